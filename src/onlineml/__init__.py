@@ -1,0 +1,65 @@
+"""Build, improve, test and evaluate image models on photos in a bucket, from a notebook.
+
+Importing is quick and does nothing: each name below is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from onlineml import errors, evaluation
+    from onlineml.data.datamodules import ClassificationDataModule
+    from onlineml.data.manifest import Manifest
+    from onlineml.data.samples import make_samples
+    from onlineml.inference.evaluate import evaluate
+    from onlineml.inference.predictor import predict
+    from onlineml.project import Project
+    from onlineml.tasks.classification import ImageClassifier
+    from onlineml.tasks.fit import fit
+    from onlineml.tasks.loading import load_model
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ClassificationDataModule",
+    "ImageClassifier",
+    "Manifest",
+    "Project",
+    "errors",
+    "evaluate",
+    "evaluation",
+    "fit",
+    "load_model",
+    "make_samples",
+    "predict",
+]
+
+_HOMES = {
+    "ClassificationDataModule": "onlineml.data.datamodules",
+    "ImageClassifier": "onlineml.tasks.classification",
+    "Manifest": "onlineml.data.manifest",
+    "Project": "onlineml.project",
+    "errors": "",
+    "evaluate": "onlineml.inference.evaluate",
+    "evaluation": "",
+    "fit": "onlineml.tasks.fit",
+    "load_model": "onlineml.tasks.loading",
+    "make_samples": "onlineml.data.samples",
+    "predict": "onlineml.inference.predictor",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        msg = f"module 'onlineml' has no attribute {name!r}; it has {', '.join(__all__)}"
+        raise AttributeError(msg)
+    value = getattr(importlib.import_module(home), name) if home else importlib.import_module(f"onlineml.{name}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,17 @@
+"""What all tests share: where the real images are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path | None:
+    """The folder of real images, or None: then a test makes samples of its own and says so."""
+    folder = Path(os.environ.get("ONLINEML_DATA", ROOT.parent / "shared" / "data"))
+    return folder if folder.is_dir() else None
