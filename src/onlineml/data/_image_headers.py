@@ -1,0 +1,161 @@
+"""What the first bytes of an image file say, read without decoding any pixel.
+
+Sources: ITU-T T.81 (JPEG markers), CIPA DC-008 (EXIF), CIPA DC-007 (multi-picture), RFC 2083 (PNG),
+GIF89a, RFC 9649 (WebP), ISO/IEC 14496-12 (the ``ftyp`` box of AVIF and HEIF).
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+__all__ = ["JpegHeader", "declared_size_wh", "exif_orientation", "lacks_end", "parse_jpeg", "sniff"]
+
+_MAGIC: tuple[tuple[bytes, str], ...] = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"II+\0", "TIFF"),
+    (b"MM\0+", "TIFF"),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG2000"),
+    (b"\xff\x4f\xff\x51", "JPEG2000"),
+)
+_AVIF_BRANDS = {b"avif", b"avis"}
+_HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
+
+
+def sniff(data: bytes) -> str | None:
+    """The format that the content has, whatever the file is called.
+
+    Returns:
+        ``"JPEG"``, ``"PNG"``, ``"GIF"``, ``"TIFF"``, ``"BMP"``, ``"WEBP"``, ``"AVIF"``, ``"HEIF"``, ``"JPEG2000"``,
+        ``"PPM"`` (also PGM, PBM), or None for anything else.
+    """
+    for magic, format_name in _MAGIC:
+        if data.startswith(magic):
+            return format_name
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    if data[4:8] == b"ftyp":
+        return _sniff_ftyp(data)
+    if (
+        data[:2] == b"BM"
+        and len(data) >= 18
+        and struct.unpack_from("<I", data, 14)[0] in {12, 40, 52, 56, 64, 108, 124}
+    ):
+        return "BMP"
+    if data[:1] == b"P" and data[1:2] in b"123456" and data[2:3].isspace():
+        return "PPM"
+    return None
+
+
+def _sniff_ftyp(data: bytes) -> str | None:
+    end = min(struct.unpack_from(">I", data)[0], 256)
+    brands = {data[8:12]} | {data[i : i + 4] for i in range(16, end, 4)}
+    if brands & _AVIF_BRANDS:
+        return "AVIF"
+    return "HEIF" if brands & _HEIF_BRANDS else None
+
+
+@dataclass(frozen=True, slots=True)
+class JpegHeader:
+    """A JPEG up to its first scan; sizes are as stored, before the EXIF orientation."""
+
+    width: int
+    height: int
+    plain: bool  # baseline, extended or progressive Huffman coding of 8-bit grey or three-channel samples
+    orientation: int  # EXIF 1..8; 1 where absent or invalid
+    multi_picture: bool
+    scan_start: int  # offset of the first start-of-scan marker
+
+
+def parse_jpeg(data: bytes) -> JpegHeader | None:
+    """Read the segments of a JPEG up to its first scan; None where they are broken or cut off."""
+    width = height = 0
+    plain = multi_picture = False
+    orientation = 1
+    position, end = 2, len(data) - 9
+    while position < end:
+        if data[position] != 0xFF:
+            return None
+        marker = data[position + 1]
+        if marker == 0xFF:  # fill byte
+            position += 1
+            continue
+        if marker == 0xDA:
+            return JpegHeader(width, height, plain, orientation, multi_picture, position) if width and height else None
+        if 0xD0 <= marker <= 0xD9:
+            return None
+        length = (data[position + 2] << 8) + data[position + 3]
+        body = position + 4
+        if 0xC0 <= marker <= 0xCF and marker not in {0xC4, 0xC8, 0xCC}:
+            precision, height, width, channels = struct.unpack_from(">BHHB", data, body)
+            plain = marker <= 0xC2 and precision == 8 and channels in {1, 3}
+        elif marker == 0xE1 and data.startswith(b"Exif\0", body):
+            orientation = exif_orientation(data[body : body + length - 2])
+        elif marker == 0xE2 and data.startswith(b"MPF\0", body):
+            multi_picture = True
+        position += 2 + length
+    return None
+
+
+def exif_orientation(exif: bytes) -> int:
+    r"""The orientation that an EXIF block asks for.
+
+    Args:
+        exif: a TIFF structure, with or without ``Exif\0\0`` before it.
+
+    Returns:
+        1..8; 1 (upright) where the tag is absent, outside that range, or the block is corrupt.
+    """
+    if exif.startswith(b"Exif\0"):
+        exif = exif[6:]
+    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
+    if order is None or len(exif) < 10:
+        return 1
+    start = struct.unpack_from(order + "I", exif, 4)[0]
+    if start + 2 > len(exif):
+        return 1
+    n_entries = struct.unpack_from(order + "H", exif, start)[0]
+    last = min(start + 2 + 12 * n_entries, len(exif) - 11)
+    for offset in range(start + 2, last, 12):
+        tag, kind = struct.unpack_from(order + "HH", exif, offset)
+        if tag == 0x0112:
+            value = struct.unpack_from(order + ("I" if kind == 4 else "H"), exif, offset + 8)[0]
+            return int(value) if 1 <= value <= 8 else 1
+    return 1
+
+
+def declared_size_wh(data: bytes, format_name: str) -> tuple[int, int] | None:
+    """Width and height as the header declares them; None where only a decoder can tell."""
+    if format_name == "PNG" and data[12:16] == b"IHDR" and len(data) >= 24:
+        width, height = struct.unpack_from(">II", data, 16)
+    elif format_name == "GIF" and len(data) >= 10:
+        width, height = struct.unpack_from("<HH", data, 6)
+    elif format_name == "BMP" and len(data) >= 26:
+        core = struct.unpack_from("<I", data, 14)[0] == 12  # OS/2 headers have 16-bit sizes
+        width, height = struct.unpack_from("<HH" if core else "<ii", data, 18)
+    elif format_name == "WEBP" and data[12:16] == b"VP8X" and len(data) >= 30:
+        width = 1 + int.from_bytes(data[24:27], "little")
+        height = 1 + int.from_bytes(data[27:30], "little")
+    else:
+        return None
+    return int(width), abs(int(height))  # a negative BMP height means top-down rows
+
+
+def lacks_end(data: bytes, format_name: str) -> bool:
+    """Whether the file stops before the end that its format declares."""
+    if format_name == "JPEG":
+        return b"\xff\xd9" not in data[-1024:]
+    if format_name == "PNG":
+        return b"IEND" not in data[-64:]
+    if format_name == "GIF":
+        return b"\x3b" not in data[-16:]
+    if format_name == "WEBP":
+        return len(data) < 8 + int.from_bytes(data[4:8], "little")
+    if format_name == "BMP":
+        return len(data) < int.from_bytes(data[2:6], "little")
+    return False
