@@ -1,0 +1,172 @@
+"""fsspec filesystems as the rest of storage uses them: safe across forks, with our defaults and our errors."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import fsspec
+from fsspec.config import conf
+
+from onlineml.errors import (
+    AlreadyExistsError,
+    ConfigError,
+    MissingDependencyError,
+    NotFoundError,
+    OnlineMLError,
+    StorageError,
+)
+from onlineml.storage._urls import redacted
+
+__all__ = ["Options", "create_exclusively", "filesystem", "is_object_store", "our_error", "secrets_of", "translated"]
+
+Options = Mapping[str, Any] | None
+
+# One GET an object: with more, s3fs asks for the size (a HEAD) before every whole-object read.
+# Listings are never cached: another process may have written since.
+_S3_DEFAULTS: dict[str, Any] = {"max_concurrency": 1, "use_listings_cache": False}
+# 64 connections serve 64 concurrent reads; botocore's default is 10. No wait is without bound.
+_S3_CONFIG: dict[str, Any] = {"max_pool_connections": 64, "connect_timeout": 20, "read_timeout": 60}
+_OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss", "memory"})
+_CREATING = threading.Lock()
+_CONFLICTS = 8  # S3 answers 409 while another conditional write to the same key is in flight, and asks to try again
+_SECRET_NAME = re.compile(r"secret|token|passw|credential|signature|\bkey\b|_key$|^key$|sas", re.IGNORECASE)
+
+
+def filesystem(url: str, storage_options: Options) -> tuple[Any, str]:
+    """The fsspec filesystem of a URL and the path on it.
+
+    fsspec keeps one instance for each process and set of options, so a forked child gets its own client.
+
+    Raises:
+        ConfigError: the scheme is not known to fsspec.
+        MissingDependencyError: the package for the scheme is not installed.
+    """
+    options = dict(storage_options or {})
+    scheme = url.partition("://")[0]
+    if scheme in {"s3", "s3a"}:
+        options = _with_s3_defaults(options)
+    try:
+        fs, path = fsspec.core.url_to_fs(url, **options)
+    except ImportError as err:
+        raise MissingDependencyError(f"reading {redacted(url)} needs another package: {err}") from err
+    except ValueError as err:
+        if scheme in fsspec.available_protocols():
+            raise
+        raise ConfigError(f"{redacted(url)}: fsspec knows no filesystem {scheme!r}; check the scheme") from err
+    return fs, path
+
+
+def _with_s3_defaults(options: dict[str, Any]) -> dict[str, Any]:
+    configured = conf.get("s3", {})
+    for option, value in _S3_DEFAULTS.items():
+        if option not in configured:
+            options.setdefault(option, value)
+    config = options.get("config_kwargs", configured.get("config_kwargs", {}))
+    return {**options, "config_kwargs": {**_S3_CONFIG, **config}}
+
+
+def is_object_store(fs: Any) -> bool:
+    """Whether writing an object is one atomic PUT, and folders need not be made."""
+    protocols = {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
+    return not protocols.isdisjoint(_OBJECT_STORES)
+
+
+def create_exclusively(fs: Any, path: str, data: bytes) -> None:
+    """Write a new object in one step, with the store's own condition where it has one.
+
+    Raises:
+        FileExistsError: something is there.
+    """
+    # a filesystem that is not asynchronous looks first and then writes: make that one step, within this process
+    guard = contextlib.nullcontext() if getattr(fs, "async_impl", False) else _CREATING
+    with guard:
+        _create(fs, path, data)
+
+
+def _create(fs: Any, path: str, data: bytes) -> None:
+    for attempt in range(_CONFLICTS):
+        try:
+            fs.pipe_file(path, data, mode="create")
+        except OSError as err:
+            code = _server_code(err)
+            if code in {"PreconditionFailed", "412"}:
+                raise FileExistsError from err
+            if code in {"NotImplemented", "501"}:  # the store has no conditional writes
+                _create_unconditionally(fs, path, data)
+                return
+            if code not in {"ConditionalRequestConflict", "409"} or attempt == _CONFLICTS - 1:
+                raise
+        else:
+            return
+
+
+def _create_unconditionally(fs: Any, path: str, data: bytes) -> None:
+    if fs.exists(path):
+        raise FileExistsError
+    fs.pipe_file(path, data)
+
+
+def _server_code(err: OSError) -> str:
+    """The server's own code of an error that s3fs translated, or ``""``."""
+    response = getattr(err.__cause__, "response", None) or {}
+    return str(response.get("Error", {}).get("Code", ""))
+
+
+@contextlib.contextmanager
+def translated(url: str, storage_options: Options = None) -> Iterator[None]:
+    """Turn whatever a filesystem raises into our errors, which name the URL and no option.
+
+    Raises:
+        NotFoundError: nothing is there.
+        AlreadyExistsError: something is there already.
+        PermissionError: the store refuses.
+        StorageError: anything else.
+    """
+    try:
+        yield
+    except OnlineMLError:
+        raise
+    except Exception as err:  # noqa: BLE001 (each backend has exceptions of its own)
+        raise _ours(err, url, storage_options) from (None if _leaks(err, storage_options) else err)
+
+
+def our_error(err: Exception, url: str, storage_options: Options) -> OSError:
+    """The error of one object among many, to stand in its place."""
+    return err if isinstance(err, StorageError) else _ours(err, url, storage_options)
+
+
+def _ours(err: Exception, url: str, storage_options: Options) -> OSError:
+    shown = redacted(url)
+    if isinstance(err, FileNotFoundError):
+        return NotFoundError(f"nothing is stored at {shown}")
+    if isinstance(err, FileExistsError):
+        return AlreadyExistsError(f"{shown} is already there")
+    detail = _scrubbed(f"{type(err).__name__}: {err}", storage_options)
+    if isinstance(err, PermissionError):
+        return PermissionError(f"{shown}: access denied; check the credentials in storage_options ({detail})")
+    return StorageError(f"{shown}: {detail}")
+
+
+def secrets_of(storage_options: Options) -> set[str]:
+    """The values in storage options that look secret by the name of their option."""
+    found: set[str] = set()
+    for option, value in (storage_options or {}).items():
+        if isinstance(value, Mapping):
+            found |= secrets_of(value)
+        elif isinstance(value, str) and value and _SECRET_NAME.search(option):
+            found.add(value)
+    return found
+
+
+def _leaks(err: Exception, storage_options: Options) -> bool:
+    return any(secret in str(err) for secret in secrets_of(storage_options))
+
+
+def _scrubbed(message: str, storage_options: Options) -> str:
+    for secret in secrets_of(storage_options):
+        message = message.replace(secret, "***")
+    return message

@@ -1,0 +1,99 @@
+"""The local disk: whole files appear at once or not at all, whenever the process is killed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["copy_synced", "create", "list_files", "replace", "temporary_beside"]
+
+_TEMPORARY = re.compile(r"\..*\.[0-9a-f]{16}\.tmp")
+
+
+@contextlib.contextmanager
+def temporary_beside(path: str) -> Iterator[Path]:
+    """A name for a new file in the same folder, which is made; removed at the end where it is still there."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name[:200]}.{secrets.token_hex(8)}.tmp")  # 255 bytes is the usual limit
+    try:
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    """Write a file and wait until the disk has it, so that a rename never shows an empty file after power loss."""
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def copy_synced(source: Path, target: Path) -> None:
+    """Copy a file of any size and wait until the disk has it."""
+    with source.open("rb") as reader, target.open("xb") as writer:
+        shutil.copyfileobj(reader, writer, 8 << 20)
+        writer.flush()
+        os.fsync(writer.fileno())
+
+
+def replace(path: str, data: bytes) -> None:
+    """Put a file in place in one step, over whatever was there."""
+    with temporary_beside(path) as temporary:
+        write_synced(temporary, data)
+        temporary.replace(path)
+
+
+def create(path: str, data: bytes) -> None:
+    """Put a new file in place in one step; exactly one of several racing processes succeeds.
+
+    Where the disk has no hard links (FAT, some network shares) the name is reserved by an empty file first; a kill
+    between the two steps leaves that empty file.
+
+    Raises:
+        FileExistsError: the file is already there.
+    """
+    with temporary_beside(path) as temporary:
+        write_synced(temporary, data)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            raise
+        except OSError:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            temporary.replace(path)
+
+
+def list_files(folder: str, *, recursive: bool) -> Iterator[tuple[str, os.stat_result]]:
+    """The files below a folder as (relative path with '/', stat); ours in the making are left out.
+
+    Links to folders are followed, except back into a folder that is being listed.
+    """
+    stack = [(folder, "", frozenset[str]())]
+    while stack:
+        path, prefix, above = stack.pop()
+        real = os.path.realpath(path)
+        if real in above:
+            continue
+        try:
+            entries = list(os.scandir(path))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        for entry in entries:
+            try:
+                if entry.is_dir():
+                    if recursive:
+                        stack.append((entry.path, f"{prefix}{entry.name}/", above | {real}))
+                elif not _TEMPORARY.fullmatch(entry.name) and entry.is_file():
+                    yield f"{prefix}{entry.name}", entry.stat()
+            except FileNotFoundError:  # gone since it was listed
+                continue
