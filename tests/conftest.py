@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from s3_server import s3_server
+
+__all__ = ["data_dir", "s3_server"]
+
 ROOT = Path(__file__).parents[1]
 
 

@@ -45,7 +45,14 @@ def join(url: str | os.PathLike[str], *parts: str) -> str:
     base = text(url)
     for part in parts:
         segments = [segment for segment in part.split("/") if segment != "."]
-        if not segments or part.startswith("/") or ".." in segments or "\\" in part or "\0" in part or is_url(part):
+        if (
+            not "".join(segments)
+            or part.startswith("/")
+            or ".." in segments
+            or "\\" in part
+            or "\0" in part
+            or is_url(part)
+        ):
             msg = (
                 f"{part!r} does not name a file inside {redacted(base)}; expected a relative path with '/' between "
                 "folders, without '..', backslashes or NUL characters"

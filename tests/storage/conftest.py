@@ -1,0 +1,57 @@
+"""The stores on which the ONE contract suite runs."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import fsspec
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Store:
+    """A fresh folder on one kind of storage, and fsspec's own view of it as the oracle."""
+
+    kind: str
+    url: str
+    storage_options: dict[str, Any] | None
+
+    def raw_names(self) -> list[str]:
+        fs, path = self._raw()
+        prefix = path.rstrip("/") + "/"
+        return sorted(found.removeprefix(prefix) for found in fs.find(path))
+
+    def raw_read(self, name: str) -> bytes:
+        fs, path = self._raw()
+        return fs.cat_file(f"{path}/{name}")
+
+    def raw_write(self, name: str, data: bytes) -> None:
+        fs, path = self._raw()
+        if self.kind == "local":
+            fs.makedirs(f"{path}/{name}".rpartition("/")[0], exist_ok=True)
+        fs.pipe_file(f"{path}/{name}", data)
+
+    def _raw(self):
+        fresh = {"use_listings_cache": False} if self.kind == "s3" else {}
+        return fsspec.url_to_fs(self.url, **(self.storage_options or {}), **fresh)
+
+
+@pytest.fixture(params=["memory", "local", pytest.param("s3", marks=pytest.mark.s3)])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    if request.param == "local":
+        yield Store("local", str(tmp_path / "store"), None)
+    elif request.param == "s3":
+        server = request.getfixturevalue("s3_server")
+        yield Store("s3", f"{server.new_bucket()}/store", server.storage_options)
+    else:
+        fs = fsspec.filesystem("memory")
+        root = f"test-{uuid.uuid4().hex}"
+        yield Store("memory", f"memory://{root}/store", None)
+        if fs.exists(root):
+            fs.rm(root, recursive=True)
