@@ -1,0 +1,151 @@
+"""Numbers and scores as words, for printing, pages and figures."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from onlineml.evaluation.metrics import ratio
+
+if TYPE_CHECKING:
+    from onlineml.evaluation._types import Interval
+    from onlineml.evaluation.scores import ClassificationScores
+
+__all__ = [
+    "EXPLANATIONS", "LABELS", "calibration_sentence", "count", "decimal", "expectation", "interval", "label", "percent",
+    "scores_text", "shown_scores", "shorten", "subject",
+]  # fmt: skip
+
+DASH = "–"
+LABELS = {
+    "auroc_macro": "AUROC (macro)",
+    "map": "mean average precision",
+    "ece": "calibration error (ECE)",
+    "brier": "Brier score",
+    "log_loss": "log loss",
+    "balanced_accuracy": "balanced accuracy",
+}
+EXPLANATIONS = {
+    "accuracy": "share of images whose predicted class is right",
+    "balanced_accuracy": "mean over classes of the share found: rare classes count as much as common ones",
+    "macro_precision": "mean over classes: of the images called so, how many are",
+    "macro_recall": "mean over classes: of the images that are, how many were found",
+    "macro_f1": "mean over classes of the harmonic mean of precision and recall",
+    "weighted_precision": "precision, classes weighted by their images",
+    "weighted_f1": "F1, classes weighted by their images",
+    "map": "mean over classes of the area under the precision-recall curve",
+    "auroc_macro": "mean over classes: chance that an image of the class scores above another image",
+    "log_loss": "surprise at the truth, in nats; 0 is perfect, sure mistakes cost most",
+    "brier": "squared distance of the probabilities from the truth; 0 is perfect, 2 the worst",
+    "ece": "mean distance between confidence and accuracy; 0: a confidence can be read as a chance",
+}
+_SAME_AS_ACCURACY = {"micro_precision", "micro_recall", "micro_f1", "weighted_recall"}
+
+
+def label(name: str) -> str:
+    """A score's name for people."""
+    if name.startswith("top_"):
+        return f"top-{name[4:]} accuracy"
+    return LABELS.get(name, name.replace("_f1", " F1").replace("_", " "))
+
+
+def explanation(name: str) -> str:
+    """One clause on what a score means."""
+    if name.startswith("top_"):
+        return f"share of images whose class is among the {name[4:]} first guesses"
+    return EXPLANATIONS.get(name, "")
+
+
+def shown_scores(scores: ClassificationScores) -> list[str]:
+    """Score names worth a row: not those that equal the accuracy by definition, nor a top-k of all classes."""
+    too_many = {f"top_{k}" for k in scores.top_k if k >= len(scores.class_names)}
+    return [name for name in scores.score_names() if name not in _SAME_AS_ACCURACY | too_many]
+
+
+def decimal(value: float, *, digits: int = 3) -> str:
+    """0.923, or a dash where undefined."""
+    return DASH if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def percent(value: float) -> str:
+    """92.3 %, or a dash where undefined; 100 % only where nothing is missing."""
+    if math.isnan(value):
+        return DASH
+    shown = min(value, 0.9994) if value < 1 else value
+    return f"{100 * shown:.1f} %" if 0 < shown < 1 else f"{100 * shown:.0f} %"
+
+
+def interval(bounds: Interval, *, digits: int = 3) -> str:
+    """ "0.895 to 0.947", or a dash."""
+    return DASH if math.isnan(bounds[0]) else f"{bounds[0]:.{digits}f} to {bounds[1]:.{digits}f}"
+
+
+def count(number: int, word: str) -> str:
+    """ "1 image", "2,062 images", "3 classes"."""
+    plural = word + ("es" if word.endswith("s") else "s")
+    return f"{number:,} {word if number == 1 else plural}"
+
+
+def shorten(text: str, length: int) -> str:
+    """At most `length` characters, an ellipsis in the middle, since both ends of a name tell it from others."""
+    text = " ".join(text.split())
+    if len(text) <= length:
+        return text
+    tail = (length - 1) // 3
+    return text[: length - 1 - tail] + "…" + (text[-tail:] if tail else "")
+
+
+def expectation(scores: ClassificationScores) -> str:
+    """The accuracy as what to expect of the next images."""
+    if not scores.n_images:
+        return "No images were evaluated, so nothing is known about this model."
+    low, high = scores.intervals.get("accuracy", (math.nan, math.nan))
+    right = f"Of 100 images like these, expect about {100 * scores.accuracy:.0f} to be right"
+    if math.isnan(low):
+        return f"{right}; how sure that is cannot be told from {count(scores.n_groups, 'independent group')}."
+    return f"{right}; between {100 * low:.0f} and {100 * high:.0f} with 95 % confidence."
+
+
+def calibration_sentence(scores: ClassificationScores) -> str:
+    """Whether a confidence can be read as a chance."""
+    if not scores.n_images:
+        return ""
+    mean = float(scores.confidences.mean())
+    said = f"It is {percent(mean)} sure on average and right {percent(scores.accuracy)} of the time"
+    if abs(mean - scores.accuracy) < 0.02:  # below what a reader would act on
+        return f"{said}: its confidence is honest on average."
+    return f"{said}: it is {'over' if mean > scores.accuracy else 'under'}confident."
+
+
+def subject(scores: ClassificationScores) -> str:
+    """What was evaluated on what: "418 images of the test split, 10 classes"."""
+    split = f" of the {scores.split} split" if scores.split else ""
+    groups = f" in {count(scores.n_groups, 'group')}" if scores.n_groups != scores.n_images else ""
+    return f"{count(scores.n_images, 'image')}{split}{groups}, {count(len(scores.class_names), 'class')}"
+
+
+def majority_share(scores: ClassificationScores) -> float:
+    """The accuracy of always answering the most common class."""
+    return float(ratio(max(scores.per_class.support, default=0), scores.n_images))
+
+
+def scores_text(scores: ClassificationScores, *, n_classes: int = 5, n_pairs: int = 3) -> str:
+    """A table for the terminal: scores with intervals, the worst classes, the commonest confusions."""
+    head = f"accuracy {decimal(scores.accuracy)}"
+    bounds = interval(scores.intervals.get("accuracy", (math.nan, math.nan)))
+    lines = [f"{head} (95 %: {bounds}) on {subject(scores)}", "", f"{'score':<26}{'value':>8}   95 % interval"]
+    for name in shown_scores(scores)[1:]:
+        bounds = interval(scores.intervals.get(name, (math.nan, math.nan)))
+        lines.append(f"{label(name):<26}{decimal(scores.score(name)):>8}   {bounds}")
+    classes = [i for i in scores.per_class.worst_first()[:n_classes] if scores.per_class.support[i]]
+    if classes:
+        lines += ["", f"{'lowest classes by F1':<26}{'F1':>8}{'precision':>11}{'recall':>9}{'images':>9}"]
+    for i in classes:
+        row = scores.per_class
+        numbers = f"{decimal(row.f1[i]):>8}{decimal(row.precision[i]):>11}{decimal(row.recall[i]):>9}"
+        lines.append(f"{shorten(row.names[i], 25):<26}{numbers}{row.support[i]:>9,}")
+    pairs = scores.confused_pairs(n_pairs)
+    if pairs:
+        lines += ["", f"{count(scores.n_mistakes, 'mistake')}; most often:"]
+        lines += [f"  {shorten(p.truth, 30)} taken for {shorten(p.predicted, 30)}: {count(p.n, 'time')}" for p in pairs]
+    return "\n".join(lines)

@@ -1,0 +1,170 @@
+"""How sure a score is: the bootstrap over groups.
+
+Images of one group (frames of a video, crops of a photo) err together, so groups are drawn, not images. One resample is
+a weight per group: how often it was drawn, which is multinomial. Scores of a resample are then weighted sums.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from onlineml.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from onlineml.evaluation._types import Array, Floats, Ints, Interval
+
+__all__ = [
+    "LEVEL",
+    "bootstrap_means",
+    "exact_interval",
+    "group_codes",
+    "percentile_interval",
+    "resample_weights",
+    "sums_by_code",
+]
+
+LEVEL = 0.95
+_CHUNK_VALUES = 2_000_000  # weights drawn at a time: 16 MB of float64
+
+
+def group_codes(groups: Sequence[object] | Array | None, *, n_images: int) -> tuple[Ints, int]:
+    """Number the groups.
+
+    Args:
+        groups: one value an image, or None. An image whose group is None, nan or "" is a group of its own, and so is
+            every image where `groups` is None.
+        n_images: N.
+
+    Returns:
+        (N,) int64 codes in order of first appearance, and the number of groups.
+
+    Raises:
+        ConfigError: `groups` is not N long.
+    """
+    if groups is None:
+        return np.arange(n_images, dtype=np.int64), n_images
+    if len(groups) != n_images:
+        msg = f"groups has {len(groups)} values for {n_images} images; give one value an image"
+        raise ConfigError(msg)
+    numbers: dict[object, int] = {}
+    codes = np.empty(n_images, np.int64)
+    for i, group in enumerate(groups):
+        alone = group is None or group == "" or group != group  # noqa: PLR0124 - nan alone differs from itself
+        codes[i] = numbers.setdefault((i,) if alone else group, len(numbers))
+    return codes, len(numbers)
+
+
+def resample_weights(*, n_groups: int, n_bootstrap: int, seed: int, row_values: int = 1) -> Iterator[Floats]:
+    """How often each group is drawn in each resample, some resamples at a time.
+
+    Args:
+        n_groups: G; as many groups are drawn, with replacement, in each resample.
+        n_bootstrap: B, the resamples in all.
+        seed: of numpy's default generator. The same G, B, seed and `row_values` give the same weights, so that two
+            models on the same images can be compared resample by resample.
+        row_values: how many values the caller holds a resample, where more than G; the chunks become smaller.
+
+    Yields:
+        (b, G) float64 whole numbers, each row summing to G.
+
+    Raises:
+        ConfigError: `n_bootstrap` is negative.
+    """
+    if n_bootstrap < 0:
+        msg = f"n_bootstrap is {n_bootstrap}; expected 0 (no intervals) or more, such as 1000"
+        raise ConfigError(msg)
+    if not n_groups:
+        return
+    rng = np.random.default_rng(seed)
+    step = max(1, _CHUNK_VALUES // max(n_groups, row_values))
+    for start in range(0, n_bootstrap, step):
+        rows = min(step, n_bootstrap - start)
+        drawn = rng.integers(0, n_groups, size=(rows, n_groups))
+        drawn += n_groups * np.arange(rows)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=rows * n_groups).reshape(rows, n_groups).astype(np.float64)
+
+
+def sums_by_code(weights: Floats, codes: Ints, *, n_codes: int) -> Floats:
+    """Sum the weights of equal codes: (b, N) weights and (N,) codes in [0, K) give (b, K) float64."""
+    rows = len(weights)
+    flat = codes[None, :] + n_codes * np.arange(rows)[:, None]
+    return np.bincount(flat.ravel(), weights=weights.ravel(), minlength=rows * n_codes).reshape(rows, n_codes)
+
+
+def percentile_interval(samples: Floats, *, level: float = LEVEL) -> Floats:
+    """The central interval of each column, leaving out nan.
+
+    Args:
+        samples: (B, ...) float, one row a resample.
+        level: share of the resamples inside.
+
+    Returns:
+        (..., 2) low and high, linearly interpolated as `numpy.nanpercentile`; nan where fewer than half of the
+        resamples are defined (a class too rare to be drawn), or where all are equal: a score that no resample moves
+        says nothing about its spread.
+    """
+    rising = np.sort(np.asarray(samples, np.float64), axis=0)  # nan go last
+    n_defined = np.sum(~np.isnan(rising), axis=0)
+    bounds = np.full((*rising.shape[1:], 2), np.nan)
+    if not len(rising):
+        return bounds
+    for side, share in enumerate(((1 - level) / 2, (1 + level) / 2)):
+        place = share * np.maximum(n_defined - 1, 0)
+        lower = np.floor(place).astype(np.int64)
+        upper = np.minimum(lower + 1, np.maximum(n_defined - 1, 0))
+        low, high = (np.take_along_axis(rising, at[None], axis=0)[0] for at in (lower, upper))
+        bounds[..., side] = low + (high - low) * (place - lower)
+    last = np.take_along_axis(rising, np.maximum(n_defined - 1, 0)[None], axis=0)[0]
+    bounds[(n_defined * 2 < len(rising)) | (rising[0] == last)] = np.nan
+    return bounds
+
+
+def exact_interval(share: float, *, n_groups: int, level: float = LEVEL) -> Interval:
+    """The interval of a share that is 0 or 1, where resampling can see no doubt (Clopper and Pearson 1934).
+
+    Args:
+        share: 0 or 1: all images wrong, or all right.
+        n_groups: independent groups that it was seen on.
+        level: confidence.
+
+    Returns:
+        Low and high: of 20 right in 20, (0.83, 1.0). (nan, nan) for another share, or without groups.
+    """
+    if not n_groups or share not in {0.0, 1.0}:
+        return float("nan"), float("nan")
+    bound = ((1 - level) / 2) ** (1 / n_groups)
+    return (bound, 1.0) if share == 1.0 else (0.0, 1.0 - bound)
+
+
+def bootstrap_means(
+    values: Floats, groups: Sequence[object] | Array | None = None, *, n_bootstrap: int = 1000, seed: int = 0
+) -> Floats:
+    """Means of per-image values in resamples of the groups.
+
+    The difference of two models is the mean of the per-image differences, so this serves paired comparisons too.
+
+    Args:
+        values: (N, M) or (N,) float; a nan makes the means of the resamples that hold it nan.
+        groups: one value an image; None: every image is its own group.
+        n_bootstrap: B.
+        seed: of the resamples.
+
+    Returns:
+        (B, M) or (B,) float64; (0, M) without images.
+    """
+    values = np.asarray(values, np.float64)
+    columns = values[:, None] if values.ndim == 1 else values
+    codes, n_groups = group_codes(groups, n_images=len(values))
+    sums = np.zeros((n_groups, columns.shape[1]))
+    np.add.at(sums, codes, columns)
+    sizes = np.bincount(codes, minlength=n_groups).astype(np.float64)
+    chunks = [
+        (weights @ sums) / (weights @ sizes)[:, None]
+        for weights in resample_weights(n_groups=n_groups, n_bootstrap=n_bootstrap, seed=seed)
+    ]
+    means = np.concatenate(chunks) if chunks else np.zeros((0, columns.shape[1]))
+    return means[:, 0] if values.ndim == 1 else means

@@ -1,0 +1,384 @@
+"""The result of evaluating a classifier: a frozen value that prints, draws and saves itself."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from onlineml.errors import DataError, UnknownClassError
+from onlineml.evaluation import metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from os import PathLike
+
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from onlineml.evaluation._types import Floats, Ints, Interval
+    from onlineml.evaluation.slices import SliceScore
+
+__all__ = ["ClassificationScores", "ConfusedPair", "Mistake", "PerClass", "Reliability"]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One wrongly classified image.
+
+    Attributes:
+        image_id: of the manifest.
+        uri: where the image is; "" if that was not given.
+        truth: name of the labelled class.
+        predicted: name of the predicted class.
+        score: probability of the predicted class, in [0, 1].
+        truth_score: probability of the labelled class.
+    """
+
+    image_id: str
+    uri: str
+    truth: str
+    predicted: str
+    score: float
+    truth_score: float
+
+
+@dataclass(frozen=True)
+class ConfusedPair:
+    """How often images of one class were taken for another: `n` times, `share` of the images of `truth`."""
+
+    truth: str
+    predicted: str
+    n: int
+    share: float
+
+
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """Confidence against accuracy in 15 equal bins of the predicted class's probability.
+
+    Attributes:
+        lower: (15,) exclusive lower bound of each bin (0 belongs to the first).
+        upper: (15,) inclusive upper bound.
+        n: (15,) int64 images in the bin.
+        confidence: (15,) mean probability; nan for an empty bin.
+        accuracy: (15,) share that is right; nan for an empty bin.
+    """
+
+    lower: Floats
+    upper: Floats
+    n: Ints
+    confidence: Floats
+    accuracy: Floats
+
+    @property
+    def ece(self) -> float:
+        """Expected calibration error: mean distance of accuracy from confidence, weighted by images; nan without."""
+        gaps = np.nan_to_num(np.abs(self.accuracy - self.confidence))
+        return float(metrics.ratio((gaps * self.n).sum(), self.n.sum()))
+
+
+@dataclass(frozen=True, eq=False)
+class PerClass:
+    """Scores of each class, one entry a class in the order of the class names.
+
+    Attributes:
+        names: class names.
+        support: (C,) int64 images of the class.
+        predicted: (C,) int64 images predicted as the class.
+        precision: (C,) right among those predicted; nan if never predicted.
+        recall: (C,) found among those that there are; nan without images.
+        f1: (C,) harmonic mean; nan if neither predicted nor present.
+        ap: (C,) average precision, one against the rest; nan without images.
+        auroc: (C,) area under the ROC curve, one against the rest; nan without images or without others.
+        precision_interval: (C, 2) 95 % interval; nan where it cannot be told.
+        recall_interval: (C, 2).
+        f1_interval: (C, 2).
+    """
+
+    names: tuple[str, ...]
+    support: Ints
+    predicted: Ints
+    precision: Floats
+    recall: Floats
+    f1: Floats
+    ap: Floats
+    auroc: Floats
+    precision_interval: Floats
+    recall_interval: Floats
+    f1_interval: Floats
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, name: str) -> dict[str, Any]:
+        """Scores of one class by its name.
+
+        Raises:
+            UnknownClassError: there is no such class.
+        """
+        if name not in self.names:
+            msg = f"{name!r} is not one of the {len(self.names)} classes: {', '.join(self.names[:20])}"
+            raise UnknownClassError(msg)
+        place = self.names.index(name)
+        return {f.name: getattr(self, f.name)[place] for f in dataclasses.fields(self) if f.name != "names"}
+
+    def worst_first(self) -> Ints:
+        """Class ids (C,) by F1, rising; of equal ones the class with more images first; undefined ones last."""
+        return np.lexsort((-self.support, np.nan_to_num(self.f1, nan=2.0))).astype(np.int64)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a class; intervals as two columns, ``recall_low`` and ``recall_high``."""
+        import pandas as pd
+
+        columns: dict[str, Any] = {}
+        for f in dataclasses.fields(self)[1:]:
+            value, name = getattr(self, f.name), f.name.removesuffix("_interval")
+            if value.ndim == 2:
+                columns[f"{name}_low"], columns[f"{name}_high"] = value[:, 0], value[:, 1]
+            else:
+                columns[name] = value
+        return pd.DataFrame(columns, index=pd.Index(self.names, name="class", dtype="object"))
+
+    def _repr_html_(self) -> str:
+        return str(self.to_frame().to_html(float_format="{:.3f}".format, na_rep="–"))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ClassificationScores:
+    """How good a classifier is on some labelled images, how sure that is, and where it fails.
+
+    Undefined scores are nan. Made by `onlineml.evaluate` or `onlineml.evaluation.classification_scores`.
+
+    Attributes:
+        class_names: the model's classes, in the order of its outputs.
+        model_ref: which model; "" if not given.
+        split: which split of the manifest.
+        manifest_hash: which dataset version.
+        image_ids: (N) ids, in the order of the arrays.
+        uris: (N) where the images are; "" where not given.
+        labels: (N,) int64 true class ids.
+        predictions: (N,) int64 predicted class ids; of equal probabilities, the lowest.
+        confidences: (N,) float64 probability of the prediction.
+        probabilities: (N, C) float32, or float64 if given so; None if they were left out of the JSON.
+        groups: (N) the group of each image, or None: each image is its own.
+        slices: columns (N) by which `by_slice` cuts.
+        n_groups: independent groups.
+        n_bootstrap: resamples behind the intervals.
+        seed: of the resamples.
+        accuracy: share of right predictions; balanced_accuracy: mean recall of the classes that have images.
+        macro_precision: mean over the classes that have images, with 0 for one never predicted; macro_recall and
+            macro_f1 likewise. micro_precision, micro_recall and micro_f1 pool all classes, which is the accuracy.
+            weighted_precision, weighted_recall and weighted_f1 are means by number of images.
+        top_k: share with the true class among the first k, by k; lower class ids win ties. `top_5` is ``top_k[5]``.
+        map: mean average precision over the classes that have images.
+        auroc_macro: mean AUROC, one against the rest, over the classes where it is defined.
+        log_loss: mean cross-entropy in nats, probabilities clipped to 2.2e-16.
+        brier: mean squared distance from the one-hot truth, in [0, 2].
+        ece: expected calibration error in 15 equal-width bins, in [0, 1].
+        intervals: 95 % percentile bootstrap interval (low, high) over groups, by score name (``"accuracy"``,
+            ``"top_5"``, …). (nan, nan) where the resamples do not vary, and for ``map`` and ``auroc_macro`` where
+            images x classes x resamples exceed 5e8. An accuracy of exactly 0 or 1 has Clopper and Pearson's interval.
+        per_class: scores of each class.
+        reliability: the calibration curve.
+        by_slice: accuracy for each value of each column in `slices`.
+        mistakes: the wrong images, most confident first; the first `n_mistakes` of them.
+        thumbnails: small PNG or JPEG bytes by image id, for reports.
+    """
+
+    class_names: tuple[str, ...]
+    model_ref: str
+    split: str
+    manifest_hash: str
+    image_ids: tuple[str, ...]
+    uris: tuple[str, ...]
+    labels: Ints
+    predictions: Ints
+    confidences: Floats
+    probabilities: Floats | None
+    groups: tuple[str | None, ...] | None
+    slices: Mapping[str, tuple[Any, ...]]
+    n_groups: int
+    n_bootstrap: int
+    seed: int
+    accuracy: float
+    balanced_accuracy: float
+    macro_precision: float
+    macro_recall: float
+    macro_f1: float
+    micro_precision: float
+    micro_recall: float
+    micro_f1: float
+    weighted_precision: float
+    weighted_recall: float
+    weighted_f1: float
+    map: float
+    auroc_macro: float
+    log_loss: float
+    brier: float
+    ece: float
+    top_k: Mapping[int, float]
+    intervals: Mapping[str, Interval]
+    per_class: PerClass
+    reliability: Reliability
+    by_slice: tuple[SliceScore, ...]
+    mistakes: tuple[Mistake, ...]
+    thumbnails: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def n_images(self) -> int:
+        """Number of images scored."""
+        return len(self.labels)
+
+    @property
+    def n_mistakes(self) -> int:
+        """Number of images wrong, also those beyond the listed `mistakes`."""
+        return int(np.sum(self.labels != self.predictions))
+
+    @property
+    def confusion(self) -> Ints:
+        """Counts of (truth, prediction): (C, C) int64, truths are the rows."""
+        return metrics.confusion_matrix(self.labels, self.predictions, n_classes=len(self.class_names))
+
+    @property
+    def top_1(self) -> float:
+        """The accuracy."""
+        return self.accuracy
+
+    @property
+    def top_5(self) -> float:
+        """Share of images with the true class among the five first; nan if 5 was not asked for."""
+        return self.top_k.get(5, float("nan"))
+
+    @property
+    def precision(self) -> Floats:
+        """Precision of each class (C,)."""
+        return self.per_class.precision
+
+    @property
+    def recall(self) -> Floats:
+        """Recall of each class (C,)."""
+        return self.per_class.recall
+
+    @property
+    def f1(self) -> Floats:
+        """F1 of each class (C,)."""
+        return self.per_class.f1
+
+    @property
+    def ap(self) -> Floats:
+        """Average precision of each class (C,)."""
+        return self.per_class.ap
+
+    @property
+    def auroc(self) -> Floats:
+        """AUROC of each class (C,)."""
+        return self.per_class.auroc
+
+    def score_names(self) -> list[str]:
+        """Names of the single-number scores, as in `intervals` and `to_frame`."""
+        plain = [f.name for f in dataclasses.fields(self) if f.type == "float"]
+        return [plain[0], *(f"top_{k}" for k in self.top_k if k > 1), *plain[1:]]
+
+    def score(self, name: str) -> float:
+        """A score by the name that `score_names` lists."""
+        return self.top_k[int(name[4:])] if name.startswith("top_") else float(getattr(self, name))
+
+    def confused_pairs(self, limit: int = 10) -> list[ConfusedPair]:
+        """The most frequent confusions, most frequent first."""
+        off_diagonal = self.confusion
+        np.fill_diagonal(off_diagonal, 0)
+        truths, predictions = np.nonzero(off_diagonal)
+        counts = off_diagonal[truths, predictions]
+        first = np.argsort(-counts, kind="stable")[:limit]
+        support = self.per_class.support
+        return [
+            ConfusedPair(self.class_names[t], self.class_names[p], int(n), float(n / support[t]))
+            for t, p, n in zip(truths[first], predictions[first], counts[first], strict=True)
+        ]
+
+    def _one_class(self, class_name: str | int) -> tuple[Any, Floats]:
+        if self.probabilities is None:
+            msg = "these scores were saved without probabilities, which curves need; evaluate again, or save them with "
+            raise DataError(msg + "to_json(probabilities=True)")
+        if isinstance(class_name, str) and class_name not in self.class_names:
+            msg = (
+                f"{class_name!r} is not one of the {len(self.class_names)} classes: {', '.join(self.class_names[:20])}"
+            )
+            raise UnknownClassError(msg)
+        class_id = self.class_names.index(class_name) if isinstance(class_name, str) else class_name
+        return self.labels == class_id, self.probabilities[:, class_id]
+
+    def roc(self, class_name: str | int) -> metrics.RocCurve:
+        """ROC curve of a class (name or id) against the rest."""
+        return metrics.roc_curve(*self._one_class(class_name))
+
+    def pr(self, class_name: str | int) -> metrics.PrecisionRecallCurve:
+        """Precision-recall curve of a class (name or id) against the rest."""
+        return metrics.precision_recall_curve(*self._one_class(class_name))
+
+    def with_thumbnails(self, thumbnails: Mapping[str, bytes]) -> ClassificationScores:
+        """The same scores with small PNG or JPEG images, by image id; usually of the `mistakes`."""
+        return dataclasses.replace(self, thumbnails=dict(thumbnails))
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a score: ``value``, and ``low`` and ``high`` of its 95 % interval. Classes: `per_class.to_frame()`."""
+        import pandas as pd
+
+        names = self.score_names()
+        rows = [(self.score(name), *self.intervals.get(name, (np.nan, np.nan))) for name in names]
+        return pd.DataFrame(rows, columns=["value", "low", "high"], index=pd.Index(names, name="score", dtype="object"))
+
+    def __repr__(self) -> str:
+        return f"<ClassificationScores: accuracy {self.accuracy:.3f} on {self.n_images} images>"
+
+    def __str__(self) -> str:
+        from onlineml.evaluation._text import scores_text
+
+        return scores_text(self)
+
+    def _repr_html_(self) -> str:
+        from onlineml.evaluation._html import summary_html
+
+        return summary_html(self)
+
+    def to_json(self, *, probabilities: bool | None = None) -> str:
+        """As JSON text; see `onlineml.evaluation.serial.to_json`."""
+        from onlineml.evaluation import serial
+
+        return serial.to_json(self, probabilities=probabilities)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> ClassificationScores:
+        """From what `to_json` wrote."""
+        from onlineml.evaluation import serial
+
+        return serial.from_json(text)
+
+    def to_html(self) -> str:
+        """The report as one self-contained page; see `onlineml.evaluation.report.report_html`."""
+        from onlineml.evaluation.report import report_html
+
+        return report_html(self)
+
+    def save_report(self, url: str | PathLike[str], *, storage_options: Mapping[str, Any] | None = None) -> str:
+        """Write the report to a file or URL that ends in ``.html``, or as ``report.html`` into a folder.
+
+        Returns:
+            Where it was written.
+        """
+        from onlineml.evaluation.report import save_report
+
+        return save_report(self, url, storage_options=storage_options)
+
+    def figure(self, name: str) -> Figure:
+        """A figure by name: confusion, classes, reliability, pr, roc, slices or mistakes.
+
+        Raises:
+            ConfigError: there is no such figure.
+        """
+        from onlineml.evaluation.plots import figure
+
+        return figure(self, name)
