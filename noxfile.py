@@ -1,0 +1,149 @@
+"""Everything that is run on this repository: `nox -s NAME`, or `python3 noxfile.py NAME` where nox is not installed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+if __name__ == "__main__":
+    from tools import bootstrap
+
+    bootstrap.run(sys.argv[1:])
+
+import nox
+from nox.project import load_toml
+from uv import find_uv_bin
+
+ROOT = Path(__file__).resolve().parent
+UV = find_uv_bin()
+# The one environment that holds torch: it weighs gigabytes, so the sessions that need it share it.
+TORCH = ROOT / ".nox" / "torch"
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["tests", "lint", "typecheck", "notebooks", "docs"]
+
+
+def install(session: nox.Session, home: Path, *arguments: str) -> None:
+    """Installs into the environment at `home`, once for the same arguments and the same pyproject.toml."""
+    state = hashlib.sha256(repr((arguments, sys.version)).encode() + (ROOT / "pyproject.toml").read_bytes()).hexdigest()
+    stamp = home / "installed.txt"
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == state:
+        return
+    stamp.unlink(missing_ok=True)
+    session.run(UV, "pip", "install", "--quiet", "--python", str(home), *arguments, external=True)
+    stamp.write_text(state, encoding="utf-8")
+
+
+def make(session: nox.Session, home: Path) -> None:
+    """Makes an empty environment at `home` unless there is one that works."""
+    if not (home / "bin" / "python").exists():
+        session.run(UV, "venv", "--quiet", "--clear", "--python", sys.executable, str(home), external=True)
+
+
+def with_torch(session: nox.Session, *command: str, env: dict[str, str] | None = None) -> None:
+    """Runs a command where the library is installed with all that running, testing and type checking it need."""
+    make(session, TORCH)
+    if not (TORCH / "installed.txt").exists():
+        session.log("installing torch and the rest into .nox/torch: some gigabytes, once")
+    install(session, TORCH, "-e", ".[timm]", "--group", "test", "--group", "typecheck")
+    path = f"{TORCH / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    session.run(*command, env={**(env or {}), "PATH": path, "VIRTUAL_ENV": str(TORCH)})
+
+
+@nox.session(venv_backend="none")
+def demo(session: nox.Session) -> None:
+    """Make a sample project in ./demo (or the folder given after --) and run the three notebooks on it."""
+    with_torch(session, "python", "-m", "onlineml.demo", *(session.posargs or ["demo"]))
+
+
+@nox.session(venv_backend="none")
+def tests(session: nox.Session) -> None:
+    """Run the tests, less the notebooks and those marked slow; arguments after -- go to pytest instead."""
+    with_torch(session, "pytest", *(session.posargs or ["-m", "not slow and not notebooks"]))
+
+
+@nox.session(venv_backend="none")
+def typecheck(session: nox.Session) -> None:
+    """Check the types, strictly."""
+    with_torch(session, "mypy", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def notebooks(session: nox.Session) -> None:
+    """Run the notebooks under papermill, as a scheduler would: in a local folder and on S3."""
+    with_torch(session, "pytest", "-m", "notebooks", "tests/test_notebooks.py", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and formatting; `-- --fix` mends what can be mended."""
+    install(session, Path(session.virtualenv.location), "--group", "lint")
+    if "--fix" in session.posargs:
+        session.run("ruff", "check", "--fix", ".")
+        session.run("ruff", "format", ".")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("nbstripout", "--verify", *map(str, sorted(Path("notebooks").glob("*.ipynb"))))
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation into docs/_build; a warning fails. torch is not needed and not installed."""
+    install(session, Path(session.virtualenv.location), "--group", "docs")
+    session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build", *session.posargs)
+
+
+@nox.session
+def minimums(session: nox.Session) -> None:
+    """Run the tests with the lowest version of everything that pyproject.toml allows."""
+    home = Path(session.virtualenv.location)
+    install(session, home, "--resolution", "lowest-direct", "-e", ".", "--group", "test")
+    session.run("pytest", *(session.posargs or ["-m", "not slow and not notebooks"]))
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build wheel and sdist into dist/, look into them and import what the wheel holds."""
+    install(session, Path(session.virtualenv.location), "twine")
+    shutil.rmtree(ROOT / "dist", ignore_errors=True)
+    session.run(UV, "build", "--quiet", external=True)
+    session.run("twine", "check", "--strict", *map(str, Path("dist").glob("onlineml-*")))
+    wheel, sdist = next(Path("dist").glob("*.whl")), next(Path("dist").glob("*.tar.gz"))
+    names = set(zipfile.ZipFile(wheel).namelist())
+    with tarfile.open(sdist) as archive:
+        packed = {name.partition("/")[2] for name in archive.getnames()}
+    expected = {"onlineml/py.typed", *(f"onlineml/notebooks/{path.name}" for path in Path("notebooks").glob("*.ipynb"))}
+    missing = (expected - names) | ({"LICENSE", "README.md", "noxfile.py", "tools/bootstrap.py"} - packed)
+    strays = {name for name in names if not name.startswith(("onlineml/", "onlineml-"))}
+    if missing or strays or not any(name.endswith("/licenses/LICENSE") for name in names):
+        session.error(f"missing: {sorted(missing)}; strays in the wheel: {sorted(strays)}; or the licence is missing")
+    unpacked = Path(session.create_tmp()) / "wheel"
+    session.run(UV, "pip", "install", "--quiet", "--no-deps", "--target", str(unpacked), str(wheel), external=True)
+    session.run("python", "-I", "-c", f"import sys; sys.path.insert(0, {str(unpacked)!r}); import onlineml")
+
+
+@nox.session(venv_backend="none")
+def benchmarks(session: nox.Session) -> None:
+    """Run a race: `-- NAME [--json PATH] [--seconds S] [--seeds N] [--data DIR]`.
+
+    A race names its peers in its first lines (PEP 723). They get an environment of their own, never ours; its Python is
+    in ONLINEML_PEERS_PYTHON.
+    """
+    races = sorted(path.stem for path in Path("benchmarks").glob("*.py") if not path.stem.startswith("_"))
+    name, *arguments = session.posargs or [""]
+    if name not in races:
+        session.error(f"there is no race {name!r}; there are: {', '.join(races) or 'none yet'}")
+    environment = {}
+    if peers := load_toml(f"benchmarks/{name}.py", missing_ok=True).get("dependencies", []):
+        home = ROOT / ".nox" / f"peers-{name}"
+        make(session, home)
+        install(session, home, *peers)
+        environment["ONLINEML_PEERS_PYTHON"] = str(home / "bin" / "python")
+    with_torch(session, "python", f"benchmarks/{name}.py", *arguments, env=environment)
