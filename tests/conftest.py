@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from s3_server import s3_server
+from stores import store
 
-__all__ = ["data_dir", "s3_server"]
+__all__ = ["data_dir", "s3_server", "store"]
 
 ROOT = Path(__file__).parents[1]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from conftest import Store
+    from stores import Store
 
 
 # ---------------------------------------------------------------------------------------------------- io: the basics

@@ -1,0 +1,267 @@
+"""The record of one run: a folder of small files that anybody can read while the run goes on, and after it was killed.
+
+``spec.json`` (what was asked for), ``status.json`` (how it stands), ``metrics.jsonl`` (one row a step or epoch),
+``log.txt``, and whatever else belongs to the run, such as ``last.ckpt``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import re
+import secrets
+import socket
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from onlineml.errors import ConfigError, NotFoundError, StorageError
+from onlineml.storage import io
+from onlineml.storage._filesystems import secrets_of
+from onlineml.storage._urls import local_path, redacted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Run", "State", "new_run_id"]
+
+State = Literal["created", "running", "finished", "failed", "stopped"]
+
+_PUT_SECONDS = 2.0  # an object store takes whole objects only: a file that grows is put again at most this often
+_SECRET = re.compile(r"storage_options|secret|passw(or)?d|credential|(^|_)token$|api_?key|access_?key", re.IGNORECASE)
+_INFINITE = {"inf": math.inf, "-inf": -math.inf}
+
+
+def new_run_id() -> str:
+    """A new name for a run: its start in UTC and four random digits, ``20261124-021507-3f9a``."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+class Run:
+    """One run's record. Make it with `Run.create` or `Run.open`.
+
+    Several threads may write through one object; one process at a time may write a run. A pickled run leaves its
+    storage options behind: open it again by its URL.
+
+    Attributes:
+        url: the run's folder.
+        id: the folder's name.
+        spec: what was asked for.
+        storage_options: of the filesystem; never shown, stored or pickled.
+    """
+
+    def __init__(self, url: str, *, spec: Mapping[str, Any], storage_options: Mapping[str, Any] | None = None) -> None:
+        self.url = url.rstrip("/")
+        self.id = io.name(self.url)
+        self.spec = dict(spec)
+        self.storage_options = storage_options
+        self._metrics = _GrowingFile(self.path("metrics.jsonl"), storage_options)
+        self._log = _GrowingFile(self.path("log.txt"), storage_options)
+
+    @classmethod
+    def create(
+        cls,
+        url: str | os.PathLike[str],
+        *,
+        spec: Mapping[str, Any] | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> Run:
+        """Start a new record.
+
+        Args:
+            url: a folder that holds no run yet.
+            spec: what is asked for: JSON values, and nothing secret, for it is stored.
+            storage_options: of the filesystem.
+
+        Raises:
+            AlreadyExistsError: the folder holds a run.
+            ConfigError: the spec holds a secret or something that is not JSON.
+        """
+        spec = dict(spec or {})
+        _refuse_secrets(spec, secrets_of(storage_options))
+        try:
+            data = json.dumps(spec, indent=2, ensure_ascii=False, allow_nan=False).encode()
+        except (TypeError, ValueError) as err:
+            raise ConfigError(f"the spec of a run must hold JSON values only: {err}") from err
+        run = cls(str(url), spec=spec, storage_options=storage_options)
+        io.create_bytes(run.path("spec.json"), data, storage_options=storage_options)
+        run.set_status("created")
+        return run
+
+    @classmethod
+    def open(cls, url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None) -> Run:
+        """Open a record, to read it or to go on with it.
+
+        Raises:
+            NotFoundError: there is no run at this URL.
+        """
+        target = io.join(str(url).rstrip("/"), "spec.json")
+        try:
+            spec = _read_json(target, storage_options)
+        except NotFoundError as err:
+            raise NotFoundError(f"{redacted(str(url))} is no run: it holds no spec.json; see project.runs()") from err
+        return cls(str(url), spec=spec, storage_options=storage_options)
+
+    def path(self, name: str) -> str:
+        """The URL of one of the run's files."""
+        return io.join(self.url, name)
+
+    def status(self) -> dict[str, Any]:
+        """How the run stands: ``state``, ``time`` (ISO, UTC), ``pid``, ``host`` and the facts that were given."""
+        try:
+            return _read_json(self.path("status.json"), self.storage_options)
+        except NotFoundError:  # killed between its first two files
+            return {"state": "created"}
+
+    def set_status(self, state: State, *, facts: Mapping[str, Any] | None = None) -> None:
+        """Say how the run stands; earlier facts stay unless given anew. What was logged before is stored first.
+
+        Args:
+            state: one of created, running, finished, failed, stopped.
+            facts: few and small JSON values.
+        """
+        if state not in get_args(State):
+            raise ConfigError(f"state must be one of {', '.join(get_args(State))}; it is {state!r}")
+        self.flush()
+        now = {
+            "state": state,
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+        }
+        status = {**self.status(), **_finite(facts or {}), **now}
+        data = json.dumps(status, indent=2, ensure_ascii=False).encode()
+        io.write_bytes(self.path("status.json"), data, storage_options=self.storage_options)
+
+    def log_metrics(self, row: Mapping[str, float | str]) -> None:
+        """Append one row of numbers and short texts. On an object store it is visible after 2 s or `flush`."""
+        self._metrics.append(json.dumps(_finite(row), ensure_ascii=False, allow_nan=False) + "\n")
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All rows that were logged, in order; a row that a kill cut off is left out."""
+        rows = []
+        for line in self._metrics.read().split("\n"):
+            with contextlib.suppress(json.JSONDecodeError):
+                rows.append({name: _restored(value) for name, value in json.loads(line).items()})
+        return rows
+
+    def log_line(self, text: str) -> None:
+        """Append one line to ``log.txt``, with the time before it."""
+        self._log.append(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {text.rstrip()}\n")
+
+    def flush(self) -> None:
+        """Store what was logged; `set_status` does it too."""
+        self._metrics.flush()
+        self._log.flush()
+
+    def __repr__(self) -> str:
+        return f"Run({redacted(self.url)!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (self.url, self.spec)
+
+
+def _restore(url: str, spec: dict[str, Any]) -> Run:
+    return Run(url, spec=spec)
+
+
+class _GrowingFile:
+    """A text file that grows: appended on a local disk, put again as a whole on other filesystems."""
+
+    def __init__(self, url: str, storage_options: Mapping[str, Any] | None) -> None:
+        self._url = url
+        self._local = local_path(url)
+        self._options = storage_options
+        self._lock = threading.Lock()
+        self._text: str | None = None  # of the whole file, where it is put as a whole
+        self._unsaved = False
+        self._saved_at = -math.inf
+
+    def append(self, text: str) -> None:
+        with self._lock:
+            if self._local is not None:
+                _append_local(Path(self._local), text)
+                return
+            self._text = _mended(self._stored() if self._text is None else self._text) + text
+            self._unsaved = True
+            if time.monotonic() - self._saved_at >= _PUT_SECONDS:
+                self._put()
+
+    def flush(self) -> None:
+        with self._lock:
+            if self._unsaved:
+                self._put()
+
+    def read(self) -> str:
+        self.flush()
+        return self._stored()
+
+    def _put(self) -> None:
+        io.write_bytes(self._url, (self._text or "").encode(), storage_options=self._options)
+        self._unsaved = False
+        self._saved_at = time.monotonic()
+
+    def _stored(self) -> str:
+        try:
+            return io.read_bytes(self._url, storage_options=self._options).decode(errors="replace")
+        except NotFoundError:
+            return ""
+
+
+def _append_local(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab+") as file:
+        end = file.seek(0, os.SEEK_END)
+        if end:
+            file.seek(end - 1)
+        torn = end and file.read(1) != b"\n"  # the last writer was killed in the middle of its line
+        file.write(("\n" if torn else "").encode() + text.encode())
+
+
+def _mended(text: str) -> str:
+    return text if not text or text.endswith("\n") else text + "\n"
+
+
+def _read_json(url: str, storage_options: Mapping[str, Any] | None) -> dict[str, Any]:
+    try:
+        value = json.loads(io.read_bytes(url, storage_options=storage_options))
+    except ValueError as err:
+        raise StorageError(f"{redacted(url)} is not JSON: {err}") from err
+    if not isinstance(value, dict):
+        raise StorageError(f"{redacted(url)} must hold a JSON object; it holds a {type(value).__name__}")
+    return value
+
+
+def _finite(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row as strict JSON has it: nan becomes null, the infinities become texts."""
+    return {name: _strict(value) for name, value in row.items()}
+
+
+def _strict(value: Any) -> Any:
+    if hasattr(value, "item"):  # a number of numpy or torch
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value
+
+
+def _restored(value: Any) -> Any:
+    return math.nan if value is None else _INFINITE.get(value, value) if isinstance(value, str) else value
+
+
+def _refuse_secrets(value: Any, known: set[str], where: str = "spec") -> None:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if _SECRET.search(str(name)) and inner:
+                msg = f"{where}[{name!r}] looks secret, and the spec is stored; pass storage_options to the call"
+                raise ConfigError(msg)
+            _refuse_secrets(inner, known, f"{where}[{name!r}]")
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            _refuse_secrets(inner, known, f"{where}[{index}]")
+    elif isinstance(value, str) and any(secret in value for secret in known):
+        raise ConfigError(f"{where} holds a secret of storage_options, and the spec is stored; leave it out")
