@@ -81,14 +81,8 @@ class Run:
             AlreadyExistsError: the folder holds a run.
             ConfigError: the spec holds a secret or something that is not JSON.
         """
-        spec = dict(spec or {})
-        _refuse_secrets(spec, secrets_of(storage_options))
-        try:
-            data = json.dumps(spec, indent=2, ensure_ascii=False, allow_nan=False).encode()
-        except (TypeError, ValueError) as err:
-            raise ConfigError(f"the spec of a run must hold JSON values only: {err}") from err
-        run = cls(str(url), spec=spec, storage_options=storage_options)
-        io.create_bytes(run.path("spec.json"), data, storage_options=storage_options)
+        run = cls(str(url), spec=spec or {}, storage_options=storage_options)
+        io.create_bytes(run.path("spec.json"), run._encoded(run.spec), storage_options=storage_options)
         run.set_status("created")
         return run
 
@@ -105,6 +99,24 @@ class Run:
         except NotFoundError as err:
             raise NotFoundError(f"{redacted(str(url))} is no run: it holds no spec.json; see project.runs()") from err
         return cls(str(url), spec=spec, storage_options=storage_options)
+
+    def update_spec(self, spec: Mapping[str, Any]) -> None:
+        """Add to what was asked for, as who executes a run knows more than who made it.
+
+        Raises:
+            ConfigError: the spec holds a secret or something that is not JSON.
+        """
+        merged = {**self.spec, **spec}
+        if merged != self.spec:
+            io.write_bytes(self.path("spec.json"), self._encoded(merged), storage_options=self.storage_options)
+            self.spec = merged
+
+    def _encoded(self, spec: Mapping[str, Any]) -> bytes:
+        _refuse_secrets(spec, secrets_of(self.storage_options))
+        try:
+            return json.dumps(dict(spec), indent=2, ensure_ascii=False, allow_nan=False).encode()
+        except (TypeError, ValueError) as err:
+            raise ConfigError(f"the spec of a run must hold JSON values only: {err}") from err
 
     def path(self, name: str) -> str:
         """The URL of one of the run's files."""
