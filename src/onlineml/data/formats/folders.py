@@ -1,0 +1,180 @@
+"""Class folders: ``<class>/**/image``, or ``{train,val,test}/<class>/**/image``, read from a listing and written."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from onlineml.data._image_policies import is_image_name
+from onlineml.data._manifest_schema import examples
+from onlineml.data.formats._csv import Column, csv_bytes, read_columns, require_valid
+from onlineml.data.formats._parts import Parts, absolute, image_id, naturally_sorted
+from onlineml.data.splits import normalised_split, stable_split
+from onlineml.errors import AlreadyExistsError, DataError
+from onlineml.storage import io
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+
+    from onlineml.data.manifest import Manifest
+
+__all__ = ["read_folders", "write_folders"]
+
+_SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+_COPIED_TOGETHER = 64  # images in memory at a time while copying
+_WRITERS = 16
+
+
+def read_folders(url: str | os.PathLike[str], *, split: str | None, storage_options: Mapping[str, Any] | None) -> Parts:
+    """See `Manifest.from_folders`."""
+    root = absolute(url)
+    files = io.list_files(root, storage_options=storage_options)
+    images = [info for info in files if is_image_name(info.path) and not _hidden(info.path)]
+    if not images:
+        found = f"{len(files):,} other files, such as {examples(f.path for f in files)}" if files else "no files at all"
+        raise DataError(f"no images in {root}: expected {root}/<class>/<image>, found {found}")
+    paths = _valid_names([info.path for info in images], root)
+    labels, splits = _labels_and_splits(paths)
+    columns: dict[str, Any] = {
+        "image_id": [image_id(info.path, info.version) for info in images],
+        "uri": paths,
+        "version": [info.version for info in images],
+        "split": splits,
+        "label": labels,
+    }
+    n_ignored = len(files) - len(images)
+    if split is not None:
+        listed = _read_split_table(root, split, paths, storage_options)
+        columns.update(split=listed["split"], group=listed["group"])
+        columns["label"] = [mine or folder for mine, folder in zip(listed["label"], labels, strict=True)]
+        n_ignored -= any(info.path == split for info in files)
+    elif splits[0] is None:
+        columns["split"] = stable_split(paths).tolist()
+    names = naturally_sorted({label for label in columns["label"] if label is not None})
+    text = {name: pa.array(values, pa.string()) for name, values in columns.items()}
+    return Parts(pa.table(text), names, root, n_ignored)
+
+
+def _hidden(path: str) -> bool:
+    """Whether a file or a folder above it is hidden, as the leftovers of macOS and Jupyter are."""
+    return path.startswith(".") or "/." in path
+
+
+def _valid_names(paths: list[str], root: str) -> list[str]:
+    bad = [path for path in paths if "\0" in path or not _is_unicode(path)]
+    if bad:
+        raise DataError(f"{len(bad):,} file names in {root} are not UTF-8 text; rename them: {examples(bad)}")
+    return paths
+
+
+def _is_unicode(path: str) -> bool:
+    return path.isascii() or not any("\ud800" <= character <= "\udfff" for character in path)
+
+
+def _labels_and_splits(paths: Sequence[str]) -> tuple[list[str | None], list[str | None]]:
+    """Each image's label, and its split where the top folders are splits (all None where they are classes)."""
+    tops = {path.split("/", 1)[0] for path in paths if "/" in path}
+    named = {top for top in tops if top.lower() in _SPLIT_FOLDERS}
+    deep = any(path.count("/") >= 2 and path.split("/", 1)[0].lower() == "train" for path in paths)
+    if not (deep and named):
+        return [path.split("/", 1)[0] if "/" in path else None for path in paths], [None] * len(paths)
+    others = sorted(tops - named)
+    if others or any("/" not in path for path in paths):
+        if len(named) == 1:  # one class of several that is called 'train', with folders of its own
+            return [path.split("/", 1)[0] if "/" in path else None for path in paths], [None] * len(paths)
+        found = f"the folders {examples(others)}" if others else "images outside them"
+        raise DataError(
+            f"the folders {examples(sorted(named))} look like splits, but beside them are {found}; import the folder "
+            'of splits alone, or keep classes at the top and give the splits in a table: split="split.csv"'
+        )
+    parts = [path.split("/", 2) for path in paths]
+    labels = [part[1] if len(part) == 3 else None for part in parts]
+    return labels, [_SPLIT_FOLDERS[part[0].lower()] for part in parts]
+
+
+def _read_split_table(
+    root: str, split: str, paths: list[str], storage_options: Mapping[str, Any] | None
+) -> dict[str, list[str | None]]:
+    """The columns split, label and group of the table, for each of the paths; None where it does not list the path."""
+    url = absolute(split) if io.is_url(split) or split.startswith(("/", "~")) else io.join(root, split)
+    wanted = {
+        "path": Column("path", required=True),
+        "split": Column("split", required=True),
+        "label": Column("label"),
+        "group": Column("group"),
+    }
+    columns = read_columns(url, wanted, storage_options=storage_options).texts
+    table_paths = [path.removeprefix("./") if path else path for path in columns["path"]]
+    problems: list[str] = []
+    require_valid(problems, "rows have no path", [i for i, path in enumerate(table_paths) if not path])
+    known = {path: i for i, path in enumerate(paths)}
+    missing = [f"{i + 2}: {path}" for i, path in enumerate(table_paths) if path and path not in known]
+    if missing:
+        problems.append(f"{len(missing):,} rows name no image in {root} (line: path): {examples(missing)}")
+    seen: dict[str | None, int] = {}
+    repeated = [f"{i + 2}: {path}" for i, path in enumerate(table_paths) if path and seen.setdefault(path, i) != i]
+    if repeated:
+        problems.append(f"{len(repeated):,} rows name an image again (line: path): {examples(repeated)}")
+    splits = [None if value is None else normalised_split(value) for value in columns["split"]]
+    unknown = [f"{i + 2}: {v}" for i, (v, s) in enumerate(zip(columns["split"], splits, strict=True)) if v and not s]
+    if unknown:
+        problems.append(f"{len(unknown):,} splits are none of train, val, test (line: split): {examples(unknown)}")
+    if problems:
+        raise DataError(f"the split table {url} does not fit the images:\n" + "\n".join(f"  - {p}" for p in problems))
+    result: dict[str, list[str | None]] = {name: [None] * len(paths) for name in ("split", "label", "group")}
+    for i, path in enumerate(table_paths):
+        row = known[str(path)]
+        result["split"][row] = splits[i]
+        result["label"][row] = columns["label"][i]
+        result["group"][row] = columns["group"][i]
+    return result
+
+
+def write_folders(manifest: Manifest, url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None) -> str:
+    """See `Manifest.to_folders`."""
+    target = absolute(url)
+    if io.list_files(target, storage_options=storage_options):
+        raise AlreadyExistsError(f"{target} holds files already; export to a new folder")
+    paths = _export_paths(manifest)
+    urls = manifest.urls()
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        for start in range(0, len(urls), _COPIED_TOGETHER):
+            chunk = slice(start, start + _COPIED_TOGETHER)
+            contents = io.read_many(urls[chunk], storage_options=manifest.storage_options)
+            targets = [io.join(target, path) for path in paths[chunk]]
+            list(pool.map(lambda where, what: _write(where, what, storage_options), targets, contents))
+    columns = {name: manifest.table[name].to_pylist() for name in ("label", "split", "group")}
+    listing = csv_bytes({"path": paths, **columns})
+    io.write_bytes(io.join(target, "split.csv"), listing, storage_options=storage_options)
+    return target
+
+
+def _write(url: str, content: bytes | OSError, storage_options: Mapping[str, Any] | None) -> None:
+    if isinstance(content, OSError):
+        raise content
+    io.write_bytes(url, content, storage_options=storage_options)
+
+
+def _export_paths(manifest: Manifest) -> list[str]:
+    """A path for each image, unique in any case of letters; a name that is taken gets the image's id before it."""
+    bad = [name for name in manifest.class_names if "/" in name or "\\" in name or name.startswith(".") or "\0" in name]
+    if bad:
+        raise DataError(f"class names that cannot be folder names: {examples(bad)}; rename them, or use to_table()")
+    splits = manifest.table["split"].to_pylist()
+    by_split = None not in splits
+    taken: set[str] = set()
+    paths = []
+    for i, (uri, split, label) in enumerate(
+        zip(manifest.table["uri"].to_pylist(), splits, manifest.table["label"].to_pylist(), strict=True)
+    ):
+        folder = "/".join(part for part in (split if by_split else None, label) if part)
+        name = io.name(uri).lstrip(".").replace("\\", "_")
+        path = f"{folder}/{name}".lstrip("/")
+        if path.casefold() in taken:
+            path = f"{folder}/{manifest.table['image_id'][i].as_py()}-{name}".lstrip("/")
+        taken.add(path.casefold())
+        paths.append(path)
+    return paths

@@ -1,0 +1,161 @@
+"""Tables with a row per image: CSV or Parquet with columns for path, label, split, group and anything else."""
+
+from __future__ import annotations
+
+import io as _io
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from onlineml.data._manifest_schema import COLUMNS, examples
+from onlineml.data.formats._csv import Column, csv_bytes, read_columns, require_valid
+from onlineml.data.formats._parts import Parts, absolute, image_id, naturally_sorted
+from onlineml.data.splits import assign_splits, normalised_split
+from onlineml.errors import DataError
+from onlineml.storage import io
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+
+    from onlineml.data.formats._csv import TextTable
+    from onlineml.data.manifest import Manifest
+
+__all__ = ["read_table", "write_table"]
+
+_NOT_LISTABLE = ("http://", "https://")  # no filesystem that tells what it holds
+
+
+def read_table(
+    url: str | os.PathLike[str],
+    *,
+    path: str,
+    label: str,
+    split: str,
+    group: str,
+    root: str | os.PathLike[str] | None,
+    storage_options: Mapping[str, Any] | None,
+) -> Parts:
+    """See `Manifest.from_table`."""
+    where = absolute(url)
+    folder = io.parent(where) if root is None else absolute(root) if str(root) else ""
+    wanted = {
+        "path": Column(path, required=True),
+        "label": Column(label),
+        "split": Column(split),
+        "group": Column(group),
+    }
+    read = read_columns(where, wanted, storage_options=storage_options)
+    uris = _checked_uris(read, where, folder)
+    versions = _versions(uris, folder, where, storage_options)
+    ids = [image_id(uri, version) for uri, version in zip(uris, versions, strict=True)]
+    splits = [None if value is None else normalised_split(value) for value in read.texts["split"]]
+    if "split" not in read.present:
+        groups = [given or uri for given, uri in zip(read.texts["group"], uris, strict=True)]
+        splits = assign_splits(groups, splits).tolist()
+    labels = read.texts["label"]
+    texts = {"image_id": ids, "uri": uris, "version": versions, "split": splits, "label": labels}
+    columns = {name: pa.array(values, pa.string()) for name, values in texts.items()}
+    columns["group"] = pa.array(read.texts["group"], pa.string())
+    for name in read.others.column_names:
+        columns[f"table_{name}" if name in COLUMNS else name] = read.others[name]
+    names = naturally_sorted({value for value in labels if value is not None})
+    return Parts(pa.table(columns), names, folder)
+
+
+def _checked_uris(read: TextTable, where: str, folder: str) -> list[str]:
+    """The paths relative to the folder (or absolute, where there is none); all bad rows are named at once."""
+    paths = [path or "" for path in read.texts["path"]]
+    uris = [_relative(path, folder) for path in paths]
+    problems: list[str] = []
+    require_valid(problems, "rows have no path", [i for i, path in enumerate(paths) if not path])
+    outside = [
+        f"{i + 2}: {path}" for i, (path, uri) in enumerate(zip(paths, uris, strict=True)) if path and uri is None
+    ]
+    if outside:
+        remedy = (
+            f"expected paths below {folder}; give root=<the folder that holds all images>, or root='' if this table "
+            "may name images anywhere by absolute paths or URLs"
+            if folder
+            else "with root='' every path must be absolute or a URL, without '..'"
+        )
+        problems.append(f"{len(outside):,} paths lie outside the root (line: path): {examples(outside)}; {remedy}")
+    seen: dict[str, int] = {}
+    repeated = [f"{i + 2}: {uri}" for i, uri in enumerate(uris) if uri and seen.setdefault(uri, i) != i]
+    if repeated:
+        problems.append(f"{len(repeated):,} rows name an image again (line: path): {examples(repeated)}")
+    unknown = [f"{i + 2}: {v}" for i, v in enumerate(read.texts["split"]) if v is not None and not normalised_split(v)]
+    if unknown:
+        problems.append(f"{len(unknown):,} splits are none of train, val, test (line: split): {examples(unknown)}")
+    if problems:
+        raise DataError(f"the table {where} has bad rows:\n" + "\n".join(f"  - {problem}" for problem in problems))
+    return [uri for uri in uris if uri is not None]
+
+
+def _relative(path: str, folder: str) -> str | None:
+    """The path below the folder; None where it is not below it."""
+    if ".." in path.split("/") or "\0" in path:
+        return None
+    is_absolute = path.startswith("/") or io.is_url(path)
+    if not folder:
+        return path if is_absolute else None
+    if not is_absolute:
+        return "/".join(part for part in path.split("/") if part not in {"", "."}) or None
+    prefix = folder.rstrip("/") + "/"
+    if path.startswith("file://") and not io.is_url(folder):
+        path = path.removeprefix("file://")
+    return path.removeprefix(prefix) or None if path.startswith(prefix) else None
+
+
+def _versions(uris: Sequence[str], folder: str, where: str, storage_options: Mapping[str, Any] | None) -> list[str]:
+    """The store's tag of each image from one listing; ``""`` where an image is missing or nothing can be listed.
+
+    Raises:
+        DataError: not one of the images is there.
+    """
+    if not uris or not folder or folder.startswith(_NOT_LISTABLE):
+        return [""] * len(uris)
+    common = _common_folder(uris)
+    listed = io.list_files(io.join(folder, common) if common else folder, storage_options=storage_options)
+    prefix = f"{common}/" if common else ""
+    found = {prefix + info.path: info.version for info in listed}
+    versions = [found.get(uri) for uri in uris]
+    if not any(version is not None for version in versions):
+        raise DataError(
+            f"none of the {len(uris):,} images of the table {where} is in {folder}: expected, for instance, "
+            f"{folder}/{uris[0]}; give root=<the folder that the paths are relative to>"
+        )
+    return [version or "" for version in versions]
+
+
+def _common_folder(uris: Sequence[str]) -> str:
+    first, last = min(uris).split("/")[:-1], max(uris).split("/")[:-1]  # every other path sorts between these two
+    common = []
+    for a, b in zip(first, last, strict=False):
+        if a != b:
+            break
+        common.append(a)
+    return "/".join(common)
+
+
+def write_table(manifest: Manifest, url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None) -> str:
+    """See `Manifest.to_table`."""
+    where = absolute(url)
+    prefix = io.parent(where).rstrip("/") + "/"
+    paths = [image.removeprefix(prefix) for image in manifest.urls()]
+    columns = {"path": pa.array(paths, pa.string())}
+    columns.update({name: manifest.table[name] for name in ("label", "split", "group")})
+    columns.update({n: manifest.table[n] for n in manifest.table.column_names if n not in COLUMNS})
+    table = pa.table(columns)
+    if where.lower().endswith((".parquet", ".pq")):
+        sink = _io.BytesIO()
+        pq.write_table(table, sink, compression="zstd")
+        data = sink.getvalue()
+    else:
+        nested = [field.name for field in table.schema if pa.types.is_nested(field.type)]
+        if nested:
+            raise DataError(f"the columns {examples(nested)} hold lists, which CSV cannot; write a .parquet table")
+        data = csv_bytes(table)
+    io.write_bytes(where, data, storage_options=storage_options)
+    return where

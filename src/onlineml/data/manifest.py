@@ -1,0 +1,402 @@
+"""The one shape of data: an immutable, hashed table with a row per image, and its class names."""
+
+from __future__ import annotations
+
+import io as _io
+import json
+import os
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from onlineml.data._manifest_hash import manifest_hash
+from onlineml.data._manifest_html import NO_SPLIT, UNLABELLED, manifest_html
+from onlineml.data._manifest_schema import examples, normalised, validate
+from onlineml.data.formats import folders, tables
+from onlineml.data.splits import DEFAULT_FRACTIONS, SPLITS, assign_splits
+from onlineml.errors import ConfigError, DataError, UnknownClassError
+from onlineml.storage import io
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy.typing as npt
+    import pandas as pd
+
+    from onlineml.data.checks import CheckTable
+    from onlineml.data.formats._parts import Parts
+
+__all__ = ["DESCRIPTOR", "Manifest"]
+
+Url = str | os.PathLike[str]
+Split = Literal["train", "val", "test"]
+DESCRIPTOR = "dataset.json"
+_TABLE = "manifest.parquet"
+_ABSOLUTE = re.compile(r"/|[A-Za-z][A-Za-z0-9+.\-]*(?:://|::)")
+
+
+@dataclass(frozen=True, eq=False)
+class Manifest:
+    """Images, their labels, splits and groups. Every method that changes something returns a new manifest.
+
+    Attributes:
+        table: one row per image, one chunk a column: `image_id` (text, unique), `uri` (absolute, or relative to
+            `root`), `version` (the store's tag of the content, ``""`` where unknown), `sha256`, `width`, `height`
+            (int32, upright pixels; all three null until the image was read), `split` (``"train"``, ``"val"``,
+            ``"test"`` or null), `group` (text; images of one group belong together), `label` (one of `class_names`;
+            null is unlabelled), then any further columns.
+        class_names: in the order of their ids.
+        root: URL or absolute path of the folder that relative uris are in.
+        task: such as ``"classification"``.
+        storage_options: fsspec's, for reading the images; never shown, saved or hashed.
+        n_ignored: how many other files the import passed over.
+
+    Two manifests are equal when their `hash` is.
+
+    Raises:
+        DataError: the table is not a manifest; the message lists every problem.
+        UnknownClassError: labels that are no class names are its only problem.
+    """
+
+    table: pa.Table
+    class_names: tuple[str, ...] = ()
+    root: str = ""
+    task: str = "classification"
+    storage_options: Mapping[str, Any] | None = field(default=None, repr=False)
+    n_ignored: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "class_names", tuple(self.class_names))
+        object.__setattr__(self, "table", normalised(self.table))
+        validate(self.table, self.class_names)
+
+    # ---- made from what the user has ----
+
+    @classmethod
+    def from_folders(
+        cls,
+        url: Url,
+        *,
+        split: str | None = None,
+        class_names: Sequence[str] | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> Manifest:
+        """Import a folder with a subfolder per class. No image is opened: the listing is enough.
+
+        Two layouts are understood: ``<url>/<class>/**/image`` and, with the user's own splits,
+        ``<url>/{train,val,valid,validation,test}/<class>/**/image``. Images outside any class folder are unlabelled;
+        hidden files, and files without an image's extension (in upper or lower case), are counted in `n_ignored`.
+
+        Args:
+            url: the folder, on any filesystem.
+            split: None divides the images 80/10/10 by a hash of their path (or by the folders, where those are
+                splits); else the path of a CSV or Parquet table, relative to `url`, with the columns ``path``
+                (relative to `url`), ``split`` and, if wanted, ``label`` (overrides the folder) and ``group``.
+                Images that it does not list have no split.
+            class_names: the order of the classes; by default the folders' names, sorted as a person would (2 before
+                10).
+            storage_options: fsspec's, for `url`.
+
+        Raises:
+            DataError: no images are there, the split table names files that are not, or anything `Manifest` refuses.
+        """
+        parts = folders.read_folders(url, split=split, storage_options=storage_options)
+        return cls._from_parts(parts, class_names, storage_options)
+
+    @classmethod
+    def from_table(
+        cls,
+        url: Url,
+        *,
+        path: str = "path",
+        label: str = "label",
+        split: str = "split",
+        group: str = "group",
+        root: Url | None = None,
+        class_names: Sequence[str] | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> Manifest:
+        """Import a CSV (comma, semicolon or tab) or Parquet table with a row per image. No image is opened.
+
+        Args:
+            url: the table, on any filesystem; its kind is told by its extension.
+            path: the column of paths, relative to `root`, or absolute below it.
+            label: the column of labels, read as text; absent or empty is unlabelled.
+            split: the column of splits; where it is absent, images are divided 80/10/10 by a hash of their group.
+            group: the column of groups; where it is absent, every image is a group of its own.
+            root: the folder of the images; by default the table's. ``""``: the table's paths are absolute paths or
+                URLs, and may lie anywhere.
+            class_names: the order of the classes; by default the labels, sorted as a person would.
+            storage_options: fsspec's, for the table and the images.
+
+        Further columns are kept; one whose name a manifest needs for itself (``width``, …) is kept as ``table_width``.
+
+        Raises:
+            DataError: rows are bad (all are listed), or none of the images exists.
+        """
+        parts = tables.read_table(
+            url, path=path, label=label, split=split, group=group, root=root, storage_options=storage_options
+        )
+        return cls._from_parts(parts, class_names, storage_options)
+
+    @classmethod
+    def _from_parts(
+        cls, parts: Parts, class_names: Sequence[str] | None, storage_options: Mapping[str, Any] | None
+    ) -> Manifest:
+        names = tuple(parts.class_names if class_names is None else class_names)
+        return cls(parts.table, names, root=parts.root, storage_options=storage_options, n_ignored=parts.n_ignored)
+
+    @classmethod
+    def load(cls, url: Url, *, root: str | None = None, storage_options: Mapping[str, Any] | None = None) -> Manifest:
+        """Read what `save` wrote.
+
+        Args:
+            url: the folder.
+            root: where the images are now, if they have moved.
+            storage_options: fsspec's, for `url` and for the images.
+
+        Raises:
+            NotFoundError: no manifest was saved there.
+            DataError: the content does not have the hash that was saved with it.
+        """
+        facts = json.loads(io.read_bytes(io.join(url, DESCRIPTOR), storage_options=storage_options))
+        table = pq.read_table(pa.BufferReader(io.read_bytes(io.join(url, _TABLE), storage_options=storage_options)))
+        loaded = cls(
+            table.replace_schema_metadata(None),
+            tuple(facts["class_names"]),
+            root=facts["root"] if root is None else root,
+            task=facts["task"],
+            storage_options=storage_options,
+            n_ignored=facts["n_ignored"],
+        )
+        if loaded.hash != facts["hash"]:
+            msg = f"the manifest in {os.fspath(url)} has the hash {loaded.hash}; it was saved with {facts['hash']}"
+            raise DataError(msg)
+        return loaded
+
+    # ---- written ----
+
+    def files(self) -> dict[str, bytes]:
+        """The content of a saved manifest by file name; ``dataset.json`` is its descriptor, to be written last."""
+        sink = _io.BytesIO()
+        pq.write_table(self.table, sink, compression="zstd")
+        facts = {
+            "schema_version": 1,
+            "hash": self.hash,
+            "task": self.task,
+            "class_names": list(self.class_names),
+            "root": self.root,
+            "n_images": len(self),
+            "n_ignored": self.n_ignored,
+            "counts": self.counts(),
+        }
+        return {_TABLE: sink.getvalue(), DESCRIPTOR: json.dumps(facts, indent=1, ensure_ascii=False).encode()}
+
+    def save(self, url: Url, *, storage_options: Mapping[str, Any] | None = None) -> str:
+        """Write ``manifest.parquet`` and then ``dataset.json`` into a folder, without loss.
+
+        Raises:
+            AlreadyExistsError: a manifest is there already.
+        """
+        io.publish(url, self.files(), descriptor=DESCRIPTOR, storage_options=storage_options)
+        return os.fspath(url)
+
+    def to_folders(self, url: Url, *, storage_options: Mapping[str, Any] | None = None) -> str:
+        """Copy the images, byte for byte, to ``<url>/<split>/<class>/<name>``, and list them in ``<url>/split.csv``.
+
+        Where some images have no split, to ``<url>/<class>/<name>``. Unlabelled images get no class folder.
+        `Manifest.from_folders(url, split="split.csv")` reads it back with the groups.
+
+        Args:
+            url: the folder.
+            storage_options: fsspec's, for `url`.
+
+        Raises:
+            DataError: a class name cannot be a folder's name.
+            AlreadyExistsError: the folder holds files already.
+            StorageError: an image cannot be read or written.
+        """
+        return folders.write_folders(self, url, storage_options=storage_options)
+
+    def to_table(self, url: Url, *, storage_options: Mapping[str, Any] | None = None) -> str:
+        """Write a CSV or Parquet table (by the extension): path, label, split, group and the further columns.
+
+        Paths are relative to the table's folder where the images lie below it, else absolute.
+        `Manifest.from_table(url)` reads it back (with ``root=manifest.root`` or ``""`` for absolute paths).
+        """
+        return tables.write_table(self, url, storage_options=storage_options)
+
+    # ---- looked at ----
+
+    @cached_property
+    def hash(self) -> str:
+        """64 hex digits that name this version of the data.
+
+        Over task, class names and, in order of image_id, image_id, label, split, group and further columns; not over
+        where images lie (uri, root) nor what reading them told (version, sha256, width, height).
+        """
+        return manifest_hash(self.table, class_names=self.class_names, task=self.task)
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def __eq__(self, other: object) -> bool:
+        return self.hash == other.hash if isinstance(other, Manifest) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.hash)
+
+    def urls(self) -> list[str]:
+        """Where each image can be read, in the order of the rows."""
+        prefix = self.root if not self.root or self.root.endswith("/") else f"{self.root}/"
+        absolute = _ABSOLUTE.match
+        return [uri if absolute(uri) else prefix + uri for uri in self.table["uri"].to_pylist()]
+
+    def label_ids(self) -> npt.NDArray[np.int64]:
+        """(N,) int64: each label's place in `class_names`; -1 for unlabelled."""
+        ids = pc.index_in(self.table["label"], value_set=pa.array(self.class_names, pa.string()))
+        return np.asarray(ids.fill_null(-1).cast(pa.int64()).to_numpy(), dtype=np.int64)
+
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """(N,) values of one column; texts and lists as objects, null as None (nan in columns of numbers).
+
+        Raises:
+            ConfigError: there is no such column.
+        """
+        if name not in self.table.column_names:
+            raise ConfigError(f"no column {name!r}; the columns are {', '.join(self.table.column_names)}")
+        column = self.table[name]
+        if pa.types.is_nested(column.type):
+            values = np.empty(len(self), dtype=object)
+            values[:] = column.to_pylist()
+            return values
+        return cast("npt.NDArray[Any]", column.to_numpy())
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Images by class and split: ``counts()["cat"]["train"]``.
+
+        Each class has ``train``, ``val`` and ``test``. Images without a label are under ``"(unlabelled)"``, those
+        without a split under ``"(no split)"``; both are there only where needed.
+        """
+        found: dict[tuple[str, str], int] = {}
+        rows = self.table.group_by(["label", "split"]).aggregate([([], "count_all")]).to_pylist()
+        for row in rows:
+            key = UNLABELLED if row["label"] is None else row["label"], row["split"] or NO_SPLIT
+            found[key] = row["count_all"]
+        classes = [*self.class_names, *([UNLABELLED] if any(k == UNLABELLED for k, _ in found) else [])]
+        splits = [*SPLITS, *([NO_SPLIT] if any(s == NO_SPLIT for _, s in found) else [])]
+        return {name: {split: found.get((name, split), 0) for split in splits} for name in classes}
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The table as a data frame."""
+        return cast("pd.DataFrame", self.table.to_pandas())
+
+    def check(self, *, max_bad: float = 0.01, progress: bool = False) -> CheckTable:
+        """Open every image once and report each that is not plainly fine; see `onlineml.data.checks.check`."""
+        from onlineml.data.checks import check  # noqa: PLC0415 (decoders are loaded only to decode)
+
+        return check(self, max_bad=max_bad, progress=progress)
+
+    def __str__(self) -> str:
+        sizes = ", ".join(f"{n:,} {name}" for name, n in self._split_sizes().items() if n)
+        return (
+            f"Manifest of {len(self):,} images, {len(self.class_names)} classes ({sizes or 'empty'}) {self.hash[:12]}"
+        )
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
+
+    def _split_sizes(self) -> dict[str, int]:
+        column = self.table["split"]
+        sizes = {name: int(pc.sum(pc.equal(column, name)).as_py() or 0) for name in SPLITS}
+        return {**sizes, "without split": column.null_count}
+
+    def _repr_html_(self) -> str:
+        return manifest_html(self)
+
+    # ---- changed ----
+
+    def _with(self, table: pa.Table, class_names: Sequence[str] | None = None) -> Manifest:
+        names = self.class_names if class_names is None else tuple(class_names)
+        return Manifest(table, names, self.root, self.task, self.storage_options, self.n_ignored)
+
+    def select(self, *, split: Split | Sequence[Split]) -> Manifest:
+        """The images of one or several splits.
+
+        Raises:
+            ConfigError: an unknown split.
+        """
+        wanted = [split] if isinstance(split, str) else list(split)
+        unknown = [name for name in wanted if name not in SPLITS]
+        if unknown:
+            raise ConfigError(f"unknown split {unknown[0]!r}; expected one of {', '.join(SPLITS)}")
+        return self._with(self.table.filter(pc.is_in(self.table["split"], pa.array(wanted, pa.string()))))
+
+    def take(self, rows: Sequence[int] | Sequence[bool] | npt.NDArray[Any]) -> Manifest:
+        """The rows of an array of indices, in its order, or of a mask of N booleans."""
+        index = np.asarray(rows)
+        if index.dtype == bool:
+            if len(index) != len(self):
+                raise ConfigError(f"a mask needs one value per image, {len(self)}; found {len(index)}")
+            index = np.flatnonzero(index)
+        return self._with(self.table.take(pa.array(index.astype(np.int64))))
+
+    def with_column(self, name: str, values: Sequence[Any] | npt.NDArray[Any] | pa.Array) -> Manifest:
+        """Add or replace a column of N values.
+
+        Raises:
+            ConfigError: not as many values as images.
+            DataError: the values are not what that column holds.
+        """
+        if len(values) != len(self):
+            raise ConfigError(f"the column {name!r} needs one value per image, {len(self)}; found {len(values)}")
+        array = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values, from_pandas=True)
+        table = self.table.drop_columns([name]) if name in self.table.column_names else self.table
+        return self._with(table.append_column(name, array))
+
+    def with_labels(self, labels: Mapping[str, str | None]) -> Manifest:
+        """Correct labels: a new label, or None for unlabelled, by image_id.
+
+        Raises:
+            DataError: an image_id is not in this manifest.
+            UnknownClassError: a label is not one of the class names.
+        """
+        wrong = sorted({label for label in labels.values() if label is not None} - set(self.class_names))
+        if wrong:
+            msg = (
+                f"labels {examples(wrong)} are not among the class names {examples(self.class_names)}; add them "
+                "with with_class_names() first"
+            )
+            raise UnknownClassError(msg)
+        rows = pc.index_in(pa.array(labels, pa.string()), value_set=self.table["image_id"])
+        if rows.null_count:
+            unknown = [image_id for image_id, row in zip(labels, rows.to_pylist(), strict=True) if row is None]
+            raise DataError(f"{len(unknown)} image ids are not in this manifest: {examples(unknown)}")
+        column = self.column("label").copy()
+        for row, label in zip(rows.to_pylist(), labels.values(), strict=True):
+            column[row] = label
+        return self.with_column("label", pa.array(column, pa.string()))
+
+    def with_splits(
+        self, *, fractions: Mapping[str, float] = DEFAULT_FRACTIONS, salt: str = "", keep: bool = True
+    ) -> Manifest:
+        """Divide the images by a hash of their group.
+
+        Args:
+            fractions: what share of the groups each split gets.
+            salt: another text gives another division.
+            keep: splits that are there stay; otherwise all images are divided anew.
+        """
+        groups = self.table["group"].to_pylist()
+        given = self.table["split"].to_pylist() if keep else [None] * len(self)
+        return self.with_column("split", pa.array(assign_splits(groups, given, fractions=fractions, salt=salt)))
+
+    def with_class_names(self, class_names: Sequence[str]) -> Manifest:
+        """The same images under another list of classes, which must hold every label in use."""
+        return self._with(self.table, class_names)
