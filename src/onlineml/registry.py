@@ -1,0 +1,329 @@
+"""Versions of models and the names by which they are found: an immutable folder a version, and a log of promotions.
+
+A version is called ``<number>-<six digits of its content>``. Two publishers at once may draw the same number; their
+versions then differ in the digits, and neither is lost. An alias such as ``champion`` is the fold of
+``log/promotions``; rolling back is one more line of it.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import html
+import json
+import os
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from onlineml.errors import AlreadyExistsError, ConfigError, NotFoundError, StorageError
+from onlineml.storage import io
+from onlineml.storage._urls import redacted
+from onlineml.storage.log import AppendLog, LogEntry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = [
+    "ModelVersion",
+    "aliases",
+    "list_versions",
+    "promote",
+    "promotion_history",
+    "publish_to",
+    "publish_version",
+    "resolve",
+    "rollback",
+]
+
+DESCRIPTOR = "model.json"
+_VERSION = re.compile(r"(\d+)-([0-9a-f]{6})")
+_PREFIX = re.compile(r"\d+(-[0-9a-f]{0,6})?")
+_ALIAS = re.compile(r"[a-z][a-z0-9_-]*")
+_ATTEMPTS = 16  # each further one needs another publisher with the same number and the same six digits (2^-24)
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A published model.
+
+    Attributes:
+        url: its folder.
+        version: its name, ``7-3fa9c1``; for a model outside a project the folder's name.
+        project_url: the project that it belongs to, or ``""``.
+        storage_options: of the filesystem; never shown or pickled.
+    """
+
+    url: str
+    version: str
+    project_url: str = ""
+    storage_options: Mapping[str, Any] | None = field(default=None, repr=False, compare=False, kw_only=True)
+
+    def descriptor(self) -> dict[str, Any]:
+        """What ``model.json`` says: architecture, class names, preprocessing, the data's hash and more."""
+        url = io.join(self.url, DESCRIPTOR)
+        try:
+            value = json.loads(io.read_bytes(url, storage_options=self.storage_options))
+        except ValueError as err:
+            raise StorageError(f"{redacted(url)} is not JSON: {err}") from err
+        if not isinstance(value, dict):
+            raise StorageError(f"{redacted(url)} must hold a JSON object; it holds a {type(value).__name__}")
+        return value
+
+    def path(self, name: str) -> str:
+        """The URL of one of the version's files."""
+        return io.join(self.url, name)
+
+    def __str__(self) -> str:
+        return redacted(self.url)
+
+    def _repr_html_(self) -> str:
+        return f"<b>{html.escape(self.version)}</b> <code>{html.escape(redacted(self.url))}</code>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.url, self.version, self.project_url)
+
+
+def publish_version(
+    project_url: str,
+    files: Mapping[str, bytes],
+    *,
+    descriptor: str = DESCRIPTOR,
+    storage_options: Mapping[str, Any] | None = None,
+) -> ModelVersion:
+    """Publish a model as a project's next version; readers see all of its files or none.
+
+    Args:
+        project_url: the project.
+        files: content by name, among them the descriptor.
+        descriptor: the file that is written last.
+        storage_options: of the filesystem.
+    """
+    content = hashlib.sha256()
+    for name in sorted(files):
+        content.update(f"{name}\0{hashlib.sha256(files[name]).hexdigest()}\n".encode())
+    models = io.join(project_url, "models")
+    for _ in range(_ATTEMPTS):
+        number = 1 + max(_numbers(models, storage_options), default=0)
+        version = f"{number}-{content.hexdigest()[:6]}"
+        url = io.join(models, version)
+        try:
+            io.publish(url, files, descriptor=descriptor, storage_options=storage_options)
+        except AlreadyExistsError:
+            continue
+        return ModelVersion(url, version, project_url, storage_options=storage_options)
+    raise StorageError(f"{redacted(models)}: {_ATTEMPTS} attempts met a version of the same name; try again")
+
+
+def publish_to(
+    url: str,
+    files: Mapping[str, bytes],
+    *,
+    descriptor: str = DESCRIPTOR,
+    storage_options: Mapping[str, Any] | None = None,
+) -> ModelVersion:
+    """Publish a model to any folder, outside a project.
+
+    Raises:
+        AlreadyExistsError: the folder holds a model.
+    """
+    io.publish(url, files, descriptor=descriptor, storage_options=storage_options)
+    return ModelVersion(url.rstrip("/"), io.name(url), storage_options=storage_options)
+
+
+def _numbers(models: str, storage_options: Mapping[str, Any] | None) -> set[int]:
+    """The numbers taken, by versions that were never finished too."""
+    folders = {info.path.partition("/")[0] for info in io.list_files(models, storage_options=storage_options)}
+    return {int(match[1]) for folder in folders if (match := _VERSION.fullmatch(folder))}
+
+
+def list_versions(project_url: str, *, storage_options: Mapping[str, Any] | None = None) -> list[ModelVersion]:
+    """The project's versions in the order of their numbers."""
+    models = io.join(project_url, "models")
+    found = []
+    for info in io.list_files(models, storage_options=storage_options):
+        version, _, name = info.path.partition("/")
+        if name == DESCRIPTOR and (match := _VERSION.fullmatch(version)):
+            url = io.join(models, version)
+            found.append((int(match[1]), ModelVersion(url, version, project_url, storage_options=storage_options)))
+    return [version for _, version in sorted(found, key=lambda pair: (pair[0], pair[1].version))]
+
+
+def resolve(
+    ref: str | os.PathLike[str] | ModelVersion, *, storage_options: Mapping[str, Any] | None = None
+) -> ModelVersion:
+    """Find a published model.
+
+    Args:
+        ref: a version; a folder that holds ``model.json``; ``…/models/7`` where only one version has this number;
+            ``<project>@champion`` or any other alias; ``<project>@7``.
+        storage_options: of the filesystem.
+
+    Raises:
+        NotFoundError: there is no such model, or several.
+    """
+    if isinstance(ref, ModelVersion):
+        return ref
+    url = str(ref).rstrip("/")
+    if io.exists(io.join(url, DESCRIPTOR), storage_options=storage_options):
+        in_project = io.name(io.parent(url)) == "models"
+        project_url = io.parent(io.parent(url)) if in_project else ""
+        return ModelVersion(url, io.name(url), project_url, storage_options=storage_options)
+    project_url, at, name = url.rpartition("@")
+    if at and "/" not in name:
+        return _resolve_in(project_url, name, storage_options)
+    if _PREFIX.fullmatch(io.name(url)) and io.name(io.parent(url)) == "models":
+        return _resolve_in(io.parent(io.parent(url)), io.name(url), storage_options)
+    raise NotFoundError(
+        f"there is no model at {redacted(url)}; expected a folder with {DESCRIPTOR}, <project>/models/<number>, "
+        "or <project>@<alias or number>"
+    )
+
+
+def _resolve_in(project_url: str, name: str, storage_options: Mapping[str, Any] | None) -> ModelVersion:
+    versions = list_versions(project_url, storage_options=storage_options)
+    wanted = name
+    if _ALIAS.fullmatch(name):
+        known = aliases(project_url, storage_options=storage_options)
+        if name not in known:
+            raise NotFoundError(
+                f"{redacted(project_url)} has no {name!r}; its aliases are {', '.join(known) or 'none yet'}; "
+                "publish a model and promote it"
+            )
+        wanted = known[name]
+    matches = [version for version in versions if wanted in {version.version, version.version.partition("-")[0]}]
+    if not matches and _PREFIX.fullmatch(wanted) and "-" in wanted:
+        matches = [version for version in versions if version.version.startswith(wanted)]
+    if len(matches) == 1:
+        return matches[0]
+    names = ", ".join(version.version for version in matches or versions) or "none yet"
+    problem = (
+        f"several models {wanted!r}: {names}; give one's full name" if matches else f"no {wanted!r}; it has {names}"
+    )
+    raise NotFoundError(f"{redacted(project_url)} has {problem}")
+
+
+def promote(
+    project_url: str,
+    version: str | int | ModelVersion,
+    *,
+    alias: str = "champion",
+    reason: str = "",
+    author: str | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> ModelVersion:
+    """Make a version what an alias stands for, with one line in the promotion log.
+
+    Args:
+        project_url: the project.
+        version: a version of it, its name or its number.
+        alias: lower-case letters, digits, ``-`` and ``_``, a letter first.
+        reason: why; for people.
+        author: who; by default the user of the hub or the machine.
+        storage_options: of the filesystem.
+    """
+    _check_alias(alias)
+    name = version.version if isinstance(version, ModelVersion) else str(version)
+    if not _PREFIX.fullmatch(name):
+        raise ConfigError(f"{name!r} is not a version of {redacted(project_url)}; expected such as '7' or '7-3fa9c1'")
+    chosen = _resolve_in(project_url, name, storage_options)
+    _say(
+        project_url,
+        storage_options,
+        event="promoted",
+        alias=alias,
+        version=chosen.version,
+        reason=reason,
+        author=author,
+    )
+    return chosen
+
+
+def rollback(
+    project_url: str,
+    *,
+    alias: str = "champion",
+    reason: str = "",
+    author: str | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> ModelVersion:
+    """Make the alias stand for what it stood for before; again, for what it stood for before that.
+
+    Raises:
+        NotFoundError: nothing was promoted before.
+    """
+    _check_alias(alias)
+    stack = _stacks(_promotions(project_url, storage_options).read()).get(alias, [])
+    if len(stack) < 2:
+        raise NotFoundError(f"{redacted(project_url)}: nothing was {alias!r} before {stack[-1] if stack else 'now'}")
+    chosen = _resolve_in(project_url, stack[-2], storage_options)
+    _say(
+        project_url,
+        storage_options,
+        event="rolled_back",
+        alias=alias,
+        version=chosen.version,
+        reason=reason,
+        author=author,
+    )
+    return chosen
+
+
+def aliases(project_url: str, *, storage_options: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """What each alias stands for: the name of a version by alias."""
+    stacks = _stacks(_promotions(project_url, storage_options).read())
+    return {alias: stack[-1] for alias, stack in sorted(stacks.items())}
+
+
+def promotion_history(project_url: str, *, storage_options: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    """All promotions and rollbacks in order: id, time (ISO, UTC), event, alias, version, previous, reason, author."""
+    entries = _promotions(project_url, storage_options).read()
+    return [{"id": entry.id, "time": entry.time.isoformat(timespec="seconds"), **entry.record} for entry in entries]
+
+
+def default_author() -> str:
+    """The user of the notebook hub, else of the machine; ``unknown`` where neither has a name."""
+    try:
+        return os.environ.get("JUPYTERHUB_USER") or getpass.getuser()
+    except (KeyError, OSError):  # a container's user without an entry
+        return "unknown"
+
+
+def _promotions(project_url: str, storage_options: Mapping[str, Any] | None) -> AppendLog:
+    return AppendLog(io.join(project_url, "log/promotions"), storage_options=storage_options)
+
+
+def _say(
+    project_url: str,
+    storage_options: Mapping[str, Any] | None,
+    *,
+    event: str,
+    alias: str,
+    version: str,
+    reason: str,
+    author: str | None,
+) -> None:
+    log = _promotions(project_url, storage_options)
+    stack = _stacks(log.read()).get(alias, [])
+    previous = stack[-1] if stack else None
+    record = {"event": event, "alias": alias, "version": version, "previous": previous, "reason": reason}
+    log.append({**record, "author": default_author() if author is None else author})
+
+
+def _stacks(entries: Sequence[LogEntry]) -> dict[str, list[str]]:
+    """For each alias the versions that it stood for, the present one last; the same from whatever reader."""
+    stacks: dict[str, list[str]] = {}
+    for record in (entry.record for entry in entries):
+        stack = stacks.setdefault(record["alias"], [])
+        version = record["version"]
+        if record["event"] == "rolled_back" and version in stack:
+            while stack[-1] != version:
+                stack.pop()
+        elif not stack or stack[-1] != version:
+            stack.append(version)
+    return stacks
+
+
+def _check_alias(alias: str) -> None:
+    if not _ALIAS.fullmatch(alias):
+        raise ConfigError(f"{alias!r} is no alias; expected lower-case letters, digits, '-' and '_', a letter first")
