@@ -1,0 +1,169 @@
+"""Datamodules: a manifest as loaders of uint8 batches, for `onlineml.fit` and for any Lightning trainer."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from onlineml._lightning import pl
+from onlineml.data.datasets import BadRow, ImageDataset, ImageRows
+from onlineml.data.decoded_cache import DecodedCache
+from onlineml.data.loaders import BatchOrder, Loader
+from onlineml.data.transforms import Augment, Augmenter
+from onlineml.errors import ConfigError, DataError, TooManyBadImagesError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from onlineml.data.manifest import Manifest
+
+__all__ = ["ClassificationDataModule"]
+
+_CACHE_SCALE = 1.25  # a crop of half of the area, of an image kept at this scale, is still 88 % as sharp as it is shown
+
+
+class ClassificationDataModule(pl.LightningDataModule):
+    """Loaders of a classification manifest's splits.
+
+    Order and augmentation are a function of (seed, epoch, image): batches are identical for any ``num_workers`` and
+    after any restart. Images are decoded once, then read from a file on this machine, see
+    `onlineml.data.decoded_cache.DecodedCache`. An image that cannot be used is left out of its batch and listed in
+    `findings`; above ``max_bad`` the run stops with that table.
+
+    Args:
+        manifest: labelled images; unlabelled rows are left out.
+        size_hw: height and width of the network's input, in pixels.
+        batch_size: images a step.
+        seed: of order and augmentation, 0..2**31-1.
+        num_workers: loader processes; 0 makes batches ahead in a thread, which is fastest once images are cached.
+        augment: ``"none"``, ``"light"``, ``"standard"``, ``"strong"`` or an `albumentations.Compose` of yours.
+        balance: draw every class equally often, with replacement, instead of each image once an epoch.
+        cache: keep decoded images; False decodes each time.
+        cache_dir: where; the default is the user's cache folder.
+        max_bad: share of a split's images (0..1) that may be bad before the run stops; one may always be.
+
+    Raises:
+        ConfigError: an argument is outside its range.
+        DataError: nothing to train on.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        *,
+        size_hw: tuple[int, int] = (224, 224),
+        batch_size: int = 32,
+        seed: int = 0,
+        num_workers: int = 0,
+        augment: Augment | Any = "standard",
+        balance: bool = False,
+        cache: bool = True,
+        cache_dir: Path | None = None,
+        max_bad: float = 0.01,
+    ) -> None:
+        super().__init__()
+        if len(size_hw) != 2 or min(size_hw) < 8:
+            raise ConfigError(f"size_hw={size_hw}: expected (height, width), each at least 8 pixels")
+        if not 0 <= seed < 2**31:
+            raise ConfigError(f"seed={seed}: expected 0..2**31-1")
+        if not 0 <= max_bad <= 1:
+            raise ConfigError(f"max_bad={max_bad}: expected a share between 0 and 1")
+        self.manifest = manifest
+        self.size_hw = (int(size_hw[0]), int(size_hw[1]))
+        self.batch_size, self.seed, self.num_workers = batch_size, seed, num_workers
+        self.balance, self.max_bad = balance, max_bad
+        self.augmenter = Augmenter(self.size_hw, augment, seed=seed)
+        self.augment_name = augment if isinstance(augment, str) else "user's own"
+        self._cache = None if not cache or not len(manifest) else self._make_cache(cache_dir)
+        self._findings: dict[str, BadRow] = {}
+        self._labels = manifest.label_ids()
+        self._splits = np.asarray(manifest.column("split"), dtype=object)
+
+    def _make_cache(self, folder: Path | None) -> DecodedCache:
+        ids = [str(i) for i in self.manifest.column("image_id")]
+        return DecodedCache(ids, short_side=round(_CACHE_SCALE * max(self.size_hw)), folder=folder)
+
+    def rows_of(self, split: str) -> NDArray[np.int64]:
+        """Rows of the manifest that are labelled and in ``split``, (n,) int64."""
+        return np.flatnonzero((self._splits == split) & (self._labels >= 0))
+
+    def loader(self, split: str, *, train: bool = False) -> Loader:
+        """A loader of one split: shuffled and augmented if ``train``, else in the manifest's order.
+
+        Raises:
+            DataError: the split has no labelled images.
+        """
+        rows = self.rows_of(split)
+        if not len(rows):
+            have = {str(s): len(self.rows_of(s)) for s in sorted({s for s in self._splits if s is not None})}
+            raise DataError(
+                f"the split {split!r} has no labelled images; the manifest of {len(self.manifest)} images has {have}; "
+                "give its images that split, or let Manifest.with_splits() choose"
+            )
+        dataset = self._dataset(augmenter=self.augmenter if train else None)
+        order = BatchOrder(
+            rows,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            shuffle=train,
+            weights=_balanced(self._labels[rows]) if train and self.balance else None,
+            drop_last=train,
+        )
+        on_bad = partial(self.note_bad, n_images=len(rows))
+        return Loader(dataset, order, num_workers=self.num_workers, on_bad=on_bad)
+
+    def _dataset(self, *, augmenter: Augmenter | None) -> ImageDataset:
+        manifest = self.manifest
+        rows = ImageRows(
+            [str(i) for i in manifest.column("image_id")], manifest.urls(), self._labels, manifest.storage_options
+        )
+        return ImageDataset(rows, size_hw=self.size_hw, augmenter=augmenter, cache=self._cache)
+
+    def train_dataloader(self) -> Loader:
+        return self.loader("train", train=True)
+
+    def val_dataloader(self) -> Loader | list[Any]:
+        return self.loader("val") if len(self.rows_of("val")) else []
+
+    def test_dataloader(self) -> Loader:
+        return self.loader("test")
+
+    @property
+    def findings(self) -> pd.DataFrame:
+        """The images that batches had to leave out so far: image_id, uri, finding, detail."""
+        import pandas as pd  # noqa: PLC0415
+
+        return pd.DataFrame(list(self._findings.values()), columns=list(BadRow._fields))
+
+    def note_bad(self, bad: Iterable[BadRow], *, n_images: int) -> None:
+        """Add to `findings`.
+
+        Raises:
+            TooManyBadImagesError: there are more than ``max_bad`` of ``n_images``, and more than one.
+        """
+        self._findings.update({row.image_id: row for row in bad})
+        if len(self._findings) > max(1, self.max_bad * n_images):
+            table = self.findings
+            raise TooManyBadImagesError(
+                f"{len(table)} of {n_images} images are bad, more than max_bad={self.max_bad:g} allows; look at "
+                "manifest.check(), go on with its .manifest (without them), or raise max_bad\n"
+                + table.head(20).to_string(index=False),
+                table,
+            )
+
+    def __repr__(self) -> str:
+        counts = {s: len(self.rows_of(s)) for s in ("train", "val", "test")}
+        return f"ClassificationDataModule({counts}, size_hw={self.size_hw}, batch_size={self.batch_size})"
+
+
+def _balanced(labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Weight of each image such that every class that is there has the same chance."""
+    counts = np.bincount(labels)
+    weights: NDArray[np.float64] = 1.0 / counts[labels]
+    return weights

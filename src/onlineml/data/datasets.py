@@ -1,0 +1,184 @@
+"""Batches of uint8 images from storage: fetched together, decoded once, augmented by (seed, epoch, image)."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from onlineml.data.images import decode
+from onlineml.data.transforms import fit_to_size, limit_to_scale
+from onlineml.errors import BadImageError, NotFoundError
+from onlineml.storage.io import read_many
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from onlineml.data.decoded_cache import DecodedCache
+    from onlineml.data.transforms import Augmenter
+
+__all__ = ["BadRow", "ImageBatch", "ImageDataset", "ImageRows"]
+
+
+class BadRow(NamedTuple):
+    """An image that a batch had to leave out."""
+
+    image_id: str
+    uri: str
+    finding: str
+    detail: str
+
+
+class ImageBatch(TypedDict):
+    """What a loader yields; B may be smaller than the batch size where images were bad."""
+
+    image: torch.Tensor
+    """(B, 3, H, W) uint8, RGB in 0..255, channels-last in memory."""
+    label: torch.Tensor
+    """(B,) int64 class index; -1 is unlabelled."""
+    index: torch.Tensor
+    """(B,) int64 row of the manifest that the loader was made from."""
+    image_id: list[str]
+    bad: list[BadRow]
+
+
+@dataclass(frozen=True)
+class ImageRows:
+    """The columns of a manifest that reading needs.
+
+    Attributes:
+        image_ids, urls: one string per image.
+        labels: (N,) int64.
+        storage_options: opens the URLs; holds secrets, so it is never shown.
+    """
+
+    image_ids: Sequence[str]
+    urls: Sequence[str]
+    labels: NDArray[np.int64]
+    storage_options: Mapping[str, Any] | None
+
+    def __repr__(self) -> str:
+        return f"ImageRows({len(self.urls)} images)"
+
+
+class ImageDataset(Dataset[ImageBatch]):
+    """A manifest's images as uint8 batches.
+
+    A key is ``(epoch, index)``, so that a worker needs no state to know the augmentation of an image. Holds URLs and
+    options only; clients, threads and mapped files are made in the process that uses them.
+
+    Args:
+        rows: what to read.
+        size_hw: height and width of a batch's images.
+        augmenter: for training; None fits each image to ``size_hw`` (evaluation).
+        cache: decoded images; None decodes each time.
+    """
+
+    def __init__(
+        self,
+        rows: ImageRows,
+        *,
+        size_hw: tuple[int, int],
+        augmenter: Augmenter | None = None,
+        cache: DecodedCache | None = None,
+    ) -> None:
+        self.rows = rows
+        self.size_hw = size_hw
+        self.augmenter = augmenter
+        self.cache = cache
+        # 64 bits that name each image wherever it stands, so that adding images changes no other image's augmentation
+        self.image_keys = np.array([_key(i) for i in rows.image_ids], dtype=np.uint64)
+
+    def __len__(self) -> int:
+        return len(self.rows.urls)
+
+    def __getitem__(self, key: tuple[int, int]) -> ImageBatch:
+        return self.__getitems__([key])
+
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> ImageBatch:
+        """One batch.
+
+        Args:
+            keys: (epoch, index) of each image.
+
+        Raises:
+            StorageError: the store failed (a missing object is a bad image instead).
+        """
+        images, bad = self._load([index for _, index in keys])
+        good = [(epoch, index) for epoch, index in keys if index in images]
+        pixels = np.empty((len(good), *self.size_hw, 3), dtype=np.uint8)
+        for row, (epoch, index) in enumerate(good):
+            if self.augmenter is None:
+                pixels[row] = fit_to_size(images[index], self.size_hw)
+            else:
+                pixels[row] = self.augmenter(images[index], epoch=epoch, image_key=int(self.image_keys[index]))
+        index = np.array([i for _, i in good], dtype=np.int64)
+        return {
+            "image": torch.from_numpy(pixels).permute(0, 3, 1, 2),
+            "label": torch.from_numpy(self.rows.labels[index]),
+            "index": torch.from_numpy(index),
+            "image_id": [self.rows.image_ids[i] for i in index],
+            "bad": bad,
+        }
+
+    def _load(self, indices: Sequence[int]) -> tuple[dict[int, NDArray[np.uint8]], list[BadRow]]:
+        """Decoded images by index, from the cache or else in one concurrent read, and those that are bad."""
+        images: dict[int, NDArray[np.uint8]] = {}
+        missing = []
+        for index in dict.fromkeys(indices):
+            kept = None if self.cache is None else self.cache.get(index)
+            if kept is None:
+                missing.append(index)
+            else:
+                images[index] = kept
+        bad = []
+        if missing:
+            data = read_many([self.rows.urls[i] for i in missing], storage_options=self.rows.storage_options)
+            for index, result in zip(missing, _threads().map(self._decode, data), strict=True):
+                if isinstance(result, BadImageError):
+                    row = BadRow(self.rows.image_ids[index], self.rows.urls[index], result.finding, result.detail)
+                    bad.append(row)
+                    continue
+                images[index] = result
+                if self.cache is not None:
+                    self.cache.put(index, result)
+        return images, bad
+
+    def _decode(self, data: bytes | OSError) -> NDArray[np.uint8] | BadImageError:
+        if isinstance(data, NotFoundError):
+            return BadImageError("unreadable", "nothing is stored at this URL")
+        if isinstance(data, OSError):
+            raise data
+        short_side = self.cache.short_side if self.cache is not None else 2 * max(self.size_hw)
+        try:
+            return limit_to_scale(decode(data, min_side=short_side).pixels, short_side)
+        except BadImageError as error:
+            return error
+
+
+def _key(image_id: str) -> int:
+    """The first 64 bits of an id that is hexadecimal, as those of content are; else of a hash of it."""
+    try:
+        return int(image_id[:16], 16)
+    except ValueError:
+        import hashlib  # noqa: PLC0415
+
+        return int.from_bytes(hashlib.blake2b(image_id.encode(), digest_size=8).digest(), "little")
+
+
+_pools: dict[int, ThreadPoolExecutor] = {}
+
+
+def _threads() -> ThreadPoolExecutor:
+    """The threads of this process that decode; a fork gets its own."""
+    pool = _pools.get(os.getpid())
+    if pool is None:
+        pool = _pools[os.getpid()] = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="onlineml-decode")
+    return pool

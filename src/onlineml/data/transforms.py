@@ -1,0 +1,151 @@
+"""Augmentation. The only module that imports albumentations, which is pinned and can be replaced here alone."""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from onlineml.errors import ConfigError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Augment", "Augmenter", "fit_to_size", "limit_to_scale"]
+
+Augment = Literal["none", "light", "standard", "strong"]
+
+_MAX_ASPECT = 2.0  # a longer picture is cut around its centre: no crop at the training scale would show its ends
+
+
+class Augmenter:
+    """Random changes of a training image that depend on nothing but (seed, epoch, image).
+
+    Args:
+        size_hw: height and width of the result, in pixels.
+        augment: ``"none"`` (only fitted to size), ``"light"`` (crop of at least 80 % and flip), ``"standard"`` (crop of
+            at least half of the area, flip, brightness, contrast), ``"strong"`` (crop of at least a third, flip, affine,
+            colour, blur) or an `albumentations.Compose` of yours whose result is ``size_hw`` large.
+        seed: the run's seed.
+
+    Raises:
+        ConfigError: ``augment`` is none of these.
+    """
+
+    def __init__(self, size_hw: tuple[int, int], augment: Augment | Any = "standard", *, seed: int = 0) -> None:
+        self.size_hw = size_hw
+        self.seed = seed
+        self.transform = _build(augment, size_hw) if isinstance(augment, str) else augment
+        if self.transform is not None and not callable(getattr(self.transform, "set_random_state", None)):
+            raise ConfigError(
+                f"augment={augment!r}: expected one of {', '.join(get_args(Augment))} or an albumentations.Compose"
+            )
+
+    def __call__(self, pixels: NDArray[np.uint8], *, epoch: int, image_key: int) -> NDArray[np.uint8]:
+        """Augment one image.
+
+        Args:
+            pixels: (H, W, 3) uint8.
+            epoch: 0, 1, …
+            image_key: 64 bits that name the image, whatever its place in the manifest.
+
+        Returns:
+            ``size_hw`` + (3,) uint8.
+        """
+        if self.transform is None:
+            return fit_to_size(pixels, self.size_hw)
+        # Philox takes its key as it is: no hashing of a seed, 5 us instead of 15
+        key = np.array([(self.seed << 24) ^ epoch, image_key], dtype=np.uint64)
+        generator = np.random.Generator(np.random.Philox(key=key))
+        self.transform.set_random_state(generator, random.Random(int(key[0]) ^ (image_key * 3)))  # noqa: S311
+        result: NDArray[np.uint8] = self.transform(image=pixels)["image"]
+        if result.shape != (*self.size_hw, 3) or result.dtype != np.uint8:
+            raise ConfigError(
+                f"augment= gave an image of shape {result.shape} and type {result.dtype}; expected "
+                f"{(*self.size_hw, 3)} and uint8: end the Compose with a crop or a resize to {self.size_hw}, "
+                "without Normalize and ToTensorV2 (the model normalises)"
+            )
+        return result
+
+
+def _build(augment: str, size_hw: tuple[int, int]) -> Any:
+    if augment not in get_args(Augment):
+        raise ConfigError(f"augment={augment!r}: expected one of {', '.join(get_args(Augment))} or a Compose")
+    if augment == "none":
+        return None
+    a = _albumentations()
+    smallest = {"light": 0.8, "standard": 0.5, "strong": 0.33}[augment]
+    steps = [a.RandomResizedCrop(size_hw, scale=(smallest, 1.0), ratio=(0.8, 1.25)), a.HorizontalFlip(p=0.5)]
+    if augment == "standard":
+        steps += [a.RandomBrightnessContrast(brightness_limit=0.25, contrast_limit=0.25, p=0.8)]
+    if augment == "strong":
+        steps += [
+            a.Affine(rotate=(-15, 15), shear=(-8, 8), translate_percent=0.05, border_mode=4, p=0.5),
+            a.ColorJitter(brightness=0.3, contrast=0.3, saturation=0.3, hue=0.03, p=0.8),
+            a.GaussianBlur(blur_limit=(3, 5), p=0.1),
+        ]
+    return a.Compose(steps)
+
+
+def _albumentations() -> Any:
+    """Import albumentations without the look for updates on the network that its import would make."""
+    name = "NO_ALBUMENTATIONS_UPDATE"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        import albumentations  # noqa: PLC0415
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+    return albumentations
+
+
+def fit_to_size(pixels: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uint8]:
+    """Scale an image to cover ``size_hw`` and cut what stands over, evenly on both sides.
+
+    Args:
+        pixels: (H, W, 3) uint8.
+        size_hw: height and width of the result.
+
+    Returns:
+        ``size_hw`` + (3,) uint8; area-averaged when shrinking, bilinear when growing.
+    """
+    import cv2  # noqa: PLC0415
+
+    height, width = pixels.shape[:2]
+    scale = max(size_hw[0] / height, size_hw[1] / width)
+    cut_h, cut_w = min(height, round(size_hw[0] / scale)), min(width, round(size_hw[1] / scale))
+    top, left = (height - cut_h) // 2, (width - cut_w) // 2
+    middle = pixels[top : top + cut_h, left : left + cut_w]
+    if middle.shape[:2] == size_hw:
+        return middle
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(middle, (size_hw[1], size_hw[0]), interpolation=how), dtype=np.uint8)
+
+
+def limit_to_scale(pixels: NDArray[np.uint8], short_side: int) -> NDArray[np.uint8]:
+    """Shrink an image to the scale at which it is kept for training; a smaller image stays as it is.
+
+    Args:
+        pixels: (H, W, 3) uint8.
+        short_side: wanted length of the shorter side.
+
+    Returns:
+        (h, w, 3) uint8 with min(h, w) <= short_side and max(h, w) <= 2 * min(h, w).
+    """
+    import cv2  # noqa: PLC0415
+
+    height, width = pixels.shape[:2]
+    longest = int(min(height, width) * _MAX_ASPECT)
+    if max(height, width) > longest:
+        pixels = fit_to_size(pixels, (min(height, longest), min(width, longest)))
+        height, width = pixels.shape[:2]
+    scale = short_side / min(height, width)
+    if scale >= 1:
+        return pixels
+    size_wh = (max(short_side, round(width * scale)), max(short_side, round(height * scale)))
+    return np.asarray(cv2.resize(pixels, size_wh, interpolation=cv2.INTER_AREA), dtype=np.uint8)

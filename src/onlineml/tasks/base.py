@@ -1,0 +1,172 @@
+"""What every task's LightningModule does: parameter groups, learning rates, frozen parts, randomness by step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import nn
+
+from onlineml._lightning import pl
+from onlineml.errors import ConfigError, TrainingError
+from onlineml.tasks.schedule import Schedule, lr_factor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from torch import Tensor
+
+__all__ = ["Optimizer", "VisionModule"]
+
+Optimizer = Literal["adamw", "sgd"]
+_DEPTHS = 4  # groups into which a pretrained backbone is cut; each further from the head learns more slowly
+
+
+class VisionModule(pl.LightningModule):
+    """Base of the task modules: a network whose head may warm up first, and a learning rate that follows progress.
+
+    The rate, what is frozen and the random state are set before each step from (seed, step, progress) alone, so that a
+    run that is interrupted goes on to the same weights. Progress comes from `schedule` where `onlineml.fit` set one,
+    else from the trainer's own length.
+
+    Args:
+        optimizer: ``"adamw"`` or ``"sgd"`` (Nesterov, momentum 0.9).
+        lr: of the head, and from scratch of everything; > 0.
+        weight_decay: of weights, never of biases and norms.
+        lr_decay: a pretrained backbone's groups get ``lr * lr_decay ** k``, k = 1 at the head to 4 at the input.
+        warmup_steps: optimizer steps until the full rate.
+        head_warmup: share of the run, 0..1, in which only the head learns.
+        freeze_bn: keep batch-norm statistics as they are.
+        seed: of dropout and mixing.
+    """
+
+    def __init__(
+        self,
+        *,
+        optimizer: Optimizer,
+        lr: float,
+        weight_decay: float,
+        lr_decay: float,
+        warmup_steps: int,
+        head_warmup: float,
+        freeze_bn: bool,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        if optimizer not in {"adamw", "sgd"}:
+            raise ConfigError(f"optimizer={optimizer!r}: expected 'adamw' or 'sgd'")
+        if not lr > 0:
+            raise ConfigError(f"lr={lr}: expected more than 0")
+        if not 0 <= head_warmup < 1:
+            raise ConfigError(f"head_warmup={head_warmup}: expected a share of the run, 0 <= share < 1")
+        self.optimizer_name, self.lr, self.weight_decay = optimizer, lr, weight_decay
+        self.lr_decay, self.warmup_steps, self.head_warmup = lr_decay, warmup_steps, head_warmup
+        self.freeze_bn, self.seed = freeze_bn, seed
+        self.schedule: Schedule | None = None
+        self.gradient_clip = 5.0  # largest norm; only a step that has gone wrong reaches it
+        self.size_hw: tuple[int, int] | None = None
+        self.manifest_hash = ""
+        self.reference = ""  # where it was loaded from
+        self.head_only = False
+
+    def setup(self, stage: str) -> None:
+        """Remember what the model is trained on, whoever's trainer it is."""
+        datamodule = getattr(self.trainer, "datamodule", None)
+        if stage == "fit" and datamodule is not None and hasattr(datamodule, "manifest"):
+            self.size_hw = datamodule.size_hw
+            self.manifest_hash = datamodule.manifest.hash
+
+    def head_parameters(self) -> list[nn.Parameter]:
+        """Parameters that start fresh; the others may come from elsewhere."""
+        return list(self.parameters())
+
+    def progress(self) -> float:
+        """Share of the training that is done, 0..1."""
+        if self.schedule is not None:
+            return self.schedule.progress(self.global_step)
+        total = self.trainer.estimated_stepping_batches
+        return min(1.0, self.global_step / total) if 0 < total < float("inf") else 0.0
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        groups = self._parameter_groups()
+        if self.optimizer_name == "sgd":
+            return torch.optim.SGD(groups, lr=self.lr, momentum=0.9, nesterov=True, fused=self._can_fuse())
+        return torch.optim.AdamW(groups, lr=self.lr, fused=self._can_fuse())
+
+    def _can_fuse(self) -> bool:
+        return all(p.device.type in {"cpu", "cuda"} and p.is_floating_point() for p in self.parameters())
+
+    def _parameter_groups(self) -> list[dict[str, Any]]:
+        """Head, then the backbone from the head to the input; each with and without weight decay."""
+        head = {id(p) for p in self.head_parameters()}
+        backbone = [p for p in self.parameters() if id(p) not in head]
+        parts = [[p for p in self.parameters() if id(p) in head]]
+        size = -(-len(backbone) // _DEPTHS) or 1
+        parts += [backbone[i : i + size] for i in range(0, len(backbone), size)][::-1]
+        groups = []
+        for depth, part in enumerate(parts):
+            for decay, chosen in ((True, [p for p in part if p.ndim > 1]), (False, [p for p in part if p.ndim <= 1])):
+                if chosen:
+                    factor = self.lr_decay**depth
+                    groups.append(
+                        {
+                            "params": chosen,
+                            "lr": self.lr * factor,
+                            "lr_scale": factor,
+                            "weight_decay": self.weight_decay if decay else 0.0,
+                        }
+                    )
+        return groups
+
+    def on_train_start(self) -> None:
+        self._freeze(self._in_head_warmup())
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        del batch, batch_idx
+        head_only = self._in_head_warmup()
+        if head_only != self.head_only or self._batch_norm_moved():
+            self._freeze(head_only)
+        factor = lr_factor(self.progress(), step=self.global_step, warmup_steps=self.warmup_steps)
+        for optimizer in self.trainer.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.lr * group["lr_scale"] * factor
+        torch.manual_seed(self.seed * 1_000_003 + self.global_step)
+
+    def _in_head_warmup(self) -> bool:
+        return self.head_warmup > 0 and self.progress() < self.head_warmup
+
+    def _freeze(self, head_only: bool) -> None:
+        self.head_only = head_only
+        head = {id(p) for p in self.head_parameters()}
+        for parameter in self.parameters():
+            parameter.requires_grad_(not head_only or id(parameter) in head)
+        if self.freeze_bn:
+            for module in self._batch_norms():
+                module.eval()
+
+    def _batch_norms(self) -> Iterable[nn.Module]:
+        return (m for m in self.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm))  # noqa: SLF001
+
+    def _batch_norm_moved(self) -> bool:
+        return self.freeze_bn and any(m.training for m in self._batch_norms())
+
+    def check_loss(self, per_image: Tensor, image_ids: list[str]) -> None:
+        """Stop on a loss that is not finite.
+
+        Args:
+            per_image: (B,) loss of each image.
+            image_ids: names of the images.
+
+        Raises:
+            TrainingError: names the images, and the likely cause.
+        """
+        finite = torch.isfinite(per_image.detach())
+        if bool(finite.all()):
+            return
+        bad = [image_ids[i] for i in torch.nonzero(~finite).flatten().tolist()]
+        cause = (
+            f"every image of the batch, so the weights have diverged: lower lr (now {self.lr:g}), or see suggest_lr()"
+            if len(bad) == len(image_ids)
+            else "some images only: look at them"
+        )
+        raise TrainingError(f"the loss at step {self.global_step} is not finite for {cause}; image_id: {bad[:8]}")

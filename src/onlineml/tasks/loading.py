@@ -1,0 +1,160 @@
+"""A trained module as files without pickle, and back."""
+
+from __future__ import annotations
+
+import json
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from onlineml.errors import ConfigError, StorageError, WeightsError
+from onlineml.registry import ModelVersion, publish_to, resolve
+from onlineml.storage.io import join, read_bytes
+from onlineml.tasks.classification import ImageClassifier
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from onlineml.runs import Run
+
+__all__ = ["load_model", "model_files", "write_model"]
+
+_FORMAT = 1  # of model.json
+_PACKAGES = ("onlineml", "torch", "torchvision", "pytorch-lightning", "timm", "albumentations", "numpy", "pillow")
+
+
+def model_files(model: ImageClassifier, scores: Any = None, *, parent: str | None = None) -> dict[str, bytes]:
+    """The files of a published model.
+
+    Args:
+        model: what to publish.
+        scores: what `onlineml.evaluate` returned for it; adds ``evaluation.json`` and ``report.html``.
+        parent: the version that it was made from.
+
+    Returns:
+        ``weights.safetensors``, ``model.json`` (the descriptor), ``README.md`` (the model card) and, with scores,
+        ``evaluation.json`` and ``report.html``.
+
+    Raises:
+        ConfigError: the model has no input size yet: it was not trained, and `ImageClassifier.size_hw` is not set.
+    """
+    from safetensors.torch import save  # noqa: PLC0415
+
+    if model.size_hw is None:
+        raise ConfigError("the model has no input size: train it with fit(), or set model.size_hw = (height, width)")
+    descriptor = _describe(model, parent)
+    # safetensors knows no strides: channels-last weights are stored in plain order, and laid out anew when loaded
+    state = {k: v.detach().cpu().contiguous() for k, v in model.network.state_dict().items()}
+    files = {
+        "weights.safetensors": save(state),
+        "model.json": json.dumps(descriptor, indent=1).encode(),
+    }
+    if scores is not None:
+        from onlineml.evaluation.report import model_card, report_html  # noqa: PLC0415
+
+        files["evaluation.json"] = scores.to_json().encode()
+        files["report.html"] = report_html(scores).encode()
+        files["README.md"] = model_card(descriptor, scores).encode()
+    return files
+
+
+def _describe(model: ImageClassifier, parent: str | None) -> dict[str, Any]:
+    assert model.size_hw is not None  # noqa: S101 - model_files has looked
+    return {
+        "format": _FORMAT,
+        "task": "classification",
+        "backbone": model.backbone_name,
+        "architecture": type(model.network).__name__,
+        "class_names": list(model.class_names),
+        "preprocessing": {
+            "size_hw": list(model.size_hw),
+            "mean": list(model.mean),
+            "std": list(model.std),
+            "fit": "scale to cover, cut evenly around the centre",
+            "color": "RGB, upright",
+        },
+        "manifest_hash": model.manifest_hash,
+        "parent": parent,
+        "seed": model.seed,
+        "training": {"optimizer": model.optimizer_name, "lr": model.lr, "label_smoothing": model.label_smoothing},
+        "packages": {name: found for name in _PACKAGES if (found := _version(name))},
+        "python": platform.python_version(),
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def write_model(model: ImageClassifier, run: Run) -> None:
+    """Write the trained model into its run, as ``model/``."""
+    publish_to(run.path("model"), model_files(model), storage_options=run.storage_options)
+
+
+def load_model(
+    model: str | ModelVersion,
+    *,
+    backbone: str | nn.Module | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> ImageClassifier:
+    """Rebuild a published model, in evaluation mode, on the CPU; no code from storage is ever run.
+
+    Args:
+        model: a version, the URL of one (``…/models/7``), ``<project>@champion``, or a folder with ``model.json``.
+        backbone: for a model whose network is yours: the module, or the import path of its factory. A path in the
+            descriptor is only named in the error, never imported: whoever writes to the storage could choose it.
+        storage_options: opens the URL.
+
+    Returns:
+        The model; on one machine its CPU outputs are bit-identical to those of the model that was published.
+
+    Raises:
+        NotFoundError: there is no such model.
+        ConfigError: the network is the user's own, and ``backbone`` is not given.
+        WeightsError: weights and network do not fit.
+    """
+    found = model if isinstance(model, ModelVersion) else resolve(model, storage_options=storage_options)
+    descriptor = found.descriptor()
+    if descriptor.get("format") != _FORMAT or descriptor.get("task") != "classification":
+        raise StorageError(
+            f"{found.url}: format {descriptor.get('format')!r} and task {descriptor.get('task')!r}; this onlineml "
+            f"reads format {_FORMAT} and task 'classification': update it with pip install -U onlineml"
+        )
+    network = backbone if backbone is not None else _known_backbone(descriptor, found.url)
+    loaded = ImageClassifier(class_names=descriptor["class_names"], backbone=network, seed=descriptor["seed"])
+    _load_weights(loaded.network, found)
+    preprocessing = descriptor["preprocessing"]
+    loaded.set_normalization(mean=preprocessing["mean"], std=preprocessing["std"])
+    loaded.size_hw = (int(preprocessing["size_hw"][0]), int(preprocessing["size_hw"][1]))
+    loaded.manifest_hash = descriptor["manifest_hash"]
+    loaded.reference = str(found.url)
+    loaded.to(memory_format=torch.channels_last)
+    return loaded.eval()
+
+
+def _known_backbone(descriptor: Mapping[str, Any], url: str) -> str:
+    name = str(descriptor["backbone"])
+    if name and (":" not in name or name.startswith("timm:")):
+        return name
+    built_by = f"the factory {name!r}" if name else f"a module of its author's, {descriptor['architecture']!r}"
+    raise ConfigError(
+        f"{url} was built by {built_by}, which is not loaded from storage: pass backbone= (the module, or its import "
+        "path if you trust it)"
+    )
+
+
+def _load_weights(network: nn.Module, found: ModelVersion) -> None:
+    from safetensors import SafetensorError  # noqa: PLC0415
+    from safetensors.torch import load  # noqa: PLC0415
+
+    url = join(found.url, "weights.safetensors")
+    try:
+        network.load_state_dict(load(read_bytes(url, storage_options=found.storage_options)))
+    except (RuntimeError, SafetensorError) as error:
+        raise WeightsError(f"{url} does not fit the network: {str(error)[:500]}") from error
