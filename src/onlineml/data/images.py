@@ -145,13 +145,13 @@ def _decode_plain_jpeg(data: bytes, header: JpegHeader, findings: list[str], min
     """Decode with OpenCV, about four times as fast as Pillow; None where Pillow should judge."""
     if not header.plain or data.find(b"\xff\xd9", header.scan_start) < 0:
         return None
-    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     denominator = _denominator(header.width, header.height, min_side)
-    if denominator > 1:
-        flags |= _REDUCED[denominator]
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    flags = _REDUCED[denominator] if denominator > 1 else cv2.IMREAD_COLOR_RGB
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
     if pixels is None:
         return None
+    if denominator > 1:  # the reduced flags mean BGR, and OpenCV refuses them together with RGB
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
     if header.multi_picture:
         findings = [*findings, "animated"]
     return _upright(pixels.astype(np.uint8, copy=False), (header.height, header.width), header.orientation, findings)
