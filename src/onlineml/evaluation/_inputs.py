@@ -149,7 +149,7 @@ def checked_labels(labels: Sequence[object] | Array, class_names: tuple[str, ...
     if len(bad):
         found = sorted({repr(labels[i]) for i in bad[:1000]})[:_N_LISTED]
         msg = (
-            f"{len(bad)} of {len(ids)} labels are not one of the {len(class_names)} classes (found {', '.join(found)}): "
+            f"{len(bad)} of {len(ids)} labels are none of the {len(class_names)} classes (found {', '.join(found)}): "
             f"{_listing(bad, image_ids)}. Evaluate labelled images only, with the model's class names"
         )
         raise UnknownClassError(msg)

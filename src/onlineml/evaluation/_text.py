@@ -5,18 +5,27 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from onlineml.evaluation.metrics import ratio
-
 if TYPE_CHECKING:
     from onlineml.evaluation._types import Interval
     from onlineml.evaluation.scores import ClassificationScores
 
 __all__ = [
-    "EXPLANATIONS", "LABELS", "calibration_sentence", "count", "decimal", "expectation", "interval", "label", "percent",
-    "scores_text", "shown_scores", "shorten", "subject",
+    "EXPLANATIONS",
+    "LABELS",
+    "calibration_sentence",
+    "count",
+    "decimal",
+    "expectation",
+    "interval",
+    "label",
+    "percent",
+    "scores_text",
+    "shorten",
+    "shown_scores",
+    "subject",
 ]  # fmt: skip
 
-DASH = "–"
+DASH = "\u2013"
 LABELS = {
     "auroc_macro": "AUROC (macro)",
     "map": "mean average precision",
@@ -76,19 +85,19 @@ def percent(value: float) -> str:
 
 
 def interval(bounds: Interval, *, digits: int = 3) -> str:
-    """ "0.895 to 0.947", or a dash."""
+    """Such as "0.895 to 0.947", or a dash."""
     return DASH if math.isnan(bounds[0]) else f"{bounds[0]:.{digits}f} to {bounds[1]:.{digits}f}"
 
 
 def count(number: int, word: str) -> str:
-    """ "1 image", "2,062 images", "3 classes"."""
+    """Such as "1 image", "2,062 images", "3 classes"."""
     plural = word + ("es" if word.endswith("s") else "s")
     return f"{number:,} {word if number == 1 else plural}"
 
 
 def shorten(text: str, length: int) -> str:
     """At most `length` characters, an ellipsis in the middle, since both ends of a name tell it from others."""
-    text = " ".join(text.split())
+    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))
     if len(text) <= length:
         return text
     tail = (length - 1) // 3
@@ -126,7 +135,7 @@ def subject(scores: ClassificationScores) -> str:
 
 def majority_share(scores: ClassificationScores) -> float:
     """The accuracy of always answering the most common class."""
-    return float(ratio(max(scores.per_class.support, default=0), scores.n_images))
+    return float(scores.per_class.support.max() / scores.n_images) if scores.n_images else math.nan
 
 
 def scores_text(scores: ClassificationScores, *, n_classes: int = 5, n_pairs: int = 3) -> str:

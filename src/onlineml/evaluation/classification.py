@@ -10,13 +10,14 @@ from onlineml.errors import ConfigError
 from onlineml.evaluation import _inputs, metrics
 from onlineml.evaluation._bootstrap import Evidence, Resampled, resample
 from onlineml.evaluation.intervals import exact_interval, group_codes
-from onlineml.evaluation.scores import ClassificationScores, Mistake, PerClass, Reliability
+from onlineml.evaluation.scores import ClassificationScores
 from onlineml.evaluation.slices import SliceScore, cut
+from onlineml.evaluation.tables import Mistake, PerClass, Reliability
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from onlineml.evaluation._types import Array, Floats, Ints, Interval
+    from onlineml.evaluation._types import Array, Floats, Interval, Ints
 
 __all__ = ["ClassificationScores", "classification_scores"]
 
@@ -124,7 +125,7 @@ def _evidence(
     codes, n_groups = group_codes(groups, n_images=n_images)
     predictions = probabilities.argmax(axis=1) if n_images else np.zeros(0, np.int64)
     ranks = metrics.truth_ranks(probabilities, labels)
-    means = {f"top_{k}": (ranks < k).astype(np.float64) for k in top_k}
+    means: dict[str, Floats] = {f"top_{k}": (ranks < k).astype(np.float64) for k in top_k}
     means["log_loss"] = metrics.log_loss_per_image(probabilities, labels)
     means["brier"] = metrics.brier_per_image(probabilities, labels)
     return Evidence(

@@ -15,7 +15,7 @@ from onlineml.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from onlineml.evaluation._types import Array, Floats, Ints, Interval
+    from onlineml.evaluation._types import Array, Floats, Interval, Ints
 
 __all__ = [
     "LEVEL",
@@ -92,7 +92,8 @@ def sums_by_code(weights: Floats, codes: Ints, *, n_codes: int) -> Floats:
     """Sum the weights of equal codes: (b, N) weights and (N,) codes in [0, K) give (b, K) float64."""
     rows = len(weights)
     flat = codes[None, :] + n_codes * np.arange(rows)[:, None]
-    return np.bincount(flat.ravel(), weights=weights.ravel(), minlength=rows * n_codes).reshape(rows, n_codes)
+    sums: Floats = np.bincount(flat.ravel(), weights=weights.ravel(), minlength=rows * n_codes).astype(np.float64)
+    return sums.reshape(rows, n_codes)
 
 
 def percentile_interval(samples: Floats, *, level: float = LEVEL) -> Floats:

@@ -15,6 +15,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numpy.typing import ArrayLike
+
     from onlineml.evaluation._types import Array, Floats, Ints
 
 __all__ = [
@@ -68,10 +70,11 @@ class PrecisionRecallCurve:
     thresholds: Floats
 
 
-def ratio(above: Array, below: Array) -> Floats:
+def ratio(above: ArrayLike, below: ArrayLike) -> Floats:
     """``above / below`` in float64, nan where ``below`` is 0; the two shapes broadcast."""
     above, below = np.broadcast_arrays(np.asarray(above, np.float64), np.asarray(below, np.float64))
-    return np.divide(above, below, out=np.full(above.shape, np.nan), where=below != 0)
+    quotient: Floats = np.divide(above, below, out=np.full(above.shape, np.nan), where=below != 0)
+    return quotient
 
 
 def mean_defined(values: Floats) -> Floats:
@@ -209,7 +212,7 @@ def _cumulative(positive: Array, scores: Floats) -> tuple[Ints, Ints, Floats]:
     """Positives and negatives at or above each distinct score, falling."""
     order = np.argsort(-scores.astype(np.float64), kind="stable")
     falling = scores.astype(np.float64)[order]
-    last = np.flatnonzero(np.append(np.diff(falling) != 0, True)) if len(falling) else np.zeros(0, np.int64)  # noqa: FBT003
+    last = np.flatnonzero(np.append(np.diff(falling) != 0, True)) if len(falling) else np.zeros(0, np.int64)
     hits = np.cumsum(positive[order], dtype=np.int64)[last]
     return hits, last + 1 - hits, falling[last]
 

@@ -1,4 +1,5 @@
 """The result of evaluating a classifier: a frozen value that prints, draws and saves itself."""
+# ruff: noqa: PLC0415 - what prints, draws and saves is loaded when it is asked for; it knows this module
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from onlineml.errors import DataError, UnknownClassError
 from onlineml.evaluation import metrics
+from onlineml.evaluation.tables import ConfusedPair
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,132 +20,11 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from onlineml.evaluation._types import Floats, Ints, Interval
+    from onlineml.evaluation._types import Floats, Interval, Ints
     from onlineml.evaluation.slices import SliceScore
+    from onlineml.evaluation.tables import Mistake, PerClass, Reliability
 
-__all__ = ["ClassificationScores", "ConfusedPair", "Mistake", "PerClass", "Reliability"]
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """One wrongly classified image.
-
-    Attributes:
-        image_id: of the manifest.
-        uri: where the image is; "" if that was not given.
-        truth: name of the labelled class.
-        predicted: name of the predicted class.
-        score: probability of the predicted class, in [0, 1].
-        truth_score: probability of the labelled class.
-    """
-
-    image_id: str
-    uri: str
-    truth: str
-    predicted: str
-    score: float
-    truth_score: float
-
-
-@dataclass(frozen=True)
-class ConfusedPair:
-    """How often images of one class were taken for another: `n` times, `share` of the images of `truth`."""
-
-    truth: str
-    predicted: str
-    n: int
-    share: float
-
-
-@dataclass(frozen=True, eq=False)
-class Reliability:
-    """Confidence against accuracy in 15 equal bins of the predicted class's probability.
-
-    Attributes:
-        lower: (15,) exclusive lower bound of each bin (0 belongs to the first).
-        upper: (15,) inclusive upper bound.
-        n: (15,) int64 images in the bin.
-        confidence: (15,) mean probability; nan for an empty bin.
-        accuracy: (15,) share that is right; nan for an empty bin.
-    """
-
-    lower: Floats
-    upper: Floats
-    n: Ints
-    confidence: Floats
-    accuracy: Floats
-
-    @property
-    def ece(self) -> float:
-        """Expected calibration error: mean distance of accuracy from confidence, weighted by images; nan without."""
-        gaps = np.nan_to_num(np.abs(self.accuracy - self.confidence))
-        return float(metrics.ratio((gaps * self.n).sum(), self.n.sum()))
-
-
-@dataclass(frozen=True, eq=False)
-class PerClass:
-    """Scores of each class, one entry a class in the order of the class names.
-
-    Attributes:
-        names: class names.
-        support: (C,) int64 images of the class.
-        predicted: (C,) int64 images predicted as the class.
-        precision: (C,) right among those predicted; nan if never predicted.
-        recall: (C,) found among those that there are; nan without images.
-        f1: (C,) harmonic mean; nan if neither predicted nor present.
-        ap: (C,) average precision, one against the rest; nan without images.
-        auroc: (C,) area under the ROC curve, one against the rest; nan without images or without others.
-        precision_interval: (C, 2) 95 % interval; nan where it cannot be told.
-        recall_interval: (C, 2).
-        f1_interval: (C, 2).
-    """
-
-    names: tuple[str, ...]
-    support: Ints
-    predicted: Ints
-    precision: Floats
-    recall: Floats
-    f1: Floats
-    ap: Floats
-    auroc: Floats
-    precision_interval: Floats
-    recall_interval: Floats
-    f1_interval: Floats
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def __getitem__(self, name: str) -> dict[str, Any]:
-        """Scores of one class by its name.
-
-        Raises:
-            UnknownClassError: there is no such class.
-        """
-        if name not in self.names:
-            msg = f"{name!r} is not one of the {len(self.names)} classes: {', '.join(self.names[:20])}"
-            raise UnknownClassError(msg)
-        place = self.names.index(name)
-        return {f.name: getattr(self, f.name)[place] for f in dataclasses.fields(self) if f.name != "names"}
-
-    def worst_first(self) -> Ints:
-        """Class ids (C,) by F1, rising; of equal ones the class with more images first; undefined ones last."""
-        return np.lexsort((-self.support, np.nan_to_num(self.f1, nan=2.0))).astype(np.int64)
-
-    def to_frame(self) -> pd.DataFrame:
-        """One row a class; intervals as two columns, ``recall_low`` and ``recall_high``."""
-        import pandas as pd
-
-        columns: dict[str, Any] = {}
-        for f in dataclasses.fields(self)[1:]:
-            value, name = getattr(self, f.name), f.name.removesuffix("_interval")
-            if value.ndim == 2:
-                columns[f"{name}_low"], columns[f"{name}_high"] = value[:, 0], value[:, 1]
-            else:
-                columns[name] = value
-        return pd.DataFrame(columns, index=pd.Index(self.names, name="class", dtype="object"))
-
-    def _repr_html_(self) -> str:
-        return str(self.to_frame().to_html(float_format="{:.3f}".format, na_rep="–"))
+__all__ = ["ClassificationScores"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -324,7 +205,7 @@ class ClassificationScores:
         return dataclasses.replace(self, thumbnails=dict(thumbnails))
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a score: ``value``, and ``low`` and ``high`` of its 95 % interval. Classes: `per_class.to_frame()`."""
+        """One row a score: ``value``, and ``low`` and ``high`` of its 95 % interval; classes are in `per_class`."""
         import pandas as pd
 
         names = self.score_names()

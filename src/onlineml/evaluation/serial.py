@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from onlineml.errors import DataError
-from onlineml.evaluation.scores import ClassificationScores, Mistake, PerClass, Reliability
+from onlineml.evaluation.scores import ClassificationScores
 from onlineml.evaluation.slices import SliceScore
+from onlineml.evaluation.tables import Mistake, PerClass, Reliability
 
 if TYPE_CHECKING:
     from onlineml.evaluation._types import Array, Floats

@@ -79,7 +79,7 @@ def cut(column: str, values: Sequence[object], *, n_images: int) -> tuple[Ints, 
 
 
 def _as_numbers(values: list[object]) -> Floats | None:
-    given = [value for value in values if not value is None]
+    given = [value for value in values if value is not None]
     numeric = all(isinstance(v, (int, float, np.integer, np.floating)) and not isinstance(v, bool) for v in given)
     if not given or not numeric:
         return None

@@ -1,0 +1,176 @@
+"""Figures of a classifier's scores. Each function returns a matplotlib `Figure` and shows nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from onlineml.errors import ConfigError
+from onlineml.evaluation._curves import pr_figure, roc_figure, training_figure
+from onlineml.evaluation._gallery import mistakes_figure
+from onlineml.evaluation._style import ACCENT, ALARM, INK, legend, new_figure, say_empty, shades, titled
+from onlineml.evaluation._text import count, decimal, shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from onlineml.evaluation._types import Floats, Ints
+    from onlineml.evaluation.scores import ClassificationScores
+
+__all__ = [
+    "classes_figure",
+    "confusion_figure",
+    "figure",
+    "mistakes_figure",
+    "pr_figure",
+    "reliability_figure",
+    "roc_figure",
+    "slices_figure",
+    "training_figure",
+]
+
+OTHERS = "all others"
+
+
+def figure(scores: ClassificationScores, name: str) -> Figure:
+    """A figure by name: confusion, classes, reliability, pr, roc, slices or mistakes.
+
+    Raises:
+        ConfigError: there is no such figure.
+    """
+    drawers: dict[str, Callable[[ClassificationScores], Figure]] = {
+        "confusion": confusion_figure,
+        "classes": classes_figure,
+        "reliability": reliability_figure,
+        "pr": pr_figure,
+        "roc": roc_figure,
+        "slices": slices_figure,
+        "mistakes": mistakes_figure,
+    }
+    if name not in drawers:
+        msg = f"there is no figure {name!r}; choose one of {', '.join(drawers)}"
+        raise ConfigError(msg)
+    return drawers[name](scores)
+
+
+def confusion_figure(scores: ClassificationScores, *, max_classes: int = 20) -> Figure:
+    """The confusion matrix: rows are truths, columns predictions, shades the share of the row.
+
+    Of more than `max_classes` classes, those with the most mistakes are drawn, and one row and column for all others.
+    """
+    matrix, names, picked = _picked_confusion(scores, max_classes=max_classes)
+    side = min(1.8 + 0.42 * len(names), 10.5)
+    drawn, axes = new_figure(max(side + 0.8, 4.2), max(side, 3.4))
+    if not scores.n_images:
+        say_empty(axes, "no images, so nothing to confuse")
+        return drawn
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap=shades(ACCENT), vmin=0, vmax=1, aspect="equal")
+    wrong = np.where(np.eye(len(names), dtype=bool), np.nan, np.where(matrix > 0, shares, np.nan))
+    axes.imshow(np.sqrt(wrong), cmap=shades(ALARM), vmin=0, vmax=1, aspect="equal")  # root: rare mistakes are seen too
+    _write_cells(axes, matrix, shares)
+    short = [shorten(name, 22) for name in names]
+    axes.set_xticks(range(len(names)), short, rotation=90 if len(names) > 6 or max(map(len, short)) > 9 else 0,
+                    parse_math=False)  # fmt: skip
+    axes.set_yticks(range(len(names)), short, parse_math=False)
+    axes.grid(visible=False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    which = f"{picked} of {count(len(scores.class_names), 'class')} with most mistakes" if picked else "all classes"
+    titled(axes, f"Truth against prediction ({which})", x="predicted", y="truth")
+    return drawn
+
+
+def _picked_confusion(scores: ClassificationScores, *, max_classes: int) -> tuple[Ints, list[str], int]:
+    """The matrix to draw, its names, and how many classes were picked (0: all)."""
+    confusion, names = scores.confusion, list(scores.class_names)
+    if len(names) <= max_classes:
+        return confusion, names, 0
+    mistakes = confusion.sum(axis=0) + confusion.sum(axis=1) - 2 * np.diag(confusion)
+    kept = np.sort(np.argsort(-mistakes, kind="stable")[:max_classes])
+    codes = np.full(len(names), max_classes)
+    codes[kept] = np.arange(max_classes)
+    pooled = np.zeros((max_classes + 1, max_classes + 1), np.int64)
+    np.add.at(pooled, (codes[:, None], codes[None, :]), confusion)
+    return pooled, [*(names[i] for i in kept), OTHERS], max_classes
+
+
+def _write_cells(axes: Axes, matrix: Ints, shares: Floats) -> None:
+    last = len(matrix) - 1
+    for row, column in zip(*np.nonzero(matrix), strict=True):
+        number, strong = matrix[row, column], shares[row, column] > (0.5 if row == column else 0.2)
+        text = f"{number:,}" if number < 10_000 else f"{number / 1000:.0f}k"
+        size = 9 if last < 12 else 7.5
+        axes.text(column, row, text, ha="center", va="center", fontsize=size, color="white" if strong else INK)
+
+
+def classes_figure(scores: ClassificationScores, *, limit: int = 20) -> Figure:
+    """The `limit` classes with the lowest F1: share found (with its 95 % interval) and share right when said."""
+    table = scores.per_class
+    order = [i for i in table.worst_first() if table.support[i] or table.predicted[i]][:limit]
+    drawn, axes = new_figure(6.6, max(1.9, 1.2 + 0.3 * len(order)))
+    if not order:
+        say_empty(axes, "no class has images")
+        return drawn
+    rows = np.arange(len(order))
+    low, high = table.recall_interval[order].T
+    axes.hlines(rows, low, high, color=ACCENT, alpha=0.35, linewidth=6)
+    axes.plot(table.recall[order], rows, "o", color=ACCENT, markersize=7, label="found (recall)")
+    axes.plot(table.precision[order], rows, "D", color=ALARM, markersize=5, label="right when said (precision)")
+    names = [f"{shorten(table.names[i], 26)}  ({table.support[i]:,})" for i in order]
+    axes.set_yticks(rows, names, parse_math=False)
+    axes.set_ylim(len(order) - 0.5, -0.6)
+    axes.set_xlim(-0.02, 1.02)
+    some = f"the {len(order)} lowest of {len(table)} classes" if len(order) < len(table) else "lowest F1 first"
+    titled(axes, f"Which classes fail ({some})", x="share; the bar is the 95 % interval of what is found")
+    drawn.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=9,
+                 labelcolor=INK)  # fmt: skip
+    return drawn
+
+
+def reliability_figure(scores: ClassificationScores) -> Figure:
+    """Accuracy against confidence in 15 bins, with the share of the images in each below."""
+    drawn, axes = new_figure(5.2, 4.4)
+    bins = scores.reliability
+    if not scores.n_images:
+        say_empty(axes, "no images, so no calibration")
+        return drawn
+    full = bins.n > 0
+    width = 1 / len(bins.n)
+    share = bins.n / bins.n.sum()
+    axes.bar(bins.lower, share, width=width, align="edge", color=INK, alpha=0.22, label="share of the images")
+    axes.plot([0, 1], [0, 1], "--", color=INK, linewidth=1, label="honest")
+    axes.vlines(bins.confidence[full], bins.confidence[full], bins.accuracy[full], color=ALARM, alpha=0.6, linewidth=3)
+    axes.plot(bins.confidence[full], bins.accuracy[full], "o-", color=ACCENT, markersize=5, label="this model")
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1.02)
+    titled(axes, f"Is its confidence honest? (ECE {decimal(scores.ece)})", x="confidence", y="share that is right")
+    legend(axes, location="upper left")
+    return drawn
+
+
+def slices_figure(scores: ClassificationScores, *, limit: int = 30) -> Figure:
+    """Accuracy with its 95 % interval for each value of each slice column; the lowest `limit` if there are more."""
+    rows = [row for row in scores.by_slice if row.n]
+    if len(rows) > limit:
+        lowest = {id(row) for row in sorted(rows, key=lambda row: row.accuracy)[:limit]}
+        rows = [row for row in rows if id(row) in lowest]
+    drawn, axes = new_figure(6.6, max(1.7, 1.0 + 0.3 * len(rows)))
+    if not rows:
+        say_empty(axes, "no slices; give columns with slices=")
+        return drawn
+    at = np.arange(len(rows))
+    axes.axvline(scores.accuracy, color=INK, linestyle="--", linewidth=1)
+    for y, row in zip(at, rows, strict=True):
+        color = ALARM if row.high < scores.accuracy else ACCENT
+        axes.hlines(y, row.low, row.high, color=color, alpha=0.35, linewidth=6)
+        axes.plot(row.accuracy, y, "o", color=color, markersize=7)
+    names = [f"{shorten(row.column, 14)}: {shorten(row.value, 22)}  ({row.n:,})" for row in rows]
+    axes.set_yticks(at, names, parse_math=False)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    titled(axes, "Accuracy by slice", x="accuracy with its 95 % interval; dashed: all images; red: surely below")
+    return drawn
