@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 HOME = ROOT / ".nox" / "bootstrap"
 PYTHON = HOME / "bin" / "python"
 REQUIREMENTS = ("nox[uv]>=2025.2.9",)  # sessions that share an environment; uv builds the environments
+AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")  # Debian's and Ubuntu's, with those that the owner has added
 # uv reads no pip settings: these are handed on, so that a machine that installs from a mirror goes on doing so.
 FROM_PIP = {"index-url": "UV_DEFAULT_INDEX", "cert": "SSL_CERT_FILE"}
 
@@ -47,40 +48,54 @@ def _install() -> None:
         venv.create(HOME, with_pip=True)
         pip = [str(PYTHON), "-m", "pip"]
     else:
-        wheel = _debian_pip()  # first, because a failure must leave no half-made environment
+        pip = [str(PYTHON), str(_debian_pip())]  # found first: a failure must leave no half-made environment
         venv.create(HOME)
-        pip = [str(PYTHON), str(wheel / "pip")]
-        subprocess.run([*pip, "install", "--quiet", "pip"], check=True)
-    subprocess.run([*pip, "install", "--quiet", "--disable-pip-version-check", *REQUIREMENTS], check=True)
-
-
-def _debian_pip() -> Path:
-    """The pip that Debian keeps for making environments, from its package, unpacked and not installed."""
-    wheels = sorted(Path("/usr/share/python-wheels").glob("pip-*.whl"))
-    if wheels:
-        return wheels[-1]
-    folder = ROOT / ".nox" / "debian"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    if os.geteuid() == 0:  # only root may refresh the package lists, which a fresh container lacks
-        subprocess.run(["apt-get", "-qq", "update"], check=False)
-    try:
-        subprocess.run(["apt-get", "-qq", "download", "python3-pip-whl"], cwd=folder, check=True)
-        package = next(folder.glob("*.deb"))
-        subprocess.run(["dpkg-deb", "-x", str(package), str(folder)], check=True)
-        return next(folder.glob("usr/share/python-wheels/pip-*.whl"))
-    except (OSError, StopIteration, subprocess.CalledProcessError):
-        sys.exit(
-            "This Python has no ensurepip, so no virtual environment with pip can be made, and pip's Debian package "
-            "could not be downloaded either.\nOn Debian or Ubuntu this helps:\n\n"
-            "    sudo apt-get update && sudo apt-get install -y python3-venv\n"
+    environment = {**os.environ, **_certificates()}
+    for requirements in (["pip"], REQUIREMENTS):
+        subprocess.run(
+            [*pip, "install", "--quiet", "--disable-pip-version-check", *requirements], env=environment, check=True
         )
 
 
+def _debian_pip() -> Path:
+    """The pip that Debian and Ubuntu keep for making environments."""
+    found = sorted(Path("/usr/share/python-wheels").glob("pip-*.whl"))
+    return (found or list(_debian_package("python3-pip-whl").glob("usr/share/python-wheels/pip-*.whl")))[-1] / "pip"
+
+
+def _certificates() -> dict[str, str]:
+    """What pip needs where no certificate authorities are installed: Debian's pip brings none of its own."""
+    if importlib.util.find_spec("ensurepip") or AUTHORITIES.exists():
+        return {}
+    bundle = ROOT / ".nox" / "debian" / "certificates.pem"
+    parts = sorted(_debian_package("ca-certificates").glob("usr/share/ca-certificates/mozilla/*.crt"))
+    bundle.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return {"PIP_CERT": str(bundle)}
+
+
+def _debian_package(name: str) -> Path:
+    """A folder with the files of a Debian package: downloaded and unpacked, not installed."""
+    folder = ROOT / ".nox" / "debian" / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    if os.geteuid() == 0 and not list(Path("/var/lib/apt/lists").glob("*_InRelease")):  # as in a fresh container
+        subprocess.run(["apt-get", "-qq", "update"], check=False)
+    try:
+        subprocess.run(["apt-get", "-qq", "-o", "APT::Sandbox::User=", "download", name], cwd=folder, check=True)
+        subprocess.run(["dpkg-deb", "-x", str(next(folder.glob("*.deb"))), str(folder)], check=True)
+    except (OSError, StopIteration, subprocess.CalledProcessError):
+        sys.exit(
+            f"This Python cannot make virtual environments with pip in them (it lacks ensurepip), and Debian's package "
+            f"{name} could not be downloaded to help out.\nOn Debian or Ubuntu this mends it:\n\n"
+            "    sudo apt-get update && sudo apt-get install -y python3-venv ca-certificates\n"
+        )
+    return folder
+
+
 def _pip_settings() -> dict[str, str]:
-    """Where pip is told to install from, as uv wants to hear it."""
+    """Where pip is told to install from and whom to trust, as uv wants to hear it."""
     listing = subprocess.run([str(PYTHON), "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
-    found = {}
+    found = {"SSL_CERT_FILE": str(AUTHORITIES)} if AUTHORITIES.exists() else {}  # pip trusts these by itself
     for line in listing.stdout.splitlines():
         key, _, value = line.partition("=")
         name = FROM_PIP.get(key.rpartition(".")[2])
