@@ -24,6 +24,9 @@ POLICIES: dict[str, Policy] = {
     "empty": Policy("quarantined", "No bytes, or a width or height of zero: left out."),
     "oversized": Policy("refused", "More pixels are declared than allowed (a decompression bomb): never decoded."),
     "missing": Policy("quarantined", "The storage has no such object, or does not let it be read: left out."),
+    "changed": Policy(
+        "quarantined", "Not the bytes that were imported: overwritten since, so another image: left out."
+    ),
     "mistyped": Policy("usable", "The content has another format than the name says: read by its content."),
     "animated": Policy("usable", "More than one frame, page or picture: the first one is used."),
     "cmyk": Policy("usable", "Printing colours: converted to RGB by the plain inverse, without a colour profile."),

@@ -55,6 +55,7 @@ __all__ = [
     "Policy",
     "decode",
     "is_image_name",
+    "may_need_much_memory",
     "sniff",
 ]
 
@@ -74,6 +75,7 @@ _OPENERS: dict[str, Any] = {
     "PPM": PpmImagePlugin.PpmImageFile,
 }
 _REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
+_LARGE_PIXELS = 16_000_000  # Pillow keeps RGB in 4 bytes a pixel
 _STRIP_PIXELS = 4_000_000  # larger pictures are converted in strips of this many pixels, so that copies stay small
 
 
@@ -122,6 +124,22 @@ def decode(data: bytes, *, min_side: int | None = None, name: str = "", max_pixe
         if decoded is not None:
             return decoded
     return _decode_with_pillow(data, format_name, findings, min_side, max_pixels)
+
+
+def may_need_much_memory(data: bytes) -> bool:
+    """Whether decoding may take over 100 MB, so that several threads should not do it at once.
+
+    Plain JPEGs never count where `decode` is given a `min_side`: they are reduced while being decoded.
+    """
+    format_name = sniff(data)
+    if format_name is None or format_name == "HEIF":
+        return False
+    if format_name == "JPEG":
+        header = parse_jpeg(data)
+        declared = (header.width, header.height) if header is not None else (0, 0)
+    else:
+        declared = declared_size_wh(data, format_name) or (_LARGE_PIXELS, _LARGE_PIXELS)
+    return declared[0] * declared[1] > (4 * _LARGE_PIXELS if format_name == "JPEG" else _LARGE_PIXELS)
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:

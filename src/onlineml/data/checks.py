@@ -1,0 +1,180 @@
+"""Opening every image once, and saying of each that is not plainly fine what was found and what is done about it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from onlineml.data._check_table import CheckTable, Finding, findings_table
+from onlineml.data.images import MAX_PIXELS, POLICIES, decode, may_need_much_memory
+from onlineml.data.splits import SPLITS
+from onlineml.errors import BadImageError, ConfigError, TooManyBadImagesError
+from onlineml.storage import io
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from onlineml.data.manifest import Manifest
+
+__all__ = ["CheckTable", "check"]
+
+_MIN_SIDE = 32  # the picture is only looked at for whether it decodes, so the cheapest scale does
+_CHUNK_BYTES = 64_000_000  # read ahead: one chunk is decoded while the next is read
+_CHUNK_IMAGES = (8, 256)
+_PROGRESS_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What opening one image told; size 0 where it cannot be decoded."""
+
+    sha256: str = ""
+    height: int = 0
+    width: int = 0
+    findings: tuple[tuple[str, str], ...] = ()  # codes with details
+
+
+def check(
+    manifest: Manifest, *, max_bad: float = 0.01, progress: bool = False, max_pixels: int = MAX_PIXELS
+) -> CheckTable:
+    """Open every image once; nothing of the user's is changed.
+
+    Reads and decodes at the same time, a limited number of bytes at once, so that a million images take no more
+    memory than a thousand but for 200 bytes each.
+
+    Args:
+        manifest: the images.
+        max_bad: the share of images, 0..1, that may be quarantined or refused.
+        progress: write a line to stderr every few seconds.
+        max_pixels: see `onlineml.data.images.decode`.
+
+    Returns:
+        The findings; `manifest` in it holds the usable images, with sha256, width and height.
+
+    Raises:
+        TooManyBadImagesError: more than that are bad; its `table` is the result.
+        ConfigError: max_bad is not a share.
+    """
+    if not 0 <= max_bad <= 1:
+        raise ConfigError(f"max_bad is a share of the images between 0 and 1; found {max_bad!r}")
+    looks = list(_looks(manifest, progress=progress, max_pixels=max_pixels))
+    found = [[Finding(code, POLICIES[code].outcome, detail) for code, detail in look.findings] for look in looks]
+    _add_changed(found, looks, manifest)
+    _add_duplicates(found, looks, manifest)
+    usable = [all(finding.outcome == "usable" for finding in findings) for findings in found]
+    kept = manifest.take([i for i, fine in enumerate(usable) if fine])
+    kept_looks = [look for look, fine in zip(looks, usable, strict=True) if fine]
+    kept = kept.with_column("sha256", pa.array([look.sha256 for look in kept_looks], pa.string()))
+    kept = kept.with_column("width", pa.array([look.width for look in kept_looks], pa.int32()))
+    kept = kept.with_column("height", pa.array([look.height for look in kept_looks], pa.int32()))
+    result = CheckTable(findings_table(manifest, found), kept, len(manifest), len(manifest) - len(kept))
+    if result.n_bad > max_bad * result.n_images:
+        raise TooManyBadImagesError(
+            f"{result.n_bad:,} of {result.n_images:,} images are bad, more than max_bad={max_bad:g} allows; mend or "
+            f"remove them, or go on without them by a larger max_bad\n{result}",
+            result,
+        )
+    return result
+
+
+def _looks(manifest: Manifest, *, progress: bool, max_pixels: int) -> Iterator[_Look]:
+    """Open every image, in order: one thread reads the next chunk while the others decode this one."""
+    names = manifest.urls()
+    large = threading.Lock()  # one picture of many megapixels at a time
+    started = shown = time.monotonic()
+    size = done = 0
+    with ThreadPoolExecutor(_n_decoders()) as decoders, ThreadPoolExecutor(1) as reader:
+
+        def read(start: int, count: int) -> list[bytes | OSError]:
+            return io.read_many(names[start : start + count], storage_options=manifest.storage_options)
+
+        count = _CHUNK_IMAGES[0]
+        ahead = reader.submit(read, 0, count)
+        while done < len(names):
+            contents = ahead.result()
+            begin, done = done, done + len(contents)
+            size += sum(len(content) for content in contents if isinstance(content, bytes))
+            count = _chunk_images(size / done)
+            ahead = reader.submit(read, done, count)
+            jobs = [
+                decoders.submit(_look, content, name, large, max_pixels)
+                for content, name in zip(contents, names[begin:done], strict=True)
+            ]
+            del contents
+            yield from (job.result() for job in jobs)
+            if progress and time.monotonic() - shown > _PROGRESS_S:
+                shown = time.monotonic()
+                rate = done / (shown - started)
+                sys.stderr.write(f"checked {done:,} of {len(names):,} images, {rate:,.0f}/s\n")
+
+
+def _n_decoders() -> int:
+    return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 16)
+
+
+def _chunk_images(mean_bytes: float) -> int:
+    least, most = _CHUNK_IMAGES
+    return int(min(max(_CHUNK_BYTES / max(mean_bytes, 1.0), least), most))
+
+
+def _look(content: bytes | OSError, name: str, large: threading.Lock, max_pixels: int) -> _Look:
+    if isinstance(content, OSError):
+        return _Look(findings=(("missing", str(content)),))
+    digest = sha256(content).hexdigest()
+    try:
+        if may_need_much_memory(content):
+            with large:
+                decoded = decode(content, min_side=_MIN_SIDE, name=name, max_pixels=max_pixels)
+        else:
+            decoded = decode(content, min_side=_MIN_SIDE, name=name, max_pixels=max_pixels)
+    except BadImageError as error:
+        return _Look(digest, findings=((error.finding, error.detail),))
+    return _Look(digest, *decoded.size_hw, tuple((code, POLICIES[code].text) for code in decoded.findings))
+
+
+def _add_changed(found: list[list[Finding]], looks: Sequence[_Look], manifest: Manifest) -> None:
+    for findings, look, known in zip(found, looks, manifest.table["sha256"].to_pylist(), strict=True):
+        if known is not None and look.sha256 and known != look.sha256:
+            findings.append(Finding("changed", POLICIES["changed"].outcome, f"sha256 {look.sha256}, not {known}"))
+
+
+def _add_duplicates(found: list[list[Finding]], looks: Sequence[_Look], manifest: Manifest) -> None:
+    """Add what is known only from all images together: which have the same bytes."""
+    copies: dict[str, list[int]] = {}
+    for row, look in enumerate(looks):
+        if look.width:
+            copies.setdefault(look.sha256, []).append(row)
+    repeated = [rows for rows in copies.values() if len(rows) > 1]
+    if not repeated:
+        return
+    columns = {name: manifest.table[name].to_pylist() for name in ("uri", "label", "split")}
+    for rows in repeated:
+        for row, finding in _duplicate_findings(rows, columns):
+            found[row].append(finding)
+
+
+def _duplicate_findings(rows: list[int], columns: Mapping[str, list[Any]]) -> Iterator[tuple[int, Finding]]:
+    uris, labels, splits = ({row: columns[name][row] for row in rows} for name in ("uri", "label", "split"))
+    others = {row: next(uris[other] for other in rows if other != row) for row in rows}
+    different = sorted({label for label in labels.values() if label is not None})
+    in_splits = [split for split in reversed(SPLITS) if split in splits.values()]  # test first
+    if len(different) > 1:
+        for row in rows:
+            text = f"same bytes as {others[row]}; labels {', '.join(map(repr, different))}"
+            yield row, Finding("duplicate_label_conflict", "quarantined", text)
+    if len(in_splits) > 1:
+        for row in rows:
+            leaks = splits[row] not in {in_splits[0], None}
+            text = f"same bytes as {others[row]}; in {', '.join(reversed(in_splits))}, kept in {in_splits[0]}"
+            yield row, Finding("duplicate_across_splits", "quarantined" if leaks else "usable", text)
+    if len(different) <= 1 and len(in_splits) <= 1:
+        for row in rows[1:]:
+            yield row, Finding("duplicate", "usable", f"same bytes as {uris[rows[0]]}")
