@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -44,7 +44,7 @@ def _drawable(scores: ClassificationScores, values: Floats) -> list[int]:
     return [int(i) for i in np.argsort(values, kind="stable") if not math.isnan(values[i])]
 
 
-def _finish(axes: Axes, title: str, *, x: str, y: str, location: str) -> None:
+def _finish(axes: Axes, title: str, *, x: str, y: str, location: Literal["lower left", "lower right"]) -> None:
     axes.set_xlim(-0.01, 1.01)
     axes.set_ylim(0, 1.02)
     titled(axes, title, x=x, y=y)
@@ -104,6 +104,8 @@ def training_figure(metrics: Sequence[Mapping[str, Any]]) -> Figure:
     Returns:
         Two panels, losses and accuracy, with the best epoch marked and the learning rate below.
     """
+    from matplotlib.ticker import MaxNLocator
+
     drawn, axes = new_figure(9.0, 3.5)
     if not metrics:
         say_empty(axes, "nothing logged yet")
@@ -125,6 +127,9 @@ def training_figure(metrics: Sequence[Mapping[str, Any]]) -> Figure:
     rate.set_yticks([])
     if not rate.lines:
         rate.set_axis_off()
+    if key in {"epoch", "step"}:
+        for axes in (loss, accuracy, rate):
+            axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
     return drawn
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onlineml.evaluation._style import ALARM, CALM, INK, new_figure, plain_axes, say_empty
+from onlineml.evaluation._style import ALARM, CALM, new_figure, plain_axes, say_empty
 from onlineml.evaluation._text import percent, shorten
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["mistakes_figure", "small_image"]
 
 FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
-_MAX_PIXELS = 4_000_000  # of a thumbnail; more is a mistake of the caller, or a bomb
+_MAX_PIXELS = 20_000_000  # a phone's photo given as it is; more is a bomb
 
 
 def small_image(data: bytes, *, side: int, max_bytes: int) -> tuple[str, bytes] | None:
@@ -34,7 +34,7 @@ def small_image(data: bytes, *, side: int, max_bytes: int) -> tuple[str, bytes] 
         max_bytes: up to which the bytes stay as they are.
 
     Returns:
-        MIME type and bytes; None if `data` is no such image or is larger than 4 megapixels.
+        MIME type and bytes; None if `data` is no such image or is larger than 20 megapixels.
     """
     from PIL import Image
 
@@ -51,13 +51,7 @@ def small_image(data: bytes, *, side: int, max_bytes: int) -> tuple[str, bytes] 
             buffer = io.BytesIO()
             small.save(buffer, format="JPEG", quality=80)
             return "image/jpeg", buffer.getvalue()
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        KeyError,
-        Image.DecompressionBombError,
-    ):  # what Pillow raises on bad bytes
+    except (OSError, ValueError, SyntaxError, KeyError):  # what Pillow raises on bad bytes
         return None
 
 
@@ -90,6 +84,7 @@ def _draw(axes: Axes, mistake: Mistake, scores: ClassificationScores) -> None:
     data = scores.thumbnails.get(mistake.image_id)
     pixels = None if data is None else _pixels(data)
     if pixels is None:
+        axes.set_box_aspect(1)
         say_empty(axes, shorten(mistake.uri or mistake.image_id, 18))
     else:
         axes.imshow(pixels)
@@ -98,5 +93,3 @@ def _draw(axes: Axes, mistake: Mistake, scores: ClassificationScores) -> None:
     axes.text(0, 1.13, f"{said} {percent(mistake.score)}", transform=axes.transAxes, fontsize=8, color=ALARM,
               fontweight="bold", parse_math=False)  # fmt: skip
     axes.text(0, 1.02, f"is {was}", transform=axes.transAxes, fontsize=8, color=CALM, parse_math=False)
-    if pixels is None:
-        axes.patch.set_edgecolor(INK)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -16,19 +16,8 @@ if TYPE_CHECKING:
 
     from onlineml.evaluation._types import Floats
 
-__all__ = [
-    "ACCENT",
-    "ALARM",
-    "CALM",
-    "INK",
-    "PALETTE",
-    "new_figure",
-    "plain_axes",
-    "say_empty",
-    "shades",
-    "svg",
-    "thin",
-]
+__all__ = ["ACCENT", "ALARM", "CALM", "INK", "PALETTE", "WARM", "legend", "new_figure", "plain_axes", "say_empty"]
+__all__ += ["shades", "svg", "thin", "titled"]
 
 INK = "#767c85"  # contrast 4.2 on white and 4.5 on #111
 FAINT = "#767c8540"
@@ -83,9 +72,9 @@ def titled(axes: Axes, title: str, *, x: str = "", y: str = "") -> None:
     axes.set_ylabel(y, color=INK, parse_math=False)
 
 
-def legend(axes: Axes, *, location: str, columns: int = 1) -> None:
+def legend(axes: Axes, *, location: Literal["upper left", "upper right", "lower left", "lower right"]) -> None:
     """A legend without a box."""
-    box = axes.legend(loc=location, frameon=False, fontsize=8.5, labelcolor=INK, ncols=columns)
+    box = axes.legend(loc=location, frameon=False, fontsize=8.5, labelcolor=INK)
     for text in box.get_texts():
         text.set_parse_math(False)
 

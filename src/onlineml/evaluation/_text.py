@@ -16,8 +16,10 @@ __all__ = [
     "count",
     "decimal",
     "expectation",
+    "explanation",
     "interval",
     "label",
+    "majority_share",
     "percent",
     "scores_text",
     "shorten",
@@ -81,7 +83,8 @@ def percent(value: float) -> str:
     if math.isnan(value):
         return DASH
     shown = min(value, 0.9994) if value < 1 else value
-    return f"{100 * shown:.1f} %" if 0 < shown < 1 else f"{100 * shown:.0f} %"
+    text = f"{100 * shown:.1f}" if 0 < shown < 1 else f"{100 * shown:.0f}"
+    return text + "\N{NO-BREAK SPACE}%"
 
 
 def interval(bounds: Interval, *, digits: int = 3) -> str:

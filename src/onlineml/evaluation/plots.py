@@ -73,7 +73,7 @@ def confusion_figure(scores: ClassificationScores, *, max_classes: int = 20) -> 
     wrong = np.where(np.eye(len(names), dtype=bool), np.nan, np.where(matrix > 0, shares, np.nan))
     axes.imshow(np.sqrt(wrong), cmap=shades(ALARM), vmin=0, vmax=1, aspect="equal")  # root: rare mistakes are seen too
     _write_cells(axes, matrix, shares)
-    short = [shorten(name, 22) for name in names]
+    short = [shorten(name, 18) for name in names]
     axes.set_xticks(range(len(names)), short, rotation=90 if len(names) > 6 or max(map(len, short)) > 9 else 0,
                     parse_math=False)  # fmt: skip
     axes.set_yticks(range(len(names)), short, parse_math=False)
@@ -105,7 +105,9 @@ def _write_cells(axes: Axes, matrix: Ints, shares: Floats) -> None:
         number, strong = matrix[row, column], shares[row, column] > (0.5 if row == column else 0.2)
         text = f"{number:,}" if number < 10_000 else f"{number / 1000:.0f}k"
         size = 9 if last < 12 else 7.5
-        axes.text(column, row, text, ha="center", va="center", fontsize=size, color="white" if strong else INK)
+        weight = "normal" if row == column else "bold"
+        color = "white" if strong else INK
+        axes.text(column, row, text, ha="center", va="center", fontsize=size, color=color, fontweight=weight)
 
 
 def classes_figure(scores: ClassificationScores, *, limit: int = 20) -> Figure:
@@ -172,5 +174,5 @@ def slices_figure(scores: ClassificationScores, *, limit: int = 30) -> Figure:
     names = [f"{shorten(row.column, 14)}: {shorten(row.value, 22)}  ({row.n:,})" for row in rows]
     axes.set_yticks(at, names, parse_math=False)
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    titled(axes, "Accuracy by slice", x="accuracy with its 95 % interval; dashed: all images; red: surely below")
+    titled(axes, "Accuracy by slice", x="accuracy and its 95 % interval (dashed: all images)")
     return drawn

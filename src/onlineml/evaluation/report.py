@@ -1,0 +1,241 @@
+"""The report: one HTML file with everything in it, for people who were not there."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import TYPE_CHECKING, Any
+
+from onlineml.evaluation import _text, plots
+from onlineml.evaluation._css import CSS
+from onlineml.evaluation._html import data_uri, esc, scale, table
+from onlineml.evaluation._style import svg
+from onlineml.evaluation.card import model_card
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from onlineml.evaluation._types import Interval
+    from onlineml.evaluation.scores import ClassificationScores
+    from onlineml.evaluation.tables import Mistake
+
+__all__ = ["model_card", "report_html", "save_report"]
+
+_THUMBNAIL_BYTES = 1_000_000  # of all thumbnails: with them the page stays under 2 MB
+_N_MISTAKES = 48
+_N_MISTAKES_SHOWN = 18
+_N_CLASSES = 12  # shown at once; all others unfold
+_NONE = (math.nan, math.nan)
+
+
+def save_report(
+    scores: ClassificationScores, url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None
+) -> str:
+    """Write the report.
+
+    Args:
+        scores: to report.
+        url: a file that ends in ``.html``, or a folder, which gets ``report.html``; any fsspec URL.
+        storage_options: for the filesystem of `url`.
+
+    Returns:
+        Where it was written.
+
+    Raises:
+        StorageError: writing failed.
+    """
+    from onlineml.storage import io  # noqa: PLC0415 - scores need no storage until they are saved
+
+    target = os.fspath(url)
+    if not target.lower().endswith((".html", ".htm")):
+        target = io.join(target, "report.html")
+    io.write_bytes(target, report_html(scores).encode(), storage_options=storage_options)
+    return target
+
+
+def report_html(scores: ClassificationScores, *, title: str = "Evaluation") -> str:
+    """The report as the text of one HTML page, which loads nothing and runs no script.
+
+    Args:
+        scores: to report.
+        title: of the page; any text.
+
+    Returns:
+        HTML that follows the reader's light or dark setting, under 2 MB for 1,000 classes and 50,000 images.
+    """
+    body = "".join(
+        (
+            _header(scores, title),
+            _classes(scores),
+            _mistakes(scores),
+            _confusion(scores),
+            _calibration(scores),
+            _slices(scores),
+            _numbers(scores),
+        )
+    )
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{esc(title)}</title><style>{CSS}</style></head><body><main>{body}</main></body></html>\n"
+    )
+
+
+def _interval(scores: ClassificationScores, name: str) -> Interval:
+    return scores.intervals.get(name, _NONE)
+
+
+def _header(scores: ClassificationScores, title: str) -> str:
+    guess = _text.majority_share(scores)
+    facts = [_text.subject(scores)]
+    facts += [f"model {scores.model_ref}"] if scores.model_ref else []
+    facts += [f"data {scores.manifest_hash[:12]}"] if scores.manifest_hash else []
+    bar = scale(scores.accuracy, _interval(scores, "accuracy"), reference=guess)
+    if bar:
+        bar += '<div class="ends"><span>0 %</span><span>band: 95 % interval · thin line: always answering the '
+        bar += f"most common class ({_text.percent(guess)})</span><span>100 %</span></div>"
+    names = [n for n in ("balanced_accuracy", "macro_f1", "top_5", "map", "log_loss", "ece") if _is_shown(scores, n)]
+    cards = "".join(
+        f"<div><span>{_text.label(name)}</span><b>{_text.decimal(scores.score(name))}</b>"
+        f"<span>{_text.interval(_interval(scores, name))}</span></div>"
+        for name in names
+    )
+    return (
+        f'<header><h1>{esc(title)}</h1><p class="muted small">{esc(" · ".join(facts))}</p><div class="hero">'
+        f'<div><div class="big">{_text.percent(scores.accuracy)}</div><div class="muted">accuracy</div></div>'
+        f'<div class="say"><p>{esc(_text.expectation(scores))}</p>'
+        f'<p class="muted small">{esc(_text.calibration_sentence(scores))}</p>{bar}</div></div>'
+        f'<div class="cards">{cards}</div></header>'
+    )
+
+
+def _is_shown(scores: ClassificationScores, name: str) -> bool:
+    return name in _text.shown_scores(scores)
+
+
+def _classes(scores: ClassificationScores) -> str:
+    per = scores.per_class
+    order = [int(i) for i in per.worst_first()]
+    rows = []
+    for i in order:
+        low_high = (float(per.recall_interval[i, 0]), float(per.recall_interval[i, 1]))
+        failing = per.f1[i] < scores.macro_f1 and low_high[1] < scores.accuracy
+        name = esc(_text.shorten(per.names[i], 60))
+        rows.append(
+            (
+                f'<span class="bad">{name}</span>' if failing else name,
+                f"{per.support[i]:,}",
+                scale(float(per.recall[i]), low_high, reference=scores.balanced_accuracy),
+                *(_text.decimal(float(v[i])) for v in (per.recall, per.precision, per.f1, per.ap)),
+            )
+        )
+    header = ("class", "images", "found, with 95 % interval", "recall", "precision", "F1", "AP")
+    rest = rows[_N_CLASSES:]
+    more = f"<details><summary>the other {_text.count(len(rest), 'class')}</summary>{table(header, rest)}</details>"
+    return (
+        '<section><h2>Which classes fail</h2><p class="muted small">Lowest F1 first. Recall: of the images of the class, the '
+        "share found. Precision: of the images called so, the share that are. Thin line: the mean of all classes. "
+        f'Red: surely below the accuracy.</p><div class="scroll">{table(header, rows[:_N_CLASSES])}'
+        f"{more if rest else ''}</div></section>"
+    )
+
+
+def _mistakes(scores: ClassificationScores) -> str:
+    cells: list[str] = []
+    spent = 0
+    for mistake in scores.mistakes[:_N_MISTAKES]:
+        data = scores.thumbnails.get(mistake.image_id)
+        source = data_uri(data) if data is not None and spent < _THUMBNAIL_BYTES else ""
+        spent += len(source)
+        cells.append(_mistake(mistake, source))
+    total = scores.n_mistakes
+    some = f"{_text.count(total, 'mistake')}, the most confident first. A confident mistake is often a wrong label."
+    if not total:
+        some = "None: every image is classified as labelled." if scores.n_images else "No images were evaluated."
+    first, rest = "".join(cells[:_N_MISTAKES_SHOWN]), "".join(cells[_N_MISTAKES_SHOWN:])
+    more = f'<details><summary>more mistakes</summary><div class="gallery">{rest}</div></details>' if rest else ""
+    return (
+        f'<section><h2>Which images are wrong</h2><p class="muted small">{some}</p>'
+        f'<div class="gallery">{first}</div>{more}</section>'
+    )
+
+
+def _mistake(mistake: Mistake, source: str) -> str:
+    where = esc(mistake.uri or mistake.image_id)
+    picture = f'<img src="{source}" alt="" loading="lazy">' if source else f'<div class="none">{where}</div>'
+    return (
+        f'<figure title="{where}">{picture}<figcaption>said <b class="bad">{esc(_text.shorten(mistake.predicted, 40))}'
+        f'</b> {_text.percent(mistake.score)}<br>is <b class="good">{esc(_text.shorten(mistake.truth, 40))}</b> '
+        f'<span class="muted">{_text.percent(mistake.truth_score)}</span></figcaption></figure>'
+    )
+
+
+def _confusion(scores: ClassificationScores) -> str:
+    drawing = svg(plots.confusion_figure(scores), title="confusion matrix", key="confusion")
+    pairs = [
+        (esc(_text.shorten(p.truth, 40)), esc(_text.shorten(p.predicted, 40)), f"{p.n:,}", _text.percent(p.share))
+        for p in scores.confused_pairs(10)
+    ]
+    listing = table(("truth", "taken for", "images", "of the truth"), pairs, left=2) if pairs else ""
+    return (
+        '<section><h2>What is taken for what</h2><p class="muted small">Blue: right. Red: confused.</p>'
+        f'<div class="pair"><figure>{drawing}</figure><div class="scroll">{listing}</div></div></section>'
+    )
+
+
+def _calibration(scores: ClassificationScores) -> str:
+    drawings = (
+        svg(plots.reliability_figure(scores), title="reliability curve", key="reliability"),
+        svg(plots.pr_figure(scores), title="precision-recall curves", key="pr"),
+        svg(plots.roc_figure(scores), title="ROC curves", key="roc"),
+    )
+    figures = "".join(f"<figure>{drawing}</figure>" for drawing in drawings)
+    return f'<section><h2>Confidence and thresholds</h2><div class="pair">{figures}</div></section>'
+
+
+def _slices(scores: ClassificationScores) -> str:
+    if not scores.by_slice:
+        return ""
+    rows = []
+    for row in scores.by_slice:
+        value = esc(_text.shorten(row.value, 60))
+        low_high = (row.low, row.high)
+        rows.append(
+            (
+                esc(_text.shorten(row.column, 40)),
+                f'<span class="bad">{value}</span>' if row.high < scores.accuracy else value,
+                f"{row.n:,}",
+                scale(row.accuracy, low_high, reference=scores.accuracy),
+                _text.decimal(row.accuracy),
+                _text.interval(low_high),
+            )
+        )
+    header = ("column", "value", "images", "", "accuracy", "95 % interval")
+    return (
+        '<section><h2>Where it is better or worse</h2><p class="muted small">Thin line: all images. Red: surely below '
+        f'it.</p><div class="scroll">{table(header, rows, left=2)}</div></section>'
+    )
+
+
+def _numbers(scores: ClassificationScores) -> str:
+    rows = [
+        (
+            _text.label(name),
+            _text.decimal(scores.score(name), digits=4),
+            _text.interval(_interval(scores, name), digits=4),
+            f'<span class="muted small">{_text.explanation(name)}</span>',
+        )
+        for name in _text.shown_scores(scores)
+    ]
+    drawn = _text.count(scores.n_groups, "group") if scores.n_groups != scores.n_images else "images"
+    how = (
+        f"Intervals: 95 % percentile bootstrap, {scores.n_bootstrap:,} resamples of the {drawn}, seed {scores.seed}. "
+        "Macro scores are means over the classes that have images; a dash is a number that is not defined."
+    )
+    facts = [("model", scores.model_ref), ("dataset", scores.manifest_hash), ("split", scores.split)]
+    origin = "".join(f"<br>{name}: <code>{esc(value)}</code>" for name, value in facts if value)
+    listing = table(("score", "value", "95 % interval", ""), rows)
+    return (
+        f'<section><h2>All numbers</h2><div class="scroll">{listing}</div>'
+        f'<p class="muted small">{how}{origin}</p></section>'
+    )
