@@ -47,14 +47,15 @@ def make(session: nox.Session, home: Path) -> None:
         session.run(UV, "venv", "--quiet", "--clear", "--python", sys.executable, str(home), external=True)
 
 
-def with_torch(session: nox.Session, *command: str, env: dict[str, str] | None = None) -> None:
-    """Runs a command where the library is installed with all that running, testing and type checking it need."""
+def with_torch(session: nox.Session, program: str, *arguments: str, env: dict[str, str] | None = None) -> None:
+    """Runs a program where the library is installed with all that running, testing and type checking it need."""
     make(session, TORCH)
     if not (TORCH / "installed.txt").exists():
         session.log("installing torch and the rest into .nox/torch: some gigabytes, once")
     install(session, TORCH, "-e", ".[timm]", "--group", "test", "--group", "typecheck")
     path = f"{TORCH / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    session.run(*command, env={**(env or {}), "PATH": path, "VIRTUAL_ENV": str(TORCH)})
+    environment = {**(env or {}), "PATH": path, "VIRTUAL_ENV": str(TORCH)}
+    session.run(str(TORCH / "bin" / program), *arguments, env=environment, external=True)
 
 
 @nox.session(venv_backend="none")
@@ -95,9 +96,9 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation into docs/_build; a warning fails. torch is not needed and not installed."""
+    """Build the documentation into docs/_build/html; a warning fails. torch is not needed and not installed."""
     install(session, Path(session.virtualenv.location), "--group", "docs")
-    session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build", *session.posargs)
+    session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html", *session.posargs)
 
 
 @nox.session

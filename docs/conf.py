@@ -1,0 +1,54 @@
+"""Sphinx: `nox -s docs`. The heavy packages are mocked, so that building needs neither torch nor a minute."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "src"))
+shutil.copytree(ROOT / "notebooks", ROOT / "docs" / "notebooks", dirs_exist_ok=True)  # Sphinx sees only its own folder
+
+project = "onlineml"
+version = release = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+copyright = "the onlineml authors, Apache-2.0"
+
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+exclude_patterns = ["_build", "**.ipynb_checkpoints"]
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+nb_execution_mode = "off"  # the notebooks are run by `nox -s notebooks` and `nox -s demo`
+nb_number_source_lines = False
+
+autodoc_mock_imports = [
+    "albumentations",
+    "cv2",
+    "lightning",
+    "pandas",
+    "pytorch_lightning",
+    "s3fs",
+    "safetensors",
+    "timm",
+    "torch",
+    "torchvision",
+]
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+default_role = "py:obj"  # a link where the name is documented, plain code elsewhere
+napoleon_use_rtype = False
+
+html_theme = "pydata_sphinx_theme"
+html_title = "onlineml"
+html_show_sourcelink = False
+html_theme_options = {
+    "show_prev_next": False,
+    "navigation_with_keys": False,
+    "show_toc_level": 2,
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
