@@ -224,11 +224,18 @@ def test_a_cut_jpeg_with_a_whole_thumbnail_is_truncated():
 def test_declared_size_is_refused_before_decoding():
     data = _encoded(Image.new("1", (4000, 3000)), "PNG")
     assert decode(data).size_hw == (3000, 4000)
-    with pytest.raises(BadImageError, match="12,000,000|4000 x 3000") as caught:
+    with pytest.raises(BadImageError, match="4000 x 3000 pixels") as caught:
         decode(data, max_pixels=11_999_999)
     assert caught.value.finding == "oversized"
     assert not may_need_much_memory(data)
     assert may_need_much_memory(_encoded(Image.new("1", (5000, 4000)), "PNG"))
+
+
+def _outcome(data: bytes) -> tuple[str, tuple[int, ...]]:
+    try:
+        return "", decode(data, max_pixels=1_000_000).pixels.shape
+    except BadImageError as error:
+        return error.finding, ()
 
 
 @settings(max_examples=150, deadline=None)
@@ -237,13 +244,8 @@ def test_damaged_bytes_decode_or_are_named_bad(noise: bytes, format_name: str, d
     data = bytearray(_encoded(_scene(24, 16), format_name))
     at = draw.draw(st.integers(0, len(data) - 1))
     data[at : at + len(noise)] = noise
-    try:
-        decoded = decode(bytes(data), max_pixels=1_000_000)
-    except BadImageError as error:
-        assert POLICIES[error.finding].outcome != "usable"
-    else:
-        assert decoded.pixels.dtype == np.uint8
-        assert decoded.pixels.shape[2] == 3
+    finding, shape = _outcome(bytes(data))
+    assert POLICIES[finding].outcome != "usable" if finding else shape[2] == 3
 
 
 def test_names_of_images():
