@@ -1,0 +1,179 @@
+"""The notebooks: tidy as they are stored, and running under papermill as a scheduler would run them."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fsspec
+import nbformat
+import pytest
+
+from onlineml.data.samples import make_samples
+
+if TYPE_CHECKING:
+    from s3_server import S3Server
+
+FOLDER = Path(__file__).parents[1] / "notebooks"
+NAMES = ["1_build", "2_test", "3_evaluate"]
+# Small and quick: these tests are about the path, the benchmarks are about the scores.
+SMALL = {"budget_s": 4.0, "size": 32}
+
+
+def read(name: str) -> Any:
+    notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    return notebook
+
+
+def code_of(notebook: Any) -> list[str]:
+    return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def run(source: str, output: str, parameters: dict[str, Any], *, cwd: Path, env: dict[str, str] | None = None) -> str:
+    """Runs papermill as a scheduler does, in a process of its own; returns what it printed."""
+    command = [sys.executable, "-m", "papermill", source, output, "-k", "python3", "--no-progress-bar", "--log-output"]
+    for name, value in parameters.items():
+        command += ["-p", name, str(value)]
+    done = subprocess.run(
+        command, cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, text=True, check=False, timeout=280
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return done.stderr
+
+
+def results(project: str, options: dict[str, Any] | None = None) -> dict[str, dict[str, Any]]:
+    """What the notebooks wrote into the project's runs."""
+    fs, root = fsspec.url_to_fs(project, **(options or {}))
+    found = [json.loads(fs.cat_file(path)) for path in sorted(fs.glob(f"{root}/runs/*/result.json"))]
+    return {result["notebook"]: result for result in found}
+
+
+def test_the_notebooks_are_those_that_the_readme_names() -> None:
+    assert [path.stem for path in sorted(FOLDER.glob("*.ipynb"))] == NAMES
+    for name in NAMES:
+        assert f"notebooks/{name}.ipynb" in (FOLDER.parent / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_stored_without_outputs_and_with_lasting_ids(name: str) -> None:
+    notebook = read(name)
+    ids = [cell.id for cell in notebook.cells]
+
+    assert len(set(ids)) == len(ids)
+    assert all(cell_id.replace("-", "").isalpha() for cell_id in ids)  # given by hand: a random one changes each time
+    for cell in notebook.cells:
+        assert not cell.get("outputs")
+        assert cell.get("execution_count") is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_cell_of_parameters_each_a_plain_literal_with_help(name: str) -> None:
+    tagged = [cell for cell in read(name).cells if "parameters" in cell.metadata.get("tags", [])]
+    assert len(tagged) == 1
+
+    for line in tagged[0].source.splitlines():
+        statement = ast.parse(line).body[0]
+        assert isinstance(statement, ast.Assign), line
+        ast.literal_eval(statement.value)
+        assert len(line.partition("  # ")[2]) > 10, f"{line}: without help"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_cells_are_short_and_hold_no_logic(name: str) -> None:
+    for source in code_of(read(name)):
+        assert len(source.splitlines()) <= 20
+        nodes = [type(node) for node in ast.walk(ast.parse(source))]
+        assert not set(nodes) & {ast.FunctionDef, ast.ClassDef, ast.If, ast.While, ast.Try, ast.Lambda}, source
+
+
+@pytest.mark.notebooks
+def test_from_nothing_to_a_judged_model_in_a_local_folder(tmp_path: Path) -> None:
+    """With nothing but the defaults for where things are, as for a person who opens them one after the other."""
+    for name in NAMES:
+        source, output = str(FOLDER / f"{name}.ipynb"), str(tmp_path / f"{name}-done.ipynb")
+        printed = run(source, output, SMALL if name == "1_build" else {}, cwd=tmp_path)
+        assert "Traceback" not in printed
+
+    found = results(str(tmp_path / "project"))
+    assert set(found) == set(NAMES)
+    truth = (tmp_path / "photos" / "truth.csv").read_text().splitlines()[1:]
+    broken = sum(row.endswith(("truncated", "empty", "not an image")) for row in truth)
+    assert found["2_test"]["images"] == len(truth)
+    assert found["2_test"]["bad"] == broken
+    assert 0 <= found["3_evaluate"]["interval"][0] <= found["3_evaluate"]["accuracy"] <= 1
+    assert found["3_evaluate"]["dataset"] == found["1_build"]["dataset"]
+    assert found["3_evaluate"]["accuracy"] == pytest.approx(found["1_build"]["accuracy"], abs=1e-9)
+    assert Path(found["3_evaluate"]["report"]).stat().st_size > 10_000
+
+    for name in NAMES:
+        executed = nbformat.read(tmp_path / f"{name}-done.ipynb", as_version=4)
+        assert "widgets" not in executed.metadata
+        pictures = 0
+        for cell in executed.cells:
+            for output in cell.get("outputs", []):
+                assert output.output_type != "error"
+                assert output.get("name") != "stderr", output
+                pictures += len(output.get("data", {}).pop("image/png", ""))
+        assert len(nbformat.writes(executed)) < 300_000
+        assert name == "2_test" or pictures
+
+
+@pytest.mark.notebooks
+@pytest.mark.s3
+def test_everything_on_s3_notebooks_photos_and_project(tmp_path: Path, s3_server: S3Server) -> None:
+    bucket = s3_server.new_bucket()
+    fs = fsspec.filesystem("s3", **s3_server.storage_options)
+    make_samples(f"{bucket}/photos", n=80, storage_options=s3_server.storage_options, broken=3)
+    shared = {"project_url": f"{bucket}/project"}
+    own = {
+        "1_build": {**SMALL, "photos": f"{bucket}/photos"},
+        "2_test": {"images": f"{bucket}/photos/apple"},
+        "3_evaluate": {"split": "val"},
+    }
+    for name in NAMES:
+        fs.put_file(str(FOLDER / f"{name}.ipynb"), f"{bucket}/notebooks/{name}.ipynb")
+        source, output = f"{bucket}/notebooks/{name}.ipynb", f"{bucket}/executed/{name}.ipynb"
+        run(source, output, {**shared, **own[name]}, cwd=tmp_path, env=s3_server.environment)
+        executed = nbformat.reads(fs.cat_file(output).decode(), as_version=4)
+        assert all(cell.execution_count for cell in executed.cells if cell.cell_type == "code")
+
+    found = results(f"{bucket}/project", s3_server.storage_options)
+    assert set(found) == set(NAMES)
+    assert found["2_test"]["images"] == len(fs.ls(f"{bucket}/photos/apple"))
+    assert fs.exists(found["2_test"]["predictions"])
+    assert b"<html" in fs.cat_file(found["3_evaluate"]["report"])
+    assert not list(tmp_path.iterdir())  # nothing lands beside the process
+    secret = s3_server.storage_options["secret"].encode()
+    for path in fs.find(bucket):
+        assert secret not in fs.cat_file(path), path
+
+
+@pytest.mark.notebooks
+def test_a_failure_is_an_exit_code_and_names_the_remedy(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "papermill", str(FOLDER / "2_test.ipynb"), str(tmp_path / "out.ipynb")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+
+    assert done.returncode != 0
+    assert "Project.create" in done.stderr
+
+
+@pytest.mark.notebooks
+@pytest.mark.timeout(600)
+def test_the_demonstration_sums_up_what_the_notebooks_found(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "onlineml.demo", str(tmp_path / "demo"), "--photos", "80", "--seconds", "4"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=500)
+    assert done.returncode == 0, done.stderr[-4000:]
+
+    found = results(str(tmp_path / "demo" / "project"))
+    summary = done.stdout.partition("\nAccuracy")[2]
+    assert f"{found['3_evaluate']['accuracy']:.3f}" in summary
+    assert found["1_build"]["version"] in summary
+    for path in [found["3_evaluate"]["report"], *(tmp_path / "demo" / "notebooks" / f"{n}.ipynb" for n in NAMES)]:
+        assert str(path) in summary
+        assert Path(path).exists()
