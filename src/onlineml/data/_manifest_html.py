@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from onlineml.data.manifest import Manifest
 
-__all__ = ["NO_SPLIT", "UNLABELLED", "manifest_html"]
+__all__ = ["manifest_html"]
 
-NO_SPLIT = "(no split)"
-UNLABELLED = "(unlabelled)"
 _MOST_ROWS = 25  # a screenful; the rest is summed up
 
 

@@ -17,6 +17,7 @@ from PIL import (
     BmpImagePlugin,
     GifImagePlugin,
     Image,
+    ImageFile,
     Jpeg2KImagePlugin,
     JpegImagePlugin,
     PngImagePlugin,
@@ -60,7 +61,7 @@ __all__ = [
 ]
 
 MAX_PIXELS = 100_000_000  # as RGB 300 MB; a full-frame camera has 60 million, a decompression bomb far more
-# These decoders hold the picture three or four times over, so a third of the pixels takes the same memory.
+# These decoders hold the picture up to four times over, so a quarter of the pixels takes the same memory.
 _HUNGRY = {"WEBP", "AVIF", "JPEG2000"}
 # One class a format: `Image.open` would try every plugin, and applies a limit of its own with a process-wide warning.
 _OPENERS: dict[str, Any] = {
@@ -76,7 +77,7 @@ _OPENERS: dict[str, Any] = {
 }
 _REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 _LARGE_PIXELS = 16_000_000  # Pillow keeps RGB in 4 bytes a pixel
-_STRIP_PIXELS = 4_000_000  # larger pictures are converted in strips of this many pixels, so that copies stay small
+_STRIP_PIXELS = 1_000_000  # larger pictures are converted in strips of this many pixels, so that copies stay small
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,7 +104,7 @@ def decode(data: bytes, *, min_side: int | None = None, name: str = "", max_pixe
             side is at least this many pixels, or the original's if that is less. Much cheaper for large JPEGs.
         name: the file's name or URL; its extension is compared with the content.
         max_pixels: images that declare more are refused before any memory is taken for them. WebP, AVIF and
-            JPEG 2000, whose decoders keep several copies, are held to a third of it.
+            JPEG 2000, whose decoders keep several copies, are held to a quarter of it.
 
     Raises:
         BadImageError: the image cannot be used; `finding` is ``"unreadable"``, ``"truncated"``, ``"empty"`` or
@@ -192,7 +193,12 @@ def _upright(pixels: npt.NDArray[np.uint8], size_hw: tuple[int, int], orientatio
 def _decode_with_pillow(
     data: bytes, format_name: str, findings: list[str], min_side: int | None, max_pixels: int
 ) -> Decoded:
-    max_pixels = max_pixels // 3 if format_name in _HUNGRY else max_pixels
+    if format_name in _HUNGRY:
+        max_pixels //= 4
+    elif format_name == "TIFF" and Image.MAX_IMAGE_PIXELS is not None:  # Pillow's own limit, with a warning, at loading
+        max_pixels = min(max_pixels, Image.MAX_IMAGE_PIXELS)
+    if ImageFile.LOAD_TRUNCATED_IMAGES and lacks_end(data, format_name):  # a switch that some other library has set
+        raise BadImageError("truncated", f"{format_name}, {len(data):,} bytes: the end is missing")
     declared = declared_size_wh(data, format_name)
     if declared is not None:
         _check_size(*declared, max_pixels)

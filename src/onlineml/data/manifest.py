@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io as _io
-import json
 import os
 import re
 from dataclasses import dataclass, field
@@ -13,14 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from onlineml.data._manifest_edit import count_rows, relabelled
 from onlineml.data._manifest_hash import manifest_hash
-from onlineml.data._manifest_html import NO_SPLIT, UNLABELLED, manifest_html
-from onlineml.data._manifest_schema import examples, normalised, validate
+from onlineml.data._manifest_html import manifest_html
+from onlineml.data._manifest_schema import normalised, validate
+from onlineml.data._manifest_store import DESCRIPTOR, read_saved, require_hash, saved_files
 from onlineml.data.formats import folders, tables
 from onlineml.data.splits import DEFAULT_FRACTIONS, SPLITS, assign_splits
-from onlineml.errors import ConfigError, DataError, UnknownClassError
+from onlineml.errors import ConfigError
 from onlineml.storage import io
 
 if TYPE_CHECKING:
@@ -36,8 +35,6 @@ __all__ = ["DESCRIPTOR", "Manifest"]
 
 Url = str | os.PathLike[str]
 Split = Literal["train", "val", "test"]
-DESCRIPTOR = "dataset.json"
-_TABLE = "manifest.parquet"
 _ABSOLUTE = re.compile(r"/|[A-Za-z][A-Za-z0-9+.\-]*(?:://|::)")
 
 
@@ -165,38 +162,23 @@ class Manifest:
             NotFoundError: no manifest was saved there.
             DataError: the content does not have the hash that was saved with it.
         """
-        facts = json.loads(io.read_bytes(io.join(url, DESCRIPTOR), storage_options=storage_options))
-        table = pq.read_table(pa.BufferReader(io.read_bytes(io.join(url, _TABLE), storage_options=storage_options)))
+        table, facts = read_saved(url, storage_options=storage_options)
         loaded = cls(
-            table.replace_schema_metadata(None),
+            table,
             tuple(facts["class_names"]),
             root=facts["root"] if root is None else root,
             task=facts["task"],
             storage_options=storage_options,
             n_ignored=facts["n_ignored"],
         )
-        if loaded.hash != facts["hash"]:
-            msg = f"the manifest in {os.fspath(url)} has the hash {loaded.hash}; it was saved with {facts['hash']}"
-            raise DataError(msg)
+        require_hash(loaded.hash, facts["hash"], url)
         return loaded
 
     # ---- written ----
 
     def files(self) -> dict[str, bytes]:
         """The content of a saved manifest by file name; ``dataset.json`` is its descriptor, to be written last."""
-        sink = _io.BytesIO()
-        pq.write_table(self.table, sink, compression="zstd")
-        facts = {
-            "schema_version": 1,
-            "hash": self.hash,
-            "task": self.task,
-            "class_names": list(self.class_names),
-            "root": self.root,
-            "n_images": len(self),
-            "n_ignored": self.n_ignored,
-            "counts": self.counts(),
-        }
-        return {_TABLE: sink.getvalue(), DESCRIPTOR: json.dumps(facts, indent=1, ensure_ascii=False).encode()}
+        return saved_files(self)
 
     def save(self, url: Url, *, storage_options: Mapping[str, Any] | None = None) -> str:
         """Write ``manifest.parquet`` and then ``dataset.json`` into a folder, without loss.
@@ -284,14 +266,7 @@ class Manifest:
         Each class has ``train``, ``val`` and ``test``. Images without a label are under ``"(unlabelled)"``, those
         without a split under ``"(no split)"``; both are there only where needed.
         """
-        found: dict[tuple[str, str], int] = {}
-        rows = self.table.group_by(["label", "split"]).aggregate([([], "count_all")]).to_pylist()
-        for row in rows:
-            key = UNLABELLED if row["label"] is None else row["label"], row["split"] or NO_SPLIT
-            found[key] = row["count_all"]
-        classes = [*self.class_names, *([UNLABELLED] if any(k == UNLABELLED for k, _ in found) else [])]
-        splits = [*SPLITS, *([NO_SPLIT] if any(s == NO_SPLIT for _, s in found) else [])]
-        return {name: {split: found.get((name, split), 0) for split in splits} for name in classes}
+        return count_rows(self.table, self.class_names)
 
     def to_pandas(self) -> pd.DataFrame:
         """The table as a data frame."""
@@ -367,21 +342,7 @@ class Manifest:
             DataError: an image_id is not in this manifest.
             UnknownClassError: a label is not one of the class names.
         """
-        wrong = sorted({label for label in labels.values() if label is not None} - set(self.class_names))
-        if wrong:
-            msg = (
-                f"labels {examples(wrong)} are not among the class names {examples(self.class_names)}; add them "
-                "with with_class_names() first"
-            )
-            raise UnknownClassError(msg)
-        rows = pc.index_in(pa.array(labels, pa.string()), value_set=self.table["image_id"])
-        if rows.null_count:
-            unknown = [image_id for image_id, row in zip(labels, rows.to_pylist(), strict=True) if row is None]
-            raise DataError(f"{len(unknown)} image ids are not in this manifest: {examples(unknown)}")
-        column = self.column("label").copy()
-        for row, label in zip(rows.to_pylist(), labels.values(), strict=True):
-            column[row] = label
-        return self.with_column("label", pa.array(column, pa.string()))
+        return self.with_column("label", relabelled(self.table, self.class_names, labels))
 
     def with_splits(
         self, *, fractions: Mapping[str, float] = DEFAULT_FRACTIONS, salt: str = "", keep: bool = True
