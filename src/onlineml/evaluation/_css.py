@@ -30,8 +30,8 @@ section, header { background: var(--card); border: 1px solid var(--line); border
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th { text-align: right; font-size: 12.5px; color: var(--ink); font-weight: 600; padding: 4px 10px;
   border-bottom: 1px solid var(--line); white-space: nowrap; }
-td { text-align: right; padding: 5px 10px; border-bottom: 1px solid var(--line); }
-th:first-child, td:first-child, td.left, th.left { text-align: left; overflow-wrap: anywhere; }
+td { text-align: right; padding: 5px 10px; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th:first-child, td:first-child, td.left, th.left { text-align: left; overflow-wrap: anywhere; white-space: normal; }
 td .scale { width: 150px; margin: 0; display: inline-block; vertical-align: middle; }
 .scroll { overflow-x: auto; } .bad { color: var(--alarm); font-weight: 600; } .good { color: var(--calm); }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(380px, 1fr)); gap: 18px; }
@@ -41,8 +41,10 @@ figure { margin: 0; } .gallery figure { border: 1px solid var(--line); border-ra
   background: var(--line); }
 .gallery .none { padding: 12px; font-size: 11px; color: var(--ink); overflow-wrap: anywhere; overflow: hidden; }
 .gallery figcaption { padding: 8px 10px; font-size: 13px; line-height: 1.35; overflow-wrap: anywhere; }
+.three { display: grid; grid-template-columns: repeat(auto-fit, minmax(310px, 1fr)); gap: 14px; }
 details .gallery { margin-top: 12px; }
-svg { max-width: 100%; height: auto; } details { margin-top: 12px; }
+figure svg { width: 100%; height: auto; max-width: 700px; display: block; margin: 0 auto; }
+details { margin-top: 12px; }
 summary { cursor: pointer; color: var(--accent); } code { overflow-wrap: anywhere; }
 @media print { section { break-inside: avoid; } }
 @media (max-width: 520px) { .pair { grid-template-columns: 1fr; } section, header { padding: 14px; } }

@@ -1,4 +1,5 @@
 """Curves: precision over recall, ROC, and training over time."""
+# ruff: noqa: PLC0415 - matplotlib takes a fifth of a second to import
 
 from __future__ import annotations
 

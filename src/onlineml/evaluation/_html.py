@@ -24,7 +24,9 @@ _LINE = "1px solid rgba(128, 128, 128, .3)"  # reads on white and on black
 
 def esc(text: object) -> str:
     """Text that is safe in an element and in a quoted attribute; control characters are made visible."""
-    shown = "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in str(text))
+    shown = "".join(
+        c if c.isprintable() or c in "\n\t\N{NO-BREAK SPACE}" else "\N{REPLACEMENT CHARACTER}" for c in str(text)
+    )
     return html.escape(shown, quote=True)
 
 
@@ -80,8 +82,9 @@ def summary_html(scores: ClassificationScores) -> str:
         for i in worst
     ]  # fmt: skip
     left = _notebook_table(("score", "value", "95 % interval"), rows)
-    right = _notebook_table(("lowest classes", "F1", "precision", "recall", "images"), failing)
-    body = f'<div style="display:flex;flex-wrap:wrap;align-items:flex-start;gap:2em;margin-top:.8em">{left}{right if failing else ""}</div>'
+    right = "" if not failing else _notebook_table(("lowest classes", "F1", "precision", "recall", "images"), failing)
+    layout = "display:flex;flex-wrap:wrap;align-items:flex-start;gap:2em;margin-top:.8em"
+    body = f'<div style="{layout}">{left}{right}</div>'
     return f'<div style="font-family:system-ui,sans-serif">{head}{body}{_notebook_mistakes(scores)}</div>'
 
 

@@ -112,10 +112,11 @@ def expectation(scores: ClassificationScores) -> str:
     if not scores.n_images:
         return "No images were evaluated, so nothing is known about this model."
     low, high = scores.intervals.get("accuracy", (math.nan, math.nan))
-    right = f"Of 100 images like these, expect about {100 * scores.accuracy:.0f} to be right"
+    digits = int(f"{100 * low:.0f}" == f"{100 * high:.0f}")
+    right = f"Of 100 images like these, expect about {100 * scores.accuracy:.{digits}f} to be right"
     if math.isnan(low):
         return f"{right}; how sure that is cannot be told from {count(scores.n_groups, 'independent group')}."
-    return f"{right}; between {100 * low:.0f} and {100 * high:.0f} with 95 % confidence."
+    return f"{right}; between {100 * low:.{digits}f} and {100 * high:.{digits}f} with 95 % confidence."
 
 
 def calibration_sentence(scores: ClassificationScores) -> str:

@@ -60,7 +60,8 @@ def figure(scores: ClassificationScores, name: str) -> Figure:
 def confusion_figure(scores: ClassificationScores, *, max_classes: int = 20) -> Figure:
     """The confusion matrix: rows are truths, columns predictions, shades the share of the row.
 
-    Of more than `max_classes` classes, those with the most mistakes are drawn, and one row and column for all others.
+    Of more than `max_classes` classes, those in the most frequent confusions are drawn, and one row and column for all
+    others, whose common cell also holds what is confused among them.
     """
     matrix, names, picked = _picked_confusion(scores, max_classes=max_classes)
     side = min(1.8 + 0.42 * len(names), 10.5)
@@ -80,7 +81,7 @@ def confusion_figure(scores: ClassificationScores, *, max_classes: int = 20) -> 
     axes.grid(visible=False)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    which = f"{picked} of {count(len(scores.class_names), 'class')} with most mistakes" if picked else "all classes"
+    which = f"the {picked} most confused of {count(len(scores.class_names), 'class')}" if picked else "all classes"
     titled(axes, f"Truth against prediction ({which})", x="predicted", y="truth")
     return drawn
 
@@ -90,8 +91,10 @@ def _picked_confusion(scores: ClassificationScores, *, max_classes: int) -> tupl
     confusion, names = scores.confusion, list(scores.class_names)
     if len(names) <= max_classes:
         return confusion, names, 0
-    mistakes = confusion.sum(axis=0) + confusion.sum(axis=1) - 2 * np.diag(confusion)
-    kept = np.sort(np.argsort(-mistakes, kind="stable")[:max_classes])
+    pairs = [name for pair in scores.confused_pairs(max_classes * max_classes) for name in (pair.truth, pair.predicted)]
+    distinct = list(dict.fromkeys([*pairs, *(names[i] for i in scores.per_class.worst_first())]))
+    number = {name: i for i, name in enumerate(names)}
+    kept = np.sort([number[name] for name in distinct[:max_classes]])
     codes = np.full(len(names), max_classes)
     codes[kept] = np.arange(max_classes)
     pooled = np.zeros((max_classes + 1, max_classes + 1), np.int64)
@@ -113,7 +116,7 @@ def _write_cells(axes: Axes, matrix: Ints, shares: Floats) -> None:
 def classes_figure(scores: ClassificationScores, *, limit: int = 20) -> Figure:
     """The `limit` classes with the lowest F1: share found (with its 95 % interval) and share right when said."""
     table = scores.per_class
-    order = [i for i in table.worst_first() if table.support[i] or table.predicted[i]][:limit]
+    order = [i for i in table.worst_first() if table.support[i]][:limit]
     drawn, axes = new_figure(6.6, max(1.9, 1.2 + 0.3 * len(order)))
     if not order:
         say_empty(axes, "no class has images")

@@ -133,8 +133,8 @@ def _classes(scores: ClassificationScores) -> str:
     rest = rows[_N_CLASSES:]
     more = f"<details><summary>the other {_text.count(len(rest), 'class')}</summary>{table(header, rest)}</details>"
     return (
-        '<section><h2>Which classes fail</h2><p class="muted small">Lowest F1 first. Recall: of the images of the class, the '
-        "share found. Precision: of the images called so, the share that are. Thin line: the mean of all classes. "
+        '<section><h2>Which classes fail</h2><p class="muted small">Lowest F1 first. Recall: the share of the images '
+        "of the class that is found. Precision: the share of the images called so that are. Thin line: mean recall. "
         f'Red: surely below the accuracy.</p><div class="scroll">{table(header, rows[:_N_CLASSES])}'
         f"{more if rest else ''}</div></section>"
     )
@@ -190,7 +190,7 @@ def _calibration(scores: ClassificationScores) -> str:
         svg(plots.roc_figure(scores), title="ROC curves", key="roc"),
     )
     figures = "".join(f"<figure>{drawing}</figure>" for drawing in drawings)
-    return f'<section><h2>Confidence and thresholds</h2><div class="pair">{figures}</div></section>'
+    return f'<section><h2>Confidence and thresholds</h2><div class="three">{figures}</div></section>'
 
 
 def _slices(scores: ClassificationScores) -> str:
@@ -220,10 +220,9 @@ def _slices(scores: ClassificationScores) -> str:
 def _numbers(scores: ClassificationScores) -> str:
     rows = [
         (
-            _text.label(name),
+            f'{_text.label(name)}<br><span class="muted small">{_text.explanation(name)}</span>',
             _text.decimal(scores.score(name), digits=4),
             _text.interval(_interval(scores, name), digits=4),
-            f'<span class="muted small">{_text.explanation(name)}</span>',
         )
         for name in _text.shown_scores(scores)
     ]
@@ -234,7 +233,7 @@ def _numbers(scores: ClassificationScores) -> str:
     )
     facts = [("model", scores.model_ref), ("dataset", scores.manifest_hash), ("split", scores.split)]
     origin = "".join(f"<br>{name}: <code>{esc(value)}</code>" for name, value in facts if value)
-    listing = table(("score", "value", "95 % interval", ""), rows)
+    listing = table(("score", "value", "95 % interval"), rows)
     return (
         f'<section><h2>All numbers</h2><div class="scroll">{listing}</div>'
         f'<p class="muted small">{how}{origin}</p></section>'

@@ -122,8 +122,8 @@ class PerClass:
         return {f.name: getattr(self, f.name)[place] for f in dataclasses.fields(self) if f.name != "names"}
 
     def worst_first(self) -> Ints:
-        """Class ids (C,) by F1, rising; of equal ones the class with more images first; undefined ones last."""
-        return np.lexsort((-self.support, np.nan_to_num(self.f1, nan=2.0))).astype(np.int64)
+        """Class ids (C,) by F1, rising; of equal ones the class with more images first; those without images last."""
+        return np.lexsort((-self.support, np.where(self.support > 0, self.f1, np.inf))).astype(np.int64)
 
     def to_frame(self) -> pd.DataFrame:
         """One row a class; intervals as two columns, ``recall_low`` and ``recall_high``."""

@@ -1,0 +1,44 @@
+"""Predictions to score, and an image to show."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from hypothesis import strategies as st
+
+
+def predictions(*, n: int, n_classes: int, seed: int = 0, gain: float = 2.0, digits: int | None = None):
+    """(N, C) float64 probabilities and (N,) labels; few `digits` make ties."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, max(n_classes, 1), n)
+    logits = rng.normal(size=(n, n_classes))
+    logits[np.arange(n), labels] += gain
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    if digits is not None:
+        steps = 10**digits
+        probabilities = np.floor(probabilities * steps) + 1
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+    return probabilities, labels
+
+
+@st.composite
+def cases(draw, *, min_classes: int = 2):
+    """Predictions with absent classes, classes never predicted, ties, and few images."""
+    n, n_classes = draw(st.integers(1, 40)), draw(st.integers(min_classes, 6))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    present = rng.choice(n_classes, size=draw(st.integers(1, n_classes)), replace=False)
+    weights = rng.integers(1, draw(st.integers(2, 5)), size=(n, n_classes)).astype(float)
+    weights[:, rng.random(n_classes) < draw(st.sampled_from([0.0, 0.3]))] *= 0.01
+    return weights / weights.sum(axis=1, keepdims=True), rng.choice(present, size=n)
+
+
+def png(*, side: int = 16, value: int = 90) -> bytes:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.new("RGB", (side, side), (value, 40, 10)).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+HOSTILE = "<script>alert('x')</script> & \"$x_$\" | `a` \x00"
