@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from onlineml.data.manifest import Manifest
 
-__all__ = ["CheckTable", "check"]
+__all__ = ["CheckTable", "check", "concluded"]
 
 _MIN_SIDE = 32  # the picture is only looked at for whether it decodes, so the cheapest scale does
 _CHUNK_BYTES = 64_000_000  # read ahead: one chunk is decoded while the next is read
@@ -68,13 +68,26 @@ def check(
     looks = list(_looks(manifest, progress=progress, max_pixels=max_pixels))
     found = [[Finding(code, POLICIES[code].outcome, detail) for code, detail in look.findings] for look in looks]
     _add_changed(found, looks, manifest)
-    _add_duplicates(found, looks, manifest)
-    usable = [all(finding.outcome == "usable" for finding in findings) for findings in found]
-    kept = manifest.take([i for i, fine in enumerate(usable) if fine])
-    kept_looks = [look for look, fine in zip(looks, usable, strict=True) if fine]
-    kept = kept.with_column("sha256", pa.array([look.sha256 for look in kept_looks], pa.string()))
-    kept = kept.with_column("width", pa.array([look.width for look in kept_looks], pa.int32()))
-    kept = kept.with_column("height", pa.array([look.height for look in kept_looks], pa.int32()))
+    usable = [look if look.width else _Look() for look in looks]
+    filled = manifest.with_column("sha256", pa.array([look.sha256 or None for look in usable], pa.string()))
+    filled = filled.with_column("width", pa.array([look.width or None for look in usable], pa.int32()))
+    filled = filled.with_column("height", pa.array([look.height or None for look in usable], pa.int32()))
+    return concluded(filled, found, max_bad=max_bad)
+
+
+def concluded(manifest: Manifest, found: list[list[Finding]], *, max_bad: float) -> CheckTable:
+    """Add what is known only from all images together (which have the same bytes), and draw the line.
+
+    Args:
+        manifest: the images, with sha256, width and height of those that can be decoded.
+        found: what each image alone told, in the order of the manifest; duplicates are added to it.
+        max_bad: the share of images, 0..1, that may be quarantined or refused.
+
+    Raises:
+        TooManyBadImagesError: more than that are bad; its `table` is the result.
+    """
+    _add_duplicates(found, manifest)
+    kept = manifest.take([all(finding.outcome == "usable" for finding in findings) for findings in found])
     result = CheckTable(findings_table(manifest, found), kept, len(manifest), len(manifest) - len(kept))
     if result.n_bad > max_bad * result.n_images:
         raise TooManyBadImagesError(
@@ -146,12 +159,11 @@ def _add_changed(found: list[list[Finding]], looks: Sequence[_Look], manifest: M
             findings.append(Finding("changed", POLICIES["changed"].outcome, f"sha256 {look.sha256}, not {known}"))
 
 
-def _add_duplicates(found: list[list[Finding]], looks: Sequence[_Look], manifest: Manifest) -> None:
-    """Add what is known only from all images together: which have the same bytes."""
+def _add_duplicates(found: list[list[Finding]], manifest: Manifest) -> None:
     copies: dict[str, list[int]] = {}
-    for row, look in enumerate(looks):
-        if look.width:
-            copies.setdefault(look.sha256, []).append(row)
+    for row, digest in enumerate(manifest.table["sha256"].to_pylist()):
+        if digest is not None:
+            copies.setdefault(digest, []).append(row)
     repeated = [rows for rows in copies.values() if len(rows) > 1]
     if not repeated:
         return
