@@ -153,17 +153,17 @@ def test_real_photos_with_their_split(data_dir: Path | None):
     assert Manifest.from_table(folder / "split.csv") == manifest
 
 
-def test_a_hundred_thousand_files_take_seconds(tmp_path: Path):
-    for c in range(20):
+def test_importing_takes_little_for_each_file(tmp_path: Path):
+    for c in range(10):
         folder = tmp_path / f"class {c}"
         folder.mkdir()
-        for i in range(1_000):
+        for i in range(300):
             (folder / f"{i}.jpg").touch()
     started = time.perf_counter()
     manifest = Manifest.from_folders(tmp_path)
-    assert time.perf_counter() - started < 5  # a fifth of 100,000, for which 1.4 s were measured on two idle cores
-    assert len(manifest) == 20_000
-    assert manifest.class_names == tuple(f"class {c}" for c in range(20))
+    assert time.perf_counter() - started < 3  # measured 1.4 s for 100,000 on two idle cores
+    assert len(manifest) == 3_000
+    assert manifest.class_names == tuple(f"class {c}" for c in range(10))
 
 
 def test_folders_written_and_read_back(store: Store):
