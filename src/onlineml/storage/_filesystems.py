@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import fsspec
+import fsspec.asyn
 from fsspec.config import conf
 
 from onlineml.errors import (
@@ -31,6 +33,7 @@ _S3_DEFAULTS: dict[str, Any] = {"max_concurrency": 1, "use_listings_cache": Fals
 # 64 connections serve 64 concurrent reads; botocore's default is 10. No wait is without bound.
 _S3_CONFIG: dict[str, Any] = {"max_pool_connections": 64, "connect_timeout": 20, "read_timeout": 60}
 _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss", "memory"})
+_process = [os.getpid()]  # whose threads fsspec has
 _CREATING = threading.Lock()
 _CONFLICTS = 8  # S3 answers 409 while another conditional write to the same key is in flight, and asks to try again
 _SECRET_NAME = re.compile(r"secret|token|passw|credential|signature|\bkey\b|_key$|^key$|sas", re.IGNORECASE)
@@ -45,6 +48,9 @@ def filesystem(url: str, storage_options: Options) -> tuple[Any, str]:
         ConfigError: the scheme is not known to fsspec.
         MissingDependencyError: the package for the scheme is not installed.
     """
+    if _process[0] != os.getpid():  # before 2025, a forked child of fsspec waited for its parent's threads
+        _process[0] = os.getpid()
+        fsspec.asyn.reset_lock()
     options = dict(storage_options or {})
     scheme = url.partition("://")[0]
     if scheme in {"s3", "s3a"}:
