@@ -19,6 +19,7 @@ from onlineml.evaluation.slices import MAX_SLICES, cut
 
 NAMES = ["a", "b"]
 EVEN = np.full((3, 2), 0.5)
+WRONG = np.array([[0, 0], [1.5, -1.5], [0, 0]])
 
 
 def same(one, other) -> bool:

@@ -23,6 +23,7 @@ section, header { background: var(--card); border: 1px solid var(--line); border
 .scale b { position: absolute; top: -4px; height: 20px; width: 4px; margin-left: -2px; border-radius: 2px;
   background: var(--accent); }
 .scale u { position: absolute; top: -2px; height: 16px; width: 2px; background: var(--ink); }
+.ends span { flex: none; } .ends span + span:not(:last-child) { flex: 0 1 auto; text-align: center; padding: 0 8px; }
 .ends { display: flex; justify-content: space-between; font-size: 12px; color: var(--ink); }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px; margin-top: 18px; }
 .cards div { border: 1px solid var(--line); border-radius: 10px; padding: 10px 14px; }
@@ -31,7 +32,8 @@ table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nu
 th { text-align: right; font-size: 12.5px; color: var(--ink); font-weight: 600; padding: 4px 10px;
   border-bottom: 1px solid var(--line); white-space: nowrap; }
 td { text-align: right; padding: 5px 10px; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th:first-child, td:first-child, td.left, th.left { text-align: left; overflow-wrap: anywhere; white-space: normal; }
+th:first-child, td:first-child, td.left, th.left { text-align: left; overflow-wrap: anywhere; white-space: normal;
+  min-width: 110px; }
 td .scale { width: 150px; margin: 0; display: inline-block; vertical-align: middle; }
 .scroll { overflow-x: auto; } .bad { color: var(--alarm); font-weight: 600; } .good { color: var(--calm); }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(380px, 1fr)); gap: 18px; }
@@ -41,6 +43,7 @@ figure { margin: 0; } .gallery figure { border: 1px solid var(--line); border-ra
   background: var(--line); }
 .gallery .none { padding: 12px; font-size: 11px; color: var(--ink); overflow-wrap: anywhere; overflow: hidden; }
 .gallery figcaption { padding: 8px 10px; font-size: 13px; line-height: 1.35; overflow-wrap: anywhere; }
+.wide svg { max-width: 900px; }
 .three { display: grid; grid-template-columns: repeat(auto-fit, minmax(310px, 1fr)); gap: 14px; }
 details .gallery { margin-top: 12px; }
 figure svg { width: 100%; height: auto; max-width: 700px; display: block; margin: 0 auto; }

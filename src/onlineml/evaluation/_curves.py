@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -45,16 +45,16 @@ def _drawable(scores: ClassificationScores, values: Floats) -> list[int]:
     return [int(i) for i in np.argsort(values, kind="stable") if not math.isnan(values[i])]
 
 
-def _finish(axes: Axes, title: str, *, x: str, y: str, location: Literal["lower left", "lower right"]) -> None:
+def _finish(figure: Figure, axes: Axes, title: str, *, x: str, y: str) -> None:
     axes.set_xlim(-0.01, 1.01)
     axes.set_ylim(0, 1.02)
     titled(axes, title, x=x, y=y)
-    legend(axes, location=location)
+    legend(figure, axes, columns=2)
 
 
 def pr_figure(scores: ClassificationScores) -> Figure:
     """Precision over recall: the classes with the lowest average precision named, up to 40 others faint."""
-    drawn, axes = new_figure(5.2, 4.4)
+    drawn, axes = new_figure(4.6, 4.5)
     order = _drawable(scores, scores.ap)
     if not order:
         say_empty(axes, "no curve: no probabilities, or no class with images")
@@ -62,16 +62,16 @@ def pr_figure(scores: ClassificationScores) -> Figure:
     for place, i in enumerate(order[: N_NAMED + _N_FAINT]):
         curve = scores.pr(i)
         recall, precision = thin(curve.recall, curve.precision)
-        name = f"{shorten(scores.class_names[i], 20)}  {decimal(scores.ap[i])}"
+        name = f"{shorten(scores.class_names[i], 16)}  {decimal(scores.ap[i])}"
         _step(axes, recall, precision, place=place, label=name)
     title = f"Precision over recall (mean AP {decimal(scores.map)})"
-    _finish(axes, title, x="recall: share of the class that is found", y="precision", location="lower left")
+    _finish(drawn, axes, title, x="recall: share of the class that is found", y="precision")
     return drawn
 
 
 def roc_figure(scores: ClassificationScores) -> Figure:
     """ROC curves: the classes with the lowest AUROC named, up to 40 others faint."""
-    drawn, axes = new_figure(5.2, 4.4)
+    drawn, axes = new_figure(4.6, 4.5)
     order = _drawable(scores, scores.auroc)
     if not order:
         say_empty(axes, "no curve: no probabilities, or no two classes with images")
@@ -80,10 +80,10 @@ def roc_figure(scores: ClassificationScores) -> Figure:
     for place, i in enumerate(order[: N_NAMED + _N_FAINT]):
         curve = scores.roc(i)
         false, true = thin(curve.false_positive_rate, curve.true_positive_rate)
-        name = f"{shorten(scores.class_names[i], 20)}  {decimal(scores.auroc[i])}"
+        name = f"{shorten(scores.class_names[i], 16)}  {decimal(scores.auroc[i])}"
         _step(axes, false, true, place=place, label=name)
     title = f"ROC (mean AUROC {decimal(scores.auroc_macro)})"
-    _finish(axes, title, x="false alarms: share of the others", y="found: share of the class", location="lower right")
+    _finish(drawn, axes, title, x="false alarms: share of the others", y="found: share of the class")
     return drawn
 
 
@@ -119,7 +119,7 @@ def training_figure(metrics: Sequence[Mapping[str, Any]]) -> Figure:
         _line(loss, metrics, name, key=key, color=color, label=text)
     titled(loss, "Loss", x=key or "row")
     if loss.lines:
-        legend(loss, location="upper right")
+        loss.legend(loc="upper right", frameon=False, fontsize=9, labelcolor=INK)
     _line(accuracy, metrics, "val_accuracy", key=key, color=CALM, label="")
     titled(accuracy, "Validation accuracy")
     _mark_best(accuracy, metrics, key=key)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -72,9 +72,22 @@ def titled(axes: Axes, title: str, *, x: str = "", y: str = "") -> None:
     axes.set_ylabel(y, color=INK, parse_math=False)
 
 
-def legend(axes: Axes, *, location: Literal["upper left", "upper right", "lower left", "lower right"]) -> None:
-    """A legend without a box."""
-    box = axes.legend(loc=location, frameon=False, fontsize=8.5, labelcolor=INK)
+def legend(figure: Figure, axes: Axes, *, columns: int) -> None:
+    """A legend below the axes, where it can hide nothing."""
+    handles, names = axes.get_legend_handles_labels()
+    if not handles:
+        return
+    box = figure.legend(
+        handles,
+        names,
+        loc="outside lower center",
+        frameon=False,
+        fontsize=9,
+        labelcolor=INK,
+        ncols=columns,
+        columnspacing=1.4,
+        handlelength=1.6,
+    )
     for text in box.get_texts():
         text.set_parse_math(False)
 
@@ -114,7 +127,7 @@ def svg(figure: Figure, *, title: str, key: str) -> str:
     import matplotlib as mpl
 
     buffer = io.StringIO()
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": key, "svg.id": key}):
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": key}):
         figure.savefig(buffer, format="svg", facecolor="none", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]

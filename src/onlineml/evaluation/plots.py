@@ -132,14 +132,13 @@ def classes_figure(scores: ClassificationScores, *, limit: int = 20) -> Figure:
     axes.set_xlim(-0.02, 1.02)
     some = f"the {len(order)} lowest of {len(table)} classes" if len(order) < len(table) else "lowest F1 first"
     titled(axes, f"Which classes fail ({some})", x="share; the bar is the 95 % interval of what is found")
-    drawn.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=9,
-                 labelcolor=INK)  # fmt: skip
+    legend(drawn, axes, columns=2)
     return drawn
 
 
 def reliability_figure(scores: ClassificationScores) -> Figure:
     """Accuracy against confidence in 15 bins, with the share of the images in each below."""
-    drawn, axes = new_figure(5.2, 4.4)
+    drawn, axes = new_figure(4.6, 4.5)
     bins = scores.reliability
     if not scores.n_images:
         say_empty(axes, "no images, so no calibration")
@@ -154,7 +153,7 @@ def reliability_figure(scores: ClassificationScores) -> Figure:
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
     titled(axes, f"Is its confidence honest? (ECE {decimal(scores.ece)})", x="confidence", y="share that is right")
-    legend(axes, location="upper left")
+    legend(drawn, axes, columns=3)
     return drawn
 
 

@@ -25,6 +25,7 @@ _THUMBNAIL_BYTES = 1_000_000  # of all thumbnails: with them the page stays unde
 _N_MISTAKES = 48
 _N_MISTAKES_SHOWN = 18
 _N_CLASSES = 12  # shown at once; all others unfold
+_N_NARROW = 12  # classes whose matrix is legible on half the page
 _NONE = (math.nan, math.nan)
 
 
@@ -177,9 +178,10 @@ def _confusion(scores: ClassificationScores) -> str:
         for p in scores.confused_pairs(10)
     ]
     listing = table(("truth", "taken for", "images", "of the truth"), pairs, left=2) if pairs else ""
+    layout = "pair" if len(scores.class_names) <= _N_NARROW else "wide"
     return (
         '<section><h2>What is taken for what</h2><p class="muted small">Blue: right. Red: confused.</p>'
-        f'<div class="pair"><figure>{drawing}</figure><div class="scroll">{listing}</div></div></section>'
+        f'<div class="{layout}"><figure>{drawing}</figure><div class="scroll">{listing}</div></div></section>'
     )
 
 
