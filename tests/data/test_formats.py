@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import pytest
 from onlineml.data.formats._parts import naturally_sorted
 from onlineml.data.manifest import Manifest
 from onlineml.data.splits import stable_split
-from onlineml.errors import AlreadyExistsError, DataError, NotFoundError
+from onlineml.errors import AlreadyExistsError, ConfigError, DataError, NotFoundError
 from onlineml.storage import io
 
 if TYPE_CHECKING:
@@ -92,6 +93,17 @@ def test_an_overwritten_file_is_another_image(tmp_path: Path):
     after = Manifest.from_folders(tmp_path)
     assert (before.column("image_id") == after.column("image_id")).tolist() == [True, False]
     assert before.column("split").tolist() == after.column("split").tolist()
+
+
+def test_names_that_cannot_be_kept_are_refused(tmp_path: Path):
+    with pytest.raises(ConfigError, match="found ''"):
+        Manifest.from_folders("")
+    io.write_bytes(tmp_path / "a/ok é#?%20.jpg", b"content")
+    (url,) = Manifest.from_folders(tmp_path).urls()
+    assert io.read_bytes(url) == b"content"
+    (tmp_path / "a" / os.fsdecode(b"\xff\xfe.jpg")).write_bytes(b"")
+    with pytest.raises(DataError, match=r"1 file names .* are not UTF-8 text"):
+        Manifest.from_folders(tmp_path)
 
 
 def test_class_names_may_be_given(tmp_path: Path):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 from onlineml.data.images import IMAGE_EXTENSIONS, POLICIES, decode, is_image_name, may_need_much_memory, sniff
 from onlineml.errors import BadImageError
@@ -219,6 +219,23 @@ def test_a_cut_jpeg_with_a_whole_thumbnail_is_truncated():
     with pytest.raises(BadImageError) as caught:
         decode(data[:-300])
     assert caught.value.finding == "truncated"
+
+
+def test_bytes_after_the_picture_do_not_matter():
+    data = _encoded(_scene(), "JPEG")
+    plain = decode(data)
+    for tail in (b"\0" * 5000, b"a phone's trailer", data):
+        np.testing.assert_array_equal(decode(data + tail).pixels, plain.pixels)
+
+
+def test_a_switch_of_pillow_that_others_set_does_not_let_cut_files_in(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    for format_name in ("JPEG", "PNG", "GIF"):
+        data = _encoded(Image.effect_noise((64, 64), 80), format_name)
+        decode(data)
+        with pytest.raises(BadImageError) as caught:
+            decode(data[: len(data) // 2])
+        assert caught.value.finding == "truncated"
 
 
 def test_declared_size_is_refused_before_decoding():

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+from onlineml.errors import ConfigError
 from onlineml.storage import io
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ def image_id(uri: str, version: str) -> str:
 def absolute(url: str | os.PathLike[str]) -> str:
     """The URL without a slash at its end; a local path made absolute, so that it holds in any working directory."""
     text = os.fspath(url)
+    if not text:
+        raise ConfigError("expected a folder or file on storage, found ''; '.' is the working directory")
     if not io.is_url(text):
         return os.path.abspath(os.path.expanduser(text))  # noqa: PTH100, PTH111 (Path would not keep '//')
     return text.rstrip("/") if not text.endswith("://") else text
