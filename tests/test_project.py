@@ -93,6 +93,8 @@ def test_created_once_and_opened_by_anyone(store: Store) -> None:
         "classification",
         ("cat", "dog"),
     )
+    same = Project.create(project.url, title="other", exist_ok=True, storage_options=store.storage_options)
+    assert (same.title, same.class_names) == (project.title, ("cat", "dog"))
     assert "<b>more" not in again._repr_html_()
     with pytest.raises(NotFoundError, match=r"Project\.create"):
         Project.open(f"{store.url}/q", storage_options=store.storage_options)
@@ -242,6 +244,10 @@ def test_bad_images_are_left_out_or_stop_the_freeze(store: Store) -> None:
         [(n, "ascending") for n in order]
     ).select(order)
     assert data == alone.manifest
+    found = project.findings(data)
+    assert (found.n_images, found.n_bad, found.counts()) == (alone.n_images, alone.n_bad, alone.counts())
+    with pytest.raises(NotFoundError):
+        project.findings(source)
 
 
 def test_images_are_opened_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
 
+    from onlineml.data._check_table import CheckTable
     from onlineml.data.annotations import Annotations
     from onlineml.data.uploads import Source
     from onlineml.registry import ModelVersion
@@ -61,6 +62,7 @@ class Project:
         task: str = "classification",
         title: str = "",
         class_names: Sequence[str] = (),
+        exist_ok: bool = False,
         storage_options: Mapping[str, Any] | None = None,
     ) -> Project:
         """Start a project in a folder that holds none yet.
@@ -70,6 +72,7 @@ class Project:
             task: ``"classification"``.
             title: for people; by default the folder's name.
             class_names: the first classes, in the order of their ids; more may follow, none goes.
+            exist_ok: open the project that the folder holds already, as it is.
             storage_options: fsspec's, for the project and the images that it refers to.
 
         Raises:
@@ -92,6 +95,8 @@ class Project:
         try:
             io.create_bytes(io.join(place, _FILE), data, storage_options=storage_options)
         except AlreadyExistsError as err:
+            if exist_ok:
+                return cls.open(place, storage_options=storage_options)
             raise AlreadyExistsError(f"{redacted(place)} holds a project; open it with Project.open") from err
         return cls(place, facts=facts, storage_options=storage_options)
 
@@ -243,6 +248,13 @@ class Project:
             raise NotFoundError(f"{redacted(self.url)} has {len(matches)} datasets {hash!r}; it has {listed}")
         url = io.join(self.url, "datasets", matches[0])
         return Manifest.load(url, root=self.url, storage_options=self.storage_options)
+
+    def findings(self, manifest: Manifest) -> CheckTable:
+        """What freezing this dataset found about its images, also about those that it left out."""
+        from onlineml.data import freezing  # noqa: PLC0415 (decoders are loaded only to decode)
+
+        url = io.join(self.url, "datasets", manifest.hash)
+        return freezing.read_findings(url, manifest, storage_options=self.storage_options)
 
     # ---- runs and models ----
 

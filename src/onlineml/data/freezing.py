@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from onlineml.data._check_table import Finding
+from onlineml.data._check_table import CheckTable, Finding
 from onlineml.data._image_policies import POLICIES
 from onlineml.data.annotations import parquet_bytes, parquet_table
 from onlineml.data.checks import check, concluded
@@ -24,10 +24,9 @@ from onlineml.storage import io
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from onlineml.data._check_table import CheckTable
     from onlineml.data.manifest import Manifest
 
-__all__ = ["check_new", "dataset_files"]
+__all__ = ["check_new", "dataset_files", "read_findings"]
 
 _BATCH = 4096  # images; a freeze that is killed loses at most the looks at so many
 _SEEN = pa.schema(
@@ -116,6 +115,19 @@ def _judged(manifest: Manifest, seen: pa.Table, problems: Mapping[str, list[Find
 def dataset_files(result: CheckTable) -> dict[str, bytes]:
     """The files of a frozen dataset: the manifest's and ``findings.parquet``."""
     return {"findings.parquet": parquet_bytes(result.table), **result.manifest.files()}
+
+
+def read_findings(url: str, manifest: Manifest, *, storage_options: Mapping[str, Any] | None = None) -> CheckTable:
+    """What was found when the dataset in the folder `url` was frozen.
+
+    Raises:
+        NotFoundError: no dataset is there.
+    """
+    place = io.join(url, "findings.parquet")
+    table = parquet_table(io.read_bytes(place, storage_options=storage_options), name=place)
+    left_out = table.filter(pc.not_equal(table["outcome"], "usable"))
+    n_bad = len(pc.unique(left_out["image_id"]))
+    return CheckTable(table=table, manifest=manifest, n_images=len(manifest) + n_bad, n_bad=n_bad)
 
 
 def _read(seen_url: str, storage_options: Mapping[str, Any] | None) -> pa.Table:
