@@ -14,7 +14,7 @@ from onlineml.errors import BadImageError, ConfigError
 from onlineml.storage import io
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["Blob", "Source", "checked_split", "store"]
 
@@ -54,7 +54,7 @@ def store(
     Args:
         sources: paths, URLs or bytes; one or several.
         blobs_url: the folder; an image goes to ``<ab>/<sha256>.<ext>``, with the extension of what it really is.
-        storage_options: of the filesystem, for the folder and the sources.
+        storage_options: of the filesystem, for the folder and the sources that are on the same kind of storage.
 
     Raises:
         BadImageError: images cannot be used; all are named.
@@ -66,7 +66,7 @@ def store(
     root = io.parent(blobs_url)
     with ThreadPoolExecutor(_WRITERS) as pool:
         for start in range(0, len(given), _CHUNK):
-            names, contents = _read(given[start : start + _CHUNK], storage_options)
+            names, contents = _read(given[start : start + _CHUNK], blobs_url, storage_options)
             fine: list[tuple[Blob, bytes]] = []
             for name, content in zip(names, contents, strict=True):
                 try:
@@ -97,17 +97,27 @@ def checked_split(split: str | None) -> str | None:
     return split
 
 
-def _read(sources: Sequence[Source], storage_options: Mapping[str, Any] | None) -> tuple[list[str], list[bytes]]:
+def _read(
+    sources: Sequence[Source], blobs_url: str, storage_options: Mapping[str, Any] | None
+) -> tuple[list[str], list[bytes]]:
+    """Names for messages, and contents. Other stores than the project's are not told its credentials."""
     urls = [str(source) for source in sources if not isinstance(source, bytes)]
-    found: Iterator[bytes | OSError] = iter(io.read_many(urls, storage_options=storage_options))
+    own = [url for url in urls if _scheme(url) == _scheme(blobs_url)]
+    others = [url for url in urls if _scheme(url) != _scheme(blobs_url)]
+    found = dict(zip(own, io.read_many(own, storage_options=storage_options), strict=True))
+    found |= dict(zip(others, io.read_many(others), strict=True))
     names, contents = [], []
     for number, source in enumerate(sources):
-        content = source if isinstance(source, bytes) else next(found)
+        content = source if isinstance(source, bytes) else found[str(source)]
         if isinstance(content, OSError):
             raise content
         names.append(f"image {number}" if isinstance(source, bytes) else str(source))
         contents.append(content)
     return names, contents
+
+
+def _scheme(url: str) -> str:
+    return url.partition("://")[0] if io.is_url(url) else ""
 
 
 def _blob(content: bytes, name: str, folder: str) -> Blob:

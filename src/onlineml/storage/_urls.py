@@ -69,7 +69,8 @@ def inside(folder: str, path: str) -> str:
 
 def name(url: str | os.PathLike[str]) -> str:
     """The last part: ``c`` for ``s3://a/b/c`` and for ``s3://a/b/c/``."""
-    return text(url).rstrip("/").rpartition("/")[2]
+    last = text(url).rstrip("/").rpartition("/")[2]
+    return "" if last.endswith(":") and text(url).endswith("://") else last
 
 
 def parent(url: str | os.PathLike[str]) -> str:
