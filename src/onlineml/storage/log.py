@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import threading
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onlineml.errors import AlreadyExistsError, NotFoundError, StorageError
 from onlineml.storage import io
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["AppendLog", "LogEntry", "new_ulid"]
 
 _BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's, as https://github.com/ulid/spec has it
+_ULID = re.compile(f"[0-7][{_BASE32}]{{25}}")
 _SUFFIX = ".jsonl"
 _CHECKPOINT = "checkpoint-"
 
@@ -70,8 +72,7 @@ def new_ulid() -> str:
     return _clock.tick()
 
 
-@dataclass(frozen=True)
-class LogEntry:
+class LogEntry(NamedTuple):
     """One entry of a log.
 
     Attributes:
@@ -190,13 +191,13 @@ def _merged(objects: Mapping[str, list[LogEntry]]) -> list[LogEntry]:
 
 def _parsed(content: bytes, url: str) -> list[LogEntry]:
     try:
-        header, *rows = [json.loads(line) for line in content.decode().split("\n")[:-1]]
+        header, *rows = json.loads(b"[" + content.rstrip(b"\n").replace(b"\n", b",") + b"]")  # much faster than by line
         entries = [LogEntry(row["id"], row["record"]) for row in rows]
         whole = content.endswith(b"\n") and header["entries"] == len(entries)
-        ids = all(len(entry.id) == 26 and set(entry.id) <= set(_BASE32) for entry in entries)
+        named = all(_ULID.fullmatch(entry.id) for entry in entries)
     except (ValueError, KeyError, TypeError) as err:
         raise StorageError(_torn(url)) from err
-    if not (whole and ids):
+    if not (whole and named):
         raise StorageError(_torn(url))
     return entries
 
