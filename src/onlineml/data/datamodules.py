@@ -11,7 +11,7 @@ from onlineml._lightning import pl
 from onlineml.data.datasets import BadRow, ImageDataset, ImageRows
 from onlineml.data.decoded_cache import DecodedCache
 from onlineml.data.loaders import BatchOrder, Loader
-from onlineml.data.transforms import Augment, Augmenter
+from onlineml.data.transforms import Augment, Augmenter, training_scale
 from onlineml.errors import ConfigError, DataError, TooManyBadImagesError
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from onlineml.data.manifest import Manifest
 
 __all__ = ["ClassificationDataModule"]
-
-_CACHE_SCALE = 1.25  # a crop of half of the area, of an image kept at this scale, is still 88 % as sharp as it is shown
 
 
 class ClassificationDataModule(pl.LightningDataModule):
@@ -87,7 +85,7 @@ class ClassificationDataModule(pl.LightningDataModule):
 
     def _make_cache(self, folder: Path | None) -> DecodedCache:
         ids = [str(i) for i in self.manifest.column("image_id")]
-        return DecodedCache(ids, short_side=round(_CACHE_SCALE * max(self.size_hw)), folder=folder)
+        return DecodedCache(ids, short_side=training_scale(self.size_hw), folder=folder)
 
     def rows_of(self, split: str) -> NDArray[np.int64]:
         """Rows of the manifest that are labelled and in ``split``, (n,) int64."""

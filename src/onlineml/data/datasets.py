@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import Dataset
 
 from onlineml.data.images import decode
-from onlineml.data.transforms import fit_to_size, limit_to_scale
+from onlineml.data.transforms import fit_to_size, limit_to_scale, training_scale
 from onlineml.errors import BadImageError, NotFoundError
 from onlineml.storage.io import read_many
 
@@ -156,7 +156,7 @@ class ImageDataset(Dataset[ImageBatch]):
             return BadImageError("unreadable", "nothing is stored at this URL")
         if isinstance(data, OSError):
             raise data
-        short_side = self.cache.short_side if self.cache is not None else 2 * max(self.size_hw)
+        short_side = training_scale(self.size_hw)
         try:
             return limit_to_scale(decode(data, min_side=short_side).pixels, short_side)
         except BadImageError as error:

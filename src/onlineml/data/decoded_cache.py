@@ -33,10 +33,10 @@ def default_folder() -> Path:
 class DecodedCache:
     """A sparse file of one slot per image: (H, W, 3) uint8 pixels behind a header with their checksum.
 
-    Keyed by what the images are (their ids, in order) and the scale, never by labels: a corrected label finds its pixels
-    at once, and an overwritten object has another id, so it never finds old ones. Any number of threads, workers and
-    runs may fill it at the same time: they write the same bytes. What a crash tore fails its checksum, once looked at in
-    each process, and is decoded again. Holds no open file until used, so that it pickles.
+    Keyed by what the images are (their ids, in order) and the scale, never by labels: a corrected label finds its
+    pixels at once, and an overwritten object has another id, so it never finds old ones. Any number of threads, workers
+    and runs may fill it at the same time: they write the same bytes. What a crash tore fails its checksum, looked at
+    once in each process, and is decoded again. Holds no open file until used, so that it pickles.
 
     Args:
         image_ids: of all images, in the manifest's order.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from torch.utils.data import DataLoader, Sampler
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from onlineml.data.datasets import BadRow, ImageBatch, ImageDataset
 
-__all__ = ["BatchOrder", "Loader"]
+__all__ = ["BatchOrder", "Loader", "ahead"]
+
+T = TypeVar("T")
 
 _AHEAD = 2  # batches made ahead by the loader's own thread; more only takes memory
 
@@ -118,7 +120,7 @@ class Loader:
 
     def __iter__(self) -> Iterator[ImageBatch]:
         self._handed_out = self.sampler.start_batch
-        batches = iter(self._loader) if self.num_workers else _ahead(iter(self._loader))
+        batches = iter(self._loader) if self.num_workers else ahead(iter(self._loader))
         for batch in batches:
             self._handed_out += 1
             if batch["bad"] and self.on_bad is not None:
@@ -139,8 +141,8 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-def _ahead(batches: Iterator[ImageBatch]) -> Iterator[ImageBatch]:
-    """Yield ``batches`` while a thread makes the next ones; it ends when the generator is closed."""
+def ahead(batches: Iterator[T]) -> Iterator[T]:
+    """Yield ``batches`` while a thread makes the next two; it ends when the generator is closed."""
     ready: queue.Queue[Any] = queue.Queue(maxsize=_AHEAD)
     closed = threading.Event()
     end = object()

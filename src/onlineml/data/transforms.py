@@ -13,10 +13,11 @@ from onlineml.errors import ConfigError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Augment", "Augmenter", "fit_to_size", "limit_to_scale"]
+__all__ = ["Augment", "Augmenter", "fit_to_size", "limit_to_scale", "training_scale"]
 
 Augment = Literal["none", "light", "standard", "strong"]
 
+_SCALE = 1.25  # a crop of half of the area of an image kept at this scale is still 88 % as sharp as it is shown
 _MAX_ASPECT = 2.0  # a longer picture is cut around its centre: no crop at the training scale would show its ends
 
 
@@ -26,8 +27,8 @@ class Augmenter:
     Args:
         size_hw: height and width of the result, in pixels.
         augment: ``"none"`` (only fitted to size), ``"light"`` (crop of at least 80 % and flip), ``"standard"`` (crop of
-            at least half of the area, flip, brightness, contrast), ``"strong"`` (crop of at least a third, flip, affine,
-            colour, blur) or an `albumentations.Compose` of yours whose result is ``size_hw`` large.
+            at least half of the area, flip, brightness, contrast), ``"strong"`` (crop of at least a third, flip,
+            affine, colour, blur) or an `albumentations.Compose` of yours whose result is ``size_hw`` large.
         seed: the run's seed.
 
     Raises:
@@ -125,6 +126,11 @@ def fit_to_size(pixels: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[
         return middle
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(middle, (size_hw[1], size_hw[0]), interpolation=how), dtype=np.uint8)
+
+
+def training_scale(size_hw: tuple[int, int]) -> int:
+    """Length in pixels of the shorter side at which images are kept for a network's input of ``size_hw``."""
+    return round(_SCALE * max(size_hw))
 
 
 def limit_to_scale(pixels: NDArray[np.uint8], short_side: int) -> NDArray[np.uint8]:

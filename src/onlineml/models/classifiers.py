@@ -105,6 +105,11 @@ def _named(name: str, num_classes: int) -> Classifier:
     if name in {"googlenet", "inception_v3"}:
         options["init_weights"] = True  # their default warns that it will change
     network = models.get_model(name, weights=None, num_classes=num_classes, **options)
+    if name.startswith("squeezenet"):
+        # its own classifier ends in a ReLU, which holds logits above 0; average, then a linear layer, learns better
+        network.classifier = nn.Sequential(
+            nn.Dropout(0.5), nn.AdaptiveAvgPool2d(1), nn.Flatten(1), nn.Linear(512, num_classes)
+        )
     return Classifier(network, name, _head_of(network, num_classes))
 
 

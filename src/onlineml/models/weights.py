@@ -84,8 +84,10 @@ def load_into(network: nn.Module, state: Mapping[str, Tensor], *, head: str, sou
     wanted = {key: value for key, value in own.items() if key not in is_head}
     given = {key: value for key, value in state.items() if key not in is_head}
     missing = sorted(k for k in wanted.keys() - given.keys() if not k.endswith("num_batches_tracked"))
-    # torchvision's second classifiers, which only training from scratch uses, may be left over
-    extra = sorted(k for k in given.keys() - wanted.keys() if not k.lower().startswith("aux"))
+    # left over may be what stood beside an old head, and torchvision's second classifiers (for training from scratch)
+    parent = head.rpartition(".")[0]
+    ignored = ("aux", "AuxLogits", *([parent + "."] if parent else []))
+    extra = sorted(k for k in given.keys() - wanted.keys() if not k.startswith(ignored))
     differ = sorted(k for k in wanted.keys() & given.keys() if wanted[k].shape != given[k].shape)
     if missing or extra or differ:
         raise WeightsError(

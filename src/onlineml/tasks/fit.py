@@ -144,7 +144,7 @@ class _Training:
                 budget_s=self.budget_s,
                 clock=self.clock,
                 reserve_s=self._reserve_s,
-                record=lambda knot: _write_knots(self.run, schedule),
+                record=lambda _: _write_knots(self.run, schedule),
             )
             self.callbacks.append(budget)
         checkpoints = Checkpoints(

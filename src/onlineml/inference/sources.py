@@ -1,0 +1,123 @@
+"""What a user may hand to `predict`, as a stream of named images."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from onlineml.data.images import is_image_name
+from onlineml.errors import BadImageError, ConfigError, NotFoundError
+from onlineml.storage.io import list_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+__all__ = ["Item", "items_of"]
+
+
+class Item(NamedTuple):
+    """One image: a name, and its content unless the name is a URL to read."""
+
+    name: str
+    content: bytes | NDArray[np.uint8] | BadImageError | None
+
+
+def items_of(images: Any, *, storage_options: Mapping[str, Any] | None = None) -> Iterator[Item]:
+    """Every image that ``images`` stands for, in order; see `onlineml.predict` for what it may be.
+
+    Raises:
+        ConfigError: it holds something that is no image.
+        NotFoundError: a folder or pattern holds no image.
+    """
+    if _is_one(images):
+        images = [images]
+    try:
+        stream = iter(images)
+    except TypeError:
+        raise _no_image(images) from None
+    for position, image in enumerate(stream):
+        yield from _expand(image, position, storage_options)
+
+
+def _is_one(image: Any) -> bool:
+    return isinstance(image, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(image, "__array_interface__")
+
+
+def _expand(image: Any, position: int, storage_options: Mapping[str, Any] | None) -> Iterator[Item]:
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        yield Item(f"bytes:{position}", bytes(image))
+    elif isinstance(image, (str, os.PathLike)):
+        yield from _stored(os.fspath(image), storage_options)
+    elif hasattr(image, "getexif"):  # a PIL image
+        yield Item(getattr(image, "filename", "") or f"image:{position}", _upright(image))
+    elif hasattr(image, "__array__"):
+        yield Item(f"array:{position}", _as_rgb(np.asarray(image)))
+    else:
+        raise _no_image(image)
+
+
+def _upright(image: Any) -> NDArray[np.uint8] | BadImageError:
+    from PIL import ImageOps  # noqa: PLC0415
+
+    try:
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for damaged pixels, read only now
+        return BadImageError("unreadable", str(error))
+
+
+def _as_rgb(array: NDArray[Any]) -> NDArray[np.uint8] | BadImageError:
+    if array.ndim == 2:
+        array = np.repeat(array[:, :, None], 3, axis=2)
+    if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8 or 0 in array.shape:
+        return BadImageError(
+            "unreadable",
+            f"an array of shape {array.shape} and type {array.dtype} is no image: expected (H, W, 3) RGB or (H, W) "
+            "grey, uint8 in 0..255",
+        )
+    return np.ascontiguousarray(array)
+
+
+def _stored(url: str, storage_options: Mapping[str, Any] | None) -> Iterator[Item]:
+    """A file by its URL; of a folder or a pattern, each image file below, in order of path."""
+    if any(c in url for c in "*?[") and not Path(url).exists():
+        root = url[: min(url.find(c) for c in "*?[" if c in url)].rpartition("/")[0] or "."
+        pattern = url[len(root) :].lstrip("/") if root != "." else url.removeprefix("./")
+        found = [f for f in list_files(root, storage_options=storage_options) if _matches(f.path, pattern)]
+        if not found:
+            raise NotFoundError(f"no file matches {url}: check the pattern; ** stands for any folders")
+    elif is_image_name(url) and not Path(url).is_dir():
+        yield Item(url, None)
+        return
+    else:
+        found = [f for f in list_files(url, storage_options=storage_options) if is_image_name(f.path)]
+        if not found:  # a file without an image's ending is left to the decoder's judgement
+            yield Item(url, None)
+            return
+    for file in found:
+        yield Item(file.url, None)
+
+
+def _matches(path: str, pattern: str) -> bool:
+    """Shell-like matching in which * stays within a folder and ** crosses any number of them."""
+    return _match_parts(path.split("/"), pattern.split("/"))
+
+
+def _match_parts(parts: list[str], patterns: list[str]) -> bool:
+    if not patterns:
+        return not parts
+    if patterns[0] == "**":
+        return any(_match_parts(parts[i:], patterns[1:]) for i in range(len(parts) + 1))
+    return bool(parts) and fnmatch.fnmatchcase(parts[0], patterns[0]) and _match_parts(parts[1:], patterns[1:])
+
+
+def _no_image(image: Any) -> ConfigError:
+    return ConfigError(
+        f"a {type(image).__name__} is no image: expected a path or URL, bytes, an array, a PIL image, or an iterable "
+        "of them"
+    )
