@@ -45,6 +45,9 @@ napoleon_use_rtype = False
 html_theme = "pydata_sphinx_theme"
 html_title = "onlineml"
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["wrap.css"]
+html_sidebars = {page: [] for page in ("index", "start", "images", "api", "design", "changelog")}  # nothing to list
 html_theme_options = {
     "show_prev_next": False,
     "navigation_with_keys": False,

@@ -81,6 +81,7 @@ def run_demo(folder: str | Path, *, n_photos: int = 600, budget_s: float = 60.0,
             progress_bar=False,
             stdout_file=sys.stdout,
             stderr_file=sys.stderr,
+            extra_arguments=["--IPKernelApp.log_level=ERROR"],  # it warns of how Jupyter itself talks to it
         )
         results[name] = _latest_result(project, name)
         results["notebooks"].append(str(output))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,10 +10,12 @@ import numpy as np
 from onlineml.errors import ConfigError
 from onlineml.evaluation._style import INK, new_figure, plain_axes, say_empty
 from onlineml.evaluation._text import shorten
+from onlineml.storage.io import read_many
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
@@ -28,15 +31,17 @@ def images_figure(
     *,
     columns: int = 8,
     limit: int = 32,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Figure:
     """Images side by side, with a title below each.
 
     Args:
         images: (N, 3, H, W) or (N, H, W, 3) uint8 RGB, an array or a tensor, as in a batch; or a sequence of (H, W, 3)
-            uint8 arrays, of encoded images as bytes, or of None for an image that cannot be shown.
+            uint8 arrays, of paths or URLs, of encoded images as bytes, or of None for one that cannot be shown.
         titles: (N) what to write below each; None writes nothing.
         columns: images in a row.
         limit: images shown at most.
+        storage_options: open the URLs.
 
     Raises:
         ConfigError: there are not as many titles as images, or an image has another shape.
@@ -55,21 +60,35 @@ def images_figure(
         say_empty(axes, "no images")
         return figure
     axes.remove()
-    for place in range(shown):
+    contents = _read([images[place] for place in range(shown)], storage_options)
+    for place, content in enumerate(contents):
         one = plain_axes(figure.add_subplot(rows, columns, place + 1))
-        pixels = _pixels(images[place])
+        pixels = _pixels(content)
         if pixels is None:
             say_empty(one, "not an image")
         else:
             one.imshow(pixels)
             one.set_axis_off()
-        one.set_title(shorten(texts[place], _TITLE_LENGTH), y=-0.22, fontsize=8, color=INK, parse_math=False)
+        _write_below(one, shorten(texts[place], _TITLE_LENGTH))
     return figure
+
+
+def _write_below(axes: Axes, text: str) -> None:
+    note = axes.annotate(text, (0.5, 0), (0, -3), "axes fraction", "offset points", ha="center", va="top", fontsize=8)
+    note.set_color(INK)
+    note.set_parse_math(False)
+
+
+def _read(images: list[Any], storage_options: Mapping[str, Any] | None) -> list[Any]:
+    """The images, with the content of its file for each path."""
+    urls = [str(image) for image in images if isinstance(image, (str, PathLike))]
+    contents = iter(read_many(urls, storage_options=storage_options) if urls else [])
+    return [next(contents) if isinstance(image, (str, PathLike)) else image for image in images]
 
 
 def _pixels(image: Any) -> NDArray[np.uint8] | None:
     """(H, W, 3) uint8, or None where there is nothing to see."""
-    if image is None:
+    if image is None or isinstance(image, OSError):  # nothing there, or it cannot be read
         return None
     if isinstance(image, bytes):
         from onlineml.data.images import decode  # noqa: PLC0415 - opens images, and importing must stay quick
