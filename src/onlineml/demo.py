@@ -59,7 +59,7 @@ def run_demo(folder: str | Path, *, n_photos: int = 600, budget_s: float = 60.0,
     home = Path(folder).resolve()
     photos, project = home / "photos", home / "project"
     print(f"Making {n_photos} photos in {photos}", flush=True)
-    make_samples(str(photos), n=n_photos)
+    make_samples(str(photos), n=n_photos, broken=max(3, n_photos // 100))
     shared: dict[str, Any] = {"project_url": str(project)}
     own: dict[str, dict[str, Any]] = {
         "1_build": {"photos": str(photos), "budget_s": budget_s, "size": size},

@@ -8,6 +8,7 @@ import logging
 import signal
 import tempfile
 import threading
+import warnings
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -160,8 +161,8 @@ class _Training:
         """Seconds that the last validation and writing the model will take."""
         n_val = 0 if self.record.val_batches is None else len(self.datamodule.rows_of("val"))
         forward_s = step_s * n_val / self.datamodule.batch_size / 3  # a step costs three forward passes
-        validation_s = forward_s if self.record.validation_s is None else self.record.validation_s
-        size = sum(t.numel() * t.element_size() for t in self.model.state_dict().values())
+        validation_s: float = forward_s if self.record.validation_s is None else self.record.validation_s
+        size = sum(int(t.numel()) * t.element_size() for t in self.model.state_dict().values())
         return validation_s + size / 200e6 + 0.1  # 200 MB/s: serialise, hash and write
 
     def execute(self, *, precision: str | None, accelerator: str, callbacks: Sequence[pl.Callback]) -> None:
@@ -294,13 +295,16 @@ def _precision(precision: str | None, accelerator: str) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without Lightning's notes on what hardware it found."""
+    """Without Lightning's notes on what hardware it found, and what torch says to Lightning about its own calls."""
     loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.WARNING)
     try:
-        yield
+        with warnings.catch_warnings():
+            # Lightning 2.6.6 with torch 2.15
+            warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
+            yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
