@@ -34,7 +34,7 @@ def notebooks_folder() -> Path:
     raise NotFoundError(msg)
 
 
-def run_demo(folder: str | Path, *, n_photos: int = 600, budget_s: float = 60.0, size: int = 64) -> dict[str, Any]:
+def run_demo(folder: str | Path, *, n_photos: int = 600, budget_s: float = 120.0, size: int = 64) -> dict[str, Any]:
     """Makes sample photos, runs the notebooks on them with papermill, and gathers what they found.
 
     Args:
@@ -104,7 +104,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m onlineml.demo", description="Run the notebooks on sample photos.")
     parser.add_argument("folder", nargs="?", default="demo", help="where everything goes (default: ./demo)")
     parser.add_argument("--photos", type=int, default=600, help="how many sample photos (default: 600)")
-    parser.add_argument("--seconds", type=float, default=60.0, help="seconds of training (default: 60)")
+    parser.add_argument("--seconds", type=float, default=120.0, help="seconds of training (default: 120)")
     chosen = parser.parse_args(arguments)
     logging.getLogger("papermill").setLevel(logging.WARNING)
     results = run_demo(chosen.folder, n_photos=chosen.photos, budget_s=chosen.seconds)

@@ -119,7 +119,7 @@ def _lemon(rng: Generator, u: Floats, v: Floats, pixel: float) -> Patch:
     side = u.shape[0]
     pores = noise(rng, side, side, cell=max(1.6, 0.06 / pixel), octaves=2)
     height = np.sqrt(np.clip(1 - (rho / radius) ** 2, 0, 1)) * 0.72 - 0.022 * pores
-    rind = pick(rng, [(0.86, 0.74, 0.14), (0.9, 0.68, 0.12), (0.45, 0.62, 0.16), (0.78, 0.76, 0.3)])
+    rind = pick(rng, [(0.86, 0.74, 0.14), (0.9, 0.68, 0.12), (0.88, 0.8, 0.24), (0.78, 0.76, 0.3), (0.45, 0.62, 0.16)])
     dark = rind * _rgb([0.78, 0.86, 0.6])
     albedo = blend(rind, dark, np.clip(noise(rng, side, side, cell=side / 2.5) * 1.2 - 0.3 + 0.25 * pores, 0, 1))
     tip = np.exp(-(((np.abs(u) - 0.95) / 0.09) ** 2) - (v / 0.1) ** 2)
@@ -190,7 +190,7 @@ def _mushroom(rng: Generator, u: Floats, v: Floats, pixel: float) -> Patch:
     pale = pick(rng, [(0.85, 0.8, 0.7), (0.75, 0.66, 0.52), (0.8, 0.74, 0.6)])
     albedo = blend(pale * 0.75, pale, fibres)
     height = np.sqrt(np.clip(foot**2 - (u - sway) ** 2, 0, 1)).astype(np.float32)
-    skin = pick(rng, [(0.5, 0.32, 0.18), (0.68, 0.52, 0.34), (0.8, 0.74, 0.64), (0.66, 0.12, 0.08), (0.75, 0.45, 0.12)])
+    skin = pick(rng, [(0.5, 0.32, 0.18), (0.68, 0.52, 0.34), (0.8, 0.74, 0.64), (0.66, 0.12, 0.08), (0.6, 0.4, 0.24)])
     hood = blend(skin * 0.65, skin, noise(rng, side, side, cell=side / 3))
     if rng.random() < 0.45:  # warts
         warts = smooth_step(noise(rng, side, side, cell=max(3.0, 0.2 / pixel), octaves=1) - 0.74, 0.06)

@@ -163,7 +163,7 @@ def draw_photo(rng: Generator, class_name: str) -> NDArray[np.uint8]:
     light = np.asarray([flat * np.cos(angle), flat * np.sin(angle), steep], np.float32)
     _clutter(rng, scene, light)
     for _ in range(1 + int(rng.random() < 0.18)):  # now and then two of a kind
-        patch = make_patch(rng, class_name, short * rng.uniform(0.24, 0.46))
+        patch = make_patch(rng, class_name, short * rng.uniform(0.28, 0.46))
         side = patch.mask.shape[0]
         centre_y, centre_x = height * rng.uniform(0.34, 0.66), width * rng.uniform(0.34, 0.66)
         _drop(scene, patch, corner=(round(centre_y - side / 2), round(centre_x - side / 2)), light=light)

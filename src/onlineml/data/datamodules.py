@@ -40,7 +40,8 @@ class ClassificationDataModule(pl.LightningDataModule):
         batch_size: images a step.
         seed: of order and augmentation, 0..2**31-1.
         num_workers: loader processes; 0 makes batches ahead in a thread, which is fastest once images are cached.
-        augment: ``"none"``, ``"light"``, ``"standard"``, ``"strong"`` or an `albumentations.Compose` of yours.
+        augment: ``"auto"`` (as ``"standard"``, but a fine-tuning of less than three epochs learns from images as they
+            are), ``"none"``, ``"light"``, ``"standard"``, ``"strong"`` or an `albumentations.Compose` of yours.
         balance: draw every class equally often, with replacement, instead of each image once an epoch.
         cache: keep decoded images; False decodes each time.
         cache_dir: where; the default is the user's cache folder.
@@ -59,7 +60,7 @@ class ClassificationDataModule(pl.LightningDataModule):
         batch_size: int = 32,
         seed: int = 0,
         num_workers: int = 0,
-        augment: Augment | Any = "standard",
+        augment: Augment | Any = "auto",
         balance: bool = False,
         cache: bool = True,
         cache_dir: Path | None = None,
@@ -91,8 +92,8 @@ class ClassificationDataModule(pl.LightningDataModule):
         """Rows of the manifest that are labelled and in ``split``, (n,) int64."""
         return np.flatnonzero((self._splits == split) & (self._labels >= 0))
 
-    def loader(self, split: str, *, train: bool = False) -> Loader:
-        """A loader of one split: shuffled and augmented if ``train``, else in the manifest's order.
+    def loader(self, split: str, *, train: bool = False, augmented: bool = True) -> Loader:
+        """A loader of one split: if ``train``, shuffled and (by default) augmented; else in the manifest's order.
 
         Raises:
             DataError: the split has no labelled images.
@@ -104,7 +105,7 @@ class ClassificationDataModule(pl.LightningDataModule):
                 f"the split {split!r} has no labelled images; the manifest of {len(self.manifest)} images has {have}; "
                 "give its images that split, or let Manifest.with_splits() choose"
             )
-        dataset = self._dataset(augmenter=self.augmenter if train else None)
+        dataset = self._dataset(augmenter=self.augmenter if train and augmented else None)
         order = BatchOrder(
             rows,
             batch_size=self.batch_size,

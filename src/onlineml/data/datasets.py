@@ -119,12 +119,12 @@ class ImageDataset(Dataset[ImageBatch]):
                 pixels[row] = fit_to_size(images[index], self.size_hw)
             else:
                 pixels[row] = self.augmenter(images[index], epoch=epoch, image_key=int(self.image_keys[index]))
-        index = np.array([i for _, i in good], dtype=np.int64)
+        rows = np.array([i for _, i in good], dtype=np.int64)
         return {
             "image": torch.from_numpy(pixels).permute(0, 3, 1, 2),
-            "label": torch.from_numpy(self.rows.labels[index]),
-            "index": torch.from_numpy(index),
-            "image_id": [self.rows.image_ids[i] for i in index],
+            "label": torch.from_numpy(self.rows.labels[rows]),
+            "index": torch.from_numpy(rows),
+            "image_id": [self.rows.image_ids[i] for i in rows],
             "bad": bad,
         }
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Augment", "Augmenter", "fit_to_size", "limit_to_scale", "training_scale"]
 
-Augment = Literal["none", "light", "standard", "strong"]
+Augment = Literal["auto", "none", "light", "standard", "strong"]
 
 _SCALE = 1.25  # a crop of half of the area of an image kept at this scale is still 88 % as sharp as it is shown
 _MAX_ASPECT = 2.0  # a longer picture is cut around its centre: no crop at the training scale would show its ends
@@ -26,16 +26,17 @@ class Augmenter:
 
     Args:
         size_hw: height and width of the result, in pixels.
-        augment: ``"none"`` (only fitted to size), ``"light"`` (crop of at least 80 % and flip), ``"standard"`` (crop of
-            at least half of the area, flip, brightness, contrast), ``"strong"`` (crop of at least a third, flip,
-            affine, colour, blur) or an `albumentations.Compose` of yours whose result is ``size_hw`` large.
+        augment: ``"auto"`` (as ``"standard"``), ``"none"`` (only fitted to size), ``"light"`` (crop of 80 % or more and
+            flip), ``"standard"`` (crop of at least half of the area, flip, brightness, contrast), ``"strong"`` (crop
+            of at least a third, flip, affine, colour, blur) or an `albumentations.Compose` of yours whose result is
+            ``size_hw`` large.
         seed: the run's seed.
 
     Raises:
         ConfigError: ``augment`` is none of these.
     """
 
-    def __init__(self, size_hw: tuple[int, int], augment: Augment | Any = "standard", *, seed: int = 0) -> None:
+    def __init__(self, size_hw: tuple[int, int], augment: Augment | Any = "auto", *, seed: int = 0) -> None:
         self.size_hw = size_hw
         self.seed = seed
         self.transform = _build(augment, size_hw) if isinstance(augment, str) else augment
@@ -77,6 +78,8 @@ def _build(augment: str, size_hw: tuple[int, int]) -> Any:
     if augment == "none":
         return None
     a = _albumentations()
+    if augment == "auto":
+        augment = "standard"
     smallest = {"light": 0.8, "standard": 0.5, "strong": 0.33}[augment]
     steps = [a.RandomResizedCrop(size_hw, scale=(smallest, 1.0), ratio=(0.8, 1.25)), a.HorizontalFlip(p=0.5)]
     if augment == "standard":

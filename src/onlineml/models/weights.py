@@ -64,7 +64,8 @@ def _unwrap(state: Any, url: str) -> dict[str, Tensor]:
     for prefix in _PREFIXES:
         if all(key.startswith(prefix) for key in state):
             state = {key[len(prefix) :]: value for key, value in state.items()}
-    return state
+    found: dict[str, Tensor] = state
+    return found
 
 
 def load_into(network: nn.Module, state: Mapping[str, Tensor], *, head: str, source: str) -> None:

@@ -36,6 +36,7 @@ class VisionModule(pl.LightningModule):
         lr_decay: a pretrained backbone's groups get ``lr * lr_decay ** k``, k = 1 at the head to 4 at the input.
         warmup_steps: optimizer steps until the full rate.
         head_warmup: share of the run, 0..1, in which only the head learns.
+        frozen_share: share of the backbone's layers, 0..1 from the input, that never learns.
         freeze_bn: keep batch-norm statistics as they are.
         seed: of dropout and mixing.
     """
@@ -49,6 +50,7 @@ class VisionModule(pl.LightningModule):
         lr_decay: float,
         warmup_steps: int,
         head_warmup: float,
+        frozen_share: float,
         freeze_bn: bool,
         seed: int,
     ) -> None:
@@ -59,9 +61,12 @@ class VisionModule(pl.LightningModule):
             raise ConfigError(f"lr={lr}: expected more than 0")
         if not 0 <= head_warmup < 1:
             raise ConfigError(f"head_warmup={head_warmup}: expected a share of the run, 0 <= share < 1")
+        if not 0 <= frozen_share <= 1:
+            raise ConfigError(f"frozen_share={frozen_share}: expected a share of the backbone, 0..1")
         self.optimizer_name, self.lr, self.weight_decay = optimizer, lr, weight_decay
         self.lr_decay, self.warmup_steps, self.head_warmup = lr_decay, warmup_steps, head_warmup
-        self.freeze_bn, self.seed = freeze_bn, seed
+        self.frozen_share, self.freeze_bn, self.seed = frozen_share, freeze_bn, seed
+        self.head_is_warm = False  # fit() warms a linear head up by itself, see onlineml.tasks.probe
         self.schedule: Schedule | None = None
         self.gradient_clip = 5.0  # largest norm; only a step that has gone wrong reaches it
         self.size_hw: tuple[int, int] | None = None
@@ -133,13 +138,15 @@ class VisionModule(pl.LightningModule):
         torch.manual_seed(self.seed * 1_000_003 + self.global_step)
 
     def _in_head_warmup(self) -> bool:
-        return self.head_warmup > 0 and self.progress() < self.head_warmup
+        return not self.head_is_warm and self.head_warmup > 0 and self.progress() < self.head_warmup
 
     def _freeze(self, head_only: bool) -> None:
         self.head_only = head_only
         head = {id(p) for p in self.head_parameters()}
-        for parameter in self.parameters():
-            parameter.requires_grad_(not head_only or id(parameter) in head)
+        backbone = [p for p in self.parameters() if id(p) not in head]
+        n_frozen = len(backbone) if head_only else round(self.frozen_share * len(backbone))
+        for i, parameter in enumerate(backbone):
+            parameter.requires_grad_(i >= n_frozen)
         if self.freeze_bn:
             for module in self._batch_norms():
                 module.eval()

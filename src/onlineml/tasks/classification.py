@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -15,8 +16,6 @@ from onlineml.tasks.base import Optimizer, VisionModule
 from onlineml.tasks.mixing import Mix, mix_batch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from torch import Tensor
 
     from onlineml.data.datasets import ImageBatch
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["ImageClassifier"]
 
 # Defaults measured on sign digits at 64 px (from scratch) and 128-224 px (MobileNetV2, SqueezeNet fine-tuned)
-_LR = {("adamw", False): 2e-3, ("adamw", True): 2e-3, ("sgd", False): 0.1, ("sgd", True): 0.02}
+_LR = {("adamw", False): 2e-3, ("adamw", True): 3e-4, ("sgd", False): 0.1, ("sgd", True): 0.02}
 
 
 class ImageClassifier(VisionModule):
@@ -44,9 +43,12 @@ class ImageClassifier(VisionModule):
         weight_decay: of weights, not of biases and norms; None is 0.05 for AdamW and 5e-4 for SGD.
         lr_decay: factor by which each quarter of a pretrained backbone learns more slowly than the one after it.
         warmup_steps: optimizer steps of linear warm-up.
-        head_warmup: share of the run in which only the head learns; None is 0.1 with weights, else 0.
+        head_warmup: share of the run in which only the head learns; None is 0.1 with weights, else 0. `fit` warms a
+            linear head up in one pass instead, see `onlineml.tasks.probe`.
+        frozen_share: share of the backbone's layers, from the input, that never learns, 0..1; None lets `fit` choose:
+            0.25 where weights are given and too little time for three epochs, else 0.
         freeze_bn: keep batch-norm statistics; None is True with weights, else False.
-        label_smoothing: 0..1 (Szegedy et al. 2016).
+        label_smoothing: 0..1 (Szegedy et al. 2016); None is 0.1 from scratch and 0 with weights.
         mix: ``"none"``, ``"mixup"`` or ``"cutmix"``.
         class_weights: weight of each class in the loss, by name or in order; None weighs all alike.
         seed: of the fresh weights, dropout and mixing.
@@ -75,8 +77,9 @@ class ImageClassifier(VisionModule):
         lr_decay: float | None = None,
         warmup_steps: int = 20,
         head_warmup: float | None = None,
+        frozen_share: float | None = None,
         freeze_bn: bool | None = None,
-        label_smoothing: float = 0.1,
+        label_smoothing: float | None = None,
         mix: Mix = "none",
         class_weights: Mapping[str, float] | Sequence[float] | None = None,
         seed: int = 0,
@@ -93,11 +96,15 @@ class ImageClassifier(VisionModule):
             lr_decay=(0.5 if tuned else 1.0) if lr_decay is None else lr_decay,
             warmup_steps=warmup_steps,
             head_warmup=(0.1 if tuned else 0.0) if head_warmup is None else head_warmup,
+            frozen_share=frozen_share or 0.0,
             freeze_bn=tuned if freeze_bn is None else freeze_bn,
             seed=seed,
         )
         self.class_names = names
-        self.label_smoothing, self.mix = label_smoothing, mix
+        self.mix = mix
+        self.label_smoothing = (0.0 if tuned else 0.1) if label_smoothing is None else label_smoothing
+        self.tuned = tuned
+        self.may_freeze = tuned and frozen_share is None
         with torch.random.fork_rng(devices=[]):  # the same fresh weights, whatever was drawn before
             torch.manual_seed(seed)
             built = build_classifier(backbone, num_classes=len(names), weights=weights, storage_options=storage_options)
@@ -121,10 +128,13 @@ class ImageClassifier(VisionModule):
 
         return model_files(self, scores, parent=parent)
 
+    @property
+    def head(self) -> nn.Module:
+        """The last layer; the whole network where there is none of the usual kind."""
+        return self.network.get_submodule(self.head_name)
+
     def head_parameters(self) -> list[nn.Parameter]:
-        if not self.head_name:
-            return list(self.parameters())
-        return list(self.network.get_submodule(self.head_name).parameters())
+        return list(self.head.parameters())
 
     def normalize(self, image: Tensor) -> Tensor:
         """RGB, uint8 in 0..255 or float in 0..1, (B, 3, H, W) -> what the network was made for, same shape."""
@@ -186,7 +196,7 @@ def _checked_names(class_names: Sequence[str]) -> tuple[str, ...]:
 def _class_weights(weights: Mapping[str, float] | Sequence[float] | None, names: tuple[str, ...]) -> Tensor:
     if weights is None:
         return torch.ones(len(names))
-    values = [weights[n] for n in names if n in weights] if hasattr(weights, "keys") else list(weights)
+    values = [weights[n] for n in names if n in weights] if isinstance(weights, Mapping) else list(weights)
     if len(values) != len(names) or not all(v >= 0 for v in values):
         raise ConfigError(f"class_weights: expected one weight of at least 0 for each of {', '.join(names[:20])}")
     return torch.tensor(values, dtype=torch.float32)

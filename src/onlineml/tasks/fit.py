@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import io
-import json
-import logging
-import signal
 import tempfile
-import threading
-import warnings
-from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from onlineml._lightning import pl
-from onlineml.errors import AlreadyExistsError, ConfigError, NotFoundError
+from onlineml.errors import AlreadyExistsError, ConfigError
 from onlineml.runs import Run, new_run_id
-from onlineml.storage.io import exists, read_bytes, upload_file, write_bytes
-from onlineml.tasks.budget import Budget, Clock
-from onlineml.tasks.callbacks import Checkpoints, EpochRecord
-from onlineml.tasks.ema import Ema
-from onlineml.tasks.loading import write_model
-from onlineml.tasks.progress import Progress, make_reporter
-from onlineml.tasks.schedule import Knot, Schedule
+from onlineml.storage.io import exists
+from onlineml.tasks.training import Training
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
+    from onlineml._lightning import pl
     from onlineml.data.datamodules import ClassificationDataModule
     from onlineml.tasks.classification import ImageClassifier
+    from onlineml.tasks.progress import Progress
 
 __all__ = ["fit"]
 
@@ -94,118 +80,10 @@ def fit(
     spec = _spec(model, datamodule, epochs=epochs, budget_s=budget_s)
     record = _open_run(run, spec, storage_options)
     with tempfile.TemporaryDirectory(prefix="onlineml-") as folder:
-        training = _Training(model, datamodule, record, Path(folder), epochs=epochs, budget_s=budget_s)
+        training = Training(model, datamodule, record, Path(folder), epochs=epochs, budget_s=budget_s)
         training.prepare(patience=patience, ema=ema, progress=progress)
         training.execute(precision=precision, accelerator=accelerator, callbacks=callbacks)
     return record
-
-
-class _Training:
-    """One call of `fit`."""
-
-    def __init__(
-        self,
-        model: ImageClassifier,
-        datamodule: ClassificationDataModule,
-        run: Run,
-        folder: Path,
-        *,
-        epochs: int | None,
-        budget_s: float | None,
-    ) -> None:
-        self.model, self.datamodule, self.run, self.folder = model, datamodule, run, folder
-        self.epochs, self.budget_s = epochs, budget_s
-        self.checkpoint = _fetch_checkpoint(run, folder)
-        self.clock = Clock(spent_s=_spent(self.checkpoint))
-
-    def prepare(self, *, patience: int | None, ema: bool, progress: Progress) -> None:
-        self.loader = self.datamodule.train_dataloader()
-        if self.epochs is not None:
-            schedule = Schedule.of_length(self.epochs * len(self.loader))
-        else:
-            schedule = Schedule(_read_knots(self.run))
-        self.model.schedule = schedule
-        val = self.datamodule.val_dataloader()
-        self.ema = Ema() if ema else None
-        kept = [] if self.checkpoint is None else self.run.metrics()
-        self.record = EpochRecord(
-            val if len(val) else None,
-            ema=self.ema,
-            clock=self.clock,
-            record=self.run.log_metrics,
-            show=make_reporter(progress),
-            patience=patience,
-            saves_time=self.budget_s is not None,
-            rows=kept,
-        )
-        self.callbacks: list[pl.Callback] = [] if self.ema is None else [self.ema]
-        if self.budget_s is not None:
-            budget = Budget(
-                schedule,
-                budget_s=self.budget_s,
-                clock=self.clock,
-                reserve_s=self._reserve_s,
-                record=lambda _: _write_knots(self.run, schedule),
-            )
-            self.callbacks.append(budget)
-        checkpoints = Checkpoints(
-            self.folder,
-            publish=lambda path: upload_file(
-                path, self.run.path("last.ckpt"), storage_options=self.run.storage_options
-            ),
-            clock=self.clock,
-        )
-        self.callbacks += [self.record, checkpoints]
-
-    def _reserve_s(self, step_s: float) -> float:
-        """Seconds that the last validation and writing the model will take."""
-        n_val = 0 if self.record.val_batches is None else len(self.datamodule.rows_of("val"))
-        forward_s = step_s * n_val / self.datamodule.batch_size / 3  # a step costs three forward passes
-        validation_s: float = forward_s if self.record.validation_s is None else self.record.validation_s
-        size = sum(int(t.numel()) * t.element_size() for t in self.model.state_dict().values())
-        return validation_s + size / 200e6 + 0.1  # 200 MB/s: serialise, hash and write
-
-    def execute(self, *, precision: str | None, accelerator: str, callbacks: Sequence[pl.Callback]) -> None:
-        self.run.set_status("running")
-        try:
-            with _quiet(), _interruptible():
-                trainer = pl.Trainer(
-                    max_epochs=-1 if self.epochs is None else self.epochs,
-                    accelerator=accelerator,
-                    devices=1,
-                    precision=_precision(precision, accelerator),  # type: ignore[arg-type]
-                    callbacks=[*self.callbacks, *callbacks],
-                    default_root_dir=self.folder,
-                    limit_val_batches=0,  # EpochRecord validates: the averaged weights, when it is worth the time
-                    logger=False,
-                    enable_checkpointing=False,
-                    enable_progress_bar=False,
-                    enable_model_summary=False,
-                    gradient_clip_val=self.model.gradient_clip,
-                )
-                trainer.fit(self.model, datamodule=self.datamodule, ckpt_path=self.checkpoint, weights_only=True)
-            self._finish()
-        except KeyboardInterrupt:
-            self.run.set_status("stopped", facts={"by": "interrupt"})
-            raise
-        except Exception as error:
-            self.run.set_status("failed", facts={"error": f"{type(error).__name__}: {error}"[:2000]})
-            raise
-        finally:
-            self.model.schedule = None
-            self.model.eval()
-
-    def _finish(self) -> None:
-        if self.record.best is not None:
-            self.model.load_state_dict(self.record.best[1])
-        elif self.ema is not None:
-            self.ema.keep(self.model)
-        self.record.ema = None
-        last = self.record.last_row | self.record.validate(self.model)
-        self.record.keep(last)
-        write_model(self.model, self.run)
-        facts = {k: last[k] for k in ("step", "train_loss", "val_loss", "val_accuracy")}
-        self.run.set_status("finished", facts=facts | {"seconds": round(self.clock.spent(), 2)})
 
 
 def _check_classes(model: ImageClassifier, datamodule: ClassificationDataModule) -> None:
@@ -253,72 +131,3 @@ def _open_run(run: Run | str | Path | None, spec: Mapping[str, Any], options: Ma
         raise ConfigError(f"the run {run.url} was started otherwise ({told[:500]}): go on as it was, or use a new run")
     run.update_spec(spec)
     return run
-
-
-def _fetch_checkpoint(run: Run, folder: Path) -> Path | None:
-    try:
-        data = read_bytes(run.path("last.ckpt"), storage_options=run.storage_options)
-    except NotFoundError:
-        return None
-    path = folder / "resume.ckpt"
-    path.write_bytes(data)
-    return path
-
-
-def _spent(checkpoint: Path | None) -> float:
-    if checkpoint is None:
-        return 0.0
-    states = torch.load(io.BytesIO(checkpoint.read_bytes()), map_location="cpu", weights_only=True)["callbacks"]
-    return float(next(state["spent_s"] for state in states.values() if "spent_s" in state))
-
-
-def _read_knots(run: Run) -> list[Knot]:
-    try:
-        data = read_bytes(run.path("schedule.json"), storage_options=run.storage_options)
-    except NotFoundError:
-        return []
-    return [Knot(**knot) for knot in json.loads(data)]
-
-
-def _write_knots(run: Run, schedule: Schedule) -> None:
-    data = json.dumps([asdict(knot) for knot in schedule.knots]).encode()
-    write_bytes(run.path("schedule.json"), data, storage_options=run.storage_options)
-
-
-def _precision(precision: str | None, accelerator: str) -> str:
-    if precision is not None:
-        return precision
-    if accelerator in {"auto", "gpu", "cuda"} and torch.cuda.is_available() and torch.cuda.is_bf16_supported():
-        return "bf16-mixed"
-    return "32-true"
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Lightning's notes on what hardware it found, and what torch says to Lightning about its own calls."""
-    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            # Lightning 2.6.6 with torch 2.15
-            warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """An interrupt stays a KeyboardInterrupt: Lightning makes it an exit and leaves the signal ignored."""
-    main = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGINT) if main else None
-    try:
-        yield
-    except SystemExit as error:
-        raise KeyboardInterrupt from error
-    finally:
-        if main:
-            signal.signal(signal.SIGINT, handler)

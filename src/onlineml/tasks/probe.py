@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import nn
@@ -13,9 +14,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-__all__ = ["collect_features", "fit_linear_head", "probe_head"]
+__all__ = ["Probe", "collect_features", "fit_linear_head", "probe_head"]
 
-_STEPS = 60  # L-BFGS iterations; more no longer move the validation loss
+_STEPS = 30  # L-BFGS iterations for each penalty; more no longer move the validation loss
 _PENALTIES = (1e-1, 1e-2, 1e-3, 1e-4)  # of the squared weights, on standardised features; chosen on validation images
 
 
@@ -53,38 +54,51 @@ def collect_features(
 
 
 def fit_linear_head(
-    features: Tensor, labels: Tensor, *, num_classes: int, penalty: float, class_weights: Tensor | None = None
+    features: Tensor,
+    labels: Tensor,
+    *,
+    num_classes: int,
+    penalty: float,
+    class_weights: Tensor | None = None,
+    start: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Multinomial logistic regression by L-BFGS, on features standardised to mean 0 and deviation 1.
+    """Multinomial logistic regression by L-BFGS: mean cross-entropy + ``penalty / C`` times the squared weights.
 
     Args:
-        features: (N, F) float.
+        features: (N, F) float, best standardised.
         labels: (N,) int64 in 0..num_classes-1.
         num_classes: C.
-        penalty: of the sum of squared weights, relative to the mean loss.
+        penalty: > 0.
         class_weights: (C,) weight of each class in the loss.
+        start: (C, F) weight and (C,) bias to start from; None starts from zero.
 
     Returns:
-        (C, F) weight and (C,) bias for features as they were given.
+        (C, F) weight and (C,) bias.
     """
-    mean = features.mean(0)
-    deviation = features.std(0, unbiased=False).clamp_min(1e-6)
-    x = (features - mean) / deviation
-    weight = torch.zeros(num_classes, x.shape[1], requires_grad=True)
-    bias = torch.zeros(num_classes, requires_grad=True)
+    shape = (num_classes, features.shape[1])
+    weight, bias = (torch.zeros(shape), torch.zeros(num_classes)) if start is None else (t.clone() for t in start)
+    weight.requires_grad_()
+    bias.requires_grad_()
     optimizer = torch.optim.LBFGS([weight, bias], max_iter=_STEPS, history_size=10, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = functional.cross_entropy(x @ weight.T + bias, labels, weight=class_weights)
+        loss = functional.cross_entropy(features @ weight.T + bias, labels, weight=class_weights)
         loss = loss + penalty * weight.square().sum() / num_classes
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
     with torch.enable_grad():
         optimizer.step(closure)  # type: ignore[no-untyped-call]
-    weight, bias = weight.detach() / deviation, bias.detach()
-    return weight, bias - weight @ mean
+    return weight.detach(), bias.detach()
+
+
+class Probe(NamedTuple):
+    """A linear probe: its penalty, and its loss and accuracy on the validation images (nan without)."""
+
+    penalty: float
+    val_loss: float
+    val_accuracy: float
 
 
 def probe_head(
@@ -92,7 +106,7 @@ def probe_head(
     head: nn.Linear,
     train: tuple[Tensor, Tensor],
     val: tuple[Tensor, Tensor] | None,
-) -> float:
+) -> Probe:
     """Give the head the weights of a linear probe; the penalty is the one with the lowest validation loss.
 
     Args:
@@ -100,20 +114,27 @@ def probe_head(
         head: receives the weights.
         train: features and labels, see `collect_features`.
         val: the same of the validation images; None takes a middling penalty.
-
-    Returns:
-        The penalty.
     """
-    best = (float("inf"), _PENALTIES[1], None)
-    weights = model.class_weights.cpu()
-    for penalty in _PENALTIES if val is not None else _PENALTIES[1:2]:
-        weight, bias = fit_linear_head(*train, num_classes=head.out_features, penalty=penalty, class_weights=weights)
-        loss = 0.0 if val is None else float(functional.cross_entropy(val[0] @ weight.T + bias, val[1]))
-        if loss < best[0]:
-            best = (loss, penalty, (weight, bias))
-    if best[2] is not None:
-        with torch.no_grad():
-            head.weight.copy_(best[2][0])
-            if head.bias is not None:
-                head.bias.copy_(best[2][1])
-    return best[1]
+    mean = train[0].mean(0)
+    deviation = train[0].std(0, unbiased=False).clamp_min(1e-6)
+    features = (train[0] - mean) / deviation
+    class_weights = model.class_weights.cpu()
+    best, found = Probe(_PENALTIES[1], math.nan, math.nan), None
+    for penalty in _PENALTIES if val is not None else _PENALTIES[1:2]:  # each starts where the stronger one ended
+        found = fit_linear_head(
+            features, train[1], num_classes=head.out_features, penalty=penalty, class_weights=class_weights, start=found
+        )
+        weight = found[0] / deviation
+        bias = found[1] - weight @ mean
+        loss = accuracy = math.nan
+        if val is not None:
+            logits = val[0] @ weight.T + bias
+            loss = float(functional.cross_entropy(logits, val[1]))
+            accuracy = float((logits.argmax(1) == val[1]).float().mean())
+        if math.isnan(best.val_loss) or loss < best.val_loss:
+            best = Probe(penalty, loss, accuracy)
+            with torch.no_grad():
+                head.weight.copy_(weight)
+                if head.bias is not None:
+                    head.bias.copy_(bias)
+    return best

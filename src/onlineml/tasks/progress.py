@@ -56,11 +56,11 @@ def _live_panel() -> Callable[[Sequence[Mapping[str, Any]]], None]:
         from IPython.display import HTML, display  # noqa: PLC0415
     except ImportError as error:
         raise MissingDependencyError("progress='live' needs a notebook: pip install ipython, or 'lines'") from error
-    handle = display(HTML("<p>starting …</p>"), display_id=True)
+    handle = display(HTML("<p>starting …</p>"), display_id=True)  # type: ignore[no-untyped-call]
 
     def show(rows: Sequence[Mapping[str, Any]]) -> None:
         if handle is not None:
-            handle.update(HTML(panel_html(rows)))
+            handle.update(HTML(panel_html(rows)))  # type: ignore[no-untyped-call]
 
     return show
 
