@@ -1,0 +1,274 @@
+"""One training: the warm-up of the head, the plan of steps, Lightning's loop, and what is kept in the end."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import signal
+import threading
+import time
+import warnings
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from onlineml._lightning import pl
+from onlineml.errors import NotFoundError
+from onlineml.storage.io import read_bytes, upload_file, write_bytes
+from onlineml.tasks.budget import Budget, Clock
+from onlineml.tasks.callbacks import Checkpoints, EpochRecord
+from onlineml.tasks.ema import Ema
+from onlineml.tasks.loading import write_model
+from onlineml.tasks.probe import Probe, collect_features, probe_head
+from onlineml.tasks.progress import Progress, make_reporter
+from onlineml.tasks.schedule import Knot, Schedule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from onlineml.data.datamodules import ClassificationDataModule
+    from onlineml.runs import Run
+    from onlineml.tasks.classification import ImageClassifier
+
+__all__ = ["Training"]
+
+_PROBE_SHARE = 0.4  # of a budget, at most, goes into the features of the head's warm-up
+_PROBE_IMAGES = 20_000  # more no longer change a linear head
+_SHORT_EPOCHS = 3.0  # an image that is seen this seldom needs no augmentation
+_BACKWARD = 3.0  # a step costs about three forward passes
+_FROZEN_SHARE = 0.25  # of the backbone's layers in a short run: they cost half of a step
+
+
+class Training:
+    """One call of `onlineml.fit`: prepare, execute."""
+
+    def __init__(
+        self,
+        model: ImageClassifier,
+        datamodule: ClassificationDataModule,
+        run: Run,
+        folder: Path,
+        *,
+        epochs: int | None,
+        budget_s: float | None,
+    ) -> None:
+        self.model, self.datamodule, self.run, self.folder = model, datamodule, run, folder
+        self.epochs, self.budget_s = epochs, budget_s
+        self.checkpoint = _fetch_checkpoint(run, folder)
+        self.clock = Clock(spent_s=_spent(self.checkpoint))
+
+    def prepare(self, *, patience: int | None, ema: bool, progress: Progress) -> None:
+        """Warm the head up, and make the loader, the schedule and the callbacks."""
+        self.model.size_hw, self.model.manifest_hash = self.datamodule.size_hw, self.datamodule.manifest.hash
+        self.before: tuple[Probe, dict[str, Any]] | None = None
+        self._warm_up()
+        self.loader = self.datamodule.loader("train", train=True, augmented=not self.is_short)
+        if self.epochs is not None:
+            schedule = Schedule.of_length(self.epochs * len(self.loader))
+        else:
+            schedule = Schedule(_read_knots(self.run))
+        self.model.schedule = schedule
+        val = self.datamodule.val_dataloader()
+        self.ema = Ema() if ema else None
+        kept = [] if self.checkpoint is None else self.run.metrics()
+        self.record = EpochRecord(
+            val if len(val) else None,
+            ema=self.ema,
+            clock=self.clock,
+            record=self.run.log_metrics,
+            show=make_reporter(progress),
+            patience=patience,
+            saves_time=self.budget_s is not None,
+            rows=kept,
+        )
+        self.callbacks: list[pl.Callback] = [] if self.ema is None else [self.ema]
+        if self.budget_s is not None:
+            budget = Budget(
+                schedule,
+                budget_s=self.budget_s,
+                clock=self.clock,
+                reserve_s=self._reserve_s,
+                record=lambda _: _write_knots(self.run, schedule),
+            )
+            self.callbacks.append(budget)
+        checkpoints = Checkpoints(
+            self.folder,
+            publish=lambda path: upload_file(
+                path, self.run.path("last.ckpt"), storage_options=self.run.storage_options
+            ),
+            clock=self.clock,
+        )
+        self.callbacks += [self.record, checkpoints]
+
+    def _warm_up(self) -> None:
+        """Fit a linear head of a pretrained network to features that are computed once; see how long the run will be.
+
+        A short run, of fewer than three epochs, learns from images as they are, and leaves the first layers alone.
+        """
+        self.is_short = False
+        if not self.model.tuned or not isinstance(self.model.head, nn.Linear):
+            return
+        self.model.head_is_warm = True
+        plan = self.run.spec.get("plan")
+        if self.checkpoint is None or plan is None:
+            plan = self._probe()
+            self.run.update_spec({"plan": plan})
+        self.is_short = plan["short"] and self.datamodule.augment_name in {"auto", "none"}
+        if plan["short"] and self.model.may_freeze:
+            self.model.frozen_share = _FROZEN_SHARE
+
+    def _probe(self) -> dict[str, Any]:
+        begin, head = time.monotonic(), self.model.head
+        assert isinstance(head, nn.Linear)  # noqa: S101 - _warm_up has looked
+
+        def enough(n: int) -> bool:
+            late = self.budget_s is not None and self.clock.spent() > _PROBE_SHARE * self.budget_s
+            return late or n >= _PROBE_IMAGES
+
+        train = collect_features(
+            self.model, head, self.datamodule.loader("train", train=True, augmented=False), enough=enough
+        )
+        forward_s = (time.monotonic() - begin) / len(train[1])
+        has_val = len(self.datamodule.rows_of("val")) > 0
+        val = collect_features(self.model, head, self.datamodule.loader("val"), enough=enough) if has_val else None
+        probe = probe_head(self.model, head, train, val)
+        if val is not None:
+            self.before = (probe, {k: v.detach().clone() for k, v in self.model.state_dict().items()})
+        epochs = float(self.epochs or 0)
+        if self.budget_s is not None:
+            left_s = self.budget_s - self.clock.spent()
+            epochs = left_s / (_BACKWARD * forward_s) / len(self.datamodule.rows_of("train"))
+        return {"probe_images": len(train[1]), "probe_penalty": probe.penalty, "short": epochs < _SHORT_EPOCHS}
+
+    def _reserve_s(self, step_s: float) -> float:
+        """Seconds that the last validation and writing the model will take."""
+        n_val = 0 if self.record.val_batches is None else len(self.datamodule.rows_of("val"))
+        forward_s = step_s * n_val / self.datamodule.batch_size / 3  # a step costs three forward passes
+        validation_s: float = forward_s if self.record.validation_s is None else self.record.validation_s
+        size = sum(int(t.numel()) * t.element_size() for t in self.model.state_dict().values())
+        return float(validation_s + size / 200e6 + 0.1)  # 200 MB/s: serialise, hash and write
+
+    def execute(self, *, precision: str | None, accelerator: str, callbacks: Sequence[pl.Callback]) -> None:
+        """Train, keep the best weights, write the model.
+
+        Raises:
+            TrainingError, TooManyBadImagesError, KeyboardInterrupt: the run's status says so too.
+        """
+        self.run.set_status("running")
+        try:
+            with _quiet(), _interruptible():
+                trainer = pl.Trainer(
+                    max_epochs=-1 if self.epochs is None else self.epochs,
+                    accelerator=accelerator,
+                    devices=1,
+                    precision=_precision(precision, accelerator),  # type: ignore[arg-type]
+                    callbacks=[*self.callbacks, *callbacks],
+                    default_root_dir=self.folder,
+                    limit_val_batches=0,  # EpochRecord validates: the averaged weights, when it is worth the time
+                    logger=False,
+                    enable_checkpointing=False,
+                    enable_progress_bar=False,
+                    enable_model_summary=False,
+                    gradient_clip_val=self.model.gradient_clip,
+                )
+                trainer.fit(self.model, self.loader, ckpt_path=self.checkpoint, weights_only=True)
+            self._finish()
+        except KeyboardInterrupt:
+            self.run.set_status("stopped", facts={"by": "interrupt"})
+            raise
+        except Exception as error:
+            self.run.set_status("failed", facts={"error": f"{type(error).__name__}: {error}"[:2000]})
+            raise
+        finally:
+            self.model.schedule = None
+            self.model.eval()
+
+    def _finish(self) -> None:
+        if self.record.best is not None:
+            self.model.load_state_dict(self.record.best[1])
+        elif self.ema is not None:
+            self.ema.keep(self.model)
+        self.record.ema = None
+        last = self.record.last_row | self.record.validate(self.model)
+        if self.before is not None and self.before[0].val_loss < last["val_loss"]:  # the new head alone was better
+            probe, weights = self.before
+            self.model.load_state_dict(weights)
+            last |= {"val_loss": probe.val_loss, "val_accuracy": probe.val_accuracy}
+        self.record.keep(last)
+        write_model(self.model, self.run)
+        facts = {k: last[k] for k in ("step", "train_loss", "val_loss", "val_accuracy")}
+        self.run.set_status("finished", facts=facts | {"seconds": round(self.clock.spent(), 2)})
+
+
+def _fetch_checkpoint(run: Run, folder: Path) -> Path | None:
+    try:
+        data = read_bytes(run.path("last.ckpt"), storage_options=run.storage_options)
+    except NotFoundError:
+        return None
+    path = folder / "resume.ckpt"
+    path.write_bytes(data)
+    return path
+
+
+def _spent(checkpoint: Path | None) -> float:
+    if checkpoint is None:
+        return 0.0
+    states = torch.load(io.BytesIO(checkpoint.read_bytes()), map_location="cpu", weights_only=True)["callbacks"]
+    return float(next(state["spent_s"] for state in states.values() if "spent_s" in state))
+
+
+def _read_knots(run: Run) -> list[Knot]:
+    try:
+        data = read_bytes(run.path("schedule.json"), storage_options=run.storage_options)
+    except NotFoundError:
+        return []
+    return [Knot(**knot) for knot in json.loads(data)]
+
+
+def _write_knots(run: Run, schedule: Schedule) -> None:
+    data = json.dumps([asdict(knot) for knot in schedule.knots]).encode()
+    write_bytes(run.path("schedule.json"), data, storage_options=run.storage_options)
+
+
+def _precision(precision: str | None, accelerator: str) -> str:
+    if precision is not None:
+        return precision
+    if accelerator in {"auto", "gpu", "cuda"} and torch.cuda.is_available() and torch.cuda.is_bf16_supported():
+        return "bf16-mixed"
+    return "32-true"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Lightning's notes on what hardware it found, and what torch says to Lightning about its own calls."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            # Lightning 2.6.6 with torch 2.15
+            warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """An interrupt stays a KeyboardInterrupt: Lightning makes it an exit and leaves the signal ignored."""
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT) if main else None
+    try:
+        yield
+    except SystemExit as error:
+        raise KeyboardInterrupt from error
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, handler)
