@@ -91,7 +91,7 @@ def lint(session: nox.Session) -> None:
         session.run("ruff", "format", ".")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
-    session.run("nbstripout", "--verify", *map(str, sorted(Path("notebooks").glob("*.ipynb"))))
+    session.run("nbstripout", "--keep-id", "--verify", *map(str, sorted(Path("notebooks").glob("*.ipynb"))))
 
 
 @nox.session
