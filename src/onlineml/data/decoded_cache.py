@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
+import threading
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import platformdirs
@@ -36,7 +38,7 @@ class DecodedCache:
     Keyed by what the images are (their ids, in order) and the scale, never by labels: a corrected label finds its
     pixels at once, and an overwritten object has another id, so it never finds old ones. Any number of threads, workers
     and runs may fill it at the same time: they write the same bytes. What a crash tore fails its checksum, looked at
-    once in each process, and is decoded again. Holds no open file until used, so that it pickles.
+    once in each process, and is decoded and kept again. Holds no open file until used, so that it pickles.
 
     Args:
         image_ids: of all images, in the manifest's order.
@@ -64,10 +66,11 @@ class DecodedCache:
         self.n_images = len(image_ids)
         self._header: Any = None
         self._pixels: Any = None
+        self._readable: Any = None
         self._checked: NDArray[np.bool_] = np.zeros(0, dtype=bool)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_header": None, "_pixels": None}
+        return self.__dict__ | {"_header": None, "_pixels": None, "_readable": None}
 
     def get(self, index: int) -> NDArray[np.uint8] | None:
         """The kept pixels of image ``index``, (H, W, 3) uint8 and read-only, or None."""
@@ -75,9 +78,9 @@ class DecodedCache:
         if index >= len(self._pixels):
             return None
         height, width, crc = self._header[index].tolist()
-        if height == 0:
+        if not 0 < height * width * 3 <= self.slot_bytes:
             return None
-        pixels: NDArray[np.uint8] = self._pixels[index, : height * width * 3].reshape(height, width, 3)
+        pixels: NDArray[np.uint8] = self._readable[index, : height * width * 3].reshape(height, width, 3)
         if not self._checked[index]:
             if zlib.crc32(pixels.data) != crc:
                 return None
@@ -87,53 +90,67 @@ class DecodedCache:
     def put(self, index: int, pixels: NDArray[np.uint8]) -> None:
         """Keep ``pixels``, (H, W, 3) uint8 with the shorter side at most ``short_side``, as image ``index``."""
         self._open()
-        if index >= len(self._pixels) or pixels.size > self.slot_bytes or self._header[index]["height"]:
+        if index >= len(self._pixels) or pixels.size > self.slot_bytes or self._checked[index]:
             return
         pixels = np.ascontiguousarray(pixels)
         self._pixels[index, : pixels.size] = pixels.reshape(-1)
-        self._header[index] = (*pixels.shape[:2], zlib.crc32(pixels.data))
+        # one copy of eight bytes, for others may be reading; a tuple would be written field by field
+        self._header[index] = np.array((*pixels.shape[:2], zlib.crc32(pixels.data)), dtype=_HEADER)
 
     def _open(self) -> None:
         if self._header is not None:
             return
-        rows = self._create()
         offset = self.n_images * _HEADER.itemsize
-        header = np.memmap(self.path, dtype=_HEADER, mode="r+", shape=(self.n_images,))
-        self._pixels = np.memmap(self.path, dtype=np.uint8, mode="r+", offset=offset, shape=(rows, self.slot_bytes))
+        with self._file() as file:
+            rows = (os.fstat(file.fileno()).st_size - offset) // self.slot_bytes
+            header = np.memmap(file, dtype=_HEADER, mode="r+", shape=(self.n_images,))
+            self._pixels = np.memmap(file, dtype=np.uint8, mode="r+", offset=offset, shape=(rows, self.slot_bytes))
+        self._readable = np.asarray(self._pixels)
+        self._readable.flags.writeable = False
         self._checked = np.zeros(self.n_images, dtype=bool)
         self._header = header
 
-    def _create(self) -> int:
-        """Make the file if it is not there; return how many images it has room for."""
-        offset = self.n_images * _HEADER.itemsize
-        if not self.path.exists():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            limit = self.limit_bytes
-            if limit is None:
-                limit = min(20 * 10**9, shutil.disk_usage(self.path.parent).free // 2)
-            wanted = offset + self.n_images * self.slot_bytes
-            _make_room(self.path.parent, limit - wanted)
-            rows = max(1, min(self.n_images, (limit - offset) // self.slot_bytes))
-            temporary = self.path.with_suffix(f".{os.getpid()}.tmp")
-            with temporary.open("wb") as file:
-                file.truncate(offset + rows * self.slot_bytes)
+    def _file(self) -> BinaryIO:
+        """Open the file, made if it is not there; once open it stays usable, even if another process removes it."""
+        while True:
             try:
-                os.link(temporary, self.path)  # of two processes that make it, one wins and both use the winner's
-            except FileExistsError:
-                pass
-            except OSError:  # a filesystem without hard links
-                temporary.replace(self.path)
-            finally:
-                temporary.unlink(missing_ok=True)
-        os.utime(self.path)
-        return int((self.path.stat().st_size - offset) // self.slot_bytes)
+                file = self.path.open("r+b")
+            except FileNotFoundError:
+                self._create()
+                continue
+            os.utime(file.fileno())
+            return file
+
+    def _create(self) -> None:
+        offset = self.n_images * _HEADER.itemsize
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        limit = self.limit_bytes
+        if limit is None:
+            limit = min(20 * 10**9, shutil.disk_usage(self.path.parent).free // 2)
+        wanted = offset + self.n_images * self.slot_bytes
+        _make_room(self.path.parent, limit - wanted)
+        rows = max(1, min(self.n_images, (limit - offset) // self.slot_bytes))
+        temporary = self.path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
+        with temporary.open("wb") as file:
+            file.truncate(offset + rows * self.slot_bytes)
+        try:
+            os.link(temporary, self.path)  # of two processes that make it, one wins and both use the winner's
+        except FileExistsError:
+            pass
+        except OSError:  # a filesystem without hard links
+            temporary.replace(self.path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def _make_room(folder: Path, limit_bytes: int) -> None:
     """Delete the files that were opened longest ago until what is left takes at most ``limit_bytes`` of the disk."""
-    files = sorted(((f.stat().st_mtime, f.stat().st_blocks * 512, f) for f in folder.glob("*.u8")), reverse=True)
+    files = []
+    for file in folder.glob("*.u8"):
+        with contextlib.suppress(FileNotFoundError):  # another process makes room too
+            files.append((file.stat().st_mtime, file.stat().st_blocks * 512, file))
     kept = 0
-    for _, size, file in files:
+    for _, size, file in sorted(files, reverse=True):
         kept += size
         if kept > max(0, limit_bytes):
             file.unlink(missing_ok=True)

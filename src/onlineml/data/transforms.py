@@ -39,8 +39,9 @@ class Augmenter:
     def __init__(self, size_hw: tuple[int, int], augment: Augment | Any = "auto", *, seed: int = 0) -> None:
         self.size_hw = size_hw
         self.seed = seed
+        self._is_users = not isinstance(augment, str)
         self.transform = _build(augment, size_hw) if isinstance(augment, str) else augment
-        if self.transform is not None and not callable(getattr(self.transform, "set_random_state", None)):
+        if self._is_users and not callable(getattr(augment, "set_random_state", None)):
             raise ConfigError(
                 f"augment={augment!r}: expected one of {', '.join(get_args(Augment))} or an albumentations.Compose"
             )
@@ -62,6 +63,8 @@ class Augmenter:
         key = np.array([(self.seed << 24) ^ epoch, image_key], dtype=np.uint64)
         generator = np.random.Generator(np.random.Philox(key=key))
         self.transform.set_random_state(generator, random.Random(int(key[0]) ^ (image_key * 3)))  # noqa: S311
+        if self._is_users:  # it may work in place, and `pixels` may be the cache's
+            pixels = pixels.copy()
         result: NDArray[np.uint8] = self.transform(image=pixels)["image"]
         if result.shape != (*self.size_hw, 3) or result.dtype != np.uint8:
             raise ConfigError(
@@ -122,7 +125,7 @@ def fit_to_size(pixels: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[
 
     height, width = pixels.shape[:2]
     scale = max(size_hw[0] / height, size_hw[1] / width)
-    cut_h, cut_w = min(height, round(size_hw[0] / scale)), min(width, round(size_hw[1] / scale))
+    cut_h, cut_w = (min(have, max(1, round(want / scale))) for have, want in zip((height, width), size_hw, strict=True))
     top, left = (height - cut_h) // 2, (width - cut_w) // 2
     middle = pixels[top : top + cut_h, left : left + cut_w]
     if middle.shape[:2] == size_hw:

@@ -1,0 +1,191 @@
+"""Augmentation: a function of (seed, epoch, image) alone; fitting to size: against areas computed by hand."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from picture_files import noise, plain
+
+from onlineml.data.transforms import Augmenter, fit_to_size, limit_to_scale, training_scale
+from onlineml.errors import ConfigError
+
+with warnings.catch_warnings():  # albumentations imports pydantic pieces that other releases deprecate
+    warnings.simplefilter("ignore")
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    import albumentations as a
+
+NAMES = ("auto", "light", "standard", "strong")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_augmentation_is_a_function_of_seed_epoch_and_image(name: str):
+    pixels = noise(0, (40, 50))
+    augmenter = Augmenter((24, 24), name, seed=3)
+    first = augmenter(pixels, epoch=2, image_key=77)
+    augmenter(noise(1), epoch=0, image_key=5)  # whatever was augmented in between
+    np.random.seed(1)
+    again = Augmenter((24, 24), name, seed=3)(pixels, epoch=2, image_key=77)
+    assert first.shape == (24, 24, 3)
+    assert first.dtype == np.uint8
+    assert np.array_equal(first, again)
+    others = [
+        augmenter(pixels, epoch=3, image_key=77),
+        augmenter(pixels, epoch=2, image_key=78),
+        Augmenter((24, 24), name, seed=4)(pixels, epoch=2, image_key=77),
+    ]
+    assert not any(np.array_equal(first, other) for other in others)
+
+
+@pytest.mark.parametrize("key", [0, 1, 2**63, 2**64 - 1])
+@pytest.mark.parametrize("seed", [0, 2**31 - 1])
+def test_every_key_and_seed_is_taken(key: int, seed: int):
+    augmenter = Augmenter((8, 8), "standard", seed=seed)
+    assert augmenter(noise(0), epoch=100_000, image_key=key).shape == (8, 8, 3)
+
+
+def test_strengths_order_how_much_of_a_picture_is_kept():
+    """On a picture whose red is its column, the range of reds in a crop is the share of the width that is kept."""
+    pixels = np.repeat(np.linspace(0, 255, 256).astype(np.uint8)[None, :, None], 256, axis=0).repeat(3, axis=2)
+    share = {}
+    for name in ("light", "standard", "strong"):
+        augmenter = Augmenter((64, 64), a.Compose(Augmenter((64, 64), name).transform.transforms[:1]), seed=0)
+        crops = [augmenter(pixels, epoch=0, image_key=k) for k in range(200)]
+        share[name] = np.mean([(int(c.max()) - int(c.min())) / 255 for c in crops])
+    assert share["light"] > share["standard"] > share["strong"]
+    assert share["light"] == pytest.approx(np.sqrt(0.9), abs=0.03)  # of areas between .8 and 1
+    flips = Augmenter((64, 64), "light")
+    flipped = np.mean([np.diff(flips(pixels, epoch=0, image_key=k)[0, [0, -1], 0].astype(int)) < 0 for k in range(300)])
+    assert flipped == pytest.approx(0.5, abs=0.1)  # 3.5 deviations of a fair coin thrown 300 times
+
+
+def test_none_only_fits():
+    pixels = noise(0, (40, 50))
+    augmenter = Augmenter((16, 16), "none")
+    assert np.array_equal(augmenter(pixels, epoch=0, image_key=0), fit_to_size(pixels, (16, 16)))
+    assert np.array_equal(augmenter(pixels, epoch=5, image_key=9), fit_to_size(pixels, (16, 16)))
+
+
+def test_a_compose_of_the_users():
+    augmenter = Augmenter((10, 12), a.Compose([a.RandomCrop(10, 12), a.Transpose(p=0), a.HorizontalFlip()]), seed=1)
+    pixels = noise(4, (30, 30))
+    crops = [augmenter(pixels, epoch=0, image_key=k) for k in range(20)]
+    assert {c.shape for c in crops} == {(10, 12, 3)}
+    assert len({c.tobytes() for c in crops}) > 15
+    assert np.array_equal(augmenter(pixels, epoch=0, image_key=7), crops[7])
+    windows = np.lib.stride_tricks.sliding_window_view(pixels, (10, 12, 3)).reshape(-1, 10, 12, 3)
+    for crop in crops:  # each is a window of the picture, or the mirror image of one
+        assert any((windows == way).all((1, 2, 3)).any() for way in (crop, crop[:, ::-1]))
+
+
+def test_a_compose_that_works_in_place_leaves_the_pixels_alone():
+    def paint(image: np.ndarray, **_: object) -> np.ndarray:
+        image[:] = 9
+        return image
+
+    pixels = noise(4, (8, 8))
+    before = pixels.copy()
+    pixels.flags.writeable = False  # as those of the cache
+    result = Augmenter((8, 8), a.Compose([a.Lambda(image=paint, p=1)]))(pixels, epoch=0, image_key=0)
+    assert (result == 9).all()
+    assert np.array_equal(pixels, before)
+
+
+@pytest.mark.parametrize(
+    ("compose", "found"),
+    [
+        (a.Compose([a.HorizontalFlip()]), r"\(20, 20, 3\) and type uint8"),
+        (a.Compose([a.RandomCrop(8, 8), a.Normalize()]), r"\(8, 8, 3\) and type float32"),
+    ],
+)
+def test_a_compose_that_gives_something_else_is_refused_with_the_remedy(compose: a.Compose, found: str):
+    with pytest.raises(ConfigError, match=found + r"; expected \(8, 8, 3\) and uint8: end the Compose with a crop"):
+        Augmenter((8, 8), compose)(noise(0), epoch=0, image_key=0)
+
+
+@pytest.mark.parametrize("augment", ["heavy", "", None, 3, lambda image: image, np.flip])
+def test_anything_else_is_refused_with_the_choices(augment: object):
+    with pytest.raises(ConfigError, match=r"expected one of auto, none, light, standard, strong or"):
+        Augmenter((8, 8), augment)
+
+
+def test_importing_changes_nothing_and_building_looks_for_no_update():
+    """In a process of its own whose sockets refuse to be made."""
+    program = """
+import os, socket, sys
+before = dict(os.environ)
+def refuse(*args, **kwargs): raise AssertionError("the network was touched")
+socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
+import urllib.request
+urllib.request.urlopen = refuse
+import onlineml.data.transforms as t
+assert "albumentations" not in sys.modules and "cv2" not in sys.modules
+assert dict(os.environ) == before
+t.Augmenter((8, 8), "none")
+assert "albumentations" not in sys.modules
+t.Augmenter((8, 8), "strong")
+assert "albumentations" in sys.modules
+assert {k: v for k, v in os.environ.items() if "ALBU" in k} == {k: v for k, v in before.items() if "ALBU" in k}
+"""
+    environment = {k: v for k, v in os.environ.items() if k != "NO_ALBUMENTATIONS_UPDATE"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_users_own_setting_is_put_back(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("NO_ALBUMENTATIONS_UPDATE", "0")
+    Augmenter((8, 8), "light")
+    assert os.environ["NO_ALBUMENTATIONS_UPDATE"] == "0"
+
+
+def test_fit_to_size_shows_the_middle():
+    pixels = np.zeros((8, 24, 3), np.uint8)
+    pixels[:, 8:16] = 200  # the middle third is what a square shows
+    assert np.array_equal(fit_to_size(pixels, (8, 8)), pixels[:, 8:16])
+    assert (fit_to_size(pixels, (4, 4)) == 200).all()
+    assert (fit_to_size(pixels.transpose(1, 0, 2), (16, 16)) == 200).all()
+
+
+def test_fit_to_size_averages_areas_when_shrinking():
+    pixels = noise(2, (32, 32))
+    blocks = pixels.reshape(8, 4, 8, 4, 3).astype(float).mean((1, 3))
+    assert np.abs(fit_to_size(pixels, (8, 8)) - blocks).max() <= 0.5 + 1e-6
+
+
+@pytest.mark.parametrize("image_hw", [(1, 1), (1, 500), (500, 1), (3, 3), (7, 4000), (20, 20), (31, 32)])
+@pytest.mark.parametrize("size_hw", [(8, 8), (8, 64), (160, 9), (20, 20)])
+def test_every_shape_fits_every_size(image_hw: tuple[int, int], size_hw: tuple[int, int]):
+    fitted = fit_to_size(plain(7, image_hw), size_hw)
+    assert fitted.shape == (*size_hw, 3)
+    assert (fitted == 7).all()
+
+
+@pytest.mark.parametrize(
+    "image_hw", [(1, 1), (1, 500), (333, 1), (50, 100), (50, 101), (999, 100), (80, 81), (640, 480)]
+)
+@pytest.mark.parametrize("short_side", [1, 7, 80])
+def test_limit_to_scale_keeps_what_the_cache_has_room_for(image_hw: tuple[int, int], short_side: int):
+    kept = limit_to_scale(plain(3, image_hw), short_side)
+    height, width = kept.shape[:2]
+    assert min(height, width) == min(short_side, *image_hw)
+    assert max(height, width) <= 2 * min(height, width)
+    assert kept.size <= 2 * short_side**2 * 3
+    if max(image_hw) <= 2 * min(image_hw):  # the picture's shape stays, to half a pixel
+        assert abs(max(height, width) / min(height, width) - max(image_hw) / min(image_hw)) <= 0.5 / min(height, width)
+
+
+def test_limit_to_scale_leaves_small_images_alone_and_cuts_long_ones_around_their_centre():
+    small = noise(0, (30, 40))
+    assert limit_to_scale(small, 30) is small
+    long = np.zeros((10, 60, 3), np.uint8)
+    long[:, 20:40] = 250
+    assert np.array_equal(limit_to_scale(long, 10), long[:, 20:40])
+
+
+def test_training_scale_has_room_for_a_crop():
+    assert training_scale((64, 64)) == 80
+    assert training_scale((96, 224)) == 280
