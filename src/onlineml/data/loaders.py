@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, Sampler
 
 from onlineml.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from numpy.typing import NDArray
 
@@ -104,6 +106,7 @@ class Loader:
             raise ConfigError(f"num_workers={num_workers}: expected 0 (a thread) or more (processes)")
         self.dataset = dataset
         self.sampler = order  # the name by which Lightning finds set_epoch
+        self.batch_sampler = None  # Lightning asks for it where it finds a sampler, to see whether validation shuffles
         self.num_workers = num_workers
         self.on_bad = on_bad
         self._handed_out = 0
@@ -113,6 +116,8 @@ class Loader:
             num_workers=num_workers,
             collate_fn=_as_it_is,
             persistent_workers=num_workers > 0,
+            # it draws a seed here, once or each epoch by num_workers, which else were drawn from the training's numbers
+            generator=torch.Generator(),
         )
 
     def __len__(self) -> int:
@@ -120,17 +125,18 @@ class Loader:
 
     def __iter__(self) -> Iterator[ImageBatch]:
         self._handed_out = self.sampler.start_batch
-        batches = iter(self._loader) if self.num_workers else ahead(iter(self._loader))
-        for batch in batches:
-            self._handed_out += 1
-            if batch["bad"] and self.on_bad is not None:
-                self.on_bad(batch["bad"])
-            yield batch
+        batches = (batch for batch in self._loader) if self.num_workers else ahead(iter(self._loader))
+        with contextlib.closing(batches):  # also where `on_bad` raises, whose traceback would keep the thread alive
+            for batch in batches:
+                self._handed_out += 1
+                if batch["bad"] and self.on_bad is not None:
+                    self.on_bad(batch["bad"])
+                yield batch
         self.sampler.start_batch = 0
 
     def state_dict(self) -> dict[str, int]:
         """Where the loader is: the epoch, and how many of its batches were handed out."""
-        return {"epoch": self.sampler.epoch, "batch": self._handed_out % len(self)}
+        return {"epoch": self.sampler.epoch, "batch": self._handed_out % max(1, len(self))}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on after the batch that ``state`` names."""
@@ -141,7 +147,7 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-def ahead(batches: Iterator[T]) -> Iterator[T]:
+def ahead(batches: Iterator[T]) -> Generator[T]:
     """Yield ``batches`` while a thread makes the next two; it ends when the generator is closed."""
     ready: queue.Queue[Any] = queue.Queue(maxsize=_AHEAD)
     closed = threading.Event()
