@@ -88,6 +88,8 @@ class ImageClassifier(VisionModule):
         names = _checked_names(class_names)
         if mix not in {"none", "mixup", "cutmix"}:
             raise ConfigError(f"mix={mix!r}: expected 'none', 'mixup' or 'cutmix'")
+        if label_smoothing is not None and not 0 <= label_smoothing <= 1:
+            raise ConfigError(f"label_smoothing={label_smoothing}: expected a share between 0 and 1")
         tuned = weights is not None
         super().__init__(
             optimizer=optimizer,
@@ -196,7 +198,13 @@ def _checked_names(class_names: Sequence[str]) -> tuple[str, ...]:
 def _class_weights(weights: Mapping[str, float] | Sequence[float] | None, names: tuple[str, ...]) -> Tensor:
     if weights is None:
         return torch.ones(len(names))
-    values = [weights[n] for n in names if n in weights] if isinstance(weights, Mapping) else list(weights)
+    if isinstance(weights, Mapping):
+        unknown = sorted(map(str, weights.keys() - set(names)))
+        if unknown:
+            raise ConfigError(f"class_weights: {', '.join(unknown[:5])} is none of the classes {', '.join(names[:20])}")
+        values = [weights[n] for n in names if n in weights]
+    else:
+        values = list(weights)
     if len(values) != len(names) or not all(v >= 0 for v in values):
         raise ConfigError(f"class_weights: expected one weight of at least 0 for each of {', '.join(names[:20])}")
     return torch.tensor(values, dtype=torch.float32)
