@@ -1,0 +1,227 @@
+"""The classifier's module: its loss, its input, its arguments, and other people's trainers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from tiny import CLASSES, TinyNet, tiny_data, tiny_model
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+import onlineml as oml
+from onlineml.errors import ConfigError, TrainingError
+
+TESTS = Path(__file__).parents[1]
+
+
+def images(n: int = 6, dtype: torch.dtype = torch.uint8) -> torch.Tensor:
+    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (n, 3, 32, 32), dtype=np.uint8))
+    return pixels if dtype == torch.uint8 else pixels.to(dtype) / 255
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
+@pytest.mark.parametrize("weights", [None, [1.0, 0.25, 4.0], {"red": 4.0, "blue": 1.0, "green": 0.25}])
+def test_the_loss_is_torchs(smoothing: float, weights) -> None:
+    model = tiny_model(label_smoothing=smoothing, class_weights=weights)
+    logits, labels = torch.randn(20, 3), torch.randint(0, 3, (20,))
+    targets = nn.functional.one_hot(labels, 3).float()
+    in_order = None if weights is None else torch.tensor([1.0, 0.25, 4.0])  # blue, green, red
+
+    expected = cross_entropy(logits, labels, weight=in_order, label_smoothing=smoothing, reduction="none")
+    assert torch.allclose(model._loss(logits, targets), expected, atol=1e-6)
+
+
+def test_the_loss_of_mixed_targets_is_torchs() -> None:
+    model = tiny_model(label_smoothing=0.2, class_weights=[1.0, 2.0, 3.0])
+    logits, targets = torch.randn(20, 3), torch.softmax(torch.randn(20, 3), 1)
+
+    expected = cross_entropy(
+        logits, targets, weight=torch.tensor([1.0, 2.0, 3.0]), label_smoothing=0.2, reduction="none"
+    )
+    assert torch.allclose(model._loss(logits, targets), expected, atol=1e-6)
+
+
+def test_integers_and_floats_give_the_same_logits() -> None:
+    model = tiny_model().eval()
+    with torch.no_grad():
+        whole, float32 = model(images()), model(images(dtype=torch.float32))
+        mean, std = torch.tensor(model.mean).view(1, 3, 1, 1), torch.tensor(model.std).view(1, 3, 1, 1)
+        expected = model.network((images(dtype=torch.float32) - mean) / std)
+
+    assert torch.allclose(whole, float32, atol=1e-5)
+    assert torch.allclose(whole, expected, atol=1e-5)
+
+
+def test_the_batch_is_not_written_to() -> None:
+    model = tiny_model()
+    for batch in (
+        images(),
+        images(dtype=torch.float32),
+        images(dtype=torch.float32).to(memory_format=torch.channels_last),
+    ):
+        before = batch.clone()
+        model.normalize(batch)
+        assert torch.equal(batch, before)
+
+
+@pytest.mark.parametrize("names", [[], ["one"], ["a", "b", "a"], "ab", ["a", ""], ["a", 3]])
+def test_class_names_that_are_none(names) -> None:
+    with pytest.raises(ConfigError, match="class_names: expected at least two different, non-empty names; found"):
+        oml.ImageClassifier(class_names=names, backbone=TinyNet())
+
+
+def test_a_class_name_that_stands_twice_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"\['cat'\] stand twice"):
+        oml.ImageClassifier(class_names=["cat", "dog", "cat"], backbone=TinyNet())
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"mix": "blend"}, "mix='blend': expected 'none', 'mixup' or 'cutmix'"),
+        ({"optimizer": "lion"}, "optimizer='lion': expected 'adamw' or 'sgd'"),
+        ({"lr": 0.0}, "lr=0.0: expected more than 0"),
+        ({"lr": float("nan")}, "lr=nan: expected more than 0"),
+        ({"head_warmup": 1.0}, "head_warmup=1.0"),
+        ({"frozen_share": 1.5}, "frozen_share=1.5"),
+        ({"label_smoothing": 1.5}, "label_smoothing=1.5"),
+        (
+            {"class_weights": [1.0, 2.0]},
+            "class_weights: expected one weight of at least 0 for each of blue, green, red",
+        ),
+        ({"class_weights": [1.0, -2.0, 1.0]}, "class_weights"),
+        ({"class_weights": {"blue": 1.0, "green": 1.0}}, "class_weights"),
+        ({"class_weights": {"blue": 1.0, "green": 1.0, "red": 1.0, "rad": 2.0}}, "class_weights"),
+        ({"backbone": "resnet19"}, "backbone='resnet19'"),
+        ({"backbone": "tiny:no_such"}, "backbone='tiny:no_such'"),
+    ],
+)
+def test_bad_arguments_are_refused_when_the_model_is_made(options, told: str) -> None:
+    with pytest.raises(ConfigError) as found:
+        tiny_model(**options)
+
+    assert told in str(found.value)
+
+
+def test_fresh_weights_follow_from_the_seed_alone() -> None:
+    def state(seed: int) -> dict[str, torch.Tensor]:
+        torch.rand(int(torch.randint(1, 9, ())))  # whatever was drawn before
+        return oml.ImageClassifier(class_names=CLASSES, backbone="tiny:tiny_net", seed=seed).state_dict()
+
+    first, second, other = state(1), state(1), state(2)
+    assert all(torch.equal(first[k], second[k]) for k in first)
+    assert not torch.equal(first["network.head.weight"], other["network.head.weight"])
+
+
+def test_making_a_model_leaves_the_random_state_alone() -> None:
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    oml.ImageClassifier(class_names=CLASSES, backbone="tiny:tiny_net", seed=1)
+
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_parameter_groups_hold_every_parameter_once() -> None:
+    model = tiny_model(norm=True, lr=1e-2, lr_decay=0.5, weight_decay=0.1)
+    groups = model.configure_optimizers().param_groups
+
+    held = [id(p) for group in groups for p in group["params"]]
+    assert sorted(held) == sorted(id(p) for p in model.parameters())
+    by_id = {id(p): group for group in groups for p in group["params"]}
+    for name, parameter in model.named_parameters():
+        assert by_id[id(parameter)]["weight_decay"] == (0.1 if name.endswith("weight") and parameter.ndim > 1 else 0.0)
+    assert by_id[id(model.head.weight)]["lr"] == 1e-2
+    assert by_id[id(model.network.features[0].weight)]["lr"] == pytest.approx(1e-2 * 0.5**3)  # six tensors, two a group
+
+
+class Watch(pl.Callback):
+    """Learning rates and what learns, step by step."""
+
+    def __init__(self) -> None:
+        self.lr, self.learns, self.losses = [], [], []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+        self.lr.append(trainer.optimizers[0].param_groups[0]["lr"])
+        self.learns.append(pl_module.network.features[0].weight.requires_grad)
+        self.losses.append(float(outputs["loss"].detach()))
+
+
+# torch 2.15 to Lightning 2.6.6; fit() says so in its own place
+PYTREE = "ignore:`isinstance:FutureWarning"
+
+
+@pytest.mark.filterwarnings(PYTREE)
+@pytest.mark.parametrize("mix", ["none", "mixup", "cutmix"])
+def test_the_users_own_trainer(manifest, tmp_path: Path, mix: str) -> None:
+    watch, data = Watch(), tiny_data(manifest)
+    model = tiny_model(mix=mix, lr=1e-2, warmup_steps=0, head_warmup=0.25)
+    trainer = pl.Trainer(
+        max_epochs=8,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[watch],
+        default_root_dir=tmp_path,
+    )
+    trainer.fit(model, datamodule=data)
+
+    n = 8 * 4  # epochs, and batches of 8 of 36 images without the rest
+    assert len(watch.lr) == n
+    cosine = [1e-2 * (0.01 + 0.99 * (1 + np.cos(np.pi * step / n)) / 2) for step in range(n)]
+    assert watch.lr == pytest.approx(cosine)
+    assert watch.learns == [False] * 8 + [True] * 24  # the head alone in the first quarter
+    assert np.mean(watch.losses[-8:]) < np.mean(watch.losses[:8])
+    assert model.size_hw == (32, 32)
+    assert model.manifest_hash == manifest.hash
+    assert set(trainer.callback_metrics) >= {"train_loss", "val_loss", "val_accuracy"}
+    tested = trainer.test(model, datamodule=data, verbose=False)[0]
+    predicted = torch.cat(trainer.predict(model, data.test_dataloader()))
+    labels = torch.cat([batch["label"] for batch in data.test_dataloader()])
+    assert tested["test_accuracy"] == pytest.approx(float((predicted.argmax(1) == labels).float().mean()))
+    assert tested["test_loss"] == pytest.approx(float(nn.functional.nll_loss(predicted.log(), labels)), rel=1e-4)
+
+
+def test_the_other_lightning(photos: Path, tmp_path: Path) -> None:
+    """`lightning` and `pytorch_lightning` refuse each other's modules: the one that is there first is used."""
+    code = f"""
+import lightning as L
+import sys
+sys.path.insert(0, {str(TESTS)!r})
+import onlineml as oml
+from tiny import tiny_data, tiny_model
+manifest = oml.Manifest.from_folders({str(photos)!r})
+model, data = tiny_model(), tiny_data(manifest, cache=False)
+assert isinstance(model, L.LightningModule) and isinstance(data, L.LightningDataModule)
+assert "pytorch_lightning" not in sys.modules
+quiet = dict(logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False)
+trainer = L.Trainer(max_epochs=1, accelerator="cpu", default_root_dir={str(tmp_path)!r}, **quiet)
+trainer.fit(model, datamodule=data)
+print("val_accuracy", float(trainer.callback_metrics["val_accuracy"]), trainer.global_step)
+run = oml.fit(tiny_model(), data, run={str(tmp_path / "run")!r}, epochs=1, progress="none")
+print(run.status()["state"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.split()[0] == "val_accuracy"
+    assert done.stdout.split()[2:] == ["4", "finished"]
+
+
+def test_a_loss_that_is_not_finite_names_the_images() -> None:
+    model = tiny_model()
+    model.check_loss(torch.zeros(0), [])
+    model.check_loss(torch.tensor([1.0, 2.0]), ["a", "b"])
+    model._trainer = pl.Trainer(logger=False, accelerator="cpu", enable_checkpointing=False, enable_progress_bar=False)
+
+    with pytest.raises(TrainingError, match=r"some images only: look at them; image_id: \['b', 'd'\]"):
+        model.check_loss(torch.tensor([1.0, float("nan"), 2.0, float("inf")]), ["a", "b", "c", "d"])
+    with pytest.raises(TrainingError, match=r"weights have diverged: lower lr \(now 0.002\).*\['a', 'b'\]"):
+        model.check_loss(torch.tensor([float("nan"), float("nan")]), ["a", "b"])
