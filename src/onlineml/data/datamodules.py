@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +17,8 @@ from onlineml.data.transforms import Augment, Augmenter, training_scale
 from onlineml.errors import ConfigError, DataError, TooManyBadImagesError
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable
-    from pathlib import Path
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -45,7 +47,7 @@ class ClassificationDataModule(pl.LightningDataModule):
         balance: draw every class equally often, with replacement, instead of each image once an epoch.
         cache: keep decoded images; False decodes each time.
         cache_dir: where; the default is the user's cache folder.
-        max_bad: share of a split's images (0..1) that may be bad before the run stops; one may always be.
+        max_bad: share of a split's images (0..1) that may be bad; the run stops when more are.
 
     Raises:
         ConfigError: an argument is outside its range.
@@ -63,12 +65,16 @@ class ClassificationDataModule(pl.LightningDataModule):
         augment: Augment | Any = "auto",
         balance: bool = False,
         cache: bool = True,
-        cache_dir: Path | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
         max_bad: float = 0.01,
     ) -> None:
         super().__init__()
-        if len(size_hw) != 2 or min(size_hw) < 8:
+        if np.shape(size_hw) != (2,) or min(size_hw) < 8:
             raise ConfigError(f"size_hw={size_hw}: expected (height, width), each at least 8 pixels")
+        if batch_size < 1:
+            raise ConfigError(f"batch_size={batch_size}: expected at least 1")
+        if num_workers < 0:
+            raise ConfigError(f"num_workers={num_workers}: expected 0 (a thread) or more (processes)")
         if not 0 <= seed < 2**31:
             raise ConfigError(f"seed={seed}: expected 0..2**31-1")
         if not 0 <= max_bad <= 1:
@@ -80,13 +86,17 @@ class ClassificationDataModule(pl.LightningDataModule):
         self.augmenter = Augmenter(self.size_hw, augment, seed=seed)
         self.augment_name = augment if isinstance(augment, str) else "user's own"
         self._cache = None if not cache or not len(manifest) else self._make_cache(cache_dir)
-        self._findings: dict[str, BadRow] = {}
+        self._findings: dict[str, dict[str, BadRow]] = {}  # by split, then by image_id
         self._labels = manifest.label_ids()
         self._splits = np.asarray(manifest.column("split"), dtype=object)
 
-    def _make_cache(self, folder: Path | None) -> DecodedCache:
-        ids = [str(i) for i in self.manifest.column("image_id")]
-        return DecodedCache(ids, short_side=training_scale(self.size_hw), folder=folder)
+    def _make_cache(self, folder: str | os.PathLike[str] | None) -> DecodedCache:
+        # with their places and versions: ids are the user's choice, and two manifests may both count from 0
+        manifest = self.manifest
+        columns = (manifest.column("image_id"), manifest.column("version"), manifest.urls())
+        ids = [f"{i}\0{version}\0{url}" for i, version, url in zip(*columns, strict=True)]
+        where = None if folder is None else Path(folder)
+        return DecodedCache(ids, short_side=training_scale(self.size_hw), folder=where)
 
     def rows_of(self, split: str) -> NDArray[np.int64]:
         """Rows of the manifest that are labelled and in ``split``, (n,) int64."""
@@ -105,7 +115,7 @@ class ClassificationDataModule(pl.LightningDataModule):
                 f"the split {split!r} has no labelled images; the manifest of {len(self.manifest)} images has {have}; "
                 "give its images that split, or let Manifest.with_splits() choose"
             )
-        dataset = self._dataset(augmenter=self.augmenter if train and augmented else None)
+        dataset = self._dataset(augmenter=copy.deepcopy(self.augmenter) if train and augmented else None)
         order = BatchOrder(
             rows,
             batch_size=self.batch_size,
@@ -114,7 +124,7 @@ class ClassificationDataModule(pl.LightningDataModule):
             weights=_balanced(self._labels[rows]) if train and self.balance else None,
             drop_last=train,
         )
-        on_bad = partial(self.note_bad, n_images=len(rows))
+        on_bad = partial(self.note_bad, split=split)
         return Loader(dataset, order, num_workers=self.num_workers, on_bad=on_bad)
 
     def _dataset(self, *, augmenter: Augmenter | None) -> ImageDataset:
@@ -138,20 +148,25 @@ class ClassificationDataModule(pl.LightningDataModule):
         """The images that batches had to leave out so far: image_id, uri, finding, detail."""
         import pandas as pd  # noqa: PLC0415
 
-        return pd.DataFrame(list(self._findings.values()), columns=list(BadRow._fields))
+        found = {image_id: row for rows in self._findings.values() for image_id, row in rows.items()}
+        return pd.DataFrame(list(found.values()), columns=list(BadRow._fields))
 
-    def note_bad(self, bad: Iterable[BadRow], *, n_images: int) -> None:
+    def note_bad(self, bad: Iterable[BadRow], *, split: str) -> None:
         """Add to `findings`.
 
         Raises:
-            TooManyBadImagesError: there are more than ``max_bad`` of ``n_images``, and more than one.
+            TooManyBadImagesError: more than ``max_bad`` of the split's labelled images are bad.
         """
-        self._findings.update({row.image_id: row for row in bad})
-        if len(self._findings) > max(1, self.max_bad * n_images):
-            table = self.findings
+        import pandas as pd  # noqa: PLC0415
+
+        found = self._findings.setdefault(split, {})
+        found.update({row.image_id: row for row in bad})
+        n_images = len(self.rows_of(split))
+        if len(found) / n_images > self.max_bad:
+            table = pd.DataFrame(list(found.values()), columns=list(BadRow._fields))
             raise TooManyBadImagesError(
-                f"{len(table)} of {n_images} images are bad, more than max_bad={self.max_bad:g} allows; look at "
-                "manifest.check(), go on with its .manifest (without them), or raise max_bad\n"
+                f"{len(table)} of {n_images} images of the split {split!r} are bad, more than max_bad={self.max_bad:g} "
+                "allows; look at manifest.check(), go on with its .manifest (without them), or raise max_bad\n"
                 + table.head(20).to_string(index=False),
                 table,
             )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
@@ -17,7 +20,7 @@ from onlineml.errors import BadImageError, NotFoundError
 from onlineml.storage.io import read_many
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from onlineml.data.transforms import Augmenter
 
 __all__ = ["BadRow", "ImageBatch", "ImageDataset", "ImageRows"]
+
+_HASH = re.compile("[0-9a-f]{32}(?:[0-9a-f]{32})?")  # of a place and its version, or of content
 
 
 class BadRow(NamedTuple):
@@ -45,7 +50,8 @@ class ImageBatch(TypedDict):
     """(B,) int64 class index; -1 is unlabelled."""
     index: torch.Tensor
     """(B,) int64 row of the manifest that the loader was made from."""
-    image_id: list[str]
+    image_id: NDArray[np.object_]
+    """(B,) str; no list, which Lightning would walk through."""
     bad: list[BadRow]
 
 
@@ -114,17 +120,18 @@ class ImageDataset(Dataset[ImageBatch]):
         images, bad = self._load([index for _, index in keys])
         good = [(epoch, index) for epoch, index in keys if index in images]
         pixels = np.empty((len(good), *self.size_hw, 3), dtype=np.uint8)
-        for row, (epoch, index) in enumerate(good):
-            if self.augmenter is None:
-                pixels[row] = fit_to_size(images[index], self.size_hw)
-            else:
-                pixels[row] = self.augmenter(images[index], epoch=epoch, image_key=int(self.image_keys[index]))
+        with _one_thread_each():
+            for row, (epoch, index) in enumerate(good):
+                if self.augmenter is None:
+                    pixels[row] = fit_to_size(images[index], self.size_hw)
+                else:
+                    pixels[row] = self.augmenter(images[index], epoch=epoch, image_key=int(self.image_keys[index]))
         rows = np.array([i for _, i in good], dtype=np.int64)
         return {
             "image": torch.from_numpy(pixels).permute(0, 3, 1, 2),
             "label": torch.from_numpy(self.rows.labels[rows]),
             "index": torch.from_numpy(rows),
-            "image_id": [self.rows.image_ids[i] for i in rows],
+            "image_id": np.array([self.rows.image_ids[i] for i in rows], dtype=object),
             "bad": bad,
         }
 
@@ -153,7 +160,7 @@ class ImageDataset(Dataset[ImageBatch]):
 
     def _decode(self, data: bytes | OSError) -> NDArray[np.uint8] | BadImageError:
         if isinstance(data, NotFoundError):
-            return BadImageError("unreadable", "nothing is stored at this URL")
+            return BadImageError("missing", "nothing is stored at this URL")
         if isinstance(data, OSError):
             raise data
         short_side = training_scale(self.size_hw)
@@ -164,13 +171,23 @@ class ImageDataset(Dataset[ImageBatch]):
 
 
 def _key(image_id: str) -> int:
-    """The first 64 bits of an id that is hexadecimal, as those of content are; else of a hash of it."""
-    try:
+    """The first 64 bits of an id that is a hash already, else of a hash of it: '0001' and '0002' must not be alike."""
+    if _HASH.fullmatch(image_id):
         return int(image_id[:16], 16)
-    except ValueError:
-        import hashlib  # noqa: PLC0415
+    return int.from_bytes(hashlib.blake2b(image_id.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
-        return int.from_bytes(hashlib.blake2b(image_id.encode(), digest_size=8).digest(), "little")
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """OpenCV without threads of its own: on small images they cost more than they bring, and disturb torch's."""
+    import cv2  # noqa: PLC0415
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 _pools: dict[int, ThreadPoolExecutor] = {}

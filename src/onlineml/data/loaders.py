@@ -68,7 +68,7 @@ class BatchOrder(Sampler[list[tuple[int, int]]]):
 
     def order(self) -> NDArray[np.int64]:
         """The images of the epoch, (n,) int64."""
-        if not self.shuffle:
+        if not self.shuffle or not len(self.rows):
             return self.rows
         generator = np.random.default_rng([self.seed, self.epoch])
         if self.weights is None:

@@ -116,7 +116,7 @@ class EpochRecord(pl.Callback):
         if not last:
             self.keep(row)
         self.last_row = row
-        for name in ("val_loss", "val_accuracy"):
+        for name in ("train_loss", "val_loss", "val_accuracy"):
             if not math.isnan(row[name]):
                 pl_module.log(name, row[name])
         if not math.isnan(row["val_loss"]):

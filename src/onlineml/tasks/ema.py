@@ -30,7 +30,7 @@ class Ema(pl.Callback):
             optimizer's.
     """
 
-    def __init__(self, *, horizon: int = 500, every: int = 5) -> None:
+    def __init__(self, *, horizon: int = 500, every: int = 10) -> None:
         self.horizon, self.every = horizon, every
         self._average: list[Tensor] = []
         self._last_step = 0

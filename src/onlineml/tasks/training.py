@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["Training"]
 
 _PROBE_SHARE = 0.4  # of a budget, at most, goes into the features of the head's warm-up
+_VAL_SHARE = 0.15  # of a budget, at most, goes into those of the validation images
 _PROBE_IMAGES = 20_000  # more no longer change a linear head
 _SHORT_EPOCHS = 3.0  # an image that is seen this seldom needs no augmentation
 _BACKWARD = 3.0  # a step costs about three forward passes
@@ -134,8 +135,9 @@ class Training:
             self.model, head, self.datamodule.loader("train", train=True, augmented=False), enough=enough
         )
         forward_s = (time.monotonic() - begin) / len(train[1])
-        has_val = len(self.datamodule.rows_of("val")) > 0
-        val = collect_features(self.model, head, self.datamodule.loader("val"), enough=enough) if has_val else None
+        n_val = len(self.datamodule.rows_of("val"))
+        affordable = self.budget_s is None or n_val * forward_s < _VAL_SHARE * self.budget_s
+        val = collect_features(self.model, head, self.datamodule.loader("val")) if n_val and affordable else None
         probe = probe_head(self.model, head, train, val)
         if val is not None:
             self.before = (probe, {k: v.detach().clone() for k, v in self.model.state_dict().items()})

@@ -1,0 +1,173 @@
+# /// script
+# dependencies = ["fastai>=2.8", "torch", "torchvision", "opencv-python-headless"]
+# ///
+"""Race: training a classifier through `onlineml.fit` against a hand-written loop, fastai and torchvision's recipe.
+
+Per step, against a hand-written torch loop on the same network, optimizer and memory layout whose batches are already
+in memory, normalised; per epoch, the first (which reads JPEG files) against the following; and the same epoch under
+fastai and under torchvision's reference recipe, each in a process of its own with peers' packages. Rounds alternate, so
+that a machine whose speed drifts slows both sides.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from _race import arguments, finish, manifest, photos
+from torch.nn import functional
+
+import onlineml as oml
+from onlineml._lightning import pl
+
+CASES = (("resnet18", 64), ("mobilenet_v3_small", 128))
+BATCH = 32
+ROUNDS = 3
+
+
+class Stopwatch(pl.Callback):
+    """Notes when each step ended, epoch by epoch."""
+
+    def __init__(self) -> None:
+        self.ends: list[list[float]] = []
+
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        self.ends.append([time.perf_counter()])
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.ends[-1].append(time.perf_counter())
+
+    def seconds(self) -> list[float]:
+        """Of each epoch."""
+        return [ends[-1] - ends[0] for ends in self.ends]
+
+
+def model_for(data: Any, backbone: str) -> Any:
+    return oml.ImageClassifier(class_names=data.class_names, backbone=backbone, weights=None, seed=0)
+
+
+def train_ours(data: Any, backbone: str, size: int, *, epochs: int, cache_dir: Path) -> tuple[list[float], int]:
+    """Seconds of each epoch, and steps in one."""
+    dm = oml.ClassificationDataModule(data, size_hw=(size, size), batch_size=BATCH, cache_dir=cache_dir)
+    watch = Stopwatch()
+    with tempfile.TemporaryDirectory() as run:
+        oml.fit(model_for(data, backbone), dm, run=f"{run}/run", epochs=epochs, progress="none", callbacks=[watch])
+    return watch.seconds(), len(dm.train_dataloader())
+
+
+def train_by_hand(data: Any, backbone: str, *, batches: list[tuple[Any, Any]]) -> float:
+    """Seconds of one epoch of the plainest loop, after two steps that are not counted."""
+    network = model_for(data, backbone).network.train()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=0.05, fused=True)
+    for step, (image, label) in enumerate([*batches[:2], *batches]):
+        if step == 2:
+            begin = time.perf_counter()
+        loss = functional.cross_entropy(network(image), label, label_smoothing=0.1)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return time.perf_counter() - begin
+
+
+def in_memory(data: Any, size: int, cache_dir: Path) -> list[tuple[Any, Any]]:
+    """Normalised float batches of one epoch."""
+    dm = oml.ClassificationDataModule(data, size_hw=(size, size), batch_size=BATCH, cache_dir=cache_dir)
+    model = model_for(data, "auto")
+    return [(model.normalize(b["image"]), b["label"]) for b in dm.train_dataloader()]
+
+
+def race_steps(data: Any, backbone: str, size: int) -> list[dict[str, Any]]:
+    with tempfile.TemporaryDirectory() as folder:
+        batches = in_memory(data, size, Path(folder) / "batches")
+        ratios, firsts, step_s = [], [], []
+        for i in range(ROUNDS):
+            before = train_by_hand(data, backbone, batches=batches)
+            epochs, steps = train_ours(data, backbone, size, epochs=3, cache_dir=Path(folder) / str(i))
+            after = train_by_hand(data, backbone, batches=batches)
+            ours = statistics.mean(epochs[1:]) / steps
+            by_hand = (before + after) / 2 / len(batches)
+            ratios.append(ours / by_hand)
+            firsts.append(epochs[0] / statistics.mean(epochs[1:]))
+            step_s.append((ours, by_hand))
+            print(f"{backbone} {size} px: {1e3 * ours:.1f} ms a step, by hand {1e3 * by_hand:.1f}; epochs "
+                  f"{[round(s, 2) for s in epochs]} s", flush=True)  # fmt: skip
+    ours_ms, hand_ms = (1e3 * statistics.median(s) for s in zip(*step_s, strict=True))
+    step, first = statistics.median(ratios), statistics.median(firsts)
+    name = f"{backbone} {size} px"
+    return [
+        {"race": f"step, {name}", "ours": ours_ms, "peers": {"torch loop, batches in memory": hand_ms}, "ratio": step,
+         "aim": 1.03, "holds": step <= 1.03},
+        {"race": f"epoch from JPEG files, {name}", "ours": first, "peers": {"the following epochs": 1.0},
+         "ratio": first, "aim": 1.10, "holds": first <= 1.10},
+    ]  # fmt: skip
+
+
+def race_epochs(data: Any, backbone: str, size: int) -> dict[str, Any] | None:
+    """Images per second of a cached epoch: ours, fastai's, torchvision's recipe's."""
+    python = os.environ.get("ONLINEML_PEERS_PYTHON")
+    if python is None:
+        print("no ONLINEML_PEERS_PYTHON: run through nox -s benchmarks to race the peers too", flush=True)
+        return None
+    table = data.to_pandas()
+    train = table[table["split"] == "train"]
+    with tempfile.TemporaryDirectory() as scratch:
+        listing = Path(scratch) / "train.json"
+        urls = dict(zip(table["image_id"], data.urls(), strict=True))
+        rows = [[urls[i], label] for i, label in zip(train["image_id"], train["label"], strict=True)]
+        listing.write_text(json.dumps(rows), encoding="utf-8")
+        epochs, steps = train_ours(data, backbone, size, epochs=3, cache_dir=Path(scratch) / "cache")
+        ours = steps * BATCH / statistics.mean(epochs[1:])
+        peers = {}
+        for peer in ("fastai", "torchvision"):
+            command = [python, str(Path(__file__).parent / "_classifier_peers.py"), peer, str(listing), backbone]
+            done = subprocess.run([*command, str(size), str(BATCH)], capture_output=True, text=True, check=False)
+            if done.returncode:
+                print(f"{peer} failed: {done.stderr[-2000:]}", flush=True)
+                continue
+            peers[peer] = float(done.stdout.splitlines()[-1])
+    print(f"{backbone} {size} px, images/s: ours {ours:.0f}, {peers}", flush=True)
+    ratio = ours / max(peers.values()) if peers else float("nan")
+    return {"race": f"images/s, {backbone} {size} px", "ours": ours, "peers": peers, "ratio": ratio, "aim": 1.0,
+            "holds": ratio >= 1.0}  # fmt: skip
+
+
+def race_accuracy(data: Any, seconds: float, seeds: int) -> dict[str, Any]:
+    """Test accuracy of the default classifier, from scratch at 64 px within a budget."""
+    found = []
+    for seed in range(seeds):
+        dm = oml.ClassificationDataModule(data, size_hw=(64, 64), seed=seed)
+        model = oml.ImageClassifier(class_names=data.class_names, backbone="auto", weights=None, seed=seed)
+        begin = time.perf_counter()
+        with tempfile.TemporaryDirectory() as run:
+            oml.fit(model, dm, run=f"{run}/run", budget_s=seconds, progress="none")
+        spent = time.perf_counter() - begin
+        found.append(oml.evaluate(model, data, split="test", n_bootstrap=1).accuracy)
+        print(f"seed {seed}: test accuracy {found[-1]:.4f} after {spent:.1f} s", flush=True)
+    mean = statistics.mean(found)
+    return {"race": f"test accuracy from scratch, 64 px, {seconds:g} s", "ours": mean,
+            "peers": {"yolo11n-cls on sign digits": 0.923}, "ratio": mean / 0.923, "aim": 0.97,
+            "holds": mean >= 0.97}  # fmt: skip
+
+
+def main() -> None:
+    given = arguments(__doc__ or "")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = photos(given.data, Path(scratch))
+        data = manifest(folder)
+        results = []
+        for backbone, size in CASES:
+            results += race_steps(data, backbone, size)
+            results += [r for r in [race_epochs(data, backbone, size)] if r]
+        results.append(race_accuracy(data, given.seconds or 120.0, given.seeds))
+    finish(results, given.json)
+
+
+if __name__ == "__main__":
+    main()
