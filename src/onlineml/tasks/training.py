@@ -256,6 +256,8 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             # Lightning 2.6.6 with torch 2.15
             warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
+            # EpochRecord validates, with the averaged weights
+            warnings.filterwarnings("ignore", "You defined a `validation_step` but have no `val_dataloader`")
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
