@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["ImageClassifier"]
 
 # Defaults measured on sign digits at 64 px (from scratch) and 128-224 px (MobileNetV2, SqueezeNet fine-tuned)
-_LR = {("adamw", False): 2e-3, ("adamw", True): 3e-4, ("sgd", False): 0.1, ("sgd", True): 0.02}
+_LR = {("adamw", False): 2e-3, ("adamw", True): 1.5e-4, ("sgd", False): 0.1, ("sgd", True): 0.02}
 
 
 class ImageClassifier(VisionModule):
@@ -42,7 +42,7 @@ class ImageClassifier(VisionModule):
             `onlineml.suggest_lr`.
         weight_decay: of weights, not of biases and norms; None is 0.05 for AdamW and 5e-4 for SGD.
         lr_decay: factor by which each quarter of a pretrained backbone learns more slowly than the one after it.
-        warmup_steps: optimizer steps of linear warm-up.
+        warmup_steps: optimizer steps of linear warm-up; None is 20 from scratch and 5 with weights.
         head_warmup: share of the run in which only the head learns; None is 0.1 with weights, else 0. `fit` warms a
             linear head up in one pass instead, see `onlineml.tasks.probe`.
         frozen_share: share of the backbone's layers, from the input, that never learns, 0..1; None lets `fit` choose:
@@ -75,7 +75,7 @@ class ImageClassifier(VisionModule):
         lr: float | None = None,
         weight_decay: float | None = None,
         lr_decay: float | None = None,
-        warmup_steps: int = 20,
+        warmup_steps: int | None = None,
         head_warmup: float | None = None,
         frozen_share: float | None = None,
         freeze_bn: bool | None = None,
@@ -95,8 +95,8 @@ class ImageClassifier(VisionModule):
             optimizer=optimizer,
             lr=_LR.get((optimizer, tuned), 1e-3) if lr is None else lr,
             weight_decay=(0.05 if optimizer == "adamw" else 5e-4) if weight_decay is None else weight_decay,
-            lr_decay=(0.5 if tuned else 1.0) if lr_decay is None else lr_decay,
-            warmup_steps=warmup_steps,
+            lr_decay=(0.7 if tuned else 1.0) if lr_decay is None else lr_decay,
+            warmup_steps=(5 if tuned else 20) if warmup_steps is None else warmup_steps,
             head_warmup=(0.1 if tuned else 0.0) if head_warmup is None else head_warmup,
             frozen_share=frozen_share or 0.0,
             freeze_bn=tuned if freeze_bn is None else freeze_bn,
