@@ -50,6 +50,10 @@ class Ema(pl.Callback):
         if trainer.global_step - self._last_step >= self.every:
             self.update(pl_module, step=trainer.global_step)
 
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.global_step > self._last_step:  # what is validated and kept has seen every step of a short run
+            self.update(pl_module, step=trainer.global_step)
+
     def update(self, module: torch.nn.Module, *, step: int) -> None:
         """Move the average towards the module's weights after optimizer step ``step``."""
         span = min(float(self.horizon), (10 + step) / 9)
