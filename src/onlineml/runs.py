@@ -151,7 +151,7 @@ class Run:
 
     def log_metrics(self, row: Mapping[str, float | str]) -> None:
         """Append one row of numbers and short texts. On an object store it is visible after 2 s or `flush`."""
-        self._metrics.append(json.dumps(_finite(row), ensure_ascii=False, allow_nan=False) + "\n")
+        self._metrics.append(_metrics_line(row))
 
     def metrics(self) -> list[dict[str, Any]]:
         """All rows that were logged, in order; a row that a kill cut off is left out."""
@@ -159,6 +159,14 @@ class Run:
         for line in self._metrics.read().split("\n"):
             with contextlib.suppress(json.JSONDecodeError):
                 rows.append({name: _restored(value) for name, value in json.loads(line).items()})
+        return rows
+
+    def rewind(self, n_rows: int) -> list[dict[str, Any]]:
+        """Keep only the first ``n_rows`` rows, as who goes on from a checkpoint tells again what came after it."""
+        rows = self.metrics()
+        if len(rows) > n_rows:
+            rows = rows[:n_rows]
+            self._metrics.replace("".join(_metrics_line(row) for row in rows))
         return rows
 
     def log_line(self, text: str) -> None:
@@ -203,6 +211,11 @@ class _GrowingFile:
             if time.monotonic() - self._saved_at >= _PUT_SECONDS:
                 self._put()
 
+    def replace(self, text: str) -> None:
+        with self._lock:
+            self._text = text
+            self._put()
+
     def flush(self) -> None:
         with self._lock:
             if self._unsaved:
@@ -222,6 +235,10 @@ class _GrowingFile:
             return io.read_bytes(self._url, storage_options=self._options).decode(errors="replace")
         except NotFoundError:
             return ""
+
+
+def _metrics_line(row: Mapping[str, float | str]) -> str:
+    return json.dumps(_finite(row), ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _append_local(path: Path, text: str) -> None:

@@ -117,5 +117,7 @@ class Budget(pl.Callback):
     head_warmup = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        del trainer
         self.head_warmup = pl_module.head_warmup
+        total = self.schedule.total_steps
+        if total is not None and trainer.global_step >= total:  # killed between its last step and its end
+            trainer.should_stop = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from onlineml.tasks.budget import Clock
     from onlineml.tasks.ema import Ema
 
-__all__ = ["Checkpoints", "EpochRecord", "validate"]
+__all__ = ["Checkpoints", "EpochRecord", "Kept", "validate"]
 
 _VALIDATION_SHARE = 0.05  # of the time, at most, goes into validating between epochs
 _CHECKPOINT_SHARE = 0.01  # and this much into checkpoints
@@ -44,6 +44,18 @@ def validate(module: Any, batches: Iterable[Any]) -> dict[str, float]:
     return {"val_loss": loss / n if n else math.nan, "val_accuracy": right / n if n else math.nan}
 
 
+class Kept(NamedTuple):
+    """Weights that may be kept in the end, and the row of figures that belongs to them."""
+
+    row: dict[str, Any]
+    weights: dict[str, Any]
+
+    @classmethod
+    def of(cls, module: Any, row: Mapping[str, Any]) -> Kept:
+        """What ``module`` has now."""
+        return cls(dict(row), {k: v.detach().clone() for k, v in module.state_dict().items()})
+
+
 class EpochRecord(pl.Callback):
     """After each epoch: validates when it is worth its time, records a row, shows it, stops early.
 
@@ -55,7 +67,16 @@ class EpochRecord(pl.Callback):
         show: is given all rows.
         patience: stop after so many validations without a lower loss; None never.
         saves_time: under a budget, validate at most a twentieth of the time; else after every epoch.
+        rows: of an earlier attempt, up to the checkpoint from which it goes on.
+
+    Attributes:
+        last_row: figures of the last epoch.
+        told: whether it is among the recorded rows; the last one of all is validated and recorded by `fit`.
+        best: with patience, the validation with the lowest loss.
+        before: the figures and weights from which training started, where they are known.
     """
+
+    last_row: dict[str, Any]
 
     def __init__(
         self,
@@ -73,19 +94,30 @@ class EpochRecord(pl.Callback):
         self.record, self.show, self.patience, self.saves_time = record, show, patience, saves_time
         self.rows = list(rows)
         self.validation_s: float | None = None
-        self.best: tuple[float, dict[str, Any]] | None = None
+        self.told = False
+        self.best: Kept | None = None
+        self.before: Kept | None = None
         self.waited = 0
         self._validated_at = clock.spent()
         self._reset()
 
     def _reset(self) -> None:
         self._loss: Any = 0.0
-        self._batches, self._images, self._begin = 0, 0, self.clock.spent()
-        self._aside = self.clock.aside_s
+        self._batches, self._images, self._earlier_s = 0, 0, 0.0
+        self._start_timing()
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        del trainer, pl_module
-        self._reset()
+    def _start_timing(self) -> None:
+        self._begin, self._aside = self.clock.spent(), self.clock.aside_s
+
+    def _epoch_s(self) -> float:
+        """Seconds spent on training in this epoch, those before an interruption counted in."""
+        return self._earlier_s + self.clock.spent() - self._begin - (self.clock.aside_s - self._aside)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        del pl_module
+        self._start_timing()
+        if self.patience is not None and self.waited >= self.patience:  # killed after it was decided to stop
+            trainer.should_stop = True
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -99,7 +131,7 @@ class EpochRecord(pl.Callback):
         last = trainer.should_stop or pl_module.progress() >= 1.0
         due = not self.saves_time or self.validation_s is None or self._is_due()
         scores = {"val_loss": math.nan, "val_accuracy": math.nan}
-        seconds = max(1e-9, self.clock.spent() - self._begin - (self.clock.aside_s - self._aside))
+        seconds = max(1e-9, self._epoch_s())
         if due and not last:  # the last one is validated by fit, with the weights that are kept
             scores = self.validate(pl_module)
         row = {
@@ -115,12 +147,13 @@ class EpochRecord(pl.Callback):
         }
         if not last:
             self.keep(row)
-        self.last_row = row
+        self.last_row, self.told = row, not last
         for name in ("train_loss", "val_loss", "val_accuracy"):
             if not math.isnan(row[name]):
                 pl_module.log(name, row[name])
         if not math.isnan(row["val_loss"]):
-            self._wait(trainer, pl_module, row["val_loss"])
+            self._wait(trainer, pl_module, row)
+        self._reset()
 
     def keep(self, row: Mapping[str, Any]) -> None:
         """Record a row and show it."""
@@ -146,36 +179,45 @@ class EpochRecord(pl.Callback):
         self._validated_at = self.clock.spent()
         return scores
 
-    def _wait(self, trainer: pl.Trainer, module: Any, val_loss: float) -> None:
+    def _wait(self, trainer: pl.Trainer, module: Any, row: dict[str, Any]) -> None:
         if self.patience is None:
             return
-        if self.best is None or val_loss < self.best[0]:
+        if self.best is None or row["val_loss"] < self.best.row["val_loss"]:
             if self.ema is None:
-                self.best = (val_loss, _copy(module))
+                self.best = Kept.of(module, row)
             else:
                 with self.ema.applied(module):
-                    self.best = (val_loss, _copy(module))
+                    self.best = Kept.of(module, row)
             self.waited = 0
             return
         self.waited += 1
         trainer.should_stop = trainer.should_stop or self.waited >= self.patience
 
     def state_dict(self) -> dict[str, Any]:
-        best = None if self.best is None else {"val_loss": self.best[0], "weights": self.best[1]}
-        return {"best": best, "waited": self.waited}
+        return {
+            "best": None if self.best is None else self.best._asdict(),
+            "before": None if self.before is None else self.before._asdict(),
+            "waited": self.waited,
+            "n_rows": len(self.rows),
+            "last_row": getattr(self, "last_row", None),
+            "told": self.told,
+            "epoch": (self._loss, self._batches, self._images, self._epoch_s()),
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        best = state_dict["best"]
-        self.best = None if best is None else (best["val_loss"], best["weights"])
-        self.waited = state_dict["waited"]
-
-
-def _copy(module: Any) -> dict[str, Any]:
-    return {k: v.detach().clone() for k, v in module.state_dict().items()}
+        best, before, self.waited = state_dict["best"], state_dict["before"], state_dict["waited"]
+        self.best = None if best is None else Kept(**best)
+        self.before = None if before is None else Kept(**before)
+        if state_dict["last_row"] is not None:
+            self.last_row, self.told = state_dict["last_row"], state_dict["told"]
+        self._loss, self._batches, self._images, self._earlier_s = state_dict["epoch"]
 
 
 class Checkpoints(pl.Callback):
     """Writes the whole state of the training to the run, often enough to lose little and seldom enough to cost little.
+
+    It comes after all other callbacks, and after the last batch of an epoch waits for the epoch's end: what is resumed
+    has seen every batch and told every epoch.
 
     Args:
         folder: on this machine, where the file is written first.
@@ -194,7 +236,15 @@ class Checkpoints(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        del pl_module, outputs, batch, batch_idx
+        del pl_module, outputs, batch
+        if batch_idx + 1 < trainer.num_training_batches and not trainer.should_stop:
+            self._save_if_due(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        del pl_module
+        self._save_if_due(trainer)
+
+    def _save_if_due(self, trainer: pl.Trainer) -> None:
         if self.clock.spent() - self._saved_at >= max(self.every_s, self.cost_s / _CHECKPOINT_SHARE):
             self.save(trainer)
 

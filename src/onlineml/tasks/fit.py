@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from onlineml.errors import AlreadyExistsError, ConfigError
 from onlineml.runs import Run, new_run_id
 from onlineml.storage.io import exists
+from onlineml.tasks.progress import check_progress
 from onlineml.tasks.training import Training
 
 if TYPE_CHECKING:
@@ -74,6 +75,11 @@ def fit(
         raise ConfigError(f"epochs={epochs} and budget_s={budget_s}: expected one of them")
     if epochs is not None and epochs < 1:
         raise ConfigError(f"epochs={epochs}: expected at least 1")
+    if budget_s is not None and not budget_s > 0:
+        raise ConfigError(f"budget_s={budget_s}: expected more than 0 seconds")
+    if patience is not None and patience < 1:
+        raise ConfigError(f"patience={patience}: expected at least 1")
+    check_progress(progress)
     _check_classes(model, datamodule)
     if epochs is None and budget_s is None:
         epochs = _EPOCHS
@@ -81,8 +87,9 @@ def fit(
     record = _open_run(run, spec, storage_options)
     with tempfile.TemporaryDirectory(prefix="onlineml-") as folder:
         training = Training(model, datamodule, record, Path(folder), epochs=epochs, budget_s=budget_s)
-        training.prepare(patience=patience, ema=ema, progress=progress)
-        training.execute(precision=precision, accelerator=accelerator, callbacks=callbacks)
+        with training.recorded():
+            training.prepare(patience=patience, ema=ema, progress=progress)
+            training.execute(precision=precision, accelerator=accelerator, callbacks=callbacks)
     return record
 
 

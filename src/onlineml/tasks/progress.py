@@ -12,7 +12,7 @@ from onlineml.errors import ConfigError, MissingDependencyError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["Progress", "epoch_line", "make_reporter"]
+__all__ = ["Progress", "check_progress", "epoch_line", "make_reporter"]
 
 Progress = Literal["lines", "live", "none"]
 _SHOWN = ("train_loss", "val_loss", "val_accuracy")
@@ -26,6 +26,16 @@ def epoch_line(row: Mapping[str, Any]) -> str:
     return "  ".join(parts)
 
 
+def check_progress(progress: Progress) -> None:
+    """Refuse what `make_reporter` does not know, before anything is done.
+
+    Raises:
+        ConfigError: it is not one of the choices.
+    """
+    if progress not in get_args(Progress):
+        raise ConfigError(f"progress={progress!r}: expected one of {', '.join(get_args(Progress))}")
+
+
 def make_reporter(progress: Progress) -> Callable[[Sequence[Mapping[str, Any]]], None]:
     """A function that shows the rows so far.
 
@@ -37,8 +47,7 @@ def make_reporter(progress: Progress) -> Callable[[Sequence[Mapping[str, Any]]],
         ConfigError: it is none of these.
         MissingDependencyError: ``"live"`` without IPython.
     """
-    if progress not in get_args(Progress):
-        raise ConfigError(f"progress={progress!r}: expected one of {', '.join(get_args(Progress))}")
+    check_progress(progress)
     if progress == "live":
         return _live_panel()
     if progress == "lines":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import signal
@@ -18,12 +17,12 @@ from torch import nn
 
 from onlineml._lightning import pl
 from onlineml.errors import NotFoundError
-from onlineml.storage.io import read_bytes, upload_file, write_bytes
+from onlineml.storage.io import delete, read_bytes, upload_file, write_bytes
 from onlineml.tasks.budget import Budget, Clock
-from onlineml.tasks.callbacks import Checkpoints, EpochRecord
+from onlineml.tasks.callbacks import Checkpoints, EpochRecord, Kept
 from onlineml.tasks.ema import Ema
 from onlineml.tasks.loading import write_model
-from onlineml.tasks.probe import Probe, collect_features, probe_head
+from onlineml.tasks.probe import collect_features, probe_head
 from onlineml.tasks.progress import Progress, make_reporter
 from onlineml.tasks.schedule import Knot, Schedule
 
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Training"]
 
-_PROBE_SHARE = 0.4  # of a budget, at most, goes into the features of the head's warm-up
+_PROBE_SHARE = 0.75  # of a budget, at most, goes into the features of the head's warm-up: an image costs a third there
 _VAL_SHARE = 0.15  # of a budget, at most, goes into those of the validation images
 _PROBE_IMAGES = 20_000  # more no longer change a linear head
 _SHORT_EPOCHS = 3.0  # an image that is seen this seldom needs no augmentation
@@ -61,12 +60,32 @@ class Training:
         self.model, self.datamodule, self.run, self.folder = model, datamodule, run, folder
         self.epochs, self.budget_s = epochs, budget_s
         self.checkpoint = _fetch_checkpoint(run, folder)
-        self.clock = Clock(spent_s=_spent(self.checkpoint))
+        spent_s, self._n_rows = _so_far(self.checkpoint)
+        self.clock = Clock(spent_s=spent_s)
+
+    @contextmanager
+    def recorded(self) -> Iterator[None]:
+        """Within, whatever ends the training is told in the run's status; the model is left ready for use."""
+        self.run.set_status("running")
+        try:
+            with _quiet():
+                yield
+        except Exception as error:
+            self.run.set_status("failed", facts={"error": f"{type(error).__name__}: {error}"[:2000]})
+            raise
+        except BaseException as error:
+            self.run.set_status("stopped", facts={"by": type(error).__name__})
+            raise
+        finally:
+            self.model.schedule = None
+            self.model.eval()
 
     def prepare(self, *, patience: int | None, ema: bool, progress: Progress) -> None:
         """Warm the head up, and make the loader, the schedule and the callbacks."""
         self.model.size_hw, self.model.manifest_hash = self.datamodule.size_hw, self.datamodule.manifest.hash
-        self.before: tuple[Probe, dict[str, Any]] | None = None
+        if not self.model.training:  # trained or loaded before: Lightning would train it as it is
+            self.model.train()
+        self.before: Kept | None = None
         self._warm_up()
         self.loader = self.datamodule.loader("train", train=True, augmented=not self.is_short)
         if self.epochs is not None:
@@ -76,7 +95,6 @@ class Training:
         self.model.schedule = schedule
         val = self.datamodule.val_dataloader()
         self.ema = Ema() if ema else None
-        kept = [] if self.checkpoint is None else self.run.metrics()
         self.record = EpochRecord(
             val if len(val) else None,
             ema=self.ema,
@@ -85,8 +103,9 @@ class Training:
             show=make_reporter(progress),
             patience=patience,
             saves_time=self.budget_s is not None,
-            rows=kept,
+            rows=self.run.rewind(self._n_rows),
         )
+        self.record.before = self.before
         self.callbacks: list[pl.Callback] = [] if self.ema is None else [self.ema]
         if self.budget_s is not None:
             budget = Budget(
@@ -97,14 +116,14 @@ class Training:
                 record=lambda _: _write_knots(self.run, schedule),
             )
             self.callbacks.append(budget)
-        checkpoints = Checkpoints(
+        self.checkpoints = Checkpoints(
             self.folder,
             publish=lambda path: upload_file(
                 path, self.run.path("last.ckpt"), storage_options=self.run.storage_options
             ),
             clock=self.clock,
         )
-        self.callbacks += [self.record, checkpoints]
+        self.callbacks.append(self.record)
 
     def _warm_up(self) -> None:
         """Fit a linear head of a pretrained network to features that are computed once; see how long the run will be.
@@ -140,7 +159,7 @@ class Training:
         val = collect_features(self.model, head, self.datamodule.loader("val")) if n_val and affordable else None
         probe = probe_head(self.model, head, train, val)
         if val is not None:
-            self.before = (probe, {k: v.detach().clone() for k, v in self.model.state_dict().items()})
+            self.before = Kept.of(self.model, {"val_loss": probe.val_loss, "val_accuracy": probe.val_accuracy})
         epochs = float(self.epochs or 0)
         if self.budget_s is not None:
             left_s = self.budget_s - self.clock.spent()
@@ -156,55 +175,45 @@ class Training:
         return float(validation_s + size / 200e6 + 0.1)  # 200 MB/s: serialise, hash and write
 
     def execute(self, *, precision: str | None, accelerator: str, callbacks: Sequence[pl.Callback]) -> None:
-        """Train, keep the best weights, write the model.
-
-        Raises:
-            TrainingError, TooManyBadImagesError, KeyboardInterrupt: the run's status says so too.
-        """
-        self.run.set_status("running")
-        try:
-            with _quiet(), _interruptible():
-                trainer = pl.Trainer(
-                    max_epochs=-1 if self.epochs is None else self.epochs,
-                    accelerator=accelerator,
-                    devices=1,
-                    precision=_precision(precision, accelerator),  # type: ignore[arg-type]
-                    callbacks=[*self.callbacks, *callbacks],
-                    default_root_dir=self.folder,
-                    limit_val_batches=0,  # EpochRecord validates: the averaged weights, when it is worth the time
-                    logger=False,
-                    enable_checkpointing=False,
-                    enable_progress_bar=False,
-                    enable_model_summary=False,
-                    gradient_clip_val=self.model.gradient_clip,
-                )
-                trainer.fit(self.model, self.loader, ckpt_path=self.checkpoint, weights_only=True)
-            self._finish()
-        except KeyboardInterrupt:
-            self.run.set_status("stopped", facts={"by": "interrupt"})
-            raise
-        except Exception as error:
-            self.run.set_status("failed", facts={"error": f"{type(error).__name__}: {error}"[:2000]})
-            raise
-        finally:
-            self.model.schedule = None
-            self.model.eval()
-
-    def _finish(self) -> None:
-        if self.record.best is not None:
-            self.model.load_state_dict(self.record.best[1])
-        elif self.ema is not None:
-            self.ema.keep(self.model)
-        self.record.ema = None
-        last = self.record.last_row | self.record.validate(self.model)
-        if self.before is not None and self.before[0].val_loss < last["val_loss"]:  # the new head alone was better
-            probe, weights = self.before
-            self.model.load_state_dict(weights)
-            last |= {"val_loss": probe.val_loss, "val_accuracy": probe.val_accuracy}
-        self.record.keep(last)
+        """Train, keep the best weights, write the model."""
+        with _interruptible():
+            trainer = pl.Trainer(
+                max_epochs=-1 if self.epochs is None else self.epochs,
+                accelerator=accelerator,
+                devices=1,
+                precision=_precision(precision, accelerator),  # type: ignore[arg-type]
+                callbacks=[*self.callbacks, *callbacks, self.checkpoints],
+                default_root_dir=self.folder,
+                limit_val_batches=0,  # EpochRecord validates: the averaged weights, when it is worth the time
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                gradient_clip_val=self.model.gradient_clip,
+            )
+            trainer.fit(self.model, self.loader, ckpt_path=self.checkpoint, weights_only=True)
+        kept = self._choose()
         write_model(self.model, self.run)
-        facts = {k: last[k] for k in ("step", "train_loss", "val_loss", "val_accuracy")}
+        facts = {k: kept[k] for k in ("step", "train_loss", "val_loss", "val_accuracy")}
         self.run.set_status("finished", facts=facts | {"seconds": round(self.clock.spent(), 2)})
+        delete(self.run.path("last.ckpt"), storage_options=self.run.storage_options)
+
+    def _choose(self) -> dict[str, Any]:
+        """Give the model the weights that are kept, record the last epoch, and return the figures of what is kept."""
+        record = self.record
+        if self.ema is not None:
+            self.ema.keep(self.model)
+            record.ema = None
+        kept = shown = record.last_row if record.told else record.last_row | record.validate(self.model)
+        if record.best is not None and not kept["val_loss"] < record.best.row["val_loss"]:
+            kept = record.best.row
+            self.model.load_state_dict(record.best.weights)
+        if record.before is not None and record.before.row["val_loss"] < kept["val_loss"]:  # the new head alone
+            kept = shown = kept | record.before.row
+            self.model.load_state_dict(record.before.weights)
+        if not record.told:
+            record.keep(shown)
+        return kept
 
 
 def _fetch_checkpoint(run: Run, folder: Path) -> Path | None:
@@ -217,11 +226,13 @@ def _fetch_checkpoint(run: Run, folder: Path) -> Path | None:
     return path
 
 
-def _spent(checkpoint: Path | None) -> float:
+def _so_far(checkpoint: Path | None) -> tuple[float, int]:
+    """Seconds that were spent before a checkpoint, and rows of figures that were recorded."""
     if checkpoint is None:
-        return 0.0
-    states = torch.load(io.BytesIO(checkpoint.read_bytes()), map_location="cpu", weights_only=True)["callbacks"]
-    return float(next(state["spent_s"] for state in states.values() if "spent_s" in state))
+        return 0.0, 0
+    states = torch.load(checkpoint, map_location="cpu", weights_only=True)["callbacks"].values()
+    spent_s = next(state["spent_s"] for state in states if "spent_s" in state)
+    return float(spent_s), int(next(state["n_rows"] for state in states if "n_rows" in state))
 
 
 def _read_knots(run: Run) -> list[Knot]:
@@ -256,6 +267,8 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             # Lightning 2.6.6 with torch 2.15
             warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
+            # that many were asked for: they wait for storage more than they compute
+            warnings.filterwarnings("ignore", r"This DataLoader will create \d+ worker processes", UserWarning)
             # EpochRecord validates, with the averaged weights
             warnings.filterwarnings("ignore", "You defined a `validation_step` but have no `val_dataloader`")
             yield
@@ -272,7 +285,9 @@ def _interruptible() -> Iterator[None]:
     try:
         yield
     except SystemExit as error:
-        raise KeyboardInterrupt from error
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        raise
     finally:
-        if main:
+        if handler is not None:
             signal.signal(signal.SIGINT, handler)
