@@ -252,20 +252,21 @@ def test_a_batch_of_which_all_are_bad(make: Make, tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("n_bad", "n", "max_bad", "stops"),
+    ("counts", "max_bad", "stops"),
     [
-        (1, 10, 0.0, True),
-        (0, 10, 0.0, False),
-        (1, 10, 0.1, False),
-        (1, 10, 0.09, True),
-        (3, 10, 0.3, False),
-        (10, 10, 1.0, False),
-        (1, 100, 0.01, False),
-        (2, 100, 0.01, True),
-        (29, 100, 0.29, False),  # 0.29 * 100 is 28.999999999999996
+        ((1, 10), 0.0, True),
+        ((0, 10), 0.0, False),
+        ((1, 10), 0.1, False),
+        ((1, 10), 0.09, True),
+        ((3, 10), 0.3, False),
+        ((10, 10), 1.0, False),
+        ((1, 100), 0.01, False),
+        ((2, 100), 0.01, True),
+        ((29, 100), 0.29, False),  # 0.29 * 100 is 28.999999999999996
     ],
 )
-def test_the_budget_is_strict(make: Make, tmp_path: Path, n_bad: int, n: int, max_bad: float, stops: bool):
+def test_the_budget_is_strict(make: Make, tmp_path: Path, counts: tuple[int, int], max_bad: float, stops: bool):
+    n_bad, n = counts
     dm = make(pool(tmp_path / "p", [b""] * n_bad + [plain(9)] * (n - n_bad), split="test"), max_bad=max_bad)
     if not stops:
         assert sum(len(b["label"]) for b in _batches(dm, split="test")) == n - n_bad
@@ -291,13 +292,12 @@ def test_each_split_has_its_own_budget(make: Make, tmp_path: Path):
 
 def test_a_failing_store_is_no_bad_image(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     manifest = pool(tmp_path / "p", [plain(1), plain(2)], split="test")
-    for error in (PermissionError("not yours"), StorageError("the connection is down")):
+    for workers, error in enumerate((PermissionError("not yours"), StorageError("the connection is down"))):
         monkeypatch.setattr("onlineml.data.datasets.read_many", lambda urls, e=error, **_: [e for _ in urls])
-        for workers in (0, 1):
-            dm = make(manifest, max_bad=1, num_workers=workers)
-            with pytest.raises(type(error), match=str(error)):
-                _batches(dm, split="test")
-            assert len(dm.findings) == 0
+        dm = make(manifest, max_bad=1, num_workers=workers)
+        with pytest.raises(type(error), match=str(error)):
+            _batches(dm, split="test")
+        assert len(dm.findings) == 0
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import pickle
 from dataclasses import dataclass
+from difflib import get_close_matches
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 
@@ -61,10 +64,12 @@ def build_classifier(
         storage_options: opens the URL of ``weights``.
 
     Raises:
-        ConfigError: no such network.
+        ConfigError: no such network, or ``num_classes`` is below 2.
         WeightsError: the weights cannot be had or do not fit; never replaced by random ones.
         MissingDependencyError: timm is not installed.
     """
+    if num_classes < 2:
+        raise ConfigError(f"num_classes={num_classes}: expected at least 2")
     if isinstance(backbone, nn.Module):
         built = Classifier(backbone, "", _head_of(backbone, num_classes))
     elif backbone.startswith("timm:"):
@@ -101,9 +106,11 @@ def _named(name: str, num_classes: int) -> Classifier:
             f"backbone={name!r}: expected 'auto', 'slim_resnet18', a torchvision network ({', '.join(known)}), "
             "'timm:NAME', an nn.Module or 'package.module:factory'"
         )
-    options: dict[str, Any] = {"aux_logits": False} if name in {"googlenet", "inception_v3"} else {}
+    options: dict[str, Any] = {}
     if name in {"googlenet", "inception_v3"}:
-        options["init_weights"] = True  # their default warns that it will change
+        # init_weights: their default warns that it will change. transform_input: their published weights, ported from
+        # TensorFlow, expect another normalisation than ImageNet's; this makes it of that
+        options = {"aux_logits": False, "init_weights": True, "transform_input": True}
     network = models.get_model(name, weights=None, num_classes=num_classes, **options)
     if name.startswith("squeezenet"):
         # its own classifier ends in a ReLU, which holds logits above 0; average, then a linear layer, learns better
@@ -117,10 +124,14 @@ def _imported(path: str, num_classes: int) -> Classifier:
     module, _, attribute = path.partition(":")
     try:
         factory: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError) as error:  # the last two: no name, or a relative one
         raise ConfigError(
             f"backbone={path!r}: {error}; expected 'package.module:factory' of a package installed here"
         ) from error
+    if not callable(factory):
+        raise ConfigError(
+            f"backbone={path!r} is a {type(factory).__name__}; expected a function that returns a network"
+        )
     network = factory(num_classes=num_classes)
     if not isinstance(network, nn.Module):
         raise ConfigError(f"backbone={path!r} returned a {type(network).__name__}; expected a torch.nn.Module")
@@ -136,13 +147,22 @@ def _timm(
         raise MissingDependencyError(f"backbone={backbone!r} needs timm: pip install 'onlineml[timm]'") from error
     name = backbone.removeprefix("timm:")
     named = weights is not None and _is_name(weights)
+    if named and weights != "DEFAULT":
+        raise WeightsError(
+            f"weights={weights!r}: timm's are named in the backbone, as 'timm:resnet18.a1_in1k', with weights='DEFAULT'"
+        )
     try:
         network = timm.create_model(name, pretrained=named, num_classes=num_classes)
     except RuntimeError as error:
+        if "retrained" in str(error):  # no pretrained weights, or no such tag
+            raise WeightsError(
+                f"backbone={backbone!r}, weights={weights!r}: {error} timm has weights for, among others, "
+                f"{_similar(name, timm.list_pretrained())}"
+            ) from error
         if "Unknown model" not in str(error):
             raise
-        close = timm.list_models(f"*{name.split('.')[0][:8]}*")[:10]
-        raise ConfigError(f"backbone={backbone!r}: timm has no such network; similar: {', '.join(close)}") from error
+        similar = _similar(name, timm.list_models())
+        raise ConfigError(f"backbone={backbone!r}: timm has no such network; similar: {similar}") from error
     except OSError as error:  # huggingface_hub's and requests' errors are of this kind
         raise _unavailable(backbone, "its model hub", error) from error
     config = getattr(network, "pretrained_cfg", {}) or {}
@@ -151,6 +171,10 @@ def _timm(
         load_into(network, read_state_dict(weights, storage_options=storage_options), head=head, source=weights)
     mean, std = (tuple(config.get(k, d)) for k, d in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)))
     return Classifier(network, backbone, head or _head_of(network, num_classes), mean, std)
+
+
+def _similar(name: str, known: list[str]) -> str:
+    return ", ".join(get_close_matches(name, known, n=10, cutoff=0.0))
 
 
 def _published(name: str, weights: str) -> dict[str, torch.Tensor]:
@@ -166,7 +190,8 @@ def _published(name: str, weights: str) -> dict[str, torch.Tensor]:
         raise WeightsError(f"weights={weights!r}: {name} has {names}, 'DEFAULT' among them") from None
     try:
         state: dict[str, torch.Tensor] = chosen.get_state_dict(progress=False, check_hash=True, weights_only=True)
-    except (URLError, OSError, RuntimeError) as error:  # RuntimeError: the file's hash is wrong
+    except (URLError, HTTPException, OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        # RuntimeError: the file's hash is wrong; the last two: what lies in the cache is damaged
         raise _unavailable(name, str(chosen.url), error) from error
     return state
 

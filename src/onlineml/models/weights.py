@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-import pickle
+import re
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,10 +17,15 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-__all__ = ["load_into", "read_state_dict"]
+__all__ = ["load_into", "read_state_dict", "with_versions"]
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "model_ema")
 _PREFIXES = ("module.", "_orig_mod.", "model.", "network.")
+_OLD_NAMES = (  # in the files that torchvision publishes, which its own builders rename (0.29: densenet.py, MLPBlock)
+    (re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.\w+)$"), r"\1\2"),
+    (re.compile(r"(encoder_layer_\d+\.mlp\.)linear_1\.(\w+)$"), r"\g<1>0.\2"),
+    (re.compile(r"(encoder_layer_\d+\.mlp\.)linear_2\.(\w+)$"), r"\g<1>3.\2"),
+)
 
 
 def read_state_dict(url: str, *, storage_options: Mapping[str, Any] | None = None) -> dict[str, Tensor]:
@@ -40,14 +46,14 @@ def read_state_dict(url: str, *, storage_options: Mapping[str, Any] | None = Non
             "to start from random weights on purpose"
         ) from error
     try:
-        if url.endswith(".safetensors"):
+        if url.lower().endswith(".safetensors"):
             from safetensors.torch import load  # noqa: PLC0415
 
             state: Any = load(data)
         else:
             state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, OSError) as error:
-        reason = str(error).splitlines()[0][:200]
+    except Exception as error:  # a damaged file may raise anything
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise WeightsError(
             f"{url} cannot be read as weights ({reason}): expected .safetensors, or a .pth that holds tensors only; "
             "save it again with torch.save(network.state_dict(), path)"
@@ -60,11 +66,36 @@ def _unwrap(state: Any, url: str) -> dict[str, Tensor]:
         if isinstance(state, dict) and isinstance(state.get(name), dict):
             state = state[name]
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()) or not state:
-        raise WeightsError(f"{url} holds a {type(state).__name__}, not a state dict of tensors")
+        raise WeightsError(
+            f"{url} holds a {type(state).__name__}, not a state dict of tensors; save it again with "
+            "torch.save(network.state_dict(), path)"
+        )
+    found: dict[str, Tensor] = {str(key): value for key, value in state.items()}
+    return found
+
+
+def _renamed(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors by the names of a network whose own are ``own``: without wrappers' prefixes, old names made new."""
     for prefix in _PREFIXES:
-        if all(key.startswith(prefix) for key in state):
+        if all(key.startswith(prefix) for key in state) and not any(key.startswith(prefix) for key in own):
             state = {key[len(prefix) :]: value for key, value in state.items()}
-    found: dict[str, Tensor] = state
+    found = {}
+    for key, value in state.items():
+        name = key
+        for pattern, new in _OLD_NAMES if key not in own else ():
+            name = pattern.sub(new, name)
+        found[name] = value
+    return found
+
+
+def with_versions(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """``state`` as `torch.nn.Module.load_state_dict` wants it: with the versions of the modules, which MNASNet needs.
+
+    Files that hold tensors only, as safetensors do, have lost them; the present ones are right, as names and shapes
+    are.
+    """
+    found: OrderedDict[str, Tensor] = OrderedDict(state)
+    found._metadata = network.state_dict()._metadata  # type: ignore[attr-defined] # noqa: SLF001 - torch's own protocol
     return found
 
 
@@ -73,7 +104,8 @@ def load_into(network: nn.Module, state: Mapping[str, Tensor], *, head: str, sou
 
     Args:
         network: receives the weights.
-        state: by the network's own keys; an old head in it is left out, its classes are not ours.
+        state: by the network's own keys, or with the prefix of a wrapper, or by the older names of torchvision's
+            published files; an old head in it is left out, its classes are not ours.
         head: name of the network's head module; it keeps its fresh start.
         source: named in errors.
 
@@ -83,7 +115,7 @@ def load_into(network: nn.Module, state: Mapping[str, Tensor], *, head: str, sou
     own = network.state_dict()
     is_head = [key for key in own if key.startswith(head + ".")]
     wanted = {key: value for key, value in own.items() if key not in is_head}
-    given = {key: value for key, value in state.items() if key not in is_head}
+    given = {key: value for key, value in _renamed(state, own).items() if key not in is_head}
     missing = sorted(k for k in wanted.keys() - given.keys() if not k.endswith("num_batches_tracked"))
     # left over may be what stood beside an old head, and torchvision's second classifiers (for training from scratch)
     parent = head.rpartition(".")[0]
@@ -95,7 +127,7 @@ def load_into(network: nn.Module, state: Mapping[str, Tensor], *, head: str, sou
             f"{source} does not fit {type(network).__name__}: {_some('missing', missing)}{_some('unknown', extra)}"
             f"{_some('of another shape', differ)}name the network that these weights are of as backbone="
         )
-    network.load_state_dict({k: v for k, v in given.items() if k in wanted}, strict=False)
+    network.load_state_dict(with_versions(network, {k: v for k, v in given.items() if k in wanted}), strict=False)
 
 
 def _some(what: str, keys: list[str]) -> str:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from onlineml.errors import ConfigError, StorageError, WeightsError
+from onlineml.models.weights import with_versions
 from onlineml.registry import ModelVersion, publish_to, resolve
 from onlineml.storage.io import join, read_bytes
 from onlineml.tasks.classification import ImageClassifier
@@ -155,6 +156,7 @@ def _load_weights(network: nn.Module, found: ModelVersion) -> None:
 
     url = join(found.url, "weights.safetensors")
     try:
-        network.load_state_dict(load(read_bytes(url, storage_options=found.storage_options)))
+        state = load(read_bytes(url, storage_options=found.storage_options))
+        network.load_state_dict(with_versions(network, state))
     except (RuntimeError, SafetensorError) as error:
         raise WeightsError(f"{url} does not fit the network: {str(error)[:500]}") from error
