@@ -146,15 +146,21 @@ class Training:
         begin, head = time.monotonic(), self.model.head
         assert isinstance(head, nn.Linear)  # noqa: S101 - _warm_up has looked
 
+        n_val = len(self.datamodule.rows_of("val"))
+
         def enough(n: int) -> bool:
-            late = self.budget_s is not None and self.clock.spent() > _PROBE_SHARE * self.budget_s
-            return late or n >= _PROBE_IMAGES
+            if self.budget_s is None:
+                return n >= _PROBE_IMAGES
+            image_s = (time.monotonic() - begin) / n
+            # still to come: the validation images twice, two steps, the fit of the head and writing the model
+            rest_s = image_s * (2 * n_val + 2 * _BACKWARD * self.datamodule.batch_size) + 0.05 * self.budget_s
+            share_s = max(0.5 * self.budget_s, min(_PROBE_SHARE * self.budget_s, self.budget_s - rest_s))
+            return n >= _PROBE_IMAGES or self.clock.spent() > share_s
 
         train = collect_features(
             self.model, head, self.datamodule.loader("train", train=True, augmented=False), enough=enough
         )
         forward_s = (time.monotonic() - begin) / len(train[1])
-        n_val = len(self.datamodule.rows_of("val"))
         affordable = self.budget_s is None or n_val * forward_s < _VAL_SHARE * self.budget_s
         val = collect_features(self.model, head, self.datamodule.loader("val")) if n_val and affordable else None
         probe = probe_head(self.model, head, train, val)
