@@ -157,11 +157,6 @@ class VisionModule(pl.LightningModule):
     def _batch_norm_moved(self) -> bool:
         return self.freeze_bn and any(m.training for m in self._batch_norms())
 
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Move a batch's tensors; Lightning's own walk through every name in it takes a millisecond."""
-        del dataloader_idx
-        return {k: v.to(device, non_blocking=True) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
-
     def check_loss(self, per_image: Tensor, image_ids: Sequence[str]) -> None:
         """Stop on a loss that is not finite.
 
