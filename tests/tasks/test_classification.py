@@ -16,6 +16,8 @@ from torch.nn.functional import cross_entropy
 
 import onlineml as oml
 from onlineml.errors import ConfigError, TrainingError
+from onlineml.tasks.mixing import mix_batch
+from onlineml.tasks.schedule import Schedule
 
 TESTS = Path(__file__).parents[1]
 
@@ -25,26 +27,41 @@ def images(n: int = 6, dtype: torch.dtype = torch.uint8) -> torch.Tensor:
     return pixels if dtype == torch.uint8 else pixels.to(dtype) / 255
 
 
+def loss_of(model: oml.ImageClassifier, batch: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    model.schedule = Schedule()  # as within fit(): nothing is logged
+    names = np.array([f"image-{i}" for i in range(len(labels))])
+    return model.training_step({"image": batch, "label": labels, "image_id": names}, 0)
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
 @pytest.mark.parametrize("weights", [None, [1.0, 0.25, 4.0], {"red": 4.0, "blue": 1.0, "green": 0.25}])
-def test_the_loss_is_torchs(smoothing: float, weights) -> None:
-    model = tiny_model(label_smoothing=smoothing, class_weights=weights)
-    logits, labels = torch.randn(20, 3), torch.randint(0, 3, (20,))
-    targets = nn.functional.one_hot(labels, 3).float()
-    in_order = None if weights is None else torch.tensor([1.0, 0.25, 4.0])  # blue, green, red
+def test_the_loss_by_hand(smoothing: float, weights) -> None:
+    model, labels = tiny_model(label_smoothing=smoothing, class_weights=weights), torch.tensor([0, 1, 2, 2, 0, 1])
+    in_order = np.array([1.0, 1.0, 1.0] if weights is None else [1.0, 0.25, 4.0])  # blue, green, red
+    with torch.no_grad():
+        logits = model(images()).double().numpy()
+    log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    targets = np.eye(3)[labels.numpy()] * (1 - smoothing) + smoothing / 3  # Szegedy et al. 2016
+    expected = np.mean(-(targets * in_order * log_p).sum(1))
 
-    expected = cross_entropy(logits, labels, weight=in_order, label_smoothing=smoothing, reduction="none")
-    assert torch.allclose(model._loss(logits, targets), expected, atol=1e-6)
+    assert float(loss_of(model, images(), labels).detach()) == pytest.approx(expected, rel=1e-4)
+    if weights is None:
+        own = cross_entropy(torch.from_numpy(logits), labels, label_smoothing=smoothing)
+        assert expected == pytest.approx(float(own))
 
 
-def test_the_loss_of_mixed_targets_is_torchs() -> None:
-    model = tiny_model(label_smoothing=0.2, class_weights=[1.0, 2.0, 3.0])
-    logits, targets = torch.randn(20, 3), torch.softmax(torch.randn(20, 3), 1)
-
-    expected = cross_entropy(
-        logits, targets, weight=torch.tensor([1.0, 2.0, 3.0]), label_smoothing=0.2, reduction="none"
+@pytest.mark.parametrize("mix", ["mixup", "cutmix"])
+def test_the_loss_of_mixed_images_by_hand(mix: str) -> None:
+    model, labels = tiny_model(label_smoothing=0.0, class_weights=[1.0, 2.0, 3.0], mix=mix), torch.arange(6) % 3
+    loss = loss_of(model, images(), labels)
+    mixed, targets = mix_batch(
+        model.normalize(images()), torch.eye(3)[labels], how=mix, generator=np.random.default_rng([model.seed, 0])
     )
-    assert torch.allclose(model._loss(logits, targets), expected, atol=1e-6)
+    with torch.no_grad():
+        log_p = torch.log_softmax(model.network(mixed), 1)
+
+    expected = -(targets * torch.tensor([1.0, 2.0, 3.0]) * log_p).sum(1).mean()
+    assert float(loss.detach()) == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_integers_and_floats_give_the_same_logits() -> None:

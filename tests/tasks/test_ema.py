@@ -98,6 +98,25 @@ def test_it_updates_each_so_many_steps() -> None:
     assert updated == [5, 10, 15, 20]
 
 
+def test_a_short_epoch_is_averaged_at_its_end() -> None:
+    module = network()
+    ema = begun(module, every=10)
+    stir(module, 1)
+    trainer = SimpleNamespace(global_step=4)
+    ema.on_train_batch_end(trainer, module, None, None, 3)
+    assert ema._last_step == 0  # not due yet
+    ema.on_train_epoch_end(trainer, module)
+    assert ema._last_step == 4
+    own = floats(module)
+    ema.keep(module)
+
+    # (1 - 9/14)^4 = 1.6 % of the start are left
+    left = (1 - 9 / 14) ** 4
+    start = floats(network())
+    for name, found in floats(module).items():
+        assert found == pytest.approx(left * start[name] + (1 - left) * own[name], abs=1e-6)
+
+
 def test_its_state_goes_on_elsewhere() -> None:
     module = network()
     ema = begun(module)
