@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["load_model", "model_files", "write_model"]
 
 _FORMAT = 1  # of model.json
+_REQUIRED = ("backbone", "architecture", "class_names", "preprocessing", "manifest_hash", "seed")
 _PACKAGES = ("onlineml", "torch", "torchvision", "pytorch-lightning", "timm", "albumentations", "numpy", "pillow")
 
 
@@ -119,6 +120,7 @@ def load_model(
         NotFoundError: there is no such model.
         ConfigError: the network is the user's own, and ``backbone`` is not given.
         WeightsError: weights and network do not fit.
+        StorageError: the descriptor is damaged, or of a later format.
     """
     found = model if isinstance(model, ModelVersion) else resolve(model, storage_options=storage_options)
     descriptor = found.descriptor()
@@ -127,6 +129,9 @@ def load_model(
             f"{found.url}: format {descriptor.get('format')!r} and task {descriptor.get('task')!r}; this onlineml "
             f"reads format {_FORMAT} and task 'classification': update it with pip install -U onlineml"
         )
+    missing = [name for name in _REQUIRED if name not in descriptor]
+    if missing:
+        raise StorageError(f"{found.url}: model.json lacks {', '.join(missing)}: it is damaged; publish the model again")
     network = backbone if backbone is not None else _known_backbone(descriptor, found.url)
     loaded = ImageClassifier(class_names=descriptor["class_names"], backbone=network, seed=descriptor["seed"])
     _load_weights(loaded.network, found)
