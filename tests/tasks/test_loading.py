@@ -1,0 +1,233 @@
+"""Published models: the same outputs to the bit, and nothing from storage is ever executed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import safetensors.numpy
+import torch
+from tiny import CLASSES, TinyNet, tiny_model
+
+import onlineml as oml
+from onlineml.errors import AlreadyExistsError, ConfigError, NotFoundError, StorageError, WeightsError
+from onlineml.evaluation import ClassificationScores, classification_scores
+from onlineml.registry import publish_to
+from onlineml.tasks.loading import model_files
+
+if TYPE_CHECKING:
+    from stores import Store
+
+
+def named(backbone: str = "slim_resnet18", **options) -> oml.ImageClassifier:
+    """A model with weights, statistics and a normalisation that are no defaults."""
+    model = oml.ImageClassifier(class_names=CLASSES, backbone=backbone, seed=3, **options)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for value in model.network.state_dict().values():
+            if value.is_floating_point():
+                value.add_(torch.rand(value.shape, generator=generator) * 0.1)
+            else:
+                value.add_(7)
+    model.set_normalization(mean=(0.5, 0.4, 0.3), std=(0.2, 0.21, 0.22))
+    model.size_hw, model.manifest_hash = (64, 48), "ab" * 32
+    return model.eval()
+
+
+def batch() -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 3, 64, 48), dtype=np.uint8))
+
+
+def outputs(model: oml.ImageClassifier) -> torch.Tensor:
+    with torch.inference_mode():
+        return model(batch())
+
+
+def scores_of() -> object:
+    p = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4], [0.6, 0.3, 0.1]])
+    return classification_scores(p, [0, 1, 2, 1], CLASSES, image_ids=list("abcd"), split="test", n_bootstrap=50)
+
+
+def test_a_model_that_was_published_gives_the_same_bits(store: Store) -> None:
+    model = named()
+    url = f"{store.url}/my-model"
+    publish_to(url, model_files(model), storage_options=store.storage_options)
+    loaded = oml.load_model(url, storage_options=store.storage_options)
+
+    assert torch.equal(outputs(loaded), outputs(model))
+    assert loaded.class_names == CLASSES
+    assert loaded.size_hw == (64, 48)
+    assert loaded.manifest_hash == "ab" * 32
+    assert (loaded.mean, loaded.std) == ((0.5, 0.4, 0.3), (0.2, 0.21, 0.22))
+    assert not any(m.training for m in loaded.modules())
+    assert all(torch.equal(v, loaded.network.state_dict()[k]) for k, v in model.network.state_dict().items())
+    assert loaded.reference == url
+
+
+@pytest.mark.parametrize("backbone", ["mobilenet_v3_small", "squeezenet1_1"])
+def test_the_same_bits_of_other_networks(tmp_path: Path, backbone: str) -> None:
+    model = named(backbone)
+    publish_to(str(tmp_path / "model"), model_files(model))
+
+    assert torch.equal(outputs(oml.load_model(tmp_path / "model")), outputs(model))
+
+
+def test_through_a_project_and_its_champion(tmp_path: Path) -> None:
+    model, other = named(), named("mobilenet_v3_small")
+    project = oml.Project.create(str(tmp_path / "project"))
+    scores = scores_of()
+    version = project.publish(model, scores)
+    project.publish(other, scores)
+    project.promote(version, reason="the first")
+
+    for ref in (version, f"{project.url}@champion", f"{project.url}/models/1", f"{project.url}@1", version.url):
+        assert torch.equal(outputs(oml.load_model(ref)), outputs(model))
+    assert torch.equal(outputs(oml.load_model(f"{project.url}@2")), outputs(other))
+    files = {p.name for p in Path(version.url).iterdir()}
+    assert files == {"weights.safetensors", "model.json", "evaluation.json", "report.html", "README.md"}
+    assert ClassificationScores.from_json(Path(version.path("evaluation.json")).read_text()).accuracy == 0.75
+    assert "<html" in Path(version.path("report.html")).read_text()
+    card = Path(version.path("README.md")).read_text()
+    assert "0.75" in card
+    assert all(name in card for name in CLASSES)
+
+
+def test_what_the_descriptor_says() -> None:
+    files = model_files(named(), parent="2-abcdef")
+    descriptor = json.loads(files["model.json"])
+
+    assert set(files) == {"weights.safetensors", "model.json"}
+    assert descriptor["backbone"] == "slim_resnet18"
+    assert descriptor["class_names"] == list(CLASSES)
+    assert descriptor["preprocessing"]["size_hw"] == [64, 48]
+    assert descriptor["preprocessing"]["mean"] == [0.5, 0.4, 0.3]
+    assert (descriptor["parent"], descriptor["seed"], descriptor["manifest_hash"]) == ("2-abcdef", 3, "ab" * 32)
+    assert descriptor["packages"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    assert descriptor["python"] == sys.version.split()[0]
+
+
+def test_weights_are_plain_numbers() -> None:
+    model = named()
+    stored = safetensors.numpy.load(model_files(model)["weights.safetensors"])  # numpy alone can read them
+
+    assert stored.keys() == model.network.state_dict().keys()
+    for name, value in model.network.state_dict().items():
+        assert np.array_equal(stored[name], value.numpy()), name
+
+
+def test_a_model_without_a_size_is_not_published() -> None:
+    with pytest.raises(ConfigError, match="no input size: train it with fit"):
+        model_files(tiny_model())
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="no model at"):
+        oml.load_model(str(tmp_path / "nothing"))
+    project = oml.Project.create(str(tmp_path / "project"))
+    with pytest.raises(NotFoundError, match="has no 'champion'"):
+        oml.load_model(f"{project.url}@champion")
+
+
+def test_a_published_model_is_not_overwritten(tmp_path: Path) -> None:
+    publish_to(str(tmp_path), model_files(named()))
+    with pytest.raises(AlreadyExistsError):
+        publish_to(str(tmp_path), model_files(named("mobilenet_v3_small")))
+
+    assert torch.equal(outputs(oml.load_model(tmp_path)), outputs(named()))
+
+
+# ---- a network of the user's own ----
+
+
+def test_a_module_of_the_users_own(tmp_path: Path) -> None:
+    model = tiny_model()
+    model.size_hw = (64, 48)
+    publish_to(str(tmp_path), model_files(model))
+
+    with pytest.raises(ConfigError, match="a module of its author's, 'TinyNet', which is not loaded from storage"):
+        oml.load_model(tmp_path)
+    expected = outputs(model.eval())
+    assert torch.equal(outputs(oml.load_model(tmp_path, backbone=TinyNet(3))), expected)
+    assert torch.equal(outputs(oml.load_model(tmp_path, backbone="tiny:tiny_net")), expected)
+    with pytest.raises(WeightsError, match="does not fit the network"):
+        oml.load_model(tmp_path, backbone=TinyNet(4))
+
+
+def test_a_factory_is_named_and_not_called(tmp_path: Path) -> None:
+    model = named("tiny:tiny_net")
+    publish_to(str(tmp_path), model_files(model))
+
+    with pytest.raises(ConfigError, match="the factory 'tiny:tiny_net', which is not loaded from storage.*backbone="):
+        oml.load_model(tmp_path)
+    assert torch.equal(outputs(oml.load_model(tmp_path, backbone="tiny:tiny_net")), outputs(model))
+
+
+# ---- whoever can write to the storage ----
+
+
+def tampered(folder: Path, **changes) -> str:
+    files = model_files(named())
+    descriptor = json.loads(files["model.json"]) | changes
+    files["model.json"] = json.dumps({k: v for k, v in descriptor.items() if v is not None}).encode()
+    publish_to(str(folder), files)
+    return str(folder)
+
+
+@pytest.mark.parametrize("backbone", ["os:system", "bait:factory", "bait:", ":bait", "subprocess:run", "timm.models:x"])
+def test_code_that_a_descriptor_names_is_never_imported(tmp_path: Path, monkeypatch, backbone: str) -> None:
+    bait = tmp_path / "code" / "bait.py"
+    bait.parent.mkdir()
+    bait.write_text(f"open({str(tmp_path / 'bitten')!r}, 'w')\ndef factory(num_classes): raise SystemExit\n")
+    monkeypatch.syspath_prepend(str(bait.parent))
+
+    with pytest.raises(ConfigError) as found:
+        oml.load_model(tampered(tmp_path / "model", backbone=backbone))
+    assert backbone in str(found.value)
+    assert not (tmp_path / "bitten").exists()
+    assert "bait" not in sys.modules
+
+
+def test_a_network_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="backbone='resnet19'"):
+        oml.load_model(tampered(tmp_path / "model", backbone="resnet19"))
+
+
+@pytest.mark.parametrize(("changes", "told"), [({"format": 2}, "format 2"), ({"task": "detection"}, "'detection'")])
+def test_other_formats_are_refused(tmp_path: Path, changes, told: str) -> None:
+    with pytest.raises(StorageError) as found:
+        oml.load_model(tampered(tmp_path / "model", **changes))
+
+    assert told in str(found.value)
+    assert "pip install -U onlineml" in str(found.value)
+
+
+@pytest.mark.parametrize("missing", ["class_names", "preprocessing", "seed", "backbone"])
+def test_a_descriptor_that_lacks_something_is_called_damaged(tmp_path: Path, missing: str) -> None:
+    with pytest.raises(StorageError, match=missing):
+        oml.load_model(tampered(tmp_path / "model", **{missing: None}))
+
+
+@pytest.mark.parametrize("damage", ["cut", "pickle", "empty", "other", "missing tensor", "gone"])
+def test_damaged_weights(tmp_path: Path, damage: str) -> None:
+    folder = Path(tampered(tmp_path / "model"))
+    path = folder / "weights.safetensors"
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-100])
+    elif damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "pickle":
+        torch.save(named().network.state_dict(), path)
+    elif damage == "other":
+        path.write_bytes(model_files(named("mobilenet_v3_small"))["weights.safetensors"])
+    elif damage == "missing tensor":
+        stored = safetensors.numpy.load(path.read_bytes())
+        path.write_bytes(safetensors.numpy.save({k: v for k, v in stored.items() if k != "head.bias"}))
+    else:
+        path.unlink()
+
+    with pytest.raises(NotFoundError if damage == "gone" else WeightsError, match=r"weights\.safetensors"):
+        oml.load_model(folder)
