@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 import time
@@ -19,6 +20,7 @@ def fastai_epoch(rows: list[list[str]], backbone: str, size: int, batch: int) ->
     from fastai.vision.augment import RandomResizedCrop, aug_transforms
     from fastai.vision.data import ImageDataLoaders
 
+    importlib.import_module("fastai.vision.all")  # gives a learner no_bar and fit_one_cycle
     ends: list[float] = []
 
     class Watch(Callback):

@@ -34,11 +34,11 @@ def photos(given: Path | None, scratch: Path) -> Path:
 
 
 def manifest(folder: Path) -> Any:
-    """The folder as a manifest, split as its split.csv says where it has one."""
+    """The folder's usable images, split as its split.csv says where it has one."""
     import onlineml as oml
 
     split = "split.csv" if (folder / "split.csv").exists() else None
-    return oml.Manifest.from_folders(str(folder), split=split)
+    return oml.Manifest.from_folders(str(folder), split=split).check(max_bad=0.1).manifest
 
 
 def machine() -> str:
