@@ -13,9 +13,11 @@ from onlineml.data.transforms import limit_to_scale
 from onlineml.errors import BadImageError, ConfigError, UnknownClassError
 from onlineml.evaluation import classification_scores
 from onlineml.storage.io import read_many
+from onlineml.tasks.classification import ImageClassifier
 from onlineml.tasks.loading import load_model
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from onlineml.data.manifest import Manifest
     from onlineml.evaluation import ClassificationScores
     from onlineml.registry import ModelVersion
-    from onlineml.tasks.classification import ImageClassifier
 
 __all__ = ["evaluate"]
 
@@ -34,7 +35,7 @@ _THUMBNAIL_PX = 128
 
 
 def evaluate(
-    model: ImageClassifier | ModelVersion | str,
+    model: ImageClassifier | ModelVersion | str | os.PathLike[str],
     data: Manifest,
     *,
     split: str = "test",
@@ -70,9 +71,7 @@ def evaluate(
         TooManyBadImagesError: more than ``max_bad`` are bad.
         ConfigError: a slice is not a column, or the model was never trained.
     """
-    from onlineml.registry import ModelVersion  # noqa: PLC0415
-
-    if isinstance(model, (str, ModelVersion)):
+    if not isinstance(model, ImageClassifier):
         model = load_model(model, storage_options=storage_options)
     if model.size_hw is None:
         raise ConfigError("the model has no input size: train it with fit(), or set model.size_hw = (height, width)")

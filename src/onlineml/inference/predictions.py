@@ -63,7 +63,8 @@ class Predictions(Sequence[Prediction]):
         self._kept: list[Prediction] | None = None
 
     def __iter__(self) -> Iterator[Prediction]:
-        return iter(self._kept) if self._kept is not None else self._rows()
+        # looks for kept rows only at the first one: list() asks for an iterator, then for the length, which keeps all
+        yield from self._rows() if self._kept is None else self._kept
 
     def _all(self) -> list[Prediction]:
         if self._kept is None:

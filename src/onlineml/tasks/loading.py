@@ -17,6 +17,7 @@ from onlineml.storage.io import join, read_bytes
 from onlineml.tasks.classification import ImageClassifier
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
 
     from onlineml.runs import Run
@@ -100,7 +101,7 @@ def write_model(model: ImageClassifier, run: Run) -> None:
 
 
 def load_model(
-    model: str | ModelVersion,
+    model: str | os.PathLike[str] | ModelVersion,
     *,
     backbone: str | nn.Module | None = None,
     storage_options: Mapping[str, Any] | None = None,
@@ -131,7 +132,9 @@ def load_model(
         )
     missing = [name for name in _REQUIRED if name not in descriptor]
     if missing:
-        raise StorageError(f"{found.url}: model.json lacks {', '.join(missing)}: it is damaged; publish the model again")
+        raise StorageError(
+            f"{found.url}: model.json lacks {', '.join(missing)}: it is damaged; publish the model again"
+        )
     network = backbone if backbone is not None else _known_backbone(descriptor, found.url)
     loaded = ImageClassifier(class_names=descriptor["class_names"], backbone=network, seed=descriptor["seed"])
     _load_weights(loaded.network, found)
