@@ -55,6 +55,7 @@ __all__ = [
     "Outcome",
     "Policy",
     "decode",
+    "from_pillow",
     "is_image_name",
     "may_need_much_memory",
     "sniff",
@@ -125,6 +126,25 @@ def decode(data: bytes, *, min_side: int | None = None, name: str = "", max_pixe
         if decoded is not None:
             return decoded
     return _decode_with_pillow(data, format_name, findings, min_side, max_pixels)
+
+
+def from_pillow(image: Image.Image, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
+    """The pixels of an image that is opened already, (H, W, 3) uint8: what `decode` gives for its file.
+
+    Raises:
+        BadImageError: as `decode`.
+    """
+    try:
+        _check_size(*image.size, max_pixels)
+        image.load()
+        pixels, _ = _to_rgb(image, 1)
+    except BadImageError:
+        raise
+    except Exception as error:  # only now are the pixels read, and a decoder raises nearly every type
+        detail = str(error) or type(error).__name__
+        raise BadImageError("truncated" if "truncated" in detail else "unreadable", detail) from error
+    orientation = 1 if image.format == "TIFF" else exif_orientation(image.info.get("exif", b""))
+    return _upright(pixels, pixels.shape[:2], orientation, []).pixels
 
 
 def may_need_much_memory(data: bytes) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from onlineml.data.images import is_image_name
+from onlineml.data.images import from_pillow, is_image_name
 from onlineml.errors import BadImageError, ConfigError, NotFoundError
 from onlineml.storage.io import list_files
 
@@ -55,20 +55,18 @@ def _expand(image: Any, position: int, storage_options: Mapping[str, Any] | None
     elif isinstance(image, (str, os.PathLike)):
         yield from _stored(os.fspath(image), storage_options)
     elif hasattr(image, "getexif"):  # a PIL image
-        yield Item(getattr(image, "filename", "") or f"image:{position}", _upright(image))
+        yield Item(getattr(image, "filename", "") or f"image:{position}", _pixels_of(image))
     elif hasattr(image, "__array__"):
         yield Item(f"array:{position}", _as_rgb(np.asarray(image)))
     else:
         raise _no_image(image)
 
 
-def _upright(image: Any) -> NDArray[np.uint8] | BadImageError:
-    from PIL import ImageOps  # noqa: PLC0415
-
+def _pixels_of(image: Any) -> NDArray[np.uint8] | BadImageError:
     try:
-        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for damaged pixels, read only now
-        return BadImageError("unreadable", str(error))
+        return from_pillow(image)
+    except BadImageError as error:
+        return error
 
 
 def _as_rgb(array: NDArray[Any]) -> NDArray[np.uint8] | BadImageError:
@@ -84,22 +82,34 @@ def _as_rgb(array: NDArray[Any]) -> NDArray[np.uint8] | BadImageError:
 
 
 def _stored(url: str, storage_options: Mapping[str, Any] | None) -> Iterator[Item]:
-    """A file by its URL; of a folder or a pattern, each image file below, in order of path."""
+    """A file by its URL; of a folder or a pattern, each image file below, in order of path.
+
+    Where no file below has an image's ending, as where contents are named by their hash, the decoder judges all.
+    """
+    if url.startswith(("http://", "https://")):  # what follows a ? is a query, and there is no listing
+        yield Item(url, None)
+        return
     if any(c in url for c in "*?[") and not Path(url).exists():
         root = url[: min(url.find(c) for c in "*?[" if c in url)].rpartition("/")[0] or "."
         pattern = url[len(root) :].lstrip("/") if root != "." else url.removeprefix("./")
-        found = [f for f in list_files(root, storage_options=storage_options) if _matches(f.path, pattern)]
+        found = [
+            f
+            for f in list_files(root, storage_options=storage_options)
+            if f.path == pattern or _matches(f.path, pattern)
+        ]
         if not found:
             raise NotFoundError(f"no file matches {url}: check the pattern; ** stands for any folders")
     elif is_image_name(url) and not Path(url).is_dir():
         yield Item(url, None)
         return
     else:
-        found = [f for f in list_files(url, storage_options=storage_options) if is_image_name(f.path)]
-        if not found:  # a file without an image's ending is left to the decoder's judgement
+        found = list_files(url, storage_options=storage_options)
+        if not found and url and Path(url).is_dir():
+            raise NotFoundError(f"the folder {url} holds no files: check the path")
+        if not found:  # one file
             yield Item(url, None)
             return
-    for file in found:
+    for file in [f for f in found if is_image_name(f.path)] or found:
         yield Item(file.url, None)
 
 
