@@ -42,9 +42,9 @@ def predict(
 
     Args:
         model: a trained model, a published version, or what `onlineml.load_model` takes.
-        images: one image or any iterable of them, even an endless one (a generator can be gone through once): paths and URLs of files, of folders (all images
-            below) and with wildcards (``*``, ``**``, ``?``); the bytes of a file; an (H, W, 3) or (H, W) uint8 array in
-            RGB; a PIL image.
+        images: one image or any iterable of them, even an endless one (a generator can be gone through once): paths
+            and URLs of files, of folders (all images below) and with wildcards (``*``, ``**``, ``?``); the bytes of a
+            file; an (H, W, 3) or (H, W) uint8 array in RGB; a PIL image.
         top_k: classes in each row, best first.
         batch_size: images at once; of a stream, no more than four batches are held.
         storage_options: open the URLs of images, and of the model.

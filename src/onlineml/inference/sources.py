@@ -70,12 +70,13 @@ def _pixels_of(image: Any) -> NDArray[np.uint8] | BadImageError:
 
 
 def _as_rgb(array: NDArray[Any]) -> NDArray[np.uint8] | BadImageError:
+    shape = array.shape
     if array.ndim == 2:
         array = np.repeat(array[:, :, None], 3, axis=2)
     if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8 or 0 in array.shape:
         return BadImageError(
             "unreadable",
-            f"an array of shape {array.shape} and type {array.dtype} is no image: expected (H, W, 3) RGB or (H, W) "
+            f"an array of shape {shape} and type {array.dtype} is no image: expected (H, W, 3) RGB or (H, W) "
             "grey, uint8 in 0..255",
         )
     return np.ascontiguousarray(array)
