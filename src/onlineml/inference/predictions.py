@@ -16,6 +16,7 @@ from onlineml.errors import ConfigError
 from onlineml.storage.io import upload_file
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterable, Mapping
 
     import pandas as pd
@@ -87,7 +88,7 @@ class Predictions(Sequence[Prediction]):
 
         return pd.DataFrame([_record(p) for p in self._all()], columns=list(_COLUMNS))
 
-    def save(self, url: str, *, storage_options: Mapping[str, Any] | None = None) -> str:
+    def save(self, url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None) -> str:
         """Write all rows, as they are made, to a file that appears when it is whole.
 
         Args:
@@ -95,7 +96,7 @@ class Predictions(Sequence[Prediction]):
             storage_options: opens the URL.
 
         Returns:
-            ``url``.
+            ``url``, as text.
 
         Raises:
             ConfigError: another ending.
@@ -107,7 +108,7 @@ class Predictions(Sequence[Prediction]):
             path = Path(folder) / f"predictions{ending}"
             _WRITERS[ending](path, (_record(p) for p in self))
             upload_file(path, url, storage_options=storage_options)
-        return url
+        return str(url)
 
     def __repr__(self) -> str:
         made = "not made yet" if self._kept is None else f"{len(self._kept)} rows"
