@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +13,8 @@ from onlineml.errors import ConfigError, DataError, TooManyBadImagesError, Unkno
 from tiny import CLASSES, jpeg, make_photos, picture, tiny_data, tiny_model
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from stores import Store
 
 QUICK = {"n_bootstrap": 20}
