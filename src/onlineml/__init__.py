@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from onlineml.tasks.classification import ImageClassifier
     from onlineml.tasks.fit import fit
     from onlineml.tasks.loading import load_model
+    from onlineml.tasks.lr_finder import suggest_lr
 
 __version__ = "0.1.0"
 
@@ -34,6 +35,7 @@ __all__ = [
     "load_model",
     "make_samples",
     "predict",
+    "suggest_lr",
 ]
 
 _HOMES = {
@@ -48,6 +50,7 @@ _HOMES = {
     "load_model": "onlineml.tasks.loading",
     "make_samples": "onlineml.data.samples",
     "predict": "onlineml.inference.predictor",
+    "suggest_lr": "onlineml.tasks.lr_finder",
 }
 
 

@@ -154,23 +154,27 @@ class ImageClassifier(VisionModule):
 
     def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
         del batch_idx
+        per_image = self.loss_of(batch)
+        self.check_loss(per_image, batch["image_id"].tolist())
+        loss = per_image.mean()
+        if self.schedule is None:  # onlineml.fit keeps its own mean: this costs half a millisecond
+            self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(per_image))
+        return loss
+
+    def loss_of(self, batch: ImageBatch) -> Tensor:
+        """(B,) training loss of each image: cross-entropy, smoothed, mixed and weighted as the module was told."""
         image, targets = self.normalize(batch["image"]), batch["label"]
         if self.mix != "none":
             generator = np.random.default_rng([self.seed, self.global_step])
             targets = functional.one_hot(targets, len(self.class_names)).to(image.dtype)
             image, targets = mix_batch(image, targets, how=self.mix, generator=generator)
-        per_image = functional.cross_entropy(
+        return functional.cross_entropy(
             self.network(image),
             targets,
             weight=self.class_weights,
             label_smoothing=self.label_smoothing,
             reduction="none",
         )
-        self.check_loss(per_image, batch["image_id"].tolist())
-        loss = per_image.mean()
-        if self.schedule is None:  # onlineml.fit keeps its own mean: this costs half a millisecond
-            self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(per_image))
-        return loss
 
     def validation_step(self, batch: ImageBatch, batch_idx: int) -> None:
         self._score(batch, batch_idx, prefix="val")
