@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from tiny import CLASSES, TinyNet, tiny_data, tiny_model
 from torch import nn
 from torch.nn.functional import cross_entropy
 
@@ -18,6 +17,7 @@ import onlineml as oml
 from onlineml.errors import ConfigError, TrainingError
 from onlineml.tasks.mixing import mix_batch
 from onlineml.tasks.schedule import Schedule
+from tiny import CLASSES, TinyNet, tiny_data, tiny_model
 
 TESTS = Path(__file__).parents[1]
 

@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from s3_server import SECRET
-from tiny import CLASSES, jpeg, make_photos, picture, same_weights, tiny_data, tiny_model, weights_of
 
 import onlineml as oml
 from onlineml.errors import AlreadyExistsError, ConfigError, DataError, TooManyBadImagesError, TrainingError
@@ -25,6 +23,8 @@ from onlineml.runs import Run
 from onlineml.tasks import callbacks, training
 from onlineml.tasks.callbacks import Checkpoints
 from onlineml.tasks.schedule import Knot, Schedule, lr_factor
+from s3_server import SECRET
+from tiny import CLASSES, jpeg, make_photos, picture, same_weights, tiny_data, tiny_model, weights_of
 
 if TYPE_CHECKING:
     from stores import Store
@@ -230,7 +230,7 @@ def test_contradictions_are_refused_before_there_is_a_run(manifest, tmp_path: Pa
 
 def test_other_classes_are_refused(manifest, tmp_path: Path) -> None:
     for names in (["red", "green", "blue"], ["blue", "green"]):
-        with pytest.raises(ConfigError, match="are not those of the manifest.*class_names=manifest.class_names"):
+        with pytest.raises(ConfigError, match=r"are not those of the manifest.*class_names=manifest\.class_names"):
             fit(tiny_model(class_names=names), tiny_data(manifest), tmp_path / "run", epochs=1)
     assert not (tmp_path / "run").exists()
 
@@ -410,7 +410,7 @@ def test_killed_and_resumed_is_as_if_nothing_had_been(
 
 @pytest.mark.parametrize(("saved", "killed"), [(2, 3), (3, 6), (2, 11), (5, 9)])
 def test_what_was_done_after_the_checkpoint_is_done_and_told_again(
-    manifest, tmp_path: Path, uninterrupted, checkpoint_steps, saved: int, killed: int
+    *, manifest, tmp_path: Path, uninterrupted, checkpoint_steps, saved: int, killed: int
 ) -> None:
     weights, rows, _ = uninterrupted
     checkpoint_steps({saved})

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import torch
-from tiny import CLASSES, TinyNet, tiny_model
 
 import onlineml as oml
 from onlineml.errors import AlreadyExistsError, ConfigError, NotFoundError, StorageError, WeightsError
 from onlineml.evaluation import ClassificationScores, classification_scores
 from onlineml.registry import publish_to
 from onlineml.tasks.loading import model_files
+from tiny import CLASSES, TinyNet, tiny_model
 
 if TYPE_CHECKING:
     from stores import Store
@@ -161,7 +161,7 @@ def test_a_factory_is_named_and_not_called(tmp_path: Path) -> None:
     model = named("tiny:tiny_net")
     publish_to(str(tmp_path), model_files(model))
 
-    with pytest.raises(ConfigError, match="the factory 'tiny:tiny_net', which is not loaded from storage.*backbone="):
+    with pytest.raises(ConfigError, match=r"the factory 'tiny:tiny_net', which is not loaded from storage.*backbone="):
         oml.load_model(tmp_path)
     assert torch.equal(outputs(oml.load_model(tmp_path, backbone="tiny:tiny_net")), outputs(model))
 

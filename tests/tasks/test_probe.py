@@ -9,9 +9,9 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
-from tiny import tiny_data, tiny_model
 
 from onlineml.tasks.probe import collect_features, fit_linear_head, probe_head
+from tiny import tiny_data, tiny_model
 
 
 def blobs(n: int = 240, n_classes: int = 4, n_features: int = 6, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

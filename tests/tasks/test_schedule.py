@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -54,7 +55,7 @@ def test_progress_never_falls_and_ends_at_one(plan: list[tuple[int, int]]) -> No
     values = [schedule.progress(step) for step in range(end + 3)]
 
     assert all(0.0 <= value <= 1.0 + 1e-12 for value in values)
-    assert all(later >= earlier - 1e-12 for earlier, later in zip(values, values[1:], strict=False))
+    assert all(later >= earlier - 1e-12 for earlier, later in itertools.pairwise(values))
     assert values[end:] == pytest.approx([1.0, 1.0, 1.0])
     assert all(value < 1.0 for value in values[schedule.knots[-1].step : end] if schedule.knots[-1].progress < 1.0)
 
