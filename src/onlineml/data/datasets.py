@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from onlineml.data.images import decode
+from onlineml.data.images import decode, may_need_much_memory
 from onlineml.data.transforms import fit_to_size, limit_to_scale, training_scale
 from onlineml.errors import BadImageError, NotFoundError
 from onlineml.storage.io import read_many
@@ -148,7 +149,7 @@ class ImageDataset(Dataset[ImageBatch]):
         bad = []
         if missing:
             data = read_many([self.rows.urls[i] for i in missing], storage_options=self.rows.storage_options)
-            for index, result in zip(missing, _threads().map(self._decode, data), strict=True):
+            for index, result in zip(missing, _decoders().pool.map(self._decode, data), strict=True):
                 if isinstance(result, BadImageError):
                     row = BadRow(self.rows.image_ids[index], self.rows.urls[index], result.finding, result.detail)
                     bad.append(row)
@@ -165,7 +166,8 @@ class ImageDataset(Dataset[ImageBatch]):
             raise data
         short_side = training_scale(self.size_hw)
         try:
-            return limit_to_scale(decode(data, min_side=short_side).pixels, short_side)
+            with _decoders().large if may_need_much_memory(data) else nullcontext():
+                return limit_to_scale(decode(data, min_side=short_side).pixels, short_side)
         except BadImageError as error:
             return error
 
@@ -190,12 +192,20 @@ def _one_thread_each() -> Iterator[None]:
         cv2.setNumThreads(before)
 
 
-_pools: dict[int, ThreadPoolExecutor] = {}
+class _Decoders(NamedTuple):
+    """The threads of one process that decode, and the lock that lets only one of them hold a very large picture."""
+
+    pool: ThreadPoolExecutor
+    large: threading.Lock
 
 
-def _threads() -> ThreadPoolExecutor:
-    """The threads of this process that decode; a fork gets its own."""
-    pool = _pools.get(os.getpid())
-    if pool is None:
-        pool = _pools[os.getpid()] = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="onlineml-decode")
-    return pool
+_decoders_of: dict[int, _Decoders] = {}
+
+
+def _decoders() -> _Decoders:
+    """Those of this process; a fork gets its own."""
+    found = _decoders_of.get(os.getpid())
+    if found is None:
+        pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="onlineml-decode")
+        found = _decoders_of[os.getpid()] = _Decoders(pool, threading.Lock())
+    return found

@@ -35,7 +35,7 @@ def model_files(model: ImageClassifier, scores: Any = None, *, parent: str | Non
     Args:
         model: what to publish.
         scores: what `onlineml.evaluate` returned for it; adds ``evaluation.json`` and ``report.html``.
-        parent: the version that it was made from.
+        parent: the version that it was made from; None takes the one that ``model`` was loaded from, if any.
 
     Returns:
         ``weights.safetensors``, ``model.json`` (the descriptor), ``README.md`` (the model card) and, with scores,
@@ -80,7 +80,7 @@ def _describe(model: ImageClassifier, parent: str | None) -> dict[str, Any]:
             "color": "RGB, upright",
         },
         "manifest_hash": model.manifest_hash,
-        "parent": parent,
+        "parent": parent or model.reference or None,
         "seed": model.seed,
         "training": {"optimizer": model.optimizer_name, "lr": model.lr, "label_smoothing": model.label_smoothing},
         "packages": {name: found for name in _PACKAGES if (found := _version(name))},
