@@ -6,11 +6,15 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from s3_server import s3_server
 from stores import store
 
 __all__ = ["data_dir", "s3_server", "store"]
+
+settings.register_profile("any machine", deadline=None)  # a busy one is no failure
+settings.load_profile("any machine")
 
 ROOT = Path(__file__).parents[1]
 

@@ -80,7 +80,8 @@ def manifest(photos: Path) -> oml.Manifest:
 
 @pytest.fixture(scope="session", autouse=True)
 def decoded_photos(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Nothing of the tests lands in the user's cache."""
+    """Nothing of the tests lands in the user's cache; and nets this small are slower, not faster, on two threads."""
+    torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ONLINEML_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield

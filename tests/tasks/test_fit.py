@@ -314,6 +314,9 @@ def test_an_interrupt_stays_one(manifest, tmp_path: Path) -> None:
         fit(tiny_model(), tiny_data(manifest), tmp_path / "run", epochs=3, callbacks=[watch])
     assert signal.getsignal(signal.SIGINT) is before
     assert Run.open(tmp_path / "run").status()["state"] == "stopped"
+    with pytest.raises(SystemExit):  # nobody's interrupt
+        fit(tiny_model(), tiny_data(manifest), tmp_path / "exit", epochs=3, callbacks=[Watch(at=2, then=SystemExit)])
+    assert Run.open(tmp_path / "exit").status()["state"] == "stopped"
     watch = Watch(at=2, then=KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt):
         fit(tiny_model(), tiny_data(manifest), tmp_path / "other", epochs=3, callbacks=[watch])
@@ -405,6 +408,7 @@ def test_killed_and_resumed_is_as_if_nothing_had_been(
     assert same_weights(weights_of(model), weights)
     assert rows_of(run) == rows
     assert run.status()["state"] == "finished"
+    assert run.status()["error"] is None
     assert not (tmp_path / "last.ckpt").exists()
 
 
@@ -535,7 +539,7 @@ def test_a_budget_ends_in_time_and_annealed(manifest, tmp_path: Path) -> None:
 
     assert min(map(abs, late)) < 1, late
     assert watch.lr[max(watch.lr)] < 0.1 * 1e-2  # it ended on the floor of the cosine, not in the middle
-    assert max(watch.lr.values()) == pytest.approx(1e-2, rel=0.1)
+    assert max(watch.lr.values()) > 2 * watch.lr[max(watch.lr)]  # and came down to it, from the warm-up or its end
     assert run.metrics()[-1]["progress"] == 1.0
     knots = [Knot(**knot) for knot in json.loads((folder / "schedule.json").read_bytes())]
     assert knots
@@ -548,20 +552,20 @@ def test_a_budget_ends_in_time_and_annealed(manifest, tmp_path: Path) -> None:
 
 
 def test_a_budgets_plan_is_replayed(manifest, tmp_path: Path, checkpoint_steps) -> None:
-    first = Watch(at=60, then=RuntimeError)
-    checkpoint_steps({30})
+    first = Watch(at=24, then=RuntimeError)
+    checkpoint_steps({12})
     with pytest.raises(RuntimeError, match="broken in"):
         fit(tiny_model(lr=1e-2), tiny_data(manifest), tmp_path, budget_s=4, callbacks=[first])
     knots = json.loads((tmp_path / "schedule.json").read_bytes())
-    assert max(knot["step"] for knot in knots) > 30
+    assert max(knot["step"] for knot in knots) > 12
 
     second = Watch()
     run = fit(tiny_model(lr=1e-2), tiny_data(manifest), tmp_path, budget_s=4, callbacks=[second])
 
-    assert min(second.lr) == 31
+    assert min(second.lr) == 13
     assert json.loads((tmp_path / "schedule.json").read_bytes())[: len(knots)] == knots
     last = knots[-1]["step"]
-    assert all(second.lr[step] == first.lr[step] for step in range(31, min(last, 60) + 1))
+    assert all(second.lr[step] == first.lr[step] for step in range(13, min(last, 24) + 1))
     assert run.metrics()[-1]["progress"] == 1.0
     assert run.status()["seconds"] >= run.metrics()[-1]["seconds"] > 2  # the first attempt's seconds count
 
