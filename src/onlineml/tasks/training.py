@@ -66,7 +66,8 @@ class Training:
     @contextmanager
     def recorded(self) -> Iterator[None]:
         """Within, whatever ends the training is told in the run's status; the model is left ready for use."""
-        self.run.set_status("running")
+        over: dict[str, Any] = {k: None for k in self.run.status() if k in {"error", "by"}}  # of an earlier attempt
+        self.run.set_status("running", facts=over)
         try:
             with _quiet():
                 yield
