@@ -90,6 +90,22 @@ def test_a_resumed_run_appends_behind_a_torn_row(store: Store) -> None:
     assert run.metrics() == [{"step": 1}, {"step": 3}]
 
 
+def test_going_on_from_a_checkpoint_tells_later_rows_again(store: Store) -> None:
+    run = _create(store)
+    assert run.rewind(0) == []
+    rows = [{"step": i, "loss": math.inf if i == 1 else 1 / 3} for i in range(5)]
+    for row in rows:
+        run.log_metrics(row)
+    run.flush()
+    assert Run.open(run.url, storage_options=store.storage_options).rewind(9) == rows  # nothing to take back
+    again = Run.open(run.url, storage_options=store.storage_options)
+    assert again.rewind(2) == rows[:2]
+    assert Run.open(run.url, storage_options=store.storage_options).metrics() == rows[:2]
+    again.log_metrics({"step": 2})
+    again.flush()
+    assert [json.loads(line)["step"] for line in store.raw_read("runs/r1/metrics.jsonl").splitlines()] == [0, 1, 2]
+
+
 def test_an_object_store_is_not_written_at_every_row(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(runs.time, "monotonic", lambda: now[0])

@@ -6,7 +6,7 @@ import itertools
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onlineml.errors import ConfigError
@@ -46,6 +46,7 @@ def test_a_correction_by_hand() -> None:
     assert [schedule.progress(step) for step in (0, 25, 50, 55, 75)] == pytest.approx([0, 0.25, 0.5, 0.6, 1.0])
 
 
+@settings(max_examples=50, deadline=None)
 @given(CORRECTIONS)
 def test_progress_never_falls_and_ends_at_one(plan: list[tuple[int, int]]) -> None:
     schedule = corrected(plan)
@@ -60,6 +61,7 @@ def test_progress_never_falls_and_ends_at_one(plan: list[tuple[int, int]]) -> No
     assert all(value < 1.0 for value in values[schedule.knots[-1].step : end] if schedule.knots[-1].progress < 1.0)
 
 
+@settings(max_examples=50, deadline=None)
 @given(CORRECTIONS, st.integers(0, 50), st.integers(1, 80))
 def test_a_correction_changes_only_what_comes_after(plan: list[tuple[int, int]], since: int, left: int) -> None:
     schedule = corrected(plan)
@@ -72,6 +74,7 @@ def test_a_correction_changes_only_what_comes_after(plan: list[tuple[int, int]],
     assert schedule.progress(step) == pytest.approx(before[-1])
 
 
+@settings(max_examples=50, deadline=None)
 @given(CORRECTIONS)
 def test_recorded_knots_replay_the_same_progress(plan: list[tuple[int, int]]) -> None:
     schedule = corrected(plan)
@@ -111,6 +114,7 @@ def test_the_learning_rate_by_hand(progress: float, step: int, warmup: int, fact
     assert lr_factor(progress, step=step, warmup_steps=warmup) == pytest.approx(factor, rel=1e-12)
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1), st.integers(0, 10**6), st.integers(0, 1000))
 def test_the_learning_rate_is_never_nothing(progress: float, step: int, warmup: int) -> None:
     assert 0 < lr_factor(progress, step=step, warmup_steps=warmup) <= 1
