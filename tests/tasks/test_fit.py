@@ -524,6 +524,23 @@ fit(stirred(), tiny_data(manifest, cache=False), {str(tmp_path / "run")!r}, epoc
     assert run.status()["state"] == "finished"
 
 
+def test_a_batch_without_a_usable_image_changes_nothing(tmp_path: Path) -> None:
+    folder = make_photos(tmp_path / "photos")
+    (folder / "train" / "red" / "000.jpg").write_bytes(b"no image")
+    data = tiny_data(oml.Manifest.from_folders(str(folder)), batch_size=1, max_bad=0.5)
+    model = tiny_model()
+    run = fit(model, data, tmp_path / "run", epochs=2)
+    assert all(bool(torch.isfinite(t).all()) for t in model.state_dict().values())
+    assert [math.isfinite(row["train_loss"]) for row in run.metrics()] == [True, True]
+    assert len(data.findings) == 1
+
+
+def test_a_checkpoint_callback_of_the_users_works(manifest, tmp_path: Path) -> None:
+    own = pl.callbacks.ModelCheckpoint(dirpath=tmp_path / "own", save_weights_only=True)
+    fit(tiny_model(), tiny_data(manifest), tmp_path / "run", epochs=1, callbacks=[own])
+    assert len(list((tmp_path / "own").glob("*.ckpt"))) == 1
+
+
 # ---- a budget ----
 
 

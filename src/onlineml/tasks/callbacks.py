@@ -123,6 +123,8 @@ class EpochRecord(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         del trainer, pl_module, batch_idx
+        if not len(batch["label"]):  # no image of it could be used
+            return
         self._loss = self._loss + outputs["loss"].detach()
         self._batches += 1
         self._images += len(batch["label"])

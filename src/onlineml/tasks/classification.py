@@ -152,8 +152,10 @@ class ImageClassifier(VisionModule):
         logits: Tensor = self.network(self.normalize(image))
         return logits
 
-    def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor | None:
         del batch_idx
+        if not len(batch["label"]):  # all of its images were bad: nothing to learn, and no mean to take
+            return None
         per_image = self.loss_of(batch)
         self.check_loss(per_image, batch["image_id"].tolist())
         loss = per_image.mean()

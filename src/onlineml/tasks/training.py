@@ -193,7 +193,7 @@ class Training:
                 default_root_dir=self.folder,
                 limit_val_batches=0,  # EpochRecord validates: the averaged weights, when it is worth the time
                 logger=False,
-                enable_checkpointing=False,
+                enable_checkpointing=any(isinstance(c, pl.callbacks.Checkpoint) for c in callbacks),  # yours
                 enable_progress_bar=False,
                 enable_model_summary=False,
                 gradient_clip_val=self.model.gradient_clip,
@@ -278,6 +278,8 @@ def _quiet() -> Iterator[None]:
             warnings.filterwarnings("ignore", r"This DataLoader will create \d+ worker processes", UserWarning)
             # EpochRecord validates, with the averaged weights
             warnings.filterwarnings("ignore", "You defined a `validation_step` but have no `val_dataloader`")
+            # a batch whose images were all bad: they are in the datamodule's findings
+            warnings.filterwarnings("ignore", "`training_step` returned `None`")
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
