@@ -508,7 +508,8 @@ kill = Watch(at=6, then=partial(os.kill, os.getpid(), signal.SIGKILL))
 manifest = oml.Manifest.from_folders({str(photos)!r})
 fit(stirred(), tiny_data(manifest, cache=False), {str(tmp_path / "run")!r}, epochs=3, callbacks=[kill])
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # as in this process: sums over two threads round otherwise
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=one_thread)
     assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
     killed = Run.open(tmp_path / "run")
     assert killed.status()["state"] == "running"  # nobody was left to say otherwise
