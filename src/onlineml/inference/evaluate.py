@@ -73,10 +73,8 @@ def evaluate(
     """
     if not isinstance(model, ImageClassifier):
         model = load_model(model, storage_options=storage_options)
-    if model.size_hw is None:
-        raise ConfigError("the model has no input size: train it with fit(), or set model.size_hw = (height, width)")
     dm = ClassificationDataModule(
-        data, size_hw=model.size_hw, batch_size=batch_size, num_workers=num_workers, max_bad=max_bad
+        data, size_hw=model.input_size_hw(), batch_size=batch_size, num_workers=num_workers, max_bad=max_bad
     )
     rows, probabilities = _probabilities(model, dm, split)
     labels = _labels_for(model, data, rows)

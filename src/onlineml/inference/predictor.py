@@ -62,10 +62,7 @@ def predict(
         raise ConfigError(f"top_k={top_k}, batch_size={batch_size}: expected at least 1")
     if not isinstance(model, ImageClassifier):
         model = load_model(model, storage_options=storage_options)
-    if model.size_hw is None:
-        raise ConfigError("the model has no input size: train it with fit(), or set model.size_hw = (height, width)")
-    classifier = model
-
+    classifier, size_hw = model, model.input_size_hw()
     used = False
 
     def rows() -> Iterator[Prediction]:
@@ -77,7 +74,7 @@ def predict(
             )
         used = True
         items = items_of(images, storage_options=storage_options)
-        batches = ahead(_prepared(items, classifier.size_hw, batch_size, storage_options))
+        batches = ahead(_prepared(items, size_hw, batch_size, storage_options))
         for names, pixels, errors in batches:
             yield from _classify(classifier, names, pixels, errors, top_k)
 
@@ -86,12 +83,11 @@ def predict(
 
 def _prepared(
     items: Iterator[Item],
-    size_hw: tuple[int, int] | None,
+    size_hw: tuple[int, int],
     batch_size: int,
     storage_options: Mapping[str, Any] | None,
 ) -> Iterator[tuple[list[str], list[NDArray[np.uint8] | None], list[str]]]:
     """Batches of names, pixels at the network's size (None where bad) and what is wrong ("" where nothing is)."""
-    assert size_hw is not None  # noqa: S101 - predict has looked
     # what is here already is made small as it comes: a batch of large photos would take gigabytes, and who hands out
     # frames may write the next one into the same array
     made = ((i.name, None if i.content is None else _fitted(i.content, size_hw)) for i in items)

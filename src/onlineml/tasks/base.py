@@ -81,6 +81,18 @@ class VisionModule(pl.LightningModule):
             self.size_hw = datamodule.size_hw
             self.manifest_hash = datamodule.manifest.hash
 
+    def input_size_hw(self) -> tuple[int, int]:
+        """Height and width of the network's input, in pixels.
+
+        Raises:
+            ConfigError: it is not known: the model was not trained, and `size_hw` is not set.
+        """
+        if self.size_hw is None:
+            raise ConfigError(
+                "the model has no input size: train it with fit(), or set model.size_hw = (height, width)"
+            )
+        return self.size_hw
+
     def head_parameters(self) -> list[nn.Parameter]:
         """Parameters that start fresh; the others may come from elsewhere."""
         return list(self.parameters())

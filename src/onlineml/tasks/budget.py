@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
     from onlineml.tasks.schedule import Knot, Schedule
 
-__all__ = ["Budget", "Clock"]
+__all__ = ["FORWARDS_A_STEP", "Budget", "Clock"]
 
 _SKIPPED = 2  # first steps: they allocate and choose kernels
 _CORRECT_SHARE = 0.05  # of the budget between two corrections
-_BACKWARD = 3.0  # a step of the whole network costs about three forward passes; of the head alone, one
+FORWARDS_A_STEP = 3.0  # a step of the whole network costs about three forward passes; of the head alone, one
 
 
 class Clock:
@@ -112,7 +112,7 @@ class Budget(pl.Callback):
         """Steps that fit into ``left_s`` when those after the head's warm-up cost more than those seen so far."""
         done = self.schedule.progress(step)
         warm = max(0.0, (self.head_warmup - done) / (1.0 - done))
-        return left_s / (self.step_s * (warm + (1.0 - warm) * _BACKWARD))
+        return left_s / (self.step_s * (warm + (1.0 - warm) * FORWARDS_A_STEP))
 
     head_warmup = 0.0
 

@@ -46,8 +46,6 @@ def model_files(model: ImageClassifier, scores: Any = None, *, parent: str | Non
     """
     from safetensors.torch import save  # noqa: PLC0415
 
-    if model.size_hw is None:
-        raise ConfigError("the model has no input size: train it with fit(), or set model.size_hw = (height, width)")
     descriptor = _describe(model, parent)
     # safetensors knows no strides: channels-last weights are stored in plain order, and laid out anew when loaded
     state = {k: v.detach().cpu().contiguous() for k, v in model.network.state_dict().items()}
@@ -65,7 +63,6 @@ def model_files(model: ImageClassifier, scores: Any = None, *, parent: str | Non
 
 
 def _describe(model: ImageClassifier, parent: str | None) -> dict[str, Any]:
-    assert model.size_hw is not None  # noqa: S101 - model_files has looked
     return {
         "format": _FORMAT,
         "task": "classification",
@@ -73,7 +70,7 @@ def _describe(model: ImageClassifier, parent: str | None) -> dict[str, Any]:
         "architecture": type(model.network).__name__,
         "class_names": list(model.class_names),
         "preprocessing": {
-            "size_hw": list(model.size_hw),
+            "size_hw": list(model.input_size_hw()),
             "mean": list(model.mean),
             "std": list(model.std),
             "fit": "scale to cover, cut evenly around the centre",

@@ -18,7 +18,7 @@ from torch import nn
 from onlineml._lightning import pl
 from onlineml.errors import NotFoundError
 from onlineml.storage.io import delete, read_bytes, upload_file, write_bytes
-from onlineml.tasks.budget import Budget, Clock
+from onlineml.tasks.budget import FORWARDS_A_STEP, Budget, Clock
 from onlineml.tasks.callbacks import Checkpoints, EpochRecord, Kept
 from onlineml.tasks.ema import Ema
 from onlineml.tasks.loading import write_model
@@ -40,7 +40,6 @@ _PROBE_SHARE = 0.75  # of a budget, at most, goes into the features of the head'
 _VAL_SHARE = 0.15  # of a budget, at most, goes into those of the validation images
 _PROBE_IMAGES = 20_000  # more no longer change a linear head
 _SHORT_EPOCHS = 3.0  # an image that is seen this seldom needs no augmentation
-_BACKWARD = 3.0  # a step costs about three forward passes
 _FROZEN_SHARE = 0.25  # of the backbone's layers in a short run: they cost half of a step
 
 
@@ -154,7 +153,7 @@ class Training:
                 return n >= _PROBE_IMAGES
             image_s = (time.monotonic() - begin) / n
             # still to come: the validation images twice, two steps, the fit of the head and writing the model
-            rest_s = image_s * (2 * n_val + 2 * _BACKWARD * self.datamodule.batch_size) + 0.05 * self.budget_s
+            rest_s = image_s * (2 * n_val + 2 * FORWARDS_A_STEP * self.datamodule.batch_size) + 0.05 * self.budget_s
             share_s = max(0.5 * self.budget_s, min(_PROBE_SHARE * self.budget_s, self.budget_s - rest_s))
             return n >= _PROBE_IMAGES or self.clock.spent() > share_s
 
@@ -170,13 +169,13 @@ class Training:
         epochs = float(self.epochs or 0)
         if self.budget_s is not None:
             left_s = self.budget_s - self.clock.spent()
-            epochs = left_s / (_BACKWARD * forward_s) / len(self.datamodule.rows_of("train"))
+            epochs = left_s / (FORWARDS_A_STEP * forward_s) / len(self.datamodule.rows_of("train"))
         return {"probe_images": len(train[1]), "probe_penalty": probe.penalty, "short": epochs < _SHORT_EPOCHS}
 
     def _reserve_s(self, step_s: float) -> float:
         """Seconds that the last validation and writing the model will take."""
         n_val = 0 if self.record.val_batches is None else len(self.datamodule.rows_of("val"))
-        forward_s = step_s * n_val / self.datamodule.batch_size / 3  # a step costs three forward passes
+        forward_s = step_s * n_val / self.datamodule.batch_size / FORWARDS_A_STEP
         validation_s: float = forward_s if self.record.validation_s is None else self.record.validation_s
         size = sum(int(t.numel()) * t.element_size() for t in self.model.state_dict().values())
         return float(validation_s + size / 200e6 + 0.1)  # 200 MB/s: serialise, hash and write
