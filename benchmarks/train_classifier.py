@@ -29,7 +29,7 @@ from onlineml._lightning import pl
 
 CASES = (("resnet18", 64), ("mobilenet_v3_small", 128))
 BATCH = 32
-ROUNDS = 3
+ROUNDS = 5
 
 
 class Stopwatch(pl.Callback):
