@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-__all__ = ["CLASS_NAMES", "draw_photo"]
+__all__ = ["CLASS_NAMES", "bare_ground", "camera", "clutter", "draw_photo", "drop"]
 
 
 def _cv2() -> Any:
@@ -85,7 +85,7 @@ def _soil(rng: Generator, height: int, width: int) -> Floats:
 _GROUNDS: list[Callable[[Any, int, int], Floats]] = [_wood, _cloth, _stone, _grass, _soil]
 
 
-def _drop(scene: Floats, patch: Patch, *, corner: tuple[int, int], light: Floats) -> None:
+def drop(scene: Floats, patch: Patch, *, corner: tuple[int, int], light: Floats) -> None:
     """Lights a patch from `light` (unit x, y, z), casts its shadow and lays it on the scene, in place."""
     cv2, side = _cv2(), patch.mask.shape[0]
     slope_y, slope_x = np.gradient(cv2.GaussianBlur(patch.height, (3, 3), 0) * side / 2.6)
@@ -110,7 +110,7 @@ def _drop(scene: Floats, patch: Patch, *, corner: tuple[int, int], light: Floats
         scene[rows, cols] += (source - scene[rows, cols]) * alpha[inside][..., None]
 
 
-def _clutter(rng: Generator, scene: Floats, light: Floats) -> None:
+def clutter(rng: Generator, scene: Floats, light: Floats) -> None:
     """Pebbles and twigs, which are of no class."""
     height, width = scene.shape[:2]
     for _ in range(rng.integers(0, 4)):
@@ -122,10 +122,10 @@ def _clutter(rng: Generator, scene: Floats, light: Floats) -> None:
         tone = pick(rng, [(0.5, 0.48, 0.45), (0.35, 0.25, 0.16), (0.7, 0.66, 0.6)])
         albedo = blend(tone * 0.7, tone, noise(rng, side, side, cell=8))
         patch = Patch(smooth_step(dome - 0.15, 0.2), (np.sqrt(dome) * 0.5).astype(np.float32), albedo, 0.05)
-        _drop(scene, patch, corner=(int(rng.integers(-8, height)), int(rng.integers(-8, width))), light=light)
+        drop(scene, patch, corner=(int(rng.integers(-8, height)), int(rng.integers(-8, width))), light=light)
 
 
-def _camera(rng: Generator, scene: Floats, light: Floats) -> NDArray[np.uint8]:
+def camera(rng: Generator, scene: Floats, light: Floats) -> NDArray[np.uint8]:
     """Falling-off light, white balance, exposure, blur, noise: (H, W, 3) float to uint8."""
     cv2, (height, width) = _cv2(), scene.shape[:2]
     y, x = np.mgrid[:height, :width].astype(np.float32)
@@ -150,23 +150,28 @@ def _camera(rng: Generator, scene: Floats, light: Floats) -> NDArray[np.uint8]:
     return np.asarray(np.clip(shot * 255, 0, 255), np.uint8)
 
 
-def draw_photo(rng: Generator, class_name: str) -> NDArray[np.uint8]:
-    """One photo of an object of `class_name`: (H, W, 3) uint8 RGB, sides of 150 to 330 pixels."""
-    short = int(rng.integers(150, 250))
-    long = round(short * rng.choice([1.0, 1.25, 1.333]))
-    height, width = (short, long) if rng.random() < 0.6 else (long, short)
+def bare_ground(rng: Generator, height: int, width: int) -> tuple[Floats, Floats]:
+    """Wood, cloth, stone, grass or soil, (height, width, 3) float, and the direction of the light (x, y, z)."""
     turned = rng.random() < 0.5
     scene = _GROUNDS[rng.integers(len(_GROUNDS))](rng, *((width, height) if turned else (height, width)))
     scene = np.ascontiguousarray(scene.transpose(1, 0, 2)) if turned else scene
     angle, steep = rng.uniform(0, 2 * np.pi), rng.uniform(0.55, 0.85)
     flat = np.sqrt(1 - steep**2)
-    light = np.asarray([flat * np.cos(angle), flat * np.sin(angle), steep], np.float32)
-    _clutter(rng, scene, light)
+    return scene, np.asarray([flat * np.cos(angle), flat * np.sin(angle), steep], np.float32)
+
+
+def draw_photo(rng: Generator, class_name: str) -> NDArray[np.uint8]:
+    """One photo of an object of `class_name`: (H, W, 3) uint8 RGB, sides of 150 to 330 pixels."""
+    short = int(rng.integers(150, 250))
+    long = round(short * rng.choice([1.0, 1.25, 1.333]))
+    height, width = (short, long) if rng.random() < 0.6 else (long, short)
+    scene, light = bare_ground(rng, height, width)
+    clutter(rng, scene, light)
     for _ in range(1 + int(rng.random() < 0.18)):  # now and then two of a kind
         patch = make_patch(rng, class_name, short * rng.uniform(0.28, 0.46))
         side = patch.mask.shape[0]
         centre_y, centre_x = height * rng.uniform(0.34, 0.66), width * rng.uniform(0.34, 0.66)
-        _drop(scene, patch, corner=(round(centre_y - side / 2), round(centre_x - side / 2)), light=light)
+        drop(scene, patch, corner=(round(centre_y - side / 2), round(centre_x - side / 2)), light=light)
     if rng.random() < 0.3:
-        _clutter(rng, scene, light)  # some of it lies on the object
-    return _camera(rng, scene, light)
+        clutter(rng, scene, light)  # some of it lies on the object
+    return camera(rng, scene, light)
