@@ -1,0 +1,193 @@
+"""Rows of answers, made as they are asked for: a stream, a list, a table or a file on storage."""
+
+from __future__ import annotations
+
+import csv
+import html
+import json
+import math
+import tempfile
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
+
+from onlineml.errors import ConfigError
+from onlineml.storage.io import upload_file
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterable, Mapping
+
+    import pandas as pd
+
+__all__ = ["Rows", "as_json"]
+
+R = TypeVar("R")
+
+_CHUNK = 1024  # records written at once
+
+
+class Rows(Sequence[R]):
+    """Rows, one an image, that are made as they are asked for.
+
+    Iterating streams them and holds none. Asking for a length, for one by its number, or for a table, makes all and
+    keeps them.
+
+    Args:
+        rows: starts the stream.
+        model: named in what is shown.
+    """
+
+    columns: ClassVar[Mapping[str, str]]
+    """Of the table, with their types in Arrow's words; ``"list of …"`` for a list."""
+
+    def __init__(self, rows: Callable[[], Iterator[R]], *, model: str = "") -> None:
+        self._rows, self.model = rows, model
+        self._kept: list[R] | None = None
+
+    @staticmethod
+    @abstractmethod
+    def records(row: R) -> list[dict[str, Any]]:
+        """The lines of the table that one row makes: a value for each of `columns`."""
+
+    def __iter__(self) -> Iterator[R]:
+        # looks for kept rows only at the first one: list() asks for an iterator, then for the length, which keeps all
+        yield from self._rows() if self._kept is None else self._kept
+
+    def _all(self) -> list[R]:
+        if self._kept is None:
+            self._kept = list(self._rows())
+        return self._kept
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    @overload
+    def __getitem__(self, index: int) -> R: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[R]: ...
+    def __getitem__(self, index: int | slice) -> R | list[R]:
+        return self._all()[index]
+
+    def some(self, limit: int) -> list[R]:
+        """At most ``limit`` rows, evenly chosen among all."""
+        rows = self._all()
+        return rows[:: max(1, -(-len(rows) // max(1, limit)))]
+
+    def to_frame(self) -> pd.DataFrame:
+        """All rows as a table with the columns that `save` writes."""
+        return self._table(self._all())
+
+    def _table(self, rows: Iterable[R]) -> pd.DataFrame:
+        import pandas as pd  # noqa: PLC0415
+
+        table = pd.DataFrame([record for row in rows for record in self.records(row)], columns=list(self.columns))
+        whole = {name: "Int64" for name, kind in self.columns.items() if kind == "int64"}  # with room for none
+        return table.astype(whole)
+
+    def save(self, url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None) -> str:
+        """Write all rows, as they are made, to a file that appears when it is whole.
+
+        Args:
+            url: ends in .parquet, .csv, .json (one list) or .jsonl (one object a line).
+            storage_options: opens the URL.
+
+        Returns:
+            ``url``, as text.
+
+        Raises:
+            ConfigError: another ending.
+        """
+        ending = Path(url).suffix.lower()
+        if ending not in _WRITERS:
+            raise ConfigError(f"{url}: expected one of {', '.join(_WRITERS)}")
+        records = (record for row in self for record in self.records(row))
+        return written(
+            url, lambda path: _WRITERS[ending](path, self.columns, records), storage_options=storage_options
+        )
+
+    def __repr__(self) -> str:
+        made = "not made yet" if self._kept is None else f"{len(self._kept)} rows"
+        return f"{type(self).__name__}({made}, model={self.model!r})"
+
+    def _repr_html_(self) -> str:
+        if self._kept is None:
+            return f"<p>{html.escape(repr(self))}: iterate, or .to_frame()</p>"
+        table: str = self._table(self._kept[:20]).to_html(max_rows=20)
+        return f"<p>{len(self._kept)} predictions by {html.escape(self.model)}</p>{table}"
+
+
+def written(
+    url: str | os.PathLike[str],
+    write: Callable[[Path], None],
+    *,
+    storage_options: Mapping[str, Any] | None = None,
+) -> str:
+    """Let ``write`` make a local file, then put it to a URL, where it appears when it is whole."""
+    with tempfile.TemporaryDirectory(prefix="onlineml-") as folder:
+        path = Path(folder) / "rows"
+        write(path)
+        upload_file(path, url, storage_options=storage_options)
+    return str(url)
+
+
+def as_json(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Write records as one list, a line each; what is not a number is null."""
+    with path.open("w", encoding="utf-8") as file:
+        file.write("[")
+        for i, line in enumerate(_json_lines(records)):
+            file.write((",\n" if i else "\n") + line)
+        file.write("\n]\n")
+
+
+def _write_json(path: Path, columns: Mapping[str, str], records: Iterable[Mapping[str, Any]]) -> None:
+    del columns
+    as_json(path, records)
+
+
+def _write_jsonl(path: Path, columns: Mapping[str, str], records: Iterable[Mapping[str, Any]]) -> None:
+    del columns
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(line + "\n" for line in _json_lines(records))
+
+
+def _json_lines(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    for record in records:
+        yield json.dumps({k: None if _undefined(v) else v for k, v in record.items()}, ensure_ascii=False)
+
+
+def _undefined(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
+def _write_parquet(path: Path, columns: Mapping[str, str], records: Iterable[Mapping[str, Any]]) -> None:
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    def arrow_type(kind: str) -> Any:
+        of = kind.removeprefix("list of ")
+        return pa.type_for_alias(kind) if of == kind else pa.list_(pa.type_for_alias(of))
+
+    schema = pa.schema([(name, arrow_type(kind)) for name, kind in columns.items()])
+    with pq.ParquetWriter(path, schema) as writer:
+        chunk: list[Mapping[str, Any]] = []
+        for record in records:
+            chunk.append(record)
+            if len(chunk) == _CHUNK:
+                writer.write_table(pa.Table.from_pylist(chunk, schema=schema))
+                chunk = []
+        if chunk:
+            writer.write_table(pa.Table.from_pylist(chunk, schema=schema))
+
+
+def _write_csv(path: Path, columns: Mapping[str, str], records: Iterable[Mapping[str, Any]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(columns))
+        writer.writeheader()
+        for record in records:
+            lists = {k: json.dumps(v) for k, v in record.items() if isinstance(v, list)}
+            writer.writerow({k: "" if _undefined(v) else v for k, v in record.items()} | lists)
+
+
+_WRITERS = {".parquet": _write_parquet, ".csv": _write_csv, ".json": _write_json, ".jsonl": _write_jsonl}
