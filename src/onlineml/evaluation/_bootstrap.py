@@ -13,7 +13,7 @@ from onlineml.evaluation.metrics import N_CALIBRATION_BINS, calibration_bins, me
 if TYPE_CHECKING:
     from onlineml.evaluation._types import Array, Floats, Ints
 
-__all__ = ["Evidence", "Resampled", "resample"]
+__all__ = ["Evidence", "Resampled", "Samples", "resample"]
 
 # Ranking scores need every image of every class in every resample, at about 8 ns each: left out beyond this (4 s)
 MAX_RANKING_VALUES = 500_000_000
@@ -57,15 +57,21 @@ class Resampled:
 
 
 @dataclass(frozen=True, eq=False)
-class _Samples:
+class Samples:
+    """Values of the resamples, chunk by chunk, by name."""
+
     scores: dict[str, list[Floats]] = field(default_factory=dict)
     per_class: dict[str, list[Floats]] = field(default_factory=dict)
     slices: dict[str, list[Floats]] = field(default_factory=dict)
 
+    def resampled(self) -> Resampled:
+        """Their percentile intervals."""
+        return Resampled(_intervals(self.scores), _intervals(self.per_class), _intervals(self.slices))
+
 
 def resample(evidence: Evidence, *, n_bootstrap: int, seed: int) -> Resampled:
     """Intervals of every score, from `n_bootstrap` resamples of the groups; empty dicts without resamples or images."""
-    samples = _Samples()
+    samples = Samples()
     n_images = len(evidence.labels)
     ranked = None
     if n_images * evidence.n_classes * n_bootstrap <= MAX_RANKING_VALUES:
@@ -79,14 +85,14 @@ def resample(evidence: Evidence, *, n_bootstrap: int, seed: int) -> Resampled:
             average_precision, auroc = _resample_rankings(ranked, np.ascontiguousarray(weights.T))
             samples.scores.setdefault("map", []).append(average_precision)
             samples.scores.setdefault("auroc_macro", []).append(auroc)
-    return Resampled(_intervals(samples.scores), _intervals(samples.per_class), _intervals(samples.slices))
+    return samples.resampled()
 
 
 def _intervals(samples: dict[str, list[Floats]]) -> dict[str, Floats]:
     return {name: percentile_interval(np.concatenate(chunks)) for name, chunks in samples.items()}
 
 
-def _resample_counts(evidence: Evidence, weights: Floats, samples: _Samples) -> None:
+def _resample_counts(evidence: Evidence, weights: Floats, samples: Samples) -> None:
     right = evidence.labels == evidence.predictions
     total = weights.sum(axis=1)
     scores = scores_from_counts(
@@ -103,7 +109,7 @@ def _resample_counts(evidence: Evidence, weights: Floats, samples: _Samples) -> 
         (samples.per_class if name in _PER_CLASS else samples.scores).setdefault(name, []).append(values)
 
 
-def _resample_slices(evidence: Evidence, weights: Floats, samples: _Samples) -> None:
+def _resample_slices(evidence: Evidence, weights: Floats, samples: Samples) -> None:
     right = evidence.labels == evidence.predictions
     for column, (codes, n_codes) in evidence.slices.items():
         hits = sums_by_code(weights[:, right], codes[right], n_codes=n_codes)

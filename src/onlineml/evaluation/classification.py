@@ -9,7 +9,7 @@ import numpy as np
 from onlineml.errors import ConfigError
 from onlineml.evaluation import _inputs, metrics
 from onlineml.evaluation._bootstrap import Evidence, Resampled, resample
-from onlineml.evaluation.intervals import exact_interval, group_codes
+from onlineml.evaluation.intervals import group_codes, widened, with_exact
 from onlineml.evaluation.scores import ClassificationScores
 from onlineml.evaluation.slices import SliceScore, cut
 from onlineml.evaluation.tables import Mistake, PerClass, Reliability
@@ -175,31 +175,15 @@ def _pair(bounds: Floats) -> Interval:
 
 
 def _intervals(scores: dict[str, float], resampled: Resampled, *, n_groups: int) -> dict[str, Interval]:
-    """One interval a score.
-
-    A share that is exactly 0 or 1 has no spread to resample and gets the exact interval. The others are widened to hold
-    the score where they do not: the calibration error of a resample is larger than that of its data on average.
-    """
-    intervals = {}
-    for name, value in scores.items():
-        share = name in _SHARES or name.startswith("top_")
-        low, high = _pair(resampled.scores.get(name, np.full(2, np.nan)))
-        if share and value in {0.0, 1.0} and resampled.scores:
-            low, high = exact_interval(value, n_groups=n_groups)
-        intervals[name] = (min(low, value), max(high, value)) if low <= high else (low, high)
-    return intervals
-
-
-def _with_exact(values: Floats, bounds: Floats | None, codes: Ints, groups: Ints) -> Floats:
-    """(K, 2) intervals of shares (K,): resampled ones, or the exact ones where the share is 0 or 1."""
-    if bounds is None:
-        return np.full((len(values), 2), np.nan)
-    filled = bounds.copy()
-    pairs = np.unique(np.stack([codes, groups], axis=1), axis=0)[:, 0]
-    n_groups = np.bincount(pairs, minlength=len(values))
-    for i in np.flatnonzero((values == 0) | (values == 1)):
-        filled[i] = exact_interval(float(values[i]), n_groups=int(n_groups[i]))
-    return filled
+    """One interval a score."""
+    return {
+        name: widened(
+            value,
+            resampled.scores.get(name),
+            n_groups=n_groups if name in _SHARES or name.startswith("top_") else 0,
+        )
+        for name, value in scores.items()
+    }
 
 
 def _per_class(
@@ -218,8 +202,8 @@ def _per_class(
         f1=scores["f1"],
         ap=ap,
         auroc=auroc,
-        precision_interval=_with_exact(scores["precision"], bounds.get("precision"), evidence.predictions, groups),
-        recall_interval=_with_exact(scores["recall"], bounds.get("recall"), evidence.labels, groups),
+        precision_interval=with_exact(scores["precision"], bounds.get("precision"), evidence.predictions, groups),
+        recall_interval=with_exact(scores["recall"], bounds.get("recall"), evidence.labels, groups),
         f1_interval=bounds.get("f1", np.full((len(names), 2), np.nan)),
     )
 
@@ -232,7 +216,7 @@ def _by_slice(
     for column, (codes, values) in cuts.items():
         sizes = np.bincount(codes, minlength=len(values))
         accuracy = metrics.ratio(np.bincount(codes[right], minlength=len(values)), sizes)
-        bounds = _with_exact(accuracy, resampled.slices.get(column), codes, evidence.codes)
+        bounds = with_exact(accuracy, resampled.slices.get(column), codes, evidence.codes)
         rows += [
             SliceScore(column, value, int(sizes[i]), float(accuracy[i]), *_pair(bounds[i]))
             for i, value in enumerate(values)

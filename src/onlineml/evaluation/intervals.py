@@ -25,6 +25,8 @@ __all__ = [
     "percentile_interval",
     "resample_weights",
     "sums_by_code",
+    "widened",
+    "with_exact",
 ]
 
 LEVEL = 0.95
@@ -139,6 +141,44 @@ def exact_interval(share: float, *, n_groups: int, level: float = LEVEL) -> Inte
         return float("nan"), float("nan")
     bound = ((1 - level) / 2) ** (1 / n_groups)
     return (bound, 1.0) if share == 1.0 else (0.0, 1.0 - bound)
+
+
+def widened(value: float, bounds: Floats | None, *, n_groups: int = 0) -> Interval:
+    """A score's interval from its resamples, made to hold the score.
+
+    A share that is exactly 0 or 1 has no spread to resample and gets the exact interval. Others are widened where they
+    do not hold the score: the calibration error of a resample is larger than that of its data on average.
+
+    Args:
+        value: the score.
+        bounds: (2,) of its resamples; None without.
+        n_groups: independent groups, of a share; 0 for a score that is none.
+    """
+    if bounds is None:
+        return float("nan"), float("nan")
+    low, high = float(bounds[0]), float(bounds[1])
+    if n_groups and value in {0.0, 1.0}:
+        low, high = exact_interval(value, n_groups=n_groups)
+    return (min(low, value), max(high, value)) if low <= high else (low, high)
+
+
+def with_exact(values: Floats, bounds: Floats | None, codes: Ints, groups: Ints) -> Floats:
+    """(K, 2) intervals of shares (K,): resampled ones, or the exact ones where the share is 0 or 1.
+
+    Args:
+        values: the shares.
+        bounds: (K, 2) of the resamples; None without: all nan.
+        codes: (n,) int64 in [0, K), which share each observation belongs to.
+        groups: (n,) int64, the group of each.
+    """
+    if bounds is None:
+        return np.full((len(values), 2), np.nan)
+    filled = bounds.copy()
+    pairs = np.unique(np.stack([codes, groups], axis=1), axis=0)[:, 0]
+    n_groups = np.bincount(pairs, minlength=len(values))
+    for i in np.flatnonzero((values == 0) | (values == 1)):
+        filled[i] = exact_interval(float(values[i]), n_groups=int(n_groups[i]))
+    return filled
 
 
 def bootstrap_means(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from onlineml.evaluation._types import Floats, Ints
 
-__all__ = ["ConfusedPair", "Mistake", "PerClass", "Reliability"]
+__all__ = ["ClassTable", "ConfusedPair", "Mistake", "PerClass", "Reliability"]
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,58 @@ class Reliability:
         return float(metrics.ratio((gaps * self.n).sum(), self.n.sum()))
 
 
+class ClassTable:
+    """What tables of classes share: each is a dataclass of columns with one entry a class."""
+
+    names: tuple[str, ...]
+    support: Ints
+    f1: Floats
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, name: str) -> dict[str, Any]:
+        """Scores of one class by its name.
+
+        Raises:
+            UnknownClassError: there is no such class.
+        """
+        if name not in self.names:
+            msg = f"{name!r} is not one of the {len(self.names)} classes: {', '.join(self.names[:20])}"
+            raise UnknownClassError(msg)
+        place = self.names.index(name)
+        return {name: column[place] for name, column in self._columns().items()}
+
+    def _columns(self) -> dict[str, Any]:
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]  # each table of classes is a dataclass
+        return {f.name: getattr(self, f.name) for f in fields if f.name != "names"}
+
+    def worst_first(self) -> Ints:
+        """Class ids (C,) by F1 (of objects: by AP), rising; of equal ones the larger class first; empty ones last."""
+        return np.lexsort((-self.support, np.where(self.support > 0, self._ranked_by(), np.inf))).astype(np.int64)
+
+    def _ranked_by(self) -> Floats:
+        return self.f1
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a class; intervals as two columns, ``recall_low`` and ``recall_high``."""
+        import pandas as pd
+
+        columns: dict[str, Any] = {}
+        for field_name, value in self._columns().items():
+            name = field_name.removesuffix("_interval")
+            if value.ndim == 2:
+                columns[f"{name}_low"], columns[f"{name}_high"] = value[:, 0], value[:, 1]
+            else:
+                columns[name] = value
+        return pd.DataFrame(columns, index=pd.Index(self.names, name="class", dtype="object"))
+
+    def _repr_html_(self) -> str:
+        return str(self.to_frame().to_html(float_format="{:.3f}".format, na_rep="\u2013"))
+
+
 @dataclass(frozen=True, eq=False)
-class PerClass:
+class PerClass(ClassTable):
     """Scores of each class, one entry a class in the order of the class names.
 
     Attributes:
@@ -105,38 +155,3 @@ class PerClass:
     precision_interval: Floats
     recall_interval: Floats
     f1_interval: Floats
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def __getitem__(self, name: str) -> dict[str, Any]:
-        """Scores of one class by its name.
-
-        Raises:
-            UnknownClassError: there is no such class.
-        """
-        if name not in self.names:
-            msg = f"{name!r} is not one of the {len(self.names)} classes: {', '.join(self.names[:20])}"
-            raise UnknownClassError(msg)
-        place = self.names.index(name)
-        return {f.name: getattr(self, f.name)[place] for f in dataclasses.fields(self) if f.name != "names"}
-
-    def worst_first(self) -> Ints:
-        """Class ids (C,) by F1, rising; of equal ones the class with more images first; those without images last."""
-        return np.lexsort((-self.support, np.where(self.support > 0, self.f1, np.inf))).astype(np.int64)
-
-    def to_frame(self) -> pd.DataFrame:
-        """One row a class; intervals as two columns, ``recall_low`` and ``recall_high``."""
-        import pandas as pd
-
-        columns: dict[str, Any] = {}
-        for f in dataclasses.fields(self)[1:]:
-            value, name = getattr(self, f.name), f.name.removesuffix("_interval")
-            if value.ndim == 2:
-                columns[f"{name}_low"], columns[f"{name}_high"] = value[:, 0], value[:, 1]
-            else:
-                columns[name] = value
-        return pd.DataFrame(columns, index=pd.Index(self.names, name="class", dtype="object"))
-
-    def _repr_html_(self) -> str:
-        return str(self.to_frame().to_html(float_format="{:.3f}".format, na_rep="\u2013"))
