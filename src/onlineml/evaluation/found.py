@@ -83,13 +83,12 @@ def _refuse(found: Found) -> None:
         "a box that is not finite": ~np.isfinite(boxes).all(1),
         "a box that ends before it begins": ends_early.any(1),
     }
-    problems = [f"{text} in {_rows(bad)}" for text, bad in faults.items() if bad.any()]
+    problems = [f"{text} in {_rows(np.flatnonzero(bad))}" for text, bad in faults.items() if bad.any()]
     if problems:
         msg = f"{len(found)} detections have {'; '.join(problems)}. Leave such rows out, or mend what wrote them"
         raise DataError(msg)
 
 
-def _rows(bad: npt.NDArray[np.bool_]) -> str:
-    rows = np.flatnonzero(bad)
+def _rows(rows: npt.NDArray[np.int64]) -> str:
     more = f" and {len(rows) - _N_LISTED} more" if len(rows) > _N_LISTED else ""
     return f"row{'s' if len(rows) > 1 else ''} {', '.join(map(str, rows[:_N_LISTED].tolist()))}{more}"
