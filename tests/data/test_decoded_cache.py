@@ -79,7 +79,7 @@ def test_torn_pixels_are_not_given_and_are_mended(tmp_path: Path):
     _filled(tmp_path)
     cache = DecodedCache(IDS, short_side=16, folder=tmp_path)
     raw = bytearray(cache.path.read_bytes())
-    start = len(IDS) * 8 + 7 * 2 * 16 * 16 * 3  # behind the headers, the slot of image 7
+    start = len(IDS) * 16 + 7 * 2 * 16 * 16 * 3  # behind the headers, the slot of image 7
     assert bytes(raw[start : start + 30]) == _pictures()[7].tobytes()[:30]
     raw[start + 11] ^= 1
     cache.path.write_bytes(raw)
@@ -95,7 +95,7 @@ def test_torn_headers_are_not_believed(tmp_path: Path, height_width: tuple[int, 
     """Larger than a slot; and half written, where an empty picture's checksum, 0, would agree."""
     cache = _filled(tmp_path)
     raw = bytearray(cache.path.read_bytes())
-    raw[5 * 8 : 6 * 8] = np.array([*height_width, 0, 0], "<u2").tobytes()
+    raw[5 * 16 : 5 * 16 + 8] = np.array([*height_width, 0, 0], "<u2").tobytes()
     cache.path.write_bytes(raw)
     fresh = DecodedCache(IDS, short_side=16, folder=tmp_path)
     assert fresh.get(5) is None
@@ -116,7 +116,7 @@ def test_an_image_wider_than_two_to_one(tmp_path: Path):
 
 def _first_slot(cache: DecodedCache) -> np.ndarray:
     raw = np.frombuffer(cache.path.read_bytes(), np.uint8)
-    return raw[len(IDS) * 8 :][: 2 * 16 * 16 * 3]
+    return raw[len(IDS) * 16 :][: 2 * 16 * 16 * 3]
 
 
 def test_a_pickled_cache_holds_no_file_and_finds_its_own(tmp_path: Path):
@@ -151,7 +151,7 @@ def test_two_processes_fill_one_file_at_once(tmp_path: Path):
 
 
 def test_images_beyond_the_limit_are_not_kept(tmp_path: Path):
-    slot, headers = 2 * 16 * 16 * 3, len(IDS) * 8
+    slot, headers = 2 * 16 * 16 * 3, len(IDS) * 16
     cache = _filled(tmp_path, limit_bytes=headers + 5 * slot + slot // 2)
     assert [cache.get(i) is not None for i in range(20)] == [True] * 5 + [False] * 15
     assert cache.path.stat().st_size == headers + 5 * slot
@@ -165,7 +165,7 @@ def _older(path: Path, seconds: int) -> None:
 
 
 def test_the_files_opened_longest_ago_make_room(tmp_path: Path):
-    size = 20 * 8 + 20 * 2 * 16 * 16 * 3
+    size = 20 * 16 + 20 * 2 * 16 * 16 * 3
     caches = []
     for age, prefix in ((300, "a"), (200, "b"), (100, "c")):
         cache = DecodedCache([prefix + i for i in IDS], short_side=16, folder=tmp_path)
@@ -208,7 +208,7 @@ def test_the_file_is_sparse(tmp_path: Path):
     cache = DecodedCache([str(i) for i in range(1000)], short_side=280, folder=tmp_path)
     cache.put(0, noise(0, (8, 8)))
     stat = cache.path.stat()
-    assert stat.st_size == 1000 * (8 + 2 * 280 * 280 * 3)
+    assert stat.st_size == 1000 * (16 + 2 * 280 * 280 * 3)
     assert stat.st_blocks * 512 < 200_000
 
 

@@ -9,6 +9,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 import numpy as np
@@ -21,14 +22,14 @@ from onlineml.errors import BadImageError, NotFoundError
 from onlineml.storage.io import read_many
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from onlineml.data.decoded_cache import DecodedCache
     from onlineml.data.transforms import Augmenter
 
-__all__ = ["BadRow", "ImageBatch", "ImageDataset", "ImageRows"]
+__all__ = ["BadRow", "ImageBatch", "ImageDataset", "ImageReader", "ImageRows", "Kept", "image_key", "one_cv2_thread"]
 
 _HASH = re.compile("[0-9a-f]{32}(?:[0-9a-f]{32})?")  # of a place and its version, or of content
 
@@ -75,6 +76,79 @@ class ImageRows:
         return f"ImageRows({len(self.urls)} images)"
 
 
+class Kept(NamedTuple):
+    """An image at the scale at which it is kept for training."""
+
+    pixels: NDArray[np.uint8]
+    """(h, w, 3) uint8 RGB, upright; read-only where it comes from the cache."""
+    size_hw: tuple[int, int]
+    """Height and width of the upright original."""
+
+
+class ImageReader:
+    """Decoded images of a manifest, from the cache or else in one concurrent read.
+
+    Args:
+        rows: what to read.
+        min_side: see `onlineml.data.images.decode`.
+        keep: makes of decoded pixels and the original's (height, width) what is kept.
+        cache: decoded images; None decodes each time.
+    """
+
+    def __init__(
+        self,
+        rows: ImageRows,
+        *,
+        min_side: int,
+        keep: Callable[[NDArray[np.uint8], tuple[int, int]], NDArray[np.uint8]],
+        cache: DecodedCache | None = None,
+    ) -> None:
+        self.rows, self.min_side, self.keep, self.cache = rows, min_side, keep, cache
+
+    def load(self, indices: Sequence[int]) -> tuple[dict[int, Kept], list[BadRow]]:
+        """The images by index, and those that are bad.
+
+        Raises:
+            StorageError: the store failed (a missing object is a bad image instead).
+        """
+        images: dict[int, Kept] = {}
+        missing = []
+        for index in dict.fromkeys(indices):
+            kept = None if self.cache is None else self.cache.get(index)
+            if kept is None or self.cache is None:
+                missing.append(index)
+            else:
+                images[index] = Kept(kept, self.cache.original_hw(index))
+        bad = []
+        if missing:
+            data = read_many([self.rows.urls[i] for i in missing], storage_options=self.rows.storage_options)
+            for index, result in zip(missing, _decoders().pool.map(self._decode, data), strict=True):
+                if isinstance(result, BadImageError):
+                    row = BadRow(self.rows.image_ids[index], self.rows.urls[index], result.finding, result.detail)
+                    bad.append(row)
+                    continue
+                images[index] = result
+                if self.cache is not None:
+                    self.cache.put(index, *result)
+        return images, bad
+
+    def _decode(self, data: bytes | OSError) -> Kept | BadImageError:
+        if isinstance(data, NotFoundError):
+            return BadImageError("missing", "nothing is stored at this URL")
+        if isinstance(data, OSError):
+            raise data
+        try:
+            with _decoders().large if may_need_much_memory(data) else nullcontext():
+                decoded = decode(data, min_side=self.min_side)
+                return Kept(self.keep(decoded.pixels, decoded.size_hw), decoded.size_hw)
+        except BadImageError as error:
+            return error
+
+
+def _limited(pixels: NDArray[np.uint8], _: tuple[int, int], *, short_side: int) -> NDArray[np.uint8]:
+    return limit_to_scale(pixels, short_side)
+
+
 class ImageDataset(Dataset[ImageBatch]):
     """A manifest's images as uint8 batches.
 
@@ -100,8 +174,11 @@ class ImageDataset(Dataset[ImageBatch]):
         self.size_hw = size_hw
         self.augmenter = augmenter
         self.cache = cache
+        short_side = training_scale(size_hw)
+        keep = partial(_limited, short_side=short_side)
+        self._reader = ImageReader(rows, min_side=short_side, keep=keep, cache=cache)
         # 64 bits that name each image wherever it stands, so that adding images changes no other image's augmentation
-        self.image_keys = np.array([_key(i) for i in rows.image_ids], dtype=np.uint64)
+        self.image_keys = np.array([image_key(i) for i in rows.image_ids], dtype=np.uint64)
 
     def __len__(self) -> int:
         return len(self.rows.urls)
@@ -118,15 +195,16 @@ class ImageDataset(Dataset[ImageBatch]):
         Raises:
             StorageError: the store failed (a missing object is a bad image instead).
         """
-        images, bad = self._load([index for _, index in keys])
+        images, bad = self._reader.load([index for _, index in keys])
         good = [(epoch, index) for epoch, index in keys if index in images]
         pixels = np.empty((len(good), *self.size_hw, 3), dtype=np.uint8)
-        with _one_thread_each():
+        with one_cv2_thread():
             for row, (epoch, index) in enumerate(good):
                 if self.augmenter is None:
-                    pixels[row] = fit_to_size(images[index], self.size_hw)
+                    pixels[row] = fit_to_size(images[index].pixels, self.size_hw)
                 else:
-                    pixels[row] = self.augmenter(images[index], epoch=epoch, image_key=int(self.image_keys[index]))
+                    key = int(self.image_keys[index])
+                    pixels[row] = self.augmenter(images[index].pixels, epoch=epoch, image_key=key)
         rows = np.array([i for _, i in good], dtype=np.int64)
         return {
             "image": torch.from_numpy(pixels).permute(0, 3, 1, 2),
@@ -136,43 +214,8 @@ class ImageDataset(Dataset[ImageBatch]):
             "bad": bad,
         }
 
-    def _load(self, indices: Sequence[int]) -> tuple[dict[int, NDArray[np.uint8]], list[BadRow]]:
-        """Decoded images by index, from the cache or else in one concurrent read, and those that are bad."""
-        images: dict[int, NDArray[np.uint8]] = {}
-        missing = []
-        for index in dict.fromkeys(indices):
-            kept = None if self.cache is None else self.cache.get(index)
-            if kept is None:
-                missing.append(index)
-            else:
-                images[index] = kept
-        bad = []
-        if missing:
-            data = read_many([self.rows.urls[i] for i in missing], storage_options=self.rows.storage_options)
-            for index, result in zip(missing, _decoders().pool.map(self._decode, data), strict=True):
-                if isinstance(result, BadImageError):
-                    row = BadRow(self.rows.image_ids[index], self.rows.urls[index], result.finding, result.detail)
-                    bad.append(row)
-                    continue
-                images[index] = result
-                if self.cache is not None:
-                    self.cache.put(index, result)
-        return images, bad
 
-    def _decode(self, data: bytes | OSError) -> NDArray[np.uint8] | BadImageError:
-        if isinstance(data, NotFoundError):
-            return BadImageError("missing", "nothing is stored at this URL")
-        if isinstance(data, OSError):
-            raise data
-        short_side = training_scale(self.size_hw)
-        try:
-            with _decoders().large if may_need_much_memory(data) else nullcontext():
-                return limit_to_scale(decode(data, min_side=short_side).pixels, short_side)
-        except BadImageError as error:
-            return error
-
-
-def _key(image_id: str) -> int:
+def image_key(image_id: str) -> int:
     """The first 64 bits of an id that is a hash already, else of a hash of it: '0001' and '0002' must not be alike."""
     if _HASH.fullmatch(image_id):
         return int(image_id[:16], 16)
@@ -180,7 +223,7 @@ def _key(image_id: str) -> int:
 
 
 @contextmanager
-def _one_thread_each() -> Iterator[None]:
+def one_cv2_thread() -> Iterator[None]:
     """OpenCV without threads of its own: on small images they cost more than they bring, and disturb torch's."""
     import cv2  # noqa: PLC0415
 

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = ["DecodedCache", "default_folder"]
 
-_VERSION = "1"  # of the layout and of what decoding means: raise it when either changes
-_HEADER = np.dtype([("height", "<u2"), ("width", "<u2"), ("crc32", "<u4")])
+_VERSION = "2"  # of the layout and of what decoding means: raise it when either changes
+_HEADER = np.dtype(
+    [("height", "<u2"), ("width", "<u2"), ("crc32", "<u4"), ("original_height", "<u4"), ("original_width", "<u4")]
+)
 
 
 def default_folder() -> Path:
@@ -33,7 +35,7 @@ def default_folder() -> Path:
 
 
 class DecodedCache:
-    """A sparse file of one slot per image: (H, W, 3) uint8 pixels behind a header with their checksum.
+    """A sparse file of one slot per image: (H, W, 3) uint8 pixels, their checksum and the size of the original.
 
     Keyed by what the images are (their ids, in order) and the scale, never by labels: a corrected label finds its
     pixels at once, and an overwritten object has another id, so it never finds old ones. Any number of threads, workers
@@ -42,7 +44,8 @@ class DecodedCache:
 
     Args:
         image_ids: of all images, in the manifest's order.
-        short_side: longest length of a kept image's shorter side, in pixels.
+        short_side: longest length of a kept image's shorter side, in pixels; its longer side is at most twice that.
+        inside_hw: instead of ``short_side``, the largest height and width of a kept image.
         folder: where the file lies; the default is `default_folder`.
         limit_bytes: keep at most this much in the folder: older files go first, then images beyond the limit are
             decoded each time. The default is 20 GB, or half of what is free on the disk if that is less.
@@ -52,16 +55,15 @@ class DecodedCache:
         self,
         image_ids: Sequence[str],
         *,
-        short_side: int,
+        short_side: int | None = None,
+        inside_hw: tuple[int, int] | None = None,
         folder: Path | None = None,
         limit_bytes: int | None = None,
     ) -> None:
-        if short_side < 1:
-            raise ConfigError(f"short_side={short_side}: expected at least 1 pixel")
-        digest = hashlib.sha256(f"{_VERSION} {short_side}\n".encode() + "\n".join(image_ids).encode()).hexdigest()
-        self.path = (folder or default_folder()) / f"{digest[:32]}-{short_side}.u8"
-        self.slot_bytes = 2 * short_side * short_side * 3
-        self.short_side = short_side
+        scale, pixels = _slot(short_side, inside_hw)
+        digest = hashlib.sha256(f"{_VERSION} {scale}\n".encode() + "\n".join(image_ids).encode()).hexdigest()
+        self.path = (folder or default_folder()) / f"{digest[:32]}-{scale}.u8"
+        self.slot_bytes = pixels * 3
         self.limit_bytes = limit_bytes
         self.n_images = len(image_ids)
         self._header: Any = None
@@ -77,25 +79,31 @@ class DecodedCache:
         self._open()
         if index >= len(self._pixels):
             return None
-        height, width, crc = self._header[index].tolist()
+        height, width, crc, *original_hw = self._header[index].tolist()
         if not 0 < height * width * 3 <= self.slot_bytes:
             return None
         pixels: NDArray[np.uint8] = self._readable[index, : height * width * 3].reshape(height, width, 3)
         if not self._checked[index]:
-            if zlib.crc32(pixels.data) != crc:
+            if _checksum(pixels, original_hw) != crc:
                 return None
             self._checked[index] = True
         return pixels
 
-    def put(self, index: int, pixels: NDArray[np.uint8]) -> None:
-        """Keep ``pixels``, (H, W, 3) uint8 with the shorter side at most ``short_side``, as image ``index``."""
+    def original_hw(self, index: int) -> tuple[int, int]:
+        """Height and width, as `put` was given them, of an image that `get` has found."""
+        _, _, _, height, width = self._header[index].tolist()
+        return height, width
+
+    def put(self, index: int, pixels: NDArray[np.uint8], original_hw: tuple[int, int] | None = None) -> None:
+        """Keep ``pixels``, (H, W, 3) uint8 no larger than a slot, as image ``index``; the original is their size."""
         self._open()
         if index >= len(self._pixels) or pixels.size > self.slot_bytes or self._checked[index]:
             return
         pixels = np.ascontiguousarray(pixels)
         self._pixels[index, : pixels.size] = pixels.reshape(-1)
-        # one copy of eight bytes, for others may be reading; a tuple would be written field by field
-        self._header[index] = np.array((*pixels.shape[:2], zlib.crc32(pixels.data)), dtype=_HEADER)
+        original = pixels.shape[:2] if original_hw is None else original_hw
+        # one copy of all bytes, for others may be reading; a tuple would be written field by field
+        self._header[index] = np.array((*pixels.shape[:2], _checksum(pixels, original), *original), dtype=_HEADER)
 
     def _open(self) -> None:
         if self._header is not None:
@@ -141,6 +149,24 @@ class DecodedCache:
             temporary.replace(self.path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _slot(short_side: int | None, inside_hw: tuple[int, int] | None) -> tuple[str, int]:
+    """A name of the scale, and the most pixels that a kept image has."""
+    if (short_side is None) == (inside_hw is None):
+        raise ConfigError("expected one of short_side and inside_hw; found both or none")
+    if inside_hw is not None:
+        if min(inside_hw) < 1:
+            raise ConfigError(f"inside_hw={inside_hw}: expected at least 1 pixel each")
+        return f"{inside_hw[0]}x{inside_hw[1]}", inside_hw[0] * inside_hw[1]
+    if short_side is None or short_side < 1:
+        raise ConfigError(f"short_side={short_side}: expected at least 1 pixel")
+    return str(short_side), 2 * short_side * short_side
+
+
+def _checksum(pixels: NDArray[np.uint8], original_hw: Sequence[int]) -> int:
+    """Of all that is kept of an image, so that a header of one writer is not believed with pixels of another."""
+    return zlib.crc32(pixels.data, zlib.crc32(np.array(original_hw, dtype="<u4").tobytes()))
 
 
 def _make_room(folder: Path, limit_bytes: int) -> None:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from onlineml.data.datasets import BadRow, ImageBatch, ImageDataset
+    from onlineml.data.datasets import BadRow, ImageDataset
+    from onlineml.data.detection_datasets import DetectionDataset
 
 __all__ = ["BatchOrder", "Loader", "ahead"]
 
@@ -91,12 +92,12 @@ class Loader:
         dataset: makes a batch from (epoch, index) pairs.
         order: the batches of each epoch.
         num_workers: processes; 0 is a thread of this one.
-        on_bad: is told of the images that a batch left out, before the batch is handed out.
+        on_bad: is told of the images (and boxes) that a batch left out, before the batch is handed out.
     """
 
     def __init__(
         self,
-        dataset: ImageDataset,
+        dataset: ImageDataset | DetectionDataset,
         order: BatchOrder,
         *,
         num_workers: int = 0,
@@ -110,7 +111,7 @@ class Loader:
         self.num_workers = num_workers
         self.on_bad = on_bad
         self._handed_out = 0
-        self._loader: DataLoader[ImageBatch] = DataLoader(
+        self._loader: DataLoader[Any] = DataLoader(
             dataset,
             batch_sampler=order,
             num_workers=num_workers,
@@ -123,14 +124,15 @@ class Loader:
     def __len__(self) -> int:
         return len(self.sampler)
 
-    def __iter__(self) -> Iterator[ImageBatch]:
+    def __iter__(self) -> Iterator[Any]:
         self._handed_out = self.sampler.start_batch
         batches = (batch for batch in self._loader) if self.num_workers else ahead(iter(self._loader))
         with contextlib.closing(batches):  # also where `on_bad` raises, whose traceback would keep the thread alive
             for batch in batches:
                 self._handed_out += 1
-                if batch["bad"] and self.on_bad is not None:
-                    self.on_bad(batch["bad"])
+                bad = [*batch["bad"], *batch.get("bad_boxes", ())]
+                if bad and self.on_bad is not None:
+                    self.on_bad(bad)
                 yield batch
         self.sampler.start_batch = 0
 
