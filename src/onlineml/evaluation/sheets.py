@@ -31,6 +31,7 @@ def images_figure(
     *,
     columns: int = 8,
     limit: int = 32,
+    inches: float = _INCHES,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Figure:
     """Images side by side, with a title below each.
@@ -41,6 +42,7 @@ def images_figure(
         titles: (N) what to write below each; None writes nothing.
         columns: images in a row.
         limit: images shown at most.
+        inches: width and height of one image.
         storage_options: open the URLs.
 
     Raises:
@@ -55,7 +57,7 @@ def images_figure(
     shown = min(len(images), limit)
     columns = max(1, min(columns, shown))
     rows = max(1, -(-shown // columns))
-    figure, axes = new_figure(max(_INCHES * columns, 3.0), (_INCHES + 0.2) * rows)
+    figure, axes = new_figure(max(inches * columns, 3.0), (inches + 0.2) * rows)
     if not shown:
         say_empty(axes, "no images")
         return figure
@@ -69,7 +71,7 @@ def images_figure(
         else:
             one.imshow(pixels)
             one.set_axis_off()
-        _write_below(one, shorten(texts[place], _TITLE_LENGTH))
+        _write_below(one, shorten(texts[place], round(_TITLE_LENGTH * inches / _INCHES)))
     return figure
 
 
