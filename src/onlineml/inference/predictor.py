@@ -1,52 +1,90 @@
-"""`predict`: name what is in images, wherever they are, as a stream of rows in the order of the images."""
+"""`predict`: say what is in images, wherever they are, as a stream of rows in the order of the images."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
 
 from onlineml.data.images import decode
-from onlineml.data.loaders import ahead
 from onlineml.data.transforms import fit_to_size, limit_to_scale, training_scale
-from onlineml.errors import BadImageError, ConfigError
+from onlineml.errors import ConfigError
+from onlineml.inference._answering import answering
+from onlineml.inference.detecting import Detector, cutoffs, detect_in, fitted_image
+from onlineml.inference.detections import DetectedObjects, Detections
 from onlineml.inference.predictions import Prediction, Predictions
-from onlineml.inference.sources import Item, items_of
-from onlineml.storage.io import read_many
+from onlineml.inference.stream import Stream
 from onlineml.tasks.classification import ImageClassifier
 from onlineml.tasks.loading import load_model
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
+    from onlineml.inference.detecting import Fitted
     from onlineml.registry import ModelVersion
 
 __all__ = ["predict"]
 
+_TOP_K = 5
+_BATCH_SIZE = {"classification": 32, "detection": 8}  # a detector's images are several times as large
 
+
+@overload
 def predict(
-    model: ImageClassifier | ModelVersion | str | os.PathLike[str],
+    model: ImageClassifier,
     images: Any,
     *,
-    top_k: int = 5,
-    batch_size: int = 32,
+    top_k: int | None = ...,
+    threshold: float | Mapping[str, float] | None = ...,
+    batch_size: int | None = ...,
+    storage_options: Mapping[str, Any] | None = ...,
+) -> Predictions: ...
+@overload
+def predict(
+    model: Detector,
+    images: Any,
+    *,
+    top_k: int | None = ...,
+    threshold: float | Mapping[str, float] | None = ...,
+    batch_size: int | None = ...,
+    storage_options: Mapping[str, Any] | None = ...,
+) -> Detections: ...
+@overload
+def predict(
+    model: ModelVersion | str | os.PathLike[str],
+    images: Any,
+    *,
+    top_k: int | None = ...,
+    threshold: float | Mapping[str, float] | None = ...,
+    batch_size: int | None = ...,
+    storage_options: Mapping[str, Any] | None = ...,
+) -> Any: ...
+def predict(
+    model: ImageClassifier | Detector | ModelVersion | str | os.PathLike[str],
+    images: Any,
+    *,
+    top_k: int | None = None,
+    threshold: float | Mapping[str, float] | None = None,
+    batch_size: int | None = None,
     storage_options: Mapping[str, Any] | None = None,
-) -> Predictions:
-    """Classify images.
+) -> Predictions | Detections:
+    """Say what is in images: their class, or the objects in them, as the model was made for.
 
     Args:
         model: a trained model, a published version, or what `onlineml.load_model` takes.
         images: one image or any iterable of them, even an endless one (a generator can be gone through once): paths
             and URLs of files, of folders (all images below) and with wildcards (``*``, ``**``, ``?``); the bytes of a
             file; an (H, W, 3) or (H, W) uint8 array in RGB; a PIL image.
-        top_k: classes in each row, best first.
-        batch_size: images at once; of a stream, no more than four batches are held.
+        top_k: classes, or objects, in each row, best first; None is 5 classes, and every object above its threshold.
+        threshold: of a detector: the score, 0..1, from which on an object counts: one for all classes, or one by name.
+            None takes the thresholds that were chosen when the model was trained, else 0.25; 0 takes all.
+        batch_size: images at once; of a stream, no more than four batches are held. None is 32 for a classifier, 8
+            for a detector.
         storage_options: open the URLs of images, and of the model.
 
     Returns:
@@ -54,88 +92,75 @@ def predict(
         cannot be used is a row that says why in ``error``, never an exception.
 
     Raises:
-        ConfigError: the model was never trained, or ``images`` holds something that is no image at all.
+        ConfigError: an argument is outside its range, the model was never trained, or ``images`` holds something that
+            is no image at all.
         NotFoundError: there is no such model, or a folder or pattern that holds no image.
+        UnknownClassError: a threshold is given for a class that the model does not have.
         StorageError: the store failed.
     """
-    if top_k < 1 or batch_size < 1:
+    if (top_k is not None and top_k < 1) or (batch_size is not None and batch_size < 1):
         raise ConfigError(f"top_k={top_k}, batch_size={batch_size}: expected at least 1")
-    if not isinstance(model, ImageClassifier):
+    if not isinstance(model, ImageClassifier | Detector):
         model = load_model(model, storage_options=storage_options)
-    classifier, size_hw = model, model.input_size_hw()
-    used = False
-
-    def rows() -> Iterator[Prediction]:
-        nonlocal used
-        if used and isinstance(images, Iterator):
-            raise ConfigError(
-                "the images came from a generator, which can be gone through only once: give a list, or keep the rows, "
-                "as in rows = list(predict(...))"
-            )
-        used = True
-        items = items_of(images, storage_options=storage_options)
-        batches = ahead(_prepared(items, size_hw, batch_size, storage_options))
-        for names, pixels, errors in batches:
-            yield from _classify(classifier, names, pixels, errors, top_k)
-
+    size_hw = model.input_size_hw()
+    if isinstance(model, Detector):
+        n = batch_size or _BATCH_SIZE["detection"]
+        fitted = Stream(images, partial(fitted_image, size_hw=size_hw), batch_size=n, storage_options=storage_options)
+        least = cutoffs(model, threshold)
+        return Detections(partial(_detections, model, fitted, least, top_k), model=model.reference)
+    if threshold is not None:
+        raise ConfigError(f"threshold={threshold}: expected None, for the model is a classifier, which takes top_k")
+    n = batch_size or _BATCH_SIZE["classification"]
+    covering = Stream(images, partial(_covering, size_hw=size_hw), batch_size=n, storage_options=storage_options)
+    rows = partial(_predictions, model, covering, top_k or _TOP_K)
     return Predictions(rows, model=model.reference or model.backbone_name)
 
 
-def _prepared(
-    items: Iterator[Item],
-    size_hw: tuple[int, int],
-    batch_size: int,
-    storage_options: Mapping[str, Any] | None,
-) -> Iterator[tuple[list[str], list[NDArray[np.uint8] | None], list[str]]]:
-    """Batches of names, pixels at the network's size (None where bad) and what is wrong ("" where nothing is)."""
-    # what is here already is made small as it comes: a batch of large photos would take gigabytes, and who hands out
-    # frames may write the next one into the same array
-    made = ((i.name, None if i.content is None else _fitted(i.content, size_hw)) for i in items)
-    while chunk := list(itertools.islice(made, batch_size)):
-        urls = [name for name, image in chunk if image is None]
-        fetched = iter(read_many(urls, storage_options=storage_options) if urls else [])
-        images = [_fitted(next(fetched), size_hw) if image is None else image for _, image in chunk]
-        pixels = [None if isinstance(image, str) else image for image in images]
-        yield [name for name, _ in chunk], pixels, [image if isinstance(image, str) else "" for image in images]
+def _detections(
+    model: Detector, images: Stream[Fitted], least: NDArray[np.float64], top_k: int | None
+) -> Iterator[DetectedObjects]:
+    for batch in images:
+        found = iter(detect_in(model, [image for _, image in batch if not isinstance(image, Exception)]))
+        for name, image in batch:
+            if isinstance(image, Exception):
+                yield DetectedObjects.unusable(name, str(image))
+                continue
+            objects = next(found)
+            if objects is None:
+                yield DetectedObjects.unusable(name, "the model's boxes or scores are not finite numbers")
+                continue
+            boxes, label_ids, scores = objects.take(objects.scores >= least[objects.label_ids]).take(slice(top_k))
+            labels = tuple(model.class_names[i] for i in label_ids)
+            yield DetectedObjects(name, image.size_hw, boxes, label_ids, labels, scores, None)
 
 
-def _fitted(content: bytes | Exception | NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uint8] | str:
-    """An image just as evaluation sees it, ``size_hw`` + (3,) uint8, or what is wrong with it."""
-    if isinstance(content, Exception):
-        return str(content)
+def _covering(content: bytes | NDArray[np.uint8], *, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
+    """An image just as evaluation sees it, ``size_hw`` + (3,) uint8."""
     short_side = training_scale(size_hw)
-    try:
-        pixels = decode(content, min_side=short_side).pixels if isinstance(content, bytes) else content
-    except BadImageError as error:
-        return str(error)
+    pixels = decode(content, min_side=short_side).pixels if isinstance(content, bytes) else content
     return np.array(fit_to_size(limit_to_scale(pixels, short_side), size_hw))
 
 
-def _classify(
-    model: ImageClassifier,
-    names: Sequence[str],
-    pixels: Sequence[NDArray[np.uint8] | None],
-    errors: Sequence[str],
-    top_k: int,
-) -> Iterator[Prediction]:
-    good = [p for p in pixels if p is not None]
-    scores: Iterator[NDArray[np.float32]] = iter(())
-    if good:
-        batch = torch.from_numpy(np.stack(good)).permute(0, 3, 1, 2).to(model.device)
-        training = model.training
-        model.eval()
-        with torch.inference_mode():
-            scores = iter(torch.softmax(model(batch).float(), dim=1).cpu().numpy())
-        model.train(training)
-    for name, image, error in zip(names, pixels, errors, strict=True):
-        if image is None:
-            yield Prediction(uri=name, label=None, score=float("nan"), top=(), error=error)
-            continue
-        row = next(scores)
-        if not np.isfinite(row).all():
-            wrong = "the model's probabilities are not finite numbers"
-            yield Prediction(uri=name, label=None, score=float("nan"), top=(), error=wrong)
-            continue
-        best = np.argsort(-row, kind="stable")[:top_k]
-        top = tuple((model.class_names[i], float(row[i])) for i in best)
-        yield Prediction(uri=name, label=top[0][0], score=top[0][1], top=top, error=None)
+def _predictions(model: ImageClassifier, images: Stream[NDArray[np.uint8]], top_k: int) -> Iterator[Prediction]:
+    for batch in images:
+        good = [image for _, image in batch if not isinstance(image, Exception)]
+        scores: Iterator[NDArray[np.float32]] = iter(())
+        if good:
+            together = torch.from_numpy(np.stack(good)).permute(0, 3, 1, 2).to(model.device)
+            with answering(model):
+                scores = iter(torch.softmax(model(together).float(), dim=1).cpu().numpy())
+        for name, image in batch:
+            if isinstance(image, Exception):
+                yield _unusable(name, str(image))
+                continue
+            row = next(scores)
+            if not np.isfinite(row).all():
+                yield _unusable(name, "the model's probabilities are not finite numbers")
+                continue
+            best = np.argsort(-row, kind="stable")[:top_k]
+            top = tuple((model.class_names[i], float(row[i])) for i in best)
+            yield Prediction(uri=name, label=top[0][0], score=top[0][1], top=top, error=None)
+
+
+def _unusable(name: str, error: str) -> Prediction:
+    return Prediction(uri=name, label=None, score=float("nan"), top=(), error=error)

@@ -103,9 +103,7 @@ class Rows(Sequence[R]):
         if ending not in _WRITERS:
             raise ConfigError(f"{url}: expected one of {', '.join(_WRITERS)}")
         records = (record for row in self for record in self.records(row))
-        return written(
-            url, lambda path: _WRITERS[ending](path, self.columns, records), storage_options=storage_options
-        )
+        return written(url, lambda path: _WRITERS[ending](path, self.columns, records), storage_options=storage_options)
 
     def __repr__(self) -> str:
         made = "not made yet" if self._kept is None else f"{len(self._kept)} rows"

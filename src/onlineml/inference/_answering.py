@@ -1,0 +1,31 @@
+"""A module while it answers: in evaluation mode and without gradients, afterwards as it was."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["answering"]
+
+
+class _Module(Protocol):
+    training: bool
+
+    def train(self, mode: bool = ..., /) -> Any: ...
+
+
+@contextmanager
+def answering(model: _Module) -> Iterator[None]:
+    """No dropout, no gradients; never around a ``yield``, whose receiver would be without gradients too."""
+    training = model.training
+    model.train(False)
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.train(training)

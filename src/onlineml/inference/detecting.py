@@ -1,0 +1,170 @@
+"""From pixels to objects: fit an image inside the network's input, detect, and give boxes back in its own pixels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+
+from onlineml.data.boxes import clean_boxes
+from onlineml.data.detection_transforms import fit_inside, keep_inside, kept_hw, pad_together
+from onlineml.data.images import decode
+from onlineml.errors import ConfigError, UnknownClassError
+from onlineml.inference._answering import answering
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+__all__ = ["Detector", "Fitted", "Objects", "cutoffs", "detect_in", "fitted_image"]
+
+# where nothing was chosen on validation: the cut of Ultralytics' predict, the lowest of those that are in common use
+_THRESHOLD = 0.25
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """What is asked of a detector; `onlineml.ObjectDetector` is one."""
+
+    training: bool
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What the labels mean."""
+
+    @property
+    def thresholds(self) -> Mapping[str, float] | None:
+        """The score from which on an object of a class counts, chosen on validation."""
+
+    @property
+    def reference(self) -> str:
+        """Where it was loaded from, or ``""``."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+
+    def input_size_hw(self) -> tuple[int, int]:
+        """Height and width that images are fitted into."""
+
+    def detect(self, image: Tensor) -> Sequence[Mapping[str, Tensor]]:
+        """Objects in (B, 3, H, W) uint8 images: B times boxes (n, 4) xyxy, labels (n,) from 0, scores (n,)."""
+
+    def train(self, mode: bool = ..., /) -> Any:
+        """As of `torch.nn.Module`."""
+
+
+class Fitted(NamedTuple):
+    """An image as a detector sees it.
+
+    Attributes:
+        pixels: (h, w, 3) uint8 RGB, the whole image.
+        scale: its pixels per pixel of the upright original.
+        size_hw: height and width of the upright original.
+    """
+
+    pixels: NDArray[np.uint8]
+    scale: float
+    size_hw: tuple[int, int]
+
+
+class Objects(NamedTuple):
+    """Objects of one image, the surest first.
+
+    Attributes:
+        boxes_xyxy: (n, 4) float64, pixels of the upright original, within it.
+        label_ids: (n,) int64, places in the model's class names.
+        scores: (n,) float64.
+    """
+
+    boxes_xyxy: NDArray[np.float64]
+    label_ids: NDArray[np.int64]
+    scores: NDArray[np.float64]
+
+    def take(self, rows: Any) -> Objects:
+        """Some of them, in the order of ``rows``: numbers, a mask or a slice."""
+        return Objects(self.boxes_xyxy[rows], self.label_ids[rows], self.scores[rows])
+
+
+def fitted_image(content: bytes | NDArray[np.uint8], *, size_hw: tuple[int, int]) -> Fitted:
+    """An image just as evaluation sees it, in memory of its own.
+
+    Raises:
+        BadImageError: it cannot be used.
+    """
+    if isinstance(content, bytes):
+        decoded = decode(content, min_side=min(kept_hw(size_hw)))
+        pixels, original_hw = decoded.pixels, decoded.size_hw
+    else:
+        pixels, original_hw = content, (content.shape[0], content.shape[1])
+    kept = keep_inside(pixels, original_hw, size_hw=size_hw)
+    pixels, scale = fit_inside(kept, size_hw, original_hw=original_hw)
+    return Fitted(np.array(pixels), scale, original_hw)
+
+
+def detect_in(model: Detector, images: Sequence[Fitted]) -> list[Objects | None]:
+    """Every object that a model finds, however unsure.
+
+    Images are put together by shape, so that what is found in one never depends on the others of its batch.
+
+    Returns:
+        For each image its objects, or None where the model gave numbers that are not finite.
+    """
+    by_shape: dict[tuple[int, ...], list[tuple[int, NDArray[np.uint8]]]] = {}
+    for place, image in enumerate(images):
+        padded = pad_together([image.pixels])[0]
+        by_shape.setdefault(padded.shape, []).append((place, padded))
+    results: list[Objects | None] = [None] * len(images)
+    with answering(model):
+        for group in by_shape.values():
+            batch = torch.from_numpy(np.stack([pixels for _, pixels in group])).permute(0, 3, 1, 2)
+            for (place, _), found in zip(group, model.detect(batch.to(model.device)), strict=True):
+                results[place] = _placed(found, images[place])
+    return results
+
+
+def _placed(found: Mapping[str, Tensor], image: Fitted) -> Objects | None:
+    """Objects in pixels of the upright original; what lies in the padding alone is none."""
+    boxes, scores = (found[name].detach().cpu().numpy().astype(np.float64) for name in ("boxes", "scores"))
+    if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
+        return None
+    cut, codes = clean_boxes(boxes / image.scale, image.size_hw)
+    inside = np.flatnonzero((codes == "") | (codes == "box_clipped"))
+    surest = inside[np.argsort(-scores[inside], kind="stable")]
+    return Objects(cut, found["labels"].detach().cpu().numpy().astype(np.int64), scores).take(surest)
+
+
+def cutoffs(model: Detector, threshold: float | Mapping[str, float] | None) -> NDArray[np.float64]:
+    """The least score of each class, (C,) float64.
+
+    Args:
+        model: its own thresholds hold where ``threshold`` tells none.
+        threshold: one for all classes, or one by name, 0..1.
+
+    Raises:
+        ConfigError: outside 0..1.
+        UnknownClassError: a name is not one of the model's classes.
+    """
+    if isinstance(threshold, Mapping):
+        unknown = sorted(map(str, threshold.keys() - set(model.class_names)))
+        if unknown:
+            raise UnknownClassError(
+                f"threshold: {', '.join(unknown[:20])} is none of the model's classes {', '.join(model.class_names)}"
+            )
+    given = threshold if isinstance(threshold, Mapping) else dict.fromkeys(model.class_names, threshold)
+    outside = [value for value in given.values() if value is not None and not 0 <= value <= 1]
+    if outside:
+        raise ConfigError(f"threshold={outside[0]}: expected a score between 0 and 1")
+    own = model.thresholds or {}
+    chosen = []
+    for name in model.class_names:
+        value = given.get(name)
+        value = own.get(name) if value is None else value
+        # a class that validation never showed has none, or nan
+        chosen.append(_THRESHOLD if value is None or math.isnan(value) else float(value))
+    return np.array(chosen, dtype=np.float64)

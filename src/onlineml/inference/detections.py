@@ -1,0 +1,153 @@
+"""What a detector finds in images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from onlineml.inference.rows import Rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import numpy.typing as npt
+    from matplotlib.figure import Figure
+
+__all__ = ["DetectedObject", "DetectedObjects", "Detections"]
+
+_SHEET = 4  # pictures side by side, each as wide as a label needs to be read
+_SHOWN_PX = 480
+
+
+class DetectedObject(NamedTuple):
+    """One object.
+
+    Attributes:
+        label: its class.
+        score: how sure the model is, 0..1.
+        box_xyxy: left, top, right and bottom in pixels of the upright original image.
+    """
+
+    label: str
+    score: float
+    box_xyxy: tuple[float, float, float, float]
+
+    def __str__(self) -> str:
+        return f"{self.label} ({self.score:.3f}) at {', '.join(f'{v:.0f}' for v in self.box_xyxy)}"
+
+
+@dataclass(frozen=True, eq=False)
+class DetectedObjects:
+    """What a detector found in one image, the surest object first.
+
+    Attributes:
+        uri: the path or URL, or ``bytes:3``, ``array:3``, ``image:3`` for what came without a name.
+        size_hw: height and width of the upright original in pixels; None for an image that cannot be used.
+        boxes_xyxy: (n, 4) float64, pixels of the upright original, within it.
+        label_ids: (n,) int64, places in the model's class names.
+        labels: the n objects' classes.
+        scores: (n,) float64 in 0..1, falling.
+        error: why the image cannot be used; None for a good one, also where nothing was found.
+    """
+
+    uri: str
+    size_hw: tuple[int, int] | None
+    boxes_xyxy: npt.NDArray[np.float64]
+    label_ids: npt.NDArray[np.int64]
+    labels: tuple[str, ...]
+    scores: npt.NDArray[np.float64]
+    error: str | None
+
+    @classmethod
+    def unusable(cls, uri: str, error: str) -> DetectedObjects:
+        """The row of an image that cannot be used."""
+        return cls(uri, None, np.zeros((0, 4)), np.zeros(0, np.int64), (), np.zeros(0), error)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __bool__(self) -> bool:  # a row is a row, also of an image without objects
+        return True
+
+    def __iter__(self) -> Iterator[DetectedObject]:
+        for label, score, (x1, y1, x2, y2) in zip(
+            self.labels, self.scores.tolist(), self.boxes_xyxy.tolist(), strict=True
+        ):
+            yield DetectedObject(label, score, (x1, y1, x2, y2))
+
+    @property
+    def main(self) -> DetectedObject | None:
+        """The surest object; None where there is none."""
+        return next(iter(self), None)
+
+    @property
+    def label(self) -> str | None:
+        """Class of the surest object; None where there is none."""
+        return self.labels[0] if self.labels else None
+
+    @property
+    def score(self) -> float:
+        """Score of the surest object; nan where there is none."""
+        return float(self.scores[0]) if self.labels else float("nan")
+
+    @property
+    def top(self) -> tuple[tuple[str, float], ...]:
+        """Class and score of each object, as a classifier's row has them."""
+        return tuple((found.label, found.score) for found in self)
+
+    def __repr__(self) -> str:
+        return f"<DetectedObjects: {self}>"
+
+    def __str__(self) -> str:
+        if self.error is not None:
+            return f"{self.uri}: {self.error}"
+        counts = [f"{self.labels.count(label)} {label}" for label in dict.fromkeys(self.labels)]
+        return f"{self.uri}: {', '.join(counts) or 'no objects'}"
+
+
+class Detections(Rows[DetectedObjects]):
+    """What a detector finds in images, one row an image, made as it is asked for.
+
+    Iterating streams the rows and holds none. Asking for a length, for one by its number, or for a table, makes all
+    and keeps them. The table has a line for each object: uri, label, score, x1, y1, x2, y2, the image's width and
+    height, error. An image without objects has one line without label and box, and so has one that cannot be used,
+    whose line says why in ``error``; nothing is left out.
+
+    Args:
+        rows: starts the stream.
+        model: named in what is shown.
+    """
+
+    columns: ClassVar[Mapping[str, str]] = {
+        "uri": "string",
+        "label": "string",
+        "score": "float64",
+        **dict.fromkeys(("x1", "y1", "x2", "y2"), "float64"),
+        "width": "int64",
+        "height": "int64",
+        "error": "string",
+    }
+
+    @staticmethod
+    def records(row: DetectedObjects) -> list[dict[str, Any]]:
+        """A line for each object, or one without an object."""
+        height, width = row.size_hw or (None, None)
+        image = {"width": width, "height": height, "error": row.error}
+        objects: list[tuple[Any, ...]] = list(row) or [(None, float("nan"), (float("nan"),) * 4)]
+        corners = ("x1", "y1", "x2", "y2")
+        return [
+            {"uri": row.uri, "label": label, "score": score, **dict(zip(corners, box, strict=True)), **image}
+            for label, score, box in objects
+        ]
+
+    def figure(self, *, limit: int = 12, storage_options: Mapping[str, Any] | None = None) -> Figure:
+        """Some of the images, evenly chosen among all, with the objects drawn and the surest one named below each."""
+        from onlineml.evaluation.sheets import images_figure  # noqa: PLC0415
+        from onlineml.inference.drawing import draw_stored  # noqa: PLC0415
+
+        shown = self.some(limit)
+        pictures = draw_stored(shown, max_side=_SHOWN_PX, storage_options=storage_options)
+        titles = [row.error or f"{len(row)} found" for row in shown]
+        return images_figure(pictures, titles, columns=_SHEET, limit=limit, inches=2.5)

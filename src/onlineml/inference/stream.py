@@ -1,0 +1,72 @@
+"""Images of any kind as batches made ready for a network, a few of them ahead."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from onlineml.data.loaders import ahead
+from onlineml.errors import BadImageError, ConfigError
+from onlineml.inference.sources import items_of
+from onlineml.storage.io import read_many
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from onlineml.inference.sources import Item
+
+__all__ = ["Stream"]
+
+T = TypeVar("T")
+
+
+class Stream(Generic[T]):
+    """Images as batches of (name, what ``prepare`` made of it, or in words why it cannot be used).
+
+    Args:
+        images: see `onlineml.predict`.
+        prepare: makes an image small, from a file's bytes or from pixels that are not its own; raises `BadImageError`.
+        batch_size: images at once.
+        storage_options: open URLs.
+    """
+
+    def __init__(
+        self,
+        images: Any,
+        prepare: Callable[[bytes | NDArray[Any]], T],
+        *,
+        batch_size: int,
+        storage_options: Mapping[str, Any] | None,
+    ) -> None:
+        self.images, self.prepare = images, prepare
+        self.batch_size, self.storage_options = batch_size, storage_options
+        self._used = False
+
+    def __iter__(self) -> Iterator[list[tuple[str, T | Exception]]]:
+        if self._used and isinstance(self.images, Iterator):
+            raise ConfigError(
+                "the images came from a generator, which can be gone through only once: give a list, or keep the rows, "
+                "as in rows = list(predict(...))"
+            )
+        self._used = True
+        yield from ahead(self._batches(items_of(self.images, storage_options=self.storage_options)))
+
+    def _batches(self, items: Iterator[Item]) -> Iterator[list[tuple[str, T | Exception]]]:
+        # what is here already is made small as it comes: a batch of large photos would take gigabytes, and who hands
+        # out frames may write the next one into the same array
+        made = ((i.name, None if i.content is None else self._prepared(i.content)) for i in items)
+        while chunk := list(itertools.islice(made, self.batch_size)):
+            urls = [name for name, image in chunk if image is None]
+            fetched = iter(read_many(urls, storage_options=self.storage_options) if urls else [])
+            yield [(name, self._prepared(next(fetched)) if image is None else image) for name, image in chunk]
+
+    def _prepared(self, content: bytes | Exception | NDArray[Any]) -> T | Exception:
+        if isinstance(content, Exception):
+            return content
+        try:
+            return self.prepare(content)
+        except BadImageError as error:
+            return error
