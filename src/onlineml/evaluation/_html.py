@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from onlineml.evaluation._types import Interval
     from onlineml.evaluation.scores import ClassificationScores
 
-__all__ = ["data_uri", "esc", "scale", "summary_html", "table"]
+__all__ = ["data_uri", "esc", "notebook_table", "scale", "summary_html", "table"]
 
 _NOTEBOOK_THUMBNAILS = 8
 _LINE = "1px solid rgba(128, 128, 128, .3)"  # reads on white and on black
@@ -81,14 +81,15 @@ def summary_html(scores: ClassificationScores) -> str:
          f"{per.support[i]:,}")
         for i in worst
     ]  # fmt: skip
-    left = _notebook_table(("score", "value", "95 % interval"), rows)
-    right = "" if not failing else _notebook_table(("lowest classes", "F1", "precision", "recall", "images"), failing)
+    left = notebook_table(("score", "value", "95 % interval"), rows)
+    right = "" if not failing else notebook_table(("lowest classes", "F1", "precision", "recall", "images"), failing)
     layout = "display:flex;flex-wrap:wrap;align-items:flex-start;gap:2em;margin-top:.8em"
     body = f'<div style="{layout}">{left}{right}</div>'
     return f'<div style="font-family:system-ui,sans-serif">{head}{body}{_notebook_mistakes(scores)}</div>'
 
 
-def _notebook_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def notebook_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of cells that are HTML already, its style on its elements; the first column is text."""
     def cell(tag: str, text: str, place: int) -> str:
         align = "left" if place == 0 else "right"
         style = f"text-align:{align};padding:.2em .7em;border-bottom:{_LINE};background:transparent"
