@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DetectedObject", "DetectedObjects", "Detections"]
 
-_SHEET = 4  # pictures side by side, each as wide as a label needs to be read
-_SHOWN_PX = 480
+_SHEET, _INCHES = 3, 3.4  # pictures side by side, each so wide that its labels can be read
+_SHOWN_PX = 400
 
 
 class DetectedObject(NamedTuple):
@@ -97,14 +97,19 @@ class DetectedObjects:
         """Class and score of each object, as a classifier's row has them."""
         return tuple((found.label, found.score) for found in self)
 
+    @property
+    def summary(self) -> str:
+        """In words: how many of what, or why the image cannot be used."""
+        if self.error is not None:
+            return self.error
+        counts = [f"{self.labels.count(label)} {label}" for label in dict.fromkeys(self.labels)]
+        return ", ".join(counts) or "no objects"
+
     def __repr__(self) -> str:
         return f"<DetectedObjects: {self}>"
 
     def __str__(self) -> str:
-        if self.error is not None:
-            return f"{self.uri}: {self.error}"
-        counts = [f"{self.labels.count(label)} {label}" for label in dict.fromkeys(self.labels)]
-        return f"{self.uri}: {', '.join(counts) or 'no objects'}"
+        return f"{self.uri}: {self.summary}"
 
 
 class Detections(Rows[DetectedObjects]):
@@ -143,11 +148,10 @@ class Detections(Rows[DetectedObjects]):
         ]
 
     def figure(self, *, limit: int = 12, storage_options: Mapping[str, Any] | None = None) -> Figure:
-        """Some of the images, evenly chosen among all, with the objects drawn and the surest one named below each."""
+        """Some of the images, evenly chosen among all, with the objects drawn, and counted below."""
         from onlineml.evaluation.sheets import images_figure  # noqa: PLC0415
         from onlineml.inference.drawing import draw_stored  # noqa: PLC0415
 
         shown = self.some(limit)
         pictures = draw_stored(shown, max_side=_SHOWN_PX, storage_options=storage_options)
-        titles = [row.error or f"{len(row)} found" for row in shown]
-        return images_figure(pictures, titles, columns=_SHEET, limit=limit, inches=2.5)
+        return images_figure(pictures, [row.summary for row in shown], columns=_SHEET, limit=limit, inches=_INCHES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import itertools
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,7 +69,10 @@ def draw(
         ConfigError: it is no image, or its size shows that the row is another image's.
         NotFoundError: nothing is there.
     """
-    (item,) = items_of([image], storage_options=storage_options)
+    items = list(itertools.islice(items_of([image], storage_options=storage_options), 2))
+    if len(items) != 1:
+        raise ConfigError(f"{image} is a folder or pattern: draw() takes one image, that of the row")
+    item = items[0]
     content = read_bytes(item.name, storage_options=storage_options) if item.content is None else item.content
     if isinstance(content, BadImageError):
         raise content
