@@ -1,0 +1,93 @@
+"""From COCO's matches to its precision and recall, counted sparsely.
+
+Precision rises only where a detection finds an object, so its envelope is made of those few places alone; how many
+detections before a place were wrong comes from one running count a size of object.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from onlineml.evaluation._coco_arrays import AREA_RANGES, IOU_THRESHOLDS, MAX_DETECTIONS, RECALLS, Curves
+from onlineml.evaluation._coco_match import match, outside_areas, rank, run_starts
+from onlineml.evaluation.metrics import ratio
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from onlineml.evaluation._coco_arrays import CocoArrays
+    from onlineml.evaluation._coco_match import Matches, Ranked
+    from onlineml.evaluation._types import Floats, Ints
+
+__all__ = ["coco_curves"]
+
+_N_SIZES, _N_IOUS = len(AREA_RANGES), len(IOU_THRESHOLDS)
+
+
+def coco_curves(arrays: CocoArrays) -> Curves:
+    """Precision and recall of every class, threshold and size of object, as pycocotools defines them."""
+    ranked = rank(arrays)
+    matches = match(arrays, ranked)
+    counted = ~(outside_areas(arrays.truth_area) | arrays.truth_crowd[:, None])
+    n_objects = np.stack(
+        [np.bincount(arrays.truth_class[kept], minlength=arrays.n_classes) for kept in counted.T], axis=1
+    )
+    found = matches.outcome == 1
+    precision = _precision(arrays, ranked, matches, found, n_objects)
+    class_id = arrays.found_class[ranked.rows[matches.at]]
+    place = ranked.place[matches.at]
+    few = [_recall(found[:, :1], class_id, place < most, n_objects[:, :1]) for most in MAX_DETECTIONS[:-1]]
+    recall = _recall(found, class_id, np.ones(len(place), bool), n_objects)
+    return Curves(precision, recall, np.concatenate(few, axis=2))
+
+
+def _recall(found: npt.NDArray[np.bool_], class_id: Ints, counted: npt.NDArray[np.bool_], n_objects: Ints) -> Floats:
+    """(10, C, sizes): share of the objects that were found by the detections that are counted."""
+    hits = np.zeros((len(n_objects), *found.shape[1:]), np.int64)
+    starts = run_starts(class_id[counted])  # rows stand by class
+    if len(starts) > 1:
+        hits[class_id[counted][starts[:-1]]] = np.add.reduceat(found[counted], starts[:-1], axis=0, dtype=np.int64)
+    return ratio(hits.transpose(2, 0, 1), n_objects)
+
+
+def _precision(
+    arrays: CocoArrays, ranked: Ranked, matches: Matches, found: npt.NDArray[np.bool_], n_objects: Ints
+) -> Floats:
+    precision = np.full((_N_IOUS, len(RECALLS), arrays.n_classes, _N_SIZES), np.nan)
+    area = arrays.found_xywh[ranked.rows, 2] * arrays.found_xywh[ranked.rows, 3]
+    class_of_match = np.searchsorted(matches.at, ranked.class_starts)
+    for size in range(_N_SIZES):
+        inside = (area >= AREA_RANGES[size, 0]) & (area <= AREA_RANGES[size, 1])
+        before = np.append(0, np.cumsum(inside))  # detections that would be wrong if they took nothing
+        for class_id in np.flatnonzero(n_objects[:, size]):
+            part = slice(class_of_match[class_id], class_of_match[class_id + 1])
+            at = matches.at[part]
+            excused = np.cumsum((matches.outcome[part, size].T > 0) & inside[at], axis=1)
+            wrong = before[at + 1] - before[ranked.class_starts[class_id]] - excused
+            precision[:, :, class_id, size] = _envelope(found[part, size].T, wrong, int(n_objects[class_id, size]))
+    return precision
+
+
+def _envelope(found: npt.NDArray[np.bool_], wrong: Ints, n_objects: int) -> Floats:
+    """Highest precision at or beyond each of the 101 recalls; 0 where that recall is never reached.
+
+    Args:
+        found: (10, m) bool, the detection found an object.
+        wrong: (10, m) running count of the detections that are wrong.
+        n_objects: that there are to find.
+
+    Returns:
+        (10, 101) float64.
+    """
+    right = np.cumsum(found, axis=1, dtype=np.float64)
+    precision = np.where(found, right / (wrong + right + np.spacing(1)), 0.0)  # the sum of pycocotools, in its order
+    best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    n_hits = found.sum(1)
+    # the how-manieth hit reaches a recall: the first whose share of the objects is not below it
+    needed = np.searchsorted(np.arange(1, n_objects + 1) / n_objects, RECALLS)
+    reached = needed < n_hits[:, None]
+    at_hits = np.append(best[found], 0.0)  # by threshold, then by hit
+    place = (np.cumsum(n_hits) - n_hits)[:, None] + needed
+    return np.where(reached, at_hits[np.where(reached, place, -1)], 0.0)

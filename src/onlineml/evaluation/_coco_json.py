@@ -1,0 +1,99 @@
+"""COCO files: only what scoring needs, straight into small objects, several times as fast as the json module."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from os import PathLike, fspath
+from typing import Any
+
+import msgspec
+
+from onlineml.errors import DataError
+from onlineml.storage import _urls, io
+
+__all__ = ["load_detections", "load_plain", "load_truth", "rows_of"]
+
+Options = Mapping[str, Any] | None
+
+
+class _Image(msgspec.Struct, gc=False):
+    id: int | str
+
+
+class _Category(msgspec.Struct, gc=False):
+    id: int | str
+    name: str | None = None
+
+
+class _Annotation(msgspec.Struct, gc=False):
+    image_id: int | str
+    category_id: int | str
+    bbox: tuple[float, float, float, float]
+    area: float | None = None
+    iscrowd: int | None = None
+
+
+class _Detection(msgspec.Struct, gc=False):
+    image_id: int | str
+    category_id: int | str
+    bbox: tuple[float, float, float, float]
+    score: float
+
+
+class _Truth(msgspec.Struct):
+    images: list[_Image]
+    categories: list[_Category]
+    annotations: list[_Annotation]
+
+
+class _Results(msgspec.Struct):
+    annotations: list[_Detection]
+
+
+_TRUTH, _DETECTIONS = msgspec.json.Decoder(_Truth), msgspec.json.Decoder(list[_Detection] | _Results)
+
+
+def load_truth(source: Any, storage_options: Options) -> Any:
+    """The ground truth, whose rows are dicts or, from a file without faults, objects with the same names."""
+    return _load(source, _TRUTH, storage_options)
+
+
+def load_detections(source: Any, storage_options: Options) -> Any:
+    """The detections, likewise."""
+    return _load(source, _DETECTIONS, storage_options)
+
+
+def load_plain(source: Any, storage_options: Options) -> Any:
+    """The document as the json module reads it: dicts, lists, and nan where the file says NaN."""
+    return _load(source, None, storage_options)
+
+
+def _load(source: Any, decoder: msgspec.json.Decoder[Any] | None, storage_options: Options) -> Any:
+    if not isinstance(source, (str, PathLike)):
+        return source
+    content = io.read_bytes(source, storage_options=storage_options)
+    if decoder is not None:
+        try:
+            document = decoder.decode(content)
+        except msgspec.DecodeError:  # a fault, or what only the json module takes, such as NaN
+            return _parse(content, source)
+        return msgspec.structs.asdict(document) if isinstance(document, msgspec.Struct) else document
+    return _parse(content, source)
+
+
+def _parse(content: bytes, source: str | PathLike[str]) -> Any:
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        msg = f"{_urls.redacted(fspath(source))} is not JSON ({error}); expected a COCO document"
+        raise DataError(msg) from error
+    except RecursionError as error:
+        msg = f"{_urls.redacted(fspath(source))} is nested too deeply; expected a COCO document"
+        raise DataError(msg) from error
+
+
+def rows_of(document: Any) -> Sequence[Any]:
+    """The detections themselves: COCO results are a list, but some tools write them under ``annotations``."""
+    rows: Sequence[Any] = document["annotations"] if isinstance(document, Mapping) else document
+    return rows

@@ -1,0 +1,129 @@
+"""COCO documents to arrays: column by column where they are as they must be, else a list of every fault."""
+
+from __future__ import annotations
+
+from itertools import chain, repeat
+from numbers import Real
+from operator import attrgetter, itemgetter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from onlineml.errors import DataError
+from onlineml.evaluation._coco_arrays import CocoArrays
+from onlineml.evaluation._coco_faults import coco_faults
+from onlineml.evaluation._coco_json import load_detections, load_plain, load_truth, rows_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from onlineml.evaluation._types import Floats, Ints
+
+__all__ = ["read_coco"]
+
+_ODD = (AttributeError, KeyError, IndexError, OverflowError, TypeError, ValueError)  # what a strange row can raise
+
+
+def read_coco(
+    ground_truth: Any, detections: Any, *, storage_options: Mapping[str, Any] | None
+) -> tuple[CocoArrays, tuple[str, ...]]:
+    """Checked arrays and the class names, in the order of the category ids.
+
+    Raises:
+        DataError: every kind of fault in both documents.
+        NotFoundError: nothing at a path or URL.
+    """
+    truth, found = load_truth(ground_truth, storage_options), load_detections(detections, storage_options)
+    try:
+        return _arrays(truth, found)
+    except _ODD as error:  # what does not look right at once is looked at row by row
+        del truth, found
+        faults = coco_faults(*(load_plain(source, storage_options) for source in (ground_truth, detections)))
+        lines = "\n".join(f"- {fault}" for fault in faults or [f"{type(error).__name__}: {error}"])
+        msg = f"ground truth and detections cannot be scored until this is mended:\n{lines}"
+        raise DataError(msg) from error
+
+
+def _arrays(truth: Any, found: Any) -> tuple[CocoArrays, tuple[str, ...]]:
+    images, categories = _index(truth["images"]), _index(truth["categories"])
+    objects, rows = truth["annotations"], rows_of(found)
+    xywh, found_xywh = _boxes(objects), _boxes(rows)
+    area = [size if given is None else given for given, size in zip(_given(objects, "area"), _sizes(xywh), strict=True)]
+    crowd = _numbers([flag or 0 for flag in _given(objects, "iscrowd")])
+    arrays = CocoArrays(
+        n_images=len(images),
+        n_classes=len(categories),
+        truth_image=_places(objects, "image_id", images),
+        truth_class=_places(objects, "category_id", categories),
+        truth_xywh=xywh,
+        truth_area=_not_negative(_numbers(area)),
+        truth_crowd=crowd == 1,
+        found_image=_places(rows, "image_id", images),
+        found_class=_places(rows, "category_id", categories),
+        found_xywh=found_xywh,
+        found_scores=_numbers(_column(rows, "score")),
+    )
+    if not np.isin(crowd, (0, 1)).all():
+        raise ValueError("iscrowd")
+    names = dict(zip(_column(truth["categories"], "id"), _given(truth["categories"], "name"), strict=True))
+    return arrays, tuple(str(key if names[key] is None else names[key]) for key in categories)
+
+
+def _column(rows: Sequence[Any], name: str) -> list[Any]:
+    get = itemgetter(name) if rows and isinstance(rows[0], dict) else attrgetter(name)
+    return list(map(get, rows))
+
+
+def _given(rows: Sequence[Any], name: str) -> list[Any]:
+    """The values of a column that a row may lack; None there."""
+    if rows and isinstance(rows[0], dict):
+        return [row.get(name) for row in rows]
+    return _column(rows, name)
+
+
+def _numbers(values: Sequence[Any]) -> Floats:
+    """As float64, all finite."""
+    if not all(issubclass(kind, Real) for kind in set(map(type, values))):
+        raise TypeError("numbers")
+    array = np.fromiter(values, np.float64, len(values))
+    if not np.isfinite(array).all():
+        raise ValueError("finite")
+    return array
+
+
+def _not_negative(values: Floats) -> Floats:
+    if (values < 0).any():
+        raise ValueError("negative")
+    return values
+
+
+def _boxes(rows: Sequence[Any]) -> Floats:
+    boxes = _column(rows, "bbox")
+    if set(map(len, boxes)) - {4}:
+        raise ValueError("bbox")
+    xywh = _numbers(list(chain.from_iterable(boxes))).reshape(-1, 4)
+    _not_negative(xywh[:, 2:])
+    return xywh
+
+
+def _sizes(xywh: Floats) -> list[float]:
+    sizes: list[float] = (xywh[:, 2] * xywh[:, 3]).tolist()
+    return sizes
+
+
+def _index(rows: Sequence[Any]) -> dict[Any, int]:
+    """The place of each id, in sorted order: that in which pycocotools takes images and categories."""
+    ids = _column(rows, "id")
+    index = {key: place for place, key in enumerate(sorted(ids))}
+    if len(index) < len(ids) or None in index:
+        raise ValueError("id")
+    return index
+
+
+def _places(rows: Sequence[Any], name: str, index: Mapping[Any, int]) -> Ints:
+    places: npt.NDArray[np.int64] = np.fromiter(map(index.get, _column(rows, name), repeat(-1)), np.int64, len(rows))
+    if (places < 0).any():
+        raise ValueError(name)
+    return places
