@@ -39,7 +39,7 @@ def fuzzed(
     """A random set: crowds, images and classes without objects or detections, ties of scores and of overlaps."""
     rng = np.random.default_rng(seed)
     n_images = int(rng.integers(1, 12)) if n_images is None else n_images
-    n_classes, grid = int(rng.integers(1, 5)), rng.choice([0.0, 1.0, 8.0])
+    n_classes, grid = int(rng.integers(1, 5)), rng.choice([0.0, 1.0, 8.0] if ties else [0.0])
     side = rng.choice([40, 160, 400])
     truth, found = [], []
     for _ in range(n_images):

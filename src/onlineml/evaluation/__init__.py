@@ -4,6 +4,19 @@ from __future__ import annotations
 
 from onlineml.evaluation.classification import classification_scores
 from onlineml.evaluation.coco import CocoScores, coco_scores
+from onlineml.evaluation.detection import detection_scores
+from onlineml.evaluation.detection_scores import DetectionScores
+from onlineml.evaluation.found import Found
 from onlineml.evaluation.scores import ClassificationScores
+from onlineml.evaluation.thresholds import best_thresholds
 
-__all__ = ["ClassificationScores", "CocoScores", "classification_scores", "coco_scores"]
+__all__ = [
+    "ClassificationScores",
+    "CocoScores",
+    "DetectionScores",
+    "Found",
+    "best_thresholds",
+    "classification_scores",
+    "coco_scores",
+    "detection_scores",
+]

@@ -4,9 +4,10 @@ __all__ = ["CSS"]
 
 CSS = """
 :root { color-scheme: light dark; --page: #f6f7f9; --card: #ffffff; --text: #1d2329; --ink: #5b646e; --line: #e2e6ea;
-  --accent: #2f74b5; --soft: #3d85c633; --alarm: #c4432f; --calm: #2c7d5b; }
+  --accent: #2f74b5; --soft: #3d85c633; --alarm: #c4432f; --calm: #2c7d5b; --warm: #a8640f; }
 @media (prefers-color-scheme: dark) { :root { --page: #101418; --card: #191f25; --text: #e8ecf0; --ink: #a3adb8;
-  --line: #2c343c; --accent: #6aaee6; --soft: #3d85c655; --alarm: #f08573; --calm: #63c39b; } }
+  --line: #2c343c; --accent: #6aaee6; --soft: #3d85c655; --alarm: #f08573; --calm: #63c39b;
+  --warm: #e5a04b; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--page); color: var(--text); font: 15px/1.5 system-ui, -apple-system, "Segoe UI",
   Roboto, "DejaVu Sans", sans-serif; }
@@ -36,6 +37,7 @@ th:first-child, td:first-child, td.left, th.left { text-align: left; overflow-wr
   min-width: 110px; }
 td .scale { width: 150px; margin: 0; display: inline-block; vertical-align: middle; }
 .scroll { overflow-x: auto; } .bad { color: var(--alarm); font-weight: 600; } .good { color: var(--calm); }
+.warm { color: var(--warm); }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(380px, 1fr)); gap: 18px; }
 .gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: 14px; }
 figure { margin: 0; } .gallery figure { border: 1px solid var(--line); border-radius: 10px; overflow: hidden; }
@@ -43,6 +45,9 @@ figure { margin: 0; } .gallery figure { border: 1px solid var(--line); border-ra
   background: var(--line); }
 .gallery .none { padding: 12px; font-size: 11px; color: var(--ink); overflow-wrap: anywhere; overflow: hidden; }
 .gallery figcaption { padding: 8px 10px; font-size: 13px; line-height: 1.35; overflow-wrap: anywhere; }
+.gallery.large { grid-template-columns: repeat(auto-fill, minmax(240px, 1fr)); }
+.shot { aspect-ratio: 4 / 3; background: var(--line); } .gallery .shot svg { max-width: none; }
+.meter { flex: 0 1 190px; min-width: 160px; } .meter .big { font-size: 46px; }
 .wide svg { max-width: 900px; }
 .three { display: grid; grid-template-columns: repeat(auto-fit, minmax(310px, 1fr)); gap: 14px; }
 details .gallery { margin-top: 12px; }

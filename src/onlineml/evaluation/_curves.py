@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from onlineml.evaluation._types import Floats
     from onlineml.evaluation.scores import ClassificationScores
 
-__all__ = ["pr_figure", "roc_figure", "training_figure"]
+__all__ = ["draw_curves", "pr_figure", "roc_figure", "training_figure"]
+
+Curve: TypeAlias = "tuple[str, Floats, Floats, tuple[float, float] | None]"
 
 N_NAMED = 5  # curves with a colour and a name; a tenth line has no colour of its own
 _N_FAINT = 40
@@ -45,53 +47,74 @@ def _drawable(scores: ClassificationScores, values: Floats) -> list[int]:
     return [int(i) for i in np.argsort(values, kind="stable") if not math.isnan(values[i])]
 
 
-def _finish(figure: Figure, axes: Axes, title: str, *, x: str, y: str) -> None:
+def draw_curves(
+    curves: Sequence[Curve], title: str, *, x: str, y: str, diagonal: bool = False, empty: str = "no curve"
+) -> Figure:
+    """Curves in the unit square: the first ones in colour and named, up to 40 others faint.
+
+    Args:
+        curves: (name, x, y, point) each; the point is marked where it is not None.
+        title: of the figure.
+        x: name of the axis.
+        y: name of the axis.
+        diagonal: whether to draw it, dashed.
+        empty: what to say where there are no curves.
+    """
+    drawn, axes = new_figure(4.6, 4.5)
+    if not curves:
+        say_empty(axes, empty)
+        return drawn
+    if diagonal:
+        axes.plot([0, 1], [0, 1], "--", color=INK, linewidth=1)
+    for place, (name, along, up, point) in enumerate(curves[: N_NAMED + _N_FAINT]):
+        across, height = thin(along, up)
+        named = place < N_NAMED
+        color = PALETTE[place] if named else INK
+        if named:
+            axes.plot(across, height, color=color, linewidth=1.8, label=name, zorder=3)
+        else:
+            others = "the other classes" if place == N_NAMED else None
+            axes.plot(across, height, color=INK, alpha=0.3, linewidth=0.8, label=others)
+        if point is not None and named:
+            axes.plot(*point, "o", color=color, markersize=7, zorder=4)
     axes.set_xlim(-0.01, 1.01)
     axes.set_ylim(0, 1.02)
     titled(axes, title, x=x, y=y)
-    legend(figure, axes, columns=2)
+    legend(drawn, axes, columns=2)
+    return drawn
 
 
 def pr_figure(scores: ClassificationScores) -> Figure:
     """Precision over recall: the classes with the lowest average precision named, up to 40 others faint."""
-    drawn, axes = new_figure(4.6, 4.5)
-    order = _drawable(scores, scores.ap)
-    if not order:
-        say_empty(axes, "no curve: no probabilities, or no class with images")
-        return drawn
-    for place, i in enumerate(order[: N_NAMED + _N_FAINT]):
+    curves: list[Curve] = []
+    for i in _drawable(scores, scores.ap)[: N_NAMED + _N_FAINT]:
         curve = scores.pr(i)
-        recall, precision = thin(curve.recall, curve.precision)
         name = f"{shorten(scores.class_names[i], 16)}  {decimal(scores.ap[i])}"
-        _step(axes, recall, precision, place=place, label=name)
-    title = f"Precision over recall (mean AP {decimal(scores.map)})"
-    _finish(drawn, axes, title, x="recall: share of the class that is found", y="precision")
-    return drawn
+        curves.append((name, curve.recall, curve.precision, None))
+    return draw_curves(
+        curves,
+        f"Precision over recall (mean AP {decimal(scores.map)})",
+        x="recall: share of the class that is found",
+        y="precision",
+        empty="no curve: no probabilities, or no class with images",
+    )
 
 
 def roc_figure(scores: ClassificationScores) -> Figure:
     """ROC curves: the classes with the lowest AUROC named, up to 40 others faint."""
-    drawn, axes = new_figure(4.6, 4.5)
-    order = _drawable(scores, scores.auroc)
-    if not order:
-        say_empty(axes, "no curve: no probabilities, or no two classes with images")
-        return drawn
-    axes.plot([0, 1], [0, 1], "--", color=INK, linewidth=1)
-    for place, i in enumerate(order[: N_NAMED + _N_FAINT]):
+    curves: list[Curve] = []
+    for i in _drawable(scores, scores.auroc)[: N_NAMED + _N_FAINT]:
         curve = scores.roc(i)
-        false, true = thin(curve.false_positive_rate, curve.true_positive_rate)
         name = f"{shorten(scores.class_names[i], 16)}  {decimal(scores.auroc[i])}"
-        _step(axes, false, true, place=place, label=name)
-    title = f"ROC (mean AUROC {decimal(scores.auroc_macro)})"
-    _finish(drawn, axes, title, x="false alarms: share of the others", y="found: share of the class")
-    return drawn
-
-
-def _step(axes: Axes, x: Floats, y: Floats, *, place: int, label: str) -> None:
-    if place < N_NAMED:
-        axes.plot(x, y, color=PALETTE[place], linewidth=1.8, label=label, zorder=3)
-    else:
-        axes.plot(x, y, color=INK, alpha=0.3, linewidth=0.8, label="the other classes" if place == N_NAMED else None)
+        curves.append((name, curve.false_positive_rate, curve.true_positive_rate, None))
+    return draw_curves(
+        curves,
+        f"ROC (mean AUROC {decimal(scores.auroc_macro)})",
+        x="false alarms: share of the others",
+        y="found: share of the class",
+        diagonal=True,
+        empty="no curve: no probabilities, or no two classes with images",
+    )
 
 
 def training_figure(metrics: Sequence[Mapping[str, Any]]) -> Figure:

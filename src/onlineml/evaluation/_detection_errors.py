@@ -17,19 +17,18 @@ import numpy as np
 
 from onlineml.evaluation._matching import Pairs, match
 from onlineml.evaluation._ranking import Ranking, class_ap
+from onlineml.evaluation.detection_tables import ERRORS, KINDS
 from onlineml.evaluation.metrics import mean_defined
 
 if TYPE_CHECKING:
     from onlineml.evaluation._matching import Scene
     from onlineml.evaluation._types import Array, Ints
 
-__all__ = ["BACKGROUND_IOU", "ERRORS", "KINDS", "Diagnosis", "confusion", "costs_50", "diagnose"]
+__all__ = ["BACKGROUND_IOU", "Diagnosis", "confusion", "costs_50", "diagnose"]
 
 BACKGROUND_IOU = 0.1
 FOREGROUND_IOU = 0.5
-KINDS = ("hit", "class", "localisation", "both", "duplicate", "background", "ignored")
 HIT, CLASS, LOCALISATION, BOTH, DUPLICATE, BACKGROUND, IGNORED = range(len(KINDS))
-ERRORS = (*KINDS[1:6], "missed")
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +97,8 @@ def costs_50(scene: Scene, diagnosis: Diagnosis) -> dict[str, float]:
     """How much the mean AP50 would rise were all errors of one type put right, as TIDE puts them.
 
     Of several class errors on one unfound object, the surest becomes a hit, of its class, and the others go; so for
-    localisation. Doubles, background and both go. Missed objects are no longer counted; a class of which nothing is
+    localisation, each type for itself (the authors' program lets the two compete for an object, which the paper does
+    not say). Doubles, background and both go. Missed objects are no longer counted; a class of which nothing is
     left to find then leaves the mean if nothing was said to be it, and stays at 0 otherwise.
 
     Returns:
@@ -106,7 +106,7 @@ def costs_50(scene: Scene, diagnosis: Diagnosis) -> dict[str, float]:
     """
     now = _map_50(scene, diagnosis.kind == HIT, counted=diagnosis.kind != IGNORED)
     costs = {}
-    for place, name in enumerate(KINDS[1:6], start=1):
+    for place, name in enumerate(ERRORS[:-1], start=CLASS):
         wrong = diagnosis.kind == place
         hit, label, better = diagnosis.kind == HIT, scene.found_label, np.zeros(0, np.int64)
         if place in {CLASS, LOCALISATION}:

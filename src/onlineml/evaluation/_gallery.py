@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from onlineml.evaluation.scores import ClassificationScores
     from onlineml.evaluation.tables import Mistake
 
-__all__ = ["mistakes_figure", "small_image"]
+__all__ = ["mistakes_figure", "pixels_of", "small_image"]
 
 FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
 _MAX_PIXELS = 20_000_000  # a phone's photo given as it is; more is a bomb
@@ -55,10 +55,11 @@ def small_image(data: bytes, *, side: int, max_bytes: int) -> tuple[str, bytes] 
         return None
 
 
-def _pixels(data: bytes) -> Array | None:
+def pixels_of(data: bytes) -> Array | None:
+    """(H, W, 3) uint8 of an encoded thumbnail, at most 320 pixels a side; None if it is none."""
     from PIL import Image
 
-    small = small_image(data, side=240, max_bytes=0)
+    small = small_image(data, side=320, max_bytes=0)
     if small is None:
         return None
     with Image.open(io.BytesIO(small[1])) as image:
@@ -82,7 +83,7 @@ def mistakes_figure(scores: ClassificationScores, *, limit: int = 12) -> Figure:
 
 def _draw(axes: Axes, mistake: Mistake, scores: ClassificationScores) -> None:
     data = scores.thumbnails.get(mistake.image_id)
-    pixels = None if data is None else _pixels(data)
+    pixels = None if data is None else pixels_of(data)
     if pixels is None:
         axes.set_box_aspect(1)
         say_empty(axes, shorten(mistake.uri or mistake.image_id, 18))

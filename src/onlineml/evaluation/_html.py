@@ -90,6 +90,7 @@ def summary_html(scores: ClassificationScores) -> str:
 
 def notebook_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table of cells that are HTML already, its style on its elements; the first column is text."""
+
     def cell(tag: str, text: str, place: int) -> str:
         align = "left" if place == 0 else "right"
         style = f"text-align:{align};padding:.2em .7em;border-bottom:{_LINE};background:transparent"

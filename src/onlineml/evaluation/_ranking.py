@@ -73,7 +73,7 @@ class Ranking:
     @property
     def work(self) -> int:
         """How many values a resample reads, for those who must bound it."""
-        return len(self.order) + int(np.count_nonzero(self.hit)) + self.hit.shape[1] * self.n_classes
+        return len(self.order) + int(np.count_nonzero(self.hit)) + int(self.hit.shape[1]) * self.n_classes
 
     def at(self, thresholds: slice) -> Ranking:
         """The same at some thresholds only."""

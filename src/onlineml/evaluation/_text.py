@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from onlineml.evaluation.scores import ClassificationScores
+
 if TYPE_CHECKING:
+    from onlineml.evaluation._base_scores import BaseScores
     from onlineml.evaluation._types import Interval
-    from onlineml.evaluation.scores import ClassificationScores
 
 __all__ = [
+    "DETECTION_EXPLANATIONS",
     "EXPLANATIONS",
     "LABELS",
     "calibration_sentence",
@@ -35,6 +38,21 @@ LABELS = {
     "brier": "Brier score",
     "log_loss": "log loss",
     "balanced_accuracy": "balanced accuracy",
+    "map_50_95": "mAP 50\u201395",
+    "map_50": "mAP 50",
+    "map_75": "mAP 75",
+    "map_small": "mAP small",
+    "map_medium": "mAP medium",
+    "map_large": "mAP large",
+    "ar_1": "recall with 1 box",
+    "ar_10": "recall with 10 boxes",
+    "ar_100": "recall with 100 boxes",
+    "ar_small": "recall small",
+    "ar_medium": "recall medium",
+    "ar_large": "recall large",
+    "micro_precision": "precision",
+    "micro_recall": "recall",
+    "micro_f1": "F1",
 }
 EXPLANATIONS = {
     "accuracy": "share of images whose predicted class is right",
@@ -50,6 +68,26 @@ EXPLANATIONS = {
     "brier": "squared distance of the probabilities from the truth; 0 is perfect, 2 the worst",
     "ece": "mean distance between confidence and accuracy; 0: a confidence can be read as a chance",
 }
+DETECTION_EXPLANATIONS = {
+    "map_50_95": "COCO's mean average precision: over the classes, and IoU 0.50 to 0.95",
+    "map_50": "mean average precision where half an overlap (IoU 0.50) suffices",
+    "map_75": "mean average precision where the boxes must be tight (IoU 0.75)",
+    "map_small": "objects below 32 x 32 pixels",
+    "map_medium": "objects from 32 x 32 to 96 x 96 pixels",
+    "map_large": "objects above 96 x 96 pixels",
+    "ar_1": "COCO's average recall: with the surest box of each class in an image",
+    "ar_10": "with the 10 surest boxes of each class in an image",
+    "ar_100": "with the 100 surest boxes of each class in an image",
+    "ar_small": "objects below 32 x 32 pixels",
+    "ar_medium": "objects from 32 x 32 to 96 x 96 pixels",
+    "ar_large": "objects above 96 x 96 pixels",
+    "micro_precision": "share of the boxes at the thresholds that are right (IoU 0.50)",
+    "micro_recall": "share of the objects that are found at the thresholds",
+    "micro_f1": "harmonic mean of the two",
+    "macro_precision": "mean over classes: of the boxes called so, how many are right",
+    "macro_recall": "mean over classes: of the objects, how many are found",
+    "macro_f1": "mean over classes of the harmonic mean of precision and recall",
+}
 _SAME_AS_ACCURACY = {"micro_precision", "micro_recall", "micro_f1", "weighted_recall"}
 
 
@@ -60,15 +98,19 @@ def label(name: str) -> str:
     return LABELS.get(name, name.replace("_f1", " F1").replace("_", " "))
 
 
-def explanation(name: str) -> str:
-    """One clause on what a score means."""
+def explanation(name: str, *, objects: bool = False) -> str:
+    """One clause on what a score means, of images or of objects."""
+    if objects:
+        return DETECTION_EXPLANATIONS.get(name, "")
     if name.startswith("top_"):
         return f"share of images whose class is among the {name[4:]} first guesses"
     return EXPLANATIONS.get(name, "")
 
 
-def shown_scores(scores: ClassificationScores) -> list[str]:
+def shown_scores(scores: BaseScores) -> list[str]:
     """Score names worth a row: not those that equal the accuracy by definition, nor a top-k of all classes."""
+    if not isinstance(scores, ClassificationScores):
+        return scores.score_names()
     too_many = {f"top_{k}" for k in scores.top_k if k >= len(scores.class_names)}
     return [name for name in scores.score_names() if name not in _SAME_AS_ACCURACY | too_many]
 
@@ -94,7 +136,7 @@ def interval(bounds: Interval, *, digits: int = 3) -> str:
 
 def count(number: int, word: str) -> str:
     """Such as "1 image", "2,062 images", "3 classes"."""
-    plural = word + ("es" if word.endswith("s") else "s")
+    plural = word + ("es" if word.endswith(("s", "x")) else "s")
     return f"{number:,} {word if number == 1 else plural}"
 
 

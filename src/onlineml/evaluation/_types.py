@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Array", "Floats", "Interval", "Ints"]
+if TYPE_CHECKING:
+    from onlineml.evaluation.detection_scores import DetectionScores
+    from onlineml.evaluation.scores import ClassificationScores
 
+__all__ = ["AnyScores", "Array", "Floats", "Interval", "Ints"]
+
+AnyScores: TypeAlias = "ClassificationScores | DetectionScores"
 Array: TypeAlias = NDArray[Any]
 Floats: TypeAlias = NDArray[np.floating[Any]]
 Ints: TypeAlias = NDArray[np.int64]

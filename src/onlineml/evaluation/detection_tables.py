@@ -10,7 +10,11 @@ from onlineml.evaluation.tables import ClassTable
 if TYPE_CHECKING:
     from onlineml.evaluation._types import Floats, Ints
 
-__all__ = ["DetectionSlice", "ErrorType", "PerObjectClass", "SeenBox", "WorstImage"]
+__all__ = ["ERRORS", "KINDS", "DetectionSlice", "ErrorType", "PerObjectClass", "SeenBox", "WorstImage"]
+
+# what a detection can be: TIDE's types, or ignored (on a crowd, or beyond the 100 of a class and image that count)
+KINDS = ("hit", "class", "localisation", "both", "duplicate", "background", "ignored")
+ERRORS = (*KINDS[1:6], "missed")
 
 
 @dataclass(frozen=True, eq=False)

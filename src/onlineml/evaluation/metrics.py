@@ -224,10 +224,14 @@ def roc_curve(positive: Array, scores: Floats) -> RocCurve:
     return RocCurve(ratio(false, false[-1]), ratio(hits, hits[-1]), np.append(np.inf, thresholds))
 
 
-def precision_recall_curve(positive: Array, scores: Floats) -> PrecisionRecallCurve:
-    """The precision-recall curve of ``scores`` (N,) for ``positive`` (N,) bool, at every distinct score."""
+def precision_recall_curve(positive: Array, scores: Floats, *, n_positive: int | None = None) -> PrecisionRecallCurve:
+    """The precision-recall curve of ``scores`` (N,) for ``positive`` (N,) bool, at every distinct score.
+
+    Of a detector, `n_positive` counts the objects, of which some have no score: recall then ends below 1.
+    """
     hits, false, thresholds = _cumulative(positive, scores)
-    n_positive = hits[-1] if len(hits) else 0
+    if n_positive is None:
+        n_positive = int(hits[-1]) if len(hits) else 0
     precision = np.append(ratio(hits, hits + false)[::-1], 1.0)
     recall = ratio(np.append(hits[::-1], 0), n_positive)
     return PrecisionRecallCurve(precision, recall, thresholds[::-1].copy())

@@ -9,21 +9,25 @@ import numpy as np
 from onlineml.errors import ConfigError
 from onlineml.evaluation._curves import pr_figure, roc_figure, training_figure
 from onlineml.evaluation._gallery import mistakes_figure
-from onlineml.evaluation._style import ACCENT, ALARM, INK, legend, new_figure, say_empty, shades, titled
+from onlineml.evaluation._style import ACCENT, ALARM, INK, WARM, legend, new_figure, say_empty, shades, titled
 from onlineml.evaluation._text import count, decimal, shorten
+from onlineml.evaluation.detection_tables import PerObjectClass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from onlineml.evaluation._types import Floats, Ints
+    from onlineml.evaluation._types import AnyScores, Floats, Ints
+    from onlineml.evaluation.detection_tables import DetectionSlice
     from onlineml.evaluation.scores import ClassificationScores
+    from onlineml.evaluation.slices import SliceScore
 
 __all__ = [
     "classes_figure",
     "confusion_figure",
+    "draw_slices",
     "figure",
     "mistakes_figure",
     "pr_figure",
@@ -57,27 +61,30 @@ def figure(scores: ClassificationScores, name: str) -> Figure:
     return drawers[name](scores)
 
 
-def confusion_figure(scores: ClassificationScores, *, max_classes: int = 20) -> Figure:
+def confusion_figure(scores: AnyScores, *, max_classes: int = 20) -> Figure:
     """The confusion matrix: rows are truths, columns predictions, shades the share of the row.
 
     Of more than `max_classes` classes, those in the most frequent confusions are drawn, and one row and column for all
-    others, whose common cell also holds what is confused among them.
+    others, whose common cell also holds what is confused among them. Of a detector, the last row counts boxes of
+    nothing, the last column objects that were missed.
     """
     matrix, names, picked = _picked_confusion(scores, max_classes=max_classes)
-    side = min(1.8 + 0.42 * len(names), 10.5)
+    of_objects = len(matrix) > len(names)
+    side = min(1.8 + 0.42 * len(matrix), 10.5)
     drawn, axes = new_figure(max(side + 0.8, 4.2), max(side, 3.4))
     if not scores.n_images:
         say_empty(axes, "no images, so nothing to confuse")
         return drawn
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap=shades(ACCENT), vmin=0, vmax=1, aspect="equal")
-    wrong = np.where(np.eye(len(names), dtype=bool), np.nan, np.where(matrix > 0, shares, np.nan))
+    wrong = np.where(np.eye(len(matrix), dtype=bool), np.nan, np.where(matrix > 0, shares, np.nan))
     axes.imshow(np.sqrt(wrong), cmap=shades(ALARM), vmin=0, vmax=1, aspect="equal")  # root: rare mistakes are seen too
     _write_cells(axes, matrix, shares)
     short = [shorten(name, 18) for name in names]
-    axes.set_xticks(range(len(names)), short, rotation=90 if len(names) > 6 or max(map(len, short)) > 9 else 0,
+    columns, rows = [*short, *(["missed"] * of_objects)], [*short, *(["nothing there"] * of_objects)]
+    axes.set_xticks(range(len(columns)), columns, rotation=90 if len(columns) > 6 or max(map(len, columns)) > 9 else 0,
                     parse_math=False)  # fmt: skip
-    axes.set_yticks(range(len(names)), short, parse_math=False)
+    axes.set_yticks(range(len(rows)), rows, parse_math=False)
     axes.grid(visible=False)
     for spine in axes.spines.values():
         spine.set_visible(False)
@@ -86,8 +93,8 @@ def confusion_figure(scores: ClassificationScores, *, max_classes: int = 20) -> 
     return drawn
 
 
-def _picked_confusion(scores: ClassificationScores, *, max_classes: int) -> tuple[Ints, list[str], int]:
-    """The matrix to draw, its names, and how many classes were picked (0: all)."""
+def _picked_confusion(scores: AnyScores, *, max_classes: int) -> tuple[Ints, list[str], int]:
+    """The matrix to draw, its classes, and how many classes were picked (0: all)."""
     confusion, names = scores.confusion, list(scores.class_names)
     if len(names) <= max_classes:
         return confusion, names, 0
@@ -95,9 +102,10 @@ def _picked_confusion(scores: ClassificationScores, *, max_classes: int) -> tupl
     distinct = list(dict.fromkeys([*pairs, *(names[i] for i in scores.per_class.worst_first())]))
     number = {name: i for i, name in enumerate(names)}
     kept = np.sort([number[name] for name in distinct[:max_classes]])
-    codes = np.full(len(names), max_classes)
+    codes = np.full(len(confusion), max_classes)
+    codes[len(names) :] = max_classes + 1
     codes[kept] = np.arange(max_classes)
-    pooled = np.zeros((max_classes + 1, max_classes + 1), np.int64)
+    pooled = np.zeros((codes.max() + 1, codes.max() + 1), np.int64)
     np.add.at(pooled, (codes[:, None], codes[None, :]), confusion)
     return pooled, [*(names[i] for i in kept), OTHERS], max_classes
 
@@ -113,8 +121,8 @@ def _write_cells(axes: Axes, matrix: Ints, shares: Floats) -> None:
         axes.text(column, row, text, ha="center", va="center", fontsize=size, color=color, fontweight=weight)
 
 
-def classes_figure(scores: ClassificationScores, *, limit: int = 20) -> Figure:
-    """The `limit` classes with the lowest F1: share found (with its 95 % interval) and share right when said."""
+def classes_figure(scores: AnyScores, *, limit: int = 20) -> Figure:
+    """The `limit` classes that fail most: share found (with its 95 % interval) and share right when said."""
     table = scores.per_class
     order = [i for i in table.worst_first() if table.support[i]][:limit]
     drawn, axes = new_figure(6.6, max(1.9, 1.2 + 0.3 * len(order)))
@@ -126,11 +134,15 @@ def classes_figure(scores: ClassificationScores, *, limit: int = 20) -> Figure:
     axes.hlines(rows, low, high, color=ACCENT, alpha=0.35, linewidth=6)
     axes.plot(table.recall[order], rows, "o", color=ACCENT, markersize=7, label="found (recall)")
     axes.plot(table.precision[order], rows, "D", color=ALARM, markersize=5, label="right when said (precision)")
+    lowest = "F1"
+    if isinstance(table, PerObjectClass):
+        axes.plot(table.ap[order], rows, "s", color=WARM, markersize=5, label="average precision (AP 50\u201395)")
+        lowest = "AP"
     names = [f"{shorten(table.names[i], 26)}  ({table.support[i]:,})" for i in order]
     axes.set_yticks(rows, names, parse_math=False)
     axes.set_ylim(len(order) - 0.5, -0.6)
     axes.set_xlim(-0.02, 1.02)
-    some = f"the {len(order)} lowest of {len(table)} classes" if len(order) < len(table) else "lowest F1 first"
+    some = f"the {len(order)} lowest of {len(table)} classes" if len(order) < len(table) else f"lowest {lowest} first"
     titled(axes, f"Which classes fail ({some})", x="share; the bar is the 95 % interval of what is found")
     legend(drawn, axes, columns=2)
     return drawn
@@ -159,22 +171,33 @@ def reliability_figure(scores: ClassificationScores) -> Figure:
 
 def slices_figure(scores: ClassificationScores, *, limit: int = 30) -> Figure:
     """Accuracy with its 95 % interval for each value of each slice column; the lowest `limit` if there are more."""
-    rows = [row for row in scores.by_slice if row.n]
+    return draw_slices(scores.by_slice, reference=scores.accuracy, name="accuracy", limit=limit)
+
+
+def draw_slices(
+    by_slice: Sequence[SliceScore | DetectionSlice], *, reference: float, name: str, limit: int = 30
+) -> Figure:
+    """A score with its 95 % interval for each slice, against that of all images."""
+    rows = [row for row in by_slice if row.n]
     if len(rows) > limit:
-        lowest = {id(row) for row in sorted(rows, key=lambda row: row.accuracy)[:limit]}
+        lowest = {id(row) for row in sorted(rows, key=lambda row: row.score)[:limit]}
         rows = [row for row in rows if id(row) in lowest]
     drawn, axes = new_figure(6.6, max(1.7, 1.0 + 0.3 * len(rows)))
     if not rows:
         say_empty(axes, "no slices; give columns with slices=")
         return drawn
     at = np.arange(len(rows))
-    axes.axvline(scores.accuracy, color=INK, linestyle="--", linewidth=1)
+    axes.axvline(reference, color=INK, linestyle="--", linewidth=1)
     for y, row in zip(at, rows, strict=True):
-        color = ALARM if row.high < scores.accuracy else ACCENT
+        color = ALARM if row.high < reference else ACCENT
         axes.hlines(y, row.low, row.high, color=color, alpha=0.35, linewidth=6)
-        axes.plot(row.accuracy, y, "o", color=color, markersize=7)
+        axes.plot(row.score, y, "o", color=color, markersize=7)
     names = [f"{shorten(row.column, 14)}: {shorten(row.value, 22)}  ({row.n:,})" for row in rows]
     axes.set_yticks(at, names, parse_math=False)
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    titled(axes, "Accuracy by slice", x="accuracy and its 95 % interval (dashed: all images)")
+    titled(
+        axes,
+        f"{name.capitalize() if name.islower() else name} by slice",
+        x=f"{name} and its 95 % interval (dashed: all images)",
+    )
     return drawn

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import os
 from typing import TYPE_CHECKING, Any
 
-from onlineml.evaluation import _text, plots
-from onlineml.evaluation._css import CSS
+from onlineml.evaluation import _sections, _text, plots
+from onlineml.evaluation._detection_report import detection_sections
 from onlineml.evaluation._html import data_uri, esc, scale, table
 from onlineml.evaluation._style import svg
 from onlineml.evaluation.card import model_card
+from onlineml.evaluation.detection_scores import DetectionScores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from onlineml.evaluation._types import Interval
+    from onlineml.evaluation._types import AnyScores
     from onlineml.evaluation.scores import ClassificationScores
     from onlineml.evaluation.tables import Mistake
 
@@ -25,12 +25,10 @@ _THUMBNAIL_BYTES = 1_000_000  # of all thumbnails: with them the page stays unde
 _N_MISTAKES = 48
 _N_MISTAKES_SHOWN = 18
 _N_CLASSES = 12  # shown at once; all others unfold
-_N_NARROW = 12  # classes whose matrix is legible on half the page
-_NONE = (math.nan, math.nan)
 
 
 def save_report(
-    scores: ClassificationScores, url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None
+    scores: AnyScores, url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None
 ) -> str:
     """Write the report.
 
@@ -54,7 +52,7 @@ def save_report(
     return target
 
 
-def report_html(scores: ClassificationScores, *, title: str = "Evaluation") -> str:
+def report_html(scores: AnyScores, *, title: str = "Evaluation") -> str:
     """The report as the text of one HTML page, which loads nothing and runs no script.
 
     Args:
@@ -64,49 +62,36 @@ def report_html(scores: ClassificationScores, *, title: str = "Evaluation") -> s
     Returns:
         HTML that follows the reader's light or dark setting, under 2 MB for 1,000 classes and 50,000 images.
     """
+    if isinstance(scores, DetectionScores):
+        return _sections.page(title, detection_sections(scores, title))
     body = "".join(
         (
             _header(scores, title),
             _classes(scores),
             _mistakes(scores),
-            _confusion(scores),
+            _sections.confusion(scores, note="Blue: right. Red: confused.", counted="images"),
             _calibration(scores),
-            _slices(scores),
-            _numbers(scores),
+            _sections.slices(scores.by_slice, reference=scores.accuracy, name="accuracy"),
+            _sections.numbers(scores, note="Macro scores are means over the classes that have images."),
         )
     )
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{esc(title)}</title><style>{CSS}</style></head><body><main>{body}</main></body></html>\n"
-    )
-
-
-def _interval(scores: ClassificationScores, name: str) -> Interval:
-    return scores.intervals.get(name, _NONE)
+    return _sections.page(title, body)
 
 
 def _header(scores: ClassificationScores, title: str) -> str:
     guess = _text.majority_share(scores)
-    facts = [_text.subject(scores)]
-    facts += [f"model {scores.model_ref}"] if scores.model_ref else []
-    facts += [f"data {scores.manifest_hash[:12]}"] if scores.manifest_hash else []
-    bar = scale(scores.accuracy, _interval(scores, "accuracy"), reference=guess)
+    bar = scale(scores.accuracy, scores.interval("accuracy"), reference=guess)
     if bar:
         bar += '<div class="ends"><span>0 %</span><span>band: 95 % interval · thin line: always answering the '
         bar += f"most common class ({_text.percent(guess)})</span><span>100 %</span></div>"
     names = [n for n in ("balanced_accuracy", "macro_f1", "top_5", "map", "log_loss", "ece") if _is_shown(scores, n)]
-    cards = "".join(
-        f"<div><span>{_text.label(name)}</span><b>{_text.decimal(scores.score(name))}</b>"
-        f"<span>{_text.interval(_interval(scores, name))}</span></div>"
-        for name in names
-    )
     return (
-        f'<header><h1>{esc(title)}</h1><p class="muted small">{esc(" · ".join(facts))}</p><div class="hero">'
+        f'<header><h1>{esc(title)}</h1><p class="muted small">{_sections.facts(scores, _text.subject(scores))}</p>'
+        '<div class="hero">'
         f'<div><div class="big">{_text.percent(scores.accuracy)}</div><div class="muted">accuracy</div></div>'
         f'<div class="say"><p>{esc(_text.expectation(scores))}</p>'
         f'<p class="muted small">{esc(_text.calibration_sentence(scores))}</p>{bar}</div></div>'
-        f'<div class="cards">{cards}</div></header>'
+        f"{_sections.cards(scores, names)}</header>"
     )
 
 
@@ -171,20 +156,6 @@ def _mistake(mistake: Mistake, source: str) -> str:
     )
 
 
-def _confusion(scores: ClassificationScores) -> str:
-    drawing = svg(plots.confusion_figure(scores), title="confusion matrix", key="confusion")
-    pairs = [
-        (esc(_text.shorten(p.truth, 40)), esc(_text.shorten(p.predicted, 40)), f"{p.n:,}", _text.percent(p.share))
-        for p in scores.confused_pairs(10)
-    ]
-    listing = table(("truth", "taken for", "images", "of the truth"), pairs, left=2) if pairs else ""
-    layout = "pair" if len(scores.class_names) <= _N_NARROW else "wide"
-    return (
-        '<section><h2>What is taken for what</h2><p class="muted small">Blue: right. Red: confused.</p>'
-        f'<div class="{layout}"><figure>{drawing}</figure><div class="scroll">{listing}</div></div></section>'
-    )
-
-
 def _calibration(scores: ClassificationScores) -> str:
     drawings = (
         svg(plots.reliability_figure(scores), title="reliability curve", key="reliability"),
@@ -193,50 +164,3 @@ def _calibration(scores: ClassificationScores) -> str:
     )
     figures = "".join(f"<figure>{drawing}</figure>" for drawing in drawings)
     return f'<section><h2>Confidence and thresholds</h2><div class="three">{figures}</div></section>'
-
-
-def _slices(scores: ClassificationScores) -> str:
-    if not scores.by_slice:
-        return ""
-    rows = []
-    for row in scores.by_slice:
-        value = esc(_text.shorten(row.value, 60))
-        low_high = (row.low, row.high)
-        rows.append(
-            (
-                esc(_text.shorten(row.column, 40)),
-                f'<span class="bad">{value}</span>' if row.high < scores.accuracy else value,
-                f"{row.n:,}",
-                scale(row.accuracy, low_high, reference=scores.accuracy),
-                _text.decimal(row.accuracy),
-                _text.interval(low_high),
-            )
-        )
-    header = ("column", "value", "images", "", "accuracy", "95 % interval")
-    return (
-        '<section><h2>Where it is better or worse</h2><p class="muted small">Thin line: all images. Red: surely below '
-        f'it.</p><div class="scroll">{table(header, rows, left=2)}</div></section>'
-    )
-
-
-def _numbers(scores: ClassificationScores) -> str:
-    rows = [
-        (
-            f'{_text.label(name)}<br><span class="muted small">{_text.explanation(name)}</span>',
-            _text.decimal(scores.score(name), digits=4),
-            _text.interval(_interval(scores, name), digits=4),
-        )
-        for name in _text.shown_scores(scores)
-    ]
-    drawn = _text.count(scores.n_groups, "group") if scores.n_groups != scores.n_images else "images"
-    how = (
-        f"Intervals: 95 % percentile bootstrap, {scores.n_bootstrap:,} resamples of the {drawn}, seed {scores.seed}. "
-        "Macro scores are means over the classes that have images; a dash is a number that is not defined."
-    )
-    facts = [("model", scores.model_ref), ("dataset", scores.manifest_hash), ("split", scores.split)]
-    origin = "".join(f"<br>{name}: <code>{esc(value)}</code>" for name, value in facts if value)
-    listing = table(("score", "value", "95 % interval"), rows)
-    return (
-        f'<section><h2>All numbers</h2><div class="scroll">{listing}</div>'
-        f'<p class="muted small">{how}{origin}</p></section>'
-    )

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +10,11 @@ import numpy as np
 
 from onlineml.errors import DataError, UnknownClassError
 from onlineml.evaluation import metrics
-from onlineml.evaluation.tables import ConfusedPair
+from onlineml.evaluation._base_scores import BaseScores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from os import PathLike
 
-    import pandas as pd
     from matplotlib.figure import Figure
 
     from onlineml.evaluation._types import Floats, Interval, Ints
@@ -28,7 +25,7 @@ __all__ = ["ClassificationScores"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ClassificationScores:
+class ClassificationScores(BaseScores):
     """How good a classifier is on some labelled images, how sure that is, and where it fails.
 
     Undefined scores are nan. Made by `onlineml.evaluate` or `onlineml.evaluation.classification_scores`.
@@ -109,11 +106,6 @@ class ClassificationScores:
     thumbnails: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
-    def n_images(self) -> int:
-        """Number of images scored."""
-        return len(self.labels)
-
-    @property
     def n_mistakes(self) -> int:
         """Number of images wrong, also those beyond the listed `mistakes`."""
         return int(np.sum(self.labels != self.predictions))
@@ -122,6 +114,12 @@ class ClassificationScores:
     def confusion(self) -> Ints:
         """Counts of (truth, prediction): (C, C) int64, truths are the rows."""
         return metrics.confusion_matrix(self.labels, self.predictions, n_classes=len(self.class_names))
+
+    def _class_table(self) -> PerClass:
+        return self.per_class
+
+    def _confusion(self) -> Ints:
+        return self.confusion
 
     @property
     def top_1(self) -> float:
@@ -160,25 +158,12 @@ class ClassificationScores:
 
     def score_names(self) -> list[str]:
         """Names of the single-number scores, as in `intervals` and `to_frame`."""
-        plain = [f.name for f in dataclasses.fields(self) if f.type == "float"]
+        plain = super().score_names()
         return [plain[0], *(f"top_{k}" for k in self.top_k if k > 1), *plain[1:]]
 
     def score(self, name: str) -> float:
         """A score by the name that `score_names` lists."""
-        return self.top_k[int(name[4:])] if name.startswith("top_") else float(getattr(self, name))
-
-    def confused_pairs(self, limit: int = 10) -> list[ConfusedPair]:
-        """The most frequent confusions, most frequent first."""
-        off_diagonal = self.confusion
-        np.fill_diagonal(off_diagonal, 0)
-        truths, predictions = np.nonzero(off_diagonal)
-        counts = off_diagonal[truths, predictions]
-        first = np.argsort(-counts, kind="stable")[:limit]
-        support = self.per_class.support
-        return [
-            ConfusedPair(self.class_names[t], self.class_names[p], int(n), float(n / support[t]))
-            for t, p, n in zip(truths[first], predictions[first], counts[first], strict=True)
-        ]
+        return self.top_k[int(name[4:])] if name.startswith("top_") else super().score(name)
 
     def _one_class(self, class_name: str | int) -> tuple[Any, Floats]:
         if self.probabilities is None:
@@ -199,18 +184,6 @@ class ClassificationScores:
     def pr(self, class_name: str | int) -> metrics.PrecisionRecallCurve:
         """Precision-recall curve of a class (name or id) against the rest."""
         return metrics.precision_recall_curve(*self._one_class(class_name))
-
-    def with_thumbnails(self, thumbnails: Mapping[str, bytes]) -> ClassificationScores:
-        """The same scores with small PNG or JPEG images, by image id; usually of the `mistakes`."""
-        return dataclasses.replace(self, thumbnails=dict(thumbnails))
-
-    def to_frame(self) -> pd.DataFrame:
-        """One row a score: ``value``, and ``low`` and ``high`` of its 95 % interval; classes are in `per_class`."""
-        import pandas as pd
-
-        names = self.score_names()
-        rows = [(self.score(name), *self.intervals.get(name, (np.nan, np.nan))) for name in names]
-        return pd.DataFrame(rows, columns=["value", "low", "high"], index=pd.Index(names, name="score", dtype="object"))
 
     def __repr__(self) -> str:
         return f"<ClassificationScores: accuracy {self.accuracy:.3f} on {self.n_images} images>"
@@ -237,22 +210,6 @@ class ClassificationScores:
         from onlineml.evaluation import serial
 
         return serial.from_json(text)
-
-    def to_html(self) -> str:
-        """The report as one self-contained page; see `onlineml.evaluation.report.report_html`."""
-        from onlineml.evaluation.report import report_html
-
-        return report_html(self)
-
-    def save_report(self, url: str | PathLike[str], *, storage_options: Mapping[str, Any] | None = None) -> str:
-        """Write the report to a file or URL that ends in ``.html``, or as ``report.html`` into a folder.
-
-        Returns:
-            Where it was written.
-        """
-        from onlineml.evaluation.report import save_report
-
-        return save_report(self, url, storage_options=storage_options)
 
     def figure(self, name: str) -> Figure:
         """A figure by name: confusion, classes, reliability, pr, roc, slices or mistakes.

@@ -43,6 +43,11 @@ class SliceScore:
     low: float
     high: float
 
+    @property
+    def score(self) -> float:
+        """The one that is drawn: `accuracy`."""
+        return self.accuracy
+
 
 def cut(column: str, values: Sequence[object], *, n_images: int) -> tuple[Ints, list[str]]:
     """Number the slices of a column.
