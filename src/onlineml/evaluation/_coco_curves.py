@@ -82,7 +82,7 @@ def _envelope(found: npt.NDArray[np.bool_], wrong: Ints, n_objects: int) -> Floa
         (10, 101) float64.
     """
     right = np.cumsum(found, axis=1, dtype=np.float64)
-    precision = np.where(found, right / (wrong + right + np.spacing(1)), 0.0)  # the sum of pycocotools, in its order
+    precision = np.where(found, right / np.maximum(wrong + right, 1.0), 0.0)  # pycocotools adds 2e-16 below the line
     best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     n_hits = found.sum(1)
     # the how-manieth hit reaches a recall: the first whose share of the objects is not below it

@@ -69,7 +69,7 @@ def coco_faults(ground_truth: Any, detections: Any) -> list[str]:
 
 
 def _is_list(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, (str, bytes))
+    return isinstance(value, (list, tuple))
 
 
 def _shown(value: Any) -> str:

@@ -76,7 +76,7 @@ def _load(source: Any, decoder: msgspec.json.Decoder[Any] | None, storage_option
     if decoder is not None:
         try:
             document = decoder.decode(content)
-        except msgspec.DecodeError:  # a fault, or what only the json module takes, such as NaN
+        except (msgspec.DecodeError, RecursionError):  # a fault, or what only the json module takes, such as NaN
             return _parse(content, source)
         return msgspec.structs.asdict(document) if isinstance(document, msgspec.Struct) else document
     return _parse(content, source)

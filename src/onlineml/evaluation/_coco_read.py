@@ -7,6 +7,7 @@ from numbers import Real
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from onlineml.errors import DataError
@@ -47,8 +48,10 @@ def read_coco(
 
 
 def _arrays(truth: Any, found: Any) -> tuple[CocoArrays, tuple[str, ...]]:
-    images, categories = _index(truth["images"]), _index(truth["categories"])
-    objects, rows = truth["annotations"], rows_of(found)
+    objects, rows, *parts = truth["annotations"], rows_of(found), truth["images"], truth["categories"]
+    if not all(isinstance(part, (list, tuple)) for part in (objects, rows, *parts)):
+        raise TypeError("lists")
+    images, categories = map(_index, parts)
     xywh, found_xywh = _boxes(objects), _boxes(rows)
     area = [size if given is None else given for given, size in zip(_given(objects, "area"), _sizes(xywh), strict=True)]
     crowd = _numbers([flag or 0 for flag in _given(objects, "iscrowd")])
@@ -72,15 +75,15 @@ def _arrays(truth: Any, found: Any) -> tuple[CocoArrays, tuple[str, ...]]:
 
 
 def _column(rows: Sequence[Any], name: str) -> list[Any]:
-    get = itemgetter(name) if rows and isinstance(rows[0], dict) else attrgetter(name)
+    get = attrgetter(name) if rows and isinstance(rows[0], msgspec.Struct) else itemgetter(name)
     return list(map(get, rows))
 
 
 def _given(rows: Sequence[Any], name: str) -> list[Any]:
     """The values of a column that a row may lack; None there."""
-    if rows and isinstance(rows[0], dict):
-        return [row.get(name) for row in rows]
-    return _column(rows, name)
+    if rows and isinstance(rows[0], msgspec.Struct):
+        return _column(rows, name)
+    return [row.get(name) for row in rows]
 
 
 def _numbers(values: Sequence[Any]) -> Floats:
