@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import html.parser
 import io
+from typing import TYPE_CHECKING
 
 import numpy as np
 from hypothesis import strategies as st
+from PIL import Image
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def predictions(*, n: int, n_classes: int, seed: int = 0, gain: float = 2.0, digits: int | None = None):
@@ -34,11 +41,53 @@ def cases(draw, *, min_classes: int = 2):
 
 
 def png(*, side: int = 16, value: int = 90) -> bytes:
-    from PIL import Image
-
     buffer = io.BytesIO()
     Image.new("RGB", (side, side), (value, 40, 10)).save(buffer, format="PNG")
     return buffer.getvalue()
 
 
 HOSTILE = "<script>alert('x')</script> & \"$x_$\" | `a` \x00"
+
+
+def same(one, other) -> bool:
+    """Field by field, nan equal to nan."""
+    if dataclasses.is_dataclass(one):
+        return all(same(getattr(one, f.name), getattr(other, f.name)) for f in dataclasses.fields(one))
+    if isinstance(one, np.ndarray):
+        return one.dtype == other.dtype and np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[k], other[k]) for k in one)
+    if isinstance(one, tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return type(one) is type(other) and (one == other or (one != one and other != other))  # noqa: PLR0124 - nan
+
+
+class Page(html.parser.HTMLParser):
+    """Collects what a browser would see: elements with attributes, and text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in {"meta", "img", "br", "link"}:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def pixels(figure: Figure) -> np.ndarray:
+    with Image.open(io.BytesIO(figure._repr_png_())) as image:
+        return np.asarray(image)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import html.parser
 import io
 
 import numpy as np
 import pytest
-from evaluation_cases import HOSTILE, png, predictions
+from evaluation_cases import HOSTILE, Page, pixels, png, predictions
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -19,37 +18,6 @@ from onlineml.evaluation._text import expectation, percent, shorten
 from onlineml.evaluation.report import model_card, report_html
 
 NAMES = ["confusion", "classes", "reliability", "pr", "roc", "slices", "mistakes"]
-
-
-class Page(html.parser.HTMLParser):
-    """Collects what a browser would see: elements with attributes, and text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.open: list[str] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        if tag not in {"meta", "img", "br", "link"}:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text += data
-
-
-def pixels(figure: Figure) -> np.ndarray:
-    with Image.open(io.BytesIO(figure._repr_png_())) as image:
-        return np.asarray(image)
 
 
 @pytest.mark.parametrize("name", NAMES)

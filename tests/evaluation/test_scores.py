@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-from evaluation_cases import HOSTILE, cases, predictions
+from evaluation_cases import HOSTILE, cases, predictions, same
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,19 +19,6 @@ from onlineml.evaluation.slices import MAX_SLICES, cut
 NAMES = ["a", "b"]
 EVEN = np.full((3, 2), 0.5)
 WRONG = np.array([[0, 0], [1.5, -1.5], [0, 0]])
-
-
-def same(one, other) -> bool:
-    """Field by field, nan equal to nan."""
-    if dataclasses.is_dataclass(one):
-        return all(same(getattr(one, f.name), getattr(other, f.name)) for f in dataclasses.fields(one))
-    if isinstance(one, np.ndarray):
-        return one.dtype == other.dtype and np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[k], other[k]) for k in one)
-    if isinstance(one, tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    return type(one) is type(other) and (one == other or (one != one and other != other))  # noqa: PLR0124 - nan
 
 
 def test_json_of_nothing_comes_back(nothing):

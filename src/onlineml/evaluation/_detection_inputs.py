@@ -73,7 +73,7 @@ def checked_thresholds(thresholds: Mapping[str, float], names: tuple[str, ...]) 
     if unknown:
         msg = f"thresholds has {unknown[:_N_LISTED]}, which are none of the {len(names)} classes: {names[:20]}"
         raise UnknownClassError(msg)
-    values = np.array([float(thresholds.get(name, np.nan)) for name in names])
+    values = np.array([thresholds.get(name, np.nan) for name in names], dtype=np.float64)  # None becomes nan
     missing = [name for name, value in zip(names, values, strict=True) if not np.isfinite(value)]
     if missing:
         msg = f"thresholds has no number for {missing[:_N_LISTED]}; give one for each class, as best_thresholds does"
