@@ -130,7 +130,7 @@ def test_an_unknown_label_is_its_own_error():
         lambda m: m.with_class_names(["dog", "cat"]),
         lambda m: m.with_class_names(["cat", "dog", "cow"]),
         lambda m: m.take([0, 1, 2]),
-        lambda m: Manifest(m.table, m.class_names, task="detection"),
+        lambda m: Manifest(m.table, m.class_names, task="ranking"),
     ],
 )
 def test_the_hash_sees_what_is_trained_on(change: Any):

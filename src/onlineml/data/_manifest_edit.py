@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from onlineml.data._manifest_schema import examples
+from onlineml.data._examples import examples
+from onlineml.data._manifest_boxes import NO_SPLIT, UNLABELLED
 from onlineml.data.splits import SPLITS
 from onlineml.errors import DataError, UnknownClassError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["NO_SPLIT", "UNLABELLED", "count_rows", "relabelled"]
-
-NO_SPLIT = "(no split)"
-UNLABELLED = "(unlabelled)"
+__all__ = ["count_rows", "ids_of", "relabelled", "require_known"]
 
 
 def count_rows(table: pa.Table, class_names: tuple[str, ...]) -> dict[str, dict[str, int]]:
@@ -31,6 +29,32 @@ def count_rows(table: pa.Table, class_names: tuple[str, ...]) -> dict[str, dict[
     return {name: {split: found.get((name, split), 0) for split in splits} for name in classes}
 
 
+def require_known(labels: set[str | None], class_names: tuple[str, ...]) -> None:
+    """Refuse labels that are no class names; None is no label.
+
+    Raises:
+        UnknownClassError: there are some.
+    """
+    wrong = sorted({label for label in labels if label is not None} - set(class_names))
+    if wrong:
+        raise UnknownClassError(
+            f"labels {examples(wrong)} are not among the class names {examples(class_names)}; add them with "
+            "with_class_names() first"
+        )
+
+
+def ids_of(names: tuple[str, ...], known: tuple[str, ...], known_ids: tuple[int, ...]) -> tuple[int, ...]:
+    """The ids of classes under another list of names: those that are known keep theirs, others get the next free."""
+    if not known_ids:
+        return ()
+    ids = dict(zip(known, known_ids, strict=True))
+    free = max(known_ids) + 1
+    for name in names:
+        if name not in ids:
+            ids[name], free = free, free + 1
+    return tuple(ids[name] for name in names)
+
+
 def relabelled(table: pa.Table, class_names: tuple[str, ...], labels: Mapping[str, str | None]) -> pa.Array:
     """The label column with some labels replaced, by image_id.
 
@@ -38,12 +62,7 @@ def relabelled(table: pa.Table, class_names: tuple[str, ...], labels: Mapping[st
         DataError: an image_id is not in the table.
         UnknownClassError: a label is not one of the class names.
     """
-    wrong = sorted({label for label in labels.values() if label is not None} - set(class_names))
-    if wrong:
-        raise UnknownClassError(
-            f"labels {examples(wrong)} are not among the class names {examples(class_names)}; add them with "
-            "with_class_names() first"
-        )
+    require_known(set(labels.values()), class_names)
     rows = pc.index_in(pa.array(list(labels), pa.string()), value_set=table["image_id"])
     if rows.null_count:
         unknown = [image_id for image_id, row in zip(labels, rows.to_pylist(), strict=True) if row is None]

@@ -7,11 +7,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from onlineml.data._examples import examples
+from onlineml.data._manifest_boxes import normalised_boxes, validate_boxes
 from onlineml.data.splits import SPLITS
 from onlineml.errors import DataError, UnknownClassError
 
-__all__ = ["COLUMNS", "as_single_chunks", "examples", "normalised", "validate"]
+__all__ = ["COLUMNS", "DETECTION", "as_single_chunks", "examples", "normalised", "require_ids", "validate"]
 
+DETECTION = "detection"  # the task whose images have boxes
 COLUMNS: dict[str, pa.DataType] = {
     "image_id": pa.string(),
     "uri": pa.string(),
@@ -23,7 +26,6 @@ COLUMNS: dict[str, pa.DataType] = {
     "group": pa.string(),
     "label": pa.string(),
 }
-_SHOWN = 5  # examples of each problem; the count tells the rest
 
 
 def as_single_chunks(table: pa.Table) -> pa.Table:
@@ -37,10 +39,11 @@ def as_single_chunks(table: pa.Table) -> pa.Table:
     return pa.table(columns, names=table.column_names)
 
 
-def normalised(table: pa.Table) -> pa.Table:
+def normalised(table: pa.Table, *, task: str = "classification") -> pa.Table:
     """Order and type the known columns, add those that are absent, and keep the further ones after them.
 
-    An image without a group is a group of its own, named by its `image_id`.
+    An image without a group is a group of its own, named by its `image_id`. The task ``"detection"`` has the columns
+    of boxes, see `onlineml.data._manifest_boxes`.
 
     Raises:
         DataError: a column that is needed is absent, occurs twice, or cannot have its type.
@@ -60,15 +63,17 @@ def normalised(table: pa.Table) -> pa.Table:
             arrays[name] = table[name].cast(kind)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             problems.append(f"the column {name!r} must be {kind}, found {table[name].type}: {error}")
+    if task == DETECTION:
+        arrays.update(normalised_boxes(table, problems))
     if problems:
         raise DataError(_message(problems))
     arrays["group"] = pc.coalesce(arrays["group"], arrays["image_id"])
     arrays["version"] = pc.coalesce(arrays["version"], pa.scalar(""))
-    arrays.update({name: table[name] for name in names if name not in COLUMNS})
+    arrays.update({name: table[name] for name in names if name not in arrays})
     return as_single_chunks(pa.table(arrays))
 
 
-def validate(table: pa.Table, class_names: tuple[str, ...]) -> None:
+def validate(table: pa.Table, class_names: tuple[str, ...], *, task: str = "classification") -> None:
     """Refuse a normalised table that is not a manifest, naming all its problems at once.
 
     Raises:
@@ -91,7 +96,9 @@ def validate(table: pa.Table, class_names: tuple[str, ...]) -> None:
         problems.append(f"{len(values):,} values of split are none of {', '.join(SPLITS)} or null: {found}")
     for name in ("width", "height"):
         _report(problems, f"values of {name} are not positive", table, pc.less(table[name], 1))
-    unknown = _unknown_labels(table["label"], class_names)
+    if task == DETECTION:  # a box of an unknown class is a finding of the check, as a box of no size is
+        problems += validate_boxes(table)
+    unknown = _unknown_labels(table["label"], class_names) if task != DETECTION else []
     if unknown:
         problems.append(
             f"{len(unknown):,} labels are not among the {len(class_names)} class names {examples(class_names)}: "
@@ -100,6 +107,17 @@ def validate(table: pa.Table, class_names: tuple[str, ...]) -> None:
     if problems:
         only_labels = len(problems) == 1 and bool(unknown)
         raise (UnknownClassError if only_labels else DataError)(_message(problems))
+
+
+def require_ids(class_ids: tuple[int, ...], class_names: tuple[str, ...]) -> None:
+    """Refuse ids that are not one for each class.
+
+    Raises:
+        DataError: another number of ids, or one occurs twice.
+    """
+    if class_ids and (len(class_ids) != len(class_names) or len(set(class_ids)) < len(class_ids)):
+        found = f"found {len(class_ids)} for {len(class_names)} class names: {examples(class_ids)}"
+        raise DataError(f"class_ids must be empty or one number for each class, none twice; {found}")
 
 
 def _class_name_problems(class_names: tuple[str, ...]) -> list[str]:
@@ -125,13 +143,6 @@ def _report(problems: list[str], what: str, table: pa.Table, mask: Any, *, show:
     bad = table.filter(mask.fill_null(False))
     if len(bad):
         problems.append(f"{len(bad):,} {what}: {show} {examples(bad[show].to_pylist())}")
-
-
-def examples(values: Any) -> str:
-    """The first few of some values, as text."""
-    values = list(values)
-    more = f", and {len(values) - _SHOWN:,} more" if len(values) > _SHOWN else ""
-    return ", ".join(repr(value) for value in values[:_SHOWN]) + more
 
 
 def _message(problems: list[str]) -> str:

@@ -12,10 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from onlineml.data._manifest_edit import count_rows, relabelled
+from onlineml.data._manifest_boxes import boxes_changed, count_boxes, flat_boxes
+from onlineml.data._manifest_edit import count_rows, ids_of, relabelled, require_known
 from onlineml.data._manifest_hash import manifest_hash
 from onlineml.data._manifest_html import manifest_html
-from onlineml.data._manifest_schema import normalised, validate
+from onlineml.data._manifest_schema import DETECTION, normalised, require_ids, validate
 from onlineml.data._manifest_store import DESCRIPTOR, read_saved, require_hash, saved_files
 from onlineml.data.formats import folders, tables
 from onlineml.data.splits import DEFAULT_FRACTIONS, SPLITS, assign_splits
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
+    from onlineml.data.boxes import Boxes
     from onlineml.data.checks import CheckTable
     from onlineml.data.formats._parts import Parts
 
@@ -47,12 +49,17 @@ class Manifest:
             `root`), `version` (the store's tag of the content, ``""`` where unknown), `sha256`, `width`, `height`
             (int32, upright pixels; all three null until the image was read), `split` (``"train"``, ``"val"``,
             ``"test"`` or null), `group` (text; images of one group belong together), `label` (one of `class_names`;
-            null is unlabelled), then any further columns.
+            null is unlabelled), then any further columns. For ``task="detection"``, where `label` is null, also
+            `boxes_xyxy` (a list of boxes ``x1, y1, x2, y2`` in pixels of the upright image, see
+            `onlineml.data.boxes`; an empty list is an image without objects, null is one that nobody annotated) and
+            `labels` (a class name for each box; null or another text is a box of an unknown class, which `check`
+            finds). Every other column of lists has a value for each box too, such as `crowd` and `area`.
         class_names: in the order of their ids.
         root: URL or absolute path of the folder that relative uris are in.
         task: such as ``"classification"``.
         storage_options: fsspec's, for reading the images; never shown, saved or hashed.
         n_ignored: how many other files the import passed over.
+        class_ids: the classes' numbers in the file that they came from, such as COCO's category ids; empty: 1, 2, …
 
     Two manifests are equal when their `hash` is.
 
@@ -67,11 +74,14 @@ class Manifest:
     task: str = "classification"
     storage_options: Mapping[str, Any] | None = field(default=None, repr=False)
     n_ignored: int = 0
+    class_ids: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "class_names", tuple(self.class_names))
-        object.__setattr__(self, "table", normalised(self.table))
-        validate(self.table, self.class_names)
+        object.__setattr__(self, "class_ids", tuple(int(number) for number in self.class_ids))
+        object.__setattr__(self, "table", normalised(self.table, task=self.task))
+        validate(self.table, self.class_names, task=self.task)
+        require_ids(self.class_ids, self.class_names)
 
     # ---- made from what the user has ----
 
@@ -170,6 +180,7 @@ class Manifest:
             task=facts["task"],
             storage_options=storage_options,
             n_ignored=facts["n_ignored"],
+            class_ids=tuple(facts.get("class_ids", ())),
         )
         require_hash(loaded.hash, facts["hash"], url)
         return loaded
@@ -245,6 +256,23 @@ class Manifest:
         ids = pc.index_in(self.table["label"], value_set=pa.array(self.class_names, pa.string()))
         return np.asarray(ids.fill_null(-1).cast(pa.int64()).to_numpy(), dtype=np.int64)
 
+    def boxes(self) -> Boxes:
+        """The boxes of all images in flat arrays, made once.
+
+        Raises:
+            ConfigError: the task is not detection.
+        """
+        return self._boxes
+
+    @cached_property
+    def _boxes(self) -> Boxes:
+        self._require_boxes()
+        return flat_boxes(self.table, self.class_names)
+
+    def _require_boxes(self) -> None:
+        if self.task != DETECTION:
+            raise ConfigError(f"a manifest of the task {self.task!r} has no boxes; expected task='detection'")
+
     def column(self, name: str) -> npt.NDArray[Any]:
         """(N,) values of one column; texts and lists as objects, null as None (nan in columns of numbers).
 
@@ -261,11 +289,14 @@ class Manifest:
         return cast("npt.NDArray[Any]", column.to_numpy())
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Images by class and split: ``counts()["cat"]["train"]``.
+        """Images by class and split: ``counts()["cat"]["train"]``; for detection, boxes by class and split.
 
         Each class has ``train``, ``val`` and ``test``. Images without a label are under ``"(unlabelled)"``, those
-        without a split under ``"(no split)"``; both are there only where needed.
+        without a split under ``"(no split)"``; both are there only where needed. So are, for detection, the images
+        without objects, ``"(no objects)"``, and the boxes whose label is no class name, ``"(unknown class)"``.
         """
+        if self.task == DETECTION:
+            return count_boxes(self.table, self.class_names)
         return count_rows(self.table, self.class_names)
 
     def to_pandas(self) -> pd.DataFrame:
@@ -280,9 +311,9 @@ class Manifest:
 
     def __str__(self) -> str:
         sizes = ", ".join(f"{n:,} {name}" for name, n in self._split_sizes().items() if n)
-        return (
-            f"Manifest of {len(self):,} images, {len(self.class_names)} classes ({sizes or 'empty'}) {self.hash[:12]}"
-        )
+        boxes = f"{len(self.boxes()):,} boxes, " if self.task == DETECTION else ""
+        classes = f"{boxes}{len(self.class_names)} classes"
+        return f"Manifest of {len(self):,} images, {classes} ({sizes or 'empty'}) {self.hash[:12]}"
 
     def __repr__(self) -> str:
         return f"<{self}>"
@@ -299,7 +330,8 @@ class Manifest:
 
     def _with(self, table: pa.Table, class_names: Sequence[str] | None = None) -> Manifest:
         names = self.class_names if class_names is None else tuple(class_names)
-        return Manifest(table, names, self.root, self.task, self.storage_options, self.n_ignored)
+        ids = self.class_ids if names == self.class_names else ids_of(names, self.class_names, self.class_ids)
+        return Manifest(table, names, self.root, self.task, self.storage_options, self.n_ignored, ids)
 
     def select(self, *, split: Split | Sequence[Split]) -> Manifest:
         """The images of one or several splits.
@@ -343,6 +375,24 @@ class Manifest:
             UnknownClassError: a label is not one of the class names.
         """
         return self.with_column("label", relabelled(self.table, self.class_names, labels))
+
+    def with_boxes(self, boxes: Mapping[str, tuple[npt.ArrayLike, Sequence[str | None]] | None]) -> Manifest:
+        """Correct boxes: an image's new ``(boxes_xyxy, labels)``, or None for not annotated, by image_id.
+
+        What further columns of lists say of the former boxes (crowd, area, …) is null then.
+
+        Raises:
+            ConfigError: the task is not detection.
+            DataError: an image_id is not in this manifest, or there is not a label for each box.
+            UnknownClassError: a label is not one of the class names.
+        """
+        self._require_boxes()
+        used = {label for change in boxes.values() if change is not None for label in change[1]}
+        require_known(used, self.class_names)
+        table = self.table
+        for name, values in boxes_changed(table, boxes).items():
+            table = table.set_column(table.column_names.index(name), name, values)
+        return self._with(table)
 
     def with_splits(
         self, *, fractions: Mapping[str, float] = DEFAULT_FRACTIONS, salt: str = "", keep: bool = True
