@@ -5,7 +5,7 @@ from __future__ import annotations
 from onlineml.evaluation.classification import classification_scores
 from onlineml.evaluation.coco import CocoScores, coco_scores
 from onlineml.evaluation.detection import detection_scores
-from onlineml.evaluation.detection_scores import DetectionScores
+from onlineml.evaluation.detection_result import DetectionScores
 from onlineml.evaluation.found import Found
 from onlineml.evaluation.scores import ClassificationScores
 from onlineml.evaluation.thresholds import best_thresholds

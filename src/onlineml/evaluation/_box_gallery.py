@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from onlineml.evaluation.detection_scores import DetectionScores
+    from onlineml.evaluation.detection_result import DetectionScores
     from onlineml.evaluation.detection_tables import SeenBox, WorstImage
 
 __all__ = ["boxes_svg", "caption", "worst_figure"]

@@ -10,7 +10,7 @@ from onlineml.evaluation._box_gallery import boxes_svg, caption
 from onlineml.evaluation._html import data_uri, esc, notebook_table
 
 if TYPE_CHECKING:
-    from onlineml.evaluation.detection_scores import DetectionScores
+    from onlineml.evaluation.detection_result import DetectionScores
 
 __all__ = ["summary_html"]
 

@@ -12,7 +12,7 @@ from onlineml.evaluation._html import data_uri, esc, scale, table
 from onlineml.evaluation._style import svg
 
 if TYPE_CHECKING:
-    from onlineml.evaluation.detection_scores import DetectionScores
+    from onlineml.evaluation.detection_result import DetectionScores
     from onlineml.evaluation.detection_tables import WorstImage
 
 __all__ = ["detection_sections"]

@@ -9,7 +9,7 @@ from onlineml.evaluation._text import count, decimal, interval, label, shorten
 
 if TYPE_CHECKING:
     from onlineml.evaluation._types import Interval
-    from onlineml.evaluation.detection_scores import DetectionScores
+    from onlineml.evaluation.detection_result import DetectionScores
     from onlineml.evaluation.detection_tables import SeenBox
 
 __all__ = [

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from onlineml.evaluation.detection_scores import DetectionScores
+    from onlineml.evaluation.detection_result import DetectionScores
     from onlineml.evaluation.scores import ClassificationScores
 
 __all__ = ["AnyScores", "Array", "Floats", "Interval", "Ints"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from onlineml.evaluation import _detection_text as words
 from onlineml.evaluation import _text
-from onlineml.evaluation.detection_scores import DetectionScores
+from onlineml.evaluation.detection_result import DetectionScores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

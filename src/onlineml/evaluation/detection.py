@@ -26,7 +26,7 @@ from onlineml.evaluation._detection_inputs import checked_boxes, checked_sizes, 
 from onlineml.evaluation._matching import overlaps, scene_of
 from onlineml.evaluation._ranking import class_ap, coco_numbers, rank_areas
 from onlineml.evaluation._worst import worst_images
-from onlineml.evaluation.detection_scores import DetectionScores
+from onlineml.evaluation.detection_result import DetectionScores
 from onlineml.evaluation.detection_tables import ERRORS, KINDS, DetectionSlice, ErrorType, PerObjectClass
 from onlineml.evaluation.intervals import group_codes, widened, with_exact
 from onlineml.evaluation.metrics import mean_defined

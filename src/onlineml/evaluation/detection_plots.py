@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from onlineml.evaluation.detection_scores import DetectionScores
+    from onlineml.evaluation.detection_result import DetectionScores
 
 __all__ = ["errors_figure", "figure", "pr_figure", "slices_figure", "thresholds_figure", "worst_figure"]
 

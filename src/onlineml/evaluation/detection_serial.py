@@ -17,7 +17,7 @@ import numpy as np
 from onlineml.data.boxes import Boxes
 from onlineml.errors import DataError
 from onlineml.evaluation._json import cells, column_of, number, numbers, pack, parsed, plain, rows_of, unpack
-from onlineml.evaluation.detection_scores import DetectionScores
+from onlineml.evaluation.detection_result import DetectionScores
 from onlineml.evaluation.detection_tables import DetectionSlice, ErrorType, PerObjectClass, SeenBox, WorstImage
 from onlineml.evaluation.found import Found
 

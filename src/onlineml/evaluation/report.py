@@ -10,7 +10,7 @@ from onlineml.evaluation._detection_report import detection_sections
 from onlineml.evaluation._html import data_uri, esc, scale, table
 from onlineml.evaluation._style import svg
 from onlineml.evaluation.card import model_card
-from onlineml.evaluation.detection_scores import DetectionScores
+from onlineml.evaluation.detection_result import DetectionScores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
