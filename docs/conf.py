@@ -47,7 +47,8 @@ html_title = "onlineml"
 html_show_sourcelink = False
 html_static_path = ["_static"]
 html_css_files = ["wrap.css"]
-html_sidebars = {page: [] for page in ("index", "start", "predicting", "detection_scores", "images", "api", "design", "changelog")}  # nothing to list
+LISTLESS = ("index", "start", "predicting", "detection_scores", "images", "api", "design", "changelog")
+html_sidebars = {page: [] for page in LISTLESS}  # nothing to list
 html_theme_options = {
     "show_prev_next": False,
     "navigation_with_keys": False,

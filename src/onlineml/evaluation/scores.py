@@ -112,7 +112,7 @@ class ClassificationScores(BaseScores):
 
     @property
     def confusion(self) -> Ints:
-        """Counts of (truth, prediction): (C, C) int64, truths are the rows."""
+        """(C, C) int64, how often each prediction was made of each truth; truths are the rows."""
         return metrics.confusion_matrix(self.labels, self.predictions, n_classes=len(self.class_names))
 
     def _class_table(self) -> PerClass:
