@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onlineml.evaluation.intervals import percentile_interval, resample_weights, sums_by_code
+from onlineml.evaluation.intervals import centred_interval, percentile_interval, resample_weights, sums_by_code
 from onlineml.evaluation.metrics import N_CALIBRATION_BINS, calibration_bins, mean_defined, ratio, scores_from_counts
 
 if TYPE_CHECKING:
@@ -64,9 +64,18 @@ class Samples:
     per_class: dict[str, list[Floats]] = field(default_factory=dict)
     slices: dict[str, list[Floats]] = field(default_factory=dict)
 
-    def resampled(self) -> Resampled:
-        """Their percentile intervals."""
-        return Resampled(_intervals(self.scores), _intervals(self.per_class), _intervals(self.slices))
+    def resampled(self, middles: Samples | None = None) -> Resampled:
+        """Their percentile intervals, around the values in `middles` of those scores that it has (one row each)."""
+        of = Samples() if middles is None else middles
+        scores, per_class, slices = (
+            _intervals(samples, {name: rows[0][0] for name, rows in values.items()})
+            for samples, values in (
+                (self.scores, of.scores),
+                (self.per_class, of.per_class),
+                (self.slices, of.slices),
+            )
+        )
+        return Resampled(scores, per_class, slices)
 
 
 def resample(evidence: Evidence, *, n_bootstrap: int, seed: int) -> Resampled:
@@ -88,8 +97,12 @@ def resample(evidence: Evidence, *, n_bootstrap: int, seed: int) -> Resampled:
     return samples.resampled()
 
 
-def _intervals(samples: dict[str, list[Floats]]) -> dict[str, Floats]:
-    return {name: percentile_interval(np.concatenate(chunks)) for name, chunks in samples.items()}
+def _intervals(samples: dict[str, list[Floats]], middles: dict[str, Floats]) -> dict[str, Floats]:
+    joined = {name: np.concatenate(chunks) for name, chunks in samples.items()}
+    return {
+        name: centred_interval(values, middles[name]) if name in middles else percentile_interval(values)
+        for name, values in joined.items()
+    }
 
 
 def _resample_counts(evidence: Evidence, weights: Floats, samples: Samples) -> None:

@@ -75,28 +75,40 @@ def resamples_within_reach(evidence: DetectionEvidence, n_bootstrap: int) -> int
 
 
 def resample_detections(evidence: DetectionEvidence, *, n_bootstrap: int, seed: int) -> Resampled:
-    """Intervals of every score, class and slice from `n_bootstrap` resamples of the groups; empty without."""
-    samples = Samples()
+    """Intervals of every score, class and slice from `n_bootstrap` resamples of the groups; empty without.
+
+    Those of average precision are `centred_interval`.
+    """
     everything = evidence.rankings[""]
     of_slices = _slice_rankings(evidence)
+    samples, middles = Samples(), Samples()
+    if not len(evidence.codes) or not n_bootstrap:
+        return samples.resampled()
+    _resample_precision(evidence, of_slices, np.ones((1, len(evidence.codes))), middles)
     sizes = (int(np.diff(everything.starts).max(initial=0)), len(evidence.codes), len(evidence.said_image))
     for drawn in resample_weights(
-        n_groups=evidence.n_groups,
-        n_bootstrap=n_bootstrap,
-        seed=seed,
-        row_values=max(*sizes, everything.n_classes),
+        n_groups=evidence.n_groups, n_bootstrap=n_bootstrap, seed=seed, row_values=max(*sizes, everything.n_classes)
     ):
         weights = drawn[:, evidence.codes]
-        numbers, precision = coco_numbers(evidence.rankings, weights)
-        classes = {"ap": precision.mean(axis=2), "ap_50": precision[..., 0]}
-        for name, values in (numbers | counted_scores(evidence, weights)).items():
+        recall = _resample_precision(evidence, of_slices, weights, samples)
+        for name, values in (recall | counted_scores(evidence, weights)).items():
             (samples.per_class if name in _PER_CLASS else samples.scores).setdefault(name, []).append(values)
-        for name, values in classes.items():
-            samples.per_class.setdefault(name, []).append(values)
-        for column, rankings in of_slices.items():
-            values = np.stack([mean_defined(class_ap(ranked, weights)[..., 0].T) for ranked in rankings], axis=1)
-            samples.slices.setdefault(column, []).append(values)
-    return samples.resampled()
+    return samples.resampled(middles)
+
+
+def _resample_precision(
+    evidence: DetectionEvidence, of_slices: dict[str, list[Ranking]], weights: Floats, samples: Samples
+) -> dict[str, Floats]:
+    """Note what is made of average precision; COCO's other numbers are returned."""
+    numbers, precision = coco_numbers(evidence.rankings, weights)
+    for name in [name for name in numbers if name.startswith("map")]:
+        samples.scores.setdefault(name, []).append(numbers.pop(name))
+    for name, values in (("ap", precision.mean(axis=2)), ("ap_50", precision[..., 0])):
+        samples.per_class.setdefault(name, []).append(values)
+    for column, rankings in of_slices.items():
+        values = np.stack([mean_defined(class_ap(ranked, weights)[..., 0].T) for ranked in rankings], axis=1)
+        samples.slices.setdefault(column, []).append(values)
+    return numbers
 
 
 def _slice_rankings(evidence: DetectionEvidence) -> dict[str, list[Ranking]]:

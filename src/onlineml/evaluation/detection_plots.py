@@ -97,7 +97,7 @@ def errors_figure(scores: DetectionScores) -> Figure:
         axes.text(max(cost, 0) + 0.02 * span, y, text, va="center", fontsize=9, color=INK)
     axes.set_yticks(rows, [ERROR_WORDS[error.name][0] for error in known])
     axes.set_ylim(len(known) - 0.4, -0.6)
-    axes.set_xlim(min(costs.min() * 1.05, 0.0), max(costs.max(), 1.0) + 0.32 * span)
+    axes.set_xlim(min(costs.min() * 1.05, 0.0), max(costs.max(), 1.0) + 0.4 * span)
     axes.grid(visible=False, axis="y")
     titled(axes, "What the errors cost", x="points of mAP 50 that would be won without them")
     return drawn

@@ -60,7 +60,8 @@ class DetectionScores(BaseScores):
             the objects that are found; micro_f1 their harmonic mean. macro_precision, macro_recall and macro_f1 are
             means over the classes that have objects.
         intervals: 95 % percentile bootstrap interval (low, high) over groups, by score name; (nan, nan) where the
-            resamples do not vary. A precision or recall of exactly 0 or 1 has Clopper and Pearson's interval.
+            resamples do not vary. Those of average precision, which resampling raises, are moved so that the score is
+            in their middle. A precision or recall of exactly 0 or 1 has Clopper and Pearson's interval.
         per_class: scores of each class.
         confusion: (C + 1, C + 1) int64 at the thresholds, truths are the rows: hits on the diagonal, then what objects
             were taken for at an IoU of 0.5; the last row counts boxes of nothing, the last column missed objects.
