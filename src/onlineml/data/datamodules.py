@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -42,6 +42,8 @@ class ImageDataModule(pl.LightningDataModule):
         ConfigError: an argument is outside its range.
     """
 
+    task: ClassVar[str]
+    augment_name: str
     _annotated = "labelled"  # what an image must be to be used, in messages
 
     def __init__(
@@ -180,6 +182,8 @@ class ClassificationDataModule(ImageDataModule):
         ConfigError: an argument is outside its range.
         DataError: nothing to train on.
     """
+
+    task = "classification"
 
     def __init__(
         self,

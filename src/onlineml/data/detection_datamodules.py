@@ -62,6 +62,7 @@ class DetectionDataModule(ImageDataModule):
         DataError: the manifest has no boxes.
     """
 
+    task = "detection"
     _annotated = "annotated"
 
     def __init__(

@@ -20,11 +20,11 @@ from onlineml.models.weights import load_into, read_state_dict
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["Classifier", "build_classifier"]
+__all__ = ["Classifier", "build_classifier", "import_factory", "is_published_name", "published_weights"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB in 0..1, of ImageNet's training set; torchvision's and most of timm's
 IMAGENET_STD = (0.229, 0.224, 0.225)
-_NAMED_WEIGHTS = ("DEFAULT", "IMAGENET1K_")
+_NAMED_WEIGHTS = ("DEFAULT", "IMAGENET1K_", "COCO_V", "COCO_WITH_")
 
 
 @dataclass(frozen=True)
@@ -75,23 +75,25 @@ def build_classifier(
     elif backbone.startswith("timm:"):
         return _timm(backbone, num_classes, weights, storage_options)
     elif ":" in backbone:
-        built = _imported(backbone, num_classes)
+        network = import_factory(backbone, num_classes, argument="backbone")
+        built = Classifier(network, backbone, _head_of(network, num_classes))
     else:
         name = backbone
         if name == "auto":
-            name = "mobilenet_v3_large" if weights is not None and _is_name(weights) else "slim_resnet18"
+            name = "mobilenet_v3_large" if weights is not None and is_published_name(weights) else "slim_resnet18"
         built = _named(name, num_classes)
     if weights is not None:
         state = (
-            _published(built.name, weights)
-            if _is_name(weights)
+            published_weights(built.name, weights)
+            if is_published_name(weights)
             else read_state_dict(weights, storage_options=storage_options)
         )
         load_into(built.network, state, head=built.head, source=weights)
     return built
 
 
-def _is_name(weights: str) -> bool:
+def is_published_name(weights: str) -> bool:
+    """Whether ``weights`` names weights that a package publishes, rather than a file."""
     return weights.startswith(_NAMED_WEIGHTS)
 
 
@@ -120,22 +122,32 @@ def _named(name: str, num_classes: int) -> Classifier:
     return Classifier(network, name, _head_of(network, num_classes))
 
 
-def _imported(path: str, num_classes: int) -> Classifier:
+def import_factory(path: str, num_classes: int, *, argument: str) -> nn.Module:
+    """What the user's ``package.module:factory`` makes of ``num_classes``.
+
+    Args:
+        path: of a function in a package that is installed here.
+        num_classes: passed to it.
+        argument: named in errors.
+
+    Raises:
+        ConfigError: there is no such function, or it returns no module.
+    """
     module, _, attribute = path.partition(":")
     try:
         factory: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError, TypeError) as error:  # the last two: no name, or a relative one
         raise ConfigError(
-            f"backbone={path!r}: {error}; expected 'package.module:factory' of a package installed here"
+            f"{argument}={path!r}: {error}; expected 'package.module:factory' of a package installed here"
         ) from error
     if not callable(factory):
         raise ConfigError(
-            f"backbone={path!r} is a {type(factory).__name__}; expected a function that returns a network"
+            f"{argument}={path!r} is a {type(factory).__name__}; expected a function that returns a network"
         )
     network = factory(num_classes=num_classes)
     if not isinstance(network, nn.Module):
-        raise ConfigError(f"backbone={path!r} returned a {type(network).__name__}; expected a torch.nn.Module")
-    return Classifier(network, path, _head_of(network, num_classes))
+        raise ConfigError(f"{argument}={path!r} returned a {type(network).__name__}; expected a torch.nn.Module")
+    return network
 
 
 def _timm(
@@ -146,7 +158,7 @@ def _timm(
     except ImportError as error:
         raise MissingDependencyError(f"backbone={backbone!r} needs timm: pip install 'onlineml[timm]'") from error
     name = backbone.removeprefix("timm:")
-    named = weights is not None and _is_name(weights)
+    named = weights is not None and is_published_name(weights)
     if named and weights != "DEFAULT":
         raise WeightsError(
             f"weights={weights!r}: timm's are named in the backbone, as 'timm:resnet18.a1_in1k', with weights='DEFAULT'"
@@ -177,10 +189,19 @@ def _similar(name: str, known: list[str]) -> str:
     return ", ".join(get_close_matches(name, known, n=10, cutoff=0.0))
 
 
-def _published(name: str, weights: str) -> dict[str, torch.Tensor]:
+def published_weights(name: str, weights: str) -> dict[str, torch.Tensor]:
+    """Torchvision's published weights of one of its networks, fetched once into torch's hub cache.
+
+    Args:
+        name: of a classification or detection network.
+        weights: such as ``"DEFAULT"``.
+
+    Raises:
+        WeightsError: there are none of this name, or they cannot be had.
+    """
     from torchvision import models  # noqa: PLC0415
 
-    if name not in models.list_models(module=models):
+    if name not in models.list_models():
         raise WeightsError(f"weights={weights!r}: none are published for {name!r}; pass the path or URL of a file")
     choices = models.get_model_weights(name)
     try:

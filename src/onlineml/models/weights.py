@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-__all__ = ["load_into", "read_state_dict", "with_versions"]
+__all__ = ["load_into", "load_same_shapes", "read_state_dict", "with_versions"]
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "model_ema")
 _PREFIXES = ("module.", "_orig_mod.", "model.", "network.")
@@ -128,6 +128,43 @@ def load_into(network: nn.Module, state: Mapping[str, Tensor], *, head: str, sou
             f"{_some('of another shape', differ)}name the network that these weights are of as backbone="
         )
     network.load_state_dict(with_versions(network, {k: v for k, v in given.items() if k in wanted}), strict=False)
+
+
+def load_same_shapes(network: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
+    """Load a detector's weights: all but what depends on the number of classes, or those of its backbone alone.
+
+    Args:
+        network: receives the weights; a tensor whose first dimension alone differs keeps its fresh start, its classes
+            are not ours.
+        state: of the whole network, or of the part called ``backbone.body`` or ``backbone``.
+        source: named in errors.
+
+    Raises:
+        WeightsError: keys are missing, left over or of another shape.
+    """
+    own = network.state_dict()
+    given = _renamed(state, own)
+    for part in ("backbone.body.", "backbone."):
+        keys = {key for key in own if key.startswith(part)}
+        inside = {part + key: value for key, value in given.items() if part + key in keys}
+        if keys and len(inside) >= len({k for k in keys if not k.endswith("num_batches_tracked")}):
+            given = inside
+            own = {key: value for key, value in own.items() if key in keys}
+    of_classes = {k for k in own.keys() & given.keys() if _differs_in_classes(own[k], given[k])}
+    missing = sorted(k for k in own.keys() - given.keys() if not k.endswith("num_batches_tracked"))
+    extra = sorted(given.keys() - own.keys())
+    differ = sorted(k for k in own.keys() & given.keys() - of_classes if own[k].shape != given[k].shape)
+    if missing or extra or differ:
+        raise WeightsError(
+            f"{source} does not fit {type(network).__name__}: {_some('missing', missing)}{_some('unknown', extra)}"
+            f"{_some('of another shape', differ)}name the network that these weights are of as architecture="
+        )
+    kept = {key: value for key, value in given.items() if key not in of_classes}
+    network.load_state_dict(with_versions(network, kept), strict=False)
+
+
+def _differs_in_classes(own: Tensor, given: Tensor) -> bool:
+    return own.ndim == given.ndim > 0 and own.shape[0] != given.shape[0] and own.shape[1:] == given.shape[1:]
 
 
 def _some(what: str, keys: list[str]) -> str:

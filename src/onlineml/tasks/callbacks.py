@@ -17,31 +17,11 @@ if TYPE_CHECKING:
     from onlineml.tasks.budget import Clock
     from onlineml.tasks.ema import Ema
 
-__all__ = ["Checkpoints", "EpochRecord", "Kept", "validate"]
+__all__ = ["Checkpoints", "EpochRecord", "Kept"]
 
 _VALIDATION_SHARE = 0.05  # of the time, at most, goes into validating between epochs
 _CHECKPOINT_SHARE = 0.01  # and this much into checkpoints
 _CHECKPOINT_S = 30.0  # no two are closer
-
-
-def validate(module: Any, batches: Iterable[Any]) -> dict[str, float]:
-    """Loss and accuracy over all images of ``batches``; nan where there are none.
-
-    The module is left in the modes it was in.
-    """
-    modes = [(m, m.training) for m in module.modules()]
-    module.eval()
-    loss, right, n = 0.0, 0, 0
-    with torch.inference_mode():
-        for batch in batches:
-            logits = module(batch["image"].to(module.device, non_blocking=True)).float()
-            labels = batch["label"].to(module.device)
-            loss += float(torch.nn.functional.cross_entropy(logits, labels, reduction="sum"))
-            right += int((logits.argmax(1) == labels).sum())
-            n += len(labels)
-    for m, training in modes:
-        m.training = training
-    return {"val_loss": loss / n if n else math.nan, "val_accuracy": right / n if n else math.nan}
 
 
 class Kept(NamedTuple):
@@ -65,14 +45,14 @@ class EpochRecord(pl.Callback):
         clock: of the run.
         record: keeps a row.
         show: is given all rows.
-        patience: stop after so many validations without a lower loss; None never.
+        patience: stop after so many validations that are no better; None never.
         saves_time: under a budget, validate at most a twentieth of the time; else after every epoch.
         rows: of an earlier attempt, up to the checkpoint from which it goes on.
 
     Attributes:
         last_row: figures of the last epoch.
         told: whether it is among the recorded rows; the last one of all is validated and recorded by `fit`.
-        best: with patience, the validation with the lowest loss.
+        best: with patience, the best validation.
         before: the figures and weights from which training started, where they are known.
     """
 
@@ -123,16 +103,16 @@ class EpochRecord(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         del trainer, pl_module, batch_idx
-        if not len(batch["label"]):  # no image of it could be used
+        if not len(batch["image"]):  # no image of it could be used
             return
         self._loss = self._loss + outputs["loss"].detach()
         self._batches += 1
-        self._images += len(batch["label"])
+        self._images += len(batch["image"])
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         last = trainer.should_stop or pl_module.progress() >= 1.0
         due = not self.saves_time or self.validation_s is None or self._is_due()
-        scores = {"val_loss": math.nan, "val_accuracy": math.nan}
+        scores: dict[str, float] = dict.fromkeys(pl_module.figures, math.nan)
         seconds = max(1e-9, self._epoch_s())
         if due and not last:  # the last one is validated by fit, with the weights that are kept
             scores = self.validate(pl_module)
@@ -150,10 +130,10 @@ class EpochRecord(pl.Callback):
         if not last:
             self.keep(row)
         self.last_row, self.told = row, not last
-        for name in ("train_loss", "val_loss", "val_accuracy"):
+        for name in ("train_loss", *pl_module.figures):
             if not math.isnan(row[name]):
                 pl_module.log(name, row[name])
-        if not math.isnan(row["val_loss"]):
+        if not math.isnan(pl_module.goodness(row)):
             self._wait(trainer, pl_module, row)
         self._reset()
 
@@ -169,13 +149,13 @@ class EpochRecord(pl.Callback):
     def validate(self, module: Any) -> dict[str, float]:
         """Validate the weights that would be kept, and note the time that it took."""
         if self.val_batches is None:
-            return {"val_loss": math.nan, "val_accuracy": math.nan}
+            return dict.fromkeys(module.figures, math.nan)
         begin = time.monotonic()
         if self.ema is None:
-            scores = validate(module, self.val_batches)
+            scores: dict[str, float] = module.validate(self.val_batches)
         else:
             with self.ema.applied(module):
-                scores = validate(module, self.val_batches)
+                scores = module.validate(self.val_batches)
         self.validation_s = time.monotonic() - begin
         self.clock.aside(self.validation_s)
         self._validated_at = self.clock.spent()
@@ -184,7 +164,7 @@ class EpochRecord(pl.Callback):
     def _wait(self, trainer: pl.Trainer, module: Any, row: dict[str, Any]) -> None:
         if self.patience is None:
             return
-        if self.best is None or row["val_loss"] < self.best.row["val_loss"]:
+        if self.best is None or module.goodness(row) > module.goodness(self.best.row):
             if self.ema is None:
                 self.best = Kept.of(module, row)
             else:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Progress", "check_progress", "epoch_line", "make_reporter"]
 
 Progress = Literal["lines", "live", "none"]
-_SHOWN = ("train_loss", "val_loss", "val_accuracy")
+_SHOWN = ("train_loss", "val_loss", "val_accuracy", "val_map_50", "val_map_50_95")
 
 
 def epoch_line(row: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ from onlineml.errors import NotFoundError
 from onlineml.storage.io import delete, read_bytes, upload_file, write_bytes
 from onlineml.tasks.budget import FORWARDS_A_STEP, Budget, Clock
 from onlineml.tasks.callbacks import Checkpoints, EpochRecord, Kept
+from onlineml.tasks.classification import ImageClassifier
 from onlineml.tasks.ema import Ema
 from onlineml.tasks.loading import write_model
 from onlineml.tasks.probe import collect_features, probe_head
@@ -30,9 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from onlineml.data.datamodules import ClassificationDataModule
+    from onlineml.data.datamodules import ImageDataModule
     from onlineml.runs import Run
-    from onlineml.tasks.classification import ImageClassifier
+    from onlineml.tasks.base import VisionModule
 
 __all__ = ["Training"]
 
@@ -48,8 +49,8 @@ class Training:
 
     def __init__(
         self,
-        model: ImageClassifier,
-        datamodule: ClassificationDataModule,
+        model: VisionModule,
+        datamodule: ImageDataModule,
         run: Run,
         folder: Path,
         *,
@@ -131,7 +132,9 @@ class Training:
         A short run, of fewer than three epochs, learns from images as they are, and leaves the first layers alone.
         """
         self.is_short = False
-        if not self.model.tuned or not isinstance(self.model.head, nn.Linear):
+        if not isinstance(self.model, ImageClassifier) or not self.model.tuned:
+            return
+        if not isinstance(self.model.head, nn.Linear):
             return
         self.model.head_is_warm = True
         plan = self.run.spec.get("plan")
@@ -144,7 +147,7 @@ class Training:
 
     def _probe(self) -> dict[str, Any]:
         begin, head = time.monotonic(), self.model.head
-        assert isinstance(head, nn.Linear)  # noqa: S101 - _warm_up has looked
+        assert isinstance(self.model, ImageClassifier) and isinstance(head, nn.Linear)  # noqa: S101, PT018 - _warm_up has looked
 
         n_val = len(self.datamodule.rows_of("val"))
 
@@ -187,7 +190,7 @@ class Training:
                 max_epochs=-1 if self.epochs is None else self.epochs,
                 accelerator=accelerator,
                 devices=1,
-                precision=_precision(precision, accelerator),  # type: ignore[arg-type]
+                precision=_precision(precision, accelerator, self.model),  # type: ignore[arg-type]
                 callbacks=[*self.callbacks, *callbacks, self.checkpoints],
                 default_root_dir=self.folder,
                 limit_val_batches=0,  # EpochRecord validates: the averaged weights, when it is worth the time
@@ -200,7 +203,7 @@ class Training:
             trainer.fit(self.model, self.loader, ckpt_path=self.checkpoint, weights_only=True)
         kept = self._choose()
         write_model(self.model, self.run)
-        facts = {k: kept[k] for k in ("step", "train_loss", "val_loss", "val_accuracy")}
+        facts = {k: kept[k] for k in ("step", "train_loss", *self.model.figures)}
         self.run.set_status("finished", facts=facts | {"seconds": round(self.clock.spent(), 2)})
         delete(self.run.path("last.ckpt"), storage_options=self.run.storage_options)
 
@@ -211,12 +214,15 @@ class Training:
             self.ema.keep(self.model)
             record.ema = None
         kept = shown = record.last_row if record.told else record.last_row | record.validate(self.model)
-        if record.best is not None and not kept["val_loss"] < record.best.row["val_loss"]:
+        good, last = self.model.goodness, kept
+        if record.best is not None and not good(kept) > good(record.best.row):
             kept = record.best.row
             self.model.load_state_dict(record.best.weights)
-        if record.before is not None and record.before.row["val_loss"] < kept["val_loss"]:  # the new head alone
+        if record.before is not None and good(record.before.row) > good(kept):  # the new head alone
             kept = shown = kept | record.before.row
             self.model.load_state_dict(record.before.weights)
+        if kept is not last and record.val_batches is not None:
+            self.model.settle(record.val_batches)
         if not record.told:
             record.keep(shown)
         return kept
@@ -254,12 +260,20 @@ def _write_knots(run: Run, schedule: Schedule) -> None:
     write_bytes(run.path("schedule.json"), data, storage_options=run.storage_options)
 
 
-def _precision(precision: str | None, accelerator: str) -> str:
+def _precision(precision: str | None, accelerator: str, model: VisionModule) -> str:
     if precision is not None:
         return precision
-    if accelerator in {"auto", "gpu", "cuda"} and torch.cuda.is_available() and torch.cuda.is_bf16_supported():
+    if accelerator in {"auto", "gpu", "cuda"} and torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
+    if accelerator in {"auto", "cpu"} and _cpu_has_bf16() and model.likes_bf16_on_cpu():
         return "bf16-mixed"
     return "32-true"
+
+
+def _cpu_has_bf16() -> bool:
+    """Whether the processor multiplies bfloat16 itself; where it does not, it is slower than 32 bits."""
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # torch has no public question for it
+    return any(getattr(torch.cpu, name, lambda: False)() for name in names)
 
 
 @contextmanager

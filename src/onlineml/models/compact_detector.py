@@ -1,0 +1,154 @@
+"""A one-stage, anchor-free detector that learns from a few hundred images on a CPU and is sound on a GPU."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from onlineml.models.detection_boxes import best_objects
+from onlineml.models.detection_loss import RawBoxes, detection_loss
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor
+
+    from onlineml.models.detection_boxes import Objects
+
+__all__ = ["CompactDetector"]
+
+_PRIOR = 0.01  # score of every class at the start (Lin et al. 2017, RetinaNet): the background does not swamp the loss
+_MAX_IOU = 0.6  # of two boxes of one class that are both kept
+_START_SIDE = 2.0  # distance of a side from its point at the start, in strides
+
+
+def _conv(channels_in: int, channels_out: int, size: int = 3) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(channels_in, channels_out, size, 1, size // 2, bias=False),
+        nn.BatchNorm2d(channels_out),
+        nn.ReLU(inplace=True),
+    )
+
+
+class CompactDetector(nn.Module):
+    """Backbone, feature pyramid (Lin et al. 2017) and a head whose convolutions all levels share, as in FCOS.
+
+    Each level has batch norms of its own (as in NAS-FPN and RTMDet): statistics differ between levels. A point
+    predicts the distances of the four sides in strides, as exponentials.
+
+    Args:
+        backbone: (B, 3, H, W) -> a list of feature maps, from fine to coarse.
+        channels: of each feature map.
+        strides: pixels of the input between two points of each feature map.
+        num_classes: C, at least 1.
+        width: channels of pyramid and head.
+        depth: convolutions of each of the head's two towers.
+
+    Shape:
+        (B, 3, H, W) normalised float; H and W multiples of the largest stride.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        *,
+        channels: Sequence[int],
+        strides: Sequence[int],
+        num_classes: int,
+        width: int = 64,
+        depth: int = 2,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.strides = tuple(strides)
+        self.num_classes = num_classes
+        self.laterals = nn.ModuleList(_conv(c, width, 1) for c in channels)
+        self.smooth = nn.ModuleList(_conv(width, width) for _ in channels)
+        self.class_tower = _Tower(width, depth, n_levels=len(self.strides))
+        self.box_tower = _Tower(width, depth, n_levels=len(self.strides))
+        self.to_logits = nn.Conv2d(width, num_classes, 3, 1, 1)
+        self.to_sides = nn.Conv2d(width, 4, 3, 1, 1)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for part in (self.laterals, self.smooth, self.class_tower, self.box_tower):
+            for module in part.modules():
+                if isinstance(module, nn.Conv2d):
+                    nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        for last, bias in ((self.to_logits, -math.log((1 - _PRIOR) / _PRIOR)), (self.to_sides, math.log(_START_SIDE))):
+            nn.init.normal_(last.weight, std=0.01)
+            assert last.bias is not None  # noqa: S101 - made with one above
+            nn.init.constant_(last.bias, bias)
+
+    def forward(self, image: Tensor) -> RawBoxes:
+        maps = self._pyramid(self.backbone(image))
+        logits, sides, points, strides = [], [], [], []
+        for level, (x, stride) in enumerate(zip(maps, self.strides, strict=True)):
+            logits.append(self.to_logits(self.class_tower(x, level)).permute(0, 2, 3, 1).flatten(1, 2))
+            sides.append(self.to_sides(self.box_tower(x, level)).permute(0, 2, 3, 1).flatten(1, 2).clamp(max=6.0))
+            height, width = x.shape[2:]
+            points.append(_points(height, width, stride, x))
+            strides.append(x.new_full((height * width,), stride))
+        points_xy, steps = torch.cat(points), torch.cat(strides)
+        distances = torch.cat(sides, 1).float().exp() * steps.float()[:, None]
+        corners = torch.cat((points_xy - distances[..., :2], points_xy + distances[..., 2:]), -1)
+        return RawBoxes(torch.cat(logits, 1), corners, points_xy, steps)
+
+    def _pyramid(self, features: Sequence[Tensor]) -> list[Tensor]:
+        maps = [lateral(x) for lateral, x in zip(self.laterals, features, strict=True)]
+        for fine in range(len(maps) - 2, -1, -1):
+            up = functional.interpolate(maps[fine + 1], size=maps[fine].shape[2:], mode="nearest")
+            maps[fine] = maps[fine] + up
+        return [smooth(x) for smooth, x in zip(self.smooth, maps, strict=True)]
+
+    def losses(self, image: Tensor, targets: Sequence[Mapping[str, Tensor]], *, trust: float) -> Tensor:
+        """(B,) loss of each image, see `onlineml.models.detection_loss.detection_loss`.
+
+        Args:
+            image: (B, 3, H, W) normalised float.
+            targets: of each image, see `onlineml.data.detection_datasets.DetectionTarget`.
+            trust: how far the network's own boxes decide what is learned where, 0..1.
+        """
+        classes, boxes = detection_loss(self(image), targets, trust=trust)
+        return classes + boxes
+
+    def detect(self, image: Tensor) -> list[Objects]:
+        """Objects of each image, in pixels of ``image``, (B, 3, H, W) normalised float."""
+        raw = self(image)
+        scores = raw.logits.float().sigmoid()
+        return [best_objects(s, b, max_iou=_MAX_IOU) for s, b in zip(scores, raw.boxes_xyxy, strict=True)]
+
+    def head_parameters(self) -> list[nn.Parameter]:
+        """All but the backbone's."""
+        own = {id(p) for p in self.backbone.parameters()}
+        return [p for p in self.parameters() if id(p) not in own]
+
+
+class _Tower(nn.Module):
+    """Convolutions shared by all levels, with batch norms of each level's own."""
+
+    def __init__(self, width: int, depth: int, *, n_levels: int) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(width, width, 3, 1, 1, bias=False) for _ in range(depth))
+        self.norms = nn.ModuleList(nn.ModuleList(nn.BatchNorm2d(width) for _ in range(depth)) for _ in range(n_levels))
+
+    def forward(self, x: Tensor, level: int) -> Tensor:
+        norms = self.norms[level]
+        assert isinstance(norms, nn.ModuleList)  # noqa: S101 - for the type checker
+        for conv, norm in zip(self.convs, norms, strict=True):
+            x = functional.relu(norm(conv(x)), inplace=True)
+        return x
+
+
+def _points(height: int, width: int, stride: int, like: Tensor) -> Tensor:
+    """(height * width, 2) x and y of the middle of each cell, row by row, float32."""
+    y, x = torch.meshgrid(
+        torch.arange(height, device=like.device, dtype=torch.float32),
+        torch.arange(width, device=like.device, dtype=torch.float32),
+        indexing="ij",
+    )
+    return (torch.stack((x, y), -1).reshape(-1, 2) + 0.5) * stride

@@ -1,0 +1,167 @@
+"""Which points of a detector learn which object, and what a wrong answer costs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch.nn import functional
+from torchvision.ops import generalized_box_iou_loss
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor
+
+__all__ = ["Assignment", "RawBoxes", "assign", "detection_loss"]
+
+_TOP_K = 10  # points of each object (Feng et al. 2021, TOOD: 13; YOLOv8: 10)
+_ALPHA, _BETA = 0.5, 6.0  # weight of score and of overlap in the choice
+_SIDES = 4.0  # a level's own objects are this many strides large
+
+
+class RawBoxes(NamedTuple):
+    """What the network says at each of its N points, for B images.
+
+    Attributes:
+        logits: (B, N, C) of each class.
+        boxes_xyxy: (B, N, 4) in pixels of the input.
+        points_xy: (N, 2) in pixels.
+        strides: (N,) pixels between two points of the level.
+    """
+
+    logits: Tensor
+    boxes_xyxy: Tensor
+    points_xy: Tensor
+    strides: Tensor
+
+
+class Assignment(NamedTuple):
+    """What each of N points of B images is to learn.
+
+    Attributes:
+        targets: (B, N, C) wanted score of each class: how well the point's box fits, 0 on background.
+        boxes_xyxy: (B, N, 4) wanted box; anything where the weight is 0.
+        weight: (B, N) of the box in the loss.
+        counts: (B, N) bool, whether the point's classes are learned at all; not in regions to ignore.
+    """
+
+    targets: Tensor
+    boxes_xyxy: Tensor
+    weight: Tensor
+    counts: Tensor
+
+
+@torch.no_grad()
+def assign(raw: RawBoxes, targets: Sequence[Mapping[str, Tensor]], *, trust: float = 1.0) -> Assignment:
+    """Task-aligned assignment (Feng et al. 2021, "TOOD"): an object is learned where it is already found best.
+
+    While the network knows nothing yet its own boxes are a poor guide; then points near the object's middle on the
+    level of its size are taken.
+
+    Args:
+        raw: of the network.
+        targets: of each image: ``boxes`` (n, 4), ``labels`` (n,) and, if there are any, ``ignore`` (k, 4).
+        trust: 0..1, from the geometry alone to the network's own boxes alone.
+    """
+    batch, points, n_classes = raw.logits.shape
+    device = raw.boxes_xyxy.device
+    most = max([1, *(len(t["labels"]) for t in targets)])
+    boxes = torch.zeros(batch, most, 4, device=device)
+    labels = torch.zeros(batch, most, dtype=torch.long, device=device)
+    real = torch.zeros(batch, most, dtype=torch.bool, device=device)
+    for i, target in enumerate(targets):
+        n = len(target["labels"])
+        boxes[i, :n], labels[i, :n], real[i, :n] = target["boxes"].to(device), target["labels"].to(device), True
+    overlaps = _pair_iou(boxes, raw.boxes_xyxy)  # (B, G, N)
+    scores = raw.logits.float().sigmoid().transpose(1, 2).gather(1, labels[..., None].expand(-1, -1, points))
+    near, prior = _geometry(boxes, raw)
+    learned = scores.clamp_min(1e-9).log() * _ALPHA + overlaps.clamp_min(1e-9).log() * _BETA
+    metric = trust * learned + (1.0 - trust) * prior
+    metric = torch.where(near & real[..., None], metric, -torch.inf)
+    best = metric.topk(min(_TOP_K, points), dim=2)
+    chosen = torch.zeros_like(metric, dtype=torch.bool).scatter_(2, best.indices, best.values > -torch.inf)
+    # a point that several objects chose learns the one that it overlaps most
+    several = chosen.sum(1, keepdim=True) > 1
+    fit = trust * overlaps + (1.0 - trust) * prior.exp()
+    winner = torch.where(chosen, fit, -1.0).argmax(1, keepdim=True)
+    chosen &= ~several | torch.zeros_like(chosen).scatter_(1, winner, value=True)
+    return _targets(chosen, metric, overlaps, boxes, labels, n_classes, _ignored(raw, targets))
+
+
+def _geometry(boxes_xyxy: Tensor, raw: RawBoxes) -> tuple[Tensor, Tensor]:
+    """Whether a point may learn an object at all, (B, G, N) bool, and how well it suits by its place, (B, G, N) log."""
+    x, y, step = raw.points_xy[:, 0], raw.points_xy[:, 1], raw.strides.float()
+    middle = (boxes_xyxy[..., :2] + boxes_xyxy[..., 2:]) / 2
+    side = (boxes_xyxy[..., 2:] - boxes_xyxy[..., :2]).clamp_min(1.0)
+    # at least a stride and a half wide: every object has points, even one that lies between four of them
+    reach = torch.maximum(side[..., None, :] / 2, 0.75 * step[:, None])
+    dx, dy = (x - middle[..., :1]).abs(), (y - middle[..., 1:]).abs()
+    near = (dx < reach[..., 0]) & (dy < reach[..., 1])
+    level = (side.prod(-1).sqrt()[..., None] / (_SIDES * step)).log2()
+    away = (dx / reach[..., 0]).square() + (dy / reach[..., 1]).square()
+    return near, -(level.square() + 2.0 * away)
+
+
+def _pair_iou(boxes_xyxy: Tensor, other_xyxy: Tensor) -> Tensor:
+    """(B, G, 4) and (B, N, 4) -> (B, G, N) intersection over union, 0 for empty boxes."""
+    a, b = boxes_xyxy[:, :, None], other_xyxy[:, None]
+    size = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp_min(0)
+    overlap = size[..., 0] * size[..., 1]
+    area_a, area_b = ((v[..., 2:] - v[..., :2]).clamp_min(0) for v in (a, b))
+    union = area_a[..., 0] * area_a[..., 1] + area_b[..., 0] * area_b[..., 1] - overlap
+    return overlap / union.clamp_min(1e-9)
+
+
+def _ignored(raw: RawBoxes, targets: Sequence[Mapping[str, Tensor]]) -> Tensor:
+    """(B, N) bool: points within a region that is neither object nor background."""
+    found = torch.zeros(raw.boxes_xyxy.shape[:2], dtype=torch.bool, device=raw.boxes_xyxy.device)
+    for i, target in enumerate(targets):
+        regions = target.get("ignore")
+        if regions is not None and len(regions):
+            x, y = raw.points_xy[:, 0, None], raw.points_xy[:, 1, None]
+            x1, y1, x2, y2 = regions.to(found.device).unbind(1)
+            found[i] = ((x >= x1) & (x <= x2) & (y >= y1) & (y <= y2)).any(1)
+    return found
+
+
+def _targets(
+    chosen: Tensor, metric: Tensor, overlaps: Tensor, boxes: Tensor, labels: Tensor, n_classes: int, ignored: Tensor
+) -> Assignment:
+    which = chosen.float().argmax(1)  # (B, N) the object of each point that has one
+    positive = chosen.any(1)
+    # normalised as in TOOD: the best point of an object is to score its best overlap
+    relative = (metric - metric.masked_fill(~chosen, -torch.inf).amax(2, keepdim=True)).exp()
+    highest = overlaps.masked_fill(~chosen, 0.0).amax(2, keepdim=True)
+    wanted = torch.where(chosen, relative * highest, 0.0).nan_to_num(0.0).amax(1)
+    classes = functional.one_hot(labels.gather(1, which), n_classes)
+    weight = torch.where(positive, wanted, 0.0)
+    aims = boxes.gather(1, which[..., None].expand(-1, -1, 4))
+    return Assignment(classes * weight[..., None], aims, weight, positive | ~ignored)
+
+
+def detection_loss(
+    raw: RawBoxes, targets: Sequence[Mapping[str, Tensor]], *, trust: float = 1.0, box_weight: float = 2.0
+) -> tuple[Tensor, Tensor]:
+    """Quality focal loss of the classes (Li et al. 2020) and GIoU loss of the boxes (Rezatofighi et al. 2019).
+
+    Args:
+        raw: of the network.
+        targets: see `assign`.
+        trust: see `assign`.
+        box_weight: of the boxes against the classes.
+
+    Returns:
+        (B,) loss of each image's classes, and of its boxes (weighted); both are divided by the batch's total of wanted
+        scores, so that their sums are the losses. Finite for images without objects.
+    """
+    aim = assign(raw, targets, trust=trust)
+    total = aim.weight.sum().clamp_min(1.0)
+    logits = raw.logits.float()
+    away = (logits.detach().sigmoid() - aim.targets).square()
+    classes = functional.binary_cross_entropy_with_logits(logits, aim.targets, reduction="none") * away
+    classes = (classes.sum(2) * aim.counts).sum(1) / total
+    where = aim.weight > 0
+    giou = generalized_box_iou_loss(raw.boxes_xyxy[where], aim.boxes_xyxy[where])
+    boxes = torch.zeros_like(aim.weight).masked_scatter(where, giou * aim.weight[where]).sum(1) / total
+    return classes, box_weight * boxes

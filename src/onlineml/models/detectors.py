@@ -1,0 +1,150 @@
+"""Object detectors by name: our own, torchvision's, those of transformers, or the user's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from onlineml.errors import ConfigError, WeightsError
+from onlineml.models.classifiers import build_classifier, import_factory, is_published_name, published_weights
+from onlineml.models.compact_detector import CompactDetector
+from onlineml.models.feature_maps import STRIDES, FeatureMaps
+from onlineml.models.list_detector import ListDetector
+from onlineml.models.weights import load_into, load_same_shapes, read_state_dict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+__all__ = ["BuiltDetector", "build_detector"]
+
+
+@dataclass(frozen=True)
+class BuiltDetector:
+    """A network with ``losses`` and ``detect``, see `onlineml.models.list_detector.ListDetector`.
+
+    Attributes:
+        network: the module.
+        architecture, backbone: what `build_detector` rebuilds it by; architecture is "" for a module of the user's.
+        mean, std: normalisation of RGB in 0..1 that it expects.
+        config: what transformers needs to build the network anew; empty for all others.
+    """
+
+    network: nn.Module
+    architecture: str
+    backbone: str = ""
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    config: Mapping[str, Any] | None = None
+
+
+def build_detector(
+    architecture: str | nn.Module,
+    *,
+    num_classes: int,
+    backbone: str | nn.Module = "auto",
+    weights: str | None = None,
+    config: Mapping[str, Any] | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> BuiltDetector:
+    """Build a detector with a fresh head.
+
+    Args:
+        architecture: ``"auto"`` or ``"compact"`` (`CompactDetector`), a name of torchvision's detectors,
+            ``"transformers:NAME"`` (a model type such as ``"rt_detr_v2"`` or ``"d_fine"``, or the name or folder of a
+            model on Hugging Face's hub), a module of yours that follows torchvision's contract, or the import path
+            ``"package.module:factory"`` of a function that takes ``num_classes`` (the background counted in) and
+            returns one.
+        num_classes: of objects, at least 1.
+        backbone: of the compact detector: what `onlineml.models.classifiers.build_classifier` takes.
+        weights: None (random); a published name (``"DEFAULT"``, ``"COCO_V1"`` of torchvision's detectors,
+            ``"IMAGENET1K_V1"`` of a backbone); or the path or URL of a file, of the whole detector or of its backbone.
+        config: of a transformers model that is built anew.
+        storage_options: opens the URL of ``weights``.
+
+    Raises:
+        ConfigError: no such network, or ``num_classes`` is below 1.
+        WeightsError: the weights cannot be had or do not fit; never replaced by random ones.
+        MissingDependencyError: timm or transformers is not installed.
+    """
+    if num_classes < 1:
+        raise ConfigError(f"num_classes={num_classes}: expected at least 1")
+    if isinstance(architecture, nn.Module):
+        built = BuiltDetector(ListDetector(architecture), "")
+    elif architecture in {"auto", "compact"}:
+        return _compact(backbone, num_classes, weights, storage_options)
+    elif architecture.startswith("transformers:"):
+        from onlineml.models.transformers_detector import build_transformers  # noqa: PLC0415
+
+        network, known = build_transformers(architecture, num_classes=num_classes, weights=weights, config=config)
+        return BuiltDetector(network, architecture, config=known)
+    elif ":" in architecture:
+        built = BuiltDetector(
+            ListDetector(import_factory(architecture, num_classes + 1, argument="architecture")), architecture
+        )
+    else:
+        return _torchvision(architecture, num_classes, weights, storage_options)
+    if weights is not None:
+        state = read_state_dict(weights, storage_options=storage_options)
+        load_same_shapes(_inner(built.network), state, source=weights)
+    return built
+
+
+def _inner(network: nn.Module) -> nn.Module:
+    return network.network if isinstance(network, ListDetector) else network
+
+
+def _compact(
+    backbone: str | nn.Module, num_classes: int, weights: str | None, storage_options: Mapping[str, Any] | None
+) -> BuiltDetector:
+    if weights is None or is_published_name(weights):
+        return _on_backbone(backbone, num_classes, weights, storage_options)
+    state = read_state_dict(weights, storage_options=storage_options)
+    if not any(key.startswith(("to_logits.", "network.to_logits.")) for key in state):
+        return _on_backbone(backbone, num_classes, weights, storage_options)
+    built = _on_backbone(backbone, num_classes, None, storage_options)
+    load_same_shapes(built.network, state, source=weights)
+    return built
+
+
+def _on_backbone(
+    backbone: str | nn.Module, num_classes: int, weights: str | None, storage_options: Mapping[str, Any] | None
+) -> BuiltDetector:
+    classifier = build_classifier(backbone, num_classes=2, weights=weights, storage_options=storage_options)
+    maps = FeatureMaps(classifier.network)
+    network = CompactDetector(maps, channels=maps.channels, strides=STRIDES, num_classes=num_classes)
+    return BuiltDetector(network, "compact", classifier.name, classifier.mean, classifier.std)
+
+
+def _torchvision(
+    name: str, num_classes: int, weights: str | None, storage_options: Mapping[str, Any] | None
+) -> BuiltDetector:
+    from torchvision import models  # noqa: PLC0415
+
+    known = models.list_models(module=models.detection)
+    if name not in known:
+        raise ConfigError(
+            f"architecture={name!r}: expected 'auto', 'compact', a torchvision detector ({', '.join(known)}), "
+            "'transformers:NAME', an nn.Module or 'package.module:factory'"
+        )
+    network = models.get_model(name, weights=None, weights_backbone=None, num_classes=num_classes + 1)
+    if weights is not None:
+        _load_torchvision(network, name, weights, storage_options)
+    return BuiltDetector(ListDetector(network), name)
+
+
+def _load_torchvision(network: nn.Module, name: str, weights: str, storage_options: Mapping[str, Any] | None) -> None:
+    """Weights of the whole detector but for its head, or of its backbone alone."""
+    if not is_published_name(weights):
+        load_same_shapes(network, read_state_dict(weights, storage_options=storage_options), source=weights)
+        return
+    if weights.startswith("IMAGENET"):
+        raise WeightsError(
+            f"weights={weights!r}: {name} takes the weights of whole detectors ('DEFAULT', 'COCO_V1'); to start from a "
+            "backbone's, fetch its file and pass the path, or take architecture='compact' with backbone="
+        )
+    state: dict[str, Tensor] = published_weights(name, weights)
+    load_same_shapes(network, state, source=weights)

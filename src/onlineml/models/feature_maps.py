@@ -1,0 +1,92 @@
+"""A classification network as the backbone of a detector: its feature maps at strides 8, 16 and 32."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from onlineml.errors import ConfigError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["STRIDES", "FeatureMaps"]
+
+STRIDES = (8, 16, 32)
+_SIDE = 128  # pixels of the image by which the maps are found
+
+
+class FeatureMaps(nn.Module):
+    """The part of a classification network that gives its last maps of each of `STRIDES`; what comes after is dropped.
+
+    Args:
+        network: any convolutional network whose maps halve in size, of any package, that `torch.fx` can trace.
+
+    Attributes:
+        channels: of each map.
+
+    Shape:
+        (B, 3, H, W), H and W multiples of 32 -> a list of (B, C, H / stride, W / stride), from fine to coarse.
+
+    Raises:
+        ConfigError: the network has no such maps, or cannot be traced.
+    """
+
+    channels: tuple[int, ...]
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        from torchvision.models.feature_extraction import create_feature_extractor  # noqa: PLC0415
+
+        found = _last_maps(network)
+        missing = [stride for stride in STRIDES if stride not in found]
+        if missing:
+            raise ConfigError(
+                f"{type(network).__name__} has no feature maps of stride {missing}: expected a convolutional network "
+                "with maps of an eighth, a sixteenth and a thirty-second of the image, such as 'resnet18'"
+            )
+        try:
+            with warnings.catch_warnings():  # torchvision notes that training and evaluation differ in dropout
+                warnings.simplefilter("ignore", UserWarning)
+                self.body: Any = create_feature_extractor(
+                    network, {name: str(stride) for stride, (name, _) in found.items() if stride in STRIDES}
+                )
+        except Exception as error:  # torch.fx raises whatever the network's code does with its stand-ins
+            raise ConfigError(
+                f"{type(network).__name__} cannot be traced for its feature maps ({error}): take another backbone, or "
+                "pass a whole detector as architecture="
+            ) from error
+        self.channels = tuple(found[stride][1] for stride in STRIDES)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        maps = self.body(image)
+        return [maps[str(stride)] for stride in STRIDES]
+
+
+def _last_maps(network: nn.Module) -> dict[int, tuple[str, int]]:
+    """By stride, the name of the last module with a map of that stride, and its channels."""
+    found: dict[int, tuple[str, int]] = {}
+
+    def look(name: str) -> Any:
+        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            if isinstance(output, torch.Tensor) and output.ndim == 4 and output.shape[2] == output.shape[3] > 1:
+                found[_SIDE // output.shape[2]] = (name, output.shape[1])
+
+        return hook
+
+    # outer modules end after those within them, so that a whole stage is preferred to its last layer
+    hooks = [module.register_forward_hook(look(name)) for name, module in network.named_modules() if name]
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        with torch.no_grad():
+            network(torch.zeros(1, 3, _SIDE, _SIDE))
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for module, training in modes:
+            module.training = training
+    return found

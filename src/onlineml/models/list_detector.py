@@ -1,0 +1,83 @@
+"""Detectors that follow torchvision's contract: a list of images in, a dictionary of losses or a list of objects out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from onlineml.errors import ConfigError
+from onlineml.models.detection_boxes import as_objects
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor
+
+    from onlineml.models.detection_boxes import Objects
+
+__all__ = ["ListDetector"]
+
+
+class ListDetector(nn.Module):
+    """Gives a detector of torchvision's, or of the user's with the same contract, the form that training asks for.
+
+    In training mode ``network(images, targets)`` returns a dictionary of losses; else ``network(images)`` a list of
+    dictionaries with ``boxes`` (n, 4) xyxy, ``labels`` (n,) and ``scores`` (n,). Images are (3, H, W) floats in 0..1;
+    label 0 is the background, so that our class i is label i + 1.
+
+    Args:
+        network: the detector.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        for part in (network, getattr(network, "roi_heads", None)):  # average precision needs the unsure ones too
+            if isinstance(getattr(part, "score_thresh", None), float):
+                part.score_thresh = 0.0  # type: ignore[union-attr, assignment]
+
+    def losses(self, image: Tensor, targets: Sequence[Mapping[str, Tensor]], *, trust: float) -> Tensor:
+        """(B,) loss, the batch's for each image: such a network does not tell them apart.
+
+        Args:
+            image: (B, 3, H, W) float in 0..1.
+            targets: of each image, see `onlineml.data.detection_datasets.DetectionTarget`.
+            trust: not used.
+        """
+        del trust
+        device = image.device
+        given = [{"boxes": t["boxes"].to(device), "labels": t["labels"].to(device) + 1} for t in targets]
+        self._keep_size(image)
+        found: Any = self.network(list(image), given)
+        if not isinstance(found, dict) or not found:
+            raise ConfigError(
+                f"{type(self.network).__name__} returned a {type(found).__name__} in training: expected a dictionary of "
+                "losses, as torchvision's detectors return"
+            )
+        total: Tensor = torch.stack([loss.float() for loss in found.values()]).sum()
+        return total.expand(len(targets))
+
+    def detect(self, image: Tensor) -> list[Objects]:
+        """Objects of each image; labels count from 0."""
+        self._keep_size(image)
+        results = []
+        for found in self.network(list(image)):
+            real = found["labels"] > 0
+            boxes, labels, scores = (found[name][real] for name in ("boxes", "labels", "scores"))
+            results.append(as_objects(boxes, labels - 1, scores))
+        return results
+
+    def _keep_size(self, image: Tensor) -> None:
+        """Images have their size already: torchvision would scale them to 800 pixels."""
+        transform = getattr(self.network, "transform", None)
+        if transform is not None and getattr(transform, "fixed_size", None) is None and hasattr(transform, "min_size"):
+            height, width = image.shape[2:]
+            transform.min_size, transform.max_size = (min(height, width),), max(height, width)
+
+    def head_parameters(self) -> list[nn.Parameter]:
+        """All but those of a part named ``backbone``."""
+        backbone = getattr(self.network, "backbone", None)
+        own = set() if backbone is None else {id(p) for p in backbone.parameters()}
+        return [p for p in self.parameters() if id(p) not in own]

@@ -1,0 +1,81 @@
+"""What a detector found in the batches of a validation, and how good that is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from onlineml.data.boxes import Boxes
+from onlineml.evaluation.coco import coco_scores_of
+from onlineml.evaluation.found import Found
+from onlineml.evaluation.thresholds import best_thresholds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from onlineml.data.detection_datasets import DetectionBatch
+    from onlineml.models.detection_boxes import Objects
+
+__all__ = ["Seen"]
+
+
+class Seen:
+    """Truth and detections of the batches so far, in pixels of the upright originals."""
+
+    def __init__(self) -> None:
+        self._truth: list[tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]] = []  # with regions
+        self._found: list[tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]] = []  # with scores
+
+    def __len__(self) -> int:
+        return len(self._truth)
+
+    def add(self, batch: DetectionBatch, found: Sequence[Objects]) -> None:
+        """Note a batch and what was found in it."""
+        for i, (target, objects) in enumerate(zip(batch["targets"], found, strict=True)):
+            scale = float(batch["scale"][i])
+            height, width = batch["size_hw"][i].tolist()
+            boxes = _numpy(objects["boxes"]) / scale
+            boxes = np.clip(boxes, 0.0, np.array([width, height, width, height], dtype=np.float64))
+            self._found.append((boxes, _numpy(objects["labels"]).astype(np.int64), _numpy(objects["scores"])))
+            labels = _numpy(target["labels"]).astype(np.int64)
+            self._truth.append((_numpy(target["boxes"]) / scale, labels, _numpy(target["ignore"]) / scale))
+
+    def average_precision(self, class_names: Sequence[str]) -> tuple[float, float]:
+        """AP at an IoU of 0.5, and COCO's over 0.5 to 0.95."""
+        scores = coco_scores_of(self._boxes(len(class_names)), self._all_found(), class_names)
+        return scores.map_50, scores.map_50_95
+
+    def thresholds(self, class_names: Sequence[str]) -> dict[str, float]:
+        """The score of each class with the highest F1, see `onlineml.evaluation.thresholds.best_thresholds`."""
+        return best_thresholds(self._boxes(len(class_names)), self._all_found(), class_names)
+
+    def _all_found(self) -> Found:
+        counts = [len(scores) for _, _, scores in self._found]
+        boxes, labels, scores = (np.concatenate(parts) for parts in zip(*self._found, strict=True))
+        return Found(np.repeat(np.arange(len(counts)), counts), boxes, labels, scores, n_images=len(counts))
+
+    def _boxes(self, n_classes: int) -> Boxes:
+        boxes, labels, crowd, counts = [], [], [], []
+        for own, ids, regions in self._truth:
+            # a region to ignore is one for every class
+            boxes += [own, np.repeat(regions, n_classes, axis=0)]
+            labels += [ids, np.tile(np.arange(n_classes), len(regions))]
+            crowd += [np.zeros(len(own), bool), np.ones(len(regions) * n_classes, bool)]
+            counts.append(len(own) + len(regions) * n_classes)
+        merged = np.concatenate(boxes)
+        return Boxes(
+            merged,
+            np.concatenate(labels).astype(np.int64),
+            np.concatenate(crowd),
+            np.full(len(merged), np.nan),
+            np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            np.ones(len(counts), bool),
+        )
+
+
+def _numpy(values: Tensor) -> NDArray[np.float64]:
+    return values.detach().cpu().double().numpy().reshape((-1, 4) if values.ndim == 2 else (-1,))
