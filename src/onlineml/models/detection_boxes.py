@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torchvision.ops import batched_nms
@@ -10,21 +10,15 @@ from torchvision.ops import batched_nms
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["MAX_OBJECTS", "Objects", "best_objects"]
+__all__ = ["MAX_OBJECTS", "Objects", "as_objects", "best_objects"]
 
 MAX_OBJECTS = 100  # of an image, as COCO counts them
 _CANDIDATES = 1000  # boxes of an image that are compared with each other (RetinaNet's number)
 
 
-class Objects(TypedDict):
-    """Objects found in one image, the surest first."""
-
-    boxes: Tensor
-    """(n, 4) float32 x1, y1, x2, y2 in pixels of the network's input."""
-    labels: Tensor
-    """(n,) int64 class index, from 0."""
-    scores: Tensor
-    """(n,) float32 in 0..1."""
+Objects: TypeAlias = "dict[str, Tensor]"
+"""Objects found in one image, the surest first: ``boxes`` (n, 4) float32 x1, y1, x2, y2 in pixels of the network's
+input, ``labels`` (n,) int64 class index from 0, ``scores`` (n,) float32 in 0..1."""
 
 
 def best_objects(scores: Tensor, boxes_xyxy: Tensor, *, max_iou: float) -> Objects:

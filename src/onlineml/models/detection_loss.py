@@ -86,7 +86,11 @@ def assign(raw: RawBoxes, targets: Sequence[Mapping[str, Tensor]], *, trust: flo
     fit = trust * overlaps + (1.0 - trust) * prior.exp()
     winner = torch.where(chosen, fit, -1.0).argmax(1, keepdim=True)
     chosen &= ~several | torch.zeros_like(chosen).scatter_(1, winner, value=True)
-    return _targets(chosen, metric, overlaps, boxes, labels, n_classes, _ignored(raw, targets))
+    wanted = _wanted(chosen, metric, overlaps)
+    which = chosen.float().argmax(1)  # (B, N) the object of each point that has one
+    classes = functional.one_hot(labels.gather(1, which), n_classes)
+    aims = boxes.gather(1, which[..., None].expand(-1, -1, 4))
+    return Assignment(classes * wanted[..., None], aims, wanted, chosen.any(1) | ~_ignored(raw, targets))
 
 
 def _geometry(boxes_xyxy: Tensor, raw: RawBoxes) -> tuple[Tensor, Tensor]:
@@ -125,19 +129,14 @@ def _ignored(raw: RawBoxes, targets: Sequence[Mapping[str, Tensor]]) -> Tensor:
     return found
 
 
-def _targets(
-    chosen: Tensor, metric: Tensor, overlaps: Tensor, boxes: Tensor, labels: Tensor, n_classes: int, ignored: Tensor
-) -> Assignment:
-    which = chosen.float().argmax(1)  # (B, N) the object of each point that has one
-    positive = chosen.any(1)
-    # normalised as in TOOD: the best point of an object is to score its best overlap
+def _wanted(chosen: Tensor, metric: Tensor, overlaps: Tensor) -> Tensor:
+    """(B, N) wanted score of each point's object, 0 where it has none.
+
+    Normalised as in TOOD: the best point of an object is to score the best overlap that the object has.
+    """
     relative = (metric - metric.masked_fill(~chosen, -torch.inf).amax(2, keepdim=True)).exp()
     highest = overlaps.masked_fill(~chosen, 0.0).amax(2, keepdim=True)
-    wanted = torch.where(chosen, relative * highest, 0.0).nan_to_num(0.0).amax(1)
-    classes = functional.one_hot(labels.gather(1, which), n_classes)
-    weight = torch.where(positive, wanted, 0.0)
-    aims = boxes.gather(1, which[..., None].expand(-1, -1, 4))
-    return Assignment(classes * weight[..., None], aims, weight, positive | ~ignored)
+    return torch.where(chosen, relative * highest, 0.0).nan_to_num(0.0).amax(1)
 
 
 def detection_loss(

@@ -12,7 +12,7 @@ from onlineml.models.classifiers import build_classifier, import_factory, is_pub
 from onlineml.models.compact_detector import CompactDetector
 from onlineml.models.feature_maps import STRIDES, FeatureMaps
 from onlineml.models.list_detector import ListDetector
-from onlineml.models.weights import load_into, load_same_shapes, read_state_dict
+from onlineml.models.weights import load_same_shapes, read_state_dict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Detectors that follow torchvision's contract: a list of images in, a dictionary of losses or a list of objects out."""
+"""Detectors that follow torchvision's contract: a list of images in, losses or a list of objects out."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ListDetector(nn.Module):
         self.network = network
         for part in (network, getattr(network, "roi_heads", None)):  # average precision needs the unsure ones too
             if isinstance(getattr(part, "score_thresh", None), float):
-                part.score_thresh = 0.0  # type: ignore[union-attr, assignment]
+                part.score_thresh = 0.0  # type: ignore[union-attr]
 
     def losses(self, image: Tensor, targets: Sequence[Mapping[str, Tensor]], *, trust: float) -> Tensor:
         """(B,) loss, the batch's for each image: such a network does not tell them apart.
@@ -53,8 +53,8 @@ class ListDetector(nn.Module):
         found: Any = self.network(list(image), given)
         if not isinstance(found, dict) or not found:
             raise ConfigError(
-                f"{type(self.network).__name__} returned a {type(found).__name__} in training: expected a dictionary of "
-                "losses, as torchvision's detectors return"
+                f"{type(self.network).__name__} returned a {type(found).__name__} in training: expected a dictionary "
+                "of losses, as torchvision's detectors return"
             )
         total: Tensor = torch.stack([loss.float() for loss in found.values()]).sum()
         return total.expand(len(targets))

@@ -182,7 +182,24 @@ class VisionModule(pl.LightningModule):
             return torch.optim.SGD(groups, lr=self.lr, momentum=0.9, nesterov=True, fused=self._can_fuse())
         return torch.optim.AdamW(groups, lr=self.lr, fused=self._can_fuse())
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip here: Lightning refuses to with a fused optimizer in mixed precision, for the sake of float16 alone."""
+        if gradient_clip_val is None:
+            return
+        if gradient_clip_algorithm not in {None, "norm"}:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+            return
+        held = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        nn.utils.clip_grad_norm_(held, gradient_clip_val)
+
     def _can_fuse(self) -> bool:
+        if self._trainer is not None and self._trainer.precision == "16-mixed":  # its gradients are unscaled too late
+            return False
         return all(p.device.type in {"cpu", "cuda"} and p.is_floating_point() for p in self.parameters())
 
     def _parameter_groups(self) -> list[dict[str, Any]]:

@@ -6,8 +6,6 @@ import math
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import torch
-
 from onlineml._lightning import pl
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from onlineml.data.detection_datasets import DetectionBatch, DetectionTarget
+    from onlineml.data.detection_datasets import DetectionBatch
     from onlineml.models.detection_boxes import Objects
 
 __all__ = ["ObjectDetector"]
@@ -119,7 +119,9 @@ class ObjectDetector(VisionModule):
         self.network = built.network
         self.architecture, self.backbone_name, self.config = built.architecture, built.backbone, built.config
         self.set_normalization(mean=built.mean, std=built.std)
-        self.start_scale = (_START_SCALE if built.architecture == "compact" else 1.0) if start_scale is None else start_scale
+        if start_scale is None:
+            start_scale = _START_SCALE if built.architecture == "compact" else 1.0
+        self.start_scale = start_scale
         self.thresholds: dict[str, float] | None = None
         self._seen = Seen()
         self.to(memory_format=torch.channels_last)
@@ -212,8 +214,8 @@ class ObjectDetector(VisionModule):
 
 
 def _shrunk(
-    image: Tensor, targets: Sequence[DetectionTarget], scale: float
-) -> tuple[Tensor, Sequence[Mapping[str, Tensor]]]:
+    image: Tensor, targets: Sequence[Mapping[str, Any]], scale: float
+) -> tuple[Tensor, Sequence[Mapping[str, Any]]]:
     """A batch at about ``scale`` of its size, sides in multiples of 32 pixels."""
     height, width = image.shape[2:]
     size = [max(_STEP, round(side * scale / _STEP) * _STEP) for side in (height, width)]

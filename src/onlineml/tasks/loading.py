@@ -15,21 +15,28 @@ from onlineml.models.weights import with_versions
 from onlineml.registry import ModelVersion, publish_to, resolve
 from onlineml.storage.io import join, read_bytes
 from onlineml.tasks.classification import ImageClassifier
+from onlineml.tasks.detection import ObjectDetector
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
 
     from onlineml.runs import Run
+    from onlineml.tasks.base import VisionModule
 
 __all__ = ["load_model", "model_files", "write_model"]
 
 _FORMAT = 1  # of model.json
 _REQUIRED = ("backbone", "architecture", "class_names", "preprocessing", "manifest_hash", "seed")
-_PACKAGES = ("onlineml", "torch", "torchvision", "pytorch-lightning", "timm", "albumentations", "numpy", "pillow")
+_TASKS = ("classification", "detection")
+_FIT = {
+    "classification": "scale to cover, cut evenly around the centre",
+    "detection": "scale to fit inside, upper left, padded with grey 114 to multiples of 32",
+}
+_PACKAGES = ("onlineml", "torch", "torchvision", "pytorch-lightning", "timm", "transformers", "numpy", "pillow")
 
 
-def model_files(model: ImageClassifier, scores: Any = None, *, parent: str | None = None) -> dict[str, bytes]:
+def model_files(model: VisionModule, scores: Any = None, *, parent: str | None = None) -> dict[str, bytes]:
     """The files of a published model.
 
     Args:
@@ -62,27 +69,33 @@ def model_files(model: ImageClassifier, scores: Any = None, *, parent: str | Non
     return files
 
 
-def _describe(model: ImageClassifier, parent: str | None) -> dict[str, Any]:
+def _describe(model: VisionModule, parent: str | None) -> dict[str, Any]:
     return {
         "format": _FORMAT,
-        "task": "classification",
-        "backbone": model.backbone_name,
-        "architecture": type(model.network).__name__,
+        "task": model.task,
+        **_described_network(model),
         "class_names": list(model.class_names),
         "preprocessing": {
             "size_hw": list(model.input_size_hw()),
             "mean": list(model.mean),
             "std": list(model.std),
-            "fit": "scale to cover, cut evenly around the centre",
+            "fit": _FIT[model.task],
             "color": "RGB, upright",
         },
         "manifest_hash": model.manifest_hash,
         "parent": parent or model.reference or None,
         "seed": model.seed,
-        "training": {"optimizer": model.optimizer_name, "lr": model.lr, "label_smoothing": model.label_smoothing},
+        "training": {"optimizer": model.optimizer_name, "lr": model.lr},
         "packages": {name: found for name in _PACKAGES if (found := _version(name))},
         "python": platform.python_version(),
     }
+
+
+def _described_network(model: VisionModule) -> dict[str, Any]:
+    if isinstance(model, ObjectDetector):
+        named = {"architecture": model.architecture or type(model.network).__name__, "own": not model.architecture}
+        return {**named, "backbone": model.backbone_name, "config": model.config, "thresholds": model.thresholds}
+    return {"backbone": model.backbone_name, "architecture": type(model.network).__name__}
 
 
 def _version(package: str) -> str:
@@ -92,7 +105,7 @@ def _version(package: str) -> str:
         return ""
 
 
-def write_model(model: ImageClassifier, run: Run) -> None:
+def write_model(model: VisionModule, run: Run) -> None:
     """Write the trained model into its run, as ``model/``."""
     publish_to(run.path("model"), model_files(model), storage_options=run.storage_options)
 
@@ -102,7 +115,7 @@ def load_model(
     *,
     backbone: str | nn.Module | None = None,
     storage_options: Mapping[str, Any] | None = None,
-) -> ImageClassifier:
+) -> ImageClassifier | ObjectDetector:
     """Rebuild a published model, in evaluation mode, on the CPU; no code from storage is ever run.
 
     Args:
@@ -112,7 +125,8 @@ def load_model(
         storage_options: opens the URL.
 
     Returns:
-        The model; on one machine its CPU outputs are bit-identical to those of the model that was published.
+        An `ImageClassifier` or an `ObjectDetector`; on one machine its CPU outputs are bit-identical to those of the
+        model that was published.
 
     Raises:
         NotFoundError: there is no such model.
@@ -122,18 +136,18 @@ def load_model(
     """
     found = model if isinstance(model, ModelVersion) else resolve(model, storage_options=storage_options)
     descriptor = found.descriptor()
-    if descriptor.get("format") != _FORMAT or descriptor.get("task") != "classification":
+    task = descriptor.get("task")
+    if descriptor.get("format") != _FORMAT or task not in _TASKS:
         raise StorageError(
-            f"{found.url}: format {descriptor.get('format')!r} and task {descriptor.get('task')!r}; this onlineml "
-            f"reads format {_FORMAT} and task 'classification': update it with pip install -U onlineml"
+            f"{found.url}: format {descriptor.get('format')!r} and task {task!r}; this onlineml reads format {_FORMAT} "
+            f"and the tasks {', '.join(_TASKS)}: update it with pip install -U onlineml"
         )
     missing = [name for name in _REQUIRED if name not in descriptor]
     if missing:
         raise StorageError(
             f"{found.url}: model.json lacks {', '.join(missing)}: it is damaged; publish the model again"
         )
-    network = backbone if backbone is not None else _known_backbone(descriptor, found.url)
-    loaded = ImageClassifier(class_names=descriptor["class_names"], backbone=network, seed=descriptor["seed"])
+    loaded = (_classifier if task == "classification" else _detector)(descriptor, backbone, found.url)
     _load_weights(loaded.network, found)
     preprocessing = descriptor["preprocessing"]
     loaded.set_normalization(mean=preprocessing["mean"], std=preprocessing["std"])
@@ -144,11 +158,48 @@ def load_model(
     return loaded.eval()
 
 
-def _known_backbone(descriptor: Mapping[str, Any], url: str) -> str:
-    name = str(descriptor["backbone"])
-    if name and (":" not in name or name.startswith("timm:")):
+def _classifier(descriptor: Mapping[str, Any], network: str | nn.Module | None, url: str) -> ImageClassifier:
+    if network is None:
+        network = _known(str(descriptor["backbone"]), descriptor["architecture"], url)
+    return ImageClassifier(class_names=descriptor["class_names"], backbone=network, seed=descriptor["seed"])
+
+
+def _detector(descriptor: Mapping[str, Any], network: str | nn.Module | None, url: str) -> ObjectDetector:
+    name, backbone = str(descriptor["architecture"]), str(descriptor["backbone"])
+    if network is None and name == "compact":
+        network, backbone = name, _known(backbone, "its backbone", url)
+    elif network is None:
+        network = _known("" if descriptor.get("own") else name, name, url)
+    elif name == "compact":  # the user's own is the backbone within our detector
+        return _with_thresholds(
+            ObjectDetector(
+                class_names=descriptor["class_names"],
+                architecture="compact",
+                backbone=network,
+                seed=descriptor["seed"],
+            ),
+            descriptor,
+        )
+    loaded = ObjectDetector(
+        class_names=descriptor["class_names"],
+        architecture=network,
+        backbone=backbone or "auto",
+        config=descriptor.get("config"),
+        seed=descriptor["seed"],
+    )
+    return _with_thresholds(loaded, descriptor)
+
+
+def _with_thresholds(model: ObjectDetector, descriptor: Mapping[str, Any]) -> ObjectDetector:
+    found = descriptor.get("thresholds")
+    model.thresholds = None if found is None else {str(name): float(score) for name, score in found.items()}
+    return model
+
+
+def _known(name: str, architecture: str, url: str) -> str:
+    if name and (":" not in name or name.startswith(("timm:", "transformers:"))):
         return name
-    built_by = f"the factory {name!r}" if name else f"a module of its author's, {descriptor['architecture']!r}"
+    built_by = f"the factory {name!r}" if name else f"a module of its author's, {architecture!r}"
     raise ConfigError(
         f"{url} was built by {built_by}, which is not loaded from storage: pass backbone= (the module, or its import "
         "path if you trust it)"
