@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from onlineml import errors, evaluation
     from onlineml.data.datamodules import ClassificationDataModule
+    from onlineml.data.detection_datamodules import DetectionDataModule
     from onlineml.data.manifest import Manifest
     from onlineml.data.samples import make_samples
     from onlineml.inference.evaluate import evaluate
     from onlineml.inference.predictor import predict
     from onlineml.project import Project
     from onlineml.tasks.classification import ImageClassifier
+    from onlineml.tasks.detection import ObjectDetector
     from onlineml.tasks.fit import fit
     from onlineml.tasks.loading import load_model
     from onlineml.tasks.lr_finder import suggest_lr
@@ -25,8 +27,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ClassificationDataModule",
+    "DetectionDataModule",
     "ImageClassifier",
     "Manifest",
+    "ObjectDetector",
     "Project",
     "errors",
     "evaluate",
@@ -40,8 +44,10 @@ __all__ = [
 
 _HOMES = {
     "ClassificationDataModule": "onlineml.data.datamodules",
+    "DetectionDataModule": "onlineml.data.detection_datamodules",
     "ImageClassifier": "onlineml.tasks.classification",
     "Manifest": "onlineml.data.manifest",
+    "ObjectDetector": "onlineml.tasks.detection",
     "Project": "onlineml.project",
     "errors": "",
     "evaluate": "onlineml.inference.evaluate",

@@ -92,4 +92,5 @@ def box_iou(boxes_xyxy: npt.NDArray[Any], other_xyxy: npt.NDArray[Any]) -> npt.N
     a, b = np.asarray(boxes_xyxy, np.float64).reshape(-1, 1, 4), np.asarray(other_xyxy, np.float64).reshape(1, -1, 4)
     overlap = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0.0, None).prod(-1)
     union = (a[..., 2:] - a[..., :2]).prod(-1) + (b[..., 2:] - b[..., :2]).prod(-1) - overlap
-    return np.divide(overlap, union, out=np.zeros(overlap.shape), where=union > 0)
+    iou: npt.NDArray[np.float64] = np.divide(overlap, union, out=np.zeros(overlap.shape), where=union > 0)
+    return iou

@@ -41,7 +41,8 @@ class DetectionDataModule(ImageDataModule):
     Args:
         manifest: images with boxes; those that nobody annotated are left out, those without an object are kept.
         size_hw: every image fits inside this height and width, in pixels; batches are padded to multiples of 32.
-        batch_size: images a step.
+        batch_size: images a step; small ones learn more from each of a few hundred images (blood cells: AP .49 with 4,
+            .43 with 8 in the same 160 s).
         seed: of order and augmentation, 0..2**31-1.
         num_workers: loader processes; 0 makes batches ahead in a thread, which is fastest once images are cached.
         augment: ``"auto"`` (as ``"standard"``), ``"none"`` (only fitted), ``"light"``, ``"standard"`` (zoom, shift,
@@ -70,7 +71,7 @@ class DetectionDataModule(ImageDataModule):
         manifest: Manifest,
         *,
         size_hw: tuple[int, int] = (640, 640),
-        batch_size: int = 8,
+        batch_size: int = 4,
         seed: int = 0,
         num_workers: int = 0,
         augment: Augment | Any = "auto",

@@ -78,6 +78,18 @@ def _by(values: Ints, limit: int, order: Ints) -> Ints:
     return order[np.argsort(keys, kind="stable")]
 
 
+def _by_score(scores: Floats, order: Ints) -> Ints:
+    """`order`, sorted further by falling score: by radix, 16 bits of the float after the other."""
+    bits = (scores + 0.0).view(np.uint64)  # + 0.0: of the two zeros only one is left
+    sign = np.uint64(2**63)
+    falling = np.where(bits & sign, bits, ~(bits | sign))  # unsigned, smallest for the highest score
+    for shift in (0, 16, 32, 48):
+        piece = (falling >> np.uint64(shift)).astype(np.uint16)
+        if len(piece) and (piece != piece[0]).any():
+            order = order[np.argsort(piece[order], kind="stable")]
+    return order
+
+
 def run_starts(*columns: Array) -> Ints:
     """Where runs of equal rows begin, and the number of rows."""
     n = len(columns[0])
@@ -91,7 +103,7 @@ def run_starts(*columns: Array) -> Ints:
 def rank(arrays: CocoArrays) -> Ranked:
     """Sort the detections, and leave out those beyond the 100 surest of each class and image."""
     rows = _by(arrays.found_image, arrays.n_images, np.arange(len(arrays.found_scores)))
-    rows = rows[np.argsort(-arrays.found_scores[rows], kind="stable")]
+    rows = _by_score(arrays.found_scores, rows)
     rows = _by(arrays.found_class, arrays.n_classes, rows)
     image, class_id = arrays.found_image[rows], arrays.found_class[rows]
     grouped = _by(class_id, arrays.n_classes, _by(image, arrays.n_images, np.arange(len(rows))))

@@ -60,7 +60,7 @@ class TransformersDetector(nn.Module):
         """Objects of each image."""
         answer: Any = self.network(pixel_values=image)
         logits, centred = answer.logits.float(), answer.pred_boxes.float()
-        n_classes = self.network.config.num_labels  # type: ignore[union-attr]
+        n_classes = int(self.network.config.num_labels)  # type: ignore[union-attr, arg-type]
         # DETR and its like have one more class, for nothing, and scores that add up to one
         scores = logits.softmax(-1)[..., :-1] if logits.shape[-1] == n_classes + 1 else logits.sigmoid()
         middle, side = centred[..., :2], centred[..., 2:]
@@ -107,8 +107,8 @@ def build_transformers(
     name = architecture.removeprefix(_PREFIX)
     if weights not in {None, "DEFAULT"}:
         raise WeightsError(
-            f"weights={weights!r}: a transformers model takes None or 'DEFAULT'; name its folder or its place on the hub "
-            "in architecture='transformers:FOLDER'"
+            f"weights={weights!r}: a transformers model takes None or 'DEFAULT'; name its folder or its place on "
+            "the hub in architecture='transformers:FOLDER'"
         )
     auto: Any = transformers.AutoModelForObjectDetection
     try:

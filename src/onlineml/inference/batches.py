@@ -1,0 +1,50 @@
+"""What a network is about to see: one batch of a datamodule, with its labels or boxes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from onlineml.evaluation.sheets import images_figure
+from onlineml.inference.drawing import draw_boxes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+__all__ = ["batch_figure"]
+
+_COLUMNS, _INCHES = 4, 2.5  # where boxes are drawn: each as wide as a label needs to be read
+_LEGIBLE = 360  # a side of pixels; a smaller image is enlarged before letters are put on it
+_IGNORED = (128, 128, 128)
+
+
+def batch_figure(batch: Mapping[str, Any], class_names: Sequence[str], *, limit: int = 16) -> Figure:
+    """The images of a batch, as augmentation left them, each with its label or with its boxes.
+
+    Regions that training passes over (crowds, what little an edge left of an object) are hatched in grey.
+
+    Args:
+        batch: of `onlineml.ClassificationDataModule` or `onlineml.DetectionDataModule`.
+        class_names: of its manifest.
+        limit: images shown at most.
+    """
+    if "targets" not in batch:
+        return images_figure(batch["image"], [class_names[label] for label in batch["label"]], limit=limit)
+    shown = list(zip(batch["image"], batch["targets"], strict=True))[:limit]
+    pictures = [_drawn(np.moveaxis(np.asarray(image), 0, -1), target, class_names) for image, target in shown]
+    counts = [len(target["boxes"]) for _, target in shown]
+    titles = ["no objects" if not n else f"{n} object{'s' * (n > 1)}" for n in counts]
+    return images_figure(pictures, titles, columns=_COLUMNS, limit=limit, inches=_INCHES)
+
+
+def _drawn(pixels: NDArray[np.uint8], target: Mapping[str, Any], class_names: Sequence[str]) -> NDArray[np.uint8]:
+    scale = -(-_LEGIBLE // max(pixels.shape[:2]))
+    large = np.ascontiguousarray(pixels.repeat(scale, 0).repeat(scale, 1))
+    for x1, y1, x2, y2 in np.rint(np.asarray(target["ignore"]) * scale).astype(int).reshape(-1, 4):
+        large[max(y1, 0) : y2 : 6, max(x1, 0) : x2] = _IGNORED
+    labels = np.asarray(target["labels"])
+    return draw_boxes(large, np.asarray(target["boxes"]) * scale, [class_names[label] for label in labels], labels)

@@ -1,0 +1,74 @@
+"""A classifier's scores on a split of a manifest."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from onlineml.data.datamodules import ClassificationDataModule
+from onlineml.data.transforms import limit_to_scale
+from onlineml.evaluation import classification_scores
+from onlineml.inference._answering import answering
+from onlineml.inference._evaluation import own_label_ids, slice_values, small_jpegs
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from onlineml.data.manifest import Manifest
+    from onlineml.evaluation import ClassificationScores
+    from onlineml.inference._evaluation import Asked
+    from onlineml.tasks.classification import ImageClassifier
+
+__all__ = ["evaluate_classifier"]
+
+_THUMBNAILS = 24
+_THUMBNAIL_PX = 128
+
+
+def evaluate_classifier(
+    model: ImageClassifier,
+    data: Manifest,
+    asked: Asked,
+) -> ClassificationScores:
+    """Score a classifier; see `onlineml.evaluate`."""
+    dm = ClassificationDataModule(
+        data,
+        size_hw=model.input_size_hw(),
+        batch_size=asked.batch_size,
+        num_workers=asked.num_workers,
+        max_bad=asked.max_bad,
+    )
+    rows, probabilities = _probabilities(model, dm, asked.split)
+    scores = classification_scores(
+        probabilities,
+        own_label_ids(model.class_names, data, data.label_ids()[rows]),
+        model.class_names,
+        groups=data.column("group")[rows],
+        image_ids=data.column("image_id")[rows].tolist(),
+        uris=data.column("uri")[rows].tolist(),
+        slices=slice_values(data, asked.slices, rows),
+        n_bootstrap=asked.n_bootstrap,
+        seed=asked.seed,
+        split=asked.split,
+        manifest_hash=data.hash,
+        model_ref=model.reference,
+    )
+    shrink = partial(limit_to_scale, short_side=_THUMBNAIL_PX)
+    worst = [mistake.image_id for mistake in scores.mistakes[:_THUMBNAILS]]
+    return scores.with_thumbnails(small_jpegs(data, worst, min_side=_THUMBNAIL_PX, shrink=shrink))
+
+
+def _probabilities(
+    model: ImageClassifier, dm: ClassificationDataModule, split: str
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Rows of the manifest, (n,), and (n, C) probabilities; bad images are left out."""
+    rows, found = [], []
+    with answering(model):
+        for batch in dm.loader(split):
+            logits = model(batch["image"].to(model.device)).float()
+            found.append(torch.softmax(logits, dim=1).cpu().numpy())
+            rows.append(batch["index"].numpy())
+    return np.concatenate(rows), np.concatenate(found)

@@ -1,0 +1,148 @@
+"""A detector's scores on a split of a manifest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from onlineml.data.boxes import Boxes, clean_boxes
+from onlineml.data.detection_datamodules import DetectionDataModule
+from onlineml.data.detection_transforms import fit_inside
+from onlineml.errors import TrainingError
+from onlineml.evaluation.detection import detection_scores
+from onlineml.evaluation.found import Found
+from onlineml.inference._evaluation import own_label_ids, slice_values, small_jpegs
+from onlineml.inference.detecting import Fitted, Objects, cutoffs, detect_in
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from onlineml.data.detection_datasets import DetectionBatch
+    from onlineml.data.manifest import Manifest
+    from onlineml.evaluation.detection_result import DetectionScores
+    from onlineml.inference._evaluation import Asked
+    from onlineml.inference.detecting import Detector
+
+__all__ = ["evaluate_detector"]
+
+_THUMBNAILS = 24
+_THUMBNAIL_PX = 320  # boxes are drawn on them
+
+
+def evaluate_detector(
+    model: Detector,
+    data: Manifest,
+    asked: Asked,
+) -> DetectionScores:
+    """Score a detector; see `onlineml.evaluate`."""
+    dm = DetectionDataModule(
+        data,
+        size_hw=model.input_size_hw(),
+        batch_size=asked.batch_size,
+        num_workers=asked.num_workers,
+        augment="none",
+        max_bad=asked.max_bad,
+    )
+    seen = _seen(model, dm, asked.split)
+    scores = detection_scores(
+        _truth(model, data, seen),
+        seen.found,
+        model.class_names,
+        image_ids=data.column("image_id")[seen.rows].tolist(),
+        uris=data.column("uri")[seen.rows].tolist(),
+        sizes_hw=seen.sizes_hw,
+        groups=data.column("group")[seen.rows],
+        slices=slice_values(data, asked.slices, seen.rows),
+        thresholds=_thresholds(model),
+        n_bootstrap=asked.n_bootstrap,
+        seed=asked.seed,
+        split=asked.split,
+        manifest_hash=data.hash,
+        model_ref=model.reference,
+    )
+    worst = [image.image_id for image in scores.worst[:_THUMBNAILS]]
+    return scores.with_thumbnails(small_jpegs(data, worst, min_side=_THUMBNAIL_PX, shrink=_thumbnail))
+
+
+class _Seen(NamedTuple):
+    """What a model found in the good images of a split.
+
+    Attributes:
+        rows: (N,) int64, of the manifest.
+        sizes_hw: (N, 2) int64, of the upright originals.
+        found: every object, however unsure.
+    """
+
+    rows: NDArray[np.int64]
+    sizes_hw: NDArray[np.int64]
+    found: Found
+
+
+def _seen(model: Detector, dm: DetectionDataModule, split: str) -> _Seen:
+    rows, sizes, objects = [np.zeros(0, np.int64)], [np.zeros((0, 2), np.int64)], []
+    for batch in dm.loader(split):
+        rows.append(batch["index"].numpy())
+        sizes.append(batch["size_hw"].numpy())
+        images = _fitted(batch)
+        for image_id, found in zip(batch["image_id"], detect_in(model, images), strict=True):
+            if found is None:
+                raise TrainingError(
+                    f"the model gives boxes or scores that are not finite numbers for the image {image_id}: its "
+                    "weights have diverged; train it again with a lower lr"
+                )
+            objects.append(found)
+    counts = [len(o.scores) for o in objects]
+    empty = Objects(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0))
+    boxes, label_ids, scores = (np.concatenate(parts) for parts in zip(empty, *objects, strict=True))
+    image_index = np.repeat(np.arange(len(objects)), counts)
+    return _Seen(
+        np.concatenate(rows), np.concatenate(sizes), Found(image_index, boxes, label_ids, scores, len(objects))
+    )
+
+
+def _fitted(batch: DetectionBatch) -> list[Fitted]:
+    """The images of a batch without their padding."""
+    pixels = batch["image"].permute(0, 2, 3, 1).numpy()
+    images = []
+    for one, scale, size_hw in zip(pixels, batch["scale"].tolist(), batch["size_hw"].tolist(), strict=True):
+        height, width = (max(1, round(side * scale)) for side in size_hw)
+        images.append(Fitted(one[:height, :width], scale, (size_hw[0], size_hw[1])))
+    return images
+
+
+def _truth(model: Detector, data: Manifest, seen: _Seen) -> Boxes:
+    """The boxes of the images seen, as they were given, with the model's class ids; bad boxes are left out.
+
+    One that overshoots its image is not cut, so that the scores are those of pycocotools on the user's own file.
+    """
+    given = data.boxes()
+    picked, boxes = [np.zeros(0, np.int64)], [np.zeros((0, 4))]
+    for row, (height, width) in zip(seen.rows.tolist(), seen.sizes_hw.tolist(), strict=True):
+        own = given.of(row)
+        _, codes = clean_boxes(given.boxes_xyxy[own], (height, width))
+        usable = ((codes == "") | (codes == "box_clipped")) & (given.label_ids[own] >= 0)
+        picked.append(np.arange(own.start, own.stop)[usable])
+        boxes.append(given.boxes_xyxy[own][usable])
+    chosen = np.concatenate(picked)
+    return Boxes(
+        boxes_xyxy=np.concatenate(boxes),
+        label_ids=own_label_ids(model.class_names, data, given.label_ids[chosen]),
+        crowd=given.crowd[chosen],
+        area=given.area[chosen],
+        offsets=np.cumsum([len(part) for part in picked]),
+        annotated=np.ones(len(seen.rows), bool),
+    )
+
+
+def _thresholds(model: Detector) -> dict[str, float] | None:
+    """As `onlineml.predict` applies them; None where none were chosen on validation."""
+    if model.thresholds is None:
+        return None
+    return dict(zip(model.class_names, cutoffs(model, None).tolist(), strict=True))
+
+
+def _thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if max(pixels.shape) <= _THUMBNAIL_PX:
+        return pixels
+    return fit_inside(pixels, (_THUMBNAIL_PX, _THUMBNAIL_PX))[0]
