@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from drawn_objects import png, scene
+from colour_scenes import png, scene
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from drawn_objects import CLASSES, COLOURS, ColourDetector, png, scene
+from colour_scenes import CLASSES, COLOURS, ColourDetector, png, scene
 
 import onlineml as oml
 from onlineml.errors import ConfigError, DataError, TooManyBadImagesError, TrainingError, UnknownClassError

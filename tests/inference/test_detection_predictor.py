@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from drawn_objects import CLASSES, COLOURS, SCORES, ColourDetector, png, scene
+from colour_scenes import CLASSES, COLOURS, SCORES, ColourDetector, png, scene
 from PIL import Image
 
 import onlineml as oml
@@ -346,7 +346,7 @@ def test_large_photos_stream_in_little_memory() -> None:
 import io, resource, sys
 sys.path[:0] = {[str(Path(__file__).parents[1]), str(Path(__file__).parent)]!r}
 import numpy as np, onlineml as oml
-from drawn_objects import ColourDetector, scene
+from colour_scenes import ColourDetector, scene
 small = scene((64, 64), [("red", (8, 8, 40, 40))])
 list(oml.predict(ColourDetector(), [small] * 8))
 idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
