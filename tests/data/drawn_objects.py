@@ -59,11 +59,14 @@ def picture_of(pixels: np.ndarray, boxes: np.ndarray, labels: np.ndarray, ignore
 
 
 def mask_of(pixels: np.ndarray, label: int) -> np.ndarray:
-    """(H, W) bool: where a picture shows the colour of a class, more than half of it at soft edges."""
+    """(H, W) bool: where a picture shows the colour of a class; at soft edges, more than half of that object's."""
     values = pixels.astype(int)
     others = np.delete(values, label, axis=2).max(2)
     contrast = values[..., label] - others
-    return contrast > max(20, contrast.max() // 2)
+    n, patch = cv2.connectedComponents((contrast > 20).astype(np.uint8), connectivity=4)
+    peak = np.zeros(n, int)
+    np.maximum.at(peak, patch, contrast)  # parts of a mosaic are each as pale or vivid as they come
+    return (contrast > 20) & (contrast > peak[patch] // 2)
 
 
 def found_boxes(pixels: np.ndarray, label: int) -> np.ndarray:

@@ -208,7 +208,7 @@ class DetectionAugmenter:
             # anywhere, as long as nothing is cut that has room; where it has little room, shifted all the same
             free = side - n * view.factor
             middle, reach = free / 2, max(abs(free) / 2, strength.shift * side)
-            offsets.append(round(rng.uniform(middle - reach, middle + reach)))
+            offsets.append(int(rng.integers(math.ceil(middle - reach), math.floor(middle + reach) + 1)))
         result, filled = shown(picture, replace(view, offset_yx=(offsets[0], offsets[1])))
         result.pixels[filled] = self._recoloured(result.pixels[filled], rng)
         return result, filled
@@ -263,14 +263,14 @@ class DetectionAugmenter:
             factor = fit_scale(source.size_hw, self.size_hw) * zoom / source.scale * math.exp(rng.uniform(-0.2, 0.2))
             x1, y1, x2, y2 = source.boxes_xyxy[which].tolist()
             left, top = math.floor(x1), math.floor(y1)  # whole pixels are pasted, a little more than the box
-            patch = self._recoloured(scaled(source.pixels[top : math.ceil(y2), left : math.ceil(x2)], factor), rng)
-            height, width = patch.shape[:2]
-            box = np.clip((source.boxes_xyxy[which] - (left, top, left, top)) * factor, 0, (width, height) * 2)
-            place = _free_place(boxes, (height, width), window, rng)
+            part = source.pixels[top : math.ceil(y2), left : math.ceil(x2)]
+            patch = self._recoloured(scaled(part, factor), rng)
+            box = (source.boxes_xyxy[which] - (left, top, left, top)) * factor
+            place = _free_place(boxes, _room(part.shape[:2], factor), window, rng)
             if place is None or (box[2:] - box[:2]).min() < MIN_SIDE:
                 continue
             y, x = place
-            pixels[y : y + height, x : x + width] = patch
+            pixels[y : y + patch.shape[0], x : x + patch.shape[1]] = patch
             boxes = np.concatenate([boxes, box[None] + (x, y, x, y)])
             labels.append(source.label_ids[which : which + 1])
         return replace(picture, pixels=pixels, boxes_xyxy=boxes, label_ids=np.concatenate(labels))
@@ -280,6 +280,11 @@ def _strength(augment: str) -> _Strength:
     if augment not in get_args(Augment):
         raise ConfigError(f"augment={augment!r}: expected one of {', '.join(get_args(Augment))} or a Compose")
     return _STRENGTHS["standard" if augment == "auto" else augment]
+
+
+def _room(size_hw: tuple[int, ...], factor: float) -> tuple[int, int]:
+    """Whole pixels for an object and its box, which may end within the last one."""
+    return math.ceil(size_hw[0] * factor), math.ceil(size_hw[1] * factor)
 
 
 def _free_place(

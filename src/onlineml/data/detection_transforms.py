@@ -212,10 +212,9 @@ def shown(picture: Picture, view: View) -> tuple[Picture, tuple[slice, slice]]:
     offset_xy = np.array([left, top], dtype=np.float64)
     boxes = _turned(picture.boxes_xyxy, view, turned_hw) * factor + np.tile(offset_xy, 2)
     ignored = _turned(picture.ignore_xyxy, view, turned_hw) * factor + np.tile(offset_xy, 2)
-    window = (x, y, filled[1].stop, filled[0].stop)
     scale = picture.scale * factor
     result = Picture(canvas, boxes, picture.label_ids, ignored, scale, picture.size_hw)
-    return objects_within(result, window), filled
+    return objects_within(result, (0, 0, *view.canvas_hw[::-1])), filled
 
 
 def objects_within(picture: Picture, window_xyxy: tuple[float, float, float, float]) -> Picture:
@@ -234,8 +233,9 @@ def objects_within(picture: Picture, window_xyxy: tuple[float, float, float, flo
 
 def fitted(picture: Picture, size_hw: tuple[int, int]) -> Picture:
     """A whole picture as evaluation sees it: every box is there, however small."""
-    pixels, scale = fit_inside(picture.pixels, size_hw, original_hw=picture.size_hw)
+    scale = fit_scale(picture.size_hw, size_hw)
     factor = scale / picture.scale
+    pixels = scaled(picture.pixels, factor)[: size_hw[0], : size_hw[1]]
     boxes, ignore = picture.boxes_xyxy * factor, picture.ignore_xyxy * factor
     return replace(picture, pixels=pixels, boxes_xyxy=boxes, ignore_xyxy=ignore, scale=scale)
 
