@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from onlineml.inference.evaluate import evaluate
     from onlineml.inference.predictor import predict
     from onlineml.project import Project
+    from onlineml.tasks.by_task import datamodule_for, model_for
     from onlineml.tasks.classification import ImageClassifier
     from onlineml.tasks.detection import ObjectDetector
     from onlineml.tasks.fit import fit
@@ -32,12 +33,14 @@ __all__ = [
     "Manifest",
     "ObjectDetector",
     "Project",
+    "datamodule_for",
     "errors",
     "evaluate",
     "evaluation",
     "fit",
     "load_model",
     "make_samples",
+    "model_for",
     "predict",
     "suggest_lr",
 ]
@@ -49,12 +52,14 @@ _HOMES = {
     "Manifest": "onlineml.data.manifest",
     "ObjectDetector": "onlineml.tasks.detection",
     "Project": "onlineml.project",
+    "datamodule_for": "onlineml.tasks.by_task",
     "errors": "",
     "evaluate": "onlineml.inference.evaluate",
     "evaluation": "",
     "fit": "onlineml.tasks.fit",
     "load_model": "onlineml.tasks.loading",
     "make_samples": "onlineml.data.samples",
+    "model_for": "onlineml.tasks.by_task",
     "predict": "onlineml.inference.predictor",
     "suggest_lr": "onlineml.tasks.lr_finder",
 }

@@ -18,7 +18,7 @@ from onlineml.evaluation._detection_text import box_words, costliest, expectatio
 from onlineml.evaluation.detection_tables import SeenBox, WorstImage
 from onlineml.evaluation.report import model_card, report_html
 
-NAMES = ["pr", "thresholds", "confusion", "errors", "classes", "slices", "worst"]
+NAMES = ["confusion", "classes", "pr", "worst", "slices", "errors", "thresholds"]
 CLASSES = ["cat", HOSTILE, "日本", "absent"]
 
 

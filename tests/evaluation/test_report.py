@@ -17,7 +17,7 @@ from onlineml.evaluation._style import svg
 from onlineml.evaluation._text import expectation, percent, shorten
 from onlineml.evaluation.report import model_card, report_html
 
-NAMES = ["confusion", "classes", "reliability", "pr", "roc", "slices", "mistakes"]
+NAMES = ["confusion", "classes", "pr", "worst", "slices", "reliability", "roc"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
 
@@ -26,7 +26,14 @@ class BaseScores:
     """The part of a result that is the same for all tasks; each result is a frozen dataclass.
 
     A field that is annotated as ``float`` is a single-number score.
+
+    Attributes:
+        headline: the names of the scores that tell most, the one to compare models by first.
+        own_figures: names of the figures that the scores of other tasks do not have.
     """
+
+    headline: ClassVar[tuple[str, ...]]
+    own_figures: ClassVar[tuple[str, ...]]
 
     class_names: tuple[str, ...]
     model_ref: str
@@ -61,6 +68,19 @@ class BaseScores:
     def interval(self, name: str) -> Interval:
         """The 95 % interval of a score; (nan, nan) where it cannot be told."""
         return self.intervals.get(name, (float("nan"), float("nan")))
+
+    @property
+    def figure_names(self) -> tuple[str, ...]:
+        """Names of what `figure` draws."""
+        return ("confusion", "classes", "pr", "worst", "slices", *self.own_figures)
+
+    def summary(self) -> dict[str, Any]:
+        """The headline as plain values: each score by its name, ``intervals`` of them, and the number of ``images``."""
+        return {
+            "images": self.n_images,
+            **{name: self.score(name) for name in self.headline},
+            "intervals": {name: self.interval(name) for name in self.headline},
+        }
 
     def confused_pairs(self, limit: int = 10) -> list[ConfusedPair]:
         """The most frequent confusions of two classes, most frequent first."""

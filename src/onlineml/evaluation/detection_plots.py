@@ -27,7 +27,7 @@ __all__ = ["errors_figure", "figure", "pr_figure", "slices_figure", "thresholds_
 
 
 def figure(scores: DetectionScores, name: str) -> Figure:
-    """A figure by name: pr, thresholds, confusion, errors, classes, slices or worst.
+    """A figure by one of `DetectionScores.figure_names`.
 
     Raises:
         ConfigError: there is no such figure.

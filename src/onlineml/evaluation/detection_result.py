@@ -71,6 +71,9 @@ class DetectionScores(BaseScores):
         thumbnails: small PNG or JPEG bytes of whole images by image id, without boxes, for reports to draw on.
     """
 
+    headline = ("map_50_95", "map_50")
+    own_figures = ("errors", "thresholds")
+
     class_names: tuple[str, ...]
     model_ref: str
     split: str
@@ -218,7 +221,7 @@ class DetectionScores(BaseScores):
         return detection_serial.from_json(text)
 
     def figure(self, name: str) -> Figure:
-        """A figure by name: pr, thresholds, confusion, errors, classes, slices or worst.
+        """A figure by one of the `figure_names`.
 
         Raises:
             ConfigError: there is no such figure.

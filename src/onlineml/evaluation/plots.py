@@ -41,7 +41,7 @@ OTHERS = "all others"
 
 
 def figure(scores: ClassificationScores, name: str) -> Figure:
-    """A figure by name: confusion, classes, reliability, pr, roc, slices or mistakes.
+    """A figure by one of `ClassificationScores.figure_names`.
 
     Raises:
         ConfigError: there is no such figure.
@@ -53,7 +53,7 @@ def figure(scores: ClassificationScores, name: str) -> Figure:
         "pr": pr_figure,
         "roc": roc_figure,
         "slices": slices_figure,
-        "mistakes": mistakes_figure,
+        "worst": mistakes_figure,
     }
     if name not in drawers:
         msg = f"there is no figure {name!r}; choose one of {', '.join(drawers)}"

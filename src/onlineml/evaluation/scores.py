@@ -66,6 +66,9 @@ class ClassificationScores(BaseScores):
         thumbnails: small PNG or JPEG bytes by image id, for reports.
     """
 
+    headline = ("accuracy", "macro_f1")
+    own_figures = ("reliability", "roc")
+
     class_names: tuple[str, ...]
     model_ref: str
     split: str
@@ -212,7 +215,7 @@ class ClassificationScores(BaseScores):
         return serial.from_json(text)
 
     def figure(self, name: str) -> Figure:
-        """A figure by name: confusion, classes, reliability, pr, roc, slices or mistakes.
+        """A figure by one of the `figure_names`; "worst" shows the most confident mistakes.
 
         Raises:
             ConfigError: there is no such figure.
