@@ -1,6 +1,6 @@
 """One evaluation by one engine in a process of its own: prints its seconds, peak memory and twelve numbers.
 
-Run as ``python _coco_engines.py ENGINE SOURCE FOLDER``: SOURCE is ``dicts`` (loaded before the clock runs) or ``files``.
+Run as ``python _coco_engines.py ENGINE SOURCE FOLDER``; SOURCE: ``dicts``, loaded before the clock runs, or ``files``.
 """
 
 from __future__ import annotations
