@@ -7,6 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -248,6 +249,19 @@ def test_the_thread_ends_when_the_bad_are_too_many_though_the_error_is_kept(rows
         list(loader)
     assert caught.traceback  # its frames hold the loader's
     assert _none_left()
+
+
+@pytest.mark.timeout(60)  # it would wait forever
+def test_workers_begin_after_opencv_had_threads_of_its_own(rows: ImageRows):
+    """As it has once a notebook scaled a photo, or a model was evaluated."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(4)
+    try:
+        cv2.resize(noise(0, (2000, 2000)), (900, 900), interpolation=cv2.INTER_LINEAR)
+        assert len(_epoch(_loader(rows, num_workers=1), 0)) == 7
+        assert cv2.getNumThreads() == 4
+    finally:
+        cv2.setNumThreads(before)
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
 
+from onlineml.data.datasets import one_cv2_thread
 from onlineml.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -126,7 +127,12 @@ class Loader:
 
     def __iter__(self) -> Iterator[Any]:
         self._handed_out = self.sampler.start_batch
-        batches = (batch for batch in self._loader) if self.num_workers else ahead(iter(self._loader))
+        if self.num_workers:
+            with one_cv2_thread():  # a fork inherits OpenCV's pool without its threads, and waits for them forever
+                made = iter(self._loader)
+            batches = (batch for batch in made)
+        else:
+            batches = ahead(iter(self._loader))
         with contextlib.closing(batches):  # also where `on_bad` raises, whose traceback would keep the thread alive
             for batch in batches:
                 self._handed_out += 1
