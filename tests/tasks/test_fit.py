@@ -655,7 +655,7 @@ def test_patience_keeps_the_best_weights(manifest, tmp_path: Path, monkeypatch) 
         seen.append((next(losses), weights_of(module)))
         return {"val_loss": seen[-1][0], "val_accuracy": 0.5}
 
-    monkeypatch.setattr(callbacks, "validate", validate)
+    monkeypatch.setattr(oml.ImageClassifier, "validate", validate)
     model = tiny_model(lr=1e-2)
     run = fit(model, tiny_data(manifest), tmp_path / "run", epochs=20, patience=2)
 
@@ -675,7 +675,7 @@ def test_the_last_epoch_counts_too(manifest, tmp_path: Path, monkeypatch, last: 
         seen.append((next(losses), weights_of(module)))
         return {"val_loss": seen[-1][0], "val_accuracy": 0.5}
 
-    monkeypatch.setattr(callbacks, "validate", validate)
+    monkeypatch.setattr(oml.ImageClassifier, "validate", validate)
     model = tiny_model(lr=1e-2)
     run = fit(model, tiny_data(manifest), tmp_path / "run", epochs=4, patience=5)
 
