@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-import html
-import json
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from onlineml import registry
-from onlineml.data.annotation_log import AnnotationLog, absolute, checked_class_name
+from onlineml import _project_file, registry
+from onlineml._project_html import project_html
+from onlineml.data.annotation_log import AnnotationLog, absolute
 from onlineml.data.manifest import DESCRIPTOR, Manifest
-from onlineml.errors import AlreadyExistsError, ConfigError, NotFoundError, StorageError
+from onlineml.errors import AlreadyExistsError, ConfigError, NotFoundError
 from onlineml.runs import Run, new_run_id
 from onlineml.storage import io
 from onlineml.storage._urls import redacted
@@ -22,16 +20,13 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
 
+    from onlineml.data._annotation_boxes import BoxesSaid
     from onlineml.data._check_table import CheckTable
     from onlineml.data.annotations import Annotations
     from onlineml.data.uploads import Source
     from onlineml.registry import ModelVersion
 
 __all__ = ["Project"]
-
-_TASKS = ("classification",)
-_FILE = "project.json"
-_SCHEMA_VERSION = 1
 
 
 class Project:
@@ -50,7 +45,9 @@ class Project:
         self.title = str(facts["title"])
         self.storage_options = storage_options
         self._first_class_names = tuple(facts["class_names"])
-        self._annotations = AnnotationLog(url, class_names=self._first_class_names, storage_options=storage_options)
+        self._annotations = AnnotationLog(
+            url, task=self.task, class_names=self._first_class_names, storage_options=storage_options
+        )
 
     # ---- made and found ----
 
@@ -69,7 +66,7 @@ class Project:
 
         Args:
             url: the folder, on any filesystem.
-            task: ``"classification"``.
+            task: ``"classification"``: images have a label; or ``"detection"``: they have boxes, each with a label.
             title: for people; by default the folder's name.
             class_names: the first classes, in the order of their ids; more may follow, none goes.
             exist_ok: open the project that the folder holds already, as it is.
@@ -77,27 +74,19 @@ class Project:
 
         Raises:
             AlreadyExistsError: the folder holds a project.
+            ConfigError: the folder holds a project of another task; or an argument is wrong.
         """
-        if task not in _TASKS:
-            raise ConfigError(f"task must be one of {', '.join(map(repr, _TASKS))}; it is {task!r}")
-        names = [checked_class_name(name) for name in class_names]
-        if len(set(names)) < len(names):
-            raise ConfigError(f"class_names must differ; they are {names}")
         place = absolute(url)
-        facts = {
-            "schema_version": _SCHEMA_VERSION,
-            "title": title or io.name(place),
-            "task": task,
-            "class_names": names,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        data = json.dumps(facts, indent=2, ensure_ascii=False).encode()
-        try:
-            io.create_bytes(io.join(place, _FILE), data, storage_options=storage_options)
-        except AlreadyExistsError as err:
-            if exist_ok:
-                return cls.open(place, storage_options=storage_options)
-            raise AlreadyExistsError(f"{redacted(place)} holds a project; open it with Project.open") from err
+        facts = _project_file.new_facts(title=title or io.name(place), task=task, class_names=class_names)
+        if not _project_file.write(place, facts, storage_options=storage_options):
+            if not exist_ok:
+                raise AlreadyExistsError(f"{redacted(place)} holds a project; open it with Project.open")
+            facts = _project_file.read(place, storage_options=storage_options)
+            if facts["task"] != task:
+                raise ConfigError(
+                    f"{redacted(place)} holds a project whose task is {facts['task']!r}, not {task!r}; choose another "
+                    "folder, or that task"
+                )
         return cls(place, facts=facts, storage_options=storage_options)
 
     @classmethod
@@ -109,18 +98,8 @@ class Project:
             StorageError: a later version of onlineml made it, or its ``project.json`` is damaged.
         """
         place = absolute(url)
-        try:
-            facts = json.loads(io.read_bytes(io.join(place, _FILE), storage_options=storage_options))
-            version = facts["schema_version"]
-            if version <= _SCHEMA_VERSION:
-                return cls(place, facts=facts, storage_options=storage_options)
-        except NotFoundError as err:
-            raise NotFoundError(f"{redacted(place)} holds no project; make one with Project.create") from err
-        except (ValueError, KeyError, TypeError) as err:
-            raise StorageError(f"{redacted(io.join(place, _FILE))} is no project's description: {err!r}") from err
-        raise StorageError(
-            f"{redacted(place)} has the schema {version}, this onlineml knows {_SCHEMA_VERSION}; update it"
-        )
+        facts = _project_file.read(place, storage_options=storage_options)
+        return cls(place, facts=facts, storage_options=storage_options)
 
     # ---- images and labels ----
 
@@ -128,18 +107,23 @@ class Project:
         self,
         sources: Source | Sequence[Source],
         *,
-        label: str | None,
+        label: str | None = None,
+        boxes: BoxesSaid | Sequence[BoxesSaid | None] | None = None,
         split: str | None = None,
         group: str | None = None,
         author: str | None = None,
     ) -> list[str]:
         """Store images in the project, under the hash of their bytes: the same bytes are stored once.
 
-        A new label becomes a new class. An image that is there already gets this label.
+        A new label becomes a new class. An image that is there already gets this label, or these boxes; where none are
+        given, it keeps what it has.
 
         Args:
             sources: paths, URLs or the bytes of image files; one or several.
-            label: of all of them; None where it is not known yet.
+            label: of all of them, where the task is classification; None where it is not known yet.
+            boxes: where the task is detection: a pair (boxes_xyxy, labels), or None, for each source, or for the only
+                one; boxes are (n, 4) pixels of the upright image. An image without objects has no boxes,
+                ``([], [])``; None: nobody annotated it yet.
             split: ``"train"``, ``"val"`` or ``"test"``; by default the group's, or else decided by the group's hash.
             group: images of one group (a video, an animal) stay in one split; by default each is its own.
             author: who says so; by default the user of the hub or the machine.
@@ -149,14 +133,20 @@ class Project:
 
         Raises:
             BadImageError: images cannot be used; all are named, and nothing was added.
+            DataError: boxes cannot be used; nothing was added.
         """
-        return self._annotations.upload(sources, label=label, split=split, group=group, author=_author(author))
+        if (label if self.task == "detection" else boxes) is not None:
+            wrong, right = ("label", "boxes") if self.task == "detection" else ("boxes", "label")
+            raise ConfigError(f"the project's task is {self.task!r}: give upload {right}=, not {wrong}=")
+        return self._annotations.upload(
+            sources, label=label, boxes=boxes, split=split, group=group, author=_author(author)
+        )
 
     def import_(self, manifest: Manifest, *, author: str | None = None) -> int:
-        """Take over the images of a manifest with their labels, splits and groups. The images stay where they are.
+        """Take over the images of a manifest with their labels or boxes, splits and groups.
 
-        Images that the project knows keep their split and group, and a label that a person gave; those deleted stay
-        so. Importing the same manifest again changes nothing.
+        The images stay where they are. Those that the project knows keep their split and group, and a label, or boxes,
+        that a person gave; those deleted stay so. Importing the same manifest again changes nothing.
 
         Returns:
             How many images were new to the project.
@@ -176,7 +166,31 @@ class Project:
             DataError: an image is not in the project.
             UnknownClassError: a label is none of its classes; see `add_class`.
         """
+        self._require("classification", "correct its images' boxes with relabel_boxes")
         return self._annotations.correct(labels, author=_author(author))
+
+    def relabel_boxes(self, image_id: str, boxes_xyxy: Any, labels: Sequence[str], *, author: str | None = None) -> str:
+        """Correct all boxes of one image; returns the id of the log's new entry. See `relabel_boxes_many`.
+
+        Args:
+            image_id: which image.
+            boxes_xyxy: (n, 4) pixels of the upright image; none says that there is no object on it.
+            labels: n class names.
+            author: who says so; by default the user of the hub or the machine.
+        """
+        return self.relabel_boxes_many({image_id: (boxes_xyxy, labels)}, author=author)[0]
+
+    def relabel_boxes_many(self, boxes: Mapping[str, BoxesSaid | None], *, author: str | None = None) -> list[str]:
+        """Correct boxes by image id (None: nobody has annotated the image). What they were before stays in the log.
+
+        What an import told of a box (a crowd, an area, an id) stays with it for as long as it is not moved.
+
+        Raises:
+            DataError: an image is not in the project, or a box is empty, not finite, or outside the image.
+            UnknownClassError: a label is none of the project's classes; see `add_class`.
+        """
+        self._require("detection", "correct its images' labels with relabel")
+        return self._annotations.correct_boxes(boxes, author=_author(author))
 
     def delete(self, image_id: str, *, author: str | None = None) -> str:
         """Leave an image out of all further datasets; its bytes and its history stay. Uploading it brings it back."""
@@ -309,26 +323,15 @@ class Project:
         return f"Project({redacted(self.url)!r}, task={self.task!r})"
 
     def _repr_html_(self) -> str:
-        state = self.annotations()
-        counts = Manifest(state.table, state.class_names, root=self.url, task=self.task).counts()
-        champion = self.champion
-        names = [version.version for version in self.versions()]
-        shown = [f"<b>{name}</b>" if champion and name == champion.version else name for name in names]
-        splits = list(next(iter(counts.values()), {}))
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in ("class", *splits))
-        rows = "".join(
-            f"<tr><td>{html.escape(name)}</td>" + "".join(f"<td>{row[split]:,}</td>" for split in splits) + "</tr>"
-            for name, row in counts.items()
-        )
-        return (
-            f"<div><b>{html.escape(self.title)}</b> <code>{html.escape(redacted(self.url))}</code>"
-            f"<br>{len(state):,} images, {len(state.class_names)} classes; models: {', '.join(shown) or 'none yet'}"
-            f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-        )
+        return project_html(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         facts = {"task": self.task, "title": self.title, "class_names": self._first_class_names}
         return _restore, (self.url, facts)
+
+    def _require(self, task: str, instead: str) -> None:
+        if self.task != task:
+            raise ConfigError(f"the project's task is {self.task!r}: {instead}")
 
     def _folders_with(self, folder: str, descriptor: str) -> list[str]:
         files = io.list_files(io.join(self.url, folder), storage_options=self.storage_options)

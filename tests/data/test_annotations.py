@@ -96,6 +96,45 @@ def test_two_corrections_of_the_same_state_are_a_conflict_until_settled() -> Non
     assert state.table["label"].to_pylist() == ["dog"]
 
 
+def test_who_has_not_seen_a_correction_contradicts_it() -> None:
+    tables = {"1": _table([("x", "u/x", "train", "x", "cat")])}
+    start = _imported("1", "cat", "dog", "owl")
+    first = _said("corrected", "x", "dog", start.id)
+    second = _said("corrected", "x", "cat", first.id)
+    stale = _said("corrected", "x", "owl", start.id)
+
+    def conflicts(*entries: LogEntry) -> dict[str, tuple[str, ...]]:
+        return dict(fold([start, *entries], read_import=tables.__getitem__).conflicts)
+
+    assert conflicts(first, second) == {}
+    assert conflicts(first, second, stale) == {"x": (second.id, stale.id)}  # one of two corrections was seen by nobody
+    late = _said("corrected", "x", "owl", first.id)
+    assert conflicts(first, second, late) == {"x": (second.id, late.id)}
+    agrees = _said("corrected", "x", "owl", start.id)  # with the later of two that contradict each other
+    assert conflicts(first, stale, agrees) == {"x": (first.id, stale.id, agrees.id)}
+    assert conflicts(first, stale, agrees, _said("corrected", "x", "owl", agrees.id)) == {}
+    slow_clock = [_said("corrected", "x", "owl", second.id), first]  # it saw what sorts after it
+    assert set(conflicts(*slow_clock)) == {"x"}
+
+
+def test_an_image_that_is_brought_back_contradicts_nobody() -> None:
+    uploaded = _said("uploaded", "x", "cat")
+    entries = [uploaded, _said("deleted", "x", base=uploaded.id), _said("uploaded", "x", "dog")]
+    assert not fold(entries, read_import={}.__getitem__).conflicts
+    assert _labels(entries, {}) == {"x": "dog"}
+    assert _labels([*entries[:2], _said("uploaded", "x")], {}) == {"x": "cat"}  # what was said of it holds again
+    both = [_said("uploaded", "x", "cat"), _said("uploaded", "x", "dog")]  # two people at once
+    assert set(fold(both, read_import={}.__getitem__).conflicts) == {"x"}
+
+
+def test_an_upload_without_a_label_says_nothing_about_an_image() -> None:
+    tables = {"1": _table([("x", "u/x", "train", "x", "cat")])}
+    assert _labels([_imported("1", "cat"), _said("uploaded", "x")], tables) == {"x": "cat"}
+    assert _labels([_said("uploaded", "x"), _imported("1", "cat")], tables) == {"x": "cat"}
+    assert _labels([_said("uploaded", "x", "dog"), _said("uploaded", "x")], {}) == {"x": "dog"}
+    assert _labels([_said("uploaded", "x", "dog"), _said("corrected", "x")], {}) == {"x": None}
+
+
 def test_columns_that_do_not_fit_together_become_text() -> None:
     tables = {
         "1": _table([("x", "u/x", None, "x", None)], year=[2001], place=[1.5]),
@@ -114,7 +153,20 @@ def test_labels_are_checked() -> None:
         state.check({"x": "dog"})
 
 
-@pytest.mark.parametrize("said", [{"event": "levitated"}, {}, {"event": "corrected"}, {"event": "imported"}])
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"event": "levitated"},
+        {"event": "add"},  # the name of a method is no event
+        {"event": ["corrected"]},
+        {},
+        [],
+        None,
+        {"event": "corrected"},
+        {"event": "imported"},
+        {"event": "imported", "file": "1", "class_names": 7},
+    ],
+)
 def test_entries_that_are_not_understood_are_named(said: dict) -> None:
     entry = LogEntry(new_ulid(), said)
     with pytest.raises(StorageError, match=entry.id):
@@ -141,8 +193,10 @@ def test_the_fold_is_a_replay() -> None:
                 if event == "deleted":
                     deleted.add(image_id)
                 else:
-                    labels[image_id] = label
-                    spoken.add(image_id)
+                    labels.setdefault(image_id, None)
+                    if label is not None or event == "corrected":  # an upload without a label says nothing about it
+                        labels[image_id] = label
+                        spoken.add(image_id)
                 if event == "uploaded":
                     deleted.discard(image_id)
         expected = {image_id: label for image_id, label in labels.items() if image_id not in deleted}

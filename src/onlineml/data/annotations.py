@@ -3,13 +3,17 @@
 A record is a plain dictionary with an ``event``:
 
 - ``imported``: ``file`` (a Parquet table of many images, beside the log), ``class_names``, ``n``;
-- ``uploaded``: ``image_id``, ``uri``, ``sha256``, ``width``, ``height``, ``split``, ``group``, ``label``;
+- ``uploaded``: ``image_id``, ``uri``, ``sha256``, ``width``, ``height``, ``split``, ``group``, ``label``, ``base``;
 - ``corrected``: ``image_id``, ``label``, ``base``; - ``deleted``: ``image_id``, ``base``;
 - ``class_added``: ``label``.
 
+Where the task is detection, ``uploaded`` (if somebody said where the objects are) and ``corrected`` have
+``boxes_xyxy`` and ``labels`` in place of the label, and ``further``: lists by column, with a value a box.
+
 Each has ``author`` and ``time`` (ISO, UTC). ``base`` is the id of the entry that its writer saw as the image's state.
 Nothing is overwritten: what a person said about an image outlasts whatever is imported later, splits and groups are
-those of an image's first entry, and of two people the later one prevails, the earlier one staying in the log.
+those of an image's first entry, and of two people the later one prevails, the earlier one staying in the log. An
+upload without a label, or without boxes, says nothing about an image that is there already.
 """
 
 from __future__ import annotations
@@ -25,20 +29,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from onlineml.data._annotation_facts import Facts
+from onlineml.data._manifest_boxes import BOX_COLUMNS, per_box_columns
 from onlineml.data._manifest_schema import COLUMNS
 from onlineml.data.splits import SPLITS
 from onlineml.errors import DataError, StorageError, UnknownClassError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     import numpy.typing as npt
 
+    from onlineml.data._annotation_facts import Spoken
     from onlineml.storage.log import LogEntry
 
 __all__ = ["Annotations", "fold", "parquet_bytes", "parquet_table", "record"]
 
 _UPLOADED = pa.schema(list(COLUMNS.items()))
+_UPLOADED_BOXES = pa.schema([*COLUMNS.items(), *BOX_COLUMNS.items()])
 
 
 def record(event: str, *, author: str, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,8 +62,8 @@ class Annotations:
         table: a row per image that is not deleted, with the columns of a manifest.
         class_names: in the order in which they came; none is ever removed or moved.
         bases: the entry that each row's state stands on, in the order of the rows.
-        conflicts: by image_id, the ids of entries that corrected one image from the same state to different labels,
-            until a later correction settles it.
+        conflicts: by image_id, the ids of entries that gave one image different labels or boxes without having seen
+            each other, until somebody who has seen them settles it.
     """
 
     table: pa.Table
@@ -75,14 +83,19 @@ class Annotations:
         row = self._rows.get(image_id)
         return None if row is None else str(self.bases[row])
 
+    def row(self, image_id: str) -> dict[str, Any]:
+        """What is known of one image, by column; empty for an image that is not there."""
+        place = self._rows.get(image_id)
+        return {} if place is None else dict(self.table.slice(place, 1).to_pylist()[0])
+
     def splits_of_groups(self, groups: Sequence[str]) -> dict[str, str]:
         """The split that each of the groups has; a group in several counts as test before val before train."""
         mask = pc.is_in(self.table["group"], pa.array(groups, pa.string()))
         found = self.table.filter(mask).select(["group", "split"]).to_pylist()
         return {row["group"]: row["split"] for wanted in SPLITS for row in found if row["split"] == wanted}
 
-    def check(self, labels: Mapping[str, str | None]) -> None:
-        """Refuse labels for images or of classes that are not there.
+    def check(self, labels: Mapping[str, str | Sequence[str] | None]) -> None:
+        """Refuse labels, of images or of their boxes, for images or of classes that are not there.
 
         Raises:
             DataError: an image is not in the project.
@@ -91,75 +104,21 @@ class Annotations:
         missing = [image_id for image_id in labels if image_id not in self._rows]
         if missing:
             raise DataError(f"{len(missing)} images are not in the project, or were deleted: {_shown(missing)}")
-        for image_id, label in labels.items():
-            if label is not None and label not in self.class_names:
-                raise UnknownClassError(
-                    f"label {label!r} of {image_id} is not one of the {len(self.class_names)} classes "
-                    f"({_shown(self.class_names)}); add it with project.add_class({label!r})"
-                )
-
-
-@dataclass
-class _Spoken:
-    """What people said about one image so far: its label, the entry that said so, and those it contradicts."""
-
-    label: str | None
-    entry: str
-    base: str | None
-    rivals: tuple[str, ...] = ()
-
-
-class _Facts:
-    """What the log says, gathered in one pass in the order of its entries."""
-
-    def __init__(self) -> None:
-        self.imports: list[tuple[str, str]] = []  # entry id, file
-        self.uploads: list[tuple[str, dict[str, Any]]] = []
-        self.spoken: dict[str, _Spoken] = {}
-        self.deleted: dict[str, str] = {}
-        self.class_names: dict[str, None] = {}
-
-    def add(self, entry: LogEntry) -> None:
-        said = entry.record
-        handler = getattr(self, f"_{said.get('event')}", None)
-        if handler is None:
-            raise StorageError(
-                f"entry {entry.id} of the annotations has the event {said.get('event')!r}, which this version of "
-                "onlineml does not know; update onlineml"
-            )
-        try:
-            handler(entry.id, said)
-        except KeyError as err:
-            raise StorageError(f"entry {entry.id} of the annotations ({said['event']}) lacks {err}") from err
-
-    def _imported(self, entry: str, said: Mapping[str, Any]) -> None:
-        self.imports.append((entry, said["file"]))
-        self.class_names.update(dict.fromkeys(said["class_names"]))
-
-    def _uploaded(self, entry: str, said: Mapping[str, Any]) -> None:
-        self.uploads.append((entry, {name: said.get(name) for name in COLUMNS}))
-        if said["label"] is not None:
-            self.class_names[said["label"]] = None
-        self.deleted.pop(said["image_id"], None)  # a person brought it back
-        self._corrected(entry, said)
-
-    def _corrected(self, entry: str, said: Mapping[str, Any]) -> None:
-        image_id, label, base = said["image_id"], said["label"], said.get("base")
-        before = self.spoken.get(image_id)
-        rivals: tuple[str, ...] = ()
-        if before is not None and base == before.base and label != before.label:
-            rivals = (*(before.rivals or (before.entry,)), entry)
-        self.spoken[image_id] = _Spoken(label, entry, base, rivals)
-
-    def _deleted(self, entry: str, said: Mapping[str, Any]) -> None:
-        self.deleted[said["image_id"]] = entry
-
-    def _class_added(self, _entry: str, said: Mapping[str, Any]) -> None:
-        self.class_names[said["label"]] = None
+        for image_id, said in labels.items():
+            for label in [said] if isinstance(said, str) else said or ():
+                if label not in self.class_names:
+                    raise UnknownClassError(
+                        f"label {label!r} of {image_id} is not one of the {len(self.class_names)} classes "
+                        f"({_shown(self.class_names)}); add it with project.add_class({label!r})"
+                    )
 
 
 def fold(
-    entries: Iterable[LogEntry], *, class_names: Sequence[str] = (), read_import: Callable[[str], pa.Table]
+    entries: Iterable[LogEntry],
+    *,
+    class_names: Sequence[str] = (),
+    read_import: Callable[[str], pa.Table],
+    task: str = "classification",
 ) -> Annotations:
     """Add up a log.
 
@@ -167,43 +126,49 @@ def fold(
         entries: of the annotation log, in its order.
         class_names: those that the project began with.
         read_import: gives the table of an import by its ``file``.
+        task: ``"classification"``: an image has a label; ``"detection"``: it has boxes.
 
     Raises:
         StorageError: an entry is not of an annotation log, or of a later version's.
     """
-    facts = _Facts()
+    boxes = task == "detection"
+    facts = Facts(boxes=boxes)
     facts.class_names.update(dict.fromkeys(class_names))
     for entry in entries:
         facts.add(entry)
     tables = [read_import(file) for _, file in facts.imports]
     sources = [entry for (entry, _), table in zip(facts.imports, tables, strict=True) for _ in range(len(table))]
     if facts.uploads or not tables:
-        tables.append(pa.Table.from_pylist([row for _, row in facts.uploads], schema=_UPLOADED))
+        schema = _UPLOADED_BOXES if boxes else _UPLOADED
+        tables.append(pa.Table.from_pylist([row for _, row in facts.uploads], schema=schema))
         sources += [entry for entry, _ in facts.uploads]
-    table, bases = _one_row_each(_concatenated(tables), np.array(sources, dtype=object))
+    whole = _concatenated(tables)
+    said = per_box_columns(whole) if boxes else ["label"]
+    table, bases = _one_row_each(whole, np.array(sources, dtype=object), said)
     table, bases = _without(table, bases, facts.deleted)
-    table, bases = _with_spoken(table, bases, facts.spoken)
-    conflicts = {image_id: said.rivals for image_id, said in facts.spoken.items() if said.rivals}
+    table, bases = _with_spoken(table, bases, facts.spoken, said)
+    conflicts = {image_id: one.rivals for image_id, one in facts.spoken.items() if one.rivals}
     return Annotations(table, tuple(facts.class_names), bases, conflicts)
 
 
-def _one_row_each(table: pa.Table, bases: npt.NDArray[Any]) -> tuple[pa.Table, npt.NDArray[Any]]:
-    """The first row of each image, with the label of its last row that has one."""
+def _one_row_each(table: pa.Table, bases: npt.NDArray[Any], said: Sequence[str]) -> tuple[pa.Table, npt.NDArray[Any]]:
+    """The first row of each image, with what its last row that says anything has in the columns `said`."""
     codes = table["image_id"].combine_chunks().dictionary_encode().indices.to_numpy()
     values, first = np.unique(codes, return_index=True)
     if len(values) == len(codes):
         return table, bases
-    labelled = np.flatnonzero(table["label"].is_valid().to_numpy())
+    labelled = np.flatnonzero(table["boxes_xyxy" if "boxes_xyxy" in said else "label"].is_valid().to_numpy())
     last = np.full(len(values), -1)
     last[codes[labelled]] = labelled  # of several writes to one place the last one stays
     first = np.sort(first)
     source = np.where(last[codes[first]] >= 0, last[codes[first]], first)
-    labels = table["label"].take(pa.array(source))
     kept = table.take(pa.array(first))
-    return kept.set_column(kept.column_names.index("label"), "label", labels), bases[source]
+    for name in said:
+        kept = kept.set_column(kept.column_names.index(name), name, table[name].take(pa.array(source)))
+    return kept, bases[source]
 
 
-def _without(table: pa.Table, bases: npt.NDArray[Any], deleted: Mapping[str, str]) -> tuple[pa.Table, npt.NDArray[Any]]:
+def _without(table: pa.Table, bases: npt.NDArray[Any], deleted: Collection[str]) -> tuple[pa.Table, npt.NDArray[Any]]:
     if not deleted:
         return table, bases
     kept = ~pc.is_in(table["image_id"], pa.array(list(deleted), pa.string())).to_numpy()
@@ -211,20 +176,24 @@ def _without(table: pa.Table, bases: npt.NDArray[Any], deleted: Mapping[str, str
 
 
 def _with_spoken(
-    table: pa.Table, bases: npt.NDArray[Any], spoken: Mapping[str, _Spoken]
+    table: pa.Table, bases: npt.NDArray[Any], spoken: Mapping[str, Spoken], said: Sequence[str]
 ) -> tuple[pa.Table, npt.NDArray[Any]]:
     if not spoken:
         return table, bases
-    said = list(spoken.values())
+    people = list(spoken.values())
     places = pc.index_in(table["image_id"], value_set=pa.array(list(spoken), pa.string()))
     rows = np.flatnonzero(places.is_valid().to_numpy())
-    chosen = [said[place] for place in places.drop_null().to_pylist()]
-    labels = table["label"].to_numpy().copy()
+    chosen = [people[place] for place in places.drop_null().to_pylist()]
     bases = bases.copy()
-    labels[rows] = np.array([one.label for one in chosen], dtype=object)
     bases[rows] = np.array([one.entry for one in chosen], dtype=object)
-    column = pa.array(labels, pa.string())
-    return table.set_column(table.column_names.index("label"), "label", column), bases
+    source = np.arange(len(table))
+    source[rows] = len(table) + np.arange(len(rows))
+    for name in said:
+        column = table[name]
+        values = pa.array([one.values.get(name) for one in chosen], column.type)
+        joined = pa.concat_arrays([*column.chunks, values]).take(pa.array(source))
+        table = table.set_column(table.column_names.index(name), name, joined)
+    return table, bases
 
 
 def _concatenated(tables: Sequence[pa.Table]) -> pa.Table:

@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from onlineml.data._annotation_boxes import checked_boxes
 from onlineml.data._image_policies import FORMAT_OF
 from onlineml.data.splits import SPLITS
-from onlineml.errors import BadImageError, ConfigError
+from onlineml.errors import BadImageError, ConfigError, DataError
 from onlineml.storage import io
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["Blob", "Source", "checked_split", "store"]
+    from onlineml.data._annotation_boxes import BoxesSaid
+
+__all__ = ["Blob", "Source", "boxes_of_sources", "checked_split", "listed", "store"]
 
 Source = str | os.PathLike[str] | bytes
 
@@ -60,7 +63,7 @@ def store(
         BadImageError: images cannot be used; all are named.
         StorageError: a source cannot be read.
     """
-    given = [sources] if isinstance(sources, str | bytes | os.PathLike) else list(sources)
+    given = listed(sources)
     bad: list[tuple[str, BadImageError]] = []
     blobs: list[Blob] = []
     root = io.parent(blobs_url)
@@ -84,6 +87,40 @@ def store(
         )
         raise BadImageError(bad[0][1].finding, detail)
     return blobs
+
+
+def listed(sources: Source | Iterable[Source]) -> list[Source]:
+    """One source, or several, as a list."""
+    return [sources] if isinstance(sources, str | bytes | os.PathLike) else list(sources)
+
+
+def boxes_of_sources(
+    sources: Sequence[Source], boxes: BoxesSaid | Sequence[BoxesSaid | None] | None
+) -> list[dict[str, Any] | None]:
+    """What is said of the boxes of each source, as records have it; None where nothing is said.
+
+    Args:
+        sources: see `listed`.
+        boxes: boxes_xyxy and labels, of the only source; or one such pair, or None, for each.
+
+    Raises:
+        DataError: there are not as many pairs as sources, or one is not boxes with as many labels.
+    """
+    if boxes is None:
+        return [None] * len(sources)
+    pairs: list[Any] = [boxes] if len(sources) == 1 and len(boxes) == 2 else list(boxes)
+    if len(pairs) != len(sources):
+        raise DataError(
+            f"boxes needs a pair (boxes_xyxy, labels), or None, for each of {len(sources)} images; found {len(pairs)}"
+        )
+    return [
+        None if pair is None else checked_boxes(pair, name=_name(source, number))
+        for number, (source, pair) in enumerate(zip(sources, pairs, strict=True))
+    ]
+
+
+def _name(source: Source, number: int) -> str:
+    return f"image {number}" if isinstance(source, bytes) else str(source)
 
 
 def checked_split(split: str | None) -> str | None:
@@ -111,7 +148,7 @@ def _read(
         content = source if isinstance(source, bytes) else found[str(source)]
         if isinstance(content, OSError):
             raise content
-        names.append(f"image {number}" if isinstance(source, bytes) else str(source))
+        names.append(_name(source, number))
         contents.append(content)
     return names, contents
 
