@@ -11,7 +11,6 @@ from typing import Any
 
 import fsspec
 import fsspec.asyn
-from fsspec.config import conf
 
 from onlineml.errors import (
     AlreadyExistsError,
@@ -21,17 +20,13 @@ from onlineml.errors import (
     OnlineMLError,
     StorageError,
 )
+from onlineml.storage import _s3
 from onlineml.storage._urls import redacted
 
 __all__ = ["Options", "create_exclusively", "filesystem", "is_object_store", "our_error", "secrets_of", "translated"]
 
 Options = Mapping[str, Any] | None
 
-# One GET an object: with more, s3fs asks for the size (a HEAD) before every whole-object read.
-# Listings are never cached: another process may have written since.
-_S3_DEFAULTS: dict[str, Any] = {"max_concurrency": 1, "use_listings_cache": False}
-# 64 connections serve 64 concurrent reads; botocore's default is 10. No wait is without bound.
-_S3_CONFIG: dict[str, Any] = {"max_pool_connections": 64, "connect_timeout": 20, "read_timeout": 60}
 _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss", "memory"})
 _process = [os.getpid()]  # whose threads fsspec has
 _CREATING = threading.Lock()
@@ -54,7 +49,7 @@ def filesystem(url: str, storage_options: Options) -> tuple[Any, str]:
     options = dict(storage_options or {})
     scheme = url.partition("://")[0]
     if scheme in {"s3", "s3a"}:
-        options = _with_s3_defaults(options)
+        options = _s3.with_defaults(options)
     try:
         fs, path = fsspec.core.url_to_fs(url, **options)
     except ImportError as err:
@@ -63,16 +58,9 @@ def filesystem(url: str, storage_options: Options) -> tuple[Any, str]:
         if scheme in fsspec.available_protocols():
             raise
         raise ConfigError(f"{redacted(url)}: fsspec knows no filesystem {scheme!r}; check the scheme") from err
+    if scheme in {"s3", "s3a"}:
+        fs.retries = 1  # botocore tries again, see `_s3`
     return fs, path
-
-
-def _with_s3_defaults(options: dict[str, Any]) -> dict[str, Any]:
-    configured = conf.get("s3", {})
-    for option, value in _S3_DEFAULTS.items():
-        if option not in configured:
-            options.setdefault(option, value)
-    config = options.get("config_kwargs", configured.get("config_kwargs", {}))
-    return {**options, "config_kwargs": {**_S3_CONFIG, **config}}
 
 
 def is_object_store(fs: Any) -> bool:

@@ -7,14 +7,11 @@ names the URL.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import fsspec.asyn
 
 from onlineml.errors import AlreadyExistsError, ConfigError, NotFoundError
 from onlineml.storage import _local
@@ -23,13 +20,13 @@ from onlineml.storage._filesystems import (
     create_exclusively,
     filesystem,
     is_object_store,
-    our_error,
     translated,
 )
+from onlineml.storage._reading import download_file, read_bytes, read_many
 from onlineml.storage._urls import inside, is_url, join, local_path, name, parent, redacted, text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 __all__ = [
     "FileInfo",
@@ -69,69 +66,6 @@ class FileInfo:
     path: str
     size: int
     version: str
-
-
-def read_bytes(url: Url, *, storage_options: Options = None) -> bytes:
-    """The whole content of one file."""
-    full = text(url)
-    local = local_path(full)
-    with translated(full, storage_options):
-        if local is not None:
-            return _read_local(local)
-        fs, path = filesystem(full, storage_options)
-        return bytes(fs.cat_file(path))
-
-
-def read_many(urls: Sequence[str], *, storage_options: Options = None, concurrency: int = 64) -> list[bytes | OSError]:
-    """Read many files, on one or several filesystems, in one concurrent fetch.
-
-    Args:
-        urls: where the files are.
-        storage_options: of the filesystems that are not local.
-        concurrency: requests in flight at most.
-
-    Returns:
-        For each URL, in order, its content; for one that failed, the error in its place.
-    """
-    results: list[bytes | OSError] = [NotFoundError()] * len(urls)
-    waiting: dict[int, tuple[Any, list[tuple[int, str]]]] = {}  # by filesystem: its paths
-    for index, url in enumerate(urls):
-        local = local_path(url)
-        try:
-            if local is not None:
-                results[index] = _read_local(local)
-                continue
-            fs, path = filesystem(url, storage_options)
-            if getattr(fs, "async_impl", False):
-                waiting.setdefault(id(fs), (fs, []))[1].append((index, path))
-            else:
-                results[index] = bytes(fs.cat_file(path))
-        except Exception as err:  # noqa: BLE001 (each backend has exceptions of its own)
-            results[index] = our_error(err, url, storage_options)
-    for fs, wanted in waiting.values():
-        found = fsspec.asyn.sync(fs.loop, _fetch, fs, [path for _, path in wanted], concurrency)
-        for (index, _), content in zip(wanted, found, strict=True):
-            failed = isinstance(content, Exception)
-            results[index] = our_error(content, urls[index], storage_options) if failed else content
-    return results
-
-
-async def _fetch(fs: Any, paths: list[str], concurrency: int) -> list[Any]:
-    gate = asyncio.Semaphore(concurrency)
-
-    async def fetch(path: str) -> bytes | Exception:
-        async with gate:
-            try:
-                return bytes(await fs._cat_file(path))  # noqa: SLF001 (fsspec's documented asynchronous interface)
-            except Exception as err:  # noqa: BLE001 (returned in the object's place)
-                return err
-
-    return await asyncio.gather(*(fetch(path) for path in paths))
-
-
-def _read_local(path: str) -> bytes:
-    with open(path, "rb") as file:  # noqa: PTH123 (a tenth of a small file's reading time goes into making a Path)
-        return file.read()
 
 
 def write_bytes(url: Url, data: bytes, *, storage_options: Options = None) -> None:
@@ -289,16 +223,3 @@ def upload_file(local_file: Url, url: Url, *, storage_options: Options = None) -
         _make_parent(fs, path)
         is_s3 = "s3" in fs.protocol
         fs.put_file(str(local_file), path, **({"max_concurrency": _UPLOAD_CONCURRENCY} if is_s3 else {}))
-
-
-def download_file(url: Url, local_file: Url, *, storage_options: Options = None) -> None:
-    """Copy a URL to a local file piece by piece; the local file appears whole or not at all."""
-    full = text(url)
-    local = local_path(full)
-    with translated(full, storage_options), _local.temporary_beside(str(local_file)) as temporary:
-        if local is not None:
-            _local.copy_synced(Path(local), temporary)
-        else:
-            fs, path = filesystem(full, storage_options)
-            fs.get_file(path, str(temporary))
-        temporary.replace(local_file)
