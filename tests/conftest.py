@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from fastdfs_cluster import fastdfs_model, fastdfs_trackers
 from s3_server import s3_server
 from stores import store
 
-__all__ = ["data_dir", "s3_server", "store"]
+__all__ = ["data_dir", "fastdfs_model", "fastdfs_trackers", "s3_server", "store"]
 
 settings.register_profile("any machine", deadline=None)  # a busy one is no failure
 settings.load_profile("any machine")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import fsspec
 import pytest
 
+from onlineml.storage.fastdfs import create_volume
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -42,13 +44,22 @@ class Store:
         return fsspec.url_to_fs(self.url, **(self.storage_options or {}), **fresh)
 
 
-@pytest.fixture(params=["memory", "local", pytest.param("s3", marks=pytest.mark.s3)])
+@pytest.fixture(
+    params=[
+        "memory",
+        "local",
+        pytest.param("s3", marks=pytest.mark.s3),
+        pytest.param("fastdfs", marks=pytest.mark.fastdfs),
+    ]
+)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     if request.param == "local":
         yield Store("local", str(tmp_path / "store"), None)
     elif request.param == "s3":
         server = request.getfixturevalue("s3_server")
         yield Store("s3", f"{server.new_bucket()}/store", server.storage_options)
+    elif request.param == "fastdfs":
+        yield Store("fastdfs", f"{create_volume(request.getfixturevalue('fastdfs_trackers'))}/store", None)
     else:
         fs = fsspec.filesystem("memory")
         root = f"test-{uuid.uuid4().hex}"

@@ -12,6 +12,7 @@ __all__ = [
     "BadImageError",
     "ConfigError",
     "DataError",
+    "ConflictError",
     "MissingDependencyError",
     "NotFoundError",
     "OnlineMLError",
@@ -88,6 +89,10 @@ class WeightsError(OnlineMLError, OSError):
 
 
 class MissingDependencyError(OnlineMLError, ImportError):
+class ConflictError(StorageError):
+    """What was to be replaced is no longer what it was when it was read."""
+
+
     """An optional package is needed; the message names the extra to install."""
 
 

@@ -27,7 +27,7 @@ __all__ = ["Options", "create_exclusively", "filesystem", "is_object_store", "ou
 
 Options = Mapping[str, Any] | None
 
-_OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss", "memory"})
+_OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss", "memory", "fastdfs"})
 _process = [os.getpid()]  # whose threads fsspec has
 _CREATING = threading.Lock()
 _CONFLICTS = 8  # S3 answers 409 while another conditional write to the same key is in flight, and asks to try again
@@ -75,8 +75,9 @@ def create_exclusively(fs: Any, path: str, data: bytes) -> None:
     Raises:
         FileExistsError: something is there.
     """
-    # a filesystem that is not asynchronous looks first and then writes: make that one step, within this process
-    guard = contextlib.nullcontext() if getattr(fs, "async_impl", False) else _CREATING
+    # most filesystems that are not asynchronous look first and then write: make that one step, within this process
+    is_atomic = getattr(fs, "async_impl", False) or getattr(fs, "creates_atomically", False)
+    guard = contextlib.nullcontext() if is_atomic else _CREATING
     with guard:
         _create(fs, path, data)
 

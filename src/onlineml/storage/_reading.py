@@ -121,12 +121,13 @@ class _Filesystems:
         self._known: dict[str, Any] = {}
 
     def of(self, url: str) -> tuple[Any, str]:
-        scheme = url.partition("://")[0]
-        if scheme in self._known:
-            return self._known[scheme], self._known[scheme]._strip_protocol(url)  # noqa: SLF001 (as url_to_fs does)
+        scheme, _, rest = url.partition("://")
+        key = f"{scheme}://{rest.partition('/')[0]}" if scheme == "fastdfs" else scheme
+        if key in self._known:
+            return self._known[key], self._known[key]._strip_protocol(url)  # noqa: SLF001 (as url_to_fs does)
         fs, path = filesystem(url, self._options)
-        if "::" not in url and scheme in {"s3", "s3a", "gs", "gcs", "memory"}:  # the URL itself tells no option
-            self._known[scheme] = fs
+        if "::" not in url and scheme in {"s3", "s3a", "gs", "gcs", "memory", "fastdfs"}:  # no other option is in a URL
+            self._known[key] = fs
         return fs, path
 
 
@@ -149,6 +150,9 @@ def _fetched(fs: Any, wanted: list[_Wanted], concurrency: int) -> list[tuple[_Wa
     if getattr(fs, "async_impl", False):
         pairs: list[tuple[_Wanted, Content | Exception]] = fsspec.asyn.sync(fs.loop, _fetch, fs, wanted, concurrency)
         return pairs
+    if hasattr(fs, "cat_tagged"):  # blocking, but with threads of its own
+        found = fs.cat_tagged([one.path for one in wanted], [one.place.part for one in wanted])
+        return [(one, _tagged(content, one)) for one, content in zip(wanted, found, strict=True)]
     pairs = []
     for one in wanted:
         try:
@@ -156,6 +160,16 @@ def _fetched(fs: Any, wanted: list[_Wanted], concurrency: int) -> list[tuple[_Wa
         except Exception as err:  # noqa: BLE001 (returned in the object's place)
             pairs.append((one, err))
     return pairs
+
+
+def _tagged(found: tuple[bytes, str] | Exception, wanted: _Wanted) -> Content | Exception:
+    if isinstance(found, Exception):
+        return found
+    try:
+        _require_whole(found[0], wanted.path, wanted.place)
+    except StorageError as err:
+        return err
+    return Content(*found)
 
 
 async def _fetch(fs: Any, wanted: list[_Wanted], concurrency: int) -> list[tuple[_Wanted, Content | Exception]]:

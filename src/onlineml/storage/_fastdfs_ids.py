@@ -1,0 +1,99 @@
+"""What names things in a FastDFS cluster: file ids, which hold size and checksum, and the addresses of servers."""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import re
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Address", "FileId", "address_text", "parsed_addresses"]
+
+_FILE_ID = re.compile(r"([A-Za-z0-9_.\-]{1,16})/(M[0-9A-F]{2}/[0-9A-F]{2}/[0-9A-F]{2}/([A-Za-z0-9_\-]{27})[\w.\-]*)")
+_NAME_BYTES, _TRUNK_NAME_BYTES = 44, 60
+_MAX_GROUP_BYTES = 16
+_MAX_NAME_BYTES = 127  # of the servers' buffers
+_SMALL, _APPENDER, _TRUNK = 1 << 63, 1 << 58, 1 << 59
+_MAX_SERVER_ID = (1 << 24) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class FileId:
+    """A file id such as ``group1/M00/00/00/…``, which itself holds what is known of the file.
+
+    Attributes:
+        group: the group of servers that holds the file.
+        name: the rest of the id.
+        source: the server that the file was uploaded to: its IPv4 address, or its id where the cluster uses ids.
+        created: seconds since 1970.
+        size: bytes; None where only the server knows it, for an appender or a slave file.
+        crc32: of the content; None where size is.
+        appender: whether bytes can be appended to it.
+    """
+
+    group: str
+    name: str
+    source: str
+    created: int
+    size: int | None
+    crc32: int | None
+    appender: bool
+
+    def __str__(self) -> str:
+        return f"{self.group}/{self.name}"
+
+    @classmethod
+    def parse(cls, text: str) -> FileId:
+        """Read an id.
+
+        Raises:
+            ValueError: the text is no file id.
+        """
+        match = _FILE_ID.fullmatch(text, endpos=_MAX_GROUP_BYTES + 1 + _MAX_NAME_BYTES)
+        if match is None or len(match[0]) != len(text):
+            raise ValueError(f"{text!r} is no file id of FastDFS, such as 'group1/M00/00/00/…'")
+        group, name, encoded = match.groups()
+        ip, created, size, crc32 = struct.unpack(">4sIQI", base64.urlsafe_b64decode(encoded + "="))
+        appender, trunk = bool(size & _APPENDER), bool(size & _TRUNK)
+        slave = len(name) > (_TRUNK_NAME_BYTES if trunk else _NAME_BYTES)
+        number = int.from_bytes(ip, "little")
+        source = str(number) if 0 < number <= _MAX_SERVER_ID else str(ipaddress.IPv4Address(ip))
+        if appender or slave:
+            return cls(group, name, source, created, None, None, appender)
+        return cls(group, name, source, created, size & 0xFFFFFFFF if size & _SMALL else size, crc32, appender=False)
+
+
+class Address(NamedTuple):
+    """Where a server listens."""
+
+    host: str
+    port: int
+
+
+_HOST_AND_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\[\]:,/@\s]+))(?::(\d{1,5}))?")
+
+
+def parsed_addresses(text: str, *, default_port: int = 22122) -> tuple[Address, ...]:
+    """Read ``host:port,[::1]:port,host``.
+
+    Raises:
+        ValueError: an item is no address.
+    """
+    found = []
+    for item in text.split(","):
+        match = _HOST_AND_PORT.fullmatch(item.strip())
+        port = int(match[3] or default_port) if match else 0
+        if match is None or not 0 < port < 1 << 16:
+            raise ValueError(f"{item.strip()!r} is no address; expected 'host:port', or '[address]:port' for IPv6")
+        found.append(Address(match[1] or match[2], port))
+    return tuple(found)
+
+
+def address_text(addresses: Sequence[Address]) -> str:
+    """The text that `parsed_addresses` reads."""
+    return ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in addresses)

@@ -1,0 +1,180 @@
+"""Changes to the names of volumes: content stored and named, moved, copied and removed, each in one step."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from onlineml.errors import ConflictError
+from onlineml.storage import _fastdfs_upkeep
+from onlineml.storage._fastdfs_ids import FileId
+from onlineml.storage._fastdfs_names import Entry
+from onlineml.storage._fastdfs_places import InVolume, checked_name
+from onlineml.storage._fastdfs_reads import EMPTY
+from onlineml.storage._fastdfs_volume import now_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from onlineml.storage._fastdfs_connections import Payload
+    from onlineml.storage._fastdfs_names import Names
+    from onlineml.storage._fastdfs_volume import Volume
+
+__all__ = ["commit", "copied", "expectation", "moved", "removed", "store", "touched", "undo"]
+
+Plan = tuple[dict[str, Entry | None], dict[str, str | None]]  # the changes, and what is expected before
+
+_TRIES = 16  # others may change the same names again and again
+
+
+def store(place: InVolume, payload: Payload) -> Entry:
+    """Store content that is to get a name; until it is committed, nobody sees it."""
+    if not payload.size:
+        return Entry("", 0, now_ms())
+    last = place.name.rpartition("/")[2]
+    extension = (
+        last.rpartition(".")[2] if "." in last else ""
+    )  # so that a web server in front of FastDFS tells the type
+    return Entry(str(place.volume.client.upload(payload, extension=extension)), payload.size, now_ms())
+
+
+def undo(volume: Volume, entries: Mapping[str, Entry | None]) -> None:
+    """Delete stored content that did not get its name."""
+    for entry in entries.values():
+        if entry is not None and entry.file:
+            with contextlib.suppress(OSError):  # else it is deleted later, as what lost its name
+                volume.client.delete(FileId.parse(entry.file))
+
+
+def expectation(name: str, *, create: bool, if_match: str | None) -> dict[str, str | None]:
+    """What a write expects of its name before."""
+    if if_match is not None:
+        return {name: "" if if_match == EMPTY else if_match}
+    return {name: None} if create else {}
+
+
+def commit(
+    named: Sequence[tuple[InVolume, Entry]], *, create: bool, if_match: str | None, delete_after_s: float
+) -> None:
+    """Give stored content its names, in one step for each volume; what does not get them is deleted.
+
+    Raises:
+        FileExistsError: something is there, with create.
+        ConflictError: another file is there than if_match says, or none.
+        IsADirectoryError: a name is a folder.
+        NotADirectoryError: a name is below a file.
+    """
+    changes: dict[Volume, dict[str, Entry | None]] = {}
+    for place, entry in named:
+        changes.setdefault(checked_name(place).volume, {})[place.name] = entry
+    while changes:
+        volume, entries = next(iter(changes.items()))
+        expected: dict[str, str | None] = {}
+        for name in entries:
+            expected |= expectation(name, create=create, if_match=if_match)
+        try:
+            volume.commit(entries, expected=expected)
+        except (ConflictError, FileExistsError, IsADirectoryError, NotADirectoryError):
+            for other, lost in changes.items():
+                undo(other, lost)
+            raise
+        del changes[volume]
+        _fastdfs_upkeep.after_commit(volume, delete_after_s=delete_after_s)
+
+
+def _change(volume: Volume, plan: Callable[[Names], Plan], delete_after_s: float) -> None:
+    """Commit what is planned from the present names; plan anew where others were faster."""
+    for left in reversed(range(_TRIES)):
+        with volume.reading() as names:
+            changes, expected = plan(names)
+        try:
+            volume.commit(changes, expected=expected)
+        except ConflictError:
+            if not left:
+                raise
+        else:
+            break
+    _fastdfs_upkeep.after_commit(volume, delete_after_s=delete_after_s)
+
+
+def touched(place: InVolume, *, delete_after_s: float) -> None:
+    """Give a file the present time.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+
+    def plan(names: Names) -> Plan:
+        entry = _entry(names, place.name)
+        return {place.name: entry._replace(ms=now_ms())}, {place.name: entry.file}
+
+    _change(place.volume, plan, delete_after_s)
+
+
+def copied(source: InVolume, target: InVolume, *, delete_after_s: float) -> None:
+    """Give a file's content another name in the same volume; content never changes, so that both may share it.
+
+    Raises:
+        FileNotFoundError: the source is not there.
+    """
+
+    def plan(names: Names) -> Plan:
+        entry = _entry(names, source.name)
+        return {target.name: entry._replace(ms=now_ms())}, {source.name: entry.file}
+
+    _change(source.volume, plan, delete_after_s)
+
+
+def moved(source: InVolume, target: InVolume, *, into: bool, recursive: bool, delete_after_s: float) -> None:
+    """Rename a file, or a folder with all that is in it, over whatever file was there.
+
+    Args:
+        source: the file or folder.
+        target: its new name; where it is a folder already, or with into, the source goes into it.
+        into: see target.
+        recursive: whether source may be a folder.
+        delete_after_s: of the filesystem.
+
+    Raises:
+        FileNotFoundError: the source is not there.
+        IsADirectoryError: it is a folder and recursive is false.
+    """
+
+    def plan(names: Names) -> Plan:
+        new = target.name
+        if into or (names.is_folder(new) and new != source.name):
+            new = f"{new}/{source.name.rpartition('/')[2]}".lstrip("/")
+        entry = names.entries.get(source.name)
+        if entry is not None:
+            return {source.name: None, new: entry}, {source.name: entry.file}
+        if not names.is_folder(source.name):
+            raise FileNotFoundError(source.name)
+        if not recursive:
+            raise IsADirectoryError(source.name)
+        changes: dict[str, Entry | None] = dict.fromkeys(names.below(source.name))
+        expected: dict[str, str | None] = {name: names.entries[name].file for name in changes}
+        for name in expected:
+            changes[checked_name(InVolume(target.volume, new + name[len(source.name) :])).name] = names.entries[name]
+        return changes, expected
+
+    _change(source.volume, plan, delete_after_s)
+
+
+def removed(volume: Volume, paths: Sequence[str], *, delete_after_s: float) -> None:
+    """Take away names, all in one step.
+
+    Raises:
+        FileNotFoundError: one is not there.
+    """
+
+    def plan(names: Names) -> Plan:
+        return dict.fromkeys(paths), {name: _entry(names, name).file for name in paths}
+
+    _change(volume, plan, delete_after_s)
+
+
+def _entry(names: Names, name: str) -> Entry:
+    entry = names.entries.get(name)
+    if entry is None:
+        raise (IsADirectoryError if names.is_folder(name) else FileNotFoundError)(name)
+    return entry
