@@ -293,7 +293,7 @@ def test_each_split_has_its_own_budget(make: Make, tmp_path: Path):
 def test_a_failing_store_is_no_bad_image(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     manifest = pool(tmp_path / "p", [plain(1), plain(2)], split="test")
     for workers, error in enumerate((PermissionError("not yours"), StorageError("the connection is down"))):
-        monkeypatch.setattr("onlineml.data.datasets.read_many", lambda urls, e=error, **_: [e for _ in urls])
+        monkeypatch.setattr("onlineml.data._fetching.read_many", lambda urls, e=error, **_: [e for _ in urls])
         dm = make(manifest, max_bad=1, num_workers=workers)
         with pytest.raises(type(error), match=str(error)):
             _batches(dm, split="test")

@@ -76,38 +76,51 @@ def check(
 
 
 def concluded(manifest: Manifest, found: list[list[Finding]], *, max_bad: float) -> CheckTable:
-    """Add what is known only from all images together (which have the same bytes), and draw the line.
+    """Add what is known only from all images together (which have the same bytes) and of boxes, and draw the line.
 
     Args:
         manifest: the images, with sha256, width and height of those that can be decoded.
-        found: what each image alone told, in the order of the manifest; duplicates are added to it.
-        max_bad: the share of images, 0..1, that may be quarantined or refused.
+        found: what each image alone told, in the order of the manifest; duplicates and boxes are added to it.
+        max_bad: the share of images, and of their boxes, 0..1, that may be bad.
 
     Raises:
         TooManyBadImagesError: more than that are bad; its `table` is the result.
     """
+    detection = manifest.task == DETECTION
+    if detection:
+        add_size_mismatches(found, manifest)
     _add_duplicates(found, manifest)
-    kept = manifest.take([all(finding.outcome == "usable" for finding in findings) for findings in found])
-    result = CheckTable(findings_table(manifest, found), kept, len(manifest), len(manifest) - len(kept))
-    if result.n_bad > max_bad * result.n_images:
-        raise TooManyBadImagesError(
-            f"{result.n_bad:,} of {result.n_images:,} images are bad, more than max_bad={max_bad:g} allows; mend or "
-            f"remove them, or go on without them by a larger max_bad\n{result}",
-            result,
-        )
+    rows = [row for row, findings in enumerate(found) if all(finding.outcome == "usable" for finding in findings)]
+    kept, n_boxes, n_bad_boxes = manifest.take(rows), 0, 0
+    if detection:
+        judged = judge_boxes(kept)
+        kept, n_boxes, n_bad_boxes = judged.manifest, judged.n_boxes, judged.n_bad
+        for row, findings in zip(rows, judged.findings, strict=True):
+            found[row] += findings
+    result = CheckTable(
+        findings_table(manifest, found), kept, len(manifest), len(manifest) - len(rows), n_boxes, n_bad_boxes
+    )
+    for n_bad, n, what in ((result.n_bad, len(manifest), "images"), (n_bad_boxes, n_boxes, "boxes")):
+        if n_bad > max_bad * n:
+            raise TooManyBadImagesError(
+                f"{n_bad:,} of {n:,} {what} are bad, more than max_bad={max_bad:g} allows; mend or "
+                f"remove them, or go on without them by a larger max_bad\n{result}",
+                result,
+            )
     return result
 
 
 def _looks(manifest: Manifest, *, progress: bool, max_pixels: int) -> Iterator[_Look]:
     """Open every image, in order: one thread reads the next chunk while the others decode this one."""
-    names = manifest.urls()
+    names, versions = manifest.urls(), manifest.versions()
     large = threading.Lock()  # one picture of many megapixels at a time
     started = shown = time.monotonic()
     size = done = 0
     with ThreadPoolExecutor(_n_decoders()) as decoders, ThreadPoolExecutor(1) as reader:
 
         def read(start: int, count: int) -> list[bytes | OSError]:
-            return io.read_many(names[start : start + count], storage_options=manifest.storage_options)
+            part = slice(start, start + count)
+            return io.read_many(names[part], versions=versions[part], storage_options=manifest.storage_options)
 
         count = _CHUNK_IMAGES[0]
         ahead = reader.submit(read, 0, count)

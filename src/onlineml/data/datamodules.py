@@ -222,7 +222,11 @@ class ClassificationDataModule(ImageDataModule):
     def _dataset(self, _rows: NDArray[np.int64], *, augmented: bool) -> ImageDataset:
         manifest = self.manifest
         images = ImageRows(
-            [str(i) for i in manifest.column("image_id")], manifest.urls(), self._labels, manifest.storage_options
+            [str(i) for i in manifest.column("image_id")],
+            manifest.urls(),
+            self._labels,
+            manifest.storage_options,
+            manifest.versions(),
         )
         augmenter = copy.deepcopy(self.augmenter) if augmented else None
         return ImageDataset(images, size_hw=self.size_hw, augmenter=augmenter, cache=self._cache)

@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from onlineml.data._fetching import Fetcher
 from onlineml.data.images import decode, may_need_much_memory
 from onlineml.data.transforms import fit_to_size, limit_to_scale, training_scale
 from onlineml.errors import BadImageError, NotFoundError
-from onlineml.storage.io import read_many
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -65,12 +65,15 @@ class ImageRows:
         image_ids, urls: one string per image.
         labels: (N,) int64.
         storage_options: opens the URLs; holds secrets, so it is never shown.
+        versions: the content's tag of each image, see `onlineml.Manifest.versions`; empty: nothing is kept on this
+            machine but decoded images.
     """
 
     image_ids: Sequence[str]
     urls: Sequence[str]
     labels: NDArray[np.int64]
     storage_options: Mapping[str, Any] | None
+    versions: Sequence[str] = ()
 
     def __repr__(self) -> str:
         return f"ImageRows({len(self.urls)} images)"
@@ -86,7 +89,7 @@ class Kept(NamedTuple):
 
 
 class ImageReader:
-    """Decoded images of a manifest, from the cache or else in one concurrent read.
+    """Decoded images of a manifest, from the cache or else in one concurrent read, begun a batch or more before.
 
     Args:
         rows: what to read.
@@ -104,9 +107,15 @@ class ImageReader:
         cache: DecodedCache | None = None,
     ) -> None:
         self.rows, self.min_side, self.keep, self.cache = rows, min_side, keep, cache
+        self._fetcher = Fetcher(rows)
 
-    def load(self, indices: Sequence[int]) -> tuple[dict[int, Kept], list[BadRow]]:
+    def load(self, indices: Sequence[int], upcoming: Iterable[int] = ()) -> tuple[dict[int, Kept], list[BadRow]]:
         """The images by index, and those that are bad.
+
+        Args:
+            indices: which.
+            upcoming: those that will be asked for next; where something of these is not in the cache, they are
+                fetched while it is decoded.
 
         Raises:
             StorageError: the store failed (a missing object is a bad image instead).
@@ -121,7 +130,8 @@ class ImageReader:
                 images[index] = Kept(kept, self.cache.original_hw(index))
         bad = []
         if missing:
-            data = read_many([self.rows.urls[i] for i in missing], storage_options=self.rows.storage_options)
+            data = self._fetcher.take(missing)
+            self._fetcher.ahead(i for i in upcoming if self.cache is None or self.cache.get(i) is None)
             for index, result in zip(missing, _decoders().pool.map(self._decode, data), strict=True):
                 if isinstance(result, BadImageError):
                     row = BadRow(self.rows.image_ids[index], self.rows.urls[index], result.finding, result.detail)
@@ -190,12 +200,13 @@ class ImageDataset(Dataset[ImageBatch]):
         """One batch.
 
         Args:
-            keys: (epoch, index) of each image.
+            keys: (epoch, index) of each image; a `onlineml.data.loaders.BatchKeys` also tells those that come next.
 
         Raises:
             StorageError: the store failed (a missing object is a bad image instead).
         """
-        images, bad = self._reader.load([index for _, index in keys])
+        upcoming = [index for _, index in getattr(keys, "upcoming", ())]
+        images, bad = self._reader.load([index for _, index in keys], upcoming)
         good = [(epoch, index) for epoch, index in keys if index in images]
         pixels = np.empty((len(good), *self.size_hw, 3), dtype=np.uint8)
         with one_cv2_thread():

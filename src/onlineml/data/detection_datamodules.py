@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from onlineml.data._manifest_boxes import declared_sizes_hw
 from onlineml.data.datamodules import ImageDataModule
 from onlineml.data.datasets import BadRow, ImageRows
 from onlineml.data.decoded_cache import DecodedCache
@@ -108,7 +109,7 @@ class DetectionDataModule(ImageDataModule):
             copy_paste=copy_paste,
         )
         self.augment_name = augment if isinstance(augment, str) else "user's own"
-        self._truth = Truth(boxes, _declared_hw(manifest))
+        self._truth = Truth(boxes, declared_sizes_hw(manifest.table))
         self._bad_boxes: dict[str, dict[tuple[str, str, str], BadRow]] = {}  # by split, then image, finding, detail
         self._cache = None
         if cache and len(manifest):
@@ -119,7 +120,11 @@ class DetectionDataModule(ImageDataModule):
         manifest = self.manifest
         unused = np.full(len(manifest), -1, dtype=np.int64)
         images = ImageRows(
-            [str(i) for i in manifest.column("image_id")], manifest.urls(), unused, manifest.storage_options
+            [str(i) for i in manifest.column("image_id")],
+            manifest.urls(),
+            unused,
+            manifest.storage_options,
+            manifest.versions(),
         )
         augmenter = copy.deepcopy(self.augmenter) if augmented else None
         return DetectionDataset(
@@ -160,13 +165,3 @@ def _table(rows: list[BadRow]) -> pd.DataFrame:
     import pandas as pd  # noqa: PLC0415
 
     return pd.DataFrame(rows, columns=list(BadRow._fields))
-
-
-def _declared_hw(manifest: Manifest) -> NDArray[np.int64]:
-    """(N, 2): the sizes of the images where the boxes come from, 0 where they are not told."""
-    sizes = np.zeros((len(manifest), 2), dtype=np.int64)
-    for axis, name in enumerate(("declared_height", "declared_width")):
-        if name in manifest.table.column_names:
-            values = np.array(manifest.column(name), dtype=np.float64)  # null is nan
-            sizes[:, axis] = np.nan_to_num(values)
-    return sizes

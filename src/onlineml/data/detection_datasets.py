@@ -112,15 +112,14 @@ class DetectionDataset(Dataset[DetectionBatch]):
         """One batch.
 
         Args:
-            keys: (epoch, index) of each image.
+            keys: (epoch, index) of each image; a `onlineml.data.loaders.BatchKeys` also tells those that come next.
 
         Raises:
             StorageError: the store failed (a missing object is a bad image instead).
         """
         partners = [self._partners(*key) for key in keys]
-        wanted = [index for _, index in keys]
-        wanted += [i for mosaic, paste in partners for i in (*mosaic, *([] if paste is None else [paste]))]
-        images, bad = self._reader.load(wanted)
+        upcoming = (i for key in getattr(keys, "upcoming", ()) for i in _wanted([key], [self._partners(*key)]))
+        images, bad = self._reader.load(_wanted(keys, partners), upcoming)
         bad += self._wrong_sizes(images)
         pictures: dict[int, Picture] = {}
         bad_boxes: list[BadRow] = []
@@ -203,6 +202,12 @@ class DetectionDataset(Dataset[DetectionBatch]):
             "bad": bad,
             "bad_boxes": bad_boxes,
         }
+
+
+def _wanted(keys: Sequence[tuple[int, int]], partners: Sequence[Partners]) -> list[int]:
+    """The images of the keys, and those that they are mixed with."""
+    mixed = [i for mosaic, paste in partners for i in (*mosaic, *([] if paste is None else [paste]))]
+    return [index for _, index in keys] + mixed
 
 
 def _targets(pictures: Sequence[Picture]) -> list[DetectionTarget]:

@@ -15,18 +15,29 @@ from onlineml.data.datasets import one_cv2_thread
 from onlineml.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from onlineml.data.datasets import BadRow, ImageDataset
     from onlineml.data.detection_datasets import DetectionDataset
 
-__all__ = ["BatchOrder", "Loader", "ahead"]
+__all__ = ["BatchKeys", "BatchOrder", "Loader", "ahead"]
 
 T = TypeVar("T")
 
 _AHEAD = 2  # batches made ahead by the loader's own thread; more only takes memory
+_FETCHED_AHEAD = 64  # images, as many as there are connections; whole batches, at least one
+
+
+class BatchKeys(list[tuple[int, int]]):
+    """(epoch, index) of a batch's images.
+
+    Attributes:
+        upcoming: those of the next batches that the same process will make, so that it can fetch them meanwhile.
+    """
+
+    upcoming: Sequence[tuple[int, int]] = ()
 
 
 class BatchOrder(Sampler[list[tuple[int, int]]]):
@@ -58,6 +69,7 @@ class BatchOrder(Sampler[list[tuple[int, int]]]):
         self.drop_last = drop_last and len(rows) > batch_size
         self.epoch = 0
         self.start_batch = 0
+        self.n_makers = 1  # processes that make batches in turn
 
     def __len__(self) -> int:
         full, rest = divmod(len(self.rows), self.batch_size)
@@ -78,9 +90,13 @@ class BatchOrder(Sampler[list[tuple[int, int]]]):
         return generator.choice(self.rows, size=len(self.rows), p=self.weights)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        order, epoch, first = self.order().tolist(), self.epoch, self.start_batch
+        order, epoch, first, size = self.order().tolist(), self.epoch, self.start_batch, self.batch_size
+        n_ahead = -(-_FETCHED_AHEAD // size)
         for batch in range(first, len(self)):
-            yield [(epoch, i) for i in order[batch * self.batch_size : (batch + 1) * self.batch_size]]
+            keys = BatchKeys((epoch, i) for i in order[batch * size : (batch + 1) * size])
+            following = range(batch + self.n_makers, len(self), self.n_makers)[:n_ahead]
+            keys.upcoming = [(epoch, i) for later in following for i in order[later * size : (later + 1) * size]]
+            yield keys
 
 
 class Loader:
@@ -112,6 +128,7 @@ class Loader:
         self.num_workers = num_workers
         self.on_bad = on_bad
         self._handed_out = 0
+        order.n_makers = max(1, num_workers)
         self._loader: DataLoader[Any] = DataLoader(
             dataset,
             batch_sampler=order,

@@ -251,6 +251,14 @@ class Manifest:
         absolute = _ABSOLUTE.match
         return [uri if absolute(uri) else prefix + uri for uri in self.table["uri"].to_pylist()]
 
+    def versions(self) -> list[str]:
+        """What tells each image's content from others at the same place: the store's tag, else its sha256, else ``""``.
+
+        `onlineml.storage.io.read_many` keeps contents on this machine under them.
+        """
+        columns = (self.table[name].to_pylist() for name in ("version", "sha256"))
+        return [tag or digest or "" for tag, digest in zip(*columns, strict=True)]
+
     def label_ids(self) -> npt.NDArray[np.int64]:
         """(N,) int64: each label's place in `class_names`; -1 for unlabelled."""
         ids = pc.index_in(self.table["label"], value_set=pa.array(self.class_names, pa.string()))
