@@ -10,6 +10,7 @@ from typing import Any
 __all__ = [
     "AlreadyExistsError",
     "BadImageError",
+    "BadVideoError",
     "ConfigError",
     "DataError",
     "ConflictError",
@@ -55,6 +56,10 @@ class BadImageError(DataError):
 
     def __reduce__(self) -> tuple[Any, ...]:  # two arguments, so the default pickling would fail
         return type(self), (self.finding, self.detail)
+
+
+class BadVideoError(BadImageError):
+    """Not one frame of a video can be used; the codes are those of `onlineml.data.video.POLICIES`."""
 
 
 class TooManyBadImagesError(DataError):
