@@ -1,4 +1,4 @@
-"""The result of a check: one row per image and finding."""
+"""The result of a check: one row per finding about an image or one of its boxes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SCHEMA = pa.schema([(name, pa.string()) for name in ("uri", "image_id", "findin
 
 
 class Finding(NamedTuple):
-    """One thing found about one image."""
+    """One thing found about one image, or about one of its boxes (the code begins with ``box_``)."""
 
     code: str
     outcome: Outcome
@@ -35,24 +35,30 @@ class CheckTable:
     """What a check found.
 
     Attributes:
-        table: one row per image and finding: `uri`, `image_id`, `finding` (a code of
-            `onlineml.data.images.POLICIES`), `outcome` (``"usable"``, ``"quarantined"``, ``"refused"``), `detail`.
-            Images that are plainly fine have no row.
-        manifest: the usable images, with sha256, width and height (of the upright picture) filled in.
+        table: one row per finding: `uri`, `image_id`, `finding` (a code of `onlineml.data.images.POLICIES`), `outcome`
+            (``"usable"``, ``"quarantined"``, ``"refused"``), `detail`. A finding that begins with ``box_`` is about one
+            box, and so is its outcome; `detail` tells the box's number in the image (from 0), label and corners. What
+            is plainly fine has no row.
+        manifest: the usable images, with sha256, width and height (of the upright picture) filled in, and their
+            usable boxes.
         n_images: how many images were checked.
         n_bad: how many of them are not in `manifest`.
+        n_boxes: how many boxes the usable images have.
+        n_bad_boxes: how many of them are not in `manifest`, or only as a region to ignore.
     """
 
     table: pa.Table
     manifest: Manifest
     n_images: int
     n_bad: int
+    n_boxes: int = 0
+    n_bad_boxes: int = 0
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
 
     def counts(self) -> dict[str, int]:
-        """How many images have each finding, the most frequent first."""
+        """How many images, or boxes, have each finding, the most frequent first."""
         found: dict[str, int] = {}
         for code in self.table["finding"].to_pylist():
             found[code] = found.get(code, 0) + 1
@@ -64,7 +70,8 @@ class CheckTable:
 
     def _headline(self) -> str:
         found = ", ".join(f"{n:,} {code}" for code, n in self.counts().items())
-        return f"{self.n_images:,} images checked, {self.n_bad:,} not usable" + (f" ({found})" if found else "")
+        boxes = f"; {self.n_boxes:,} boxes, {self.n_bad_boxes:,} not usable" if self.n_boxes else ""
+        return f"{self.n_images:,} images checked, {self.n_bad:,} not usable{boxes}" + (f" ({found})" if found else "")
 
     def _first_rows(self) -> list[tuple[str, str, str, str]]:
         names = ("uri", "finding", "outcome", "detail")

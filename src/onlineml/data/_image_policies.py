@@ -1,4 +1,4 @@
-"""Image formats by name, and what is done with each finding about an image. Light to import."""
+"""Image formats by name, and what is done with each finding about an image or a box. Light to import."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Outcome = Literal["usable", "quarantined", "refused"]
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What happens to an image with a finding: `outcome`, and one sentence that says what is done."""
+    """What happens to an image, or a box, with a finding: `outcome`, and one sentence that says what is done."""
 
     outcome: Outcome
     text: str
@@ -34,12 +34,27 @@ POLICIES: dict[str, Policy] = {
     "palette": Policy("usable", "Colours from a palette: looked up, as 8-bit RGB."),
     "alpha": Policy("usable", "Some pixels are transparent: composited on white."),
     "exif_rotated": Policy("usable", "Stored rotated or mirrored: made upright as its EXIF orientation says."),
-    "duplicate": Policy("usable", "The same bytes occur again in the same split with the same label: all are kept."),
+    "duplicate": Policy(
+        "usable", "The same bytes occur again in the same split with the same label, or boxes: all are kept."
+    ),
     "duplicate_across_splits": Policy(
         "quarantined", "The same bytes are in several splits (a leak): kept in test, else val, and left out elsewhere."
     ),
     "duplicate_label_conflict": Policy(
-        "quarantined", "The same bytes have different labels, so none can be trusted: all copies are left out."
+        "quarantined",
+        "The same bytes have different labels, or boxes, so none can be trusted: all copies are out.",
+    ),
+    "boxes_size_mismatch": Policy(
+        "quarantined", "The boxes were drawn on another size (resized since, or not turned upright): left out."
+    ),
+    "box_clipped": Policy("usable", "The box reaches a pixel or more beyond the image: used as cut at its edges."),
+    "box_not_finite": Policy("quarantined", "A corner is missing or no number: the box is left out, not its image."),
+    "box_empty": Policy(
+        "quarantined", "The box has no width or height, or ends before it begins: the box is left out, not its image."
+    ),
+    "box_outside": Policy("quarantined", "The box lies outside the image: the box is left out, not its image."),
+    "box_unknown_class": Policy(
+        "quarantined", "The label is no class name: kept as a crowd, neither learnt nor taken for background."
     ),
 }
 

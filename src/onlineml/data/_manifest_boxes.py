@@ -22,11 +22,13 @@ __all__ = [
     "BOX_COLUMNS",
     "NO_OBJECTS",
     "NO_SPLIT",
+    "OPTIONAL_BOX_COLUMNS",
     "UNKNOWN_CLASS",
     "UNLABELLED",
     "box_list",
     "boxes_changed",
     "count_boxes",
+    "declared_sizes_hw",
     "flat_boxes",
     "lists_of",
     "normalised_boxes",
@@ -40,7 +42,7 @@ UNLABELLED = "(unlabelled)"
 NO_SPLIT = "(no split)"
 _BOX = pa.list_(pa.float64(), 4)
 BOX_COLUMNS: dict[str, pa.DataType] = {"boxes_xyxy": pa.list_(_BOX), "labels": pa.list_(pa.string())}
-_OPTIONAL: dict[str, pa.DataType] = {"crowd": pa.list_(pa.bool_()), "area": pa.list_(pa.float64())}
+OPTIONAL_BOX_COLUMNS: dict[str, pa.DataType] = {"crowd": pa.list_(pa.bool_()), "area": pa.list_(pa.float64())}
 
 
 # ---- built ----
@@ -70,7 +72,7 @@ def box_list(boxes_xyxy: npt.NDArray[np.float64], lengths: npt.NDArray[Any], mis
 def normalised_boxes(table: pa.Table, problems: list[str]) -> dict[str, pa.Array]:
     """The columns of boxes with their types; null where they are absent. Coordinates that are null become nan."""
     arrays: dict[str, pa.Array] = {}
-    for name, kind in {**BOX_COLUMNS, **_OPTIONAL}.items():
+    for name, kind in {**BOX_COLUMNS, **OPTIONAL_BOX_COLUMNS}.items():
         if name not in table.column_names:
             if name in BOX_COLUMNS:
                 arrays[name] = pa.nulls(len(table), kind)
@@ -180,6 +182,15 @@ def _flat(table: pa.Table, name: str, lengths: npt.NDArray[Any], default: npt.ND
     values = pc.list_flatten(column).fill_null(default.dtype.type(np.nan if default.dtype.kind == "f" else 0))
     default[given] = values.to_numpy(zero_copy_only=False)
     return default
+
+
+def declared_sizes_hw(table: pa.Table) -> npt.NDArray[np.int64]:
+    """(N, 2) height and width of the images that the boxes were drawn on; 0 where they are not told."""
+    sizes = np.zeros((len(table), 2), dtype=np.int64)
+    for axis, name in enumerate(("declared_height", "declared_width")):
+        if name in table.column_names:
+            sizes[:, axis] = table[name].fill_null(0).to_numpy()
+    return sizes
 
 
 # ---- counted and changed ----

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["manifest_hash"]
 
-# Where an image lies and what was learnt by reading it: not what the dataset says.
-_NOT_HASHED = {"uri", "version", "sha256", "width", "height"}
+# Where an image lies, what was learnt by reading it, and the size that its boxes were drawn on, with which it agrees or
+# is left out: not what the dataset says.
+_NOT_HASHED = {"uri", "version", "sha256", "width", "height", "declared_width", "declared_height"}
 
 
 def manifest_hash(table: pa.Table, *, class_names: tuple[str, ...], task: str) -> str:

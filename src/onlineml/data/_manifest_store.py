@@ -35,6 +35,7 @@ def saved_files(manifest: Manifest) -> dict[str, bytes]:
         "task": manifest.task,
         "class_names": list(manifest.class_names),
         **({"class_ids": list(manifest.class_ids)} if manifest.class_ids else {}),
+        **({"source": manifest.source} if manifest.source else {}),
         "root": manifest.root,
         "n_images": len(manifest),
         "n_ignored": manifest.n_ignored,

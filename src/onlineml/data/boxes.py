@@ -52,13 +52,13 @@ class Boxes:
 
 
 def clean_boxes(
-    boxes_xyxy: npt.NDArray[np.float64], size_hw: tuple[int, int]
+    boxes_xyxy: npt.NDArray[np.float64], size_hw: tuple[int, int] | npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.object_]]:
     """Cut boxes at the image's edges, and say what is wrong with each.
 
     Args:
         boxes_xyxy: (n, 4), anything.
-        size_hw: height and width of the upright image.
+        size_hw: height and width of the upright image, or (n, 2) those of each box's image.
 
     Returns:
         (n, 4) float64 boxes within the image, those that cannot be used as zeros, and (n,) codes: ``""`` (fine),
@@ -67,7 +67,7 @@ def clean_boxes(
     """
     boxes = np.array(boxes_xyxy, dtype=np.float64).reshape(-1, 4)
     codes = np.full(len(boxes), "", dtype=object)
-    high = np.array([size_hw[1], size_hw[0], size_hw[1], size_hw[0]], dtype=np.float64)
+    high = np.asarray(size_hw, dtype=np.float64)[..., [1, 0, 1, 0]]
     finite = np.isfinite(boxes).all(1)
     empty = finite & ~((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]))
     with np.errstate(invalid="ignore"):

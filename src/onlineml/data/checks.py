@@ -9,18 +9,20 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from onlineml.data._check_boxes import add_size_mismatches, judge_boxes, same_boxes
 from onlineml.data._check_table import CheckTable, Finding, findings_table
+from onlineml.data._manifest_schema import DETECTION
 from onlineml.data.images import MAX_PIXELS, POLICIES, decode, may_need_much_memory
 from onlineml.data.splits import SPLITS
 from onlineml.errors import BadImageError, ConfigError, TooManyBadImagesError
 from onlineml.storage import io
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from onlineml.data.manifest import Manifest
 
@@ -45,19 +47,21 @@ class _Look:
 def check(
     manifest: Manifest, *, max_bad: float = 0.01, progress: bool = False, max_pixels: int = MAX_PIXELS
 ) -> CheckTable:
-    """Open every image once; nothing of the user's is changed.
+    """Open every image once, and look at every box; nothing of the user's is changed.
 
     Reads and decodes at the same time, a limited number of bytes at once, so that a million images take no more
     memory than a thousand but for 200 bytes each.
 
     Args:
         manifest: the images.
-        max_bad: the share of images, 0..1, that may be quarantined or refused.
+        max_bad: the share of images, 0..1, that may be quarantined or refused; and the share of their boxes that may
+            be bad.
         progress: write a line to stderr every few seconds.
         max_pixels: see `onlineml.data.images.decode`.
 
     Returns:
-        The findings; `manifest` in it holds the usable images, with sha256, width and height.
+        The findings; `manifest` in it holds the usable images, with sha256, width and height, and their usable boxes,
+        cut at the edges of the image.
 
     Raises:
         TooManyBadImagesError: more than that are bad; its `table` is the result.
@@ -180,26 +184,53 @@ def _add_duplicates(found: list[list[Finding]], manifest: Manifest) -> None:
     repeated = [rows for rows in copies.values() if len(rows) > 1]
     if not repeated:
         return
-    columns = {name: manifest.table[name].to_pylist() for name in ("uri", "label", "split")}
+    uris, splits = (manifest.table[name].to_pylist() for name in ("uri", "split"))
+    contradiction = _boxes_differ(manifest) if manifest.task == DETECTION else _labels_differ(manifest)
     for rows in repeated:
-        for row, finding in _duplicate_findings(rows, columns):
+        for row, finding in _duplicate_findings(rows, uris, splits, contradiction(rows)):
             found[row].append(finding)
 
 
-def _duplicate_findings(rows: list[int], columns: Mapping[str, list[Any]]) -> Iterator[tuple[int, Finding]]:
-    uris, labels, splits = ({row: columns[name][row] for row in rows} for name in ("uri", "label", "split"))
+def _labels_differ(manifest: Manifest) -> Callable[[list[int]], str]:
+    """How the labels of several images contradict each other; ``""`` if they do not. No label contradicts none."""
+    labels = manifest.table["label"].to_pylist()
+
+    def differ(rows: list[int]) -> str:
+        different = sorted({labels[row] for row in rows if labels[row] is not None})
+        return f"labels {', '.join(map(repr, different))}" if len(different) > 1 else ""
+
+    return differ
+
+
+def _boxes_differ(manifest: Manifest) -> Callable[[list[int]], str]:
+    """As `_labels_differ`, for boxes."""
+    boxes = manifest.boxes()
+    counts = (boxes.offsets[1:] - boxes.offsets[:-1]).tolist()
+
+    def differ(rows: list[int]) -> str:
+        annotated = [row for row in rows if boxes.annotated[row]]
+        if all(same_boxes(boxes, annotated[0], row) for row in annotated[1:]):
+            return ""
+        return f"different boxes ({', '.join(str(counts[row]) for row in annotated)} of them)"
+
+    return differ
+
+
+def _duplicate_findings(
+    rows: list[int], all_uris: Sequence[str], all_splits: Sequence[str | None], contradiction: str
+) -> Iterator[tuple[int, Finding]]:
+    uris, splits = ({row: values[row] for row in rows} for values in (all_uris, all_splits))
     others = {row: next(uris[other] for other in rows if other != row) for row in rows}
-    different = sorted({label for label in labels.values() if label is not None})
     in_splits = [split for split in reversed(SPLITS) if split in splits.values()]  # test first
-    if len(different) > 1:
+    if contradiction:
         for row in rows:
-            text = f"same bytes as {others[row]}; labels {', '.join(map(repr, different))}"
+            text = f"same bytes as {others[row]}; {contradiction}"
             yield row, Finding("duplicate_label_conflict", "quarantined", text)
     if len(in_splits) > 1:
         for row in rows:
             leaks = splits[row] not in {in_splits[0], None}
             text = f"same bytes as {others[row]}; in {', '.join(reversed(in_splits))}, kept in {in_splits[0]}"
             yield row, Finding("duplicate_across_splits", "quarantined" if leaks else "usable", text)
-    if len(different) <= 1 and len(in_splits) <= 1:
+    if not contradiction and len(in_splits) <= 1:
         for row in rows[1:]:
             yield row, Finding("duplicate", "usable", f"same bytes as {uris[rows[0]]}")

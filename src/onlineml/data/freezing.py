@@ -17,18 +17,19 @@ import pyarrow.compute as pc
 
 from onlineml.data._check_table import CheckTable, Finding
 from onlineml.data._image_policies import POLICIES
+from onlineml.data._manifest_schema import DETECTION
 from onlineml.data.annotations import parquet_bytes, parquet_table
 from onlineml.data.checks import check, concluded
+from onlineml.data.manifest import Manifest
 from onlineml.storage import io
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from onlineml.data.manifest import Manifest
-
 __all__ = ["check_new", "dataset_files", "read_findings"]
 
 _BATCH = 4096  # images; a freeze that is killed loses at most the looks at so many
+_ALONE = ["image_id", "uri", "version", "sha256", "width", "height"]
 _SEEN = pa.schema(
     [
         ("image_id", pa.string()),
@@ -53,7 +54,7 @@ def check_new(
     Args:
         manifest: all images.
         seen_url: the folder in which is kept what opening them told.
-        max_bad: the share of images, 0..1, that may be quarantined or refused.
+        max_bad: the share of images, and of boxes, 0..1, that may be bad.
         progress: write a line to stderr now and then.
         storage_options: of `seen_url`.
 
@@ -82,9 +83,9 @@ def check_new(
 
 def _look(batch: Manifest, *, progress: bool) -> tuple[pa.Table, dict[str, list[Finding]]]:
     """Open images: what the usable ones told, and what is wrong with the others."""
-    # without labels and splits no image is left out because of another one; that is judged over all images
-    alone = batch.with_column("label", pa.nulls(len(batch), pa.string()))
-    alone = alone.with_column("split", pa.nulls(len(batch), pa.string()))
+    # without labels, boxes and splits no image is left out because of another one, or of what is said about it, which
+    # changes; all that is judged over all images
+    alone = Manifest(batch.table.select(_ALONE), root=batch.root, storage_options=batch.storage_options)
     result = check(alone, max_bad=1.0, progress=progress)
     found: dict[str, list[Finding]] = {}
     for row in result.table.to_pylist():
@@ -126,8 +127,12 @@ def read_findings(url: str, manifest: Manifest, *, storage_options: Mapping[str,
     place = io.join(url, "findings.parquet")
     table = parquet_table(io.read_bytes(place, storage_options=storage_options), name=place)
     left_out = table.filter(pc.not_equal(table["outcome"], "usable"))
-    n_bad = len(pc.unique(left_out["image_id"]))
-    return CheckTable(table=table, manifest=manifest, n_images=len(manifest) + n_bad, n_bad=n_bad)
+    of_box = pc.starts_with(left_out["finding"], "box_")
+    n_bad = len(pc.unique(left_out.filter(pc.invert(of_box))["image_id"]))
+    bad_boxes = left_out.filter(of_box)["finding"]
+    n_dropped = int(pc.sum(pc.not_equal(bad_boxes, "box_unknown_class")).as_py() or 0)  # that one stays, as a crowd
+    n_boxes = len(manifest.boxes()) + n_dropped if manifest.task == DETECTION else 0
+    return CheckTable(table, manifest, len(manifest) + n_bad, n_bad, n_boxes, len(bad_boxes))
 
 
 def _read(seen_url: str, storage_options: Mapping[str, Any] | None) -> pa.Table:

@@ -65,7 +65,7 @@ MAX_PIXELS = 100_000_000  # as RGB 300 MB; a full-frame camera has 60 million, a
 # These decoders hold the picture up to four times over, so a quarter of the pixels takes the same memory.
 _HUNGRY = {"WEBP", "AVIF", "JPEG2000"}
 # One class a format: `Image.open` would try every plugin, and applies a limit of its own with a process-wide warning.
-_OPENERS: dict[str, Any] = {
+OPENERS: dict[str, Any] = {
     "JPEG": JpegImagePlugin.JpegImageFile,
     "PNG": PngImagePlugin.PngImageFile,
     "GIF": GifImagePlugin.GifImageFile,
@@ -223,7 +223,7 @@ def _decode_with_pillow(
     if declared is not None:
         _check_size(*declared, max_pixels)
     try:
-        image = _OPENERS[format_name](io.BytesIO(data))
+        image = OPENERS[format_name](io.BytesIO(data))
         width, height = image.size
         _check_size(width, height, max_pixels)
         findings = findings + _header_findings(image, data, format_name)

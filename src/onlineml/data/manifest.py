@@ -6,7 +6,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -14,11 +14,11 @@ import pyarrow.compute as pc
 
 from onlineml.data._manifest_boxes import boxes_changed, count_boxes, flat_boxes
 from onlineml.data._manifest_edit import count_rows, ids_of, relabelled, require_known
+from onlineml.data._manifest_formats import ManifestFormats, Split, Url
 from onlineml.data._manifest_hash import manifest_hash
 from onlineml.data._manifest_html import manifest_html
 from onlineml.data._manifest_schema import DETECTION, normalised, require_ids, validate
 from onlineml.data._manifest_store import DESCRIPTOR, read_saved, require_hash, saved_files
-from onlineml.data.formats import folders, tables
 from onlineml.data.splits import DEFAULT_FRACTIONS, SPLITS, assign_splits
 from onlineml.errors import ConfigError
 from onlineml.storage import io
@@ -35,13 +35,11 @@ if TYPE_CHECKING:
 
 __all__ = ["DESCRIPTOR", "Manifest"]
 
-Url = str | os.PathLike[str]
-Split = Literal["train", "val", "test"]
 _ABSOLUTE = re.compile(r"/|[A-Za-z][A-Za-z0-9+.\-]*(?:://|::)")
 
 
 @dataclass(frozen=True, eq=False)
-class Manifest:
+class Manifest(ManifestFormats):
     """Images, their labels, splits and groups. Every method that changes something returns a new manifest.
 
     Attributes:
@@ -60,6 +58,8 @@ class Manifest:
         storage_options: fsspec's, for reading the images; never shown, saved or hashed.
         n_ignored: how many other files the import passed over.
         class_ids: the classes' numbers in the file that they came from, such as COCO's category ids; empty: 1, 2, …
+        source: what else that file said, such as COCO's licences and supercategories, for writing it again; plain
+            JSON values, saved, not hashed.
 
     Two manifests are equal when their `hash` is.
 
@@ -75,6 +75,7 @@ class Manifest:
     storage_options: Mapping[str, Any] | None = field(default=None, repr=False)
     n_ignored: int = 0
     class_ids: tuple[int, ...] = ()
+    source: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "class_names", tuple(self.class_names))
@@ -83,81 +84,23 @@ class Manifest:
         validate(self.table, self.class_names, task=self.task)
         require_ids(self.class_ids, self.class_names)
 
-    # ---- made from what the user has ----
-
-    @classmethod
-    def from_folders(
-        cls,
-        url: Url,
-        *,
-        split: str | None = None,
-        class_names: Sequence[str] | None = None,
-        storage_options: Mapping[str, Any] | None = None,
-    ) -> Manifest:
-        """Import a folder with a subfolder per class. No image is opened: the listing is enough.
-
-        Two layouts are understood: ``<url>/<class>/**/image`` and, with the user's own splits,
-        ``<url>/{train,val,valid,validation,test}/<class>/**/image``. Images outside any class folder are unlabelled;
-        hidden files, and files without an image's extension (in upper or lower case), are counted in `n_ignored`.
-
-        Args:
-            url: the folder, on any filesystem.
-            split: None divides the images 80/10/10 by a hash of their path (or by the folders, where those are
-                splits); else the path of a CSV or Parquet table, relative to `url`, with the columns ``path``
-                (relative to `url`), ``split`` and, if wanted, ``label`` (overrides the folder) and ``group``.
-                Images that it does not list have no split.
-            class_names: the order of the classes; by default the folders' names, sorted as a person would (2 before
-                10).
-            storage_options: fsspec's, for `url`.
-
-        Raises:
-            DataError: no images are there, the split table names files that are not, or anything `Manifest` refuses.
-        """
-        parts = folders.read_folders(url, split=split, storage_options=storage_options)
-        return cls._from_parts(parts, class_names, storage_options)
-
-    @classmethod
-    def from_table(
-        cls,
-        url: Url,
-        *,
-        path: str = "path",
-        label: str = "label",
-        split: str = "split",
-        group: str = "group",
-        root: Url | None = None,
-        class_names: Sequence[str] | None = None,
-        storage_options: Mapping[str, Any] | None = None,
-    ) -> Manifest:
-        """Import a CSV (comma, semicolon or tab) or Parquet table with a row per image. No image is opened.
-
-        Args:
-            url: the table, on any filesystem; its kind is told by its extension.
-            path: the column of paths, relative to `root`, or absolute below it.
-            label: the column of labels, read as text; absent or empty is unlabelled.
-            split: the column of splits; where it is absent, images are divided 80/10/10 by a hash of their group.
-            group: the column of groups; where it is absent, every image is a group of its own.
-            root: the folder of the images; by default the table's. ``""``: the table's paths are absolute paths or
-                URLs, and may lie anywhere.
-            class_names: the order of the classes; by default the labels, sorted as a person would.
-            storage_options: fsspec's, for the table and the images.
-
-        Further columns are kept; one whose name a manifest needs for itself (``width``, …) is kept as ``table_width``.
-
-        Raises:
-            DataError: rows are bad (all are listed), or none of the images exists.
-        """
-        parts = tables.read_table(
-            url, path=path, label=label, split=split, group=group, root=root, storage_options=storage_options
-        )
-        return cls._from_parts(parts, class_names, storage_options)
+    # ---- made and written; other formats are in the base class ----
 
     @classmethod
     def _from_parts(
         cls, parts: Parts, class_names: Sequence[str] | None, storage_options: Mapping[str, Any] | None
     ) -> Manifest:
         names = tuple(parts.class_names if class_names is None else class_names)
-        return cls(parts.table, names, root=parts.root, storage_options=storage_options, n_ignored=parts.n_ignored)
+        return cls(
+            parts.table,
+            names,
+            root=parts.root,
+            task=parts.task,
+            storage_options=storage_options,
+            n_ignored=parts.n_ignored,
+            class_ids=ids_of(names, parts.class_names, parts.class_ids),
+            source=parts.source,
+        )
 
     @classmethod
     def load(cls, url: Url, *, root: str | None = None, storage_options: Mapping[str, Any] | None = None) -> Manifest:
@@ -181,11 +124,10 @@ class Manifest:
             storage_options=storage_options,
             n_ignored=facts["n_ignored"],
             class_ids=tuple(facts.get("class_ids", ())),
+            source=facts.get("source", {}),
         )
         require_hash(loaded.hash, facts["hash"], url)
         return loaded
-
-    # ---- written ----
 
     def files(self) -> dict[str, bytes]:
         """The content of a saved manifest by file name; ``dataset.json`` is its descriptor, to be written last."""
@@ -199,31 +141,6 @@ class Manifest:
         """
         io.publish(url, self.files(), descriptor=DESCRIPTOR, storage_options=storage_options)
         return os.fspath(url)
-
-    def to_folders(self, url: Url, *, storage_options: Mapping[str, Any] | None = None) -> str:
-        """Copy the images, byte for byte, to ``<url>/<split>/<class>/<name>``, and list them in ``<url>/split.csv``.
-
-        Where some images have no split, to ``<url>/<class>/<name>``. Unlabelled images get no class folder.
-        `Manifest.from_folders(url, split="split.csv")` reads it back with the groups.
-
-        Args:
-            url: the folder.
-            storage_options: fsspec's, for `url`.
-
-        Raises:
-            DataError: a class name cannot be a folder's name.
-            AlreadyExistsError: the folder holds files already.
-            StorageError: an image cannot be read or written.
-        """
-        return folders.write_folders(self, url, storage_options=storage_options)
-
-    def to_table(self, url: Url, *, storage_options: Mapping[str, Any] | None = None) -> str:
-        """Write a CSV or Parquet table (by the extension): path, label, split, group and the further columns.
-
-        Paths are relative to the table's folder where the images lie below it, else absolute.
-        `Manifest.from_table(url)` reads it back (with ``root=manifest.root`` or ``""`` for absolute paths).
-        """
-        return tables.write_table(self, url, storage_options=storage_options)
 
     # ---- looked at ----
 
@@ -339,7 +256,7 @@ class Manifest:
     def _with(self, table: pa.Table, class_names: Sequence[str] | None = None) -> Manifest:
         names = self.class_names if class_names is None else tuple(class_names)
         ids = self.class_ids if names == self.class_names else ids_of(names, self.class_names, self.class_ids)
-        return Manifest(table, names, self.root, self.task, self.storage_options, self.n_ignored, ids)
+        return Manifest(table, names, self.root, self.task, self.storage_options, self.n_ignored, ids, self.source)
 
     def select(self, *, split: Split | Sequence[Split]) -> Manifest:
         """The images of one or several splits.

@@ -17,7 +17,7 @@ from onlineml.storage import io
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Column", "TextTable", "csv_bytes", "read_columns", "require_valid"]
+__all__ = ["Column", "TextTable", "csv_bytes", "read_columns", "require_valid", "table_bytes"]
 
 _DELIMITERS = (",", ";", "\t")
 
@@ -53,8 +53,7 @@ def read_columns(url: str, wanted: Mapping[str, Column], *, storage_options: Map
     data = io.read_bytes(url, storage_options=storage_options)
     names = [column.name for column in wanted.values()]
     try:
-        is_parquet = url.lower().endswith((".parquet", ".pq"))
-        table = pq.read_table(pa.BufferReader(data)) if is_parquet else _read_csv(url, data, names)
+        table = pq.read_table(pa.BufferReader(data)) if _is_parquet(url) else _read_csv(url, data, names)
     except pa.ArrowInvalid as error:
         raise DataError(f"{url} is not a table that can be read: {error}") from error
     table = as_single_chunks(table.replace_schema_metadata(None))
@@ -70,6 +69,26 @@ def read_columns(url: str, wanted: Mapping[str, Column], *, storage_options: Map
     }
     present = frozenset(key for key, column in wanted.items() if column.name in table.column_names)
     return TextTable(texts, table.drop_columns([n for n in names if n in table.column_names]), present)
+
+
+def _is_parquet(url: str) -> bool:
+    return url.lower().endswith((".parquet", ".pq"))
+
+
+def table_bytes(table: pa.Table, url: str) -> bytes:
+    """A table as the content of the file at a URL, whose extension tells the kind.
+
+    Raises:
+        DataError: columns of lists, in CSV.
+    """
+    if _is_parquet(url):
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd")
+        return bytes(sink.getvalue())
+    nested = [field.name for field in table.schema if pa.types.is_nested(field.type)]
+    if nested:
+        raise DataError(f"the columns {examples(nested)} hold lists, which CSV cannot; write a .parquet table")
+    return csv_bytes(table)
 
 
 def _read_csv(url: str, data: bytes, text_columns: Sequence[str]) -> pa.Table:

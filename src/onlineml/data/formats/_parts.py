@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from onlineml.errors import ConfigError
+from onlineml.errors import ConfigError, DataError
 from onlineml.storage import io
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     import pyarrow as pa
 
-__all__ = ["Parts", "absolute", "image_id", "naturally_sorted"]
+__all__ = ["Parts", "absolute", "common_folder", "image_id", "is_hidden", "listed_versions", "naturally_sorted"]
 
+_NOT_LISTABLE = ("http://", "https://")  # no filesystem that tells what it holds
 _NUMBER = re.compile(r"(\d+)")
 
 
 @dataclass(frozen=True)
 class Parts:
-    """An import: the rows (columns of a manifest), the class names, the folder of the uris, the files passed over."""
+    """An import: the rows (columns of a manifest), the class names, and what else a `Manifest` wants to know."""
 
     table: pa.Table
     class_names: tuple[str, ...]
     root: str
     n_ignored: int = 0
+    task: str = "classification"
+    class_ids: tuple[int, ...] = ()
+    source: Mapping[str, Any] = field(default_factory=dict)
 
 
 def image_id(uri: str, version: str) -> str:
@@ -51,6 +56,21 @@ def absolute(url: str | os.PathLike[str]) -> str:
     return text.rstrip("/") if not text.endswith("://") else text
 
 
+def common_folder(folders: Sequence[str]) -> str:
+    """The deepest folder that holds all the folders; ``""`` where they have none in common."""
+    common = folders[0].split("/")
+    for folder in folders[1:]:
+        pairs = zip(common, folder.split("/"), strict=False)
+        common = [a for a, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)]
+    text = "/".join(common)
+    return "" if text.endswith((":", ":/")) else text  # no more than a scheme
+
+
+def is_hidden(path: str) -> bool:
+    """Whether a file or a folder above it is hidden, as the leftovers of macOS and Jupyter are."""
+    return path.startswith(".") or "/." in path
+
+
 def naturally_sorted(names: Iterable[str]) -> tuple[str, ...]:
     """Names in the order that a person expects: digits by their value, so 2 before 10; else by text."""
     return tuple(sorted(names, key=_natural_key))
@@ -59,3 +79,26 @@ def naturally_sorted(names: Iterable[str]) -> tuple[str, ...]:
 def _natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
     # the name itself at the end, so that '1' and '01' have one order whatever the input's
     return [(0, int(p), "") if p.isdecimal() else (1, 0, p.casefold()) for p in _NUMBER.split(name) if p], name
+
+
+def listed_versions(
+    uris: Sequence[str], folder: str, where: str, storage_options: Mapping[str, Any] | None
+) -> list[str]:
+    """The store's tag of each image from one listing; ``""`` where an image is missing or nothing can be listed.
+
+    Raises:
+        DataError: not one of the images is there.
+    """
+    if not uris or not folder or folder.startswith(_NOT_LISTABLE):
+        return [""] * len(uris)
+    common = common_folder([uri.rpartition("/")[0] for uri in (min(uris), max(uris))])  # all others sort between
+    listed = io.list_files(io.join(folder, common) if common else folder, storage_options=storage_options)
+    prefix = f"{common}/" if common else ""
+    found = {prefix + info.path: info.version for info in listed}
+    versions = [found.get(uri) for uri in uris]
+    if not any(version is not None for version in versions):
+        raise DataError(
+            f"none of the {len(uris):,} images of {where} is in {folder}: expected, for instance, "
+            f"{folder}/{uris[0]}; give the folder that the paths are relative to (root=, or for COCO images=)"
+        )
+    return [version or "" for version in versions]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -10,9 +9,10 @@ import pyarrow as pa
 from onlineml.data._image_policies import is_image_name
 from onlineml.data._manifest_schema import examples
 from onlineml.data.formats._csv import Column, csv_bytes, read_columns, require_valid
-from onlineml.data.formats._parts import Parts, absolute, image_id, naturally_sorted
+from onlineml.data.formats._export import empty_folder, image_chunks, unique_paths, write_many
+from onlineml.data.formats._parts import Parts, absolute, image_id, is_hidden, naturally_sorted
 from onlineml.data.splits import normalised_split, stable_split
-from onlineml.errors import AlreadyExistsError, DataError
+from onlineml.errors import DataError
 from onlineml.storage import io
 
 if TYPE_CHECKING:
@@ -24,15 +24,13 @@ if TYPE_CHECKING:
 __all__ = ["read_folders", "write_folders"]
 
 _SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-_COPIED_TOGETHER = 64  # images in memory at a time while copying
-_WRITERS = 16
 
 
 def read_folders(url: str | os.PathLike[str], *, split: str | None, storage_options: Mapping[str, Any] | None) -> Parts:
     """See `Manifest.from_folders`."""
     root = absolute(url)
     files = io.list_files(root, storage_options=storage_options)
-    images = [info for info in files if is_image_name(info.path) and not _hidden(info.path)]
+    images = [info for info in files if is_image_name(info.path) and not is_hidden(info.path)]
     if not images:
         found = f"{len(files):,} other files, such as {examples(f.path for f in files)}" if files else "no files at all"
         raise DataError(f"no images in {root}: expected {root}/<class>/<image>, found {found}")
@@ -56,11 +54,6 @@ def read_folders(url: str | os.PathLike[str], *, split: str | None, storage_opti
     names = naturally_sorted({label for label in columns["label"] if label is not None})
     text = {name: pa.array(values, pa.string()) for name, values in columns.items()}
     return Parts(pa.table(text), names, root, n_ignored)
-
-
-def _hidden(path: str) -> bool:
-    """Whether a file or a folder above it is hidden, as the leftovers of macOS and Jupyter are."""
-    return path.startswith(".") or "/." in path
 
 
 def _valid_names(paths: list[str], root: str) -> list[str]:
@@ -135,46 +128,24 @@ def _read_split_table(
 
 def write_folders(manifest: Manifest, url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None) -> str:
     """See `Manifest.to_folders`."""
-    target = absolute(url)
-    if io.list_files(target, storage_options=storage_options):
-        raise AlreadyExistsError(f"{target} holds files already; export to a new folder")
+    target = empty_folder(url, storage_options=storage_options)
     paths = _export_paths(manifest)
-    urls = manifest.urls()
-    with ThreadPoolExecutor(_WRITERS) as pool:
-        for start in range(0, len(urls), _COPIED_TOGETHER):
-            chunk = slice(start, start + _COPIED_TOGETHER)
-            contents = io.read_many(urls[chunk], storage_options=manifest.storage_options)
-            targets = [io.join(target, path) for path in paths[chunk]]
-            list(pool.map(lambda where, what: _write(where, what, storage_options), targets, contents))
+    for rows, contents in image_chunks(manifest):
+        write_many(target, dict(zip(paths[rows], contents, strict=True)), storage_options=storage_options)
     columns = {name: manifest.table[name].to_pylist() for name in ("label", "split", "group")}
     listing = csv_bytes({"path": paths, **columns})
     io.write_bytes(io.join(target, "split.csv"), listing, storage_options=storage_options)
     return target
 
 
-def _write(url: str, content: bytes | OSError, storage_options: Mapping[str, Any] | None) -> None:
-    if isinstance(content, OSError):
-        raise content
-    io.write_bytes(url, content, storage_options=storage_options)
-
-
 def _export_paths(manifest: Manifest) -> list[str]:
-    """A path for each image, unique in any case of letters; a name that is taken gets the image's id before it."""
     bad = [name for name in manifest.class_names if "/" in name or "\\" in name or name.startswith(".") or "\0" in name]
     if bad:
         raise DataError(f"class names that cannot be folder names: {examples(bad)}; rename them, or use to_table()")
-    splits = manifest.table["split"].to_pylist()
+    splits, labels = manifest.table["split"].to_pylist(), manifest.table["label"].to_pylist()
     by_split = None not in splits
-    taken: set[str] = set()
-    paths = []
-    for i, (uri, split, label) in enumerate(
-        zip(manifest.table["uri"].to_pylist(), splits, manifest.table["label"].to_pylist(), strict=True)
-    ):
-        folder = "/".join(part for part in (split if by_split else None, label) if part)
-        name = io.name(uri).lstrip(".").replace("\\", "_")
-        path = f"{folder}/{name}".lstrip("/")
-        if path.casefold() in taken:
-            path = f"{folder}/{manifest.table['image_id'][i].as_py()}-{name}".lstrip("/")
-        taken.add(path.casefold())
-        paths.append(path)
-    return paths
+    folders = [
+        "/".join(part for part in (split if by_split else None, label) if part)
+        for split, label in zip(splits, labels, strict=True)
+    ]
+    return unique_paths(manifest, folders, by_stem=False)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io as _io
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from onlineml.data._manifest_schema import COLUMNS, examples
-from onlineml.data.formats._csv import Column, csv_bytes, read_columns, require_valid
-from onlineml.data.formats._parts import Parts, absolute, image_id, naturally_sorted
+from onlineml.data.formats._csv import Column, read_columns, require_valid, table_bytes
+from onlineml.data.formats._parts import Parts, absolute, image_id, listed_versions, naturally_sorted
 from onlineml.data.splits import assign_splits, normalised_split
 from onlineml.errors import DataError
 from onlineml.storage import io
@@ -22,9 +20,7 @@ if TYPE_CHECKING:
     from onlineml.data.formats._csv import TextTable
     from onlineml.data.manifest import Manifest
 
-__all__ = ["read_table", "write_table"]
-
-_NOT_LISTABLE = ("http://", "https://")  # no filesystem that tells what it holds
+__all__ = ["placed", "read_splits", "read_table", "require_good_rows", "write_table"]
 
 
 def read_table(
@@ -48,7 +44,7 @@ def read_table(
     }
     read = read_columns(where, wanted, storage_options=storage_options)
     uris = _checked_uris(read, where, folder)
-    versions = _versions(uris, folder, where, storage_options)
+    versions = listed_versions(uris, folder, where, storage_options)
     ids = [image_id(uri, version) for uri, version in zip(uris, versions, strict=True)]
     splits = [None if value is None else normalised_split(value) for value in read.texts["split"]]
     if "split" not in read.present:
@@ -66,13 +62,23 @@ def read_table(
 
 def _checked_uris(read: TextTable, where: str, folder: str) -> list[str]:
     """The paths relative to the folder (or absolute, where there is none); all bad rows are named at once."""
-    paths = [path or "" for path in read.texts["path"]]
-    uris = [_relative(path, folder) for path in paths]
     problems: list[str] = []
+    uris = placed(read.texts["path"], folder, problems)
+    seen: dict[str, int] = {}
+    repeated = [f"{i + 2}: {uri}" for i, uri in enumerate(uris) if uri and seen.setdefault(uri, i) != i]
+    if repeated:
+        problems.append(f"{len(repeated):,} rows name an image again (line: path): {examples(repeated)}")
+    read_splits(read.texts["split"], problems)
+    require_good_rows(where, problems)
+    return [uri for uri in uris if uri is not None]
+
+
+def placed(paths: Sequence[str | None], folder: str, problems: list[str]) -> list[str | None]:
+    """The paths of a table's rows below a folder (or absolute, where there is none); None where they cannot be."""
+    uris = [_relative(path or "", folder) for path in paths]
     require_valid(problems, "rows have no path", [i for i, path in enumerate(paths) if not path])
-    outside = [
-        f"{i + 2}: {path}" for i, (path, uri) in enumerate(zip(paths, uris, strict=True)) if path and uri is None
-    ]
+    pairs = zip(paths, uris, strict=True)
+    outside = [f"{i + 2}: {path}" for i, (path, uri) in enumerate(pairs) if path and uri is None]
     if outside:
         remedy = (
             f"expected paths below {folder}; give root=<the folder that holds all images>, or root='' if this table "
@@ -81,16 +87,27 @@ def _checked_uris(read: TextTable, where: str, folder: str) -> list[str]:
             else "with root='' every path must be absolute or a URL, without '..'"
         )
         problems.append(f"{len(outside):,} paths lie outside the root (line: path): {examples(outside)}; {remedy}")
-    seen: dict[str, int] = {}
-    repeated = [f"{i + 2}: {uri}" for i, uri in enumerate(uris) if uri and seen.setdefault(uri, i) != i]
-    if repeated:
-        problems.append(f"{len(repeated):,} rows name an image again (line: path): {examples(repeated)}")
-    unknown = [f"{i + 2}: {v}" for i, v in enumerate(read.texts["split"]) if v is not None and not normalised_split(v)]
+    return uris
+
+
+def read_splits(values: Sequence[str | None], problems: list[str]) -> list[str | None]:
+    """The splits of a table's rows under their usual names."""
+    splits = [None if value is None else normalised_split(value) for value in values]
+    pairs = zip(values, splits, strict=True)
+    unknown = [f"{i + 2}: {value}" for i, (value, split) in enumerate(pairs) if value is not None and not split]
     if unknown:
         problems.append(f"{len(unknown):,} splits are none of train, val, test (line: split): {examples(unknown)}")
+    return splits
+
+
+def require_good_rows(where: str, problems: Sequence[str]) -> None:
+    """Refuse a table with bad rows, naming all of them.
+
+    Raises:
+        DataError: there are some.
+    """
     if problems:
         raise DataError(f"the table {where} has bad rows:\n" + "\n".join(f"  - {problem}" for problem in problems))
-    return [uri for uri in uris if uri is not None]
 
 
 def _relative(path: str, folder: str) -> str | None:
@@ -108,37 +125,6 @@ def _relative(path: str, folder: str) -> str | None:
     return path.removeprefix(prefix) or None if path.startswith(prefix) else None
 
 
-def _versions(uris: Sequence[str], folder: str, where: str, storage_options: Mapping[str, Any] | None) -> list[str]:
-    """The store's tag of each image from one listing; ``""`` where an image is missing or nothing can be listed.
-
-    Raises:
-        DataError: not one of the images is there.
-    """
-    if not uris or not folder or folder.startswith(_NOT_LISTABLE):
-        return [""] * len(uris)
-    common = _common_folder(uris)
-    listed = io.list_files(io.join(folder, common) if common else folder, storage_options=storage_options)
-    prefix = f"{common}/" if common else ""
-    found = {prefix + info.path: info.version for info in listed}
-    versions = [found.get(uri) for uri in uris]
-    if not any(version is not None for version in versions):
-        raise DataError(
-            f"none of the {len(uris):,} images of the table {where} is in {folder}: expected, for instance, "
-            f"{folder}/{uris[0]}; give root=<the folder that the paths are relative to>"
-        )
-    return [version or "" for version in versions]
-
-
-def _common_folder(uris: Sequence[str]) -> str:
-    first, last = min(uris).split("/")[:-1], max(uris).split("/")[:-1]  # every other path sorts between these two
-    common = []
-    for a, b in zip(first, last, strict=False):
-        if a != b:
-            break
-        common.append(a)
-    return "/".join(common)
-
-
 def write_table(manifest: Manifest, url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None) -> str:
     """See `Manifest.to_table`."""
     where = absolute(url)
@@ -147,15 +133,5 @@ def write_table(manifest: Manifest, url: str | os.PathLike[str], *, storage_opti
     columns = {"path": pa.array(paths, pa.string())}
     columns.update({name: manifest.table[name] for name in ("label", "split", "group")})
     columns.update({n: manifest.table[n] for n in manifest.table.column_names if n not in COLUMNS})
-    table = pa.table(columns)
-    if where.lower().endswith((".parquet", ".pq")):
-        sink = _io.BytesIO()
-        pq.write_table(table, sink, compression="zstd")
-        data = sink.getvalue()
-    else:
-        nested = [field.name for field in table.schema if pa.types.is_nested(field.type)]
-        if nested:
-            raise DataError(f"the columns {examples(nested)} hold lists, which CSV cannot; write a .parquet table")
-        data = csv_bytes(table)
-    io.write_bytes(where, data, storage_options=storage_options)
+    io.write_bytes(where, table_bytes(pa.table(columns), where), storage_options=storage_options)
     return where

@@ -1,0 +1,97 @@
+"""A JSON list of objects as columns: only the keys that are asked for are decoded, the others stay as they stand."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
+__all__ = ["Entries", "parse_object", "scalar_column"]
+
+_NULL = b"null"
+
+
+def parse_object(data: bytes) -> dict[str, msgspec.Raw]:
+    """The keys of a JSON object, with their values not decoded yet.
+
+    ``NaN`` and ``Infinity``, which Python writes and JSON has not, become null.
+
+    Raises:
+        ValueError: not a JSON object.
+    """
+    try:
+        return msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+    except msgspec.DecodeError:
+        plain = json.loads(data, parse_constant=lambda _: None)
+    return msgspec.json.decode(msgspec.json.encode(plain), type=dict[str, msgspec.Raw])
+
+
+class Entries:
+    """N objects of a JSON list.
+
+    Args:
+        raw: the list.
+
+    Raises:
+        ValueError: not a list of objects.
+    """
+
+    def __init__(self, raw: msgspec.Raw) -> None:
+        self._rows = msgspec.json.decode(raw, type=list[dict[str, msgspec.Raw]])
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def take(self, rows: list[int]) -> None:
+        """Keep the objects with these places."""
+        self._rows = [self._rows[row] for row in rows]
+
+    def same(self, one: int, other: int) -> bool:
+        """Whether two of the objects are the same text."""
+        a, b = self._rows[one], self._rows[other]
+        return a.keys() == b.keys() and all(bytes(a[key]) == bytes(b[key]) for key in a)
+
+    def values(self, key: str) -> list[Any]:
+        """The N values of a key; None where it is absent."""
+        text = b"[" + b",".join([row.get(key, _NULL) for row in self._rows]) + b"]"
+        try:
+            values: list[Any] = msgspec.json.decode(text)
+        except msgspec.DecodeError:  # a number beyond the range of floats
+            values = json.loads(text)
+        return values
+
+    def further(self, *, understood: AbstractSet[str], reserved: AbstractSet[str]) -> dict[str, pa.Array]:
+        """A column for each other key whose values are all numbers, all texts or all truth values.
+
+        Args:
+            understood: keys that are read otherwise.
+            reserved: keys that cannot be a column's name.
+        """
+        columns: dict[str, pa.Array] = {}
+        for key in dict.fromkeys(key for row in self._rows for key in row):
+            nested = any(memoryview(row[key])[0] in b"[{" for row in self._rows if key in row)
+            if key and key not in understood and key not in reserved and not nested:
+                column = scalar_column(self.values(key))
+                if column is not None:
+                    columns[key] = column
+        return columns
+
+    def rest(self, *, understood: AbstractSet[str]) -> list[dict[str, msgspec.Raw]]:
+        """What each object has beside the keys that are understood, as it stands."""
+        return [{key: value for key, value in row.items() if key not in understood} for row in self._rows]
+
+
+def scalar_column(values: list[Any]) -> pa.Array | None:
+    """A column of numbers, of texts or of truth values; None for anything else, and where there are none."""
+    kinds = {type(value) for value in values if value is not None}
+    if not (kinds and (kinds in ({bool}, {str}) or kinds <= {int, float})):
+        return None
+    try:
+        return pa.array(values)
+    except (pa.ArrowInvalid, OverflowError):  # a whole number of more than 64 bits
+        return None
