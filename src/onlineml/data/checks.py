@@ -116,7 +116,10 @@ def concluded(manifest: Manifest, found: list[list[Finding]], *, max_bad: float)
 
 def _looks(manifest: Manifest, *, progress: bool, max_pixels: int) -> Iterator[_Look]:
     """Open every image, in order: one thread reads the next chunk while the others decode this one."""
-    names, versions = manifest.urls(), manifest.versions()
+    names = manifest.urls()
+    # an image that was read before is read from the store, not from this machine: it may be another one there by now
+    opened = manifest.table["sha256"].is_valid().to_pylist()
+    versions = ["" if known else version for version, known in zip(manifest.versions(), opened, strict=True)]
     large = threading.Lock()  # one picture of many megapixels at a time
     started = shown = time.monotonic()
     size = done = 0
