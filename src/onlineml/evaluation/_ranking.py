@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from onlineml.evaluation._matching import Pairs, Scene
     from onlineml.evaluation._types import Array, Floats, Ints
 
-__all__ = ["COCO_SCORES", "Ranking", "class_ap", "coco_numbers", "n_objects", "rank_areas", "ranking"]
+__all__ = ["COCO_SCORES", "Ranking", "class_ap", "coco_numbers", "n_objects", "rank_area", "rank_areas", "ranking"]
 
 RECALLS = np.linspace(0.0, 1.0, 101)  # COCO samples precision at them
 _LIMITS = (1, 10, MAX_DETECTIONS)
@@ -129,14 +129,17 @@ def ranking(scene: Scene, matched: Array, *, ignored_truth: Array, outside: Arra
 
 def rank_areas(scene: Scene, pairs: Pairs) -> tuple[dict[str, Ranking], Array]:
     """The ranking for each range of areas (``""``: all), and the (M, T) matches of all areas."""
-    rankings, everything = {}, np.zeros((0, 0), np.int32)
-    for name, (low, high) in AREAS.items():
-        ignored = scene.crowd | (scene.truth_area < low) | (scene.truth_area > high)
-        matched = match(scene, pairs, ignored=ignored)
-        area = scene.found_area
-        rankings[name] = ranking(scene, matched, ignored_truth=ignored, outside=(area < low) | (area > high))
-        everything = matched if name == "" else everything
-    return rankings, everything
+    ranked = {name: rank_area(scene, pairs, name) for name in AREAS}
+    return {name: ranks for name, (ranks, _) in ranked.items()}, ranked[""][1]
+
+
+def rank_area(scene: Scene, pairs: Pairs, name: str) -> tuple[Ranking, Array]:
+    """The ranking for one of the `AREAS`, and its (M, T) matches."""
+    low, high = AREAS[name]
+    ignored = scene.crowd | (scene.truth_area < low) | (scene.truth_area > high)
+    matched = match(scene, pairs, ignored=ignored)
+    outside = (scene.found_area < low) | (scene.found_area > high)
+    return ranking(scene, matched, ignored_truth=ignored, outside=outside), matched
 
 
 def n_objects(ranked: Ranking, weights: Floats) -> Floats:

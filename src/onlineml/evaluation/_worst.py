@@ -1,19 +1,21 @@
-"""The images with most mistakes."""
+"""Mistakes by image, and the images with most of them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from onlineml.evaluation.detection_tables import KINDS, SeenBox, WorstImage
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from onlineml.evaluation._detection_errors import Diagnosis
     from onlineml.evaluation._matching import Scene
     from onlineml.evaluation._types import Floats, Ints
 
-__all__ = ["worst_images"]
+__all__ = ["Mistakes", "count_mistakes", "seen_images", "worst_images"]
 
 _HIT, _IGNORED = KINDS.index("hit"), KINDS.index("ignored")
 
@@ -29,27 +31,56 @@ def worst_images(
     limit: int,
 ) -> tuple[WorstImage, ...]:
     """The images with most missed objects and false boxes; of equal ones, that with the surest false box first."""
+    counts = count_mistakes(scene, shown)
     false = (shown.kind != _HIT) & (shown.kind != _IGNORED)
-    lost = ~shown.found & ~scene.crowd
-    n_false, n_missed, n_objects = (
-        np.bincount(images, minlength=scene.n_images)
-        for images in (scene.found_image[false], scene.truth_image[lost], scene.truth_image[~scene.crowd])
-    )
     surest = np.full(scene.n_images, -np.inf)
     np.maximum.at(surest, scene.found_image[false], scene.scores[false])
-    wrong = n_false + n_missed
+    wrong = counts.false + counts.missed
     order = np.lexsort((-surest, -wrong))[: min(limit, int((wrong > 0).sum()))]
+    return seen_images(
+        scene, shown, order.tolist(), counts, names=names, image_ids=image_ids, uris=uris, sizes_hw=sizes_hw
+    )
+
+
+class Mistakes(NamedTuple):
+    """How many there are in each image: false boxes, missed objects, and objects at all; (N,) int64 each."""
+
+    false: Ints
+    missed: Ints
+    objects: Ints
+
+
+def count_mistakes(scene: Scene, shown: Diagnosis) -> Mistakes:
+    """Count them by image."""
+    false = (shown.kind != _HIT) & (shown.kind != _IGNORED)
+    lost = ~shown.found & ~scene.crowd
+    of = (scene.found_image[false], scene.truth_image[lost], scene.truth_image[~scene.crowd])
+    return Mistakes(*(np.bincount(images, minlength=scene.n_images).astype(np.int64) for images in of))
+
+
+def seen_images(
+    scene: Scene,
+    shown: Diagnosis,
+    images: Sequence[int],
+    counts: Mistakes,
+    *,
+    names: tuple[str, ...],
+    image_ids: tuple[str, ...],
+    uris: tuple[str, ...],
+    sizes_hw: Ints,
+) -> tuple[WorstImage, ...]:
+    """Some images with all their boxes."""
     return tuple(
         WorstImage(
             image_id=image_ids[i],
             uri=uris[i],
             size_hw=(int(sizes_hw[i, 0]), int(sizes_hw[i, 1])),
-            n_objects=int(n_objects[i]),
-            n_missed=int(n_missed[i]),
-            n_false=int(n_false[i]),
-            boxes=_boxes(scene, shown, int(i), names),
+            n_objects=int(counts.objects[i]),
+            n_missed=int(counts.missed[i]),
+            n_false=int(counts.false[i]),
+            boxes=_boxes(scene, shown, i, names),
         )
-        for i in order.tolist()
+        for i in images
     )
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from onlineml.evaluation.scores import ClassificationScores
     from onlineml.evaluation.tables import Mistake
 
-__all__ = ["model_card", "report_html", "save_report"]
+__all__ = ["model_card", "report_html", "save_page", "save_report"]
 
 _THUMBNAIL_BYTES = 1_000_000  # of all thumbnails: with them the page stays under 2 MB
 _N_MISTAKES = 48
@@ -43,12 +43,23 @@ def save_report(
     Raises:
         StorageError: writing failed.
     """
+    return save_page(report_html(scores), url, name="report.html", storage_options=storage_options)
+
+
+def save_page(
+    page: str, url: str | os.PathLike[str], *, name: str, storage_options: Mapping[str, Any] | None = None
+) -> str:
+    """Write a page to a file that ends in ``.html``, or as `name` into a folder; returns where it was written.
+
+    Raises:
+        StorageError: writing failed.
+    """
     from onlineml.storage import io  # noqa: PLC0415 - scores need no storage until they are saved
 
     target = os.fspath(url)
     if not target.lower().endswith((".html", ".htm")):
-        target = io.join(target, "report.html")
-    io.write_bytes(target, report_html(scores).encode(), storage_options=storage_options)
+        target = io.join(target, name)
+    io.write_bytes(target, page.encode(), storage_options=storage_options)
     return target
 
 
