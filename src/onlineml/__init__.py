@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from onlineml.data.detection_datamodules import DetectionDataModule
     from onlineml.data.manifest import Manifest
     from onlineml.data.samples import make_samples
+    from onlineml.evaluation.compare import compare
     from onlineml.inference.evaluate import evaluate
     from onlineml.inference.predictor import predict
     from onlineml.project import Project
@@ -33,6 +34,7 @@ __all__ = [
     "Manifest",
     "ObjectDetector",
     "Project",
+    "compare",
     "datamodule_for",
     "errors",
     "evaluate",
@@ -52,6 +54,7 @@ _HOMES = {
     "Manifest": "onlineml.data.manifest",
     "ObjectDetector": "onlineml.tasks.detection",
     "Project": "onlineml.project",
+    "compare": "onlineml.evaluation.compare",
     "datamodule_for": "onlineml.tasks.by_task",
     "errors": "",
     "evaluate": "onlineml.inference.evaluate",
