@@ -1,32 +1,31 @@
 """Versions of models and the names by which they are found: an immutable folder a version, and a log of promotions.
 
 A version is called ``<number>-<six digits of its content>``. Two publishers at once may draw the same number; their
-versions then differ in the digits, and neither is lost. An alias such as ``champion`` is the fold of
-``log/promotions``; rolling back is one more line of it.
+versions then differ in the digits, and neither is lost. Aliases such as ``champion`` are in `onlineml.promotions`.
 """
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import html
 import json
-import os
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from onlineml.errors import AlreadyExistsError, ConfigError, NotFoundError, StorageError
+from onlineml.errors import AlreadyExistsError, ConfigError, ConflictError, NotFoundError, StorageError
+from onlineml.promotions import ALIAS, AliasState, aliases, check_alias, default_author, promotion_history
 from onlineml.storage import io
 from onlineml.storage._urls import redacted
-from onlineml.storage.log import AppendLog, LogEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    import os
+    from collections.abc import Mapping
 
 __all__ = [
     "ModelVersion",
     "aliases",
+    "default_author",
     "list_versions",
     "promote",
     "promotion_history",
@@ -39,7 +38,6 @@ __all__ = [
 DESCRIPTOR = "model.json"
 _VERSION = re.compile(r"(\d+)-([0-9a-f]{6})")
 _PREFIX = re.compile(r"\d+(-[0-9a-f]{0,6})?")
-_ALIAS = re.compile(r"[a-z][a-z0-9_-]*")
 _ATTEMPTS = 16  # each further one needs another publisher with the same number and the same six digits (2^-24)
 
 
@@ -183,7 +181,7 @@ def resolve(
 def _resolve_in(project_url: str, name: str, storage_options: Mapping[str, Any] | None) -> ModelVersion:
     versions = list_versions(project_url, storage_options=storage_options)
     wanted = name
-    if _ALIAS.fullmatch(name):
+    if ALIAS.fullmatch(name):
         known = aliases(project_url, storage_options=storage_options)
         if name not in known:
             raise NotFoundError(
@@ -208,6 +206,7 @@ def promote(
     version: str | int | ModelVersion,
     *,
     alias: str = "champion",
+    replaces: str | ModelVersion | None = None,
     reason: str = "",
     author: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
@@ -218,24 +217,30 @@ def promote(
         project_url: the project.
         version: a version of it, its name or its number.
         alias: lower-case letters, digits, ``-`` and ``_``, a letter first.
+        replaces: promote only if the alias still stands for this version (``""``: for none), as who compared with it
+            should; None is whatever it stands for when the call begins.
         reason: why; for people.
         author: who; by default the user of the hub or the machine.
         storage_options: of the filesystem.
+
+    Raises:
+        ConflictError: the alias stands for another version than `replaces`, or somebody else promoted at the same
+            moment.
     """
-    _check_alias(alias)
+    check_alias(alias)
     name = version.version if isinstance(version, ModelVersion) else str(version)
     if not _PREFIX.fullmatch(name):
         raise ConfigError(f"{name!r} is not a version of {redacted(project_url)}; expected such as '7' or '7-3fa9c1'")
+    state = AliasState(project_url, alias, storage_options=storage_options)
     chosen = _resolve_in(project_url, name, storage_options)
-    _say(
-        project_url,
-        storage_options,
-        event="promoted",
-        alias=alias,
-        version=chosen.version,
-        reason=reason,
-        author=author,
-    )
+    now = state.versions[-1] if state.versions else ""
+    expected = replaces.version if isinstance(replaces, ModelVersion) else replaces
+    if expected is not None and expected != now:
+        raise ConflictError(
+            f"{redacted(project_url)}: {alias!r} was to be replaced where it is {expected or 'nothing yet'}, and is "
+            f"{now or 'nothing yet'}; compare with that one, and promote again if yours is better"
+        )
+    state.follow(event="promoted", version=chosen.version, reason=reason, author=author)
     return chosen
 
 
@@ -251,79 +256,13 @@ def rollback(
 
     Raises:
         NotFoundError: nothing was promoted before.
+        ConflictError: somebody else promoted at the same moment.
     """
-    _check_alias(alias)
-    stack = _stacks(_promotions(project_url, storage_options).read()).get(alias, [])
-    if len(stack) < 2:
-        raise NotFoundError(f"{redacted(project_url)}: nothing was {alias!r} before {stack[-1] if stack else 'now'}")
-    chosen = _resolve_in(project_url, stack[-2], storage_options)
-    _say(
-        project_url,
-        storage_options,
-        event="rolled_back",
-        alias=alias,
-        version=chosen.version,
-        reason=reason,
-        author=author,
-    )
+    check_alias(alias)
+    state = AliasState(project_url, alias, storage_options=storage_options)
+    if len(state.versions) < 2:
+        now = state.versions[-1] if state.versions else "now"
+        raise NotFoundError(f"{redacted(project_url)}: nothing was {alias!r} before {now}")
+    chosen = _resolve_in(project_url, state.versions[-2], storage_options)
+    state.follow(event="rolled_back", version=chosen.version, reason=reason, author=author)
     return chosen
-
-
-def aliases(project_url: str, *, storage_options: Mapping[str, Any] | None = None) -> dict[str, str]:
-    """What each alias stands for: the name of a version by alias."""
-    stacks = _stacks(_promotions(project_url, storage_options).read())
-    return {alias: stack[-1] for alias, stack in sorted(stacks.items())}
-
-
-def promotion_history(project_url: str, *, storage_options: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-    """All promotions and rollbacks in order: id, time (ISO, UTC), event, alias, version, previous, reason, author."""
-    entries = _promotions(project_url, storage_options).read()
-    return [{"id": entry.id, "time": entry.time.isoformat(timespec="seconds"), **entry.record} for entry in entries]
-
-
-def default_author() -> str:
-    """The user of the notebook hub, else of the machine; ``unknown`` where neither has a name."""
-    try:
-        return os.environ.get("JUPYTERHUB_USER") or getpass.getuser()
-    except (KeyError, OSError):  # a container's user without an entry
-        return "unknown"
-
-
-def _promotions(project_url: str, storage_options: Mapping[str, Any] | None) -> AppendLog:
-    return AppendLog(io.join(project_url, "log/promotions"), storage_options=storage_options)
-
-
-def _say(
-    project_url: str,
-    storage_options: Mapping[str, Any] | None,
-    *,
-    event: str,
-    alias: str,
-    version: str,
-    reason: str,
-    author: str | None,
-) -> None:
-    log = _promotions(project_url, storage_options)
-    stack = _stacks(log.read()).get(alias, [])
-    previous = stack[-1] if stack else None
-    record = {"event": event, "alias": alias, "version": version, "previous": previous, "reason": reason}
-    log.append({**record, "author": default_author() if author is None else author})
-
-
-def _stacks(entries: Sequence[LogEntry]) -> dict[str, list[str]]:
-    """For each alias the versions that it stood for, the present one last; the same from whatever reader."""
-    stacks: dict[str, list[str]] = {}
-    for record in (entry.record for entry in entries):
-        stack = stacks.setdefault(record["alias"], [])
-        version = record["version"]
-        if record["event"] == "rolled_back" and version in stack:
-            while stack[-1] != version:
-                stack.pop()
-        elif not stack or stack[-1] != version:
-            stack.append(version)
-    return stacks
-
-
-def _check_alias(alias: str) -> None:
-    if not _ALIAS.fullmatch(alias):
-        raise ConfigError(f"{alias!r} is no alias; expected lower-case letters, digits, '-' and '_', a letter first")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -23,14 +22,12 @@ from onlineml.errors import (
 from onlineml.storage import _s3
 from onlineml.storage._urls import redacted
 
-__all__ = ["Options", "create_exclusively", "filesystem", "is_object_store", "our_error", "secrets_of", "translated"]
+__all__ = ["Options", "filesystem", "is_object_store", "our_error", "secrets_of", "translated"]
 
 Options = Mapping[str, Any] | None
 
 _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss", "memory", "fastdfs"})
 _process = [os.getpid()]  # whose threads fsspec has
-_CREATING = threading.Lock()
-_CONFLICTS = 8  # S3 answers 409 while another conditional write to the same key is in flight, and asks to try again
 _SECRET_NAME = re.compile(r"secret|token|passw|credential|signature|\bkey\b|_key$|^key$|sas", re.IGNORECASE)
 
 
@@ -67,48 +64,6 @@ def is_object_store(fs: Any) -> bool:
     """Whether writing an object is one atomic PUT, and folders need not be made."""
     protocols = {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
     return not protocols.isdisjoint(_OBJECT_STORES)
-
-
-def create_exclusively(fs: Any, path: str, data: bytes) -> None:
-    """Write a new object in one step, with the store's own condition where it has one.
-
-    Raises:
-        FileExistsError: something is there.
-    """
-    # most filesystems that are not asynchronous look first and then write: make that one step, within this process
-    is_atomic = getattr(fs, "async_impl", False) or getattr(fs, "creates_atomically", False)
-    guard = contextlib.nullcontext() if is_atomic else _CREATING
-    with guard:
-        _create(fs, path, data)
-
-
-def _create(fs: Any, path: str, data: bytes) -> None:
-    for attempt in range(_CONFLICTS):
-        try:
-            fs.pipe_file(path, data, mode="create")
-        except OSError as err:
-            code = _server_code(err)
-            if code in {"PreconditionFailed", "412"}:
-                raise FileExistsError from err
-            if code in {"NotImplemented", "501"}:  # the store has no conditional writes
-                _create_unconditionally(fs, path, data)
-                return
-            if code not in {"ConditionalRequestConflict", "409"} or attempt == _CONFLICTS - 1:
-                raise
-        else:
-            return
-
-
-def _create_unconditionally(fs: Any, path: str, data: bytes) -> None:
-    if fs.exists(path):
-        raise FileExistsError
-    fs.pipe_file(path, data)
-
-
-def _server_code(err: OSError) -> str:
-    """The server's own code of an error that s3fs translated, or ``""``."""
-    response = getattr(err.__cause__, "response", None) or {}
-    return str(response.get("Error", {}).get("Code", ""))
 
 
 @contextlib.contextmanager

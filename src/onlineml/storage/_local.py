@@ -7,13 +7,23 @@ import os
 import re
 import secrets
 import shutil
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from onlineml.errors import ConflictError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    SWAPS = False
+else:
+    SWAPS = True  # whether `swap` lets exactly one writer win
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["copy_synced", "create", "list_files", "replace", "temporary_beside"]
+__all__ = ["SWAPS", "copy_synced", "create", "list_files", "replace", "swap", "temporary_beside"]
 
 _TEMPORARY = re.compile(r"\..*\.[0-9a-f]{16}\.tmp")
 
@@ -71,6 +81,31 @@ def create(path: str, data: bytes) -> None:
         except OSError:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
             temporary.replace(path)
+
+
+def swap(path: str, data: bytes, *, version: str) -> str:
+    """Put a file in place of the one whose content has the sha256 ``version``; returns the new one's.
+
+    Of several racing processes exactly one succeeds. They wait for each other at a file beside it, which stays.
+
+    Raises:
+        ConflictError: another file is there, or none.
+    """
+    folder, name = os.path.split(path)
+    lock = os.open(os.path.join(folder, f".{name[:200]}.{'0' * 16}.tmp"), os.O_CREAT | os.O_RDWR, 0o666)  # noqa: PTH118
+    try:
+        if SWAPS:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            now = sha256(Path(path).read_bytes()).hexdigest()
+        except FileNotFoundError as err:
+            raise ConflictError("it is gone meanwhile") from err
+        if now != version:
+            raise ConflictError("it was changed meanwhile; read it again")
+        replace(path, data)
+    finally:
+        os.close(lock)
+    return sha256(data).hexdigest()
 
 
 def list_files(folder: str, *, recursive: bool) -> Iterator[tuple[str, os.stat_result]]:

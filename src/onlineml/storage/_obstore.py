@@ -68,7 +68,7 @@ async def read(fs: Any, path: str, part: tuple[int, int] | None = None) -> Conte
     store = _stores.get((fs, bucket))
     if store is None:
         store = _stores[fs, bucket] = await _store(fs, bucket)
-    options: dict[str, Any] = {"version": version_id} if version_id else {}
+    options: Any = {"version": version_id} if version_id else {}
     if part is not None:
         options["range"] = part
     try:
@@ -94,20 +94,17 @@ async def _store(fs: Any, bucket: str) -> Any:
     from obstore.store import S3Store  # noqa: PLC0415
 
     _refuse_what_it_cannot_be_told(fs)
+    await fs.set_session()
     client = await fs.get_s3(bucket)
-    endpoint = fs.endpoint_url or fs.client_kwargs.get("endpoint_url") or os.environ.get("AWS_ENDPOINT_URL")
+    endpoint = fs.endpoint_url or fs.client_kwargs.get("endpoint_url") or os.environ.get("AWS_ENDPOINT_URL") or ""
     config: dict[str, Any] = {"region": client.meta.region_name or "us-east-1"}
     if endpoint:
         config |= {"endpoint": endpoint, "virtual_hosted_style_request": False}
     if fs.anon:
         config["skip_signature"] = True
-    return S3Store(
-        bucket,
-        **config,
-        client_options={"allow_http": bool(endpoint) and endpoint.startswith("http://"), "connect_timeout": "10s",
-                        "timeout": "600s"},
-        credential_provider=None if fs.anon else _credentials_of(fs),
-    )  # fmt: skip
+    waits: Any = {"allow_http": endpoint.startswith("http://"), "connect_timeout": "10s", "timeout": "600s"}
+    provider: Any = None if fs.anon else _credentials_of(fs)
+    return S3Store(bucket, **config, client_options=waits, credential_provider=provider)
 
 
 def _credentials_of(fs: Any) -> Callable[[], Any]:

@@ -96,18 +96,18 @@ def read_many(
             results[index] = our_error(err, url, storage_options)
     for fs, several in remote.items():
         for wanted, content in _fetched(fs, several, concurrency):
-            url = urls[wanted.index]
+            url = urls[wanted.position]
             if isinstance(content, Exception):
-                results[wanted.index] = our_error(content, url, storage_options)
+                results[wanted.position] = our_error(content, url, storage_options)
                 continue
-            results[wanted.index] = content.data
+            results[wanted.position] = content.data
             if cache is not None and wanted.version and _is_of(content, wanted):
                 cache.put(_name(fs, url), wanted.version, content.data)
     return results
 
 
 class _Wanted(NamedTuple):
-    index: int
+    position: int
     path: str
     place: Place
     version: str

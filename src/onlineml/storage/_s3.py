@@ -13,7 +13,7 @@ from onlineml.errors import StorageError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-__all__ = ["CONFLICTS", "Content", "ShortError", "download", "is_s3", "read", "server_code", "swap", "with_defaults"]
+__all__ = ["Content", "ShortError", "download", "is_s3", "read", "server_code", "swap", "with_defaults"]
 
 # One GET an object: with more, s3fs asks for the size (a HEAD) before every whole-object read.
 # Listings are never cached: another process may have written since.
@@ -25,9 +25,9 @@ _CONFIG: dict[str, Any] = {
     "connect_timeout": 10,
     "read_timeout": 60,
     "retries": {"mode": "standard", "total_max_attempts": 4},
+    "signature_version": "s3v4",  # is the default but for URLs that are signed beforehand
     "parameter_validation": False,  # of what s3fs itself has put together: 5 % of the time of a small read
 }
-CONFLICTS = 8  # S3 answers 409 while another conditional write to the same key is in flight, and asks to try again
 _PART_BYTES = 16_000_000
 _PARTS_AT_ONCE = 4
 

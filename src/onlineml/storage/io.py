@@ -10,30 +10,33 @@ from __future__ import annotations
 import contextlib
 import os
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onlineml.errors import AlreadyExistsError, ConfigError, NotFoundError
-from onlineml.storage import _local
+from onlineml.errors import AlreadyExistsError, ConfigError, ConflictError, NotFoundError
+from onlineml.storage import _local, conditions
 from onlineml.storage._filesystems import (
     Options,
-    create_exclusively,
     filesystem,
     is_object_store,
     translated,
 )
 from onlineml.storage._reading import download_file, read_bytes, read_many
 from onlineml.storage._urls import inside, is_url, join, local_path, name, parent, redacted, text
+from onlineml.storage.conditions import Guarantees
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
     "FileInfo",
+    "Guarantees",
     "create_bytes",
     "delete",
     "download_file",
     "exists",
+    "guarantees",
     "is_url",
     "join",
     "list_files",
@@ -42,6 +45,8 @@ __all__ = [
     "publish",
     "read_bytes",
     "read_many",
+    "read_versioned",
+    "swap_bytes",
     "upload_file",
     "write_bytes",
 ]
@@ -88,8 +93,8 @@ def write_bytes(url: Url, data: bytes, *, storage_options: Options = None) -> No
 def create_bytes(url: Url, data: bytes, *, storage_options: Options = None) -> None:
     """Write a new file in one step.
 
-    Exactly one of several racing writers succeeds on local disks, in memory, and on object stores that honour
-    conditional writes; on others a file that is there is still refused, but a race may have two winners.
+    Exactly one of several racing writers succeeds where `guarantees` says so. On other stores a file that is there is
+    still refused, but a race may have two winners.
 
     Raises:
         AlreadyExistsError: something is there.
@@ -102,7 +107,54 @@ def create_bytes(url: Url, data: bytes, *, storage_options: Options = None) -> N
             return
         fs, path = filesystem(full, storage_options)
         _make_parent(fs, path)
-        create_exclusively(fs, path, data)
+        conditions.write_new(fs, path, data)
+
+
+def read_versioned(url: Url, *, storage_options: Options = None) -> tuple[bytes, str]:
+    """A file's content and the version that `swap_bytes` asks for."""
+    full = text(url)
+    local = local_path(full)
+    with translated(full, storage_options):
+        if local is not None:
+            data = Path(local).read_bytes()
+            return data, sha256(data).hexdigest()
+        return conditions.read_tagged(*filesystem(full, storage_options))
+
+
+def swap_bytes(url: Url, data: bytes, *, version: str, storage_options: Options = None) -> str:
+    """Replace a file in one step if it is still the version that was read; returns the new one.
+
+    Raises:
+        ConflictError: it was changed or deleted meanwhile.
+        StorageError: the store cannot promise that exactly one of several racing writers succeeds, see `guarantees`.
+    """
+    full = text(url)
+    local = local_path(full)
+    try:
+        with translated(full, storage_options):
+            if local is not None:
+                return _local.swap(local, data, version=version)
+            return conditions.swap(*filesystem(full, storage_options), data, version=version)
+    except ConflictError as err:
+        raise ConflictError(f"{redacted(full)}: {err}") from err
+
+
+def guarantees(url: Url, *, storage_options: Options = None) -> Guarantees:
+    """What the store of a folder promises to writers that come at the same moment.
+
+    A bucket is tried out, once in a process, by writers that race for a few hidden objects in this folder.
+
+    Raises:
+        PermissionError: the folder cannot be written to.
+    """
+    full = text(url)
+    local = local_path(full)
+    if local is not None:
+        return Guarantees(full, create=True, swap=_local.SWAPS, reason="the local disk links and locks in one step")
+    with translated(full, storage_options):
+        fs, path = filesystem(full, storage_options)
+        bucket = f"{full.partition('://')[0]}://{path.partition('/')[0]}"
+        return conditions.guaranteed(fs, f"{path.rstrip('/')}/any", store=redacted(bucket))
 
 
 def _make_parent(fs: Any, path: str) -> None:

@@ -17,13 +17,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from onlineml.errors import AlreadyExistsError, NotFoundError, StorageError
+from onlineml.errors import AlreadyExistsError, ConflictError, NotFoundError, StorageError
 from onlineml.storage import io
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["AppendLog", "LogEntry", "new_ulid"]
+__all__ = ["AppendLog", "LogEntry", "in_effect", "new_ulid"]
 
 _BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's, as https://github.com/ulid/spec has it
 _ULID = re.compile(f"[0-7][{_BASE32}]{{25}}")
@@ -112,6 +112,43 @@ class AppendLog:
             self._create(f"{entries[0].id}{_SUFFIX}", entries, holds=())
         return [entry.id for entry in entries]
 
+    def append_after(self, record: Mapping[str, Any], *, series: str, after: str | None) -> str:
+        """Append one record that goes on where an entry of a series left off; only one record may follow each.
+
+        What decides among several writers at once is `in_effect`, the same for every reader. Where the store promises
+        that one of several creators wins (see `onlineml.storage.io.guarantees`) the record is stored under a name made
+        from what it follows, so that a second one never comes to be.
+
+        Args:
+            record: JSON values.
+            series: its name; letters, digits, ``-`` and ``_``.
+            after: the id of the entry that it follows; None begins the series.
+
+        Returns:
+            The entry's id.
+
+        Raises:
+            ConflictError: another record has followed that entry.
+        """
+        entry = LogEntry(new_ulid(), {**record, "series": series, "after": after})
+        data = _lines([entry], holds=())
+        if io.guarantees(self.url, storage_options=self.storage_options).create:
+            url = io.join(self.url, f"{series}-after-{after or 'nothing'}{_SUFFIX}")
+            try:
+                io.create_bytes(url, data, storage_options=self.storage_options)
+            except AlreadyExistsError:
+                there = io.read_bytes(url, storage_options=self.storage_options)
+                if there == data:  # our own write, whose answer got lost
+                    return entry.id
+                if there:  # else a kill on a disk without hard links left the empty name, which is then of no use
+                    raise ConflictError(f"another record of {series!r} has followed {after or 'nothing'}") from None
+            else:
+                return entry.id
+        io.write_bytes(io.join(self.url, f"{entry.id}{_SUFFIX}"), data, storage_options=self.storage_options)
+        if entry.id not in {one.id for one in in_effect(self.read(), series=series)}:
+            raise ConflictError(f"another record of {series!r} has followed {after or 'nothing'}")
+        return entry.id
+
     def read(self) -> list[LogEntry]:
         """All entries in the order of their ids.
 
@@ -138,16 +175,8 @@ class AppendLog:
         return len(objects)
 
     def _create(self, name: str, entries: list[LogEntry], *, holds: tuple[str, ...]) -> None:
-        url = io.join(self.url, name)
-        lines: list[Mapping[str, Any]] = [{"entries": len(entries), "holds": holds}]
-        lines += [{"id": entry.id, "record": entry.record} for entry in entries]
-        data = "".join(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n" for line in lines).encode()
-        try:
-            io.create_bytes(url, data, storage_options=self.storage_options)
-        except AlreadyExistsError:
-            # names are never used twice: this is our own write, whose answer got lost and which was then tried again
-            if io.read_bytes(url, storage_options=self.storage_options) != data:
-                raise
+        # names are never used twice, so no condition is needed, which some stores would not keep
+        io.write_bytes(io.join(self.url, name), _lines(entries, holds=holds), storage_options=self.storage_options)
 
     def _objects(self) -> dict[str, list[LogEntry]]:
         """The entries of every object by the object's name.
@@ -179,6 +208,37 @@ class AppendLog:
                 found[name] = _parsed(content, url)
             elif not isinstance(content, NotFoundError):  # gone into a checkpoint, which the next listing shows
                 raise content
+
+
+def in_effect(entries: Iterable[LogEntry], *, series: str) -> list[LogEntry]:
+    """The entries of a series that count, see `AppendLog.append_after`: each follows the one before it.
+
+    Where several follow the same entry, that counts on which most was built, else the one with the least id. So whoever
+    comes late with an old state changes nothing that others have gone on from, and every reader finds the same.
+    """
+    followers: dict[str | None, list[LogEntry]] = {}
+    for entry in entries:
+        if entry.record.get("series") == series:
+            followers.setdefault(entry.record["after"], []).append(entry)
+    reached: list[LogEntry] = list(followers.get(None, ()))
+    for entry in reached:  # it grows meanwhile; each entry follows one, so none comes twice
+        reached += followers.get(entry.id, ())
+    length: dict[str, int] = {}
+    for entry in reversed(reached):
+        length[entry.id] = 1 + max((length[one.id] for one in followers.get(entry.id, ())), default=0)
+    found: list[LogEntry] = []
+    last: str | None = None
+    while last in followers:
+        found.append(min(followers[last], key=lambda entry: (-length[entry.id], entry.id)))
+        last = found[-1].id
+    return found
+
+
+def _lines(entries: Sequence[LogEntry], *, holds: tuple[str, ...]) -> bytes:
+    """An object of the log."""
+    lines: list[Mapping[str, Any]] = [{"entries": len(entries), "holds": holds}]
+    lines += [{"id": entry.id, "record": entry.record} for entry in entries]
+    return "".join(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n" for line in lines).encode()
 
 
 def _merged(objects: Mapping[str, list[LogEntry]]) -> list[LogEntry]:
