@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from onlineml.errors import ConfigError
 from onlineml.evaluation._compare_classification import compare_classifiers
@@ -19,10 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ChangedImage", "Comparison", "NewClass", "PartChange", "ScoreChange", "compare"]
 
-Scores = TypeVar("Scores", ClassificationScores, DetectionScores)
 
-
-def compare(a: Scores, b: Scores, *, n_resamples: int = 1000, seed: int = 0) -> Comparison:
+def compare(a: AnyScores, b: AnyScores, *, n_resamples: int = 1000, seed: int = 0) -> Comparison:
     """Compare two models image by image.
 
     The intervals are of the *difference*, paired: both models answer the same images, so that what is hard for both
