@@ -1,4 +1,4 @@
-"""The demonstration: ``python -m onlineml.demo FOLDER`` makes sample photos, runs the three notebooks and sums up."""
+"""The demonstration: ``python -m onlineml.demo FOLDER`` makes sample photos, runs the notebooks on them and sums up."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from onlineml.storage import io
 __all__ = ["main", "notebooks_folder", "run_demo"]
 
 NOTEBOOKS = ("1_build", "2_test", "3_evaluate")
+TASKS = ("classification", "detection")
+_WORDS = {"accuracy": "Accuracy", "macro_f1": "Macro F1", "map_50_95": "mAP 50-95", "map_50": "mAP 50"}
 
 
 def notebooks_folder() -> Path:
@@ -34,15 +36,23 @@ def notebooks_folder() -> Path:
     raise NotFoundError(msg)
 
 
-def run_demo(folder: str | Path, *, n_photos: int = 600, budget_s: float = 120.0, size: int = 64) -> dict[str, Any]:
+def run_demo(
+    folder: str | Path,
+    *,
+    task: str = "classification",
+    n_photos: int = 600,
+    budget_s: float = 100.0,
+    size: int | None = None,
+) -> dict[str, Any]:
     """Makes sample photos, runs the notebooks on them with papermill, and gathers what they found.
 
     Args:
         folder: a local folder; gets ``photos/``, ``project/`` and the executed ``notebooks/``. Run twice, it adds a
             second version to the same project.
+        task: ``"classification"`` or ``"detection"``.
         n_photos: how many sample photos.
         budget_s: seconds of training.
-        size: pixels a side that the network sees.
+        size: pixels a side that the network sees; None is what the notebook takes.
 
     Returns:
         The result of each notebook by its name, and the executed notebooks under ``"notebooks"``.
@@ -54,39 +64,39 @@ def run_demo(folder: str | Path, *, n_photos: int = 600, budget_s: float = 120.0
         if not find_spec(package):
             msg = f"running notebooks needs {package}: pip install 'onlineml[notebook]'"
             raise MissingDependencyError(msg)
-    import papermill  # noqa: PLC0415 - an optional dependency
-
     home = Path(folder).resolve()
-    photos, project = home / "photos", home / "project"
-    print(f"Making {n_photos} photos in {photos}", flush=True)
-    make_samples(str(photos), n=n_photos, broken=max(3, n_photos // 100))
-    shared: dict[str, Any] = {"project_url": str(project)}
+    photos, project, executed = home / "photos", home / "project", home / "notebooks"
+    print(f"Making {n_photos} photos for {task} in {photos}", flush=True)
+    make_samples(str(photos), task=task, n=n_photos, broken=max(3, n_photos // 100))
     own: dict[str, dict[str, Any]] = {
-        "1_build": {"photos": str(photos), "budget_s": budget_s, "size": size},
+        "1_build": {"task": task, "photos": str(photos), "budget_s": budget_s, "size": size},
         "2_test": {"images": str(photos)},
         "3_evaluate": {},
     }
-    executed = home / "notebooks"
     executed.mkdir(parents=True, exist_ok=True)
-    results: dict[str, Any] = {"notebooks": []}
+    results: dict[str, Any] = {"notebooks": [str(executed / f"{name}.ipynb") for name in NOTEBOOKS]}
     for name in NOTEBOOKS:
-        started = time.monotonic()
-        print(f"\nRunning {name}", flush=True)
-        output = executed / f"{name}.ipynb"
-        papermill.execute_notebook(
-            str(notebooks_folder() / f"{name}.ipynb"),
-            str(output),
-            parameters={**shared, **own[name]},
-            kernel_name="python3",
-            progress_bar=False,
-            stdout_file=sys.stdout,
-            stderr_file=sys.stderr,
-            extra_arguments=["--IPKernelApp.log_level=ERROR"],  # it warns of how Jupyter itself talks to it
-        )
+        _run_notebook(name, executed / f"{name}.ipynb", {"project_url": str(project), **own[name]})
         results[name] = _latest_result(project, name)
-        results["notebooks"].append(str(output))
-        print(f"{name} took {time.monotonic() - started:.0f} s", flush=True)
     return results
+
+
+def _run_notebook(name: str, output: Path, parameters: dict[str, Any]) -> None:
+    import papermill  # noqa: PLC0415 - an optional dependency
+
+    started = time.monotonic()
+    print(f"\nRunning {name}", flush=True)
+    papermill.execute_notebook(
+        str(notebooks_folder() / f"{name}.ipynb"),
+        str(output),
+        parameters=parameters,
+        kernel_name="python3",
+        progress_bar=False,
+        stdout_file=sys.stdout,
+        stderr_file=sys.stderr,
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],  # it warns of how Jupyter itself talks to it
+    )
+    print(f"{name} took {time.monotonic() - started:.0f} s", flush=True)
 
 
 def _latest_result(project: Path, notebook: str) -> dict[str, Any]:
@@ -99,24 +109,39 @@ def _latest_result(project: Path, notebook: str) -> dict[str, Any]:
     raise NotFoundError(msg)
 
 
+def _told(results: dict[str, Any]) -> str:
+    """What the notebooks of one task found, as lines."""
+    built, tested, judged = (results[name] for name in NOTEBOOKS)
+    scores = []
+    for name, (low, high) in judged["intervals"].items():
+        scores.append(f"{_WORDS[name]:16}{judged[name]:.3f} (95 % interval {low:.3f} to {high:.3f})")
+    scores[0] += f", {judged['images']} test photos"
+    return "\n".join(
+        [
+            f"\n{built['task'].capitalize()}",
+            *scores,
+            f"{'Photos':16}{tested['images']} looked at, {tested['bad']} of them unusable",
+            f"{'Model version':16}{built['version']}, now the {built['alias']} of {built['project']}",
+            f"{'Report':16}{judged['report']}",
+            f"{'Notebooks':16}{(chr(10) + ' ' * 16).join(results['notebooks'])}",
+        ]
+    )
+
+
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m onlineml.demo", description="Run the notebooks on sample photos.")
     parser.add_argument("folder", nargs="?", default="demo", help="where everything goes (default: ./demo)")
-    parser.add_argument("--photos", type=int, default=600, help="how many sample photos (default: 600)")
-    parser.add_argument("--seconds", type=float, default=120.0, help="seconds of training (default: 120)")
+    parser.add_argument("--task", choices=TASKS, action="append", help="only this one (default: both)")
+    parser.add_argument("--photos", type=int, default=600, help="how many sample photos of each task (default: 600)")
+    parser.add_argument("--seconds", type=float, default=100.0, help="seconds of training for each (default: 100)")
     chosen = parser.parse_args(arguments)
     logging.getLogger("papermill").setLevel(logging.WARNING)
-    results = run_demo(chosen.folder, n_photos=chosen.photos, budget_s=chosen.seconds)
-    built, tested, judged = (results[name] for name in NOTEBOOKS)
-    low, high = judged["interval"]
-    print(f"""
-Accuracy        {judged["accuracy"]:.3f} on {judged["images"]} test photos (95 % interval {low:.3f} to {high:.3f})
-Macro F1        {judged["macro_f1"]:.3f}
-Photos          {tested["images"]} looked at, {tested["bad"]} of them unusable
-Model version   {built["version"]}, now the {built["alias"]} of {built["project"]}
-Report          {judged["report"]}
-Notebooks       {(chr(10) + " " * 16).join(results["notebooks"])}""")
+    told = []
+    for task in chosen.task or TASKS:
+        results = run_demo(Path(chosen.folder) / task, task=task, n_photos=chosen.photos, budget_s=chosen.seconds)
+        told.append(_told(results))
+    print("\n".join(told))
 
 
 if __name__ == "__main__":

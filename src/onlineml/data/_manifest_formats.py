@@ -6,6 +6,8 @@ import os
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from onlineml.data.formats import box_tables, coco, folders, tables, voc, yolo
+from onlineml.data.formats._told_apart import layout_of
+from onlineml.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,6 +35,40 @@ class ManifestFormats:
         return cast("Manifest", self)
 
     # ---- read ----
+
+    @classmethod
+    def from_any(
+        cls, url: Url, *, task: str, split: str | None = None, storage_options: Mapping[str, Any] | None = None
+    ) -> Self:
+        """Import what lies at a URL, in whichever format: told by an ending, or by the names in a folder.
+
+        For ``"classification"`` a table (`from_table`) or class folders (`from_folders`). For ``"detection"`` COCO
+        (a ``.json`` file, or a folder with ``annotations.json``, ``annotations/instances_*.json`` or
+        ``{train,valid,test}/_annotations.coco.json``), Pascal VOC (a folder with ``Annotations``), YOLO
+        (``data.yaml``, or its folder) or a table of boxes.
+
+        Args:
+            url: the file or folder.
+            task: ``"classification"`` or ``"detection"``.
+            split: of class folders only, see `from_folders`.
+            storage_options: fsspec's.
+
+        Raises:
+            ConfigError: an unknown task, or ``split`` where the format has splits of its own.
+            DataError: no known format, or anything that its reader refuses.
+        """
+        if task not in {"classification", "detection"}:
+            raise ConfigError(f"task={task!r}: expected 'classification' or 'detection'")
+        kind, where, images = layout_of(url, task=task, storage_options=storage_options)
+        if split is not None and kind != "folders":
+            raise ConfigError(f"split={split!r} is for class folders; {url} is read as {kind}, which tells its own")
+        if kind == "coco":
+            return cls.from_coco(where, images=images, storage_options=storage_options)
+        single = cast("str", where)  # only COCO has a file for each split
+        if kind == "folders":
+            return cls.from_folders(single, split=split, storage_options=storage_options)
+        read = {"table": cls.from_table, "voc": cls.from_voc, "yolo": cls.from_yolo, "boxes": cls.from_boxes}[kind]
+        return read(single, storage_options=storage_options)
 
     @classmethod
     def from_folders(
@@ -282,7 +318,7 @@ class ManifestFormats:
         """Copy the images to ``<url>/JPEGImages`` and write ``Annotations`` and ``ImageSets/Main``.
 
         `from_voc` reads it back: boxes to the last bit, labels, splits, groups and further columns. Images that nobody
-        annotated get no XML file.
+        annotated get no XML file; of them the split is kept.
 
         Args:
             url: the folder.
