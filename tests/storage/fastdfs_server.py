@@ -199,9 +199,9 @@ class Storage:
             while self.binlog and self.binlog[0][0] <= time.monotonic():
                 if any(other.id in self.settings.down for other in self.others) or self.id in self.settings.down:
                     break
-                _, operation, name, start, count = self.binlog.pop(0)
                 for other in self.others:
-                    self.tell(other, operation, name, start, count)
+                    self.tell(other, *self.binlog[0][1:])
+                self.binlog.pop(0)  # now it is done
 
     def tell(self, other: Storage, operation: str, name: str, start: int, count: int) -> None:
         with self.lock:

@@ -300,7 +300,7 @@ class Client:
                 return self._connections.exchange(address, request, limit=_MAX_LOG)
             except OSError as err:
                 self._connections.forget(address)
-                if not _passes(err) or self.read_server(file) == address:
+                if not _passes(err):
                     raise
             return self._replica_tail(file, request)
 

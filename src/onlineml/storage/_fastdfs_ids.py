@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Address", "FileId", "address_text", "parsed_addresses"]
 
-_FILE_ID = re.compile(r"([A-Za-z0-9_.\-]{1,16})/(M[0-9A-F]{2}/[0-9A-F]{2}/[0-9A-F]{2}/([A-Za-z0-9_\-]{27})[\w.\-]*)")
+_FILE_ID = re.compile(
+    r"([A-Za-z0-9_.\-]{1,16})/(M[0-9A-F]{2}/[0-9A-F]{2}/[0-9A-F]{2}/([A-Za-z0-9_\-]{27})[A-Za-z0-9_.\-]*)"
+)
 _NAME_BYTES, _TRUNK_NAME_BYTES = 44, 60
 _MAX_GROUP_BYTES = 16
 _MAX_NAME_BYTES = 127  # of the servers' buffers
@@ -75,7 +77,7 @@ class Address(NamedTuple):
     port: int
 
 
-_HOST_AND_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\[\]:,/@\s]+))(?::(\d{1,5}))?")
+_HOST_AND_PORT = re.compile(r"(?:\[([0-9A-Za-z:.%]+)\]|([^\[\]:,/@\s]+))(?::(\d{1,5}))?")
 
 
 def parsed_addresses(text: str, *, default_port: int = 22122) -> tuple[Address, ...]:

@@ -14,7 +14,6 @@ from onlineml.storage._fastdfs_ids import Address, FileId
 
 __all__ = [
     "HEADER_BYTES",
-    "PING",
     "BrokenReplyError",
     "Info",
     "Storage",
@@ -26,7 +25,6 @@ __all__ = [
     "header_reply",
     "info_reply",
     "list_storages",
-    "modify",
     "query_info",
     "query_read",
     "query_read_all",
@@ -45,7 +43,7 @@ _GROUP_BYTES = 16
 _ADDRESS_SIZES = (15, 45)  # of IPv4 and of IPv6, as text filled up with NULs
 _MAX_REPLY = 1 << 50  # a larger length is no reply of a FastDFS server
 
-_UPLOAD, _DELETE, _DOWNLOAD, _INFO, _UPLOAD_APPENDER, _APPEND, _MODIFY = 11, 12, 14, 22, 23, 24, 34
+_UPLOAD, _DELETE, _DOWNLOAD, _INFO, _UPLOAD_APPENDER, _APPEND = 11, 12, 14, 22, 23, 24
 _LIST_STORAGES, _STORE, _READ, _UPDATE, _STORE_IN_GROUP, _READ_ALL = 92, 101, 102, 103, 104, 105
 _SKIP_CRC, _SILENT = 1, 2  # flags in the status byte of an information request
 _ACTIVE = 7
@@ -97,9 +95,6 @@ def _file(file: FileId) -> bytes:
     return _group(file.group) + file.name.encode()
 
 
-PING = _packed(111)
-
-
 def query_store(group: str | None = None) -> bytes:
     """Ask a tracker where a new file goes; the answer is for `target_reply`."""
     return _packed(_STORE) if group is None else _packed(_STORE_IN_GROUP, _group(group))
@@ -139,12 +134,6 @@ def append(file: FileId, size: int) -> bytes:
     """Start an append to an appender file: size bytes of data follow."""
     name = file.name.encode()
     return _packed(_APPEND, struct.pack(">QQ", len(name), size) + name, data_bytes=size)
-
-
-def modify(file: FileId, offset: int, size: int) -> bytes:
-    """Start an overwriting within an appender file: size bytes of data follow."""
-    name = file.name.encode()
-    return _packed(_MODIFY, struct.pack(">QQQ", len(name), offset, size) + name, data_bytes=size)
 
 
 def delete(file: FileId) -> bytes:

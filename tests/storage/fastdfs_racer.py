@@ -1,0 +1,98 @@
+"""A process that forks others, which all do the same at once and race for the same names."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import fsspec
+
+from onlineml.errors import AlreadyExistsError, ConflictError
+from onlineml.storage import _fastdfs_upkeep, io
+from onlineml.storage.log import AppendLog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def until(seconds: float) -> Iterator[int]:
+    """Numbers, for so long."""
+    end = time.monotonic() + seconds
+    number = 0
+    while time.monotonic() < end:
+        yield number
+        number += 1
+
+
+def create(url: str, me: int, seconds: float) -> list[int]:
+    """Create numbered files; the numbers that this process got."""
+    won = []
+    for number in until(seconds):
+        try:
+            io.create_bytes(f"{url}/created/{number}", f"{me}".encode())
+        except AlreadyExistsError:
+            continue
+        won.append(number)
+    return won
+
+
+def swap(url: str, me: int, seconds: float) -> list[int]:
+    """Count up in one file; the values that this process put there."""
+    fs, path = fsspec.url_to_fs(f"{url}/counter")
+    done = []
+    for _ in until(seconds):
+        tag = fs.info(path)["ETag"]
+        try:
+            ((data, seen),) = fs.cat_tagged([path], [None])
+            value = int(data) + 1
+            fs.pipe_file(path, f"{value}".encode(), if_match=seen)
+        except ConflictError:
+            continue
+        assert tag
+        done.append(value)
+    return done
+
+
+def append(url: str, me: int, seconds: float) -> list[str]:
+    """Append to one log; the ids of the entries."""
+    log = AppendLog(f"{url}/log")
+    return [log.append({"me": me, "n": number}) for number in until(seconds)]
+
+
+def write(url: str, me: int, seconds: float) -> list[int]:
+    """Overwrite a file of all and some of one's own, with a new log of names every few records."""
+    _fastdfs_upkeep.LOG_BYTES = 20_000
+    for number in until(seconds):
+        io.write_bytes(f"{url}/shared", f"{me} {number}".encode() * 50)
+        io.write_bytes(f"{url}/own/{me}/{number}", f"{me} {number}".encode())
+        last = number
+    return [last]
+
+
+def main() -> None:
+    """Prints one JSON list: what each of the racers did."""
+    task, url, count, seconds = sys.argv[1:]
+    tasks: dict[str, Any] = {"create": create, "swap": swap, "append": append, "write": write}
+    gate, opened = os.pipe()
+    results = []
+    for me in range(int(count)):
+        reader, writer = os.pipe()
+        if not os.fork():
+            os.close(opened)
+            os.read(gate, 1)  # until all are there
+            with os.fdopen(writer, "w") as pipe:
+                json.dump(tasks[task](url, me, float(seconds)), pipe)
+            os._exit(0)
+        os.close(writer)
+        results.append(reader)
+    os.close(opened)
+    print("started", flush=True)  # noqa: T201
+    found = [os.fdopen(reader).read() for reader in results]
+    print(f"[{','.join(found)}]", flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
