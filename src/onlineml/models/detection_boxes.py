@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 import torch
-from torchvision.ops import batched_nms
+from torchvision.ops import nms
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +34,13 @@ def best_objects(scores: Tensor, boxes_xyxy: Tensor, *, max_iou: float) -> Objec
     n_classes = scores.shape[1]
     values, places = scores.flatten().topk(min(_CANDIDATES, scores.numel()))
     boxes, labels = boxes_xyxy[places // n_classes], places % n_classes
-    kept = batched_nms(boxes, values, labels, max_iou)[:MAX_OBJECTS]
+    # each class on a plane of its own. torchvision's batched_nms does so too, but counts on boxes within the image and
+    # in 32 bits: those that reach beyond it would meet boxes of other classes, and far planes lose whole pixels
+    apart = boxes.double()
+    if len(boxes):
+        apart = apart - apart.min()
+        apart = apart + labels[:, None] * (apart.max() + 1)
+    kept = nms(apart, values.double(), max_iou)[:MAX_OBJECTS]
     return {"boxes": boxes[kept], "labels": labels[kept], "scores": values[kept]}
 
 

@@ -144,6 +144,8 @@ def detection_loss(
 ) -> tuple[Tensor, Tensor]:
     """Quality focal loss of the classes (Li et al. 2020) and GIoU loss of the boxes (Rezatofighi et al. 2019).
 
+    The focal factor, how far a score is from the wanted one, squared, weighs the loss and has no gradient of its own.
+
     Args:
         raw: of the network.
         targets: see `assign`.

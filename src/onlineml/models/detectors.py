@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
-
-from torch import nn
 
 from onlineml.errors import ConfigError, WeightsError
 from onlineml.models.classifiers import build_classifier, import_factory, is_published_name, published_weights
@@ -17,7 +15,7 @@ from onlineml.models.weights import load_same_shapes, read_state_dict
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import Tensor
+    from torch import nn
 
 __all__ = ["BuiltDetector", "build_detector"]
 
@@ -30,7 +28,9 @@ class BuiltDetector:
         network: the module.
         architecture, backbone: what `build_detector` rebuilds it by; architecture is "" for a module of the user's.
         mean, std: normalisation of RGB in 0..1 that it expects.
-        config: what transformers needs to build the network anew; empty for all others.
+        config: what transformers needs to build the network anew; None for all others.
+        fresh: names of the tensors that start at random although weights were given, as their number of classes is
+            another, or as the weights are the backbone's alone.
     """
 
     network: nn.Module
@@ -39,6 +39,7 @@ class BuiltDetector:
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
     config: Mapping[str, Any] | None = None
+    fresh: tuple[str, ...] = ()
 
 
 def build_detector(
@@ -72,29 +73,28 @@ def build_detector(
     """
     if num_classes < 1:
         raise ConfigError(f"num_classes={num_classes}: expected at least 1")
-    if isinstance(architecture, nn.Module):
-        built = BuiltDetector(ListDetector(architecture), "")
-    elif architecture in {"auto", "compact"}:
-        return _compact(backbone, num_classes, weights, storage_options)
-    elif architecture.startswith("transformers:"):
-        from onlineml.models.transformers_detector import build_transformers  # noqa: PLC0415
+    if isinstance(architecture, str):
+        if architecture in {"auto", "compact"}:
+            return _compact(backbone, num_classes, weights, storage_options)
+        if architecture.startswith("transformers:"):
+            from onlineml.models.transformers_detector import build_transformers  # noqa: PLC0415
 
-        network, known = build_transformers(architecture, num_classes=num_classes, weights=weights, config=config)
-        return BuiltDetector(network, architecture, config=known)
-    elif ":" in architecture:
-        built = BuiltDetector(
-            ListDetector(import_factory(architecture, num_classes + 1, argument="architecture")), architecture
-        )
+            found = build_transformers(architecture, num_classes=num_classes, weights=weights, config=config)
+            return BuiltDetector(
+                found.network, architecture, mean=found.mean, std=found.std, config=found.config, fresh=found.fresh
+            )
+        if ":" not in architecture:
+            return _torchvision(architecture, num_classes, weights, storage_options)
+        network, name = import_factory(architecture, num_classes + 1, argument="architecture"), architecture
     else:
-        return _torchvision(architecture, num_classes, weights, storage_options)
-    if weights is not None:
-        state = read_state_dict(weights, storage_options=storage_options)
-        load_same_shapes(_inner(built.network), state, source=weights)
-    return built
+        network, name = architecture, ""
+    return BuiltDetector(ListDetector(network), name, fresh=_loaded(network, weights, storage_options))
 
 
-def _inner(network: nn.Module) -> nn.Module:
-    return network.network if isinstance(network, ListDetector) else network
+def _loaded(network: nn.Module, weights: str | None, storage_options: Mapping[str, Any] | None) -> tuple[str, ...]:
+    if weights is None:
+        return ()
+    return load_same_shapes(network, read_state_dict(weights, storage_options=storage_options), source=weights)
 
 
 def _compact(
@@ -103,11 +103,10 @@ def _compact(
     if weights is None or is_published_name(weights):
         return _on_backbone(backbone, num_classes, weights, storage_options)
     state = read_state_dict(weights, storage_options=storage_options)
-    if not any(key.startswith(("to_logits.", "network.to_logits.")) for key in state):
+    if not any(key.endswith("to_logits.weight") for key in state):
         return _on_backbone(backbone, num_classes, weights, storage_options)
     built = _on_backbone(backbone, num_classes, None, storage_options)
-    load_same_shapes(built.network, state, source=weights)
-    return built
+    return replace(built, fresh=load_same_shapes(built.network, state, source=weights, argument="backbone"))
 
 
 def _on_backbone(
@@ -116,7 +115,10 @@ def _on_backbone(
     classifier = build_classifier(backbone, num_classes=2, weights=weights, storage_options=storage_options)
     maps = FeatureMaps(classifier.network)
     network = CompactDetector(maps, channels=maps.channels, strides=STRIDES, num_classes=num_classes)
-    return BuiltDetector(network, "compact", classifier.name, classifier.mean, classifier.std)
+    built = BuiltDetector(network, "compact", classifier.name, classifier.mean, classifier.std)
+    if weights is None:
+        return built
+    return replace(built, fresh=tuple(key for key in network.state_dict() if not key.startswith("backbone.")))
 
 
 def _torchvision(
@@ -131,20 +133,13 @@ def _torchvision(
             "'transformers:NAME', an nn.Module or 'package.module:factory'"
         )
     network = models.get_model(name, weights=None, weights_backbone=None, num_classes=num_classes + 1)
-    if weights is not None:
-        _load_torchvision(network, name, weights, storage_options)
-    return BuiltDetector(ListDetector(network), name)
-
-
-def _load_torchvision(network: nn.Module, name: str, weights: str, storage_options: Mapping[str, Any] | None) -> None:
-    """Weights of the whole detector but for its head, or of its backbone alone."""
-    if not is_published_name(weights):
-        load_same_shapes(network, read_state_dict(weights, storage_options=storage_options), source=weights)
-        return
-    if weights.startswith("IMAGENET"):
+    if weights is None or not is_published_name(weights):
+        fresh = _loaded(network, weights, storage_options)
+    elif weights.startswith("IMAGENET"):
         raise WeightsError(
             f"weights={weights!r}: {name} takes the weights of whole detectors ('DEFAULT', 'COCO_V1'); to start from a "
             "backbone's, fetch its file and pass the path, or take architecture='compact' with backbone="
         )
-    state: dict[str, Tensor] = published_weights(name, weights)
-    load_same_shapes(network, state, source=weights)
+    else:
+        fresh = load_same_shapes(network, published_weights(name, weights), source=weights)
+    return BuiltDetector(ListDetector(network), name, fresh=fresh)

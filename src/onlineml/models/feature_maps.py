@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["STRIDES", "FeatureMaps"]
 
 STRIDES = (8, 16, 32)
-_SIDE = 128  # pixels of the image by which the maps are found
+_PROBE_HW = (128, 160)  # of the image by which the maps are found; oblong, to tell height from width
 
 
 class FeatureMaps(nn.Module):
@@ -51,9 +51,8 @@ class FeatureMaps(nn.Module):
         try:
             with warnings.catch_warnings():  # torchvision notes that training and evaluation differ in dropout
                 warnings.simplefilter("ignore", UserWarning)
-                self.body: Any = create_feature_extractor(
-                    network, {name: str(stride) for stride, (name, _) in found.items() if stride in STRIDES}
-                )
+                nodes = {name: str(stride) for stride, (name, _) in found.items()}
+                self.body: Any = create_feature_extractor(network, nodes, tracer_kwargs=_tracer_options(network))
         except Exception as error:  # torch.fx raises whatever the network's code does with its stand-ins
             raise ConfigError(
                 f"{type(network).__name__} cannot be traced for its feature maps ({error}): take another backbone, or "
@@ -66,14 +65,27 @@ class FeatureMaps(nn.Module):
         return [maps[str(stride)] for stride in STRIDES]
 
 
+def _tracer_options(network: nn.Module) -> dict[str, Any]:
+    """What of timm's must not be traced, as timm tells."""
+    if not type(network).__module__.startswith("timm."):
+        return {}
+    from timm import models  # noqa: PLC0415
+
+    told: Any = models
+    return {"leaf_modules": told.get_notrace_modules(), "autowrap_functions": told.get_notrace_functions()}
+
+
 def _last_maps(network: nn.Module) -> dict[int, tuple[str, int]]:
     """By stride, the name of the last module with a map of that stride, and its channels."""
     found: dict[int, tuple[str, int]] = {}
+    stride_of = {(_PROBE_HW[0] // stride, _PROBE_HW[1] // stride): stride for stride in STRIDES}
 
     def look(name: str) -> Any:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            if isinstance(output, torch.Tensor) and output.ndim == 4 and output.shape[2] == output.shape[3] > 1:
-                found[_SIDE // output.shape[2]] = (name, output.shape[1])
+            if isinstance(output, torch.Tensor) and output.ndim == 4:
+                stride = stride_of.get((output.shape[2], output.shape[3]))
+                if stride is not None:
+                    found[stride] = (name, output.shape[1])
 
         return hook
 
@@ -83,7 +95,12 @@ def _last_maps(network: nn.Module) -> dict[int, tuple[str, int]]:
     network.eval()
     try:
         with torch.no_grad():
-            network(torch.zeros(1, 3, _SIDE, _SIDE))
+            network(torch.zeros(1, 3, *_PROBE_HW))
+    except Exception as error:  # whatever the network's code does with a size that it was not made for
+        raise ConfigError(
+            f"{type(network).__name__} takes no image of {_PROBE_HW[0]} x {_PROBE_HW[1]} pixels ({error}): as a "
+            "backbone, expected a convolutional network for images of any size, such as 'resnet18'"
+        ) from error
     finally:
         for hook in hooks:
             hook.remove()

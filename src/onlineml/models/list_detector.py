@@ -25,7 +25,8 @@ class ListDetector(nn.Module):
 
     In training mode ``network(images, targets)`` returns a dictionary of losses; else ``network(images)`` a list of
     dictionaries with ``boxes`` (n, 4) xyxy, ``labels`` (n,) and ``scores`` (n,). Images are (3, H, W) floats in 0..1;
-    label 0 is the background, so that our class i is label i + 1.
+    label 0 is the background, so that our class i is label i + 1. Regions to ignore count as background: this contract
+    has no word for them.
 
     Args:
         network: the detector.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import nn
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from onlineml.models.detection_boxes import Objects
 
-__all__ = ["TransformersDetector", "build_transformers"]
+__all__ = ["BuiltTransformers", "TransformersDetector", "build_transformers"]
 
 _PREFIX = "transformers:"
 
@@ -26,7 +26,7 @@ class TransformersDetector(nn.Module):
     """Gives a detector of transformers the form that training asks for.
 
     It predicts a set of boxes, each image's as centre and size in shares of the image, so that no boxes have to be
-    left out for overlap. Images are (B, 3, H, W) floats in 0..1, as RT-DETR and D-FINE want them.
+    left out for overlap. Regions to ignore count as background: such a network cannot be told of them.
 
     Args:
         network: of transformers' ``AutoModelForObjectDetection``.
@@ -40,7 +40,7 @@ class TransformersDetector(nn.Module):
         """(B,) loss, the batch's for each image: such a network does not tell them apart.
 
         Args:
-            image: (B, 3, H, W) float in 0..1.
+            image: (B, 3, H, W) float, normalised.
             targets: of each image, see `onlineml.data.detection_datasets.DetectionTarget`.
             trust: not used.
         """
@@ -81,22 +81,41 @@ def _size_wh(image: Tensor) -> Tensor:
     return torch.tensor([width, height, width, height], device=image.device, dtype=torch.float32)
 
 
+class BuiltTransformers(NamedTuple):
+    """A detector of transformers, and what is needed to build it anew without the hub.
+
+    Attributes:
+        network: the detector.
+        config: its configuration, of JSON values.
+        mean, std: normalisation of RGB in 0..1 that its weights expect.
+        fresh: names of the tensors that start at random although weights were given: their number of classes is
+            another.
+    """
+
+    network: TransformersDetector
+    config: dict[str, Any]
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    fresh: tuple[str, ...] = ()
+
+
 def build_transformers(
     architecture: str, *, num_classes: int, weights: str | None, config: Mapping[str, Any] | None
-) -> tuple[TransformersDetector, dict[str, Any]]:
-    """Build a detector, and tell the configuration by which it can be built anew without the hub.
+) -> BuiltTransformers:
+    """Build a detector. No code of the hub's is ever run, and no pickle read.
 
     Args:
         architecture: ``"transformers:"`` and a model type (``rt_detr_v2``, ``d_fine``), or a model's name on the hub or
             folder.
         num_classes: of objects.
-        weights: None (random), or ``"DEFAULT"``: those of the named model, in safetensors, its head anew.
+        weights: None (random), or ``"DEFAULT"``: those of the named model, in safetensors; what depends on another
+            number of classes starts fresh.
         config: where given, the network is built by it alone.
 
     Raises:
         MissingDependencyError: transformers is not installed.
         ConfigError: no such model type.
-        WeightsError: the model cannot be had, or ``weights`` is something else.
+        WeightsError: the model cannot be had, or is another one, or ``weights`` is something else.
     """
     try:
         import transformers  # noqa: PLC0415
@@ -112,18 +131,43 @@ def build_transformers(
         )
     auto: Any = transformers.AutoModelForObjectDetection
     try:
-        if weights is not None:
-            network = auto.from_pretrained(
-                name, num_labels=num_classes, ignore_mismatched_sizes=True, use_safetensors=True
-            )
-        else:
-            network = auto.from_config(_config(transformers, name, num_classes, config))
+        if weights is None:
+            network = auto.from_config(_config(transformers, name, num_classes, config), trust_remote_code=False)
+            return BuiltTransformers(TransformersDetector(network), network.config.to_dict())
+        network, told = auto.from_pretrained(
+            name,
+            num_labels=num_classes,
+            ignore_mismatched_sizes=True,
+            use_safetensors=True,
+            output_loading_info=True,
+            trust_remote_code=False,
+        )
     except (OSError, ValueError) as error:
         where = "a model type such as rt_detr_v2 or d_fine, or a model of the hub or a folder, with its weights"
         kind = ConfigError if weights is None else WeightsError
-        raise kind(f"architecture={architecture!r}: {str(error)[:300]}; expected {where}") from error
-    known: dict[str, Any] = network.config.to_dict()
-    return TransformersDetector(network), known
+        reason = " ".join(str(error).split())[:300]
+        raise kind(f"architecture={architecture!r}: {reason}; expected {where}") from error
+    missing = sorted(told["missing_keys"])
+    if missing:  # transformers starts them at random, and goes on
+        raise WeightsError(
+            f"architecture={architecture!r}: its weights lack {len(missing)} tensors of {type(network).__name__} "
+            f"({', '.join(missing[:3])}, …): they are of another model; name one of this kind, or pass weights=None to "
+            "start from random weights on purpose"
+        )
+    mean, std = _normalisation(transformers, name)
+    fresh = tuple(sorted(str(key) for key, *_ in told["mismatched_keys"]))
+    return BuiltTransformers(TransformersDetector(network), network.config.to_dict(), mean, std, fresh)
+
+
+def _normalisation(transformers: Any, name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of RGB in 0..1 that a published model was trained with."""
+    try:
+        processor = transformers.AutoImageProcessor.from_pretrained(name, trust_remote_code=False)
+    except (OSError, ValueError):  # saved without one
+        processor = None
+    if not getattr(processor, "do_normalize", False):
+        return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    return tuple(processor.image_mean), tuple(processor.image_std)
 
 
 def _config(transformers: Any, name: str, num_classes: int, config: Mapping[str, Any] | None) -> Any:
@@ -134,4 +178,4 @@ def _config(transformers: Any, name: str, num_classes: int, config: Mapping[str,
         return auto.for_model(str(config["model_type"]), **told)
     if name in transformers.CONFIG_MAPPING:
         return auto.for_model(name, num_labels=num_classes)
-    return auto.from_pretrained(name, num_labels=num_classes)
+    return auto.from_pretrained(name, num_labels=num_classes, trust_remote_code=False)

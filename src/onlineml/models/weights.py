@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 __all__ = ["load_into", "load_same_shapes", "read_state_dict", "with_versions"]
+
+_log = logging.getLogger(__name__)
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "model_ema")
 _PREFIXES = ("module.", "_orig_mod.", "model.", "network.")
@@ -130,14 +133,20 @@ def load_into(network: nn.Module, state: Mapping[str, Tensor], *, head: str, sou
     network.load_state_dict(with_versions(network, {k: v for k, v in given.items() if k in wanted}), strict=False)
 
 
-def load_same_shapes(network: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
+def load_same_shapes(
+    network: nn.Module, state: Mapping[str, Tensor], *, source: str, argument: str = "architecture"
+) -> tuple[str, ...]:
     """Load a detector's weights: all but what depends on the number of classes, or those of its backbone alone.
 
     Args:
         network: receives the weights; a tensor whose first dimension alone differs keeps its fresh start, its classes
-            are not ours.
+            are not ours; the log says so.
         state: of the whole network, or of the part called ``backbone.body`` or ``backbone``.
         source: named in errors.
+        argument: by which the network was chosen, named in errors.
+
+    Returns:
+        The names of the tensors that keep their fresh start.
 
     Raises:
         WeightsError: keys are missing, left over or of another shape.
@@ -146,7 +155,9 @@ def load_same_shapes(network: nn.Module, state: Mapping[str, Tensor], *, source:
     given = _renamed(state, own)
     for part in ("backbone.body.", "backbone."):
         keys = {key for key in own if key.startswith(part)}
-        inside = {part + key: value for key, value in given.items() if part + key in keys}
+        # torchvision's detectors on MobileNets hold its part "features" alone
+        inside = {part + key.removeprefix("features."): value for key, value in given.items()}
+        inside = {key: value for key, value in inside.items() if key in keys}
         if keys and len(inside) >= len({k for k in keys if not k.endswith("num_batches_tracked")}):
             given = inside
             own = {key: value for key, value in own.items() if key in keys}
@@ -157,10 +168,18 @@ def load_same_shapes(network: nn.Module, state: Mapping[str, Tensor], *, source:
     if missing or extra or differ:
         raise WeightsError(
             f"{source} does not fit {type(network).__name__}: {_some('missing', missing)}{_some('unknown', extra)}"
-            f"{_some('of another shape', differ)}name the network that these weights are of as architecture="
+            f"{_some('of another shape', differ)}name the network that these weights are of as {argument}="
+        )
+    if of_classes:
+        _log.warning(
+            "%s was trained on another number of classes: %d tensors start at random (%s)",
+            source,
+            len(of_classes),
+            ", ".join(sorted(of_classes)),
         )
     kept = {key: value for key, value in given.items() if key not in of_classes}
     network.load_state_dict(with_versions(network, kept), strict=False)
+    return tuple(key for key in network.state_dict() if key not in kept and not key.endswith("num_batches_tracked"))
 
 
 def _differs_in_classes(own: Tensor, given: Tensor) -> bool:

@@ -44,7 +44,7 @@ class ObjectDetector(VisionModule):
             ``"package.module:factory"``.
         backbone: of the compact detector, any classification network: ``"auto"``, a torchvision name, ``"timm:NAME"``.
         weights: None starts at random; a published name, or the path or URL of a file, of the whole detector or of its
-            backbone, starts from there; what depends on the classes starts fresh.
+            backbone, starts from there; what depends on another number of classes starts fresh, see `fresh`.
         optimizer: ``"adamw"`` or ``"sgd"``.
         lr: of the head (from scratch: of everything); None is a default that was measured.
         weight_decay: of weights, not of biases and norms; None is 0.05 for AdamW and 5e-4 for SGD.
@@ -60,6 +60,8 @@ class ObjectDetector(VisionModule):
 
     Attributes:
         thresholds: the score of each class from which an object counts, chosen on the validation images; None before.
+        fresh: names of the network's tensors that start at random although ``weights`` were given: those that depend on
+            another number of classes or, with weights of a backbone, all others.
 
     Raises:
         ConfigError, WeightsError, MissingDependencyError: as `build_detector`.
@@ -118,6 +120,7 @@ class ObjectDetector(VisionModule):
             )
         self.network = built.network
         self.architecture, self.backbone_name, self.config = built.architecture, built.backbone, built.config
+        self.fresh = built.fresh
         self.set_normalization(mean=built.mean, std=built.std)
         if start_scale is None:
             start_scale = _START_SCALE if built.architecture == "compact" else 1.0
@@ -135,8 +138,10 @@ class ObjectDetector(VisionModule):
         return found
 
     def likes_bf16_on_cpu(self) -> bool:
-        # measured: 1.7x with full convolutions; with depthwise ones 1.3 to 2 times slower
-        return all(m.groups == 1 for m in self.network.modules() if isinstance(m, nn.Conv2d))
+        # measured: 1.7x with full convolutions; with depthwise ones 1.3 to 2 times slower; of others' networks not all
+        # parts exist in bfloat16 on a CPU
+        convolutions = (m for m in self.network.modules() if isinstance(m, nn.Conv2d))
+        return self.architecture == "compact" and all(m.groups == 1 for m in convolutions)
 
     def forward(self, image: Tensor) -> list[Objects]:
         """`detect`."""
@@ -153,6 +158,8 @@ class ObjectDetector(VisionModule):
             For each image ``boxes`` (n, 4) float32 x1, y1, x2, y2 in pixels of ``image``, ``labels`` (n,) int64 and
             ``scores`` (n,) float32 in 0..1.
         """
+        if not len(image):  # all images of a batch were bad: not every network takes none
+            return []
         found: list[Objects] = self.network.detect(self.normalize(image))  # type: ignore[operator]
         return found
 
@@ -207,6 +214,12 @@ class ObjectDetector(VisionModule):
             if prefix == "val":
                 self.thresholds = seen.thresholds(self.class_names)
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["thresholds"] = self.thresholds
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.thresholds = checkpoint.get("thresholds")
+
     def predict_step(self, batch: DetectionBatch, batch_idx: int) -> list[Objects]:
         """The objects in the batch's images, in pixels of the batch."""
         del batch_idx
@@ -225,12 +238,5 @@ def _shrunk(
         image = image.float() / 255.0
     small = functional.interpolate(image, size=size, mode="bilinear", antialias=True, align_corners=False)
     factor = torch.tensor([size[1] / width, size[0] / height] * 2)
-    scaled = [
-        {
-            "boxes": t["boxes"] * factor.to(t["boxes"].device),
-            "labels": t["labels"],
-            "ignore": t["ignore"] * factor.to(t["ignore"].device),
-        }
-        for t in targets
-    ]
+    scaled = [{k: v if k == "labels" else v * factor.to(v.device) for k, v in target.items()} for target in targets]
     return small, scaled

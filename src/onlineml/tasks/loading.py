@@ -54,8 +54,9 @@ def model_files(model: VisionModule, scores: Any = None, *, parent: str | None =
     from safetensors.torch import save  # noqa: PLC0415
 
     descriptor = _describe(model, parent)
-    # safetensors knows no strides: channels-last weights are stored in plain order, and laid out anew when loaded
-    state = {k: v.detach().cpu().contiguous() for k, v in model.network.state_dict().items()}
+    # safetensors knows neither strides (channels-last weights are stored in plain order, and laid out anew when loaded)
+    # nor tensors with two names, which transformers' detectors have
+    state = {k: v.detach().cpu().contiguous().clone() for k, v in model.network.state_dict().items()}
     files = {
         "weights.safetensors": save(state),
         "model.json": json.dumps(descriptor, indent=1).encode(),
