@@ -1,92 +1,53 @@
 """An append-only log on any filesystem: every append is a new small object, so that no writer can lose another's.
 
-An object is JSON lines: a header ``{"entries": n, "holds": [names]}`` and n lines ``{"id": …, "record": …}``. Objects
-are never changed. A checkpoint is an object that repeats the entries of those that it holds; entries are told apart by
-their id, so that it does not matter how often one is found, and a checkpoint's originals may be deleted at leisure.
+An object is JSON lines: a header ``{"entries": n, "holds": [names]}`` and n lines ``{"id": …, "record": …}``; or, where
+it has many entries, a Parquet table, see `onlineml.storage._log_table`. Objects are never changed, so that a log keeps
+in memory what it has read. A checkpoint is an object that repeats the entries of those that it holds; entries are told
+apart by their id, so that it does not matter how often one is found, and a checkpoint's originals may be deleted at
+leisure.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import secrets
-import threading
-import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onlineml.errors import AlreadyExistsError, ConflictError, NotFoundError, StorageError
 from onlineml.storage import io
+from onlineml.storage._log_entry import ULID, LogEntry, new_ulid, observe
+from onlineml.storage._log_table import ENTRY, entries_of, from_parquet, merged, table_of, to_parquet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    import pyarrow as pa
+
 __all__ = ["AppendLog", "LogEntry", "in_effect", "new_ulid"]
 
-_BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's, as https://github.com/ulid/spec has it
-_ULID = re.compile(f"[0-7][{_BASE32}]{{25}}")
-_SUFFIX = ".jsonl"
+_LINES, _TABLE = ".jsonl", ".parquet"
 _CHECKPOINT = "checkpoint-"
+_OURS = re.compile(rf"({_CHECKPOINT})?{ULID.pattern}({_LINES}|{_TABLE})")  # others have a meaning in their names
+_MANY = 1000  # entries from which on an object is a table: it then takes a fifth of the bytes
+_SMALL = 10_000  # entries up to which an object is always put together with others
+_RATIO = 4  # a larger one is only with at least a quarter of its entries, so that each is rewritten a few times at most
 
 
-class _Clock:
-    """Ids that follow the wall clock, and every id that this process has made or read: what answers sorts after."""
+class _Object(NamedTuple):
+    """What was read of one object."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._last = 0
-        self._pid = os.getpid()
-
-    def tick(self) -> str:
-        if self._pid != os.getpid():  # a forked child: another thread of the parent may have held the lock
-            self._lock, self._pid = threading.Lock(), os.getpid()
-        with self._lock:
-            now = (time.time_ns() // 1_000_000 << 80) | secrets.randbits(80)
-            # the step is random too: another process that has read the same id must not arrive at the same next one
-            self._last = max(now, self._last + 1 + secrets.randbits(64))
-            return _encoded(self._last)
-
-    def observe(self, ulid: str) -> None:
-        with self._lock:
-            self._last = max(self._last, _decoded(ulid))
+    version: str
+    entries: list[LogEntry] | pa.Table
+    holds: tuple[str, ...]
 
 
-def _encoded(value: int) -> str:
-    return "".join(_BASE32[(value >> shift) & 31] for shift in range(125, -1, -5))
+@dataclass
+class _Memory:
+    """What a log has read: objects by name, and the table of all their entries."""
 
-
-def _decoded(ulid: str) -> int:
-    value = 0
-    for character in ulid:
-        value = value << 5 | _BASE32.index(character)
-    return value
-
-
-_clock = _Clock()
-
-
-def new_ulid() -> str:
-    """A new id of 26 characters: sorts by time, and after every id that this process has made or read before."""
-    return _clock.tick()
-
-
-class LogEntry(NamedTuple):
-    """One entry of a log.
-
-    Attributes:
-        id: a ULID; entries are read in its order.
-        record: what was appended.
-    """
-
-    id: str
-    record: dict[str, Any]
-
-    @property
-    def time(self) -> datetime:
-        """When the entry was appended, in UTC, by its writer's clock."""
-        return datetime.fromtimestamp((_decoded(self.id) >> 80) / 1000, tz=UTC)
+    objects: dict[str, _Object] = field(default_factory=dict)
+    table: tuple[frozenset[str], pa.Table] | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +61,7 @@ class AppendLog:
 
     url: str
     storage_options: Mapping[str, Any] | None = field(default=None, repr=False, compare=False, kw_only=True)
+    _memory: _Memory = field(default_factory=_Memory, init=False, repr=False, compare=False)
 
     def append(self, record: Mapping[str, Any]) -> str:
         """Append one record of JSON values; returns the entry's id once it is stored."""
@@ -109,7 +71,9 @@ class AppendLog:
         """Append several records as one object: readers see all of them or none."""
         entries = [LogEntry(new_ulid(), dict(record)) for record in records]
         if entries:
-            self._create(f"{entries[0].id}{_SUFFIX}", entries, holds=())
+            many = len(entries) >= _MANY
+            data = to_parquet(table_of(entries)) if many else _lines(entries, holds=())
+            self._create(f"{entries[0].id}{_TABLE if many else _LINES}", data)
         return [entry.id for entry in entries]
 
     def append_after(self, record: Mapping[str, Any], *, series: str, after: str | None) -> str:
@@ -133,7 +97,7 @@ class AppendLog:
         entry = LogEntry(new_ulid(), {**record, "series": series, "after": after})
         data = _lines([entry], holds=())
         if io.guarantees(self.url, storage_options=self.storage_options).create:
-            url = io.join(self.url, f"{series}-after-{after or 'nothing'}{_SUFFIX}")
+            url = io.join(self.url, f"{series}-after-{after or 'nothing'}{_LINES}")
             try:
                 io.create_bytes(url, data, storage_options=self.storage_options)
             except AlreadyExistsError:
@@ -144,7 +108,7 @@ class AppendLog:
                     raise ConflictError(f"another record of {series!r} has followed {after or 'nothing'}") from None
             else:
                 return entry.id
-        io.write_bytes(io.join(self.url, f"{entry.id}{_SUFFIX}"), data, storage_options=self.storage_options)
+        io.write_bytes(io.join(self.url, f"{entry.id}{_LINES}"), data, storage_options=self.storage_options)
         if entry.id not in {one.id for one in in_effect(self.read(), series=series)}:
             raise ConflictError(f"another record of {series!r} has followed {after or 'nothing'}")
         return entry.id
@@ -155,59 +119,100 @@ class AppendLog:
         Raises:
             StorageError: an object is torn or is not of a log; the message names it.
         """
-        return _merged(self._objects())
+        return _ordered(self._read()[0].values())
 
-    def compact(self) -> int:
-        """Put all entries into one checkpoint, then delete the objects that it holds.
+    def table(self) -> pa.Table:
+        """All entries in the order of their ids, as a table, see `onlineml.storage._log_table`.
 
-        Others may read, append and compact meanwhile, and the process may be killed at any moment.
+        As long as nothing is added, it is the same object.
+
+        Raises:
+            StorageError: an object is torn or is not of a log; the message names it.
+        """
+        objects = self._read()[0]
+        names = frozenset(objects)
+        if self._memory.table is None or self._memory.table[0] != names:
+            self._memory.table = names, _table(objects.values())
+        return self._memory.table[1]
+
+    def compact(self, *, at_least: int = 2) -> int:
+        """Put the small objects into one, a checkpoint, then delete them; entries and their ids stay as they are.
+
+        A large checkpoint is left as it is until a quarter as much has come since. Others may read, append and compact
+        meanwhile, and the process may be killed at any moment.
+
+        Args:
+            at_least: do nothing while there are fewer objects to put together.
 
         Returns:
-            How many objects the checkpoint replaced; 0 where there was nothing to gain.
+            How many objects were replaced; 0 where there was nothing to gain.
         """
-        objects = self._objects()
-        if len(objects) <= 1:
-            return 0
-        entries = _merged(objects)
-        self._create(f"{_CHECKPOINT}{new_ulid()}{_SUFFIX}", entries, holds=tuple(sorted(objects)))
-        for name in objects:
+        objects, listed = self._read()
+        ours = {name: one for name, one in objects.items() if name in listed and _OURS.fullmatch(name)}
+        gone = {name for one in ours.values() for name in one.holds} & ours.keys()  # another compaction was killed
+        chosen = _worth_putting_together({name: len(one.entries) for name, one in ours.items() if name not in gone})
+        if len(chosen) >= max(2, at_least):
+            gone |= set(chosen)
+            data = to_parquet(_table(ours[name] for name in chosen), holds=sorted(gone))
+            self._create(f"{_CHECKPOINT}{new_ulid()}{_TABLE}", data)
+        for name in sorted(gone):
             io.delete(io.join(self.url, name), storage_options=self.storage_options)
-        return len(objects)
+        return len(gone)
 
-    def _create(self, name: str, entries: list[LogEntry], *, holds: tuple[str, ...]) -> None:
+    @property
+    def n_objects(self) -> int:
+        """How many objects there were when the log was read last."""
+        return len(self._memory.objects)
+
+    def _create(self, name: str, data: bytes) -> None:
         # names are never used twice, so no condition is needed, which some stores would not keep
-        io.write_bytes(io.join(self.url, name), _lines(entries, holds=holds), storage_options=self.storage_options)
+        io.write_bytes(io.join(self.url, name), data, storage_options=self.storage_options)
 
-    def _objects(self) -> dict[str, list[LogEntry]]:
-        """The entries of every object by the object's name.
+    def _read(self) -> tuple[dict[str, _Object], set[str]]:
+        """What all objects hold, by name; and the names that there are now.
 
         A compaction may move entries while the folder is being listed, so that neither their object nor the checkpoint
         is in the listing. Therefore it is listed again until nothing has gone and no checkpoint has come.
         """
-        found: dict[str, list[LogEntry]] = {}
-        names = self._names()
+        found = dict(self._memory.objects)
+        versions = self._versions()
         while True:
-            self._fetch(names - found.keys(), found)
-            again = self._names()
-            news = again - found.keys()
-            if names <= again and not any(name.startswith(_CHECKPOINT) for name in news):
-                return found
-            names = again
+            self._fetch({k: v for k, v in versions.items() if k not in found or found[k].version != v}, found)
+            again = self._versions()
+            news = again.keys() - found.keys()
+            if versions.keys() <= again.keys() and not any(name.startswith(_CHECKPOINT) for name in news):
+                self._memory.objects = {name: one for name, one in found.items() if name in again}
+                return found, set(again)
+            versions = again
 
-    def _names(self) -> set[str]:
+    def _versions(self) -> dict[str, str]:
+        """The versions of all objects by name."""
         files = io.list_files(self.url, recursive=False, storage_options=self.storage_options)
-        return {file.path for file in files if file.path.endswith(_SUFFIX) and file.size}  # empty: not yet in place
+        objects = [file for file in files if file.path.endswith((_LINES, _TABLE))]
+        return {file.path: file.version for file in objects if file.size}  # an empty one is not yet in place
 
-    def _fetch(self, names: set[str], found: dict[str, list[LogEntry]]) -> None:
-        ordered = sorted(names)
+    def _fetch(self, versions: Mapping[str, str], found: dict[str, _Object]) -> None:
+        ordered = sorted(versions)
         urls = [io.join(self.url, name) for name in ordered]
         for name, url, content in zip(
             ordered, urls, io.read_many(urls, storage_options=self.storage_options), strict=True
         ):
             if isinstance(content, bytes):
-                found[name] = _parsed(content, url)
+                found[name] = _parsed(content, url, versions[name])
             elif not isinstance(content, NotFoundError):  # gone into a checkpoint, which the next listing shows
                 raise content
+
+
+def _worth_putting_together(counts: Mapping[str, int]) -> list[str]:
+    """Names of objects, by how many entries they have: the small ones, and larger ones that are not much larger."""
+    chosen: list[str] = []
+    total = 0
+    for name in sorted(counts, key=lambda name: (counts[name], name)):
+        if chosen and counts[name] > max(_SMALL, _RATIO * total):
+            break
+        chosen.append(name)
+        total += counts[name]
+    return chosen
 
 
 def in_effect(entries: Iterable[LogEntry], *, series: str) -> list[LogEntry]:
@@ -241,25 +246,41 @@ def _lines(entries: Sequence[LogEntry], *, holds: tuple[str, ...]) -> bytes:
     return "".join(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n" for line in lines).encode()
 
 
-def _merged(objects: Mapping[str, list[LogEntry]]) -> list[LogEntry]:
-    entries = {entry.id: entry for found in objects.values() for entry in found}
+def _ordered(objects: Iterable[_Object]) -> list[LogEntry]:
+    entries: dict[str, LogEntry] = {}
+    for one in objects:
+        listed = one.entries if isinstance(one.entries, list) else map(LogEntry._make, entries_of(one.entries))
+        entries.update((entry.id, entry) for entry in listed)
     ordered = [entries[key] for key in sorted(entries)]
     if ordered:
-        _clock.observe(ordered[-1].id)
+        observe(ordered[-1].id)
     return ordered
 
 
-def _parsed(content: bytes, url: str) -> list[LogEntry]:
+def _table(objects: Iterable[_Object]) -> pa.Table:
+    listed = list(objects)
+    tables = [one.entries for one in listed if not isinstance(one.entries, list)]
+    few = _ordered(one for one in listed if isinstance(one.entries, list))
+    table = merged([*tables, table_of(few)] if few else tables)
+    if len(table):
+        observe(table[ENTRY][-1].as_py())
+    return table
+
+
+def _parsed(content: bytes, url: str, version: str) -> _Object:
     try:
+        if url.endswith(_TABLE):
+            table, holds = from_parquet(content)
+            return _Object(version, table, holds)
         header, *rows = json.loads(b"[" + content.rstrip(b"\n").replace(b"\n", b",") + b"]")  # much faster than by line
         entries = [LogEntry(row["id"], row["record"]) for row in rows]
         whole = content.endswith(b"\n") and header["entries"] == len(entries)
-        named = all(_ULID.fullmatch(entry.id) for entry in entries)
+        named = all(ULID.fullmatch(entry.id) and isinstance(entry.record, dict) for entry in entries)
     except (ValueError, KeyError, TypeError) as err:
         raise StorageError(_torn(url)) from err
     if not (whole and named):
         raise StorageError(_torn(url))
-    return entries
+    return _Object(version, entries, tuple(header["holds"]))
 
 
 def _torn(url: str) -> str:
