@@ -7,15 +7,24 @@ import math
 import os
 import pickle
 import re
+import subprocess
+import sys
+import threading
+import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
-from onlineml import runs
+from onlineml import _growing_file
+from onlineml._process import described, is_alive, this_process
 from onlineml.errors import AlreadyExistsError, ConfigError, NotFoundError, StorageError
 from onlineml.runs import Run, new_run_id
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from stores import Store
 
 
@@ -108,7 +117,7 @@ def test_going_on_from_a_checkpoint_tells_later_rows_again(store: Store) -> None
 
 def test_an_object_store_is_not_written_at_every_row(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr(runs.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(_growing_file, "time", SimpleNamespace(monotonic=lambda: now[0]))
     run = _create(store)
     seen = []
     for step in range(5):
@@ -163,3 +172,81 @@ def test_ids_sort_by_time_and_differ() -> None:
     assert all(re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{4}", run_id) for run_id in ids)
     assert len(set(ids)) > 15
     assert [run_id[:15] for run_id in ids] == sorted(run_id[:15] for run_id in ids)
+
+
+# ---- who is at it ----
+
+
+def test_a_status_names_its_process_and_a_heartbeat_changes_nothing_else(store: Store) -> None:
+    run = _create(store)
+    assert run.heartbeat() is None
+    run.set_status("running")
+    run.log_metrics({"step": 1, "loss": math.nan})
+    before = run.status()
+    assert {name: before[name] for name in ("pid", "pid_started", "host", "machine")} == this_process()
+    run.beat(facts={"attempt": 2})
+    beat = Run.open(run.url, storage_options=store.storage_options).heartbeat()
+    assert beat is not None
+    assert {name: beat[name] for name in ("pid", "pid_started", "machine", "attempt", "row")} == {
+        **{name: before[name] for name in ("pid", "pid_started", "machine")},
+        "attempt": 2,
+        "row": {"step": 1, "loss": None},
+    }
+    assert abs(beat["time"] - time.time()) < 60
+    assert run.status() == before
+
+
+def test_beating_while_the_status_is_written(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "r1")
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.is_set():
+            run.beat()
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    for step in range(100):
+        run.set_status("running", facts={f"fact{step}": step})
+    ended.set()
+    thread.join()
+    assert [run.status()[f"fact{step}"] for step in range(100)] == list(range(100))
+
+
+def test_a_request_to_stop() -> None:
+    run = Run("memory://nowhere/r1", spec={})
+    assert not run.stop_requested
+    with run.stopping_in_time():
+        assert run.stops_in_time
+        run.request_stop()
+    assert run.stop_requested
+    assert not run.stops_in_time
+
+
+def test_the_end_of_a_log(store: Store) -> None:
+    run = _create(store)
+    assert run.log() == run.log(last_bytes=10) == ""
+    run.log_text("a" * 50 + "\n")
+    run.log_text("é last\n")
+    assert run.log() == "a" * 50 + "\né last\n"
+    assert run.log(last_bytes=9) == "\né last\n"
+    assert run.log(last_bytes=6_000) == run.log()
+
+
+def test_processes_are_told_apart() -> None:
+    me = this_process()
+    assert is_alive(me) is True
+    assert is_alive({**me, "pid_started": me["pid_started"] - 60}) is False  # its number was used again
+    assert is_alive({**me, "machine": "elsewhere"}) is None
+    assert is_alive({}) is None
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    told = described(child.pid)
+    assert is_alive(told) is True
+    child.kill()
+    while psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    assert is_alive(told) is False  # ended, though nobody has waited for it
+    child.communicate()
+    assert is_alive(told) is False
+    with pytest.raises(ProcessLookupError):
+        described(child.pid)

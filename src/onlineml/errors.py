@@ -12,11 +12,13 @@ __all__ = [
     "BadImageError",
     "BadVideoError",
     "ConfigError",
-    "DataError",
     "ConflictError",
+    "DataError",
     "MissingDependencyError",
     "NotFoundError",
+    "NotebookError",
     "OnlineMLError",
+    "StoppedError",
     "StorageError",
     "TooManyBadImagesError",
     "TrainingError",
@@ -89,17 +91,25 @@ class AlreadyExistsError(StorageError, FileExistsError):
     """Something is already stored where a new thing was to be created."""
 
 
+class ConflictError(StorageError):
+    """What was to be replaced is no longer what it was when it was read."""
+
+
 class WeightsError(OnlineMLError, OSError):
     """Weights cannot be had or do not fit the network."""
 
 
 class MissingDependencyError(OnlineMLError, ImportError):
-class ConflictError(StorageError):
-    """What was to be replaced is no longer what it was when it was read."""
-
-
     """An optional package is needed; the message names the extra to install."""
 
 
 class TrainingError(OnlineMLError, RuntimeError):
     """Training cannot go on, for instance because the loss is not finite."""
+
+
+class StoppedError(OnlineMLError):
+    """A run was asked to stop, and has stored its state first; calling again with the same run goes on from there."""
+
+
+class NotebookError(OnlineMLError, RuntimeError):
+    """A notebook did not run to its end."""

@@ -1,7 +1,7 @@
 """The record of one run: a folder of small files that anybody can read while the run goes on, and after it was killed.
 
-``spec.json`` (what was asked for), ``status.json`` (how it stands), ``metrics.jsonl`` (one row a step or epoch),
-``log.txt``, and whatever else belongs to the run, such as ``last.ckpt``.
+``spec.json`` (what was asked for), ``status.json`` (how it stands), ``heartbeat.json`` (that somebody is at it),
+``metrics.jsonl`` (one row a step or epoch), ``log.txt``, and whatever else belongs to the run, such as ``last.ckpt``.
 """
 
 from __future__ import annotations
@@ -9,29 +9,28 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 import re
 import secrets
-import socket
 import threading
 import time
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
+from onlineml._growing_file import GrowingFile
+from onlineml._process import this_process
 from onlineml.errors import ConfigError, NotFoundError, StorageError
 from onlineml.storage import io
 from onlineml.storage._filesystems import secrets_of
-from onlineml.storage._urls import local_path, redacted
+from onlineml.storage._urls import redacted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    import os
+    from collections.abc import Iterator, Mapping
 
 __all__ = ["Run", "State", "new_run_id"]
 
 State = Literal["created", "running", "finished", "failed", "stopped"]
 
-_PUT_SECONDS = 2.0  # an object store takes whole objects only: a file that grows is put again at most this often
 _SECRET = re.compile(r"storage_options|secret|passw(or)?d|credential|(^|_)token$|api_?key|access_?key", re.IGNORECASE)
 _INFINITE = {"inf": math.inf, "-inf": -math.inf}
 
@@ -52,6 +51,9 @@ class Run:
         id: the folder's name.
         spec: what was asked for.
         storage_options: of the filesystem; never shown, stored or pickled.
+        stops_in_time: whether whoever works on the run now looks at `stop_requested` between its steps, and stops
+            when nothing is lost.
+        last_row: the last row of figures that this object logged.
     """
 
     def __init__(self, url: str, *, spec: Mapping[str, Any], storage_options: Mapping[str, Any] | None = None) -> None:
@@ -59,8 +61,11 @@ class Run:
         self.id = io.name(self.url)
         self.spec = dict(spec)
         self.storage_options = storage_options
-        self._metrics = _GrowingFile(self.path("metrics.jsonl"), storage_options)
-        self._log = _GrowingFile(self.path("log.txt"), storage_options)
+        self._metrics = GrowingFile(self.path("metrics.jsonl"), storage_options)
+        self._log = GrowingFile(self.path("log.txt"), storage_options)
+        self._stop = threading.Event()
+        self.stops_in_time = False
+        self.last_row: dict[str, float | str] = {}
 
     @classmethod
     def create(
@@ -87,7 +92,7 @@ class Run:
         return run
 
     @classmethod
-    def open(cls, url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None) -> Run:
+    def open(cls, url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None) -> Self:
         """Open a record, to read it or to go on with it.
 
         Raises:
@@ -123,7 +128,10 @@ class Run:
         return io.join(self.url, name)
 
     def status(self) -> dict[str, Any]:
-        """How the run stands: ``state``, ``time`` (ISO, UTC), ``pid``, ``host`` and the facts that were given."""
+        """How the run stands: ``state``, ``time`` (ISO, UTC), the process that said so, and the facts that it gave.
+
+        The process is told by ``pid``, ``pid_started`` (seconds since 1970), ``host`` and ``machine``.
+        """
         try:
             return _read_json(self.path("status.json"), self.storage_options)
         except NotFoundError:  # killed between its first two files
@@ -139,12 +147,7 @@ class Run:
         if state not in get_args(State):
             raise ConfigError(f"state must be one of {', '.join(get_args(State))}; it is {state!r}")
         self.flush()
-        now = {
-            "state": state,
-            "time": datetime.now(UTC).isoformat(timespec="seconds"),
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-        }
+        now = {"state": state, "time": datetime.now(UTC).isoformat(timespec="seconds"), **this_process()}
         status = {**self.status(), **_finite(facts or {}), **now}
         data = json.dumps(status, indent=2, ensure_ascii=False).encode()
         io.write_bytes(self.path("status.json"), data, storage_options=self.storage_options)
@@ -152,6 +155,7 @@ class Run:
     def log_metrics(self, row: Mapping[str, float | str]) -> None:
         """Append one row of numbers and short texts. On an object store it is visible after 2 s or `flush`."""
         self._metrics.append(_metrics_line(row))
+        self.last_row = dict(row)
 
     def metrics(self) -> list[dict[str, Any]]:
         """All rows that were logged, in order; a row that a kill cut off is left out."""
@@ -171,7 +175,46 @@ class Run:
 
     def log_line(self, text: str) -> None:
         """Append one line to ``log.txt``, with the time before it."""
-        self._log.append(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {text.rstrip()}\n")
+        self.log_text(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {text.rstrip()}\n")
+
+    def log_text(self, text: str) -> None:
+        """Append text to ``log.txt`` as it is, such as what a program printed."""
+        self._log.append(text)
+
+    def log(self, *, last_bytes: int | None = None) -> str:
+        """``log.txt``, or only so much of its end, which spares reading all of it on a local disk."""
+        return self._log.read(last_bytes)
+
+    def beat(self, *, facts: Mapping[str, Any] | None = None) -> None:
+        """Say that this process is at it, in a file of its own: any thread may, whatever else is being written."""
+        now = {"time": time.time(), **this_process(), "row": _finite(self.last_row), **_finite(facts or {})}
+        data = json.dumps(now, ensure_ascii=False).encode()
+        io.write_bytes(self.path("heartbeat.json"), data, storage_options=self.storage_options)
+
+    def heartbeat(self) -> dict[str, Any] | None:
+        """The last sign of life: ``time`` (seconds since 1970, by its writer's clock), its process, its last row."""
+        try:
+            return _read_json(self.path("heartbeat.json"), self.storage_options)
+        except NotFoundError:
+            return None
+
+    def request_stop(self) -> None:
+        """Ask whoever works on the run through this object to stop: `onlineml.fit` stores a checkpoint first."""
+        self._stop.set()
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether `request_stop` was called."""
+        return self._stop.is_set()
+
+    @contextlib.contextmanager
+    def stopping_in_time(self) -> Iterator[None]:
+        """Within, `stops_in_time` is true."""
+        before, self.stops_in_time = self.stops_in_time, True
+        try:
+            yield
+        finally:
+            self.stops_in_time = before
 
     def flush(self) -> None:
         """Store what was logged; `set_status` does it too."""
@@ -189,70 +232,8 @@ def _restore(url: str, spec: dict[str, Any]) -> Run:
     return Run(url, spec=spec)
 
 
-class _GrowingFile:
-    """A text file that grows: appended on a local disk, put again as a whole on other filesystems."""
-
-    def __init__(self, url: str, storage_options: Mapping[str, Any] | None) -> None:
-        self._url = url
-        self._local = local_path(url)
-        self._options = storage_options
-        self._lock = threading.Lock()
-        self._text: str | None = None  # of the whole file, where it is put as a whole
-        self._unsaved = False
-        self._saved_at = -math.inf
-
-    def append(self, text: str) -> None:
-        with self._lock:
-            if self._local is not None:
-                _append_local(Path(self._local), text)
-                return
-            self._text = _mended(self._stored() if self._text is None else self._text) + text
-            self._unsaved = True
-            if time.monotonic() - self._saved_at >= _PUT_SECONDS:
-                self._put()
-
-    def replace(self, text: str) -> None:
-        with self._lock:
-            self._text = text
-            self._put()
-
-    def flush(self) -> None:
-        with self._lock:
-            if self._unsaved:
-                self._put()
-
-    def read(self) -> str:
-        self.flush()
-        return self._stored()
-
-    def _put(self) -> None:
-        io.write_bytes(self._url, (self._text or "").encode(), storage_options=self._options)
-        self._unsaved = False
-        self._saved_at = time.monotonic()
-
-    def _stored(self) -> str:
-        try:
-            return io.read_bytes(self._url, storage_options=self._options).decode(errors="replace")
-        except NotFoundError:
-            return ""
-
-
 def _metrics_line(row: Mapping[str, float | str]) -> str:
     return json.dumps(_finite(row), ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _append_local(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab+") as file:
-        end = file.seek(0, os.SEEK_END)
-        if end:
-            file.seek(end - 1)
-        torn = end and file.read(1) != b"\n"  # the last writer was killed in the middle of its line
-        file.write(("\n" if torn else "").encode() + text.encode())
-
-
-def _mended(text: str) -> str:
-    return text if not text or text.endswith("\n") else text + "\n"
 
 
 def _read_json(url: str, storage_options: Mapping[str, Any] | None) -> dict[str, Any]:

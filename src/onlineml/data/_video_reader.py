@@ -64,7 +64,7 @@ class Reader:
         self._next_number = 0
         self._from: Fraction | None = None  # frames before it belong to what was jumped over
         rate = stream.average_rate or stream.guessed_rate
-        self.frame_s = 1 / rate if rate else 1 / _DEFAULT_RATE
+        self.frame_s = Fraction(1 / rate) if rate else 1 / _DEFAULT_RATE
         self.lost = 0
         self.lost_at: Fraction | None = None
         self.end = Fraction(0)
@@ -113,7 +113,7 @@ class Reader:
         base = frame.time_base or self._stream.time_base
         if ticks is None or not base:
             return self._next_number * self.frame_s
-        stored = ticks * Fraction(base)
+        stored: Fraction = ticks * Fraction(base)
         if self._origin is None:
             self._origin = stored
         if self._from is None and stored - self._origin < self._last - _JUMP_BACK:
@@ -200,26 +200,33 @@ class Reader:
 
     def _go_to(self, ticks: int, time: Fraction) -> bool:
         """Read from the key frame at or before a stamp; False if it is shown only after ``time``."""
-        self._seek(ticks)
-        key = next(self._packets, None)
-        place = -1 if key is None or key.pts is None else self._index.place_of(key.dts)
-        if place < 0:  # cut off, or a wrong index
-            self._index = _Index.none()
-            self._seek(self._stream.start_time or 0)
-            self._n_read = self._next_number = 0
-            self._from, self.end, self._last = None, Fraction(0), Fraction(-1)
-            return True
-        held, before = [key], 0
-        for packet in self._packets:  # frames that follow a key frame in the file may be shown before it
-            held.append(packet)
-            if packet.pts is None or packet.pts > key.pts:
-                break
-            before += not packet.is_discard
+        try:
+            self._seek(ticks)
+            key = next(self._packets)
+            place = self._index.place_of(key.dts)
+            held, before = [key], 0
+            for packet in self._packets:  # frames that follow a key frame in the file may be shown before it
+                held.append(packet)
+                if packet.pts is None or packet.pts > key.pts:
+                    break
+                before += not packet.is_discard
+        except (*self._errors, StopIteration, TypeError):  # cut off, or an index that does not fit: from the beginning
+            place = -1
+        if place < 0:
+            return self._begin_again()
         self._packets = itertools.chain(held, self._packets)
         self._n_read, self._next_number = place, self._index.shown_before[place] + before
         self._from = self.end = key.pts * Fraction(self._stream.time_base or 1) - (self._origin or 0)
         self._last = self._from - 1
-        return self._from <= time
+        return bool(self._from <= time)
+
+    def _begin_again(self) -> bool:
+        """Decode every frame, without an index."""
+        self._index = _Index.none()
+        self._seek(self._stream.start_time or 0)
+        self._n_read = self._next_number = 0
+        self._from, self.end, self._last = None, Fraction(0), Fraction(-1)
+        return True
 
     def _seek(self, ticks: int) -> None:
         self._container.seek(ticks, stream=self._stream)

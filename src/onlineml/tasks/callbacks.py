@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onlineml._lightning import pl
+from onlineml.errors import StoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -204,12 +205,19 @@ class Checkpoints(pl.Callback):
         publish: puts the finished file in its place, atomically.
         clock: of the run; its seconds are kept in the checkpoint.
         every_s: seconds between two, stretched so that they take at most 1 % of the time.
+        stop: asked after each step; where it says so, a checkpoint is written and `StoppedError` raised.
     """
 
     def __init__(
-        self, folder: Path, *, publish: Callable[[Path], None], clock: Clock, every_s: float = _CHECKPOINT_S
+        self,
+        folder: Path,
+        *,
+        publish: Callable[[Path], None],
+        clock: Clock,
+        every_s: float = _CHECKPOINT_S,
+        stop: Callable[[], bool] = bool,
     ) -> None:
-        self.folder, self.publish, self.clock, self.every_s = folder, publish, clock, every_s
+        self.folder, self.publish, self.clock, self.every_s, self.stop = folder, publish, clock, every_s, stop
         self.cost_s = 0.0
         self._saved_at = clock.spent()
 
@@ -225,6 +233,9 @@ class Checkpoints(pl.Callback):
         self._save_if_due(trainer)
 
     def _save_if_due(self, trainer: pl.Trainer) -> None:
+        if self.stop():
+            self.save(trainer)
+            raise StoppedError(f"asked to stop, after step {trainer.global_step}; call fit() again to go on from there")
         if self.clock.spent() - self._saved_at >= max(self.every_s, self.cost_s / _CHECKPOINT_SHARE):
             self.save(trainer)
 

@@ -70,6 +70,7 @@ def fit(
         ConfigError: arguments contradict each other, the classes differ, or an unfinished run was of another kind.
         AlreadyExistsError: the run is finished.
         TrainingError: the loss is not finite.
+        StoppedError: `Run.request_stop` was called; the run has a checkpoint from which calling again goes on.
         TooManyBadImagesError: the datamodule's budget for bad images is spent.
     """
     if epochs is not None and budget_s is not None:
@@ -89,7 +90,7 @@ def fit(
     record = _open_run(run, spec, storage_options)
     with tempfile.TemporaryDirectory(prefix="onlineml-") as folder:
         training = Training(model, datamodule, record, Path(folder), epochs=epochs, budget_s=budget_s)
-        with training.recorded():
+        with training.recorded(), record.stopping_in_time():
             training.prepare(patience=patience, ema=ema, progress=progress)
             training.execute(precision=precision, accelerator=accelerator, callbacks=callbacks)
     return record

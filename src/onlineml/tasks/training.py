@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from onlineml._lightning import pl
-from onlineml.errors import NotFoundError
+from onlineml.errors import NotFoundError, StoppedError
 from onlineml.storage.io import delete, read_bytes, upload_file, write_bytes
 from onlineml.tasks.budget import FORWARDS_A_STEP, Budget, Clock
 from onlineml.tasks.callbacks import Checkpoints, EpochRecord, Kept
@@ -71,6 +71,9 @@ class Training:
         try:
             with _quiet():
                 yield
+        except StoppedError:
+            self.run.set_status("stopped", facts={"by": "request"})
+            raise
         except Exception as error:
             self.run.set_status("failed", facts={"error": f"{type(error).__name__}: {error}"[:2000]})
             raise
@@ -123,6 +126,7 @@ class Training:
                 path, self.run.path("last.ckpt"), storage_options=self.run.storage_options
             ),
             clock=self.clock,
+            stop=lambda: self.run.stop_requested,
         )
         self.callbacks.append(self.record)
 
@@ -152,6 +156,8 @@ class Training:
         n_val = len(self.datamodule.rows_of("val"))
 
         def enough(n: int) -> bool:
+            if self.run.stop_requested:
+                raise StoppedError("asked to stop before the first step; call fit() again to begin anew")
             if self.budget_s is None:
                 return n >= _PROBE_IMAGES
             image_s = (time.monotonic() - begin) / n
