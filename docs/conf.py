@@ -47,7 +47,7 @@ html_title = "onlineml"
 html_show_sourcelink = False
 html_static_path = ["_static"]
 html_css_files = ["wrap.css"]
-LISTLESS = ("index", "start", "predicting", "detection_scores", "images", "api", "design", "changelog")
+LISTLESS = ("index", "start", "formats", "predicting", "detection_scores", "images", "api", "design", "changelog")
 html_sidebars = {page: [] for page in LISTLESS}  # nothing to list
 html_theme_options = {
     "show_prev_next": False,

@@ -118,7 +118,7 @@ def _with_boxes(
         lengths = np.where(told, np.diff(boxes.offsets), 0)
         cleaned = cleaned.with_column("crowd", lists_of(values, lengths, ~told))
     if not kept.all() or not np.array_equal(boxes_xyxy, boxes.boxes_xyxy):
-        columns = {name: _filtered(cleaned.table[name], boxes, kept) for name in per_box_columns(cleaned.table)}
+        columns = {name: _filtered(name, cleaned.table[name], boxes, kept) for name in per_box_columns(cleaned.table)}
         lengths = np.bincount(boxes.image_index[kept], minlength=len(manifest))
         columns["boxes_xyxy"] = box_list(boxes_xyxy[kept], lengths, ~boxes.annotated)
         table = cleaned.table
@@ -128,13 +128,13 @@ def _with_boxes(
     return cleaned
 
 
-def _filtered(column: pa.ChunkedArray, boxes: Boxes, kept: npt.NDArray[np.bool_]) -> pa.Array:
-    """A column of lists less some of the boxes; a list that tells nothing (null) stays so."""
+def _filtered(name: str, column: pa.ChunkedArray, boxes: Boxes, kept: npt.NDArray[np.bool_]) -> pa.Array:
+    """A column of lists less some of the boxes; null is a list that tells nothing."""
     told = column.is_valid().to_numpy()
     of_told = told[boxes.image_index]
     values = pc.list_flatten(column.combine_chunks()).filter(pa.array(kept[of_told]))
     lengths = np.bincount(boxes.image_index[kept & of_told], minlength=len(column))
-    return lists_of(values, lengths, ~told)
+    return lists_of(values, lengths, ~told if name == "labels" else lengths == 0)
 
 
 def same_boxes(boxes: Boxes, one: int, other: int) -> bool:

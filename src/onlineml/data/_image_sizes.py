@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["upright_size_hw", "upright_sizes_hw"]
 
 _HEAD_BYTES = 65_536  # a JPEG's EXIF block with its thumbnail is one segment of at most this; most headers are shorter
+_TIFF_TAGS = (256, 257, 274)  # ImageWidth, ImageLength, Orientation
 _TOGETHER = 512  # images whose first bytes are in memory at once
 
 
@@ -61,9 +62,9 @@ def upright_size_hw(data: bytes) -> tuple[int, int] | None:
         return told
     try:
         image = OPENERS[kind](buffers.BytesIO(data))
-        exif = image.info.get("exif", b"")
-        orientation = image.tag_v2.get(0x0112, 1) if kind == "TIFF" else exif_orientation(exif)
-        return _turned(image.width, image.height, orientation)
+        if kind == "TIFF":  # its tags, for releases of Pillow differ in when they turn the image
+            return _turned(*(int(image.tag_v2.get(tag, 1)) for tag in _TIFF_TAGS))
+        return _turned(image.width, image.height, exif_orientation(image.info.get("exif", b"")))
     except Exception:  # noqa: BLE001 (a decoder fed with arbitrary bytes raises nearly every type)
         return None
 

@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from onlineml.data._manifest_schema import COLUMNS
+
 if TYPE_CHECKING:
     from hashlib import _Hash
 
@@ -24,14 +26,16 @@ def manifest_hash(table: pa.Table, *, class_names: tuple[str, ...], task: str) -
     """64 hex digits over the task, the class names in order, and all rows in order of their image_id.
 
     Each column enters as its name, a canonical type (integers of any width are alike), which rows are null, and the
-    values, with lengths before texts and lists, so that no two different tables have the same bytes.
+    values, with lengths before texts and lists, so that no two different tables have the same bytes. A further column
+    that is null everywhere says nothing, and does not enter.
 
     Args:
         table: a normalised manifest table: one chunk a column, image_id unique.
         class_names: in the order of their ids.
         task: such as ``"classification"``.
     """
-    names = sorted(name for name in table.column_names if name not in _NOT_HASHED)
+    silent = {name for name in table.column_names if name not in COLUMNS and table[name].null_count == len(table)}
+    names = sorted(name for name in table.column_names if name not in _NOT_HASHED and name not in silent)
     order = pc.sort_indices(table["image_id"])
     digest = sha256()
     _text(

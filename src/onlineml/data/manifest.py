@@ -149,7 +149,8 @@ class Manifest(ManifestFormats):
         """64 hex digits that name this version of the data.
 
         Over task, class names and, in order of image_id, image_id, label, split, group and further columns; not over
-        where images lie (uri, root) nor what reading them told (version, sha256, width, height).
+        where images lie (uri, root), what reading them told (version, sha256, width, height) and the size that boxes
+        were drawn on. A further column that is null everywhere counts as none.
         """
         return manifest_hash(self.table, class_names=self.class_names, task=self.task)
 

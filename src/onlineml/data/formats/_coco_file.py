@@ -26,6 +26,7 @@ __all__ = [
     "MARKS",
     "Category",
     "CocoFile",
+    "absences",
     "corners",
     "objects",
     "read_flags",
@@ -104,7 +105,7 @@ class CocoFile:
         require_no_problems(where, problems)
         annotations.take(np.argsort(of_image, kind="stable").tolist())
         lengths = np.bincount(of_image, minlength=len(places))
-        absent = frozenset(marks.get("absent", ())) if isinstance(marks, dict) else frozenset()
+        absent = absences(marks) if isinstance(marks, dict) else frozenset()
         return cls(where, images, annotations, lengths, "annotations" in keys, classes, top, absent)
 
 
@@ -202,6 +203,12 @@ def written_xywh(boxes_xyxy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]
 def objects(values: Sequence[Any]) -> list[Mapping[str, Any]]:
     """JSON objects; an empty one for anything else."""
     return [value if isinstance(value, dict) else {} for value in values]
+
+
+def absences(mark: Mapping[str, Any]) -> frozenset[str]:
+    """The columns that the manifest had nothing in: their values in the file were filled in by the writer."""
+    names = mark.get("absent")
+    return frozenset(name for name in names if isinstance(name, str)) if isinstance(names, list) else frozenset()
 
 
 def read_xywh(values: Sequence[Any], problems: list[str]) -> npt.NDArray[np.float64]:

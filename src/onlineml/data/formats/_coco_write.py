@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["unknown_class", "write_coco"]
 
 _VERSION = 1
-_FILLED = ("area", "crowd", "coco_image_id", "coco_annotation_id")
+_FILLED_BOX = ("area", "crowd", "coco_annotation_id")
+_FILLED = (*_FILLED_BOX, "coco_image_id")
 _UNKNOWN = re.compile(r"category (-?\d+)")
 
 
@@ -124,11 +125,7 @@ def _marks(manifest: Manifest, names: Sequence[str]) -> list[dict[str, Any]]:
     table = manifest.table
     facts = table.select(["image_id", "version", "split", "group"]).to_pylist()
     annotated = table["boxes_xyxy"].is_valid().to_pylist()
-    untold = {
-        name: table[name].is_null().to_pylist()
-        for name in _FILLED
-        if name in table.column_names and name != "coco_image_id"
-    }
+    known_ids = table["coco_image_id"].is_valid().to_pylist() if "coco_image_id" in table.column_names else None
     marks = []
     for row, (fact, name) in enumerate(zip(facts, names, strict=True)):
         mark: dict[str, Any] = {"split": fact["split"]}
@@ -138,8 +135,9 @@ def _marks(manifest: Manifest, names: Sequence[str]) -> list[dict[str, Any]]:
             mark["image_id"] = fact["image_id"]
         if not annotated[row]:
             mark["annotated"] = False
-        absent = [column for column, nulls in untold.items() if nulls[row]]
-        marks.append({**mark, "absent": absent} if absent and annotated[row] else mark)
+        if known_ids is not None and not known_ids[row]:
+            mark["absent"] = ["coco_image_id"]
+        marks.append(mark)
     return marks
 
 
@@ -154,6 +152,7 @@ def _annotations(manifest: Manifest, image_ids: Sequence[Any], class_ids: Mappin
     further = {name: per_box_values(table, name) for name in names}
     rest = per_box_values(table, "coco_annotation") if "coco_annotation" in table.column_names else [None] * len(boxes)
     labels = per_box_values(table, "labels")
+    filled = {name: per_box_values(table, name) for name in _FILLED_BOX if name in table.column_names}
     ids = _annotation_ids(manifest, len(boxes))
     entries = []
     for row, image in enumerate(boxes.image_index):
@@ -172,7 +171,8 @@ def _annotations(manifest: Manifest, image_ids: Sequence[Any], class_ids: Mappin
             "iscrowd": int(boxes.crowd[row]),
         }
         plain, hidden = _told({name: values[row] for name, values in further.items()}, ANNOTATION_KEYS)
-        mark |= hidden
+        absent = [name for name, values in filled.items() if values[row] is None]
+        mark |= hidden | ({"absent": absent} if absent else {})
         entries.append(entry | plain | others | ({MARKS: mark} if mark else {}))
     return entries
 

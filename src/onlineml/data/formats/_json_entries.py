@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ def parse_object(data: bytes) -> dict[str, msgspec.Raw]:
     Raises:
         ValueError: not a JSON object.
     """
+    data = data.removeprefix(codecs.BOM_UTF8)
     try:
         return msgspec.json.decode(data, type=dict[str, msgspec.Raw])
     except msgspec.DecodeError:

@@ -31,6 +31,7 @@ from onlineml.data.formats._coco_file import (
     IMAGE_KEYS,
     MARKS,
     CocoFile,
+    absences,
     corners,
     objects,
     read_flags,
@@ -129,7 +130,7 @@ def _source(files: Sequence[CocoFile]) -> dict[str, Any]:
 def _file_table(file: CocoFile, inside: str, split: str | None) -> pa.Table:
     """The rows of one file; `inside` is the folder of its images below the root, with a slash."""
     marks = objects(file.images.values(MARKS))
-    boxes, labels, per_box = _boxes(file, marks)
+    boxes, labels, per_box = _boxes(file)
     silent = np.array([not file.annotated or mark.get("annotated") is False for mark in marks], dtype=bool)
     rows = BoxRows(
         uris=[f"{inside}{safe_name(name)}" for name in file.images.values("file_name")],
@@ -148,8 +149,8 @@ def _file_table(file: CocoFile, inside: str, split: str | None) -> pa.Table:
 def _per_image(file: CocoFile, marks: Sequence[Mapping[str, Any]], *, reserved: frozenset[str]) -> dict[str, pa.Array]:
     images = file.images
     columns = {"image_id": pa.array([_said(mark, "image_id") for mark in marks], pa.string())}
-    if "coco_image_id" not in file.absent:
-        columns["coco_image_id"] = _id_column(images.values("id"), file.where)
+    made = ["coco_image_id" in file.absent or "coco_image_id" in absences(mark) for mark in marks]
+    columns["coco_image_id"] = _id_column(images.values("id"), np.array(made, dtype=bool), file.where)
     for name, key in zip(DECLARED, ("height", "width"), strict=True):
         sizes = [value if type(value) in {int, float} and value >= 1 else None for value in images.values(key)]
         columns[name] = pa.array([None if size is None else int(size) for size in sizes], pa.int64())
@@ -158,9 +159,7 @@ def _per_image(file: CocoFile, marks: Sequence[Mapping[str, Any]], *, reserved: 
     return columns | further | _marked_columns(marks)
 
 
-def _boxes(
-    file: CocoFile, image_marks: Sequence[Mapping[str, Any]]
-) -> tuple[npt.NDArray[np.float64], list[str | None], dict[str, pa.Array]]:
+def _boxes(file: CocoFile) -> tuple[npt.NDArray[np.float64], list[str | None], dict[str, pa.Array]]:
     """The boxes of the annotations, their labels and their further columns."""
     entries, problems = file.annotations, list[str]()
     marks = objects(entries.values(MARKS))
@@ -172,8 +171,7 @@ def _boxes(
     boxes = corners(xywh, marks)
 
     def filled(name: str) -> npt.NDArray[np.bool_]:  # which values only the writer put there
-        of_images = [name in file.absent or name in mark.get("absent", ()) for mark in image_marks]
-        return np.repeat(np.array(of_images, dtype=bool), file.lengths)
+        return np.array([name in file.absent or name in absences(mark) for mark in marks], dtype=bool)
 
     made_area = filled("area") & (area == xywh[:, 2] * xywh[:, 3])
     made_crowd = filled("crowd") & np.array([not value for value in crowd], dtype=bool)
@@ -181,8 +179,7 @@ def _boxes(
         "area": pa.array(area, mask=made_area | np.isnan(area)),
         "crowd": pa.array([None if made else value for made, value in zip(made_crowd, crowd, strict=True)], pa.bool_()),
     }
-    if "coco_annotation_id" not in file.absent:
-        columns["coco_annotation_id"] = _id_column(entries.values("id"), file.where)
+    columns["coco_annotation_id"] = _id_column(entries.values("id"), filled("coco_annotation_id"), file.where)
     further = entries.further(understood=ANNOTATION_KEYS, reserved=OURS | COCO_COLUMNS)
     rest = entries.rest(understood=ANNOTATION_KEYS | further.keys())
     told = (written_xywh(boxes) == xywh) | np.isnan(xywh)
@@ -222,9 +219,9 @@ def _said(mark: Mapping[str, Any], key: str) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _id_column(values: list[Any], where: str) -> pa.Array:
+def _id_column(values: list[Any], made: npt.NDArray[np.bool_], where: str) -> pa.Array:
     try:
-        return pa.array(values)
+        return pa.array([None if new else value for value, new in zip(values, made, strict=True)])
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
         raise DataError(f"the ids in {where} must be whole numbers of 64 bits, or all texts: {error}") from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,7 +37,6 @@ __all__ = ["read_yolo", "write_yolo"]
 _YAML = (".yaml", ".yml")
 _NOTHING = {"", "~", "null", "Null", "NULL", "None"}
 _TOGETHER = 4096  # label files in memory at once
-_UP = re.compile(r"(?:\.\.?/)+")
 _MOST_CLASSES = 1_000_000  # a larger number is no class, and may be too large to be written out
 
 
@@ -109,15 +107,16 @@ def _names(facts: Mapping[str, Any], where: str) -> dict[int, str]:
     names = facts.get("names")
     try:
         if names is None and "nc" in facts:
-            return {number: f"class_{number}" for number in range(int(facts["nc"]))}  # as Ultralytics calls them
+            count = min(int(facts["nc"]), _MOST_CLASSES)
+            return {number: f"class_{number}" for number in range(count)}  # as Ultralytics calls them
         pairs = names.items() if isinstance(names, dict) else enumerate(names) if isinstance(names, list) else ()
         found = {int(number): str(name) for number, name in pairs if isinstance(name, str)}
     except ValueError:
         found = {}
     if not found or len(found) != len(names or ()):
-        raise DataError(
-            f"{where}: expected names as a list, or as a mapping of whole numbers to names; found {names!r}"
-        )
+        # never the value itself: through anchors, a small file can say something endless
+        what = f"a {type(names).__name__} with other values" if names else "none"
+        raise DataError(f"{where}: expected names as a list, or a mapping of whole numbers to names; found {what}")
     return dict(sorted(found.items()))
 
 
@@ -144,13 +143,14 @@ def _split_of(
 ) -> dict[str, str]:
     """The split of each image."""
     split_of: dict[str, str] = {}
-    several, refused = [], []
+    several: list[str] = []
+    refused: list[str | None] = []
     for split in SPLITS:
         given = facts.get(split, [])
-        for entry in [given] if isinstance(given, str) else given:
+        for entry in given if isinstance(given, list) else [given]:
             inside = _inside(entry, folder)
             if inside is None:
-                refused.append(entry)
+                refused.append(entry if isinstance(entry, str) else None)
                 continue
             own = _listed(inside, folder, paths, refused, storage_options)
             if not own:
@@ -173,13 +173,12 @@ def _inside(entry: Any, folder: str) -> str | None:
     """
     if not isinstance(entry, str):
         return None
-    path = entry.removeprefix(f"{folder}/")
-    path = _UP.sub("", path, count=1) if path.startswith(".") else path
-    return "" if path in {"", ".", ".."} else safe_name(path)
+    path = entry.removeprefix(f"{folder}/").removeprefix("../")
+    return "" if path in {"", ".", "./"} else safe_name(path)
 
 
 def _listed(
-    inside: str, folder: str, paths: set[str], refused: list[str], storage_options: Mapping[str, Any] | None
+    inside: str, folder: str, paths: set[str], refused: list[str | None], storage_options: Mapping[str, Any] | None
 ) -> list[str]:
     """The images of a folder, or of a text file with a path in each line."""
     if not inside.endswith(".txt"):
@@ -188,8 +187,8 @@ def _listed(
     text = io.read_bytes(io.join(folder, inside), storage_options=storage_options).decode("utf-8-sig", "replace")
     own = []
     for line in filter(None, map(str.strip, text.splitlines())):
-        name = _inside(line, folder)
-        if not name:
+        name = safe_name(line.removeprefix(f"{folder}/"))
+        if name is None:
             refused.append(line)
             continue
         beside = f"{inside.rpartition('/')[0]}/{name}".lstrip("/")
@@ -235,5 +234,5 @@ def _rows(path: str, text: str, size_hw: tuple[int, int] | None, problems: list[
 
 def _label(number: Decimal, names: Mapping[int, str]) -> str:
     """The class of a row; a text that is no class name where there is none of that number."""
-    whole = number.is_finite() and abs(number) < _MOST_CLASSES and number == int(number)
+    whole = number.is_finite() and -_MOST_CLASSES < number < _MOST_CLASSES and number == int(number)
     return names.get(int(number), f"class {number}") if whole else f"class {number}"
