@@ -9,10 +9,10 @@ import pytest
 from hypothesis import settings
 
 from fastdfs_cluster import fastdfs_model, fastdfs_trackers
-from s3_server import s3_server
+from s3_server import s3_server, swift_server
 from stores import store
 
-__all__ = ["data_dir", "fastdfs_model", "fastdfs_trackers", "s3_server", "store"]
+__all__ = ["data_dir", "fastdfs_model", "fastdfs_trackers", "s3_server", "store", "swift_server"]
 
 settings.register_profile("any machine", deadline=None)  # a busy one is no failure
 settings.load_profile("any machine")

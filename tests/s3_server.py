@@ -1,4 +1,8 @@
-"""A real S3-compatible server process for tests: moto on a free loopback port, for the whole session."""
+"""Real S3-compatible server processes for tests, on free loopback ports, for the whole session.
+
+moto is the main one. OpenStack Swift is a second implementation, of other people: it checks signatures, and does not
+keep all conditions of writes.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,9 @@ import subprocess
 import sys
 import time
 import uuid
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +21,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SECRET = "a-secret-that-nobody-may-see"  # noqa: S105 (of the test server)
+SECRET = "a-secret-that-nobody-may-see"  # noqa: S105 (of the test servers)
 
 
 @dataclass(frozen=True)
@@ -23,11 +29,12 @@ class S3Server:
     """Where the server is; `new_bucket` gives a fresh ``s3://`` URL."""
 
     endpoint_url: str
+    key: str = "testing"
 
     @property
     def storage_options(self) -> dict[str, Any]:
         return {
-            "key": "testing",
+            "key": self.key,
             "secret": SECRET,
             "endpoint_url": self.endpoint_url,
         }
@@ -36,7 +43,7 @@ class S3Server:
     def environment(self) -> dict[str, str]:
         """The same as fsspec's configuration, for processes that are given URLs only."""
         return {
-            "FSSPEC_S3_KEY": "testing",
+            "FSSPEC_S3_KEY": self.key,
             "FSSPEC_S3_SECRET": SECRET,
             "FSSPEC_S3_ENDPOINT_URL": self.endpoint_url,
         }
@@ -61,18 +68,37 @@ def _answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+@contextmanager
+def _ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[S3Server]:
     port = _free_port()
     command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
+    with _ended(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True)) as process:
         deadline = time.monotonic() + 60
         while not _answers(port):
             assert process.poll() is None, "moto's server ended; is moto[server] installed?"
             assert time.monotonic() < deadline, "moto's server does not answer"
             time.sleep(0.1)
         yield S3Server(f"http://127.0.0.1:{port}")
-    finally:
-        process.kill()
-        process.wait()
+
+
+@pytest.fixture(scope="session")
+def swift_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    folder = tmp_path_factory.mktemp("swift") / "server"
+    script = Path(__file__).with_name("swift_process.py")
+    command = [sys.executable, "-W", "ignore", str(script), str(folder), SECRET]
+    with _ended(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, "Swift ended; is swift installed?"
+        yield S3Server(f"http://127.0.0.1:{int(line)}", key="test:tester")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -40,29 +41,38 @@ class Store:
         fs.pipe_file(f"{path}/{name}", data)
 
     def _raw(self):
-        fresh = {"use_listings_cache": False} if self.kind == "s3" else {}
+        fresh = {"use_listings_cache": False} if self.kind in {"s3", "swift"} else {}
         return fsspec.url_to_fs(self.url, **(self.storage_options or {}), **fresh)
 
 
-@pytest.fixture(
-    params=[
-        "memory",
-        "local",
-        pytest.param("s3", marks=pytest.mark.s3),
-        pytest.param("fastdfs", marks=pytest.mark.fastdfs),
-    ]
-)
+KINDS = [
+    "memory",
+    "local",
+    pytest.param("s3", marks=pytest.mark.s3),
+    pytest.param("fastdfs", marks=pytest.mark.fastdfs),
+]
+SWIFT = pytest.param("swift", marks=pytest.mark.s3)  # slow, so for storage's own tests
+
+
+@pytest.fixture(params=KINDS)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    if request.param == "local":
-        yield Store("local", str(tmp_path / "store"), None)
-    elif request.param == "s3":
-        server = request.getfixturevalue("s3_server")
-        yield Store("s3", f"{server.new_bucket()}/store", server.storage_options)
-    elif request.param == "fastdfs":
-        yield Store("fastdfs", f"{create_volume(request.getfixturevalue('fastdfs_trackers'))}/store", None)
+    with open_store(request.param, request, tmp_path) as opened:
+        yield opened
+
+
+@contextmanager
+def open_store(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """A fresh folder on the given kind of storage."""
+    if kind == "local":
+        yield Store(kind, str(tmp_path / "store"), None)
+    elif kind in {"s3", "swift"}:
+        server = request.getfixturevalue(f"{kind}_server")
+        yield Store(kind, f"{server.new_bucket()}/store", server.storage_options)
+    elif kind == "fastdfs":
+        yield Store(kind, f"{create_volume(request.getfixturevalue('fastdfs_trackers'))}/store", None)
     else:
         fs = fsspec.filesystem("memory")
         root = f"test-{uuid.uuid4().hex}"
-        yield Store("memory", f"memory://{root}/store", None)
+        yield Store(kind, f"memory://{root}/store", None)
         if fs.exists(root):
             fs.rm(root, recursive=True)

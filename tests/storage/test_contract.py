@@ -16,12 +16,17 @@ import pytest
 from onlineml.errors import AlreadyExistsError, ConfigError, DataError, NotFoundError, StorageError
 from onlineml.storage import io
 from onlineml.storage.log import AppendLog, LogEntry, new_ulid
+from stores import KINDS, SWIFT, Store, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from stores import Store
+
+@pytest.fixture(params=[*KINDS, SWIFT])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with open_store(request.param, request, tmp_path) as opened:
+        yield opened
 
 
 # ---------------------------------------------------------------------------------------------------- io: the basics
@@ -76,10 +81,12 @@ def test_one_of_many_racing_creators_wins(store: Store) -> None:
             return False
         return True
 
+    promised = io.guarantees(store.url, storage_options=store.storage_options).create
+    assert promised == (store.kind != "swift")
     with ThreadPoolExecutor(8) as pool:
         won = list(pool.map(create, range(8)))
-    assert sum(won) == 1
-    assert store.raw_read("a") == str(won.index(True)).encode()
+    assert sum(won) == 1 or (sum(won) and not promised)
+    assert won[int(store.raw_read("a"))]
 
 
 def test_read_many_keeps_order_and_puts_errors_in_place(store: Store, tmp_path: Path) -> None:
@@ -263,17 +270,16 @@ def test_a_compaction_killed_at_every_step_loses_and_repeats_nothing(
         log.append({"n": number})
     before = log.read()
     step = 0
-    while True:  # one write and then three deletions; each kill leaves its traces to the next try
-        with _killed_after(step, monkeypatch) as operations:
+    while True:  # one write and then three deletions; each kill leaves its traces to the next try, which goes on
+        with _killed_after(step, monkeypatch):
             try:
                 log.compact()
             except Killed:
-                assert log.read() == before
+                assert AppendLog(log.url, storage_options=store.storage_options).read() == before
             else:
                 break
         step += 1
-    assert operations[0] >= 4
-    assert step >= 4
+    assert step == 3
     assert log.read() == before
     log.compact()
     assert len(store.raw_names()) == 1
@@ -295,7 +301,7 @@ def test_a_reader_survives_a_compaction_between_its_listing_and_its_reading(
         return original(urls, **options)
 
     monkeypatch.setattr(io, "read_many", compact_first)
-    assert log.read() == before
+    assert AppendLog(log.url, storage_options=store.storage_options).read() == before  # one that remembers nothing
     assert compacted == [3]
 
 
@@ -312,7 +318,7 @@ def test_a_reader_survives_a_compaction_during_its_listing(store: Store, monkeyp
         return []
 
     monkeypatch.setattr(io, "list_files", neither_old_nor_new)
-    assert log.read() == before
+    assert AppendLog(log.url, storage_options=store.storage_options).read() == before  # one that remembers nothing
 
 
 @pytest.mark.parametrize("damage", ["cut in a line", "cut between lines", "not JSON", "no id"])

@@ -12,7 +12,7 @@ import pytest
 
 from onlineml.errors import AlreadyExistsError, ConfigError, StorageError
 from onlineml.storage import io
-from onlineml.storage._filesystems import create_exclusively, secrets_of
+from onlineml.storage._filesystems import secrets_of
 from onlineml.storage.log import LogEntry, new_ulid
 
 if TYPE_CHECKING:
@@ -39,48 +39,11 @@ def test_reading_many_from_s3_is_one_request_each(s3_server: S3Server, monkeypat
     monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", counted)
     assert io.read_many(urls, storage_options=options) == [url.encode() for url in urls]
     assert called == ["get_object"] * 20
+    assert io.guarantees(bucket, storage_options=options).create
     called.clear()
     io.read_bytes(urls[0], storage_options=options)
     io.create_bytes(io.join(bucket, "new"), b"", storage_options=options)
     assert called == ["get_object", "put_object"]
-
-
-class _Refusing:
-    """A filesystem whose conditional write is answered with an error of the server."""
-
-    async_impl = True
-
-    def __init__(self, code: str, *, times: int = 99, there: bool = False) -> None:
-        self.code, self.times, self.there = code, times, there
-        self.written: list[str] = []
-
-    def exists(self, _path: str) -> bool:
-        return self.there
-
-    def pipe_file(self, _path: str, _data: bytes, mode: str = "overwrite") -> None:
-        if mode == "create" and self.times:
-            self.times -= 1
-            error = OSError(errno.EIO, "refused")
-            error.__cause__ = RuntimeError()
-            error.__cause__.response = {"Error": {"Code": self.code}}  # type: ignore[attr-defined]
-            raise error
-        self.written.append(mode)
-
-
-def test_servers_differ_in_what_they_say_to_a_condition() -> None:
-    with pytest.raises(FileExistsError):
-        create_exclusively(_Refusing("PreconditionFailed"), "a", b"")
-    plain = _Refusing("NotImplemented")
-    create_exclusively(plain, "a", b"")
-    assert plain.written == ["overwrite"]
-    with pytest.raises(FileExistsError):
-        create_exclusively(_Refusing("NotImplemented", there=True), "a", b"")
-    busy = _Refusing("ConditionalRequestConflict", times=3)
-    create_exclusively(busy, "a", b"")
-    assert busy.written == ["create"]
-    for code in ("ConditionalRequestConflict", "InternalError", ""):
-        with pytest.raises(OSError, match="refused"):
-            create_exclusively(_Refusing(code), "a", b"")
 
 
 def test_disks_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import fsspec.asyn
 
+from onlineml.errors import ConflictError
 from onlineml.storage import _s3
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ __all__ = ["RACERS", "create_holds", "swap_holds"]
 
 RACERS = 8
 _ROUNDS = 2  # in the first one most writers wait for their connection; only in the second do they come at once
+_UNKNOWN = frozenset({"NotImplemented", "501", "InvalidArgument", "InvalidRequest", "400"})  # the header is
 _FIRST = b"first"
 _WAIT_S = 20.0
 _HEADSTART_S = 0.1  # so that the slow writer's condition is looked at before the other writes
@@ -119,9 +121,9 @@ def _one_won(outcomes: dict[bytes, Exception | None], fs: Any, probe: str) -> bo
     winners = [data for data, error in outcomes.items() if error is None]
     if not winners:
         error = next(error for error in outcomes.values() if error is not None)
-        if isinstance(error, PermissionError) or not _s3.server_code(error):
+        if _s3.server_code(error) not in _UNKNOWN and not isinstance(error, FileExistsError | ConflictError):
             raise error
-        return False  # such as NotImplemented, for the header
+        return False
     return len(winners) == 1 and bytes(fs.cat_file(probe)) == winners[0]
 
 

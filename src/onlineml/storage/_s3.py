@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fsspec.config import conf
@@ -13,7 +14,17 @@ from onlineml.errors import StorageError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-__all__ = ["Content", "ShortError", "download", "is_s3", "read", "server_code", "swap", "with_defaults"]
+__all__ = [
+    "Content",
+    "RefusedError",
+    "ShortError",
+    "download",
+    "is_s3",
+    "put_if",
+    "read",
+    "server_code",
+    "with_defaults",
+]
 
 # One GET an object: with more, s3fs asks for the size (a HEAD) before every whole-object read.
 # Listings are never cached: another process may have written since.
@@ -28,8 +39,16 @@ _CONFIG: dict[str, Any] = {
     "signature_version": "s3v4",  # is the default but for URLs that are signed beforehand
     "parameter_validation": False,  # of what s3fs itself has put together: 5 % of the time of a small read
 }
+# S3 answers 409 while another conditional write to the same key is in flight, and asks to try again
+_BUSY, _CONFLICTS = frozenset({"ConditionalRequestConflict", "409"}), 8
+_REFUSED = frozenset({"PreconditionFailed", "412"})
+_WRITER = "onlineml-writer"
 _PART_BYTES = 16_000_000
 _PARTS_AT_ONCE = 4
+
+
+class RefusedError(Exception):
+    """The condition of a write does not hold."""
 
 
 class ShortError(StorageError):
@@ -129,14 +148,38 @@ async def download(
         os.fsync(file.fileno())
 
 
-async def swap(fs: Any, path: str, data: bytes, *, version: str) -> str:
-    """Replace an object if it still has the tag; returns the new one.
+async def put_if(fs: Any, path: str, data: bytes, **condition: str) -> str:
+    """Write an object on a condition of S3's (``IfNoneMatch``, ``IfMatch``); returns its tag.
+
+    A write whose answer is lost is sent again, by botocore or below it, and then refused for being there already.
+    Therefore each write bears a token, by which a refused one is known to have been done.
 
     Raises:
-        OSError: the store's error; `server_code` tells a refusal (``PreconditionFailed``).
+        RefusedError: the condition does not hold.
+        OSError: the store's error.
     """
     bucket, key, _ = fs.split_path(path)
-    answer = await fs._call_s3(  # noqa: SLF001 (call_s3, asynchronous)
-        "put_object", Bucket=bucket, Key=key, Body=data, IfMatch=f'"{version}"'
-    )
+    token = secrets.token_hex(8)
+    marks = {**fs.s3_additional_kwargs.get("Metadata", {}), _WRITER: token}
+    call = fs._call_s3  # noqa: SLF001 (call_s3, asynchronous)
+    for attempt in range(_CONFLICTS):
+        try:
+            answer = await call("put_object", Bucket=bucket, Key=key, Body=data, Metadata=marks, **condition)
+            break
+        except OSError as err:
+            code = server_code(err)
+            if code in _BUSY and attempt < _CONFLICTS - 1:
+                continue
+            if not isinstance(err, FileExistsError | FileNotFoundError) and code not in _REFUSED:
+                raise
+            if code == "NoSuchBucket":
+                raise
+            refusal = err
+        try:
+            answer = await call("head_object", Bucket=bucket, Key=key)
+        except FileNotFoundError:
+            raise RefusedError from refusal
+        if answer.get("Metadata", {}).get(_WRITER) != token:
+            raise RefusedError from refusal
+        break
     return str(answer.get("ETag", "")).strip('"')

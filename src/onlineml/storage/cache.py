@@ -192,9 +192,9 @@ class ByteCache:
         with self._lock:
             left = self._left.get(group, 0)
             if left < needed:
-                held = self._held(group, needed)
+                least = max(needed, self._share // 32)
                 # sixteen processes that fill a group at once stay within it: each lists it again after so much
-                left = max((self._share - held) // 16, self._share // 32, needed)
+                left = max((self._share - self._held(group, least)) // 16, least)
             self._left[group] = left - needed
 
     def _held(self, group: int, needed: int) -> int:

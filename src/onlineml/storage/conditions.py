@@ -25,9 +25,6 @@ from onlineml.storage import _probing, _s3
 
 __all__ = ["Guarantees", "creates", "guaranteed", "read_tagged", "swap", "swaps", "write_new"]
 
-_CONFLICTS = 8  # S3 answers 409 while another conditional write to the same key is in flight, and asks to try again
-_REFUSED = frozenset({"PreconditionFailed", "412"})
-_BUSY = frozenset({"ConditionalRequestConflict", "409"})
 _locks: dict[int, threading.Lock] = {}  # by process: a forked child must not wait for its parent's threads
 _created: dict[tuple[Any, str], bool] = {}  # by filesystem and bucket
 _swapped: dict[tuple[Any, str], bool] = {}
@@ -149,25 +146,13 @@ def write_new(fs: Any, path: str, data: bytes) -> None:
 
 
 def _create(fs: Any, path: str, data: bytes) -> None:
-    for attempt in range(_CONFLICTS):
-        try:
-            fs.pipe_file(path, data, mode="create")
-        except OSError as err:
-            code = _s3.server_code(err)
-            if isinstance(err, FileExistsError) or code in _REFUSED:
-                if _was_repeated(err) and bytes(fs.cat_file(path)) == data:
-                    return  # our own write, whose answer was lost
-                raise FileExistsError from err
-            if code not in _BUSY or attempt == _CONFLICTS - 1:
-                raise
-        else:
-            return
-
-
-def _was_repeated(err: BaseException) -> bool:
-    """Whether botocore sent the request more than once."""
-    answer = getattr(err.__cause__, "response", None) or {}
-    return bool(answer.get("ResponseMetadata", {}).get("RetryAttempts", 0))
+    if not _s3.is_s3(fs):
+        fs.pipe_file(path, data, mode="create")
+        return
+    try:
+        fsspec.asyn.sync(fs.loop, _s3.put_if, fs, path, data, IfNoneMatch="*")
+    except _s3.RefusedError as err:
+        raise FileExistsError from err
 
 
 # ---- replacing ----
@@ -216,17 +201,8 @@ def swap(fs: Any, path: str, data: bytes, *, version: str) -> str:
 
 
 def _swap_s3(fs: Any, path: str, data: bytes, version: str) -> str:
-    for attempt in range(_CONFLICTS):
-        try:
-            tag: str = fsspec.asyn.sync(fs.loop, _s3.swap, fs, path, data, version=version)
-        except OSError as err:
-            code = _s3.server_code(err)
-            if code in _REFUSED:
-                if _was_repeated(err) and (now := read_tagged(fs, path))[0] == data:
-                    return now[1]  # our own write, whose answer was lost
-                raise ConflictError("it was changed meanwhile; read it again") from err
-            if code not in _BUSY or attempt == _CONFLICTS - 1:
-                raise
-        else:
-            return tag
-    raise AssertionError  # the last attempt returned or raised
+    try:
+        tag: str = fsspec.asyn.sync(fs.loop, _s3.put_if, fs, path, data, IfMatch=f'"{version}"')
+    except _s3.RefusedError as err:
+        raise ConflictError("it was changed meanwhile; read it again") from err
+    return tag

@@ -1,0 +1,164 @@
+"""An HTTP proxy that does to requests what networks and careless servers do."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+import time
+from dataclasses import dataclass, field
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SLOW_DOWN = (
+    b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+)
+
+
+@dataclass
+class FaultProxy:
+    """A proxy for one server.
+
+    Attributes:
+        url: of the proxy.
+        fault: of each request, by its method, path and number (of its method, from 0): what is done to it; None is
+            nothing. ``"reset"``: the connection breaks before an answer. ``"cut"``: after half of the body.
+            ``"503"``: SlowDown. ``"500"``: as it is. ``"409"``: another condition is being looked at, come again.
+            ``"501"``: this condition is not implemented. ``"lost"``: the server does it, the answer never comes.
+            ``"unconditional"``: its condition is dropped. ``"look first"``: whether something is there is looked at
+            before the write, which comes later. ``"hang"``: nothing comes, until the client gives up.
+        seen: method and path of every request.
+    """
+
+    url: str
+    fault: Callable[[str, str, int], str | None] = lambda *_: None
+    seen: list[tuple[str, str]] = field(default_factory=list)
+
+    def count(self, method: str) -> int:
+        return sum(seen[0] == method for seen in self.seen)
+
+
+@contextlib.contextmanager
+def fault_proxy_to(upstream: str) -> Iterator[FaultProxy]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server.daemon_threads = True
+    server.block_on_close = False
+    proxy = FaultProxy(f"http://127.0.0.1:{server.server_address[1]}")
+    server.proxy, server.upstream, server.lock = proxy, urlsplit(upstream).netloc, threading.Lock()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield proxy
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Any
+
+    def setup(self) -> None:
+        self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        super().setup()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def handle(self) -> None:
+        with contextlib.suppress(ConnectionError, ValueError):  # what was reset is closed
+            super().handle()
+
+    def finish(self) -> None:
+        with contextlib.suppress(ConnectionError, ValueError):
+            super().finish()
+
+    def _answer(self) -> None:
+        proxy: FaultProxy = self.server.proxy
+        path = self.path.partition("?")[0]
+        with self.server.lock:
+            number = proxy.count(self.command)
+            proxy.seen.append((self.command, path))
+        fault = proxy.fault(self.command, path, number)
+        headers = dict(self.headers.items())
+        if fault == "look first" and self._is_there(path):
+            self._send(412, b"<Error><Code>PreconditionFailed</Code></Error>", {})
+            return
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if fault in {"unconditional", "look first"}:
+            headers = {k: v for k, v in headers.items() if k.lower() not in {"if-none-match", "if-match"}}
+            time.sleep(0.05 if fault == "look first" else 0)
+        if fault == "reset":
+            self._reset()
+        elif fault == "hang":
+            time.sleep(5)
+            self._reset()
+        elif fault == "503":
+            self._send(503, SLOW_DOWN, {})
+        elif fault == "500":
+            self._send(500, b"", {})
+        elif fault == "409":
+            self._send(409, b"<Error><Code>ConditionalRequestConflict</Code></Error>", {})
+        elif fault == "501" and {"if-none-match", "if-match"} & {name.lower() for name in headers}:
+            self._send(501, b"<Error><Code>NotImplemented</Code></Error>", {})
+        else:
+            self._pass_on(headers, body, fault)
+
+    do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = _answer  # noqa: N815 (the names are http.server's)
+
+    def _is_there(self, path: str) -> bool:
+        connection = HTTPConnection(self.server.upstream)
+        connection.request("HEAD", path)
+        with contextlib.closing(connection):
+            return connection.getresponse().status == 200
+
+    def _pass_on(self, headers: dict[str, str], body: bytes, fault: str | None) -> None:
+        connection = HTTPConnection(self.server.upstream)
+        with contextlib.closing(connection):
+            connection.request(self.command, self.path, body, headers)
+            answer = connection.getresponse()
+            data = answer.read()
+        passed = {k: v for k, v in answer.getheaders() if k.lower() not in {"transfer-encoding", "connection"}}
+        if fault == "lost":
+            self._reset()
+            return
+        self._send(answer.status, data, passed, cut=fault == "cut")
+
+    def _send(self, status: int, data: bytes, headers: dict[str, str], *, cut: bool = False) -> None:
+        self.send_response_only(status)
+        for name, value in headers.items():
+            if name.lower() != "content-length" or self.command == "HEAD":
+                self.send_header(name, value)
+        if self.command != "HEAD":
+            self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data[: len(data) // 2] if cut else data)
+        if cut:
+            self.wfile.flush()
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
+
+    def _reset(self) -> None:
+        self.close_connection = True
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with contextlib.suppress(OSError):
+            self.rfile.close()
+            self.wfile.close()
+        self.connection.close()
+
+
+@pytest.fixture
+def fault_proxy(request: pytest.FixtureRequest) -> Iterator[FaultProxy]:
+    """In front of the main S3 server."""
+    with fault_proxy_to(request.getfixturevalue("s3_server").endpoint_url) as proxy:
+        yield proxy
