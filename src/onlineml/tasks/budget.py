@@ -63,7 +63,7 @@ class Budget(pl.Callback):
             raise ConfigError(f"budget_s={budget_s}: expected more than 0 seconds")
         self.schedule, self.budget_s, self.clock = schedule, budget_s, clock
         self.reserve_s, self.record = reserve_s, record
-        self._begin: tuple[int, float, float, bool] | None = None  # step, time, time aside, head only
+        self._begin: tuple[float, float, bool] | None = None  # step, seconds of training, head only
         self._corrected_at = 0.0
         self._first_step: int | None = None
         self.step_s = float("nan")
@@ -73,9 +73,9 @@ class Budget(pl.Callback):
         step, now = trainer.global_step, self.clock.spent()
         if self._first_step is None:
             self._first_step = step - 1
-        if self._begin is None or self._begin[3] != pl_module.head_only:
+        if self._begin is None or self._begin[2] != pl_module.head_only:
             if step - self._first_step >= _SKIPPED or now > 0.2 * self.budget_s:
-                self._begin = (step, now, self.clock.aside_s, pl_module.head_only)
+                self._begin = (step, now - self.clock.aside_s, pl_module.head_only)
                 self._corrected_at = 0.0
         elif self._due(now, epoch_end=batch_idx + 1 >= trainer.num_training_batches):
             self._correct(step, now)
@@ -86,7 +86,7 @@ class Budget(pl.Callback):
     def _due(self, now: float, *, epoch_end: bool) -> bool:
         if self._begin is None:
             return False
-        measured = now - self._begin[1]
+        measured = now - self.clock.aside_s - self._begin[1]
         if self._corrected_at == 0.0:  # nothing planned yet, or the cost of a step has just changed
             return measured >= min(1.0, 0.02 * self.budget_s)
         left = self.budget_s - now
@@ -95,8 +95,11 @@ class Budget(pl.Callback):
 
     def _correct(self, step: int, now: float) -> None:
         assert self._begin is not None  # noqa: S101 - _due has looked
-        first, since, aside, head_only = self._begin
-        self.step_s = (now - since - (self.clock.aside_s - aside)) / (step - first)
+        first, since, head_only = self._begin
+        trained_s = now - self.clock.aside_s
+        self.step_s = (trained_s - since) / (step - first)
+        # earlier steps count half at each correction: images that grow, or a busy machine, change what a step costs
+        self._begin = ((first + step) / 2, (since + trained_s) / 2, head_only)
         self._corrected_at = now
         knots = self.schedule.knots
         if knots and knots[-1].step > step:
