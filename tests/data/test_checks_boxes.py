@@ -1,4 +1,4 @@
-"""Checks of boxes: each finding with its box, the manifest that is left, the budget, copies that contradict each other."""
+"""Checks of boxes: each finding with its box, the manifest that is left, the budget, copies that contradict others."""
 
 from __future__ import annotations
 
@@ -90,7 +90,11 @@ def test_every_bad_box_has_a_row_that_names_it(tmp_path: Path):
     assert row["crowd"] == [label not in NAMES for *_, label in left]  # neither learnt nor background
     assert (checked.n_images, checked.n_bad, checked.n_boxes, checked.n_bad_boxes) == (2, 0, 15, 9)
     assert checked.counts() == {
-        **{"box_empty": 3, "box_clipped": 2, "box_not_finite": 2, "box_outside": 2, "box_unknown_class": 2}
+        "box_empty": 3,
+        "box_clipped": 2,
+        "box_not_finite": 2,
+        "box_outside": 2,
+        "box_unknown_class": 2,
     }
     assert "2 images checked, 0 not usable; 15 boxes, 9 not usable (3 box_empty" in str(checked)
     assert "15 boxes, 9 not usable" in checked._repr_html_()
@@ -252,7 +256,7 @@ def test_copies_whose_boxes_are_no_numbers(tmp_path: Path):
     assert checked.counts() == {"box_not_finite": 2, "duplicate": 1}
 
 
-# ------------------------------------------------------------------------------------------------- one policy everywhere
+# ------------------------------------------------------------------------------------------------ one policy everywhere
 
 
 @given(st.data())

@@ -516,3 +516,19 @@ def test_the_samples(tmp_path: Path):
     by_id = {one["id"]: one for one in written["annotations"]}
     for old in given["annotations"]:
         assert {key: by_id[old["id"]][key] for key in old} == old
+
+
+def test_numbers_beyond_all_bounds(tmp_path: Path):
+    boxes = [[1e308, 0, 1e308, 1], [0, 0, 1e200, 1e200], [-1e308, 0, 1e308, 1]]
+    annotations = [_annotation(i, 1, box, area=1.0) for i, box in enumerate(boxes)]
+    image = {"id": 1, "file_name": "a", "width": 1e300, "height": 2**40}
+    data = json_file(images=[image], annotations=annotations).replace(
+        b"[-1e+308, 0, 1e+308, 1]", b"[-1e999, 0, 1e999, 1]"
+    )
+    manifest = _read(tmp_path, data)
+    np.testing.assert_array_equal(
+        np.array(manifest.column("boxes_xyxy")[0]),
+        [[1e308, 0, np.inf, 1], [0, 0, 1e200, 1e200], [-np.inf, 0, np.nan, 1]],
+    )
+    assert "declared_width" not in manifest.table.column_names
+    assert len(_written(manifest, tmp_path)["annotations"]) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -368,3 +369,10 @@ def test_real_annotations(tmp_path: Path, data_dir: Path | None):
     ids = {name: back.column(name) for name in ("image_id", "group")}
     copied = manifest.with_column("image_id", ids["image_id"]).with_column("group", ids["group"])
     assert back == copied
+
+
+def test_names_that_are_no_text(tmp_path: Path):
+    _voc(tmp_path, {"a": _xml()})
+    (tmp_path / "JPEGImages" / os.fsdecode(b"\xff.jpg")).write_bytes(b"")
+    with pytest.raises(DataError, match=r"1 file names in .* are not UTF-8 text"):
+        Manifest.from_voc(tmp_path)

@@ -230,7 +230,7 @@ class Manifest(ManifestFormats):
         return cast("pd.DataFrame", self.table.to_pandas())
 
     def check(self, *, max_bad: float = 0.01, progress: bool = False) -> CheckTable:
-        """Open every image once and report each that is not plainly fine; see `onlineml.data.checks.check`."""
+        """Open every image once, look at every box, report what is odd; see `onlineml.data.checks.check`."""
         from onlineml.data.checks import check  # noqa: PLC0415 (decoders are loaded only to decode)
 
         return check(self, max_bad=max_bad, progress=progress)

@@ -171,7 +171,8 @@ def corners(xywh: npt.NDArray[np.float64], marks: Sequence[Mapping[str, Any]]) -
         marks: M; where the sum of x and width is not to the last bit what `written_xywh` was given, ``boxes_xyxy`` is.
             It counts only while it is the box of the file, which others may have moved.
     """
-    boxes = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):  # boxes that are none are for the check to find
+        boxes = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
     rows = [row for row, mark in enumerate(marks) if "boxes_xyxy" in mark]
     if rows:
         exact = read_xywh([marks[row]["boxes_xyxy"] for row in rows], [])
@@ -186,7 +187,8 @@ def written_xywh(boxes_xyxy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]
     A file says 0.3 where the difference of the corners that were read from it is 0.30000000000000004.
     """
     low, high = boxes_xyxy[:, :2], boxes_xyxy[:, 2:]
-    sizes = high - low
+    with np.errstate(over="ignore", invalid="ignore"):
+        sizes = high - low
     flat_low, flat_high, found = low.ravel(), high.ravel(), sizes.ravel()
     open_ = np.flatnonzero(np.isfinite(found))
     for decimals in range(_MOST_DECIMALS + 1):

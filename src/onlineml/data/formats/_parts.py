@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
+from onlineml.data._examples import examples
 from onlineml.errors import ConfigError, DataError
 from onlineml.storage import io
 
@@ -17,7 +18,16 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-__all__ = ["Parts", "absolute", "common_folder", "image_id", "is_hidden", "listed_versions", "naturally_sorted"]
+__all__ = [
+    "Parts",
+    "absolute",
+    "common_folder",
+    "image_id",
+    "is_hidden",
+    "listed_versions",
+    "naturally_sorted",
+    "valid_names",
+]
 
 _NOT_LISTABLE = ("http://", "https://")  # no filesystem that tells what it holds
 _NUMBER = re.compile(r"(\d+)")
@@ -69,6 +79,22 @@ def common_folder(folders: Sequence[str]) -> str:
 def is_hidden(path: str) -> bool:
     """Whether a file or a folder above it is hidden, as the leftovers of macOS and Jupyter are."""
     return path.startswith(".") or "/." in path
+
+
+def valid_names(paths: list[str], root: str) -> list[str]:
+    """The paths of a listing as they are.
+
+    Raises:
+        DataError: some are not text.
+    """
+    bad = [path for path in paths if "\0" in path or not _is_unicode(path)]
+    if bad:
+        raise DataError(f"{len(bad):,} file names in {root} are not UTF-8 text; rename them: {examples(bad)}")
+    return paths
+
+
+def _is_unicode(path: str) -> bool:
+    return path.isascii() or not any("\ud800" <= character <= "\udfff" for character in path)
 
 
 def naturally_sorted(names: Iterable[str]) -> tuple[str, ...]:

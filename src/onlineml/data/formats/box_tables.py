@@ -177,7 +177,7 @@ class _Images:
 
 def _sizes(images: _Images, table: pa.Table, name: str) -> pa.Array:
     values = images.one_each(name, table[name].to_pylist())
-    whole = [value if isinstance(value, int | float) and value >= 1 else None for value in values]
+    whole = [value if isinstance(value, int | float) and 1 <= value < 2**31 else None for value in values]
     return pa.array([None if value is None else int(value) for value in whole], pa.int64())
 
 

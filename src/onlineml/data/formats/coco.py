@@ -152,7 +152,7 @@ def _per_image(file: CocoFile, marks: Sequence[Mapping[str, Any]], *, reserved: 
     made = ["coco_image_id" in file.absent or "coco_image_id" in absences(mark) for mark in marks]
     columns["coco_image_id"] = _id_column(images.values("id"), np.array(made, dtype=bool), file.where)
     for name, key in zip(DECLARED, ("height", "width"), strict=True):
-        sizes = [value if type(value) in {int, float} and value >= 1 else None for value in images.values(key)]
+        sizes = [value if type(value) in {int, float} and 1 <= value < 2**31 else None for value in images.values(key)]
         columns[name] = pa.array([None if size is None else int(size) for size in sizes], pa.int64())
     further = images.further(understood=IMAGE_KEYS, reserved=reserved)
     columns["coco_image"] = _texts(images.rest(understood=IMAGE_KEYS | further.keys()))
@@ -173,7 +173,8 @@ def _boxes(file: CocoFile) -> tuple[npt.NDArray[np.float64], list[str | None], d
     def filled(name: str) -> npt.NDArray[np.bool_]:  # which values only the writer put there
         return np.array([name in file.absent or name in absences(mark) for mark in marks], dtype=bool)
 
-    made_area = filled("area") & (area == xywh[:, 2] * xywh[:, 3])
+    with np.errstate(over="ignore", invalid="ignore"):  # boxes that are none are for the check to find
+        made_area = filled("area") & (area == xywh[:, 2] * xywh[:, 3])
     made_crowd = filled("crowd") & np.array([not value for value in crowd], dtype=bool)
     columns = {
         "area": pa.array(area, mask=made_area | np.isnan(area)),

@@ -10,7 +10,7 @@ from onlineml.data._image_policies import is_image_name
 from onlineml.data._manifest_schema import examples
 from onlineml.data.formats._csv import Column, csv_bytes, read_columns, require_valid
 from onlineml.data.formats._export import empty_folder, image_chunks, unique_paths, write_many
-from onlineml.data.formats._parts import Parts, absolute, image_id, is_hidden, naturally_sorted
+from onlineml.data.formats._parts import Parts, absolute, image_id, is_hidden, naturally_sorted, valid_names
 from onlineml.data.splits import normalised_split, stable_split
 from onlineml.errors import DataError
 from onlineml.storage import io
@@ -34,7 +34,7 @@ def read_folders(url: str | os.PathLike[str], *, split: str | None, storage_opti
     if not images:
         found = f"{len(files):,} other files, such as {examples(f.path for f in files)}" if files else "no files at all"
         raise DataError(f"no images in {root}: expected {root}/<class>/<image>, found {found}")
-    paths = _valid_names([info.path for info in images], root)
+    paths = valid_names([info.path for info in images], root)
     labels, splits = _labels_and_splits(paths)
     columns: dict[str, Any] = {
         "image_id": [image_id(info.path, info.version) for info in images],
@@ -54,17 +54,6 @@ def read_folders(url: str | os.PathLike[str], *, split: str | None, storage_opti
     names = naturally_sorted({label for label in columns["label"] if label is not None})
     text = {name: pa.array(values, pa.string()) for name, values in columns.items()}
     return Parts(pa.table(text), names, root, n_ignored)
-
-
-def _valid_names(paths: list[str], root: str) -> list[str]:
-    bad = [path for path in paths if "\0" in path or not _is_unicode(path)]
-    if bad:
-        raise DataError(f"{len(bad):,} file names in {root} are not UTF-8 text; rename them: {examples(bad)}")
-    return paths
-
-
-def _is_unicode(path: str) -> bool:
-    return path.isascii() or not any("\ud800" <= character <= "\udfff" for character in path)
 
 
 def _labels_and_splits(paths: Sequence[str]) -> tuple[list[str | None], list[str | None]]:

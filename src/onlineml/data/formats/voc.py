@@ -12,7 +12,7 @@ import pyarrow as pa
 from onlineml.data._examples import examples
 from onlineml.data._image_policies import is_image_name
 from onlineml.data.formats._boxes import DECLARED, OURS, BoxRows, boxes_table, identified, require_no_problems
-from onlineml.data.formats._parts import Parts, absolute, is_hidden, naturally_sorted
+from onlineml.data.formats._parts import Parts, absolute, is_hidden, naturally_sorted, valid_names
 from onlineml.data.formats._voc_write import write_voc
 from onlineml.data.formats._voc_xml import VocImage, leaf_xml, read_annotation, typed_column
 from onlineml.data.splits import normalised_split, stable_split
@@ -77,7 +77,7 @@ def _lists(paths: Iterable[str], folder: str) -> dict[str, str]:
 def read_voc(url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None) -> Parts:
     """See `Manifest.from_voc`."""
     root = absolute(url)
-    paths = [info.path for info in io.list_files(root, storage_options=storage_options)]
+    paths = valid_names([info.path for info in io.list_files(root, storage_options=storage_options)], root)
     problems: list[str] = []
     layout = _Layout.of(paths, problems)
     read = _read_annotations(layout, root, problems, storage_options)

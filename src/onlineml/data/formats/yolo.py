@@ -20,7 +20,7 @@ from onlineml.data.formats._boxes import (
     require_no_problems,
     safe_name,
 )
-from onlineml.data.formats._parts import Parts, absolute, is_hidden
+from onlineml.data.formats._parts import Parts, absolute, is_hidden, valid_names
 from onlineml.data.formats._yolo_rows import YoloRow, parse_rows
 from onlineml.data.formats._yolo_write import write_yolo
 from onlineml.data.splits import SPLITS
@@ -128,7 +128,7 @@ def _root(
 ) -> tuple[str, set[str]]:
     """The folder of the dataset, and the paths of all its files."""
     home = io.parent(where) if root is None else absolute(root)
-    paths = {info.path for info in io.list_files(home, storage_options=storage_options)}
+    paths = set(valid_names([info.path for info in io.list_files(home, storage_options=storage_options)], home))
     inside = safe_name(facts.get("path", "")) if root is None else None
     below = {path.removeprefix(f"{inside}/") for path in paths if path.startswith(f"{inside}/")}
     return (io.join(home, inside), below) if inside and below else (home, paths)
