@@ -6,9 +6,11 @@ keep all conditions of writes.
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from contextlib import contextmanager
@@ -92,12 +94,19 @@ def s3_server() -> Iterator[S3Server]:
         yield S3Server(f"http://127.0.0.1:{port}")
 
 
-@pytest.fixture(scope="session")
-def swift_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    folder = tmp_path_factory.mktemp("swift") / "server"
+def _swift(folder: str) -> subprocess.Popen[str]:
     script = Path(__file__).with_name("swift_process.py")
-    command = [sys.executable, "-W", "ignore", str(script), str(folder), SECRET]
-    with _ended(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)) as process:
+    command = [sys.executable, "-W", "ignore", str(script), folder, SECRET]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+
+@pytest.fixture(scope="session")
+def swift_server() -> Iterator[S3Server]:
+    in_memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 (it syncs its SQLite files often)
+    with (
+        tempfile.TemporaryDirectory(dir=in_memory) as folder,
+        _ended(_swift(f"{folder}/swift")) as process,
+    ):
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line, "Swift ended; is swift installed?"

@@ -9,12 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from onlineml import registry
-from onlineml.errors import AlreadyExistsError, ConfigError, NotFoundError, StorageError
+from onlineml import promotions, registry
+from onlineml.errors import AlreadyExistsError, ConfigError, ConflictError, NotFoundError, StorageError
 from onlineml.storage import io
+from stores import KINDS, SWIFT, Store, open_store
 
 if TYPE_CHECKING:
-    from stores import Store
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(params=[*KINDS, SWIFT])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with open_store(request.param, request, tmp_path) as opened:
+        yield opened
 
 
 def _options(store: Store) -> dict[str, Any]:
@@ -120,6 +128,61 @@ def test_promotion_and_rollback(store: Store) -> None:
     assert [line["author"] for line in history[:2]] == ["ann", "bob"]
     assert history[1]["reason"] == "better"
     assert all(line["author"] and "+00:00" in line["time"] for line in history)
+
+
+def test_who_compared_with_another_champion_is_told(store: Store) -> None:
+    one, two, three = (_publish(store, text) for text in "abc")
+    registry.promote(store.url, one, replaces="", **_options(store))
+    with pytest.raises(ConflictError, match=f"nothing yet, and is {one.version}"):
+        registry.promote(store.url, two, replaces="", **_options(store))
+    registry.promote(store.url, two, replaces=one, **_options(store))
+    with pytest.raises(ConflictError, match=f"is {one.version}, and is {two.version}"):
+        registry.promote(store.url, three, replaces=one.version, **_options(store))
+    registry.promote(store.url, three, replaces=two.version, **_options(store))
+    assert registry.aliases(store.url, **_options(store)) == {"champion": three.version}
+
+
+def test_of_two_who_promote_at_once_one_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two, three = (_publish(store, text) for text in "abc")
+    registry.promote(store.url, one, **_options(store))
+    original = promotions.AliasState.follow
+
+    def after_another(self: Any, **facts: Any) -> None:
+        monkeypatch.setattr(promotions.AliasState, "follow", original)
+        registry.promote(store.url, two, **_options(store))
+        original(self, **facts)
+
+    monkeypatch.setattr(promotions.AliasState, "follow", after_another)
+    with pytest.raises(ConflictError, match=f"{two.version} at the same moment"):
+        registry.promote(store.url, three, **_options(store))
+    registry.promote(store.url, three, **_options(store))
+    monkeypatch.setattr(promotions.AliasState, "follow", after_another)
+    with pytest.raises(ConflictError):
+        registry.rollback(store.url, **_options(store))
+    assert registry.aliases(store.url, **_options(store)) == {"champion": two.version}
+    history = registry.promotion_history(store.url, **_options(store))
+    counting = [line["version"] for line in history if line["in_effect"]]
+    assert counting == [one.version, two.version, three.version, two.version]
+
+
+def test_many_who_promote_at_once_agree(store: Store) -> None:
+    versions = [_publish(store, text) for text in "abcd"]
+    start = threading.Barrier(4)
+
+    def promote(version: registry.ModelVersion) -> bool:
+        start.wait()
+        try:
+            registry.promote(store.url, version, replaces="", **_options(store))
+        except ConflictError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        won = list(pool.map(promote, versions))
+    (champion,) = registry.aliases(store.url, **_options(store)).values()
+    assert won[[version.version for version in versions].index(champion)]
+    if store.kind != "swift":  # which lets several win at first, and then every reader finds the same
+        assert sum(won) == 1
 
 
 def test_what_cannot_be_promoted(store: Store) -> None:
