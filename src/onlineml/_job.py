@@ -1,0 +1,208 @@
+"""The process of a job: ``python -m onlineml._job``, with its order in an environment variable.
+
+It says that it lives, does what it was ordered, and says truthfully how that ended: finished, failed, or stopped
+because it was asked to. Only a process that is killed at once says nothing, and is found to be lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from onlineml._job_launch import ORDER, imported
+from onlineml._job_state import BEAT_S, cancel_name
+from onlineml.errors import StoppedError
+from onlineml.runs import Run
+from onlineml.storage import io
+from onlineml.storage._urls import local_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from onlineml.runs import State
+
+__all__ = ["main"]
+
+_PUMP_S = 1.0  # between two looks at what was printed
+_LOG_BYTES = 8 << 20  # an object store is given the log as a whole each time: no more of it than this
+_PATIENCE_S = (1, 2, 4, 8, 16, 32)  # a store that is away when the job ends
+_STOPPED = 128 + signal.SIGTERM
+
+
+class _JobRun(Run):
+    """The run of a job, which is over when the job is: a training that is finished within it is not the end."""
+
+    attempt = 0
+    over = False
+
+    def set_status(self, state: State, *, facts: Mapping[str, Any] | None = None) -> None:
+        held = state in {"finished", "failed", "stopped"} and not self.over
+        super().set_status("running" if held else state, facts={**(facts or {}), "attempt": self.attempt})
+
+
+def main() -> int:
+    """Do what was ordered; returns the exit code."""
+    order = json.loads(os.environ.pop(ORDER))
+    sys.path += [place for place in order["sys_path"] if place not in sys.path]
+    run = _JobRun.open(order["run"], storage_options=order["storage_options"])
+    run.attempt = order["attempt"]
+    with _logged(run), _alive(run):
+        state, facts = _executed(run, order)
+        run.over = True
+        _patiently(lambda: run.set_status(state, facts=facts))
+    return {"finished": 0, "stopped": _STOPPED}.get(state, 1)
+
+
+def _executed(run: _JobRun, order: Mapping[str, Any]) -> tuple[State, dict[str, Any]]:
+    """How it ended, and what there is to say about it."""
+    over = dict.fromkeys(set(run.status()) & {"error", "by"})  # of an earlier attempt
+    try:
+        _stop_when_told(run)
+        run.set_status("running", facts=over)
+        function = imported(order["function"])
+        project = _project(run, order)
+        result = function(run, project, **order["arguments"])
+        if result is not None:
+            data = json.dumps(_defined(result), indent=1, ensure_ascii=False, allow_nan=False).encode()
+            io.write_bytes(run.path("result.json"), data, storage_options=run.storage_options)
+    except (StoppedError, SystemExit, KeyboardInterrupt) as error:
+        if run.stop_requested or not isinstance(error, SystemExit):
+            sys.stdout.write("stopped, as it was asked to\n")
+            return "stopped", {"by": "request"}
+        if error.code not in {None, 0}:
+            return "failed", {"error": f"it ended itself with the exit code {error.code}"}
+    except Exception as error:  # noqa: BLE001 (whatever it is, the record says so)
+        traceback.print_exc()
+        return "failed", {"error": f"{type(error).__name__}: {error}"[:2000]}
+    finally:
+        run.stops_in_time = True  # what is left to say is said
+    return "finished", {}
+
+
+def _defined(value: Any) -> Any:
+    """A result with null in place of what is not a finite number, as JSON has it."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(name): _defined(inner) for name, inner in value.items()}
+    return [_defined(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def _project(run: Run, order: Mapping[str, Any]) -> Any:
+    """The project whose run it is: the run's folder is ``<project>/runs/<id>``."""
+    from onlineml.project import Project  # noqa: PLC0415
+
+    return Project.open(io.parent(io.parent(run.url)), storage_options=order["storage_options"])
+
+
+def _stop_when_told(run: Run) -> None:
+    """On SIGTERM or SIGINT, ask for a stop; who does not look for that between steps is interrupted."""
+
+    def stop(number: int, _: object) -> None:
+        run.request_stop()
+        if not run.stops_in_time:
+            raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+
+
+@contextlib.contextmanager
+def _alive(run: _JobRun) -> Iterator[None]:
+    """Within, a thread gives signs of life and looks for requests to stop from elsewhere."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        while True:
+            with contextlib.suppress(OSError):  # the store is away: the next one will tell
+                run.beat(facts={"attempt": run.attempt})
+                if not run.stop_requested and _cancelled(run):
+                    os.kill(os.getpid(), signal.SIGTERM)
+            if ended.wait(BEAT_S):
+                return
+
+    thread = threading.Thread(target=beat, name="onlineml-heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(timeout=5)
+
+
+def _cancelled(run: _JobRun) -> bool:
+    return io.exists(run.path(cancel_name(run.attempt)), storage_options=run.storage_options)
+
+
+@contextlib.contextmanager
+def _logged(run: Run) -> Iterator[None]:
+    """Within, what this process and its children print goes to the run's log."""
+    local = local_path(run.path("log.txt"))
+    with contextlib.ExitStack() as stack:
+        if local is None:
+            spool = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="onlineml-job-"))) / "log.txt"
+            stack.enter_context(_pumped(run, spool))
+            local = str(spool)
+        Path(local).parent.mkdir(parents=True, exist_ok=True)
+        with Path(local).open("ab") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+        yield
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def _pumped(run: Run, spool: Path) -> Iterator[None]:
+    """Within, a thread carries what is printed to a log that is not on this machine."""
+    ended, place = threading.Event(), 0
+
+    def carry() -> None:
+        nonlocal place
+        data = spool.read_bytes()[place:] if spool.exists() else b""
+        if not data or place >= _LOG_BYTES:
+            return
+        place += len(data)
+        with contextlib.suppress(OSError):  # kept, and stored with what comes next
+            run.log_text(data.decode(errors="replace"))
+            if place >= _LOG_BYTES:
+                run.log_line("the log is not stored any further: it is too long for this storage")
+
+    def work() -> None:
+        while not ended.wait(_PUMP_S):
+            carry()
+
+    thread = threading.Thread(target=work, name="onlineml-log", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(timeout=30)
+        carry()
+        _patiently(run.flush)
+
+
+def _patiently(store: Callable[[], None]) -> None:
+    for wait_s in _PATIENCE_S:
+        try:
+            store()
+        except OSError:
+            time.sleep(wait_s)
+        else:
+            return
+    store()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,175 @@
+"""What `onlineml.jobs.submit` can do by itself. Each function is given the job's run and its project first.
+
+All of them may be called again with the run of an earlier attempt, and go on from where that one was.
+"""
+# ruff: noqa: PLC0415 - submitting needs the signatures only, and must not wait for torch
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from onlineml.errors import ConfigError, StoppedError
+from onlineml.storage import io
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from onlineml.project import Project
+    from onlineml.runs import Run
+
+__all__ = ["evaluate", "notebook", "train"]
+
+
+def train(
+    run: Run,
+    project: Project,
+    *,
+    dataset: str | None = None,
+    size: int | None = None,
+    batch_size: int | None = None,
+    backbone: str = "auto",
+    weights: str | None = None,
+    seed: int = 0,
+    epochs: int | None = None,
+    budget_s: float | None = None,
+    patience: int | None = None,
+    max_bad: float = 0.01,
+    num_workers: int = 0,
+    split: str = "test",
+    alias: str | None = None,
+) -> dict[str, Any]:
+    """Train a model on the project's dataset, evaluate and publish it.
+
+    Args:
+        run: the job's.
+        project: whose images.
+        dataset: hash of a frozen dataset; None freezes the present state, once for all attempts.
+        size: pixels a side that the network sees; see `onlineml.datamodule_for`, also for the next one.
+        batch_size: images a step.
+        backbone: the network, see `onlineml.model_for`, also for the next two.
+        weights: None starts at random; a published name, a path or URL.
+        seed: of weights, order and augmentation.
+        epochs: see `onlineml.fit`, also for the next two.
+        budget_s: seconds; of all attempts together.
+        patience: validations that are no better before it stops.
+        max_bad: share of images that may be bad, 0..1.
+        num_workers: loader processes.
+        split: on which it is evaluated; where there is none of its images, it is published without scores.
+        alias: what the new version becomes, such as ``"champion"``; None: nothing.
+    """
+    import onlineml as oml
+
+    frozen = dataset or run.spec.get("dataset")
+    data = project.manifest(frozen) if frozen else project.freeze(max_bad=max_bad)
+    run.update_spec({"dataset": data.hash})
+    if io.exists(run.path("model/model.json"), storage_options=run.storage_options):  # of an earlier attempt
+        model = oml.load_model(run.path("model"), storage_options=run.storage_options)
+    else:
+        batches = oml.datamodule_for(
+            data, size=size, batch_size=batch_size, seed=seed, num_workers=num_workers, max_bad=max_bad
+        )
+        model = oml.model_for(
+            data, backbone=backbone, weights=weights, seed=seed, storage_options=project.storage_options
+        )
+        oml.fit(model, batches, run=run, epochs=epochs, budget_s=budget_s, patience=patience)
+    _pause(run)
+    scores = oml.evaluate(model, data, split=split) if split in data.table["split"].to_pylist() else None
+    _say(str(scores) if scores is not None else f"no images in the split {split!r}, so no scores")
+    _pause(run)
+    version = _published(run, project, model, scores)
+    if alias:
+        project.promote(version, alias=alias, reason=f"trained by the run {run.id}")
+    return {"dataset": data.hash, "version": version, "alias": alias, **({} if scores is None else scores.summary())}
+
+
+def _published(run: Run, project: Project, model: Any, scores: Any) -> str:
+    """The new version's name; of an attempt that published and was killed before it could say so, that one's."""
+    before = run.spec.get("version")
+    if before in {version.version for version in project.versions()}:
+        return str(before)
+    model.reference = ""  # it was made here, not from the files in its own run
+    version = project.publish(model, scores).version
+    run.update_spec({"version": version})
+    _say(f"published as {version}")
+    return version
+
+
+def evaluate(
+    run: Run,
+    project: Project,
+    *,
+    model: str = "champion",
+    dataset: str | None = None,
+    split: str = "test",
+    slices: Sequence[str] = (),
+    max_bad: float = 0.01,
+) -> dict[str, Any]:
+    """Score a published model on the project's dataset; the run holds ``evaluation.json`` and ``report.html``.
+
+    Args:
+        run: the job's.
+        project: whose images and models.
+        model: an alias or a version.
+        dataset: hash of a frozen dataset; None freezes the present state.
+        split: which images.
+        slices: columns to cut the scores by.
+        max_bad: share of images that may be bad, 0..1.
+    """
+    import onlineml as oml
+
+    data = project.manifest(dataset) if dataset else project.freeze(max_bad=max_bad)
+    loaded = oml.load_model(f"{project.url}@{model}", storage_options=project.storage_options)
+    scores = oml.evaluate(loaded, data, split=split, slices=list(slices))
+    _say(str(scores))
+    _pause(run)
+    io.write_bytes(run.path("evaluation.json"), scores.to_json().encode(), storage_options=run.storage_options)
+    scores.save_report(run.path("report.html"), storage_options=run.storage_options)
+    return {"dataset": data.hash, "model": loaded.reference, "split": split, **scores.summary()}
+
+
+def notebook(
+    run: Run,
+    project: Project,
+    *,
+    notebook: str,
+    parameters: Mapping[str, Any] | None = None,
+    output: str | None = None,
+    kernel: str = "",
+    timeout_s: float | None = None,
+) -> dict[str, Any]:
+    """Run a notebook under papermill; its ``project_url``, where it has one, is the project's unless given.
+
+    Args:
+        run: the job's.
+        project: the notebook's.
+        notebook: the name of a guided one, such as ``"1_build"``, a path or a URL.
+        parameters: by name.
+        output: where the executed notebook goes; None is ``notebook.ipynb`` in the run's folder.
+        kernel: a kernel's name; by default the notebook's own.
+        timeout_s: seconds that all of it may take.
+    """
+    from onlineml._notebooks import parameters_of, run_notebook
+
+    given = dict(parameters or {})
+    if "project_url" in parameters_of(notebook):
+        given.setdefault("project_url", project.url)
+    if project.storage_options and output is None:
+        raise ConfigError(
+            "papermill reads and writes with the credentials of the environment, not with storage_options: set those "
+            "of fsspec (FSSPEC_S3_KEY, …) and open the project without storage_options, or give output= a local path"
+        )
+    target = output or run.path("notebook.ipynb")
+    run_notebook(notebook, target, parameters=given, kernel=kernel, timeout_s=timeout_s)
+    return {"notebook": notebook, "output": target}
+
+
+def _pause(run: Run) -> None:
+    """A moment at which nothing is lost if the job was asked to stop."""
+    if run.stop_requested:
+        raise StoppedError("asked to stop between two parts of the job")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
