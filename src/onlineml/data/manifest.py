@@ -142,6 +142,29 @@ class Manifest(ManifestFormats):
         io.publish(url, self.files(), descriptor=DESCRIPTOR, storage_options=storage_options)
         return os.fspath(url)
 
+    def pack(
+        self, url: Url, *, shard_bytes: int = 64_000_000, storage_options: Mapping[str, Any] | None = None
+    ) -> Manifest:
+        """Copy the images into large files, and save a manifest that finds them there; it has the same `hash`.
+
+        For buckets of many small images: whole shards arrive at the speed of the link, where each object alone costs a
+        request. Images of a split lie together. A row's `uri` is ``shards/….bin#offset=O&length=L/<name>``; everything
+        that reads images reads those too. Shards never change; after a kill, pack again into the same folder.
+
+        Args:
+            url: the folder; `Manifest.load` of it gives the packed manifest.
+            shard_bytes: how large a shard may become; one larger image has a shard of its own.
+            storage_options: fsspec's, for `url`, and for reading the packed images.
+
+        Raises:
+            AlreadyExistsError: the folder holds a manifest.
+            StorageError: an image cannot be read; `check` tells which, and leaves them out.
+            DataError: an image was changed since it was checked.
+        """
+        from onlineml.data._packing import pack  # noqa: PLC0415 (it needs this module)
+
+        return pack(self, url, shard_bytes=shard_bytes, storage_options=storage_options)
+
     # ---- looked at ----
 
     @cached_property
