@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from onlineml.data._manifest_store import DESCRIPTOR
+from onlineml.data.formats._export import image_chunks
 from onlineml.data.formats._parts import absolute
 from onlineml.errors import AlreadyExistsError, ConfigError, DataError
 from onlineml.storage import io
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["pack"]
 
-_READ_BYTES = 64_000_000  # of images in memory at a time, about, besides a shard or two
-_READ_IMAGES = (8, 256)
 _NOT_IN_NAMES = re.compile(r"[#*?\[\]\\]")  # which would make of a URL something else
 
 
@@ -77,43 +76,25 @@ def _replaced(manifest: Manifest, root: str, uris: list[str], storage_options: M
 
 
 def _shards(manifest: Manifest, shard_bytes: int) -> Iterator[list[tuple[int, bytes]]]:
-    """Rows with their contents, as many as fill a shard; images of one split lie together, as they are read."""
-    splits = manifest.table["split"].to_pylist()
-    order = sorted(range(len(manifest)), key=lambda row: (splits[row] or "", row))
-    shard: list[tuple[int, bytes]] = []
-    size = 0
-    for row, content in _contents(manifest, order):
-        if shard and size + len(content) > shard_bytes:
-            yield shard
-            shard, size = [], 0
-        shard.append((row, content))
-        size += len(content)
-    if shard:
-        yield shard
-
-
-def _contents(manifest: Manifest, order: list[int]) -> Iterator[tuple[int, bytes]]:
-    """The images' bytes, each checked against its sha256 where that is known.
+    """Rows with their contents, as many as fill a shard; images of one split lie together, as they are read.
 
     Raises:
         StorageError: an image cannot be read.
         DataError: an image is not what it was when it was read first.
     """
-    urls, versions, known = manifest.urls(), manifest.versions(), manifest.table["sha256"].to_pylist()
-    count, done, n_bytes = _READ_IMAGES[0], 0, 0
-    while done < len(order):
-        rows = order[done : done + count]
-        contents = io.read_many(
-            [urls[row] for row in rows],
-            versions=[versions[row] for row in rows],
-            storage_options=manifest.storage_options,
-        )
-        for row, content in zip(rows, contents, strict=True):
-            if isinstance(content, OSError):
-                raise content
+    splits, known = manifest.table["split"].to_pylist(), manifest.table["sha256"].to_pylist()
+    order = sorted(range(len(manifest)), key=lambda row: (splits[row] or "", row))
+    shard: list[tuple[int, bytes]] = []
+    size = 0
+    for part, contents in image_chunks(manifest.take(order)):
+        for row, content in zip(order[part], contents, strict=True):
             if known[row] is not None and sha256(content).hexdigest() != known[row]:
-                raise DataError(f"{urls[row]} was changed since it was checked; check the manifest again, then pack it")
-            n_bytes += len(content)
-            yield row, content
-        done += len(rows)
-        count = int(min(max(_READ_BYTES * done / max(n_bytes, 1), _READ_IMAGES[0]), _READ_IMAGES[1]))
+                place = manifest.urls()[row]
+                raise DataError(f"{place} was changed since it was checked; check the manifest again, then pack it")
+            if shard and size + len(content) > shard_bytes:
+                yield shard
+                shard, size = [], 0
+            shard.append((row, content))
+            size += len(content)
+    if shard:
+        yield shard

@@ -93,10 +93,11 @@ def small_jpegs(
     """
     import cv2  # noqa: PLC0415
 
-    urls = data.urls()
+    urls, versions = data.urls(), data.versions()
     row_of = {str(image_id): i for i, image_id in enumerate(data.column("image_id"))}
-    wanted = [urls[row_of[i]] for i in image_ids]
-    read = read_many(wanted, storage_options=data.storage_options) if wanted else []
+    rows = [row_of[i] for i in image_ids]
+    tags = [versions[row] for row in rows]
+    read = read_many([urls[row] for row in rows], versions=tags, storage_options=data.storage_options) if rows else []
     found = {}
     for image_id, content in zip(image_ids, read, strict=True):
         if isinstance(content, OSError):

@@ -22,10 +22,11 @@ __all__ = ["Item", "items_of"]
 
 
 class Item(NamedTuple):
-    """One image: a name, and its content unless the name is a URL to read."""
+    """One image: a name, and its content unless the name is a URL to read; then the store's tag of it, where known."""
 
     name: str
     content: bytes | NDArray[np.uint8] | BadImageError | None
+    version: str = ""
 
 
 def items_of(images: Any, *, storage_options: Mapping[str, Any] | None = None) -> Iterator[Item]:
@@ -111,7 +112,7 @@ def _stored(url: str, storage_options: Mapping[str, Any] | None) -> Iterator[Ite
             yield Item(url, None)
             return
     for file in [f for f in found if is_image_name(f.path)] or found:
-        yield Item(file.url, None)
+        yield Item(file.url, None, file.version)
 
 
 def _matches(path: str, pattern: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from onlineml.data.loaders import ahead
@@ -57,11 +58,30 @@ class Stream(Generic[T]):
     def _batches(self, items: Iterator[Item]) -> Iterator[list[tuple[str, T | Exception]]]:
         # what is here already is made small as it comes: a batch of large photos would take gigabytes, and who hands
         # out frames may write the next one into the same array
-        made = ((i.name, None if i.content is None else self._prepared(i.content)) for i in items)
-        while chunk := list(itertools.islice(made, self.batch_size)):
-            urls = [name for name, image in chunk if image is None]
-            fetched = iter(read_many(urls, storage_options=self.storage_options) if urls else [])
-            yield [(name, self._prepared(next(fetched)) if image is None else image) for name, image in chunk]
+        made = ((i, None if i.content is None else self._prepared(i.content)) for i in items)
+        chunks = iter(lambda: list(itertools.islice(made, self.batch_size)), [])
+        with ThreadPoolExecutor(1) as reader:
+
+            def begun() -> tuple[list[tuple[Item, T | Exception | None]], Future[list[bytes | OSError]]] | None:
+                chunk = next(chunks, None)
+                return None if chunk is None else (chunk, reader.submit(self._fetched, chunk))
+
+            current = begun()
+            while current is not None:
+                chunk, fetch = current
+                contents = fetch.result()
+                # files of the next batch are fetched while these are decoded; frames are not taken before their time
+                following = begun() if contents else None
+                fetched = iter(contents)
+                yield [(i.name, self._prepared(next(fetched)) if image is None else image) for i, image in chunk]
+                current = following if contents else begun()
+
+    def _fetched(self, chunk: list[tuple[Item, Any]]) -> list[bytes | OSError]:
+        missing = [item for item, image in chunk if image is None]
+        if not missing:
+            return []
+        versions = [item.version for item in missing]
+        return read_many([item.name for item in missing], versions=versions, storage_options=self.storage_options)
 
     def _prepared(self, content: bytes | Exception | NDArray[Any]) -> T | Exception:
         if isinstance(content, Exception):
