@@ -532,3 +532,9 @@ def test_numbers_beyond_all_bounds(tmp_path: Path):
     )
     assert "declared_width" not in manifest.table.column_names
     assert len(_written(manifest, tmp_path)["annotations"]) == 3
+
+
+def test_lists_within_lists_without_end(tmp_path: Path):
+    deep = b"[" * 100_000 + b"]" * 100_000
+    with pytest.raises(DataError, match="is not a COCO file"):
+        _read(tmp_path, b'{"images": [], "categories": [], "info": ' + deep + b"}")

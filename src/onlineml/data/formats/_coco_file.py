@@ -91,7 +91,7 @@ class CocoFile:
             annotations = Entries(keys.get("annotations", msgspec.Raw(b"[]")))
             top = {key: msgspec.json.decode(value) for key, value in keys.items() if key not in _TOP_KEYS}
             marks = msgspec.json.decode(keys.get(MARKS, msgspec.Raw(b"{}")))
-        except (KeyError, ValueError) as error:  # what msgspec and json raise are ValueErrors
+        except (KeyError, ValueError, RecursionError, msgspec.MsgspecError) as error:
             found = f"it has {examples(keys)}" if isinstance(error, KeyError) else str(error)
             raise DataError(
                 f"{where} is not a COCO file: expected an object with the lists 'images', 'annotations' and "

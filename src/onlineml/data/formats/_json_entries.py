@@ -23,7 +23,7 @@ def parse_object(data: bytes) -> dict[str, msgspec.Raw]:
     ``NaN`` and ``Infinity``, which Python writes and JSON has not, become null.
 
     Raises:
-        ValueError: not a JSON object.
+        ValueError, RecursionError, msgspec.MsgspecError: not a JSON object.
     """
     data = data.removeprefix(codecs.BOM_UTF8)
     try:
@@ -40,7 +40,7 @@ class Entries:
         raw: the list.
 
     Raises:
-        ValueError: not a list of objects.
+        msgspec.MsgspecError: not a list of objects.
     """
 
     def __init__(self, raw: msgspec.Raw) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -100,13 +101,13 @@ def _further(
     element: Element, no_leaves: AbstractSet[str], *, known: AbstractSet[str]
 ) -> tuple[dict[str, str], str | None]:
     """The text of each leaf that is the only one of its tag, and the XML of what else there is."""
-    tags = [child.tag for child in element]
+    times = Counter(child.tag for child in element)
     leaves, rest = {}, []
     for child in element:
-        is_leaf = not len(child) and not child.attrib and tags.count(child.tag) == 1 and _TAG.fullmatch(child.tag)
-        text = (child.text or "").strip()
         if child.tag in known:
             continue
+        is_leaf = not len(child) and not child.attrib and times[child.tag] == 1 and _TAG.fullmatch(child.tag)
+        text = (child.text or "").strip()
         if not is_leaf or child.tag in no_leaves:
             rest.append(_unindented(child))
         elif text:
