@@ -52,6 +52,8 @@ class Manifest(ManifestFormats):
             `onlineml.data.boxes`; an empty list is an image without objects, null is one that nobody annotated) and
             `labels` (a class name for each box; null or another text is a box of an unknown class, which `check`
             finds). Every other column of lists has a value for each box too, such as `crowd` and `area`.
+            `declared_width` and `declared_height` are the size that the boxes were drawn on, where that is told: the
+            check leaves out an image that has another one.
         class_names: in the order of their ids.
         root: URL or absolute path of the folder that relative uris are in.
         task: such as ``"classification"``.
