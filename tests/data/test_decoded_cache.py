@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import pickle
@@ -239,3 +240,40 @@ def test_where_the_default_folder_is(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_scale_of_nothing_is_refused(tmp_path: Path):
     with pytest.raises(ConfigError, match="short_side=0: expected at least 1 pixel"):
         DecodedCache(IDS, short_side=0, folder=tmp_path)
+
+
+def test_a_full_disk_is_told_once_and_kills_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    cache = DecodedCache(["a", "b", "c"], short_side=8, folder=tmp_path)
+    cache.put(0, noise(0, (8, 8)))
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.warns(RuntimeWarning, match="No space left"):
+        cache.put(1, noise(1, (8, 8)))
+    cache.put(2, noise(2, (8, 8)))  # without a warning, which were an error
+    assert cache.get(1) is None
+    np.testing.assert_array_equal(cache.get(0), noise(0, (8, 8)))
+
+
+def test_a_really_full_disk(tmp_path: Path):
+    """A limit on the file's size stands for it, in a process of its own."""
+    code = """
+import resource, signal, sys, warnings
+import numpy as np
+from pathlib import Path
+from onlineml.data.decoded_cache import DecodedCache
+cache = DecodedCache([str(i) for i in range(50)], short_side=16, folder=Path(sys.argv[1]))
+cache.put(0, np.full((16, 16, 3), 7, np.uint8))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000))
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    for i in range(50):
+        cache.put(i, np.full((16, 16, 3), i, np.uint8))
+assert len(caught) == 1, caught
+assert [i for i in range(50) if cache.get(i) is not None and cache.get(i)[0, 0, 0] != i] in ([], [0])
+assert cache.get(49) is None
+"""
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=120)

@@ -7,17 +7,19 @@ import hashlib
 import os
 import shutil
 import threading
+import warnings
+import weakref
 import zlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-import platformdirs
 
 from onlineml.errors import ConfigError
+from onlineml.storage.cache import cache_folder, limit_from_environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -31,7 +33,7 @@ _HEADER = np.dtype(
 
 def default_folder() -> Path:
     """The folder for decoded images: ``$ONLINEML_CACHE`` or the user's cache folder, then ``decoded``."""
-    return Path(os.environ.get("ONLINEML_CACHE") or platformdirs.user_cache_dir("onlineml")) / "decoded"
+    return cache_folder() / "decoded"
 
 
 class DecodedCache:
@@ -48,7 +50,8 @@ class DecodedCache:
         inside_hw: instead of ``short_side``, the largest height and width of a kept image.
         folder: where the file lies; the default is `default_folder`.
         limit_bytes: keep at most this much in the folder: older files go first, then images beyond the limit are
-            decoded each time. The default is 20 GB, or half of what is free on the disk if that is less.
+            decoded each time. The default is what ``$ONLINEML_CACHE_GB`` says, else 20 GB, or half of what is free
+            on the disk if that is less.
     """
 
     def __init__(
@@ -68,11 +71,12 @@ class DecodedCache:
         self.n_images = len(image_ids)
         self._header: Any = None
         self._pixels: Any = None
-        self._readable: Any = None
+        self._descriptor = -1
+        self._is_full = False
         self._checked: NDArray[np.bool_] = np.zeros(0, dtype=bool)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_header": None, "_pixels": None, "_readable": None}
+        return self.__dict__ | {"_header": None, "_pixels": None, "_descriptor": -1}
 
     def get(self, index: int) -> NDArray[np.uint8] | None:
         """The kept pixels of image ``index``, (H, W, 3) uint8 and read-only, or None."""
@@ -82,7 +86,7 @@ class DecodedCache:
         height, width, crc, *original_hw = self._header[index].tolist()
         if not 0 < height * width * 3 <= self.slot_bytes:
             return None
-        pixels: NDArray[np.uint8] = self._readable[index, : height * width * 3].reshape(height, width, 3)
+        pixels: NDArray[np.uint8] = self._pixels[index, : height * width * 3].reshape(height, width, 3)
         if not self._checked[index]:
             if _checksum(pixels, original_hw) != crc:
                 return None
@@ -97,28 +101,43 @@ class DecodedCache:
     def put(self, index: int, pixels: NDArray[np.uint8], original_hw: tuple[int, int] | None = None) -> None:
         """Keep ``pixels``, (H, W, 3) uint8 no larger than a slot, as image ``index``; the original is their size."""
         self._open()
-        if index >= len(self._pixels) or pixels.size > self.slot_bytes or self._checked[index]:
+        if index >= len(self._pixels) or pixels.size > self.slot_bytes or self._checked[index] or self._is_full:
             return
         pixels = np.ascontiguousarray(pixels)
-        self._pixels[index, : pixels.size] = pixels.reshape(-1)
         original = pixels.shape[:2] if original_hw is None else original_hw
-        # one copy of all bytes, for others may be reading; a tuple would be written field by field
-        self._header[index] = np.array((*pixels.shape[:2], _checksum(pixels, original), *original), dtype=_HEADER)
+        header = np.array((*pixels.shape[:2], _checksum(pixels, original), *original), dtype=_HEADER)
+        try:  # written, not stored through the mapping: on a full disk that kills the process
+            self._write(self.n_images * _HEADER.itemsize + index * self.slot_bytes, pixels.data.cast("B"))
+            self._write(index * _HEADER.itemsize, header.tobytes())  # in one piece, for others may be reading
+        except OSError as err:
+            self._is_full = True
+            warnings.warn(
+                f"decoded images are no longer kept in {self.path.parent} by this process ({err.strerror or err}), so "
+                "they are decoded each time; make room there, or name another folder in ONLINEML_CACHE",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+    def _write(self, position: int, data: bytes | memoryview) -> None:
+        with memoryview(data) as rest:
+            done = 0
+            while done < len(rest):
+                done += os.pwrite(self._descriptor, rest[done:], position + done)
 
     def _open(self) -> None:
         if self._header is not None:
             return
         offset = self.n_images * _HEADER.itemsize
-        with self._file() as file:
-            rows = (os.fstat(file.fileno()).st_size - offset) // self.slot_bytes
-            header = np.memmap(file, dtype=_HEADER, mode="r+", shape=(self.n_images,))
-            self._pixels = np.memmap(file, dtype=np.uint8, mode="r+", offset=offset, shape=(rows, self.slot_bytes))
-        self._readable = np.asarray(self._pixels)
-        self._readable.flags.writeable = False
+        with self._opened() as file:
+            shape = (os.fstat(file.fileno()).st_size - offset) // self.slot_bytes, self.slot_bytes
+            header = np.memmap(file, dtype=_HEADER, mode="r", shape=(self.n_images,))
+            self._pixels = np.asarray(np.memmap(file, dtype=np.uint8, mode="r", offset=offset, shape=shape))
+            self._descriptor = os.dup(file.fileno())
+        weakref.finalize(self, os.close, self._descriptor)
         self._checked = np.zeros(self.n_images, dtype=bool)
         self._header = header
 
-    def _file(self) -> BinaryIO:
+    def _opened(self) -> BinaryIO:
         """Open the file, made if it is not there; once open it stays usable, even if another process removes it."""
         while True:
             try:
@@ -132,7 +151,7 @@ class DecodedCache:
     def _create(self) -> None:
         offset = self.n_images * _HEADER.itemsize
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        limit = self.limit_bytes
+        limit = limit_from_environment() if self.limit_bytes is None else self.limit_bytes
         if limit is None:
             limit = min(20 * 10**9, shutil.disk_usage(self.path.parent).free // 2)
         wanted = offset + self.n_images * self.slot_bytes
