@@ -172,7 +172,8 @@ def test_import_refers_and_freeze_names_the_state(store: Store) -> None:
     assert all(data.column("sha256"))
     assert project.datasets() == [data.hash]
     names = [name for name in store.raw_names() if name.startswith(f"p/datasets/{data.hash}/")]
-    assert [name.rpartition("/")[2] for name in names] == ["dataset.json", "findings.parquet", "manifest.parquet"]
+    files = ["dataset.json", "findings.parquet", "manifest.parquet", "provenance.parquet"]
+    assert [name.rpartition("/")[2] for name in names] == files
     again = Project.open(project.url, storage_options=store.storage_options)
     assert again.freeze() == data
     assert again.manifest(data.hash[:8]) == data
@@ -320,7 +321,7 @@ def test_models(store: Store) -> None:
     assert project.rollback() == one == project.champion
 
 
-@pytest.mark.parametrize("step", range(8))  # blob, entry; table, entry; what was seen; three files of a dataset
+@pytest.mark.parametrize("step", range(10))  # blob, entry; table, entry; what was seen; 4 files of a dataset, entry
 def test_killed_at_any_write_a_project_opens_and_goes_on(
     store: Store, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
@@ -333,8 +334,8 @@ def test_killed_at_any_write_a_project_opens_and_goes_on(
         with pytest.raises(_Killed):
             _work(project, source)
     fresh = Project.open(project.url, storage_options=store.storage_options)
-    assert len(fresh.annotations()) == [0, 0, 1, 1, 7, 7, 7, 7][step]
-    assert fresh.datasets() == []
+    assert len(fresh.annotations()) == [0, 0, 1, 1, 7, 7, 7, 7, 7, 7][step]
+    assert len(fresh.datasets()) == (step == 9)
     data = _work(fresh, source)
     assert len(data) == 7
     assert fresh.manifest(data.hash) == data

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from onlineml.data.annotation_log import checked_class_name
+from onlineml.data._annotation_edits import checked_class_name
 from onlineml.errors import AlreadyExistsError, ConfigError, NotFoundError, StorageError
 from onlineml.storage import io
 from onlineml.storage._urls import redacted

@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from onlineml import _project_file, registry
 from onlineml._project_html import project_html
+from onlineml._project_labels import ProjectLabels, author_or_user
 from onlineml.data.annotation_log import AnnotationLog, absolute
+from onlineml.data.changes import changes
 from onlineml.data.manifest import DESCRIPTOR, Manifest
 from onlineml.errors import AlreadyExistsError, ConfigError, NotFoundError
 from onlineml.runs import Run, new_run_id
@@ -20,16 +23,17 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
 
-    from onlineml.data._annotation_boxes import BoxesSaid
+    import pandas as pd
+
     from onlineml.data._check_table import CheckTable
     from onlineml.data.annotations import Annotations
-    from onlineml.data.uploads import Source
+    from onlineml.data.changes import Changes
     from onlineml.registry import ModelVersion
 
 __all__ = ["Project"]
 
 
-class Project:
+class Project(ProjectLabels):
     """A project. Make it with `Project.create` or `Project.open`; any number of people and processes may share it.
 
     Attributes:
@@ -101,118 +105,6 @@ class Project:
         facts = _project_file.read(place, storage_options=storage_options)
         return cls(place, facts=facts, storage_options=storage_options)
 
-    # ---- images and labels ----
-
-    def upload(
-        self,
-        sources: Source | Sequence[Source],
-        *,
-        label: str | None = None,
-        boxes: BoxesSaid | Sequence[BoxesSaid | None] | None = None,
-        split: str | None = None,
-        group: str | None = None,
-        author: str | None = None,
-    ) -> list[str]:
-        """Store images in the project, under the hash of their bytes: the same bytes are stored once.
-
-        A new label becomes a new class. An image that is there already gets this label, or these boxes; where none are
-        given, it keeps what it has.
-
-        Args:
-            sources: paths, URLs or the bytes of image files; one or several.
-            label: of all of them, where the task is classification; None where it is not known yet.
-            boxes: where the task is detection: a pair (boxes_xyxy, labels), or None, for each source, or for the only
-                one; boxes are (n, 4) pixels of the upright image. An image without objects has no boxes,
-                ``([], [])``; None: nobody annotated it yet.
-            split: ``"train"``, ``"val"`` or ``"test"``; by default the group's, or else decided by the group's hash.
-            group: images of one group (a video, an animal) stay in one split; by default each is its own.
-            author: who says so; by default the user of the hub or the machine.
-
-        Returns:
-            The image ids, in the order of the sources.
-
-        Raises:
-            BadImageError: images cannot be used; all are named, and nothing was added.
-            DataError: boxes cannot be used; nothing was added.
-        """
-        if (label if self.task == "detection" else boxes) is not None:
-            wrong, right = ("label", "boxes") if self.task == "detection" else ("boxes", "label")
-            raise ConfigError(f"the project's task is {self.task!r}: give upload {right}=, not {wrong}=")
-        return self._annotations.upload(
-            sources, label=label, boxes=boxes, split=split, group=group, author=_author(author)
-        )
-
-    def import_(self, manifest: Manifest, *, author: str | None = None) -> int:
-        """Take over the images of a manifest with their labels or boxes, splits and groups.
-
-        The images stay where they are. Those that the project knows keep their split and group, and a label, or boxes,
-        that a person gave; those deleted stay so. Importing the same manifest again changes nothing.
-
-        Returns:
-            How many images were new to the project.
-        """
-        if manifest.task != self.task:
-            raise ConfigError(f"the project's task is {self.task!r}; the manifest's is {manifest.task!r}")
-        return self._annotations.import_(manifest, author=_author(author))
-
-    def relabel(self, image_id: str, label: str | None, *, author: str | None = None) -> str:
-        """Correct one image's label; returns the id of the log's new entry. See `relabel_many`."""
-        return self.relabel_many({image_id: label}, author=author)[0]
-
-    def relabel_many(self, labels: Mapping[str, str | None], *, author: str | None = None) -> list[str]:
-        """Correct labels by image id (None: no label). What they were before stays in the log.
-
-        Raises:
-            DataError: an image is not in the project.
-            UnknownClassError: a label is none of its classes; see `add_class`.
-        """
-        self._require("classification", "correct its images' boxes with relabel_boxes")
-        return self._annotations.correct(labels, author=_author(author))
-
-    def relabel_boxes(self, image_id: str, boxes_xyxy: Any, labels: Sequence[str], *, author: str | None = None) -> str:
-        """Correct all boxes of one image; returns the id of the log's new entry. See `relabel_boxes_many`.
-
-        Args:
-            image_id: which image.
-            boxes_xyxy: (n, 4) pixels of the upright image; none says that there is no object on it.
-            labels: n class names.
-            author: who says so; by default the user of the hub or the machine.
-        """
-        return self.relabel_boxes_many({image_id: (boxes_xyxy, labels)}, author=author)[0]
-
-    def relabel_boxes_many(self, boxes: Mapping[str, BoxesSaid | None], *, author: str | None = None) -> list[str]:
-        """Correct boxes by image id (None: nobody has annotated the image). What they were before stays in the log.
-
-        What an import told of a box (a crowd, an area, an id) stays with it for as long as it is not moved.
-
-        Raises:
-            DataError: an image is not in the project, or a box is empty, not finite, or outside the image.
-            UnknownClassError: a label is none of the project's classes; see `add_class`.
-        """
-        self._require("detection", "correct its images' labels with relabel")
-        return self._annotations.correct_boxes(boxes, author=_author(author))
-
-    def delete(self, image_id: str, *, author: str | None = None) -> str:
-        """Leave an image out of all further datasets; its bytes and its history stay. Uploading it brings it back."""
-        return self._annotations.delete(image_id, author=_author(author))
-
-    def add_class(self, name: str, *, author: str | None = None) -> None:
-        """Add a class behind the others; one that is there already stays where it is."""
-        self._annotations.add_class(name, author=_author(author))
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The classes in the order of their ids."""
-        return self.annotations().class_names
-
-    def annotations(self) -> Annotations:
-        """The present state of all images: what the log adds up to."""
-        return self._annotations.state()
-
-    def compact(self) -> int:
-        """Put the annotation log's many small objects into one; returns how many. Anyone may go on meanwhile."""
-        return self._annotations.compact()
-
     # ---- datasets ----
 
     def freeze(self, *, max_bad: float = 0.01, progress: bool = False) -> Manifest:
@@ -230,11 +122,9 @@ class Project:
         from onlineml.data import freezing  # noqa: PLC0415 (decoders are loaded only to decode)
 
         state = self.annotations()
-        manifest = Manifest(
-            state.table, state.class_names, root=self.url, task=self.task, storage_options=self.storage_options
-        )
         result = freezing.check_new(
-            manifest,
+            self._manifest(state),
+            said=state.said,
             seen_url=io.join(self.url, "log/seen"),
             max_bad=max_bad,
             progress=progress,
@@ -242,12 +132,22 @@ class Project:
         )
         url = io.join(self.url, "datasets", result.manifest.hash)
         if not io.exists(io.join(url, DESCRIPTOR), storage_options=self.storage_options):
-            files = freezing.dataset_files(result)
-            try:
+            files = freezing.dataset_files(result, state.provenance)
+            with contextlib.suppress(AlreadyExistsError):  # another process froze the same state
                 io.publish(url, files, descriptor=DESCRIPTOR, storage_options=self.storage_options)
-            except AlreadyExistsError:  # another process froze the same state
-                return result.manifest
+        self._annotations.freeze(result.manifest.hash, state, author=author_or_user(None))
         return result.manifest
+
+    def _manifest(self, state: Annotations) -> Manifest:
+        numbered = state.class_ids == tuple(range(1, len(state.class_ids) + 1))
+        return Manifest(
+            state.table,
+            state.class_names,
+            root=self.url,
+            task=self.task,
+            storage_options=self.storage_options,
+            class_ids=() if numbered else state.class_ids,
+        )
 
     def datasets(self) -> list[str]:
         """The hashes of the frozen datasets."""
@@ -269,6 +169,28 @@ class Project:
 
         url = io.join(self.url, "datasets", manifest.hash)
         return freezing.read_findings(url, manifest, storage_options=self.storage_options)
+
+    def provenance(self, manifest: Manifest) -> pd.DataFrame:
+        """Where the labels, or boxes, of a frozen dataset came from: who said so, when, and whether of a suggestion.
+
+        See `onlineml.data.annotations.Annotations.provenance`; it is that of the first freezing of these labels.
+        """
+        from onlineml.data import freezing  # noqa: PLC0415 (decoders are loaded only to decode)
+
+        url = io.join(self.url, "datasets", manifest.hash)
+        frame: pd.DataFrame = freezing.read_provenance(url, storage_options=self.storage_options).to_pandas()
+        return frame
+
+    def changes(self, before: Manifest, after: Manifest | None = None) -> Changes:
+        """What is new, changed or gone in a dataset since another, by the present names of classes.
+
+        Args:
+            before: the earlier dataset, such as the one that the champion was trained on.
+            after: the later one; by default the present state, before it is checked.
+        """
+        state = self.annotations()
+        later = self._manifest(state) if after is None else after
+        return changes(before, later, lineage=state.lineage)
 
     # ---- runs and models ----
 
@@ -329,10 +251,6 @@ class Project:
         facts = {"task": self.task, "title": self.title, "class_names": self._first_class_names}
         return _restore, (self.url, facts)
 
-    def _require(self, task: str, instead: str) -> None:
-        if self.task != task:
-            raise ConfigError(f"the project's task is {self.task!r}: {instead}")
-
     def _folders_with(self, folder: str, descriptor: str) -> list[str]:
         files = io.list_files(io.join(self.url, folder), storage_options=self.storage_options)
         parts = [info.path.split("/") for info in files]
@@ -341,7 +259,3 @@ class Project:
 
 def _restore(url: str, facts: dict[str, Any]) -> Project:
     return Project(url, facts=facts)
-
-
-def _author(author: str | None) -> str:
-    return registry.default_author() if author is None else author

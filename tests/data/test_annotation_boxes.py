@@ -7,134 +7,139 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
+from log_entries import WrittenLog
 
 from onlineml.data._annotation_boxes import boxes_meant, checked_boxes, kept_values, require_usable
-from onlineml.data.annotations import fold, record
 from onlineml.errors import DataError, StorageError, UnknownClassError
-from onlineml.storage.log import LogEntry, new_ulid
 
-BOXES = pa.list_(pa.list_(pa.float64(), 4))
 Said = tuple[list[list[float]], list[str | None]] | None
-
-
-def _table(rows: dict[str, Said], **further: pa.Array) -> pa.Table:
-    names = ("image_id", "uri", "split", "group", "label")
-    table = pa.table(
-        {name: pa.array([None if name == "label" else key for key in rows], pa.string()) for name in names}
-        | {
-            "boxes_xyxy": pa.array([said and said[0] for said in rows.values()], BOXES),
-            "labels": pa.array([said and said[1] for said in rows.values()], pa.list_(pa.string())),
-        }
-    )
-    for name, values in further.items():
-        table = table.append_column(name, values)
-    return table
-
-
-def _imported(file: str, *class_names: str) -> LogEntry:
-    return LogEntry(new_ulid(), record("imported", author="a", facts={"file": file, "class_names": list(class_names)}))
-
-
-def _said(event: str, image_id: str, said: Any = "nothing", base: str | None = None, **further: Any) -> LogEntry:
-    facts: dict[str, Any] = {"image_id": image_id, "base": base, "uri": f"blobs/{image_id}", "split": "val"}
-    if event == "uploaded":
-        facts |= {"group": "g", "label": None}
-    if said != "nothing":
-        facts |= {"boxes_xyxy": said and said[0], "labels": said and said[1]}
-    return LogEntry(new_ulid(), record(event, author="a", facts=facts | further))
-
-
-def _state(entries: list[LogEntry], tables: dict[str, pa.Table] | None = None) -> Any:
-    return fold(entries, read_import=(tables or {}).__getitem__, task="detection")
-
-
-def _boxes(entries: list[LogEntry], tables: dict[str, pa.Table] | None = None) -> dict[str, Said]:
-    rows = _state(entries, tables).table.to_pylist()
-    return {row["image_id"]: None if row["boxes_xyxy"] is None else (row["boxes_xyxy"], row["labels"]) for row in rows}
-
-
 ONE: Said = ([[1.0, 2.0, 3.0, 4.0]], ["cat"])
 TWO: Said = ([[1.0, 2.0, 3.0, 4.0], [0.0, 0.0, 9.0, 9.0]], ["cat", "dog"])
 NONE: Said = ([], [])
 
 
+def _log() -> WrittenLog:
+    return WrittenLog("detection")
+
+
 def test_nothing_was_said() -> None:
-    state = _state([])
-    assert len(state) == 0
-    assert {"boxes_xyxy", "labels"} <= set(state.table.column_names)
-    assert state.row("x") == {}
-    assert _boxes([_said("uploaded", "x")]) == {"x": None}  # stored, and not annotated by anyone
+    log = _log()
+    assert {"boxes_xyxy", "labels"} <= set(log.state().table.column_names)
+    assert len(log.state().suggestions) == 0
+    log.say("uploaded", "x")
+    assert log.said() == {"x": None}  # stored, and not annotated by anyone
+    assert log.state().counts()["labelled"] == 0
 
 
 def test_no_objects_is_something_else_than_not_annotated() -> None:
-    tables = {"1": _table({"x": NONE, "y": None, "z": ONE})}
-    start = _imported("1", "cat")
-    assert _boxes([start], tables) == {"x": NONE, "y": None, "z": ONE}
-    assert _boxes([start, _said("corrected", "z", NONE)], tables)["z"] == NONE
-    assert _boxes([start, _said("corrected", "z", None)], tables)["z"] is None
-    assert _boxes([start, _said("uploaded", "z")], tables)["z"] == ONE  # an upload without boxes says nothing of them
-    assert _boxes([start, _said("uploaded", "z", TWO)], tables)["z"] == TWO
+    log = _log()
+    log.imported({"x": NONE, "y": None, "z": ONE}, "cat")
+    assert log.said() == {"x": [], "y": None, "z": ONE}
+    empty = log.say("corrected", "z", NONE)
+    assert log.said()["z"] == []
+    nothing = log.say("corrected", "z", None, base=empty)
+    assert log.said()["z"] is None
+    log.say("uploaded", "z")  # without boxes it says nothing of them
+    assert log.said(without=[empty, nothing])["z"] == ONE
+    log.say("uploaded", "z", TWO)
+    assert log.said()["z"] == TWO
+    assert log.state().counts()["labelled"] == 2
 
 
 def test_a_correction_outlasts_a_later_import_and_takes_its_further_values_along() -> None:
-    further = {"crowd": pa.array([[False, True], None]), "note": pa.array(["a", "b"])}
-    tables = {"1": _table({"x": TWO, "y": None}, **further), "2": _table({"x": ONE, "y": ONE, "z": NONE})}
-    first, second = _imported("1", "cat", "dog"), _imported("2", "cat")
-    corrected = _said("corrected", "x", ([*TWO[0], [5.0, 5.0, 7.0, 7.0]], ["cat", "dog", "owl"]), first.id)
-    kept = _said("corrected", "x", TWO, first.id, further={"crowd": [None, True], "gone": [1, 2]})
-
-    assert _boxes([first, second], tables) == {"x": ONE, "y": ONE, "z": NONE}
-    state = _state([first, corrected, second], tables)
+    log = _log()
+    first = log.imported({"x": TWO, "y": None}, "cat", "dog", crowd=[[False, True], None], note=["a", "b"])
+    three = ([*TWO[0], [5.0, 5.0, 7.0, 7.0]], ["cat", "dog", "owl"])
+    corrected = log.say("corrected", "x", three, base=first)
+    second = log.imported({"x": ONE, "y": ONE, "z": NONE}, "cat")
+    assert log.said(without=[corrected]) == {"x": ONE, "y": ONE, "z": []}
+    state = log.state()
     rows = {row["image_id"]: row for row in state.table.to_pylist()}
     assert (rows["x"]["labels"], rows["x"]["crowd"], rows["x"]["note"]) == (["cat", "dog", "owl"], None, "a")
     assert rows["y"]["boxes_xyxy"] == ONE[0]
-    assert (state.base("x"), state.base("y")) == (corrected.id, second.id)
+    assert state.bases(["x", "y"]) == [corrected, second]
     assert state.class_names == ("cat", "dog")  # the log's, not whatever a box is called
-    assert _state([first, kept], tables).row("x")["crowd"] == [None, True]
-    assert _state([first, second], tables).row("x")["crowd"] is None  # the later import's boxes have none
+    log.say("corrected", "x", TWO, base=corrected, further={"crowd": [None, True], "gone": [1, 2]})
+    assert log.state().row("x")["crowd"] == [None, True]
+    assert _without(log, 3, 1).row("x")["crowd"] is None  # the later import's boxes have none
+
+
+def _without(log: WrittenLog, *numbers: int) -> Any:
+    return log.state(entry for number, entry in enumerate(log.entries) if number not in numbers)
 
 
 def test_labels_of_uploaded_boxes_become_classes() -> None:
-    state = _state([_said("uploaded", "x", TWO), _said("uploaded", "y", NONE), _said("uploaded", "z")])
-    assert state.class_names == ("cat", "dog")
-    state.check({"x": ["cat", "dog"], "y": [], "z": None})
-    with pytest.raises(UnknownClassError, match=r"add_class\('owl'\)"):
-        state.check({"x": ["cat", "owl"]})
+    log = _log()
+    log.say("uploaded", "x", TWO)
+    log.say("uploaded", "y", NONE)
+    log.say("uploaded", "z")
+    log.say("uploaded", "w", (TWO[0], ["owl", "cat"]))
+    assert log.state().class_names == ("cat", "dog", "owl")
+    with pytest.raises(UnknownClassError, match=r"add_class\('fox'\)"):
+        log.state().require_classes(["cat", "fox"])
 
 
 def test_two_people_who_draw_different_boxes_are_a_conflict_until_settled() -> None:
-    tables = {"1": _table({"x": None})}
-    start = _imported("1", "cat", "dog")
-    swapped: Said = (TWO[0][::-1], TWO[1][::-1])
-    ann, bob = _said("corrected", "x", TWO, start.id), _said("corrected", "x", ONE, start.id)
-    agreed = _said("corrected", "x", swapped, start.id)  # the same boxes, drawn in another order
-    assert not _state([start, ann, agreed], tables).conflicts
-    state = _state([start, ann, bob], tables)
-    assert dict(state.conflicts) == {"x": (ann.id, bob.id)}
-    assert state.row("x")["boxes_xyxy"] == ONE[0]
-    relabelled = _said("corrected", "x", (TWO[0], TWO[1][::-1]), start.id)
-    assert set(_state([start, ann, relabelled], tables).conflicts) == {"x"}
-    assert set(_state([start, ann, _said("corrected", "x", None, start.id)], tables).conflicts) == {"x"}
-    assert not _state([start, ann, bob, _said("corrected", "x", TWO, bob.id)], tables).conflicts
+    log = _log()
+    start = log.imported({"x": None}, "cat", "dog")
+    ann = log.say("corrected", "x", TWO, base=start)
+    log.say("corrected", "x", (TWO[0][::-1], TWO[1][::-1]), base=start)  # the same boxes, drawn in another order
+    assert not log.state().conflicts
+    bob = log.say("corrected", "x", ONE, base=start)
+    assert ann in log.state().conflicts["x"]
+    assert bob == log.state().conflicts["x"][-1]
+    assert log.said() == {"x": ONE}
+    assert log.state().conflict_table()["says"].tolist() == ["1 cat, 1 dog", "1 dog, 1 cat", "1 cat"]
+    log.say("corrected", "x", TWO, base=log.state().base("x"))
+    assert not log.state().conflicts
+
+
+@pytest.mark.parametrize("other", [(TWO[0], TWO[1][::-1]), None, NONE])
+def test_other_labels_or_none_contradict_boxes(other: Said) -> None:
+    log = _log()
+    log.imported({"x": None}, "cat", "dog")
+    log.say("corrected", "x", TWO)
+    log.say("corrected", "x", other)
+    assert set(log.state().conflicts) == {"x"}
+
+
+def test_classes_are_renamed_and_merged_in_boxes_too() -> None:
+    log = _log()
+    log.imported({"x": TWO, "y": None, "z": NONE}, "cat", "dog", "puppy")
+    log.say("class_renamed", label="cat", new="tiger")
+    log.say("class_merged", label="dog", into="puppy")
+    log.say("corrected", "y", TWO)
+    log.suggested("1", image_id=["z"], boxes_xyxy=[TWO[0]], labels=[TWO[1]], scores=[[0.5, 0.4]])
+    state = log.state()
+    assert state.class_names == ("tiger", "puppy")
+    assert [row["labels"] for row in state.table.to_pylist()] == [["tiger", "puppy"], ["tiger", "puppy"], []]
+    assert state.suggestions.to_pylist()[0]["labels"] == ["tiger", "puppy"]
+    log.say("corrected", "y", (TWO[0], ["tiger", "dog"]))  # says the same in other words
+    assert not log.state().conflicts
 
 
 @pytest.mark.parametrize("task", ["classification", "detection"])
 def test_a_log_of_the_other_task_is_named(task: str) -> None:
+    log = WrittenLog(task)
     facts = {"boxes_xyxy": [], "labels": []} if task == "classification" else {"label": "cat"}
-    entry = LogEntry(new_ulid(), record("corrected", author="a", facts={"image_id": "x", **facts}))
-    with pytest.raises(StorageError, match=entry.id):
-        fold([entry], read_import={}.__getitem__, task=task)
+    entry = log.say("corrected", "x", **facts)
+    with pytest.raises(StorageError, match=entry):
+        log.state()
 
 
-@pytest.mark.parametrize(
-    ("boxes", "labels"), [([[0, 0, 1, 1]], []), ([[0, 0, 1]], ["cat"]), ([7], ["cat"]), ([[0, 0, 1, 1]], None), (7, [])]
-)
-def test_boxes_that_are_damaged_are_named(boxes: Any, labels: Any) -> None:
-    entry = _said("corrected", "x", [boxes, labels])
-    with pytest.raises(StorageError, match=f"{entry.id}.*damaged"):
-        _state([entry])
+@pytest.mark.parametrize("said", [
+    ([[0, 0, 1, 1]], []), ([[0, 0, 1]], ["cat"]), ([7], ["cat"]), ([[0, 0, 1, 1]], None), (7, []),
+    ([[0, 0, 1, None]], ["cat"]), ([[0, 0, 1, 1]], [None]), (None, ["cat"]), ([[0, 0, 1, "1"]], ["cat"]),
+])  # fmt: skip
+@pytest.mark.parametrize("event", ["corrected", "uploaded"])
+def test_boxes_that_are_damaged_are_named(said: Any, event: str) -> None:
+    log = _log()
+    log.imported({"x": None, "y": None})
+    log.say("corrected", "y", ONE)
+    entry = log.say(event, "x", said)
+    with pytest.raises(StorageError, match=f"{entry}.*damaged"):
+        log.state()
 
 
 def test_the_fold_is_a_replay() -> None:
@@ -145,25 +150,24 @@ def test_the_fold_is_a_replay() -> None:
         return ([[float(chance.randrange(9)) for _ in range(4)] for _ in range(n)], [chance.choice("cd")] * n)
 
     for _ in range(60):
-        tables, entries, boxes, spoken, deleted = {}, [], {}, set(), set()
-        for number in range(12):
+        log, boxes, spoken, deleted = _log(), {}, set(), set()
+        for _ in range(12):
             image_id = chance.choice("abcde")
             event = chance.choice(["imported", "uploaded", "corrected", "deleted"])
             if event == "imported":
                 rows = {name: chance.choice([None, any_boxes()]) for name in "abc"}
-                tables[str(number)] = _table(rows)
-                entries.append(_imported(str(number)))
+                log.imported(rows)
                 for name, own in rows.items():
                     if name not in spoken:
                         boxes[name] = own if own is not None else boxes.get(name)
             elif event == "deleted" and image_id in boxes:
-                entries.append(_said(event, image_id))
+                log.say(event, image_id)
                 deleted.add(image_id)
             elif event == "uploaded" or (event == "corrected" and image_id in boxes):
                 says = event == "corrected" or chance.random() < 0.5
                 said = chance.choice([None, any_boxes()]) if says else "nothing"
                 said = any_boxes() if event == "uploaded" and said is None else said
-                entries.append(_said(event, image_id, said))
+                log.say(event, image_id, said)
                 if event == "uploaded":
                     deleted.discard(image_id)
                 if says:
@@ -171,8 +175,7 @@ def test_the_fold_is_a_replay() -> None:
                     spoken.add(image_id)
                 else:
                     boxes.setdefault(image_id, None)
-        expected = {image_id: said for image_id, said in boxes.items() if image_id not in deleted}
-        assert _boxes(entries, tables) == expected
+        assert log.said() == {name: said and said[0] and said for name, said in boxes.items() if name not in deleted}
 
 
 # ---- what may be said ----
@@ -182,7 +185,7 @@ def test_the_fold_is_a_replay() -> None:
 def test_no_boxes_in_any_form(empty: Any) -> None:
     assert checked_boxes(empty, name="x") == {"boxes_xyxy": [], "labels": []}
     assert checked_boxes(None, name="x") == {"boxes_xyxy": None, "labels": None}
-    assert boxes_meant(checked_boxes(None, name="x")) is None
+    assert boxes_meant(None, []) is None
     require_usable(checked_boxes(empty, name="x"), name="x", size_hw=(4, 4))
     require_usable(checked_boxes(None, name="x"), name="x", size_hw=None)
 

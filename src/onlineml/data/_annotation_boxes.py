@@ -6,14 +6,28 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from onlineml.data._annotation_entries import one_chunk
+from onlineml.data._manifest_boxes import box_list
 from onlineml.data.boxes import clean_boxes
 from onlineml.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["BoxesSaid", "boxes_meant", "checked_boxes", "kept_values", "require_usable"]
+    from onlineml.data._annotation_entries import Entries, Rows
+
+__all__ = [
+    "BoxesSaid",
+    "boxes_columns",
+    "boxes_meant",
+    "checked_boxes",
+    "kept_values",
+    "require_said",
+    "require_usable",
+]
 
 BoxesSaid = tuple[Any, "Sequence[str]"]  # boxes_xyxy, (n, 4) numbers; labels, n texts
 
@@ -23,6 +37,7 @@ _FAULTS = {
     "box_outside": "lies outside the image",
 }
 _ANY_SIZE = (np.inf, np.inf)
+_SAID = pa.schema([("boxes_xyxy", pa.list_(pa.list_(pa.float64()))), ("labels", pa.list_(pa.string()))])
 
 
 def checked_boxes(said: BoxesSaid | None, *, name: str) -> dict[str, Any]:
@@ -109,13 +124,59 @@ def _as_json(value: Any) -> Any:
     return value
 
 
-def boxes_meant(facts: Mapping[str, Any]) -> list[tuple[Any, ...]] | None:
-    """What boxes and labels say, in whatever order they were written.
+def boxes_meant(boxes_xyxy: list[list[float]] | None, labels: Sequence[str]) -> list[tuple[Any, ...]] | None:
+    """What boxes and labels say, in whatever order they were written; None where nobody annotated."""
+    if boxes_xyxy is None:
+        return None
+    return sorted((label, *box) for label, box in zip(labels, boxes_xyxy, strict=True))
+
+
+def require_said(entries: Entries, rows: Rows) -> None:
+    """Refuse entries that say nothing of boxes, not even that nobody annotated.
 
     Raises:
-        ValueError: a box has not four coordinates, or not one label.
+        StorageError: there is one; the message names it.
     """
-    if facts["boxes_xyxy"] is None:
-        return None
-    pairs = zip(facts["labels"], facts["boxes_xyxy"], strict=True)
-    return sorted((label, x1, y1, x2, y2) for label, (x1, y1, x2, y2) in pairs)
+    told = entries.mentions("boxes_xyxy", rows)
+    if not told.all():
+        entries.damaged(rows[np.flatnonzero(~told)[0]], "lacks 'boxes_xyxy'")
+
+
+def boxes_columns(entries: Entries, rows: Rows, *, needed: bool = True) -> dict[str, Any]:
+    """The columns ``boxes_xyxy`` and ``labels`` of what entries say, both null where nobody annotated.
+
+    Args:
+        entries: of the log.
+        rows: which.
+        needed: whether each must say something of boxes, be it that nobody annotated.
+
+    Raises:
+        StorageError: an entry does not, or has not four coordinates and one label for each box; the message names it.
+    """
+    if needed:
+        require_said(entries, rows)
+    said = entries.parsed(rows, _SAID)
+    boxes, labels = (one_chunk(said[name]) for name in _SAID.names)
+    n = pc.list_value_length(boxes).fill_null(-1).to_numpy(zero_copy_only=False)
+    numbers, names = pc.list_flatten(pc.list_flatten(boxes)), pc.list_flatten(labels)
+    four = pc.fill_null(pc.equal(pc.list_value_length(pc.list_flatten(boxes)), 4), False)
+    wrong = n != pc.list_value_length(labels).fill_null(-1).to_numpy(zero_copy_only=False)
+    if wrong.any() or numbers.null_count or names.null_count or pc.all(four).as_py() is False:
+        _name_damaged(entries, rows, said.to_pylist())
+    missing = n < 0
+    return {
+        "boxes_xyxy": box_list(np.asarray(numbers.to_numpy(zero_copy_only=False)), n.clip(0), missing),
+        "labels": labels,
+    }
+
+
+def _name_damaged(entries: Entries, rows: Rows, said: Sequence[Mapping[str, Any]]) -> None:
+    for row, one in zip(rows, said, strict=True):
+        boxes, labels = one["boxes_xyxy"], one["labels"]
+        whole = boxes is None or all(box is not None and len(box) == 4 and None not in box for box in boxes)
+        if (
+            not whole
+            or (boxes is None) != (labels is None)
+            or (boxes and (len(labels) != len(boxes) or None in labels))
+        ):
+            entries.damaged(row, "must have four coordinates and a label for each box")

@@ -1,23 +1,31 @@
 """What is said about a project's images, and by whom: facts in an append-only log, and the state that they add up to.
 
-A record is a plain dictionary with an ``event``:
+A record is a plain dictionary with an ``event``, ``author`` and ``time`` (ISO, UTC):
 
 - ``imported``: ``file`` (a Parquet table of many images, beside the log), ``class_names``, ``n``;
-- ``uploaded``: ``image_id``, ``uri``, ``sha256``, ``width``, ``height``, ``split``, ``group``, ``label``, ``base``;
-- ``corrected``: ``image_id``, ``label``, ``base``; - ``deleted``: ``image_id``, ``base``;
-- ``class_added``: ``label``.
+- ``uploaded``: ``image_id``, ``uri``, ``sha256``, ``width``, ``height``, ``split``, ``group``, ``label``;
+- ``suggested``: ``file`` (a Parquet table of a model's guesses), ``model``, ``n``;
+- ``accepted``: ``image_id``, ``label``, and where it was a suggestion its ``suggestion`` and ``model``;
+- ``corrected``: ``image_id``, ``label``; - ``skipped``, ``deleted``, ``restored``: ``image_id``;
+- ``moved``: ``group``, ``split``, ``reason``;
+- ``class_added``: ``label``; ``class_renamed``: ``label``, ``new``; ``class_merged``: ``label``, ``into``;
+  ``class_split``: ``label``, ``into`` (a list); entries of one change of classes share an ``action``;
+- ``frozen``: ``dataset`` (a hash), ``classes`` (the first names of all, in the order of their ids);
+- ``undone``: ``undoes`` (ids of entries), ``image_id`` where they are about one.
 
-Where the task is detection, ``uploaded`` (if somebody said where the objects are) and ``corrected`` have
+Where the task is detection, ``uploaded`` (if somebody said where the objects are), ``accepted`` and ``corrected`` have
 ``boxes_xyxy`` and ``labels`` in place of the label, and ``further``: lists by column, with a value a box.
 
-Each has ``author`` and ``time`` (ISO, UTC). ``base`` is the id of the entry that its writer saw as the image's state.
-Nothing is overwritten: what a person said about an image outlasts whatever is imported later, splits and groups are
-those of an image's first entry, and of two people the later one prevails, the earlier one staying in the log. An
-upload without a label, or without boxes, says nothing about an image that is there already.
+``base``, in each that is about an image, a group or a class, tells what its writer had seen: ids of entries, separated
+by spaces. Nothing is overwritten. What a person said about an image outlasts whatever is imported later; split and
+group are those of an image's first entry, until somebody moves it. Of two people who had not seen each other the later
+one prevails until somebody who has seen both decides. An upload without a label, or without boxes, says nothing about
+an image that is there already.
 """
 
 from __future__ import annotations
 
+import html
 import io as _io
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,24 +37,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from onlineml.data._annotation_facts import Facts
-from onlineml.data._manifest_boxes import BOX_COLUMNS, per_box_columns
-from onlineml.data._manifest_schema import COLUMNS
+from onlineml.data._annotation_entries import SAYING
+from onlineml.data._annotation_fold import Folded, folded
+from onlineml.data._annotation_history import conflict_rows, history_rows, provenance_of
+from onlineml.data._annotation_suggestions import open_suggestions
+from onlineml.data._examples import examples
+from onlineml.data._manifest_schema import DETECTION
 from onlineml.data.splits import SPLITS
 from onlineml.errors import DataError, StorageError, UnknownClassError
+from onlineml.storage._log_table import ENTRY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     import numpy.typing as npt
-
-    from onlineml.data._annotation_facts import Spoken
-    from onlineml.storage.log import LogEntry
+    import pandas as pd
 
 __all__ = ["Annotations", "fold", "parquet_bytes", "parquet_table", "record"]
-
-_UPLOADED = pa.schema(list(COLUMNS.items()))
-_UPLOADED_BOXES = pa.schema([*COLUMNS.items(), *BOX_COLUMNS.items()])
 
 
 def record(event: str, *, author: str, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,162 +63,214 @@ def record(event: str, *, author: str, facts: Mapping[str, Any]) -> dict[str, An
 
 @dataclass(frozen=True, eq=False)
 class Annotations:
-    """The state of a project's images after all entries of its log.
+    """The state of a project's images after the entries of its log, up to now or up to some moment.
 
     Attributes:
-        table: a row per image that is not deleted, with the columns of a manifest.
-        class_names: in the order in which they came; none is ever removed or moved.
-        bases: the entry that each row's state stands on, in the order of the rows.
-        conflicts: by image_id, the ids of entries that gave one image different labels or boxes without having seen
-            each other, until somebody who has seen them settles it.
+        table: a row per image that is not deleted, with the columns of a manifest; no suggestions.
+        deleted: the same of the images that were deleted.
+        class_names: in the order of their ids, less those that were merged into others.
+        class_ids: their ids, which are never given twice nor changed: 1, 2, …
+        lineage: what a class is called now, by each other name that it, or a class merged into it, ever had.
+        conflicts: by image id, the ids of entries that contradict each other because nobody had seen both: different
+            labels or boxes, or a deletion and a correction.
+        task: of the project.
     """
 
     table: pa.Table
+    deleted: pa.Table
     class_names: tuple[str, ...]
-    bases: npt.NDArray[np.object_]
+    class_ids: tuple[int, ...]
+    lineage: Mapping[str, str]
     conflicts: Mapping[str, tuple[str, ...]]
+    task: str
+    folded: Folded
+    read_file: Callable[[str], pa.Table]
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
 
-    @cached_property
-    def _rows(self) -> dict[str, int]:
-        return {image_id: row for row, image_id in enumerate(self.table["image_id"].to_pylist())}
-
-    def base(self, image_id: str) -> str | None:
-        """The id of the entry that the image's state stands on; None for an image that is not there."""
-        row = self._rows.get(image_id)
-        return None if row is None else str(self.bases[row])
+    # ---- one image ----
 
     def row(self, image_id: str) -> dict[str, Any]:
         """What is known of one image, by column; empty for an image that is not there."""
-        place = self._rows.get(image_id)
-        return {} if place is None else dict(self.table.slice(place, 1).to_pylist()[0])
+        place = pc.index(self.table["image_id"], pa.scalar(image_id, pa.string())).as_py()
+        return {} if place < 0 else dict(self.table.slice(place, 1).to_pylist()[0])
+
+    def rows(self, image_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """As `row`, of many images that are all there."""
+        at = pc.index_in(pa.array(image_ids, pa.string()), value_set=self.table["image_id"])
+        found: list[dict[str, Any]] = self.table.take(at).to_pylist()
+        return found
+
+    def base(self, image_id: str) -> str | None:
+        """What whoever has seen this state has seen of the image; None for an image that never was there."""
+        return self.bases([image_id])[0]
+
+    def bases(self, image_ids: Sequence[str]) -> list[str | None]:
+        """As `base`, of many images, the deleted ones too."""
+        found: list[str | None] = [None] * len(image_ids)
+        for images in (self.folded.images, self.folded.deleted):
+            at = pc.index_in(pa.array(image_ids, pa.string()), value_set=images.table["image_id"])
+            rows = np.flatnonzero(at.is_valid().to_numpy(zero_copy_only=False))
+            places = images.places[at.drop_null().to_numpy()]
+            entries = self.folded.entries.log[ENTRY].take(pa.array(places)).to_pylist()
+            for row, entry in zip(rows.tolist(), entries, strict=True):
+                standing = self.folded.words.standings.get(image_ids[row])
+                found[row] = standing.base if standing else entry
+        return found
+
+    def history(self, image_id: str) -> pd.DataFrame:
+        """Everything that was ever said about an image, the oldest first, also what was undone.
+
+        Returns:
+            The columns time, event, says (in words), author, undone (by whom, or ``""``), entry (its id) and base (what
+            its author had seen).
+
+        Raises:
+            DataError: the image never was in the project.
+        """
+        import pandas as pd  # noqa: PLC0415 (slow to import)
+
+        rows = history_rows(self.folded, image_id, self.read_file)
+        if not rows:
+            raise DataError(f"{image_id!r} never was in the project")
+        return pd.DataFrame(rows)
+
+    # ---- all of them ----
+
+    @cached_property
+    def suggestions(self) -> pa.Table:
+        """What models guess of images where nobody has answered since: the last guess for each image.
+
+        Columns: image_id; ``label``, ``score`` (0..1), ``top_labels``, ``top_scores``, or where the task is detection
+        ``boxes_xyxy``, ``labels``, ``scores``; then ``model``, ``entry`` (the log's) and ``skipped`` (a person looked
+        and did not decide).
+        """
+        return open_suggestions(self.folded, self.read_file, detection=self.task == DETECTION)
+
+    @cached_property
+    def provenance(self) -> pa.Table:
+        """Where each row's label, or boxes, come from.
+
+        Columns: image_id, ``event`` (imported, uploaded, accepted or corrected), ``author``, ``time`` (UTC), ``model``
+        (whose suggestion was accepted) and ``entry`` (the log's).
+        """
+        return provenance_of(self.folded)
+
+    def conflict_table(self) -> pd.DataFrame:
+        """What contradicts each other, a row an entry.
+
+        Returns:
+            The columns about (image, class or group), name, says (in words), author, time, prevails (until somebody
+            decides) and entry.
+        """
+        import pandas as pd  # noqa: PLC0415 (slow to import)
+
+        columns = ("about", "name", "says", "author", "time", "prevails", "entry")
+        return pd.DataFrame(conflict_rows(self.folded, self.conflicts), columns=list(columns))
+
+    def counts(self) -> dict[str, int]:
+        """How many images there are of each kind."""
+        said = self.table["boxes_xyxy" if self.task == DETECTION else "label"]
+        events = self.provenance["event"]
+        return {
+            "images": len(self),
+            "labelled": len(self) - said.null_count,
+            **{name: int(pc.sum(pc.equal(events, name)).as_py() or 0) for name in ("corrected", "accepted")},
+            "suggested": len(self.suggestions),
+            "conflicts": len(self.conflicts),
+            "deleted": len(self.deleted),
+        }
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{n:,} {name}" for name, n in self.counts().items())
+        return f"Annotations of {counts}; {len(self.class_names)} classes"
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
+
+    def _repr_html_(self) -> str:
+        counts = self.counts()
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in counts)
+        body = "".join(f"<td>{n:,}</td>" for n in counts.values())
+        return f"<table><thead><tr>{head}</tr></thead><tbody><tr>{body}</tr></tbody></table>"
+
+    # ---- for writers ----
+
+    @property
+    def said(self) -> npt.NDArray[np.bool_]:
+        """(N,) whether a person said what the image shows, and not only an import."""
+        return np.array(pc.is_in(self.provenance["event"], value_set=pa.array(SAYING)).to_numpy(), dtype=bool)
 
     def splits_of_groups(self, groups: Sequence[str]) -> dict[str, str]:
         """The split that each of the groups has; a group in several counts as test before val before train."""
-        mask = pc.is_in(self.table["group"], pa.array(groups, pa.string()))
+        mask = pc.is_in(self.table["group"], value_set=pa.array(groups, pa.string()))
         found = self.table.filter(mask).select(["group", "split"]).to_pylist()
         return {row["group"]: row["split"] for wanted in SPLITS for row in found if row["split"] == wanted}
 
-    def check(self, labels: Mapping[str, str | Sequence[str] | None]) -> None:
-        """Refuse labels, of images or of their boxes, for images or of classes that are not there.
+    def require_images(self, image_ids: Collection[str]) -> None:
+        """Refuse images that are not there.
 
         Raises:
             DataError: an image is not in the project.
-            UnknownClassError: a label is none of the classes.
         """
-        missing = [image_id for image_id in labels if image_id not in self._rows]
-        if missing:
-            raise DataError(f"{len(missing)} images are not in the project, or were deleted: {_shown(missing)}")
-        for image_id, said in labels.items():
-            for label in [said] if isinstance(said, str) else said or ():
-                if label not in self.class_names:
-                    raise UnknownClassError(
-                        f"label {label!r} of {image_id} is not one of the {len(self.class_names)} classes "
-                        f"({_shown(self.class_names)}); add it with project.add_class({label!r})"
-                    )
+        at = pc.index_in(pa.array(list(image_ids), pa.string()), value_set=self.table["image_id"])
+        if at.null_count:
+            missing = [one for one, row in zip(image_ids, at.to_pylist(), strict=True) if row is None]
+            raise DataError(f"{len(missing)} images are not in the project, or were deleted: {examples(missing)}")
+
+    def require_classes(self, labels: Iterable[str]) -> None:
+        """Refuse labels that are none of the classes, nor former names of them.
+
+        Raises:
+            UnknownClassError: there are some.
+        """
+        for label in dict.fromkeys(labels):
+            if label not in self.class_names and label not in self.lineage:
+                raise UnknownClassError(
+                    f"label {label!r} is not one of the {len(self.class_names)} classes "
+                    f"({examples(self.class_names)}); add it with project.add_class({label!r})"
+                )
 
 
 def fold(
-    entries: Iterable[LogEntry],
+    log: pa.Table,
     *,
     class_names: Sequence[str] = (),
-    read_import: Callable[[str], pa.Table],
+    read_file: Callable[[str], pa.Table],
     task: str = "classification",
 ) -> Annotations:
     """Add up a log.
 
     Args:
-        entries: of the annotation log, in its order.
+        log: entries, see `onlineml.storage.log.AppendLog.table`.
         class_names: those that the project began with.
-        read_import: gives the table of an import by its ``file``.
+        read_file: gives the table of an import, or of suggestions, by its ``file``.
         task: ``"classification"``: an image has a label; ``"detection"``: it has boxes.
 
     Raises:
-        StorageError: an entry is not of an annotation log, or of a later version's.
+        StorageError: an entry is not of an annotation log, or of a later version's, or damaged.
     """
-    boxes = task == "detection"
-    facts = Facts(boxes=boxes)
-    facts.class_names.update(dict.fromkeys(class_names))
-    for entry in entries:
-        facts.add(entry)
-    tables = [read_import(file) for _, file in facts.imports]
-    sources = [entry for (entry, _), table in zip(facts.imports, tables, strict=True) for _ in range(len(table))]
-    if facts.uploads or not tables:
-        schema = _UPLOADED_BOXES if boxes else _UPLOADED
-        tables.append(pa.Table.from_pylist([row for _, row in facts.uploads], schema=schema))
-        sources += [entry for entry, _ in facts.uploads]
-    whole = _concatenated(tables)
-    said = per_box_columns(whole) if boxes else ["label"]
-    table, bases = _one_row_each(whole, np.array(sources, dtype=object), said)
-    table, bases = _without(table, bases, facts.deleted)
-    table, bases = _with_spoken(table, bases, facts.spoken, said)
-    conflicts = {image_id: one.rivals for image_id, one in facts.spoken.items() if one.rivals}
-    return Annotations(table, tuple(facts.class_names), bases, conflicts)
+    state = folded(log, class_names=class_names, read_file=read_file, task=task)
+    ids = state.classes.standing_ids(_used(state, detection=task == DETECTION))
+    return Annotations(
+        table=state.images.table,
+        deleted=state.deleted.table,
+        class_names=tuple(ids),
+        class_ids=tuple(ids.values()),
+        lineage=state.classes.lineage,
+        conflicts=state.conflicts,
+        task=task,
+        folded=state,
+        read_file=read_file,
+    )
 
 
-def _one_row_each(table: pa.Table, bases: npt.NDArray[Any], said: Sequence[str]) -> tuple[pa.Table, npt.NDArray[Any]]:
-    """The first row of each image, with what its last row that says anything has in the columns `said`."""
-    codes = table["image_id"].combine_chunks().dictionary_encode().indices.to_numpy()
-    values, first = np.unique(codes, return_index=True)
-    if len(values) == len(codes):
-        return table, bases
-    labelled = np.flatnonzero(table["boxes_xyxy" if "boxes_xyxy" in said else "label"].is_valid().to_numpy())
-    last = np.full(len(values), -1)
-    last[codes[labelled]] = labelled  # of several writes to one place the last one stays
-    first = np.sort(first)
-    source = np.where(last[codes[first]] >= 0, last[codes[first]], first)
-    kept = table.take(pa.array(first))
-    for name in said:
-        kept = kept.set_column(kept.column_names.index(name), name, table[name].take(pa.array(source)))
-    return kept, bases[source]
-
-
-def _without(table: pa.Table, bases: npt.NDArray[Any], deleted: Collection[str]) -> tuple[pa.Table, npt.NDArray[Any]]:
-    if not deleted:
-        return table, bases
-    kept = ~pc.is_in(table["image_id"], pa.array(list(deleted), pa.string())).to_numpy()
-    return table.filter(pa.array(kept)), bases[kept]
-
-
-def _with_spoken(
-    table: pa.Table, bases: npt.NDArray[Any], spoken: Mapping[str, Spoken], said: Sequence[str]
-) -> tuple[pa.Table, npt.NDArray[Any]]:
-    if not spoken:
-        return table, bases
-    people = list(spoken.values())
-    places = pc.index_in(table["image_id"], value_set=pa.array(list(spoken), pa.string()))
-    rows = np.flatnonzero(places.is_valid().to_numpy())
-    chosen = [people[place] for place in places.drop_null().to_pylist()]
-    bases = bases.copy()
-    bases[rows] = np.array([one.entry for one in chosen], dtype=object)
-    source = np.arange(len(table))
-    source[rows] = len(table) + np.arange(len(rows))
-    for name in said:
-        column = table[name]
-        values = pa.array([one.values.get(name) for one in chosen], column.type)
-        joined = pa.concat_arrays([*column.chunks, values]).take(pa.array(source))
-        table = table.set_column(table.column_names.index(name), name, joined)
-    return table, bases
-
-
-def _concatenated(tables: Sequence[pa.Table]) -> pa.Table:
-    """One table of all columns; a further column whose types do not fit together becomes text."""
-    for name in {name for table in tables for name in table.column_names}:
-        fields = [pa.schema([table.schema.field(name)]) for table in tables if name in table.column_names]
-        try:
-            pa.unify_schemas(fields, promote_options="permissive")
-        except (pa.ArrowTypeError, pa.ArrowInvalid):
-            tables = [_as_text(table, name) for table in tables]
-    return pa.concat_tables(tables, promote_options="permissive").combine_chunks()
-
-
-def _as_text(table: pa.Table, name: str) -> pa.Table:
-    if name not in table.column_names:
-        return table
-    texts = pa.array([None if value is None else str(value) for value in table[name].to_pylist()], pa.string())
-    return table.set_column(table.column_names.index(name), name, texts)
+def _used(state: Folded, *, detection: bool) -> set[str]:
+    columns = [images.table["labels" if detection else "label"] for images in (state.images, state.deleted)]
+    return {
+        name for column in columns for name in pc.unique(pc.list_flatten(column) if detection else column).to_pylist()
+    }
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
@@ -231,15 +290,3 @@ def parquet_table(data: bytes, *, name: str) -> pa.Table:
         return pq.read_table(pa.BufferReader(data)).replace_schema_metadata(None)
     except pa.ArrowInvalid as err:
         raise StorageError(f"{name} is not a Parquet table: {err}") from err
-
-
-def _shown(names: Iterable[str]) -> str:
-    return ", ".join(_first(names)) or "none yet"
-
-
-def _first(names: Iterable[str], limit: int = 8) -> Iterator[str]:
-    for number, name in enumerate(names):
-        if number == limit:
-            yield "…"
-            return
-        yield repr(name)

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from onlineml.data._annotation_copies import with_words_on_copies
 from onlineml.data._check_table import CheckTable, Finding
 from onlineml.data._image_policies import POLICIES
 from onlineml.data._manifest_schema import DETECTION
@@ -26,7 +27,11 @@ from onlineml.storage import io
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["check_new", "dataset_files", "read_findings"]
+    import numpy.typing as npt
+
+__all__ = ["check_new", "dataset_files", "read_findings", "read_provenance"]
+
+_PROVENANCE = "provenance.parquet"
 
 _BATCH = 4096  # images; a freeze that is killed loses at most the looks at so many
 _ALONE = ["image_id", "uri", "version", "sha256", "width", "height"]
@@ -44,6 +49,7 @@ _SEEN = pa.schema(
 def check_new(
     manifest: Manifest,
     *,
+    said: npt.NDArray[np.bool_],
     seen_url: str,
     max_bad: float = 0.01,
     progress: bool = False,
@@ -53,6 +59,7 @@ def check_new(
 
     Args:
         manifest: all images.
+        said: (N,) where a person said what an image shows; that holds for all copies of its bytes.
         seen_url: the folder in which is kept what opening them told.
         max_bad: the share of images, and of boxes, 0..1, that may be bad.
         progress: write a line to stderr now and then.
@@ -78,7 +85,7 @@ def check_new(
         problems.update(bad)
         if progress:
             sys.stderr.write(f"checked {start + len(batch):,} of {len(new):,} new images\n")
-    return _judged(manifest, pa.concat_tables(fresh), problems, max_bad=max_bad)
+    return _judged(manifest, said, pa.concat_tables(fresh), problems, max_bad=max_bad)
 
 
 def _look(batch: Manifest, *, progress: bool) -> tuple[pa.Table, dict[str, list[Finding]]]:
@@ -97,11 +104,19 @@ def _look(batch: Manifest, *, progress: bool) -> tuple[pa.Table, dict[str, list[
     return pa.table(columns, schema=_SEEN), found
 
 
-def _judged(manifest: Manifest, seen: pa.Table, problems: Mapping[str, list[Finding]], *, max_bad: float) -> CheckTable:
+def _judged(
+    manifest: Manifest,
+    said: npt.NDArray[np.bool_],
+    seen: pa.Table,
+    problems: Mapping[str, list[Finding]],
+    *,
+    max_bad: float,
+) -> CheckTable:
     places = pc.index_in(manifest.table["image_id"], value_set=seen["image_id"])
     filled = manifest
     for name in ("sha256", "width", "height"):
         filled = filled.with_column(name, pc.coalesce(manifest.table[name], seen[name].take(places)))
+    filled = with_words_on_copies(filled, said)
     codes = seen["findings"].take(places).to_pylist()
     found = [
         [
@@ -113,9 +128,24 @@ def _judged(manifest: Manifest, seen: pa.Table, problems: Mapping[str, list[Find
     return concluded(filled, found, max_bad=max_bad)
 
 
-def dataset_files(result: CheckTable) -> dict[str, bytes]:
-    """The files of a frozen dataset: the manifest's and ``findings.parquet``."""
-    return {"findings.parquet": parquet_bytes(result.table), **result.manifest.files()}
+def dataset_files(result: CheckTable, provenance: pa.Table) -> dict[str, bytes]:
+    """The files of a frozen dataset: the manifest's, ``findings.parquet`` and ``provenance.parquet``."""
+    at = pc.index_in(result.manifest.table["image_id"], value_set=provenance["image_id"])
+    return {
+        "findings.parquet": parquet_bytes(result.table),
+        _PROVENANCE: parquet_bytes(provenance.take(at)),
+        **result.manifest.files(),
+    }
+
+
+def read_provenance(url: str, *, storage_options: Mapping[str, Any] | None = None) -> pa.Table:
+    """Where the labels of the dataset in the folder `url` came from.
+
+    Raises:
+        NotFoundError: no dataset is there.
+    """
+    place = io.join(url, _PROVENANCE)
+    return parquet_table(io.read_bytes(place, storage_options=storage_options), name=place)
 
 
 def read_findings(url: str, manifest: Manifest, *, storage_options: Mapping[str, Any] | None = None) -> CheckTable:

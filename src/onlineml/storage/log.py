@@ -157,6 +157,7 @@ class AppendLog:
             self._create(f"{_CHECKPOINT}{new_ulid()}{_TABLE}", data)
         for name in sorted(gone):
             io.delete(io.join(self.url, name), storage_options=self.storage_options)
+        self._memory.objects = {name: one for name, one in objects.items() if name not in gone}
         return len(gone)
 
     @property

@@ -1,0 +1,275 @@
+"""Adding up an annotation log: the images that there are, what people say of them, and where they disagree.
+
+Everything is done for all images at once in Arrow, so that a million entries take seconds; only images about which
+people spoke without having seen each other, or took something back, are looked at one by one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from onlineml.data._annotation_boxes import boxes_columns, boxes_meant, require_said
+from onlineml.data._annotation_classes import Classes, classes_of
+from onlineml.data._annotation_entries import SAYING, Entries, mask_of, one_chunk
+from onlineml.data._annotation_heads import Said, latest, standing
+from onlineml.data._annotation_images import Images, all_images, renamed
+from onlineml.data._manifest_boxes import per_box_columns
+from onlineml.data._manifest_schema import COLUMNS, DETECTION
+from onlineml.storage._log_table import ENTRY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from onlineml.data._annotation_entries import Rows
+    from onlineml.data._annotation_heads import Standing
+
+__all__ = ["Folded", "folded"]
+
+
+@dataclass(frozen=True, eq=False)
+class Folded:
+    """What an annotation log adds up to; see `onlineml.data.annotations.Annotations`, which shows it.
+
+    Attributes:
+        entries: the log.
+        classes: of the project.
+        images: that are not deleted.
+        deleted: the others.
+        words: what people said, of images that are there or are not.
+        conflicts: by image id, ids of entries that contradict each other.
+        split_conflicts: the same by group, of images that were moved to different splits.
+        skipped: by image id, the place of the entry by which somebody passed over the image last.
+        frozen: by dataset hash, the id of the entry that says so.
+    """
+
+    entries: Entries
+    classes: Classes
+    images: Images
+    deleted: Images
+    words: Words
+    conflicts: Mapping[str, tuple[str, ...]]
+    split_conflicts: Mapping[str, tuple[str, ...]]
+    split_bases: Mapping[str, str]
+    skipped: Mapping[str, int]
+    frozen: Mapping[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Words:
+    """What people said, by image.
+
+    Attributes:
+        image_ids: (N,) those about which somebody said something.
+        places: (N,) of the entry that prevails.
+        standings: what stands, of images of which it is not just the last entry.
+    """
+
+    image_ids: pa.Array
+    places: npt.NDArray[np.int64]
+    standings: Mapping[str, Standing]
+
+
+def folded(log: pa.Table, *, class_names: Sequence[str], read_file: Callable[[str], pa.Table], task: str) -> Folded:
+    """Add up a log; see `onlineml.data.annotations.fold`."""
+    entries = Entries(log)
+    boxes = task == DETECTION
+    uploads = _uploads(entries, boxes=boxes)
+    classes = classes_of(entries, first=class_names, uploaded=_first_named(uploads, entries, boxes=boxes))
+    rows = entries.rows("imported")
+    imports = [(int(row), read_file(entries.text_of(row, "file"))) for row in rows]
+    images = all_images(imports, uploads.filter(pa.array(entries.live[uploads["place"].to_numpy()])), boxes=boxes)
+    words = _words(entries, uploads, classes, boxes=boxes)
+    images = _with_words(images, words, entries, boxes=boxes)
+    images = images.with_table(renamed(images.table, classes.lineage))
+    moved = _moved(entries)
+    images = images.with_table(
+        _with_splits(images.table, {group: one.heads[-1].meaning for group, one in moved.items()})
+    )
+    deletions = _last_of(entries, ("deleted", "restored", "uploaded"), of="deleted")
+    there, gone = images.divided(deletions)
+    conflicts = {name: one.rivals for name, one in words.standings.items() if one.rivals and name not in deletions}
+    return Folded(
+        entries=entries,
+        classes=classes,
+        images=there,
+        deleted=gone,
+        words=words,
+        conflicts=conflicts | _deleted_unseen(entries, deletions, words),
+        split_conflicts={group: one.rivals for group, one in moved.items() if one.rivals},
+        split_bases={group: one.base for group, one in moved.items()},
+        skipped=_last_of(entries, ("skipped", *SAYING), of="skipped"),
+        frozen={entries.text_of(row, "dataset"): entries.entry(row) for row in reversed(entries.rows("frozen"))},
+    )
+
+
+# ---- what was uploaded ----
+
+
+def _uploads(entries: Entries, *, boxes: bool) -> pa.Table:
+    """A row for each upload, undone or not, with the columns of a manifest; ``place`` in the log."""
+    rows = entries.rows("uploaded", live=False)
+    numbers = entries.parsed(rows, pa.schema([(name, COLUMNS[name]) for name in ("width", "height")]))
+    columns = {name: numbers[name] if name in numbers.column_names else entries.texts(name, rows) for name in COLUMNS}
+    columns["image_id"], columns["uri"] = entries.needed("image_id", rows), entries.needed("uri", rows)
+    if boxes:
+        columns |= boxes_columns(entries, rows, needed=False)
+    else:
+        columns["label"] = entries.nullable("label", rows)
+    return pa.table({**columns, "place": pa.array(rows)})
+
+
+def _first_named(uploads: pa.Table, entries: Entries, *, boxes: bool) -> dict[int, list[str]]:
+    """By place in the log, the classes that an upload is the first to name, or the first in effect."""
+    places = uploads["place"].to_numpy()
+    if boxes:
+        lists = one_chunk(uploads["labels"])
+        lengths = pc.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False)
+        labels, places = pc.list_flatten(lists), np.repeat(places, lengths)
+    else:
+        labels = one_chunk(uploads["label"])
+    valid = mask_of(labels.is_valid())
+    found: dict[int, list[str]] = {}
+    for mask in (valid, valid & entries.live[places]):
+        named = labels.filter(pa.array(mask)).dictionary_encode()
+        _, first = np.unique(named.indices.to_numpy(), return_index=True)  # in the order of appearance, as the codes
+        for place, name in zip(places[mask][first], named.dictionary.to_pylist(), strict=True):
+            found.setdefault(int(place), []).append(name)
+    return found
+
+
+# ---- what people said ----
+
+
+def _words(entries: Entries, uploads: pa.Table, classes: Classes, *, boxes: bool) -> Words:
+    says = uploads["boxes_xyxy" if boxes else "label"].is_valid()
+    silent = uploads.filter(pc.invert(says))["place"].to_numpy()  # an upload without a label says nothing
+    rows = np.setdiff1d(entries.rows(*SAYING), silent, assume_unique=True)
+    image_ids = entries.needed("image_id", rows)
+    require_said(entries, rows) if boxes else entries.nullable("label", rows)
+    found = latest(image_ids, entries.log[ENTRY].take(pa.array(rows)), entries.texts("base", rows), rows)
+    if not found.unclear:
+        return Words(found.image_ids, found.places, {})
+    bases = bases_of(entries, list(found.unclear))
+    standings, places = {}, found.places.copy()
+    at = pc.index_in(pa.array(list(found.unclear)), value_set=found.image_ids).to_pylist()
+    for (image_id, own), place in zip(found.unclear.items(), at, strict=True):
+        meanings = _meanings(entries, own, classes, boxes=boxes)
+        said = [Said(entries.entry(row), meaning) for row, meaning in zip(own, meanings, strict=True)]
+        standings[image_id] = standing(said, bases)
+        last = standings[image_id].heads[-1].entry
+        places[place] = next(row for row, one in zip(own, said, strict=True) if one.entry == last)
+    return Words(found.image_ids, places, standings)
+
+
+def bases_of(entries: Entries, image_ids: Sequence[str]) -> dict[str, str | None]:
+    """What each entry about these images had seen, also of those that were undone."""
+    rows = entries.rows(*SAYING, live=False)
+    about = pc.is_in(entries.texts("image_id", rows), value_set=pa.array(image_ids, pa.string()))
+    rows = rows[mask_of(about)]
+    ids = entries.log[ENTRY].take(pa.array(rows)).to_pylist()
+    return dict(zip(ids, entries.texts("base", rows).to_pylist(), strict=True))
+
+
+def _meanings(entries: Entries, rows: Rows, classes: Classes, *, boxes: bool) -> list[Any]:
+    """What entries say, equal where it is the same."""
+    if not boxes:
+        labels = entries.nullable("label", rows).to_pylist()
+        return [None if label is None else classes.present(label) or label for label in labels]
+    columns = boxes_columns(entries, rows)
+    names = ([classes.present(label) or label for label in one or ()] for one in columns["labels"].to_pylist())
+    return [boxes_meant(one, own) for one, own in zip(columns["boxes_xyxy"].to_pylist(), names, strict=True)]
+
+
+def _with_words(images: Images, words: Words, entries: Entries, *, boxes: bool) -> Images:
+    """The images with what people said of them in place of what was imported."""
+    at = pc.index_in(images.table["image_id"], value_set=words.image_ids)
+    rows = np.flatnonzero(at.is_valid().to_numpy())
+    if not len(rows):
+        return images
+    chosen = words.places[at.drop_null().to_numpy()]
+    if boxes:
+        values = boxes_columns(entries, chosen)
+        further = _further(entries, chosen)
+        values |= {
+            name: [one.get(name) for one in further] for name in per_box_columns(images.table) if name not in values
+        }
+    else:
+        values = {"label": entries.nullable("label", chosen)}
+    return images.replaced(rows, values, chosen)
+
+
+def _further(entries: Entries, rows: Rows) -> list[dict[str, Any]]:
+    """By entry, what it keeps of further columns that have a value a box."""
+    found: list[dict[str, Any]] = [{}] * len(rows)
+    some = np.flatnonzero(entries.mentions("further", rows))
+    for number, record in zip(some.tolist(), entries.records(rows[some]), strict=True):
+        found[number] = record.get("further") or {}
+    return found
+
+
+# ---- what was deleted, skipped and moved ----
+
+
+def _last_of(entries: Entries, events: Sequence[str], *, of: str) -> dict[str, int]:
+    """The images whose last entry among those of some events is one `of`, with its place in the log."""
+    some = entries.rows(of)
+    if not len(some):
+        return {}
+    names = pc.unique(entries.needed("image_id", some))
+    rows = entries.rows(*events)
+    at = pc.index_in(entries.needed("image_id", rows), value_set=names)
+    about = np.flatnonzero(at.is_valid().to_numpy())
+    last = np.full(len(names), -1)
+    last[at.drop_null().to_numpy()] = rows[about]  # of several writes to one place the last one stays
+    return {name: int(row) for name, row in zip(names.to_pylist(), last, strict=True) if entries.event(row) == of}
+
+
+def _deleted_unseen(entries: Entries, deletions: Mapping[str, int], words: Words) -> dict[str, tuple[str, ...]]:
+    """By deleted image, the deletion and what people said of the image that who deleted it had not seen."""
+    if not deletions:
+        return {}
+    at = pc.index_in(pa.array(list(deletions), pa.string()), value_set=words.image_ids)
+    rows = np.array(list(deletions.values()))[at.is_valid().to_numpy(zero_copy_only=False)]
+    last = words.places[at.drop_null().to_numpy()]
+    plain = mask_of(pc.equal(entries.texts("base", rows), entries.log[ENTRY].take(pa.array(last))))
+    doubtful = {entries.text_of(row, "image_id"): row for row in rows[~plain]}
+    if not doubtful:
+        return {}
+    bases = bases_of(entries, list(doubtful))
+    found = {}
+    places = dict(zip(words.image_ids.to_pylist(), words.places.tolist(), strict=True))
+    for image_id, row in doubtful.items():
+        one = words.standings.get(image_id)
+        heads = one.heads if one else (Said(entries.entry(places[image_id]), None),)
+        own = Said(entries.entry(row), "deleted")
+        unseen = standing([*heads, own], {**bases, own.entry: entries.texts("base")[row].as_py()}).heads
+        if len(unseen) > 1:
+            found[image_id] = tuple(sorted(said.entry for said in unseen))
+    return found
+
+
+def _moved(entries: Entries) -> dict[str, Standing]:
+    """By group, what stands of the splits to which people moved it."""
+    said: dict[str, list[Said]] = {}
+    bases: dict[str, str | None] = {}
+    for row in entries.rows("moved", live=False):
+        group, split, entry = entries.text_of(row, "group"), entries.text_of(row, "split"), entries.entry(row)
+        bases[entry] = entries.texts("base")[int(row)].as_py()
+        if entries.live[row]:
+            said.setdefault(group, []).append(Said(entry, split))
+    return {group: standing(one, bases) for group, one in said.items()}
+
+
+def _with_splits(table: pa.Table, splits: Mapping[str, str]) -> pa.Table:
+    if not splits:
+        return table
+    at = pc.index_in(table["group"], value_set=pa.array(list(splits), pa.string()))
+    column = pc.coalesce(pa.array(list(splits.values()), pa.string()).take(at), table["split"])
+    return table.set_column(table.column_names.index("split"), "split", column)
