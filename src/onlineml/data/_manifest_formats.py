@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from onlineml.data.formats._parts import Parts
     from onlineml.data.manifest import Manifest
+    from onlineml.data.video_frames import FrameFormat
 
 __all__ = ["ManifestFormats"]
 
@@ -99,6 +100,46 @@ class ManifestFormats:
             DataError: no images are there, the split table names files that are not, or anything `Manifest` refuses.
         """
         parts = folders.read_folders(url, split=split, storage_options=storage_options)
+        return cls._from_parts(parts, class_names, storage_options)
+
+    @classmethod
+    def from_videos(
+        cls,
+        url: Url,
+        *,
+        frames_url: Url,
+        every_s: float | None = None,
+        every_n: int | None = None,
+        image_format: FrameFormat = "jpeg",
+        class_names: Sequence[str] | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Import a folder of videos, with a subfolder per class and, if wanted, per split, as `from_folders` has them.
+
+        Frames are extracted into a folder of images; the frames of a video are one group, so that they never straddle
+        a split. Doing it again reads no video twice. A video that is cut off gives the frames that it has; one that
+        cannot be used at all is counted in `n_ignored`. What was found about each is told by
+        `onlineml.data.formats.videos.read_videos`, and by `Project.import_videos`.
+
+        Args:
+            url: the folder, on any filesystem.
+            frames_url: the folder that the frames go to.
+            every_s: seconds between two frames; half a second if neither this nor ``every_n`` is given.
+            every_n: each ``every_n``-th frame.
+            image_format: ``"jpeg"`` or ``"png"``, see `onlineml.data.video_frames.FrameStore`.
+            class_names: the order of the classes; by default the folders' names, sorted as a person would.
+            storage_options: fsspec's, for both folders.
+
+        Raises:
+            DataError: no videos are there, or not one of them can be used.
+        """
+        from onlineml.data.formats import videos  # noqa: PLC0415 (decoders are loaded only to decode)
+        from onlineml.data.formats._parts import absolute  # noqa: PLC0415
+        from onlineml.data.video_frames import FrameStore, frame_sampling  # noqa: PLC0415
+
+        store = FrameStore(absolute(frames_url), format=image_format, storage_options=storage_options)
+        sampling = frame_sampling(every_s=every_s, every_n=every_n)
+        parts, _ = videos.read_videos(url, store=store, sampling=sampling, storage_options=storage_options)
         return cls._from_parts(parts, class_names, storage_options)
 
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import re
 from contextlib import contextmanager
@@ -58,11 +59,24 @@ def opened(
     with translated(name, storage_options), _file(source, storage_options) as file:
         options = {"format_whitelist": _FORMATS, "max_pixels": str(MAX_PIXELS)}
         try:
-            container = av.open(file, "r", options=options, metadata_errors="replace", buffer_size=_BUFFER)
+            container = av.open(_Source(file), "r", options=options, metadata_errors="replace", buffer_size=_BUFFER)
         except av.FFmpegError as error:
             raise _unreadable(file, str(error.strerror)) from error
         with container:
             yield container, _main_stream(container)
+
+
+class _Source:
+    """A file as FFmpeg asks for it: a damaged one makes it ask for places before the beginning, which is no error."""
+
+    def __init__(self, file: Any) -> None:
+        self.read, self.tell, self._seek = file.read, file.tell, file.seek
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        """The new place; negative, as FFmpeg has it, where there is none such."""
+        if whence == 0 and place < 0:
+            return -errno.EINVAL
+        return int(self._seek(place, whence))
 
 
 @contextmanager

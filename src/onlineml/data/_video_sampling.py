@@ -55,8 +55,8 @@ class Sampling:
 
     def __str__(self) -> str:
         if self.times_s is not None:
-            return "at " + ", ".join(f"{time:g}" for time in self.times_s) + " s"
-        return f"every {self.every_s:g} s" if self.every_s is not None else f"every {self.every_n or 1} frames"
+            return f"at {', '.join(map(repr, self.times_s))} s"
+        return f"every {self.every_s!r} s" if self.every_s is not None else f"every {self.every_n or 1} frames"
 
 
 def chosen(reader: Reader, sampling: Sampling, note: Callable[[str, str], None]) -> Iterator[Shown]:

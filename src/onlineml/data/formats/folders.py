@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from onlineml.data.manifest import Manifest
 
-__all__ = ["read_folders", "write_folders"]
+__all__ = ["labels_and_splits", "read_folders", "write_folders"]
 
 _SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
@@ -35,7 +35,7 @@ def read_folders(url: str | os.PathLike[str], *, split: str | None, storage_opti
         found = f"{len(files):,} other files, such as {examples(f.path for f in files)}" if files else "no files at all"
         raise DataError(f"no images in {root}: expected {root}/<class>/<image>, found {found}")
     paths = valid_names([info.path for info in images], root)
-    labels, splits = _labels_and_splits(paths)
+    labels, splits = labels_and_splits(paths)
     columns: dict[str, Any] = {
         "image_id": [image_id(info.path, info.version) for info in images],
         "uri": paths,
@@ -56,7 +56,7 @@ def read_folders(url: str | os.PathLike[str], *, split: str | None, storage_opti
     return Parts(pa.table(text), names, root, n_ignored)
 
 
-def _labels_and_splits(paths: Sequence[str]) -> tuple[list[str | None], list[str | None]]:
+def labels_and_splits(paths: Sequence[str]) -> tuple[list[str | None], list[str | None]]:
     """Each image's label, and its split where the top folders are splits (all None where they are classes)."""
     tops = {path.split("/", 1)[0] for path in paths if "/" in path}
     named = {top for top in tops if top.lower() in _SPLIT_FOLDERS}

@@ -1,0 +1,150 @@
+"""A folder of videos as images: ``<class>/**/video``, or ``{train,val,test}/<class>/**/video``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pyarrow as pa
+
+from onlineml.data._examples import examples
+from onlineml.data.formats._parts import Parts, absolute, is_hidden, naturally_sorted
+from onlineml.data.formats.folders import labels_and_splits
+from onlineml.data.splits import SPLITS, stable_split
+from onlineml.data.video import POLICIES, is_video_name
+from onlineml.errors import BadVideoError, DataError
+from onlineml.storage import io
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+
+    from onlineml.data._video_sampling import Sampling
+    from onlineml.data.video_frames import ExtractedFrames, FrameStore
+
+__all__ = ["VideoFinding", "VideoFindings", "read_videos"]
+
+
+class VideoFinding(NamedTuple):
+    """One thing found about one video.
+
+    Attributes:
+        video: its path or URL.
+        finding: a code of `onlineml.data.video.POLICIES`, ``"duplicate"`` or ``"duplicate_label_conflict"``.
+        outcome: ``"usable"``, ``"quarantined"`` or ``"refused"``.
+        detail: what exactly was found.
+    """
+
+    video: str
+    finding: str
+    outcome: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class VideoFindings:
+    """What was found about videos; those that are plainly fine have no row.
+
+    Attributes:
+        rows: one each.
+        n_videos: how many were looked at.
+        n_frames: how many frames they gave.
+    """
+
+    rows: tuple[VideoFinding, ...]
+    n_videos: int
+    n_frames: int
+
+    def to_frame(self) -> pd.DataFrame:
+        """As a table."""
+        import pandas as pd  # noqa: PLC0415
+
+        return pd.DataFrame(list(self.rows), columns=list(VideoFinding._fields))
+
+    def __str__(self) -> str:
+        n_bad = len({row.video for row in self.rows if row.outcome != "usable"})
+        head = f"{self.n_frames:,} frames of {self.n_videos:,} videos, {n_bad:,} of which cannot be used"
+        return "\n".join([head, *(f"  {row.video}: {row.finding} ({row.outcome}): {row.detail}" for row in self.rows)])
+
+    def _repr_html_(self) -> str:
+        head = escape(str(self).partition("\n")[0])
+        if not self.rows:
+            return f"<p>{head}</p>"
+        names = "".join(f"<th>{name}</th>" for name in VideoFinding._fields)
+        rows = "".join("<tr>" + "".join(f"<td>{escape(value)}</td>" for value in row) + "</tr>" for row in self.rows)
+        return f"<p>{head}</p><table><thead><tr>{names}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+class _Found(NamedTuple):
+    url: str
+    path: str  # relative to the folder, so that a moved folder is the same data
+    label: str | None
+    split: str | None
+    frames: ExtractedFrames
+
+
+def read_videos(
+    url: str | os.PathLike[str], *, store: FrameStore, sampling: Sampling, storage_options: Mapping[str, Any] | None
+) -> tuple[Parts, VideoFindings]:
+    """Extract the frames of all videos in a folder; see `Manifest.from_videos`."""
+    folder = absolute(url)
+    files = io.list_files(folder, storage_options=storage_options)
+    videos = [info for info in files if is_video_name(info.path) and not is_hidden(info.path)]
+    if not videos:
+        others = (
+            f"{len(files):,} other files, such as {examples(f.path for f in files)}" if files else "no files at all"
+        )
+        raise DataError(f"no videos in {folder}: expected {folder}/<class>/<video>, found {others}")
+    labels, splits = labels_and_splits([info.path for info in videos])
+    found: list[_Found] = []
+    rows: list[VideoFinding] = []
+    for info, label, split in zip(videos, labels, splits, strict=True):
+        try:
+            frames = store.extract(info.url, sampling=sampling, version=info.version, storage_options=storage_options)
+        except BadVideoError as error:
+            rows.append(VideoFinding(info.url, error.finding, POLICIES[error.finding].outcome, error.detail))
+            continue
+        rows += [VideoFinding(info.url, *finding) for finding in frames.findings]
+        found.append(_Found(info.url, info.path, label, split, frames))
+    kept = _each_once(found, rows)
+    table = _table(kept)
+    names = naturally_sorted({video.label for video in kept if video.label is not None})
+    findings = VideoFindings(tuple(rows), len(videos), len(table))
+    if not kept:
+        raise DataError(f"not one of the {len(videos):,} videos in {folder} can be used:\n{findings}")
+    return Parts(table, names, store.root, len(files) - len({video.path for video in kept})), findings
+
+
+def _each_once(found: Sequence[_Found], rows: list[VideoFinding]) -> list[_Found]:
+    """Videos by their content: the same bytes twice are one video; with two labels, none that can be trusted."""
+    same: dict[str, list[_Found]] = {}
+    for video in found:
+        same.setdefault(video.frames.sha256, []).append(video)
+    kept = []
+    for copies in same.values():
+        if len({video.label for video in copies}) > 1:
+            said = ", ".join(f"{video.path}: {video.label}" for video in copies)
+            rows += [VideoFinding(v.url, "duplicate_label_conflict", "quarantined", said) for v in copies]
+            continue
+        most_careful = max(copies, key=lambda video: -1 if video.split is None else SPLITS.index(video.split))
+        rows += [
+            VideoFinding(video.url, "duplicate", "usable", f"the same bytes as {most_careful.path}: taken once")
+            for video in copies
+            if video is not most_careful
+        ]
+        kept.append(most_careful)
+    return kept
+
+
+def _table(videos: Sequence[_Found]) -> pa.Table:
+    tables = []
+    for video in videos:
+        frames, n = video.frames.table, len(video.frames.table)
+        split = video.split or str(stable_split([video.frames.sha256])[0])
+        for name, value in (("label", video.label), ("split", split)):
+            frames = frames.set_column(frames.column_names.index(name), name, pa.array([value] * n, pa.string()))
+        tables.append(frames.append_column("video", pa.array([video.path] * n, pa.string())))
+    return pa.concat_tables(tables) if tables else pa.table({})
