@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from onlineml import _project_file, registry
 from onlineml._project_html import project_html
 from onlineml._project_labels import ProjectLabels, author_or_user
+from onlineml._project_videos import ProjectVideos
 from onlineml.data.annotation_log import AnnotationLog, absolute
 from onlineml.data.changes import changes
 from onlineml.data.manifest import DESCRIPTOR, Manifest
@@ -28,12 +29,13 @@ if TYPE_CHECKING:
     from onlineml.data._check_table import CheckTable
     from onlineml.data.annotations import Annotations
     from onlineml.data.changes import Changes
+    from onlineml.jobs import Executor, Job, Jobs
     from onlineml.registry import ModelVersion
 
 __all__ = ["Project"]
 
 
-class Project(ProjectLabels):
+class Project(ProjectLabels, ProjectVideos):
     """A project. Make it with `Project.create` or `Project.open`; any number of people and processes may share it.
 
     Attributes:
@@ -203,6 +205,26 @@ class Project(ProjectLabels):
         """The records of all runs, the oldest first."""
         ids = self._folders_with("runs", "spec.json")
         return [Run.open(io.join(self.url, "runs", run_id), storage_options=self.storage_options) for run_id in ids]
+
+    def submit(
+        self, function: str, arguments: Mapping[str, Any] | None = None, *, executor: Executor | None = None
+    ) -> Job:
+        """Start a job that outlives this process; see `onlineml.jobs.submit`."""
+        from onlineml import jobs  # noqa: PLC0415 (it is above this)
+
+        return jobs.submit(self, function, arguments, executor=executor)
+
+    def jobs(self, *, executor: Executor | None = None) -> Jobs:
+        """All jobs; see `onlineml.jobs.jobs`."""
+        from onlineml import jobs  # noqa: PLC0415 (it is above this)
+
+        return jobs.jobs(self, executor=executor)
+
+    def job(self, id: str, *, executor: Executor | None = None) -> Job:  # noqa: A002 (it is what a run calls it)
+        """A job by its id, to watch, stop or resume it; see `onlineml.jobs.job`."""
+        from onlineml import jobs  # noqa: PLC0415 (it is above this)
+
+        return jobs.job(self, id, executor=executor)
 
     def publish(self, model: Any, scores: Any = None) -> ModelVersion:
         """Publish a model with its scores as the next version.
