@@ -15,18 +15,20 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from onlineml.errors import StorageError
 from onlineml.storage import _fastdfs_wire as wire
-from onlineml.storage._fastdfs_connections import Connections, Payload
+from onlineml.storage._fastdfs_connections import Connections, Payload, ServerError
 from onlineml.storage._fastdfs_ids import Address, FileId, address_text
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterator
 
-__all__ = ["Client", "Settings", "backoff"]
+__all__ = ["Begun", "Client", "Settings", "backoff"]
 
 T = TypeVar("T")
 
 _ROUTE_S = 60.0  # for so long it is believed where a server is
-_TRANSIENT = frozenset({errno.EAGAIN, errno.EBUSY, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN})
+_UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EADDRNOTAVAIL})
+_LASTING = frozenset({errno.EINVAL, errno.ENOSPC, errno.EDQUOT, errno.EPERM, errno.EACCES, errno.EROFS})
 _MAX_LOG = 1 << 30
 
 
@@ -44,13 +46,42 @@ class Settings:
     trackers: tuple[Address, ...]
     connect_timeout_s: float = 5.0
     timeout_s: float = 30.0
-    attempts: int = 4
+    attempts: int = 8
 
 
 class _Route(NamedTuple):
     address: Address | None  # None: the trackers know no such server
     active: bool
     until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A read whose bytes are on their way."""
+
+    connections: Connections
+    address: Address
+    connection: socket.socket
+    file: FileId
+    count: int
+
+    def finish(self) -> bytes:
+        """The bytes, checked; or whatever error."""
+        data = self.connections.finish(self.address, self.connection, limit=self.count)
+        return _whole(data, self.file, self.count, self.address)
+
+    def drop(self) -> None:
+        """Do without them."""
+        self.connection.close()
+
+
+def _whole(data: bytes, file: FileId, count: int, address: Address) -> bytes:
+    """The data, if they are what was asked for; a whole file is held against the checksum in its id."""
+    if len(data) != count:
+        raise wire.BrokenReplyError(f"{file}: {len(data)} bytes came where {count} were asked for")
+    if count == file.size and zlib.crc32(data) != file.crc32:
+        raise wire.BrokenReplyError(f"{file} is damaged on {address.host}: its checksum is not that of its id")
+    return data
 
 
 def backoff(attempt: int) -> None:
@@ -60,7 +91,9 @@ def backoff(attempt: int) -> None:
 
 def _passes(err: OSError) -> bool:
     """Whether another attempt may succeed."""
-    return isinstance(err, ConnectionError | TimeoutError) or err.errno in _TRANSIENT
+    if isinstance(err, ServerError):
+        return err.errno not in _LASTING
+    return isinstance(err, ConnectionError | TimeoutError) or err.errno in _UNREACHABLE
 
 
 class Client:
@@ -165,7 +198,13 @@ class Client:
                 "takes files; is one running, and has it space?"
             ) from err
         request = wire.upload(target.path_index, payload.size, extension, appender=appender)
-        file = wire.file_id_reply(self._connections.exchange(target.address, request, payload))
+        try:
+            file = wire.file_id_reply(self._connections.exchange(target.address, request, payload))
+        except ServerError as err:
+            if err.errno != errno.EINVAL:
+                raise
+            # a server in trunk mode answers so while the trunk server is starting
+            raise ServerError(errno.EAGAIN, str(err)) from err
         until = time.monotonic() + _ROUTE_S
         self._routes[file.group, file.source] = _Route(target.address, active=True, until=until)
         return file
@@ -209,17 +248,27 @@ class Client:
         """
         if stop <= start:
             return b""
-        count = stop - start
+        begun = self.begin_read(file, start, stop)
+        if begun is not None:
+            with contextlib.suppress(OSError):
+                return begun.finish()  # nearly always, and without any question to a tracker
+        request, count = wire.download(file, start, stop - start), stop - start
+        return self._from_any(
+            file,
+            lambda address: _whole(self._connections.exchange(address, request, limit=count), file, count, address),
+        )
 
-        def checked(address: Address) -> bytes:
-            data = self._connections.exchange(address, wire.download(file, start, count), limit=count)
-            if len(data) != count:
-                raise wire.BrokenReplyError(f"{file}: {len(data)} bytes came where {count} were asked for")
-            if count == file.size and zlib.crc32(data) != file.crc32:
-                raise wire.BrokenReplyError(f"{file} is damaged on {address.host}: its checksum is not that of its id")
-            return data
-
-        return self._from_any(file, checked)
+    def begin_read(self, file: FileId, start: int, stop: int) -> Begun | None:
+        """Ask for bytes of a file where it was uploaded to, if that is known, without waiting for them."""
+        route = self._routes.get((file.group, file.source))
+        if route is None or route.address is None or route.until < time.monotonic():
+            return None
+        try:
+            connection = self._connections.begin(route.address, wire.download(file, start, stop - start))
+        except OSError:
+            self._connections.forget(route.address)
+            return None
+        return Begun(self._connections, route.address, connection, file, stop - start)
 
     def info(self, file: FileId) -> wire.Info:
         """Size and time of a file, as a server sees it.
@@ -311,6 +360,12 @@ class Client:
         try:
             return self._connections.exchange(address, request, limit=_MAX_LOG)
         except OSError as err:
-            if err.errno == errno.EINVAL and not self.is_source(file, address):
+            if self.is_source(file, address):
+                raise
+            if err.errno == errno.EINVAL:
                 return b""
+            if isinstance(err, FileNotFoundError):
+                raise StorageError(
+                    f"{file} is not on {address.host}; the server {file.source} that has it is down, bring it back"
+                ) from err
             raise

@@ -17,12 +17,16 @@ if TYPE_CHECKING:
 
     from onlineml.storage._fastdfs_ids import Address
 
-__all__ = ["Connections", "Payload"]
+__all__ = ["Connections", "Payload", "ServerError"]
 
 _CHUNK = 1 << 20  # of a file that is sent
 _FIRST = 1 << 16  # of a reply: most are read in one go
 _MAX_IDLE = 64  # connections kept to one server
 _SMALL_REPLY = 1 << 20  # longer ones are downloads, whose length is known before
+
+
+class ServerError(OSError):
+    """A server answered with an errno: its own trouble, so neither a `ConnectionError` nor a `FileExistsError` here."""
 
 
 class Payload:
@@ -75,24 +79,39 @@ class Connections:
     ) -> bytes:
         """Send a request and return the body of its reply.
 
-        The connection is dropped on any error but "no such file", after which alone the servers keep it in order.
-
         Raises:
-            OSError: with the server's errno, such as `FileNotFoundError`; or of the network.
+            FileNotFoundError: the server has no such file.
+            ServerError: the server's answer is another errno.
+            OSError: of the network.
         """
+        return self.finish(address, self.begin(address, request, payload), limit=limit)
+
+    def begin(self, address: Address, request: bytes, payload: Payload | None = None) -> socket.socket:
+        """Send a request; the reply is had by `finish`, unless the connection is closed instead."""
         connection = self._take(address)
         try:
             if payload is None:
                 connection.sendall(request)
             else:
                 _send(connection, request, payload)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def finish(self, address: Address, connection: socket.socket, *, limit: int = _SMALL_REPLY) -> bytes:
+        """The body of the reply.
+
+        The connection is dropped on any error but "no such file", after which alone the servers keep it in order.
+        """
+        try:
             body, status = _receive(connection, limit)
         except BaseException:
             connection.close()
             raise
         if status not in {0, errno.ENOENT}:
             connection.close()
-            raise OSError(status, f"{os.strerror(status)}, says the FastDFS server {address.host}:{address.port}")
+            raise ServerError(status, f"{os.strerror(status)}, says the FastDFS server {address.host}:{address.port}")
         self._give(address, connection)
         if status:
             raise FileNotFoundError(status, os.strerror(status))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
-import ipaddress
+import functools
 import re
+import socket
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -49,8 +50,9 @@ class FileId:
     def __str__(self) -> str:
         return f"{self.group}/{self.name}"
 
-    @classmethod
-    def parse(cls, text: str) -> FileId:
+    @staticmethod
+    @functools.lru_cache(maxsize=1 << 12)
+    def parse(text: str) -> FileId:
         """Read an id.
 
         Raises:
@@ -64,10 +66,10 @@ class FileId:
         appender, trunk = bool(size & _APPENDER), bool(size & _TRUNK)
         slave = len(name) > (_TRUNK_NAME_BYTES if trunk else _NAME_BYTES)
         number = int.from_bytes(ip, "little")
-        source = str(number) if 0 < number <= _MAX_SERVER_ID else str(ipaddress.IPv4Address(ip))
+        source = str(number) if 0 < number <= _MAX_SERVER_ID else socket.inet_ntoa(ip)
         if appender or slave:
-            return cls(group, name, source, created, None, None, appender)
-        return cls(group, name, source, created, size & 0xFFFFFFFF if size & _SMALL else size, crc32, appender=False)
+            return FileId(group, name, source, created, None, None, appender)
+        return FileId(group, name, source, created, size & 0xFFFFFFFF if size & _SMALL else size, crc32, appender=False)
 
 
 class Address(NamedTuple):

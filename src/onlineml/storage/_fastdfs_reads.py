@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onlineml.errors import StorageError
 from onlineml.storage._fastdfs_ids import FileId
-from onlineml.storage._fastdfs_places import InVolume, client_of, executor, place_of
+from onlineml.storage._fastdfs_places import InVolume, client_of, concurrently, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,6 +32,7 @@ __all__ = [
 
 EMPTY = "empty"  # the ETag of all files without content
 _BLOCK = 8 << 20  # bytes of a large file in one request
+_READ_AHEAD = 1 << 20  # a larger file is not asked for before it is known to be the right one
 
 
 class Stored(NamedTuple):
@@ -73,7 +75,10 @@ def read_current(
     settings: Settings, path: str, start: int | None = None, end: int | None = None, *, found: Stored | None = None
 ) -> tuple[bytes, str]:
     """A part of what a path stands for, wherever it was found before; and its ``ETag``."""
-    found = found or stored_at(settings, path)
+    if found is None:
+        data, found = _read_ahead(settings, path, start, end)
+        if data is not None:
+            return data, str(found.file)
     try:
         data = read(settings, found, start, end)
     except FileNotFoundError:  # replaced since, and deleted already
@@ -84,6 +89,27 @@ def read_current(
     return data, EMPTY if found.file is None else str(found.file)
 
 
+def _read_ahead(settings: Settings, path: str, start: int | None, end: int | None) -> tuple[bytes | None, Stored]:
+    """Look what a path stands for, and fetch meanwhile what it stood for before: mostly it is the same."""
+    place = place_of(settings, path)
+    entry = place.volume.known(place.name) if isinstance(place, InVolume) else None
+    begun = None
+    if entry is not None and 0 < entry.size <= _READ_AHEAD:
+        file = FileId.parse(entry.file)
+        first, stop, _ = slice(start, end).indices(entry.size)
+        begun = client_of(settings).begin_read(file, first, stop) if first < stop else None
+    try:
+        found = stored_at(settings, path)
+        if begun is not None and found.file == begun.file:
+            wanted, begun = begun, None
+            with contextlib.suppress(OSError):  # then it is read with more patience
+                return wanted.finish(), found
+    finally:
+        if begun is not None:
+            begun.drop()
+    return None, found
+
+
 def read_many(
     settings: Settings, paths: Sequence[str], parts: Sequence[tuple[int, int] | None]
 ) -> list[tuple[bytes, str] | Exception]:
@@ -92,16 +118,18 @@ def read_many(
     Returns:
         For each path its bytes and their ``ETag``; for one that failed, the error in its place.
     """
+    found = _stored_at_all(settings, paths)
 
-    def fetched(path: str, found: Stored | Exception, part: tuple[int, int] | None) -> tuple[bytes, str] | Exception:
-        if isinstance(found, Exception):
-            return found
+    def fetched(index: int) -> tuple[bytes, str] | Exception:
+        known = found[index]
+        if isinstance(known, Exception):
+            return known
         try:
-            return read_current(settings, path, *(part or (None, None)), found=found)
+            return read_current(settings, paths[index], *(parts[index] or (None, None)), found=known)
         except Exception as err:  # noqa: BLE001 (returned in the file's place)
             return err
 
-    return list(executor().map(fetched, paths, _stored_at_all(settings, paths), parts))
+    return concurrently(fetched, len(paths))
 
 
 def _stored_at_all(settings: Settings, paths: Sequence[str]) -> list[Stored | Exception]:
@@ -122,6 +150,8 @@ def _stored_at_all(settings: Settings, paths: Sequence[str]) -> list[Stored | Ex
             for index, name in wanted:
                 if (entry := names.entries.get(name)) is not None:
                     found[index] = _stored(entry)
+                elif names.is_folder(name):
+                    found[index] = IsADirectoryError(paths[index])
     return found
 
 

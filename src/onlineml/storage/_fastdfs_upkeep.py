@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["after_commit", "collect", "rotate"]
 
-LOG_BYTES = 4 << 20  # of records; about 15,000 small commits, which open in a tenth of a second
+LOG_BYTES = 2 << 20  # of records; about 10,000 small commits, which take 0.15 s to read
 _COLLECT_EVERY = 32  # commits of a process; twice as many objects are deleted then, so that it keeps up
 _FORGOTTEN = 40  # ids in one record, so that it fits into a line
 _KEPT = 2  # newest pointers, and all that they lead to; a reader that began with an older one begins again
@@ -32,7 +32,7 @@ _LOOKED_BACK = 8  # pointers, for what an upkeep that was killed left
 def after_commit(volume: Volume, *, delete_after_s: float) -> None:
     """Whatever upkeep is due. Failures are left to the next: the commit has been made."""
     with contextlib.suppress(OSError):
-        if volume.position()[2] > max(LOG_BYTES, volume.snapshot_bytes // 2):
+        if volume.replayed_bytes > max(LOG_BYTES, volume.snapshot_bytes // 4):
             rotate(volume)
         if volume.commits % _COLLECT_EVERY == 1:
             collect(volume, older_than_s=delete_after_s, limit=2 * _COLLECT_EVERY)

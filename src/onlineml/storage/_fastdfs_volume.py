@@ -29,11 +29,15 @@ from onlineml.storage._fastdfs_names import MAX_LINE, Entry, Names, Record, line
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["EXTENSION", "FORMAT", "Pointer", "Volume", "create", "now_ms"]
+__all__ = ["EXTENSION", "FORMAT", "Pointer", "RefusedError", "Volume", "create", "now_ms"]
 
 EXTENSION = "volume"  # of roots; it tells them from other files
 FORMAT = 1
 _RELOADS = 5  # a rotation may delete what is just about to be read, but hardly so often
+
+
+class RefusedError(StorageError):
+    """The log cannot be written now, and nothing was."""
 
 
 class Pointer(msgspec.Struct, forbid_unknown_fields=True):
@@ -79,6 +83,9 @@ class Volume:
     Attributes:
         client: of its cluster.
         root: its id.
+        snapshot_bytes: of the snapshot that reading began with.
+        replayed_bytes: of the records since, with what stands in files of their own.
+        commits: of this process.
     """
 
     def __init__(self, client: Client, root: FileId) -> None:
@@ -94,6 +101,7 @@ class Volume:
         self._end = 0  # bytes of the segment that have been read
         self._rest = b""  # the last of them, which are no whole line yet
         self.snapshot_bytes = 0
+        self.replayed_bytes = 0
         self.commits = 0
 
     # ---- reading ----
@@ -114,6 +122,11 @@ class Volume:
                 self._read_at = begun
             assert self._names is not None  # noqa: S101 (just read)
             yield self._names
+
+    def known(self, name: str) -> Entry | None:
+        """What a name stood for when the log was last looked at."""
+        names = self._names
+        return None if names is None else names.entries.get(name)
 
     def position(self) -> tuple[FileId, int, int]:
         """The log in use, its number, and how many bytes of it have been taken in."""
@@ -175,6 +188,7 @@ class Volume:
 
     def _start(self, segment: FileId, serial: int, end: int = 0) -> None:
         self._segment, self._serial, self._end, self._rest = segment, serial, end, b""
+        self.replayed_bytes = 0
 
     def _advance(self) -> bool:
         """Take in what the log got since; whether another log follows."""
@@ -189,6 +203,8 @@ class Volume:
                 f"the log of names {self._segment} became shorter than the {self._end} bytes that were read: its "
                 "server lost the newest names, as after a power failure; what it has now is read next time"
             ) from err
+        if not data:
+            return False
         payloads, rest = whole_lines(self._rest + data)
         records = []
         for payload in payloads:
@@ -198,6 +214,7 @@ class Volume:
         self._take_in(records)
         self._end += len(data)
         self._rest = rest
+        self.replayed_bytes += len(data) + sum(FileId.parse(record.body).size or 0 for record in records if record.body)
         if records and records[-1].following:
             self._start(FileId.parse(records[-1].following), self._serial + 1)
             return True
@@ -242,7 +259,8 @@ class Volume:
             ConflictError: something else is where a file was expected.
             IsADirectoryError: a path is a folder.
             NotADirectoryError: a path lies below a file.
-            StorageError: the log cannot be written; the message says whether the names may have been set all the same.
+            RefusedError: the log cannot be written now.
+            StorageError: the log does not answer; the names may have been set all the same.
         """
         expected = dict(expected or {})
         record = Record(txn=secrets.token_urlsafe(12), ms=now_ms(), expected=expected, set=dict(changes))
@@ -268,7 +286,7 @@ class Volume:
             try:
                 self.write(segment, line)
                 sent, failure = True, None
-            except StorageError as err:  # refused before anything was sent
+            except RefusedError as err:
                 failure = err
             except OSError as err:
                 sent, failure = True, err
@@ -279,7 +297,7 @@ class Volume:
                 return counted
             if failure is not None:
                 backoff(attempt)
-        if isinstance(failure, StorageError) and not sent:
+        if isinstance(failure, RefusedError) and not sent:
             raise failure
         raise StorageError(
             f"the log of names {self._segment} does not answer; whether the change was made will be seen when it does "
@@ -294,15 +312,15 @@ class Volume:
         """Append a line to a log, on the server that it was made on.
 
         Raises:
-            StorageError: the tracker sends changes elsewhere; nothing was sent.
+            RefusedError: the tracker sends changes elsewhere; nothing was sent.
             OSError: the server failed; the line may have been written or not.
         """
         try:
             address = self.client.update_server(log)
         except FileNotFoundError as err:
-            raise StorageError(f"no server of the group {log.group} takes changes now") from err
+            raise RefusedError(f"no server of the group {log.group} takes changes now") from err
         if not self.client.is_source(log, address) and not self.client.is_source(log, address, fresh=True):
-            raise StorageError(
+            raise RefusedError(
                 f"the volume {self.root} can only be read now: its names are written on the server {log.source}, which "
                 f"the tracker counts as down (it names {address.host} instead); bring that server back"
             )

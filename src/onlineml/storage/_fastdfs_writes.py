@@ -11,7 +11,7 @@ from onlineml.storage._fastdfs_ids import FileId
 from onlineml.storage._fastdfs_names import Entry
 from onlineml.storage._fastdfs_places import InVolume, checked_name
 from onlineml.storage._fastdfs_reads import EMPTY
-from onlineml.storage._fastdfs_volume import now_ms
+from onlineml.storage._fastdfs_volume import RefusedError, now_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from onlineml.storage._fastdfs_names import Names
     from onlineml.storage._fastdfs_volume import Volume
 
-__all__ = ["commit", "copied", "expectation", "moved", "removed", "store", "touched", "undo"]
+__all__ = ["commit", "copied", "expectation", "moves", "removed", "renamed", "store", "touched", "undo"]
 
 Plan = tuple[dict[str, Entry | None], dict[str, str | None]]  # the changes, and what is expected before
 
@@ -63,6 +63,7 @@ def commit(
         ConflictError: another file is there than if_match says, or none.
         IsADirectoryError: a name is a folder.
         NotADirectoryError: a name is below a file.
+        RefusedError: the names cannot be written now.
     """
     changes: dict[Volume, dict[str, Entry | None]] = {}
     for place, entry in named:
@@ -74,7 +75,7 @@ def commit(
             expected |= expectation(name, create=create, if_match=if_match)
         try:
             volume.commit(entries, expected=expected)
-        except (ConflictError, FileExistsError, IsADirectoryError, NotADirectoryError):
+        except (ConflictError, FileExistsError, IsADirectoryError, NotADirectoryError, RefusedError):
             for other, lost in changes.items():
                 undo(other, lost)
             raise
@@ -125,39 +126,52 @@ def copied(source: InVolume, target: InVolume, *, delete_after_s: float) -> None
     _change(source.volume, plan, delete_after_s)
 
 
-def moved(source: InVolume, target: InVolume, *, into: bool, recursive: bool, delete_after_s: float) -> None:
-    """Rename a file, or a folder with all that is in it, over whatever file was there.
+def renamed(volume: Volume, pairs_of: Callable[[Names], Sequence[tuple[str, str]]], *, delete_after_s: float) -> None:
+    """Give files other names, all in one step, over whatever files were there.
 
     Args:
+        volume: of all of them.
+        pairs_of: the old and the new names, from the names as they are.
+        delete_after_s: of the filesystem.
+
+    Raises:
+        FileNotFoundError: an old name is not there.
+    """
+
+    def plan(names: Names) -> Plan:
+        pairs = pairs_of(names)
+        entries = {old: _entry(names, old) for old, _ in pairs}
+        changes: dict[str, Entry | None] = dict.fromkeys(entries)
+        for old, new in pairs:
+            changes[checked_name(InVolume(volume, new)).name] = entries[old]
+        return changes, {old: entry.file for old, entry in entries.items()}
+
+    _change(volume, plan, delete_after_s)
+
+
+def moves(names: Names, source: str, target: str, *, into: bool, recursive: bool) -> list[tuple[str, str]]:
+    """The old and the new names where a file, or a folder with all that is in it, is moved.
+
+    Args:
+        names: as they are.
         source: the file or folder.
-        target: its new name; where it is a folder already, or with into, the source goes into it.
+        target: its new name; where that is a folder already, or with into, the source goes into it.
         into: see target.
         recursive: whether source may be a folder.
-        delete_after_s: of the filesystem.
 
     Raises:
         FileNotFoundError: the source is not there.
         IsADirectoryError: it is a folder and recursive is false.
     """
-
-    def plan(names: Names) -> Plan:
-        new = target.name
-        if into or (names.is_folder(new) and new != source.name):
-            new = f"{new}/{source.name.rpartition('/')[2]}".lstrip("/")
-        entry = names.entries.get(source.name)
-        if entry is not None:
-            return {source.name: None, new: entry}, {source.name: entry.file}
-        if not names.is_folder(source.name):
-            raise FileNotFoundError(source.name)
-        if not recursive:
-            raise IsADirectoryError(source.name)
-        changes: dict[str, Entry | None] = dict.fromkeys(names.below(source.name))
-        expected: dict[str, str | None] = {name: names.entries[name].file for name in changes}
-        for name in expected:
-            changes[checked_name(InVolume(target.volume, new + name[len(source.name) :])).name] = names.entries[name]
-        return changes, expected
-
-    _change(source.volume, plan, delete_after_s)
+    if into or names.is_folder(target):
+        target = f"{target}/{source.rpartition('/')[2]}".lstrip("/")
+    if source in names.entries:
+        return [(source, target)]
+    if not names.is_folder(source):
+        raise FileNotFoundError(source)
+    if not recursive:
+        raise IsADirectoryError(source)
+    return [(name, f"{target}/{name[len(source) :].lstrip('/')}".lstrip("/")) for name in names.below(source)]
 
 
 def removed(volume: Volume, paths: Sequence[str], *, delete_after_s: float) -> None:

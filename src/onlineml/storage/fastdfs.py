@@ -21,8 +21,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from fsspec.callbacks import DEFAULT_CALLBACK
+from fsspec.core import has_magic
 from fsspec.spec import AbstractFileSystem
-from fsspec.utils import isfilelike, stringify_path
+from fsspec.utils import isfilelike, other_paths, stringify_path
 
 from onlineml.errors import ConfigError
 from onlineml.storage import _fastdfs_reads as reads
@@ -33,17 +34,17 @@ from onlineml.storage._fastdfs_connections import Payload
 from onlineml.storage._fastdfs_file import FastDFSFile, FastDFSTransaction
 from onlineml.storage._fastdfs_ids import FileId, address_text, parsed_addresses
 from onlineml.storage._fastdfs_names import Entry
-from onlineml.storage._fastdfs_places import InVolume, checked_name, client_of, executor, place_of
+from onlineml.storage._fastdfs_places import InVolume, checked_name, client_of, concurrently, place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from onlineml.storage._fastdfs_names import Names
     from onlineml.storage._fastdfs_volume import Volume
 
 __all__ = ["FastDFSFileSystem", "collect_garbage", "create_volume"]
 
 _SCHEME = "fastdfs://"
-_MAGIC = frozenset("*?[")
 
 
 def create_volume(
@@ -121,7 +122,7 @@ class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
         *,
         connect_timeout_s: float = 5.0,
         timeout_s: float = 30.0,
-        attempts: int = 4,
+        attempts: int = 8,
         delete_after_s: float = 3600.0,
         **storage_options: Any,
     ) -> None:
@@ -246,18 +247,19 @@ class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
         starts = starts if isinstance(starts, list) else [starts] * len(paths)
         ends = ends if isinstance(ends, list) else [ends] * len(paths)
         found = self.cat_tagged(paths, list(zip(starts, ends, strict=True)))
-        failed = [content for content in found if isinstance(content, Exception)]
-        if failed and on_error == "raise":
-            raise failed[0]
+        _raise_first(found if on_error == "raise" else ())
         return [content if isinstance(content, Exception) else content[0] for content in found]
 
     def cat(self, path: Any, recursive: bool = False, on_error: str = "raise", **kwargs: Any) -> Any:
-        """The content of one file, or of several at once as a dict."""
+        """The content of one file, or of several at once as a dict; with recursive, of all below folders."""
         paths = self.expand_path(path, recursive=recursive)
         if len(paths) == 1 and not isinstance(path, list) and paths[0] == self._strip_protocol(path):
             return self.cat_file(paths[0], **kwargs)
-        found = zip(paths, self.cat_ranges(paths, None, None, on_error=on_error), strict=True)
-        return {name: data for name, data in found if on_error == "return" or not isinstance(data, Exception)}
+        found = dict(zip(paths, self.cat_ranges(paths, None, None), strict=True))
+        if recursive:
+            found = {name: data for name, data in found.items() if not isinstance(data, IsADirectoryError)}
+        _raise_first(found.values() if on_error == "raise" else ())
+        return {name: data for name, data in found.items() if on_error == "return" or not isinstance(data, Exception)}
 
     def get_file(
         self, rpath: str, lpath: Any, callback: Any = DEFAULT_CALLBACK, outfile: Any = None, **kwargs: Any
@@ -330,8 +332,9 @@ class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
         if not isinstance(path, dict):
             self.pipe_file(path, value, **kwargs)
             return
-        stored = executor().map(lambda name: self.store(name, Payload(bytes(path[name]))), path)
-        self.commit(dict(zip(path, stored, strict=True)), create=kwargs.get("mode") == "create")
+        names = list(path)
+        stored = concurrently(lambda index: self.store(names[index], Payload(bytes(path[names[index]]))), len(names))
+        self.commit(dict(zip(names, stored, strict=True)), create=kwargs.get("mode") == "create")
 
     def put_file(
         self, lpath: Any, rpath: str, callback: Any = DEFAULT_CALLBACK, mode: str = "overwrite", **kwargs: Any
@@ -363,15 +366,43 @@ class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
             shutil.copyfileobj(reader, writer, _fastdfs_upkeep.LOG_BYTES)
 
     def mv(self, path1: Any, path2: Any, recursive: bool = False, maxdepth: int | None = None, **kwargs: Any) -> None:
-        """Move a file or, with recursive, a folder; within a volume in one step."""
-        one = isinstance(path1, str) and isinstance(path2, str) and _MAGIC.isdisjoint(path1) and maxdepth is None
-        if one and self._strip_protocol(path1) != self._strip_protocol(path2):
+        """Move files and, with recursive, folders; within a volume in one step."""
+        if isinstance(path1, str) and isinstance(path2, str) and not has_magic(path1) and maxdepth is None:
             source, target = self.place(path1), self.place(path2)
+            if source == target:
+                return
             if isinstance(source, InVolume) and isinstance(target, InVolume) and source.volume is target.volume:
                 into = path2.endswith("/") and not path1.endswith("/")
-                writes.moved(source, target, into=into, recursive=recursive, delete_after_s=self.delete_after_s)
+                self._rename(
+                    source.volume,
+                    lambda names: writes.moves(names, source.name, target.name, into=into, recursive=recursive),
+                )
                 return
-        super().mv(path1, path2, recursive=recursive, maxdepth=maxdepth, **kwargs)
+        pairs = self._moves(path1, path2, recursive=recursive, maxdepth=maxdepth)
+        places = [(self.place(old), self.place(new)) for old, new in pairs]
+        volumes = {place.volume if isinstance(place, InVolume) else None for pair in places for place in pair}
+        if len(volumes) == 1 and (volume := volumes.pop()) is not None:
+            named = [(old.name, new.name) for old, new in places]
+            self._rename(volume, lambda _: named)
+            return
+        for old, new in pairs:
+            self.cp_file(old, new)
+        self._remove([old for old, _ in pairs])
+
+    def _moves(self, path1: Any, path2: Any, *, recursive: bool, maxdepth: int | None) -> list[tuple[str, str]]:
+        """The files that are moved and where they go, as fsspec's copy has it."""
+        sources = self.expand_path(path1, recursive=recursive, maxdepth=maxdepth)
+        if isinstance(path1, str):
+            is_folder = path2.endswith("/") or self.isdir(path2)
+            exists = len(sources) == 1 if has_magic(path1) else is_folder and not path1.endswith("/")
+            path2 = other_paths(sources, path2, exists=exists)
+        elif isinstance(path2, str):
+            path2 = other_paths(sources, path2, flatten=True)
+        pairs = zip(sources, self._strip_protocol(list(path2)), strict=True)
+        return [(old, new) for old, new in pairs if old != new and not self.isdir(old)]
+
+    def _rename(self, volume: Volume, pairs_of: Callable[[Names], Sequence[tuple[str, str]]]) -> None:
+        writes.renamed(volume, pairs_of, delete_after_s=self.delete_after_s)
 
     # ---- removing ----
 
@@ -414,3 +445,9 @@ class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
         """
         if self.isdir(path) and self.ls(path):
             raise OSError(f"{path} is not empty; remove it with rm(recursive=True)")
+
+
+def _raise_first(found: Iterable[Any]) -> None:
+    for content in found:
+        if isinstance(content, Exception):
+            raise content
