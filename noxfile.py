@@ -24,6 +24,8 @@ UV = find_uv_bin()
 # The one environment that holds torch: it weighs gigabytes, so the sessions that need it share it.
 TORCH = ROOT / ".nox" / "torch"
 
+UNMARKED = ["-m", "not slow and not notebooks and not browser"]
+
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv"
 nox.options.reuse_venv = "yes"
@@ -66,8 +68,8 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
-    """Run the tests, less the notebooks and those marked slow; arguments after -- go to pytest instead."""
-    with_torch(session, "pytest", *(session.posargs or ["-m", "not slow and not notebooks"]))
+    """Run the tests, less the notebooks, the browser and those marked slow; arguments after -- go to pytest instead."""
+    with_torch(session, "pytest", *(session.posargs or UNMARKED))
 
 
 @nox.session(venv_backend="none")
@@ -80,6 +82,17 @@ def typecheck(session: nox.Session) -> None:
 def notebooks(session: nox.Session) -> None:
     """Run the notebooks under papermill, as a scheduler would: in a local folder and on S3."""
     with_torch(session, "pytest", "-m", "notebooks", "tests/test_notebooks.py", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def browser(session: nox.Session) -> None:
+    """Click in JupyterLab, in Debian's Chromium, which is installed where it is missing; pictures go to .browser/."""
+    if shutil.which("chromium") is None and shutil.which("apt-get") is not None and os.geteuid() == 0:
+        quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+        session.run("apt-get", "-qq", "update", external=True)
+        command = ["apt-get", "-qq", "install", "-y", "--no-install-recommends", "chromium", "fonts-dejavu-core"]
+        session.run(*command, env=quiet, external=True)
+    with_torch(session, "pytest", "-m", "browser", "tests/browser", *session.posargs)
 
 
 @nox.session
@@ -106,7 +119,7 @@ def minimums(session: nox.Session) -> None:
     """Run the tests with the lowest version of everything that pyproject.toml allows."""
     home = Path(session.virtualenv.location)
     install(session, home, "--resolution", "lowest-direct", "-e", ".", "--group", "test")
-    session.run("pytest", *(session.posargs or ["-m", "not slow and not notebooks"]))
+    session.run("pytest", *(session.posargs or UNMARKED))
 
 
 @nox.session

@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from onlineml import errors, evaluation
+    from onlineml import errors, evaluation, widgets
     from onlineml.data.datamodules import ClassificationDataModule
     from onlineml.data.detection_datamodules import DetectionDataModule
     from onlineml.data.manifest import Manifest
@@ -45,6 +45,7 @@ __all__ = [
     "model_for",
     "predict",
     "suggest_lr",
+    "widgets",
 ]
 
 _HOMES = {
@@ -65,6 +66,7 @@ _HOMES = {
     "model_for": "onlineml.tasks.by_task",
     "predict": "onlineml.inference.predictor",
     "suggest_lr": "onlineml.tasks.lr_finder",
+    "widgets": "",
 }
 
 

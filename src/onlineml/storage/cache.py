@@ -64,16 +64,22 @@ def limit_from_environment() -> int | None:
         raise ConfigError(f"ONLINEML_CACHE_GB={given!r}: expected a number of gigabytes; 0 is no cache") from None
 
 
-_caches: dict[tuple[int, str | None, str | None], ByteCache | None] = {}
+_caches: dict[tuple[str, int, str | None, str | None], ByteCache | None] = {}
 
 
-def byte_cache() -> ByteCache | None:
-    """The cache of this process as the environment has it; None where it is switched off."""
-    key = (os.getpid(), os.environ.get("ONLINEML_CACHE"), os.environ.get("ONLINEML_CACHE_GB"))
+def byte_cache(kind: str = "bytes") -> ByteCache | None:
+    """The cache of this process as the environment has it; None where it is switched off.
+
+    Args:
+        kind: ``"bytes"``: what was read from buckets; or ``"thumbnails"``, which may take a tenth as much.
+    """
+    key = (kind, os.getpid(), os.environ.get("ONLINEML_CACHE"), os.environ.get("ONLINEML_CACHE_GB"))
     if key not in _caches:  # a forked child has locks and counts of its own
         limit = limit_from_environment()
         user = str(os.getuid()) if hasattr(os, "getuid") else "user"
-        _caches[key] = None if limit == 0 else ByteCache(cache_folder() / f"bytes-{user}", limit_bytes=limit)
+        if kind == "thumbnails" and limit != 0:
+            limit = (_DEFAULT_LIMIT if limit is None else limit) // 10
+        _caches[key] = None if limit == 0 else ByteCache(cache_folder() / f"{kind}-{user}", limit_bytes=limit)
     return _caches[key]
 
 

@@ -1,0 +1,177 @@
+"""What a gallery shows: images, what is said of each, and by what they can be told apart. It knows no widgets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from onlineml.errors import ConfigError
+from onlineml.evaluation._text import shorten
+from onlineml.inference.drawing import colour_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["Card", "Deck", "Facet", "ShownBox", "box_colour", "facet_of"]
+
+
+@dataclass(frozen=True)
+class ShownBox:
+    """A box to be drawn.
+
+    Attributes:
+        box_xyxy: pixels of the upright original.
+        text: its label, and its score where it has one.
+        color: as CSS has it.
+        dashed: it is no annotation but a guess, or was not found.
+    """
+
+    box_xyxy: tuple[float, float, float, float]
+    text: str
+    color: str
+    dashed: bool = False
+
+    def facts(self) -> dict[str, Any]:
+        """For the front end."""
+        return {"xyxy": list(self.box_xyxy), "text": self.text, "color": self.color, "dashed": self.dashed}
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is said of one image.
+
+    Attributes:
+        title: in short, such as its label.
+        note: a second line.
+        tone: of the title: ``""``, ``"good"``, ``"bad"`` or ``"warm"``.
+        boxes: to be drawn on it.
+    """
+
+    title: str
+    note: str = ""
+    tone: str = ""
+    boxes: tuple[ShownBox, ...] = ()
+
+    def facts(self) -> dict[str, Any]:
+        """For the front end."""
+        boxes = [box.facts() for box in self.boxes]
+        return {"title": shorten(self.title, 40), "note": self.note, "tone": self.tone, "boxes": boxes}
+
+
+@dataclass(frozen=True, eq=False)
+class Facet:
+    """By what images can be told apart, such as their class; an image may have several values, or none.
+
+    Attributes:
+        name: of the facet.
+        values: all of them, in the order in which they are offered.
+        rows: (M,) int64 images, and
+        codes: (M,) int64 the value that each of them has.
+    """
+
+    name: str
+    values: tuple[str, ...]
+    rows: NDArray[np.int64]
+    codes: NDArray[np.int64]
+
+    def mask(self, value: str, *, n_images: int) -> NDArray[np.bool_]:
+        """Which images have a value.
+
+        Raises:
+            ConfigError: there is no such value.
+        """
+        if value not in self.values:
+            listed = ", ".join(self.values[:20])
+            raise ConfigError(f"no image has the {self.name} {value!r}; there are: {listed or 'none'}")
+        mask = np.zeros(n_images, dtype=bool)
+        mask[self.rows[self.codes == self.values.index(value)]] = True
+        return mask
+
+    def counts(self) -> list[int]:
+        """How many images have each value."""
+        pairs = np.unique(self.rows * max(1, len(self.values)) + self.codes)
+        n: list[int] = np.bincount(pairs % max(1, len(self.values)), minlength=len(self.values)).tolist()
+        return n
+
+
+def facet_of(name: str, texts: Sequence[str], *, order: Iterable[str] = ()) -> Facet:
+    """The facet of one text an image.
+
+    Args:
+        name: of the facet.
+        texts: (N) values.
+        order: values that come first; the others follow by their number of images.
+    """
+    found, codes = np.unique(np.asarray(texts, dtype=object).astype(str), return_inverse=True)
+    sizes = np.bincount(codes, minlength=len(found))
+    by_size = [str(found[place]) for place in np.argsort(-sizes, kind="stable")]
+    present = set(by_size)
+    values = tuple(dict.fromkeys([*(v for v in order if v in present), *by_size]))
+    to_new = {value: place for place, value in enumerate(values)}
+    renumbered = np.array([to_new[str(value)] for value in found], dtype=np.int64)
+    numbers = renumbered[codes] if len(found) else np.zeros(0, dtype=np.int64)
+    return Facet(name, values, np.arange(len(numbers)), numbers)
+
+
+@dataclass(frozen=True, eq=False)
+class Deck:
+    """Images with what is said of them.
+
+    Attributes:
+        title: of all of them.
+        ids: (N) image ids.
+        urls: (N) where they are read; ``""`` for one that cannot be.
+        versions: (N) see `onlineml.Manifest.versions`.
+        cards: makes what is said of some rows.
+        facts: all that is known of one row, as names and texts.
+        facets: by what they can be filtered.
+        storage_options: open the URLs.
+        aside: (N,) those that are shown only where a filter names them; None: there are none.
+    """
+
+    title: str
+    ids: Sequence[str]
+    urls: Sequence[str]
+    versions: Sequence[str]
+    cards: Callable[[Sequence[int]], list[Card]]
+    facts: Callable[[int], list[tuple[str, str]]]
+    facets: tuple[Facet, ...] = ()
+    storage_options: Mapping[str, Any] | None = field(default=None, repr=False)
+    aside: NDArray[np.bool_] | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def facet(self, name: str) -> Facet:
+        """One by its name.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        for one in self.facets:
+            if one.name == name:
+                return one
+        known = ", ".join(one.name for one in self.facets)
+        raise ConfigError(f"images cannot be filtered by {name!r}; there are: {known or 'no filters'}")
+
+    def matching(self, filters: Mapping[str, str]) -> NDArray[np.int64]:
+        """The rows that have all of these values, by name of the facet.
+
+        Raises:
+            ConfigError: there is no such facet or value.
+        """
+        mask = np.ones(len(self), dtype=bool)
+        for name, value in filters.items():
+            mask &= self.facet(name).mask(value, n_images=len(self))
+        if self.aside is not None and "state" not in filters:
+            mask &= ~self.aside
+        return np.flatnonzero(mask)
+
+
+def box_colour(class_id: int) -> str:
+    """The colour of a class, as drawings have it; grey where it is none of the classes."""
+    return "#9aa0a6" if class_id < 0 else "#{:02x}{:02x}{:02x}".format(*colour_of(class_id))

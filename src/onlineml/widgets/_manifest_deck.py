@@ -1,0 +1,228 @@
+"""The deck of a manifest's or a project's images."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from onlineml.data._manifest_boxes import NO_OBJECTS, NO_SPLIT, UNKNOWN_CLASS, UNLABELLED
+from onlineml.data._manifest_schema import DETECTION
+from onlineml.data.manifest import Manifest
+from onlineml.data.splits import SPLITS
+from onlineml.evaluation.slices import MAX_SLICES, cut
+from onlineml.widgets._decks import Card, Deck, Facet, ShownBox, box_colour, facet_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from onlineml.data.annotations import Annotations
+    from onlineml.project import Project
+
+__all__ = ["images_deck", "manifest_deck", "project_deck"]
+
+_OWN = {"image_id", "uri", "version", "sha256", "split", "group", "label", "boxes_xyxy", "labels"}
+_STATES = ("conflict", "suggested", "skipped", "corrected", "accepted", "labelled", "unlabelled", "deleted")
+
+
+def manifest_deck(data: Manifest, *, facets: bool = True) -> Deck:
+    """A deck of all its images, which can be filtered or not."""
+    return Deck(
+        title=str(data),
+        ids=data.table["image_id"].to_pylist(),
+        urls=data.urls(),
+        versions=data.versions(),
+        cards=_box_cards(data) if data.task == DETECTION else _label_cards(data),
+        facts=lambda row: _facts(data, row),
+        facets=(_class_facet(data), _split_facet(data), *_column_facets(data)) if facets else (),
+        storage_options=data.storage_options,
+    )
+
+
+def project_deck(project: Project) -> Deck:
+    """A deck of all its images as they are now; those deleted are shown only where they are asked for."""
+    state = project.annotations()
+    data = _data(project, state, pa.concat_tables([state.table, state.deleted], promote_options="default"))
+    deck = manifest_deck(data)
+    return replace(
+        deck,
+        title=f"{project.title}: {state}",
+        cards=_guessed_cards(deck, data, state.suggestions),
+        facts=lambda row: [*_facts(data, row), *_said(state, deck.ids[row])],
+        facets=(*deck.facets[:2], _state_facet(state, data), *deck.facets[2:]),
+        aside=np.arange(len(data)) >= len(state),
+    )
+
+
+def images_deck(project: Project, state: Annotations, image_ids: Sequence[str]) -> Deck:
+    """A deck of some images, in their order, with what is suggested; those that are not there are left out."""
+    wanted = pa.array(image_ids, pa.string())
+    at = pc.index_in(wanted, value_set=state.table["image_id"]).drop_null()
+    data = _data(project, state, state.table.take(at))
+    guesses = state.suggestions.filter(pc.is_in(state.suggestions["image_id"], value_set=wanted))
+    deck = replace(manifest_deck(data, facets=False), title=project.title)
+    return replace(deck, cards=_guessed_cards(deck, data, guesses))
+
+
+def _data(project: Project, state: Annotations, table: pa.Table) -> Manifest:
+    options = project.storage_options
+    return Manifest(table, state.class_names, root=project.url, task=project.task, storage_options=options)
+
+
+# ---- cards ----
+
+
+def _label_cards(data: Manifest) -> Any:
+    labels = data.table["label"]
+
+    def cards(rows: Sequence[int]) -> list[Card]:
+        told = labels.take(pa.array(rows, pa.int64())).to_pylist()
+        return [Card(UNLABELLED, tone="warm") if label is None else Card(label) for label in told]
+
+    return cards
+
+
+def _box_cards(data: Manifest) -> Any:
+    boxes = data.boxes()
+
+    def card(row: int) -> Card:
+        if not boxes.annotated[row]:
+            return Card(UNLABELLED, tone="warm")
+        own = boxes.of(row)
+        ids = boxes.label_ids[own].tolist()
+        names = [data.class_names[i] if i >= 0 else UNKNOWN_CLASS for i in ids]
+        drawn = tuple(
+            ShownBox((x1, y1, x2, y2), name, box_colour(number))
+            for (x1, y1, x2, y2), name, number in zip(boxes.boxes_xyxy[own].tolist(), names, ids, strict=True)
+        )
+        counts = ", ".join(f"{names.count(name)} {name}" for name in dict.fromkeys(names))
+        return Card(counts or NO_OBJECTS, boxes=drawn)
+
+    return lambda rows: [card(int(row)) for row in rows]
+
+
+def _guessed_cards(deck: Deck, data: Manifest, suggestions: pa.Table) -> Any:
+    guesses = {one["image_id"]: one for one in suggestions.to_pylist()}
+
+    def cards(rows: Sequence[int]) -> list[Card]:
+        shown = zip(rows, deck.cards(rows), strict=True)
+        return [_with_guess(card, guesses.get(deck.ids[row]), data) for row, card in shown]
+
+    return cards
+
+
+def _with_guess(card: Card, guess: dict[str, Any] | None, data: Manifest) -> Card:
+    """The card with what a model suggests, where nobody has answered yet."""
+    if guess is None:
+        return card
+    if "boxes_xyxy" not in guess:
+        return Card(card.title, f"suggested: {guess['label']} {guess['score']:.2f}", card.tone, card.boxes)
+    own = {name: number for number, name in enumerate(data.class_names)}
+    drawn = tuple(
+        ShownBox(tuple(box), f"{label} {score:.2f}", box_colour(own.get(label, -1)), dashed=True)
+        for box, label, score in zip(guess["boxes_xyxy"], guess["labels"], guess["scores"], strict=True)
+    )
+    return Card(card.title, f"suggested: {len(drawn)} boxes", card.tone, (*card.boxes, *drawn))
+
+
+# ---- facts ----
+
+
+def _facts(data: Manifest, row: int) -> list[tuple[str, str]]:
+    values = data.table.slice(row, 1).to_pylist()[0]
+    lists = {field.name for field in data.table.schema if pa.types.is_nested(field.type)}
+    named = {name: value for name, value in values.items() if value not in (None, "") and name not in lists}
+    size = (named.pop("width", None), named.pop("height", None))
+    told = [(name, str(value)) for name, value in named.items()]
+    return [*told, ("size", f"{size[0]} x {size[1]} pixels")] if all(size) else told
+
+
+def _said(state: Annotations, image_id: str) -> list[tuple[str, str]]:
+    """What was said about it, the newest first."""
+    rows = state.history(image_id).iloc[::-1]
+    undone = rows["undone"].map(lambda by: f" (undone by {by})" if by else "")
+    told = zip(rows["time"], rows["author"], rows["says"], undone, strict=True)
+    return [(str(time)[:16].replace("T", " "), f"{author}: {says}{more}") for time, author, says, more in told]
+
+
+# ---- facets ----
+
+
+def _class_facet(data: Manifest) -> Facet:
+    if data.task != DETECTION:
+        texts = [UNLABELLED if label is None else label for label in data.table["label"].to_pylist()]
+        return facet_of("class", texts, order=data.class_names)
+    boxes = data.boxes()
+    counts = np.diff(boxes.offsets)
+    values = (*data.class_names, UNKNOWN_CLASS, NO_OBJECTS, UNLABELLED)
+    n = len(data.class_names)
+    empty = np.flatnonzero(boxes.annotated & (counts == 0))
+    missing = np.flatnonzero(~boxes.annotated)
+    rows = np.concatenate([boxes.image_index, empty, missing])
+    codes = np.concatenate(
+        [
+            np.where(boxes.label_ids < 0, n, boxes.label_ids),
+            np.full(len(empty), n + 1),
+            np.full(len(missing), n + 2),
+        ]
+    )
+    return _present(Facet("class", values, rows, codes))
+
+
+def _split_facet(data: Manifest) -> Facet:
+    texts = [NO_SPLIT if split is None else split for split in data.table["split"].to_pylist()]
+    return facet_of("split", texts, order=SPLITS)
+
+
+def _state_facet(state: Annotations, data: Manifest) -> Facet:
+    row_of = {image_id: row for row, image_id in enumerate(data.table["image_id"].to_pylist())}
+    events = np.array(state.provenance["event"].to_pylist(), dtype=object)
+    said = data.table["boxes_xyxy" if data.task == DETECTION else "label"].is_valid().to_numpy()[: len(state)]
+    skipped = {one["image_id"] for one in state.suggestions.to_pylist() if one["skipped"]}
+    several: dict[str, NDArray[np.int64]] = {
+        "conflict": _rows(row_of, state.conflicts),
+        "suggested": _rows(row_of, state.suggestions["image_id"].to_pylist()),
+        "skipped": _rows(row_of, skipped),
+        "corrected": np.flatnonzero(events == "corrected"),
+        "accepted": np.flatnonzero(events == "accepted"),
+        "labelled": np.flatnonzero(said),
+        "unlabelled": np.flatnonzero(~said),
+        "deleted": np.arange(len(state), len(data)),
+    }
+    rows = np.concatenate(list(several.values()))
+    codes = np.repeat(np.arange(len(_STATES)), [len(several[name]) for name in _STATES])
+    return _present(Facet("state", _STATES, rows, codes))
+
+
+def _rows(row_of: dict[str, int], image_ids: Any) -> NDArray[np.int64]:
+    return np.array([row_of[one] for one in image_ids if one in row_of], dtype=np.int64)
+
+
+def _column_facets(data: Manifest) -> list[Facet]:
+    """Further columns, as scores are cut by them; one with very many texts tells nothing apart."""
+    found = []
+    for column in data.table.schema:
+        if column.name in _OWN or pa.types.is_nested(column.type) or data.table[column.name].null_count == len(data):
+            continue
+        if column.name in {"width", "height", "declared_width", "declared_height"}:
+            continue
+        told = data.table[column.name].to_pylist()
+        if len(data) > 1 and len(set(told)) == len(data):  # a number or name of each image
+            continue
+        codes, values = cut(column.name, told, n_images=len(data))
+        if 1 < len(values) <= MAX_SLICES:
+            found.append(Facet(column.name, tuple(values), np.arange(len(data)), np.asarray(codes, dtype=np.int64)))
+    return found
+
+
+def _present(facet: Facet) -> Facet:
+    """The facet without values that no image has."""
+    counts = np.array(facet.counts())
+    kept = np.flatnonzero(counts)
+    to_new = np.cumsum(counts > 0) - 1
+    return Facet(facet.name, tuple(facet.values[place] for place in kept), facet.rows, to_new[facet.codes])

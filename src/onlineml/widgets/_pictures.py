@@ -1,0 +1,97 @@
+"""Pictures for a front end and for what a notebook keeps."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from onlineml.data.thumbnails import encoded, thumbnails
+from onlineml.evaluation._html import esc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from onlineml.data.thumbnails import Thumbnail
+    from onlineml.widgets._decks import Card, Deck, ShownBox
+    from onlineml.widgets._view import View
+
+__all__ = ["cards_html", "pictures", "send_pictures", "uri_of", "warm"]
+
+_TOGETHER = 8  # pictures in one message: the first are seen while the others are made
+_NO_URL = "it has no file"
+_TONES = {"good": "#3f9e77", "bad": "#d9604c", "warm": "#d98b2b"}  # as figures have them
+
+
+def pictures(deck: Deck, rows: Sequence[int], *, side: int) -> Iterator[Thumbnail]:
+    """Small pictures of some rows, in their order."""
+    return thumbnails(
+        [deck.urls[row] for row in rows],
+        versions=[deck.versions[row] for row in rows],
+        side=side,
+        storage_options=deck.storage_options,
+    )
+
+
+def send_pictures(view: View, deck: Deck, rows: Sequence[int], *, of: object, side: int) -> None:
+    """Send pictures as they are made; each message tells which are the first's place, sizes and errors."""
+    first, waiting = 0, []
+    for place, one in enumerate(pictures(deck, rows, side=side)):
+        waiting.append(one)
+        if len(waiting) == _TOGETHER or place + 1 == len(rows):
+            told = {"sizes": [one.size_hw for one in waiting], "errors": [one.error for one in waiting]}
+            last = place + 1 == len(rows)
+            view.send(
+                {"kind": "pictures", "of": of, "first": first, "last": last, **told}, [one.picture for one in waiting]
+            )
+            first, waiting = place + 1, []
+    if not rows:
+        view.send({"kind": "pictures", "of": of, "first": 0, "last": True, "sizes": [], "errors": []})
+
+
+def warm(deck: Deck, rows: Sequence[int], *, side: int) -> None:
+    """Have pictures made and kept that will be asked for soon."""
+    for _ in pictures(deck, rows, side=side):
+        pass
+
+
+def uri_of(picture: bytes) -> str:
+    """A picture as the source of an ``img`` element."""
+    kind = "png" if picture[:4] == b"\x89PNG" else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
+
+
+def cards_html(deck: Deck, rows: Sequence[int], *, side: int = 104) -> str:
+    """Images with what is said of them, side by side; boxes are drawn into the pictures."""
+    cards = deck.cards(rows)
+    shown = zip(cards, pictures(deck, rows, side=side), strict=True)
+    return '<div style="display:flex;flex-wrap:wrap;gap:10px">' + "".join(_card(*one, side) for one in shown) + "</div>"
+
+
+def _card(card: Card, thumbnail: Thumbnail, side: int) -> str:
+    picture = _framed(thumbnail, card.boxes) if card.boxes and thumbnail.picture else thumbnail.picture
+    box = f"width:{side}px;height:{side}px;object-fit:contain;background:rgba(128,128,128,.15)"
+    if picture:
+        image = f'<img src="{uri_of(picture)}" alt="" style="{box}">'
+    else:
+        image = f'<div style="{box};font-size:11px;overflow:hidden">{esc(thumbnail.error or _NO_URL)}</div>'
+    colour = f"color:{_TONES[card.tone]}" if card.tone else ""
+    text = f'<div style="font-size:12px;{colour}">{esc(card.facts()["title"])}</div>'
+    text += f'<div style="font-size:11px;opacity:.75">{esc(card.note)}</div>' if card.note else ""
+    return f'<div style="width:{side}px;overflow-wrap:anywhere;line-height:1.25">{image}{text}</div>'
+
+
+def _framed(thumbnail: Thumbnail, boxes: Sequence[ShownBox]) -> bytes:
+    import cv2  # noqa: PLC0415
+
+    pixels = cv2.imdecode(np.frombuffer(thumbnail.picture, np.uint8), cv2.IMREAD_COLOR_RGB)
+    if pixels is None:
+        return thumbnail.picture
+    drawn = np.array(pixels, dtype=np.uint8)
+    scale = drawn.shape[1] / max(1, thumbnail.size_hw[1])
+    for box in boxes:
+        red, green, blue = (int(box.color[place : place + 2], 16) for place in (1, 3, 5))
+        x1, y1, x2, y2 = (round(value * scale) for value in box.box_xyxy)
+        cv2.rectangle(drawn, (x1, y1), (max(x1, x2 - 1), max(y1, y2 - 1)), (red, green, blue), 1)
+    return encoded(drawn)

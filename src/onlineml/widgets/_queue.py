@@ -1,0 +1,69 @@
+"""Which images wait for an answer, and in which order, so that several people who answer at once rarely meet."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from onlineml.data._manifest_schema import DETECTION
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from onlineml.data.annotations import Annotations
+
+__all__ = ["key_of", "open_images", "rotated"]
+
+_STARTS = 8  # places at which people begin, so many blocks apart at most: what is most urgent stays near the front
+_KEYS = "123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def open_images(state: Annotations) -> list[str]:
+    """Images that nobody has answered: those that contradict, then suggestions, the least sure first, then unlabelled.
+
+    What somebody skipped comes last.
+    """
+    detection = state.task == DETECTION
+    guesses = state.suggestions
+    scores = [_surety(score) for score in guesses["scores" if detection else "score"].to_pylist()]
+    skipped = guesses["skipped"].to_numpy().astype(bool)
+    order = np.lexsort((np.array(scores, dtype=np.float64), skipped))
+    guessed = [guesses["image_id"][int(place)].as_py() for place in order]
+    n_open = int((~skipped).sum())
+    said = state.table["boxes_xyxy" if detection else "label"].is_valid()
+    missing = state.table["image_id"].filter(np.logical_not(said.to_numpy().astype(bool))).to_pylist()
+    present = set(state.table["image_id"].to_pylist())
+    conflicts = [image_id for image_id in state.conflicts if image_id in present]
+    return list(dict.fromkeys([*conflicts, *guessed[:n_open], *_without(missing, guessed[n_open:]), *guessed[n_open:]]))
+
+
+def _surety(score: float | Sequence[float]) -> float:
+    """Of a label, its score; of boxes, that of the least sure one, for it needs the look."""
+    return score if isinstance(score, float) else min(score, default=0.5)
+
+
+def _without(ids: Sequence[str], others: Sequence[str]) -> list[str]:
+    left_out = set(others)
+    return [one for one in ids if one not in left_out]
+
+
+def rotated(image_ids: Sequence[str], *, author: str, block: int) -> list[str]:
+    """The same images in the same order, but begun at another block by another author.
+
+    Args:
+        image_ids: the most urgent first.
+        author: who will answer.
+        block: images that are shown together.
+    """
+    n_blocks = -(-len(image_ids) // block)
+    if n_blocks < 2:
+        return list(image_ids)
+    start = block * (hashlib.sha256(author.encode()).digest()[0] % min(_STARTS, n_blocks))
+    return [*image_ids[start:], *image_ids[:start]]
+
+
+def key_of(class_names: Sequence[str]) -> Mapping[str, str]:
+    """The key that stands for each class: digits, then letters; classes beyond them have none."""
+    return dict(zip(class_names, _KEYS, strict=False))

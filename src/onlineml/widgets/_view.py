@@ -1,0 +1,147 @@
+"""What all views share: where somebody can click they are live, everywhere else a picture of how things stand is left.
+
+A view is plain Python: it answers messages and can draw itself as HTML. Only when a notebook with a front end shows it
+is a widget made, and then the HTML stays beside it, out of sight: a saved notebook holds that, and no widget state.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from functools import cache
+from importlib.resources import files
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from onlineml.errors import OnlineMLError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["View", "has_front_end"]
+
+_STATIC = "text/html"
+_MISSING = (
+    "<p><small>Only as it stands: to click in it, <code>pip install 'onlineml[widgets]'</code>, then start the kernel "
+    "anew and load the page again.</small></p>"
+)
+
+
+def has_front_end() -> bool:
+    """Whether somebody looks who can click: a notebook in a browser or editor, not papermill, nbconvert or a terminal.
+
+    ``ONLINEML_WIDGETS=live`` and ``ONLINEML_WIDGETS=static`` decide it where the guess is wrong.
+    """
+    said = os.environ.get("ONLINEML_WIDGETS", "")
+    if said in {"live", "static"}:
+        return said == "live"
+    try:
+        from IPython import get_ipython  # noqa: PLC0415
+    except ImportError:
+        return False
+    kernel = getattr(get_ipython(), "kernel", None)
+    if kernel is None:
+        return False
+    # Front ends tell which cell they run (JupyterLab, VS Code, Colab); nbclient, with which papermill, nbconvert and
+    # jupyter-scheduler run notebooks, tells nothing.
+    return bool((kernel.get_parent() or {}).get("metadata"))
+
+
+class View:
+    """A library object in a notebook.
+
+    Attributes:
+        script: name of its module in ``static/``.
+        view_id: tells it from all others of the page.
+    """
+
+    script: ClassVar[str]
+
+    def __init__(self) -> None:
+        self.view_id = f"oml-{secrets.token_hex(6)}"
+        self._lock = threading.RLock()  # a front end may ask from a thread of its own while a cell runs
+        self._widget: Any = None
+        self._handle: Any = None
+        self._left = ""
+
+    # ---- what each view says for itself ----
+
+    def static_html(self) -> str:
+        """How it stands now, as HTML that needs no script, no style sheet and nothing from elsewhere."""
+        raise NotImplementedError
+
+    def answer(self, ask: Mapping[str, Any], buffers: Sequence[bytes]) -> None:
+        """Answer one message of the front end with any number of `send`."""
+        raise NotImplementedError
+
+    # ---- shown ----
+
+    @property
+    def widget(self) -> Any:
+        """The live part as an ipywidgets widget, to be put into boxes and tabs.
+
+        Raises:
+            MissingDependencyError: anywidget is not installed.
+        """
+        if self._widget is None:
+            from onlineml.widgets._live import live_widget  # noqa: PLC0415 (anywidget is optional)
+
+            self._widget = live_widget(self.view_id, self.script, self._heard)
+        return self._widget
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """What remains: the view as it stands."""
+        del include, exclude
+        return self._bundle()
+
+    def _ipython_display_(self) -> None:
+        """The view as it stands, and where there is a front end the live one, which hides it."""
+        from IPython.display import display  # noqa: PLC0415
+
+        if not has_front_end():
+            display(self._bundle(), raw=True)  # type: ignore[no-untyped-call]
+            return
+        live = find_spec("anywidget") is not None
+        bundle = self._bundle("" if live else _MISSING)
+        self._handle = display(bundle, raw=True, display_id=self.view_id)  # type: ignore[no-untyped-call]
+        if live:
+            shown, metadata = self.widget._repr_mimebundle_()
+            # without trust a notebook shows only this text; the picture stands beside it
+            display({**shown, "text/plain": ""}, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
+
+    def _bundle(self, note: str = "") -> dict[str, str]:
+        self._left = self.static_html()
+        return {_STATIC: f'<div id="{self.view_id}">{self._left}{note}</div>', "text/plain": repr(self)}
+
+    def leave(self) -> None:
+        """Bring what the notebook saves up to date."""
+        if self._handle is not None and self.static_html() != self._left:
+            self._handle.update(self._bundle(), raw=True)
+
+    # ---- asked ----
+
+    def send(self, content: Mapping[str, Any], buffers: Sequence[bytes] = ()) -> None:
+        """Tell the front end, where there is one."""
+        if self._widget is not None:
+            self._widget.send(dict(content), buffers=list(buffers))
+
+    def _heard(self, ask: Mapping[str, Any], buffers: Sequence[Any]) -> None:
+        """Answer a message; what goes wrong is shown where it was asked, with the number of the question."""
+        with self._lock:
+            try:
+                if ask.get("kind") == "rest":
+                    self.leave()
+                else:
+                    self.answer(ask, [bytes(buffer) for buffer in buffers])
+            except (OnlineMLError, OSError) as error:
+                self.send({"kind": "error", "text": str(error), "of": ask.get("number")})
+            except Exception as error:
+                self.send({"kind": "error", "text": f"{type(error).__name__}: {error}", "of": ask.get("number")})
+                raise  # into the kernel's log
+
+
+@cache
+def static_text(name: str) -> str:
+    """A file that comes with the package."""
+    return (files("onlineml.widgets") / "static" / name).read_text(encoding="utf-8")

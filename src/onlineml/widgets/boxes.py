@@ -1,0 +1,281 @@
+"""An editor of boxes: what it shows and what it writes. Each image that is left is written to the project's log."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from onlineml._project_labels import author_or_user
+from onlineml.data._manifest_schema import DETECTION
+from onlineml.data.boxes import box_iou
+from onlineml.data.images import decode
+from onlineml.data.thumbnails import encoded, shrunk
+from onlineml.errors import ConfigError, NotFoundError
+from onlineml.evaluation._html import esc
+from onlineml.storage.io import read_many
+from onlineml.widgets._decks import box_colour
+from onlineml.widgets._manifest_deck import images_deck
+from onlineml.widgets._pictures import cards_html, pictures, warm
+from onlineml.widgets._queue import key_of, open_images, rotated
+from onlineml.widgets._view import View
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from concurrent.futures import Future
+
+    from numpy.typing import NDArray
+
+    from onlineml.data.annotations import Annotations
+    from onlineml.project import Project
+
+__all__ = ["BoxEditor"]
+
+_SHOWN_PX = 1600  # the longer side of what is sent at first; zooming in asks for more
+_DETAIL_PX = 2400
+_BLOCK = 10  # images that one person goes through before another who began elsewhere arrives
+_SAME_IOU = 0.5  # a suggestion this close to a box of its class is there already
+_STATIC = 12
+
+
+class BoxEditor(View):
+    """Draws, moves, resizes, deletes and relabels boxes, and accepts or corrects what a model suggests.
+
+    What is seen is what is saved, when the image is left with Enter or Page Down. Coordinates are pixels of the upright
+    original, whatever the size on the screen; a box that is not touched keeps its numbers to the last bit.
+
+    Args:
+        project: of the task detection.
+        images: ids of the images, in their order; by default those that nobody has answered: contradictions, then
+            suggestions, the least sure first, then images without boxes.
+        author: who says so; by default the user of the hub or the machine.
+
+    Attributes:
+        image_ids: the images, in their order.
+        n_saved: how many answers were written here.
+
+    Raises:
+        ConfigError: the project's task is not detection.
+        DataError: an image is not in the project.
+    """
+
+    script: ClassVar[str] = "boxes"
+
+    def __init__(self, project: Project, images: Sequence[str] | None = None, *, author: str | None = None) -> None:
+        super().__init__()
+        if project.task != DETECTION:
+            raise ConfigError(f"the project's task is {project.task!r}: use onlineml.widgets.Relabel for its labels")
+        self.project, self.author = project, author_or_user(author)
+        state = project.annotations()
+        if images is None:
+            self.image_ids = rotated(open_images(state), author=self.author, block=_BLOCK)
+            self._place = 0
+        else:
+            state.require_images(images)
+            self.image_ids = list(images)
+            self._place = _first_open(state, self.image_ids)
+        self.n_saved = 0
+        self._saved: list[tuple[str, str]] = []  # (image id, entry), to be undone
+        self._answered: set[str] = set()
+        self._pixels: tuple[str, NDArray[np.uint8]] | None = None  # of the image that was zoomed into
+        self._deck = images_deck(project, state, self.image_ids)
+        self._row_of = {image_id: row for row, image_id in enumerate(self._deck.ids)}
+        self._pool: ThreadPoolExecutor | None = None
+        self._warming: Future[None] | None = None
+
+    # ---- asked ----
+
+    def answer(self, ask: Mapping[str, Any], buffers: Sequence[bytes]) -> None:
+        """Answer the editor's own script."""
+        del buffers
+        kind = ask.get("kind")
+        if kind == "hello":
+            self._send_classes()
+            self.send({"kind": "begin", "n": len(self.image_ids), "place": self._place, "answered": self._n_answered})
+        elif kind == "load":
+            self._send_image(int(ask["place"]), ask.get("number"))
+        elif kind == "detail":
+            self._send_detail(str(ask["id"]), ask["region"], ask["px_wh"])
+        elif kind == "save":
+            self._save(str(ask["id"]), ask["boxes"], ask.get("base"))
+        elif kind == "skip":
+            self._written(str(ask["id"]), self.project.skip(str(ask["id"]), author=self.author)[0], "skipped")
+        elif kind == "undo":
+            self._undo()
+        elif kind == "class":
+            self.project.add_class(str(ask["name"]), author=self.author)
+            self._send_classes()
+
+    @property
+    def _n_answered(self) -> int:
+        return len(self._answered)
+
+    def _send_classes(self) -> None:
+        names = self.project.class_names
+        keys = key_of(names)
+        told = [{"name": one, "key": keys.get(one, ""), "color": box_colour(i)} for i, one in enumerate(names)]
+        self.send({"kind": "classes", "classes": told})
+
+    def _send_image(self, place: int, number: object) -> None:
+        if not 0 <= place < len(self.image_ids):
+            raise ConfigError(f"there is no image {place + 1}; there are {len(self.image_ids):,}")
+        self._place = place
+        image_id = self.image_ids[place]
+        state = self.project.annotations()  # as others have left it
+        row = state.row(image_id)
+        if not row:
+            raise NotFoundError(f"{image_id} was deleted meanwhile; go on with the next one")
+        (picture,) = pictures(self._deck, [self._row_of[image_id]], side=_SHOWN_PX)
+        told = {
+            "kind": "image",
+            "of": number,
+            "place": place,
+            "id": image_id,
+            "base": state.base(image_id),
+            "size": picture.size_hw,
+            "error": picture.error,
+            "boxes": _boxes_told(state, row),
+            "state": _state_of(state, row),
+        }
+        self.send(told, [picture.picture])
+        self._warm_next()
+
+    def _warm_next(self) -> None:
+        rows = [self._row_of[one] for one in self.image_ids[self._place + 1 : self._place + 3]]
+        if rows and (self._warming is None or self._warming.done()):
+            self._pool = self._pool or ThreadPoolExecutor(1)
+            self._warming = self._pool.submit(warm, self._deck, rows, side=_SHOWN_PX)
+
+    def _send_detail(self, image_id: str, region: Sequence[float], px_wh: Sequence[float]) -> None:
+        """A part of an image at a finer scale, such as is looked at through the zoom."""
+        pixels = self._original(image_id)
+        height, width = pixels.shape[:2]
+        x1, y1 = max(0, int(region[0])), max(0, int(region[1]))
+        x2, y2 = min(width, int(np.ceil(region[2]))), min(height, int(np.ceil(region[3])))
+        if x2 <= x1 or y2 <= y1:
+            return
+        part = shrunk(pixels[y1:y2, x1:x2], min(_DETAIL_PX, max(1, int(max(px_wh)))))
+        self.send({"kind": "detail", "id": image_id, "region": [x1, y1, x2, y2]}, [encoded(part, quality=90)])
+
+    def _original(self, image_id: str) -> NDArray[np.uint8]:
+        if self._pixels is None or self._pixels[0] != image_id:
+            row = self._row_of[image_id]
+            versions = [self._deck.versions[row]]
+            (content,) = read_many(
+                [self._deck.urls[row]], versions=versions, storage_options=self._deck.storage_options
+            )
+            if isinstance(content, OSError):
+                raise content
+            self._pixels = (image_id, decode(content).pixels)
+        return self._pixels[1]
+
+    # ---- written ----
+
+    def _save(self, image_id: str, boxes: Sequence[Mapping[str, Any]], base: str | None) -> None:
+        """Write what is seen: as an acceptance where it is what was suggested, or what was there, else a correction."""
+        state = self.project.annotations()
+        guessed = _accepted(state, image_id, boxes) if state.base(image_id) == base else None
+        if guessed is not None:
+            entry = self.project.accept(image_id, boxes=guessed, author=self.author)[0]
+        else:
+            corners = np.array([box["xyxy"] for box in boxes], dtype=np.float64).reshape(-1, 4)
+            labels = [str(box["label"]) for box in boxes]
+            entry = self.project.relabel_boxes(image_id, corners, labels, base=base, author=self.author)
+        self._written(image_id, entry, "saved")
+
+    def _written(self, image_id: str, entry: str, what: str) -> None:
+        self.n_saved += 1
+        self._answered.add(image_id)
+        self._saved.append((image_id, entry))
+        base = self.project.annotations().base(image_id)
+        self.send({"kind": "saved", "id": image_id, "what": what, "answered": self._n_answered, "base": base})
+
+    def _undo(self) -> None:
+        if not self._saved:
+            self.send({"kind": "undone", "place": None, "answered": self._n_answered})
+            return
+        image_id, entry = self._saved[-1]
+        self.project.undo(entry, author=self.author)
+        self._saved.pop()
+        if all(image_id != other for other, _ in self._saved):
+            self._answered.discard(image_id)
+        told = {"place": self.image_ids.index(image_id), "answered": self._n_answered}
+        self.send({"kind": "undone", **told})
+
+    # ---- left ----
+
+    def static_html(self) -> str:
+        """How far one has come, and the images around the present one with their boxes."""
+        n = len(self.image_ids)
+        head = f"<b>{esc(self.project.title)}</b>: boxes of {n:,} images, {self._n_answered:,} answered here"
+        if not n:
+            return f"<p>{head}. No image waits for an answer.</p>"
+        first = max(0, min(self._place - _STATIC // 2, n - _STATIC))
+        deck = images_deck(self.project, self.project.annotations(), self.image_ids[first : first + _STATIC])
+        return f"<p>{head}.</p>{cards_html(deck, range(len(deck)), side=150)}"
+
+    def __repr__(self) -> str:
+        return f"<BoxEditor of {len(self.image_ids):,} images, {self._n_answered:,} answered>"
+
+
+def _first_open(state: Annotations, image_ids: Sequence[str]) -> int:
+    """The first image that nobody has accepted or corrected; 0 where all are."""
+    ids, events = (state.provenance[name].to_pylist() for name in ("image_id", "event"))
+    done = {one for one, event in zip(ids, events, strict=True) if event in {"accepted", "corrected"}}
+    return next((place for place, one in enumerate(image_ids) if one not in done), 0)
+
+
+def _state_of(state: Annotations, row: Mapping[str, Any]) -> str:
+    if row["image_id"] in state.conflicts:
+        return "contradicted"
+    return "not annotated" if row["labels"] is None else "annotated"
+
+
+def _guess_of(state: Annotations, image_id: str) -> dict[str, Any] | None:
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    place = pc.index(state.suggestions["image_id"], pa.scalar(image_id, pa.string())).as_py()
+    return None if place < 0 else dict(state.suggestions.slice(place, 1).to_pylist()[0])
+
+
+def _accepted(state: Annotations, image_id: str, boxes: Sequence[Mapping[str, Any]]) -> list[int] | None:
+    """Which suggested boxes are among those seen; None unless these are what the image has and some suggested ones."""
+    guess = _guess_of(state, image_id)
+    row = state.row(image_id)
+    if guess is None or not row:
+        return None
+    n_own = len(row["labels"] or ())
+    pairs = list(zip(row["boxes_xyxy"] or (), row["labels"] or (), strict=True))
+    pairs += list(zip(guess["boxes_xyxy"], guess["labels"], strict=True))
+    seen = [(list(map(float, box["xyxy"])), box["label"]) for box in boxes]
+    given = [(list(box), label) for box, label in pairs]
+    if seen[:n_own] != given[:n_own]:
+        return None
+    chosen = []
+    for one in seen[n_own:]:
+        place = next((i for i in range(n_own, len(given)) if given[i] == one and i - n_own not in chosen), None)
+        if place is None:
+            return None
+        chosen.append(place - n_own)
+    return chosen or None
+
+
+def _boxes_told(state: Annotations, row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The boxes that an image has, then those suggested that it does not have yet."""
+    own = [
+        {"xyxy": list(box), "label": label or "", "own": place}
+        for place, (box, label) in enumerate(zip(row["boxes_xyxy"] or (), row["labels"] or (), strict=True))
+    ]
+    guess = _guess_of(state, row["image_id"])
+    if guess is None:
+        return own
+    given = np.array(guess["boxes_xyxy"], dtype=np.float64).reshape(-1, 4)
+    near = box_iou(given, np.array([box["xyxy"] for box in own]).reshape(-1, 4)) > _SAME_IOU
+    told = []
+    for place, (box, label, score) in enumerate(zip(given.tolist(), guess["labels"], guess["scores"], strict=True)):
+        there = any(near[place, i] and one["label"] == label for i, one in enumerate(own))
+        if not there:
+            told.append({"xyxy": box, "label": label, "guess": place, "score": score, "model": guess["model"]})
+    return [*own, *told]

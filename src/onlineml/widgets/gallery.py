@@ -1,0 +1,201 @@
+"""A gallery of images, by pages: 100,000 of them open as quickly as ten."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from onlineml.data.manifest import Manifest
+from onlineml.errors import ConfigError
+from onlineml.evaluation._html import esc
+from onlineml.widgets._manifest_deck import manifest_deck, project_deck
+from onlineml.widgets._pictures import cards_html, pictures, send_pictures, warm
+from onlineml.widgets._view import View
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from concurrent.futures import Future
+
+    from onlineml.project import Project
+    from onlineml.widgets._decks import Deck
+
+__all__ = ["DeckView", "Gallery"]
+
+_OPEN_PX = 1024  # the longer side of an image that is looked at alone
+_STATIC = 24  # images that a notebook keeps: 3 kB each
+_MOST_ON_A_PAGE = 500
+
+
+class DeckView(View):
+    """Pages of images that can be filtered; see `Gallery`.
+
+    Attributes:
+        deck: what it shows.
+        filters: value by facet, of what is shown now.
+        page_size: images on a page.
+    """
+
+    script: ClassVar[str] = "gallery"
+
+    def __init__(
+        self,
+        make_deck: Callable[[], Deck],
+        *,
+        where: Mapping[str, str] | None = None,
+        page_size: int = 48,
+        thumbnail_px: int = 160,
+    ) -> None:
+        super().__init__()
+        if not 1 <= page_size <= _MOST_ON_A_PAGE or not 16 <= thumbnail_px <= _OPEN_PX:
+            raise ConfigError(
+                f"page_size={page_size}, thumbnail_px={thumbnail_px}: expected 1 to {_MOST_ON_A_PAGE} images on a "
+                f"page, of 16 to {_OPEN_PX} pixels"
+            )
+        self._make_deck = make_deck
+        self.deck = make_deck()
+        self.page_size, self.thumbnail_px = page_size, thumbnail_px
+        self.filters: dict[str, str] = {}
+        self._start = 0
+        self._pool: ThreadPoolExecutor | None = None
+        self._warming: Future[None] | None = None
+        self.show(where or {})
+
+    def show(self, where: Mapping[str, str], *, page: int = 1) -> None:
+        """Show the images that have all of these values, such as ``{"class": "cat", "split": "test"}``.
+
+        Raises:
+            ConfigError: there is no such filter or value.
+        """
+        self._rows = self.deck.matching(where)
+        self.filters = dict(where)
+        last = max(0, (len(self._rows) - 1) // self.page_size)
+        self._start = self.page_size * min(max(0, page - 1), last)
+        self.send(self._told())
+
+    @property
+    def image_ids(self) -> tuple[str, ...]:
+        """The ids of all images that pass the filters, on whatever page."""
+        return tuple(self.deck.ids[row] for row in self._rows)
+
+    def reload(self) -> None:
+        """Look again at what there is; filters stay as far as they still match anything."""
+        self.deck = self._make_deck()
+        known = {facet.name: facet.values for facet in self.deck.facets}
+        kept = {name: value for name, value in self.filters.items() if value in known.get(name, ())}
+        self.show(kept, page=1 + self._start // self.page_size)
+
+    def _told(self) -> dict[str, Any]:
+        facets = [
+            {"name": facet.name, "values": facet.values, "counts": facet.counts()}
+            for facet in self.deck.facets
+            if len(facet.values) > 1 or facet.name in self.filters
+        ]
+        return {
+            "kind": "deck",
+            "title": self.deck.title,
+            "n": len(self.deck),
+            "facets": facets,
+            "filters": self.filters,
+            "start": self._start,
+            "page_size": self.page_size,
+            "side": self.thumbnail_px,
+            **self._extra(),
+        }
+
+    def _extra(self) -> dict[str, Any]:
+        """What a view of this kind tells besides."""
+        return {}
+
+    def _page(self, start: int) -> list[int]:
+        rows: list[int] = self._rows[max(0, start) : max(0, start) + self.page_size].tolist()
+        return rows
+
+    # ---- asked ----
+
+    def answer(self, ask: Mapping[str, Any], buffers: Sequence[bytes]) -> None:
+        """Answer the gallery's own script."""
+        del buffers
+        kind = ask.get("kind")
+        if kind == "hello":
+            self.send(self._told())
+        elif kind == "reload":
+            self.reload()
+        elif kind == "page":
+            self._send_page(ask)
+        elif kind == "warm":
+            self._warm(int(ask["start"]))
+        elif kind == "open":
+            self._send_open(int(ask["row"]))
+
+    def _send_page(self, ask: Mapping[str, Any]) -> None:
+        filters = {str(name): str(value) for name, value in ask["filters"].items()}
+        if filters != self.filters:
+            self._rows = self.deck.matching(filters)
+            self.filters = filters
+        self._start = max(0, int(ask["start"]))
+        rows = self._page(self._start)
+        cards = [
+            {"row": row, "id": self.deck.ids[row], **card.facts()}
+            for row, card in zip(rows, self.deck.cards(rows), strict=True)
+        ]
+        page = {"kind": "page", "of": ask.get("number"), "start": self._start, "total": len(self._rows)}
+        self.send({**page, "cards": cards})
+        send_pictures(self, self.deck, rows, of=ask.get("number"), side=self.thumbnail_px)
+
+    def _warm(self, start: int) -> None:
+        rows = self._page(start)
+        if rows and (self._warming is None or self._warming.done()):
+            self._pool = self._pool or ThreadPoolExecutor(1)
+            self._warming = self._pool.submit(warm, self.deck, rows, side=self.thumbnail_px)
+
+    def _send_open(self, row: int) -> None:
+        if not 0 <= row < len(self.deck):
+            raise ConfigError(f"there is no image {row}; there are {len(self.deck):,}")
+        (large,) = pictures(self.deck, [row], side=_OPEN_PX)
+        (card,) = self.deck.cards([row])
+        told = {"kind": "open", "row": row, "id": self.deck.ids[row], "facts": self.deck.facts(row), **card.facts()}
+        self.send({**told, "title": card.title, "size": large.size_hw, "error": large.error}, [large.picture])
+
+    # ---- left ----
+
+    def static_html(self) -> str:
+        """The first images of the page that is shown."""
+        rows = self._page(self._start)[:_STATIC]
+        told = ", ".join(f"{name}: {value}" for name, value in self.filters.items())
+        shown = f"{len(self._rows):,} images" + (f" ({told})" if told else "")
+        if rows:
+            shown += f"; {self._start + 1:,} to {self._start + len(rows):,}"
+        head = f'<div style="margin-bottom:8px"><b>{esc(self.deck.title)}</b><br><small>{esc(shown)}</small></div>'
+        return f"{head}{cards_html(self.deck, rows)}"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self._rows):,} images>"
+
+
+class Gallery(DeckView):
+    """Images of a manifest or a project in pages, told apart by class, split, state and any further column.
+
+    Only the page that is looked at is read. Its small pictures are made once and kept on this machine's disk.
+
+    Args:
+        images: a manifest, or a project, whose images are shown as they are now.
+        where: filters to begin with, such as ``{"class": "cat", "state": "suggested"}``.
+        page_size: images on a page.
+        thumbnail_px: the longer side of the small pictures.
+
+    Raises:
+        ConfigError: a filter or value that there is not, or a size out of range.
+    """
+
+    def __init__(
+        self,
+        images: Manifest | Project,
+        *,
+        where: Mapping[str, str] | None = None,
+        page_size: int = 48,
+        thumbnail_px: int = 160,
+    ) -> None:
+        def make_deck() -> Deck:
+            return manifest_deck(images) if isinstance(images, Manifest) else project_deck(images)
+
+        super().__init__(make_deck, where=where, page_size=page_size, thumbnail_px=thumbnail_px)

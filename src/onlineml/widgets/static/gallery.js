@@ -1,0 +1,241 @@
+// Pages of images that can be filtered; one of them can be looked at alone.
+
+class Gallery {
+  constructor(model, el) {
+    this.link = new Link(model, el, "gallery");
+    this.filters = {};
+    this.start = 0;
+    this.total = 0;
+    this.cards = [];
+    this.opened = null;
+    this.bar = make("div", { class: "oml-bar" });
+    this.extra = make("div", { class: "oml-extra", hidden: true });
+    this.detail = make("div", { class: "oml-detail", hidden: true });
+    this.grid = make("div", { class: "oml-grid", role: "list" });
+    this.link.root.append(this.bar, this.extra, this.detail, this.grid);
+    this.link.on("deck", (told) => this.begin(told));
+    this.link.on("page", (told) => this.showPage(told));
+    this.link.on("pictures", (told, buffers) => this.showPictures(told, buffers));
+    this.link.on("open", (told, buffers) => this.showDetail(told, buffers));
+    this.link.listen(this.link.root, "keydown", (event) => this.key(event));
+    this.link.ask("hello");
+  }
+
+  begin(told) {
+    this.told = told;
+    this.filters = { ...told.filters };
+    this.start = told.start;
+    this.link.root.style.setProperty("--side", `${told.side}px`);
+    this.drawBar();
+    this.drawMatrix();
+    this.turn(this.start);
+  }
+
+  drawBar() {
+    const { title, facets } = this.told;
+    const selects = facets.map((facet) => {
+      const all = make("option", { value: "", text: `any ${facet.name}` });
+      const options = facet.values.map((value, place) =>
+        make("option", {
+          value: `=${value}`,
+          text: `${value} (${count(facet.counts[place])})`,
+          selected: this.filters[facet.name] === value,
+        }),
+      );
+      const select = make("select", { "aria-label": facet.name }, all, options);
+      select.addEventListener("change", () => {
+        if (select.value) this.filters[facet.name] = select.value.slice(1);
+        else delete this.filters[facet.name];
+        this.markMatrix();
+        this.turn(0);
+      });
+      return select;
+    });
+    this.pageField = make("input", { type: "number", min: "1", class: "oml-page", "aria-label": "page" });
+    this.pageField.addEventListener("change", () => this.turn((Number(this.pageField.value) - 1) * this.told.page_size));
+    this.pages = make("span");
+    this.shown = make("span", { class: "oml-muted", "aria-live": "polite" });
+    this.back = make("button", { text: "‹", title: "previous page (Page Up)", onclick: () => this.flip(-1) });
+    this.forth = make("button", { text: "›", title: "next page (Page Down)", onclick: () => this.flip(1) });
+    const again = make("button", { text: "↻", title: "look again at what there is", onclick: () => this.link.ask("reload") });
+    this.bar.replaceChildren(
+      make("div", { class: "oml-title", text: title }),
+      make("div", { class: "oml-row" }, selects, again, make("span", { class: "oml-space" }), this.shown,
+        make("span", { class: "oml-pager" }, this.back, this.pageField, this.pages, this.forth)),
+    );
+  }
+
+  /** A table whose cells filter, where the view has one. */
+  drawMatrix() {
+    const matrix = this.told.matrix;
+    this.extra.hidden = !matrix;
+    if (!matrix) return;
+    const [across, down] = matrix.facets;
+    const head = make("tr", {}, make("th", { text: `${down} ↓  ${across} →` }),
+      matrix.columns.map((name) => make("th", { text: name, title: name })));
+    this.cells = [];
+    const rows = matrix.rows.map((truth, i) =>
+      make("tr", {}, make("th", { text: truth, title: truth }), matrix.columns.map((said, j) => {
+        const n = matrix.counts[i][j];
+        const cell = make("button", { text: n ? count(n) : "·", disabled: !n, title: `${down} ${truth}, ${across} ${said}` });
+        const share = matrix.shares[i][j];
+        const color = truth === said ? "61, 133, 198" : "217, 96, 76";
+        cell.style.background = n ? `rgba(${color}, ${0.08 + 0.6 * Math.sqrt(share)})` : "transparent";
+        cell.addEventListener("click", () => this.chooseCell(down, truth, across, said));
+        this.cells.push([cell, truth, said]);
+        return make("td", {}, cell);
+      })));
+    this.extra.replaceChildren(make("table", { class: "oml-matrix" }, make("thead", {}, head), make("tbody", {}, rows)));
+    this.markMatrix();
+  }
+
+  chooseCell(down, truth, across, said) {
+    const same = this.filters[down] === truth && this.filters[across] === said;
+    delete this.filters[down];
+    delete this.filters[across];
+    if (!same) Object.assign(this.filters, { [down]: truth, [across]: said });
+    this.drawBar();
+    this.markMatrix();
+    this.turn(0);
+  }
+
+  markMatrix() {
+    if (!this.told.matrix) return;
+    const [across, down] = this.told.matrix.facets;
+    for (const [cell, truth, said] of this.cells) {
+      const chosen = this.filters[down] === truth && this.filters[across] === said;
+      cell.classList.toggle("oml-chosen", chosen);
+      cell.setAttribute("aria-pressed", String(chosen));
+    }
+  }
+
+  /** Ask for the page that begins at an image; while one is on its way only the last wish is kept. */
+  turn(start) {
+    this.start = Math.max(0, start);
+    if (this.waiting) {
+      this.again = true;
+      return;
+    }
+    this.close();
+    this.waiting = this.link.ask("page", { filters: this.filters, start: this.start });
+    this.grid.setAttribute("aria-busy", "true");
+  }
+
+  flip(step) {
+    const start = this.start + step * this.told.page_size;
+    if (start >= 0 && start < this.total) this.turn(start);
+  }
+
+  showPage(told) {
+    if (told.of !== this.waiting) return;
+    this.link.say("");
+    this.total = told.total;
+    const size = this.told.page_size;
+    if (told.start >= told.total && told.start > 0) {
+      this.waiting = null;
+      this.turn(size * Math.floor(Math.max(0, told.total - 1) / size));
+      return;
+    }
+    const pages = Math.max(1, Math.ceil(told.total / size));
+    this.pageField.value = 1 + Math.floor(told.start / size);
+    this.pageField.max = pages;
+    this.pages.textContent = `of ${count(pages)}`;
+    this.shown.textContent = many(told.total, "image");
+    this.back.disabled = told.start === 0;
+    this.forth.disabled = told.start + size >= told.total;
+    for (const card of this.cards) this.link.forget(card.url);
+    this.cards = told.cards.map((card) => this.drawCard(card));
+    const empty = make("p", { class: "oml-muted", text: "No image passes these filters." });
+    this.grid.replaceChildren(...(this.cards.length ? this.cards.map((card) => card.node) : [empty]));
+  }
+
+  drawCard(card) {
+    const picture = make("div", { class: "oml-picture" });
+    const node = make("button", { class: "oml-card", role: "listitem", title: `${card.id}\n${card.title}` }, picture,
+      make("div", { class: `oml-name oml-${card.tone || "plain"}`, text: card.title }),
+      make("div", { class: "oml-note", text: card.note }));
+    node.addEventListener("click", () => this.open(card.row));
+    return { ...card, node, picture };
+  }
+
+  showPictures(told, buffers) {
+    if (told.of !== this.waiting) return;
+    told.sizes.forEach((size, place) => {
+      const card = this.cards[told.first + place];
+      if (!card) return;
+      if (told.errors[place] || !buffers[place]?.byteLength) {
+        card.picture.append(make("span", { class: "oml-broken", text: told.errors[place] || "no picture" }));
+        return;
+      }
+      card.url = this.link.picture(buffers[place]);
+      const tiny = Math.max(...size) <= 96 ? "oml-tiny" : "";
+      card.picture.append(make("img", { src: card.url, alt: card.title, class: tiny }), ...overlay(card.boxes, size));
+    });
+    if (!told.last) return;
+    this.waiting = null;
+    this.grid.setAttribute("aria-busy", "false");
+    if (this.again) {
+      this.again = false;
+      this.turn(this.start);
+      return;
+    }
+    this.link.rest();
+    this.link.ask("warm", { start: this.start + this.told.page_size });
+  }
+
+  open(row) {
+    this.opened = row;
+    for (const card of this.cards) card.node.classList.toggle("oml-current", card.row === row);
+    this.link.ask("open", { row });
+  }
+
+  showDetail(told, buffers) {
+    if (told.row !== this.opened) return;
+    if (this.detailUrl) this.link.forget(this.detailUrl);
+    let picture = make("span", { class: "oml-broken", text: told.error || "no picture" });
+    if (!told.error && buffers[0]?.byteLength) {
+      this.detailUrl = this.link.picture(buffers[0]);
+      const [height, width] = told.size;
+      const tiny = Math.max(height, width) <= 96 ? "oml-tiny" : "";
+      picture = make("div", { class: "oml-frame", style: `--ratio:${width / height}` },
+        make("img", { src: this.detailUrl, alt: told.title, class: tiny }),
+        ...overlay(told.boxes, told.size, { labels: told.boxes.length <= 30 }));
+    }
+    const facts = told.facts.map(([name, text]) => [make("dt", { text: name }), make("dd", { text })]);
+    this.detail.replaceChildren(
+      make("div", { class: "oml-large" }, picture),
+      make("div", { class: "oml-facts" },
+        make("button", { class: "oml-close", text: "×", title: "close (Escape)", onclick: () => this.close() }),
+        make("div", { class: `oml-name oml-${told.tone || "plain"}`, text: told.title }),
+        make("div", { class: "oml-note", text: told.note }),
+        make("dl", {}, facts)),
+    );
+    this.detail.hidden = false;
+    this.detail.scrollIntoView({ block: "nearest" });
+  }
+
+  close() {
+    this.opened = null;
+    this.detail.hidden = true;
+    for (const card of this.cards) card.node.classList.remove("oml-current");
+  }
+
+  key(event) {
+    if (isTyping(event)) return;
+    const place = this.cards.findIndex((card) => card.row === this.opened);
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (event.key === "PageDown") this.flip(1);
+    else if (event.key === "PageUp") this.flip(-1);
+    else if (event.key === "Escape") this.close();
+    else if (step && this.opened !== null && this.cards[place + step]) this.open(this.cards[place + step].row);
+    else return;
+    event.preventDefault();
+  }
+}
+
+export default {
+  render({ model, el }) {
+    const gallery = new Gallery(model, el);
+    return () => gallery.link.close();
+  },
+};

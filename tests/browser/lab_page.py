@@ -1,0 +1,99 @@
+"""A notebook in a real browser: opened, run, looked at; whatever goes wrong in the page is remembered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lab_server import Lab
+    from playwright.sync_api import Browser, Locator, Page
+
+__all__ = ["LabPage"]
+
+# The toolbar's idle mark comes before the session is ready: a run that is asked for then is dropped.
+_READY = """
+async () => {
+  const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+  while (!window.jupyterapp?.shell?.currentWidget?.context) await pause(100);
+  const panel = window.jupyterapp.shell.currentWidget;
+  await panel.context.ready;
+  await panel.revealed;
+  await panel.sessionContext.ready;
+  for (;;) {
+    const kernel = panel.sessionContext.session?.kernel;
+    if (kernel?.connectionStatus === 'connected' && kernel.status === 'idle') { await kernel.info; return; }
+    await pause(100);
+  }
+}
+"""
+_RUN_ALL = "async () => { await window.jupyterapp.commands.execute('notebook:run-all-cells'); }"
+_SAVE = "async () => { await window.jupyterapp.shell.currentWidget.context.save(); }"
+_SHUTDOWN = "async () => { await window.jupyterapp?.shell?.currentWidget?.sessionContext?.shutdown(); }"
+_CELLS = """
+() => [...window.jupyterapp.shell.currentWidget.content.model.cells]
+  .filter((cell) => cell.type === 'code')
+  .map((cell) => ({count: cell.executionCount, outputs: cell.outputs.toJSON()}))
+"""
+
+
+class LabPage:
+    """One notebook in one page."""
+
+    def __init__(self, browser: Browser, lab: Lab, shots: Path, *, width: int = 1280, height: int = 900) -> None:
+        self.lab, self.shots = lab, shots
+        self.context = browser.new_context(viewport={"width": width, "height": height}, accept_downloads=False)
+        self.page: Page = self.context.new_page()
+        self.page.set_default_timeout(60_000)
+        self.errors: list[str] = []
+        self.page.on("console", lambda message: self._note(message.type, message.text))
+        self.page.on("pageerror", lambda error: self.errors.append(f"page error: {error}"))
+
+    def _note(self, kind: str, text: str) -> None:
+        if kind == "error":
+            self.errors.append(text)
+
+    def open(self, notebook: str) -> None:
+        """Show a notebook, and wait until its kernel can be asked to run it."""
+        self.page.goto(self.lab.url(notebook))
+        self.page.evaluate(_READY)
+
+    def run_all(self, timeout_s: float = 120) -> list[dict[str, Any]]:
+        """Run every cell; returns each one's outputs.
+
+        Raises:
+            AssertionError: one failed.
+        """
+        self.page.set_default_timeout(timeout_s * 1000)
+        self.page.evaluate(_RUN_ALL)
+        self.page.set_default_timeout(60_000)
+        cells = self.cells()
+        for cell in cells:
+            for output in cell["outputs"]:
+                assert output["output_type"] != "error", "\n".join(output["traceback"])
+            assert cell["count"] is not None
+        return cells
+
+    def cells(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.page.evaluate(_CELLS)
+        return found
+
+    def save(self) -> None:
+        self.page.evaluate(_SAVE)
+
+    def find(self, selector: str) -> Locator:
+        return self.page.locator(selector)
+
+    def shot(self, name: str, target: Locator | None = None) -> Path:
+        """Keep a picture of the page, or of a part of it."""
+        self.shots.mkdir(parents=True, exist_ok=True)
+        path = self.shots / f"{name}.png"
+        (target or self.page).screenshot(path=path)
+        return path
+
+    def close(self) -> None:
+        """End the kernel, then the page."""
+        if self.page.url.startswith("http"):
+            self.page.evaluate(_SHUTDOWN)
+        self.context.close()
