@@ -29,13 +29,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from onlineml.evaluation._types import Array, Floats, Interval, Ints
 
-__all__ = ["POWER", "McNemar", "PairedCounts", "mcnemar", "mid_quantile", "paired_counts", "sign_flip_p"]
+__all__ = [
+    "POWER",
+    "McNemar",
+    "PairedCounts",
+    "half_weights",
+    "mcnemar",
+    "mid_quantiles",
+    "paired_counts",
+    "sign_flip_p",
+]
 
 POWER = 0.8  # the usual chance of showing a difference that a test set is said to be able to show (Cohen 1988)
-_MAX_DRAWS = 40_000_000  # binomial numbers, at some 20 ns each
+_CHUNK_VALUES = 2_000_000
+_MAX_TOSSES = 200_000_000  # at some 5 ns each
 _MIN_RESAMPLES = 2_000
+_BINOMIAL_COST = 5  # tosses
 
 
 @dataclass(frozen=True)
@@ -106,22 +119,35 @@ def sign_flip_p(sums: Ints, *, n_groups: int) -> float:
     return min(1.0, p)
 
 
-def mid_quantile(values: Floats, share: float, *, below: float = 0.0) -> float:
-    """The quantile of a sample with ties, interpolated between the middles of its steps (Ma, Genton & Parzen 2011).
+def mid_quantiles(values: Floats, shares: Sequence[float]) -> list[float]:
+    """Quantiles of a sample with ties, interpolated between the middles of its steps (Ma, Genton & Parzen 2011).
 
     Args:
         values: (n,) float, n > 0.
-        share: in (0, 1).
-        below: share of a further mass that lies below all values.
-
-    Returns:
-        -inf where that mass alone exceeds `share`.
+        shares: in (0, 1).
     """
-    if below > share:
-        return -math.inf
     distinct, counts = np.unique(values, return_counts=True)
-    middles = below + (1 - below) * (np.cumsum(counts) - counts / 2) / len(values)
-    return float(np.interp(share, middles, distinct))
+    middles = (np.cumsum(counts) - counts / 2) / len(values)
+    return [float(value) for value in np.interp(shares, middles, distinct)]
+
+
+def half_weights(*, n_groups: int, n_resamples: int, seed: int, row_values: int = 1) -> Iterator[Floats]:
+    """Random subsets of the groups, some at a time.
+
+    Args:
+        n_groups: G.
+        n_resamples: how many subsets in all.
+        seed: of numpy's default generator.
+        row_values: how many values the caller holds a subset, where more than G; the chunks become smaller.
+
+    Yields:
+        (b, G) float64 zeros and ones.
+    """
+    rng = np.random.default_rng(seed)
+    step = max(1, _CHUNK_VALUES // max(n_groups, row_values, 1))
+    for start in range(0, n_resamples if n_groups else 0, step):
+        rows = min(step, n_resamples - start)
+        yield rng.integers(0, 2, size=(rows, n_groups), dtype=np.int8).astype(np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +158,7 @@ class PairedCounts:
         fixed: (G,) int64 images that the second model alone gets right.
         broken: (G,) int64 images that the first model alone gets right.
         sizes: (G,) int64 images, at least 1 each.
-        n_resamples: random halves that are drawn; fewer, down to 2,000, of many groups of different sizes.
+        n_resamples: random halves that are drawn; fewer, down to 2,000, of very many groups of different sizes.
         seed: of the halves.
     """
 
@@ -173,10 +199,11 @@ class PairedCounts:
         """
         if not self.n_images:
             return math.nan, math.nan
-        means = self._half_means()
         nothing = 0.5**self.n_groups  # the chance of a subset without groups, which says nothing
-        low = mid_quantile(means, tail, below=nothing)
-        high = -mid_quantile(-means, tail, below=nothing)
+        if nothing >= tail:
+            return -1.0, 1.0
+        share = (tail - nothing) / (1 - nothing)
+        low, high = mid_quantiles(self._half_means(), (share, 1 - share))
         if low <= 0:
             low = min(low, self._score_bound(self.broken, self.fixed, tail))
         if high >= 0:
@@ -192,26 +219,42 @@ class PairedCounts:
         if not self.n_images:
             return math.nan
         steps = NormalDist().inv_cdf(1 - tail) + NormalDist().inv_cdf(POWER)
-        spread = math.sqrt(float(np.square((self.fixed - self.broken).astype(np.float64)).sum()))
-        return min(1.0, max(steps * spread, steps**2 * self._clump()) / self.n_images)
+        return min(1.0, max(steps * math.sqrt(self._squares()), steps**2 * self._clump()) / self.n_images)
+
+    def _squares(self) -> float:
+        """Variance of the sum of the differences: squared deviations of the groups from the mean difference."""
+        residuals = self.fixed - self.broken - self.value * self.sizes
+        return float(np.square(residuals).sum())
 
     def _half_means(self) -> Floats:
         """Mean differences over random subsets of the groups, those without a group left out."""
-        kinds, counts = np.unique(
-            np.stack([self.fixed - self.broken, self.sizes], axis=1), axis=0, return_counts=True
-        )  # groups that are alike are drawn together
-        drawn = int(np.clip(_MAX_DRAWS // len(kinds), _MIN_RESAMPLES, self.n_resamples))
-        taken = np.random.default_rng(self.seed).binomial(counts, 0.5, size=(drawn, len(kinds)))
-        sums, sizes = (taken @ kinds).T
+        differences = self.fixed - self.broken
+        codes = differences * (int(self.sizes.max()) + 1) + self.sizes
+        _, first, counts = np.unique(codes, return_index=True, return_counts=True)
+        if _BINOMIAL_COST * len(counts) < self.n_groups:  # groups that are alike are drawn together
+            rng = np.random.default_rng(self.seed)
+            taken = rng.binomial(counts, 0.5, size=(self.n_resamples, len(counts)))
+            sums, sizes = taken @ differences[first], taken @ self.sizes[first]
+        else:
+            drawn = int(np.clip(_MAX_TOSSES // self.n_groups, _MIN_RESAMPLES, self.n_resamples))
+            columns = np.stack([differences, self.sizes], axis=1).astype(np.float64)
+            halves = half_weights(n_groups=self.n_groups, n_resamples=drawn, seed=self.seed)
+            sums, sizes = np.concatenate([weights @ columns for weights in halves]).T
         means: Floats = sums[sizes > 0] / sizes[sizes > 0]
-        return means if len(means) else np.zeros(1)
+        return means
 
     def _clump(self) -> float:
-        """How many images change together: 1 where they are single. One group that changes wholly is imagined."""
-        typical = float(np.square(self.sizes.astype(np.float64)).sum() / self.n_images)
-        changed = float((self.fixed + self.broken).sum())
-        squares = float(np.square((self.fixed - self.broken).astype(np.float64)).sum())
-        return max(1.0, (squares + typical**2) / (changed + typical))
+        """How many images change together: the variance, by what it were if they changed one by one; at least 1.
+
+        One more group that changes is imagined. It changes as those do that were seen to, and the fewer those are, the
+        more it changes wholly: what no group has shown yet must not be taken for impossible.
+        """
+        changes = np.abs(self.fixed - self.broken).astype(np.float64)
+        whole = float(np.square(self.sizes.astype(np.float64)).sum() / self.n_images)  # size of an image's group
+        doubt = 1 / (1 + np.count_nonzero(changes))
+        imagined = float((np.square(changes).sum() + doubt * whole**2) / (changes.sum() + doubt * whole))
+        alone = float((self.fixed + self.broken).sum()) - self.value**2 * self.n_images
+        return max(1.0, (self._squares() + imagined**2) / (alone + imagined))
 
     def _score_bound(self, lost: Ints, won: Ints, tail: float) -> float:
         """Tango's lower bound of (won - lost) / n, at most 0, of counts divided by how many images change together."""

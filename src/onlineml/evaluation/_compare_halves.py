@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onlineml.evaluation._compare_samples import PairedSamples, half_weights
+from onlineml.evaluation._compare_counts import half_weights
+from onlineml.evaluation._compare_samples import PairedSamples
 from onlineml.evaluation._detection_bootstrap import MAX_WORK, MIN_RESAMPLES
 from onlineml.evaluation._ranking import class_ap
 from onlineml.evaluation.compare_result import ScoreChange

@@ -16,32 +16,11 @@ import numpy as np
 from onlineml.evaluation._compare_counts import POWER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from onlineml.evaluation._types import Floats, Interval
 
-__all__ = ["MIN_GROUPS", "PairedSamples", "half_weights"]
+__all__ = ["MIN_GROUPS", "PairedSamples"]
 
 MIN_GROUPS = 5  # chance alone favours one of two equal models in all of four groups once in sixteen times
-_CHUNK_VALUES = 2_000_000
-
-
-def half_weights(*, n_groups: int, n_resamples: int, seed: int, row_values: int = 1) -> Iterator[Floats]:
-    """Random subsets of the groups, some at a time.
-
-    Args:
-        n_groups: G.
-        n_resamples: how many subsets in all.
-        seed: of numpy's default generator.
-        row_values: how many values the caller holds a subset, where more than G; the chunks become smaller.
-
-    Yields:
-        (b, G) float64 zeros and ones.
-    """
-    rng = np.random.default_rng(seed)
-    step = max(1, _CHUNK_VALUES // max(n_groups, row_values, 1))
-    for start in range(0, n_resamples if n_groups else 0, step):
-        yield rng.integers(0, 2, size=(min(step, n_resamples - start), n_groups)).astype(np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,10 +46,12 @@ class PairedSamples:
         return float(np.sqrt(np.square(defined - self.value).mean()))
 
     def bounds(self, tail: float) -> Interval:
-        """Low and high bound of the true difference, each wrong with a chance of about `tail`, by Student's t.
+        """Low and high bound of the true difference, each wrong with a chance of about `tail`.
 
-        Where no half differs from the whole, nothing has changed in G groups, and a bound is Clopper and Pearson's: how
-        large a share of changing groups could have stayed unseen.
+        The wider of Student's t and the quantiles of the halves: of few images, the first is too narrow where a score
+        is a mean over rare classes, the second where there are few groups. Where no half differs from the whole,
+        nothing has changed in G groups, and a bound is Clopper and Pearson's: how large a share of changing groups
+        could have stayed unseen.
 
         Returns:
             In [-1, 1]; (nan, nan) where the spread cannot be told.
@@ -80,18 +61,25 @@ class PairedSamples:
         spread = self.spread
         if math.isnan(spread):
             return math.nan, math.nan
-        reach = float(stdtrit(self.n_groups - 1, 1 - tail)) * spread if spread else 1 - tail ** (1 / self.n_groups)
-        return max(self.value - reach, -1.0), min(self.value + reach, 1.0)
+        if not spread:
+            unseen = 1 - tail ** (1 / self.n_groups)
+            return max(self.value - unseen, -1.0), min(self.value + unseen, 1.0)
+        reach = float(stdtrit(self.n_groups - 1, 1 - tail)) * spread
+        low, high = np.nanquantile(self.samples, (tail, 1 - tail)).tolist()
+        return max(min(low, self.value - reach), -1.0), min(max(high, self.value + reach), 1.0)
 
     @property
     def p_drop(self) -> float:
-        """One-sided p value of a drop, by Student's t; nan where the spread cannot be told."""
+        """One-sided p value of a drop, the larger of the two that `bounds` looks at; nan where it cannot be told."""
         from scipy.special import stdtr  # noqa: PLC0415
 
         spread = self.spread
         if math.isnan(spread):
             return math.nan
-        return float(stdtr(self.n_groups - 1, self.value / spread)) if spread else 0.5
+        if not spread:
+            return 0.5
+        not_below = np.mean(self.samples[~np.isnan(self.samples)] >= 0)
+        return max(float(stdtr(self.n_groups - 1, self.value / spread)), float(not_below))
 
     def smallest_shown(self, *, tail: float = 0.05) -> float:
         """The smallest true difference that these images show four times out of five; nan where it cannot be told."""
