@@ -1,4 +1,4 @@
-"""The process of a job: ``python -m onlineml._job``, with its order in an environment variable.
+"""The process of a job: ``python -m onlineml._job``, with its order in an environment variable; or this one.
 
 It says that it lives, does what it was ordered, and says truthfully how that ended: finished, failed, or stopped
 because it was asked to. Only a process that is killed at once says nothing, and is found to be lost.
@@ -17,11 +17,12 @@ import threading
 import time
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from onlineml._job_launch import ORDER, imported
-from onlineml._job_state import BEAT_S, cancel_name
-from onlineml.errors import StoppedError
+from onlineml._job_state import BEAT_S, cancel_name, claim_name, handle_name
+from onlineml._process import this_process
+from onlineml.errors import NotFoundError, OnlineMLError, StoppedError
 from onlineml.runs import Run
 from onlineml.storage import io
 from onlineml.storage._urls import local_path
@@ -31,19 +32,19 @@ if TYPE_CHECKING:
 
     from onlineml.runs import State
 
-__all__ = ["main"]
+__all__ = ["main", "run_here"]
 
 _PUMP_S = 1.0  # between two looks at what was printed
 _LOG_BYTES = 8 << 20  # an object store is given the log as a whole each time: no more of it than this
 _PATIENCE_S = (1, 2, 4, 8, 16, 32)  # a store that is away when the job ends
-_STOPPED = 128 + signal.SIGTERM
 
 
 class _JobRun(Run):
     """The run of a job, which is over when the job is: a training that is finished within it is not the end."""
 
-    attempt = 0
+    attempt = 1
     over = False
+    signal_number = int(signal.SIGTERM)  # by which it was asked to stop
 
     def set_status(self, state: State, *, facts: Mapping[str, Any] | None = None) -> None:
         held = state in {"finished", "failed", "stopped"} and not self.over
@@ -56,33 +57,78 @@ def main() -> int:
     sys.path += [place for place in order["sys_path"] if place not in sys.path]
     run = _JobRun.open(order["run"], storage_options=order["storage_options"])
     run.attempt = order["attempt"]
-    with _logged(run), _alive(run):
-        state, facts = _executed(run, order)
+    with _logged(run):
+        return _worked(run, order["function"], order["arguments"])
+
+
+def run_here(url: str, *, function: str, arguments: Mapping[str, Any]) -> int:
+    """Do a job in this process, as a scheduler wants it, with the same record as if it had been submitted.
+
+    What Python prints goes to the run's log as well. Signals are handled while it goes on, so this must be the main
+    thread.
+
+    Args:
+        url: of the new run; where it is ``<project>/runs/<id>``, the job belongs to that project.
+        function: as `onlineml.jobs.submit` has it.
+        arguments: as checked.
+
+    Returns:
+        The exit code: 0 finished, 1 failed, 128 + the number of the signal that stopped it.
+    """
+    run = _JobRun.create(url, spec={"job": {"function": function, "arguments": dict(arguments), "executor": "local"}})
+    for name, value in ((claim_name(1), {"time": time.time(), "executor": "local"}), (handle_name(1), this_process())):
+        io.write_bytes(run.path(name), json.dumps(value).encode())
+    with contextlib.redirect_stdout(_Both(sys.stdout, run)):
+        return _worked(run, function, arguments)
+
+
+class _Both:
+    """Writes to a stream and to a run's log."""
+
+    def __init__(self, stream: TextIO, run: Run) -> None:
+        self._stream, self._run = stream, run
+
+    def write(self, text: str) -> int:
+        self._run.log_text(text)
+        return self._stream.write(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+
+def _worked(run: _JobRun, function: str, arguments: Mapping[str, Any]) -> int:
+    run.stops_in_time = True  # a request that comes before it begins is seen when it does
+    _stop_when_told(run)
+    with _alive(run):
+        state, facts = _executed(run, function, arguments)
         run.over = True
         _patiently(lambda: run.set_status(state, facts=facts))
-    return {"finished": 0, "stopped": _STOPPED}.get(state, 1)
+    return {"finished": 0, "stopped": 128 + run.signal_number}.get(state, 1)
 
 
-def _executed(run: _JobRun, order: Mapping[str, Any]) -> tuple[State, dict[str, Any]]:
+def _executed(run: _JobRun, function: str, arguments: Mapping[str, Any]) -> tuple[State, dict[str, Any]]:
     """How it ended, and what there is to say about it."""
     over = dict.fromkeys(set(run.status()) & {"error", "by"})  # of an earlier attempt
     try:
-        _stop_when_told(run)
         run.set_status("running", facts=over)
-        function = imported(order["function"])
-        project = _project(run, order)
-        result = function(run, project, **order["arguments"])
+        run.stops_in_time = False
+        if run.stop_requested:
+            raise StoppedError("asked to stop before it began")
+        result = imported(function)(run, _project(run), **arguments)
         if result is not None:
             data = json.dumps(_defined(result), indent=1, ensure_ascii=False, allow_nan=False).encode()
             io.write_bytes(run.path("result.json"), data, storage_options=run.storage_options)
     except (StoppedError, SystemExit, KeyboardInterrupt) as error:
         if run.stop_requested or not isinstance(error, SystemExit):
             sys.stdout.write("stopped, as it was asked to\n")
-            return "stopped", {"by": "request"}
+            return "stopped", {"by": signal.Signals(run.signal_number).name}
         if error.code not in {None, 0}:
             return "failed", {"error": f"it ended itself with the exit code {error.code}"}
+    except OnlineMLError as error:  # which says all that there is to say
+        sys.stdout.write(f"{type(error).__name__}: {error}\n")
+        return "failed", {"error": f"{type(error).__name__}: {error}"[:2000]}
     except Exception as error:  # noqa: BLE001 (whatever it is, the record says so)
-        traceback.print_exc()
+        sys.stdout.write(traceback.format_exc())
         return "failed", {"error": f"{type(error).__name__}: {error}"[:2000]}
     finally:
         run.stops_in_time = True  # what is left to say is said
@@ -98,17 +144,21 @@ def _defined(value: Any) -> Any:
     return [_defined(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
-def _project(run: Run, order: Mapping[str, Any]) -> Any:
-    """The project whose run it is: the run's folder is ``<project>/runs/<id>``."""
+def _project(run: Run) -> Any:
+    """The project whose run it is, as the run's folder is ``<project>/runs/<id>``; None where there is none."""
     from onlineml.project import Project  # noqa: PLC0415
 
-    return Project.open(io.parent(io.parent(run.url)), storage_options=order["storage_options"])
+    try:
+        return Project.open(io.parent(io.parent(run.url)), storage_options=run.storage_options)
+    except NotFoundError:  # a notebook may well make it
+        return None
 
 
-def _stop_when_told(run: Run) -> None:
+def _stop_when_told(run: _JobRun) -> None:
     """On SIGTERM or SIGINT, ask for a stop; who does not look for that between steps is interrupted."""
 
     def stop(number: int, _: object) -> None:
+        run.signal_number = number
         run.request_stop()
         if not run.stops_in_time:
             raise SystemExit(128 + number)

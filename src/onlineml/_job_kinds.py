@@ -130,7 +130,7 @@ def evaluate(
 
 def notebook(
     run: Run,
-    project: Project,
+    project: Project | None,
     *,
     notebook: str,
     parameters: Mapping[str, Any] | None = None,
@@ -142,7 +142,7 @@ def notebook(
 
     Args:
         run: the job's.
-        project: the notebook's.
+        project: the notebook's; None where it belongs to none, or makes it.
         notebook: the name of a guided one, such as ``"1_build"``, a path or a URL.
         parameters: by name.
         output: where the executed notebook goes; None is ``notebook.ipynb`` in the run's folder.
@@ -152,12 +152,12 @@ def notebook(
     from onlineml._notebooks import parameters_of, run_notebook
 
     given = dict(parameters or {})
-    if "project_url" in parameters_of(notebook):
+    if project is not None and "project_url" in parameters_of(notebook):
         given.setdefault("project_url", project.url)
-    if project.storage_options and output is None:
+    if run.storage_options:
         raise ConfigError(
             "papermill reads and writes with the credentials of the environment, not with storage_options: set those "
-            "of fsspec (FSSPEC_S3_KEY, …) and open the project without storage_options, or give output= a local path"
+            "of fsspec (FSSPEC_S3_KEY, …) and open the project without storage_options"
         )
     target = output or run.path("notebook.ipynb")
     run_notebook(notebook, target, parameters=given, kernel=kernel, timeout_s=timeout_s)

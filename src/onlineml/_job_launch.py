@@ -9,19 +9,17 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
-import os
 import socket
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import platformdirs
-
 from onlineml._job_state import claim_name, handle_name
 from onlineml.errors import AlreadyExistsError, ConfigError
 from onlineml.storage import io
 from onlineml.storage._urls import local_path
+from onlineml.storage.cache import cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -142,5 +140,4 @@ def _first_log(run: Run, attempt: int) -> Path:
     local = local_path(run.path("log.txt"))
     if local is not None:
         return Path(local)
-    cache = os.environ.get("ONLINEML_CACHE") or platformdirs.user_cache_dir("onlineml")
-    return Path(cache) / "jobs" / f"{run.id}-{attempt}.log"
+    return cache_folder() / "jobs" / f"{run.id}-{attempt}.log"

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from onlineml.errors import ConfigError, MissingDependencyError, NotebookError, NotFoundError
 from onlineml.storage import io
-from onlineml.storage._urls import redacted
+from onlineml.storage._urls import local_path, redacted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,6 +127,9 @@ def run_notebook(
         raise ConfigError(
             f"{redacted(notebook)} has no parameter {', '.join(unknown)}; it has {', '.join(known) or 'none'}"
         )
+    local = local_path(output)
+    if local is not None:  # papermill makes no folder
+        Path(local).parent.mkdir(parents=True, exist_ok=True)
     order = {
         "source": source,
         "output": output,

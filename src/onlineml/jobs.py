@@ -150,7 +150,7 @@ class Job:
         request = json.dumps({"time": time.time()}).encode()
         url = self.run.path(cancel_name(seen.attempt))
         io.write_bytes(url, request, storage_options=self.run.storage_options)
-        if seen.handle and self.executor.alive(seen.handle):
+        if state == "running" and self.executor.alive(seen.handle):  # one that starts would not understand a signal
             self.executor.stop(seen.handle, now=False)
 
     def resume(self, *, trust: bool = False) -> Job:

@@ -74,7 +74,7 @@ class Run:
         *,
         spec: Mapping[str, Any] | None = None,
         storage_options: Mapping[str, Any] | None = None,
-    ) -> Run:
+    ) -> Self:
         """Start a new record.
 
         Args:
