@@ -1,0 +1,233 @@
+"""Predicting on videos: rows with their times as a stream, an annotated video, and which classes are seen when."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import statistics
+from collections import deque
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from onlineml.data._video_sampling import Sampling
+from onlineml.data.video import Video
+from onlineml.errors import ConfigError
+from onlineml.inference.detecting import Detector
+from onlineml.inference.detections import DetectedObjects, Detections
+from onlineml.inference.drawing import draw_boxes, shortened
+from onlineml.inference.predictions import Prediction, Predictions
+from onlineml.inference.predictor import predict
+from onlineml.inference.rows import Rows, written
+from onlineml.tasks.classification import ImageClassifier
+from onlineml.tasks.loading import load_model
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from onlineml.registry import ModelVersion
+
+__all__ = ["FrameAnswer", "VideoAnswers", "predict_video", "write_annotated_video"]
+
+_DEFAULT_RATE = 25.0  # frames a second of a file that tells none
+
+
+@dataclass(frozen=True, eq=False)
+class FrameAnswer:
+    """What a model says of one frame.
+
+    Attributes:
+        time_s: seconds since the first frame.
+        frame: its number in the video.
+        answer: as `onlineml.predict` gives it, with the uri ``<video>#t=<seconds>``.
+    """
+
+    time_s: float
+    frame: int
+    answer: Prediction | DetectedObjects
+
+    def __str__(self) -> str:
+        return f"{self.time_s:.3f} s: {self.answer}"
+
+
+class VideoAnswers(Rows[FrameAnswer]):
+    """What a model says of frames of a video, made as it is asked for; see `onlineml.inference.rows.Rows`.
+
+    The table has the columns time_s and frame, and those of `Predictions` or of `Detections`, which has a line for each
+    object.
+
+    Args:
+        rows: starts the stream.
+        video: whose frames; its `findings` tell what was found so far.
+        class_names: of the model.
+        columns: of the answers.
+        model: named in what is shown.
+    """
+
+    def __init__(
+        self,
+        rows: Callable[[], Iterator[FrameAnswer]],
+        *,
+        video: Video,
+        class_names: Sequence[str],
+        columns: Mapping[str, str],
+        model: str,
+    ) -> None:
+        super().__init__(rows, model=model)
+        self.video, self.class_names = video, tuple(class_names)
+        self.columns = {"time_s": "float64", "frame": "int64", **columns}  # type: ignore[misc] # those of the task
+
+    @staticmethod
+    def records(row: FrameAnswer) -> list[dict[str, Any]]:
+        """The lines of one frame."""
+        answer = row.answer
+        lines = Predictions.records(answer) if isinstance(answer, Prediction) else Detections.records(answer)
+        return [{"time_s": row.time_s, "frame": row.frame, **line} for line in lines]
+
+    def until(self, rows: Sequence[FrameAnswer]) -> list[float]:
+        """Until when each of some rows holds, in seconds: until the next one; the last as long as is usual."""
+        times = [row.time_s for row in rows]
+        gaps = [b - a for a, b in itertools.pairwise(times)]
+        usual = statistics.median(gaps) if gaps else 1.0
+        return [*times[1:], *([times[-1] + usual] if times else [])]
+
+
+def predict_video(
+    model: ImageClassifier | Detector | ModelVersion | str | os.PathLike[str],
+    source: str | os.PathLike[str] | bytes,
+    *,
+    every_s: float | None = None,
+    every_n: int | None = None,
+    times_s: Sequence[float] | None = None,
+    top_k: int | None = None,
+    threshold: float | Mapping[str, float] | None = None,
+    batch_size: int | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> VideoAnswers:
+    """Say what is in the frames of a video, as a stream of rows in the order of time.
+
+    Args:
+        model: a trained model, a published version, or what `onlineml.load_model` takes.
+        source: a path or URL, or the bytes of a video file. It is never held as a whole.
+        every_s: seconds between two frames; give one of this and the next two, or none for all frames.
+        every_n: each ``every_n``-th frame.
+        times_s: the frames that are on screen at these seconds.
+        top_k: as of `onlineml.predict`, and the next two.
+        threshold: of a detector.
+        batch_size: frames at once.
+        storage_options: open the URLs of the video, and of the model.
+
+    Returns:
+        Rows: iterate over them, or take ``.to_frame()`` or ``.save(url)``; `write_annotated_video` and
+        `onlineml.inference.video_plots.timeline_figure` draw them.
+
+    Raises:
+        ConfigError: an argument is outside its range, or the model was never trained.
+        BadVideoError: not one frame can be decoded; raised when the rows are asked for, as is the next.
+        NotFoundError: there is no such video.
+    """
+    sampling = Sampling(every_s=every_s, every_n=every_n, times_s=times_s)
+    if not isinstance(model, ImageClassifier | Detector):
+        model = load_model(model, storage_options=storage_options)
+    video = Video(source, storage_options=storage_options)
+    ask: Callable[[Any], Any] = partial(predict, model, top_k=top_k, threshold=threshold, batch_size=batch_size)
+    none = ask(())  # what cannot be asked for is refused now, and not with the first frame
+    return VideoAnswers(
+        partial(_answers, ask, video, sampling),
+        video=video,
+        class_names=model.class_names,
+        columns=none.columns,
+        model=none.model,
+    )
+
+
+def _answers(ask: Callable[[Any], Any], video: Video, sampling: Sampling) -> Iterator[FrameAnswer]:
+    marks: deque[tuple[float, int]] = deque()  # frames are taken ahead of their answers, in another thread
+
+    def pictures() -> Iterator[NDArray[np.uint8]]:
+        for frame in video.sampled(sampling):
+            marks.append((frame.time_s, frame.number))
+            yield frame.pixels
+
+    for answer in ask(pictures()):
+        time_s, number = marks.popleft()
+        named = dataclasses.replace(answer, uri=f"{video.name}#t={time_s:.3f}")  # W3C Media Fragments
+        yield FrameAnswer(time_s, number, named)
+
+
+def write_annotated_video(
+    rows: VideoAnswers,
+    url: str | os.PathLike[str],
+    *,
+    storage_options: Mapping[str, Any] | None = None,
+) -> str:
+    """Write the video with what was found drawn on it: boxes, or the likeliest class in a corner. It has no sound.
+
+    Every frame is written, at its own time; what was found in one holds until the next one that was looked at. The
+    video and the rows are gone through once, side by side, so that neither is ever held as a whole.
+
+    Args:
+        rows: of `predict_video`, of frames in the order of time.
+        url: where to; ends in ``.mp4``. It appears when it is whole.
+        storage_options: open the URL.
+
+    Returns:
+        ``url``, as text.
+
+    Raises:
+        ConfigError: another ending.
+        BadVideoError: not one frame can be decoded.
+    """
+    if not str(url).lower().endswith(".mp4"):
+        raise ConfigError(f"{url}: expected the ending .mp4")
+    from onlineml.inference._video_writer import write_frames  # noqa: PLC0415 (an optional dependency)
+
+    video = Video(rows.video.source, storage_options=rows.video.storage_options)
+    rate = video.info().frame_rate
+
+    def write(path: Path) -> None:
+        write_frames(path, _drawn(video, iter(rows), rows.class_names), frame_rate=rate if rate > 0 else _DEFAULT_RATE)
+
+    return written(url, write, storage_options=storage_options)
+
+
+def _drawn(
+    video: Video, rows: Iterator[FrameAnswer], class_names: Sequence[str]
+) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+    current: FrameAnswer | None = None
+    following = next(rows, None)
+    for frame in video.frames():
+        while following is not None and following.time_s <= frame.time_s + 1e-6:
+            current, following = following, next(rows, None)
+        yield frame.time_s, frame.pixels if current is None else annotated(frame.pixels, current.answer, class_names)
+
+
+def annotated(
+    pixels: NDArray[np.uint8], answer: Prediction | DetectedObjects, class_names: Sequence[str]
+) -> NDArray[np.uint8]:
+    """A frame with what was found in it.
+
+    Args:
+        pixels: (H, W, 3) uint8; left as it is.
+        answer: of this frame, or of one before it of the same size.
+        class_names: their places are the colours.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    if answer.error is not None:
+        return pixels
+    height, width = pixels.shape[:2]
+    if isinstance(answer, Prediction):
+        text = f"{shortened(str(answer.label))} {answer.score:.2f}"
+        colour = class_names.index(str(answer.label)) if answer.label in class_names else 0
+        return draw_boxes(pixels, np.array([[0.0, 0.0, width, height]]), [text], [colour])
+    scale = np.array([width, height] * 2) / np.array((answer.size_hw or (height, width))[::-1] * 2)
+    texts = [f"{shortened(label)} {score:.2f}" for label, score in answer.top]
+    return draw_boxes(pixels, answer.boxes_xyxy * scale, texts, answer.label_ids)
