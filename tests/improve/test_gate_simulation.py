@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 import pytest
+from detection_draws import rates as detection_rates
 from gate_draws import rate_of_groups, rate_of_single, single
 
 from onlineml.evaluation._compare_counts import PairedCounts
@@ -102,3 +103,15 @@ def test_the_smallest_difference_it_claims_to_show_is_shown_four_times_out_of_fi
         rate = rate_of_groups(Better(), n_groups=len(lost), alike=alike, n_draws=500, **shares)
 
     assert 0.72 < rate < 0.88
+
+
+@pytest.mark.parametrize(("n_groups", "frames"), [(40, 1), (20, 4)])
+def test_equal_detectors_keep_the_rate_by_average_precision_too(n_groups, frames):
+    n_draws = 200
+    rates = detection_rates(Better(), n_groups=n_groups, frames=frames, n_draws=n_draws, seed=6)
+
+    assert (rates <= with_chance(ALLOWED, n_draws)).all()
+
+
+def test_a_better_detector_is_promoted():
+    assert (detection_rates(Better(), n_groups=60, gain=0.5, n_draws=40) > 0.8).all()
