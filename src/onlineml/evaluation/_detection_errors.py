@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from onlineml.evaluation._matching import Scene
     from onlineml.evaluation._types import Array, Ints
 
-__all__ = ["BACKGROUND_IOU", "Diagnosis", "confusion", "costs_50", "diagnose"]
+__all__ = ["BACKGROUND_IOU", "Cells", "Diagnosis", "confusion", "confusion_cells", "costs_50", "diagnose"]
 
 BACKGROUND_IOU = 0.1
 FOREGROUND_IOU = 0.5
@@ -153,16 +153,38 @@ def _map_50(
     return float(mean_defined(scores))
 
 
-def confusion(scene: Scene, pairs: Pairs, diagnosis: Diagnosis) -> Ints:
-    """What objects are taken for.
+class Cells(NamedTuple):
+    """Every object, and every detection of nothing, as a cell of the confusion matrix; (K,) int64 each.
 
-    Hits stand on the diagonal, so that its shares of the columns and rows are the precision and the recall. Of what is
-    left, a detection that overlaps an object of another class by an IoU of 0.5 or more is taken for it, the surest
-    detection first, each object once.
+    Attributes:
+        image: where it is.
+        truth: the object's class; C for a detection of nothing.
+        predicted: what it was taken for; C for an object that nothing was said of.
+    """
+
+    image: Ints
+    truth: Ints
+    predicted: Ints
+
+
+def confusion(cells: Cells, *, n_classes: int) -> Ints:
+    """What objects are taken for, counted.
 
     Returns:
         (C + 1, C + 1) int64, truths are the rows; the last row counts detections of nothing, the last column objects
         that nothing was said of.
+    """
+    side = n_classes + 1
+    counts = np.bincount(cells.truth * side + cells.predicted, minlength=side**2)
+    return counts.reshape(side, side).astype(np.int64, copy=False)
+
+
+def confusion_cells(scene: Scene, pairs: Pairs, diagnosis: Diagnosis) -> Cells:
+    """What objects are taken for, one by one.
+
+    Hits stand on the diagonal, so that its shares of the columns and rows are the precision and the recall. Of what is
+    left, a detection that overlaps an object of another class by an IoU of 0.5 or more is taken for it, the surest
+    detection first, each object once.
     """
     n = scene.n_classes
     said, real = diagnosis.kind != IGNORED, ~scene.crowd
@@ -176,11 +198,12 @@ def confusion(scene: Scene, pairs: Pairs, diagnosis: Diagnosis) -> Ints:
     predicted[rows] = scene.truth_label[taken[rows]]
     truth[taken[rows]] = scene.found_label[rows]
     unmatched = said & (predicted < 0)
-    cells = np.concatenate([
-        scene.truth_label[real] * (n + 1) + truth[real],
-        n * (n + 1) + scene.found_label[unmatched],
-    ])  # fmt: skip
-    return np.bincount(cells, minlength=(n + 1) ** 2).reshape(n + 1, n + 1).astype(np.int64, copy=False)
+    nothing = np.full(int(unmatched.sum()), n, np.int64)
+    return Cells(
+        np.concatenate([scene.truth_image[real], scene.found_image[unmatched]]),
+        np.concatenate([scene.truth_label[real], nothing]),
+        np.concatenate([truth[real], scene.found_label[unmatched]]),
+    )
 
 
 def _match_any_class(scene: Scene, pairs: Pairs) -> Array:

@@ -19,6 +19,7 @@ from onlineml.evaluation._detection_errors import (
     BACKGROUND_IOU,
     Diagnosis,
     confusion,
+    confusion_cells,
     costs_50,
     diagnose,
 )
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from onlineml.evaluation._types import Array, Floats, Ints
     from onlineml.evaluation.found import Found
 
-__all__ = ["DetectionScores", "detection_scores"]
+__all__ = ["DetectionScores", "Judged", "detection_scores", "judged"]
 
 _SHARES = ("micro_precision", "micro_recall")
 
@@ -114,7 +115,7 @@ def detection_scores(
     columns = {str(name): _inputs.plain_column(values) for name, values in (slices or {}).items()}
     cuts = {name: cut(name, values, n_images=len(ids)) for name, values in columns.items()}
     scene = scene_of(truth, found, n_classes=len(names), usable=usable_boxes(truth, sizes))
-    case = _judge(scene, None if thresholds is None else checked_thresholds(thresholds, names))
+    case = judged(scene, None if thresholds is None else checked_thresholds(thresholds, names))
     evidence = _evidence(case, groups=groups, cuts=cuts)
     n_bootstrap = resamples_within_reach(evidence, n_bootstrap)
     resampled = resample_detections(evidence, n_bootstrap=n_bootstrap, seed=seed)
@@ -142,7 +143,7 @@ def detection_scores(
             for name, value in single.items()
         },
         per_class=_per_class(names, case, evidence, resampled),
-        confusion=confusion(scene, case.pairs, case.shown),
+        confusion=confusion(confusion_cells(scene, case.pairs, case.shown), n_classes=len(names)),
         errors=_errors(case),
         by_slice=_by_slice(evidence, cuts, resampled),
         worst=worst_images(scene, case.shown, names=names, image_ids=ids, uris=places, sizes_hw=sizes, limit=n_worst),
@@ -152,7 +153,7 @@ def detection_scores(
 
 
 @dataclass(frozen=True, eq=False)
-class _Case:
+class Judged:
     """Everything matched: `overall` judges all detections, `shown` those at the thresholds."""
 
     scene: Scene
@@ -163,13 +164,14 @@ class _Case:
     shown: Diagnosis
 
 
-def _judge(scene: Scene, thresholds: Floats | None) -> _Case:
+def judged(scene: Scene, thresholds: Floats | None) -> Judged:
+    """Match detections with objects, and say what became of each."""
     pairs = overlaps(scene, min_iou=BACKGROUND_IOU)
     rankings, matched = rank_areas(scene, pairs)
     if thresholds is None:
         thresholds = f1_thresholds(rankings[""], scene.scores)
     everything = np.ones(len(scene.scores), bool)
-    return _Case(
+    return Judged(
         scene=scene,
         pairs=pairs,
         rankings=rankings,
@@ -180,7 +182,7 @@ def _judge(scene: Scene, thresholds: Floats | None) -> _Case:
 
 
 def _evidence(
-    case: _Case, *, groups: Sequence[object] | Array | None, cuts: dict[str, tuple[Ints, list[str]]]
+    case: Judged, *, groups: Sequence[object] | Array | None, cuts: dict[str, tuple[Ints, list[str]]]
 ) -> DetectionEvidence:
     codes, n_groups = group_codes(groups, n_images=case.scene.n_images)
     said = np.flatnonzero(case.shown.kind != KINDS.index("ignored"))
@@ -206,7 +208,7 @@ def _single_scores(evidence: DetectionEvidence) -> dict[str, float]:
 
 
 def _per_class(
-    names: tuple[str, ...], case: _Case, evidence: DetectionEvidence, resampled: Resampled
+    names: tuple[str, ...], case: Judged, evidence: DetectionEvidence, resampled: Resampled
 ) -> PerObjectClass:
     everything, bounds = evidence.rankings[""], resampled.per_class
     precision = class_ap(everything, _all_images(evidence))[0]
@@ -237,7 +239,7 @@ def _per_class(
     )
 
 
-def _errors(case: _Case) -> tuple[ErrorType, ...]:
+def _errors(case: Judged) -> tuple[ErrorType, ...]:
     costs = costs_50(case.scene, case.overall)
 
     def count(diagnosis: Diagnosis, name: str) -> int:

@@ -30,6 +30,7 @@ __all__ = [
     "draw_slices",
     "figure",
     "mistakes_figure",
+    "picked_confusion",
     "pr_figure",
     "reliability_figure",
     "roc_figure",
@@ -68,7 +69,7 @@ def confusion_figure(scores: AnyScores, *, max_classes: int = 20) -> Figure:
     others, whose common cell also holds what is confused among them. Of a detector, the last row counts boxes of
     nothing, the last column objects that were missed.
     """
-    matrix, names, picked = _picked_confusion(scores, max_classes=max_classes)
+    matrix, names, picked = picked_confusion(scores, max_classes=max_classes)
     of_objects = len(matrix) > len(names)
     side = min(1.8 + 0.42 * len(matrix), 10.5)
     drawn, axes = new_figure(max(side + 0.8, 4.2), max(side, 3.4))
@@ -93,7 +94,7 @@ def confusion_figure(scores: AnyScores, *, max_classes: int = 20) -> Figure:
     return drawn
 
 
-def _picked_confusion(scores: AnyScores, *, max_classes: int) -> tuple[Ints, list[str], int]:
+def picked_confusion(scores: AnyScores, *, max_classes: int) -> tuple[Ints, list[str], int]:
     """The matrix to draw, its classes, and how many classes were picked (0: all)."""
     confusion, names = scores.confusion, list(scores.class_names)
     if len(names) <= max_classes:

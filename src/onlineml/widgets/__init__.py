@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from onlineml.widgets.boxes import BoxEditor
     from onlineml.widgets.gallery import Gallery
+    from onlineml.widgets.relabel import Relabel
+    from onlineml.widgets.results import Results
 
-__all__ = ["BoxEditor", "Gallery"]
+__all__ = ["BoxEditor", "Gallery", "Relabel", "Results"]
 
-_HOMES = {"BoxEditor": "boxes", "Gallery": "gallery"}
+_HOMES = {"BoxEditor": "boxes", "Gallery": "gallery", "Relabel": "relabel", "Results": "results"}
 
 
 def __getattr__(name: str) -> Any:

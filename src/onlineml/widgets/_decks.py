@@ -49,17 +49,22 @@ class Card:
         note: a second line.
         tone: of the title: ``""``, ``"good"``, ``"bad"`` or ``"warm"``.
         boxes: to be drawn on it.
+        versions: further sets of boxes by name, which are drawn on pictures of their own where the image is looked at
+            alone, such as those of two models.
     """
 
     title: str
     note: str = ""
     tone: str = ""
     boxes: tuple[ShownBox, ...] = ()
+    versions: tuple[tuple[str, tuple[ShownBox, ...]], ...] = ()
 
     def facts(self) -> dict[str, Any]:
         """For the front end."""
         boxes = [box.facts() for box in self.boxes]
-        return {"title": shorten(self.title, 40), "note": self.note, "tone": self.tone, "boxes": boxes}
+        versions = [{"name": name, "boxes": [box.facts() for box in drawn]} for name, drawn in self.versions]
+        told = {"title": shorten(self.title, 40), "note": self.note, "tone": self.tone, "boxes": boxes}
+        return {**told, "versions": versions} if versions else told
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,15 +6,19 @@ import hashlib
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from onlineml.data._manifest_schema import DETECTION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from onlineml.data.annotations import Annotations
 
-__all__ = ["key_of", "open_images", "rotated"]
+__all__ = ["key_of", "open_images", "open_mask", "rotated"]
 
 _STARTS = 8  # places at which people begin, so many blocks apart at most: what is most urgent stays near the front
 _KEYS = "123456789abcdefghijklmnopqrstuvwxyz"
@@ -37,6 +41,26 @@ def open_images(state: Annotations) -> list[str]:
     present = set(state.table["image_id"].to_pylist())
     conflicts = [image_id for image_id in state.conflicts if image_id in present]
     return list(dict.fromkeys([*conflicts, *guessed[:n_open], *_without(missing, guessed[n_open:]), *guessed[n_open:]]))
+
+
+def open_mask(state: Annotations, image_ids: Sequence[str]) -> NDArray[np.bool_]:
+    """Which images wait for an answer: they contradict, have a suggestion, no label, or one that nobody has confirmed.
+
+    One that was skipped, or is not there any more, does not.
+    """
+    wanted = pa.array(image_ids, pa.string())
+    at = pc.index_in(wanted, value_set=state.table["image_id"])
+    guess = pc.index_in(wanted, value_set=state.suggestions["image_id"])
+    skipped = pc.fill_null(state.suggestions["skipped"].take(guess), False)
+    events = state.provenance["event"].take(at)
+    confirmed = pc.fill_null(pc.is_in(events, value_set=pa.array(["accepted", "corrected"])), False)
+    said = state.table["boxes_xyxy" if state.task == DETECTION else "label"].take(at)
+    conflict = pc.is_in(wanted, value_set=pa.array(list(state.conflicts), pa.string()))
+    there, guessed, labelled = at.is_valid(), guess.is_valid(), said.is_valid()
+    masks = (np.asarray(one).astype(bool) for one in (there, guessed, labelled, skipped, confirmed, conflict))
+    is_there, is_guessed, is_labelled, is_skipped, is_confirmed, is_conflict = masks
+    waits = is_conflict | ((is_guessed | ~is_labelled | ~is_confirmed) & ~is_skipped)
+    return np.asarray(is_there & waits, dtype=bool)
 
 
 def _surety(score: float | Sequence[float]) -> float:

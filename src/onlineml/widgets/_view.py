@@ -19,7 +19,9 @@ from onlineml.errors import OnlineMLError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["View", "has_front_end"]
+    from onlineml.project import Project
+
+__all__ = ["View", "has_front_end", "own_project", "static_text"]
 
 _STATIC = "text/html"
 _MISSING = (
@@ -139,6 +141,15 @@ class View:
             except Exception as error:
                 self.send({"kind": "error", "text": f"{type(error).__name__}: {error}", "of": ask.get("number")})
                 raise  # into the kernel's log
+
+
+def own_project(project: Project) -> Project:
+    """The project opened once more: what a view has seen of it changes only when the view looks.
+
+    Whoever accepts a suggestion accepts the one that was shown, whatever the notebook's own object has read since, and
+    a view that answers from another thread never meets the notebook's cells in one object.
+    """
+    return type(project).open(project.url, storage_options=project.storage_options)
 
 
 @cache

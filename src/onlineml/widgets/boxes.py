@@ -18,8 +18,8 @@ from onlineml.storage.io import read_many
 from onlineml.widgets._decks import box_colour
 from onlineml.widgets._manifest_deck import images_deck
 from onlineml.widgets._pictures import cards_html, pictures, warm
-from onlineml.widgets._queue import key_of, open_images, rotated
-from onlineml.widgets._view import View
+from onlineml.widgets._queue import key_of, open_images, open_mask, rotated
+from onlineml.widgets._view import View, own_project
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,14 +67,15 @@ class BoxEditor(View):
         if project.task != DETECTION:
             raise ConfigError(f"the project's task is {project.task!r}: use onlineml.widgets.Relabel for its labels")
         self.project, self.author = project, author_or_user(author)
-        state = project.annotations()
+        self._log = own_project(project)
+        state = self._log.annotations()
         if images is None:
             self.image_ids = rotated(open_images(state), author=self.author, block=_BLOCK)
             self._place = 0
         else:
             state.require_images(images)
             self.image_ids = list(images)
-            self._place = _first_open(state, self.image_ids)
+            self._place = int(np.argmax(open_mask(state, self.image_ids))) if images else 0
         self.n_saved = 0
         self._saved: list[tuple[str, str]] = []  # (image id, entry), to be undone
         self._answered: set[str] = set()
@@ -100,11 +101,11 @@ class BoxEditor(View):
         elif kind == "save":
             self._save(str(ask["id"]), ask["boxes"], ask.get("base"))
         elif kind == "skip":
-            self._written(str(ask["id"]), self.project.skip(str(ask["id"]), author=self.author)[0], "skipped")
+            self._written(str(ask["id"]), self._log.skip(str(ask["id"]), author=self.author)[0], "skipped")
         elif kind == "undo":
             self._undo()
         elif kind == "class":
-            self.project.add_class(str(ask["name"]), author=self.author)
+            self._log.add_class(str(ask["name"]), author=self.author)
             self._send_classes()
 
     @property
@@ -112,7 +113,7 @@ class BoxEditor(View):
         return len(self._answered)
 
     def _send_classes(self) -> None:
-        names = self.project.class_names
+        names = self._log.class_names
         keys = key_of(names)
         told = [{"name": one, "key": keys.get(one, ""), "color": box_colour(i)} for i, one in enumerate(names)]
         self.send({"kind": "classes", "classes": told})
@@ -122,7 +123,7 @@ class BoxEditor(View):
             raise ConfigError(f"there is no image {place + 1}; there are {len(self.image_ids):,}")
         self._place = place
         image_id = self.image_ids[place]
-        state = self.project.annotations()  # as others have left it
+        state = self._log.annotations()  # as others have left it
         row = state.row(image_id)
         if not row:
             raise NotFoundError(f"{image_id} was deleted meanwhile; go on with the next one")
@@ -174,21 +175,21 @@ class BoxEditor(View):
 
     def _save(self, image_id: str, boxes: Sequence[Mapping[str, Any]], base: str | None) -> None:
         """Write what is seen: as an acceptance where it is what was suggested, or what was there, else a correction."""
-        state = self.project.annotations()
+        state = self._log.annotations()
         guessed = _accepted(state, image_id, boxes) if state.base(image_id) == base else None
         if guessed is not None:
-            entry = self.project.accept(image_id, boxes=guessed, author=self.author)[0]
+            entry = self._log.accept(image_id, boxes=guessed, author=self.author)[0]
         else:
             corners = np.array([box["xyxy"] for box in boxes], dtype=np.float64).reshape(-1, 4)
             labels = [str(box["label"]) for box in boxes]
-            entry = self.project.relabel_boxes(image_id, corners, labels, base=base, author=self.author)
+            entry = self._log.relabel_boxes(image_id, corners, labels, base=base, author=self.author)
         self._written(image_id, entry, "saved")
 
     def _written(self, image_id: str, entry: str, what: str) -> None:
         self.n_saved += 1
         self._answered.add(image_id)
         self._saved.append((image_id, entry))
-        base = self.project.annotations().base(image_id)
+        base = self._log.annotations().base(image_id)
         self.send({"kind": "saved", "id": image_id, "what": what, "answered": self._n_answered, "base": base})
 
     def _undo(self) -> None:
@@ -196,7 +197,7 @@ class BoxEditor(View):
             self.send({"kind": "undone", "place": None, "answered": self._n_answered})
             return
         image_id, entry = self._saved[-1]
-        self.project.undo(entry, author=self.author)
+        self._log.undo(entry, author=self.author)
         self._saved.pop()
         if all(image_id != other for other, _ in self._saved):
             self._answered.discard(image_id)
@@ -217,13 +218,6 @@ class BoxEditor(View):
 
     def __repr__(self) -> str:
         return f"<BoxEditor of {len(self.image_ids):,} images, {self._n_answered:,} answered>"
-
-
-def _first_open(state: Annotations, image_ids: Sequence[str]) -> int:
-    """The first image that nobody has accepted or corrected; 0 where all are."""
-    ids, events = (state.provenance[name].to_pylist() for name in ("image_id", "event"))
-    done = {one for one, event in zip(ids, events, strict=True) if event in {"accepted", "corrected"}}
-    return next((place for place, one in enumerate(image_ids) if one not in done), 0)
 
 
 def _state_of(state: Annotations, row: Mapping[str, Any]) -> str:

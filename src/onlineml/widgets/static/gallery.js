@@ -67,33 +67,31 @@ class Gallery {
 
   /** A table whose cells filter, where the view has one. */
   drawMatrix() {
-    const matrix = this.told.matrix;
+    const { matrix } = this.told;
     this.extra.hidden = !matrix;
     if (!matrix) return;
-    const [across, down] = matrix.facets;
-    const head = make("tr", {}, make("th", { text: `${down} ↓  ${across} →` }),
+    const head = make("tr", {}, make("th", { text: "truth ↓   said →" }),
       matrix.columns.map((name) => make("th", { text: name, title: name })));
     this.cells = [];
     const rows = matrix.rows.map((truth, i) =>
       make("tr", {}, make("th", { text: truth, title: truth }), matrix.columns.map((said, j) => {
-        const n = matrix.counts[i][j];
-        const cell = make("button", { text: n ? count(n) : "·", disabled: !n, title: `${down} ${truth}, ${across} ${said}` });
-        const share = matrix.shares[i][j];
-        const color = truth === said ? "61, 133, 198" : "217, 96, 76";
+        const { n, share, value, right } = matrix.cells[i][j];
+        const cell = make("button", { text: n ? count(n) : "·", disabled: !value, title: value ?? "" });
+        const color = right ? "61, 133, 198" : "217, 96, 76";
         cell.style.background = n ? `rgba(${color}, ${0.08 + 0.6 * Math.sqrt(share)})` : "transparent";
-        cell.addEventListener("click", () => this.chooseCell(down, truth, across, said));
-        this.cells.push([cell, truth, said]);
+        cell.addEventListener("click", () => this.chooseCell(value));
+        this.cells.push([cell, value]);
         return make("td", {}, cell);
       })));
-    this.extra.replaceChildren(make("table", { class: "oml-matrix" }, make("thead", {}, head), make("tbody", {}, rows)));
+    const note = matrix.note ? make("p", { class: "oml-muted", text: matrix.note }) : null;
+    this.extra.replaceChildren(make("table", { class: "oml-matrix" }, make("thead", {}, head), make("tbody", {}, rows)), note ?? "");
     this.markMatrix();
   }
 
-  chooseCell(down, truth, across, said) {
-    const same = this.filters[down] === truth && this.filters[across] === said;
-    delete this.filters[down];
-    delete this.filters[across];
-    if (!same) Object.assign(this.filters, { [down]: truth, [across]: said });
+  chooseCell(value) {
+    const { facet } = this.told.matrix;
+    if (this.filters[facet] === value) delete this.filters[facet];
+    else this.filters[facet] = value;
     this.drawBar();
     this.markMatrix();
     this.turn(0);
@@ -101,9 +99,8 @@ class Gallery {
 
   markMatrix() {
     if (!this.told.matrix) return;
-    const [across, down] = this.told.matrix.facets;
-    for (const [cell, truth, said] of this.cells) {
-      const chosen = this.filters[down] === truth && this.filters[across] === said;
+    for (const [cell, value] of this.cells) {
+      const chosen = Boolean(value) && this.filters[this.told.matrix.facet] === value;
       cell.classList.toggle("oml-chosen", chosen);
       cell.setAttribute("aria-pressed", String(chosen));
     }
@@ -197,19 +194,23 @@ class Gallery {
       this.detailUrl = this.link.picture(buffers[0]);
       const [height, width] = told.size;
       const tiny = Math.max(height, width) <= 96 ? "oml-tiny" : "";
-      picture = make("div", { class: "oml-frame", style: `--ratio:${width / height}` },
-        make("img", { src: this.detailUrl, alt: told.title, class: tiny }),
-        ...overlay(told.boxes, told.size, { labels: told.boxes.length <= 30 }));
+      const drawn = told.versions ?? [{ name: null, boxes: told.boxes }];
+      picture = drawn.map(({ name, boxes }) => make("figure", {},
+        name ? make("figcaption", { text: name }) : null,
+        make("div", { class: "oml-frame", style: `--ratio:${width / height}` },
+          make("img", { src: this.detailUrl, alt: told.title, class: tiny }),
+          ...overlay(boxes, told.size, { labels: boxes.length <= 30 }))));
     }
     const facts = told.facts.map(([name, text]) => [make("dt", { text: name }), make("dd", { text })]);
     this.detail.replaceChildren(
-      make("div", { class: "oml-large" }, picture),
+      make("div", { class: `oml-large ${told.versions ? "oml-several" : ""}` }, picture),
       make("div", { class: "oml-facts" },
         make("button", { class: "oml-close", text: "×", title: "close (Escape)", onclick: () => this.close() }),
         make("div", { class: `oml-name oml-${told.tone || "plain"}`, text: told.title }),
         make("div", { class: "oml-note", text: told.note }),
         make("dl", {}, facts)),
     );
+    this.detail.classList.toggle("oml-wide", Boolean(told.versions));
     this.detail.hidden = false;
     this.detail.scrollIntoView({ block: "nearest" });
   }

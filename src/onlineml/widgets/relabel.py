@@ -1,0 +1,259 @@
+"""A grid of images whose labels are accepted or corrected by keys; each answer is in the project's log at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from onlineml._project_labels import author_or_user
+from onlineml.data._manifest_schema import DETECTION
+from onlineml.errors import ConfigError
+from onlineml.evaluation._html import esc
+from onlineml.widgets._decks import box_colour
+from onlineml.widgets._manifest_deck import images_deck
+from onlineml.widgets._pictures import cards_html, pictures, send_pictures
+from onlineml.widgets._queue import key_of, open_images, open_mask, rotated
+from onlineml.widgets._view import View, own_project
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from onlineml.data.annotations import Annotations
+    from onlineml.project import Project
+
+__all__ = ["Relabel"]
+
+_OPEN_PX = 1024
+_STATIC = 24
+_TOLD_GUESSES = 3  # of the classes that a model thought likely
+
+
+class Relabel(View):
+    """Labels of images, accepted or corrected from the keyboard.
+
+    Each answer is one entry of the project's log, written before it is shown as saved. Images that others answer
+    meanwhile are marked and passed over; answers that were given without having seen each other are kept both, see
+    `onlineml.Project.conflicts`. Opened again, it goes on with what nobody has answered.
+
+    Args:
+        project: of the task classification.
+        images: ids of the images, in their order; by default those that nobody has answered: contradictions, then
+            suggestions, the least sure first, then images without a label. Different people begin at different pages.
+        author: who says so; by default the user of the hub or the machine.
+        page_size: images on a page.
+        thumbnail_px: the longer side of the small pictures.
+
+    Attributes:
+        image_ids: the images, in their order.
+        n_saved: how many answers were written here, less those taken back.
+
+    Raises:
+        ConfigError: the project's task is not classification.
+        DataError: an image is not in the project.
+    """
+
+    script: ClassVar[str] = "relabel"
+
+    def __init__(
+        self,
+        project: Project,
+        images: Sequence[str] | None = None,
+        *,
+        author: str | None = None,
+        page_size: int = 50,
+        thumbnail_px: int = 160,
+    ) -> None:
+        super().__init__()
+        if project.task == DETECTION:
+            raise ConfigError("the project's task is 'detection': use onlineml.widgets.BoxEditor for its boxes")
+        if not 1 <= page_size <= 200 or not 16 <= thumbnail_px <= _OPEN_PX:
+            raise ConfigError(
+                f"page_size={page_size}, thumbnail_px={thumbnail_px}: expected 1 to 200 images on a page, of 16 to "
+                f"{_OPEN_PX} pixels"
+            )
+        self.project, self.author = project, author_or_user(author)
+        self.page_size, self.thumbnail_px = page_size, thumbnail_px
+        self._log = own_project(project)
+        state = self._log.annotations()
+        if images is None:
+            self.image_ids = rotated(open_images(state), author=self.author, block=page_size)
+        else:
+            state.require_images(images)
+            self.image_ids = list(dict.fromkeys(images))
+        self.n_saved = 0
+        self._start = 0
+        self._said: list[dict[str, str]] = []  # entry by image id, of each answer, to be taken back
+        self._own: dict[str, str] = {}  # the last entry that was written here, by image id
+        self._told: dict[str, dict[str, Any]] = {}  # what the front end was told of each image last
+        self._deck = images_deck(project, state, self.image_ids)
+
+    # ---- asked ----
+
+    def answer(self, ask: Mapping[str, Any], buffers: Sequence[bytes]) -> None:
+        """Answer the grid's own script."""
+        del buffers
+        kind = ask.get("kind")
+        if kind == "hello":
+            self._send_begin()
+        elif kind == "cards":
+            self._send_cards(int(ask["start"]), ask.get("number"))
+        elif kind == "showing":
+            self._start = int(ask["start"])
+        elif kind == "say":
+            self._say(ask)
+        elif kind == "undo":
+            self._undo()
+        elif kind == "news":
+            self._send_news([str(image_id) for image_id in ask["ids"]])
+        elif kind == "open":
+            self._send_open(str(ask["id"]))
+        elif kind == "class":
+            self._log.add_class(str(ask["name"]), author=self.author)
+            self._send_classes()
+
+    def _send_begin(self) -> None:
+        self._send_classes()
+        waits = open_mask(self._log.annotations(), self.image_ids)
+        first, done = int(np.argmax(waits)) if waits.any() else 0, int((~waits).sum())
+        facts = {"title": self.project.title, "page_size": self.page_size, "side": self.thumbnail_px}
+        self.send({"kind": "begin", "n": len(self.image_ids), "place": first, "done": done, **facts})
+
+    def _send_classes(self) -> None:
+        names = self._log.class_names
+        keys = key_of(names)
+        told = [{"name": one, "key": keys.get(one, ""), "color": box_colour(i)} for i, one in enumerate(names)]
+        self.send({"kind": "classes", "classes": told})
+
+    def _send_cards(self, start: int, number: object) -> None:
+        """A page as others have left it, then its pictures."""
+        rows = range(max(0, start), min(max(0, start) + self.page_size, len(self.image_ids)))
+        cards = self._cards(self._log.annotations(), [self.image_ids[row] for row in rows])
+        self._told |= {card["id"]: card for card in cards}
+        self.send({"kind": "cards", "of": number, "start": start, "cards": cards})
+        send_pictures(self, self._deck, rows, of=number, side=self.thumbnail_px)
+
+    def _send_news(self, ids: Sequence[str]) -> None:
+        """What others have said of these images since they were told."""
+        cards = self._cards(self._log.annotations(), ids)
+        news = [
+            card for card in cards if card != self._told.get(card["id"]) and card["base"] != self._own.get(card["id"])
+        ]
+        self._told |= {card["id"]: card for card in cards}
+        self.send({"kind": "news", "cards": news})
+
+    def _send_open(self, image_id: str) -> None:
+        row = self.image_ids.index(image_id)
+        (large,) = pictures(self._deck, [row], side=_OPEN_PX)
+        told = {"kind": "open", "id": image_id, "size": large.size_hw, "error": large.error}
+        self.send(told, [large.picture])
+
+    # ---- what is known ----
+
+    def _cards(self, state: Annotations, ids: Sequence[str]) -> list[dict[str, Any]]:
+        """What the grid is told of each image."""
+        wanted = pa.array(ids, pa.string())
+        at = pc.index_in(wanted, value_set=state.table["image_id"])
+        labels = state.table["label"].take(at).to_pylist()
+        origins = state.provenance.select(["event", "author"]).take(at).to_pylist()
+        found = pc.index_in(wanted, value_set=state.suggestions["image_id"])
+        guesses = state.suggestions.take(found).to_pylist()
+        bases = state.bases(list(ids))
+        told = zip(ids, at.to_pylist(), labels, origins, guesses, bases, strict=True)
+        return [
+            _card(image_id, label, origin, guess, base, conflict=image_id in state.conflicts)
+            if place is not None
+            else {"id": image_id, "state": "deleted", "open": False, "label": None, "base": base}
+            for image_id, place, label, origin, guess, base in told
+        ]
+
+    # ---- written ----
+
+    def _say(self, ask: Mapping[str, Any]) -> None:
+        """Write one answer about one or several images, and tell so."""
+        ids = [str(image_id) for image_id in ask["ids"]]
+        bases = dict(zip(ids, ask["bases"], strict=True))
+        what = str(ask["what"])
+        if what == "skip":
+            entries = self._log.skip(ids, author=self.author)
+        elif what == "delete":
+            entries = self._log.delete(ids, author=self.author)
+        elif what == "accept":
+            entries = self._accept(ids, [str(label) for label in ask["labels"]], bases)
+        elif what == "label":
+            labels = dict.fromkeys(ids, str(ask["label"]))
+            entries = self._log.relabel_many(labels, bases=bases, author=self.author)
+        else:
+            raise ConfigError(f"unknown answer {what!r}; expected label, accept, skip or delete")
+        said = dict(zip(ids, entries, strict=True))
+        self._said.append(said)
+        self._own |= said
+        self.n_saved += 1
+        self.send({"kind": "saved", "of": ask.get("number"), "bases": said})
+
+    def _accept(self, ids: Sequence[str], labels: Sequence[str], bases: Mapping[str, str | None]) -> list[str]:
+        """Accept what was seen: a suggestion as such, which keeps its model; a label that was there, as that."""
+        told = [self._told.get(image_id, {}) for image_id in ids]
+        guessed = [one.get("guess") == label and one["open"] for one, label in zip(told, labels, strict=True)]
+        if all(guessed):
+            return self._log.accept(ids, author=self.author)
+        return self._log.relabel_many(dict(zip(ids, labels, strict=True)), bases=bases, author=self.author)
+
+    def _undo(self) -> None:
+        if not self._said:
+            self.send({"kind": "undone", "cards": []})
+            return
+        said = self._said[-1]
+        for entry in reversed(said.values()):
+            self._log.undo(entry, author=self.author)
+        self._said.pop()
+        self.n_saved -= 1
+        cards = self._cards(self._log.annotations(), list(said))
+        self._told |= {card["id"]: card for card in cards}
+        place = self.image_ids.index(next(iter(said)))
+        self.send({"kind": "undone", "place": place, "cards": cards})
+
+    # ---- left ----
+
+    def static_html(self) -> str:
+        """How far one has come, and the present page with its labels."""
+        n = len(self.image_ids)
+        if not n:
+            return f"<p><b>{esc(self.project.title)}</b>: no image waits for an answer.</p>"
+        state = self.project.annotations()
+        n_open = int(open_mask(state, self.image_ids).sum())
+        shown = self.image_ids[self._start : self._start + _STATIC]
+        deck = images_deck(self.project, state, shown)
+        head = f"<b>{esc(self.project.title)}</b>: {n - n_open:,} of {n:,} images answered"
+        return f"<p>{head}.</p>{cards_html(deck, range(len(deck)))}"
+
+    def __repr__(self) -> str:
+        return f"<Relabel of {len(self.image_ids):,} images, {self.n_saved:,} answers given here>"
+
+
+def _card(
+    image_id: str,
+    label: str | None,
+    origin: Mapping[str, Any],
+    guess: Mapping[str, Any],
+    base: str | None,
+    *,
+    conflict: bool,
+) -> dict[str, Any]:
+    guessed = guess.get("label")
+    top = list(zip(guess["top_labels"], guess["top_scores"], strict=True))[:_TOLD_GUESSES] if guessed else []
+    answered = origin["event"] in {"accepted", "corrected"} and not conflict and guessed is None and label is not None
+    state = "conflict" if conflict else "skipped" if guess.get("skipped") else origin["event"]
+    return {
+        "id": image_id,
+        "label": label,
+        "guess": guessed,
+        "score": guess.get("score"),
+        "top": top,
+        "state": state,
+        "by": origin["author"],
+        "open": not answered and state != "skipped",
+        "base": base,
+    }

@@ -1,0 +1,107 @@
+"""What models say, image by image: predictions, scores with their confusion matrix, the comparison of two models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from onlineml.evaluation._base_scores import BaseScores
+from onlineml.evaluation._html import esc, notebook_table
+from onlineml.evaluation.compare_result import Comparison
+from onlineml.evaluation.plots import OTHERS, picked_confusion
+from onlineml.widgets._results_deck import CONFUSION, MISSED, NOTHING, pair_text, results_deck
+from onlineml.widgets.gallery import DeckView
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from onlineml.data.manifest import Manifest
+
+__all__ = ["Results"]
+
+_MOST_CLASSES = 20  # of the matrix; more cannot be read
+
+
+class Results(DeckView):
+    """What a model, or two, say of images, beside the images.
+
+    Of predictions: each image with its class and score, or its boxes. Of scores: the wrong images first, and the
+    confusion matrix, whose cells show their images. Of a comparison: the images that became better or worse.
+
+    Args:
+        answers: what `onlineml.predict`, `onlineml.evaluate` or `onlineml.compare` gave.
+        data: the manifest that was evaluated, which knows where its images are; not needed for predictions.
+        where: filters to begin with, such as ``{"outcome": "wrong"}``.
+        page_size: images on a page.
+        thumbnail_px: the longer side of the small pictures.
+        storage_options: open the images where no manifest does.
+
+    Raises:
+        ConfigError: nothing that can be shown, or a filter or value that there is not.
+        DataError: a detector's scores were saved without detections.
+    """
+
+    def __init__(
+        self,
+        answers: Any,
+        data: Manifest | None = None,
+        *,
+        where: Mapping[str, str] | None = None,
+        page_size: int = 48,
+        thumbnail_px: int = 160,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._answers = answers
+        super().__init__(
+            lambda: results_deck(answers, data, storage_options=storage_options),
+            where=where,
+            page_size=page_size,
+            thumbnail_px=thumbnail_px,
+        )
+
+    def _extra(self) -> dict[str, Any]:
+        return {"matrix": _matrix(self._answers, self.deck.facet(CONFUSION).values)} if self._has_matrix else {}
+
+    @property
+    def _has_matrix(self) -> bool:
+        return isinstance(self._answers, BaseScores) and len(self.deck) > 0
+
+    def static_html(self) -> str:
+        """The matrix or the summary, and the first images."""
+        head = self._answers._repr_html_() if isinstance(self._answers, Comparison) else ""
+        if self._has_matrix:
+            matrix = _matrix(self._answers, self.deck.facet(CONFUSION).values)
+            rows = [
+                [esc(name), *(f"{cell['n']:,}" if cell["n"] else "·" for cell in cells)]
+                for name, cells in zip(matrix["rows"], matrix["cells"], strict=True)
+            ]
+            head = notebook_table(["truth ↓ said →", *map(esc, matrix["columns"])], rows)
+        return f"{head}{super().static_html()}"
+
+
+def _matrix(scores: Any, pairs: tuple[str, ...]) -> dict[str, Any]:
+    """The confusion matrix for the front end; of many classes, those that are confused most."""
+    _, names, n_picked = picked_confusion(scores, max_classes=_MOST_CLASSES)
+    kept = [name for name in names if name != OTHERS or not n_picked]
+    places = [scores.class_names.index(name) for name in kept]
+    of_objects = len(scores.confusion) > len(scores.class_names)
+    beyond = [len(scores.class_names)] if of_objects else []
+    counts = scores.confusion[np.ix_([*places, *beyond], [*places, *beyond])]
+    shares = counts / np.maximum(scores.confusion[[*places, *beyond]].sum(axis=1, keepdims=True), 1)
+    rows, columns = [*kept, *([NOTHING] * of_objects)], [*kept, *([MISSED] * of_objects)]
+    known = set(pairs)
+    cells = [
+        [
+            {
+                "n": int(counts[i, j]),
+                "share": float(shares[i, j]),
+                "value": text if (text := pair_text(truth, said)) in known else None,
+                "right": truth == said,
+            }
+            for j, said in enumerate(columns)
+        ]
+        for i, truth in enumerate(rows)
+    ]
+    note = f"the {n_picked} most confused of {len(scores.class_names):,} classes" if n_picked else ""
+    return {"facet": CONFUSION, "rows": rows, "columns": columns, "cells": cells, "note": note}
