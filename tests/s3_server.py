@@ -84,7 +84,8 @@ def _ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[S3Server]:
     port = _free_port()
-    command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    script = Path(__file__).with_name("moto_process.py")
+    command = [sys.executable, "-W", "ignore", str(script), str(port)]
     with _ended(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True)) as process:
         deadline = time.monotonic() + 60
         while not _answers(port):

@@ -38,7 +38,7 @@ def options(s3_server: S3Server, fault_proxy: FaultProxy) -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_reading, "_FIRST_WAIT_S", 0.01)
-    monkeypatch.setattr(_reading, "_PATIENCE_S", 3.0)
+    monkeypatch.setattr(_reading, "_PATIENCE_S", 30.0)
 
 
 # ------------------------------------------------------------------------------------------------------------ reading

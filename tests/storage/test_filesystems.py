@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fault_proxy import FaultProxy, fault_proxy
 from onlineml.errors import AlreadyExistsError, ConfigError, StorageError
-from onlineml.storage import io
-from onlineml.storage._filesystems import secrets_of
+from onlineml.storage import _s3_plain, io
+from onlineml.storage._filesystems import filesystem, secrets_of
 from onlineml.storage.log import LogEntry, new_ulid
 
 if TYPE_CHECKING:
@@ -20,30 +21,87 @@ if TYPE_CHECKING:
 
     from s3_server import S3Server
 
+__all__ = ["fault_proxy"]
+
 
 @pytest.mark.s3
-def test_reading_many_from_s3_is_one_request_each(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    import s3fs
-
-    bucket, options = s3_server.new_bucket(), s3_server.storage_options
+@pytest.mark.parametrize("plain", [True, False])
+def test_requests_to_s3_are_as_few_as_can_be(
+    s3_server: S3Server, fault_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, plain: bool
+) -> None:
+    if not plain:
+        monkeypatch.setattr(_s3_plain, "_plain", _nothing)
+    bucket, options = s3_server.new_bucket(), {**s3_server.storage_options, "endpoint_url": fault_proxy.url}
     urls = [io.join(bucket, f"{number}.bin") for number in range(20)]
     for url in urls:
         io.write_bytes(url, url.encode(), storage_options=options)
-    called: list[str] = []
-    original = s3fs.S3FileSystem._call_s3
-
-    async def counted(self: Any, method: str, *args: Any, **arguments: Any) -> Any:
-        called.append(method)
-        return await original(self, method, *args, **arguments)
-
-    monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", counted)
-    assert io.read_many(urls, storage_options=options) == [url.encode() for url in urls]
-    assert called == ["get_object"] * 20
     assert io.guarantees(bucket, storage_options=options).create
-    called.clear()
-    io.read_bytes(urls[0], storage_options=options)
+    fault_proxy.seen.clear()
+    assert io.read_many(urls, storage_options=options) == [url.encode() for url in urls]
+    assert [method for method, _ in fault_proxy.seen] == ["GET"] * 20
+    fault_proxy.seen.clear()
+    assert io.read_bytes(urls[0], storage_options=options) == urls[0].encode()
     io.create_bytes(io.join(bucket, "new"), b"", storage_options=options)
-    assert called == ["get_object", "put_object"]
+    assert [method for method, _ in fault_proxy.seen] == ["GET", "PUT"]
+
+
+async def _nothing(*_: object) -> None:
+    return None
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize("server", ["s3_server", "swift_server"])
+@pytest.mark.parametrize(
+    "key", ["a b.jpg", "ü/ß.jpg", "a+b&c=d?e#f%20.jpg", "~.-_!*'();:@$,.jpg", "x" * 200, "a//b", "./c"]
+)
+def test_odd_keys_are_signed_and_read(
+    request: pytest.FixtureRequest, server: str, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Swift checks the signatures."""
+    import s3fs
+
+    opened: S3Server = request.getfixturevalue(server)
+    bucket, options = opened.new_bucket(), opened.storage_options
+    fs = s3fs.S3FileSystem(**options)
+    fs.call_s3("put_object", Bucket=bucket.removeprefix("s3://"), Key=key, Body=b"content")
+    asked: list[str] = []
+
+    async def through_botocore(self: Any, method: str, *_: Any, **__: Any) -> None:
+        asked.append(method)
+        raise AssertionError
+
+    assert io.read_bytes(f"{bucket}/{key}", storage_options=options) == b"content"
+    monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", through_botocore)
+    assert io.read_many([f"{bucket}/{key}"], first_bytes=3, storage_options=options) == [b"con"]
+    assert io.read_many([f"{bucket}/{key}"], storage_options=options) == [b"content"]
+    assert asked == []
+
+
+@pytest.mark.s3
+def test_a_wrong_secret_is_refused(swift_server: S3Server) -> None:
+    bucket = swift_server.new_bucket()
+    io.write_bytes(f"{bucket}/a", b"1", storage_options=swift_server.storage_options)
+    wrong = {**swift_server.storage_options, "secret": "guessed"}
+    with pytest.raises(PermissionError, match="credentials"):
+        io.read_bytes(f"{bucket}/a", storage_options=wrong)
+    (found,) = io.read_many([f"{bucket}/a"], storage_options=wrong)
+    assert isinstance(found, PermissionError)
+    assert "guessed" not in str(found)
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize(
+    "option", [{"anon": True}, {"requester_pays": True}, {"s3_additional_kwargs": {"ExpectedBucketOwner": "1" * 12}}]
+)
+def test_what_is_not_plain_goes_through_botocore(s3_server: S3Server, option: dict[str, Any]) -> None:
+    bucket = s3_server.new_bucket()
+    io.write_bytes(f"{bucket}/a", b"content", storage_options=s3_server.storage_options)
+    own = {} if "anon" not in option else {"key": None, "secret": None}
+    options = {**s3_server.storage_options, **own, **option}
+    (found,) = io.read_many([f"{bucket}/a"], storage_options=options)
+    assert found == b"content" or (isinstance(found, PermissionError) and "anon" in option)
+    fs, _ = filesystem(bucket, options)
+    assert _s3_plain._buckets[fs, bucket.removeprefix("s3://")] is None
 
 
 def test_disks_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -253,11 +253,12 @@ def _attempts(err: Exception, fs: Any) -> float:
     if code:
         return float("inf") if code in _THROTTLED else _ATTEMPTS if code in _PASSING else 1
     from aiohttp import ClientError, ClientPayloadError  # noqa: PLC0415 (heavy, and here only where something failed)
+    from botocore.exceptions import ConnectionError as BrokenConnectionError  # noqa: PLC0415
     from botocore.exceptions import HTTPClientError, IncompleteReadError, ResponseStreamingError  # noqa: PLC0415
 
     if isinstance(err, (_s3.ShortError, ClientPayloadError, IncompleteReadError, ResponseStreamingError)):
         return _ATTEMPTS
-    if isinstance(err, (ClientError, HTTPClientError, TimeoutError, ConnectionError)):
+    if isinstance(err, (ClientError, HTTPClientError, BrokenConnectionError, TimeoutError, ConnectionError)):
         return float("inf") if fs in _answered else 2
     return 1
 
