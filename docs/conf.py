@@ -16,7 +16,7 @@ version = release = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="
 copyright = "the onlineml authors, Apache-2.0"
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
-exclude_patterns = ["_build", "**.ipynb_checkpoints"]
+exclude_patterns = ["_build", "**.ipynb_checkpoints", "examples"]
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
@@ -47,7 +47,19 @@ html_title = "onlineml"
 html_show_sourcelink = False
 html_static_path = ["_static"]
 html_css_files = ["wrap.css"]
-LISTLESS = ("index", "start", "formats", "predicting", "detection_scores", "images", "api", "design", "changelog")
+LISTLESS = (
+    "index",
+    "start",
+    "formats",
+    "predicting",
+    "video",
+    "background",
+    "scheduling",
+    "fastdfs",
+    "detection_scores",
+    "images",
+)
+LISTLESS += ("api", "design", "changelog")
 html_sidebars = {page: [] for page in LISTLESS}  # nothing to list
 html_theme_options = {
     "show_prev_next": False,

@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from onlineml import errors, evaluation, widgets
+    from onlineml import errors, evaluation, jobs, widgets
     from onlineml.data.datamodules import ClassificationDataModule
     from onlineml.data.detection_datamodules import DetectionDataModule
     from onlineml.data.manifest import Manifest
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from onlineml.evaluation.compare import compare
     from onlineml.inference.evaluate import evaluate
     from onlineml.inference.predictor import predict
+    from onlineml.inference.video import predict_video
     from onlineml.project import Project
     from onlineml.tasks.by_task import datamodule_for, model_for
     from onlineml.tasks.classification import ImageClassifier
@@ -40,10 +41,12 @@ __all__ = [
     "evaluate",
     "evaluation",
     "fit",
+    "jobs",
     "load_model",
     "make_samples",
     "model_for",
     "predict",
+    "predict_video",
     "suggest_lr",
     "widgets",
 ]
@@ -61,10 +64,12 @@ _HOMES = {
     "evaluate": "onlineml.inference.evaluate",
     "evaluation": "",
     "fit": "onlineml.tasks.fit",
+    "jobs": "",
     "load_model": "onlineml.tasks.loading",
     "make_samples": "onlineml.data.samples",
     "model_for": "onlineml.tasks.by_task",
     "predict": "onlineml.inference.predictor",
+    "predict_video": "onlineml.inference.video",
     "suggest_lr": "onlineml.tasks.lr_finder",
     "widgets": "",
 }

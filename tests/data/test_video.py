@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -22,8 +23,6 @@ from onlineml.errors import BadImageError, BadVideoError, ConfigError, NotFoundE
 from onlineml.storage import io
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from stores import Store
 
 N = 130
@@ -483,3 +482,10 @@ print(seen[1] - seen[0])
 def test_the_numbers_of_these_tests_can_be_read() -> None:
     """The helper of these tests says the truth about itself."""
     assert [number_in(numbered(n)) for n in (0, 1, 77, 4095)] == [0, 1, 77, 4095]
+
+
+def test_the_page_on_videos_lists_every_policy_in_its_own_words() -> None:
+    page = Path(__file__).parents[2] / "docs" / "video.md"
+    rows = [line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    wanted = [f"| `{name}` | {policy.outcome} | {policy.text} |" for name, policy in POLICIES.items()]
+    assert [row for row in rows if row.count("|") == 4] == wanted
