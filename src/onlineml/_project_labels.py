@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from onlineml.data import _annotation_edits as edits
 from onlineml.errors import ConfigError
@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from onlineml._project_files import UploadedFiles
     from onlineml.data._annotation_boxes import BoxesSaid
     from onlineml.data._annotation_edits import Facts
     from onlineml.data.annotation_log import AnnotationLog
     from onlineml.data.annotations import Annotations
     from onlineml.data.manifest import Manifest
     from onlineml.data.uploads import Source
+    from onlineml.project import Project
     from onlineml.registry import ModelVersion
 
 __all__ = ["ProjectLabels", "author_or_user"]
@@ -71,6 +73,46 @@ class ProjectLabels:
             raise ConfigError(f"the project's task is {self.task!r}: give upload {right}=, not {wrong}=")
         return self._annotations.upload(
             sources, label=label, boxes=boxes, split=split, group=group, author=author_or_user(author)
+        )
+
+    def upload_files(
+        self,
+        sources: Source | Sequence[Source],
+        *,
+        label: str | None = None,
+        labels_from_folders: bool = False,
+        split: str | None = None,
+        every_s: float | None = None,
+        author: str | None = None,
+    ) -> UploadedFiles:
+        """Store whatever is usable of some files: images, zip archives of them, videos, folders of all these.
+
+        What a file is, its content says. What cannot be used (other kinds, damaged images, paths that lead out of an
+        archive, bombs) is refused by name and stops nothing; see `onlineml.data.archives`.
+
+        Args:
+            sources: paths, URLs or the bytes of files; paths or URLs of folders; one or several.
+            label: of all of them, where the task is classification; None where it is not known yet.
+            labels_from_folders: the label is the name of the folder that an image is in, also within an archive.
+            split: ``"train"``, ``"val"`` or ``"test"``; by default decided by hashes, see `upload`.
+            every_s: seconds between two frames of a video; half a second by default.
+            author: who says so; by default the user of the hub or the machine.
+
+        Raises:
+            ConfigError: a label where the task is detection.
+        """
+        from onlineml._project_files import named, upload_files  # noqa: PLC0415 (decoders are loaded only to decode)
+
+        if self.task == "detection" and (label is not None or labels_from_folders):
+            raise ConfigError("the project's task is 'detection': its images get boxes one by one, not a label")
+        return upload_files(
+            cast("Project", self),
+            named(sources),
+            label=label,
+            labels_from_folders=labels_from_folders,
+            split=split,
+            every_s=every_s,
+            author=author,
         )
 
     def import_(self, manifest: Manifest, *, author: str | None = None) -> int:

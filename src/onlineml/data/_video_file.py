@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from onlineml.data.images import MAX_PIXELS
 from onlineml.errors import BadVideoError, MissingDependencyError
-from onlineml.storage._filesystems import filesystem, translated
-from onlineml.storage._urls import local_path
+from onlineml.storage._filesystems import translated
+from onlineml.storage.io import open_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -84,13 +84,7 @@ def _file(source: str | bytes, storage_options: Mapping[str, Any] | None) -> Ite
     if isinstance(source, bytes):
         yield io.BytesIO(source)
         return
-    local = local_path(source)
-    if local is not None:
-        with open(local, "rb") as file:  # noqa: PTH123 (as all of storage opens files)
-            yield file
-        return
-    fs, path = filesystem(source, storage_options)
-    with fs.open(path, "rb", block_size=_BLOCK) as file:
+    with open_file(source, block_size=_BLOCK, storage_options=storage_options) as file:
         yield file
 
 

@@ -27,7 +27,7 @@ from onlineml.storage._urls import inside, is_url, join, local_path, name, paren
 from onlineml.storage.conditions import Guarantees
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 __all__ = [
     "FileInfo",
@@ -41,6 +41,7 @@ __all__ = [
     "join",
     "list_files",
     "name",
+    "open_file",
     "parent",
     "publish",
     "read_bytes",
@@ -186,6 +187,27 @@ def publish(url: Url, files: Mapping[str, bytes], *, descriptor: str, storage_op
         if path != descriptor:
             write_bytes(targets[path], data, storage_options=storage_options)
     create_bytes(targets[descriptor], files[descriptor], storage_options=storage_options)
+
+
+@contextlib.contextmanager
+def open_file(url: Url, *, block_size: int = 4 << 20, storage_options: Options = None) -> Iterator[Any]:
+    """A file to be read in parts: binary, seekable; what goes wrong within is one of our errors.
+
+    Args:
+        url: where it is.
+        block_size: bytes a request asks of remote storage.
+        storage_options: of the filesystem.
+    """
+    full = text(url)
+    local = local_path(full)
+    with translated(full, storage_options):
+        if local is not None:
+            with open(local, "rb") as file:  # noqa: PTH123 (as all of storage opens files)
+                yield file
+            return
+        fs, path = filesystem(full, storage_options)
+        with fs.open(path, "rb", block_size=block_size) as file:
+            yield file
 
 
 def list_files(url: Url, *, recursive: bool = True, storage_options: Options = None) -> list[FileInfo]:
