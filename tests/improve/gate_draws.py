@@ -9,7 +9,9 @@ import numpy as np
 from onlineml.evaluation._compare_counts import PairedCounts
 from onlineml.improve.gate import Better, NotWorse, Policy, _decide
 
-_RESAMPLES = 2_000  # a tenth of what the gate draws; the seeds differ, so that their errors even out over the test sets
+_RESAMPLES = (
+    1_000  # a twentieth of what the gate draws; the seeds differ, so that their errors even out over the test sets
+)
 
 
 def draws(rng, *, n_draws: int, n_groups: int, frames: int, broken: float, fixed: float, alike: float) -> np.ndarray:

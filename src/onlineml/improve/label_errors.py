@@ -19,7 +19,7 @@ from onlineml.evaluation._inputs import refuse_bad_rows
 if TYPE_CHECKING:
     from onlineml.evaluation._types import Array, Floats, Ints
 
-__all__ = ["LabelErrors", "find_label_errors"]
+__all__ = ["LabelErrors", "find_label_errors", "label_margins"]
 
 _TOLERANCE = 1e-6  # below a threshold that still reaches it: the mean of equal numbers may be rounded up
 
@@ -71,10 +71,7 @@ def find_label_errors(labels: Array, probabilities: Array) -> LabelErrors:
     likeliest = np.where(reached, table, -1.0).argmax(axis=1) if len(rows) else own
     confident = reached.any(axis=1)
     cells = np.bincount(own[confident] * n_classes + likeliest[confident], minlength=n_classes**2)
-    held = table[np.arange(len(rows)), own]
-    others = table.copy()
-    others[np.arange(len(rows)), own] = -1.0
-    margins = held - others.max(axis=1, initial=-1.0)
+    margins = _margins(own, table)
     suspect = np.flatnonzero(confident & (likeliest != own) & (margins < 0))
     order = suspect[np.argsort(margins[suspect], kind="stable")]
     return LabelErrors(
@@ -84,6 +81,36 @@ def find_label_errors(labels: Array, probabilities: Array) -> LabelErrors:
         thresholds=thresholds,
         joint=cells.reshape(n_classes, n_classes).astype(np.int64),
     )
+
+
+def label_margins(labels: Array, probabilities: Array) -> Floats:
+    """How well each label is supported, also of those that are not suspect, to rank all images.
+
+    Args:
+        labels: as in `find_label_errors`.
+        probabilities: as there.
+
+    Returns:
+        (N,) float64, probability of the label minus that of the likeliest other class, in [-1, 1]; nan without label.
+
+    Raises:
+        DataError: as there.
+    """
+    given = np.asarray(labels)
+    table = np.asarray(probabilities, np.float64)
+    _refuse(given, table)
+    margins = np.full(len(given), np.nan)
+    rows = np.flatnonzero(given >= 0)
+    margins[rows] = _margins(given[rows].astype(np.int64), table[rows])
+    return margins
+
+
+def _margins(labels: Ints, table: Floats) -> Floats:
+    held = table[np.arange(len(labels)), labels]
+    others = table.copy()
+    others[np.arange(len(labels)), labels] = 0.0
+    margins: Floats = held - others.max(axis=1, initial=0.0)
+    return margins
 
 
 def _refuse(labels: Array, table: Floats) -> None:
