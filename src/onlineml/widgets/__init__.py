@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from onlineml.widgets.gallery import Gallery
     from onlineml.widgets.relabel import Relabel
     from onlineml.widgets.results import Results
+    from onlineml.widgets.upload import Upload
 
-__all__ = ["BoxEditor", "Gallery", "Relabel", "Results"]
+__all__ = ["BoxEditor", "Gallery", "Relabel", "Results", "Upload"]
 
-_HOMES = {"BoxEditor": "boxes", "Gallery": "gallery", "Relabel": "relabel", "Results": "results"}
+_HOMES = {"BoxEditor": "boxes", "Gallery": "gallery", "Relabel": "relabel", "Results": "results", "Upload": "upload"}
 
 
 def __getattr__(name: str) -> Any:

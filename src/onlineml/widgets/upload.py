@@ -1,0 +1,219 @@
+"""Uploading files from the browser into a project, in pieces, so that no limit of a websocket is met."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
+
+from onlineml._project_files import upload_files
+from onlineml._project_labels import author_or_user
+from onlineml.data._manifest_schema import DETECTION
+from onlineml.errors import ConfigError, DataError
+from onlineml.evaluation._html import esc
+from onlineml.storage._urls import redacted
+from onlineml.widgets._view import View, own_project
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from onlineml.data.uploads import Source
+    from onlineml.project import Project
+
+__all__ = ["Upload"]
+
+_MAX_BYTES = 1 << 30  # of one file; at some 30 MB/s through the notebook server half a minute
+_SHOWN = 20  # refused files that a notebook keeps
+_TOLD = 200  # refused files that the front end is told of each upload
+
+
+@dataclass
+class _Incoming:
+    """A file on its way: what has come lies in a temporary file."""
+
+    name: str
+    size: int
+    path: Path
+    file: BinaryIO
+    received: int = 0
+
+
+class Upload(View):
+    """Takes images, zip archives and videos from the browser, with a label, into a project.
+
+    Files come in pieces of 1 MB, so that neither the notebook server's limit for a message nor the kernel's memory is
+    met. What is too large for that is taken from a path or URL, which is offered in its place.
+    `onlineml.Project.upload_files` does the same without a browser.
+
+    Args:
+        project: gets the images.
+        label: the class to begin with, where the task is classification.
+        max_bytes: of one file; larger ones are refused before they are sent.
+        author: who says so; by default the user of the hub or the machine.
+
+    Attributes:
+        image_ids: of all images that came in here.
+        refused: why files were not taken, by name.
+    """
+
+    script: ClassVar[str] = "upload"
+
+    def __init__(
+        self, project: Project, *, label: str | None = None, max_bytes: int = _MAX_BYTES, author: str | None = None
+    ) -> None:
+        super().__init__()
+        if project.task == DETECTION and label is not None:
+            raise ConfigError("the project's task is 'detection': its images get boxes one by one, not a label")
+        if max_bytes < 1:
+            raise ConfigError(f"max_bytes={max_bytes}: expected at least 1")
+        self.project, self.author, self.max_bytes = project, author_or_user(author), max_bytes
+        self.image_ids: list[str] = []
+        self.refused: dict[str, str] = {}
+        self._label = label
+        self._log = own_project(project)
+        self._incoming: dict[str, _Incoming] = {}
+        self._n_opened = 0
+        self._folder = Path(tempfile.mkdtemp(prefix="onlineml-upload-"))
+        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+
+    # ---- asked ----
+
+    def answer(self, ask: Mapping[str, Any], buffers: Sequence[bytes]) -> None:
+        """Answer the uploader's own script."""
+        kind = ask.get("kind")
+        if kind == "hello":
+            self._send_begin()
+        elif kind == "file":
+            self._open(str(ask["file"]), str(ask["name"]), int(ask["size"]))
+        elif kind == "piece":
+            self._take_piece(str(ask["file"]), int(ask["offset"]), buffers[0])
+        elif kind == "end":
+            incoming = self._whole(str(ask["file"]))
+            try:
+                self._store([(str(ask["file"]), incoming.name, incoming.path)], ask)
+            finally:
+                incoming.path.unlink(missing_ok=True)
+        elif kind == "several":
+            named = zip(ask["files"], ask["names"], buffers, strict=True)
+            self._store([(str(file), str(name), content) for file, name, content in named], ask)
+        elif kind == "path":
+            url = str(ask["url"]).strip()
+            self._store([(str(ask["file"]), redacted(url), url)], ask)
+        elif kind == "drop":
+            self._drop(str(ask["file"]))
+
+    def _send_begin(self) -> None:
+        self.send(
+            {
+                "kind": "begin",
+                "title": self.project.title,
+                "classes": list(self._log.class_names),
+                "labelled": self.project.task != DETECTION,
+                "label": self._label,
+                "max_bytes": self.max_bytes,
+                "added": len(self.image_ids),
+            }
+        )
+
+    # ---- pieces ----
+
+    def _open(self, file: str, name: str, size: int) -> None:
+        free = shutil.disk_usage(self._folder).free
+        if size > self.max_bytes:
+            raise DataError(f"{name} has {size:,} bytes, more than {self.max_bytes:,}: give its path or URL instead")
+        if size * 2 > free:
+            raise DataError(f"{name} has {size:,} bytes and the kernel's disk {free:,} left: give its path or URL")
+        self._n_opened += 1
+        path = self._folder / str(self._n_opened)  # a name of ours, whatever the file is called
+        self._incoming[file] = _Incoming(name, size, path, path.open("wb"))
+        self.send({"kind": "got", "file": file, "received": 0})
+
+    def _take_piece(self, file: str, offset: int, piece: bytes) -> None:
+        incoming = self._known(file)
+        if offset != incoming.received or offset + len(piece) > incoming.size:
+            self._drop(file)
+            raise DataError(f"{incoming.name}: pieces came out of order, or more than was said; upload it again")
+        incoming.file.write(piece)
+        incoming.received += len(piece)
+        self.send({"kind": "got", "file": file, "received": incoming.received})
+
+    def _known(self, file: str) -> _Incoming:
+        if file not in self._incoming:
+            raise DataError("this upload is not known any more: the kernel was started anew, or it was dropped")
+        return self._incoming[file]
+
+    def _whole(self, file: str) -> _Incoming:
+        incoming = self._known(file)
+        del self._incoming[file]
+        incoming.file.close()
+        if incoming.received != incoming.size:
+            incoming.path.unlink(missing_ok=True)
+            raise DataError(f"{incoming.name}: {incoming.received:,} of {incoming.size:,} bytes came; upload it again")
+        return incoming
+
+    def _drop(self, file: str) -> None:
+        incoming = self._incoming.pop(file, None)
+        if incoming is not None:
+            incoming.file.close()
+            incoming.path.unlink(missing_ok=True)
+
+    # ---- stored ----
+
+    def _store(self, files: Iterable[tuple[str, str, Source]], ask: Mapping[str, Any]) -> None:
+        """Give files to the project, and tell what became of each."""
+        listed = _told_apart(files)
+        label = str(ask.get("label") or "") or None
+        from_folders = bool(ask.get("from_folders"))
+        if self.project.task == DETECTION:
+            label, from_folders = None, False
+        every_s = float(ask.get("every_s") or 0) or None
+        self._label = label or self._label
+        first = listed[0][0]
+        found = upload_files(
+            self._log,
+            [(name, source) for _, name, source in listed],
+            label=label,
+            labels_from_folders=from_folders,
+            split=None,
+            every_s=every_s,
+            author=self.author,
+            told=lambda n: self.send({"kind": "stored", "file": first, "images": n}),
+        )
+        self.image_ids += found.image_ids
+        self.refused |= found.refused
+        for file, name, _ in listed:
+            inner = f"{name.rstrip('/')}/"
+            of_it = {one: why for one, why in found.refused.items() if one == name or one.startswith(inner)}
+            n = sum(n for one, n in found.added.items() if one == name or one.startswith(inner))
+            refused = list(of_it.items())[:_TOLD]
+            self.send({"kind": "done", "file": file, "images": n, "refused": refused, "n_refused": len(of_it)})
+        self.send({"kind": "total", "added": len(self.image_ids), "classes": list(self._log.class_names)})
+
+    # ---- left ----
+
+    def static_html(self) -> str:
+        """How many images came in, and what was refused."""
+        head = f"<b>{esc(self.project.title)}</b>: {len(self.image_ids):,} images uploaded here"
+        if not self.image_ids and not self.refused:
+            return f"<p>{head}. Without a browser, <code>project.upload_files</code> does the same.</p>"
+        lines = [f"<li>{esc(name)}: {esc(why)}</li>" for name, why in list(self.refused.items())[:_SHOWN]]
+        more = len(self.refused) - len(lines)
+        rest = f"<li>and {more:,} more</li>" if more > 0 else ""
+        refused = f"<p>{len(self.refused):,} files refused:</p><ul>{''.join(lines)}{rest}</ul>" if lines else ""
+        return f"<p>{head}.</p>{refused}"
+
+    def __repr__(self) -> str:
+        return f"<Upload: {len(self.image_ids):,} images, {len(self.refused):,} files refused>"
+
+
+def _told_apart(files: Iterable[tuple[str, str, Source]]) -> list[tuple[str, str, Source]]:
+    """The same files; of several with one name, all but the first get a number."""
+    seen: dict[str, int] = {}
+    found = []
+    for file, name, source in files:
+        seen[name] = seen.get(name, 0) + 1
+        found.append((file, name if seen[name] == 1 else f"{name} ({seen[name]})", source))
+    return found
