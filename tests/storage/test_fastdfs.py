@@ -14,7 +14,7 @@ import pytest
 
 from onlineml.errors import ConfigError, ConflictError, NotFoundError, StorageError
 from onlineml.storage import _fastdfs_places, _fastdfs_upkeep, io
-from onlineml.storage._fastdfs_ids import FileId
+from onlineml.storage._fastdfs_ids import FileId, address_text, parsed_addresses
 from onlineml.storage._fastdfs_places import InVolume
 from onlineml.storage._fastdfs_volume import Volume
 from onlineml.storage.fastdfs import FastDFSFileSystem, collect_garbage, create_volume
@@ -60,7 +60,8 @@ def test_an_empty_volume(url: str, fs: FastDFSFileSystem, path: str) -> None:
 
 
 def test_urls_name_trackers_and_volume(url: str, fs: FastDFSFileSystem, path: str, fastdfs_trackers: str) -> None:
-    assert url == f"fastdfs://{fastdfs_trackers}/{path}" == fs.unstrip_protocol(path) == fs.unstrip_protocol(url)
+    trackers = address_text(parsed_addresses(fastdfs_trackers))
+    assert url == f"fastdfs://{trackers}/{path}" == fs.unstrip_protocol(path) == fs.unstrip_protocol(url)
     assert path.endswith(".volume")
     assert "fastdfs" in fsspec.available_protocols()
     with fsspec.open(f"{url}/folder/a.txt", "w", encoding="utf-8") as file:
@@ -77,18 +78,19 @@ def test_urls_name_trackers_and_volume(url: str, fs: FastDFSFileSystem, path: st
     assert same.cat(f"{url}/folder/a.txt") == same.cat(f"/{path}/folder/a.txt/") == "ümläut".encode()
 
 
-def test_what_is_no_url_of_a_volume(fs: FastDFSFileSystem, fastdfs_trackers: str) -> None:
+def test_what_is_no_url_of_a_volume(fs: FastDFSFileSystem) -> None:
     for nothing in ("", "group1", "group1/M00/00/00", "butterflies/a.jpg"):
         for ask in (fs.ls, fs.info, fs.cat_file, fs.exists, fs.find, lambda name: fs.pipe_file(name, b"")):
             with pytest.raises(StorageError, match="create_volume"):
                 ask(nothing)
     with pytest.raises(StorageError, match="create_volume"):
-        io.list_files(f"fastdfs://{fastdfs_trackers}/")
+        io.list_files(fs.unstrip_protocol(""))
+    assert fsspec.url_to_fs("fastdfs://[fd00:0:0:0:0:0:0:2]:1,b/", timeout_s="60")[0].settings.timeout_s == 60
     for wrong in ("", "a b", "host:port", "user@host:22122"):
         with pytest.raises(ConfigError, match="trackers"):
             FastDFSFileSystem(wrong, skip_instance_cache=True)
     with pytest.raises(ConfigError, match="create_volume"):
-        collect_garbage(f"fastdfs://{fastdfs_trackers}/group1/M00/00/00/fwAKA2sHW6SActh6AAAq-Ih-hfA645.jpg")
+        collect_garbage(fs.unstrip_protocol("group1/M00/00/00/fwAKA2sHW6SActh6AAAq-Ih-hfA645.jpg"))
 
 
 @pytest.mark.parametrize("name", ["a//b", "./a", "a/..", "..", "a/./b", "nul\0", "\ud800", "x" * 1025])

@@ -173,7 +173,10 @@ def test_addresses_as_in_urls() -> None:
         "[fd00::2]:22122,[::1]": [("fd00::2", 22122), ("::1", 22122)],
     }.items():
         assert list(parsed_addresses(text)) == addresses
-        assert parsed_addresses(address_text(parsed_addresses(text))) == parsed_addresses(text)
+    assert address_text(parsed_addresses("a:1,b")) == "a:1,b:22122"
+    assert address_text(parsed_addresses("[fd00::2]:1,[fe80::1%eth0]")) == (
+        "[fd00:0:0:0:0:0:0:2]:1,[fe80:0:0:0:0:0:0:1%eth0]:22122"  # '::' would be a chain of filesystems
+    )
     for wrong in ("", ",", "a:0", "a:65536", "a:b", "a:1:2", "me@host:1", "a b", "a/b"):
         with pytest.raises(ValueError, match="no address"):
             parsed_addresses(wrong)

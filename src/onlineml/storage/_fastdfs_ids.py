@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import ipaddress
 import re
 import socket
 import struct
@@ -93,11 +94,24 @@ def parsed_addresses(text: str, *, default_port: int = 22122) -> tuple[Address, 
         match = _HOST_AND_PORT.fullmatch(item.strip())
         port = int(match[3] or default_port) if match else 0
         if match is None or not 0 < port < 1 << 16:
-            raise ValueError(f"{item.strip()!r} is no address; expected 'host:port', or '[address]:port' for IPv6")
+            raise ValueError(
+                f"{item.strip()!r} is no address; expected 'host:port', or '[address]:port' for IPv6 (in a URL without "
+                "'::', which fsspec takes for a chain of filesystems)"
+            )
         found.append(Address(match[1] or match[2], port))
     return tuple(found)
 
 
 def address_text(addresses: Sequence[Address]) -> str:
-    """The text that `parsed_addresses` reads."""
-    return ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in addresses)
+    """The text that `parsed_addresses` reads; without ``::``, which fsspec takes for a chain of filesystems."""
+    return ",".join(f"[{_long(host)}]:{port}" if ":" in host else f"{host}:{port}" for host, port in addresses)
+
+
+def _long(host: str) -> str:
+    """An IPv6 address with all its groups."""
+    address, percent, zone = host.partition("%")
+    try:
+        groups = ipaddress.IPv6Address(address).exploded.split(":")
+    except ValueError:
+        return host
+    return ":".join(group.lstrip("0") or "0" for group in groups) + percent + zone

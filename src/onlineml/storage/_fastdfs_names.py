@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import bisect
 import zlib
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -278,10 +279,11 @@ class Names:
             raise StorageError(f"a snapshot of names cannot be read; update onlineml ({err})") from err
         names = cls()
         names.entries, names.garbage, names._recent = found.entries, found.garbage, found.recent
-        for path, entry in found.entries.items():
-            if entry.file:
-                names._uses[entry.file] = names._uses.get(entry.file, 0) + 1
-            names._count_folders(path, 1)
+        names._uses = dict(Counter(entry.file for entry in found.entries.values()))
+        names._uses.pop("", None)
+        for folder, files in Counter(path.rpartition("/")[0] for path in found.entries).items():
+            for above in (folder, *_above(folder)) if folder else ():
+                names._folders[above] = names._folders.get(above, 0) + files
         return names
 
 

@@ -132,8 +132,9 @@ class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
             addresses = parsed_addresses(text.removeprefix(_SCHEME).rstrip("/"))
         except ValueError as err:
             raise ConfigError(f"trackers must be like 'host:22122,host:22122'; {err}") from err
-        self.settings = Settings(addresses, connect_timeout_s, timeout_s, attempts)
-        self.delete_after_s = delete_after_s
+        # what comes from fsspec's environment variables is text
+        self.settings = Settings(addresses, float(connect_timeout_s), float(timeout_s), int(attempts))
+        self.delete_after_s = float(delete_after_s)
 
     # ---- URLs ----
 
