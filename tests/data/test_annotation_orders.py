@@ -7,15 +7,15 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import fsspec
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from log_entries import WrittenLog
 
-from onlineml.data import _annotation_fold, _annotation_heads
+from onlineml.data import _annotation_heads, _annotation_words
 from onlineml.data.annotations import Annotations, fold
 from onlineml.storage import io
+from onlineml.storage import log as storage_log
 from onlineml.storage._log_table import table_of, to_parquet
 from onlineml.storage.log import AppendLog, LogEntry, new_ulid
 
@@ -119,13 +119,6 @@ def fingerprint(state: Annotations) -> dict[str, Any]:
     }
 
 
-@pytest.fixture
-def folder() -> Iterator[str]:
-    root = f"test-{uuid.uuid4().hex}"
-    yield f"memory://{root}"
-    fsspec.filesystem("memory").rm(root, recursive=True)
-
-
 @pytest.mark.parametrize("task", ["classification", "detection"])
 @given(actions=ACTIONS, cuts=st.lists(st.integers(0, 30), max_size=6), data=st.data())
 @settings(max_examples=30)
@@ -157,18 +150,10 @@ def test_the_state_depends_on_what_was_said_alone(
 def _store(root: str, piece: list[LogEntry], form: str) -> None:
     name = new_ulid()
     if form == "lines":
-        other = AppendLog(f"{root}-{name}")
-        other._create("x.jsonl", _lines(piece))
-        io.write_bytes(io.join(root, f"{name}.jsonl"), io.read_bytes(f"{root}-{name}/x.jsonl"))
+        io.write_bytes(io.join(root, f"{name}.jsonl"), storage_log._lines(piece, holds=()))
     else:
         prefix = "checkpoint-" if form == "checkpoint" else ""
         io.write_bytes(io.join(root, f"{prefix}{name}.parquet"), to_parquet(table_of(piece)))
-
-
-def _lines(piece: list[LogEntry]) -> bytes:
-    from onlineml.storage import log
-
-    return log._lines(piece, holds=())
 
 
 @pytest.mark.parametrize("task", ["classification", "detection"])
@@ -179,14 +164,13 @@ def test_many_at_once_and_one_by_one_give_the_same(task: str, actions: list) -> 
     expected = fingerprint(log.state())
     quick = _annotation_heads.latest
 
-    def none_is_plain(image_ids: Any, entries: Any, bases: Any, places: Any) -> Any:
-        found = quick(image_ids, entries, bases, places)
-        names = image_ids.to_pylist()
-        own = {name: places[np.array([one == name for one in names])] for name in found.image_ids.to_pylist()}
-        return _annotation_heads.Latest(found.image_ids, found.places, own)
+    def none_is_plain(codes: Any, entries: Any, bases: Any, places: Any) -> Any:
+        found = quick(codes, entries, bases, places)
+        own = {int(code): places[codes == code] for code in found.codes}
+        return _annotation_heads.Latest(found.codes, found.places, own)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_annotation_fold, "latest", none_is_plain)
+        patch.setattr(_annotation_words, "latest", none_is_plain)
         assert fingerprint(log.state()) == expected
 
 

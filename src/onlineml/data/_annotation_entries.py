@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-__all__ = ["EVENTS", "SAYING", "Entries", "Rows", "log_table", "mask_of", "one_chunk"]
+__all__ = ["EVENTS", "SAYING", "Entries", "Rows", "log_table", "mask_of", "one_chunk", "taken"]
 
 EVENTS = (
     "imported",
@@ -37,6 +37,7 @@ EVENTS = (
     "undone",
 )
 SAYING = ("uploaded", "accepted", "corrected")  # by which a person says what an image shows
+_FEW = 100  # rows that are quicker picked one by one
 _CHUNK = 100_000  # rows whose JSON is parsed at once
 
 if TYPE_CHECKING:
@@ -64,6 +65,15 @@ def mask_of(values: Any) -> npt.NDArray[np.bool_]:
     return np.asarray(pc.fill_null(values, False).to_numpy(zero_copy_only=False), dtype=bool)
 
 
+def taken(column: Any, rows: Rows) -> Any:
+    """Some values of a column of several chunks, which Arrow's `take` would first copy into one."""
+    if not len(rows) or (np.diff(rows) == 1).all():
+        return column.slice(int(rows[0]) if len(rows) else 0, len(rows))
+    if len(rows) > _FEW:
+        return column.take(pa.array(rows))
+    return pa.chunked_array([chunk for row in rows for chunk in column.slice(int(row), 1).chunks], column.type)
+
+
 def one_chunk(column: Any) -> pa.Array:
     """A column as one array; older releases of Arrow combine no chunks to none."""
     if not isinstance(column, pa.ChunkedArray):
@@ -89,7 +99,7 @@ class Entries:
     def __len__(self) -> int:
         return int(self.log.num_rows)
 
-    def _checked_events(self) -> npt.NDArray[np.int64]:
+    def _checked_events(self) -> npt.NDArray[np.int8]:
         codes = pc.index_in(self.texts("event"), value_set=pa.array(EVENTS))
         if codes.null_count:
             row = np.flatnonzero(codes.is_null().to_numpy())[0]
@@ -98,7 +108,7 @@ class Entries:
                 f"entry {self.entry(row)} of the annotations has the event {said!r}, which this version of onlineml "
                 "does not know; update onlineml"
             )
-        return np.asarray(codes.to_numpy(), dtype=np.int64)
+        return np.asarray(codes.to_numpy(), dtype=np.int8)
 
     def _in_effect(self) -> npt.NDArray[np.bool_]:
         """Which entries nobody has undone; an undoing that was undone itself does nothing."""
@@ -130,7 +140,11 @@ class Entries:
         if key not in self.log.column_names:
             return pa.chunked_array([pa.nulls(len(self) if rows is None else len(rows), pa.string())])
         column = self.log[key]
-        return column if rows is None else column.take(pa.array(rows))
+        return column if rows is None else taken(column, rows)
+
+    def ids(self, rows: Rows) -> Any:
+        """Some entries' ids."""
+        return taken(self.log[ENTRY], rows)
 
     def entry(self, row: int) -> str:
         """An entry's id."""
@@ -146,7 +160,8 @@ class Entries:
 
     def records(self, rows: Rows | list[int]) -> list[dict[str, Any]]:
         """Some entries' records."""
-        return [record for _, record in entries_of(self.log.take(pa.array(rows, pa.int64())))]
+        columns = [taken(column, np.asarray(rows, dtype=np.int64)) for column in self.log.columns]
+        return [record for _, record in entries_of(pa.table(columns, names=self.log.column_names))]
 
     # ---- required ----
 
@@ -169,7 +184,7 @@ class Entries:
         """
         column = self.texts(key, rows)
         absent = np.flatnonzero(column.is_null().to_numpy())
-        rest = self.log[REST].take(pa.array(rows[absent]))
+        rest = taken(self.log[REST], rows[absent])
         for number in np.flatnonzero(~self._mentions(rest, f'"{key}":null')):
             record = self.record(rows[absent[number]])
             if key not in record or record[key] is not None:
@@ -182,7 +197,7 @@ class Entries:
 
     def mentions(self, key: str, rows: Rows) -> npt.NDArray[np.bool_]:
         """(N,) whether records may have, under a key, what is no text; where not, they certainly have not."""
-        return self._mentions(self.log[REST].take(pa.array(rows)), f'"{key}":')
+        return self._mentions(taken(self.log[REST], rows), f'"{key}":')
 
     def text_of(self, row: int, key: str) -> str:
         """A text in one record.
@@ -213,7 +228,7 @@ class Entries:
         return pa.concat_tables([schema.empty_table(), *tables])
 
     def _parsed(self, rows: Rows, schema: pa.Schema) -> pa.Table:
-        lines = self.log[REST].take(pa.array(rows)).fill_null("{}").to_pylist()
+        lines = taken(self.log[REST], rows).fill_null("{}").to_pylist()
         try:
             return _json_table(lines, schema)
         except pa.ArrowInvalid as err:

@@ -7,27 +7,23 @@ people spoke without having seen each other, or took something back, are looked 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from onlineml.data._annotation_boxes import boxes_columns, boxes_meant, require_said
+from onlineml.data._annotation_boxes import boxes_columns
 from onlineml.data._annotation_classes import Classes, classes_of
 from onlineml.data._annotation_entries import SAYING, Entries, mask_of, one_chunk
-from onlineml.data._annotation_heads import Said, latest, standing
+from onlineml.data._annotation_heads import Said, standing
 from onlineml.data._annotation_images import Images, all_images, renamed
-from onlineml.data._manifest_boxes import per_box_columns
+from onlineml.data._annotation_words import deleted_unseen, with_words, words_of
 from onlineml.data._manifest_schema import COLUMNS, DETECTION
-from onlineml.storage._log_table import ENTRY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    import numpy.typing as npt
-
-    from onlineml.data._annotation_entries import Rows
     from onlineml.data._annotation_heads import Standing
 
 __all__ = ["Folded", "folded"]
@@ -42,9 +38,10 @@ class Folded:
         classes: of the project.
         images: that are not deleted.
         deleted: the others.
-        words: what people said, of images that are there or are not.
+        bases: by image id, what whoever speaks next has seen, where it is not the entry that prevails.
         conflicts: by image id, ids of entries that contradict each other.
         split_conflicts: the same by group, of images that were moved to different splits.
+        split_bases: by group that was moved, what whoever moves it next has seen.
         skipped: by image id, the place of the entry by which somebody passed over the image last.
         frozen: by dataset hash, the id of the entry that says so.
     """
@@ -53,27 +50,12 @@ class Folded:
     classes: Classes
     images: Images
     deleted: Images
-    words: Words
+    bases: Mapping[str, str]
     conflicts: Mapping[str, tuple[str, ...]]
     split_conflicts: Mapping[str, tuple[str, ...]]
     split_bases: Mapping[str, str]
     skipped: Mapping[str, int]
     frozen: Mapping[str, str]
-
-
-@dataclass(frozen=True, eq=False)
-class Words:
-    """What people said, by image.
-
-    Attributes:
-        image_ids: (N,) those about which somebody said something.
-        places: (N,) of the entry that prevails.
-        standings: what stands, of images of which it is not just the last entry.
-    """
-
-    image_ids: pa.Array
-    places: npt.NDArray[np.int64]
-    standings: Mapping[str, Standing]
 
 
 def folded(log: pa.Table, *, class_names: Sequence[str], read_file: Callable[[str], pa.Table], task: str) -> Folded:
@@ -85,8 +67,9 @@ def folded(log: pa.Table, *, class_names: Sequence[str], read_file: Callable[[st
     rows = entries.rows("imported")
     imports = [(int(row), read_file(entries.text_of(row, "file"))) for row in rows]
     images = all_images(imports, uploads.filter(pa.array(entries.live[uploads["place"].to_numpy()])), boxes=boxes)
-    words = _words(entries, uploads, classes, boxes=boxes)
-    images = _with_words(images, words, entries, boxes=boxes)
+    silent = uploads.filter(uploads["boxes_xyxy" if boxes else "label"].is_null())["place"].to_numpy()
+    words = words_of(entries, silent, images, classes, boxes=boxes)
+    images = with_words(images, words, entries, boxes=boxes)
     images = images.with_table(renamed(images.table, classes.lineage))
     moved = _moved(entries)
     images = images.with_table(
@@ -100,8 +83,8 @@ def folded(log: pa.Table, *, class_names: Sequence[str], read_file: Callable[[st
         classes=classes,
         images=there,
         deleted=gone,
-        words=words,
-        conflicts=conflicts | _deleted_unseen(entries, deletions, words),
+        bases={name: one.base for name, one in words.standings.items()},
+        conflicts=conflicts | deleted_unseen(entries, deletions, images, words),
         split_conflicts={group: one.rivals for group, one in moved.items() if one.rivals},
         split_bases={group: one.base for group, one in moved.items()},
         skipped=_last_of(entries, ("skipped", *SAYING), of="skipped"),
@@ -144,76 +127,6 @@ def _first_named(uploads: pa.Table, entries: Entries, *, boxes: bool) -> dict[in
     return found
 
 
-# ---- what people said ----
-
-
-def _words(entries: Entries, uploads: pa.Table, classes: Classes, *, boxes: bool) -> Words:
-    says = uploads["boxes_xyxy" if boxes else "label"].is_valid()
-    silent = uploads.filter(pc.invert(says))["place"].to_numpy()  # an upload without a label says nothing
-    rows = np.setdiff1d(entries.rows(*SAYING), silent, assume_unique=True)
-    image_ids = entries.needed("image_id", rows)
-    require_said(entries, rows) if boxes else entries.nullable("label", rows)
-    found = latest(image_ids, entries.log[ENTRY].take(pa.array(rows)), entries.texts("base", rows), rows)
-    if not found.unclear:
-        return Words(found.image_ids, found.places, {})
-    bases = bases_of(entries, list(found.unclear))
-    standings, places = {}, found.places.copy()
-    at = pc.index_in(pa.array(list(found.unclear)), value_set=found.image_ids).to_pylist()
-    for (image_id, own), place in zip(found.unclear.items(), at, strict=True):
-        meanings = _meanings(entries, own, classes, boxes=boxes)
-        said = [Said(entries.entry(row), meaning) for row, meaning in zip(own, meanings, strict=True)]
-        standings[image_id] = standing(said, bases)
-        last = standings[image_id].heads[-1].entry
-        places[place] = next(row for row, one in zip(own, said, strict=True) if one.entry == last)
-    return Words(found.image_ids, places, standings)
-
-
-def bases_of(entries: Entries, image_ids: Sequence[str]) -> dict[str, str | None]:
-    """What each entry about these images had seen, also of those that were undone."""
-    rows = entries.rows(*SAYING, live=False)
-    about = pc.is_in(entries.texts("image_id", rows), value_set=pa.array(image_ids, pa.string()))
-    rows = rows[mask_of(about)]
-    ids = entries.log[ENTRY].take(pa.array(rows)).to_pylist()
-    return dict(zip(ids, entries.texts("base", rows).to_pylist(), strict=True))
-
-
-def _meanings(entries: Entries, rows: Rows, classes: Classes, *, boxes: bool) -> list[Any]:
-    """What entries say, equal where it is the same."""
-    if not boxes:
-        labels = entries.nullable("label", rows).to_pylist()
-        return [None if label is None else classes.present(label) or label for label in labels]
-    columns = boxes_columns(entries, rows)
-    names = ([classes.present(label) or label for label in one or ()] for one in columns["labels"].to_pylist())
-    return [boxes_meant(one, own) for one, own in zip(columns["boxes_xyxy"].to_pylist(), names, strict=True)]
-
-
-def _with_words(images: Images, words: Words, entries: Entries, *, boxes: bool) -> Images:
-    """The images with what people said of them in place of what was imported."""
-    at = pc.index_in(images.table["image_id"], value_set=words.image_ids)
-    rows = np.flatnonzero(at.is_valid().to_numpy())
-    if not len(rows):
-        return images
-    chosen = words.places[at.drop_null().to_numpy()]
-    if boxes:
-        values = boxes_columns(entries, chosen)
-        further = _further(entries, chosen)
-        values |= {
-            name: [one.get(name) for one in further] for name in per_box_columns(images.table) if name not in values
-        }
-    else:
-        values = {"label": entries.nullable("label", chosen)}
-    return images.replaced(rows, values, chosen)
-
-
-def _further(entries: Entries, rows: Rows) -> list[dict[str, Any]]:
-    """By entry, what it keeps of further columns that have a value a box."""
-    found: list[dict[str, Any]] = [{}] * len(rows)
-    some = np.flatnonzero(entries.mentions("further", rows))
-    for number, record in zip(some.tolist(), entries.records(rows[some]), strict=True):
-        found[number] = record.get("further") or {}
-    return found
-
-
 # ---- what was deleted, skipped and moved ----
 
 
@@ -229,30 +142,6 @@ def _last_of(entries: Entries, events: Sequence[str], *, of: str) -> dict[str, i
     last = np.full(len(names), -1)
     last[at.drop_null().to_numpy()] = rows[about]  # of several writes to one place the last one stays
     return {name: int(row) for name, row in zip(names.to_pylist(), last, strict=True) if entries.event(row) == of}
-
-
-def _deleted_unseen(entries: Entries, deletions: Mapping[str, int], words: Words) -> dict[str, tuple[str, ...]]:
-    """By deleted image, the deletion and what people said of the image that who deleted it had not seen."""
-    if not deletions:
-        return {}
-    at = pc.index_in(pa.array(list(deletions), pa.string()), value_set=words.image_ids)
-    rows = np.array(list(deletions.values()))[at.is_valid().to_numpy(zero_copy_only=False)]
-    last = words.places[at.drop_null().to_numpy()]
-    plain = mask_of(pc.equal(entries.texts("base", rows), entries.log[ENTRY].take(pa.array(last))))
-    doubtful = {entries.text_of(row, "image_id"): row for row in rows[~plain]}
-    if not doubtful:
-        return {}
-    bases = bases_of(entries, list(doubtful))
-    found = {}
-    places = dict(zip(words.image_ids.to_pylist(), words.places.tolist(), strict=True))
-    for image_id, row in doubtful.items():
-        one = words.standings.get(image_id)
-        heads = one.heads if one else (Said(entries.entry(places[image_id]), None),)
-        own = Said(entries.entry(row), "deleted")
-        unseen = standing([*heads, own], {**bases, own.entry: entries.texts("base")[row].as_py()}).heads
-        if len(unseen) > 1:
-            found[image_id] = tuple(sorted(said.entry for said in unseen))
-    return found
 
 
 def _moved(entries: Entries) -> dict[str, Standing]:

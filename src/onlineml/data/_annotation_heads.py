@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
-from onlineml.data._annotation_entries import mask_of, one_chunk
+from onlineml.data._annotation_entries import mask_of, taken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -87,41 +86,35 @@ def _ids(base: str | None) -> list[str]:
 
 @dataclass(frozen=True)
 class Latest:
-    """What stands of what was said about many images.
+    """What stands of what was said about many things.
 
     Attributes:
-        image_ids: each image once, in the order in which they were first spoken of.
-        places: (N,) the place in the log's table of the entry that prevails.
-        unclear: by image id, the places of its entries where not each one follows the one before: these need
-            `standing`.
+        codes: (N,) each thing once.
+        places: (N,) in the log, of the last entry about it.
+        unclear: by thing, the places of its entries where not each one follows the one before: these need `standing`.
     """
 
-    image_ids: pa.Array
+    codes: npt.NDArray[np.int64]
     places: npt.NDArray[np.int64]
-    unclear: Mapping[str, npt.NDArray[np.int64]]
+    unclear: Mapping[int, npt.NDArray[np.int64]]
 
 
-def latest(image_ids: Any, entries: Any, bases: Any, places: npt.NDArray[np.int64]) -> Latest:
-    """The last entry of each image, and which images have more than a plain chain of them.
+def latest(codes: npt.NDArray[Any], entries: Any, bases: Any, places: npt.NDArray[np.int64]) -> Latest:
+    """The last entry about each thing, and which things have more than a plain chain of them.
 
     Args:
-        image_ids: (M,) Arrow texts, of the entries in the order of their ids.
+        codes: (M,) which thing each entry is about, in the order of the entries' ids.
         entries: (M,) Arrow texts, their ids.
         bases: (M,) Arrow texts, what each had seen.
-        places: (M,) of the entries in the log's table.
+        places: (M,) of the entries in the log.
     """
-    encoded = one_chunk(image_ids).dictionary_encode()
-    codes = encoded.indices.to_numpy()
     order = np.argsort(codes, kind="stable")
-    same = codes[order[1:]] == codes[order[:-1]]
-    last = order[np.flatnonzero(np.append(~same, [True] * bool(len(order))))]
+    ordered = codes[order]
+    same = ordered[1:] == ordered[:-1]
+    last = np.flatnonzero(np.append(~same, [True] * bool(len(order))))
     previous, following = order[:-1][same], order[1:][same]
-    follows = pc.equal(bases.take(pa.array(following)), entries.take(pa.array(previous)))
-    loose = np.unique(codes[following[~mask_of(follows)]])
-    starts = np.searchsorted(codes[order], loose)
-    ends = np.searchsorted(codes[order], loose, side="right")
-    names = encoded.dictionary
-    unclear = {
-        names[int(code)].as_py(): places[order[start:end]] for code, start, end in zip(loose, starts, ends, strict=True)
-    }
-    return Latest(names, places[last], unclear)
+    follows = mask_of(pc.equal(taken(bases, following), taken(entries, previous)))
+    loose = np.unique(codes[following[~follows]])
+    starts, ends = (np.searchsorted(ordered, loose, side=side) for side in ("left", "right"))
+    unclear = {int(code): places[order[start:end]] for code, start, end in zip(loose, starts, ends, strict=True)}
+    return Latest(ordered[last], places[order[last]], unclear)

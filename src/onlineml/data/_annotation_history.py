@@ -30,7 +30,7 @@ def provenance_of(folded: Folded) -> pa.Table:
             "author": entries.texts("author", places),
             "time": entries.texts("time", places).cast(pa.timestamp("ms", "UTC")),
             "model": entries.texts("model", places),
-            "entry": entries.log[ENTRY].take(pa.array(places)),
+            "entry": entries.ids(places),
         }
     )
 

@@ -79,6 +79,8 @@ def all_images(imports: Sequence[tuple[int, pa.Table]], uploads: pa.Table, *, bo
             columns["label"] = pa.nulls(len(uploads), pa.string())
         pieces.append((uploads["place"].to_numpy(), pa.table(columns).select(list(kinds))))
     whole = _concatenated([table for _, table in pieces])
+    if len(imports) == 1 and len(pieces) == 1:  # a manifest's images are all different
+        return Images(whole, pieces[0][0])
     said = per_box_columns(whole) if boxes else ["label"]
     return _one_row_each(whole, np.concatenate([places for places, _ in pieces]), said)
 
@@ -113,7 +115,7 @@ def _concatenated(tables: Sequence[pa.Table]) -> pa.Table:
             pa.unify_schemas(fields, promote_options="permissive")
         except (pa.ArrowTypeError, pa.ArrowInvalid):
             tables = [_as_text(table, name) for table in tables]
-    return pa.concat_tables(tables, promote_options="permissive").combine_chunks()
+    return pa.concat_tables(tables, promote_options="permissive")
 
 
 def _as_text(table: pa.Table, name: str) -> pa.Table:

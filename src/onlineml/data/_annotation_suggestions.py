@@ -9,13 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from onlineml.data._annotation_entries import mask_of, one_chunk
+from onlineml.data._annotation_entries import SAYING, one_chunk
 from onlineml.data._annotation_images import renamed
 from onlineml.data._examples import examples
 from onlineml.data._manifest_boxes import BOX_COLUMNS
 from onlineml.data.boxes import clean_boxes
 from onlineml.errors import DataError
-from onlineml.storage._log_table import ENTRY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -144,9 +143,10 @@ def open_suggestions(folded: Folded, read_file: Callable[[str], pa.Table], *, de
     last = np.full(int(codes.max(initial=-1)) + 1, -1)
     last[codes] = np.arange(len(codes))  # of several writes to one place the last one stays
     table, place = table.take(pa.array(last)), place[last]
-    answered = _places(folded.words.image_ids, folded.words.places, table["image_id"])
-    there = mask_of(pc.is_in(table["image_id"], value_set=folded.images.table["image_id"]))
-    wanted = there & (answered < place)
+    images = folded.images
+    state = _places(images.table["image_id"], images.places, table["image_id"])
+    said = np.isin(state, entries.rows(*SAYING))
+    wanted = (state >= 0) & ~(said & (state > place))
     table, place = table.filter(pa.array(wanted)), place[wanted]
     skipped = _places(
         pa.array(list(folded.skipped), pa.string()),
@@ -156,7 +156,7 @@ def open_suggestions(folded: Folded, read_file: Callable[[str], pa.Table], *, de
     table = renamed(table, folded.classes.lineage)
     return (
         table.append_column("model", entries.texts("model", place))
-        .append_column("entry", entries.log[ENTRY].take(pa.array(place)))
+        .append_column("entry", entries.ids(place))
         .append_column("skipped", pa.array(skipped > place))
     )
 

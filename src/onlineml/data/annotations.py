@@ -45,7 +45,6 @@ from onlineml.data._examples import examples
 from onlineml.data._manifest_schema import DETECTION
 from onlineml.data.splits import SPLITS
 from onlineml.errors import DataError, StorageError, UnknownClassError
-from onlineml.storage._log_table import ENTRY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -113,10 +112,9 @@ class Annotations:
             at = pc.index_in(pa.array(image_ids, pa.string()), value_set=images.table["image_id"])
             rows = np.flatnonzero(at.is_valid().to_numpy(zero_copy_only=False))
             places = images.places[at.drop_null().to_numpy()]
-            entries = self.folded.entries.log[ENTRY].take(pa.array(places)).to_pylist()
+            entries = self.folded.entries.ids(places).to_pylist()
             for row, entry in zip(rows.tolist(), entries, strict=True):
-                standing = self.folded.words.standings.get(image_ids[row])
-                found[row] = standing.base if standing else entry
+                found[row] = self.folded.bases.get(image_ids[row], entry)
         return found
 
     def history(self, image_id: str) -> pd.DataFrame:

@@ -74,7 +74,8 @@ def entries_of(table: pa.Table) -> list[tuple[str, dict[str, Any]]]:
 
 def merged(tables: Sequence[pa.Table]) -> pa.Table:
     """All entries of several tables, each once, in the order of their ids."""
-    table = pa.concat_tables([_EMPTY.empty_table(), *tables], promote_options="default")
+    filled = [table for table in tables if len(table)]
+    table = pa.concat_tables([_EMPTY.empty_table(), *filled], promote_options="default")
     ids = table[ENTRY]
     if pc.all(pc.less(ids[:-1], ids[1:])).as_py() is not False:
         return table

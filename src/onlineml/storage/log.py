@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -210,7 +211,9 @@ def _worth_putting_together(counts: Mapping[str, int]) -> list[str]:
     total = 0
     for name in sorted(counts, key=lambda name: (counts[name], name)):
         if chosen and counts[name] > max(_SMALL, _RATIO * total):
-            break
+            if len(chosen) > 1:
+                break
+            chosen, total = [], 0  # one alone gains nothing; those that follow may
         chosen.append(name)
         total += counts[name]
     return chosen
@@ -260,9 +263,15 @@ def _ordered(objects: Iterable[_Object]) -> list[LogEntry]:
 
 def _table(objects: Iterable[_Object]) -> pa.Table:
     listed = list(objects)
-    tables = [one.entries for one in listed if not isinstance(one.entries, list)]
     few = _ordered(one for one in listed if isinstance(one.entries, list))
-    table = merged([*tables, table_of(few)] if few else tables)
+    many = [one.entries for one in listed if not isinstance(one.entries, list) and len(one.entries)]
+    pieces: list[pa.Table] = []
+    start = 0
+    for piece in sorted(many, key=lambda piece: str(piece[ENTRY][0])):
+        end = bisect_left(few, str(piece[ENTRY][0]), lo=start, key=lambda entry: entry.id)
+        pieces += [table_of(few[start:end]), piece]  # in the order of ids, unless they overlap
+        start = end
+    table = merged([*pieces, table_of(few[start:])])
     if len(table):
         observe(table[ENTRY][-1].as_py())
     return table
