@@ -48,7 +48,7 @@ def write(folder: Path) -> None:
         log.append_many(record("corrected", author="ann", facts=said) for said in facts)
     while log.compact():
         pass
-    print(f"the log has {log.n_objects} objects", flush=True)
+    print(f"the log has {log.n_loose} objects", flush=True)
     with (folder / "export.json").open("w", encoding="utf-8") as file:
         file.write("[")
         for number, (image_id, uri) in enumerate(zip(ids, uris, strict=True)):

@@ -23,12 +23,13 @@ def project_html(project: Project) -> str:
     shown = [f"<b>{name}</b>" if champion and name == champion.version else name for name in names]
     splits = list(next(iter(counts.values()), {}))
     head = "".join(f"<th>{html.escape(name)}</th>" for name in ("class", *splits))
+    said = ", ".join(f"{n:,} {name}" for name, n in state.counts().items())
     rows = "".join(
         f"<tr><td>{html.escape(name)}</td>" + "".join(f"<td>{row[split]:,}</td>" for split in splits) + "</tr>"
         for name, row in counts.items()
     )
     return (
         f"<div><b>{html.escape(project.title)}</b> <code>{html.escape(redacted(project.url))}</code>"
-        f"<br>{len(state):,} images, {len(state.class_names)} classes; models: {', '.join(shown) or 'none yet'}"
+        f"<br>{said}; {len(state.class_names)} classes; models: {', '.join(shown) or 'none yet'}"
         f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )

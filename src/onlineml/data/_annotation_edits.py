@@ -201,7 +201,7 @@ def class_renamed(state: Annotations, old: str, new: str) -> list[Facts]:
     """Another name for a class."""
     _require_present(state, [old])
     if _new_name(state, new, of=old) == old:
-        return []
+        raise ConfigError(f"the class is called {old!r} already")
     if state.folded.classes.present(new) == new:
         raise ConfigError(
             f"there is a class {new!r}; to make {old!r} part of it, merge_classes([{old!r}], into={new!r})"
@@ -225,6 +225,8 @@ def class_merged(state: Annotations, names: Sequence[str], *, into: str) -> list
 def class_split(state: Annotations, name: str, labels: Mapping[str, Any]) -> list[Facts]:
     """A class of which some images, or some of their boxes, get another one."""
     _require_present(state, [name])
+    if not labels:
+        raise ConfigError(f"there is nothing to split {name!r} into: name the images that get another class")
     state.require_images(labels)
     action = new_ulid()
     facts = []

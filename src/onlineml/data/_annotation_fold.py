@@ -72,9 +72,7 @@ def folded(log: pa.Table, *, class_names: Sequence[str], read_file: Callable[[st
     images = with_words(images, words, entries, boxes=boxes)
     images = images.with_table(renamed(images.table, classes.lineage))
     moved = _moved(entries)
-    images = images.with_table(
-        _with_splits(images.table, {group: one.heads[-1].meaning for group, one in moved.items()})
-    )
+    images = images.with_table(_with_splits(images.table, moved))
     deletions = _last_of(entries, ("deleted", "restored", "uploaded"), of="deleted")
     there, gone = images.divided(deletions)
     conflicts = {name: one.rivals for name, one in words.standings.items() if one.rivals and name not in deletions}
@@ -85,8 +83,8 @@ def folded(log: pa.Table, *, class_names: Sequence[str], read_file: Callable[[st
         deleted=gone,
         bases={name: one.base for name, one in words.standings.items()},
         conflicts=conflicts | deleted_unseen(entries, deletions, images, words),
-        split_conflicts={group: one.rivals for group, one in moved.items() if one.rivals},
-        split_bases={group: one.base for group, one in moved.items()},
+        split_conflicts={group: one.rivals for group, one in moved.items() if one and one.rivals},
+        split_bases={group: one.base for group, one in moved.items() if one},
         skipped=_last_of(entries, ("skipped", *SAYING), of="skipped"),
         frozen={entries.text_of(row, "dataset"): entries.entry(row) for row in reversed(entries.rows("frozen"))},
     )
@@ -144,21 +142,27 @@ def _last_of(entries: Entries, events: Sequence[str], *, of: str) -> dict[str, i
     return {name: int(row) for name, row in zip(names.to_pylist(), last, strict=True) if entries.event(row) == of}
 
 
-def _moved(entries: Entries) -> dict[str, Standing]:
-    """By group, what stands of the splits to which people moved it."""
+def _moved(entries: Entries) -> dict[str, Standing | None]:
+    """By group, what stands of the splits to which people moved it; None where all that was undone."""
     said: dict[str, list[Said]] = {}
     bases: dict[str, str | None] = {}
     for row in entries.rows("moved", live=False):
         group, split, entry = entries.text_of(row, "group"), entries.text_of(row, "split"), entries.entry(row)
         bases[entry] = entries.texts("base")[int(row)].as_py()
+        said.setdefault(group, [])
         if entries.live[row]:
-            said.setdefault(group, []).append(Said(entry, split))
-    return {group: standing(one, bases) for group, one in said.items()}
+            said[group].append(Said(entry, split))
+    return {group: standing(one, bases) if one else None for group, one in said.items()}
 
 
-def _with_splits(table: pa.Table, splits: Mapping[str, str]) -> pa.Table:
-    if not splits:
+def _with_splits(table: pa.Table, moved: Mapping[str, Standing | None]) -> pa.Table:
+    """Each image in the split of its group; where moving it was undone, in that of the group's first image."""
+    if not moved:
         return table
-    at = pc.index_in(table["group"], value_set=pa.array(list(splits), pa.string()))
-    column = pc.coalesce(pa.array(list(splits.values()), pa.string()).take(at), table["split"])
+    groups = pa.array(list(moved), pa.string())
+    first = pc.index_in(groups, value_set=table["group"])
+    own = table["split"].take(first).to_pylist()
+    splits = [one.heads[-1].meaning if one else split for one, split in zip(moved.values(), own, strict=True)]
+    at = pc.index_in(table["group"], value_set=groups)
+    column = pc.coalesce(pa.array(splits, pa.string()).take(at), table["split"])
     return table.set_column(table.column_names.index("split"), "split", column)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from onlineml.storage._log_table import ENTRY
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from onlineml.data._annotation_entries import Entries, Rows
     from onlineml.data._annotation_fold import Folded
 
 __all__ = ["conflict_rows", "history_rows", "provenance_of"]
@@ -28,11 +30,24 @@ def provenance_of(folded: Folded) -> pa.Table:
             "image_id": folded.images.table["image_id"],
             "event": entries.texts("event", places),
             "author": entries.texts("author", places),
-            "time": entries.texts("time", places).cast(pa.timestamp("ms", "UTC")),
+            "time": _times(entries, places),
             "model": entries.texts("model", places),
             "entry": entries.ids(places),
         }
     )
+
+
+def _times(entries: Entries, rows: Rows) -> Any:
+    texts = entries.texts("time", rows)
+    try:
+        return texts.cast(pa.timestamp("ms", "UTC"))
+    except pa.ArrowInvalid:
+        for row, text in zip(rows, texts.to_pylist(), strict=True):
+            try:
+                datetime.fromisoformat(text or "")
+            except ValueError as err:
+                entries.damaged(row, f"has the time {text!r}", err)
+        raise
 
 
 # ---- history ----

@@ -144,7 +144,7 @@ class AnnotationLog:
             else:
                 self._seen = None  # groups and classes change for all images
         self._n_appended += bool(ids)
-        if self._log.n_objects + self._n_appended >= _MANY_OBJECTS:
+        if self._log.n_loose + self._n_appended >= _MANY_OBJECTS:
             self.compact(at_least=_MANY_OBJECTS // 2)
         return ids
 

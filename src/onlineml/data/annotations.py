@@ -132,7 +132,7 @@ class Annotations:
         rows = history_rows(self.folded, image_id, self.read_file)
         if not rows:
             raise DataError(f"{image_id!r} never was in the project")
-        return pd.DataFrame(rows)
+        return _with_times(pd.DataFrame(rows))
 
     # ---- all of them ----
 
@@ -165,7 +165,7 @@ class Annotations:
         import pandas as pd  # noqa: PLC0415 (slow to import)
 
         columns = ("about", "name", "says", "author", "time", "prevails", "entry")
-        return pd.DataFrame(conflict_rows(self.folded, self.conflicts), columns=list(columns))
+        return _with_times(pd.DataFrame(conflict_rows(self.folded, self.conflicts), columns=list(columns)))
 
     def counts(self) -> dict[str, int]:
         """How many images there are of each kind."""
@@ -262,6 +262,12 @@ def fold(
         folded=state,
         read_file=read_file,
     )
+
+
+def _with_times(frame: pd.DataFrame) -> pd.DataFrame:
+    import pandas as pd  # noqa: PLC0415 (slow to import)
+
+    return frame.assign(time=pd.to_datetime(frame["time"], utc=True, format="ISO8601"))
 
 
 def _used(state: Folded, *, detection: bool) -> set[str]:

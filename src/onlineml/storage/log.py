@@ -162,9 +162,10 @@ class AppendLog:
         return len(gone)
 
     @property
-    def n_objects(self) -> int:
-        """How many objects there were when the log was read last."""
-        return len(self._memory.objects)
+    def n_loose(self) -> int:
+        """How many objects were in no checkpoint when the log was read last."""
+        objects = self._memory.objects
+        return len(objects.keys() - {name for one in objects.values() for name in one.holds})
 
     def _create(self, name: str, data: bytes) -> None:
         # names are never used twice, so no condition is needed, which some stores would not keep
