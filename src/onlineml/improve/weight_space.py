@@ -1,0 +1,100 @@
+"""Weights between networks: two fine-tunings of one start, or what was learned and a new start.
+
+Each function gives something new; what it was given stays as it is.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+from torch import nn
+
+from onlineml.errors import ConfigError, WeightsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+__all__ = ["copied", "interpolate", "shrink_and_perturb"]
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def copied(network: Network) -> Network:
+    """A copy in the same modes: traced parts, such as a detector's backbone, come back from a copy in training mode."""
+    made = copy.deepcopy(network)
+    for given, own in zip(network.modules(), made.modules(), strict=True):  # outer ones first: `train` sets the inner
+        if own.training != given.training:
+            own.train(given.training)
+    return made
+
+
+def interpolate(state: Mapping[str, Tensor], other: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+    """Weights between two fine-tunings of one network (Wortsman et al., WiSE-FT, CVPR 2022).
+
+    Batch norms' statistics are those of neither network between the two: recompute them on training images before the
+    result is judged. Whole numbers (counters, indices) cannot be mixed and are those of the nearer network.
+
+    Args:
+        state: of the first network.
+        other: of the second: the same names and shapes; see `grow_state_dict` where it has more classes.
+        share: of the second, in [0, 1]; 0 gives the first and 1 the second, to the bit.
+
+    Raises:
+        WeightsError: other names or shapes; the message says which.
+        ConfigError: `share` is outside [0, 1].
+    """
+    if not 0 <= share <= 1:
+        msg = f"share={share}: expected a number in [0, 1], the part of the second network"
+        raise ConfigError(msg)
+    apart = sorted(state.keys() ^ other.keys())
+    apart += [key for key in state if key in other and state[key].shape != other[key].shape]
+    if apart:
+        msg = f"the two state dicts differ in {len(apart)} tensors: {', '.join(apart[:6])}; they must be of one network"
+        raise WeightsError(msg)
+    mixed: dict[str, Tensor] = {}
+    for key, first in state.items():
+        second = other[key].to(first.device)
+        if first.is_floating_point() or first.is_complex():
+            mixed[key] = torch.lerp(first, second.to(first.dtype), share)
+        else:
+            mixed[key] = (second if share >= 0.5 else first).clone()
+    return mixed
+
+
+def shrink_and_perturb(network: Network, fresh: nn.Module, *, shrink: float, perturb: float) -> Network:
+    """A network between what it has learned and a new start, for a warm start that generalises as a cold one does.
+
+    Ash and Adams, On Warm-Starting Neural Network Training, NeurIPS 2020: every parameter is shrunk towards 0, and
+    noise is added. The noise is a freshly initialised network's parameters, which have the right scale in each layer.
+
+    Args:
+        network: that was trained; buffers, such as batch norms' statistics, are kept.
+        fresh: the same network with random weights.
+        shrink: factor of the trained parameters, in [0, 1]; 1 keeps them.
+        perturb: factor of the fresh ones, not negative; 0 adds nothing.
+
+    Returns:
+        A new network.
+
+    Raises:
+        WeightsError: `fresh` has other parameters.
+        ConfigError: a factor outside its range.
+    """
+    if not 0 <= shrink <= 1 or not perturb >= 0:
+        msg = f"shrink={shrink}, perturb={perturb}: expected one in [0, 1], the other 0 or more"
+        raise ConfigError(msg)
+    noise = dict(fresh.named_parameters())
+    made = copied(network)
+    own = dict(made.named_parameters())
+    apart = sorted(own.keys() ^ noise.keys()) + [k for k in own if k in noise and own[k].shape != noise[k].shape]
+    if apart:
+        msg = f"network and fresh differ in {len(apart)} parameters: {', '.join(apart[:6])}; build them alike"
+        raise WeightsError(msg)
+    with torch.no_grad():
+        for name, parameter in own.items():
+            parameter.mul_(shrink).add_(noise[name].to(parameter), alpha=perturb)
+    return made
