@@ -60,7 +60,7 @@ def _header(comparison: Comparison, title: str) -> str:
             ("fixed", f"{comparison.n_fixed:,}", "right now, wrong before"),
             ("broken", f"{comparison.n_broken:,}", "wrong now, right before"),
             ("negative flips", _text.percent(comparison.negative_flip_rate), "share that is broken"),
-            ("McNemar's p", _text.decimal(comparison.mcnemar.p_mid), "of each item for itself"),
+            ("McNemar's p", esc(words.p_text(comparison.mcnemar.p_mid)), "of each item for itself"),
         )
     )
     return (
@@ -112,7 +112,7 @@ def _image(image: ChangedImage, source: str) -> str:
     where = esc(image.uri or image.image_id)
     styles = ("good", "bad") if image.change == "broken" else ("bad", "good")
     said_a, said_b = (
-        f'{which} <b class="{style}">{esc(_text.shorten(said, 48))}</b>'
+        f'{which} <b class="{style}">{esc(words.said_shortly(said, 48))}</b>'
         for which, style, said in zip(("was", "now"), styles, (image.said_a, image.said_b), strict=True)
     )
     if image.boxes_a is not None and image.boxes_b is not None:
@@ -146,22 +146,21 @@ def _parts(parts: Sequence[PartChange], title: str, comparison: Comparison) -> s
                 f"{part.fixed:,}",
                 f"{part.broken:,}",
                 f"{part.unchanged:,}",
-                _text.decimal(part.a),
-                _text.decimal(part.b),
+                f"{_text.decimal(part.a)} \N{RIGHTWARDS ARROW} {_text.decimal(part.b)}",
                 _span(part.difference, part.low, part.high, reach=reach),
                 words.signed(part.difference),
                 words.between(part.low, part.high),
             )
         )
     what = "objects" if comparison.of_objects else "images"
+    score = "AP 50\u201395" if comparison.of_objects else "recall" if of_class else "accuracy"
     left = ("class",) if of_class else ("column", "value")
-    header = (*left, what, "fixed", "broken", "unchanged", "first", "second", "", "change", "95 % interval")
-    score = "AP 50\u201395" if comparison.of_objects else "the recall" if of_class else "the accuracy"
+    header = (*left, what, "fixed", "broken", "unchanged", score, "", "change", "95 % interval")
     rest = rows[_N_PARTS:]
     more = f"<details><summary>{len(rest):,} more</summary>{table(header, rest, left=len(left))}</details>"
     return (
-        f'<section><h2>{title}</h2><p class="muted small">Largest drop first; first, second and change are of {score}. '
-        f'Red: surely worse. Thin line: no difference.</p><div class="scroll">'
+        f'<section><h2>{title}</h2><p class="muted small">Largest drop first. Red: surely worse. Thin line: no '
+        f'difference.</p><div class="scroll">'
         f"{table(header, rows[:_N_PARTS], left=len(left))}{more if rest else ''}</div></section>"
     )
 
@@ -238,10 +237,11 @@ def _notebook_images(comparison: Comparison) -> str:
         source = data_uri(comparison.thumbnails[image.image_id], side=110, max_bytes=6_000)
         if not source:
             continue
+        was, now = (esc(words.said_shortly(said, 24)) for said in (image.said_a, image.said_b))
         cells += (
             f'<div style="width:110px;font-size:.8em;overflow-wrap:anywhere" title="{esc(image.uri)}">'
             f'<img src="{source}" alt="" style="width:110px;height:110px;object-fit:cover;border-radius:6px">'
-            f"<br>was {esc(_text.shorten(image.said_a, 24))}<br>now {esc(_text.shorten(image.said_b, 24))}</div>"
+            f"<br>was {was}<br>now {now}</div>"
         )
     if not cells:
         return ""

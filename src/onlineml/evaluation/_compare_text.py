@@ -37,6 +37,16 @@ def between(low: float, high: float, *, digits: int = 3) -> str:
     return _text.DASH if math.isnan(low) else f"{signed(low, digits=digits)} to {signed(high, digits=digits)}"
 
 
+def p_text(p: float) -> str:
+    """Such as "0.021", or "< 0.001"."""
+    return "<\N{NO-BREAK SPACE}0.001" if p < 0.001 else _text.decimal(p)
+
+
+def said_shortly(said: str, length: int) -> str:
+    """What a model said, shortened, its number not torn from the percent sign."""
+    return _text.shorten(said, length).replace(" %", "\N{NO-BREAK SPACE}%")
+
+
 def subject(comparison: Comparison) -> str:
     """What was compared on what: "418 images of the test split in 40 groups"."""
     split = f" of the {comparison.b.split} split" if comparison.b.split else ""
@@ -71,7 +81,7 @@ def flips_sentence(comparison: Comparison) -> str:
     return (
         f"{comparison.n_fixed:,} fixed, {comparison.n_broken:,} broken, {comparison.n_right:,} right and {wrong:,} "
         f"wrong as before, of {_text.count(comparison.n_items, word)}; negative flips "
-        f"{_text.percent(comparison.negative_flip_rate)}; McNemar's p {_text.decimal(p)}"
+        f"{_text.percent(comparison.negative_flip_rate)}; McNemar's p {p_text(p)}"
     )
 
 

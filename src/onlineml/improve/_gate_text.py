@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from onlineml.evaluation import _text
-from onlineml.evaluation._compare_text import flips_sentence, new_class_lines, signed, subject
+from onlineml.evaluation._compare_text import flips_sentence, new_class_lines, p_text, signed, subject
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,7 +105,9 @@ def gate_text(result: GateResult) -> str:
     for tested in result.tested[:_N_TESTED]:
         part = tested.part
         name = part.value if part.column == "class" else f"{part.column} {part.value}"
-        lines.append(f"  {_text.shorten(name, 27):<28}{part.n:>7,}{signed(part.difference):>9}   p {tested.p_holm:.3f}")
+        lines.append(
+            f"  {_text.shorten(name, 27):<28}{part.n:>7,}{signed(part.difference):>9}   p {p_text(tested.p_holm)}"
+        )
     if comparison.new_classes:
         lines += ["new classes, no part of the verdict:", *(f"  {line}" for line in new_class_lines(comparison))]
     return "\n".join(lines)
@@ -120,7 +122,7 @@ def gate_html(result: GateResult) -> str:
     for tested in result.tested[:_N_TESTED]:
         part = tested.part
         name = part.value if part.column == "class" else f"{part.column} {part.value}"
-        rows.append((esc(_text.shorten(name, 40)), f"{part.n:,}", signed(part.difference), f"{tested.p_holm:.3f}"))
+        rows.append((esc(_text.shorten(name, 40)), f"{part.n:,}", signed(part.difference), esc(p_text(tested.p_holm))))
     parts = notebook_table(("tested for a drop", "n", "change", "p (Holm)"), rows) if rows else ""
     new = "".join(f"<div>New class {esc(line)}</div>" for line in new_class_lines(result.comparison))
     bound = "" if math.isnan(result.lower) else f" (lower bound {signed(result.lower)})"
