@@ -156,6 +156,25 @@ def test_fit_to_size_averages_areas_when_shrinking():
     assert np.abs(fit_to_size(pixels, (8, 8)) - blocks).max() <= 0.5 + 1e-6
 
 
+def _exact_areas(pixels: np.ndarray, size: int) -> np.ndarray:
+    """(size, size, 3): the mean over each cell of a grid, cut through pixels as it falls."""
+    n = pixels.shape[0]
+    edges = np.linspace(0, n, size + 1)
+    start, stop = np.maximum(edges[:-1, None], np.arange(n)), np.minimum(edges[1:, None], np.arange(n) + 1)
+    weights = np.maximum(0, stop - start) * size / n
+    return np.einsum("ih,jw,hwc->ijc", weights, weights, pixels.astype(float))
+
+
+@pytest.mark.parametrize("size", [110, 95, 80, 77, 70, 60, 50, 44, 33, 25, 21])
+def test_shrinking_by_any_factor_is_like_averaging_areas(size: int):
+    wave = np.sin(np.arange(120) / 4.0)
+    smooth = np.uint8(127 + 60 * wave[:, None, None] * wave[None, :, None] + np.array([-20, 0, 20]))
+    assert np.abs(fit_to_size(smooth, (size, size)) - _exact_areas(smooth, size)).mean() < 1.2
+    stripes = np.uint8(np.arange(120) % 2 * 255)[None, :, None].repeat(120, 0).repeat(3, 2)
+    fades = _exact_areas(stripes, size).std()
+    assert fit_to_size(stripes, (size, size)).std() < fades * 1.25 + 8  # no more moire than exact averaging has
+
+
 @pytest.mark.parametrize("image_hw", [(1, 1), (1, 500), (500, 1), (3, 3), (7, 4000), (20, 20), (31, 32)])
 @pytest.mark.parametrize("size_hw", [(8, 8), (8, 64), (160, 9), (20, 20)])
 def test_every_shape_fits_every_size(image_hw: tuple[int, int], size_hw: tuple[int, int]):

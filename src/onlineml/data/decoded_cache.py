@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DecodedCache", "default_folder"]
 
-_VERSION = "2"  # of the layout and of what decoding means: raise it when either changes
+_VERSION = "3"  # of the layout and of what decoding means: raise it when either changes
 _HEADER = np.dtype(
     [("height", "<u2"), ("width", "<u2"), ("crc32", "<u4"), ("original_height", "<u4"), ("original_width", "<u4")]
 )
