@@ -16,8 +16,9 @@ import pytest
 from onlineml.errors import AlreadyExistsError, NotFoundError, StorageError
 from onlineml.storage import _fastdfs_places, io
 from onlineml.storage._fastdfs_ids import FileId
+from onlineml.storage._fastdfs_names import Entry
 from onlineml.storage._fastdfs_places import InVolume
-from onlineml.storage.fastdfs import create_volume
+from onlineml.storage.fastdfs import collect_garbage, create_volume
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -256,6 +257,43 @@ def test_a_deletion_whose_answer_is_lost_has_happened(fastdfs_model: Start) -> N
         fs.rm_file(by_id)
     with pytest.raises(FileNotFoundError):
         fs.cat_file(f"{path}/a")  # its content was taken away
+
+
+def test_what_cannot_be_deleted_now_is_deleted_another_time(fastdfs_model: Start) -> None:
+    model = fastdfs_model()
+    fs, path, _ = _new(model)
+    url = fs.unstrip_protocol(path)
+    fs.pipe({f"{path}/{number}": b"1" for number in range(5)})
+    fs.rm([f"{path}/{number}" for number in range(5)])
+    model.control(faults=[{"command": DELETE, "action": "1"}])  # not permitted
+    assert collect_garbage(url, older_than_s=0, storage_options=QUICK) == 4
+    assert collect_garbage(url, older_than_s=0, storage_options=QUICK) == 1
+
+
+def test_nothing_stays_behind_of_what_was_refused(fastdfs_model: Start) -> None:
+    model = fastdfs_model()
+    fs, path, volume = _new(model)
+    fs.pipe_file(f"{path}/a", b"1")
+    _replicated(model)
+    log = volume.position()[0].source
+    stored = sum(map(len, model.control(hidden=[log])["files"].values()))
+    with pytest.raises(StorageError, match="bring that server back"):
+        fs.pipe_file(f"{path}/b", b"2")
+    with pytest.raises(StorageError, match="bring that server back"):
+        fs.pipe({f"{path}/{number}": b"" for number in range(200)})  # too many names for a line
+    _replicated(model)
+    assert sum(map(len, model.control()["files"].values())) == stored
+
+
+def test_an_unanswered_log_leaves_it_open_whether_it_was_written(fastdfs_model: Start) -> None:
+    model = fastdfs_model()
+    fs, path, volume = _new(model)
+    fs.pipe_file(f"{path}/a", b"1")
+    model.control(faults=[{"command": DOWNLOAD, "action": "hang", "times": 9}])  # it is written, and cannot be read
+    with pytest.raises(StorageError, match="whether the change was made"):
+        volume.commit({"b": Entry("", 0, 1)})
+    model.control(faults=[])
+    assert len(fs.ls(path)) == 2
 
 
 def test_only_a_missing_file_leaves_a_connection_in_use(fastdfs_model: Start) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onlineml.errors import ConflictError, StorageError
-from onlineml.storage._fastdfs_names import MAX_LINE, Entry, Names, Record, line_of, record_of, whole_lines
+from onlineml.storage._fastdfs_names import MAX_LINE, Entry, Names, Record, are_names, line_of, record_of, whole_lines
 
 PATHS = ["a", "b", "a/x", "a/y", "a/b/c", "a/b", "b/c", "ab", "a-b", "z/é\u2028"]
 
@@ -136,6 +136,25 @@ def test_a_file_is_no_folder() -> None:
     assert names.objection({}, {"a/x": None, "a/x/y": _entry("2")}) is None
     names.apply(_record("t2", {"a": "2"}))
     assert names.outcome("t2") is False
+
+
+@pytest.mark.parametrize(
+    "path", ["", "..", "a/../../b", "/etc/passwd", "a//b", "a/", ".", "nul\0", "x" * 1025, "é" * 513]
+)
+def test_a_record_with_what_is_no_name_counts_for_nobody(path: str) -> None:
+    names = _after(_record("t1", {path: "1", "fine": "2"}))
+    assert names.entries == {}
+    assert names.outcome("t1") is False
+    names.entries[path] = _entry("1")
+    with pytest.raises(StorageError, match="no names"):
+        Names.restored(names.snapshot())
+
+
+@given(st.lists(st.text(alphabet="./a\0\n", max_size=4), max_size=4))
+def test_names_are_looked_at_together_as_they_are_one_by_one(paths: list[str]) -> None:
+    each = ["\0" not in path and not {"", ".", ".."} & set(path.split("/")) for path in paths]
+    assert are_names(paths) == all(each)
+    assert not are_names([*paths, "\ud800"])
 
 
 def test_empty_files_have_no_content_to_count() -> None:

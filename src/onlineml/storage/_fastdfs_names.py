@@ -16,6 +16,7 @@ Everything here is a function of bytes and records; `onlineml.storage._fastdfs_v
 from __future__ import annotations
 
 import bisect
+import re
 import zlib
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
@@ -25,13 +26,26 @@ import msgspec
 from onlineml.errors import ConflictError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
-__all__ = ["MAX_LINE", "Entry", "Names", "Record", "line_of", "record_of", "whole_lines"]
+__all__ = ["MAX_LINE", "MAX_NAME", "Entry", "Names", "Record", "are_names", "line_of", "record_of", "whole_lines"]
 
 MAX_LINE = 4096  # bytes: appends of this size stayed whole and ordered on the servers; one of 1 MB was torn
+MAX_NAME = 1024  # bytes, as on S3
+_NO_NAME = re.compile(r"(?:\A|[/\0])\.{0,2}(?:[/\0]|\Z)")  # somewhere in names that NULs divide
 _RECENT = 4096  # transaction ids that are remembered; a repeated append comes within seconds
 _INSERTED_ONE_BY_ONE = 64  # more new names at once are sorted in
+
+
+def are_names(paths: Collection[str]) -> bool:
+    """Whether all paths are such as a file may have; above all none leads out of the folder that it is copied to."""
+    try:
+        long = any(len(path) > MAX_NAME // 4 and len(path.encode()) > MAX_NAME for path in paths)
+        joined = "\0".join(paths)
+        joined.encode()
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
+    return not paths or not (long or _NO_NAME.search(joined) or joined.count("\0") >= len(paths))
 
 
 class Entry(NamedTuple):
@@ -135,7 +149,7 @@ class Names:
         """
         if record.txn in self._recent:
             return self._recent[record.txn]
-        counts = self.objection(record.expected, record.set) is None
+        counts = are_names(record.set) and self.objection(record.expected, record.set) is None
         if counts:
             self._set(record)
         else:  # what was uploaded for it has no name
@@ -277,6 +291,8 @@ class Names:
             found = msgspec.json.decode(data, type=_Snapshot)
         except (msgspec.DecodeError, msgspec.ValidationError) as err:
             raise StorageError(f"a snapshot of names cannot be read; update onlineml ({err})") from err
+        if not are_names(found.entries):
+            raise StorageError("a snapshot holds what are no names of files; it was not written by onlineml")
         names = cls()
         names.entries, names.garbage, names._recent = found.entries, found.garbage, found.recent
         names._uses = dict(Counter(entry.file for entry in found.entries.values()))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from onlineml.errors import ConfigError, StorageError
 from onlineml.storage._fastdfs_client import Client, Settings
 from onlineml.storage._fastdfs_ids import FileId
+from onlineml.storage._fastdfs_names import MAX_NAME, are_names
 from onlineml.storage._fastdfs_volume import EXTENSION, Volume
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["InVolume", "checked_name", "client_of", "concurrently", "place_of"]
 
 _ID_PARTS = 5  # group1/M00/00/00/name
-_MAX_NAME = 1024  # bytes, as on S3
 _THREADS = 16  # downloads at once; more help only where a round trip is long
 
 T = TypeVar("T")
@@ -77,13 +77,9 @@ def checked_name(place: InVolume | FileId) -> InVolume:
     name = place.name
     if not name:
         raise IsADirectoryError(f"{place.volume.root} is a volume; a name must follow it")
-    try:
-        size = len(name.encode())
-    except UnicodeEncodeError:
-        size = _MAX_NAME + 1
-    if size > _MAX_NAME or "\0" in name or not {"", ".", ".."}.isdisjoint(name.split("/")):
+    if not are_names([name]):
         raise ConfigError(
-            f"{name!r} is no name for a file; expected at most {_MAX_NAME} bytes of UTF-8 without NUL, with '/' "
+            f"{name!r} is no name for a file; expected at most {MAX_NAME} bytes of UTF-8 without NUL, with '/' "
             "between folders, none of which is empty, '.' or '..'"
         )
     return place

@@ -22,6 +22,7 @@ __all__ = [
     "Stored",
     "copy_out",
     "entry_info",
+    "file_info",
     "folder_info",
     "listed",
     "read",
@@ -41,6 +42,14 @@ class Stored(NamedTuple):
     file: FileId | None
     size: int
     mtime: float
+
+    @property
+    def tag(self) -> str:
+        """The ``ETag``: another one for other content."""
+        if self.file is None:
+            return EMPTY
+        # an appender file keeps its id whatever becomes of it
+        return str(self.file) if self.file.size is not None else f"{self.file}@{self.size}-{self.mtime:.0f}"
 
 
 def stored_at(settings: Settings, path: str) -> Stored:
@@ -78,7 +87,7 @@ def read_current(
     if found is None:
         data, found = _read_ahead(settings, path, start, end)
         if data is not None:
-            return data, str(found.file)
+            return data, found.tag
     try:
         data = read(settings, found, start, end)
     except FileNotFoundError:  # replaced since, and deleted already
@@ -86,12 +95,14 @@ def read_current(
         if again.file == found.file:
             raise
         found, data = again, read(settings, again, start, end)
-    return data, EMPTY if found.file is None else str(found.file)
+    return data, found.tag
 
 
 def _read_ahead(settings: Settings, path: str, start: int | None, end: int | None) -> tuple[bytes | None, Stored]:
     """Look what a path stands for, and fetch meanwhile what it stood for before: mostly it is the same."""
     place = place_of(settings, path)
+    if isinstance(place, FileId) and place.size:  # its id tells what would be asked for
+        return None, Stored(place, place.size, 0.0)
     entry = place.volume.known(place.name) if isinstance(place, InVolume) else None
     begun = None
     if entry is not None and 0 < entry.size <= _READ_AHEAD:
@@ -181,10 +192,31 @@ def folder_info(path: str) -> dict[str, Any]:
     return {"name": path, "size": 0, "type": "directory"}
 
 
-def entry_info(path: str, size: int, mtime: float, file: str) -> dict[str, Any]:
+def file_info(path: str, found: Stored) -> dict[str, Any]:
     """A file, for fsspec."""
-    tag = file or EMPTY
-    return {"name": path, "size": size, "type": "file", "ETag": tag, "file_id": file, "created": mtime, "mtime": mtime}
+    return {
+        "name": path,
+        "size": found.size,
+        "type": "file",
+        "ETag": found.tag,
+        "file_id": str(found.file or ""),
+        "created": found.mtime,
+        "mtime": found.mtime,
+    }
+
+
+def entry_info(path: str, entry: Entry) -> dict[str, Any]:
+    """A file of a volume, for fsspec."""
+    mtime = entry.ms / 1000
+    return {
+        "name": path,
+        "size": entry.size,
+        "type": "file",
+        "ETag": entry.file or EMPTY,
+        "file_id": entry.file,
+        "created": mtime,
+        "mtime": mtime,
+    }
 
 
 def listed(place: InVolume, path: str) -> list[dict[str, Any]]:
@@ -197,10 +229,10 @@ def listed(place: InVolume, path: str) -> list[dict[str, Any]]:
     with place.volume.reading() as names:
         entry = names.entries.get(place.name)
         if entry is not None:
-            return [entry_info(path, entry.size, entry.ms / 1000, entry.file)]
+            return [entry_info(path, entry)]
         if not names.is_folder(place.name):
             raise FileNotFoundError(path)
         files, folders = names.children(place.name)
         found = [(name, names.entries[name]) for name in files]
-    rows = [entry_info(f"{top}/{name}", entry.size, entry.ms / 1000, entry.file) for name, entry in found]
+    rows = [entry_info(f"{top}/{name}", entry) for name, entry in found]
     return sorted([*rows, *(folder_info(f"{top}/{name}") for name in folders)], key=lambda row: str(row["name"]))

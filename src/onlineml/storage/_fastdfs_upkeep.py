@@ -80,19 +80,28 @@ def collect(volume: Volume, *, older_than_s: float, limit: int | None = None) ->
     until = now_ms() - int(older_than_s * 1000)
     with volume.reading() as names:
         due = [file for file, ms in names.garbage.items() if ms <= until][:limit]
+    deleted = 0
     for start in range(0, len(due), _FORGOTTEN):
-        some = due[start : start + _FORGOTTEN]
-        for file in some:
-            _delete(volume.client, file)
-        if not volume.append(Record(txn=_txn(), ms=now_ms(), forgotten=some)):
+        gone = [file for file in due[start : start + _FORGOTTEN] if _deleted(volume.client, file)]
+        if gone and not volume.append(Record(txn=_txn(), ms=now_ms(), forgotten=gone)):
             raise StorageError("the log of names did not take a record that has no condition")
-    return len(due)
+        deleted += len(gone)
+    return deleted
 
 
 def _delete(client: Client, file: str) -> None:
     if file:
         with contextlib.suppress(FileNotFoundError):
             client.delete(FileId.parse(file))
+
+
+def _deleted(client: Client, file: str) -> bool:
+    """Whether an object is gone; where its server cannot be had, another time will do."""
+    try:
+        _delete(client, file)
+    except OSError:
+        return False
+    return True
 
 
 def _txn() -> str:

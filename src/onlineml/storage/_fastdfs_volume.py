@@ -236,7 +236,12 @@ class Volume:
         if not record.body:
             return record
         file = FileId.parse(record.body)
-        body = msgspec.json.decode(self.client.read(file, 0, file.size or 0), type=_Body)
+        try:
+            body = msgspec.json.decode(self.client.read(file, 0, file.size or 0), type=_Body)
+        except (msgspec.DecodeError, msgspec.ValidationError) as err:
+            raise StorageError(
+                f"{file}, a part of the log of names, is of a later onlineml; update it ({err})"
+            ) from err
         return Record(txn=record.txn, ms=record.ms, expected=body.expected, set=body.set, body=record.body)
 
     # ---- writing ----
@@ -272,11 +277,10 @@ class Volume:
 
     def append(self, record: Record, *, only: FileId | None = None) -> bool:
         """Put a record into the log, once, or into one certain log only; whether it counted."""
-        line = line_of(record)
+        line, body = line_of(record), None
         if len(line) > MAX_LINE:
-            body = msgspec.json.encode(_Body(record.expected, record.set))
-            file = self.client.upload(Payload(body))
-            line = line_of(Record(txn=record.txn, ms=record.ms, body=str(file)))
+            body = self.client.upload(Payload(msgspec.json.encode(_Body(record.expected, record.set))))
+            line = line_of(Record(txn=record.txn, ms=record.ms, body=str(body)))
         failure: OSError | None = None
         sent = False
         for attempt in range(self.client.settings.attempts):
@@ -295,18 +299,27 @@ class Volume:
                 if self.position() != (segment, serial, end + len(line)):
                     self._settle(segment)
                 return counted
-            if failure is not None:
+            if self.position()[0] == segment:  # else another log follows, and has to get the line
                 backoff(attempt)
         if isinstance(failure, RefusedError) and not sent:
+            if body is not None:
+                with contextlib.suppress(OSError):
+                    self.client.delete(body)
             raise failure
-        raise StorageError(
-            f"the log of names {self._segment} does not answer; whether the change was made will be seen when it does "
-            f"({type(failure).__name__}: {failure})"
-        ) from failure
+        raise self._unknown(failure)
 
     def _outcome(self, txn: str) -> bool | None:
-        with self.reading() as names:
-            return names.outcome(txn)
+        try:
+            with self.reading() as names:
+                return names.outcome(txn)
+        except OSError as err:
+            raise self._unknown(err) from err
+
+    def _unknown(self, failure: OSError | None) -> StorageError:
+        return StorageError(
+            f"the log of names {self._segment} does not answer; whether the change was made will be seen when it does "
+            f"({type(failure).__name__}: {failure})"
+        )
 
     def write(self, log: FileId, line: bytes) -> None:
         """Append a line to a log, on the server that it was made on.

@@ -174,15 +174,23 @@ def moves(names: Names, source: str, target: str, *, into: bool, recursive: bool
     return [(name, f"{target}/{name[len(source) :].lstrip('/')}".lstrip("/")) for name in names.below(source)]
 
 
-def removed(volume: Volume, paths: Sequence[str], *, delete_after_s: float) -> None:
+def removed(volume: Volume, paths: Sequence[str], *, folders: bool, delete_after_s: float) -> None:
     """Take away names, all in one step.
+
+    Args:
+        volume: of all of them.
+        paths: the names.
+        folders: whether folders may be among them, which go with their files.
+        delete_after_s: of the filesystem.
 
     Raises:
         FileNotFoundError: one is not there.
+        IsADirectoryError: one is a folder, without folders.
     """
 
     def plan(names: Names) -> Plan:
-        return dict.fromkeys(paths), {name: _entry(names, name).file for name in paths}
+        files = [name for name in paths if not (folders and names.is_folder(name))]
+        return dict.fromkeys(files), {name: _entry(names, name).file for name in files}
 
     _change(volume, plan, delete_after_s)
 

@@ -172,12 +172,11 @@ class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
         path = self._strip_protocol(path)
         place = self.place(path)
         if isinstance(place, FileId):
-            found = self.stored(path)
-            return reads.entry_info(path, found.size, found.mtime, path)
+            return reads.file_info(path, self.stored(path))
         with place.volume.reading() as names:
             entry = names.entries.get(place.name)
             if entry is not None:
-                return reads.entry_info(path, entry.size, entry.ms / 1000, entry.file)
+                return reads.entry_info(path, entry)
             if names.is_folder(place.name):
                 return reads.folder_info(path)
         raise FileNotFoundError(path)
@@ -211,7 +210,7 @@ class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
             entries = [(f"{top}/{name}", names.entries[name]) for name in inside]
         if not detail:
             return [name for name, _ in entries]
-        return {name: reads.entry_info(name, e.size, e.ms / 1000, e.file) for name, e in entries}
+        return {name: reads.entry_info(name, entry) for name, entry in entries}
 
     def created(self, path: str) -> datetime:
         """When the file was stored, in UTC."""
@@ -384,11 +383,12 @@ class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
         volumes = {place.volume if isinstance(place, InVolume) else None for pair in places for place in pair}
         if len(volumes) == 1 and (volume := volumes.pop()) is not None:
             named = [(old.name, new.name) for old, new in places]
-            self._rename(volume, lambda _: named)
+            self._rename(volume, lambda names: [pair for pair in named if not names.is_folder(pair[0])])
             return
-        for old, new in pairs:
+        files = [(old, new) for old, new in pairs if not self.isdir(old)]
+        for old, new in files:
             self.cp_file(old, new)
-        self._remove([old for old, _ in pairs])
+        self._remove([old for old, _ in files])
 
     def _moves(self, path1: Any, path2: Any, *, recursive: bool, maxdepth: int | None) -> list[tuple[str, str]]:
         """The files that are moved and where they go, as fsspec's copy has it."""
@@ -400,7 +400,7 @@ class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
         elif isinstance(path2, str):
             path2 = other_paths(sources, path2, flatten=True)
         pairs = zip(sources, self._strip_protocol(list(path2)), strict=True)
-        return [(old, new) for old, new in pairs if old != new and not self.isdir(old)]
+        return [(old, new) for old, new in pairs if old != new]
 
     def _rename(self, volume: Volume, pairs_of: Callable[[Names], Sequence[tuple[str, str]]]) -> None:
         writes.renamed(volume, pairs_of, delete_after_s=self.delete_after_s)
@@ -416,10 +416,9 @@ class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
 
     def rm(self, path: Any, recursive: bool = False, maxdepth: int | None = None) -> None:
         """Remove files and, with recursive, folders; all in one step."""
-        paths = self.expand_path(path, recursive=recursive, maxdepth=maxdepth)
-        self._remove([found for found in paths if not (recursive and self.isdir(found))])
+        self._remove(self.expand_path(path, recursive=recursive, maxdepth=maxdepth), folders=recursive)
 
-    def _remove(self, paths: Sequence[str]) -> None:
+    def _remove(self, paths: Sequence[str], *, folders: bool = False) -> None:
         named: dict[Volume, list[str]] = {}
         for path in paths:
             place = self.place(path)
@@ -428,7 +427,7 @@ class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
             else:
                 named.setdefault(place.volume, []).append(place.name)
         for volume, names in named.items():
-            writes.removed(volume, names, delete_after_s=self.delete_after_s)
+            writes.removed(volume, names, folders=folders, delete_after_s=self.delete_after_s)
 
     # ---- folders ----
 
