@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from onlineml.data._annotation_boxes import checked_boxes, kept_values, require_usable
-from onlineml.data._annotation_entries import mask_of
+from onlineml.data._annotation_entries import mask_of, positions, taken
 from onlineml.data._examples import examples
 from onlineml.data.splits import SPLITS
 from onlineml.errors import ConfigError, DataError
@@ -51,8 +51,7 @@ def corrected(state: Annotations, labels: Mapping[str, str | None]) -> list[Fact
     """Labels by image id. Who gives an image the label that it has accepts it."""
     state.require_images(labels)
     state.require_classes(label for label in labels.values() if label is not None)
-    at = pc.index_in(pa.array(list(labels), pa.string()), value_set=state.table["image_id"])
-    present = state.table["label"].take(at).to_pylist()
+    present = taken(state.table["label"], positions(list(labels), state.table["image_id"])).to_pylist()
     return [
         (_event(state.lineage.get(label or "", label), now), {"image_id": image_id, "label": label})
         for (image_id, label), now in zip(labels.items(), present, strict=True)
@@ -91,10 +90,10 @@ def boxes_facts(said: dict[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
 def accepted(state: Annotations, image_ids: Sequence[str], *, boxes: Sequence[int] | None) -> list[Facts]:
     """Suggestions; where there is none, what the image has."""
     state.require_images(image_ids)
-    at = pc.index_in(pa.array(image_ids, pa.string()), value_set=state.suggestions["image_id"])
-    guesses = iter(state.suggestions.take(at.drop_null()).to_pylist())
+    at = positions(image_ids, state.suggestions["image_id"])
+    guesses = iter(state.suggestions.take(pa.array(at[at >= 0])).to_pylist())
     found = []
-    for row, guessed in zip(state.rows(image_ids), at.is_valid().to_pylist(), strict=True):
+    for row, guessed in zip(state.rows(image_ids), at >= 0, strict=True):
         guess = next(guesses) if guessed else {}
         origin = {"suggestion": guess["entry"], "model": guess["model"]} if guess else {}
         said = (
@@ -132,8 +131,8 @@ def deleted(state: Annotations, image_ids: Sequence[str]) -> list[Facts]:
 
 def restored(state: Annotations, image_ids: Sequence[str]) -> list[Facts]:
     """Images that were deleted."""
-    at = pc.index_in(pa.array(image_ids, pa.string()), value_set=state.deleted["image_id"])
-    missing = [image_id for image_id, place in zip(image_ids, at.to_pylist(), strict=True) if place is None]
+    at = positions(image_ids, state.deleted["image_id"])
+    missing = [image_id for image_id, place in zip(image_ids, at, strict=True) if place < 0]
     if missing:
         raise DataError(f"{len(missing)} images are not among those that were deleted: {examples(missing)}")
     return [("restored", {"image_id": image_id}) for image_id in image_ids]
@@ -150,8 +149,8 @@ def moved(state: Annotations, splits: Mapping[str, str], *, reason: str) -> list
         raise ConfigError(f"a split is one of {', '.join(SPLITS)}; found {examples(wrong)}")
     state.require_images(splits)
     wanted: dict[str, set[str]] = {}
-    at = pc.index_in(pa.array(list(splits), pa.string()), value_set=state.table["image_id"])
-    for group, split in zip(state.table["group"].take(at).to_pylist(), splits.values(), strict=True):
+    groups = taken(state.table["group"], positions(list(splits), state.table["image_id"])).to_pylist()
+    for group, split in zip(groups, splits.values(), strict=True):
         wanted.setdefault(group, set()).add(split)
     torn = [group for group, found in wanted.items() if len(found) > 1]
     if torn:

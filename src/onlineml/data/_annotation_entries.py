@@ -13,11 +13,11 @@ from onlineml.errors import StorageError
 from onlineml.storage._log_table import ENTRY, REST, entries_of, table_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     import numpy.typing as npt
 
-__all__ = ["EVENTS", "SAYING", "Entries", "Rows", "log_table", "mask_of", "one_chunk", "taken"]
+__all__ = ["EVENTS", "SAYING", "Entries", "Rows", "log_table", "mask_of", "one_chunk", "positions", "taken"]
 
 EVENTS = (
     "imported",
@@ -72,6 +72,23 @@ def taken(column: Any, rows: Rows) -> Any:
     if len(rows) > _FEW:
         return column.take(pa.array(rows))
     return pa.chunked_array([chunk for row in rows for chunk in column.slice(int(row), 1).chunks], column.type)
+
+
+def positions(names: Sequence[str], column: Any) -> npt.NDArray[np.int64]:
+    """Where names stand in a column that has each name once; -1 where it has not.
+
+    Args:
+        names: (N,), also repeated.
+        column: Arrow texts, maybe a million: of a few names it is gone through once, without an index of all.
+    """
+    wanted = pa.array(names, pa.string())
+    if len(wanted) > _FEW:
+        return np.asarray(pc.index_in(wanted, value_set=column).fill_null(-1).to_numpy(), dtype=np.int64)
+    different = pc.unique(wanted)
+    at = pc.index_in(column, value_set=different)
+    found = np.full(len(different) + 1, -1)
+    found[at.drop_null().to_numpy()] = np.flatnonzero(mask_of(at.is_valid()))
+    return found[pc.index_in(wanted, value_set=different).to_numpy()] if len(wanted) else found[:0]
 
 
 def one_chunk(column: Any) -> pa.Array:

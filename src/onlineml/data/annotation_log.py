@@ -224,7 +224,8 @@ class AnnotationLog:
             return None
         state.require_images(table["image_id"].to_pylist())
         state.require_classes(names_guessed(table))
-        facts = {"file": self._stored(table, "log/suggestions"), "n": len(table), "model": model}
+        seen = table.append_column("base", pa.array(state.bases(table["image_id"].to_pylist()), pa.string()))
+        facts = {"file": self._stored(seen, "log/suggestions"), "n": len(table), "model": model}
         return self._append([("suggested", facts)], state, author=author, bases={})[0]
 
     def _ids_of_uris(self, state: Annotations, uris: Sequence[str]) -> list[str | None]:

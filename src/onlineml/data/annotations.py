@@ -37,7 +37,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from onlineml.data._annotation_entries import SAYING
+from onlineml.data._annotation_entries import SAYING, positions, taken
 from onlineml.data._annotation_fold import Folded, folded
 from onlineml.data._annotation_history import conflict_rows, history_rows, provenance_of
 from onlineml.data._annotation_suggestions import open_suggestions
@@ -92,13 +92,13 @@ class Annotations:
 
     def row(self, image_id: str) -> dict[str, Any]:
         """What is known of one image, by column; empty for an image that is not there."""
-        place = pc.index(self.table["image_id"], pa.scalar(image_id, pa.string())).as_py()
-        return {} if place < 0 else dict(self.table.slice(place, 1).to_pylist()[0])
+        return self.rows([image_id])[0] if positions([image_id], self.table["image_id"])[0] >= 0 else {}
 
     def rows(self, image_ids: Sequence[str]) -> list[dict[str, Any]]:
         """As `row`, of many images that are all there."""
-        at = pc.index_in(pa.array(image_ids, pa.string()), value_set=self.table["image_id"])
-        found: list[dict[str, Any]] = self.table.take(at).to_pylist()
+        at = positions(image_ids, self.table["image_id"])
+        columns = [taken(column, at) for column in self.table.columns]
+        found: list[dict[str, Any]] = pa.table(columns, names=self.table.column_names).to_pylist()
         return found
 
     def base(self, image_id: str) -> str | None:
@@ -109,9 +109,9 @@ class Annotations:
         """As `base`, of many images, the deleted ones too."""
         found: list[str | None] = [None] * len(image_ids)
         for images in (self.folded.images, self.folded.deleted):
-            at = pc.index_in(pa.array(image_ids, pa.string()), value_set=images.table["image_id"])
-            rows = np.flatnonzero(at.is_valid().to_numpy(zero_copy_only=False))
-            places = images.places[at.drop_null().to_numpy()]
+            at = positions(image_ids, images.table["image_id"])
+            rows = np.flatnonzero(at >= 0)
+            places = images.places[at[rows]]
             entries = self.folded.entries.ids(places).to_pylist()
             for row, entry in zip(rows.tolist(), entries, strict=True):
                 found[row] = self.folded.bases.get(image_ids[row], entry)
@@ -212,9 +212,9 @@ class Annotations:
         Raises:
             DataError: an image is not in the project.
         """
-        at = pc.index_in(pa.array(list(image_ids), pa.string()), value_set=self.table["image_id"])
-        if at.null_count:
-            missing = [one for one, row in zip(image_ids, at.to_pylist(), strict=True) if row is None]
+        at = positions(list(image_ids), self.table["image_id"])
+        if (at < 0).any():
+            missing = [one for one, row in zip(image_ids, at, strict=True) if row < 0]
             raise DataError(f"{len(missing)} images are not in the project, or were deleted: {examples(missing)}")
 
     def require_classes(self, labels: Iterable[str]) -> None:
