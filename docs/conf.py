@@ -57,6 +57,7 @@ LISTLESS = (
     "scheduling",
     "fastdfs",
     "detection_scores",
+    "improve",
     "images",
 )
 LISTLESS += ("api", "design", "changelog")
