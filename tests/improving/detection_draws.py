@@ -9,7 +9,7 @@ from onlineml.evaluation._compare_samples import PairedSamples
 from onlineml.evaluation._matching import IOU_THRESHOLDS
 from onlineml.evaluation._ranking import Ranking, class_ap
 from onlineml.evaluation.metrics import mean_defined
-from onlineml.improve.gate import Policy, _decide
+from onlineml.improving.gate import Policy, _decide
 
 N_CLASSES = 3
 

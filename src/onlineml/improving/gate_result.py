@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from onlineml.evaluation.compare_result import Comparison, NewClass, PartChange
-    from onlineml.improve.gate import Policy
+    from onlineml.improving.gate import Policy
 
 __all__ = ["INCONCLUSIVE", "PROMOTE", "REJECT", "GateResult", "TestedPart"]
 
@@ -134,12 +134,12 @@ class GateResult:
         return f"<GateResult: {self.verdict}, {self.score} {self.difference:+.3f}>"
 
     def __str__(self) -> str:
-        from onlineml.improve._gate_text import gate_text
+        from onlineml.improving._gate_text import gate_text
 
         return gate_text(self)
 
     def _repr_html_(self) -> str:
-        from onlineml.improve._gate_text import gate_html
+        from onlineml.improving._gate_text import gate_html
 
         return gate_html(self)
 

@@ -7,7 +7,7 @@ import functools
 import numpy as np
 
 from onlineml.evaluation._compare_counts import PairedCounts
-from onlineml.improve.gate import Better, NotWorse, Policy, _decide
+from onlineml.improving.gate import Better, NotWorse, Policy, _decide
 
 _RESAMPLES = (
     1_000  # a twentieth of what the gate draws; the seeds differ, so that their errors even out over the test sets

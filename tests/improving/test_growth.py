@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from onlineml.errors import ConfigError, DataError, WeightsError
-from onlineml.improve.growth import align_weights, grow_detector, grow_head, grow_state_dict, imprint
+from onlineml.improving.growth import align_weights, grow_detector, grow_head, grow_state_dict, imprint
 from onlineml.models.detectors import build_detector
 
 OLD, NEW = ("cat", "dog", "fox"), ("ant", "fox", "bee", "cat", "dog")

@@ -11,10 +11,10 @@ from scipy import stats
 from onlineml.data.boxes import Boxes
 from onlineml.errors import ConfigError, DataError
 from onlineml.evaluation.found import Found
-from onlineml.improve.box_errors import find_box_errors
-from onlineml.improve.duplicates import Chosen, first_of_alike
-from onlineml.improve.label_errors import find_label_errors
-from onlineml.improve.review import (
+from onlineml.improving.box_errors import find_box_errors
+from onlineml.improving.duplicates import Chosen, first_of_alike
+from onlineml.improving.label_errors import find_label_errors
+from onlineml.improving.review import (
     Candidates,
     Why,
     box_error_candidates,

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onlineml.errors import DataError
-from onlineml.improve.label_errors import find_label_errors, label_margins
+from onlineml.improving.label_errors import find_label_errors, label_margins
 
 
 def softmax(logits):

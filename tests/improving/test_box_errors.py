@@ -8,7 +8,7 @@ import pytest
 from onlineml.data.boxes import Boxes
 from onlineml.errors import ConfigError, DataError, UnknownClassError
 from onlineml.evaluation.found import Found
-from onlineml.improve.box_errors import BOX_ERRORS, find_box_errors
+from onlineml.improving.box_errors import BOX_ERRORS, find_box_errors
 
 NAMES = ("cell", "egg")
 HALF = dict.fromkeys(NAMES, 0.5)

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from onlineml.data.manifest import Manifest
-from onlineml.improve.leaks import leaked_images
+from onlineml.improving.leaks import leaked_images
 
 
 def manifest(rows) -> Manifest:

@@ -11,7 +11,7 @@ from scipy.stats import entropy as scipy_entropy
 
 from onlineml.errors import DataError
 from onlineml.evaluation.found import Found
-from onlineml.improve.uncertainty import (
+from onlineml.improving.uncertainty import (
     box_disagreement,
     box_uncertainty,
     entropy,

@@ -18,8 +18,8 @@ from onlineml.errors import ConfigError
 from onlineml.evaluation._compare_samples import MIN_GROUPS
 from onlineml.evaluation.compare import compare
 from onlineml.evaluation.compare_result import Comparison
-from onlineml.improve import _gate_text as words
-from onlineml.improve.gate_result import INCONCLUSIVE, PROMOTE, REJECT, GateResult, TestedPart
+from onlineml.improving import _gate_text as words
+from onlineml.improving.gate_result import INCONCLUSIVE, PROMOTE, REJECT, GateResult, TestedPart
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,7 +136,7 @@ def gate(
         policy: `Better` or `NotWorse`.
         rules: functions that are given the `Comparison` and return a reason against promotion, or None. Any of them
             can block; none can promote.
-        leaked: ids of images that the challenger was trained on, see `onlineml.improve.leaks.leaked_images`; those
+        leaked: ids of images that the challenger was trained on, see `onlineml.improving.leaks.leaked_images`; those
             that are among the test images block.
         score: ``"accuracy"``; of detectors ``"map_50_95"`` (the default), ``"map_50"`` or ``"map_75"``.
         min_support: images (of a detector: objects) that a class or slice must have to be tested for a drop. The tests

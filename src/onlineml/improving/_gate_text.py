@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from onlineml.evaluation.compare_result import ScoreChange
-    from onlineml.improve.gate import Policy
-    from onlineml.improve.gate_result import GateResult, TestedPart
+    from onlineml.improving.gate import Policy
+    from onlineml.improving.gate_result import GateResult, TestedPart
 
 __all__ = ["drop_reason", "gate_html", "gate_text", "leak_reasons", "points", "reason"]
 

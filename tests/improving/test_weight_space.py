@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from onlineml.errors import ConfigError, WeightsError
-from onlineml.improve.growth import grow_state_dict
-from onlineml.improve.weight_space import copied, interpolate, shrink_and_perturb
+from onlineml.improving.growth import grow_state_dict
+from onlineml.improving.weight_space import copied, interpolate, shrink_and_perturb
 from onlineml.models.detectors import build_detector
 
 

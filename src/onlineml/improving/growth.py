@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from onlineml.errors import ConfigError, DataError, WeightsError
-from onlineml.improve.weight_space import copied
+from onlineml.improving.weight_space import copied
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

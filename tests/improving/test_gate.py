@@ -14,7 +14,7 @@ from onlineml.data.boxes import Boxes
 from onlineml.errors import ConfigError, DataError
 from onlineml.evaluation import classification_scores, detection_scores
 from onlineml.evaluation.found import Found
-from onlineml.improve.gate import Better, NotWorse, gate, holm
+from onlineml.improving.gate import Better, NotWorse, gate, holm
 
 NAMES = ("cat", "dog")
 

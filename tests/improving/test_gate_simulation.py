@@ -13,7 +13,7 @@ from detection_draws import rates as detection_rates
 from gate_draws import rate_of_groups, rate_of_single, single
 
 from onlineml.evaluation._compare_counts import PairedCounts
-from onlineml.improve.gate import Better, NotWorse
+from onlineml.improving.gate import Better, NotWorse
 
 ALLOWED = 0.055
 

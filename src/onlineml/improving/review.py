@@ -1,6 +1,6 @@
 """What a person should look at next: several rankings of the same pool, merged into one queue.
 
-The numbers come from `onlineml.improve.label_errors`, `box_errors` and `uncertainty`; here they become lists of images
+The numbers come from `onlineml.improving.label_errors`, `box_errors` and `uncertainty`; here they become lists of images
 with a reason, and `rank` makes one list of them without repetition. A share of the queue is drawn at random from the
 whole pool: what people find there, and only that, says how good the labels and the model are on the whole.
 """
@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from onlineml.errors import ConfigError, DataError
-from onlineml.improve.box_errors import BOX_ERRORS
-from onlineml.improve.duplicates import first_of_alike
-from onlineml.improve.review_queue import RANDOM, ReviewItem, ReviewQueue, Why
+from onlineml.improving.box_errors import BOX_ERRORS
+from onlineml.improving.duplicates import first_of_alike
+from onlineml.improving.review_queue import RANDOM, ReviewItem, ReviewQueue, Why
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from onlineml.evaluation._types import Array, Floats
     from onlineml.evaluation.found import Found
-    from onlineml.improve.box_errors import BoxErrors
-    from onlineml.improve.duplicates import Chosen
-    from onlineml.improve.label_errors import LabelErrors
+    from onlineml.improving.box_errors import BoxErrors
+    from onlineml.improving.duplicates import Chosen
+    from onlineml.improving.label_errors import LabelErrors
 
 __all__ = ["Candidates", "ReviewItem", "ReviewQueue", "Why", "box_error_candidates", "candidates_by_score"]
 __all__ += ["label_error_candidates", "rank"]
@@ -62,7 +62,7 @@ class Candidates:
 def candidates_by_score(
     reason: str, scores: Array, *, share: float = 1.0, urgent: bool = False, above: float = 0.0
 ) -> Candidates:
-    """Images in falling order of a score, such as `onlineml.improve.uncertainty.entropy`.
+    """Images in falling order of a score, such as `onlineml.improving.uncertainty.entropy`.
 
     Args:
         reason: as in `Candidates`.
@@ -87,7 +87,7 @@ def label_error_candidates(errors: LabelErrors, class_names: Sequence[str], *, s
     """Suspect labels, the clearest first, with the class that is likelier.
 
     Args:
-        errors: of `onlineml.improve.label_errors.find_label_errors`, on all images of the pool.
+        errors: of `onlineml.improving.label_errors.find_label_errors`, on all images of the pool.
         class_names: in the order of the class ids.
         share: as in `Candidates`.
     """
@@ -102,7 +102,7 @@ def box_error_candidates(
     """Suspect annotations, one list for missed, for swapped and for badly placed boxes.
 
     Args:
-        errors: of `onlineml.improve.box_errors.find_box_errors`, on all images of the pool.
+        errors: of `onlineml.improving.box_errors.find_box_errors`, on all images of the pool.
         found: the detections that were given to it.
         class_names: in the order of the class ids.
         share: as in `Candidates`, of all three together.
@@ -149,7 +149,7 @@ def rank(
         image_ids: (N) the pool.
         limit: length of the queue; it is shorter where less is wanted and drawn.
         random_share: in [0, 1]; 0.2 is what active learning is best mixed with (arXiv 2403.14800).
-        chosen: leaves out near-duplicates, see `onlineml.improve.duplicates.Chosen`, made for this pool; what is
+        chosen: leaves out near-duplicates, see `onlineml.improving.duplicates.Chosen`, made for this pool; what is
             queued is added to it. None leaves out none.
         done: ids that were reviewed already: not wanted, and not drawn.
         seed: of the random share.
