@@ -111,6 +111,14 @@ class ImageDataModule(pl.LightningDataModule):
         on_bad = partial(self.note_bad, split=split)
         return Loader(dataset, order, num_workers=self.num_workers, on_bad=on_bad)
 
+    def loader_of(self, rows: NDArray[np.int64]) -> Loader:
+        """A loader of any rows of the manifest in the order given, also of images that nobody labelled, unchanged.
+
+        Images that cannot be used are left out, and in no findings: what is missing tells the batches' ``index``.
+        """
+        order = BatchOrder(rows, batch_size=self.batch_size)
+        return Loader(self._dataset(rows, augmented=False), order, num_workers=self.num_workers)
+
     def _dataset(self, rows: NDArray[np.int64], *, augmented: bool) -> ImageDataset | DetectionDataset:
         """All images; ``rows`` are those that will be asked for."""
         raise NotImplementedError

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-__all__ = ["Probe", "collect_features", "fit_linear_head", "probe_head"]
+__all__ = ["PENALTIES", "Probe", "collect_features", "fit_linear_head", "probe_head"]
 
 _STEPS = 30  # L-BFGS iterations for each penalty; more no longer move the validation loss
-_PENALTIES = (1e-1, 1e-2, 1e-3, 1e-4)  # of the squared weights, on standardised features; chosen on validation images
+PENALTIES = (1e-1, 1e-2, 1e-3, 1e-4)  # of the squared weights, on standardised features; chosen on validation images
 
 
 def collect_features(
@@ -50,6 +50,8 @@ def collect_features(
         hook.remove()
         for module, training in modes:
             module.training = training
+    if not features:
+        return torch.zeros(0, getattr(head, "in_features", 0)), torch.zeros(0, dtype=torch.int64)
     return torch.cat(features).clone(), torch.cat(labels)
 
 
@@ -119,8 +121,8 @@ def probe_head(
     deviation = train[0].std(0, unbiased=False).clamp_min(1e-6)
     features = (train[0] - mean) / deviation
     class_weights = model.class_weights.cpu()
-    best, found = Probe(_PENALTIES[1], math.nan, math.nan), None
-    for penalty in _PENALTIES if val is not None else _PENALTIES[1:2]:  # each starts where the stronger one ended
+    best, found = Probe(PENALTIES[1], math.nan, math.nan), None
+    for penalty in PENALTIES if val is not None else PENALTIES[1:2]:  # each starts where the stronger one ended
         found = fit_linear_head(
             features, train[1], num_classes=head.out_features, penalty=penalty, class_weights=class_weights, start=found
         )
