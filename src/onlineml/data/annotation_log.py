@@ -137,12 +137,12 @@ class AnnotationLog:
             for event, said in facts
         ]
         ids = self._log.append_many(record(event, author=author, facts=said) for event, said in based)
-        for entry, (_, said) in zip(ids, based, strict=True):
+        for entry, (event, said) in zip(ids, based, strict=True):
             if "image_id" in said:
                 self._own[said["image_id"]] = entry
                 self._touched.add(said["image_id"])
-            else:
-                self._seen = None  # groups and classes change for all images
+            elif event != "frozen":
+                self._seen = None  # groups, classes and suggestions change for many images
         self._n_appended += bool(ids)
         if self._log.n_loose + self._n_appended >= _MANY_OBJECTS:
             self.compact(at_least=_MANY_OBJECTS // 2)
