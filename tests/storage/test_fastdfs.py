@@ -143,11 +143,11 @@ def test_files_of_others_are_read_by_their_ids(fs: FastDFSFileSystem, path: str,
 def test_appender_files_of_others_are_read_too(fs: FastDFSFileSystem, path: str) -> None:
     client = _volume(fs, path).client
     file = client.upload_appender(b"first ", extension="log")
-    client.append(client.update_server(file), file, b"second")
+    client.append(file, b"second")
     before = fs.info(str(file))
     assert before["size"] == 12
     assert fs.cat_tagged([str(file)], [None]) == [(b"first second", before["ETag"])]
-    client.append(client.update_server(file), file, b" third")
+    client.append(file, b" third")
     assert fs.info(str(file))["ETag"] != before["ETag"]  # the same id, other content
     assert fs.cat_file(str(file)) == b"first second third"
     assert fs.cat_file(str(file), 6, 100) == b"second third"

@@ -157,10 +157,10 @@ def test_appends_at_the_same_moment_reach_the_replica_too(
     together = threading.Barrier(2)
     append = volume.client.append
 
-    def appended(address: Any, file: FileId, data: bytes) -> None:
+    def appended(file: FileId, data: bytes) -> None:
         if len(data) > 1:
             together.wait()
-        append(address, file, data)
+        append(file, data)
 
     monkeypatch.setattr(volume.client, "append", appended)
     with ThreadPoolExecutor(2) as pool:

@@ -7,52 +7,32 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import random
-import time
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from onlineml.errors import StorageError
 from onlineml.storage import _fastdfs_wire as wire
 from onlineml.storage._fastdfs_connections import Connections, Payload, ServerError
-from onlineml.storage._fastdfs_ids import Address, FileId, address_text
+from onlineml.storage._fastdfs_trackers import Settings, Trackers, backoff
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-__all__ = ["Begun", "Client", "Settings", "backoff"]
+    from onlineml.storage._fastdfs_ids import Address, FileId
+
+__all__ = ["Begun", "Client", "RefusedError"]
 
 T = TypeVar("T")
 
-_ROUTE_S = 60.0  # for so long it is believed where a server is
 _UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EADDRNOTAVAIL})
 _LASTING = frozenset({errno.EINVAL, errno.ENOSPC, errno.EDQUOT, errno.EPERM, errno.EACCES, errno.EROFS})
 _MAX_LOG = 1 << 30
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How a cluster is reached.
-
-    Attributes:
-        trackers: all of them; any one that answers will do.
-        connect_timeout_s: for a connection.
-        timeout_s: for each single wait for a server.
-        attempts: how often a request that failed for the moment is made in all.
-    """
-
-    trackers: tuple[Address, ...]
-    connect_timeout_s: float = 5.0
-    timeout_s: float = 30.0
-    attempts: int = 8
-
-
-class _Route(NamedTuple):
-    address: Address | None  # None: the trackers know no such server
-    active: bool
-    until: float
+class RefusedError(StorageError):
+    """An appender file cannot be written now, and was not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +64,6 @@ def _whole(data: bytes, file: FileId, count: int, address: Address) -> bytes:
     return data
 
 
-def backoff(attempt: int) -> None:
-    """Wait before another attempt: about 0.05 s, 0.1 s, 0.2 s, …, 2 s at most."""
-    time.sleep(min(2.0, 0.05 * 2**attempt) * random.uniform(0.5, 1.0))  # noqa: S311 (no secret)
-
-
 def _passes(err: OSError) -> bool:
     """Whether another attempt may succeed."""
     if isinstance(err, ServerError):
@@ -97,72 +72,17 @@ def _passes(err: OSError) -> bool:
 
 
 class Client:
-    """A cluster. Threads may share it, and a forked child may go on using it."""
+    """A cluster. Threads may share it, and a forked child may go on using it.
+
+    Attributes:
+        settings: how it is reached.
+        trackers: of it.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._connections = Connections(connect_timeout_s=settings.connect_timeout_s, timeout_s=settings.timeout_s)
-        self._trackers = list(settings.trackers)  # the last that answered comes first
-        self._routes: dict[tuple[str, str], _Route] = {}
-
-    # ---- trackers ----
-
-    def _ask(self, request: bytes, parsed: Callable[[bytes], T]) -> T:
-        """The answer of the first tracker that has one.
-
-        Raises:
-            FileNotFoundError: no tracker knows what was asked for.
-            StorageError: no tracker answers.
-        """
-        failure: OSError | None = None
-        for attempt in range(self.settings.attempts):
-            if attempt:
-                backoff(attempt - 1)
-            missing = None
-            failure = None
-            for tracker in tuple(self._trackers):
-                try:
-                    answer = parsed(self._connections.exchange(tracker, request))
-                except FileNotFoundError as err:
-                    missing = err
-                except OSError as err:
-                    failure = err
-                    self._connections.forget(tracker)
-                else:
-                    self._trackers = [tracker, *(other for other in self._trackers if other != tracker)]
-                    return answer
-            if missing is not None:
-                raise missing
-        names = address_text(self.settings.trackers)
-        raise StorageError(f"no FastDFS tracker of {names} answers: {failure}") from failure
-
-    def source(self, file: FileId, *, fresh: bool = False) -> _Route:
-        """Where the server is that the file was uploaded to."""
-        key = (file.group, file.source)
-        route = self._routes.get(key)
-        if route is None or fresh or route.until < time.monotonic():
-            request = wire.list_storages(file.group, file.source)
-            until = time.monotonic() + _ROUTE_S
-            try:
-                found = self._ask(request, lambda body: wire.storages_reply(body, file.source))[0]
-                route = _Route(found.address, found.active, until)
-            except FileNotFoundError:
-                route = _Route(None, active=False, until=until)
-            self._routes[key] = route
-        return route
-
-    def is_source(self, file: FileId, address: Address, *, fresh: bool = False) -> bool:
-        """Whether a server is the one that the file was uploaded to."""
-        known = self.source(file, fresh=fresh).address
-        return known is not None and (known == address or (not known.port and known.host == address.host))
-
-    def update_server(self, file: FileId) -> Address:
-        """The server that the tracker has changes of the file made on."""
-        return self._ask(wire.query_update(file), wire.server_reply)
-
-    def read_server(self, file: FileId) -> Address:
-        """The server that the tracker has the file read from."""
-        return self._ask(wire.query_read(file), wire.server_reply)
+        self.trackers = Trackers(settings, self._connections)
 
     # ---- storing ----
 
@@ -189,14 +109,7 @@ class Client:
         return self._again(lambda: self._stored(Payload(data), extension, group, appender=True))
 
     def _stored(self, payload: Payload, extension: str, group: str | None, *, appender: bool) -> FileId:
-        try:
-            target = self._ask(wire.query_store(group), wire.target_reply)
-        except FileNotFoundError as err:
-            where = f"the group {group!r}" if group else "any group"
-            raise StorageError(
-                f"the trackers {address_text(self.settings.trackers)} know no storage server of {where} that "
-                "takes files; is one running, and has it space?"
-            ) from err
+        target = self.trackers.store_server(group)
         request = wire.upload(target.path_index, payload.size, extension, appender=appender)
         try:
             file = wire.file_id_reply(self._connections.exchange(target.address, request, payload))
@@ -205,8 +118,7 @@ class Client:
                 raise
             # a server in trunk mode answers so while the trunk server is starting
             raise ServerError(errno.EAGAIN, str(err)) from err
-        until = time.monotonic() + _ROUTE_S
-        self._routes[file.group, file.source] = _Route(target.address, active=True, until=until)
+        self.trackers.learn_source(file, target.address)
         return file
 
     def _again(self, attempt: Callable[[], T]) -> T:
@@ -227,7 +139,7 @@ class Client:
         """
         for number in range(self.settings.attempts):
             try:
-                self._connections.exchange(self.update_server(file), wire.delete(file))
+                self._connections.exchange(self.trackers.update_server(file), wire.delete(file))
             except FileNotFoundError:
                 if not number:
                     raise  # else an attempt succeeded whose answer got lost
@@ -260,15 +172,15 @@ class Client:
 
     def begin_read(self, file: FileId, start: int, stop: int) -> Begun | None:
         """Ask for bytes of a file where it was uploaded to, if that is known, without waiting for them."""
-        route = self._routes.get((file.group, file.source))
-        if route is None or route.address is None or route.until < time.monotonic():
+        address = self.trackers.known_source(file)
+        if address is None:
             return None
         try:
-            connection = self._connections.begin(route.address, wire.download(file, start, stop - start))
+            connection = self._connections.begin(address, wire.download(file, start, stop - start))
         except OSError:
-            self._connections.forget(route.address)
+            self._connections.forget(address)
             return None
-        return Begun(self._connections, route.address, connection, file, stop - start)
+        return Begun(self._connections, address, connection, file, stop - start)
 
     def info(self, file: FileId) -> wire.Info:
         """Size and time of a file, as a server sees it.
@@ -285,12 +197,12 @@ class Client:
             if number:
                 backoff(number - 1)
             failure = None
-            for address in self._readers(file):
+            for address in self.trackers.readers(file):
                 try:
                     return read(address)
                 except FileNotFoundError:
                     # the source knows, unless it is just being rebuilt; a replica may not have it yet, or still
-                    if self.is_source(file, address) and self.source(file, fresh=True).active:
+                    if self.trackers.is_source(file, address) and self.trackers.source(file, fresh=True).active:
                         raise
                 except OSError as err:
                     failure = err
@@ -302,29 +214,24 @@ class Client:
         assert failure is not None  # noqa: S101 (there is at least one attempt)
         raise failure
 
-    def _readers(self, file: FileId) -> Iterator[Address]:
-        """The servers that may have a file, the likeliest first; trackers are asked as late as possible."""
-        seen = set()
-        questions: tuple[Callable[[], list[Address | None]], ...] = (
-            lambda: [self.source(file).address],
-            lambda: [self.read_server(file)],
-            lambda: [*self._ask(wire.query_read_all(file), wire.servers_reply)],
-            lambda: [s.address for s in self._ask(wire.list_storages(file.group), wire.storages_reply) if s.active],
-        )
-        for question in questions:
-            try:
-                answers = question()
-            except FileNotFoundError:
-                continue
-            for address in answers:
-                if address is not None and address.port and address not in seen:
-                    seen.add(address)
-                    yield address
-
     # ---- appender files ----
 
-    def append(self, address: Address, file: FileId, data: bytes) -> None:
-        """Append to an appender file on one server, in one attempt; when it fails, it may have happened or not."""
+    def append(self, file: FileId, data: bytes) -> None:
+        """Append to an appender file, on the server that it was made on and on no other, in one attempt.
+
+        Raises:
+            RefusedError: the tracker counts that server as down; nothing was sent.
+            OSError: the server failed; it may have happened or not.
+        """
+        try:
+            address = self.trackers.update_server(file)
+        except FileNotFoundError as err:
+            raise RefusedError(f"no server of the group {file.group} takes changes now") from err
+        if not any(self.trackers.is_source(file, address, fresh=fresh) for fresh in (False, True)):
+            raise RefusedError(
+                f"what is written on the server {file.source} can only be read now: the tracker counts that server as "
+                f"down (it names {address.host} instead); bring that server back"
+            )
         self._connections.exchange(address, wire.append(file, len(data)), Payload(data))
 
     def read_tail(self, file: FileId, offset: int) -> bytes:
@@ -342,9 +249,9 @@ class Client:
         request = wire.download(file, offset)
 
         def attempt() -> bytes:
-            address = self.source(file).address
+            address = self.trackers.source(file).address
             if address is None or not address.port:
-                address = self.read_server(file)
+                address = self.trackers.read_server(file)
             try:
                 return self._connections.exchange(address, request, limit=_MAX_LOG)
             except OSError as err:
@@ -356,11 +263,11 @@ class Client:
         return self._again(attempt)
 
     def _replica_tail(self, file: FileId, request: bytes) -> bytes:
-        address = self.read_server(file)
+        address = self.trackers.read_server(file)
         try:
             return self._connections.exchange(address, request, limit=_MAX_LOG)
         except OSError as err:
-            if self.is_source(file, address):
+            if self.trackers.is_source(file, address):
                 raise
             if err.errno == errno.EINVAL:
                 return b""

@@ -7,13 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from onlineml.errors import ConfigError, StorageError
-from onlineml.storage._fastdfs_client import Client, Settings
+from onlineml.storage._fastdfs_client import Client
 from onlineml.storage._fastdfs_ids import FileId
 from onlineml.storage._fastdfs_names import MAX_NAME, are_names
 from onlineml.storage._fastdfs_volume import EXTENSION, Volume
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from onlineml.storage._fastdfs_trackers import Settings
 
 __all__ = ["InVolume", "checked_name", "client_of", "concurrently", "place_of"]
 

@@ -13,8 +13,8 @@ from onlineml.storage._fastdfs_places import InVolume, client_of, concurrently, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from onlineml.storage._fastdfs_client import Settings
     from onlineml.storage._fastdfs_names import Entry
+    from onlineml.storage._fastdfs_trackers import Settings
     from onlineml.storage._fastdfs_volume import Volume
 
 __all__ = [

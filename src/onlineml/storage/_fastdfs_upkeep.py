@@ -51,7 +51,7 @@ def rotate(volume: Volume) -> bool:
     snapshot = volume.client.upload(Payload(data))
     volume.snapshot_bytes = len(data)
     pointer = Pointer(format=FORMAT, serial=serial, segment=str(current), start=start, snapshot=str(snapshot))
-    volume.write(volume.root, line_of(pointer))
+    volume.client.append(volume.root, line_of(pointer))
     _clean(volume)
     return True
 

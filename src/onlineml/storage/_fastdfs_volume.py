@@ -21,23 +21,22 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from onlineml.errors import ConflictError, NotFoundError, StorageError
-from onlineml.storage._fastdfs_client import Client, backoff
+from onlineml.storage._fastdfs_client import RefusedError
 from onlineml.storage._fastdfs_connections import Payload
 from onlineml.storage._fastdfs_ids import FileId
 from onlineml.storage._fastdfs_names import MAX_LINE, Entry, Names, Record, line_of, record_of, whole_lines
+from onlineml.storage._fastdfs_trackers import backoff
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["EXTENSION", "FORMAT", "Pointer", "RefusedError", "Volume", "create", "now_ms"]
+    from onlineml.storage._fastdfs_client import Client
+
+__all__ = ["EXTENSION", "FORMAT", "Pointer", "Volume", "create", "now_ms"]
 
 EXTENSION = "volume"  # of roots; it tells them from other files
 FORMAT = 1
 _RELOADS = 5  # a rotation may delete what is just about to be read, but hardly so often
-
-
-class RefusedError(StorageError):
-    """The log cannot be written now, and nothing was."""
 
 
 class Pointer(msgspec.Struct, forbid_unknown_fields=True):
@@ -288,7 +287,7 @@ class Volume:
             if only is not None and segment != only:
                 return False
             try:
-                self.write(segment, line)
+                self.client.append(segment, line)
                 sent, failure = True, None
             except RefusedError as err:
                 failure = err
@@ -321,25 +320,7 @@ class Volume:
             f"({type(failure).__name__}: {failure})"
         )
 
-    def write(self, log: FileId, line: bytes) -> None:
-        """Append a line to a log, on the server that it was made on.
-
-        Raises:
-            RefusedError: the tracker sends changes elsewhere; nothing was sent.
-            OSError: the server failed; the line may have been written or not.
-        """
-        try:
-            address = self.client.update_server(log)
-        except FileNotFoundError as err:
-            raise RefusedError(f"no server of the group {log.group} takes changes now") from err
-        if not self.client.is_source(log, address) and not self.client.is_source(log, address, fresh=True):
-            raise RefusedError(
-                f"the volume {self.root} can only be read now: its names are written on the server {log.source}, which "
-                f"the tracker counts as down (it names {address.host} instead); bring that server back"
-            )
-        self.client.append(address, log, line)
-
     def _settle(self, segment: FileId) -> None:
         """After appends at the same moment, one more: replicas leave out the last of such, until another comes."""
         with contextlib.suppress(OSError):
-            self.write(segment, b"\n")
+            self.client.append(segment, b"\n")

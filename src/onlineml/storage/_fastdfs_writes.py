@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from onlineml.errors import ConflictError
 from onlineml.storage import _fastdfs_upkeep
+from onlineml.storage._fastdfs_client import RefusedError
 from onlineml.storage._fastdfs_ids import FileId
 from onlineml.storage._fastdfs_names import Entry
 from onlineml.storage._fastdfs_places import InVolume, checked_name
 from onlineml.storage._fastdfs_reads import EMPTY
-from onlineml.storage._fastdfs_volume import RefusedError, now_ms
+from onlineml.storage._fastdfs_volume import now_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

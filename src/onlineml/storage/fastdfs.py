@@ -29,12 +29,12 @@ from onlineml.errors import ConfigError
 from onlineml.storage import _fastdfs_reads as reads
 from onlineml.storage import _fastdfs_upkeep, _fastdfs_volume
 from onlineml.storage import _fastdfs_writes as writes
-from onlineml.storage._fastdfs_client import Settings
 from onlineml.storage._fastdfs_connections import Payload
 from onlineml.storage._fastdfs_file import FastDFSFile, FastDFSTransaction
 from onlineml.storage._fastdfs_ids import FileId, address_text, parsed_addresses
 from onlineml.storage._fastdfs_names import Entry
 from onlineml.storage._fastdfs_places import InVolume, checked_name, client_of, concurrently, place_of
+from onlineml.storage._fastdfs_trackers import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
