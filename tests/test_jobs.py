@@ -18,9 +18,9 @@ import pytest
 
 import onlineml as oml
 from onlineml import jobs
-from onlineml._job_launch import ORDER, launch
+from onlineml._job_launch import ORDER, launch, strange
 from onlineml._job_state import Snapshot, judged
-from onlineml._process import this_process
+from onlineml._process import described, this_process
 from onlineml.errors import AlreadyExistsError, ConfigError, NotFoundError
 from onlineml.runs import Run
 from s3_server import SECRET
@@ -325,6 +325,40 @@ def test_watching_shows_what_it_prints_and_ends_with_it(
         job.watch(progress="all")  # type: ignore[arg-type]
 
 
+def test_a_record_that_lies_ends_no_other_process(project: oml.Project, tmp_path: Path) -> None:
+    job = jobs.submit(project, "job_functions:wait_for", {"path": str(tmp_path / "go")})
+    pid_of(job)
+    bystander = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    handle = Path(job.run.url) / "attempt-0001.handle.json"
+    handle.write_text(json.dumps(described(bystander.pid)))
+    with pytest.raises(ConfigError, match="no job of onlineml"):
+        job.cancel(now=True)
+    assert bystander.poll() is None
+    bystander.kill()
+    bystander.wait()
+    (tmp_path / "go").touch()
+    until(lambda: job.state == "finished", "its end")
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "found"),
+    [
+        ("train", {"epochs": 3, "backbone": "timm:resnet18"}, ""),
+        ("train", {"backbone": "evil.module:factory"}, "evil.module:factory"),
+        ("evaluate", {"model": "champion"}, ""),
+        ("notebook", {"notebook": "1_build"}, ""),
+        ("notebook", {"notebook": "1_build", "output": "/home/me/.bashrc"}, "/home/me/.bashrc"),
+        ("notebook", {"notebook": "s3://bucket/evil.ipynb"}, "s3://bucket/evil.ipynb"),
+        ("notebook", {"notebook": "../1_build"}, "../1_build"),
+        ("os:system", {"command": "rm"}, "os:system"),
+    ],
+)
+def test_what_a_record_may_not_have_this_machine_do(function: str, arguments: dict, found: str) -> None:
+    told = strange(function, arguments)
+    assert found in told
+    assert bool(told) == bool(found)
+
+
 # ---- how it is judged ----
 
 
@@ -484,6 +518,17 @@ def test_a_notebook_that_is_stopped_takes_its_kernel_along_and_says_so(project: 
     assert kernel.wait(30) is not None or not kernel.is_running()
     executed = nbformat.read(Path(job.run.url) / "notebook.ipynb", as_version=4)
     assert "stopped before its end" in executed.cells[0].source
+
+
+@pytest.mark.s3
+def test_what_python_said_before_a_job_in_a_bucket_began(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"{s3_server.new_bucket()}/project"
+    project = oml.Project.create(url, storage_options=s3_server.storage_options)
+    monkeypatch.setenv("PYTHONHOME", "/no/such/place")  # so that Python itself cannot start
+    job = jobs.submit(project, "job_functions:leave", {"code": 0})
+    assert job.wait(LONG_S) == "lost"
+    assert "no sign of life" in job.status().remedy
+    assert "Python" in job.tail()
 
 
 @pytest.mark.s3

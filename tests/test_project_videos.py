@@ -15,7 +15,9 @@ from made_videos import number_in, numbered, write_video
 
 import onlineml as oml
 from onlineml.data.images import decode
+from onlineml.data.video import Video
 from onlineml.errors import BadVideoError, ConfigError, DataError, UnknownClassError
+from onlineml.inference.video import FrameAnswer, VideoAnswers
 
 if TYPE_CHECKING:
     from stores import Store
@@ -35,7 +37,7 @@ def project_in(store: Store, **options: object) -> oml.Project:
     return oml.Project.create(f"{store.url}/project", storage_options=store.storage_options, **options)
 
 
-def rows(project: oml.Project) -> list[dict]:
+def rows_of(project: oml.Project) -> list[dict]:
     return project.annotations().table.to_pylist()
 
 
@@ -46,30 +48,47 @@ def test_a_video_is_uploaded_relabelled_deleted_and_brought_back(store: Store, v
     assert added.findings == ()
     assert added.video == f"blobs/{added.group[:2]}/{added.group}.mp4"
     assert store.raw_read(f"project/{added.video}") == video
-    assert [(row["label"], row["group"], row["frame"], row["time_s"], row["video"]) for row in rows(project)] == [
+    assert [(row["label"], row["group"], row["frame"], row["time_s"], row["video"]) for row in rows_of(project)] == [
         ("cat", added.group, number, number / 30, added.video) for number in (0, 15, 30, 45)
     ]
-    assert {row["split"] for row in rows(project)} == {added.split}
+    assert {row["split"] for row in rows_of(project)} == {added.split}
     names = store.raw_names()
     assert project.upload_video(video, label="cat") == added  # the same again changes nothing
     assert store.raw_names() == names
 
     project.add_class("dog")
     project.relabel_group(added.group, "dog")
-    assert {row["label"] for row in rows(project)} == {"dog"}
+    assert {row["label"] for row in rows_of(project)} == {"dog"}
     project.delete_group(added.group)
-    assert rows(project) == []
+    assert rows_of(project) == []
     with pytest.raises(DataError, match="no images of the group"):
         project.relabel_group(added.group, "cat")
 
     again = project.upload_video(video)
     assert again.image_ids == added.image_ids
-    assert {row["label"] for row in rows(project)} == {"dog"}  # as they were
+    assert {row["label"] for row in rows_of(project)} == {"dog"}  # as they were
     project.upload_video(video, label="bird")
-    assert {row["label"] for row in rows(project)} == {"bird"}
+    assert {row["label"] for row in rows_of(project)} == {"bird"}
     data = project.freeze()
     assert len(data) == 4
     assert [number_in(decode(store.raw_read(f"project/{uri}")).pixels) for uri in data.column("uri")] == [0, 15, 30, 45]
+
+
+def test_answers_become_suggestions_of_the_very_frames(tmp_path: Path, video: bytes) -> None:
+    project = oml.Project.create(tmp_path / "project", class_names=["dark", "light"])
+    added = project.upload_video(video)
+
+    class Guess:
+        def __init__(self, score: float) -> None:
+            self.label, self.score, self.top, self.error, self.uri = "light", score, (("light", score),), None, ""
+
+    made = [FrameAnswer(n / 30, n, Guess(n / 100)) for n in (0, 15, 30, 45)]
+    rows = VideoAnswers(lambda: iter(made), video=Video(video), class_names=["dark", "light"], columns={}, model="m")
+    answers = rows.by_image(added.group)
+    assert list(answers) == list(added.image_ids)
+    assert project.suggest(answers, model="7")
+    project.accept(added.image_ids[2])
+    assert [row["label"] for row in rows_of(project)] == [None, None, "light", None]
 
 
 def test_further_frames_of_a_video_join_its_split(tmp_path: Path, video: bytes) -> None:
@@ -77,8 +96,8 @@ def test_further_frames_of_a_video_join_its_split(tmp_path: Path, video: bytes) 
     first = project.upload_video(video, every_s=1.0, split="test")
     second = project.upload_video(video, every_n=20)
     assert second.group == first.group
-    assert {(row["group"], row["split"]) for row in rows(project)} == {(first.group, "test")}
-    assert [row["frame"] for row in rows(project)] == [0, 30, 20, 40]
+    assert {(row["group"], row["split"]) for row in rows_of(project)} == {(first.group, "test")}
+    assert [row["frame"] for row in rows_of(project)] == [0, 30, 20, 40]
     with pytest.raises(ConfigError, match="move_to_split"):
         project.upload_video(video, split="train")
     with pytest.raises(ConfigError, match="split"):
@@ -97,18 +116,18 @@ def test_what_one_person_corrected_stays_where_others_are_imported(tmp_path: Pat
     assert (findings.n_videos, findings.n_frames) == (3, 7)
     assert [(row.finding, row.outcome) for row in findings.rows] == [("unreadable", "quarantined")]
     assert project.class_names == ("cat", "dog")
-    corrected = rows(project)[0]["image_id"]
+    corrected = rows_of(project)[0]["image_id"]
     project.relabel(corrected, "dog")
-    deleted = rows(project)[-1]["image_id"]
+    deleted = rows_of(project)[-1]["image_id"]
     project.delete(deleted)
     files = sorted((tmp_path / "project").rglob("*.parquet"))
     project.import_videos(tmp_path / "in")
     assert sorted((tmp_path / "project").rglob("*.parquet")) == files
-    assert {row["image_id"]: row["label"] for row in rows(project)}[corrected] == "dog"
-    assert deleted not in {row["image_id"] for row in rows(project)}
-    assert len(rows(project)) == 6
+    assert {row["image_id"]: row["label"] for row in rows_of(project)}[corrected] == "dog"
+    assert deleted not in {row["image_id"] for row in rows_of(project)}
+    assert len(rows_of(project)) == 6
     split_of: dict[str, str] = {}
-    assert all(split_of.setdefault(row["group"], row["split"]) == row["split"] for row in rows(project))
+    assert all(split_of.setdefault(row["group"], row["split"]) == row["split"] for row in rows_of(project))
 
 
 def test_an_import_joins_the_split_that_a_person_gave(tmp_path: Path, video: bytes) -> None:
@@ -117,7 +136,7 @@ def test_an_import_joins_the_split_that_a_person_gave(tmp_path: Path, video: byt
     project = oml.Project.create(tmp_path / "project")
     project.upload_video(video, every_s=1.0, split="test")
     project.import_videos(tmp_path / "in")
-    assert {row["split"] for row in rows(project)} == {"test"}
+    assert {row["split"] for row in rows_of(project)} == {"test"}
 
 
 def test_a_project_of_boxes(tmp_path: Path, video: bytes) -> None:
@@ -127,11 +146,11 @@ def test_a_project_of_boxes(tmp_path: Path, video: bytes) -> None:
     added = project.upload_video(video, keep=False, every_s=1.0)
     assert added.video.startswith("blobs/")  # bytes have no other place
     project.relabel_boxes(added.image_ids[0], [[1, 2, 30, 40]], ["digit"])
-    assert [row["boxes_xyxy"] for row in rows(project)] == [[[1, 2, 30, 40]], None]
+    assert [row["boxes_xyxy"] for row in rows_of(project)] == [[[1, 2, 30, 40]], None]
     (tmp_path / "in/digit").mkdir(parents=True)
     (tmp_path / "in/digit/a.mp4").write_bytes(video)
     project.import_videos(tmp_path / "in")
-    assert len(rows(project)) == 4
+    assert len(rows_of(project)) == 4
     assert project.class_names == ("digit",)
 
 

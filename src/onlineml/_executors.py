@@ -7,6 +7,8 @@ import signal
 import subprocess
 from typing import TYPE_CHECKING, Any, Protocol
 
+import psutil
+
 from onlineml._process import described, is_alive
 from onlineml.errors import ConfigError
 
@@ -94,9 +96,17 @@ class LocalProcesses:
         if alive:
             pid = int(handle["pid"])
             try:
-                if now:
-                    os.killpg(pid, signal.SIGKILL)  # its session's first group has its number
+                _require_ours(pid)
+                if now and os.getpgid(pid) == pid:
+                    os.killpg(pid, signal.SIGKILL)
                 else:
-                    os.kill(pid, signal.SIGTERM)
-            except ProcessLookupError:  # it has just ended
+                    os.kill(pid, signal.SIGKILL if now else signal.SIGTERM)
+            except (ProcessLookupError, psutil.NoSuchProcess):  # it has just ended
                 return
+
+
+def _require_ours(pid: int) -> None:
+    """Refuse to signal what is no job: the number comes from the storage, where others may write."""
+    command = psutil.Process(pid).cmdline()
+    if not any("onlineml" in part for part in command):
+        raise ConfigError(f"process {pid} is no job of onlineml, but {' '.join(command)[:100]!r}: the record is wrong")

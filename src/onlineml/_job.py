@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main", "run_here"]
 
+_JOIN_S = 30.0  # for a thread that waits for a store
 _PUMP_S = 1.0  # between two looks at what was printed
 _LOG_BYTES = 8 << 20  # an object store is given the log as a whole each time: no more of it than this
 _PATIENCE_S = (1, 2, 4, 8, 16, 32)  # a store that is away when the job ends
@@ -111,9 +112,7 @@ def _executed(run: _JobRun, function: str, arguments: Mapping[str, Any]) -> tupl
     over = dict.fromkeys(set(run.status()) & {"error", "by"})  # of an earlier attempt
     try:
         run.set_status("running", facts=over)
-        run.stops_in_time = False
-        if run.stop_requested:
-            raise StoppedError("asked to stop before it began")
+        _begin(run)
         result = imported(function)(run, _project(run), **arguments)
         if result is not None:
             data = json.dumps(_defined(result), indent=1, ensure_ascii=False, allow_nan=False).encode()
@@ -135,6 +134,13 @@ def _executed(run: _JobRun, function: str, arguments: Mapping[str, Any]) -> tupl
     return "finished", {}
 
 
+def _begin(run: Run) -> None:
+    """From here on a request to stop interrupts; one that came before is obeyed now."""
+    run.stops_in_time = False
+    if run.stop_requested:
+        raise StoppedError("asked to stop before it began")
+
+
 def _defined(value: Any) -> Any:
     """A result with null in place of what is not a finite number, as JSON has it."""
     if isinstance(value, float):
@@ -148,6 +154,8 @@ def _project(run: Run) -> Any:
     """The project whose run it is, as the run's folder is ``<project>/runs/<id>``; None where there is none."""
     from onlineml.project import Project  # noqa: PLC0415
 
+    if io.name(io.parent(run.url)) != "runs":
+        return None
     try:
         return Project.open(io.parent(io.parent(run.url)), storage_options=run.storage_options)
     except NotFoundError:  # a notebook may well make it
@@ -168,11 +176,23 @@ def _stop_when_told(run: _JobRun) -> None:
 
 
 @contextlib.contextmanager
+def _beside(work: Callable[[threading.Event], None], *, name: str) -> Iterator[None]:
+    """Within, a thread does its work, until the event that it is given is set at the end."""
+    ended = threading.Event()
+    thread = threading.Thread(target=work, args=(ended,), name=name, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(timeout=_JOIN_S)
+
+
+@contextlib.contextmanager
 def _alive(run: _JobRun) -> Iterator[None]:
     """Within, a thread gives signs of life and looks for requests to stop from elsewhere."""
-    ended = threading.Event()
 
-    def beat() -> None:
+    def beat(ended: threading.Event) -> None:
         while True:
             with contextlib.suppress(OSError):  # the store is away: the next one will tell
                 run.beat(facts={"attempt": run.attempt})
@@ -181,13 +201,8 @@ def _alive(run: _JobRun) -> Iterator[None]:
             if ended.wait(BEAT_S):
                 return
 
-    thread = threading.Thread(target=beat, name="onlineml-heartbeat", daemon=True)
-    thread.start()
-    try:
+    with _beside(beat, name="onlineml-heartbeat"):
         yield
-    finally:
-        ended.set()
-        thread.join(timeout=5)
 
 
 def _cancelled(run: _JobRun) -> bool:
@@ -215,7 +230,7 @@ def _logged(run: Run) -> Iterator[None]:
 @contextlib.contextmanager
 def _pumped(run: Run, spool: Path) -> Iterator[None]:
     """Within, a thread carries what is printed to a log that is not on this machine."""
-    ended, place = threading.Event(), 0
+    place = 0
 
     def carry() -> None:
         nonlocal place
@@ -228,17 +243,14 @@ def _pumped(run: Run, spool: Path) -> Iterator[None]:
             if place >= _LOG_BYTES:
                 run.log_line("the log is not stored any further: it is too long for this storage")
 
-    def work() -> None:
+    def work(ended: threading.Event) -> None:
         while not ended.wait(_PUMP_S):
             carry()
 
-    thread = threading.Thread(target=work, name="onlineml-log", daemon=True)
-    thread.start()
     try:
-        yield
+        with _beside(work, name="onlineml-log"):
+            yield
     finally:
-        ended.set()
-        thread.join(timeout=30)
         carry()
         _patiently(run.flush)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _COLOURS = {
 def status_html(status: JobStatus, *, log: str = "") -> str:
     """One job: what it does, how it stands, what to do, and the end of its log."""
     lines = [f"<b>{html.escape(status.function)}</b> <code>{html.escape(status.id)}</code> {_state(status)}"]
-    if "progress" in status.row and status.state != "finished":
+    if not math.isnan(status.progress) and status.state != "finished":
         lines.append(f'<progress value="{status.progress:.3f}" max="1" style="width:20em"></progress>')
     lines += [html.escape(text) for text in (_where(status), status.error, status.remedy) if text]
     shown = f'<pre style="max-height:16em;overflow:auto">{html.escape(log)}</pre>' if log else ""
@@ -47,7 +48,8 @@ def jobs_html(statuses: Sequence[JobStatus]) -> str:
 
 
 def _state(status: JobStatus) -> str:
-    share = f" {100 * status.progress:.0f} %" if status.state == "running" and "progress" in status.row else ""
+    known = status.state == "running" and not math.isnan(status.progress)
+    share = f" {100 * status.progress:.0f} %" if known else ""
     return f'<span style="color:{_COLOURS[status.state]}">{status.state}{share}</span>'
 
 

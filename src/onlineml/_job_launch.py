@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from onlineml._executors import Executor
     from onlineml.runs import Run
 
-__all__ = ["KINDS", "ORDER", "checked", "imported", "launch", "strange"]
+__all__ = ["KINDS", "ORDER", "checked", "first_log", "imported", "launch", "strange"]
 
 KINDS = {name: f"onlineml._job_kinds:{name}" for name in ("train", "evaluate", "notebook")}
 ORDER = "ONLINEML_JOB"  # the variable in which a process finds its order
@@ -79,14 +79,16 @@ def checked(function: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def strange(function: str, arguments: Mapping[str, Any]) -> str:
-    """What a record on storage would have this machine execute that onlineml does not bring itself; ``""``: nothing."""
+    """What a record on storage would have this machine execute, or overwrite, that is not onlineml's own; or ``""``."""
     if function not in KINDS:
         return f"the function {function!r}"
     if function == "notebook":
         from onlineml._notebooks import own_notebook  # noqa: PLC0415
 
-        name = str(arguments.get("notebook"))
-        return "" if own_notebook(name) is not None else f"the notebook {name!r}"
+        name, output = str(arguments.get("notebook")), arguments.get("output")
+        if own_notebook(name) is None:
+            return f"the notebook {name!r}"
+        return f"a notebook and write {output!r}" if output else ""
     backbone = str(arguments.get("backbone", ""))
     return f"the factory {backbone!r}" if ":" in backbone and not backbone.startswith(_OWN_BACKBONES) else ""
 
@@ -121,7 +123,7 @@ def launch(run: Run, *, function: str, arguments: Mapping[str, Any], attempt: in
         raise AlreadyExistsError(f"the run {run.id} has just been started by somebody else; see its state") from error
     try:
         handle = executor.start(
-            [sys.executable, "-m", "onlineml._job"], environment=environment, log=_first_log(run, attempt)
+            [sys.executable, "-m", "onlineml._job"], environment=environment, log=first_log(run, attempt)
         )
     except Exception as error:
         facts = {"error": f"it could not be started: {type(error).__name__}: {error}"[:2000], "attempt": attempt}
@@ -135,7 +137,7 @@ def _create(run: Run, name: str, value: Mapping[str, Any]) -> None:
     io.create_bytes(run.path(name), json.dumps(value).encode(), storage_options=run.storage_options)
 
 
-def _first_log(run: Run, attempt: int) -> Path:
+def first_log(run: Run, attempt: int) -> Path:
     """A file of this machine for what is printed before the run's log is opened; the log itself, where that is one."""
     local = local_path(run.path("log.txt"))
     if local is not None:

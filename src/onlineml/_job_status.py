@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -55,10 +56,11 @@ class JobStatus:
     @property
     def progress(self) -> float:
         """The share that is done, 0..1; nan where that is not known."""
-        return 1.0 if self.state == "finished" else float(self.row.get("progress", float("nan")))
+        share = self.row.get("progress")
+        return 1.0 if self.state == "finished" else float("nan") if share is None else float(share)
 
     def __str__(self) -> str:
-        share = "" if self.state == "finished" or "progress" not in self.row else f", {100 * self.progress:.0f} %"
+        share = "" if self.state == "finished" or math.isnan(self.progress) else f", {100 * self.progress:.0f} %"
         told = [f"{self.id} {self.function}: {self.state}{share} ({self.host}, since {self.since:%Y-%m-%d %H:%M} UTC)"]
         return "\n  ".join([*told, *(text for text in (self.error, self.remedy) if text)])
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from onlineml.data._video_sampling import Sampling
 from onlineml.data.video import Video
+from onlineml.data.video_frames import frame_id
 from onlineml.errors import ConfigError
 from onlineml.inference.detecting import Detector
 from onlineml.inference.detections import DetectedObjects, Detections
@@ -89,6 +90,14 @@ class VideoAnswers(Rows[FrameAnswer]):
         answer = row.answer
         lines = Predictions.records(answer) if isinstance(answer, Prediction) else Detections.records(answer)
         return [{"time_s": row.time_s, "frame": row.frame, **line} for line in lines]
+
+    def by_image(self, group: str) -> dict[str, Prediction | DetectedObjects]:
+        """All answers by the ids that the frames have as images of a project, such as for `Project.suggest`.
+
+        Args:
+            group: the video's group there, which is the hash of its bytes, see `Project.upload_video`.
+        """
+        return {frame_id(group, row.time_s): row.answer for row in self}
 
     def until(self, rows: Sequence[FrameAnswer]) -> list[float]:
         """Until when each of some rows holds, in seconds: until the next one; the last as long as is usual."""
