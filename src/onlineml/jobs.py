@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from onlineml import _job_html
 from onlineml._executors import Executor, LocalProcesses
-from onlineml._job_launch import checked, launch, strange
+from onlineml._job_launch import checked, first_log, launch, strange
 from onlineml._job_state import ENDED, cancel_name, judged, snapshot, snapshots
 from onlineml._job_status import Jobs, JobStatus, status_of
 from onlineml.errors import ConfigError, NotFoundError
@@ -75,8 +75,12 @@ class Job:
         return _settled(self.run, self.executor, snapshot(self.run))
 
     def tail(self, lines: int = 20) -> str:
-        """The last lines of what it printed."""
-        return "\n".join(self.run.log(last_bytes=_TAIL_BYTES).splitlines()[-lines:])
+        """The last lines of what it printed; of one that never came so far as to open its log, what Python said."""
+        text = self.run.log(last_bytes=_TAIL_BYTES)
+        if not text:
+            first = first_log(self.run, snapshot(self.run).attempt)
+            text = first.read_text(encoding="utf-8", errors="replace") if first.exists() else ""
+        return "\n".join(text.splitlines()[-lines:])
 
     def result(self) -> dict[str, Any]:
         """What its function returned.
