@@ -72,6 +72,7 @@ def train(
         model = oml.model_for(
             data, backbone=backbone, weights=weights, seed=seed, storage_options=project.storage_options
         )
+        _show_samples(run, batches)
         oml.fit(model, batches, run=run, epochs=epochs, budget_s=budget_s, patience=patience)
     _pause(run)
     scores = oml.evaluate(model, data, split=split) if split in data.table["split"].to_pylist() else None
@@ -81,6 +82,14 @@ def train(
     if alias:
         project.promote(version, alias=alias, reason=f"trained by the run {run.id}")
     return {"dataset": data.hash, "version": version, "alias": alias, **({} if scores is None else scores.summary())}
+
+
+def _show_samples(run: Run, batches: Any) -> None:
+    """Keep a picture of what the network will see, for those who watch."""
+    from onlineml.inference.batches import samples_png
+    from onlineml.tasks._panel_html import SAMPLES
+
+    io.write_bytes(run.path(SAMPLES), samples_png(batches), storage_options=run.storage_options)
 
 
 def _published(run: Run, project: Project, model: Any, scores: Any) -> str:

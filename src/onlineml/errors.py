@@ -110,6 +110,10 @@ class TrainingError(OnlineMLError, RuntimeError):
 class StoppedError(OnlineMLError):
     """A run was asked to stop, and has stored its state first; calling again with the same run goes on from there."""
 
+    def _render_traceback_(self) -> list[str]:
+        """For notebooks: it was asked for, so that nobody needs to see where it happened."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class NotebookError(OnlineMLError, RuntimeError):
     """A notebook did not run to its end."""

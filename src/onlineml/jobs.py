@@ -6,6 +6,7 @@ so that it can be watched, stopped and resumed from any notebook and any machine
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -21,7 +22,7 @@ from onlineml.project import Project
 from onlineml.runs import Run, new_run_id
 from onlineml.storage import io
 from onlineml.storage._urls import redacted
-from onlineml.tasks.progress import check_progress, make_reporter
+from onlineml.tasks.progress import check_progress
 
 if TYPE_CHECKING:
     import os
@@ -114,15 +115,12 @@ class Job:
             The state at the end.
         """
         check_progress(progress)
-        show = make_reporter("live") if progress == "live" else None
-        shown, n_rows = 0, 0
+        if progress == "live":
+            return self._watched_live(poll_s)
+        shown = 0
         try:
             while True:
                 state = self.state  # before what it wrote, so that nothing is missed at its end
-                rows = self.run.metrics() if show is not None else []
-                if show is not None and len(rows) != n_rows:
-                    show(rows)
-                    n_rows = len(rows)
                 log = self.run.log() if progress == "lines" else ""
                 sys.stdout.write(log[shown:])
                 sys.stdout.flush()
@@ -132,6 +130,17 @@ class Job:
                 time.sleep(poll_s)
         except KeyboardInterrupt:
             return self.state
+
+    def _watched_live(self, poll_s: float) -> JobState:
+        from IPython.display import display  # noqa: PLC0415 (notebooks alone need it, and the widgets)
+
+        from onlineml.widgets.progress import ProgressPanel  # noqa: PLC0415
+
+        panel = ProgressPanel(self)
+        display(panel)  # type: ignore[no-untyped-call]
+        with contextlib.suppress(KeyboardInterrupt):
+            panel.follow(poll_s)
+        return self.state
 
     def cancel(self, *, now: bool = False) -> None:
         """Ask it to stop, from any machine. A training stores a checkpoint first, so that it can be resumed.

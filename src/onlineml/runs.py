@@ -53,7 +53,7 @@ class Run:
         storage_options: of the filesystem; never shown, stored or pickled.
         stops_in_time: whether whoever works on the run now looks at `stop_requested` between its steps, and stops
             when nothing is lost.
-        last_row: the last row of figures that this object logged.
+        last_row: the last row of figures that this object logged or was told.
     """
 
     def __init__(self, url: str, *, spec: Mapping[str, Any], storage_options: Mapping[str, Any] | None = None) -> None:
@@ -156,6 +156,10 @@ class Run:
         """Append one row of numbers and short texts. On an object store it is visible after 2 s or `flush`."""
         self._metrics.append(_metrics_line(row))
         self.last_row = dict(row)
+
+    def note(self, row: Mapping[str, float | str]) -> None:
+        """Say how it stands between two rows, without logging it: signs of life tell it."""
+        self.last_row = {**self.last_row, **row}
 
     def metrics(self) -> list[dict[str, Any]]:
         """All rows that were logged, in order; a row that a kill cut off is left out."""

@@ -18,7 +18,14 @@ import pytorch_lightning as pl
 import torch
 
 import onlineml as oml
-from onlineml.errors import AlreadyExistsError, ConfigError, DataError, TooManyBadImagesError, TrainingError
+from onlineml.errors import (
+    AlreadyExistsError,
+    ConfigError,
+    DataError,
+    StoppedError,
+    TooManyBadImagesError,
+    TrainingError,
+)
 from onlineml.runs import Run
 from onlineml.tasks import callbacks, training
 from onlineml.tasks.callbacks import Checkpoints
@@ -195,16 +202,30 @@ def test_one_line_an_epoch(manifest, tmp_path: Path, capsys) -> None:
 
 def test_a_live_panel(manifest, tmp_path: Path, monkeypatch, capsys) -> None:
     shown = []
-
-    class Handle:
-        def update(self, value) -> None:
-            shown.append(value.data)
-
-    monkeypatch.setattr("IPython.display.display", lambda value, *, display_id: Handle())
+    monkeypatch.setattr("IPython.display.display", lambda value, **_: shown.append(value))
     fit(tiny_model(), tiny_data(manifest), tmp_path / "run", epochs=2, progress="live")
 
-    assert len(shown) == 2
+    (panel,) = shown
+    facts = panel.facts()
+    assert facts.state == "finished"
+    assert [row["epoch"] for row in facts.rows] == [0, 1]
+    assert facts.samples[:4] == b"\x89PNG"
     assert capsys.readouterr().out == ""
+
+
+def test_an_interrupt_of_a_live_training_stores_a_checkpoint_and_it_goes_on_to_the_same_weights(
+    manifest, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr("IPython.display.display", lambda *_, **__: None)
+    whole, halted, resumed = tiny_model(), tiny_model(), tiny_model()
+    fit(whole, tiny_data(manifest), tmp_path / "whole", epochs=2)
+    watch = Watch(at=3, then=lambda: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(StoppedError, match="after step 4"):
+        fit(halted, tiny_data(manifest), tmp_path / "run", epochs=2, progress="live", callbacks=[watch])
+    assert Run.open(tmp_path / "run").status()["state"] == "stopped"
+    fit(resumed, tiny_data(manifest), tmp_path / "run", epochs=2, progress="live")
+
+    assert same_weights(weights_of(whole), weights_of(resumed))
 
 
 # ---- what is refused ----

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-import sys
-from html.parser import HTMLParser
+import signal
+from typing import TYPE_CHECKING
 
-import IPython.display
 import pytest
 
 from onlineml.errors import ConfigError, MissingDependencyError
-from onlineml.tasks.progress import epoch_line, make_reporter, panel_html
+from onlineml.runs import Run
+from onlineml.tasks.progress import epoch_line, make_reporter, stopping_on_interrupt
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ROW = {
     "epoch": 3,
@@ -62,79 +65,23 @@ def test_other_values_are_refused_with_the_valid_ones(value) -> None:
         make_reporter(value)
 
 
-class Balanced(HTMLParser):
-    """Text and tags of a page whose tags must all be closed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[str] = []
-        self.text: list[str] = []
-
-    def handle_starttag(self, tag, attrs) -> None:
-        self.tags.append(tag)
-        self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs) -> None:
-        self.tags.append(tag)
-
-    def handle_endtag(self, tag) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data) -> None:
-        self.text.append(data)
-
-
-def parsed(page: str) -> Balanced:
-    parser = Balanced()
-    parser.feed(page)
-    parser.close()
-    assert not parser.open
-    return parser
-
-
-def test_the_live_panel_is_one_display_that_is_updated(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown, updates = [], []
-
-    class Handle:
-        def update(self, value) -> None:
-            updates.append(value.data)
-
-    def display(value, *, display_id: bool) -> Handle:
-        assert display_id
-        shown.append(value.data)
-        return Handle()
-
-    monkeypatch.setattr(IPython.display, "display", display)
-    show = make_reporter("live")
-    show([ROW])
-    show([ROW, ROW | {"epoch": 4, "val_loss": math.nan}])
-
-    assert len(shown) == 1
-    assert len(updates) == 2
-    page = parsed(updates[1])
-    assert page.tags.count("svg") == 3  # train_loss, val_loss, val_accuracy
-    assert epoch_line(ROW | {"epoch": 4, "val_loss": math.nan}) in page.text
-
-
-def test_live_without_ipython_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "IPython.display", None)
-
-    with pytest.raises(MissingDependencyError, match="pip install ipython, or 'lines'"):
+def test_live_needs_a_run_and_ipython_each_with_its_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="give it one"):
         make_reporter("live")
+    monkeypatch.setattr("onlineml.tasks.progress.find_spec", lambda _: None)
+    with pytest.raises(MissingDependencyError, match="pip install ipython, or 'lines'"):
+        make_reporter("live", run=Run.create(tmp_path / "run"))
 
 
-def test_curves_have_only_points_that_are_numbers() -> None:
-    rows = [ROW | {"epoch": i, "val_loss": v} for i, v in enumerate([math.nan, 2.0, math.inf, 1.0])]
-    page = panel_html([{k: v for k, v in row.items() if k != "val_accuracy"} for row in rows])
+def test_the_first_interrupt_asks_to_stop_and_the_second_interrupts(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "run")
+    before = signal.getsignal(signal.SIGINT)
 
-    assert parsed(page).tags.count("svg") == 2
-    assert "nan" not in page
-    assert "inf" not in page
-    assert '"66.7,2.0 200.0,58.0"' in page  # second and last of four; the high value above
-
-
-def test_without_any_number_there_is_no_curve() -> None:
-    page = panel_html([ROW | dict.fromkeys(("train_loss", "val_loss", "val_accuracy"), math.nan)])
-
-    assert "svg" not in parsed(page).tags
+    with stopping_on_interrupt(run, "live"):
+        signal.raise_signal(signal.SIGINT)
+        assert run.stop_requested
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+    with stopping_on_interrupt(run, "lines"):
+        assert signal.getsignal(signal.SIGINT) is before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-__all__ = ["batch_figure"]
+    from onlineml.data.datamodules import ImageDataModule
+
+__all__ = ["batch_figure", "samples_png"]
 
 _COLUMNS, _INCHES = 4, 2.5  # where boxes are drawn: each as wide as a label needs to be read
 _LEGIBLE = 360  # a side of pixels; a smaller image is enlarged before letters are put on it
@@ -39,6 +42,20 @@ def batch_figure(batch: Mapping[str, Any], class_names: Sequence[str], *, limit:
     counts = [len(target["boxes"]) for _, target in shown]
     titles = ["no objects" if not n else f"{n} object{'s' * (n > 1)}" for n in counts]
     return images_figure(pictures, titles, columns=_COLUMNS, limit=limit, inches=_INCHES)
+
+
+def samples_png(datamodule: ImageDataModule, *, limit: int = 8) -> bytes:
+    """Some training images as the network sees them first, with their labels or boxes, as a PNG file.
+
+    They are made beside the loaders, which notice nothing of it.
+    """
+    dataset = datamodule.loader("train", train=True).dataset
+    rows = datamodule.rows_of("train")
+    chosen = rows[np.unique(np.linspace(0, len(rows) - 1, limit).astype(np.int64))]  # sources are sorted by class
+    batch = dataset.__getitems__([(0, int(row)) for row in chosen])
+    buffer = io.BytesIO()
+    batch_figure(batch, datamodule.manifest.class_names, limit=limit).savefig(buffer, format="png", dpi=90)
+    return buffer.getvalue()
 
 
 def _drawn(pixels: NDArray[np.uint8], target: Mapping[str, Any], class_names: Sequence[str]) -> NDArray[np.uint8]:

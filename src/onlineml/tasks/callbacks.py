@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
     from onlineml.tasks.budget import Clock
     from onlineml.tasks.ema import Ema
+    from onlineml.tasks.progress import Reporter
 
 __all__ = ["Checkpoints", "EpochRecord", "Kept"]
 
 _VALIDATION_SHARE = 0.05  # of the time, at most, goes into validating between epochs
 _CHECKPOINT_SHARE = 0.01  # and this much into checkpoints
 _CHECKPOINT_S = 30.0  # no two are closer
+_TICK_S = 1.0  # between two looks within an epoch: each waits for the device
 
 
 class Kept(NamedTuple):
@@ -43,6 +45,7 @@ class EpochRecord(pl.Callback):
         ema: its average is validated; None validates the weights as they are.
         clock: of the run.
         record: keeps a row.
+        note: is told the figures within an epoch, once a second at most; and so is `show`.
         show: is given all rows.
         patience: stop after so many validations that are no better; None never.
         saves_time: under a budget, validate at most a twentieth of the time; else after every epoch.
@@ -64,13 +67,15 @@ class EpochRecord(pl.Callback):
         ema: Ema | None,
         clock: Clock,
         record: Callable[[Mapping[str, Any]], None],
-        show: Callable[[Sequence[Mapping[str, Any]]], None],
+        note: Callable[[Mapping[str, Any]], None],
+        show: Reporter,
         patience: int | None,
         saves_time: bool,
         rows: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self.val_batches, self.ema, self.clock = val_batches, ema, clock
-        self.record, self.show, self.patience, self.saves_time = record, show, patience, saves_time
+        self.record, self.note, self.show = record, note, show
+        self.patience, self.saves_time = patience, saves_time
         self.rows = list(rows)
         self.validation_s: float | None = None
         self.told = False
@@ -78,6 +83,7 @@ class EpochRecord(pl.Callback):
         self.before: Kept | None = None
         self.waited = 0
         self._validated_at = clock.spent()
+        self._ticked_at = time.monotonic()
         self._reset()
 
     def _reset(self) -> None:
@@ -101,31 +107,42 @@ class EpochRecord(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        del trainer, pl_module, batch_idx
+        del batch_idx
         if not len(batch["image"]):  # no image of it could be used
             return
         self._loss = self._loss + outputs["loss"].detach()
         self._batches += 1
         self._images += len(batch["image"])
+        if time.monotonic() - self._ticked_at >= _TICK_S:
+            self._ticked_at = time.monotonic()
+            now = self._figures(trainer, pl_module, {}, epoch_s=self._epoch_s())
+            self.note(now)
+            self.show.tick(now)
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        last = trainer.should_stop or pl_module.progress() >= 1.0
-        due = not self.saves_time or self.validation_s is None or self._is_due()
-        scores: dict[str, float] = dict.fromkeys(pl_module.figures, math.nan)
-        seconds = max(1e-9, self._epoch_s())
-        if due and not last:  # the last one is validated by fit, with the weights that are kept
-            scores = self.validate(pl_module)
-        row = {
+    def _figures(
+        self, trainer: pl.Trainer, module: Any, scores: Mapping[str, float], *, epoch_s: float
+    ) -> dict[str, Any]:
+        """A row of the figures of this epoch so far."""
+        return {
             "epoch": trainer.current_epoch,
             "step": trainer.global_step,
             "train_loss": float(self._loss) / max(1, self._batches),
             **scores,
             "lr": max(group["lr"] for o in trainer.optimizers for group in o.param_groups),
-            "progress": pl_module.progress(),
-            "images_per_s": self._images / seconds,
-            "epoch_s": seconds,
+            "progress": module.progress(),
+            "images_per_s": self._images / max(1e-9, epoch_s),
+            "epoch_s": epoch_s,
             "seconds": self.clock.spent(),
         }
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        last = trainer.should_stop or pl_module.progress() >= 1.0
+        due = not self.saves_time or self.validation_s is None or self._is_due()
+        scores: dict[str, float] = dict.fromkeys(pl_module.figures, math.nan)
+        epoch_s = max(1e-9, self._epoch_s())
+        if due and not last:  # the last one is validated by fit, with the weights that are kept
+            scores = self.validate(pl_module)
+        row = self._figures(trainer, pl_module, scores, epoch_s=epoch_s)
         if not last:
             self.keep(row)
         self.last_row, self.told = row, not last

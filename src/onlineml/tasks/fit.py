@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from onlineml.errors import AlreadyExistsError, ConfigError
 from onlineml.runs import Run, new_run_id
 from onlineml.storage.io import exists
-from onlineml.tasks.progress import check_progress
+from onlineml.tasks.progress import check_progress, stopping_on_interrupt
 from onlineml.tasks.training import Training
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ def fit(
         patience: stop after so many validations that are no better (by the loss of a classifier, mAP of a detector),
             and keep the best weights; None trains to the end and keeps the last.
         ema: keep a moving average of the weights, see `onlineml.tasks.ema.Ema`.
-        progress: ``"lines"``, ``"live"`` (in a notebook) or ``"none"``.
+        progress: ``"lines"``, ``"live"`` or ``"none"``. Live is a panel in a notebook, with a button that stops: then,
+            or at the first interrupt, a checkpoint is stored, see StoppedError; a second interrupt waits for nothing.
         precision: Lightning's; None is bfloat16 mixed on a GPU that has it, and for networks without depthwise
             convolutions on a CPU that has it where the task gains (1.7x for a detector), else 32 bits.
         accelerator: Lightning's.
@@ -90,7 +91,7 @@ def fit(
     record = _open_run(run, spec, storage_options)
     with tempfile.TemporaryDirectory(prefix="onlineml-") as folder:
         training = Training(model, datamodule, record, Path(folder), epochs=epochs, budget_s=budget_s)
-        with training.recorded(), record.stopping_in_time():
+        with training.recorded(), record.stopping_in_time(), stopping_on_interrupt(record, progress):
             training.prepare(patience=patience, ema=ema, progress=progress)
             training.execute(precision=precision, accelerator=accelerator, callbacks=callbacks)
     return record

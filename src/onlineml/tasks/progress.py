@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import html
 import math
+import signal
 import sys
+import threading
+from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from onlineml.errors import ConfigError, MissingDependencyError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["Progress", "check_progress", "epoch_line", "make_reporter"]
+    from onlineml.data.datamodules import ImageDataModule
+    from onlineml.runs import Run
+
+__all__ = ["Progress", "Reporter", "check_progress", "epoch_line", "make_reporter", "stopping_on_interrupt"]
 
 Progress = Literal["lines", "live", "none"]
 _SHOWN = ("train_loss", "val_loss", "val_accuracy", "val_map_50", "val_map_50_95")
@@ -36,69 +42,71 @@ def check_progress(progress: Progress) -> None:
         raise ConfigError(f"progress={progress!r}: expected one of {', '.join(get_args(Progress))}")
 
 
-def make_reporter(progress: Progress) -> Callable[[Sequence[Mapping[str, Any]]], None]:
-    """A function that shows the rows so far.
+class Reporter:
+    """Shows how a training goes on; this one shows nothing."""
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """An epoch is over: all rows so far."""
+
+    def tick(self, now: Mapping[str, Any]) -> None:
+        """Figures within an epoch, once a second at most."""
+
+    def close(self) -> None:
+        """The training is over, however; the run's status says how."""
+
+
+class _Lines(Reporter):
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        sys.stdout.write(epoch_line(rows[-1]) + "\n")
+        sys.stdout.flush()
+
+
+def make_reporter(progress: Progress, *, run: Run | None = None, datamodule: ImageDataModule | None = None) -> Reporter:
+    """What shows a training.
 
     Args:
         progress: ``"lines"`` prints a line each epoch (for papermill and logs), ``"live"`` redraws one panel in a
             notebook, ``"none"`` shows nothing.
+        run: what is shown live.
+        datamodule: whose images are shown live.
 
     Raises:
-        ConfigError: it is none of these.
+        ConfigError: it is none of these, or live without a run.
         MissingDependencyError: ``"live"`` without IPython.
     """
     check_progress(progress)
-    if progress == "live":
-        return _live_panel()
     if progress == "lines":
-        return _print_last
-    return _show_nothing
+        return _Lines()
+    if progress == "none":
+        return Reporter()
+    if run is None:
+        raise ConfigError("progress='live' shows a run: give it one")
+    if not find_spec("IPython"):
+        raise MissingDependencyError("progress='live' needs a notebook: pip install ipython, or 'lines'")
+    # the one place where what trains knows what it is seen in: only where somebody asked for it
+    from onlineml.widgets.progress import shown_live  # noqa: PLC0415
+
+    return shown_live(run, datamodule)
 
 
-def _print_last(rows: Sequence[Mapping[str, Any]]) -> None:
-    sys.stdout.write(epoch_line(rows[-1]) + "\n")
-    sys.stdout.flush()
+@contextmanager
+def stopping_on_interrupt(run: Run, progress: Progress) -> Iterator[None]:
+    """Within, where the progress is live, the first interrupt asks the run to stop, and the second one interrupts.
 
+    A notebook's ■ button interrupts, and while a cell runs nothing else reaches the kernel for certain.
+    """
+    if progress != "live" or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
 
-def _live_panel() -> Callable[[Sequence[Mapping[str, Any]]], None]:
+    def ask(number: int, frame: Any) -> None:
+        if run.stop_requested:
+            signal.default_int_handler(number, frame)
+        run.request_stop()
+
+    signal.signal(signal.SIGINT, ask)
     try:
-        from IPython.display import HTML, display  # noqa: PLC0415
-    except ImportError as error:
-        raise MissingDependencyError("progress='live' needs a notebook: pip install ipython, or 'lines'") from error
-    handle = display(HTML("<p>starting …</p>"), display_id=True)  # type: ignore[no-untyped-call]
-
-    def show(rows: Sequence[Mapping[str, Any]]) -> None:
-        if handle is not None:
-            handle.update(HTML(panel_html(rows)))  # type: ignore[no-untyped-call]
-
-    return show
-
-
-def panel_html(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The panel: how far, the last figures, and a curve of each."""
-    last = rows[-1]
-    curves = "".join(_curve(name, [row.get(name, math.nan) for row in rows]) for name in _SHOWN)
-    return (
-        '<div style="font-family:sans-serif;max-width:46em">'
-        f'<progress value="{last["progress"]:.3f}" max="1" style="width:100%"></progress>'
-        f"<div>{html.escape(epoch_line(last))}</div>"
-        f'<div style="display:flex;gap:1.5em;margin-top:.5em">{curves}</div></div>'
-    )
-
-
-def _curve(name: str, values: Sequence[float]) -> str:
-    points = [(i, v) for i, v in enumerate(values) if math.isfinite(v)]
-    if not points:
-        return ""
-    low, high = min(v for _, v in points), max(v for _, v in points)
-    span, width = (high - low) or 1.0, max(1, len(values) - 1)
-    path = " ".join(f"{200 * i / width:.1f},{58 - 56 * (v - low) / span:.1f}" for i, v in points)
-    return (
-        f'<figure style="margin:0"><figcaption>{html.escape(name)} {points[-1][1]:.4f}</figcaption>'
-        '<svg width="200" height="60" viewBox="0 0 200 60"><polyline fill="none" stroke="#3b82c4" '
-        f'stroke-width="2" points="{path}"/></svg></figure>'
-    )
-
-
-def _show_nothing(rows: Sequence[Mapping[str, Any]]) -> None:
-    del rows
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -24,7 +24,7 @@ from onlineml.tasks.classification import ImageClassifier
 from onlineml.tasks.ema import Ema
 from onlineml.tasks.loading import write_model
 from onlineml.tasks.probe import collect_features, probe_head
-from onlineml.tasks.progress import Progress, make_reporter
+from onlineml.tasks.progress import Progress, Reporter, make_reporter
 from onlineml.tasks.schedule import Knot, Schedule
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class Training:
         self.checkpoint = _fetch_checkpoint(run, folder)
         spent_s, self._n_rows = _so_far(self.checkpoint)
         self.clock = Clock(spent_s=spent_s)
+        self.reporter = Reporter()
 
     @contextmanager
     def recorded(self) -> Iterator[None]:
@@ -83,6 +84,7 @@ class Training:
         finally:
             self.model.schedule = None
             self.model.eval()
+            self.reporter.close()
 
     def prepare(self, *, patience: int | None, ema: bool, progress: Progress) -> None:
         """Warm the head up, and make the loader, the schedule and the callbacks."""
@@ -98,13 +100,15 @@ class Training:
             schedule = Schedule(_read_knots(self.run))
         self.model.schedule = schedule
         val = self.datamodule.val_dataloader()
+        self.reporter = make_reporter(progress, run=self.run, datamodule=self.datamodule)
         self.ema = Ema() if ema else None
         self.record = EpochRecord(
             val if len(val) else None,
             ema=self.ema,
             clock=self.clock,
             record=self.run.log_metrics,
-            show=make_reporter(progress),
+            note=self.run.note,
+            show=self.reporter,
             patience=patience,
             saves_time=self.budget_s is not None,
             rows=self.run.rewind(self._n_rows),

@@ -12,13 +12,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from onlineml.widgets.boxes import BoxEditor
     from onlineml.widgets.gallery import Gallery
+    from onlineml.widgets.progress import ProgressPanel
     from onlineml.widgets.relabel import Relabel
     from onlineml.widgets.results import Results
     from onlineml.widgets.upload import Upload
 
-__all__ = ["BoxEditor", "Gallery", "Relabel", "Results", "Upload"]
+__all__ = ["BoxEditor", "Gallery", "ProgressPanel", "Relabel", "Results", "Upload"]
 
-_HOMES = {"BoxEditor": "boxes", "Gallery": "gallery", "Relabel": "relabel", "Results": "results", "Upload": "upload"}
+_HOMES = {
+    "BoxEditor": "boxes",
+    "Gallery": "gallery",
+    "ProgressPanel": "progress",
+    "Relabel": "relabel",
+    "Results": "results",
+    "Upload": "upload",
+}
 
 
 def __getattr__(name: str) -> Any:

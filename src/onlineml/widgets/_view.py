@@ -101,13 +101,10 @@ class View:
         """The view as it stands, and where there is a front end the live one, which hides it."""
         from IPython.display import display  # noqa: PLC0415
 
-        if not has_front_end():
-            display(self._bundle(), raw=True)  # type: ignore[no-untyped-call]
-            return
-        live = find_spec("anywidget") is not None
-        bundle = self._bundle("" if live else _MISSING)
+        live, missing = has_front_end(), find_spec("anywidget") is None
+        bundle = self._bundle(_MISSING if live and missing else "")
         self._handle = display(bundle, raw=True, display_id=self.view_id)  # type: ignore[no-untyped-call]
-        if live:
+        if live and not missing:
             shown, metadata = self.widget._repr_mimebundle_()
             # without trust a notebook shows only this text; the picture stands beside it
             display({**shown, "text/plain": ""}, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]

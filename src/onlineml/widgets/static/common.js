@@ -64,7 +64,7 @@ class Link {
     this.asked += 1;
     const number = `${this.name}-${this.asked}`;
     this.model.send({ kind, number, ...facts }, undefined, buffers);
-    if (kind !== "rest" && kind !== "warm") {
+    if (kind !== "rest" && kind !== "warm" && !this.patient) {
       clearTimeout(this.patience);
       this.patience = setTimeout(() => this.wonder(), 8000);
     }
