@@ -240,11 +240,23 @@ class Project(ProjectLabels, ProjectVideos):
         return registry.list_versions(self.url, storage_options=self.storage_options)
 
     def promote(
-        self, version: str | int | ModelVersion, *, alias: str = "champion", reason: str = "", author: str | None = None
+        self,
+        version: str | int | ModelVersion,
+        *,
+        alias: str = "champion",
+        replaces: str | ModelVersion | None = None,
+        reason: str = "",
+        author: str | None = None,
     ) -> ModelVersion:
-        """Make a version the champion, or what another alias stands for."""
+        """Make a version the champion, or what another alias stands for; see `onlineml.registry.promote`."""
         return registry.promote(
-            self.url, version, alias=alias, reason=reason, author=author, storage_options=self.storage_options
+            self.url,
+            version,
+            alias=alias,
+            replaces=replaces,
+            reason=reason,
+            author=author,
+            storage_options=self.storage_options,
         )
 
     def rollback(self, *, alias: str = "champion", reason: str = "", author: str | None = None) -> ModelVersion:
