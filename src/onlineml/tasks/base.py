@@ -170,11 +170,14 @@ class VisionModule(pl.LightningModule):
         return list(self.parameters())
 
     def progress(self) -> float:
-        """Share of the training that is done, 0..1."""
+        """Share of the training that is done, 0..1; 0 where nobody knows its end, see `has_end`."""
         if self.schedule is not None:
             return self.schedule.progress(self.global_step)
-        total = self.trainer.estimated_stepping_batches
-        return min(1.0, self.global_step / total) if 0 < total < float("inf") else 0.0
+        return min(1.0, self.global_step / self.trainer.estimated_stepping_batches) if self.has_end() else 0.0
+
+    def has_end(self) -> bool:
+        """Whether the training's length is known; a `Trainer` of yours may run until it is stopped."""
+        return self.schedule is not None or 0 < self.trainer.estimated_stepping_batches < math.inf
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         groups = self._parameter_groups()

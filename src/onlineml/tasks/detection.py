@@ -165,14 +165,13 @@ class ObjectDetector(VisionModule):
 
     def loss_of(self, batch: DetectionBatch) -> Tensor:
         """(B,) training loss of each image."""
-        image, targets = _shrunk(batch["image"], batch["targets"], self._scale())
-        trust = min(1.0, self.progress() / _TRUST_AT)
+        progress = self.progress() if self.has_end() else 1.0
+        scale = min(1.0, self.start_scale + (1.0 - self.start_scale) * progress / _GROWN_AT)
+        image, targets = _shrunk(batch["image"], batch["targets"], scale)
+        trust = min(1.0, progress / _TRUST_AT)
         losses: Tensor = self.network.losses(self.normalize(image), targets, trust=trust)  # type: ignore[operator]
         # `losses` add up to the batch's, and training takes their mean
         return losses * len(losses) if self.architecture == "compact" else losses
-
-    def _scale(self) -> float:
-        return min(1.0, self.start_scale + (1.0 - self.start_scale) * self.progress() / _GROWN_AT)
 
     def goodness(self, row: Mapping[str, float]) -> float:
         return row.get("val_map_50_95", math.nan)
