@@ -51,6 +51,7 @@ LISTLESS = (
     "index",
     "start",
     "formats",
+    "labels",
     "predicting",
     "video",
     "background",
