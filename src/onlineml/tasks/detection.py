@@ -237,5 +237,6 @@ def _shrunk(
         image = image.float() / 255.0
     small = functional.interpolate(image, size=size, mode="bilinear", antialias=True, align_corners=False)
     factor = torch.tensor([size[1] / width, size[0] / height] * 2)
-    scaled = [{k: v if k == "labels" else v * factor.to(v.device) for k, v in target.items()} for target in targets]
+    places = ("boxes", "ignore")
+    scaled = [{k: v * factor.to(v.device) if k in places else v for k, v in target.items()} for target in targets]
     return small, scaled
