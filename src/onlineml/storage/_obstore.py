@@ -73,7 +73,7 @@ async def read(fs: Any, path: str, part: tuple[int, int] | None = None) -> Conte
         options["range"] = part
     try:
         answer = await obstore.get_async(store, key, options=options)
-    except InvalidPathError:  # it knows no keys with empty or dotted segments
+    except (InvalidPathError, ValueError):  # it knows no keys with empty or dotted segments
         return await read_through_s3fs(fs, path, part)
     except (PermissionDeniedError, UnauthenticatedError) as err:
         raise PermissionError(_first_line(err)) from None

@@ -215,7 +215,8 @@ async def _read(fs: Any, path: str, place: Place) -> Content:
     async def once() -> Content:
         try:
             if _s3.is_s3(fs):
-                content = await (_obstore.read if _obstore.chosen() else _s3.read)(fs, path, place.part)
+                read = _obstore.read if place.whole and _obstore.chosen() else _s3.read
+                content = await read(fs, path, place.part)
             else:
                 start, stop = place.part or (None, None)
                 content = Content(bytes(await fs._cat_file(path, start=start, end=stop)))  # noqa: SLF001 (cat, asynchronous)
