@@ -77,7 +77,7 @@ class Halves:
 
     Attributes:
         whole: scores of the first and of the second model on all images, by name.
-        scores: (B,) differences on the halves, by name.
+        drawn: (B,) differences on the halves, by name.
         classes: (2, C) AP50-95 of both models, and the (B, C) differences on the halves.
         slices: the same of the mean over the classes, by slice: (2, K) and (B, K).
     """

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from onlineml.evaluation import _compare_text as words
 from onlineml.evaluation import _sections, _text
 from onlineml.evaluation._box_gallery import boxes_svg
-from onlineml.evaluation._html import data_uri, esc, notebook_table, scale, table
+from onlineml.evaluation._html import data_uri, esc, notebook_gallery, notebook_table, notebook_thumbnail, scale, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -238,14 +238,5 @@ def _notebook_images(comparison: Comparison) -> str:
         if not source:
             continue
         was, now = (esc(words.said_shortly(said, 24)) for said in (image.said_a, image.said_b))
-        cells += (
-            f'<div style="width:110px;font-size:.8em;overflow-wrap:anywhere" title="{esc(image.uri)}">'
-            f'<img src="{source}" alt="" style="width:110px;height:110px;object-fit:cover;border-radius:6px">'
-            f"<br>was {was}<br>now {now}</div>"
-        )
-    if not cells:
-        return ""
-    title = f"{_text.count(len(comparison.broken_ids), 'image')} broken"
-    return (
-        f'<div style="margin:.8em 0 .3em">{title}</div><div style="display:flex;flex-wrap:wrap;gap:.8em">{cells}</div>'
-    )
+        cells += notebook_thumbnail(source, image.uri, f"was {was}<br>now {now}")
+    return notebook_gallery(f"{_text.count(len(comparison.broken_ids), 'image')} broken", cells)

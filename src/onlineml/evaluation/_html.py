@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from onlineml.evaluation._types import Interval
     from onlineml.evaluation.scores import ClassificationScores
 
-__all__ = ["data_uri", "esc", "notebook_table", "scale", "summary_html", "table"]
+__all__ = ["data_uri", "esc", "notebook_gallery", "notebook_table", "notebook_thumbnail", "scale", "summary_html"]
+__all__ += ["table"]
 
 _NOTEBOOK_THUMBNAILS = 8
 _LINE = "1px solid rgba(128, 128, 128, .3)"  # reads on white and on black
@@ -110,14 +111,24 @@ def _notebook_mistakes(scores: ClassificationScores) -> str:
         if not source:
             continue
         said, was = (esc(_text.shorten(name, 18)) for name in (mistake.predicted, mistake.truth))
-        cells += (
-            f'<div style="width:110px;font-size:.8em;overflow-wrap:anywhere" title="{esc(mistake.uri)}">'
-            f'<img src="{source}" alt="" style="width:110px;height:110px;object-fit:cover;border-radius:6px">'
-            f"<br>said <b>{said}</b><br>{_text.percent(mistake.score)} sure<br>is <b>{was}</b></div>"
-        )
+        lines = f"said <b>{said}</b><br>{_text.percent(mistake.score)} sure<br>is <b>{was}</b>"
+        cells += notebook_thumbnail(source, mistake.uri, lines)
+    return notebook_gallery(f"{_text.count(scores.n_mistakes, 'mistake')}, the most confident first", cells)
+
+
+def notebook_thumbnail(source: str, uri: str, lines: str) -> str:
+    """A small picture, a data URI, that tells its `uri` when it is pointed at, over lines that are HTML already."""
+    return (
+        f'<div style="width:110px;font-size:.8em;overflow-wrap:anywhere" title="{esc(uri)}">'
+        f'<img src="{source}" alt="" style="width:110px;height:110px;object-fit:cover;border-radius:6px">'
+        f"<br>{lines}</div>"
+    )
+
+
+def notebook_gallery(title: str, cells: str) -> str:
+    """Cells of `notebook_thumbnail` side by side below a title; nothing without cells."""
     if not cells:
         return ""
-    title = f"{_text.count(scores.n_mistakes, 'mistake')}, the most confident first"
     return (
         f'<div style="margin:.8em 0 .3em">{title}</div><div style="display:flex;flex-wrap:wrap;gap:.8em">{cells}</div>'
     )
