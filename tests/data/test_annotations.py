@@ -295,6 +295,27 @@ def test_the_state_of_a_moment_has_nothing_of_what_came_later() -> None:
     assert abs((made - datetime.now(UTC)).total_seconds()) < 60
 
 
+def test_columns_of_the_users_are_not_taken_for_the_logs() -> None:
+    log = WrittenLog()
+    log.imported({"x": "cat"}, "cat", author=["a photographer"], event=["a wedding"], time=["noon"], base=["a tripod"])
+    shown = log.state().history("x")
+    assert shown.loc[0, ["event", "says", "author"]].tolist() == ["imported", "cat", "ann"]
+    assert log.state().row("x")["author"] == "a photographer"
+
+
+def test_an_entry_without_author_or_time_is_shown_all_the_same() -> None:
+    log = WrittenLog()
+    log.imported({"x": "cat"}, "cat")
+    log.entries.append(LogEntry(new_ulid(), {"event": "corrected", "image_id": "x", "label": "cat"}))
+    shown = log.state().history("x")
+    assert shown["author"].tolist() == ["ann", "?"]
+    assert shown["time"].isna().tolist() == [False, True]
+    assert log.state().provenance["author"].to_pylist() == [None]
+    log.entries.append(LogEntry(new_ulid(), {"event": "corrected", "image_id": "x", "label": "cat", "time": "soon"}))
+    with pytest.raises(StorageError, match=log.entries[-1].id):
+        _ = log.state().provenance
+
+
 def test_columns_that_do_not_fit_together_become_text() -> None:
     log = WrittenLog()
     log.imported({"x": None}, year=[2001], place=[1.5])

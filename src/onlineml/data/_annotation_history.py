@@ -62,7 +62,7 @@ def history_rows(folded: Folded, image_id: str, read_file: Callable[[str], pa.Ta
         table = read_file(entries.text_of(row, "file"))
         place = pc.index(table["image_id"], pa.scalar(image_id, pa.string())).as_py()
         if place >= 0:
-            records[int(row)] = {**entries.record(row), **table.slice(place, 1).to_pylist()[0]}
+            records[int(row)] = {**table.slice(place, 1).to_pylist()[0], **entries.record(row)}
     if not records:
         return []
     records |= _of_group(folded, image_id) | _of_classes(folded, records)
@@ -105,14 +105,16 @@ def _shown(folded: Folded, records: dict[int, dict[str, Any]]) -> list[dict[str,
             records.setdefault(int(row), record)
             ids[entries.entry(row)] = row
             undone |= {
-                entry: record["author"] for entry in targets if entries.live[row] and not entries.live[ids[entry]]
+                entry: record.get("author", "?")
+                for entry in targets
+                if entries.live[row] and not entries.live[ids[entry]]
             }
     return [
         {
-            "time": record["time"],
+            "time": record.get("time"),
             "event": record["event"],
             "says": in_words(record),
-            "author": record["author"],
+            "author": record.get("author", "?"),
             "undone": undone.get(entries.entry(row), ""),
             "entry": entries.entry(row),
             "base": record.get("base") or "",
@@ -136,8 +138,8 @@ def conflict_rows(folded: Folded, of_images: Mapping[str, Sequence[str]]) -> lis
             "about": kind,
             "name": name,
             "says": in_words(records[entry]),
-            "author": records[entry]["author"],
-            "time": records[entry]["time"],
+            "author": records[entry].get("author", "?"),
+            "time": records[entry].get("time"),
             "prevails": entry == _prevailing(rivals, records),
             "entry": entry,
         }

@@ -78,7 +78,7 @@ def _of_label(image_id: str, guess: Any) -> dict[str, Any] | None:
     if isinstance(guess, tuple) and len(guess) == 2:
         top: list[tuple[str, float]] = [guess]
     elif hasattr(guess, "top") and not hasattr(guess, "boxes_xyxy"):
-        if guess.error is not None:
+        if guess.error is not None or guess.label is None:
             return None
         top = list(guess.top) or [(guess.label, guess.score)]
     else:
