@@ -26,7 +26,7 @@ def duckdb(folder: Path) -> int:
     import duckdb
 
     log, images = (str(folder / "project" / "log" / name / "*.parquet") for name in ("annotations", "imports"))
-    words = f"select image_id, arg_max(label, entry) as label from '{log}' where event = 'corrected' group by all"
+    words = f"select image_id, arg_max(label, entry) as label from '{log}' where event = 'corrected' group by all"  # noqa: S608
     both = f"from '{images}' as i left join words as w using (image_id)"
     table = duckdb.sql(f"with words as ({words}) select i.image_id, coalesce(w.label, i.label) as label {both}").arrow()
     rows = table.read_all() if hasattr(table, "read_all") else table

@@ -4,7 +4,8 @@
 """Race: the labels of 1,000,000 images after 1,000,000 corrections, from a compacted log on a local disk.
 
 Ours reads everything and finds conflicts, undoings and deletions; duckdb and pandas take the last label of each image
-from the same Parquet files; Label Studio's JSON export of the same is parsed and the last annotation of each task taken.
+from the same Parquet files; Label Studio's JSON export of the same is parsed and the last annotation of each task
+taken.
 Each measurement runs in a process of its own, imports included; the rounds alternate; the median counts.
 """
 
@@ -82,7 +83,7 @@ def race(folder: Path) -> list[dict[str, Any]]:
         for name, results in found.items():
             result = run(name, folder)
             print(name, result, flush=True)
-            results += [result] if result else []
+            results.extend([result] if result else [])
     seconds = {name: statistics.median(r["seconds"] for r in results) for name, results in found.items() if results}
     memory = {name: statistics.median(r["peak_mb"] for r in results) for name, results in found.items() if results}
     own_s, own_mb = seconds.pop("onlineml"), memory.pop("onlineml")

@@ -32,8 +32,8 @@ class _Job(NamedTuple):
 class Fetcher:
     """Reads images of a manifest, some of them before they are asked for.
 
-    Images on the local disk are never fetched ahead: there is nothing to wait for. Belongs to one thread; what is on its
-    way stays behind in a fork and in a pickle.
+    Images on the local disk are never fetched ahead: there is nothing to wait for. Belongs to one thread; what is on
+    its way stays behind in a fork and in a pickle.
 
     Args:
         rows: the images.

@@ -19,6 +19,7 @@ from onlineml.storage._packed import packed_url
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Mapping
+    from concurrent.futures import Future
     from typing import Any
 
     from onlineml.data.manifest import Manifest
@@ -42,7 +43,7 @@ def pack(
     uris: dict[int, str] = {}
     digests: dict[int, str] = {}
     with ThreadPoolExecutor(1) as writer:  # a shard is written while the next one is read
-        written = []
+        written: list[Future[None]] = []
         for shard in _shards(manifest, shard_bytes):
             for finished in written[:-1]:
                 finished.result()

@@ -111,7 +111,8 @@ class FeatureStore:
             versions=[file.path for file in names],
             storage_options=self.storage_options,
         )
-        wanted, found = set(contents), {}
+        wanted = set(contents)
+        found: dict[bytes, NDArray[np.float32]] = {}
         for file, data in zip(names, read, strict=True):
             if isinstance(data, OSError):
                 raise data
@@ -135,11 +136,11 @@ def _unpacked(data: bytes, *, name: str) -> Iterator[tuple[bytes, NDArray[np.flo
 
     try:
         tensors = load(data)
-        contents, features = tensors["contents"], tensors["features"]
-        if contents.dtype != np.uint8 or contents.shape != (len(features), 32) or features.dtype != _FLOAT:
-            raise ValueError(f"it holds {contents.dtype}{contents.shape} and {features.dtype}{features.shape}")
-    except (SafetensorError, KeyError, ValueError, TypeError) as err:
-        warnings.warn(f"{name} holds no features ({err}): they are computed again", RuntimeWarning, stacklevel=3)
+    except SafetensorError:
+        tensors = {}
+    contents, features = (tensors.get(part, np.zeros(0)) for part in ("contents", "features"))
+    if contents.dtype != np.uint8 or contents.shape != (len(features), 32) or features.dtype != _FLOAT:
+        warnings.warn(f"{name} holds no features: they are computed again", RuntimeWarning, stacklevel=3)
         return iter(())
     return zip(map(bytes, contents), features, strict=True)
 

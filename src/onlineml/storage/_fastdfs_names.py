@@ -39,13 +39,16 @@ _INSERTED_ONE_BY_ONE = 64  # more new names at once are sorted in
 
 def are_names(paths: Collection[str]) -> bool:
     """Whether all paths are such as a file may have; above all none leads out of the folder that it is copied to."""
+    if not paths:
+        return True
     try:
-        long = any(len(path) > MAX_NAME // 4 and len(path.encode()) > MAX_NAME for path in paths)
         joined = "\0".join(paths)
         joined.encode()
+        if max(map(len, paths)) > MAX_NAME // 4 and max(len(path.encode()) for path in paths) > MAX_NAME:
+            return False
     except UnicodeEncodeError:  # a lone surrogate
         return False
-    return not paths or not (long or _NO_NAME.search(joined) or joined.count("\0") >= len(paths))
+    return joined.count("\0") < len(paths) and _NO_NAME.search(joined) is None
 
 
 class Entry(NamedTuple):
