@@ -55,13 +55,16 @@ class DetectionDataModule(ImageDataModule):
         multi_scale: smallest and largest random zoom, where 1 just fits; None is what ``augment`` says.
         mosaic: chance (0..1) that an image is put together with three others.
         copy_paste: chance (0..1) that objects of another image are pasted in.
+        known_classes: (N, C) bool, the classes of which all objects are annotated, image by image, such as where a
+            class came after an image was annotated: what an image may hold unannotated is not taken for background.
+            None: all objects of all classes are annotated.
         cache: keep decoded images; False decodes each time.
         cache_dir: where; the default is the user's cache folder.
         max_bad: share of a split's images, and of its boxes, that may be bad (0..1); the run stops when more are.
 
     Raises:
         ConfigError: an argument is outside its range.
-        DataError: the manifest has no boxes.
+        DataError: the manifest has no boxes, or `known_classes` is not of its images and classes.
     """
 
     task = "detection"
@@ -80,6 +83,7 @@ class DetectionDataModule(ImageDataModule):
         multi_scale: tuple[float, float] | None = None,
         mosaic: float = 0.0,
         copy_paste: float = 0.0,
+        known_classes: NDArray[np.bool_] | None = None,
         cache: bool = True,
         cache_dir: str | os.PathLike[str] | None = None,
         max_bad: float = 0.01,
@@ -109,7 +113,13 @@ class DetectionDataModule(ImageDataModule):
             copy_paste=copy_paste,
         )
         self.augment_name = augment if isinstance(augment, str) else "user's own"
-        self._truth = Truth(boxes, declared_sizes_hw(manifest.table))
+        wanted = (len(manifest), len(manifest.class_names))
+        if known_classes is not None and known_classes.shape != wanted:
+            raise DataError(
+                f"known_classes has shape {known_classes.shape}; expected {wanted}: a row an image of the manifest, a "
+                "column a class"
+            )
+        self._truth = Truth(boxes, declared_sizes_hw(manifest.table), known_classes)
         self._bad_boxes: dict[str, dict[tuple[str, str, str], BadRow]] = {}  # by split, then image, finding, detail
         self._cache = None
         if cache and len(manifest):

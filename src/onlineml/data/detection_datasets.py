@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 import numpy as np
 import torch
@@ -37,6 +37,8 @@ class DetectionTarget(TypedDict):
     """(n,) int64 class index, from 0."""
     ignore: torch.Tensor
     """(k, 4) float32, regions that are neither object nor background: crowds, boxes of no class, cut-off rests."""
+    known: NotRequired[torch.Tensor]
+    """(C,) bool, the classes of which all objects are annotated; where it is absent, all classes."""
 
 
 class DetectionBatch(TypedDict):
@@ -67,10 +69,19 @@ class Truth:
     Attributes:
         boxes: of all images.
         declared_hw: (N, 2) int64, the size that each image has where its boxes come from; 0 where it is not told.
+        known: (N, C) bool, the classes of which all objects of an image are annotated; None: all classes of all images.
     """
 
     boxes: Boxes
     declared_hw: NDArray[np.int64]
+    known: NDArray[np.bool_] | None = None
+
+    def known_together(self, images: Sequence[int]) -> torch.Tensor | None:
+        """(C,) bool, the classes that are known in all of some images; None where nothing is unknown."""
+        if self.known is None:
+            return None
+        known = self.known[list(images)].all(axis=0)
+        return None if known.all() else torch.from_numpy(known)
 
 
 class DetectionDataset(Dataset[DetectionBatch]):
@@ -126,13 +137,18 @@ class DetectionDataset(Dataset[DetectionBatch]):
         for index, kept in images.items():
             pictures[index], found = self._picture(index, kept)
             bad_boxes += found
-        results, rows = [], []
+        results, rows, known = [], [], []
         with one_cv2_thread():
             for (epoch, index), with_ in zip(keys, partners, strict=True):
                 if index in pictures:
                     results.append(self._shown(pictures, epoch, index, with_))
                     rows.append(index)
-        return self._batch(results, np.array(rows, dtype=np.int64), bad, bad_boxes)
+                    known.append(self.truth.known_together(_wanted([(epoch, index)], [with_])))
+        batch = self._batch(results, np.array(rows, dtype=np.int64), bad, bad_boxes)
+        for target, classes in zip(batch["targets"], known, strict=True):
+            if classes is not None:
+                target["known"] = classes
+        return batch
 
     def _partners(self, epoch: int, index: int) -> Partners:
         if self.augmenter is None:

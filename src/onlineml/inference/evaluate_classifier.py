@@ -15,6 +15,8 @@ from onlineml.inference._answering import answering
 from onlineml.inference._evaluation import own_label_ids, slice_values, small_jpegs
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from onlineml.data.manifest import Manifest
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from onlineml.inference._evaluation import Asked
     from onlineml.tasks.classification import ImageClassifier
 
-__all__ = ["evaluate_classifier"]
+__all__ = ["classifier_scores", "evaluate_classifier"]
 
 _THUMBNAILS = 24
 _THUMBNAIL_PX = 128
@@ -42,10 +44,32 @@ def evaluate_classifier(
         max_bad=asked.max_bad,
     )
     rows, probabilities = _probabilities(model, dm, asked.split)
+    return classifier_scores(data, rows, probabilities, model.class_names, asked, reference=model.reference)
+
+
+def classifier_scores(
+    data: Manifest,
+    rows: NDArray[np.int64],
+    probabilities: NDArray[np.float32],
+    class_names: Sequence[str],
+    asked: Asked,
+    *,
+    reference: str,
+) -> ClassificationScores:
+    """The scores of answers that are there already.
+
+    Args:
+        data: whose labels are the truth.
+        rows: (n,) int64 of it, of labelled images.
+        probabilities: (n, C).
+        class_names: C, the columns.
+        asked: see `onlineml.evaluate`.
+        reference: whose answers they are.
+    """
     scores = classification_scores(
         probabilities,
-        own_label_ids(model.class_names, data, data.label_ids()[rows]),
-        model.class_names,
+        own_label_ids(class_names, data, data.label_ids()[rows]),
+        class_names,
         groups=data.column("group")[rows],
         image_ids=data.column("image_id")[rows].tolist(),
         uris=data.column("uri")[rows].tolist(),
@@ -54,7 +78,7 @@ def evaluate_classifier(
         seed=asked.seed,
         split=asked.split,
         manifest_hash=data.hash,
-        model_ref=model.reference,
+        model_ref=reference,
     )
     shrink = partial(limit_to_scale, short_side=_THUMBNAIL_PX)
     worst = [mistake.image_id for mistake in scores.mistakes[:_THUMBNAILS]]

@@ -148,7 +148,8 @@ def detection_loss(
 
     Args:
         raw: of the network.
-        targets: see `assign`.
+        targets: see `assign`; and, where not all objects of all classes are annotated, ``known`` (C,) bool: a class
+            that is not known is no background there, and is not learned from that image.
         trust: see `assign`.
         box_weight: of the boxes against the classes.
 
@@ -161,8 +162,16 @@ def detection_loss(
     logits = raw.logits.float()
     away = (logits.detach().sigmoid() - aim.targets).square()
     classes = functional.binary_cross_entropy_with_logits(logits, aim.targets, reduction="none") * away
+    if any("known" in target for target in targets):
+        classes = classes * _known(targets, like=classes)
     classes = (classes.sum(2) * aim.counts).sum(1) / total
     where = aim.weight > 0
     giou = generalized_box_iou_loss(raw.boxes_xyxy[where], aim.boxes_xyxy[where])
     boxes = torch.zeros_like(aim.weight).masked_scatter(where, giou * aim.weight[where]).sum(1) / total
     return classes, box_weight * boxes
+
+
+def _known(targets: Sequence[Mapping[str, Tensor]], *, like: Tensor) -> Tensor:
+    """(B, 1, C) 1 where all objects of a class are annotated in an image, else 0."""
+    every = like.new_ones(like.shape[2])
+    return torch.stack([target["known"].to(like) if "known" in target else every for target in targets])[:, None]
