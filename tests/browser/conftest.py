@@ -39,8 +39,9 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def lab_page(browser: Browser, lab: Lab) -> Iterator[LabPage]:
+def lab_page(browser: Browser, lab: Lab, request: pytest.FixtureRequest) -> Iterator[LabPage]:
     page = LabPage(browser, lab, SHOTS)
     yield page
+    page.shot(f"last-{request.node.name}")  # where it was, should it have failed
     page.close()
     assert not page.errors, "the page told of errors:\n" + "\n".join(page.errors)

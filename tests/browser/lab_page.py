@@ -29,6 +29,15 @@ async () => {
 }
 """
 _RUN_ALL = "async () => { await window.jupyterapp.commands.execute('notebook:run-all-cells'); }"
+_RUN_CELL = """
+async (index) => {
+  const content = window.jupyterapp.shell.currentWidget.content;
+  content.activeCellIndex = index;
+  content.deselectAll();
+  await window.jupyterapp.commands.execute('notebook:run-cell');
+}
+"""
+_START_CELL = f"(index) => {{ ({_RUN_CELL.strip()})(index); }}"
 _SAVE = "async () => { await window.jupyterapp.shell.currentWidget.context.save(); }"
 _SHUTDOWN = "async () => { await window.jupyterapp?.shell?.currentWidget?.sessionContext?.shutdown(); }"
 _CELLS = """
@@ -45,7 +54,7 @@ class LabPage:
         self.lab, self.shots = lab, shots
         self.context = browser.new_context(viewport={"width": width, "height": height}, accept_downloads=False)
         self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(60_000)
+        self.page.set_default_timeout(120_000)  # a busy machine; a quiet one needs seconds
         self.errors: list[str] = []
         self.page.on("console", lambda message: self._note(message.type, message.text))
         self.page.on("pageerror", lambda error: self.errors.append(f"page error: {error}"))
@@ -59,21 +68,28 @@ class LabPage:
         self.page.goto(self.lab.url(notebook))
         self.page.evaluate(_READY)
 
-    def run_all(self, timeout_s: float = 120) -> list[dict[str, Any]]:
+    def run_all(self) -> list[dict[str, Any]]:
         """Run every cell; returns each one's outputs.
 
         Raises:
             AssertionError: one failed.
         """
-        self.page.set_default_timeout(timeout_s * 1000)
         self.page.evaluate(_RUN_ALL)
-        self.page.set_default_timeout(60_000)
         cells = self.cells()
         for cell in cells:
-            for output in cell["outputs"]:
-                assert output["output_type"] != "error", "\n".join(output["traceback"])
-            assert cell["count"] is not None
+            _require_done(cell)
         return cells
+
+    def run(self, index: int) -> dict[str, Any]:
+        """Run one cell to its end; returns its outputs."""
+        self.page.evaluate(_RUN_CELL, index)
+        cell = self.cells()[index]
+        _require_done(cell)
+        return cell
+
+    def start(self, index: int) -> None:
+        """Run one cell, and do not wait for it."""
+        self.page.evaluate(_START_CELL, index)
 
     def cells(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.page.evaluate(_CELLS)
@@ -97,3 +113,9 @@ class LabPage:
         if self.page.url.startswith("http"):
             self.page.evaluate(_SHUTDOWN)
         self.context.close()
+
+
+def _require_done(cell: dict[str, Any]) -> None:
+    for output in cell["outputs"]:
+        assert output["output_type"] != "error", "\n".join(output["traceback"])
+    assert cell["count"] is not None

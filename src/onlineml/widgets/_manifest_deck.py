@@ -51,7 +51,7 @@ def project_deck(project: Project) -> Deck:
     deck = manifest_deck(data)
     return replace(
         deck,
-        title=f"{project.title}: {state}",
+        title=f"{project.title}: {len(state):,} images, {len(state.class_names)} classes",
         cards=_guessed_cards(deck, data, state.suggestions),
         facts=lambda row: [*_facts(data, row), *_said(state, deck.ids[row])],
         facets=(*deck.facets[:2], _state_facet(state, data), *deck.facets[2:]),
@@ -136,7 +136,8 @@ def _with_guess(card: Card, guess: dict[str, Any] | None, data: Manifest) -> Car
 def _facts(data: Manifest, row: int) -> list[tuple[str, str]]:
     values = data.table.slice(row, 1).to_pylist()[0]
     lists = {field.name for field in data.table.schema if pa.types.is_nested(field.type)}
-    named = {name: value for name, value in values.items() if value not in (None, "") and name not in lists}
+    hidden = {*lists, "sha256", "version", *(("group",) if values["group"] == values["image_id"] else ())}
+    named = {name: value for name, value in values.items() if value not in {None, ""} and name not in hidden}
     size = (named.pop("width", None), named.pop("height", None))
     told = [(name, str(value)) for name, value in named.items()]
     return [*told, ("size", f"{size[0]} x {size[1]} pixels")] if all(size) else told

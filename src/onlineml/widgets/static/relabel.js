@@ -10,6 +10,7 @@ class RelabelGrid {
     this.link = new Link(model, el, "relabel");
     this.pages = new Map();
     this.saying = new Map();
+    this.answers = []; // given here and not taken back, the last one at the end
     this.cards = [];
     this.at = 0;
     this.anchor = null;
@@ -45,7 +46,7 @@ class RelabelGrid {
       make("div", { class: "oml-row" },
         button("Right ⏎", "what is shown is right (Enter)", () => this.say("accept")),
         button("Skip ␣", "leave it undecided (Space)", () => this.say("skip")),
-        button("Undo ⌫", "take back the last answer (Backspace)", () => this.link.ask("undo")),
+        button("Undo ⌫", "take back the last answer (Backspace)", () => this.undo()),
         button("Leave out", "leave it out of all datasets (Delete)", () => this.say("delete")),
         button("Accept page", "accept all suggestions of this page (Shift+Enter)", () => this.acceptPage()),
         button("Large", "the image in large (+)", () => this.toggleLarge())),
@@ -176,7 +177,7 @@ class RelabelGrid {
     card.name.className = `oml-name ${guessed ? "oml-guess" : ""}`;
     const changed = card.answer === "label" && card.label !== card.first;
     let note = guessed && card.top.length > 1 ? card.top.slice(1).map(([name, score]) => `${name} ${percent(score)}`).join(", ") : "";
-    if (guessed && card.label) note = `is labelled ${card.label}`;
+    if (guessed && card.label) note = card.guess === card.label ? "as labelled" : `is labelled ${card.label}`;
     if (changed) note = `was ${card.first ?? "without a label"}`;
     else if (card.state === "conflict") note = "people contradict each other";
     else if (card.state === "deleted") note = "left out";
@@ -256,6 +257,7 @@ class RelabelGrid {
     const before = cards.map(({ open, label: was, answer, state, other }) => ({ open, label: was, answer, state, other }));
     const number = this.link.ask("say", told);
     this.saying.set(number, { cards, before, since: performance.now() });
+    this.answers.push({ number, cards, before, start: this.start, at: this.cards.indexOf(cards[0]) });
     cards.forEach((card, place) => {
       if (card.open) this.done += 1;
       Object.assign(card, { open: false, answer: what, other: false, failed: false });
@@ -298,12 +300,30 @@ class RelabelGrid {
     const said = this.saying.get(told.of);
     if (!said) return;
     this.saying.delete(told.of);
-    said.cards.forEach((card, place) => {
-      if (said.before[place].open && !card.open) this.done -= 1;
-      Object.assign(card, said.before[place], { pending: card.pending - 1, failed: true });
+    this.answers = this.answers.filter((answer) => answer.number !== told.of);
+    for (const card of said.cards) Object.assign(card, { pending: card.pending - 1, failed: true });
+    this.restore(said);
+  }
+
+  /** Cards as they were before an answer. */
+  restore({ cards, before }) {
+    cards.forEach((card, place) => {
+      if (before[place].open && !card.open) this.done -= 1;
+      Object.assign(card, before[place]);
       this.draw(card);
     });
     this.tell();
+  }
+
+  /** Take back the last answer: here at once, so that the next key is about its image, and in the log. */
+  undo() {
+    const last = this.answers.pop();
+    this.link.ask("undo");
+    if (!last) return;
+    this.restore(last);
+    this.anchor = null;
+    if (last.start === this.start && this.cards.length) this.go(last.at);
+    else this.show(last.start, last.at);
   }
 
   undone(told) {
@@ -311,11 +331,10 @@ class RelabelGrid {
       this.told.textContent = "nothing was answered here that could be taken back";
       return;
     }
+    const known = told.cards.some((card) => this.find(card.id));
     told.cards.forEach((card) => this.renew(card, true));
     const start = this.size * Math.floor(told.place / this.size);
-    this.anchor = null;
-    if (start === this.start) this.go(told.place - start);
-    else this.show(start, told.place - start);
+    if (!known) this.show(start, told.place - start); // of before the page was loaded again
   }
 
   find(id) {
@@ -381,7 +400,7 @@ class RelabelGrid {
     const onButton = event.target.closest("button, summary");
     if (event.ctrlKey || event.metaKey || event.altKey) {
       if (event.key.toLowerCase() !== "z" || event.altKey) return false;
-      this.link.ask("undo");
+      this.undo();
     } else if (event.key === "Enter") {
       if (onButton) return false;
       if (event.shiftKey) this.acceptPage();
@@ -389,7 +408,7 @@ class RelabelGrid {
     } else if (event.key === " ") {
       if (onButton) return false;
       this.say("skip");
-    } else if (event.key === "Backspace") this.link.ask("undo");
+    } else if (event.key === "Backspace") this.undo();
     else if (event.key === "Delete") this.say("delete");
     else if (event.key === "PageDown") this.flip(1);
     else if (event.key === "PageUp") this.flip(-1);
