@@ -25,11 +25,17 @@ UV = find_uv_bin()
 TORCH = ROOT / ".nox" / "torch"
 
 UNMARKED = ["-m", "not slow and not notebooks and not browser"]
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # a process: tests share the cores
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["tests", "lint", "typecheck", "notebooks", "docs"]
+
+
+def parallel(dist: str) -> list[str]:
+    """As many tests at a time as there are cores."""
+    return ["-n", str(min(os.cpu_count() or 1, 8)), "--dist", dist]
 
 
 def install(session: nox.Session, home: Path, *arguments: str) -> None:
@@ -69,7 +75,8 @@ def demo(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
     """Run the tests, less the notebooks, the browser and those marked slow; arguments after -- go to pytest instead."""
-    with_torch(session, "pytest", *(session.posargs or UNMARKED))
+    chosen = session.posargs or [*UNMARKED, *parallel("loadfile")]  # a file's tests share what they set up
+    with_torch(session, "pytest", *chosen, env=None if session.posargs else ONE_THREAD)
 
 
 @nox.session(venv_backend="none")
@@ -81,7 +88,7 @@ def typecheck(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def notebooks(session: nox.Session) -> None:
     """Run the notebooks under papermill, as a scheduler would: in a local folder and on S3."""
-    with_torch(session, "pytest", "-m", "notebooks", "tests/test_notebooks.py", *session.posargs)
+    with_torch(session, "pytest", "-m", "notebooks", "tests/test_notebooks.py", *(session.posargs or parallel("load")))
 
 
 @nox.session(venv_backend="none")
@@ -119,7 +126,7 @@ def minimums(session: nox.Session) -> None:
     """Run the tests with the lowest version of everything that pyproject.toml allows."""
     home = Path(session.virtualenv.location)
     install(session, home, "--resolution", "lowest-direct", "-e", ".", "--group", "test")
-    session.run("pytest", *(session.posargs or UNMARKED))
+    session.run("pytest", *(session.posargs or [*UNMARKED, *parallel("loadfile")]), env=ONE_THREAD)
 
 
 @nox.session
