@@ -41,12 +41,12 @@ def model_files(model: VisionModule, scores: Any = None, *, parent: str | None =
 
     Args:
         model: what to publish.
-        scores: what `onlineml.evaluate` returned for it; adds ``evaluation.json`` and ``report.html``.
+        scores: what `onlineml.evaluate` returned for it; adds what they say.
         parent: the version that it was made from; None takes the one that ``model`` was loaded from, if any.
 
     Returns:
-        ``weights.safetensors``, ``model.json`` (the descriptor), ``README.md`` (the model card) and, with scores,
-        ``evaluation.json`` and ``report.html``.
+        ``weights.safetensors``, ``model.json`` (the descriptor) and, with scores, ``evaluation.json``,
+        ``report.html`` and ``README.md`` (the model card).
 
     Raises:
         ConfigError: the model has no input size yet: it was not trained, and `ImageClassifier.size_hw` is not set.
