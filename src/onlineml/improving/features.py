@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onlineml.data.manifest import Manifest
+    from onlineml.project import Project
     from onlineml.tasks.classification import ImageClassifier
 
-__all__ = ["FeatureStore", "Features", "backbone_key", "features_of", "linear_head"]
+__all__ = ["FeatureStore", "Features", "backbone_key", "features_of", "linear_head", "project_store"]
 
 _VERSION = "1"  # of the layout, and of how an image becomes pixels: raise it when either changes
 _SHARD = 1024  # images; a pass that is killed loses at most so many
@@ -128,6 +129,12 @@ class FeatureStore:
         data = save({"contents": keys, "features": np.ascontiguousarray(values, _FLOAT)})
         name = f"{hashlib.sha256(data).hexdigest()[:32]}.safetensors"
         io.write_bytes(io.join(self.url, name), data, storage_options=self.storage_options)
+
+
+def project_store(project: Project, model: ImageClassifier) -> FeatureStore:
+    """Where a project keeps the features of a model's backbone."""
+    url = io.join(project.url, "features")
+    return FeatureStore(url, backbone_key(model), storage_options=project.storage_options)
 
 
 def _unpacked(data: bytes, *, name: str) -> Iterator[tuple[bytes, NDArray[np.float32]]]:

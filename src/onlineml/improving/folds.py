@@ -60,7 +60,7 @@ def out_of_fold(
     rng = np.random.default_rng([seed, n_groups])
     fold_of_group = rng.permutation(n_groups) % _FOLDS
     folds = fold_of_group[codes]
-    table = torch.from_numpy(standardised(features))
+    table, truth = torch.from_numpy(standardised(features)), torch.tensor(labels)
     penalty = None
     for fold in range(_FOLDS):
         inside = np.flatnonzero(folds == fold)
@@ -70,7 +70,6 @@ def out_of_fold(
         if len(others) > _FIT_IMAGES:
             others = np.sort(rng.choice(others, _FIT_IMAGES, replace=False))
         seen = np.bincount(labels[others], minlength=n_classes) >= _LEAST
-        truth = torch.from_numpy(labels)
         if penalty is None:
             penalty = _penalty(table, truth, others, inside, n_classes)
         weight, bias = fit_linear_head(table[others], truth[others], num_classes=n_classes, penalty=penalty)

@@ -60,7 +60,13 @@ class Candidates:
 
 
 def candidates_by_score(
-    reason: str, scores: Array, *, share: float = 1.0, urgent: bool = False, above: float = 0.0
+    reason: str,
+    scores: Array,
+    *,
+    share: float = 1.0,
+    urgent: bool = False,
+    above: float = 0.0,
+    suggestions: Sequence[str] = (),
 ) -> Candidates:
     """Images in falling order of a score, such as `onlineml.improving.uncertainty.entropy`.
 
@@ -70,17 +76,22 @@ def candidates_by_score(
         share: as in `Candidates`.
         urgent: as in `Candidates`.
         above: images with this score or less are not wanted.
+        suggestions: N classes, what a model takes the images for; none by default.
 
     Raises:
-        DataError: not (N,).
+        DataError: not (N,), or another number of suggestions.
     """
     values = np.asarray(scores, np.float64)
     if values.ndim != 1:
         msg = f"scores for {reason!r} has shape {values.shape}; expected (N,): one number an image of the pool"
         raise DataError(msg)
+    if suggestions and len(suggestions) != len(values):
+        msg = f"{len(suggestions)} suggestions for {len(values)} images of the pool; give one an image"
+        raise DataError(msg)
     order = np.argsort(-np.nan_to_num(values, nan=-np.inf), kind="stable")
-    kept = order[values[order] > above]
-    return Candidates(reason, tuple(Why(reason, int(i), float(values[i])) for i in kept), share, urgent)
+    kept = order[values[order] > above].tolist()
+    whys = tuple(Why(reason, i, float(values[i]), suggestion=suggestions[i] if suggestions else "") for i in kept)
+    return Candidates(reason, whys, share, urgent)
 
 
 def label_error_candidates(errors: LabelErrors, class_names: Sequence[str], *, share: float = 1.0) -> Candidates:

@@ -27,7 +27,8 @@ class Why:
         score: how strongly it is wanted, by the measure of this reason alone.
         suggestion: the class that is likelier than the label; "" for none.
         box_xyxy: where, in pixels; None for the whole image.
-        object_row: place of the annotated box that is meant, among all boxes of the pool; -1 for none.
+        object_row: place of the annotated box that is meant, among all that were judged; -1 for none. In a queue of
+            `onlineml.improving.queue.review_queue`, among those of its image.
     """
 
     reason: str

@@ -14,7 +14,8 @@ __all__ = ["answering"]
 
 
 class _Module(Protocol):
-    training: bool
+    @property
+    def training(self) -> bool: ...
 
     def train(self, mode: bool = ..., /) -> Any: ...
 

@@ -31,7 +31,9 @@ _THRESHOLD = 0.25
 class Detector(Protocol):
     """What is asked of a detector; `onlineml.ObjectDetector` is one."""
 
-    training: bool
+    @property
+    def training(self) -> bool:
+        """As of `torch.nn.Module`."""
 
     @property
     def class_names(self) -> tuple[str, ...]:

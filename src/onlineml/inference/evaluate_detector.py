@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -16,6 +17,8 @@ from onlineml.inference._evaluation import own_label_ids, slice_values, small_jp
 from onlineml.inference.detecting import Fitted, Objects, cutoffs, detect_in
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from onlineml.data.detection_datasets import DetectionBatch
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from onlineml.inference._evaluation import Asked
     from onlineml.inference.detecting import Detector
 
-__all__ = ["evaluate_detector"]
+__all__ = ["SeenImages", "detections_in", "evaluate_detector", "usable_boxes"]
 
 _THUMBNAILS = 24
 _THUMBNAIL_PX = 320  # boxes are drawn on them
@@ -44,9 +47,10 @@ def evaluate_detector(
         augment="none",
         max_bad=asked.max_bad,
     )
-    seen = _seen(model, dm, asked.split)
+    seen = detections_in(model, dm.loader(asked.split))
+    truth, _ = usable_boxes(data, seen)
     scores = detection_scores(
-        _truth(model, data, seen),
+        replace(truth, label_ids=own_label_ids(model.class_names, data, truth.label_ids)),
         seen.found,
         model.class_names,
         image_ids=data.column("image_id")[seen.rows].tolist(),
@@ -65,8 +69,8 @@ def evaluate_detector(
     return scores.with_thumbnails(small_jpegs(data, worst, min_side=_THUMBNAIL_PX, shrink=_thumbnail))
 
 
-class _Seen(NamedTuple):
-    """What a model found in the good images of a split.
+class SeenImages(NamedTuple):
+    """What a model found in images, those that could not be used left out.
 
     Attributes:
         rows: (N,) int64, of the manifest.
@@ -79,9 +83,14 @@ class _Seen(NamedTuple):
     found: Found
 
 
-def _seen(model: Detector, dm: DetectionDataModule, split: str) -> _Seen:
+def detections_in(model: Detector, batches: Iterable[DetectionBatch]) -> SeenImages:
+    """Every object that a model finds in the images of a loader, however unsure.
+
+    Raises:
+        TrainingError: boxes or scores that are not finite.
+    """
     rows, sizes, objects = [np.zeros(0, np.int64)], [np.zeros((0, 2), np.int64)], []
-    for batch in dm.loader(split):
+    for batch in batches:
         rows.append(batch["index"].numpy())
         sizes.append(batch["size_hw"].numpy())
         images = _fitted(batch)
@@ -96,7 +105,7 @@ def _seen(model: Detector, dm: DetectionDataModule, split: str) -> _Seen:
     empty = Objects(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0))
     boxes, label_ids, scores = (np.concatenate(parts) for parts in zip(empty, *objects, strict=True))
     image_index = np.repeat(np.arange(len(objects)), counts)
-    return _Seen(
+    return SeenImages(
         np.concatenate(rows), np.concatenate(sizes), Found(image_index, boxes, label_ids, scores, len(objects))
     )
 
@@ -111,8 +120,10 @@ def _fitted(batch: DetectionBatch) -> list[Fitted]:
     return images
 
 
-def _truth(model: Detector, data: Manifest, seen: _Seen) -> Boxes:
-    """The boxes of the images seen, as they were given, with the model's class ids; bad boxes are left out.
+def usable_boxes(data: Manifest, seen: SeenImages) -> tuple[Boxes, NDArray[np.int64]]:
+    """The boxes of the images seen, as they were given, and their places among all boxes of the data.
+
+    Bad boxes, and those of no class, are left out.
 
     One that overshoots its image is not cut, so that the scores are those of pycocotools on the user's own file.
     """
@@ -125,14 +136,15 @@ def _truth(model: Detector, data: Manifest, seen: _Seen) -> Boxes:
         picked.append(np.arange(own.start, own.stop)[usable])
         boxes.append(given.boxes_xyxy[own][usable])
     chosen = np.concatenate(picked)
-    return Boxes(
+    kept = Boxes(
         boxes_xyxy=np.concatenate(boxes),
-        label_ids=own_label_ids(model.class_names, data, given.label_ids[chosen]),
+        label_ids=given.label_ids[chosen],
         crowd=given.crowd[chosen],
         area=given.area[chosen],
         offsets=np.cumsum([len(part) for part in picked]),
-        annotated=np.ones(len(seen.rows), bool),
+        annotated=given.annotated[seen.rows],
     )
+    return kept, chosen
 
 
 def _thresholds(model: Detector) -> dict[str, float] | None:
