@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SLOW_DOWN = (
     b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 )
+ACCESS_DENIED = b"<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
 
 
 @dataclass
@@ -31,10 +32,11 @@ class FaultProxy:
         url: of the proxy.
         fault: of each request, by its method, path and number (of its method, from 0): what is done to it; None is
             nothing. ``"reset"``: the connection breaks before an answer. ``"cut"``: after half of the body.
-            ``"503"``: SlowDown. ``"500"``: as it is. ``"409"``: another condition is being looked at, come again.
-            ``"501"``: this condition is not implemented. ``"lost"``: the server does it, the answer never comes.
-            ``"unconditional"``: its condition is dropped. ``"look first"``: whether something is there is looked at
-            before the write, which comes later. ``"hang"``: nothing comes, until the client gives up.
+            ``"503"``: SlowDown. ``"500"``: as it is. ``"403"``: access denied. ``"409"``: another condition is being
+            looked at, come again. ``"501"``: this condition is not implemented. ``"lost"``: the server does it, the
+            answer never comes. ``"unconditional"``: its condition is dropped. ``"look first"``: whether something is
+            there is looked at before the write, which comes later. ``"hang"``: nothing comes, until the client gives
+            up.
         seen: method and path of every request.
     """
 
@@ -106,6 +108,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(503, SLOW_DOWN, {})
         elif fault == "500":
             self._send(500, b"", {})
+        elif fault == "403":
+            self._send(403, ACCESS_DENIED, {})
         elif fault == "409":
             self._send(409, b"<Error><Code>ConditionalRequestConflict</Code></Error>", {})
         elif fault == "501" and {"if-none-match", "if-match"} & {name.lower() for name in headers}:

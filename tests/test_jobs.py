@@ -93,7 +93,8 @@ def test_a_project_without_jobs(project: oml.Project) -> None:
 
 
 def test_a_function_runs_in_a_process_of_its_own(project: oml.Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("JPY_API_TOKEN", "hunter2")  # the notebook server's, of no use to a job
+    for name in ("JPY_API_TOKEN", "JUPYTERHUB_API_TOKEN"):  # the notebook server's and the hub's, of no use to a job
+        monkeypatch.setenv(name, "hunter2")
     job = jobs.submit(project, "job_functions:greet", {"name": "ümläut", "times": 4})
     assert job.wait(LONG_S) == "finished"
     result = job.result()

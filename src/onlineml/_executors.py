@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Executor", "LocalProcesses"]
 
-_OF_THE_KERNEL = ("JPY_", "JUPYTER_TOKEN", "IPY_")  # a job is no kernel, and has no use for the server's tokens
+_OF_THE_KERNEL = (
+    "JPY_",
+    "JUPYTER_TOKEN",
+    "JUPYTERHUB_API_TOKEN",
+    "IPY_",
+)  # a job is no kernel, and has no use for the server's tokens
 _started: list[subprocess.Popen[bytes]] = []  # held, so that they are waited for when they have ended
 
 

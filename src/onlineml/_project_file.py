@@ -14,7 +14,7 @@ from onlineml.storage._urls import redacted
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["new_facts", "read", "write"]
+__all__ = ["exists", "new_facts", "read", "write"]
 
 _TASKS = ("classification", "detection")
 _FILE = "project.json"
@@ -39,6 +39,11 @@ def new_facts(*, title: str, task: str, class_names: Sequence[str]) -> dict[str,
         "class_names": names,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def exists(folder: str, *, storage_options: Mapping[str, Any] | None) -> bool:
+    """Whether a folder is a project."""
+    return io.exists(io.join(folder, _FILE), storage_options=storage_options)
 
 
 def write(folder: str, facts: Mapping[str, Any], *, storage_options: Mapping[str, Any] | None) -> bool:

@@ -84,7 +84,8 @@ class Project(ProjectLabels, ProjectVideos):
         """
         place = absolute(url)
         facts = _project_file.new_facts(title=title or io.name(place), task=task, class_names=class_names)
-        if not _project_file.write(place, facts, storage_options=storage_options):
+        there = exist_ok and _project_file.exists(place, storage_options=storage_options)  # perhaps only to be read
+        if there or not _project_file.write(place, facts, storage_options=storage_options):
             if not exist_ok:
                 raise AlreadyExistsError(f"{redacted(place)} holds a project; open it with Project.open")
             facts = _project_file.read(place, storage_options=storage_options)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import fsspec
 import fsspec.asyn
@@ -25,8 +26,16 @@ from onlineml.storage._urls import redacted
 __all__ = ["Options", "filesystem", "is_object_store", "our_error", "secrets_of", "translated"]
 
 Options = Mapping[str, Any] | None
+Needs = Literal["read", "list", "write", "delete"]
 
 _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss", "memory", "fastdfs"})
+# What an operation needs: in words, as S3 names the permission, and what is possible without it.
+_NEEDS = {
+    "read": ("read it", "GetObject", ""),
+    "list": ("list it", "ListBucket", ""),
+    "write": ("write there", "PutObject", "; reading, predicting and evaluating need none"),
+    "delete": ("delete it", "DeleteObject", ""),
+}
 _process = [os.getpid()]  # whose threads fsspec has
 _SECRET_NAME = re.compile(r"secret|token|passw|credential|signature|\bkey\b|_key$|^key$|sas", re.IGNORECASE)
 
@@ -67,8 +76,13 @@ def is_object_store(fs: Any) -> bool:
 
 
 @contextlib.contextmanager
-def translated(url: str, storage_options: Options = None) -> Iterator[None]:
+def translated(url: str, storage_options: Options = None, *, needs: Needs = "read") -> Iterator[None]:
     """Turn whatever a filesystem raises into our errors, which name the URL and no option.
+
+    Args:
+        url: of what is touched.
+        storage_options: of the filesystem.
+        needs: the permission that it takes, to be named where it is missing.
 
     Raises:
         NotFoundError: nothing is there.
@@ -81,23 +95,27 @@ def translated(url: str, storage_options: Options = None) -> Iterator[None]:
     except OnlineMLError:
         raise
     except Exception as err:  # noqa: BLE001 (each backend has exceptions of its own)
-        raise _ours(err, url, storage_options) from (None if _leaks(err, storage_options) else err)
+        raise _ours(err, url, storage_options, needs) from (None if _leaks(err, storage_options) else err)
 
 
 def our_error(err: Exception, url: str, storage_options: Options) -> OSError:
     """The error of one object among many, to stand in its place."""
-    return err if isinstance(err, StorageError) else _ours(err, url, storage_options)
+    return err if isinstance(err, StorageError) else _ours(err, url, storage_options, "read")
 
 
-def _ours(err: Exception, url: str, storage_options: Options) -> OSError:
+def _ours(err: Exception, url: str, storage_options: Options, needs: Needs) -> OSError:
     shown = redacted(url)
     if isinstance(err, FileNotFoundError):
         return NotFoundError(f"nothing is stored at {shown}")
     if isinstance(err, FileExistsError):
         return AlreadyExistsError(f"{shown} is already there")
     detail = _scrubbed(f"{type(err).__name__}: {err}", storage_options)
-    if isinstance(err, PermissionError):
-        return PermissionError(f"{shown}: access denied; check the credentials in storage_options ({detail})")
+    if isinstance(err, PermissionError) or getattr(err, "errno", None) == errno.EROFS:
+        what, permission, without = _NEEDS[needs]
+        return PermissionError(
+            f"{shown}: the permission to {what} is missing (S3: {permission}){without}. Ask for it, or check the "
+            f"credentials in storage_options or the environment ({detail})"
+        )
     return StorageError(f"{shown}: {detail}")
 
 

@@ -82,7 +82,7 @@ def write_bytes(url: Url, data: bytes, *, storage_options: Options = None) -> No
     """
     full = text(url)
     local = local_path(full)
-    with translated(full, storage_options):
+    with translated(full, storage_options, needs="write"):
         if local is not None:
             _local.replace(local, data)
             return
@@ -102,7 +102,7 @@ def create_bytes(url: Url, data: bytes, *, storage_options: Options = None) -> N
     """
     full = text(url)
     local = local_path(full)
-    with translated(full, storage_options):
+    with translated(full, storage_options, needs="write"):
         if local is not None:
             _local.create(local, data)
             return
@@ -132,7 +132,7 @@ def swap_bytes(url: Url, data: bytes, *, version: str, storage_options: Options 
     full = text(url)
     local = local_path(full)
     try:
-        with translated(full, storage_options):
+        with translated(full, storage_options, needs="write"):
             if local is not None:
                 return _local.swap(local, data, version=version)
             return conditions.swap(*filesystem(full, storage_options), data, version=version)
@@ -152,7 +152,7 @@ def guarantees(url: Url, *, storage_options: Options = None) -> Guarantees:
     local = local_path(full)
     if local is not None:
         return Guarantees(full, create=True, swap=_local.SWAPS, reason="the local disk links and locks in one step")
-    with translated(full, storage_options):
+    with translated(full, storage_options, needs="write"):
         fs, path = filesystem(full, storage_options)
         bucket = f"{full.partition('://')[0]}://{path.partition('/')[0]}"
         return conditions.guaranteed(fs, f"{path.rstrip('/')}/any", store=redacted(bucket))
@@ -214,7 +214,7 @@ def list_files(url: Url, *, recursive: bool = True, storage_options: Options = N
     """The files of a folder, sorted by path; none where the folder is missing."""
     full = text(url)
     local = local_path(full)
-    with translated(full, storage_options):
+    with translated(full, storage_options, needs="list"):
         if local is not None:
             found = [
                 FileInfo(inside(full, path), path, stat.st_size, f"{stat.st_mtime_ns}-{stat.st_size}")
@@ -275,7 +275,7 @@ def delete(url: Url, *, missing_ok: bool = True, storage_options: Options = None
     local = local_path(full)
     if not missing_ok and not exists(full, storage_options=storage_options):
         raise NotFoundError(f"nothing is stored at {redacted(full)}")
-    with translated(full, storage_options), contextlib.suppress(FileNotFoundError):
+    with translated(full, storage_options, needs="delete"), contextlib.suppress(FileNotFoundError):
         if local is not None:
             Path(local).unlink()
         else:
@@ -287,7 +287,7 @@ def upload_file(local_file: Url, url: Url, *, storage_options: Options = None) -
     """Copy a local file to a URL piece by piece; a reader of the URL sees the old or the new file, whole."""
     full = text(url)
     local = local_path(full)
-    with translated(full, storage_options):
+    with translated(full, storage_options, needs="write"):
         if local is not None:
             with _local.temporary_beside(local) as temporary:
                 _local.copy_synced(Path(local_file), temporary)
