@@ -40,8 +40,27 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def lab_page(browser: Browser, lab: Lab, request: pytest.FixtureRequest) -> Iterator[LabPage]:
+    """A page of the test's own."""
+    page = LabPage(browser, lab, SHOTS)
+    yield from _watched(page, request)
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def one_page(browser: Browser, lab: Lab) -> Iterator[LabPage]:
+    """A page, and so a kernel, for all tests of a module."""
     page = LabPage(browser, lab, SHOTS)
     yield page
-    page.shot(f"last-{request.node.name}")  # where it was, should it have failed
     page.close()
+
+
+@pytest.fixture
+def shared_page(one_page: LabPage, request: pytest.FixtureRequest) -> Iterator[LabPage]:
+    yield from _watched(one_page, request)
+
+
+def _watched(page: LabPage, request: pytest.FixtureRequest) -> Iterator[LabPage]:
+    """The page, and afterwards what it told."""
+    yield page
+    page.shot(f"last-{request.node.name}")  # where it was, should it have failed
     assert not page.errors, "the page told of errors:\n" + "\n".join(page.errors)

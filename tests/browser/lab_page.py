@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lab_server import Lab
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, FloatRect, Locator, Page
 
 __all__ = ["LabPage"]
 
@@ -38,6 +38,18 @@ async (index) => {
 }
 """
 _START_CELL = f"(index) => {{ ({_RUN_CELL.strip()})(index); }}"
+_WRITE = """
+([index, source]) => {
+  window.jupyterapp.shell.currentWidget.content.widgets[index].model.sharedModel.setSource(source);
+}
+"""
+_CLEAR = "async () => { await window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs'); }"
+_THEME = """
+async (theme) => {
+  await window.jupyterapp.commands.execute('apputils:change-theme', { theme });
+  while (document.body.dataset.jpThemeName !== theme) await new Promise((done) => setTimeout(done, 50));
+}
+"""
 _SAVE = "async () => { await window.jupyterapp.shell.currentWidget.context.save(); }"
 _SHUTDOWN = "async () => { await window.jupyterapp?.shell?.currentWidget?.sessionContext?.shutdown(); }"
 _CELLS = """
@@ -52,6 +64,7 @@ class LabPage:
 
     def __init__(self, browser: Browser, lab: Lab, shots: Path, *, width: int = 1280, height: int = 900) -> None:
         self.lab, self.shots = lab, shots
+        self.taken: list[tuple[str, Locator]] = []
         self.context = browser.new_context(viewport={"width": width, "height": height}, accept_downloads=False)
         self.page: Page = self.context.new_page()
         self.page.set_default_timeout(120_000)  # a busy machine; a quiet one needs seconds
@@ -67,6 +80,14 @@ class LabPage:
         """Show a notebook, and wait until its kernel can be asked to run it."""
         self.page.goto(self.lab.url(notebook))
         self.page.evaluate(_READY)
+
+    @property
+    def is_open(self) -> bool:
+        return self.page.url.startswith("http")
+
+    def write(self, index: int, source: str) -> None:
+        """Put other code into a cell."""
+        self.page.evaluate(_WRITE, [index, source])
 
     def run_all(self) -> list[dict[str, Any]]:
         """Run every cell; returns each one's outputs.
@@ -101,16 +122,41 @@ class LabPage:
     def find(self, selector: str) -> Locator:
         return self.page.locator(selector)
 
+    def clear(self) -> None:
+        """Take away what all cells have shown, and with it their widgets."""
+        self.page.evaluate(_CLEAR)
+
     def shot(self, name: str, target: Locator | None = None) -> Path:
-        """Keep a picture of the page, or of a part of it."""
+        """Keep a picture of the page, or of what is seen of a part of it when one scrolls there."""
         self.shots.mkdir(parents=True, exist_ok=True)
         path = self.shots / f"{name}.png"
-        (target or self.page).screenshot(path=path)
+        if target is None:
+            self.page.screenshot(path=path)
+        else:
+            self.taken.append((name, target))
+            self.page.screenshot(path=path, clip=self._seen(target))
         return path
+
+    def shots_in_the_dark(self) -> None:
+        """Keep a picture of each of these parts as it is now, in the dark theme."""
+        self.page.evaluate(_THEME, "JupyterLab Dark")
+        for name, target in self.taken.copy():
+            if target.is_visible():
+                self.shot(f"{name}-dark", target)
+        self.page.evaluate(_THEME, "JupyterLab Light")
+
+    def _seen(self, target: Locator) -> FloatRect:
+        """What the notebook's panel leaves of a part that was scrolled to its top."""
+        target.evaluate("(node) => node.scrollIntoView({ block: 'start' })")
+        part, panel = target.bounding_box(), self.page.locator(".jp-WindowedPanel-outer").first.bounding_box()
+        assert part is not None
+        assert panel is not None
+        top, end = max(part["y"], panel["y"]), min(part["y"] + part["height"], panel["y"] + panel["height"])
+        return {"x": part["x"], "y": top, "width": part["width"], "height": end - top}
 
     def close(self) -> None:
         """End the kernel, then the page."""
-        if self.page.url.startswith("http"):
+        if self.is_open:
             self.page.evaluate(_SHUTDOWN)
         self.context.close()
 

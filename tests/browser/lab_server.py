@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Lab", "jupyter_lab", "write_notebook"]
 
+_NEWS = "@jupyterlab/apputils-extension/notification"
 _START_S = 120  # a cold start on a busy machine
-_THEME = "@jupyterlab/apputils-extension"
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,6 @@ class Lab:
 
     port: int
     root: Path
-    settings: Path
     token: str = "tok"  # noqa: S105 (of a server that lives for these tests)
 
     def url(self, notebook: str) -> str:
@@ -40,10 +39,6 @@ class Lab:
     def ask(self, path: str) -> object:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}?token={self.token}", timeout=10) as answer:
             return json.loads(answer.read())
-
-    def set_theme(self, theme: str) -> None:
-        """Light or dark, of the next page that is opened."""
-        _write_settings(self.settings, f"{_THEME}/themes", {"theme": f"JupyterLab {theme.title()}"})
 
 
 def _write_settings(folder: Path, name: str, values: dict[str, object]) -> None:
@@ -61,14 +56,17 @@ def _free_port() -> int:
 @contextlib.contextmanager
 def jupyter_lab(home: Path) -> Iterator[Lab]:
     """A server whose every file lies in `home`."""
-    lab = Lab(_free_port(), home / "root", home / "settings")
+    lab = Lab(_free_port(), home / "root")
+    settings = home / "settings"
     lab.root.mkdir(parents=True)
-    _write_settings(lab.settings, f"{_THEME}/notification", {"fetchNews": "false", "checkForUpdates": False})
+    _write_settings(
+        settings, "@jupyterlab/apputils-extension/notification", {"fetchNews": "false", "checkForUpdates": False}
+    )
     own = {f"JUPYTER_{kind.upper()}_DIR": str(home / kind) for kind in ("config", "data", "runtime")}
     environment = {
         **os.environ,
         **own,
-        "JUPYTERLAB_SETTINGS_DIR": str(lab.settings),
+        "JUPYTERLAB_SETTINGS_DIR": str(settings),
         "ONLINEML_CACHE": str(home / "cache"),
         "IPYTHONDIR": str(home / "ipython"),
         "OMP_NUM_THREADS": "1",

@@ -41,7 +41,8 @@ class Stage:
         self.root = page.find(".oml-editor")
 
     def picture(self) -> dict[str, float]:
-        """Where the whole picture lies on the screen."""
+        """Where the whole picture lies on the screen, scrolled to where a mouse reaches it."""
+        self.root.locator(".oml-canvas").scroll_into_view_if_needed()
         box = self.root.locator(".oml-stage image").first.bounding_box()
         assert box is not None
         return dict(box)

@@ -46,16 +46,19 @@ def boxes_of(folder: Path, image_id: str) -> tuple[list[list[float]], list[str]]
     ],
 )
 def test_a_box_is_drawn_moved_resized_relabelled_and_deleted(
-    lab: Lab, lab_page: LabPage, name: str, case: tuple[tuple[int, int], tuple[int, int, int, int], int]
+    lab: Lab, shared_page: LabPage, name: str, case: tuple[tuple[int, int], tuple[int, int, int, int], int]
 ) -> None:
     size_wh, mark, orientation = case
     folder = lab.root / f"boxes-{name}"
     marked_image(lab.root / name, size_wh, mark, orientation=orientation)
     _, (image_id,) = project_of(folder, lab.root / name)
-    write_notebook(lab.root / f"{name}.ipynb", [OPEN.format(name=folder.name, images=[image_id])])
-    lab_page.open(f"{name}.ipynb")
-    lab_page.run_all()
-    stage = Stage(lab_page, size_wh)
+    if not shared_page.is_open:
+        write_notebook(lab.root / "boxes.ipynb", [OPEN])
+        shared_page.open("boxes.ipynb")
+    shared_page.clear()
+    shared_page.write(0, OPEN.format(name=folder.name, images=[image_id]))
+    shared_page.run(0)
+    stage = Stage(shared_page, size_wh)
     stage.wait_for(image_id)
 
     x1, y1, x2, y2 = mark
@@ -64,7 +67,7 @@ def test_a_box_is_drawn_moved_resized_relabelled_and_deleted(
     assert green < 60
     stage.drag((x1, y1), (x2, y2))
     stage.press("2")  # a dog
-    lab_page.shot(f"boxes-{name}-drawn", stage.root)
+    shared_page.shot(f"boxes-{name}-drawn", stage.root)
     stage.press("Enter")
     stage.saved(1)
     boxes, labels = boxes_of(folder, image_id)

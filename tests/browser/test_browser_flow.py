@@ -181,6 +181,8 @@ def test_upload_label_train_predict_relabel_boxes(lab: Lab, lab_page: LabPage, d
     lab_page.shot("flow-7-boxes", stage.root)
     stage.press("Delete", "Enter")
     stage.saved(1)
+    assert stage.root.locator(".oml-state").inner_text() == "annotated"
     row = Project.open(lab.root / "flow-boxes").annotations().row(image_id)
     assert (row["boxes_xyxy"], row["labels"]) == ([[250.0, 120.0, 460.0, 300.0]], ["mark"])
     assert Project.open(lab.root / "flow-boxes").history(image_id)["event"].tolist()[-1] == "accepted"
+    lab_page.shots_in_the_dark()

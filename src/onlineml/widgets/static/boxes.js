@@ -465,6 +465,7 @@ class BoxEditor {
     if (told.id !== this.image?.id) return;
     this.changed = false;
     this.image.base = told.base;
+    if (told.what === "saved") this.settle();
     const step = this.leaving;
     this.leaving = null;
     if (step && this.place + step < this.n && this.place + step >= 0) this.load(this.place + step);
@@ -473,6 +474,16 @@ class BoxEditor {
       this.sayings.textContent = step ? `${told.what}; that was the last image` : told.what;
       this.link.rest();
     }
+  }
+
+  /** What is seen is now what the image has: nothing of it is a suggestion any more. */
+  settle() {
+    this.image.state = "annotated";
+    for (const box of this.boxes) {
+      delete box.guess;
+      delete box.score;
+    }
+    this.draw();
   }
 
   // ---- keys ----

@@ -29,7 +29,7 @@ class Uploader {
     this.label = make("input", { class: "oml-find", list: `${link.name}-labels`, placeholder: "class, or none yet", "aria-label": "class" });
     this.folders = make("input", { type: "checkbox" });
     this.every = make("input", { type: "number", min: "0.05", step: "0.05", value: "0.5", class: "oml-page", "aria-label": "seconds between frames" });
-    this.labelled = make("span", { class: "oml-pager" }, make("label", { text: "class " }, this.label, this.labels),
+    this.labelled = make("span", { class: "oml-row oml-apart" }, make("label", { class: "oml-check", text: "class " }, this.label, this.labels),
       make("label", { class: "oml-check" }, this.folders, "folders of archives are classes"));
     this.picker = make("input", { type: "file", multiple: true, hidden: true });
     this.path = make("input", { class: "oml-path", placeholder: "path or URL of a file or folder, such as s3://lab/photos.zip", "aria-label": "path or URL" });
@@ -39,7 +39,7 @@ class Uploader {
     this.list = make("div", { class: "oml-files", "aria-live": "polite" });
     link.root.append(
       make("div", { class: "oml-row" }, this.title, make("span", { class: "oml-space" }), this.sum),
-      make("div", { class: "oml-row" }, this.labelled, make("label", { class: "oml-check", text: "a frame of a video each " }, this.every, "s")),
+      make("div", { class: "oml-row oml-apart" }, this.labelled, make("label", { class: "oml-check", text: "of a video, a frame every " }, this.every, "s")),
       this.zone, this.picker,
       make("div", { class: "oml-row" }, make("span", { class: "oml-muted", text: "what is large, from where the kernel can read it:" }),
         this.path, make("button", { text: "Take it", onclick: () => this.takePath() })),
