@@ -277,6 +277,8 @@ def test_jobs_are_listed_shown_stopped_and_resumed(
     assert cli.main(["jobs", project.url, job.id, "--watch"]) == 0
     assert "waiting" in capsys.readouterr().out
     assert job.state == "finished"
+    assert cli.main(["jobs", project.url, "--resume-lost"]) == 0
+    assert capsys.readouterr().out == ""  # nothing is lost
     bad = jobs.submit(project, "job_functions:leave", {"code": 4})
     bad.wait(LONG_S)
     assert cli.main(["jobs", project.url, bad.id]) == 1
@@ -286,6 +288,29 @@ def test_jobs_are_listed_shown_stopped_and_resumed(
 
 
 # ---- doctor ----
+
+
+def test_what_was_cut_off_is_resumed_by_one_command_and_code_of_others_only_where_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    project = oml.Project.create(tmp_path / "project")
+    job = jobs.submit(project, "job_functions:wait_for", {"path": str(tmp_path / "go")})
+    end = time.monotonic() + LONG_S
+    while (status := job.status()).state != "running":
+        assert time.monotonic() < end, status
+        time.sleep(0.05)
+    assert status.pid is not None
+    os.kill(status.pid, signal.SIGKILL)
+    assert job.wait(LONG_S, poll_s=0.05) == "lost"
+
+    assert cli.main(["jobs", project.url, "--resume-lost"]) == 1
+    assert "trust" in capsys.readouterr().err
+    (tmp_path / "go").touch()
+    assert cli.main(["jobs", project.url, "--resume-lost", "--trust"]) == 0
+    assert capsys.readouterr().out == f"resumed {job.id}\n"
+    assert job.wait(LONG_S) == "finished"
+    assert job.status().attempt == 2
 
 
 def problems(findings: list[_doctor.Finding]) -> list[str]:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onlineml.errors import OnlineMLError
+from onlineml.errors import AlreadyExistsError, OnlineMLError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--watch", action="store_true", help="show what it prints until it has ended")
     one.add_argument("--cancel", action="store_true", help="ask it to stop; a training stores a checkpoint first")
     one.add_argument("--resume", action="store_true", help="go on from its last checkpoint, here")
-    jobs.add_argument("--trust", action="store_true", help="with --resume: also run code that its record names")
+    one.add_argument("--resume-lost", action="store_true", help="go on here with every job whose process is gone")
+    jobs.add_argument("--trust", action="store_true", help="when resuming: also run code that a job's record names")
     jobs.set_defaults(command=_jobs)
 
     doctor = commands.add_parser(
@@ -137,6 +138,8 @@ def _value(text: str) -> Any:
 def _jobs(chosen: argparse.Namespace) -> int:
     from onlineml import jobs  # noqa: PLC0415
 
+    if chosen.resume_lost:
+        return _resume_lost(chosen.project, trust=chosen.trust)
     if chosen.id is None:
         if chosen.watch or chosen.cancel or chosen.resume:
             sys.stderr.write("onlineml jobs: give the id of a job; without options they are listed\n")
@@ -155,6 +158,24 @@ def _jobs(chosen: argparse.Namespace) -> int:
     log = "" if chosen.watch else job.tail(chosen.lines)
     sys.stdout.write(f"{log}\n{status}\n" if log else f"{status}\n")
     return 1 if status.state in {"failed", "lost"} else 0
+
+
+def _resume_lost(project: str, *, trust: bool) -> int:
+    """Resume what was cut off; a job that somebody else resumes at the same moment is left to them."""
+    from onlineml import jobs  # noqa: PLC0415
+
+    failed = False
+    for lost in (status for status in jobs.jobs(project) if status.state == "lost"):
+        try:
+            jobs.job(project, lost.id).resume(trust=trust)
+        except AlreadyExistsError:
+            continue
+        except OnlineMLError as error:
+            sys.stderr.write(f"onlineml jobs: {error}\n")
+            failed = True
+        else:
+            sys.stdout.write(f"resumed {lost.id}\n")
+    return int(failed)
 
 
 def _doctor(chosen: argparse.Namespace) -> int:

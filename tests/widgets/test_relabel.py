@@ -218,3 +218,19 @@ def test_what_is_left_shows_the_present_page(project: Project) -> None:
 
     assert "1 of 4 images answered" in left
     assert left.count("<img") == 2
+
+
+def test_of_a_thousand_answers_each_is_written_the_last_as_the_first(tmp_path: Path, project: Project) -> None:
+    ids = project.upload([image(i) for i in range(1000)])
+    front = FrontEnd(Relabel(project, ids, author="ann"))
+    pages = [page(front, start) for start in range(0, 1000, 50)]
+    wanted = {}
+    for number, card in enumerate(card for cards in pages for card in cards):
+        wanted[card["id"]] = ["cat", "dog"][number % 7 % 2]
+        say(front, [card], "label", label=wanted[card["id"]])
+
+    other = Project.open(tmp_path / "project")
+    assert labels(other) == wanted
+    assert set(other.annotations().provenance["event"].to_pylist()) == {"corrected"}
+    assert not other.annotations().conflicts
+    assert set(FrontEnd(Relabel(other, ids)).one("hello", "begin").items()) >= {("n", 1000), ("done", 1000)}
