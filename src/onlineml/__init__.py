@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from onlineml.data.manifest import Manifest
     from onlineml.data.samples import make_samples
     from onlineml.evaluation.compare import compare
+    from onlineml.improving.improve import improve
+    from onlineml.improving.queue import review_queue
     from onlineml.inference.evaluate import evaluate
     from onlineml.inference.predictor import predict
     from onlineml.inference.video import predict_video
@@ -41,12 +43,14 @@ __all__ = [
     "evaluate",
     "evaluation",
     "fit",
+    "improve",
     "jobs",
     "load_model",
     "make_samples",
     "model_for",
     "predict",
     "predict_video",
+    "review_queue",
     "suggest_lr",
     "widgets",
 ]
@@ -64,12 +68,14 @@ _HOMES = {
     "evaluate": "onlineml.inference.evaluate",
     "evaluation": "",
     "fit": "onlineml.tasks.fit",
+    "improve": "onlineml.improving.improve",
     "jobs": "",
     "load_model": "onlineml.tasks.loading",
     "make_samples": "onlineml.data.samples",
     "model_for": "onlineml.tasks.by_task",
     "predict": "onlineml.inference.predictor",
     "predict_video": "onlineml.inference.video",
+    "review_queue": "onlineml.improving.queue",
     "suggest_lr": "onlineml.tasks.lr_finder",
     "widgets": "",
 }

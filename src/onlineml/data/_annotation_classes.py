@@ -29,6 +29,8 @@ class _Class:
     wanted: bool = False
     """Whether an entry in effect speaks of it."""
     fates: list[Said] = field(default_factory=list)
+    born: int | None = None
+    """Place of the log's first entry that speaks of it, -1 for those that the project began with."""
 
     def fate(self, bases: Mapping[str, str | None]) -> Standing | None:
         return standing(self.fates, bases) if self.fates else None
@@ -44,13 +46,21 @@ class Classes:
 
     # ---- built ----
 
-    def mention(self, names: Iterable[str], *, wanted: bool) -> None:
-        """Give classes that nobody has spoken of before the next ids."""
+    def mention(self, names: Iterable[str], *, wanted: bool, place: int | None = None) -> None:
+        """Give classes that nobody has spoken of before the next ids.
+
+        Args:
+            names: of the classes.
+            wanted: whether an entry in effect speaks of them.
+            place: of that entry in the log; None where another one brought them.
+        """
         for name in names:
             if name not in self._of:
                 self._of[name] = _Class(name)
                 self._classes.append(self._of[name])
-            self._of[name].wanted |= wanted
+            one = self._of[name]
+            one.wanted |= wanted
+            one.born = place if one.born is None else one.born
 
     def rename(self, entry: str, old: str, new: str, *, base: str | None, live: bool) -> None:
         """Call a class by another name, which is its own from now on, even if the renaming was undone."""
@@ -58,10 +68,10 @@ class Classes:
         self._of.setdefault(new, self._of[old])
         self._decide(entry, old, (_NAME, new), base=base, live=live)
 
-    def merge(self, entry: str, name: str, into: str, *, base: str | None, live: bool) -> None:
+    def merge(self, entry: str, name: str, into: str, *, base: str | None, live: bool, place: int) -> None:
         """Make a class part of another."""
         self.mention([name], wanted=False)
-        self.mention([into], wanted=live)
+        self.mention([into], wanted=live, place=place)
         self._decide(entry, name, (_INTO, into), base=base, live=live)
 
     def _decide(self, entry: str, name: str, fate: tuple[str, str], *, base: str | None, live: bool) -> None:
@@ -115,6 +125,12 @@ class Classes:
         return {name: now for name, now in self._present.items() if name != now}
 
     @property
+    def births(self) -> dict[str, int]:
+        """By present name, the place of the entry that brought the class; -1: it was there from the beginning."""
+        roots = [one for one in self._classes if self._roots[id(one)] is one]
+        return {self._name_of(one): -1 if one.born is None else one.born for one in roots}
+
+    @property
     def first_names(self) -> list[str]:
         """All classes in the order of their ids, those that are part of others too, by the first names they had."""
         return [one.first_name for one in self._classes]
@@ -158,7 +174,7 @@ def classes_of(entries: Entries, *, first: Sequence[str], uploaded: Mapping[int,
         uploaded: by place in the log, the classes that an upload is the first to name.
     """
     classes = Classes()
-    classes.mention(first, wanted=True)
+    classes.mention(first, wanted=True, place=-1)
     for row in entries.rows("frozen"):  # a dataset shows ids to the world: whatever arrives late comes behind them
         classes.mention(entries.list_of_texts(row, "classes"), wanted=False)
     rows = entries.rows("imported", "class_added", "class_renamed", "class_merged", "class_split", live=False)
@@ -166,17 +182,18 @@ def classes_of(entries: Entries, *, first: Sequence[str], uploaded: Mapping[int,
         live = bool(entries.live[row])
         match entries.event(row):
             case "imported":
-                classes.mention(entries.list_of_texts(row, "class_names"), wanted=live)
+                classes.mention(entries.list_of_texts(row, "class_names"), wanted=live, place=row)
             case "class_added":
-                classes.mention([entries.text_of(row, "label")], wanted=live)
+                classes.mention([entries.text_of(row, "label")], wanted=live, place=row)
             case "class_split":
-                classes.mention(entries.list_of_texts(row, "into"), wanted=live)
-            case "class_renamed" | "class_merged" as event:
-                change = classes.rename if event == "class_renamed" else classes.merge
-                name, other = (
-                    entries.text_of(row, key) for key in ("label", "new" if event == "class_renamed" else "into")
-                )
-                change(entries.entry(row), name, other, base=entries.record(row).get("base"), live=live)
+                classes.mention(entries.list_of_texts(row, "into"), wanted=live, place=row)
+            case "class_renamed":
+                name, new = (entries.text_of(row, key) for key in ("label", "new"))
+                classes.rename(entries.entry(row), name, new, base=entries.record(row).get("base"), live=live)
+            case "class_merged":
+                name, into = (entries.text_of(row, key) for key in ("label", "into"))
+                base = entries.record(row).get("base")
+                classes.merge(entries.entry(row), name, into, base=base, live=live, place=row)
             case _:
-                classes.mention(uploaded[row], wanted=live)
+                classes.mention(uploaded[row], wanted=live, place=row)
     return classes

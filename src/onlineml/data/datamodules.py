@@ -86,6 +86,12 @@ class ImageDataModule(pl.LightningDataModule):
         """Rows of the manifest that can be trained on and are in ``split``, (n,) int64."""
         return np.flatnonzero((self._splits == split) & self._usable)
 
+    def leave_out(self, rows: NDArray[np.int64]) -> None:
+        """Do without some rows of the manifest from now on."""
+        usable = self._usable.copy()
+        usable[rows] = False
+        self._usable = usable
+
     def loader(self, split: str, *, train: bool = False, augmented: bool = True) -> Loader:
         """A loader of one split: if ``train``, shuffled and (by default) augmented; else in the manifest's order.
 

@@ -58,6 +58,11 @@ class Found:
     def __len__(self) -> int:
         return len(self.scores)
 
+    def take(self, rows: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> Found:
+        """Some of the detections, of the same images: places, or a mask."""
+        parts = (self.image_index[rows], self.boxes_xyxy[rows], self.label_ids[rows], self.scores[rows])
+        return Found(*parts, self.n_images)
+
     @classmethod
     def nothing(cls, n_images: int) -> Found:
         """No detections in `n_images` images."""

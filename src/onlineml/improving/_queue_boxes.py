@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from onlineml.data.detection_datamodules import DetectionDataModule
 from onlineml.errors import TooManyBadImagesError
-from onlineml.evaluation.found import Found
 from onlineml.improving._queue_labels import Looked
 from onlineml.improving.box_errors import find_box_errors
 from onlineml.improving.present import RenamedDetector, names_now
 from onlineml.improving.review import box_error_candidates, candidates_by_score
 from onlineml.improving.uncertainty import box_disagreement, box_uncertainty
 from onlineml.inference.detecting import cutoffs
-from onlineml.inference.evaluate_detector import SeenImages, detections_in, usable_boxes
+from onlineml.inference.evaluate_detector import detections_in, of_images, usable_boxes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +23,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onlineml.data.manifest import Manifest
+    from onlineml.evaluation.found import Found
     from onlineml.improving.review import Candidates
+    from onlineml.inference.evaluate_detector import SeenImages
     from onlineml.project import Project
     from onlineml.tasks.detection import ObjectDetector
 
@@ -57,12 +58,12 @@ def look(
         seen.append(one)
         sure.append(_sure(data, own, one.found))
     kept = seen[0].rows if len(seen) == 1 else np.intersect1d(seen[0].rows, seen[1].rows)
-    first = _of(seen[0], kept)
+    first = of_images(seen[0], kept)
     annotated = data.boxes().annotated[first.rows]
     doubt = np.where(annotated, np.nan, box_uncertainty(first.found))
     lists = [*_suspects(data, first, annotated), candidates_by_score("uncertain", doubt)]
     if len(models) > 1:
-        pair = [_of(one._replace(found=found), kept).found for one, found in zip(seen, sure, strict=True)]
+        pair = [of_images(one._replace(found=found), kept).found for one, found in zip(seen, sure, strict=True)]
         apart = box_disagreement(pair[0], pair[1], n_classes=len(data.class_names))
         lists.append(candidates_by_score("disagreement", apart))
     return Looked(first.rows, tuple(lists), None)
@@ -88,31 +89,13 @@ def _sure(data: Manifest, model: RenamedDetector, found: Found) -> Found:
     """What is taken for an object: from its class's threshold on."""
     least = np.ones(len(data.class_names))
     least[[data.class_names.index(name) for name in model.class_names]] = cutoffs(model, None)
-    return _rows_of(found, found.scores >= least[found.label_ids])
-
-
-def _rows_of(found: Found, kept: NDArray[Any]) -> Found:
-    return Found(
-        found.image_index[kept], found.boxes_xyxy[kept], found.label_ids[kept], found.scores[kept], found.n_images
-    )
-
-
-def _of(seen: SeenImages, rows: NDArray[np.int64]) -> SeenImages:
-    """What was found in some of the images, all of which must have been seen, in their order."""
-    if np.array_equal(seen.rows, rows):
-        return seen
-    order = np.argsort(seen.rows, kind="stable")
-    at = order[np.searchsorted(seen.rows, rows, sorter=order)]
-    place = np.full(len(seen.rows), -1, np.int64)
-    place[at] = np.arange(len(rows))
-    kept = _rows_of(seen.found, place[seen.found.image_index] >= 0)
-    return SeenImages(rows, seen.sizes_hw[at], replace(kept, image_index=place[kept.image_index], n_images=len(rows)))
+    return found.take(found.scores >= least[found.label_ids])
 
 
 def _suspects(data: Manifest, seen: SeenImages, annotated: NDArray[np.bool_]) -> tuple[Candidates, ...]:
     """Annotations that the detector speaks against, by their images' places among those seen."""
     places = np.flatnonzero(annotated)
-    own = _of(seen, seen.rows[places])
+    own = of_images(seen, seen.rows[places])
     truth, at = usable_boxes(data, own)
     errors = find_box_errors(truth, own.found, data.class_names)
     numbers = np.append(at - data.boxes().offsets[own.rows][truth.image_index], -1)  # within the image

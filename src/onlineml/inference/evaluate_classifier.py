@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from onlineml.inference._evaluation import Asked
     from onlineml.tasks.classification import ImageClassifier
 
-__all__ = ["classifier_scores", "evaluate_classifier"]
+__all__ = ["classifier_scores", "evaluate_classifier", "probabilities_in"]
 
 _THUMBNAILS = 24
 _THUMBNAIL_PX = 128
@@ -36,14 +36,7 @@ def evaluate_classifier(
     asked: Asked,
 ) -> ClassificationScores:
     """Score a classifier; see `onlineml.evaluate`."""
-    dm = ClassificationDataModule(
-        data,
-        size_hw=model.input_size_hw(),
-        batch_size=asked.batch_size,
-        num_workers=asked.num_workers,
-        max_bad=asked.max_bad,
-    )
-    rows, probabilities = _probabilities(model, dm, asked.split)
+    rows, probabilities = probabilities_in(model, data, asked)
     return classifier_scores(data, rows, probabilities, model.class_names, asked, reference=model.reference)
 
 
@@ -85,13 +78,20 @@ def classifier_scores(
     return scores.with_thumbnails(small_jpegs(data, worst, min_side=_THUMBNAIL_PX, shrink=shrink))
 
 
-def _probabilities(
-    model: ImageClassifier, dm: ClassificationDataModule, split: str
+def probabilities_in(
+    model: ImageClassifier, data: Manifest, asked: Asked
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Rows of the manifest, (n,), and (n, C) probabilities; bad images are left out."""
+    """Rows of the manifest, (n,), and (n, C) probabilities of a split's labelled images; bad images are left out."""
+    dm = ClassificationDataModule(
+        data,
+        size_hw=model.input_size_hw(),
+        batch_size=asked.batch_size,
+        num_workers=asked.num_workers,
+        max_bad=asked.max_bad,
+    )
     rows, found = [], []
     with answering(model):
-        for batch in dm.loader(split):
+        for batch in dm.loader(asked.split):
             logits = model(batch["image"].to(model.device)).float()
             found.append(torch.softmax(logits, dim=1).cpu().numpy())
             rows.append(batch["index"].numpy())

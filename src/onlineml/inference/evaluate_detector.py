@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from onlineml.inference._evaluation import Asked
     from onlineml.inference.detecting import Detector
 
-__all__ = ["SeenImages", "detections_in", "evaluate_detector", "usable_boxes"]
+__all__ = ["SeenImages", "detections_in", "evaluate_detector", "of_images", "usable_boxes"]
 
 _THUMBNAILS = 24
 _THUMBNAIL_PX = 320  # boxes are drawn on them
@@ -37,8 +37,17 @@ def evaluate_detector(
     model: Detector,
     data: Manifest,
     asked: Asked,
+    *,
+    known_only: bool = False,
 ) -> DetectionScores:
-    """Score a detector; see `onlineml.evaluate`."""
+    """Score a detector; see `onlineml.evaluate`.
+
+    Args:
+        model: the detector.
+        data: the images.
+        asked: see `onlineml.evaluate`.
+        known_only: leave objects of classes that it does not know out of the truth, and images that show no others.
+    """
     dm = DetectionDataModule(
         data,
         size_hw=model.input_size_hw(),
@@ -49,6 +58,8 @@ def evaluate_detector(
     )
     seen = detections_in(model, dm.loader(asked.split))
     truth, _ = usable_boxes(data, seen)
+    if known_only:
+        seen, truth = _of_known(model, data, seen, truth)
     scores = detection_scores(
         replace(truth, label_ids=own_label_ids(model.class_names, data, truth.label_ids)),
         seen.found,
@@ -145,6 +156,41 @@ def usable_boxes(data: Manifest, seen: SeenImages) -> tuple[Boxes, NDArray[np.in
         annotated=given.annotated[seen.rows],
     )
     return kept, chosen
+
+
+def of_images(seen: SeenImages, rows: NDArray[np.int64]) -> SeenImages:
+    """What was found in some of the images, all of which were seen, in the order given."""
+    if np.array_equal(seen.rows, rows):
+        return seen
+    order = np.argsort(seen.rows, kind="stable")
+    at = order[np.searchsorted(seen.rows, rows, sorter=order)]
+    place = np.full(len(seen.rows), -1, np.int64)
+    place[at] = np.arange(len(rows))
+    kept = place[seen.found.image_index] >= 0
+    found = seen.found.take(kept)
+    found = replace(found, image_index=place[found.image_index], n_images=len(rows))
+    return SeenImages(rows, seen.sizes_hw[at], found)
+
+
+def _of_known(model: Detector, data: Manifest, seen: SeenImages, truth: Boxes) -> tuple[SeenImages, Boxes]:
+    """Images and objects without those of classes that the model does not know."""
+    known = np.isin(np.array(data.class_names, dtype=object)[truth.label_ids], list(model.class_names))
+    if known.all():
+        return seen, truth
+    counts, n_known = (
+        np.bincount(images, minlength=len(seen.rows)) for images in (truth.image_index, truth.image_index[known])
+    )
+    told = (counts == 0) | (n_known > 0)
+    chosen = known & told[truth.image_index]
+    kept = Boxes(
+        boxes_xyxy=truth.boxes_xyxy[chosen],
+        label_ids=truth.label_ids[chosen],
+        crowd=truth.crowd[chosen],
+        area=truth.area[chosen],
+        offsets=np.concatenate([[0], np.cumsum(n_known[told])]).astype(np.int64),
+        annotated=truth.annotated[told],
+    )
+    return of_images(seen, seen.rows[told]), kept
 
 
 def _thresholds(model: Detector) -> dict[str, float] | None:

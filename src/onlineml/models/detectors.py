@@ -56,9 +56,9 @@ def build_detector(
     Args:
         architecture: ``"auto"`` or ``"compact"`` (`CompactDetector`), a name of torchvision's detectors,
             ``"transformers:NAME"`` (a model type such as ``"rt_detr_v2"`` or ``"d_fine"``, or the name or folder of a
-            model on Hugging Face's hub), a module of yours that follows torchvision's contract, or the import path
-            ``"package.module:factory"`` of a function that takes ``num_classes`` (the background counted in) and
-            returns one.
+            model on Hugging Face's hub), a module of yours that follows torchvision's contract or has ``losses`` and
+            ``detect`` as the compact one, or the import path ``"package.module:factory"`` of a function that takes
+            ``num_classes`` (the background counted in) and returns a module of torchvision's contract.
         num_classes: of objects, at least 1.
         backbone: of the compact detector: what `onlineml.models.classifiers.build_classifier` takes.
         weights: None (random); a published name (``"DEFAULT"``, ``"COCO_V1"`` of torchvision's detectors,
@@ -87,6 +87,8 @@ def build_detector(
             return _torchvision(architecture, num_classes, weights, storage_options)
         network, name = import_factory(architecture, num_classes + 1, argument="architecture"), architecture
     else:
+        if hasattr(architecture, "losses") and hasattr(architecture, "detect"):  # one that was built before
+            return BuiltDetector(architecture, "", fresh=_loaded(architecture, weights, storage_options))
         network, name = architecture, ""
     return BuiltDetector(ListDetector(network), name, fresh=_loaded(network, weights, storage_options))
 

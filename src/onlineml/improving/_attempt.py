@@ -1,0 +1,268 @@
+"""One attempt to improve: train, score both, decide, publish, promote; each step is found done when it is repeated."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from onlineml import registry
+from onlineml.errors import ConflictError, DataError, StoppedError
+from onlineml.improving.features import project_store
+from onlineml.improving.gate import gate
+from onlineml.improving.gate_result import REJECT
+from onlineml.improving.known import known_classes
+from onlineml.improving.leaks import leaked_images
+from onlineml.improving.outcome import FIRST, Outcome
+from onlineml.improving.plan import chosen_how
+from onlineml.improving.scoring import scores_now
+from onlineml.improving.warm_start import train_challenger, train_first
+from onlineml.inference.evaluate import evaluate
+from onlineml.tasks.classification import ImageClassifier
+from onlineml.tasks.loading import load_model
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from onlineml.data.annotations import Annotations
+    from onlineml.data.changes import Changes
+    from onlineml.data.manifest import Manifest
+    from onlineml.evaluation._types import AnyScores
+    from onlineml.improving.features import FeatureStore
+    from onlineml.improving.gate import Policy, Rule
+    from onlineml.improving.warm_start import Recipe
+    from onlineml.project import Project
+    from onlineml.registry import ModelVersion
+    from onlineml.runs import Run
+
+__all__ = ["Attempt", "Question"]
+
+_WARM = ("warm", "head", "rows")  # ways that go on from the champion's weights
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the gate is asked.
+
+    Attributes:
+        policy: or two, without and with a reason of its own.
+        rules: the user's.
+        min_support: see `onlineml.improving.gate.gate`.
+        slices: see `onlineml.evaluate`.
+        promote: whether a verdict is carried out.
+    """
+
+    policy: Policy | tuple[Policy, Policy]
+    rules: tuple[Rule, ...]
+    min_support: int
+    slices: Sequence[str] | None
+    promote: bool
+
+    def policy_for(self, *, reason: bool) -> Policy:
+        """The policy of a run that has, or has not, another reason to promote than the score."""
+        return self.policy[reason] if isinstance(self.policy, tuple) else self.policy
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What `onlineml.improve` was asked, with the dataset, the state of the log and the run."""
+
+    project: Project
+    data: Manifest
+    state: Annotations
+    recipe: Recipe
+    question: Question
+    run: Run
+
+    def first(self) -> Outcome:
+        """Train, publish and promote a model where there is no champion."""
+        model = train_first(self.data, self.recipe, run=self.run)
+        self._pause()
+        model.reference = self.run.path("challenger")
+        scores = self._evaluated(model) if self._test_images() else None
+        version = self._published(model, scores, parent=None)
+        reasons = ["there was no champion to compare with" + ("" if scores else ", and there are no test images")]
+        reasons += _leak_notes(leaked_images(self.data))
+        promoted = self.question.promote and self._promoted(version, replaces="", reasons=reasons)
+        return self._outcome(
+            verdict=FIRST, reasons=reasons, how="full", challenger=version, promoted=promoted, scores=scores
+        )
+
+    def challenge(self, champion: ModelVersion, before: str, *, auto: bool) -> Outcome:
+        """Train a challenger, and let the gate decide."""
+        changes = self._changes(before)
+        facts: dict[str, Any] = {"champion": champion.version, "champion_dataset": before}
+        facts |= {"changes": {} if changes is None else changes.counts()}
+        if not self._test_images():
+            raise DataError(
+                "no labelled image is in the split 'test', so that nobody could tell which model is better: label some "
+                "with split='test', or move some with project.move_to_split"
+            )
+        leaked = leaked_images(self.data)
+        if leaked:  # nothing is trained: the comparison would flatter what learns by heart
+            return self._outcome(verdict=REJECT, reasons=_leak_notes(leaked), **facts)
+        old = load_model(champion, backbone=self.recipe.own_backbone)
+        recipe = self._recipe(old, auto=auto)
+        model = train_challenger(
+            old,
+            self.data,
+            recipe,
+            run=self.run,
+            lineage=self.state.lineage,
+            changed=self._changed(changes),
+            known=known_classes(self.state, self.data) if self.project.task == "detection" else None,
+            store=self._store(old, recipe),
+        )
+        self._pause()
+        model.reference = self.run.path("challenger")
+        scores = self._evaluated(model)
+        before_scores = self._scores_of(old)
+        self._pause()
+        version = self._published(model, scores, parent=champion.url if recipe.how in _WARM else None)
+        new_classes = tuple(name for name in scores.class_names if name not in set(before_scores.class_names))
+        reason = bool(new_classes) or bool(changes and changes.counts()["relabelled"])
+        decided = gate(
+            before_scores,
+            scores,
+            policy=self.question.policy_for(reason=reason),
+            rules=self.question.rules,
+            min_support=self.question.min_support,
+            seed=self.recipe.seed,
+        )
+        reasons = [*decided.reasons, *_moved_notes(changes)]
+        promoted = False
+        if decided.promoted and self.question.promote:
+            promoted = self._promoted(version, replaces=champion.version, reasons=reasons)
+        elif decided.promoted:
+            reasons.append("promote=False: the champion was left where it is")
+        return self._outcome(
+            verdict=decided.verdict,
+            reasons=reasons,
+            how=recipe.how,
+            challenger=version,
+            promoted=promoted,
+            scores=scores,
+            gate=decided,
+            new_classes=new_classes,
+            trained=self.run.spec.get("trained", {}),
+            **facts,
+        )
+
+    # ---- steps ----
+
+    def _recipe(self, champion: Any, *, auto: bool) -> Recipe:
+        """How the challenger is trained; an interrupted attempt goes on as it began."""
+        how = self.run.spec.get("how")
+        if how is None:
+            how = chosen_how(self.project, champion, self.data, self.recipe, self.state) if auto else self.recipe.how
+            self.run.update_spec({"how": how})
+        return dataclasses.replace(self.recipe, how=how)
+
+    def _store(self, champion: Any, recipe: Recipe) -> FeatureStore | None:
+        """Where features are kept, for the ways that need them."""
+        if recipe.how not in {"head", "rows"} or not isinstance(champion, ImageClassifier):
+            return None
+        return project_store(self.project, champion)
+
+    def _changes(self, before: str) -> Changes | None:
+        """What changed since the champion's dataset; None where that is not here."""
+        if before not in self.project.datasets():
+            return None
+        return self.project.changes(self.project.manifest(before), self.data)
+
+    def _changed(self, changes: Changes | None) -> list[str]:
+        """Images that the champion does not know as they are; where nobody can tell, all of them."""
+        if changes is None:
+            return [str(image_id) for image_id in self.data.column("image_id")]
+        return [*changes.images("new"), *changes.images("relabelled"), *changes.images("moved")]
+
+    def _test_images(self) -> bool:
+        said = self.data.boxes().annotated if self.data.task == "detection" else self.data.label_ids() >= 0
+        return bool((said & (self.data.column("split") == "test")).any())
+
+    def _evaluated(self, model: Any) -> AnyScores:
+        recipe = self.recipe
+        scores: AnyScores = evaluate(
+            model,
+            self.data,
+            slices=self.question.slices,
+            num_workers=recipe.num_workers,
+            seed=recipe.seed,
+            max_bad=recipe.max_bad,
+        )
+        return scores
+
+    def _scores_of(self, champion: Any) -> AnyScores:
+        recipe = self.recipe
+        return scores_now(
+            champion,
+            self.data,
+            lineage=self.state.lineage,
+            slices=self.question.slices,
+            num_workers=recipe.num_workers,
+            seed=recipe.seed,
+            max_bad=recipe.max_bad,
+        )
+
+    def _published(self, model: Any, scores: AnyScores | None, *, parent: str | None) -> str:
+        """The new version's name; of an attempt that published before it was interrupted, that one's."""
+        before = self.run.spec.get("version")
+        if before in {version.version for version in self.project.versions()}:
+            return str(before)
+        model.reference = ""
+        version = registry.publish_version(
+            self.project.url, model.export_files(scores, parent=parent), storage_options=self.project.storage_options
+        ).version
+        self.run.update_spec({"version": version})
+        with contextlib.suppress(ConflictError):  # somebody else's is the challenger of this moment
+            self.project.promote(version, alias="challenger", reason=f"trained by the run {self.run.id}")
+        return version
+
+    def _promoted(self, version: str, *, replaces: str, reasons: list[str]) -> bool:
+        """Make the challenger the champion, if that is still the one that it was compared with."""
+        now = self.project.champion
+        if now is not None and now.version == version:  # an earlier attempt did it
+            return True
+        try:
+            self.project.promote(version, replaces=replaces, reason=f"{reasons[0]} (run {self.run.id})")
+        except ConflictError as error:
+            reasons.insert(0, f"not promoted: {error}")
+            return False
+        return True
+
+    def _pause(self) -> None:
+        if self.run.stop_requested:
+            self.run.set_status("stopped", facts={"by": "request"})
+            raise StoppedError("asked to stop between two steps; call improve again with this run")
+
+    def _outcome(self, *, verdict: str, reasons: Sequence[str], **facts: Any) -> Outcome:
+        told = {"how": "", "champion": "", "challenger": "", "champion_dataset": "", "promoted": False, **facts}
+        return Outcome(
+            verdict=verdict,
+            reasons=tuple(reasons),
+            task=self.project.task,
+            dataset=self.data.hash,
+            run=self.run.url,
+            **told,
+        )
+
+
+def _leak_notes(leaked: Sequence[str]) -> list[str]:
+    if not leaked:
+        return []
+    text = (
+        f"{len(leaked):,} test images are also training images, byte by byte: {', '.join(leaked[:3])}; delete one of "
+        "each, or move both to one split with project.move_to_split"
+    )
+    return [text]
+
+
+def _moved_notes(changes: Changes | None) -> list[str]:
+    if changes is None or changes.comparable:
+        return []
+    text = (
+        "images were moved into the test split, or out of it, since the champion: it may have learned what it is "
+        "tested on, which speaks for it"
+    )
+    return [text]

@@ -1,0 +1,152 @@
+"""What became of an attempt to improve: a frozen value that prints itself and is kept in its run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from onlineml.evaluation._sections import page
+from onlineml.improving.gate_result import PROMOTE
+from onlineml.storage import io
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from onlineml.evaluation._types import AnyScores
+    from onlineml.evaluation.compare_result import Comparison
+    from onlineml.improving.gate_result import GateResult
+    from onlineml.runs import Run
+
+__all__ = ["FIRST", "UNCHANGED", "Outcome"]
+
+FIRST, UNCHANGED = "first", "unchanged"
+_HEADS = {
+    FIRST: "The first model",
+    UNCHANGED: "Nothing to do",
+    "promote": "Promote",
+    "reject": "Reject",
+    "inconclusive": "Inconclusive",
+}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Outcome:
+    """What `onlineml.improve` did and why.
+
+    Attributes:
+        verdict: ``"promote"``, ``"reject"`` or ``"inconclusive"`` of the gate; ``"first"`` where there was no champion;
+            ``"unchanged"`` where the champion was trained on this dataset already.
+        promoted: whether the challenger is the champion now.
+        reasons: sentences, the most important first.
+        how: the challenger was trained, see `onlineml.improving.warm_start.Recipe`; ``""`` where none was.
+        task: of the project.
+        champion: version that was the champion when this began; ``""`` for none.
+        challenger: version that was published; ``""`` for none.
+        dataset: hash of the dataset that the challenger was trained and both were scored on.
+        champion_dataset: hash of the dataset that the champion was trained on; ``""`` where that is not known.
+        changes: how many images are new, gone, relabelled and moved between the two; empty where that is not known.
+        new_classes: names of classes that the champion does not know.
+        run: URL of the run; ``""`` where there was nothing to do.
+        trained: what the training chose: the share of the new weights, loss or scores on the validation images.
+        gate: the decision with all that it rests on; None where there was nothing to decide.
+        scores: of the challenger on the test images; None where there are none.
+    """
+
+    verdict: str
+    promoted: bool
+    reasons: tuple[str, ...]
+    how: str
+    task: str
+    champion: str
+    challenger: str
+    dataset: str
+    champion_dataset: str
+    changes: Mapping[str, int] = field(default_factory=dict)
+    new_classes: tuple[str, ...] = ()
+    run: str = ""
+    trained: Mapping[str, Any] = field(default_factory=dict)
+    gate: GateResult | None = None
+    scores: AnyScores | None = None
+
+    @property
+    def comparison(self) -> Comparison | None:
+        """Champion and challenger, image by image; None where there was nothing to compare."""
+        return None if self.gate is None else self.gate.comparison
+
+    def to_record(self) -> dict[str, Any]:
+        """The outcome as plain JSON values; undefined numbers are None."""
+        plain = ("verdict", "promoted", "how", "task", "champion", "challenger", "dataset", "champion_dataset", "run")
+        return {
+            **{name: getattr(self, name) for name in plain},
+            "reasons": list(self.reasons),
+            "changes": dict(self.changes),
+            "new_classes": list(self.new_classes),
+            "trained": dict(self.trained),
+            "scores": None if self.scores is None else self.scores.summary(),
+            "gate": None if self.gate is None else self.gate.to_record(),
+        }
+
+    def to_json(self) -> str:
+        """`to_record` as JSON."""
+        return json.dumps(_strict(self.to_record()), indent=1, ensure_ascii=False, allow_nan=False)
+
+    def save(self, run: Run) -> None:
+        """Write ``outcome.json`` and ``outcome.html`` into a run."""
+        for name, text in (("outcome.html", self.to_html()), ("outcome.json", self.to_json())):
+            io.write_bytes(run.path(name), text.encode(), storage_options=run.storage_options)
+
+    def to_html(self) -> str:
+        """One page that needs nothing else: the verdict, and the comparison with its images."""
+        own = self._repr_html_()
+        if self.comparison is not None:
+            return self.comparison.to_html().replace("<main>", f"<main>{own}", 1)
+        return page(self._head(), own)
+
+    # ---- shown ----
+
+    def _facts(self) -> list[tuple[str, str]]:
+        changes = ", ".join(f"{n:,} {kind}" for kind, n in self.changes.items() if n)
+        facts = [
+            ("champion", self.champion or "none yet"),
+            ("challenger", f"{self.challenger} ({self.how})" if self.challenger else "none"),
+            ("dataset", self.dataset[:12]),
+            ("since the champion's", changes),
+            ("new classes", ", ".join(self.new_classes)),
+            ("run", self.run),
+        ]
+        return [(name, value) for name, value in facts if value]
+
+    def _head(self) -> str:
+        if self.verdict == PROMOTE and not self.promoted:
+            return "Promote, not done"
+        return _HEADS[self.verdict]
+
+    def __str__(self) -> str:
+        lines = [f"{self._head()}: {self.reasons[0] if self.reasons else ''}"]
+        lines += [f"  {reason}" for reason in self.reasons[1:]]
+        lines += [f"  {name:21}{value}" for name, value in self._facts()]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"<Outcome: {self.verdict}, challenger {self.challenger or 'none'}, champion {self.champion or 'none'}>"
+
+    def _repr_html_(self) -> str:
+        from onlineml.evaluation._html import esc, notebook_table  # noqa: PLC0415
+
+        reasons = "".join(f"<li>{esc(reason)}</li>" for reason in self.reasons)
+        table = notebook_table(("", ""), [(esc(name), esc(value)) for name, value in self._facts()])
+        return (
+            f'<div style="font-family:system-ui,sans-serif"><b>{esc(self._head())}</b><ul>{reasons}</ul>{table}</div>'
+        )
+
+
+def _strict(value: Any) -> Any:
+    """Without nan, which JSON has not."""
+    if isinstance(value, dict):
+        return {str(name): _strict(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(inner) for inner in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, float) and value != value else value  # noqa: PLR0124 - only nan is not itself

@@ -1,0 +1,55 @@
+"""Which way a challenger is trained, where nobody says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from onlineml import registry
+from onlineml.errors import NotFoundError
+from onlineml.improving.present import names_now
+from onlineml.tasks.classification import ImageClassifier
+
+if TYPE_CHECKING:
+    from onlineml.data.annotations import Annotations
+    from onlineml.data.manifest import Manifest
+    from onlineml.improving.warm_start import How, Recipe
+    from onlineml.project import Project
+
+__all__ = ["chosen_how", "generations"]
+
+_SECONDS = 30.0  # with less, a pass over the images is all that there is time for
+_GENERATIONS = 4  # warm starts of warm starts lose what a fresh start would find (Ash and Adams 2020)
+
+
+def chosen_how(project: Project, champion: Any, data: Manifest, recipe: Recipe, state: Annotations) -> How:
+    """The way that suits the champion's network, the time and the history; see `onlineml.improve`."""
+    linear = isinstance(champion, ImageClassifier) and isinstance(champion.head, nn.Linear)
+    names = names_now(champion.class_names, state.lineage, known=data.class_names)
+    same = tuple(names) == tuple(data.class_names)
+    if not (same or linear or _can_grow(champion)):
+        return "full"
+    if linear and recipe.budget_s is not None and recipe.budget_s < _SECONDS:
+        return "head"
+    rebuilt = bool(champion.backbone_name)  # a network of the user's own may be known to nobody else
+    return "full" if rebuilt and generations(project, champion.reference) >= _GENERATIONS else "warm"
+
+
+def _can_grow(champion: Any) -> bool:
+    last = champion.head if isinstance(champion, ImageClassifier) else getattr(champion.network, "to_logits", None)
+    return isinstance(last, nn.Linear | nn.Conv2d)
+
+
+def generations(project: Project, url: str) -> int:
+    """How many versions went on from one another, up to this one: 0 for one that was trained from the beginning."""
+    n = 0
+    while n < _GENERATIONS:
+        try:
+            parent = registry.resolve(url, storage_options=project.storage_options).descriptor().get("parent")
+        except NotFoundError:
+            break
+        if not parent:
+            break
+        url, n = str(parent), n + 1
+    return n
