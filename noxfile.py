@@ -24,7 +24,7 @@ UV = find_uv_bin()
 # The one environment that holds torch: it weighs gigabytes, so the sessions that need it share it.
 TORCH = ROOT / ".nox" / "torch"
 
-UNMARKED = ["-m", "not slow and not notebooks and not browser"]
+UNMARKED = ["-m", "not slow and not notebooks and not browser and not hub"]
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # a process: tests share the cores
 
 nox.needs_version = ">=2025.2.9"
@@ -91,15 +91,38 @@ def notebooks(session: nox.Session) -> None:
     with_torch(session, "pytest", "-m", "notebooks", "tests/test_notebooks.py", *(session.posargs or parallel("load")))
 
 
+def debian(session: nox.Session, **programs: str) -> None:
+    """Installs Debian's packages of these programs where they are missing and this is root's machine."""
+    missing = [package for program, package in programs.items() if shutil.which(program) is None]
+    if missing and shutil.which("apt-get") is not None and os.geteuid() == 0:
+        quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+        session.run("apt-get", "-qq", "update", external=True)
+        command = ["apt-get", "-qq", "install", "-y", "--no-install-recommends", *missing, "fonts-dejavu-core"]
+        session.run(*command, env=quiet, external=True)
+
+
 @nox.session(venv_backend="none")
 def browser(session: nox.Session) -> None:
     """Click in JupyterLab, in Debian's Chromium, which is installed where it is missing; pictures go to .browser/."""
-    if shutil.which("chromium") is None and shutil.which("apt-get") is not None and os.geteuid() == 0:
-        quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-        session.run("apt-get", "-qq", "update", external=True)
-        command = ["apt-get", "-qq", "install", "-y", "--no-install-recommends", "chromium", "fonts-dejavu-core"]
-        session.run(*command, env=quiet, external=True)
+    debian(session, chromium="chromium")
     with_torch(session, "pytest", "-m", "browser", "tests/browser", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def hub(session: nox.Session) -> None:
+    """Start JupyterHub as its page in the documentation says, and have two people click there; npm brings its proxy."""
+    debian(session, chromium="chromium", npm="npm")
+    home = ROOT / ".nox" / "hub"
+    make(session, home)
+    install(session, home, "--group", "hub")
+    if not (home / "node_modules" / ".bin" / "configurable-http-proxy").exists():
+        command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(home)]
+        session.run(*command, "configurable-http-proxy@5", external=True)
+    # Users' servers need torch as well: what is not found here is found there.
+    (packages,) = home.glob("lib/python*/site-packages")
+    others = TORCH / packages.relative_to(home)
+    (packages / "torch.pth").write_text(f"import site; site.addsitedir({str(others)!r})\n", encoding="utf-8")
+    with_torch(session, "pytest", "-m", "hub", "tests/browser", *session.posargs, env={"ONLINEML_HUB": str(home)})
 
 
 @nox.session

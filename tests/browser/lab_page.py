@@ -62,7 +62,7 @@ _CELLS = """
 class LabPage:
     """One notebook in one page."""
 
-    def __init__(self, browser: Browser, lab: Lab, shots: Path, *, width: int = 1280, height: int = 900) -> None:
+    def __init__(self, browser: Browser, lab: Lab | None, shots: Path, *, width: int = 1280, height: int = 900) -> None:
         self.lab, self.shots = lab, shots
         self.taken: list[tuple[str, Locator]] = []
         self.context = browser.new_context(viewport={"width": width, "height": height}, accept_downloads=False)
@@ -78,7 +78,12 @@ class LabPage:
 
     def open(self, notebook: str) -> None:
         """Show a notebook, and wait until its kernel can be asked to run it."""
+        assert self.lab is not None
         self.page.goto(self.lab.url(notebook))
+        self.ready()
+
+    def ready(self) -> None:
+        """Wait until the kernel of the notebook that is shown can be asked to run it."""
         self.page.evaluate(_READY)
 
     @property

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["Lab", "jupyter_lab", "write_notebook"]
+__all__ = ["NEWS", "Lab", "free_port", "jupyter_lab", "write_notebook", "write_settings"]
 
-_NEWS = "@jupyterlab/apputils-extension/notification"
+NEWS = "@jupyterlab/apputils-extension/notification"
 _START_S = 120  # a cold start on a busy machine
 
 
@@ -41,13 +41,13 @@ class Lab:
             return json.loads(answer.read())
 
 
-def _write_settings(folder: Path, name: str, values: dict[str, object]) -> None:
+def write_settings(folder: Path, name: str, values: dict[str, object]) -> None:
     path = folder / f"{name}.jupyterlab-settings"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(values), encoding="utf-8")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -56,10 +56,10 @@ def _free_port() -> int:
 @contextlib.contextmanager
 def jupyter_lab(home: Path) -> Iterator[Lab]:
     """A server whose every file lies in `home`."""
-    lab = Lab(_free_port(), home / "root")
+    lab = Lab(free_port(), home / "root")
     settings = home / "settings"
     lab.root.mkdir(parents=True)
-    _write_settings(
+    write_settings(
         settings, "@jupyterlab/apputils-extension/notification", {"fetchNews": "false", "checkForUpdates": False}
     )
     own = {f"JUPYTER_{kind.upper()}_DIR": str(home / kind) for kind in ("config", "data", "runtime")}
@@ -85,6 +85,7 @@ def jupyter_lab(home: Path) -> Iterator[Lab]:
                 process.wait(20)
             except subprocess.TimeoutExpired:
                 process.kill()
+                process.wait()
 
 
 def _wait_for(lab: Lab, process: subprocess.Popen[bytes], log: Path) -> None:

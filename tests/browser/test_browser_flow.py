@@ -41,6 +41,7 @@ model = oml.model_for(data)
 run = oml.fit(model, batches, run=project.new_run(), epochs=25, progress="live")
 """,
     """
+project.promote(project.publish(model, oml.evaluate(model, data, split="test")))
 predictions = oml.predict(model, data.urls())
 guessed = project.suggest(predictions, model="live")
 Results(predictions)
@@ -52,6 +53,10 @@ relabel
     """
 scores = oml.evaluate(model, project.freeze(max_bad=0.5), split="train")
 Results(scores, data)
+""",
+    """
+outcome = oml.improve(project, epochs=5, max_bad=0.5)
+outcome
 """,
     """
 boxes = oml.Project.create("flow-boxes", task="detection", class_names=["mark", "other"])
@@ -88,7 +93,9 @@ def labels(folder: Path) -> dict[str, str]:
     return dict(zip(table["image_id"].to_pylist(), table["label"].to_pylist(), strict=True))
 
 
-def test_upload_label_train_predict_relabel_boxes(lab: Lab, lab_page: LabPage, desk: dict[str, list[Path]]) -> None:
+def test_upload_label_train_predict_relabel_improve_boxes(
+    lab: Lab, lab_page: LabPage, desk: dict[str, list[Path]]
+) -> None:
     marked_image(lab.root / "photo.png", (640, 400), (250, 120, 460, 300))
     write_notebook(lab.root / "flow.ipynb", CELLS)
     lab_page.open("flow.ipynb")
@@ -172,13 +179,22 @@ def test_upload_label_train_predict_relabel_boxes(lab: Lab, lab_page: LabPage, d
     )
     lab_page.shot("flow-6-confusion", scored)
 
+    # improved: the corrections are trained on, and the gate says what becomes of it
+    (shown,) = [
+        one["data"]["text/plain"] for one in lab_page.run(6)["outputs"] if one["output_type"] == "execute_result"
+    ]
+    versions = Project.open(folder).versions()
+    assert len(versions) == 2
+    assert versions[-1].version in "".join(shown)
+    lab_page.shot("flow-7-improved", lab_page.find(".jp-OutputArea-executeResult").last)
+
     # boxes: one suggestion is right, the other is none
-    lab_page.run(6)
+    lab_page.run(7)
     (image_id,) = Project.open(lab.root / "flow-boxes").annotations().table["image_id"].to_pylist()
     stage = Stage(lab_page, (640, 400))
     stage.wait_for(image_id)
     stage.click(40, 40)
-    lab_page.shot("flow-7-boxes", stage.root)
+    lab_page.shot("flow-8-boxes", stage.root)
     stage.press("Delete", "Enter")
     stage.saved(1)
     assert stage.root.locator(".oml-state").inner_text() == "annotated"
