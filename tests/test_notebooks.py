@@ -14,13 +14,14 @@ import fsspec
 import nbformat
 import pytest
 
+import onlineml as oml
 from onlineml.data.samples import make_samples
 
 if TYPE_CHECKING:
     from s3_server import S3Server
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
-NAMES = ["1_build", "2_test", "3_evaluate"]
+NAMES = ["1_build", "2_test", "3_evaluate", "4_improve"]
 # Small and quick: these tests are about the path, the benchmarks are about the scores.
 SMALL = {"budget_s": 4.0, "size": 32}
 TASKS = ["classification", "detection"]
@@ -102,8 +103,11 @@ def test_from_nothing_to_a_judged_model_in_a_local_folder(task: str, tmp_path: P
         "1_build": {"task": task, "budget_s": 4.0, "size": {"classification": 32, "detection": 96}[task]},
         "2_test": {"images": f"photos-{task}"},
         "3_evaluate": {},
+        "4_improve": {"budget_s": 4.0},
     }
     for name in NAMES:
+        if name == "4_improve":
+            corrected = correct_one(oml.Project.open(str(tmp_path / "project")))
         source, output = str(FOLDER / f"{name}.ipynb"), str(tmp_path / f"{name}-done.ipynb")
         printed = run(source, output, asked[name], cwd=tmp_path)
         assert "Traceback" not in printed
@@ -118,8 +122,38 @@ def test_from_nothing_to_a_judged_model_in_a_local_folder(task: str, tmp_path: P
     assert found["3_evaluate"]["dataset"] == found["1_build"]["dataset"]
     assert found["3_evaluate"][score] == pytest.approx(found["1_build"][score], abs=1e-9)
     assert Path(found["3_evaluate"]["report"]).stat().st_size > 10_000
+    check_improved(oml.Project.open(str(tmp_path / "project")), found, corrected)
     for name in NAMES:
         check_executed(nbformat.read(tmp_path / f"{name}-done.ipynb", as_version=4))
+
+
+def correct_one(project: oml.Project) -> str:
+    """Somebody says that a training photo shows something else, or nothing; returns its id."""
+    rows = project.manifest(project.datasets()[0]).table.to_pylist()
+    if project.task == "detection":
+        image_id = next(row["image_id"] for row in rows if row["split"] == "train" and row["labels"])
+        project.relabel_boxes(image_id, [], [])
+    else:
+        image_id, label = next((row["image_id"], row["label"]) for row in rows if row["split"] == "train")
+        project.relabel(image_id, next(name for name in project.class_names if name != label))
+    return str(image_id)
+
+
+def check_improved(project: oml.Project, found: dict[str, dict[str, Any]], corrected: str) -> None:
+    """The challenger was trained on the correction, and the champion is the one that the verdict says."""
+    outcome = found["4_improve"]["outcome"]
+    assert outcome["verdict"] in {"promote", "reject", "inconclusive"}
+    assert outcome["reasons"]
+    assert outcome["changes"] == {"new": 0, "gone": 0, "relabelled": 1, "moved": 0}
+    assert outcome["champion"] == found["1_build"]["version"]
+    assert outcome["dataset"] != found["1_build"]["dataset"]
+    challenger = project.versions()[-1]
+    assert (challenger.version, challenger.descriptor()["manifest_hash"]) == (outcome["challenger"], outcome["dataset"])
+    assert project.champion is not None
+    assert project.champion.version == outcome["challenger" if outcome["promoted"] else "champion"]
+    assert 0 < len(found["4_improve"]["review"]) <= 24
+    assert corrected not in found["4_improve"]["review"]
+    assert Path(outcome["run"], "outcome.html").stat().st_size > 5_000
 
 
 def sample_problems(photos: Path, task: str) -> list[str]:
@@ -153,6 +187,7 @@ def test_everything_on_s3_notebooks_photos_and_project(tmp_path: Path, s3_server
         "1_build": {**SMALL, "photos": f"{bucket}/photos"},
         "2_test": {"images": f"{bucket}/photos/apple"},
         "3_evaluate": {"split": "val"},
+        "4_improve": {},
     }
     for name in NAMES:
         fs.put_file(str(FOLDER / f"{name}.ipynb"), f"{bucket}/notebooks/{name}.ipynb")
@@ -166,6 +201,7 @@ def test_everything_on_s3_notebooks_photos_and_project(tmp_path: Path, s3_server
     assert found["2_test"]["images"] == len(fs.ls(f"{bucket}/photos/apple"))
     assert fs.exists(found["2_test"]["predictions"])
     assert b"<html" in fs.cat_file(found["3_evaluate"]["report"])
+    assert found["4_improve"]["outcome"]["verdict"] == "unchanged"  # nobody corrected anything
     assert not list(tmp_path.iterdir())  # nothing lands beside the process
     secret = s3_server.storage_options["secret"].encode()
     for path in fs.find(bucket):
@@ -194,6 +230,9 @@ def test_the_demonstration_sums_up_what_the_notebooks_found(tmp_path: Path) -> N
         summary = done.stdout.partition(f"\n{task.capitalize()}\n")[2]
         assert f"{found['3_evaluate'][MAIN_SCORE[task]]:.3f}" in summary
         assert found["1_build"]["version"] in summary
+        outcome = found["4_improve"]["outcome"]
+        assert outcome["changes"]["relabelled"] > 0
+        assert f"{outcome['verdict']}, " in summary
         for path in [found["3_evaluate"]["report"], *(home / "notebooks" / f"{n}.ipynb" for n in NAMES)]:
             assert str(path) in summary
             assert Path(path).exists()

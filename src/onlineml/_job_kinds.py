@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from onlineml.project import Project
     from onlineml.runs import Run
 
-__all__ = ["evaluate", "notebook", "train"]
+__all__ = ["evaluate", "improve", "notebook", "train"]
 
 
 def train(
@@ -135,6 +135,76 @@ def evaluate(
     io.write_bytes(run.path("evaluation.json"), scores.to_json().encode(), storage_options=run.storage_options)
     scores.save_report(run.path("report.html"), storage_options=run.storage_options)
     return {"dataset": data.hash, "model": loaded.reference, "split": split, **scores.summary()}
+
+
+def improve(
+    run: Run,
+    project: Project,
+    *,
+    how: str = "auto",
+    policy: str = "auto",
+    margin: float = 0.01,
+    min_support: int = 30,
+    slices: Sequence[str] | None = None,
+    epochs: int | None = None,
+    budget_s: float | None = None,
+    replay: int | None = None,
+    size: int | None = None,
+    batch_size: int | None = None,
+    backbone: str = "auto",
+    weights: str | None = None,
+    promote: bool = True,
+    seed: int = 0,
+    num_workers: int = 0,
+    max_bad: float = 0.01,
+) -> dict[str, Any]:
+    """Train a challenger on what people said since the champion, and promote it if it is provably better.
+
+    Args:
+        run: the job's; it holds ``outcome.json`` and ``outcome.html``.
+        project: whose images, labels and models.
+        how: see `onlineml.improve`, also for all others.
+        policy: its name.
+        margin: of ``"not_worse"``.
+        min_support: images of a class or slice that is tested for a drop.
+        slices: columns by which both are scored.
+        epochs: passes over the training images.
+        budget_s: seconds of training.
+        replay: unchanged images that are trained on again.
+        size: pixels a side of a first model's input.
+        batch_size: images a step.
+        backbone: of a first model.
+        weights: that a first model, and ``"full"``, start from.
+        promote: whether the verdict is carried out.
+        seed: of training and resamples.
+        num_workers: processes that decode.
+        max_bad: share of images that may be bad, 0..1.
+    """
+    import onlineml as oml
+
+    outcome = oml.improve(
+        project,
+        how=how,  # type: ignore[arg-type]  # checked there
+        policy=policy,  # type: ignore[arg-type]
+        margin=margin,
+        min_support=min_support,
+        slices=slices,
+        epochs=epochs,
+        budget_s=budget_s,
+        replay=replay,
+        size=size,
+        batch_size=batch_size,
+        backbone=backbone,
+        weights=weights,
+        promote=promote,
+        run=run,
+        seed=seed,
+        num_workers=num_workers,
+        max_bad=max_bad,
+    )
+    _say(str(outcome))
+    shown = ("verdict", "promoted", "champion", "challenger", "dataset", "how")
+    return {name: getattr(outcome, name) for name in shown} | {"reasons": list(outcome.reasons)}
 
 
 def notebook(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "ORDER", "checked", "first_log", "imported", "launch", "strange"]
 
-KINDS = {name: f"onlineml._job_kinds:{name}" for name in ("train", "evaluate", "notebook")}
+KINDS = {name: f"onlineml._job_kinds:{name}" for name in ("train", "evaluate", "improve", "notebook")}
 ORDER = "ONLINEML_JOB"  # the variable in which a process finds its order
 _OWN_BACKBONES = ("timm:", "transformers:")
 

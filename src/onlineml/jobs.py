@@ -216,8 +216,8 @@ def submit(
 
     Args:
         project: it, or its URL.
-        function: ``"train"``, ``"evaluate"``, ``"notebook"`` (their arguments are those of the functions in
-            `onlineml._job_kinds`), or the import path of a function of yours, ``"package.module:function"``. It is
+        function: ``"train"``, ``"evaluate"``, ``"improve"``, ``"notebook"`` (their arguments are those of the functions
+            in `onlineml._job_kinds`), or the import path of a function of yours, ``"package.module:function"``. It is
             called as ``function(run, project, **arguments)``; what it returns, JSON values, is the job's result. Asked
             to stop, it is interrupted by a SystemExit, unless it looks at ``run.stop_requested`` itself, within ``with
             run.stopping_in_time():``.

@@ -233,7 +233,6 @@ class Attempt:
 
     def _pause(self) -> None:
         if self.run.stop_requested:
-            self.run.set_status("stopped", facts={"by": "request"})
             raise StoppedError("asked to stop between two steps; call improve again with this run")
 
     def _outcome(self, *, verdict: str, reasons: Sequence[str], **facts: Any) -> Outcome:

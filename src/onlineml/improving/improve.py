@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
 
 from onlineml import registry
-from onlineml.errors import ConfigError
+from onlineml.errors import ConfigError, StoppedError
 from onlineml.improving._attempt import Attempt, Question
 from onlineml.improving.gate import Better, NotWorse
 from onlineml.improving.outcome import UNCHANGED, Outcome
@@ -13,7 +14,7 @@ from onlineml.improving.warm_start import HOWS, Recipe
 from onlineml.storage import io
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from onlineml.improving.gate import Policy, Rule
     from onlineml.improving.warm_start import How
@@ -119,13 +120,31 @@ def improve(
     record = project.new_run() if run is None else run
     name = None if champion is None else champion.version
     record.update_spec({"kind": "improve", "dataset": data.hash, "champion": name})
-    record.set_status("running")
-    attempt = Attempt(project, data, project.annotations(), recipe, question, record)
-    outcome = attempt.first() if champion is None else attempt.challenge(champion, before, auto=how == "auto")
-    outcome.save(record)
+    with _recorded(record):
+        attempt = Attempt(project, data, project.annotations(), recipe, question, record)
+        outcome = attempt.first() if champion is None else attempt.challenge(champion, before, auto=how == "auto")
+        outcome.save(record)
     facts = {"verdict": outcome.verdict, "promoted": outcome.promoted, "version": outcome.challenger}
     record.set_status("finished", facts=facts)
     return outcome
+
+
+@contextmanager
+def _recorded(run: Run) -> Iterator[None]:
+    """Within, whatever ends the attempt early is told in the run's status."""
+    over: dict[str, Any] = {name: None for name in run.status() if name in {"error", "by"}}  # of an earlier attempt
+    run.set_status("running", facts=over)
+    try:
+        yield
+    except StoppedError:
+        run.set_status("stopped", facts={"by": "request"})
+        raise
+    except Exception as error:
+        run.set_status("failed", facts={"error": f"{type(error).__name__}: {error}"[:2000]})
+        raise
+    except BaseException as error:
+        run.set_status("stopped", facts={"by": type(error).__name__})
+        raise
 
 
 def _policy(policy: Policy | str, margin: float) -> Policy | tuple[Policy, Policy]:

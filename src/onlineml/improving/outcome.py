@@ -6,12 +6,15 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from onlineml.errors import ConfigError
 from onlineml.evaluation._sections import page
 from onlineml.improving.gate_result import PROMOTE
 from onlineml.storage import io
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from matplotlib.figure import Figure
 
     from onlineml.evaluation._types import AnyScores
     from onlineml.evaluation.compare_result import Comparison
@@ -74,10 +77,29 @@ class Outcome:
         """Champion and challenger, image by image; None where there was nothing to compare."""
         return None if self.gate is None else self.gate.comparison
 
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """Names of the figures that there is something to draw for."""
+        diff = self.comparison
+        if diff is None:
+            return ()
+        own = {"slices": bool(diff.by_slice), "broken": bool(diff.broken_ids), "fixed": bool(diff.fixed_ids)}
+        return ("classes", *(name for name, there in own.items() if there))
+
+    def figure(self, name: str) -> Figure:
+        """A figure of the comparison by name, see `figures`.
+
+        Raises:
+            ConfigError: there is no such figure, or nothing was compared.
+        """
+        if self.comparison is None:
+            raise ConfigError(f"there is no figure {name!r}: nothing was compared ({self.verdict})")
+        return self.comparison.figure(name)
+
     def to_record(self) -> dict[str, Any]:
         """The outcome as plain JSON values; undefined numbers are None."""
         plain = ("verdict", "promoted", "how", "task", "champion", "challenger", "dataset", "champion_dataset", "run")
-        return {
+        record = {
             **{name: getattr(self, name) for name in plain},
             "reasons": list(self.reasons),
             "changes": dict(self.changes),
@@ -86,10 +108,12 @@ class Outcome:
             "scores": None if self.scores is None else self.scores.summary(),
             "gate": None if self.gate is None else self.gate.to_record(),
         }
+        plainly: dict[str, Any] = _strict(record)
+        return plainly
 
     def to_json(self) -> str:
         """`to_record` as JSON."""
-        return json.dumps(_strict(self.to_record()), indent=1, ensure_ascii=False, allow_nan=False)
+        return json.dumps(self.to_record(), indent=1, ensure_ascii=False, allow_nan=False)
 
     def save(self, run: Run) -> None:
         """Write ``outcome.json`` and ``outcome.html`` into a run."""
