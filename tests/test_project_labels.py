@@ -476,3 +476,26 @@ def test_a_store_that_forbids_deleting_stops_nobody(project: Project, monkeypatc
     checkpoints = [file for file in io.list_files(f"{project.url}/log/annotations") if "checkpoint" in file.path]
     assert 1 < len(checkpoints) < 12  # what is in one is not put into another each time
     assert len(_other(project).history(a)) == 41
+
+
+def test_the_user_of_the_hub_signs_what_is_said_unless_somebody_else_is_named(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JUPYTERHUB_USER", "ann")
+    (image_id,) = project.upload(_image(1), label="cat")
+    project.suggest({image_id: ("owl", 0.9)}, model="1")
+    project.accept(image_id)
+    monkeypatch.setenv("JUPYTERHUB_USER", "ben")  # another person's server
+    project.relabel(image_id, "dog")
+    project.relabel(image_id, "owl", author="carl")
+
+    history = project.history(image_id)
+    assert list(zip(history["event"], history["author"], strict=True)) == [
+        ("uploaded", "ann"),
+        ("suggested", "ann"),
+        ("accepted", "ann"),
+        ("corrected", "ben"),
+        ("corrected", "carl"),
+    ]
+    (said,) = project.annotations().provenance.to_pylist()
+    assert said["author"] == "carl"
