@@ -94,8 +94,8 @@ class DetectionAugmenter:
 
     Args:
         size_hw: the result fits inside it, in pixels.
-        augment: ``"auto"`` (as ``"standard"``), ``"none"`` (only fitted inside ``size_hw``), ``"light"``,
-            ``"standard"`` (zoom, shift, flip, brightness, contrast, saturation), ``"strong"`` (more of these, hue,
+        augment: ``"auto"`` (as ``"light"``), ``"none"`` (only fitted inside ``size_hw``), ``"light"`` (zoom, shift,
+            flip, brightness, contrast, saturation), ``"standard"`` (more of these), ``"strong"`` (still more, hue,
             blur) or an `albumentations.Compose` of yours with ``bbox_params`` of the format ``"pascal_voc"``.
         seed: the run's seed.
         flips: of the named augmentations but ``"none"``: ``"horizontal"``; ``"all"`` (also upside down and transposed:
@@ -279,7 +279,9 @@ class DetectionAugmenter:
 def _strength(augment: str) -> _Strength:
     if augment not in get_args(Augment):
         raise ConfigError(f"augment={augment!r}: expected one of {', '.join(get_args(Augment))} or a Compose")
-    return _STRENGTHS["standard" if augment == "auto" else augment]
+    # in the few dozen epochs that a CPU affords, a network learns too little rather than by heart: on blood cells, the
+    # zoom of "light" gave an mAP50 of .02 more than that of "standard"
+    return _STRENGTHS["light" if augment == "auto" else augment]
 
 
 def _room(size_hw: tuple[int, ...], factor: float) -> tuple[int, int]:

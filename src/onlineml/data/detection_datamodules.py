@@ -46,10 +46,11 @@ class DetectionDataModule(ImageDataModule):
             .43 with 8 in the same 160 s).
         seed: of order and augmentation, 0..2**31-1.
         num_workers: loader processes; 0 makes batches ahead in a thread, which is fastest once images are cached.
-        augment: ``"auto"`` (as ``"standard"``), ``"none"`` (only fitted), ``"light"``, ``"standard"`` (zoom, shift,
-            flip, brightness, contrast, saturation), ``"strong"`` (more of these, hue, blur) or an
-            `albumentations.Compose` of yours with ``bbox_params`` of the format ``"pascal_voc"``. An object of which
-            less than a fifth is still seen is ignored: neither learned nor taken for background.
+        augment: ``"auto"`` (as ``"light"``), ``"none"`` (only fitted), ``"light"`` (zoom, shift, flip, brightness,
+            contrast, saturation), ``"standard"`` (more of these, for trainings of a hundred epochs), ``"strong"``
+            (still more, hue, blur) or an `albumentations.Compose` of yours with ``bbox_params`` of the format
+            ``"pascal_voc"``. An object of which less than a fifth is still seen is ignored: neither learned nor taken
+            for background.
         flips: ``"horizontal"``; ``"all"`` (also upside down and transposed, for pictures without an up: microscopes,
             satellites); ``"none"`` (text).
         multi_scale: smallest and largest random zoom, where 1 just fits; None is what ``augment`` says.
