@@ -134,6 +134,8 @@ def train_challenger(
     """
     if (done := _stored(run, "challenger", recipe)) is not None:
         return done
+    if recipe.how == "rows" and data.task == "detection":
+        raise ConfigError("how='rows' is for classifiers; a detector with new classes goes on with how='warm'")
     images = _images(champion, data, recipe, changed=changed, known=known)
     if recipe.how in {"head", "rows"} and isinstance(images, ClassificationDataModule):
         model = successor.continued(champion, data.class_names, lineage=lineage, seed=recipe.seed)
