@@ -143,7 +143,11 @@ def test_a_damaged_file_is_refused_and_the_others_are_read() -> None:
     assert found[1].content == b"fine"
 
 
-@pytest.mark.parametrize("data", [b"", b"no zip", b"PK\x03\x04 cut off", packed({"a.jpg": b"a" * 500})[:-30]])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"no zip", b"PK\x03\x04 cut off", packed({"a.jpg": b"a" * 500})[:-30]],
+    ids=["empty", "text", "a beginning", "without its end"],
+)
 def test_what_is_no_archive_says_so(data: bytes) -> None:
     with pytest.raises(DataError, match="no zip archive"):
         list(read_zip(data))
