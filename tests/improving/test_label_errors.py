@@ -151,3 +151,30 @@ def test_most_flips_are_found_and_most_that_is_found_was_flipped():
 def test_what_does_not_fit_is_refused(labels, probabilities, says):
     with pytest.raises(DataError, match=says):
         find_label_errors(np.array(labels), np.array(probabilities))
+
+
+def test_doubtful_labels_by_hand():
+    # class 1 is reached from (.7 + .5) / 2 on, so that nothing is surely likelier than the last two labels
+    probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.3, 0.7], [0.5, 0.5], [0.4, 0.6]])
+
+    errors = find_label_errors(np.array([0, 0, 0, 1, 1, 1]), probabilities)
+
+    assert errors.rows.tolist() == [2]
+    assert errors.doubtful.tolist() == [4, 5]
+    assert errors.doubtful_margins == pytest.approx([0.0, 0.2])
+    assert errors.doubtful_suggested.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_whatever_has_a_likelier_class_is_suspect_or_doubtful(seed):
+    labels, probabilities, _ = case(seed)
+
+    errors = find_label_errors(labels, probabilities)
+
+    margins = label_margins(labels, probabilities)
+    assert not set(errors.rows) & set(errors.doubtful)
+    assert set(np.flatnonzero(margins < 0.25)) == set(errors.rows) | set(errors.doubtful)
+    assert errors.doubtful_margins.tolist() == sorted(margins[errors.doubtful])
+    rivals = probabilities.copy()
+    rivals[np.arange(len(labels)), labels] = -1
+    assert errors.doubtful_suggested.tolist() == rivals.argmax(axis=1)[errors.doubtful].tolist()

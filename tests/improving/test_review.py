@@ -250,3 +250,15 @@ def test_any_queue_holds_each_image_once_and_keeps_its_word(lists, limit, share,
 def test_what_does_not_fit_is_refused(call, error, says):
     with pytest.raises(error, match=says):
         call()
+
+
+def test_doubtful_labels_come_after_the_suspect_ones():
+    probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.3, 0.7], [0.5, 0.5]])
+    errors = find_label_errors(np.array([0, 0, 0, 1, 1]), probabilities)
+
+    queue = rank([label_error_candidates(errors, ["cat", "dog"])], ids(5), limit=5, random_share=0)
+
+    assert [str(item) for item in queue] == [
+        "image-2: label error (rather dog)",
+        "image-4: doubtful label (rather cat)",
+    ]

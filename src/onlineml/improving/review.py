@@ -95,16 +95,20 @@ def candidates_by_score(
 
 
 def label_error_candidates(errors: LabelErrors, class_names: Sequence[str], *, share: float = 1.0) -> Candidates:
-    """Suspect labels, the clearest first, with the class that is likelier.
+    """Suspect labels, the clearest first, with the class that is likelier; then doubtful ones.
 
     Args:
         errors: of `onlineml.improving.label_errors.find_label_errors`, on all images of the pool.
         class_names: in the order of the class ids.
         share: as in `Candidates`.
     """
-    rows = zip(errors.rows.tolist(), errors.margins.tolist(), errors.suggested.tolist(), strict=True)
-    whys = tuple(Why("label error", i, -margin, suggestion=class_names[k]) for i, margin, k in rows)
-    return Candidates("label error", whys, share)
+    suspect = zip(errors.rows.tolist(), errors.margins.tolist(), errors.suggested.tolist(), strict=True)
+    whys = [Why("label error", i, -margin, suggestion=class_names[k]) for i, margin, k in suspect]
+    doubtful = zip(
+        errors.doubtful.tolist(), errors.doubtful_margins.tolist(), errors.doubtful_suggested.tolist(), strict=True
+    )
+    whys += [Why("doubtful label", i, -margin, suggestion=class_names[k]) for i, margin, k in doubtful]
+    return Candidates("label error", tuple(whys), share)
 
 
 def box_error_candidates(
