@@ -103,7 +103,7 @@ class Attempt:
         if leaked:  # nothing is trained: the comparison would flatter what learns by heart
             return self._outcome(verdict=REJECT, reasons=_leak_notes(leaked), **facts)
         old = load_model(champion, backbone=self.recipe.own_backbone)
-        recipe = self._recipe(old, auto=auto)
+        recipe = self._recipe(old, changes, auto=auto)
         model = train_challenger(
             old,
             self.data,
@@ -151,12 +151,16 @@ class Attempt:
 
     # ---- steps ----
 
-    def _recipe(self, champion: Any, *, auto: bool) -> Recipe:
+    def _recipe(self, champion: Any, changes: Changes | None, *, auto: bool) -> Recipe:
         """How the challenger is trained; an interrupted attempt goes on as it began."""
         how = self.run.spec.get("how")
-        if how is None:
-            how = chosen_how(self.project, champion, self.data, self.recipe, self.state) if auto else self.recipe.how
-            self.run.update_spec({"how": how})
+        if how is None and auto:
+            in_train = self.data.column("image_id")[self.data.column("split") == "train"]
+            mended = set() if changes is None else set(changes.images("relabelled"))
+            share = len(mended.intersection(in_train)) / max(len(in_train), 1)
+            how = chosen_how(self.project, champion, self.data, self.recipe, self.state, relabelled=share)
+        how = how or self.recipe.how
+        self.run.update_spec({"how": how})
         return dataclasses.replace(self.recipe, how=how)
 
     def _store(self, champion: Any, recipe: Recipe) -> FeatureStore | None:

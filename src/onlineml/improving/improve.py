@@ -61,8 +61,9 @@ def improve(
 
     Args:
         project: whose images, labels and models.
-        how: the challenger is trained; ``"auto"``: ``"warm"``, ``"head"`` where less than half a minute is given,
-            ``"full"`` where the champion's network cannot go on or four versions went on from one another.
+        how: the challenger is trained; ``"auto"``: ``"warm"``; ``"head"`` where less than half a minute is given;
+            ``"shrink"`` where a tenth of the labels that a classifier learned from scratch was wrong; ``"full"`` where
+            the champion's network cannot go on or four versions went on from one another.
         policy: ``"better"``, ``"not_worse"`` (by `margin`), an object of `onlineml.improving.gate`, or ``"auto"``: not
             worse where there are new classes or corrected labels, which are a reason of their own, else better.
         margin: of ``"not_worse"``, such as 0.01 for one point.
