@@ -128,7 +128,7 @@ def test_a_function_runs_in_a_process_of_its_own(project: oml.Project, monkeypat
 @pytest.mark.parametrize(
     ("function", "arguments", "told"),
     [
-        ("learn", {}, "train, evaluate, notebook"),
+        ("learn", {}, "train, evaluate, improve, notebook"),
         ("__main__:f", {}, r"\.py file"),
         ("job_functions:nothing", {}, "cannot be imported"),
         ("no_such_package_at_all:f", {}, "cannot be imported"),

@@ -166,8 +166,8 @@ def test_none_is_what_evaluation_sees():
 @pytest.mark.parametrize(
     ("options", "low", "high"),
     [
-        ({}, 0.6, 1.5),
-        ({"augment": "light"}, 0.8, 1.25),
+        ({}, 0.8, 1.25),
+        ({"augment": "standard"}, 0.6, 1.5),
         ({"augment": "strong"}, 0.4, 2.0),
         ({"multi_scale": (1.0, 1.0)}, 1.0, 1.0),
         ({"augment": "none", "multi_scale": (0.5, 2.0)}, 0.5, 2.0),

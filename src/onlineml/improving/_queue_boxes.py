@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onlineml.data.manifest import Manifest
-    from onlineml.evaluation.found import Found
     from onlineml.improving.review import Candidates
     from onlineml.inference.evaluate_detector import SeenImages
     from onlineml.project import Project
@@ -47,7 +46,7 @@ def look(
 ) -> Looked:
     """Judge annotated and other images by one detector, or two; see `onlineml.improving._queue_labels.look`."""
     del project, seed  # nothing is kept, and nothing is drawn
-    seen, sure = [], []
+    seen, sure, least = [], [], []
     for model in models:
         own = RenamedDetector(model, names_now(model.class_names, lineage, known=data.class_names))
         images = DetectionDataModule(
@@ -56,12 +55,13 @@ def look(
         one = _by_class_of(data, own, detections_in(own, images.loader_of(rows)))
         _refuse_bad(len(rows), len(one.rows), max_bad=max_bad)
         seen.append(one)
-        sure.append(_sure(data, own, one.found))
+        least.append(_least(data, own))
+        sure.append(one.found.take(one.found.scores >= least[-1][one.found.label_ids]))
     kept = seen[0].rows if len(seen) == 1 else np.intersect1d(seen[0].rows, seen[1].rows)
     first = of_images(seen[0], kept)
     annotated = data.boxes().annotated[first.rows]
     doubt = np.where(annotated, np.nan, box_uncertainty(first.found))
-    lists = [*_suspects(data, first, annotated), candidates_by_score("uncertain", doubt)]
+    lists = [*_suspects(data, first, annotated, least[0]), candidates_by_score("uncertain", doubt)]
     if len(models) > 1:
         pair = [of_images(one._replace(found=found), kept).found for one, found in zip(seen, sure, strict=True)]
         apart = box_disagreement(pair[0], pair[1], n_classes=len(data.class_names))
@@ -85,19 +85,25 @@ def _by_class_of(data: Manifest, model: RenamedDetector, seen: SeenImages) -> Se
     return seen._replace(found=replace(seen.found, label_ids=to_data[seen.found.label_ids]))
 
 
-def _sure(data: Manifest, model: RenamedDetector, found: Found) -> Found:
-    """What is taken for an object: from its class's threshold on."""
+def _least(data: Manifest, model: RenamedDetector) -> NDArray[np.float64]:
+    """The score of each class of the data from which something is taken for an object of it."""
     least = np.ones(len(data.class_names))
     least[[data.class_names.index(name) for name in model.class_names]] = cutoffs(model, None)
-    return found.take(found.scores >= least[found.label_ids])
+    return least
 
 
-def _suspects(data: Manifest, seen: SeenImages, annotated: NDArray[np.bool_]) -> tuple[Candidates, ...]:
-    """Annotations that the detector speaks against, by their images' places among those seen."""
+def _suspects(
+    data: Manifest, seen: SeenImages, annotated: NDArray[np.bool_], least: NDArray[np.float64]
+) -> tuple[Candidates, ...]:
+    """Annotations that the detector speaks against, by their images' places among those seen.
+
+    Its own thresholds hold, if it has any: those of these images would bow to what is wrong with them.
+    """
     places = np.flatnonzero(annotated)
     own = of_images(seen, seen.rows[places])
     truth, at = usable_boxes(data, own)
-    errors = find_box_errors(truth, own.found, data.class_names)
+    thresholds = dict(zip(data.class_names, least.tolist(), strict=True))
+    errors = find_box_errors(truth, own.found, data.class_names, thresholds=thresholds)
     numbers = np.append(at - data.boxes().offsets[own.rows][truth.image_index], -1)  # within the image
     told = replace(errors, images=places[errors.images], objects=numbers[errors.objects])
     return box_error_candidates(told, own.found, data.class_names)
