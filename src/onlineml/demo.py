@@ -44,8 +44,8 @@ def run_demo(
     folder: str | Path,
     *,
     task: str = "classification",
-    n_photos: int = 600,
-    budget_s: float = 100.0,
+    n_photos: int = 400,
+    budget_s: float = 45.0,
     size: int | None = None,
 ) -> dict[str, Any]:
     """Makes sample photos, runs the notebooks on them with papermill, and gathers what they found.
@@ -172,8 +172,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m onlineml.demo", description="Run the notebooks on sample photos.")
     parser.add_argument("folder", nargs="?", default="demo", help="where everything goes (default: ./demo)")
     parser.add_argument("--task", choices=TASKS, action="append", help="only this one (default: both)")
-    parser.add_argument("--photos", type=int, default=600, help="how many sample photos of each task (default: 600)")
-    parser.add_argument("--seconds", type=float, default=100.0, help="seconds of training for each (default: 100)")
+    parser.add_argument("--photos", type=int, default=400, help="how many sample photos of each task (default: 400)")
+    parser.add_argument("--seconds", type=float, default=45.0, help="seconds of training for each (default: 45)")
     chosen = parser.parse_args(arguments)
     logging.getLogger("papermill").setLevel(logging.WARNING)
     told = []
