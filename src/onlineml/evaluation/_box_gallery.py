@@ -125,23 +125,46 @@ def boxes_svg(image: WorstImage, source: str) -> str:
         picture = f'<image href="{source}" width="{width:g}" height="{height:g}" preserveAspectRatio="none"></image>'
     else:
         picture = f'<rect width="{width:g}" height="{height:g}" fill="{INK}" fill-opacity=".15"></rect>'
-    lines = []
-    for box in sorted(image.boxes, key=lambda b: b.is_error):
-        x1, y1, x2, y2 = box.box_xyxy
-        color, _ = _look(box)
-        dash = ' stroke-dasharray="5 3"' if box.kind == "missed" else ""
-        place = f'x="{x1:.1f}" y="{y1:.1f}" width="{x2 - x1:.1f}" height="{y2 - y1:.1f}"'
-        common = 'fill="none" vector-effect="non-scaling-stroke"'
-        lines.append(
-            f'<g pointer-events="all"><title>{esc(box_words(box))}</title>'
-            f'<rect {place} {common} stroke="#000" stroke-opacity=".55" stroke-width="3.2"></rect>'
-            f'<rect {place} {common} stroke="{color}" stroke-width="1.8"{dash}></rect></g>'
-        )
+    lines = "".join(_svg_lines(image, kind) for kind in ("hit", "false", "missed"))
     tags = "".join(_svg_tag(box, width, height) for box in _tagged(image))
     label = esc(f"{image.uri or image.image_id}: {caption(image)}")
     head = f'<svg role="img" aria-label="{label}" viewBox="0 0 {width:g} {height:g}"'
     style = "width:100%;height:100%;display:block"
-    return f'{head} style="{style}" preserveAspectRatio="xMidYMid meet">{picture}{"".join(lines)}{tags}</svg>'
+    return f'{head} style="{style}" preserveAspectRatio="xMidYMid meet">{picture}{_svg_halos(image)}{lines}{tags}</svg>'
+
+
+_STEADY = 'vector-effect="non-scaling-stroke"'  # lines of one width however large the image is shown; not inherited
+
+
+def _svg_halos(image: WorstImage) -> str:
+    """What lies below the lines of all boxes, as one shape: a poor detector draws hundreds."""
+    corners = (
+        (b.box_xyxy[0], b.box_xyxy[1], b.box_xyxy[2] - b.box_xyxy[0], b.box_xyxy[3] - b.box_xyxy[1])
+        for b in image.boxes
+    )
+    d = "".join(f"M{x:.1f} {y:.1f}h{w:.1f}v{h:.1f}h{-w:.1f}z" for x, y, w, h in corners)
+    return (
+        f'<path d="{d}" {_STEADY} fill="none" stroke="#000" stroke-opacity=".55" stroke-width="3.2"></path>'
+        if d
+        else ""
+    )
+
+
+def _svg_lines(image: WorstImage, kind: str) -> str:
+    """The boxes that were found, are false (whatever the reason), or were missed."""
+    from onlineml.evaluation._html import esc  # noqa: PLC0415 - a page's matter
+
+    boxes = [box for box in image.boxes if box.kind == kind or (kind == "false" and box.kind not in {"hit", "missed"})]
+    if not boxes:
+        return ""
+    dash = ' stroke-dasharray="5 3"' if kind == "missed" else ""
+    lines = []
+    for box in boxes:
+        x1, y1, x2, y2 = box.box_xyxy
+        place = f'x="{x1:.1f}" y="{y1:.1f}" width="{x2 - x1:.1f}" height="{y2 - y1:.1f}"'
+        lines.append(f"<rect {place} {_STEADY}><title>{esc(box_words(box))}</title></rect>")
+    style = f'fill="none" stroke="{_look(boxes[0])[0]}" stroke-width="1.8"{dash} pointer-events="all"'
+    return f"<g {style}>{''.join(lines)}</g>"
 
 
 def _svg_tag(box: SeenBox, width: float, height: float) -> str:
