@@ -87,7 +87,7 @@ def retrained(project: oml.Project, data: Any) -> oml.ImageClassifier:
     """The seconds path, as `improve` goes it: a head for the labels as they are."""
     model = pretrained(data.class_names)
     images = oml.ClassificationDataModule(data, size_hw=(SIZE, SIZE))
-    fit_new_head(model, images, store=project_store(project, model), old_names=())
+    fit_new_head(model, images, store=project_store(project, model))
     return model
 
 

@@ -85,15 +85,25 @@ class Attempt:
         reasons = ["there was no champion to compare with" + ("" if scores else ", and there are no test images")]
         reasons += _leak_notes(leaked_images(self.data))
         promoted = self.question.promote and self._promoted(version, replaces="", reasons=reasons)
-        return self._outcome(
-            verdict=FIRST, reasons=reasons, how="full", challenger=version, promoted=promoted, scores=scores
+        return dataclasses.replace(
+            self._nothing_yet(),
+            verdict=FIRST,
+            reasons=tuple(reasons),
+            how="full",
+            challenger=version,
+            promoted=promoted,
+            scores=scores,
         )
 
     def challenge(self, champion: ModelVersion, before: str, *, auto: bool) -> Outcome:
         """Train a challenger, and let the gate decide."""
         changes = self._changes(before)
-        facts: dict[str, Any] = {"champion": champion.version, "champion_dataset": before}
-        facts |= {"changes": {} if changes is None else changes.counts()}
+        outcome = dataclasses.replace(
+            self._nothing_yet(),
+            champion=champion.version,
+            champion_dataset=before,
+            changes={} if changes is None else changes.counts(),
+        )
         if not self._test_images():
             raise DataError(
                 "no labelled image is in the split 'test', so that nobody could tell which model is better: label some "
@@ -101,7 +111,7 @@ class Attempt:
             )
         leaked = leaked_images(self.data)
         if leaked:  # nothing is trained: the comparison would flatter what learns by heart
-            return self._outcome(verdict=REJECT, reasons=_leak_notes(leaked), **facts)
+            return dataclasses.replace(outcome, verdict=REJECT, reasons=tuple(_leak_notes(leaked)))
         old = load_model(champion, backbone=self.recipe.own_backbone)
         recipe = self._recipe(old, changes, auto=auto)
         model = train_challenger(
@@ -136,9 +146,10 @@ class Attempt:
             promoted = self._promoted(version, replaces=champion.version, reasons=reasons)
         elif decided.promoted:
             reasons.append("promote=False: the champion was left where it is")
-        return self._outcome(
+        return dataclasses.replace(
+            outcome,
             verdict=decided.verdict,
-            reasons=reasons,
+            reasons=tuple(reasons),
             how=recipe.how,
             challenger=version,
             promoted=promoted,
@@ -146,7 +157,6 @@ class Attempt:
             gate=decided,
             new_classes=new_classes,
             trained=self.run.spec.get("trained", {}),
-            **facts,
         )
 
     # ---- steps ----
@@ -239,15 +249,18 @@ class Attempt:
         if self.run.stop_requested:
             raise StoppedError("asked to stop between two steps; call improve again with this run")
 
-    def _outcome(self, *, verdict: str, reasons: Sequence[str], **facts: Any) -> Outcome:
-        told = {"how": "", "champion": "", "challenger": "", "champion_dataset": "", "promoted": False, **facts}
+    def _nothing_yet(self) -> Outcome:
         return Outcome(
-            verdict=verdict,
-            reasons=tuple(reasons),
+            verdict="",
+            promoted=False,
+            reasons=(),
+            how="",
             task=self.project.task,
+            champion="",
+            challenger="",
             dataset=self.data.hash,
+            champion_dataset="",
             run=self.run.url,
-            **told,
         )
 
 

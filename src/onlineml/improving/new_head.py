@@ -34,7 +34,6 @@ def fit_new_head(
     images: ClassificationDataModule,
     *,
     store: FeatureStore | None,
-    old_names: Collection[str],
     run: Run | None = None,
 ) -> dict[str, float]:
     """Fit the last layer anew, to all training images, with the penalty that is best on the validation images.
@@ -43,7 +42,6 @@ def fit_new_head(
         model: its last layer gets other weights.
         images: tells which images, and their labels.
         store: keeps the features.
-        old_names: not needed.
         run: whose `onlineml.runs.Run.request_stop` is obeyed between two parts of the features.
 
     Returns:
@@ -53,7 +51,6 @@ def fit_new_head(
         ConfigError: the network does not end in a linear layer.
         StoppedError, TooManyBadImagesError: see `onlineml.improving.features.features_of`.
     """
-    del old_names
     head = linear_head(model)
     train = _told(model, images, "train", store, run)
     val = _told(model, images, "val", store, run) if len(images.rows_of("val")) else None

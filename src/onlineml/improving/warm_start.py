@@ -139,8 +139,11 @@ def train_challenger(
     images = _images(champion, data, recipe, changed=changed, known=known)
     if recipe.how in {"head", "rows"} and isinstance(images, ClassificationDataModule):
         model = successor.continued(champion, data.class_names, lineage=lineage, seed=recipe.seed)
-        fit_head = fit_new_head if recipe.how == "head" else fit_new_rows
-        told = fit_head(model, images, store=store, old_names=_kept_names(champion, data, lineage), run=run)
+        if recipe.how == "head":
+            told = fit_new_head(model, images, store=store, run=run)
+        else:
+            kept = _kept_names(champion, data, lineage)
+            told = fit_new_rows(model, images, store=store, old_names=kept, run=run)
         model.manifest_hash = data.hash
         model.eval()
     else:
