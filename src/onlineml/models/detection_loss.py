@@ -17,7 +17,6 @@ __all__ = ["Assignment", "RawBoxes", "assign", "detection_loss"]
 
 _TOP_K = 10  # points of each object (Feng et al. 2021, TOOD: 13; YOLOv8: 10)
 _ALPHA, _BETA = 0.5, 6.0  # weight of score and of overlap in the choice
-_FOCUS = 1.0  # exponent of the focal factor; Li et al. take 2, with which rare small objects were learned more slowly
 _SIDES = 4.0  # a level's own objects are this many strides large
 
 
@@ -145,7 +144,8 @@ def detection_loss(
 ) -> tuple[Tensor, Tensor]:
     """Quality focal loss of the classes (Li et al. 2020) and GIoU loss of the boxes (Rezatofighi et al. 2019).
 
-    The focal factor, how far a score is from the wanted one, weighs the loss and has no gradient of its own.
+    The focal factor, how far a score is from the wanted one, weighs the loss and has no gradient of its own. Li et al.
+    square it; rare small objects were then learned more slowly.
 
     Args:
         raw: of the network.
@@ -161,7 +161,7 @@ def detection_loss(
     aim = assign(raw, targets, trust=trust)
     total = aim.weight.sum().clamp_min(1.0)
     logits = raw.logits.float()
-    away = (logits.detach().sigmoid() - aim.targets).abs().pow(_FOCUS)
+    away = (logits.detach().sigmoid() - aim.targets).abs()
     classes = functional.binary_cross_entropy_with_logits(logits, aim.targets, reduction="none") * away
     if any("known" in target for target in targets):
         classes = classes * _known(targets, like=classes)
