@@ -26,16 +26,37 @@ from onlineml.storage._urls import local_path, redacted
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["own_notebook", "parameters_of", "run_notebook"]
+__all__ = ["NOTEBOOKS", "notebooks_folder", "own_notebook", "parameters_of", "require_papermill", "run_notebook"]
+
+NOTEBOOKS = ("1_build", "2_test", "3_evaluate", "4_improve")
 
 _GRACE_S = 20.0  # for a kernel to be shut down
 _LOOK_S = 0.5
 
 
+def notebooks_folder() -> Path:
+    """Where the notebooks are: inside the installed package, or in the repository that it is run from.
+
+    Raises:
+        NotFoundError: they are in neither.
+    """
+    package = Path(__file__).parent
+    for folder in (package / "notebooks", package.parents[1] / "notebooks"):
+        if (folder / f"{NOTEBOOKS[0]}.ipynb").exists():
+            return folder
+    msg = f"the notebooks are neither in {package} nor in the repository around it; install onlineml anew"
+    raise NotFoundError(msg)
+
+
+def require_papermill() -> None:
+    """Raise MissingDependencyError where notebooks cannot be run."""
+    for package in ("papermill", "ipykernel"):
+        if not find_spec(package):
+            raise MissingDependencyError(f"running notebooks needs {package}: pip install 'onlineml[notebook]'")
+
+
 def own_notebook(name: str) -> Path | None:
     """One of the guided notebooks by its name, with or without its ending; None for any other name."""
-    from onlineml.demo import notebooks_folder  # noqa: PLC0415
-
     stem = name.removesuffix(".ipynb")
     if not stem or "/" in stem or "\\" in stem:
         return None
@@ -86,15 +107,11 @@ def _literal(value: ast.expr | None) -> Any:
 
 
 def _located(notebook: str) -> str:
-    for package in ("papermill", "ipykernel"):
-        if not find_spec(package):
-            raise MissingDependencyError(f"running notebooks needs {package}: pip install 'onlineml[notebook]'")
+    require_papermill()
     own = own_notebook(notebook)
     if own is not None and not Path(notebook).exists():
         return str(own)
     if not io.exists(notebook):
-        from onlineml.demo import NOTEBOOKS  # noqa: PLC0415
-
         raise NotFoundError(
             f"there is no notebook {redacted(notebook)}; give a path, a URL, or one of {', '.join(NOTEBOOKS)}"
         )
@@ -237,7 +254,8 @@ def _main() -> int:
             progress_bar=False,
             stdout_file=sys.stdout,
             stderr_file=sys.stdout,
-            extra_arguments=["--IPKernelApp.log_level=ERROR"],
+            # A kernel is shut down by an interrupt, and calls it an error when that finds it still awake.
+            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
         )
     except papermill.PapermillExecutionError as error:
         text = f"cell {error.exec_count} failed: {error.ename}: {error.evalue}"

@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _notebooks(chosen: argparse.Namespace) -> int:
-    from onlineml.demo import notebooks_folder  # noqa: PLC0415
+    from onlineml._notebooks import notebooks_folder  # noqa: PLC0415
 
     target, refused = Path(chosen.folder).expanduser(), []
     target.mkdir(parents=True, exist_ok=True)

@@ -5,39 +5,22 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import logging
-import sys
 import time
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from onlineml._notebooks import NOTEBOOKS, notebooks_folder, require_papermill, run_notebook
 from onlineml.data.manifest import Manifest
 from onlineml.data.samples import make_samples
-from onlineml.errors import MissingDependencyError, NotFoundError
+from onlineml.errors import NotFoundError
 from onlineml.project import Project
 from onlineml.storage import io
 
-__all__ = ["main", "notebooks_folder", "run_demo"]
+__all__ = ["main", "run_demo"]
 
-NOTEBOOKS = ("1_build", "2_test", "3_evaluate", "4_improve")
 _IMPROVING = 0.3  # of the seconds of training
 TASKS = ("classification", "detection")
 _WORDS = {"accuracy": "Accuracy", "macro_f1": "Macro F1", "map_50_95": "mAP 50-95", "map_50": "mAP 50"}
-
-
-def notebooks_folder() -> Path:
-    """Where the notebooks are: inside the installed package, or in the repository that it is run from.
-
-    Raises:
-        NotFoundError: they are in neither.
-    """
-    package = Path(__file__).parent
-    for folder in (package / "notebooks", package.parents[1] / "notebooks"):
-        if (folder / f"{NOTEBOOKS[0]}.ipynb").exists():
-            return folder
-    msg = f"the notebooks are neither in {package} nor in the repository around it; install onlineml anew"
-    raise NotFoundError(msg)
 
 
 def run_demo(
@@ -64,10 +47,7 @@ def run_demo(
     Raises:
         MissingDependencyError: papermill or ipykernel is not installed.
     """
-    for package in ("papermill", "ipykernel"):
-        if not find_spec(package):
-            msg = f"running notebooks needs {package}: pip install 'onlineml[notebook]'"
-            raise MissingDependencyError(msg)
+    require_papermill()
     home = Path(folder).resolve()
     photos, project, executed = home / "photos", home / "project", home / "notebooks"
     print(f"Making {n_photos} photos for {task} in {photos}", flush=True)
@@ -83,7 +63,11 @@ def run_demo(
     for name in NOTEBOOKS:
         if name == "4_improve":
             print(f"\nCorrecting what is wrong with {_corrected(project, photos)} photos", flush=True)
-        _run_notebook(name, executed / f"{name}.ipynb", {"project_url": str(project), **own[name]})
+        print(f"\nRunning {name}", flush=True)
+        started = time.monotonic()
+        parameters = {"project_url": str(project), **own[name]}
+        run_notebook(str(notebooks_folder() / f"{name}.ipynb"), str(executed / f"{name}.ipynb"), parameters=parameters)
+        print(f"{name} took {time.monotonic() - started:.0f} s", flush=True)
         results[name] = _latest_result(project, name)
     return results
 
@@ -111,24 +95,6 @@ def _corrected(project_url: Path, photos: Path) -> int:
         if (name := Path(row["uri"]).name) in faulty & by_name.keys()
     }
     return len(project.relabel_boxes_many(right))
-
-
-def _run_notebook(name: str, output: Path, parameters: dict[str, Any]) -> None:
-    import papermill  # noqa: PLC0415 - an optional dependency
-
-    started = time.monotonic()
-    print(f"\nRunning {name}", flush=True)
-    papermill.execute_notebook(
-        str(notebooks_folder() / f"{name}.ipynb"),
-        str(output),
-        parameters=parameters,
-        kernel_name="python3",
-        progress_bar=False,
-        stdout_file=sys.stdout,
-        stderr_file=sys.stderr,
-        extra_arguments=["--IPKernelApp.log_level=ERROR"],  # it warns of how Jupyter itself talks to it
-    )
-    print(f"{name} took {time.monotonic() - started:.0f} s", flush=True)
 
 
 def _latest_result(project: Path, notebook: str) -> dict[str, Any]:
@@ -175,7 +141,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--photos", type=int, default=400, help="how many sample photos of each task (default: 400)")
     parser.add_argument("--seconds", type=float, default=45.0, help="seconds of training for each (default: 45)")
     chosen = parser.parse_args(arguments)
-    logging.getLogger("papermill").setLevel(logging.WARNING)
     told = []
     for task in chosen.task or TASKS:
         results = run_demo(Path(chosen.folder) / task, task=task, n_photos=chosen.photos, budget_s=chosen.seconds)
