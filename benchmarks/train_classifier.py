@@ -5,8 +5,8 @@
 
 Per step, against a hand-written torch loop on the same network, optimizer and memory layout whose batches are already
 in memory, normalised; per epoch, the first (which reads JPEG files) against the following; and the same epoch under
-fastai and under torchvision's reference recipe, each in a process of its own with peers' packages. Rounds alternate, so
-that a machine whose speed drifts slows both sides.
+fastai and under torchvision's reference recipe, each in a process of its own with peers' packages. After each few steps
+of ours come as many by hand, so that a machine whose speed drifts by a tenth within seconds slows both sides.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from _race import arguments, finish, manifest, photos
@@ -27,53 +27,76 @@ from torch.nn import functional
 import onlineml as oml
 from onlineml._lightning import pl
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 CASES = (("resnet18", 64), ("mobilenet_v3_small", 128))
 BATCH = 32
 ROUNDS = 5
+BLOCK = 10  # steps of each side in turn
 
 
 class Stopwatch(pl.Callback):
-    """Notes when each step ended, epoch by epoch."""
+    """Notes when each step ended, epoch by epoch; between blocks of steps it lets somebody else run.
 
-    def __init__(self) -> None:
-        self.ends: list[list[float]] = []
+    Args:
+        between: is called after each ``BLOCK`` steps, and returns its seconds a step; its time is left out.
+    """
+
+    def __init__(self, between: Callable[[], float] | None = None) -> None:
+        self.between = between
+        self.seconds: list[float] = []  # of each epoch
+        self.step_s: list[list[float]] = []  # what `between` returned in each epoch
+        self._begin = 0.0
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        self.ends.append([time.perf_counter()])
+        self.seconds.append(0.0)
+        self.step_s.append([])
+        self._begin = time.perf_counter()
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        self.ends[-1].append(time.perf_counter())
+        now = time.perf_counter()
+        self.seconds[-1] += now - self._begin
+        if self.between is not None and (batch_idx + 1) % BLOCK == 0:
+            self.step_s[-1].append(self.between())
+        self._begin = time.perf_counter()
 
-    def seconds(self) -> list[float]:
-        """Of each epoch."""
-        return [ends[-1] - ends[0] for ends in self.ends]
+
+class ByHand:
+    """The plainest loop, some steps at a time; batches are in memory, normalised."""
+
+    def __init__(self, network: Any, batches: list[tuple[Any, Any]]) -> None:
+        self.network = network.train()
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=2e-3, weight_decay=0.05, fused=True)
+        self.batches, self.step = batches, 0
+
+    def __call__(self) -> float:
+        """Seconds a step of the next ``BLOCK``."""
+        time.sleep(0.1)  # for the loader's thread to have its batches ready, and not to work in our time
+        begin = time.perf_counter()
+        for _ in range(BLOCK):
+            image, label = self.batches[self.step % len(self.batches)]
+            loss = functional.cross_entropy(self.network(image), label, label_smoothing=0.1)
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+            self.step += 1
+        return (time.perf_counter() - begin) / BLOCK
 
 
 def model_for(data: Any, backbone: str) -> Any:
     return oml.ImageClassifier(class_names=data.class_names, backbone=backbone, weights=None, seed=0)
 
 
-def train_ours(data: Any, backbone: str, size: int, *, epochs: int, cache_dir: Path) -> tuple[list[float], int]:
-    """Seconds of each epoch, and steps in one."""
+def train_ours(
+    data: Any, backbone: str, size: int, *, cache_dir: Path, between: Callable[[], float] | None = None
+) -> tuple[Stopwatch, int]:
+    """The times of three epochs, and steps in one."""
     dm = oml.ClassificationDataModule(data, size_hw=(size, size), batch_size=BATCH, cache_dir=cache_dir)
-    watch = Stopwatch()
+    watch = Stopwatch(between)
     with tempfile.TemporaryDirectory() as run:
-        oml.fit(model_for(data, backbone), dm, run=f"{run}/run", epochs=epochs, progress="none", callbacks=[watch])
-    return watch.seconds(), len(dm.train_dataloader())
-
-
-def train_by_hand(data: Any, backbone: str, *, batches: list[tuple[Any, Any]]) -> float:
-    """Seconds of one epoch of the plainest loop, after two steps that are not counted."""
-    network = model_for(data, backbone).network.train()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=0.05, fused=True)
-    for step, (image, label) in enumerate([*batches[:2], *batches]):
-        if step == 2:
-            begin = time.perf_counter()
-        loss = functional.cross_entropy(network(image), label, label_smoothing=0.1)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return time.perf_counter() - begin
+        oml.fit(model_for(data, backbone), dm, run=f"{run}/run", epochs=3, progress="none", callbacks=[watch])
+    return watch, len(dm.train_dataloader())
 
 
 def in_memory(data: Any, size: int, cache_dir: Path) -> list[tuple[Any, Any]]:
@@ -85,19 +108,20 @@ def in_memory(data: Any, size: int, cache_dir: Path) -> list[tuple[Any, Any]]:
 
 def race_steps(data: Any, backbone: str, size: int) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
-        batches = in_memory(data, size, Path(folder) / "batches")
+        batches = [b for b in in_memory(data, size, Path(folder) / "batches") if len(b[1]) == BATCH]
         ratios, firsts, step_s = [], [], []
         for i in range(ROUNDS):
-            before = train_by_hand(data, backbone, batches=batches)
-            epochs, steps = train_ours(data, backbone, size, epochs=3, cache_dir=Path(folder) / str(i))
-            after = train_by_hand(data, backbone, batches=batches)
-            ours = statistics.mean(epochs[1:]) / steps
-            by_hand = (before + after) / 2 / len(batches)
-            ratios.append(ours / by_hand)
-            firsts.append(epochs[0] / statistics.mean(epochs[1:]))
-            step_s.append((ours, by_hand))
-            print(f"{backbone} {size} px: {1e3 * ours:.1f} ms a step, by hand {1e3 * by_hand:.1f}; epochs "
-                  f"{[round(s, 2) for s in epochs]} s", flush=True)  # fmt: skip
+            by_hand = ByHand(model_for(data, backbone).network, batches)
+            by_hand()  # the first steps are not counted
+            watch, steps = train_ours(data, backbone, size, cache_dir=Path(folder) / str(i), between=by_hand)
+            hand = [statistics.mean(seconds) for seconds in watch.step_s]
+            epochs = [seconds / steps for seconds in watch.seconds]
+            ours, own = statistics.mean(epochs[1:]), statistics.mean(hand[1:])
+            ratios.append(ours / own)
+            firsts.append(epochs[0] / hand[0] / (ours / own))  # by the machine's speed in those minutes
+            step_s.append((ours, own))
+            print(f"{backbone} {size} px, ms a step in each epoch: {[round(1e3 * s, 1) for s in epochs]}, by hand "
+                  f"{[round(1e3 * s, 1) for s in hand]}", flush=True)  # fmt: skip
     ours_ms, hand_ms = (1e3 * statistics.median(s) for s in zip(*step_s, strict=True))
     step, first = statistics.median(ratios), statistics.median(firsts)
     name = f"{backbone} {size} px"
@@ -122,8 +146,8 @@ def race_epochs(data: Any, backbone: str, size: int) -> dict[str, Any] | None:
         urls = dict(zip(table["image_id"], data.urls(), strict=True))
         rows = [[urls[i], label] for i, label in zip(train["image_id"], train["label"], strict=True)]
         listing.write_text(json.dumps(rows), encoding="utf-8")
-        epochs, steps = train_ours(data, backbone, size, epochs=3, cache_dir=Path(scratch) / "cache")
-        ours = steps * BATCH / statistics.mean(epochs[1:])
+        watch, steps = train_ours(data, backbone, size, cache_dir=Path(scratch) / "cache")
+        ours = steps * BATCH / statistics.mean(watch.seconds[1:])
         peers = {}
         for peer in ("fastai", "torchvision"):
             command = [python, str(Path(__file__).parent / "_classifier_peers.py"), peer, str(listing), backbone]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from onlineml._run_publishing import publish_once
 from onlineml.errors import ConfigError, StoppedError
 from onlineml.storage import io
 
@@ -78,7 +79,8 @@ def train(
     scores = oml.evaluate(model, data, split=split) if split in data.table["split"].to_pylist() else None
     _say(str(scores) if scores is not None else f"no images in the split {split!r}, so no scores")
     _pause(run)
-    version = _published(run, project, model, scores)
+    version = publish_once(run, project, model, scores).version
+    _say(f"published as {version}")
     if alias:
         project.promote(version, alias=alias, reason=f"trained by the run {run.id}")
     return {"dataset": data.hash, "version": version, "alias": alias, **({} if scores is None else scores.summary())}
@@ -90,18 +92,6 @@ def _show_samples(run: Run, batches: Any) -> None:
     from onlineml.tasks._panel_html import SAMPLES
 
     io.write_bytes(run.path(SAMPLES), samples_png(batches), storage_options=run.storage_options)
-
-
-def _published(run: Run, project: Project, model: Any, scores: Any) -> str:
-    """The new version's name; of an attempt that published and was killed before it could say so, that one's."""
-    before = run.spec.get("version")
-    if before in {version.version for version in project.versions()}:
-        return str(before)
-    model.reference = ""  # it was made here, not from the files in its own run
-    version = project.publish(model, scores).version
-    run.update_spec({"version": version})
-    _say(f"published as {version}")
-    return version
 
 
 def evaluate(

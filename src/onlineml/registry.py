@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ModelVersion",
     "aliases",
+    "content_digits",
     "default_author",
     "list_versions",
     "promote",
@@ -82,6 +83,14 @@ class ModelVersion:
         return type(self), (self.url, self.version, self.project_url)
 
 
+def content_digits(files: Mapping[str, bytes]) -> str:
+    """The six digits in the name of the version that these files make."""
+    content = hashlib.sha256()
+    for name in sorted(files):
+        content.update(f"{name}\0{hashlib.sha256(files[name]).hexdigest()}\n".encode())
+    return content.hexdigest()[:6]
+
+
 def publish_version(
     project_url: str,
     files: Mapping[str, bytes],
@@ -97,13 +106,11 @@ def publish_version(
         descriptor: the file that is written last.
         storage_options: of the filesystem.
     """
-    content = hashlib.sha256()
-    for name in sorted(files):
-        content.update(f"{name}\0{hashlib.sha256(files[name]).hexdigest()}\n".encode())
+    digits = content_digits(files)
     models = io.join(project_url, "models")
     for _ in range(_ATTEMPTS):
         number = 1 + max(_numbers(models, storage_options), default=0)
-        version = f"{number}-{content.hexdigest()[:6]}"
+        version = f"{number}-{digits}"
         url = io.join(models, version)
         try:
             io.publish(url, files, descriptor=descriptor, storage_options=storage_options)

@@ -6,11 +6,13 @@ import os
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from picture_files import noise, plain
 
+from onlineml.data._crop_augment import CropAugment
 from onlineml.data.transforms import Augmenter, fit_to_size, limit_to_scale, training_scale
 from onlineml.errors import ConfigError
 
@@ -49,18 +51,74 @@ def test_every_key_and_seed_is_taken(key: int, seed: int):
 
 
 def test_strengths_order_how_much_of_a_picture_is_kept():
-    """On a picture whose red is its column, the range of reds in a crop is the share of the width that is kept."""
+    """On a picture whose grey is its column, the range of greys in a crop is the share of the width that is kept."""
     pixels = np.repeat(np.linspace(0, 255, 256).astype(np.uint8)[None, :, None], 256, axis=0).repeat(3, axis=2)
+    crops_of = {
+        "light": CropAugment((64, 64), least_area=0.8),
+        "standard": CropAugment((64, 64), least_area=0.5),
+        "strong": a.Compose(Augmenter((64, 64), "strong").transform.transforms[:1]),
+    }
     share = {}
-    for name in ("light", "standard", "strong"):
-        augmenter = Augmenter((64, 64), a.Compose(Augmenter((64, 64), name).transform.transforms[:1]), seed=0)
+    for name, steps in crops_of.items():
+        augmenter = Augmenter((64, 64), "light")
+        augmenter.transform = steps
         crops = [augmenter(pixels, epoch=0, image_key=k) for k in range(200)]
         share[name] = np.mean([(int(c.max()) - int(c.min())) / 255 for c in crops])
     assert share["light"] > share["standard"] > share["strong"]
-    assert share["light"] == pytest.approx(np.sqrt(0.9), abs=0.03)  # of areas between .8 and 1
+    # Areas s of .8 to 1, shapes that fit: the density of s falls as -ln s, the mean width of one is (1 - s) / -ln s.
+    mean_width = 0.02 / (0.2 + 0.8 * np.log(0.8))
+    assert share["light"] == pytest.approx(mean_width * 63 / 64, abs=0.01)  # 63 steps from the first pixel to the last
     flips = Augmenter((64, 64), "light")
     flipped = np.mean([np.diff(flips(pixels, epoch=0, image_key=k)[0, [0, -1], 0].astype(int)) < 0 for k in range(300)])
     assert flipped == pytest.approx(0.5, abs=0.1)  # 3.5 deviations of a fair coin thrown 300 times
+
+
+@pytest.mark.parametrize("image_hw", [(80, 100), (33, 61), (200, 90)])
+def test_a_crop_is_what_albumentations_makes_of_the_same_one(image_hw: tuple[int, int]):
+    pixels = noise(3, image_hw)
+    augment = CropAugment((64, 48), least_area=0.5, light=0.25, p_light=0.8)
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        crop = augment.draw(image_hw, rng)
+        light = (0.0, 0.0) if crop == replace(crop, contrast=1.0, brightness=0.0) else (1.0, 1.0)
+        reference = a.Compose(
+            [
+                a.Crop(crop.left, crop.top, crop.left + crop.width, crop.top + crop.height),
+                a.Resize(64, 48),
+                a.HorizontalFlip(p=float(crop.mirrored)),
+                a.RandomBrightnessContrast((crop.brightness,) * 2, (crop.contrast - 1,) * 2, p=light[0]),
+            ]
+        )
+        expected = reference(image=pixels)["image"].astype(int)
+        assert np.abs(augment.apply(pixels, crop).astype(int) - expected).max() <= 1  # it cuts where this rounds
+
+
+@pytest.mark.parametrize("image_hw", [(100, 100), (60, 120), (1, 1), (1, 50), (400, 3)])
+def test_crops_stay_inside_and_are_of_the_areas_and_shapes_that_were_asked_for(image_hw: tuple[int, int]):
+    rng = np.random.default_rng(1)
+    augment = CropAugment((8, 8), least_area=0.5, light=0.25, p_light=0.8)
+    crops = [augment.draw(image_hw, rng) for _ in range(500)]
+    height, width = image_hw
+    for crop in crops:
+        assert crop.height >= 1 and crop.width >= 1  # noqa: PT018
+        assert crop.top >= 0 and crop.top + crop.height <= height  # noqa: PT018
+        assert crop.left >= 0 and crop.left + crop.width <= width  # noqa: PT018
+        assert augment.apply(plain(10, image_hw), crop).shape == (8, 8, 3)
+    if image_hw != (100, 100):
+        return
+    areas = np.array([crop.height * crop.width for crop in crops]) / 100**2
+    shapes = np.array([crop.width / crop.height for crop in crops])
+    assert 0.49 < areas.min() < 0.55
+    assert areas.max() > 0.9
+    assert 0.78 < shapes.min() < 0.85
+    assert 1.18 < shapes.max() < 1.28
+    lit = np.array([(crop.contrast, crop.brightness) for crop in crops if crop.contrast != 1.0])
+    assert len(lit) == pytest.approx(400, abs=40)  # 4.5 deviations
+    assert np.allclose(lit.min(0), (0.75, -0.25), atol=0.02)
+    assert np.allclose(lit.max(0), (1.25, 0.25), atol=0.02)
+    for place, size in ((np.array([c.top for c in crops]), height), (np.array([c.left for c in crops]), width)):
+        assert place.min() == 0
+        assert place.max() > 0.2 * size
 
 
 def test_none_only_fits():

@@ -12,6 +12,7 @@ import torch
 from tiny_projects import FACTORY, colour_project, image_of, labels_of, with_champion
 
 import onlineml as oml
+from onlineml import registry
 from onlineml.errors import ConfigError, DataError, StoppedError
 from onlineml.improving import _attempt, warm_start
 from onlineml.improving.gate import Better
@@ -297,20 +298,25 @@ def test_test_images_that_are_training_images_block(project, monkeypatch):
 # ---- interrupted ----
 
 
-@pytest.mark.parametrize("where", ["fit", "evaluate", "scores_now", "gate", "promote", "save"])
+@pytest.mark.parametrize("where", ["fit", "evaluate", "published", "scores_now", "gate", "promote", "save"])
 def test_interrupted_at_any_step_it_goes_on_without_doing_anything_twice(where, tmp_path, decoded_photos, monkeypatch):
     project = better_project(tmp_path)
     run = project.new_run()
     place = {
         "fit": "onlineml.improving.warm_start.fit",
         "evaluate": "onlineml.improving._attempt.evaluate",
+        "published": "onlineml.registry.publish_version",
         "scores_now": "onlineml.improving._attempt.scores_now",
         "gate": "onlineml.improving._attempt.gate",
         "promote": "onlineml.improving._attempt.Attempt._promoted",
         "save": "onlineml.improving.outcome.Outcome.save",
     }[where]
 
-    def killed(*_, **__):
+    publish = registry.publish_version
+
+    def killed(*given, **more):
+        if where == "published":
+            publish(*given, **more)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

@@ -1,4 +1,4 @@
-"""Augmentation. The only module that imports albumentations, which is pinned and can be replaced here alone."""
+"""Augmentation of single images, by our own crops or by albumentations, which only this module imports."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from onlineml.data._crop_augment import CropAugment
 from onlineml.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -47,8 +48,9 @@ class Augmenter:
             )
 
         self._philox, self._random = np.random.Philox(key=0), random.Random(0)  # noqa: S311
-        if self.transform is not None:
-            self.transform.set_random_state(np.random.Generator(self._philox), self._random)
+        self._generator = np.random.Generator(self._philox)
+        if self.transform is not None and not isinstance(self.transform, CropAugment):
+            self.transform.set_random_state(self._generator, self._random)
 
     def __call__(self, pixels: NDArray[np.uint8], *, epoch: int, image_key: int) -> NDArray[np.uint8]:
         """Augment one image.
@@ -63,7 +65,11 @@ class Augmenter:
         """
         if self.transform is None:
             return fit_to_size(pixels, self.size_hw)
-        self._seed((self.seed << 24) ^ epoch, image_key)
+        run_key = (self.seed << 24) ^ epoch
+        self._seed(run_key, image_key)
+        if isinstance(self.transform, CropAugment):
+            return self.transform.apply(pixels, self.transform.draw(pixels.shape[:2], self._generator))
+        self._random.seed(run_key ^ (image_key * 3))
         if self._is_users:  # it may work in place, and `pixels` may be the cache's
             pixels = pixels.copy()
         result: NDArray[np.uint8] = self.transform(image=pixels)["image"]
@@ -86,28 +92,28 @@ class Augmenter:
             "has_uint32": 0,
             "uinteger": 0,
         }
-        self._random.seed(run_key ^ (image_key * 3))
 
 
 def _build(augment: str, size_hw: tuple[int, int]) -> Any:
+    """None, a `CropAugment`, or what albumentations does."""
     if augment not in get_args(Augment):
         raise ConfigError(f"augment={augment!r}: expected one of {', '.join(get_args(Augment))} or a Compose")
     if augment == "none":
         return None
+    if augment == "light":
+        return CropAugment(size_hw, least_area=0.8)
+    if augment != "strong":
+        return CropAugment(size_hw, least_area=0.5, light=0.25, p_light=0.8)
     a = _albumentations()
-    if augment == "auto":
-        augment = "standard"
-    smallest = {"light": 0.8, "standard": 0.5, "strong": 0.33}[augment]
-    steps = [a.RandomResizedCrop(size_hw, scale=(smallest, 1.0), ratio=(0.8, 1.25)), a.HorizontalFlip(p=0.5)]
-    if augment == "standard":
-        steps += [a.RandomBrightnessContrast(brightness_limit=0.25, contrast_limit=0.25, p=0.8)]
-    if augment == "strong":
-        steps += [
+    return a.Compose(
+        [
+            a.RandomResizedCrop(size_hw, scale=(0.33, 1.0), ratio=(0.8, 1.25)),
+            a.HorizontalFlip(p=0.5),
             a.Affine(rotate=(-15, 15), shear=(-8, 8), translate_percent=0.05, border_mode=4, p=0.5),
             a.ColorJitter(brightness=0.3, contrast=0.3, saturation=0.3, hue=0.03, p=0.8),
             a.GaussianBlur(blur_limit=(3, 5), p=0.1),
         ]
-    return a.Compose(steps)
+    )
 
 
 def _albumentations() -> Any:

@@ -126,18 +126,21 @@ def match(arrays: CocoArrays, ranked: Ranked) -> Matches:
     outcome = np.zeros((len(who), len(AREA_RANGES), len(IOU_THRESHOLDS)), np.int8)
     ignored = outside_areas(arrays.truth_area) | arrays.truth_crowd[:, None]
     taken = np.zeros((len(ignored), *outcome.shape[1:]), bool)
+    n_columns = len(AREA_RANGES) * len(IOU_THRESHOLDS)
     for turn in _rounds(group, ranked.place[who]):
         pairs = _ranges(starts[turn], starts[turn + 1])
         sizes = starts[turn + 1] - starts[turn]
-        best = _choose(taken[truth[pairs]], ignored[truth[pairs]], overlap[pairs], sizes)
-        i, area, threshold = np.nonzero(best >= 0)
-        chosen = truth[pairs[best[i, area, threshold]]]
-        taken[chosen, area, threshold] = ~arrays.truth_crowd[chosen]
-        outcome[turn[i], area, threshold] = np.where(ignored[chosen, area], _TOOK_IGNORED, _TOOK_OBJECT)
+        best = _choose(taken[truth[pairs]], ignored[truth[pairs]], overlap[pairs], sizes).reshape(-1)
+        took = np.flatnonzero(best >= 0)  # flat places all along: three indices would cost three times as much
+        detection, column = np.divmod(took, n_columns)
+        chosen = truth[pairs[best[took]]]
+        taken.reshape(-1)[chosen * n_columns + column] = ~arrays.truth_crowd[chosen]
+        is_ignored = ignored.reshape(-1)[chosen * len(AREA_RANGES) + column // len(IOU_THRESHOLDS)]
+        outcome.reshape(-1)[turn[detection] * n_columns + column] = np.where(is_ignored, _TOOK_IGNORED, _TOOK_OBJECT)
     return Matches(who, outcome)
 
 
-def _choose(taken: Array, ignored: Array, overlap: Floats, sizes: Ints) -> Ints:
+def _choose(taken: Array, ignored: Array, overlap: Floats, sizes: Ints) -> Array:
     """The pair that each of n detections takes.
 
     Args:
@@ -147,7 +150,7 @@ def _choose(taken: Array, ignored: Array, overlap: Floats, sizes: Ints) -> Ints:
         sizes: (n,) pairs of each detection.
 
     Returns:
-        (n, 4, 10) int64 in [0, p), or -1: nothing to take.
+        (n, 4, 10) int32 in [0, p), or -1: nothing to take.
     """
     n_pairs = len(overlap)
     # 1e-10: pycocotools lowers a threshold of 1, which never occurs among these ten
@@ -156,7 +159,8 @@ def _choose(taken: Array, ignored: Array, overlap: Floats, sizes: Ints) -> Ints:
         ignored, 0, np.int32(n_pairs)
     )  # real objects above all ignored ones
     best = np.maximum.reduceat(allowed * worth[:, :, None], np.cumsum(sizes) - sizes, axis=0)
-    return np.where(best > n_pairs, best - n_pairs, best) - 1
+    best -= np.int32(n_pairs) * (best > n_pairs)
+    return best - np.int32(1)
 
 
 def _rounds(group: Ints, place: Ints) -> list[Ints]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from onlineml import registry
+from onlineml._run_publishing import publish_once
 from onlineml.errors import ConflictError, DataError, StoppedError
 from onlineml.improving.features import project_store
 from onlineml.improving.gate import gate
@@ -220,17 +221,12 @@ class Attempt:
         )
 
     def _published(self, model: Any, scores: AnyScores | None, *, parent: str | None) -> str:
-        """The new version's name; of an attempt that published before it was interrupted, that one's."""
-        before = self.run.spec.get("version")
-        if before in {version.version for version in self.project.versions()}:
-            return str(before)
-        model.reference = ""
-        version = registry.publish_version(
-            self.project.url, model.export_files(scores, parent=parent), storage_options=self.project.storage_options
-        ).version
-        self.run.update_spec({"version": version})
-        with contextlib.suppress(ConflictError):  # somebody else's is the challenger of this moment
-            self.project.promote(version, alias="challenger", reason=f"trained by the run {self.run.id}")
+        """The new version's name; it is the challenger of this moment."""
+        project = self.project
+        version = publish_once(self.run, project, model, scores, parent=parent).version
+        if registry.aliases(project.url, storage_options=project.storage_options).get("challenger") != version:
+            with contextlib.suppress(ConflictError):  # somebody else's is the challenger of this moment
+                project.promote(version, alias="challenger", reason=f"trained by the run {self.run.id}")
         return version
 
     def _promoted(self, version: str, *, replaces: str, reasons: list[str]) -> bool:
