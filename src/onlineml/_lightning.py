@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING or "lightning.pytorch" not in sys.modules:
     import pytorch_lightning as pl
+    from pytorch_lightning.plugins import TorchCheckpointIO
 else:
     import lightning.pytorch as pl
+    from lightning.pytorch.plugins import TorchCheckpointIO
 
-__all__ = ["pl"]
+__all__ = ["TorchCheckpointIO", "pl"]

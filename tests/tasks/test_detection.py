@@ -21,8 +21,8 @@ from onlineml.models.compact_detector import CompactDetector
 from onlineml.models.slim_resnet import SlimResNet
 from onlineml.registry import publish_to
 from onlineml.runs import Run
-from onlineml.tasks import callbacks, training
-from onlineml.tasks.callbacks import Checkpoints
+from onlineml.tasks import checkpoints, training
+from onlineml.tasks.checkpoints import Checkpoints
 from onlineml.tasks.loading import model_files
 from tiny import same_weights, weights_of
 from tiny_boxes import CLASSES, boxes_manifest, drawn, tiny_boxes, tiny_detector
@@ -148,10 +148,11 @@ def test_killed_and_resumed_is_as_if_nothing_had_been(
         def save(self, trainer) -> None:
             if trainer.global_step in saved:
                 super().save(trainer)
+                self._arrived()
 
     whole = tiny_detector()
     rows = fit(whole, small(boxes, **STIRRED), tmp_path / "whole", epochs=3).metrics()
-    monkeypatch.setattr(callbacks, "_CHECKPOINT_SHARE", math.inf)
+    monkeypatch.setattr(checkpoints, "_SHARE", math.inf)
     monkeypatch.setattr(training, "Checkpoints", partial(Chosen, every_s=0.0))
     with pytest.raises(RuntimeError, match="broken in"):
         fit(tiny_detector(), small(boxes, **STIRRED), tmp_path / "run", epochs=3, callbacks=[Break(killed)])

@@ -27,8 +27,8 @@ from onlineml.errors import (
     TrainingError,
 )
 from onlineml.runs import Run
-from onlineml.tasks import callbacks, training
-from onlineml.tasks.callbacks import Checkpoints
+from onlineml.tasks import checkpoints, training
+from onlineml.tasks.checkpoints import Checkpoints
 from onlineml.tasks.schedule import Knot, Schedule, lr_factor
 from s3_server import SECRET
 from tiny import CLASSES, jpeg, make_photos, picture, same_weights, tiny_data, tiny_model, weights_of
@@ -67,17 +67,25 @@ class Watch(pl.Callback):
             self.then()
 
 
+class Arrived(Checkpoints):
+    """Goes on once a checkpoint is where it belongs."""
+
+    def save(self, trainer) -> None:
+        super().save(trainer)
+        self._arrived()
+
+
 @pytest.fixture
 def checkpoint_steps(monkeypatch: pytest.MonkeyPatch):
     """Choose the steps after which a checkpoint is written; by default every one."""
 
     def choose(steps: set[int] | None = None) -> None:
-        class Chosen(Checkpoints):
+        class Chosen(Arrived):
             def save(self, trainer) -> None:
                 if steps is None or trainer.global_step in steps:
                     super().save(trainer)
 
-        monkeypatch.setattr(callbacks, "_CHECKPOINT_SHARE", math.inf)
+        monkeypatch.setattr(checkpoints, "_SHARE", math.inf)
         monkeypatch.setattr(training, "Checkpoints", partial(Chosen, every_s=0.0))
 
     choose()
@@ -520,11 +528,11 @@ import math, os, signal, sys
 sys.path[:0] = [{str(TESTS)!r}, {str(TESTS / "tasks")!r}]
 from functools import partial
 import onlineml as oml
-from onlineml.tasks import callbacks, training
-from test_fit import Watch, fit, stirred
+from onlineml.tasks import checkpoints, training
+from test_fit import Arrived, Watch, fit, stirred
 from tiny import tiny_data
-callbacks._CHECKPOINT_SHARE = math.inf
-training.Checkpoints = partial(callbacks.Checkpoints, every_s=0.0)
+checkpoints._SHARE = math.inf
+training.Checkpoints = partial(type("Checkpoints", (Arrived,), {{}}), every_s=0.0)
 kill = Watch(at=6, then=partial(os.kill, os.getpid(), signal.SIGKILL))
 manifest = oml.Manifest.from_folders({str(photos)!r})
 fit(stirred(), tiny_data(manifest, cache=False), {str(tmp_path / "run")!r}, epochs=3, callbacks=[kill])

@@ -1,4 +1,4 @@
-"""What `onlineml.fit` adds to a Lightning trainer: figures of each epoch, early stopping, checkpoints in the run."""
+"""What `onlineml.fit` adds to a Lightning trainer: figures of each epoch, early stopping."""
 
 from __future__ import annotations
 
@@ -7,21 +7,17 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onlineml._lightning import pl
-from onlineml.errors import StoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from pathlib import Path
 
     from onlineml.tasks.budget import Clock
     from onlineml.tasks.ema import Ema
     from onlineml.tasks.progress import Reporter
 
-__all__ = ["Checkpoints", "EpochRecord", "Kept"]
+__all__ = ["EpochRecord", "Kept"]
 
 _VALIDATION_SHARE = 0.05  # of the time, at most, goes into validating between epochs
-_CHECKPOINT_SHARE = 0.01  # and this much into checkpoints
-_CHECKPOINT_S = 30.0  # no two are closer
 _TICK_S = 1.0  # between two looks within an epoch: each waits for the device
 
 
@@ -209,62 +205,3 @@ class EpochRecord(pl.Callback):
         if state_dict["last_row"] is not None:
             self.last_row, self.told = state_dict["last_row"], state_dict["told"]
         self._loss, self._batches, self._images, self._earlier_s = state_dict["epoch"]
-
-
-class Checkpoints(pl.Callback):
-    """Writes the whole state of the training to the run, often enough to lose little and seldom enough to cost little.
-
-    It comes after all other callbacks, and after the last batch of an epoch waits for the epoch's end: what is resumed
-    has seen every batch and told every epoch.
-
-    Args:
-        folder: on this machine, where the file is written first.
-        publish: puts the finished file in its place, atomically.
-        clock: of the run; its seconds are kept in the checkpoint.
-        every_s: seconds between two, stretched so that they take at most 1 % of the time.
-        stop: asked after each step; where it says so, a checkpoint is written and `StoppedError` raised.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        publish: Callable[[Path], None],
-        clock: Clock,
-        every_s: float = _CHECKPOINT_S,
-        stop: Callable[[], bool] = bool,
-    ) -> None:
-        self.folder, self.publish, self.clock, self.every_s, self.stop = folder, publish, clock, every_s, stop
-        self.cost_s = 0.0
-        self._saved_at = clock.spent()
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        del pl_module, outputs, batch
-        if batch_idx + 1 < trainer.num_training_batches and not trainer.should_stop:
-            self._save_if_due(trainer)
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        del pl_module
-        self._save_if_due(trainer)
-
-    def _save_if_due(self, trainer: pl.Trainer) -> None:
-        if self.stop():
-            self.save(trainer)
-            raise StoppedError(f"asked to stop, after step {trainer.global_step}; call fit() again to go on from there")
-        if self.clock.spent() - self._saved_at >= max(self.every_s, self.cost_s / _CHECKPOINT_SHARE):
-            self.save(trainer)
-
-    def save(self, trainer: pl.Trainer) -> None:
-        """Write a checkpoint now."""
-        begin = time.monotonic()
-        path = self.folder / "last.ckpt"
-        trainer.save_checkpoint(path)
-        self.publish(path)
-        self.cost_s = time.monotonic() - begin
-        self.clock.aside(self.cost_s)
-        self._saved_at = self.clock.spent()
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"spent_s": self.clock.spent()}

@@ -19,7 +19,8 @@ from onlineml._lightning import pl
 from onlineml.errors import NotFoundError, StoppedError
 from onlineml.storage.io import delete, read_bytes, upload_file, write_bytes
 from onlineml.tasks.budget import FORWARDS_A_STEP, Budget, Clock
-from onlineml.tasks.callbacks import Checkpoints, EpochRecord, Kept
+from onlineml.tasks.callbacks import EpochRecord, Kept
+from onlineml.tasks.checkpoints import Checkpoints, LocalCheckpoints
 from onlineml.tasks.classification import ImageClassifier
 from onlineml.tasks.ema import Ema
 from onlineml.tasks.loading import write_model
@@ -202,6 +203,7 @@ class Training:
                 devices=1,
                 precision=_precision(precision, accelerator, self.model),  # type: ignore[arg-type]
                 callbacks=[*self.callbacks, *callbacks, self.checkpoints],
+                plugins=LocalCheckpoints(self.folder),
                 default_root_dir=self.folder,
                 limit_val_batches=0,  # EpochRecord validates: the averaged weights, when it is worth the time
                 logger=False,
@@ -210,7 +212,10 @@ class Training:
                 enable_model_summary=False,
                 gradient_clip_val=self.model.gradient_clip,
             )
-            trainer.fit(self.model, self.loader, ckpt_path=self.checkpoint, weights_only=True)
+            try:
+                trainer.fit(self.model, self.loader, ckpt_path=self.checkpoint, weights_only=True)
+            finally:
+                self.checkpoints.close()
         kept = self._choose()
         write_model(self.model, self.run)
         facts = {k: kept[k] for k in ("step", "train_loss", *self.model.figures)}
