@@ -58,8 +58,10 @@ def main(peer: str, workers: str, listing: str, cache: str) -> None:
     urls = json.loads(Path(listing).read_text())
     images = dataset(peer, urls, cache)
     loader = DataLoader(
-        images, batch_size=BATCH, shuffle=True, num_workers=int(workers), persistent_workers=workers != "0"
-    )
+        images, batch_size=BATCH, shuffle=True, num_workers=int(workers), persistent_workers=workers != "0",
+        # litdata lists the bucket through obstore in this process, whose threads a fork would wait for without end
+        multiprocessing_context="spawn" if workers != "0" and peer == "litdata" else None,
+    )  # fmt: skip
     rates = []
     for _ in range(2):
         begin, n = time.perf_counter(), 0

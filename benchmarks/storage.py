@@ -23,6 +23,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import _fastdfs_race
 import cv2
 import numpy as np
 from _race import arguments, finish
@@ -40,6 +41,7 @@ BATCH, SIZE_HW = 32, (224, 224)
 ROUNDS = 1
 WORKERS = (0, 2)
 PEERS = ("litdata", "filecache")
+PEER_LIMIT_S = 240
 SECRETS = {"key": "any", "secret": "thing"}
 
 Rates = dict[str, list[float]]  # images per second of each round, by what was measured
@@ -168,7 +170,13 @@ def race_peer(peer: str, urls: list[str], endpoint: str, workers: int, rates: Ra
         listing = Path(scratch) / "urls.json"
         listing.write_text(json.dumps(urls), encoding="utf-8")
         command = [python, str(HERE / "_storage_peers.py"), peer, str(workers), str(listing), f"{scratch}/cache"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, check=False, env=environment, timeout=PEER_LIMIT_S
+            )
+        except subprocess.TimeoutExpired:
+            print(f"{peer}, {workers} workers: not finished after {PEER_LIMIT_S} s, no figure", flush=True)
+            return
     if done.returncode:
         print(f"{peer} failed: {done.stderr[-2000:]}", flush=True)
         return
@@ -229,12 +237,7 @@ def main() -> None:
                     urls = data.urls()[:N_NAIVE] if peer == "naive" else data.urls()
                     race_peer(peer, urls, options["endpoint_url"], workers, rates)
         race_reading(data.urls(), options, {**options, "endpoint_url": f"http://127.0.0.1:{server}"}, rates)
-    results = verdicts(rates)
-    with contextlib.suppress(ImportError):
-        from _fastdfs_race import race_fastdfs
-
-        results += race_fastdfs()
-    finish(results, given.json)
+    finish([*verdicts(rates), *_fastdfs_race.results()], given.json)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from onlineml.evaluation._coco_arrays import AREA_RANGES, IOU_THRESHOLDS, MAX_DETECTIONS, RECALLS, Curves
-from onlineml.evaluation._coco_match import match, outside_areas, rank, run_starts
+from onlineml.evaluation._coco_match import match, outside_areas, rank
 from onlineml.evaluation.metrics import ratio
 
 if TYPE_CHECKING:
@@ -38,17 +38,17 @@ def coco_curves(arrays: CocoArrays) -> Curves:
     precision = _precision(arrays, ranked, matches, found, n_objects)
     class_id = arrays.found_class[ranked.rows[matches.at]]
     place = ranked.place[matches.at]
-    few = [_recall(found[:, :1], class_id, place < most, n_objects[:, :1]) for most in MAX_DETECTIONS[:-1]]
-    recall = _recall(found, class_id, np.ones(len(place), bool), n_objects)
+    recall = _recall(found, class_id, n_objects)
+    few = [_recall(found[place < most, :1], class_id[place < most], n_objects[:, :1]) for most in MAX_DETECTIONS[:-1]]
     return Curves(precision, recall, np.concatenate(few, axis=2))
 
 
-def _recall(found: npt.NDArray[np.bool_], class_id: Ints, counted: npt.NDArray[np.bool_], n_objects: Ints) -> Floats:
-    """(10, C, sizes): share of the objects that were found by the detections that are counted."""
-    hits = np.zeros((len(n_objects), *found.shape[1:]), np.int64)
-    starts = run_starts(class_id[counted])  # rows stand by class
-    if len(starts) > 1:
-        hits[class_id[counted][starts[:-1]]] = np.add.reduceat(found[counted], starts[:-1], axis=0, dtype=np.int64)
+def _recall(found: npt.NDArray[np.bool_], class_id: Ints, n_objects: Ints) -> Floats:
+    """(10, C, sizes): share of the objects that were found."""
+    _, n_sizes, n_ious = found.shape
+    which, column = np.divmod(np.flatnonzero(found), n_sizes * n_ious)  # a sum over bools takes ten times as long
+    cells = class_id[which] * (n_sizes * n_ious) + column
+    hits = np.bincount(cells, minlength=len(n_objects) * n_sizes * n_ious).reshape(-1, n_sizes, n_ious)
     return ratio(hits.transpose(2, 0, 1), n_objects)
 
 

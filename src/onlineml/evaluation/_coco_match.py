@@ -173,8 +173,8 @@ def _rounds(group: Ints, place: Ints) -> list[Ints]:
     turn = np.arange(len(order)) - np.repeat(starts[:-1], np.diff(starts))
     by_turn = np.argsort(turn, kind="stable")
     cuts = np.searchsorted(turn[by_turn], np.arange(1, turn.max(initial=0) + 1))
-    cuts = np.union1d(cuts, np.arange(_CHUNK_CHOICES, len(order), _CHUNK_CHOICES))
-    return [np.sort(part) for part in np.split(order[by_turn], cuts)] if len(order) else []
+    cuts = np.sort(np.append(cuts, np.arange(_CHUNK_CHOICES, len(order), _CHUNK_CHOICES)))
+    return [np.sort(part) for part in np.split(order[by_turn], cuts) if len(part)]
 
 
 def _ranges(starts: Ints, ends: Ints) -> Ints:
