@@ -12,7 +12,7 @@ from torch.nn import functional
 from onlineml.errors import ConfigError, DataError
 from onlineml.improving.features import features_of, linear_head
 from onlineml.improving.growth import imprint
-from onlineml.tasks.probe import PENALTIES, probe_head
+from onlineml.tasks.probe import MIDDLING_PENALTY, probe_head
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -135,7 +135,7 @@ def _fitted_rows(head: nn.Linear, features: Tensor, labels: Tensor, new: list[in
     def closure() -> Tensor:
         optimizer.zero_grad()
         own = logits.index_copy(1, torch.tensor(new), table @ weight.T + shift)
-        loss = functional.cross_entropy(own, labels) + PENALTIES[1] * weight.square().sum() / head.out_features
+        loss = functional.cross_entropy(own, labels) + MIDDLING_PENALTY * weight.square().sum() / head.out_features
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
