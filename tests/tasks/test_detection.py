@@ -21,7 +21,8 @@ from onlineml.models.compact_detector import CompactDetector
 from onlineml.models.slim_resnet import SlimResNet
 from onlineml.registry import publish_to
 from onlineml.runs import Run
-from onlineml.tasks import checkpoints, training
+from onlineml.tasks import _trainer, checkpoints, training
+from onlineml.tasks._trainer import precision_for
 from onlineml.tasks.checkpoints import Checkpoints
 from onlineml.tasks.loading import model_files
 from tiny import same_weights, weights_of
@@ -317,10 +318,10 @@ def test_regions_to_ignore_count_neither_way_in_validation(tmp_path: Path) -> No
 def test_half_precision_on_a_cpu_only_where_it_pays(
     monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], likes: bool, has: bool
 ) -> None:
-    monkeypatch.setattr(training, "_cpu_has_bf16", lambda: has)
+    monkeypatch.setattr(_trainer, "_cpu_has_bf16", lambda: has)
     model = oml.ObjectDetector(class_names=CLASSES, **options)
-    assert training._precision(None, "cpu", model) == ("bf16-mixed" if likes and has else "32-true")
-    assert training._precision("32-true", "cpu", model) == "32-true"
+    assert precision_for(None, "cpu", model) == ("bf16-mixed" if likes and has else "32-true")
+    assert precision_for("32-true", "cpu", model) == "32-true"
 
 
 def test_half_precision_learns(boxes: oml.Manifest, tmp_path: Path) -> None:

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
-import signal
-import threading
 import time
-import warnings
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -18,6 +14,7 @@ from torch import nn
 from onlineml._lightning import pl
 from onlineml.errors import NotFoundError, StoppedError
 from onlineml.storage.io import delete, read_bytes, upload_file, write_bytes
+from onlineml.tasks._trainer import interruptible, precision_for, quiet
 from onlineml.tasks.budget import FORWARDS_A_STEP, Budget, Clock
 from onlineml.tasks.callbacks import EpochRecord, Kept
 from onlineml.tasks.checkpoints import Checkpoints, LocalCheckpoints
@@ -71,7 +68,7 @@ class Training:
         over: dict[str, Any] = {k: None for k in self.run.status() if k in {"error", "by"}}  # of an earlier attempt
         self.run.set_status("running", facts=over)
         try:
-            with _quiet():
+            with quiet():
                 yield
         except StoppedError:
             self.run.set_status("stopped", facts={"by": "request"})
@@ -196,12 +193,12 @@ class Training:
 
     def execute(self, *, precision: str | None, accelerator: str, callbacks: Sequence[pl.Callback]) -> None:
         """Train, keep the best weights, write the model."""
-        with _interruptible():
+        with interruptible():
             trainer = pl.Trainer(
                 max_epochs=-1 if self.epochs is None else self.epochs,
                 accelerator=accelerator,
                 devices=1,
-                precision=_precision(precision, accelerator, self.model),  # type: ignore[arg-type]
+                precision=precision_for(precision, accelerator, self.model),  # type: ignore[arg-type]
                 callbacks=[*self.callbacks, *callbacks, self.checkpoints],
                 plugins=LocalCheckpoints(self.folder),
                 default_root_dir=self.folder,
@@ -273,58 +270,3 @@ def _read_knots(run: Run) -> list[Knot]:
 def _write_knots(run: Run, schedule: Schedule) -> None:
     data = json.dumps([asdict(knot) for knot in schedule.knots]).encode()
     write_bytes(run.path("schedule.json"), data, storage_options=run.storage_options)
-
-
-def _precision(precision: str | None, accelerator: str, model: VisionModule) -> str:
-    if precision is not None:
-        return precision
-    if accelerator in {"auto", "gpu", "cuda"} and torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
-    if accelerator in {"auto", "cpu"} and _cpu_has_bf16() and model.likes_bf16_on_cpu():
-        return "bf16-mixed"
-    return "32-true"
-
-
-def _cpu_has_bf16() -> bool:
-    """Whether the processor multiplies bfloat16 itself; where it does not, it is slower than 32 bits."""
-    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # torch has no public question for it
-    return any(getattr(torch.cpu, name, lambda: False)() for name in names)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Lightning's notes on what hardware it found, and what torch says to Lightning about its own calls."""
-    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            # Lightning 2.6.6 with torch 2.15
-            warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
-            # that many were asked for: they wait for storage more than they compute
-            warnings.filterwarnings("ignore", r"This DataLoader will create \d+ worker processes", UserWarning)
-            # EpochRecord validates, with the averaged weights
-            warnings.filterwarnings("ignore", "You defined a `validation_step` but have no `val_dataloader`")
-            # a batch whose images were all bad: they are in the datamodule's findings
-            warnings.filterwarnings("ignore", "`training_step` returned `None`")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """An interrupt stays a KeyboardInterrupt: Lightning makes it an exit and leaves the signal ignored."""
-    main = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGINT) if main else None
-    try:
-        yield
-    except SystemExit as error:
-        if isinstance(error.__context__, KeyboardInterrupt):
-            raise KeyboardInterrupt from error
-        raise
-    finally:
-        if handler is not None:
-            signal.signal(signal.SIGINT, handler)

@@ -1,0 +1,74 @@
+"""What `onlineml.fit` sets around a Lightning trainer: its precision, its notes, its interrupts."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from onlineml.tasks.base import VisionModule
+
+__all__ = ["interruptible", "precision_for", "quiet"]
+
+
+def precision_for(precision: str | None, accelerator: str, model: VisionModule) -> str:
+    if precision is not None:
+        return precision
+    if accelerator in {"auto", "gpu", "cuda"} and torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
+    if accelerator in {"auto", "cpu"} and _cpu_has_bf16() and model.likes_bf16_on_cpu():
+        return "bf16-mixed"
+    return "32-true"
+
+
+def _cpu_has_bf16() -> bool:
+    """Whether the processor multiplies bfloat16 itself; where it does not, it is slower than 32 bits."""
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # torch has no public question for it
+    return any(getattr(torch.cpu, name, lambda: False)() for name in names)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without Lightning's notes on what hardware it found, and what torch says to Lightning about its own calls."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            # Lightning 2.6.6 with torch 2.15
+            warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
+            # that many were asked for: they wait for storage more than they compute
+            warnings.filterwarnings("ignore", r"This DataLoader will create \d+ worker processes", UserWarning)
+            # EpochRecord validates, with the averaged weights
+            warnings.filterwarnings("ignore", "You defined a `validation_step` but have no `val_dataloader`")
+            # a batch whose images were all bad: they are in the datamodule's findings
+            warnings.filterwarnings("ignore", "`training_step` returned `None`")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """An interrupt stays a KeyboardInterrupt: Lightning makes it an exit and leaves the signal ignored."""
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT) if main else None
+    try:
+        yield
+    except SystemExit as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        if handler is not None:
+            signal.signal(signal.SIGINT, handler)
