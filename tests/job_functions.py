@@ -60,7 +60,7 @@ def learn(run: Any, project: Any, *, photos: str, step_s: float = 0.0, epochs: i
 
     import onlineml as oml
     from onlineml._lightning import pl
-    from onlineml.tasks import callbacks, training
+    from onlineml.tasks import checkpoints, training
     from tiny import tiny_data
 
     class Slow(pl.Callback):
@@ -70,8 +70,8 @@ def learn(run: Any, project: Any, *, photos: str, step_s: float = 0.0, epochs: i
             time.sleep(step_s)
 
     torch.set_num_threads(1)
-    callbacks._CHECKPOINT_SHARE = math.inf
-    training.Checkpoints = partial(callbacks.Checkpoints, every_s=0.0)
+    checkpoints._SHARE = math.inf
+    training.Checkpoints = partial(checkpoints.Checkpoints, every_s=0.0)
     manifest = oml.Manifest.from_folders(photos)
     oml.fit(stirred(), tiny_data(manifest, cache=False), run=run, epochs=epochs, callbacks=[Slow()])
     return {"state": run.status()["state"]}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from onlineml.errors import NotFoundError
 from onlineml.storage import io
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from s3_server import S3Server
@@ -37,8 +40,10 @@ def _rows(urls: list[str], **options: Any) -> ImageRows:
 
 
 @pytest.fixture
-def reads(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+def reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[str]]]:
     """What is asked of the store, in place of a store: an image's content is its URL."""
+    threads = ThreadPoolExecutor(4)  # its own: what another test left behind is not asked of this one's store
+    monkeypatch.setitem(_fetching._threads_of, os.getpid(), threads)
     asked: list[list[str]] = []
 
     def read_many(urls: list[str], **_: Any) -> list[bytes | OSError]:
@@ -46,7 +51,8 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         return [NotFoundError(url) if "missing" in url else url.encode() for url in urls]
 
     monkeypatch.setattr(_fetching, "read_many", read_many)
-    return asked
+    with threads:
+        yield asked
 
 
 # ------------------------------------------------------------------------------------------------------------ fetcher
