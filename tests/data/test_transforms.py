@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import warnings
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -80,13 +79,12 @@ def test_a_crop_is_what_albumentations_makes_of_the_same_one(image_hw: tuple[int
     rng = np.random.default_rng(0)
     for _ in range(40):
         crop = augment.draw(image_hw, rng)
-        light = (0.0, 0.0) if crop == replace(crop, contrast=1.0, brightness=0.0) else (1.0, 1.0)
         reference = a.Compose(
             [
                 a.Crop(crop.left, crop.top, crop.left + crop.width, crop.top + crop.height),
                 a.Resize(64, 48),
                 a.HorizontalFlip(p=float(crop.mirrored)),
-                a.RandomBrightnessContrast((crop.brightness,) * 2, (crop.contrast - 1,) * 2, p=light[0]),
+                a.RandomBrightnessContrast((crop.brightness,) * 2, (crop.contrast - 1,) * 2, p=1.0),
             ]
         )
         expected = reference(image=pixels)["image"].astype(int)

@@ -1,6 +1,6 @@
 """The named augmentations of classification that are a crop, a flip and a change of brightness and contrast.
 
-Own code on OpenCV: it takes 25 microseconds for an image of 64 pixels where a `Compose` of the same steps takes 150,
+Own code on OpenCV: it takes 40 microseconds for an image of 64 pixels where a `Compose` of the same steps takes 170,
 and what the loader takes, a network on the same processor does without.
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Crop", "CropAugment"]
 
 _TRIES = 10  # to find a crop of the drawn area and shape inside the image
-_LOG_RATIO = math.log(1.25)  # of width to height, either way
+_RATIO = 1.25  # of width to height, at most, either way
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,8 @@ class Crop:
     height: int
     width: int
     mirrored: bool
-    contrast: float = 1.0
-    brightness: float = 0.0
+    contrast: float
+    brightness: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +64,22 @@ class CropAugment:
         y, x, side, lit, contrast, brightness, *shapes = rng.random(6 + 2 * _TRIES).tolist()
         for area_share, ratio_share in zip(shapes[:_TRIES], shapes[_TRIES:], strict=True):
             area = height * width * (self.least_area + (1 - self.least_area) * area_share)
-            ratio = math.exp(_LOG_RATIO * (2 * ratio_share - 1))
+            ratio = _RATIO ** (2 * ratio_share - 1)
             h, w = round(math.sqrt(area / ratio)), round(math.sqrt(area * ratio))
             if 0 < h <= height and 0 < w <= width:
                 break
         else:  # a long picture: as much of it as its shape allows
-            h, w = min(height, max(1, round(width * 1.25))), min(width, max(1, round(height * 1.25)))
-        crop = Crop(int(y * (height - h + 1)), int(x * (width - w + 1)), h, w, side < 0.5)
-        if lit >= self.p_light:
-            return crop
-        reach = self.light
-        changes = 1 + reach * (2 * contrast - 1), reach * (2 * brightness - 1)
-        return Crop(crop.top, crop.left, h, w, crop.mirrored, *changes)
+            h, w = min(height, max(1, round(width * _RATIO))), min(width, max(1, round(height * _RATIO)))
+        reach = self.light if lit < self.p_light else 0.0
+        return Crop(
+            top=int(y * (height - h + 1)),
+            left=int(x * (width - w + 1)),
+            height=h,
+            width=w,
+            mirrored=side < 0.5,
+            contrast=1 + reach * (2 * contrast - 1),
+            brightness=reach * (2 * brightness - 1),
+        )
 
     def apply(self, pixels: NDArray[np.uint8], crop: Crop) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 -> ``size_hw`` + (3,) uint8, bilinear."""
