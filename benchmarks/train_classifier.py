@@ -4,7 +4,7 @@
 """Race: training a classifier through `onlineml.fit` against a hand-written loop, fastai and torchvision's recipe.
 
 Per step, against a hand-written torch loop on the same network, optimizer and memory layout whose batches are already
-in memory, normalised; per epoch, the first (which reads JPEG files) against the following; and the same epoch under
+in memory, normalised (the median over neighbouring blocks of steps); per epoch, the first (which reads JPEG files) against the following; and the same epoch under
 fastai and under torchvision's reference recipe, each in a process of its own with peers' packages. After each few steps
 of ours come as many by hand, so that a machine whose speed drifts by a tenth within seconds slows both sides.
 """
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 CASES = (("resnet18", 64), ("mobilenet_v3_small", 128))
 BATCH = 32
 ROUNDS = 5
-BLOCK = 10  # steps of each side in turn
+BLOCK = 4  # steps of each side in turn
 
 
 class Stopwatch(pl.Callback):
@@ -46,19 +46,21 @@ class Stopwatch(pl.Callback):
     def __init__(self, between: Callable[[], float] | None = None) -> None:
         self.between = between
         self.seconds: list[float] = []  # of each epoch
-        self.step_s: list[list[float]] = []  # what `between` returned in each epoch
-        self._begin = 0.0
+        self.pairs: list[list[tuple[float, float]]] = []  # of each epoch: seconds a step of a block, and by `between`
+        self._begin = self._block_s = 0.0
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         self.seconds.append(0.0)
-        self.step_s.append([])
-        self._begin = time.perf_counter()
+        self.pairs.append([])
+        self._block_s, self._begin = 0.0, time.perf_counter()
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         now = time.perf_counter()
         self.seconds[-1] += now - self._begin
+        self._block_s += now - self._begin
         if self.between is not None and (batch_idx + 1) % BLOCK == 0:
-            self.step_s[-1].append(self.between())
+            self.pairs[-1].append((self._block_s / BLOCK, self.between()))
+            self._block_s = 0.0
         self._begin = time.perf_counter()
 
 
@@ -114,14 +116,15 @@ def race_steps(data: Any, backbone: str, size: int) -> list[dict[str, Any]]:
             by_hand = ByHand(model_for(data, backbone).network, batches)
             by_hand()  # the first steps are not counted
             watch, steps = train_ours(data, backbone, size, cache_dir=Path(folder) / str(i), between=by_hand)
-            hand = [statistics.mean(seconds) for seconds in watch.step_s]
+            hand = [statistics.mean(own for _, own in pairs) for pairs in watch.pairs]
             epochs = [seconds / steps for seconds in watch.seconds]
-            ours, own = statistics.mean(epochs[1:]), statistics.mean(hand[1:])
-            ratios.append(ours / own)
-            firsts.append(epochs[0] / hand[0] / (ours / own))  # by the machine's speed in those minutes
-            step_s.append((ours, own))
-            print(f"{backbone} {size} px, ms a step in each epoch: {[round(1e3 * s, 1) for s in epochs]}, by hand "
-                  f"{[round(1e3 * s, 1) for s in hand]}", flush=True)  # fmt: skip
+            pairs = [pair for of_epoch in watch.pairs[1:] for pair in of_epoch]
+            here = statistics.median(ours / own for ours, own in pairs)
+            ratios += [ours / own for ours, own in pairs]
+            firsts.append(epochs[0] / hand[0] / here)  # by the machine's speed in those minutes
+            step_s += pairs
+            ms = [[round(1e3 * s, 1) for s in side] for side in (epochs, hand)]
+            print(f"{backbone} {size} px, ms a step of each epoch: {ms[0]}, by hand {ms[1]}; {here:.3f}", flush=True)
     ours_ms, hand_ms = (1e3 * statistics.median(s) for s in zip(*step_s, strict=True))
     step, first = statistics.median(ratios), statistics.median(firsts)
     name = f"{backbone} {size} px"

@@ -6,14 +6,18 @@ import os
 import subprocess
 import sys
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from picture_files import noise, plain
 
-from onlineml.data._crop_augment import CropAugment
+from onlineml.data._crop_augment import Crop, CropAugment, _mixed, _uniform
 from onlineml.data.transforms import Augmenter, fit_to_size, limit_to_scale, training_scale
 from onlineml.errors import ConfigError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 with warnings.catch_warnings():  # albumentations imports pydantic pieces that other releases deprecate
     warnings.simplefilter("ignore")
@@ -23,21 +27,30 @@ with warnings.catch_warnings():  # albumentations imports pydantic pieces that o
 NAMES = ("auto", "light", "standard", "strong")
 
 
+def augmented(augmenter: Augmenter, pixels: NDArray[np.uint8], *, epoch: int, image_key: int) -> NDArray[np.uint8]:
+    """A batch of one."""
+    return augmenter([pixels], epoch=epoch, image_keys=np.array([image_key], dtype=np.uint64))[0]
+
+
+def crops_of(augment: CropAugment, image_hw: tuple[int, int], n: int) -> list[Crop]:
+    return augment.draw(np.array([image_hw] * n), 5, np.arange(n, dtype=np.uint64))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_augmentation_is_a_function_of_seed_epoch_and_image(name: str):
     pixels = noise(0, (40, 50))
     augmenter = Augmenter((24, 24), name, seed=3)
-    first = augmenter(pixels, epoch=2, image_key=77)
-    augmenter(noise(1), epoch=0, image_key=5)  # whatever was augmented in between
+    first = augmented(augmenter, pixels, epoch=2, image_key=77)
+    augmented(augmenter, noise(1), epoch=0, image_key=5)  # whatever was augmented in between
     np.random.seed(1)
-    again = Augmenter((24, 24), name, seed=3)(pixels, epoch=2, image_key=77)
+    again = augmented(Augmenter((24, 24), name, seed=3), pixels, epoch=2, image_key=77)
     assert first.shape == (24, 24, 3)
     assert first.dtype == np.uint8
     assert np.array_equal(first, again)
     others = [
-        augmenter(pixels, epoch=3, image_key=77),
-        augmenter(pixels, epoch=2, image_key=78),
-        Augmenter((24, 24), name, seed=4)(pixels, epoch=2, image_key=77),
+        augmented(augmenter, pixels, epoch=3, image_key=77),
+        augmented(augmenter, pixels, epoch=2, image_key=78),
+        augmented(Augmenter((24, 24), name, seed=4), pixels, epoch=2, image_key=77),
     ]
     assert not any(np.array_equal(first, other) for other in others)
 
@@ -46,29 +59,30 @@ def test_augmentation_is_a_function_of_seed_epoch_and_image(name: str):
 @pytest.mark.parametrize("seed", [0, 2**31 - 1])
 def test_every_key_and_seed_is_taken(key: int, seed: int):
     augmenter = Augmenter((8, 8), "standard", seed=seed)
-    assert augmenter(noise(0), epoch=100_000, image_key=key).shape == (8, 8, 3)
+    assert augmented(augmenter, noise(0), epoch=100_000, image_key=key).shape == (8, 8, 3)
 
 
 def test_strengths_order_how_much_of_a_picture_is_kept():
     """On a picture whose grey is its column, the range of greys in a crop is the share of the width that is kept."""
     pixels = np.repeat(np.linspace(0, 255, 256).astype(np.uint8)[None, :, None], 256, axis=0).repeat(3, axis=2)
-    crops_of = {
+    steps_of = {
         "light": CropAugment((64, 64), least_area=0.8),
         "standard": CropAugment((64, 64), least_area=0.5),
         "strong": a.Compose(Augmenter((64, 64), "strong").transform.transforms[:1]),
     }
     share = {}
-    for name, steps in crops_of.items():
+    for name, steps in steps_of.items():
         augmenter = Augmenter((64, 64), "light")
         augmenter.transform = steps
-        crops = [augmenter(pixels, epoch=0, image_key=k) for k in range(200)]
+        crops = [augmented(augmenter, pixels, epoch=0, image_key=k) for k in range(200)]
         share[name] = np.mean([(int(c.max()) - int(c.min())) / 255 for c in crops])
     assert share["light"] > share["standard"] > share["strong"]
     # Areas s of .8 to 1, shapes that fit: the density of s falls as -ln s, the mean width of one is (1 - s) / -ln s.
     mean_width = 0.02 / (0.2 + 0.8 * np.log(0.8))
     assert share["light"] == pytest.approx(mean_width * 63 / 64, abs=0.01)  # 63 steps from the first pixel to the last
     flips = Augmenter((64, 64), "light")
-    flipped = np.mean([np.diff(flips(pixels, epoch=0, image_key=k)[0, [0, -1], 0].astype(int)) < 0 for k in range(300)])
+    ends = [augmented(flips, pixels, epoch=0, image_key=k)[0, [0, -1], 0].tolist() for k in range(300)]
+    flipped = np.mean([left > right for left, right in ends])
     assert flipped == pytest.approx(0.5, abs=0.1)  # 3.5 deviations of a fair coin thrown 300 times
 
 
@@ -76,9 +90,7 @@ def test_strengths_order_how_much_of_a_picture_is_kept():
 def test_a_crop_is_what_albumentations_makes_of_the_same_one(image_hw: tuple[int, int]):
     pixels = noise(3, image_hw)
     augment = CropAugment((64, 48), least_area=0.5, light=0.25, p_light=0.8)
-    rng = np.random.default_rng(0)
-    for _ in range(40):
-        crop = augment.draw(image_hw, rng)
+    for crop in crops_of(augment, image_hw, 40):
         reference = a.Compose(
             [
                 a.Crop(crop.left, crop.top, crop.left + crop.width, crop.top + crop.height),
@@ -88,20 +100,24 @@ def test_a_crop_is_what_albumentations_makes_of_the_same_one(image_hw: tuple[int
             ]
         )
         expected = reference(image=pixels)["image"].astype(int)
-        assert np.abs(augment.apply(pixels, crop).astype(int) - expected).max() <= 1  # it cuts where this rounds
+        out = np.zeros((64, 48, 3), dtype=np.uint8)
+        augment.apply(pixels, crop, out)
+        assert np.abs(out.astype(int) - expected).max() <= 1  # it cuts where this rounds
 
 
 @pytest.mark.parametrize("image_hw", [(100, 100), (60, 120), (1, 1), (1, 50), (400, 3)])
 def test_crops_stay_inside_and_are_of_the_areas_and_shapes_that_were_asked_for(image_hw: tuple[int, int]):
-    rng = np.random.default_rng(1)
     augment = CropAugment((8, 8), least_area=0.5, light=0.25, p_light=0.8)
-    crops = [augment.draw(image_hw, rng) for _ in range(500)]
+    crops = crops_of(augment, image_hw, 500)
     height, width = image_hw
     for crop in crops:
         assert crop.height >= 1 and crop.width >= 1  # noqa: PT018
         assert crop.top >= 0 and crop.top + crop.height <= height  # noqa: PT018
         assert crop.left >= 0 and crop.left + crop.width <= width  # noqa: PT018
-        assert augment.apply(plain(10, image_hw), crop).shape == (8, 8, 3)
+        out = np.zeros((8, 8, 3), dtype=np.uint8)
+        augment.apply(plain(10, image_hw), crop, out)
+        if crop.contrast == 1.0:
+            assert (out == plain(10, (8, 8))).all()
     if image_hw != (100, 100):
         return
     areas = np.array([crop.height * crop.width for crop in crops]) / 100**2
@@ -119,20 +135,46 @@ def test_crops_stay_inside_and_are_of_the_areas_and_shapes_that_were_asked_for(i
         assert place.max() > 0.2 * size
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_who_else_is_in_a_batch_changes_no_image(name: str):
+    augmenter = Augmenter((16, 16), name, seed=2)
+    pictures = [noise(i, (20 + i, 30 - i)) for i in range(8)]
+    keys = np.array([0, 1, 2, 3, 2**63, 2**64 - 1, 77, 78], dtype=np.uint64)
+    batch = augmenter(pictures, epoch=3, image_keys=keys)
+    for picture, key, row in zip(pictures, keys.tolist(), batch, strict=True):
+        assert np.array_equal(augmented(augmenter, picture, epoch=3, image_key=key), row)
+    assert augmenter([], epoch=3, image_keys=keys[:0]).shape == (0, 16, 16, 3)
+
+
+def test_drawn_numbers_are_splitmix64s_and_independent():
+    # the first three of SplitMix64 started at 1234567, from its authors' reference in C
+    step = np.uint64(0x9E3779B97F4A7C15)
+    state = np.uint64(1234567) + step * np.arange(1, 4, dtype=np.uint64)
+    assert _mixed(state).tolist() == [6457827717110365317, 3203168211198807973, 9817491932198370423]
+    drawn = _uniform(7, np.arange(5000, dtype=np.uint64), 6)  # neighbouring keys
+    assert drawn.min() >= 0
+    assert drawn.max() < 1
+    assert np.allclose(drawn.mean(0), 0.5, atol=0.02)  # 4.9 deviations
+    assert np.allclose(drawn.var(0), 1 / 12, atol=0.006)
+    other = _uniform(8, np.arange(5000, dtype=np.uint64), 6)  # the next epoch
+    between = np.corrcoef(np.concatenate([drawn, other, np.roll(drawn, -1, axis=0)], axis=1).T)
+    assert np.abs(between - np.eye(18)).max() < 0.07  # 4.9 deviations
+
+
 def test_none_only_fits():
     pixels = noise(0, (40, 50))
     augmenter = Augmenter((16, 16), "none")
-    assert np.array_equal(augmenter(pixels, epoch=0, image_key=0), fit_to_size(pixels, (16, 16)))
-    assert np.array_equal(augmenter(pixels, epoch=5, image_key=9), fit_to_size(pixels, (16, 16)))
+    assert np.array_equal(augmented(augmenter, pixels, epoch=0, image_key=0), fit_to_size(pixels, (16, 16)))
+    assert np.array_equal(augmented(augmenter, pixels, epoch=5, image_key=9), fit_to_size(pixels, (16, 16)))
 
 
 def test_a_compose_of_the_users():
     augmenter = Augmenter((10, 12), a.Compose([a.RandomCrop(10, 12), a.Transpose(p=0), a.HorizontalFlip()]), seed=1)
     pixels = noise(4, (30, 30))
-    crops = [augmenter(pixels, epoch=0, image_key=k) for k in range(20)]
+    crops = [augmented(augmenter, pixels, epoch=0, image_key=k) for k in range(20)]
     assert {c.shape for c in crops} == {(10, 12, 3)}
     assert len({c.tobytes() for c in crops}) > 15
-    assert np.array_equal(augmenter(pixels, epoch=0, image_key=7), crops[7])
+    assert np.array_equal(augmented(augmenter, pixels, epoch=0, image_key=7), crops[7])
     windows = np.lib.stride_tricks.sliding_window_view(pixels, (10, 12, 3)).reshape(-1, 10, 12, 3)
     for crop in crops:  # each is a window of the picture, or the mirror image of one
         assert any((windows == way).all((1, 2, 3)).any() for way in (crop, crop[:, ::-1]))
@@ -146,7 +188,7 @@ def test_a_compose_that_works_in_place_leaves_the_pixels_alone():
     pixels = noise(4, (8, 8))
     before = pixels.copy()
     pixels.flags.writeable = False  # as those of the cache
-    result = Augmenter((8, 8), a.Compose([a.Lambda(image=paint, p=1)]))(pixels, epoch=0, image_key=0)
+    result = augmented(Augmenter((8, 8), a.Compose([a.Lambda(image=paint, p=1)])), pixels, epoch=0, image_key=0)
     assert (result == 9).all()
     assert np.array_equal(pixels, before)
 
@@ -160,7 +202,7 @@ def test_a_compose_that_works_in_place_leaves_the_pixels_alone():
 )
 def test_a_compose_that_gives_something_else_is_refused_with_the_remedy(compose: a.Compose, found: str):
     with pytest.raises(ConfigError, match=found + r"; expected \(8, 8, 3\) and uint8: end the Compose with a crop"):
-        Augmenter((8, 8), compose)(noise(0), epoch=0, image_key=0)
+        augmented(Augmenter((8, 8), compose), noise(0), epoch=0, image_key=0)
 
 
 @pytest.mark.parametrize("augment", ["heavy", "", None, 3, lambda image: image, np.flip])

@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 
 from onlineml.data._fetching import Fetcher
 from onlineml.data.images import decode, may_need_much_memory
-from onlineml.data.transforms import fit_to_size, limit_to_scale, training_scale
+from onlineml.data.transforms import Augmenter, limit_to_scale, training_scale
 from onlineml.errors import BadImageError, NotFoundError
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onlineml.data.decoded_cache import DecodedCache
-    from onlineml.data.transforms import Augmenter
 
 __all__ = ["BadRow", "ImageBatch", "ImageDataset", "ImageReader", "ImageRows", "Kept", "image_key", "one_cv2_thread"]
 
@@ -120,18 +119,14 @@ class ImageReader:
         Raises:
             StorageError: the store failed (a missing object is a bad image instead).
         """
-        images: dict[int, Kept] = {}
-        missing = []
-        for index in dict.fromkeys(indices):
-            kept = None if self.cache is None else self.cache.get(index)
-            if kept is None or self.cache is None:
-                missing.append(index)
-            else:
-                images[index] = Kept(kept, self.cache.original_hw(index))
+        images = self._cached(indices)
+        missing = [i for i in dict.fromkeys(indices) if i not in images]
         bad = []
         if missing:
             data = self._fetcher.take(missing)
-            self._fetcher.ahead(i for i in upcoming if self.cache is None or self.cache.get(i) is None)
+            later = list(upcoming)
+            have = self._cached(later)
+            self._fetcher.ahead(i for i in later if i not in have)
             for index, result in zip(missing, _decoders().pool.map(self._decode, data), strict=True):
                 if isinstance(result, BadImageError):
                     row = BadRow(self.rows.image_ids[index], self.rows.urls[index], result.finding, result.detail)
@@ -141,6 +136,10 @@ class ImageReader:
                 if self.cache is not None:
                     self.cache.put(index, *result)
         return images, bad
+
+    def _cached(self, indices: Sequence[int]) -> dict[int, Kept]:
+        found = {} if self.cache is None else self.cache.find(indices)
+        return {index: Kept(*kept) for index, kept in found.items()}
 
     def _decode(self, data: bytes | OSError) -> Kept | BadImageError:
         if isinstance(data, NotFoundError):
@@ -182,7 +181,7 @@ class ImageDataset(Dataset[ImageBatch]):
     ) -> None:
         self.rows = rows
         self.size_hw = size_hw
-        self.augmenter = augmenter
+        self.augmenter = Augmenter(size_hw, "none") if augmenter is None else augmenter
         self.cache = cache
         short_side = training_scale(size_hw)
         keep = partial(_limited, short_side=short_side)
@@ -200,23 +199,18 @@ class ImageDataset(Dataset[ImageBatch]):
         """One batch.
 
         Args:
-            keys: (epoch, index) of each image; a `onlineml.data.loaders.BatchKeys` also tells those that come next.
+            keys: (epoch, index) of each image, all of one epoch; a `onlineml.data.loaders.BatchKeys` also tells those
+                that come next.
 
         Raises:
             StorageError: the store failed (a missing object is a bad image instead).
         """
         upcoming = [index for _, index in getattr(keys, "upcoming", ())]
         images, bad = self._reader.load([index for _, index in keys], upcoming)
-        good = [(epoch, index) for epoch, index in keys if index in images]
-        pixels = np.empty((len(good), *self.size_hw, 3), dtype=np.uint8)
+        rows = np.array([index for _, index in keys if index in images], dtype=np.int64)
+        shown, epoch = [images[i].pixels for i in rows.tolist()], keys[0][0]
         with one_cv2_thread():
-            for row, (epoch, index) in enumerate(good):
-                if self.augmenter is None:
-                    pixels[row] = fit_to_size(images[index].pixels, self.size_hw)
-                else:
-                    key = int(self.image_keys[index])
-                    pixels[row] = self.augmenter(images[index].pixels, epoch=epoch, image_key=key)
-        rows = np.array([i for _, i in good], dtype=np.int64)
+            pixels = self.augmenter(shown, epoch=epoch, image_keys=self.image_keys[rows])
         return {
             "image": torch.from_numpy(pixels).permute(0, 3, 1, 2),
             "label": torch.from_numpy(self.rows.labels[rows]),

@@ -80,23 +80,24 @@ class DecodedCache:
 
     def get(self, index: int) -> NDArray[np.uint8] | None:
         """The kept pixels of image ``index``, (H, W, 3) uint8 and read-only, or None."""
-        self._open()
-        if index >= len(self._pixels):
-            return None
-        height, width, crc, *original_hw = self._header[index].tolist()
-        if not 0 < height * width * 3 <= self.slot_bytes:
-            return None
-        pixels: NDArray[np.uint8] = self._pixels[index, : height * width * 3].reshape(height, width, 3)
-        if not self._checked[index]:
-            if _checksum(pixels, original_hw) != crc:
-                return None
-            self._checked[index] = True
-        return pixels
+        found = self.find([index])
+        return found[index][0] if found else None
 
-    def original_hw(self, index: int) -> tuple[int, int]:
-        """Height and width, as `put` was given them, of an image that `get` has found."""
-        _, _, _, height, width = self._header[index].tolist()
-        return height, width
+    def find(self, indices: Sequence[int]) -> dict[int, tuple[NDArray[np.uint8], tuple[int, int]]]:
+        """Those of some images that are kept: pixels, (H, W, 3) uint8 and read-only, and the original's (H, W)."""
+        self._open()
+        found = {}
+        for index, header in zip(indices, self._header[list(indices)].tolist(), strict=True):
+            height, width, crc, *original_hw = header
+            if index >= len(self._pixels) or not 0 < height * width * 3 <= self.slot_bytes:
+                continue
+            pixels: NDArray[np.uint8] = self._pixels[index, : height * width * 3].reshape(height, width, 3)
+            if not self._checked[index]:
+                if _checksum(pixels, original_hw) != crc:
+                    continue
+                self._checked[index] = True
+            found[index] = pixels, (original_hw[0], original_hw[1])
+        return found
 
     def put(self, index: int, pixels: NDArray[np.uint8], original_hw: tuple[int, int] | None = None) -> None:
         """Keep ``pixels``, (H, W, 3) uint8 no larger than a slot, as image ``index``; the original is their size."""

@@ -12,6 +12,8 @@ from onlineml.data._crop_augment import CropAugment
 from onlineml.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 __all__ = ["Augment", "Augmenter", "fit_to_size", "limit_to_scale", "training_scale"]
@@ -52,23 +54,36 @@ class Augmenter:
         if self.transform is not None and not isinstance(self.transform, CropAugment):
             self.transform.set_random_state(self._generator, self._random)
 
-    def __call__(self, pixels: NDArray[np.uint8], *, epoch: int, image_key: int) -> NDArray[np.uint8]:
-        """Augment one image.
+    def __call__(
+        self, images: Sequence[NDArray[np.uint8]], *, epoch: int, image_keys: NDArray[np.uint64]
+    ) -> NDArray[np.uint8]:
+        """Augment the images of a batch, each for itself.
 
         Args:
-            pixels: (H, W, 3) uint8.
+            images: n of (H, W, 3) uint8, of any sizes.
             epoch: 0, 1, …
-            image_key: 64 bits that name the image, whatever its place in the manifest.
+            image_keys: (n,) uint64 that name the images, whatever their place in the manifest.
 
         Returns:
-            ``size_hw`` + (3,) uint8.
+            (n,) + ``size_hw`` + (3,) uint8.
         """
-        if self.transform is None:
-            return fit_to_size(pixels, self.size_hw)
+        batch = np.empty((len(images), *self.size_hw, 3), dtype=np.uint8)
         run_key = (self.seed << 24) ^ epoch
-        self._seed(run_key, image_key)
         if isinstance(self.transform, CropAugment):
-            return self.transform.apply(pixels, self.transform.draw(pixels.shape[:2], self._generator))
+            images_hw = np.array([pixels.shape[:2] for pixels in images], dtype=np.int64).reshape(-1, 2)
+            crops = self.transform.draw(images_hw, run_key, image_keys)
+            for pixels, crop, out in zip(images, crops, batch, strict=True):
+                self.transform.apply(pixels, crop, out)
+        elif self.transform is None:
+            for pixels, out in zip(images, batch, strict=True):
+                out[:] = fit_to_size(pixels, self.size_hw)
+        else:
+            for pixels, key, out in zip(images, image_keys.tolist(), batch, strict=True):
+                out[:] = self._composed(pixels, run_key, key)
+        return batch
+
+    def _composed(self, pixels: NDArray[np.uint8], run_key: int, image_key: int) -> NDArray[np.uint8]:
+        self._seed(run_key, image_key)
         self._random.seed(run_key ^ (image_key * 3))
         if self._is_users:  # it may work in place, and `pixels` may be the cache's
             pixels = pixels.copy()
