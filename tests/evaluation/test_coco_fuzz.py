@@ -9,7 +9,7 @@ import pytest
 from coco_cases import pycocotools_stats, random_case
 
 from onlineml.data.boxes import Boxes
-from onlineml.evaluation import _coco_match, coco_scores
+from onlineml.evaluation import _coco_curves, _coco_match, coco_scores
 from onlineml.evaluation.coco import coco_scores_of
 from onlineml.evaluation.found import Found
 
@@ -51,6 +51,17 @@ def test_small_chunks_change_nothing(monkeypatch):
     monkeypatch.setattr(_coco_match, "_CHUNK_CHOICES", 2)
     for scores, case in zip(whole, cases, strict=True):
         np.testing.assert_array_equal(coco_scores(*case).precision, scores.precision)
+
+
+def test_classes_may_be_counted_apart(monkeypatch):
+    cases = [random_case(seed) for seed in range(100)]
+    whole = [coco_scores(*case) for case in cases]
+    monkeypatch.setattr(_coco_curves, "_WORTH_A_THREAD", 1)
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    for scores, case in zip(whole, cases, strict=True):
+        apart = coco_scores(*case)
+        np.testing.assert_array_equal(apart.precision, scores.precision)
+        np.testing.assert_array_equal(apart.stats, scores.stats)
 
 
 def test_files_give_what_dicts_give(tmp_path):

@@ -13,8 +13,9 @@ import numpy as np
 
 from onlineml.errors import DataError
 from onlineml.evaluation._coco_arrays import CocoArrays
+from onlineml.evaluation._coco_columns import Columns
 from onlineml.evaluation._coco_faults import coco_faults
-from onlineml.evaluation._coco_json import load_detections, load_plain, load_truth, rows_of
+from onlineml.evaluation._coco_json import UNLIKE, load_detections, load_plain, load_truth, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["read_coco"]
 
 _TABLE = 4_000_000  # entries, at most: 32 MB
+_ROWS = 2_000
 _ODD = (AttributeError, KeyError, IndexError, OverflowError, TypeError, ValueError)  # what a strange row can raise
 
 
@@ -36,42 +38,66 @@ def read_coco(
         DataError: every kind of fault in both documents.
         NotFoundError: nothing at a path or URL.
     """
-    truth, found = load_truth(ground_truth, storage_options), load_detections(detections, storage_options)
+    truth = load_truth(ground_truth, storage_options)
     try:
-        return _arrays(truth, found)
+        try:
+            return _arrays(truth, load_detections(detections, storage_options))
+        except UNLIKE:
+            return _arrays(truth, [rows_of(load_plain(detections, storage_options))])
     except _ODD as error:  # what does not look right at once is looked at row by row
-        del truth, found
+        del truth
         faults = coco_faults(*(load_plain(source, storage_options) for source in (ground_truth, detections)))
         lines = "\n".join(f"- {fault}" for fault in faults or [f"{type(error).__name__}: {error}"])
         msg = f"ground truth and detections cannot be scored until this is mended:\n{lines}"
         raise DataError(msg) from error
 
 
-def _arrays(truth: Any, found: Any) -> tuple[CocoArrays, tuple[str, ...]]:
-    objects, rows, *parts = truth["annotations"], rows_of(found), truth["images"], truth["categories"]
-    if not all(isinstance(part, (list, tuple)) for part in (objects, rows, *parts)):
-        raise TypeError("lists")
-    images, categories = map(_index, parts)
-    xywh, found_xywh = _boxes(objects), _boxes(rows)
+def _arrays(truth: Any, found: Iterable[Any]) -> tuple[CocoArrays, tuple[str, ...]]:
+    """Of a document, and of the parts of a list of detections."""
+    objects, *parts = (_listed(truth[name]) for name in ("annotations", "images", "categories"))
+    images, categories = map(_Index, parts)
+    xywh = _boxes(objects)
+    columns = zip(*(_found(rows, images, categories) for rows in found), strict=True)
+    found_image, found_class, found_xywh, found_scores = map(np.concatenate, columns)
     area = [size if given is None else given for given, size in zip(_given(objects, "area"), _sizes(xywh), strict=True)]
     crowd = _numbers([flag or 0 for flag in _given(objects, "iscrowd")])
     arrays = CocoArrays(
-        n_images=len(images),
-        n_classes=len(categories),
-        truth_image=_places(objects, "image_id", images),
-        truth_class=_places(objects, "category_id", categories),
+        n_images=len(images.place),
+        n_classes=len(categories.place),
+        truth_image=images.places(_column(objects, "image_id")),
+        truth_class=categories.places(_column(objects, "category_id")),
         truth_xywh=xywh,
         truth_area=_not_negative(_numbers(area)),
         truth_crowd=crowd == 1,
-        found_image=_places(rows, "image_id", images),
-        found_class=_places(rows, "category_id", categories),
+        found_image=found_image,
+        found_class=found_class,
         found_xywh=found_xywh,
-        found_scores=_numbers(_column(rows, "score")),
+        found_scores=found_scores,
     )
     if not np.isin(crowd, (0, 1)).all():
         raise ValueError("iscrowd")
     names = dict(zip(_column(truth["categories"], "id"), _given(truth["categories"], "name"), strict=True))
-    return arrays, tuple(str(key if names[key] is None else names[key]) for key in categories)
+    return arrays, tuple(str(key if names[key] is None else names[key]) for key in categories.place)
+
+
+def _found(given: Any, images: _Index, categories: _Index) -> tuple[Ints, Ints, Floats, Floats]:
+    """Image, class, box and score of each detection, some thousand at a time, see `load_detections`."""
+    if isinstance(given, Columns):
+        xywh = _not_negative_sizes(_finite(given.boxes_xywh))
+        return images.places(given.image_id), categories.places(given.category_id), xywh, _finite(given.score)
+    given = _listed(given)
+    parts = []
+    for start in range(0, max(len(given), 1), _ROWS):
+        rows = given[start : start + _ROWS]
+        image, class_id = images.places(_column(rows, "image_id")), categories.places(_column(rows, "category_id"))
+        parts.append((image, class_id, _boxes(rows), _numbers(_column(rows, "score"))))
+    return tuple(map(np.concatenate, zip(*parts, strict=True)))  # type: ignore[return-value]
+
+
+def _listed(rows: Any) -> Sequence[Any]:
+    if not isinstance(rows, (list, tuple)):
+        raise TypeError("lists")
+    return rows
 
 
 def _column(rows: Sequence[Any], name: str) -> list[Any]:
@@ -88,7 +114,10 @@ def _given(rows: Sequence[Any], name: str) -> list[Any]:
 
 def _numbers(values: Iterable[Any]) -> Floats:
     """As float64, all finite. The array module is quick, and takes no text for a number."""
-    numbers = np.frombuffer(array("d", list(values)), np.float64)
+    return _finite(np.frombuffer(array("d", list(values)), np.float64))
+
+
+def _finite(numbers: Floats) -> Floats:
     if not np.isfinite(numbers).all():
         raise ValueError("finite")
     return numbers
@@ -104,7 +133,10 @@ def _boxes(rows: Sequence[Any]) -> Floats:
     boxes = _column(rows, "bbox")
     if set(map(len, boxes)) - {4}:
         raise ValueError("bbox")
-    xywh = _numbers(chain.from_iterable(boxes)).reshape(-1, 4)
+    return _not_negative_sizes(_numbers(chain.from_iterable(boxes)).reshape(-1, 4))
+
+
+def _not_negative_sizes(xywh: Floats) -> Floats:
     _not_negative(xywh[:, 2:])
     return xywh
 
@@ -114,33 +146,27 @@ def _sizes(xywh: Floats) -> list[float]:
     return sizes
 
 
-def _index(rows: Sequence[Any]) -> dict[Any, int]:
+class _Index:
     """The place of each id, in sorted order: that in which pycocotools takes images and categories."""
-    ids = _column(rows, "id")
-    index = {key: place for place, key in enumerate(sorted(ids))}
-    if len(index) < len(ids) or None in index:
-        raise ValueError("id")
-    return index
 
+    def __init__(self, rows: Sequence[Any]) -> None:
+        ids = _column(rows, "id")
+        self.place = {key: place for place, key in enumerate(sorted(ids))}
+        if len(self.place) < len(ids) or None in self.place:
+            raise ValueError("id")
+        # place by id, -1 for none, where ids are whole numbers not too far from 0: three times as fast as a dict
+        self._table: Ints | None = None
+        if all(type(key) is int for key in ids) and 0 <= min(ids, default=-1) <= max(ids, default=0) < _TABLE:
+            self._table = np.full(max(ids) + 1, -1, np.int64)
+            self._table[list(self.place)] = np.arange(len(ids))
 
-def _places(rows: Sequence[Any], name: str, index: Mapping[Any, int]) -> Ints:
-    """The place in the index of what each row refers to; a KeyError where it refers to nothing."""
-    ids = _column(rows, name)
-    table = _table(index)
-    if table is not None:
-        with suppress(TypeError, OverflowError, IndexError):  # other kinds of number, and ids that are not there
-            numbers = np.frombuffer(array("q", ids), np.int64)
-            places = table[numbers]
-            if len(places) == 0 or (numbers.min() >= 0 and places.min() >= 0):
-                return places
-    return np.frombuffer(array("q", list(map(index.__getitem__, ids))), np.int64)
-
-
-def _table(index: Mapping[Any, int]) -> Ints | None:
-    """Place by id, -1 for none, where ids are whole numbers not too far from 0: three times as fast as a dict."""
-    ids = list(index)
-    if not all(type(key) is int for key in ids) or not 0 <= min(ids, default=-1) <= max(ids, default=0) < _TABLE:
-        return None
-    table = np.full(max(ids) + 1, -1, np.int64)
-    table[ids] = np.arange(len(ids))
-    return table
+    def places(self, ids: Sequence[Any] | Ints) -> Ints:
+        """The place of each id; a KeyError where one is not there."""
+        if self._table is not None:
+            with suppress(TypeError, OverflowError, IndexError):  # other kinds of number, and ids that are not there
+                numbers = ids if isinstance(ids, np.ndarray) else np.frombuffer(array("q", ids), np.int64)
+                places = self._table[numbers]
+                if len(places) == 0 or (numbers.min() >= 0 and places.min() >= 0):
+                    return places
+        ids = ids.tolist() if isinstance(ids, np.ndarray) else ids
+        return np.frombuffer(array("q", list(map(self.place.__getitem__, ids))), np.int64)
