@@ -40,15 +40,22 @@ class Opened(Dataset[torch.Tensor]):
             return picture(file.read())
 
 
+def over_http(worker: int = 0) -> None:
+    """Let litdata, in this process, read from a server without TLS: it has no setting for that."""
+    del worker
+    from litdata.streaming import downloader
+
+    downloader._OBSTORE_CLIENT_OPTIONS = {**downloader._OBSTORE_CLIENT_OPTIONS, "allow_http": True}  # noqa: SLF001
+
+
 def dataset(peer: str, urls: list[str], cache: str) -> Any:
     if peer == "naive":
         return Opened(urls, {})
     if peer == "filecache":
         return Opened([f"filecache::{url}" for url in urls], {"filecache": {"cache_storage": cache}})
     from litdata import StreamingRawDataset
-    from litdata.streaming import downloader
 
-    downloader._OBSTORE_CLIENT_OPTIONS = {**downloader._OBSTORE_CLIENT_OPTIONS, "allow_http": True}  # noqa: SLF001
+    over_http()
     found = StreamingRawDataset(urls[0].rsplit("/", 2)[0], cache_dir=cache, cache_files=True, transform=picture)
     return torch.utils.data.Subset(found, range(len(urls)))
 
@@ -61,6 +68,7 @@ def main(peer: str, workers: str, listing: str, cache: str) -> None:
         images, batch_size=BATCH, shuffle=True, num_workers=int(workers), persistent_workers=workers != "0",
         # litdata lists the bucket through obstore in this process, whose threads a fork would wait for without end
         multiprocessing_context="spawn" if workers != "0" and peer == "litdata" else None,
+        worker_init_fn=over_http if peer == "litdata" else None,
     )  # fmt: skip
     rates = []
     for _ in range(2):

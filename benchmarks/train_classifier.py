@@ -4,9 +4,10 @@
 """Race: training a classifier through `onlineml.fit` against a hand-written loop, fastai and torchvision's recipe.
 
 Per step, against a hand-written torch loop on the same network, optimizer and memory layout whose batches are already
-in memory, normalised (the median over neighbouring blocks of steps); per epoch, the first (which reads JPEG files) against the following; and the same epoch under
-fastai and under torchvision's reference recipe, each in a process of its own with peers' packages. After each few steps
-of ours come as many by hand, so that a machine whose speed drifts by a tenth within seconds slows both sides.
+in memory, normalised (the median over neighbouring blocks of steps); per epoch, the first (which reads JPEG files)
+against the following; and the same epoch under fastai and under torchvision's reference recipe, each in a process of
+its own with peers' packages. After each few steps of ours come as many by hand, so that a machine whose speed drifts by
+a tenth within seconds slows both sides.
 """
 
 from __future__ import annotations
