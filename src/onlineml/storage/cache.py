@@ -108,15 +108,16 @@ class ByteCache:
         path = self._path(url, version)
         try:
             with open(path, "rb") as file:  # noqa: PTH123 (Path would take a tenth of the time)
-                raw = file.read()
-                used = os.fstat(file.fileno()).st_mtime
+                facts = os.fstat(file.fileno())
+                content = file.read(max(facts.st_size - _FOOTER.size, 0))  # apart: cutting it off would be a copy
+                footer = file.read()
         except OSError:
             return None
-        content = _checked(raw)
-        if content is None:
+        if not _is_whole(content, footer):
             with contextlib.suppress(OSError):
                 os.unlink(path)  # noqa: PTH108
-        elif time.time() - used > _TOUCH_S:
+            return None
+        if time.time() - facts.st_mtime > _TOUCH_S:
             with contextlib.suppress(OSError):
                 os.utime(path)
         return content
@@ -231,10 +232,5 @@ class ByteCache:
         return held
 
 
-def _checked(raw: bytes) -> bytes | None:
-    """The content of a file of the cache; None where the file is not whole."""
-    if len(raw) < _FOOTER.size:
-        return None
-    mark, length, crc = _FOOTER.unpack_from(raw, len(raw) - _FOOTER.size)
-    content = raw[: -_FOOTER.size]
-    return content if mark == _MARK and length == len(content) and crc == zlib.crc32(content) else None
+def _is_whole(content: bytes, footer: bytes) -> bool:
+    return footer == _FOOTER.pack(_MARK, len(content), zlib.crc32(content))
