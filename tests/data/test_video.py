@@ -8,7 +8,7 @@ import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pytest
@@ -338,6 +338,24 @@ def test_damage_ends_nothing(kind: str, files: dict[str, bytes]) -> None:
             assert [f.time_s for f in frames] == sorted({f.time_s for f in frames})
             assert len(frames) >= N or sampling or video.findings or kind.endswith((".ts", ".webm"))
     assert usable > 10
+
+
+def test_a_packet_that_cannot_be_found_is_missed() -> None:
+    def intra(stream: Any) -> None:
+        stream.codec_context.gop_size = 1
+
+    whole = bytearray(write_video(40, kind="mpeg4.avi", setup=intra))
+    assert len(list(Video(bytes(whole)).frames())) == 40
+    place = -1
+    for _ in range(20):
+        place = whole.find(b"00dc", place + 1)
+    whole[place : place + 4] = b"junk"
+    video = Video(bytes(whole))
+    assert len(list(video.frames())) == 39
+    assert codes(video) == ["damaged"]
+    gaps = Video(write_video(3, kind="mpeg4.avi", times=[0, 1, 5]))  # frames that are repeated are not lost
+    assert len(list(gaps.frames())) == 3
+    assert not gaps.findings
 
 
 def test_frames_that_rest_on_a_damaged_one_are_left_out() -> None:

@@ -178,11 +178,14 @@ class Reader:
         return _Index.of(self._container, self._stream)
 
     def settle(self) -> None:
-        """At the end, count also the frames that the decoder lost without a word, where the file lists its frames."""
+        """At the end, count also the frames that were lost without a word, where the file lists its frames."""
+        silent = 0
         if self._from is None and self._index.keys:
             silent = self._index.shown_before[min(self._n_read, len(self._index.dts))] - self._n_given - self.lost
-            for _ in range(silent):
-                self._lose(self.end)
+        elif self._container.format.name == "avi":  # its list of packets stands apart from them
+            silent = len(self._stream.index_entries) - self._n_read
+        for _ in range(silent):
+            self._lose(self.end)
 
     def jump(self, time: Fraction) -> bool:
         """Go on at the last key frame that is shown before ``time``, where that saves decoding.
