@@ -89,8 +89,7 @@ def load_detections(source: Any, storage_options: Options) -> Iterator[Any]:
     if not isinstance(source, (str, PathLike)):
         yield rows_of(source)
         return
-    content = io.read_bytes(source, storage_options=storage_options)
-    content = content.strip()
+    content = io.read_bytes(source, storage_options=storage_options).strip()
     if not (content.startswith(b"[") and content.endswith(b"]")):
         document = _DETECTIONS.decode(content)
         yield document.annotations if isinstance(document, _Results) else document
