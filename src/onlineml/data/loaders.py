@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -169,16 +168,6 @@ class Loader:
         self.sampler.epoch, self.sampler.start_batch = state["epoch"], state["batch"]
 
 
-def _yield_to_others() -> None:
-    """Do not push another thread off its core when this one wakes, where the system can be told so.
-
-    Torch's threads wait for each other after each operation: one that has to wait for its core holds all of them up.
-    """
-    if hasattr(os, "SCHED_BATCH"):  # Linux
-        with contextlib.suppress(OSError):  # a sandbox may forbid the call
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))  # 0 is the calling thread
-
-
 def _as_it_is(batch: Any) -> Any:
     return batch
 
@@ -198,7 +187,6 @@ def ahead(batches: Iterator[T]) -> Generator[T]:
             return
 
     def work() -> None:
-        _yield_to_others()
         try:
             for batch in batches:
                 hand(batch)

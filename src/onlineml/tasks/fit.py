@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from onlineml.errors import AlreadyExistsError, ConfigError
 from onlineml.runs import Run, new_run_id
 from onlineml.storage.io import exists
+from onlineml.tasks._memory import keeping_freed_memory
 from onlineml.tasks.progress import check_progress, stopping_on_interrupt
 from onlineml.tasks.training import Training
 
@@ -89,7 +90,7 @@ def fit(
         epochs = _EPOCHS
     spec = _spec(model, datamodule, epochs=epochs, budget_s=budget_s)
     record = _open_run(run, spec, storage_options)
-    with tempfile.TemporaryDirectory(prefix="onlineml-") as folder:
+    with tempfile.TemporaryDirectory(prefix="onlineml-") as folder, keeping_freed_memory():
         training = Training(model, datamodule, record, Path(folder), epochs=epochs, budget_s=budget_s)
         with training.recorded(), record.stopping_in_time(), stopping_on_interrupt(record, progress):
             training.prepare(patience=patience, ema=ema, progress=progress)
