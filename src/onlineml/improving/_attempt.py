@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from onlineml.evaluation._types import AnyScores
     from onlineml.improving.features import FeatureStore
     from onlineml.improving.gate import Policy, Rule
+    from onlineml.improving.gate_result import GateResult
     from onlineml.improving.warm_start import Recipe
     from onlineml.project import Project
     from onlineml.registry import ModelVersion
@@ -115,16 +116,7 @@ class Attempt:
             return dataclasses.replace(outcome, verdict=REJECT, reasons=tuple(_leak_notes(leaked)))
         old = load_model(champion, backbone=self.recipe.own_backbone)
         recipe = self._recipe(old, changes, auto=auto)
-        model = train_challenger(
-            old,
-            self.data,
-            recipe,
-            run=self.run,
-            lineage=self.state.lineage,
-            changed=self._changed(changes),
-            known=known_classes(self.state, self.data) if self.project.task == "detection" else None,
-            store=self._store(old, recipe),
-        )
+        model = self._challenger(old, recipe, changes)
         self._pause()
         model.reference = self.run.path("challenger")
         scores = self._evaluated(model)
@@ -132,15 +124,8 @@ class Attempt:
         self._pause()
         version = self._published(model, scores, parent=champion.url if recipe.how in _WARM else None)
         new_classes = tuple(name for name in scores.class_names if name not in set(before_scores.class_names))
-        reason = bool(new_classes) or bool(changes and changes.counts()["relabelled"])
-        decided = gate(
-            before_scores,
-            scores,
-            policy=self.question.policy_for(reason=reason),
-            rules=self.question.rules,
-            min_support=self.question.min_support,
-            seed=self.recipe.seed,
-        )
+        relabelled = bool(changes and changes.counts()["relabelled"])
+        decided = self._decided(before_scores, scores, reason=bool(new_classes) or relabelled)
         reasons = [*decided.reasons, *_moved_notes(changes)]
         promoted = False
         if decided.promoted and self.question.promote:
@@ -173,6 +158,29 @@ class Attempt:
         how = how or self.recipe.how
         self.run.update_spec({"how": how})
         return dataclasses.replace(self.recipe, how=how)
+
+    def _challenger(self, champion: Any, recipe: Recipe, changes: Changes | None) -> Any:
+        return train_challenger(
+            champion,
+            self.data,
+            recipe,
+            run=self.run,
+            lineage=self.state.lineage,
+            changed=self._changed(changes),
+            known=known_classes(self.state, self.data) if self.project.task == "detection" else None,
+            store=self._store(champion, recipe),
+        )
+
+    def _decided(self, before: AnyScores, after: AnyScores, *, reason: bool) -> GateResult:
+        question = self.question
+        return gate(
+            before,
+            after,
+            policy=question.policy_for(reason=reason),
+            rules=question.rules,
+            min_support=question.min_support,
+            seed=self.recipe.seed,
+        )
 
     def _store(self, champion: Any, recipe: Recipe) -> FeatureStore | None:
         """Where features are kept, for the ways that need them."""
