@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import multiprocessing
@@ -9,6 +10,7 @@ import os
 import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,7 +22,6 @@ from stores import KINDS, SWIFT, Store, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 
 @pytest.fixture(params=[*KINDS, SWIFT])
@@ -131,6 +132,43 @@ def test_files_go_up_and_down_whole(store: Store, tmp_path: Path) -> None:
     assert hashlib.sha256(target.read_bytes()).digest() == hashlib.sha256(source.read_bytes()).digest()
     assert store.raw_names() == ["runs/1/last.ckpt"]
     assert os.listdir(target.parent) == ["last.ckpt"]  # noqa: PTH208
+
+
+def test_a_draft_moves_to_its_place(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = io.join(store.url, "runs/1/last.ckpt")
+    io.write_bytes(url, b"old", storage_options=store.storage_options)
+    for content in (b"new", b"newer"):
+        draft = io.draft_for(url, folder=tmp_path)
+        draft.write_bytes(content)
+        assert [i.path for i in io.list_files(store.url, **_options(store))] == ["runs/1/last.ckpt"]
+        assert io.read_bytes(url, **_options(store)) != content
+        io.upload_file(draft, url, move=True, storage_options=store.storage_options)
+        assert io.read_bytes(url, **_options(store)) == content
+        draft.unlink(missing_ok=True)
+    assert store.raw_names() == ["runs/1/last.ckpt"]
+
+    elsewhere = tmp_path / "last.ckpt"
+    elsewhere.write_bytes(b"newest")
+    with monkeypatch.context() as patched:  # as a move to another disk fails; memory and servers know no such thing
+        patched.setattr(os, "replace", _on_another_disk(elsewhere))
+        io.upload_file(elsewhere, url, move=True, storage_options=store.storage_options)
+    assert io.read_bytes(url, **_options(store)) == b"newest"
+    assert store.raw_names() == ["runs/1/last.ckpt"]
+
+    io.draft_for(url, folder=tmp_path).write_bytes(b"of a killed process")
+    io.delete_drafts(url)
+    assert store.raw_names() == ["runs/1/last.ckpt"]
+
+
+def _on_another_disk(source: Path) -> Callable[[Any, Any], None]:
+    rename = os.replace
+
+    def replace(old: Any, new: Any) -> None:
+        if Path(old) == source:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(old))
+        rename(old, new)
+
+    return replace
 
 
 # ------------------------------------------------------------------------------------------------------- io: publish

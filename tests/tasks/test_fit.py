@@ -427,6 +427,8 @@ def test_killed_and_resumed_is_as_if_nothing_had_been(
         fit(stirred(), tiny_data(manifest), tmp_path, epochs=3, callbacks=[Watch(at=step, then=RuntimeError)])
     assert Run.open(tmp_path).status()["state"] == "failed"
     assert (tmp_path / "last.ckpt").exists()
+    assert not [*tmp_path.glob(".*")]
+    (tmp_path / ".last.ckpt.0123456789abcdef.tmp").write_bytes(b"of a process that was killed while it wrote")
 
     model, watch = stirred(), Watch()
     run = fit(model, tiny_data(manifest), tmp_path, epochs=3, callbacks=[watch])
@@ -438,7 +440,7 @@ def test_killed_and_resumed_is_as_if_nothing_had_been(
     assert rows_of(run) == rows
     assert run.status()["state"] == "finished"
     assert run.status()["error"] is None
-    assert not (tmp_path / "last.ckpt").exists()
+    assert not [*tmp_path.glob("*last.ckpt*"), *tmp_path.glob(".*")]
 
 
 @pytest.mark.parametrize(("saved", "killed"), [(2, 3), (3, 6), (2, 11), (5, 9)])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import glob
 import os
 import re
 import secrets
@@ -23,17 +25,40 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["SWAPS", "copy_synced", "create", "list_files", "replace", "swap", "temporary_beside"]
+__all__ = [
+    "SWAPS",
+    "copy_synced",
+    "create",
+    "list_files",
+    "move_synced",
+    "name_beside",
+    "remove_beside",
+    "replace",
+    "swap",
+    "temporary_beside",
+]
 
 _TEMPORARY = re.compile(r"\..*\.[0-9a-f]{16}\.tmp")
+
+
+def name_beside(path: str) -> Path:
+    """A new hidden name in the same folder, which `list_files` passes over."""
+    target = Path(path)
+    return target.with_name(f".{target.name[:200]}.{secrets.token_hex(8)}.tmp")  # 255 bytes is the usual limit
+
+
+def remove_beside(path: str) -> None:
+    """Remove what killed processes left of a file that nobody writes any more."""
+    target = Path(path)
+    for left in target.parent.glob(f".{glob.escape(target.name[:200])}.*.tmp"):
+        left.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def temporary_beside(path: str) -> Iterator[Path]:
     """A name for a new file in the same folder, which is made; removed at the end where it is still there."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name[:200]}.{secrets.token_hex(8)}.tmp")  # 255 bytes is the usual limit
+    temporary = name_beside(path)
+    temporary.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield temporary
     finally:
@@ -54,6 +79,19 @@ def copy_synced(source: Path, target: Path) -> None:
         shutil.copyfileobj(reader, writer, 8 << 20)
         writer.flush()
         os.fsync(writer.fileno())
+
+
+def move_synced(source: Path, target: Path) -> bool:
+    """Wait until the disk has a file, then put it in place in one step; False where that lies on another disk."""
+    with source.open("rb") as file:
+        os.fsync(file.fileno())
+    try:
+        source.replace(target)
+    except OSError as err:
+        if err.errno == errno.EXDEV:
+            return False
+        raise
+    return True
 
 
 def replace(path: str, data: bytes) -> None:

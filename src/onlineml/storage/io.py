@@ -34,7 +34,9 @@ __all__ = [
     "Guarantees",
     "create_bytes",
     "delete",
+    "delete_drafts",
     "download_file",
+    "draft_for",
     "exists",
     "guarantees",
     "is_url",
@@ -283,12 +285,34 @@ def delete(url: Url, *, missing_ok: bool = True, storage_options: Options = None
             fs.rm_file(path)
 
 
-def upload_file(local_file: Url, url: Url, *, storage_options: Options = None) -> None:
-    """Copy a local file to a URL piece by piece; a reader of the URL sees the old or the new file, whole."""
+def draft_for(url: Url, *, folder: Path) -> Path:
+    """Where to write a file that `upload_file` then moves to ``url``: hidden beside a local one, else in ``folder``."""
+    local = local_path(text(url))
+    return folder / name(text(url)) if local is None else _local.name_beside(local)
+
+
+def delete_drafts(url: Url) -> None:
+    """Delete what killed processes left of drafts for ``url``, when nobody writes there any more."""
+    local = local_path(text(url))
+    if local is not None:
+        _local.remove_beside(local)
+
+
+def upload_file(local_file: Url, url: Url, *, move: bool = False, storage_options: Options = None) -> None:
+    """Copy a local file to a URL piece by piece; a reader of the URL sees the old or the new file, whole.
+
+    Args:
+        local_file: what to copy.
+        url: where to.
+        move: the local file is no longer needed; on the same disk it is renamed, which costs no second copy.
+        storage_options: fsspec's.
+    """
     full = text(url)
     local = local_path(full)
     with translated(full, storage_options, needs="write"):
         if local is not None:
+            if move and _local.move_synced(Path(local_file), Path(local)):
+                return
             with _local.temporary_beside(local) as temporary:
                 _local.copy_synced(Path(local_file), temporary)
                 temporary.replace(local)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Checkpoints", "LocalCheckpoints"]
 
-_NAME = "last.ckpt"
 _SHARE = 0.01  # of the time, at most, goes into writing them
 _EVERY_S = 30.0  # no two are closer
 
@@ -32,7 +31,7 @@ class Checkpoints(pl.Callback):
     for that.
 
     Args:
-        folder: on this machine, where the file is written first.
+        draft: on this machine, where the file is written first.
         publish: puts the finished file in its place, atomically; in a thread.
         clock: of the run; its seconds are kept in the checkpoint.
         every_s: seconds between two, stretched so that they take at most 1 % of the time.
@@ -41,14 +40,14 @@ class Checkpoints(pl.Callback):
 
     def __init__(
         self,
-        folder: Path,
+        draft: Path,
         *,
         publish: Callable[[Path], None],
         clock: Clock,
         every_s: float = _EVERY_S,
         stop: Callable[[], bool] = bool,
     ) -> None:
-        self.folder, self.publish, self.clock, self.every_s, self.stop = folder, publish, clock, every_s, stop
+        self.draft, self.publish, self.clock, self.every_s, self.stop = draft, publish, clock, every_s, stop
         self.cost_s = 0.0
         self._saved_at = clock.spent()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="onlineml-checkpoint")
@@ -83,9 +82,9 @@ class Checkpoints(pl.Callback):
         """
         self._arrived()
         begin = time.monotonic()
-        path = self.folder / _NAME
-        trainer.save_checkpoint(path)
-        self._on_its_way = self._thread.submit(self.publish, path)
+        self.draft.parent.mkdir(parents=True, exist_ok=True)
+        trainer.save_checkpoint(self.draft)
+        self._on_its_way = self._thread.submit(self.publish, self.draft)
         self.cost_s = time.monotonic() - begin
         self.clock.aside(self.cost_s)
         self._saved_at = self.clock.spent()
@@ -97,6 +96,7 @@ class Checkpoints(pl.Callback):
     def close(self) -> None:
         """Wait for the last file; whether it arrived no longer matters, since the training is over or has failed."""
         self._thread.shutdown()
+        self.draft.unlink(missing_ok=True)
 
     def state_dict(self) -> dict[str, Any]:
         return {"spent_s": self.clock.spent()}
@@ -106,15 +106,15 @@ class LocalCheckpoints(TorchCheckpointIO):
     """Writes ours at once: Lightning's way through memory takes three times as long. Others are written as ever.
 
     Args:
-        folder: where ours are.
+        draft: the path of ours.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, draft: Path) -> None:
         super().__init__()
-        self.folder = folder
+        self.draft = draft
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        if Path(path) == self.folder / _NAME:
+        if Path(path) == self.draft:
             torch.save(checkpoint, path)
         else:
             super().save_checkpoint(checkpoint, path, storage_options)

@@ -13,7 +13,7 @@ from torch import nn
 
 from onlineml._lightning import pl
 from onlineml.errors import NotFoundError, StoppedError
-from onlineml.storage.io import delete, read_bytes, upload_file, write_bytes
+from onlineml.storage.io import delete, delete_drafts, draft_for, read_bytes, upload_file, write_bytes
 from onlineml.tasks._trainer import interruptible, precision_for, quiet
 from onlineml.tasks.budget import FORWARDS_A_STEP, Budget, Clock
 from onlineml.tasks.callbacks import EpochRecord, Kept
@@ -122,11 +122,10 @@ class Training:
                 record=lambda _: _write_knots(self.run, schedule),
             )
             self.callbacks.append(budget)
+        url = self.run.path("last.ckpt")
         self.checkpoints = Checkpoints(
-            self.folder,
-            publish=lambda path: upload_file(
-                path, self.run.path("last.ckpt"), storage_options=self.run.storage_options
-            ),
+            draft_for(url, folder=self.folder),
+            publish=lambda path: upload_file(path, url, move=True, storage_options=self.run.storage_options),
             clock=self.clock,
             stop=lambda: self.run.stop_requested,
         )
@@ -200,7 +199,7 @@ class Training:
                 devices=1,
                 precision=precision_for(precision, accelerator, self.model),  # type: ignore[arg-type]
                 callbacks=[*self.callbacks, *callbacks, self.checkpoints],
-                plugins=LocalCheckpoints(self.folder),
+                plugins=LocalCheckpoints(self.checkpoints.draft),
                 default_root_dir=self.folder,
                 limit_val_batches=0,  # EpochRecord validates: the averaged weights, when it is worth the time
                 logger=False,
@@ -218,6 +217,7 @@ class Training:
         facts = {k: kept[k] for k in ("step", "train_loss", *self.model.figures)}
         self.run.set_status("finished", facts=facts | {"seconds": round(self.clock.spent(), 2)})
         delete(self.run.path("last.ckpt"), storage_options=self.run.storage_options)
+        delete_drafts(self.run.path("last.ckpt"))
 
     def _choose(self) -> dict[str, Any]:
         """Give the model the weights that are kept, record the last epoch, and return the figures of what is kept."""
