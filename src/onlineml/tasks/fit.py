@@ -48,6 +48,9 @@ def fit(
     Calling `fit` again with a run that did not finish goes on from its last checkpoint to the weights that the
     uninterrupted run would have reached.
 
+    While it trains on Linux, the C library keeps the memory that a step frees for the next one, in the whole process,
+    unless the environment sets its allocation up (``MALLOC_TRIM_THRESHOLD_`` and the like); it is given back in the end.
+
     Args:
         model: has its weights changed; ends with their moving average, in evaluation mode, on the CPU.
         datamodule: its split "train" is learned, its split "val", where there is one, is only looked at.
