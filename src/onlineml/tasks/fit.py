@@ -49,7 +49,7 @@ def fit(
     uninterrupted run would have reached.
 
     While it trains on Linux, the C library keeps the memory that a step frees for the next one, in the whole process,
-    unless the environment sets its allocation up (``MALLOC_TRIM_THRESHOLD_`` and the like); it is given back in the end.
+    and gives it back in the end, unless the environment sets its allocation up (``MALLOC_TRIM_THRESHOLD_`` and so on).
 
     Args:
         model: has its weights changed; ends with their moving average, in evaluation mode, on the CPU.
