@@ -116,25 +116,26 @@ def race_steps(data: Any, backbone: str, size: int) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         batches = [b for b in in_memory(data, size, Path(folder) / "batches") if len(b[1]) == BATCH]
         torch.save(batches, Path(folder) / "batches.pt")
-        with in_own_process(data, backbone, Path(folder) / "batches.pt") as other:
-            for i in range(ROUNDS):
-                here = ByHand(model_for(data, backbone).network, batches, steps=BLOCK)
-                here()  # the first steps are not counted
+        for i in range(ROUNDS):
+            here = ByHand(model_for(data, backbone).network, batches, steps=BLOCK)
+            here()  # the first steps are not counted
+            # anew each round: two processes of the same code differ by 3 % for as long as they live
+            with in_own_process(data, backbone, Path(folder) / "batches.pt") as other:
                 turns = itertools.cycle([other, here])
                 watch, _ = train_ours(
                     data, backbone, size, cache_dir=Path(folder) / str(i), between=lambda t=turns: next(t)()
                 )
-                blocks = [block for of_epoch in watch.pairs for block in of_epoch]
-                n = len(watch.pairs[0])  # of the first epoch, which reads JPEG files
-                n += n % 2
-                pairs["own process"] += blocks[n::2]
-                pairs["fit's process"] += blocks[n + 1 :: 2]
-                # whole epochs, each by the machine's speed in those minutes
-                first = watch.seconds[0] / statistics.mean(own for _, own in blocks[:n:2])
-                following = statistics.mean(watch.seconds[1:]) / statistics.mean(own for _, own in blocks[n::2])
-                firsts.append(first / following)
-                told = ", ".join(f"{name} {_ratio(blocks):.3f}" for name, blocks in pairs.items())
-                print(f"{backbone} {size} px, step: {told}; first epoch {firsts[-1]:.3f}", flush=True)
+            blocks = [block for of_epoch in watch.pairs for block in of_epoch]
+            n = len(watch.pairs[0])  # of the first epoch, which reads JPEG files
+            n += n % 2
+            pairs["own process"] += blocks[n::2]
+            pairs["fit's process"] += blocks[n + 1 :: 2]
+            # whole epochs, each by the machine's speed in those minutes
+            first = watch.seconds[0] / statistics.mean(own for _, own in blocks[:n:2])
+            following = statistics.mean(watch.seconds[1:]) / statistics.mean(own for _, own in blocks[n::2])
+            firsts.append(first / following)
+            told = ", ".join(f"{name} {_ratio(blocks):.3f}" for name, blocks in pairs.items())
+            print(f"{backbone} {size} px, step: {told}; first epoch {firsts[-1]:.3f}", flush=True)
     name, results = f"{backbone} {size} px", []
     for where, blocks in pairs.items():
         ours_ms, hand_ms = (1e3 * statistics.median(s) for s in zip(*blocks, strict=True))
