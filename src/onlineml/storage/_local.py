@@ -50,7 +50,7 @@ def name_beside(path: str) -> Path:
 def remove_beside(path: str) -> None:
     """Remove what killed processes left of a file that nobody writes any more."""
     target = Path(path)
-    for left in target.parent.glob(f".{glob.escape(target.name[:200])}.*.tmp"):
+    for left in target.parent.glob(f".{glob.escape(target.name[:200])}.{'[0-9a-f]' * 16}.tmp"):
         left.unlink(missing_ok=True)
 
 

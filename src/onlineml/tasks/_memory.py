@@ -28,7 +28,7 @@ def keeping_freed_memory() -> Iterator[None]:
     """Within, the C library of Linux keeps what is freed; after it, what was freed is returned to the system.
 
     Activations of a few megabytes are freed and asked for again at each step. glibc gives such blocks back to the
-    system, which hands them out anew page by page, each page wiped: up to half of the time of a step on a CPU. Kept,
+    system, which hands them out anew page by page, each page wiped: up to a third of a step's time on a CPU. Kept,
     they take no more memory than the largest step needs. Nothing is done where the user has set the C library up by the
     environment, and where it is another than glibc.
     """
