@@ -69,7 +69,7 @@ def with_torch(session: nox.Session, program: str, *arguments: str, env: dict[st
 @nox.session(venv_backend="none")
 def demo(session: nox.Session) -> None:
     """Make a sample project in ./demo (or the folder given after --) and run the four notebooks on it."""
-    with_torch(session, "python", "-m", "onlineml.demo", *(session.posargs or ["demo"]))
+    with_torch(session, "python", "-m", "onlineml.cli.demo", *(session.posargs or ["demo"]))
 
 
 @nox.session(venv_backend="none")

@@ -15,7 +15,7 @@ from typing import Any
 
 def onlineml(folder: Path) -> int:
     """Everything: conflicts, undoings, classes, deletions."""
-    from onlineml.project import Project
+    from onlineml.project.project import Project
 
     state = Project.open(folder / "project").annotations()
     return int(state.table["label"].to_pandas().eq("corrected").sum())

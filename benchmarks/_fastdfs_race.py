@@ -27,8 +27,8 @@ import fsspec
 from _race import arguments, finish
 
 from onlineml.storage import io
-from onlineml.storage._fastdfs_names import Entry
-from onlineml.storage.fastdfs import FastDFSFileSystem, create_volume
+from onlineml.storage.fastdfs.filesystem import FastDFSFileSystem, create_volume
+from onlineml.storage.fastdfs.names import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,7 +38,7 @@ N_PHOTOS, PHOTO_BYTES = 400, 50_000
 BIG_BYTES = 64_000_000
 N_COMMITS = 300
 ROUNDS = 7
-MODEL = Path(__file__).parents[1] / "tests" / "storage" / "fastdfs_server.py"
+MODEL = Path(__file__).parents[1] / "tests" / "support" / "fastdfs_server.py"
 
 OPENING = """
 import sys, time, fsspec

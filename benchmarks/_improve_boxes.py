@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import onlineml as oml
-from onlineml.improving.queue import review_queue
+from onlineml.improving.review.queue import review_queue
 
 SIZE = 320
 SHARE = 0.05  # of the boxes, for each kind of flaw

@@ -24,10 +24,10 @@ from typing import Any
 import pyarrow as pa
 from _race import arguments, finish
 
-from onlineml.data.annotations import record
-from onlineml.data.manifest import Manifest
-from onlineml.project import Project
-from onlineml.storage.log import AppendLog
+from onlineml.data.annotations.state import record
+from onlineml.data.manifest.manifest import Manifest
+from onlineml.project.project import Project
+from onlineml.storage.log.log import AppendLog
 
 N, BATCH, ROUNDS = 1_000_000, 50_000, 3
 MAX_S, MAX_MB = 5.0, 1500.0

@@ -31,10 +31,10 @@ from _race import arguments, finish, manifest, photos
 
 import onlineml as oml
 from onlineml.evaluation import classification_scores
-from onlineml.improving.features import features_of, linear_head, project_store
-from onlineml.improving.new_head import fit_new_head, fit_new_rows
-from onlineml.improving.queue import review_queue
-from onlineml.improving.successor import continued
+from onlineml.improving.challenger.new_head import fit_new_head, fit_new_rows
+from onlineml.improving.challenger.successor import continued
+from onlineml.improving.review.features import features_of, linear_head, project_store
+from onlineml.improving.review.queue import review_queue
 
 SIZE = 224
 SHARES = (0.05, 0.2)

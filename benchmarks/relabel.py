@@ -21,10 +21,10 @@ import numpy as np
 from _race import arguments, finish
 from PIL import Image
 
-from onlineml.data.thumbnails import encoded
-from onlineml.project import Project
+from onlineml.data.images.thumbnails import encoded
+from onlineml.project.project import Project
 
-sys.path.append(str(Path(__file__).parents[1] / "tests" / "browser"))
+sys.path.append(str(Path(__file__).parents[1] / "tests" / "support"))
 N, CLASSES, PACE_S, AIM_MS = 1000, 9, 0.1, 100.0
 CELL = """
 from onlineml import Project
@@ -65,9 +65,10 @@ def make_project(folder: Path) -> list[str]:
 
 def session(folder: Path) -> tuple[dict[str, list[float]], dict[str, str]]:
     """Press the keys; returns the times in ms, and the answers by image id."""
+    from playwright.sync_api import sync_playwright
+
     from lab_page import LabPage
     from lab_server import jupyter_lab, write_notebook
-    from playwright.sync_api import sync_playwright
 
     with jupyter_lab(folder) as lab, sync_playwright() as playwright:
         ids = make_project(lab.root / "project")

@@ -32,7 +32,7 @@ from _hand_loop import ByHand
 from _race import arguments, finish, manifest, photos
 
 import onlineml as oml
-from onlineml._lightning import pl
+from onlineml.data.loading.lightning import pl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

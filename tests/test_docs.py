@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from onlineml.data.images import POLICIES
+from onlineml.data.images.decode import POLICIES
 
 PAGE = Path(__file__).parents[1] / "docs" / "images.md"
 

@@ -116,4 +116,6 @@ def test_a_detector_opens_with_the_same_numbers(detection):
     for row, objects in zip(oml.predict(model, data.urls()), expected["objects"], strict=True):
         assert [found.label for found in row] == [label for label, *_ in objects]
         places = [[found.score, *found.box_xyxy] for found in row]
-        np.testing.assert_allclose(np.reshape(places, (-1, 5)), np.reshape([o[1:] for o in objects], (-1, 5)), atol=0.01)
+        np.testing.assert_allclose(
+            np.reshape(places, (-1, 5)), np.reshape([o[1:] for o in objects], (-1, 5)), atol=0.01
+        )

@@ -15,12 +15,13 @@ import nbformat
 import pytest
 
 import onlineml as oml
-from onlineml.data.samples import make_samples
+from onlineml.data.samples.samples import make_samples
+from places import ROOT
 
 if TYPE_CHECKING:
     from s3_server import S3Server
 
-FOLDER = Path(__file__).parents[1] / "notebooks"
+FOLDER = ROOT / "notebooks"
 NAMES = ["1_build", "2_test", "3_evaluate", "4_improve"]
 # Small and quick: these tests are about the path, the benchmarks are about the scores.
 SMALL = {"budget_s": 4.0, "size": 32}
@@ -220,7 +221,7 @@ def test_a_failure_is_an_exit_code_and_names_the_remedy(tmp_path: Path) -> None:
 @pytest.mark.notebooks
 @pytest.mark.timeout(600)
 def test_the_demonstration_sums_up_what_the_notebooks_found(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "onlineml.demo", str(tmp_path / "demo"), "--photos", "80", "--seconds", "4"]
+    command = [sys.executable, "-m", "onlineml.cli.demo", str(tmp_path / "demo"), "--photos", "80", "--seconds", "4"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=500)
     assert done.returncode == 0, done.stderr[-4000:]
 

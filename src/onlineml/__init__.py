@@ -5,91 +5,60 @@ Importing is quick and does nothing: each name below is loaded when it is first 
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from onlineml._lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from onlineml import errors, evaluation, jobs, widgets
-    from onlineml.data.datamodules import ClassificationDataModule
-    from onlineml.data.detection_datamodules import DetectionDataModule
-    from onlineml.data.manifest import Manifest
-    from onlineml.data.samples import make_samples
-    from onlineml.evaluation.compare import compare
-    from onlineml.improving.improve import improve
-    from onlineml.improving.queue import review_queue
-    from onlineml.inference.evaluate import evaluate
-    from onlineml.inference.predictor import predict
-    from onlineml.inference.video import predict_video
-    from onlineml.project import Project
-    from onlineml.tasks.by_task import datamodule_for, model_for
-    from onlineml.tasks.classification import ImageClassifier
-    from onlineml.tasks.detection import ObjectDetector
-    from onlineml.tasks.fit import fit
-    from onlineml.tasks.loading import load_model
-    from onlineml.tasks.lr_finder import suggest_lr
+    from onlineml import errors as errors
+    from onlineml import evaluation as evaluation
+    from onlineml import jobs as jobs
+    from onlineml import widgets as widgets
+    from onlineml.data.loading.datamodules import ClassificationDataModule as ClassificationDataModule
+    from onlineml.data.loading.detection_datamodules import DetectionDataModule as DetectionDataModule
+    from onlineml.data.manifest.manifest import Manifest as Manifest
+    from onlineml.data.samples.samples import make_samples as make_samples
+    from onlineml.evaluation.comparison.compare import compare as compare
+    from onlineml.improving.improve import improve as improve
+    from onlineml.improving.review.queue import review_queue as review_queue
+    from onlineml.inference.evaluate import evaluate as evaluate
+    from onlineml.inference.predictor import predict as predict
+    from onlineml.inference.video import predict_video as predict_video
+    from onlineml.project.project import Project as Project
+    from onlineml.tasks.by_task import datamodule_for as datamodule_for
+    from onlineml.tasks.by_task import model_for as model_for
+    from onlineml.tasks.classification import ImageClassifier as ImageClassifier
+    from onlineml.tasks.detection import ObjectDetector as ObjectDetector
+    from onlineml.tasks.loading import load_model as load_model
+    from onlineml.training.fit import fit as fit
+    from onlineml.training.lr_finder import suggest_lr as suggest_lr
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "ClassificationDataModule",
-    "DetectionDataModule",
-    "ImageClassifier",
-    "Manifest",
-    "ObjectDetector",
-    "Project",
-    "compare",
-    "datamodule_for",
-    "errors",
-    "evaluate",
-    "evaluation",
-    "fit",
-    "improve",
-    "jobs",
-    "load_model",
-    "make_samples",
-    "model_for",
-    "predict",
-    "predict_video",
-    "review_queue",
-    "suggest_lr",
-    "widgets",
-]
-
-_HOMES = {
-    "ClassificationDataModule": "onlineml.data.datamodules",
-    "DetectionDataModule": "onlineml.data.detection_datamodules",
-    "ImageClassifier": "onlineml.tasks.classification",
-    "Manifest": "onlineml.data.manifest",
-    "ObjectDetector": "onlineml.tasks.detection",
-    "Project": "onlineml.project",
-    "compare": "onlineml.evaluation.compare",
-    "datamodule_for": "onlineml.tasks.by_task",
-    "errors": "",
-    "evaluate": "onlineml.inference.evaluate",
-    "evaluation": "",
-    "fit": "onlineml.tasks.fit",
-    "improve": "onlineml.improving.improve",
-    "jobs": "",
-    "load_model": "onlineml.tasks.loading",
-    "make_samples": "onlineml.data.samples",
-    "model_for": "onlineml.tasks.by_task",
-    "predict": "onlineml.inference.predictor",
-    "predict_video": "onlineml.inference.video",
-    "review_queue": "onlineml.improving.queue",
-    "suggest_lr": "onlineml.tasks.lr_finder",
-    "widgets": "",
-}
-
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        msg = f"module 'onlineml' has no attribute {name!r}; it has {', '.join(__all__)}"
-        raise AttributeError(msg)
-    value = getattr(importlib.import_module(home), name) if home else importlib.import_module(f"onlineml.{name}")
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "ClassificationDataModule": "data.loading.datamodules",
+        "DetectionDataModule": "data.loading.detection_datamodules",
+        "ImageClassifier": "tasks.classification",
+        "Manifest": "data.manifest.manifest",
+        "ObjectDetector": "tasks.detection",
+        "Project": "project.project",
+        "compare": "evaluation.comparison.compare",
+        "datamodule_for": "tasks.by_task",
+        "errors": "",
+        "evaluate": "inference.evaluate",
+        "evaluation": "",
+        "fit": "training.fit",
+        "improve": "improving.improve",
+        "jobs": "",
+        "load_model": "tasks.loading",
+        "make_samples": "data.samples.samples",
+        "model_for": "tasks.by_task",
+        "predict": "inference.predictor",
+        "predict_video": "inference.video",
+        "review_queue": "improving.review.queue",
+        "suggest_lr": "training.lr_finder",
+        "widgets": "",
+    },
+)

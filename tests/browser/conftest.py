@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 from lab_page import LabPage
 from lab_server import Lab, jupyter_lab
 

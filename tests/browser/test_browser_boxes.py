@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from lab_server import write_notebook
-from stage import Stage, marked_image
 
-from onlineml.project import Project
+from lab_server import write_notebook
+from onlineml.project.project import Project
+from stage import Stage, marked_image
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import nbformat
 import psutil
 import pytest
+from PIL import Image
+
 from hub_server import Hub, jupyter_hub
 from lab_page import LabPage
 from lab_server import write_notebook
-from PIL import Image
-
 from onlineml import jobs
-from onlineml.project import Project
+from onlineml.project.project import Project
 from onlineml.storage import io
 
 if TYPE_CHECKING:

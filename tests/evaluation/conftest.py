@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from evaluation_cases import HOSTILE, png, predictions
 
+from evaluation_cases import HOSTILE, png, predictions
 from onlineml.evaluation import ClassificationScores, classification_scores
 
 

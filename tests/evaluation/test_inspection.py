@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from onlineml.data.boxes import Boxes
+from onlineml.data.manifest.box_arrays import Boxes
 from onlineml.errors import DataError
 from onlineml.evaluation import Found, detection_scores
 from onlineml.evaluation.inspection import Inspection

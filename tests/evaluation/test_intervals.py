@@ -6,13 +6,13 @@ import time
 
 import numpy as np
 import pytest
-from evaluation_cases import predictions
 from scipy import stats
 from sklearn import metrics as oracle
 
+from evaluation_cases import predictions
 from onlineml.errors import ConfigError
 from onlineml.evaluation import classification_scores, intervals
-from onlineml.evaluation._bootstrap import _rank_classes, _resample_rankings
+from onlineml.evaluation.classification.bootstrap import _rank_classes, _resample_rankings
 
 
 def weights_of(**options):

@@ -6,11 +6,11 @@ import warnings
 
 import numpy as np
 import pytest
-from evaluation_cases import cases, predictions
 from hypothesis import given, settings
 from sklearn import calibration
 from sklearn import metrics as oracle
 
+from evaluation_cases import cases, predictions
 from onlineml.evaluation import classification_scores, metrics
 
 CLOSE = {"rel": 1e-12, "abs": 1e-12, "nan_ok": True}

@@ -9,17 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_projects import FACTORY, colour_project, image_of, labels_of, with_champion
 
 import onlineml as oml
 from onlineml import registry
 from onlineml.errors import ConfigError, DataError, StoppedError
-from onlineml.improving import _attempt, warm_start
-from onlineml.improving.gate import Better
+from onlineml.improving import attempt
+from onlineml.improving.challenger import train
+from onlineml.improving.gate.decide import Better
 from onlineml.improving.improve import improve
-from onlineml.registry import promotion_history
-from onlineml.runs import Run
+from onlineml.registry.versions import promotion_history
+from onlineml.runs.run import Run
 from tiny import CLASSES, jpeg, picture
+from tiny_projects import FACTORY, colour_project, image_of, labels_of, with_champion
 
 QUICK = {"backbone": FACTORY, "epochs": 1, "progress": "none"}
 
@@ -56,7 +57,7 @@ def refuse(*_, **__):
 
 
 def test_where_nothing_changed_nothing_is_done(project, monkeypatch):
-    monkeypatch.setattr(_attempt, "train_challenger", refuse)
+    monkeypatch.setattr(attempt, "train_challenger", refuse)
     before = (len(project.versions()), len(project.runs()), champions(project))
 
     outcome = improve(project, **QUICK)
@@ -263,7 +264,7 @@ def test_it_may_be_asked_only_to_decide(tmp_path, decoded_photos):
 
 def test_of_two_schedulers_one_promotes(tmp_path, decoded_photos, monkeypatch):
     project = better_project(tmp_path)
-    gate, inner = _attempt.gate, []
+    gate, inner = attempt.gate, []
 
     def slow_gate(*args, **options):
         if not inner:  # while the first one decides, a second one begins and ends
@@ -271,7 +272,7 @@ def test_of_two_schedulers_one_promotes(tmp_path, decoded_photos, monkeypatch):
             inner[0] = improve(oml.Project.open(project.url), how="head", seed=1, **QUICK)
         return gate(*args, **options)
 
-    monkeypatch.setattr(_attempt, "gate", slow_gate)
+    monkeypatch.setattr(attempt, "gate", slow_gate)
     outcome = improve(project, how="head", **QUICK)
 
     assert inner[0].promoted
@@ -283,8 +284,8 @@ def test_of_two_schedulers_one_promotes(tmp_path, decoded_photos, monkeypatch):
 
 def test_test_images_that_are_training_images_block(project, monkeypatch):
     leaked = image_of(project, "test/red/000.jpg")  # freezing sets copies aside: it takes a dataset of another making
-    monkeypatch.setattr(_attempt, "leaked_images", lambda data: (leaked,))
-    monkeypatch.setattr(_attempt, "train_challenger", refuse)
+    monkeypatch.setattr(attempt, "leaked_images", lambda data: (leaked,))
+    monkeypatch.setattr(attempt, "train_challenger", refuse)
     correct(project)
     n_versions = len(project.versions())
 
@@ -303,12 +304,12 @@ def test_interrupted_at_any_step_it_goes_on_without_doing_anything_twice(where, 
     project = better_project(tmp_path)
     run = project.new_run()
     place = {
-        "fit": "onlineml.improving.warm_start.fit",
-        "evaluate": "onlineml.improving._attempt.evaluate",
+        "fit": "onlineml.improving.challenger.train.fit",
+        "evaluate": "onlineml.improving.attempt.evaluate",
         "published": "onlineml.registry.publish_version",
-        "scores_now": "onlineml.improving._attempt.scores_now",
-        "gate": "onlineml.improving._attempt.gate",
-        "promote": "onlineml.improving._attempt.Attempt._promoted",
+        "scores_now": "onlineml.improving.attempt.scores_now",
+        "gate": "onlineml.improving.attempt.gate",
+        "promote": "onlineml.improving.attempt.Attempt._promoted",
         "save": "onlineml.improving.outcome.Outcome.save",
     }[where]
 
@@ -324,7 +325,7 @@ def test_interrupted_at_any_step_it_goes_on_without_doing_anything_twice(where, 
         with pytest.raises(KeyboardInterrupt):
             improve(project, run=run, how="warm", **QUICK)
     if where != "fit":
-        monkeypatch.setattr(warm_start, "fit", refuse)
+        monkeypatch.setattr(train, "fit", refuse)
     project.relabel(image_of(project, "train/blue/000.jpg"), "red")  # what is said meanwhile is for the next time
 
     outcome = improve(oml.Project.open(project.url), run=Run.open(run.url), **QUICK)
@@ -377,8 +378,8 @@ def test_replay_leaves_out_what_the_champion_knows_and_keeps_what_is_new(project
     champion = oml.load_model(project.champion, backbone=FACTORY)
 
     for replay, expected in ((0, 2), (9, 11), (1000, 36)):
-        recipe = warm_start.Recipe(replay=replay)
-        images = warm_start._images(champion, data, recipe, changed=changed, known=None)
+        recipe = train.Recipe(replay=replay)
+        images = train._images(champion, data, recipe, changed=changed, known=None)
         rows = images.rows_of("train")
         assert len(rows) == expected
         assert set(changed) <= set(data.column("image_id")[rows])
@@ -392,7 +393,7 @@ def test_replay_draws_rare_classes_more_often(project):
     champion = oml.load_model(project.champion, backbone=FACTORY)
     drawn = np.zeros(3)
     for seed in range(30):
-        dm = warm_start._images(champion, data, warm_start.Recipe(replay=6, seed=seed), changed=[], known=None)
+        dm = train._images(champion, data, train.Recipe(replay=6, seed=seed), changed=[], known=None)
         drawn += np.bincount(data.label_ids()[dm.rows_of("train")], minlength=3)
     share = drawn[data.class_names.index("red")] / drawn.sum()
     assert share > 0.2  # of the images they are a ninth

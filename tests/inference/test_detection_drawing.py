@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from colour_scenes import png, scene
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from colour_scenes import png, scene
 from onlineml.errors import BadImageError, ConfigError, NotFoundError
-from onlineml.inference._tags import place_tags
 from onlineml.inference.detections import DetectedObjects, Detections
 from onlineml.inference.drawing import colour_of, draw, draw_boxes, draw_stored, letter_px, shortened
+from onlineml.inference.label_layout import place_tags
 
 if TYPE_CHECKING:
     from pathlib import Path

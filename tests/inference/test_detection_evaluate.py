@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from colour_scenes import CLASSES, COLOURS, ColourDetector, png, scene
 
 import onlineml as oml
+from colour_scenes import CLASSES, COLOURS, ColourDetector, png, scene
 from onlineml.errors import ConfigError, DataError, TooManyBadImagesError, TrainingError, UnknownClassError
 from tiny import tiny_model
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from colour_scenes import png
 
 import onlineml as oml
-from onlineml.data.boxes import box_iou
+from colour_scenes import png
+from onlineml.data.manifest.box_arrays import box_iou
 from tiny_boxes import drawn
 
 if TYPE_CHECKING:

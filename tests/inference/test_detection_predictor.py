@@ -8,23 +8,24 @@ import math
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
-from colour_scenes import CLASSES, COLOURS, SCORES, ColourDetector, png, scene
 from PIL import Image
 
 import onlineml as oml
-from onlineml.data.boxes import box_iou
+from colour_scenes import CLASSES, COLOURS, SCORES, ColourDetector, png, scene
+from onlineml.data.manifest.box_arrays import box_iou
 from onlineml.errors import ConfigError, UnknownClassError
 from onlineml.inference.detecting import Detector
+from places import SUPPORT
 from tiny import tiny_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from onlineml.inference.detections import DetectedObjects
     from stores import Store
@@ -344,7 +345,7 @@ def test_large_photos_stream_in_little_memory() -> None:
     """60 photos of 36 MB each as pixels: no more than a few are ever held."""
     code = f"""
 import io, resource, sys
-sys.path[:0] = {[str(Path(__file__).parents[1]), str(Path(__file__).parent)]!r}
+sys.path[:0] = {[str(SUPPORT)]!r}
 import numpy as np, onlineml as oml
 from colour_scenes import ColourDetector, scene
 small = scene((64, 64), [("red", (8, 8, 40, 40))])

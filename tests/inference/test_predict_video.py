@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,23 +9,24 @@ import pandas as pd
 import pytest
 
 pytest.importorskip("av")
-sys.path.append(str(Path(__file__).parents[1] / "data"))  # where these videos are made
 
 import av
-from colour_scenes import ColourDetector, scene
-from made_videos import RATE, with_matrix, write_video
 from test_predictor import colour, model
 
 import onlineml as oml
-from onlineml.data.video import Video
+from colour_scenes import ColourDetector, scene
+from made_videos import RATE, with_matrix, write_video
+from onlineml.data.video.video import Video
 from onlineml.errors import BadVideoError, ConfigError, NotFoundError, UnknownClassError
-from onlineml.inference import _video_writer
+from onlineml.inference import video_writer
 from onlineml.inference.detections import DetectedObjects
 from onlineml.inference.predictions import Prediction
 from onlineml.inference.video import annotated, predict_video, write_annotated_video
 from onlineml.inference.video_plots import timeline_figure
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from stores import Store
 
 SIZE = (120, 160)
@@ -175,24 +174,24 @@ def test_odd_sizes_rates_that_vary_and_another_encoder(
 ) -> None:
     times = [0.0, 0.04, 0.5, 0.51, 3.0]
     pictures = [np.full((*size_hw, 3), value, np.uint8) for value in (30, 80, 130, 180, 230)]
-    for encoders in (_video_writer._ENCODERS, (("mpeg4", {}),)):
-        monkeypatch.setattr(_video_writer, "_ENCODERS", encoders)
+    for encoders in (video_writer._ENCODERS, (("mpeg4", {}),)):
+        monkeypatch.setattr(video_writer, "_ENCODERS", encoders)
         path = tmp_path / f"{encoders[0][0]}.mp4"
         frames = zip(times, pictures, strict=True)
-        assert _video_writer.write_frames(path, frames, frame_rate=30.0) == 5
+        assert video_writer.write_frames(path, frames, frame_rate=30.0) == 5
         found = list(Video(path).frames())
         assert [frame.time_s for frame in found] == pytest.approx(times, abs=1e-3)
         for frame, picture in zip(found, pictures, strict=True):
             assert frame.pixels.shape == (size_hw[0] + size_hw[0] % 2, size_hw[1] + size_hw[1] % 2, 3)
             np.testing.assert_allclose(frame.pixels, np.full(frame.pixels.shape, picture[0, 0, 0]), atol=6)
     with pytest.raises(ConfigError, match="no frames"):
-        _video_writer.write_frames(tmp_path / "none.mp4", [], frame_rate=30.0)
+        video_writer.write_frames(tmp_path / "none.mp4", [], frame_rate=30.0)
 
 
 def test_colours_survive_being_written(tmp_path: Path) -> None:
     rgb = [(220, 40, 40), (40, 200, 60), (30, 60, 210), (240, 220, 30)]
     frames = [(n / 25, np.full((64, 96, 3), value, np.uint8)) for n, value in enumerate(rgb)]
-    _video_writer.write_frames(tmp_path / "a.mp4", frames, frame_rate=25.0)
+    video_writer.write_frames(tmp_path / "a.mp4", frames, frame_rate=25.0)
     for frame, value in zip(Video(tmp_path / "a.mp4").frames(), rgb, strict=True):
         np.testing.assert_allclose(frame.pixels[32, 48], value, atol=6)
     with av.open(str(tmp_path / "a.mp4")) as container:

@@ -20,11 +20,12 @@ from PIL import Image
 from torch import nn
 
 import onlineml as oml
-from onlineml.data.images import decode
-from onlineml.data.transforms import fit_to_size, limit_to_scale, training_scale
+from onlineml.data.augment.classification import fit_to_size, limit_to_scale, training_scale
+from onlineml.data.images.decode import decode
 from onlineml.errors import BadImageError, ConfigError, NotFoundError
-from onlineml.registry import publish_to
+from onlineml.registry.versions import publish_to
 from onlineml.tasks.loading import model_files
+from places import SUPPORT
 from tiny import CLASSES, COLOURS, jpeg, picture, tiny_model
 
 if TYPE_CHECKING:
@@ -329,7 +330,7 @@ def test_the_files_that_break_programs(data_dir: Path | None, tmp_path: Path) ->
         (tmp_path / "empty.jpg").write_bytes(b"")
     code = f"""
 import json, resource, sys
-sys.path[:0] = {[str(Path(__file__).parents[1]), str(Path(__file__).parent)]!r}
+sys.path[:0] = {[str(SUPPORT), str(Path(__file__).parent)]!r}
 import numpy as np, onlineml as oml
 from test_predictor import model
 network = model((64, 64))

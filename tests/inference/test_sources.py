@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from onlineml.data.images import decode
+from onlineml.data.images.decode import decode
 from onlineml.errors import BadImageError, ConfigError, NotFoundError
 from onlineml.inference.sources import _matches, items_of
 from tiny import jpeg, picture

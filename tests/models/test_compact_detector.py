@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from detector_parts import boxes_by_class, quick_start, some_targets
 from safetensors.torch import save_file
 from torch import nn
 from torchvision import models
 
+from detector_parts import boxes_by_class, quick_start, some_targets
 from onlineml.errors import ConfigError, WeightsError
 from onlineml.models.compact_detector import CompactDetector
 from onlineml.models.detectors import build_detector

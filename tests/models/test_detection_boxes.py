@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from detector_parts import boxes_by_class
 
+from detector_parts import boxes_by_class
 from onlineml.models.detection_boxes import MAX_OBJECTS, as_objects, best_objects
 
 NAMES = ("boxes", "labels", "scores")

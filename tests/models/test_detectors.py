@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from detector_parts import ListNet, quick_start, some_targets
 from torch import nn
 from torchvision import models
 
+from detector_parts import ListNet, quick_start, some_targets
 from onlineml.errors import ConfigError, WeightsError
 from onlineml.models.compact_detector import CompactDetector
 from onlineml.models.detectors import build_detector

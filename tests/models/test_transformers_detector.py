@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from detector_parts import some_targets
 from safetensors.torch import load_file, save_file
 
+from detector_parts import some_targets
 from onlineml.errors import ConfigError, MissingDependencyError, WeightsError
 from onlineml.models.detectors import build_detector
 from onlineml.models.transformers_detector import TransformersDetector

@@ -17,7 +17,7 @@ import pytest
 
 from onlineml.errors import AlreadyExistsError, ConfigError, DataError, NotFoundError, StorageError
 from onlineml.storage import io
-from onlineml.storage.log import AppendLog, LogEntry, new_ulid
+from onlineml.storage.log.log import AppendLog, LogEntry, new_ulid
 from stores import KINDS, SWIFT, Store, open_store
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import pytest
 from fault_proxy import FaultProxy, fault_proxy
 from onlineml import registry
 from onlineml.errors import AlreadyExistsError, ConflictError, NotFoundError, StorageError
-from onlineml.storage import _reading, conditions, io
+from onlineml.storage import conditions, io, reading
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,8 +37,8 @@ def options(s3_server: S3Server, fault_proxy: FaultProxy) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_reading, "_FIRST_WAIT_S", 0.01)
-    monkeypatch.setattr(_reading, "_PATIENCE_S", 30.0)
+    monkeypatch.setattr(reading, "_FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(reading, "_PATIENCE_S", 30.0)
 
 
 # ------------------------------------------------------------------------------------------------------------ reading
@@ -73,7 +73,7 @@ def test_a_body_that_always_comes_short_is_an_error(
 def test_a_download_goes_on_after_a_cut_and_is_whole(
     bucket: str, options: dict[str, Any], fault_proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("onlineml.storage._s3._PART_BYTES", 100_000)
+    monkeypatch.setattr("onlineml.storage.s3.client._PART_BYTES", 100_000)
     url, data = io.join(bucket, "last.ckpt"), os.urandom(950_001)
     io.write_bytes(url, data, storage_options=options)
     fault_proxy.fault = lambda method, _path, number: "cut" if method == "GET" and number in {0, 4} else None
@@ -85,7 +85,7 @@ def test_a_download_goes_on_after_a_cut_and_is_whole(
 def test_a_file_that_is_overwritten_while_it_is_downloaded_is_never_a_mixture(
     bucket: str, options: dict[str, Any], fault_proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("onlineml.storage._s3._PART_BYTES", 100_000)
+    monkeypatch.setattr("onlineml.storage.s3.client._PART_BYTES", 100_000)
     url = io.join(bucket, "last.ckpt")
     io.write_bytes(url, b"1" * 500_000, storage_options=options)
     lock = threading.Lock()

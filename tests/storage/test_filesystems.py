@@ -12,9 +12,10 @@ import pytest
 
 from fault_proxy import FaultProxy, fault_proxy
 from onlineml.errors import AlreadyExistsError, ConfigError, StorageError
-from onlineml.storage import _s3_plain, io
-from onlineml.storage._filesystems import filesystem, secrets_of
-from onlineml.storage.log import LogEntry, new_ulid
+from onlineml.storage import io
+from onlineml.storage.filesystems import filesystem, secrets_of
+from onlineml.storage.log.log import LogEntry, new_ulid
+from onlineml.storage.s3 import plain as s3_plain
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +31,7 @@ def test_requests_to_s3_are_as_few_as_can_be(
     s3_server: S3Server, fault_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, plain: bool
 ) -> None:
     if not plain:
-        monkeypatch.setattr(_s3_plain, "_plain", _nothing)
+        monkeypatch.setattr(s3_plain, "_plain", _nothing)
     bucket, options = s3_server.new_bucket(), {**s3_server.storage_options, "endpoint_url": fault_proxy.url}
     urls = [io.join(bucket, f"{number}.bin") for number in range(20)]
     for url in urls:
@@ -101,7 +102,7 @@ def test_what_is_not_plain_goes_through_botocore(s3_server: S3Server, option: di
     (found,) = io.read_many([f"{bucket}/a"], storage_options=options)
     assert found == b"content" or (isinstance(found, PermissionError) and "anon" in option)
     fs, _ = filesystem(bucket, options)
-    assert _s3_plain._buckets[fs, bucket.removeprefix("s3://")] is None
+    assert s3_plain._buckets[fs, bucket.removeprefix("s3://")] is None
 
 
 def test_disks_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

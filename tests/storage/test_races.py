@@ -6,19 +6,20 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from storage_racer import in_threads
 
 from onlineml.errors import StorageError
 from onlineml.storage import io
-from onlineml.storage.log import AppendLog
+from onlineml.storage.log.log import AppendLog
+from places import SUPPORT
+from storage_racer import in_threads
 from stores import KINDS, SWIFT, Store, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 WRITERS = 16
 TURNS = {"memory": 40, "local": 40, "s3": 6, "swift": 3, "fastdfs": 10}  # a few seconds
@@ -33,7 +34,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 def _raced(store: Store, task: dict[str, Any]) -> list[dict[str, Any]]:
     if store.kind == "memory":  # which is each process's own
         return in_threads(task, WRITERS)
-    script = Path(__file__).with_name("storage_racer.py")
+    script = SUPPORT / "storage_racer.py"
     command = [sys.executable, "-W", "ignore", str(script)]
     done = subprocess.run(command, input=json.dumps(task), capture_output=True, text=True, check=False, timeout=250)
     assert done.returncode == 0, done.stderr[-3000:]

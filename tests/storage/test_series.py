@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from onlineml.errors import ConflictError
 from onlineml.storage import conditions, io
-from onlineml.storage.log import AppendLog, LogEntry, in_effect
+from onlineml.storage.log.log import AppendLog, LogEntry, in_effect
 
 
 def _entry(name: str, after: str | None, series: str = "champion") -> LogEntry:

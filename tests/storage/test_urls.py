@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from onlineml.storage import io
-from onlineml.storage._urls import local_path, redacted
+from onlineml.storage.urls import local_path, redacted
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -17,9 +17,11 @@ import onlineml as oml
 from onlineml.errors import ConfigError, TrainingError
 from onlineml.tasks.mixing import mix_batch
 from onlineml.tasks.schedule import Schedule
+from places import SUPPORT
 from tiny import CLASSES, TinyNet, tiny_data, tiny_model
 
-TESTS = Path(__file__).parents[1]
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def images(n: int = 6, dtype: torch.dtype = torch.uint8) -> torch.Tensor:
@@ -211,7 +213,7 @@ def test_the_other_lightning(photos: Path, tmp_path: Path) -> None:
     code = f"""
 import lightning as L
 import sys
-sys.path.insert(0, {str(TESTS)!r})
+sys.path.insert(0, {str(SUPPORT)!r})
 import onlineml as oml
 from tiny import tiny_data, tiny_model
 manifest = oml.Manifest.from_folders({str(photos)!r})

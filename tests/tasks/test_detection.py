@@ -15,16 +15,16 @@ from torch import nn
 
 import onlineml as oml
 from onlineml.errors import ConfigError, TrainingError
-from onlineml.evaluation.found import Found
-from onlineml.evaluation.thresholds import best_thresholds
+from onlineml.evaluation.detection.detections import Found
+from onlineml.evaluation.detection.thresholds import best_thresholds
 from onlineml.models.compact_detector import CompactDetector
 from onlineml.models.slim_resnet import SlimResNet
-from onlineml.registry import publish_to
-from onlineml.runs import Run
-from onlineml.tasks import _trainer, checkpoints, training
-from onlineml.tasks._trainer import precision_for
-from onlineml.tasks.checkpoints import Checkpoints
+from onlineml.registry.versions import publish_to
+from onlineml.runs.run import Run
 from onlineml.tasks.loading import model_files
+from onlineml.training import checkpoints, trainer, training
+from onlineml.training.checkpoints import Checkpoints
+from onlineml.training.trainer import precision_for
 from tiny import same_weights, weights_of
 from tiny_boxes import CLASSES, boxes_manifest, drawn, tiny_boxes, tiny_detector
 
@@ -318,7 +318,7 @@ def test_regions_to_ignore_count_neither_way_in_validation(tmp_path: Path) -> No
 def test_half_precision_on_a_cpu_only_where_it_pays(
     monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], likes: bool, has: bool
 ) -> None:
-    monkeypatch.setattr(_trainer, "_cpu_has_bf16", lambda: has)
+    monkeypatch.setattr(trainer, "_cpu_has_bf16", lambda: has)
     model = oml.ObjectDetector(class_names=CLASSES, **options)
     assert precision_for(None, "cpu", model) == ("bf16-mixed" if likes and has else "32-true")
     assert precision_for("32-true", "cpu", model) == "32-true"

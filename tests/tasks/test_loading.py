@@ -15,7 +15,7 @@ import torch
 import onlineml as oml
 from onlineml.errors import AlreadyExistsError, ConfigError, NotFoundError, StorageError, WeightsError
 from onlineml.evaluation import ClassificationScores, classification_scores
-from onlineml.registry import publish_to
+from onlineml.registry.versions import publish_to
 from onlineml.tasks.loading import model_files
 from tiny import CLASSES, TinyNet, tiny_model
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from front_end import FrontEnd
 from PIL import Image
 
+from front_end import FrontEnd
 from onlineml.errors import ConfigError, DataError
-from onlineml.project import Project
+from onlineml.project.project import Project
 from onlineml.widgets import BoxEditor
 from onlineml.widgets._queue import open_images, rotated
 

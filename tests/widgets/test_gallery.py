@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from front_end import FrontEnd
 from PIL import Image
 
-from onlineml.data.manifest import Manifest
+from front_end import FrontEnd
+from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import ConfigError
-from onlineml.project import Project
+from onlineml.project.project import Project
 from onlineml.widgets import Gallery
 
 if TYPE_CHECKING:
@@ -109,7 +109,8 @@ def test_a_hundred_thousand_images_are_filtered_without_one_being_read(
 ) -> None:
     read: list[str] = []
     monkeypatch.setattr(
-        "onlineml.data.thumbnails.read_many", lambda urls, **_: read.extend(urls) or [OSError("none")] * len(urls)
+        "onlineml.data.images.thumbnails.read_many",
+        lambda urls, **_: read.extend(urls) or [OSError("none")] * len(urls),
     )
     n = 100_000
     gallery = Gallery(manifest_of(n, tmp_path), page_size=48)

@@ -7,11 +7,11 @@ import io
 import os
 from typing import TYPE_CHECKING, Any
 
-from front_end import FrontEnd
 from PIL import Image
 
-from onlineml.project import Project
-from onlineml.storage import _local
+from front_end import FrontEnd
+from onlineml.project.project import Project
+from onlineml.storage import local as local_files
 from onlineml.widgets import BoxEditor, Gallery, Relabel, Upload
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def project_of(folder: Path, task: str, monkeypatch: pytest.MonkeyPatch) -> Proj
     project = Project.create(folder / "project", task=task, class_names=["cat", "dog"])
     project.upload(image(1))
     for name in ("replace", "create", "swap"):
-        monkeypatch.setattr(_local, name, refuse)
+        monkeypatch.setattr(local_files, name, refuse)
     return project
 
 

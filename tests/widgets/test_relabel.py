@@ -6,11 +6,11 @@ import io
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from front_end import FrontEnd
 from PIL import Image
 
+from front_end import FrontEnd
 from onlineml.errors import ConfigError, DataError
-from onlineml.project import Project
+from onlineml.project.project import Project
 from onlineml.widgets import Relabel
 
 if TYPE_CHECKING:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from front_end import FrontEnd
 from PIL import Image
 
-from onlineml.data.boxes import Boxes
-from onlineml.data.manifest import Manifest
+from front_end import FrontEnd
+from onlineml.data.manifest.box_arrays import Boxes
+from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import ConfigError
-from onlineml.evaluation import Found, classification_scores, compare, detection_scores
+from onlineml.evaluation import Found, classification_scores, detection_scores
+from onlineml.evaluation.comparison import compare
 from onlineml.inference.detections import DetectedObjects, Detections
 from onlineml.inference.predictions import Prediction, Predictions
 from onlineml.widgets import Results

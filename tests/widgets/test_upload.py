@@ -8,11 +8,11 @@ import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
-from front_end import FrontEnd
 from PIL import Image
 
+from front_end import FrontEnd
 from onlineml.errors import ConfigError
-from onlineml.project import Project
+from onlineml.project.project import Project
 from onlineml.widgets import Upload
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import sys
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
-from front_end import FrontEnd
 
+from front_end import FrontEnd
 from onlineml.errors import ConfigError, MissingDependencyError
 from onlineml.widgets._view import View, has_front_end, static_text
 

@@ -1,0 +1,1 @@
+"""From storage to batches: manifests, formats, annotations, checks, decoding, loading, augmentation."""

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from onlineml.evaluation.classification import classification_scores
-from onlineml.evaluation.coco import CocoScores, coco_scores
-from onlineml.evaluation.compare import compare
-from onlineml.evaluation.compare_result import Comparison
-from onlineml.evaluation.detection import detection_scores
-from onlineml.evaluation.detection_result import DetectionScores
-from onlineml.evaluation.found import Found
-from onlineml.evaluation.scores import ClassificationScores
-from onlineml.evaluation.thresholds import best_thresholds
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "ClassificationScores",
-    "CocoScores",
-    "Comparison",
-    "DetectionScores",
-    "Found",
-    "best_thresholds",
-    "classification_scores",
-    "coco_scores",
-    "compare",
-    "detection_scores",
-]
+from onlineml._lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from onlineml.evaluation.classification.result import ClassificationScores as ClassificationScores
+    from onlineml.evaluation.classification.score import classification_scores as classification_scores
+    from onlineml.evaluation.coco.scores import CocoScores as CocoScores
+    from onlineml.evaluation.coco.scores import coco_scores as coco_scores
+    from onlineml.evaluation.comparison.compare import compare as compare
+    from onlineml.evaluation.comparison.result import Comparison as Comparison
+    from onlineml.evaluation.detection.detections import Found as Found
+    from onlineml.evaluation.detection.result import DetectionScores as DetectionScores
+    from onlineml.evaluation.detection.score import detection_scores as detection_scores
+    from onlineml.evaluation.detection.thresholds import best_thresholds as best_thresholds
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "ClassificationScores": "classification.result",
+        "CocoScores": "coco.scores",
+        "Comparison": "comparison.result",
+        "DetectionScores": "detection.result",
+        "Found": "detection.detections",
+        "best_thresholds": "detection.thresholds",
+        "classification_scores": "classification.score",
+        "coco_scores": "coco.scores",
+        "compare": "comparison.compare",
+        "detection_scores": "detection.score",
+    },
+)

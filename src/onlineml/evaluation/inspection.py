@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from onlineml.errors import DataError
-from onlineml.evaluation._detection_errors import Cells, confusion_cells
-from onlineml.evaluation._detection_inputs import usable_boxes
-from onlineml.evaluation._matching import scene_of
-from onlineml.evaluation._worst import count_mistakes, seen_images
-from onlineml.evaluation.detection import judged
+from onlineml.evaluation.classification.worst import count_mistakes, seen_images
+from onlineml.evaluation.detection.errors import Cells, confusion_cells
+from onlineml.evaluation.detection.inputs import usable_boxes
+from onlineml.evaluation.detection.matching import scene_of
+from onlineml.evaluation.detection.score import judged
 
 if TYPE_CHECKING:
-    from onlineml.evaluation.detection_result import DetectionScores
-    from onlineml.evaluation.detection_tables import WorstImage
+    from onlineml.evaluation.detection.result import DetectionScores
+    from onlineml.evaluation.detection.tables import WorstImage
 
 __all__ = ["Inspection"]
 

@@ -15,7 +15,7 @@ from onlineml.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from onlineml.evaluation._types import Array, Floats, Interval, Ints
+    from onlineml.evaluation.types import Array, Floats, Interval, Ints
 
 __all__ = [
     "LEVEL",

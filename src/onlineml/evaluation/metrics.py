@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from onlineml.evaluation._types import Array, Floats, Ints
+    from onlineml.evaluation.types import Array, Floats, Ints
 
 __all__ = [
     "N_CALIBRATION_BINS",

@@ -12,7 +12,7 @@ from onlineml.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from onlineml.evaluation._types import Floats, Ints
+    from onlineml.evaluation.types import Floats, Ints
 
 __all__ = ["MAX_SLICES", "SliceScore", "cut"]
 

@@ -1,0 +1,1 @@
+"""From corrections to a better model: what to review, challengers, the gate."""

@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from onlineml import registry
 from onlineml.errors import ConfigError, StoppedError
-from onlineml.improving._attempt import Attempt, Question
-from onlineml.improving.gate import Better, NotWorse
+from onlineml.improving.attempt import Attempt, Question
+from onlineml.improving.challenger.train import HOWS, Recipe
+from onlineml.improving.gate.decide import Better, NotWorse
 from onlineml.improving.outcome import UNCHANGED, Outcome
-from onlineml.improving.warm_start import HOWS, Recipe
 from onlineml.storage import io
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from onlineml.improving.gate import Policy, Rule
-    from onlineml.improving.warm_start import How
-    from onlineml.project import Project
-    from onlineml.registry import ModelVersion
-    from onlineml.runs import Run
-    from onlineml.tasks.progress import Progress
+    from onlineml.improving.challenger.train import How
+    from onlineml.improving.gate.decide import Policy, Rule
+    from onlineml.project.project import Project
+    from onlineml.registry.versions import ModelVersion
+    from onlineml.runs.run import Run
+    from onlineml.training.progress import Progress
 
 __all__ = ["improve"]
 
@@ -53,9 +53,9 @@ def improve(
     """Train a challenger on what people said since the champion, and promote it if it is provably better.
 
     The present state is frozen. If the champion was trained on just that, nothing is done. Else a challenger is trained
-    (see `onlineml.improving.warm_start.Recipe`), both are scored on the same test images with today's labels and class
-    names, and the gate decides (see `onlineml.improving.gate.gate`). The challenger is published either way. It takes
-    the champion's place only if that is still the one that it was compared with.
+    (see `onlineml.improving.challenger.train.Recipe`), both are scored on the same test images with today's labels and
+    class names, and the gate decides (see `onlineml.improving.gate.gate`). The challenger is published either way. It
+    takes the champion's place only if that is still the one that it was compared with.
 
     A first model is trained and promoted where there is no champion. A reject is an ordinary end, no error.
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from onlineml.errors import ConfigError
-from onlineml.evaluation._sections import page
-from onlineml.improving.gate_result import PROMOTE
+from onlineml.evaluation.render.sections import page
+from onlineml.improving.gate.result import PROMOTE
 from onlineml.storage import io
 
 if TYPE_CHECKING:
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from onlineml.evaluation._types import AnyScores
-    from onlineml.evaluation.compare_result import Comparison
-    from onlineml.improving.gate_result import GateResult
-    from onlineml.runs import Run
+    from onlineml.evaluation.comparison.result import Comparison
+    from onlineml.evaluation.types import AnyScores
+    from onlineml.improving.gate.result import GateResult
+    from onlineml.runs.run import Run
 
 __all__ = ["FIRST", "UNCHANGED", "Outcome"]
 
@@ -42,7 +42,7 @@ class Outcome:
             ``"unchanged"`` where the champion was trained on this dataset already.
         promoted: whether the challenger is the champion now.
         reasons: sentences, the most important first.
-        how: the challenger was trained, see `onlineml.improving.warm_start.Recipe`; ``""`` where none was.
+        how: the challenger was trained, see `onlineml.improving.challenger.train.Recipe`; ``""`` where none was.
         task: of the project.
         champion: version that was the champion when this began; ``""`` for none.
         challenger: version that was published; ``""`` for none.
@@ -156,7 +156,7 @@ class Outcome:
         return f"<Outcome: {self.verdict}, challenger {self.challenger or 'none'}, champion {self.champion or 'none'}>"
 
     def _repr_html_(self) -> str:
-        from onlineml.evaluation._html import esc, notebook_table  # noqa: PLC0415
+        from onlineml.evaluation.classification.html import esc, notebook_table  # noqa: PLC0415
 
         reasons = "".join(f"<li>{esc(reason)}</li>" for reason in self.reasons)
         table = notebook_table(("", ""), [(esc(name), esc(value)) for name, value in self._facts()])

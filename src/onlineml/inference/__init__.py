@@ -1,0 +1,1 @@
+"""Predicting and evaluating with a model: images, folders, videos."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onlineml.evaluation.sheets import images_figure
+from onlineml.evaluation.render.image_grid import images_figure
 from onlineml.inference.drawing import draw_boxes
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from onlineml.data.datamodules import ImageDataModule
+    from onlineml.data.loading.datamodules import ImageDataModule
 
 __all__ = ["batch_figure", "samples_png"]
 

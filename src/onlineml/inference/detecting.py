@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 import torch
 
-from onlineml.data.boxes import clean_boxes
-from onlineml.data.detection_transforms import fit_inside, keep_inside, kept_hw, pad_together
-from onlineml.data.images import decode
+from onlineml.data.augment.detection_geometry import fit_inside, keep_inside, kept_hw, pad_together
+from onlineml.data.images.decode import decode
+from onlineml.data.manifest.box_arrays import clean_boxes
 from onlineml.errors import ConfigError, UnknownClassError
-from onlineml.inference._answering import answering
+from onlineml.tasks.eval_mode import answering
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -149,7 +149,7 @@ class Detections(Rows[DetectedObjects]):
 
     def figure(self, *, limit: int = 12, storage_options: Mapping[str, Any] | None = None) -> Figure:
         """Some of the images, evenly chosen among all, with the objects drawn, and counted below."""
-        from onlineml.evaluation.sheets import images_figure  # noqa: PLC0415
+        from onlineml.evaluation.render.image_grid import images_figure  # noqa: PLC0415
         from onlineml.inference.drawing import draw_stored  # noqa: PLC0415
 
         shown = self.some(limit)

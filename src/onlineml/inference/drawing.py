@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onlineml.data.images import decode
+from onlineml.data.images.decode import decode
 from onlineml.errors import BadImageError, ConfigError
-from onlineml.inference._tags import place_tags
+from onlineml.inference.label_layout import place_tags
 from onlineml.inference.sources import items_of
 from onlineml.storage.io import read_bytes, read_many
 

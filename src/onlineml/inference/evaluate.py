@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, overload
 
 from onlineml.errors import ConfigError
-from onlineml.inference._evaluation import Asked
 from onlineml.inference.detecting import Detector
 from onlineml.inference.evaluate_classifier import evaluate_classifier
 from onlineml.inference.evaluate_detector import evaluate_detector
+from onlineml.inference.evaluation import Asked
 from onlineml.tasks.classification import ImageClassifier
 from onlineml.tasks.loading import load_model
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
 
-    from onlineml.data.manifest import Manifest
+    from onlineml.data.manifest.manifest import Manifest
     from onlineml.evaluation import ClassificationScores
-    from onlineml.evaluation.detection_result import DetectionScores
-    from onlineml.registry import ModelVersion
+    from onlineml.evaluation.detection.result import DetectionScores
+    from onlineml.registry.versions import ModelVersion
 
 __all__ = ["evaluate"]
 

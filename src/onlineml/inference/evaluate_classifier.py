@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from onlineml.data.datamodules import ClassificationDataModule
-from onlineml.data.transforms import limit_to_scale
+from onlineml.data.augment.classification import limit_to_scale
+from onlineml.data.loading.datamodules import ClassificationDataModule
 from onlineml.evaluation import classification_scores
-from onlineml.inference._answering import answering
-from onlineml.inference._evaluation import own_label_ids, slice_values, small_jpegs
+from onlineml.inference.evaluation import own_label_ids, slice_values, small_jpegs
+from onlineml.tasks.eval_mode import answering
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from onlineml.data.manifest import Manifest
+    from onlineml.data.manifest.manifest import Manifest
     from onlineml.evaluation import ClassificationScores
-    from onlineml.inference._evaluation import Asked
+    from onlineml.inference.evaluation import Asked
     from onlineml.tasks.classification import ImageClassifier
 
 __all__ = ["classifier_scores", "evaluate_classifier", "probabilities_in"]

@@ -7,25 +7,25 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from onlineml.data.boxes import Boxes, clean_boxes
-from onlineml.data.detection_datamodules import DetectionDataModule
-from onlineml.data.detection_transforms import fit_inside
+from onlineml.data.augment.detection_geometry import fit_inside
+from onlineml.data.loading.detection_datamodules import DetectionDataModule
+from onlineml.data.manifest.box_arrays import Boxes, clean_boxes
 from onlineml.errors import TrainingError
-from onlineml.evaluation.detection import detection_scores
-from onlineml.evaluation.found import Found
-from onlineml.inference._evaluation import own_label_ids, slice_values, small_jpegs
+from onlineml.evaluation.detection.detections import Found
+from onlineml.evaluation.detection.score import detection_scores
 from onlineml.inference.detecting import Fitted, Objects, cutoffs, detect_in
+from onlineml.inference.evaluation import own_label_ids, slice_values, small_jpegs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
-    from onlineml.data.detection_datasets import DetectionBatch
-    from onlineml.data.manifest import Manifest
-    from onlineml.evaluation.detection_result import DetectionScores
-    from onlineml.inference._evaluation import Asked
+    from onlineml.data.loading.detection_datasets import DetectionBatch
+    from onlineml.data.manifest.manifest import Manifest
+    from onlineml.evaluation.detection.result import DetectionScores
     from onlineml.inference.detecting import Detector
+    from onlineml.inference.evaluation import Asked
 
 __all__ = ["SeenImages", "detections_in", "evaluate_detector", "of_images", "usable_boxes"]
 

@@ -65,7 +65,7 @@ class Predictions(Rows[Prediction]):
 
     def figure(self, *, limit: int = 24, storage_options: Mapping[str, Any] | None = None) -> Figure:
         """Some of the images, evenly chosen among all, with the class and its probability below each."""
-        from onlineml.evaluation.sheets import images_figure  # noqa: PLC0415
+        from onlineml.evaluation.render.image_grid import images_figure  # noqa: PLC0415
 
         shown = self.some(limit)
         titles = [row.error or f"{row.label} {row.score:.2f}" for row in shown]

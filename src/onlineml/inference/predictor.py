@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import torch
 
-from onlineml.data.images import decode
-from onlineml.data.transforms import fit_to_size, limit_to_scale, training_scale
+from onlineml.data.augment.classification import fit_to_size, limit_to_scale, training_scale
+from onlineml.data.images.decode import decode
 from onlineml.errors import ConfigError
-from onlineml.inference._answering import answering
 from onlineml.inference.detecting import Detector, cutoffs, detect_in, fitted_image
 from onlineml.inference.detections import DetectedObjects, Detections
 from onlineml.inference.predictions import Prediction, Predictions
 from onlineml.inference.stream import Stream
 from onlineml.tasks.classification import ImageClassifier
+from onlineml.tasks.eval_mode import answering
 from onlineml.tasks.loading import load_model
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onlineml.inference.detecting import Fitted
-    from onlineml.registry import ModelVersion
+    from onlineml.registry.versions import ModelVersion
 
 __all__ = ["predict"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from onlineml.data.images import from_pillow, is_image_name
+from onlineml.data.images.decode import from_pillow, is_image_name
 from onlineml.errors import BadImageError, ConfigError, NotFoundError
 from onlineml.storage.io import list_files
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from onlineml.data.loaders import ahead
+from onlineml.data.loading.loaders import ahead
 from onlineml.errors import BadImageError, ConfigError
 from onlineml.inference.sources import items_of
 from onlineml.storage.io import read_many

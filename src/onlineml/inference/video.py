@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onlineml.data._video_sampling import Sampling
-from onlineml.data.video import Video
-from onlineml.data.video_frames import frame_id
+from onlineml.data.video.frames import frame_id
+from onlineml.data.video.sampling import Sampling
+from onlineml.data.video.video import Video
 from onlineml.errors import ConfigError
 from onlineml.inference.detecting import Detector
 from onlineml.inference.detections import DetectedObjects, Detections
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from onlineml.registry import ModelVersion
+    from onlineml.registry.versions import ModelVersion
 
 __all__ = ["FrameAnswer", "VideoAnswers", "predict_video", "write_annotated_video"]
 
@@ -195,7 +195,7 @@ def write_annotated_video(
     """
     if not str(url).lower().endswith(".mp4"):
         raise ConfigError(f"{url}: expected the ending .mp4")
-    from onlineml.inference._video_writer import write_frames  # noqa: PLC0415 (an optional dependency)
+    from onlineml.inference.video_writer import write_frames  # noqa: PLC0415 (an optional dependency)
 
     video = Video(rows.video.source, storage_options=rows.video.storage_options)
     rate = video.info().frame_rate

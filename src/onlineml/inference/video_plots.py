@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onlineml.evaluation._style import ALARM, INK, new_figure, say_empty, titled
+from onlineml.evaluation.render.style import ALARM, INK, new_figure, say_empty, titled
 from onlineml.inference.detections import DetectedObjects
 from onlineml.inference.drawing import colour_of
 

@@ -110,7 +110,7 @@ class CompactDetector(nn.Module):
 
         Args:
             image: (B, 3, H, W) normalised float.
-            targets: of each image, see `onlineml.data.detection_datasets.DetectionTarget`.
+            targets: of each image, see `onlineml.data.loading.detection_datasets.DetectionTarget`.
             trust: how far the network's own boxes decide what is learned where, 0..1.
         """
         classes, boxes = detection_loss(self(image), targets, trust=trust)

@@ -44,7 +44,7 @@ class ListDetector(nn.Module):
 
         Args:
             image: (B, 3, H, W) float in 0..1.
-            targets: of each image, see `onlineml.data.detection_datasets.DetectionTarget`.
+            targets: of each image, see `onlineml.data.loading.detection_datasets.DetectionTarget`.
             trust: not used.
         """
         del trust

@@ -41,7 +41,7 @@ class TransformersDetector(nn.Module):
 
         Args:
             image: (B, 3, H, W) float, normalised.
-            targets: of each image, see `onlineml.data.detection_datasets.DetectionTarget`.
+            targets: of each image, see `onlineml.data.loading.detection_datasets.DetectionTarget`.
             trust: not used.
         """
         del trust

@@ -1,0 +1,1 @@
+"""Reading many objects, publishing atomically, caching, and appending to logs on any fsspec filesystem."""

@@ -2,7 +2,7 @@
 
 `onlineml.storage.io.read_many` looks here for every object whose version is known, which are the images of manifests:
 what a check or a freeze has read, training, evaluation, prediction and galleries then find on the disk, and so does a
-second training at another size. (`onlineml.data.decoded_cache` keeps what training makes of them, at one size.)
+second training at another size. (`onlineml.data.loading.decoded_cache` keeps what training makes of them, at one size.)
 
 Objects are files named by a hash of URL and version, so an overwritten object is another file. A file appears by a
 rename, whole, and its length and checksum are verified each time it is read: one that is damaged is read from the

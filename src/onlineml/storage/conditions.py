@@ -3,7 +3,7 @@
 Creating only where nothing is, and replacing only what was read, are what several writers need in order not to lose
 each other's work. Local disks, memory and FastDFS promise both. S3 has headers for them, but some S3-compatible servers
 ignore the headers, and some look first and write then, so that two of several racing writers win (as OpenStack Swift
-does, when tried here). Therefore a bucket is tried out when it is first needed, see `onlineml.storage._probing`.
+does, when tried here). Therefore a bucket is tried out when it is first needed, see `onlineml.storage.probing`.
 
 A probe can find that a promise is broken; that it always holds, no probe can tell.
 """
@@ -21,7 +21,8 @@ from typing import Any
 import fsspec.asyn
 
 from onlineml.errors import ConflictError, StorageError
-from onlineml.storage import _probing, _s3
+from onlineml.storage import probing
+from onlineml.storage.s3 import client as s3
 
 __all__ = ["Guarantees", "creates", "guaranteed", "read_tagged", "swap", "swaps", "write_new"]
 
@@ -71,7 +72,7 @@ def creates(fs: Any, path: str) -> bool:
         return False
     key = fs, path.partition("/")[0]
     if key not in _created:
-        _created[key] = _probing.create_holds(fs, path, lambda probe, data: _create(fs, probe, data))
+        _created[key] = probing.create_holds(fs, path, lambda probe, data: _create(fs, probe, data))
     return _created[key]
 
 
@@ -79,11 +80,11 @@ def swaps(fs: Any, path: str) -> bool:
     """As `creates`, of replacing one version of a file."""
     if _has_own_lock(fs) or getattr(fs, "creates_atomically", False):
         return True
-    if not _s3.is_s3(fs):
+    if not s3.is_s3(fs):
         return False
     key = fs, path.partition("/")[0]
     if key not in _swapped:
-        _swapped[key] = _probing.swap_holds(
+        _swapped[key] = probing.swap_holds(
             fs,
             path,
             lambda probe: read_tagged(fs, probe)[1],
@@ -99,7 +100,7 @@ def guaranteed(fs: Any, path: str, *, store: str) -> Guarantees:
     elif getattr(fs, "creates_atomically", False):
         reason = "the filesystem keeps its names in one ordered log"
     elif _has_condition(fs):
-        reason = f"found out by writers that raced, {_probing.RACERS} at once"
+        reason = f"found out by writers that raced, {probing.RACERS} at once"
     else:
         reason = "the filesystem looks first and then writes"
     return Guarantees(store, creates(fs, path), swaps(fs, path), reason)
@@ -146,12 +147,12 @@ def write_new(fs: Any, path: str, data: bytes) -> None:
 
 
 def _create(fs: Any, path: str, data: bytes) -> None:
-    if not _s3.is_s3(fs):
+    if not s3.is_s3(fs):
         fs.pipe_file(path, data, mode="create")
         return
     try:
-        fsspec.asyn.sync(fs.loop, _s3.put_if, fs, path, data, IfNoneMatch="*")
-    except _s3.RefusedError as err:
+        fsspec.asyn.sync(fs.loop, s3.put_if, fs, path, data, IfNoneMatch="*")
+    except s3.RefusedError as err:
         raise FileExistsError from err
 
 
@@ -160,8 +161,8 @@ def _create(fs: Any, path: str, data: bytes) -> None:
 
 def read_tagged(fs: Any, path: str) -> tuple[bytes, str]:
     """A file's content, and the tag that `swap` wants to see again."""
-    if _s3.is_s3(fs):
-        content: _s3.Content = fsspec.asyn.sync(fs.loop, _s3.read, fs, path)
+    if s3.is_s3(fs):
+        content: s3.Content = fsspec.asyn.sync(fs.loop, s3.read, fs, path)
         return content.data, content.version
     if hasattr(fs, "cat_tagged"):
         (found,) = fs.cat_tagged([path], [None])
@@ -185,7 +186,7 @@ def swap(fs: Any, path: str, data: bytes, *, version: str) -> str:
             "onlineml.storage.io.guarantees); append to a log instead"
         )
     try:
-        if _s3.is_s3(fs):
+        if s3.is_s3(fs):
             return _swap_s3(fs, path, data, version)
         if not _has_own_lock(fs):
             fs.pipe_file(path, data, if_match=version)
@@ -202,7 +203,7 @@ def swap(fs: Any, path: str, data: bytes, *, version: str) -> str:
 
 def _swap_s3(fs: Any, path: str, data: bytes, version: str) -> str:
     try:
-        tag: str = fsspec.asyn.sync(fs.loop, _s3.put_if, fs, path, data, IfMatch=f'"{version}"')
-    except _s3.RefusedError as err:
+        tag: str = fsspec.asyn.sync(fs.loop, s3.put_if, fs, path, data, IfMatch=f'"{version}"')
+    except s3.RefusedError as err:
         raise ConflictError("it was changed meanwhile; read it again") from err
     return tag

@@ -15,16 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onlineml.errors import AlreadyExistsError, ConfigError, ConflictError, NotFoundError
-from onlineml.storage import _local, conditions
-from onlineml.storage._filesystems import (
-    Options,
-    filesystem,
-    is_object_store,
-    translated,
-)
-from onlineml.storage._reading import download_file, read_bytes, read_many
-from onlineml.storage._urls import inside, is_url, join, local_path, name, parent, redacted, text
+from onlineml.storage import conditions
+from onlineml.storage import local as local_files
 from onlineml.storage.conditions import Guarantees
+from onlineml.storage.filesystems import Options, filesystem, is_object_store, translated
+from onlineml.storage.reading import download_file, read_bytes, read_many
+from onlineml.storage.urls import inside, is_url, join, local_path, name, parent, redacted, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -86,7 +82,7 @@ def write_bytes(url: Url, data: bytes, *, storage_options: Options = None) -> No
     local = local_path(full)
     with translated(full, storage_options, needs="write"):
         if local is not None:
-            _local.replace(local, data)
+            local_files.replace(local, data)
             return
         fs, path = filesystem(full, storage_options)
         _make_parent(fs, path)
@@ -106,7 +102,7 @@ def create_bytes(url: Url, data: bytes, *, storage_options: Options = None) -> N
     local = local_path(full)
     with translated(full, storage_options, needs="write"):
         if local is not None:
-            _local.create(local, data)
+            local_files.create(local, data)
             return
         fs, path = filesystem(full, storage_options)
         _make_parent(fs, path)
@@ -136,7 +132,7 @@ def swap_bytes(url: Url, data: bytes, *, version: str, storage_options: Options 
     try:
         with translated(full, storage_options, needs="write"):
             if local is not None:
-                return _local.swap(local, data, version=version)
+                return local_files.swap(local, data, version=version)
             return conditions.swap(*filesystem(full, storage_options), data, version=version)
     except ConflictError as err:
         raise ConflictError(f"{redacted(full)}: {err}") from err
@@ -153,7 +149,9 @@ def guarantees(url: Url, *, storage_options: Options = None) -> Guarantees:
     full = text(url)
     local = local_path(full)
     if local is not None:
-        return Guarantees(full, create=True, swap=_local.SWAPS, reason="the local disk links and locks in one step")
+        return Guarantees(
+            full, create=True, swap=local_files.SWAPS, reason="the local disk links and locks in one step"
+        )
     with translated(full, storage_options, needs="write"):
         fs, path = filesystem(full, storage_options)
         bucket = f"{full.partition('://')[0]}://{path.partition('/')[0]}"
@@ -220,7 +218,7 @@ def list_files(url: Url, *, recursive: bool = True, storage_options: Options = N
         if local is not None:
             found = [
                 FileInfo(inside(full, path), path, stat.st_size, f"{stat.st_mtime_ns}-{stat.st_size}")
-                for path, stat in _local.list_files(local, recursive=recursive)
+                for path, stat in local_files.list_files(local, recursive=recursive)
             ]
         else:
             found = _list_remote(full, recursive=recursive, storage_options=storage_options)
@@ -288,14 +286,14 @@ def delete(url: Url, *, missing_ok: bool = True, storage_options: Options = None
 def draft_for(url: Url, *, folder: Path) -> Path:
     """Where to write a file that `upload_file` then moves to ``url``: hidden beside a local one, else in ``folder``."""
     local = local_path(text(url))
-    return folder / name(text(url)) if local is None else _local.name_beside(local)
+    return folder / name(text(url)) if local is None else local_files.name_beside(local)
 
 
 def delete_drafts(url: Url) -> None:
     """Delete what killed processes left of drafts for ``url``, when nobody writes there any more."""
     local = local_path(text(url))
     if local is not None:
-        _local.remove_beside(local)
+        local_files.remove_beside(local)
 
 
 def upload_file(local_file: Url, url: Url, *, move: bool = False, storage_options: Options = None) -> None:
@@ -311,10 +309,10 @@ def upload_file(local_file: Url, url: Url, *, move: bool = False, storage_option
     local = local_path(full)
     with translated(full, storage_options, needs="write"):
         if local is not None:
-            if move and _local.move_synced(Path(local_file), Path(local)):
+            if move and local_files.move_synced(Path(local_file), Path(local)):
                 return
-            with _local.temporary_beside(local) as temporary:
-                _local.copy_synced(Path(local_file), temporary)
+            with local_files.temporary_beside(local) as temporary:
+                local_files.copy_synced(Path(local_file), temporary)
                 temporary.replace(local)
             return
         fs, path = filesystem(full, storage_options)

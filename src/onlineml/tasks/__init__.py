@@ -1,0 +1,1 @@
+"""What a task is: its LightningModule, and how its models are stored and loaded."""

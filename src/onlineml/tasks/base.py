@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from torch import nn
 
-from onlineml._lightning import pl
+from onlineml.data.loading.lightning import pl
 from onlineml.errors import ConfigError, TrainingError
 from onlineml.tasks.schedule import Schedule, lr_factor
 
@@ -80,7 +80,7 @@ class VisionModule(pl.LightningModule):
         self.optimizer_name, self.lr, self.weight_decay = optimizer, lr, weight_decay
         self.lr_decay, self.warmup_steps, self.head_warmup = lr_decay, warmup_steps, head_warmup
         self.frozen_share, self.freeze_bn, self.seed = frozen_share, freeze_bn, seed
-        self.head_is_warm = False  # fit() warms a linear head up by itself, see onlineml.tasks.probe
+        self.head_is_warm = False  # fit() warms a linear head up by itself, see onlineml.training.probe
         self.schedule: Schedule | None = None
         self.gradient_clip: float | None = None  # largest norm; clipping costs a ResNet-18's step 3 % on a CPU
         self.size_hw: tuple[int, int] | None = None

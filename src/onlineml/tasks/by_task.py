@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from onlineml.data.datamodules import ClassificationDataModule
-from onlineml.data.detection_datamodules import DetectionDataModule
+from onlineml.data.loading.datamodules import ClassificationDataModule
+from onlineml.data.loading.detection_datamodules import DetectionDataModule
 from onlineml.tasks.classification import ImageClassifier
 from onlineml.tasks.detection import ObjectDetector
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from onlineml.data.manifest import Manifest
+    from onlineml.data.manifest.manifest import Manifest
 
 __all__ = ["datamodule_for", "model_for"]
 

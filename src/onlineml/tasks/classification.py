@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from onlineml.data.datasets import ImageBatch
+    from onlineml.data.loading.datasets import ImageBatch
 
 __all__ = ["ImageClassifier"]
 
@@ -47,7 +47,7 @@ class ImageClassifier(VisionModule):
         lr_decay: factor by which each quarter of a pretrained backbone learns more slowly than the one after it.
         warmup_steps: optimizer steps of linear warm-up; None is 20 from scratch and 5 with weights.
         head_warmup: share of the run in which only the head learns; None is 0.1 with weights, else 0. `fit` warms a
-            linear head up in one pass instead, see `onlineml.tasks.probe`.
+            linear head up in one pass instead, see `onlineml.training.probe`.
         frozen_share: share of the backbone's layers, from the input, that never learns, 0..1; None lets `fit` choose:
             0.25 where weights are given and too little time for three epochs, else 0.
         freeze_bn: keep batch-norm statistics; None is True with weights, else False.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from onlineml.data.detection_datasets import DetectionBatch
+    from onlineml.data.loading.detection_datasets import DetectionBatch
     from onlineml.models.detection_boxes import Objects
 
 __all__ = ["ObjectDetector"]

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onlineml.data.boxes import Boxes
-from onlineml.evaluation.coco import coco_scores_of
-from onlineml.evaluation.found import Found
-from onlineml.evaluation.thresholds import best_thresholds
+from onlineml.data.manifest.box_arrays import Boxes
+from onlineml.evaluation.coco.scores import coco_scores_of
+from onlineml.evaluation.detection.detections import Found
+from onlineml.evaluation.detection.thresholds import best_thresholds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from onlineml.data.detection_datasets import DetectionBatch
+    from onlineml.data.loading.detection_datasets import DetectionBatch
     from onlineml.models.detection_boxes import Objects
 
 __all__ = ["Seen"]
@@ -50,7 +50,7 @@ class Seen:
         return scores.map_50, scores.map_50_95
 
     def thresholds(self, class_names: Sequence[str]) -> dict[str, float]:
-        """The score of each class with the highest F1, see `onlineml.evaluation.thresholds.best_thresholds`."""
+        """The score of each class with the highest F1; see `onlineml.evaluation.best_thresholds`."""
         return best_thresholds(self._boxes(len(class_names)), self._all_found(), class_names)
 
     def _all_found(self) -> Found:

@@ -12,7 +12,7 @@ from torch import nn
 
 from onlineml.errors import ConfigError, StorageError, WeightsError
 from onlineml.models.weights import with_versions
-from onlineml.registry import ModelVersion, publish_to, resolve
+from onlineml.registry.versions import ModelVersion, publish_to, resolve
 from onlineml.storage.io import join, read_bytes
 from onlineml.tasks.classification import ImageClassifier
 from onlineml.tasks.detection import ObjectDetector
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
 
-    from onlineml.runs import Run
+    from onlineml.runs.run import Run
     from onlineml.tasks.base import VisionModule
 
 __all__ = ["load_model", "model_files", "write_model"]
@@ -62,7 +62,7 @@ def model_files(model: VisionModule, scores: Any = None, *, parent: str | None =
         "model.json": json.dumps(descriptor, indent=1).encode(),
     }
     if scores is not None:
-        from onlineml.evaluation.report import model_card, report_html  # noqa: PLC0415
+        from onlineml.evaluation.classification.report import model_card, report_html  # noqa: PLC0415
 
         files["evaluation.json"] = scores.to_json().encode()
         files["report.html"] = report_html(scores).encode()

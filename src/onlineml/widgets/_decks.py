@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from onlineml.errors import ConfigError
-from onlineml.evaluation._text import shorten
+from onlineml.evaluation.render.text import shorten
 from onlineml.inference.drawing import colour_of
 
 if TYPE_CHECKING:

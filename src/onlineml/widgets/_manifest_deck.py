@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from onlineml.data._manifest_boxes import NO_OBJECTS, NO_SPLIT, UNKNOWN_CLASS, UNLABELLED
-from onlineml.data._manifest_schema import DETECTION
-from onlineml.data.manifest import Manifest
-from onlineml.data.splits import SPLITS
+from onlineml.data.manifest.boxes import NO_OBJECTS, NO_SPLIT, UNKNOWN_CLASS, UNLABELLED
+from onlineml.data.manifest.manifest import Manifest
+from onlineml.data.manifest.schema import DETECTION
+from onlineml.data.manifest.splits import SPLITS
 from onlineml.evaluation.slices import MAX_SLICES, cut
 from onlineml.widgets._decks import Card, Deck, Facet, ShownBox, box_colour, facet_of
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from onlineml.data.annotations import Annotations
-    from onlineml.project import Project
+    from onlineml.data.annotations.state import Annotations
+    from onlineml.project.project import Project
 
 __all__ = ["images_deck", "manifest_deck", "project_deck"]
 

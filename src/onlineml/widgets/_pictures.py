@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onlineml.data.thumbnails import encoded, thumbnails
-from onlineml.evaluation._html import esc
+from onlineml.data.images.thumbnails import encoded, thumbnails
+from onlineml.evaluation.classification.html import esc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from onlineml.data.thumbnails import Thumbnail
+    from onlineml.data.images.thumbnails import Thumbnail
     from onlineml.widgets._decks import Card, Deck, ShownBox
     from onlineml.widgets._view import View
 

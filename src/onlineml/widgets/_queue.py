@@ -9,14 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from onlineml.data._manifest_schema import DETECTION
+from onlineml.data.manifest.schema import DETECTION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from onlineml.data.annotations import Annotations
+    from onlineml.data.annotations.state import Annotations
 
 __all__ = ["key_of", "open_images", "open_mask", "rotated"]
 

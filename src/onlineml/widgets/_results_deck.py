@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from onlineml.errors import ConfigError
-from onlineml.evaluation.compare_result import Comparison
-from onlineml.evaluation.detection_result import DetectionScores
+from onlineml.evaluation.classification.result import ClassificationScores
+from onlineml.evaluation.comparison.result import Comparison
+from onlineml.evaluation.detection.result import DetectionScores
 from onlineml.evaluation.inspection import Inspection
-from onlineml.evaluation.scores import ClassificationScores
 from onlineml.evaluation.slices import cut
 from onlineml.inference.detections import Detections
 from onlineml.inference.predictions import Predictions
@@ -19,8 +19,8 @@ from onlineml.widgets._decks import Card, Deck, Facet, ShownBox, box_colour, fac
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from onlineml.data.manifest import Manifest
-    from onlineml.evaluation.detection_tables import SeenBox, WorstImage
+    from onlineml.data.manifest.manifest import Manifest
+    from onlineml.evaluation.detection.tables import SeenBox, WorstImage
     from onlineml.inference.detections import DetectedObjects
     from onlineml.inference.predictions import Prediction
 
@@ -226,7 +226,7 @@ def _slices(columns: Mapping[str, Sequence[Any]], order: np.ndarray) -> list[Fac
 
 
 def _seen_card(image: WorstImage) -> Card:
-    from onlineml.evaluation._box_gallery import caption  # noqa: PLC0415
+    from onlineml.evaluation.detection.gallery import caption  # noqa: PLC0415
 
     wrong = image.n_missed + image.n_false
     n = len(image.boxes)
@@ -246,7 +246,7 @@ def _seen_text(box: SeenBox) -> str:
 
 
 def _seen_facts(image: WorstImage) -> list[tuple[str, str]]:
-    from onlineml.evaluation._detection_text import box_words  # noqa: PLC0415
+    from onlineml.evaluation.detection.text import box_words  # noqa: PLC0415
 
     return [(f"box {number}", box_words(box)) for number, box in enumerate(image.boxes, 1)]
 

@@ -19,7 +19,7 @@ from onlineml.errors import OnlineMLError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from onlineml.project import Project
+    from onlineml.project.project import Project
 
 __all__ = ["View", "has_front_end", "own_project", "static_text"]
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from onlineml._project_labels import author_or_user
-from onlineml.data._manifest_schema import DETECTION
-from onlineml.data.boxes import box_iou
-from onlineml.data.images import decode
-from onlineml.data.thumbnails import encoded, shrunk
+from onlineml.data.images.decode import decode
+from onlineml.data.images.thumbnails import encoded, shrunk
+from onlineml.data.manifest.box_arrays import box_iou
+from onlineml.data.manifest.schema import DETECTION
 from onlineml.errors import ConfigError, NotFoundError
-from onlineml.evaluation._html import esc
+from onlineml.evaluation.classification.html import esc
+from onlineml.project.labels import author_or_user
 from onlineml.storage.io import read_many
 from onlineml.widgets._decks import box_colour
 from onlineml.widgets._manifest_deck import images_deck
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from onlineml.data.annotations import Annotations
-    from onlineml.project import Project
+    from onlineml.data.annotations.state import Annotations
+    from onlineml.project.project import Project
 
 __all__ = ["BoxEditor"]
 

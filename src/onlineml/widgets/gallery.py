@@ -5,9 +5,9 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from onlineml.data.manifest import Manifest
+from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import ConfigError
-from onlineml.evaluation._html import esc
+from onlineml.evaluation.classification.html import esc
 from onlineml.widgets._manifest_deck import manifest_deck, project_deck
 from onlineml.widgets._pictures import cards_html, pictures, send_pictures, warm
 from onlineml.widgets._view import View
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Future
 
-    from onlineml.project import Project
+    from onlineml.project.project import Project
     from onlineml.widgets._decks import Deck
 
 __all__ = ["DeckView", "Gallery"]

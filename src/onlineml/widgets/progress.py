@@ -7,17 +7,17 @@ import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from onlineml.errors import NotFoundError, OnlineMLError
-from onlineml.jobs import Job
+from onlineml.jobs.background import Job
 from onlineml.storage.io import read_bytes
-from onlineml.tasks._panel_html import SAMPLES, PanelFacts, panel_html
-from onlineml.tasks.progress import Reporter
+from onlineml.training.panel_html import SAMPLES, PanelFacts, panel_html
+from onlineml.training.progress import Reporter
 from onlineml.widgets._view import View
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from onlineml.data.datamodules import ImageDataModule
-    from onlineml.runs import Run
+    from onlineml.data.loading.datamodules import ImageDataModule
+    from onlineml.runs.run import Run
 
 __all__ = ["ProgressPanel", "shown_live"]
 

@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from onlineml._project_labels import author_or_user
-from onlineml.data._manifest_schema import DETECTION
+from onlineml.data.manifest.schema import DETECTION
 from onlineml.errors import ConfigError
-from onlineml.evaluation._html import esc
+from onlineml.evaluation.classification.html import esc
+from onlineml.project.labels import author_or_user
 from onlineml.widgets._decks import box_colour
 from onlineml.widgets._manifest_deck import images_deck
 from onlineml.widgets._pictures import cards_html, pictures, send_pictures
@@ -21,8 +21,8 @@ from onlineml.widgets._view import View, own_project
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from onlineml.data.annotations import Annotations
-    from onlineml.project import Project
+    from onlineml.data.annotations.state import Annotations
+    from onlineml.project.project import Project
 
 __all__ = ["Relabel"]
 

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onlineml.evaluation._base_scores import BaseScores
-from onlineml.evaluation._html import esc, notebook_table
-from onlineml.evaluation.compare_result import Comparison
-from onlineml.evaluation.plots import OTHERS, picked_confusion
+from onlineml.evaluation.base import BaseScores
+from onlineml.evaluation.classification.html import esc, notebook_table
+from onlineml.evaluation.comparison.result import Comparison
+from onlineml.evaluation.render.plots import OTHERS, picked_confusion
 from onlineml.widgets._results_deck import CONFUSION, MISSED, NOTHING, pair_text, results_deck
 from onlineml.widgets.gallery import DeckView
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from onlineml.data.manifest import Manifest
+    from onlineml.data.manifest.manifest import Manifest
 
 __all__ = ["Results"]
 

@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
-from onlineml._project_files import upload_files
-from onlineml._project_labels import author_or_user
-from onlineml.data._manifest_schema import DETECTION
+from onlineml.data.manifest.schema import DETECTION
 from onlineml.errors import ConfigError, DataError
-from onlineml.evaluation._html import esc
-from onlineml.storage._urls import redacted
+from onlineml.evaluation.classification.html import esc
+from onlineml.project.intake import upload_files
+from onlineml.project.labels import author_or_user
+from onlineml.storage.urls import redacted
 from onlineml.widgets._view import View, own_project
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from onlineml.data.uploads import Source
-    from onlineml.project import Project
+    from onlineml.data.annotations.uploads import Source
+    from onlineml.project.project import Project
 
 __all__ = ["Upload"]
 

@@ -1,0 +1,1 @@
+"""Reading and writing the formats in which people keep annotated images."""

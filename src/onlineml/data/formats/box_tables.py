@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from onlineml.data._examples import examples
-from onlineml.data._manifest_boxes import OPTIONAL_BOX_COLUMNS
-from onlineml.data.formats._boxes import (
+from onlineml.data.formats.boxes import (
     DECLARED,
     OURS,
     BoxRows,
@@ -20,9 +18,11 @@ from onlineml.data.formats._boxes import (
     known_sizes_hw,
     per_box_values,
 )
-from onlineml.data.formats._csv import Column, read_columns, table_bytes
-from onlineml.data.formats._parts import Parts, absolute, image_id, naturally_sorted
+from onlineml.data.formats.csv import Column, read_columns, table_bytes
+from onlineml.data.formats.parts import Parts, absolute, image_id, naturally_sorted
 from onlineml.data.formats.tables import placed, read_splits, require_good_rows
+from onlineml.data.manifest.boxes import OPTIONAL_BOX_COLUMNS
+from onlineml.data.manifest.examples import examples
 from onlineml.errors import DataError
 from onlineml.storage import io
 
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from onlineml.data.formats._csv import TextTable
-    from onlineml.data.manifest import Manifest
+    from onlineml.data.formats.csv import TextTable
+    from onlineml.data.manifest.manifest import Manifest
 
 __all__ = ["BoxColumns", "read_box_table", "write_box_table"]
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from onlineml.data._image_policies import is_image_name
-from onlineml.data._manifest_schema import examples
-from onlineml.data.formats._csv import Column, csv_bytes, read_columns, require_valid
-from onlineml.data.formats._export import empty_folder, image_chunks, unique_paths, write_many
-from onlineml.data.formats._parts import Parts, absolute, image_id, is_hidden, naturally_sorted, valid_names
-from onlineml.data.splits import normalised_split, stable_split
+from onlineml.data.formats.csv import Column, csv_bytes, read_columns, require_valid
+from onlineml.data.formats.export import empty_folder, image_chunks, unique_paths, write_many
+from onlineml.data.formats.parts import Parts, absolute, image_id, is_hidden, naturally_sorted, valid_names
+from onlineml.data.images.policies import is_image_name
+from onlineml.data.manifest.schema import examples
+from onlineml.data.manifest.splits import normalised_split, stable_split
 from onlineml.errors import DataError
 from onlineml.storage import io
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
 
-    from onlineml.data.manifest import Manifest
+    from onlineml.data.manifest.manifest import Manifest
 
 __all__ = ["labels_and_splits", "read_folders", "write_folders"]
 

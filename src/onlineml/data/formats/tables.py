@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from onlineml.data._manifest_schema import COLUMNS, examples
-from onlineml.data.formats._csv import Column, read_columns, require_valid, table_bytes
-from onlineml.data.formats._parts import Parts, absolute, image_id, listed_versions, naturally_sorted
-from onlineml.data.splits import assign_splits, normalised_split
+from onlineml.data.formats.csv import Column, read_columns, require_valid, table_bytes
+from onlineml.data.formats.parts import Parts, absolute, image_id, listed_versions, naturally_sorted
+from onlineml.data.manifest.schema import COLUMNS, examples
+from onlineml.data.manifest.splits import assign_splits, normalised_split
 from onlineml.errors import DataError
 from onlineml.storage import io
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
 
-    from onlineml.data.formats._csv import TextTable
-    from onlineml.data.manifest import Manifest
+    from onlineml.data.formats.csv import TextTable
+    from onlineml.data.manifest.manifest import Manifest
 
 __all__ = ["placed", "read_splits", "read_table", "require_good_rows", "write_table"]
 

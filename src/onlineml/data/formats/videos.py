@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
-from onlineml.data._examples import examples
-from onlineml.data.formats._parts import Parts, absolute, is_hidden, naturally_sorted
 from onlineml.data.formats.folders import labels_and_splits
-from onlineml.data.splits import SPLITS, stable_split
-from onlineml.data.video import POLICIES, is_video_name
+from onlineml.data.formats.parts import Parts, absolute, is_hidden, naturally_sorted
+from onlineml.data.manifest.examples import examples
+from onlineml.data.manifest.splits import SPLITS, stable_split
+from onlineml.data.video.video import POLICIES, is_video_name
 from onlineml.errors import BadVideoError, DataError
 from onlineml.storage import io
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from onlineml.data._video_sampling import Sampling
-    from onlineml.data.video_frames import ExtractedFrames, FrameStore
+    from onlineml.data.video.frames import ExtractedFrames, FrameStore
+    from onlineml.data.video.sampling import Sampling
 
 __all__ = ["VideoFinding", "VideoFindings", "read_videos"]
 

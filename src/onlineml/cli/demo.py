@@ -1,0 +1,154 @@
+"""The demonstration: `python -m onlineml.cli.demo FOLDER` makes sample photos, runs the notebooks and sums up."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from onlineml.data.manifest.manifest import Manifest
+from onlineml.data.samples.samples import make_samples
+from onlineml.errors import NotFoundError
+from onlineml.jobs.notebooks import NOTEBOOKS, notebooks_folder, require_papermill, run_notebook
+from onlineml.project.project import Project
+from onlineml.storage import io
+
+__all__ = ["main", "run_demo"]
+
+_IMPROVING = 0.3  # of the seconds of training
+TASKS = ("classification", "detection")
+_WORDS = {"accuracy": "Accuracy", "macro_f1": "Macro F1", "map_50_95": "mAP 50-95", "map_50": "mAP 50"}
+
+
+def run_demo(
+    folder: str | Path,
+    *,
+    task: str = "classification",
+    n_photos: int = 400,
+    budget_s: float = 45.0,
+    size: int | None = None,
+) -> dict[str, Any]:
+    """Makes sample photos, runs the notebooks on them with papermill, and gathers what they found.
+
+    Args:
+        folder: a local folder; gets ``photos/``, ``project/`` and the executed ``notebooks/``. Run twice, it adds a
+            second version to the same project.
+        task: ``"classification"`` or ``"detection"``.
+        n_photos: how many sample photos.
+        budget_s: seconds of training.
+        size: pixels a side that the network sees; None is what the notebook takes.
+
+    Returns:
+        The result of each notebook by its name, and the executed notebooks under ``"notebooks"``.
+
+    Raises:
+        MissingDependencyError: papermill or ipykernel is not installed.
+    """
+    require_papermill()
+    home = Path(folder).resolve()
+    photos, project, executed = home / "photos", home / "project", home / "notebooks"
+    print(f"Making {n_photos} photos for {task} in {photos}", flush=True)
+    make_samples(str(photos), task=task, n=n_photos, broken=max(3, n_photos // 100))
+    own: dict[str, dict[str, Any]] = {
+        "1_build": {"task": task, "photos": str(photos), "budget_s": budget_s, "size": size},
+        "2_test": {"images": str(photos)},
+        "3_evaluate": {},
+        "4_improve": {"budget_s": _IMPROVING * budget_s},
+    }
+    executed.mkdir(parents=True, exist_ok=True)
+    results: dict[str, Any] = {"notebooks": [str(executed / f"{name}.ipynb") for name in NOTEBOOKS]}
+    for name in NOTEBOOKS:
+        if name == "4_improve":
+            print(f"\nCorrecting what is wrong with {_corrected(project, photos)} photos", flush=True)
+        print(f"\nRunning {name}", flush=True)
+        started = time.monotonic()
+        parameters = {"project_url": str(project), **own[name]}
+        run_notebook(str(notebooks_folder() / f"{name}.ipynb"), str(executed / f"{name}.ipynb"), parameters=parameters)
+        print(f"{name} took {time.monotonic() - started:.0f} s", flush=True)
+        results[name] = _latest_result(project, name)
+    return results
+
+
+def _corrected(project_url: Path, photos: Path) -> int:
+    """Answer as somebody would who knows what the sample photos show; returns how many answers that took."""
+    project = Project.open(project_url)
+    rows = project.annotations().table.to_pylist()
+    if project.task == "classification":
+        with (photos / "truth.csv").open(encoding="utf-8", newline="") as file:
+            truth = {row["path"]: row["truth"] for row in csv.DictReader(file)}
+        said = [(row, truth.get("/".join(Path(row["uri"]).parts[-2:]))) for row in rows]
+        wrong = {row["image_id"]: true for row, true in said if true and true != row["label"]}
+        return len(project.relabel_many(wrong))
+    by_name = {Path(row["uri"]).name: row for row in rows}
+    faulty = {
+        Path(image["file_name"]).name
+        for image in json.loads((photos / "truth.json").read_text(encoding="utf-8"))["images"]
+        if image["problem"] in {"wrong label", "missing box"}
+    }
+    truly = Manifest.from_coco(photos / "truth.json", images=photos)
+    right = {
+        by_name[name]["image_id"]: (row["boxes_xyxy"], row["labels"])
+        for row in truly.table.to_pylist()
+        if (name := Path(row["uri"]).name) in faulty & by_name.keys()
+    }
+    return len(project.relabel_boxes_many(right))
+
+
+def _latest_result(project: Path, notebook: str) -> dict[str, Any]:
+    """What the last run of a notebook wrote down."""
+    for path in sorted((project / "runs").glob("*/result.json"), reverse=True):
+        result: dict[str, Any] = json.loads(io.read_bytes(path))
+        if result["notebook"] == notebook:
+            return result
+    msg = f"no run in {project / 'runs'} holds a result of {notebook}; look at its executed notebook"
+    raise NotFoundError(msg)
+
+
+def _told(results: dict[str, Any]) -> str:
+    """What the notebooks of one task found, as lines."""
+    built, tested, judged, improved = (results[name] for name in NOTEBOOKS)
+    scores = []
+    for name, (low, high) in judged["intervals"].items():
+        scores.append(f"{_WORDS[name]:16}{judged[name]:.3f} (95 % interval {low:.3f} to {high:.3f})")
+    scores[0] += f", {judged['images']} test photos"
+    return "\n".join(
+        [
+            f"\n{built['task'].capitalize()}",
+            *scores,
+            f"{'Photos':16}{tested['images']} looked at, {tested['bad']} of them unusable",
+            f"{'Model version':16}{built['version']}, made the {built['alias']} of {built['project']}",
+            f"{'Improved':16}{_improved(improved['outcome'])}",
+            f"{'Report':16}{judged['report']}",
+            f"{'Notebooks':16}{(chr(10) + ' ' * 16).join(results['notebooks'])}",
+        ]
+    )
+
+
+def _improved(outcome: dict[str, Any]) -> str:
+    """What became of the corrections, in one line."""
+    now = f"{outcome['challenger']} took its place" if outcome["promoted"] else "the champion stays"
+    return f"{outcome['verdict']}, {now}: {outcome['reasons'][0]}"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m onlineml.cli.demo", description="Run the notebooks on sample photos."
+    )
+    parser.add_argument("folder", nargs="?", default="demo", help="where everything goes (default: ./demo)")
+    parser.add_argument("--task", choices=TASKS, action="append", help="only this one (default: both)")
+    parser.add_argument("--photos", type=int, default=400, help="how many sample photos of each task (default: 400)")
+    parser.add_argument("--seconds", type=float, default=45.0, help="seconds of training for each (default: 45)")
+    chosen = parser.parse_args(arguments)
+    told = []
+    for task in chosen.task or TASKS:
+        results = run_demo(Path(chosen.folder) / task, task=task, n_photos=chosen.photos, budget_s=chosen.seconds)
+        told.append(_told(results))
+    print("\n".join(told))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,236 @@
+"""What `onlineml doctor` looks at: versions, devices, disks and a storage; each finding says what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+import time
+from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from onlineml.errors import AlreadyExistsError, NotFoundError, OnlineMLError
+from onlineml.storage import io
+from onlineml.storage.cache import cache_folder
+from onlineml.storage.filesystems import filesystem
+from onlineml.storage.urls import redacted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+__all__ = ["Finding", "examined", "told"]
+
+_EXTRAS = {
+    "notebook": ("papermill", "ipykernel", "ipywidgets"),
+    "video": ("av",),
+    "timm": ("timm",),
+    "coco": ("pycocotools",),
+}
+_MALICIOUS = {"2.6.2", "2.6.3"}  # of the package lightning; pytorch-lightning's are below what is required
+_LITTLE, _SOME = 1e9, 10e9  # bytes free
+_SLOW_S = 1.0  # for a small object to be written
+_SKEW_S = 30.0  # between this clock and the store's
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at.
+
+    Attributes:
+        level: ``"ok"``, ``"note"`` or ``"problem"``.
+        what: was found.
+        remedy: what to do; ``""`` where nothing is to be done.
+    """
+
+    level: Literal["ok", "note", "problem"]
+    what: str
+    remedy: str = ""
+
+
+def examined(url: str | None) -> list[Finding]:
+    """Look at everything; a look that fails is a finding too."""
+    looks: list[Callable[[], Iterator[Finding]]] = [_versions, _extras, _device, _disks]
+    if url is not None:
+        looks.append(lambda: _storage(url))
+    found: list[Finding] = []
+    for look in looks:
+        try:
+            found += look()
+        except Exception as error:  # noqa: BLE001 (one broken part must not hide the others)
+            found.append(Finding("problem", f"{type(error).__name__}: {error}", "report this with the lines above"))
+    return found
+
+
+def told(findings: Sequence[Finding]) -> str:
+    """Lines for a person, and how many problems there are."""
+    lines = []
+    for level, what, remedy in findings:
+        lines.append(f"{level:8}{what}")
+        if remedy:
+            lines.append(f"{'':8}  -> {remedy}")
+    n_problems = sum(finding.level == "problem" for finding in findings)
+    return "\n".join([*lines, f"\n{n_problems} problem{'s' * (n_problems != 1)}"])
+
+
+def _versions() -> Iterator[Finding]:
+    yield Finding("ok", f"Python {sys.version.split()[0]}, onlineml {_version('onlineml')}, in {sys.prefix}")
+    from packaging.requirements import Requirement  # noqa: PLC0415 (Lightning brings it)
+
+    needed = [Requirement(text) for text in requires("onlineml") or () if "extra ==" not in text]
+    wrong = []
+    for requirement in needed:
+        found = _version(requirement.name)
+        if found is None or not requirement.specifier.contains(found, prereleases=True):
+            wrong.append(f"{requirement.name}{requirement.specifier} (found {found or 'none'})")
+    if wrong:
+        yield Finding("problem", f"needed: {', '.join(wrong)}", "pip install -U onlineml")
+    else:
+        shown = ", ".join(f"{name} {_version(name)}" for name in ("torch", "pytorch-lightning", "fsspec", "s3fs"))
+        yield Finding("ok", f"all {len(needed)} packages that are needed fit: {shown}, …")
+    if _version("lightning") in _MALICIOUS:
+        what = f"lightning {_version('lightning')} is a malicious release"
+        yield Finding("problem", what, "pip install -U 'lightning>=2.6.6', and change every credential of this machine")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _extras() -> Iterator[Finding]:
+    for extra, packages in _EXTRAS.items():
+        missing = [name for name in packages if find_spec(name) is None]
+        if missing:
+            what = f"the extra {extra!r} is not installed ({', '.join(missing)})"
+            yield Finding("note", what, f"pip install 'onlineml[{extra}]', if you want it")
+        else:
+            yield Finding("ok", f"the extra {extra!r} is installed")
+
+
+def _device() -> Iterator[Finding]:
+    import torch  # noqa: PLC0415
+
+    if torch.cuda.is_available():
+        for number in range(torch.cuda.device_count()):
+            facts = torch.cuda.get_device_properties(number)
+            bf16 = "with" if torch.cuda.is_bf16_supported() else "without"
+            yield Finding("ok", f"GPU {facts.name}, {facts.total_memory / 1e9:.0f} GB, {bf16} bfloat16")
+    elif Path("/proc/driver/nvidia").exists() or shutil.which("nvidia-smi"):
+        built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built for the CPU alone"
+        yield Finding(
+            "problem",
+            f"there is an NVIDIA card, but torch {torch.__version__}, {built}, cannot use it",
+            "update the driver, or install the torch that fits it: https://pytorch.org/get-started/locally",
+        )
+    else:
+        yield Finding("ok", f"no GPU; CPU with {os.cpu_count()} cores, of which torch uses {torch.get_num_threads()}")
+    shared = Path("/dev/shm")  # noqa: S108 (it is looked at, not written to)
+    if shared.exists() and shutil.disk_usage(shared).total < _LITTLE:
+        size = shutil.disk_usage(shared).total / 1e6
+        what = f"{shared} has only {size:.0f} MB, through which loader processes hand over batches"
+        yield Finding("note", what, "num_workers=0, or start the container with --shm-size=2g")
+
+
+def _disks() -> Iterator[Finding]:
+    places = {"caches": cache_folder(), "temporary files": Path(tempfile.gettempdir())}
+    for what, folder in places.items():
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            variable = "ONLINEML_CACHE" if what == "caches" else "TMPDIR"
+            yield Finding("problem", f"{what}: {folder} cannot be written", f"export {variable}=<a folder of yours>")
+            continue
+        free = shutil.disk_usage(folder).free
+        level: Literal["ok", "note", "problem"] = "problem" if free < _LITTLE else "note" if free < _SOME else "ok"
+        remedy = "" if level == "ok" else "free some, or export ONLINEML_CACHE=<a folder on a larger disk>"
+        yield Finding(level, f"{what}: {folder}, {free / 1e9:.1f} GB free", remedy)
+
+
+def _storage(url: str) -> Iterator[Finding]:
+    shown = redacted(url)
+    try:
+        n_files = len(io.list_files(url, recursive=False))
+    except (OnlineMLError, PermissionError) as error:
+        yield Finding(
+            "problem",
+            f"{shown} cannot be listed: {error}",
+            "check the address, and the credentials in the environment (FSSPEC_S3_KEY, AWS_PROFILE, …); a role needs "
+            "ListBucket and GetObject",
+        )
+        return
+    yield Finding("ok", f"{shown} can be listed: {n_files} files at its top")
+    is_project = io.exists(io.join(url, "project.json"))
+    yield from _project(url)
+    name = f".onlineml-doctor-{secrets.token_hex(8)}"
+    probe = io.join(url, name)
+    try:
+        yield from _written(url, probe)
+    except (OnlineMLError, PermissionError) as error:
+        yield Finding(
+            "note" if is_project and isinstance(error, PermissionError) else "problem",
+            f"{shown} cannot be written: {error}",
+            "to evaluate and predict, reading is enough; to label, train or publish, ask for the right to write "
+            "(PutObject, DeleteObject) below this address",
+        )
+    finally:
+        with contextlib.suppress(OSError):
+            io.delete(probe)
+
+
+def _project(url: str) -> Iterator[Finding]:
+    from onlineml import jobs  # noqa: PLC0415
+    from onlineml.project.project import Project  # noqa: PLC0415
+
+    try:
+        project = Project.open(url)
+    except NotFoundError:
+        yield Finding("note", "it holds no project", f"Project.create({redacted(url)!r}) makes one")
+        return
+    yield Finding(
+        "ok",
+        f"a project of the task {project.task!r}: {len(project.annotations()):,} images, "
+        f"{len(project.versions())} models, {len(project.datasets())} datasets",
+    )
+    lost = [status for status in jobs.jobs(project) if status.state == "lost"]
+    for status in lost:
+        yield Finding("note", f"the job {status.id} ({status.function}) is lost", status.remedy)
+
+
+def _written(url: str, probe: str) -> Iterator[Finding]:
+    data, begin = secrets.token_bytes(64), time.monotonic()
+    io.create_bytes(probe, data)
+    took = time.monotonic() - begin
+    speed = "note" if took > _SLOW_S else "ok"
+    remedy = "work near the bucket: many small objects are written" if speed == "note" else ""
+    yield Finding(speed, f"it can be written: a small object took {1000 * took:.0f} ms", remedy)  # type: ignore[arg-type]
+    if io.read_bytes(probe) != data:
+        yield Finding("problem", "what was written is read back as something else", "this store cannot hold a project")
+    try:
+        io.create_bytes(probe, b"other")
+    except AlreadyExistsError:
+        pass
+    else:
+        yield Finding("problem", "an object that is there can be created again", "this store cannot hold a project")
+    held = io.guarantees(url)
+    advice = (
+        "" if held.create and held.swap else "one person at a time should publish and promote, or use another store"
+    )
+    yield Finding("note" if advice else "ok", f"writers at the same moment: {held}", advice)
+    yield from _clock(probe)
+
+
+def _clock(probe: str) -> Iterator[Finding]:
+    fs, path = filesystem(probe, None)
+    try:
+        skew = time.time() - fs.modified(path).timestamp()
+    except (NotImplementedError, AttributeError, KeyError, TypeError, FileNotFoundError):
+        return  # this store does not say
+    if abs(skew) > _SKEW_S:
+        what = f"this machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the store's"
+        yield Finding("problem", what, "set it (timedatectl set-ntp true): logs are ordered by it, and S3 refuses")

@@ -1,0 +1,190 @@
+"""The command line: ``onlineml demo | notebooks | run | jobs | doctor``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from onlineml.errors import AlreadyExistsError, OnlineMLError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+_USAGE = 2  # argparse's exit code for what was called wrongly
+_CONSTANTS = {"true": True, "false": False, "none": None}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0 well, 1 not, 2 called wrongly, 128 + n stopped by signal n."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["demo"]:
+        from onlineml.cli import demo  # noqa: PLC0415 (each command loads what it needs)
+
+        demo.main(given[1:])
+        return 0
+    chosen = _parser().parse_args(given)
+    try:
+        return int(chosen.command(chosen))
+    except (OnlineMLError, PermissionError) as error:
+        sys.stderr.write(f"onlineml {chosen.name}: {error}\n")
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="onlineml", description="Build, improve, test and evaluate image models on photos in a bucket."
+    )
+    commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
+    commands.add_parser("demo", help="make sample photos, run the notebooks on them and sum up", add_help=False)
+
+    notebooks = commands.add_parser("notebooks", help="copy the guided notebooks into a folder")
+    notebooks.add_argument("folder", help="where to; files of yours that differ are left alone")
+    notebooks.add_argument("--force", action="store_true", help="put them in place of files that differ")
+    notebooks.set_defaults(command=_notebooks)
+
+    run = commands.add_parser(
+        "run",
+        help="run a notebook unattended, with a record that says truthfully how it ended",
+        epilog="Exit code: 0 it ran to its end, 1 it did not, 128 + n it was stopped by signal n.",
+    )
+    run.add_argument("notebook", help="the name of a guided notebook, such as 1_build, a path or a URL")
+    run.add_argument("-p", dest="parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    run.add_argument("--output", help="path or URL of the executed notebook (default: in the run's folder)")
+    run.add_argument("--record", help="folder of the run's record (default: a new one in the project's runs)")
+    run.add_argument("--timeout", type=float, metavar="SECONDS", help="stop it after so long, and fail")
+    run.add_argument("--kernel", default="", help="name of the kernel (default: the notebook's)")
+    run.set_defaults(command=_run)
+
+    jobs = commands.add_parser("jobs", help="list a project's background runs, or look after one")
+    jobs.add_argument("project", help="path or URL of the project")
+    jobs.add_argument("id", nargs="?", help="a job's id, or how it begins: show that one with the end of its log")
+    jobs.add_argument("--lines", type=int, default=20, help="of its log (default: 20)")
+    one = jobs.add_mutually_exclusive_group()
+    one.add_argument("--watch", action="store_true", help="show what it prints until it has ended")
+    one.add_argument("--cancel", action="store_true", help="ask it to stop; a training stores a checkpoint first")
+    one.add_argument("--resume", action="store_true", help="go on from its last checkpoint, here")
+    one.add_argument("--resume-lost", action="store_true", help="go on here with every job whose process is gone")
+    jobs.add_argument("--trust", action="store_true", help="when resuming: also run code that a job's record names")
+    jobs.set_defaults(command=_jobs)
+
+    doctor = commands.add_parser(
+        "doctor",
+        help="check this installation, this machine and a storage, and say what to do",
+        epilog="Exit code: 1 if there is a problem.",
+    )
+    doctor.add_argument("url", nargs="?", help="a project, or a folder or bucket for one, to be read and written")
+    doctor.set_defaults(command=_doctor)
+    return parser
+
+
+def _notebooks(chosen: argparse.Namespace) -> int:
+    from onlineml.jobs.notebooks import notebooks_folder  # noqa: PLC0415
+
+    target, refused = Path(chosen.folder).expanduser(), []
+    target.mkdir(parents=True, exist_ok=True)
+    for source in sorted(notebooks_folder().glob("*.ipynb")):
+        place, data = target / source.name, source.read_bytes()
+        if place.exists() and place.read_bytes() != data and not chosen.force:
+            refused.append(source.name)
+            continue
+        place.write_bytes(data)
+        sys.stdout.write(f"{place}\n")
+    if refused:
+        sys.stderr.write(
+            f"left alone, because yours differ: {', '.join(refused)}; choose another folder, or replace them by "
+            "--force\n"
+        )
+    return 1 if refused else 0
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    from onlineml.jobs.launch import checked  # noqa: PLC0415
+    from onlineml.jobs.notebooks import parameters_of  # noqa: PLC0415
+    from onlineml.jobs.worker import run_here  # noqa: PLC0415
+    from onlineml.runs.run import new_run_id  # noqa: PLC0415
+    from onlineml.storage import io  # noqa: PLC0415
+
+    parameters = {name: _value(text) for name, text in chosen.parameters}
+    known = parameters_of(chosen.notebook)
+    project = parameters.get("project_url", known.get("project_url"))
+    record = chosen.record or io.join(str(project or "."), "runs", new_run_id())
+    arguments = {
+        "notebook": chosen.notebook,
+        "parameters": parameters,
+        "output": chosen.output,
+        "kernel": chosen.kernel,
+        "timeout_s": chosen.timeout,
+    }
+    code = run_here(record, function="notebook", arguments=checked("notebook", arguments))
+    sys.stdout.write(f"record: {record}\n")
+    return code
+
+
+def _value(text: str) -> Any:
+    """A parameter as it was meant: a number, a truth value, None, a list or object as JSON, else text."""
+    if text.lower() in _CONSTANTS:
+        return _CONSTANTS[text.lower()]
+    try:
+        return json.loads(text, parse_constant=str)
+    except ValueError:
+        return text
+
+
+def _jobs(chosen: argparse.Namespace) -> int:
+    from onlineml import jobs  # noqa: PLC0415
+
+    if chosen.resume_lost:
+        return _resume_lost(chosen.project, trust=chosen.trust)
+    if chosen.id is None:
+        if chosen.watch or chosen.cancel or chosen.resume:
+            sys.stderr.write("onlineml jobs: give the id of a job; without options they are listed\n")
+            return _USAGE
+        sys.stdout.write(f"{jobs.jobs(chosen.project)}\n")
+        return 0
+    job = jobs.job(chosen.project, chosen.id)
+    if chosen.cancel:
+        job.cancel()
+        job.wait(60)
+    elif chosen.resume:
+        job.resume(trust=chosen.trust)
+    elif chosen.watch:
+        job.watch()
+    status = job.status()
+    log = "" if chosen.watch else job.tail(chosen.lines)
+    sys.stdout.write(f"{log}\n{status}\n" if log else f"{status}\n")
+    return 1 if status.state in {"failed", "lost"} else 0
+
+
+def _resume_lost(project: str, *, trust: bool) -> int:
+    """Resume what was cut off; a job that somebody else resumes at the same moment is left to them."""
+    from onlineml import jobs  # noqa: PLC0415
+
+    failed = False
+    for lost in (status for status in jobs.jobs(project) if status.state == "lost"):
+        try:
+            jobs.job(project, lost.id).resume(trust=trust)
+        except AlreadyExistsError:
+            continue
+        except OnlineMLError as error:
+            sys.stderr.write(f"onlineml jobs: {error}\n")
+            failed = True
+        else:
+            sys.stdout.write(f"resumed {lost.id}\n")
+    return int(failed)
+
+
+def _doctor(chosen: argparse.Namespace) -> int:
+    from onlineml.cli.doctor import examined, told  # noqa: PLC0415
+
+    findings = examined(chosen.url)
+    sys.stdout.write(f"{told(findings)}\n")
+    return 1 if any(finding.level == "problem" for finding in findings) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,19 @@
+"""What people and models say about images: an append-only log, and the state that it adds up to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from onlineml._lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from onlineml.data.annotations.log import AnnotationLog as AnnotationLog
+    from onlineml.data.annotations.state import Annotations as Annotations
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "AnnotationLog": "log",
+        "Annotations": "state",
+    },
+)

@@ -1,0 +1,199 @@
+"""The classes of a project: which there are, what they were called, and what became of them.
+
+Nothing that was said is rewritten when a class gets another name or is merged: entries keep the name that their writer
+knew, and each name that a class ever had belongs to that class. So whoever has not yet seen a new name means the same
+class by the old one. A class's id is its place among all classes that ever were; none is given twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from onlineml.data.annotations.heads import Said, Standing, standing
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from onlineml.data.annotations.entries import Entries
+
+__all__ = ["Classes", "classes_of"]
+
+_NAME, _INTO = "is called", "is part of"
+
+
+@dataclass(eq=False)
+class _Class:
+    first_name: str
+    wanted: bool = False
+    """Whether an entry in effect speaks of it."""
+    fates: list[Said] = field(default_factory=list)
+    born: int | None = None
+    """Place of the log's first entry that speaks of it, -1 for those that the project began with."""
+
+    def fate(self, bases: Mapping[str, str | None]) -> Standing | None:
+        return standing(self.fates, bases) if self.fates else None
+
+
+class Classes:
+    """Names and classes; built by `classes_of`."""
+
+    def __init__(self) -> None:
+        self._classes: list[_Class] = []
+        self._of: dict[str, _Class] = {}
+        self._bases: dict[str, str | None] = {}
+
+    # ---- built ----
+
+    def mention(self, names: Iterable[str], *, wanted: bool, place: int | None = None) -> None:
+        """Give classes that nobody has spoken of before the next ids.
+
+        Args:
+            names: of the classes.
+            wanted: whether an entry in effect speaks of them.
+            place: of that entry in the log; None where another one brought them.
+        """
+        for name in names:
+            if name not in self._of:
+                self._of[name] = _Class(name)
+                self._classes.append(self._of[name])
+            one = self._of[name]
+            one.wanted |= wanted
+            one.born = place if one.born is None else one.born
+
+    def rename(self, entry: str, old: str, new: str, *, base: str | None, live: bool) -> None:
+        """Call a class by another name, which is its own from now on, even if the renaming was undone."""
+        self.mention([old], wanted=False)
+        self._of.setdefault(new, self._of[old])
+        self._decide(entry, old, (_NAME, new), base=base, live=live)
+
+    def merge(self, entry: str, name: str, into: str, *, base: str | None, live: bool, place: int) -> None:
+        """Make a class part of another."""
+        self.mention([name], wanted=False)
+        self.mention([into], wanted=live, place=place)
+        self._decide(entry, name, (_INTO, into), base=base, live=live)
+
+    def _decide(self, entry: str, name: str, fate: tuple[str, str], *, base: str | None, live: bool) -> None:
+        self._bases[entry] = base
+        if live:
+            self._of[name].fates.append(Said(entry, fate))
+
+    # ---- looked at ----
+
+    @cached_property
+    def _fates(self) -> dict[int, Standing]:
+        return {id(one): fate for one in self._classes if (fate := one.fate(self._bases)) is not None}
+
+    @cached_property
+    def _roots(self) -> dict[int, _Class]:
+        """The class that each is now part of."""
+        roots: dict[int, _Class] = {}
+        for start in self._classes:
+            path = [start]
+            while (whole := self._whole_of(path[-1])) is not None:
+                if whole in path:  # two people merged two classes into each other: the older one is the whole
+                    path.append(min(path[path.index(whole) :], key=self._classes.index))
+                    break
+                path.append(whole)
+            roots[id(start)] = path[-1]
+        return roots
+
+    def _whole_of(self, one: _Class) -> _Class | None:
+        if id(one) not in self._fates:
+            return None
+        _, name = self._fates[id(one)].heads[-1].meaning
+        other = self._of[name]  # also of a name that at the same moment somebody else gave to another class
+        return other if other is not one else None
+
+    def _name_of(self, root: _Class) -> str:
+        fate = self._fates.get(id(root))
+        kind, name = fate.heads[-1].meaning if fate else (_NAME, root.first_name)
+        return name if kind == _NAME and self._of[name] is root else root.first_name
+
+    @cached_property
+    def _present(self) -> dict[str, str]:
+        return {name: self._name_of(self._roots[id(one)]) for name, one in self._of.items()}
+
+    def present(self, name: str) -> str | None:
+        """What the class is called now that is, or ever was, called so; None where there is none."""
+        return self._present.get(name)
+
+    @property
+    def lineage(self) -> dict[str, str]:
+        """What classes are called now, by each other name that they, or parts of them, ever had."""
+        return {name: now for name, now in self._present.items() if name != now}
+
+    @property
+    def births(self) -> dict[str, int]:
+        """By present name, the place of the entry that brought the class; -1: it was there from the beginning."""
+        roots = [one for one in self._classes if self._roots[id(one)] is one]
+        return {self._name_of(one): -1 if one.born is None else one.born for one in roots}
+
+    @property
+    def first_names(self) -> list[str]:
+        """All classes in the order of their ids, those that are part of others too, by the first names they had."""
+        return [one.first_name for one in self._classes]
+
+    def standing_ids(self, used: Collection[str]) -> dict[str, int]:
+        """Id, from 1 on, by present name, of the classes that are part of no other, in the order of ids.
+
+        Args:
+            used: present names that images have; a class that somebody added by mistake, and took back, is left out
+                unless it is among them.
+        """
+        return {
+            name: place + 1
+            for place, one in enumerate(self._classes)
+            if self._roots[id(one)] is one and (one.wanted or self._name_of(one) in used)
+            for name in [self._name_of(one)]
+        }
+
+    def base(self, name: str) -> str | None:
+        """What whoever renames or merges the class has seen."""
+        fate = self._fates.get(id(self._of[name])) if name in self._of else None
+        return fate.base if fate else None
+
+    @property
+    def conflicts(self) -> dict[str, tuple[str, ...]]:
+        """By present name, entries that wanted different things to become of one class."""
+        found = {}
+        for one in self._classes:
+            fate = self._fates.get(id(one))
+            if fate and fate.rivals:
+                found[self._present[one.first_name]] = fate.rivals
+        return found
+
+
+def classes_of(entries: Entries, *, first: Sequence[str], uploaded: Mapping[int, Sequence[str]]) -> Classes:
+    """The classes after all entries.
+
+    Args:
+        entries: of the log.
+        first: those that the project began with.
+        uploaded: by place in the log, the classes that an upload is the first to name.
+    """
+    classes = Classes()
+    classes.mention(first, wanted=True, place=-1)
+    for row in entries.rows("frozen"):  # a dataset shows ids to the world: whatever arrives late comes behind them
+        classes.mention(entries.list_of_texts(row, "classes"), wanted=False)
+    rows = entries.rows("imported", "class_added", "class_renamed", "class_merged", "class_split", live=False)
+    for row in sorted({*rows.tolist(), *uploaded}):
+        live = bool(entries.live[row])
+        match entries.event(row):
+            case "imported":
+                classes.mention(entries.list_of_texts(row, "class_names"), wanted=live, place=row)
+            case "class_added":
+                classes.mention([entries.text_of(row, "label")], wanted=live, place=row)
+            case "class_split":
+                classes.mention(entries.list_of_texts(row, "into"), wanted=live, place=row)
+            case "class_renamed":
+                name, new = (entries.text_of(row, key) for key in ("label", "new"))
+                classes.rename(entries.entry(row), name, new, base=entries.record(row).get("base"), live=live)
+            case "class_merged":
+                name, into = (entries.text_of(row, key) for key in ("label", "into"))
+                base = entries.record(row).get("base")
+                classes.merge(entries.entry(row), name, into, base=base, live=live, place=row)
+            case _:
+                classes.mention(uploaded[row], wanted=live, place=row)
+    return classes

@@ -1,0 +1,312 @@
+"""What people may say, checked against the state that they see, as the facts of records to be appended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from onlineml.data.annotations.boxes import checked_boxes, kept_values, require_usable
+from onlineml.data.annotations.entries import mask_of, positions, taken
+from onlineml.data.manifest.examples import examples
+from onlineml.data.manifest.splits import SPLITS
+from onlineml.errors import ConfigError, DataError
+from onlineml.storage.log.entry import new_ulid
+from onlineml.storage.log.table import ENTRY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from onlineml.data.annotations.boxes import BoxesSaid
+    from onlineml.data.annotations.state import Annotations
+
+__all__ = [
+    "Facts",
+    "accepted",
+    "boxes_facts",
+    "checked_class_name",
+    "class_added",
+    "class_merged",
+    "class_renamed",
+    "class_split",
+    "corrected",
+    "corrected_boxes",
+    "deleted",
+    "ids_of",
+    "moved",
+    "restored",
+    "skipped",
+    "undone",
+]
+
+Facts = tuple[str, dict[str, Any]]  # an event and what a record of it says; `base` is added where it is not given
+
+
+# ---- images ----
+
+
+def corrected(state: Annotations, labels: Mapping[str, str | None]) -> list[Facts]:
+    """Labels by image id. Who gives an image the label that it has accepts it."""
+    state.require_images(labels)
+    state.require_classes(label for label in labels.values() if label is not None)
+    present = taken(state.table["label"], positions(list(labels), state.table["image_id"])).to_pylist()
+    return [
+        (_event(state.lineage.get(label or "", label), now), {"image_id": image_id, "label": label})
+        for (image_id, label), now in zip(labels.items(), present, strict=True)
+    ]
+
+
+def _event(said: Any, now: Any) -> str:
+    return "accepted" if said is not None and said == now else "corrected"
+
+
+def corrected_boxes(state: Annotations, boxes: Mapping[str, BoxesSaid | None]) -> list[Facts]:
+    """All boxes of images, by image id."""
+    said = {image_id: checked_boxes(one, name=image_id) for image_id, one in boxes.items()}
+    state.require_images(said)
+    state.require_classes(label for one in said.values() for label in one["labels"] or ())
+    found = []
+    for (image_id, one), row in zip(said.items(), state.rows(list(said)), strict=True):
+        labels = one["labels"] and [state.lineage.get(label, label) for label in one["labels"]]
+        event = _event((one["boxes_xyxy"], labels), (row["boxes_xyxy"], row["labels"]))
+        found.append((event, {"image_id": image_id, **boxes_facts(one, row)}))
+    return found
+
+
+def boxes_facts(said: dict[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a record says of an image's boxes, given what is known of the image.
+
+    Raises:
+        DataError: a box cannot be used.
+    """
+    size_hw = (row["height"], row["width"]) if row["width"] and row["height"] else None
+    require_usable(said, name=row["image_id"], size_hw=size_hw)
+    further = kept_values(said, {name: value for name, value in row.items() if isinstance(value, list)})
+    return {**said, "further": further} if further else said
+
+
+def accepted(state: Annotations, image_ids: Sequence[str], *, boxes: Sequence[int] | None) -> list[Facts]:
+    """Suggestions; where there is none, what the image has."""
+    state.require_images(image_ids)
+    at = positions(image_ids, state.suggestions["image_id"])
+    guesses = iter(state.suggestions.take(pa.array(at[at >= 0])).to_pylist())
+    found = []
+    for row, guessed in zip(state.rows(image_ids), at >= 0, strict=True):
+        guess = next(guesses) if guessed else {}
+        origin = {"suggestion": guess["entry"], "model": guess["model"]} if guess else {}
+        said = (
+            _accepted_boxes(guess, row, boxes) if "boxes_xyxy" in row else {"label": guess.get("label", row["label"])}
+        )
+        if None in said.values():
+            raise DataError(f"there is nothing to accept for {row['image_id']}: it has no label and no open suggestion")
+        found.append(("accepted", {"image_id": row["image_id"], **said, **origin}))
+    return found
+
+
+def _accepted_boxes(guess: Mapping[str, Any], row: Mapping[str, Any], chosen: Sequence[int] | None) -> dict[str, Any]:
+    if chosen is None:
+        source = guess or row
+        said = {"boxes_xyxy": source["boxes_xyxy"], "labels": source["labels"]}
+        return said if said["labels"] is None else boxes_facts(said, row)
+    n = len(guess.get("labels") or ())
+    if not all(0 <= place < n for place in chosen):
+        raise DataError(f"the suggestion for {row['image_id']} has {n} boxes, numbered from 0; found {list(chosen)}")
+    said = {name: [*(row[name] or ()), *(guess[name][place] for place in chosen)] for name in ("boxes_xyxy", "labels")}
+    return boxes_facts(said, row)
+
+
+def skipped(state: Annotations, image_ids: Sequence[str]) -> list[Facts]:
+    """Images at which somebody looked and did not decide."""
+    state.require_images(image_ids)
+    return [("skipped", {"image_id": image_id}) for image_id in image_ids]
+
+
+def deleted(state: Annotations, image_ids: Sequence[str]) -> list[Facts]:
+    """Images, also those that were deleted while somebody corrected them: that settles it."""
+    state.require_images([image_id for image_id in image_ids if image_id not in state.conflicts])
+    return [("deleted", {"image_id": image_id}) for image_id in image_ids]
+
+
+def restored(state: Annotations, image_ids: Sequence[str]) -> list[Facts]:
+    """Images that were deleted."""
+    at = positions(image_ids, state.deleted["image_id"])
+    missing = [image_id for image_id, place in zip(image_ids, at, strict=True) if place < 0]
+    if missing:
+        raise DataError(f"{len(missing)} images are not among those that were deleted: {examples(missing)}")
+    return [("restored", {"image_id": image_id}) for image_id in image_ids]
+
+
+def moved(state: Annotations, splits: Mapping[str, str], *, reason: str) -> list[Facts]:
+    """The groups of images to other splits, by image id."""
+    if not reason.strip():
+        raise ConfigError(
+            "give a reason: scores from before and after the move cannot be compared, and people will ask"
+        )
+    wrong = sorted(set(splits.values()) - set(SPLITS))
+    if wrong:
+        raise ConfigError(f"a split is one of {', '.join(SPLITS)}; found {examples(wrong)}")
+    state.require_images(splits)
+    wanted: dict[str, set[str]] = {}
+    groups = taken(state.table["group"], positions(list(splits), state.table["image_id"])).to_pylist()
+    for group, split in zip(groups, splits.values(), strict=True):
+        wanted.setdefault(group, set()).add(split)
+    torn = [group for group, found in wanted.items() if len(found) > 1]
+    if torn:
+        raise DataError(f"images of one group stay together, but they were to go to different splits: {examples(torn)}")
+    inside = pc.is_in(state.table["group"], value_set=pa.array(list(wanted), pa.string()))
+    now: dict[str, set[str | None]] = {}
+    for row in state.table.filter(inside).select(["group", "split"]).to_pylist():
+        now.setdefault(row["group"], set()).add(row["split"])
+    bases = state.folded.split_bases
+    return [
+        ("moved", {"group": group, "split": split, "reason": reason, "base": bases.get(group)})
+        for group, (split,) in wanted.items()
+        if now[group] != {split} or group in state.folded.split_conflicts
+    ]
+
+
+# ---- classes ----
+
+
+def checked_class_name(name: str) -> str:
+    """A class name as given.
+
+    Raises:
+        ConfigError: it is blank.
+    """
+    if not isinstance(name, str) or not name.strip():
+        raise ConfigError(f"a class needs a name that is not blank; found {name!r}")
+    return name
+
+
+def _new_name(state: Annotations, name: str, *, of: str | None = None) -> str:
+    """A name that no class, or only this one, ever had."""
+    owner = state.folded.classes.present(checked_class_name(name))
+    if owner not in {None, of, name}:
+        raise ConfigError(
+            f"{name!r} is a former name of {owner!r}, which old models and entries mean by it; choose another name"
+        )
+    return name
+
+
+def class_added(state: Annotations, name: str) -> list[Facts]:
+    """A class."""
+    return [] if _new_name(state, name) in state.class_names else [("class_added", {"label": name})]
+
+
+def class_renamed(state: Annotations, old: str, new: str) -> list[Facts]:
+    """Another name for a class."""
+    _require_present(state, [old])
+    if _new_name(state, new, of=old) == old:
+        raise ConfigError(f"the class is called {old!r} already")
+    if state.folded.classes.present(new) == new:
+        raise ConfigError(
+            f"there is a class {new!r}; to make {old!r} part of it, merge_classes([{old!r}], into={new!r})"
+        )
+    return [("class_renamed", {"label": old, "new": new, "base": state.folded.classes.base(old)})]
+
+
+def class_merged(state: Annotations, names: Sequence[str], *, into: str) -> list[Facts]:
+    """Classes that become one."""
+    _require_present(state, names)
+    parts = [name for name in dict.fromkeys(names) if name != into]
+    if not parts:
+        raise ConfigError(f"merging needs classes besides {into!r}; found {list(names)}")
+    action, base = new_ulid(), state.folded.classes.base
+    return [
+        *((event, {**facts, "action": action}) for event, facts in class_added(state, into)),
+        *(("class_merged", {"label": one, "into": into, "action": action, "base": base(one)}) for one in parts),
+    ]
+
+
+def class_split(state: Annotations, name: str, labels: Mapping[str, Any]) -> list[Facts]:
+    """A class of which some images, or some of their boxes, get another one."""
+    _require_present(state, [name])
+    if not labels:
+        raise ConfigError(f"there is nothing to split {name!r} into: name the images that get another class")
+    state.require_images(labels)
+    action = new_ulid()
+    facts = []
+    for (image_id, new), row in zip(labels.items(), state.rows(list(labels)), strict=True):
+        said = {"label": new} if "labels" not in row else boxes_facts(_split_boxes(row, name, new), row)
+        if "label" in said and row["label"] != name:
+            raise DataError(
+                f"{image_id} is {row['label']!r}, not {name!r}, so that it has no part in splitting that class"
+            )
+        facts.append(("corrected", {"image_id": image_id, **said, "action": action}))
+    into = list(dict.fromkeys(one for new in labels.values() for one in ([new] if isinstance(new, str) else new)))
+    for one in into:
+        _new_name(state, one)
+    return [
+        ("class_split", {"label": name, "into": into, "action": action, "base": state.folded.classes.base(name)}),
+        *facts,
+    ]
+
+
+def _split_boxes(row: Mapping[str, Any], name: str, new: str | Sequence[str]) -> dict[str, Any]:
+    """The boxes of an image, those of one class with one other label, or each with its own."""
+    labels = list(row["labels"] or ())
+    places = [place for place, label in enumerate(labels) if label == name]
+    given = [new] * len(places) if isinstance(new, str) else list(new)
+    if not places or len(given) != len(places):
+        raise DataError(
+            f"{row['image_id']} has {len(places)} boxes of {name!r}; found {len(given)} new labels for them"
+        )
+    for place, label in zip(places, given, strict=True):
+        labels[place] = label
+    return {"boxes_xyxy": row["boxes_xyxy"], "labels": labels}
+
+
+def _require_present(state: Annotations, names: Sequence[str]) -> None:
+    for name in names:
+        if name in state.lineage:
+            raise ConfigError(f"{name!r} is called {state.lineage[name]!r} now; say that instead")
+    state.require_classes(names)
+
+
+# ---- taken back ----
+
+
+def undone(state: Annotations, what: str) -> list[Facts]:
+    """An entry by its id, with all of a change of classes; or what was said about an image last."""
+    entries = state.folded.entries
+    row = pc.index(entries.log[ENTRY], pa.scalar(what, pa.string())).as_py()
+    if row < 0:
+        row = _last_about(state, what)
+    said, event = entries.record(row), entries.event(row)
+    if event == "frozen":
+        raise ConfigError(f"entry {what} tells of a frozen dataset, which stays")
+    if not entries.live[row]:
+        raise ConfigError(f"entry {what} is undone already; to have it back, undo its undoing (see the history)")
+    rows = np.array([row])
+    if event.startswith("class_") and "action" in said:
+        rows = np.flatnonzero(mask_of(pc.equal(entries.texts("action"), said["action"])) & entries.live)
+    about = {"image_id": said["image_id"]} if "image_id" in said else {}
+    return [("undone", {"undoes": [entries.entry(one) for one in rows], **about})]
+
+
+def _last_about(state: Annotations, image_id: str) -> int:
+    entries = state.folded.entries
+    rows = entries.rows("uploaded", "accepted", "corrected", "skipped", "deleted", "restored")
+    own = rows[mask_of(pc.equal(entries.texts("image_id", rows), image_id))]
+    if not len(own):
+        raise DataError(f"{image_id!r} is neither the id of an entry nor an image about which anything can be undone")
+    if entries.event(own[-1]) == "uploaded" and len(own) == 1 and not _is_imported(state, image_id):
+        raise DataError(
+            f"nothing was said about {image_id} since it was uploaded; delete it, or undo the upload by its entry "
+            f"{entries.entry(own[-1])}"
+        )
+    return int(own[-1])
+
+
+def _is_imported(state: Annotations, image_id: str) -> bool:
+    entries = state.folded.entries
+    tables = (state.read_file(entries.text_of(row, "file")) for row in entries.rows("imported"))
+    return any(pc.index(table["image_id"], pa.scalar(image_id, pa.string())).as_py() >= 0 for table in tables)
+
+
+def ids_of(images: str | Iterable[str]) -> list[str]:
+    """One image id, or several, as a list."""
+    return [images] if isinstance(images, str) else list(images)

@@ -1,0 +1,275 @@
+"""The entries of an annotation log as a table, and which of them are in effect."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json as pj
+
+from onlineml.errors import StorageError
+from onlineml.storage.log.table import ENTRY, REST, entries_of, table_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import numpy.typing as npt
+
+__all__ = ["EVENTS", "SAYING", "Entries", "Rows", "log_table", "mask_of", "one_chunk", "positions", "taken"]
+
+EVENTS = (
+    "imported",
+    "uploaded",
+    "suggested",
+    "accepted",
+    "corrected",
+    "skipped",
+    "deleted",
+    "restored",
+    "class_added",
+    "class_renamed",
+    "class_merged",
+    "class_split",
+    "moved",
+    "frozen",
+    "undone",
+)
+SAYING = ("uploaded", "accepted", "corrected")  # by which a person says what an image shows
+_FEW = 100  # rows that are quicker picked one by one
+_CHUNK = 100_000  # rows whose JSON is parsed at once
+
+if TYPE_CHECKING:
+    Rows = npt.NDArray[np.int64]  # places in the log's table, rising
+else:
+    Rows = np.ndarray
+
+
+def log_table(entries: Iterable[tuple[str, Mapping[str, Any]]]) -> pa.Table:
+    """The table of entries, in the order of their ids.
+
+    Raises:
+        StorageError: a record is none.
+    """
+    listed = list(entries)
+    try:
+        return table_of(listed)
+    except TypeError as err:
+        wrong = next(entry for entry, record in listed if not isinstance(record, dict))
+        raise StorageError(f"entry {wrong} of the annotations is damaged: {err}") from err
+
+
+def mask_of(values: Any) -> npt.NDArray[np.bool_]:
+    """Booleans of Arrow as an array; null is false."""
+    return np.asarray(pc.fill_null(values, False).to_numpy(zero_copy_only=False), dtype=bool)
+
+
+def taken(column: Any, rows: Rows) -> Any:
+    """Some values of a column of several chunks, which Arrow's `take` would first copy into one."""
+    if not len(rows) or (np.diff(rows) == 1).all():
+        return column.slice(int(rows[0]) if len(rows) else 0, len(rows))
+    if len(rows) > _FEW:
+        return column.take(pa.array(rows))
+    return pa.chunked_array([chunk for row in rows for chunk in column.slice(int(row), 1).chunks], column.type)
+
+
+def positions(names: Sequence[str], column: Any) -> npt.NDArray[np.int64]:
+    """Where names stand in a column that has each name once; -1 where it has not.
+
+    Args:
+        names: (N,), also repeated.
+        column: Arrow texts, maybe a million: of a few names it is gone through once, without an index of all.
+    """
+    wanted = pa.array(names, pa.string())
+    if len(wanted) > _FEW:
+        return np.asarray(pc.index_in(wanted, value_set=column).fill_null(-1).to_numpy(), dtype=np.int64)
+    different = pc.unique(wanted)
+    at = pc.index_in(column, value_set=different)
+    found = np.full(len(different) + 1, -1)
+    found[at.drop_null().to_numpy()] = np.flatnonzero(mask_of(at.is_valid()))
+    return found[pc.index_in(wanted, value_set=different).to_numpy()] if len(wanted) else found[:0]
+
+
+def one_chunk(column: Any) -> pa.Array:
+    """A column as one array; older releases of Arrow combine no chunks to none."""
+    if not isinstance(column, pa.ChunkedArray):
+        return column
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+
+
+class Entries:
+    """What the log says, by event.
+
+    Args:
+        log: see `onlineml.storage.log.table`.
+
+    Raises:
+        StorageError: an entry has an event that this version does not know.
+    """
+
+    def __init__(self, log: pa.Table) -> None:
+        self.log = log
+        self._event = self._checked_events()
+        self.live = self._in_effect()
+
+    def __len__(self) -> int:
+        return int(self.log.num_rows)
+
+    def _checked_events(self) -> npt.NDArray[np.int8]:
+        codes = pc.index_in(self.texts("event"), value_set=pa.array(EVENTS))
+        if codes.null_count:
+            row = np.flatnonzero(codes.is_null().to_numpy())[0]
+            said = self.record(row).get("event")
+            raise StorageError(
+                f"entry {self.entry(row)} of the annotations has the event {said!r}, which this version of onlineml "
+                "does not know; update onlineml"
+            )
+        return np.asarray(codes.to_numpy(), dtype=np.int8)
+
+    def _in_effect(self) -> npt.NDArray[np.bool_]:
+        """Which entries nobody has undone; an undoing that was undone itself does nothing."""
+        live = np.ones(len(self), dtype=bool)
+        undoings = self.rows("undone", live=False)
+        targets = [self.list_of_texts(row, "undoes") for row in undoings]
+        named = sorted({target for listed in targets for target in listed})
+        found = pc.index_in(self.log[ENTRY], value_set=pa.array(named, pa.string())) if named else None
+        places: dict[str, int] = {}
+        if found is not None:
+            known = np.flatnonzero(found.is_valid().to_numpy())
+            places = {named[code]: int(place) for place, code in zip(known, found.drop_null().to_pylist(), strict=True)}
+        for row, listed in zip(reversed(undoings), reversed(targets), strict=True):
+            if live[row]:
+                for target in listed:
+                    if places.get(target, row) < row:  # nobody can undo what comes later
+                        live[places[target]] = False
+        return live
+
+    # ---- looked at ----
+
+    def rows(self, *events: str, live: bool = True) -> Rows:
+        """The entries of some events; ``live=False``: those that were undone too."""
+        wanted = np.isin(self._event, [EVENTS.index(event) for event in events])
+        return np.flatnonzero(wanted & self.live if live else wanted)
+
+    def texts(self, key: str, rows: Rows | None = None) -> Any:
+        """What records have under a key, null where it is no text; of all entries, or of some."""
+        if key not in self.log.column_names:
+            return pa.chunked_array([pa.nulls(len(self) if rows is None else len(rows), pa.string())])
+        column = self.log[key]
+        return column if rows is None else taken(column, rows)
+
+    def ids(self, rows: Rows) -> Any:
+        """Some entries' ids."""
+        return taken(self.log[ENTRY], rows)
+
+    def entry(self, row: int) -> str:
+        """An entry's id."""
+        return str(self.log[ENTRY][int(row)].as_py())
+
+    def event(self, row: int) -> str:
+        """An entry's event."""
+        return EVENTS[self._event[row]]
+
+    def record(self, row: int) -> dict[str, Any]:
+        """An entry's record."""
+        return self.records([row])[0]
+
+    def records(self, rows: Rows | list[int]) -> list[dict[str, Any]]:
+        """Some entries' records."""
+        columns = [taken(column, np.asarray(rows, dtype=np.int64)) for column in self.log.columns]
+        return [record for _, record in entries_of(pa.table(columns, names=self.log.column_names))]
+
+    # ---- required ----
+
+    def needed(self, key: str, rows: Rows) -> Any:
+        """As `texts`, of entries that must have one.
+
+        Raises:
+            StorageError: one has none; the message names it.
+        """
+        column = self.texts(key, rows)
+        if column.null_count:
+            self.damaged(rows[np.flatnonzero(column.is_null().to_numpy())[0]], f"lacks {key!r}, or it is no text")
+        return column
+
+    def nullable(self, key: str, rows: Rows) -> Any:
+        """As `needed`, but it may be null, if the record says so.
+
+        Raises:
+            StorageError: a record has no such key, or another value; the message names it.
+        """
+        column = self.texts(key, rows)
+        absent = np.flatnonzero(column.is_null().to_numpy())
+        rest = taken(self.log[REST], rows[absent])
+        for number in np.flatnonzero(~self._mentions(rest, f'"{key}":null')):
+            record = self.record(rows[absent[number]])
+            if key not in record or record[key] is not None:
+                self.damaged(rows[absent[number]], f"lacks {key!r}, or it is no text")
+        return column
+
+    @staticmethod
+    def _mentions(rest: Any, text: str) -> npt.NDArray[np.bool_]:
+        return mask_of(pc.match_substring(rest, text))
+
+    def mentions(self, key: str, rows: Rows) -> npt.NDArray[np.bool_]:
+        """(N,) whether records may have, under a key, what is no text; where not, they certainly have not."""
+        return self._mentions(taken(self.log[REST], rows), f'"{key}":')
+
+    def text_of(self, row: int, key: str) -> str:
+        """A text in one record.
+
+        Raises:
+            StorageError: it has none; the message names the entry.
+        """
+        return str(self.needed(key, np.array([row]))[0].as_py())
+
+    def list_of_texts(self, row: int, key: str) -> list[str]:
+        """A list in one record.
+
+        Raises:
+            StorageError: it has none; the message names the entry.
+        """
+        value = self.record(row).get(key)
+        if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+            self.damaged(row, f"lacks {key!r}, or it is no list of texts")
+        return list(value)
+
+    def parsed(self, rows: Rows, schema: pa.Schema) -> pa.Table:
+        """What records have besides texts, under the keys of a schema; null where they have not.
+
+        Raises:
+            StorageError: a value is of another type; the message names its entry.
+        """
+        tables = [self._parsed(rows[start : start + _CHUNK], schema) for start in range(0, len(rows), _CHUNK)]
+        return pa.concat_tables([schema.empty_table(), *tables])
+
+    def _parsed(self, rows: Rows, schema: pa.Schema) -> pa.Table:
+        lines = taken(self.log[REST], rows).fill_null("{}").to_pylist()
+        try:
+            return _json_table(lines, schema)
+        except pa.ArrowInvalid as err:
+            for row, line in zip(rows, lines, strict=True):
+                try:
+                    _json_table([line], schema)
+                except pa.ArrowInvalid as own:
+                    self.damaged(row, str(own), own)
+            raise StorageError(f"entries of the annotations are damaged: {err}") from err
+
+    def damaged(self, row: int, why: str, cause: Exception | None = None) -> NoReturn:
+        """Refuse an entry.
+
+        Raises:
+            StorageError: always.
+        """
+        raise StorageError(f"entry {self.entry(row)} of the annotations is damaged: it {why}") from cause
+
+
+def _json_table(lines: list[str], schema: pa.Schema) -> pa.Table:
+    content = "\n".join(lines).encode()
+    longest = max(map(len, lines)) * 4 + 16  # of UTF-8; no line may be longer than a block
+    return pj.read_json(
+        pa.BufferReader(content),
+        read_options=pj.ReadOptions(use_threads=False, block_size=max(longest, 1 << 20)),
+        parse_options=pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
+    )

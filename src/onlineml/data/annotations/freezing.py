@@ -1,0 +1,176 @@
+"""Freezing a project's images: those that were not opened before are checked, the bad ones left out.
+
+What opening an image told is kept beside the log, in small Parquet files that are only ever added, so that a freeze
+after a hundred corrections opens nothing, and one that was killed goes on where it was. Images that could not be used
+are opened again each time: they are few, and what was wrong may have been the network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from onlineml.data.annotations.copies import with_words_on_copies
+from onlineml.data.annotations.state import parquet_bytes, parquet_table
+from onlineml.data.checks.images import check, concluded
+from onlineml.data.checks.table import CheckTable, Finding
+from onlineml.data.images.policies import POLICIES
+from onlineml.data.manifest.manifest import Manifest
+from onlineml.data.manifest.schema import DETECTION
+from onlineml.storage import io
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy.typing as npt
+
+__all__ = ["check_new", "dataset_files", "read_findings", "read_provenance"]
+
+_PROVENANCE = "provenance.parquet"
+
+_BATCH = 4096  # images; a freeze that is killed loses at most the looks at so many
+_ALONE = ["image_id", "uri", "version", "sha256", "width", "height"]
+_SEEN = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("sha256", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("findings", pa.list_(pa.string())),
+    ]
+)
+
+
+def check_new(
+    manifest: Manifest,
+    *,
+    said: npt.NDArray[np.bool_],
+    seen_url: str,
+    max_bad: float = 0.01,
+    progress: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
+) -> CheckTable:
+    """Check a manifest as `onlineml.data.checks.check` does, but open only images that were not opened before.
+
+    Args:
+        manifest: all images.
+        said: (N,) where a person said what an image shows; that holds for all copies of its bytes.
+        seen_url: the folder in which is kept what opening them told.
+        max_bad: the share of images, and of boxes, 0..1, that may be bad.
+        progress: write a line to stderr now and then.
+        storage_options: of `seen_url`.
+
+    Raises:
+        TooManyBadImagesError: more than that are bad; its `table` is the result.
+    """
+    seen = _read(seen_url, storage_options)
+    places = pc.index_in(manifest.table["image_id"], value_set=seen["image_id"])
+    opened = manifest.table["sha256"].is_valid().to_numpy() & manifest.table["width"].is_valid().to_numpy()
+    new = np.flatnonzero(~opened & places.is_null().to_numpy())
+    problems: dict[str, list[Finding]] = {}
+    fresh = [seen]
+    for start in range(0, len(new), _BATCH):
+        batch = manifest.take(new[start : start + _BATCH])
+        looked, bad = _look(batch, progress=progress)
+        if len(looked):
+            data = parquet_bytes(looked)
+            name = f"{hashlib.sha256(data).hexdigest()[:32]}.parquet"
+            io.write_bytes(io.join(seen_url, name), data, storage_options=storage_options)
+        fresh.append(looked)
+        problems.update(bad)
+        if progress:
+            sys.stderr.write(f"checked {start + len(batch):,} of {len(new):,} new images\n")
+    return _judged(manifest, said, pa.concat_tables(fresh), problems, max_bad=max_bad)
+
+
+def _look(batch: Manifest, *, progress: bool) -> tuple[pa.Table, dict[str, list[Finding]]]:
+    """Open images: what the usable ones told, and what is wrong with the others."""
+    # without labels, boxes and splits no image is left out because of another one, or of what is said about it, which
+    # changes; all that is judged over all images
+    alone = Manifest(batch.table.select(_ALONE), root=batch.root, storage_options=batch.storage_options)
+    result = check(alone, max_bad=1.0, progress=progress)
+    found: dict[str, list[Finding]] = {}
+    for row in result.table.to_pylist():
+        if not row["finding"].startswith("duplicate"):
+            found.setdefault(row["image_id"], []).append(Finding(row["finding"], row["outcome"], row["detail"]))
+    usable = result.manifest.table
+    codes = [[finding.code for finding in found.pop(image_id, ())] for image_id in usable["image_id"].to_pylist()]
+    columns = [*(usable[name] for name in _SEEN.names[:-1]), pa.array(codes, _SEEN.field("findings").type)]
+    return pa.table(columns, schema=_SEEN), found
+
+
+def _judged(
+    manifest: Manifest,
+    said: npt.NDArray[np.bool_],
+    seen: pa.Table,
+    problems: Mapping[str, list[Finding]],
+    *,
+    max_bad: float,
+) -> CheckTable:
+    places = pc.index_in(manifest.table["image_id"], value_set=seen["image_id"])
+    filled = manifest
+    for name in ("sha256", "width", "height"):
+        filled = filled.with_column(name, pc.coalesce(manifest.table[name], seen[name].take(places)))
+    filled = with_words_on_copies(filled, said)
+    codes = seen["findings"].take(places).to_pylist()
+    found = [
+        [
+            *problems.get(image_id, ()),
+            *(Finding(code, POLICIES[code].outcome, POLICIES[code].text) for code in own or ()),
+        ]
+        for image_id, own in zip(filled.table["image_id"].to_pylist(), codes, strict=True)
+    ]
+    return concluded(filled, found, max_bad=max_bad)
+
+
+def dataset_files(result: CheckTable, provenance: pa.Table) -> dict[str, bytes]:
+    """The files of a frozen dataset: the manifest's, ``findings.parquet`` and ``provenance.parquet``."""
+    at = pc.index_in(result.manifest.table["image_id"], value_set=provenance["image_id"])
+    return {
+        "findings.parquet": parquet_bytes(result.table),
+        _PROVENANCE: parquet_bytes(provenance.take(at)),
+        **result.manifest.files(),
+    }
+
+
+def read_provenance(url: str, *, storage_options: Mapping[str, Any] | None = None) -> pa.Table:
+    """Where the labels of the dataset in the folder `url` came from.
+
+    Raises:
+        NotFoundError: no dataset is there.
+    """
+    place = io.join(url, _PROVENANCE)
+    return parquet_table(io.read_bytes(place, storage_options=storage_options), name=place)
+
+
+def read_findings(url: str, manifest: Manifest, *, storage_options: Mapping[str, Any] | None = None) -> CheckTable:
+    """What was found when the dataset in the folder `url` was frozen.
+
+    Raises:
+        NotFoundError: no dataset is there.
+    """
+    place = io.join(url, "findings.parquet")
+    table = parquet_table(io.read_bytes(place, storage_options=storage_options), name=place)
+    left_out = table.filter(pc.not_equal(table["outcome"], "usable"))
+    of_box = pc.starts_with(left_out["finding"], "box_")
+    n_bad = len(pc.unique(left_out.filter(pc.invert(of_box))["image_id"]))
+    bad_boxes = left_out.filter(of_box)["finding"]
+    n_dropped = int(pc.sum(pc.not_equal(bad_boxes, "box_unknown_class")).as_py() or 0)  # that one stays, as a crowd
+    n_boxes = len(manifest.boxes()) + n_dropped if manifest.task == DETECTION else 0
+    return CheckTable(table, manifest, len(manifest) + n_bad, n_bad, n_boxes, len(bad_boxes))
+
+
+def _read(seen_url: str, storage_options: Mapping[str, Any] | None) -> pa.Table:
+    files = io.list_files(seen_url, storage_options=storage_options)
+    urls = [file.url for file in files if file.path.endswith(".parquet")]
+    tables = [_SEEN.empty_table()]
+    for url, content in zip(urls, io.read_many(urls, storage_options=storage_options), strict=True):
+        if isinstance(content, OSError):
+            raise content
+        tables.append(parquet_table(content, name=url).cast(_SEEN))
+    return pa.concat_tables(tables)

@@ -1,0 +1,186 @@
+"""What a log tells people: the history of an image, what contradicts what, and where labels come from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from onlineml.data.annotations.entries import mask_of
+from onlineml.storage.log.table import ENTRY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from onlineml.data.annotations.entries import Entries, Rows
+    from onlineml.data.annotations.fold import Folded
+
+__all__ = ["conflict_rows", "history_rows", "provenance_of"]
+
+
+def provenance_of(folded: Folded) -> pa.Table:
+    """See `onlineml.data.annotations.Annotations.provenance`."""
+    entries, places = folded.entries, folded.images.places
+    return pa.table(
+        {
+            "image_id": folded.images.table["image_id"],
+            "event": entries.texts("event", places),
+            "author": entries.texts("author", places),
+            "time": _times(entries, places),
+            "model": entries.texts("model", places),
+            "entry": entries.ids(places),
+        }
+    )
+
+
+def _times(entries: Entries, rows: Rows) -> Any:
+    texts = entries.texts("time", rows)
+    try:
+        return texts.cast(pa.timestamp("ms", "UTC"))
+    except pa.ArrowInvalid:
+        for row, text in zip(rows, texts.to_pylist(), strict=True):
+            try:
+                datetime.fromisoformat(text or "")
+            except ValueError as err:
+                entries.damaged(row, f"has the time {text!r}", err)
+        raise
+
+
+# ---- history ----
+
+
+def history_rows(folded: Folded, image_id: str, read_file: Callable[[str], pa.Table]) -> list[dict[str, Any]]:
+    """See `onlineml.data.annotations.Annotations.history`."""
+    entries = folded.entries
+    about = np.flatnonzero(mask_of(pc.equal(entries.texts("image_id"), image_id)))
+    records = {int(row): record for row, record in zip(about, entries.records(about), strict=True)}
+    for row in entries.rows("imported", "suggested", live=False):
+        table = read_file(entries.text_of(row, "file"))
+        place = pc.index(table["image_id"], pa.scalar(image_id, pa.string())).as_py()
+        if place >= 0:
+            records[int(row)] = {**table.slice(place, 1).to_pylist()[0], **entries.record(row)}
+    if not records:
+        return []
+    records |= _of_group(folded, image_id) | _of_classes(folded, records)
+    return _shown(folded, records)
+
+
+def _of_group(folded: Folded, image_id: str) -> dict[int, dict[str, Any]]:
+    """The moves of an image's group to other splits."""
+    groups = [images.table["group"] for images in (folded.images, folded.deleted)]
+    ids = [images.table["image_id"] for images in (folded.images, folded.deleted)]
+    own = {
+        group[place].as_py()
+        for group, column in zip(groups, ids, strict=True)
+        if (place := pc.index(column, pa.scalar(image_id, pa.string())).as_py()) >= 0
+    }
+    moves = folded.entries.rows("moved", live=False)
+    records = zip(moves, folded.entries.records(moves), strict=True)
+    return {int(row): record for row, record in records if record.get("group") in own}
+
+
+def _of_classes(folded: Folded, records: Mapping[int, Mapping[str, Any]]) -> dict[int, dict[str, Any]]:
+    """What became of the classes that the image ever had."""
+    present = folded.classes.present
+    had = {
+        present(name) for record in records.values() for name in [record.get("label"), *(record.get("labels") or ())]
+    }
+    changes = folded.entries.rows("class_renamed", "class_merged", live=False)
+    told = zip(changes, folded.entries.records(changes), strict=True)
+    return {int(row): record for row, record in told if present(record["label"]) in had - {None}}
+
+
+def _shown(folded: Folded, records: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
+    entries = folded.entries
+    ids = {entries.entry(row): row for row in records}
+    undone: dict[str, str] = {}
+    for row in entries.rows("undone", live=False):
+        record = entries.record(row)
+        targets = [entry for entry in record["undoes"] if entry in ids or entry in undone]
+        if targets:
+            records.setdefault(int(row), record)
+            ids[entries.entry(row)] = row
+            undone |= {
+                entry: record.get("author", "?")
+                for entry in targets
+                if entries.live[row] and not entries.live[ids[entry]]
+            }
+    return [
+        {
+            "time": record.get("time"),
+            "event": record["event"],
+            "says": in_words(record),
+            "author": record.get("author", "?"),
+            "undone": undone.get(entries.entry(row), ""),
+            "entry": entries.entry(row),
+            "base": record.get("base") or "",
+        }
+        for row, record in sorted(records.items())
+    ]
+
+
+# ---- conflicts ----
+
+
+def conflict_rows(folded: Folded, of_images: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+    """See `onlineml.data.annotations.Annotations.conflict_table`."""
+    entries = folded.entries
+    every = {"image": of_images, "class": folded.classes.conflicts, "group": folded.split_conflicts}
+    named = pa.array([entry for kind in every.values() for rivals in kind.values() for entry in rivals], pa.string())
+    rows = pc.index_in(named, value_set=entries.log[ENTRY]).to_numpy(zero_copy_only=False).astype(np.int64)
+    records = dict(zip(named.to_pylist(), entries.records(rows), strict=True))
+    return [
+        {
+            "about": kind,
+            "name": name,
+            "says": in_words(records[entry]),
+            "author": records[entry].get("author", "?"),
+            "time": records[entry].get("time"),
+            "prevails": entry == _prevailing(rivals, records),
+            "entry": entry,
+        }
+        for kind, found in every.items()
+        for name, rivals in found.items()
+        for entry in rivals
+    ]
+
+
+def _prevailing(rivals: Sequence[str], records: Mapping[str, Mapping[str, Any]]) -> str:
+    """A deletion prevails over what its author had not seen; otherwise the last one does."""
+    return max(rivals, key=lambda entry: (records[entry]["event"] == "deleted", entry))
+
+
+# ---- in words ----
+
+
+def in_words(record: Mapping[str, Any]) -> str:
+    """What a record says besides its event."""
+    match record["event"]:
+        case "moved":
+            return f"{record['split']}: {record.get('reason', '')}"
+        case "class_renamed":
+            return f"{record['label']} is called {record['new']}"
+        case "class_merged":
+            return f"{record['label']} is part of {record['into']}"
+        case "suggested":
+            return f"{_label_or_boxes(record)} by {record['model']}"
+        case "deleted" | "restored" | "skipped":
+            return str(record["event"])
+        case "undone":
+            return f"undid {', '.join(record['undoes'])}"
+        case _:
+            return _label_or_boxes(record)
+
+
+def _label_or_boxes(record: Mapping[str, Any]) -> str:
+    score = f" ({record['score']:.2f})" if isinstance(record.get("score"), float) else ""
+    if record.get("boxes_xyxy") is not None:
+        counts = Counter(record["labels"])
+        return ", ".join(f"{n} {label}" for label, n in counts.items()) or "no objects"
+    if record.get("label") is not None:
+        return f"{record['label']}{score}"
+    return "not annotated" if "boxes_xyxy" in record else "no label"

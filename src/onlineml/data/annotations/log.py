@@ -1,0 +1,264 @@
+"""A project's annotation log: what is said about its images by any number of people and models at once."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from onlineml.data.annotations import edits, uploads
+from onlineml.data.annotations.state import Annotations, fold, parquet_bytes, parquet_table, record
+from onlineml.data.annotations.suggestions import guesses, names_guessed
+from onlineml.data.manifest.manifest import Manifest
+from onlineml.data.manifest.splits import assign_splits
+from onlineml.errors import DataError
+from onlineml.storage import io
+from onlineml.storage.log.entry import ulid_after
+from onlineml.storage.log.log import AppendLog
+from onlineml.storage.log.table import ENTRY
+from onlineml.storage.urls import local_path, redacted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from onlineml.data.annotations.boxes import BoxesSaid
+    from onlineml.data.annotations.edits import Facts
+
+__all__ = ["AnnotationLog", "absolute"]
+
+_MANY_OBJECTS = 512  # small ones, after which a writer puts them together
+
+
+class AnnotationLog:
+    """What is said about the images of the project at `project_url`.
+
+    Args:
+        project_url: the project's folder; local ones absolute.
+        task: ``"classification"``: images have labels; ``"detection"``: they have boxes.
+        class_names: those that the project began with.
+        storage_options: of the filesystem; never shown or stored.
+    """
+
+    def __init__(
+        self,
+        project_url: str,
+        *,
+        task: str = "classification",
+        class_names: Sequence[str] = (),
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._url = project_url
+        self._task = task
+        self._class_names = tuple(class_names)
+        self._options = storage_options
+        self._log = AppendLog(io.join(project_url, "log/annotations"), storage_options=storage_options)
+        self._files: dict[str, pa.Table] = {}  # they never change
+        self._present: tuple[pa.Table, Annotations] | None = None
+        self._seen: Annotations | None = None
+        self._own: dict[str, str] = {}  # by image, the last entry that was written here
+        self._touched: set[str] = set()  # images of which something was written since `_seen` was read
+        self._n_appended = 0
+
+    # ---- read ----
+
+    def state(self, *, at: datetime | None = None) -> Annotations:
+        """What the log adds up to, now or at a moment. What is said here next is said by somebody who has seen it."""
+        if at is not None:
+            log = self._log.table()
+            n = pc.sum(pc.less(log[ENTRY], ulid_after(at))).as_py() or 0
+            return self._fold(log.slice(0, n))
+        self._seen = self._now()
+        self._touched.clear()
+        return self._seen
+
+    def _now(self) -> Annotations:
+        log = self._log.table()
+        if self._present is None or self._present[0] is not log:
+            self._present = log, self._fold(log)
+        return self._present[1]
+
+    def _fold(self, log: pa.Table) -> Annotations:
+        return fold(log, class_names=self._class_names, read_file=self._read_file, task=self._task)
+
+    def _read_file(self, file: str) -> pa.Table:
+        return self._read_files([file])[0]
+
+    def _read_files(self, files: Sequence[str]) -> list[pa.Table]:
+        urls = {file: io.join(self._url, file) for file in files if file not in self._files}
+        contents = io.read_many(list(urls.values()), storage_options=self._options)
+        for (file, url), content in zip(urls.items(), contents, strict=True):
+            if isinstance(content, OSError):
+                raise content
+            self._files[file] = parquet_table(content, name=redacted(url))
+        return [self._files[file] for file in files]
+
+    # ---- written ----
+
+    def say(
+        self,
+        facts_of: Callable[[Annotations], Sequence[Facts]],
+        *,
+        author: str,
+        bases: Mapping[str, str | None] | None = None,
+    ) -> list[str]:
+        """Append what somebody says, together: readers see all of it or none.
+
+        Args:
+            facts_of: makes it from the state that its author sees; see `onlineml.data.annotations.edits`.
+            author: who.
+            bases: what its author had seen of images, where it is not what was read here last; see `Annotations.base`.
+
+        Returns:
+            The ids of the entries.
+        """
+        state, facts = self._seen, None
+        if state is not None:
+            with contextlib.suppress(DataError):  # it may be about what is newer than what was seen here
+                facts = facts_of(state)
+        if state is None or facts is None or any(said.get("image_id") in self._touched for _, said in facts):
+            state = self.state()
+            facts = facts_of(state)
+        return self._append(facts, state, author=author, bases=bases or {})
+
+    def _append(
+        self, facts: Sequence[Facts], state: Annotations, *, author: str, bases: Mapping[str, str | None]
+    ) -> list[str]:
+        images = [said["image_id"] for _, said in facts if "image_id" in said and "base" not in said]
+        seen = {**dict(zip(images, state.bases(images), strict=True)), **bases}
+        based = [
+            (event, {**said, "base": seen[said["image_id"]]} if "image_id" in said and "base" not in said else said)
+            for event, said in facts
+        ]
+        ids = self._log.append_many(record(event, author=author, facts=said) for event, said in based)
+        for entry, (event, said) in zip(ids, based, strict=True):
+            if "image_id" in said:
+                self._own[said["image_id"]] = entry
+                self._touched.add(said["image_id"])
+            elif event != "frozen":
+                self._seen = None  # groups, classes and suggestions change for many images
+        self._n_appended += bool(ids)
+        if self._log.n_loose + self._n_appended >= _MANY_OBJECTS:
+            self.compact(at_least=_MANY_OBJECTS // 2)
+        return ids
+
+    def upload(
+        self,
+        sources: uploads.Source | Sequence[uploads.Source],
+        *,
+        label: str | None,
+        boxes: BoxesSaid | Sequence[BoxesSaid | None] | None,
+        split: str | None,
+        group: str | None,
+        author: str,
+    ) -> list[str]:
+        """See `onlineml.Project.upload`. Of an image that is there, its author has seen only what was said here."""
+        given = uploads.checked_split(split)
+        if label is not None:
+            edits.checked_class_name(label)
+        listed = uploads.listed(sources)
+        said = uploads.boxes_of_sources(listed, boxes)
+        images = uploads.store(listed, blobs_url=io.join(self._url, "blobs"), storage_options=self._options)
+        state = self._now()
+        ids = self._ids_of_contents([image.sha256 for image in images], state)
+        known = state.splits_of_groups([group]) if group is not None else {}
+        boxes_of = {image.sha256: one for image, one in zip(images, said, strict=True) if one is not None}
+        facts: list[Facts] = []
+        for image in {image.sha256: image for image in images}.values():
+            image_id = ids[image.sha256]
+            own = group or image_id
+            decided = given or known.get(own) or str(assign_splits([own], [None])[0])
+            told = {**image.facts(), "image_id": image_id, "label": label, "split": decided, "group": own}
+            if image.sha256 in boxes_of:
+                told |= edits.boxes_facts(boxes_of[image.sha256], {**state.row(image_id), **told})
+            facts.append(("uploaded", {**told, "base": self._own.get(image_id)}))
+        self._append(facts, state, author=author, bases={})
+        return [ids[image.sha256] for image in images]
+
+    def _ids_of_contents(self, digests: Sequence[str], state: Annotations) -> dict[str, str]:
+        """By sha256, the id of the image with these bytes; that of an imported one, where its bytes were read."""
+        wanted = pa.array(list(dict.fromkeys(digests)), pa.string())
+        seen_url = io.join(self._url, "log/seen")
+        files = [f"log/seen/{file.path}" for file in io.list_files(seen_url, storage_options=self._options)]
+        there = [state.table["image_id"], state.deleted["image_id"]]
+        found = {digest: digest for digest in wanted.to_pylist()}
+        for table in [
+            *self._read_files([file for file in files if file.endswith(".parquet")]),
+            state.deleted,
+            state.table,
+        ]:
+            same = table.filter(pc.is_in(table["sha256"], value_set=wanted)).select(["sha256", "image_id"])
+            own = pc.or_(*(pc.is_in(same["image_id"], value_set=ids) for ids in there))
+            found |= {row["sha256"]: row["image_id"] for row in reversed(same.filter(own).to_pylist())}
+        return found
+
+    def import_(self, manifest: Manifest, *, author: str) -> int:
+        """See `onlineml.Project.import_`.
+
+        The table is one Parquet file, written first; the log's one entry names it. Killed in between, nothing was
+        imported.
+        """
+        folder = f"{self._url}/"
+        uris = [absolute(url).removeprefix(folder) for url in manifest.urls()]  # a copied project finds its own files
+        groups, splits = manifest.column("group").tolist(), manifest.column("split").tolist()
+        table = manifest.with_column("uri", uris).with_column("split", assign_splits(groups, splits)).table
+        before = self._now()
+        file = self._stored(table, "log/imports")
+        if file in before.folded.entries.texts("file", before.folded.entries.rows("imported")).to_pylist():
+            return 0
+        facts = {"file": file, "n": len(table), "class_names": list(manifest.class_names)}
+        self._append([("imported", facts)], before, author=author, bases={})
+        return before.bases(table["image_id"].to_pylist()).count(None)
+
+    def suggest(self, predictions: Any, *, model: str, author: str) -> str | None:
+        """See `onlineml.Project.suggest`."""
+        state = self._now()
+        table = guesses(predictions, image_ids=partial(self._ids_of_uris, state), detection=self._task == "detection")
+        if not len(table):
+            return None
+        state.require_images(table["image_id"].to_pylist())
+        state.require_classes(names_guessed(table))
+        seen = table.append_column("base", pa.array(state.bases(table["image_id"].to_pylist()), pa.string()))
+        facts = {"file": self._stored(seen, "log/suggestions"), "n": len(table), "model": model}
+        return self._append([("suggested", facts)], state, author=author, bases={})[0]
+
+    def _ids_of_uris(self, state: Annotations, uris: Sequence[str]) -> list[str | None]:
+        """Of several images of one address the last one: the others were overwritten."""
+        columns = state.table.select(["image_id", "uri"])
+        ids = dict(zip(Manifest(columns, root=self._url).urls(), columns["image_id"].to_pylist(), strict=True))
+        return [ids.get(uri, ids.get(absolute(uri))) for uri in uris]
+
+    def _stored(self, table: pa.Table, folder: str) -> str:
+        """The path of the file with a table, which is named by its content."""
+        data = parquet_bytes(table)
+        file = f"{folder}/{hashlib.sha256(data).hexdigest()[:32]}.parquet"
+        url = io.join(self._url, file)
+        if not io.exists(url, storage_options=self._options):
+            io.write_bytes(url, data, storage_options=self._options)
+        return file
+
+    def freeze(self, dataset: str, state: Annotations, *, author: str) -> None:
+        """Note that a state was frozen, so that its classes keep their ids, and put small objects together."""
+        if dataset not in state.folded.frozen:
+            facts = {"dataset": dataset, "classes": state.folded.classes.first_names}
+            self._append([("frozen", facts)], state, author=author, bases={})
+        self.compact(at_least=_MANY_OBJECTS // 8)
+
+    def compact(self, *, at_least: int = 2) -> int:
+        """See `onlineml.storage.log.AppendLog.compact`; where nothing may be deleted, nothing is gained."""
+        self._n_appended = 0
+        with contextlib.suppress(PermissionError):
+            return self._log.compact(at_least=at_least)
+        return 0
+
+
+def absolute(url: str | os.PathLike[str]) -> str:
+    """The URL, or for a local path the absolute path, which outlasts a change of folder."""
+    full = str(url)
+    local = local_path(full)
+    return full.rstrip("/") if local is None else os.path.abspath(local)  # noqa: PTH100 (links stay as they are)

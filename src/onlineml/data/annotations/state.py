@@ -1,0 +1,296 @@
+"""What is said about a project's images, and by whom: facts in an append-only log, and the state that they add up to.
+
+A record is a plain dictionary with an ``event``, ``author`` and ``time`` (ISO, UTC):
+
+- ``imported``: ``file`` (a Parquet table of many images, beside the log), ``class_names``, ``n``;
+- ``uploaded``: ``image_id``, ``uri``, ``sha256``, ``width``, ``height``, ``split``, ``group``, ``label``;
+- ``suggested``: ``file`` (a Parquet table of a model's guesses), ``model``, ``n``;
+- ``accepted``: ``image_id``, ``label``, and where it was a suggestion its ``suggestion`` and ``model``;
+- ``corrected``: ``image_id``, ``label``; - ``skipped``, ``deleted``, ``restored``: ``image_id``;
+- ``moved``: ``group``, ``split``, ``reason``;
+- ``class_added``: ``label``; ``class_renamed``: ``label``, ``new``; ``class_merged``: ``label``, ``into``;
+  ``class_split``: ``label``, ``into`` (a list); entries of one change of classes share an ``action``;
+- ``frozen``: ``dataset`` (a hash), ``classes`` (the first names of all, in the order of their ids);
+- ``undone``: ``undoes`` (ids of entries), ``image_id`` where they are about one.
+
+Where the task is detection, ``uploaded`` (if somebody said where the objects are), ``accepted`` and ``corrected`` have
+``boxes_xyxy`` and ``labels`` in place of the label, and ``further``: lists by column, with a value a box.
+
+``base``, in each that is about an image, a group or a class, tells what its writer had seen: ids of entries, separated
+by spaces. Nothing is overwritten. What a person said about an image outlasts whatever is imported later; split and
+group are those of an image's first entry, until somebody moves it. Of two people who had not seen each other the later
+one prevails until somebody who has seen both decides. An upload without a label, or without boxes, says nothing about
+an image that is there already.
+"""
+
+from __future__ import annotations
+
+import html
+import io as _io
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from onlineml.data.annotations.entries import SAYING, positions, taken
+from onlineml.data.annotations.fold import Folded, folded
+from onlineml.data.annotations.history import conflict_rows, history_rows, provenance_of
+from onlineml.data.annotations.suggestions import open_suggestions
+from onlineml.data.manifest.examples import examples
+from onlineml.data.manifest.schema import DETECTION
+from onlineml.data.manifest.splits import SPLITS
+from onlineml.errors import DataError, StorageError, UnknownClassError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+    import numpy.typing as npt
+    import pandas as pd
+
+__all__ = ["Annotations", "fold", "parquet_bytes", "parquet_table", "record"]
+
+
+def record(event: str, *, author: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """One fact to be appended."""
+    return {"event": event, **facts, "author": author, "time": datetime.now(UTC).isoformat(timespec="milliseconds")}
+
+
+@dataclass(frozen=True, eq=False)
+class Annotations:
+    """The state of a project's images after the entries of its log, up to now or up to some moment.
+
+    Attributes:
+        table: a row per image that is not deleted, with the columns of a manifest; no suggestions.
+        deleted: the same of the images that were deleted.
+        class_names: in the order of their ids, less those that were merged into others.
+        class_ids: their ids, which are never given twice nor changed: 1, 2, …
+        lineage: what a class is called now, by each other name that it, or a class merged into it, ever had.
+        conflicts: by image id, the ids of entries that contradict each other because nobody had seen both: different
+            labels or boxes, or a deletion and a correction.
+        task: of the project.
+    """
+
+    table: pa.Table
+    deleted: pa.Table
+    class_names: tuple[str, ...]
+    class_ids: tuple[int, ...]
+    lineage: Mapping[str, str]
+    conflicts: Mapping[str, tuple[str, ...]]
+    task: str
+    folded: Folded
+    read_file: Callable[[str], pa.Table]
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    # ---- one image ----
+
+    def row(self, image_id: str) -> dict[str, Any]:
+        """What is known of one image, by column; empty for an image that is not there."""
+        return self.rows([image_id])[0] if positions([image_id], self.table["image_id"])[0] >= 0 else {}
+
+    def rows(self, image_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """As `row`, of many images that are all there."""
+        at = positions(image_ids, self.table["image_id"])
+        columns = [taken(column, at) for column in self.table.columns]
+        found: list[dict[str, Any]] = pa.table(columns, names=self.table.column_names).to_pylist()
+        return found
+
+    def base(self, image_id: str) -> str | None:
+        """What whoever has seen this state has seen of the image; None for an image that never was there."""
+        return self.bases([image_id])[0]
+
+    def bases(self, image_ids: Sequence[str]) -> list[str | None]:
+        """As `base`, of many images, the deleted ones too."""
+        found: list[str | None] = [None] * len(image_ids)
+        for images in (self.folded.images, self.folded.deleted):
+            at = positions(image_ids, images.table["image_id"])
+            rows = np.flatnonzero(at >= 0)
+            places = images.places[at[rows]]
+            entries = self.folded.entries.ids(places).to_pylist()
+            for row, entry in zip(rows.tolist(), entries, strict=True):
+                found[row] = self.folded.bases.get(image_ids[row], entry)
+        return found
+
+    def history(self, image_id: str) -> pd.DataFrame:
+        """Everything that was ever said about an image, the oldest first, also what was undone.
+
+        Returns:
+            The columns time, event, says (in words), author, undone (by whom, or ``""``), entry (its id) and base (what
+            its author had seen).
+
+        Raises:
+            DataError: the image never was in the project.
+        """
+        import pandas as pd  # noqa: PLC0415 (slow to import)
+
+        rows = history_rows(self.folded, image_id, self.read_file)
+        if not rows:
+            raise DataError(f"{image_id!r} never was in the project")
+        return _with_times(pd.DataFrame(rows))
+
+    # ---- all of them ----
+
+    @cached_property
+    def suggestions(self) -> pa.Table:
+        """What models guess of images where nobody has answered since: the last guess for each image.
+
+        Columns: image_id; ``label``, ``score`` (0..1), ``top_labels``, ``top_scores``, or where the task is detection
+        ``boxes_xyxy``, ``labels``, ``scores``; then ``model``, ``entry`` (the log's) and ``skipped`` (a person looked
+        and did not decide).
+        """
+        return open_suggestions(self.folded, self.read_file, detection=self.task == DETECTION)
+
+    @cached_property
+    def provenance(self) -> pa.Table:
+        """Where each row's label, or boxes, come from.
+
+        Columns: image_id, ``event`` (imported, uploaded, accepted or corrected), ``author``, ``time`` (UTC), ``model``
+        (whose suggestion was accepted) and ``entry`` (the log's).
+        """
+        return provenance_of(self.folded)
+
+    def conflict_table(self) -> pd.DataFrame:
+        """What contradicts each other, a row an entry.
+
+        Returns:
+            The columns about (image, class or group), name, says (in words), author, time, prevails (until somebody
+            decides) and entry.
+        """
+        import pandas as pd  # noqa: PLC0415 (slow to import)
+
+        columns = ("about", "name", "says", "author", "time", "prevails", "entry")
+        return _with_times(pd.DataFrame(conflict_rows(self.folded, self.conflicts), columns=list(columns)))
+
+    def counts(self) -> dict[str, int]:
+        """How many images there are of each kind."""
+        said = self.table["boxes_xyxy" if self.task == DETECTION else "label"]
+        events = self.provenance["event"]
+        return {
+            "images": len(self),
+            "labelled": len(self) - said.null_count,
+            **{name: int(pc.sum(pc.equal(events, name)).as_py() or 0) for name in ("corrected", "accepted")},
+            "suggested": len(self.suggestions),
+            "conflicts": len(self.conflicts),
+            "deleted": len(self.deleted),
+        }
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{n:,} {name}" for name, n in self.counts().items())
+        return f"Annotations of {counts}; {len(self.class_names)} classes"
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
+
+    def _repr_html_(self) -> str:
+        counts = self.counts()
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in counts)
+        body = "".join(f"<td>{n:,}</td>" for n in counts.values())
+        return f"<table><thead><tr>{head}</tr></thead><tbody><tr>{body}</tr></tbody></table>"
+
+    # ---- for writers ----
+
+    @property
+    def said(self) -> npt.NDArray[np.bool_]:
+        """(N,) whether a person said what the image shows, and not only an import."""
+        return np.array(pc.is_in(self.provenance["event"], value_set=pa.array(SAYING)).to_numpy(), dtype=bool)
+
+    def splits_of_groups(self, groups: Sequence[str]) -> dict[str, str]:
+        """The split that each of the groups has; a group in several counts as test before val before train."""
+        mask = pc.is_in(self.table["group"], value_set=pa.array(groups, pa.string()))
+        found = self.table.filter(mask).select(["group", "split"]).to_pylist()
+        return {row["group"]: row["split"] for wanted in SPLITS for row in found if row["split"] == wanted}
+
+    def require_images(self, image_ids: Collection[str]) -> None:
+        """Refuse images that are not there.
+
+        Raises:
+            DataError: an image is not in the project.
+        """
+        at = positions(list(image_ids), self.table["image_id"])
+        if (at < 0).any():
+            missing = [one for one, row in zip(image_ids, at, strict=True) if row < 0]
+            raise DataError(f"{len(missing)} images are not in the project, or were deleted: {examples(missing)}")
+
+    def require_classes(self, labels: Iterable[str]) -> None:
+        """Refuse labels that are none of the classes, nor former names of them.
+
+        Raises:
+            UnknownClassError: there are some.
+        """
+        for label in dict.fromkeys(labels):
+            if label not in self.class_names and label not in self.lineage:
+                raise UnknownClassError(
+                    f"label {label!r} is not one of the {len(self.class_names)} classes "
+                    f"({examples(self.class_names)}); add it with project.add_class({label!r})"
+                )
+
+
+def fold(
+    log: pa.Table,
+    *,
+    class_names: Sequence[str] = (),
+    read_file: Callable[[str], pa.Table],
+    task: str = "classification",
+) -> Annotations:
+    """Add up a log.
+
+    Args:
+        log: entries, see `onlineml.storage.log.AppendLog.table`.
+        class_names: those that the project began with.
+        read_file: gives the table of an import, or of suggestions, by its ``file``.
+        task: ``"classification"``: an image has a label; ``"detection"``: it has boxes.
+
+    Raises:
+        StorageError: an entry is not of an annotation log, or of a later version's, or damaged.
+    """
+    state = folded(log, class_names=class_names, read_file=read_file, task=task)
+    ids = state.classes.standing_ids(_used(state, detection=task == DETECTION))
+    return Annotations(
+        table=state.images.table,
+        deleted=state.deleted.table,
+        class_names=tuple(ids),
+        class_ids=tuple(ids.values()),
+        lineage=state.classes.lineage,
+        conflicts=state.conflicts,
+        task=task,
+        folded=state,
+        read_file=read_file,
+    )
+
+
+def _with_times(frame: pd.DataFrame) -> pd.DataFrame:
+    import pandas as pd  # noqa: PLC0415 (slow to import)
+
+    return frame.assign(time=pd.to_datetime(frame["time"], utc=True, format="ISO8601"))
+
+
+def _used(state: Folded, *, detection: bool) -> set[str]:
+    columns = [images.table["labels" if detection else "label"] for images in (state.images, state.deleted)]
+    return {
+        name for column in columns for name in pc.unique(pc.list_flatten(column) if detection else column).to_pylist()
+    }
+
+
+def parquet_bytes(table: pa.Table) -> bytes:
+    """A table as the content of a Parquet file; the same table gives the same bytes."""
+    sink = _io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()
+
+
+def parquet_table(data: bytes, *, name: str) -> pa.Table:
+    """The table in a Parquet file.
+
+    Raises:
+        StorageError: it is none.
+    """
+    try:
+        return pq.read_table(pa.BufferReader(data)).replace_schema_metadata(None)
+    except pa.ArrowInvalid as err:
+        raise StorageError(f"{name} is not a Parquet table: {err}") from err

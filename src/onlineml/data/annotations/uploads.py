@@ -1,0 +1,173 @@
+"""Storing uploaded images under the hash of their bytes, after a look at whether they are images."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from onlineml.data.annotations.boxes import checked_boxes
+from onlineml.data.images.policies import FORMAT_OF
+from onlineml.data.manifest.splits import SPLITS
+from onlineml.errors import BadImageError, ConfigError, DataError
+from onlineml.storage import io
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from onlineml.data.annotations.boxes import BoxesSaid
+
+__all__ = ["Blob", "Source", "boxes_of_sources", "checked_split", "listed", "store"]
+
+Source = str | os.PathLike[str] | bytes
+
+_CHUNK = 32  # sources in memory at once
+_WRITERS = 16  # objects written at once
+_SHOWN = 10
+_MIN_SIDE = 32  # the picture is only looked at for whether it decodes, so the cheapest scale does
+
+
+@dataclass(frozen=True)
+class Blob:
+    """One stored image: where, the hash of its bytes, and its upright size in pixels."""
+
+    uri: str
+    sha256: str
+    width: int
+    height: int
+
+    def facts(self) -> dict[str, Any]:
+        """As an annotation record has them."""
+        return {
+            "image_id": self.sha256,
+            "uri": self.uri,
+            "sha256": self.sha256,
+            "width": self.width,
+            "height": self.height,
+        }
+
+
+def store(
+    sources: Source | Sequence[Source], *, blobs_url: str, storage_options: Mapping[str, Any] | None = None
+) -> list[Blob]:
+    """Store images; those whose bytes are there already are not written again.
+
+    Args:
+        sources: paths, URLs or bytes; one or several.
+        blobs_url: the folder; an image goes to ``<ab>/<sha256>.<ext>``, with the extension of what it really is.
+        storage_options: of the filesystem, for the folder and the sources that are on the same kind of storage.
+
+    Raises:
+        BadImageError: images cannot be used; all are named.
+        StorageError: a source cannot be read.
+    """
+    given = listed(sources)
+    bad: list[tuple[str, BadImageError]] = []
+    blobs: list[Blob] = []
+    root = io.parent(blobs_url)
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        for start in range(0, len(given), _CHUNK):
+            names, contents = _read(given[start : start + _CHUNK], blobs_url, storage_options)
+            fine: list[tuple[Blob, bytes]] = []
+            for name, content in zip(names, contents, strict=True):
+                try:
+                    fine.append((_blob(content, name, io.name(blobs_url)), content))
+                except BadImageError as err:
+                    bad.append((name, err))
+            if not bad:
+                list(pool.map(lambda pair: _write(pair[0], pair[1], root, storage_options), fine))
+            blobs += [blob for blob, _ in fine]
+    if bad:
+        shown = "\n".join(f"  {name}: {err}" for name, err in bad[:_SHOWN])
+        more = f"\n  and {len(bad) - _SHOWN:,} more" if len(bad) > _SHOWN else ""
+        detail = (
+            f"{len(bad):,} of {len(given):,} files cannot be used, so none was added; leave them out:\n{shown}{more}"
+        )
+        raise BadImageError(bad[0][1].finding, detail)
+    return blobs
+
+
+def listed(sources: Source | Iterable[Source]) -> list[Source]:
+    """One source, or several, as a list."""
+    return [sources] if isinstance(sources, str | bytes | os.PathLike) else list(sources)
+
+
+def boxes_of_sources(
+    sources: Sequence[Source], boxes: BoxesSaid | Sequence[BoxesSaid | None] | None
+) -> list[dict[str, Any] | None]:
+    """What is said of the boxes of each source, as records have it; None where nothing is said.
+
+    Args:
+        sources: see `listed`.
+        boxes: boxes_xyxy and labels, of the only source; or one such pair, or None, for each.
+
+    Raises:
+        DataError: there are not as many pairs as sources, or one is not boxes with as many labels.
+    """
+    if boxes is None:
+        return [None] * len(sources)
+    pairs: list[Any] = [boxes] if len(sources) == 1 and len(boxes) == 2 else list(boxes)
+    if len(pairs) != len(sources):
+        raise DataError(
+            f"boxes needs a pair (boxes_xyxy, labels), or None, for each of {len(sources)} images; found {len(pairs)}"
+        )
+    return [
+        None if pair is None else checked_boxes(pair, name=_name(source, number))
+        for number, (source, pair) in enumerate(zip(sources, pairs, strict=True))
+    ]
+
+
+def _name(source: Source, number: int) -> str:
+    return f"image {number}" if isinstance(source, bytes) else str(source)
+
+
+def checked_split(split: str | None) -> str | None:
+    """A split as given.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if split is not None and split not in SPLITS:
+        raise ConfigError(f"split must be one of {', '.join(SPLITS)}, or None to have it decided; it is {split!r}")
+    return split
+
+
+def _read(
+    sources: Sequence[Source], blobs_url: str, storage_options: Mapping[str, Any] | None
+) -> tuple[list[str], list[bytes]]:
+    """Names for messages, and contents. Other stores than the project's are not told its credentials."""
+    urls = [str(source) for source in sources if not isinstance(source, bytes)]
+    own = [url for url in urls if _scheme(url) == _scheme(blobs_url)]
+    others = [url for url in urls if _scheme(url) != _scheme(blobs_url)]
+    found = dict(zip(own, io.read_many(own, storage_options=storage_options), strict=True))
+    found |= dict(zip(others, io.read_many(others), strict=True))
+    names, contents = [], []
+    for number, source in enumerate(sources):
+        content = source if isinstance(source, bytes) else found[str(source)]
+        if isinstance(content, OSError):
+            raise content
+        names.append(_name(source, number))
+        contents.append(content)
+    return names, contents
+
+
+def _scheme(url: str) -> str:
+    return url.partition("://")[0] if io.is_url(url) else ""
+
+
+def _blob(content: bytes, name: str, folder: str) -> Blob:
+    from onlineml.data.images.decode import decode, sniff  # noqa: PLC0415 (decoders are loaded only to decode)
+
+    height, width = decode(content, min_side=_MIN_SIDE, name=name).size_hw
+    digest = sha256(content).hexdigest()
+    kind = sniff(content)
+    ending = next((ending for ending, format_name in FORMAT_OF.items() if format_name == kind), "")
+    return Blob(f"{folder}/{digest[:2]}/{digest}{ending}", digest, width, height)
+
+
+def _write(blob: Blob, content: bytes, root: str, storage_options: Mapping[str, Any] | None) -> None:
+    url = io.join(root, blob.uri)
+    if not io.exists(url, storage_options=storage_options):
+        io.write_bytes(url, content, storage_options=storage_options)

@@ -1,0 +1,156 @@
+"""What is wrong with the boxes of checked images, and the manifest that is left when each policy was applied.
+
+The policies are those of `onlineml.data.manifest.box_arrays.clean_boxes` and of the `DetectionDataModule`, so that data
+which were checked train to the same result as data which were not, and have nothing more to report.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from onlineml.data.checks.table import Finding
+from onlineml.data.images.policies import POLICIES
+from onlineml.data.manifest.box_arrays import clean_boxes
+from onlineml.data.manifest.boxes import box_list, declared_sizes_hw, lists_of, per_box_columns
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from onlineml.data.manifest.box_arrays import Boxes
+    from onlineml.data.manifest.manifest import Manifest
+
+__all__ = ["JudgedBoxes", "add_size_mismatches", "judge_boxes", "same_boxes"]
+
+_SAME_PX = 1.0  # what clean_boxes takes for rounding, too
+
+
+@dataclass(frozen=True)
+class JudgedBoxes:
+    """The boxes of N usable images.
+
+    Attributes:
+        manifest: the images with the boxes that can be used, as they are used.
+        findings: N lists.
+        n_boxes: how many there were.
+        n_bad: how many of them are left out, or kept only as a region to ignore.
+    """
+
+    manifest: Manifest
+    findings: list[list[Finding]]
+    n_boxes: int
+    n_bad: int
+
+
+def add_size_mismatches(found: list[list[Finding]], manifest: Manifest) -> None:
+    """Report images that are not of the size on which their boxes were drawn."""
+    sizes = [manifest.table[name].fill_null(0).to_numpy() for name in ("height", "width")]
+    declared = declared_sizes_hw(manifest.table)
+    known = (declared > 0).all(1) & (sizes[0] > 0)
+    differ = known & ((declared[:, 0] != sizes[0]) | (declared[:, 1] != sizes[1]))
+    for row in np.flatnonzero(differ).tolist():
+        height, width = int(sizes[0][row]), int(sizes[1][row])
+        told_h, told_w = declared[row].tolist()
+        text = f"boxes were drawn on {told_w} x {told_h} pixels; the upright image has {width} x {height}"
+        if (told_h, told_w) == (width, height) and any(one.code == "exif_rotated" for one in found[row]):
+            text += ", its stored pixels lie turned: draw the boxes on the upright image"
+        found[row].append(Finding("boxes_size_mismatch", POLICIES["boxes_size_mismatch"].outcome, text))
+
+
+def judge_boxes(manifest: Manifest) -> JudgedBoxes:
+    """Find the bad boxes of images that are usable, and apply the policy to each.
+
+    Args:
+        manifest: of the task detection, with the size of every image.
+    """
+    boxes = manifest.boxes()
+    image = boxes.image_index
+    sizes = np.stack([manifest.table[name].to_numpy() for name in ("height", "width")], axis=1).reshape(-1, 2)
+    cut, codes = clean_boxes(boxes.boxes_xyxy, sizes[image])
+    clipped = codes == "box_clipped"
+    kept = (codes == "") | clipped
+    unknown = kept & (boxes.label_ids < 0) & ~boxes.crowd
+    findings: list[list[Finding]] = [[] for _ in range(len(manifest))]
+    labels = pc.list_flatten(manifest.table["labels"].combine_chunks())
+    for row in np.flatnonzero((codes != "") | unknown).tolist():
+        height, width = sizes[image[row]].tolist()
+        name = f"box {row - boxes.offsets[image[row]]} {labels[row].as_py()!r} {_corners(boxes.boxes_xyxy[row])}"
+        if clipped[row]:
+            text = f"{name} in {width} x {height} pixels, used as {_corners(cut[row])}"
+            findings[image[row]].append(_finding("box_clipped", text))
+        elif codes[row]:
+            findings[image[row]].append(_finding(str(codes[row]), f"{name} in {width} x {height} pixels"))
+        if unknown[row]:
+            text = f"{name}: the label is none of the {len(manifest.class_names)} class names"
+            findings[image[row]].append(_finding("box_unknown_class", text))
+    usable = np.where(clipped[:, None], cut, boxes.boxes_xyxy)
+    cleaned = _with_boxes(manifest, usable, kept=kept, ignored=unknown)
+    return JudgedBoxes(cleaned, findings, len(boxes), int((~kept | unknown).sum()))
+
+
+def _finding(code: str, text: str) -> Finding:
+    return Finding(code, POLICIES[code].outcome, text)
+
+
+def _corners(box_xyxy: npt.NDArray[np.float64]) -> str:
+    return f"({', '.join(f'{value:.10g}' for value in box_xyxy)})"
+
+
+def _with_boxes(
+    manifest: Manifest,
+    boxes_xyxy: npt.NDArray[np.float64],
+    *,
+    kept: npt.NDArray[np.bool_],
+    ignored: npt.NDArray[np.bool_],
+) -> Manifest:
+    """The same images with some boxes moved, left out, or turned to crowds; untouched where that changes nothing."""
+    boxes = manifest.boxes()
+    cleaned = manifest
+    if ignored.any():
+        told = np.bincount(boxes.image_index[ignored], minlength=len(manifest)) > 0
+        if "crowd" in manifest.table.column_names:
+            told |= manifest.table["crowd"].is_valid().to_numpy()
+        values = pa.array((boxes.crowd | ignored)[told[boxes.image_index]])
+        lengths = np.where(told, np.diff(boxes.offsets), 0)
+        cleaned = cleaned.with_column("crowd", lists_of(values, lengths, ~told))
+    if not kept.all() or not np.array_equal(boxes_xyxy, boxes.boxes_xyxy):
+        columns = {name: _filtered(name, cleaned.table[name], boxes, kept) for name in per_box_columns(cleaned.table)}
+        lengths = np.bincount(boxes.image_index[kept], minlength=len(manifest))
+        columns["boxes_xyxy"] = box_list(boxes_xyxy[kept], lengths, ~boxes.annotated)
+        table = cleaned.table
+        for name, column in columns.items():
+            table = table.set_column(table.column_names.index(name), name, column)
+        cleaned = replace(cleaned, table=table)
+    return cleaned
+
+
+def _filtered(name: str, column: pa.ChunkedArray, boxes: Boxes, kept: npt.NDArray[np.bool_]) -> pa.Array:
+    """A column of lists less some of the boxes; null is a list that tells nothing."""
+    told = column.is_valid().to_numpy()
+    of_told = told[boxes.image_index]
+    values = pc.list_flatten(column.combine_chunks()).filter(pa.array(kept[of_told]))
+    lengths = np.bincount(boxes.image_index[kept & of_told], minlength=len(column))
+    return lists_of(values, lengths, ~told if name == "labels" else lengths == 0)
+
+
+def same_boxes(boxes: Boxes, one: int, other: int) -> bool:
+    """Whether two images have the same objects, in any order, but for less than a pixel."""
+    a, b = boxes.of(one), boxes.of(other)
+    n = a.stop - a.start
+    if n != b.stop - b.start:
+        return False
+    first, second = boxes.boxes_xyxy[a, None], boxes.boxes_xyxy[None, b]
+    near = (np.abs(first - second) < _SAME_PX) | (np.isnan(first) & np.isnan(second))
+    pairs = near.all(2) & (boxes.label_ids[a, None] == boxes.label_ids[None, b])
+    pairs &= boxes.crowd[a, None] == boxes.crowd[None, b]
+    free = np.ones(n, dtype=bool)
+    for row in range(n):
+        partners = np.flatnonzero(pairs[row] & free)
+        if not len(partners):
+            return False
+        free[partners[0]] = False
+    return True

@@ -1,0 +1,239 @@
+"""Opening every image once, and saying of each that is not plainly fine what was found and what is done about it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from onlineml.data.checks.boxes import add_size_mismatches, judge_boxes, same_boxes
+from onlineml.data.checks.table import CheckTable, Finding, findings_table
+from onlineml.data.images.decode import MAX_PIXELS, POLICIES, decode, may_need_much_memory
+from onlineml.data.manifest.schema import DETECTION
+from onlineml.data.manifest.splits import SPLITS
+from onlineml.errors import BadImageError, ConfigError, TooManyBadImagesError
+from onlineml.storage import io
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from onlineml.data.manifest.manifest import Manifest
+
+__all__ = ["CheckTable", "check", "concluded"]
+
+_MIN_SIDE = 32  # the picture is only looked at for whether it decodes, so the cheapest scale does
+_CHUNK_BYTES = 64_000_000  # read ahead: one chunk is decoded while the next is read
+_CHUNK_IMAGES = (8, 256)
+_PROGRESS_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What opening one image told; size 0 where it cannot be decoded."""
+
+    sha256: str = ""
+    height: int = 0
+    width: int = 0
+    findings: tuple[tuple[str, str], ...] = ()  # codes with details
+
+
+def check(
+    manifest: Manifest, *, max_bad: float = 0.01, progress: bool = False, max_pixels: int = MAX_PIXELS
+) -> CheckTable:
+    """Open every image once, and look at every box; nothing of the user's is changed.
+
+    Reads and decodes at the same time, a limited number of bytes at once, so that a million images take no more
+    memory than a thousand but for 200 bytes each.
+
+    Args:
+        manifest: the images.
+        max_bad: the share of images, 0..1, that may be quarantined or refused; and the share of their boxes that may
+            be bad.
+        progress: write a line to stderr every few seconds.
+        max_pixels: see `onlineml.data.images.decode`.
+
+    Returns:
+        The findings; `manifest` in it holds the usable images, with sha256, width and height, and their usable boxes,
+        cut at the edges of the image.
+
+    Raises:
+        TooManyBadImagesError: more than that are bad; its `table` is the result.
+        ConfigError: max_bad is not a share.
+    """
+    if not 0 <= max_bad <= 1:
+        raise ConfigError(f"max_bad is a share of the images between 0 and 1; found {max_bad!r}")
+    looks = list(_looks(manifest, progress=progress, max_pixels=max_pixels))
+    found = [[Finding(code, POLICIES[code].outcome, detail) for code, detail in look.findings] for look in looks]
+    _add_changed(found, looks, manifest)
+    usable = [look if look.width else _Look() for look in looks]
+    filled = manifest.with_column("sha256", pa.array([look.sha256 or None for look in usable], pa.string()))
+    filled = filled.with_column("width", pa.array([look.width or None for look in usable], pa.int32()))
+    filled = filled.with_column("height", pa.array([look.height or None for look in usable], pa.int32()))
+    return concluded(filled, found, max_bad=max_bad)
+
+
+def concluded(manifest: Manifest, found: list[list[Finding]], *, max_bad: float) -> CheckTable:
+    """Add what is known only from all images together (which have the same bytes) and of boxes, and draw the line.
+
+    Args:
+        manifest: the images, with sha256, width and height of those that can be decoded.
+        found: what each image alone told, in the order of the manifest; duplicates and boxes are added to it.
+        max_bad: the share of images, and of their boxes, 0..1, that may be bad.
+
+    Raises:
+        TooManyBadImagesError: more than that are bad; its `table` is the result.
+    """
+    detection = manifest.task == DETECTION
+    if detection:
+        add_size_mismatches(found, manifest)
+    _add_duplicates(found, manifest)
+    rows = [row for row, findings in enumerate(found) if all(finding.outcome == "usable" for finding in findings)]
+    kept, n_boxes, n_bad_boxes = manifest.take(rows), 0, 0
+    if detection:
+        judged = judge_boxes(kept)
+        kept, n_boxes, n_bad_boxes = judged.manifest, judged.n_boxes, judged.n_bad
+        for row, findings in zip(rows, judged.findings, strict=True):
+            found[row] += findings
+    result = CheckTable(
+        findings_table(manifest, found), kept, len(manifest), len(manifest) - len(rows), n_boxes, n_bad_boxes
+    )
+    for n_bad, n, what in ((result.n_bad, len(manifest), "images"), (n_bad_boxes, n_boxes, "boxes")):
+        if n_bad > max_bad * n:
+            raise TooManyBadImagesError(
+                f"{n_bad:,} of {n:,} {what} are bad, more than max_bad={max_bad:g} allows; mend or "
+                f"remove them, or go on without them by a larger max_bad\n{result}",
+                result,
+            )
+    return result
+
+
+def _looks(manifest: Manifest, *, progress: bool, max_pixels: int) -> Iterator[_Look]:
+    """Open every image, in order: one thread reads the next chunk while the others decode this one."""
+    names = manifest.urls()
+    # an image that was read before is read from the store, not from this machine: it may be another one there by now
+    opened = manifest.table["sha256"].is_valid().to_pylist()
+    versions = ["" if known else version for version, known in zip(manifest.versions(), opened, strict=True)]
+    large = threading.Lock()  # one picture of many megapixels at a time
+    started = shown = time.monotonic()
+    size = done = 0
+    with ThreadPoolExecutor(_n_decoders()) as decoders, ThreadPoolExecutor(1) as reader:
+
+        def read(start: int, count: int) -> list[bytes | OSError]:
+            part = slice(start, start + count)
+            return io.read_many(names[part], versions=versions[part], storage_options=manifest.storage_options)
+
+        count = _CHUNK_IMAGES[0]
+        ahead = reader.submit(read, 0, count)
+        while done < len(names):
+            contents = ahead.result()
+            begin, done = done, done + len(contents)
+            size += sum(len(content) for content in contents if isinstance(content, bytes))
+            count = _chunk_images(size / done)
+            ahead = reader.submit(read, done, count)
+            jobs = [
+                decoders.submit(_look, content, name, large, max_pixels)
+                for content, name in zip(contents, names[begin:done], strict=True)
+            ]
+            del contents
+            yield from (job.result() for job in jobs)
+            if progress and time.monotonic() - shown > _PROGRESS_S:
+                shown = time.monotonic()
+                rate = done / (shown - started)
+                sys.stderr.write(f"checked {done:,} of {len(names):,} images, {rate:,.0f}/s\n")
+
+
+def _n_decoders() -> int:
+    return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 16)
+
+
+def _chunk_images(mean_bytes: float) -> int:
+    least, most = _CHUNK_IMAGES
+    return int(min(max(_CHUNK_BYTES / max(mean_bytes, 1.0), least), most))
+
+
+def _look(content: bytes | OSError, name: str, large: threading.Lock, max_pixels: int) -> _Look:
+    if isinstance(content, OSError):
+        return _Look(findings=(("missing", str(content)),))
+    digest = sha256(content).hexdigest()
+    try:
+        if may_need_much_memory(content):
+            with large:
+                decoded = decode(content, min_side=_MIN_SIDE, name=name, max_pixels=max_pixels)
+        else:
+            decoded = decode(content, min_side=_MIN_SIDE, name=name, max_pixels=max_pixels)
+    except BadImageError as error:
+        return _Look(digest, findings=((error.finding, error.detail),))
+    return _Look(digest, *decoded.size_hw, tuple((code, POLICIES[code].text) for code in decoded.findings))
+
+
+def _add_changed(found: list[list[Finding]], looks: Sequence[_Look], manifest: Manifest) -> None:
+    for findings, look, known in zip(found, looks, manifest.table["sha256"].to_pylist(), strict=True):
+        if known is not None and look.sha256 and known != look.sha256:
+            findings.append(Finding("changed", POLICIES["changed"].outcome, f"sha256 {look.sha256}, not {known}"))
+
+
+def _add_duplicates(found: list[list[Finding]], manifest: Manifest) -> None:
+    copies: dict[str, list[int]] = {}
+    for row, digest in enumerate(manifest.table["sha256"].to_pylist()):
+        if digest is not None:
+            copies.setdefault(digest, []).append(row)
+    repeated = [rows for rows in copies.values() if len(rows) > 1]
+    if not repeated:
+        return
+    uris, splits = (manifest.table[name].to_pylist() for name in ("uri", "split"))
+    contradiction = _boxes_differ(manifest) if manifest.task == DETECTION else _labels_differ(manifest)
+    for rows in repeated:
+        for row, finding in _duplicate_findings(rows, uris, splits, contradiction(rows)):
+            found[row].append(finding)
+
+
+def _labels_differ(manifest: Manifest) -> Callable[[list[int]], str]:
+    """How the labels of several images contradict each other; ``""`` if they do not. No label contradicts none."""
+    labels = manifest.table["label"].to_pylist()
+
+    def differ(rows: list[int]) -> str:
+        different = sorted({labels[row] for row in rows if labels[row] is not None})
+        return f"labels {', '.join(map(repr, different))}" if len(different) > 1 else ""
+
+    return differ
+
+
+def _boxes_differ(manifest: Manifest) -> Callable[[list[int]], str]:
+    """As `_labels_differ`, for boxes."""
+    boxes = manifest.boxes()
+    counts = (boxes.offsets[1:] - boxes.offsets[:-1]).tolist()
+
+    def differ(rows: list[int]) -> str:
+        annotated = [row for row in rows if boxes.annotated[row]]
+        if all(same_boxes(boxes, annotated[0], row) for row in annotated[1:]):
+            return ""
+        return f"different boxes ({', '.join(str(counts[row]) for row in annotated)} of them)"
+
+    return differ
+
+
+def _duplicate_findings(
+    rows: list[int], all_uris: Sequence[str], all_splits: Sequence[str | None], contradiction: str
+) -> Iterator[tuple[int, Finding]]:
+    uris, splits = ({row: values[row] for row in rows} for values in (all_uris, all_splits))
+    others = {row: next(uris[other] for other in rows if other != row) for row in rows}
+    in_splits = [split for split in reversed(SPLITS) if split in splits.values()]  # test first
+    if contradiction:
+        for row in rows:
+            text = f"same bytes as {others[row]}; {contradiction}"
+            yield row, Finding("duplicate_label_conflict", "quarantined", text)
+    if len(in_splits) > 1:
+        for row in rows:
+            leaks = splits[row] not in {in_splits[0], None}
+            text = f"same bytes as {others[row]}; in {', '.join(reversed(in_splits))}, kept in {in_splits[0]}"
+            yield row, Finding("duplicate_across_splits", "quarantined" if leaks else "usable", text)
+    if not contradiction and len(in_splits) <= 1:
+        for row in rows[1:]:
+            yield row, Finding("duplicate", "usable", f"same bytes as {uris[rows[0]]}")

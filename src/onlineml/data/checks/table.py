@@ -1,0 +1,113 @@
+"""The result of a check: one row per finding about an image or one of its boxes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from onlineml.data.images.policies import Outcome
+    from onlineml.data.manifest.manifest import Manifest
+
+__all__ = ["CheckTable", "Finding", "findings_table"]
+
+_SHOWN = 20  # rows of a printed table; those that are not usable come first
+_SCHEMA = pa.schema([(name, pa.string()) for name in ("uri", "image_id", "finding", "outcome", "detail")])
+
+
+class Finding(NamedTuple):
+    """One thing found about one image, or about one of its boxes (the code begins with ``box_``)."""
+
+    code: str
+    outcome: Outcome
+    detail: str
+
+
+@dataclass(frozen=True, eq=False)
+class CheckTable:
+    """What a check found.
+
+    Attributes:
+        table: one row per finding: `uri`, `image_id`, `finding` (a code of `onlineml.data.images.POLICIES`), `outcome`
+            (``"usable"``, ``"quarantined"``, ``"refused"``), `detail`. A finding that begins with ``box_`` is about one
+            box, and so is its outcome; `detail` tells the box's number in the image (from 0), label and corners. What
+            is plainly fine has no row.
+        manifest: the usable images, with sha256, width and height (of the upright picture) filled in, and their
+            usable boxes.
+        n_images: how many images were checked.
+        n_bad: how many of them are not in `manifest`.
+        n_boxes: how many boxes the usable images have.
+        n_bad_boxes: how many of them are not in `manifest`, or only as a region to ignore.
+    """
+
+    table: pa.Table
+    manifest: Manifest
+    n_images: int
+    n_bad: int
+    n_boxes: int = 0
+    n_bad_boxes: int = 0
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def counts(self) -> dict[str, int]:
+        """How many images, or boxes, have each finding, the most frequent first."""
+        found: dict[str, int] = {}
+        for code in self.table["finding"].to_pylist():
+            found[code] = found.get(code, 0) + 1
+        return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+    def to_frame(self) -> pd.DataFrame:
+        """The table as a data frame."""
+        return cast("pd.DataFrame", self.table.to_pandas())
+
+    def _headline(self) -> str:
+        found = ", ".join(f"{n:,} {code}" for code, n in self.counts().items())
+        boxes = f"; {self.n_boxes:,} boxes, {self.n_bad_boxes:,} not usable" if self.n_boxes else ""
+        return f"{self.n_images:,} images checked, {self.n_bad:,} not usable{boxes}" + (f" ({found})" if found else "")
+
+    def _first_rows(self) -> list[tuple[str, str, str, str]]:
+        names = ("uri", "finding", "outcome", "detail")
+        rows = list(zip(*(self.table[name].to_pylist() for name in names), strict=True))
+        return sorted(rows, key=lambda row: row[2] == "usable")[:_SHOWN]
+
+    def __str__(self) -> str:
+        rows = [("uri", "finding", "outcome", "detail"), *self._first_rows()]
+        widths = [max(len(row[i]) for row in rows) for i in range(3)]
+        lines = ["  ".join([*(row[i].ljust(widths[i]) for i in range(3)), row[3]]) for row in rows]
+        more = [f"... and {len(self) - _SHOWN:,} more rows in .table"] if len(self) > _SHOWN else []
+        return "\n".join([self._headline(), *(lines if len(self) else []), *more])
+
+    def __repr__(self) -> str:
+        return f"<CheckTable: {self._headline()}>"
+
+    def _repr_html_(self) -> str:
+        body = "".join(
+            "<tr>" + "".join(f"<td>{escape(text)}</td>" for text in row) + "</tr>" for row in self._first_rows()
+        )
+        head = "<tr><th>uri</th><th>finding</th><th>outcome</th><th>detail</th></tr>"
+        more = f"<p>and {len(self) - _SHOWN:,} more rows in <code>.table</code></p>" if len(self) > _SHOWN else ""
+        table = f"<table><thead>{head}</thead><tbody>{body}</tbody></table>" if len(self) else ""
+        return f"<div><b>{escape(self._headline())}</b>{table}{more}</div>"
+
+
+def findings_table(manifest: Manifest, found: Sequence[Sequence[Finding]]) -> pa.Table:
+    """The findings of each image of a manifest as a table, in the order of the images."""
+    rows = [i for i, findings in enumerate(found) for _ in findings]
+    flat = [finding for findings in found for finding in findings]
+    taken = manifest.table.select(["uri", "image_id"]).take(pa.array(rows, pa.int64()))
+    columns = {
+        "uri": taken["uri"],
+        "image_id": taken["image_id"],
+        "finding": pa.array([finding.code for finding in flat], pa.string()),
+        "outcome": pa.array([finding.outcome for finding in flat], pa.string()),
+        "detail": pa.array([finding.detail for finding in flat], pa.string()),
+    }
+    return pa.table(columns, schema=_SCHEMA)

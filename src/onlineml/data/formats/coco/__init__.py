@@ -1,0 +1,19 @@
+"""COCO detection files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from onlineml._lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from onlineml.data.formats.coco.read import read_coco as read_coco
+    from onlineml.data.formats.coco.write import write_coco as write_coco
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "read_coco": "read",
+        "write_coco": "write",
+    },
+)

@@ -1,0 +1,69 @@
+"""Which format lies at a URL, told by names alone: an ending, or the files and folders that a format has."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from onlineml.data.formats.parts import absolute
+from onlineml.data.manifest.splits import normalised_split
+from onlineml.errors import DataError
+from onlineml.storage import io
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+__all__ = ["Layout", "layout_of"]
+
+_ENDINGS = {".json": "coco", ".yaml": "yolo", ".yml": "yolo", ".csv": "boxes", ".tsv": "boxes", ".parquet": "boxes",
+            ".pq": "boxes"}  # fmt: skip
+_TABLES = (".csv", ".tsv", ".parquet", ".pq")
+_ROBOFLOW = "_annotations.coco.json"
+_INSTANCES = re.compile(r"instances_(([a-z]+)\d*)\.json")
+
+
+class Layout(NamedTuple):
+    """A format, and what its reader is to be given: a file, or one for each split with its folder of images."""
+
+    kind: Literal["folders", "table", "coco", "voc", "yolo", "boxes"]
+    url: str | dict[str, str]
+    images: dict[str, str] | None = None
+
+
+def layout_of(url: str | os.PathLike[str], *, task: str, storage_options: Mapping[str, Any] | None) -> Layout:
+    """See `Manifest.from_any`."""
+    where = absolute(url)
+    ending = where[where.rfind(".") :].lower() if "." in io.name(where) else ""
+    if task == "classification":
+        return Layout("table" if ending in _TABLES else "folders", where)
+    if ending in _ENDINGS:
+        return Layout(_ENDINGS[ending], where)  # type: ignore[arg-type]
+    return _of_folder(where, storage_options)
+
+
+def _of_folder(where: str, storage_options: Mapping[str, Any] | None) -> Layout:
+    def there(*parts: str) -> bool:
+        return io.exists(io.join(where, *parts), storage_options=storage_options)
+
+    if there("Annotations"):
+        return Layout("voc", where)
+    if there("data.yaml"):
+        return Layout("yolo", where)
+    if there("annotations.json"):
+        return Layout("coco", io.join(where, "annotations.json"))
+    if found := [name for name in ("train", "valid", "test") if there(name, _ROBOFLOW)]:
+        return Layout("coco", {str(normalised_split(name)): io.join(where, name, _ROBOFLOW) for name in found})
+    files = io.list_files(io.join(where, "annotations"), recursive=False, storage_options=storage_options)
+    urls, images = {}, {}
+    for match in filter(None, (_INSTANCES.fullmatch(info.path) for info in files)):
+        if split := normalised_split(match[2]):
+            urls[split] = io.join(where, "annotations", match[0])
+            images[split] = io.join(where, *(["images"] if there("images", match[1]) else []), match[1])
+    if urls:
+        return Layout("coco", urls, images)
+    raise DataError(
+        f"no boxes are told in {where}: expected annotations.json or annotations/instances_*.json (COCO), "
+        f"train/{_ROBOFLOW} (COCO, by Roboflow), Annotations/*.xml (Pascal VOC) or data.yaml (YOLO); or give "
+        "the URL of a .json, .yaml, .csv or .parquet file"
+    )

@@ -1,0 +1,84 @@
+"""Copying a manifest's images into a new folder: names that do not clash, a few images in memory at a time."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from onlineml.data.formats.parts import absolute
+from onlineml.errors import AlreadyExistsError
+from onlineml.storage import io
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from onlineml.data.manifest.manifest import Manifest
+
+__all__ = ["empty_folder", "image_chunks", "unique_paths", "write_many"]
+
+_TOGETHER = 64  # images in memory at a time while copying
+_WRITERS = 16
+
+
+def empty_folder(url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None) -> str:
+    """The URL of a folder that holds nothing yet.
+
+    Raises:
+        AlreadyExistsError: it holds files.
+    """
+    target = absolute(url)
+    if io.list_files(target, storage_options=storage_options):
+        raise AlreadyExistsError(f"{target} holds files already; export to a new folder")
+    return target
+
+
+def unique_paths(manifest: Manifest, folders: Sequence[str], *, by_stem: bool) -> list[str]:
+    """A path for each image, unique in any case of letters; a name that is taken gets the image's id before it.
+
+    Args:
+        manifest: N images.
+        folders: N folders, ``""`` for none.
+        by_stem: names must differ without their extensions, because another file is named so, too.
+    """
+    taken: set[str] = set()
+    paths = []
+    ids, uris = manifest.table["image_id"].to_pylist(), manifest.table["uri"].to_pylist()
+    for own, uri, folder in zip(ids, uris, folders, strict=True):
+        name = io.name(uri).lstrip(".").replace("\\", "_")
+        for candidate in (name, f"{own}-{name}"):
+            path = f"{folder}/{candidate}".lstrip("/")
+            key = (path.rpartition(".")[0] if by_stem else path).casefold()
+            if key not in taken:
+                break
+        taken.add(key)
+        paths.append(path)
+    return paths
+
+
+def image_chunks(manifest: Manifest) -> Iterator[tuple[slice, list[bytes]]]:
+    """The contents of all images, some at a time, with their rows.
+
+    Raises:
+        StorageError: one cannot be read.
+    """
+    urls, versions = manifest.urls(), manifest.versions()
+    for start in range(0, len(urls), _TOGETHER):
+        rows = slice(start, start + _TOGETHER)
+        contents = []
+        found = io.read_many(urls[rows], versions=versions[rows], storage_options=manifest.storage_options)
+        for content in found:
+            if isinstance(content, OSError):
+                raise content
+            contents.append(content)
+        yield rows, contents
+
+
+def write_many(folder: str, files: Mapping[str, bytes], *, storage_options: Mapping[str, Any] | None) -> None:
+    """Write files, by their paths below the folder, some at the same time."""
+
+    def write(path: str) -> None:
+        io.write_bytes(io.join(folder, path), files[path], storage_options=storage_options)
+
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        list(pool.map(write, files))

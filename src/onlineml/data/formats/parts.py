@@ -1,0 +1,130 @@
+"""What every format hands to `Manifest`, and the rules that the formats share."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+from onlineml.data.manifest.examples import examples
+from onlineml.errors import ConfigError, DataError
+from onlineml.storage import io
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import pyarrow as pa
+
+__all__ = [
+    "Parts",
+    "absolute",
+    "common_folder",
+    "image_id",
+    "is_hidden",
+    "listed_versions",
+    "naturally_sorted",
+    "valid_names",
+]
+
+_NOT_LISTABLE = ("http://", "https://")  # no filesystem that tells what it holds
+_NUMBER = re.compile(r"(\d+)")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """An import: the rows (columns of a manifest), the class names, and what else a `Manifest` wants to know."""
+
+    table: pa.Table
+    class_names: tuple[str, ...]
+    root: str
+    n_ignored: int = 0
+    task: str = "classification"
+    class_ids: tuple[int, ...] = ()
+    source: Mapping[str, Any] = field(default_factory=dict)
+
+
+def image_id(uri: str, version: str) -> str:
+    """32 hex digits for an image that was listed and not read: where it is, and which content it has there.
+
+    Args:
+        uri: relative to the import's root, so that a moved folder keeps its ids where the store's tags are the same.
+        version: the store's tag of the content; an overwritten object is another image.
+    """
+    return blake2b(f"{uri}\0{version}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def absolute(url: str | os.PathLike[str]) -> str:
+    """The URL without a slash at its end; a local path made absolute, so that it holds in any working directory."""
+    text = os.fspath(url)
+    if not text:
+        raise ConfigError("expected a folder or file on storage, found ''; '.' is the working directory")
+    if not io.is_url(text):
+        return os.path.abspath(os.path.expanduser(text))  # noqa: PTH100, PTH111 (Path would not keep '//')
+    return text.rstrip("/") if not text.endswith("://") else text
+
+
+def common_folder(folders: Sequence[str]) -> str:
+    """The deepest folder that holds all the folders; ``""`` where they have none in common."""
+    common = folders[0].split("/")
+    for folder in folders[1:]:
+        pairs = zip(common, folder.split("/"), strict=False)
+        common = [a for a, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)]
+    text = "/".join(common)
+    return "" if text.endswith((":", ":/")) else text  # no more than a scheme
+
+
+def is_hidden(path: str) -> bool:
+    """Whether a file or a folder above it is hidden, as the leftovers of macOS and Jupyter are."""
+    return path.startswith(".") or "/." in path
+
+
+def valid_names(paths: list[str], root: str) -> list[str]:
+    """The paths of a listing as they are.
+
+    Raises:
+        DataError: some are not text.
+    """
+    bad = [path for path in paths if "\0" in path or not _is_unicode(path)]
+    if bad:
+        raise DataError(f"{len(bad):,} file names in {root} are not UTF-8 text; rename them: {examples(bad)}")
+    return paths
+
+
+def _is_unicode(path: str) -> bool:
+    return path.isascii() or not any("\ud800" <= character <= "\udfff" for character in path)
+
+
+def naturally_sorted(names: Iterable[str]) -> tuple[str, ...]:
+    """Names in the order that a person expects: digits by their value, so 2 before 10; else by text."""
+    return tuple(sorted(names, key=_natural_key))
+
+
+def _natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
+    # the name itself at the end, so that '1' and '01' have one order whatever the input's
+    return [(0, int(p), "") if p.isdecimal() else (1, 0, p.casefold()) for p in _NUMBER.split(name) if p], name
+
+
+def listed_versions(
+    uris: Sequence[str], folder: str, where: str, storage_options: Mapping[str, Any] | None
+) -> list[str]:
+    """The store's tag of each image from one listing; ``""`` where an image is missing or nothing can be listed.
+
+    Raises:
+        DataError: not one of the images is there.
+    """
+    if not uris or not folder or folder.startswith(_NOT_LISTABLE):
+        return [""] * len(uris)
+    common = common_folder([uri.rpartition("/")[0] for uri in (min(uris), max(uris))])  # all others sort between
+    listed = io.list_files(io.join(folder, common) if common else folder, storage_options=storage_options)
+    prefix = f"{common}/" if common else ""
+    found = {prefix + info.path: info.version for info in listed}
+    versions = [found.get(uri) for uri in uris]
+    if not any(version is not None for version in versions):
+        raise DataError(
+            f"none of the {len(uris):,} images of {where} is in {folder}: expected, for instance, "
+            f"{folder}/{uris[0]}; give the folder that the paths are relative to (root=, or for COCO images=)"
+        )
+    return [version or "" for version in versions]

@@ -1,0 +1,242 @@
+"""One annotation of Pascal VOC: an XML element with an ``object`` for each box, read and written.
+
+Pixels are counted from 1 and the last one is inside (http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/, section
+3.3), so the whole of an image of width W is ``xmin`` 1 to ``xmax`` W, and here 0 to W. Detectron2 reads it so, too;
+torchvision and FiftyOne hand the numbers on as they stand. Numbers are converted as decimals, not as binary fractions,
+so that 48.3 becomes 47.3 and comes back as 48.3.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from xml.etree.ElementTree import Element, ParseError, SubElement, indent, tostring
+
+import pyarrow as pa
+from defusedxml.ElementTree import fromstring
+
+from onlineml.data.manifest.boxes import OPTIONAL_BOX_COLUMNS
+from onlineml.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
+
+__all__ = ["VocBox", "VocImage", "annotation_bytes", "leaf_xml", "read_annotation", "typed_column"]
+
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_EXACT = "boxes_xyxy"  # our element, for a box that VOC's corners cannot hold
+_ABOUT_FILE = frozenset({"folder", "filename", "path", "size", "object"})
+_ABOUT_BOX = frozenset({"name", "bndbox", _EXACT})
+_TAG = re.compile(r"[A-Za-z_][\w.\-]*", re.ASCII)
+_TRUTH = {"true": True, "false": False}
+_KINDS: tuple[tuple[Callable[[str], Any], Callable[[Any], str]], ...] = (
+    (int, str),
+    (float, repr),
+    (_TRUTH.__getitem__, lambda value: str(value).lower()),
+)
+_NO_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, section 2.2; less \r
+
+
+@dataclass(frozen=True)
+class VocBox:
+    """One object: its class, its corners (nan where there are none), further leaves by tag, and other elements' XML."""
+
+    label: str | None
+    box_xyxy: Sequence[float]
+    leaves: Mapping[str, str]
+    rest: str | None
+
+
+@dataclass(frozen=True)
+class VocImage:
+    """One annotation: the size that it declares, its objects, further leaves by tag, and other elements' XML."""
+
+    size_hw: tuple[int, int] | None
+    boxes: Sequence[VocBox]
+    leaves: Mapping[str, str]
+    rest: str | None
+
+
+# ---- read ----
+
+
+def read_annotation(data: bytes, *, reserved: AbstractSet[str]) -> VocImage | None:
+    """Read an XML file; None where it is no annotation.
+
+    Args:
+        data: the file.
+        reserved: tags that are no leaves, because a column may not be called so; less those that are of use here.
+
+    Raises:
+        ValueError: it is not XML, or has a DTD or entities, which are refused unread.
+    """
+    try:
+        root = fromstring(data, forbid_dtd=True)
+        if root.tag != "annotation":
+            return None
+        leaves, rest = _further(root, reserved - {"group"}, known=_ABOUT_FILE)
+        boxes = [_read_box(element, reserved - OPTIONAL_BOX_COLUMNS.keys()) for element in root.findall("object")]
+        return VocImage(_size_hw(root), boxes, leaves, rest)
+    except (ParseError, ValueError, LookupError) as error:  # defusedxml's are ValueErrors
+        raise ValueError(f"{type(error).__name__} {error}".strip()) from error
+    except RecursionError:
+        raise ValueError("elements within elements without end") from None
+
+
+def _read_box(element: Element, reserved: AbstractSet[str]) -> VocBox:
+    leaves, rest = _further(element, reserved, known=_ABOUT_BOX)
+    box = _corners([_text(element, f"bndbox/{name}") for name in _CORNERS])
+    exact = [_decimal(word) for word in (_text(element, _EXACT) or "").split()]
+    if len(exact) == 4 and all(abs(float(e) - b) < 1.001 or math.isnan(b) for e, b in zip(exact, box, strict=True)):
+        box = [float(value) for value in exact]
+    return VocBox(_text(element, "name"), box, leaves, rest)
+
+
+def _further(
+    element: Element, no_leaves: AbstractSet[str], *, known: AbstractSet[str]
+) -> tuple[dict[str, str], str | None]:
+    """The text of each leaf that is the only one of its tag, and the XML of what else there is."""
+    times = Counter(child.tag for child in element)
+    leaves, rest = {}, []
+    for child in element:
+        if child.tag in known:
+            continue
+        is_leaf = not len(child) and not child.attrib and times[child.tag] == 1 and _TAG.fullmatch(child.tag)
+        text = (child.text or "").strip()
+        if not is_leaf or child.tag in no_leaves:
+            rest.append(_unindented(child))
+        elif text:
+            leaves[child.tag] = text
+    return leaves, "".join(rest) or None
+
+
+def _unindented(element: Element) -> str:
+    """The XML of an element, without what only sets it out."""
+    for node in element.iter():
+        node.text = node.text if node.text and node.text.strip() else None
+        node.tail = node.tail if node.tail and node.tail.strip() else None
+    element.tail = None
+    return tostring(element, encoding="unicode")
+
+
+def _text(element: Element, path: str) -> str | None:
+    return (element.findtext(path) or "").strip() or None
+
+
+def _size_hw(root: Element) -> tuple[int, int] | None:
+    height, width = (_decimal(_text(root, f"size/{side}")) for side in ("height", "width"))
+    whole = height.is_finite() and width.is_finite() and 1 <= height < 2**31 and 1 <= width < 2**31
+    return (int(height), int(width)) if whole else None
+
+
+def _decimal(text: str | None) -> Decimal:
+    try:
+        return Decimal(text or "nan")
+    except ArithmeticError:
+        return Decimal("nan")
+
+
+def _corners(texts: Sequence[str | None]) -> list[float]:
+    """x1, y1, x2, y2. A side that ends where it begins stays without extent: a click without a drag."""
+    x_min, y_min, x_max, y_max = map(_decimal, texts)
+    (x1, x2), (y1, y2) = _side(x_min, x_max), _side(y_min, y_max)
+    return [x1, y1, x2, y2]
+
+
+def _side(low: Decimal, high: Decimal) -> tuple[float, float]:
+    try:
+        return float(low - 1), float(high if high > low else high - 1)
+    except ArithmeticError:  # nan compares with nothing
+        return float("nan") if low.is_nan() else float(low) - 1, float("nan") if high.is_nan() else float(high)
+
+
+def typed_column(texts: Sequence[str | None]) -> pa.Array:
+    """Texts as whole numbers, numbers or truth values, where all of them are written as such."""
+    told = [text for text in texts if text is not None]
+    for parse, write in _KINDS:
+        try:
+            if all(write(parse(text)) == text for text in told):  # '007' stays a text
+                return pa.array([None if text is None else parse(text) for text in texts])
+        except (ValueError, KeyError, OverflowError, pa.ArrowInvalid):
+            continue
+    return pa.array(texts, pa.string())
+
+
+# ---- written ----
+
+
+def leaf_xml(tag: str, text: str) -> str:
+    """An element that holds a text."""
+    element = Element(tag)
+    element.text = text
+    return tostring(element, encoding="unicode")
+
+
+def annotation_bytes(image: VocImage, *, filename: str) -> bytes:
+    """An annotation as the content of a file.
+
+    Raises:
+        DataError: a text cannot stand in XML.
+    """
+    root = Element("annotation")
+    _leaf(root, "folder", "JPEGImages")
+    _leaf(root, "filename", filename)
+    if image.size_hw is not None:
+        size = SubElement(root, "size")
+        for name, value in (("width", image.size_hw[1]), ("height", image.size_hw[0]), ("depth", 3)):
+            _leaf(size, name, str(value))
+    _add_further(root, image.leaves, image.rest)
+    for box in image.boxes:
+        _add_box(root, box)
+    indent(root)
+    return bytes(tostring(root, encoding="utf-8")) + b"\n"
+
+
+def _add_box(root: Element, box: VocBox) -> None:
+    element = SubElement(root, "object")
+    if box.label is not None:
+        _leaf(element, "name", box.label)
+    _add_further(element, box.leaves, box.rest)
+    corners = [float(value) for value in box.box_xyxy]
+    if all(math.isnan(value) for value in corners):
+        return
+    x1, y1, x2, y2 = corners
+    (x_min, x_max), (y_min, y_max) = _written_side(x1, x2), _written_side(y1, y2)
+    texts = [x_min, y_min, x_max, y_max]
+    bndbox = SubElement(element, "bndbox")
+    for name, text in zip(_CORNERS, texts, strict=True):
+        _leaf(bndbox, name, text)
+    if not all(a == b or (a != a and b != b) for a, b in zip(_corners(texts), corners, strict=True)):  # noqa: PLR0124
+        _leaf(element, _EXACT, " ".join(map(repr, corners)))
+
+
+def _written_side(low: float, high: float) -> tuple[str, str]:
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return repr(low + 1), repr(high)
+    return _plain(Decimal(repr(low)) + 1), _plain(Decimal(repr(high)) + (0 if high > low else 1))
+
+
+def _plain(value: Decimal) -> str:
+    """Without an exponent, and without zeros behind the last digit that says something."""
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _add_further(element: Element, leaves: Mapping[str, str], rest: str | None) -> None:
+    for tag, text in leaves.items():
+        if not _TAG.fullmatch(tag):
+            raise DataError(f"the column {tag!r} cannot be the name of an XML element; rename it or leave it out")
+        _leaf(element, tag, text)
+    if rest:
+        element.extend(fromstring(f"<rest>{rest}</rest>", forbid_dtd=True))
+
+
+def _leaf(parent: Element, tag: str, text: str) -> None:
+    if _NO_XML.search(text) or text != text.strip():
+        raise DataError(f"{text!r} cannot stand in XML as <{tag}>: it has control characters, or blanks at an end")
+    SubElement(parent, tag).text = text

@@ -1,0 +1,19 @@
+"""YOLO: a text file of relative boxes beside each image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from onlineml._lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from onlineml.data.formats.yolo.read import read_yolo as read_yolo
+    from onlineml.data.formats.yolo.write import write_yolo as write_yolo
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "read_yolo": "read",
+        "write_yolo": "write",
+    },
+)

@@ -1,0 +1,169 @@
+"""Zip files of strangers: what is in them is read, and nothing that it says about itself is believed.
+
+Members are never written to disk by their names, so that no path leads anywhere. What a member declares is bounded
+before a byte of it is unpacked, and no more than it declares is unpacked.
+"""
+
+from __future__ import annotations
+
+import itertools
+import stat
+import zipfile
+import zlib
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from onlineml.data.images.policies import is_image_name
+from onlineml.errors import DataError
+from onlineml.storage.io import open_file
+from onlineml.storage.urls import redacted
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator, Mapping
+
+__all__ = ["MAX_FILES", "MAX_FILE_BYTES", "MAX_RATIO", "Unpacked", "read_zip"]
+
+MAX_FILES = 200_000
+MAX_FILE_BYTES = 1 << 30
+# Photos are compressed already: their archives shrink to no less than half. DEFLATE reaches 1032 : 1, and members that
+# share their bytes reach millions (Fifield, A better zip bomb, WOOT 2019).
+MAX_RATIO = 200
+_LEAST_SUSPECT = 100 << 20  # unpacked, below which no ratio does harm
+_JUNK = {"__macosx", ".ds_store", "thumbs.db", "desktop.ini"}
+_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """One file of an archive.
+
+    Attributes:
+        name: as the archive has it, for people: it is no path on any disk.
+        folder: the innermost folder that it is in; ``""`` at the top.
+        content: its bytes; ``b""`` where it is refused.
+        refused: why it is not taken; ``""`` for one that is.
+    """
+
+    name: str
+    folder: str
+    content: bytes
+    refused: str = ""
+
+
+def read_zip(
+    source: str | os.PathLike[str] | bytes,
+    *,
+    wanted: Callable[[str], bool] = is_image_name,
+    storage_options: Mapping[str, Any] | None = None,
+) -> Iterator[Unpacked]:
+    """The files of a zip archive, one after the other, in its order.
+
+    Folders, hidden files and what operating systems leave behind are passed over in silence.
+
+    Args:
+        source: a path or URL on any storage, or the bytes of the archive. Only the parts that are needed are read.
+        wanted: says by its name whether a file is of a kind that is taken.
+        storage_options: open the URL.
+
+    Yields:
+        Each file, or why it is refused: its path leads out of the archive, it is a link, encrypted, of another kind,
+        too large, or damaged.
+
+    Raises:
+        DataError: it is no zip archive, has too many files, or unpacks to so much that it is a bomb; nothing was
+            unpacked then.
+        NotFoundError: nothing is there.
+    """
+    name = "the archive" if isinstance(source, bytes) else redacted(str(source))
+    if isinstance(source, bytes):
+        yield from _files(BytesIO(source), name, wanted)
+        return
+    with open_file(source, storage_options=storage_options) as file:
+        yield from _files(file, name, wanted)
+
+
+def _files(file: Any, name: str, wanted: Callable[[str], bool]) -> Iterator[Unpacked]:
+    try:
+        archive = zipfile.ZipFile(file)
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, IndexError, OverflowError) as error:
+        raise DataError(f"{name} is no zip archive that can be read: {error}; pack it again, as .zip") from error
+    with archive:
+        members = [member for member in archive.infolist() if not member.is_dir() and not _is_junk(member.filename)]
+        size = file.seek(0, 2)
+        _refuse_bombs(members, name, size)
+        for member in members:
+            refused = _refusal(member, wanted)
+            if refused:
+                yield _told(member, refused=refused)
+                continue
+            try:
+                content = _unpacked(archive, member)
+            except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
+                yield _told(member, refused=f"damaged: {error or type(error).__name__}")
+                continue
+            yield _told(member, content=content)
+
+
+def _refuse_bombs(members: list[zipfile.ZipInfo], name: str, size: int) -> None:
+    if len(members) > MAX_FILES:
+        raise DataError(f"{name} has {len(members):,} files, more than {MAX_FILES:,}: divide it")
+    total = sum(member.file_size for member in members)
+    if total > max(MAX_RATIO * size, _LEAST_SUSPECT):
+        raise DataError(
+            f"{name} has {size:,} bytes and says that it unpacks to {total:,}, more than {MAX_RATIO} times as many, as "
+            "only bombs do: unpack it yourself if you know what it is, and give the folder"
+        )
+    spans = sorted((member.header_offset, member.compress_size) for member in members)
+    for (start, length), (following, _) in itertools.pairwise(spans):
+        if start + length > following:
+            raise DataError(f"{name} has members that share their bytes, as only bombs have: pack it again")
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    """Some programs for Windows write its separator."""
+    return PurePosixPath(path.replace("\\", "/")).parts
+
+
+def _is_junk(path: str) -> bool:
+    parts = _parts(path)
+    return any(part.lower() in _JUNK or (part.startswith(".") and part != "..") for part in parts)
+
+
+def _refusal(member: zipfile.ZipInfo, wanted: Callable[[str], bool]) -> str:
+    """Why a member is not taken; ``""`` for one that may be unpacked."""
+    path = member.orig_filename
+    parts = _parts(path)
+    if not parts or "\0" in path or path.startswith(("/", "\\")) or ".." in parts or ":" in parts[0]:
+        return "its path leads out of the archive"
+    if stat.S_ISLNK(member.external_attr >> 16):
+        return "a link, not a file"
+    if member.flag_bits & 0x1:
+        return "encrypted: pack it again without a password"
+    if member.filename.lower().endswith(".zip"):
+        return "an archive within the archive: give it by itself"
+    if not wanted(member.filename):
+        return "of no kind that is taken here"
+    if member.file_size > MAX_FILE_BYTES:
+        return f"{member.file_size:,} bytes, more than {MAX_FILE_BYTES:,}"
+    if member.compress_type not in _METHODS:
+        return f"compressed by a method that is not known here ({member.compress_type}): pack it again as plain zip"
+    return ""
+
+
+def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """All bytes of a member, its checksum verified; never more than it declares."""
+    with archive.open(member) as stream:
+        content = stream.read(member.file_size)
+        if len(content) != member.file_size or stream.read(1):
+            raise zipfile.BadZipFile("it is not as long as it says")
+    return content
+
+
+def _told(member: zipfile.ZipInfo, *, content: bytes = b"", refused: str = "") -> Unpacked:
+    """Names of strangers are shown to people: what cannot be printed is not."""
+    name = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in member.filename)
+    folder = _parts(name)[-2:-1]
+    return Unpacked(name, folder[0] if folder else "", content, refused)

@@ -1,0 +1,310 @@
+"""Decoding one image: from the bytes of a file to upright 8-bit RGB, or a named reason why not.
+
+Plain JPEGs, which is what cameras write, are decoded by OpenCV; everything else, and every JPEG that is doubtful in
+any way, is judged by Pillow, which refuses what OpenCV decodes silently (a truncated file gives grey rows there).
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    Jpeg2KImagePlugin,
+    JpegImagePlugin,
+    PngImagePlugin,
+    PpmImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from onlineml.data.images.headers import declared_size_wh, exif_orientation, lacks_end, parse_jpeg, sniff
+from onlineml.data.images.policies import (
+    FORMAT_OF,
+    IMAGE_EXTENSIONS,
+    MIME_TYPES,
+    POLICIES,
+    Outcome,
+    Policy,
+    extension,
+    is_image_name,
+)
+from onlineml.errors import BadImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+
+    from onlineml.data.images.headers import JpegHeader
+
+__all__ = [
+    "IMAGE_EXTENSIONS",
+    "MAX_PIXELS",
+    "MIME_TYPES",
+    "POLICIES",
+    "Decoded",
+    "Outcome",
+    "Policy",
+    "decode",
+    "from_pillow",
+    "is_image_name",
+    "may_need_much_memory",
+    "sniff",
+]
+
+MAX_PIXELS = 100_000_000  # as RGB 300 MB; a full-frame camera has 60 million, a decompression bomb far more
+# These decoders hold the picture up to four times over, so a quarter of the pixels takes the same memory.
+_HUNGRY = {"WEBP", "AVIF", "JPEG2000"}
+# One class a format: `Image.open` would try every plugin, and applies a limit of its own with a process-wide warning.
+OPENERS: dict[str, Any] = {
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "PNG": PngImagePlugin.PngImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+    "WEBP": WebPImagePlugin.WebPImageFile,
+    "AVIF": AvifImagePlugin.AvifImageFile,
+    "JPEG2000": Jpeg2KImagePlugin.Jpeg2KImageFile,
+    "PPM": PpmImagePlugin.PpmImageFile,
+}
+_REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
+_LARGE_PIXELS = 16_000_000  # Pillow keeps RGB in 4 bytes a pixel
+_STRIP_PIXELS = 1_000_000  # larger pictures are converted in strips of this many pixels, so that copies stay small
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoded:
+    """One decoded image.
+
+    Attributes:
+        pixels: (H, W, 3) uint8 RGB, upright, C-contiguous; smaller than the original where `min_side` allowed it.
+        size_hw: height and width of the upright original.
+        findings: codes of `POLICIES` that apply; all of them have the outcome ``"usable"``.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    size_hw: tuple[int, int]
+    findings: tuple[str, ...] = ()
+
+
+def decode(data: bytes, *, min_side: int | None = None, name: str = "", max_pixels: int = MAX_PIXELS) -> Decoded:
+    """Decode an image file to upright 8-bit RGB.
+
+    Args:
+        data: the whole file.
+        min_side: where given, the result may be smaller than the original (a whole fraction of it), but its shorter
+            side is at least this many pixels, or the original's if that is less. Much cheaper for large JPEGs.
+        name: the file's name or URL; its extension is compared with the content.
+        max_pixels: images that declare more are refused before any memory is taken for them. WebP, AVIF and
+            JPEG 2000, whose decoders keep several copies, are held to a quarter of it.
+
+    Raises:
+        BadImageError: the image cannot be used; `finding` is ``"unreadable"``, ``"truncated"``, ``"empty"`` or
+            ``"oversized"``.
+    """
+    if not data:
+        raise BadImageError("empty", "the file has no bytes")
+    format_name = sniff(data)
+    if format_name is None:
+        raise BadImageError("unreadable", f"not an image of a known format; it begins with {data[:12]!r}")
+    if format_name == "HEIF":
+        raise BadImageError("unreadable", "HEIC/HEIF has no decoder here; convert it to JPEG, PNG or AVIF")
+    findings = ["mistyped"] if FORMAT_OF.get(extension(name), format_name) != format_name else []
+    header = parse_jpeg(data) if format_name == "JPEG" else None
+    if header is not None:
+        _check_size(header.width, header.height, max_pixels)
+        decoded = _decode_plain_jpeg(data, header, findings, min_side)
+        if decoded is not None:
+            return decoded
+    return _decode_with_pillow(data, format_name, findings, min_side, max_pixels)
+
+
+def from_pillow(image: Image.Image, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
+    """The pixels of an image that is opened already, (H, W, 3) uint8: what `decode` gives for its file.
+
+    Raises:
+        BadImageError: as `decode`.
+    """
+    try:
+        _check_size(*image.size, max_pixels)
+        image.load()
+        pixels, _ = _to_rgb(image, 1)
+    except BadImageError:
+        raise
+    except Exception as error:  # only now are the pixels read, and a decoder raises nearly every type
+        detail = str(error) or type(error).__name__
+        raise BadImageError("truncated" if "truncated" in detail else "unreadable", detail) from error
+    orientation = 1 if image.format == "TIFF" else exif_orientation(image.info.get("exif", b""))
+    return _upright(pixels, pixels.shape[:2], orientation, []).pixels
+
+
+def may_need_much_memory(data: bytes) -> bool:
+    """Whether decoding may take over 100 MB, so that several threads should not do it at once.
+
+    Plain JPEGs never count where `decode` is given a `min_side`: they are reduced while being decoded.
+    """
+    format_name = sniff(data)
+    if format_name is None or format_name == "HEIF":
+        return False
+    if format_name == "JPEG":
+        header = parse_jpeg(data)
+        declared = (header.width, header.height) if header is not None else (0, 0)
+    else:
+        declared = declared_size_wh(data, format_name) or (_LARGE_PIXELS, _LARGE_PIXELS)
+    return declared[0] * declared[1] > (4 * _LARGE_PIXELS if format_name == "JPEG" else _LARGE_PIXELS)
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width <= 0 or height <= 0:
+        raise BadImageError("empty", f"the declared size is {width} x {height} pixels")
+    if width * height > max_pixels:
+        raise BadImageError(
+            "oversized", f"{width} x {height} pixels are declared, more than the {max_pixels:,} that are allowed"
+        )
+
+
+def _denominator(width: int, height: int, min_side: int | None) -> int:
+    """The largest of 1, 2, 4, 8 by which the shorter side may be divided."""
+    if min_side is None:
+        return 1
+    short = min(width, height)
+    return next((d for d in (8, 4, 2) if short // d >= max(min_side, 1)), 1)
+
+
+def _decode_plain_jpeg(data: bytes, header: JpegHeader, findings: list[str], min_side: int | None) -> Decoded | None:
+    """Decode with OpenCV, about four times as fast as Pillow; None where Pillow should judge."""
+    if not header.plain or data.find(b"\xff\xd9", header.scan_start) < 0:
+        return None
+    denominator = _denominator(header.width, header.height, min_side)
+    flags = _REDUCED[denominator] if denominator > 1 else cv2.IMREAD_COLOR_RGB
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    if pixels is None:
+        return None
+    if denominator > 1:  # the reduced flags mean BGR, and OpenCV refuses them together with RGB
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    if header.multi_picture:
+        findings = [*findings, "animated"]
+    return _upright(pixels.astype(np.uint8, copy=False), (header.height, header.width), header.orientation, findings)
+
+
+def _upright(pixels: npt.NDArray[np.uint8], size_hw: tuple[int, int], orientation: int, findings: list[str]) -> Decoded:
+    """Undo an EXIF orientation (CIPA DC-008, tag 274: where row 0 and column 0 lie in the upright picture)."""
+    if orientation == 1:
+        return Decoded(pixels, size_hw, tuple(findings))
+    if orientation >= 5:  # rows are columns
+        pixels = pixels.transpose(1, 0, 2)
+        size_hw = size_hw[1], size_hw[0]
+    if orientation in {2, 3, 6, 7}:
+        pixels = pixels[:, ::-1]
+    if orientation in {3, 4, 7, 8}:
+        pixels = pixels[::-1]
+    return Decoded(np.ascontiguousarray(pixels), size_hw, (*findings, "exif_rotated"))
+
+
+def _decode_with_pillow(
+    data: bytes, format_name: str, findings: list[str], min_side: int | None, max_pixels: int
+) -> Decoded:
+    if format_name in _HUNGRY:
+        max_pixels //= 4
+    elif format_name == "TIFF" and Image.MAX_IMAGE_PIXELS is not None:  # Pillow's own limit, with a warning, at loading
+        max_pixels = min(max_pixels, Image.MAX_IMAGE_PIXELS)
+    if ImageFile.LOAD_TRUNCATED_IMAGES and lacks_end(data, format_name):  # a switch that some other library has set
+        raise BadImageError("truncated", f"{format_name}, {len(data):,} bytes: the end is missing")
+    declared = declared_size_wh(data, format_name)
+    if declared is not None:
+        _check_size(*declared, max_pixels)
+    try:
+        image = OPENERS[format_name](io.BytesIO(data))
+        width, height = image.size
+        _check_size(width, height, max_pixels)
+        findings = findings + _header_findings(image, data, format_name)
+        orientation = image.tag_v2.get(0x0112, 1) if format_name == "TIFF" else 1
+        denominator = _denominator(width, height, min_side)
+        if format_name == "JPEG" and denominator > 1:
+            image.draft(image.mode, (width // denominator, height // denominator))
+        image.load()
+        pixels, colour_findings = _to_rgb(image, 1 if format_name == "JPEG" else denominator)
+    except BadImageError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:  # a frame larger than its canvas
+        raise BadImageError("oversized", str(error)) from error
+    except Exception as error:  # a decoder fed with arbitrary bytes raises nearly every type
+        cut = lacks_end(data, format_name) or "truncated" in str(error).lower()
+        detail = f"{format_name}, {len(data):,} bytes: {error or type(error).__name__}"
+        raise BadImageError("truncated" if cut else "unreadable", detail) from error
+    findings += colour_findings
+    if format_name == "TIFF":  # Pillow has turned it upright while loading
+        return Decoded(pixels, image.size[::-1], (*findings, *(("exif_rotated",) if 2 <= orientation <= 8 else ())))
+    return _upright(pixels, (height, width), exif_orientation(image.info.get("exif", b"")), findings)
+
+
+def _header_findings(image: Any, data: bytes, format_name: str) -> list[str]:
+    """Findings that the opened, not yet loaded image tells."""
+    findings = []
+    if getattr(image, "is_animated", False) or (format_name == "JPEG" and b"MPF\0" in data[:65536]):
+        findings.append("animated")
+    if image.mode == "CMYK":
+        findings.append("cmyk")
+    if (
+        image.mode.startswith("I;16")
+        or (format_name == "PNG" and data[24] == 16)  # the bit depth in IHDR
+        or (format_name == "PPM" and image.mode == "I")
+        or (format_name == "TIFF" and 16 in image.tag_v2.get(258, ()))  # BitsPerSample
+    ):
+        findings.append("16bit")
+    if image.mode in {"P", "PA"}:
+        findings.append("palette")
+    return findings
+
+
+def _to_rgb(image: Any, denominator: int) -> tuple[npt.NDArray[np.uint8], list[str]]:
+    """Convert a loaded image to (H, W, 3) uint8, in strips, so that a large one is never copied as a whole."""
+    if image.width * image.height <= _STRIP_PIXELS:
+        pixels, transparent = _strip_to_rgb(image)
+        return pixels, ["alpha"] if transparent else []
+    width, height = -(-image.width // denominator), -(-image.height // denominator)
+    pixels = np.empty((height, width, 3), np.uint8)
+    transparent = False
+    for top, bottom in _strips(image, denominator):
+        strip, has_alpha = _strip_to_rgb(image.crop((0, top, image.width, bottom)))
+        transparent |= has_alpha
+        rows = slice(top // denominator, -(-bottom // denominator))
+        if denominator > 1:
+            size_wh = (width, rows.stop - rows.start)
+            strip = cv2.resize(strip, size_wh, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+        pixels[rows] = strip
+    return pixels, ["alpha"] if transparent else []
+
+
+def _strips(image: Any, denominator: int) -> Iterator[tuple[int, int]]:
+    step = max(_STRIP_PIXELS // image.width // denominator, 1) * denominator
+    for top in range(0, image.height, step):
+        yield top, min(top + step, image.height)
+
+
+def _strip_to_rgb(image: Image.Image) -> tuple[npt.NDArray[np.uint8], bool]:
+    """(H, W, 3) uint8, and whether any pixel is not opaque."""
+    mode = image.mode
+    if mode in {"I", "F"} and getattr(image, "format", None) != "PPM":
+        # 32-bit integers and floats have no defined white, so any scaling would be a guess
+        raise BadImageError("unreadable", "32 bits a sample have no defined range; convert it to 8 or 16 bits")
+    if mode == "I" or mode.startswith("I;16"):
+        grey = ((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2), False
+    if mode in {"RGBA", "LA", "PA", "La", "RGBa"} or "transparency" in image.info:
+        rgba = np.asarray(image.convert("RGBA"))
+        alpha = rgba[:, :, 3:].astype(np.uint16)
+        if alpha.size and int(alpha.min()) < 255:
+            white = rgba[:, :, :3] * alpha + 255 * (255 - alpha) + 127
+            return (white // 255).astype(np.uint8), True
+        return np.ascontiguousarray(rgba[:, :, :3]), False
+    return np.array(image if mode == "RGB" else image.convert("RGB")), False

@@ -1,0 +1,102 @@
+"""The upright size of many images, from the first bytes of their files where those tell it."""
+
+from __future__ import annotations
+
+import io as buffers
+import struct
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from onlineml.data.images.headers import declared_size_wh, exif_orientation, parse_jpeg, sniff
+from onlineml.storage import io
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy.typing as npt
+
+__all__ = ["upright_size_hw", "upright_sizes_hw"]
+
+_HEAD_BYTES = 65_536  # a JPEG's EXIF block with its thumbnail is one segment of at most this; most headers are shorter
+_TIFF_TAGS = (256, 257, 274)  # ImageWidth, ImageLength, Orientation
+_TOGETHER = 512  # images whose first bytes are in memory at once
+
+
+def upright_sizes_hw(urls: Sequence[str], *, storage_options: Mapping[str, Any] | None) -> npt.NDArray[np.int64]:
+    """The sizes that `onlineml.data.images.decode` would tell, without decoding a pixel.
+
+    Args:
+        urls: N images; of most only the first 64 KiB are read.
+        storage_options: fsspec's.
+
+    Returns:
+        (N, 2) height and width; 0 where an image cannot be read.
+    """
+    sizes = np.zeros((len(urls), 2), dtype=np.int64)
+    for start in range(0, len(urls), _TOGETHER):
+        chunk = urls[start : start + _TOGETHER]
+        heads = io.read_many(chunk, first_bytes=_HEAD_BYTES, storage_options=storage_options)
+        untold = []
+        for place, head in enumerate(heads):
+            whole = isinstance(head, bytes) and len(head) < _HEAD_BYTES
+            size_hw = None if isinstance(head, OSError) else upright_size_hw(head) if whole else _told_by(head)
+            if size_hw is not None:
+                sizes[start + place] = size_hw
+            elif not whole:  # an empty object has no first bytes for some stores
+                untold.append(place)
+        contents = io.read_many([chunk[place] for place in untold], storage_options=storage_options)
+        for place, content in zip(untold, contents, strict=True):
+            if isinstance(content, bytes):
+                sizes[start + place] = upright_size_hw(content) or (0, 0)
+    return sizes
+
+
+def upright_size_hw(data: bytes) -> tuple[int, int] | None:
+    """The upright size of one image, given its whole file; None where it is no image that can be read."""
+    from onlineml.data.images.decode import OPENERS  # noqa: PLC0415 (decoders are loaded only where they are needed)
+
+    told = _told_by(data)
+    kind = sniff(data)
+    if told is not None or kind not in OPENERS:
+        return told
+    try:
+        image = OPENERS[kind](buffers.BytesIO(data))
+        if kind == "TIFF":  # its tags, for releases of Pillow differ in when they turn the image
+            return _turned(*(int(image.tag_v2.get(tag, 1)) for tag in _TIFF_TAGS))
+        return _turned(image.width, image.height, exif_orientation(image.info.get("exif", b"")))
+    except Exception:  # noqa: BLE001 (a decoder fed with arbitrary bytes raises nearly every type)
+        return None
+
+
+def _told_by(head: bytes) -> tuple[int, int] | None:
+    """The size, if these first bytes tell it for sure."""
+    kind = sniff(head)
+    if kind == "JPEG":
+        header = parse_jpeg(head)
+        return None if header is None else _turned(header.width, header.height, header.orientation)
+    if kind == "PNG":
+        return _png_size(head)
+    size_wh = declared_size_wh(head, kind) if kind in {"GIF", "BMP"} else None  # neither has an orientation
+    return None if size_wh is None else _turned(*size_wh, 1)
+
+
+def _png_size(head: bytes) -> tuple[int, int] | None:
+    """By its chunks. An orientation that a PNG has only behind its pixels, where no known writer puts it, is missed."""
+    declared, orientation, position = declared_size_wh(head, "PNG"), 1, 8
+    while declared is not None and position + 8 <= len(head):
+        length, name = struct.unpack_from(">I4s", head, position)
+        if name == b"IDAT" and position + length + 12 > len(head):
+            return _turned(*declared, orientation)
+        if name == b"IEND":
+            return _turned(*declared, orientation)
+        if name == b"eXIf":
+            orientation = exif_orientation(head[position + 8 : position + 8 + length])
+        position += 12 + length
+    return None
+
+
+def _turned(width: int, height: int, orientation: int) -> tuple[int, int] | None:
+    if width < 1 or height < 1:
+        return None
+    return (width, height) if 5 <= orientation <= 8 else (height, width)  # rows are columns

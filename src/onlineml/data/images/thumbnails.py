@@ -1,0 +1,150 @@
+"""Small pictures of images anywhere, made once and kept on this machine's disk, so that pages turn quickly."""
+
+from __future__ import annotations
+
+import os
+import struct
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from onlineml.errors import BadImageError, ConfigError
+from onlineml.storage.cache import byte_cache
+from onlineml.storage.io import read_many
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["Thumbnail", "encoded", "shrunk", "thumbnails"]
+
+_AT_ONCE = 16  # images in memory together: phones' photos have 5 MB each
+_HEADER = struct.Struct("<II")  # height and width of the original; zeros: the rest is the error's text
+_EXACT = 96  # pictures up to this many pixels a side are kept without loss: there each pixel is seen
+_QUALITY = 82
+_one_large_image = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """A small picture of an image.
+
+    Attributes:
+        picture: a PNG or JPEG file; ``b""`` where the image cannot be used.
+        size_hw: height and width of the upright original; zeros where it cannot be used.
+        error: why it cannot be used; ``""`` for a good one.
+    """
+
+    picture: bytes
+    size_hw: tuple[int, int]
+    error: str = ""
+
+
+def thumbnails(
+    urls: Sequence[str],
+    *,
+    versions: Sequence[str] | None = None,
+    side: int = 160,
+    storage_options: Mapping[str, Any] | None = None,
+) -> Iterator[Thumbnail]:
+    """Small upright pictures, in the order of the images, each as soon as it and those before it are there.
+
+    Args:
+        urls: of the images.
+        versions: the store's tag, or the sha256, of each content (see `onlineml.Manifest.versions`); pictures
+            of what has one are kept on disk. ``""`` has none.
+        side: the longer side in pixels; smaller images stay as they are.
+        storage_options: open the URLs.
+
+    Raises:
+        ConfigError: ``side`` is not at least 1, or there are not as many versions as URLs.
+    """
+    tags = [""] * len(urls) if versions is None else list(versions)
+    if side < 1 or len(tags) != len(urls):
+        raise ConfigError(f"side={side}, {len(urls)} urls, {len(tags)} versions: expected side >= 1, a version a URL")
+    return _thumbnails(list(urls), tags, side, storage_options)
+
+
+def _thumbnails(
+    urls: list[str], tags: list[str], side: int, storage_options: Mapping[str, Any] | None
+) -> Iterator[Thumbnail]:
+    with ThreadPoolExecutor(max(1, min(4, os.cpu_count() or 1))) as pool:
+        for start in range(0, len(urls), _AT_ONCE):
+            chunk, versions = urls[start : start + _AT_ONCE], tags[start : start + _AT_ONCE]
+            known = [_kept(url, tag, side) for url, tag in zip(chunk, versions, strict=True)]
+            wanted = [place for place, one in enumerate(known) if one is None]
+            contents = read_many(
+                [chunk[place] for place in wanted],
+                versions=[versions[place] for place in wanted],
+                storage_options=storage_options,
+            )
+            made = iter(pool.map(lambda content: _made(content, side), contents))
+            for place, one in enumerate(known):
+                if one is not None:
+                    yield one
+                    continue
+                new, lasting = next(made)
+                if lasting:
+                    _keep(chunk[place], versions[place], side, new)
+                yield new
+
+
+def _kept(url: str, tag: str, side: int) -> Thumbnail | None:
+    cache = byte_cache("thumbnails") if tag else None
+    data = None if cache is None else cache.get(f"{side} {url}", tag)
+    if data is None or len(data) < _HEADER.size:
+        return None
+    height, width = _HEADER.unpack_from(data)
+    rest = data[_HEADER.size :]
+    return Thumbnail(rest, (height, width)) if height else Thumbnail(b"", (0, 0), rest.decode())
+
+
+def _keep(url: str, tag: str, side: int, made: Thumbnail) -> None:
+    cache = byte_cache("thumbnails") if tag else None
+    if cache is not None:
+        cache.put(f"{side} {url}", tag, _HEADER.pack(*made.size_hw) + (made.picture or made.error.encode()))
+
+
+def _made(content: bytes | OSError, side: int) -> tuple[Thumbnail, bool]:
+    """A picture, or why there is none, and whether that will be so tomorrow."""
+    from onlineml.data.images.decode import (  # noqa: PLC0415 (decoders are loaded only to decode)
+        decode,
+        may_need_much_memory,
+    )
+
+    if isinstance(content, OSError):
+        return Thumbnail(b"", (0, 0), str(content) or type(content).__name__), False
+    try:
+        if may_need_much_memory(content):
+            with _one_large_image:
+                decoded = decode(content, min_side=side)
+        else:
+            decoded = decode(content, min_side=side)
+    except BadImageError as error:
+        return Thumbnail(b"", (0, 0), str(error)), True
+    return Thumbnail(encoded(shrunk(decoded.pixels, side)), decoded.size_hw), True
+
+
+def shrunk(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """(h, w, 3) uint8 whose longer side is at most ``side`` pixels; never enlarged, never without a pixel."""
+    import cv2  # noqa: PLC0415
+
+    scale = side / max(pixels.shape[:2])
+    if scale >= 1:
+        return pixels
+    size_wh = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
+    return np.asarray(cv2.resize(pixels, size_wh, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def encoded(pixels: NDArray[np.uint8], *, quality: int = _QUALITY) -> bytes:
+    """(H, W, 3) uint8 RGB as a JPEG file, or as a PNG file where it is so small that each pixel is seen."""
+    import cv2  # noqa: PLC0415
+
+    bgr = np.ascontiguousarray(pixels[:, :, ::-1])
+    if max(pixels.shape[:2]) <= _EXACT:
+        return bytes(cv2.imencode(".png", bgr)[1])
+    return bytes(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1])

@@ -1,0 +1,253 @@
+"""Datamodules: a manifest as loaders of uint8 batches, for `onlineml.fit` and for any Lightning trainer."""
+
+from __future__ import annotations
+
+import copy
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from onlineml.data.augment.classification import Augment, Augmenter, training_scale
+from onlineml.data.loading.datasets import BadRow, ImageDataset, ImageRows
+from onlineml.data.loading.decoded_cache import DecodedCache
+from onlineml.data.loading.lightning import pl
+from onlineml.data.loading.loaders import BatchOrder, Loader
+from onlineml.errors import ConfigError, DataError, TooManyBadImagesError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from onlineml.data.loading.detection_datasets import DetectionDataset
+    from onlineml.data.manifest.manifest import Manifest
+
+__all__ = ["ClassificationDataModule", "ImageDataModule"]
+
+
+class ImageDataModule(pl.LightningDataModule):
+    """What the datamodules of all tasks share: splits, order, bad images. Its subclasses make datasets.
+
+    Args:
+        manifest: the images.
+        usable: (N,) bool, the rows that can be trained on.
+        size_hw: height and width of the network's input, in pixels.
+        batch_size, seed, num_workers, max_bad: see `ClassificationDataModule`.
+
+    Raises:
+        ConfigError: an argument is outside its range.
+    """
+
+    task: ClassVar[str]
+    augment_name: str
+    _annotated = "labelled"  # what an image must be to be used, in messages
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        usable: NDArray[np.bool_],
+        *,
+        size_hw: tuple[int, int],
+        batch_size: int,
+        seed: int,
+        num_workers: int,
+        max_bad: float,
+    ) -> None:
+        super().__init__()
+        if np.shape(size_hw) != (2,) or min(size_hw) < 8:
+            raise ConfigError(f"size_hw={size_hw}: expected (height, width), each at least 8 pixels")
+        if batch_size < 1:
+            raise ConfigError(f"batch_size={batch_size}: expected at least 1")
+        if num_workers < 0:
+            raise ConfigError(f"num_workers={num_workers}: expected 0 (a thread) or more (processes)")
+        if not 0 <= seed < 2**31:
+            raise ConfigError(f"seed={seed}: expected 0..2**31-1")
+        if not 0 <= max_bad <= 1:
+            raise ConfigError(f"max_bad={max_bad}: expected a share between 0 and 1")
+        self.manifest = manifest
+        self.size_hw = (int(size_hw[0]), int(size_hw[1]))
+        self.batch_size, self.seed, self.num_workers, self.max_bad = batch_size, seed, num_workers, max_bad
+        self._findings: dict[str, dict[str, BadRow]] = {}  # by split, then by image_id
+        self._usable = usable
+        self._balanced_by: NDArray[np.int64] | None = None  # classes of the images, to draw each as often
+        self._splits = np.asarray(manifest.column("split"), dtype=object)
+
+    def _cache_names(self) -> list[str]:
+        """Names of the images for a `DecodedCache`."""
+        # with their places and versions: ids are the user's choice, and two manifests may both count from 0
+        columns = (self.manifest.column("image_id"), self.manifest.column("version"), self.manifest.urls())
+        return [f"{i}\0{version}\0{url}" for i, version, url in zip(*columns, strict=True)]
+
+    def rows_of(self, split: str) -> NDArray[np.int64]:
+        """Rows of the manifest that can be trained on and are in ``split``, (n,) int64."""
+        return np.flatnonzero((self._splits == split) & self._usable)
+
+    def leave_out(self, rows: NDArray[np.int64]) -> None:
+        """Do without some rows of the manifest from now on."""
+        usable = self._usable.copy()
+        usable[rows] = False
+        self._usable = usable
+
+    def loader(self, split: str, *, train: bool = False, augmented: bool = True) -> Loader:
+        """A loader of one split: if ``train``, shuffled and (by default) augmented; else in the manifest's order.
+
+        Raises:
+            DataError: the split has no images that can be used.
+        """
+        rows = self.rows_of(split)
+        if not len(rows):
+            have = {str(s): len(self.rows_of(s)) for s in sorted({s for s in self._splits if s is not None})}
+            raise DataError(
+                f"the split {split!r} has no {self._annotated} images; the manifest of {len(self.manifest)} images has "
+                f"{have}; give its images that split, or let Manifest.with_splits() choose"
+            )
+        dataset = self._dataset(rows, augmented=train and augmented)
+        order = BatchOrder(
+            rows,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            shuffle=train,
+            weights=_balanced(self._balanced_by[rows]) if train and self._balanced_by is not None else None,
+            drop_last=train,
+        )
+        on_bad = partial(self.note_bad, split=split)
+        return Loader(dataset, order, num_workers=self.num_workers, on_bad=on_bad)
+
+    def loader_of(self, rows: NDArray[np.int64]) -> Loader:
+        """A loader of any rows of the manifest in the order given, also of images that nobody labelled, unchanged.
+
+        Images that cannot be used are left out, and in no findings: what is missing tells the batches' ``index``.
+        """
+        order = BatchOrder(rows, batch_size=self.batch_size)
+        return Loader(self._dataset(rows, augmented=False), order, num_workers=self.num_workers)
+
+    def _dataset(self, rows: NDArray[np.int64], *, augmented: bool) -> ImageDataset | DetectionDataset:
+        """All images; ``rows`` are those that will be asked for."""
+        raise NotImplementedError
+
+    def train_dataloader(self) -> Loader:
+        return self.loader("train", train=True)
+
+    def val_dataloader(self) -> Loader | list[Any]:
+        return self.loader("val") if len(self.rows_of("val")) else []
+
+    def test_dataloader(self) -> Loader:
+        return self.loader("test")
+
+    @property
+    def findings(self) -> pd.DataFrame:
+        """The images that batches had to leave out so far: image_id, uri, finding, detail."""
+        import pandas as pd  # noqa: PLC0415
+
+        found = {image_id: row for rows in self._findings.values() for image_id, row in rows.items()}
+        return pd.DataFrame(list(found.values()), columns=list(BadRow._fields))
+
+    def note_bad(self, bad: Iterable[BadRow], *, split: str) -> None:
+        """Add to `findings`.
+
+        Raises:
+            TooManyBadImagesError: more than ``max_bad`` of the split's images are bad.
+        """
+        import pandas as pd  # noqa: PLC0415
+
+        found = self._findings.setdefault(split, {})
+        found.update({row.image_id: row for row in bad})
+        n_images = len(self.rows_of(split))
+        if len(found) / n_images > self.max_bad:
+            table = pd.DataFrame(list(found.values()), columns=list(BadRow._fields))
+            raise TooManyBadImagesError(
+                f"{len(table)} of {n_images} images of the split {split!r} are bad, more than max_bad={self.max_bad:g} "
+                "allows; look at manifest.check(), go on with its .manifest (without them), or raise max_bad\n"
+                + table.head(20).to_string(index=False),
+                table,
+            )
+
+    def __repr__(self) -> str:
+        counts = {s: len(self.rows_of(s)) for s in ("train", "val", "test")}
+        return f"{type(self).__name__}({counts}, size_hw={self.size_hw}, batch_size={self.batch_size})"
+
+
+class ClassificationDataModule(ImageDataModule):
+    """Loaders of a classification manifest's splits.
+
+    Order and augmentation are a function of (seed, epoch, image): batches are identical for any ``num_workers`` and
+    after any restart. Images are decoded once, then read from a file on this machine, see
+    `onlineml.data.loading.decoded_cache.DecodedCache`. An image that cannot be used is left out of its batch and listed
+    in `findings`; above ``max_bad`` the run stops with that table.
+
+    Args:
+        manifest: labelled images; unlabelled rows are left out.
+        size_hw: height and width of the network's input, in pixels.
+        batch_size: images a step.
+        seed: of order and augmentation, 0..2**31-1.
+        num_workers: loader processes; 0 makes batches ahead in a thread, which is fastest once images are cached.
+        augment: ``"auto"`` (as ``"standard"``, but a fine-tuning of less than three epochs learns from images as they
+            are), ``"none"``, ``"light"``, ``"standard"``, ``"strong"`` or an `albumentations.Compose` of yours.
+        balance: draw every class equally often, with replacement, instead of each image once an epoch.
+        cache: keep decoded images; False decodes each time.
+        cache_dir: where; the default is the user's cache folder.
+        max_bad: share of a split's images (0..1) that may be bad; the run stops when more are.
+
+    Raises:
+        ConfigError: an argument is outside its range.
+        DataError: nothing to train on.
+    """
+
+    task = "classification"
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        *,
+        size_hw: tuple[int, int] = (224, 224),
+        batch_size: int = 32,
+        seed: int = 0,
+        num_workers: int = 0,
+        augment: Augment | Any = "auto",
+        balance: bool = False,
+        cache: bool = True,
+        cache_dir: str | os.PathLike[str] | None = None,
+        max_bad: float = 0.01,
+    ) -> None:
+        labels = manifest.label_ids()
+        super().__init__(
+            manifest,
+            labels >= 0,
+            size_hw=size_hw,
+            batch_size=batch_size,
+            seed=seed,
+            num_workers=num_workers,
+            max_bad=max_bad,
+        )
+        self.balance = balance
+        self.augmenter = Augmenter(self.size_hw, augment, seed=seed)
+        self.augment_name = augment if isinstance(augment, str) else "user's own"
+        self._labels = labels
+        self._balanced_by = labels if balance else None
+        self._cache = None
+        if cache and len(manifest):
+            where = None if cache_dir is None else Path(cache_dir)
+            self._cache = DecodedCache(self._cache_names(), short_side=training_scale(self.size_hw), folder=where)
+
+    def _dataset(self, _rows: NDArray[np.int64], *, augmented: bool) -> ImageDataset:
+        manifest = self.manifest
+        images = ImageRows(
+            [str(i) for i in manifest.column("image_id")],
+            manifest.urls(),
+            self._labels,
+            manifest.storage_options,
+            manifest.versions(),
+        )
+        augmenter = copy.deepcopy(self.augmenter) if augmented else None
+        return ImageDataset(images, size_hw=self.size_hw, augmenter=augmenter, cache=self._cache)
+
+
+def _balanced(labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Weight of each image such that every class that is there has the same chance."""
+    counts = np.bincount(labels)
+    weights: NDArray[np.float64] = 1.0 / counts[labels]
+    return weights

@@ -1,0 +1,260 @@
+"""Batches of uint8 images from storage: fetched together, decoded once, augmented by (seed, epoch, image)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from onlineml.data.augment.classification import Augmenter, limit_to_scale, training_scale
+from onlineml.data.images.decode import decode, may_need_much_memory
+from onlineml.data.loading.fetching import Fetcher
+from onlineml.errors import BadImageError, NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from onlineml.data.loading.decoded_cache import DecodedCache
+
+__all__ = ["BadRow", "ImageBatch", "ImageDataset", "ImageReader", "ImageRows", "Kept", "image_key", "one_cv2_thread"]
+
+_HASH = re.compile("[0-9a-f]{32}(?:[0-9a-f]{32})?")  # of a place and its version, or of content
+
+
+class BadRow(NamedTuple):
+    """An image that a batch had to leave out."""
+
+    image_id: str
+    uri: str
+    finding: str
+    detail: str
+
+
+class ImageBatch(TypedDict):
+    """What a loader yields; B may be smaller than the batch size where images were bad."""
+
+    image: torch.Tensor
+    """(B, 3, H, W) uint8, RGB in 0..255, channels-last in memory."""
+    label: torch.Tensor
+    """(B,) int64 class index; -1 is unlabelled."""
+    index: torch.Tensor
+    """(B,) int64 row of the manifest that the loader was made from."""
+    image_id: NDArray[np.object_]
+    """(B,) str; no list, which Lightning would walk through."""
+    bad: list[BadRow]
+
+
+@dataclass(frozen=True)
+class ImageRows:
+    """The columns of a manifest that reading needs.
+
+    Attributes:
+        image_ids, urls: one string per image.
+        labels: (N,) int64.
+        storage_options: opens the URLs; holds secrets, so it is never shown.
+        versions: the content's tag of each image, see `onlineml.Manifest.versions`; empty: nothing is kept on this
+            machine but decoded images.
+    """
+
+    image_ids: Sequence[str]
+    urls: Sequence[str]
+    labels: NDArray[np.int64]
+    storage_options: Mapping[str, Any] | None
+    versions: Sequence[str] = ()
+
+    def __repr__(self) -> str:
+        return f"ImageRows({len(self.urls)} images)"
+
+
+class Kept(NamedTuple):
+    """An image at the scale at which it is kept for training."""
+
+    pixels: NDArray[np.uint8]
+    """(h, w, 3) uint8 RGB, upright; read-only where it comes from the cache."""
+    size_hw: tuple[int, int]
+    """Height and width of the upright original."""
+
+
+class ImageReader:
+    """Decoded images of a manifest, from the cache or else in one concurrent read, begun a batch or more before.
+
+    Args:
+        rows: what to read.
+        min_side: see `onlineml.data.images.decode`.
+        keep: makes of decoded pixels and the original's (height, width) what is kept.
+        cache: decoded images; None decodes each time.
+    """
+
+    def __init__(
+        self,
+        rows: ImageRows,
+        *,
+        min_side: int,
+        keep: Callable[[NDArray[np.uint8], tuple[int, int]], NDArray[np.uint8]],
+        cache: DecodedCache | None = None,
+    ) -> None:
+        self.rows, self.min_side, self.keep, self.cache = rows, min_side, keep, cache
+        self._fetcher = Fetcher(rows)
+
+    def load(self, indices: Sequence[int], upcoming: Iterable[int] = ()) -> tuple[dict[int, Kept], list[BadRow]]:
+        """The images by index, and those that are bad.
+
+        Args:
+            indices: which.
+            upcoming: those that will be asked for next; where something of these is not in the cache, they are
+                fetched while it is decoded.
+
+        Raises:
+            StorageError: the store failed (a missing object is a bad image instead).
+        """
+        images = self._cached(indices)
+        missing = [i for i in dict.fromkeys(indices) if i not in images]
+        bad = []
+        if missing:
+            data = self._fetcher.take(missing)
+            later = list(upcoming)
+            have = self._cached(later)
+            self._fetcher.ahead(i for i in later if i not in have)
+            for index, result in zip(missing, _decoders().pool.map(self._decode, data), strict=True):
+                if isinstance(result, BadImageError):
+                    row = BadRow(self.rows.image_ids[index], self.rows.urls[index], result.finding, result.detail)
+                    bad.append(row)
+                    continue
+                images[index] = result
+                if self.cache is not None:
+                    self.cache.put(index, *result)
+        return images, bad
+
+    def _cached(self, indices: Sequence[int]) -> dict[int, Kept]:
+        found = {} if self.cache is None else self.cache.find(indices)
+        return {index: Kept(*kept) for index, kept in found.items()}
+
+    def _decode(self, data: bytes | OSError) -> Kept | BadImageError:
+        if isinstance(data, NotFoundError):
+            return BadImageError("missing", "nothing is stored at this URL")
+        if isinstance(data, OSError):
+            raise data
+        try:
+            with _decoders().large if may_need_much_memory(data) else nullcontext():
+                decoded = decode(data, min_side=self.min_side)
+                return Kept(self.keep(decoded.pixels, decoded.size_hw), decoded.size_hw)
+        except BadImageError as error:
+            return error
+
+
+def _limited(pixels: NDArray[np.uint8], _: tuple[int, int], *, short_side: int) -> NDArray[np.uint8]:
+    return limit_to_scale(pixels, short_side)
+
+
+class ImageDataset(Dataset[ImageBatch]):
+    """A manifest's images as uint8 batches.
+
+    A key is ``(epoch, index)``, so that a worker needs no state to know the augmentation of an image. Holds URLs and
+    options only; clients, threads and mapped files are made in the process that uses them.
+
+    Args:
+        rows: what to read.
+        size_hw: height and width of a batch's images.
+        augmenter: for training; None fits each image to ``size_hw`` (evaluation).
+        cache: decoded images; None decodes each time.
+    """
+
+    def __init__(
+        self,
+        rows: ImageRows,
+        *,
+        size_hw: tuple[int, int],
+        augmenter: Augmenter | None = None,
+        cache: DecodedCache | None = None,
+    ) -> None:
+        self.rows = rows
+        self.size_hw = size_hw
+        self.augmenter = Augmenter(size_hw, "none") if augmenter is None else augmenter
+        self.cache = cache
+        short_side = training_scale(size_hw)
+        keep = partial(_limited, short_side=short_side)
+        self._reader = ImageReader(rows, min_side=short_side, keep=keep, cache=cache)
+        # 64 bits that name each image wherever it stands, so that adding images changes no other image's augmentation
+        self.image_keys = np.array([image_key(i) for i in rows.image_ids], dtype=np.uint64)
+
+    def __len__(self) -> int:
+        return len(self.rows.urls)
+
+    def __getitem__(self, key: tuple[int, int]) -> ImageBatch:
+        return self.__getitems__([key])
+
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> ImageBatch:
+        """One batch.
+
+        Args:
+            keys: (epoch, index) of each image, all of one epoch; a `onlineml.data.loading.loaders.BatchKeys` also tells
+            those
+                that come next.
+
+        Raises:
+            StorageError: the store failed (a missing object is a bad image instead).
+        """
+        upcoming = [index for _, index in getattr(keys, "upcoming", ())]
+        images, bad = self._reader.load([index for _, index in keys], upcoming)
+        rows = np.array([index for _, index in keys if index in images], dtype=np.int64)
+        shown, epoch = [images[i].pixels for i in rows.tolist()], keys[0][0]
+        with one_cv2_thread():
+            pixels = self.augmenter(shown, epoch=epoch, image_keys=self.image_keys[rows])
+        return {
+            "image": torch.from_numpy(pixels).permute(0, 3, 1, 2),
+            "label": torch.from_numpy(self.rows.labels[rows]),
+            "index": torch.from_numpy(rows),
+            "image_id": np.array([self.rows.image_ids[i] for i in rows], dtype=object),
+            "bad": bad,
+        }
+
+
+def image_key(image_id: str) -> int:
+    """The first 64 bits of an id that is a hash already, else of a hash of it: '0001' and '0002' must not be alike."""
+    if _HASH.fullmatch(image_id):
+        return int(image_id[:16], 16)
+    return int.from_bytes(hashlib.blake2b(image_id.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+
+
+@contextmanager
+def one_cv2_thread() -> Iterator[None]:
+    """OpenCV without threads of its own: on small images they cost more than they bring, and disturb torch's."""
+    import cv2  # noqa: PLC0415
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
+
+
+class _Decoders(NamedTuple):
+    """The threads of one process that decode, and the lock that lets only one of them hold a very large picture."""
+
+    pool: ThreadPoolExecutor
+    large: threading.Lock
+
+
+_decoders_of: dict[int, _Decoders] = {}
+
+
+def _decoders() -> _Decoders:
+    """Those of this process; a fork gets its own."""
+    found = _decoders_of.get(os.getpid())
+    if found is None:
+        pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="onlineml-decode")
+        found = _decoders_of[os.getpid()] = _Decoders(pool, threading.Lock())
+    return found

@@ -1,0 +1,95 @@
+"""Bytes of a manifest's images, those of the next batches on their way while this one is decoded."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, NamedTuple
+
+from onlineml.storage.io import read_many
+from onlineml.storage.urls import local_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from concurrent.futures import Future
+    from typing import Any
+
+    from onlineml.data.loading.datasets import ImageRows
+
+__all__ = ["Fetcher"]
+
+_THREADS = 4  # each waits for one fetch of many images
+_AHEAD_BYTES = 128_000_000  # of images that wait to be decoded, in each process
+
+
+class _Job(NamedTuple):
+    """One fetch, and where in it an image is."""
+
+    fetch: Future[list[bytes | OSError]]
+    position: int
+
+
+class Fetcher:
+    """Reads images of a manifest, some of them before they are asked for.
+
+    Images on the local disk are never fetched ahead: there is nothing to wait for. Belongs to one thread; what is on
+    its way stays behind in a fork and in a pickle.
+
+    Args:
+        rows: the images.
+    """
+
+    def __init__(self, rows: ImageRows) -> None:
+        self.rows = rows
+        self._jobs: dict[int, _Job] = {}
+        self._pid = 0
+        self._fetched = self._fetched_bytes = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"rows": self.rows, "_jobs": {}, "_pid": 0, "_fetched": 0, "_fetched_bytes": 0}
+
+    def ahead(self, indices: Iterable[int]) -> None:
+        """Begin to fetch images that will be asked for; what was begun before and is not among them is let go."""
+        self._own()
+        urls = self.rows.urls
+        # a wrong index is an error of its own batch
+        wanted = [i for i in dict.fromkeys(indices) if i < len(urls) and local_path(urls[i]) is None]
+        wanted = wanted[: max(1, int(_AHEAD_BYTES * (self._fetched + 1) / (self._fetched_bytes + 100_000)))]
+        self._jobs = {i: self._jobs[i] for i in wanted if i in self._jobs}
+        new = [i for i in wanted if i not in self._jobs]
+        if new:
+            fetch = _threads().submit(self._read, new)
+            self._jobs.update({index: _Job(fetch, position) for position, index in enumerate(new)})
+
+    def take(self, indices: Sequence[int]) -> list[bytes | OSError]:
+        """The contents, or errors in their place; what is not on its way is fetched now."""
+        self._own()
+        here = {index: self._jobs.pop(index) for index in indices if index in self._jobs}
+        missing = [index for index in indices if index not in here]
+        found = dict(zip(missing, self._read(missing), strict=True)) if missing else {}
+        for index, job in here.items():
+            found[index] = job.fetch.result()[job.position]
+        contents = [found[index] for index in indices]
+        self._fetched += len(contents)
+        self._fetched_bytes += sum(len(content) for content in contents if isinstance(content, bytes))
+        return contents
+
+    def _read(self, indices: Sequence[int]) -> list[bytes | OSError]:
+        rows = self.rows
+        versions = [rows.versions[i] for i in indices] if rows.versions else None
+        return read_many([rows.urls[i] for i in indices], versions=versions, storage_options=rows.storage_options)
+
+    def _own(self) -> None:
+        if self._pid != os.getpid():
+            self._pid, self._jobs = os.getpid(), {}
+
+
+_threads_of: dict[int, ThreadPoolExecutor] = {}
+
+
+def _threads() -> ThreadPoolExecutor:
+    """Those of this process; a fork gets its own."""
+    found = _threads_of.get(os.getpid())
+    if found is None:
+        found = _threads_of[os.getpid()] = ThreadPoolExecutor(_THREADS, thread_name_prefix="onlineml-fetch")
+    return found

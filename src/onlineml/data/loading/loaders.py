@@ -1,0 +1,208 @@
+"""The order of images, and a loader whose batches are the same with any number of workers and after any restart."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from onlineml.data.loading.datasets import one_cv2_thread
+from onlineml.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from onlineml.data.loading.datasets import BadRow, ImageDataset
+    from onlineml.data.loading.detection_datasets import DetectionDataset
+
+__all__ = ["BatchKeys", "BatchOrder", "Loader", "ahead"]
+
+T = TypeVar("T")
+
+_AHEAD = 2  # batches made ahead by the loader's own thread; more only takes memory
+_FETCHED_AHEAD = 64  # images, as many as there are connections; whole batches, at least one
+
+
+class BatchKeys(list[tuple[int, int]]):
+    """(epoch, index) of a batch's images.
+
+    Attributes:
+        upcoming: those of the next batches that the same process will make, so that it can fetch them meanwhile.
+    """
+
+    upcoming: Sequence[tuple[int, int]] = ()
+
+
+class BatchOrder(Sampler[list[tuple[int, int]]]):
+    """Batches of (epoch, index), a function of (seed, epoch).
+
+    Args:
+        rows: (n,) int64, the rows of the dataset to go through.
+        batch_size: images a batch.
+        seed: the run's seed.
+        shuffle: a new order each epoch; False keeps that of ``rows``.
+        weights: (n,) float, chance of each row to be drawn, with replacement; None draws each once.
+        drop_last: leave out the last, smaller batch of an epoch (other images each time).
+    """
+
+    def __init__(
+        self,
+        rows: NDArray[np.int64],
+        *,
+        batch_size: int,
+        seed: int = 0,
+        shuffle: bool = False,
+        weights: NDArray[np.float64] | None = None,
+        drop_last: bool = False,
+    ) -> None:
+        if batch_size < 1:
+            raise ConfigError(f"batch_size={batch_size}: expected at least 1")
+        self.rows, self.batch_size, self.seed, self.shuffle = rows, batch_size, seed, shuffle
+        self.weights = None if weights is None else weights / weights.sum()
+        self.drop_last = drop_last and len(rows) > batch_size
+        self.epoch = 0
+        self.start_batch = 0
+        self.n_makers = 1  # processes that make batches in turn
+
+    def __len__(self) -> int:
+        full, rest = divmod(len(self.rows), self.batch_size)
+        return full + (rest > 0 and not self.drop_last)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next iteration; Lightning calls this."""
+        if epoch != self.epoch:
+            self.epoch, self.start_batch = epoch, 0
+
+    def order(self) -> NDArray[np.int64]:
+        """The images of the epoch, (n,) int64."""
+        if not self.shuffle or not len(self.rows):
+            return self.rows
+        generator = np.random.default_rng([self.seed, self.epoch])
+        if self.weights is None:
+            return generator.permutation(self.rows)
+        return generator.choice(self.rows, size=len(self.rows), p=self.weights)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        order, epoch, first, size = self.order().tolist(), self.epoch, self.start_batch, self.batch_size
+        n_ahead = -(-_FETCHED_AHEAD // size)
+        for batch in range(first, len(self)):
+            keys = BatchKeys((epoch, i) for i in order[batch * size : (batch + 1) * size])
+            following = range(batch + self.n_makers, len(self), self.n_makers)[:n_ahead]
+            keys.upcoming = [(epoch, i) for later in following for i in order[later * size : (later + 1) * size]]
+            yield keys
+
+
+class Loader:
+    """Iterates a dataset in a `BatchOrder`, made ahead by worker processes or, with none, by one thread.
+
+    Its state is (epoch, batches handed out), so that Lightning's checkpoint in the middle of an epoch goes on with the
+    next batch. Lightning takes it as it takes a `DataLoader`.
+
+    Args:
+        dataset: makes a batch from (epoch, index) pairs.
+        order: the batches of each epoch.
+        num_workers: processes; 0 is a thread of this one.
+        on_bad: is told of the images (and boxes) that a batch left out, before the batch is handed out.
+    """
+
+    def __init__(
+        self,
+        dataset: ImageDataset | DetectionDataset,
+        order: BatchOrder,
+        *,
+        num_workers: int = 0,
+        on_bad: Callable[[list[BadRow]], None] | None = None,
+    ) -> None:
+        if num_workers < 0:
+            raise ConfigError(f"num_workers={num_workers}: expected 0 (a thread) or more (processes)")
+        self.dataset = dataset
+        self.sampler = order  # the name by which Lightning finds set_epoch
+        self.batch_sampler = None  # Lightning asks for it where it finds a sampler, to see whether validation shuffles
+        self.num_workers = num_workers
+        self.on_bad = on_bad
+        self._handed_out = 0
+        order.n_makers = max(1, num_workers)
+        self._loader: DataLoader[Any] = DataLoader(
+            dataset,
+            batch_sampler=order,
+            num_workers=num_workers,
+            collate_fn=_as_it_is,
+            persistent_workers=num_workers > 0,
+            # it draws a seed here, once or each epoch by num_workers, which else were drawn from the training's numbers
+            generator=torch.Generator(),
+        )
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[Any]:
+        self._handed_out = self.sampler.start_batch
+        if self.num_workers:
+            with one_cv2_thread():  # a fork inherits OpenCV's pool without its threads, and waits for them forever
+                made = iter(self._loader)
+            batches = (batch for batch in made)
+        else:
+            batches = ahead(iter(self._loader))
+        with contextlib.closing(batches):  # also where `on_bad` raises, whose traceback would keep the thread alive
+            for batch in batches:
+                self._handed_out += 1
+                bad = [*batch["bad"], *batch.get("bad_boxes", ())]
+                if bad and self.on_bad is not None:
+                    self.on_bad(bad)
+                yield batch
+        self.sampler.start_batch = 0
+
+    def state_dict(self) -> dict[str, int]:
+        """Where the loader is: the epoch, and how many of its batches were handed out."""
+        return {"epoch": self.sampler.epoch, "batch": self._handed_out % max(1, len(self))}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on after the batch that ``state`` names."""
+        self.sampler.epoch, self.sampler.start_batch = state["epoch"], state["batch"]
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def ahead(batches: Iterator[T]) -> Generator[T]:
+    """Yield ``batches`` while a thread makes the next two; it ends when the generator is closed."""
+    ready: queue.Queue[Any] = queue.Queue(maxsize=_AHEAD)
+    closed = threading.Event()
+    end = object()
+
+    def hand(item: Any) -> None:
+        while not closed.is_set():
+            try:
+                ready.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+            return
+
+    def work() -> None:
+        try:
+            for batch in batches:
+                hand(batch)
+                if closed.is_set():
+                    return
+            hand(end)
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that asks for batches
+            hand(error)
+
+    thread = threading.Thread(target=work, name="onlineml-loader", daemon=True)
+    thread.start()
+    try:
+        while (item := ready.get()) is not end:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        closed.set()
+        thread.join(timeout=10)

@@ -1,0 +1,364 @@
+"""The one shape of data: an immutable, hashed table with a row per image, and its class names."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from onlineml.data.manifest.boxes import boxes_changed, count_boxes, flat_boxes
+from onlineml.data.manifest.edits import count_rows, ids_of, relabelled, require_known
+from onlineml.data.manifest.formats import ManifestFormats, Split, Url
+from onlineml.data.manifest.hashing import manifest_hash
+from onlineml.data.manifest.html import manifest_html
+from onlineml.data.manifest.saving import DESCRIPTOR, read_saved, require_hash, saved_files
+from onlineml.data.manifest.schema import DETECTION, normalised, require_ids, validate
+from onlineml.data.manifest.splits import DEFAULT_FRACTIONS, SPLITS, assign_splits
+from onlineml.errors import ConfigError
+from onlineml.storage import io
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy.typing as npt
+    import pandas as pd
+
+    from onlineml.data.checks.images import CheckTable
+    from onlineml.data.formats.parts import Parts
+    from onlineml.data.manifest.box_arrays import Boxes
+
+__all__ = ["DESCRIPTOR", "Manifest"]
+
+_ABSOLUTE = re.compile(r"/|[A-Za-z][A-Za-z0-9+.\-]*(?:://|::)")
+
+
+@dataclass(frozen=True, eq=False)
+class Manifest(ManifestFormats):
+    """Images, their labels, splits and groups. Every method that changes something returns a new manifest.
+
+    Attributes:
+        table: one row per image, one chunk a column: `image_id` (text, unique), `uri` (absolute, or relative to
+            `root`), `version` (the store's tag of the content, ``""`` where unknown), `sha256`, `width`, `height`
+            (int32, upright pixels; all three null until the image was read), `split` (``"train"``, ``"val"``,
+            ``"test"`` or null), `group` (text; images of one group belong together), `label` (one of `class_names`;
+            null is unlabelled), then any further columns. For ``task="detection"``, where `label` is null, also
+            `boxes_xyxy` (a list of boxes ``x1, y1, x2, y2`` in pixels of the upright image, see
+            `onlineml.data.manifest.box_arrays`; an empty list is an image without objects, null is one that nobody
+            annotated) and `labels` (a class name for each box; null or another text is a box of an unknown class, which
+            `check` finds). Every other column of lists has a value for each box too, such as `crowd` and `area`.
+            `declared_width` and `declared_height` are the size that the boxes were drawn on, where that is told: the
+            check leaves out an image that has another one.
+        class_names: in the order of their ids.
+        root: URL or absolute path of the folder that relative uris are in.
+        task: such as ``"classification"``.
+        storage_options: fsspec's, for reading the images; never shown, saved or hashed.
+        n_ignored: how many other files the import passed over.
+        class_ids: the classes' numbers in the file that they came from, such as COCO's category ids; empty: 1, 2, …
+        source: what else that file said, such as COCO's licences and supercategories, for writing it again; plain
+            JSON values, saved, not hashed.
+
+    Two manifests are equal when their `hash` is.
+
+    Raises:
+        DataError: the table is not a manifest; the message lists every problem.
+        UnknownClassError: labels that are no class names are its only problem.
+    """
+
+    table: pa.Table
+    class_names: tuple[str, ...] = ()
+    root: str = ""
+    task: str = "classification"
+    storage_options: Mapping[str, Any] | None = field(default=None, repr=False)
+    n_ignored: int = 0
+    class_ids: tuple[int, ...] = ()
+    source: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "class_names", tuple(self.class_names))
+        object.__setattr__(self, "class_ids", tuple(int(number) for number in self.class_ids))
+        object.__setattr__(self, "table", normalised(self.table, task=self.task))
+        validate(self.table, self.class_names, task=self.task)
+        require_ids(self.class_ids, self.class_names)
+
+    # ---- made and written; other formats are in the base class ----
+
+    @classmethod
+    def _from_parts(
+        cls, parts: Parts, class_names: Sequence[str] | None, storage_options: Mapping[str, Any] | None
+    ) -> Manifest:
+        names = tuple(parts.class_names if class_names is None else class_names)
+        return cls(
+            parts.table,
+            names,
+            root=parts.root,
+            task=parts.task,
+            storage_options=storage_options,
+            n_ignored=parts.n_ignored,
+            class_ids=ids_of(names, parts.class_names, parts.class_ids),
+            source=parts.source,
+        )
+
+    @classmethod
+    def load(cls, url: Url, *, root: str | None = None, storage_options: Mapping[str, Any] | None = None) -> Manifest:
+        """Read what `save` wrote.
+
+        Args:
+            url: the folder.
+            root: where the images are now, if they have moved.
+            storage_options: fsspec's, for `url` and for the images.
+
+        Raises:
+            NotFoundError: no manifest was saved there.
+            DataError: the content does not have the hash that was saved with it.
+        """
+        table, facts = read_saved(url, storage_options=storage_options)
+        loaded = cls(
+            table,
+            tuple(facts["class_names"]),
+            root=facts["root"] if root is None else root,
+            task=facts["task"],
+            storage_options=storage_options,
+            n_ignored=facts["n_ignored"],
+            class_ids=tuple(facts.get("class_ids", ())),
+            source=facts.get("source", {}),
+        )
+        require_hash(loaded.hash, facts["hash"], url)
+        return loaded
+
+    def files(self) -> dict[str, bytes]:
+        """The content of a saved manifest by file name; ``dataset.json`` is its descriptor, to be written last."""
+        return saved_files(self)
+
+    def save(self, url: Url, *, storage_options: Mapping[str, Any] | None = None) -> str:
+        """Write ``manifest.parquet`` and then ``dataset.json`` into a folder, without loss.
+
+        Raises:
+            AlreadyExistsError: a manifest is there already.
+        """
+        io.publish(url, self.files(), descriptor=DESCRIPTOR, storage_options=storage_options)
+        return os.fspath(url)
+
+    def pack(
+        self, url: Url, *, shard_bytes: int = 64_000_000, storage_options: Mapping[str, Any] | None = None
+    ) -> Manifest:
+        """Copy the images into large files, and save a manifest that finds them there; it has the same `hash`.
+
+        For buckets of many small images: whole shards arrive at the speed of the link, where each object alone costs a
+        request. Images of a split lie together. A row's `uri` is ``shards/….bin#offset=O&length=L/<name>``; everything
+        that reads images reads those too. Shards never change; after a kill, pack again into the same folder.
+
+        Args:
+            url: the folder; `Manifest.load` of it gives the packed manifest.
+            shard_bytes: how large a shard may become; one larger image has a shard of its own.
+            storage_options: fsspec's, for `url`, and for reading the packed images.
+
+        Raises:
+            AlreadyExistsError: the folder holds a manifest.
+            StorageError: an image cannot be read; `check` tells which, and leaves them out.
+            DataError: an image was changed since it was checked.
+        """
+        from onlineml.data.manifest.packing import pack  # noqa: PLC0415 (it needs this module)
+
+        return pack(self, url, shard_bytes=shard_bytes, storage_options=storage_options)
+
+    # ---- looked at ----
+
+    @cached_property
+    def hash(self) -> str:
+        """64 hex digits that name this version of the data.
+
+        Over task, class names and, in order of image_id, image_id, label, split, group and further columns; not over
+        where images lie (uri, root), what reading them told (version, sha256, width, height) and the size that boxes
+        were drawn on. A further column that is null everywhere counts as none.
+        """
+        return manifest_hash(self.table, class_names=self.class_names, task=self.task)
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def __eq__(self, other: object) -> bool:
+        return self.hash == other.hash if isinstance(other, Manifest) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.hash)
+
+    def urls(self) -> list[str]:
+        """Where each image can be read, in the order of the rows."""
+        prefix = self.root if not self.root or self.root.endswith("/") else f"{self.root}/"
+        absolute = _ABSOLUTE.match
+        return [uri if absolute(uri) else prefix + uri for uri in self.table["uri"].to_pylist()]
+
+    def versions(self) -> list[str]:
+        """What tells each image's content from others at the same place: the store's tag, else its sha256, else ``""``.
+
+        `onlineml.storage.io.read_many` keeps contents on this machine under them.
+        """
+        columns = (self.table[name].to_pylist() for name in ("version", "sha256"))
+        return [tag or digest or "" for tag, digest in zip(*columns, strict=True)]
+
+    def label_ids(self) -> npt.NDArray[np.int64]:
+        """(N,) int64: each label's place in `class_names`; -1 for unlabelled."""
+        ids = pc.index_in(self.table["label"], value_set=pa.array(self.class_names, pa.string()))
+        return np.asarray(ids.fill_null(-1).cast(pa.int64()).to_numpy(), dtype=np.int64)
+
+    def boxes(self) -> Boxes:
+        """The boxes of all images in flat arrays, made once.
+
+        Raises:
+            ConfigError: the task is not detection.
+        """
+        return self._boxes
+
+    @cached_property
+    def _boxes(self) -> Boxes:
+        self._require_boxes()
+        return flat_boxes(self.table, self.class_names)
+
+    def _require_boxes(self) -> None:
+        if self.task != DETECTION:
+            raise ConfigError(f"a manifest of the task {self.task!r} has no boxes; expected task='detection'")
+
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """(N,) values of one column; texts and lists as objects, null as None (nan in columns of numbers).
+
+        Raises:
+            ConfigError: there is no such column.
+        """
+        if name not in self.table.column_names:
+            raise ConfigError(f"no column {name!r}; the columns are {', '.join(self.table.column_names)}")
+        column = self.table[name]
+        if pa.types.is_nested(column.type):
+            values = np.empty(len(self), dtype=object)
+            values[:] = column.to_pylist()
+            return values
+        return cast("npt.NDArray[Any]", column.to_numpy())
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Images by class and split: ``counts()["cat"]["train"]``; for detection, boxes by class and split.
+
+        Each class has ``train``, ``val`` and ``test``. Images without a label are under ``"(unlabelled)"``, those
+        without a split under ``"(no split)"``; both are there only where needed. So are, for detection, the images
+        without objects, ``"(no objects)"``, and the boxes whose label is no class name, ``"(unknown class)"``.
+        """
+        if self.task == DETECTION:
+            return count_boxes(self.table, self.class_names)
+        return count_rows(self.table, self.class_names)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The table as a data frame."""
+        return cast("pd.DataFrame", self.table.to_pandas())
+
+    def check(self, *, max_bad: float = 0.01, progress: bool = False) -> CheckTable:
+        """Open every image once, look at every box, report what is odd; see `onlineml.data.checks.check`."""
+        from onlineml.data.checks.images import check  # noqa: PLC0415 (decoders are loaded only to decode)
+
+        return check(self, max_bad=max_bad, progress=progress)
+
+    def __str__(self) -> str:
+        sizes = ", ".join(f"{n:,} {name}" for name, n in self._split_sizes().items() if n)
+        boxes = f"{len(self.boxes()):,} boxes, " if self.task == DETECTION else ""
+        classes = f"{boxes}{len(self.class_names)} classes"
+        return f"Manifest of {len(self):,} images, {classes} ({sizes or 'empty'}) {self.hash[:12]}"
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
+
+    def _split_sizes(self) -> dict[str, int]:
+        column = self.table["split"]
+        sizes = {name: int(pc.sum(pc.equal(column, name)).as_py() or 0) for name in SPLITS}
+        return {**sizes, "without split": column.null_count}
+
+    def _repr_html_(self) -> str:
+        return manifest_html(self)
+
+    # ---- changed ----
+
+    def _with(self, table: pa.Table, class_names: Sequence[str] | None = None) -> Manifest:
+        names = self.class_names if class_names is None else tuple(class_names)
+        ids = self.class_ids if names == self.class_names else ids_of(names, self.class_names, self.class_ids)
+        return Manifest(table, names, self.root, self.task, self.storage_options, self.n_ignored, ids, self.source)
+
+    def select(self, *, split: Split | Sequence[Split]) -> Manifest:
+        """The images of one or several splits.
+
+        Raises:
+            ConfigError: an unknown split.
+        """
+        wanted = [split] if isinstance(split, str) else list(split)
+        unknown = [name for name in wanted if name not in SPLITS]
+        if unknown:
+            raise ConfigError(f"unknown split {unknown[0]!r}; expected one of {', '.join(SPLITS)}")
+        return self._with(self.table.filter(pc.is_in(self.table["split"], pa.array(wanted, pa.string()))))
+
+    def take(self, rows: Sequence[int] | Sequence[bool] | npt.NDArray[Any]) -> Manifest:
+        """The rows of an array of indices, in its order, or of a mask of N booleans."""
+        index = np.asarray(rows)
+        if index.dtype == bool:
+            if len(index) != len(self):
+                raise ConfigError(f"a mask needs one value per image, {len(self)}; found {len(index)}")
+            index = np.flatnonzero(index)
+        return self._with(self.table.take(pa.array(index.astype(np.int64))))
+
+    def with_column(self, name: str, values: Sequence[Any] | npt.NDArray[Any] | pa.Array) -> Manifest:
+        """Add or replace a column of N values.
+
+        Raises:
+            ConfigError: not as many values as images.
+            DataError: the values are not what that column holds.
+        """
+        if len(values) != len(self):
+            raise ConfigError(f"the column {name!r} needs one value per image, {len(self)}; found {len(values)}")
+        array = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values, from_pandas=True)
+        table = self.table.drop_columns([name]) if name in self.table.column_names else self.table
+        return self._with(table.append_column(name, array))
+
+    def with_labels(self, labels: Mapping[str, str | None]) -> Manifest:
+        """Correct labels: a new label, or None for unlabelled, by image_id.
+
+        Raises:
+            DataError: an image_id is not in this manifest.
+            UnknownClassError: a label is not one of the class names.
+        """
+        return self.with_column("label", relabelled(self.table, self.class_names, labels))
+
+    def with_boxes(self, boxes: Mapping[str, tuple[npt.ArrayLike, Sequence[str | None]] | None]) -> Manifest:
+        """Correct boxes: an image's new ``(boxes_xyxy, labels)``, or None for not annotated, by image_id.
+
+        What further columns of lists say of the former boxes (crowd, area, …) is null then.
+
+        Raises:
+            ConfigError: the task is not detection.
+            DataError: an image_id is not in this manifest, or there is not a label for each box.
+            UnknownClassError: a label is not one of the class names.
+        """
+        self._require_boxes()
+        used = {label for change in boxes.values() if change is not None for label in change[1]}
+        require_known(used, self.class_names)
+        table = self.table
+        for name, values in boxes_changed(table, boxes).items():
+            table = table.set_column(table.column_names.index(name), name, values)
+        return self._with(table)
+
+    def with_splits(
+        self, *, fractions: Mapping[str, float] = DEFAULT_FRACTIONS, salt: str = "", keep: bool = True
+    ) -> Manifest:
+        """Divide the images by a hash of their group.
+
+        Args:
+            fractions: what share of the groups each split gets.
+            salt: another text gives another division.
+            keep: splits that are there stay; otherwise all images are divided anew.
+        """
+        groups = self.table["group"].to_pylist()
+        given = self.table["split"].to_pylist() if keep else [None] * len(self)
+        return self.with_column("split", pa.array(assign_splits(groups, given, fractions=fractions, salt=salt)))
+
+    def with_class_names(self, class_names: Sequence[str]) -> Manifest:
+        """The same images under another list of classes, which must hold every label in use."""
+        return self._with(self.table, class_names)

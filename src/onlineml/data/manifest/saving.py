@@ -1,0 +1,76 @@
+"""A manifest as files: a Parquet table, and a small descriptor that is written last."""
+
+from __future__ import annotations
+
+import io as _io
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from onlineml.errors import DataError
+from onlineml.storage import io
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from onlineml.data.manifest.manifest import Manifest
+
+__all__ = ["DESCRIPTOR", "read_saved", "require_hash", "saved_files"]
+
+DESCRIPTOR = "dataset.json"
+_TABLE = "manifest.parquet"
+_SCHEMA_VERSION = 1
+
+
+def saved_files(manifest: Manifest) -> dict[str, bytes]:
+    """See `Manifest.files`."""
+    sink = _io.BytesIO()
+    pq.write_table(manifest.table, sink, compression="zstd")
+    facts = {
+        "schema_version": _SCHEMA_VERSION,
+        "hash": manifest.hash,
+        "task": manifest.task,
+        "class_names": list(manifest.class_names),
+        **({"class_ids": list(manifest.class_ids)} if manifest.class_ids else {}),
+        **({"source": manifest.source} if manifest.source else {}),
+        "root": manifest.root,
+        "n_images": len(manifest),
+        "n_ignored": manifest.n_ignored,
+        "counts": manifest.counts(),
+    }
+    return {_TABLE: sink.getvalue(), DESCRIPTOR: json.dumps(facts, indent=1, ensure_ascii=False).encode()}
+
+
+def read_saved(
+    url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None
+) -> tuple[pa.Table, dict[str, Any]]:
+    """The table and the descriptor's facts.
+
+    Raises:
+        NotFoundError: no manifest was saved there.
+        DataError: it was saved by a later release, or is damaged.
+    """
+    where = os.fspath(url)
+    descriptor = io.read_bytes(io.join(where, DESCRIPTOR), storage_options=storage_options)
+    try:
+        facts: dict[str, Any] = json.loads(descriptor)
+        if facts["schema_version"] != _SCHEMA_VERSION:
+            found = facts["schema_version"]
+            raise DataError(f"the manifest in {where} has schema {found}, not {_SCHEMA_VERSION}; update onlineml")
+        data = io.read_bytes(io.join(where, _TABLE), storage_options=storage_options)
+        table = pq.read_table(pa.BufferReader(data)).replace_schema_metadata(None)
+    except (KeyError, json.JSONDecodeError, pa.ArrowInvalid) as error:
+        raise DataError(f"the manifest in {where} is damaged: {error}") from error
+    return table, facts
+
+
+def require_hash(found: str, expected: str, url: str | os.PathLike[str]) -> None:
+    """Refuse a table that is not the one that was saved."""
+    if found != expected:
+        raise DataError(
+            f"the manifest in {os.fspath(url)} has the hash {found}; it was saved with {expected}; its files were "
+            "changed, so take a copy that was not"
+        )

@@ -1,0 +1,153 @@
+"""The sample project for detection: photos of several objects, and their boxes as COCO JSON, some of them wrong."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from onlineml.data.samples.files import FILE_NAMES, FILE_PROBLEMS, TURNS, photo_bytes
+from onlineml.data.samples.groups import draw_group
+from onlineml.data.samples.objects import CLASS_NAMES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.random import Generator
+
+__all__ = ["BOX_PROBLEMS", "DrawnBoxes", "PhotoPlan", "annotation_files", "make_photo", "plan_photos"]
+
+BOX_PROBLEMS = ("wrong label", "missing box", "box beyond the edge", "empty box")
+_N_OBJECTS = (0.24, 0.28, 0.22, 0.16, 0.1)  # of the photos that show something: one object to five
+_N_OBJECTS_LONG = (2, 5)  # of a very wide or tall one, from and below
+# Shares of the photos.
+_WITHOUT_OBJECTS = 1 / 12
+_TURNED = 1 / 12
+_WIDE = _TALL = 1 / 50
+_TINY = 1 / 40
+
+
+@dataclass(frozen=True)
+class PhotoPlan:
+    """What one photo is to be.
+
+    Attributes:
+        path: below the sample folder.
+        shape: see `onlineml.data.samples.groups.SHAPES`.
+        n_objects: at most so many.
+        tiny: a thumbnail.
+        turn: the EXIF orientation that it is stored with; 1 is upright.
+        problem: of its file or of its boxes; ``""`` is none.
+    """
+
+    path: str
+    shape: str
+    n_objects: int
+    tiny: bool
+    turn: int
+    problem: str
+
+
+@dataclass(frozen=True)
+class DrawnBoxes:
+    """A photo's boxes, each a label and x1, y1, x2, y2 in pixels of the upright photo.
+
+    Attributes:
+        size_hw: of the upright photo.
+        true: as they are.
+        given: as somebody drew them.
+    """
+
+    size_hw: tuple[int, int]
+    true: list[tuple[str, list[float]]]
+    given: list[tuple[str, list[float]]]
+
+
+def plan_photos(rng: Generator, *, n: int, faulty: float, broken: int) -> list[PhotoPlan]:
+    """Decide name, kind and fault of every photo.
+
+    Args:
+        rng: of everything that varies.
+        n: photos.
+        faulty: share of the photos that open whose boxes are wrong.
+        broken: photos that do not open.
+    """
+    order = rng.permutation(n).tolist()
+    problems = dict(zip(order[:broken], FILE_PROBLEMS * n, strict=False))
+    n_faulty = round(faulty * (n - broken))
+    problems |= dict(zip(order[broken : broken + n_faulty], BOX_PROBLEMS * n, strict=False))
+    good = iter(order[broken + n_faulty :])  # each kind is there at least once, where there is room for it
+
+    def some(share: float) -> set[int]:
+        return {number for number, _ in zip(good, range(max(1, round(share * n))), strict=False)}
+
+    empty, tiny = some(_WITHOUT_OBJECTS), some(_TINY)
+    shapes = dict.fromkeys(some(_WIDE), "wide") | dict.fromkeys(some(_TALL), "tall")
+    turned = some(_TURNED)
+    plans = []
+    for number in range(n):
+        shape = shapes.get(number) or str(rng.choice(["square", "landscape", "landscape", "portrait"]))
+        count = 1 + int(rng.choice(len(_N_OBJECTS), p=_N_OBJECTS))
+        if number in tiny or number in empty:
+            count = int(number in tiny)
+        elif shape in {"wide", "tall"}:
+            count = int(rng.integers(*_N_OBJECTS_LONG))
+        elif problems.get(number) == "missing box":
+            count = max(count, 3)
+        path = "images/" + FILE_NAMES[rng.integers(len(FILE_NAMES))].format(number + 1)
+        turn = int(rng.choice(list(TURNS))) if number in turned else 1
+        plans.append(PhotoPlan(path, shape, count, number in tiny, turn, problems.get(number, "")))
+    return plans
+
+
+def make_photo(rng: Generator, plan: PhotoPlan) -> tuple[bytes, DrawnBoxes]:
+    """Draw a photo, and its boxes with the fault that they are to have; the photo comes as the content of its file."""
+    over_edge = plan.problem == "box beyond the edge"
+    group = draw_group(rng, shape=plan.shape, n_objects=plan.n_objects, tiny=plan.tiny, over_edge=over_edge)
+    true = list(zip(group.labels, group.boxes_xyxy.tolist(), strict=True))
+    given = list(true)
+    if plan.problem == "wrong label":
+        label, box = true[0]
+        given[0] = (CLASS_NAMES[CLASS_NAMES.index(label) - 1], box)
+    elif plan.problem == "missing box":
+        del given[0]
+    elif over_edge:
+        given[0] = (true[0][0], group.whole_xyxy[0].tolist())
+    elif plan.problem == "empty box":
+        label, box = true[0]
+        given.append((label, [*box[:2], *box[:2]]))
+    data = photo_bytes(rng, group.pixels, turn=plan.turn, problem=plan.problem)
+    return data, DrawnBoxes((group.pixels.shape[0], group.pixels.shape[1]), true, given)
+
+
+def annotation_files(plans: Sequence[PhotoPlan], photos: Sequence[DrawnBoxes]) -> dict[str, bytes]:
+    """``annotations.json``, the boxes as somebody drew them, and ``truth.json``, as they are, with each problem."""
+    images = [
+        {"id": number, "file_name": plan.path, "width": photo.size_hw[1], "height": photo.size_hw[0]}
+        for number, (plan, photo) in enumerate(zip(plans, photos, strict=True), start=1)
+    ]
+    truly = [{**image, "problem": plan.problem} for image, plan in zip(images, plans, strict=True)]
+    return {
+        "annotations.json": _coco(images, [photo.given for photo in photos]),
+        "truth.json": _coco(truly, [photo.true for photo in photos]),
+    }
+
+
+def _coco(images: list[dict[str, Any]], boxes: list[list[tuple[str, list[float]]]]) -> bytes:
+    annotations: list[dict[str, Any]] = []
+    for image, own in zip(images, boxes, strict=True):
+        for label, (x1, y1, x2, y2) in own:
+            width, height = round(x2 - x1, 3), round(y2 - y1, 3)
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image["id"],
+                    "category_id": CLASS_NAMES.index(label) + 1,
+                    "bbox": [round(x1, 3), round(y1, 3), width, height],
+                    "area": round(width * height, 3),
+                    "iscrowd": 0,
+                }
+            )
+    categories = [{"id": number, "name": name} for number, name in enumerate(CLASS_NAMES, start=1)]
+    whole = {"images": images, "annotations": annotations, "categories": categories}
+    return json.dumps(whole).encode()

@@ -1,0 +1,23 @@
+"""Videos: reading, choosing and keeping frames."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from onlineml._lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from onlineml.data.video.frames import FrameStore as FrameStore
+    from onlineml.data.video.video import Video as Video
+    from onlineml.data.video.video import VideoFrame as VideoFrame
+    from onlineml.data.video.video import VideoInfo as VideoInfo
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "FrameStore": "frames",
+        "Video": "video",
+        "VideoFrame": "video",
+        "VideoInfo": "video",
+    },
+)

@@ -1,0 +1,228 @@
+"""Frames of videos as images: extracted once, stored under the hash of their bytes, in one group a video.
+
+What was extracted from a video is noted in a small file, so that asking again for the same frames reads nothing of it,
+and an import of a thousand videos that was killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from onlineml.data.annotations.state import parquet_bytes
+from onlineml.data.checks.table import Finding
+from onlineml.data.manifest.schema import COLUMNS
+from onlineml.data.video.sampling import Sampling
+from onlineml.data.video.video import Video
+from onlineml.errors import ConfigError
+from onlineml.storage import io
+from onlineml.storage.urls import local_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import numpy.typing as npt
+    from numpy import uint8
+
+
+__all__ = ["ExtractedFrames", "FrameFormat", "FrameStore", "frame_id", "frame_sampling"]
+__all__ += ["hashed_locally"]
+
+FrameFormat = Literal["jpeg", "png"]
+
+_LAYOUT = 1  # of the notes, and of how frames are made: raise it when either changes
+_WRITERS = 16
+_AHEAD = 2 * _WRITERS  # frames in memory
+_HASHED = 8 << 20  # bytes at a time
+_EVERY_S = 0.5  # frames that are closer show much the same
+_QUALITY = 95  # JPEG: differences that cannot be seen; half a megabyte for a frame of 1920 x 1080
+_FRAMES = pa.schema([*COLUMNS.items(), ("time_s", pa.float64()), ("frame", pa.int64())])
+
+
+def frame_id(video_sha256: str, time_s: float) -> str:
+    """The image id of a frame, 32 hex digits: of the same video and time always the same, whatever decodes it."""
+    text = f"{video_sha256}\0{round(time_s * 1_000_000)}"
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def frame_sampling(*, every_s: float | None, every_n: int | None) -> Sampling:
+    """Which frames become images where nothing else is said: one each half second."""
+    return Sampling(every_s=_EVERY_S if every_s is None and every_n is None else every_s, every_n=every_n)
+
+
+@dataclass(frozen=True)
+class ExtractedFrames:
+    """The frames of one video.
+
+    Attributes:
+        table: a row a frame: the columns of a manifest, without splits and labels, and ``time_s`` and ``frame``
+            (its number); the group is the video's hash.
+        sha256: of the video's bytes.
+        findings: about the video, codes of `onlineml.data.video.POLICIES`.
+    """
+
+    table: pa.Table
+    sha256: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def image_ids(self) -> list[str]:
+        """In the order of the frames."""
+        return list(self.table["image_id"].to_pylist())
+
+
+@dataclass(frozen=True)
+class FrameStore:
+    """Where frames are put: ``<root>/blobs/<ab>/<sha256>.jpg``, and notes of what was extracted in ``<root>/<notes>/``.
+
+    Attributes:
+        root: a folder, on any filesystem; the uris of the frames are relative to it.
+        notes: the folder of the notes, relative to the root.
+        format: ``"jpeg"`` (quality 95, colours at full resolution) or ``"png"`` (without loss, several times as large).
+        storage_options: of the root's filesystem.
+    """
+
+    root: str
+    notes: str = "videos"
+    format: FrameFormat = "jpeg"
+    storage_options: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.format not in {"jpeg", "png"}:
+            raise ConfigError(f"format={self.format!r}: expected 'jpeg' or 'png'")
+
+    def extract(
+        self,
+        source: str | os.PathLike[str] | bytes,
+        *,
+        sampling: Sampling,
+        version: str = "",
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> ExtractedFrames:
+        """Extract frames, unless that was done before.
+
+        Args:
+            source: a path or URL, or the bytes of a file.
+            sampling: which frames.
+            version: the store's tag of the source's content, by which it is known without being read; ``""``: unknown.
+            storage_options: open the source.
+
+        Raises:
+            BadVideoError: not one frame can be decoded.
+            NotFoundError: there is no such source.
+            StorageError: reading or writing failed.
+        """
+        name = source if isinstance(source, bytes) else os.fspath(source)
+        known = isinstance(name, str) and bool(version)
+        by_version = self._note("version", str(name), version, sampling) if known else ""
+        found = self._noted(by_version) if by_version else None
+        if found is not None:
+            return found
+        with hashed_locally(name, storage_options=storage_options) as (local, digest):
+            found = self.extract_local(local, digest, sampling=sampling)
+        if by_version:
+            self._keep(by_version, found)
+        return found
+
+    def extract_local(self, local: str | bytes, digest: str, *, sampling: Sampling) -> ExtractedFrames:
+        """The same for what `hashed_locally` gave."""
+        note = self._note("content", digest, "", sampling)
+        found = self._noted(note)
+        if found is None:
+            found = self._extracted(Video(local), digest, sampling)
+            self._keep(note, found)
+        return found
+
+    def keep_local(self, local: str | bytes, digest: str, *, ending: str) -> str:
+        """Store the video itself under the hash of its bytes; returns its uri, relative to the root."""
+        uri = f"blobs/{digest[:2]}/{digest}{ending}"
+        url = io.join(self.root, uri)
+        if not io.exists(url, storage_options=self.storage_options):
+            if isinstance(local, bytes):
+                io.write_bytes(url, local, storage_options=self.storage_options)
+            else:
+                io.upload_file(local, url, storage_options=self.storage_options)
+        return uri
+
+    def _extracted(self, video: Video, digest: str, sampling: Sampling) -> ExtractedFrames:
+        rows: list[dict[str, Any]] = []
+        with ThreadPoolExecutor(_WRITERS) as pool:
+            pending: deque[Future[dict[str, Any]]] = deque()
+            for frame in video.sampled(sampling):
+                facts = {"image_id": frame_id(digest, frame.time_s), "group": digest, "version": ""}
+                told = {**facts, "time_s": frame.time_s, "frame": frame.number}
+                pending.append(pool.submit(self._put, frame.pixels, told))
+                if len(pending) == _AHEAD:
+                    rows.append(pending.popleft().result())
+            rows += [future.result() for future in pending]
+        return ExtractedFrames(pa.Table.from_pylist(rows, schema=_FRAMES), digest, video.findings)
+
+    def _put(self, pixels: npt.NDArray[uint8], facts: dict[str, Any]) -> dict[str, Any]:
+        data = _encoded(pixels, self.format)
+        digest = hashlib.sha256(data).hexdigest()
+        uri = f"blobs/{digest[:2]}/{digest}.{'jpg' if self.format == 'jpeg' else 'png'}"
+        url = io.join(self.root, uri)
+        if not io.exists(url, storage_options=self.storage_options):
+            io.write_bytes(url, data, storage_options=self.storage_options)
+        return {**facts, "uri": uri, "sha256": digest, "width": pixels.shape[1], "height": pixels.shape[0]}
+
+    def _note(self, kind: str, what: str, version: str, sampling: Sampling) -> str:
+        text = "\0".join([kind, what, version, str(sampling), self.format, str(_LAYOUT)])
+        return f"{self.notes}/{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}.parquet"
+
+    def _noted(self, name: str) -> ExtractedFrames | None:
+        url = io.join(self.root, name)
+        if not io.exists(url, storage_options=self.storage_options):
+            return None
+        table = pq.read_table(pa.BufferReader(io.read_bytes(url, storage_options=self.storage_options)))
+        facts = json.loads(table.schema.metadata[b"onlineml"])
+        findings = tuple(Finding(*finding) for finding in facts["findings"])
+        return ExtractedFrames(table.replace_schema_metadata(None), facts["sha256"], findings)
+
+    def _keep(self, name: str, found: ExtractedFrames) -> None:
+        facts = json.dumps({"sha256": found.sha256, "findings": found.findings})
+        data = parquet_bytes(found.table.replace_schema_metadata({"onlineml": facts}))
+        io.write_bytes(io.join(self.root, name), data, storage_options=self.storage_options)
+
+
+def _encoded(pixels: npt.NDArray[uint8], image_format: FrameFormat) -> bytes:
+    import cv2  # noqa: PLC0415 (decoders are loaded only where needed)
+
+    bgr = pixels[:, :, ::-1]
+    if image_format == "png":
+        return bytes(cv2.imencode(".png", bgr)[1])
+    full = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    return bytes(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY, *full])[1])
+
+
+@contextmanager
+def hashed_locally(
+    source: str | bytes, *, storage_options: Mapping[str, Any] | None = None
+) -> Iterator[tuple[str | bytes, str]]:
+    """A video that can be read in any order, and its sha256: on this machine's disk, or the bytes as they are."""
+    if isinstance(source, bytes):
+        yield source, hashlib.sha256(source).hexdigest()
+        return
+    with tempfile.TemporaryDirectory(prefix="onlineml-video-") as folder:
+        local = local_path(source)
+        if local is None:
+            local = str(Path(folder) / "video")
+            io.download_file(source, local, storage_options=storage_options)
+        elif not Path(local).is_file():
+            io.read_bytes(local)  # raises what is to be said
+        digest = hashlib.sha256()
+        with open(local, "rb") as file:  # noqa: PTH123 (as all of storage opens files)
+            while piece := file.read(_HASHED):
+                digest.update(piece)
+        yield local, digest.hexdigest()

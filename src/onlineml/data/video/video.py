@@ -1,0 +1,220 @@
+"""Videos: frames by time or by number, upright and in true colours, from any storage and without holding the file.
+
+Needs PyAV: ``pip install 'onlineml[video]'``.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from onlineml.data.checks.table import Finding
+from onlineml.data.images.policies import Policy, extension
+from onlineml.data.video.file import opened
+from onlineml.data.video.reader import Reader
+from onlineml.data.video.sampling import Sampling, chosen, note_losses
+from onlineml.errors import BadVideoError
+from onlineml.storage.urls import redacted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import numpy.typing as npt
+    from numpy import uint8
+
+__all__ = ["POLICIES", "VIDEO_EXTENSIONS", "Sampling", "Video", "VideoFrame", "VideoInfo", "is_video_name"]
+
+POLICIES: dict[str, Policy] = {
+    "empty": Policy("quarantined", "No bytes, or not one frame that can be decoded: left out."),
+    "unreadable": Policy("quarantined", "Not a video, a playlist of other files, or without a decoder here: left out."),
+    "oversized": Policy("refused", "More pixels a frame are declared than allowed: never decoded."),
+    "truncated": Policy("usable", "The file ends before the video does: the frames up to there are used."),
+    "damaged": Policy(
+        "usable", "Frames cannot be decoded: left out, with those that rest on them, up to the next key frame."
+    ),
+    "beyond_end": Policy("usable", "Times that were asked for lie after the end: there is no frame."),
+    "rotated": Policy("usable", "Stored rotated or mirrored: made upright as the file says, to a right angle."),
+    "stretched": Policy("usable", "Stored pixels are not square: widened or narrowed until they are."),
+    "interlaced": Policy("usable", "Two half pictures a frame: shown together, as stored."),
+    "hdr": Policy("usable", "High dynamic range (PQ, HLG): converted to sRGB; what is above 203 cd/m² is white."),
+    "alpha": Policy("usable", "Some pixels are transparent: composited on white."),
+}
+VIDEO_EXTENSIONS = frozenset(
+    {
+        ".mp4",
+        ".m4v",
+        ".mov",
+        ".qt",
+        ".avi",
+        ".mkv",
+        ".webm",
+        ".mpg",
+        ".mpeg",
+        ".mpe",
+        ".m2v",
+        ".ts",
+        ".mts",
+        ".m2ts",
+        ".wmv",
+        ".asf",
+        ".flv",
+        ".3gp",
+        ".3g2",
+        ".ogv",
+        ".mxf",
+        ".dv",
+        ".mjpeg",
+        ".mjpg",
+        ".h264",
+        ".264",
+        ".hevc",
+        ".h265",
+        ".265",
+        ".vob",
+    }
+)
+
+
+def is_video_name(name: str) -> bool:
+    """Whether the extension, in any case, is that of a video format."""
+    return extension(name) in VIDEO_EXTENSIONS
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VideoFrame:
+    """One frame.
+
+    Attributes:
+        number: its place among the frames of the video, from 0; after damage, among those that are left.
+        time_s: seconds since the first frame at which it is first shown.
+        pixels: (H, W, 3) uint8 sRGB, upright, C-contiguous.
+    """
+
+    number: int
+    time_s: float
+    pixels: npt.NDArray[uint8]
+
+    def __repr__(self) -> str:
+        height, width = self.pixels.shape[:2]
+        return f"<VideoFrame {self.number} at {self.time_s:.3f} s, {width} x {height}>"
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video file says of itself.
+
+    Attributes:
+        size_hw: height and width of a frame in pixels, upright, as `Video.frames` gives it.
+        duration_s: seconds; nan where the file does not say.
+        frame_rate: frames a second on average; nan where the file does not say.
+        n_frames: frames; None where the file does not say.
+        codec: such as ``"h264"``.
+        container: such as ``"mov"``.
+    """
+
+    size_hw: tuple[int, int]
+    duration_s: float
+    frame_rate: float
+    n_frames: int | None
+    codec: str
+    container: str
+
+
+class Video:
+    """A video file. It is opened when it is asked for something, so that it can be pickled and sent to a worker.
+
+    Args:
+        source: a path or URL, or the bytes of a file.
+        storage_options: open the URL.
+
+    Attributes:
+        name: for messages: the path or URL, or ``"bytes"``.
+        findings: what was found by the last call of `frames`, so far: codes of `POLICIES` with details.
+    """
+
+    def __init__(
+        self, source: str | os.PathLike[str] | bytes, *, storage_options: Mapping[str, Any] | None = None
+    ) -> None:
+        self.source = source if isinstance(source, bytes) else os.fspath(source)
+        self.name = "bytes" if isinstance(self.source, bytes) else redacted(self.source)
+        self.storage_options = storage_options
+        self.findings: tuple[Finding, ...] = ()
+
+    def info(self) -> VideoInfo:
+        """What the file says of itself; decodes its first frame.
+
+        Raises:
+            BadVideoError: it is no video that can be decoded here.
+            NotFoundError: nothing is there.
+        """
+        first = next(self.frames(), None)
+        with self._opened() as (container, stream):
+            reader = Reader(container, stream)
+            rate = stream.average_rate or stream.guessed_rate
+            return VideoInfo(
+                size_hw=(0, 0) if first is None else (first.pixels.shape[0], first.pixels.shape[1]),
+                duration_s=math.nan if reader.duration is None else float(reader.duration),
+                frame_rate=float(rate) if rate else math.nan,
+                n_frames=stream.frames or None,
+                codec=stream.codec_context.codec.canonical_name,
+                container=container.format.name.split(",")[0],
+            )
+
+    def frames(
+        self,
+        *,
+        every_s: float | None = None,
+        every_n: int | None = None,
+        times_s: Sequence[float] | None = None,
+    ) -> Iterator[VideoFrame]:
+        """Frames in the order in which they are shown, one at a time.
+
+        Give one of ``every_s``, ``every_n`` and ``times_s``, or none for all frames. In MP4 and QuickTime files, what
+        lies between times that are far apart is jumped over; in others all frames are decoded. Damage ends nothing:
+        frames that can be decoded are given, and `findings` say what could not.
+
+        Args:
+            every_s: seconds between two frames; those that are on screen at 0, ``every_s``, 2 ``every_s``, …
+            every_n: each ``every_n``-th frame, beginning with the first.
+            times_s: the frames that are on screen at these seconds, in any order; they come sorted, each once.
+
+        Raises:
+            ConfigError: two are given, or a number is not positive and finite.
+            BadVideoError: not one frame can be decoded.
+            NotFoundError: nothing is there.
+            StorageError: reading failed.
+        """
+        return self.sampled(Sampling(every_s=every_s, every_n=every_n, times_s=times_s))
+
+    def sampled(self, sampling: Sampling) -> Iterator[VideoFrame]:
+        """Frames as `frames` gives them."""
+        from onlineml.data.video.pixels import Painter  # noqa: PLC0415 (decoders are loaded only to decode)
+
+        self.findings = ()
+        notes: dict[str, str] = {}
+
+        def note(code: str, detail: str = "") -> None:
+            if detail or code not in notes:
+                notes[code] = detail or POLICIES[code].text
+                self.findings = tuple(Finding(c, POLICIES[c].outcome, d) for c, d in notes.items())
+
+        with self._opened() as (container, stream):
+            reader = Reader(container, stream)
+            painter = Painter(aspect=stream.sample_aspect_ratio, note=note)
+            for shown in chosen(reader, sampling, note):
+                yield VideoFrame(shown.number, float(shown.time), painter.rgb(shown.frame))
+                note_losses(reader, note)
+            note_losses(reader, note)
+            if reader.end == 0:
+                raise BadVideoError("empty", f"not one frame of {self.name} can be decoded")
+
+    def _opened(self) -> Any:
+        return opened(self.source, name=self.name, storage_options=self.storage_options)
+
+    def __repr__(self) -> str:
+        return f"Video({self.name!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.source,)

@@ -1,0 +1,96 @@
+"""The wrong images, side by side."""
+# ruff: noqa: PLC0415 - Pillow is needed for thumbnails alone
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from onlineml.evaluation.render.style import ALARM, CALM, new_figure, plain_axes, say_empty
+from onlineml.evaluation.render.text import percent, shorten
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from onlineml.evaluation.classification.result import ClassificationScores
+    from onlineml.evaluation.classification.tables import Mistake
+    from onlineml.evaluation.types import Array
+
+__all__ = ["mistakes_figure", "pixels_of", "small_image"]
+
+FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
+_MAX_PIXELS = 20_000_000  # a phone's photo given as it is; more is a bomb
+
+
+def small_image(data: bytes, *, side: int, max_bytes: int) -> tuple[str, bytes] | None:
+    """An image small enough to stand in a page.
+
+    Args:
+        data: of a PNG, JPEG, WebP or GIF.
+        side: longest side in pixels, of those that are made smaller.
+        max_bytes: up to which the bytes stay as they are.
+
+    Returns:
+        MIME type and bytes; None if `data` is no such image or is larger than 20 megapixels.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data), formats=list(FORMATS)) as image:
+            if image.width * image.height > _MAX_PIXELS:
+                return None
+            mime = FORMATS[image.format or ""]
+            if len(data) <= max_bytes:
+                image.verify()
+                return mime, data
+            small = image.convert("RGB")
+            small.thumbnail((side, side))
+            buffer = io.BytesIO()
+            small.save(buffer, format="JPEG", quality=80)
+            return "image/jpeg", buffer.getvalue()
+    except (OSError, ValueError, SyntaxError, KeyError):  # what Pillow raises on bad bytes
+        return None
+
+
+def pixels_of(data: bytes) -> Array | None:
+    """(H, W, 3) uint8 of an encoded thumbnail, at most 320 pixels a side; None if it is none."""
+    from PIL import Image
+
+    small = small_image(data, side=320, max_bytes=0)
+    if small is None:
+        return None
+    with Image.open(io.BytesIO(small[1])) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def mistakes_figure(scores: ClassificationScores, *, limit: int = 12) -> Figure:
+    """The most confident mistakes, with thumbnails where the scores have them."""
+    shown = sorted(scores.mistakes, key=lambda m: m.image_id not in scores.thumbnails)[:limit]
+    columns = min(6, max(len(shown), 1))
+    rows = max(1, -(-len(shown) // columns))
+    drawn, axes = new_figure(max(1.6 * columns, 3.2), 2.15 * rows + 0.35)
+    if not shown:
+        say_empty(axes, "no mistakes" if scores.n_images else "no images")
+        return drawn
+    axes.remove()
+    for place, mistake in enumerate(shown):
+        _draw(plain_axes(drawn.add_subplot(rows, columns, place + 1)), mistake, scores)
+    return drawn
+
+
+def _draw(axes: Axes, mistake: Mistake, scores: ClassificationScores) -> None:
+    data = scores.thumbnails.get(mistake.image_id)
+    pixels = None if data is None else pixels_of(data)
+    if pixels is None:
+        axes.set_box_aspect(1)
+        say_empty(axes, shorten(mistake.uri or mistake.image_id, 18))
+    else:
+        axes.imshow(pixels)
+        axes.set_axis_off()
+    said, was = shorten(mistake.predicted, 15), shorten(mistake.truth, 15)
+    axes.text(0, 1.13, f"{said} {percent(mistake.score)}", transform=axes.transAxes, fontsize=8, color=ALARM,
+              fontweight="bold", parse_math=False)  # fmt: skip
+    axes.text(0, 1.02, f"is {was}", transform=axes.transAxes, fontsize=8, color=CALM, parse_math=False)

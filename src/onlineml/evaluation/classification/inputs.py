@@ -1,0 +1,160 @@
+"""Checking what a caller hands to the evaluation, with every problem in one message."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from onlineml.errors import DataError, UnknownClassError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from onlineml.evaluation.types import Array, Floats, Ints
+
+__all__ = [
+    "checked_ids",
+    "checked_labels",
+    "checked_names",
+    "checked_probabilities",
+    "plain_column",
+    "refuse_bad_rows",
+    "refuse_repeated",
+]
+
+_N_LISTED = 10  # bad rows named in an error
+_SUM_TOLERANCE = 0.01  # half-precision softmax over 1,000 classes is off by up to 5e-3
+_CHUNK_VALUES = 4_000_000
+
+
+def _listing(bad: Array, image_ids: Sequence[str]) -> str:
+    names = ", ".join(f"{image_ids[i]!r} (row {i})" for i in bad[:_N_LISTED])
+    return names + (f" and {len(bad) - _N_LISTED} more" if len(bad) > _N_LISTED else "")
+
+
+def checked_names(class_names: Sequence[str]) -> tuple[str, ...]:
+    """Class names as a tuple of distinct strings."""
+    if isinstance(class_names, str):
+        msg = f"class_names is the text {class_names!r}; expected a sequence of names, such as [{class_names!r}]"
+        raise DataError(msg)
+    names = tuple(str(name) for name in class_names)
+    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    if twice:
+        msg = f"class_names holds {twice} more than once; class names must be distinct"
+        raise DataError(msg)
+    return names
+
+
+def checked_ids(image_ids: Sequence[str] | None, *, n_images: int, what: str = "image_ids") -> tuple[str, ...]:
+    """One text an image; the row's number where `image_ids` is None."""
+    ids = tuple(map(str, range(n_images) if image_ids is None else image_ids))
+    if len(ids) != n_images:
+        msg = f"{what} has {len(ids)} values for {n_images} images; give one an image"
+        raise DataError(msg)
+    return ids
+
+
+def refuse_repeated(image_ids: tuple[str, ...]) -> None:
+    """Refuse two rows of one image.
+
+    Raises:
+        DataError: naming the repeated ids.
+    """
+    if len(set(image_ids)) < len(image_ids):
+        seen: set[str] = set()
+        twice = [i for i in image_ids if i in seen or seen.add(i)]  # type: ignore[func-returns-value]
+        msg = f"{len(twice)} image_ids are repeated, such as {twice[:_N_LISTED]}; give each image once"
+        raise DataError(msg)
+
+
+def plain_column(values: Sequence[Any] | Array) -> tuple[Any, ...]:
+    """A column as plain Python values: str, bool, int, float, or None for what is missing (None, nan, "")."""
+    return tuple(_plain(value) for value in (values.tolist() if isinstance(values, np.ndarray) else values))
+
+
+def _plain(value: Any) -> Any:
+    plain = value.item() if isinstance(value, np.generic) else value
+    if plain is None or plain == "" or plain != plain:  # noqa: PLR0124 - nan alone differs from itself
+        return None
+    return plain if isinstance(plain, (str, bool, int, float)) else str(plain)
+
+
+def checked_probabilities(probabilities: Array, *, n_classes: int) -> Floats:
+    """As (N, C) float32 or float64; the shape alone is checked here."""
+    array = np.asarray(probabilities)
+    if array.size == 0 and array.ndim < 2:
+        array = np.zeros((0, n_classes), np.float32)
+    if array.ndim != 2 or array.shape[1] != n_classes:
+        msg = (
+            f"probabilities has shape {array.shape}; expected (images, {n_classes}): one row an image, one column for "
+            "each of class_names, in that order"
+        )
+        raise DataError(msg)
+    if array.dtype.kind not in "fiub":
+        msg = f"probabilities has dtype {array.dtype}; expected floating-point numbers"
+        raise DataError(msg)
+    return array if array.dtype == np.float64 else array.astype(np.float32 if array.dtype.kind == "f" else np.float64)
+
+
+def refuse_bad_rows(probabilities: Floats, image_ids: Sequence[str]) -> None:
+    """Refuse rows that are not probabilities.
+
+    Raises:
+        DataError: rows with nan, with values outside [0, 1], or whose sum is further than 0.01 from 1; by image.
+    """
+    n_images, n_classes = probabilities.shape
+    step = max(1, _CHUNK_VALUES // max(1, n_classes))
+    nan, outside, sums = (np.zeros(n_images, bool) for _ in range(3))
+    for start in range(0, n_images, step):
+        rows = slice(start, start + step)
+        chunk = probabilities[rows].astype(np.float64)
+        nan[rows] = ~np.isfinite(chunk).all(axis=1)
+        chunk[nan[rows]] = 1 / n_classes
+        outside[rows] = ((chunk < -1e-6) | (chunk > 1 + 1e-6)).any(axis=1)  # 1e-6: rounding of a float32 softmax
+        sums[rows] = np.abs(chunk.sum(axis=1) - 1) > _SUM_TOLERANCE
+    sums &= ~outside
+    problems = [
+        f"{text} in {count.sum()} of {n_images} rows: {_listing(np.flatnonzero(count), image_ids)}"
+        for count, text in ((nan, "nan or inf"), (outside, "values outside [0, 1]"), (sums, "a sum other than 1"))
+        if count.any()
+    ]
+    if problems:
+        msg = f"probabilities has {'; '.join(problems)}. Give the softmax of finite logits; leave failed images out"
+        raise DataError(msg)
+
+
+def checked_labels(labels: Sequence[object] | Array, class_names: tuple[str, ...], image_ids: tuple[str, ...]) -> Ints:
+    """Class ids (N,) int64 from ids or class names.
+
+    Raises:
+        DataError: another number of labels than images, or labels that are neither whole numbers nor names.
+        UnknownClassError: labels outside the classes, -1 (unlabelled) among them; by image.
+    """
+    if len(labels) != len(image_ids):
+        msg = f"labels has {len(labels)} values for {len(image_ids)} rows of probabilities; give one label a row"
+        raise DataError(msg)
+    array = np.asarray(labels)
+    if not len(image_ids):
+        return np.zeros(0, np.int64)
+    if array.dtype.kind in "UO":
+        number = {name: i for i, name in enumerate(class_names)}
+        ids = np.array([number.get(v, -1) if isinstance(v, str) else _as_id(v) for v in labels], np.int64)
+    elif array.dtype.kind in "iub" or (array.dtype.kind == "f" and np.array_equal(array, np.floor(array))):
+        ids = array.astype(np.int64)
+    else:
+        msg = f"labels has dtype {array.dtype}; expected class ids from 0 to {len(class_names) - 1}, or class names"
+        raise DataError(msg)
+    bad = np.flatnonzero((ids < 0) | (ids >= len(class_names)))
+    if len(bad):
+        found = sorted({repr(labels[i]) for i in bad[:1000]})[:_N_LISTED]
+        msg = (
+            f"{len(bad)} of {len(ids)} labels are none of the {len(class_names)} classes (found {', '.join(found)}): "
+            f"{_listing(bad, image_ids)}. Evaluate labelled images only, with the model's class names"
+        )
+        raise UnknownClassError(msg)
+    return ids
+
+
+def _as_id(value: object) -> int:
+    return int(value) if isinstance(value, (int, np.integer)) else -1

@@ -1,0 +1,225 @@
+"""The result of evaluating a classifier: a frozen value that prints, draws and saves itself."""
+# ruff: noqa: PLC0415 - what prints, draws and saves is loaded when it is asked for; it knows this module
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from onlineml.errors import DataError, UnknownClassError
+from onlineml.evaluation import metrics
+from onlineml.evaluation.base import BaseScores
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from matplotlib.figure import Figure
+
+    from onlineml.evaluation.classification.tables import Mistake, PerClass, Reliability
+    from onlineml.evaluation.slices import SliceScore
+    from onlineml.evaluation.types import Floats, Interval, Ints
+
+__all__ = ["ClassificationScores"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ClassificationScores(BaseScores):
+    """How good a classifier is on some labelled images, how sure that is, and where it fails.
+
+    Undefined scores are nan. Made by `onlineml.evaluate` or `onlineml.evaluation.classification_scores`.
+
+    Attributes:
+        class_names: the model's classes, in the order of its outputs.
+        model_ref: which model; "" if not given.
+        split: which split of the manifest.
+        manifest_hash: which dataset version.
+        image_ids: (N) ids, in the order of the arrays.
+        uris: (N) where the images are; "" where not given.
+        labels: (N,) int64 true class ids.
+        predictions: (N,) int64 predicted class ids; of equal probabilities, the lowest.
+        confidences: (N,) float64 probability of the prediction.
+        probabilities: (N, C) float32, or float64 if given so; None if they were left out of the JSON.
+        groups: (N) the group of each image, or None: each image is its own.
+        slices: columns (N) by which `by_slice` cuts.
+        n_groups: independent groups.
+        n_bootstrap: resamples behind the intervals.
+        seed: of the resamples.
+        accuracy: share of right predictions; balanced_accuracy: mean recall of the classes that have images.
+        macro_precision: mean over the classes that have images, with 0 for one never predicted; macro_recall and
+            macro_f1 likewise. micro_precision, micro_recall and micro_f1 pool all classes, which is the accuracy.
+            weighted_precision, weighted_recall and weighted_f1 are means by number of images.
+        top_k: share with the true class among the first k, by k; lower class ids win ties. `top_5` is ``top_k[5]``.
+        map: mean average precision over the classes that have images.
+        auroc_macro: mean AUROC, one against the rest, over the classes where it is defined.
+        log_loss: mean cross-entropy in nats, probabilities clipped to 2.2e-16.
+        brier: mean squared distance from the one-hot truth, in [0, 2].
+        ece: expected calibration error in 15 equal-width bins, in [0, 1].
+        intervals: 95 % percentile bootstrap interval (low, high) over groups, by score name (``"accuracy"``,
+            ``"top_5"``, …). (nan, nan) where the resamples do not vary, and for ``map`` and ``auroc_macro`` where
+            images x classes x resamples exceed 5e8. An accuracy of exactly 0 or 1 has Clopper and Pearson's interval.
+        per_class: scores of each class.
+        reliability: the calibration curve.
+        by_slice: accuracy for each value of each column in `slices`.
+        mistakes: the wrong images, most confident first; the first `n_mistakes` of them.
+        thumbnails: small PNG or JPEG bytes by image id, for reports.
+    """
+
+    headline = ("accuracy", "macro_f1")
+    own_figures = ("reliability", "roc")
+
+    class_names: tuple[str, ...]
+    model_ref: str
+    split: str
+    manifest_hash: str
+    image_ids: tuple[str, ...]
+    uris: tuple[str, ...]
+    labels: Ints
+    predictions: Ints
+    confidences: Floats
+    probabilities: Floats | None
+    groups: tuple[str | None, ...] | None
+    slices: Mapping[str, tuple[Any, ...]]
+    n_groups: int
+    n_bootstrap: int
+    seed: int
+    accuracy: float
+    balanced_accuracy: float
+    macro_precision: float
+    macro_recall: float
+    macro_f1: float
+    micro_precision: float
+    micro_recall: float
+    micro_f1: float
+    weighted_precision: float
+    weighted_recall: float
+    weighted_f1: float
+    map: float
+    auroc_macro: float
+    log_loss: float
+    brier: float
+    ece: float
+    top_k: Mapping[int, float]
+    intervals: Mapping[str, Interval]
+    per_class: PerClass
+    reliability: Reliability
+    by_slice: tuple[SliceScore, ...]
+    mistakes: tuple[Mistake, ...]
+    thumbnails: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def n_mistakes(self) -> int:
+        """Number of images wrong, also those beyond the listed `mistakes`."""
+        return int(np.sum(self.labels != self.predictions))
+
+    @property
+    def confusion(self) -> Ints:
+        """(C, C) int64, how often each prediction was made of each truth; truths are the rows."""
+        return metrics.confusion_matrix(self.labels, self.predictions, n_classes=len(self.class_names))
+
+    def _class_table(self) -> PerClass:
+        return self.per_class
+
+    def _confusion(self) -> Ints:
+        return self.confusion
+
+    @property
+    def top_1(self) -> float:
+        """The accuracy."""
+        return self.accuracy
+
+    @property
+    def top_5(self) -> float:
+        """Share of images with the true class among the five first; nan if 5 was not asked for."""
+        return self.top_k.get(5, float("nan"))
+
+    @property
+    def precision(self) -> Floats:
+        """Precision of each class (C,)."""
+        return self.per_class.precision
+
+    @property
+    def recall(self) -> Floats:
+        """Recall of each class (C,)."""
+        return self.per_class.recall
+
+    @property
+    def f1(self) -> Floats:
+        """F1 of each class (C,)."""
+        return self.per_class.f1
+
+    @property
+    def ap(self) -> Floats:
+        """Average precision of each class (C,)."""
+        return self.per_class.ap
+
+    @property
+    def auroc(self) -> Floats:
+        """AUROC of each class (C,)."""
+        return self.per_class.auroc
+
+    def score_names(self) -> list[str]:
+        """Names of the single-number scores, as in `intervals` and `to_frame`."""
+        plain = super().score_names()
+        return [plain[0], *(f"top_{k}" for k in self.top_k if k > 1), *plain[1:]]
+
+    def score(self, name: str) -> float:
+        """A score by the name that `score_names` lists."""
+        return self.top_k[int(name[4:])] if name.startswith("top_") else super().score(name)
+
+    def _one_class(self, class_name: str | int) -> tuple[Any, Floats]:
+        if self.probabilities is None:
+            msg = "these scores were saved without probabilities, which curves need; evaluate again, or save them with "
+            raise DataError(msg + "to_json(probabilities=True)")
+        if isinstance(class_name, str) and class_name not in self.class_names:
+            msg = (
+                f"{class_name!r} is not one of the {len(self.class_names)} classes: {', '.join(self.class_names[:20])}"
+            )
+            raise UnknownClassError(msg)
+        class_id = self.class_names.index(class_name) if isinstance(class_name, str) else class_name
+        return self.labels == class_id, self.probabilities[:, class_id]
+
+    def roc(self, class_name: str | int) -> metrics.RocCurve:
+        """ROC curve of a class (name or id) against the rest."""
+        return metrics.roc_curve(*self._one_class(class_name))
+
+    def pr(self, class_name: str | int) -> metrics.PrecisionRecallCurve:
+        """Precision-recall curve of a class (name or id) against the rest."""
+        return metrics.precision_recall_curve(*self._one_class(class_name))
+
+    def __repr__(self) -> str:
+        return f"<ClassificationScores: accuracy {self.accuracy:.3f} on {self.n_images} images>"
+
+    def __str__(self) -> str:
+        from onlineml.evaluation.render.text import scores_text
+
+        return scores_text(self)
+
+    def _repr_html_(self) -> str:
+        from onlineml.evaluation.classification.html import summary_html
+
+        return summary_html(self)
+
+    def to_json(self, *, probabilities: bool | None = None) -> str:
+        """As JSON text; see `onlineml.evaluation.classification.serial.to_json`."""
+        from onlineml.evaluation.classification import serial
+
+        return serial.to_json(self, probabilities=probabilities)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> ClassificationScores:
+        """From what `to_json` wrote."""
+        from onlineml.evaluation.classification import serial
+
+        return serial.from_json(text)
+
+    def figure(self, name: str) -> Figure:
+        """A figure by one of the `figure_names`; "worst" shows the most confident mistakes.
+
+        Raises:
+            ConfigError: there is no such figure.
+        """
+        from onlineml.evaluation.render.plots import figure
+
+        return figure(self, name)

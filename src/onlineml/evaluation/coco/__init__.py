@@ -1,0 +1,1 @@
+"""The COCO metric: twelve numbers equal to those of pycocotools."""

@@ -1,0 +1,211 @@
+"""COCO's scores of a detector: a frozen value that prints and saves itself."""
+# ruff: noqa: PLC0415 - pandas takes half a second to import
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from onlineml.evaluation.coco.arrays import IOU_THRESHOLDS
+from onlineml.evaluation.metrics import ratio
+from onlineml.evaluation.render import text as say
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from onlineml.evaluation.coco.arrays import Curves
+    from onlineml.evaluation.types import Floats, Ints
+
+__all__ = ["STAT_NAMES", "CocoScores", "summarize"]
+
+STAT_NAMES = (
+    "map_50_95", "map_50", "map_75", "map_small", "map_medium", "map_large",
+    "ar_1", "ar_10", "ar_100", "ar_small", "ar_medium", "ar_large",
+)  # fmt: skip
+_MEANINGS = (
+    "AP, mean over IoU .50 to .95", "AP at IoU .50", "AP at IoU .75", "AP of small objects (area below 32²)",
+    "AP of medium objects", "AP of large objects (area above 96²)",
+    "recall, 1 detection an image", "recall, 10 detections", "recall, 100 detections",
+    "recall of small objects", "recall of medium objects", "recall of large objects",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CocoScores:
+    """COCO's twelve numbers and what they are made of. Made by `onlineml.evaluation.coco_scores`.
+
+    What has no value is nan: every score of a class that has no object, and a mean over no class.
+
+    Attributes:
+        class_names: the C classes, in the order of their category ids.
+        n_images: images scored, those without objects included.
+        n_objects: (C,) int64 objects of each class, crowds left out.
+        stats: (12,) float64 in pycocotools' order; also by name: `map_50_95` to `ar_large`.
+        per_class_ap: (C,) float64, AP of each class, mean over IoU .50 to .95.
+        per_class_ap_50: (C,) float64, AP of each class at IoU .50.
+        precision: (10, 101, C) float64 at IoU .50, .55, … .95 and recall 0, .01, … 1; objects of all sizes, at most
+            100 detections of a class in an image.
+    """
+
+    class_names: tuple[str, ...]
+    n_images: int
+    n_objects: Ints
+    stats: Floats
+    per_class_ap: Floats
+    per_class_ap_50: Floats
+    precision: Floats
+
+    @property
+    def map_50_95(self) -> float:
+        """Average precision, mean over the classes and over IoU .50, .55, … .95: COCO's "AP"."""
+        return float(self.stats[0])
+
+    @property
+    def map_50(self) -> float:
+        """Average precision at IoU .50, mean over the classes."""
+        return float(self.stats[1])
+
+    @property
+    def map_75(self) -> float:
+        """Average precision at IoU .75, mean over the classes."""
+        return float(self.stats[2])
+
+    @property
+    def map_small(self) -> float:
+        """As `map_50_95`, of objects with an area up to 32² pixels."""
+        return float(self.stats[3])
+
+    @property
+    def map_medium(self) -> float:
+        """As `map_50_95`, of objects with an area of 32² to 96² pixels."""
+        return float(self.stats[4])
+
+    @property
+    def map_large(self) -> float:
+        """As `map_50_95`, of objects with an area from 96² pixels."""
+        return float(self.stats[5])
+
+    @property
+    def ar_1(self) -> float:
+        """Recall with one detection of a class in an image, mean over the classes and over IoU .50, .55, … .95."""
+        return float(self.stats[6])
+
+    @property
+    def ar_10(self) -> float:
+        """As `ar_1`, with ten detections."""
+        return float(self.stats[7])
+
+    @property
+    def ar_100(self) -> float:
+        """As `ar_1`, with a hundred detections."""
+        return float(self.stats[8])
+
+    @property
+    def ar_small(self) -> float:
+        """As `ar_100`, of objects with an area up to 32² pixels."""
+        return float(self.stats[9])
+
+    @property
+    def ar_medium(self) -> float:
+        """As `ar_100`, of objects with an area of 32² to 96² pixels."""
+        return float(self.stats[10])
+
+    @property
+    def ar_large(self) -> float:
+        """As `ar_100`, of objects with an area from 96² pixels."""
+        return float(self.stats[11])
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a class: ``ap``, ``ap_50``, ``objects``."""
+        import pandas as pd
+
+        columns = {"ap": self.per_class_ap, "ap_50": self.per_class_ap_50, "objects": self.n_objects}
+        return pd.DataFrame(columns, index=pd.Index(self.class_names, name="class", dtype="object"))
+
+    def to_json(self) -> str:
+        """The scores as strict JSON, nan as null; without the curves."""
+        classes = zip(self.class_names, self.per_class_ap, self.per_class_ap_50, self.n_objects, strict=True)
+        content = {
+            "n_images": self.n_images,
+            **{name: _plain(value) for name, value in zip(STAT_NAMES, self.stats, strict=True)},
+            "classes": [
+                {"name": name, "ap": _plain(ap), "ap_50": _plain(ap_50), "objects": int(n)}
+                for name, ap, ap_50, n in classes
+            ],
+        }
+        return json.dumps(content, allow_nan=False, ensure_ascii=False)
+
+    def _subject(self) -> str:
+        n_objects, n_classes = int(self.n_objects.sum()), len(self.class_names)
+        counts = (say.count(self.n_images, "image"), say.count(n_objects, "object"))
+        return f"{', '.join(counts)}, {say.count(n_classes, 'class')}"
+
+    def _lowest(self) -> list[int]:
+        """Classes that have objects, by AP, rising."""
+        return [int(i) for i in np.argsort(self.per_class_ap, kind="stable") if self.n_objects[i]]
+
+    def __str__(self) -> str:
+        lines = [
+            f"COCO AP {say.decimal(self.map_50_95)} (AP50 {say.decimal(self.map_50)}) on {self._subject()}",
+            "",
+        ]
+        lines += [f"{_MEANINGS[i]:<40}{say.decimal(float(value)):>7}" for i, value in enumerate(self.stats)]
+        lines += ["", f"{'lowest classes by AP':<32}{'AP':>7}{'AP50':>7}{'objects':>10}"]
+        for i in self._lowest()[:5]:
+            numbers = f"{say.decimal(self.per_class_ap[i]):>7}{say.decimal(self.per_class_ap_50[i]):>7}"
+            lines.append(f"{say.shorten(self.class_names[i], 31):<32}{numbers}{self.n_objects[i]:>10,}")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        from onlineml.evaluation.classification.html import esc, notebook_table
+
+        rows = [(_MEANINGS[i], say.decimal(float(value))) for i, value in enumerate(self.stats)]
+        classes = [
+            (esc(say.shorten(self.class_names[i], 40)), say.decimal(self.per_class_ap[i]),
+             say.decimal(self.per_class_ap_50[i]), f"{self.n_objects[i]:,}")
+            for i in self._lowest()[:12]
+        ]  # fmt: skip
+        head = (
+            f'<div style="font-size:2em;font-weight:700">{say.decimal(self.map_50_95)} '
+            f'<span style="font-size:.5em;font-weight:400">COCO AP on {esc(self._subject())}</span></div>'
+        )
+        tables = notebook_table(("score", "value"), rows)
+        tables += notebook_table(("lowest classes", "AP", "AP50", "objects"), classes) if classes else ""
+        layout = "display:flex;flex-wrap:wrap;align-items:flex-start;gap:2em;margin-top:.8em"
+        return f'<div style="font-family:system-ui,sans-serif">{head}<div style="{layout}">{tables}</div></div>'
+
+
+def _plain(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def _mean(values: Floats) -> float:
+    """Mean of all that is defined; nan where nothing is."""
+    defined = values[~np.isnan(values)]
+    return float(ratio(defined.sum(), defined.size))
+
+
+def summarize(curves: Curves, class_names: tuple[str, ...], *, n_images: int, n_objects: Ints) -> CocoScores:
+    """COCO's summary of the curves."""
+    precision, recall = curves.precision, curves.recall
+    at_75 = int(np.flatnonzero(IOU_THRESHOLDS == 0.75)[0])  # exact: pycocotools asks the same
+    stats = [_mean(precision[..., 0]), _mean(precision[0, ..., 0]), _mean(precision[at_75, ..., 0])]
+    stats += [_mean(precision[..., size]) for size in (1, 2, 3)]
+    stats += [_mean(curves.recall_few[..., 0]), _mean(curves.recall_few[..., 1])]
+    stats += [_mean(recall[..., size]) for size in (0, 1, 2, 3)]
+    of_all = precision[..., 0]
+    return CocoScores(
+        class_names=class_names,
+        n_images=n_images,
+        n_objects=n_objects,
+        stats=np.array(stats),
+        per_class_ap=np.array([_mean(of_all[..., i]) for i in range(len(class_names))]),
+        per_class_ap_50=np.array([_mean(of_all[0, :, i]) for i in range(len(class_names))]),
+        precision=of_all,
+    )

@@ -1,0 +1,140 @@
+"""COCO's detection scores, from COCO files or from our own arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from onlineml.errors import ConfigError, DataError
+from onlineml.evaluation.classification.inputs import checked_names
+from onlineml.evaluation.coco.arrays import CocoArrays
+from onlineml.evaluation.coco.curves import coco_curves
+from onlineml.evaluation.coco.read import read_coco
+from onlineml.evaluation.coco.reference import reference_curves
+from onlineml.evaluation.coco.result import CocoScores, summarize
+
+if TYPE_CHECKING:
+    from onlineml.data.manifest.box_arrays import Boxes
+    from onlineml.evaluation.detection.detections import Found
+
+__all__ = ["CocoScores", "coco_scores", "coco_scores_of"]
+
+Source: TypeAlias = Mapping[str, Any] | Sequence[Mapping[str, Any]] | str | PathLike[str]
+
+# Our own engine is the default as long as tests/evaluation/test_coco_fuzz.py finds it equal to pycocotools to 1e-12.
+_ENGINES = {"auto": coco_curves, "numpy": coco_curves, "pycocotools": reference_curves}
+
+
+def coco_scores(
+    ground_truth: Source,
+    detections: Source,
+    *,
+    engine: str = "auto",
+    storage_options: Mapping[str, Any] | None = None,
+) -> CocoScores:
+    """The numbers of the COCO challenge for boxes, equal to pycocotools' to 1e-12, without its traps.
+
+    Everything is checked before anything is counted, and every kind of fault is named with the rows that have it.
+    Annotation ids play no part, so that 0 and repeated ones do no harm. A missing ``iscrowd`` is 0, a missing ``area``
+    that of the box. No detections at all score 0. Detections count from the surest to the 100th of a class in an
+    image, however low their scores. What is undefined is nan.
+
+    Args:
+        ground_truth: a COCO document (``images``, ``categories``, ``annotations`` with ``image_id``, ``category_id``,
+            ``bbox`` as [x, y, width, height] in pixels): a dict, or the path or URL of its JSON.
+        detections: COCO results: a list of dicts with ``image_id``, ``category_id``, ``bbox``, ``score``; or a dict
+            with that list under ``annotations``; or the path or URL of such JSON.
+        engine: ``"numpy"``, our own; ``"pycocotools"``, the reference, some fifty times slower; ``"auto"``, ours.
+        storage_options: of the filesystem, for URLs.
+
+    Returns:
+        The scores.
+
+    Raises:
+        DataError: the documents are not as above; scores that are nan; sizes that are negative; images or categories
+            that the ground truth does not have. All faults in one message.
+        ConfigError: no such engine.
+        MissingDependencyError: ``"pycocotools"`` where it is not installed.
+        NotFoundError: nothing at that path or URL.
+    """
+    _check_engine(engine)
+    arrays, class_names = read_coco(ground_truth, detections, storage_options=storage_options)
+    return _scores(arrays, class_names, engine)
+
+
+def coco_scores_of(truth: Boxes, found: Found, class_names: Sequence[str], *, engine: str = "auto") -> CocoScores:
+    """`coco_scores` of boxes in arrays.
+
+    Images that nobody annotated are left out with what was found in them, and so are true boxes of no known class
+    (`label_ids` -1).
+
+    Args:
+        truth: of N images; boxes finite and not empty, such as those of ``check().manifest``.
+        found: in the same N images.
+        class_names: C distinct names.
+        engine: as in `coco_scores`.
+
+    Raises:
+        DataError: another number of images; labels beyond C; true boxes that cannot be used.
+        ConfigError, MissingDependencyError: as in `coco_scores`.
+    """
+    _check_engine(engine)
+    names = checked_names(class_names)
+    _check_arrays(truth, found, names)
+    at = np.flatnonzero(truth.annotated[truth.image_index] & (truth.label_ids >= 0))
+    seen = np.flatnonzero(truth.annotated[found.image_index])
+    number = np.cumsum(truth.annotated) - 1  # of the annotated images
+    truth_xywh, found_xywh = _xywh(truth.boxes_xyxy[at]), _xywh(found.boxes_xyxy[seen])
+    area = truth.area[at]
+    arrays = CocoArrays(
+        n_images=int(truth.annotated.sum()),
+        n_classes=len(names),
+        truth_image=number[truth.image_index[at]],
+        truth_class=truth.label_ids[at],
+        truth_xywh=truth_xywh,
+        truth_area=np.where(np.isnan(area), truth_xywh[:, 2] * truth_xywh[:, 3], area),
+        truth_crowd=truth.crowd[at],
+        found_image=number[found.image_index[seen]],
+        found_class=found.label_ids[seen],
+        found_xywh=found_xywh,
+        found_scores=found.scores[seen],
+    )
+    return _scores(arrays, names, engine)
+
+
+def _check_engine(engine: str) -> None:
+    if engine not in _ENGINES:
+        msg = f"engine is {engine!r}; expected one of {', '.join(map(repr, _ENGINES))}"
+        raise ConfigError(msg)
+
+
+def _scores(arrays: CocoArrays, class_names: tuple[str, ...], engine: str) -> CocoScores:
+    counted = arrays.truth_class[~arrays.truth_crowd]
+    n_objects = np.bincount(counted, minlength=arrays.n_classes).astype(np.int64)
+    return summarize(_ENGINES[engine](arrays), class_names, n_images=arrays.n_images, n_objects=n_objects)
+
+
+def _xywh(boxes_xyxy: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return np.concatenate([boxes_xyxy[:, :2], boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]], axis=1)
+
+
+def _check_arrays(truth: Boxes, found: Found, names: tuple[str, ...]) -> None:
+    n_images = len(truth.offsets) - 1
+    if n_images != found.n_images:
+        msg = f"the truth is of {n_images} images and the detections of {found.n_images}; give both of the same images"
+        raise DataError(msg)
+    highest = {"truth": truth.label_ids.max(initial=-1), "detections": found.label_ids.max(initial=-1)}
+    beyond = [f"the {what} have label id {value}" for what, value in highest.items() if value >= len(names)]
+    if beyond:
+        msg = f"{' and '.join(beyond)}, but there are {len(names)} classes; label ids are places in class_names"
+        raise DataError(msg)
+    boxes = truth.boxes_xyxy
+    fine = np.isfinite(boxes).all(1) & (boxes[:, 2:] > boxes[:, :2]).all(1)
+    bad = np.flatnonzero(~fine & truth.annotated[truth.image_index] & (truth.label_ids >= 0))
+    if len(bad):
+        first = f"row {bad[0]}, {boxes[bad[0]].tolist()}, in image {truth.image_index[bad[0]]}"
+        msg = f"{len(bad)} of {len(boxes)} true boxes are empty or not finite, such as {first}; leave them out first"
+        raise DataError(msg)

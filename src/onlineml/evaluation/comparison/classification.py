@@ -1,0 +1,208 @@
+"""Two classifiers on the same images."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from onlineml.evaluation import metrics
+from onlineml.evaluation.comparison.counts import mcnemar, paired_counts
+from onlineml.evaluation.comparison.result import ChangedImage, Comparison, NewClass, PartChange, ScoreChange
+from onlineml.evaluation.intervals import percentile_interval, resample_weights, sums_by_code
+from onlineml.evaluation.render import text as say
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from onlineml.evaluation.classification.result import ClassificationScores
+    from onlineml.evaluation.comparison.pairing import Pairing
+    from onlineml.evaluation.types import Array, Floats, Ints
+
+__all__ = ["compare_classifiers"]
+
+TAIL = 0.025  # of each end of a 95 % interval
+_PART_RESAMPLES = 4_000  # of each class and slice, whose intervals are read to two digits
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Answers:
+    """One model's answers to the shared images.
+
+    Attributes:
+        scores: as they were given.
+        rows: (N,) int64 rows in them.
+        predictions: (N,) int64 places in the names of both models' classes.
+        right: (N,) bool.
+        means: per-image values (N,) by the name of the score that is their mean.
+    """
+
+    scores: ClassificationScores
+    rows: Ints
+    predictions: Ints
+    right: Array
+    means: dict[str, Floats]
+
+
+def compare_classifiers(
+    a: ClassificationScores,
+    b: ClassificationScores,
+    paired: Pairing,
+    cuts: Mapping[str, tuple[Ints, list[str]]],
+    *,
+    n_resamples: int,
+    seed: int,
+) -> Comparison:
+    """Compare; see `onlineml.compare`."""
+    labels = a.labels[paired.a_rows]
+    first = _answers(a, paired.a_rows, np.arange(paired.n_shared), labels)
+    second = _answers(b, paired.b_rows, paired.b_classes, labels)
+    counts = dataclasses.replace(paired_counts(first.right, second.right, paired.codes), seed=seed)
+    n_fixed, n_broken = int(counts.fixed.sum()), int(counts.broken.sum())
+    accuracy = ScoreChange("accuracy", _share(first.right), _share(second.right), counts.value, *counts.bounds(TAIL))
+    others = _other_scores(first, second, labels, paired, n_resamples=n_resamples, seed=seed)
+    both = _Both(first, second, paired.codes)
+    by_class = _parts(both, "class", labels, paired.shared_names)
+    by_slice = [part for column, (parts, values) in cuts.items() for part in _parts(both, column, parts, values)]
+    return Comparison(
+        a=a,
+        b=b,
+        class_names=paired.shared_names,
+        new_classes=new_classes(b, paired.new_classes),
+        image_ids=paired.image_ids,
+        uris=paired.uris,
+        n_groups=paired.n_groups,
+        mistakes_a=(~first.right).astype(np.int64),
+        mistakes_b=(~second.right).astype(np.int64),
+        n_items=len(labels),
+        n_fixed=n_fixed,
+        n_broken=n_broken,
+        n_right=int((first.right & second.right).sum()),
+        mcnemar=mcnemar(n_fixed, n_broken),
+        main="accuracy",
+        scores=(accuracy, *others),
+        evidence={"accuracy": counts},
+        by_class=tuple(by_class),
+        by_slice=tuple(by_slice),
+        changed=_changed(first, second, labels, paired),
+        thumbnails={**a.thumbnails, **b.thumbnails},
+    )
+
+
+def new_classes(b: ClassificationScores, names: tuple[str, ...]) -> tuple[NewClass, ...]:
+    """The classes that the second model adds, as its own evaluation scores them."""
+    rows = [(name, b.per_class[name]) for name in names]
+    return tuple(NewClass(n, int(r["support"]), float(r["recall"]), *map(float, r["recall_interval"])) for n, r in rows)
+
+
+def _share(right: Array) -> float:
+    return float(metrics.ratio(right.sum(), len(right)))
+
+
+def _answers(scores: ClassificationScores, rows: Ints, classes: Ints, labels: Ints) -> _Answers:
+    predictions = classes[scores.predictions[rows]]
+    means: dict[str, Floats] = {}
+    if scores.probabilities is not None:
+        given, truth = scores.probabilities[rows], scores.labels[rows]
+        means["log_loss"] = metrics.log_loss_per_image(given, truth)
+        means["brier"] = metrics.brier_per_image(given, truth)
+        ranks = metrics.truth_ranks(given, truth)
+        n_classes = len(scores.class_names)
+        means |= {f"top_{k}": (ranks < k).astype(np.float64) for k in scores.top_k if 1 < k < n_classes}
+    return _Answers(scores, rows, predictions, predictions == labels, means)
+
+
+def _other_scores(
+    first: _Answers, second: _Answers, labels: Ints, paired: Pairing, *, n_resamples: int, seed: int
+) -> list[ScoreChange]:
+    """Scores that are not made of fixed and broken images alone, with bootstrap intervals over groups."""
+    shared = [name for name in (*first.means, *second.means) if name in first.means and name in second.means]
+    names = ["balanced_accuracy", "macro_f1", *dict.fromkeys(shared)]
+    n_classes = len(paired.class_names)
+
+    def both(weights: Floats) -> list[dict[str, Floats]]:
+        return [_weighted(one, labels, weights, names, n_classes) for one in (first, second)]
+
+    a, b = both(np.ones((1, len(labels))))
+    drawn: dict[str, list[Floats]] = {name: [np.zeros(0)] for name in names}
+    for weights in resample_weights(
+        n_groups=paired.n_groups, n_bootstrap=n_resamples, seed=seed, row_values=max(len(labels), n_classes)
+    ):
+        of_a, of_b = both(weights[:, paired.codes])
+        for name in names:
+            drawn[name].append(of_b[name] - of_a[name])
+    changes = []
+    for name in names:
+        low, high = percentile_interval(np.concatenate(drawn[name])).tolist()
+        was, now = float(a[name][0]), float(b[name][0])
+        changes.append(ScoreChange(name, was, now, now - was, low, high))
+    return changes
+
+
+def _weighted(one: _Answers, labels: Ints, weights: Floats, names: list[str], n_classes: int) -> dict[str, Floats]:
+    """(b,) scores under (b, N) weights of the images, by name."""
+    scores = metrics.scores_from_counts(
+        sums_by_code(weights[:, one.right], labels[one.right], n_codes=n_classes),
+        sums_by_code(weights, one.predictions, n_codes=n_classes),
+        sums_by_code(weights, labels, n_codes=n_classes),
+    )
+    total = weights.sum(axis=1)
+    means = {name: metrics.ratio(weights @ values, total) for name, values in one.means.items() if name in names}
+    return {name: means[name] if name in means else scores[name] for name in names}
+
+
+class _Both(NamedTuple):
+    """The answers of both models, and the (N,) groups of the images."""
+
+    first: _Answers
+    second: _Answers
+    codes: Ints
+
+
+def _parts(both: _Both, column: str, parts: Ints, values: Sequence[str]) -> list[PartChange]:
+    """What changed in each of the parts into which (N,) numbers divide the images."""
+    first, second, codes = both
+    order = np.argsort(parts, kind="stable")
+    edges = np.searchsorted(parts[order], np.arange(len(values) + 1))
+    changes = []
+    for place, value in enumerate(values):
+        rows = order[edges[place] : edges[place + 1]]
+        counts = paired_counts(first.right[rows], second.right[rows], codes[rows])
+        counts = dataclasses.replace(counts, n_resamples=_PART_RESAMPLES)
+        low, high = counts.bounds(TAIL)
+        changes.append(
+            PartChange(
+                column=column,
+                value=value,
+                n=len(rows),
+                n_groups=counts.n_groups,
+                fixed=int(counts.fixed.sum()),
+                broken=int(counts.broken.sum()),
+                a=_share(first.right[rows]),
+                b=_share(second.right[rows]),
+                difference=counts.value,
+                low=low,
+                high=high,
+                p_drop=counts.p_drop,
+            )
+        )
+    return changes
+
+
+def _changed(first: _Answers, second: _Answers, labels: Ints, paired: Pairing) -> tuple[ChangedImage, ...]:
+    """Broken images, then fixed ones; those first of which the model that is wrong is surest."""
+    changed = []
+    sure_a, sure_b = (one.scores.confidences[one.rows] for one in (first, second))
+    for change, rows, sure in (
+        ("broken", np.flatnonzero(first.right & ~second.right), sure_b),
+        ("fixed", np.flatnonzero(second.right & ~first.right), sure_a),
+    ):
+        for i in rows[np.argsort(-sure[rows], kind="stable")].tolist():
+            said_a, said_b = (
+                f"{paired.class_names[one.predictions[i]]} {say.percent(float(confidence[i]))}"
+                for one, confidence in ((first, sure_a), (second, sure_b))
+            )
+            truth = paired.class_names[labels[i]]
+            changed.append(ChangedImage(paired.image_ids[i], paired.uris[i], change, truth, said_a, said_b))
+    return tuple(changed)

@@ -1,0 +1,292 @@
+"""How sure a difference of two accuracies on the same images is: fixed and broken images, counted by group.
+
+Two models that agree on an image say nothing about their difference. What counts are the images that the second gets
+right and the first did not (fixed) and those that it breaks. They are few, so that a percentile bootstrap promotes too
+often; and the frames of one video are fixed or broken together, so that counting images does, too.
+
+The bounds here come from *random halves*: the mean difference over a random subset of the groups, each group in it or
+not by the toss of a coin. Its quantiles bound the true difference at their nominal rates wherever the groups'
+differences are symmetric about it, however few they are (Hartigan, Using subsample values as typical values, JASA
+1969); it is the sign-flip test turned into an interval. Of single images and a difference of 0 it is McNemar's exact
+test; ties count half, as in its mid-p form, which keeps the nominal rate where the exact test stays far below it
+(Fagerland, Lydersen and Laake, The McNemar test for binary matched-pairs data: mid-p and asymptotic are better than
+exact conditional, BMC Medical Research Methodology 2013).
+
+No resample can show a break that the test set does not hold. Of a drop by d, a share d of the images at least are
+broken; where fewer were seen, their spread is taken from d itself, as in Tango's score interval (Equivalence test and
+confidence interval for the difference in proportions for the paired-sample design, Statistics in Medicine 1998), with
+counts divided by how many images change together (Rao and Scott, A simple method for the analysis of clustered binary
+data, Biometrics 1992).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from onlineml.evaluation.types import Array, Floats, Interval, Ints
+
+__all__ = [
+    "POWER",
+    "McNemar",
+    "PairedCounts",
+    "half_weights",
+    "mcnemar",
+    "mid_quantiles",
+    "paired_counts",
+    "sign_flip_p",
+]
+
+POWER = 0.8  # the usual chance of showing a difference that a test set is said to be able to show (Cohen 1988)
+_CHUNK_VALUES = 2_000_000
+_MAX_TOSSES = 200_000_000  # at some 5 ns each
+_MIN_RESAMPLES = 2_000
+_BINOMIAL_COST = 5  # tosses
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """McNemar's test of two models on the same images, each image for itself; groups are not looked at.
+
+    Attributes:
+        p_exact: two-sided, of the exact conditional test; 1.0 where no image changed.
+        p_mid: two-sided mid-p value, in which the observed count counts half.
+    """
+
+    p_exact: float
+    p_mid: float
+
+
+def mcnemar(n_fixed: int, n_broken: int) -> McNemar:
+    """McNemar's test from the numbers of fixed and broken images (McNemar 1947; mid-p: Fagerland et al. 2013)."""
+    n = n_fixed + n_broken
+    if not n:
+        return McNemar(1.0, 1.0)
+    halves = _flipped({1: n})
+    tail = float(halves[: min(n_fixed, n_broken) * 2 + 1].sum())
+    seen = float(halves[min(n_fixed, n_broken) * 2])
+    return McNemar(min(1.0, 2 * tail), min(1.0, 2 * tail - seen))
+
+
+def _flipped(sizes: dict[int, int]) -> Floats:
+    """The chances of every sum of numbers whose signs are tossed: from ``-total`` on, in steps of 1.
+
+    Args:
+        sizes: how many numbers there are of each positive size.
+    """
+    chances = np.ones(1)
+    for size, n in sorted(sizes.items(), key=lambda item: -item[1]):
+        wide = np.zeros(len(chances) + 2 * size * n)
+        for heads, weight in enumerate(_binomial_halves(n)):
+            start = 2 * size * heads
+            wide[start : start + len(chances)] += weight * chances
+        chances = wide
+    return chances
+
+
+def _binomial_halves(n: int) -> Floats:
+    """(n + 1,) chances of each number of heads in n tosses."""
+    heads = np.arange(1, n + 1)
+    logs = np.concatenate([[0.0], np.cumsum(np.log((n - heads + 1) / heads))]) - n * math.log(2)
+    chances = np.exp(logs)
+    chances /= chances.sum()
+    return chances
+
+
+def sign_flip_p(sums: Ints, *, n_groups: int) -> float:
+    """One-sided mid-p value of the sign-flip test, exactly: how seldom equal models differ by as much, upwards.
+
+    Args:
+        sums: (g,) int64 fixed minus broken images of each group; zeros say nothing.
+        n_groups: all groups, also those without a difference.
+
+    Returns:
+        In (0, 1]; of single images half of the two-sided mid-p of McNemar's test. Sums in four groups or fewer never
+        come below 0.05: chance alone favours one model in all four of them once in sixteen times.
+    """
+    own = sums[sums != 0]
+    distinct, counts = np.unique(np.abs(own), return_counts=True)
+    chances = _flipped(dict(zip(distinct.tolist(), counts.tolist(), strict=True)))
+    place = int(own.sum() + np.abs(own).sum())
+    p = float(chances[place + 1 :].sum() + chances[place] / 2) + 0.5 ** (n_groups + 1)
+    return min(1.0, p)
+
+
+def mid_quantiles(values: Floats, shares: Sequence[float]) -> list[float]:
+    """Quantiles of a sample with ties, interpolated between the middles of its steps (Ma, Genton & Parzen 2011).
+
+    Args:
+        values: (n,) float, n > 0.
+        shares: in (0, 1).
+    """
+    distinct, counts = np.unique(values, return_counts=True)
+    middles = (np.cumsum(counts) - counts / 2) / len(values)
+    return [float(value) for value in np.interp(shares, middles, distinct)]
+
+
+def half_weights(*, n_groups: int, n_resamples: int, seed: int, row_values: int = 1) -> Iterator[Floats]:
+    """Random subsets of the groups, some at a time.
+
+    Args:
+        n_groups: G.
+        n_resamples: how many subsets in all.
+        seed: of numpy's default generator.
+        row_values: how many values the caller holds a subset, where more than G; the chunks become smaller.
+
+    Yields:
+        (b, G) float64 zeros and ones.
+    """
+    rng = np.random.default_rng(seed)
+    step = max(1, _CHUNK_VALUES // max(n_groups, row_values, 1))
+    for start in range(0, n_resamples if n_groups else 0, step):
+        rows = min(step, n_resamples - start)
+        yield rng.integers(0, 2, size=(rows, n_groups), dtype=np.int8).astype(np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class PairedCounts:
+    """Fixed and broken images of G groups.
+
+    Attributes:
+        fixed: (G,) int64 images that the second model alone gets right.
+        broken: (G,) int64 images that the first model alone gets right.
+        sizes: (G,) int64 images, at least 1 each.
+        n_resamples: random halves that are drawn; fewer, down to 2,000, of very many groups of different sizes.
+        seed: of the halves.
+    """
+
+    fixed: Ints
+    broken: Ints
+    sizes: Ints
+    n_resamples: int = 20_000
+    seed: int = 0
+
+    @property
+    def n_groups(self) -> int:
+        """G."""
+        return len(self.sizes)
+
+    @property
+    def n_images(self) -> int:
+        """All images."""
+        return int(self.sizes.sum())
+
+    @property
+    def value(self) -> float:
+        """The difference of the accuracies, second minus first; nan without images."""
+        return float((self.fixed.sum() - self.broken.sum()) / self.n_images) if self.n_images else math.nan
+
+    @property
+    def p_drop(self) -> float:
+        """One-sided p value of a drop; see `sign_flip_p`."""
+        return sign_flip_p(self.broken - self.fixed, n_groups=self.n_groups)
+
+    def bounds(self, tail: float) -> Interval:
+        """Low and high bound of the true difference, each of which is wrong with a chance of about `tail`.
+
+        Args:
+            tail: 0.05 for a one-sided 95 % bound; 0.025 for both ends of a 95 % interval.
+
+        Returns:
+            In [-1, 1]; (nan, nan) without images.
+        """
+        if not self.n_images:
+            return math.nan, math.nan
+        nothing = 0.5**self.n_groups  # the chance of a subset without groups, which says nothing
+        if nothing >= tail:
+            return -1.0, 1.0
+        share = (tail - nothing) / (1 - nothing)
+        low, high = mid_quantiles(self._half_means(), (share, 1 - share))
+        if low <= 0:
+            low = min(low, self._score_bound(self.broken, self.fixed, tail))
+        if high >= 0:
+            high = max(high, -self._score_bound(self.fixed, self.broken, tail))
+        return max(low, -1.0), min(high, 1.0)
+
+    def smallest_shown(self, *, tail: float = 0.05) -> float:
+        """The smallest true difference that these images show four times out of five.
+
+        The spread is that of the changes that were seen; for a difference by d, a share d of the images changes at
+        least. nan without images.
+        """
+        if not self.n_images:
+            return math.nan
+        steps = NormalDist().inv_cdf(1 - tail) + NormalDist().inv_cdf(POWER)
+        return min(1.0, max(steps * math.sqrt(self._squares()), steps**2 * self._clump()) / self.n_images)
+
+    def _squares(self) -> float:
+        """Variance of the sum of the differences: squared deviations of the groups from the mean difference."""
+        residuals = self.fixed - self.broken - self.value * self.sizes
+        return float(np.square(residuals).sum())
+
+    def _half_means(self) -> Floats:
+        """Mean differences over random subsets of the groups, those without a group left out."""
+        differences = self.fixed - self.broken
+        codes = differences * (int(self.sizes.max()) + 1) + self.sizes
+        _, first, counts = np.unique(codes, return_index=True, return_counts=True)
+        if _BINOMIAL_COST * len(counts) < self.n_groups:  # groups that are alike are drawn together
+            rng = np.random.default_rng(self.seed)
+            taken = rng.binomial(counts, 0.5, size=(self.n_resamples, len(counts)))
+            sums, sizes = taken @ differences[first], taken @ self.sizes[first]
+        else:
+            drawn = int(np.clip(_MAX_TOSSES // self.n_groups, _MIN_RESAMPLES, self.n_resamples))
+            columns = np.stack([differences, self.sizes], axis=1).astype(np.float64)
+            halves = half_weights(n_groups=self.n_groups, n_resamples=drawn, seed=self.seed)
+            sums, sizes = np.concatenate([weights @ columns for weights in halves]).T
+        means: Floats = sums[sizes > 0] / sizes[sizes > 0]
+        return means
+
+    def _clump(self) -> float:
+        """How many images change together: the variance, by what it were if they changed one by one; at least 1.
+
+        One more group that changes is imagined. It changes as those do that were seen to, and the fewer those are, the
+        more it changes wholly: what no group has shown yet must not be taken for impossible.
+        """
+        changes = np.abs(self.fixed - self.broken).astype(np.float64)
+        whole = float(np.square(self.sizes.astype(np.float64)).sum() / self.n_images)  # size of an image's group
+        doubt = 1 / (1 + np.count_nonzero(changes))
+        imagined = float((np.square(changes).sum() + doubt * whole**2) / (changes.sum() + doubt * whole))
+        alone = float((self.fixed + self.broken).sum()) - self.value**2 * self.n_images
+        return max(1.0, (self._squares() + imagined**2) / (alone + imagined))
+
+    def _score_bound(self, lost: Ints, won: Ints, tail: float) -> float:
+        """Tango's lower bound of (won - lost) / n, at most 0, of counts divided by how many images change together."""
+        clump = self._clump()
+        b, c, n = (float(x.sum()) / clump for x in (lost, won, self.sizes))
+        if not b and not c:  # Clopper and Pearson's: Tango's is wrong up to 6.7 % of the time here
+            return float(tail ** (1 / n) - 1)
+        critical = NormalDist().inv_cdf(1 - tail)
+        low, high = -1.0, min(0.0, (c - b) / n)
+        for _ in range(50):  # halves: to 1e-15
+            middle = (low + high) / 2
+            low, high = (middle, high) if _tango(b, c, n, middle) >= critical else (low, middle)
+        return low
+
+
+def _tango(b: float, c: float, n: float, difference: float) -> float:
+    """Tango's score statistic of c won and b lost in n pairs, were the true difference of the shares `difference`."""
+    slope = -b - c + (2 * n - c + b) * difference
+    share = (math.sqrt(slope**2 + 8 * n * b * difference * (1 - difference)) - slope) / (4 * n)
+    return (c - b - n * difference) / math.sqrt(max(n * (2 * share + difference * (1 - difference)), 1e-300))
+
+
+def paired_counts(right_a: Array, right_b: Array, codes: Ints) -> PairedCounts:
+    """Count by group.
+
+    Args:
+        right_a: (n,) bool, images that the first model gets right.
+        right_b: (n,) bool, of the second.
+        codes: (n,) int64, the group of each; any numbers.
+    """
+    _, places = np.unique(codes, return_inverse=True)
+    n_groups = int(places.max(initial=-1)) + 1
+    kinds = (right_b & ~right_a, right_a & ~right_b, np.ones(len(codes), bool))
+    fixed, broken, sizes = (np.bincount(places[k], minlength=n_groups).astype(np.int64) for k in kinds)
+    return PairedCounts(fixed, broken, sizes)

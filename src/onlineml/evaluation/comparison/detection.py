@@ -1,0 +1,215 @@
+"""Two detectors on the same images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from onlineml.data.manifest.box_arrays import Boxes
+from onlineml.evaluation.classification.worst import count_mistakes, seen_images
+from onlineml.evaluation.comparison.counts import mcnemar, paired_counts
+from onlineml.evaluation.comparison.halves import TAIL, THRESHOLDS, Detected, Halves
+from onlineml.evaluation.comparison.result import ChangedImage, Comparison, NewClass, PartChange
+from onlineml.evaluation.comparison.samples import PairedSamples
+from onlineml.evaluation.detection.detections import Found
+from onlineml.evaluation.detection.errors import BACKGROUND_IOU, diagnose
+from onlineml.evaluation.detection.inputs import usable_boxes
+from onlineml.evaluation.detection.matching import overlaps, scene_of
+from onlineml.evaluation.detection.ranking import rank_area
+from onlineml.evaluation.render.text import count
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from onlineml.evaluation.comparison.pairing import Pairing
+    from onlineml.evaluation.detection.result import DetectionScores
+    from onlineml.evaluation.types import Array, Floats, Ints
+
+__all__ = ["compare_detectors"]
+
+_N_DRAWN = 60  # changed images of each kind whose boxes are kept
+
+
+class _Both(NamedTuple):
+    """What both models found, in the same images."""
+
+    first: Detected
+    second: Detected
+    paired: Pairing
+    sizes_hw: Ints
+
+    @property
+    def real(self) -> Array:
+        """(G,) bool: objects, without crowds."""
+        return ~self.first.scene.crowd
+
+    @property
+    def groups(self) -> Ints:
+        """(G,) int64 group of each object."""
+        return self.paired.codes[self.first.scene.truth_image]
+
+
+def compare_detectors(
+    a: DetectionScores,
+    b: DetectionScores,
+    paired: Pairing,
+    cuts: Mapping[str, tuple[Ints, list[str]]],
+    *,
+    n_resamples: int,
+    seed: int,
+) -> Comparison:
+    """Compare; see `onlineml.compare`."""
+    truth, sizes_hw = _truth(a, paired), a.sizes_hw[paired.a_rows]
+    first = _detected(a, _found(a, paired, paired.a_rows, np.arange(paired.n_shared)), truth, sizes_hw, paired)
+    second = _detected(b, _found(b, paired, paired.b_rows, paired.b_classes), truth, sizes_hw, paired)
+    both = _Both(first, second, paired, sizes_hw)
+    found_a, found_b = first.shown.found[both.real], second.shown.found[both.real]
+    n_fixed, n_broken = int((found_b & ~found_a).sum()), int((found_a & ~found_b).sum())
+    masks = [codes == place for codes, values in cuts.values() for place in range(len(values))]
+    halves = Halves.of(first, second, paired, masks, n_resamples=n_resamples, seed=seed)
+    return Comparison(
+        a=a,
+        b=b,
+        class_names=paired.shared_names,
+        new_classes=_new_classes(b, paired.new_classes),
+        image_ids=paired.image_ids,
+        uris=paired.uris,
+        n_groups=paired.n_groups,
+        mistakes_a=first.mistakes.false + first.mistakes.missed,
+        mistakes_b=second.mistakes.false + second.mistakes.missed,
+        n_items=len(found_a),
+        n_fixed=n_fixed,
+        n_broken=n_broken,
+        n_right=int((found_a & found_b).sum()),
+        mcnemar=mcnemar(n_fixed, n_broken),
+        main="map_50_95",
+        scores=halves.scores(paired),
+        evidence={name: halves.evidence(name, paired) for name in THRESHOLDS},
+        by_class=_by_class(both, halves),
+        by_slice=_by_slice(both, halves, cuts),
+        changed=_changed(both),
+        thumbnails={**a.thumbnails, **b.thumbnails},
+    )
+
+
+def _new_classes(b: DetectionScores, names: tuple[str, ...]) -> tuple[NewClass, ...]:
+    rows = [(name, b.per_class[name]) for name in names]
+    return tuple(NewClass(n, int(r["support"]), float(r["ap"]), *map(float, r["ap_interval"])) for n, r in rows)
+
+
+def _truth(a: DetectionScores, paired: Pairing) -> Boxes:
+    given: Any = a.truth
+    picked = [np.arange(given.offsets[i], given.offsets[i + 1]) for i in paired.a_rows]
+    rows = np.concatenate([np.zeros(0, np.int64), *picked])
+    return Boxes(
+        boxes_xyxy=given.boxes_xyxy[rows],
+        label_ids=given.label_ids[rows],
+        crowd=given.crowd[rows],
+        area=given.area[rows],
+        offsets=np.cumsum([0, *map(len, picked)]),
+        annotated=np.ones(len(picked), bool),
+    )
+
+
+def _found(scores: DetectionScores, paired: Pairing, rows: Ints, classes: Ints) -> Found:
+    """The detections of shared classes in the shared images, renumbered."""
+    given: Any = scores.found
+    place = np.full(scores.n_images, -1, np.int64)
+    place[rows] = np.arange(len(rows))
+    images, labels = place[given.image_index], classes[given.label_ids]
+    kept = (images >= 0) & (labels < paired.n_shared)
+    return Found(images[kept], given.boxes_xyxy[kept], labels[kept], given.scores[kept], len(rows))
+
+
+def _detected(scores: DetectionScores, found: Found, truth: Boxes, sizes_hw: Ints, paired: Pairing) -> Detected:
+    scene = scene_of(truth, found, n_classes=paired.n_shared, usable=usable_boxes(truth, sizes_hw))
+    pairs = overlaps(scene, min_iou=BACKGROUND_IOU)
+    ranked, matched = rank_area(scene, pairs, "")
+    thresholds = np.array([scores.thresholds[name] for name in paired.shared_names], np.float64)
+    shown = diagnose(scene, pairs, matched[:, 0], kept=scene.scores >= thresholds[scene.found_label])
+    return Detected(scene, shown, ranked, count_mistakes(scene, shown))
+
+
+def _by_class(both: _Both, halves: Halves) -> tuple[PartChange, ...]:
+    labels = both.first.scene.truth_label
+    return tuple(
+        _part(both, "class", name, both.real & (labels == place), numbers=halves.classes, place=place)
+        for place, name in enumerate(both.paired.shared_names)
+    )
+
+
+def _by_slice(both: _Both, halves: Halves, cuts: Mapping[str, tuple[Ints, list[str]]]) -> tuple[PartChange, ...]:
+    changes: list[PartChange] = []
+    for column, (codes, values) in cuts.items():
+        of_object = codes[both.first.scene.truth_image]
+        for code, value in enumerate(values):
+            objects = both.real & (of_object == code)
+            changes.append(_part(both, column, value, objects, numbers=halves.slices, place=len(changes)))
+    return tuple(changes)
+
+
+def _part(
+    both: _Both, column: str, value: str, objects: Array, *, numbers: tuple[Floats, Floats], place: int
+) -> PartChange:
+    """What changed among some `objects`, a mask, whose AP is in column `place` of the `numbers`."""
+    counts = paired_counts(both.first.shown.found[objects], both.second.shown.found[objects], both.groups[objects])
+    a, b = numbers[0][:, place].tolist()
+    evidence = PairedSamples(b - a, numbers[1][:, place], counts.n_groups)
+    low, high = evidence.bounds(TAIL)
+    return PartChange(
+        column=column,
+        value=value,
+        n=counts.n_images,
+        n_groups=counts.n_groups,
+        fixed=int(counts.fixed.sum()),
+        broken=int(counts.broken.sum()),
+        a=a,
+        b=b,
+        difference=evidence.value,
+        low=low,
+        high=high,
+        p_drop=evidence.p_drop,
+    )
+
+
+def _changed(both: _Both) -> tuple[ChangedImage, ...]:
+    """Images with more mistakes, then those with fewer; those first that changed most."""
+    first, second, paired, sizes_hw = both
+    was, now = (one.mistakes.false + one.mistakes.missed for one in (first, second))
+    changed = []
+    for change, gain in (("broken", now - was), ("fixed", was - now)):
+        rows = np.flatnonzero(gain > 0)
+        rows = rows[np.argsort(-gain[rows], kind="stable")]
+        drawn_a, drawn_b = (
+            seen_images(
+                one.scene,
+                one.shown,
+                rows[:_N_DRAWN].tolist(),
+                one.mistakes,
+                names=paired.shared_names,
+                image_ids=paired.image_ids,
+                uris=paired.uris,
+                sizes_hw=sizes_hw,
+            )
+            for one in (first, second)
+        )
+        for place, i in enumerate(rows.tolist()):
+            changed.append(
+                ChangedImage(
+                    image_id=paired.image_ids[i],
+                    uri=paired.uris[i],
+                    change=change,
+                    truth=count(int(first.mistakes.objects[i]), "object"),
+                    said_a=_said(first, i),
+                    said_b=_said(second, i),
+                    boxes_a=drawn_a[place] if place < _N_DRAWN else None,
+                    boxes_b=drawn_b[place] if place < _N_DRAWN else None,
+                )
+            )
+    return tuple(changed)
+
+
+def _said(one: Detected, image: int) -> str:
+    numbers = ((int(one.mistakes.missed[image]), "missed"), (int(one.mistakes.false[image]), "false"))
+    return ", ".join(f"{n:,} {word}" for n, word in numbers if n) or "no mistakes"

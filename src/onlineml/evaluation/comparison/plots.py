@@ -1,0 +1,67 @@
+"""Figures of a comparison. Each function returns a matplotlib `Figure` and shows nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from onlineml.errors import ConfigError
+from onlineml.evaluation.comparison.text import most_changed
+from onlineml.evaluation.render.image_grid import images_figure
+from onlineml.evaluation.render.style import ALARM, CALM, INK, legend, new_figure, say_empty, titled
+from onlineml.evaluation.render.text import shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.figure import Figure
+
+    from onlineml.evaluation.comparison.result import Comparison, PartChange
+
+__all__ = ["figure"]
+
+_N_PARTS = 24
+_N_IMAGES = 24
+
+
+def figure(comparison: Comparison, name: str) -> Figure:
+    """A figure by name; see `Comparison.figure`."""
+    if name == "classes":
+        return _parts_figure(comparison.by_class, "Fixed and broken, by class")
+    if name == "slices":
+        return _parts_figure(comparison.by_slice, "Fixed and broken, by slice")
+    if name in {"broken", "fixed"}:
+        return _images_figure(comparison, name)
+    msg = f"there is no figure {name!r}; choose one of classes, slices, broken, fixed"
+    raise ConfigError(msg)
+
+
+def _parts_figure(parts: Sequence[PartChange], title: str) -> Figure:
+    """Bars of fixed items to the right and of broken ones to the left, as shares of the part."""
+    shown = most_changed(parts)[:_N_PARTS][::-1]
+    drawn, axes = new_figure(7.0, max(2.4, 0.3 * len(shown) + 1.2))
+    if not shown:
+        say_empty(axes, "nothing to compare")
+        return drawn
+    places = np.arange(len(shown))
+    axes.barh(places, [100 * p.fixed / p.n for p in shown], color=CALM, height=0.62, label="fixed")
+    axes.barh(places, [-100 * p.broken / p.n for p in shown], color=ALARM, height=0.62, label="broken")
+    axes.axvline(0, color=INK, linewidth=0.8)
+    names = [p.value if p.column == "class" else f"{p.column} {p.value}" for p in shown]
+    axes.set_yticks(places, [shorten(f"{name} ({p.n:,})", 36) for name, p in zip(names, shown, strict=True)])
+    for text in axes.get_yticklabels():
+        text.set_parse_math(False)
+    axes.grid(visible=False, axis="y")
+    titled(axes, title, x="% of the class" if shown[0].column == "class" else "% of the slice")
+    legend(drawn, axes, columns=2)
+    return drawn
+
+
+def _images_figure(comparison: Comparison, change: str) -> Figure:
+    """Thumbnails of the images, with what the two models say; those that have a picture first."""
+    shown = [image for image in comparison.changed if image.change == change]
+    shown = sorted(shown, key=lambda image: image.image_id not in comparison.thumbnails)[:_N_IMAGES]
+    pictures = [comparison.thumbnails.get(image.image_id) for image in shown]
+    titles = [f"{image.said_a} \N{RIGHTWARDS ARROW} {image.said_b}" for image in shown]
+    return images_figure(pictures, titles, columns=4, limit=_N_IMAGES, inches=2.2)

@@ -1,0 +1,185 @@
+"""Images with their boxes drawn: hits, false boxes and missed objects; in figures and, as SVG, in pages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from onlineml.evaluation.classification.gallery import pixels_of
+from onlineml.evaluation.detection.text import box_words
+from onlineml.evaluation.render.style import ALARM, CALM, INK, WARM, new_figure, plain_axes, say_empty
+from onlineml.evaluation.render.text import count, decimal, shorten
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from onlineml.evaluation.detection.result import DetectionScores
+    from onlineml.evaluation.detection.tables import SeenBox, WorstImage
+
+__all__ = ["boxes_svg", "caption", "worst_figure"]
+
+_N_TAGS = 8  # more would cover the image
+_HALO = "#00000099"  # below each line, so that it is seen on bright images as on dark ones
+
+
+def caption(image: WorstImage) -> str:
+    """Such as "2 missed, 3 false; 14 objects"."""
+    wrong = [f"{n:,} {word}" for n, word in ((image.n_missed, "missed"), (image.n_false, "false")) if n]
+    return f"{', '.join(wrong)}; {count(image.n_objects, 'object')}"
+
+
+def _canvas(image: WorstImage) -> tuple[float, float]:
+    """Width and height to draw in; of an image of unknown size, what its boxes need."""
+    if min(image.size_hw) > 0:
+        return float(image.size_hw[1]), float(image.size_hw[0])
+    return tuple(max((box.box_xyxy[side] for box in image.boxes), default=1.0) * 1.05 for side in (2, 3))  # type: ignore[return-value]
+
+
+def _tag(box: SeenBox) -> str:
+    return (
+        shorten(box.label, 14) if box.kind == "missed" else f"{shorten(box.label, 14)} {decimal(box.score, digits=2)}"
+    )
+
+
+def _tagged(image: WorstImage) -> list[SeenBox]:
+    """The boxes that get a tag: the surest errors, and none where all would not fit."""
+    return [box for box in image.boxes if box.is_error][:_N_TAGS]
+
+
+def worst_figure(scores: DetectionScores, *, limit: int = 8) -> Figure:
+    """The images with most mistakes: found objects green, false boxes red, missed objects orange and dashed."""
+    shown = sorted(scores.worst, key=lambda w: w.image_id not in scores.thumbnails)[:limit]
+    columns = min(4, max(len(shown), 1))
+    rows = max(1, -(-len(shown) // columns))
+    drawn, axes = new_figure(max(2.5 * columns, 3.4), 2.45 * rows + 0.5)
+    if not shown:
+        say_empty(axes, "no mistakes" if scores.n_images else "no images")
+        return drawn
+    axes.remove()
+    for place, image in enumerate(shown):
+        _draw(plain_axes(drawn.add_subplot(rows, columns, place + 1)), image, scores.thumbnails.get(image.image_id))
+    _explain(drawn)
+    return drawn
+
+
+def _explain(figure: Figure) -> None:
+    from matplotlib.lines import Line2D  # noqa: PLC0415 - matplotlib takes a fifth of a second to import
+
+    lines = [
+        Line2D([], [], color=CALM, linewidth=1.8, label="found"),
+        Line2D([], [], color=ALARM, linewidth=1.8, label="false box"),
+        Line2D([], [], color=WARM, linewidth=1.8, linestyle="--", label="missed"),
+    ]
+    figure.legend(handles=lines, loc="outside lower center", frameon=False, fontsize=9, labelcolor=INK, ncols=3)
+
+
+def _draw(axes: Axes, image: WorstImage, data: bytes | None) -> None:
+    from matplotlib.patches import Rectangle  # noqa: PLC0415
+    from matplotlib.patheffects import Normal, Stroke  # noqa: PLC0415
+
+    width, height = _canvas(image)
+    pixels = None if data is None or min(image.size_hw) < 1 else pixels_of(data)
+    if pixels is None:
+        axes.add_patch(Rectangle((0, 0), width, height, facecolor=INK, alpha=0.12))
+        axes.text(width / 2, height / 2, shorten(image.uri or image.image_id, 24), ha="center", va="center", color=INK,
+                  fontsize=7, parse_math=False)  # fmt: skip
+    else:
+        axes.imshow(pixels, extent=(0, width, height, 0))
+    for box in sorted(image.boxes, key=lambda b: b.is_error):
+        x1, y1, x2, y2 = box.box_xyxy
+        color, style = _look(box)
+        patch = Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=color, linewidth=1.4, linestyle=style)
+        patch.set_path_effects([Stroke(linewidth=2.6, foreground=_HALO), Normal()])
+        axes.add_patch(patch)
+    for box in _tagged(image):
+        x1, y1, x2, _ = box.box_xyxy
+        inward = x1 > 0.6 * width  # a tag that begins here would end beyond the image
+        axes.text(min(x2, width) if inward else max(x1, 0.0), max(y1, height * 0.06), _tag(box), fontsize=5.5,
+                  color="white", va="bottom", ha="right" if inward else "left", parse_math=False, clip_on=True,
+                  bbox={"facecolor": _look(box)[0], "edgecolor": "none", "pad": 0.8})  # fmt: skip
+    axes.set_xlim(0, width)
+    axes.set_ylim(height, 0)
+    axes.set_aspect("equal")
+    axes.set_axis_off()
+    axes.set_title(caption(image), fontsize=8, color=INK, loc="left", pad=4, parse_math=False)
+
+
+def _look(box: SeenBox) -> tuple[str, str]:
+    if box.kind == "missed":
+        return WARM, (0, (4, 2))  # type: ignore[return-value]  # matplotlib takes a pattern of dashes, too
+    return (CALM if box.kind == "hit" else ALARM), "-"
+
+
+def boxes_svg(image: WorstImage, source: str) -> str:
+    """The image with its boxes as an SVG element; each box says what it is when it is pointed at.
+
+    Args:
+        image: of `DetectionScores.worst`.
+        source: a data URI of its thumbnail; "" draws the boxes on a plain ground.
+    """
+    from onlineml.evaluation.classification.html import esc  # noqa: PLC0415 - a page's matter
+
+    width, height = _canvas(image)
+    picture = ""
+    if source and min(image.size_hw) > 0:
+        picture = f'<image href="{source}" width="{width:g}" height="{height:g}" preserveAspectRatio="none"></image>'
+    else:
+        picture = f'<rect width="{width:g}" height="{height:g}" fill="{INK}" fill-opacity=".15"></rect>'
+    lines = "".join(_svg_lines(image, kind) for kind in ("hit", "false", "missed"))
+    tags = "".join(_svg_tag(box, width, height) for box in _tagged(image))
+    label = esc(f"{image.uri or image.image_id}: {caption(image)}")
+    head = f'<svg role="img" aria-label="{label}" viewBox="0 0 {width:g} {height:g}"'
+    style = "width:100%;height:100%;display:block"
+    return f'{head} style="{style}" preserveAspectRatio="xMidYMid meet">{picture}{_svg_halos(image)}{lines}{tags}</svg>'
+
+
+_STEADY = 'vector-effect="non-scaling-stroke"'  # lines of one width however large the image is shown; not inherited
+
+
+def _svg_halos(image: WorstImage) -> str:
+    """What lies below the lines of all boxes, as one shape: a poor detector draws hundreds."""
+    corners = (
+        (b.box_xyxy[0], b.box_xyxy[1], b.box_xyxy[2] - b.box_xyxy[0], b.box_xyxy[3] - b.box_xyxy[1])
+        for b in image.boxes
+    )
+    d = "".join(f"M{x:.1f} {y:.1f}h{w:.1f}v{h:.1f}h{-w:.1f}z" for x, y, w, h in corners)
+    return (
+        f'<path d="{d}" {_STEADY} fill="none" stroke="#000" stroke-opacity=".55" stroke-width="3.2"></path>'
+        if d
+        else ""
+    )
+
+
+def _svg_lines(image: WorstImage, kind: str) -> str:
+    """The boxes that were found, are false (whatever the reason), or were missed."""
+    from onlineml.evaluation.classification.html import esc  # noqa: PLC0415 - a page's matter
+
+    boxes = [box for box in image.boxes if box.kind == kind or (kind == "false" and box.kind not in {"hit", "missed"})]
+    if not boxes:
+        return ""
+    dash = ' stroke-dasharray="5 3"' if kind == "missed" else ""
+    lines = []
+    for box in boxes:
+        x1, y1, x2, y2 = box.box_xyxy
+        place = f'x="{x1:.1f}" y="{y1:.1f}" width="{x2 - x1:.1f}" height="{y2 - y1:.1f}"'
+        lines.append(f"<rect {place} {_STEADY}><title>{esc(box_words(box))}</title></rect>")
+    style = f'fill="none" stroke="{_look(boxes[0])[0]}" stroke-width="1.8"{dash} pointer-events="all"'
+    return f"<g {style}>{''.join(lines)}</g>"
+
+
+def _svg_tag(box: SeenBox, width: float, height: float) -> str:
+    """A filled tag above the box, or within it at the image's upper edge; never off the image."""
+    from onlineml.evaluation.classification.html import esc  # noqa: PLC0415
+
+    text = _tag(box)
+    size = max(width, height) / 26  # some 10 px in a cell of the gallery
+    wide, high = 0.56 * size * len(text) + 0.5 * size, 1.3 * size
+    x = min(max(box.box_xyxy[0], 0.0), max(width - wide, 0.0))
+    y = box.box_xyxy[1] - high if box.box_xyxy[1] >= high else min(max(box.box_xyxy[1], 0.0), height - high)
+    color, _ = _look(box)
+    return (
+        f'<g pointer-events="none"><rect x="{x:.1f}" y="{y:.1f}" width="{wide:.1f}" height="{high:.1f}" '
+        f'fill="{color}"></rect><text x="{x + 0.25 * size:.1f}" y="{y + 0.98 * size:.1f}" font-size="{size:.1f}" '
+        f'fill="#fff" font-family="system-ui,sans-serif" textLength="{wide - 0.5 * size:.1f}" '
+        f'lengthAdjust="spacingAndGlyphs">{esc(text)}</text></g>'
+    )

@@ -1,0 +1,231 @@
+"""The result of evaluating an object detector: a frozen value that prints, draws and saves itself."""
+# ruff: noqa: PLC0415 - what prints, draws and saves is loaded when it is asked for; it knows this module
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from onlineml.errors import DataError, UnknownClassError
+from onlineml.evaluation import metrics
+from onlineml.evaluation.base import BaseScores
+from onlineml.evaluation.detection.tables import KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from matplotlib.figure import Figure
+
+    from onlineml.data.manifest.box_arrays import Boxes
+    from onlineml.evaluation.detection.detections import Found
+    from onlineml.evaluation.detection.tables import DetectionSlice, ErrorType, PerObjectClass, WorstImage
+    from onlineml.evaluation.types import Array, Floats, Interval, Ints
+
+__all__ = ["DetectionScores"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DetectionScores(BaseScores):
+    """How good an object detector is on some annotated images, how sure that is, and where it fails.
+
+    Undefined scores are nan. Made by `onlineml.evaluate` or `onlineml.evaluation.detection_scores`.
+
+    Attributes:
+        class_names: the model's classes, in the order of their ids.
+        model_ref: which model; "" if not given.
+        split: which split of the manifest.
+        manifest_hash: which dataset version.
+        image_ids: (N) ids.
+        uris: (N) where the images are; "" where not given.
+        sizes_hw: (N, 2) int64 height and width of the upright images; 0 where not given.
+        groups: the group of each image, or None: each image is its own.
+        slices: columns (N) by which `by_slice` cuts.
+        n_groups: independent groups.
+        n_bootstrap: resamples behind the intervals.
+        seed: of the resamples.
+        truth: the objects as they were given; None if they were left out of the JSON, as `found` and `outcomes` then.
+        found: the detections.
+        outcomes: (M,) int8, what became of each detection at an IoU of 0.5, whatever its score: its place in
+            `onlineml.evaluation.detection.tables.KINDS`.
+        thresholds: the score of each class from which a box counts for precision, recall, F1, `confusion` and `worst`.
+        thresholds_given: whether they were chosen on other images; false: on these, which flatters.
+        map_50_95: COCO's mean average precision: over IoU 0.50, 0.55, … 0.95 and the classes that have objects. map_50
+            and map_75 are at one IoU; map_small, map_medium, map_large of objects below 32 x 32, up to 96 x 96, and
+            larger ones.
+        ar_1: COCO's average recall with one detection an image and class; ar_10 and ar_100 with more; ar_small,
+            ar_medium, ar_large by size.
+        micro_precision: share of the boxes at the thresholds that are right, at an IoU of 0.5; micro_recall: share of
+            the objects that are found; micro_f1 their harmonic mean. macro_precision, macro_recall and macro_f1 are
+            means over the classes that have objects.
+        intervals: 95 % percentile bootstrap interval (low, high) over groups, by score name; (nan, nan) where the
+            resamples do not vary. Those of average precision, which resampling raises, are moved so that the score is
+            in their middle. A precision or recall of exactly 0 or 1 has Clopper and Pearson's interval.
+        per_class: scores of each class.
+        confusion: (C + 1, C + 1) int64 at the thresholds, truths are the rows: hits on the diagonal, then what objects
+            were taken for at an IoU of 0.5; the last row counts boxes of nothing, the last column missed objects.
+        errors: TIDE's six types of errors, how many there are and what each costs.
+        by_slice: scores for each value of each column in `slices`.
+        worst: the images with most mistakes.
+        thumbnails: small PNG or JPEG bytes of whole images by image id, without boxes, for reports to draw on.
+    """
+
+    headline = ("map_50_95", "map_50")
+    own_figures = ("errors", "thresholds")
+
+    class_names: tuple[str, ...]
+    model_ref: str
+    split: str
+    manifest_hash: str
+    image_ids: tuple[str, ...]
+    uris: tuple[str, ...]
+    sizes_hw: Ints
+    groups: tuple[str | None, ...] | None
+    slices: Mapping[str, tuple[Any, ...]]
+    n_groups: int
+    n_bootstrap: int
+    seed: int
+    truth: Boxes | None
+    found: Found | None
+    outcomes: Array | None
+    thresholds: Mapping[str, float]
+    thresholds_given: bool
+    map_50_95: float
+    map_50: float
+    map_75: float
+    map_small: float
+    map_medium: float
+    map_large: float
+    ar_1: float
+    ar_10: float
+    ar_100: float
+    ar_small: float
+    ar_medium: float
+    ar_large: float
+    micro_precision: float
+    micro_recall: float
+    micro_f1: float
+    macro_precision: float
+    macro_recall: float
+    macro_f1: float
+    intervals: Mapping[str, Interval]
+    per_class: PerObjectClass
+    confusion: Ints
+    errors: tuple[ErrorType, ...]
+    by_slice: tuple[DetectionSlice, ...]
+    worst: tuple[WorstImage, ...]
+    thumbnails: Mapping[str, bytes] = field(default_factory=dict)
+
+    def _class_table(self) -> PerObjectClass:
+        return self.per_class
+
+    def _confusion(self) -> Ints:
+        return self.confusion
+
+    @property
+    def n_objects(self) -> int:
+        """Number of objects to be found, without crowds."""
+        return int(self.per_class.support.sum())
+
+    @property
+    def n_boxes(self) -> int:
+        """Number of boxes at the thresholds, without those on crowds."""
+        return int(self.per_class.predicted.sum())
+
+    @property
+    def n_missed(self) -> int:
+        """Objects that no box of their class found, at the thresholds."""
+        return self.n_objects - self.n_hits
+
+    @property
+    def n_false(self) -> int:
+        """Boxes at the thresholds that found nothing."""
+        return self.n_boxes - self.n_hits
+
+    @property
+    def n_hits(self) -> int:
+        """Objects that were found, at the thresholds."""
+        return int(np.diag(self.confusion).sum())
+
+    @property
+    def precision(self) -> Floats:
+        """Precision of each class (C,) at its threshold."""
+        return self.per_class.precision
+
+    @property
+    def recall(self) -> Floats:
+        """Recall of each class (C,) at its threshold."""
+        return self.per_class.recall
+
+    @property
+    def f1(self) -> Floats:
+        """F1 of each class (C,) at its threshold."""
+        return self.per_class.f1
+
+    @property
+    def ap(self) -> Floats:
+        """Average precision of each class (C,), over IoU 0.50 to 0.95."""
+        return self.per_class.ap
+
+    @property
+    def ap_50(self) -> Floats:
+        """Average precision of each class (C,), at an IoU of 0.50."""
+        return self.per_class.ap_50
+
+    def pr(self, class_name: str | int) -> metrics.PrecisionRecallCurve:
+        """Precision-recall curve of a class (name or id) at an IoU of 0.5, from its lowest score on.
+
+        Raises:
+            DataError: the scores were saved without detections.
+            UnknownClassError: there is no such class.
+        """
+        if self.found is None or self.outcomes is None:
+            msg = "these scores were saved without detections, which curves need; evaluate again, or save them with "
+            raise DataError(msg + "to_json(detections=True)")
+        if isinstance(class_name, str) and class_name not in self.class_names:
+            msg = (
+                f"{class_name!r} is not one of the {len(self.class_names)} classes: {', '.join(self.class_names[:20])}"
+            )
+            raise UnknownClassError(msg)
+        class_id = self.class_names.index(class_name) if isinstance(class_name, str) else class_name
+        rows = (self.found.label_ids == class_id) & (self.outcomes != KINDS.index("ignored"))
+        n_objects = int(self.per_class.support[class_id])
+        hits = self.outcomes[rows] == KINDS.index("hit")
+        return metrics.precision_recall_curve(hits, self.found.scores[rows], n_positive=n_objects)
+
+    def __repr__(self) -> str:
+        return f"<DetectionScores: mAP50-95 {self.map_50_95:.3f} on {self.n_images} images>"
+
+    def __str__(self) -> str:
+        from onlineml.evaluation.detection.text import scores_text
+
+        return scores_text(self)
+
+    def _repr_html_(self) -> str:
+        from onlineml.evaluation.detection.html import summary_html
+
+        return summary_html(self)
+
+    def to_json(self, *, detections: bool | None = None) -> str:
+        """As JSON text; see `onlineml.evaluation.detection.serial.to_json`."""
+        from onlineml.evaluation.detection import serial
+
+        return serial.to_json(self, detections=detections)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> DetectionScores:
+        """From what `to_json` wrote."""
+        from onlineml.evaluation.detection import serial
+
+        return serial.from_json(text)
+
+    def figure(self, name: str) -> Figure:
+        """A figure by one of the `figure_names`.
+
+        Raises:
+            ConfigError: there is no such figure.
+        """
+        from onlineml.evaluation.detection.plots import figure
+
+        return figure(self, name)

@@ -1,0 +1,120 @@
+"""A detector's scores as words, for printing, pages and figures."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from onlineml.evaluation.render.text import count, decimal, interval, label, shorten
+
+if TYPE_CHECKING:
+    from onlineml.evaluation.detection.result import DetectionScores
+    from onlineml.evaluation.detection.tables import SeenBox
+    from onlineml.evaluation.types import Interval
+
+__all__ = [
+    "ERROR_WORDS",
+    "box_words",
+    "costliest",
+    "expectation",
+    "scores_text",
+    "subject",
+    "threshold_note",
+]
+
+ERROR_WORDS = {
+    "class": ("wrong class", "in the right place, but called another class"),
+    "localisation": ("imprecise box", "right class, but it overlaps the object by less than half"),
+    "both": ("wrong class and imprecise", "near an object of another class"),
+    "duplicate": ("duplicate", "one more box on an object that a surer box found"),
+    "background": ("nothing there", "on no object; often an object that nobody annotated"),
+    "missed": ("missed", "an object without any box on it or near it of its class"),
+}
+
+
+def subject(scores: DetectionScores) -> str:
+    """What was evaluated on what: "1,024 objects in 72 images of the test split, 3 classes"."""
+    split = f" of the {scores.split} split" if scores.split else ""
+    groups = f" in {count(scores.n_groups, 'group')}" if scores.n_groups != scores.n_images else ""
+    found = f"{count(scores.n_objects, 'object')} in {count(scores.n_images, 'image')}"
+    return f"{found}{split}{groups}, {count(len(scores.class_names), 'class')}"
+
+
+def _between(bounds: Interval) -> str:
+    if math.isnan(bounds[0]):
+        return ""
+    digits = int(f"{100 * bounds[0]:.0f}" == f"{100 * bounds[1]:.0f}")
+    return f" (between {100 * bounds[0]:.{digits}f} and {100 * bounds[1]:.{digits}f} with 95 % confidence)"
+
+
+def expectation(scores: DetectionScores) -> str:
+    """Recall and precision as what to expect of the next images."""
+    if not scores.n_images:
+        return "No images were evaluated, so nothing is known about this model."
+    if not scores.n_objects:
+        return f"The images show no objects: all {count(scores.n_boxes, 'box')} that it drew are wrong."
+    found = f"Of 100 objects like these, expect about {100 * scores.micro_recall:.0f} to be found"
+    found += _between(scores.interval("micro_recall"))
+    if not scores.n_boxes:
+        return f"{found}; it drew no boxes."
+    right = f"of 100 boxes that it draws, about {100 * scores.micro_precision:.0f} to be right"
+    return f"{found}; {right}{_between(scores.interval('micro_precision'))}."
+
+
+def threshold_note(scores: DetectionScores) -> str:
+    """Where the thresholds came from."""
+    if scores.thresholds_given:
+        return "A box counts from its class's threshold on, which was chosen on other images."
+    return (
+        "A box counts from its class's threshold on. The thresholds were chosen on these very images, which flatters "
+        "precision and recall."
+    )
+
+
+def costliest(scores: DetectionScores) -> str:
+    """The type of error that costs most, as a sentence; "" if none costs anything."""
+    known = [error for error in scores.errors if error.ap_50_cost > 0]
+    if not known:
+        return ""
+    worst = max(known, key=lambda error: error.ap_50_cost)
+    name, meaning = ERROR_WORDS[worst.name]
+    cost = f"{100 * worst.ap_50_cost:.1f}"
+    return f"Costliest: {name} ({meaning}). Without such errors, mAP 50 would be {cost} points higher."
+
+
+def box_words(box: SeenBox) -> str:
+    """What a drawn box is: "RBC 0.83: nothing there", "RBC missed"."""
+    if box.kind == "missed":
+        return f"{shorten(box.label, 30)} missed"
+    said = f"{shorten(box.label, 30)} {decimal(box.score, digits=2)}"
+    if box.kind == "hit":
+        return f"{said}: right"
+    truth = f" (is {shorten(box.truth, 30)})" if box.truth and box.truth != box.label else ""
+    return f"{said}: {ERROR_WORDS[box.kind][0]}{truth}"
+
+
+def scores_text(scores: DetectionScores, *, n_classes: int = 5, n_pairs: int = 3) -> str:
+    """A table for the terminal: scores with intervals, the worst classes, the types of errors."""
+    head = f"mAP 50\u201395 {decimal(scores.map_50_95)} (95 %: {interval(scores.interval('map_50_95'))})"
+    lines = [f"{head} on {subject(scores)}", expectation(scores), ""]
+    lines.append(f"{'score':<26}{'value':>8}   95 % interval")
+    for name in scores.score_names()[1:]:
+        row = f"{label(name):<26}{decimal(scores.score(name)):>8}   {interval(scores.interval(name))}"
+        lines.append(row)
+    per = scores.per_class
+    classes = [i for i in per.worst_first()[:n_classes] if per.support[i]]
+    if classes:
+        lines += ["", f"{'lowest classes by AP':<26}{'AP':>8}{'AP 50':>8}{'precision':>11}{'recall':>9}{'objects':>9}"]
+    for i in classes:
+        numbers = f"{decimal(per.ap[i]):>8}{decimal(per.ap_50[i]):>8}"
+        numbers += f"{decimal(per.precision[i]):>11}{decimal(per.recall[i]):>9}"
+        lines.append(f"{shorten(per.names[i], 25):<26}{numbers}{per.support[i]:>9,}")
+    lines += ["", f"{'errors':<26}{'number':>8}   AP50 lost"]
+    lines += [f"{ERROR_WORDS[e.name][0]:<26}{e.n:>8,}   {decimal(e.ap_50_cost)}" for e in scores.errors]
+    pairs = scores.confused_pairs(n_pairs)
+    if pairs:
+        lines += ["", "most often confused:"]
+        lines += [f"  {shorten(p.truth, 30)} taken for {shorten(p.predicted, 30)}: {count(p.n, 'time')}" for p in pairs]
+    if not scores.thresholds_given:
+        lines += ["", threshold_note(scores)]
+    return "\n".join(lines)

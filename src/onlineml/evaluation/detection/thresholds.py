@@ -1,0 +1,94 @@
+"""Where to cut: the score from which a detection counts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from onlineml.evaluation.classification import inputs
+from onlineml.evaluation.detection.inputs import checked_boxes, checked_sizes, usable_boxes
+from onlineml.evaluation.detection.matching import overlaps, scene_of
+from onlineml.evaluation.detection.ranking import rank_areas
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from onlineml.data.manifest.box_arrays import Boxes
+    from onlineml.evaluation.detection.detections import Found
+    from onlineml.evaluation.detection.ranking import Ranking
+    from onlineml.evaluation.types import Array, Floats
+
+__all__ = ["FALLBACK", "best_thresholds", "f1_thresholds"]
+
+FALLBACK = 0.5  # where nothing says more
+
+
+def best_thresholds(
+    truth: Boxes,
+    found: Found,
+    class_names: Sequence[str],
+    *,
+    sizes_hw: Sequence[tuple[int, int]] | Array | None = None,
+) -> dict[str, float]:
+    """The score of each class from which its boxes have the highest F1, at an IoU of 0.5; to be chosen on validation.
+
+    It lies midway between the lowest score that is kept and the next below, so that a last bit does not decide. A class
+    of which no object is found has the threshold that is best for all classes together; 0.5 where none is found at all.
+
+    Args:
+        truth: objects of N annotated images.
+        found: detections in the same images.
+        class_names: C distinct names; `label_ids` of both are their places.
+        sizes_hw: (N, 2) height and width of the upright images, to leave out objects that lie outside them.
+
+    Returns:
+        A threshold for each class name.
+
+    Raises:
+        DataError: images that nobody annotated, another number of images, or detections of no class.
+    """
+    names = inputs.checked_names(class_names)
+    checked_boxes(truth, found, names, inputs.checked_ids(None, n_images=found.n_images))
+    usable = usable_boxes(truth, checked_sizes(sizes_hw, n_images=found.n_images))
+    scene = scene_of(truth, found, n_classes=len(names), usable=usable)
+    rankings, _ = rank_areas(scene, overlaps(scene, min_iou=0.5))
+    return dict(zip(names, f1_thresholds(rankings[""], scene.scores).tolist(), strict=True))
+
+
+def f1_thresholds(ranked: Ranking, scores: Floats) -> Floats:
+    """The threshold of the highest F1 of each class, at the first IoU of `ranked`.
+
+    Args:
+        ranked: detections by class and falling score.
+        scores: (M,) of all detections.
+
+    Returns:
+        (C,) float64, midway between the lowest score kept and the next below (0 below the last); of equal F1 the
+        highest. Of a class without hits the one of all classes together, or 0.5.
+    """
+    counted = ~ranked.ignored[:, 0]
+    labels = np.repeat(np.arange(ranked.n_classes), np.diff(ranked.starts))
+    support = np.bincount(ranked.truth_label, minlength=ranked.n_classes)
+    ordered, hit = scores[ranked.order], ranked.hit[:, 0]
+    everything = np.argsort(-ordered[counted], kind="stable")
+    pooled = _best(ordered[counted][everything], hit[counted][everything], int(support.sum()))
+    thresholds = np.full(ranked.n_classes, FALLBACK if np.isnan(pooled) else pooled)
+    for class_id in range(ranked.n_classes):
+        rows = counted & (labels == class_id)
+        own = _best(ordered[rows], hit[rows], int(support[class_id]))
+        if not np.isnan(own):
+            thresholds[class_id] = own
+    return thresholds
+
+
+def _best(falling: Floats, hit: Array, n_objects: int) -> float:
+    """Of (n,) falling scores; nan without a hit."""
+    if not hit.any():
+        return float("nan")
+    f1 = 2 * np.cumsum(hit) / (np.arange(1, len(hit) + 1) + n_objects)
+    f1[:-1][falling[1:] == falling[:-1]] = -1.0  # tied scores stay together
+    last = int(f1.argmax())
+    below = falling[last + 1] if last + 1 < len(falling) else min(0.0, float(falling[last]))
+    middle = (float(falling[last]) + float(below)) / 2
+    return middle if below < middle else float(falling[last])

@@ -1,0 +1,1 @@
+"""What scores and comparisons look like: text, HTML, figures, cards."""

@@ -1,0 +1,109 @@
+"""A sheet of images with a line below each: a batch, or what a model says about some photos."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from onlineml.errors import ConfigError
+from onlineml.evaluation.render.style import INK, new_figure, plain_axes, say_empty
+from onlineml.evaluation.render.text import shorten
+from onlineml.storage.io import read_many
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+__all__ = ["images_figure"]
+
+_INCHES = 1.25  # of one image: eight stand side by side in a notebook
+_TITLE_LENGTH = 20  # characters that fit below one
+
+
+def images_figure(
+    images: Sequence[Any] | NDArray[np.uint8],
+    titles: Sequence[object] | None = None,
+    *,
+    columns: int = 8,
+    limit: int = 32,
+    inches: float = _INCHES,
+    storage_options: Mapping[str, Any] | None = None,
+) -> Figure:
+    """Images side by side, with a title below each.
+
+    Args:
+        images: (N, 3, H, W) or (N, H, W, 3) uint8 RGB, an array or a tensor, as in a batch; or a sequence of (H, W, 3)
+            uint8 arrays, of paths or URLs, of encoded images as bytes, or of None for one that cannot be shown.
+        titles: (N) what to write below each; None writes nothing.
+        columns: images in a row.
+        limit: images shown at most.
+        inches: width and height of one image.
+        storage_options: open the URLs.
+
+    Raises:
+        ConfigError: there are not as many titles as images, or an image has another shape.
+    """
+    texts = [""] * len(images) if titles is None else [str(title) for title in titles]
+    if len(texts) != len(images):
+        msg = (
+            f"images_figure was given {len(images)} images and {len(texts)} titles; give as many of one as of the other"
+        )
+        raise ConfigError(msg)
+    shown = min(len(images), limit)
+    columns = max(1, min(columns, shown))
+    rows = max(1, -(-shown // columns))
+    figure, axes = new_figure(max(inches * columns, 3.0), (inches + 0.2) * rows)
+    if not shown:
+        say_empty(axes, "no images")
+        return figure
+    axes.remove()
+    contents = _read([images[place] for place in range(shown)], storage_options)
+    for place, content in enumerate(contents):
+        one = plain_axes(figure.add_subplot(rows, columns, place + 1))
+        pixels = _pixels(content)
+        if pixels is None:
+            say_empty(one, "not an image")
+        else:
+            one.imshow(pixels)
+            one.set_axis_off()
+        _write_below(one, shorten(texts[place], round(_TITLE_LENGTH * inches / _INCHES)))
+    return figure
+
+
+def _write_below(axes: Axes, text: str) -> None:
+    note = axes.annotate(text, (0.5, 0), (0, -3), "axes fraction", "offset points", ha="center", va="top", fontsize=8)
+    note.set_color(INK)
+    note.set_parse_math(False)
+
+
+def _read(images: list[Any], storage_options: Mapping[str, Any] | None) -> list[Any]:
+    """The images, with the content of its file for each path."""
+    urls = [str(image) for image in images if isinstance(image, (str, PathLike))]
+    contents = iter(read_many(urls, storage_options=storage_options) if urls else [])
+    return [next(contents) if isinstance(image, (str, PathLike)) else image for image in images]
+
+
+def _pixels(image: Any) -> NDArray[np.uint8] | None:
+    """(H, W, 3) uint8, or None where there is nothing to see."""
+    if image is None or isinstance(image, OSError):  # nothing there, or it cannot be read
+        return None
+    if isinstance(image, bytes):
+        from onlineml.data.images.decode import decode  # noqa: PLC0415 - opens images, and importing must stay quick
+        from onlineml.errors import BadImageError  # noqa: PLC0415
+
+        try:
+            return decode(image, min_side=240).pixels
+        except BadImageError:
+            return None
+    pixels = np.asarray(image)
+    if pixels.ndim == 3 and pixels.shape[0] == 3 and pixels.shape[-1] != 3:
+        pixels = np.moveaxis(pixels, 0, -1)
+    if pixels.ndim != 3 or pixels.shape[-1] != 3 or pixels.dtype != np.uint8:
+        msg = f"an image is (H, W, 3) or (3, H, W) uint8; this one is {pixels.shape} {pixels.dtype}"
+        raise ConfigError(msg)
+    return pixels

@@ -1,0 +1,138 @@
+"""One look for all figures: transparent, with colours that read on white and on black."""
+# ruff: noqa: PLC0415 - matplotlib takes a fifth of a second to import
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from onlineml.evaluation.types import Floats
+
+__all__ = ["ACCENT", "ALARM", "CALM", "INK", "PALETTE", "WARM", "legend", "new_figure", "plain_axes", "say_empty"]
+__all__ += ["shades", "svg", "thin", "titled"]
+
+INK = "#767c85"  # contrast 4.2 on white and 4.5 on #111
+FAINT = "#767c8540"
+ACCENT = "#3d85c6"
+ALARM = "#d9604c"
+CALM = "#3f9e77"
+WARM = "#d98b2b"
+PALETTE = (ACCENT, WARM, CALM, ALARM, "#9a74c9", "#4aa5b5", "#b5739d", "#8a8f3c")
+_CURVE_POINTS = 300  # more cannot be seen at this size, and a curve of 50,000 would be a megabyte
+
+
+def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
+    """A transparent figure, in inches, with one axes; it shows itself in a notebook, and no window opens."""
+    from matplotlib.figure import Figure
+
+    class NotebookFigure(Figure):
+        """A figure that a notebook shows even where pyplot was never imported."""
+
+        def draw(self, renderer: Any) -> None:
+            with warnings.catch_warnings():  # a class name in a script the font lacks is drawn as boxes, not as noise
+                warnings.filterwarnings("ignore", message=r"Glyph .* missing from")
+                super().draw(renderer)
+
+        def _repr_png_(self) -> bytes:
+            buffer = io.BytesIO()
+            self.savefig(buffer, format="png", dpi=110, facecolor="none")
+            return buffer.getvalue()
+
+    figure = NotebookFigure(figsize=(width, height), layout="constrained", facecolor="none")
+    return figure, plain_axes(figure.add_subplot())
+
+
+def plain_axes(axes: Axes) -> Axes:
+    """Neutral colours, no box."""
+    axes.set_facecolor("none")
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in {"left", "bottom"})
+        spine.set_color(FAINT)
+    axes.tick_params(colors=INK, labelsize=9, length=0)
+    axes.grid(visible=True, color=INK, alpha=0.18, linewidth=0.8)
+    axes.set_axisbelow(True)
+    for text in (axes.xaxis.label, axes.yaxis.label, axes.title):
+        text.set_color(INK)
+        text.set_fontsize(10)
+    return axes
+
+
+def titled(axes: Axes, title: str, *, x: str = "", y: str = "") -> None:
+    """Set title and axis names; a name from the user is never read as mathematics."""
+    axes.set_title(title, loc="left", fontsize=11, color=INK, fontweight="bold", pad=10, parse_math=False)
+    axes.set_xlabel(x, color=INK, parse_math=False)
+    axes.set_ylabel(y, color=INK, parse_math=False)
+
+
+def legend(figure: Figure, axes: Axes, *, columns: int) -> None:
+    """A legend below the axes, where it can hide nothing."""
+    handles, names = axes.get_legend_handles_labels()
+    if not handles:
+        return
+    box = figure.legend(
+        handles,
+        names,
+        loc="outside lower center",
+        frameon=False,
+        fontsize=9,
+        labelcolor=INK,
+        ncols=columns,
+        columnspacing=1.4,
+        handlelength=1.6,
+    )
+    for text in box.get_texts():
+        text.set_parse_math(False)
+
+
+def say_empty(axes: Axes, text: str) -> None:
+    """Say why there is nothing to see."""
+    axes.text(0.5, 0.5, text, ha="center", va="center", color=INK, transform=axes.transAxes, parse_math=False)
+    axes.set_axis_off()
+
+
+def shades(color: str) -> Any:
+    """A colour map from nothing to `color`: what is low takes the page's own background."""
+    from matplotlib.colors import LinearSegmentedColormap, to_rgb
+
+    red, green, blue = to_rgb(color)
+    return LinearSegmentedColormap.from_list("shades", [(red, green, blue, 0.04), (red, green, blue, 1.0)])
+
+
+def thin(x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """At most 300 points of a curve, its ends among them."""
+    if len(x) <= _CURVE_POINTS:
+        return x, y
+    kept = np.unique(np.linspace(0, len(x) - 1, _CURVE_POINTS).astype(np.int64))
+    return x[kept], y[kept]
+
+
+def svg(figure: Figure, *, title: str, key: str) -> str:
+    """The figure as an SVG element to stand in a page: text as text, in the page's font, ink as ``var(--ink)``.
+
+    Args:
+        figure: of this module.
+        title: for readers of the page who cannot see it; plain text.
+        key: letters that make its element ids differ from those of the page's other figures.
+    """
+    import html
+
+    import matplotlib as mpl
+
+    buffer = io.StringIO()
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": key}):
+        figure.savefig(buffer, format="svg", facecolor="none", metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r"font: ([^\"';]*?)([\d.]+px) [^;\"]*", r"font: \1\2 system-ui, sans-serif", text)
+    text = text.replace(INK, "var(--ink)")
+    head = f'<svg role="img" aria-label="{html.escape(title)}" '
+    return re.sub(r'(\s(?:width|height)="[\d.]+)pt"', r'\1"', text.replace("<svg ", head, 1), count=2)

@@ -1,0 +1,20 @@
+"""Array types of this package, for annotations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from onlineml.evaluation.classification.result import ClassificationScores
+    from onlineml.evaluation.detection.result import DetectionScores
+
+__all__ = ["AnyScores", "Array", "Floats", "Interval", "Ints"]
+
+AnyScores: TypeAlias = "ClassificationScores | DetectionScores"
+Array: TypeAlias = NDArray[Any]
+Floats: TypeAlias = NDArray[np.floating[Any]]
+Ints: TypeAlias = NDArray[np.int64]
+Interval: TypeAlias = tuple[float, float]

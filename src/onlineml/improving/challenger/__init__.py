@@ -1,0 +1,1 @@
+"""Training a successor of the champion."""

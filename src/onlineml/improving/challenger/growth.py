@@ -1,0 +1,265 @@
+"""Heads that grow by class name: old rows keep their weights and their meaning, new rows start sensibly.
+
+Each function takes a module or a state dict and gives a new one; what it was given stays as it is.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+from torch import nn
+
+from onlineml.errors import ConfigError, DataError, WeightsError
+from onlineml.improving.challenger.weight_space import copied
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor
+
+__all__ = ["align_weights", "grow_detector", "grow_head", "grow_state_dict", "imprint"]
+
+Head = TypeVar("Head", nn.Linear, nn.Conv2d)
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def _places(old_names: Sequence[str], new_names: Sequence[str], *, n_rows: int) -> list[int]:
+    """Where each old class stands among the new names.
+
+    Raises:
+        DataError: repeated names, another number of rows than old names, or an old class that is gone.
+    """
+    for what, names in (("old_names", old_names), ("new_names", new_names)):
+        if isinstance(names, str) or len(set(names)) < len(names):
+            msg = f"{what} is {names!r}; expected a sequence of distinct class names, in the order of the rows"
+            raise DataError(msg)
+    if len(old_names) != n_rows:
+        msg = f"the head has {n_rows} rows and old_names {len(old_names)} names; give the names that it was trained on"
+        raise DataError(msg)
+    place = {name: i for i, name in enumerate(new_names)}
+    gone = [name for name in old_names if name not in place]
+    if gone:
+        msg = (
+            f"{len(gone)} classes of the head are not in new_names: {', '.join(map(repr, gone[:10]))}; a head grows, "
+            "it forgets no class: keep them among the names"
+        )
+        raise DataError(msg)
+    return [place[name] for name in old_names]
+
+
+def _grown(old: Tensor, rows: Sequence[int], fresh: Tensor) -> Tensor:
+    """`fresh` with the rows of `old` in their places."""
+    grown = fresh.detach().clone().to(dtype=old.dtype, device=old.device)
+    grown[list(rows)] = old.detach()
+    return grown
+
+
+def grow_head(head: Head, old_names: Sequence[str], new_names: Sequence[str], *, fresh: Head | None = None) -> Head:
+    """A head for more classes, in any order: the row of each old class is kept to the bit and goes with its name.
+
+    The logits of the old classes stay the same, but for the last bits where the larger product rounds in another order.
+
+    Args:
+        head: a linear layer (C, F), or a convolution (C, F, h, w) such as a detector's, whose rows are classes.
+        old_names: C names, in the order of its rows.
+        new_names: C + K names; all old ones among them.
+        fresh: a head for the new names, from which new rows are taken; None: rows of zeros with the mean bias of the
+            old ones, from which `imprint` or training goes on.
+
+    Returns:
+        A new module of the same kind, on the same device, of the same dtype; it needs gradients where `head` does.
+
+    Raises:
+        DataError: names that are repeated or do not fit the rows, or an old class that is gone.
+        WeightsError: `fresh` has another shape.
+    """
+    rows = _places(old_names, new_names, n_rows=head.weight.shape[0])
+    grown = copy.deepcopy(head)
+    if fresh is None:
+        weight = head.weight.new_zeros((len(new_names), *head.weight.shape[1:]))
+        bias = None if head.bias is None else head.bias.detach().mean().expand(len(new_names))
+    else:
+        weight, bias = fresh.weight, fresh.bias
+        _refuse_shape(weight, (len(new_names), *head.weight.shape[1:]), "fresh")
+        if (bias is None) != (head.bias is None):
+            msg = "one of head and fresh has a bias and the other has none; build both alike"
+            raise WeightsError(msg)
+    grown.weight = nn.Parameter(_grown(head.weight, rows, weight), requires_grad=head.weight.requires_grad)
+    if head.bias is not None and bias is not None:
+        grown.bias = nn.Parameter(_grown(head.bias, rows, bias), requires_grad=head.bias.requires_grad)
+    if isinstance(grown, nn.Linear):
+        grown.out_features = len(new_names)
+    else:
+        grown.out_channels = len(new_names)
+    return grown
+
+
+def _refuse_shape(tensor: Tensor, shape: tuple[int, ...], name: str) -> None:
+    if tuple(tensor.shape) != shape:
+        msg = f"{name} has shape {tuple(tensor.shape)}; expected {shape}"
+        raise WeightsError(msg)
+
+
+def grow_detector(network: Network, old_names: Sequence[str], new_names: Sequence[str]) -> Network:
+    """A compact detector for more classes; see `grow_head`.
+
+    New classes start where a fresh detector starts: unseen, at a score of 0.01 (Lin et al. 2017), so that the
+    background does not swamp the loss.
+
+    Args:
+        network: an `onlineml.models.compact_detector.CompactDetector`, or another with a convolution ``to_logits`` and
+            ``num_classes``.
+        old_names: as in `grow_head`.
+        new_names: as in `grow_head`.
+
+    Raises:
+        DataError: as in `grow_head`.
+        ConfigError: the network has no such layer.
+    """
+    head = getattr(network, "to_logits", None)
+    if not isinstance(head, nn.Conv2d) or head.bias is None:
+        msg = f"{type(network).__name__} has no convolution to_logits with a bias; expected a compact detector"
+        raise ConfigError(msg)
+    fresh = copy.deepcopy(head)
+    fresh.weight = nn.Parameter(torch.empty(len(new_names), *head.weight.shape[1:]).normal_(std=0.01))
+    fresh.bias = nn.Parameter(torch.full((len(new_names),), float(torch.logit(torch.tensor(0.01)))))
+    grown = copied(network)
+    grown.to_logits = grow_head(head, old_names, new_names, fresh=fresh)
+    grown.num_classes = len(new_names)  # type: ignore[assignment]  # a plain attribute of detectors
+    return grown
+
+
+def grow_state_dict(
+    state: Mapping[str, Tensor],
+    head: str,
+    old_names: Sequence[str],
+    new_names: Sequence[str],
+    *,
+    fresh: Mapping[str, Tensor] | None = None,
+) -> dict[str, Tensor]:
+    """A state dict whose head has more classes; everything else is passed on as it is.
+
+    Args:
+        state: of the network.
+        head: name of the layer, such as ``"fc"``; ``head.weight`` and, if there is one, ``head.bias`` grow.
+        old_names: as in `grow_head`.
+        new_names: as in `grow_head`.
+        fresh: state dict of a network with the new names, from which new rows are taken: with the challenger's, the
+            champion becomes one of the same shape, for `interpolate`. None: as in `grow_head`.
+
+    Raises:
+        DataError: as in `grow_head`.
+        WeightsError: there is no such layer, or `fresh` has another shape.
+    """
+    weight = state.get(f"{head}.weight")
+    if weight is None or weight.ndim == 0:
+        msg = f"there is no {head}.weight in the state dict; it has {', '.join(list(state)[-6:])} among others"
+        raise WeightsError(msg)
+    rows = _places(old_names, new_names, n_rows=weight.shape[0])
+    grown = dict(state)
+    for name in ("weight", "bias"):
+        old = state.get(f"{head}.{name}")
+        if old is None:
+            continue
+        shape = (len(new_names), *old.shape[1:])
+        if fresh is None:
+            start = old.new_zeros(shape) if name == "weight" else old.mean().expand(shape)
+        else:
+            start = fresh.get(f"{head}.{name}", torch.zeros(0))
+            _refuse_shape(start, shape, f"{head}.{name} of fresh")
+        grown[f"{head}.{name}"] = _grown(old, rows, start)
+    return grown
+
+
+def imprint(head: nn.Linear, features: Tensor, label_ids: Tensor, class_ids: Sequence[int]) -> nn.Linear:
+    """A head whose rows of new classes are made of mean features (Qi, Brown and Lowe, CVPR 2018).
+
+    A row points from the mean of all classes to the mean of its own, both of unit features, and is as long as an old
+    row on average. Features that every image has (all are positive after a ReLU) thus speak for no class. Half-way
+    between the two means it reaches the mean of what the old rows say at most, so that a new class neither takes
+    everything nor is silent before it is trained.
+
+    Args:
+        head: (C, F); its other rows stay to the bit.
+        features: (N, F) what the head is given for images of at least two classes: new ones, and old ones beside them.
+        label_ids: (N,) their classes, rows of the head.
+        class_ids: rows to imprint.
+
+    Returns:
+        A new head.
+
+    Raises:
+        DataError: shapes that do not fit, a class without features, features of one class alone, or no old row.
+    """
+    labels = label_ids.to(features.device)
+    _refuse_features(head, features, labels, class_ids)
+    new = torch.as_tensor(list(class_ids), device=head.weight.device)
+    old = torch.ones(head.out_features, dtype=torch.bool, device=head.weight.device)
+    old[new] = False
+    given = features.detach().to(head.weight)
+    units = nn.functional.normalize(given, dim=1)
+    present = torch.unique(labels)
+    means = torch.stack([units[labels == k].mean(0) for k in present])
+    centre = means.mean(0)
+    own = torch.stack([means[(present == k).nonzero()[0, 0]] for k in class_ids])
+    scale = given.norm(dim=1).mean()  # rows act on features as they are, not on unit ones
+    with torch.no_grad():
+        weight = nn.functional.normalize(own - centre, dim=1) * head.weight[old].norm(dim=1).mean()
+        at_most = head(given)[:, old].amax(dim=1).mean()
+        bias = at_most - (weight * (own + centre) / 2).sum(dim=1) * scale
+        made = copy.deepcopy(head)
+        made.weight[new] = weight
+        if made.bias is not None:
+            made.bias[new] = bias
+    return made
+
+
+def _refuse_features(head: nn.Linear, features: Tensor, labels: Tensor, class_ids: Sequence[int]) -> None:
+    if features.ndim != 2 or features.shape[1] != head.in_features or labels.shape != features.shape[:1]:
+        msg = (
+            f"features has shape {tuple(features.shape)} and label_ids {tuple(labels.shape)}; expected "
+            f"(N, {head.in_features}) and (N,)"
+        )
+        raise DataError(msg)
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < head.out_features:
+        msg = f"label_ids reach from {int(labels.min())} to {int(labels.max())}; the head has {head.out_features} rows"
+        raise DataError(msg)
+    missing = [k for k in class_ids if not bool((labels == k).any())]
+    if missing or not class_ids:
+        msg = f"class_ids {list(class_ids)}: {missing or 'none'} have features; give images of each class to imprint"
+        raise DataError(msg)
+    if len(torch.unique(labels)) < 2 or len(set(class_ids)) >= head.out_features:
+        msg = "a new class is told from others: give features of old classes too, and leave old rows in the head"
+        raise DataError(msg)
+
+
+def align_weights(head: Head, new_ids: Sequence[int]) -> Head:
+    """A head whose new rows are as long as its old ones: weight aligning (Zhao et al., CVPR 2020).
+
+    Rows trained last, on many images of few classes, grow longer than the others, which makes a network prefer them.
+
+    Args:
+        head: (C, F), or a convolution (C, F, h, w).
+        new_ids: rows of the classes that were added.
+
+    Returns:
+        A new head: the new rows times mean norm of the old ones by mean norm of the new ones. Biases and old rows stay.
+
+    Raises:
+        DataError: no new or no old rows, or rows that are not there.
+    """
+    n_rows = head.weight.shape[0]
+    chosen = sorted(set(new_ids))
+    if not chosen or len(chosen) >= n_rows or chosen[0] < 0 or chosen[-1] >= n_rows:
+        msg = f"new_ids {list(new_ids)} of a head with {n_rows} rows: expected some of its rows, not all"
+        raise DataError(msg)
+    made = copy.deepcopy(head)
+    new = torch.zeros(n_rows, dtype=torch.bool, device=head.weight.device)
+    new[chosen] = True
+    with torch.no_grad():
+        norms = head.weight.flatten(1).norm(dim=1)
+        if bool(norms[new].mean() > 0):  # rows of zeros have no length to align
+            made.weight[new] *= norms[~new].mean() / norms[new].mean()
+    return made

@@ -1,0 +1,145 @@
+"""The seconds path: a new last layer for a classifier, on features that were computed once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from onlineml.errors import ConfigError, DataError
+from onlineml.improving.challenger.growth import imprint
+from onlineml.improving.review.features import features_of, linear_head
+from onlineml.training.probe import MIDDLING_PENALTY, probe_head
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from torch import Tensor
+
+    from onlineml.data.loading.datamodules import ClassificationDataModule
+    from onlineml.improving.review.features import FeatureStore
+    from onlineml.runs.run import Run
+    from onlineml.tasks.classification import ImageClassifier
+
+__all__ = ["fit_new_head", "fit_new_rows"]
+
+_STEPS = 50  # L-BFGS iterations
+
+
+def fit_new_head(
+    model: ImageClassifier,
+    images: ClassificationDataModule,
+    *,
+    store: FeatureStore | None,
+    run: Run | None = None,
+) -> dict[str, float]:
+    """Fit the last layer anew, to all training images, with the penalty that is best on the validation images.
+
+    Args:
+        model: its last layer gets other weights.
+        images: tells which images, and their labels.
+        store: keeps the features.
+        run: whose `onlineml.runs.Run.request_stop` is obeyed between two parts of the features.
+
+    Returns:
+        The penalty, and loss and accuracy on the validation images.
+
+    Raises:
+        ConfigError: the network does not end in a linear layer.
+        StoppedError, TooManyBadImagesError: see `onlineml.improving.review.features.features_of`.
+    """
+    head = linear_head(model)
+    train = _told(model, images, "train", store, run)
+    val = _told(model, images, "val", store, run) if len(images.rows_of("val")) else None
+    probe = probe_head(model, head, train, val)
+    return {"penalty": probe.penalty, "val_loss": probe.val_loss, "val_accuracy": probe.val_accuracy}
+
+
+def fit_new_rows(
+    model: ImageClassifier,
+    images: ClassificationDataModule,
+    *,
+    store: FeatureStore | None,
+    old_names: Collection[str],
+    run: Run | None = None,
+) -> dict[str, float]:
+    """Fit the last layer's rows of new classes; everything else stays to the bit, and so do the old classes' logits.
+
+    Args:
+        model: its last layer gets other weights.
+        images: tells which images, and their labels.
+        store: keeps the features.
+        old_names: classes whose rows stay.
+        run: see `fit_new_head`.
+
+    Returns:
+        The number of new classes.
+
+    Raises:
+        ConfigError: there are no new classes, or the network does not end in a linear layer.
+        DataError: a new class has no training image.
+        StoppedError, TooManyBadImagesError: see `onlineml.improving.review.features.features_of`.
+    """
+    head = linear_head(model)
+    new = [i for i, name in enumerate(model.class_names) if name not in set(old_names)]
+    if not new or len(new) == head.out_features:
+        raise ConfigError(
+            f"how='rows' fits the rows of new classes, and {len(new)} of {head.out_features} are new: take how='head'"
+        )
+    features, labels = _told(model, images, "train", store, run)
+    lacking = [model.class_names[i] for i in new if not bool((labels == i).any())]
+    if lacking:
+        raise DataError(f"no training image shows {', '.join(lacking[:10])}: label some, or leave the class out")
+    made = imprint(head, features, labels, new)
+    weight, bias = _fitted_rows(made, features, labels, new)
+    with torch.no_grad():
+        made.weight[new] = weight
+        if made.bias is not None:
+            made.bias[new] = bias
+    model.network.set_submodule(model.head_name, made)
+    return {"new_classes": float(len(new))}
+
+
+def _told(
+    model: ImageClassifier, images: ClassificationDataModule, split: str, store: FeatureStore | None, run: Run | None
+) -> tuple[Tensor, Tensor]:
+    """(N, F) features and (N,) labels of the usable images of a split."""
+    found = features_of(
+        model,
+        images.manifest,
+        images.rows_of(split),
+        store=store,
+        num_workers=images.num_workers,
+        max_bad=images.max_bad,
+        stop=bool if run is None else lambda: run.stop_requested,
+    )
+    if not len(found.rows):
+        raise DataError(f"no image of the split {split!r} can be used")
+    return torch.from_numpy(np.ascontiguousarray(found.values)), torch.tensor(images.manifest.label_ids()[found.rows])
+
+
+def _fitted_rows(head: nn.Linear, features: Tensor, labels: Tensor, new: list[int]) -> tuple[Tensor, Tensor]:
+    """Logistic regression in which only some rows move, from where they are, on standardised features."""
+    mean, deviation = features.mean(0), features.std(0, unbiased=False).clamp_min(1e-6)
+    table = (features - mean) / deviation
+    with torch.no_grad():
+        logits = head(features)
+        start = head.weight[new] * deviation
+        bias = (logits[:, new] - table @ start.T).mean(0)
+    weight, shift = start.clone().requires_grad_(), bias.clone().requires_grad_()
+    optimizer = torch.optim.LBFGS([weight, shift], max_iter=_STEPS, history_size=10, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        own = logits.index_copy(1, torch.tensor(new), table @ weight.T + shift)
+        loss = functional.cross_entropy(own, labels) + MIDDLING_PENALTY * weight.square().sum() / head.out_features
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    with torch.enable_grad():
+        optimizer.step(closure)  # type: ignore[no-untyped-call]
+    found = weight.detach() / deviation
+    return found, shift.detach() - found @ mean

@@ -1,0 +1,82 @@
+"""Scores of a model from before on the test of today: today's labels, under today's names of classes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from onlineml.errors import DataError
+from onlineml.improving.challenger.rename import RenamedDetector, distinct, names_now, under_names
+from onlineml.inference.evaluate_classifier import classifier_scores, probabilities_in
+from onlineml.inference.evaluate_detector import evaluate_detector
+from onlineml.inference.evaluation import Asked
+from onlineml.tasks.detection import ObjectDetector
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from onlineml.data.manifest.manifest import Manifest
+    from onlineml.evaluation.types import AnyScores
+    from onlineml.tasks.base import VisionModule
+
+__all__ = ["scores_now"]
+
+_BATCH_SIZE = {"classification": 64, "detection": 8}
+
+
+def scores_now(
+    model: VisionModule,
+    data: Manifest,
+    *,
+    lineage: Mapping[str, str],
+    split: str = "test",
+    slices: Sequence[str] | None = None,
+    num_workers: int = 0,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+    max_bad: float = 0.01,
+) -> AnyScores:
+    """Score a model whose classes may have other names now, or be part of others, or not be all that there are.
+
+    Images and objects of classes that it never knew are left out: there is nothing that it could say of them. So
+    `onlineml.compare` finds both models on what they share.
+
+    Args:
+        model: trained at any time.
+        data: a frozen dataset of today.
+        lineage: what classes are called now, see `onlineml.data.annotations.Annotations`.
+        split: see `onlineml.evaluate`, also for the following.
+        slices: columns.
+        num_workers: processes that load.
+        n_bootstrap: resamples of the intervals.
+        seed: of the resamples.
+        max_bad: share of images, and of boxes, that may be bad.
+
+    Raises:
+        DataError: the model knows no class of the data, or none that a labelled image of the split shows.
+    """
+    asked = Asked(
+        split=split,
+        slices=slices,
+        batch_size=_BATCH_SIZE[data.task],
+        num_workers=num_workers,
+        n_bootstrap=n_bootstrap,
+        seed=seed,
+        max_bad=max_bad,
+    )
+    names = names_now(model.class_names, lineage, known=data.class_names)
+    kept = distinct(names)
+    if not kept:
+        raise DataError(f"the model knows {', '.join(model.class_names[:20])}, and none of these is a class any more")
+    if isinstance(model, ObjectDetector):
+        found: Any = model if kept == model.class_names else RenamedDetector(model, names)
+        return evaluate_detector(found, data, asked, known_only=True)
+    classifier: Any = model
+    rows, probabilities = probabilities_in(classifier, data, asked)
+    known = np.isin(np.array(data.class_names, dtype=object)[data.label_ids()[rows]], list(kept))
+    if not known.any():
+        raise DataError(f"no labelled image of the split {split!r} shows a class that the model knows")
+    return classifier_scores(
+        data, rows[known], under_names(probabilities[known], names), kept, asked, reference=model.reference
+    )

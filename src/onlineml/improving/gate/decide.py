@@ -1,0 +1,263 @@
+"""The gate: whether a challenger may take the champion's place, and why.
+
+Both are scored on the same labelled test images. A higher number is not enough: of two equally good models that
+disagree on 8 % of 200 images, one has the higher accuracy nine times out of ten. The gate promotes on a bound of the
+difference, which is wrong at most 5 % of the time, and says *inconclusive* where the test set is too small to tell.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from onlineml.errors import ConfigError
+from onlineml.evaluation.comparison.compare import compare
+from onlineml.evaluation.comparison.result import Comparison
+from onlineml.evaluation.comparison.samples import MIN_GROUPS
+from onlineml.improving.gate import text as words
+from onlineml.improving.gate.result import INCONCLUSIVE, PROMOTE, REJECT, GateResult, TestedPart
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from onlineml.evaluation.comparison.result import PartChange
+    from onlineml.evaluation.types import AnyScores
+
+__all__ = ["Better", "GateResult", "NotWorse", "Policy", "Rule", "TestedPart", "gate", "holm"]
+
+Rule: TypeAlias = Callable[[Comparison], str | None]
+_DROP_LEVEL = 0.05  # of all classes and slices together
+
+
+def _check_level(level: float) -> None:
+    if not 0.5 < level < 1:
+        msg = f"level={level}: expected a confidence in (0.5, 1), such as 0.95"
+        raise ConfigError(msg)
+
+
+@dataclass(frozen=True)
+class Better:
+    """Promote if the challenger is better: the lower bound of the difference is above zero.
+
+    Attributes:
+        level: confidence of the one-sided bound, in (0.5, 1).
+
+    Raises:
+        ConfigError: `level` is outside its range.
+    """
+
+    level: float = 0.95
+
+    def __post_init__(self) -> None:
+        _check_level(self.level)
+
+    def __str__(self) -> str:
+        return "better"
+
+    @property
+    def name(self) -> str:
+        """As in records."""
+        return "better"
+
+    @property
+    def floor(self) -> float:
+        """What the lower bound must lie above."""
+        return 0.0
+
+
+@dataclass(frozen=True)
+class NotWorse:
+    """Promote if the challenger is not worse by `margin` or more, and at least as good on the test images themselves.
+
+    For a run that brings new classes or corrected labels: there is a reason to promote other than the score.
+
+    Attributes:
+        margin: of the score, in (0, 0.5]; 0.01 is one point of accuracy.
+        level: confidence of the one-sided bound, in (0.5, 1).
+
+    Raises:
+        ConfigError: either is outside its range.
+    """
+
+    margin: float = 0.01
+    level: float = 0.95
+
+    def __post_init__(self) -> None:
+        _check_level(self.level)
+        if not 0 < self.margin <= 0.5:
+            msg = f"margin={self.margin}: expected a difference of scores in (0, 0.5]; one point is 0.01"
+            raise ConfigError(msg)
+
+    def __str__(self) -> str:
+        return f"not worse by {words.points(self.margin)}"
+
+    @property
+    def name(self) -> str:
+        """As in records."""
+        return "not_worse"
+
+    @property
+    def floor(self) -> float:
+        """What the lower bound must lie above."""
+        return -self.margin
+
+
+Policy: TypeAlias = Better | NotWorse
+
+
+_BETTER = Better()
+
+
+def gate(
+    champion: AnyScores,
+    challenger: AnyScores,
+    *,
+    policy: Policy = _BETTER,
+    rules: Sequence[Rule] = (),
+    leaked: Sequence[str] = (),
+    score: str | None = None,
+    min_support: int = 30,
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> GateResult:
+    """Decide whether the challenger is promoted.
+
+    It is *promoted* if the policy is fulfilled and nothing blocks it, *rejected* if something blocks it or if it is
+    surely worse, and *inconclusive* otherwise. It is blocked by a significant drop in a class or slice, by test images
+    that it was trained on, and by your own rules. Classes that it adds are reported and decide nothing.
+
+    Args:
+        champion: result of `onlineml.evaluate` for the model in use.
+        challenger: for the new one, on the same images with the same labels.
+        policy: `Better` or `NotWorse`.
+        rules: functions that are given the `Comparison` and return a reason against promotion, or None. Any of them
+            can block; none can promote.
+        leaked: ids of images that the challenger was trained on, see `onlineml.improving.gate.leaks.leaked_images`;
+        those
+            that are among the test images block.
+        score: ``"accuracy"``; of detectors ``"map_50_95"`` (the default), ``"map_50"`` or ``"map_75"``.
+        min_support: images (of a detector: objects) that a class or slice must have to be tested for a drop. The tests
+            share an error of 5 % (Holm 1979).
+        n_resamples: see `onlineml.compare`.
+        seed: of the resamples; the same seed gives the same verdict.
+
+    Returns:
+        The verdict with its reasons, and the comparison that it rests on.
+
+    Raises:
+        DataError: the results are not about the same images, labels, groups and classes.
+        ConfigError: there is no such score, or a rule failed or returned something else than a text or None.
+    """
+    comparison = compare(champion, challenger, n_resamples=n_resamples, seed=seed)
+    name = comparison.main if score is None else score
+    if name not in comparison.evidence:
+        msg = f"score={name!r}: the gate decides on {' or '.join(comparison.evidence)}"
+        raise ConfigError(msg)
+    evidence, change = comparison.evidence[name], comparison.score(name)
+    lower, upper = evidence.bounds(1 - policy.level)
+    smallest = evidence.smallest_shown(tail=1 - policy.level)
+    tested = _tested((*comparison.by_class, *comparison.by_slice), comparison.n_items, min_support)
+    own = set(comparison.image_ids)
+    found = tuple(image_id for image_id in dict.fromkeys(leaked) if image_id in own)
+    needed = _needed(policy, change.difference, smallest, comparison.n_images)
+    blocks = [
+        *words.leak_reasons(found, comparison.n_images),
+        *(words.drop_reason(part) for part in tested if part.significant),
+        *(text for rule in rules if (text := _asked(rule, comparison)) is not None),
+    ]
+    verdict, reason = _decide(policy, change.difference, lower, upper)
+    reasons = [words.reason(reason, name, change, lower, upper, policy=policy, smallest=smallest, needed=needed)]
+    return GateResult(
+        verdict=REJECT if blocks else verdict,
+        reasons=(*blocks, *reasons),
+        policy=policy,
+        score=name,
+        champion=change.a,
+        challenger=change.b,
+        difference=change.difference,
+        lower=lower,
+        upper=upper,
+        smallest_shown=smallest,
+        images_needed=needed,
+        leaked=found,
+        tested=tested,
+        comparison=comparison,
+    )
+
+
+def _decide(policy: Policy, difference: float, lower: float, upper: float) -> tuple[str, str]:
+    """Verdict and the kind of its reason, from the numbers alone."""
+    if math.isnan(difference) or math.isnan(lower):
+        return INCONCLUSIVE, "nothing"
+    if upper < 0:
+        return REJECT, "worse"
+    if lower > policy.floor and difference >= 0:
+        return PROMOTE, "fulfilled"
+    return INCONCLUSIVE, "below" if difference < 0 else "unsure"
+
+
+def _needed(policy: Policy, difference: float, smallest: float, n_images: int) -> int | None:
+    """Images like these that would show what these do not: the spread falls with the root of their number."""
+    target = policy.margin if isinstance(policy, NotWorse) else difference
+    if math.isnan(smallest) or not target > 0:
+        return None
+    return math.ceil(n_images * (smallest / target) ** 2)
+
+
+def _tested(parts: Sequence[PartChange], n_items: int, min_support: int) -> tuple[TestedPart, ...]:
+    """Tests of all classes and slices that have enough support, the smallest p first.
+
+    A slice that holds everything is the whole once more, and left out.
+    """
+    enough = [
+        part
+        for part in parts
+        if min_support <= part.n
+        and part.n_groups >= MIN_GROUPS
+        and not math.isnan(part.p_drop)
+        and (part.column == "class" or part.n < n_items)
+    ]
+    adjusted = holm([part.p_drop for part in enough])
+    rows = [TestedPart(part, float(p), bool(p <= _DROP_LEVEL)) for part, p in zip(enough, adjusted, strict=True)]
+    return tuple(sorted(rows, key=lambda row: (row.p_holm, row.part.p_drop)))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P values of several tests, raised so that the chance of any false alarm stays at the level (Holm 1979).
+
+    Args:
+        p_values: in [0, 1].
+
+    Returns:
+        In [0, 1], in the order given.
+    """
+    p = np.asarray(p_values, np.float64)
+    order = np.argsort(p, kind="stable")
+    raised = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(raised, 1.0)
+    return [float(value) for value in adjusted]
+
+
+def _asked(rule: Rule, comparison: Comparison) -> str | None:
+    """What a rule says.
+
+    Raises:
+        ConfigError: it failed, or gave neither a text nor None: promoting past a rule that is broken helps nobody.
+    """
+    name = getattr(rule, "__name__", repr(rule))
+    try:
+        text = rule(comparison)
+    except Exception as error:
+        msg = f"the rule {name} failed with {type(error).__name__}: {error}; it is given an onlineml Comparison"
+        raise ConfigError(msg) from error
+    if text is None:
+        return None
+    if not isinstance(text, str) or not text.strip():
+        msg = f"the rule {name} returned {text!r}; expected a reason against promotion, as text, or None"
+        raise ConfigError(msg)
+    return f"rule {name}: {text.strip()}"

@@ -1,0 +1,33 @@
+"""Test images that are also training images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from onlineml.data.manifest.manifest import Manifest
+
+__all__ = ["leaked_images"]
+
+
+def leaked_images(data: Manifest, *, split: str = "test", trained_on: Sequence[str] = ("train",)) -> tuple[str, ...]:
+    """Ids of the images of a split whose bytes are also in the images that a model is trained on.
+
+    Images are told by the hash of their bytes; those that were never read have none and cannot be told.
+
+    Args:
+        data: the manifest that the challenger was trained on.
+        split: whose images are scored.
+        trained_on: the splits that training sees.
+
+    Returns:
+        In the order of the manifest.
+    """
+    hashes, splits = (np.asarray(data.column(name), dtype=object) for name in ("sha256", "split"))
+    seen = {content for content, own in zip(hashes, splits, strict=True) if own in trained_on and content}
+    ids = data.column("image_id")
+    return tuple(str(ids[i]) for i in np.flatnonzero(splits == split) if hashes[i] in seen)

@@ -1,0 +1,148 @@
+"""What the gate decided: a frozen value that prints itself and becomes a record of the promotion log."""
+# ruff: noqa: PLC0415 - what prints and draws is loaded when it is asked for; it knows this module
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from onlineml.evaluation.comparison.result import Comparison, NewClass, PartChange
+    from onlineml.improving.gate.decide import Policy
+
+__all__ = ["INCONCLUSIVE", "PROMOTE", "REJECT", "GateResult", "TestedPart"]
+
+PROMOTE, REJECT, INCONCLUSIVE = "promote", "reject", "inconclusive"
+
+
+@dataclass(frozen=True)
+class TestedPart:
+    """A class or slice that was tested for a drop.
+
+    Attributes:
+        part: what changed in it.
+        p_holm: p value of a drop, raised for the number of tests.
+        significant: whether it blocks.
+    """
+
+    __test__ = False  # no test case of pytest's
+
+    part: PartChange
+    p_holm: float
+    significant: bool
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class GateResult:
+    """A verdict and what it rests on.
+
+    Attributes:
+        verdict: ``"promote"``, ``"reject"`` or ``"inconclusive"``.
+        reasons: sentences; what blocks comes first.
+        policy: that was to be fulfilled.
+        score: name of the score that decided.
+        champion: its value for the champion, on the images and classes that both know.
+        challenger: for the challenger.
+        difference: challenger minus champion.
+        lower: one-sided lower bound of the true difference, at the policy's level; nan where it cannot be told.
+        upper: one-sided upper bound.
+        smallest_shown: the smallest true difference that this test set shows four times out of five.
+        images_needed: how many images like these would show the observed gain (of `NotWorse`: exclude a drop by the
+            margin) four times out of five; None where there is no gain.
+        leaked: test images that the challenger was trained on.
+        tested: classes and slices with enough support, the smallest p value first.
+        comparison: everything else: fixed and broken images, other scores, McNemar's test.
+    """
+
+    verdict: str
+    reasons: tuple[str, ...]
+    policy: Policy
+    score: str
+    champion: float
+    challenger: float
+    difference: float
+    lower: float
+    upper: float
+    smallest_shown: float
+    images_needed: int | None
+    leaked: tuple[str, ...]
+    tested: tuple[TestedPart, ...]
+    comparison: Comparison
+
+    @property
+    def promoted(self) -> bool:
+        """Whether the verdict is promote."""
+        return self.verdict == PROMOTE
+
+    @property
+    def drops(self) -> tuple[TestedPart, ...]:
+        """Classes and slices that are significantly worse; each of them blocks."""
+        return tuple(part for part in self.tested if part.significant)
+
+    @property
+    def new_classes(self) -> tuple[NewClass, ...]:
+        """Classes that the challenger adds; they decide nothing."""
+        return self.comparison.new_classes
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a tested class or slice: the columns of `PartChange`, ``p_holm`` and ``significant``."""
+        import pandas as pd
+
+        from onlineml.evaluation.comparison.result import PartChange
+
+        names = [f.name for f in dataclasses.fields(PartChange)]
+        rows = [(*dataclasses.astuple(t.part), t.p_holm, t.significant) for t in self.tested]
+        return pd.DataFrame(rows, columns=[*names, "p_holm", "significant"])
+
+    def to_record(self) -> dict[str, Any]:
+        """The decision as plain JSON values, for a promotion log; undefined numbers are None."""
+        a, b = self.comparison.a, self.comparison.b
+        numbers = ("champion", "challenger", "difference", "lower", "upper", "smallest_shown")
+        return {
+            "verdict": self.verdict,
+            "reasons": list(self.reasons),
+            "policy": {"name": self.policy.name, **dataclasses.asdict(self.policy)},
+            "score": self.score,
+            **{name: _plain(getattr(self, name)) for name in numbers},
+            "images_needed": self.images_needed,
+            "n_images": self.comparison.n_images,
+            "n_groups": self.comparison.n_groups,
+            "n_fixed": self.comparison.n_fixed,
+            "n_broken": self.comparison.n_broken,
+            "negative_flip_rate": _plain(self.comparison.negative_flip_rate),
+            "mcnemar_p": self.comparison.mcnemar.p_mid,
+            "drops": [
+                {"column": t.part.column, "value": t.part.value, "difference": _plain(t.part.difference),
+                 "p_holm": t.p_holm}
+                for t in self.drops
+            ],
+            "leaked": list(self.leaked),
+            "new_classes": [
+                {"name": new.name, "n": new.n, "score": _plain(new.score)} for new in self.new_classes
+            ],
+            "champion_ref": a.model_ref,
+            "challenger_ref": b.model_ref,
+            "manifest_hash": b.manifest_hash,
+            "split": b.split,
+        }  # fmt: skip
+
+    def __repr__(self) -> str:
+        return f"<GateResult: {self.verdict}, {self.score} {self.difference:+.3f}>"
+
+    def __str__(self) -> str:
+        from onlineml.improving.gate.text import gate_text
+
+        return gate_text(self)
+
+    def _repr_html_(self) -> str:
+        from onlineml.improving.gate.text import gate_html
+
+        return gate_html(self)
+
+
+def _plain(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,0 +1,135 @@
+"""The gate's reasons as sentences, for printing and notebooks."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from onlineml.evaluation.comparison.text import flips_sentence, new_class_lines, p_text, signed, subject
+from onlineml.evaluation.render import text as say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from onlineml.evaluation.comparison.result import ScoreChange
+    from onlineml.improving.gate.decide import Policy
+    from onlineml.improving.gate.result import GateResult, TestedPart
+
+__all__ = ["drop_reason", "gate_html", "gate_text", "leak_reasons", "points", "reason"]
+
+_N_LISTED = 3
+_N_TESTED = 5
+_TOO_MANY = 10_000_000  # images: nobody labels more, and the number is an extrapolation
+_COLOURS = {"promote": "#3f9e77", "reject": "#d9604c", "inconclusive": "#d98b2b"}  # read on white and on black
+
+
+def points(value: float) -> str:
+    """Such as "1 point", "2.4 points"."""
+    text = f"{100 * value:.1f}".removesuffix(".0")
+    return f"{text} point{'' if text == '1' else 's'}"
+
+
+def leak_reasons(leaked: Sequence[str], n_images: int) -> list[str]:
+    """One sentence if there are any."""
+    if not leaked:
+        return []
+    some = ", ".join(map(repr, leaked[:_N_LISTED])) + (" …" if len(leaked) > _N_LISTED else "")
+    said = f"{len(leaked):,} of {n_images:,} test images are also in the training images ({some})"
+    return [f"{said}: the scores on them say nothing; move them to one split and evaluate again"]
+
+
+def drop_reason(tested: TestedPart) -> str:
+    """What became worse, and how sure that is."""
+    part = tested.part
+    name = f"class {part.value!r}" if part.column == "class" else f"{part.column} {part.value!r}"
+    return (
+        f"{name} became worse: {say.decimal(part.a)} to {say.decimal(part.b)} on {part.n:,}, {part.broken:,} "
+        f"broken and {part.fixed:,} fixed (p {tested.p_holm:.2g} after Holm's correction)"
+    )
+
+
+def reason(
+    kind: str,
+    name: str,
+    change: ScoreChange,
+    lower: float,
+    upper: float,
+    *,
+    policy: Policy,
+    smallest: float,
+    needed: int | None,
+) -> str:
+    """The sentence on the policy.
+
+    Args:
+        kind: nothing, worse, fulfilled, below or unsure.
+        name: of the score.
+        change: of it.
+        lower: bound of the difference.
+        upper: bound.
+        policy: that was to be fulfilled.
+        smallest: difference that the images show.
+        needed: images that would show more.
+    """
+    if kind == "nothing":
+        return f"{say.label(name)} cannot be compared: too few images, groups or objects"
+    sure = f"with {100 * policy.level:.0f} % confidence"
+    moved = (
+        f"{say.label(name)} {say.decimal(change.a)} to {say.decimal(change.b)} "
+        f"({signed(100 * change.difference, digits=1)} points)"
+    )
+    if kind == "worse":
+        return f"{moved}: worse, by {points(-upper)} or more {sure}"
+    if kind == "fulfilled" and lower > 0:
+        return f"{moved}: better, by {points(lower)} or more {sure}"
+    if kind == "fulfilled":
+        return f"{moved}: not worse by {points(policy.floor * -1)} or more, {sure}"
+    asked = "it is better" if not policy.floor else f"it is not worse by {points(-policy.floor)}"
+    why = f"{moved}: the images do not show that {asked}; the lower bound is {signed(100 * lower, digits=1)} points"
+    if kind == "below" and lower > policy.floor:
+        why = f"{moved}: it is within the margin, but not as good on these images"
+    could = f"they could have shown a difference of {points(smallest)}, four times out of five"
+    if needed is None or needed > _TOO_MANY or kind == "below":
+        return f"{why}; {could}"
+    goal = "this gain" if not policy.floor else "that much"
+    return f"{why}; {could}; {goal} needs about {float(f'{needed:.2g}'):,.0f} images"
+
+
+def gate_text(result: GateResult) -> str:
+    """The verdict, its reasons, and the tests with the smallest p values."""
+    comparison = result.comparison
+    head = f"{result.verdict.upper()} (policy: {result.policy}) on {subject(comparison)}"
+    lines = [head, *(f"  - {text}" for text in result.reasons), flips_sentence(comparison)]
+    if result.tested:
+        lines.append(f"{len(result.tested):,} classes and slices tested for a drop; the smallest p values:")
+    for tested in result.tested[:_N_TESTED]:
+        part = tested.part
+        name = part.value if part.column == "class" else f"{part.column} {part.value}"
+        lines.append(
+            f"  {say.shorten(name, 27):<28}{part.n:>7,}{signed(part.difference):>9}   p {p_text(tested.p_holm)}"
+        )
+    if comparison.new_classes:
+        lines += ["new classes, no part of the verdict:", *(f"  {line}" for line in new_class_lines(comparison))]
+    return "\n".join(lines)
+
+
+def gate_html(result: GateResult) -> str:
+    """For a notebook cell; styles stand on the elements, so that it reads in light and dark notebooks."""
+    from onlineml.evaluation.classification.html import esc, notebook_table  # noqa: PLC0415 - a page's matter
+
+    reasons = "".join(f"<li>{esc(text)}</li>" for text in result.reasons)
+    rows = []
+    for tested in result.tested[:_N_TESTED]:
+        part = tested.part
+        name = part.value if part.column == "class" else f"{part.column} {part.value}"
+        rows.append((esc(say.shorten(name, 40)), f"{part.n:,}", signed(part.difference), esc(p_text(tested.p_holm))))
+    parts = notebook_table(("tested for a drop", "n", "change", "p (Holm)"), rows) if rows else ""
+    new = "".join(f"<div>New class {esc(line)}</div>" for line in new_class_lines(result.comparison))
+    bound = "" if math.isnan(result.lower) else f" (lower bound {signed(result.lower)})"
+    return (
+        f'<div style="font-family:system-ui,sans-serif"><div style="font-size:2em;font-weight:700">'
+        f'<span style="color:{_COLOURS[result.verdict]}">{result.verdict}</span> <span style="font-size:.5em;'
+        f'font-weight:400">{esc(say.label(result.score))} {signed(result.difference)}{bound} on '
+        f"{esc(subject(result.comparison))}; policy: {esc(result.policy)}</span></div><ul>{reasons}</ul>"
+        f"<div>{esc(flips_sentence(result.comparison))}</div>{parts}{new}</div>"
+    )

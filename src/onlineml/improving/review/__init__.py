@@ -1,0 +1,29 @@
+"""Which images a person should look at next, and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from onlineml._lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from onlineml.improving.review.ranking import box_error_candidates as box_error_candidates
+    from onlineml.improving.review.ranking import candidates_by_score as candidates_by_score
+    from onlineml.improving.review.ranking import label_error_candidates as label_error_candidates
+    from onlineml.improving.review.ranking import rank as rank
+    from onlineml.improving.review.result import ReviewItem as ReviewItem
+    from onlineml.improving.review.result import ReviewQueue as ReviewQueue
+    from onlineml.improving.review.result import Why as Why
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "ReviewItem": "result",
+        "ReviewQueue": "result",
+        "Why": "result",
+        "box_error_candidates": "ranking",
+        "candidates_by_score": "ranking",
+        "label_error_candidates": "ranking",
+        "rank": "ranking",
+    },
+)

@@ -1,0 +1,142 @@
+"""Annotated boxes that are probably wrong: missed objects, swapped classes, badly placed boxes.
+
+As in Tkachenko, Thyagarajan and Mueller, ObjectLab: Automated Diagnosis of Mislabeled Images in Object Detection Data,
+2023, with TIDE's overlaps: a detection that fits no annotation is either a mistake of the detector or of the person.
+The surer it is, the likelier the person's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from onlineml.errors import UnknownClassError
+from onlineml.evaluation.detection.errors import BACKGROUND_IOU, FOREGROUND_IOU
+from onlineml.evaluation.detection.inputs import checked_boxes, checked_thresholds
+from onlineml.evaluation.detection.matching import match, overlaps, scene_of
+from onlineml.evaluation.detection.ranking import ranking
+from onlineml.evaluation.detection.thresholds import f1_thresholds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from onlineml.data.manifest.box_arrays import Boxes
+    from onlineml.evaluation.detection.detections import Found
+    from onlineml.evaluation.detection.matching import Pairs, Scene
+    from onlineml.evaluation.types import Array, Floats, Ints
+
+__all__ = ["BOX_ERRORS", "BoxErrors", "find_box_errors"]
+
+BOX_ERRORS = ("missed", "swapped", "badly placed")
+_MISSED, _SWAPPED, _PLACED = range(3)
+
+
+@dataclass(frozen=True, eq=False)
+class BoxErrors:
+    """Detections that speak against the annotations, the strongest first.
+
+    Attributes:
+        kinds: (k,) int64 places in `BOX_ERRORS`: an object that nobody annotated, one with the wrong class, or one
+            whose box is in the wrong place.
+        images: (k,) int64 places of the images.
+        detections: (k,) int64 places of the detections: where an object is, of what class.
+        objects: (k,) int64 places of the annotated boxes that are meant, among all boxes given; -1 where one is missed.
+        severity: (k,) float64 in [0, 1], falling.
+    """
+
+    kinds: Ints
+    images: Ints
+    detections: Ints
+    objects: Ints
+    severity: Floats
+
+    def __len__(self) -> int:
+        return len(self.kinds)
+
+
+def find_box_errors(
+    truth: Boxes, found: Found, class_names: Sequence[str], *, thresholds: Mapping[str, float] | None = None
+) -> BoxErrors:
+    """Find annotations that are probably wrong.
+
+    A detection at or above its class's threshold that takes no object of its class (at an IoU of 0.5 or more) says:
+
+    - *swapped*, if it overlaps an object of another class by 0.5 or more that no other detection confirms;
+    - *badly placed*, if it overlaps an object of its class by 0.1 to 0.5 that no other detection confirms;
+    - *missed* otherwise, but for a second box on an object that is confirmed.
+
+    Each annotated object is told once, by the detection that says it most strongly. The severity is the score, times
+    the share of the detection that the annotation does not explain (1 - IoU; of swapped ones, the IoU).
+
+    Args:
+        truth: annotations of N images, by people; crowds explain what lies in them.
+        found: detections in the same images, each by a model that did *not* train on that image (out of fold), all
+            scores, probabilities.
+        class_names: C distinct names; `label_ids` of both are their places.
+        thresholds: score of each class from which a detection counts; None: that of the highest F1 on these images.
+
+    Raises:
+        DataError: another number of images, images that nobody annotated, or detections of no class.
+        UnknownClassError: thresholds of no class.
+        ConfigError: a class without threshold.
+    """
+    names = tuple(class_names)
+    checked_boxes(truth, found, names, tuple(map(str, range(found.n_images))))
+    if len(truth.label_ids) and truth.label_ids.min() < 0:
+        msg = f"{(truth.label_ids < 0).sum()} annotated boxes are of no class; give them one, or leave them out"
+        raise UnknownClassError(msg)
+    scene = scene_of(truth, found, n_classes=len(names))
+    pairs = overlaps(scene, min_iou=BACKGROUND_IOU)
+    matched = match(scene, pairs, ignored=scene.crowd, thresholds=np.array([FOREGROUND_IOU]))
+    if thresholds is None:
+        outside = np.zeros(len(scene.scores), bool)
+        cutoffs = f1_thresholds(ranking(scene, matched, ignored_truth=scene.crowd, outside=outside), scene.scores)
+    else:
+        cutoffs = checked_thresholds(thresholds, names)
+    return _judge(scene, pairs, matched[:, 0], sure=scene.scores >= cutoffs[scene.found_label])
+
+
+def _judge(scene: Scene, pairs: Pairs, taken: Array, *, sure: Array) -> BoxErrors:
+    confirmed = np.zeros(len(scene.crowd), bool)
+    confirmed[taken[sure & scene.ranked & (taken >= 0)]] = True
+    in_crowd = np.zeros(len(sure), bool)
+    in_crowd[pairs.found[scene.crowd[pairs.truth] & (pairs.iou >= FOREGROUND_IOU)]] = True
+    open_ = sure & scene.ranked & (taken < 0) & ~in_crowd
+    near = pairs.take(~scene.crowd[pairs.truth] & open_[pairs.found])
+    same = scene.found_label[near.found] == scene.truth_label[near.truth]
+    free = ~confirmed[near.truth]
+    swapped = near.take(~same & free & (near.iou >= FOREGROUND_IOU))
+    placed = near.take(same & free & (near.iou < FOREGROUND_IOU))
+    doubles = np.zeros(len(sure), bool)
+    doubles[near.found[same & ~free & (near.iou >= FOREGROUND_IOU)]] = True
+    doubles[near.found[~same & ~free & (near.iou >= FOREGROUND_IOU)]] = True
+    explained = np.zeros(len(sure))
+    np.maximum.at(explained, near.found, near.iou)
+    told = np.zeros(len(sure), bool)
+    rows = []
+    for kind, group, weight in ((_SWAPPED, swapped, swapped.iou), (_PLACED, placed, 1 - placed.iou)):
+        rows.append(_strongest(kind, group.found, group.truth, scene.scores[group.found] * weight, told))
+        told[group.found] = True  # also those that say less strongly what another one says
+    lonely = np.flatnonzero(open_ & ~told & ~doubles)
+    severity = scene.scores[lonely] * (1 - explained[lonely])
+    rows.append((np.full(len(lonely), _MISSED), lonely, np.full(len(lonely), -1), severity))
+    kinds, detections, objects, severities = (np.concatenate(column) for column in zip(*rows, strict=True))
+    order = np.argsort(-severities, kind="stable")
+    places = np.append(scene.truth_rows, -1)[objects[order]]
+    chosen = detections[order].astype(np.int64)
+    return BoxErrors(
+        kinds[order].astype(np.int64), scene.found_image[chosen], chosen, places.astype(np.int64), severities[order]
+    )
+
+
+def _strongest(kind: int, found: Ints, truth: Ints, severity: Floats, told: Array) -> tuple[Array, Ints, Ints, Floats]:
+    """Of pairs (detection, object) those in which neither is in a stronger one; detections already told are out."""
+    order = np.argsort(-severity, kind="stable")
+    order = order[~told[found[order]]]
+    _, first = np.unique(found[order], return_index=True)
+    order = order[np.sort(first)]
+    _, first = np.unique(truth[order], return_index=True)
+    kept = order[np.sort(first)]
+    return np.full(len(kept), kind), found[kept], truth[kept], severity[kept]

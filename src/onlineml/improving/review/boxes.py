@@ -1,0 +1,109 @@
+"""What one pass of a detector says of a project's images: suspect boxes, and images worth boxes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from onlineml.data.loading.detection_datamodules import DetectionDataModule
+from onlineml.errors import TooManyBadImagesError
+from onlineml.improving.challenger.rename import RenamedDetector, names_now
+from onlineml.improving.review.box_errors import find_box_errors
+from onlineml.improving.review.labels import Looked
+from onlineml.improving.review.ranking import box_error_candidates, candidates_by_score
+from onlineml.improving.review.uncertainty import box_disagreement, box_uncertainty
+from onlineml.inference.detecting import cutoffs
+from onlineml.inference.evaluate_detector import detections_in, of_images, usable_boxes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from onlineml.data.manifest.manifest import Manifest
+    from onlineml.improving.review.ranking import Candidates
+    from onlineml.inference.evaluate_detector import SeenImages
+    from onlineml.project.project import Project
+    from onlineml.tasks.detection import ObjectDetector
+
+__all__ = ["look"]
+
+_BATCH_SIZE = 8
+
+
+def look(
+    project: Project,
+    models: Sequence[ObjectDetector],
+    data: Manifest,
+    rows: NDArray[np.int64],
+    *,
+    lineage: Mapping[str, str],
+    seed: int,
+    num_workers: int,
+    max_bad: float,
+) -> Looked:
+    """Judge annotated and other images by one detector, or two; see `onlineml.improving.review.labels.look`."""
+    del project, seed  # nothing is kept, and nothing is drawn
+    seen, sure, least = [], [], []
+    for model in models:
+        own = RenamedDetector(model, names_now(model.class_names, lineage, known=data.class_names))
+        images = DetectionDataModule(
+            data, size_hw=model.input_size_hw(), batch_size=_BATCH_SIZE, num_workers=num_workers, augment="none"
+        )
+        one = _by_class_of(data, own, detections_in(own, images.loader_of(rows)))
+        _refuse_bad(len(rows), len(one.rows), max_bad=max_bad)
+        seen.append(one)
+        least.append(_least(data, own))
+        sure.append(one.found.take(one.found.scores >= least[-1][one.found.label_ids]))
+    kept = seen[0].rows if len(seen) == 1 else np.intersect1d(seen[0].rows, seen[1].rows)
+    first = of_images(seen[0], kept)
+    annotated = data.boxes().annotated[first.rows]
+    doubt = np.where(annotated, np.nan, box_uncertainty(first.found))
+    lists = [*_suspects(data, first, annotated, least[0]), candidates_by_score("uncertain", doubt)]
+    if len(models) > 1:
+        pair = [of_images(one._replace(found=found), kept).found for one, found in zip(seen, sure, strict=True)]
+        apart = box_disagreement(pair[0], pair[1], n_classes=len(data.class_names))
+        lists.append(candidates_by_score("disagreement", apart))
+    return Looked(first.rows, tuple(lists), None)
+
+
+def _refuse_bad(n_asked: int, n_seen: int, *, max_bad: float) -> None:
+    n_bad = n_asked - n_seen
+    if n_bad > max_bad * n_asked:
+        raise TooManyBadImagesError(
+            f"{n_bad} of {n_asked} images cannot be used now, more than max_bad={max_bad:g} allows: look at "
+            "data.check(), or raise max_bad"
+        )
+
+
+def _by_class_of(data: Manifest, model: RenamedDetector, seen: SeenImages) -> SeenImages:
+    """With the class ids of the data."""
+    place = {name: i for i, name in enumerate(data.class_names)}
+    to_data = np.array([place[name] for name in model.class_names], np.int64)
+    return seen._replace(found=replace(seen.found, label_ids=to_data[seen.found.label_ids]))
+
+
+def _least(data: Manifest, model: RenamedDetector) -> NDArray[np.float64]:
+    """The score of each class of the data from which something is taken for an object of it."""
+    least = np.ones(len(data.class_names))
+    least[[data.class_names.index(name) for name in model.class_names]] = cutoffs(model, None)
+    return least
+
+
+def _suspects(
+    data: Manifest, seen: SeenImages, annotated: NDArray[np.bool_], least: NDArray[np.float64]
+) -> tuple[Candidates, ...]:
+    """Annotations that the detector speaks against, by their images' places among those seen.
+
+    Its own thresholds hold, if it has any: those of these images would bow to what is wrong with them.
+    """
+    places = np.flatnonzero(annotated)
+    own = of_images(seen, seen.rows[places])
+    truth, at = usable_boxes(data, own)
+    thresholds = dict(zip(data.class_names, least.tolist(), strict=True))
+    errors = find_box_errors(truth, own.found, data.class_names, thresholds=thresholds)
+    numbers = np.append(at - data.boxes().offsets[own.rows][truth.image_index], -1)  # within the image
+    told = replace(errors, images=places[errors.images], objects=numbers[errors.objects])
+    return box_error_candidates(told, own.found, data.class_names)

@@ -1,0 +1,251 @@
+"""What a frozen backbone says of each image, computed once and kept on the project's storage.
+
+Features depend on the image's bytes and on all of the network below its last layer, never on labels or on that layer:
+a corrected label finds them at once, and so does the next version whose head alone was trained. They are kept in
+safetensors files that are only ever added, each named by its content: any number of processes may compute and read
+them at the same time, and one that is killed has lost the last few hundred images.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from torch import nn
+
+from onlineml.data.loading.datamodules import ClassificationDataModule
+from onlineml.errors import ConfigError, DataError, StoppedError, TooManyBadImagesError
+from onlineml.storage import io
+from onlineml.storage.urls import redacted
+from onlineml.training.probe import collect_features
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from onlineml.data.manifest.manifest import Manifest
+    from onlineml.project.project import Project
+    from onlineml.tasks.classification import ImageClassifier
+
+__all__ = ["FeatureStore", "Features", "backbone_key", "features_of", "linear_head", "project_store"]
+
+_VERSION = "1"  # of the layout, and of how an image becomes pixels: raise it when either changes
+_SHARD = 1024  # images; a pass that is killed loses at most so many
+_BATCH_SIZE = 32
+_FLOAT = np.dtype("<f4")
+
+
+class Features(NamedTuple):
+    """Features of some images.
+
+    Attributes:
+        rows: (n,) int64 of the manifest; images that could not be used are not among them.
+        values: (n, F) float32.
+    """
+
+    rows: NDArray[np.int64]
+    values: NDArray[np.float32]
+
+    def of(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The features of some rows, all of which must be among them, (k, F)."""
+        order = np.argsort(self.rows, kind="stable")
+        return self.values[order[np.searchsorted(self.rows, rows, sorter=order)]]
+
+
+def linear_head(model: ImageClassifier) -> nn.Linear:
+    """The last layer of a classifier, which turns features into logits.
+
+    Raises:
+        ConfigError: it is no linear layer.
+    """
+    head = model.head
+    if not isinstance(head, nn.Linear):
+        raise ConfigError(
+            f"the last layer of {type(model.network).__name__} is a {type(head).__name__}, not a torch.nn.Linear, so "
+            "that it has no features to be kept: take a network that ends in one"
+        )
+    return head
+
+
+def backbone_key(model: ImageClassifier) -> str:
+    """32 hex digits that name everything on which features depend but the image.
+
+    Raises:
+        ConfigError: the model has no linear head, or no input size.
+    """
+    linear_head(model)
+    facts = (_VERSION, model.backbone_name, model.input_size_hw(), model.mean, model.std)
+    digest = hashlib.sha256(repr(facts).encode())
+    for name, tensor in sorted(model.network.state_dict().items()):
+        if not name.startswith(f"{model.head_name}."):
+            array = np.ascontiguousarray(tensor.detach().cpu().contiguous().numpy())
+            digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
+            digest.update(array.data)
+    return digest.hexdigest()[:32]
+
+
+class FeatureStore:
+    """Features of one backbone on storage.
+
+    Args:
+        url: of the folder for all backbones.
+        key: the backbone's, see `backbone_key`.
+        storage_options: of the filesystem.
+    """
+
+    def __init__(self, url: str, key: str, *, storage_options: Mapping[str, Any] | None = None) -> None:
+        self.url = io.join(url, key)
+        self.storage_options = storage_options
+
+    def read(self, contents: Sequence[bytes]) -> dict[bytes, NDArray[np.float32]]:
+        """The features that there are of some contents, by content: views, (F,) each.
+
+        A file that is damaged counts as none, with a warning: its images are computed again.
+        """
+        files = io.list_files(self.url, storage_options=self.storage_options)
+        names = [file for file in files if file.path.endswith(".safetensors")]
+        read = io.read_many(
+            [file.url for file in names],
+            versions=[file.path for file in names],
+            storage_options=self.storage_options,
+        )
+        wanted = set(contents)
+        found: dict[bytes, NDArray[np.float32]] = {}
+        for file, data in zip(names, read, strict=True):
+            if isinstance(data, OSError):
+                raise data
+            shard = _unpacked(data, name=redacted(file.url))
+            found.update((content, row) for content, row in shard if content in wanted)
+        return found
+
+    def write(self, contents: Sequence[bytes], values: NDArray[np.float32]) -> None:
+        """Keep the features, (n, F), of n contents, 32 bytes each."""
+        from safetensors.numpy import save  # noqa: PLC0415
+
+        keys = np.frombuffer(b"".join(contents), np.uint8).reshape(-1, 32)
+        data = save({"contents": keys, "features": np.ascontiguousarray(values, _FLOAT)})
+        name = f"{hashlib.sha256(data).hexdigest()[:32]}.safetensors"
+        io.write_bytes(io.join(self.url, name), data, storage_options=self.storage_options)
+
+
+def project_store(project: Project, model: ImageClassifier) -> FeatureStore:
+    """Where a project keeps the features of a model's backbone."""
+    url = io.join(project.url, "features")
+    return FeatureStore(url, backbone_key(model), storage_options=project.storage_options)
+
+
+def _unpacked(data: bytes, *, name: str) -> Iterator[tuple[bytes, NDArray[np.float32]]]:
+    from safetensors import SafetensorError  # noqa: PLC0415
+    from safetensors.numpy import load  # noqa: PLC0415
+
+    try:
+        tensors = load(data)
+    except SafetensorError:
+        tensors = {}
+    contents, features = (tensors.get(part, np.zeros(0)) for part in ("contents", "features"))
+    if contents.dtype != np.uint8 or contents.shape != (len(features), 32) or features.dtype != _FLOAT:
+        warnings.warn(f"{name} holds no features: they are computed again", RuntimeWarning, stacklevel=3)
+        return iter(())
+    return zip(map(bytes, contents), features, strict=True)
+
+
+def features_of(
+    model: ImageClassifier,
+    data: Manifest,
+    rows: NDArray[np.int64],
+    *,
+    store: FeatureStore | None = None,
+    num_workers: int = 0,
+    max_bad: float = 0.01,
+    stop: Callable[[], bool] = bool,
+) -> Features:
+    """What the last layer of a classifier is given for images: read where it was kept, else computed and kept.
+
+    Args:
+        model: a network with a linear last layer; it is left as it was.
+        data: a frozen manifest: where an image's content is not known, its id stands for it.
+        rows: (n,) int64, of images with labels or without.
+        store: where features are kept; None keeps none.
+        num_workers: processes that decode; 0 is a thread.
+        max_bad: share of the rows, 0..1, that may be impossible to use now.
+        stop: asked now and then; where it says so, what was computed is kept and `StoppedError` raised.
+
+    Raises:
+        ConfigError: the model has no linear head, or no input size.
+        TooManyBadImagesError: more than `max_bad` of the rows cannot be used.
+        StoppedError: see `stop`.
+    """
+    contents = _contents(data, rows)
+    known = {} if store is None else store.read(contents)
+    place_of: dict[bytes, int] = {}
+    for content, row in zip(contents, rows.tolist(), strict=True):
+        if content not in known:
+            place_of.setdefault(content, row)
+    missing = np.array(list(place_of.values()), np.int64)
+    content_of = {row: content for content, row in place_of.items()}
+    for part, values in _computed(model, data, missing, num_workers=num_workers):
+        own = [content_of[row] for row in part.tolist()]
+        if store is not None and own:
+            store.write(own, values)
+        known.update(zip(own, values, strict=True))
+        if stop():
+            raise StoppedError("asked to stop while features were computed; what is there is kept, so call again")
+    good = [place for place, content in enumerate(contents) if content in known]
+    _refuse_bad(data, rows, good, max_bad=max_bad)
+    n_features = linear_head(model).in_features
+    values = np.stack([known[contents[place]] for place in good]) if good else np.zeros((0, n_features), np.float32)
+    return Features(rows[good], values)
+
+
+def _contents(data: Manifest, rows: NDArray[np.int64]) -> list[bytes]:
+    """32 bytes for each image: the hash of its bytes, where known."""
+    digests, ids = data.column("sha256")[rows].tolist(), data.column("image_id")[rows].tolist()
+    return [
+        bytes.fromhex(digest) if digest else hashlib.sha256(f"image {name}".encode()).digest()
+        for digest, name in zip(digests, ids, strict=True)
+    ]
+
+
+def _computed(
+    model: ImageClassifier, data: Manifest, rows: NDArray[np.int64], *, num_workers: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    """Rows and their features, part by part."""
+    if not len(rows):
+        return
+    size_hw = model.input_size_hw()
+    images = ClassificationDataModule(data, size_hw=size_hw, batch_size=_BATCH_SIZE, num_workers=num_workers)
+    for start in range(0, len(rows), _SHARD):
+        seen: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
+        batches = images.loader_of(rows[start : start + _SHARD])
+        values, _ = collect_features(model, linear_head(model), _noted(batches, seen))
+        part = np.concatenate(seen)
+        finite = np.isfinite(values.numpy()).all(axis=1)
+        if not finite.all():
+            ids = data.column("image_id")[part[~finite]].tolist()
+            raise DataError(
+                f"the network gives features that are not finite numbers for {len(ids)} images, such as {ids[0]}: its "
+                "weights have diverged, or are not those of this network"
+            )
+        yield part, values.numpy()
+
+
+def _noted(batches: Iterable[Any], seen: list[NDArray[np.int64]]) -> Iterator[Any]:
+    """The batches that hold an image, with their rows noted."""
+    for batch in batches:
+        if len(batch["index"]):
+            seen.append(batch["index"].numpy())
+            yield batch
+
+
+def _refuse_bad(data: Manifest, rows: NDArray[np.int64], good: Sequence[int], *, max_bad: float) -> None:
+    n_bad = len(rows) - len(good)
+    if n_bad > max_bad * len(rows):
+        bad = np.delete(rows, good)
+        ids = data.column("image_id")[bad].tolist()
+        raise TooManyBadImagesError(
+            f"{n_bad} of {len(rows)} images cannot be used now, more than max_bad={max_bad:g} allows, such as "
+            f"{', '.join(map(str, ids[:5]))}: look at data.check(), or raise max_bad"
+        )

@@ -1,0 +1,139 @@
+"""What to look at next in a project: one pass of a model over its images, and one queue of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from onlineml.errors import ConfigError
+from onlineml.improving.review import boxes as box_candidates
+from onlineml.improving.review import labels as label_candidates
+from onlineml.improving.review.ranking import Candidates, rank
+from onlineml.improving.review.result import Why
+from onlineml.tasks.base import VisionModule
+from onlineml.tasks.loading import load_model
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from onlineml.data.annotations.state import Annotations
+    from onlineml.data.manifest.manifest import Manifest
+    from onlineml.improving.review.result import ReviewQueue
+    from onlineml.project.project import Project
+    from onlineml.registry.versions import ModelVersion
+
+__all__ = ["review_queue"]
+
+
+def review_queue(
+    project: Project,
+    *,
+    n: int = 50,
+    model: VisionModule | ModelVersion | str = "champion",
+    against: VisionModule | ModelVersion | str | None = None,
+    data: Manifest | None = None,
+    splits: Sequence[str] = ("train", "val", "test"),
+    random_share: float = 0.2,
+    seed: int = 0,
+    num_workers: int = 0,
+    max_bad: float = 0.01,
+) -> ReviewQueue:
+    """What a person should look at next, the most wanted first, from one pass of a model over the images.
+
+    In it are images that people contradict each other on (first), whose label or boxes are probably wrong, that have
+    none and of which the model is unsure or thinks that they show a rare class, on which two models disagree, and a
+    share that is drawn at random. Of images that look alike there is one. What somebody answered since (accepted,
+    corrected or skipped) is not asked again.
+
+    Labels are judged by linear heads on the model's features that did not train on the image or its group, see
+    `onlineml.improving.review.folds.out_of_fold`; features are kept in the project, so that the next queue takes
+    seconds. Boxes are judged by the model as it is: those that it trained on and learned by heart it cannot call wrong.
+
+    Args:
+        project: whose images.
+        n: length of the queue; it is shorter where less is wanted and drawn.
+        model: a model, a version of the project, or an alias or number of one.
+        against: a second one, such as ``"challenger"``, to find what the two disagree on.
+        data: a frozen dataset of the project; None freezes the present state.
+        splits: whose images are looked at. Who mends test labels that a model pointed at makes the test a little kinder
+            to that model; those drawn at random do not.
+        random_share: see `onlineml.improving.review.ranking`.
+        seed: of the random share and of the folds.
+        num_workers: processes that decode; 0 is a thread.
+        max_bad: share of the images that may be unusable, 0..1.
+
+    Returns:
+        The queue. `Why.object_row` counts the annotated boxes of the image itself.
+
+    Raises:
+        NotFoundError: there is no such model.
+        ConfigError: a model is of another task, or its network has no linear last layer.
+        TooManyBadImagesError: more than `max_bad` of the images cannot be used.
+    """
+    frozen = project.freeze(max_bad=max_bad) if data is None else data
+    state = project.annotations()
+    models = [found_model(project, one) for one in (model, against) if one is not None]
+    rows = np.flatnonzero(np.isin(np.asarray(frozen.column("split"), dtype=object), list(splits)))
+    look = box_candidates.look if project.task == "detection" else label_candidates.look
+    looked = look(
+        project,
+        models,
+        frozen,
+        rows,
+        lineage=state.lineage,
+        seed=seed,
+        num_workers=num_workers,
+        max_bad=max_bad,
+    )
+    ids = [str(image_id) for image_id in frozen.column("image_id")[looked.rows]]
+    return rank(
+        [_conflicts(state, ids), *looked.candidates],
+        ids,
+        limit=n,
+        random_share=random_share,
+        chosen=looked.chosen,
+        done=_answered(state, ids),
+        seed=seed,
+    )
+
+
+def found_model(project: Project, model: VisionModule | ModelVersion | str) -> Any:
+    """A model as it is, or loaded by its version, alias or number.
+
+    Raises:
+        NotFoundError: there is no such model.
+        ConfigError: it is of another task than the project.
+    """
+    if isinstance(model, str):
+        model = f"{project.url}@{model}"
+    if not isinstance(model, VisionModule):
+        model = load_model(model, storage_options=project.storage_options)
+    if model.task != project.task:
+        raise ConfigError(f"the model is for {model.task}, and the project for {project.task}: give one of its task")
+    return model
+
+
+def _conflicts(state: Annotations, ids: Sequence[str]) -> Candidates:
+    place = {image_id: i for i, image_id in enumerate(ids)}
+    whys = [Why("conflict", place[image_id], 1.0) for image_id in state.conflicts if image_id in place]
+    return Candidates("conflict", tuple(whys), urgent=True)
+
+
+def _answered(state: Annotations, ids: Sequence[str]) -> list[str]:
+    """Images that a person looked at after what an import or upload said, and that nobody contradicts."""
+    at = pc.index_in(pa.array(ids, pa.string()), value_set=state.table["image_id"])
+    events = state.provenance["event"].take(at)
+    confirmed = pc.fill_null(pc.is_in(events, value_set=pa.array(["accepted", "corrected"])), False)
+    said: NDArray[np.int64] = state.folded.images.places
+    skipped = state.folded.skipped
+    rows = at.fill_null(-1).to_pylist()
+    return [
+        image_id
+        for image_id, row, sure in zip(ids, rows, confirmed.to_pylist(), strict=True)
+        if image_id not in state.conflicts and (sure or (row >= 0 and skipped.get(image_id, -1) > said[row]))
+    ]

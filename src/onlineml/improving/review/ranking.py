@@ -1,0 +1,260 @@
+"""What a person should look at next: several rankings of the same pool, merged into one queue.
+
+The numbers come from `onlineml.improving.review.label_errors`, `box_errors` and `uncertainty`; here they become lists
+of images with a reason, and `rank` makes one list of them without repetition. A share of the queue is drawn at random
+from the whole pool: what people find there, and only that, says how good the labels and the model are on the whole.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from onlineml.errors import ConfigError, DataError
+from onlineml.improving.review.box_errors import BOX_ERRORS
+from onlineml.improving.review.duplicates import first_of_alike
+from onlineml.improving.review.result import RANDOM, ReviewItem, ReviewQueue, Why
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from onlineml.evaluation.detection.detections import Found
+    from onlineml.evaluation.types import Array, Floats
+    from onlineml.improving.review.box_errors import BoxErrors
+    from onlineml.improving.review.duplicates import Chosen
+    from onlineml.improving.review.label_errors import LabelErrors
+
+__all__ = ["Candidates", "ReviewItem", "ReviewQueue", "Why", "box_error_candidates", "candidates_by_score"]
+__all__ += ["label_error_candidates", "rank"]
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Images of the pool for one reason, the most wanted first.
+
+    Attributes:
+        reason: why, such as ``"label error"``, ``"uncertain"``, ``"disagreement"``, ``"rare class"``, ``"conflict"``.
+        whys: (k) which image of the pool, how strongly, and details; an image may be there several times.
+        share: how much of the queue it gets, relative to the shares of others.
+        urgent: whether all of it comes before what is not urgent, such as conflicts, which nobody else will mend.
+
+    Raises:
+        ConfigError: the reason is empty or ``"random"``, or the share is not above 0.
+    """
+
+    reason: str
+    whys: tuple[Why, ...]
+    share: float = 1.0
+    urgent: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.reason or self.reason == RANDOM:
+            msg = f"reason={self.reason!r}: expected a word for what is wanted; {RANDOM!r} is the queue's own"
+            raise ConfigError(msg)
+        if not (self.share > 0 and math.isfinite(self.share)):
+            msg = f"share={self.share} of {self.reason!r}: expected a number above 0, such as 1.0"
+            raise ConfigError(msg)
+
+
+def candidates_by_score(
+    reason: str,
+    scores: Array,
+    *,
+    share: float = 1.0,
+    urgent: bool = False,
+    above: float = 0.0,
+    suggestions: Sequence[str] = (),
+) -> Candidates:
+    """Images in falling order of a score, such as `onlineml.improving.review.uncertainty.entropy`.
+
+    Args:
+        reason: as in `Candidates`.
+        scores: (N,) of all images of the pool, higher is more wanted; nan is not wanted.
+        share: as in `Candidates`.
+        urgent: as in `Candidates`.
+        above: images with this score or less are not wanted.
+        suggestions: N classes, what a model takes the images for; none by default.
+
+    Raises:
+        DataError: not (N,), or another number of suggestions.
+    """
+    values = np.asarray(scores, np.float64)
+    if values.ndim != 1:
+        msg = f"scores for {reason!r} has shape {values.shape}; expected (N,): one number an image of the pool"
+        raise DataError(msg)
+    if suggestions and len(suggestions) != len(values):
+        msg = f"{len(suggestions)} suggestions for {len(values)} images of the pool; give one an image"
+        raise DataError(msg)
+    order = np.argsort(-np.nan_to_num(values, nan=-np.inf), kind="stable")
+    kept = order[values[order] > above].tolist()
+    whys = tuple(Why(reason, i, float(values[i]), suggestion=suggestions[i] if suggestions else "") for i in kept)
+    return Candidates(reason, whys, share, urgent)
+
+
+def label_error_candidates(errors: LabelErrors, class_names: Sequence[str], *, share: float = 1.0) -> Candidates:
+    """Suspect labels, the clearest first, with the class that is likelier; then doubtful ones.
+
+    Args:
+        errors: of `onlineml.improving.review.label_errors.find_label_errors`, on all images of the pool.
+        class_names: in the order of the class ids.
+        share: as in `Candidates`.
+    """
+    suspect = zip(errors.rows.tolist(), errors.margins.tolist(), errors.suggested.tolist(), strict=True)
+    whys = [Why("label error", i, -margin, suggestion=class_names[k]) for i, margin, k in suspect]
+    doubtful = zip(
+        errors.doubtful.tolist(), errors.doubtful_margins.tolist(), errors.doubtful_suggested.tolist(), strict=True
+    )
+    whys += [Why("doubtful label", i, -margin, suggestion=class_names[k]) for i, margin, k in doubtful]
+    return Candidates("label error", tuple(whys), share)
+
+
+def box_error_candidates(
+    errors: BoxErrors, found: Found, class_names: Sequence[str], *, share: float = 1.0
+) -> tuple[Candidates, ...]:
+    """Suspect annotations, one list for missed, for swapped and for badly placed boxes.
+
+    Args:
+        errors: of `onlineml.improving.review.box_errors.find_box_errors`, on all images of the pool.
+        found: the detections that were given to it.
+        class_names: in the order of the class ids.
+        share: as in `Candidates`, of all three together.
+    """
+    lists = []
+    for kind, name in enumerate(BOX_ERRORS):
+        whys = []
+        for place in np.flatnonzero(errors.kinds == kind):
+            row = errors.detections[place]
+            x1, y1, x2, y2 = found.boxes_xyxy[row].tolist()
+            whys.append(
+                Why(
+                    f"{name} box",
+                    int(errors.images[place]),
+                    float(errors.severity[place]),
+                    suggestion=class_names[found.label_ids[row]],
+                    box_xyxy=(x1, y1, x2, y2),
+                    object_row=int(errors.objects[place]),
+                )
+            )
+        lists.append(Candidates(f"{name} box", tuple(whys), share / len(BOX_ERRORS)))
+    return tuple(lists)
+
+
+def rank(
+    candidates: Sequence[Candidates],
+    image_ids: Sequence[str],
+    *,
+    limit: int,
+    random_share: float = 0.2,
+    chosen: Chosen | None = None,
+    done: Sequence[str] = (),
+    seed: int = 0,
+) -> ReviewQueue:
+    """Merge rankings into one queue.
+
+    First, `random_share` of the queue is drawn at random from the pool; no ranking, and no likeness, has a say in it.
+    The rest is taken from the lists in turn, each as often as its share says, urgent ones before all others; an image
+    that is wanted for several reasons stands once, with all of them, and one that looks like an image before it is
+    left out. Random images are spread evenly over the queue, so that whoever stops half-way has seen half of them.
+
+    Args:
+        candidates: lists of images of the pool, by their places in it.
+        image_ids: (N) the pool.
+        limit: length of the queue; it is shorter where less is wanted and drawn.
+        random_share: in [0, 1]; 0.2 is what active learning is best mixed with (arXiv 2403.14800).
+        chosen: leaves out near-duplicates, see `onlineml.improving.review.duplicates.Chosen`, made for this pool; what
+        is
+            queued is added to it. None leaves out none.
+        done: ids that were reviewed already: not wanted, and not drawn.
+        seed: of the random share.
+
+    Returns:
+        The queue.
+
+    Raises:
+        DataError: a repeated id in the pool, or a place that is not in it.
+        ConfigError: a negative limit, or a share outside [0, 1].
+    """
+    _refuse(candidates, image_ids, chosen)
+    if limit < 0 or not 0 <= random_share <= 1:
+        msg = f"limit={limit}, random_share={random_share}: expected 0 or more, and a share in [0, 1]"
+        raise ConfigError(msg)
+    over = set(done)
+    open_ = np.array([i for i, image_id in enumerate(image_ids) if image_id not in over], np.int64)
+    n_random = min(round(random_share * limit), len(open_))
+    drawn = np.random.default_rng(seed).permutation(open_)[:n_random].tolist()
+    reasons = _reasons(candidates)
+    wanted = _in_turn(candidates, set(drawn) | (set(range(len(image_ids))) - set(open_.tolist())))
+    picked, n_alike = wanted[: limit - n_random], 0
+    if chosen is not None:
+        for row in drawn:
+            chosen.add(row)
+        picked, n_alike = first_of_alike(wanted, chosen, limit=limit - n_random)
+    items = [
+        ReviewItem(str(image_ids[row]), row, tuple(reasons.get(row, ())), is_random)
+        for row, is_random in _spread(picked, drawn)
+    ]
+    return ReviewQueue(tuple(items), n_pool=len(image_ids), n_open=len(open_), n_alike=n_alike, seed=seed)
+
+
+def _refuse(candidates: Sequence[Candidates], image_ids: Sequence[str], chosen: Chosen | None) -> None:
+    n = len(image_ids)
+    if len(set(image_ids)) < n:
+        msg = "image_ids holds an id more than once; give each image of the pool once"
+        raise DataError(msg)
+    for one in candidates:
+        beyond = [why.row for why in one.whys if not 0 <= why.row < n]
+        if beyond:
+            msg = f"{len(beyond)} places for {one.reason!r} are not in the pool of {n:,} images, such as {beyond[0]}"
+            raise DataError(msg)
+    if chosen is not None and chosen.n_images != n:
+        msg = f"the likeness was made for {chosen.n_images:,} images, and the pool holds {n:,}; give one row an image"
+        raise DataError(msg)
+
+
+def _reasons(candidates: Sequence[Candidates]) -> dict[int, list[Why]]:
+    """All reasons for each image, in the order of the lists."""
+    reasons: dict[int, list[Why]] = {}
+    for one in candidates:
+        for why in one.whys:
+            reasons.setdefault(why.row, []).append(why)
+    return reasons
+
+
+class _Turn(NamedTuple):
+    rows: list[int]
+    share: float
+    taken: int = 0
+
+
+def _in_turn(candidates: Sequence[Candidates], left_out: set[int]) -> list[int]:
+    """Places, each once: urgent lists to their end, then that list next which has had least of its share."""
+    order: list[int] = []
+    seen = set(left_out)
+    for urgent in (True, False):
+        turns = [_Turn([why.row for why in c.whys][::-1], c.share) for c in candidates if c.urgent is urgent]
+        while turns:
+            least = min(range(len(turns)), key=lambda k: (turns[k].taken + 1) / turns[k].share)
+            rows, share, taken = turns[least]
+            while rows and rows[-1] in seen:
+                rows.pop()
+            if not rows:
+                del turns[least]
+                continue
+            row = rows.pop()
+            seen.add(row)
+            order.append(row)
+            turns[least] = _Turn(rows, share, taken + 1)
+    return order
+
+
+def _spread(picked: list[int], drawn: list[int]) -> list[tuple[int, bool]]:
+    """Both lists in their order, the drawn evenly among the picked."""
+    places: Floats = np.concatenate([
+        (np.arange(len(picked)) + 0.5) / max(len(picked), 1),
+        (np.arange(len(drawn)) + 0.5) / max(len(drawn), 1),
+    ])  # fmt: skip
+    everything = [(row, False) for row in picked] + [(row, True) for row in drawn]
+    return [everything[i] for i in np.argsort(places, kind="stable")]

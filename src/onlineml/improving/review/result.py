@@ -1,0 +1,153 @@
+"""The queue that a person works through: a frozen value that prints itself and becomes a table."""
+# ruff: noqa: PLC0415 - what prints and tabulates is loaded when it is asked for
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pandas as pd
+
+__all__ = ["RANDOM", "ReviewItem", "ReviewQueue", "Why"]
+
+RANDOM = "random"
+_N_PRINTED = 10
+
+
+@dataclass(frozen=True)
+class Why:
+    """One reason to look at an image.
+
+    Attributes:
+        reason: a word for it.
+        row: place of the image in the pool.
+        score: how strongly it is wanted, by the measure of this reason alone.
+        suggestion: the class that is likelier than the label; "" for none.
+        box_xyxy: where, in pixels; None for the whole image.
+        object_row: place of the annotated box that is meant, among all that were judged; -1 for none. In a queue of
+            `onlineml.improving.review.queue.review_queue`, among those of its image.
+    """
+
+    reason: str
+    row: int
+    score: float
+    suggestion: str = ""
+    box_xyxy: tuple[float, float, float, float] | None = None
+    object_row: int = -1
+
+
+@dataclass(frozen=True)
+class ReviewItem:
+    """An image to look at.
+
+    Attributes:
+        image_id: of the pool.
+        row: its place in the pool.
+        whys: all reasons for it; none for an image that was drawn at random and is wanted for no other reason.
+        is_random: whether it was drawn at random; only these count when the quality of the pool is estimated.
+    """
+
+    image_id: str
+    row: int
+    whys: tuple[Why, ...]
+    is_random: bool
+
+    @property
+    def reason(self) -> str:
+        """The first reason."""
+        return self.whys[0].reason if self.whys else RANDOM
+
+    @property
+    def suggestion(self) -> str:
+        """The first class that is suggested; "" if none is."""
+        return next((why.suggestion for why in self.whys if why.suggestion), "")
+
+    def __str__(self) -> str:
+        words = list(dict.fromkeys(why.reason for why in self.whys)) + ([RANDOM] if self.is_random else [])
+        said = f" (rather {self.suggestion})" if self.suggestion else ""
+        return f"{self.image_id}: {', '.join(words)}{said}"
+
+
+@dataclass(frozen=True, repr=False)
+class ReviewQueue:
+    """Images in the order in which to look at them.
+
+    Attributes:
+        items: the images.
+        n_pool: images that there are.
+        n_open: those that were not reviewed before.
+        n_alike: wanted images that were left out because they look like one in the queue.
+        seed: of the random share.
+    """
+
+    items: tuple[ReviewItem, ...]
+    n_pool: int
+    n_open: int
+    n_alike: int
+    seed: int
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[ReviewItem]:
+        return iter(self.items)
+
+    def __getitem__(self, place: int) -> ReviewItem:
+        return self.items[place]
+
+    @property
+    def n_random(self) -> int:
+        """Images that were drawn at random."""
+        return sum(item.is_random for item in self.items)
+
+    def counts(self) -> dict[str, int]:
+        """How many images are there for each first reason."""
+        counts: dict[str, int] = {}
+        for item in self.items:
+            counts[item.reason] = counts.get(item.reason, 0) + 1
+        return counts
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row an image: ``image_id``, ``reason``, ``reasons``, ``score``, ``suggestion`` and ``is_random``."""
+        import pandas as pd
+
+        rows = [
+            (
+                item.image_id,
+                item.reason,
+                ", ".join(dict.fromkeys(why.reason for why in item.whys)),
+                item.whys[0].score if item.whys else float("nan"),
+                item.suggestion,
+                item.is_random,
+            )
+            for item in self.items
+        ]
+        return pd.DataFrame(rows, columns=["image_id", "reason", "reasons", "score", "suggestion", "is_random"])
+
+    def __repr__(self) -> str:
+        return f"<ReviewQueue: {len(self.items)} of {self.n_pool} images>"
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{n:,} {reason}" for reason, n in self.counts().items())
+        head = f"{len(self.items):,} of {self.n_pool:,} images to look at" + (f": {counts}" if counts else "")
+        notes = [f"{self.n_random:,} were drawn at random"] if self.n_random else []
+        notes += [f"{self.n_alike:,} that look like another one were left out"] if self.n_alike else []
+        lines = [head, *(["; ".join(notes)] if notes else [])]
+        lines += [f"  {item}" for item in self.items[:_N_PRINTED]]
+        lines += [f"  and {len(self.items) - _N_PRINTED:,} more"] if len(self.items) > _N_PRINTED else []
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        from onlineml.evaluation.classification.html import esc, notebook_table
+
+        rows = [
+            (esc(item.image_id), esc(", ".join(dict.fromkeys(w.reason for w in item.whys)) or RANDOM),
+             esc(item.suggestion), "yes" if item.is_random else "")
+            for item in self.items[: 2 * _N_PRINTED]
+        ]  # fmt: skip
+        table = notebook_table(("image", "why", "rather", "random"), rows)
+        head = esc(str(self).splitlines()[0])
+        return f'<div style="font-family:system-ui,sans-serif"><div>{head}</div>{table}</div>'

@@ -1,0 +1,112 @@
+"""What evaluating any task needs of a manifest: columns to slice by, and small pictures of the worst images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from onlineml.data.images.decode import decode
+from onlineml.errors import BadImageError, ConfigError, UnknownClassError
+from onlineml.storage.io import read_many
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from onlineml.data.manifest.manifest import Manifest
+
+__all__ = ["Asked", "own_label_ids", "slice_values", "small_jpegs"]
+
+_OWN_COLUMNS = {"image_id", "uri", "version", "sha256", "width", "height", "split", "group", "label"}
+_OWN_COLUMNS |= {"declared_width", "declared_height"}
+_SLICE_VALUES = 50  # a column with more different values is no slice unless it is asked for
+_JPEG_QUALITY = 85
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What `onlineml.evaluate` was asked for, whatever the task; see there."""
+
+    split: str
+    slices: Sequence[str] | None
+    batch_size: int
+    num_workers: int
+    n_bootstrap: int
+    seed: int
+    max_bad: float
+
+
+def slice_values(data: Manifest, names: Sequence[str] | None, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    """The values, in ``rows``, of the columns by which scores are cut; None takes all that have few values.
+
+    Raises:
+        ConfigError: a name is no column, or one of lists.
+    """
+    import pyarrow as pa  # noqa: PLC0415
+
+    lists = {field.name for field in data.table.schema if pa.types.is_nested(field.type)}
+    for name in names or ():
+        if name not in data.table.column_names or name in lists:
+            usable = [column for column in data.table.column_names if column not in lists]
+            raise ConfigError(f"slices: {name!r} is no column of the manifest; it has {', '.join(usable)}")
+    if names is None:
+        further = [name for name in data.table.column_names if name not in _OWN_COLUMNS | lists]
+        names = [name for name in further if len({str(v) for v in data.column(name)}) <= _SLICE_VALUES]
+    return {name: np.asarray(data.column(name))[rows] for name in names}
+
+
+def own_label_ids(model_names: Sequence[str], data: Manifest, label_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Class ids of a manifest, none negative, as the model counts its classes; matched by name.
+
+    Raises:
+        UnknownClassError: the model does not know one of them.
+    """
+    own = {name: i for i, name in enumerate(model_names)}
+    unknown = sorted({data.class_names[i] for i in np.unique(label_ids)} - own.keys())
+    if unknown:
+        raise UnknownClassError(
+            f"{len(unknown)} classes of the manifest are unknown to the model: {', '.join(unknown[:20])}; it knows "
+            f"{', '.join(model_names[:20])}: train a model with them, or leave out their images"
+        )
+    to_own = np.array([own.get(name, -1) for name in data.class_names], dtype=np.int64)
+    mapped: NDArray[np.int64] = to_own[label_ids]
+    return mapped
+
+
+def small_jpegs(
+    data: Manifest,
+    image_ids: Sequence[str],
+    *,
+    min_side: int,
+    shrink: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
+) -> dict[str, bytes]:
+    """Images as small JPEGs, by image_id; one that cannot be read now has none.
+
+    Args:
+        data: holds the images.
+        image_ids: the wanted ones.
+        min_side: see `onlineml.data.images.decode`.
+        shrink: makes decoded pixels small.
+    """
+    import cv2  # noqa: PLC0415
+
+    urls, versions = data.urls(), data.versions()
+    row_of = {str(image_id): i for i, image_id in enumerate(data.column("image_id"))}
+    rows = [row_of[i] for i in image_ids]
+    tags = [versions[row] for row in rows]
+    read = read_many([urls[row] for row in rows], versions=tags, storage_options=data.storage_options) if rows else []
+    found = {}
+    for image_id, content in zip(image_ids, read, strict=True):
+        if isinstance(content, OSError):
+            continue
+        try:
+            pixels = shrink(decode(content, min_side=min_side).pixels)
+        except BadImageError:
+            continue
+        done, jpeg = cv2.imencode(".jpg", pixels[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+        if done:
+            found[image_id] = jpeg.tobytes()
+    return found

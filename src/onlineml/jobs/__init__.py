@@ -1,0 +1,31 @@
+"""Background runs: training, evaluating, notebooks or your own functions, in a process that outlives the notebook."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from onlineml._lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from onlineml.jobs.background import Job as Job
+    from onlineml.jobs.background import job as job
+    from onlineml.jobs.background import jobs as jobs
+    from onlineml.jobs.background import submit as submit
+    from onlineml.jobs.executors import Executor as Executor
+    from onlineml.jobs.executors import LocalProcesses as LocalProcesses
+    from onlineml.jobs.status import Jobs as Jobs
+    from onlineml.jobs.status import JobStatus as JobStatus
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "Executor": "executors",
+        "Job": "background",
+        "JobStatus": "status",
+        "Jobs": "status",
+        "LocalProcesses": "executors",
+        "job": "background",
+        "jobs": "background",
+        "submit": "background",
+    },
+)

@@ -1,0 +1,145 @@
+"""Starting a job: what may be submitted, and the order that its process is handed.
+
+The process does what it is handed by whoever starts it, not what the storage says: whoever may write to a bucket could
+otherwise choose what runs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from onlineml.errors import AlreadyExistsError, ConfigError
+from onlineml.jobs.state import claim_name, handle_name
+from onlineml.storage import io
+from onlineml.storage.cache import cache_folder
+from onlineml.storage.urls import local_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from onlineml.jobs.executors import Executor
+    from onlineml.runs.run import Run
+
+__all__ = ["KINDS", "ORDER", "checked", "first_log", "imported", "launch", "strange"]
+
+KINDS = {name: f"onlineml.jobs.kinds:{name}" for name in ("train", "evaluate", "improve", "notebook")}
+ORDER = "ONLINEML_JOB"  # the variable in which a process finds its order
+_OWN_BACKBONES = ("timm:", "transformers:")
+
+
+def imported(function: str) -> Callable[..., Any]:
+    """The function of a kind, or of an import path ``"package.module:function"``.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    path = KINDS.get(function, function)
+    module, colon, name = path.partition(":")
+    if not colon or not module or not name.isidentifier() or module == "__main__":
+        raise ConfigError(
+            f"function={function!r}: expected one of {', '.join(KINDS)}, or 'package.module:function'; a function of "
+            "the notebook itself cannot be found by another process: put it into a .py file beside it"
+        )
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"function={function!r} cannot be imported: {error}") from error
+    if not callable(found):
+        raise ConfigError(f"function={function!r} is a {type(found).__name__}, not a function")
+    return found  # type: ignore[no-any-return]
+
+
+def checked(function: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments as JSON gives them back, if the function takes them.
+
+    Raises:
+        ConfigError: there is no such function, it does not take them, or they are not JSON.
+    """
+    found = imported(function)
+    try:
+        plain: dict[str, Any] = json.loads(json.dumps(dict(arguments), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"the arguments of a job must be JSON values, which outlast this process: {error}") from error
+    signature = inspect.signature(found)
+    try:
+        signature.bind(None, None, **plain)
+    except TypeError as error:
+        takes = ", ".join(str(parameter) for parameter in list(signature.parameters.values())[2:])
+        raise ConfigError(
+            f"{function}: {error}; it is given a run and a project, and takes {takes or 'no more'}"
+        ) from None
+    return plain
+
+
+def strange(function: str, arguments: Mapping[str, Any]) -> str:
+    """What a record on storage would have this machine execute, or overwrite, that is not onlineml's own; or ``""``."""
+    if function not in KINDS:
+        return f"the function {function!r}"
+    if function == "notebook":
+        from onlineml.jobs.notebooks import own_notebook  # noqa: PLC0415
+
+        name, output = str(arguments.get("notebook")), arguments.get("output")
+        if own_notebook(name) is None:
+            return f"the notebook {name!r}"
+        return f"a notebook and write {output!r}" if output else ""
+    backbone = str(arguments.get("backbone", ""))
+    return f"the factory {backbone!r}" if ":" in backbone and not backbone.startswith(_OWN_BACKBONES) else ""
+
+
+def launch(run: Run, *, function: str, arguments: Mapping[str, Any], attempt: int, executor: Executor) -> None:
+    """Start a run for the n-th time; of several who try, one does.
+
+    Raises:
+        AlreadyExistsError: somebody else has just done it.
+        ConfigError: the storage options cannot be handed to another process.
+        OSError: the executor could not start it; the run says so.
+    """
+    order = {
+        "run": run.url,
+        "attempt": attempt,
+        "function": function,
+        "arguments": dict(arguments),
+        "storage_options": None if run.storage_options is None else dict(run.storage_options),
+        "sys_path": [str(Path.cwd()), *(place for place in sys.path if place)],
+    }
+    try:
+        environment = {ORDER: json.dumps(order)}
+    except TypeError as error:
+        raise ConfigError(
+            f"storage_options hold something that another process cannot be handed ({error}); give credentials by the "
+            "environment or fsspec's configuration"
+        ) from error
+    claim = {"time": time.time(), "host": socket.gethostname(), "executor": executor.name}
+    try:
+        _create(run, claim_name(attempt), claim)
+    except AlreadyExistsError as error:
+        raise AlreadyExistsError(f"the run {run.id} has just been started by somebody else; see its state") from error
+    try:
+        handle = executor.start(
+            [sys.executable, "-m", "onlineml.jobs.worker"], environment=environment, log=first_log(run, attempt)
+        )
+    except Exception as error:
+        facts = {"error": f"it could not be started: {type(error).__name__}: {error}"[:2000], "attempt": attempt}
+        run.set_status("failed", facts=facts)
+        raise
+    data = json.dumps(handle).encode()
+    io.write_bytes(run.path(handle_name(attempt)), data, storage_options=run.storage_options)
+
+
+def _create(run: Run, name: str, value: Mapping[str, Any]) -> None:
+    io.create_bytes(run.path(name), json.dumps(value).encode(), storage_options=run.storage_options)
+
+
+def first_log(run: Run, attempt: int) -> Path:
+    """A file of this machine for what is printed before the run's log is opened; the log itself, where that is one."""
+    local = local_path(run.path("log.txt"))
+    if local is not None:
+        return Path(local)
+    return cache_folder() / "jobs" / f"{run.id}-{attempt}.log"

@@ -1,0 +1,36 @@
+"""Lets papermill read and write notebooks at any fsspec URL, through the storage that the data go through.
+
+Papermill finds `FsspecHandler` by the entry points ``papermill.io``, and asks it before its own. Credentials and
+endpoints come from fsspec's configuration (such as the variables ``FSSPEC_S3_KEY`` and ``FSSPEC_S3_ENDPOINT_URL``).
+"""
+
+from __future__ import annotations
+
+from onlineml.storage import io
+from onlineml.storage.urls import redacted
+
+__all__ = ["FsspecHandler"]
+
+
+class FsspecHandler:
+    """Papermill's interface to one kind of storage."""
+
+    @staticmethod
+    def read(path: str) -> str:
+        """The notebook's text."""
+        return io.read_bytes(path).decode()
+
+    @staticmethod
+    def write(buf: str, path: str) -> None:
+        """Store the notebook's text in one step, so that a reader never sees half of it."""
+        io.write_bytes(path, buf.encode())
+
+    @staticmethod
+    def listdir(path: str) -> list[str]:
+        """The URLs of the files in a folder."""
+        return [info.url for info in io.list_files(path, recursive=False)]
+
+    @staticmethod
+    def pretty_path(path: str) -> str:
+        """The URL as it may be shown."""
+        return redacted(path)

@@ -1,0 +1,146 @@
+"""How a job stands, judged from what it wrote and from whether its process is there."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from onlineml.storage import io
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from onlineml.jobs.executors import Executor
+    from onlineml.runs.run import Run
+
+__all__ = ["BEAT_S", "ENDED", "JobState", "Snapshot", "cancel_name", "claim_name", "handle_name", "judged", "silent_s"]
+__all__ += ["snapshot", "snapshots"]
+
+JobState = Literal["starting", "running", "finished", "failed", "stopped", "lost"]
+
+BEAT_S = 10.0  # between two signs of life
+_SILENT_S = 120.0  # without one, a job of a machine that cannot be asked is lost: a store may be away for a while
+ENDED = ("finished", "failed", "stopped", "lost")
+_CLAIM = re.compile(r"attempt-(\d{4,})\.json")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a run's folder said at one moment.
+
+    Attributes:
+        spec: what was asked for.
+        status: of ``status.json``.
+        beat: of ``heartbeat.json``; empty before the first.
+        claim: what was said when it was started for the last time.
+        handle: by which its executor finds it; empty while it is being started.
+        attempt: number of the last start, from 1; 0 for a run that was never submitted.
+        now: seconds since 1970.
+    """
+
+    spec: Mapping[str, Any]
+    status: Mapping[str, Any]
+    beat: Mapping[str, Any]
+    claim: Mapping[str, Any]
+    handle: Mapping[str, Any]
+    attempt: int
+    now: float
+
+
+def claim_name(attempt: int) -> str:
+    """The file whose creation decides who starts a run for the n-th time."""
+    return f"attempt-{attempt:04}.json"
+
+
+def handle_name(attempt: int) -> str:
+    """The file that says how the n-th start is found."""
+    return f"attempt-{attempt:04}.handle.json"
+
+
+def cancel_name(attempt: int) -> str:
+    """The file that asks the n-th start to stop."""
+    return f"cancel-{attempt:04}.json"
+
+
+def snapshot(run: Run) -> Snapshot:
+    """What one run's folder says now."""
+    files = io.list_files(run.url, recursive=False, storage_options=run.storage_options)
+    attempt = _last_attempt(info.path for info in files)
+    return _read({run.url: attempt}, run.storage_options)[run.url]
+
+
+def snapshots(runs_url: str, storage_options: Mapping[str, Any] | None) -> dict[str, Snapshot]:
+    """What the folders of all jobs below a folder say now, by their URL, the oldest first.
+
+    Whatever their number, it takes one listing and one concurrent fetch.
+    """
+    names: dict[str, list[str]] = {}
+    for info in io.list_files(runs_url, storage_options=storage_options):
+        run_id, _, name = info.path.partition("/")
+        names.setdefault(run_id, []).append(name)
+    attempts = {io.join(runs_url, run_id): _last_attempt(found) for run_id, found in sorted(names.items())}
+    return _read({url: attempt for url, attempt in attempts.items() if attempt}, storage_options)
+
+
+def _read(attempts: Mapping[str, int], storage_options: Mapping[str, Any] | None) -> dict[str, Snapshot]:
+    urls = []
+    for url, attempt in attempts.items():
+        names = ("spec.json", "status.json", "heartbeat.json", claim_name(attempt), handle_name(attempt))
+        urls += [io.join(url, name) for name in names]
+    values = [_parsed(content) for content in io.read_many(urls, storage_options=storage_options)]
+    now = time.time()
+    found = {}
+    for place, (url, attempt) in enumerate(attempts.items()):
+        spec, status, beat, claim, handle = values[5 * place : 5 * place + 5]
+        found[url] = Snapshot(spec, status, beat, claim, handle, attempt=attempt, now=now)
+    return found
+
+
+def _last_attempt(names: Iterable[str]) -> int:
+    return max((int(match[1]) for name in names if (match := _CLAIM.fullmatch(name))), default=0)
+
+
+def _parsed(content: bytes | OSError) -> dict[str, Any]:
+    """A file's object; empty where it is missing, or, on a store without atomic writes, half written."""
+    if isinstance(content, FileNotFoundError):
+        return {}
+    if isinstance(content, OSError):
+        raise content
+    try:
+        value = json.loads(content)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def judged(seen: Snapshot, executor: Executor | None) -> JobState:
+    """The state of a job.
+
+    Args:
+        seen: what its folder says.
+        executor: that which started it; None where that is not at hand, and only signs of life can be judged.
+    """
+    told = seen.status.get("state")
+    of_now = seen.status.get("attempt", 0) >= seen.attempt
+    if of_now and told in {"finished", "failed", "stopped"}:
+        return told  # type: ignore[no-any-return]
+    begun = of_now and told == "running"
+    alive = executor.alive(seen.handle) if executor is not None and seen.handle else None
+    if alive is None and begun:
+        beat = float(seen.beat.get("time", 0)) if seen.beat.get("attempt") == seen.attempt else 0.0
+        alive = seen.now - max(beat, float(seen.claim.get("time", 0))) < _SILENT_S
+    elif alive is None and (executor is not None or seen.claim.get("executor") == "local"):
+        alive = seen.now - float(seen.claim.get("time", 0)) < _SILENT_S
+    if alive is False:
+        return "lost"
+    return "running" if begun else "starting"
+
+
+def silent_s(seen: Snapshot) -> float | None:
+    """Seconds since the last sign of life; None before the first."""
+    if seen.beat.get("attempt") != seen.attempt or "time" not in seen.beat:
+        return None
+    return max(0.0, seen.now - float(seen.beat["time"]))

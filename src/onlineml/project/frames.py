@@ -1,0 +1,181 @@
+"""Videos of a project: their frames become its images, in one group a video, so that they never straddle a split."""
+
+from __future__ import annotations
+
+import html
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from onlineml.data.annotations.uploads import checked_split
+from onlineml.data.formats.videos import read_videos
+from onlineml.data.images.policies import extension
+from onlineml.data.manifest.manifest import Manifest
+from onlineml.data.manifest.splits import stable_split
+from onlineml.data.video.frames import FrameStore, hashed_locally
+from onlineml.data.video.video import VIDEO_EXTENSIONS
+from onlineml.errors import ConfigError, DataError
+from onlineml.storage import io
+from onlineml.storage.urls import redacted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from onlineml.data.checks.table import Finding
+    from onlineml.data.formats.videos import VideoFindings
+    from onlineml.data.video.frames import ExtractedFrames, FrameFormat
+    from onlineml.data.video.sampling import Sampling
+    from onlineml.project.project import Project
+
+__all__ = ["UploadedVideo", "images_of_group", "import_videos", "upload_video"]
+
+Source = str | os.PathLike[str] | bytes
+
+
+@dataclass(frozen=True)
+class UploadedVideo:
+    """A video whose frames are images of a project.
+
+    Attributes:
+        group: the sha256 of its bytes, which is the group of its frames.
+        video: where it is: a path relative to the project's folder, or a path or URL.
+        image_ids: of its frames, in their order.
+        split: theirs.
+        findings: what was found about the video, codes of `onlineml.data.video.POLICIES`.
+    """
+
+    group: str
+    video: str
+    image_ids: tuple[str, ...]
+    split: str
+    findings: tuple[Finding, ...]
+
+    def __str__(self) -> str:
+        head = f"{len(self.image_ids):,} frames of {self.video} in the split {self.split!r}, group {self.group[:12]}…"
+        return "\n".join([head, *(f"  {code} ({outcome}): {detail}" for code, outcome, detail in self.findings)])
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
+
+
+def upload_video(
+    project: Project,
+    source: Source,
+    *,
+    label: str | None,
+    sampling: Sampling,
+    split: str | None,
+    image_format: FrameFormat,
+    keep: bool,
+    author: str | None,
+) -> UploadedVideo:
+    """See `onlineml.Project.upload_video`."""
+    checked_split(split)
+    if label is not None and project.task != "classification":
+        raise ConfigError(f"the project's task is {project.task!r}: its frames get boxes one by one, not a label")
+    store = _store(project, image_format)
+    name = source if isinstance(source, bytes) else os.fspath(source)
+    with hashed_locally(name, storage_options=_options_for(name, project)) as (local, digest):
+        frames = store.extract_local(local, digest, sampling=sampling)
+        video = name if isinstance(name, str) and not keep else store.keep_local(local, digest, ending=_ending(name))
+    chosen = _split_of(project, digest, split)
+    table = _told(frames, label=label, split=chosen, video=redacted(str(video)))
+    _taken_over(project, table, label=label, author=author)
+    return UploadedVideo(digest, redacted(str(video)), tuple(frames.image_ids), chosen, frames.findings)
+
+
+def import_videos(
+    project: Project,
+    url: str | os.PathLike[str],
+    *,
+    sampling: Sampling,
+    image_format: FrameFormat,
+    storage_options: Mapping[str, Any] | None,
+    author: str | None,
+) -> VideoFindings:
+    """See `onlineml.Project.import_videos`."""
+    options = _options_for(os.fspath(url), project) if storage_options is None else storage_options
+    store = _store(project, image_format)
+    parts, findings = read_videos(url, store=store, sampling=sampling, storage_options=options)
+    groups, splits = parts.table["group"].to_pylist(), parts.table["split"].to_pylist()
+    known = project.annotations().splits_of_groups(sorted(set(groups)))
+    splits = [known.get(group, split) for group, split in zip(groups, splits, strict=True)]
+    place = parts.table.column_names.index("split")
+    table = parts.table.set_column(place, "split", pa.array(splits, pa.string()))
+    names = parts.class_names
+    if project.task != "classification":  # the folders' names are no boxes
+        place = table.column_names.index("label")
+        table, names = table.set_column(place, "label", pa.nulls(len(table), pa.string())), ()
+    project.import_(Manifest(table, names, root=project.url, task=project.task), author=author)
+    return findings
+
+
+def images_of_group(project: Project, group: str) -> list[str]:
+    """The ids of the images of a group.
+
+    Raises:
+        DataError: there are none.
+    """
+    table = project.annotations().table
+    ids: list[str] = table.filter(pc.equal(table["group"], group))["image_id"].to_pylist()
+    if not ids:
+        raise DataError(f"no images of the group {group!r} are in {redacted(project.url)}, or all were deleted")
+    return ids
+
+
+def _store(project: Project, image_format: FrameFormat) -> FrameStore:
+    return FrameStore(project.url, "log/videos", image_format, project.storage_options)
+
+
+def _options_for(source: str | bytes, project: Project) -> Mapping[str, Any] | None:
+    """The project's options for a source on the same kind of storage; no other is told its credentials."""
+    if isinstance(source, bytes) or _scheme(source) != _scheme(project.url):
+        return None
+    return project.storage_options
+
+
+def _scheme(url: str) -> str:
+    return url.partition("://")[0] if io.is_url(url) else ""
+
+
+def _ending(source: str | bytes) -> str:
+    own = "" if isinstance(source, bytes) else extension(source)
+    return own if own in VIDEO_EXTENSIONS else ".mp4"
+
+
+def _split_of(project: Project, group: str, given: str | None) -> str:
+    """The split of a video's frames: that which they have, else the given one, else by the hash of the video."""
+    known = project.annotations().splits_of_groups([group]).get(group)
+    if known is not None and given is not None and known != given:
+        raise ConfigError(
+            f"frames of this video are in the split {known!r} already, and all of them belong together: leave split= "
+            f"out, or move them all first with project.move_to_split"
+        )
+    return known or given or str(stable_split([group])[0])
+
+
+def _told(frames: ExtractedFrames, *, label: str | None, split: str, video: str) -> pa.Table:
+    table, n = frames.table, len(frames.table)
+    for name, value in (("label", label), ("split", split)):
+        table = table.set_column(table.column_names.index(name), name, pa.array([value] * n, pa.string()))
+    return table.append_column("video", pa.array([video] * n, pa.string()))
+
+
+def _taken_over(project: Project, table: pa.Table, *, label: str | None, author: str | None) -> None:
+    """Bring frames into the project, deleted ones back, and give those that are there the label that was given now."""
+    ids: Sequence[str] = table["image_id"].to_pylist()
+    names = () if label is None else (label,)
+    project.import_(Manifest(table, names, root=project.url, task=project.task), author=author)
+    state = project.annotations()
+    deleted = set(state.deleted["image_id"].to_pylist())
+    if back := [image_id for image_id in ids if image_id in deleted]:
+        project.restore(back, author=author)
+        state = project.annotations()
+    if label is not None:
+        wanted = state.table.filter(pc.is_in(state.table["image_id"], pa.array(ids, pa.string())))
+        other = pc.fill_null(pc.not_equal(wanted["label"], label), True)
+        if changed := wanted.filter(other)["image_id"].to_pylist():
+            project.relabel_many(dict.fromkeys(changed, label), author=author)

@@ -1,0 +1,221 @@
+"""Files of strangers into a project: images, zip archives and videos, whatever they are called.
+
+What cannot be used is told and stops nothing; `onlineml.Project.upload` is the strict way.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from onlineml.data.images.archives import read_zip
+from onlineml.data.images.decode import decode, is_image_name, sniff
+from onlineml.data.video.video import is_video_name
+from onlineml.errors import BadImageError, DataError, NotFoundError
+from onlineml.storage import io
+from onlineml.storage.urls import redacted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    import pandas as pd
+
+    from onlineml.project.project import Project
+
+__all__ = ["UploadedFiles", "named", "upload_files"]
+
+Source = str | os.PathLike[str] | bytes
+
+_TOGETHER = 32  # images in one entry of the log
+_MOST_BYTES = 64 << 20  # of them in memory
+_MIN_SIDE = 32  # a picture is only looked at for whether it decodes
+_HEAD = 64  # bytes that tell an image's format
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # local file header, end of an empty archive (APPNOTE.TXT 4.3)
+
+
+@dataclass(frozen=True)
+class UploadedFiles:
+    """What became of files that were given to a project.
+
+    Attributes:
+        image_ids: of the images that were added or were there already, in the order of the files.
+        added: number of images by file.
+        refused: why a file was not taken, by its name.
+    """
+
+    image_ids: tuple[str, ...]
+    added: Mapping[str, int]
+    refused: Mapping[str, str]
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a file: ``file``, ``images`` and ``refused``."""
+        import pandas as pd  # noqa: PLC0415
+
+        rows = [(name, n, self.refused.get(name, "")) for name, n in self.added.items()]
+        rows += [(name, 0, reason) for name, reason in self.refused.items() if name not in self.added]
+        return pd.DataFrame(rows, columns=["file", "images", "refused"])
+
+    def __str__(self) -> str:
+        head = f"{len(self.image_ids):,} images of {len(self.added):,} files; {len(self.refused):,} files refused"
+        return "\n".join([head, *(f"  {name}: {reason}" for name, reason in self.refused.items())])
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
+
+
+@dataclass
+class _Intake:
+    """Takes files one by one, and gives images to the project by the batch."""
+
+    project: Project
+    label: str | None
+    from_folders: bool
+    split: str | None
+    every_s: float | None
+    author: str | None
+    told: Callable[[int], None]
+    ids: list[str] = field(default_factory=list)
+    added: dict[str, int] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    _waiting: list[tuple[str, bytes]] = field(default_factory=list)  # of one label
+    _label: str | None = None
+
+    def take(self, name: str, source: Source, options: Mapping[str, Any] | None) -> None:
+        """One file, whatever it is."""
+        try:
+            head = source[:_HEAD] if isinstance(source, bytes) else _head(source, options)
+            if head.startswith(_ZIP):
+                self._take_zip(name, source, options)
+            elif sniff(head) is not None:
+                self.take_image(name, _content(source, options), self._label_of(name))
+            elif is_video_name(name):
+                self._take_video(name, source, self._label_of(name))
+            else:
+                self.refused[name] = "neither an image, a zip archive nor a video" if head else "the file has no bytes"
+        except (DataError, NotFoundError) as error:
+            self.refused[name] = str(error)
+
+    def _take_zip(self, name: str, source: Source, options: Mapping[str, Any] | None) -> None:
+        wanted = lambda path: is_image_name(path) or is_video_name(path)  # noqa: E731
+        for one in read_zip(source, wanted=wanted, storage_options=options):
+            full = f"{name}/{one.name}"
+            if one.refused:
+                self.refused[full] = one.refused
+                continue
+            label = (one.folder or self.label) if self.from_folders else self.label
+            if is_video_name(one.name) and sniff(one.content[:_HEAD]) is None:
+                try:
+                    self._take_video(full, one.content, label)
+                except DataError as error:
+                    self.refused[full] = str(error)
+            else:
+                self.take_image(full, one.content, label)
+
+    def _label_of(self, name: str) -> str | None:
+        folder = name.replace("\\", "/").rpartition("/")[0].rpartition("/")[2]
+        return (folder or self.label) if self.from_folders else self.label
+
+    def _take_video(self, name: str, source: Source, label: str | None) -> None:
+        video = self.project.upload_video(
+            source, label=label, every_s=self.every_s, split=self.split, author=self.author
+        )
+        self._count(name, list(video.image_ids))
+
+    def take_image(self, name: str, content: bytes, label: str | None) -> None:
+        """One image, if it decodes."""
+        try:
+            decode(content, min_side=_MIN_SIDE, name=name)
+        except BadImageError as error:
+            self.refused[name] = str(error)
+            return
+        if self._waiting and label != self._label:
+            self.flush()
+        self._label = label
+        self._waiting.append((name, content))
+        if len(self._waiting) >= _TOGETHER or sum(len(data) for _, data in self._waiting) >= _MOST_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Give the project what waits."""
+        if not self._waiting:
+            return
+        waiting, self._waiting = self._waiting, []
+        contents = [content for _, content in waiting]
+        found = self.project.upload(contents, label=self._label, split=self.split, author=self.author)
+        for (name, _), image_id in zip(waiting, found, strict=True):
+            self._count(name, [image_id])
+
+    def _count(self, name: str, ids: list[str]) -> None:
+        self.ids += ids
+        self.added[name] = self.added.get(name, 0) + len(ids)
+        self.told(len(self.ids))
+
+
+def upload_files(
+    project: Project,
+    sources: Iterable[tuple[str, Source]],
+    *,
+    label: str | None,
+    labels_from_folders: bool,
+    split: str | None,
+    every_s: float | None,
+    author: str | None,
+    told: Callable[[int], None] = lambda _: None,
+) -> UploadedFiles:
+    """See `onlineml.Project.upload_files`.
+
+    Args:
+        project: gets the images.
+        sources: names for people, and what they name: paths, URLs, folders or bytes.
+        label: of all images.
+        labels_from_folders: an image's label is the name of the folder that it is in, where it is in one.
+        split: of all images.
+        every_s: seconds between two frames of videos.
+        author: who says so.
+        told: is given the number of images so far.
+    """
+    intake = _Intake(project, label, labels_from_folders, split, every_s, author, told)
+    for name, source in sources:
+        for one, inner in _spread(name, source, project):
+            intake.take(one, inner, _options(inner, project))
+    intake.flush()
+    return UploadedFiles(tuple(intake.ids), intake.added, intake.refused)
+
+
+def _spread(name: str, source: Source, project: Project) -> Iterator[tuple[str, Source]]:
+    """A file as it is; of a folder, all files in it."""
+    files = [] if isinstance(source, bytes) else io.list_files(source, storage_options=_options(source, project))
+    if not files:
+        yield name, source
+        return
+    for info in files:
+        if not any(part.startswith(".") for part in info.path.split("/")):
+            yield f"{name.rstrip('/')}/{info.path}", info.url
+
+
+def _options(source: Source, project: Project) -> Mapping[str, Any] | None:
+    """Other stores than the project's are not told its credentials."""
+    if isinstance(source, bytes) or not io.is_url(str(source)):
+        return None
+    same = str(source).partition("://")[0] == project.url.partition("://")[0]
+    return project.storage_options if same else None
+
+
+def _head(source: Source, options: Mapping[str, Any] | None) -> bytes:
+    assert not isinstance(source, bytes)  # noqa: S101 (bytes have their own head)
+    with io.open_file(source, block_size=1 << 16, storage_options=options) as file:
+        return bytes(file.read(_HEAD))
+
+
+def _content(source: Source, options: Mapping[str, Any] | None) -> bytes:
+    return source if isinstance(source, bytes) else io.read_bytes(source, storage_options=options)
+
+
+def named(sources: Source | Iterable[Source]) -> list[tuple[str, Source]]:
+    """One source or several, with names for people."""
+    listed = [sources] if isinstance(sources, str | bytes | os.PathLike) else list(sources)
+    return [
+        (f"file {number}" if isinstance(one, bytes) else redacted(str(one)), one) for number, one in enumerate(listed)
+    ]

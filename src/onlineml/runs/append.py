@@ -1,0 +1,98 @@
+"""A text file that grows while others read it, on any storage."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from onlineml.storage import io
+from onlineml.storage.urls import local_path
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["GrowingFile"]
+
+_PUT_SECONDS = 2.0  # an object store takes whole objects only: a file that grows is put again at most this often
+
+
+class GrowingFile:
+    """A text file that grows: appended on a local disk, put again as a whole on other filesystems.
+
+    Several threads may use one object.
+    """
+
+    def __init__(self, url: str, storage_options: Mapping[str, Any] | None) -> None:
+        self._url = url
+        self._local = local_path(url)
+        self._options = storage_options
+        self._lock = threading.Lock()
+        self._text: str | None = None  # of the whole file, where it is put as a whole
+        self._unsaved = False
+        self._saved_at = -math.inf
+
+    def append(self, text: str) -> None:
+        """Add text; a line that a killed writer left unfinished is ended first."""
+        with self._lock:
+            if self._local is not None:
+                _append_local(Path(self._local), text)
+                return
+            self._text = _mended(self._stored() if self._text is None else self._text) + text
+            self._unsaved = True
+            if time.monotonic() - self._saved_at >= _PUT_SECONDS:
+                self._put()
+
+    def replace(self, text: str) -> None:
+        """Put other text in place of all."""
+        with self._lock:
+            self._text = text
+            self._put()
+
+    def flush(self) -> None:
+        """Store what was added."""
+        with self._lock:
+            if self._unsaved:
+                self._put()
+
+    def read(self, last_bytes: int | None = None) -> str:
+        """All text, or so many bytes of its end; ``""`` where there is no file."""
+        self.flush()
+        return self._stored(last_bytes)
+
+    def _put(self) -> None:
+        io.write_bytes(self._url, (self._text or "").encode(), storage_options=self._options)
+        self._unsaved = False
+        self._saved_at = time.monotonic()
+
+    def _stored(self, last_bytes: int | None = None) -> str:
+        try:
+            if self._local is not None and last_bytes is not None:
+                return _end_of(Path(self._local), last_bytes).decode(errors="replace")
+            data = io.read_bytes(self._url, storage_options=self._options)
+        except FileNotFoundError:
+            return ""
+        return data[-last_bytes if last_bytes else 0 :].decode(errors="replace")
+
+
+def _append_local(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab+") as file:
+        end = file.seek(0, os.SEEK_END)
+        if end:
+            file.seek(end - 1)
+        torn = end and file.read(1) != b"\n"  # the last writer was killed in the middle of its line
+        file.write(("\n" if torn else "").encode() + text.encode())
+
+
+def _end_of(path: Path, n_bytes: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - n_bytes))
+        return file.read()
+
+
+def _mended(text: str) -> str:
+    return text if not text or text.endswith("\n") else text + "\n"

@@ -1,0 +1,278 @@
+"""A FastDFS cluster as a client sees it: files stored, read and deleted, with failover and retries.
+
+Nothing here knows of names: see `onlineml.storage.fastdfs.volume`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from onlineml.errors import StorageError
+from onlineml.storage.fastdfs import wire
+from onlineml.storage.fastdfs.connections import Connections, Payload, ServerError
+from onlineml.storage.fastdfs.trackers import Settings, Trackers, backoff
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from onlineml.storage.fastdfs.ids import Address, FileId
+
+__all__ = ["Begun", "Client", "RefusedError"]
+
+T = TypeVar("T")
+
+_UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EADDRNOTAVAIL})
+_LASTING = frozenset({errno.EINVAL, errno.ENOSPC, errno.EDQUOT, errno.EPERM, errno.EACCES, errno.EROFS})
+_MAX_LOG = 1 << 30
+
+
+class RefusedError(StorageError):
+    """An appender file cannot be written now, and was not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A read whose bytes are on their way."""
+
+    connections: Connections
+    address: Address
+    connection: socket.socket
+    file: FileId
+    count: int
+
+    def finish(self) -> bytes:
+        """The bytes, checked; or whatever error."""
+        data = self.connections.finish(self.address, self.connection, limit=self.count)
+        return _whole(data, self.file, self.count, self.address)
+
+    def drop(self) -> None:
+        """Do without them."""
+        self.connection.close()
+
+
+def _whole(data: bytes, file: FileId, count: int, address: Address) -> bytes:
+    """The data, if they are what was asked for; a whole file is held against the checksum in its id."""
+    if len(data) != count:
+        raise wire.BrokenReplyError(f"{file}: {len(data)} bytes came where {count} were asked for")
+    if count == file.size and zlib.crc32(data) != file.crc32:
+        raise wire.BrokenReplyError(f"{file} is damaged on {address.host}: its checksum is not that of its id")
+    return data
+
+
+def _passes(err: OSError) -> bool:
+    """Whether another attempt may succeed."""
+    if isinstance(err, ServerError):
+        return err.errno not in _LASTING
+    return isinstance(err, ConnectionError | TimeoutError) or err.errno in _UNREACHABLE
+
+
+class Client:
+    """A cluster. Threads may share it, and a forked child may go on using it.
+
+    Attributes:
+        settings: how it is reached.
+        trackers: of it.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._connections = Connections(connect_timeout_s=settings.connect_timeout_s, timeout_s=settings.timeout_s)
+        self.trackers = Trackers(settings, self._connections)
+
+    # ---- storing ----
+
+    def upload(self, payload: Payload, *, extension: str = "", group: str | None = None) -> FileId:
+        """Store a file and check what arrived; what a failed attempt may have left is of no name and harmless.
+
+        Raises:
+            StorageError: no server takes files.
+            OSError: of the server or the network, after all attempts.
+        """
+
+        def attempt() -> FileId:
+            file = self._stored(payload, extension, group, appender=False)
+            if (file.size, file.crc32) != (payload.size, payload.crc32):
+                with contextlib.suppress(OSError):
+                    self.delete(file)
+                raise wire.BrokenReplyError(f"{file} is not what was sent: {payload.size} bytes, {payload.crc32:08x}")
+            return file
+
+        return self._again(attempt)
+
+    def upload_appender(self, data: bytes, *, extension: str = "", group: str | None = None) -> FileId:
+        """Store a file to which bytes can be appended."""
+        return self._again(lambda: self._stored(Payload(data), extension, group, appender=True))
+
+    def _stored(self, payload: Payload, extension: str, group: str | None, *, appender: bool) -> FileId:
+        target = self.trackers.store_server(group)
+        request = wire.upload(target.path_index, payload.size, extension, appender=appender)
+        try:
+            file = wire.file_id_reply(self._connections.exchange(target.address, request, payload))
+        except ServerError as err:
+            if err.errno != errno.EINVAL:
+                raise
+            # a server in trunk mode answers so while the trunk server is starting
+            raise ServerError(errno.EAGAIN, str(err)) from err
+        self.trackers.learn_source(file, target.address)
+        return file
+
+    def _again(self, attempt: Callable[[], T]) -> T:
+        for number in range(self.settings.attempts - 1):
+            try:
+                return attempt()
+            except OSError as err:
+                if not _passes(err):
+                    raise
+            backoff(number)
+        return attempt()
+
+    def delete(self, file: FileId) -> None:
+        """Delete a file.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        for number in range(self.settings.attempts):
+            try:
+                self._connections.exchange(self.trackers.update_server(file), wire.delete(file))
+            except FileNotFoundError:
+                if not number:
+                    raise  # else an attempt succeeded whose answer got lost
+            except OSError as err:
+                if not _passes(err) or number == self.settings.attempts - 1:
+                    raise
+                backoff(number)
+                continue
+            return
+
+    # ---- reading ----
+
+    def read(self, file: FileId, start: int, stop: int) -> bytes:
+        """The bytes of a file from start to stop, which lie within it; from any replica that has them.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+        """
+        if stop <= start:
+            return b""
+        begun = self.begin_read(file, start, stop)
+        if begun is not None:
+            with contextlib.suppress(OSError):
+                return begun.finish()  # nearly always, and without any question to a tracker
+        request, count = wire.download(file, start, stop - start), stop - start
+        return self._from_any(
+            file,
+            lambda address: _whole(self._connections.exchange(address, request, limit=count), file, count, address),
+        )
+
+    def begin_read(self, file: FileId, start: int, stop: int) -> Begun | None:
+        """Ask for bytes of a file where it was uploaded to, if that is known, without waiting for them."""
+        address = self.trackers.known_source(file)
+        if address is None:
+            return None
+        try:
+            connection = self._connections.begin(address, wire.download(file, start, stop - start))
+        except OSError:
+            self._connections.forget(address)
+            return None
+        return Begun(self._connections, address, connection, file, stop - start)
+
+    def info(self, file: FileId) -> wire.Info:
+        """Size and time of a file, as a server sees it.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+        """
+        request = wire.query_info(file)
+        return self._from_any(file, lambda address: wire.info_reply(self._connections.exchange(address, request)))
+
+    def _from_any(self, file: FileId, read: Callable[[Address], T]) -> T:
+        failure: OSError | None = None
+        for number in range(self.settings.attempts):
+            if number:
+                backoff(number - 1)
+            failure = None
+            for address in self.trackers.readers(file):
+                try:
+                    return read(address)
+                except FileNotFoundError:
+                    # the source knows, unless it is just being rebuilt; a replica may not have it yet, or still
+                    if self.trackers.is_source(file, address) and self.trackers.source(file, fresh=True).active:
+                        raise
+                except OSError as err:
+                    failure = err
+                    self._connections.forget(address)
+            if failure is None:
+                raise FileNotFoundError(errno.ENOENT, f"no FastDFS server has {file}")
+            if not (_passes(failure) or failure.errno == errno.EINVAL):  # EINVAL: a replica that has less of it
+                raise failure
+        assert failure is not None  # noqa: S101 (there is at least one attempt)
+        raise failure
+
+    # ---- appender files ----
+
+    def append(self, file: FileId, data: bytes) -> None:
+        """Append to an appender file, on the server that it was made on and on no other, in one attempt.
+
+        Raises:
+            RefusedError: the tracker counts that server as down; nothing was sent.
+            OSError: the server failed; it may have happened or not.
+        """
+        try:
+            address = self.trackers.update_server(file)
+        except FileNotFoundError as err:
+            raise RefusedError(f"no server of the group {file.group} takes changes now") from err
+        if not any(self.trackers.is_source(file, address, fresh=fresh) for fresh in (False, True)):
+            raise RefusedError(
+                f"what is written on the server {file.source} can only be read now: the tracker counts that server as "
+                f"down (it names {address.host} instead); bring that server back"
+            )
+        self._connections.exchange(address, wire.append(file, len(data)), Payload(data))
+
+    def read_tail(self, file: FileId, offset: int) -> bytes:
+        """What an appender file holds from an offset on, which is known to lie before its end.
+
+        The server that it was uploaded to is asked; only where the tracker counts that one as down, a replica.
+
+        Returns:
+            The bytes; none where a replica is asked that has less.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            OSError: EINVAL where the file itself is not longer than the offset.
+        """
+        request = wire.download(file, offset)
+
+        def attempt() -> bytes:
+            address = self.trackers.source(file).address
+            if address is None or not address.port:
+                address = self.trackers.read_server(file)
+            try:
+                return self._connections.exchange(address, request, limit=_MAX_LOG)
+            except OSError as err:
+                self._connections.forget(address)
+                if not _passes(err):
+                    raise
+            return self._replica_tail(file, request)
+
+        return self._again(attempt)
+
+    def _replica_tail(self, file: FileId, request: bytes) -> bytes:
+        address = self.trackers.read_server(file)
+        try:
+            return self._connections.exchange(address, request, limit=_MAX_LOG)
+        except OSError as err:
+            if self.trackers.is_source(file, address):
+                raise
+            if err.errno == errno.EINVAL:
+                return b""
+            if isinstance(err, FileNotFoundError):
+                raise StorageError(
+                    f"{file} is not on {address.host}; the server {file.source} that has it is down, bring it back"
+                ) from err
+            raise

@@ -1,0 +1,452 @@
+"""FastDFS as an fsspec filesystem: ``fastdfs://tracker:22122[,tracker…]/…``.
+
+FastDFS gives out file ids and lists nothing. Names therefore live in a *volume*, which is made once::
+
+    url = create_volume("10.0.0.1:22122,10.0.0.2:22122")
+    # fastdfs://10.0.0.1:22122,10.0.0.2:22122/group1/M00/00/00/rBEAA2k….volume
+
+The id of the volume's root is part of the URL, because FastDFS offers no place where a name could be looked up: it has
+no listing, metadata can only be read of a file whose id is known, and neither metadata nor slave files are created
+atomically. So a volume needs no further service, and a URL is all that has to be passed on. Below it paths are as on
+any filesystem, and files appear whole or not at all. Any other file id can be read as a path as it is.
+
+FastDFS has no authentication: whoever reaches its ports reads and deletes everything.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from fsspec.callbacks import DEFAULT_CALLBACK
+from fsspec.core import has_magic
+from fsspec.spec import AbstractFileSystem
+from fsspec.utils import isfilelike, other_paths, stringify_path
+
+from onlineml.errors import ConfigError
+from onlineml.storage.fastdfs import reads, upkeep, writes
+from onlineml.storage.fastdfs import volume as volumes
+from onlineml.storage.fastdfs.connections import Payload
+from onlineml.storage.fastdfs.file import FastDFSFile, FastDFSTransaction
+from onlineml.storage.fastdfs.ids import FileId, address_text, parsed_addresses
+from onlineml.storage.fastdfs.names import Entry
+from onlineml.storage.fastdfs.places import InVolume, checked_name, client_of, concurrently, place_of
+from onlineml.storage.fastdfs.trackers import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from onlineml.storage.fastdfs.names import Names
+    from onlineml.storage.fastdfs.volume import Volume
+
+__all__ = ["FastDFSFileSystem", "collect_garbage", "create_volume"]
+
+_SCHEME = "fastdfs://"
+
+
+def create_volume(
+    trackers: str | Sequence[str], *, group: str | None = None, storage_options: Mapping[str, Any] | None = None
+) -> str:
+    """Make a new, empty volume: a tree of names on a FastDFS cluster.
+
+    Args:
+        trackers: ``host:port`` of one or, better, of all trackers; separated by commas or in a list. The port is 22122
+            where it is left out.
+        group: the group of servers that keeps the names; by default the tracker chooses. Files may go to any group.
+        storage_options: of `FastDFSFileSystem`.
+
+    Returns:
+        The volume's URL. Keep it: FastDFS cannot list volumes.
+
+    Raises:
+        ConfigError: the trackers are no addresses.
+        StorageError: no tracker answers, or no server takes files.
+    """
+    fs = FastDFSFileSystem(trackers, **(storage_options or {}))
+    root = volumes.create(client_of(fs.settings), group)
+    url: str = fs.unstrip_protocol(str(root))
+    return url
+
+
+def collect_garbage(url: str, *, older_than_s: float = 3600.0, storage_options: Mapping[str, Any] | None = None) -> int:
+    """Delete what lost its last name, at once instead of little by little.
+
+    Writers do it as they go along, some files with every 32nd commit; this is for after large deletions.
+
+    Args:
+        url: the volume's, or of anything in it.
+        older_than_s: seconds since a name was taken away; who began to read the file before may still be reading it.
+        storage_options: of `FastDFSFileSystem`.
+
+    Returns:
+        How many files were deleted.
+
+    Raises:
+        ConfigError: the URL is not in a volume.
+    """
+    named = FastDFSFileSystem._get_kwargs_from_urls(url)  # noqa: SLF001 (fsspec's interface)
+    place = FastDFSFileSystem(**{**(storage_options or {}), **named}).place(url)
+    if not isinstance(place, InVolume):
+        raise ConfigError(f"{url} is not in a volume; expected the URL that create_volume returned")
+    return upkeep.collect(place.volume, older_than_s=older_than_s)
+
+
+class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has no types
+    """Files on a FastDFS cluster.
+
+    Every process sees what others have written as soon as they have. Writing a file, writing several (`pipe` of a dict,
+    ``with fs.transaction:``), moving, copying and removing are each one step, which no reader sees half of. Folders
+    are there while files are in them.
+
+    Args:
+        trackers: as of `create_volume`; a URL names them too.
+        connect_timeout_s: seconds to wait for a connection.
+        timeout_s: seconds of each single wait for a server.
+        attempts: how often a request that failed for the moment is made in all.
+        delete_after_s: seconds before the content that a name no longer stands for is deleted; whoever reads it as long
+            is not disturbed.
+        storage_options: of fsspec.
+    """
+
+    protocol = "fastdfs"
+    root_marker = ""
+    transaction_type = FastDFSTransaction
+    creates_atomically = True
+
+    def __init__(
+        self,
+        trackers: str | Sequence[str] = "",
+        *,
+        connect_timeout_s: float = 5.0,
+        timeout_s: float = 30.0,
+        attempts: int = 8,
+        delete_after_s: float = 3600.0,
+        **storage_options: Any,
+    ) -> None:
+        super().__init__(**storage_options)
+        text = trackers if isinstance(trackers, str) else ",".join(trackers)
+        try:
+            addresses = parsed_addresses(text.removeprefix(_SCHEME).rstrip("/"))
+        except ValueError as err:
+            raise ConfigError(f"trackers must be like 'host:22122,host:22122'; {err}") from err
+        # what comes from fsspec's environment variables is text
+        self.settings = Settings(addresses, float(connect_timeout_s), float(timeout_s), int(attempts))
+        self.delete_after_s = float(delete_after_s)
+
+    # ---- URLs ----
+
+    @classmethod
+    def _strip_protocol(cls, path: Any) -> Any:
+        if isinstance(path, list):
+            return [cls._strip_protocol(item) for item in path]
+        text = stringify_path(path)
+        if text.startswith(_SCHEME):
+            text = text.removeprefix(_SCHEME).partition("/")[2]
+        return text.strip("/")
+
+    @staticmethod
+    def _get_kwargs_from_urls(path: str) -> dict[str, Any]:
+        trackers = path.removeprefix(_SCHEME).partition("/")[0] if path.startswith(_SCHEME) else ""
+        return {"trackers": trackers} if trackers else {}
+
+    def unstrip_protocol(self, name: str) -> str:
+        """The full URL of a path."""
+        return f"{_SCHEME}{address_text(self.settings.trackers)}/{self._strip_protocol(name)}"
+
+    @property
+    def fsid(self) -> str:
+        """What tells this cluster from others."""
+        return f"fastdfs-{address_text(self.settings.trackers)}"
+
+    def place(self, path: str) -> InVolume | FileId:
+        """What a path means: a name in a volume, or a file by its id."""
+        return place_of(self.settings, self._strip_protocol(path))
+
+    # ---- looking ----
+
+    def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
+        """Size, type, times and version (``ETag``, the id of the content) of a file or folder."""
+        path = self._strip_protocol(path)
+        place = self.place(path)
+        if isinstance(place, FileId):
+            return reads.file_info(path, self.stored(path))
+        with place.volume.reading() as names:
+            entry = names.entries.get(place.name)
+            if entry is not None:
+                return reads.entry_info(path, entry)
+            if names.is_folder(place.name):
+                return reads.folder_info(path)
+        raise FileNotFoundError(path)
+
+    def exists(self, path: str, **kwargs: Any) -> bool:
+        """Whether a file or folder is there; a cluster that does not answer is an error."""
+        try:
+            self.info(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
+
+    def ls(self, path: str, detail: bool = True, **kwargs: Any) -> list[Any]:
+        """The files and folders in a folder."""
+        path = self._strip_protocol(path)
+        place = self.place(path)
+        found = [self.info(path)] if isinstance(place, FileId) else reads.listed(place, path)
+        return found if detail else [row["name"] for row in found]
+
+    def find(
+        self, path: str, maxdepth: int | None = None, withdirs: bool = False, detail: bool = False, **kwargs: Any
+    ) -> Any:
+        """All files below a folder, as a list, or with detail as a dict of what `info` says."""
+        path = self._strip_protocol(path)
+        place = self.place(path)
+        if maxdepth is not None or withdirs or isinstance(place, FileId):
+            return super().find(path, maxdepth=maxdepth, withdirs=withdirs, detail=detail, **kwargs)
+        top = path.removesuffix(place.name).rstrip("/")
+        with place.volume.reading() as names:
+            inside = [place.name] if place.name in names.entries else names.below(place.name)
+            entries = [(f"{top}/{name}", names.entries[name]) for name in inside]
+        if not detail:
+            return [name for name, _ in entries]
+        return {name: reads.entry_info(name, entry) for name, entry in entries}
+
+    def created(self, path: str) -> datetime:
+        """When the file was stored, in UTC."""
+        return datetime.fromtimestamp(self.info(path)["created"], tz=UTC)
+
+    def modified(self, path: str) -> datetime:
+        """When the file was stored, in UTC: content never changes."""
+        return self.created(path)
+
+    # ---- reading ----
+
+    def stored(self, path: str) -> reads.Stored:
+        """What a path stands for now; what is read of it later is of one version."""
+        return reads.stored_at(self.settings, self._strip_protocol(path))
+
+    def read_stored(self, found: reads.Stored, start: int | None = None, end: int | None = None) -> bytes:
+        """A part of what `stored` found, as Python's slices mean it."""
+        return reads.read(self.settings, found, start, end)
+
+    def cat_file(self, path: str, start: int | None = None, end: int | None = None, **kwargs: Any) -> bytes:
+        """The content of a file, or a part of it; a whole file is checked against its checksum."""
+        return reads.read_current(self.settings, self._strip_protocol(path), start, end)[0]
+
+    def cat_tagged(
+        self, paths: Sequence[str], parts: Sequence[tuple[int, int] | None]
+    ) -> list[tuple[bytes, str] | Exception]:
+        """Many files, or parts of them, fetched at once: for each its bytes and their ``ETag``, or the error."""
+        return reads.read_many(self.settings, self._strip_protocol(list(paths)), parts)
+
+    def cat_ranges(
+        self, paths: Any, starts: Any, ends: Any, max_gap: Any = None, on_error: str = "return", **kwargs: Any
+    ) -> list[Any]:
+        """Parts of many files, fetched at once; for one that failed, the error in its place, or raised."""
+        starts = starts if isinstance(starts, list) else [starts] * len(paths)
+        ends = ends if isinstance(ends, list) else [ends] * len(paths)
+        found = self.cat_tagged(paths, list(zip(starts, ends, strict=True)))
+        _raise_first(found if on_error == "raise" else ())
+        return [content if isinstance(content, Exception) else content[0] for content in found]
+
+    def cat(self, path: Any, recursive: bool = False, on_error: str = "raise", **kwargs: Any) -> Any:
+        """The content of one file, or of several at once as a dict; with recursive, of all below folders."""
+        paths = self.expand_path(path, recursive=recursive)
+        if len(paths) == 1 and not isinstance(path, list) and paths[0] == self._strip_protocol(path):
+            return self.cat_file(paths[0], **kwargs)
+        found = dict(zip(paths, self.cat_ranges(paths, None, None), strict=True))
+        if recursive:
+            found = {name: data for name, data in found.items() if not isinstance(data, IsADirectoryError)}
+        _raise_first(found.values() if on_error == "raise" else ())
+        return {name: data for name, data in found.items() if on_error == "return" or not isinstance(data, Exception)}
+
+    def get_file(
+        self, rpath: str, lpath: Any, callback: Any = DEFAULT_CALLBACK, outfile: Any = None, **kwargs: Any
+    ) -> None:
+        """Copy a file to the local disk piece by piece; its checksum is checked."""
+        if isfilelike(lpath):
+            outfile = lpath
+        elif self.isdir(rpath):
+            os.makedirs(lpath, exist_ok=True)  # noqa: PTH103 (fsspec's paths are text)
+            return
+        found = self.stored(rpath)
+        callback.set_size(found.size)
+        if outfile is not None:
+            reads.copy_out(self.settings, rpath, found, write=outfile.write, copied=callback.relative_update)
+            return
+        os.makedirs(os.path.dirname(lpath) or ".", exist_ok=True)  # noqa: PTH103, PTH120
+        with open(lpath, "wb") as file:  # noqa: PTH123
+            reads.copy_out(self.settings, rpath, found, write=file.write, copied=callback.relative_update)
+
+    def _open(self, path: str, mode: str = "rb", block_size: int | None = None, **options: Any) -> FastDFSFile:
+        if mode != "rb":
+            place = checked_name(self.place(path))
+            expected = writes.expectation(place.name, create=mode == "xb", if_match=None)
+            place.volume.check({place.name: Entry("", 0, 0)}, expected)
+        return FastDFSFile(self, path, mode, block_size=block_size, **options)
+
+    # ---- writing ----
+
+    def store(self, path: str, payload: Payload) -> Entry:
+        """Store content that is to get a name by `commit`; until then nobody sees it."""
+        return writes.store(checked_name(self.place(path)), payload)
+
+    def commit(self, entries: Mapping[str, Entry], *, create: bool = False, if_match: str | None = None) -> None:
+        """Give stored content its names, in one step; what does not get them is deleted.
+
+        Args:
+            entries: of `store`, by path.
+            create: only where nothing is.
+            if_match: only where the file with this ``ETag`` is.
+        """
+        named = [(checked_name(self.place(path)), entry) for path, entry in entries.items()]
+        writes.commit(named, create=create, if_match=if_match, delete_after_s=self.delete_after_s)
+
+    def pipe_file(
+        self, path: str, value: Any, mode: str = "overwrite", *, if_match: str | None = None, **kwargs: Any
+    ) -> None:
+        """Write a file in one step.
+
+        Args:
+            path: where.
+            value: bytes.
+            mode: ``"create"``: only where nothing is, whoever writes at the same moment.
+            if_match: only where the file with this ``ETag`` (of `info`) still is.
+            **kwargs: left alone, as fsspec has it.
+
+        Raises:
+            FileExistsError: something is there, in mode ``"create"``.
+            ConflictError: another file is there than if_match says, or none.
+            IsADirectoryError: it is a folder.
+            NotADirectoryError: a part of the path is a file.
+        """
+        place = checked_name(self.place(path))
+        create = mode == "create"
+        expected = writes.expectation(place.name, create=create, if_match=if_match)
+        place.volume.check({place.name: Entry("", 0, 0)}, expected)
+        self.commit({path: writes.store(place, Payload(bytes(value)))}, create=create, if_match=if_match)
+
+    def pipe(self, path: Any, value: Any = None, **kwargs: Any) -> None:
+        """Write one file, or a dict of files in one step."""
+        if not isinstance(path, dict):
+            self.pipe_file(path, value, **kwargs)
+            return
+        names = list(path)
+        stored = concurrently(lambda index: self.store(names[index], Payload(bytes(path[names[index]]))), len(names))
+        self.commit(dict(zip(names, stored, strict=True)), create=kwargs.get("mode") == "create")
+
+    def put_file(
+        self, lpath: Any, rpath: str, callback: Any = DEFAULT_CALLBACK, mode: str = "overwrite", **kwargs: Any
+    ) -> None:
+        """Copy a local file of any size in one step."""
+        if os.path.isdir(lpath):  # noqa: PTH112 (fsspec's paths are text)
+            return
+        with open(lpath, "rb") as file:  # noqa: PTH123
+            size = os.fstat(file.fileno()).st_size
+            callback.set_size(size)
+            self.commit({rpath: self.store(rpath, Payload(file, size))}, create=mode == "create")
+            callback.relative_update(size)
+
+    def touch(self, path: str, truncate: bool = True, **kwargs: Any) -> None:
+        """Make an empty file; or, without truncate, give the one that is there the present time."""
+        if truncate or not self.exists(path):
+            self.pipe_file(path, b"")
+        else:
+            writes.touched(checked_name(self.place(path)), delete_after_s=self.delete_after_s)
+
+    def cp_file(self, path1: str, path2: str, **kwargs: Any) -> None:
+        """Copy a file; within a volume no content is copied."""
+        source, target = self.place(path1), checked_name(self.place(path2))
+        if isinstance(source, InVolume) and source.volume is target.volume:
+            if not self.isdir(path1):
+                writes.copied(source, target, delete_after_s=self.delete_after_s)
+            return
+        with self.open(path1, "rb") as reader, self.open(path2, "wb") as writer:
+            shutil.copyfileobj(reader, writer, upkeep.LOG_BYTES)
+
+    def mv(self, path1: Any, path2: Any, recursive: bool = False, maxdepth: int | None = None, **kwargs: Any) -> None:
+        """Move files and, with recursive, folders; within a volume in one step."""
+        if isinstance(path1, str) and isinstance(path2, str) and not has_magic(path1) and maxdepth is None:
+            source, target = self.place(path1), self.place(path2)
+            if source == target:
+                return
+            if isinstance(source, InVolume) and isinstance(target, InVolume) and source.volume is target.volume:
+                into = path2.endswith("/") and not path1.endswith("/")
+                self._rename(
+                    source.volume,
+                    lambda names: writes.moves(names, source.name, target.name, into=into, recursive=recursive),
+                )
+                return
+        pairs = self._moves(path1, path2, recursive=recursive, maxdepth=maxdepth)
+        places = [(self.place(old), self.place(new)) for old, new in pairs]
+        volumes = {place.volume if isinstance(place, InVolume) else None for pair in places for place in pair}
+        if len(volumes) == 1 and (volume := volumes.pop()) is not None:
+            named = [(old.name, new.name) for old, new in places]
+            self._rename(volume, lambda names: [pair for pair in named if not names.is_folder(pair[0])])
+            return
+        files = [(old, new) for old, new in pairs if not self.isdir(old)]
+        for old, new in files:
+            self.cp_file(old, new)
+        self._remove([old for old, _ in files])
+
+    def _moves(self, path1: Any, path2: Any, *, recursive: bool, maxdepth: int | None) -> list[tuple[str, str]]:
+        """The files that are moved and where they go, as fsspec's copy has it."""
+        sources = self.expand_path(path1, recursive=recursive, maxdepth=maxdepth)
+        if isinstance(path1, str):
+            is_folder = path2.endswith("/") or self.isdir(path2)
+            exists = len(sources) == 1 if has_magic(path1) else is_folder and not path1.endswith("/")
+            path2 = other_paths(sources, path2, exists=exists)
+        elif isinstance(path2, str):
+            path2 = other_paths(sources, path2, flatten=True)
+        pairs = zip(sources, self._strip_protocol(list(path2)), strict=True)
+        return [(old, new) for old, new in pairs if old != new]
+
+    def _rename(self, volume: Volume, pairs_of: Callable[[Names], Sequence[tuple[str, str]]]) -> None:
+        writes.renamed(volume, pairs_of, delete_after_s=self.delete_after_s)
+
+    # ---- removing ----
+
+    def rm_file(self, path: str) -> None:
+        """Remove a file; one by its own id is deleted at once."""
+        self._remove([self._strip_protocol(path)])
+
+    def _rm(self, path: str) -> None:
+        self.rm_file(path)
+
+    def rm(self, path: Any, recursive: bool = False, maxdepth: int | None = None) -> None:
+        """Remove files and, with recursive, folders; all in one step."""
+        self._remove(self.expand_path(path, recursive=recursive, maxdepth=maxdepth), folders=recursive)
+
+    def _remove(self, paths: Sequence[str], *, folders: bool = False) -> None:
+        named: dict[Volume, list[str]] = {}
+        for path in paths:
+            place = self.place(path)
+            if isinstance(place, FileId):
+                client_of(self.settings).delete(place)
+            else:
+                named.setdefault(place.volume, []).append(place.name)
+        for volume, names in named.items():
+            writes.removed(volume, names, folders=folders, delete_after_s=self.delete_after_s)
+
+    # ---- folders ----
+
+    def mkdir(self, path: str, create_parents: bool = True, **kwargs: Any) -> None:
+        """Nothing: a folder is there while files are in it."""
+
+    def makedirs(self, path: str, exist_ok: bool = False) -> None:
+        """Nothing: a folder is there while files are in it."""
+
+    def rmdir(self, path: str) -> None:
+        """Nothing, where no file is in the folder.
+
+        Raises:
+            OSError: files are in it.
+        """
+        if self.isdir(path) and self.ls(path):
+            raise OSError(f"{path} is not empty; remove it with rm(recursive=True)")
+
+
+def _raise_first(found: Iterable[Any]) -> None:
+    for content in found:
+        if isinstance(content, Exception):
+            raise content

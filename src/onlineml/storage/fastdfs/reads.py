@@ -1,0 +1,238 @@
+"""Files of FastDFS found and read by their paths."""
+
+from __future__ import annotations
+
+import contextlib
+import zlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from onlineml.errors import StorageError
+from onlineml.storage.fastdfs.ids import FileId
+from onlineml.storage.fastdfs.places import InVolume, client_of, concurrently, place_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from onlineml.storage.fastdfs.names import Entry
+    from onlineml.storage.fastdfs.trackers import Settings
+    from onlineml.storage.fastdfs.volume import Volume
+
+__all__ = [
+    "EMPTY",
+    "Stored",
+    "copy_out",
+    "entry_info",
+    "file_info",
+    "folder_info",
+    "listed",
+    "read",
+    "read_current",
+    "read_many",
+    "stored_at",
+]
+
+EMPTY = "empty"  # the ETag of all files without content
+_BLOCK = 8 << 20  # bytes of a large file in one request
+_READ_AHEAD = 1 << 20  # a larger file is not asked for before it is known to be the right one
+
+
+class Stored(NamedTuple):
+    """An object as it is to be read: None where the file is empty, which needs no object."""
+
+    file: FileId | None
+    size: int
+    mtime: float
+
+    @property
+    def tag(self) -> str:
+        """The ``ETag``: another one for other content."""
+        if self.file is None:
+            return EMPTY
+        # an appender file keeps its id whatever becomes of it
+        return str(self.file) if self.file.size is not None else f"{self.file}@{self.size}-{self.mtime:.0f}"
+
+
+def stored_at(settings: Settings, path: str) -> Stored:
+    """What a path stands for now; what is read of it later is of one version.
+
+    Raises:
+        FileNotFoundError: nothing.
+        IsADirectoryError: a folder.
+    """
+    place = place_of(settings, path)
+    if isinstance(place, FileId):
+        found = client_of(settings).info(place)
+        return Stored(place if found.size else None, found.size, float(found.mtime))
+    with place.volume.reading() as names:
+        entry = names.entries.get(place.name)
+        if entry is None:
+            raise (IsADirectoryError if names.is_folder(place.name) else FileNotFoundError)(path)
+        return _stored(entry)
+
+
+def _stored(entry: Entry) -> Stored:
+    return Stored(FileId.parse(entry.file) if entry.file else None, entry.size, entry.ms / 1000)
+
+
+def read(settings: Settings, found: Stored, start: int | None = None, end: int | None = None) -> bytes:
+    """A part of an object, as Python's slices mean it."""
+    start, end, _ = slice(start, end).indices(found.size)
+    return client_of(settings).read(found.file, start, end) if found.file is not None else b""
+
+
+def read_current(
+    settings: Settings, path: str, start: int | None = None, end: int | None = None, *, found: Stored | None = None
+) -> tuple[bytes, str]:
+    """A part of what a path stands for, wherever it was found before; and its ``ETag``."""
+    if found is None:
+        data, found = _read_ahead(settings, path, start, end)
+        if data is not None:
+            return data, found.tag
+    try:
+        data = read(settings, found, start, end)
+    except FileNotFoundError:  # replaced since, and deleted already
+        again = stored_at(settings, path)
+        if again.file == found.file:
+            raise
+        found, data = again, read(settings, again, start, end)
+    return data, found.tag
+
+
+def _read_ahead(settings: Settings, path: str, start: int | None, end: int | None) -> tuple[bytes | None, Stored]:
+    """Look what a path stands for, and fetch meanwhile what it stood for before: mostly it is the same."""
+    place = place_of(settings, path)
+    if isinstance(place, FileId) and place.size:  # its id tells what would be asked for
+        return None, Stored(place, place.size, 0.0)
+    entry = place.volume.known(place.name) if isinstance(place, InVolume) else None
+    begun = None
+    if entry is not None and 0 < entry.size <= _READ_AHEAD:
+        file = FileId.parse(entry.file)
+        first, stop, _ = slice(start, end).indices(entry.size)
+        begun = client_of(settings).begin_read(file, first, stop) if first < stop else None
+    try:
+        found = stored_at(settings, path)
+        if begun is not None and found.file == begun.file:
+            wanted, begun = begun, None
+            with contextlib.suppress(OSError):  # then it is read with more patience
+                return wanted.finish(), found
+    finally:
+        if begun is not None:
+            begun.drop()
+    return None, found
+
+
+def read_many(
+    settings: Settings, paths: Sequence[str], parts: Sequence[tuple[int, int] | None]
+) -> list[tuple[bytes, str] | Exception]:
+    """The contents of many files, or parts of them, fetched at once.
+
+    Returns:
+        For each path its bytes and their ``ETag``; for one that failed, the error in its place.
+    """
+    found = _stored_at_all(settings, paths)
+
+    def fetched(index: int) -> tuple[bytes, str] | Exception:
+        known = found[index]
+        if isinstance(known, Exception):
+            return known
+        try:
+            return read_current(settings, paths[index], *(parts[index] or (None, None)), found=known)
+        except Exception as err:  # noqa: BLE001 (returned in the file's place)
+            return err
+
+    return concurrently(fetched, len(paths))
+
+
+def _stored_at_all(settings: Settings, paths: Sequence[str]) -> list[Stored | Exception]:
+    """What paths stand for, with one look at each volume."""
+    found: list[Stored | Exception] = [FileNotFoundError(path) for path in paths]
+    waiting: dict[Volume, list[tuple[int, str]]] = {}
+    for index, path in enumerate(paths):
+        try:
+            place = place_of(settings, path)
+            if isinstance(place, InVolume):
+                waiting.setdefault(place.volume, []).append((index, place.name))
+            else:
+                found[index] = Stored(place, place.size, 0.0) if place.size else stored_at(settings, path)
+        except Exception as err:  # noqa: BLE001 (returned in the file's place)
+            found[index] = err
+    for volume, wanted in waiting.items():
+        with volume.reading() as names:
+            for index, name in wanted:
+                if (entry := names.entries.get(name)) is not None:
+                    found[index] = _stored(entry)
+                elif names.is_folder(name):
+                    found[index] = IsADirectoryError(paths[index])
+    return found
+
+
+def copy_out(
+    settings: Settings, path: str, found: Stored, *, write: Callable[[bytes], Any], copied: Callable[[int], Any]
+) -> None:
+    """Read an object piece by piece and check it.
+
+    Raises:
+        StorageError: the content is not what was once stored.
+    """
+    crc32 = 0
+    for start in range(0, found.size, _BLOCK):
+        data = read(settings, found, start, start + _BLOCK)
+        crc32 = zlib.crc32(data, crc32)
+        write(data)
+        copied(len(data))
+    if found.file is not None and found.file.crc32 not in {None, crc32}:
+        raise StorageError(f"{path} is damaged: its checksum is not that of its id {found.file}")
+
+
+# ---------------------------------------------------------------------------------------------- what fsspec calls info
+
+
+def folder_info(path: str) -> dict[str, Any]:
+    """A folder, for fsspec."""
+    return {"name": path, "size": 0, "type": "directory"}
+
+
+def file_info(path: str, found: Stored) -> dict[str, Any]:
+    """A file, for fsspec."""
+    return {
+        "name": path,
+        "size": found.size,
+        "type": "file",
+        "ETag": found.tag,
+        "file_id": str(found.file or ""),
+        "created": found.mtime,
+        "mtime": found.mtime,
+    }
+
+
+def entry_info(path: str, entry: Entry) -> dict[str, Any]:
+    """A file of a volume, for fsspec."""
+    mtime = entry.ms / 1000
+    return {
+        "name": path,
+        "size": entry.size,
+        "type": "file",
+        "ETag": entry.file or EMPTY,
+        "file_id": entry.file,
+        "created": mtime,
+        "mtime": mtime,
+    }
+
+
+def listed(place: InVolume, path: str) -> list[dict[str, Any]]:
+    """What is in a folder of a volume; or the file, where the path is one.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+    """
+    top = path.removesuffix(place.name).rstrip("/")
+    with place.volume.reading() as names:
+        entry = names.entries.get(place.name)
+        if entry is not None:
+            return [entry_info(path, entry)]
+        if not names.is_folder(place.name):
+            raise FileNotFoundError(path)
+        files, folders = names.children(place.name)
+        found = [(name, names.entries[name]) for name in files]
+    rows = [entry_info(f"{top}/{name}", entry) for name, entry in found]
+    return sorted([*rows, *(folder_info(f"{top}/{name}") for name in folders)], key=lambda row: str(row["name"]))

@@ -1,0 +1,326 @@
+"""A volume: names on a FastDFS cluster, kept in a log that any number of processes read and append to.
+
+A volume is found by the id of its root, an appender file that never moves. The root points to the log of names in use:
+an appender file too, with a snapshot of the names before it. When a log has grown long, its last record names the one
+that follows, and the root gets a pointer to that with a new snapshot (see `onlineml.storage.fastdfs.upkeep`).
+
+Logs are appended to on the one server that they were made on. Where the tracker sends changes elsewhere, because it
+counts that server as down, nothing is written: the replicas' histories would fork.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from onlineml.errors import ConflictError, NotFoundError, StorageError
+from onlineml.storage.fastdfs.client import RefusedError
+from onlineml.storage.fastdfs.connections import Payload
+from onlineml.storage.fastdfs.ids import FileId
+from onlineml.storage.fastdfs.names import MAX_LINE, Entry, Names, Record, line_of, record_of, whole_lines
+from onlineml.storage.fastdfs.trackers import backoff
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from onlineml.storage.fastdfs.client import Client
+
+__all__ = ["EXTENSION", "FORMAT", "Pointer", "Volume", "create", "now_ms"]
+
+EXTENSION = "volume"  # of roots; it tells them from other files
+FORMAT = 1
+_RELOADS = 5  # a rotation may delete what is just about to be read, but hardly so often
+
+
+class Pointer(msgspec.Struct, forbid_unknown_fields=True):
+    """A line of the root: where to begin reading.
+
+    Attributes:
+        format: of everything that this line leads to.
+        serial: the number of the log.
+        segment: the id of the log.
+        start: bytes of it that are left out, because the snapshot holds what they say.
+        snapshot: the id of a file of names; ``""`` at first.
+    """
+
+    format: int
+    serial: int
+    segment: str
+    start: int
+    snapshot: str
+
+
+class _Body(msgspec.Struct, forbid_unknown_fields=True):
+    """The part of a record that did not fit into a line."""
+
+    expected: dict[str, str | None] = msgspec.field(name="if")
+    set: dict[str, Entry | None]
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def create(client: Client, group: str | None = None) -> FileId:
+    """Make a new, empty volume; its root is the last thing that is made, so that it is there whole or not at all."""
+    segment = client.upload_appender(b"\n", group=group)  # never empty: its end can always be read
+    pointer = Pointer(format=FORMAT, serial=0, segment=str(segment), start=0, snapshot="")
+    return client.upload_appender(line_of(pointer), extension=EXTENSION, group=group)
+
+
+class Volume:
+    """One volume in this process; threads share it, and a forked child may go on using it.
+
+    Attributes:
+        client: of its cluster.
+        root: its id.
+        snapshot_bytes: of the snapshot that reading began with.
+        replayed_bytes: of the records since, with what stands in files of their own.
+        commits: of this process.
+    """
+
+    def __init__(self, client: Client, root: FileId) -> None:
+        self.client = client
+        self.root = root
+        self._pid = os.getpid()
+        self._lock = threading.RLock()
+        self._changing = False
+        self._names: Names | None = None
+        self._read_at = 0.0  # when the last look at the log began
+        self._segment = root
+        self._serial = 0
+        self._end = 0  # bytes of the segment that have been read
+        self._rest = b""  # the last of them, which are no whole line yet
+        self.snapshot_bytes = 0
+        self.replayed_bytes = 0
+        self.commits = 0
+
+    # ---- reading ----
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Names]:
+        """The names as they are now; other threads of this process wait meanwhile.
+
+        Raises:
+            NotFoundError: there is no such volume.
+            StorageError: the log cannot be read.
+        """
+        asked = time.monotonic()
+        with self._own_lock():
+            if self._names is None or self._read_at < asked:
+                begun = time.monotonic()
+                self._refresh()
+                self._read_at = begun
+            assert self._names is not None  # noqa: S101 (just read)
+            yield self._names
+
+    def known(self, name: str) -> Entry | None:
+        """What a name stood for when the log was last looked at."""
+        names = self._names
+        return None if names is None else names.entries.get(name)
+
+    def position(self) -> tuple[FileId, int, int]:
+        """The log in use, its number, and how many bytes of it have been taken in."""
+        with self._own_lock():
+            if self._names is None:
+                self._refresh()
+            return self._segment, self._serial, self._end - len(self._rest)
+
+    def _own_lock(self) -> threading.RLock:
+        if self._pid != os.getpid():  # a forked child: a thread of its parent may have had the lock
+            self._lock, self._pid = threading.RLock(), os.getpid()
+            if self._changing:
+                self._names, self._changing = None, False
+        return self._lock
+
+    def pointers(self) -> list[Pointer]:
+        """What the root says, by number.
+
+        Raises:
+            NotFoundError: there is no such volume.
+        """
+        try:
+            data = self.client.read_tail(self.root, 0)
+        except FileNotFoundError as err:
+            raise NotFoundError(f"there is no volume {self.root} on this FastDFS cluster") from err
+        try:
+            found = [msgspec.json.decode(line, type=Pointer) for line in whole_lines(data)[0]]
+        except (msgspec.DecodeError, msgspec.ValidationError) as err:
+            raise StorageError(f"the volume {self.root} is of a later onlineml; update it ({err})") from err
+        if not found or max(pointer.format for pointer in found) > FORMAT:
+            raise StorageError(f"{self.root} is no volume that this onlineml can read; update it")
+        return sorted(found, key=lambda pointer: (pointer.serial, pointer.start))
+
+    def _refresh(self) -> None:
+        for _ in range(_RELOADS):
+            try:
+                if self._names is None:
+                    self._load()
+                while self._advance():
+                    pass
+            except FileNotFoundError as err:
+                self._names = None
+                if isinstance(err, NotFoundError):
+                    raise
+            else:
+                return
+            # a rotation took away what was to be read; the root knows what came in its place
+        raise StorageError(f"the log of names of the volume {self.root} is lost; restore the group from its replica")
+
+    def _load(self) -> None:
+        newest = self.pointers()[-1]
+        names, self.snapshot_bytes = Names(), 0
+        if newest.snapshot:
+            file = FileId.parse(newest.snapshot)
+            self.snapshot_bytes = file.size or 0
+            names = Names.restored(self.client.read(file, 0, self.snapshot_bytes))
+        self._start(FileId.parse(newest.segment), newest.serial, newest.start)
+        self._names = names
+
+    def _start(self, segment: FileId, serial: int, end: int = 0) -> None:
+        self._segment, self._serial, self._end, self._rest = segment, serial, end, b""
+        self.replayed_bytes = 0
+
+    def _advance(self) -> bool:
+        """Take in what the log got since; whether another log follows."""
+        known = min(self._end, 1)  # the last byte is read again: reading at the end is an error there
+        try:
+            data = self.client.read_tail(self._segment, self._end - known)[known:]
+        except OSError as err:
+            if err.errno != errno.EINVAL:
+                raise
+            self._names = None
+            raise StorageError(
+                f"the log of names {self._segment} became shorter than the {self._end} bytes that were read: its "
+                "server lost the newest names, as after a power failure; what it has now is read next time"
+            ) from err
+        if not data:
+            return False
+        payloads, rest = whole_lines(self._rest + data)
+        records = []
+        for payload in payloads:
+            records.append(self._whole(record_of(payload)))
+            if records[-1].following:
+                break
+        self._take_in(records)
+        self._end += len(data)
+        self._rest = rest
+        self.replayed_bytes += len(data) + sum(FileId.parse(record.body).size or 0 for record in records if record.body)
+        if records and records[-1].following:
+            self._start(FileId.parse(records[-1].following), self._serial + 1)
+            return True
+        return False
+
+    def _take_in(self, records: list[Record]) -> None:
+        assert self._names is not None  # noqa: S101 (loaded before)
+        self._changing = True
+        try:
+            for record in records:
+                self._names.apply(record)
+        except BaseException:
+            self._names = None  # half taken in: read anew
+            raise
+        finally:
+            self._changing = False
+
+    def _whole(self, record: Record) -> Record:
+        if not record.body:
+            return record
+        file = FileId.parse(record.body)
+        try:
+            body = msgspec.json.decode(self.client.read(file, 0, file.size or 0), type=_Body)
+        except (msgspec.DecodeError, msgspec.ValidationError) as err:
+            raise StorageError(
+                f"{file}, a part of the log of names, is of a later onlineml; update it ({err})"
+            ) from err
+        return Record(txn=record.txn, ms=record.ms, expected=body.expected, set=body.set, body=record.body)
+
+    # ---- writing ----
+
+    def check(self, changes: Mapping[str, Entry | None], expected: Mapping[str, str | None]) -> None:
+        """Raise what `commit` would raise now, before anything is uploaded for it."""
+        with self.reading() as names:
+            if (objection := names.objection(expected, changes)) is not None:
+                raise objection
+
+    def commit(self, changes: Mapping[str, Entry | None], *, expected: Mapping[str, str | None] | None = None) -> None:
+        """Set and take away names, all or none of them.
+
+        Args:
+            changes: the new entry by path, or None to take the name away.
+            expected: the file id that a path must have, or None where there must be nothing.
+
+        Raises:
+            FileExistsError: something is where nothing was expected.
+            ConflictError: something else is where a file was expected.
+            IsADirectoryError: a path is a folder.
+            NotADirectoryError: a path lies below a file.
+            RefusedError: the log cannot be written now.
+            StorageError: the log does not answer; the names may have been set all the same.
+        """
+        expected = dict(expected or {})
+        record = Record(txn=secrets.token_urlsafe(12), ms=now_ms(), expected=expected, set=dict(changes))
+        counted = self.append(record)
+        self.commits += 1
+        if not counted:
+            with self.reading() as names:
+                raise names.objection(expected, changes) or ConflictError("others wrote meanwhile; try again")
+
+    def append(self, record: Record, *, only: FileId | None = None) -> bool:
+        """Put a record into the log, once, or into one certain log only; whether it counted."""
+        line, body = line_of(record), None
+        if len(line) > MAX_LINE:
+            body = self.client.upload(Payload(msgspec.json.encode(_Body(record.expected, record.set))))
+            line = line_of(Record(txn=record.txn, ms=record.ms, body=str(body)))
+        failure: OSError | None = None
+        sent = False
+        for attempt in range(self.client.settings.attempts):
+            segment, serial, end = self.position()
+            if only is not None and segment != only:
+                return False
+            try:
+                self.client.append(segment, line)
+                sent, failure = True, None
+            except RefusedError as err:
+                failure = err
+            except OSError as err:
+                sent, failure = True, err
+            counted = self._outcome(record.txn) if sent else None
+            if counted is not None:
+                if self.position() != (segment, serial, end + len(line)):
+                    self._settle(segment)
+                return counted
+            if self.position()[0] == segment:  # else another log follows, and has to get the line
+                backoff(attempt)
+        if isinstance(failure, RefusedError) and not sent:
+            if body is not None:
+                with contextlib.suppress(OSError):
+                    self.client.delete(body)
+            raise failure
+        raise self._unknown(failure)
+
+    def _outcome(self, txn: str) -> bool | None:
+        try:
+            with self.reading() as names:
+                return names.outcome(txn)
+        except OSError as err:
+            raise self._unknown(err) from err
+
+    def _unknown(self, failure: OSError | None) -> StorageError:
+        return StorageError(
+            f"the log of names {self._segment} does not answer; whether the change was made will be seen when it does "
+            f"({type(failure).__name__}: {failure})"
+        )
+
+    def _settle(self, segment: FileId) -> None:
+        """After appends at the same moment, one more: replicas leave out the last of such, until another comes."""
+        with contextlib.suppress(OSError):
+            self.client.append(segment, b"\n")

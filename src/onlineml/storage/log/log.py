@@ -1,0 +1,298 @@
+"""An append-only log on any filesystem: every append is a new small object, so that no writer can lose another's.
+
+An object is JSON lines: a header ``{"entries": n, "holds": [names]}`` and n lines ``{"id": …, "record": …}``; or, where
+it has many entries, a Parquet table, see `onlineml.storage.log.table`. Objects are never changed, so that a log keeps
+in memory what it has read. A checkpoint is an object that repeats the entries of those that it holds; entries are told
+apart by their id, so that it does not matter how often one is found, and a checkpoint's originals may be deleted at
+leisure.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from onlineml.errors import AlreadyExistsError, ConflictError, NotFoundError, StorageError
+from onlineml.storage import io
+from onlineml.storage.log.entry import ULID, LogEntry, new_ulid, observe
+from onlineml.storage.log.table import ENTRY, entries_of, from_parquet, merged, table_of, to_parquet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import pyarrow as pa
+
+__all__ = ["AppendLog", "LogEntry", "in_effect", "new_ulid"]
+
+_LINES, _TABLE = ".jsonl", ".parquet"
+_CHECKPOINT = "checkpoint-"
+_OURS = re.compile(rf"({_CHECKPOINT})?{ULID.pattern}({_LINES}|{_TABLE})")  # others have a meaning in their names
+_MANY = 1000  # entries from which on an object is a table: it then takes a fifth of the bytes
+_SMALL = 10_000  # entries up to which an object is always put together with others
+_RATIO = 4  # a larger one is only with at least a quarter of its entries, so that each is rewritten a few times at most
+
+
+class _Object(NamedTuple):
+    """What was read of one object."""
+
+    version: str
+    entries: list[LogEntry] | pa.Table
+    holds: tuple[str, ...]
+
+
+@dataclass
+class _Memory:
+    """What a log has read: objects by name, and the table of all their entries."""
+
+    objects: dict[str, _Object] = field(default_factory=dict)
+    table: tuple[frozenset[str], pa.Table] | None = None
+
+
+@dataclass(frozen=True)
+class AppendLog:
+    """A log in a folder of its own.
+
+    Attributes:
+        url: the folder; it need not exist.
+        storage_options: of the filesystem; never shown.
+    """
+
+    url: str
+    storage_options: Mapping[str, Any] | None = field(default=None, repr=False, compare=False, kw_only=True)
+    _memory: _Memory = field(default_factory=_Memory, init=False, repr=False, compare=False)
+
+    def append(self, record: Mapping[str, Any]) -> str:
+        """Append one record of JSON values; returns the entry's id once it is stored."""
+        return self.append_many([record])[0]
+
+    def append_many(self, records: Iterable[Mapping[str, Any]]) -> list[str]:
+        """Append several records as one object: readers see all of them or none."""
+        entries = [LogEntry(new_ulid(), dict(record)) for record in records]
+        if entries:
+            many = len(entries) >= _MANY
+            data = to_parquet(table_of(entries)) if many else _lines(entries, holds=())
+            self._create(f"{entries[0].id}{_TABLE if many else _LINES}", data)
+        return [entry.id for entry in entries]
+
+    def append_after(self, record: Mapping[str, Any], *, series: str, after: str | None) -> str:
+        """Append one record that goes on where an entry of a series left off; only one record may follow each.
+
+        What decides among several writers at once is `in_effect`, the same for every reader. Where the store promises
+        that one of several creators wins (see `onlineml.storage.io.guarantees`) the record is stored under a name made
+        from what it follows, so that a second one never comes to be.
+
+        Args:
+            record: JSON values.
+            series: its name; letters, digits, ``-`` and ``_``.
+            after: the id of the entry that it follows; None begins the series.
+
+        Returns:
+            The entry's id.
+
+        Raises:
+            ConflictError: another record has followed that entry.
+        """
+        entry = LogEntry(new_ulid(), {**record, "series": series, "after": after})
+        data = _lines([entry], holds=())
+        if io.guarantees(self.url, storage_options=self.storage_options).create:
+            url = io.join(self.url, f"{series}-after-{after or 'nothing'}{_LINES}")
+            try:
+                io.create_bytes(url, data, storage_options=self.storage_options)
+            except AlreadyExistsError:
+                there = io.read_bytes(url, storage_options=self.storage_options)
+                if there == data:  # our own write, whose answer got lost
+                    return entry.id
+                if there:  # else a kill on a disk without hard links left the empty name, which is then of no use
+                    raise ConflictError(f"another record of {series!r} has followed {after or 'nothing'}") from None
+            else:
+                return entry.id
+        io.write_bytes(io.join(self.url, f"{entry.id}{_LINES}"), data, storage_options=self.storage_options)
+        if entry.id not in {one.id for one in in_effect(self.read(), series=series)}:
+            raise ConflictError(f"another record of {series!r} has followed {after or 'nothing'}")
+        return entry.id
+
+    def read(self) -> list[LogEntry]:
+        """All entries in the order of their ids.
+
+        Raises:
+            StorageError: an object is torn or is not of a log; the message names it.
+        """
+        return _ordered(self._read()[0].values())
+
+    def table(self) -> pa.Table:
+        """All entries in the order of their ids, as a table, see `onlineml.storage.log.table`.
+
+        As long as nothing is added, it is the same object.
+
+        Raises:
+            StorageError: an object is torn or is not of a log; the message names it.
+        """
+        objects = self._read()[0]
+        names = frozenset(objects)
+        if self._memory.table is None or self._memory.table[0] != names:
+            self._memory.table = names, _table(objects.values())
+        return self._memory.table[1]
+
+    def compact(self, *, at_least: int = 2) -> int:
+        """Put the small objects into one, a checkpoint, then delete them; entries and their ids stay as they are.
+
+        A large checkpoint is left as it is until a quarter as much has come since. Others may read, append and compact
+        meanwhile, and the process may be killed at any moment.
+
+        Args:
+            at_least: do nothing while there are fewer objects to put together.
+
+        Returns:
+            How many objects were replaced; 0 where there was nothing to gain.
+        """
+        objects, listed = self._read()
+        ours = {name: one for name, one in objects.items() if name in listed and _OURS.fullmatch(name)}
+        gone = {name for one in ours.values() for name in one.holds} & ours.keys()  # another compaction was killed
+        chosen = _worth_putting_together({name: len(one.entries) for name, one in ours.items() if name not in gone})
+        if len(chosen) >= max(2, at_least):
+            gone |= set(chosen)
+            data = to_parquet(_table(ours[name] for name in chosen), holds=sorted(gone))
+            self._create(f"{_CHECKPOINT}{new_ulid()}{_TABLE}", data)
+        for name in sorted(gone):
+            io.delete(io.join(self.url, name), storage_options=self.storage_options)
+        self._memory.objects = {name: one for name, one in objects.items() if name not in gone}
+        return len(gone)
+
+    @property
+    def n_loose(self) -> int:
+        """How many objects were in no checkpoint when the log was read last."""
+        objects = self._memory.objects
+        return len(objects.keys() - {name for one in objects.values() for name in one.holds})
+
+    def _create(self, name: str, data: bytes) -> None:
+        # names are never used twice, so no condition is needed, which some stores would not keep
+        io.write_bytes(io.join(self.url, name), data, storage_options=self.storage_options)
+
+    def _read(self) -> tuple[dict[str, _Object], set[str]]:
+        """What all objects hold, by name; and the names that there are now.
+
+        A compaction may move entries while the folder is being listed, so that neither their object nor the checkpoint
+        is in the listing. Therefore it is listed again until nothing has gone and no checkpoint has come.
+        """
+        found = dict(self._memory.objects)
+        versions = self._versions()
+        while True:
+            self._fetch({k: v for k, v in versions.items() if k not in found or found[k].version != v}, found)
+            again = self._versions()
+            news = again.keys() - found.keys()
+            if versions.keys() <= again.keys() and not any(name.startswith(_CHECKPOINT) for name in news):
+                self._memory.objects = {name: one for name, one in found.items() if name in again}
+                return found, set(again)
+            versions = again
+
+    def _versions(self) -> dict[str, str]:
+        """The versions of all objects by name."""
+        files = io.list_files(self.url, recursive=False, storage_options=self.storage_options)
+        objects = [file for file in files if file.path.endswith((_LINES, _TABLE))]
+        return {file.path: file.version for file in objects if file.size}  # an empty one is not yet in place
+
+    def _fetch(self, versions: Mapping[str, str], found: dict[str, _Object]) -> None:
+        ordered = sorted(versions)
+        urls = [io.join(self.url, name) for name in ordered]
+        for name, url, content in zip(
+            ordered, urls, io.read_many(urls, storage_options=self.storage_options), strict=True
+        ):
+            if isinstance(content, bytes):
+                found[name] = _parsed(content, url, versions[name])
+            elif not isinstance(content, NotFoundError):  # gone into a checkpoint, which the next listing shows
+                raise content
+
+
+def _worth_putting_together(counts: Mapping[str, int]) -> list[str]:
+    """Names of objects, by how many entries they have: the small ones, and larger ones that are not much larger."""
+    chosen: list[str] = []
+    total = 0
+    for name in sorted(counts, key=lambda name: (counts[name], name)):
+        if chosen and counts[name] > max(_SMALL, _RATIO * total):
+            if len(chosen) > 1:
+                break
+            chosen, total = [], 0  # one alone gains nothing; those that follow may
+        chosen.append(name)
+        total += counts[name]
+    return chosen
+
+
+def in_effect(entries: Iterable[LogEntry], *, series: str) -> list[LogEntry]:
+    """The entries of a series that count, see `AppendLog.append_after`: each follows the one before it.
+
+    Where several follow the same entry, that counts on which most was built, else the one with the least id. So whoever
+    comes late with an old state changes nothing that others have gone on from, and every reader finds the same.
+    """
+    followers: dict[str | None, list[LogEntry]] = {}
+    for entry in entries:
+        if entry.record.get("series") == series:
+            followers.setdefault(entry.record["after"], []).append(entry)
+    reached: list[LogEntry] = list(followers.get(None, ()))
+    for entry in reached:  # it grows meanwhile; each entry follows one, so none comes twice
+        reached += followers.get(entry.id, ())
+    length: dict[str, int] = {}
+    for entry in reversed(reached):
+        length[entry.id] = 1 + max((length[one.id] for one in followers.get(entry.id, ())), default=0)
+    found: list[LogEntry] = []
+    last: str | None = None
+    while last in followers:
+        found.append(min(followers[last], key=lambda entry: (-length[entry.id], entry.id)))
+        last = found[-1].id
+    return found
+
+
+def _lines(entries: Sequence[LogEntry], *, holds: tuple[str, ...]) -> bytes:
+    """An object of the log."""
+    lines: list[Mapping[str, Any]] = [{"entries": len(entries), "holds": holds}]
+    lines += [{"id": entry.id, "record": entry.record} for entry in entries]
+    return "".join(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n" for line in lines).encode()
+
+
+def _ordered(objects: Iterable[_Object]) -> list[LogEntry]:
+    entries: dict[str, LogEntry] = {}
+    for one in objects:
+        listed = one.entries if isinstance(one.entries, list) else map(LogEntry._make, entries_of(one.entries))
+        entries.update((entry.id, entry) for entry in listed)
+    ordered = [entries[key] for key in sorted(entries)]
+    if ordered:
+        observe(ordered[-1].id)
+    return ordered
+
+
+def _table(objects: Iterable[_Object]) -> pa.Table:
+    listed = list(objects)
+    few = _ordered(one for one in listed if isinstance(one.entries, list))
+    many = [one.entries for one in listed if not isinstance(one.entries, list) and len(one.entries)]
+    pieces: list[pa.Table] = []
+    start = 0
+    for piece in sorted(many, key=lambda piece: str(piece[ENTRY][0])):
+        end = bisect_left(few, str(piece[ENTRY][0]), lo=start, key=lambda entry: entry.id)
+        pieces += [table_of(few[start:end]), piece]  # in the order of ids, unless they overlap
+        start = end
+    table = merged([*pieces, table_of(few[start:])])
+    if len(table):
+        observe(table[ENTRY][-1].as_py())
+    return table
+
+
+def _parsed(content: bytes, url: str, version: str) -> _Object:
+    try:
+        if url.endswith(_TABLE):
+            table, holds = from_parquet(content)
+            return _Object(version, table, holds)
+        header, *rows = json.loads(b"[" + content.rstrip(b"\n").replace(b"\n", b",") + b"]")  # much faster than by line
+        entries = [LogEntry(row["id"], row["record"]) for row in rows]
+        whole = content.endswith(b"\n") and header["entries"] == len(entries)
+        named = all(ULID.fullmatch(entry.id) and isinstance(entry.record, dict) for entry in entries)
+    except (ValueError, KeyError, TypeError) as err:
+        raise StorageError(_torn(url)) from err
+    if not (whole and named):
+        raise StorageError(_torn(url))
+    return _Object(version, entries, tuple(header["holds"]))
+
+
+def _torn(url: str) -> str:
+    return f"{url} is torn or is no object of a log; restore it from a copy, or delete it and lose its entries"

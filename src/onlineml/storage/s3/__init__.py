@@ -1,0 +1,1 @@
+"""Fast reading and conditional writing on S3."""

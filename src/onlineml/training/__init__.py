@@ -1,0 +1,1 @@
+"""How any task is trained: fit, time budget, checkpoints, callbacks."""

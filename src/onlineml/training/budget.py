@@ -1,0 +1,126 @@
+"""A time budget as a number of steps: measured at the start, corrected as the run goes, recorded for a resume."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from onlineml.data.loading.lightning import pl
+from onlineml.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from onlineml.tasks.schedule import Knot, Schedule
+
+__all__ = ["FORWARDS_A_STEP", "Budget", "Clock"]
+
+_SKIPPED = 2  # first steps: they allocate and choose kernels
+_CORRECT_SHARE = 0.05  # of the budget between two corrections
+FORWARDS_A_STEP = 3.0  # a step of the whole network costs about three forward passes; of the head alone, one
+
+
+class Clock:
+    """Seconds spent on a run so far, earlier attempts counted in, and those of them spent beside training steps."""
+
+    def __init__(self, *, spent_s: float = 0.0) -> None:
+        self._start = time.monotonic() - spent_s
+        self.aside_s = 0.0
+
+    def spent(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self._start
+
+    def aside(self, seconds: float) -> None:
+        """Note seconds spent on validation, checkpoints and the like."""
+        self.aside_s += seconds
+
+
+class Budget(pl.Callback):
+    """Plans a run's number of steps so that it ends, annealed, when ``budget_s`` seconds are spent.
+
+    Each plan is a knot of the schedule, passed to ``record`` with the time at which it was made. Knots of an earlier
+    attempt are replayed as they were; new ones are made only after the last of them.
+
+    Args:
+        schedule: the module's; corrected here.
+        budget_s: seconds of the whole call.
+        clock: started with the call.
+        reserve_s: returns the seconds that the end of the run will need.
+        record: keeps a knot.
+    """
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        *,
+        budget_s: float,
+        clock: Clock,
+        reserve_s: Callable[[float], float],
+        record: Callable[[Knot], None],
+    ) -> None:
+        if not budget_s > 0:
+            raise ConfigError(f"budget_s={budget_s}: expected more than 0 seconds")
+        self.schedule, self.budget_s, self.clock = schedule, budget_s, clock
+        self.reserve_s, self.record = reserve_s, record
+        self._begin: tuple[float, float, bool] | None = None  # step, seconds of training, head only
+        self._corrected_at = 0.0
+        self._first_step: int | None = None
+        self.step_s = float("nan")
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        del outputs, batch
+        step, now = trainer.global_step, self.clock.spent()
+        if self._first_step is None:
+            self._first_step = step - 1
+        if self._begin is None or self._begin[2] != pl_module.head_only:
+            if step - self._first_step >= _SKIPPED or now > 0.2 * self.budget_s:
+                self._begin = (step, now - self.clock.aside_s, pl_module.head_only)
+                self._corrected_at = 0.0
+        elif self._due(now, epoch_end=batch_idx + 1 >= trainer.num_training_batches):
+            self._correct(step, now)
+        total = self.schedule.total_steps
+        if total is not None and step >= total:
+            trainer.should_stop = True
+
+    def _due(self, now: float, *, epoch_end: bool) -> bool:
+        if self._begin is None:
+            return False
+        measured = now - self.clock.aside_s - self._begin[1]
+        if self._corrected_at == 0.0:  # nothing planned yet, or the cost of a step has just changed
+            return measured >= min(1.0, 0.02 * self.budget_s)
+        left = self.budget_s - now
+        often = min(_CORRECT_SHARE * self.budget_s, max(0.25 * left, 0.2))
+        return epoch_end or now - self._corrected_at >= often
+
+    def _correct(self, step: int, now: float) -> None:
+        assert self._begin is not None  # noqa: S101 - _due has looked
+        first, since, head_only = self._begin
+        trained_s = now - self.clock.aside_s
+        self.step_s = (trained_s - since) / (step - first)
+        # earlier steps count half at each correction: images that grow, or a busy machine, change what a step costs
+        self._begin = ((first + step) / 2, (since + trained_s) / 2, head_only)
+        self._corrected_at = now
+        knots = self.schedule.knots
+        if knots and knots[-1].step > step:
+            return  # replaying an earlier attempt
+        aside_share = min(0.5, self.clock.aside_s / now)
+        left_s = (self.budget_s - now - self.reserve_s(self.step_s)) * (1.0 - aside_share)
+        steps = left_s / self.step_s
+        if head_only:
+            steps = self._steps_with_unfreezing(left_s, step)
+        self.record(self.schedule.correct(step=step, total_steps=step + max(0, int(steps))))
+
+    def _steps_with_unfreezing(self, left_s: float, step: int) -> float:
+        """Steps that fit into ``left_s`` when those after the head's warm-up cost more than those seen so far."""
+        done = self.schedule.progress(step)
+        warm = max(0.0, (self.head_warmup - done) / (1.0 - done))
+        return left_s / (self.step_s * (warm + (1.0 - warm) * FORWARDS_A_STEP))
+
+    head_warmup = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self.head_warmup = pl_module.head_warmup
+        total = self.schedule.total_steps
+        if total is not None and trainer.global_step >= total:  # killed between its last step and its end
+            trainer.should_stop = True

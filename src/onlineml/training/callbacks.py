@@ -1,0 +1,207 @@
+"""What `onlineml.fit` adds to a Lightning trainer: figures of each epoch, early stopping."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from onlineml.data.loading.lightning import pl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from onlineml.training.budget import Clock
+    from onlineml.training.ema import Ema
+    from onlineml.training.progress import Reporter
+
+__all__ = ["EpochRecord", "Kept"]
+
+_VALIDATION_SHARE = 0.05  # of the time, at most, goes into validating between epochs
+_TICK_S = 1.0  # between two looks within an epoch: each waits for the device
+
+
+class Kept(NamedTuple):
+    """Weights that may be kept in the end, and the row of figures that belongs to them."""
+
+    row: dict[str, Any]
+    weights: dict[str, Any]
+
+    @classmethod
+    def of(cls, module: Any, row: Mapping[str, Any]) -> Kept:
+        """What ``module`` has now."""
+        return cls(dict(row), {k: v.detach().clone() for k, v in module.state_dict().items()})
+
+
+class EpochRecord(pl.Callback):
+    """After each epoch: validates when it is worth its time, records a row, shows it, stops early.
+
+    Args:
+        val_batches: iterated for each validation; None where there is no validation split.
+        ema: its average is validated; None validates the weights as they are.
+        clock: of the run.
+        record: keeps a row.
+        note: is told the figures within an epoch, once a second at most; and so is `show`.
+        show: is given all rows.
+        patience: stop after so many validations that are no better; None never.
+        saves_time: under a budget, validate at most a twentieth of the time; else after every epoch.
+        rows: of an earlier attempt, up to the checkpoint from which it goes on.
+
+    Attributes:
+        last_row: figures of the last epoch.
+        told: whether it is among the recorded rows; the last one of all is validated and recorded by `fit`.
+        best: with patience, the best validation.
+        before: the figures and weights from which training started, where they are known.
+    """
+
+    last_row: dict[str, Any]
+
+    def __init__(
+        self,
+        val_batches: Iterable[Any] | None,
+        *,
+        ema: Ema | None,
+        clock: Clock,
+        record: Callable[[Mapping[str, Any]], None],
+        note: Callable[[Mapping[str, Any]], None],
+        show: Reporter,
+        patience: int | None,
+        saves_time: bool,
+        rows: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        self.val_batches, self.ema, self.clock = val_batches, ema, clock
+        self.record, self.note, self.show = record, note, show
+        self.patience, self.saves_time = patience, saves_time
+        self.rows = list(rows)
+        self.validation_s: float | None = None
+        self.told = False
+        self.best: Kept | None = None
+        self.before: Kept | None = None
+        self.waited = 0
+        self._validated_at = clock.spent()
+        self._ticked_at = time.monotonic()
+        self._reset()
+
+    def _reset(self) -> None:
+        self._loss: Any = 0.0
+        self._batches, self._images, self._earlier_s = 0, 0, 0.0
+        self._start_timing()
+
+    def _start_timing(self) -> None:
+        self._begin, self._aside = self.clock.spent(), self.clock.aside_s
+
+    def _epoch_s(self) -> float:
+        """Seconds spent on training in this epoch, those before an interruption counted in."""
+        return self._earlier_s + self.clock.spent() - self._begin - (self.clock.aside_s - self._aside)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        del pl_module
+        self._start_timing()
+        if self.patience is not None and self.waited >= self.patience:  # killed after it was decided to stop
+            trainer.should_stop = True
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        del batch_idx
+        if not len(batch["image"]):  # no image of it could be used
+            return
+        self._loss = self._loss + outputs["loss"].detach()
+        self._batches += 1
+        self._images += len(batch["image"])
+        if time.monotonic() - self._ticked_at >= _TICK_S:
+            self._ticked_at = time.monotonic()
+            now = self._figures(trainer, pl_module, {}, epoch_s=self._epoch_s())
+            self.note(now)
+            self.show.tick(now)
+
+    def _figures(
+        self, trainer: pl.Trainer, module: Any, scores: Mapping[str, float], *, epoch_s: float
+    ) -> dict[str, Any]:
+        """A row of the figures of this epoch so far."""
+        return {
+            "epoch": trainer.current_epoch,
+            "step": trainer.global_step,
+            "train_loss": float(self._loss) / max(1, self._batches),
+            **scores,
+            "lr": max(group["lr"] for o in trainer.optimizers for group in o.param_groups),
+            "progress": module.progress(),
+            "images_per_s": self._images / max(1e-9, epoch_s),
+            "epoch_s": epoch_s,
+            "seconds": self.clock.spent(),
+        }
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        last = trainer.should_stop or pl_module.progress() >= 1.0
+        due = not self.saves_time or self.validation_s is None or self._is_due()
+        scores: dict[str, float] = dict.fromkeys(pl_module.figures, math.nan)
+        epoch_s = max(1e-9, self._epoch_s())
+        if due and not last:  # the last one is validated by fit, with the weights that are kept
+            scores = self.validate(pl_module)
+        row = self._figures(trainer, pl_module, scores, epoch_s=epoch_s)
+        if not last:
+            self.keep(row)
+        self.last_row, self.told = row, not last
+        for name in ("train_loss", *pl_module.figures):
+            if not math.isnan(row[name]):
+                pl_module.log(name, row[name])
+        if not math.isnan(pl_module.goodness(row)):
+            self._wait(trainer, pl_module, row)
+        self._reset()
+
+    def keep(self, row: Mapping[str, Any]) -> None:
+        """Record a row and show it."""
+        self.rows.append(dict(row))
+        self.record(row)
+        self.show(self.rows)
+
+    def _is_due(self) -> bool:
+        return self.clock.spent() - self._validated_at >= (self.validation_s or 0.0) / _VALIDATION_SHARE
+
+    def validate(self, module: Any) -> dict[str, float]:
+        """Validate the weights that would be kept, and note the time that it took."""
+        if self.val_batches is None:
+            return dict.fromkeys(module.figures, math.nan)
+        begin = time.monotonic()
+        if self.ema is None:
+            scores: dict[str, float] = module.validate(self.val_batches)
+        else:
+            with self.ema.applied(module):
+                scores = module.validate(self.val_batches)
+        self.validation_s = time.monotonic() - begin
+        self.clock.aside(self.validation_s)
+        self._validated_at = self.clock.spent()
+        return scores
+
+    def _wait(self, trainer: pl.Trainer, module: Any, row: dict[str, Any]) -> None:
+        if self.patience is None:
+            return
+        if self.best is None or module.goodness(row) > module.goodness(self.best.row):
+            if self.ema is None:
+                self.best = Kept.of(module, row)
+            else:
+                with self.ema.applied(module):
+                    self.best = Kept.of(module, row)
+            self.waited = 0
+            return
+        self.waited += 1
+        trainer.should_stop = trainer.should_stop or self.waited >= self.patience
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "best": None if self.best is None else self.best._asdict(),
+            "before": None if self.before is None else self.before._asdict(),
+            "waited": self.waited,
+            "n_rows": len(self.rows),
+            "last_row": getattr(self, "last_row", None),
+            "told": self.told,
+            "epoch": (self._loss, self._batches, self._images, self._epoch_s()),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        best, before, self.waited = state_dict["best"], state_dict["before"], state_dict["waited"]
+        self.best = None if best is None else Kept(**best)
+        self.before = None if before is None else Kept(**before)
+        if state_dict["last_row"] is not None:
+            self.last_row, self.told = state_dict["last_row"], state_dict["told"]
+        self._loss, self._batches, self._images, self._earlier_s = state_dict["epoch"]

@@ -1,0 +1,156 @@
+"""`fit`: train a module on a datamodule, within a number of epochs or a time budget, into a run that can go on."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from onlineml.errors import AlreadyExistsError, ConfigError
+from onlineml.runs.run import Run, new_run_id
+from onlineml.storage.io import exists
+from onlineml.training.memory import keeping_freed_memory
+from onlineml.training.progress import check_progress, stopping_on_interrupt
+from onlineml.training.training import Training
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from onlineml.data.loading.datamodules import ImageDataModule
+    from onlineml.data.loading.lightning import pl
+    from onlineml.tasks.base import VisionModule
+    from onlineml.training.progress import Progress
+
+__all__ = ["fit"]
+
+_EPOCHS = 30  # where neither epochs nor a budget is given
+
+
+def fit(
+    model: VisionModule,
+    datamodule: ImageDataModule,
+    *,
+    run: Run | str | Path | None = None,
+    epochs: int | None = None,
+    budget_s: float | None = None,
+    patience: int | None = None,
+    ema: bool = True,
+    progress: Progress = "lines",
+    precision: str | None = None,
+    accelerator: str = "auto",
+    callbacks: Sequence[pl.Callback] = (),
+    storage_options: Mapping[str, Any] | None = None,
+) -> Run:
+    """Train ``model`` in place, and record everything in a run.
+
+    The run holds ``spec.json``, ``status.json``, ``metrics.jsonl`` (a row an epoch), ``schedule.json`` (the planned
+    number of steps and its corrections), ``last.ckpt`` while it goes on, and the trained ``model/`` in the end.
+    Calling `fit` again with a run that did not finish goes on from its last checkpoint to the weights that the
+    uninterrupted run would have reached.
+
+    While it trains on Linux, the C library keeps the memory that a step frees for the next one, in the whole process,
+    and gives it back in the end, unless the environment sets its allocation up (``MALLOC_TRIM_THRESHOLD_`` and so on).
+
+    Args:
+        model: has its weights changed; ends with their moving average, in evaluation mode, on the CPU.
+        datamodule: its split "train" is learned, its split "val", where there is one, is only looked at.
+        run: a run (`Project.new_run()`), or the URL of a new or unfinished one; None makes one in a temporary folder.
+        epochs: passes over the training images; 30 if neither this nor ``budget_s`` is given.
+        budget_s: seconds that the whole call may take; the learning rate has come down when they are over.
+        patience: stop after so many validations that are no better (by the loss of a classifier, mAP of a detector),
+            and keep the best weights; None trains to the end and keeps the last.
+        ema: keep a moving average of the weights, see `onlineml.training.ema.Ema`.
+        progress: ``"lines"``, ``"live"`` or ``"none"``. Live is a panel in a notebook, with a button that stops: then,
+            or at the first interrupt, a checkpoint is stored, see StoppedError; a second interrupt waits for nothing.
+        precision: Lightning's; None is bfloat16 mixed on a GPU that has it, and for networks without depthwise
+            convolutions on a CPU that has it where the task gains (1.7x for a detector), else 32 bits.
+        accelerator: Lightning's.
+        callbacks: Lightning callbacks of yours.
+        storage_options: opens the run's URL, where ``run`` is one.
+
+    Returns:
+        The run, finished.
+
+    Raises:
+        ConfigError: arguments contradict each other, the classes differ, or an unfinished run was of another kind.
+        AlreadyExistsError: the run is finished.
+        TrainingError: the loss is not finite.
+        StoppedError: `Run.request_stop` was called; the run has a checkpoint from which calling again goes on.
+        TooManyBadImagesError: the datamodule's budget for bad images is spent.
+    """
+    if epochs is not None and budget_s is not None:
+        raise ConfigError(f"epochs={epochs} and budget_s={budget_s}: expected one of them")
+    if epochs is not None and epochs < 1:
+        raise ConfigError(f"epochs={epochs}: expected at least 1")
+    if budget_s is not None and not budget_s > 0:
+        raise ConfigError(f"budget_s={budget_s}: expected more than 0 seconds")
+    if patience is not None and patience < 1:
+        raise ConfigError(f"patience={patience}: expected at least 1")
+    check_progress(progress)
+    _check_task(model, datamodule)
+    _check_classes(model, datamodule)
+    if epochs is None and budget_s is None:
+        epochs = _EPOCHS
+    spec = _spec(model, datamodule, epochs=epochs, budget_s=budget_s)
+    record = _open_run(run, spec, storage_options)
+    with tempfile.TemporaryDirectory(prefix="onlineml-") as folder, keeping_freed_memory():
+        training = Training(model, datamodule, record, Path(folder), epochs=epochs, budget_s=budget_s)
+        with training.recorded(), record.stopping_in_time(), stopping_on_interrupt(record, progress):
+            training.prepare(patience=patience, ema=ema, progress=progress)
+            training.execute(precision=precision, accelerator=accelerator, callbacks=callbacks)
+    return record
+
+
+def _check_task(model: VisionModule, datamodule: ImageDataModule) -> None:
+    if model.task != datamodule.task:
+        raise ConfigError(
+            f"a {type(model).__name__} is for {model.task}, a {type(datamodule).__name__} for {datamodule.task}: take "
+            "the datamodule of the model's task"
+        )
+
+
+def _check_classes(model: VisionModule, datamodule: ImageDataModule) -> None:
+    if tuple(model.class_names) != tuple(datamodule.manifest.class_names):
+        raise ConfigError(
+            f"the model's classes {list(model.class_names)[:20]} are not those of the manifest, "
+            f"{list(datamodule.manifest.class_names)[:20]}, in the same order: build the model with "
+            "class_names=manifest.class_names"
+        )
+
+
+def _spec(
+    model: VisionModule, datamodule: ImageDataModule, *, epochs: int | None, budget_s: float | None
+) -> dict[str, Any]:
+    return {
+        "task": model.task,
+        **model.described(),
+        "class_names": list(model.class_names),
+        "manifest_hash": datamodule.manifest.hash,
+        "size_hw": list(datamodule.size_hw),
+        "batch_size": datamodule.batch_size,
+        "augment": datamodule.augment_name,
+        "seed": datamodule.seed,
+        "optimizer": model.optimizer_name,
+        "lr": model.lr,
+        "epochs": epochs,
+        "budget_s": budget_s,
+    }
+
+
+def _open_run(run: Run | str | Path | None, spec: Mapping[str, Any], options: Mapping[str, Any] | None) -> Run:
+    """The run to write to; its spec is set when it is new and compared when it goes on."""
+    if run is None:
+        run = Path(tempfile.gettempdir()) / "onlineml-runs" / new_run_id()
+    if not isinstance(run, Run):
+        url = str(run)
+        if not exists(f"{url.rstrip('/')}/spec.json", storage_options=options):
+            return Run.create(url, spec=spec, storage_options=options)
+        run = Run.open(url, storage_options=options)
+    if run.status().get("state") == "finished":
+        raise AlreadyExistsError(f"the run {run.url} is finished; give fit() a new run, or the URL of a new one")
+    differ = {k: (run.spec[k], v) for k, v in spec.items() if k in run.spec and run.spec[k] != v}
+    if differ:
+        told = "; ".join(f"{k} was {a!r}, now {b!r}" for k, (a, b) in differ.items())
+        raise ConfigError(f"the run {run.url} was started otherwise ({told[:500]}): go on as it was, or use a new run")
+    run.update_spec(spec)
+    return run

@@ -1,0 +1,112 @@
+"""How a run shows itself while it goes on: one line an epoch, or one panel that is redrawn."""
+
+from __future__ import annotations
+
+import math
+import signal
+import sys
+import threading
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from onlineml.errors import ConfigError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from onlineml.data.loading.datamodules import ImageDataModule
+    from onlineml.runs.run import Run
+
+__all__ = ["Progress", "Reporter", "check_progress", "epoch_line", "make_reporter", "stopping_on_interrupt"]
+
+Progress = Literal["lines", "live", "none"]
+_SHOWN = ("train_loss", "val_loss", "val_accuracy", "val_map_50", "val_map_50_95")
+
+
+def epoch_line(row: Mapping[str, Any]) -> str:
+    """One readable line of an epoch's figures, for a log."""
+    parts = [f"epoch {row['epoch']:>3}", f"{100 * row['progress']:3.0f} %"]
+    parts += [f"{name} {row[name]:.4f}" for name in _SHOWN if not math.isnan(row.get(name, math.nan))]
+    parts += [f"lr {row['lr']:.1e}", f"{row['images_per_s']:.0f} images/s", f"{row['seconds']:.0f} s"]
+    return "  ".join(parts)
+
+
+def check_progress(progress: Progress) -> None:
+    """Refuse what `make_reporter` does not know, before anything is done.
+
+    Raises:
+        ConfigError: it is not one of the choices.
+    """
+    if progress not in get_args(Progress):
+        raise ConfigError(f"progress={progress!r}: expected one of {', '.join(get_args(Progress))}")
+
+
+class Reporter:
+    """Shows how a training goes on; this one shows nothing."""
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """An epoch is over: all rows so far."""
+
+    def tick(self, now: Mapping[str, Any]) -> None:
+        """Figures within an epoch, once a second at most."""
+
+    def close(self) -> None:
+        """The training is over, however; the run's status says how."""
+
+
+class _Lines(Reporter):
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        sys.stdout.write(epoch_line(rows[-1]) + "\n")
+        sys.stdout.flush()
+
+
+def make_reporter(progress: Progress, *, run: Run | None = None, datamodule: ImageDataModule | None = None) -> Reporter:
+    """What shows a training.
+
+    Args:
+        progress: ``"lines"`` prints a line each epoch (for papermill and logs), ``"live"`` redraws one panel in a
+            notebook, ``"none"`` shows nothing.
+        run: what is shown live.
+        datamodule: whose images are shown live.
+
+    Raises:
+        ConfigError: it is none of these, or live without a run.
+        MissingDependencyError: ``"live"`` without IPython.
+    """
+    check_progress(progress)
+    if progress == "lines":
+        return _Lines()
+    if progress == "none":
+        return Reporter()
+    if run is None:
+        raise ConfigError("progress='live' shows a run: give it one")
+    if not find_spec("IPython"):
+        raise MissingDependencyError("progress='live' needs a notebook: pip install ipython, or 'lines'")
+    # the one place where what trains knows what it is seen in: only where somebody asked for it
+    from onlineml.widgets.progress import shown_live  # noqa: PLC0415
+
+    return shown_live(run, datamodule)
+
+
+@contextmanager
+def stopping_on_interrupt(run: Run, progress: Progress) -> Iterator[None]:
+    """Within, where the progress is live, the first interrupt asks the run to stop, and the second one interrupts.
+
+    A notebook's ■ button interrupts, and while a cell runs nothing else reaches the kernel for certain.
+    """
+    if progress != "live" or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def ask(number: int, frame: Any) -> None:
+        if run.stop_requested:
+            signal.default_int_handler(number, frame)
+        run.request_stop()
+
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

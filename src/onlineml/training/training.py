@@ -1,0 +1,272 @@
+"""One training: the warm-up of the head, the plan of steps, Lightning's loop, and what is kept in the end."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from onlineml.data.loading.lightning import pl
+from onlineml.errors import NotFoundError, StoppedError
+from onlineml.storage.io import delete, delete_drafts, draft_for, read_bytes, upload_file, write_bytes
+from onlineml.tasks.classification import ImageClassifier
+from onlineml.tasks.loading import write_model
+from onlineml.tasks.schedule import Knot, Schedule
+from onlineml.training.budget import FORWARDS_A_STEP, Budget, Clock
+from onlineml.training.callbacks import EpochRecord, Kept
+from onlineml.training.checkpoints import Checkpoints, LocalCheckpoints
+from onlineml.training.ema import Ema
+from onlineml.training.probe import collect_features, probe_head
+from onlineml.training.progress import Progress, Reporter, make_reporter
+from onlineml.training.trainer import interruptible, precision_for, quiet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from onlineml.data.loading.datamodules import ImageDataModule
+    from onlineml.runs.run import Run
+    from onlineml.tasks.base import VisionModule
+
+__all__ = ["Training"]
+
+_PROBE_SHARE = 0.75  # of a budget, at most, goes into the features of the head's warm-up: an image costs a third there
+_VAL_SHARE = 0.15  # of a budget, at most, goes into those of the validation images
+_PROBE_IMAGES = 20_000  # more no longer change a linear head
+_SHORT_EPOCHS = 3.0  # an image that is seen this seldom needs no augmentation
+_FROZEN_SHARE = 0.25  # of the backbone's layers in a short run: they cost half of a step
+
+
+class Training:
+    """One call of `onlineml.fit`: prepare, execute."""
+
+    def __init__(
+        self,
+        model: VisionModule,
+        datamodule: ImageDataModule,
+        run: Run,
+        folder: Path,
+        *,
+        epochs: int | None,
+        budget_s: float | None,
+    ) -> None:
+        self.model, self.datamodule, self.run, self.folder = model, datamodule, run, folder
+        self.epochs, self.budget_s = epochs, budget_s
+        self.checkpoint = _fetch_checkpoint(run, folder)
+        spent_s, self._n_rows = _so_far(self.checkpoint)
+        self.clock = Clock(spent_s=spent_s)
+        self.reporter = Reporter()
+
+    @contextmanager
+    def recorded(self) -> Iterator[None]:
+        """Within, whatever ends the training is told in the run's status; the model is left ready for use."""
+        over: dict[str, Any] = {k: None for k in self.run.status() if k in {"error", "by"}}  # of an earlier attempt
+        self.run.set_status("running", facts=over)
+        try:
+            with quiet():
+                yield
+        except StoppedError:
+            self.run.set_status("stopped", facts={"by": "request"})
+            raise
+        except Exception as error:
+            self.run.set_status("failed", facts={"error": f"{type(error).__name__}: {error}"[:2000]})
+            raise
+        except BaseException as error:
+            self.run.set_status("stopped", facts={"by": type(error).__name__})
+            raise
+        finally:
+            self.model.schedule = None
+            self.model.eval()
+            self.reporter.close()
+
+    def prepare(self, *, patience: int | None, ema: bool, progress: Progress) -> None:
+        """Warm the head up, and make the loader, the schedule and the callbacks."""
+        self.model.size_hw, self.model.manifest_hash = self.datamodule.size_hw, self.datamodule.manifest.hash
+        if not self.model.training:  # trained or loaded before: Lightning would train it as it is
+            self.model.train()
+        self.before: Kept | None = None
+        self._warm_up()
+        self.loader = self.datamodule.loader("train", train=True, augmented=not self.is_short)
+        if self.epochs is not None:
+            schedule = Schedule.of_length(self.epochs * len(self.loader))
+        else:
+            schedule = Schedule(_read_knots(self.run))
+        self.model.schedule = schedule
+        val = self.datamodule.val_dataloader()
+        self.reporter = make_reporter(progress, run=self.run, datamodule=self.datamodule)
+        self.ema = Ema() if ema else None
+        self.record = EpochRecord(
+            val if len(val) else None,
+            ema=self.ema,
+            clock=self.clock,
+            record=self.run.log_metrics,
+            note=self.run.note,
+            show=self.reporter,
+            patience=patience,
+            saves_time=self.budget_s is not None,
+            rows=self.run.rewind(self._n_rows),
+        )
+        self.record.before = self.before
+        self.callbacks: list[pl.Callback] = [] if self.ema is None else [self.ema]
+        if self.budget_s is not None:
+            budget = Budget(
+                schedule,
+                budget_s=self.budget_s,
+                clock=self.clock,
+                reserve_s=self._reserve_s,
+                record=lambda _: _write_knots(self.run, schedule),
+            )
+            self.callbacks.append(budget)
+        url = self.run.path("last.ckpt")
+        self.checkpoints = Checkpoints(
+            draft_for(url, folder=self.folder),
+            publish=lambda path: upload_file(path, url, move=True, storage_options=self.run.storage_options),
+            clock=self.clock,
+            stop=lambda: self.run.stop_requested,
+        )
+        self.callbacks.append(self.record)
+
+    def _warm_up(self) -> None:
+        """Fit a linear head of a pretrained network to features that are computed once; see how long the run will be.
+
+        A short run, of fewer than three epochs, learns from images as they are, and leaves the first layers alone.
+        """
+        self.is_short = False
+        if not isinstance(self.model, ImageClassifier) or not self.model.tuned:
+            return
+        if not isinstance(self.model.head, nn.Linear):
+            return
+        self.model.head_is_warm = True
+        plan = self.run.spec.get("plan")
+        if self.checkpoint is None or plan is None:
+            plan = self._probe()
+            self.run.update_spec({"plan": plan})
+        self.is_short = plan["short"] and self.datamodule.augment_name in {"auto", "none"}
+        if plan["short"] and self.model.may_freeze:
+            self.model.frozen_share = _FROZEN_SHARE
+
+    def _probe(self) -> dict[str, Any]:
+        begin, head = time.monotonic(), self.model.head
+        assert isinstance(self.model, ImageClassifier) and isinstance(head, nn.Linear)  # noqa: S101, PT018 - _warm_up has looked
+
+        n_val = len(self.datamodule.rows_of("val"))
+
+        def enough(n: int) -> bool:
+            if self.run.stop_requested:
+                raise StoppedError("asked to stop before the first step; call fit() again to begin anew")
+            if self.budget_s is None:
+                return n >= _PROBE_IMAGES
+            image_s = (time.monotonic() - begin) / n
+            # still to come: the validation images twice, two steps, the fit of the head and writing the model
+            rest_s = image_s * (2 * n_val + 2 * FORWARDS_A_STEP * self.datamodule.batch_size) + 0.05 * self.budget_s
+            share_s = max(0.5 * self.budget_s, min(_PROBE_SHARE * self.budget_s, self.budget_s - rest_s))
+            return n >= _PROBE_IMAGES or self.clock.spent() > share_s
+
+        train = collect_features(
+            self.model, head, self.datamodule.loader("train", train=True, augmented=False), enough=enough
+        )
+        forward_s = (time.monotonic() - begin) / len(train[1])
+        affordable = self.budget_s is None or n_val * forward_s < _VAL_SHARE * self.budget_s
+        val = collect_features(self.model, head, self.datamodule.loader("val")) if n_val and affordable else None
+        probe = probe_head(self.model, head, train, val)
+        if val is not None:
+            self.before = Kept.of(self.model, {"val_loss": probe.val_loss, "val_accuracy": probe.val_accuracy})
+        epochs = float(self.epochs or 0)
+        if self.budget_s is not None:
+            left_s = self.budget_s - self.clock.spent()
+            epochs = left_s / (FORWARDS_A_STEP * forward_s) / len(self.datamodule.rows_of("train"))
+        return {"probe_images": len(train[1]), "probe_penalty": probe.penalty, "short": epochs < _SHORT_EPOCHS}
+
+    def _reserve_s(self, step_s: float) -> float:
+        """Seconds that the last validation and writing the model will take."""
+        n_val = 0 if self.record.val_batches is None else len(self.datamodule.rows_of("val"))
+        forward_s = step_s * n_val / self.datamodule.batch_size / FORWARDS_A_STEP
+        validation_s: float = forward_s if self.record.validation_s is None else self.record.validation_s
+        size = sum(int(t.numel()) * t.element_size() for t in self.model.state_dict().values())
+        return float(validation_s + size / 200e6 + 0.1)  # 200 MB/s: serialise, hash and write
+
+    def execute(self, *, precision: str | None, accelerator: str, callbacks: Sequence[pl.Callback]) -> None:
+        """Train, keep the best weights, write the model."""
+        with interruptible():
+            trainer = pl.Trainer(
+                max_epochs=-1 if self.epochs is None else self.epochs,
+                accelerator=accelerator,
+                devices=1,
+                precision=precision_for(precision, accelerator, self.model),  # type: ignore[arg-type]
+                callbacks=[*self.callbacks, *callbacks, self.checkpoints],
+                plugins=LocalCheckpoints(self.checkpoints.draft),
+                default_root_dir=self.folder,
+                limit_val_batches=0,  # EpochRecord validates: the averaged weights, when it is worth the time
+                logger=False,
+                enable_checkpointing=any(isinstance(c, pl.callbacks.Checkpoint) for c in callbacks),  # yours
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                gradient_clip_val=self.model.gradient_clip,
+            )
+            try:
+                trainer.fit(self.model, self.loader, ckpt_path=self.checkpoint, weights_only=True)
+            finally:
+                self.checkpoints.close()
+        kept = self._choose()
+        write_model(self.model, self.run)
+        facts = {k: kept[k] for k in ("step", "train_loss", *self.model.figures)}
+        self.run.set_status("finished", facts=facts | {"seconds": round(self.clock.spent(), 2)})
+        delete(self.run.path("last.ckpt"), storage_options=self.run.storage_options)
+        delete_drafts(self.run.path("last.ckpt"))
+
+    def _choose(self) -> dict[str, Any]:
+        """Give the model the weights that are kept, record the last epoch, and return the figures of what is kept."""
+        record = self.record
+        if self.ema is not None:
+            self.ema.keep(self.model)
+            record.ema = None
+        kept = shown = record.last_row if record.told else record.last_row | record.validate(self.model)
+        good, last = self.model.goodness, kept
+        if record.best is not None and not good(kept) > good(record.best.row):
+            kept = record.best.row
+            self.model.load_state_dict(record.best.weights)
+        if record.before is not None and good(record.before.row) > good(kept):  # the new head alone
+            kept = shown = kept | record.before.row
+            self.model.load_state_dict(record.before.weights)
+        if kept is not last and record.val_batches is not None:
+            self.model.settle(record.val_batches)
+        if not record.told:
+            record.keep(shown)
+        return kept
+
+
+def _fetch_checkpoint(run: Run, folder: Path) -> Path | None:
+    try:
+        data = read_bytes(run.path("last.ckpt"), storage_options=run.storage_options)
+    except NotFoundError:
+        return None
+    path = folder / "resume.ckpt"
+    path.write_bytes(data)
+    return path
+
+
+def _so_far(checkpoint: Path | None) -> tuple[float, int]:
+    """Seconds that were spent before a checkpoint, and rows of figures that were recorded."""
+    if checkpoint is None:
+        return 0.0, 0
+    states = torch.load(checkpoint, map_location="cpu", weights_only=True)["callbacks"].values()
+    spent_s = next(state["spent_s"] for state in states if "spent_s" in state)
+    return float(spent_s), int(next(state["n_rows"] for state in states if "n_rows" in state))
+
+
+def _read_knots(run: Run) -> list[Knot]:
+    try:
+        data = read_bytes(run.path("schedule.json"), storage_options=run.storage_options)
+    except NotFoundError:
+        return []
+    return [Knot(**knot) for knot in json.loads(data)]
+
+
+def _write_knots(run: Run, schedule: Schedule) -> None:
+    data = json.dumps([asdict(knot) for knot in schedule.knots]).encode()
+    write_bytes(run.path("schedule.json"), data, storage_options=run.storage_options)

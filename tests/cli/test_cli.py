@@ -1,0 +1,405 @@
+"""`onlineml.cli`: what people type, with real processes where it matters how they end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nbformat
+import psutil
+import pytest
+
+import onlineml as oml
+from onlineml import jobs
+from onlineml.cli import doctor
+from onlineml.cli import main as cli
+from onlineml.errors import ConfigError
+from onlineml.runs.run import Run
+from onlineml.storage import io
+from onlineml.storage.conditions import Guarantees
+from places import ROOT, SUPPORT
+from s3_server import SECRET
+
+if TYPE_CHECKING:
+    from s3_server import S3Server
+
+NOTEBOOKS = ROOT / "notebooks"
+pytestmark = pytest.mark.timeout(1800)  # a busy machine is no failure
+LONG_S = 600
+SLEEPER = "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))\ntime.sleep(600)"
+
+
+def write_notebook(path: Path, *cells: str, parameters: str = "x = 1  # a number\nwords = None  # some") -> str:
+    book = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})]
+        + [nbformat.v4.new_code_cell(cell) for cell in cells]
+    )
+    book.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(book, path)
+    return str(path)
+
+
+def onlineml(*arguments: str, cwd: Path, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "onlineml.cli.main", *arguments],
+        cwd=cwd,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def done(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=LONG_S)
+    return process.returncode, out, err
+
+
+def status_of(record: str | Path) -> dict[str, Any]:
+    return Run.open(record).status()
+
+
+# ---- notebooks ----
+
+
+def test_the_notebooks_are_copied_and_yours_are_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = sorted(path.name for path in NOTEBOOKS.glob("*.ipynb"))
+    assert cli.main(["notebooks", str(tmp_path / "mine")]) == 0
+    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == names
+    assert (tmp_path / "mine" / names[0]).read_bytes() == (NOTEBOOKS / names[0]).read_bytes()
+    assert cli.main(["notebooks", str(tmp_path / "mine")]) == 0  # the same again changes nothing
+
+    (tmp_path / "mine" / names[0]).write_text("{}")
+    assert cli.main(["notebooks", str(tmp_path / "mine")]) == 1
+    assert names[0] in capsys.readouterr().err
+    assert (tmp_path / "mine" / names[0]).read_text() == "{}"
+    assert cli.main(["notebooks", str(tmp_path / "mine"), "--force"]) == 0
+    assert (tmp_path / "mine" / names[0]).read_bytes() == (NOTEBOOKS / names[0]).read_bytes()
+
+
+@pytest.mark.parametrize("arguments", [[], ["nothing"], ["run"], ["jobs"], ["notebooks"]])
+def test_what_is_typed_wrongly_gets_the_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert caught.value.code == 2
+    assert "usage: onlineml" in capsys.readouterr().err
+
+
+def test_the_command_is_installed() -> None:
+    scripts = __import__("importlib.metadata").metadata.entry_points(group="console_scripts", name="onlineml")
+    known = (NOTEBOOKS.parent / "pyproject.toml").read_text(encoding="utf-8")
+    assert 'onlineml = "onlineml.cli:main"' in known
+    assert all(script.load() is cli.main for script in scripts)
+
+
+def test_the_demonstration_takes_its_own_options(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["demo", "--help"])
+    assert caught.value.code == 0
+    assert "--photos" in capsys.readouterr().out
+
+
+# ---- run ----
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("3", 3),
+        ("0.5", 0.5),
+        ("true", True),
+        ("None", None),
+        ("s3://lab/photos", "s3://lab/photos"),
+        ('["a", "b"]', ["a", "b"]),
+        ('"3"', "3"),
+        ("", ""),
+        ("NaN", "NaN"),
+    ],
+)
+def test_values_of_parameters(text: str, value: Any) -> None:
+    assert cli._value(text) == value
+
+
+def test_a_notebook_that_runs_to_its_end(tmp_path: Path) -> None:
+    source = write_notebook(tmp_path / "a.ipynb", "print('x', x, 'words', words)")
+    arguments = ["run", source, "-p", "x", "41", "-p", "words", '["ä"]', "--output", "out/b.ipynb", "--record", "r"]
+    code, out, err = done(onlineml(*arguments, cwd=tmp_path))
+    assert (code, err) == (0, ""), err
+    assert "x 41 words ['ä']" in out
+    executed = nbformat.read(tmp_path / "out/b.ipynb", as_version=4)
+    assert executed.cells[-1].outputs[0].text == "x 41 words ['ä']\n"
+    status = status_of(tmp_path / "r")
+    assert (status["state"], status.get("error")) == ("finished", None)
+    assert "x 41 words" in Run.open(tmp_path / "r").log()
+    assert json.loads((tmp_path / "r/result.json").read_text())["output"] == "out/b.ipynb"
+
+
+def test_a_cell_that_fails_names_itself_in_the_record(tmp_path: Path) -> None:
+    source = write_notebook(tmp_path / "a.ipynb", "print('before')", "1 / (x - 1)", "print('after')")
+    code, out, _ = done(onlineml("run", source, "--record", "r", cwd=tmp_path))
+    assert code == 1
+    assert "before" in out
+    assert "after" not in out.replace("print('after')", "")
+    status = status_of(tmp_path / "r")
+    assert status["state"] == "failed"
+    assert "ZeroDivisionError: division by zero" in status["error"]
+    assert (tmp_path / "r/notebook.ipynb").exists()
+
+
+def test_a_kernel_that_dies(tmp_path: Path) -> None:
+    source = write_notebook(tmp_path / "a.ipynb", "import os\nos._exit(9)")
+    code, _, _ = done(onlineml("run", source, "--record", "r", cwd=tmp_path))
+    assert code == 1
+    assert status_of(tmp_path / "r")["state"] == "failed"
+    assert "DeadKernelError" in status_of(tmp_path / "r")["error"]
+
+
+def test_a_notebook_that_takes_too_long(tmp_path: Path) -> None:
+    source = write_notebook(tmp_path / "a.ipynb", SLEEPER)
+    code, _, _ = done(onlineml("run", source, "--record", "r", "--timeout", "30", cwd=tmp_path))
+    assert code == 1
+    status = status_of(tmp_path / "r")
+    assert status["state"] == "failed"
+    assert "not finished after 30 s" in status["error"]
+    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
+    first = nbformat.read(tmp_path / "r/notebook.ipynb", as_version=4).cells[0]
+    assert "ran into its limit of 30 s" in first.source
+
+
+def kernel_of(folder: Path) -> psutil.Process:
+    end = time.monotonic() + LONG_S
+    while not (folder / "pid").exists() or not (folder / "pid").read_text():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    return psutil.Process(int((folder / "pid").read_text()))
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_stops_the_notebook_and_its_kernel(tmp_path: Path, number: int, code: int) -> None:
+    process = onlineml("run", write_notebook(tmp_path / "a.ipynb", SLEEPER), "--record", "r", cwd=tmp_path)
+    kernel = kernel_of(tmp_path)
+    process.send_signal(number)
+    assert done(process)[0] == code
+    kernel.wait(30)
+    status = status_of(tmp_path / "r")
+    assert (status["state"], status["by"]) == ("stopped", signal.Signals(number).name)
+    first = nbformat.read(tmp_path / "r/notebook.ipynb", as_version=4).cells[0]
+    assert "was stopped before its end" in first.source
+
+
+def test_a_run_that_was_killed_is_lost_and_leaves_nothing_running(tmp_path: Path) -> None:
+    project = oml.Project.create(tmp_path / "project")
+    source = write_notebook(tmp_path / "a.ipynb", SLEEPER, parameters="project_url = 'project'  # where")
+    process = onlineml("run", source, cwd=tmp_path)
+    kernel = kernel_of(tmp_path)
+    process.kill()
+    done(process)
+    (status,) = jobs.jobs(project)
+    assert (status.function, status.state) == ("notebook", "lost")
+    kernel.wait(60)  # the process between them notices, and ends it
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["a.ipynb", "-p", "y", "3"], "no parameter y; it has x, words"),
+        (["nowhere.ipynb"], "1_build"),
+        (["text.txt"], "not a Jupyter notebook"),
+        (["a.ipynb", "--record", "taken"], "taken"),
+    ],
+)
+def test_what_cannot_be_run(
+    tmp_path: Path, arguments: list[str], told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_notebook(tmp_path / "a.ipynb", "print(1)")
+    (tmp_path / "text.txt").write_text("[1]")
+    Run.create(tmp_path / "taken")
+    before = sorted(tmp_path.rglob("*"))
+    handlers = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    try:
+        code = cli.main(["run", *arguments])
+    finally:
+        signal.signal(signal.SIGTERM, handlers[0])
+        signal.signal(signal.SIGINT, handlers[1])
+    assert code == 1
+    heard = capsys.readouterr()
+    assert told in heard.err + heard.out
+    assert [p for p in sorted(tmp_path.rglob("*")) if p not in before and "runs" not in p.parts] == []
+
+
+@pytest.mark.s3
+def test_a_notebook_in_a_bucket_with_the_credentials_of_the_environment(tmp_path: Path, s3_server: S3Server) -> None:
+    bucket = s3_server.new_bucket()
+    path = write_notebook(tmp_path / "a.ipynb", "print('from', project_url)", parameters="project_url = None  # where")
+    io.write_bytes(f"{bucket}/a.ipynb", Path(path).read_bytes(), storage_options=s3_server.storage_options)
+    arguments = ["run", f"{bucket}/a.ipynb", "-p", "project_url", f"{bucket}/project"]
+    code, out, err = done(onlineml(*arguments, cwd=tmp_path, env=s3_server.environment))
+    assert code == 0, err
+    record = out.splitlines()[-1].removeprefix("record: ")
+    assert record.startswith(f"{bucket}/project/runs/")
+    run = Run.open(record, storage_options=s3_server.storage_options)
+    assert run.status()["state"] == "finished"
+    assert f"from {bucket}/project" in run.log()
+    fs = __import__("s3fs").S3FileSystem(**s3_server.storage_options)
+    for name in fs.find(bucket):
+        assert SECRET.encode() not in fs.cat_file(name), name
+    code, out, _ = done(onlineml("jobs", f"{bucket}/project", cwd=tmp_path, env=s3_server.environment))
+    assert (code, run.id in out, "notebook: finished" in out) == (0, True, True)
+    code, out, err = done(onlineml("doctor", f"{bucket}/project", cwd=tmp_path, env=s3_server.environment))
+    assert code == 0, out + err
+    assert "exactly one writer wins" in out
+    assert SECRET not in out + err
+    assert not [name for name in fs.find(bucket) if "doctor" in name]
+
+
+# ---- jobs ----
+
+
+def test_jobs_are_listed_shown_stopped_and_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(SUPPORT))
+    project = oml.Project.create(tmp_path / "project")
+    assert cli.main(["jobs", project.url]) == 0
+    assert "no jobs yet" in capsys.readouterr().out
+    job = jobs.submit(project, "job_functions:wait_for", {"path": str(tmp_path / "go")})
+    assert cli.main(["jobs", project.url, job.id, "--cancel"]) == 0
+    assert "stopped" in capsys.readouterr().out
+    assert cli.main(["jobs", project.url, "--cancel"]) == 2
+    assert cli.main(["jobs", project.url, job.id, "--resume"]) == 1
+    assert "trust" in capsys.readouterr().err
+    (tmp_path / "go").touch()
+    assert cli.main(["jobs", project.url, job.id[:15], "--resume", "--trust"]) == 0
+    assert cli.main(["jobs", project.url, job.id, "--watch"]) == 0
+    assert "waiting" in capsys.readouterr().out
+    assert job.state == "finished"
+    assert cli.main(["jobs", project.url, "--resume-lost"]) == 0
+    assert capsys.readouterr().out == ""  # nothing is lost
+    bad = jobs.submit(project, "job_functions:leave", {"code": 4})
+    bad.wait(LONG_S)
+    assert cli.main(["jobs", project.url, bad.id]) == 1
+    assert "exit code 4" in capsys.readouterr().out
+    assert cli.main(["jobs", project.url, "19"]) == 1
+    assert "0 jobs" in capsys.readouterr().err
+
+
+# ---- doctor ----
+
+
+def test_what_was_cut_off_is_resumed_by_one_command_and_code_of_others_only_where_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(SUPPORT))
+    project = oml.Project.create(tmp_path / "project")
+    job = jobs.submit(project, "job_functions:wait_for", {"path": str(tmp_path / "go")})
+    end = time.monotonic() + LONG_S
+    while (status := job.status()).state != "running":
+        assert time.monotonic() < end, status
+        time.sleep(0.05)
+    assert status.pid is not None
+    os.kill(status.pid, signal.SIGKILL)
+    assert job.wait(LONG_S, poll_s=0.05) == "lost"
+
+    assert cli.main(["jobs", project.url, "--resume-lost"]) == 1
+    assert "trust" in capsys.readouterr().err
+    (tmp_path / "go").touch()
+    assert cli.main(["jobs", project.url, "--resume-lost", "--trust"]) == 0
+    assert capsys.readouterr().out == f"resumed {job.id}\n"
+    assert job.wait(LONG_S) == "finished"
+    assert job.status().attempt == 2
+
+
+def problems(findings: list[doctor.Finding]) -> list[str]:
+    assert all(finding.remedy for finding in findings if finding.level != "ok")
+    return [finding.what for finding in findings if finding.level == "problem"]
+
+
+def test_a_healthy_machine_and_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONLINEML_CACHE", str(tmp_path / "cache"))
+    oml.Project.create(tmp_path / "project")
+    before = sorted((tmp_path / "project").rglob("*"))
+    findings = doctor.examined(str(tmp_path / "project"))
+    assert problems(findings) == []
+    text = doctor.told(findings)
+    assert "0 problems" in text
+    assert "torch" in text
+    assert "0 images" in text
+    assert sorted((tmp_path / "project").rglob("*")) == before  # it leaves nothing behind
+
+
+def test_a_bucket_that_is_not_there(capsys: pytest.CaptureFixture[str], s3_server: S3Server, monkeypatch) -> None:
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    fsspec_conf = {"s3": s3_server.storage_options}
+    monkeypatch.setattr("fsspec.config.conf", fsspec_conf)
+    code = cli.main(["doctor", "s3://no-such-bucket-here/project"])
+    assert code in {0, 1}
+    assert "no-such-bucket-here" in capsys.readouterr().out
+    assert cli.main(["doctor", "nothing://at/all"]) == 1
+    assert "nothing" in capsys.readouterr().out
+
+
+def test_what_is_wrong_with_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = doctor._version
+    monkeypatch.setattr(doctor, "_version", lambda name: {"torch": "2.0.1", "lightning": "2.6.3"}.get(name, real(name)))
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ONLINEML_CACHE", str(tmp_path / "file" / "cache"))
+    found = problems(doctor.examined(None))
+    assert len(found) == 3
+    assert "torch>=" in found[0]
+    assert "malicious" in found[1]
+    assert "cannot be written" in found[2]
+
+
+def test_a_full_disk_and_a_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = doctor.find_spec
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None if name == "av" else real(name))
+    usage = type("usage", (), {"free": 5e8, "total": 1e12})
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: usage)
+    findings = doctor.examined(None)
+    assert [what.split(":")[0] for what in problems(findings)] == ["caches", "temporary files"]
+    assert any(f.level == "note" and "onlineml[video]" in f.remedy for f in findings)
+
+
+def test_a_store_that_may_only_be_read_or_where_two_writers_win(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    oml.Project.create(tmp_path / "project")
+    weak = Guarantees("it", create=False, swap=False, reason="tried out")
+    monkeypatch.setattr(doctor.io, "guarantees", lambda url: weak)
+    findings = doctor.examined(str(tmp_path / "project"))
+    assert problems(findings) == []
+    assert any("two writers may win" in finding.what for finding in findings if finding.level == "note")
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError("access denied")
+
+    monkeypatch.setattr(doctor.io, "create_bytes", refused)
+    findings = doctor.examined(str(tmp_path / "project"))
+    assert problems(findings) == []
+    assert any("PutObject" in finding.remedy for finding in findings)
+    assert any("cannot be written" in what for what in problems(doctor.examined(str(tmp_path))))
+
+
+def test_a_clock_that_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = time.time
+    monkeypatch.setattr(doctor.time, "time", lambda: real() + 300)
+    (found,) = [what for what in problems(doctor.examined(str(tmp_path))) if "clock" in what]
+    assert "300 s ahead" in found or "299 s ahead" in found
+
+
+def test_a_look_that_breaks_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> Any:
+        raise ConfigError("this part is broken")
+
+    monkeypatch.setattr(doctor, "_extras", broken)
+    findings = doctor.examined(None)
+    assert any("this part is broken" in what for what in problems(findings))
+    assert any("caches" in finding.what for finding in findings)

@@ -1,0 +1,264 @@
+"""Decoding, against Pillow's own reading of the same files and against pictures whose pixels are known."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageFile, ImageOps
+
+from awkward_files import AWKWARD
+from onlineml.data.images.decode import IMAGE_EXTENSIONS, POLICIES, decode, is_image_name, may_need_much_memory, sniff
+from onlineml.errors import BadImageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# What each file of the awkward folder is, by its name and by looking at it in an image viewer.
+
+
+def _encoded(image: Image.Image, format_name: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format_name, **options)
+    return buffer.getvalue()
+
+
+def _scene(width: int = 60, height: int = 40) -> Image.Image:
+    """A smooth picture without symmetry: red grows to the right, green downwards."""
+    y, x = np.mgrid[:height, :width]
+    pixels = np.stack([x * 255 // width, y * 255 // height, np.full_like(x, 90)], axis=2)
+    return Image.fromarray(pixels.astype(np.uint8))
+
+
+def test_no_bytes_are_empty():
+    with pytest.raises(BadImageError, match="no bytes") as caught:
+        decode(b"")
+    assert caught.value.finding == "empty"
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+def test_awkward_files_have_their_documented_outcome(data_dir: Path | None, name: str):
+    if data_dir is None:
+        pytest.skip("no real images here; the generated ones below cover each finding")
+    data = (data_dir / "awkward" / name).read_bytes()
+    expected = AWKWARD[name]
+    started = time.monotonic()
+    if isinstance(expected, str):
+        with pytest.raises(BadImageError) as caught:
+            decode(data, name=name)
+        assert caught.value.finding == expected
+        assert POLICIES[expected].outcome != "usable"
+    else:
+        decoded = decode(data, name=name)
+        assert decoded.findings == expected
+        assert all(POLICIES[code].outcome == "usable" for code in expected)
+        reference = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+        assert decoded.size_hw == reference.size[::-1]
+        assert decoded.pixels.shape == (*decoded.size_hw, 3)
+        assert decoded.pixels.dtype == np.uint8
+    assert time.monotonic() - started < 5
+
+
+def test_the_awkward_table_is_complete(data_dir: Path | None):
+    if data_dir is None:
+        pytest.skip("no real images here")
+    files = {path.name for path in (data_dir / "awkward").iterdir() if path.is_file() and path.suffix != ".txt"}
+    assert files <= set(AWKWARD)
+
+
+def test_every_exif_orientation_gives_the_upright_picture(data_dir: Path | None):
+    if data_dir is None:
+        pytest.skip("no real images here; the drawn picture below is turned in all ways too")
+    folder = data_dir / "awkward" / "exif_landscape"
+    upright = decode((folder / "Landscape_1.jpg").read_bytes()).pixels.astype(float)
+    for orientation in range(9):
+        data = (folder / f"Landscape_{orientation}.jpg").read_bytes()
+        decoded = decode(data)
+        reference = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")).astype(float)
+        assert decoded.size_hw == (1200, 1800)
+        assert np.abs(decoded.pixels - reference).mean() < 0.5  # two builds of one JPEG library
+        # each file was compressed anew and carries its number drawn on it, so they agree but for that
+        assert np.median(np.abs(decoded.pixels - upright)) <= 3
+        assert decoded.findings == (("exif_rotated",) if orientation >= 2 else ())
+
+
+@pytest.mark.parametrize("format_name", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_in_every_format_that_has_one(format_name: str, orientation: int):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"lossless": True} if format_name == "WEBP" else {}
+    data = _encoded(_scene(), format_name, exif=exif, **options)
+    reference = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")).astype(int)
+    decoded = decode(data)
+    assert np.abs(decoded.pixels.astype(int) - reference).max() <= 2
+    assert decoded.size_hw == reference.shape[:2]
+    assert decoded.findings == (("exif_rotated",) if orientation > 1 else ())
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_jpeg_pixels_are_those_of_pillow(mode: str, progressive: bool):
+    data = _encoded(_scene().convert(mode), "JPEG", quality=90, progressive=progressive)
+    reference = np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
+    assert np.abs(decode(data).pixels.astype(int) - reference).max() <= 2
+
+
+def test_reduced_jpegs_look_the_same_and_keep_the_shorter_side():
+    scene = _scene(403, 301)
+    data = _encoded(scene, "JPEG", quality=95)
+    for min_side, expected_hw in [
+        (None, (301, 403)),
+        (301, (301, 403)),
+        (150, (151, 202)),
+        (70, (76, 101)),
+        (1, (38, 51)),
+    ]:
+        decoded = decode(data, min_side=min_side)
+        assert decoded.pixels.shape[:2] == expected_hw
+        assert decoded.size_hw == (301, 403)
+        reference = np.asarray(scene.resize(expected_hw[::-1], Image.Resampling.BOX)).astype(int)
+        assert np.abs(decoded.pixels - reference).mean() < 3
+
+
+def test_reduced_pictures_of_other_formats_are_averages():
+    scene = _scene(3001, 2003)  # more than one strip
+    decoded = decode(_encoded(scene, "PNG", compress_level=1), min_side=500)
+    assert decoded.pixels.shape == (501, 751, 3)
+    reference = np.asarray(scene.resize((751, 501), Image.Resampling.BOX)).astype(int)
+    assert np.abs(decoded.pixels.astype(int) - reference).max() <= 2
+    np.testing.assert_array_equal(decode(_encoded(scene, "PNG", compress_level=1)).pixels, np.asarray(scene))
+
+
+def test_16_bit_is_divided_by_257():
+    values = np.array([[0, 128, 129, 257, 32768, 65535]], np.uint16)
+    for format_name in ("PNG", "TIFF", "PPM"):
+        decoded = decode(_encoded(Image.fromarray(values), format_name))
+        assert decoded.findings == ("16bit",)
+        # by hand: 128/257 = .498, 129/257 = .502, 32768/257 = 127.50
+        assert decoded.pixels[0, :, 0].tolist() == [0, 0, 1, 1, 128, 255]
+
+
+def test_32_bit_has_no_defined_white():
+    with pytest.raises(BadImageError, match="no defined range"):
+        decode(_encoded(Image.fromarray(np.zeros((4, 4), np.float32)), "TIFF"))
+
+
+def test_transparency_is_composited_on_white():
+    pixels = np.array([[[200, 100, 0, 255], [200, 100, 0, 0], [200, 100, 0, 51]]], np.uint8)
+    decoded = decode(_encoded(Image.fromarray(pixels), "PNG"))
+    # by hand at a fifth of opacity: 0.2 c + 0.8 * 255
+    assert decoded.pixels[0].tolist() == [[200, 100, 0], [255, 255, 255], [244, 224, 204]]
+    assert decoded.findings == ("alpha",)
+    opaque = decode(_encoded(Image.fromarray(pixels[:, :1]), "PNG"))
+    assert opaque.findings == ()
+
+
+def test_the_content_decides_the_format_not_the_name():
+    png = _encoded(_scene(), "PNG")
+    assert decode(png, name="s3://b/photo.JPG").findings == ("mistyped",)
+    assert decode(png, name="photo.png").findings == decode(png, name="photo").findings == ()
+    assert decode(_encoded(_scene(), "JPEG"), name="a.JPeG").findings == ()
+
+
+@pytest.mark.parametrize("format_name", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "PPM"])
+def test_cut_files_are_never_usable(format_name: str):
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    data = _encoded(Image.fromarray(noise), format_name)
+    assert sniff(data) == format_name
+    for share in (0.3, 0.6, 0.9):
+        with pytest.raises(BadImageError) as caught:
+            decode(data[: int(len(data) * share)])
+        assert caught.value.finding in {"truncated", "unreadable"}
+
+
+def test_a_cut_jpeg_with_a_whole_thumbnail_is_truncated():
+    thumbnail = _encoded(_scene(16, 12), "JPEG")  # has an end-of-image marker of its own
+    exif = b"Exif\0\0" + thumbnail
+    data = _encoded(Image.effect_noise((64, 64), 80).convert("RGB"), "JPEG", exif=exif)
+    assert decode(data).size_hw == (64, 64)
+    with pytest.raises(BadImageError) as caught:
+        decode(data[:-300])
+    assert caught.value.finding == "truncated"
+
+
+def test_bytes_after_the_picture_do_not_matter():
+    data = _encoded(_scene(), "JPEG")
+    plain = decode(data)
+    for tail in (b"\0" * 5000, b"a phone's trailer", data):
+        np.testing.assert_array_equal(decode(data + tail).pixels, plain.pixels)
+
+
+def test_a_switch_of_pillow_that_others_set_does_not_let_cut_files_in(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    for format_name in ("JPEG", "PNG", "GIF"):
+        data = _encoded(Image.effect_noise((64, 64), 80), format_name)
+        decode(data)
+        with pytest.raises(BadImageError) as caught:
+            decode(data[: len(data) // 2])
+        assert caught.value.finding == "truncated"
+
+
+def test_declared_size_is_refused_before_decoding():
+    data = _encoded(Image.new("1", (4000, 3000)), "PNG")
+    assert decode(data).size_hw == (3000, 4000)
+    with pytest.raises(BadImageError, match="4000 x 3000 pixels") as caught:
+        decode(data, max_pixels=11_999_999)
+    assert caught.value.finding == "oversized"
+    assert not may_need_much_memory(data)
+    assert may_need_much_memory(_encoded(Image.new("1", (5000, 4000)), "PNG"))
+
+
+def _outcome(data: bytes) -> tuple[str, tuple[int, ...]]:
+    try:
+        return "", decode(data, max_pixels=1_000_000).pixels.shape
+    except BadImageError as error:
+        return error.finding, ()
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=200), st.sampled_from(["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM"]), st.data())
+def test_damaged_bytes_decode_or_are_named_bad(noise: bytes, format_name: str, draw):
+    data = bytearray(_encoded(_scene(24, 16), format_name))
+    at = draw.draw(st.integers(0, len(data) - 1))
+    data[at : at + len(noise)] = noise
+    finding, shape = _outcome(bytes(data))
+    assert POLICIES[finding].outcome != "usable" if finding else shape[2] == 3
+
+
+def test_names_of_images():
+    assert is_image_name("s3://b/IMG_1.JPG")
+    assert is_image_name("a.b/c.webp")
+    assert not any(is_image_name(name) for name in ("jpg", "a/.jpg", "a.jpg/b", "notes.txt", ""))
+    assert all(extension == extension.lower() and extension.startswith(".") for extension in IMAGE_EXTENSIONS)
+
+
+def test_memory_stays_bounded_on_the_largest_pictures(tmp_path: Path):
+    """Peak memory above the idle library, in a process of its own, for pictures just below the limit of pixels."""
+    large = tmp_path / "large.png"
+    Image.new("RGB", (10_000, 9_900)).save(large, compress_level=1)
+    Image.new("L", (9_900, 10_000)).save(tmp_path / "large.jpg")
+    script = (
+        "import resource, sys, pathlib\n"
+        "from onlineml.data.images import decode\n"
+        "from onlineml.errors import BadImageError\n"
+        "idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "for path in map(pathlib.Path, sys.argv[1:]):\n"
+        "    try:\n"
+        "        decode(path.read_bytes(), min_side=64)\n"
+        "    except BadImageError:\n"
+        "        pass\n"
+        "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - idle) // 1024)\n"
+    )
+    files = [str(large), str(tmp_path / "large.jpg")]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *files], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert int(done.stdout) < 500

@@ -1,0 +1,227 @@
+"""The start and the end of a warm start: whose weights they are, and which are kept between old and new."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import onlineml as oml
+from onlineml.errors import ConfigError
+from onlineml.improving.challenger import successor
+from onlineml.improving.challenger import train as challenger_train
+from onlineml.improving.challenger.train import Recipe, train_challenger
+from onlineml.improving.improve import improve
+from tiny import CLASSES, TinyNet
+from tiny_boxes import COLOURS as BOX_COLOURS
+from tiny_boxes import any_objects, boxes_manifest, drawn
+from tiny_projects import FACTORY, colour_model, colour_project, fitted, narrow_net, with_champion
+
+
+@pytest.fixture
+def project(tmp_path, decoded_photos):
+    return with_champion(colour_project(tmp_path))
+
+
+@pytest.fixture
+def champion(project):
+    return oml.load_model(project.champion, backbone=FACTORY)
+
+
+def weights(model):
+    return {name: tensor.clone() for name, tensor in model.network.state_dict().items()}
+
+
+# ---- where it starts ----
+
+
+def test_it_goes_on_from_the_champions_weights_under_other_classes(champion):
+    before = weights(champion)
+
+    made = successor.continued(champion, ("green", "new", "blue", "red"), lineage={})
+
+    assert torch.equal(made.head.weight[[2, 0, 3]], before["head.weight"])
+    assert torch.equal(made.network.mix.weight, before["mix.weight"])
+    assert (made.size_hw, made.mean, made.backbone_name) == ((32, 32), champion.mean, FACTORY)
+    assert all(module.training for module in made.modules())
+    assert weights(champion).keys() == before.keys()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in weights(champion).items())
+
+
+def test_shrunk_weights_are_what_the_paper_says(champion):
+    made = successor.shrunk(champion, CLASSES, lineage={}, seed=3)
+
+    fresh = successor.anew(champion, CLASSES, seed=3)
+    for name, tensor in weights(made).items():
+        wanted = 0.4 * champion.network.state_dict()[name] + 0.1 * fresh.network.state_dict()[name]
+        torch.testing.assert_close(tensor, wanted)
+
+
+def test_a_network_that_nobody_can_build_anew_says_what_to_pass():
+    model = oml.ImageClassifier(class_names=CLASSES, backbone=TinyNet())
+
+    with pytest.raises(ConfigError, match=r"package\.module:factory"):
+        successor.anew(model, CLASSES)
+
+
+def test_batch_norms_keep_their_statistics_so_that_weights_can_be_mixed(tmp_path, decoded_photos):
+    project = colour_project(tmp_path, counts={"train": 12})  # with validation images the new head alone may be best
+    data = project.freeze()
+    model = oml.ImageClassifier(class_names=CLASSES, backbone=TinyNet(norm=True))
+    model.size_hw = (32, 32)
+    model.eval()
+    before = weights(model)
+
+    made = train_challenger(model, data, Recipe(epochs=2, progress="none"), run=project.new_run(), lineage={})
+
+    assert torch.equal(made.network.features[1].running_mean, before["features.1.running_mean"])
+    assert not torch.equal(made.network.features[3].weight, before["features.3.weight"])
+
+
+# ---- which weights are kept ----
+
+
+def spoilt(champion, project, monkeypatch, noise):
+    """Training that only adds noise to the weights."""
+
+    def train(model, *_, **__):
+        generator = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=noise)
+
+    monkeypatch.setattr(challenger_train, "fit", train)
+    run = project.new_run()
+    data = project.freeze()
+    return train_challenger(champion, data, Recipe(progress="none"), run=run, lineage={}), run.spec["trained"]
+
+
+def test_of_a_training_that_did_harm_little_is_kept(champion, project, monkeypatch):
+    made, told = spoilt(champion, project, monkeypatch, 5.0)
+
+    assert told["share"] == 0.25
+    noise = torch.randn(champion.network.mix.weight.shape, generator=torch.Generator().manual_seed(0)) * 5.0
+    torch.testing.assert_close(made.network.mix.weight, champion.network.mix.weight + 0.25 * noise)
+    val = oml.evaluate(made, project.freeze(), split="val")
+    assert told["val_accuracy"] == pytest.approx(val.accuracy, abs=1e-6)
+
+
+def test_a_training_that_changed_nothing_is_kept_whole(champion, project, monkeypatch):
+    made, told = spoilt(champion, project, monkeypatch, 0.0)
+
+    assert told["share"] == 1.0
+    assert torch.equal(made.head.weight, champion.head.weight)
+
+
+def test_without_validation_images_what_was_trained_is_kept(tmp_path, decoded_photos, monkeypatch):
+    project = with_champion(colour_project(tmp_path, counts={"train": 6, "test": 4}))
+    champion = oml.load_model(project.champion, backbone=FACTORY)
+
+    made, told = spoilt(champion, project, monkeypatch, 5.0)
+
+    assert told == {"share": 1.0, "aligned": False}
+    assert float((made.network.mix.weight - champion.network.mix.weight).detach().abs().max()) > 3
+
+
+def test_new_rows_belong_to_the_new_network_whatever_the_share(project):
+    data = project.freeze()
+    champion = fitted(
+        colour_model(("blue", "green")),
+        data.with_labels({}).take(data.column("label") != "red").with_class_names(("blue", "green")),
+    )
+    images = challenger_train._images(champion, data, Recipe(), changed=(), known=None)
+    model = successor.continued(champion, CLASSES, lineage={})
+    with torch.no_grad():
+        model.head.weight[2] = torch.tensor([0.0, 0, 0, 0, 9.0, 9.0])
+    rows = model.head.weight[2].detach().clone()
+
+    told = challenger_train._mix(model, champion, images, lineage={})
+
+    assert told["share"] == 1.0 or torch.allclose(model.head.weight[:2], champion.head.weight)
+    scale = float((model.head.weight[2].detach() / rows).nanmean())
+    torch.testing.assert_close(model.head.weight[2], rows * scale)  # as it was, or aligned: longer or shorter
+
+
+# ---- detectors ----
+
+
+@pytest.fixture
+def boxes_project(tmp_path, decoded_photos, monkeypatch):
+    monkeypatch.setitem(BOX_COLOURS, "white", (240, 240, 240))
+    images = []
+    for split, n in (("train", 10), ("val", 3), ("test", 6)):
+        for _ in range(n):
+            objects = any_objects((96, 96), seed=len(images))
+            images.append((split, drawn((96, 96), objects, seed=len(images)), objects))
+    project = oml.Project.create(str(tmp_path / "project"), task="detection")
+    project.import_(boxes_manifest(tmp_path / "photos", images))
+    return project
+
+
+NARROW = {"backbone": "tiny_projects:narrow_net", "epochs": 1, "progress": "none", "batch_size": 4}
+
+
+def test_a_detector_grows_and_takes_nothing_unknown_for_background(boxes_project, tmp_path, monkeypatch):
+    project = boxes_project
+    assert callable(narrow_net)
+    first = improve(project, size=96, **NARROW)
+    assert (first.verdict, first.promoted) == ("first", True)
+    project.rename_class("red", "scarlet")
+    objects = [("white", (10, 10, 50, 50))]
+    more = boxes_manifest(
+        tmp_path / "more", [(s, drawn((96, 96), objects, seed=70 + i), None) for i, s in enumerate(("train", "test"))]
+    )
+    new = more.table.to_pylist()
+    project.upload(
+        [(tmp_path / "more" / row["uri"]).read_bytes() for row in new],
+        boxes=[([[10, 10, 50, 50]], ["white"])] * 2,
+        split="train",
+    )
+    given = []
+    images = challenger_train.DetectionDataModule
+    monkeypatch.setattr(
+        challenger_train, "DetectionDataModule", lambda *a, **k: given.append(k["known_classes"]) or images(*a, **k)
+    )
+
+    outcome = improve(project, **NARROW)
+
+    assert outcome.how == "warm"
+    assert outcome.verdict in {"promote", "reject", "inconclusive"}
+    assert outcome.new_classes == ("white",)
+    assert set(outcome.comparison.a.class_names) == {"blue", "green", "scarlet"}
+    data = project.manifest(outcome.dataset)
+    white = data.class_names.index("white")
+    (known,) = given
+    assert known[:, white].sum() == 2  # only who annotated the last two photos could know it
+    assert np.delete(known, white, axis=1).all()
+    challenger = oml.load_model(f"{project.url}@challenger", backbone=NARROW["backbone"])
+    assert challenger.class_names == data.class_names
+    assert challenger.thresholds is not None
+    versions = {v.version: v for v in project.versions()}
+    assert versions[outcome.challenger].descriptor()["parent"] == versions[outcome.champion].url
+
+
+@pytest.mark.parametrize("how", ["head", "shrink", "full"])
+def test_the_other_ways_of_a_detector(boxes_project, how):
+    improve(boxes_project, size=96, **NARROW)
+    row = boxes_project.annotations().table.to_pylist()[0]
+    boxes_project.relabel_boxes(row["image_id"], [[1, 1, 20, 20]], ["red"])
+    old = oml.load_model(boxes_project.champion, backbone=NARROW["backbone"])
+
+    outcome = improve(boxes_project, how=how, **NARROW)
+
+    new = oml.load_model(f"{boxes_project.url}@challenger", backbone=NARROW["backbone"])
+    same = [
+        torch.equal(a, b)
+        for a, b in zip(old.network.backbone.parameters(), new.network.backbone.parameters(), strict=True)
+    ]
+    assert all(same) == (how == "head")
+    assert outcome.changes["relabelled"] == 1
+
+
+def test_rows_alone_are_for_classifiers(boxes_project):
+    improve(boxes_project, size=96, **NARROW)
+    boxes_project.relabel_boxes("image-0", [[1, 1, 20, 20]], ["red"])
+
+    with pytest.raises(ConfigError, match="rows"):
+        improve(boxes_project, how="rows", **NARROW)

@@ -1,0 +1,140 @@
+"""Files of strangers into a project: what they are, their content says; what cannot be used stops nothing."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from typing import TYPE_CHECKING
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from onlineml.errors import ConfigError
+from onlineml.project.project import Project
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def image(seed: int, kind: str = "PNG") -> bytes:
+    data = io.BytesIO()
+    Image.new("RGB", (20, 20), (seed, 50, 50)).save(data, kind)
+    return data.getvalue()
+
+
+def packed(files: dict[str, bytes]) -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return data.getvalue()
+
+
+def write_video(path: Path) -> None:
+    """Ten grey frames in one second, each brighter than the one before."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(10):
+            pixels = np.full((48, 64, 3), 20 * number, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project.create(tmp_path / "project", class_names=["cat"])
+
+
+def labels(project: Project, ids: tuple[str, ...]) -> list[str | None]:
+    rows = {row["image_id"]: row["label"] for row in project.annotations().table.to_pylist()}
+    return [rows[one] for one in ids]
+
+
+def test_of_nothing_nothing_is_added(project: Project) -> None:
+    uploaded = project.upload_files([])
+
+    assert (uploaded.image_ids, uploaded.added, uploaded.refused) == ((), {}, {})
+    assert len(uploaded.to_frame()) == 0
+
+
+def test_good_ones_are_added_whatever_they_are_called_and_bad_ones_are_told(tmp_path: Path, project: Project) -> None:
+    (tmp_path / "photo.txt").write_bytes(image(1))  # an image by its content
+    (tmp_path / "notes.jpg").write_text("no image")
+    (tmp_path / "cut.jpg").write_bytes(image(2, "JPEG")[:200])
+    (tmp_path / "empty.png").write_bytes(b"")
+    paths = [tmp_path / name for name in ("photo.txt", "notes.jpg", "cut.jpg", "empty.png", "missing.png")]
+
+    uploaded = project.upload_files(paths, label="cat")
+
+    assert labels(project, uploaded.image_ids) == ["cat"]
+    assert dict(uploaded.added) == {str(paths[0]): 1}
+    reasons = {name.rpartition("/")[2]: reason for name, reason in uploaded.refused.items()}
+    assert reasons["notes.jpg"] == "neither an image, a zip archive nor a video"
+    assert reasons["cut.jpg"].startswith("truncated")
+    assert reasons["empty.png"] == "the file has no bytes"
+    assert "missing.png" in reasons["missing.png"]
+    assert uploaded.to_frame()["images"].tolist() == [1, 0, 0, 0, 0]
+    assert "4 files refused" in str(uploaded)
+
+
+def test_an_archive_with_folders_as_labels(project: Project) -> None:
+    data = packed({
+        "set/dog/1.png": image(1), "set/dog/2.png": image(2), "set/cat/3.png": image(3), "4.png": image(4),
+        "../5.png": image(5), "readme.md": b"hello", "dog/cut.jpg": image(6, "JPEG")[:200],
+    })  # fmt: skip
+
+    uploaded = project.upload_files(data, label="cow", labels_from_folders=True)
+
+    assert labels(project, uploaded.image_ids) == ["dog", "dog", "cat", "cow"]
+    assert set(project.class_names) == {"cat", "dog", "cow"}
+    assert {name.partition("/")[2]: reason[:9] for name, reason in uploaded.refused.items()} == {
+        "../5.png": "its path ",
+        "readme.md": "of no kin",
+        "dog/cut.jpg": "truncated",
+    }
+
+
+def test_a_bomb_adds_nothing_and_says_so(project: Project) -> None:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb.png", bytes(150 << 20))
+
+    uploaded = project.upload_files([data.getvalue(), image(1)])
+
+    assert len(uploaded.image_ids) == 1
+    assert "bomb" in uploaded.refused["file 0"]
+
+
+def test_a_folder_on_another_store_is_taken_whole(project: Project, tmp_path: Path) -> None:
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+    memory.pipe({"/inbox/a.png": image(1), "/inbox/dog/b.png": image(2), "/inbox/.hidden.png": image(3)})
+
+    uploaded = project.upload_files("memory://inbox", labels_from_folders=True)
+
+    assert labels(project, uploaded.image_ids) == ["inbox", "dog"]
+
+
+def test_frames_of_videos_also_within_archives(project: Project, tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    write_video(path)
+
+    alone = project.upload_files(path, label="cat", every_s=0.2)
+    within = project.upload_files(packed({"clips/clip.mp4": path.read_bytes()}), label="cat", every_s=0.2)
+
+    assert len(alone.image_ids) > 1
+    assert set(within.image_ids) == set(alone.image_ids)
+    groups = {row["group"] for row in project.annotations().table.to_pylist()}
+    assert len(groups) == 1
+
+
+def test_boxes_are_no_labels(tmp_path: Path) -> None:
+    project = Project.create(tmp_path / "boxes", task="detection")
+
+    with pytest.raises(ConfigError, match="boxes"):
+        project.upload_files(image(1), label="cat")
+    assert len(project.upload_files(image(1)).image_ids) == 1

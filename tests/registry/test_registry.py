@@ -1,0 +1,226 @@
+"""`onlineml.registry` on every kind of storage."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from onlineml import registry
+from onlineml.errors import AlreadyExistsError, ConfigError, ConflictError, NotFoundError, StorageError
+from onlineml.registry import promotions
+from onlineml.storage import io
+from stores import KINDS, SWIFT, Store, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(params=[*KINDS, SWIFT])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with open_store(request.param, request, tmp_path) as opened:
+        yield opened
+
+
+def _options(store: Store) -> dict[str, Any]:
+    return {"storage_options": store.storage_options}
+
+
+def _publish(store: Store, text: str) -> registry.ModelVersion:
+    files = {"model.json": b'{"name": "%s"}' % text.encode(), "weights.safetensors": text.encode()}
+    return registry.publish_version(store.url, files, **_options(store))
+
+
+def test_a_project_without_models(store: Store) -> None:
+    assert registry.list_versions(store.url, **_options(store)) == []
+    assert registry.aliases(store.url, **_options(store)) == {}
+    assert registry.promotion_history(store.url, **_options(store)) == []
+    for ref in (f"{store.url}@champion", f"{store.url}/models/7", f"{store.url}/models/7-aaaaaa", f"{store.url}@7"):
+        with pytest.raises(NotFoundError, match="none yet"):
+            registry.resolve(ref, **_options(store))
+    with pytest.raises(NotFoundError, match=r"model\.json"):
+        registry.resolve(store.url, **_options(store))
+    with pytest.raises(NotFoundError, match="nothing was"):
+        registry.rollback(store.url, **_options(store))
+    assert store.raw_names() == []
+
+
+def test_versions_count_up_and_are_found(store: Store) -> None:
+    versions = [_publish(store, text) for text in "abcdefghijk"]
+    assert [version.version.partition("-")[0] for version in versions] == [str(number) for number in range(1, 12)]
+    assert registry.list_versions(store.url, **_options(store)) == versions  # by number: 2 before 10
+    tenth = versions[9]
+    assert tenth.descriptor() == {"name": "j"}
+    assert tenth.url == f"{store.url}/models/{tenth.version}"
+    assert io.read_bytes(tenth.path("weights.safetensors"), **_options(store)) == b"j"
+    for ref in (
+        tenth,
+        tenth.url,
+        f"{tenth.url}/",
+        f"{store.url}/models/10",
+        f"{store.url}@10",
+        f"{store.url}@{tenth.version}",
+    ):
+        assert registry.resolve(ref, **_options(store)) == tenth
+    assert registry.resolve(f"{store.url}/models/{tenth.version[:-2]}", **_options(store)) == tenth
+    with pytest.raises(NotFoundError, match="no '12'"):
+        registry.resolve(f"{store.url}/models/12", **_options(store))
+
+
+def test_racing_publishers_lose_nothing(store: Store) -> None:
+    start = threading.Barrier(4)
+
+    def publish(number: int) -> registry.ModelVersion:
+        start.wait()
+        return _publish(store, f"model {number}")
+
+    with ThreadPoolExecutor(4) as pool:
+        versions = list(pool.map(publish, range(4)))
+    assert len({version.version for version in versions}) == 4
+    assert [version.descriptor()["name"] for version in versions] == [f"model {number}" for number in range(4)]
+    assert {v.version for v in registry.list_versions(store.url, **_options(store))} == {v.version for v in versions}
+
+
+def test_the_same_number_twice_needs_the_full_name(store: Store) -> None:
+    for version in ("7-aaaaaa", "7-bbbbbb"):
+        store.raw_write(f"models/{version}/model.json", b"{}")
+    assert registry.resolve(f"{store.url}/models/7-a", **_options(store)).version == "7-aaaaaa"
+    with pytest.raises(NotFoundError, match="7-aaaaaa, 7-bbbbbb"):
+        registry.resolve(f"{store.url}/models/7", **_options(store))
+    assert _publish(store, "x").version.startswith("8-")
+
+
+def test_a_publisher_that_was_killed_leaves_no_version(store: Store) -> None:
+    store.raw_write("models/1-aaaaaa/weights.safetensors", b"half")
+    assert registry.list_versions(store.url, **_options(store)) == []
+    assert _publish(store, "a").version.startswith("2-")
+    with pytest.raises(NotFoundError):
+        registry.resolve(f"{store.url}/models/1-aaaaaa", **_options(store))
+
+
+def test_promotion_and_rollback(store: Store) -> None:
+    one, two, three = (_publish(store, text) for text in "abc")
+    registry.promote(store.url, one, author="ann", **_options(store))
+    registry.promote(store.url, "2", reason="better", author="bob", **_options(store))
+    registry.promote(store.url, three.version, alias="challenger", **_options(store))
+    assert registry.aliases(store.url, **_options(store)) == {"challenger": three.version, "champion": two.version}
+    assert registry.resolve(f"{store.url}@champion", **_options(store)) == two
+    assert registry.rollback(store.url, **_options(store)) == one
+    assert registry.resolve(f"{store.url}@champion", **_options(store)) == one
+    with pytest.raises(NotFoundError, match="nothing was 'champion' before"):
+        registry.rollback(store.url, **_options(store))
+    registry.promote(store.url, 3, **_options(store))
+    registry.promote(store.url, 3, **_options(store))  # twice is as once
+    assert registry.rollback(store.url, **_options(store)) == one
+    history = registry.promotion_history(store.url, **_options(store))
+    assert [(line["event"], line["alias"], line["version"], line["previous"]) for line in history] == [
+        ("promoted", "champion", one.version, None),
+        ("promoted", "champion", two.version, one.version),
+        ("promoted", "challenger", three.version, None),
+        ("rolled_back", "champion", one.version, two.version),
+        ("promoted", "champion", three.version, one.version),
+        ("promoted", "champion", three.version, three.version),
+        ("rolled_back", "champion", one.version, three.version),
+    ]
+    assert [line["author"] for line in history[:2]] == ["ann", "bob"]
+    assert history[1]["reason"] == "better"
+    assert all(line["author"] and "+00:00" in line["time"] for line in history)
+
+
+def test_who_compared_with_another_champion_is_told(store: Store) -> None:
+    one, two, three = (_publish(store, text) for text in "abc")
+    registry.promote(store.url, one, replaces="", **_options(store))
+    with pytest.raises(ConflictError, match=f"nothing yet, and is {one.version}"):
+        registry.promote(store.url, two, replaces="", **_options(store))
+    registry.promote(store.url, two, replaces=one, **_options(store))
+    with pytest.raises(ConflictError, match=f"is {one.version}, and is {two.version}"):
+        registry.promote(store.url, three, replaces=one.version, **_options(store))
+    registry.promote(store.url, three, replaces=two.version, **_options(store))
+    assert registry.aliases(store.url, **_options(store)) == {"champion": three.version}
+
+
+def test_of_two_who_promote_at_once_one_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two, three = (_publish(store, text) for text in "abc")
+    registry.promote(store.url, one, **_options(store))
+    original = promotions.AliasState.follow
+
+    def after_another(self: Any, **facts: Any) -> None:
+        monkeypatch.setattr(promotions.AliasState, "follow", original)
+        registry.promote(store.url, two, **_options(store))
+        original(self, **facts)
+
+    monkeypatch.setattr(promotions.AliasState, "follow", after_another)
+    with pytest.raises(ConflictError, match=f"{two.version} at the same moment"):
+        registry.promote(store.url, three, **_options(store))
+    registry.promote(store.url, three, **_options(store))
+    monkeypatch.setattr(promotions.AliasState, "follow", after_another)
+    with pytest.raises(ConflictError):
+        registry.rollback(store.url, **_options(store))
+    assert registry.aliases(store.url, **_options(store)) == {"champion": two.version}
+    history = registry.promotion_history(store.url, **_options(store))
+    counting = [line["version"] for line in history if line["in_effect"]]
+    assert counting == [one.version, two.version, three.version, two.version]
+
+
+def test_many_who_promote_at_once_agree(store: Store) -> None:
+    versions = [_publish(store, text) for text in "abcd"]
+    start = threading.Barrier(4)
+
+    def promote(version: registry.ModelVersion) -> bool:
+        start.wait()
+        try:
+            registry.promote(store.url, version, replaces="", **_options(store))
+        except ConflictError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        won = list(pool.map(promote, versions))
+    (champion,) = registry.aliases(store.url, **_options(store)).values()
+    assert won[[version.version for version in versions].index(champion)]
+    if store.kind != "swift":  # which lets several win at first, and then every reader finds the same
+        assert sum(won) == 1
+
+
+def test_what_cannot_be_promoted(store: Store) -> None:
+    _publish(store, "a")
+    for alias in ("7", "", "Champion", "a/b", "a@b"):
+        with pytest.raises(ConfigError, match="alias"):
+            registry.promote(store.url, "1", alias=alias, **_options(store))
+    with pytest.raises(ConfigError, match="champion"):
+        registry.promote(store.url, "champion", **_options(store))
+    with pytest.raises(NotFoundError, match="no '2'"):
+        registry.promote(store.url, "2", **_options(store))
+    assert registry.promotion_history(store.url, **_options(store)) == []
+
+
+def test_a_model_outside_a_project(store: Store) -> None:
+    url = f"{store.url}/somewhere/mine"
+    version = registry.publish_to(url, {"model.json": b"{}"}, **_options(store))
+    assert (version.url, version.version, version.project_url) == (url, "mine", "")
+    assert registry.resolve(url, **_options(store)) == version
+    with pytest.raises(AlreadyExistsError):
+        registry.publish_to(url, {"model.json": b"{}"}, **_options(store))
+    for wrong in (b"[]", b"{"):
+        store.raw_write("somewhere/mine/model.json", wrong)
+        with pytest.raises(StorageError, match="JSON"):
+            version.descriptor()
+
+
+def test_options_are_neither_shown_nor_pickled(store: Store) -> None:
+    version = registry.ModelVersion(f"{store.url}/<b>", "1-<b>", storage_options={"secret": "hunter2"})
+    shown = [repr(version), str(version), version._repr_html_(), str(pickle.dumps(version))]
+    assert not [text for text in shown if "hunter2" in text]
+    assert "<b>/" not in shown[2]
+    assert pickle.loads(pickle.dumps(version)) == version  # noqa: S301 (our own)
+
+
+def test_the_author_is_the_hubs_user(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUPYTERHUB_USER", "carol")
+    _publish(store, "a")
+    registry.promote(store.url, "1", **_options(store))
+    assert registry.promotion_history(store.url, **_options(store))[0]["author"] == "carol"

@@ -1,0 +1,135 @@
+"""Reading through obstore: the same bytes and errors as through s3fs, and never in a fork of who used it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from fault_proxy import FaultProxy, fault_proxy
+from onlineml.errors import ConfigError, MissingDependencyError, NotFoundError, StorageError
+from onlineml.storage import io, reading
+from onlineml.storage.s3 import obstore as s3_obstore
+
+if TYPE_CHECKING:
+    from s3_server import S3Server
+
+__all__ = ["fault_proxy"]
+pytestmark = pytest.mark.s3
+
+
+@pytest.fixture(autouse=True)
+def _chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(s3_obstore.VARIABLE, "obstore")
+
+
+@pytest.fixture(params=["s3_server", "swift_server"])
+def server(request: pytest.FixtureRequest) -> S3Server:
+    return request.getfixturevalue(request.param)
+
+
+@pytest.mark.parametrize("key", ["a.jpg", "deep/er/ü ß+&=%20#?.jpg", "a//b", "./c"])
+def test_the_same_bytes(server: S3Server, key: str) -> None:
+    import s3fs
+
+    bucket, options = server.new_bucket(), server.storage_options
+    data = os.urandom(50_000)
+    name = bucket.removeprefix("s3://")
+    s3fs.S3FileSystem(**options).call_s3("put_object", Bucket=name, Key=key, Body=data)
+    assert s3_obstore.chosen()
+    assert io.read_bytes(f"{bucket}/{key}", storage_options=options) == data
+    assert io.read_many([f"{bucket}/{key}"] * 2, storage_options=options) == [data] * 2
+    assert io.read_many([f"{bucket}/{key}"], first_bytes=100, storage_options=options) == [data[:100]]
+    assert io.read_bytes(f"{bucket}/{key}#offset=5&length=7/x.jpg", storage_options=options) == data[5:12]
+    (info,) = io.list_files(bucket, storage_options=options) or [None]  # of a key such as './c' s3fs finds nothing
+    assert info is None or io.read_versioned(info.url, storage_options=options) == (data, info.version)
+
+
+def test_the_same_errors(server: S3Server) -> None:
+    bucket, options = server.new_bucket(), server.storage_options
+    missing, empty = f"{bucket}/missing", f"{bucket}/empty"
+    io.write_bytes(empty, b"", storage_options=options)
+    (found,) = io.read_many([missing], storage_options=options)
+    assert isinstance(found, NotFoundError)
+    with pytest.raises(NotFoundError, match="missing"):
+        io.read_bytes(missing, storage_options=options)
+    assert io.read_many([empty], storage_options=options) == [b""]
+    assert io.read_many([empty], first_bytes=9, storage_options=options) == [b""]
+
+
+def test_a_wrong_secret_is_refused_and_not_shown(swift_server: S3Server) -> None:
+    bucket = swift_server.new_bucket()
+    io.write_bytes(f"{bucket}/a", b"1", storage_options=swift_server.storage_options)
+    wrong = {**swift_server.storage_options, "secret": "guessed-by-nobody"}
+    (found,) = io.read_many([f"{bucket}/a"], storage_options=wrong)
+    assert isinstance(found, PermissionError)
+    assert "guessed" not in str(found)
+
+
+def test_a_body_that_is_cut_is_read_again(
+    s3_server: S3Server, fault_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "_FIRST_WAIT_S", 0.01)
+    options = {**s3_server.storage_options, "endpoint_url": fault_proxy.url}
+    url = f"{s3_server.new_bucket()}/a"
+    data = os.urandom(50_000)
+    io.write_bytes(url, data, storage_options=options)
+    fault_proxy.fault = lambda method, _path, number: "cut" if method == "GET" and number == 0 else None
+    assert io.read_many([url], storage_options=options) == [data]
+    fault_proxy.fault = lambda method, *_: "cut" if method == "GET" else None
+    (found,) = io.read_many([url], storage_options=options)
+    assert isinstance(found, StorageError)
+    assert url in str(found)
+
+
+def test_what_cannot_be_chosen(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"{s3_server.new_bucket()}/a"
+    io.write_bytes(url, b"1", storage_options=s3_server.storage_options)
+    for strange in ({"client_kwargs": {"verify": False}}, {"requester_pays": True}):
+        (found,) = io.read_many([url], storage_options={**s3_server.storage_options, **strange})
+        assert isinstance(found, OSError)
+        assert "obstore cannot be told" in str(found)
+    monkeypatch.setenv(s3_obstore.VARIABLE, "curl")
+    with pytest.raises(ConfigError, match="ONLINEML_S3_READER='curl'"):
+        io.read_bytes(url, storage_options=s3_server.storage_options)
+    monkeypatch.setenv(s3_obstore.VARIABLE, "obstore")
+    monkeypatch.setattr(s3_obstore, "_first_pid", [])
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    with pytest.raises(MissingDependencyError, match=r"onlineml\[obstore\]"):
+        io.read_bytes(url, storage_options=s3_server.storage_options)
+
+
+FORKING = """
+import multiprocessing, sys
+from onlineml.storage import s3_obstore, io
+
+url, options = sys.argv[1], {"key": sys.argv[2], "secret": sys.argv[3], "endpoint_url": sys.argv[4]}
+
+def read(expected):
+    assert s3_obstore.chosen() == expected
+    assert io.read_many([url] * 20, storage_options=options) == [b"content"] * 20
+
+def in_a_fork(expected):
+    child = multiprocessing.get_context("fork").Process(target=read, args=(expected,))
+    child.start()
+    child.join(60)
+    assert child.exitcode == 0, child.exitcode
+
+in_a_fork(True)   # nobody has used it yet, so the child may
+in_a_fork(True)
+read(True)
+in_a_fork(False)  # a child of who has used it must not
+read(True)
+"""
+
+
+@pytest.mark.timeout(200)
+def test_a_fork_of_who_used_it_reads_through_s3fs(s3_server: S3Server) -> None:
+    url = f"{s3_server.new_bucket()}/a"
+    io.write_bytes(url, b"content", storage_options=s3_server.storage_options)
+    options: dict[str, Any] = s3_server.storage_options
+    arguments = [url, options["key"], options["secret"], options["endpoint_url"]]
+    subprocess.run([sys.executable, "-c", FORKING, *arguments], check=True, timeout=190)

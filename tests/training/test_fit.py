@@ -1,0 +1,723 @@
+"""`fit`: what it leaves in a run, what goes wrong, and that nothing depends on workers, kills or storage."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+
+import onlineml as oml
+from onlineml.errors import (
+    AlreadyExistsError,
+    ConfigError,
+    DataError,
+    StoppedError,
+    TooManyBadImagesError,
+    TrainingError,
+)
+from onlineml.runs.run import Run
+from onlineml.tasks.schedule import Knot, Schedule, lr_factor
+from onlineml.training import checkpoints, training
+from onlineml.training.checkpoints import Checkpoints
+from places import SUPPORT
+from s3_server import SECRET
+from tiny import CLASSES, jpeg, make_photos, picture, same_weights, stirred, tiny_data, tiny_model, weights_of
+
+if TYPE_CHECKING:
+    from stores import Store
+
+TIMES = {"seconds", "epoch_s", "images_per_s"}
+STEPS = 4  # of an epoch: 36 images in batches of 8, without the rest
+
+
+class Watch(pl.Callback):
+    """The learning rate of each step, and a chance to break in after one."""
+
+    def __init__(self, *, at: int | None = None, then: Any = None) -> None:
+        self.at, self.then = at, then
+        self.lr: dict[int, float] = {}
+        self.images: dict[int, list[str]] = {}
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+        self.lr[trainer.global_step] = trainer.optimizers[0].param_groups[0]["lr"]
+        self.images[trainer.global_step] = list(batch["image_id"])
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+        self.break_in(trainer.global_step)
+
+    def on_train_end(self, trainer, pl_module) -> None:
+        self.break_in(trainer.global_step)
+
+    def break_in(self, step: int) -> None:
+        """After a step and all that belongs to it, and before the next."""
+        if step == self.at:
+            if isinstance(self.then, type):
+                raise self.then("broken in")
+            self.then()
+
+
+class Arrived(Checkpoints):
+    """Goes on once a checkpoint is where it belongs."""
+
+    def save(self, trainer) -> None:
+        super().save(trainer)
+        self._arrived()
+
+
+@pytest.fixture
+def checkpoint_steps(monkeypatch: pytest.MonkeyPatch):
+    """Choose the steps after which a checkpoint is written; by default every one."""
+
+    def choose(steps: set[int] | None = None) -> None:
+        class Chosen(Arrived):
+            def save(self, trainer) -> None:
+                if steps is None or trainer.global_step in steps:
+                    super().save(trainer)
+
+        monkeypatch.setattr(checkpoints, "_SHARE", math.inf)
+        monkeypatch.setattr(training, "Checkpoints", partial(Chosen, every_s=0.0))
+
+    choose()
+    return choose
+
+
+def fit(model: oml.ImageClassifier, data: oml.ClassificationDataModule, run: Any, **options: Any) -> Run:
+    return oml.fit(model, data, run=run, **{"progress": "none", "accelerator": "cpu", **options})
+
+
+def rows_of(run: Run) -> list[dict[str, Any]]:
+    return [{k: str(v) for k, v in row.items() if k not in TIMES} for row in run.metrics()]
+
+
+# ---- a run that goes well ----
+
+
+def test_what_a_run_leaves(store: Store, manifest: oml.Manifest) -> None:
+    if store.kind == "s3":
+        assert SECRET in store.storage_options.values()
+    model = tiny_model(lr=1e-2)
+    fresh = weights_of(model)
+    run = oml.fit(
+        model,
+        tiny_data(manifest),
+        run=f"{store.url}/run",
+        epochs=3,
+        progress="none",
+        accelerator="cpu",
+        storage_options=store.storage_options,
+    )
+
+    assert store.raw_names() == [f"run/{n}" for n in RUN_FILES]
+    for name in store.raw_names():
+        assert SECRET.encode() not in store.raw_read(name)
+    spec = json.loads(store.raw_read("run/spec.json"))
+    assert spec["manifest_hash"] == manifest.hash
+    assert spec["class_names"] == list(CLASSES)
+    assert (spec["epochs"], spec["budget_s"], spec["size_hw"], spec["batch_size"]) == (3, None, [32, 32], 8)
+    status = json.loads(store.raw_read("run/status.json"))
+    rows = [json.loads(line) for line in store.raw_read("run/metrics.jsonl").splitlines()]
+    assert status["state"] == "finished"
+    assert status["step"] == 3 * STEPS
+    assert status["val_accuracy"] == rows[-1]["val_accuracy"]
+    assert [row["epoch"] for row in rows] == [0, 1, 2]
+    assert [row["step"] for row in rows] == [STEPS, 2 * STEPS, 3 * STEPS]
+    assert [row["progress"] for row in rows] == pytest.approx([1 / 3, 2 / 3, 1])
+    assert all(math.isfinite(v) for row in rows for v in row.values())
+    seconds = [row["seconds"] for row in rows]
+    assert seconds == sorted(seconds)
+    for row in rows:
+        assert row["images_per_s"] == pytest.approx(32 / row["epoch_s"])
+    assert not torch.equal(model.head.weight, fresh["network.head.weight"])  # a run of few steps learns, too
+    assert not model.training
+    assert all(p.device.type == "cpu" for p in model.parameters())
+    assert Run.open(run.url, storage_options=store.storage_options).metrics() == run.metrics()
+    loaded = oml.load_model(
+        f"{store.url}/run/model", backbone=tiny_model().network, storage_options=store.storage_options
+    )
+    assert same_weights(weights_of(loaded), weights_of(model))
+
+
+RUN_FILES = ["metrics.jsonl", "model/model.json", "model/weights.safetensors", "spec.json", "status.json"]
+
+
+def test_the_figures_of_the_last_row_are_those_of_the_model_that_is_kept(manifest, tmp_path: Path) -> None:
+    model, data = tiny_model(lr=1e-2), tiny_data(manifest)
+    run = fit(model, data, tmp_path / "run", epochs=2)
+
+    batches = list(data.loader("val"))
+    with torch.no_grad():
+        logits = torch.cat([model(batch["image"]) for batch in batches])
+    labels = torch.cat([batch["label"] for batch in batches])
+    last = run.metrics()[-1]
+    assert last["val_loss"] == pytest.approx(float(torch.nn.functional.cross_entropy(logits, labels)), rel=1e-5)
+    assert last["val_accuracy"] == pytest.approx(float((logits.argmax(1) == labels).float().mean()))
+
+
+def test_it_learns(manifest, tmp_path: Path) -> None:
+    model = tiny_model(lr=2e-2)
+    run = fit(model, tiny_data(manifest), tmp_path / "run", epochs=12)
+
+    assert run.metrics()[-1]["val_accuracy"] >= 0.9
+    assert run.metrics()[-1]["train_loss"] < run.metrics()[0]["train_loss"]
+
+
+def test_without_a_validation_split_its_figures_are_nan(photos: Path, tmp_path: Path) -> None:
+    only = oml.Manifest.from_folders(str(photos)).select(split="train")
+    run = fit(tiny_model(), tiny_data(only), tmp_path / "run", epochs=2, patience=1)
+
+    assert len(run.metrics()) == 2
+    assert all(math.isnan(row["val_loss"]) and math.isnan(row["val_accuracy"]) for row in run.metrics())
+    assert run.status()["val_loss"] is None
+
+
+def test_without_a_url_there_is_a_run_all_the_same(manifest, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    run = fit(tiny_model(), tiny_data(manifest), None, epochs=1)
+
+    assert run.url.startswith(str(tmp_path))
+    assert [p.name for p in tmp_path.iterdir()] == ["onlineml-runs"]  # nothing else is left lying about
+
+
+def test_a_projects_run(manifest, tmp_path: Path) -> None:
+    project = oml.Project.create(str(tmp_path / "project"))
+    run = fit(tiny_model(), tiny_data(manifest), project.new_run(), epochs=1)
+
+    assert [r.url for r in project.runs()] == [run.url]
+    assert project.runs()[0].status()["state"] == "finished"
+
+
+# ---- how it shows itself ----
+
+
+def test_one_line_an_epoch(manifest, tmp_path: Path, capsys) -> None:
+    fit(tiny_model(), tiny_data(manifest), tmp_path / "run", epochs=3, progress="lines")
+    printed = capsys.readouterr()
+
+    assert [line.split()[:2] for line in printed.out.splitlines()] == [["epoch", str(i)] for i in range(3)]
+    assert printed.err == ""
+
+
+def test_a_live_panel(manifest, tmp_path: Path, monkeypatch, capsys) -> None:
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda value, **_: shown.append(value))
+    fit(tiny_model(), tiny_data(manifest), tmp_path / "run", epochs=2, progress="live")
+
+    (panel,) = shown
+    facts = panel.facts()
+    assert facts.state == "finished"
+    assert [row["epoch"] for row in facts.rows] == [0, 1]
+    assert facts.samples[:4] == b"\x89PNG"
+    assert capsys.readouterr().out == ""
+
+
+def test_an_interrupt_of_a_live_training_stores_a_checkpoint_and_it_goes_on_to_the_same_weights(
+    manifest, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr("IPython.display.display", lambda *_, **__: None)
+    whole, halted, resumed = tiny_model(), tiny_model(), tiny_model()
+    fit(whole, tiny_data(manifest), tmp_path / "whole", epochs=2)
+    watch = Watch(at=3, then=lambda: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(StoppedError, match="after step 4"):
+        fit(halted, tiny_data(manifest), tmp_path / "run", epochs=2, progress="live", callbacks=[watch])
+    assert Run.open(tmp_path / "run").status()["state"] == "stopped"
+    fit(resumed, tiny_data(manifest), tmp_path / "run", epochs=2, progress="live")
+
+    assert same_weights(weights_of(whole), weights_of(resumed))
+
+
+# ---- what is refused ----
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"epochs": 1, "budget_s": 1.0}, "epochs=1 and budget_s=1.0: expected one of them"),
+        ({"epochs": 0}, "epochs=0: expected at least 1"),
+        ({"budget_s": 0}, "budget_s=0: expected more than 0 seconds"),
+        ({"epochs": 1, "patience": 0}, "patience=0: expected at least 1"),
+        ({"epochs": 1, "progress": "auto"}, "progress='auto': expected one of lines, live, none"),
+    ],
+)
+def test_contradictions_are_refused_before_there_is_a_run(manifest, tmp_path: Path, options, told: str) -> None:
+    with pytest.raises(ConfigError) as found:
+        fit(tiny_model(), tiny_data(manifest), tmp_path / "run", **options)
+
+    assert told in str(found.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_other_classes_are_refused(manifest, tmp_path: Path) -> None:
+    for names in (["red", "green", "blue"], ["blue", "green"]):
+        with pytest.raises(ConfigError, match=r"are not those of the manifest.*class_names=manifest\.class_names"):
+            fit(tiny_model(class_names=names), tiny_data(manifest), tmp_path / "run", epochs=1)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_finished_run_is_refused(manifest, tmp_path: Path) -> None:
+    run = fit(tiny_model(), tiny_data(manifest), tmp_path / "run", epochs=1)
+    before = run.metrics()
+    for again in (run, run.url):
+        with pytest.raises(AlreadyExistsError, match="is finished; give fit"):
+            fit(tiny_model(), tiny_data(manifest), again, epochs=1)
+
+    assert Run.open(run.url).metrics() == before
+
+
+def test_an_unfinished_run_of_another_kind_is_refused_with_what_changed(manifest, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="broken in"):
+        fit(tiny_model(), tiny_data(manifest), tmp_path / "run", epochs=2, callbacks=[Watch(at=1, then=RuntimeError)])
+    relabelled = manifest.with_labels({manifest.column("image_id")[0]: "red"})
+    changes = [
+        (tiny_model(lr=0.5), tiny_data(manifest), {}, "lr was 0.002, now 0.5"),
+        (tiny_model(), tiny_data(manifest, batch_size=4), {}, "batch_size was 8, now 4"),
+        (tiny_model(), tiny_data(manifest, seed=1), {}, "seed was 0, now 1"),
+        (tiny_model(), tiny_data(manifest), {"epochs": 3}, "epochs was 2, now 3"),
+        (tiny_model(), tiny_data(manifest), {"epochs": None, "budget_s": 5}, "budget_s was None, now 5"),
+        (tiny_model(), tiny_data(relabelled), {}, "manifest_hash was"),
+    ]
+    for model, data, options, told in changes:
+        with pytest.raises(ConfigError, match="was started otherwise") as found:
+            fit(model, data, tmp_path / "run", **{"epochs": 2, **options})
+        assert told in str(found.value)
+    assert Run.open(tmp_path / "run").status()["state"] == "failed"
+
+
+# ---- what goes wrong while it runs ----
+
+
+class Poisoned(torch.nn.Module):
+    """Gives nan for pictures that are black, or for all from a step on."""
+
+    def __init__(self, inner: torch.nn.Module) -> None:
+        super().__init__()
+        self.inner, self.seen = inner, 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits = self.inner(x)
+        black = (x.amax((1, 2, 3)) < -1.5).unsqueeze(1)  # nothing but black is so dark after normalisation
+        return torch.where(black, torch.full_like(logits, math.nan), logits)
+
+
+def test_an_image_that_gives_nan_is_named(tmp_path: Path) -> None:
+    folder = make_photos(tmp_path / "images")
+    black = folder / "train" / "red" / "black.jpg"
+    black.write_bytes(jpeg(picture((0, 0, 0), seed=0) * 0))
+    manifest = oml.Manifest.from_folders(str(folder))
+    bad = next(i for i, uri in zip(manifest.column("image_id"), manifest.column("uri"), strict=True) if "black" in uri)
+    model = oml.ImageClassifier(class_names=CLASSES, backbone=Poisoned(tiny_model().network))
+
+    with pytest.raises(TrainingError, match="is not finite for some images only: look at them") as found:
+        fit(model, tiny_data(manifest, augment="none"), tmp_path / "run", epochs=3)
+    assert f"image_id: ['{bad}']" in str(found.value)
+    status = Run.open(tmp_path / "run").status()
+    assert status["state"] == "failed"
+    assert bad in status["error"]
+    assert status["error"].startswith("TrainingError: ")
+
+
+def test_weights_that_diverged_are_called_so(manifest, tmp_path: Path) -> None:
+    model = tiny_model(lr=1e30, optimizer="sgd", warmup_steps=0)
+    model.gradient_clip = None
+
+    with pytest.raises(TrainingError, match=r"the weights have diverged: lower lr \(now 1e\+30\)"):
+        fit(model, tiny_data(manifest), tmp_path / "run", epochs=3)
+    assert Run.open(tmp_path / "run").status()["state"] == "failed"
+
+
+def test_an_interrupt_stays_one(manifest, tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    watch = Watch(at=2, then=partial(signal.raise_signal, signal.SIGINT))  # just as the user's Ctrl-C comes
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(tiny_model(), tiny_data(manifest), tmp_path / "run", epochs=3, callbacks=[watch])
+    assert signal.getsignal(signal.SIGINT) is before
+    assert Run.open(tmp_path / "run").status()["state"] == "stopped"
+    with pytest.raises(SystemExit):  # nobody's interrupt
+        fit(tiny_model(), tiny_data(manifest), tmp_path / "exit", epochs=3, callbacks=[Watch(at=2, then=SystemExit)])
+    assert Run.open(tmp_path / "exit").status()["state"] == "stopped"
+    watch = Watch(at=2, then=KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        fit(tiny_model(), tiny_data(manifest), tmp_path / "other", epochs=3, callbacks=[watch])
+    assert signal.getsignal(signal.SIGINT) is before
+    assert Run.open(tmp_path / "other").status()["state"] == "stopped"
+
+
+def test_bad_images_beyond_the_budget_stop_the_run_with_their_table(tmp_path: Path) -> None:
+    folder = make_photos(tmp_path / "images")
+    for i in range(3):
+        (folder / "train" / "red" / f"broken{i}.jpg").write_bytes(b"no image at all")
+    manifest = oml.Manifest.from_folders(str(folder))
+
+    with pytest.raises(TooManyBadImagesError, match="of 39 images of the split 'train' are bad") as found:
+        fit(tiny_model(), tiny_data(manifest), tmp_path / "run", epochs=2)
+    assert set(found.value.table["finding"]) == {"unreadable"}
+    assert Run.open(tmp_path / "run").status()["state"] == "failed"
+    run = fit(tiny_model(), tiny_data(manifest, max_bad=0.2), tmp_path / "other", epochs=2)
+    assert run.status()["state"] == "finished"
+
+
+def test_nothing_to_train_on_is_a_failed_run(manifest, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="the split 'train' has no labelled images"):
+        fit(tiny_model(), tiny_data(manifest.select(split="val")), tmp_path / "run", epochs=1)
+
+    assert Run.open(tmp_path / "run").status()["state"] == "failed"
+
+
+def test_the_model_can_be_used_after_a_failure(manifest, tmp_path: Path) -> None:
+    model = tiny_model()
+    with pytest.raises(RuntimeError, match="broken in"):
+        fit(model, tiny_data(manifest), tmp_path / "run", epochs=2, callbacks=[Watch(at=3, then=RuntimeError)])
+
+    assert not model.training
+    assert model.schedule is None
+    fit(model, tiny_data(manifest), tmp_path / "other", epochs=1)
+
+
+# ---- the same seed, the same result ----
+
+
+def test_the_same_seed_gives_the_same_weights_with_any_workers(manifest, tmp_path: Path) -> None:
+    found, rows = [], []
+    for i, workers in enumerate((0, 0, 1, 4)):
+        torch.manual_seed(i)  # whatever was drawn before
+        model = tiny_model(lr=1e-2, norm=True, dropout=0.3, mix="cutmix")
+        run = fit(model, tiny_data(manifest, num_workers=workers), tmp_path / f"run-{i}", epochs=2)
+        found.append(weights_of(model))
+        rows.append(rows_of(run))
+
+    assert all(same_weights(found[0], other) for other in found[1:])
+    assert all(rows[0] == other for other in rows[1:])
+    other = tiny_model(lr=1e-2, norm=True, dropout=0.3, mix="cutmix")
+    fit(other, tiny_data(manifest, seed=1), tmp_path / "other", epochs=2)
+    assert not same_weights(found[0], weights_of(other))
+
+
+# ---- killed and resumed ----
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(manifest, tmp_path_factory) -> tuple[dict[str, torch.Tensor], list[dict[str, Any]], Watch]:
+    model, watch = stirred(), Watch()
+    run = fit(model, tiny_data(manifest), tmp_path_factory.mktemp("whole") / "run", epochs=3, callbacks=[watch])
+    return weights_of(model), rows_of(run), watch
+
+
+@pytest.mark.parametrize("step", [1, 3, 4, 5, 8, 11, 12])
+def test_killed_and_resumed_is_as_if_nothing_had_been(
+    manifest, tmp_path: Path, uninterrupted, checkpoint_steps, step: int
+) -> None:
+    weights, rows, whole = uninterrupted
+    with pytest.raises(RuntimeError, match="broken in"):
+        fit(stirred(), tiny_data(manifest), tmp_path, epochs=3, callbacks=[Watch(at=step, then=RuntimeError)])
+    assert Run.open(tmp_path).status()["state"] == "failed"
+    assert (tmp_path / "last.ckpt").exists()
+    assert not [*tmp_path.glob(".*")]
+    (tmp_path / ".last.ckpt.0123456789abcdef.tmp").write_bytes(b"of a process that was killed while it wrote")
+
+    model, watch = stirred(), Watch()
+    run = fit(model, tiny_data(manifest), tmp_path, epochs=3, callbacks=[watch])
+
+    assert sorted(watch.lr) == list(range(step + 1, 13))  # it went on, and did not begin again
+    assert all(watch.images[s] == whole.images[s] for s in watch.images)
+    assert all(watch.lr[s] == whole.lr[s] for s in watch.lr)
+    assert same_weights(weights_of(model), weights)
+    assert rows_of(run) == rows
+    assert run.status()["state"] == "finished"
+    assert run.status()["error"] is None
+    assert not [*tmp_path.glob("*last.ckpt*"), *tmp_path.glob(".*")]
+
+
+@pytest.mark.parametrize(("saved", "killed"), [(2, 3), (3, 6), (2, 11), (5, 9)])
+def test_what_was_done_after_the_checkpoint_is_done_and_told_again(
+    *, manifest, tmp_path: Path, uninterrupted, checkpoint_steps, saved: int, killed: int
+) -> None:
+    weights, rows, _ = uninterrupted
+    checkpoint_steps({saved})
+    with pytest.raises(RuntimeError, match="broken in"):
+        fit(stirred(), tiny_data(manifest), tmp_path, epochs=3, callbacks=[Watch(at=killed, then=RuntimeError)])
+    model = stirred()
+    run = fit(model, tiny_data(manifest), tmp_path, epochs=3)
+
+    assert same_weights(weights_of(model), weights)
+    assert rows_of(run) == rows  # each epoch once
+
+
+class Broken(pl.Callback):
+    """Fails at the end of the second epoch, when its row is written already."""
+
+    def on_train_epoch_end(self, trainer, pl_module) -> None:
+        if trainer.current_epoch == 1:
+            raise RuntimeError("broken in")
+
+
+def test_killed_at_the_end_of_an_epoch(manifest, tmp_path: Path, uninterrupted, checkpoint_steps) -> None:
+    weights, rows, _ = uninterrupted
+    with pytest.raises(RuntimeError, match="broken in"):
+        fit(stirred(), tiny_data(manifest), tmp_path, epochs=3, callbacks=[Broken()])
+    assert len(Run.open(tmp_path).metrics()) == 2
+    model = stirred()
+    run = fit(model, tiny_data(manifest), tmp_path, epochs=3)
+
+    assert same_weights(weights_of(model), weights)
+    assert rows_of(run) == rows
+
+
+def test_killed_before_the_first_checkpoint_begins_again(manifest, tmp_path: Path, uninterrupted) -> None:
+    weights, rows, _ = uninterrupted
+    with pytest.raises(RuntimeError, match="broken in"):
+        fit(stirred(), tiny_data(manifest), tmp_path, epochs=3, callbacks=[Watch(at=6, then=RuntimeError)])
+    assert not (tmp_path / "last.ckpt").exists()
+    model = stirred()
+    run = fit(model, tiny_data(manifest), tmp_path, epochs=3)
+
+    assert same_weights(weights_of(model), weights)
+    assert rows_of(run) == rows
+
+
+def test_killed_twice_with_workers_and_patience(manifest, tmp_path: Path, checkpoint_steps) -> None:
+    whole = stirred()
+    expected = fit(whole, tiny_data(manifest), tmp_path / "whole", epochs=4, patience=2)
+    for at, workers in ((3, 1), (10, 0)):
+        with pytest.raises(RuntimeError, match="broken in"):
+            fit(
+                stirred(),
+                tiny_data(manifest, num_workers=workers),
+                tmp_path / "run",
+                epochs=4,
+                patience=2,
+                callbacks=[Watch(at=at, then=RuntimeError)],
+            )
+    model = stirred()
+    run = fit(model, tiny_data(manifest, num_workers=1), tmp_path / "run", epochs=4, patience=2)
+
+    assert same_weights(weights_of(model), weights_of(whole))
+    assert rows_of(run) == rows_of(expected)
+
+
+def test_resumed_on_any_storage(store: Store, manifest, uninterrupted, checkpoint_steps) -> None:
+    weights, rows, _ = uninterrupted
+    url, options = f"{store.url}/run", {"epochs": 3, "storage_options": store.storage_options}
+    with pytest.raises(RuntimeError, match="broken in"):
+        fit(stirred(), tiny_data(manifest), url, callbacks=[Watch(at=6, then=RuntimeError)], **options)
+    for name in store.raw_names():
+        assert SECRET.encode() not in store.raw_read(name)
+    model = stirred()
+    run = fit(model, tiny_data(manifest), url, **options)
+
+    assert same_weights(weights_of(model), weights)
+    assert rows_of(run) == rows
+
+
+def test_a_process_that_was_killed(manifest, photos: Path, tmp_path: Path, uninterrupted) -> None:
+    code = f"""
+import math, os, signal, sys
+sys.path[:0] = [{str(SUPPORT)!r}, {str(Path(__file__).parent)!r}]
+from functools import partial
+import onlineml as oml
+from onlineml.training import checkpoints, training
+from test_fit import Arrived, Watch, fit
+from tiny import stirred, tiny_data
+checkpoints._SHARE = math.inf
+training.Checkpoints = partial(type("Checkpoints", (Arrived,), {{}}), every_s=0.0)
+kill = Watch(at=6, then=partial(os.kill, os.getpid(), signal.SIGKILL))
+manifest = oml.Manifest.from_folders({str(photos)!r})
+fit(stirred(), tiny_data(manifest, cache=False), {str(tmp_path / "run")!r}, epochs=3, callbacks=[kill])
+"""
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # as in this process: sums over two threads round otherwise
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=one_thread)
+    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+    killed = Run.open(tmp_path / "run")
+    assert killed.status()["state"] == "running"  # nobody was left to say otherwise
+    assert killed.status()["pid"] != os.getpid()
+
+    weights, rows, _ = uninterrupted
+    model, watch = stirred(), Watch()
+    run = fit(model, tiny_data(manifest), tmp_path / "run", epochs=3, callbacks=[watch])
+
+    assert min(watch.lr) == 7
+    assert same_weights(weights_of(model), weights)
+    assert rows_of(run) == rows
+    assert run.status()["state"] == "finished"
+
+
+def test_a_batch_without_a_usable_image_changes_nothing(tmp_path: Path) -> None:
+    folder = make_photos(tmp_path / "photos")
+    (folder / "train" / "red" / "000.jpg").write_bytes(b"no image")
+    data = tiny_data(oml.Manifest.from_folders(str(folder)), batch_size=1, max_bad=0.5)
+    model = tiny_model()
+    run = fit(model, data, tmp_path / "run", epochs=2)
+    assert all(bool(torch.isfinite(t).all()) for t in model.state_dict().values())
+    assert [math.isfinite(row["train_loss"]) for row in run.metrics()] == [True, True]
+    assert len(data.findings) == 1
+
+
+def test_a_checkpoint_callback_of_the_users_works(manifest, tmp_path: Path) -> None:
+    own = pl.callbacks.ModelCheckpoint(dirpath=tmp_path / "own", save_weights_only=True)
+    fit(tiny_model(), tiny_data(manifest), tmp_path / "run", epochs=1, callbacks=[own])
+    assert len(list((tmp_path / "own").glob("*.ckpt"))) == 1
+
+
+# ---- a budget ----
+
+
+def test_a_budget_ends_in_time_and_annealed(manifest, tmp_path: Path) -> None:
+    late = []
+    for attempt in range(3):  # another process may well have the machine for a while
+        folder, model, watch = tmp_path / f"run-{attempt}", tiny_model(lr=1e-2), Watch()
+        begin = time.monotonic()
+        run = fit(model, tiny_data(manifest), folder, budget_s=3, callbacks=[watch])
+        late.append(time.monotonic() - begin - 3)
+        if abs(late[-1]) < 1:
+            break
+
+    assert min(map(abs, late)) < 1, late
+    assert watch.lr[max(watch.lr)] < 0.1 * 1e-2  # it ended on the floor of the cosine, not in the middle
+    assert max(watch.lr.values()) > 2 * watch.lr[max(watch.lr)]  # and came down to it, from the warm-up or its end
+    assert run.metrics()[-1]["progress"] == 1.0
+    knots = [Knot(**knot) for knot in json.loads((folder / "schedule.json").read_bytes())]
+    assert knots
+    schedule = Schedule(knots)
+    for step, lr in watch.lr.items():  # after step n means: set by the schedule as it was before it
+        planned = [k for k in knots if k.step < step]
+        progress = Schedule(planned).progress(step - 1)
+        assert lr == pytest.approx(1e-2 * lr_factor(progress, step=step - 1, warmup_steps=model.warmup_steps), rel=1e-9)
+    assert schedule.total_steps == max(watch.lr)
+
+
+def test_a_budgets_plan_is_replayed(manifest, tmp_path: Path, checkpoint_steps) -> None:
+    first = Watch(at=24, then=RuntimeError)
+    checkpoint_steps({12})
+    with pytest.raises(RuntimeError, match="broken in"):
+        fit(tiny_model(lr=1e-2), tiny_data(manifest), tmp_path, budget_s=4, callbacks=[first])
+    knots = json.loads((tmp_path / "schedule.json").read_bytes())
+    assert max(knot["step"] for knot in knots) > 12
+
+    second = Watch()
+    run = fit(tiny_model(lr=1e-2), tiny_data(manifest), tmp_path, budget_s=4, callbacks=[second])
+
+    assert min(second.lr) == 13
+    assert json.loads((tmp_path / "schedule.json").read_bytes())[: len(knots)] == knots
+    last = knots[-1]["step"]
+    assert all(second.lr[step] == first.lr[step] for step in range(13, min(last, 24) + 1))
+    assert run.metrics()[-1]["progress"] == 1.0
+    assert run.status()["seconds"] >= run.metrics()[-1]["seconds"] > 2  # the first attempt's seconds count
+
+
+# ---- from weights that are there ----
+
+
+def tuned(path: Path, **options: Any) -> oml.ImageClassifier:
+    if not path.exists():
+        torch.save(tiny_model(seed=5).network.state_dict(), path)
+    return tiny_model(**{"weights": str(path), "warmup_steps": 0, **options})
+
+
+def test_fine_tuning_starts_from_a_linear_probe(manifest, tmp_path: Path) -> None:
+    model, watch = tuned(tmp_path / "weights.pth", lr=1e-5), Watch()
+    run = fit(model, tiny_data(manifest), tmp_path / "run", epochs=4, callbacks=[watch])
+
+    assert run.spec["plan"]["probe_images"] == 32  # an epoch's batches
+    assert run.spec["plan"]["short"] is False
+    assert run.metrics()[0]["val_accuracy"] >= 0.5  # with such a rate it is the probe that knows
+
+
+def test_a_head_that_was_better_alone_is_kept(manifest, tmp_path: Path, checkpoint_steps) -> None:
+    """Also when the run was killed between the probe and its end."""
+    options = {"lr": 30.0, "optimizer": "sgd", "head_warmup": 0.0, "label_smoothing": 0.0}
+    weights = tmp_path / "weights.pth"
+    whole = tuned(weights, **options)
+    run = fit(whole, tiny_data(manifest), tmp_path / "whole", epochs=2)
+    with pytest.raises(RuntimeError, match="broken in"):
+        fit(
+            tuned(weights, **options),
+            tiny_data(manifest),
+            tmp_path / "run",
+            epochs=2,
+            callbacks=[Watch(at=3, then=RuntimeError)],
+        )
+    model = tuned(weights, **options)
+    resumed = fit(model, tiny_data(manifest), tmp_path / "run", epochs=2)
+
+    backbone = tiny_model(seed=5).network.features.state_dict()
+    assert all(torch.equal(v, backbone[k]) for k, v in whole.network.features.state_dict().items())
+    assert run.metrics()[-1]["val_loss"] < run.metrics()[0]["val_loss"]
+    assert run.status()["val_loss"] == run.metrics()[-1]["val_loss"]
+    assert same_weights(weights_of(model), weights_of(whole))
+    assert rows_of(resumed) == rows_of(run)
+
+
+def test_a_trained_model_trains_again_in_training_mode(manifest, tmp_path: Path) -> None:
+    class Modes(pl.Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+            self.training = {m.training for m in pl_module.modules()}
+
+    model, modes = tiny_model(norm=True), Modes()
+    fit(model, tiny_data(manifest), tmp_path / "first", epochs=1)
+    assert not model.training
+    fit(model, tiny_data(manifest), tmp_path / "second", epochs=1, callbacks=[modes])
+
+    assert modes.training == {True}
+
+
+# ---- patience ----
+
+
+def test_patience_keeps_the_best_weights(manifest, tmp_path: Path, monkeypatch) -> None:
+    losses = iter([3.0, 2.0, 1.0, 1.5, 1.6, 9.0])
+    seen = []
+
+    def validate(module, batches) -> dict[str, float]:
+        seen.append((next(losses), weights_of(module)))
+        return {"val_loss": seen[-1][0], "val_accuracy": 0.5}
+
+    monkeypatch.setattr(oml.ImageClassifier, "validate", validate)
+    model = tiny_model(lr=1e-2)
+    run = fit(model, tiny_data(manifest), tmp_path / "run", epochs=20, patience=2)
+
+    assert [row["epoch"] for row in run.metrics()] == [0, 1, 2, 3, 4]  # two after the best, then enough
+    assert [row["val_loss"] for row in run.metrics()] == [3.0, 2.0, 1.0, 1.5, 1.6]
+    assert same_weights(weights_of(model), seen[2][1])
+    assert run.status()["val_loss"] == 1.0  # of the weights that were kept
+    assert run.status()["step"] == 3 * STEPS
+
+
+@pytest.mark.parametrize(("last", "kept"), [(0.5, 3), (2.5, 1)])
+def test_the_last_epoch_counts_too(manifest, tmp_path: Path, monkeypatch, last: float, kept: int) -> None:
+    losses = iter([3.0, 1.0, 2.0, last])
+    seen = []
+
+    def validate(module, batches) -> dict[str, float]:
+        seen.append((next(losses), weights_of(module)))
+        return {"val_loss": seen[-1][0], "val_accuracy": 0.5}
+
+    monkeypatch.setattr(oml.ImageClassifier, "validate", validate)
+    model = tiny_model(lr=1e-2)
+    run = fit(model, tiny_data(manifest), tmp_path / "run", epochs=4, patience=5)
+
+    assert [row["val_loss"] for row in run.metrics()] == [3.0, 1.0, 2.0, last]
+    assert same_weights(weights_of(model), seen[kept][1])
+    assert run.status()["val_loss"] == min(1.0, last)
+
+
+def test_without_the_average_the_last_weights_are_kept(manifest, tmp_path: Path) -> None:
+    class Last(pl.Callback):
+        def on_train_end(self, trainer, pl_module) -> None:
+            self.weights = weights_of(pl_module)
+
+    plain, averaged, seen = tiny_model(lr=1e-2), tiny_model(lr=1e-2), Last()
+    fit(plain, tiny_data(manifest), tmp_path / "plain", epochs=3, ema=False, callbacks=[seen])
+    fit(averaged, tiny_data(manifest), tmp_path / "averaged", epochs=3)
+
+    assert same_weights(weights_of(plain), seen.weights)
+    assert not same_weights(weights_of(plain), weights_of(averaged))

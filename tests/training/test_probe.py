@@ -1,0 +1,134 @@
+"""The linear probe, against scikit-learn's logistic regression."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+
+from onlineml.training.probe import collect_features, fit_linear_head, probe_head
+from tiny import tiny_data, tiny_model
+
+
+def blobs(n: int = 240, n_classes: int = 4, n_features: int = 6, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(99).normal(size=(n_classes, n_features))
+    labels = rng.integers(0, n_classes, n)
+    labels[:n_classes] = np.arange(n_classes)
+    features = centres[labels] + rng.normal(size=(n, n_features))
+    return torch.from_numpy(features.astype(np.float32)), torch.from_numpy(labels)
+
+
+def reference(
+    features: torch.Tensor, labels: torch.Tensor, *, penalty: float, weights: list[float] | None = None
+) -> LogisticRegression:
+    """Scikit-learn minimises C * sum of losses + half the squared weights; ours a mean + penalty / classes."""
+    n_classes = int(labels.max()) + 1
+    total = len(labels) if weights is None else float(sum(weights[i] for i in labels.tolist()))
+    found = LogisticRegression(
+        C=n_classes / (2 * penalty * total),
+        tol=1e-10,
+        max_iter=5000,
+        class_weight=None if weights is None else dict(enumerate(weights)),
+    )
+    return found.fit(features.double().numpy(), labels.numpy())
+
+
+@pytest.mark.parametrize("penalty", [1e-1, 1e-2, 1e-3])
+@pytest.mark.parametrize("weights", [None, [1.0, 3.0, 0.5, 1.0]])
+def test_it_agrees_with_scikit_learn(penalty: float, weights: list[float] | None) -> None:
+    features, labels = blobs()
+    others, _ = blobs(seed=1, n=1000)
+    class_weights = None if weights is None else torch.tensor(weights)
+    weight, bias = fit_linear_head(features, labels, num_classes=4, penalty=penalty, class_weights=class_weights)
+    expected = reference(features, labels, penalty=penalty, weights=weights)
+
+    found = torch.softmax(others @ weight.T + bias, 1).numpy()
+    assert found == pytest.approx(expected.predict_proba(others.numpy()), abs=5e-3)
+    assert np.mean(found.argmax(1) == expected.predict(others.numpy())) >= 0.999
+    assert weight.numpy() == pytest.approx(expected.coef_, abs=2e-2)
+
+
+def test_it_starts_where_it_is_told_to() -> None:
+    features, labels = blobs()
+    first = fit_linear_head(features, labels, num_classes=4, penalty=1e-2)
+    kept = [t.clone() for t in first]
+    again = fit_linear_head(features, labels, num_classes=4, penalty=1e-2, start=first)
+
+    assert all(torch.equal(a, b) for a, b in zip(first, kept, strict=True))  # the start is not written to
+    assert again[0].numpy() == pytest.approx(first[0].numpy(), abs=5e-3)
+
+
+def test_features_are_what_the_head_is_given(manifest) -> None:
+    model = tiny_model(dropout=0.5, norm=True)
+    model.train()
+    model.network.features[1].eval()
+    modes = [m.training for m in model.modules()]
+    data = tiny_data(manifest)
+    features, labels = collect_features(model, model.head, data.loader("val"))
+
+    assert [m.training for m in model.modules()] == modes
+    assert not model.head._forward_pre_hooks
+    batches = list(data.loader("val"))
+    model.eval()
+    with torch.no_grad():
+        images = model.normalize(torch.cat([b["image"] for b in batches]))
+        expected = model.network.features(images).mean((2, 3))
+    assert torch.allclose(features, expected, atol=1e-5)
+    assert torch.equal(labels, torch.cat([b["label"] for b in batches]))
+    assert features.requires_grad is False
+    features.add_(1)  # an ordinary tensor: not one of inference mode
+
+
+def test_it_stops_when_there_is_enough(manifest) -> None:
+    model, asked = tiny_model(), []
+    features, labels = collect_features(
+        model, model.head, tiny_data(manifest).loader("train"), enough=lambda n: asked.append(n) or n >= 16
+    )
+
+    assert asked == [8, 16]
+    assert len(features) == len(labels) == 16
+
+
+def test_the_head_gets_the_best_penalty_on_features_as_they_come() -> None:
+    model = tiny_model(class_names=["a", "b", "c", "d"])
+    head = torch.nn.Linear(6, 4)
+    train, val = blobs(n=60), blobs(seed=1, n=200)
+    scale, shift = torch.tensor([1.0, 100.0, 0.01, 5.0, 1.0, 3.0]), torch.tensor([0.0, 9.0, -1.0, 50.0, 0.0, 1.0])
+    train, val = ((x * scale + shift, y) for x, y in (train, val))  # far from standardised
+    probe = probe_head(model, head, train, val)
+
+    mean, deviation = train[0].mean(0), train[0].std(0, unbiased=False)
+    losses = {}
+    for penalty in (1e-1, 1e-2, 1e-3, 1e-4):
+        fitted = reference((train[0] - mean) / deviation, train[1], penalty=penalty)
+        losses[penalty] = log_loss(val[1].numpy(), fitted.predict_proba(((val[0] - mean) / deviation).numpy()))
+    best = min(losses, key=losses.get)
+    with torch.no_grad():
+        logits = head(val[0])
+    assert probe.penalty == best
+    assert probe.val_loss == pytest.approx(losses[best], abs=0.02)
+    assert probe.val_loss == pytest.approx(float(torch.nn.functional.cross_entropy(logits, val[1])), abs=1e-4)
+    assert probe.val_accuracy == pytest.approx(float((logits.argmax(1) == val[1]).float().mean()))
+
+
+def test_without_validation_images_the_penalty_is_a_middling_one() -> None:
+    model = tiny_model(class_names=["a", "b", "c", "d"])
+    head = torch.nn.Linear(6, 4)
+    features, labels = blobs()
+    features[:, 2] = 7.0  # a feature that says nothing divides by nothing
+    probe = probe_head(model, head, (features, labels), None)
+
+    assert probe.penalty == 1e-2
+    assert math.isnan(probe.val_loss)
+    assert math.isnan(probe.val_accuracy)
+    assert bool(torch.isfinite(head.weight).all())
+    told = [0, 1, 3, 4, 5]
+    standardised = (features - features.mean(0))[:, told] / features.std(0, unbiased=False)[told]
+    expected = reference(standardised, labels, penalty=1e-2).predict(standardised.numpy())
+    with torch.no_grad():
+        assert np.mean(head(features).argmax(1).numpy() == expected) >= 0.99

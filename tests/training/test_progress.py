@@ -1,0 +1,87 @@
+"""How a run shows itself."""
+
+from __future__ import annotations
+
+import math
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from onlineml.errors import ConfigError, MissingDependencyError
+from onlineml.runs.run import Run
+from onlineml.training.progress import epoch_line, make_reporter, stopping_on_interrupt
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROW = {
+    "epoch": 3,
+    "step": 40,
+    "train_loss": 0.51234,
+    "val_loss": 0.25,
+    "val_accuracy": 0.9375,
+    "lr": 1.5e-3,
+    "progress": 0.4567,
+    "images_per_s": 812.4,
+    "epoch_s": 1.5,
+    "seconds": 12.3,
+}
+
+
+def test_the_line_by_hand() -> None:
+    expected = (
+        "epoch   3   46 %  train_loss 0.5123  val_loss 0.2500  val_accuracy 0.9375  lr 1.5e-03  812 images/s  12 s"
+    )
+
+    assert epoch_line(ROW) == expected
+
+
+def test_what_is_unknown_is_not_shown() -> None:
+    line = epoch_line({k: v for k, v in ROW.items() if k != "val_accuracy"} | {"val_loss": math.nan})
+
+    assert "val_" not in line
+    assert "nan" not in line
+    assert "train_loss 0.5123" in line
+
+
+def test_lines_print_the_last_row_only(capsys: pytest.CaptureFixture[str]) -> None:
+    show = make_reporter("lines")
+    show([ROW])
+    show([ROW, ROW | {"epoch": 4}])
+
+    assert capsys.readouterr().out.splitlines() == [epoch_line(ROW), epoch_line(ROW | {"epoch": 4})]
+
+
+def test_none_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    make_reporter("none")([ROW])
+
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("value", ["auto", "", "Lines", None])
+def test_other_values_are_refused_with_the_valid_ones(value) -> None:
+    with pytest.raises(ConfigError, match=r"progress=.*: expected one of lines, live, none"):
+        make_reporter(value)
+
+
+def test_live_needs_a_run_and_ipython_each_with_its_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="give it one"):
+        make_reporter("live")
+    monkeypatch.setattr("onlineml.training.progress.find_spec", lambda _: None)
+    with pytest.raises(MissingDependencyError, match="pip install ipython, or 'lines'"):
+        make_reporter("live", run=Run.create(tmp_path / "run"))
+
+
+def test_the_first_interrupt_asks_to_stop_and_the_second_interrupts(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "run")
+    before = signal.getsignal(signal.SIGINT)
+
+    with stopping_on_interrupt(run, "live"):
+        signal.raise_signal(signal.SIGINT)
+        assert run.stop_requested
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+    with stopping_on_interrupt(run, "lines"):
+        assert signal.getsignal(signal.SIGINT) is before
