@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from onlineml._lazy import lazy_exports
+from onlineml.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from onlineml.widgets.boxes import BoxEditor as BoxEditor

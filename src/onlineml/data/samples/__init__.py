@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from onlineml._lazy import lazy_exports
+from onlineml.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from onlineml.data.samples.samples import make_samples as make_samples
