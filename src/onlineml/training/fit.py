@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from onlineml.errors import AlreadyExistsError, ConfigError
 from onlineml.runs.run import Run, new_run_id
 from onlineml.storage.io import exists
-from onlineml.training.memory import keeping_freed_memory
 from onlineml.training.progress import check_progress, stopping_on_interrupt
 from onlineml.training.training import Training
 
@@ -47,9 +46,6 @@ def fit(
     number of steps and its corrections), ``last.ckpt`` while it goes on, and the trained ``model/`` in the end.
     Calling `fit` again with a run that did not finish goes on from its last checkpoint to the weights that the
     uninterrupted run would have reached.
-
-    While it trains on Linux, the C library keeps the memory that a step frees for the next one, in the whole process,
-    and gives it back in the end, unless the environment sets its allocation up (``MALLOC_TRIM_THRESHOLD_`` and so on).
 
     Args:
         model: has its weights changed; ends with their moving average, in evaluation mode, on the CPU.
@@ -93,7 +89,7 @@ def fit(
         epochs = _EPOCHS
     spec = _spec(model, datamodule, epochs=epochs, budget_s=budget_s)
     record = _open_run(run, spec, storage_options)
-    with tempfile.TemporaryDirectory(prefix="onlineml-") as folder, keeping_freed_memory():
+    with tempfile.TemporaryDirectory(prefix="onlineml-") as folder:
         training = Training(model, datamodule, record, Path(folder), epochs=epochs, budget_s=budget_s)
         with training.recorded(), record.stopping_in_time(), stopping_on_interrupt(record, progress):
             training.prepare(patience=patience, ema=ema, progress=progress)
