@@ -32,7 +32,7 @@ from _race import arguments, finish, manifest, photos
 import onlineml as oml
 from onlineml.evaluation import classification_scores
 from onlineml.improving.challenger.new_head import fit_new_head, fit_new_rows
-from onlineml.improving.challenger.successor import continued
+from onlineml.improving.challenger.successor import from_champion
 from onlineml.improving.review.features import features_of, linear_head, project_store
 from onlineml.improving.review.queue import review_queue
 
@@ -184,7 +184,7 @@ def race_forgetting(bench: Bench, data: Any) -> list[dict[str, Any]]:
     start = frozen.with_labels(later).with_class_names(old)
     champion = retrained(project, start)
     joint = retrained(project, frozen)
-    grown = continued(champion, frozen.class_names, lineage={})
+    grown = from_champion(champion, frozen.class_names, lineage={})
     images = oml.ClassificationDataModule(frozen, size_hw=(SIZE, SIZE))
     fit_new_rows(grown, images, store=project_store(project, grown), old_names=old)
     tests = np.flatnonzero((frozen.column("split") == "test") & (labels >= 0) & (labels < len(old)))

@@ -16,7 +16,7 @@ from colour_scenes import png, scene
 from onlineml.errors import BadImageError, ConfigError, NotFoundError
 from onlineml.inference.detections import DetectedObjects, Detections
 from onlineml.inference.drawing import colour_of, draw, draw_boxes, draw_stored, letter_px, shortened
-from onlineml.inference.label_layout import place_tags
+from onlineml.inference.label_layout import place_labels
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -153,7 +153,7 @@ def boxes_of(values: list[tuple[int, int, int, int]]) -> np.ndarray:
     st.integers(1, 100),
 )
 def test_tags_never_leave_the_picture(values, height: int, width: int) -> None:
-    places = place_tags(boxes_of(values), [(height, width)] * len(values), (60, 100), gap=2)
+    places = place_labels(boxes_of(values), [(height, width)] * len(values), (60, 100), gap=2)
 
     assert len(places) == len(values)
     for top, left in places:
@@ -162,16 +162,16 @@ def test_tags_never_leave_the_picture(values, height: int, width: int) -> None:
 
 
 def test_the_first_tag_stands_above_its_box() -> None:
-    assert place_tags(boxes_of([(100, 100, 50, 50)]), [(20, 60)], (400, 400), gap=3) == [(77, 97)]
+    assert place_labels(boxes_of([(100, 100, 50, 50)]), [(20, 60)], (400, 400), gap=3) == [(77, 97)]
 
 
 def test_a_tag_that_has_no_room_above_stands_below() -> None:
-    assert place_tags(boxes_of([(100, 0, 50, 50)]), [(20, 60)], (400, 400), gap=3) == [(53, 97)]
+    assert place_labels(boxes_of([(100, 0, 50, 50)]), [(20, 60)], (400, 400), gap=3) == [(53, 97)]
 
 
 def test_tags_avoid_each_other_and_the_other_boxes() -> None:
     boxes = boxes_of([(50, 50, 60, 40), (55, 55, 60, 40), (60, 60, 60, 40), (300, 300, 50, 50), (300, 240, 50, 50)])
-    places = place_tags(boxes, [(16, 70)] * 5, (400, 400), gap=2)
+    places = place_labels(boxes, [(16, 70)] * 5, (400, 400), gap=2)
     tags = [(left, top, left + 70, top + 16) for top, left in places]
 
     for a, b in itertools.combinations(tags, 2):
@@ -179,7 +179,7 @@ def test_tags_avoid_each_other_and_the_other_boxes() -> None:
 
 
 def test_a_picture_full_of_one_box_has_its_tag_inside() -> None:
-    (place,) = place_tags(boxes_of([(0, 0, 200, 100)]), [(20, 60)], (100, 200), gap=2)
+    (place,) = place_labels(boxes_of([(0, 0, 200, 100)]), [(20, 60)], (100, 200), gap=2)
 
     assert place == (0, 0)
 

@@ -198,4 +198,4 @@ def test_nothing_is_left_behind_when_it_fails_midway(store: Store) -> None:
 def test_some_are_evenly_chosen(n: int, limit: int, places: list[int]) -> None:
     rows = [row(f"{i}.jpg", []) for i in range(n)]
 
-    assert Detections(Source(rows)).some(limit) == [rows[i] for i in places]
+    assert Detections(Source(rows)).sample(limit) == [rows[i] for i in places]

@@ -19,8 +19,8 @@ import pytest
 import onlineml as oml
 from onlineml import jobs
 from onlineml.errors import AlreadyExistsError, ConfigError, NotFoundError
-from onlineml.jobs.launch import ORDER, launch, strange
-from onlineml.jobs.state import Snapshot, judged
+from onlineml.jobs.launch import ORDER, launch, untrusted_reference
+from onlineml.jobs.state import Snapshot, infer_state
 from onlineml.runs.process import described, this_process
 from onlineml.runs.run import Run
 from places import SUPPORT
@@ -354,7 +354,7 @@ def test_a_record_that_lies_ends_no_other_process(project: oml.Project, tmp_path
     ],
 )
 def test_what_a_record_may_not_have_this_machine_do(function: str, arguments: dict, found: str) -> None:
-    told = strange(function, arguments)
+    told = untrusted_reference(function, arguments)
     assert found in told
     assert bool(told) == bool(found)
 
@@ -383,7 +383,7 @@ def seen(**facts: Any) -> Snapshot:
     usual = {
         "spec": {},
         "status": {"state": "running", "attempt": 1, **me},
-        "beat": {"time": 990.0, "attempt": 1, **me},
+        "heartbeat": {"time": 990.0, "attempt": 1, **me},
         "claim": {"time": 100.0, "executor": "local"},
         "handle": me,
         "attempt": 1,
@@ -402,8 +402,8 @@ LOCAL, FAR = jobs.LocalProcesses(), {**this_process(), "machine": "elsewhere"}
         (seen(handle={**this_process(), "pid_started": 5.0}), "lost"),  # another process has its number now
         (seen(status={"state": "finished", "attempt": 1}, handle={}), "finished"),
         (seen(handle=FAR), "running"),
-        (seen(handle=FAR, beat={"time": 700.0, "attempt": 1}), "lost"),  # no sign of life for five minutes
-        (seen(handle=FAR, beat={}, claim={"time": 950.0}), "running"),  # just begun
+        (seen(handle=FAR, heartbeat={"time": 700.0, "attempt": 1}), "lost"),  # no sign of life for five minutes
+        (seen(handle=FAR, heartbeat={}, claim={"time": 950.0}), "running"),  # just begun
         (seen(handle=FAR, attempt=2, claim={"time": 950.0}), "starting"),  # resumed, and still importing torch
         (seen(handle=FAR, attempt=2, claim={"time": 500.0}), "lost"),  # signs of life are of the first attempt
         (seen(attempt=2, status={"state": "stopped", "attempt": 1}), "starting"),
@@ -411,25 +411,27 @@ LOCAL, FAR = jobs.LocalProcesses(), {**this_process(), "machine": "elsewhere"}
             seen(attempt=2, status={"state": "stopped", "attempt": 1}, handle={**this_process(), "pid_started": 5.0}),
             "lost",
         ),
-        (seen(status={"state": "created"}, beat={}, handle={}, claim={"time": 990.0}), "starting"),
+        (seen(status={"state": "created"}, heartbeat={}, handle={}, claim={"time": 990.0}), "starting"),
         (
-            seen(status={"state": "created"}, beat={}, handle={}, claim={"time": 500.0}),
+            seen(status={"state": "created"}, heartbeat={}, handle={}, claim={"time": 500.0}),
             "lost",
         ),  # its starter was killed
-        (seen(handle={}, beat={"time": 999.0, "attempt": 1}), "running"),
+        (seen(handle={}, heartbeat={"time": 999.0, "attempt": 1}), "running"),
     ],
 )
 def test_the_state_of_a_job_is_judged_by_its_process_or_its_signs_of_life(snapshot: Snapshot, state: str) -> None:
-    assert judged(snapshot, LOCAL) == state
+    assert infer_state(snapshot, LOCAL) == state
 
 
 def test_a_job_that_waits_in_a_queue_is_not_lost() -> None:
-    waiting = seen(status={"state": "created"}, beat={}, handle={"id": 7}, claim={"time": 1.0, "executor": "slurm"})
-    assert judged(waiting, None) == "starting"
+    waiting = seen(
+        status={"state": "created"}, heartbeat={}, handle={"id": 7}, claim={"time": 1.0, "executor": "slurm"}
+    )
+    assert infer_state(waiting, None) == "starting"
     queue = SimpleNamespace(name="slurm", alive=lambda handle: handle["id"] == 7)
-    assert judged(waiting, queue) == "starting"
+    assert infer_state(waiting, queue) == "starting"
     queue.alive = lambda handle: False
-    assert judged(waiting, queue) == "lost"
+    assert infer_state(waiting, queue) == "lost"
 
 
 def test_of_two_who_resume_one_does(project: oml.Project) -> None:

@@ -152,7 +152,7 @@ def test_any_classification_network_is_a_backbone(monkeypatch: pytest.MonkeyPatc
         pytest.importorskip("timm")
     quick_start(monkeypatch)
     built = build_detector("compact", num_classes=2, backbone=name)
-    assert (built.architecture, built.backbone, built.fresh) == ("compact", name, ())
+    assert (built.architecture, built.backbone, built.reinitialized) == ("compact", name, ())
     network = built.network
     assert isinstance(network, CompactDetector)
     with torch.inference_mode():
@@ -229,7 +229,7 @@ def test_a_backbones_weights_from_a_file(tmp_path: Path, ending: str) -> None:
     expected = {k: v for k, v in pretrained.state_dict().items() if not k.startswith("fc.")}
     assert own.keys() == expected.keys()
     assert all(torch.equal(own[k], expected[k]) for k in expected)
-    assert set(built.fresh) == {k for k in built.network.state_dict() if not k.startswith("backbone.")}
+    assert set(built.reinitialized) == {k for k in built.network.state_dict() if not k.startswith("backbone.")}
 
 
 def test_a_whole_detectors_weights_from_a_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -239,7 +239,7 @@ def test_a_whole_detectors_weights_from_a_file(tmp_path: Path, caplog: pytest.Lo
     torch.save({"state_dict": {f"network.{k}": v for k, v in old.state_dict().items()}}, tmp_path / "lightning.ckpt")
 
     same = build_detector("compact", num_classes=5, weights=str(tmp_path / "w.pth"))
-    assert same.fresh == ()
+    assert same.reinitialized == ()
     assert not caplog.messages
     images = torch.rand(1, 3, 64, 64)
     with torch.inference_mode():
@@ -247,9 +247,9 @@ def test_a_whole_detectors_weights_from_a_file(tmp_path: Path, caplog: pytest.Lo
     for name in ("w.pth", "lightning.ckpt"):
         caplog.clear()
         built = build_detector("compact", num_classes=3, weights=str(tmp_path / name))
-        assert set(built.fresh) == {"to_logits.weight", "to_logits.bias"}
+        assert set(built.reinitialized) == {"to_logits.weight", "to_logits.bias"}
         own, former = built.network.state_dict(), old.state_dict()
-        assert all(torch.equal(own[k], former[k]) for k in own if k not in built.fresh)
+        assert all(torch.equal(own[k], former[k]) for k in own if k not in built.reinitialized)
         assert own["to_logits.weight"].shape[0] == 3
         (message,) = caplog.messages
         assert f"{name} was trained on another number of classes: 2 tensors start at random" in message

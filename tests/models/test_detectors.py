@@ -121,7 +121,7 @@ def test_weights_of_other_classes_leave_the_class_head_fresh(
     built = build_detector(name, num_classes=2, weights=str(tmp_path / "coco.pth"))
     own, former = built.network.network.state_dict(), coco.state_dict()
     fresh = {key for key in own if own[key].shape != former[key].shape}
-    assert set(built.fresh) == fresh
+    assert set(built.reinitialized) == fresh
     assert fresh
     assert all(key.startswith("head.classification_head.") for key in fresh)
     assert all(torch.equal(own[key], former[key]) for key in own.keys() - fresh)
@@ -137,7 +137,7 @@ def test_published_weights_are_those_of_the_name(monkeypatch: pytest.MonkeyPatch
     chosen = models.get_model_weights(name)
     monkeypatch.setattr(type(chosen["DEFAULT"]), "get_state_dict", lambda self, **_: coco)
     built = build_detector(name, num_classes=90, weights="DEFAULT")  # with the background as many as COCO has
-    assert built.fresh == ()
+    assert built.reinitialized == ()
     assert all(torch.equal(v, coco[k]) for k, v in built.network.network.state_dict().items())
     with pytest.raises(WeightsError, match=r"weights='COCO_V7': ssdlite320_mobilenet_v3_large has COCO_V1"):
         build_detector(name, num_classes=2, weights="COCO_V7")
@@ -157,7 +157,7 @@ def test_a_backbones_weights_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     own, former = built.network.network.state_dict(), pretrained.state_dict()
     body = [key for key in own if key.startswith("backbone.body.")]
     assert all(torch.equal(own[key], former[key.replace("backbone.body.", "features.")]) for key in body)
-    assert set(built.fresh) == {key for key in own if not key.startswith("backbone.body.")}
+    assert set(built.reinitialized) == {key for key in own if not key.startswith("backbone.body.")}
 
 
 def test_weights_of_another_detector_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_a_module_of_the_users_is_given_what_torchvisions_are() -> None:
     torch.manual_seed(0)
     own = ListNet(3)
     built = build_detector(own, num_classes=2)
-    assert (built.architecture, built.fresh) == ("", ())
+    assert (built.architecture, built.reinitialized) == ("", ())
     network, images = built.network, torch.rand(3, 3, 32, 64)
     losses = network.train().losses(images, some_targets(3), trust=1.0)
     given, targets = own.given[-1]
@@ -208,7 +208,7 @@ def test_a_factory_by_its_import_path(tmp_path: Path) -> None:
     assert isinstance(built.network.network, ListNet)
     assert built.network.network.head.out_features == 3 + 4  # two classes and the background
     torch.save(ListNet(6).state_dict(), tmp_path / "w.pth")
-    assert build_detector("detector_parts:list_net", num_classes=2, weights=str(tmp_path / "w.pth")).fresh == (
+    assert build_detector("detector_parts:list_net", num_classes=2, weights=str(tmp_path / "w.pth")).reinitialized == (
         "head.weight",
         "head.bias",
     )

@@ -83,7 +83,7 @@ def test_the_published_weights_but_for_what_depends_on_the_classes(saved: str) -
     once = {name for name, _ in network.network.named_parameters()}  # some have two names
     fresh = {key for key in once if own[key].shape != former[key].shape}
     assert fresh
-    assert set(built.fresh) == fresh
+    assert set(built.reinitialized) == fresh
     assert all("class" in key or "score" in key for key in fresh)
     assert all(torch.equal(own[key], former[key]) for key in once - fresh)
     assert (built.mean, built.std) == ((0, 0, 0), (1, 1, 1))
@@ -91,7 +91,7 @@ def test_the_published_weights_but_for_what_depends_on_the_classes(saved: str) -
 
 def test_the_same_classes_keep_the_whole_network(saved: str) -> None:
     built = build_detector(f"transformers:{saved}", num_classes=5, weights="DEFAULT")
-    assert built.fresh == ()
+    assert built.reinitialized == ()
 
 
 def test_a_training_step_with_and_without_boxes(saved: str) -> None:

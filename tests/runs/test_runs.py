@@ -19,7 +19,7 @@ import pytest
 
 from onlineml.errors import AlreadyExistsError, ConfigError, NotFoundError, StorageError
 from onlineml.runs import append
-from onlineml.runs.process import described, is_alive, this_process
+from onlineml.runs.process import describe_process, is_alive, this_process
 from onlineml.runs.run import Run, new_run_id
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def test_a_status_names_its_process_and_a_heartbeat_changes_nothing_else(store: 
     run.log_metrics({"step": 1, "loss": math.nan})
     before = run.status()
     assert {name: before[name] for name in ("pid", "pid_started", "host", "machine")} == this_process()
-    run.beat(facts={"attempt": 2})
+    run.write_heartbeat(facts={"attempt": 2})
     beat = Run.open(run.url, storage_options=store.storage_options).heartbeat()
     assert beat is not None
     assert {name: beat[name] for name in ("pid", "pid_started", "machine", "attempt", "row")} == {
@@ -202,7 +202,7 @@ def test_beating_while_the_status_is_written(tmp_path: Path) -> None:
 
     def beat() -> None:
         while not ended.is_set():
-            run.beat()
+            run.write_heartbeat()
 
     thread = threading.Thread(target=beat)
     thread.start()
@@ -240,7 +240,7 @@ def test_processes_are_told_apart() -> None:
     assert is_alive({**me, "machine": "elsewhere"}) is None
     assert is_alive({}) is None
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    told = described(child.pid)
+    told = describe_process(child.pid)
     assert is_alive(told) is True
     child.kill()
     while psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE:
@@ -249,4 +249,4 @@ def test_processes_are_told_apart() -> None:
     child.communicate()
     assert is_alive(told) is False
     with pytest.raises(ProcessLookupError):
-        described(child.pid)
+        describe_process(child.pid)

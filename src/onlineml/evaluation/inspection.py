@@ -12,7 +12,7 @@ from onlineml.evaluation.classification.worst import count_mistakes, seen_images
 from onlineml.evaluation.detection.errors import Cells, confusion_cells
 from onlineml.evaluation.detection.inputs import usable_boxes
 from onlineml.evaluation.detection.matching import scene_of
-from onlineml.evaluation.detection.score import judged
+from onlineml.evaluation.detection.score import match_scene
 
 if TYPE_CHECKING:
     from onlineml.evaluation.detection.result import DetectionScores
@@ -42,7 +42,7 @@ class Inspection:
         usable = usable_boxes(scores.truth, scores.sizes_hw)
         scene = scene_of(scores.truth, scores.found, n_classes=len(scores.class_names), usable=usable)
         thresholds = np.array([scores.thresholds[name] for name in scores.class_names], dtype=np.float64)
-        self._case = judged(scene, thresholds)
+        self._case = match_scene(scene, thresholds)
         self._counts = count_mistakes(scene, self._case.shown)
 
     @cached_property

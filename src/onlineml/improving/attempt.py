@@ -38,13 +38,13 @@ if TYPE_CHECKING:
     from onlineml.registry.versions import ModelVersion
     from onlineml.runs.run import Run
 
-__all__ = ["Attempt", "Question"]
+__all__ = ["Attempt", "GateOptions"]
 
 _WARM = ("warm", "head", "rows")  # ways that go on from the champion's weights
 
 
 @dataclass(frozen=True)
-class Question:
+class GateOptions:
     """What the gate is asked.
 
     Attributes:
@@ -74,7 +74,7 @@ class Attempt:
     data: Manifest
     state: Annotations
     recipe: Recipe
-    question: Question
+    gate_options: GateOptions
     run: Run
 
     def first(self) -> Outcome:
@@ -86,7 +86,7 @@ class Attempt:
         version = self._published(model, scores, parent=None)
         reasons = ["there was no champion to compare with" + ("" if scores else ", and there are no test images")]
         reasons += _leak_notes(leaked_images(self.data))
-        promoted = self.question.promote and self._promoted(version, replaces="", reasons=reasons)
+        promoted = self.gate_options.promote and self._promoted(version, replaces="", reasons=reasons)
         return dataclasses.replace(
             self._nothing_yet(),
             verdict=FIRST,
@@ -128,7 +128,7 @@ class Attempt:
         decided = self._decided(before_scores, scores, reason=bool(new_classes) or relabelled)
         reasons = [*decided.reasons, *_moved_notes(changes)]
         promoted = False
-        if decided.promoted and self.question.promote:
+        if decided.promoted and self.gate_options.promote:
             promoted = self._promoted(version, replaces=champion.version, reasons=reasons)
         elif decided.promoted:
             reasons.append("promote=False: the champion was left where it is")
@@ -172,13 +172,13 @@ class Attempt:
         )
 
     def _decided(self, before: AnyScores, after: AnyScores, *, reason: bool) -> GateResult:
-        question = self.question
+        gate_options = self.gate_options
         return gate(
             before,
             after,
-            policy=question.policy_for(reason=reason),
-            rules=question.rules,
-            min_support=question.min_support,
+            policy=gate_options.policy_for(reason=reason),
+            rules=gate_options.rules,
+            min_support=gate_options.min_support,
             seed=self.recipe.seed,
         )
 
@@ -209,7 +209,7 @@ class Attempt:
         scores: AnyScores = evaluate(
             model,
             self.data,
-            slices=self.question.slices,
+            slices=self.gate_options.slices,
             num_workers=recipe.num_workers,
             seed=recipe.seed,
             max_bad=recipe.max_bad,
@@ -222,7 +222,7 @@ class Attempt:
             champion,
             self.data,
             lineage=self.state.lineage,
-            slices=self.question.slices,
+            slices=self.gate_options.slices,
             num_workers=recipe.num_workers,
             seed=recipe.seed,
             max_bad=recipe.max_bad,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from onlineml import registry
 from onlineml.errors import ConfigError, StoppedError
-from onlineml.improving.attempt import Attempt, Question
+from onlineml.improving.attempt import Attempt, GateOptions
 from onlineml.improving.challenger.train import HOWS, Recipe
 from onlineml.improving.gate.decide import Better, NotWorse
 from onlineml.improving.outcome import UNCHANGED, Outcome
@@ -96,7 +96,7 @@ def improve(
     """
     if how != "auto" and how not in HOWS:
         raise ConfigError(f"how={how!r}: expected auto, {', '.join(HOWS)}")
-    question = Question(_policy(policy, margin), tuple(rules), min_support, slices, promote)
+    gate_options = GateOptions(_policy(policy, margin), tuple(rules), min_support, slices, promote)
     recipe = Recipe(
         how="warm" if how == "auto" else how,
         replay=replay,
@@ -122,7 +122,7 @@ def improve(
     name = None if champion is None else champion.version
     record.update_spec({"kind": "improve", "dataset": data.hash, "champion": name})
     with _recorded(record):
-        attempt = Attempt(project, data, project.annotations(), recipe, question, record)
+        attempt = Attempt(project, data, project.annotations(), recipe, gate_options, record)
         outcome = attempt.first() if champion is None else attempt.challenge(champion, before, auto=how == "auto")
         outcome.save(record)
     facts = {"verdict": outcome.verdict, "promoted": outcome.promoted, "version": outcome.challenger}

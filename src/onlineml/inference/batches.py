@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onlineml.evaluation.render.image_grid import images_figure
+from onlineml.evaluation.render.image_grid import image_grid
 from onlineml.inference.drawing import draw_boxes
 
 if TYPE_CHECKING:
@@ -36,12 +36,12 @@ def batch_figure(batch: Mapping[str, Any], class_names: Sequence[str], *, limit:
         limit: images shown at most.
     """
     if "targets" not in batch:
-        return images_figure(batch["image"], [class_names[label] for label in batch["label"]], limit=limit)
+        return image_grid(batch["image"], [class_names[label] for label in batch["label"]], limit=limit)
     shown = list(zip(batch["image"], batch["targets"], strict=True))[:limit]
     pictures = [_drawn(np.moveaxis(np.asarray(image), 0, -1), target, class_names) for image, target in shown]
     counts = [len(target["boxes"]) for _, target in shown]
     titles = ["no objects" if not n else f"{n} object{'s' * (n > 1)}" for n in counts]
-    return images_figure(pictures, titles, columns=_COLUMNS, limit=limit, inches=_INCHES)
+    return image_grid(pictures, titles, columns=_COLUMNS, limit=limit, inches=_INCHES)
 
 
 def samples_png(datamodule: ImageDataModule, *, limit: int = 8) -> bytes:

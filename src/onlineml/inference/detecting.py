@@ -13,7 +13,7 @@ from onlineml.data.augment.detection_geometry import fit_inside, keep_inside, ke
 from onlineml.data.images.decode import decode
 from onlineml.data.manifest.box_arrays import clean_boxes
 from onlineml.errors import ConfigError, UnknownClassError
-from onlineml.tasks.eval_mode import answering
+from onlineml.tasks.eval_mode import eval_mode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -122,7 +122,7 @@ def detect_in(model: Detector, images: Sequence[Fitted]) -> list[Objects | None]
         padded = pad_together([image.pixels])[0]
         by_shape.setdefault(padded.shape, []).append((place, padded))
     results: list[Objects | None] = [None] * len(images)
-    with answering(model):
+    with eval_mode(model):
         for group in by_shape.values():
             batch = torch.from_numpy(np.stack([pixels for _, pixels in group])).permute(0, 3, 1, 2)
             for (place, _), found in zip(group, model.detect(batch.to(model.device)), strict=True):

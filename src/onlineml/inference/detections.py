@@ -149,9 +149,9 @@ class Detections(Rows[DetectedObjects]):
 
     def figure(self, *, limit: int = 12, storage_options: Mapping[str, Any] | None = None) -> Figure:
         """Some of the images, evenly chosen among all, with the objects drawn, and counted below."""
-        from onlineml.evaluation.render.image_grid import images_figure  # noqa: PLC0415
+        from onlineml.evaluation.render.image_grid import image_grid  # noqa: PLC0415
         from onlineml.inference.drawing import draw_stored  # noqa: PLC0415
 
-        shown = self.some(limit)
+        shown = self.sample(limit)
         pictures = draw_stored(shown, max_side=_SHOWN_PX, storage_options=storage_options)
-        return images_figure(pictures, [row.summary for row in shown], columns=_SHEET, limit=limit, inches=_INCHES)
+        return image_grid(pictures, [row.summary for row in shown], columns=_SHEET, limit=limit, inches=_INCHES)

@@ -12,7 +12,7 @@ import numpy as np
 
 from onlineml.data.images.decode import decode
 from onlineml.errors import BadImageError, ConfigError
-from onlineml.inference.label_layout import place_tags
+from onlineml.inference.label_layout import place_labels
 from onlineml.inference.sources import items_of
 from onlineml.storage.io import read_bytes, read_many
 
@@ -155,7 +155,7 @@ def draw_boxes(
         _frame(drawn, box, line + max(1, line // 2), _DARK)  # a dark rim: seen on a ground of the same colour
         _frame(drawn, box, line, colour_of(int(colour)))
     tags = [_tag(text, letters, size_hw, colour_of(int(c))) for text, c in zip(texts, colours, strict=True)]
-    places = place_tags(boxes, [tag.shape[:2] for tag in tags], size_hw, gap=line)
+    places = place_labels(boxes, [tag.shape[:2] for tag in tags], size_hw, gap=line)
     for (top, left), tag in reversed(list(zip(places, tags, strict=True))):
         drawn[top : top + tag.shape[0], left : left + tag.shape[1]] = tag
     return drawn

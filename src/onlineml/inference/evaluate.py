@@ -8,7 +8,7 @@ from onlineml.errors import ConfigError
 from onlineml.inference.detecting import Detector
 from onlineml.inference.evaluate_classifier import evaluate_classifier
 from onlineml.inference.evaluate_detector import evaluate_detector
-from onlineml.inference.evaluation import Asked
+from onlineml.inference.evaluation import EvaluateOptions
 from onlineml.tasks.classification import ImageClassifier
 from onlineml.tasks.loading import load_model
 
@@ -115,7 +115,7 @@ def evaluate(
     task = "detection" if isinstance(model, Detector) else "classification"
     if data.task != task:
         raise ConfigError(f"the model is made for {task}, and the manifest for {data.task}: give one of the same task")
-    asked = Asked(
+    options = EvaluateOptions(
         split=split,
         slices=slices,
         batch_size=_BATCH_SIZE[task] if batch_size is None else batch_size,
@@ -125,5 +125,5 @@ def evaluate(
         max_bad=max_bad,
     )
     if isinstance(model, Detector):
-        return evaluate_detector(model, data, asked)
-    return evaluate_classifier(model, data, asked)
+        return evaluate_detector(model, data, options)
+    return evaluate_classifier(model, data, options)

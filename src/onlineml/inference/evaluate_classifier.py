@@ -12,7 +12,7 @@ from onlineml.data.augment.classification import limit_to_scale
 from onlineml.data.loading.datamodules import ClassificationDataModule
 from onlineml.evaluation import classification_scores
 from onlineml.inference.evaluation import own_label_ids, slice_values, small_jpegs
-from onlineml.tasks.eval_mode import answering
+from onlineml.tasks.eval_mode import eval_mode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from onlineml.data.manifest.manifest import Manifest
     from onlineml.evaluation import ClassificationScores
-    from onlineml.inference.evaluation import Asked
+    from onlineml.inference.evaluation import EvaluateOptions
     from onlineml.tasks.classification import ImageClassifier
 
 __all__ = ["classifier_scores", "evaluate_classifier", "probabilities_in"]
@@ -33,11 +33,11 @@ _THUMBNAIL_PX = 128
 def evaluate_classifier(
     model: ImageClassifier,
     data: Manifest,
-    asked: Asked,
+    options: EvaluateOptions,
 ) -> ClassificationScores:
     """Score a classifier; see `onlineml.evaluate`."""
-    rows, probabilities = probabilities_in(model, data, asked)
-    return classifier_scores(data, rows, probabilities, model.class_names, asked, reference=model.reference)
+    rows, probabilities = probabilities_in(model, data, options)
+    return classifier_scores(data, rows, probabilities, model.class_names, options, reference=model.reference)
 
 
 def classifier_scores(
@@ -45,7 +45,7 @@ def classifier_scores(
     rows: NDArray[np.int64],
     probabilities: NDArray[np.float32],
     class_names: Sequence[str],
-    asked: Asked,
+    options: EvaluateOptions,
     *,
     reference: str,
 ) -> ClassificationScores:
@@ -56,7 +56,7 @@ def classifier_scores(
         rows: (n,) int64 of it, of labelled images.
         probabilities: (n, C).
         class_names: C, the columns.
-        asked: see `onlineml.evaluate`.
+        options: see `onlineml.evaluate`.
         reference: whose answers they are.
     """
     scores = classification_scores(
@@ -66,10 +66,10 @@ def classifier_scores(
         groups=data.column("group")[rows],
         image_ids=data.column("image_id")[rows].tolist(),
         uris=data.column("uri")[rows].tolist(),
-        slices=slice_values(data, asked.slices, rows),
-        n_bootstrap=asked.n_bootstrap,
-        seed=asked.seed,
-        split=asked.split,
+        slices=slice_values(data, options.slices, rows),
+        n_bootstrap=options.n_bootstrap,
+        seed=options.seed,
+        split=options.split,
         manifest_hash=data.hash,
         model_ref=reference,
     )
@@ -79,19 +79,19 @@ def classifier_scores(
 
 
 def probabilities_in(
-    model: ImageClassifier, data: Manifest, asked: Asked
+    model: ImageClassifier, data: Manifest, options: EvaluateOptions
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Rows of the manifest, (n,), and (n, C) probabilities of a split's labelled images; bad images are left out."""
     dm = ClassificationDataModule(
         data,
         size_hw=model.input_size_hw(),
-        batch_size=asked.batch_size,
-        num_workers=asked.num_workers,
-        max_bad=asked.max_bad,
+        batch_size=options.batch_size,
+        num_workers=options.num_workers,
+        max_bad=options.max_bad,
     )
     rows, found = [], []
-    with answering(model):
-        for batch in dm.loader(asked.split):
+    with eval_mode(model):
+        for batch in dm.loader(options.split):
             logits = model(batch["image"].to(model.device)).float()
             found.append(torch.softmax(logits, dim=1).cpu().numpy())
             rows.append(batch["index"].numpy())

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from onlineml.data.manifest.manifest import Manifest
     from onlineml.evaluation.detection.result import DetectionScores
     from onlineml.inference.detecting import Detector
-    from onlineml.inference.evaluation import Asked
+    from onlineml.inference.evaluation import EvaluateOptions
 
 __all__ = ["SeenImages", "detections_in", "evaluate_detector", "of_images", "usable_boxes"]
 
@@ -36,7 +36,7 @@ _THUMBNAIL_PX = 320  # boxes are drawn on them
 def evaluate_detector(
     model: Detector,
     data: Manifest,
-    asked: Asked,
+    options: EvaluateOptions,
     *,
     known_only: bool = False,
 ) -> DetectionScores:
@@ -45,18 +45,18 @@ def evaluate_detector(
     Args:
         model: the detector.
         data: the images.
-        asked: see `onlineml.evaluate`.
+        options: see `onlineml.evaluate`.
         known_only: leave objects of classes that it does not know out of the truth, and images that show no others.
     """
     dm = DetectionDataModule(
         data,
         size_hw=model.input_size_hw(),
-        batch_size=asked.batch_size,
-        num_workers=asked.num_workers,
+        batch_size=options.batch_size,
+        num_workers=options.num_workers,
         augment="none",
-        max_bad=asked.max_bad,
+        max_bad=options.max_bad,
     )
-    seen = detections_in(model, dm.loader(asked.split))
+    seen = detections_in(model, dm.loader(options.split))
     truth, _ = usable_boxes(data, seen)
     if known_only:
         seen, truth = _of_known(model, data, seen, truth)
@@ -68,11 +68,11 @@ def evaluate_detector(
         uris=data.column("uri")[seen.rows].tolist(),
         sizes_hw=seen.sizes_hw,
         groups=data.column("group")[seen.rows],
-        slices=slice_values(data, asked.slices, seen.rows),
+        slices=slice_values(data, options.slices, seen.rows),
         thresholds=_thresholds(model),
-        n_bootstrap=asked.n_bootstrap,
-        seed=asked.seed,
-        split=asked.split,
+        n_bootstrap=options.n_bootstrap,
+        seed=options.seed,
+        split=options.split,
         manifest_hash=data.hash,
         model_ref=model.reference,
     )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from onlineml.data.manifest.manifest import Manifest
 
-__all__ = ["Asked", "own_label_ids", "slice_values", "small_jpegs"]
+__all__ = ["EvaluateOptions", "own_label_ids", "slice_values", "small_jpegs"]
 
 _OWN_COLUMNS = {"image_id", "uri", "version", "sha256", "width", "height", "split", "group", "label"}
 _OWN_COLUMNS |= {"declared_width", "declared_height"}
@@ -27,7 +27,7 @@ _JPEG_QUALITY = 85
 
 
 @dataclass(frozen=True)
-class Asked:
+class EvaluateOptions:
     """What `onlineml.evaluate` was asked for, whatever the task; see there."""
 
     split: str

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["place_tags"]
+__all__ = ["place_labels"]
 
 
-def place_tags(
+def place_labels(
     boxes_xyxy: NDArray[np.float64], sizes_hw: Sequence[tuple[int, ...]], size_hw: tuple[int, int], *, gap: int
 ) -> list[tuple[int, int]]:
     """Where to put a tag for each box.

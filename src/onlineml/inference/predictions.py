@@ -65,8 +65,8 @@ class Predictions(Rows[Prediction]):
 
     def figure(self, *, limit: int = 24, storage_options: Mapping[str, Any] | None = None) -> Figure:
         """Some of the images, evenly chosen among all, with the class and its probability below each."""
-        from onlineml.evaluation.render.image_grid import images_figure  # noqa: PLC0415
+        from onlineml.evaluation.render.image_grid import image_grid  # noqa: PLC0415
 
-        shown = self.some(limit)
+        shown = self.sample(limit)
         titles = [row.error or f"{row.label} {row.score:.2f}" for row in shown]
-        return images_figure([row.uri for row in shown], titles, limit=limit, storage_options=storage_options)
+        return image_grid([row.uri for row in shown], titles, limit=limit, storage_options=storage_options)

@@ -16,7 +16,7 @@ from onlineml.inference.detections import DetectedObjects, Detections
 from onlineml.inference.predictions import Prediction, Predictions
 from onlineml.inference.stream import Stream
 from onlineml.tasks.classification import ImageClassifier
-from onlineml.tasks.eval_mode import answering
+from onlineml.tasks.eval_mode import eval_mode
 from onlineml.tasks.loading import load_model
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def _predictions(model: ImageClassifier, images: Stream[NDArray[np.uint8]], top_
         scores: Iterator[NDArray[np.float32]] = iter(())
         if good:
             together = torch.from_numpy(np.stack(good)).permute(0, 3, 1, 2).to(model.device)
-            with answering(model):
+            with eval_mode(model):
                 scores = iter(torch.softmax(model(together).float(), dim=1).cpu().numpy())
         for name, image in batch:
             if isinstance(image, Exception):

@@ -70,7 +70,7 @@ class Rows(Sequence[R]):
     def __getitem__(self, index: int | slice) -> R | list[R]:
         return self._all()[index]
 
-    def some(self, limit: int) -> list[R]:
+    def sample(self, limit: int) -> list[R]:
         """At most ``limit`` rows, evenly chosen among all."""
         rows = self._all()
         return rows[:: max(1, -(-len(rows) // max(1, limit)))]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from onlineml.data.loading.loaders import ahead
+from onlineml.data.loading.loaders import prefetch
 from onlineml.errors import BadImageError, ConfigError
 from onlineml.inference.sources import items_of
 from onlineml.storage.io import read_many
@@ -53,7 +53,7 @@ class Stream(Generic[T]):
                 "as in rows = list(predict(...))"
             )
         self._used = True
-        yield from ahead(self._batches(items_of(self.images, storage_options=self.storage_options)))
+        yield from prefetch(self._batches(items_of(self.images, storage_options=self.storage_options)))
 
     def _batches(self, items: Iterator[Item]) -> Iterator[list[tuple[str, T | Exception]]]:
         # what is here already is made small as it comes: a batch of large photos would take gigabytes, and who hands

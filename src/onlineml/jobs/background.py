@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from onlineml.errors import ConfigError, NotFoundError
 from onlineml.jobs import html
 from onlineml.jobs.executors import Executor, LocalProcesses
-from onlineml.jobs.launch import checked, first_log, launch, strange
-from onlineml.jobs.state import ENDED, cancel_name, judged, snapshot, snapshots
+from onlineml.jobs.launch import checked, first_log, launch, untrusted_reference
+from onlineml.jobs.state import ENDED, cancel_name, infer_state, snapshot, snapshots
 from onlineml.jobs.status import Jobs, JobStatus, status_of
 from onlineml.project.project import Project
 from onlineml.runs.run import Run, new_run_id
@@ -181,7 +181,7 @@ class Job:
         if state in {"starting", "running", "finished"}:
             raise ConfigError(f"the job {self.id} is {state}; submit a new one to do it again")
         self.run = Run.open(self.run.url, storage_options=self.run.storage_options)
-        found = strange(self.function, self.arguments)
+        found = untrusted_reference(self.function, self.arguments)
         if found and not trust:
             raise ConfigError(
                 f"resuming {self.id} would execute {found}, which its record on the storage names: look at it, and "
@@ -300,8 +300,8 @@ def job(
 def _settled(run: Run, executor: Executor, seen: Snapshot) -> tuple[Snapshot, JobState]:
     """What was seen and what that means; looked at again where a process is gone, for it may just have ended well."""
     of_it = executor if executor.name == seen.claim.get("executor", executor.name) else None
-    state = judged(seen, of_it)
+    state = infer_state(seen, of_it)
     if state == "lost":
         seen = snapshot(run)
-        state = judged(seen, of_it)
+        state = infer_state(seen, of_it)
     return seen, state

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import psutil
 
 from onlineml.errors import ConfigError
-from onlineml.runs.process import described, is_alive
+from onlineml.runs.process import describe_process, is_alive
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -84,7 +84,7 @@ class LocalProcesses:
             )
         _started.append(process)
         try:
-            return described(process.pid)
+            return describe_process(process.pid)
         except ProcessLookupError:
             return {"pid": process.pid}
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from onlineml.jobs.executors import Executor
     from onlineml.runs.run import Run
 
-__all__ = ["KINDS", "ORDER", "checked", "first_log", "imported", "launch", "strange"]
+__all__ = ["KINDS", "ORDER", "checked", "first_log", "imported", "launch", "untrusted_reference"]
 
 KINDS = {name: f"onlineml.jobs.kinds:{name}" for name in ("train", "evaluate", "improve", "notebook")}
 ORDER = "ONLINEML_JOB"  # the variable in which a process finds its order
@@ -78,7 +78,7 @@ def checked(function: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def strange(function: str, arguments: Mapping[str, Any]) -> str:
+def untrusted_reference(function: str, arguments: Mapping[str, Any]) -> str:
     """What a record on storage would have this machine execute, or overwrite, that is not onlineml's own; or ``""``."""
     if function not in KINDS:
         return f"the function {function!r}"

@@ -16,7 +16,17 @@ if TYPE_CHECKING:
     from onlineml.jobs.executors import Executor
     from onlineml.runs.run import Run
 
-__all__ = ["BEAT_S", "ENDED", "JobState", "Snapshot", "cancel_name", "claim_name", "handle_name", "judged", "silent_s"]
+__all__ = [
+    "BEAT_S",
+    "ENDED",
+    "JobState",
+    "Snapshot",
+    "cancel_name",
+    "claim_name",
+    "handle_name",
+    "infer_state",
+    "silent_s",
+]
 __all__ += ["snapshot", "snapshots"]
 
 JobState = Literal["starting", "running", "finished", "failed", "stopped", "lost"]
@@ -34,7 +44,7 @@ class Snapshot:
     Attributes:
         spec: what was asked for.
         status: of ``status.json``.
-        beat: of ``heartbeat.json``; empty before the first.
+        heartbeat: of ``heartbeat.json``; empty before the first.
         claim: what was said when it was started for the last time.
         handle: by which its executor finds it; empty while it is being started.
         attempt: number of the last start, from 1; 0 for a run that was never submitted.
@@ -43,7 +53,7 @@ class Snapshot:
 
     spec: Mapping[str, Any]
     status: Mapping[str, Any]
-    beat: Mapping[str, Any]
+    heartbeat: Mapping[str, Any]
     claim: Mapping[str, Any]
     handle: Mapping[str, Any]
     attempt: int
@@ -94,8 +104,8 @@ def _read(attempts: Mapping[str, int], storage_options: Mapping[str, Any] | None
     now = time.time()
     found = {}
     for place, (url, attempt) in enumerate(attempts.items()):
-        spec, status, beat, claim, handle = values[5 * place : 5 * place + 5]
-        found[url] = Snapshot(spec, status, beat, claim, handle, attempt=attempt, now=now)
+        spec, status, heartbeat, claim, handle = values[5 * place : 5 * place + 5]
+        found[url] = Snapshot(spec, status, heartbeat, claim, handle, attempt=attempt, now=now)
     return found
 
 
@@ -116,7 +126,7 @@ def _parsed(content: bytes | OSError) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def judged(seen: Snapshot, executor: Executor | None) -> JobState:
+def infer_state(seen: Snapshot, executor: Executor | None) -> JobState:
     """The state of a job.
 
     Args:
@@ -130,8 +140,8 @@ def judged(seen: Snapshot, executor: Executor | None) -> JobState:
     begun = of_now and told == "running"
     alive = executor.alive(seen.handle) if executor is not None and seen.handle else None
     if alive is None and begun:
-        beat = float(seen.beat.get("time", 0)) if seen.beat.get("attempt") == seen.attempt else 0.0
-        alive = seen.now - max(beat, float(seen.claim.get("time", 0))) < _SILENT_S
+        heartbeat = float(seen.heartbeat.get("time", 0)) if seen.heartbeat.get("attempt") == seen.attempt else 0.0
+        alive = seen.now - max(heartbeat, float(seen.claim.get("time", 0))) < _SILENT_S
     elif alive is None and (executor is not None or seen.claim.get("executor") == "local"):
         alive = seen.now - float(seen.claim.get("time", 0)) < _SILENT_S
     if alive is False:
@@ -141,6 +151,6 @@ def judged(seen: Snapshot, executor: Executor | None) -> JobState:
 
 def silent_s(seen: Snapshot) -> float | None:
     """Seconds since the last sign of life; None before the first."""
-    if seen.beat.get("attempt") != seen.attempt or "time" not in seen.beat:
+    if seen.heartbeat.get("attempt") != seen.attempt or "time" not in seen.heartbeat:
         return None
-    return max(0.0, seen.now - float(seen.beat["time"]))
+    return max(0.0, seen.now - float(seen.heartbeat["time"]))

@@ -117,7 +117,7 @@ def status_of(url: str, seen: Snapshot, state: JobState) -> JobStatus:
     """What was seen of a job, told."""
     begun = seen.status.get("attempt", 0) >= seen.attempt
     since = seen.status.get("time") if begun else None
-    process = seen.beat if seen.beat.get("attempt") == seen.attempt else seen.handle
+    process = seen.heartbeat if seen.heartbeat.get("attempt") == seen.attempt else seen.handle
     error = str(seen.status.get("error") or "") if begun and state == "failed" else ""
     call = f"oml.jobs.job({redacted(url)!r}).resume()"
     remedies = {
@@ -134,7 +134,7 @@ def status_of(url: str, seen: Snapshot, state: JobState) -> JobStatus:
         host=str(process.get("host") or seen.claim.get("host", "")),
         pid=process.get("pid"),
         silent_s=silent_s(seen),
-        row=dict(seen.beat.get("row") or {}),
+        row=dict(seen.heartbeat.get("row") or {}),
         error=error,
         remedy=remedies.get(state, ""),
     )

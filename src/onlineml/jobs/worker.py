@@ -192,16 +192,16 @@ def _beside(work: Callable[[threading.Event], None], *, name: str) -> Iterator[N
 def _alive(run: _JobRun) -> Iterator[None]:
     """Within, a thread gives signs of life and looks for requests to stop from elsewhere."""
 
-    def beat(ended: threading.Event) -> None:
+    def write_heartbeats(ended: threading.Event) -> None:
         while True:
             with contextlib.suppress(OSError):  # the store is away: the next one will tell
-                run.beat(facts={"attempt": run.attempt})
+                run.write_heartbeat(facts={"attempt": run.attempt})
                 if not run.stop_requested and _cancelled(run):
                     os.kill(os.getpid(), signal.SIGTERM)
             if ended.wait(BEAT_S):
                 return
 
-    with _beside(beat, name="onlineml-heartbeat"):
+    with _beside(write_heartbeats, name="onlineml-heartbeat"):
         yield
 
 

@@ -29,8 +29,8 @@ class BuiltDetector:
         architecture, backbone: what `build_detector` rebuilds it by; architecture is "" for a module of the user's.
         mean, std: normalisation of RGB in 0..1 that it expects.
         config: what transformers needs to build the network anew; None for all others.
-        fresh: names of the tensors that start at random although weights were given, as their number of classes is
-            another, or as the weights are the backbone's alone.
+        reinitialized: names of the tensors that start at random although weights were given, as their number of classes
+            is another, or as the weights are the backbone's alone.
     """
 
     network: nn.Module
@@ -39,7 +39,7 @@ class BuiltDetector:
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
     config: Mapping[str, Any] | None = None
-    fresh: tuple[str, ...] = ()
+    reinitialized: tuple[str, ...] = ()
 
 
 def build_detector(
@@ -81,16 +81,21 @@ def build_detector(
 
             found = build_transformers(architecture, num_classes=num_classes, weights=weights, config=config)
             return BuiltDetector(
-                found.network, architecture, mean=found.mean, std=found.std, config=found.config, fresh=found.fresh
+                found.network,
+                architecture,
+                mean=found.mean,
+                std=found.std,
+                config=found.config,
+                reinitialized=found.reinitialized,
             )
         if ":" not in architecture:
             return _torchvision(architecture, num_classes, weights, storage_options)
         network, name = import_factory(architecture, num_classes + 1, argument="architecture"), architecture
     else:
         if hasattr(architecture, "losses") and hasattr(architecture, "detect"):  # one that was built before
-            return BuiltDetector(architecture, "", fresh=_loaded(architecture, weights, storage_options))
+            return BuiltDetector(architecture, "", reinitialized=_loaded(architecture, weights, storage_options))
         network, name = architecture, ""
-    return BuiltDetector(ListDetector(network), name, fresh=_loaded(network, weights, storage_options))
+    return BuiltDetector(ListDetector(network), name, reinitialized=_loaded(network, weights, storage_options))
 
 
 def _loaded(network: nn.Module, weights: str | None, storage_options: Mapping[str, Any] | None) -> tuple[str, ...]:
@@ -108,7 +113,7 @@ def _compact(
     if not any(key.endswith("to_logits.weight") for key in state):
         return _on_backbone(backbone, num_classes, weights, storage_options)
     built = _on_backbone(backbone, num_classes, None, storage_options)
-    return replace(built, fresh=load_same_shapes(built.network, state, source=weights, argument="backbone"))
+    return replace(built, reinitialized=load_same_shapes(built.network, state, source=weights, argument="backbone"))
 
 
 def _on_backbone(
@@ -120,7 +125,7 @@ def _on_backbone(
     built = BuiltDetector(network, "compact", classifier.name, classifier.mean, classifier.std)
     if weights is None:
         return built
-    return replace(built, fresh=tuple(key for key in network.state_dict() if not key.startswith("backbone.")))
+    return replace(built, reinitialized=tuple(key for key in network.state_dict() if not key.startswith("backbone.")))
 
 
 def _torchvision(
@@ -136,12 +141,12 @@ def _torchvision(
         )
     network = models.get_model(name, weights=None, weights_backbone=None, num_classes=num_classes + 1)
     if weights is None or not is_published_name(weights):
-        fresh = _loaded(network, weights, storage_options)
+        reinitialized = _loaded(network, weights, storage_options)
     elif weights.startswith("IMAGENET"):
         raise WeightsError(
             f"weights={weights!r}: {name} takes the weights of whole detectors ('DEFAULT', 'COCO_V1'); to start from a "
             "backbone's, fetch its file and pass the path, or take architecture='compact' with backbone="
         )
     else:
-        fresh = load_same_shapes(network, published_weights(name, weights), source=weights)
-    return BuiltDetector(ListDetector(network), name, fresh=fresh)
+        reinitialized = load_same_shapes(network, published_weights(name, weights), source=weights)
+    return BuiltDetector(ListDetector(network), name, reinitialized=reinitialized)

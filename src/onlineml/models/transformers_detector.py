@@ -88,7 +88,7 @@ class BuiltTransformers(NamedTuple):
         network: the detector.
         config: its configuration, of JSON values.
         mean, std: normalisation of RGB in 0..1 that its weights expect.
-        fresh: names of the tensors that start at random although weights were given: their number of classes is
+        reinitialized: names of the tensors that start at random although weights were given: their number of classes is
             another.
     """
 
@@ -96,7 +96,7 @@ class BuiltTransformers(NamedTuple):
     config: dict[str, Any]
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
-    fresh: tuple[str, ...] = ()
+    reinitialized: tuple[str, ...] = ()
 
 
 def build_transformers(
@@ -155,8 +155,8 @@ def build_transformers(
             "start from random weights on purpose"
         )
     mean, std = _normalisation(transformers, name)
-    fresh = tuple(sorted(str(key) for key, *_ in told["mismatched_keys"]))
-    return BuiltTransformers(TransformersDetector(network), network.config.to_dict(), mean, std, fresh)
+    reinitialized = tuple(sorted(str(key) for key, *_ in told["mismatched_keys"]))
+    return BuiltTransformers(TransformersDetector(network), network.config.to_dict(), mean, std, reinitialized)
 
 
 def _normalisation(transformers: Any, name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -15,12 +15,12 @@ from onlineml.storage.urls import local_path
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["GrowingFile"]
+__all__ = ["BufferedAppender"]
 
 _PUT_SECONDS = 2.0  # an object store takes whole objects only: a file that grows is put again at most this often
 
 
-class GrowingFile:
+class BufferedAppender:
     """A text file that grows: appended on a local disk, put again as a whole on other filesystems.
 
     Several threads may use one object.

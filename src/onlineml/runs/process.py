@@ -14,7 +14,7 @@ import psutil
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["described", "is_alive", "machine", "this_process"]
+__all__ = ["describe_process", "is_alive", "machine", "this_process"]
 
 _SAME_START_S = 2.0  # a clock that was set since moves a process's start; a number is not used again so soon
 
@@ -34,10 +34,10 @@ def machine() -> str:
 
 def this_process() -> dict[str, Any]:
     """``pid``, ``pid_started`` (seconds since 1970), ``host`` and ``machine`` of this process."""
-    return described(os.getpid())
+    return describe_process(os.getpid())
 
 
-def described(pid: int) -> dict[str, Any]:
+def describe_process(pid: int) -> dict[str, Any]:
     """The same of another process of this machine.
 
     Raises:

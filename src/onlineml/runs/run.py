@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from onlineml.errors import ConfigError, NotFoundError, StorageError
-from onlineml.runs.append import GrowingFile
+from onlineml.runs.append import BufferedAppender
 from onlineml.runs.process import this_process
 from onlineml.storage import io
 from onlineml.storage.filesystems import secrets_of
@@ -61,8 +61,8 @@ class Run:
         self.id = io.name(self.url)
         self.spec = dict(spec)
         self.storage_options = storage_options
-        self._metrics = GrowingFile(self.path("metrics.jsonl"), storage_options)
-        self._log = GrowingFile(self.path("log.txt"), storage_options)
+        self._metrics = BufferedAppender(self.path("metrics.jsonl"), storage_options)
+        self._log = BufferedAppender(self.path("log.txt"), storage_options)
         self._stop = threading.Event()
         self.stops_in_time = False
         self.last_row: dict[str, float | str] = {}
@@ -189,7 +189,7 @@ class Run:
         """``log.txt``, or only so much of its end, which spares reading all of it on a local disk."""
         return self._log.read(last_bytes)
 
-    def beat(self, *, facts: Mapping[str, Any] | None = None) -> None:
+    def write_heartbeat(self, *, facts: Mapping[str, Any] | None = None) -> None:
         """Say that this process is at it, in a file of its own: any thread may, whatever else is being written."""
         now = {"time": time.time(), **this_process(), "row": _finite(self.last_row), **_finite(facts or {})}
         data = json.dumps(now, ensure_ascii=False).encode()

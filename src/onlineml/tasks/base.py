@@ -46,10 +46,10 @@ class VisionModule(pl.LightningModule):
     """
 
     task: ClassVar[str]
-    figures: ClassVar[tuple[str, ...]]  # what `validate` tells
+    metric_names: ClassVar[tuple[str, ...]]  # what `validate` tells
 
     network: nn.Module
-    tuned: bool  # whether it starts from weights
+    pretrained: bool  # whether it starts from weights
     scale: Tensor
     shift: Tensor
 
@@ -112,21 +112,21 @@ class VisionModule(pl.LightningModule):
         raise NotImplementedError
 
     def validate(self, batches: Iterable[Any]) -> dict[str, float]:
-        """The module's `figures` over all images of ``batches``; nan where there are none."""
+        """The module's `metric_names` over all images of ``batches``; nan where there are none."""
         raise NotImplementedError
 
-    def goodness(self, row: Mapping[str, float]) -> float:
+    def selection_score(self, row: Mapping[str, float]) -> float:
         """How good the figures of a validation are; higher is better, nan where there was none."""
         return -row.get("val_loss", math.nan)
 
-    def described(self) -> dict[str, str]:
+    def run_config(self) -> dict[str, str]:
         """What it is, for the record of a run."""
         raise NotImplementedError
 
-    def settle(self, batches: Iterable[Any]) -> None:
+    def after_training(self, batches: Iterable[Any]) -> None:
         """After training, choose what is chosen on validation images for the weights that are kept."""
 
-    def likes_bf16_on_cpu(self) -> bool:
+    def prefers_bf16_on_cpu(self) -> bool:
         """Whether training in bfloat16 is quicker on a CPU that has it."""
         return False
 

@@ -65,7 +65,7 @@ class ImageClassifier(VisionModule):
     """
 
     task = "classification"
-    figures = ("val_loss", "val_accuracy")
+    metric_names = ("val_loss", "val_accuracy")
 
     class_weights: Tensor
 
@@ -94,23 +94,23 @@ class ImageClassifier(VisionModule):
             raise ConfigError(f"mix={mix!r}: expected 'none', 'mixup' or 'cutmix'")
         if label_smoothing is not None and not 0 <= label_smoothing <= 1:
             raise ConfigError(f"label_smoothing={label_smoothing}: expected a share between 0 and 1")
-        tuned = weights is not None
+        pretrained = weights is not None
         super().__init__(
             class_names=names,
             optimizer=optimizer,
-            lr=_LR.get((optimizer, tuned), 1e-3) if lr is None else lr,
+            lr=_LR.get((optimizer, pretrained), 1e-3) if lr is None else lr,
             weight_decay=(0.05 if optimizer == "adamw" else 5e-4) if weight_decay is None else weight_decay,
-            lr_decay=(0.7 if tuned else 1.0) if lr_decay is None else lr_decay,
-            warmup_steps=(5 if tuned else 20) if warmup_steps is None else warmup_steps,
-            head_warmup=(0.1 if tuned else 0.0) if head_warmup is None else head_warmup,
+            lr_decay=(0.7 if pretrained else 1.0) if lr_decay is None else lr_decay,
+            warmup_steps=(5 if pretrained else 20) if warmup_steps is None else warmup_steps,
+            head_warmup=(0.1 if pretrained else 0.0) if head_warmup is None else head_warmup,
             frozen_share=frozen_share or 0.0,
-            freeze_bn=tuned if freeze_bn is None else freeze_bn,
+            freeze_bn=pretrained if freeze_bn is None else freeze_bn,
             seed=seed,
         )
         self.mix = mix
-        self.label_smoothing = (0.0 if tuned else 0.1) if label_smoothing is None else label_smoothing
-        self.tuned = tuned
-        self.may_freeze = tuned and frozen_share is None
+        self.label_smoothing = (0.0 if pretrained else 0.1) if label_smoothing is None else label_smoothing
+        self.pretrained = pretrained
+        self.may_freeze = pretrained and frozen_share is None
         with torch.random.fork_rng(devices=[]):  # the same fresh weights, whatever was drawn before
             torch.manual_seed(seed)
             built = build_classifier(backbone, num_classes=len(names), weights=weights, storage_options=storage_options)
@@ -120,7 +120,7 @@ class ImageClassifier(VisionModule):
         self.register_buffer("class_weights", _class_weights(class_weights, names), persistent=False)
         self.to(memory_format=torch.channels_last)  # 1.45x on depthwise networks on a CPU, never slower
 
-    def described(self) -> dict[str, str]:
+    def run_config(self) -> dict[str, str]:
         """What it is, for the record of a run."""
         return {"backbone": self.backbone_name or type(self.network).__name__}
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 from onlineml.errors import ConfigError
 from onlineml.models.detectors import build_detector
 from onlineml.tasks.base import Optimizer, VisionModule, checked_names
-from onlineml.tasks.detection_validation import Seen
+from onlineml.tasks.detection_validation import DetectionMetric
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -45,7 +45,7 @@ class ObjectDetector(VisionModule):
             ``"package.module:factory"``.
         backbone: of the compact detector, any classification network: ``"auto"``, a torchvision name, ``"timm:NAME"``.
         weights: None starts at random; a published name, or the path or URL of a file, of the whole detector or of its
-            backbone, starts from there; what depends on another number of classes starts fresh, see `fresh`.
+            backbone, starts from there; what depends on another number of classes starts fresh, see `reinitialized`.
         optimizer: ``"adamw"`` or ``"sgd"``.
         lr: of the head (from scratch: of everything); None is a default that was measured.
         weight_decay: of weights, not of biases and norms; None is 0.05 for AdamW and 5e-4 for SGD.
@@ -61,15 +61,15 @@ class ObjectDetector(VisionModule):
 
     Attributes:
         thresholds: the score of each class from which an object counts, chosen on the validation images; None before.
-        fresh: names of the network's tensors that start at random although ``weights`` were given: those that depend on
-            another number of classes or, with weights of a backbone, all others.
+        reinitialized: names of the network's tensors that start at random although ``weights`` were given: those that
+            depend on another number of classes or, with weights of a backbone, all others.
 
     Raises:
         ConfigError, WeightsError, MissingDependencyError: as `build_detector`.
     """
 
     task = "detection"
-    figures = ("val_map_50", "val_map_50_95")
+    metric_names = ("val_map_50", "val_map_50_95")
 
     def __init__(
         self,
@@ -94,20 +94,20 @@ class ObjectDetector(VisionModule):
         names = checked_names(class_names, least=1)
         if start_scale is not None and not 0.1 <= start_scale <= 1:
             raise ConfigError(f"start_scale={start_scale}: expected a share of the images' size, 0.1..1")
-        tuned = weights is not None
+        pretrained = weights is not None
         super().__init__(
             class_names=names,
             optimizer=optimizer,
-            lr=_default_lr(architecture, optimizer, tuned=tuned) if lr is None else lr,
+            lr=_default_lr(architecture, optimizer, pretrained=pretrained) if lr is None else lr,
             weight_decay=(0.05 if optimizer == "adamw" else 5e-4) if weight_decay is None else weight_decay,
-            lr_decay=(0.7 if tuned else 1.0) if lr_decay is None else lr_decay,
+            lr_decay=(0.7 if pretrained else 1.0) if lr_decay is None else lr_decay,
             warmup_steps=warmup_steps,
             head_warmup=head_warmup,
             frozen_share=frozen_share,
             freeze_bn=freeze_bn,
             seed=seed,
         )
-        self.tuned = tuned
+        self.pretrained = pretrained
         self.gradient_clip = 5.0  # a first batch of many objects gives gradients of hundreds
         with torch.random.fork_rng(devices=[]):  # the same fresh weights, whatever was drawn before
             torch.manual_seed(seed)
@@ -121,16 +121,16 @@ class ObjectDetector(VisionModule):
             )
         self.network = built.network
         self.architecture, self.backbone_name, self.config = built.architecture, built.backbone, built.config
-        self.fresh = built.fresh
+        self.reinitialized = built.reinitialized
         self.set_normalization(mean=built.mean, std=built.std)
         if start_scale is None:
             start_scale = _START_SCALE if built.architecture == "compact" else 1.0
         self.start_scale = start_scale
         self.thresholds: dict[str, float] | None = None
-        self._seen = Seen()
+        self._seen = DetectionMetric()
         self.to(memory_format=torch.channels_last)
 
-    def described(self) -> dict[str, str]:
+    def run_config(self) -> dict[str, str]:
         name = self.architecture or type(self.network).__name__
         return {"architecture": name, "backbone": self.backbone_name}
 
@@ -138,7 +138,7 @@ class ObjectDetector(VisionModule):
         found: list[nn.Parameter] = self.network.head_parameters()  # type: ignore[operator]
         return found
 
-    def likes_bf16_on_cpu(self) -> bool:
+    def prefers_bf16_on_cpu(self) -> bool:
         # measured: 1.7x with full convolutions; with depthwise ones 1.3 to 2 times slower; of others' networks not all
         # parts exist in bfloat16 on a CPU
         convolutions = (m for m in self.network.modules() if isinstance(m, nn.Conv2d))
@@ -174,24 +174,24 @@ class ObjectDetector(VisionModule):
         # `losses` add up to the batch's, and training takes their mean
         return losses * len(losses) if self.architecture == "compact" else losses
 
-    def goodness(self, row: Mapping[str, float]) -> float:
+    def selection_score(self, row: Mapping[str, float]) -> float:
         return row.get("val_map_50_95", math.nan)
 
     def validate(self, batches: Iterable[DetectionBatch]) -> dict[str, float]:
         """AP50 and COCO's AP over all images of ``batches``; also chooses `thresholds`. Modes are left as they were."""
         modes = [(m, m.training) for m in self.modules()]
         self.eval()
-        seen = Seen()
+        seen = DetectionMetric()
         for batch in batches:
             seen.add(batch, self.detect(batch["image"].to(self.device, non_blocking=True)))
         for module, training in modes:
             module.training = training
         if not len(seen):
-            return dict.fromkeys(self.figures, math.nan)
+            return dict.fromkeys(self.metric_names, math.nan)
         self.thresholds = seen.thresholds(self.class_names)
-        return dict(zip(self.figures, seen.average_precision(self.class_names), strict=True))
+        return dict(zip(self.metric_names, seen.average_precision(self.class_names), strict=True))
 
-    def settle(self, batches: Iterable[DetectionBatch]) -> None:
+    def after_training(self, batches: Iterable[DetectionBatch]) -> None:
         self.validate(batches)
 
     def validation_step(self, batch: DetectionBatch, batch_idx: int) -> None:
@@ -207,7 +207,7 @@ class ObjectDetector(VisionModule):
         self._log_seen("test")
 
     def _log_seen(self, prefix: str) -> None:
-        seen, self._seen = self._seen, Seen()
+        seen, self._seen = self._seen, DetectionMetric()
         if len(seen):
             map_50, map_50_95 = seen.average_precision(self.class_names)
             self.log_dict({f"{prefix}_map_50": map_50, f"{prefix}_map_50_95": map_50_95}, prog_bar=True)
@@ -226,10 +226,10 @@ class ObjectDetector(VisionModule):
         return self.detect(batch["image"])
 
 
-def _default_lr(architecture: str | nn.Module, optimizer: str, *, tuned: bool) -> float:
-    if architecture in {"auto", "compact"} and optimizer == "adamw" and not tuned:
+def _default_lr(architecture: str | nn.Module, optimizer: str, *, pretrained: bool) -> float:
+    if architecture in {"auto", "compact"} and optimizer == "adamw" and not pretrained:
         return _COMPACT_LR
-    return _LR.get((optimizer, tuned), 1e-3)
+    return _LR.get((optimizer, pretrained), 1e-3)
 
 
 def _shrunk(

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from onlineml.data.loading.detection_datasets import DetectionBatch
     from onlineml.models.detection_boxes import Objects
 
-__all__ = ["Seen"]
+__all__ = ["DetectionMetric"]
 
 
-class Seen:
+class DetectionMetric:
     """Truth and detections of the batches so far, in pixels of the upright originals."""
 
     def __init__(self) -> None:

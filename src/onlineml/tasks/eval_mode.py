@@ -10,7 +10,7 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["answering"]
+__all__ = ["eval_mode"]
 
 
 class _Module(Protocol):
@@ -21,7 +21,7 @@ class _Module(Protocol):
 
 
 @contextmanager
-def answering(model: _Module) -> Iterator[None]:
+def eval_mode(model: _Module) -> Iterator[None]:
     """No dropout, no gradients; never around a ``yield``, whose receiver would be without gradients too."""
     training = model.training
     model.train(False)

@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from onlineml.training.ema import Ema
     from onlineml.training.progress import Reporter
 
-__all__ = ["EpochRecord", "Kept"]
+__all__ = ["EpochRecord", "WeightsSnapshot"]
 
 _VALIDATION_SHARE = 0.05  # of the time, at most, goes into validating between epochs
 _TICK_S = 1.0  # between two looks within an epoch: each waits for the device
 
 
-class Kept(NamedTuple):
+class WeightsSnapshot(NamedTuple):
     """Weights that may be kept in the end, and the row of figures that belongs to them."""
 
     row: dict[str, Any]
     weights: dict[str, Any]
 
     @classmethod
-    def of(cls, module: Any, row: Mapping[str, Any]) -> Kept:
+    def of(cls, module: Any, row: Mapping[str, Any]) -> WeightsSnapshot:
         """What ``module`` has now."""
         return cls(dict(row), {k: v.detach().clone() for k, v in module.state_dict().items()})
 
@@ -75,8 +75,8 @@ class EpochRecord(pl.Callback):
         self.rows = list(rows)
         self.validation_s: float | None = None
         self.told = False
-        self.best: Kept | None = None
-        self.before: Kept | None = None
+        self.best: WeightsSnapshot | None = None
+        self.before: WeightsSnapshot | None = None
         self.waited = 0
         self._validated_at = clock.spent()
         self._ticked_at = time.monotonic()
@@ -111,11 +111,11 @@ class EpochRecord(pl.Callback):
         self._images += len(batch["image"])
         if time.monotonic() - self._ticked_at >= _TICK_S:
             self._ticked_at = time.monotonic()
-            now = self._figures(trainer, pl_module, {}, epoch_s=self._epoch_s())
+            now = self._metric_values(trainer, pl_module, {}, epoch_s=self._epoch_s())
             self.note(now)
             self.show.tick(now)
 
-    def _figures(
+    def _metric_values(
         self, trainer: pl.Trainer, module: Any, scores: Mapping[str, float], *, epoch_s: float
     ) -> dict[str, Any]:
         """A row of the figures of this epoch so far."""
@@ -134,18 +134,18 @@ class EpochRecord(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         last = trainer.should_stop or pl_module.progress() >= 1.0
         due = not self.saves_time or self.validation_s is None or self._is_due()
-        scores: dict[str, float] = dict.fromkeys(pl_module.figures, math.nan)
+        scores: dict[str, float] = dict.fromkeys(pl_module.metric_names, math.nan)
         epoch_s = max(1e-9, self._epoch_s())
         if due and not last:  # the last one is validated by fit, with the weights that are kept
             scores = self.validate(pl_module)
-        row = self._figures(trainer, pl_module, scores, epoch_s=epoch_s)
+        row = self._metric_values(trainer, pl_module, scores, epoch_s=epoch_s)
         if not last:
             self.keep(row)
         self.last_row, self.told = row, not last
-        for name in ("train_loss", *pl_module.figures):
+        for name in ("train_loss", *pl_module.metric_names):
             if not math.isnan(row[name]):
                 pl_module.log(name, row[name])
-        if not math.isnan(pl_module.goodness(row)):
+        if not math.isnan(pl_module.selection_score(row)):
             self._wait(trainer, pl_module, row)
         self._reset()
 
@@ -161,7 +161,7 @@ class EpochRecord(pl.Callback):
     def validate(self, module: Any) -> dict[str, float]:
         """Validate the weights that would be kept, and note the time that it took."""
         if self.val_batches is None:
-            return dict.fromkeys(module.figures, math.nan)
+            return dict.fromkeys(module.metric_names, math.nan)
         begin = time.monotonic()
         if self.ema is None:
             scores: dict[str, float] = module.validate(self.val_batches)
@@ -176,12 +176,12 @@ class EpochRecord(pl.Callback):
     def _wait(self, trainer: pl.Trainer, module: Any, row: dict[str, Any]) -> None:
         if self.patience is None:
             return
-        if self.best is None or module.goodness(row) > module.goodness(self.best.row):
+        if self.best is None or module.selection_score(row) > module.selection_score(self.best.row):
             if self.ema is None:
-                self.best = Kept.of(module, row)
+                self.best = WeightsSnapshot.of(module, row)
             else:
                 with self.ema.applied(module):
-                    self.best = Kept.of(module, row)
+                    self.best = WeightsSnapshot.of(module, row)
             self.waited = 0
             return
         self.waited += 1
@@ -200,8 +200,8 @@ class EpochRecord(pl.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         best, before, self.waited = state_dict["best"], state_dict["before"], state_dict["waited"]
-        self.best = None if best is None else Kept(**best)
-        self.before = None if before is None else Kept(**before)
+        self.best = None if best is None else WeightsSnapshot(**best)
+        self.before = None if before is None else WeightsSnapshot(**before)
         if state_dict["last_row"] is not None:
             self.last_row, self.told = state_dict["last_row"], state_dict["told"]
         self._loss, self._batches, self._images, self._earlier_s = state_dict["epoch"]

@@ -119,7 +119,7 @@ def _spec(
 ) -> dict[str, Any]:
     return {
         "task": model.task,
-        **model.described(),
+        **model.run_config(),
         "class_names": list(model.class_names),
         "manifest_hash": datamodule.manifest.hash,
         "size_hw": list(datamodule.size_hw),

@@ -24,7 +24,7 @@ def precision_for(precision: str | None, accelerator: str, model: VisionModule) 
         return precision
     if accelerator in {"auto", "gpu", "cuda"} and torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
-    if accelerator in {"auto", "cpu"} and _cpu_has_bf16() and model.likes_bf16_on_cpu():
+    if accelerator in {"auto", "cpu"} and _cpu_has_bf16() and model.prefers_bf16_on_cpu():
         return "bf16-mixed"
     return "32-true"
 

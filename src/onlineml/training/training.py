@@ -18,7 +18,7 @@ from onlineml.tasks.classification import ImageClassifier
 from onlineml.tasks.loading import write_model
 from onlineml.tasks.schedule import Knot, Schedule
 from onlineml.training.budget import FORWARDS_A_STEP, Budget, Clock
-from onlineml.training.callbacks import EpochRecord, Kept
+from onlineml.training.callbacks import EpochRecord, WeightsSnapshot
 from onlineml.training.checkpoints import Checkpoints, LocalCheckpoints
 from onlineml.training.ema import Ema
 from onlineml.training.probe import collect_features, probe_head
@@ -89,7 +89,7 @@ class Training:
         self.model.size_hw, self.model.manifest_hash = self.datamodule.size_hw, self.datamodule.manifest.hash
         if not self.model.training:  # trained or loaded before: Lightning would train it as it is
             self.model.train()
-        self.before: Kept | None = None
+        self.before: WeightsSnapshot | None = None
         self._warm_up()
         self.loader = self.datamodule.loader("train", train=True, augmented=not self.is_short)
         if self.epochs is not None:
@@ -137,7 +137,7 @@ class Training:
         A short run, of fewer than three epochs, learns from images as they are, and leaves the first layers alone.
         """
         self.is_short = False
-        if not isinstance(self.model, ImageClassifier) or not self.model.tuned:
+        if not isinstance(self.model, ImageClassifier) or not self.model.pretrained:
             return
         if not isinstance(self.model.head, nn.Linear):
             return
@@ -175,7 +175,9 @@ class Training:
         val = collect_features(self.model, head, self.datamodule.loader("val")) if n_val and affordable else None
         probe = probe_head(self.model, head, train, val)
         if val is not None:
-            self.before = Kept.of(self.model, {"val_loss": probe.val_loss, "val_accuracy": probe.val_accuracy})
+            self.before = WeightsSnapshot.of(
+                self.model, {"val_loss": probe.val_loss, "val_accuracy": probe.val_accuracy}
+            )
         epochs = float(self.epochs or 0)
         if self.budget_s is not None:
             left_s = self.budget_s - self.clock.spent()
@@ -214,7 +216,7 @@ class Training:
                 self.checkpoints.close()
         kept = self._choose()
         write_model(self.model, self.run)
-        facts = {k: kept[k] for k in ("step", "train_loss", *self.model.figures)}
+        facts = {k: kept[k] for k in ("step", "train_loss", *self.model.metric_names)}
         self.run.set_status("finished", facts=facts | {"seconds": round(self.clock.spent(), 2)})
         delete(self.run.path("last.ckpt"), storage_options=self.run.storage_options)
         delete_drafts(self.run.path("last.ckpt"))
@@ -226,7 +228,7 @@ class Training:
             self.ema.keep(self.model)
             record.ema = None
         kept = shown = record.last_row if record.told else record.last_row | record.validate(self.model)
-        good, last = self.model.goodness, kept
+        good, last = self.model.selection_score, kept
         if record.best is not None and not good(kept) > good(record.best.row):
             kept = record.best.row
             self.model.load_state_dict(record.best.weights)
@@ -234,7 +236,7 @@ class Training:
             kept = shown = kept | record.before.row
             self.model.load_state_dict(record.before.weights)
         if kept is not last and record.val_batches is not None:
-            self.model.settle(record.val_batches)
+            self.model.after_training(record.val_batches)
         if not record.told:
             record.keep(shown)
         return kept

@@ -264,13 +264,18 @@ def _changes_deck(comparison: Comparison, places: _Places) -> Deck:
         one = changed[row]
         tone = "good" if one.change == "fixed" else "bad"
         if one.boxes_a is None or one.boxes_b is None:
-            return Card(f"{one.change}: {one.said_b}", f"before: {one.said_a}; is {one.truth}", tone)
+            return Card(f"{one.change}: {one.prediction_b}", f"before: {one.prediction_a}; is {one.truth}", tone)
         drawn = (("first model", _seen_boxes(one.boxes_a)), ("second model", _seen_boxes(one.boxes_b)))
-        return Card(f"{one.change}: {one.said_b}", f"before: {one.said_a}", tone, drawn[1][1], drawn)
+        return Card(f"{one.change}: {one.prediction_b}", f"before: {one.prediction_a}", tone, drawn[1][1], drawn)
 
     def facts(row: int) -> list[tuple[str, str]]:
         one = changed[row]
-        told = (("uri", one.uri), ("truth", one.truth), ("first model", one.said_a), ("second model", one.said_b))
+        told = (
+            ("uri", one.uri),
+            ("truth", one.truth),
+            ("first model", one.prediction_a),
+            ("second model", one.prediction_b),
+        )
         return [(name, text) for name, text in told if text]
 
     facets = [facet_of("change", [one.change for one in changed], order=("broken", "fixed"))]

@@ -68,10 +68,10 @@ class ProgressPanel(View):
                 self.samples = read_bytes(self.run.path(SAMPLES), storage_options=self.run.storage_options)
         if self.job is None:
             status = self.run.status()
-            beat = self.run.heartbeat() or {}
+            heartbeat = self.run.heartbeat() or {}
             notes = [str(status[name]) for name in ("error",) if status.get(name)]
-            state, since_s = str(status["state"]), _age(beat)
-            now = {**(rows[-1] if rows else {}), **_newer(beat.get("row"), rows)}
+            state, since_s = str(status["state"]), _age(heartbeat)
+            now = {**(rows[-1] if rows else {}), **_newer(heartbeat.get("row"), rows)}
             return PanelFacts(
                 state=state, rows=rows, now=now, since_s=since_s, notes=tuple(notes), samples=self.samples, **plan
             )
@@ -175,8 +175,8 @@ def shown_live(run: Run, datamodule: ImageDataModule | None) -> Reporter:
     return _Pushed(panel)
 
 
-def _age(beat: Mapping[str, Any]) -> float:
-    return max(0.0, time.time() - float(beat["time"])) if "time" in beat else 0.0
+def _age(heartbeat: Mapping[str, Any]) -> float:
+    return max(0.0, time.time() - float(heartbeat["time"])) if "time" in heartbeat else 0.0
 
 
 def _newer(row: Mapping[str, Any] | None, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:

@@ -60,21 +60,21 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[str]]]:
 
 def test_nothing_is_asked_for() -> None:
     fetcher = Fetcher(_rows([]))
-    fetcher.ahead([])
+    fetcher.prefetch([])
     assert fetcher.take([]) == []
 
 
 def test_what_was_begun_is_not_asked_for_again(reads: list[list[str]]) -> None:
     urls = [f"memory://x/{i}" for i in range(8)]
     fetcher = Fetcher(_rows(urls))
-    fetcher.ahead([3, 1, 3])
-    fetcher.ahead([1, 3, 5])  # goes on with the same
+    fetcher.prefetch([3, 1, 3])
+    fetcher.prefetch([1, 3, 5])  # goes on with the same
     assert fetcher.take([1, 2, 3]) == [b"memory://x/1", b"memory://x/2", b"memory://x/3"]
-    fetcher.ahead([5, 9999])  # a wrong index is an error of its own batch
+    fetcher.prefetch([5, 9999])  # a wrong index is an error of its own batch
     assert fetcher.take([5]) == [b"memory://x/5"]
     assert sorted(url[-1] for asked in reads for url in asked) == ["1", "2", "3", "5"]
-    fetcher.ahead([6])
-    fetcher.ahead([7])  # 6 is wanted no more
+    fetcher.prefetch([6])
+    fetcher.prefetch([7])  # 6 is wanted no more
     assert fetcher.take([6, 7]) == [b"memory://x/6", b"memory://x/7"]
     with pytest.raises(IndexError):
         fetcher.take([9999])
@@ -82,7 +82,7 @@ def test_what_was_begun_is_not_asked_for_again(reads: list[list[str]]) -> None:
 
 def test_an_error_stands_in_its_place(reads: list[list[str]]) -> None:
     fetcher = Fetcher(_rows(["memory://x/0", "memory://x/missing"]))
-    fetcher.ahead([0, 1])
+    fetcher.prefetch([0, 1])
     first, second = fetcher.take([0, 1])
     assert first == b"memory://x/0"
     assert isinstance(second, NotFoundError)
@@ -91,7 +91,7 @@ def test_an_error_stands_in_its_place(reads: list[list[str]]) -> None:
 
 def test_local_files_are_not_fetched_ahead(reads: list[list[str]], tmp_path: Path) -> None:
     fetcher = Fetcher(_rows([str(tmp_path / "a"), f"file://{tmp_path}/b", "memory://x/c"]))
-    fetcher.ahead([0, 1, 2])
+    fetcher.prefetch([0, 1, 2])
     fetcher.take([2])
     assert reads == [["memory://x/c"]]
 
@@ -103,7 +103,7 @@ def test_large_images_are_fetched_ahead_in_small_numbers(
     monkeypatch.setattr(fetching, "read_many", lambda urls, **_: [b"x" * 300_000 for _ in urls])
     fetcher = Fetcher(_rows([f"memory://x/{i}" for i in range(100)]))
     fetcher.take(list(range(20)))
-    fetcher.ahead(range(20, 100))
+    fetcher.prefetch(range(20, 100))
     assert 1 <= len(fetcher._jobs) <= 4
     assert not reads
 
@@ -112,12 +112,12 @@ def test_neither_a_pickle_nor_a_fork_takes_along_what_is_on_its_way(
     reads: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fetcher = Fetcher(_rows(["memory://x/0", "memory://x/1"]))
-    fetcher.ahead([0])
+    fetcher.prefetch([0])
     fetcher._jobs[0].fetch.result()
     copy = pickle.loads(pickle.dumps(fetcher))  # noqa: S301 (our own)
     assert copy.take([0]) == [b"memory://x/0"]
     assert len(reads) == 2
-    fetcher.ahead([1])
+    fetcher.prefetch([1])
     fetcher._jobs[1].fetch.result()
     monkeypatch.setattr("os.getpid", lambda: -1)
     assert fetcher.take([1]) == [b"memory://x/1"]

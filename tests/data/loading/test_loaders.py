@@ -14,7 +14,7 @@ import torch
 
 from onlineml.data.augment.classification import Augmenter
 from onlineml.data.loading.datasets import ImageDataset, ImageRows
-from onlineml.data.loading.loaders import BatchOrder, Loader, ahead
+from onlineml.data.loading.loaders import BatchOrder, Loader, prefetch
 from onlineml.errors import ConfigError
 from picture_files import noise, pool
 
@@ -276,7 +276,7 @@ def test_errors_reach_the_caller(rows: ImageRows, workers: int):
 
 
 def test_ahead_of_nothing():
-    assert list(ahead(iter([]))) == []
+    assert list(prefetch(iter([]))) == []
 
 
 def test_ahead_keeps_the_order_and_stays_two_before():
@@ -287,7 +287,7 @@ def test_ahead_keeps_the_order_and_stays_two_before():
             made.append(i)
             yield i
 
-    batches = ahead(make())
+    batches = prefetch(make())
     seen = [next(batches)]
     time.sleep(0.3)
     assert len(made) <= 1 + 2 + 1  # handed out, waiting, and one in the making
@@ -302,7 +302,7 @@ def test_ahead_raises_after_the_good_ones():
         yield 2
         raise OSError("the disk is gone")
 
-    batches = ahead(make())
+    batches = prefetch(make())
     assert [next(batches), next(batches)] == [1, 2]
     with pytest.raises(OSError, match="the disk is gone"):
         next(batches)

@@ -92,8 +92,8 @@ def test_what_was_said_of_changed_images_broken_ones_first(pair):
     assert [image.change for image in changed] == ["broken", "broken", "fixed", "fixed"]
     first = changed[0]
     assert (first.image_id, first.truth) == ("image-1", "cat")
-    assert first.said_a.startswith("cat 80.0")
-    assert first.said_b.startswith("dog 80.0")
+    assert first.prediction_a.startswith("cat 80.0")
+    assert first.prediction_b.startswith("dog 80.0")
 
 
 def test_scores_are_those_of_each_model_alone():
@@ -304,7 +304,7 @@ def test_objects_and_images_of_detectors_are_counted_as_by_hand():
     assert compared.fixed_ids == ("p",)
     assert compared.broken_ids == ("q",)
     assert [(p.value, p.n, p.fixed, p.broken) for p in compared.by_class] == [("cell", 2, 0, 1), ("egg", 1, 1, 0)]
-    assert [(c.change, c.image_id, c.said_a, c.said_b) for c in compared.changed] == [
+    assert [(c.change, c.image_id, c.prediction_a, c.prediction_b) for c in compared.changed] == [
         ("broken", "q", "no mistakes", "1 missed, 1 false"),
         ("fixed", "p", "1 missed", "no mistakes"),
     ]

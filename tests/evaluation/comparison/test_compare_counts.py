@@ -33,7 +33,7 @@ def test_no_images_have_no_bounds():
 
     assert math.isnan(nothing.value)
     assert all(math.isnan(bound) for bound in nothing.bounds(0.05))
-    assert math.isnan(nothing.smallest_shown())
+    assert math.isnan(nothing.minimum_detectable_effect())
 
 
 def test_counts_go_by_group():
@@ -159,7 +159,7 @@ def test_swapping_the_models_mirrors_everything(broken, fixed, seed):
     # few changes make coarse steps, within which twenty thousand halves of either model fall a little differently
     assert other.bounds(0.05) == (pytest.approx(-high, abs=6e-3), pytest.approx(-low, abs=6e-3))
     assert low <= one.value <= high
-    assert one.smallest_shown() == pytest.approx(other.smallest_shown())
+    assert one.minimum_detectable_effect() == pytest.approx(other.minimum_detectable_effect())
     wide = one.bounds(0.025)
     assert wide[0] <= low
     assert wide[1] >= high

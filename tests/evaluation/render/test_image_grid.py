@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from onlineml.errors import ConfigError
-from onlineml.evaluation.render.image_grid import images_figure
+from onlineml.evaluation.render.image_grid import image_grid
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ def texts(figure: object) -> list[str]:
 
 
 def test_nothing_to_show_is_said() -> None:
-    assert texts(images_figure([])) == ["no images"]
+    assert texts(image_grid([])) == ["no images"]
 
 
 def test_arrays_bytes_paths_and_batches_show_the_same_pixels(tmp_path: Path) -> None:
@@ -37,12 +37,12 @@ def test_arrays_bytes_paths_and_batches_show_the_same_pixels(tmp_path: Path) -> 
     batch = np.stack([np.moveaxis(RED, -1, 0)] * 2)
 
     for images in ([RED], [png()], [str(tmp_path / "red.png")], [tmp_path / "red.png"], batch):
-        for axes in images_figure(images).axes:
+        for axes in image_grid(images).axes:
             np.testing.assert_array_equal(axes.images[0].get_array(), RED)
 
 
 def test_what_cannot_be_shown_says_so_and_the_titles_stay_in_order(tmp_path: Path) -> None:
-    figure = images_figure([None, b"no image", str(tmp_path / "gone.jpg"), RED], ["a", "b", "c", "$d$"], columns=2)
+    figure = image_grid([None, b"no image", str(tmp_path / "gone.jpg"), RED], ["a", "b", "c", "$d$"], columns=2)
 
     assert texts(figure) == ["not an image", "a", "not an image", "b", "not an image", "c", "$d$"]
     assert figure._repr_png_().startswith(b"\x89PNG")
@@ -51,15 +51,15 @@ def test_what_cannot_be_shown_says_so_and_the_titles_stay_in_order(tmp_path: Pat
 def test_no_more_than_the_limit_are_read_and_shown(tmp_path: Path) -> None:
     (tmp_path / "red.png").write_bytes(png())
 
-    assert len(images_figure([str(tmp_path / "red.png"), *["nowhere.png"] * 99], limit=3).axes) == 3
+    assert len(image_grid([str(tmp_path / "red.png"), *["nowhere.png"] * 99], limit=3).axes) == 3
 
 
 @pytest.mark.parametrize("images", [[RED.astype(float)], [RED[..., :2]], [RED[0]]])
 def test_other_arrays_are_refused(images: list[np.ndarray]) -> None:
     with pytest.raises(ConfigError, match="uint8"):
-        images_figure(images)
+        image_grid(images)
 
 
 def test_a_title_for_each_image() -> None:
     with pytest.raises(ConfigError, match="1 images and 2 titles"):
-        images_figure([RED], ["a", "b"])
+        image_grid([RED], ["a", "b"])

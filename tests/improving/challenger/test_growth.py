@@ -33,12 +33,12 @@ def test_old_scores_are_the_same_to_the_bit_whatever_the_order(names, n_features
     head = whole(nn.Linear(n_features, 3, bias=bias))
     features = torch.randint(-8, 9, (7, n_features)).float()
 
-    grown = grow_head(head, OLD, names)
+    resized = grow_head(head, OLD, names)
 
     rows = [names.index(name) for name in OLD]
-    assert torch.equal(grown(features)[:, rows], head(features))
-    assert grown.out_features == 5
-    assert torch.equal(grown.weight[rows], head.weight)
+    assert torch.equal(resized(features)[:, rows], head(features))
+    assert resized.out_features == 5
+    assert torch.equal(resized.weight[rows], head.weight)
 
 
 def test_rows_of_any_numbers_are_kept_to_the_bit_and_scores_but_for_rounding():
@@ -46,11 +46,11 @@ def test_rows_of_any_numbers_are_kept_to_the_bit_and_scores_but_for_rounding():
     head, features = nn.Linear(512, 3), torch.randn(40, 512)
     before = head.weight.clone()
 
-    grown = grow_head(head, OLD, NEW)
+    resized = grow_head(head, OLD, NEW)
 
-    assert torch.equal(grown.weight[PLACES], before)
-    assert torch.equal(grown.bias[PLACES], head.bias)
-    torch.testing.assert_close(grown(features)[:, PLACES], head(features), rtol=1e-5, atol=1e-6)
+    assert torch.equal(resized.weight[PLACES], before)
+    assert torch.equal(resized.bias[PLACES], head.bias)
+    torch.testing.assert_close(resized(features)[:, PLACES], head(features), rtol=1e-5, atol=1e-6)
     assert torch.equal(head.weight, before)
     assert head.out_features == 3
 
@@ -80,18 +80,18 @@ def test_the_same_names_in_another_order_only_move_rows():
 def test_dtype_and_frozen_rows_stay():
     head = nn.Linear(4, 3).double().requires_grad_(False)
 
-    grown = grow_head(head, OLD, NEW)
+    resized = grow_head(head, OLD, NEW)
 
-    assert grown.weight.dtype == torch.float64
-    assert not grown.weight.requires_grad
+    assert resized.weight.dtype == torch.float64
+    assert not resized.weight.requires_grad
     assert grow_head(nn.Linear(4, 3), OLD, NEW).weight.requires_grad
 
 
 def test_a_grown_head_learns():
-    grown = grow_head(nn.Linear(4, 3), OLD, NEW)
-    grown(torch.randn(2, 4)).sum().backward()
+    resized = grow_head(nn.Linear(4, 3), OLD, NEW)
+    resized(torch.randn(2, 4)).sum().backward()
 
-    assert grown.weight.grad.shape == (5, 4)
+    assert resized.weight.grad.shape == (5, 4)
 
 
 @pytest.mark.parametrize(
@@ -128,13 +128,13 @@ def test_a_detector_sees_its_old_classes_as_before(detector):
     image = torch.randn(1, 3, 64, 64)
     was = detector.to_logits.weight.clone()
 
-    grown = grow_detector(detector, OLD, NEW)
+    resized = grow_detector(detector, OLD, NEW)
 
-    before, after = detector(image), grown(image)
+    before, after = detector(image), resized(image)
     torch.testing.assert_close(after.logits[..., PLACES], before.logits, rtol=1e-5, atol=1e-4)
     assert torch.equal(after.boxes_xyxy, before.boxes_xyxy)
-    assert torch.equal(grown.to_logits.weight[PLACES], was)
-    assert grown.num_classes == grown.to_logits.out_channels == 5
+    assert torch.equal(resized.to_logits.weight[PLACES], was)
+    assert resized.num_classes == resized.to_logits.out_channels == 5
     assert detector.num_classes == 3
     assert torch.equal(detector.to_logits.weight, was)
 
@@ -143,19 +143,19 @@ def test_a_detectors_old_scores_are_the_same_to_the_bit_on_exact_numbers(detecto
     """Its last layer alone, on whole numbers, which no order of summing rounds."""
     exact = copy.deepcopy(detector)
     layer = whole(exact.to_logits)
-    grown = grow_detector(exact, OLD, NEW).to_logits
+    resized = grow_detector(exact, OLD, NEW).to_logits
     maps = torch.randint(-8, 9, (2, 64, 6, 5)).float()
 
-    assert torch.equal(grown(maps)[:, PLACES], layer(maps))
+    assert torch.equal(resized(maps)[:, PLACES], layer(maps))
 
 
 def test_new_classes_of_a_detector_start_unseen(detector):
-    grown = grow_detector(detector, OLD, NEW)
-    scores = grown(torch.randn(1, 3, 64, 64)).logits.sigmoid()
+    resized = grow_detector(detector, OLD, NEW)
+    scores = resized(torch.randn(1, 3, 64, 64)).logits.sigmoid()
 
-    assert grown.to_logits.bias[[0, 2]].sigmoid().tolist() == pytest.approx([0.01, 0.01])
+    assert resized.to_logits.bias[[0, 2]].sigmoid().tolist() == pytest.approx([0.01, 0.01])
     assert scores[..., [0, 2]].max() < 0.1
-    loss = grown.losses(torch.randn(1, 3, 64, 64), [_target()], trust=0.0)
+    loss = resized.losses(torch.randn(1, 3, 64, 64), [_target()], trust=0.0)
     assert loss.isfinite().all()
 
 
@@ -227,15 +227,15 @@ def test_an_imprinted_class_is_known_at_once_and_others_are_not_forgotten(seed):
     head = trained(features, labels, 4)
     names = [f"class {k}" for k in range(6)]
 
-    grown = imprint(grow_head(head, names[:4], names), features, labels, [4, 5])
+    resized = imprint(grow_head(head, names[:4], names), features, labels, [4, 5])
 
-    said = grown(test).argmax(1)
+    said = resized(test).argmax(1)
     old = truth < 4
     before = (head(test)[old].argmax(1) == truth[old]).float().mean()
     assert (said[~old] == truth[~old]).float().mean() > 0.8
     assert (said[old] == truth[old]).float().mean() > before - 0.1
-    assert torch.equal(grown.weight[:4], head.weight)
-    assert torch.equal(grown.bias[:4], head.bias)
+    assert torch.equal(resized.weight[:4], head.weight)
+    assert torch.equal(resized.bias[:4], head.bias)
 
 
 def test_an_imprinted_row_by_hand():

@@ -38,7 +38,7 @@ def weights(model):
 def test_it_goes_on_from_the_champions_weights_under_other_classes(champion):
     before = weights(champion)
 
-    made = successor.continued(champion, ("green", "new", "blue", "red"), lineage={})
+    made = successor.from_champion(champion, ("green", "new", "blue", "red"), lineage={})
 
     assert torch.equal(made.head.weight[[2, 0, 3]], before["head.weight"])
     assert torch.equal(made.network.mix.weight, before["mix.weight"])
@@ -49,9 +49,9 @@ def test_it_goes_on_from_the_champions_weights_under_other_classes(champion):
 
 
 def test_shrunk_weights_are_what_the_paper_says(champion):
-    made = successor.shrunk(champion, CLASSES, lineage={}, seed=3)
+    made = successor.shrink_perturb(champion, CLASSES, lineage={}, seed=3)
 
-    fresh = successor.anew(champion, CLASSES, seed=3)
+    fresh = successor.from_scratch(champion, CLASSES, seed=3)
     for name, tensor in weights(made).items():
         wanted = 0.4 * champion.network.state_dict()[name] + 0.1 * fresh.network.state_dict()[name]
         torch.testing.assert_close(tensor, wanted)
@@ -61,7 +61,7 @@ def test_a_network_that_nobody_can_build_anew_says_what_to_pass():
     model = oml.ImageClassifier(class_names=CLASSES, backbone=TinyNet())
 
     with pytest.raises(ConfigError, match=r"package\.module:factory"):
-        successor.anew(model, CLASSES)
+        successor.from_scratch(model, CLASSES)
 
 
 def test_batch_norms_keep_their_statistics_so_that_weights_can_be_mixed(tmp_path, decoded_photos):
@@ -130,7 +130,7 @@ def test_new_rows_belong_to_the_new_network_whatever_the_share(project):
         data.with_labels({}).take(data.column("label") != "red").with_class_names(("blue", "green")),
     )
     images = challenger_train._images(champion, data, Recipe(), changed=(), known=None)
-    model = successor.continued(champion, CLASSES, lineage={})
+    model = successor.from_champion(champion, CLASSES, lineage={})
     with torch.no_grad():
         model.head.weight[2] = torch.tensor([0.0, 0, 0, 0, 9.0, 9.0])
     rows = model.head.weight[2].detach().clone()

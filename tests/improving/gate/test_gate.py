@@ -65,7 +65,7 @@ def test_a_small_gain_is_inconclusive_and_says_what_would_show_it():
 
     assert decided.verdict == "inconclusive"
     assert not decided.promoted
-    assert decided.images_needed == pytest.approx(400 * (decided.smallest_shown / 0.01) ** 2, abs=1)
+    assert decided.required_sample_size == pytest.approx(400 * (decided.minimum_detectable_effect / 0.01) ** 2, abs=1)
     assert "do not show that it is better" in decided.reasons[0]
     assert "could have shown a difference of 3 points" in decided.reasons[0]
     assert "this gain needs about" in decided.reasons[0]
@@ -83,7 +83,7 @@ def test_a_small_loss_is_inconclusive():
     decided = gate(*models(400, fixed=10, broken=14, wrong=40))
 
     assert decided.verdict == "inconclusive"
-    assert decided.images_needed is None
+    assert decided.required_sample_size is None
 
 
 def test_not_worse_promotes_what_better_does_not():

@@ -91,14 +91,14 @@ def test_counting_frames_as_single_images_does_not_keep_them(n_groups):
 @pytest.mark.parametrize(("n_images", "alike"), [(500, None), (2000, None), (2000, 0.5)])
 def test_the_smallest_difference_it_claims_to_show_is_shown_four_times_out_of_five(n_images, alike):
     if alike is None:
-        claimed = single(round(0.04 * n_images), round(0.04 * n_images), n_images).smallest_shown()
+        claimed = single(round(0.04 * n_images), round(0.04 * n_images), n_images).minimum_detectable_effect()
         shares = {"broken": 0.04 - claimed / 2, "fixed": 0.04 + claimed / 2}
         rate = rate_of_single(Better(), n_images=n_images, **shares)
     else:
         spread = 0.08 * n_images * (1 + 9 * alike)  # variance of a sum over videos of ten frames
         lost = np.zeros(n_images // 10, np.int64)
         lost[: round(spread / 2 / 100)] = 10
-        claimed = PairedCounts(lost[::-1], lost, np.full(len(lost), 10)).smallest_shown()
+        claimed = PairedCounts(lost[::-1], lost, np.full(len(lost), 10)).minimum_detectable_effect()
         shares = {"broken": 0.04 - claimed / 2, "fixed": 0.04 + claimed / 2}
         rate = rate_of_groups(Better(), n_groups=len(lost), alike=alike, n_draws=500, **shares)
 

@@ -10,7 +10,7 @@ import pytest
 import onlineml as oml
 from onlineml.errors import ConfigError, NotFoundError
 from onlineml.improving.review.features import project_store
-from onlineml.improving.review.labels import look
+from onlineml.improving.review.labels import find_candidates
 from onlineml.improving.review.queue import review_queue
 from tiny import CLASSES
 from tiny_projects import colour_model, colour_project, fitted, image_of, labels_of
@@ -88,10 +88,10 @@ def test_two_models_that_disagree(project, model):
 
     data = project.freeze()
     test = np.flatnonzero(data.column("split") == "test")
-    looked = look(project, [model, other], data, test, lineage={}, seed=0, num_workers=0, max_bad=0)
+    pool = find_candidates(project, [model, other], data, test, lineage={}, seed=0, num_workers=0, max_bad=0)
 
-    (apart,) = [one for one in looked.candidates if one.reason == "disagreement"]
-    strongest = looked.rows[[why.row for why in apart.whys[:20]]]
+    (apart,) = [one for one in pool.candidates if one.reason == "disagreement"]
+    strongest = pool.rows[[why.row for why in apart.whys[:20]]]
     assert set(data.column("label")[strongest]) == {"blue", "green"}
     queue = review_queue(project, model=model, against=other, n=100, random_share=0, splits=("test",))
     assert "disagreement" in queue.counts()

@@ -88,8 +88,8 @@ def test_a_body_that_is_cut_is_read_again(
 def test_what_cannot_be_chosen(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"{s3_server.new_bucket()}/a"
     io.write_bytes(url, b"1", storage_options=s3_server.storage_options)
-    for strange in ({"client_kwargs": {"verify": False}}, {"requester_pays": True}):
-        (found,) = io.read_many([url], storage_options={**s3_server.storage_options, **strange})
+    for unsupported in ({"client_kwargs": {"verify": False}}, {"requester_pays": True}):
+        (found,) = io.read_many([url], storage_options={**s3_server.storage_options, **unsupported})
         assert isinstance(found, OSError)
         assert "obstore cannot be told" in str(found)
     monkeypatch.setenv(s3_obstore.VARIABLE, "curl")

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from onlineml.data.annotations.copies import with_words_on_copies
 from onlineml.data.annotations.state import parquet_bytes, parquet_table
-from onlineml.data.checks.images import check, concluded
+from onlineml.data.checks.images import check, finalize
 from onlineml.data.checks.table import CheckTable, Finding
 from onlineml.data.images.policies import POLICIES
 from onlineml.data.manifest.manifest import Manifest
@@ -76,7 +76,7 @@ def check_new(
     fresh = [seen]
     for start in range(0, len(new), _BATCH):
         batch = manifest.take(new[start : start + _BATCH])
-        looked, bad = _look(batch, progress=progress)
+        looked, bad = _check_alone(batch, progress=progress)
         if len(looked):
             data = parquet_bytes(looked)
             name = f"{hashlib.sha256(data).hexdigest()[:32]}.parquet"
@@ -85,10 +85,10 @@ def check_new(
         problems.update(bad)
         if progress:
             sys.stderr.write(f"checked {start + len(batch):,} of {len(new):,} new images\n")
-    return _judged(manifest, said, pa.concat_tables(fresh), problems, max_bad=max_bad)
+    return _check_table(manifest, said, pa.concat_tables(fresh), problems, max_bad=max_bad)
 
 
-def _look(batch: Manifest, *, progress: bool) -> tuple[pa.Table, dict[str, list[Finding]]]:
+def _check_alone(batch: Manifest, *, progress: bool) -> tuple[pa.Table, dict[str, list[Finding]]]:
     """Open images: what the usable ones told, and what is wrong with the others."""
     # without labels, boxes and splits no image is left out because of another one, or of what is said about it, which
     # changes; all that is judged over all images
@@ -104,7 +104,7 @@ def _look(batch: Manifest, *, progress: bool) -> tuple[pa.Table, dict[str, list[
     return pa.table(columns, schema=_SEEN), found
 
 
-def _judged(
+def _check_table(
     manifest: Manifest,
     said: npt.NDArray[np.bool_],
     seen: pa.Table,
@@ -125,7 +125,7 @@ def _judged(
         ]
         for image_id, own in zip(filled.table["image_id"].to_pylist(), codes, strict=True)
     ]
-    return concluded(filled, found, max_bad=max_bad)
+    return finalize(filled, found, max_bad=max_bad)
 
 
 def dataset_files(result: CheckTable, provenance: pa.Table) -> dict[str, bytes]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from onlineml.data.manifest.manifest import Manifest
 
-__all__ = ["CheckTable", "check", "concluded"]
+__all__ = ["CheckTable", "check", "finalize"]
 
 _MIN_SIDE = 32  # the picture is only looked at for whether it decodes, so the cheapest scale does
 _CHUNK_BYTES = 64_000_000  # read ahead: one chunk is decoded while the next is read
@@ -76,10 +76,10 @@ def check(
     filled = manifest.with_column("sha256", pa.array([look.sha256 or None for look in usable], pa.string()))
     filled = filled.with_column("width", pa.array([look.width or None for look in usable], pa.int32()))
     filled = filled.with_column("height", pa.array([look.height or None for look in usable], pa.int32()))
-    return concluded(filled, found, max_bad=max_bad)
+    return finalize(filled, found, max_bad=max_bad)
 
 
-def concluded(manifest: Manifest, found: list[list[Finding]], *, max_bad: float) -> CheckTable:
+def finalize(manifest: Manifest, found: list[list[Finding]], *, max_bad: float) -> CheckTable:
     """Add what is known only from all images together (which have the same bytes) and of boxes, and draw the line.
 
     Args:
@@ -97,9 +97,9 @@ def concluded(manifest: Manifest, found: list[list[Finding]], *, max_bad: float)
     rows = [row for row, findings in enumerate(found) if all(finding.outcome == "usable" for finding in findings)]
     kept, n_boxes, n_bad_boxes = manifest.take(rows), 0, 0
     if detection:
-        judged = judge_boxes(kept)
-        kept, n_boxes, n_bad_boxes = judged.manifest, judged.n_boxes, judged.n_bad
-        for row, findings in zip(rows, judged.findings, strict=True):
+        checked = judge_boxes(kept)
+        kept, n_boxes, n_bad_boxes = checked.manifest, checked.n_boxes, checked.n_bad
+        for row, findings in zip(rows, checked.findings, strict=True):
             found[row] += findings
     result = CheckTable(
         findings_table(manifest, found), kept, len(manifest), len(manifest) - len(rows), n_boxes, n_bad_boxes
@@ -130,13 +130,13 @@ def _looks(manifest: Manifest, *, progress: bool, max_pixels: int) -> Iterator[_
             return io.read_many(names[part], versions=versions[part], storage_options=manifest.storage_options)
 
         count = _CHUNK_IMAGES[0]
-        ahead = reader.submit(read, 0, count)
+        next_chunk = reader.submit(read, 0, count)
         while done < len(names):
-            contents = ahead.result()
+            contents = next_chunk.result()
             begin, done = done, done + len(contents)
             size += sum(len(content) for content in contents if isinstance(content, bytes))
             count = _chunk_images(size / done)
-            ahead = reader.submit(read, done, count)
+            next_chunk = reader.submit(read, done, count)
             jobs = [
                 decoders.submit(_look, content, name, large, max_pixels)
                 for content, name in zip(contents, names[begin:done], strict=True)

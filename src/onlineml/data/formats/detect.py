@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
 
-__all__ = ["Layout", "layout_of"]
+__all__ = ["Layout", "detect_format"]
 
 _ENDINGS = {".json": "coco", ".yaml": "yolo", ".yml": "yolo", ".csv": "boxes", ".tsv": "boxes", ".parquet": "boxes",
             ".pq": "boxes"}  # fmt: skip
@@ -31,7 +31,7 @@ class Layout(NamedTuple):
     images: dict[str, str] | None = None
 
 
-def layout_of(url: str | os.PathLike[str], *, task: str, storage_options: Mapping[str, Any] | None) -> Layout:
+def detect_format(url: str | os.PathLike[str], *, task: str, storage_options: Mapping[str, Any] | None) -> Layout:
     """See `Manifest.from_any`."""
     where = absolute(url)
     ending = where[where.rfind(".") :].lower() if "." in io.name(where) else ""

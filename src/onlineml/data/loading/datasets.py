@@ -28,7 +28,16 @@ if TYPE_CHECKING:
 
     from onlineml.data.loading.decoded_cache import DecodedCache
 
-__all__ = ["BadRow", "ImageBatch", "ImageDataset", "ImageReader", "ImageRows", "Kept", "image_key", "one_cv2_thread"]
+__all__ = [
+    "BadRow",
+    "CachedImage",
+    "ImageBatch",
+    "ImageDataset",
+    "ImageReader",
+    "ImageRows",
+    "image_key",
+    "one_cv2_thread",
+]
 
 _HASH = re.compile("[0-9a-f]{32}(?:[0-9a-f]{32})?")  # of a place and its version, or of content
 
@@ -78,7 +87,7 @@ class ImageRows:
         return f"ImageRows({len(self.urls)} images)"
 
 
-class Kept(NamedTuple):
+class CachedImage(NamedTuple):
     """An image at the scale at which it is kept for training."""
 
     pixels: NDArray[np.uint8]
@@ -108,7 +117,7 @@ class ImageReader:
         self.rows, self.min_side, self.keep, self.cache = rows, min_side, keep, cache
         self._fetcher = Fetcher(rows)
 
-    def load(self, indices: Sequence[int], upcoming: Iterable[int] = ()) -> tuple[dict[int, Kept], list[BadRow]]:
+    def load(self, indices: Sequence[int], upcoming: Iterable[int] = ()) -> tuple[dict[int, CachedImage], list[BadRow]]:
         """The images by index, and those that are bad.
 
         Args:
@@ -126,7 +135,7 @@ class ImageReader:
             data = self._fetcher.take(missing)
             later = list(upcoming)
             have = self._cached(later)
-            self._fetcher.ahead(i for i in later if i not in have)
+            self._fetcher.prefetch(i for i in later if i not in have)
             for index, result in zip(missing, _decoders().pool.map(self._decode, data), strict=True):
                 if isinstance(result, BadImageError):
                     row = BadRow(self.rows.image_ids[index], self.rows.urls[index], result.finding, result.detail)
@@ -137,11 +146,11 @@ class ImageReader:
                     self.cache.put(index, *result)
         return images, bad
 
-    def _cached(self, indices: Sequence[int]) -> dict[int, Kept]:
+    def _cached(self, indices: Sequence[int]) -> dict[int, CachedImage]:
         found = {} if self.cache is None else self.cache.find(indices)
-        return {index: Kept(*kept) for index, kept in found.items()}
+        return {index: CachedImage(*kept) for index, kept in found.items()}
 
-    def _decode(self, data: bytes | OSError) -> Kept | BadImageError:
+    def _decode(self, data: bytes | OSError) -> CachedImage | BadImageError:
         if isinstance(data, NotFoundError):
             return BadImageError("missing", "nothing is stored at this URL")
         if isinstance(data, OSError):
@@ -149,7 +158,7 @@ class ImageReader:
         try:
             with _decoders().large if may_need_much_memory(data) else nullcontext():
                 decoded = decode(data, min_side=self.min_side)
-                return Kept(self.keep(decoded.pixels, decoded.size_hw), decoded.size_hw)
+                return CachedImage(self.keep(decoded.pixels, decoded.size_hw), decoded.size_hw)
         except BadImageError as error:
             return error
 

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from onlineml.data.augment.detection import Partners
 from onlineml.data.augment.detection_geometry import Picture, fitted, keep_inside, kept_hw, kept_scale, pad_together
-from onlineml.data.loading.datasets import BadRow, ImageReader, Kept, image_key, one_cv2_thread
+from onlineml.data.loading.datasets import BadRow, CachedImage, ImageReader, image_key, one_cv2_thread
 from onlineml.data.manifest.box_arrays import clean_boxes
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ class DetectionDataset(Dataset[DetectionBatch]):
         paste = None if partners.paste is None else pictures.get(partners.paste)
         return self.augmenter(picture, epoch=epoch, image_key=self.image_keys[index], mosaic=mosaic, paste=paste)
 
-    def _wrong_sizes(self, images: dict[int, Kept]) -> list[BadRow]:
+    def _wrong_sizes(self, images: dict[int, CachedImage]) -> list[BadRow]:
         """Take out the images that are not of the size for which their boxes were drawn."""
         bad = []
         for index, kept in list(images.items()):
@@ -179,7 +179,7 @@ class DetectionDataset(Dataset[DetectionBatch]):
                 bad.append(BadRow(self.rows.image_ids[index], self.rows.urls[index], "boxes_size_mismatch", detail))
         return bad
 
-    def _picture(self, index: int, kept: Kept) -> tuple[Picture, list[BadRow]]:
+    def _picture(self, index: int, kept: CachedImage) -> tuple[Picture, list[BadRow]]:
         """An image with the boxes that can be used, and those that cannot."""
         truth = self.truth.boxes
         own = truth.of(index)

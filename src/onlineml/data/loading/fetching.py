@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Fetcher"]
 
 _THREADS = 4  # each waits for one fetch of many images
-_AHEAD_BYTES = 128_000_000  # of images that wait to be decoded, in each process
+_PREFETCH_BYTES = 128_000_000  # of images that wait to be decoded, in each process
 
 
 class _Job(NamedTuple):
@@ -48,13 +48,13 @@ class Fetcher:
     def __getstate__(self) -> dict[str, Any]:
         return {"rows": self.rows, "_jobs": {}, "_pid": 0, "_fetched": 0, "_fetched_bytes": 0}
 
-    def ahead(self, indices: Iterable[int]) -> None:
+    def prefetch(self, indices: Iterable[int]) -> None:
         """Begin to fetch images that will be asked for; what was begun before and is not among them is let go."""
         self._own()
         urls = self.rows.urls
         # a wrong index is an error of its own batch
         wanted = [i for i in dict.fromkeys(indices) if i < len(urls) and local_path(urls[i]) is None]
-        wanted = wanted[: max(1, int(_AHEAD_BYTES * (self._fetched + 1) / (self._fetched_bytes + 100_000)))]
+        wanted = wanted[: max(1, int(_PREFETCH_BYTES * (self._fetched + 1) / (self._fetched_bytes + 100_000)))]
         self._jobs = {i: self._jobs[i] for i in wanted if i in self._jobs}
         new = [i for i in wanted if i not in self._jobs]
         if new:

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from onlineml.data.loading.datasets import BadRow, ImageDataset
     from onlineml.data.loading.detection_datasets import DetectionDataset
 
-__all__ = ["BatchKeys", "BatchOrder", "Loader", "ahead"]
+__all__ = ["BatchKeys", "BatchOrder", "Loader", "prefetch"]
 
 T = TypeVar("T")
 
-_AHEAD = 2  # batches made ahead by the loader's own thread; more only takes memory
+_PREFETCHED_BATCHES = 2  # batches made ahead by the loader's own thread; more only takes memory
 _FETCHED_AHEAD = 64  # images, as many as there are connections; whole batches, at least one
 
 
@@ -149,7 +149,7 @@ class Loader:
                 made = iter(self._loader)
             batches = (batch for batch in made)
         else:
-            batches = ahead(iter(self._loader))
+            batches = prefetch(iter(self._loader))
         with contextlib.closing(batches):  # also where `on_bad` raises, whose traceback would keep the thread alive
             for batch in batches:
                 self._handed_out += 1
@@ -172,9 +172,9 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-def ahead(batches: Iterator[T]) -> Generator[T]:
+def prefetch(batches: Iterator[T]) -> Generator[T]:
     """Yield ``batches`` while a thread makes the next two; it ends when the generator is closed."""
-    ready: queue.Queue[Any] = queue.Queue(maxsize=_AHEAD)
+    ready: queue.Queue[Any] = queue.Queue(maxsize=_PREFETCHED_BATCHES)
     closed = threading.Event()
     end = object()
 

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from onlineml.data.formats import box_tables, coco, folders, tables, voc, yolo
-from onlineml.data.formats.detect import layout_of
+from onlineml.data.formats.detect import detect_format
 from onlineml.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class ManifestFormats:
         """
         if task not in {"classification", "detection"}:
             raise ConfigError(f"task={task!r}: expected 'classification' or 'detection'")
-        kind, where, images = layout_of(url, task=task, storage_options=storage_options)
+        kind, where, images = detect_format(url, task=task, storage_options=storage_options)
         if split is not None and kind != "folders":
             raise ConfigError(f"split={split!r} is for class folders; {url} is read as {kind}, which tells its own")
         if kind == "coco":

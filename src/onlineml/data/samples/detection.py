@@ -78,12 +78,12 @@ def plan_photos(rng: Generator, *, n: int, faulty: float, broken: int) -> list[P
     problems |= dict(zip(order[broken : broken + n_faulty], BOX_PROBLEMS * n, strict=False))
     good = iter(order[broken + n_faulty :])  # each kind is there at least once, where there is room for it
 
-    def some(share: float) -> set[int]:
+    def sample(share: float) -> set[int]:
         return {number for number, _ in zip(good, range(max(1, round(share * n))), strict=False)}
 
-    empty, tiny = some(_WITHOUT_OBJECTS), some(_TINY)
-    shapes = dict.fromkeys(some(_WIDE), "wide") | dict.fromkeys(some(_TALL), "tall")
-    turned = some(_TURNED)
+    empty, tiny = sample(_WITHOUT_OBJECTS), sample(_TINY)
+    shapes = dict.fromkeys(sample(_WIDE), "wide") | dict.fromkeys(sample(_TALL), "tall")
+    turned = sample(_TURNED)
     plans = []
     for number in range(n):
         shape = shapes.get(number) or str(rng.choice(["square", "landscape", "landscape", "portrait"]))

@@ -199,10 +199,10 @@ def _changed(first: _Answers, second: _Answers, labels: Ints, paired: Pairing) -
         ("fixed", np.flatnonzero(second.right & ~first.right), sure_a),
     ):
         for i in rows[np.argsort(-sure[rows], kind="stable")].tolist():
-            said_a, said_b = (
+            prediction_a, prediction_b = (
                 f"{paired.class_names[one.predictions[i]]} {say.percent(float(confidence[i]))}"
                 for one, confidence in ((first, sure_a), (second, sure_b))
             )
             truth = paired.class_names[labels[i]]
-            changed.append(ChangedImage(paired.image_ids[i], paired.uris[i], change, truth, said_a, said_b))
+            changed.append(ChangedImage(paired.image_ids[i], paired.uris[i], change, truth, prediction_a, prediction_b))
     return tuple(changed)

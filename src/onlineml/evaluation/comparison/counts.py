@@ -210,7 +210,7 @@ class PairedCounts:
             high = max(high, -self._score_bound(self.fixed, self.broken, tail))
         return max(low, -1.0), min(high, 1.0)
 
-    def smallest_shown(self, *, tail: float = 0.05) -> float:
+    def minimum_detectable_effect(self, *, tail: float = 0.05) -> float:
         """The smallest true difference that these images show four times out of five.
 
         The spread is that of the changes that were seen; for a difference by d, a share d of the images changes at

@@ -201,8 +201,8 @@ def _changed(both: _Both) -> tuple[ChangedImage, ...]:
                     uri=paired.uris[i],
                     change=change,
                     truth=count(int(first.mistakes.objects[i]), "object"),
-                    said_a=_said(first, i),
-                    said_b=_said(second, i),
+                    prediction_a=_said(first, i),
+                    prediction_b=_said(second, i),
                     boxes_a=drawn_a[place] if place < _N_DRAWN else None,
                     boxes_b=drawn_b[place] if place < _N_DRAWN else None,
                 )

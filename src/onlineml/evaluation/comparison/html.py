@@ -120,20 +120,20 @@ def _images(comparison: Comparison, change: str, title: str) -> str:
 def _image(image: ChangedImage, source: str) -> str:
     where = esc(image.uri or image.image_id)
     styles = ("good", "bad") if image.change == "broken" else ("bad", "good")
-    said_a, said_b = (
+    prediction_a, prediction_b = (
         f'{which} <b class="{style}">{esc(words.said_shortly(said, 48))}</b>'
-        for which, style, said in zip(("was", "now"), styles, (image.said_a, image.said_b), strict=True)
+        for which, style, said in zip(("was", "now"), styles, (image.prediction_a, image.prediction_b), strict=True)
     )
     if image.boxes_a is not None and image.boxes_b is not None:
         shots = [f'<div class="shot">{boxes_svg(boxes, source)}</div>' for boxes in (image.boxes_a, image.boxes_b)]
         text = f'{esc(image.truth)}<br><span class="muted small">{where}</span>'
         return (
-            f"<figure>{shots[0]}<figcaption>{said_a}</figcaption>{shots[1]}<figcaption>{said_b}<br>{text}</figcaption>"
+            f"<figure>{shots[0]}<figcaption>{prediction_a}</figcaption>{shots[1]}<figcaption>{prediction_b}<br>{text}</figcaption>"
             "</figure>"
         )
     picture = f'<img src="{source}" alt="" loading="lazy">' if source else f'<div class="none">{where}</div>'
     return (
-        f'<figure title="{where}">{picture}<figcaption>{said_a}<br>{said_b}<br>is '
+        f'<figure title="{where}">{picture}<figcaption>{prediction_a}<br>{prediction_b}<br>is '
         f"<b>{esc(say.shorten(image.truth, 40))}</b></figcaption></figure>"
     )
 
@@ -246,6 +246,6 @@ def _notebook_images(comparison: Comparison) -> str:
         source = data_uri(comparison.thumbnails[image.image_id], side=110, max_bytes=6_000)
         if not source:
             continue
-        was, now = (esc(words.said_shortly(said, 24)) for said in (image.said_a, image.said_b))
+        was, now = (esc(words.said_shortly(said, 24)) for said in (image.prediction_a, image.prediction_b))
         cells += notebook_thumbnail(source, image.uri, f"was {was}<br>now {now}")
     return notebook_gallery(f"{say.count(len(comparison.broken_ids), 'image')} broken", cells)

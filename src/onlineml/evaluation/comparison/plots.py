@@ -8,7 +8,7 @@ import numpy as np
 
 from onlineml.errors import ConfigError
 from onlineml.evaluation.comparison.text import most_changed
-from onlineml.evaluation.render.image_grid import images_figure
+from onlineml.evaluation.render.image_grid import image_grid
 from onlineml.evaluation.render.style import ALARM, CALM, INK, legend, new_figure, say_empty, titled
 from onlineml.evaluation.render.text import shorten
 
@@ -32,7 +32,7 @@ def figure(comparison: Comparison, name: str) -> Figure:
     if name == "slices":
         return _parts_figure(comparison.by_slice, "Fixed and broken, by slice")
     if name in {"broken", "fixed"}:
-        return _images_figure(comparison, name)
+        return _image_grid(comparison, name)
     msg = f"there is no figure {name!r}; choose one of classes, slices, broken, fixed"
     raise ConfigError(msg)
 
@@ -58,10 +58,10 @@ def _parts_figure(parts: Sequence[PartChange], title: str) -> Figure:
     return drawn
 
 
-def _images_figure(comparison: Comparison, change: str) -> Figure:
+def _image_grid(comparison: Comparison, change: str) -> Figure:
     """Thumbnails of the images, with what the two models say; those that have a picture first."""
     shown = [image for image in comparison.changed if image.change == change]
     shown = sorted(shown, key=lambda image: image.image_id not in comparison.thumbnails)[:_N_IMAGES]
     pictures = [comparison.thumbnails.get(image.image_id) for image in shown]
-    titles = [f"{image.said_a} \N{RIGHTWARDS ARROW} {image.said_b}" for image in shown]
-    return images_figure(pictures, titles, columns=4, limit=_N_IMAGES, inches=2.2)
+    titles = [f"{image.prediction_a} \N{RIGHTWARDS ARROW} {image.prediction_b}" for image in shown]
+    return image_grid(pictures, titles, columns=4, limit=_N_IMAGES, inches=2.2)

@@ -113,8 +113,8 @@ class ChangedImage:
         uri: where the image is; "" if that was not given.
         change: ``"fixed"``: the second model makes fewer mistakes; ``"broken"``: more.
         truth: the class, or how many objects there are.
-        said_a: what the first model says: ``"cat 83 %"``, ``"2 missed, 1 false; 5 objects"``.
-        said_b: what the second says.
+        prediction_a: what the first model says: ``"cat 83 %"``, ``"2 missed, 1 false; 5 objects"``.
+        prediction_b: what the second says.
         boxes_a: a detector's boxes, to draw; None for a classifier.
         boxes_b: of the second model.
     """
@@ -123,8 +123,8 @@ class ChangedImage:
     uri: str
     change: str
     truth: str
-    said_a: str
-    said_b: str
+    prediction_a: str
+    prediction_b: str
     boxes_a: WorstImage | None = None
     boxes_b: WorstImage | None = None
 

@@ -81,7 +81,7 @@ class PairedSamples:
         not_below = np.mean(self.samples[~np.isnan(self.samples)] >= 0)
         return max(float(stdtr(self.n_groups - 1, self.value / spread)), float(not_below))
 
-    def smallest_shown(self, *, tail: float = 0.05) -> float:
+    def minimum_detectable_effect(self, *, tail: float = 0.05) -> float:
         """The smallest true difference that these images show four times out of five; nan where it cannot be told."""
         from scipy.special import stdtrit  # noqa: PLC0415
 

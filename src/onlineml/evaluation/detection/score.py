@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from onlineml.evaluation.detection.ranking import Ranking
     from onlineml.evaluation.types import Array, Floats, Ints
 
-__all__ = ["DetectionScores", "Judged", "detection_scores", "judged"]
+__all__ = ["DetectionScores", "MatchedScene", "detection_scores", "match_scene"]
 
 _SHARES = ("micro_precision", "micro_recall")
 
@@ -115,7 +115,7 @@ def detection_scores(
     columns = {str(name): inputs.plain_column(values) for name, values in (slices or {}).items()}
     cuts = {name: cut(name, values, n_images=len(ids)) for name, values in columns.items()}
     scene = scene_of(truth, found, n_classes=len(names), usable=usable_boxes(truth, sizes))
-    case = judged(scene, None if thresholds is None else checked_thresholds(thresholds, names))
+    case = match_scene(scene, None if thresholds is None else checked_thresholds(thresholds, names))
     evidence = _evidence(case, groups=groups, cuts=cuts)
     n_bootstrap = resamples_within_reach(evidence, n_bootstrap)
     resampled = resample_detections(evidence, n_bootstrap=n_bootstrap, seed=seed)
@@ -153,7 +153,7 @@ def detection_scores(
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class MatchedScene:
     """Everything matched: `overall` judges all detections, `shown` those at the thresholds."""
 
     scene: Scene
@@ -164,14 +164,14 @@ class Judged:
     shown: Diagnosis
 
 
-def judged(scene: Scene, thresholds: Floats | None) -> Judged:
+def match_scene(scene: Scene, thresholds: Floats | None) -> MatchedScene:
     """Match detections with objects, and say what became of each."""
     pairs = overlaps(scene, min_iou=BACKGROUND_IOU)
     rankings, matched = rank_areas(scene, pairs)
     if thresholds is None:
         thresholds = f1_thresholds(rankings[""], scene.scores)
     everything = np.ones(len(scene.scores), bool)
-    return Judged(
+    return MatchedScene(
         scene=scene,
         pairs=pairs,
         rankings=rankings,
@@ -182,7 +182,7 @@ def judged(scene: Scene, thresholds: Floats | None) -> Judged:
 
 
 def _evidence(
-    case: Judged, *, groups: Sequence[object] | Array | None, cuts: dict[str, tuple[Ints, list[str]]]
+    case: MatchedScene, *, groups: Sequence[object] | Array | None, cuts: dict[str, tuple[Ints, list[str]]]
 ) -> DetectionEvidence:
     codes, n_groups = group_codes(groups, n_images=case.scene.n_images)
     said = np.flatnonzero(case.shown.kind != KINDS.index("ignored"))
@@ -208,7 +208,7 @@ def _single_scores(evidence: DetectionEvidence) -> dict[str, float]:
 
 
 def _per_class(
-    names: tuple[str, ...], case: Judged, evidence: DetectionEvidence, resampled: Resampled
+    names: tuple[str, ...], case: MatchedScene, evidence: DetectionEvidence, resampled: Resampled
 ) -> PerObjectClass:
     everything, bounds = evidence.rankings[""], resampled.per_class
     precision = class_ap(everything, _all_images(evidence))[0]
@@ -239,7 +239,7 @@ def _per_class(
     )
 
 
-def _errors(case: Judged) -> tuple[ErrorType, ...]:
+def _errors(case: MatchedScene) -> tuple[ErrorType, ...]:
     costs = costs_50(case.scene, case.overall)
 
     def count(diagnosis: Diagnosis, name: str) -> int:

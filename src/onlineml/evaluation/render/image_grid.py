@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-__all__ = ["images_figure"]
+__all__ = ["image_grid"]
 
 _INCHES = 1.25  # of one image: eight stand side by side in a notebook
 _TITLE_LENGTH = 20  # characters that fit below one
 
 
-def images_figure(
+def image_grid(
     images: Sequence[Any] | NDArray[np.uint8],
     titles: Sequence[object] | None = None,
     *,
@@ -51,7 +51,7 @@ def images_figure(
     texts = [""] * len(images) if titles is None else [str(title) for title in titles]
     if len(texts) != len(images):
         msg = (
-            f"images_figure was given {len(images)} images and {len(texts)} titles; give as many of one as of the other"
+            f"image_grid was given {len(images)} images and {len(texts)} titles; give as many of one as of the other"
         )
         raise ConfigError(msg)
     shown = min(len(images), limit)

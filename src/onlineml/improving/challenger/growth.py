@@ -49,11 +49,11 @@ def _places(old_names: Sequence[str], new_names: Sequence[str], *, n_rows: int) 
     return [place[name] for name in old_names]
 
 
-def _grown(old: Tensor, rows: Sequence[int], fresh: Tensor) -> Tensor:
+def _placed_rows(old: Tensor, rows: Sequence[int], fresh: Tensor) -> Tensor:
     """`fresh` with the rows of `old` in their places."""
-    grown = fresh.detach().clone().to(dtype=old.dtype, device=old.device)
-    grown[list(rows)] = old.detach()
-    return grown
+    resized = fresh.detach().clone().to(dtype=old.dtype, device=old.device)
+    resized[list(rows)] = old.detach()
+    return resized
 
 
 def grow_head(head: Head, old_names: Sequence[str], new_names: Sequence[str], *, fresh: Head | None = None) -> Head:
@@ -76,7 +76,7 @@ def grow_head(head: Head, old_names: Sequence[str], new_names: Sequence[str], *,
         WeightsError: `fresh` has another shape.
     """
     rows = _places(old_names, new_names, n_rows=head.weight.shape[0])
-    grown = copy.deepcopy(head)
+    resized = copy.deepcopy(head)
     if fresh is None:
         weight = head.weight.new_zeros((len(new_names), *head.weight.shape[1:]))
         bias = None if head.bias is None else head.bias.detach().mean().expand(len(new_names))
@@ -86,14 +86,14 @@ def grow_head(head: Head, old_names: Sequence[str], new_names: Sequence[str], *,
         if (bias is None) != (head.bias is None):
             msg = "one of head and fresh has a bias and the other has none; build both alike"
             raise WeightsError(msg)
-    grown.weight = nn.Parameter(_grown(head.weight, rows, weight), requires_grad=head.weight.requires_grad)
+    resized.weight = nn.Parameter(_placed_rows(head.weight, rows, weight), requires_grad=head.weight.requires_grad)
     if head.bias is not None and bias is not None:
-        grown.bias = nn.Parameter(_grown(head.bias, rows, bias), requires_grad=head.bias.requires_grad)
-    if isinstance(grown, nn.Linear):
-        grown.out_features = len(new_names)
+        resized.bias = nn.Parameter(_placed_rows(head.bias, rows, bias), requires_grad=head.bias.requires_grad)
+    if isinstance(resized, nn.Linear):
+        resized.out_features = len(new_names)
     else:
-        grown.out_channels = len(new_names)
-    return grown
+        resized.out_channels = len(new_names)
+    return resized
 
 
 def _refuse_shape(tensor: Tensor, shape: tuple[int, ...], name: str) -> None:
@@ -125,10 +125,10 @@ def grow_detector(network: Network, old_names: Sequence[str], new_names: Sequenc
     fresh = copy.deepcopy(head)
     fresh.weight = nn.Parameter(torch.empty(len(new_names), *head.weight.shape[1:]).normal_(std=0.01))
     fresh.bias = nn.Parameter(torch.full((len(new_names),), float(torch.logit(torch.tensor(0.01)))))
-    grown = copied(network)
-    grown.to_logits = grow_head(head, old_names, new_names, fresh=fresh)
-    grown.num_classes = len(new_names)  # type: ignore[assignment]  # a plain attribute of detectors
-    return grown
+    resized = copied(network)
+    resized.to_logits = grow_head(head, old_names, new_names, fresh=fresh)
+    resized.num_classes = len(new_names)  # type: ignore[assignment]  # a plain attribute of detectors
+    return resized
 
 
 def grow_state_dict(
@@ -158,7 +158,7 @@ def grow_state_dict(
         msg = f"there is no {head}.weight in the state dict; it has {', '.join(list(state)[-6:])} among others"
         raise WeightsError(msg)
     rows = _places(old_names, new_names, n_rows=weight.shape[0])
-    grown = dict(state)
+    resized = dict(state)
     for name in ("weight", "bias"):
         old = state.get(f"{head}.{name}")
         if old is None:
@@ -169,8 +169,8 @@ def grow_state_dict(
         else:
             start = fresh.get(f"{head}.{name}", torch.zeros(0))
             _refuse_shape(start, shape, f"{head}.{name} of fresh")
-        grown[f"{head}.{name}"] = _grown(old, rows, start)
-    return grown
+        resized[f"{head}.{name}"] = _placed_rows(old, rows, start)
+    return resized
 
 
 def imprint(head: nn.Linear, features: Tensor, label_ids: Tensor, class_ids: Sequence[int]) -> nn.Linear:

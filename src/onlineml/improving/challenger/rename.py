@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     from onlineml.tasks.base import VisionModule
     from onlineml.tasks.detection import ObjectDetector
 
-__all__ = ["RenamedDetector", "distinct", "grown", "names_now", "under_names"]
+__all__ = ["RenamedDetector", "current_names", "distinct", "remap_probabilities", "resize_head"]
 
 _SAME_IOU = 0.6  # of two boxes of one class; the compact detector's own limit
 
 
-def names_now(class_names: Sequence[str], lineage: Mapping[str, str], *, known: Collection[str]) -> list[str | None]:
+def current_names(
+    class_names: Sequence[str], lineage: Mapping[str, str], *, known: Collection[str]
+) -> list[str | None]:
     """What each class is called now; None for one that is not there any more.
 
     Args:
@@ -48,12 +50,12 @@ def distinct(names: Sequence[str | None]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name is not None))
 
 
-def under_names(probabilities: NDArray[Any], names: Sequence[str | None]) -> NDArray[Any]:
+def remap_probabilities(probabilities: NDArray[Any], names: Sequence[str | None]) -> NDArray[Any]:
     """Probabilities of the classes that there are now, in the order of `distinct`: those of merged classes add up.
 
     Args:
         probabilities: (N, C).
-        names: C, see `names_now`.
+        names: C, see `current_names`.
 
     Returns:
         (N, K), rows summing to 1.
@@ -71,12 +73,12 @@ def under_names(probabilities: NDArray[Any], names: Sequence[str | None]) -> NDA
     return np.asarray(np.divide(table, sums, out=uniform, where=sums > 0))
 
 
-def grown(model: VisionModule, names: Sequence[str | None], class_names: Sequence[str]) -> nn.Module:
+def resize_head(model: VisionModule, names: Sequence[str | None], class_names: Sequence[str]) -> nn.Module:
     """A copy of a model's network for other classes: rows of its head go by name, those of merged classes are averaged.
 
     Args:
         model: left as it is.
-        names: what its classes are called now, see `names_now`.
+        names: what its classes are called now, see `current_names`.
         class_names: the wanted ones, in their order; all those of `names` among them.
 
     Raises:
@@ -125,7 +127,7 @@ class RenamedDetector:
 
     Args:
         model: the detector.
-        names: what its classes are called now, see `names_now`.
+        names: what its classes are called now, see `current_names`.
     """
 
     def __init__(self, model: ObjectDetector, names: Sequence[str | None]) -> None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from onlineml.errors import DataError
-from onlineml.improving.challenger.rename import RenamedDetector, distinct, names_now, under_names
+from onlineml.improving.challenger.rename import RenamedDetector, current_names, distinct, remap_probabilities
 from onlineml.inference.evaluate_classifier import classifier_scores, probabilities_in
 from onlineml.inference.evaluate_detector import evaluate_detector
-from onlineml.inference.evaluation import Asked
+from onlineml.inference.evaluation import EvaluateOptions
 from onlineml.tasks.detection import ObjectDetector
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def scores_now(
     Raises:
         DataError: the model knows no class of the data, or none that a labelled image of the split shows.
     """
-    asked = Asked(
+    options = EvaluateOptions(
         split=split,
         slices=slices,
         batch_size=_BATCH_SIZE[data.task],
@@ -65,18 +65,18 @@ def scores_now(
         seed=seed,
         max_bad=max_bad,
     )
-    names = names_now(model.class_names, lineage, known=data.class_names)
+    names = current_names(model.class_names, lineage, known=data.class_names)
     kept = distinct(names)
     if not kept:
         raise DataError(f"the model knows {', '.join(model.class_names[:20])}, and none of these is a class any more")
     if isinstance(model, ObjectDetector):
         found: Any = model if kept == model.class_names else RenamedDetector(model, names)
-        return evaluate_detector(found, data, asked, known_only=True)
+        return evaluate_detector(found, data, options, known_only=True)
     classifier: Any = model
-    rows, probabilities = probabilities_in(classifier, data, asked)
+    rows, probabilities = probabilities_in(classifier, data, options)
     known = np.isin(np.array(data.class_names, dtype=object)[data.label_ids()[rows]], list(kept))
     if not known.any():
         raise DataError(f"no labelled image of the split {split!r} shows a class that the model knows")
     return classifier_scores(
-        data, rows[known], under_names(probabilities[known], names), kept, asked, reference=model.reference
+        data, rows[known], remap_probabilities(probabilities[known], names), kept, options, reference=model.reference
     )

@@ -8,7 +8,7 @@ from torch import nn
 
 from onlineml import registry
 from onlineml.errors import NotFoundError
-from onlineml.improving.challenger.rename import names_now
+from onlineml.improving.challenger.rename import current_names
 from onlineml.tasks.classification import ImageClassifier
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def chosen_how(
         relabelled: share of the training images whose labels were others when the champion learned them.
     """
     linear = isinstance(champion, ImageClassifier) and isinstance(champion.head, nn.Linear)
-    names = names_now(champion.class_names, state.lineage, known=data.class_names)
+    names = current_names(champion.class_names, state.lineage, known=data.class_names)
     same = tuple(names) == tuple(data.class_names)
     if not (same or linear or _can_grow(champion)):
         return "full"

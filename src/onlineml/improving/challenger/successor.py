@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from onlineml.errors import ConfigError
-from onlineml.improving.challenger.rename import grown, names_now
+from onlineml.improving.challenger.rename import current_names, resize_head
 from onlineml.improving.challenger.weight_space import shrink_and_perturb
 from onlineml.tasks.classification import ImageClassifier
 from onlineml.tasks.detection import ObjectDetector
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from onlineml.tasks.base import VisionModule
 
-__all__ = ["anew", "continued", "shrunk"]
+__all__ = ["from_champion", "from_scratch", "shrink_perturb"]
 
 _SHRINK, _PERTURB = (
     0.4,
@@ -27,7 +27,9 @@ _SHRINK, _PERTURB = (
 )  # of the trained and of the fresh weights; see `onlineml.improving.challenger.weight_space`
 
 
-def continued(champion: VisionModule, class_names: Sequence[str], *, lineage: Mapping[str, str], seed: int = 0) -> Any:
+def from_champion(
+    champion: VisionModule, class_names: Sequence[str], *, lineage: Mapping[str, str], seed: int = 0
+) -> Any:
     """A module of the champion's network, grown to other classes, that learns as one that starts from weights.
 
     Its batch norms keep the champion's statistics, so that weights between the two (WiSE-FT) need no others.
@@ -41,23 +43,27 @@ def continued(champion: VisionModule, class_names: Sequence[str], *, lineage: Ma
     Raises:
         ConfigError: the classes are others, and the network has no last layer whose rows are classes.
     """
-    names = names_now(champion.class_names, lineage, known=class_names)
-    return _like(champion, grown(champion, names, class_names), class_names, tuned=True, seed=seed)
+    names = current_names(champion.class_names, lineage, known=class_names)
+    return _like(champion, resize_head(champion, names, class_names), class_names, pretrained=True, seed=seed)
 
 
-def shrunk(champion: VisionModule, class_names: Sequence[str], *, lineage: Mapping[str, str], seed: int = 0) -> Any:
-    """As `continued`, with the weights shrunk and perturbed: it forgets what it learned by heart, and little else.
+def shrink_perturb(
+    champion: VisionModule, class_names: Sequence[str], *, lineage: Mapping[str, str], seed: int = 0
+) -> Any:
+    """As `from_champion`, with the weights shrunk and perturbed: it forgets what it learned by heart, and little else.
 
     Raises:
-        ConfigError: as `continued` and `anew`.
+        ConfigError: as `from_champion` and `from_scratch`.
     """
-    names = names_now(champion.class_names, lineage, known=class_names)
-    fresh = anew(champion, class_names, seed=seed)
-    network = shrink_and_perturb(grown(champion, names, class_names), fresh.network, shrink=_SHRINK, perturb=_PERTURB)
-    return _like(champion, network, class_names, tuned=False, seed=seed)
+    names = current_names(champion.class_names, lineage, known=class_names)
+    fresh = from_scratch(champion, class_names, seed=seed)
+    network = shrink_and_perturb(
+        resize_head(champion, names, class_names), fresh.network, shrink=_SHRINK, perturb=_PERTURB
+    )
+    return _like(champion, network, class_names, pretrained=False, seed=seed)
 
 
-def anew(
+def from_scratch(
     champion: VisionModule,
     class_names: Sequence[str],
     *,
@@ -102,22 +108,24 @@ def _unknown(champion: VisionModule) -> ConfigError:
     )
 
 
-def _like(champion: VisionModule, network: nn.Module, class_names: Sequence[str], *, tuned: bool, seed: int) -> Any:
+def _like(
+    champion: VisionModule, network: nn.Module, class_names: Sequence[str], *, pretrained: bool, seed: int
+) -> Any:
     """A module around a network that is there, with what else the champion's says of it."""
     made: Any
     if isinstance(champion, ImageClassifier):
         options: dict[str, Any] = {"lr": 1.5e-4, "lr_decay": 0.7, "warmup_steps": 5, "freeze_bn": True}
         options |= {"head_warmup": 0.1, "label_smoothing": 0.0}
-        made = ImageClassifier(class_names=class_names, backbone=network, seed=seed, **options if tuned else {})
-        made.backbone_name, made.head_name, made.may_freeze = champion.backbone_name, champion.head_name, tuned
+        made = ImageClassifier(class_names=class_names, backbone=network, seed=seed, **options if pretrained else {})
+        made.backbone_name, made.head_name, made.may_freeze = champion.backbone_name, champion.head_name, pretrained
     else:
         assert isinstance(champion, ObjectDetector)  # noqa: S101 - there are two tasks
-        options = {"lr": 5e-4, "lr_decay": 0.7, "warmup_steps": 20, "freeze_bn": True} if tuned else {}
+        options = {"lr": 5e-4, "lr_decay": 0.7, "warmup_steps": 20, "freeze_bn": True} if pretrained else {}
         scale = champion.start_scale
         made = ObjectDetector(class_names=class_names, architecture=network, start_scale=scale, seed=seed, **options)
         made.architecture, made.backbone_name = champion.architecture, champion.backbone_name
         made.config = champion.config
     made.set_normalization(mean=champion.mean, std=champion.std)
-    made.size_hw, made.tuned = champion.size_hw, tuned
+    made.size_hw, made.pretrained = champion.size_hw, pretrained
     made.to(memory_format=torch.channels_last)
     return made.train()

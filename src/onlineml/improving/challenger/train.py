@@ -20,7 +20,7 @@ from onlineml.errors import ConfigError
 from onlineml.improving.challenger import successor
 from onlineml.improving.challenger.growth import align_weights
 from onlineml.improving.challenger.new_head import fit_new_head, fit_new_rows
-from onlineml.improving.challenger.rename import grown, names_now
+from onlineml.improving.challenger.rename import current_names, resize_head
 from onlineml.improving.challenger.weight_space import interpolate
 from onlineml.registry.versions import publish_to
 from onlineml.storage import io
@@ -138,7 +138,7 @@ def train_challenger(
         raise ConfigError("how='rows' is for classifiers; a detector with new classes goes on with how='warm'")
     images = _images(champion, data, recipe, changed=changed, known=known)
     if recipe.how in {"head", "rows"} and isinstance(images, ClassificationDataModule):
-        model = successor.continued(champion, data.class_names, lineage=lineage, seed=recipe.seed)
+        model = successor.from_champion(champion, data.class_names, lineage=lineage, seed=recipe.seed)
         if recipe.how == "head":
             told = fit_new_head(model, images, store=store, run=run)
         else:
@@ -198,7 +198,7 @@ def _keep(model: Any, run: Run) -> Any:
 
 
 def _kept_names(champion: VisionModule, data: Manifest, lineage: Mapping[str, str]) -> set[str]:
-    return {name for name in names_now(champion.class_names, lineage, known=data.class_names) if name is not None}
+    return {name for name in current_names(champion.class_names, lineage, known=data.class_names) if name is not None}
 
 
 # ---- which images ----
@@ -276,7 +276,7 @@ def _trained(
     if (done := _stored(run, "model", recipe)) is not None:
         return done
     if recipe.how == "full":
-        model = successor.anew(
+        model = successor.from_scratch(
             champion,
             data.class_names,
             weights=recipe.weights,
@@ -284,7 +284,7 @@ def _trained(
             storage_options=run.storage_options,
         )
     else:
-        start = successor.shrunk if recipe.how == "shrink" else successor.continued
+        start = successor.shrink_perturb if recipe.how == "shrink" else successor.from_champion
         model = start(champion, data.class_names, lineage=lineage, seed=recipe.seed)
     if recipe.how == "head":
         model.frozen_share = 1.0
@@ -301,7 +301,7 @@ def _mix(
     lineage: Mapping[str, str],
 ) -> dict[str, Any]:
     """Give the model the best weights on validation between the champion's and its own; returns what was chosen."""
-    names = names_now(champion.class_names, lineage, known=model.class_names)
+    names = current_names(champion.class_names, lineage, known=model.class_names)
     new_ids = [i for i, name in enumerate(model.class_names) if name not in set(names)]
     align = bool(new_ids) and isinstance(model, ImageClassifier) and isinstance(model.head, nn.Linear | nn.Conv2d)
     val = images.val_dataloader()
@@ -314,15 +314,15 @@ def _mix(
         _align(model, new_ids)
         best = _better(model, best, _Trial(1.0, True, _state(model), model.validate(val)))
     model.network.load_state_dict(best.state)
-    old = grown(champion, names, model.class_names)
+    old = resize_head(champion, names, model.class_names)
     _copy_rows(model, old, new_ids)
     new = best
     for share in _SHARES:
         model.network.load_state_dict(interpolate(old.state_dict(), new.state, share))
         best = _better(model, best, _Trial(share, new.aligned, _state(model), model.validate(val)))
     model.network.load_state_dict(best.state)
-    model.settle(val)
-    return {"share": best.share, "aligned": best.aligned, **{k: round(v, 6) for k, v in best.figures.items()}}
+    model.after_training(val)
+    return {"share": best.share, "aligned": best.aligned, **{k: round(v, 6) for k, v in best.metrics.items()}}
 
 
 class _Trial(NamedTuple):
@@ -331,7 +331,7 @@ class _Trial(NamedTuple):
     share: float
     aligned: bool
     state: dict[str, torch.Tensor]
-    figures: dict[str, float]
+    metrics: dict[str, float]
 
 
 def _state(model: Any) -> dict[str, torch.Tensor]:
@@ -340,7 +340,7 @@ def _state(model: Any) -> dict[str, torch.Tensor]:
 
 def _better(model: Any, first: _Trial, second: _Trial) -> _Trial:
     """The better one on validation; the first where they are alike."""
-    return second if model.goodness(second.figures) > model.goodness(first.figures) else first
+    return second if model.selection_score(second.metrics) > model.selection_score(first.metrics) else first
 
 
 def _align(model: Any, new_ids: list[int]) -> None:

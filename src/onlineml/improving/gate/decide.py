@@ -159,7 +159,7 @@ def gate(
         raise ConfigError(msg)
     evidence, change = comparison.evidence[name], comparison.score(name)
     lower, upper = evidence.bounds(1 - policy.level)
-    smallest = evidence.smallest_shown(tail=1 - policy.level)
+    smallest = evidence.minimum_detectable_effect(tail=1 - policy.level)
     tested = _tested((*comparison.by_class, *comparison.by_slice), comparison.n_items, min_support)
     own = set(comparison.image_ids)
     found = tuple(image_id for image_id in dict.fromkeys(leaked) if image_id in own)
@@ -181,8 +181,8 @@ def gate(
         difference=change.difference,
         lower=lower,
         upper=upper,
-        smallest_shown=smallest,
-        images_needed=needed,
+        minimum_detectable_effect=smallest,
+        required_sample_size=needed,
         leaked=found,
         tested=tested,
         comparison=comparison,

@@ -50,9 +50,9 @@ class GateResult:
         difference: challenger minus champion.
         lower: one-sided lower bound of the true difference, at the policy's level; nan where it cannot be told.
         upper: one-sided upper bound.
-        smallest_shown: the smallest true difference that this test set shows four times out of five.
-        images_needed: how many images like these would show the observed gain (of `NotWorse`: exclude a drop by the
-            margin) four times out of five; None where there is no gain.
+        minimum_detectable_effect: the smallest true difference that this test set shows four times out of five.
+        required_sample_size: how many images like these would show the observed gain (of `NotWorse`: exclude a drop by
+            the margin) four times out of five; None where there is no gain.
         leaked: test images that the challenger was trained on.
         tested: classes and slices with enough support, the smallest p value first.
         comparison: everything else: fixed and broken images, other scores, McNemar's test.
@@ -67,8 +67,8 @@ class GateResult:
     difference: float
     lower: float
     upper: float
-    smallest_shown: float
-    images_needed: int | None
+    minimum_detectable_effect: float
+    required_sample_size: int | None
     leaked: tuple[str, ...]
     tested: tuple[TestedPart, ...]
     comparison: Comparison
@@ -101,14 +101,16 @@ class GateResult:
     def to_record(self) -> dict[str, Any]:
         """The decision as plain JSON values, for a promotion log; undefined numbers are None."""
         a, b = self.comparison.a, self.comparison.b
-        numbers = ("champion", "challenger", "difference", "lower", "upper", "smallest_shown")
+        numbers = ("champion", "challenger", "difference", "lower", "upper")
         return {
             "verdict": self.verdict,
             "reasons": list(self.reasons),
             "policy": {"name": self.policy.name, **dataclasses.asdict(self.policy)},
             "score": self.score,
             **{name: _plain(getattr(self, name)) for name in numbers},
-            "images_needed": self.images_needed,
+            # logs of former releases have these two names
+            "smallest_shown": _plain(self.minimum_detectable_effect),
+            "images_needed": self.required_sample_size,
             "n_images": self.comparison.n_images,
             "n_groups": self.comparison.n_groups,
             "n_fixed": self.comparison.n_fixed,

@@ -9,9 +9,9 @@ import numpy as np
 
 from onlineml.data.loading.detection_datamodules import DetectionDataModule
 from onlineml.errors import TooManyBadImagesError
-from onlineml.improving.challenger.rename import RenamedDetector, names_now
+from onlineml.improving.challenger.rename import RenamedDetector, current_names
 from onlineml.improving.review.box_errors import find_box_errors
-from onlineml.improving.review.labels import Looked
+from onlineml.improving.review.labels import CandidatePool
 from onlineml.improving.review.ranking import box_error_candidates, candidates_by_score
 from onlineml.improving.review.uncertainty import box_disagreement, box_uncertainty
 from onlineml.inference.detecting import cutoffs
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from onlineml.project.project import Project
     from onlineml.tasks.detection import ObjectDetector
 
-__all__ = ["look"]
+__all__ = ["find_candidates"]
 
 _BATCH_SIZE = 8
 
 
-def look(
+def find_candidates(
     project: Project,
     models: Sequence[ObjectDetector],
     data: Manifest,
@@ -43,12 +43,15 @@ def look(
     seed: int,
     num_workers: int,
     max_bad: float,
-) -> Looked:
-    """Judge annotated and other images by one detector, or two; see `onlineml.improving.review.labels.look`."""
+) -> CandidatePool:
+    """Judge annotated and other images by one detector, or two.
+
+    See `onlineml.improving.review.labels.find_candidates`.
+    """
     del project, seed  # nothing is kept, and nothing is drawn
     seen, sure, least = [], [], []
     for model in models:
-        own = RenamedDetector(model, names_now(model.class_names, lineage, known=data.class_names))
+        own = RenamedDetector(model, current_names(model.class_names, lineage, known=data.class_names))
         images = DetectionDataModule(
             data, size_hw=model.input_size_hw(), batch_size=_BATCH_SIZE, num_workers=num_workers, augment="none"
         )
@@ -66,7 +69,7 @@ def look(
         pair = [of_images(one._replace(found=found), kept).found for one, found in zip(seen, sure, strict=True)]
         apart = box_disagreement(pair[0], pair[1], n_classes=len(data.class_names))
         lists.append(candidates_by_score("disagreement", apart))
-    return Looked(first.rows, tuple(lists), None)
+    return CandidatePool(first.rows, tuple(lists), None)
 
 
 def _refuse_bad(n_asked: int, n_seen: int, *, max_bad: float) -> None:

@@ -87,9 +87,9 @@ def out_of_fold(
         distances[inside] = _discriminants(others, table[inside], shrinkage)
         counts[inside] = others.counts
     told = counts[np.arange(n), labels] >= _LEAST
-    judged = counts.any(axis=1)
-    if judged.any():
-        found[judged] = _probabilities(distances[judged], counts[judged], labels[judged])
+    covered = counts.any(axis=1)
+    if covered.any():
+        found[covered] = _probabilities(distances[covered], counts[covered], labels[covered])
     return found, told
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from onlineml.improving.challenger.rename import distinct, names_now, under_names
+from onlineml.improving.challenger.rename import current_names, distinct, remap_probabilities
 from onlineml.improving.review.duplicates import Chosen
 from onlineml.improving.review.features import Features, features_of, linear_head, project_store
 from onlineml.improving.review.folds import out_of_fold, standardised
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from onlineml.project.project import Project
     from onlineml.tasks.classification import ImageClassifier
 
-__all__ = ["Looked", "look"]
+__all__ = ["CandidatePool", "find_candidates"]
 
 _RARE = 0.5  # a class with less than half of the images of the commonest
 
 
-class Looked(NamedTuple):
+class CandidatePool(NamedTuple):
     """What models say of a pool of images.
 
     Attributes:
@@ -43,7 +43,7 @@ class Looked(NamedTuple):
     chosen: Chosen | None
 
 
-def look(
+def find_candidates(
     project: Project,
     models: Sequence[ImageClassifier],
     data: Manifest,
@@ -53,7 +53,7 @@ def look(
     seed: int,
     num_workers: int,
     max_bad: float,
-) -> Looked:
+) -> CandidatePool:
     """Judge labelled and unlabelled images by one model, or two.
 
     Args:
@@ -86,7 +86,9 @@ def look(
     if len(models) > 1:
         apart = jensen_shannon(tables[0], tables[1])
         lists.append(candidates_by_score("disagreement", apart, suggestions=guessed))
-    return Looked(features.rows, tuple(lists), Chosen(embeddings=_own_look(features.values, tables[0].argmax(axis=1))))
+    return CandidatePool(
+        features.rows, tuple(lists), Chosen(embeddings=_own_look(features.values, tables[0].argmax(axis=1)))
+    )
 
 
 def _shared(features: Features, other: Features) -> Features:
@@ -102,8 +104,8 @@ def _probabilities(
     head = linear_head(model)
     with torch.inference_mode():
         logits = head.cpu()(torch.from_numpy(features.values)).float()
-    names = names_now(model.class_names, lineage, known=data.class_names)
-    table = under_names(torch.softmax(logits, dim=1).numpy(), names)
+    names = current_names(model.class_names, lineage, known=data.class_names)
+    table = remap_probabilities(torch.softmax(logits, dim=1).numpy(), names)
     place = {name: i for i, name in enumerate(data.class_names)}
     found = np.zeros((len(table), len(place)), np.float32)
     found[:, [place[name] for name in distinct(names)]] = table

@@ -79,8 +79,10 @@ def review_queue(
     state = project.annotations()
     models = [found_model(project, one) for one in (model, against) if one is not None]
     rows = np.flatnonzero(np.isin(np.asarray(frozen.column("split"), dtype=object), list(splits)))
-    look = box_candidates.look if project.task == "detection" else label_candidates.look
-    looked = look(
+    find_candidates = (
+        box_candidates.find_candidates if project.task == "detection" else label_candidates.find_candidates
+    )
+    pool = find_candidates(
         project,
         models,
         frozen,
@@ -90,13 +92,13 @@ def review_queue(
         num_workers=num_workers,
         max_bad=max_bad,
     )
-    ids = [str(image_id) for image_id in frozen.column("image_id")[looked.rows]]
+    ids = [str(image_id) for image_id in frozen.column("image_id")[pool.rows]]
     return rank(
-        [_conflicts(state, ids), *looked.candidates],
+        [_conflicts(state, ids), *pool.candidates],
         ids,
         limit=n,
         random_share=random_share,
-        chosen=looked.chosen,
+        chosen=pool.chosen,
         done=_answered(state, ids),
         seed=seed,
     )

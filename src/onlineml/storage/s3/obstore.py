@@ -128,9 +128,10 @@ def _credentials_of(fs: Any) -> Callable[[], Any]:
 
 
 def _refuse_what_it_cannot_be_told(fs: Any) -> None:
-    strange = [f"client_kwargs[{name!r}]" for name in fs.client_kwargs.keys() - _FROM_FSSPEC]
-    strange += [name for name in ("s3_additional_kwargs", "req_kw") if getattr(fs, name, None)]
-    if strange:
+    unsupported = [f"client_kwargs[{name!r}]" for name in fs.client_kwargs.keys() - _FROM_FSSPEC]
+    unsupported += [name for name in ("s3_additional_kwargs", "req_kw") if getattr(fs, name, None)]
+    if unsupported:
         raise ConfigError(
-            f"obstore cannot be told {', '.join(strange)} of the storage options; read through s3fs: unset {VARIABLE}"
+            f"obstore cannot be told {', '.join(unsupported)} of the storage options; read through s3fs: unset "
+            f"{VARIABLE}"
         )
