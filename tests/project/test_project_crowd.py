@@ -40,7 +40,7 @@ def fingerprint(state: Annotations) -> str:
         "deleted": state.deleted.to_pylist(),
         "classes": [state.class_names, state.class_ids, sorted(state.lineage.items())],
         "conflicts": sorted(state.conflicts.items()),
-        "bases": state.bases(state.table["image_id"].to_pylist()),
+        "bases": state.revisions(state.table["image_id"].to_pylist()),
         "suggestions": state.suggestions.to_pylist(),
         "said": state.provenance.to_pylist(),
     }

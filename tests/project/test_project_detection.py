@@ -175,7 +175,7 @@ def test_a_corrected_box_is_always_in_the_next_dataset(store: Store) -> None:
     assert after.boxes().crowd.tolist() == [True, False]  # the region that was not moved is one still
     assert after.hash != before.hash
     assert project.manifest(before.hash) == before
-    assert project.annotations().base("id-a") == entry
+    assert project.annotations().revision("id-a") == entry
     project.relabel_boxes_many({"id-a": None, "id-b": CAT})
     assert _boxes(project.freeze()) == {"id-a": None, "id-b": ([[1.0, 2.0, 5.0, 6.0]], ["cat"]), "id-c": ([], [])}
 

@@ -126,7 +126,7 @@ def test_guesses_by_image_id_and_of_former_classes(project: Project) -> None:
 
 def test_accepting_what_an_image_has_says_that_it_is_right(project: Project) -> None:
     a, b = project.upload([_image(1), _image(2)], label="cat")
-    assert project.accept([a], author="bob") == [project.annotations().base(a)]
+    assert project.accept([a], author="bob") == [project.annotations().revision(a)]
     project.relabel(b, "cat", author="bob")  # the same in other words
     assert project.annotations().counts()["accepted"] == 2
     (c,) = project.upload(_image(3))
@@ -177,7 +177,9 @@ def test_who_wrote_without_having_looked_contradicts(project: Project) -> None:
     assert project.freeze().column("label").tolist() == ["owl"]
     project.relabel(a, "dog", author="cem")  # has seen both
     assert len(_other(project).conflicts()) == 0
-    bob.relabel(a, "cat", base=project.annotations().base(a))  # bob's widget showed him the present state
+    bob.relabel(
+        a, "cat", expected_revision=project.annotations().revision(a)
+    )  # bob's widget showed him the present state
     assert len(project.conflicts()) == 0
 
 
@@ -450,7 +452,7 @@ def test_small_objects_are_put_together_by_themselves(project: Project, monkeypa
     project.annotations()
     labels = ["dog", "cat"] * 20
     for label in labels:
-        project.relabel(a, label, base=project.annotations().base(a))
+        project.relabel(a, label, expected_revision=project.annotations().revision(a))
     files = io.list_files(f"{project.url}/log/annotations")
     assert len(files) <= 18
     assert any(file.path.startswith("checkpoint-") for file in files)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from onlineml.data.annotations.boxes import BoxesSaid
+    from onlineml.data.annotations.boxes import BoxesClaim
     from onlineml.data.annotations.edits import Facts
     from onlineml.data.annotations.log import AnnotationLog
     from onlineml.data.annotations.state import Annotations
@@ -41,7 +41,7 @@ class ProjectLabels:
         sources: Source | Sequence[Source],
         *,
         label: str | None = None,
-        boxes: BoxesSaid | Sequence[BoxesSaid | None] | None = None,
+        boxes: BoxesClaim | Sequence[BoxesClaim | None] | None = None,
         split: str | None = None,
         group: str | None = None,
         author: str | None = None,
@@ -162,16 +162,18 @@ class ProjectLabels:
 
     # ---- labels ----
 
-    def relabel(self, image_id: str, label: str | None, *, base: str | None = None, author: str | None = None) -> str:
+    def relabel(
+        self, image_id: str, label: str | None, *, expected_revision: str | None = None, author: str | None = None
+    ) -> str:
         """Correct one image's label; returns the id of the log's new entry. See `relabel_many`."""
-        bases = None if base is None else {image_id: base}
-        return self.relabel_many({image_id: label}, bases=bases, author=author)[0]
+        expected_revisions = None if expected_revision is None else {image_id: expected_revision}
+        return self.relabel_many({image_id: label}, expected_revisions=expected_revisions, author=author)[0]
 
     def relabel_many(
         self,
         labels: Mapping[str, str | None],
         *,
-        bases: Mapping[str, str | None] | None = None,
+        expected_revisions: Mapping[str, str | None] | None = None,
         author: str | None = None,
     ) -> list[str]:
         """Correct labels by image id (None: no label). What they were before stays in the log.
@@ -180,9 +182,9 @@ class ProjectLabels:
 
         Args:
             labels: by image id.
-            bases: by image id, what its author was looking at, see `onlineml.data.annotations.Annotations.base`; by
-                default what this object read last. What somebody else said since is contradicted, not replaced: both
-                are shown by `conflicts`.
+            expected_revisions: by image id, what its author was looking at, see
+                `onlineml.data.annotations.Annotations.revision`; by default what this object read last. What somebody
+                else said since is contradicted, not replaced: both are shown by `conflicts`.
             author: who says so; by default the user of the hub or the machine.
 
         Returns:
@@ -193,7 +195,7 @@ class ProjectLabels:
             UnknownClassError: a label is none of its classes; see `add_class`.
         """
         self._require("classification", "correct its images' boxes with relabel_boxes")
-        return self._say(partial(edits.corrected, labels=labels), author, bases)
+        return self._say(partial(edits.corrected, labels=labels), author, expected_revisions)
 
     def relabel_boxes(
         self,
@@ -201,7 +203,7 @@ class ProjectLabels:
         boxes_xyxy: Any,
         labels: Sequence[str],
         *,
-        base: str | None = None,
+        expected_revision: str | None = None,
         author: str | None = None,
     ) -> str:
         """Correct all boxes of one image; returns the id of the log's new entry. See `relabel_boxes_many`.
@@ -210,17 +212,18 @@ class ProjectLabels:
             image_id: which image.
             boxes_xyxy: (n, 4) pixels of the upright image; none says that there is no object on it.
             labels: n class names.
-            base: what its author was looking at, see `relabel_many`.
+            expected_revision: what its author was looking at, see `relabel_many`.
             author: who says so; by default the user of the hub or the machine.
         """
-        bases = None if base is None else {image_id: base}
-        return self.relabel_boxes_many({image_id: (boxes_xyxy, labels)}, bases=bases, author=author)[0]
+        expected_revisions = None if expected_revision is None else {image_id: expected_revision}
+        boxes = {image_id: (boxes_xyxy, labels)}
+        return self.relabel_boxes_many(boxes, expected_revisions=expected_revisions, author=author)[0]
 
     def relabel_boxes_many(
         self,
-        boxes: Mapping[str, BoxesSaid | None],
+        boxes: Mapping[str, BoxesClaim | None],
         *,
-        bases: Mapping[str, str | None] | None = None,
+        expected_revisions: Mapping[str, str | None] | None = None,
         author: str | None = None,
     ) -> list[str]:
         """Correct boxes by image id (None: nobody has annotated the image). What they were before stays in the log.
@@ -229,7 +232,7 @@ class ProjectLabels:
 
         Args:
             boxes: pairs (boxes_xyxy, labels) by image id.
-            bases: what its author was looking at, see `relabel_many`.
+            expected_revisions: what its author was looking at, see `relabel_many`.
             author: who says so; by default the user of the hub or the machine.
 
         Returns:
@@ -240,7 +243,7 @@ class ProjectLabels:
             UnknownClassError: a label is none of the project's classes; see `add_class`.
         """
         self._require("detection", "correct its images' labels with relabel")
-        return self._say(partial(edits.corrected_boxes, boxes=boxes), author, bases)
+        return self._say(partial(edits.corrected_boxes, boxes=boxes), author, expected_revisions)
 
     def accept(
         self, images: str | Iterable[str], *, boxes: Sequence[int] | None = None, author: str | None = None
@@ -401,9 +404,9 @@ class ProjectLabels:
         self,
         facts_of: Callable[[Annotations], Sequence[Facts]],
         author: str | None,
-        bases: Mapping[str, str | None] | None = None,
+        expected_revisions: Mapping[str, str | None] | None = None,
     ) -> list[str]:
-        return self._annotations.say(facts_of, author=author_or_user(author), bases=bases)
+        return self._annotations.say(facts_of, author=author_or_user(author), expected_revisions=expected_revisions)
 
     def _require(self, task: str, instead: str) -> None:
         if self.task != task:

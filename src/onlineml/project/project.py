@@ -128,7 +128,7 @@ class Project(ProjectLabels, ProjectVideos):
         state = self.annotations()
         result = freezing.check_new(
             self._manifest(state),
-            said=state.said,
+            human_annotated=state.human_annotated,
             seen_url=io.join(self.url, "log/seen"),
             max_bad=max_bad,
             progress=progress,

@@ -133,7 +133,7 @@ class BoxEditor(View):
             "of": number,
             "place": place,
             "id": image_id,
-            "base": state.base(image_id),
+            "base": state.revision(image_id),
             "size": picture.size_hw,
             "error": picture.error,
             "boxes": _boxes_told(state, row),
@@ -173,24 +173,26 @@ class BoxEditor(View):
 
     # ---- written ----
 
-    def _save(self, image_id: str, boxes: Sequence[Mapping[str, Any]], base: str | None) -> None:
+    def _save(self, image_id: str, boxes: Sequence[Mapping[str, Any]], expected_revision: str | None) -> None:
         """Write what is seen: as an acceptance where it is what was suggested, or what was there, else a correction."""
         state = self._log.annotations()
-        guessed = _accepted(state, image_id, boxes) if state.base(image_id) == base else None
+        guessed = _accepted(state, image_id, boxes) if state.revision(image_id) == expected_revision else None
         if guessed is not None:
             entry = self._log.accept(image_id, boxes=guessed, author=self.author)[0]
         else:
             corners = np.array([box["xyxy"] for box in boxes], dtype=np.float64).reshape(-1, 4)
             labels = [str(box["label"]) for box in boxes]
-            entry = self._log.relabel_boxes(image_id, corners, labels, base=base, author=self.author)
+            entry = self._log.relabel_boxes(
+                image_id, corners, labels, expected_revision=expected_revision, author=self.author
+            )
         self._written(image_id, entry, "saved")
 
     def _written(self, image_id: str, entry: str, what: str) -> None:
         self.n_saved += 1
         self._answered.add(image_id)
         self._saved.append((image_id, entry))
-        base = self._log.annotations().base(image_id)
-        self.send({"kind": "saved", "id": image_id, "what": what, "answered": self._n_answered, "base": base})
+        revision = self._log.annotations().revision(image_id)
+        self.send({"kind": "saved", "id": image_id, "what": what, "answered": self._n_answered, "base": revision})
 
     def _undo(self) -> None:
         if not self._saved:

@@ -160,13 +160,13 @@ class Relabel(View):
         origins = state.provenance.select(["event", "author"]).take(at).to_pylist()
         found = pc.index_in(wanted, value_set=state.suggestions["image_id"])
         guesses = state.suggestions.take(found).to_pylist()
-        bases = state.bases(list(ids))
-        told = zip(ids, at.to_pylist(), labels, origins, guesses, bases, strict=True)
+        revisions = state.revisions(list(ids))
+        told = zip(ids, at.to_pylist(), labels, origins, guesses, revisions, strict=True)
         return [
-            _card(image_id, label, origin, guess, base, conflict=image_id in state.conflicts)
+            _card(image_id, label, origin, guess, revision, conflict=image_id in state.conflicts)
             if place is not None
-            else {"id": image_id, "state": "deleted", "open": False, "label": None, "base": base}
-            for image_id, place, label, origin, guess, base in told
+            else {"id": image_id, "state": "deleted", "open": False, "label": None, "base": revision}
+            for image_id, place, label, origin, guess, revision in told
         ]
 
     # ---- written ----
@@ -174,17 +174,17 @@ class Relabel(View):
     def _say(self, ask: Mapping[str, Any]) -> None:
         """Write one answer about one or several images, and tell so."""
         ids = [str(image_id) for image_id in ask["ids"]]
-        bases = dict(zip(ids, ask["bases"], strict=True))
+        expected_revisions = dict(zip(ids, ask["bases"], strict=True))
         what = str(ask["what"])
         if what == "skip":
             entries = self._log.skip(ids, author=self.author)
         elif what == "delete":
             entries = self._log.delete(ids, author=self.author)
         elif what == "accept":
-            entries = self._accept(ids, [str(label) for label in ask["labels"]], bases)
+            entries = self._accept(ids, [str(label) for label in ask["labels"]], expected_revisions)
         elif what == "label":
             labels = dict.fromkeys(ids, str(ask["label"]))
-            entries = self._log.relabel_many(labels, bases=bases, author=self.author)
+            entries = self._log.relabel_many(labels, expected_revisions=expected_revisions, author=self.author)
         else:
             raise ConfigError(f"unknown answer {what!r}; expected label, accept, skip or delete")
         said = dict(zip(ids, entries, strict=True))
@@ -193,13 +193,17 @@ class Relabel(View):
         self.n_saved += 1
         self.send({"kind": "saved", "of": ask.get("number"), "bases": said})
 
-    def _accept(self, ids: Sequence[str], labels: Sequence[str], bases: Mapping[str, str | None]) -> list[str]:
+    def _accept(
+        self, ids: Sequence[str], labels: Sequence[str], expected_revisions: Mapping[str, str | None]
+    ) -> list[str]:
         """Accept what was seen: a suggestion as such, which keeps its model; a label that was there, as that."""
         told = [self._told.get(image_id, {}) for image_id in ids]
         guessed = [one.get("guess") == label and one["open"] for one, label in zip(told, labels, strict=True)]
         if all(guessed):
             return self._log.accept(ids, author=self.author)
-        return self._log.relabel_many(dict(zip(ids, labels, strict=True)), bases=bases, author=self.author)
+        return self._log.relabel_many(
+            dict(zip(ids, labels, strict=True)), expected_revisions=expected_revisions, author=self.author
+        )
 
     def _undo(self) -> None:
         if not self._said:
@@ -238,7 +242,7 @@ def _card(
     label: str | None,
     origin: Mapping[str, Any],
     guess: Mapping[str, Any],
-    base: str | None,
+    revision: str | None,
     *,
     conflict: bool,
 ) -> dict[str, Any]:
@@ -255,5 +259,5 @@ def _card(
         "state": state,
         "by": origin["author"],
         "open": not answered and state != "skipped",
-        "base": base,
+        "base": revision,
     }

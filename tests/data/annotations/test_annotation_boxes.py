@@ -13,10 +13,10 @@ from log_entries import WrittenLog
 from onlineml.data.annotations.boxes import boxes_meant, checked_boxes, kept_values, require_usable
 from onlineml.errors import DataError, StorageError, UnknownClassError
 
-Said = tuple[list[list[float]], list[str | None]] | None
-ONE: Said = ([[1.0, 2.0, 3.0, 4.0]], ["cat"])
-TWO: Said = ([[1.0, 2.0, 3.0, 4.0], [0.0, 0.0, 9.0, 9.0]], ["cat", "dog"])
-NONE: Said = ([], [])
+Claim = tuple[list[list[float]], list[str | None]] | None
+ONE: Claim = ([[1.0, 2.0, 3.0, 4.0]], ["cat"])
+TWO: Claim = ([[1.0, 2.0, 3.0, 4.0], [0.0, 0.0, 9.0, 9.0]], ["cat", "dog"])
+NONE: Claim = ([], [])
 
 
 def _log() -> WrittenLog:
@@ -58,7 +58,7 @@ def test_a_correction_outlasts_a_later_import_and_takes_its_further_values_along
     rows = {row["image_id"]: row for row in state.table.to_pylist()}
     assert (rows["x"]["labels"], rows["x"]["crowd"], rows["x"]["note"]) == (["cat", "dog", "owl"], None, "a")
     assert rows["y"]["boxes_xyxy"] == ONE[0]
-    assert state.bases(["x", "y"]) == [corrected, second]
+    assert state.revisions(["x", "y"]) == [corrected, second]
     assert state.class_names == ("cat", "dog")  # the log's, not whatever a box is called
     log.say("corrected", "x", TWO, base=corrected, further={"crowd": [None, True], "gone": [1, 2]})
     assert log.state().row("x")["crowd"] == [None, True]
@@ -91,12 +91,12 @@ def test_two_people_who_draw_different_boxes_are_a_conflict_until_settled() -> N
     assert bob == log.state().conflicts["x"][-1]
     assert log.said() == {"x": ONE}
     assert log.state().conflict_table()["says"].tolist() == ["1 cat, 1 dog", "1 dog, 1 cat", "1 cat"]
-    log.say("corrected", "x", TWO, base=log.state().base("x"))
+    log.say("corrected", "x", TWO, base=log.state().revision("x"))
     assert not log.state().conflicts
 
 
 @pytest.mark.parametrize("other", [(TWO[0], TWO[1][::-1]), None, NONE])
-def test_other_labels_or_none_contradict_boxes(other: Said) -> None:
+def test_other_labels_or_none_contradict_boxes(other: Claim) -> None:
     log = _log()
     log.imported({"x": None}, "cat", "dog")
     log.say("corrected", "x", TWO)
@@ -145,7 +145,7 @@ def test_boxes_that_are_damaged_are_named(said: Any, event: str) -> None:
 def test_the_fold_is_a_replay() -> None:
     chance = random.Random(0)
 
-    def any_boxes() -> Said:
+    def any_boxes() -> Claim:
         n = chance.randrange(3)
         return ([[float(chance.randrange(9)) for _ in range(4)] for _ in range(n)], [chance.choice("cd")] * n)
 

@@ -115,7 +115,7 @@ def test_two_people_who_rename_one_class_contradict_each_other() -> None:
     shown = state.conflict_table()
     assert shown["about"].tolist() == ["class", "class"]
     assert shown["says"].tolist() == ["cat is called tiger", "cat is called lion"]
-    log.say("class_renamed", label="lion", new="tiger", base=state.folded.classes.base("lion"))
+    log.say("class_renamed", label="lion", new="tiger", base=state.folded.classes.revision("lion"))
     assert log.said()["x"] == "tiger"
     assert len(log.state().conflict_table()) == 0
 

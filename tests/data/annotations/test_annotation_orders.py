@@ -76,7 +76,7 @@ def written(actions: list[tuple[int, str, str, int, int]], task: str) -> Written
 def _act(log: WrittenLog, seen: Annotations, action: tuple[str, str, int, int]) -> None:
     event, image, number, more = action
     values = BOXES if log.task == "detection" else [*CLASSES, None]
-    base, name, other = seen.base(image), f"class {number}" if more > 6 else CLASSES[number % 3], CLASSES[more % 3]
+    base, name, other = seen.revision(image), f"class {number}" if more > 6 else CLASSES[number % 3], CLASSES[more % 3]
     value = values[number % len(values)]
     if event in {"corrected", "accepted", "uploaded"}:
         silent = event == "uploaded" and (value is None or more == 0)
@@ -96,7 +96,7 @@ def _act(log: WrittenLog, seen: Annotations, action: tuple[str, str, int, int]) 
         into = [name, other] if event == "class_split" else name
         further = {} if event == "class_added" else {"new": name} if event == "class_renamed" else {"into": into}
         label = name if event == "class_added" else other
-        log.say(event, label=label, base=seen.folded.classes.base(label), **further)
+        log.say(event, label=label, base=seen.folded.classes.revision(label), **further)
     elif event == "frozen":
         log.say(event, dataset=f"{number}", classes=seen.folded.classes.first_names)
     else:
@@ -109,7 +109,7 @@ def fingerprint(state: Annotations) -> dict[str, Any]:
         "deleted": state.deleted.to_pylist(),
         "classes": dict(zip(state.class_names, state.class_ids, strict=True)),
         "lineage": dict(state.lineage),
-        "bases": state.bases(IMAGES),
+        "bases": state.revisions(IMAGES),
         "conflicts": dict(state.conflicts),
         "shown": state.conflict_table().to_numpy().tolist(),
         "suggestions": state.suggestions.to_pylist(),
@@ -260,7 +260,7 @@ def test_classes_changed_by_one_person_are_what_renaming_each_label_gives(change
     for merge, first, second in changes:
         there = sorted(set(labels.values()))
         old, other = there[first % len(there)], there[second % len(there)]
-        base = log.state().folded.classes.base(old)
+        base = log.state().folded.classes.revision(old)
         if merge and old != other:
             log.say("class_merged", label=old, into=other, base=base)
             labels = {image: other if label == old else label for image, label in labels.items()}

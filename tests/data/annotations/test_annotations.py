@@ -18,7 +18,7 @@ from onlineml.storage.log.log import LogEntry, new_ulid
 def test_nothing_was_said() -> None:
     state = WrittenLog(class_names=("a",)).state()
     assert (len(state), state.class_names, state.class_ids, dict(state.conflicts)) == (0, ("a",), (1,), {})
-    assert state.base("x") is None
+    assert state.revision("x") is None
     assert state.row("x") == {}
     assert state.splits_of_groups(["g"]) == {}
     assert (len(state.suggestions), len(state.provenance), len(state.conflict_table())) == (0, 0, 0)
@@ -41,10 +41,10 @@ def test_a_correction_outlasts_a_later_import() -> None:
     assert {image_id: row["label"] for image_id, row in rows.items()} == {"x": "owl", "y": "dog", "z": None}
     assert (rows["x"]["size"], rows["z"]["size"]) == (1, None)
     assert state.class_names == ("owl", "cat", "dog")
-    assert state.bases(["x", "y", "z", "?"]) == [corrected, second, second, None]
+    assert state.revisions(["x", "y", "z", "?"]) == [corrected, second, second, None]
     assert state.splits_of_groups(["x", "?"]) == {"x": "train"}
     assert state.provenance["event"].to_pylist() == ["corrected", "imported", "imported"]
-    assert state.said.tolist() == [True, False, False]
+    assert state.human_annotated.tolist() == [True, False, False]
 
 
 def test_split_and_group_are_those_of_the_first_entry() -> None:
@@ -64,7 +64,7 @@ def test_deleted_stays_deleted_until_it_is_restored_or_uploaded_again() -> None:
     gone = log.say("deleted", "y", base=upload)
     assert log.said() == {}
     assert log.state().deleted["image_id"].to_pylist() == ["x", "y"]
-    assert log.state().bases(["x", "y"]) == [first, upload]
+    assert log.state().revisions(["x", "y"]) == [first, upload]
     log.imported({"x": "cat"}, "cat")
     assert log.said() == {}
     log.say("uploaded", "y", "fox", base=upload)
@@ -72,7 +72,7 @@ def test_deleted_stays_deleted_until_it_is_restored_or_uploaded_again() -> None:
     assert not log.state().conflicts
     log.say("restored", "x")
     assert log.said() == {"x": "cat", "y": "fox"}
-    log.say("deleted", "y", base=log.state().base("y"))
+    log.say("deleted", "y", base=log.state().revision("y"))
     assert log.said(without=[gone]) == {"x": "cat"}
 
 
@@ -84,14 +84,14 @@ def test_two_corrections_of_the_same_state_are_a_conflict_until_settled() -> Non
     state = log.state()
     assert dict(state.conflicts) == {"x": (ann, bob)}
     assert state.row("x")["label"] == "owl"
-    assert set((state.base("x") or "").split()) == {ann, bob}  # whoever speaks next has seen both
+    assert set((state.revision("x") or "").split()) == {ann, bob}  # whoever speaks next has seen both
     shown = state.conflict_table()
     assert shown["says"].tolist() == ["dog", "owl"]
     assert shown["prevails"].tolist() == [False, True]
     half = log.say("corrected", "x", "dog", base=bob)  # has not seen ann's
     assert dict(log.state().conflicts) == {}  # but agrees with her
     log.say("undone", undoes=[half])
-    log.say("corrected", "x", "dog", base=state.base("x"))
+    log.say("corrected", "x", "dog", base=state.revision("x"))
     assert not log.state().conflicts
     assert log.said() == {"x": "dog"}
 
@@ -106,7 +106,7 @@ def test_who_has_not_seen_a_correction_contradicts_it() -> None:
     assert log.state().conflicts == {"x": (second, stale)}  # what second had seen is not a rival of stale
     agrees = log.say("corrected", "x", "owl", base=start)
     assert log.state().conflicts == {"x": (second, stale, agrees)}
-    log.say("corrected", "x", "owl", base=log.state().base("x"))
+    log.say("corrected", "x", "owl", base=log.state().revision("x"))
     assert not log.state().conflicts
 
 
@@ -148,7 +148,7 @@ def test_a_deletion_prevails_over_what_its_author_had_not_seen_and_says_so() -> 
     shown = state.conflict_table()
     assert shown[shown["prevails"]]["says"].tolist() == ["deleted", "deleted"]
     log.say("restored", "x")
-    log.say("deleted", "z", base=state.base("z"))
+    log.say("deleted", "z", base=state.revision("z"))
     assert not log.state().conflicts
     assert log.said() == {"x": "dog"}
 
@@ -169,7 +169,7 @@ def test_an_upload_without_a_label_says_nothing_about_an_image() -> None:
     log.say("uploaded", "z")
     assert log.said() == {"x": "cat", "y": None, "z": "dog"}
     log.imported({"y": "cat"}, "cat")
-    log.say("corrected", "z", None, base=log.state().base("z"))
+    log.say("corrected", "z", None, base=log.state().revision("z"))
     assert log.said() == {"x": "cat", "y": "cat", "z": None}
     assert not log.state().conflicts
 
@@ -181,7 +181,7 @@ def test_what_is_undone_never_was_and_undoing_can_be_undone() -> None:
     second = log.say("corrected", "x", "owl", base=first)
     undoing = log.say("undone", "x", undoes=[second], author="bob")
     assert log.said() == {"x": "dog"}
-    assert log.state().base("x") == first
+    assert log.state().revision("x") == first
     redoing = log.say("undone", "x", undoes=[undoing])
     assert log.said() == {"x": "owl"}
     log.say("undone", "x", undoes=[redoing])
@@ -418,5 +418,5 @@ def test_a_million_images_with_a_million_corrections() -> None:
     words = pa.table({"entry": entries, "image_id": ids, **many, "rest": pa.nulls(count, pa.large_string())})
     state = fold(pa.concat_tables([first, words], promote_options="default"), read_file={"0": table}.__getitem__)
     assert state.table["label"].value_counts().to_pylist() == [{"values": "dog", "counts": count}]
-    assert state.bases([ids[0].as_py(), ids[-1].as_py()]) == [entries[0].as_py(), entries[-1].as_py()]
+    assert state.revisions([ids[0].as_py(), ids[-1].as_py()]) == [entries[0].as_py(), entries[-1].as_py()]
     assert state.counts()["corrected"] == count

@@ -62,9 +62,9 @@ def test_what_was_answered_is_not_asked_again_unless_it_is_contradicted(project,
 
     assert len(review_queue(project, model=model, n=20, random_share=0)) == 0
 
-    seen = project.annotations().base(second)
-    project.relabel(second, "green", base=seen, author="ann")
-    project.relabel(second, "blue", base=seen, author="ben")
+    seen = project.annotations().revision(second)
+    project.relabel(second, "green", expected_revision=seen, author="ann")
+    project.relabel(second, "blue", expected_revision=seen, author="ben")
     queue = review_queue(project, model=model, n=20, random_share=0)
     assert [(item.image_id, item.reason) for item in queue] == [(second, "conflict")]
 

@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from onlineml.data.annotations.entries import Entries, Rows
 
 __all__ = [
-    "BoxesSaid",
+    "BoxesClaim",
     "boxes_columns",
     "boxes_meant",
     "checked_boxes",
     "kept_values",
-    "require_said",
+    "require_boxes",
     "require_usable",
 ]
 
-BoxesSaid = tuple[Any, "Sequence[str]"]  # boxes_xyxy, (n, 4) numbers; labels, n texts
+BoxesClaim = tuple[Any, "Sequence[str]"]  # boxes_xyxy, (n, 4) numbers; labels, n texts
 
 _FAULTS = {
     "box_not_finite": "has a coordinate that is no number",
@@ -37,23 +37,23 @@ _FAULTS = {
     "box_outside": "lies outside the image",
 }
 _ANY_SIZE = (np.inf, np.inf)
-_SAID = pa.schema([("boxes_xyxy", pa.list_(pa.list_(pa.float64()))), ("labels", pa.list_(pa.string()))])
+_BOXES_SCHEMA = pa.schema([("boxes_xyxy", pa.list_(pa.list_(pa.float64()))), ("labels", pa.list_(pa.string()))])
 
 
-def checked_boxes(said: BoxesSaid | None, *, name: str) -> dict[str, Any]:
+def checked_boxes(claim: BoxesClaim | None, *, name: str) -> dict[str, Any]:
     """The facts of a record: ``boxes_xyxy`` and ``labels`` as plain lists, both None where nobody annotated.
 
     Args:
-        said: the boxes and the label of each.
+        claim: the boxes and the label of each.
         name: the image, for messages.
 
     Raises:
         DataError: they are not n boxes of four numbers with n labels.
     """
-    if said is None:
+    if claim is None:
         return {"boxes_xyxy": None, "labels": None}
     try:
-        given, names = said
+        given, names = claim
         boxes = np.asarray(given, dtype=np.float64)
         labels = [names] if isinstance(names, str) else list(names)
     except (TypeError, ValueError) as err:
@@ -131,7 +131,7 @@ def boxes_meant(boxes_xyxy: list[list[float]] | None, labels: Sequence[str]) -> 
     return sorted((label, *box) for label, box in zip(labels, boxes_xyxy, strict=True))
 
 
-def require_said(entries: Entries, rows: Rows) -> None:
+def require_boxes(entries: Entries, rows: Rows) -> None:
     """Refuse entries that say nothing of boxes, not even that nobody annotated.
 
     Raises:
@@ -154,15 +154,15 @@ def boxes_columns(entries: Entries, rows: Rows, *, needed: bool = True) -> dict[
         StorageError: an entry does not, or has not four coordinates and one label for each box; the message names it.
     """
     if needed:
-        require_said(entries, rows)
-    said = entries.parsed(rows, _SAID)
-    boxes, labels = (one_chunk(said[name]) for name in _SAID.names)
+        require_boxes(entries, rows)
+    parsed = entries.parsed(rows, _BOXES_SCHEMA)
+    boxes, labels = (one_chunk(parsed[name]) for name in _BOXES_SCHEMA.names)
     n = pc.list_value_length(boxes).fill_null(-1).to_numpy(zero_copy_only=False)
     numbers, names = pc.list_flatten(pc.list_flatten(boxes)), pc.list_flatten(labels)
     four = pc.fill_null(pc.equal(pc.list_value_length(pc.list_flatten(boxes)), 4), False)
     wrong = n != pc.list_value_length(labels).fill_null(-1).to_numpy(zero_copy_only=False)
     if wrong.any() or numbers.null_count or names.null_count or pc.all(four).as_py() is False:
-        _name_damaged(entries, rows, said.to_pylist())
+        _name_damaged(entries, rows, parsed.to_pylist())
     missing = n < 0
     return {
         "boxes_xyxy": box_list(np.asarray(numbers.to_numpy(zero_copy_only=False)), n.clip(0), missing),
@@ -170,8 +170,8 @@ def boxes_columns(entries: Entries, rows: Rows, *, needed: bool = True) -> dict[
     }
 
 
-def _name_damaged(entries: Entries, rows: Rows, said: Sequence[Mapping[str, Any]]) -> None:
-    for row, one in zip(rows, said, strict=True):
+def _name_damaged(entries: Entries, rows: Rows, records: Sequence[Mapping[str, Any]]) -> None:
+    for row, one in zip(rows, records, strict=True):
         boxes, labels = one["boxes_xyxy"], one["labels"]
         whole = boxes is None or all(box is not None and len(box) == 4 and None not in box for box in boxes)
         if (

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from onlineml.data.annotations.heads import Said, Standing, standing
+from onlineml.data.annotations.heads import Claim, Resolution, resolve_claims
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -28,12 +28,12 @@ class _Class:
     first_name: str
     wanted: bool = False
     """Whether an entry in effect speaks of it."""
-    fates: list[Said] = field(default_factory=list)
+    fates: list[Claim] = field(default_factory=list)
     born: int | None = None
     """Place of the log's first entry that speaks of it, -1 for those that the project began with."""
 
-    def fate(self, bases: Mapping[str, str | None]) -> Standing | None:
-        return standing(self.fates, bases) if self.fates else None
+    def fate(self, expected_revisions: Mapping[str, str | None]) -> Resolution | None:
+        return resolve_claims(self.fates, expected_revisions) if self.fates else None
 
 
 class Classes:
@@ -42,7 +42,7 @@ class Classes:
     def __init__(self) -> None:
         self._classes: list[_Class] = []
         self._of: dict[str, _Class] = {}
-        self._bases: dict[str, str | None] = {}
+        self._expected_revisions: dict[str, str | None] = {}
 
     # ---- built ----
 
@@ -62,28 +62,30 @@ class Classes:
             one.wanted |= wanted
             one.born = place if one.born is None else one.born
 
-    def rename(self, entry: str, old: str, new: str, *, base: str | None, live: bool) -> None:
+    def rename(self, entry: str, old: str, new: str, *, expected_revision: str | None, live: bool) -> None:
         """Call a class by another name, which is its own from now on, even if the renaming was undone."""
         self.mention([old], wanted=False)
         self._of.setdefault(new, self._of[old])
-        self._decide(entry, old, (_NAME, new), base=base, live=live)
+        self._decide(entry, old, (_NAME, new), expected_revision=expected_revision, live=live)
 
-    def merge(self, entry: str, name: str, into: str, *, base: str | None, live: bool, place: int) -> None:
+    def merge(self, entry: str, name: str, into: str, *, expected_revision: str | None, live: bool, place: int) -> None:
         """Make a class part of another."""
         self.mention([name], wanted=False)
         self.mention([into], wanted=live, place=place)
-        self._decide(entry, name, (_INTO, into), base=base, live=live)
+        self._decide(entry, name, (_INTO, into), expected_revision=expected_revision, live=live)
 
-    def _decide(self, entry: str, name: str, fate: tuple[str, str], *, base: str | None, live: bool) -> None:
-        self._bases[entry] = base
+    def _decide(
+        self, entry: str, name: str, fate: tuple[str, str], *, expected_revision: str | None, live: bool
+    ) -> None:
+        self._expected_revisions[entry] = expected_revision
         if live:
-            self._of[name].fates.append(Said(entry, fate))
+            self._of[name].fates.append(Claim(entry, fate))
 
     # ---- looked at ----
 
     @cached_property
-    def _fates(self) -> dict[int, Standing]:
-        return {id(one): fate for one in self._classes if (fate := one.fate(self._bases)) is not None}
+    def _fates(self) -> dict[int, Resolution]:
+        return {id(one): fate for one in self._classes if (fate := one.fate(self._expected_revisions)) is not None}
 
     @cached_property
     def _roots(self) -> dict[int, _Class]:
@@ -149,10 +151,10 @@ class Classes:
             for name in [self._name_of(one)]
         }
 
-    def base(self, name: str) -> str | None:
+    def revision(self, name: str) -> str | None:
         """What whoever renames or merges the class has seen."""
         fate = self._fates.get(id(self._of[name])) if name in self._of else None
-        return fate.base if fate else None
+        return fate.revision if fate else None
 
     @property
     def conflicts(self) -> dict[str, tuple[str, ...]]:
@@ -189,11 +191,12 @@ def classes_of(entries: Entries, *, first: Sequence[str], uploaded: Mapping[int,
                 classes.mention(entries.list_of_texts(row, "into"), wanted=live, place=row)
             case "class_renamed":
                 name, new = (entries.text_of(row, key) for key in ("label", "new"))
-                classes.rename(entries.entry(row), name, new, base=entries.record(row).get("base"), live=live)
+                expected_revision = entries.record(row).get("base")
+                classes.rename(entries.entry(row), name, new, expected_revision=expected_revision, live=live)
             case "class_merged":
                 name, into = (entries.text_of(row, key) for key in ("label", "into"))
-                base = entries.record(row).get("base")
-                classes.merge(entries.entry(row), name, into, base=base, live=live, place=row)
+                expected_revision = entries.record(row).get("base")
+                classes.merge(entries.entry(row), name, into, expected_revision=expected_revision, live=live, place=row)
             case _:
                 classes.mention(uploaded[row], wanted=live, place=row)
     return classes

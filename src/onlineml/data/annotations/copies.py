@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from onlineml.data.manifest.manifest import Manifest
 
-__all__ = ["with_words_on_copies"]
+__all__ = ["propagate_to_duplicates"]
 
 
-def with_words_on_copies(manifest: Manifest, said: npt.NDArray[np.bool_]) -> Manifest:
+def propagate_to_duplicates(manifest: Manifest, human_annotated: npt.NDArray[np.bool_]) -> Manifest:
     """The same images; where a person spoke of some copies of an image, the others have what that person said.
 
     Where people said different things of different copies nothing is changed: the check finds that they contradict each
@@ -28,20 +28,20 @@ def with_words_on_copies(manifest: Manifest, said: npt.NDArray[np.bool_]) -> Man
 
     Args:
         manifest: with sha256, of the images that could be read.
-        said: (N,) where a person said what the image shows.
+        human_annotated: (N,) where a person said what the image shows.
     """
     copies: dict[str, list[int]] = {}
     repeated = pc.value_counts(manifest.table["sha256"].drop_null())
     repeated = repeated.filter(pc.greater(repeated.field("counts"), 1)).field("values")
-    among = (
-        pc.is_in(manifest.table["sha256"], value_set=repeated).to_numpy().astype(bool) if len(repeated) else said[:0]
-    )
+    among = np.zeros(0, dtype=bool)
+    if len(repeated):
+        among = pc.is_in(manifest.table["sha256"], value_set=repeated).to_numpy().astype(bool)
     for row in np.flatnonzero(among).tolist():
         copies.setdefault(manifest.table["sha256"][row].as_py(), []).append(row)
     columns = per_box_columns(manifest.table) if manifest.task == DETECTION else ["label"]
     source = np.arange(len(manifest))
     for rows in copies.values():
-        spoken = [row for row in rows if said[row]]
+        spoken = [row for row in rows if human_annotated[row]]
         if spoken and all(_values(manifest, row, columns) == _values(manifest, spoken[0], columns) for row in spoken):
             source[rows] = spoken[0]
     if (source == np.arange(len(manifest))).all():

@@ -19,7 +19,7 @@ from onlineml.storage.log.table import ENTRY
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from onlineml.data.annotations.boxes import BoxesSaid
+    from onlineml.data.annotations.boxes import BoxesClaim
     from onlineml.data.annotations.state import Annotations
 
 __all__ = [
@@ -58,33 +58,33 @@ def corrected(state: Annotations, labels: Mapping[str, str | None]) -> list[Fact
     ]
 
 
-def _event(said: Any, now: Any) -> str:
-    return "accepted" if said is not None and said == now else "corrected"
+def _event(claim: Any, now: Any) -> str:
+    return "accepted" if claim is not None and claim == now else "corrected"
 
 
-def corrected_boxes(state: Annotations, boxes: Mapping[str, BoxesSaid | None]) -> list[Facts]:
+def corrected_boxes(state: Annotations, boxes: Mapping[str, BoxesClaim | None]) -> list[Facts]:
     """All boxes of images, by image id."""
-    said = {image_id: checked_boxes(one, name=image_id) for image_id, one in boxes.items()}
-    state.require_images(said)
-    state.require_classes(label for one in said.values() for label in one["labels"] or ())
+    claims = {image_id: checked_boxes(one, name=image_id) for image_id, one in boxes.items()}
+    state.require_images(claims)
+    state.require_classes(label for one in claims.values() for label in one["labels"] or ())
     found = []
-    for (image_id, one), row in zip(said.items(), state.rows(list(said)), strict=True):
+    for (image_id, one), row in zip(claims.items(), state.rows(list(claims)), strict=True):
         labels = one["labels"] and [state.lineage.get(label, label) for label in one["labels"]]
         event = _event((one["boxes_xyxy"], labels), (row["boxes_xyxy"], row["labels"]))
         found.append((event, {"image_id": image_id, **boxes_facts(one, row)}))
     return found
 
 
-def boxes_facts(said: dict[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
+def boxes_facts(claim: dict[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
     """What a record says of an image's boxes, given what is known of the image.
 
     Raises:
         DataError: a box cannot be used.
     """
     size_hw = (row["height"], row["width"]) if row["width"] and row["height"] else None
-    require_usable(said, name=row["image_id"], size_hw=size_hw)
-    further = kept_values(said, {name: value for name, value in row.items() if isinstance(value, list)})
-    return {**said, "further": further} if further else said
+    require_usable(claim, name=row["image_id"], size_hw=size_hw)
+    further = kept_values(claim, {name: value for name, value in row.items() if isinstance(value, list)})
+    return {**claim, "further": further} if further else claim
 
 
 def accepted(state: Annotations, image_ids: Sequence[str], *, boxes: Sequence[int] | None) -> list[Facts]:
@@ -96,25 +96,25 @@ def accepted(state: Annotations, image_ids: Sequence[str], *, boxes: Sequence[in
     for row, guessed in zip(state.rows(image_ids), at >= 0, strict=True):
         guess = next(guesses) if guessed else {}
         origin = {"suggestion": guess["entry"], "model": guess["model"]} if guess else {}
-        said = (
+        claim = (
             _accepted_boxes(guess, row, boxes) if "boxes_xyxy" in row else {"label": guess.get("label", row["label"])}
         )
-        if None in said.values():
+        if None in claim.values():
             raise DataError(f"there is nothing to accept for {row['image_id']}: it has no label and no open suggestion")
-        found.append(("accepted", {"image_id": row["image_id"], **said, **origin}))
+        found.append(("accepted", {"image_id": row["image_id"], **claim, **origin}))
     return found
 
 
 def _accepted_boxes(guess: Mapping[str, Any], row: Mapping[str, Any], chosen: Sequence[int] | None) -> dict[str, Any]:
     if chosen is None:
         source = guess or row
-        said = {"boxes_xyxy": source["boxes_xyxy"], "labels": source["labels"]}
-        return said if said["labels"] is None else boxes_facts(said, row)
+        claim = {"boxes_xyxy": source["boxes_xyxy"], "labels": source["labels"]}
+        return claim if claim["labels"] is None else boxes_facts(claim, row)
     n = len(guess.get("labels") or ())
     if not all(0 <= place < n for place in chosen):
         raise DataError(f"the suggestion for {row['image_id']} has {n} boxes, numbered from 0; found {list(chosen)}")
-    said = {name: [*(row[name] or ()), *(guess[name][place] for place in chosen)] for name in ("boxes_xyxy", "labels")}
-    return boxes_facts(said, row)
+    claim = {name: [*(row[name] or ()), *(guess[name][place] for place in chosen)] for name in ("boxes_xyxy", "labels")}
+    return boxes_facts(claim, row)
 
 
 def skipped(state: Annotations, image_ids: Sequence[str]) -> list[Facts]:
@@ -159,9 +159,9 @@ def moved(state: Annotations, splits: Mapping[str, str], *, reason: str) -> list
     now: dict[str, set[str | None]] = {}
     for row in state.table.filter(inside).select(["group", "split"]).to_pylist():
         now.setdefault(row["group"], set()).add(row["split"])
-    bases = state.folded.split_bases
+    revisions = state.folded.split_revisions
     return [
-        ("moved", {"group": group, "split": split, "reason": reason, "base": bases.get(group)})
+        ("moved", {"group": group, "split": split, "reason": reason, "base": revisions.get(group)})
         for group, (split,) in wanted.items()
         if now[group] != {split} or group in state.folded.split_conflicts
     ]
@@ -205,7 +205,7 @@ def class_renamed(state: Annotations, old: str, new: str) -> list[Facts]:
         raise ConfigError(
             f"there is a class {new!r}; to make {old!r} part of it, merge_classes([{old!r}], into={new!r})"
         )
-    return [("class_renamed", {"label": old, "new": new, "base": state.folded.classes.base(old)})]
+    return [("class_renamed", {"label": old, "new": new, "base": state.folded.classes.revision(old)})]
 
 
 def class_merged(state: Annotations, names: Sequence[str], *, into: str) -> list[Facts]:
@@ -214,10 +214,10 @@ def class_merged(state: Annotations, names: Sequence[str], *, into: str) -> list
     parts = [name for name in dict.fromkeys(names) if name != into]
     if not parts:
         raise ConfigError(f"merging needs classes besides {into!r}; found {list(names)}")
-    action, base = new_ulid(), state.folded.classes.base
+    action, revision = new_ulid(), state.folded.classes.revision
     return [
         *((event, {**facts, "action": action}) for event, facts in class_added(state, into)),
-        *(("class_merged", {"label": one, "into": into, "action": action, "base": base(one)}) for one in parts),
+        *(("class_merged", {"label": one, "into": into, "action": action, "base": revision(one)}) for one in parts),
     ]
 
 
@@ -230,17 +230,17 @@ def class_split(state: Annotations, name: str, labels: Mapping[str, Any]) -> lis
     action = new_ulid()
     facts = []
     for (image_id, new), row in zip(labels.items(), state.rows(list(labels)), strict=True):
-        said = {"label": new} if "labels" not in row else boxes_facts(_split_boxes(row, name, new), row)
-        if "label" in said and row["label"] != name:
+        claim = {"label": new} if "labels" not in row else boxes_facts(_split_boxes(row, name, new), row)
+        if "label" in claim and row["label"] != name:
             raise DataError(
                 f"{image_id} is {row['label']!r}, not {name!r}, so that it has no part in splitting that class"
             )
-        facts.append(("corrected", {"image_id": image_id, **said, "action": action}))
+        facts.append(("corrected", {"image_id": image_id, **claim, "action": action}))
     into = list(dict.fromkeys(one for new in labels.values() for one in ([new] if isinstance(new, str) else new)))
     for one in into:
         _new_name(state, one)
     return [
-        ("class_split", {"label": name, "into": into, "action": action, "base": state.folded.classes.base(name)}),
+        ("class_split", {"label": name, "into": into, "action": action, "base": state.folded.classes.revision(name)}),
         *facts,
     ]
 
@@ -275,15 +275,15 @@ def undone(state: Annotations, what: str) -> list[Facts]:
     row = pc.index(entries.log[ENTRY], pa.scalar(what, pa.string())).as_py()
     if row < 0:
         row = _last_about(state, what)
-    said, event = entries.record(row), entries.event(row)
+    record, event = entries.record(row), entries.event(row)
     if event == "frozen":
         raise ConfigError(f"entry {what} tells of a frozen dataset, which stays")
     if not entries.live[row]:
         raise ConfigError(f"entry {what} is undone already; to have it back, undo its undoing (see the history)")
     rows = np.array([row])
-    if event.startswith("class_") and "action" in said:
-        rows = np.flatnonzero(mask_of(pc.equal(entries.texts("action"), said["action"])) & entries.live)
-    about = {"image_id": said["image_id"]} if "image_id" in said else {}
+    if event.startswith("class_") and "action" in record:
+        rows = np.flatnonzero(mask_of(pc.equal(entries.texts("action"), record["action"])) & entries.live)
+    about = {"image_id": record["image_id"]} if "image_id" in record else {}
     return [("undone", {"undoes": [entries.entry(one) for one in rows], **about})]
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-__all__ = ["EVENTS", "SAYING", "Entries", "Rows", "log_table", "mask_of", "one_chunk", "positions", "taken"]
+__all__ = ["CLAIM_EVENTS", "EVENTS", "Entries", "Rows", "log_table", "mask_of", "one_chunk", "positions", "taken"]
 
 EVENTS = (
     "imported",
@@ -36,7 +36,7 @@ EVENTS = (
     "frozen",
     "undone",
 )
-SAYING = ("uploaded", "accepted", "corrected")  # by which a person says what an image shows
+CLAIM_EVENTS = ("uploaded", "accepted", "corrected")  # by which a person says what an image shows
 _FEW = 100  # rows that are quicker picked one by one
 _CHUNK = 100_000  # rows whose JSON is parsed at once
 
@@ -120,9 +120,9 @@ class Entries:
         codes = pc.index_in(self.texts("event"), value_set=pa.array(EVENTS))
         if codes.null_count:
             row = np.flatnonzero(codes.is_null().to_numpy())[0]
-            said = self.record(row).get("event")
+            event = self.record(row).get("event")
             raise StorageError(
-                f"entry {self.entry(row)} of the annotations has the event {said!r}, which this version of onlineml "
+                f"entry {self.entry(row)} of the annotations has the event {event!r}, which this version of onlineml "
                 "does not know; update onlineml"
             )
         return np.asarray(codes.to_numpy(), dtype=np.int8)

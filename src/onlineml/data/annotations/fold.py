@@ -15,16 +15,16 @@ import pyarrow.compute as pc
 
 from onlineml.data.annotations.boxes import boxes_columns
 from onlineml.data.annotations.classes import Classes, classes_of
-from onlineml.data.annotations.entries import SAYING, Entries, mask_of, one_chunk
-from onlineml.data.annotations.heads import Said, standing
+from onlineml.data.annotations.entries import CLAIM_EVENTS, Entries, mask_of, one_chunk
+from onlineml.data.annotations.heads import Claim, resolve_claims
 from onlineml.data.annotations.images import Images, all_images, renamed
-from onlineml.data.annotations.resolve import deleted_unseen, with_words, words_of
+from onlineml.data.annotations.resolve import deleted_unseen, human_annotations, with_human_annotations
 from onlineml.data.manifest.schema import COLUMNS, DETECTION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from onlineml.data.annotations.heads import Standing
+    from onlineml.data.annotations.heads import Resolution
 
 __all__ = ["Folded", "folded"]
 
@@ -38,10 +38,10 @@ class Folded:
         classes: of the project.
         images: that are not deleted.
         deleted: the others.
-        bases: by image id, what whoever speaks next has seen, where it is not the entry that prevails.
+        revisions: by image id, what whoever speaks next has seen, where it is not the entry that prevails.
         conflicts: by image id, ids of entries that contradict each other.
         split_conflicts: the same by group, of images that were moved to different splits.
-        split_bases: by group that was moved, what whoever moves it next has seen.
+        split_revisions: by group that was moved, what whoever moves it next has seen.
         skipped: by image id, the place of the entry by which somebody passed over the image last.
         frozen: by dataset hash, the id of the entry that says so.
     """
@@ -50,10 +50,10 @@ class Folded:
     classes: Classes
     images: Images
     deleted: Images
-    bases: Mapping[str, str]
+    revisions: Mapping[str, str]
     conflicts: Mapping[str, tuple[str, ...]]
     split_conflicts: Mapping[str, tuple[str, ...]]
-    split_bases: Mapping[str, str]
+    split_revisions: Mapping[str, str]
     skipped: Mapping[str, int]
     frozen: Mapping[str, str]
 
@@ -68,24 +68,24 @@ def folded(log: pa.Table, *, class_names: Sequence[str], read_file: Callable[[st
     imports = [(int(row), read_file(entries.text_of(row, "file"))) for row in rows]
     images = all_images(imports, uploads.filter(pa.array(entries.live[uploads["place"].to_numpy()])), boxes=boxes)
     silent = uploads.filter(uploads["boxes_xyxy" if boxes else "label"].is_null())["place"].to_numpy()
-    words = words_of(entries, silent, images, classes, boxes=boxes)
-    images = with_words(images, words, entries, boxes=boxes)
+    human = human_annotations(entries, silent, images, classes, boxes=boxes)
+    images = with_human_annotations(images, human, entries, boxes=boxes)
     images = images.with_table(renamed(images.table, classes.lineage))
     moved = _moved(entries)
     images = images.with_table(_with_splits(images.table, moved))
     deletions = _last_of(entries, ("deleted", "restored", "uploaded"), of="deleted")
     there, gone = images.divided(deletions)
-    conflicts = {name: one.rivals for name, one in words.standings.items() if one.rivals and name not in deletions}
+    conflicts = {name: one.rivals for name, one in human.resolutions.items() if one.rivals and name not in deletions}
     return Folded(
         entries=entries,
         classes=classes,
         images=there,
         deleted=gone,
-        bases={name: one.base for name, one in words.standings.items()},
-        conflicts=conflicts | deleted_unseen(entries, deletions, images, words),
+        revisions={name: one.revision for name, one in human.resolutions.items()},
+        conflicts=conflicts | deleted_unseen(entries, deletions, images, human),
         split_conflicts={group: one.rivals for group, one in moved.items() if one and one.rivals},
-        split_bases={group: one.base for group, one in moved.items() if one},
-        skipped=_last_of(entries, ("skipped", *SAYING), of="skipped"),
+        split_revisions={group: one.revision for group, one in moved.items() if one},
+        skipped=_last_of(entries, ("skipped", *CLAIM_EVENTS), of="skipped"),
         frozen={entries.text_of(row, "dataset"): entries.entry(row) for row in reversed(entries.rows("frozen"))},
     )
 
@@ -142,20 +142,20 @@ def _last_of(entries: Entries, events: Sequence[str], *, of: str) -> dict[str, i
     return {name: int(row) for name, row in zip(names.to_pylist(), last, strict=True) if entries.event(row) == of}
 
 
-def _moved(entries: Entries) -> dict[str, Standing | None]:
+def _moved(entries: Entries) -> dict[str, Resolution | None]:
     """By group, what stands of the splits to which people moved it; None where all that was undone."""
-    said: dict[str, list[Said]] = {}
-    bases: dict[str, str | None] = {}
+    claims: dict[str, list[Claim]] = {}
+    expected_revisions: dict[str, str | None] = {}
     for row in entries.rows("moved", live=False):
         group, split, entry = entries.text_of(row, "group"), entries.text_of(row, "split"), entries.entry(row)
-        bases[entry] = entries.texts("base")[int(row)].as_py()
-        said.setdefault(group, [])
+        expected_revisions[entry] = entries.texts("base")[int(row)].as_py()
+        claims.setdefault(group, [])
         if entries.live[row]:
-            said[group].append(Said(entry, split))
-    return {group: standing(one, bases) if one else None for group, one in said.items()}
+            claims[group].append(Claim(entry, split))
+    return {group: resolve_claims(one, expected_revisions) if one else None for group, one in claims.items()}
 
 
-def _with_splits(table: pa.Table, moved: Mapping[str, Standing | None]) -> pa.Table:
+def _with_splits(table: pa.Table, moved: Mapping[str, Resolution | None]) -> pa.Table:
     """Each image in the split of its group; where moving it was undone, in that of the group's first image."""
     if not moved:
         return table

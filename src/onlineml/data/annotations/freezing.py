@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from onlineml.data.annotations.copies import with_words_on_copies
+from onlineml.data.annotations.copies import propagate_to_duplicates
 from onlineml.data.annotations.state import parquet_bytes, parquet_table
 from onlineml.data.checks.images import check, finalize
 from onlineml.data.checks.table import CheckTable, Finding
@@ -49,7 +49,7 @@ _SEEN = pa.schema(
 def check_new(
     manifest: Manifest,
     *,
-    said: npt.NDArray[np.bool_],
+    human_annotated: npt.NDArray[np.bool_],
     seen_url: str,
     max_bad: float = 0.01,
     progress: bool = False,
@@ -59,7 +59,7 @@ def check_new(
 
     Args:
         manifest: all images.
-        said: (N,) where a person said what an image shows; that holds for all copies of its bytes.
+        human_annotated: (N,) where a person said what an image shows; that holds for all copies of its bytes.
         seen_url: the folder in which is kept what opening them told.
         max_bad: the share of images, and of boxes, 0..1, that may be bad.
         progress: write a line to stderr now and then.
@@ -85,7 +85,7 @@ def check_new(
         problems.update(bad)
         if progress:
             sys.stderr.write(f"checked {start + len(batch):,} of {len(new):,} new images\n")
-    return _check_table(manifest, said, pa.concat_tables(fresh), problems, max_bad=max_bad)
+    return _check_table(manifest, human_annotated, pa.concat_tables(fresh), problems, max_bad=max_bad)
 
 
 def _check_alone(batch: Manifest, *, progress: bool) -> tuple[pa.Table, dict[str, list[Finding]]]:
@@ -106,7 +106,7 @@ def _check_alone(batch: Manifest, *, progress: bool) -> tuple[pa.Table, dict[str
 
 def _check_table(
     manifest: Manifest,
-    said: npt.NDArray[np.bool_],
+    human_annotated: npt.NDArray[np.bool_],
     seen: pa.Table,
     problems: Mapping[str, list[Finding]],
     *,
@@ -116,7 +116,7 @@ def _check_table(
     filled = manifest
     for name in ("sha256", "width", "height"):
         filled = filled.with_column(name, pc.coalesce(manifest.table[name], seen[name].take(places)))
-    filled = with_words_on_copies(filled, said)
+    filled = propagate_to_duplicates(filled, human_annotated)
     codes = seen["findings"].take(places).to_pylist()
     found = [
         [

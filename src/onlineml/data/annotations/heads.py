@@ -1,9 +1,9 @@
 """What stands when several people said something about one thing, and whether they contradict each other.
 
-An entry's base names the entries that its writer saw. What somebody saw directly or through others is answered by what
-he said; entries that nobody answered are heads. If they say different things they are a conflict, and the one with the
-greatest id prevails until somebody who has seen them all has spoken. All that depends on the set of entries alone, not
-on the order in which they arrive.
+An entry's base, which is the revision that its writer expected, names the entries that its writer saw. What somebody saw
+directly or through others is answered by what he said; entries that nobody answered are heads. If they say different
+things they are a conflict, and the one with the greatest id prevails until somebody who has seen them all has spoken.
+All that depends on the set of entries alone, not on the order in which they arrive.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-__all__ = ["Latest", "Said", "Standing", "latest", "standing"]
+__all__ = ["Claim", "Latest", "Resolution", "latest", "resolve_claims"]
 
 
-class Said(NamedTuple):
+class Claim(NamedTuple):
     """One thing that somebody said.
 
     Attributes:
@@ -37,48 +37,49 @@ class Said(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Standing:
+class Resolution:
     """What stands.
 
     Attributes:
         heads: what nobody answered, in the order of ids; the last one prevails.
     """
 
-    heads: tuple[Said, ...]
+    heads: tuple[Claim, ...]
 
     @property
-    def base(self) -> str:
+    def revision(self) -> str:
         """What whoever speaks next has seen."""
-        return " ".join(said.entry for said in self.heads)
+        return " ".join(claim.entry for claim in self.heads)
 
     @property
     def rivals(self) -> tuple[str, ...]:
         """The heads' ids where they contradict each other; else none."""
-        agree = all(said.meaning == self.heads[0].meaning for said in self.heads)
-        return () if agree else tuple(said.entry for said in self.heads)
+        agree = all(claim.meaning == self.heads[0].meaning for claim in self.heads)
+        return () if agree else tuple(claim.entry for claim in self.heads)
 
 
-def standing(said: Sequence[Said], bases: Mapping[str, str | None]) -> Standing:
+def resolve_claims(claims: Sequence[Claim], expected_revisions: Mapping[str, str | None]) -> Resolution:
     """What stands of what was said about one thing.
 
     Args:
-        said: at least one, in the order of ids.
-        bases: of all entries about it, also of those that were undone: who has seen one has seen what it stands on.
+        claims: at least one, in the order of ids.
+        expected_revisions: what its author had seen, of all entries about it, also of those that were undone: who has
+            seen one has seen what it stands on.
     """
-    own = {one.entry for one in said}
+    own = {one.entry for one in claims}
     seen: set[str] = set()
-    ahead = [base for one in said for base in _ids(bases.get(one.entry))]
-    while ahead:
-        entry = ahead.pop()
+    pending = [entry for one in claims for entry in _ids(expected_revisions.get(one.entry))]
+    while pending:
+        entry = pending.pop()
         if entry not in seen:
             seen.add(entry)
-            ahead += _ids(bases.get(entry))
-    heads = tuple(one for one in said if one.entry not in seen)
-    return Standing(heads if own - seen else tuple(said))  # entries that all claim to have seen each other: damaged
+            pending += _ids(expected_revisions.get(entry))
+    heads = tuple(one for one in claims if one.entry not in seen)
+    return Resolution(heads if own - seen else tuple(claims))  # entries that all claim to have seen each other: damaged
 
 
-def _ids(base: str | None) -> list[str]:
-    return base.split() if base else []
+def _ids(revision: str | None) -> list[str]:
+    return revision.split() if revision else []
 
 
 # ---- of many images at once ----
@@ -91,7 +92,8 @@ class Latest:
     Attributes:
         codes: (N,) each thing once.
         places: (N,) in the log, of the last entry about it.
-        unclear: by thing, the places of its entries where not each one follows the one before: these need `standing`.
+        unclear: by thing, the places of its entries where not each one follows the one before: these need
+            `resolve_claims`.
     """
 
     codes: npt.NDArray[np.int64]
@@ -99,13 +101,13 @@ class Latest:
     unclear: Mapping[int, npt.NDArray[np.int64]]
 
 
-def latest(codes: npt.NDArray[Any], entries: Any, bases: Any, places: npt.NDArray[np.int64]) -> Latest:
+def latest(codes: npt.NDArray[Any], entries: Any, expected_revisions: Any, places: npt.NDArray[np.int64]) -> Latest:
     """The last entry about each thing, and which things have more than a plain chain of them.
 
     Args:
         codes: (M,) which thing each entry is about, in the order of the entries' ids.
         entries: (M,) Arrow texts, their ids.
-        bases: (M,) Arrow texts, what each had seen.
+        expected_revisions: (M,) Arrow texts, what each had seen.
         places: (M,) of the entries in the log.
     """
     order = np.argsort(codes, kind="stable")
@@ -113,7 +115,7 @@ def latest(codes: npt.NDArray[Any], entries: Any, bases: Any, places: npt.NDArra
     same = ordered[1:] == ordered[:-1]
     last = np.flatnonzero(np.append(~same, [True] * bool(len(order))))
     previous, following = order[:-1][same], order[1:][same]
-    follows = mask_of(pc.equal(taken(bases, following), taken(entries, previous)))
+    follows = mask_of(pc.equal(taken(expected_revisions, following), taken(entries, previous)))
     loose = np.unique(codes[following[~follows]])
     starts, ends = (np.searchsorted(ordered, loose, side=side) for side in ("left", "right"))
     unclear = {int(code): places[order[start:end]] for code, start, end in zip(loose, starts, ends, strict=True)}

@@ -54,9 +54,9 @@ class Images:
         source = np.arange(len(self.table))
         source[rows] = len(self.table) + np.arange(len(rows))
         table = self.table
-        for name, said in values.items():
+        for name, value in values.items():
             column = table[name]
-            given = said if isinstance(said, pa.Array | pa.ChunkedArray) else pa.array(said, column.type)
+            given = value if isinstance(value, pa.Array | pa.ChunkedArray) else pa.array(value, column.type)
             chunks = given.chunks if isinstance(given, pa.ChunkedArray) else [given]
             joined = pa.chunked_array([*column.chunks, *chunks], column.type).take(pa.array(source))
             table = table.set_column(table.column_names.index(name), name, joined)
@@ -81,12 +81,12 @@ def all_images(imports: Sequence[tuple[int, pa.Table]], uploads: pa.Table, *, bo
     whole = _concatenated([table for _, table in pieces])
     if len(imports) == 1 and len(pieces) == 1:  # a manifest's images are all different
         return Images(whole, pieces[0][0])
-    said = per_box_columns(whole) if boxes else ["label"]
-    return _one_row_each(whole, np.concatenate([places for places, _ in pieces]), said)
+    value_columns = per_box_columns(whole) if boxes else ["label"]
+    return _one_row_each(whole, np.concatenate([places for places, _ in pieces]), value_columns)
 
 
-def _one_row_each(table: pa.Table, places: npt.NDArray[np.int64], said: Sequence[str]) -> Images:
-    """The first row of each image, with what its last row that says anything has in the columns `said`.
+def _one_row_each(table: pa.Table, places: npt.NDArray[np.int64], value_columns: Sequence[str]) -> Images:
+    """The first row of each image, with what its last row that says anything has in the columns `value_columns`.
 
     First and last are meant as the log has it, and within an import as the table has it.
     """
@@ -96,13 +96,14 @@ def _one_row_each(table: pa.Table, places: npt.NDArray[np.int64], said: Sequence
     if len(values) == len(codes):
         in_order = bool((np.diff(places) >= 0).all())
         return Images(table, places) if in_order else Images(table.take(pa.array(order)), places[order])
-    labelled = np.flatnonzero(table["boxes_xyxy" if "boxes_xyxy" in said else "label"].is_valid().to_numpy()[order])
+    present = table["boxes_xyxy" if "boxes_xyxy" in value_columns else "label"].is_valid()
+    labelled = np.flatnonzero(present.to_numpy()[order])
     last = np.full(len(values), -1)
     last[codes[labelled]] = labelled  # of several writes to one place the last one stays
     first = np.sort(first)
     source = np.where(last[codes[first]] >= 0, last[codes[first]], first)
     kept = table.take(pa.array(order[first]))
-    for name in said:
+    for name in value_columns:
         kept = kept.set_column(kept.column_names.index(name), name, table[name].take(pa.array(order[source])))
     return Images(kept, places[order[source]])
 

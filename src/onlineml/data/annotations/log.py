@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from onlineml.data.annotations.boxes import BoxesSaid
+    from onlineml.data.annotations.boxes import BoxesClaim
     from onlineml.data.annotations.edits import Facts
 
 __all__ = ["AnnotationLog", "absolute"]
@@ -105,14 +105,15 @@ class AnnotationLog:
         facts_of: Callable[[Annotations], Sequence[Facts]],
         *,
         author: str,
-        bases: Mapping[str, str | None] | None = None,
+        expected_revisions: Mapping[str, str | None] | None = None,
     ) -> list[str]:
         """Append what somebody says, together: readers see all of it or none.
 
         Args:
             facts_of: makes it from the state that its author sees; see `onlineml.data.annotations.edits`.
             author: who.
-            bases: what its author had seen of images, where it is not what was read here last; see `Annotations.base`.
+            expected_revisions: what its author had seen of images, where it is not what was read here last; see
+                `Annotations.revision`.
 
         Returns:
             The ids of the entries.
@@ -121,25 +122,25 @@ class AnnotationLog:
         if state is not None:
             with contextlib.suppress(DataError):  # it may be about what is newer than what was seen here
                 facts = facts_of(state)
-        if state is None or facts is None or any(said.get("image_id") in self._touched for _, said in facts):
+        if state is None or facts is None or any(fields.get("image_id") in self._touched for _, fields in facts):
             state = self.state()
             facts = facts_of(state)
-        return self._append(facts, state, author=author, bases=bases or {})
+        return self._append(facts, state, author=author, expected_revisions=expected_revisions or {})
 
     def _append(
-        self, facts: Sequence[Facts], state: Annotations, *, author: str, bases: Mapping[str, str | None]
+        self, facts: Sequence[Facts], state: Annotations, *, author: str, expected_revisions: Mapping[str, str | None]
     ) -> list[str]:
-        images = [said["image_id"] for _, said in facts if "image_id" in said and "base" not in said]
-        seen = {**dict(zip(images, state.bases(images), strict=True)), **bases}
-        based = [
-            (event, {**said, "base": seen[said["image_id"]]} if "image_id" in said and "base" not in said else said)
-            for event, said in facts
-        ]
-        ids = self._log.append_many(record(event, author=author, facts=said) for event, said in based)
-        for entry, (event, said) in zip(ids, based, strict=True):
-            if "image_id" in said:
-                self._own[said["image_id"]] = entry
-                self._touched.add(said["image_id"])
+        images = [fields["image_id"] for _, fields in facts if "image_id" in fields and "base" not in fields]
+        seen = {**dict(zip(images, state.revisions(images), strict=True)), **expected_revisions}
+        based = []
+        for event, fields in facts:
+            about_image = "image_id" in fields and "base" not in fields
+            based.append((event, {**fields, "base": seen[fields["image_id"]]} if about_image else fields))
+        ids = self._log.append_many(record(event, author=author, facts=fields) for event, fields in based)
+        for entry, (event, fields) in zip(ids, based, strict=True):
+            if "image_id" in fields:
+                self._own[fields["image_id"]] = entry
+                self._touched.add(fields["image_id"])
             elif event != "frozen":
                 self._seen = None  # groups, classes and suggestions change for many images
         self._n_appended += bool(ids)
@@ -152,7 +153,7 @@ class AnnotationLog:
         sources: uploads.Source | Sequence[uploads.Source],
         *,
         label: str | None,
-        boxes: BoxesSaid | Sequence[BoxesSaid | None] | None,
+        boxes: BoxesClaim | Sequence[BoxesClaim | None] | None,
         split: str | None,
         group: str | None,
         author: str,
@@ -162,12 +163,12 @@ class AnnotationLog:
         if label is not None:
             edits.checked_class_name(label)
         listed = uploads.listed(sources)
-        said = uploads.boxes_of_sources(listed, boxes)
+        claims = uploads.boxes_of_sources(listed, boxes)
         images = uploads.store(listed, blobs_url=io.join(self._url, "blobs"), storage_options=self._options)
         state = self._now()
         ids = self._ids_of_contents([image.sha256 for image in images], state)
         known = state.splits_of_groups([group]) if group is not None else {}
-        boxes_of = {image.sha256: one for image, one in zip(images, said, strict=True) if one is not None}
+        boxes_of = {image.sha256: one for image, one in zip(images, claims, strict=True) if one is not None}
         facts: list[Facts] = []
         for image in {image.sha256: image for image in images}.values():
             image_id = ids[image.sha256]
@@ -177,7 +178,7 @@ class AnnotationLog:
             if image.sha256 in boxes_of:
                 told |= edits.boxes_facts(boxes_of[image.sha256], {**state.row(image_id), **told})
             facts.append(("uploaded", {**told, "base": self._own.get(image_id)}))
-        self._append(facts, state, author=author, bases={})
+        self._append(facts, state, author=author, expected_revisions={})
         return [ids[image.sha256] for image in images]
 
     def _ids_of_contents(self, digests: Sequence[str], state: Annotations) -> dict[str, str]:
@@ -212,8 +213,8 @@ class AnnotationLog:
         if file in before.folded.entries.texts("file", before.folded.entries.rows("imported")).to_pylist():
             return 0
         facts = {"file": file, "n": len(table), "class_names": list(manifest.class_names)}
-        self._append([("imported", facts)], before, author=author, bases={})
-        return before.bases(table["image_id"].to_pylist()).count(None)
+        self._append([("imported", facts)], before, author=author, expected_revisions={})
+        return before.revisions(table["image_id"].to_pylist()).count(None)
 
     def suggest(self, predictions: Any, *, model: str, author: str) -> str | None:
         """See `onlineml.Project.suggest`."""
@@ -223,9 +224,9 @@ class AnnotationLog:
             return None
         state.require_images(table["image_id"].to_pylist())
         state.require_classes(names_guessed(table))
-        seen = table.append_column("base", pa.array(state.bases(table["image_id"].to_pylist()), pa.string()))
+        seen = table.append_column("base", pa.array(state.revisions(table["image_id"].to_pylist()), pa.string()))
         facts = {"file": self._stored(seen, "log/suggestions"), "n": len(table), "model": model}
-        return self._append([("suggested", facts)], state, author=author, bases={})[0]
+        return self._append([("suggested", facts)], state, author=author, expected_revisions={})[0]
 
     def _ids_of_uris(self, state: Annotations, uris: Sequence[str]) -> list[str | None]:
         """Of several images of one address the last one: the others were overwritten."""
@@ -246,7 +247,7 @@ class AnnotationLog:
         """Note that a state was frozen, so that its classes keep their ids, and put small objects together."""
         if dataset not in state.folded.frozen:
             facts = {"dataset": dataset, "classes": state.folded.classes.first_names}
-            self._append([("frozen", facts)], state, author=author, bases={})
+            self._append([("frozen", facts)], state, author=author, expected_revisions={})
         self.compact(at_least=_MANY_OBJECTS // 8)
 
     def compact(self, *, at_least: int = 2) -> int:

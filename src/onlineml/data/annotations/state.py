@@ -37,7 +37,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from onlineml.data.annotations.entries import SAYING, positions, taken
+from onlineml.data.annotations.entries import CLAIM_EVENTS, positions, taken
 from onlineml.data.annotations.fold import Folded, folded
 from onlineml.data.annotations.history import conflict_rows, history_rows, provenance_of
 from onlineml.data.annotations.suggestions import open_suggestions
@@ -101,12 +101,12 @@ class Annotations:
         found: list[dict[str, Any]] = pa.table(columns, names=self.table.column_names).to_pylist()
         return found
 
-    def base(self, image_id: str) -> str | None:
+    def revision(self, image_id: str) -> str | None:
         """What whoever has seen this state has seen of the image; None for an image that never was there."""
-        return self.bases([image_id])[0]
+        return self.revisions([image_id])[0]
 
-    def bases(self, image_ids: Sequence[str]) -> list[str | None]:
-        """As `base`, of many images, the deleted ones too."""
+    def revisions(self, image_ids: Sequence[str]) -> list[str | None]:
+        """As `revision`, of many images, the deleted ones too."""
         found: list[str | None] = [None] * len(image_ids)
         for images in (self.folded.images, self.folded.deleted):
             at = positions(image_ids, images.table["image_id"])
@@ -114,7 +114,7 @@ class Annotations:
             places = images.places[at[rows]]
             entries = self.folded.entries.ids(places).to_pylist()
             for row, entry in zip(rows.tolist(), entries, strict=True):
-                found[row] = self.folded.bases.get(image_ids[row], entry)
+                found[row] = self.folded.revisions.get(image_ids[row], entry)
         return found
 
     def history(self, image_id: str) -> pd.DataFrame:
@@ -169,11 +169,11 @@ class Annotations:
 
     def counts(self) -> dict[str, int]:
         """How many images there are of each kind."""
-        said = self.table["boxes_xyxy" if self.task == DETECTION else "label"]
+        annotated = self.table["boxes_xyxy" if self.task == DETECTION else "label"]
         events = self.provenance["event"]
         return {
             "images": len(self),
-            "labelled": len(self) - said.null_count,
+            "labelled": len(self) - annotated.null_count,
             **{name: int(pc.sum(pc.equal(events, name)).as_py() or 0) for name in ("corrected", "accepted")},
             "suggested": len(self.suggestions),
             "conflicts": len(self.conflicts),
@@ -196,9 +196,9 @@ class Annotations:
     # ---- for writers ----
 
     @property
-    def said(self) -> npt.NDArray[np.bool_]:
+    def human_annotated(self) -> npt.NDArray[np.bool_]:
         """(N,) whether a person said what the image shows, and not only an import."""
-        return np.array(pc.is_in(self.provenance["event"], value_set=pa.array(SAYING)).to_numpy(), dtype=bool)
+        return np.array(pc.is_in(self.provenance["event"], value_set=pa.array(CLAIM_EVENTS)).to_numpy(), dtype=bool)
 
     def splits_of_groups(self, groups: Sequence[str]) -> dict[str, str]:
         """The split that each of the groups has; a group in several counts as test before val before train."""

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from onlineml.data.annotations.entries import SAYING, one_chunk
+from onlineml.data.annotations.entries import CLAIM_EVENTS, one_chunk
 from onlineml.data.annotations.images import renamed
 from onlineml.data.manifest.box_arrays import clean_boxes
 from onlineml.data.manifest.boxes import BOX_COLUMNS
@@ -145,8 +145,8 @@ def open_suggestions(folded: Folded, read_file: Callable[[str], pa.Table], *, de
     table, place = table.take(pa.array(last)), place[last]
     images = folded.images
     state = _places(images.table["image_id"], images.places, table["image_id"])
-    said = np.isin(state, entries.rows(*SAYING))
-    wanted = (state >= 0) & ~(said & (state > place))
+    human_annotated = np.isin(state, entries.rows(*CLAIM_EVENTS))
+    wanted = (state >= 0) & ~(human_annotated & (state > place))
     table, place = table.filter(pa.array(wanted)), place[wanted]
     skipped = _places(
         pa.array(list(folded.skipped), pa.string()),

@@ -17,7 +17,7 @@ from onlineml.storage import io
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from onlineml.data.annotations.boxes import BoxesSaid
+    from onlineml.data.annotations.boxes import BoxesClaim
 
 __all__ = ["Blob", "Source", "boxes_of_sources", "checked_split", "listed", "store"]
 
@@ -95,7 +95,7 @@ def listed(sources: Source | Iterable[Source]) -> list[Source]:
 
 
 def boxes_of_sources(
-    sources: Sequence[Source], boxes: BoxesSaid | Sequence[BoxesSaid | None] | None
+    sources: Sequence[Source], boxes: BoxesClaim | Sequence[BoxesClaim | None] | None
 ) -> list[dict[str, Any] | None]:
     """What is said of the boxes of each source, as records have it; None where nothing is said.
 

@@ -50,9 +50,7 @@ def image_grid(
     """
     texts = [""] * len(images) if titles is None else [str(title) for title in titles]
     if len(texts) != len(images):
-        msg = (
-            f"image_grid was given {len(images)} images and {len(texts)} titles; give as many of one as of the other"
-        )
+        msg = f"image_grid was given {len(images)} images and {len(texts)} titles; give as many of one as of the other"
         raise ConfigError(msg)
     shown = min(len(images), limit)
     columns = max(1, min(columns, shown))
