@@ -14,30 +14,30 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from onlineml.data.images.thumbnails import Thumbnail
-    from onlineml.widgets._decks import Card, Deck, ShownBox
+    from onlineml.widgets._items import GalleryItem, GalleryItems, ShownBox
     from onlineml.widgets._view import View
 
-__all__ = ["cards_html", "pictures", "send_pictures", "uri_of", "warm"]
+__all__ = ["items_html", "pictures", "send_pictures", "uri_of", "warm"]
 
 _TOGETHER = 8  # pictures in one message: the first are seen while the others are made
 _NO_URL = "it has no file"
 _TONES = {"good": "#3f9e77", "bad": "#d9604c", "warm": "#d98b2b"}  # as figures have them
 
 
-def pictures(deck: Deck, rows: Sequence[int], *, side: int) -> Iterator[Thumbnail]:
+def pictures(gallery: GalleryItems, rows: Sequence[int], *, side: int) -> Iterator[Thumbnail]:
     """Small pictures of some rows, in their order."""
     return thumbnails(
-        [deck.urls[row] for row in rows],
-        versions=[deck.versions[row] for row in rows],
+        [gallery.urls[row] for row in rows],
+        versions=[gallery.versions[row] for row in rows],
         side=side,
-        storage_options=deck.storage_options,
+        storage_options=gallery.storage_options,
     )
 
 
-def send_pictures(view: View, deck: Deck, rows: Sequence[int], *, of: object, side: int) -> None:
+def send_pictures(view: View, gallery: GalleryItems, rows: Sequence[int], *, of: object, side: int) -> None:
     """Send pictures as they are made; each message tells which are the first's place, sizes and errors."""
     first, waiting = 0, []
-    for place, one in enumerate(pictures(deck, rows, side=side)):
+    for place, one in enumerate(pictures(gallery, rows, side=side)):
         waiting.append(one)
         if len(waiting) == _TOGETHER or place + 1 == len(rows):
             told = {"sizes": [one.size_hw for one in waiting], "errors": [one.error for one in waiting]}
@@ -50,9 +50,9 @@ def send_pictures(view: View, deck: Deck, rows: Sequence[int], *, of: object, si
         view.send({"kind": "pictures", "of": of, "first": 0, "last": True, "sizes": [], "errors": []})
 
 
-def warm(deck: Deck, rows: Sequence[int], *, side: int) -> None:
+def warm(gallery: GalleryItems, rows: Sequence[int], *, side: int) -> None:
     """Have pictures made and kept that will be asked for soon."""
-    for _ in pictures(deck, rows, side=side):
+    for _ in pictures(gallery, rows, side=side):
         pass
 
 
@@ -62,23 +62,27 @@ def uri_of(picture: bytes) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
 
 
-def cards_html(deck: Deck, rows: Sequence[int], *, side: int = 104) -> str:
+def items_html(gallery: GalleryItems, rows: Sequence[int], *, side: int = 104) -> str:
     """Images with what is said of them, side by side; boxes are drawn into the pictures."""
-    cards = deck.cards(rows)
-    shown = zip(cards, pictures(deck, rows, side=side), strict=True)
-    return '<div style="display:flex;flex-wrap:wrap;gap:10px">' + "".join(_card(*one, side) for one in shown) + "</div>"
+    items = gallery.items(rows)
+    shown = zip(items, pictures(gallery, rows, side=side), strict=True)
+    return (
+        '<div style="display:flex;flex-wrap:wrap;gap:10px">'
+        + "".join(_item_html(*one, side) for one in shown)
+        + "</div>"
+    )
 
 
-def _card(card: Card, thumbnail: Thumbnail, side: int) -> str:
-    picture = _framed(thumbnail, card.boxes) if card.boxes and thumbnail.picture else thumbnail.picture
+def _item_html(item: GalleryItem, thumbnail: Thumbnail, side: int) -> str:
+    picture = _framed(thumbnail, item.boxes) if item.boxes and thumbnail.picture else thumbnail.picture
     box = f"width:{side}px;height:{side}px;object-fit:contain;background:rgba(128,128,128,.15)"
     if picture:
         image = f'<img src="{uri_of(picture)}" alt="" style="{box}">'
     else:
         image = f'<div style="{box};font-size:11px;overflow:hidden">{esc(thumbnail.error or _NO_URL)}</div>'
-    colour = f"color:{_TONES[card.tone]}" if card.tone else ""
-    text = f'<div style="font-size:12px;{colour}">{esc(card.facts()["title"])}</div>'
-    text += f'<div style="font-size:11px;opacity:.75">{esc(card.note)}</div>' if card.note else ""
+    colour = f"color:{_TONES[item.tone]}" if item.tone else ""
+    text = f'<div style="font-size:12px;{colour}">{esc(item.facts()["title"])}</div>'
+    text += f'<div style="font-size:11px;opacity:.75">{esc(item.note)}</div>' if item.note else ""
     return f'<div style="width:{side}px;overflow-wrap:anywhere;line-height:1.25">{image}{text}</div>'
 
 

@@ -15,9 +15,9 @@ from onlineml.errors import ConfigError, NotFoundError
 from onlineml.evaluation.classification.html import esc
 from onlineml.project.labels import author_or_user
 from onlineml.storage.io import read_many
-from onlineml.widgets._decks import box_colour
-from onlineml.widgets._manifest_deck import images_deck
-from onlineml.widgets._pictures import cards_html, pictures, warm
+from onlineml.widgets._items import box_colour
+from onlineml.widgets._manifest_items import images_items
+from onlineml.widgets._pictures import items_html, pictures, warm
 from onlineml.widgets._queue import key_of, open_images, open_mask, rotated
 from onlineml.widgets._view import View, own_project
 
@@ -80,8 +80,8 @@ class BoxEditor(View):
         self._saved: list[tuple[str, str]] = []  # (image id, entry), to be undone
         self._answered: set[str] = set()
         self._pixels: tuple[str, NDArray[np.uint8]] | None = None  # of the image that was zoomed into
-        self._deck = images_deck(project, state, self.image_ids)
-        self._row_of = {image_id: row for row, image_id in enumerate(self._deck.ids)}
+        self._gallery = images_items(project, state, self.image_ids)
+        self._row_of = {image_id: row for row, image_id in enumerate(self._gallery.ids)}
         self._pool: ThreadPoolExecutor | None = None
         self._warming: Future[None] | None = None
 
@@ -127,7 +127,7 @@ class BoxEditor(View):
         row = state.row(image_id)
         if not row:
             raise NotFoundError(f"{image_id} was deleted meanwhile; go on with the next one")
-        (picture,) = pictures(self._deck, [self._row_of[image_id]], side=_SHOWN_PX)
+        (picture,) = pictures(self._gallery, [self._row_of[image_id]], side=_SHOWN_PX)
         told = {
             "kind": "image",
             "of": number,
@@ -146,7 +146,7 @@ class BoxEditor(View):
         rows = [self._row_of[one] for one in self.image_ids[self._place + 1 : self._place + 3]]
         if rows and (self._warming is None or self._warming.done()):
             self._pool = self._pool or ThreadPoolExecutor(1)
-            self._warming = self._pool.submit(warm, self._deck, rows, side=_SHOWN_PX)
+            self._warming = self._pool.submit(warm, self._gallery, rows, side=_SHOWN_PX)
 
     def _send_detail(self, image_id: str, region: Sequence[float], px_wh: Sequence[float]) -> None:
         """A part of an image at a finer scale, such as is looked at through the zoom."""
@@ -162,9 +162,9 @@ class BoxEditor(View):
     def _original(self, image_id: str) -> NDArray[np.uint8]:
         if self._pixels is None or self._pixels[0] != image_id:
             row = self._row_of[image_id]
-            versions = [self._deck.versions[row]]
+            versions = [self._gallery.versions[row]]
             (content,) = read_many(
-                [self._deck.urls[row]], versions=versions, storage_options=self._deck.storage_options
+                [self._gallery.urls[row]], versions=versions, storage_options=self._gallery.storage_options
             )
             if isinstance(content, OSError):
                 raise content
@@ -215,8 +215,8 @@ class BoxEditor(View):
         if not n:
             return f"<p>{head}. No image waits for an answer.</p>"
         first = max(0, min(self._place - _STATIC // 2, n - _STATIC))
-        deck = images_deck(self.project, self.project.annotations(), self.image_ids[first : first + _STATIC])
-        return f"<p>{head}.</p>{cards_html(deck, range(len(deck)), side=150)}"
+        gallery = images_items(self.project, self.project.annotations(), self.image_ids[first : first + _STATIC])
+        return f"<p>{head}.</p>{items_html(gallery, range(len(gallery)), side=150)}"
 
     def __repr__(self) -> str:
         return f"<BoxEditor of {len(self.image_ids):,} images, {self._n_answered:,} answered>"

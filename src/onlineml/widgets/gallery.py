@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import ConfigError
 from onlineml.evaluation.classification.html import esc
-from onlineml.widgets._manifest_deck import manifest_deck, project_deck
-from onlineml.widgets._pictures import cards_html, pictures, send_pictures, warm
+from onlineml.widgets._manifest_items import manifest_items, project_items
+from onlineml.widgets._pictures import items_html, pictures, send_pictures, warm
 from onlineml.widgets._view import View
 
 if TYPE_CHECKING:
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from onlineml.project.project import Project
-    from onlineml.widgets._decks import Deck
+    from onlineml.widgets._items import GalleryItems
 
-__all__ = ["DeckView", "Gallery"]
+__all__ = ["Gallery", "GalleryView"]
 
 _OPEN_PX = 1024  # the longer side of an image that is looked at alone
 _STATIC = 24  # images that a notebook keeps: 3 kB each
 _MOST_ON_A_PAGE = 500
 
 
-class DeckView(View):
+class GalleryView(View):
     """Pages of images that can be filtered; see `Gallery`.
 
     Attributes:
-        deck: what it shows.
+        gallery: what it shows.
         filters: value by facet, of what is shown now.
         page_size: images on a page.
     """
@@ -39,7 +39,7 @@ class DeckView(View):
 
     def __init__(
         self,
-        make_deck: Callable[[], Deck],
+        make_items: Callable[[], GalleryItems],
         *,
         where: Mapping[str, str] | None = None,
         page_size: int = 48,
@@ -51,8 +51,8 @@ class DeckView(View):
                 f"page_size={page_size}, thumbnail_px={thumbnail_px}: expected 1 to {_MOST_ON_A_PAGE} images on a "
                 f"page, of 16 to {_OPEN_PX} pixels"
             )
-        self._make_deck = make_deck
-        self.deck = make_deck()
+        self._make_items = make_items
+        self.gallery = make_items()
         self.page_size, self.thumbnail_px = page_size, thumbnail_px
         self.filters: dict[str, str] = {}
         self._start = 0
@@ -66,7 +66,7 @@ class DeckView(View):
         Raises:
             ConfigError: there is no such filter or value.
         """
-        self._rows = self.deck.matching(where)
+        self._rows = self.gallery.matching(where)
         self.filters = dict(where)
         last = max(0, (len(self._rows) - 1) // self.page_size)
         self._start = self.page_size * min(max(0, page - 1), last)
@@ -75,25 +75,25 @@ class DeckView(View):
     @property
     def image_ids(self) -> tuple[str, ...]:
         """The ids of all images that pass the filters, on whatever page."""
-        return tuple(self.deck.ids[row] for row in self._rows)
+        return tuple(self.gallery.ids[row] for row in self._rows)
 
     def reload(self) -> None:
         """Look again at what there is; filters stay as far as they still match anything."""
-        self.deck = self._make_deck()
-        known = {facet.name: facet.values for facet in self.deck.facets}
+        self.gallery = self._make_items()
+        known = {facet.name: facet.values for facet in self.gallery.facets}
         kept = {name: value for name, value in self.filters.items() if value in known.get(name, ())}
         self.show(kept, page=1 + self._start // self.page_size)
 
     def _told(self) -> dict[str, Any]:
         facets = [
             {"name": facet.name, "values": facet.values, "counts": facet.counts()}
-            for facet in self.deck.facets
+            for facet in self.gallery.facets
             if len(facet.values) > 1 or facet.name in self.filters
         ]
         return {
             "kind": "deck",
-            "title": self.deck.title,
-            "n": len(self.deck),
+            "title": self.gallery.title,
+            "n": len(self.gallery),
             "facets": facets,
             "filters": self.filters,
             "start": self._start,
@@ -130,31 +130,37 @@ class DeckView(View):
     def _send_page(self, ask: Mapping[str, Any]) -> None:
         filters = {str(name): str(value) for name, value in ask["filters"].items()}
         if filters != self.filters:
-            self._rows = self.deck.matching(filters)
+            self._rows = self.gallery.matching(filters)
             self.filters = filters
         self._start = max(0, int(ask["start"]))
         rows = self._page(self._start)
-        cards = [
-            {"row": row, "id": self.deck.ids[row], **card.facts()}
-            for row, card in zip(rows, self.deck.cards(rows), strict=True)
+        items = [
+            {"row": row, "id": self.gallery.ids[row], **item.facts()}
+            for row, item in zip(rows, self.gallery.items(rows), strict=True)
         ]
         page = {"kind": "page", "of": ask.get("number"), "start": self._start, "total": len(self._rows)}
-        self.send({**page, "cards": cards})
-        send_pictures(self, self.deck, rows, of=ask.get("number"), side=self.thumbnail_px)
+        self.send({**page, "cards": items})
+        send_pictures(self, self.gallery, rows, of=ask.get("number"), side=self.thumbnail_px)
 
     def _warm(self, start: int) -> None:
         rows = self._page(start)
         if rows and (self._warming is None or self._warming.done()):
             self._pool = self._pool or ThreadPoolExecutor(1)
-            self._warming = self._pool.submit(warm, self.deck, rows, side=self.thumbnail_px)
+            self._warming = self._pool.submit(warm, self.gallery, rows, side=self.thumbnail_px)
 
     def _send_open(self, row: int) -> None:
-        if not 0 <= row < len(self.deck):
-            raise ConfigError(f"there is no image {row}; there are {len(self.deck):,}")
-        (large,) = pictures(self.deck, [row], side=_OPEN_PX)
-        (card,) = self.deck.cards([row])
-        told = {"kind": "open", "row": row, "id": self.deck.ids[row], "facts": self.deck.facts(row), **card.facts()}
-        self.send({**told, "title": card.title, "size": large.size_hw, "error": large.error}, [large.picture])
+        if not 0 <= row < len(self.gallery):
+            raise ConfigError(f"there is no image {row}; there are {len(self.gallery):,}")
+        (large,) = pictures(self.gallery, [row], side=_OPEN_PX)
+        (item,) = self.gallery.items([row])
+        told = {
+            "kind": "open",
+            "row": row,
+            "id": self.gallery.ids[row],
+            "facts": self.gallery.facts(row),
+            **item.facts(),
+        }
+        self.send({**told, "title": item.title, "size": large.size_hw, "error": large.error}, [large.picture])
 
     # ---- left ----
 
@@ -165,14 +171,14 @@ class DeckView(View):
         shown = f"{len(self._rows):,} images" + (f" ({told})" if told else "")
         if rows:
             shown += f"; {self._start + 1:,} to {self._start + len(rows):,}"
-        head = f'<div style="margin-bottom:8px"><b>{esc(self.deck.title)}</b><br><small>{esc(shown)}</small></div>'
-        return f"{head}{cards_html(self.deck, rows)}"
+        head = f'<div style="margin-bottom:8px"><b>{esc(self.gallery.title)}</b><br><small>{esc(shown)}</small></div>'
+        return f"{head}{items_html(self.gallery, rows)}"
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self._rows):,} images>"
 
 
-class Gallery(DeckView):
+class Gallery(GalleryView):
     """Images of a manifest or a project in pages, told apart by class, split, state and any further column.
 
     Only the page that is looked at is read. Its small pictures are made once and kept on this machine's disk.
@@ -195,7 +201,7 @@ class Gallery(DeckView):
         page_size: int = 48,
         thumbnail_px: int = 160,
     ) -> None:
-        def make_deck() -> Deck:
-            return manifest_deck(images) if isinstance(images, Manifest) else project_deck(images)
+        def make_items() -> GalleryItems:
+            return manifest_items(images) if isinstance(images, Manifest) else project_items(images)
 
-        super().__init__(make_deck, where=where, page_size=page_size, thumbnail_px=thumbnail_px)
+        super().__init__(make_items, where=where, page_size=page_size, thumbnail_px=thumbnail_px)

@@ -12,9 +12,9 @@ from onlineml.data.manifest.schema import DETECTION
 from onlineml.errors import ConfigError
 from onlineml.evaluation.classification.html import esc
 from onlineml.project.labels import author_or_user
-from onlineml.widgets._decks import box_colour
-from onlineml.widgets._manifest_deck import images_deck
-from onlineml.widgets._pictures import cards_html, pictures, send_pictures
+from onlineml.widgets._items import box_colour
+from onlineml.widgets._manifest_items import images_items
+from onlineml.widgets._pictures import items_html, pictures, send_pictures
 from onlineml.widgets._queue import key_of, open_images, open_mask, rotated
 from onlineml.widgets._view import View, own_project
 
@@ -88,7 +88,7 @@ class Relabel(View):
         self._said: list[dict[str, str]] = []  # entry by image id, of each answer, to be taken back
         self._own: dict[str, str] = {}  # the last entry that was written here, by image id
         self._told: dict[str, dict[str, Any]] = {}  # what the front end was told of each image last
-        self._deck = images_deck(project, state, self.image_ids)
+        self._gallery = images_items(project, state, self.image_ids)
 
     # ---- asked ----
 
@@ -133,7 +133,7 @@ class Relabel(View):
         cards = self._cards(self._log.annotations(), [self.image_ids[row] for row in rows])
         self._told |= {card["id"]: card for card in cards}
         self.send({"kind": "cards", "of": number, "start": start, "cards": cards})
-        send_pictures(self, self._deck, rows, of=number, side=self.thumbnail_px)
+        send_pictures(self, self._gallery, rows, of=number, side=self.thumbnail_px)
 
     def _send_news(self, ids: Sequence[str]) -> None:
         """What others have said of these images since they were told."""
@@ -146,7 +146,7 @@ class Relabel(View):
 
     def _send_open(self, image_id: str) -> None:
         row = self.image_ids.index(image_id)
-        (large,) = pictures(self._deck, [row], side=_OPEN_PX)
+        (large,) = pictures(self._gallery, [row], side=_OPEN_PX)
         told = {"kind": "open", "id": image_id, "size": large.size_hw, "error": large.error}
         self.send(told, [large.picture])
 
@@ -229,9 +229,9 @@ class Relabel(View):
         state = self.project.annotations()
         n_open = int(open_mask(state, self.image_ids).sum())
         shown = self.image_ids[self._start : self._start + _STATIC]
-        deck = images_deck(self.project, state, shown)
+        gallery = images_items(self.project, state, shown)
         head = f"<b>{esc(self.project.title)}</b>: {n - n_open:,} of {n:,} images answered"
-        return f"<p>{head}.</p>{cards_html(deck, range(len(deck)))}"
+        return f"<p>{head}.</p>{items_html(gallery, range(len(gallery)))}"
 
     def __repr__(self) -> str:
         return f"<Relabel of {len(self.image_ids):,} images, {self.n_saved:,} answers given here>"

@@ -10,8 +10,8 @@ from onlineml.evaluation.base import BaseScores
 from onlineml.evaluation.classification.html import esc, notebook_table
 from onlineml.evaluation.comparison.result import Comparison
 from onlineml.evaluation.render.plots import OTHERS, picked_confusion
-from onlineml.widgets._results_deck import CONFUSION, MISSED, NOTHING, pair_text, results_deck
-from onlineml.widgets.gallery import DeckView
+from onlineml.widgets._results_items import CONFUSION, MISSED, NOTHING, pair_text, results_items
+from onlineml.widgets.gallery import GalleryView
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,7 @@ __all__ = ["Results"]
 _MOST_CLASSES = 20  # of the matrix; more cannot be read
 
 
-class Results(DeckView):
+class Results(GalleryView):
     """What a model, or two, say of images, beside the images.
 
     Of predictions: each image with its class and score, or its boxes. Of scores: the wrong images first, and the
@@ -54,24 +54,24 @@ class Results(DeckView):
     ) -> None:
         self._answers = answers
         super().__init__(
-            lambda: results_deck(answers, data, storage_options=storage_options),
+            lambda: results_items(answers, data, storage_options=storage_options),
             where=where,
             page_size=page_size,
             thumbnail_px=thumbnail_px,
         )
 
     def _extra(self) -> dict[str, Any]:
-        return {"matrix": _matrix(self._answers, self.deck.facet(CONFUSION).values)} if self._has_matrix else {}
+        return {"matrix": _matrix(self._answers, self.gallery.facet(CONFUSION).values)} if self._has_matrix else {}
 
     @property
     def _has_matrix(self) -> bool:
-        return isinstance(self._answers, BaseScores) and len(self.deck) > 0
+        return isinstance(self._answers, BaseScores) and len(self.gallery) > 0
 
     def static_html(self) -> str:
         """The matrix or the summary, and the first images."""
         head = self._answers._repr_html_() if isinstance(self._answers, Comparison) else ""
         if self._has_matrix:
-            matrix = _matrix(self._answers, self.deck.facet(CONFUSION).values)
+            matrix = _matrix(self._answers, self.gallery.facet(CONFUSION).values)
             rows = [
                 [esc(name), *(f"{cell['n']:,}" if cell["n"] else "·" for cell in cells)]
                 for name, cells in zip(matrix["rows"], matrix["cells"], strict=True)

@@ -1,6 +1,6 @@
 """What stands when several people said something about one thing, and whether they contradict each other.
 
-An entry's base, which is the revision that its writer expected, names the entries that its writer saw. What somebody saw
+An entry's base, the revision that its writer expected, names the entries that its writer saw. What somebody saw
 directly or through others is answered by what he said; entries that nobody answered are heads. If they say different
 things they are a conflict, and the one with the greatest id prevails until somebody who has seen them all has spoken.
 All that depends on the set of entries alone, not on the order in which they arrive.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Card", "Deck", "Facet", "ShownBox", "box_colour", "facet_of"]
+__all__ = ["Facet", "GalleryItem", "GalleryItems", "ShownBox", "box_colour", "facet_of"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class ShownBox:
 
 
 @dataclass(frozen=True)
-class Card:
+class GalleryItem:
     """What is said of one image.
 
     Attributes:
@@ -123,7 +123,7 @@ def facet_of(name: str, texts: Sequence[str], *, order: Iterable[str] = ()) -> F
 
 
 @dataclass(frozen=True, eq=False)
-class Deck:
+class GalleryItems:
     """Images with what is said of them.
 
     Attributes:
@@ -131,7 +131,7 @@ class Deck:
         ids: (N) image ids.
         urls: (N) where they are read; ``""`` for one that cannot be.
         versions: (N) see `onlineml.Manifest.versions`.
-        cards: makes what is said of some rows.
+        items: makes what is said of some rows.
         facts: all that is known of one row, as names and texts.
         facets: by what they can be filtered.
         storage_options: open the URLs.
@@ -142,7 +142,7 @@ class Deck:
     ids: Sequence[str]
     urls: Sequence[str]
     versions: Sequence[str]
-    cards: Callable[[Sequence[int]], list[Card]]
+    items: Callable[[Sequence[int]], list[GalleryItem]]
     facts: Callable[[int], list[tuple[str, str]]]
     facets: tuple[Facet, ...] = ()
     storage_options: Mapping[str, Any] | None = field(default=None, repr=False)

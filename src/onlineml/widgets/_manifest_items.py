@@ -1,4 +1,4 @@
-"""The deck of a manifest's or a project's images."""
+"""The gallery items of a manifest's or a project's images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from onlineml.data.manifest.manifest import Manifest
 from onlineml.data.manifest.schema import DETECTION
 from onlineml.data.manifest.splits import SPLITS
 from onlineml.evaluation.slices import MAX_SLICES, cut
-from onlineml.widgets._decks import Card, Deck, Facet, ShownBox, box_colour, facet_of
+from onlineml.widgets._items import Facet, GalleryItem, GalleryItems, ShownBox, box_colour, facet_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,49 +24,49 @@ if TYPE_CHECKING:
     from onlineml.data.annotations.state import Annotations
     from onlineml.project.project import Project
 
-__all__ = ["images_deck", "manifest_deck", "project_deck"]
+__all__ = ["images_items", "manifest_items", "project_items"]
 
 _OWN = {"image_id", "uri", "version", "sha256", "split", "group", "label", "boxes_xyxy", "labels"}
 _STATES = ("conflict", "suggested", "skipped", "corrected", "accepted", "labelled", "unlabelled", "deleted")
 
 
-def manifest_deck(data: Manifest, *, facets: bool = True) -> Deck:
-    """A deck of all its images, which can be filtered or not."""
-    return Deck(
+def manifest_items(data: Manifest, *, facets: bool = True) -> GalleryItems:
+    """All its images, which can be filtered or not."""
+    return GalleryItems(
         title=str(data),
         ids=data.table["image_id"].to_pylist(),
         urls=data.urls(),
         versions=data.versions(),
-        cards=_box_cards(data) if data.task == DETECTION else _label_cards(data),
+        items=_box_items(data) if data.task == DETECTION else _label_items(data),
         facts=lambda row: _facts(data, row),
         facets=(_class_facet(data), _split_facet(data), *_column_facets(data)) if facets else (),
         storage_options=data.storage_options,
     )
 
 
-def project_deck(project: Project) -> Deck:
-    """A deck of all its images as they are now; those deleted are shown only where they are asked for."""
+def project_items(project: Project) -> GalleryItems:
+    """All its images as they are now; those deleted are shown only where they are asked for."""
     state = project.annotations()
     data = _data(project, state, pa.concat_tables([state.table, state.deleted], promote_options="default"))
-    deck = manifest_deck(data)
+    gallery = manifest_items(data)
     return replace(
-        deck,
+        gallery,
         title=f"{project.title}: {len(state):,} images, {len(state.class_names)} classes",
-        cards=_guessed_cards(deck, data, state.suggestions),
-        facts=lambda row: [*_facts(data, row), *_said(state, deck.ids[row])],
-        facets=(*deck.facets[:2], _state_facet(state, data), *deck.facets[2:]),
+        items=_guessed_items(gallery, data, state.suggestions),
+        facts=lambda row: [*_facts(data, row), *_said(state, gallery.ids[row])],
+        facets=(*gallery.facets[:2], _state_facet(state, data), *gallery.facets[2:]),
         aside=np.arange(len(data)) >= len(state),
     )
 
 
-def images_deck(project: Project, state: Annotations, image_ids: Sequence[str]) -> Deck:
-    """A deck of some images, in their order, with what is suggested; those that are not there are left out."""
+def images_items(project: Project, state: Annotations, image_ids: Sequence[str]) -> GalleryItems:
+    """Some images, in their order, with what is suggested; those that are not there are left out."""
     wanted = pa.array(image_ids, pa.string())
     at = pc.index_in(wanted, value_set=state.table["image_id"]).drop_null()
     data = _data(project, state, state.table.take(at))
     guesses = state.suggestions.filter(pc.is_in(state.suggestions["image_id"], value_set=wanted))
-    deck = replace(manifest_deck(data, facets=False), title=project.title)
-    return replace(deck, cards=_guessed_cards(deck, data, guesses))
+    gallery = replace(manifest_items(data, facets=False), title=project.title)
+    return replace(gallery, items=_guessed_items(gallery, data, guesses))
 
 
 def _data(project: Project, state: Annotations, table: pa.Table) -> Manifest:
@@ -74,25 +74,25 @@ def _data(project: Project, state: Annotations, table: pa.Table) -> Manifest:
     return Manifest(table, state.class_names, root=project.url, task=project.task, storage_options=options)
 
 
-# ---- cards ----
+# ---- items ----
 
 
-def _label_cards(data: Manifest) -> Any:
+def _label_items(data: Manifest) -> Any:
     labels = data.table["label"]
 
-    def cards(rows: Sequence[int]) -> list[Card]:
+    def items(rows: Sequence[int]) -> list[GalleryItem]:
         told = labels.take(pa.array(rows, pa.int64())).to_pylist()
-        return [Card(UNLABELLED, tone="warm") if label is None else Card(label) for label in told]
+        return [GalleryItem(UNLABELLED, tone="warm") if label is None else GalleryItem(label) for label in told]
 
-    return cards
+    return items
 
 
-def _box_cards(data: Manifest) -> Any:
+def _box_items(data: Manifest) -> Any:
     boxes = data.boxes()
 
-    def card(row: int) -> Card:
+    def item(row: int) -> GalleryItem:
         if not boxes.annotated[row]:
-            return Card(UNLABELLED, tone="warm")
+            return GalleryItem(UNLABELLED, tone="warm")
         own = boxes.of(row)
         ids = boxes.label_ids[own].tolist()
         names = [data.class_names[i] if i >= 0 else UNKNOWN_CLASS for i in ids]
@@ -101,33 +101,33 @@ def _box_cards(data: Manifest) -> Any:
             for (x1, y1, x2, y2), name, number in zip(boxes.boxes_xyxy[own].tolist(), names, ids, strict=True)
         )
         counts = ", ".join(f"{names.count(name)} {name}" for name in dict.fromkeys(names))
-        return Card(counts or NO_OBJECTS, boxes=drawn)
+        return GalleryItem(counts or NO_OBJECTS, boxes=drawn)
 
-    return lambda rows: [card(int(row)) for row in rows]
+    return lambda rows: [item(int(row)) for row in rows]
 
 
-def _guessed_cards(deck: Deck, data: Manifest, suggestions: pa.Table) -> Any:
+def _guessed_items(gallery: GalleryItems, data: Manifest, suggestions: pa.Table) -> Any:
     guesses = {one["image_id"]: one for one in suggestions.to_pylist()}
 
-    def cards(rows: Sequence[int]) -> list[Card]:
-        shown = zip(rows, deck.cards(rows), strict=True)
-        return [_with_guess(card, guesses.get(deck.ids[row]), data) for row, card in shown]
+    def items(rows: Sequence[int]) -> list[GalleryItem]:
+        shown = zip(rows, gallery.items(rows), strict=True)
+        return [_with_guess(item, guesses.get(gallery.ids[row]), data) for row, item in shown]
 
-    return cards
+    return items
 
 
-def _with_guess(card: Card, guess: dict[str, Any] | None, data: Manifest) -> Card:
-    """The card with what a model suggests, where nobody has answered yet."""
+def _with_guess(item: GalleryItem, guess: dict[str, Any] | None, data: Manifest) -> GalleryItem:
+    """The item with what a model suggests, where nobody has answered yet."""
     if guess is None:
-        return card
+        return item
     if "boxes_xyxy" not in guess:
-        return Card(card.title, f"suggested: {guess['label']} {guess['score']:.2f}", card.tone, card.boxes)
+        return GalleryItem(item.title, f"suggested: {guess['label']} {guess['score']:.2f}", item.tone, item.boxes)
     own = {name: number for number, name in enumerate(data.class_names)}
     drawn = tuple(
         ShownBox(tuple(box), f"{label} {score:.2f}", box_colour(own.get(label, -1)), dashed=True)
         for box, label, score in zip(guess["boxes_xyxy"], guess["labels"], guess["scores"], strict=True)
     )
-    return Card(card.title, f"suggested: {len(drawn)} boxes", card.tone, (*card.boxes, *drawn))
+    return GalleryItem(item.title, f"suggested: {len(drawn)} boxes", item.tone, (*item.boxes, *drawn))
 
 
 # ---- facts ----

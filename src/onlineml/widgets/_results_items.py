@@ -1,4 +1,4 @@
-"""Decks of what models say: predictions, scores, and the comparison of two models."""
+"""Gallery items of what models say: predictions, scores, and the comparison of two models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from onlineml.evaluation.inspection import Inspection
 from onlineml.evaluation.slices import cut
 from onlineml.inference.detections import Detections
 from onlineml.inference.predictions import Predictions
-from onlineml.widgets._decks import Card, Deck, Facet, ShownBox, box_colour, facet_of
+from onlineml.widgets._items import Facet, GalleryItem, GalleryItems, ShownBox, box_colour, facet_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from onlineml.inference.detections import DetectedObjects
     from onlineml.inference.predictions import Prediction
 
-__all__ = ["CONFUSION", "MISSED", "NOTHING", "pair_text", "results_deck"]
+__all__ = ["CONFUSION", "MISSED", "NOTHING", "pair_text", "results_items"]
 
 CONFUSION = "truth and said"
 MISSED, NOTHING = "missed", "nothing there"
@@ -34,21 +34,21 @@ _KINDS = {"hit": "#3f9e77", "missed": "#d98b2b"}  # as reports draw them; anythi
 _FALSE = "#d9604c"
 
 
-def results_deck(answers: Any, data: Manifest | None, *, storage_options: Mapping[str, Any] | None) -> Deck:
-    """The deck of whatever a model gave; see `onlineml.widgets.Results`.
+def results_items(answers: Any, data: Manifest | None, *, storage_options: Mapping[str, Any] | None) -> GalleryItems:
+    """The items of whatever a model gave; see `onlineml.widgets.Results`.
 
     Raises:
         ConfigError: it is nothing that can be shown.
     """
     if isinstance(answers, Predictions | Detections):
-        return _answers_deck(answers, storage_options)
+        return _answers_items(answers, storage_options)
     place = _Places(data, storage_options)
     if isinstance(answers, ClassificationScores):
-        return _labels_deck(answers, place)
+        return _labels_items(answers, place)
     if isinstance(answers, DetectionScores):
-        return _boxes_deck(answers, place)
+        return _boxes_items(answers, place)
     if isinstance(answers, Comparison):
-        return _changes_deck(answers, place)
+        return _changes_items(answers, place)
     raise ConfigError(
         f"Results shows what onlineml.predict, evaluate or compare gave; this is a {type(answers).__name__}"
     )
@@ -73,7 +73,7 @@ class _Places:
 # ---- predictions ----
 
 
-def _answers_deck(answers: Predictions | Detections, storage_options: Mapping[str, Any] | None) -> Deck:
+def _answers_items(answers: Predictions | Detections, storage_options: Mapping[str, Any] | None) -> GalleryItems:
     rows: list[Any] = list(answers)
     uris = [str(row.uri) for row in rows]
     said = ["cannot be used" if row.error else row.label or "no objects" for row in rows]
@@ -81,13 +81,13 @@ def _answers_deck(answers: Predictions | Detections, storage_options: Mapping[st
     banded = [name for name, row in zip((_BAND_NAMES[band] for band in bands), rows, strict=True) if row.label]
     scored = np.array([place for place, row in enumerate(rows) if row.label], dtype=np.int64)
     band = facet_of("score", banded, order=_BAND_NAMES)
-    make = _objects_card if isinstance(answers, Detections) else _label_card
-    return Deck(
+    make = _objects_item if isinstance(answers, Detections) else _label_item
+    return GalleryItems(
         title=f"{len(rows):,} images" + (f", by {answers.model}" if answers.model else ""),
         ids=uris,
         urls=["" if _nameless(uri) else uri for uri in uris],
         versions=[""] * len(rows),
-        cards=lambda places: [make(rows[place]) for place in places],
+        items=lambda places: [make(rows[place]) for place in places],
         facts=lambda place: _answer_facts(rows[place]),
         facets=(
             _classes_found(rows) if isinstance(answers, Detections) else facet_of("class", said),
@@ -102,19 +102,19 @@ def _nameless(uri: str) -> bool:
     return kind in {"bytes", "array", "image"} and number.isdigit()
 
 
-def _label_card(row: Prediction) -> Card:
+def _label_item(row: Prediction) -> GalleryItem:
     if row.label is None:
-        return Card("cannot be used", row.error or "", "bad")
+        return GalleryItem("cannot be used", row.error or "", "bad")
     others = ", ".join(f"{name} {score:.2f}" for name, score in row.top[1:3] if score >= 0.01)
-    return Card(f"{row.label} {row.score:.2f}", others, "warm" if row.score < _BANDS[0] else "")
+    return GalleryItem(f"{row.label} {row.score:.2f}", others, "warm" if row.score < _BANDS[0] else "")
 
 
-def _objects_card(row: DetectedObjects) -> Card:
+def _objects_item(row: DetectedObjects) -> GalleryItem:
     if row.error is not None:
-        return Card("cannot be used", row.error, "bad")
+        return GalleryItem("cannot be used", row.error, "bad")
     boxes = zip(row, row.label_ids.tolist(), strict=True)
     drawn = tuple(ShownBox(one.box_xyxy, f"{one.label} {one.score:.2f}", box_colour(number)) for one, number in boxes)
-    return Card(row.summary, boxes=drawn)
+    return GalleryItem(row.summary, boxes=drawn)
 
 
 def _classes_found(rows: Sequence[DetectedObjects]) -> Facet:
@@ -136,7 +136,7 @@ def pair_text(truth: str, said: str) -> str:
     return f"{truth} → {said}"
 
 
-def _labels_deck(scores: ClassificationScores, places: _Places) -> Deck:
+def _labels_items(scores: ClassificationScores, places: _Places) -> GalleryItems:
     """The wrong images first, the surest of them first."""
     wrong = scores.labels != scores.predictions
     order = np.lexsort((-scores.confidences, ~wrong))
@@ -147,16 +147,16 @@ def _labels_deck(scores: ClassificationScores, places: _Places) -> Deck:
     sure, right = scores.confidences[order].tolist(), (~wrong[order]).tolist()
     urls, versions = places.of(ids, uris)
 
-    def card(row: int) -> Card:
+    def item(row: int) -> GalleryItem:
         tone = "good" if right[row] else "bad"
-        return Card(f"{said[row]} {sure[row]:.2f}", "" if right[row] else f"is {truths[row]}", tone)
+        return GalleryItem(f"{said[row]} {sure[row]:.2f}", "" if right[row] else f"is {truths[row]}", tone)
 
-    return Deck(
+    return GalleryItems(
         title=f"{scores.n_images:,} {scores.split} images".replace("  ", " ") + _by(scores.model_ref),
         ids=ids,
         urls=urls,
         versions=versions,
-        cards=lambda rows: [card(row) for row in rows],
+        items=lambda rows: [item(row) for row in rows],
         facts=lambda row: [("uri", uris[row]), ("truth", truths[row]), ("said", f"{said[row]} {sure[row]:.3f}")],
         facets=(
             facet_of("outcome", ["right" if one else "wrong" for one in right], order=("wrong", "right")),
@@ -169,7 +169,7 @@ def _labels_deck(scores: ClassificationScores, places: _Places) -> Deck:
     )
 
 
-def _boxes_deck(scores: DetectionScores, places: _Places) -> Deck:
+def _boxes_items(scores: DetectionScores, places: _Places) -> GalleryItems:
     """The images with most mistakes first."""
     inspection = Inspection(scores)
     order = np.array(inspection.worst_first(), dtype=np.int64)
@@ -187,12 +187,12 @@ def _boxes_deck(scores: DetectionScores, places: _Places) -> Deck:
     kinds = [
         "right" if a == b else "wrong" for a, b in zip(cells.truth.tolist(), cells.predicted.tolist(), strict=True)
     ]
-    return Deck(
+    return GalleryItems(
         title=f"{scores.n_images:,} {scores.split} images".replace("  ", " ") + _by(scores.model_ref),
         ids=ids,
         urls=urls,
         versions=versions,
-        cards=lambda wanted: [_seen_card(inspection.image(int(order[row]))) for row in wanted],
+        items=lambda wanted: [_seen_item(inspection.image(int(order[row]))) for row in wanted],
         facts=lambda row: [("uri", uris[row]), *_seen_facts(inspection.image(int(order[row])))],
         facets=(
             _of_rows("boxes", kinds, rows, order=("wrong", "right")),
@@ -225,13 +225,13 @@ def _slices(columns: Mapping[str, Sequence[Any]], order: np.ndarray) -> list[Fac
     return found
 
 
-def _seen_card(image: WorstImage) -> Card:
+def _seen_item(image: WorstImage) -> GalleryItem:
     from onlineml.evaluation.detection.gallery import caption  # noqa: PLC0415
 
     wrong = image.n_missed + image.n_false
     n = len(image.boxes)
     title = caption(image).partition(";")[0] if wrong else "all right" if n else "no objects"
-    return Card(title, f"{image.n_objects} objects", "bad" if wrong else "good", _seen_boxes(image))
+    return GalleryItem(title, f"{image.n_objects} objects", "bad" if wrong else "good", _seen_boxes(image))
 
 
 def _seen_boxes(image: WorstImage) -> tuple[ShownBox, ...]:
@@ -254,19 +254,19 @@ def _seen_facts(image: WorstImage) -> list[tuple[str, str]]:
 # ---- two models ----
 
 
-def _changes_deck(comparison: Comparison, places: _Places) -> Deck:
+def _changes_items(comparison: Comparison, places: _Places) -> GalleryItems:
     """The images that one of the two handles better, the worst first."""
     changed = comparison.changed
     ids, uris = [one.image_id for one in changed], [one.uri for one in changed]
     urls, versions = places.of(ids, uris)
 
-    def card(row: int) -> Card:
+    def item(row: int) -> GalleryItem:
         one = changed[row]
         tone = "good" if one.change == "fixed" else "bad"
         if one.boxes_a is None or one.boxes_b is None:
-            return Card(f"{one.change}: {one.prediction_b}", f"before: {one.prediction_a}; is {one.truth}", tone)
+            return GalleryItem(f"{one.change}: {one.prediction_b}", f"before: {one.prediction_a}; is {one.truth}", tone)
         drawn = (("first model", _seen_boxes(one.boxes_a)), ("second model", _seen_boxes(one.boxes_b)))
-        return Card(f"{one.change}: {one.prediction_b}", f"before: {one.prediction_a}", tone, drawn[1][1], drawn)
+        return GalleryItem(f"{one.change}: {one.prediction_b}", f"before: {one.prediction_a}", tone, drawn[1][1], drawn)
 
     def facts(row: int) -> list[tuple[str, str]]:
         one = changed[row]
@@ -281,13 +281,13 @@ def _changes_deck(comparison: Comparison, places: _Places) -> Deck:
     facets = [facet_of("change", [one.change for one in changed], order=("broken", "fixed"))]
     if not comparison.of_objects:
         facets.append(facet_of("truth", [one.truth for one in changed], order=comparison.class_names))
-    return Deck(
+    return GalleryItems(
         title=f"{len(changed):,} of {comparison.n_images:,} images changed: {comparison.main} "
         f"{comparison.difference:+.3f}",
         ids=ids,
         urls=urls,
         versions=versions,
-        cards=lambda rows: [card(row) for row in rows],
+        items=lambda rows: [item(row) for row in rows],
         facts=facts,
         facets=tuple(facets),
         storage_options=places.storage_options,
