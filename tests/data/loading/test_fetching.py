@@ -99,7 +99,7 @@ def test_local_files_are_not_fetched_ahead(reads: list[list[str]], tmp_path: Pat
 def test_large_images_are_fetched_ahead_in_small_numbers(
     reads: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetching, "_AHEAD_BYTES", 1_000_000)
+    monkeypatch.setattr(fetching, "_PREFETCH_BYTES", 1_000_000)
     monkeypatch.setattr(fetching, "read_many", lambda urls, **_: [b"x" * 300_000 for _ in urls])
     fetcher = Fetcher(_rows([f"memory://x/{i}" for i in range(100)]))
     fetcher.take(list(range(20)))
