@@ -254,7 +254,7 @@ def test_a_notebook_in_a_bucket_with_the_credentials_of_the_environment(tmp_path
     assert (code, run.id in out, "notebook: finished" in out) == (0, True, True)
     code, out, err = done(onlineml("doctor", f"{bucket}/project", cwd=tmp_path, env=s3_server.environment))
     assert code == 0, out + err
-    assert "exactly one writer wins" in out
+    assert "exactly one writer succeeds" in out
     assert SECRET not in out + err
     assert not [name for name in fs.find(bucket) if "doctor" in name]
 
@@ -376,7 +376,7 @@ def test_a_store_that_may_only_be_read_or_where_two_writers_win(
     monkeypatch.setattr(doctor.io, "guarantees", lambda url: weak)
     findings = doctor.examined(str(tmp_path / "project"))
     assert problems(findings) == []
-    assert any("two writers may win" in finding.what for finding in findings if finding.level == "note")
+    assert any("two writers may succeed" in finding.what for finding in findings if finding.level == "note")
 
     def refused(*_: object, **__: object) -> None:
         raise PermissionError("access denied")

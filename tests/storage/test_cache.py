@@ -151,12 +151,12 @@ def test_each_user_has_a_folder_that_nobody_else_reads(tmp_path: Path, monkeypat
 
     real = os.getuid()
     monkeypatch.setattr(os, "getuid", lambda: real + 1)  # somebody made our folder before us
-    with pytest.warns(RuntimeWarning, match="somebody else"):
+    with pytest.warns(RuntimeWarning, match="another user"):
         ByteCache(tmp_path / "bytes", limit_bytes=10**6).put("s3://b/b", "1", b"mine")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (tmp_path / "link").symlink_to(elsewhere)
-    with pytest.warns(RuntimeWarning, match="somebody else"):
+    with pytest.warns(RuntimeWarning, match="another user"):
         ByteCache(tmp_path / "link", limit_bytes=10**6).put("s3://b/b", "1", b"mine")
 
 

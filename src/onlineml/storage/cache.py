@@ -1,16 +1,16 @@
-"""What was read from a bucket, kept on this machine's disk, so that a bucket is read over the link once.
+"""Cache of objects read from a bucket on this machine's disk, so that each is downloaded once.
 
-`onlineml.storage.io.read_many` looks here for every object whose version is known, which are the images of manifests:
-what a check or a freeze has read, training, evaluation, prediction and galleries then find on the disk, and so does a
-second training at another size. (`onlineml.data.loading.decoded_cache` keeps what training makes of them, at one size.)
+`onlineml.storage.io.read_many` looks here for every object whose version is known, which applies to the images of
+manifests. Training, evaluation, prediction and galleries reuse what a check or a freeze has read, and so does a second
+training at another image size. (`onlineml.data.loading.decoded_cache` keeps decoded images, at one size.)
 
-Objects are files named by a hash of URL and version, so an overwritten object is another file. A file appears by a
-rename, whole, and its length and checksum are verified each time it is read: one that is damaged is read from the
-bucket again. Any number of threads and processes may use the folder. Each user of the machine has one of their own,
-readable by them alone: what the bucket's credentials protect stays protected.
+Objects are files named by a hash of URL and version, so an overwritten object becomes another file. A file appears
+complete, by a rename, and its length and checksum are verified on each read; a damaged file is downloaded again. Any
+number of threads and processes may use the folder. Each user of the machine has a folder of their own that only they
+can read, so objects protected by bucket credentials stay protected.
 
-``ONLINEML_CACHE`` names another folder than the user's cache folder, ``ONLINEML_CACHE_GB`` another limit than 20 GB (or
-half of what is free, if that is less); 0 switches the cache off.
+``ONLINEML_CACHE`` sets another folder than the user's cache folder. ``ONLINEML_CACHE_GB`` sets another limit than 20 GB
+(or half of the free space, if that is less); 0 disables the cache.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ from onlineml.errors import ConfigError
 
 __all__ = ["ByteCache", "byte_cache", "cache_folder", "limit_from_environment"]
 
-_FOOTER = struct.Struct("<4sQI")  # mark, length, CRC-32; at the end, for what was cut off lacks it
+_FOOTER = struct.Struct("<4sQI")  # mark, length, CRC-32; at the end, so that a truncated file has none
 _MARK = b"OML1"
-_FOLDERS = 256  # by the first two digits of the name, so that none holds too many files
-_GROUP_BYTES = 64_000_000  # the limit is kept by groups of folders, so that keeping it never lists the whole cache
-_TOUCH_S = 3600.0  # how old the note of a file's last use may be
+_FOLDERS = 256  # by the first two digits of the name, so that no folder has too many files
+_GROUP_BYTES = 64_000_000  # the limit is enforced per group of folders, so the whole cache is never listed at once
+_TOUCH_S = 3600.0  # maximum age of a file's recorded last use
 _ABANDONED_S = 3600.0
 _DEFAULT_LIMIT = 20 * 10**9
 
 
 def cache_folder() -> Path:
-    """The folder of all caches: ``$ONLINEML_CACHE``, else the user's cache folder."""
+    """Return the folder of all caches: ``$ONLINEML_CACHE``, else the user's cache folder."""
     return Path(os.environ.get("ONLINEML_CACHE") or platformdirs.user_cache_dir("onlineml"))
 
 
 def limit_from_environment() -> int | None:
-    """The bytes that ``$ONLINEML_CACHE_GB`` allows; None where it is not set.
+    """Return the limit in bytes that ``$ONLINEML_CACHE_GB`` sets; None if it is not set.
 
     Raises:
-        ConfigError: it is no number, or negative.
+        ConfigError: the value is not a number, or negative.
     """
     given = os.environ.get("ONLINEML_CACHE_GB")
     if not given:
@@ -61,20 +61,22 @@ def limit_from_environment() -> int | None:
         limit = float(given) * 1e9
         return int(limit) if limit >= 0 else int("negative")
     except (ValueError, OverflowError):
-        raise ConfigError(f"ONLINEML_CACHE_GB={given!r}: expected a number of gigabytes; 0 is no cache") from None
+        raise ConfigError(
+            f"ONLINEML_CACHE_GB={given!r}: expected a number of gigabytes, at least 0; 0 disables the cache"
+        ) from None
 
 
 _caches: dict[tuple[str, int, str | None, str | None], ByteCache | None] = {}
 
 
 def byte_cache(kind: str = "bytes") -> ByteCache | None:
-    """The cache of this process as the environment has it; None where it is switched off.
+    """Return the cache of this process as configured by the environment; None if it is disabled.
 
     Args:
-        kind: ``"bytes"``: what was read from buckets; or ``"thumbnails"``, which may take a tenth as much.
+        kind: ``"bytes"`` for objects read from buckets, or ``"thumbnails"``, which may take a tenth of the space.
     """
     key = (kind, os.getpid(), os.environ.get("ONLINEML_CACHE"), os.environ.get("ONLINEML_CACHE_GB"))
-    if key not in _caches:  # a forked child has locks and counts of its own
+    if key not in _caches:  # a forked child has its own locks and counts
         limit = limit_from_environment()
         user = str(os.getuid()) if hasattr(os, "getuid") else "user"
         if kind == "thumbnails" and limit != 0:
@@ -84,14 +86,15 @@ def byte_cache(kind: str = "bytes") -> ByteCache | None:
 
 
 class ByteCache:
-    """Contents by URL and version, in a folder.
+    """Cached contents by URL and version, in a folder.
 
-    Nothing here ever raises: what cannot be kept (the disk is full, the folder is not ours) is not, and is said once.
+    Its methods never raise: if an object cannot be kept (the disk is full, the folder has another owner), it is not
+    cached, and one warning is issued.
 
     Args:
-        folder: made where it is missing; for this user alone.
-        limit_bytes: what the folder may take, about; what was used longest ago goes first. None is 20 GB, or half of
-            what is free on the disk if that is less.
+        folder: created if missing; readable by this user only.
+        limit_bytes: approximate maximum size of the folder; the least recently used files are deleted first. None means
+            20 GB, or half of the free disk space if that is less.
     """
 
     def __init__(self, folder: Path, *, limit_bytes: int | None = None) -> None:
@@ -99,17 +102,18 @@ class ByteCache:
         self._limit = limit_bytes
         self._groups = 0
         self._lock = threading.Lock()
-        self._left: dict[int, int] = {}  # bytes that this process may add to a group before it lists it again
+        self._left: dict[int, int] = {}  # bytes that this process may add to a group before it must list it again
         self._off = False
         self._ready = False
 
     def get(self, url: str, version: str) -> bytes | None:
-        """The content, or None where it is not here whole."""
+        """Return the content, or None if it is not in the cache or damaged."""
         path = self._path(url, version)
         try:
             with open(path, "rb") as file:  # noqa: PTH123 (Path would take a tenth of the time)
                 facts = os.fstat(file.fileno())
-                content = file.read(max(facts.st_size - _FOOTER.size, 0))  # apart: cutting it off would be a copy
+                # read separately: slicing off the footer would make a copy
+                content = file.read(max(facts.st_size - _FOOTER.size, 0))
                 footer = file.read()
         except OSError:
             return None
@@ -123,7 +127,7 @@ class ByteCache:
         return content
 
     def put(self, url: str, version: str, content: bytes) -> None:
-        """Keep a content; over one that is there already."""
+        """Store a content, replacing an earlier one."""
         if self._off or not self._prepared():
             return
         path = self._path(url, version)
@@ -146,7 +150,7 @@ class ByteCache:
 
     @property
     def _share(self) -> int:
-        """Bytes that one group may hold."""
+        """Maximum number of bytes of one group."""
         return (self._limit or 0) // max(self._groups, 1)
 
     def _path(self, url: str, version: str) -> str:
@@ -164,7 +168,7 @@ class ByteCache:
             file.write(_FOOTER.pack(_MARK, len(content), zlib.crc32(content)))
 
     def _prepared(self) -> bool:
-        """Make the folder, once; whether it can be used."""
+        """Create the folder once; return whether it is usable."""
         if self._ready:
             return True
         with self._lock:
@@ -173,7 +177,7 @@ class ByteCache:
                 self.folder.mkdir(mode=0o700, exist_ok=True)
                 facts = self.folder.lstat()
                 if not stat.S_ISDIR(facts.st_mode) or (hasattr(os, "getuid") and facts.st_uid != os.getuid()):
-                    raise PermissionError(0, "it belongs to somebody else")
+                    raise PermissionError(0, "the folder belongs to another user")
                 if self._limit is None:
                     self._limit = min(_DEFAULT_LIMIT, shutil.disk_usage(self.folder).free // 2)
             except OSError as err:
@@ -188,24 +192,25 @@ class ByteCache:
             return
         self._off = True
         warnings.warn(
-            f"what is read from buckets is no longer kept in {self.folder} by this process ({reason}), so it is read "
-            "again each time; make room there, or name another folder in ONLINEML_CACHE",
+            f"this process no longer caches objects from buckets in {self.folder} ({reason}), so they are downloaded "
+            "again each time; free some disk space, or set ONLINEML_CACHE to another folder",
             RuntimeWarning,
             stacklevel=4,
         )
 
     def _make_room(self, group: int, needed: int) -> None:
-        """Count what is to be added; now and then list the group, and delete what was used longest ago."""
+        """Account for bytes to be added; from time to time, list the group and delete the least recently used files."""
         with self._lock:
             left = self._left.get(group, 0)
             if left < needed:
                 least = max(needed, self._share // 32)
-                # sixteen processes that fill a group at once stay within it: each lists it again after so much
+                # sixteen processes that fill a group concurrently stay within the limit, as each lists it again after
+                # this many bytes
                 left = max((self._share - self._held(group, least)) // 16, least)
             self._left[group] = left - needed
 
     def _held(self, group: int, needed: int) -> int:
-        """What a group takes, after deleting from it until there is room for so much more."""
+        """Return the size of a group in bytes, after deleting files until ``needed`` more bytes fit."""
         files = []
         now = time.time()
         for number in range(_FOLDERS):
@@ -213,7 +218,7 @@ class ByteCache:
                 continue
             with contextlib.suppress(OSError):
                 for entry in os.scandir(f"{self.folder}/{number:02x}"):
-                    with contextlib.suppress(OSError):  # another process makes room too
+                    with contextlib.suppress(OSError):  # another process may be deleting files too
                         facts = entry.stat()
                         if not entry.name.endswith(".tmp"):
                             files.append((facts.st_mtime, facts.st_size, entry.path))
@@ -222,7 +227,7 @@ class ByteCache:
         held = sum(size for _, size, _ in files)
         if held + needed <= self._share:
             return held
-        allowed = max(self._share * 9 // 10 - needed, 0)  # some more, so that it is not full again at once
+        allowed = max(self._share * 9 // 10 - needed, 0)  # a tenth less, so that it is not full again at once
         for _, size, path in sorted(files):
             if held <= allowed:
                 break

@@ -1,11 +1,12 @@
-"""Writes that are made on a condition, and what a store really promises about them.
+"""Conditional writes, and the guarantees that a store actually gives for them.
 
-Creating only where nothing is, and replacing only what was read, are what several writers need in order not to lose
-each other's work. Local disks, memory and FastDFS promise both. S3 has headers for them, but some S3-compatible servers
-ignore the headers, and some look first and write then, so that two of several racing writers win (as OpenStack Swift
-does, when tried here). Therefore a bucket is tried out when it is first needed, see `onlineml.storage.probing`.
+Several writers lose no data if a file is created only where none exists, and replaced only if it is still the version
+that was read. Local disks, memory and FastDFS guarantee both. S3 has headers for both conditions, but some
+S3-compatible servers ignore the headers, and some check first and write afterwards, so that two of several racing
+writers succeed (OpenStack Swift did in tests here). A bucket is therefore probed when a guarantee is first needed, see
+`onlineml.storage.probing`.
 
-A probe can find that a promise is broken; that it always holds, no probe can tell.
+A probe can show that a guarantee is broken; no probe can prove that it always holds.
 """
 
 from __future__ import annotations
@@ -26,19 +27,19 @@ from onlineml.storage.s3 import client as s3
 
 __all__ = ["Guarantees", "creates", "guaranteed", "read_tagged", "swap", "swaps", "write_new"]
 
-_locks: dict[int, threading.Lock] = {}  # by process: a forked child must not wait for its parent's threads
+_locks: dict[int, threading.Lock] = {}  # by process: a forked child must not wait for threads of its parent
 _created: dict[tuple[Any, str], bool] = {}  # by filesystem and bucket
 _swapped: dict[tuple[Any, str], bool] = {}
 
 
 @dataclass(frozen=True)
 class Guarantees:
-    """What a store promises to writers that come at the same moment.
+    """Guarantees of a store for concurrent writers.
 
     Attributes:
         store: the store, or the bucket.
-        create: of several writers that create the same file exactly one succeeds.
-        swap: of several that replace the same version of a file exactly one succeeds.
+        create: exactly one of several writers that create the same file succeeds.
+        swap: exactly one of several writers that replace the same version of a file succeeds.
         reason: how this is known.
     """
 
@@ -49,22 +50,22 @@ class Guarantees:
 
     def __str__(self) -> str:
         def promise(held: bool) -> str:
-            return "exactly one writer wins" if held else "two writers may win"
+            return "exactly one writer succeeds" if held else "two writers may succeed"
 
-        lost = "" if self.create else "; nothing is lost, for publishing and promoting use logs that only grow"
+        lost = "" if self.create else "; no data is lost, because publishing and promoting use append-only logs"
         return f"{self.store}: creating: {promise(self.create)}, replacing: {promise(self.swap)}{lost} ({self.reason})"
 
 
-# ---- what is promised ----
+# ---- guarantees ----
 
 
 def creates(fs: Any, path: str) -> bool:
-    """Whether exactly one of several racing creators wins, on the filesystem that holds the path.
+    """Return whether exactly one of several racing creators succeeds on the filesystem that holds the path.
 
-    A bucket is tried out beside the path where that was not done yet in this process.
+    A bucket is probed with objects beside the path, once per process.
 
     Raises:
-        OSError: it could not be tried out.
+        OSError: the probe could not be run.
     """
     if _has_own_lock(fs) or getattr(fs, "creates_atomically", False):
         return True
@@ -77,7 +78,7 @@ def creates(fs: Any, path: str) -> bool:
 
 
 def swaps(fs: Any, path: str) -> bool:
-    """As `creates`, of replacing one version of a file."""
+    """Return whether exactly one of several writers that replace one version of a file succeeds; see `creates`."""
     if _has_own_lock(fs) or getattr(fs, "creates_atomically", False):
         return True
     if not s3.is_s3(fs):
@@ -94,15 +95,15 @@ def swaps(fs: Any, path: str) -> bool:
 
 
 def guaranteed(fs: Any, path: str, *, store: str) -> Guarantees:
-    """What the filesystem promises for the folder of the path."""
+    """Return the filesystem's guarantees for the folder of the path."""
     if _has_own_lock(fs):
-        reason = "within this process, which alone sees this memory"
+        reason = "a lock within this process, the only one that has access to this memory"
     elif getattr(fs, "creates_atomically", False):
         reason = "the filesystem keeps its names in one ordered log"
     elif _has_condition(fs):
-        reason = f"found out by writers that raced, {probing.RACERS} at once"
+        reason = f"probed with {probing.RACERS} concurrent writers"
     else:
-        reason = "the filesystem looks first and then writes"
+        reason = "the filesystem checks first and writes afterwards"
     return Guarantees(store, creates(fs, path), swaps(fs, path), reason)
 
 
@@ -111,12 +112,12 @@ def _has_own_lock(fs: Any) -> bool:
 
 
 def _writing() -> threading.Lock:
-    """For filesystems whose conditions hold within one process, if we see to it."""
+    """Return this process's lock, for filesystems on which a condition is kept by locking within the process."""
     return _locks.setdefault(os.getpid(), threading.Lock())
 
 
 def _has_condition(fs: Any) -> bool:
-    """Whether the filesystem's own write takes a mode, and not fsspec's, which looks first and then writes."""
+    """Return whether the filesystem's own write method takes a mode; fsspec's default checks first, then writes."""
     name = "_pipe_file" if getattr(fs, "async_impl", False) else "pipe_file"
     method = getattr(type(fs), name)
     return not method.__module__.startswith("fsspec.") and "mode" in inspect.signature(method).parameters
@@ -128,11 +129,11 @@ def _has_condition(fs: Any) -> bool:
 def write_new(fs: Any, path: str, data: bytes) -> None:
     """Write a new file in one step.
 
-    Where the store promises nothing, a file that is there is refused all the same, and who is overwritten at the same
-    moment is told.
+    Even if the store guarantees nothing, an existing file is refused, and a writer that is overwritten at the same
+    moment gets an error.
 
     Raises:
-        FileExistsError: something is there.
+        FileExistsError: the file exists.
     """
     if creates(fs, path):
         with _writing() if _has_own_lock(fs) else contextlib.nullcontext():
@@ -160,7 +161,7 @@ def _create(fs: Any, path: str, data: bytes) -> None:
 
 
 def read_tagged(fs: Any, path: str) -> tuple[bytes, str]:
-    """A file's content, and the tag that `swap` wants to see again."""
+    """Return a file's content, and the tag that `swap` expects."""
     if s3.is_s3(fs):
         content: s3.Content = fsspec.asyn.sync(fs.loop, s3.read, fs, path)
         return content.data, content.version
@@ -174,15 +175,15 @@ def read_tagged(fs: Any, path: str) -> tuple[bytes, str]:
 
 
 def swap(fs: Any, path: str, data: bytes, *, version: str) -> str:
-    """Replace a file if it is still the one with the tag; returns the new tag.
+    """Replace a file if its tag is still ``version``; return the new tag.
 
     Raises:
-        ConflictError: it is another one, or gone.
-        StorageError: the store cannot replace on a condition.
+        ConflictError: the file was changed or deleted.
+        StorageError: the store does not support conditional replacement.
     """
     if not swaps(fs, path):
         raise StorageError(
-            "this store does not replace a file on the condition that nobody else did (see "
+            "this store does not support replacing a file only if it is unchanged (see "
             "onlineml.storage.io.guarantees); append to a log instead"
         )
     try:
@@ -191,13 +192,13 @@ def swap(fs: Any, path: str, data: bytes, *, version: str) -> str:
         if not _has_own_lock(fs):
             fs.pipe_file(path, data, if_match=version)
             now, tag = read_tagged(fs, path)
-            return tag if now == data else ""  # the next writer has been there: no tag is ours any more
+            return tag if now == data else ""  # another writer has replaced it since: the tag is not of this content
         with _writing():
             if not fs.exists(path) or read_tagged(fs, path)[1] != version:
-                raise ConflictError("it was changed meanwhile; read it again")
+                raise ConflictError("the file was changed since it was read; read it again")
             fs.pipe_file(path, data)
     except FileNotFoundError as err:
-        raise ConflictError("it is gone meanwhile") from err
+        raise ConflictError("the file was deleted since it was read") from err
     return sha256(data).hexdigest()
 
 
@@ -205,5 +206,5 @@ def _swap_s3(fs: Any, path: str, data: bytes, version: str) -> str:
     try:
         tag: str = fsspec.asyn.sync(fs.loop, s3.put_if, fs, path, data, IfMatch=f'"{version}"')
     except s3.RefusedError as err:
-        raise ConflictError("it was changed meanwhile; read it again") from err
+        raise ConflictError("the file was changed since it was read; read it again") from err
     return tag

@@ -1,4 +1,4 @@
-"""fsspec filesystems as the rest of storage uses them: safe across forks, with our defaults and our errors."""
+"""fsspec filesystems with onlineml's defaults and errors, safe across forks."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ Options = Mapping[str, Any] | None
 Needs = Literal["read", "list", "write", "delete"]
 
 _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss", "memory", "fastdfs"})
-# What an operation needs: in words, as S3 names the permission, and what is possible without it.
+# Per operation: a description, the S3 permission, and what remains possible without it.
 _NEEDS = {
     "read": ("read it", "GetObject", ""),
     "list": ("list it", "ListBucket", ""),
     "write": ("write there", "PutObject", "; reading, predicting and evaluating need none"),
     "delete": ("delete it", "DeleteObject", ""),
 }
-_process = [os.getpid()]  # whose threads fsspec has
+_process = [os.getpid()]  # the process that owns fsspec's threads
 _SECRET_NAME = re.compile(r"secret|token|passw|credential|signature|\bkey\b|_key$|^key$|sas", re.IGNORECASE)
 
 
 def filesystem(url: str, storage_options: Options) -> tuple[Any, str]:
-    """The fsspec filesystem of a URL and the path on it.
+    """Return the fsspec filesystem of a URL and the path on it.
 
-    fsspec keeps one instance for each process and set of options, so a forked child gets its own client.
+    fsspec keeps one instance per process and set of options, so a forked child gets its own client.
 
     Raises:
-        ConfigError: the scheme is not known to fsspec.
+        ConfigError: fsspec does not know the scheme.
         MissingDependencyError: the package for the scheme is not installed.
     """
-    if _process[0] != os.getpid():  # before 2025, a forked child of fsspec waited for its parent's threads
+    if _process[0] != os.getpid():  # before 2025, a forked child of fsspec waited for threads of its parent
         _process[0] = os.getpid()
         fsspec.asyn.reset_lock()
     options = dict(storage_options or {})
@@ -65,30 +65,30 @@ def filesystem(url: str, storage_options: Options) -> tuple[Any, str]:
             raise
         raise ConfigError(f"{redacted(url)}: fsspec knows no filesystem {scheme!r}; check the scheme") from err
     if scheme in {"s3", "s3a"}:
-        fs.retries = 1  # botocore tries again, see `_s3`
+        fs.retries = 1  # botocore does the retries, see `onlineml.storage.s3.client`
     return fs, path
 
 
 def is_object_store(fs: Any) -> bool:
-    """Whether writing an object is one atomic PUT, and folders need not be made."""
+    """Return whether writing an object is one atomic PUT, so that folders need not be created."""
     protocols = {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
     return not protocols.isdisjoint(_OBJECT_STORES)
 
 
 @contextlib.contextmanager
 def translated(url: str, storage_options: Options = None, *, needs: Needs = "read") -> Iterator[None]:
-    """Turn whatever a filesystem raises into our errors, which name the URL and no option.
+    """Convert any error of a filesystem to an onlineml error, which names the URL and no option.
 
     Args:
-        url: of what is touched.
-        storage_options: of the filesystem.
-        needs: the permission that it takes, to be named where it is missing.
+        url: the file or folder that is accessed.
+        storage_options: options of the filesystem.
+        needs: the permission that the operation needs; named in the message if it is missing.
 
     Raises:
-        NotFoundError: nothing is there.
-        AlreadyExistsError: something is there already.
-        PermissionError: the store refuses.
-        StorageError: anything else.
+        NotFoundError: the file or folder does not exist.
+        AlreadyExistsError: the file already exists.
+        PermissionError: the store denies access.
+        StorageError: any other error.
     """
     try:
         yield
@@ -99,7 +99,7 @@ def translated(url: str, storage_options: Options = None, *, needs: Needs = "rea
 
 
 def our_error(err: Exception, url: str, storage_options: Options) -> OSError:
-    """The error of one object among many, to stand in its place."""
+    """Return the error of one object among many, to be returned in its place."""
     return err if isinstance(err, StorageError) else _ours(err, url, storage_options, "read")
 
 
@@ -108,7 +108,7 @@ def _ours(err: Exception, url: str, storage_options: Options, needs: Needs) -> O
     if isinstance(err, FileNotFoundError):
         return NotFoundError(f"nothing is stored at {shown}")
     if isinstance(err, FileExistsError):
-        return AlreadyExistsError(f"{shown} is already there")
+        return AlreadyExistsError(f"{shown} already exists")
     detail = _scrubbed(f"{type(err).__name__}: {err}", storage_options)
     if isinstance(err, PermissionError) or getattr(err, "errno", None) == errno.EROFS:
         what, permission, without = _NEEDS[needs]
@@ -120,7 +120,7 @@ def _ours(err: Exception, url: str, storage_options: Options, needs: Needs) -> O
 
 
 def secrets_of(storage_options: Options) -> set[str]:
-    """The values in storage options that look secret by the name of their option."""
+    """Return the values in storage options whose option names look secret."""
     found: set[str] = set()
     for option, value in (storage_options or {}).items():
         if isinstance(value, Mapping):

@@ -1,8 +1,8 @@
-"""Files on any fsspec URL: read many at once, write so that a reader sees all or nothing, publish, list.
+"""File operations on any fsspec URL: concurrent reads, atomic writes, publishing of folders, listing.
 
-A URL is text or a path; a plain local path is one too. ``storage_options`` are fsspec's, and are never logged, shown or
-stored. Errors are `NotFoundError`, `AlreadyExistsError`, the builtin `PermissionError`, else `StorageError`; each
-names the URL.
+A URL is text or a path; a plain local path is valid too. ``storage_options`` are passed to fsspec, and are never
+logged, shown or stored. Errors are `NotFoundError`, `AlreadyExistsError`, the builtin `PermissionError`, or
+`StorageError` for everything else; each names the URL.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ __all__ = [
 
 Url = str | os.PathLike[str]
 
-_UPLOAD_CONCURRENCY = 8  # parts of one large object in flight; 8 x 50 MB at most
+_UPLOAD_CONCURRENCY = 8  # concurrent parts of one large upload; at most 8 x 50 MB
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,10 @@ class FileInfo:
     """One file of a listing.
 
     Attributes:
-        url: where it can be read.
-        path: relative to the folder that was listed, with ``/``.
+        url: its URL.
+        path: relative to the listed folder, with ``/``.
         size: bytes.
-        version: changes when the content does: ETag or checksum where the store has one, else time and size.
+        version: changes with the content: the ETag or checksum if the store has one, else time and size.
     """
 
     url: str
@@ -73,10 +73,10 @@ class FileInfo:
 
 
 def write_bytes(url: Url, data: bytes, *, storage_options: Options = None) -> None:
-    """Write a file in one step, over whatever was there.
+    """Write a file in one step, replacing an existing one.
 
-    Local disks: a temporary file, synced, then renamed. Object stores: one PUT. Other filesystems: as their own write
-    does it. Folders above are made.
+    On a local disk, a temporary file is written, synced and renamed. On an object store, it is one PUT. Other
+    filesystems use their own write method. Parent folders are created.
     """
     full = text(url)
     local = local_path(full)
@@ -92,11 +92,11 @@ def write_bytes(url: Url, data: bytes, *, storage_options: Options = None) -> No
 def create_bytes(url: Url, data: bytes, *, storage_options: Options = None) -> None:
     """Write a new file in one step.
 
-    Exactly one of several racing writers succeeds where `guarantees` says so. On other stores a file that is there is
-    still refused, but a race may have two winners.
+    Exactly one of several racing writers succeeds if `guarantees` says so. On other stores an existing file is still
+    refused, but two racing writers may both succeed.
 
     Raises:
-        AlreadyExistsError: something is there.
+        AlreadyExistsError: the file exists.
     """
     full = text(url)
     local = local_path(full)
@@ -110,7 +110,7 @@ def create_bytes(url: Url, data: bytes, *, storage_options: Options = None) -> N
 
 
 def read_versioned(url: Url, *, storage_options: Options = None) -> tuple[bytes, str]:
-    """A file's content and the version that `swap_bytes` asks for."""
+    """Return a file's content and the version that `swap_bytes` expects."""
     full = text(url)
     local = local_path(full)
     with translated(full, storage_options):
@@ -121,11 +121,11 @@ def read_versioned(url: Url, *, storage_options: Options = None) -> tuple[bytes,
 
 
 def swap_bytes(url: Url, data: bytes, *, version: str, storage_options: Options = None) -> str:
-    """Replace a file in one step if it is still the version that was read; returns the new one.
+    """Replace a file in one step if it is still the version that was read; return the new version.
 
     Raises:
-        ConflictError: it was changed or deleted meanwhile.
-        StorageError: the store cannot promise that exactly one of several racing writers succeeds, see `guarantees`.
+        ConflictError: the file was changed or deleted since it was read.
+        StorageError: the store cannot guarantee that exactly one of several racing writers succeeds, see `guarantees`.
     """
     full = text(url)
     local = local_path(full)
@@ -139,18 +139,18 @@ def swap_bytes(url: Url, data: bytes, *, version: str, storage_options: Options 
 
 
 def guarantees(url: Url, *, storage_options: Options = None) -> Guarantees:
-    """What the store of a folder promises to writers that come at the same moment.
+    """Return the guarantees that the store of a folder gives to concurrent writers.
 
-    A bucket is tried out, once in a process, by writers that race for a few hidden objects in this folder.
+    A bucket is probed once per process, with writers that race for a few hidden objects in this folder.
 
     Raises:
-        PermissionError: the folder cannot be written to.
+        PermissionError: the folder is not writable.
     """
     full = text(url)
     local = local_path(full)
     if local is not None:
         return Guarantees(
-            full, create=True, swap=local_files.SWAPS, reason="the local disk links and locks in one step"
+            full, create=True, swap=local_files.SWAPS, reason="the local disk creates links and locks files atomically"
         )
     with translated(full, storage_options, needs="write"):
         fs, path = filesystem(full, storage_options)
@@ -164,25 +164,27 @@ def _make_parent(fs: Any, path: str) -> None:
 
 
 def publish(url: Url, files: Mapping[str, bytes], *, descriptor: str, storage_options: Options = None) -> None:
-    """Write a folder of files that readers see whole or not at all.
+    """Write a folder of files that readers see completely or not at all.
 
     The descriptor is written last: a folder without it does not exist for readers, and may be published again.
 
     Args:
         url: the folder.
-        files: content by relative path; it holds the descriptor.
+        files: content by relative path, including the descriptor.
         descriptor: the path of the file that makes the folder valid.
-        storage_options: of the filesystem.
+        storage_options: options of the filesystem.
 
     Raises:
-        AlreadyExistsError: the folder has its descriptor already.
-        ConfigError: files lacks the descriptor.
+        AlreadyExistsError: the folder already has its descriptor.
+        ConfigError: files does not contain the descriptor.
     """
     if descriptor not in files:
-        raise ConfigError(f"files must hold the descriptor {descriptor!r}; it holds {', '.join(files) or 'nothing'}")
+        raise ConfigError(
+            f"files must contain the descriptor {descriptor!r}, but contains {', '.join(files) or 'nothing'}"
+        )
     targets = {path: join(url, path) for path in files}
     if exists(targets[descriptor], storage_options=storage_options):
-        raise AlreadyExistsError(f"{redacted(targets[descriptor])} is already there; publish under a new name")
+        raise AlreadyExistsError(f"{redacted(targets[descriptor])} already exists; publish under a new name")
     for path, data in files.items():
         if path != descriptor:
             write_bytes(targets[path], data, storage_options=storage_options)
@@ -191,12 +193,12 @@ def publish(url: Url, files: Mapping[str, bytes], *, descriptor: str, storage_op
 
 @contextlib.contextmanager
 def open_file(url: Url, *, block_size: int = 4 << 20, storage_options: Options = None) -> Iterator[Any]:
-    """A file to be read in parts: binary, seekable; what goes wrong within is one of our errors.
+    """Open a file for binary, seekable, partial reads; errors within the block become onlineml errors.
 
     Args:
-        url: where it is.
-        block_size: bytes a request asks of remote storage.
-        storage_options: of the filesystem.
+        url: the file.
+        block_size: bytes per request to remote storage.
+        storage_options: options of the filesystem.
     """
     full = text(url)
     local = local_path(full)
@@ -211,7 +213,7 @@ def open_file(url: Url, *, block_size: int = 4 << 20, storage_options: Options =
 
 
 def list_files(url: Url, *, recursive: bool = True, storage_options: Options = None) -> list[FileInfo]:
-    """The files of a folder, sorted by path; none where the folder is missing."""
+    """List the files of a folder, sorted by path; the list is empty if the folder does not exist."""
     full = text(url)
     local = local_path(full)
     with translated(full, storage_options, needs="list"):
@@ -250,7 +252,7 @@ def _facts(row: Mapping[str, Any]) -> tuple[int, str]:
 
 
 def exists(url: Url, *, storage_options: Options = None) -> bool:
-    """Whether a file or folder is there."""
+    """Return whether a file or folder exists."""
     full = text(url)
     local = local_path(full)
     with translated(full, storage_options):
@@ -269,7 +271,7 @@ def delete(url: Url, *, missing_ok: bool = True, storage_options: Options = None
     """Delete one file.
 
     Raises:
-        NotFoundError: it is not there, and missing_ok is false.
+        NotFoundError: the file does not exist, and missing_ok is false.
     """
     full = text(url)
     local = local_path(full)
@@ -284,26 +286,29 @@ def delete(url: Url, *, missing_ok: bool = True, storage_options: Options = None
 
 
 def draft_for(url: Url, *, folder: Path) -> Path:
-    """Where to write a file that `upload_file` then moves to ``url``: hidden beside a local one, else in ``folder``."""
+    """Return a path for writing a file that `upload_file` then moves to ``url``.
+
+    It is a hidden name beside ``url`` if that is local, else a name in ``folder``.
+    """
     local = local_path(text(url))
     return folder / name(text(url)) if local is None else local_files.name_beside(local)
 
 
 def delete_drafts(url: Url) -> None:
-    """Delete what killed processes left of drafts for ``url``, when nobody writes there any more."""
+    """Delete drafts for ``url`` that killed processes left; call it only if no process is writing there."""
     local = local_path(text(url))
     if local is not None:
         local_files.remove_beside(local)
 
 
 def upload_file(local_file: Url, url: Url, *, move: bool = False, storage_options: Options = None) -> None:
-    """Copy a local file to a URL piece by piece; a reader of the URL sees the old or the new file, whole.
+    """Copy a local file to a URL in pieces; a reader of the URL sees either the old or the new file, complete.
 
     Args:
-        local_file: what to copy.
-        url: where to.
-        move: the local file is no longer needed; on the same disk it is renamed, which costs no second copy.
-        storage_options: fsspec's.
+        local_file: the file to copy.
+        url: the destination.
+        move: the local file is no longer needed; on the same disk it is renamed, which avoids a second copy.
+        storage_options: options of the filesystem.
     """
     full = text(url)
     local = local_path(full)

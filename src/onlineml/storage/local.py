@@ -1,4 +1,4 @@
-"""The local disk: whole files appear at once or not at all, whenever the process is killed."""
+"""Atomic writes on the local disk: a file appears complete or not at all, even if the process is killed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ try:
 except ImportError:  # Windows
     SWAPS = False
 else:
-    SWAPS = True  # whether `swap` lets exactly one writer win
+    SWAPS = True  # whether exactly one of several racing `swap` calls succeeds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,13 +42,13 @@ _TEMPORARY = re.compile(r"\..*\.[0-9a-f]{16}\.tmp")
 
 
 def name_beside(path: str) -> Path:
-    """A new hidden name in the same folder, which `list_files` passes over."""
+    """Return a new hidden path in the same folder, which `list_files` ignores."""
     target = Path(path)
     return target.with_name(f".{target.name[:200]}.{secrets.token_hex(8)}.tmp")  # 255 bytes is the usual limit
 
 
 def remove_beside(path: str) -> None:
-    """Remove what killed processes left of a file that nobody writes any more."""
+    """Remove temporary files that killed processes left; call it only if no process is writing the file."""
     target = Path(path)
     for left in target.parent.glob(f".{glob.escape(target.name[:200])}.{'[0-9a-f]' * 16}.tmp"):
         left.unlink(missing_ok=True)
@@ -56,7 +56,7 @@ def remove_beside(path: str) -> None:
 
 @contextlib.contextmanager
 def temporary_beside(path: str) -> Iterator[Path]:
-    """A name for a new file in the same folder, which is made; removed at the end where it is still there."""
+    """Yield a temporary path in the same folder, which is created; a remaining file is removed at the end."""
     temporary = name_beside(path)
     temporary.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -66,7 +66,7 @@ def temporary_beside(path: str) -> Iterator[Path]:
 
 
 def write_synced(path: Path, data: bytes) -> None:
-    """Write a file and wait until the disk has it, so that a rename never shows an empty file after power loss."""
+    """Write a file and sync it to disk, so that a rename never shows an empty file after power loss."""
     with path.open("xb") as file:
         file.write(data)
         file.flush()
@@ -74,7 +74,7 @@ def write_synced(path: Path, data: bytes) -> None:
 
 
 def copy_synced(source: Path, target: Path) -> None:
-    """Copy a file of any size and wait until the disk has it."""
+    """Copy a file of any size and sync the copy to disk."""
     with source.open("rb") as reader, target.open("xb") as writer:
         shutil.copyfileobj(reader, writer, 8 << 20)
         writer.flush()
@@ -82,7 +82,7 @@ def copy_synced(source: Path, target: Path) -> None:
 
 
 def move_synced(source: Path, target: Path) -> bool:
-    """Wait until the disk has a file, then put it in place in one step; False where that lies on another disk."""
+    """Sync a file to disk, then rename it in one step; return False if the target is on another disk."""
     with source.open("rb") as file:
         os.fsync(file.fileno())
     try:
@@ -95,20 +95,20 @@ def move_synced(source: Path, target: Path) -> bool:
 
 
 def replace(path: str, data: bytes) -> None:
-    """Put a file in place in one step, over whatever was there."""
+    """Write a file in one step, replacing an existing one."""
     with temporary_beside(path) as temporary:
         write_synced(temporary, data)
         temporary.replace(path)
 
 
 def create(path: str, data: bytes) -> None:
-    """Put a new file in place in one step; exactly one of several racing processes succeeds.
+    """Create a file in one step; exactly one of several racing processes succeeds.
 
-    Where the disk has no hard links (FAT, some network shares) the name is reserved by an empty file first; a kill
-    between the two steps leaves that empty file.
+    If the disk has no hard links (FAT, some network shares), an empty file reserves the name first; a kill between the
+    two steps leaves the empty file.
 
     Raises:
-        FileExistsError: the file is already there.
+        FileExistsError: the file already exists.
     """
     with temporary_beside(path) as temporary:
         write_synced(temporary, data)
@@ -122,12 +122,12 @@ def create(path: str, data: bytes) -> None:
 
 
 def swap(path: str, data: bytes, *, version: str) -> str:
-    """Put a file in place of the one whose content has the sha256 ``version``; returns the new one's.
+    """Replace the file whose content has the sha256 ``version``; return the sha256 of the new content.
 
-    Of several racing processes exactly one succeeds. They wait for each other at a file beside it, which stays.
+    Exactly one of several racing processes succeeds. They lock a file beside it, which remains.
 
     Raises:
-        ConflictError: another file is there, or none.
+        ConflictError: the file has other content, or does not exist.
     """
     folder, name = os.path.split(path)
     lock = os.open(os.path.join(folder, f".{name[:200]}.{'0' * 16}.tmp"), os.O_CREAT | os.O_RDWR, 0o666)  # noqa: PTH118
@@ -137,9 +137,9 @@ def swap(path: str, data: bytes, *, version: str) -> str:
         try:
             now = sha256(Path(path).read_bytes()).hexdigest()
         except FileNotFoundError as err:
-            raise ConflictError("it is gone meanwhile") from err
+            raise ConflictError("the file was deleted since it was read") from err
         if now != version:
-            raise ConflictError("it was changed meanwhile; read it again")
+            raise ConflictError("the file was changed since it was read; read it again")
         replace(path, data)
     finally:
         os.close(lock)
@@ -147,9 +147,9 @@ def swap(path: str, data: bytes, *, version: str) -> str:
 
 
 def list_files(folder: str, *, recursive: bool) -> Iterator[tuple[str, os.stat_result]]:
-    """The files below a folder as (relative path with '/', stat); ours in the making are left out.
+    """Yield the files below a folder as (relative path with '/', stat), without onlineml's temporary files.
 
-    Links to folders are followed, except back into a folder that is being listed.
+    Links to folders are followed, except to a folder that is already being listed.
     """
     stack = [(folder, "", frozenset[str]())]
     while stack:
@@ -168,5 +168,5 @@ def list_files(folder: str, *, recursive: bool) -> Iterator[tuple[str, os.stat_r
                         stack.append((entry.path, f"{prefix}{entry.name}/", above | {real}))
                 elif not _TEMPORARY.fullmatch(entry.name) and entry.is_file():
                     yield f"{prefix}{entry.name}", entry.stat()
-            except FileNotFoundError:  # gone since it was listed
+            except FileNotFoundError:  # deleted since it was listed
                 continue

@@ -1,8 +1,8 @@
-"""Finding out whether a store keeps a condition: writers race for one object, and the winners are counted.
+"""Probes of a store's conditional writes: several writers race for one object, and the successful ones are counted.
 
-A store that looks first and then writes is caught by a writer that is slow: its condition held when it began, but not
-when it ended, for another came and went in between. One whose gap is short is caught by many at once, more or less
-often.
+A store that checks first and writes afterwards is detected by a slow upload: its condition was true when it began, but
+not when it ended, because another write was completed in between. A store with a short gap between check and write is
+detected by many concurrent writers, with some probability.
 """
 
 from __future__ import annotations
@@ -28,21 +28,22 @@ if TYPE_CHECKING:
 __all__ = ["RACERS", "create_holds", "swap_holds"]
 
 RACERS = 8
-_ROUNDS = 2  # in the first one most writers wait for their connection; only in the second do they come at once
-_UNKNOWN = frozenset({"NotImplemented", "501", "InvalidArgument", "InvalidRequest", "400"})  # the header is
+_ROUNDS = 2  # in the first round most writers wait for a connection; only in the second do they write concurrently
+# codes of a store that does not know the header
+_UNKNOWN = frozenset({"NotImplemented", "501", "InvalidArgument", "InvalidRequest", "400"})
 _FIRST = b"first"
 _WAIT_S = 20.0
-_HEADSTART_S = 0.1  # so that the slow writer's condition is looked at before the other writes
+_HEADSTART_S = 0.1  # so that the slow writer's condition is checked before the other one writes
 _SLOW_BYTES = 2000
 
 
 def create_holds(fs: Any, path: str, create: Callable[[str, bytes], object]) -> bool:
-    """Whether exactly one of several racing creators wins.
+    """Return whether exactly one of several racing creators succeeds.
 
     Args:
         fs: the filesystem.
         path: probes are objects beside it.
-        create: writes a new object; raises where one is.
+        create: writes a new object; raises if it exists.
 
     Raises:
         OSError: no writer could write at all.
@@ -59,13 +60,13 @@ def create_holds(fs: Any, path: str, create: Callable[[str, bytes], object]) -> 
 
 
 def swap_holds(fs: Any, path: str, tag_of: Callable[[str], str], swap: Callable[[str, bytes, str], object]) -> bool:
-    """Whether exactly one of several wins that race to replace the same version of an object.
+    """Return whether exactly one of several writers succeeds that race to replace the same version of an object.
 
     Args:
         fs: s3fs's filesystem.
         path: probes are objects beside it.
-        tag_of: an object's version.
-        swap: replaces an object of a version; raises where it is another.
+        tag_of: returns an object's version.
+        swap: replaces an object of a given version; raises if it has another.
 
     Raises:
         OSError: no writer could write at all.
@@ -85,18 +86,18 @@ def swap_holds(fs: Any, path: str, tag_of: Callable[[str], str], swap: Callable[
 
 @contextlib.contextmanager
 def _probe_beside(path: str, fs: Any) -> Iterator[str]:
-    """A fresh name, hidden so that no listing of images counts it; removed afterwards."""
+    """Yield a new path, hidden so that no listing of images counts it; the object is removed afterwards."""
     folder = path.rpartition("/")[0]
     probe = f"{folder}/.onlineml-probe-{secrets.token_hex(8)}"
     try:
         yield probe
     finally:
-        with contextlib.suppress(Exception):  # who may write may perhaps not delete
+        with contextlib.suppress(Exception):  # permission to write does not imply permission to delete
             fs.rm_file(probe)
 
 
 def _race(write: Callable[[bytes], object]) -> dict[bytes, Exception | None]:
-    """Let some writers begin together; what each wrote, and how it failed."""
+    """Start several writers at the same time; return the content each wrote, with its error or None."""
     start = threading.Barrier(RACERS)
 
     def attempt(data: bytes) -> Exception | None:
@@ -113,10 +114,10 @@ def _race(write: Callable[[bytes], object]) -> dict[bytes, Exception | None]:
 
 
 def _one_won(outcomes: dict[bytes, Exception | None], fs: Any, probe: str) -> bool:
-    """Whether exactly one writer succeeded, and what it wrote is there.
+    """Return whether exactly one writer succeeded and its content is stored.
 
     Raises:
-        OSError: none could write, for a reason that is not the condition.
+        OSError: no writer succeeded, for a reason other than the condition.
     """
     winners = [data for data, error in outcomes.items() if error is None]
     if not winners:
@@ -128,7 +129,7 @@ def _one_won(outcomes: dict[bytes, Exception | None], fs: Any, probe: str) -> bo
 
 
 def _refuses_the_slow(fs: Any, probe: str, condition: dict[str, str]) -> bool:
-    """Whether a write is refused that began before another and ends after it; true too where that cannot be tried."""
+    """Return whether a write that begins before another and ends after it is refused; True if that cannot be tested."""
     try:
         slow = _Upload(fs, probe, condition)
         fast = _Upload(fs, probe, condition)
@@ -137,14 +138,14 @@ def _refuses_the_slow(fs: Any, probe: str, condition: dict[str, str]) -> bool:
             time.sleep(_HEADSTART_S)
             fast.begin()
             if fast.end() >= 300:
-                return True  # the condition, or a signature made beforehand, is refused: the race will tell
+                return True  # the condition, or the presigned URL, is refused: the race will decide
             return slow.end() >= 300
-    except (OSError, HTTPException):  # a proxy or a certificate that only s3fs knows, or a server that hangs up
+    except (OSError, HTTPException):  # a proxy or certificate known to s3fs only, or a server that disconnects
         return True
 
 
 class _Upload:
-    """One conditional PUT, in two halves, with a URL that botocore has signed."""
+    """One conditional PUT in two halves, with a URL that botocore presigned."""
 
     def __init__(self, fs: Any, path: str, condition: dict[str, str]) -> None:
         bucket, key, _ = fs.split_path(path)
@@ -164,8 +165,8 @@ class _Upload:
         self._connection.endheaders(self._data[: _SLOW_BYTES // 2])
 
     def end(self) -> int:
-        """Send the rest; the answer's status."""
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it may have answered already
+        """Send the rest; return the status of the response."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the server may have responded already
             self._connection.send(self._data[_SLOW_BYTES // 2 :])
         return self._connection.getresponse().status
 

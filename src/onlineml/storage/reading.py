@@ -1,4 +1,4 @@
-"""Reading: many objects at once, each whole or not at all, from this machine's cache where their content is known."""
+"""Reads of many objects at once, each complete or failed, from this machine's cache if their version is known."""
 
 from __future__ import annotations
 
@@ -28,17 +28,18 @@ if TYPE_CHECKING:
 __all__ = ["download_file", "read_bytes", "read_many"]
 
 _CONCURRENCY = 64
-_ATTEMPT_S = 600.0  # one object, for filesystems that bound no wait themselves, and for a server that drips
+# per object; for filesystems without a timeout of their own, and for a server that sends very slowly
+_ATTEMPT_S = 600.0
 _ATTEMPTS = 6
-_PATIENCE_S = 120.0  # with a store that asks for fewer requests (503), or that has answered before and does not now
+_PATIENCE_S = 120.0  # for a store that asks for fewer requests (503), or one that answered before and does not now
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.2, 10.0
 _THROTTLED = frozenset({"SlowDown", "ServiceUnavailable", "503", "RequestLimitExceeded", "TooManyRequests", "429"})
 _PASSING = _THROTTLED | {"InternalError", "500", "502", "504", "RequestTimeout"}
-_answered: weakref.WeakSet[Any] = weakref.WeakSet()  # filesystems that gave something: their endpoint is no mistake
+_answered: weakref.WeakSet[Any] = weakref.WeakSet()  # filesystems that have answered, so their endpoint is valid
 
 
 def read_bytes(url: str | os.PathLike[str], *, storage_options: Options = None) -> bytes:
-    """The whole content of one file, or of one image in a shard (see `onlineml.Manifest.pack`)."""
+    """Return the whole content of one file, or of one image in a shard (see `onlineml.Manifest.pack`)."""
     place = place_of(text(url))
     local = local_path(place.url)
     with translated(text(url), storage_options):
@@ -61,20 +62,20 @@ def read_many(
 ) -> list[bytes | OSError]:
     """Read many files, on one or several filesystems, in one concurrent fetch.
 
-    What a store cannot give now (it is throttling, a connection broke, a body came short) is asked for again, for up to
-    two minutes.
+    Transient failures (throttling, a broken connection, a truncated body) are retried for up to two minutes.
 
     Args:
-        urls: where the files are; parts of shards (see `onlineml.Manifest.pack`) that lie close together are one
+        urls: the files; parts of shards (see `onlineml.Manifest.pack`) that lie close together are fetched in one
             request.
-        versions: the store's tag, or the sha256, of each content. What has one is kept in this machine's cache (see
-            `onlineml.storage.cache`), and taken from there the next time; ``""`` is always read from the store.
-        first_bytes: read no more than so much of each from its beginning; None reads all.
-        storage_options: of the filesystems that are not local.
-        concurrency: requests in flight at most.
+        versions: the store's tag, or the sha256, of each content. An object with a version is kept in this machine's
+            cache (see `onlineml.storage.cache`) and taken from there the next time; one with ``""`` is always read from
+            the store.
+        first_bytes: read at most this many bytes from the start of each file; None reads all.
+        storage_options: options of the filesystems that are not local.
+        concurrency: maximum number of concurrent requests.
 
     Returns:
-        For each URL, in order, its content; for one that failed, the error in its place.
+        The content for each URL, in order; for one that failed, the error in its place.
     """
     results: list[bytes | OSError] = [NotFoundError()] * len(urls)
     cache = byte_cache() if versions is not None and first_bytes is None else None
@@ -116,7 +117,7 @@ class _Wanted(NamedTuple):
 
 
 class _Filesystems:
-    """The filesystems of many URLs; finding one takes fsspec a tenth of the time of a small read."""
+    """Filesystems of many URLs; fsspec's lookup takes a tenth of the time of a small read, so the result is reused."""
 
     def __init__(self, storage_options: Options) -> None:
         self._options = storage_options
@@ -128,19 +129,20 @@ class _Filesystems:
         if key in self._known:
             return self._known[key], self._known[key]._strip_protocol(url)  # noqa: SLF001 (as url_to_fs does)
         fs, path = filesystem(url, self._options)
-        if "::" not in url and scheme in {"s3", "s3a", "gs", "gcs", "memory", "fastdfs"}:  # no other option is in a URL
+        # schemes whose URLs contain no other options
+        if "::" not in url and scheme in {"s3", "s3a", "gs", "gcs", "memory", "fastdfs"}:
             self._known[key] = fs
         return fs, path
 
 
 def _name(fs: Any, url: str) -> str:
-    """What tells an object from all others: two servers may have buckets of one name."""
+    """Return a unique name of an object, including its endpoint: two servers may have buckets of the same name."""
     client = getattr(fs, "client_kwargs", None) or {}
     return f"{getattr(fs, 'endpoint_url', None) or client.get('endpoint_url') or ''} {url}"
 
 
 def _is_of(content: Content, wanted: _Wanted) -> bool:
-    """Whether this content may be kept under the version that the caller knows: it may have been overwritten since."""
+    """Return whether content may be cached under the version the caller knows; it may have been overwritten since."""
     if len(wanted.version) == 64:
         return sha256(content.data).hexdigest() == wanted.version
     if wanted.place.part is not None:
@@ -152,7 +154,7 @@ def _fetched(fs: Any, wanted: list[_Wanted], concurrency: int) -> list[tuple[_Wa
     if getattr(fs, "async_impl", False):
         pairs: list[tuple[_Wanted, Content | Exception]] = fsspec.asyn.sync(fs.loop, _fetch, fs, wanted, concurrency)
         return pairs
-    if hasattr(fs, "cat_tagged"):  # blocking, but with threads of its own
+    if hasattr(fs, "cat_tagged"):  # blocking, but with a thread pool of its own
         found = fs.cat_tagged([one.path for one in wanted], [one.place.part for one in wanted])
         return [(one, _tagged(content, one)) for one, content in zip(wanted, found, strict=True)]
     pairs = []
@@ -212,7 +214,7 @@ def _cut(data: bytes, place: Place, begin: int) -> bytes:
 
 async def _read(fs: Any, path: str, place: Place) -> Content:
     if place.part is not None and place.part[0] == place.part[1]:
-        return Content(b"")  # there is no range of no bytes
+        return Content(b"")  # a range of zero bytes cannot be requested
 
     async def once() -> Content:
         try:
@@ -234,7 +236,7 @@ async def _read(fs: Any, path: str, place: Place) -> Content:
 
 
 async def _persistently(once: Callable[[], Awaitable[Content]], fs: Any) -> Content:
-    """Try a read again while that may help, at growing and random intervals."""
+    """Retry a read while that may help, at growing, randomized intervals."""
     loop = asyncio.get_running_loop()
     begin = loop.time()
     attempt = 0
@@ -251,7 +253,7 @@ async def _persistently(once: Callable[[], Awaitable[Content]], fs: Any) -> Cont
 
 
 def _attempts(err: Exception, fs: Any) -> float:
-    """How often to try a read that fails so; as often as there is time where the store is there and cannot now."""
+    """Return the number of attempts for an error; unlimited within the time limit if the store is only unavailable."""
     code = s3.server_code(err)
     if code:
         return float("inf") if code in _THROTTLED else _ATTEMPTS if code in _PASSING else 1
@@ -267,14 +269,16 @@ def _attempts(err: Exception, fs: Any) -> float:
 
 
 def _require_whole(data: bytes, path: str, place: Place) -> None:
-    """Refuse fewer bytes than were asked for.
+    """Raise if fewer bytes than requested were read.
 
     Raises:
         StorageError: a shard ends before its image does.
     """
     if place.part is not None and place.whole and len(data) != place.part[1] - place.part[0]:
         start, stop = place.part
-        raise StorageError(f"{path} is cut short: of its bytes {start:,} to {stop:,} only {len(data):,} are there")
+        raise StorageError(
+            f"{path} is truncated: only {len(data):,} of its bytes {start:,} to {stop:,} exist; restore it"
+        )
 
 
 def _read_blocking(fs: Any, path: str, place: Place) -> bytes:
@@ -286,7 +290,7 @@ def _read_blocking(fs: Any, path: str, place: Place) -> bytes:
 
 
 def _read_local(path: str, place: Place) -> bytes:
-    with open(path, "rb") as file:  # noqa: PTH123 (a tenth of a small file's reading time goes into making a Path)
+    with open(path, "rb") as file:  # noqa: PTH123 (making a Path takes a tenth of the time of reading a small file)
         if place.part is None:
             return file.read()
         file.seek(place.part[0])
@@ -298,7 +302,7 @@ def _read_local(path: str, place: Place) -> bytes:
 def download_file(
     url: str | os.PathLike[str], local_file: str | os.PathLike[str], *, storage_options: Options = None
 ) -> None:
-    """Copy a URL to a local file piece by piece; the local file appears whole or not at all."""
+    """Copy a URL to a local file in pieces; the local file appears complete or not at all."""
     full = text(url)
     local = local_path(full)
     with translated(full, storage_options), local_files.temporary_beside(str(local_file)) as temporary:

@@ -1,4 +1,4 @@
-"""Places of images inside shards: ``<shard>#offset=O&length=L/<name>``, and how few requests fetch many of them."""
+"""Byte ranges of images inside shards, ``<shard>#offset=O&length=L/<name>``, and the requests that fetch them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
 __all__ = ["Place", "Span", "packed_url", "place_of", "spans"]
 
 _PACKED = re.compile(r"(.+)#offset=(\d{1,18})&length=(\d{1,18})(?:/[^/]*)?", re.DOTALL)
-# A request takes as long as reading about so many bytes, so what lies between two wanted images is read along.
+# A request takes as long as reading about this many bytes, so smaller gaps between wanted images are read too.
 _GAP_BYTES = 128_000
-_SPAN_BYTES = 16_000_000  # several requests at once are faster than one long one
+_SPAN_BYTES = 16_000_000  # several concurrent requests are faster than one long one
 
 
 class Place(NamedTuple):
-    """Where bytes are.
+    """A file, or a range of its bytes.
 
     Attributes:
-        url: of the file.
-        part: the first byte, and the one behind the last; None is the whole file.
-        whole: whether all bytes of the part must be there; else a file may end before.
+        url: the file.
+        part: the first byte, and the one after the last; None is the whole file.
+        whole: whether all bytes of the part must exist; otherwise the file may end earlier.
     """
 
     url: str
@@ -30,7 +30,7 @@ class Place(NamedTuple):
     whole: bool = True
 
     def beginning(self, n_bytes: int) -> Place:
-        """The same place, and no more of it than its first bytes."""
+        """Return the same place, limited to its first bytes."""
         if self.part is None:
             return Place(self.url, (0, n_bytes), whole=False)
         start, stop = self.part
@@ -38,7 +38,7 @@ class Place(NamedTuple):
 
 
 class Span(NamedTuple):
-    """Bytes start..stop of a file, and which of the wanted places lie in them."""
+    """Bytes start..stop of a file, and the positions of the wanted ranges within them."""
 
     start: int
     stop: int
@@ -46,12 +46,12 @@ class Span(NamedTuple):
 
 
 def packed_url(shard: str, *, offset: int, length: int, name: str) -> str:
-    """The URL of an image inside a shard; its last part is the image's own name."""
+    """Return the URL of an image inside a shard; its last part is the image's own name."""
     return f"{shard}#offset={offset}&length={length}/{name}"
 
 
 def place_of(url: str) -> Place:
-    """What a URL, or a path, says: a whole file, or a part of a shard."""
+    """Parse a URL or path: a whole file, or a part of a shard."""
     match = _PACKED.fullmatch(url) if "#offset=" in url else None
     if match is None:
         return Place(url)
@@ -60,13 +60,13 @@ def place_of(url: str) -> Place:
 
 
 def spans(ranges: Sequence[tuple[int, int]]) -> list[Span]:
-    """The requests that fetch byte ranges of one file: neighbours in one, a long run in several.
+    """Plan the requests that fetch byte ranges of one file: close ranges are merged, long runs are split.
 
     Args:
         ranges: (start, stop) each, in any order; they may overlap.
 
     Returns:
-        Spans in order; each range lies in exactly one, which names it by its position.
+        Spans in order; each range lies in exactly one span, which lists it by its position.
     """
     found: list[Span] = []
     for position in sorted(range(len(ranges)), key=lambda i: ranges[i]):

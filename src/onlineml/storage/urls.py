@@ -1,4 +1,4 @@
-"""Names on storage: what is a URL, what is a local path, and how names are put together without escaping a folder."""
+"""URLs and paths on storage: telling URLs from local paths, and joining names without leaving a folder."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _LOCAL_SCHEMES = ("file://", "local://")
 
 
 def text(url: str | os.PathLike[str]) -> str:
-    """The URL as text; a `pathlib.Path` or universal path is taken as it prints."""
+    """Return the URL as text; a `pathlib.Path` or universal path is converted with `str`."""
     return url if isinstance(url, str) else str(url)
 
 
 def is_url(text: str) -> bool:
-    """Whether the text has a scheme (``s3://…``, ``file://…``); a plain local path has none."""
+    """Return whether the text has a scheme (``s3://…``, ``file://…``); a plain local path has none."""
     return _SCHEME.match(text) is not None
 
 
 def local_path(url: str) -> str | None:
-    """The path on the local disk, or None for a URL of any other filesystem."""
+    """Return the path on the local disk, or None for a URL of any other filesystem."""
     for scheme in _LOCAL_SCHEMES:
         if url.startswith(scheme):
             return url.removeprefix(scheme)
@@ -33,14 +33,14 @@ def local_path(url: str) -> str | None:
 
 
 def join(url: str | os.PathLike[str], *parts: str) -> str:
-    """Put names behind a folder's URL; the result always lies inside the folder.
+    """Append names to a folder's URL; the result is always inside the folder.
 
     Args:
         url: the folder.
         parts: relative names with ``/`` between folders; ``.`` segments are dropped.
 
     Raises:
-        DataError: a part is empty or absolute, is a URL, has a ``..`` segment, a backslash or a NUL character.
+        DataError: a part is empty or absolute, is a URL, or has a ``..`` segment, a backslash or a NUL character.
     """
     base = text(url)
     for part in parts:
@@ -63,18 +63,18 @@ def join(url: str | os.PathLike[str], *parts: str) -> str:
 
 
 def inside(folder: str, path: str) -> str:
-    """The URL of a path that a listing of the folder gave, taken as it is."""
+    """Return the URL of a path from a listing of the folder, without any checks."""
     return f"{folder}{path}" if not folder or folder.endswith("/") else f"{folder}/{path}"
 
 
 def name(url: str | os.PathLike[str]) -> str:
-    """The last part: ``c`` for ``s3://a/b/c`` and for ``s3://a/b/c/``."""
+    """Return the last part: ``c`` for ``s3://a/b/c`` and for ``s3://a/b/c/``."""
     last = text(url).rstrip("/").rpartition("/")[2]
     return "" if last.endswith(":") and text(url).endswith("://") else last
 
 
 def parent(url: str | os.PathLike[str]) -> str:
-    """The folder that holds the URL; at the top (``/``, ``s3://bucket``, ``a.jpg``) the top itself or ``""``."""
+    """Return the parent folder; at the top (``/``, ``s3://bucket``, ``a.jpg``) the top itself or ``""``."""
     full = text(url)
     above = full.rstrip("/").rpartition("/")[0]
     if is_url(full) and (above.endswith(":/") or not above.partition("://")[2]):
@@ -83,7 +83,7 @@ def parent(url: str | os.PathLike[str]) -> str:
 
 
 def redacted(url: str) -> str:
-    """The URL without user name, password and query (which may be a signature), for messages."""
+    """Return the URL without user name, password and query (which may be a signature), for messages."""
     if not is_url(url) or "::" in url:
         return url
     parts = urlsplit(url)

@@ -146,7 +146,7 @@ def test_a_record_with_what_is_no_name_counts_for_nobody(path: str) -> None:
     assert names.entries == {}
     assert names.outcome("t1") is False
     names.entries[path] = _entry("1")
-    with pytest.raises(StorageError, match="no names"):
+    with pytest.raises(StorageError, match="invalid file names"):
         Names.restored(names.snapshot())
 
 

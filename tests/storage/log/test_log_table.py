@@ -96,7 +96,7 @@ def test_an_object_that_was_replaced_is_read_again(tmp_path: Path) -> None:
     assert len(log.read()) == 1
     (file,) = tmp_path.iterdir()
     file.write_bytes(b"{}\n")
-    with pytest.raises(StorageError, match="torn"):
+    with pytest.raises(StorageError, match="truncated"):
         log.read()
 
 

@@ -91,7 +91,7 @@ def test_what_cannot_be_chosen(s3_server: S3Server, monkeypatch: pytest.MonkeyPa
     for unsupported in ({"client_kwargs": {"verify": False}}, {"requester_pays": True}):
         (found,) = io.read_many([url], storage_options={**s3_server.storage_options, **unsupported})
         assert isinstance(found, OSError)
-        assert "obstore cannot be told" in str(found)
+        assert "obstore does not support" in str(found)
     monkeypatch.setenv(s3_obstore.VARIABLE, "curl")
     with pytest.raises(ConfigError, match="ONLINEML_S3_READER='curl'"):
         io.read_bytes(url, storage_options=s3_server.storage_options)

@@ -1,6 +1,6 @@
-"""A FastDFS cluster as a client sees it: files stored, read and deleted, with failover and retries.
+"""FastDFS client: files are stored, read and deleted, with failover and retries.
 
-Nothing here knows of names: see `onlineml.storage.fastdfs.volume`.
+This module does not know names; see `onlineml.storage.fastdfs.volume`.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _MAX_LOG = 1 << 30
 
 
 class RefusedError(StorageError):
-    """An appender file cannot be written now, and was not."""
+    """An appender file cannot be written now; nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A read whose bytes are on their way."""
+    """A read whose request was sent and whose response has not been read yet."""
 
     connections: Connections
     address: Address
@@ -46,37 +46,37 @@ class Begun:
     count: int
 
     def finish(self) -> bytes:
-        """The bytes, checked; or whatever error."""
+        """Return the verified bytes, or raise any error."""
         data = self.connections.finish(self.address, self.connection, limit=self.count)
         return _whole(data, self.file, self.count, self.address)
 
     def drop(self) -> None:
-        """Do without them."""
+        """Cancel the read."""
         self.connection.close()
 
 
 def _whole(data: bytes, file: FileId, count: int, address: Address) -> bytes:
-    """The data, if they are what was asked for; a whole file is held against the checksum in its id."""
+    """Return the data if it has the requested length; a whole file is verified against the checksum in its id."""
     if len(data) != count:
-        raise wire.BrokenReplyError(f"{file}: {len(data)} bytes came where {count} were asked for")
+        raise wire.BrokenReplyError(f"{file}: {len(data)} bytes arrived, {count} were requested")
     if count == file.size and zlib.crc32(data) != file.crc32:
-        raise wire.BrokenReplyError(f"{file} is damaged on {address.host}: its checksum is not that of its id")
+        raise wire.BrokenReplyError(f"{file} is damaged on {address.host}: its checksum differs from that in its id")
     return data
 
 
 def _passes(err: OSError) -> bool:
-    """Whether another attempt may succeed."""
+    """Return whether another attempt may succeed."""
     if isinstance(err, ServerError):
         return err.errno not in _LASTING
     return isinstance(err, ConnectionError | TimeoutError) or err.errno in _UNREACHABLE
 
 
 class Client:
-    """A cluster. Threads may share it, and a forked child may go on using it.
+    """Client of one cluster. Threads may share it, and a forked child may continue to use it.
 
     Attributes:
-        settings: how it is reached.
-        trackers: of it.
+        settings: addresses, timeouts and number of attempts.
+        trackers: the cluster's trackers.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -87,11 +87,11 @@ class Client:
     # ---- storing ----
 
     def upload(self, payload: Payload, *, extension: str = "", group: str | None = None) -> FileId:
-        """Store a file and check what arrived; what a failed attempt may have left is of no name and harmless.
+        """Store a file and verify the stored copy; a file left by a failed attempt has no name and is harmless.
 
         Raises:
-            StorageError: no server takes files.
-            OSError: of the server or the network, after all attempts.
+            StorageError: no server accepts files.
+            OSError: an error of the server or the network, after all attempts.
         """
 
         def attempt() -> FileId:
@@ -99,7 +99,9 @@ class Client:
             if (file.size, file.crc32) != (payload.size, payload.crc32):
                 with contextlib.suppress(OSError):
                     self.delete(file)
-                raise wire.BrokenReplyError(f"{file} is not what was sent: {payload.size} bytes, {payload.crc32:08x}")
+                raise wire.BrokenReplyError(
+                    f"{file} differs from the sent {payload.size} bytes with CRC-32 {payload.crc32:08x}"
+                )
             return file
 
         return self._again(attempt)
@@ -116,7 +118,7 @@ class Client:
         except ServerError as err:
             if err.errno != errno.EINVAL:
                 raise
-            # a server in trunk mode answers so while the trunk server is starting
+            # the response of a server in trunk mode while the trunk server is starting
             raise ServerError(errno.EAGAIN, str(err)) from err
         self.trackers.learn_source(file, target.address)
         return file
@@ -135,14 +137,14 @@ class Client:
         """Delete a file.
 
         Raises:
-            FileNotFoundError: there is none.
+            FileNotFoundError: the file does not exist.
         """
         for number in range(self.settings.attempts):
             try:
                 self._connections.exchange(self.trackers.update_server(file), wire.delete(file))
             except FileNotFoundError:
                 if not number:
-                    raise  # else an attempt succeeded whose answer got lost
+                    raise  # otherwise an earlier attempt succeeded and its response was lost
             except OSError as err:
                 if not _passes(err) or number == self.settings.attempts - 1:
                     raise
@@ -153,17 +155,17 @@ class Client:
     # ---- reading ----
 
     def read(self, file: FileId, start: int, stop: int) -> bytes:
-        """The bytes of a file from start to stop, which lie within it; from any replica that has them.
+        """Return the bytes of a file from start to stop, which lie within it, from any replica that has them.
 
         Raises:
-            FileNotFoundError: there is no such file.
+            FileNotFoundError: the file does not exist.
         """
         if stop <= start:
             return b""
         begun = self.begin_read(file, start, stop)
         if begun is not None:
             with contextlib.suppress(OSError):
-                return begun.finish()  # nearly always, and without any question to a tracker
+                return begun.finish()  # the usual case, which needs no request to a tracker
         request, count = wire.download(file, start, stop - start), stop - start
         return self._from_any(
             file,
@@ -171,7 +173,7 @@ class Client:
         )
 
     def begin_read(self, file: FileId, start: int, stop: int) -> Begun | None:
-        """Ask for bytes of a file where it was uploaded to, if that is known, without waiting for them."""
+        """Request bytes of a file from the server it was uploaded to, if that is known, without waiting for them."""
         address = self.trackers.known_source(file)
         if address is None:
             return None
@@ -183,10 +185,10 @@ class Client:
         return Begun(self._connections, address, connection, file, stop - start)
 
     def info(self, file: FileId) -> wire.Info:
-        """Size and time of a file, as a server sees it.
+        """Return a file's size and modification time as a server reports them.
 
         Raises:
-            FileNotFoundError: there is no such file.
+            FileNotFoundError: the file does not exist.
         """
         request = wire.query_info(file)
         return self._from_any(file, lambda address: wire.info_reply(self._connections.exchange(address, request)))
@@ -201,7 +203,7 @@ class Client:
                 try:
                     return read(address)
                 except FileNotFoundError:
-                    # the source knows, unless it is just being rebuilt; a replica may not have it yet, or still
+                    # the source is authoritative unless it is being rebuilt; a replica may lag behind
                     if self.trackers.is_source(file, address) and self.trackers.source(file, fresh=True).active:
                         raise
                 except OSError as err:
@@ -209,7 +211,7 @@ class Client:
                     self._connections.forget(address)
             if failure is None:
                 raise FileNotFoundError(errno.ENOENT, f"no FastDFS server has {file}")
-            if not (_passes(failure) or failure.errno == errno.EINVAL):  # EINVAL: a replica that has less of it
+            if not (_passes(failure) or failure.errno == errno.EINVAL):  # EINVAL: a replica that has fewer bytes
                 raise failure
         assert failure is not None  # noqa: S101 (there is at least one attempt)
         raise failure
@@ -217,34 +219,36 @@ class Client:
     # ---- appender files ----
 
     def append(self, file: FileId, data: bytes) -> None:
-        """Append to an appender file, on the server that it was made on and on no other, in one attempt.
+        """Append to an appender file in one attempt, on the server that it was created on and on no other.
 
         Raises:
-            RefusedError: the tracker counts that server as down; nothing was sent.
-            OSError: the server failed; it may have happened or not.
+            RefusedError: the tracker considers that server down; nothing was sent.
+            OSError: the server failed; the append may or may not have happened.
         """
         try:
             address = self.trackers.update_server(file)
         except FileNotFoundError as err:
-            raise RefusedError(f"no server of the group {file.group} takes changes now") from err
+            raise RefusedError(
+                f"no server of the group {file.group} accepts changes now; check that one is running"
+            ) from err
         if not any(self.trackers.is_source(file, address, fresh=fresh) for fresh in (False, True)):
             raise RefusedError(
-                f"what is written on the server {file.source} can only be read now: the tracker counts that server as "
-                f"down (it names {address.host} instead); bring that server back"
+                f"files of the server {file.source} are read-only now: the tracker considers that server "
+                f"down (it returns {address.host} instead); restart that server"
             )
         self._connections.exchange(address, wire.append(file, len(data)), Payload(data))
 
     def read_tail(self, file: FileId, offset: int) -> bytes:
-        """What an appender file holds from an offset on, which is known to lie before its end.
+        """Return the bytes of an appender file from an offset on, which is known to lie before its end.
 
-        The server that it was uploaded to is asked; only where the tracker counts that one as down, a replica.
+        The server that it was uploaded to is asked, or a replica if the tracker considers that server down.
 
         Returns:
-            The bytes; none where a replica is asked that has less.
+            The bytes; empty if a replica is asked that has fewer.
 
         Raises:
-            FileNotFoundError: there is no such file.
-            OSError: EINVAL where the file itself is not longer than the offset.
+            FileNotFoundError: the file does not exist.
+            OSError: EINVAL if the file itself is not longer than the offset.
         """
         request = wire.download(file, offset)
 
@@ -273,6 +277,6 @@ class Client:
                 return b""
             if isinstance(err, FileNotFoundError):
                 raise StorageError(
-                    f"{file} is not on {address.host}; the server {file.source} that has it is down, bring it back"
+                    f"{file} is not on {address.host}; the server {file.source}, which has it, is down; restart it"
                 ) from err
             raise

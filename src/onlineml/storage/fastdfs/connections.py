@@ -1,4 +1,4 @@
-"""Connections to FastDFS servers: kept for reuse, never shared across a fork, every wait bounded."""
+"""Connections to FastDFS servers: reused, never shared across a fork, with a timeout on every wait."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Connections", "Payload", "ServerError"]
 
-_CHUNK = 1 << 20  # of a file that is sent
-_FIRST = 1 << 16  # of a reply: most are read in one go
-_MAX_IDLE = 64  # connections kept to one server
-_SMALL_REPLY = 1 << 20  # longer ones are downloads, whose length is known before
+_CHUNK = 1 << 20  # bytes of a file per send
+_FIRST = 1 << 16  # bytes of the first receive; most replies fit
+_MAX_IDLE = 64  # idle connections kept per server
+_SMALL_REPLY = 1 << 20  # longer replies are downloads, whose length is known in advance
 
 
 class ServerError(OSError):
-    """A server answered with an errno: its own trouble, so neither a `ConnectionError` nor a `FileExistsError` here."""
+    """Errno that a server returned; it is about the server, so not a `ConnectionError` or `FileExistsError` here."""
 
 
 class Payload:
-    """The data of an upload, from memory or from a file that can be read again for another try.
+    """Data of an upload, from memory or from a file that can be read again for a retry.
 
     Attributes:
         size: bytes.
-        crc32: of what has been sent.
+        crc32: checksum of the bytes sent so far.
     """
 
     def __init__(self, source: bytes | memoryview | IO[bytes], size: int | None = None) -> None:
@@ -43,7 +43,7 @@ class Payload:
         self.crc32 = 0
 
     def chunks(self) -> Iterator[bytes | memoryview]:
-        """All of it, from the start."""
+        """Yield all data, from the start."""
         self.crc32 = 0
         if isinstance(self._source, bytes | memoryview):
             view = memoryview(self._source)
@@ -55,7 +55,7 @@ class Payload:
         while left:
             chunk = self._source.read(min(_CHUNK, left))
             if not chunk:
-                raise OSError(errno.EIO, f"the file that is uploaded became shorter: {left} of {self.size} bytes lack")
+                raise OSError(errno.EIO, f"the file shrank during upload: {left} of {self.size} bytes are missing")
             left -= len(chunk)
             yield self._counted(chunk)
 
@@ -65,7 +65,7 @@ class Payload:
 
 
 class Connections:
-    """The idle connections of this process, by server. Threads take one each and give it back."""
+    """Idle connections of this process, by server. Each thread takes one and returns it."""
 
     def __init__(self, *, connect_timeout_s: float, timeout_s: float) -> None:
         self._connect_timeout_s = connect_timeout_s
@@ -80,14 +80,14 @@ class Connections:
         """Send a request and return the body of its reply.
 
         Raises:
-            FileNotFoundError: the server has no such file.
-            ServerError: the server's answer is another errno.
-            OSError: of the network.
+            FileNotFoundError: the server does not have the file.
+            ServerError: the server replied with another errno.
+            OSError: a network error.
         """
         return self.finish(address, self.begin(address, request, payload), limit=limit)
 
     def begin(self, address: Address, request: bytes, payload: Payload | None = None) -> socket.socket:
-        """Send a request; the reply is had by `finish`, unless the connection is closed instead."""
+        """Send a request; the caller must call `finish` for the reply, or close the connection."""
         connection = self._take(address)
         try:
             if payload is None:
@@ -100,9 +100,9 @@ class Connections:
         return connection
 
     def finish(self, address: Address, connection: socket.socket, *, limit: int = _SMALL_REPLY) -> bytes:
-        """The body of the reply.
+        """Receive a reply and return its body.
 
-        The connection is dropped on any error but "no such file", after which alone the servers keep it in order.
+        The connection is closed on any error except "no such file", the only one after which servers keep it usable.
         """
         try:
             body, status = _receive(connection, limit)
@@ -111,19 +111,19 @@ class Connections:
             raise
         if status not in {0, errno.ENOENT}:
             connection.close()
-            raise ServerError(status, f"{os.strerror(status)}, says the FastDFS server {address.host}:{address.port}")
+            raise ServerError(status, f"{os.strerror(status)} (from the FastDFS server {address.host}:{address.port})")
         self._give(address, connection)
         if status:
             raise FileNotFoundError(status, os.strerror(status))
         return body
 
     def forget(self, address: Address) -> None:
-        """Close what is idle to a server that failed: its other connections are as old."""
+        """Close idle connections to a server that failed: they are probably broken too."""
         for connection in self._idle.pop(address, []):
             connection.close()
 
     def _take(self, address: Address) -> socket.socket:
-        if self._pid != os.getpid():  # a forked child: the connections are its parent's
+        if self._pid != os.getpid():  # a forked child: the connections belong to its parent
             _close_all(self._idle)
             self._pid = os.getpid()
         idle = self._idle.get(address, [])
@@ -156,7 +156,7 @@ def _close_all(idle: dict[Address, list[socket.socket]]) -> None:
 
 
 def _is_quiet(connection: socket.socket) -> bool:
-    """Whether an idle connection is as it must be: open, with nothing to read."""
+    """Return whether an idle connection is usable: open, with no unread bytes."""
     poll = select.poll()
     poll.register(connection, select.POLLIN)
     return not poll.poll(0)
@@ -172,7 +172,7 @@ def _send(connection: socket.socket, request: bytes, payload: Payload) -> None:
                 connection.sendall(head)
             connection.sendall(chunk)
         head = None
-    if head is not None:  # no data at all
+    if head is not None:  # the payload is empty
         connection.sendall(head)
 
 
@@ -185,14 +185,14 @@ def _receive(connection: socket.socket, limit: int) -> tuple[bytes, int]:
     if len(body) == length:
         return body, status
     if length > limit or len(body) > length:
-        raise BrokenReplyError(f"a reply of {length} bytes; at most {min(limit, length)} were expected")
+        raise BrokenReplyError(f"a reply has {length} bytes; expected at most {min(limit, length)}")
     whole = bytearray(length)
     whole[: len(body)] = body
     view, done = memoryview(whole), len(body)
     while done < length:
         count = connection.recv_into(view[done:])
         if not count:
-            raise BrokenReplyError(f"the server ended the connection after {done} of {length} bytes")
+            raise BrokenReplyError(f"the server closed the connection after {done} of {length} bytes")
         done += count
     return bytes(whole), status
 
@@ -200,5 +200,5 @@ def _receive(connection: socket.socket, limit: int) -> tuple[bytes, int]:
 def _some(connection: socket.socket) -> bytes:
     data = connection.recv(_FIRST)
     if not data:
-        raise ConnectionResetError(errno.ECONNRESET, "the server ended the connection")
+        raise ConnectionResetError(errno.ECONNRESET, "the server closed the connection")
     return data

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = ["FastDFSFile", "FastDFSTransaction"]
 
-_IN_MEMORY = 16 << 20  # bytes; larger files wait on the local disk, for FastDFS wants to know the size first
+_IN_MEMORY = 16 << 20  # bytes; larger files are buffered on the local disk, because FastDFS needs the size first
 
 
 class FastDFSFile(AbstractBufferedFile):  # type: ignore[misc] # fsspec has no types
-    """A file of `FastDFSFileSystem`. What is read is the version that was opened, whatever comes later."""
+    """A file of `FastDFSFileSystem`; reads return the version that was opened, even if it is replaced later."""
 
     def __init__(self, fs: FastDFSFileSystem, path: str, mode: str = "rb", **options: Any) -> None:
         self._spool: tempfile.SpooledTemporaryFile[bytes] | None = None
@@ -48,7 +48,7 @@ class FastDFSFile(AbstractBufferedFile):  # type: ignore[misc] # fsspec has no t
         return True
 
     def upload(self) -> Entry:
-        """Store the content, still without a name."""
+        """Store the content without giving it a name yet."""
         assert self._spool is not None  # noqa: S101 (written before)
         entry: Entry = self.fs.store(self.path, Payload(self._spool, self._spool.tell()))
         return entry
@@ -61,13 +61,13 @@ class FastDFSFile(AbstractBufferedFile):  # type: ignore[misc] # fsspec has no t
             self.discard()
 
     def discard(self) -> None:
-        """Drop what was written."""
+        """Discard the written content."""
         if self._spool is not None:
             self._spool.close()
 
 
 class FastDFSTransaction(Transaction):  # type: ignore[misc] # fsspec has no types
-    """``with fs.transaction:`` all files that were written appear at once, or none does."""
+    """Transaction of fsspec, ``with fs.transaction:``: all written files appear at once, or none does."""
 
     fs: Any
 

@@ -1,16 +1,16 @@
 """FastDFS as an fsspec filesystem: ``fastdfs://tracker:22122[,tracker…]/…``.
 
-FastDFS gives out file ids and lists nothing. Names therefore live in a *volume*, which is made once::
+FastDFS generates file ids and has no listing. Names are therefore stored in a *volume*, which is created once::
 
     url = create_volume("10.0.0.1:22122,10.0.0.2:22122")
     # fastdfs://10.0.0.1:22122,10.0.0.2:22122/group1/M00/00/00/rBEAA2k….volume
 
-The id of the volume's root is part of the URL, because FastDFS offers no place where a name could be looked up: it has
-no listing, metadata can only be read of a file whose id is known, and neither metadata nor slave files are created
-atomically. So a volume needs no further service, and a URL is all that has to be passed on. Below it paths are as on
-any filesystem, and files appear whole or not at all. Any other file id can be read as a path as it is.
+The id of the volume's root is part of the URL, because FastDFS offers no way to look up a name: it has no listing,
+metadata can only be read of a file whose id is known, and neither metadata nor slave files are created atomically. A
+volume therefore needs no further service, and a URL is all that has to be passed on. Below it, paths work as on any
+filesystem, and files appear completely or not at all. Any other file id can be read as a path directly.
 
-FastDFS has no authentication: whoever reaches its ports reads and deletes everything.
+FastDFS has no authentication: anyone who can reach its ports can read and delete everything.
 """
 
 from __future__ import annotations
@@ -49,20 +49,20 @@ _SCHEME = "fastdfs://"
 def create_volume(
     trackers: str | Sequence[str], *, group: str | None = None, storage_options: Mapping[str, Any] | None = None
 ) -> str:
-    """Make a new, empty volume: a tree of names on a FastDFS cluster.
+    """Create a new, empty volume: a tree of names on a FastDFS cluster.
 
     Args:
-        trackers: ``host:port`` of one or, better, of all trackers; separated by commas or in a list. The port is 22122
-            where it is left out.
-        group: the group of servers that keeps the names; by default the tracker chooses. Files may go to any group.
-        storage_options: of `FastDFSFileSystem`.
+        trackers: ``host:port`` of one or, better, of all trackers, separated by commas or in a list. The default port
+            is 22122.
+        group: the group of servers that stores the names; by default the tracker chooses. Files may go to any group.
+        storage_options: options of `FastDFSFileSystem`.
 
     Returns:
         The volume's URL. Keep it: FastDFS cannot list volumes.
 
     Raises:
-        ConfigError: the trackers are no addresses.
-        StorageError: no tracker answers, or no server takes files.
+        ConfigError: the trackers are not valid addresses.
+        StorageError: no tracker responds, or no server accepts files.
     """
     fs = FastDFSFileSystem(trackers, **(storage_options or {}))
     root = volumes.create(client_of(fs.settings), group)
@@ -71,17 +71,17 @@ def create_volume(
 
 
 def collect_garbage(url: str, *, older_than_s: float = 3600.0, storage_options: Mapping[str, Any] | None = None) -> int:
-    """Delete what lost its last name, at once instead of little by little.
+    """Delete all objects without a name now instead of gradually.
 
-    Writers do it as they go along, some files with every 32nd commit; this is for after large deletions.
+    Writers delete some with every 32nd commit; call this after large deletions.
 
     Args:
-        url: the volume's, or of anything in it.
-        older_than_s: seconds since a name was taken away; who began to read the file before may still be reading it.
-        storage_options: of `FastDFSFileSystem`.
+        url: URL of the volume, or of any path in it.
+        older_than_s: seconds since a name was removed; readers that opened the file earlier may still be reading it.
+        storage_options: options of `FastDFSFileSystem`.
 
     Returns:
-        How many files were deleted.
+        The number of deleted files.
 
     Raises:
         ConfigError: the URL is not in a volume.
@@ -96,18 +96,17 @@ def collect_garbage(url: str, *, older_than_s: float = 3600.0, storage_options: 
 class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has no types
     """Files on a FastDFS cluster.
 
-    Every process sees what others have written as soon as they have. Writing a file, writing several (`pipe` of a dict,
-    ``with fs.transaction:``), moving, copying and removing are each one step, which no reader sees half of. Folders
-    are there while files are in them.
+    Every process sees the writes of others as soon as they are complete. Writing a file, writing several (`pipe` of a
+    dict, ``with fs.transaction:``), moving, copying and removing are one step each, of which no reader sees a part. A
+    folder exists as long as there are files in it.
 
     Args:
-        trackers: as of `create_volume`; a URL names them too.
-        connect_timeout_s: seconds to wait for a connection.
-        timeout_s: seconds of each single wait for a server.
-        attempts: how often a request that failed for the moment is made in all.
-        delete_after_s: seconds before the content that a name no longer stands for is deleted; whoever reads it as long
-            is not disturbed.
-        storage_options: of fsspec.
+        trackers: as in `create_volume`; a URL contains them too.
+        connect_timeout_s: timeout of connecting, in seconds.
+        timeout_s: timeout of each single wait for a server, in seconds.
+        attempts: total number of attempts of a request with transient failures.
+        delete_after_s: seconds until content without a name is deleted; a reader that takes less time is not affected.
+        storage_options: options of fsspec.
     """
 
     protocol = "fastdfs"
@@ -131,7 +130,7 @@ class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
             addresses = parsed_addresses(text.removeprefix(_SCHEME).rstrip("/"))
         except ValueError as err:
             raise ConfigError(f"trackers must be like 'host:22122,host:22122'; {err}") from err
-        # what comes from fsspec's environment variables is text
+        # values from fsspec's environment variables are text
         self.settings = Settings(addresses, float(connect_timeout_s), float(timeout_s), int(attempts))
         self.delete_after_s = float(delete_after_s)
 
@@ -152,22 +151,22 @@ class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
         return {"trackers": trackers} if trackers else {}
 
     def unstrip_protocol(self, name: str) -> str:
-        """The full URL of a path."""
+        """Return the full URL of a path."""
         return f"{_SCHEME}{address_text(self.settings.trackers)}/{self._strip_protocol(name)}"
 
     @property
     def fsid(self) -> str:
-        """What tells this cluster from others."""
+        """Identifier of this cluster."""
         return f"fastdfs-{address_text(self.settings.trackers)}"
 
     def place(self, path: str) -> InVolume | FileId:
-        """What a path means: a name in a volume, or a file by its id."""
+        """Resolve a path: a name in a volume, or a file given by its id."""
         return place_of(self.settings, self._strip_protocol(path))
 
     # ---- looking ----
 
     def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
-        """Size, type, times and version (``ETag``, the id of the content) of a file or folder."""
+        """Return size, type, times and version (``ETag``, the id of the content) of a file or folder."""
         path = self._strip_protocol(path)
         place = self.place(path)
         if isinstance(place, FileId):
@@ -181,7 +180,7 @@ class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
         raise FileNotFoundError(path)
 
     def exists(self, path: str, **kwargs: Any) -> bool:
-        """Whether a file or folder is there; a cluster that does not answer is an error."""
+        """Return whether a file or folder exists; a cluster that does not respond is an error."""
         try:
             self.info(path)
         except (FileNotFoundError, NotADirectoryError):
@@ -189,7 +188,7 @@ class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
         return True
 
     def ls(self, path: str, detail: bool = True, **kwargs: Any) -> list[Any]:
-        """The files and folders in a folder."""
+        """Return the files and folders in a folder."""
         path = self._strip_protocol(path)
         place = self.place(path)
         found = [self.info(path)] if isinstance(place, FileId) else reads.listed(place, path)
@@ -198,7 +197,7 @@ class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
     def find(
         self, path: str, maxdepth: int | None = None, withdirs: bool = False, detail: bool = False, **kwargs: Any
     ) -> Any:
-        """All files below a folder, as a list, or with detail as a dict of what `info` says."""
+        """Return all files below a folder, as a list, or with detail as a dict of `info` results."""
         path = self._strip_protocol(path)
         place = self.place(path)
         if maxdepth is not None or withdirs or isinstance(place, FileId):
@@ -212,37 +211,37 @@ class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
         return {name: reads.entry_info(name, entry) for name, entry in entries}
 
     def created(self, path: str) -> datetime:
-        """When the file was stored, in UTC."""
+        """Return the time at which the file was stored, in UTC."""
         return datetime.fromtimestamp(self.info(path)["created"], tz=UTC)
 
     def modified(self, path: str) -> datetime:
-        """When the file was stored, in UTC: content never changes."""
+        """Return the time at which the file was stored, in UTC: content is immutable."""
         return self.created(path)
 
     # ---- reading ----
 
     def stored(self, path: str) -> reads.Stored:
-        """What a path stands for now; what is read of it later is of one version."""
+        """Return the object that a path currently refers to; later reads of it return one version."""
         return reads.stored_at(self.settings, self._strip_protocol(path))
 
     def read_stored(self, found: reads.Stored, start: int | None = None, end: int | None = None) -> bytes:
-        """A part of what `stored` found, as Python's slices mean it."""
+        """Read a part of a `stored` object; ``start`` and ``end`` have the meaning of Python slices."""
         return reads.read(self.settings, found, start, end)
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **kwargs: Any) -> bytes:
-        """The content of a file, or a part of it; a whole file is checked against its checksum."""
+        """Return the content of a file, or a part of it; a whole file is verified against its checksum."""
         return reads.read_current(self.settings, self._strip_protocol(path), start, end)[0]
 
     def cat_tagged(
         self, paths: Sequence[str], parts: Sequence[tuple[int, int] | None]
     ) -> list[tuple[bytes, str] | Exception]:
-        """Many files, or parts of them, fetched at once: for each its bytes and their ``ETag``, or the error."""
+        """Read many files, or parts of them, concurrently: for each its bytes and their ``ETag``, or the error."""
         return reads.read_many(self.settings, self._strip_protocol(list(paths)), parts)
 
     def cat_ranges(
         self, paths: Any, starts: Any, ends: Any, max_gap: Any = None, on_error: str = "return", **kwargs: Any
     ) -> list[Any]:
-        """Parts of many files, fetched at once; for one that failed, the error in its place, or raised."""
+        """Read parts of many files concurrently; for one that failed, the error in its place, or raised."""
         starts = starts if isinstance(starts, list) else [starts] * len(paths)
         ends = ends if isinstance(ends, list) else [ends] * len(paths)
         found = self.cat_tagged(paths, list(zip(starts, ends, strict=True)))
@@ -250,7 +249,7 @@ class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
         return [content if isinstance(content, Exception) else content[0] for content in found]
 
     def cat(self, path: Any, recursive: bool = False, on_error: str = "raise", **kwargs: Any) -> Any:
-        """The content of one file, or of several at once as a dict; with recursive, of all below folders."""
+        """Return the content of one file, or of several as a dict; with recursive, of all files below folders."""
         paths = self.expand_path(path, recursive=recursive)
         if len(paths) == 1 and not isinstance(path, list) and paths[0] == self._strip_protocol(path):
             return self.cat_file(paths[0], **kwargs)
@@ -263,7 +262,7 @@ class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
     def get_file(
         self, rpath: str, lpath: Any, callback: Any = DEFAULT_CALLBACK, outfile: Any = None, **kwargs: Any
     ) -> None:
-        """Copy a file to the local disk piece by piece; its checksum is checked."""
+        """Copy a file to the local disk in pieces; its checksum is verified."""
         if isfilelike(lpath):
             outfile = lpath
         elif self.isdir(rpath):
@@ -288,16 +287,16 @@ class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
     # ---- writing ----
 
     def store(self, path: str, payload: Payload) -> Entry:
-        """Store content that is to get a name by `commit`; until then nobody sees it."""
+        """Store content that `commit` will give a name; it is invisible until then."""
         return writes.store(checked_name(self.place(path)), payload)
 
     def commit(self, entries: Mapping[str, Entry], *, create: bool = False, if_match: str | None = None) -> None:
-        """Give stored content its names, in one step; what does not get them is deleted.
+        """Give stored content its names, in one step; content whose commit fails is deleted.
 
         Args:
-            entries: of `store`, by path.
-            create: only where nothing is.
-            if_match: only where the file with this ``ETag`` is.
+            entries: results of `store`, by path.
+            create: commit only if the files do not exist.
+            if_match: commit only if the existing file has this ``ETag``.
         """
         named = [(checked_name(self.place(path)), entry) for path, entry in entries.items()]
         writes.commit(named, create=create, if_match=if_match, delete_after_s=self.delete_after_s)
@@ -308,16 +307,16 @@ class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
         """Write a file in one step.
 
         Args:
-            path: where.
+            path: the file.
             value: bytes.
-            mode: ``"create"``: only where nothing is, whoever writes at the same moment.
-            if_match: only where the file with this ``ETag`` (of `info`) still is.
-            **kwargs: left alone, as fsspec has it.
+            mode: ``"create"`` writes only if the file does not exist, even with concurrent writers.
+            if_match: write only if the existing file still has this ``ETag`` (of `info`).
+            **kwargs: ignored; part of fsspec's signature.
 
         Raises:
-            FileExistsError: something is there, in mode ``"create"``.
-            ConflictError: another file is there than if_match says, or none.
-            IsADirectoryError: it is a folder.
+            FileExistsError: the file exists, in mode ``"create"``.
+            ConflictError: the file is not the one that if_match names, or does not exist.
+            IsADirectoryError: the path is a folder.
             NotADirectoryError: a part of the path is a file.
         """
         place = checked_name(self.place(path))
@@ -348,7 +347,7 @@ class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
             callback.relative_update(size)
 
     def touch(self, path: str, truncate: bool = True, **kwargs: Any) -> None:
-        """Make an empty file; or, without truncate, give the one that is there the present time."""
+        """Create an empty file; without truncate, set the time of an existing file to the present."""
         if truncate or not self.exists(path):
             self.pipe_file(path, b"")
         else:
@@ -390,7 +389,7 @@ class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
         self._remove([old for old, _ in files])
 
     def _moves(self, path1: Any, path2: Any, *, recursive: bool, maxdepth: int | None) -> list[tuple[str, str]]:
-        """The files that are moved and where they go, as fsspec's copy has it."""
+        """Return the files to move and their destinations, by the rules of fsspec's copy."""
         sources = self.expand_path(path1, recursive=recursive, maxdepth=maxdepth)
         if isinstance(path1, str):
             is_folder = path2.endswith("/") or self.isdir(path2)
@@ -407,7 +406,7 @@ class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
     # ---- removing ----
 
     def rm_file(self, path: str) -> None:
-        """Remove a file; one by its own id is deleted at once."""
+        """Remove a file; one given by its own id is deleted at once."""
         self._remove([self._strip_protocol(path)])
 
     def _rm(self, path: str) -> None:
@@ -431,16 +430,16 @@ class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
     # ---- folders ----
 
     def mkdir(self, path: str, create_parents: bool = True, **kwargs: Any) -> None:
-        """Nothing: a folder is there while files are in it."""
+        """Do nothing: a folder exists as long as there are files in it."""
 
     def makedirs(self, path: str, exist_ok: bool = False) -> None:
-        """Nothing: a folder is there while files are in it."""
+        """Do nothing: a folder exists as long as there are files in it."""
 
     def rmdir(self, path: str) -> None:
-        """Nothing, where no file is in the folder.
+        """Do nothing if the folder is empty.
 
         Raises:
-            OSError: files are in it.
+            OSError: the folder contains files.
         """
         if self.isdir(path) and self.ls(path):
             raise OSError(f"{path} is not empty; remove it with rm(recursive=True)")

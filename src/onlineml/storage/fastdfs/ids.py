@@ -1,4 +1,4 @@
-"""What names things in a FastDFS cluster: file ids, which hold size and checksum, and the addresses of servers."""
+"""Identifiers in a FastDFS cluster: file ids, which contain size and checksum, and addresses of servers."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ _FILE_ID = re.compile(
 )
 _NAME_BYTES, _TRUNK_NAME_BYTES = 44, 60
 _MAX_GROUP_BYTES = 16
-_MAX_NAME_BYTES = 127  # of the servers' buffers
+_MAX_NAME_BYTES = 127  # limit of the servers' buffers
 _SMALL, _APPENDER, _TRUNK = 1 << 63, 1 << 58, 1 << 59
 _MAX_SERVER_ID = (1 << 24) - 1
 
 
 @dataclass(frozen=True, slots=True)
 class FileId:
-    """A file id such as ``group1/M00/00/00/…``, which itself holds what is known of the file.
+    """A file id such as ``group1/M00/00/00/…``, which encodes the file's properties.
 
     Attributes:
         group: the group of servers that holds the file.
         name: the rest of the id.
-        source: the server that the file was uploaded to: its IPv4 address, or its id where the cluster uses ids.
+        source: the server that the file was uploaded to: its IPv4 address, or its id if the cluster uses ids.
         created: seconds since 1970.
-        size: bytes; None where only the server knows it, for an appender or a slave file.
-        crc32: of the content; None where size is.
+        size: bytes; None if only the server knows it, which is so for an appender or a slave file.
+        crc32: checksum of the content; None if size is None.
         appender: whether bytes can be appended to it.
     """
 
@@ -54,14 +54,14 @@ class FileId:
     @staticmethod
     @functools.lru_cache(maxsize=1 << 12)
     def parse(text: str) -> FileId:
-        """Read an id.
+        """Parse an id.
 
         Raises:
-            ValueError: the text is no file id.
+            ValueError: the text is not a file id.
         """
         match = _FILE_ID.fullmatch(text, endpos=_MAX_GROUP_BYTES + 1 + _MAX_NAME_BYTES)
         if match is None or len(match[0]) != len(text):
-            raise ValueError(f"{text!r} is no file id of FastDFS, such as 'group1/M00/00/00/…'")
+            raise ValueError(f"{text!r} is not a FastDFS file id; expected an id such as 'group1/M00/00/00/…'")
         group, name, encoded = match.groups()
         ip, created, size, crc32 = struct.unpack(">4sIQI", base64.urlsafe_b64decode(encoded + "="))
         appender, trunk = bool(size & _APPENDER), bool(size & _TRUNK)
@@ -74,7 +74,7 @@ class FileId:
 
 
 class Address(NamedTuple):
-    """Where a server listens."""
+    """Host and port of a server."""
 
     host: str
     port: int
@@ -84,10 +84,10 @@ _HOST_AND_PORT = re.compile(r"(?:\[([0-9A-Za-z:.%]+)\]|([^\[\]:,/@\s]+))(?::(\d{
 
 
 def parsed_addresses(text: str, *, default_port: int = 22122) -> tuple[Address, ...]:
-    """Read ``host:port,[::1]:port,host``.
+    """Parse ``host:port,[::1]:port,host``.
 
     Raises:
-        ValueError: an item is no address.
+        ValueError: an item is not an address.
     """
     found = []
     for item in text.split(","):
@@ -95,20 +95,20 @@ def parsed_addresses(text: str, *, default_port: int = 22122) -> tuple[Address, 
         port = int(match[3] or default_port) if match else 0
         if match is None or not 0 < port < 1 << 16:
             raise ValueError(
-                f"{item.strip()!r} is no address; expected 'host:port', or '[address]:port' for IPv6 (in a URL without "
-                "'::', which fsspec takes for a chain of filesystems)"
+                f"{item.strip()!r} is not an address; expected 'host:port', or '[address]:port' for IPv6 (in URLs "
+                "without '::', which fsspec takes for a chain of filesystems)"
             )
         found.append(Address(match[1] or match[2], port))
     return tuple(found)
 
 
 def address_text(addresses: Sequence[Address]) -> str:
-    """The text that `parsed_addresses` reads; without ``::``, which fsspec takes for a chain of filesystems."""
+    """Return the text that `parsed_addresses` reads, without ``::``, which fsspec takes for a chain of filesystems."""
     return ",".join(f"[{_long(host)}]:{port}" if ":" in host else f"{host}:{port}" for host, port in addresses)
 
 
 def _long(host: str) -> str:
-    """An IPv6 address with all its groups."""
+    """Return an IPv6 address with all its groups."""
     address, percent, zone = host.partition("%")
     try:
         groups = ipaddress.IPv6Address(address).exploded.split(":")

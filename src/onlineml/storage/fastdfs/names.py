@@ -1,16 +1,16 @@
-"""The log of names: what its records are, and the state that every reader derives from them.
+"""Log of names: its records, and the state that every reader computes from them.
 
-FastDFS gives out file ids and lists nothing, so names live in an appender file of records. A record says which names it
-sets and what it expects of names before: ``{"txn": …, "if": {path: file id or null}, "set": {path: entry or null}}``.
-The server puts appends in one order that all readers see, and a record whose expectation does not hold changes nothing,
-for any reader. So creating a file only where there is none, swapping one for another, committing many files at once and
-renaming are each one append, and need no lock.
+FastDFS generates file ids and has no listing, so names are stored as records in an appender file. A record lists the
+names it sets and the state it expects of names before: ``{"txn": …, "if": {path: file id or null}, "set": {path: entry
+or null}}``. The server puts appends in one order that all readers see, and a record whose expectation is not met has no
+effect, for any reader. Creating a file only if it does not exist, replacing a file conditionally, committing many files
+at once and renaming are therefore one append each, and need no lock.
 
-A record stands in a line of its own, behind its checksum. A line break leads each record too, so that whatever a torn
-append leaves is a line whose checksum is wrong, which all readers pass over. A record with a transaction id that was
-there before is passed over as well: a writer whose append got no answer may simply repeat it.
+Each record is a line of its own, preceded by its checksum. A line break also precedes each record, so that a partial
+append leaves a line with a wrong checksum, which all readers skip. A record whose transaction id has occurred before is
+skipped as well: a writer whose append got no response may simply repeat it.
 
-Everything here is a function of bytes and records; `onlineml.storage.fastdfs.volume` reads and writes them.
+This module consists of functions of bytes and records; `onlineml.storage.fastdfs.volume` reads and writes them.
 """
 
 from __future__ import annotations
@@ -30,15 +30,16 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_LINE", "MAX_NAME", "Entry", "Names", "Record", "are_names", "line_of", "record_of", "whole_lines"]
 
-MAX_LINE = 4096  # bytes: appends of this size stayed whole and ordered on the servers; one of 1 MB was torn
+MAX_LINE = 4096  # bytes: appends of this size stayed complete and ordered in tests on servers; one of 1 MB was split
 MAX_NAME = 1024  # bytes, as on S3
-_NO_NAME = re.compile(r"(?:\A|[/\0])\.{0,2}(?:[/\0]|\Z)")  # somewhere in names that NULs divide
-_RECENT = 4096  # transaction ids that are remembered; a repeated append comes within seconds
-_INSERTED_ONE_BY_ONE = 64  # more new names at once are sorted in
+# a component that is empty, '.' or '..', in names joined by NULs
+_NO_NAME = re.compile(r"(?:\A|[/\0])\.{0,2}(?:[/\0]|\Z)")
+_RECENT = 4096  # number of transaction ids that are remembered; an append is repeated within seconds
+_INSERTED_ONE_BY_ONE = 64  # if more names are new, all are sorted again
 
 
 def are_names(paths: Collection[str]) -> bool:
-    """Whether all paths are such as a file may have; above all none leads out of the folder that it is copied to."""
+    """Return whether all paths are valid file names; in particular, that none leads out of its folder when copied."""
     if not paths:
         return True
     try:
@@ -52,12 +53,12 @@ def are_names(paths: Collection[str]) -> bool:
 
 
 class Entry(NamedTuple):
-    """What a name stands for.
+    """The object that a name refers to.
 
     Attributes:
-        file: the id of the object; ``""`` for an empty file, which has none, because none could be downloaded.
+        file: the id of the object; ``""`` for an empty file, which has no object because FastDFS could not serve one.
         size: bytes.
-        ms: milliseconds since 1970 when it was stored.
+        ms: time of storing in milliseconds since 1970.
     """
 
     file: str
@@ -71,10 +72,10 @@ class Record(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     Attributes:
         txn: a random id.
         ms: milliseconds since 1970, by the writer's clock.
-        expected: file id by path, or None where there must be nothing.
-        set: the new entry by path, or None to take the name away.
-        body: the id of a file that holds expected and set, where they would not fit.
-        following: the id of the log that goes on where this one ends; what comes later in this one counts for nobody.
+        expected: file id by path, or None if the path must not exist.
+        set: the new entry by path, or None to remove the name.
+        body: the id of a file that contains expected and set, if they do not fit into a line.
+        following: the id of the next log; all later records of this one are ignored.
         forgotten: objects without a name that have been deleted.
     """
 
@@ -92,13 +93,13 @@ _decoder = msgspec.json.Decoder(Record)
 
 
 def line_of(record: msgspec.Struct) -> bytes:
-    """The bytes to append for a record."""
+    """Return the bytes to append for a record."""
     payload = _encoder.encode(record)
     return b"\n%08x %s\n" % (zlib.crc32(payload), payload)
 
 
 def record_of(payload: bytes) -> Record:
-    """The record in a line whose checksum was right.
+    """Decode the record of a line whose checksum was correct.
 
     Raises:
         StorageError: a later version of onlineml wrote it.
@@ -106,11 +107,11 @@ def record_of(payload: bytes) -> Record:
     try:
         return _decoder.decode(payload)
     except (msgspec.DecodeError, msgspec.ValidationError) as err:
-        raise StorageError(f"the log of names holds a record of a later onlineml; update it ({err})") from err
+        raise StorageError(f"the log of names has a record of a later version of onlineml; update it ({err})") from err
 
 
 def whole_lines(data: bytes) -> tuple[list[bytes], bytes]:
-    """The payloads of the whole lines in a piece of a log, less what is torn or no line at all; and what is left."""
+    """Return the payloads of the complete, valid lines in a piece of a log, and the remaining incomplete line."""
     *lines, rest = data.split(b"\n")
     found = [_checked(line) for line in lines if line]
     return [payload for payload in found if payload is not None], rest
@@ -128,34 +129,34 @@ class _Snapshot(msgspec.Struct):
 
 
 class Names:
-    """The names of a volume after some records: a deterministic function of them.
+    """The names of a volume after some records, computed deterministically from them.
 
     Attributes:
-        entries: by path.
-        garbage: objects that lost their last name, and when (ms); they may be deleted once nobody reads them any more.
+        entries: entry by path.
+        garbage: objects that lost their last name, with the time (ms); they may be deleted once no reader needs them.
     """
 
     def __init__(self) -> None:
         self.entries: dict[str, Entry] = {}
         self.garbage: dict[str, int] = {}
         self._recent: dict[str, bool] = {}
-        self._uses: dict[str, int] = {}  # how many names an object has
-        self._folders: dict[str, int] = {}  # how many files are anywhere below
-        self._sorted: list[str] | None = None  # made when first needed
+        self._uses: dict[str, int] = {}  # number of names of each object
+        self._folders: dict[str, int] = {}  # number of files anywhere below each folder
+        self._sorted: list[str] | None = None  # computed on first use
 
     # ---- replay ----
 
     def apply(self, record: Record) -> bool:
-        """Take in one record; whether it counted.
+        """Apply one record; return whether it took effect.
 
-        The same record again counts as it did at first and changes nothing.
+        A repeated record returns the same result as the first time and changes nothing.
         """
         if record.txn in self._recent:
             return self._recent[record.txn]
         counts = are_names(record.set) and self.objection(record.expected, record.set) is None
         if counts:
             self._set(record)
-        else:  # what was uploaded for it has no name
+        else:  # the objects uploaded for it have no name
             for entry in record.set.values():
                 if entry is not None and entry.file and entry.file not in self._uses:
                     self.garbage[entry.file] = record.ms
@@ -167,17 +168,17 @@ class Names:
         return counts
 
     def outcome(self, txn: str) -> bool | None:
-        """Whether a transaction counted; None where it is not in the log, as far as that is known."""
+        """Return whether a transaction took effect; None if it is not among the records read so far."""
         return self._recent.get(txn)
 
     def objection(self, expected: Mapping[str, str | None], changes: Mapping[str, Entry | None]) -> OSError | None:
-        """Why a transaction would not count now, as the error for its path; None where it would."""
+        """Return the error that a transaction would cause now, with its path; None if it would take effect."""
         for path, file in expected.items():
             entry = self.entries.get(path)
             if file is None and entry is not None:
                 return FileExistsError(path)
             if file is not None and (entry is None or entry.file != file):
-                return ConflictError(f"{path} has changed meanwhile; read it again")
+                return ConflictError(f"{path} was changed since it was read; read it again")
         for path, entry in changes.items():
             if entry is None:
                 continue
@@ -233,11 +234,11 @@ class Names:
     # ---- listing ----
 
     def is_folder(self, path: str) -> bool:
-        """Whether files are below; the top is a folder always."""
+        """Return whether there are files below the path; the top is always a folder."""
         return not path or path in self._folders
 
     def below(self, folder: str) -> list[str]:
-        """The paths of all files below a folder, sorted."""
+        """Return the paths of all files below a folder, sorted."""
         names = self._names()
         if not folder:
             return list(names)
@@ -245,7 +246,7 @@ class Names:
         return names[first : first + self._folders.get(folder, 0)]
 
     def children(self, folder: str) -> tuple[list[str], list[str]]:
-        """The files in a folder and the folders in it, as paths, each sorted."""
+        """Return the files and the folders directly in a folder, as paths, each list sorted."""
         names = self._names()
         prefix = folder + "/" if folder else ""
         at = bisect.bisect_left(names, prefix)
@@ -280,22 +281,22 @@ class Names:
     # ---- snapshots ----
 
     def snapshot(self) -> bytes:
-        """The state as bytes, for `restored`."""
+        """Encode the state as bytes, for `restored`."""
         return _encoder.encode(_Snapshot(self.entries, self.garbage, self._recent))
 
     @classmethod
     def restored(cls, data: bytes) -> Names:
-        """The state that a snapshot holds.
+        """Decode the state from a snapshot.
 
         Raises:
-            StorageError: the bytes are none.
+            StorageError: the bytes are not a snapshot.
         """
         try:
             found = msgspec.json.decode(data, type=_Snapshot)
         except (msgspec.DecodeError, msgspec.ValidationError) as err:
             raise StorageError(f"a snapshot of names cannot be read; update onlineml ({err})") from err
         if not are_names(found.entries):
-            raise StorageError("a snapshot holds what are no names of files; it was not written by onlineml")
+            raise StorageError("a snapshot contains invalid file names; it was not written by onlineml")
         names = cls()
         names.entries, names.garbage, names._recent = found.entries, found.garbage, found.recent
         names._uses = dict(Counter(entry.file for entry in found.entries.values()))
@@ -307,7 +308,7 @@ class Names:
 
 
 def _above(path: str) -> Iterator[str]:
-    """The folders that hold a path, from the innermost; not the top."""
+    """Yield the folders that contain a path, from the innermost; without the top."""
     at = path.rfind("/")
     while at > 0:
         yield path[:at]

@@ -1,4 +1,4 @@
-"""What a path on FastDFS means: a name in a volume, or a file by its own id."""
+"""Resolution of paths on FastDFS: a name in a volume, or a file given by its id."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["InVolume", "checked_name", "client_of", "concurrently", "place_of"]
 
 _ID_PARTS = 5  # group1/M00/00/00/name
-_THREADS = 16  # downloads at once; more help only where a round trip is long
+_THREADS = 16  # concurrent downloads; more help only if round trips are long
 
 T = TypeVar("T")
 
@@ -30,31 +30,31 @@ _executors: dict[int, ThreadPoolExecutor] = {}  # by process: threads do not sur
 
 
 class InVolume(NamedTuple):
-    """A name in a volume; ``""`` is its top folder."""
+    """A name in a volume; ``""`` is the top folder."""
 
     volume: Volume
     name: str
 
 
 def client_of(settings: Settings) -> Client:
-    """This process's client of a cluster."""
+    """Return this process's client of a cluster."""
     return _clients.get(settings) or _clients.setdefault(settings, Client(settings))
 
 
 def place_of(settings: Settings, path: str) -> InVolume | FileId:
-    """What a path, without scheme and trackers, means.
+    """Resolve a path without scheme and trackers.
 
     Raises:
-        StorageError: nothing; FastDFS has no other names.
-        NotADirectoryError: it is below a file.
+        StorageError: the path is neither in a volume nor a file id; FastDFS has no other names.
+        NotADirectoryError: the path is below a file.
     """
     parts = path.split("/", _ID_PARTS)
     try:
         file = FileId.parse("/".join(parts[:_ID_PARTS]))
     except ValueError:
         raise StorageError(
-            f"{path!r} is neither a file id of FastDFS ('group1/M00/00/00/…') nor below the root of a volume: FastDFS "
-            "names files itself and lists none. Make a volume with "
+            f"{path!r} is neither a FastDFS file id ('group1/M00/00/00/…') nor below the root of a volume: FastDFS "
+            "names files itself and has no listing. Create a volume with "
             "onlineml.storage.fastdfs.create_volume('host:22122'), and use its URL"
         ) from None
     if file.appender and file.name.endswith("." + EXTENSION):
@@ -62,37 +62,37 @@ def place_of(settings: Settings, path: str) -> InVolume | FileId:
         volume = _volumes.get(key) or _volumes.setdefault(key, Volume(client_of(settings), file))
         return InVolume(volume, parts[_ID_PARTS] if len(parts) > _ID_PARTS else "")
     if len(parts) > _ID_PARTS:
-        raise NotADirectoryError(f"{file} is a file; nothing is below it")
+        raise NotADirectoryError(f"{file} is a file, not a folder")
     return file
 
 
 def checked_name(place: InVolume | FileId) -> InVolume:
-    """The place, if a file can be written there.
+    """Return the place if a file can be written there.
 
     Raises:
-        StorageError: it is a file by its id, which cannot change.
-        IsADirectoryError: it is a volume itself.
-        ConfigError: the name is not one.
+        StorageError: the place is a file given by its id, which cannot change.
+        IsADirectoryError: the place is a volume itself.
+        ConfigError: the name is invalid.
     """
     if isinstance(place, FileId):
-        raise StorageError(f"{place} cannot be written: FastDFS itself gives such names; write below a volume's URL")
+        raise StorageError(f"{place} cannot be written: FastDFS generates such ids; write below a volume's URL")
     name = place.name
     if not name:
-        raise IsADirectoryError(f"{place.volume.root} is a volume; a name must follow it")
+        raise IsADirectoryError(f"{place.volume.root} is a volume; append a file name to its URL")
     if not are_names([name]):
         raise ConfigError(
-            f"{name!r} is no name for a file; expected at most {MAX_NAME} bytes of UTF-8 without NUL, with '/' "
+            f"{name!r} is not a valid file name; expected at most {MAX_NAME} bytes of UTF-8 without NUL, with '/' "
             "between folders, none of which is empty, '.' or '..'"
         )
     return place
 
 
 def concurrently(function: Callable[[int], T], count: int) -> list[T]:
-    """Call a function with 0, 1, … in this process's threads; its results in order."""
+    """Call a function with 0, 1, … in this process's threads; return its results in order."""
     if count <= 1:
         return [function(index) for index in range(count)]
     results: list[T | None] = [None] * count
-    indices = iter(range(count))  # shared: a thread takes the next one, which costs less than a future for each
+    indices = iter(range(count))  # shared: each thread takes the next index, which is cheaper than one future per index
 
     def work() -> None:
         for index in indices:

@@ -1,4 +1,4 @@
-"""Files of FastDFS found and read by their paths."""
+"""Lookup and reads of FastDFS files by their paths."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ __all__ = [
     "stored_at",
 ]
 
-EMPTY = "empty"  # the ETag of all files without content
-_BLOCK = 8 << 20  # bytes of a large file in one request
-_READ_AHEAD = 1 << 20  # a larger file is not asked for before it is known to be the right one
+EMPTY = "empty"  # the ETag of all empty files
+_BLOCK = 8 << 20  # bytes of a large file per request
+_READ_AHEAD = 1 << 20  # bytes; a larger file is not requested before its id is confirmed
 
 
 class Stored(NamedTuple):
-    """An object as it is to be read: None where the file is empty, which needs no object."""
+    """An object to be read; ``file`` is None for an empty file, which has no object."""
 
     file: FileId | None
     size: int
@@ -45,19 +45,19 @@ class Stored(NamedTuple):
 
     @property
     def tag(self) -> str:
-        """The ``ETag``: another one for other content."""
+        """The ``ETag``, which changes with the content."""
         if self.file is None:
             return EMPTY
-        # an appender file keeps its id whatever becomes of it
+        # an appender file keeps its id whatever is appended
         return str(self.file) if self.file.size is not None else f"{self.file}@{self.size}-{self.mtime:.0f}"
 
 
 def stored_at(settings: Settings, path: str) -> Stored:
-    """What a path stands for now; what is read of it later is of one version.
+    """Return the object that a path currently refers to; later reads of it return one version.
 
     Raises:
-        FileNotFoundError: nothing.
-        IsADirectoryError: a folder.
+        FileNotFoundError: the path does not exist.
+        IsADirectoryError: the path is a folder.
     """
     place = place_of(settings, path)
     if isinstance(place, FileId):
@@ -75,7 +75,7 @@ def _stored(entry: Entry) -> Stored:
 
 
 def read(settings: Settings, found: Stored, start: int | None = None, end: int | None = None) -> bytes:
-    """A part of an object, as Python's slices mean it."""
+    """Read a part of an object; ``start`` and ``end`` have the meaning of Python slices."""
     start, end, _ = slice(start, end).indices(found.size)
     return client_of(settings).read(found.file, start, end) if found.file is not None else b""
 
@@ -83,14 +83,14 @@ def read(settings: Settings, found: Stored, start: int | None = None, end: int |
 def read_current(
     settings: Settings, path: str, start: int | None = None, end: int | None = None, *, found: Stored | None = None
 ) -> tuple[bytes, str]:
-    """A part of what a path stands for, wherever it was found before; and its ``ETag``."""
+    """Read a part of the object that a path currently refers to, even if it was replaced; also return its ``ETag``."""
     if found is None:
         data, found = _read_ahead(settings, path, start, end)
         if data is not None:
             return data, found.tag
     try:
         data = read(settings, found, start, end)
-    except FileNotFoundError:  # replaced since, and deleted already
+    except FileNotFoundError:  # replaced since, and already deleted
         again = stored_at(settings, path)
         if again.file == found.file:
             raise
@@ -99,9 +99,9 @@ def read_current(
 
 
 def _read_ahead(settings: Settings, path: str, start: int | None, end: int | None) -> tuple[bytes | None, Stored]:
-    """Look what a path stands for, and fetch meanwhile what it stood for before: mostly it is the same."""
+    """Look up a path, and meanwhile fetch the object it referred to before, which is usually still the same."""
     place = place_of(settings, path)
-    if isinstance(place, FileId) and place.size:  # its id tells what would be asked for
+    if isinstance(place, FileId) and place.size:  # its id already contains all that a lookup would return
         return None, Stored(place, place.size, 0.0)
     entry = place.volume.known(place.name) if isinstance(place, InVolume) else None
     begun = None
@@ -113,7 +113,7 @@ def _read_ahead(settings: Settings, path: str, start: int | None, end: int | Non
         found = stored_at(settings, path)
         if begun is not None and found.file == begun.file:
             wanted, begun = begun, None
-            with contextlib.suppress(OSError):  # then it is read with more patience
+            with contextlib.suppress(OSError):  # on errors, the caller reads it again, with retries
                 return wanted.finish(), found
     finally:
         if begun is not None:
@@ -124,7 +124,7 @@ def _read_ahead(settings: Settings, path: str, start: int | None, end: int | Non
 def read_many(
     settings: Settings, paths: Sequence[str], parts: Sequence[tuple[int, int] | None]
 ) -> list[tuple[bytes, str] | Exception]:
-    """The contents of many files, or parts of them, fetched at once.
+    """Read many files, or parts of them, concurrently.
 
     Returns:
         For each path its bytes and their ``ETag``; for one that failed, the error in its place.
@@ -144,7 +144,7 @@ def read_many(
 
 
 def _stored_at_all(settings: Settings, paths: Sequence[str]) -> list[Stored | Exception]:
-    """What paths stand for, with one look at each volume."""
+    """Look up many paths, with one refresh of each volume."""
     found: list[Stored | Exception] = [FileNotFoundError(path) for path in paths]
     waiting: dict[Volume, list[tuple[int, str]]] = {}
     for index, path in enumerate(paths):
@@ -169,10 +169,10 @@ def _stored_at_all(settings: Settings, paths: Sequence[str]) -> list[Stored | Ex
 def copy_out(
     settings: Settings, path: str, found: Stored, *, write: Callable[[bytes], Any], copied: Callable[[int], Any]
 ) -> None:
-    """Read an object piece by piece and check it.
+    """Read an object in pieces and verify its checksum.
 
     Raises:
-        StorageError: the content is not what was once stored.
+        StorageError: the content is not the stored content.
     """
     crc32 = 0
     for start in range(0, found.size, _BLOCK):
@@ -181,19 +181,19 @@ def copy_out(
         write(data)
         copied(len(data))
     if found.file is not None and found.file.crc32 not in {None, crc32}:
-        raise StorageError(f"{path} is damaged: its checksum is not that of its id {found.file}")
+        raise StorageError(f"{path} is damaged: its checksum differs from that in its id {found.file}")
 
 
-# ---------------------------------------------------------------------------------------------- what fsspec calls info
+# ---------------------------------------------------------------------------------------------- fsspec's info
 
 
 def folder_info(path: str) -> dict[str, Any]:
-    """A folder, for fsspec."""
+    """Return fsspec's description of a folder."""
     return {"name": path, "size": 0, "type": "directory"}
 
 
 def file_info(path: str, found: Stored) -> dict[str, Any]:
-    """A file, for fsspec."""
+    """Return fsspec's description of a file."""
     return {
         "name": path,
         "size": found.size,
@@ -206,7 +206,7 @@ def file_info(path: str, found: Stored) -> dict[str, Any]:
 
 
 def entry_info(path: str, entry: Entry) -> dict[str, Any]:
-    """A file of a volume, for fsspec."""
+    """Return fsspec's description of a file in a volume."""
     mtime = entry.ms / 1000
     return {
         "name": path,
@@ -220,10 +220,10 @@ def entry_info(path: str, entry: Entry) -> dict[str, Any]:
 
 
 def listed(place: InVolume, path: str) -> list[dict[str, Any]]:
-    """What is in a folder of a volume; or the file, where the path is one.
+    """List a folder of a volume; if the path is a file, return that file.
 
     Raises:
-        FileNotFoundError: nothing is there.
+        FileNotFoundError: the path does not exist.
     """
     top = path.removesuffix(place.name).rstrip("/")
     with place.volume.reading() as names:

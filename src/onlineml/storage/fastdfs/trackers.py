@@ -1,4 +1,4 @@
-"""The trackers of a FastDFS cluster: which server takes a file, has it, or changes it."""
+"""FastDFS trackers: lookups of the server that stores, has, or changes a file."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ __all__ = ["Route", "Settings", "Trackers", "backoff"]
 
 T = TypeVar("T")
 
-_ROUTE_S = 60.0  # for so long it is believed where a server is
+_ROUTE_S = 60.0  # seconds for which a server's address is cached
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a cluster is reached.
+    """Addresses, timeouts and number of attempts for a cluster.
 
     Attributes:
-        trackers: all of them; any one that answers will do.
-        connect_timeout_s: for a connection.
-        timeout_s: for each single wait for a server.
-        attempts: how often a request that failed for the moment is made in all.
+        trackers: addresses of all trackers; requests go to any one that responds.
+        connect_timeout_s: timeout of connecting.
+        timeout_s: timeout of each single wait for a server.
+        attempts: total number of attempts of a request with transient failures.
     """
 
     trackers: tuple[Address, ...]
@@ -41,7 +41,7 @@ class Settings:
 
 
 class Route(NamedTuple):
-    """Where a storage server is: its address, None where the trackers know no such server."""
+    """Address of a storage server; None if the trackers do not know the server."""
 
     address: Address | None
     active: bool
@@ -49,28 +49,28 @@ class Route(NamedTuple):
 
 
 def backoff(attempt: int) -> None:
-    """Wait before another attempt: about 0.05 s, 0.1 s, 0.2 s, …, 2 s at most."""
-    time.sleep(min(2.0, 0.05 * 2**attempt) * random.uniform(0.5, 1.0))  # noqa: S311 (no secret)
+    """Wait before another attempt: about 0.05 s, 0.1 s, 0.2 s, …, at most 2 s."""
+    time.sleep(min(2.0, 0.05 * 2**attempt) * random.uniform(0.5, 1.0))  # noqa: S311 (not used for security)
 
 
 class Trackers:
-    """The trackers, any one of which will do. Threads may share them."""
+    """Trackers of a cluster, any one of which can respond. Threads may share them."""
 
     def __init__(self, settings: Settings, connections: Connections) -> None:
         self._settings = settings
         self._connections = connections
-        self._order = list(settings.trackers)  # the last that answered comes first
+        self._order = list(settings.trackers)  # the last one that responded comes first
         self._routes: dict[tuple[str, str], Route] = {}
 
     def __str__(self) -> str:
         return address_text(self._settings.trackers)
 
     def _ask(self, request: bytes, parsed: Callable[[bytes], T]) -> T:
-        """The answer of the first tracker that has one.
+        """Return the reply of the first tracker that has one.
 
         Raises:
-            FileNotFoundError: no tracker knows what was asked for.
-            StorageError: no tracker answers.
+            FileNotFoundError: no tracker knows the requested file or server.
+            StorageError: no tracker responds.
         """
         failure: OSError | None = None
         for attempt in range(self._settings.attempts):
@@ -91,10 +91,10 @@ class Trackers:
                     return answer
             if missing is not None:
                 raise missing
-        raise StorageError(f"no FastDFS tracker of {self} answers: {failure}") from failure
+        raise StorageError(f"no FastDFS tracker of {self} responds: {failure}") from failure
 
     def source(self, file: FileId, *, fresh: bool = False) -> Route:
-        """Where the server is that the file was uploaded to."""
+        """Return the address of the server that the file was uploaded to."""
         key = (file.group, file.source)
         route = self._routes.get(key)
         if route is None or fresh or route.until < time.monotonic():
@@ -109,44 +109,44 @@ class Trackers:
         return route
 
     def is_source(self, file: FileId, address: Address, *, fresh: bool = False) -> bool:
-        """Whether a server is the one that the file was uploaded to."""
+        """Return whether a server is the one that the file was uploaded to."""
         known = self.source(file, fresh=fresh).address
         return known is not None and (known == address or (not known.port and known.host == address.host))
 
     def update_server(self, file: FileId) -> Address:
-        """The server that the tracker has changes of the file made on."""
+        """Return the server to which the tracker directs changes of the file."""
         return self._ask(wire.query_update(file), wire.server_reply)
 
     def read_server(self, file: FileId) -> Address:
-        """The server that the tracker has the file read from."""
+        """Return the server to which the tracker directs reads of the file."""
         return self._ask(wire.query_read(file), wire.server_reply)
 
     def known_source(self, file: FileId) -> Address | None:
-        """Where the server is that the file was uploaded to, if that need not be asked."""
+        """Return the address of the server that the file was uploaded to, if it is cached."""
         route = self._routes.get((file.group, file.source))
         return route.address if route is not None and route.until > time.monotonic() else None
 
     def learn_source(self, file: FileId, address: Address) -> None:
-        """Remember where a file was just uploaded to."""
+        """Cache the address that a file was just uploaded to."""
         self._routes[file.group, file.source] = Route(address, active=True, until=time.monotonic() + _ROUTE_S)
 
     def store_server(self, group: str | None) -> wire.Target:
-        """Where a new file goes.
+        """Return the destination of a new file.
 
         Raises:
-            StorageError: nowhere.
+            StorageError: no server accepts files.
         """
         try:
             return self._ask(wire.query_store(group), wire.target_reply)
         except FileNotFoundError as err:
             where = f"the group {group!r}" if group else "any group"
             raise StorageError(
-                f"the trackers {self} know no storage server of {where} that takes files; is one running, and has it "
-                "space?"
+                f"the trackers {self} know no storage server of {where} that accepts files; check that one is running "
+                "and has free space"
             ) from err
 
     def readers(self, file: FileId) -> Iterator[Address]:
-        """The servers that may have a file, the likeliest first; questions are asked as late as possible."""
+        """Yield the servers that may have a file, the likeliest first; lookups are made as late as possible."""
         seen = set()
         questions: tuple[Callable[[], list[Address | None]], ...] = (
             lambda: [self.source(file).address],

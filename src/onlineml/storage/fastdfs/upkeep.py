@@ -1,7 +1,7 @@
-"""What keeps a volume quick and small: a new log when one has grown long, and the deletion of what lost its name.
+"""Maintenance of volumes: starting a new log when one has become long, and deleting objects without a name.
 
-Any writer does it after a commit of its own. It may be killed at any step: what is half done is found by nobody, or
-done again by the next.
+A writer does this after a commit of its own. It may be killed at any step: incomplete work is either invisible to
+readers or repeated by the next writer.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ if TYPE_CHECKING:
 
 __all__ = ["after_commit", "collect", "rotate"]
 
-LOG_BYTES = 2 << 20  # of records; about 10,000 small commits, which take 0.15 s to read
-_COLLECT_EVERY = 32  # commits of a process; twice as many objects are deleted then, so that it keeps up
-_FORGOTTEN = 40  # ids in one record, so that it fits into a line
-_KEPT = 2  # newest pointers, and all that they lead to; a reader that began with an older one begins again
-_LOOKED_BACK = 8  # pointers, for what an upkeep that was killed left
+LOG_BYTES = 2 << 20  # size of the records: about 10,000 small commits, which take 0.15 s to read
+# commits of a process; twice as many objects are deleted each time, so that the number does not grow
+_COLLECT_EVERY = 32
+_FORGOTTEN = 40  # ids per record, so that it fits into a line
+_KEPT = 2  # newest pointers, whose files are kept; a reader that started with an older one starts again
+_LOOKED_BACK = 8  # pointers that are checked for files left by a killed process
 
 
 def after_commit(volume: Volume, *, delete_after_s: float) -> None:
-    """Whatever upkeep is due. Failures are left to the next: the commit has been made."""
+    """Do any maintenance that is due. Failures are left to the next writer: the commit has been made."""
     with contextlib.suppress(OSError):
         if volume.replayed_bytes > max(LOG_BYTES, volume.snapshot_bytes // 4):
             rotate(volume)
@@ -39,7 +40,7 @@ def after_commit(volume: Volume, *, delete_after_s: float) -> None:
 
 
 def rotate(volume: Volume) -> bool:
-    """End the log in use and begin another, with a snapshot; False where another process was faster."""
+    """End the current log and start another, with a snapshot; return False if another process was faster."""
     segment, _, _ = volume.position()
     following = volume.client.upload_appender(b"\n", group=volume.root.group)
     if not volume.append(Record(txn=_txn(), ms=now_ms(), following=str(following)), only=segment):
@@ -76,7 +77,7 @@ def _bodies(client: Client, segment: str) -> list[str]:
 
 
 def collect(volume: Volume, *, older_than_s: float, limit: int | None = None) -> int:
-    """Delete objects that lost their last name a while ago, the oldest first; how many."""
+    """Delete objects that lost their last name some time ago, the oldest first; return how many."""
     until = now_ms() - int(older_than_s * 1000)
     with volume.reading() as names:
         due = [file for file, ms in names.garbage.items() if ms <= until][:limit]
@@ -84,7 +85,7 @@ def collect(volume: Volume, *, older_than_s: float, limit: int | None = None) ->
     for start in range(0, len(due), _FORGOTTEN):
         gone = [file for file in due[start : start + _FORGOTTEN] if _deleted(volume.client, file)]
         if gone and not volume.append(Record(txn=_txn(), ms=now_ms(), forgotten=gone)):
-            raise StorageError("the log of names did not take a record that has no condition")
+            raise StorageError("the log of names rejected a record that has no condition; report this as a bug")
         deleted += len(gone)
     return deleted
 
@@ -96,7 +97,7 @@ def _delete(client: Client, file: str) -> None:
 
 
 def _deleted(client: Client, file: str) -> bool:
-    """Whether an object is gone; where its server cannot be had, another time will do."""
+    """Delete an object; return False if its server is unavailable, so that it is tried again later."""
     try:
         _delete(client, file)
     except OSError:

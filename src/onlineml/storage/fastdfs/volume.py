@@ -1,11 +1,11 @@
-"""A volume: names on a FastDFS cluster, kept in a log that any number of processes read and append to.
+"""Volume: names on a FastDFS cluster, kept in a log that any number of processes read and append to.
 
-A volume is found by the id of its root, an appender file that never moves. The root points to the log of names in use:
-an appender file too, with a snapshot of the names before it. When a log has grown long, its last record names the one
-that follows, and the root gets a pointer to that with a new snapshot (see `onlineml.storage.fastdfs.upkeep`).
+A volume is identified by its root, an appender file that never moves. The root points to the current log of names,
+which is an appender file too, and to a snapshot of the earlier names. When a log has become long, its last record names
+the next log, and the root gets a pointer to that with a new snapshot (see `onlineml.storage.fastdfs.upkeep`).
 
-Logs are appended to on the one server that they were made on. Where the tracker sends changes elsewhere, because it
-counts that server as down, nothing is written: the replicas' histories would fork.
+Logs are only appended to on the server that they were created on. If the tracker redirects changes to another server
+because it considers that one down, nothing is written: the replicas' histories would diverge.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ if TYPE_CHECKING:
 
 __all__ = ["EXTENSION", "FORMAT", "Pointer", "Volume", "create", "now_ms"]
 
-EXTENSION = "volume"  # of roots; it tells them from other files
+EXTENSION = "volume"  # extension of roots, which distinguishes them from other files
 FORMAT = 1
-_RELOADS = 5  # a rotation may delete what is just about to be read, but hardly so often
+_RELOADS = 5  # a rotation may delete a file that is about to be read, but hardly this many times in a row
 
 
 class Pointer(msgspec.Struct, forbid_unknown_fields=True):
-    """A line of the root: where to begin reading.
+    """A line of the root: the position at which reading starts.
 
     Attributes:
-        format: of everything that this line leads to.
+        format: format version of everything that this line points to.
         serial: the number of the log.
         segment: the id of the log.
-        start: bytes of it that are left out, because the snapshot holds what they say.
+        start: bytes of the log that are skipped, because the snapshot includes them.
         snapshot: the id of a file of names; ``""`` at first.
     """
 
@@ -65,26 +65,26 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def now_ms() -> int:
-    """Milliseconds since 1970."""
+    """Return milliseconds since 1970."""
     return time.time_ns() // 1_000_000
 
 
 def create(client: Client, group: str | None = None) -> FileId:
-    """Make a new, empty volume; its root is the last thing that is made, so that it is there whole or not at all."""
+    """Create a new, empty volume; its root is created last, so that the volume exists completely or not at all."""
     segment = client.upload_appender(b"\n", group=group)  # never empty: its end can always be read
     pointer = Pointer(format=FORMAT, serial=0, segment=str(segment), start=0, snapshot="")
     return client.upload_appender(line_of(pointer), extension=EXTENSION, group=group)
 
 
 class Volume:
-    """One volume in this process; threads share it, and a forked child may go on using it.
+    """A volume as seen by this process; threads share it, and a forked child may continue to use it.
 
     Attributes:
-        client: of its cluster.
-        root: its id.
-        snapshot_bytes: of the snapshot that reading began with.
-        replayed_bytes: of the records since, with what stands in files of their own.
-        commits: of this process.
+        client: client of its cluster.
+        root: id of the volume.
+        snapshot_bytes: size of the snapshot with which reading started.
+        replayed_bytes: size of the records since, including those stored in files of their own.
+        commits: number of commits by this process.
     """
 
     def __init__(self, client: Client, root: FileId) -> None:
@@ -94,11 +94,11 @@ class Volume:
         self._lock = threading.RLock()
         self._changing = False
         self._names: Names | None = None
-        self._read_at = 0.0  # when the last look at the log began
+        self._read_at = 0.0  # start time of the last read of the log
         self._segment = root
         self._serial = 0
         self._end = 0  # bytes of the segment that have been read
-        self._rest = b""  # the last of them, which are no whole line yet
+        self._rest = b""  # the last of them, which are not yet a complete line
         self.snapshot_bytes = 0
         self.replayed_bytes = 0
         self.commits = 0
@@ -107,10 +107,10 @@ class Volume:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Names]:
-        """The names as they are now; other threads of this process wait meanwhile.
+        """Yield the current names; other threads of this process wait meanwhile.
 
         Raises:
-            NotFoundError: there is no such volume.
+            NotFoundError: the volume does not exist.
             StorageError: the log cannot be read.
         """
         asked = time.monotonic()
@@ -123,40 +123,42 @@ class Volume:
             yield self._names
 
     def known(self, name: str) -> Entry | None:
-        """What a name stood for when the log was last looked at."""
+        """Return the entry of a name as of the last read of the log."""
         names = self._names
         return None if names is None else names.entries.get(name)
 
     def position(self) -> tuple[FileId, int, int]:
-        """The log in use, its number, and how many bytes of it have been taken in."""
+        """Return the current log, its number, and how many bytes of it have been processed."""
         with self._own_lock():
             if self._names is None:
                 self._refresh()
             return self._segment, self._serial, self._end - len(self._rest)
 
     def _own_lock(self) -> threading.RLock:
-        if self._pid != os.getpid():  # a forked child: a thread of its parent may have had the lock
+        if self._pid != os.getpid():  # a forked child: a thread of its parent may have held the lock
             self._lock, self._pid = threading.RLock(), os.getpid()
             if self._changing:
                 self._names, self._changing = None, False
         return self._lock
 
     def pointers(self) -> list[Pointer]:
-        """What the root says, by number.
+        """Return the pointers of the root, by number.
 
         Raises:
-            NotFoundError: there is no such volume.
+            NotFoundError: the volume does not exist.
         """
         try:
             data = self.client.read_tail(self.root, 0)
         except FileNotFoundError as err:
-            raise NotFoundError(f"there is no volume {self.root} on this FastDFS cluster") from err
+            raise NotFoundError(f"the volume {self.root} does not exist on this FastDFS cluster") from err
         try:
             found = [msgspec.json.decode(line, type=Pointer) for line in whole_lines(data)[0]]
         except (msgspec.DecodeError, msgspec.ValidationError) as err:
-            raise StorageError(f"the volume {self.root} is of a later onlineml; update it ({err})") from err
+            raise StorageError(
+                f"the volume {self.root} was written by a later version of onlineml; update onlineml ({err})"
+            ) from err
         if not found or max(pointer.format for pointer in found) > FORMAT:
-            raise StorageError(f"{self.root} is no volume that this onlineml can read; update it")
+            raise StorageError(f"{self.root} is not a volume that this version of onlineml can read; update onlineml")
         return sorted(found, key=lambda pointer: (pointer.serial, pointer.start))
 
     def _refresh(self) -> None:
@@ -172,8 +174,8 @@ class Volume:
                     raise
             else:
                 return
-            # a rotation took away what was to be read; the root knows what came in its place
-        raise StorageError(f"the log of names of the volume {self.root} is lost; restore the group from its replica")
+            # a rotation deleted the file to be read; the root points to its replacement
+        raise StorageError(f"the log of names of the volume {self.root} is missing; restore the group from its replica")
 
     def _load(self) -> None:
         newest = self.pointers()[-1]
@@ -190,8 +192,8 @@ class Volume:
         self.replayed_bytes = 0
 
     def _advance(self) -> bool:
-        """Take in what the log got since; whether another log follows."""
-        known = min(self._end, 1)  # the last byte is read again: reading at the end is an error there
+        """Process new records of the log; return whether another log follows."""
+        known = min(self._end, 1)  # the last byte is read again: reading at the end is an error on FastDFS
         try:
             data = self.client.read_tail(self._segment, self._end - known)[known:]
         except OSError as err:
@@ -199,8 +201,8 @@ class Volume:
                 raise
             self._names = None
             raise StorageError(
-                f"the log of names {self._segment} became shorter than the {self._end} bytes that were read: its "
-                "server lost the newest names, as after a power failure; what it has now is read next time"
+                f"the log of names {self._segment} is now shorter than the {self._end} bytes already read: its "
+                "server lost the newest names, for instance in a power failure; the next access reads it anew"
             ) from err
         if not data:
             return False
@@ -226,7 +228,7 @@ class Volume:
             for record in records:
                 self._names.apply(record)
         except BaseException:
-            self._names = None  # half taken in: read anew
+            self._names = None  # partly applied: read again from the start
             raise
         finally:
             self._changing = False
@@ -239,32 +241,32 @@ class Volume:
             body = msgspec.json.decode(self.client.read(file, 0, file.size or 0), type=_Body)
         except (msgspec.DecodeError, msgspec.ValidationError) as err:
             raise StorageError(
-                f"{file}, a part of the log of names, is of a later onlineml; update it ({err})"
+                f"{file}, a part of the log of names, was written by a later version of onlineml; update it ({err})"
             ) from err
         return Record(txn=record.txn, ms=record.ms, expected=body.expected, set=body.set, body=record.body)
 
     # ---- writing ----
 
     def check(self, changes: Mapping[str, Entry | None], expected: Mapping[str, str | None]) -> None:
-        """Raise what `commit` would raise now, before anything is uploaded for it."""
+        """Raise the error that `commit` would raise now, before anything is uploaded for it."""
         with self.reading() as names:
             if (objection := names.objection(expected, changes)) is not None:
                 raise objection
 
     def commit(self, changes: Mapping[str, Entry | None], *, expected: Mapping[str, str | None] | None = None) -> None:
-        """Set and take away names, all or none of them.
+        """Set and remove names, all or none of them.
 
         Args:
-            changes: the new entry by path, or None to take the name away.
-            expected: the file id that a path must have, or None where there must be nothing.
+            changes: the new entry by path, or None to remove the name.
+            expected: the file id that a path must have, or None if the path must not exist.
 
         Raises:
-            FileExistsError: something is where nothing was expected.
-            ConflictError: something else is where a file was expected.
+            FileExistsError: a path exists that was expected not to.
+            ConflictError: a path has another file than expected.
             IsADirectoryError: a path is a folder.
-            NotADirectoryError: a path lies below a file.
+            NotADirectoryError: a path is below a file.
             RefusedError: the log cannot be written now.
-            StorageError: the log does not answer; the names may have been set all the same.
+            StorageError: the log does not respond; the names may have been set all the same.
         """
         expected = dict(expected or {})
         record = Record(txn=secrets.token_urlsafe(12), ms=now_ms(), expected=expected, set=dict(changes))
@@ -272,10 +274,10 @@ class Volume:
         self.commits += 1
         if not counted:
             with self.reading() as names:
-                raise names.objection(expected, changes) or ConflictError("others wrote meanwhile; try again")
+                raise names.objection(expected, changes) or ConflictError("the names were changed meanwhile; try again")
 
     def append(self, record: Record, *, only: FileId | None = None) -> bool:
-        """Put a record into the log, once, or into one certain log only; whether it counted."""
+        """Append a record to the log once, optionally to one given log only; return whether it took effect."""
         line, body = line_of(record), None
         if len(line) > MAX_LINE:
             body = self.client.upload(Payload(msgspec.json.encode(_Body(record.expected, record.set))))
@@ -298,7 +300,7 @@ class Volume:
                 if self.position() != (segment, serial, end + len(line)):
                     self._settle(segment)
                 return counted
-            if self.position()[0] == segment:  # else another log follows, and has to get the line
+            if self.position()[0] == segment:  # otherwise another log follows, and the line must go there
                 backoff(attempt)
         if isinstance(failure, RefusedError) and not sent:
             if body is not None:
@@ -316,11 +318,11 @@ class Volume:
 
     def _unknown(self, failure: OSError | None) -> StorageError:
         return StorageError(
-            f"the log of names {self._segment} does not answer; whether the change was made will be seen when it does "
+            f"the log of names {self._segment} does not respond; check whether the change was made when it does "
             f"({type(failure).__name__}: {failure})"
         )
 
     def _settle(self, segment: FileId) -> None:
-        """After appends at the same moment, one more: replicas leave out the last of such, until another comes."""
+        """Append one more line after concurrent appends: replicas omit the last of such until another follows."""
         with contextlib.suppress(OSError):
             self.client.append(segment, b"\n")

@@ -1,4 +1,4 @@
-"""Changes to the names of volumes: content stored and named, moved, copied and removed, each in one step."""
+"""Changes to the names of volumes: content is stored and named, moved, copied and removed, each in one step."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 __all__ = ["commit", "copied", "expectation", "moves", "removed", "renamed", "store", "touched", "undo"]
 
-Plan = tuple[dict[str, Entry | None], dict[str, str | None]]  # the changes, and what is expected before
+Plan = tuple[dict[str, Entry | None], dict[str, str | None]]  # the changes, and the expected state before them
 
-_TRIES = 16  # others may change the same names again and again
+_TRIES = 16  # attempts; other writers may repeatedly change the same names
 
 
 def store(place: InVolume, payload: Payload) -> Entry:
-    """Store content that is to get a name; until it is committed, nobody sees it."""
+    """Store content that will get a name; it is invisible until it is committed."""
     if not payload.size:
         return Entry("", 0, now_ms())
     last = place.name.rpartition("/")[2]
@@ -43,12 +43,12 @@ def undo(volume: Volume, entries: Mapping[str, Entry | None]) -> None:
     """Delete stored content that did not get its name."""
     for entry in entries.values():
         if entry is not None and entry.file:
-            with contextlib.suppress(OSError):  # else it is deleted later, as what lost its name
+            with contextlib.suppress(OSError):  # otherwise it is deleted later, as content without a name
                 volume.client.delete(FileId.parse(entry.file))
 
 
 def expectation(name: str, *, create: bool, if_match: str | None) -> dict[str, str | None]:
-    """What a write expects of its name before."""
+    """Return the state of its name that a write expects."""
     if if_match is not None:
         return {name: "" if if_match == EMPTY else if_match}
     return {name: None} if create else {}
@@ -57,11 +57,11 @@ def expectation(name: str, *, create: bool, if_match: str | None) -> dict[str, s
 def commit(
     named: Sequence[tuple[InVolume, Entry]], *, create: bool, if_match: str | None, delete_after_s: float
 ) -> None:
-    """Give stored content its names, in one step for each volume; what does not get them is deleted.
+    """Give stored content its names, in one step per volume; content whose commit fails is deleted.
 
     Raises:
-        FileExistsError: something is there, with create.
-        ConflictError: another file is there than if_match says, or none.
+        FileExistsError: the file exists, with create.
+        ConflictError: the file is not the one that if_match names, or does not exist.
         IsADirectoryError: a name is a folder.
         NotADirectoryError: a name is below a file.
         RefusedError: the names cannot be written now.
@@ -85,7 +85,7 @@ def commit(
 
 
 def _change(volume: Volume, plan: Callable[[Names], Plan], delete_after_s: float) -> None:
-    """Commit what is planned from the present names; plan anew where others were faster."""
+    """Commit changes planned from the current names; plan again if another writer was faster."""
     for left in reversed(range(_TRIES)):
         with volume.reading() as names:
             changes, expected = plan(names)
@@ -100,10 +100,10 @@ def _change(volume: Volume, plan: Callable[[Names], Plan], delete_after_s: float
 
 
 def touched(place: InVolume, *, delete_after_s: float) -> None:
-    """Give a file the present time.
+    """Set a file's time to the present.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: the file does not exist.
     """
 
     def plan(names: Names) -> Plan:
@@ -114,10 +114,10 @@ def touched(place: InVolume, *, delete_after_s: float) -> None:
 
 
 def copied(source: InVolume, target: InVolume, *, delete_after_s: float) -> None:
-    """Give a file's content another name in the same volume; content never changes, so that both may share it.
+    """Give a file's content a second name in the same volume; content is immutable, so both may share it.
 
     Raises:
-        FileNotFoundError: the source is not there.
+        FileNotFoundError: the source does not exist.
     """
 
     def plan(names: Names) -> Plan:
@@ -128,15 +128,15 @@ def copied(source: InVolume, target: InVolume, *, delete_after_s: float) -> None
 
 
 def renamed(volume: Volume, pairs_of: Callable[[Names], Sequence[tuple[str, str]]], *, delete_after_s: float) -> None:
-    """Give files other names, all in one step, over whatever files were there.
+    """Rename files, all in one step, replacing existing files.
 
     Args:
-        volume: of all of them.
-        pairs_of: the old and the new names, from the names as they are.
-        delete_after_s: of the filesystem.
+        volume: the volume of all of them.
+        pairs_of: computes the pairs of old and new names from the current names.
+        delete_after_s: the filesystem's setting.
 
     Raises:
-        FileNotFoundError: an old name is not there.
+        FileNotFoundError: an old name does not exist.
     """
 
     def plan(names: Names) -> Plan:
@@ -151,18 +151,18 @@ def renamed(volume: Volume, pairs_of: Callable[[Names], Sequence[tuple[str, str]
 
 
 def moves(names: Names, source: str, target: str, *, into: bool, recursive: bool) -> list[tuple[str, str]]:
-    """The old and the new names where a file, or a folder with all that is in it, is moved.
+    """Return the old and new names for moving a file, or a folder with its content.
 
     Args:
-        names: as they are.
+        names: the current names.
         source: the file or folder.
-        target: its new name; where that is a folder already, or with into, the source goes into it.
+        target: its new name; if that is an existing folder, or with into, the source is moved into it.
         into: see target.
         recursive: whether source may be a folder.
 
     Raises:
-        FileNotFoundError: the source is not there.
-        IsADirectoryError: it is a folder and recursive is false.
+        FileNotFoundError: the source does not exist.
+        IsADirectoryError: the source is a folder and recursive is false.
     """
     if into or names.is_folder(target):
         target = f"{target}/{source.rpartition('/')[2]}".lstrip("/")
@@ -176,17 +176,17 @@ def moves(names: Names, source: str, target: str, *, into: bool, recursive: bool
 
 
 def removed(volume: Volume, paths: Sequence[str], *, folders: bool, delete_after_s: float) -> None:
-    """Take away names, all in one step.
+    """Remove names, all in one step.
 
     Args:
-        volume: of all of them.
+        volume: the volume of all of them.
         paths: the names.
-        folders: whether folders may be among them, which go with their files.
-        delete_after_s: of the filesystem.
+        folders: whether paths may include folders, which are removed with their files.
+        delete_after_s: the filesystem's setting.
 
     Raises:
-        FileNotFoundError: one is not there.
-        IsADirectoryError: one is a folder, without folders.
+        FileNotFoundError: a path does not exist.
+        IsADirectoryError: a path is a folder, without folders.
     """
 
     def plan(names: Names) -> Plan:

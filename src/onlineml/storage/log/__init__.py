@@ -1,4 +1,4 @@
-"""The append-only log: any number of writers, nothing lost."""
+"""Append-only log with any number of concurrent writers; no record is lost."""
 
 from __future__ import annotations
 

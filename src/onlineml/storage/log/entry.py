@@ -1,4 +1,4 @@
-"""Entries of a log, and their ids, which sort by time."""
+"""Log entries and their ids, which sort by creation time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ULID = re.compile(f"[0-7][{_BASE32}]{{25}}")
 
 
 class _Clock:
-    """Ids that follow the wall clock, and every id that this process has made or read: what answers sorts after."""
+    """Generator of ids that follow the wall clock and sort after every id this process has made or read."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -29,7 +29,7 @@ class _Clock:
             self._lock, self._pid = threading.Lock(), os.getpid()
         with self._lock:
             now = (time.time_ns() // 1_000_000 << 80) | secrets.randbits(80)
-            # the step is random too: another process that has read the same id must not arrive at the same next one
+            # the step is random too, so that two processes that have read the same id do not generate the same next id
             self._last = max(now, self._last + 1 + secrets.randbits(64))
             return _encoded(self._last)
 
@@ -53,17 +53,17 @@ _clock = _Clock()
 
 
 def new_ulid() -> str:
-    """A new id of 26 characters: sorts by time, and after every id that this process has made or read before."""
+    """Return a new 26-character id that sorts by time, after every id this process has made or read."""
     return _clock.tick()
 
 
 def observe(ulid: str) -> None:
-    """Note an id that was read: those that are made from now on sort after it."""
+    """Register an id that was read, so that ids made from now on sort after it."""
     _clock.observe(ulid)
 
 
 def ulid_after(moment: datetime) -> str:
-    """The least id of an entry that was made after a moment, to the millisecond."""
+    """Return the smallest possible id of an entry made after a moment, to the millisecond."""
     return _encoded(int(moment.timestamp() * 1000) + 1 << 80)
 
 
@@ -71,8 +71,8 @@ class LogEntry(NamedTuple):
     """One entry of a log.
 
     Attributes:
-        id: a ULID; entries are read in its order.
-        record: what was appended.
+        id: a ULID; entries are read in this order.
+        record: the appended record.
     """
 
     id: str
@@ -80,5 +80,5 @@ class LogEntry(NamedTuple):
 
     @property
     def time(self) -> datetime:
-        """When the entry was appended, in UTC, by its writer's clock."""
+        """Time at which the entry was appended, in UTC, by the writer's clock."""
         return datetime.fromtimestamp((_decoded(self.id) >> 80) / 1000, tz=UTC)

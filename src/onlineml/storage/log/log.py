@@ -1,10 +1,9 @@
-"""An append-only log on any filesystem: every append is a new small object, so that no writer can lose another's.
+"""Append-only log on any filesystem: each append creates a new small object, so writers never overwrite each other.
 
-An object is JSON lines: a header ``{"entries": n, "holds": [names]}`` and n lines ``{"id": …, "record": …}``; or, where
-it has many entries, a Parquet table, see `onlineml.storage.log.table`. Objects are never changed, so that a log keeps
-in memory what it has read. A checkpoint is an object that repeats the entries of those that it holds; entries are told
-apart by their id, so that it does not matter how often one is found, and a checkpoint's originals may be deleted at
-leisure.
+An object is JSON lines: a header ``{"entries": n, "holds": [names]}`` and n lines ``{"id": …, "record": …}``. An object
+with many entries is a Parquet table instead, see `onlineml.storage.log.table`. Objects never change, so a log caches in
+memory what it has read. A checkpoint is an object that repeats the entries of the objects it holds. Entries are
+deduplicated by id, so reading one twice does no harm, and a checkpoint's originals may be deleted at any later time.
 """
 
 from __future__ import annotations
@@ -29,14 +28,15 @@ __all__ = ["AppendLog", "LogEntry", "in_effect", "new_ulid"]
 
 _LINES, _TABLE = ".jsonl", ".parquet"
 _CHECKPOINT = "checkpoint-"
-_OURS = re.compile(rf"({_CHECKPOINT})?{ULID.pattern}({_LINES}|{_TABLE})")  # others have a meaning in their names
-_MANY = 1000  # entries from which on an object is a table: it then takes a fifth of the bytes
-_SMALL = 10_000  # entries up to which an object is always put together with others
-_RATIO = 4  # a larger one is only with at least a quarter of its entries, so that each is rewritten a few times at most
+# other names have a meaning and are never compacted
+_OURS = re.compile(rf"({_CHECKPOINT})?{ULID.pattern}({_LINES}|{_TABLE})")
+_MANY = 1000  # from this many entries on, an object is a table, which takes a fifth of the bytes
+_SMALL = 10_000  # objects with up to this many entries are always compacted
+_RATIO = 4  # a larger one only together with a quarter as many entries, so that each is rewritten only a few times
 
 
 class _Object(NamedTuple):
-    """What was read of one object."""
+    """Content read from one object."""
 
     version: str
     entries: list[LogEntry] | pa.Table
@@ -45,7 +45,7 @@ class _Object(NamedTuple):
 
 @dataclass
 class _Memory:
-    """What a log has read: objects by name, and the table of all their entries."""
+    """Cache of what a log has read: objects by name, and the table of all their entries."""
 
     objects: dict[str, _Object] = field(default_factory=dict)
     table: tuple[frozenset[str], pa.Table] | None = None
@@ -57,7 +57,7 @@ class AppendLog:
 
     Attributes:
         url: the folder; it need not exist.
-        storage_options: of the filesystem; never shown.
+        storage_options: options of the filesystem; never shown.
     """
 
     url: str
@@ -65,11 +65,11 @@ class AppendLog:
     _memory: _Memory = field(default_factory=_Memory, init=False, repr=False, compare=False)
 
     def append(self, record: Mapping[str, Any]) -> str:
-        """Append one record of JSON values; returns the entry's id once it is stored."""
+        """Append one record of JSON values; return the entry's id once it is stored."""
         return self.append_many([record])[0]
 
     def append_many(self, records: Iterable[Mapping[str, Any]]) -> list[str]:
-        """Append several records as one object: readers see all of them or none."""
+        """Append several records as one object, so that readers see all of them or none."""
         entries = [LogEntry(new_ulid(), dict(record)) for record in records]
         if entries:
             many = len(entries) >= _MANY
@@ -78,22 +78,22 @@ class AppendLog:
         return [entry.id for entry in entries]
 
     def append_after(self, record: Mapping[str, Any], *, series: str, after: str | None) -> str:
-        """Append one record that goes on where an entry of a series left off; only one record may follow each.
+        """Append one record that follows an entry of a series; only one record may follow each entry.
 
-        What decides among several writers at once is `in_effect`, the same for every reader. Where the store promises
-        that one of several creators wins (see `onlineml.storage.io.guarantees`) the record is stored under a name made
-        from what it follows, so that a second one never comes to be.
+        Among concurrent writers, `in_effect` decides, with the same result for every reader. If the store guarantees
+        that exactly one of several creators succeeds (see `onlineml.storage.io.guarantees`), the record's name is
+        derived from the entry that it follows, so a second one cannot be created.
 
         Args:
             record: JSON values.
-            series: its name; letters, digits, ``-`` and ``_``.
-            after: the id of the entry that it follows; None begins the series.
+            series: name of the series; letters, digits, ``-`` and ``_``.
+            after: the id of the entry that it follows; None starts the series.
 
         Returns:
             The entry's id.
 
         Raises:
-            ConflictError: another record has followed that entry.
+            ConflictError: another record already follows that entry.
         """
         entry = LogEntry(new_ulid(), {**record, "series": series, "after": after})
         data = _lines([entry], holds=())
@@ -103,32 +103,37 @@ class AppendLog:
                 io.create_bytes(url, data, storage_options=self.storage_options)
             except AlreadyExistsError:
                 there = io.read_bytes(url, storage_options=self.storage_options)
-                if there == data:  # our own write, whose answer got lost
+                if there == data:  # our own write succeeded, and only its response was lost
                     return entry.id
-                if there:  # else a kill on a disk without hard links left the empty name, which is then of no use
-                    raise ConflictError(f"another record of {series!r} has followed {after or 'nothing'}") from None
+                if there:  # otherwise a kill on a disk without hard links left an empty file, which is ignored
+                    raise ConflictError(
+                        f"another record of the series {series!r} already follows {after or 'its start'}; read the log "
+                        "again"
+                    ) from None
             else:
                 return entry.id
         io.write_bytes(io.join(self.url, f"{entry.id}{_LINES}"), data, storage_options=self.storage_options)
         if entry.id not in {one.id for one in in_effect(self.read(), series=series)}:
-            raise ConflictError(f"another record of {series!r} has followed {after or 'nothing'}")
+            raise ConflictError(
+                f"another record of the series {series!r} already follows {after or 'its start'}; read the log again"
+            )
         return entry.id
 
     def read(self) -> list[LogEntry]:
-        """All entries in the order of their ids.
+        """Return all entries in the order of their ids.
 
         Raises:
-            StorageError: an object is torn or is not of a log; the message names it.
+            StorageError: an object is truncated or does not belong to a log; the message names it.
         """
         return _ordered(self._read()[0].values())
 
     def table(self) -> pa.Table:
-        """All entries in the order of their ids, as a table, see `onlineml.storage.log.table`.
+        """Return all entries in the order of their ids as a table, see `onlineml.storage.log.table`.
 
-        As long as nothing is added, it is the same object.
+        The same table object is returned until an entry is added.
 
         Raises:
-            StorageError: an object is torn or is not of a log; the message names it.
+            StorageError: an object is truncated or does not belong to a log; the message names it.
         """
         objects = self._read()[0]
         names = frozenset(objects)
@@ -137,20 +142,21 @@ class AppendLog:
         return self._memory.table[1]
 
     def compact(self, *, at_least: int = 2) -> int:
-        """Put the small objects into one, a checkpoint, then delete them; entries and their ids stay as they are.
+        """Merge the small objects into one checkpoint, then delete them; entries and their ids do not change.
 
-        A large checkpoint is left as it is until a quarter as much has come since. Others may read, append and compact
-        meanwhile, and the process may be killed at any moment.
+        A large checkpoint is left alone until a quarter as many entries have been added since. Other processes may
+        read, append and compact meanwhile, and the process may be killed at any moment.
 
         Args:
-            at_least: do nothing while there are fewer objects to put together.
+            at_least: do nothing if there are fewer objects to merge.
 
         Returns:
-            How many objects were replaced; 0 where there was nothing to gain.
+            The number of replaced objects; 0 if there was nothing to merge.
         """
         objects, listed = self._read()
         ours = {name: one for name, one in objects.items() if name in listed and _OURS.fullmatch(name)}
-        gone = {name for one in ours.values() for name in one.holds} & ours.keys()  # another compaction was killed
+        # another compaction was killed before it deleted these
+        gone = {name for one in ours.values() for name in one.holds} & ours.keys()
         chosen = _worth_putting_together({name: len(one.entries) for name, one in ours.items() if name not in gone})
         if len(chosen) >= max(2, at_least):
             gone |= set(chosen)
@@ -163,19 +169,20 @@ class AppendLog:
 
     @property
     def n_loose(self) -> int:
-        """How many objects were in no checkpoint when the log was read last."""
+        """Number of objects that were in no checkpoint when the log was last read."""
         objects = self._memory.objects
         return len(objects.keys() - {name for one in objects.values() for name in one.holds})
 
     def _create(self, name: str, data: bytes) -> None:
-        # names are never used twice, so no condition is needed, which some stores would not keep
+        # names are never reused, so no condition is needed, which some stores would ignore
         io.write_bytes(io.join(self.url, name), data, storage_options=self.storage_options)
 
     def _read(self) -> tuple[dict[str, _Object], set[str]]:
-        """What all objects hold, by name; and the names that there are now.
+        """Return the content of all objects by name, and the set of names that exist now.
 
-        A compaction may move entries while the folder is being listed, so that neither their object nor the checkpoint
-        is in the listing. Therefore it is listed again until nothing has gone and no checkpoint has come.
+        A compaction may move entries while the folder is being listed, so that neither the original object nor the
+        checkpoint is in the listing. The folder is therefore listed again until nothing has disappeared and no
+        checkpoint was added.
         """
         found = dict(self._memory.objects)
         versions = self._versions()
@@ -189,10 +196,10 @@ class AppendLog:
             versions = again
 
     def _versions(self) -> dict[str, str]:
-        """The versions of all objects by name."""
+        """Return the versions of all objects by name."""
         files = io.list_files(self.url, recursive=False, storage_options=self.storage_options)
         objects = [file for file in files if file.path.endswith((_LINES, _TABLE))]
-        return {file.path: file.version for file in objects if file.size}  # an empty one is not yet in place
+        return {file.path: file.version for file in objects if file.size}  # an empty object is not finished yet
 
     def _fetch(self, versions: Mapping[str, str], found: dict[str, _Object]) -> None:
         ordered = sorted(versions)
@@ -202,36 +209,37 @@ class AppendLog:
         ):
             if isinstance(content, bytes):
                 found[name] = _parsed(content, url, versions[name])
-            elif not isinstance(content, NotFoundError):  # gone into a checkpoint, which the next listing shows
+            elif not isinstance(content, NotFoundError):  # merged into a checkpoint, which the next listing shows
                 raise content
 
 
 def _worth_putting_together(counts: Mapping[str, int]) -> list[str]:
-    """Names of objects, by how many entries they have: the small ones, and larger ones that are not much larger."""
+    """Select objects to merge by their numbers of entries: the small ones, and larger ones of comparable size."""
     chosen: list[str] = []
     total = 0
     for name in sorted(counts, key=lambda name: (counts[name], name)):
         if chosen and counts[name] > max(_SMALL, _RATIO * total):
             if len(chosen) > 1:
                 break
-            chosen, total = [], 0  # one alone gains nothing; those that follow may
+            chosen, total = [], 0  # merging a single object gains nothing; the larger ones that follow may be worth it
         chosen.append(name)
         total += counts[name]
     return chosen
 
 
 def in_effect(entries: Iterable[LogEntry], *, series: str) -> list[LogEntry]:
-    """The entries of a series that count, see `AppendLog.append_after`: each follows the one before it.
+    """Return the entries of a series that are in effect, each following the previous one (`AppendLog.append_after`).
 
-    Where several follow the same entry, that counts on which most was built, else the one with the least id. So whoever
-    comes late with an old state changes nothing that others have gone on from, and every reader finds the same.
+    If several entries follow the same one, the one with the longest chain of successors is in effect; on a tie, the one
+    with the smallest id. A late writer with an outdated state therefore changes nothing that others have built on, and
+    every reader computes the same result.
     """
     followers: dict[str | None, list[LogEntry]] = {}
     for entry in entries:
         if entry.record.get("series") == series:
             followers.setdefault(entry.record["after"], []).append(entry)
     reached: list[LogEntry] = list(followers.get(None, ()))
-    for entry in reached:  # it grows meanwhile; each entry follows one, so none comes twice
+    for entry in reached:  # the list grows during the loop; each entry follows exactly one, so none is added twice
         reached += followers.get(entry.id, ())
     length: dict[str, int] = {}
     for entry in reversed(reached):
@@ -245,7 +253,7 @@ def in_effect(entries: Iterable[LogEntry], *, series: str) -> list[LogEntry]:
 
 
 def _lines(entries: Sequence[LogEntry], *, holds: tuple[str, ...]) -> bytes:
-    """An object of the log."""
+    """Encode one object of the log."""
     lines: list[Mapping[str, Any]] = [{"entries": len(entries), "holds": holds}]
     lines += [{"id": entry.id, "record": entry.record} for entry in entries]
     return "".join(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n" for line in lines).encode()
@@ -270,7 +278,7 @@ def _table(objects: Iterable[_Object]) -> pa.Table:
     start = 0
     for piece in sorted(many, key=lambda piece: str(piece[ENTRY][0])):
         end = bisect_left(few, str(piece[ENTRY][0]), lo=start, key=lambda entry: entry.id)
-        pieces += [table_of(few[start:end]), piece]  # in the order of ids, unless they overlap
+        pieces += [table_of(few[start:end]), piece]  # in the order of ids, unless the tables overlap
         start = end
     table = merged([*pieces, table_of(few[start:])])
     if len(table):
@@ -283,7 +291,8 @@ def _parsed(content: bytes, url: str, version: str) -> _Object:
         if url.endswith(_TABLE):
             table, holds = from_parquet(content)
             return _Object(version, table, holds)
-        header, *rows = json.loads(b"[" + content.rstrip(b"\n").replace(b"\n", b",") + b"]")  # much faster than by line
+        # much faster than parsing line by line
+        header, *rows = json.loads(b"[" + content.rstrip(b"\n").replace(b"\n", b",") + b"]")
         entries = [LogEntry(row["id"], row["record"]) for row in rows]
         whole = content.endswith(b"\n") and header["entries"] == len(entries)
         named = all(ULID.fullmatch(entry.id) and isinstance(entry.record, dict) for entry in entries)
@@ -295,4 +304,4 @@ def _parsed(content: bytes, url: str, version: str) -> _Object:
 
 
 def _torn(url: str) -> str:
-    return f"{url} is torn or is no object of a log; restore it from a copy, or delete it and lose its entries"
+    return f"{url} is truncated or is not an object of a log; restore it from a copy, or delete it and lose its entries"

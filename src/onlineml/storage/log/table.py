@@ -1,8 +1,8 @@
-"""Entries of a log as a table: a million are read in a second, where as JSON lines they take ten and fill the memory.
+"""Log entries as a table: one million are read in a second; as JSON lines they take ten, and much more memory.
 
-A table has the column ``entry`` (ids, rising), one column of text for each key whose values are texts, and ``rest``:
-what else a record holds, as a JSON object; null where there is nothing. That is without loss: a key whose value is null
-is in ``rest``, one that is absent is nowhere.
+A table has the column ``entry`` (ids, ascending), one text column for each key whose values are texts, and ``rest``:
+the remaining values of a record as a JSON object, null if there are none. The conversion is lossless: a key whose value
+is null is in ``rest``; an absent key is in neither.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 __all__ = ["ENTRY", "REST", "entries_of", "from_parquet", "merged", "table_of", "to_parquet"]
 
 ENTRY, REST = "entry", "rest"
-_MAX_KEYS = 64  # of a log with endlessly many keys the further ones stay in the rest
+_MAX_KEYS = 64  # a log with an unbounded number of keys keeps the further ones in ``rest``
 _HEADER = b"onlineml.log"
 _EMPTY = pa.schema([(ENTRY, pa.string()), (REST, pa.large_string())])
 
 
 def table_of(entries: Iterable[tuple[str, Mapping[str, Any]]]) -> pa.Table:
-    """The table of entries: pairs of an id and a record, in the order of their ids.
+    """Convert entries, which are pairs of an id and a record in the order of their ids, to a table.
 
     Raises:
         TypeError: a record is not a mapping of JSON values.
@@ -41,7 +41,7 @@ def table_of(entries: Iterable[tuple[str, Mapping[str, Any]]]) -> pa.Table:
     for row, (entry, record) in enumerate(entries):
         rest: dict[str, Any] = {}
         if not isinstance(record, dict):
-            raise TypeError(f"the record {record!r} is no object")
+            raise TypeError(f"each record must be a dict of JSON values; one is {record!r}")
         for key, value in record.items():
             if type(value) is not str or key in {ENTRY, REST} or (key not in texts and len(texts) >= _MAX_KEYS):
                 rest[key] = value
@@ -58,10 +58,10 @@ def table_of(entries: Iterable[tuple[str, Mapping[str, Any]]]) -> pa.Table:
 
 
 def entries_of(table: pa.Table) -> list[tuple[str, dict[str, Any]]]:
-    """The entries of a table, one pair of an id and a record a row.
+    """Return the entries of a table, one pair of an id and a record per row.
 
     Raises:
-        ValueError: a rest is not a JSON object.
+        ValueError: a value of ``rest`` is not a JSON object.
     """
     keys = [name for name in table.column_names if name not in {ENTRY, REST}]
     records: list[dict[str, Any]] = []
@@ -73,7 +73,7 @@ def entries_of(table: pa.Table) -> list[tuple[str, dict[str, Any]]]:
 
 
 def merged(tables: Sequence[pa.Table]) -> pa.Table:
-    """All entries of several tables, each once, in the order of their ids."""
+    """Merge several tables: all entries, each once, in the order of their ids."""
     filled = [table for table in tables if len(table)]
     table = pa.concat_tables([_EMPTY.empty_table(), *filled], promote_options="default")
     ids = table[ENTRY]
@@ -87,11 +87,11 @@ def merged(tables: Sequence[pa.Table]) -> pa.Table:
 
 
 def to_parquet(table: pa.Table, *, holds: Sequence[str] = ()) -> bytes:
-    """An object of the log.
+    """Encode a table of entries as one object of the log, in Parquet format.
 
     Args:
-        table: entries.
-        holds: the names of the objects whose entries it repeats.
+        table: the entries.
+        holds: names of the objects whose entries this object repeats.
     """
     header = json.dumps({"entries": len(table), "holds": list(holds)})
     sink = _io.BytesIO()
@@ -102,10 +102,10 @@ def to_parquet(table: pa.Table, *, holds: Sequence[str] = ()) -> bytes:
 
 
 def from_parquet(content: bytes) -> tuple[pa.Table, tuple[str, ...]]:
-    """The entries in an object that `to_parquet` made, and the names of the objects whose entries it repeats.
+    """Return the entries of an object made by `to_parquet`, and the names of the objects whose entries it repeats.
 
     Raises:
-        ValueError: it is torn, damaged, or something else.
+        ValueError: the content is truncated, damaged, or of another kind.
     """
     try:
         table = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True).read()
@@ -117,5 +117,5 @@ def from_parquet(content: bytes) -> tuple[pa.Table, tuple[str, ...]]:
     ids = table[ENTRY] if types == expected else pa.chunked_array([[]], pa.string())
     named = pc.all(pc.equal(pc.binary_length(ids), 26)).as_py() is not False and not ids.null_count
     if header.get("entries") != len(ids) or not named or not all(ULID.fullmatch(one.as_py()) for one in ids[-1:]):
-        raise ValueError("it is no table of entries")
+        raise ValueError("the Parquet file is not a table of log entries")
     return table.replace_schema_metadata(None), tuple(header["holds"])

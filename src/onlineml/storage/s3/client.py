@@ -1,4 +1,4 @@
-"""S3 through s3fs: one request an object, answers checked for length, and writes that are made on a condition."""
+"""S3 through s3fs: one request per object, responses checked for their length, and conditional writes."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ __all__ = [
     "with_defaults",
 ]
 
-# One GET an object: with more, s3fs asks for the size (a HEAD) before every whole-object read.
-# Listings are never cached: another process may have written since.
+# One GET per object: otherwise, s3fs requests the size (a HEAD) before every read of a whole object. Listings are never
+# cached: another process may have written since.
 _DEFAULTS: dict[str, Any] = {"max_concurrency": 1, "use_listings_cache": False}
-# 64 connections serve 64 concurrent reads; botocore's default is 10. No wait is without bound, and what may pass is
-# tried again here, by botocore, alone: s3fs around it would multiply its attempts by 5, or by 25.
+# 64 connections serve 64 concurrent reads; botocore's default is 10. Every wait is bounded. Transient errors are
+# retried by botocore only: retries by s3fs on top would multiply the attempts by 5, or by 25.
 _CONFIG: dict[str, Any] = {
     "max_pool_connections": 64,
     "connect_timeout": 10,
     "read_timeout": 60,
     "retries": {"mode": "standard", "total_max_attempts": 4},
-    "signature_version": "s3v4",  # is the default but for URLs that are signed beforehand
-    "parameter_validation": False,  # of what s3fs itself has put together: 5 % of the time of a small read
+    "signature_version": "s3v4",  # the default except for presigned URLs
+    "parameter_validation": False,  # of parameters that s3fs itself built: 5 % of the time of a small read
 }
-# S3 answers 409 while another conditional write to the same key is in flight, and asks to try again
+# S3 answers 409 while another conditional write to the same key is in progress, and asks for a retry
 _BUSY, _CONFLICTS = frozenset({"ConditionalRequestConflict", "409"}), 8
 _REFUSED = frozenset({"PreconditionFailed", "412"})
 _WRITER = "onlineml-writer"
@@ -49,19 +49,19 @@ _PARTS_AT_ONCE = 4
 
 
 class RefusedError(Exception):
-    """The condition of a write does not hold."""
+    """The condition of a write is not met."""
 
 
 class ShortError(StorageError):
-    """A body came short, or broke off."""
+    """A response body was truncated."""
 
 
 class Content(NamedTuple):
-    """What a read gave.
+    """Result of a read.
 
     Attributes:
         data: the bytes.
-        version: the store's tag of the object that they are of; ``""`` where it tells none.
+        version: the store's tag of the object; ``""`` if the store returned none.
     """
 
     data: bytes
@@ -69,7 +69,7 @@ class Content(NamedTuple):
 
 
 def with_defaults(options: dict[str, Any]) -> dict[str, Any]:
-    """Options of s3fs with ours behind them; what the user or fsspec's configuration says comes first."""
+    """Add onlineml's defaults to options of s3fs; the user's options and fsspec's configuration take precedence."""
     configured = conf.get("s3", {})
     for option, value in _DEFAULTS.items():
         if option not in configured:
@@ -79,21 +79,21 @@ def with_defaults(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_s3(fs: Any) -> bool:
-    """Whether the filesystem is s3fs's."""
+    """Return whether the filesystem is s3fs's."""
     return "s3" in ({fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol))
 
 
 def server_code(err: BaseException) -> str:
-    """The server's own code of an error that s3fs translated, or ``""``."""
+    """Return the server's error code of an exception that s3fs translated, or ``""``."""
     response = getattr(err.__cause__, "response", None) or {}
     return str(response.get("Error", {}).get("Code", ""))
 
 
 async def read(fs: Any, path: str, part: tuple[int, int] | None = None) -> Content:
-    """An object, or the part of it from a first byte to the one behind the last, in one GET.
+    """Read an object, or a part of it given by its first byte and the one after the last, in one GET.
 
     Raises:
-        ShortError: there came another number of bytes than the answer's header told.
+        ShortError: the number of received bytes differs from the response's header.
     """
     bucket, key, version_id = fs.split_path(path)
     plain = None if version_id else await s3_plain.get(fs, bucket, key, part)
@@ -110,28 +110,28 @@ async def read(fs: Any, path: str, part: tuple[int, int] | None = None) -> Conte
         body.close()
     told = answer.get("ContentLength")
     if told is not None and told != len(data):
-        raise ShortError(f"s3://{path} came short: {len(data):,} bytes of {told:,}")
+        raise ShortError(f"s3://{path}: the response is truncated: {len(data):,} of {told:,} bytes arrived")
     return Content(data, str(answer.get("ETag", "")).strip('"'))
 
 
 async def download(
     fs: Any, path: str, target: str, *, attempt: Callable[[Callable[[], Awaitable[Content]], Any], Awaitable[Content]]
 ) -> None:
-    """Write an object to a local file, a few parts at a time, all of one and the same version.
+    """Write an object to a local file, a few parts at a time, all of the same version.
 
     Args:
         fs: s3fs's filesystem.
         path: bucket and key.
-        target: the local file; made, or emptied.
-        attempt: calls a read, again where that may help.
+        target: the local file; created, or overwritten.
+        attempt: calls a read, with retries.
 
     Raises:
-        StorageError: the object was overwritten meanwhile.
+        StorageError: the object was overwritten during the download.
     """
     info = await fs._info(path)  # noqa: SLF001 (info, asynchronous)
     size, version = int(info["size"]), str(info.get("ETag", "")).strip('"')
     gate = asyncio.Semaphore(_PARTS_AT_ONCE)
-    with open(target, "wb") as file:  # noqa: PTH123, ASYNC230 (a local disk; the loop has a thread of its own)
+    with open(target, "wb") as file:  # noqa: PTH123, ASYNC230 (a local disk; the event loop has its own thread)
 
         async def part(start: int) -> None:
             async with gate:
@@ -153,13 +153,13 @@ async def download(
 
 
 async def put_if(fs: Any, path: str, data: bytes, **condition: str) -> str:
-    """Write an object on a condition of S3's (``IfNoneMatch``, ``IfMatch``); returns its tag.
+    """Write an object with an S3 condition (``IfNoneMatch``, ``IfMatch``); return its tag.
 
-    A write whose answer is lost is sent again, by botocore or below it, and then refused for being there already.
-    Therefore each write bears a token, by which a refused one is known to have been done.
+    If the response to a write is lost, botocore or a layer below it retries, and the retry is refused because the
+    object exists. Each write therefore stores a token, which shows that a refused write had succeeded.
 
     Raises:
-        RefusedError: the condition does not hold.
+        RefusedError: the condition is not met.
         OSError: the store's error.
     """
     bucket, key, _ = fs.split_path(path)

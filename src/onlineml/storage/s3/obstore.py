@@ -1,7 +1,7 @@
-"""Reading from S3 through obstore, where it was chosen: a quarter of s3fs's time for a small object.
+"""Reads from S3 through obstore, if configured: they take a quarter of s3fs's time for a small object.
 
-It has threads that do not survive a fork: a child that uses it after its parent did waits forever (seen with 0.12). So
-a process uses it only if no process that it was forked from did; a forked worker of such a parent reads through s3fs.
+obstore's threads do not survive a fork: a child that uses it after its parent did waits forever (seen with 0.12). A
+process therefore uses it only if none of its parent processes did; a forked worker of such a parent reads through s3fs.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ __all__ = ["VARIABLE", "chosen", "read"]
 
 VARIABLE = "ONLINEML_S3_READER"
 _READERS = ("s3fs", "obstore")
-_FROM_FSSPEC = {"region_name", "endpoint_url"}  # of client_kwargs, what obstore is told
+_FROM_FSSPEC = {"region_name", "endpoint_url"}  # options of client_kwargs that are passed to obstore
 _first_pid: list[int] = []  # the process that imported obstore
-_stores: dict[tuple[Any, str], Any] = {}  # by filesystem and bucket; never emptied, as a forked child must drop none
+_stores: dict[tuple[Any, str], Any] = {}  # by filesystem and bucket; never emptied, as a forked child must not drop any
 
 
 def chosen() -> bool:
-    """Whether this process reads through obstore.
+    """Return whether this process reads through obstore.
 
     Raises:
-        ConfigError: the variable names no reader.
-        MissingDependencyError: obstore was chosen and is not installed.
+        ConfigError: the variable names an unknown reader.
+        MissingDependencyError: obstore is configured but not installed.
     """
     reader = os.environ.get(VARIABLE) or "s3fs"
     if reader not in _READERS:
@@ -40,7 +40,7 @@ def chosen() -> bool:
         return False
     if not _first_pid:
         if "obstore" in sys.modules and os.getpid() != _main_pid():
-            return False  # who brought it may be the parent that this process was forked from
+            return False  # it may have been imported by the parent that this process was forked from
         try:
             import obstore  # noqa: F401, PLC0415 (optional)
         except ImportError as err:
@@ -56,10 +56,10 @@ def _main_pid() -> int:
 
 
 async def read(fs: Any, path: str, part: tuple[int, int] | None = None) -> Content:
-    """As `onlineml.storage.s3.client.read`, with the endpoint, region and credentials of s3fs's filesystem.
+    """Read as `onlineml.storage.s3.client.read` does, with the endpoint, region and credentials of s3fs's filesystem.
 
     Raises:
-        ConfigError: the filesystem has options that obstore cannot be told.
+        ConfigError: the filesystem has options that obstore does not support.
     """
     import obstore  # noqa: PLC0415
     from obstore.exceptions import BaseError, InvalidPathError, PermissionDeniedError, UnauthenticatedError  # noqa: PLC0415
@@ -73,7 +73,7 @@ async def read(fs: Any, path: str, part: tuple[int, int] | None = None) -> Conte
         options["range"] = part
     try:
         answer = await obstore.get_async(store, key, options=options)
-    except (InvalidPathError, ValueError):  # it knows no keys with empty or dotted segments
+    except (InvalidPathError, ValueError):  # it does not support keys with empty or dotted segments
         return await read_through_s3fs(fs, path, part)
     except (PermissionDeniedError, UnauthenticatedError) as err:
         raise PermissionError(_first_line(err)) from None
@@ -108,7 +108,7 @@ async def _store(fs: Any, bucket: str) -> Any:
 
 
 def _credentials_of(fs: Any) -> Callable[[], Any]:
-    """Those that s3fs's session finds or was given, asked for again before they expire."""
+    """Return a provider of the credentials that s3fs's session has, which obstore calls again before they expire."""
 
     async def provide() -> dict[str, Any]:
         if fs.key and fs.secret:
@@ -132,6 +132,5 @@ def _refuse_what_it_cannot_be_told(fs: Any) -> None:
     unsupported += [name for name in ("s3_additional_kwargs", "req_kw") if getattr(fs, name, None)]
     if unsupported:
         raise ConfigError(
-            f"obstore cannot be told {', '.join(unsupported)} of the storage options; read through s3fs: unset "
-            f"{VARIABLE}"
+            f"obstore does not support {', '.join(unsupported)} in the storage options; unset {VARIABLE} to use s3fs"
         )

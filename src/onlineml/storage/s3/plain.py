@@ -1,9 +1,9 @@
-"""The plain case of reading from S3, at a third of the time that botocore takes for a small object.
+"""Fast path for plain S3 reads: a third of botocore's time for a small object.
 
-Most of that time goes into finding the endpoint, the user agent, the signature's method and the headers' types anew for
-every object. Here they are found once for each bucket; botocore still signs each request, and its session sends it.
-Whatever is not plain (options that add headers, access points, directory buckets, no credentials), and every answer but
-the content, is left to botocore, which knows what to do.
+Botocore spends most of that time on resolving the endpoint, the user agent, the signing method and the header types
+anew for every object. Here they are resolved once per bucket; botocore still signs each request, and its session sends
+it. All other cases (options that add headers, access points, directory buckets, no credentials), and every response
+other than the content, are left to botocore.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _buckets: dict[tuple[Any, str], _Bucket | None] = {}  # by filesystem
 
 
 class Answer(NamedTuple):
-    """What came for a GET.
+    """Response to a GET.
 
     Attributes:
-        data: the content, as long as its header says.
-        headers: in lower case.
+        data: the content; its length matches the header.
+        headers: names in lower case.
     """
 
     data: bytes
@@ -33,19 +33,19 @@ class Answer(NamedTuple):
 
 
 class _Bucket(NamedTuple):
-    """What is the same for all objects of a bucket."""
+    """Request settings that all objects of a bucket share."""
 
-    prefix: str  # URL before the key
+    prefix: str  # the URL before the key
     region: str
     http: Any  # botocore's session
     credentials: Any
 
 
 async def get(fs: Any, bucket: str, key: str, part: tuple[int, int] | None) -> Answer | None:
-    """An object, or a part of it; None where botocore should be asked.
+    """Return an object, or a part of it; None if the request should be made through botocore instead.
 
     Raises:
-        FileNotFoundError: it is not there.
+        FileNotFoundError: the object does not exist.
     """
     place = fs, bucket
     if place not in _buckets:
@@ -61,7 +61,7 @@ async def get(fs: Any, bucket: str, key: str, part: tuple[int, int] | None) -> A
     try:
         answer = await found.http.send(request)
         data: bytes = await answer.content
-    except (HTTPClientError, BrokenConnectionError):  # botocore tries again, more patiently each time
+    except (HTTPClientError, BrokenConnectionError):  # botocore retries, with growing intervals
         return None
     if answer.status_code == 404:
         raise FileNotFoundError(f"{bucket}/{key}")
@@ -81,7 +81,7 @@ async def _signed(found: _Bucket, url: str, headers: dict[str, str]) -> Any:
 
 
 async def _plain(fs: Any, bucket: str) -> _Bucket | None:
-    """What requests to a bucket have in common; None where they are not plain."""
+    """Return the settings that requests to a bucket share; None if they are not plain."""
     if fs.anon or fs.req_kw or fs.s3_additional_kwargs or ":" in bucket or bucket.endswith("--x-s3"):
         return None
     try:
@@ -95,7 +95,7 @@ async def _plain(fs: Any, bucket: str) -> _Bucket | None:
             client._endpoint.http_session,  # noqa: SLF001 (s3fs takes it there too)
             client._request_signer._credentials,  # noqa: SLF001
         )
-    except AttributeError:  # another aiobotocore has it elsewhere
+    except AttributeError:  # another version of aiobotocore stores it elsewhere
         return None
     is_plain = (
         config.signature_version == "s3v4" and found.region and hasattr(found.credentials, "get_frozen_credentials")
