@@ -21,7 +21,7 @@ from onlineml import jobs
 from onlineml.errors import AlreadyExistsError, ConfigError, NotFoundError
 from onlineml.jobs.launch import ORDER, launch, untrusted_reference
 from onlineml.jobs.state import Snapshot, infer_state
-from onlineml.runs.process import described, this_process
+from onlineml.runs.process import describe_process, this_process
 from onlineml.runs.run import Run
 from places import SUPPORT
 from s3_server import SECRET
@@ -330,7 +330,7 @@ def test_a_record_that_lies_ends_no_other_process(project: oml.Project, tmp_path
     pid_of(job)
     bystander = subprocess.Popen(["sleep", "600"], start_new_session=True)
     handle = Path(job.run.url) / "attempt-0001.handle.json"
-    handle.write_text(json.dumps(described(bystander.pid)))
+    handle.write_text(json.dumps(describe_process(bystander.pid)))
     with pytest.raises(ConfigError, match="no job of onlineml"):
         job.cancel(now=True)
     assert bystander.poll() is None
