@@ -1,6 +1,6 @@
-"""The errors of onlineml, each also a subclass of the builtin that a caller would expect.
+"""Exceptions of onlineml, each also a subclass of the corresponding builtin exception.
 
-A message names the thing, what was expected, what was found and the remedy.
+A message names the object, what was expected, what was found and the remedy.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ __all__ = [
 
 
 class OnlineMLError(Exception):
-    """Anything that onlineml itself raises."""
+    """Base class of all exceptions that onlineml raises."""
 
 
 class ConfigError(OnlineMLError, ValueError):
-    """An argument is outside what the function accepts."""
+    """An argument is outside its valid range."""
 
 
 class DataError(OnlineMLError, ValueError):
-    """The user's data (a table, a folder, a manifest) is not as it must be."""
+    """The user's data (a table, a folder, a manifest) is invalid."""
 
 
 class UnknownClassError(DataError):
@@ -47,8 +47,8 @@ class BadImageError(DataError):
     """An image cannot be used.
 
     Attributes:
-        finding: the code of `onlineml.data.images`, such as ``"truncated"``.
-        detail: what exactly was found.
+        finding: a code of `onlineml.data.images`, such as ``"truncated"``.
+        detail: details of the finding.
     """
 
     def __init__(self, finding: str, detail: str) -> None:
@@ -61,11 +61,11 @@ class BadImageError(DataError):
 
 
 class BadVideoError(BadImageError):
-    """Not one frame of a video can be used; the codes are those of `onlineml.data.video.POLICIES`."""
+    """No frame of a video can be used; the codes are those of `onlineml.data.video.POLICIES`."""
 
 
 class TooManyBadImagesError(DataError):
-    """More images are bad than the budget allows.
+    """More images are bad than the limit allows.
 
     Attributes:
         table: the check's table (see `onlineml.Manifest.check`).
@@ -84,34 +84,34 @@ class StorageError(OnlineMLError, OSError):
 
 
 class NotFoundError(StorageError, FileNotFoundError):
-    """Nothing is stored at this URL."""
+    """No object is stored at this URL."""
 
 
 class AlreadyExistsError(StorageError, FileExistsError):
-    """Something is already stored where a new thing was to be created."""
+    """An object already exists where a new one was to be created."""
 
 
 class ConflictError(StorageError):
-    """What was to be replaced is no longer what it was when it was read."""
+    """An object to be replaced was changed since it was read."""
 
 
 class WeightsError(OnlineMLError, OSError):
-    """Weights cannot be had or do not fit the network."""
+    """Weights cannot be obtained or do not fit the network."""
 
 
 class MissingDependencyError(OnlineMLError, ImportError):
-    """An optional package is needed; the message names the extra to install."""
+    """An optional package is missing; the message names the extra to install."""
 
 
 class TrainingError(OnlineMLError, RuntimeError):
-    """Training cannot go on, for instance because the loss is not finite."""
+    """Training cannot continue, for instance because the loss is not finite."""
 
 
 class StoppedError(OnlineMLError):
-    """A run was asked to stop, and has stored its state first; calling again with the same run goes on from there."""
+    """A run was stopped on request after storing its state; calling again with the same run continues it."""
 
     def _render_traceback_(self) -> list[str]:
-        """For notebooks: it was asked for, so that nobody needs to see where it happened."""
+        """Render for notebooks without a traceback, as the stop was requested."""
         return [f"{type(self).__name__}: {self}"]
 
 

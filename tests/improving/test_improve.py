@@ -278,7 +278,7 @@ def test_of_two_schedulers_one_promotes(tmp_path, decoded_photos, monkeypatch):
     assert inner[0].promoted
     assert (outcome.verdict, outcome.promoted) == ("promote", False)
     assert project.champion.version == inner[0].challenger
-    assert "compare with that one" in outcome.reasons[0]
+    assert "compare the two" in outcome.reasons[0]
     assert len(champions(project)) == 2
 
 

@@ -44,7 +44,7 @@ def test_a_project_without_models(store: Store) -> None:
             registry.resolve(ref, **_options(store))
     with pytest.raises(NotFoundError, match=r"model\.json"):
         registry.resolve(store.url, **_options(store))
-    with pytest.raises(NotFoundError, match="nothing was"):
+    with pytest.raises(NotFoundError, match="no version was"):
         registry.rollback(store.url, **_options(store))
     assert store.raw_names() == []
 
@@ -111,7 +111,7 @@ def test_promotion_and_rollback(store: Store) -> None:
     assert registry.resolve(f"{store.url}@champion", **_options(store)) == two
     assert registry.rollback(store.url, **_options(store)) == one
     assert registry.resolve(f"{store.url}@champion", **_options(store)) == one
-    with pytest.raises(NotFoundError, match="nothing was 'champion' before"):
+    with pytest.raises(NotFoundError, match="no version was 'champion' before"):
         registry.rollback(store.url, **_options(store))
     registry.promote(store.url, 3, **_options(store))
     registry.promote(store.url, 3, **_options(store))  # twice is as once
@@ -134,10 +134,10 @@ def test_promotion_and_rollback(store: Store) -> None:
 def test_who_compared_with_another_champion_is_told(store: Store) -> None:
     one, two, three = (_publish(store, text) for text in "abc")
     registry.promote(store.url, one, replaces="", **_options(store))
-    with pytest.raises(ConflictError, match=f"nothing yet, and is {one.version}"):
+    with pytest.raises(ConflictError, match=f"nothing yet, but it is {one.version}"):
         registry.promote(store.url, two, replaces="", **_options(store))
     registry.promote(store.url, two, replaces=one, **_options(store))
-    with pytest.raises(ConflictError, match=f"is {one.version}, and is {two.version}"):
+    with pytest.raises(ConflictError, match=f"to be {one.version}, but it is {two.version}"):
         registry.promote(store.url, three, replaces=one.version, **_options(store))
     registry.promote(store.url, three, replaces=two.version, **_options(store))
     assert registry.aliases(store.url, **_options(store)) == {"champion": three.version}

@@ -1,7 +1,7 @@
-"""The log of promotions: which version an alias such as ``champion`` stood for, since when, by whom and why.
+"""Log of promotions: the version that an alias such as ``champion`` refers to, since when, by whom and why.
 
-An alias is the fold of ``log/promotions``. Each record says which record it follows, and only one may follow each: two
-schedulers that both promote in place of the same champion cannot both succeed (see `AppendLog.append_after`).
+An alias is computed from the records of ``log/promotions``. Each record names the record it follows, and only one may
+follow each: of two schedulers that both replace the same champion, only one succeeds (see `AppendLog.append_after`).
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ ALIAS = re.compile(r"[a-z][a-z0-9_-]*")
 
 
 def aliases(project_url: str, *, storage_options: Mapping[str, Any] | None = None) -> dict[str, str]:
-    """What each alias stands for: the name of a version by alias."""
+    """Return the current version's name of each alias."""
     entries = _log(project_url, storage_options).read()
     names = sorted({entry.record["alias"] for entry in entries})
     return {name: _stack(in_effect(entries, series=name))[-1] for name in names}
 
 
 def promotion_history(project_url: str, *, storage_options: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-    """All promotions and rollbacks in order.
+    """Return all promotions and rollbacks in order.
 
     Returns:
-        For each: id, time (ISO, UTC), event, alias, version, previous, reason, author, and in_effect: false for one
-        that lost against another that was made at the same moment, on a store that cannot refuse it.
+        For each: id, time (ISO, UTC), event, alias, version, previous, reason, author, and in_effect, which is false
+        for a promotion that lost against a concurrent one, on a store that cannot refuse it.
     """
     entries = _log(project_url, storage_options).read()
     names = {entry.record["alias"] for entry in entries}
@@ -54,10 +54,10 @@ def promotion_history(project_url: str, *, storage_options: Mapping[str, Any] | 
 
 
 class AliasState:
-    """What an alias stands for now, and the one way to change it.
+    """Current state of an alias, and the method to change it.
 
     Attributes:
-        versions: the versions that it stood for, the present one last; those rolled back are gone.
+        versions: the versions that the alias referred to, the current one last; without those rolled back.
     """
 
     def __init__(self, project_url: str, alias: str, *, storage_options: Mapping[str, Any] | None = None) -> None:
@@ -67,10 +67,10 @@ class AliasState:
         self.versions = _stack(self._entries)
 
     def follow(self, *, event: str, version: str, reason: str, author: str | None) -> None:
-        """Say what the alias stands for from now on.
+        """Point the alias to another version.
 
         Raises:
-            ConflictError: somebody else said it since this state was read.
+            ConflictError: another process changed the alias since this state was read.
         """
         record = {
             "event": event,
@@ -86,8 +86,8 @@ class AliasState:
         except ConflictError as err:
             now = aliases(self._project_url, storage_options=self._options).get(self._alias)
             raise ConflictError(
-                f"{redacted(self._project_url)}: {version} was not made {self._alias!r}, for somebody else made it "
-                f"{now} at the same moment; compare with that one, and promote again if yours is better"
+                f"{redacted(self._project_url)}: {version} was not made {self._alias!r}: another process promoted "
+                f"{now} at the same moment; compare the two, and promote again if yours is better"
             ) from err
 
 
@@ -96,7 +96,7 @@ def _log(project_url: str, storage_options: Mapping[str, Any] | None) -> AppendL
 
 
 def _stack(entries: Sequence[LogEntry]) -> list[str]:
-    """The versions that an alias stood for, the present one last."""
+    """Return the versions that an alias referred to, the current one last."""
     stack: list[str] = []
     for record in (entry.record for entry in entries):
         version = record["version"]
@@ -109,18 +109,20 @@ def _stack(entries: Sequence[LogEntry]) -> list[str]:
 
 
 def check_alias(alias: str) -> None:
-    """Refuse what cannot be an alias.
+    """Check the name of an alias.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: the name is invalid.
     """
     if not ALIAS.fullmatch(alias):
-        raise ConfigError(f"{alias!r} is no alias; expected lower-case letters, digits, '-' and '_', a letter first")
+        raise ConfigError(
+            f"{alias!r} is not a valid alias; expected lower-case letters, digits, '-' and '_', starting with a letter"
+        )
 
 
 def default_author() -> str:
-    """The user of the notebook hub, else of the machine; ``unknown`` where neither has a name."""
+    """Return the user of the notebook hub, else of the machine; ``unknown`` if neither has a name."""
     try:
         return os.environ.get("JUPYTERHUB_USER") or getpass.getuser()
-    except (KeyError, OSError):  # a container's user without an entry
+    except (KeyError, OSError):  # a container whose user has no passwd entry
         return "unknown"

@@ -1,4 +1,4 @@
-"""The one version that a run publishes, whenever it was killed."""
+"""Publishing of exactly one version per run, even if the run is killed and resumed."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ __all__ = ["publish_once"]
 
 
 def publish_once(run: Run, project: Project, model: Any, scores: Any, *, parent: str | None = None) -> ModelVersion:
-    """Publish a run's model; an attempt that goes on after one that had published gives back that one's version.
+    """Publish a run's model; if an earlier attempt of the run has already published, return that version.
 
-    What will be published is noted before it is, so that there is no moment at which a kill makes a second version.
+    The name of the version is stored in the run before publishing, so that a kill at any moment cannot cause a second
+    version.
 
     Args:
-        run: whose model it is.
-        project: where to.
+        run: the run that trained the model.
+        project: the project to publish to.
         model: has ``export_files``.
-        scores: of the model, or None.
+        scores: scores of the model, or None.
         parent: the model that it was trained from.
     """
     digits = run.spec.get("publishes")
     for version in project.versions() if digits else ():
         if version.version.endswith(f"-{digits}"):
             return version
-    model.reference = ""  # it was made here, not from the files in its own run
+    model.reference = ""  # this model was trained in this process, not loaded from the run's files
     files = model.export_files(scores, parent=parent)
     run.update_spec({"publishes": registry.content_digits(files)})
     return registry.publish_version(project.url, files, storage_options=project.storage_options)

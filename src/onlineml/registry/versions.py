@@ -1,7 +1,7 @@
-"""Versions of models and the names by which they are found: an immutable folder a version, and a log of promotions.
+"""Versions of models and the references to them: one immutable folder per version, and a log of promotions.
 
-A version is called ``<number>-<six digits of its content>``. Two publishers at once may draw the same number; their
-versions then differ in the digits, and neither is lost. Aliases such as ``champion`` are in
+A version is named ``<number>-<six hex digits of its content's hash>``. Two concurrent publishers may choose the same
+number; their versions then differ in the digits, and neither is lost. Aliases such as ``champion`` are in
 `onlineml.registry.promotions`.
 """
 
@@ -40,7 +40,7 @@ __all__ = [
 DESCRIPTOR = "model.json"
 _VERSION = re.compile(r"(\d+)-([0-9a-f]{6})")
 _PREFIX = re.compile(r"\d+(-[0-9a-f]{0,6})?")
-_ATTEMPTS = 16  # each further one needs another publisher with the same number and the same six digits (2^-24)
+_ATTEMPTS = 16  # each further attempt means that another publisher had the same number and the same six digits (2^-24)
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class ModelVersion:
 
     Attributes:
         url: its folder.
-        version: its name, ``7-3fa9c1``; for a model outside a project the folder's name.
+        version: its name, ``7-3fa9c1``; for a model outside a project, the folder's name.
         project_url: the project that it belongs to, or ``""``.
-        storage_options: of the filesystem; never shown or pickled.
+        storage_options: options of the filesystem; never shown or pickled.
     """
 
     url: str
@@ -60,18 +60,18 @@ class ModelVersion:
     storage_options: Mapping[str, Any] | None = field(default=None, repr=False, compare=False, kw_only=True)
 
     def descriptor(self) -> dict[str, Any]:
-        """What ``model.json`` says: architecture, class names, preprocessing, the data's hash and more."""
+        """Return the content of ``model.json``: architecture, class names, preprocessing, the data's hash and more."""
         url = io.join(self.url, DESCRIPTOR)
         try:
             value = json.loads(io.read_bytes(url, storage_options=self.storage_options))
         except ValueError as err:
             raise StorageError(f"{redacted(url)} is not JSON: {err}") from err
         if not isinstance(value, dict):
-            raise StorageError(f"{redacted(url)} must hold a JSON object; it holds a {type(value).__name__}")
+            raise StorageError(f"{redacted(url)} must contain a JSON object; found a {type(value).__name__}")
         return value
 
     def path(self, name: str) -> str:
-        """The URL of one of the version's files."""
+        """Return the URL of one of the version's files."""
         return io.join(self.url, name)
 
     def __str__(self) -> str:
@@ -85,7 +85,7 @@ class ModelVersion:
 
 
 def content_digits(files: Mapping[str, bytes]) -> str:
-    """The six digits in the name of the version that these files make."""
+    """Return the six hex digits in the name of the version that consists of these files."""
     content = hashlib.sha256()
     for name in sorted(files):
         content.update(f"{name}\0{hashlib.sha256(files[name]).hexdigest()}\n".encode())
@@ -103,9 +103,9 @@ def publish_version(
 
     Args:
         project_url: the project.
-        files: content by name, among them the descriptor.
+        files: content by name, including the descriptor.
         descriptor: the file that is written last.
-        storage_options: of the filesystem.
+        storage_options: options of the filesystem.
     """
     digits = content_digits(files)
     models = io.join(project_url, "models")
@@ -118,7 +118,9 @@ def publish_version(
         except AlreadyExistsError:
             continue
         return ModelVersion(url, version, project_url, storage_options=storage_options)
-    raise StorageError(f"{redacted(models)}: {_ATTEMPTS} attempts met a version of the same name; try again")
+    raise StorageError(
+        f"{redacted(models)}: all {_ATTEMPTS} attempts found an existing version of the same name; try again"
+    )
 
 
 def publish_to(
@@ -131,20 +133,20 @@ def publish_to(
     """Publish a model to any folder, outside a project.
 
     Raises:
-        AlreadyExistsError: the folder holds a model.
+        AlreadyExistsError: the folder contains a model.
     """
     io.publish(url, files, descriptor=descriptor, storage_options=storage_options)
     return ModelVersion(url.rstrip("/"), io.name(url), storage_options=storage_options)
 
 
 def _numbers(models: str, storage_options: Mapping[str, Any] | None) -> set[int]:
-    """The numbers taken, by versions that were never finished too."""
+    """Return the numbers in use, including those of incomplete versions."""
     folders = {info.path.partition("/")[0] for info in io.list_files(models, storage_options=storage_options)}
     return {int(match[1]) for folder in folders if (match := _VERSION.fullmatch(folder))}
 
 
 def list_versions(project_url: str, *, storage_options: Mapping[str, Any] | None = None) -> list[ModelVersion]:
-    """The project's versions in the order of their numbers."""
+    """Return the project's versions in the order of their numbers."""
     models = io.join(project_url, "models")
     found = []
     for info in io.list_files(models, storage_options=storage_options):
@@ -161,12 +163,12 @@ def resolve(
     """Find a published model.
 
     Args:
-        ref: a version; a folder that holds ``model.json``; ``…/models/7`` where only one version has this number;
+        ref: a version; a folder with ``model.json``; ``…/models/7`` if only one version has this number;
             ``<project>@champion`` or any other alias; ``<project>@7``.
-        storage_options: of the filesystem.
+        storage_options: options of the filesystem.
 
     Raises:
-        NotFoundError: there is no such model, or several.
+        NotFoundError: there is no such model, or more than one.
     """
     if isinstance(ref, ModelVersion):
         return ref
@@ -219,34 +221,36 @@ def promote(
     author: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> ModelVersion:
-    """Make a version what an alias stands for, with one line in the promotion log.
+    """Point an alias to a version, by adding a record to the promotion log.
 
     Args:
         project_url: the project.
-        version: a version of it, its name or its number.
-        alias: lower-case letters, digits, ``-`` and ``_``, a letter first.
-        replaces: promote only if the alias still stands for this version (``""``: for none), as who compared with it
-            should; None is whatever it stands for when the call begins.
-        reason: why; for people.
-        author: who; by default the user of the hub or the machine.
-        storage_options: of the filesystem.
+        version: a version of the project, its name or its number.
+        alias: lower-case letters, digits, ``-`` and ``_``, starting with a letter.
+        replaces: promote only if the alias still refers to this version (``""``: to none), which the caller should set
+            to the version it compared with; None replaces whatever version it refers to when the call begins.
+        reason: reason of the promotion, as free text.
+        author: author of the promotion; by default the user of the hub or the machine.
+        storage_options: options of the filesystem.
 
     Raises:
-        ConflictError: the alias stands for another version than `replaces`, or somebody else promoted at the same
+        ConflictError: the alias refers to another version than `replaces`, or another process promoted at the same
             moment.
     """
     check_alias(alias)
     name = version.version if isinstance(version, ModelVersion) else str(version)
     if not _PREFIX.fullmatch(name):
-        raise ConfigError(f"{name!r} is not a version of {redacted(project_url)}; expected such as '7' or '7-3fa9c1'")
+        raise ConfigError(
+            f"{name!r} is not a version of {redacted(project_url)}; expected a name such as '7' or '7-3fa9c1'"
+        )
     state = AliasState(project_url, alias, storage_options=storage_options)
     chosen = _resolve_in(project_url, name, storage_options)
     now = state.versions[-1] if state.versions else ""
     expected = replaces.version if isinstance(replaces, ModelVersion) else replaces
     if expected is not None and expected != now:
         raise ConflictError(
-            f"{redacted(project_url)}: {alias!r} was to be replaced where it is {expected or 'nothing yet'}, and is "
-            f"{now or 'nothing yet'}; compare with that one, and promote again if yours is better"
+            f"{redacted(project_url)}: expected {alias!r} to be {expected or 'nothing yet'}, but it is "
+            f"{now or 'nothing yet'}; compare the two, and promote again if yours is better"
         )
     state.follow(event="promoted", version=chosen.version, reason=reason, author=author)
     return chosen
@@ -260,17 +264,17 @@ def rollback(
     author: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> ModelVersion:
-    """Make the alias stand for what it stood for before; again, for what it stood for before that.
+    """Point the alias to the version it referred to before; a second call goes back one more version.
 
     Raises:
-        NotFoundError: nothing was promoted before.
-        ConflictError: somebody else promoted at the same moment.
+        NotFoundError: there is no earlier version.
+        ConflictError: another process promoted at the same moment.
     """
     check_alias(alias)
     state = AliasState(project_url, alias, storage_options=storage_options)
     if len(state.versions) < 2:
         now = state.versions[-1] if state.versions else "now"
-        raise NotFoundError(f"{redacted(project_url)}: nothing was {alias!r} before {now}")
+        raise NotFoundError(f"{redacted(project_url)}: no version was {alias!r} before {now}")
     chosen = _resolve_in(project_url, state.versions[-2], storage_options)
     state.follow(event="rolled_back", version=chosen.version, reason=reason, author=author)
     return chosen

@@ -1,4 +1,4 @@
-"""The record of a run."""
+"""Records of runs."""
 
 from __future__ import annotations
 

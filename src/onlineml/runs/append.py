@@ -1,4 +1,4 @@
-"""A text file that grows while others read it, on any storage."""
+"""Text file, on any storage, that is appended to while other processes read it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 __all__ = ["BufferedAppender"]
 
-_PUT_SECONDS = 2.0  # an object store takes whole objects only: a file that grows is put again at most this often
+_PUT_SECONDS = 2.0  # an object store replaces whole objects only: a growing file is uploaded again at most this often
 
 
 class BufferedAppender:
-    """A text file that grows: appended on a local disk, put again as a whole on other filesystems.
+    """A text file that grows: appended to on a local disk, rewritten completely on other filesystems.
 
     Several threads may use one object.
     """
@@ -31,12 +31,12 @@ class BufferedAppender:
         self._local = local_path(url)
         self._options = storage_options
         self._lock = threading.Lock()
-        self._text: str | None = None  # of the whole file, where it is put as a whole
+        self._text: str | None = None  # the whole file's text, if it is rewritten completely
         self._unsaved = False
         self._saved_at = -math.inf
 
     def append(self, text: str) -> None:
-        """Add text; a line that a killed writer left unfinished is ended first."""
+        """Add text, after ending a line that a killed writer left unfinished."""
         with self._lock:
             if self._local is not None:
                 _append_local(Path(self._local), text)
@@ -47,19 +47,19 @@ class BufferedAppender:
                 self._put()
 
     def replace(self, text: str) -> None:
-        """Put other text in place of all."""
+        """Replace the whole text."""
         with self._lock:
             self._text = text
             self._put()
 
     def flush(self) -> None:
-        """Store what was added."""
+        """Store text that was added."""
         with self._lock:
             if self._unsaved:
                 self._put()
 
     def read(self, last_bytes: int | None = None) -> str:
-        """All text, or so many bytes of its end; ``""`` where there is no file."""
+        """Return all text, or its last bytes; ``""`` if the file does not exist."""
         self.flush()
         return self._stored(last_bytes)
 
@@ -84,7 +84,7 @@ def _append_local(path: Path, text: str) -> None:
         end = file.seek(0, os.SEEK_END)
         if end:
             file.seek(end - 1)
-        torn = end and file.read(1) != b"\n"  # the last writer was killed in the middle of its line
+        torn = end and file.read(1) != b"\n"  # the last writer was killed in the middle of a line
         file.write(("\n" if torn else "").encode() + text.encode())
 
 

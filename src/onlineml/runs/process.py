@@ -1,4 +1,4 @@
-"""Which process this is, told so that another process, or another machine, can say whether it still runs."""
+"""Identity of a process, from which other processes and machines can determine whether it is still running."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 __all__ = ["describe_process", "is_alive", "machine", "this_process"]
 
-_SAME_START_S = 2.0  # a clock that was set since moves a process's start; a number is not used again so soon
+_SAME_START_S = 2.0  # a clock adjustment shifts a process's start time; a process number is not reused this soon
 
 
 @lru_cache(maxsize=1)
 def machine() -> str:
-    """A name for what process numbers mean something on: the host, this boot of it, and the container.
+    """Return an identifier of the host, its current boot, and the container, within which process numbers are unique.
 
-    Two containers may well have one host name, and a host that was started again has other processes.
+    Two containers may have the same host name, and a rebooted host has other processes.
     """
     parts = [socket.gethostname()]
     boot, numbers = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
@@ -33,27 +33,27 @@ def machine() -> str:
 
 
 def this_process() -> dict[str, Any]:
-    """``pid``, ``pid_started`` (seconds since 1970), ``host`` and ``machine`` of this process."""
+    """Return ``pid``, ``pid_started`` (seconds since 1970), ``host`` and ``machine`` of this process."""
     return describe_process(os.getpid())
 
 
 def describe_process(pid: int) -> dict[str, Any]:
-    """The same of another process of this machine.
+    """Return the same facts as `this_process` for another process of this machine.
 
     Raises:
-        ProcessLookupError: there is none.
+        ProcessLookupError: the process does not exist.
     """
     try:
         started = psutil.Process(pid).create_time()
     except psutil.NoSuchProcess as error:
-        raise ProcessLookupError(f"there is no process {pid}") from error
+        raise ProcessLookupError(f"no process has the number {pid}") from error
     return {"pid": pid, "pid_started": round(started, 2), "host": socket.gethostname(), "machine": machine()}
 
 
 def is_alive(process: Mapping[str, Any]) -> bool | None:
-    """Whether a process that `this_process` described still runs; None where this machine cannot tell.
+    """Return whether a process described by `this_process` is still running; None if this machine cannot tell.
 
-    A later process of the same number is another one, and one that has ended but was not waited for is none.
+    A later process with the same number counts as another process, and a zombie as ended.
     """
     if process.get("machine") != machine() or "pid" not in process:
         return None

@@ -1,7 +1,7 @@
-"""The record of one run: a folder of small files that anybody can read while the run goes on, and after it was killed.
+"""Record of one run: a folder of small files that can be read while the run is going on, and after it was killed.
 
-``spec.json`` (what was asked for), ``status.json`` (how it stands), ``heartbeat.json`` (that somebody is at it),
-``metrics.jsonl`` (one row a step or epoch), ``log.txt``, and whatever else belongs to the run, such as ``last.ckpt``.
+``spec.json`` (the request), ``status.json`` (the state), ``heartbeat.json`` (sign that a process is working on it),
+``metrics.jsonl`` (one row per step or epoch), ``log.txt``, and other files of the run, such as ``last.ckpt``.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ _INFINITE = {"inf": math.inf, "-inf": -math.inf}
 
 
 def new_run_id() -> str:
-    """A new name for a run: its start in UTC and four random digits, ``20261124-021507-3f9a``."""
+    """Return a new name for a run: its start in UTC and four random hex digits, ``20261124-021507-3f9a``."""
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 class Run:
-    """One run's record. Make it with `Run.create` or `Run.open`.
+    """Record of one run. Create it with `Run.create` or `Run.open`.
 
-    Several threads may write through one object; one process at a time may write a run. A pickled run leaves its
-    storage options behind: open it again by its URL.
+    Several threads may write through one object; only one process at a time may write a run. A pickled run loses its
+    storage options: open it again by its URL.
 
     Attributes:
         url: the run's folder.
         id: the folder's name.
-        spec: what was asked for.
-        storage_options: of the filesystem; never shown, stored or pickled.
-        stops_in_time: whether whoever works on the run now looks at `stop_requested` between its steps, and stops
-            when nothing is lost.
-        last_row: the last row of figures that this object logged or was told.
+        spec: the request.
+        storage_options: options of the filesystem; never shown, stored or pickled.
+        stops_in_time: whether the code working on the run now checks `stop_requested` between its steps, and stops when
+            nothing is lost.
+        last_row: the last row of metrics that this object logged or noted.
     """
 
     def __init__(self, url: str, *, spec: Mapping[str, Any], storage_options: Mapping[str, Any] | None = None) -> None:
@@ -75,16 +75,16 @@ class Run:
         spec: Mapping[str, Any] | None = None,
         storage_options: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Start a new record.
+        """Create a new record.
 
         Args:
-            url: a folder that holds no run yet.
-            spec: what is asked for: JSON values, and nothing secret, for it is stored.
-            storage_options: of the filesystem.
+            url: a folder that does not contain a run yet.
+            spec: the request: JSON values without secrets, because it is stored.
+            storage_options: options of the filesystem.
 
         Raises:
-            AlreadyExistsError: the folder holds a run.
-            ConfigError: the spec holds a secret or something that is not JSON.
+            AlreadyExistsError: the folder contains a run.
+            ConfigError: the spec contains a secret or a value that is not JSON.
         """
         run = cls(str(url), spec=spec or {}, storage_options=storage_options)
         io.create_bytes(run.path("spec.json"), run._encoded(run.spec), storage_options=storage_options)
@@ -93,7 +93,7 @@ class Run:
 
     @classmethod
     def open(cls, url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None) -> Self:
-        """Open a record, to read it or to go on with it.
+        """Open a record, to read it or to continue it.
 
         Raises:
             NotFoundError: there is no run at this URL.
@@ -102,14 +102,14 @@ class Run:
         try:
             spec = _read_json(target, storage_options)
         except NotFoundError as err:
-            raise NotFoundError(f"{redacted(str(url))} is no run: it holds no spec.json; see project.runs()") from err
+            raise NotFoundError(f"{redacted(str(url))} is not a run: it has no spec.json; see project.runs()") from err
         return cls(str(url), spec=spec, storage_options=storage_options)
 
     def update_spec(self, spec: Mapping[str, Any]) -> None:
-        """Add to what was asked for, as who executes a run knows more than who made it.
+        """Add facts to the spec that become known during execution.
 
         Raises:
-            ConfigError: the spec holds a secret or something that is not JSON.
+            ConfigError: the spec contains a secret or a value that is not JSON.
         """
         merged = {**self.spec, **spec}
         if merged != self.spec:
@@ -121,31 +121,31 @@ class Run:
         try:
             return json.dumps(dict(spec), indent=2, ensure_ascii=False, allow_nan=False).encode()
         except (TypeError, ValueError) as err:
-            raise ConfigError(f"the spec of a run must hold JSON values only: {err}") from err
+            raise ConfigError(f"the spec of a run must contain only JSON values: {err}") from err
 
     def path(self, name: str) -> str:
-        """The URL of one of the run's files."""
+        """Return the URL of one of the run's files."""
         return io.join(self.url, name)
 
     def status(self) -> dict[str, Any]:
-        """How the run stands: ``state``, ``time`` (ISO, UTC), the process that said so, and the facts that it gave.
+        """Return ``state``, ``time`` (ISO, UTC), the process that set the state, and the facts it added.
 
-        The process is told by ``pid``, ``pid_started`` (seconds since 1970), ``host`` and ``machine``.
+        The process is given by ``pid``, ``pid_started`` (seconds since 1970), ``host`` and ``machine``.
         """
         try:
             return _read_json(self.path("status.json"), self.storage_options)
-        except NotFoundError:  # killed between its first two files
+        except NotFoundError:  # killed between writing the first two files
             return {"state": "created"}
 
     def set_status(self, state: State, *, facts: Mapping[str, Any] | None = None) -> None:
-        """Say how the run stands; earlier facts stay unless given anew. What was logged before is stored first.
+        """Set the state; earlier facts remain unless overwritten. Rows and lines logged before are stored first.
 
         Args:
             state: one of created, running, finished, failed, stopped.
-            facts: few and small JSON values.
+            facts: a few small JSON values.
         """
         if state not in get_args(State):
-            raise ConfigError(f"state must be one of {', '.join(get_args(State))}; it is {state!r}")
+            raise ConfigError(f"state must be one of {', '.join(get_args(State))}; found {state!r}")
         self.flush()
         now = {"state": state, "time": datetime.now(UTC).isoformat(timespec="seconds"), **this_process()}
         status = {**self.status(), **_finite(facts or {}), **now}
@@ -153,16 +153,16 @@ class Run:
         io.write_bytes(self.path("status.json"), data, storage_options=self.storage_options)
 
     def log_metrics(self, row: Mapping[str, float | str]) -> None:
-        """Append one row of numbers and short texts. On an object store it is visible after 2 s or `flush`."""
+        """Append one row of numbers and short texts. On an object store it becomes visible after 2 s or `flush`."""
         self._metrics.append(_metrics_line(row))
         self.last_row = dict(row)
 
     def note(self, row: Mapping[str, float | str]) -> None:
-        """Say how it stands between two rows, without logging it: signs of life tell it."""
+        """Update the current row without logging it; heartbeats include it."""
         self.last_row = {**self.last_row, **row}
 
     def metrics(self) -> list[dict[str, Any]]:
-        """All rows that were logged, in order; a row that a kill cut off is left out."""
+        """Return all logged rows in order, without a row that a kill truncated."""
         rows = []
         for line in self._metrics.read().split("\n"):
             with contextlib.suppress(json.JSONDecodeError):
@@ -170,7 +170,7 @@ class Run:
         return rows
 
     def rewind(self, n_rows: int) -> list[dict[str, Any]]:
-        """Keep only the first ``n_rows`` rows, as who goes on from a checkpoint tells again what came after it."""
+        """Keep only the first ``n_rows`` rows: a run that continues from a checkpoint logs the later ones again."""
         rows = self.metrics()
         if len(rows) > n_rows:
             rows = rows[:n_rows]
@@ -178,32 +178,32 @@ class Run:
         return rows
 
     def log_line(self, text: str) -> None:
-        """Append one line to ``log.txt``, with the time before it."""
+        """Append one line to ``log.txt``, preceded by the time."""
         self.log_text(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {text.rstrip()}\n")
 
     def log_text(self, text: str) -> None:
-        """Append text to ``log.txt`` as it is, such as what a program printed."""
+        """Append text to ``log.txt`` unchanged, such as the output of a program."""
         self._log.append(text)
 
     def log(self, *, last_bytes: int | None = None) -> str:
-        """``log.txt``, or only so much of its end, which spares reading all of it on a local disk."""
+        """Return ``log.txt``, or only its last bytes, which on a local disk avoids reading all of it."""
         return self._log.read(last_bytes)
 
     def write_heartbeat(self, *, facts: Mapping[str, Any] | None = None) -> None:
-        """Say that this process is at it, in a file of its own: any thread may, whatever else is being written."""
+        """Write a heartbeat of this process, in a separate file, so that any thread may call it at any time."""
         now = {"time": time.time(), **this_process(), "row": _finite(self.last_row), **_finite(facts or {})}
         data = json.dumps(now, ensure_ascii=False).encode()
         io.write_bytes(self.path("heartbeat.json"), data, storage_options=self.storage_options)
 
     def heartbeat(self) -> dict[str, Any] | None:
-        """The last sign of life: ``time`` (seconds since 1970, by its writer's clock), its process, its last row."""
+        """Return the last heartbeat: ``time`` (seconds since 1970, writer's clock), process, last row; None if none."""
         try:
             return _read_json(self.path("heartbeat.json"), self.storage_options)
         except NotFoundError:
             return None
 
     def request_stop(self) -> None:
-        """Ask whoever works on the run through this object to stop: `onlineml.fit` stores a checkpoint first."""
+        """Ask the code that works on the run through this object to stop: `onlineml.fit` stores a checkpoint first."""
         self._stop.set()
 
     @property
@@ -213,7 +213,7 @@ class Run:
 
     @contextlib.contextmanager
     def stopping_in_time(self) -> Iterator[None]:
-        """Within, `stops_in_time` is true."""
+        """Set `stops_in_time` to true within the block."""
         before, self.stops_in_time = self.stops_in_time, True
         try:
             yield
@@ -221,7 +221,7 @@ class Run:
             self.stops_in_time = before
 
     def flush(self) -> None:
-        """Store what was logged; `set_status` does it too."""
+        """Store all logged rows and lines; `set_status` does this too."""
         self._metrics.flush()
         self._log.flush()
 
@@ -246,17 +246,17 @@ def _read_json(url: str, storage_options: Mapping[str, Any] | None) -> dict[str,
     except ValueError as err:
         raise StorageError(f"{redacted(url)} is not JSON: {err}") from err
     if not isinstance(value, dict):
-        raise StorageError(f"{redacted(url)} must hold a JSON object; it holds a {type(value).__name__}")
+        raise StorageError(f"{redacted(url)} must contain a JSON object; found a {type(value).__name__}")
     return value
 
 
 def _finite(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The row as strict JSON has it: nan becomes null, the infinities become texts."""
+    """Convert a row to strict JSON values: nan becomes null, infinities become texts."""
     return {name: _strict(value) for name, value in row.items()}
 
 
 def _strict(value: Any) -> Any:
-    if hasattr(value, "item"):  # a number of numpy or torch
+    if hasattr(value, "item"):  # a scalar of numpy or torch
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else str(value)
@@ -271,11 +271,11 @@ def _refuse_secrets(value: Any, known: set[str], where: str = "spec") -> None:
     if isinstance(value, dict):
         for name, inner in value.items():
             if _SECRET.search(str(name)) and inner:
-                msg = f"{where}[{name!r}] looks secret, and the spec is stored; pass storage_options to the call"
+                msg = f"{where}[{name!r}] looks like a secret, and the spec is stored; pass storage_options to the call"
                 raise ConfigError(msg)
             _refuse_secrets(inner, known, f"{where}[{name!r}]")
     elif isinstance(value, list | tuple):
         for index, inner in enumerate(value):
             _refuse_secrets(inner, known, f"{where}[{index}]")
     elif isinstance(value, str) and any(secret in value for secret in known):
-        raise ConfigError(f"{where} holds a secret of storage_options, and the spec is stored; leave it out")
+        raise ConfigError(f"{where} contains a secret of storage_options, and the spec is stored; remove it")
