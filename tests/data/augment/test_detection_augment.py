@@ -347,14 +347,14 @@ def test_a_compose_gets_the_mosaic():
     [
         ({"augment": "wild"}, "augment='wild': expected one of auto, none, light, standard, strong or a Compose"),
         ({"augment": 3}, "augment=3: expected the name of an augmentation or an albumentations.Compose"),
-        ({"augment": a.Compose([])}, "boxes of the format None; expected 'pascal_voc': build it with bbox_params"),
+        ({"augment": a.Compose([])}, "boxes in the format None; expected 'pascal_voc': create it with bbox_params"),
         (
             {"augment": a.Compose([a.HorizontalFlip()], bbox_params=a.BboxParams("coco"))},
             "format 'coco'; expected 'pascal_voc'",
         ),
         ({"flips": "vertical"}, "flips='vertical': expected one of none, horizontal, all"),
-        ({"mosaic": 1.5}, "mosaic=1.5: expected a chance between 0 and 1"),
-        ({"copy_paste": -0.1}, "copy_paste=-0.1: expected a chance"),
+        ({"mosaic": 1.5}, "mosaic=1.5: expected a probability between 0 and 1"),
+        ({"copy_paste": -0.1}, "copy_paste=-0.1: expected a probability"),
         ({"multi_scale": (1.5, 0.6)}, r"multi_scale=\(1.5, 0.6\): expected the smallest and the largest zoom"),
         ({"multi_scale": (0.0, 1.0)}, "multi_scale="),
         ({"multi_scale": (float("nan"), 1.0)}, "multi_scale="),

@@ -108,7 +108,7 @@ def test_given_times_come_sorted_and_once(kind: str, files: dict[str, bytes]) ->
     frames = list(video.frames(times_s=[4.0, 0.0, 2.005, 2.01, N / RATE - 0.01, 77.0]))
     assert [(f.number, number_in(f.pixels)) for f in frames] == [(n, n) for n in (0, 60, 120, N - 1)]
     assert codes(video) == ["beyond_end"]
-    assert video.findings[0].detail.startswith("1 of the times")
+    assert video.findings[0].detail.startswith("1 of the requested times")
     assert list(Video(files[kind]).frames(times_s=[])) == []
 
 

@@ -1,4 +1,4 @@
-"""Augmentation of single images, by our own crops or by albumentations, which only this module imports."""
+"""Augmentation of single images, with built-in crops or albumentations, which only this module imports."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ __all__ = ["Augment", "Augmenter", "fit_to_size", "limit_to_scale", "training_sc
 
 Augment = Literal["auto", "none", "light", "standard", "strong"]
 
-_SCALE = 1.25  # a crop of half of the area of an image kept at this scale is still 88 % as sharp as it is shown
-_MAX_ASPECT = 2.0  # a longer picture is cut around its centre: no crop at the training scale would show its ends
+_SCALE = 1.25  # a crop of half of the area of an image stored at this scale is shown at 88 % of its full sharpness
+_MAX_ASPECT = 2.0  # a longer image is cropped around its centre: no crop at the training scale would show its ends
 
 
 class Augmenter:
-    """Random changes of a training image that depend on nothing but (seed, epoch, image).
+    """Random augmentation of training images that depends only on (seed, epoch, image).
 
     Args:
         size_hw: height and width of the result, in pixels.
-        augment: ``"auto"`` (as ``"standard"``), ``"none"`` (only fitted to size), ``"light"`` (crop of 80 % or more and
-            flip), ``"standard"`` (crop of at least half of the area, flip, brightness, contrast), ``"strong"`` (crop
-            of at least a third, flip, affine, colour, blur) or an `albumentations.Compose` of yours whose result is
-            ``size_hw`` large.
+        augment: ``"auto"`` (same as ``"standard"``), ``"none"`` (resize and centre crop only), ``"light"`` (crop of at
+            least 80 % of the area, flip), ``"standard"`` (crop of at least half of the area, flip, brightness,
+            contrast), ``"strong"`` (crop of at least a third, flip, affine, colour, blur) or a custom
+            `albumentations.Compose` whose result has the size ``size_hw``.
         seed: the run's seed.
 
     Raises:
@@ -57,12 +57,12 @@ class Augmenter:
     def __call__(
         self, images: Sequence[NDArray[np.uint8]], *, epoch: int, image_keys: NDArray[np.uint64]
     ) -> NDArray[np.uint8]:
-        """Augment the images of a batch, each for itself.
+        """Augment the images of a batch independently of each other.
 
         Args:
-            images: n of (H, W, 3) uint8, of any sizes.
+            images: n images of (H, W, 3) uint8, of any sizes.
             epoch: 0, 1, …
-            image_keys: (n,) uint64 that name the images, whatever their place in the manifest.
+            image_keys: (n,) uint64 that identify the images, independent of their position in the manifest.
 
         Returns:
             (n,) + ``size_hw`` + (3,) uint8.
@@ -85,32 +85,32 @@ class Augmenter:
     def _composed(self, pixels: NDArray[np.uint8], run_key: int, image_key: int) -> NDArray[np.uint8]:
         self._seed(run_key, image_key)
         self._random.seed(run_key ^ (image_key * 3))
-        if self._is_users:  # it may work in place, and `pixels` may be the cache's
+        if self._is_users:  # it may work in place, and `pixels` may belong to the cache
             pixels = pixels.copy()
         result: NDArray[np.uint8] = self.transform(image=pixels)["image"]
         if result.shape != (*self.size_hw, 3) or result.dtype != np.uint8:
             raise ConfigError(
-                f"augment= gave an image of shape {result.shape} and type {result.dtype}; expected "
+                f"augment= returned an image of shape {result.shape} and type {result.dtype}; expected "
                 f"{(*self.size_hw, 3)} and uint8: end the Compose with a crop or a resize to {self.size_hw}, "
                 "without Normalize and ToTensorV2 (the model normalises)"
             )
         return result
 
     def _seed(self, run_key: int, image_key: int) -> None:
-        """Set the random state anew: Philox takes 128 bits as they are, 1 us where a new generator takes 20."""
+        """Reset the random state: Philox accepts 128 bits directly, in 1 us; a new generator takes 20 us."""
         key, counter = np.array([run_key, image_key], dtype=np.uint64), np.zeros(4, dtype=np.uint64)
         self._philox.state = {
             "bit_generator": "Philox",
             "state": {"counter": counter, "key": key},
             "buffer": counter,
-            "buffer_pos": 4,  # nothing is left in the buffer
+            "buffer_pos": 4,  # the buffer is empty
             "has_uint32": 0,
             "uinteger": 0,
         }
 
 
 def _build(augment: str, size_hw: tuple[int, int]) -> Any:
-    """None, a `CropAugment`, or what albumentations does."""
+    """Return None, a `CropAugment`, or an `albumentations.Compose`."""
     if augment not in get_args(Augment):
         raise ConfigError(f"augment={augment!r}: expected one of {', '.join(get_args(Augment))} or a Compose")
     if augment == "none":
@@ -132,7 +132,7 @@ def _build(augment: str, size_hw: tuple[int, int]) -> Any:
 
 
 def _albumentations() -> Any:
-    """Import albumentations without the look for updates on the network that its import would make."""
+    """Import albumentations without the online check for updates that its import would make."""
     name = "NO_ALBUMENTATIONS_UPDATE"
     before = os.environ.get(name)
     os.environ[name] = "1"
@@ -147,14 +147,14 @@ def _albumentations() -> Any:
 
 
 def fit_to_size(pixels: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """Scale an image to cover ``size_hw`` and cut what stands over, evenly on both sides.
+    """Resize an image to cover ``size_hw`` and crop the excess evenly on both sides.
 
     Args:
         pixels: (H, W, 3) uint8.
         size_hw: height and width of the result.
 
     Returns:
-        ``size_hw`` + (3,) uint8; area-averaged when shrinking, bilinear when growing.
+        ``size_hw`` + (3,) uint8; area-averaged when shrinking, bilinear when enlarging.
     """
     import cv2  # noqa: PLC0415
 
@@ -171,10 +171,11 @@ def fit_to_size(pixels: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[
 
 
 def _shrunk(pixels: NDArray[np.uint8], size_wh: tuple[int, int]) -> NDArray[np.uint8]:
-    """Shrink as area-averaging does, in half of OpenCV's time for it, which is quick only by whole numbers.
+    """Shrink almost as area averaging does, in half of OpenCV's time, which is fast only for integer factors.
 
-    Bilinear to the nearest whole multiple of the size, which is never more than half as large again as the image, then
-    averaged. On photos it differs from exact averaging by a third of a grey level; stripes of one pixel fade as far.
+    The image is resized bilinearly to the nearest integer multiple of the target size, which is at most half as large
+    again as the image, then averaged. On photos the result differs from exact averaging by a third of a grey level;
+    stripes one pixel wide lose as much contrast.
     """
     import cv2  # noqa: PLC0415
 
@@ -189,16 +190,16 @@ def _shrunk(pixels: NDArray[np.uint8], size_wh: tuple[int, int]) -> NDArray[np.u
 
 
 def training_scale(size_hw: tuple[int, int]) -> int:
-    """Length in pixels of the shorter side at which images are kept for a network's input of ``size_hw``."""
+    """Return the shorter side in pixels at which images are stored for a network's input of ``size_hw``."""
     return round(_SCALE * max(size_hw))
 
 
 def limit_to_scale(pixels: NDArray[np.uint8], short_side: int) -> NDArray[np.uint8]:
-    """Shrink an image to the scale at which it is kept for training; a smaller image stays as it is.
+    """Shrink an image to the scale at which it is stored for training; a smaller image is not changed.
 
     Args:
         pixels: (H, W, 3) uint8.
-        short_side: wanted length of the shorter side.
+        short_side: target length of the shorter side in pixels.
 
     Returns:
         (h, w, 3) uint8 with min(h, w) <= short_side and max(h, w) <= 2 * min(h, w).

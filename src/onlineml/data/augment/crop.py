@@ -1,7 +1,7 @@
-"""The named augmentations of classification that are a crop, a flip and a change of brightness and contrast.
+"""Built-in augmentations for classification: crop, flip, and brightness and contrast.
 
-Own code on OpenCV, which draws for a whole batch at once: a `Compose` of the same steps takes several times as long,
-and what the loader takes, a network on the same processor does without.
+They are implemented on OpenCV and draw random numbers for a whole batch at once: a `Compose` of the same steps takes
+several times as long, and the loader competes with the network for the same processor.
 """
 
 from __future__ import annotations
@@ -16,35 +16,35 @@ if TYPE_CHECKING:
 
 __all__ = ["Crop", "CropAugment"]
 
-_TRIES = 10  # to find a crop of the drawn area and shape inside the image
-_RATIO = 1.25  # of width to height, at most, either way
+_TRIES = 10  # attempts to find a crop of the drawn area and aspect ratio inside the image
+_RATIO = 1.25  # largest aspect ratio, in either direction
 
 
 class Crop(NamedTuple):
-    """What happens to one image."""
+    """Parameters of one image's augmentation."""
 
     top: int
     left: int
     height: int
     width: int
-    """The part that is shown, in pixels."""
+    """The cropped region, in pixels."""
     mirrored: bool
-    """Left becomes right."""
+    """Mirror horizontally."""
     contrast: float
-    """Factor of every grey level."""
+    """Factor for every pixel value."""
     brightness: float
-    """Added then, as a share of white."""
+    """Offset added after the contrast, as a fraction of white."""
 
 
 @dataclass(frozen=True, slots=True)
 class CropAugment:
-    """A crop of random area, shape and place (Szegedy et al. 2015), a flip, and brightness and contrast.
+    """Crop of random area, aspect ratio and position (Szegedy et al. 2015), flip, brightness and contrast.
 
     Attributes:
         size_hw: height and width of the result, in pixels.
-        least_area: share of the image's area that the smallest crop shows.
-        light: largest change of brightness (of white) and of contrast (relative).
-        p_light: chance of that change.
+        least_area: area of the smallest crop, as a fraction of the image's area.
+        light: largest change of brightness (fraction of white) and of contrast (relative).
+        p_light: probability of that change.
     """
 
     size_hw: tuple[int, int]
@@ -53,18 +53,18 @@ class CropAugment:
     p_light: float = 0.0
 
     def draw(self, images_hw: NDArray[np.int64], run_key: int, image_keys: NDArray[np.uint64]) -> list[Crop]:
-        """What happens to each image of a batch, a function of its height and width and of both keys alone.
+        """Draw the augmentation of each image of a batch, a function of its height and width and of both keys only.
 
         Args:
             images_hw: (n, 2) int64.
-            run_key: 64 bits that name the run and the epoch.
+            run_key: 64 bits that identify the run and the epoch.
             image_keys: (n,) uint64.
         """
         height, width = images_hw[:, :1].astype(np.float64), images_hw[:, 1:].astype(np.float64)
         drawn = _uniform(run_key, image_keys, 6 + 2 * _TRIES)
         area = height * width * (self.least_area + (1 - self.least_area) * drawn[:, 6 : 6 + _TRIES])
         ratio = _RATIO ** (2 * drawn[:, 6 + _TRIES :] - 1)
-        # last, for a long picture: as much of it as its shape allows
+        # the last candidate, for a long image: as much of it as the aspect ratio allows
         tall = np.minimum(height, np.maximum(1, np.rint(width * _RATIO)))
         wide = np.minimum(width, np.maximum(1, np.rint(height * _RATIO)))
         h = np.concatenate([np.rint(np.sqrt(area / ratio)), tall], axis=1)
@@ -79,7 +79,7 @@ class CropAugment:
         return [Crop(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
     def apply(self, pixels: NDArray[np.uint8], crop: Crop, out: NDArray[np.uint8]) -> None:
-        """(H, W, 3) uint8 -> ``out``, contiguous ``size_hw`` + (3,) uint8, bilinear."""
+        """Augment (H, W, 3) uint8 into ``out``, contiguous ``size_hw`` + (3,) uint8, bilinear."""
         import cv2  # noqa: PLC0415
 
         part = pixels[crop.top : crop.top + crop.height, crop.left : crop.left + crop.width]
@@ -91,18 +91,18 @@ class CropAugment:
 
 
 def _uniform(run_key: int, image_keys: NDArray[np.uint64], n: int) -> NDArray[np.float64]:
-    """(len(image_keys), n) float64 in [0, 1) by SplitMix64 (Steele, Lea, Flood 2014), a stream for each pair of keys.
+    """Draw (len(image_keys), n) float64 in [0, 1) with SplitMix64 (Steele, Lea, Flood 2014), one stream per key pair.
 
-    All of a batch at once: setting a generator anew for each image took as long as cutting it out.
+    The whole batch is drawn at once: resetting a generator for each image took as long as the crop itself.
     """
-    step = np.uint64(0x9E3779B97F4A7C15)  # the golden ratio, as a share of 2**64
+    step = np.uint64(0x9E3779B97F4A7C15)  # 2**64 divided by the golden ratio
     start = _mixed(image_keys ^ _mixed(np.array([run_key], dtype=np.uint64) + step))
     drawn = _mixed(start[:, None] + step * np.arange(1, n + 1, dtype=np.uint64)) >> np.uint64(11)
     return drawn * np.float64(2.0**-53)
 
 
 def _mixed(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """SplitMix64's finalizer: every bit of the result hangs on every bit of ``z``."""
+    """Apply SplitMix64's finalizer: every bit of the result depends on every bit of ``z``."""
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))

@@ -1,7 +1,7 @@
-"""Augmentation of images with boxes: zoom, shift, flips, colour, mosaic, pasted objects; by (seed, epoch, image).
+"""Augmentation of images with boxes: zoom, shift, flips, colour, mosaic, copy-paste; depends on (seed, epoch, image).
 
-Own code on OpenCV: with decoded images at hand it takes a third of a millisecond where albumentations takes several,
-and it can tell a box that is cut away from one that was never there. A `Compose` of the user's runs all the same.
+It is implemented on OpenCV: for decoded images it takes a third of a millisecond, albumentations several, and it
+distinguishes a box that is cropped away from one that never existed. A custom `Compose` is supported as well.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ __all__ = ["DetectionAugmenter", "Flips", "Partners"]
 
 Flips = Literal["none", "horizontal", "all"]
 
-_MOSAIC_ZOOM = 0.7  # of the usual zoom: a quarter of the canvas then shows about half of its image
-_PASTED = 3  # at most this many objects of one partner
-_TRIES = 10  # to find a place for one
-_COVERED = 0.3  # share of another object that a pasted one may hide
+_MOSAIC_ZOOM = 0.7  # times the usual zoom: a quarter of the canvas then shows about half of its image
+_PASTED = 3  # maximum number of objects pasted from one partner
+_TRIES = 10  # attempts to place each of them
+_COVERED = 0.3  # fraction of another object that a pasted one may cover
 
 
 Window = tuple[slice, slice]  # rows and columns
@@ -52,12 +52,12 @@ class _Strength:
     """Ranges of a named augmentation.
 
     Attributes:
-        zoom: of the fitted size; drawn evenly on a logarithmic scale.
-        shift: largest, as a share of the canvas, beyond what the zoom leaves free.
-        brightness: largest change, as a share of white.
+        zoom: relative to the fitted size; log-uniform.
+        shift: largest shift as a fraction of the canvas, in addition to the free space.
+        brightness: largest change, as a fraction of white.
         contrast, saturation: largest relative change.
-        hue: largest turn of the colours, in degrees.
-        blur: chance of a light blur.
+        hue: largest hue rotation, in degrees.
+        blur: probability of a light blur.
     """
 
     zoom: tuple[float, float] = (1.0, 1.0)
@@ -69,7 +69,7 @@ class _Strength:
     blur: float = 0.0
 
 
-# luma and the two colour differences of NTSC (Rec. 601), in which a turn changes the hue and nothing else
+# luma and the two colour differences of NTSC (Rec. 601), in which a rotation changes only the hue
 _YIQ = np.array([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
 _RGB_OF_YIQ = np.linalg.inv(_YIQ)
 
@@ -82,7 +82,7 @@ _STRENGTHS: dict[str, _Strength] = {
 
 
 class Partners(NamedTuple):
-    """The other images, as places in the pool of the training images, that an image is mixed with."""
+    """The other images that an image is combined with, as indices into the pool of the training images."""
 
     mosaic: tuple[int, ...]
     """Three, or none."""
@@ -90,24 +90,24 @@ class Partners(NamedTuple):
 
 
 class DetectionAugmenter:
-    """Random changes of a training image and its boxes that depend on nothing but (seed, epoch, image).
+    """Random augmentation of a training image and its boxes that depends only on (seed, epoch, image).
 
     Args:
-        size_hw: the result fits inside it, in pixels.
-        augment: ``"auto"`` (as ``"light"``), ``"none"`` (only fitted inside ``size_hw``), ``"light"`` (zoom, shift,
-            flip, brightness, contrast, saturation), ``"standard"`` (more of these), ``"strong"`` (still more, hue,
-            blur) or an `albumentations.Compose` of yours with ``bbox_params`` of the format ``"pascal_voc"``.
+        size_hw: maximum height and width of the result, in pixels.
+        augment: ``"auto"`` (same as ``"light"``), ``"none"`` (fitted inside ``size_hw`` only), ``"light"`` (zoom,
+            shift, flip, brightness, contrast, saturation), ``"standard"`` (larger ranges), ``"strong"`` (still larger
+            ranges, hue, blur) or a custom `albumentations.Compose` with ``bbox_params`` of the format ``"pascal_voc"``.
         seed: the run's seed.
-        flips: of the named augmentations but ``"none"``: ``"horizontal"``; ``"all"`` (also upside down and transposed:
-            for pictures without an up, such as those of microscopes and satellites); or ``"none"`` (where left and
-            right differ, as in text).
-        multi_scale: smallest and largest zoom, of the size that just fits; None is what ``augment`` says. It goes
-            before a Compose of yours, as mosaic and pasted objects do.
-        mosaic: chance of a picture put together of four.
-        copy_paste: chance that objects of another image are pasted in.
+        flips: for all named augmentations except ``"none"``: ``"horizontal"``; ``"all"`` (also vertical and transposed,
+            for images without an upright orientation, such as those of microscopes and satellites); or ``"none"`` (if
+            left and right differ, as in text).
+        multi_scale: smallest and largest zoom, relative to the fitted size; None uses the range of ``augment``. It is
+            applied before a custom Compose, as are mosaic and pasted objects.
+        mosaic: probability of combining four images.
+        copy_paste: probability of pasting objects of another image.
 
     Raises:
-        ConfigError: an argument is none of these.
+        ConfigError: an argument is invalid.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class DetectionAugmenter:
             raise ConfigError(f"multi_scale={multi_scale}: expected the smallest and the largest zoom, each 0.1..10")
         for name, chance in (("mosaic", mosaic), ("copy_paste", copy_paste)):
             if not 0 <= chance <= 1:
-                raise ConfigError(f"{name}={chance}: expected a chance between 0 and 1")
+                raise ConfigError(f"{name}={chance}: expected a probability between 0 and 1")
         self.size_hw, self.seed, self.flips = size_hw, seed, flips
         self.mosaic, self.copy_paste = mosaic, copy_paste
         self._users = None if isinstance(augment, str) else UsersCompose(augment, size_hw)
@@ -139,7 +139,7 @@ class DetectionAugmenter:
         self._is_plain = self._strength == _Strength()
 
     def partners(self, n_pool: int, *, epoch: int, image_key: int) -> Partners:
-        """Which of ``n_pool`` images this one is mixed with; itself may be among them."""
+        """Draw the images of a pool of size ``n_pool`` to combine this one with; the image itself may be among them."""
         if not n_pool or not (self.mosaic or self.copy_paste):
             return Partners((), None)
         rng = self._rng(epoch, image_key, stream=1)
@@ -159,14 +159,14 @@ class DetectionAugmenter:
         """Augment one image.
 
         Args:
-            picture: the image as it is kept; not changed.
+            picture: the stored image; not modified.
             epoch: 0, 1, …
-            image_key: 64 bits that name the image, whatever its place in the manifest.
-            mosaic: three others for a mosaic, or none.
-            paste: another image whose objects are pasted in.
+            image_key: 64 bits that identify the image, independent of its position in the manifest.
+            mosaic: three other images for a mosaic, or none.
+            paste: another image whose objects are pasted.
 
         Returns:
-            A picture inside ``size_hw``, its boxes within its pixels.
+            An image that fits inside ``size_hw``, with its boxes within its pixels.
         """
         rng = self._rng(epoch, image_key, stream=0)
         canvas = canvas_hw(picture.size_hw, self.size_hw)
@@ -189,7 +189,7 @@ class DetectionAugmenter:
     def _placed(
         self, picture: Picture, canvas: tuple[int, int], rng: Generator, *, zoom: float = 1.0
     ) -> tuple[Picture, Window]:
-        """The picture zoomed, shifted, flipped and recoloured on a canvas, and the part of the canvas it fills."""
+        """Zoom, shift, flip and recolour an image on a canvas; also return the part of the canvas that it fills."""
         strength = self._strength
         low, high = strength.zoom
         zoom *= math.exp(rng.uniform(math.log(low), math.log(high)))
@@ -205,7 +205,7 @@ class DetectionAugmenter:
         turned_hw = picture.pixels.shape[1::-1] if view.transposed else picture.pixels.shape[:2]
         offsets = []
         for n, side in zip(turned_hw, canvas, strict=True):
-            # anywhere, as long as nothing is cut that has room; where it has little room, shifted all the same
+            # a uniform position without cropping if there is room; with little room, shifted nevertheless
             free = side - n * view.factor
             middle, reach = free / 2, max(abs(free) / 2, strength.shift * side)
             offsets.append(int(rng.integers(math.ceil(middle - reach), math.floor(middle + reach) + 1)))
@@ -231,7 +231,7 @@ class DetectionAugmenter:
         return np.asarray(cv2.GaussianBlur(pixels, (3, 3), 0), dtype=np.uint8) if blurred else pixels
 
     def _mosaic(self, pictures: Sequence[Picture], canvas: tuple[int, int], rng: Generator) -> Picture:
-        """Four pictures around a random middle of the canvas; the first is the one that the result is of."""
+        """Combine four images around a random centre of the canvas; the result belongs to the first one."""
         middle_y, middle_x = (round(side * rng.uniform(0.35, 0.65)) for side in canvas)
         cells = [(y, x) for y in ((0, middle_y), (middle_y, canvas[0])) for x in ((0, middle_x), (middle_x, canvas[1]))]
         pixels = np.full((*canvas, 3), GREY, dtype=np.uint8)
@@ -255,14 +255,14 @@ class DetectionAugmenter:
         )
 
     def _with_pasted(self, picture: Picture, source: Picture, filled: Window | None, rng: Generator) -> Picture:
-        """Objects of another picture, at about the zoom of this one, where they hide little of what is there."""
+        """Paste objects of another image at about the zoom of this one, where they cover little of existing ones."""
         zoom = picture.scale / fit_scale(picture.size_hw, self.size_hw)
         pixels, boxes, labels = picture.pixels.copy(), picture.boxes_xyxy, [picture.label_ids]
         window = (slice(0, pixels.shape[0]), slice(0, pixels.shape[1])) if filled is None else filled
         for which in rng.permutation(len(source.boxes_xyxy))[:_PASTED].tolist():
             factor = fit_scale(source.size_hw, self.size_hw) * zoom / source.scale * math.exp(rng.uniform(-0.2, 0.2))
             x1, y1, x2, y2 = source.boxes_xyxy[which].tolist()
-            left, top = math.floor(x1), math.floor(y1)  # whole pixels are pasted, a little more than the box
+            left, top = math.floor(x1), math.floor(y1)  # whole pixels are pasted, slightly more than the box
             part = source.pixels[top : math.ceil(y2), left : math.ceil(x2)]
             patch = self._recoloured(scaled(part, factor), rng)
             box = (source.boxes_xyxy[which] - (left, top, left, top)) * factor
@@ -279,20 +279,20 @@ class DetectionAugmenter:
 def _strength(augment: str) -> _Strength:
     if augment not in get_args(Augment):
         raise ConfigError(f"augment={augment!r}: expected one of {', '.join(get_args(Augment))} or a Compose")
-    # in the few dozen epochs that a CPU affords, a network learns too little rather than by heart: on blood cells, the
-    # zoom of "light" gave an mAP50 of .02 more than that of "standard"
+    # in the few dozen epochs that are feasible on a CPU, a network underfits rather than overfits: on blood cells, the
+    # zoom of "light" gave an mAP50 .02 higher than that of "standard"
     return _STRENGTHS["light" if augment == "auto" else augment]
 
 
 def _room(size_hw: tuple[int, ...], factor: float) -> tuple[int, int]:
-    """Whole pixels for an object and its box, which may end within the last one."""
+    """Return the size in whole pixels of an object and its box, which may end within the last pixel."""
     return math.ceil(size_hw[0] * factor), math.ceil(size_hw[1] * factor)
 
 
 def _free_place(
     boxes_xyxy: NDArray[np.float64], patch_hw: tuple[int, int], window: Window, rng: Generator
 ) -> tuple[int, int] | None:
-    """Row and column in a window where a patch hides little of every box, or None."""
+    """Return the row and column in a window at which a patch covers little of every box, or None."""
     low = [part.start for part in window]
     high = [part.stop - side + 1 for part, side in zip(window, patch_hw, strict=True)]
     if high[0] <= low[0] or high[1] <= low[1]:
@@ -307,7 +307,7 @@ def _free_place(
 
 
 def _colour_matrix(*, brightness: float, contrast: float, saturation: float, hue_degrees: float) -> NDArray[np.float64]:
-    """(3, 4): new RGB of (R, G, B, 1). Greys keep their hue and, but for brightness and contrast, their value."""
+    """Return the (3, 4) matrix from (R, G, B, 1) to the new RGB. Greys change only with brightness and contrast."""
     angle = math.radians(hue_degrees)
     turn = np.array([[1, 0, 0], [0, math.cos(angle), -math.sin(angle)], [0, math.sin(angle), math.cos(angle)]])
     turn[1:] *= saturation

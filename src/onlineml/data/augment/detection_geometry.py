@@ -1,4 +1,4 @@
-"""Images with boxes at one scale: fitted inside a size, kept for training, cut, flipped and put together in a batch."""
+"""Geometry of images with boxes: fitting inside a size, storing for training, cropping, flipping and batching."""
 
 from __future__ import annotations
 
@@ -31,23 +31,24 @@ __all__ = [
     "shown",
 ]
 
-GREY = 114  # of padding, as in YOLOv5 and its successors: near the mean of photos
+GREY = 114  # padding value of YOLOv5 and its successors: near the mean of photos
 _STRIDE = 32  # a batch's sides are multiples of the coarsest stride of common networks
-_SCALE = 1.25  # images are kept this much larger than they are shown, so that a zoomed one is still sharp
-_MIN_VISIBLE = 0.2  # share of its area that a cut object must still show to be one (as YOLOX and albumentations' users)
-MIN_SIDE = 2.0  # pixels: what is narrower says nothing about its class
+_SCALE = 1.25  # images are stored this much larger than they are shown, so that a zoomed image is still sharp
+# visible fraction of its area below which a cropped object is ignored (as in YOLOX and common use of albumentations)
+_MIN_VISIBLE = 0.2
+MIN_SIDE = 2.0  # pixels: a narrower object shows too little of its class
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
-    """An image with what is to be learned about it.
+    """An image with its annotations.
 
     Attributes:
         pixels: (h, w, 3) uint8 RGB.
         boxes_xyxy: (n, 4) float64, in these pixels.
         label_ids: (n,) int64.
         ignore_xyxy: (k, 4) float64, regions that are neither object nor background.
-        scale: these pixels per pixel of the upright original; nan after a user's own augmentation.
+        scale: these pixels per pixel of the upright original; nan after a custom augmentation.
         size_hw: height and width of the upright original.
     """
 
@@ -61,16 +62,16 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How a picture is shown: `factor` of its pixels, turned, at an offset in a canvas.
+    """Placement of an image on a canvas: scaled by `factor`, turned, at an offset.
 
     Attributes:
         canvas_hw: height and width of the result.
         factor: new pixels per pixel.
-        transposed: rows become columns, before anything else.
-        mirrored: left becomes right.
-        upside_down: top becomes bottom.
-        offset_yx: where the upper left corner of the whole (turned and scaled) picture lies, in the canvas's pixels;
-            negative where it is cut off.
+        transposed: swap rows and columns, before the flips.
+        mirrored: flip left and right.
+        upside_down: flip top and bottom.
+        offset_yx: position of the upper left corner of the whole (turned and scaled) image, in the canvas's pixels;
+            negative if it is cropped.
     """
 
     canvas_hw: tuple[int, int]
@@ -82,32 +83,32 @@ class View:
 
 
 def fit_scale(size_hw: tuple[int, int], inside_hw: tuple[int, int]) -> float:
-    """The factor by which a whole image of ``size_hw`` just fits inside ``inside_hw``."""
+    """Return the factor by which an image of ``size_hw`` just fits inside ``inside_hw``."""
     return min(inside_hw[0] / size_hw[0], inside_hw[1] / size_hw[1])
 
 
 def kept_hw(size_hw: tuple[int, int]) -> tuple[int, int]:
-    """The largest height and width of an image that is kept for training at ``size_hw``."""
+    """Return the maximum height and width of an image stored for training at ``size_hw``."""
     return math.ceil(_SCALE * size_hw[0]), math.ceil(_SCALE * size_hw[1])
 
 
 def kept_scale(original_hw: tuple[int, int], size_hw: tuple[int, int]) -> float:
-    """Kept pixels per pixel of the upright original, for training at ``size_hw``; never above 1."""
+    """Return stored pixels per pixel of the upright original, for training at ``size_hw``; at most 1."""
     return min(1.0, fit_scale(original_hw, kept_hw(size_hw)))
 
 
 def keep_inside(
     pixels: NDArray[np.uint8], original_hw: tuple[int, int], *, size_hw: tuple[int, int]
 ) -> NDArray[np.uint8]:
-    """Shrink a decoded image to the scale at which it is kept for a network's input of ``size_hw``.
+    """Shrink a decoded image to the scale at which it is stored for a network's input of ``size_hw``.
 
     Args:
-        pixels: (h, w, 3) uint8, the upright image, perhaps reduced to a whole fraction by its decoder.
+        pixels: (h, w, 3) uint8, the upright image, possibly reduced by an integer factor in its decoder.
         original_hw: height and width of the upright original.
         size_hw: the network's input.
 
     Returns:
-        (h, w, 3) uint8 inside 1.25 of ``size_hw``; a smaller image as it is.
+        (h, w, 3) uint8 inside 1.25 times ``size_hw``; a smaller image is not changed.
     """
     scale = kept_scale(original_hw, size_hw)
     reduced = max(1, round(max(original_hw) / max(pixels.shape[:2])))
@@ -120,16 +121,16 @@ def keep_inside(
 def fit_inside(
     pixels: NDArray[np.uint8], size_hw: tuple[int, int], *, original_hw: tuple[int, int] | None = None
 ) -> tuple[NDArray[np.uint8], float]:
-    """Scale a whole image so that it just fits inside ``size_hw``; nothing is cut, and its aspect stays.
+    """Resize an image so that it just fits inside ``size_hw``, without cropping, at its aspect ratio.
 
     Args:
-        pixels: (h, w, 3) uint8: an upright image or, with ``original_hw``, what `keep_inside` made of it.
+        pixels: (h, w, 3) uint8: an upright image or, with ``original_hw``, the result of `keep_inside`.
         size_hw: height and width of the network's input.
         original_hw: height and width of the upright original.
 
     Returns:
-        (h, w, 3) uint8, area-averaged when shrinking, bilinear when growing, at least 1 pixel a side; and its pixels
-        per pixel of the original, the same in x and in y.
+        (h, w, 3) uint8, area-averaged when shrinking, bilinear when enlarging, at least 1 pixel per side; and its
+        pixels per pixel of the original, the same in x and y.
     """
     have = 1.0 if original_hw is None else kept_scale(original_hw, size_hw)
     height, width = pixels.shape[:2] if original_hw is None else original_hw
@@ -138,7 +139,7 @@ def fit_inside(
 
 
 def scaled(pixels: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
-    """Scale by exactly ``factor`` in x and y; the last row or column may show up to half a pixel more or less."""
+    """Scale by exactly ``factor`` in x and y; the last row or column may cover up to half a pixel more or less."""
     import cv2  # noqa: PLC0415
 
     if factor == 1.0:
@@ -146,21 +147,21 @@ def scaled(pixels: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
     height, width = pixels.shape[:2]
     how = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
     size_wh = round(width * factor), round(height * factor)
-    if min(size_wh) >= 1:  # with a size given, OpenCV would scale x and y by slightly different factors
+    if min(size_wh) >= 1:  # given a size, OpenCV would scale x and y by slightly different factors
         return np.asarray(cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=how), dtype=np.uint8)
     size_wh = max(1, size_wh[0]), max(1, size_wh[1])
     return np.asarray(cv2.resize(pixels, size_wh, interpolation=how), dtype=np.uint8)
 
 
 def canvas_hw(original_hw: tuple[int, int], size_hw: tuple[int, int]) -> tuple[int, int]:
-    """Height and width of the training picture: that of the fitted image, rounded up as its batch will be."""
+    """Return height and width of the training image: those of the fitted image, rounded up as in its batch."""
     scale = fit_scale(original_hw, size_hw)
     height, width = (min(side, max(1, round(n * scale))) for n, side in zip(original_hw, size_hw, strict=True))
     return min(size_hw[0], _up(height)), min(size_hw[1], _up(width))
 
 
 def pad_together(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Images as one batch, each at the upper left.
+    """Combine images to one batch, each at the upper left.
 
     Args:
         images: (h, w, 3) uint8 each.
@@ -180,9 +181,9 @@ def _up(side: int) -> int:
 
 
 def shown(picture: Picture, view: View) -> tuple[Picture, tuple[slice, slice]]:
-    """A picture in a view, and the rows and columns of the canvas that it fills; the rest is grey.
+    """Render an image in a view; also return the rows and columns of the canvas that it fills. The rest is grey.
 
-    A box that is cut to less than a fifth of its area, or to less than 2 pixels, becomes an ignored region.
+    A box that is cropped to less than a fifth of its area, or to less than 2 pixels, becomes an ignored region.
     """
     import cv2  # noqa: PLC0415
 
@@ -193,7 +194,7 @@ def shown(picture: Picture, view: View) -> tuple[Picture, tuple[slice, slice]]:
         _part(n, factor, offset, side)
         for n, offset, side in zip(turned_hw, view.offset_yx, view.canvas_hw, strict=True)
     )
-    # the part is taken before it is turned and scaled: that is cheaper, and whole pixels stay whole
+    # the part is cropped before it is turned and scaled: that is faster, and keeps whole pixels
     first = [turned_hw[0] - rows.stop if view.upside_down else rows.start]
     first += [turned_hw[1] - columns.stop if view.mirrored else columns.start]
     y0, x0 = first[::-1] if view.transposed else first
@@ -218,7 +219,7 @@ def shown(picture: Picture, view: View) -> tuple[Picture, tuple[slice, slice]]:
 
 
 def objects_within(picture: Picture, window_xyxy: tuple[float, float, float, float]) -> Picture:
-    """A picture with its boxes cut at a window's edges; what is cut to too little is ignored.
+    """Crop an image's boxes at a window's edges; those with too little left become ignored regions.
 
     Too little: less than a fifth of the box's area, or less than 2 pixels.
     """
@@ -232,7 +233,7 @@ def objects_within(picture: Picture, window_xyxy: tuple[float, float, float, flo
 
 
 def fitted(picture: Picture, size_hw: tuple[int, int]) -> Picture:
-    """A whole picture as evaluation sees it: every box is there, however small."""
+    """Fit a whole image as evaluation does, keeping every box, however small."""
     scale = fit_scale(picture.size_hw, size_hw)
     factor = scale / picture.scale
     pixels = scaled(picture.pixels, factor)[: size_hw[0], : size_hw[1]]
@@ -241,7 +242,7 @@ def fitted(picture: Picture, size_hw: tuple[int, int]) -> Picture:
 
 
 def _part(n: int, factor: float, offset: int, side: int) -> tuple[int, float, slice]:
-    """Along one axis: where in the canvas the part begins, where pixel 0 of the picture would lie, and the part."""
+    """Compute one axis: start of the part on the canvas, canvas position of the image's pixel 0, and the part."""
     start = min(n - 1, max(0, int(-offset / factor)))
     begin = min(side - 1, max(0, offset))
     stop = min(n, max(start + 1, start + math.ceil((side - begin) / factor)))
@@ -249,7 +250,7 @@ def _part(n: int, factor: float, offset: int, side: int) -> tuple[int, float, sl
 
 
 def _turned(boxes_xyxy: NDArray[np.float64], view: View, turned_hw: tuple[int, int]) -> NDArray[np.float64]:
-    """Boxes of a picture that is transposed, then flipped to ``turned_hw``."""
+    """Transform boxes to an image that is transposed, then flipped to ``turned_hw``."""
     boxes = boxes_xyxy[:, [1, 0, 3, 2]] if view.transposed else boxes_xyxy.copy()
     if view.mirrored:
         boxes[:, [0, 2]] = turned_hw[1] - boxes[:, [2, 0]]

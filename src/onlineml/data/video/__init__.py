@@ -1,4 +1,4 @@
-"""Videos: reading, choosing and keeping frames."""
+"""Videos: reading, frame selection and frame storage."""
 
 from __future__ import annotations
 

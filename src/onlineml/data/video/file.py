@@ -1,4 +1,4 @@
-"""A video file, opened so that it can open no other, on any storage."""
+"""Opening of video files on any storage, without access to other files that a video may refer to."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 
 __all__ = ["declared_duration", "opened", "require_av"]
 
-# No playlists (hls, dash, concat, image2): they make FFmpeg open whatever other file or address they name.
+# No playlists (hls, dash, concat, image2): they make FFmpeg open any other file or address that they name.
 _FORMATS = (
     "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,av1,ivf,obu,flv,asf,ogg,gif,mjpeg,mxf,dv,rm,nut,"
     "yuv4mpegpipe"
 )
-_BUFFER = 1 << 20  # bytes FFmpeg asks for at once: each time costs a call into Python, or a request
-_BLOCK = 4 << 20  # bytes a request asks of remote storage
+_BUFFER = 1 << 20  # bytes per FFmpeg read: each costs a call into Python, or a request
+_BLOCK = 4 << 20  # bytes per request to remote storage
 
 
 def require_av() -> Any:
-    """PyAV.
+    """Import PyAV.
 
     Raises:
-        MissingDependencyError: it is not installed.
+        MissingDependencyError: PyAV is not installed.
     """
     try:
         import av  # noqa: PLC0415 (an optional dependency)
@@ -48,11 +48,11 @@ def require_av() -> Any:
 def opened(
     source: str | bytes, *, name: str, storage_options: Mapping[str, Any] | None
 ) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """A video's container and its main video stream; whatever reading it raises is one of our errors.
+    """Open a video and yield its container and main video stream; errors within the block become onlineml errors.
 
     Raises:
-        BadVideoError: it is no video that can be decoded here.
-        NotFoundError: nothing is there.
+        BadVideoError: the file is not a video that can be decoded.
+        NotFoundError: the file does not exist.
         StorageError: reading failed.
     """
     av = require_av()
@@ -67,13 +67,13 @@ def opened(
 
 
 class _Source:
-    """A file as FFmpeg asks for it: a damaged one makes it ask for places before the beginning, which is no error."""
+    """File object for FFmpeg, which in damaged files seeks to negative positions; those are not errors."""
 
     def __init__(self, file: Any) -> None:
         self.read, self.tell, self._seek = file.read, file.tell, file.seek
 
     def seek(self, place: int, whence: int = 0) -> int:
-        """The new place; negative, as FFmpeg has it, where there is none such."""
+        """Return the new position, or FFmpeg's negative error code for an invalid one."""
         if whence == 0 and place < 0:
             return -errno.EINVAL
         return int(self._seek(place, whence))
@@ -92,16 +92,16 @@ def _unreadable(file: Any, detail: str) -> BadVideoError:
     file.seek(0)
     begin = file.read(16)
     if not begin:
-        return BadVideoError("empty", "the file has no bytes")
+        return BadVideoError("empty", "the file has 0 bytes")
     if begin[4:8] in {b"ftyp", b"mdat", b"wide", b"free"}:
-        detail += "; an MP4 whose index is missing, as after a recording that was cut off: recover it with untrunc"
+        detail += "; an MP4 without its index, as after an interrupted recording: recover it with untrunc"
     return BadVideoError("unreadable", f"{detail}; the file begins with {begin!r}")
 
 
 def _main_stream(container: InputContainer) -> VideoStream:
     found = [s for s in container.streams.video if not s.disposition.value & s.disposition.attached_pic.value]
     if not found:
-        raise BadVideoError("unreadable", f"a file of the format {container.format.name} without a video stream")
+        raise BadVideoError("unreadable", f"the file of format {container.format.name} has no video stream")
     stream = container.streams.best("video") or found[0]
     stream = stream if stream in found else found[0]
     if stream.codec_context is None:
@@ -109,7 +109,7 @@ def _main_stream(container: InputContainer) -> VideoStream:
     if stream.width * stream.height > MAX_PIXELS:
         raise BadVideoError(
             "oversized",
-            f"{stream.width} x {stream.height} pixels are declared, more than the {MAX_PIXELS:,} that are allowed",
+            f"the file declares {stream.width} x {stream.height} pixels; at most {MAX_PIXELS:,} are allowed",
         )
     stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
     stream.thread_type = "AUTO"
@@ -117,13 +117,13 @@ def _main_stream(container: InputContainer) -> VideoStream:
 
 
 def declared_duration(container: InputContainer, stream: VideoStream) -> Fraction | None:
-    """Seconds that a file says its video has; None where it does not say."""
+    """Return the duration in seconds that a file declares for its video; None if it declares none."""
     if stream.duration and stream.time_base:
         return Fraction(stream.duration * stream.time_base)
     tag = stream.metadata.get("DURATION", "")  # Matroska: 00:01:02.500000000
     if re.fullmatch(r"\d+:\d\d:\d\d(\.\d+)?", tag):
         hours, minutes, seconds = tag.split(":")
         return 3600 * Fraction(hours) + 60 * Fraction(minutes) + Fraction(seconds)
-    if container.duration and len(container.streams) == 1:  # of the longest stream, which may be the sound
+    if container.duration and len(container.streams) == 1:  # the longest stream's duration, which may be the audio's
         return Fraction(container.duration, 1_000_000)
     return None

@@ -1,7 +1,7 @@
-"""Frames of videos as images: extracted once, stored under the hash of their bytes, in one group a video.
+"""Video frames as images: extracted once, stored under the hash of their bytes, with one group per video.
 
-What was extracted from a video is noted in a small file, so that asking again for the same frames reads nothing of it,
-and an import of a thousand videos that was killed goes on where it was.
+A small note file records what was extracted from a video, so that a repeated request reads none of the video, and an
+interrupted import of a thousand videos continues where it stopped.
 """
 
 from __future__ import annotations
@@ -41,23 +41,23 @@ __all__ += ["hashed_locally"]
 
 FrameFormat = Literal["jpeg", "png"]
 
-_LAYOUT = 1  # of the notes, and of how frames are made: raise it when either changes
+_LAYOUT = 1  # version of the notes and of the frame encoding: increase it when either changes
 _WRITERS = 16
 _AHEAD = 2 * _WRITERS  # frames in memory
-_HASHED = 8 << 20  # bytes at a time
-_EVERY_S = 0.5  # frames that are closer show much the same
-_QUALITY = 95  # JPEG: differences that cannot be seen; half a megabyte for a frame of 1920 x 1080
+_HASHED = 8 << 20  # bytes per read
+_EVERY_S = 0.5  # closer frames look almost the same
+_QUALITY = 95  # JPEG quality with invisible differences; half a megabyte for a frame of 1920 x 1080
 _FRAMES = pa.schema([*COLUMNS.items(), ("time_s", pa.float64()), ("frame", pa.int64())])
 
 
 def frame_id(video_sha256: str, time_s: float) -> str:
-    """The image id of a frame, 32 hex digits: of the same video and time always the same, whatever decodes it."""
+    """Return the image id of a frame, 32 hex digits; it depends only on the video and the time, not on the decoder."""
     text = f"{video_sha256}\0{round(time_s * 1_000_000)}"
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def frame_sampling(*, every_s: float | None, every_n: int | None) -> Sampling:
-    """Which frames become images where nothing else is said: one each half second."""
+    """Return the selection of frames to import; by default one every half second."""
     return Sampling(every_s=_EVERY_S if every_s is None and every_n is None else every_s, every_n=every_n)
 
 
@@ -66,10 +66,10 @@ class ExtractedFrames:
     """The frames of one video.
 
     Attributes:
-        table: a row a frame: the columns of a manifest, without splits and labels, and ``time_s`` and ``frame``
+        table: one row per frame: the columns of a manifest, without splits and labels, and ``time_s`` and ``frame``
             (its number); the group is the video's hash.
-        sha256: of the video's bytes.
-        findings: about the video, codes of `onlineml.data.video.POLICIES`.
+        sha256: hash of the video's bytes.
+        findings: findings about the video, with codes of `onlineml.data.video.POLICIES`.
     """
 
     table: pa.Table
@@ -78,19 +78,19 @@ class ExtractedFrames:
 
     @property
     def image_ids(self) -> list[str]:
-        """In the order of the frames."""
+        """Image ids in the order of the frames."""
         return list(self.table["image_id"].to_pylist())
 
 
 @dataclass(frozen=True)
 class FrameStore:
-    """Where frames are put: ``<root>/blobs/<ab>/<sha256>.jpg``, and notes of what was extracted in ``<root>/<notes>/``.
+    """Storage of frames: ``<root>/blobs/<ab>/<sha256>.jpg``, with notes of extracted frames in ``<root>/<notes>/``.
 
     Attributes:
-        root: a folder, on any filesystem; the uris of the frames are relative to it.
+        root: a folder on any filesystem; the uris of the frames are relative to it.
         notes: the folder of the notes, relative to the root.
-        format: ``"jpeg"`` (quality 95, colours at full resolution) or ``"png"`` (without loss, several times as large).
-        storage_options: of the root's filesystem.
+        format: ``"jpeg"`` (quality 95, no chroma subsampling) or ``"png"`` (lossless, several times as large).
+        storage_options: options of the root's filesystem.
     """
 
     root: str
@@ -114,13 +114,13 @@ class FrameStore:
 
         Args:
             source: a path or URL, or the bytes of a file.
-            sampling: which frames.
-            version: the store's tag of the source's content, by which it is known without being read; ``""``: unknown.
-            storage_options: open the source.
+            sampling: the selection of frames.
+            version: the store's tag of the source's content, which identifies it without reading it; ``""`` if unknown.
+            storage_options: options for opening the source.
 
         Raises:
-            BadVideoError: not one frame can be decoded.
-            NotFoundError: there is no such source.
+            BadVideoError: no frame can be decoded.
+            NotFoundError: the source does not exist.
             StorageError: reading or writing failed.
         """
         name = source if isinstance(source, bytes) else os.fspath(source)
@@ -136,7 +136,7 @@ class FrameStore:
         return found
 
     def extract_local(self, local: str | bytes, digest: str, *, sampling: Sampling) -> ExtractedFrames:
-        """The same for what `hashed_locally` gave."""
+        """Extract frames as `extract` does, from the results of `hashed_locally`."""
         note = self._note("content", digest, "", sampling)
         found = self._noted(note)
         if found is None:
@@ -145,7 +145,7 @@ class FrameStore:
         return found
 
     def keep_local(self, local: str | bytes, digest: str, *, ending: str) -> str:
-        """Store the video itself under the hash of its bytes; returns its uri, relative to the root."""
+        """Store the video itself under the hash of its bytes; return its uri, relative to the root."""
         uri = f"blobs/{digest[:2]}/{digest}{ending}"
         url = io.join(self.root, uri)
         if not io.exists(url, storage_options=self.storage_options):
@@ -210,7 +210,7 @@ def _encoded(pixels: npt.NDArray[uint8], image_format: FrameFormat) -> bytes:
 def hashed_locally(
     source: str | bytes, *, storage_options: Mapping[str, Any] | None = None
 ) -> Iterator[tuple[str | bytes, str]]:
-    """A video that can be read in any order, and its sha256: on this machine's disk, or the bytes as they are."""
+    """Yield a video that allows random access, and its sha256: a file on this machine's disk, or the given bytes."""
     if isinstance(source, bytes):
         yield source, hashlib.sha256(source).hexdigest()
         return
@@ -220,7 +220,7 @@ def hashed_locally(
             local = str(Path(folder) / "video")
             io.download_file(source, local, storage_options=storage_options)
         elif not Path(local).is_file():
-            io.read_bytes(local)  # raises what is to be said
+            io.read_bytes(local)  # raises the appropriate error
         digest = hashlib.sha256()
         with open(local, "rb") as file:  # noqa: PTH123 (as all of storage opens files)
             while piece := file.read(_HASHED):

@@ -1,4 +1,4 @@
-"""A decoded frame of a video as a viewer sees it: upright 8-bit sRGB with square pixels."""
+"""Conversion of decoded video frames to upright 8-bit sRGB with square pixels."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Painter", "upright"]
 
-# Numbers of ITU-T H.273, which FFmpeg and all containers use
+# Code points of ITU-T H.273, which FFmpeg and all containers use
 _UNSPECIFIED = 2  # MatrixCoefficients
 _PQ, _HLG = 16, 18  # TransferCharacteristics of high dynamic range
 _FIXED_POINT = 65536.0  # of a display matrix (ISO/IEC 14496-12, tkhd)
 
 
 class Painter:
-    """Turns decoded frames of one video into pixels.
+    """Converter of decoded frames of one video to pixels.
 
     Args:
-        aspect: width over height of a stored pixel; 1 where the file does not say.
-        note: told the code of each finding, as often as it is met.
+        aspect: width over height of a stored pixel; 1 if the file does not declare it.
+        note: called with the code of each finding, each time it occurs.
     """
 
     def __init__(self, *, aspect: Fraction | None, note: Callable[[str], None]) -> None:
@@ -39,15 +39,15 @@ class Painter:
         self._reformatter = VideoReformatter()
 
     def rgb(self, frame: Any) -> NDArray[np.uint8]:
-        """(H, W, 3) uint8 sRGB, upright, C-contiguous.
+        """Convert a frame to (H, W, 3) uint8 sRGB, upright, C-contiguous.
 
         Raises:
-            BadVideoError: the frame is larger than an image may be.
+            BadVideoError: the frame has more pixels than allowed.
         """
         width = max(1, round(frame.width * self._aspect))
         if width * frame.height > MAX_PIXELS:
             raise BadVideoError(
-                "oversized", f"{width} x {frame.height} pixels a frame, more than the {MAX_PIXELS:,} that are allowed"
+                "oversized", f"a frame has {width} x {frame.height} pixels; at most {MAX_PIXELS:,} are allowed"
             )
         if width != frame.width:
             self._note("stretched")
@@ -68,14 +68,15 @@ class Painter:
 
         matrix = primaries = transfer = None
         if frame.colorspace == _UNSPECIFIED and not frame.format.is_rgb:
-            # what players take: BT.709 for high definition, BT.601 below it (mpv's mp_csp_guess_colorspace)
+            # the default of players: BT.709 for high definition, BT.601 below it (mpv's mp_csp_guess_colorspace)
             high = frame.width >= 1280 or frame.height > 576
             matrix = Colorspace.ITU709 if high else Colorspace.ITU601
         if frame.color_trc in {_PQ, _HLG}:
             self._note("hdr")
             primaries, transfer = ColorPrimaries.BT709, ColorTrc.IEC61966_2_1
         has_alpha = any(component.is_alpha for component in frame.format.components)
-        # each channel within half a level of H.273's formulas; without these flags a third of the time, up to three off
+        # each channel is within half a level of H.273's formulas; without these flags it takes a third of the time and
+        # is up to three levels off
         exact = How.BILINEAR | How.ACCURATE_RND | How.FULL_CHR_H_INT
         converted = self._reformatter.reformat(
             frame,
@@ -100,7 +101,7 @@ class Painter:
 
 
 def _display_matrix(frame: Any) -> NDArray[np.float64] | None:
-    """(2, 2): how the upright picture's x and y follow from a stored pixel's; None where the file does not say."""
+    """Return the (2, 2) matrix from stored to upright x and y coordinates; None if the file does not declare it."""
     stored = frame.side_data.get("DISPLAYMATRIX")
     if stored is None:
         return None
@@ -109,14 +110,14 @@ def _display_matrix(frame: Any) -> NDArray[np.float64] | None:
 
 
 def upright(pixels: NDArray[np.uint8], matrix: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Turn and mirror a picture as its display matrix says, to the nearest right angle.
+    """Rotate and mirror a frame according to its display matrix, to the nearest right angle.
 
     Args:
         pixels: (H, W, 3), as stored.
-        matrix: (2, 2), rows x and y of the upright picture, columns x and y of the stored one; y goes down.
+        matrix: (2, 2), rows x and y of the upright frame, columns x and y of the stored one; y points down.
 
     Returns:
-        (H, W, 3) or (W, H, 3), C-contiguous; ``pixels`` itself where nothing is to be done.
+        (H, W, 3) or (W, H, 3), C-contiguous; ``pixels`` itself if it is already upright.
     """
     (a, c), (b, d) = matrix
     if abs(a) + abs(d) >= abs(b) + abs(c):

@@ -1,4 +1,4 @@
-"""The frames of an opened video in the order in which they are shown, with what is wrong noted, not raised."""
+"""Reading of an opened video's frames in display order; damage is recorded instead of raised."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Reader", "Shown"]
 
-_RETRIES = 3  # reads in a row that give nothing but an error
-_WORTHWHILE = 12  # frames: to jump over fewer costs more than to decode them
-_JUMP_BACK = 1  # seconds: recordings put behind each other begin again at 0
-_DEFAULT_RATE = Fraction(25)  # frames a second of a file that tells neither times nor a rate
+_RETRIES = 3  # consecutive reads that only raise an error
+_WORTHWHILE = 12  # frames: seeking over fewer takes longer than decoding them
+_JUMP_BACK = 1  # seconds: the timestamps of concatenated recordings restart at 0
+_DEFAULT_RATE = Fraction(25)  # frames per second of a file that declares neither timestamps nor a rate
 
 
 class Shown(NamedTuple):
-    """One frame as it is shown.
+    """One frame in display order.
 
     Attributes:
-        number: its place among all frames, from 0.
+        number: its index among all frames, from 0.
         time: seconds since the first frame.
-        duration: seconds for which it is shown, as far as the file says; else those of an average frame.
-        frame: PyAV's.
+        duration: seconds for which it is displayed, if the file declares that; else the average duration.
+        frame: PyAV's frame.
     """
 
     number: int
@@ -41,15 +41,15 @@ class Shown(NamedTuple):
 
 
 class Reader:
-    """Decodes frame after frame, or goes on at a later key frame.
+    """Decoder of consecutive frames, which can also continue at a later key frame.
 
-    After what could not be decoded, frames are left out up to the next key frame, for they rest on it.
+    After a decoding error, frames are dropped up to the next key frame, because they depend on the damaged one.
 
     Attributes:
-        lost: frames that were left out because of damage.
-        lost_at: seconds at which the first of them would have been shown, as near as can be told.
-        end: seconds at which the last frame that was decoded ends.
-        duration: seconds that the file says it has; None where it does not.
+        lost: number of frames dropped because of damage.
+        lost_at: time in seconds of the first of them, as far as it can be determined.
+        end: time in seconds at which the last decoded frame ends.
+        duration: duration in seconds that the file declares; None if it declares none.
     """
 
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
@@ -58,11 +58,11 @@ class Reader:
         self._ready: list[Any] = []
         self._over = self._broken = False
         self._failures = 0
-        # PyAV 18 trips over a stream that a damaged file seems to gain half-way
+        # PyAV 18 raises IndexError for a stream that seems to appear in the middle of a damaged file
         self._errors = (require_av().FFmpegError, IndexError)
-        self._origin: Fraction | None = None  # of times, in the file's
+        self._origin: Fraction | None = None  # first timestamp of the file, from which times are counted
         self._next_number = 0
-        self._from: Fraction | None = None  # frames before it belong to what was jumped over
+        self._from: Fraction | None = None  # earlier frames belong to the skipped part
         rate = stream.average_rate or stream.guessed_rate
         self.frame_s = Fraction(1 / rate) if rate else 1 / _DEFAULT_RATE
         self.lost = 0
@@ -74,7 +74,7 @@ class Reader:
         self._last = Fraction(-1)
 
     def next(self) -> Shown | None:
-        """The next frame; None after the last."""
+        """Return the next frame; None after the last."""
         while True:
             while self._ready:
                 shown = self._shown(self._ready.pop(0))
@@ -85,13 +85,13 @@ class Reader:
             self._ready = self._decode_on()
 
     def _shown(self, frame: Any) -> Shown | None:
-        if frame is None:  # here is a gap
+        if frame is None:  # a gap
             self._damage()
             return None
         stamp = self._stamp(frame)
         if self._from is not None and stamp < self._from:
             return None
-        if stamp <= self._last:  # out of order, as after damage: a frame that is shown after it is given already
+        if stamp <= self._last:  # out of order, as after damage: a frame with a later time was already returned
             self._lose(stamp)
             return None
         self._last = stamp
@@ -108,7 +108,7 @@ class Reader:
         return shown
 
     def _stamp(self, frame: Any) -> Fraction:
-        """Seconds since the first frame; where the file's times jump far back, the clock goes on."""
+        """Return seconds since the first frame; the time continues if the file's timestamps jump far back."""
         ticks = frame.pts if frame.pts is not None else frame.dts
         base = frame.time_base or self._stream.time_base
         if ticks is None or not base:
@@ -121,7 +121,7 @@ class Reader:
         return stored - self._origin
 
     def _decode_on(self) -> list[Any]:
-        """The frames that the next packet brings, and None for a gap; after the last packet, those still held."""
+        """Return the frames of the next packet, with None for a gap; after the last packet, the remaining frames."""
         try:
             packet = next(self._packets, None)
         except self._errors:
@@ -130,21 +130,21 @@ class Reader:
             self._failures = 0
         if packet is None:
             self._over = True
-        elif packet.is_corrupt:  # cut off, or with a gap, which a decoder would fill with something
+        elif packet.is_corrupt:  # truncated, or with a gap, which a decoder would fill with invented content
             self._n_read += 1
             return [*self._drained(), None]
         elif packet.size:
             self._n_read += 1
         try:
             return list(self._stream.decode(packet))
-        except EOFError:  # drained already
+        except EOFError:  # already drained
             return []
         except self._errors:
             self._damage()
             return []
 
     def _drained(self) -> list[Any]:
-        """The frames that the decoder holds; it begins anew."""
+        """Return the frames that the decoder holds, and reset it."""
         try:
             return list(self._stream.decode(None))
         except self._errors:
@@ -153,7 +153,7 @@ class Reader:
             self._stream.codec_context.flush_buffers()
 
     def _after_failure(self) -> Any:
-        """A packet from beyond what could not be read; None where nothing more comes."""
+        """Return a packet after the unreadable part; None if there are no more."""
         self._failures += 1
         self._broken = True
         if self._failures > _RETRIES:
@@ -178,19 +178,19 @@ class Reader:
         return _Index.of(self._container, self._stream)
 
     def settle(self) -> None:
-        """At the end, count also the frames that were lost without a word, where the file lists its frames."""
+        """At the end, add frames that were lost without an error, if the file has an index of its frames."""
         silent = 0
         if self._from is None and self._index.keys:
             silent = self._index.shown_before[min(self._n_read, len(self._index.dts))] - self._n_given - self.lost
-        elif self._container.format.name == "avi":  # its list of packets stands apart from them
+        elif self._container.format.name == "avi":  # its index is stored separately from the packets
             silent = len(self._stream.index_entries) - self._n_read
         for _ in range(silent):
             self._lose(self.end)
 
     def jump(self, time: Fraction) -> bool:
-        """Go on at the last key frame that is shown before ``time``, where that saves decoding.
+        """Continue at the last key frame displayed before ``time``, if that avoids decoding enough frames.
 
-        The first frame must have been read. Frames that were decoded and not yet asked for are dropped.
+        The first frame must have been read. Frames that were decoded but not returned are dropped.
         """
         base = self._stream.time_base
         ticks = int((time + (self._origin or 0)) / base) if base else 0
@@ -202,18 +202,18 @@ class Reader:
         return True
 
     def _go_to(self, ticks: int, time: Fraction) -> bool:
-        """Read from the key frame at or before a stamp; False if it is shown only after ``time``."""
+        """Continue at the key frame at or before a timestamp; return False if it is displayed only after ``time``."""
         try:
             self._seek(ticks)
             key = next(self._packets)
             place = self._index.place_of(key.dts)
             held, before = [key], 0
-            for packet in self._packets:  # frames that follow a key frame in the file may be shown before it
+            for packet in self._packets:  # packets that follow a key frame in the file may be displayed before it
                 held.append(packet)
                 if packet.pts is None or packet.pts > key.pts:
                     break
                 before += not packet.is_discard
-        except (*self._errors, StopIteration, TypeError):  # cut off, or an index that does not fit: from the beginning
+        except (*self._errors, StopIteration, TypeError):  # truncated, or an index that does not match: start again
             place = -1
         if place < 0:
             return self._begin_again()
@@ -224,7 +224,7 @@ class Reader:
         return bool(self._from <= time)
 
     def _begin_again(self) -> bool:
-        """Decode every frame, without an index."""
+        """Decode all frames from the beginning, without an index."""
         self._index = _Index.none()
         self._seek(self._stream.start_time or 0)
         self._n_read = self._next_number = 0
@@ -238,12 +238,12 @@ class Reader:
 
 
 class _Index(NamedTuple):
-    """Where the packets of a file are, in the order of decoding, as the file itself says.
+    """Index of a file's packets, in decoding order, as declared by the file.
 
     Attributes:
-        dts: of each packet, rising.
-        keys: places of the key frames.
-        shown_before: at each place, how many frames that are shown were before it.
+        dts: decoding timestamp of each packet, ascending.
+        keys: positions of the key frames.
+        shown_before: for each position, the number of displayed frames before it.
     """
 
     dts: list[int]
@@ -252,12 +252,12 @@ class _Index(NamedTuple):
 
     @classmethod
     def none(cls) -> _Index:
-        """Of a file that has none: every frame is decoded."""
+        """Return an empty index: every frame is decoded."""
         return cls([], [], [])
 
     @classmethod
     def of(cls, container: InputContainer, stream: VideoStream) -> _Index:
-        """Of an MP4 or QuickTime file, the only ones that list every frame; a fragmented one lists its first ones."""
+        """Read the index of an MP4 or QuickTime file; other formats have none, a fragmented file's is incomplete."""
         entries = stream.index_entries
         if "mov" not in container.format.name.split(",") or stream.frames != len(entries):
             return cls.none()
@@ -269,11 +269,11 @@ class _Index(NamedTuple):
         return cls(dts, [place for place, (_, key, _) in enumerate(listed) if key], shown)
 
     def key_before(self, ticks: int) -> int | None:
-        """The place of the last key frame that is decoded no later than at ``ticks``; None where none is listed."""
+        """Return the position of the last key frame decoded no later than at ``ticks``; None if none is listed."""
         place = bisect.bisect_right(self.keys, bisect.bisect_right(self.dts, ticks) - 1) - 1
         return self.keys[place] if place >= 0 else None
 
     def place_of(self, dts: int | None) -> int:
-        """Where a packet is listed; -1 where it is not."""
+        """Return the position of a packet; -1 if it is not listed."""
         place = len(self.dts) if dts is None else bisect.bisect_left(self.dts, dts)
         return place if place < len(self.dts) and self.dts[place] == dts else -1

@@ -1,4 +1,4 @@
-"""Which frames of a video are wanted, and picking them while it is read."""
+"""Selection of video frames, and its application while the video is read."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 
 __all__ = ["Sampling", "chosen", "note_losses"]
 
-_SHORT = Fraction(1, 2)  # seconds, and a share below, by which a video may be shorter than it says
+_SHORT = Fraction(1, 2)  # seconds, and share below, by which a video may be shorter than declared
 _SHORT_SHARE = Fraction(2, 100)
 _ROUNDING = Fraction(1, 2000)  # seconds: files round times to ticks, often of a millisecond
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """Which frames of a video are wanted: give one of the three, or none for all frames.
+    """Selection of video frames: set one of the three arguments, or none for all frames.
 
     Attributes:
-        every_s: seconds between two; the frame that is on screen at 0, ``every_s``, 2 ``every_s``, …
-        every_n: each ``every_n``-th frame, beginning with the first.
-        times_s: the frames that are on screen at these seconds.
+        every_s: interval in seconds; selects the frames displayed at 0, ``every_s``, 2 ``every_s``, …
+        every_n: selects each ``every_n``-th frame, starting with the first.
+        times_s: selects the frames displayed at these times in seconds.
 
-    A frame that is on screen at several of the times is given once.
+    A frame displayed at several of the times is selected once.
 
     Raises:
-        ConfigError: two are given, or a number is not positive and finite.
+        ConfigError: two arguments are set, or a number is not positive and finite.
     """
 
     every_s: float | None = None
@@ -51,7 +51,7 @@ class Sampling:
             raise ConfigError(f"every_n={self.every_n}: expected a whole number, at least 1")
         wrong = [time for time in self.times_s or () if not (math.isfinite(time) and time >= 0)]
         if wrong:
-            raise ConfigError(f"times_s holds {wrong[0]}: expected seconds, at least 0")
+            raise ConfigError(f"times_s contains {wrong[0]}: expected seconds, at least 0")
 
     def __str__(self) -> str:
         if self.times_s is not None:
@@ -60,12 +60,12 @@ class Sampling:
 
 
 def chosen(reader: Reader, sampling: Sampling, note: Callable[[str, str], None]) -> Iterator[Shown]:
-    """The frames that are wanted, in order.
+    """Yield the selected frames in order.
 
     Args:
-        reader: at its beginning.
-        sampling: what is wanted.
-        note: told findings, code and detail.
+        reader: a reader at its beginning.
+        sampling: the selection.
+        note: called with the code and detail of each finding.
     """
     if sampling.every_s is None and sampling.times_s is None:
         while (shown := reader.next()) is not None:
@@ -81,11 +81,11 @@ def chosen(reader: Reader, sampling: Sampling, note: Callable[[str, str], None])
     _note_end(reader, note)
     if sampling.times_s is not None:
         late = [time for time in sampling.times_s if time >= left]
-        note("beyond_end", f"{len(late)} of the times asked for are at or after the end, {float(reader.end):.2f} s")
+        note("beyond_end", f"{len(late)} of the requested times are at or after the end, {float(reader.end):.2f} s")
 
 
 def _regular(every_s: float) -> Callable[[Fraction], Fraction]:
-    step = Fraction(every_s).limit_denominator(1_000_000)  # 0.1 as it was meant, not as binary has it
+    step = Fraction(every_s).limit_denominator(1_000_000)  # 0.1 as a decimal fraction, not its binary approximation
     if step == 0:
         raise ConfigError(f"every_s={every_s}: expected at least a millionth of a second")
     return lambda since: math.ceil(since / step) * step
@@ -104,11 +104,11 @@ def _listed(times_s: Sequence[float]) -> Callable[[Fraction], Fraction | None]:
 def _on_screen(
     reader: Reader, next_time: Callable[[Fraction], Fraction | None]
 ) -> Generator[Shown, None, Fraction | None]:
-    """Each frame that is on screen at one of the times; returns the first time that lies after the end, if one does.
+    """Yield each frame displayed at one of the times; return the first time after the end, or None.
 
     Args:
-        reader: at its beginning.
-        next_time: the first of the times that is not before a given one; None where there is none.
+        reader: a reader at its beginning.
+        next_time: returns the first requested time that is not before a given one; None if there is none.
     """
     current, following = reader.next(), reader.next()
     time = next_time(Fraction(0))
@@ -127,10 +127,10 @@ def _on_screen(
 
 
 def note_losses(reader: Reader, note: Callable[[str, str], None]) -> None:
-    """Tell of frames that were lost so far."""
+    """Report the frames lost so far."""
     if reader.lost:
         where = f" from {float(reader.lost_at):.2f} s on" if reader.lost_at is not None else ""
-        note("damaged", f"{reader.lost} frames{where} cannot be decoded, or rest on some that cannot")
+        note("damaged", f"{reader.lost} frames{where} cannot be decoded, or depend on frames that cannot")
 
 
 def _note_end(reader: Reader, note: Callable[[str, str], None]) -> None:
@@ -138,4 +138,4 @@ def _note_end(reader: Reader, note: Callable[[str, str], None]) -> None:
         return
     missing = reader.duration - reader.end
     if missing > max(_SHORT, _SHORT_SHARE * reader.duration):
-        note("truncated", f"ends at {float(reader.end):.2f} s of the {float(reader.duration):.2f} s that it declares")
+        note("truncated", f"ends at {float(reader.end):.2f} s; the file declares {float(reader.duration):.2f} s")

@@ -1,4 +1,4 @@
-"""Videos: frames by time or by number, upright and in true colours, from any storage and without holding the file.
+"""Videos: frames by time or by number, upright and colour-converted, from any storage, without loading the whole file.
 
 Needs PyAV: ``pip install 'onlineml[video]'``.
 """
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 __all__ = ["POLICIES", "VIDEO_EXTENSIONS", "Sampling", "Video", "VideoFrame", "VideoInfo", "is_video_name"]
 
 POLICIES: dict[str, Policy] = {
-    "empty": Policy("quarantined", "No bytes, or not one frame that can be decoded: left out."),
-    "unreadable": Policy("quarantined", "Not a video, a playlist of other files, or without a decoder here: left out."),
-    "oversized": Policy("refused", "More pixels a frame are declared than allowed: never decoded."),
-    "truncated": Policy("usable", "The file ends before the video does: the frames up to there are used."),
+    "empty": Policy("quarantined", "Zero bytes, or no frame that can be decoded: excluded."),
+    "unreadable": Policy("quarantined", "Not a video, a playlist of other files, or without a decoder: excluded."),
+    "oversized": Policy("refused", "More pixels per frame are declared than allowed: never decoded."),
+    "truncated": Policy("usable", "The file is truncated: the frames before the end are used."),
     "damaged": Policy(
-        "usable", "Frames cannot be decoded: left out, with those that rest on them, up to the next key frame."
+        "usable", "Frames cannot be decoded: they and dependent frames are excluded, up to the next key frame."
     ),
-    "beyond_end": Policy("usable", "Times that were asked for lie after the end: there is no frame."),
-    "rotated": Policy("usable", "Stored rotated or mirrored: made upright as the file says, to a right angle."),
-    "stretched": Policy("usable", "Stored pixels are not square: widened or narrowed until they are."),
-    "interlaced": Policy("usable", "Two half pictures a frame: shown together, as stored."),
-    "hdr": Policy("usable", "High dynamic range (PQ, HLG): converted to sRGB; what is above 203 cd/m² is white."),
+    "beyond_end": Policy("usable", "Requested times are after the end: no frame is returned for them."),
+    "rotated": Policy("usable", "Stored rotated or mirrored: turned upright by the display matrix, to a right angle."),
+    "stretched": Policy("usable", "Stored pixels are not square: the width is scaled so that they are."),
+    "interlaced": Policy("usable", "Interlaced fields: used together as one frame, as stored."),
+    "hdr": Policy("usable", "High dynamic range (PQ, HLG): converted to sRGB; luminance above 203 cd/m² is white."),
     "alpha": Policy("usable", "Some pixels are transparent: composited on white."),
 }
 VIDEO_EXTENSIONS = frozenset(
@@ -78,7 +78,7 @@ VIDEO_EXTENSIONS = frozenset(
 
 
 def is_video_name(name: str) -> bool:
-    """Whether the extension, in any case, is that of a video format."""
+    """Return whether the extension, in any case, is that of a video format."""
     return extension(name) in VIDEO_EXTENSIONS
 
 
@@ -87,8 +87,8 @@ class VideoFrame:
     """One frame.
 
     Attributes:
-        number: its place among the frames of the video, from 0; after damage, among those that are left.
-        time_s: seconds since the first frame at which it is first shown.
+        number: its index among the frames of the video, from 0; after damage, among the remaining frames.
+        time_s: time of display in seconds since the first frame.
         pixels: (H, W, 3) uint8 sRGB, upright, C-contiguous.
     """
 
@@ -103,13 +103,13 @@ class VideoFrame:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video file says of itself.
+    """Properties that a video file declares.
 
     Attributes:
-        size_hw: height and width of a frame in pixels, upright, as `Video.frames` gives it.
-        duration_s: seconds; nan where the file does not say.
-        frame_rate: frames a second on average; nan where the file does not say.
-        n_frames: frames; None where the file does not say.
+        size_hw: height and width of a frame in pixels, upright, as returned by `Video.frames`.
+        duration_s: seconds; nan if the file does not declare it.
+        frame_rate: average frames per second; nan if the file does not declare it.
+        n_frames: number of frames; None if the file does not declare it.
         codec: such as ``"h264"``.
         container: such as ``"mov"``.
     """
@@ -123,15 +123,15 @@ class VideoInfo:
 
 
 class Video:
-    """A video file. It is opened when it is asked for something, so that it can be pickled and sent to a worker.
+    """A video file. It is opened on each access, so that the object can be pickled and sent to a worker.
 
     Args:
         source: a path or URL, or the bytes of a file.
-        storage_options: open the URL.
+        storage_options: options for opening the URL.
 
     Attributes:
-        name: for messages: the path or URL, or ``"bytes"``.
-        findings: what was found by the last call of `frames`, so far: codes of `POLICIES` with details.
+        name: name for messages: the path or URL, or ``"bytes"``.
+        findings: findings of the last call of `frames` so far: codes of `POLICIES` with details.
     """
 
     def __init__(
@@ -143,11 +143,11 @@ class Video:
         self.findings: tuple[Finding, ...] = ()
 
     def info(self) -> VideoInfo:
-        """What the file says of itself; decodes its first frame.
+        """Return the properties that the file declares; decodes its first frame.
 
         Raises:
-            BadVideoError: it is no video that can be decoded here.
-            NotFoundError: nothing is there.
+            BadVideoError: the file is not a video that can be decoded.
+            NotFoundError: the file does not exist.
         """
         first = next(self.frames(), None)
         with self._opened() as (container, stream):
@@ -169,27 +169,28 @@ class Video:
         every_n: int | None = None,
         times_s: Sequence[float] | None = None,
     ) -> Iterator[VideoFrame]:
-        """Frames in the order in which they are shown, one at a time.
+        """Yield frames in display order, one at a time.
 
-        Give one of ``every_s``, ``every_n`` and ``times_s``, or none for all frames. In MP4 and QuickTime files, what
-        lies between times that are far apart is jumped over; in others all frames are decoded. Damage ends nothing:
-        frames that can be decoded are given, and `findings` say what could not.
+        Set one of ``every_s``, ``every_n`` and ``times_s``, or none for all frames. In MP4 and QuickTime files, the
+        frames between distant times are skipped; in other files all frames are decoded. Damage does not end the
+        iteration: decodable frames are returned, and `findings` describe the rest.
 
         Args:
-            every_s: seconds between two frames; those that are on screen at 0, ``every_s``, 2 ``every_s``, …
-            every_n: each ``every_n``-th frame, beginning with the first.
-            times_s: the frames that are on screen at these seconds, in any order; they come sorted, each once.
+            every_s: interval in seconds; selects the frames displayed at 0, ``every_s``, 2 ``every_s``, …
+            every_n: selects each ``every_n``-th frame, starting with the first.
+            times_s: selects the frames displayed at these times in seconds, in any order; they are returned sorted,
+                each once.
 
         Raises:
-            ConfigError: two are given, or a number is not positive and finite.
-            BadVideoError: not one frame can be decoded.
-            NotFoundError: nothing is there.
+            ConfigError: two arguments are set, or a number is not positive and finite.
+            BadVideoError: no frame can be decoded.
+            NotFoundError: the file does not exist.
             StorageError: reading failed.
         """
         return self.sampled(Sampling(every_s=every_s, every_n=every_n, times_s=times_s))
 
     def sampled(self, sampling: Sampling) -> Iterator[VideoFrame]:
-        """Frames as `frames` gives them."""
+        """Yield frames as `frames` does, for a given selection."""
         from onlineml.data.video.pixels import Painter  # noqa: PLC0415 (decoders are loaded only to decode)
 
         self.findings = ()
@@ -208,7 +209,7 @@ class Video:
                 note_losses(reader, note)
             note_losses(reader, note)
             if reader.end == 0:
-                raise BadVideoError("empty", f"not one frame of {self.name} can be decoded")
+                raise BadVideoError("empty", f"no frame of {self.name} can be decoded")
 
     def _opened(self) -> Any:
         return opened(self.source, name=self.name, storage_options=self.storage_options)
