@@ -86,7 +86,7 @@ def test_links_other_kinds_and_archives_within_are_refused() -> None:
     found = {one.name: one for one in read_zip(data.getvalue())}
 
     assert found["link.jpg"].refused == "a link, not a file"
-    assert "no kind" in found["readme.txt"].refused
+    assert "not of an accepted file type" in found["readme.txt"].refused
     assert "within" in found["more.zip"].refused
     assert found["fine.jpg"].content == b"fine"
 
@@ -116,7 +116,7 @@ def test_members_that_share_their_bytes_are_refused() -> None:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with pytest.raises(DataError, match="share their bytes"):
+        with pytest.raises(DataError, match="share bytes"):
             list(read_zip(bytes(data)))
 
 
@@ -149,7 +149,7 @@ def test_a_damaged_file_is_refused_and_the_others_are_read() -> None:
     ids=["empty", "text", "a beginning", "without its end"],
 )
 def test_what_is_no_archive_says_so(data: bytes) -> None:
-    with pytest.raises(DataError, match="no zip archive"):
+    with pytest.raises(DataError, match="not a readable zip archive"):
         list(read_zip(data))
 
 

@@ -97,7 +97,7 @@ def test_a_filled_folder_is_left_as_it_is_and_never_mixed(folder: Path) -> None:
 
 @pytest.mark.parametrize("wrong", [{"n": 4}, {"n": 10, "broken": 11}, {"broken": -1}, {"mislabelled": 1.5}])
 def test_arguments_outside_their_range_are_refused(tmp_path: Path, wrong: dict[str, float]) -> None:
-    with pytest.raises(ConfigError, match="make_samples needs"):
+    with pytest.raises(ConfigError, match="make_samples expects"):
         make_samples(str(tmp_path / "photos"), **wrong)
 
 

@@ -1,4 +1,4 @@
-"""Reading image files: headers, decoding, policies, thumbnails, archives."""
+"""Image files: headers, decoding, policies, thumbnails, archives."""
 
 from __future__ import annotations
 

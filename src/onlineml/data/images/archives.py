@@ -1,7 +1,7 @@
-"""Zip files of strangers: what is in them is read, and nothing that it says about itself is believed.
+"""Reading of untrusted zip archives, without relying on anything that they declare.
 
-Members are never written to disk by their names, so that no path leads anywhere. What a member declares is bounded
-before a byte of it is unpacked, and no more than it declares is unpacked.
+Members are never written to disk under their own names, so no path can leave a folder. The declared size of a member is
+checked before any of it is decompressed, and no more than the declared size is decompressed.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ __all__ = ["MAX_FILES", "MAX_FILE_BYTES", "MAX_RATIO", "Unpacked", "read_zip"]
 
 MAX_FILES = 200_000
 MAX_FILE_BYTES = 1 << 30
-# Photos are compressed already: their archives shrink to no less than half. DEFLATE reaches 1032 : 1, and members that
+# Photos are compressed already: their archives shrink to at least half. DEFLATE reaches 1032 : 1, and members that
 # share their bytes reach millions (Fifield, A better zip bomb, WOOT 2019).
 MAX_RATIO = 200
-_LEAST_SUSPECT = 100 << 20  # unpacked, below which no ratio does harm
+_LEAST_SUSPECT = 100 << 20  # decompressed bytes, below which any ratio is harmless
 _JUNK = {"__macosx", ".ds_store", "thumbs.db", "desktop.ini"}
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
 
@@ -41,10 +41,10 @@ class Unpacked:
     """One file of an archive.
 
     Attributes:
-        name: as the archive has it, for people: it is no path on any disk.
-        folder: the innermost folder that it is in; ``""`` at the top.
-        content: its bytes; ``b""`` where it is refused.
-        refused: why it is not taken; ``""`` for one that is.
+        name: the name in the archive, for display only; it is not a path on any disk.
+        folder: the innermost folder that contains it; ``""`` at the top.
+        content: its bytes; ``b""`` if it is refused.
+        refused: the reason for refusing it; ``""`` if it is accepted.
     """
 
     name: str
@@ -59,23 +59,23 @@ def read_zip(
     wanted: Callable[[str], bool] = is_image_name,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Iterator[Unpacked]:
-    """The files of a zip archive, one after the other, in its order.
+    """Yield the files of a zip archive one by one, in its order.
 
-    Folders, hidden files and what operating systems leave behind are passed over in silence.
+    Folders, hidden files and files added by operating systems are skipped silently.
 
     Args:
-        source: a path or URL on any storage, or the bytes of the archive. Only the parts that are needed are read.
-        wanted: says by its name whether a file is of a kind that is taken.
-        storage_options: open the URL.
+        source: a path or URL on any storage, or the bytes of the archive. Only the needed parts are read.
+        wanted: returns whether a file is of an accepted kind, given its name.
+        storage_options: options for opening the URL.
 
     Yields:
-        Each file, or why it is refused: its path leads out of the archive, it is a link, encrypted, of another kind,
-        too large, or damaged.
+        Each file, or the reason for refusing it: its path leads out of the archive, it is a link, encrypted, of another
+        kind, too large, or damaged.
 
     Raises:
-        DataError: it is no zip archive, has too many files, or unpacks to so much that it is a bomb; nothing was
-            unpacked then.
-        NotFoundError: nothing is there.
+        DataError: the source is not a zip archive, has too many files, or is a decompression bomb; nothing was
+            decompressed in that case.
+        NotFoundError: the source does not exist.
     """
     name = "the archive" if isinstance(source, bytes) else redacted(str(source))
     if isinstance(source, bytes):
@@ -89,7 +89,7 @@ def _files(file: Any, name: str, wanted: Callable[[str], bool]) -> Iterator[Unpa
     try:
         archive = zipfile.ZipFile(file)
     except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, IndexError, OverflowError) as error:
-        raise DataError(f"{name} is no zip archive that can be read: {error}; pack it again, as .zip") from error
+        raise DataError(f"{name} is not a readable zip archive: {error}; pack it again as .zip") from error
     with archive:
         members = [member for member in archive.infolist() if not member.is_dir() and not _is_junk(member.filename)]
         size = file.seek(0, 2)
@@ -109,21 +109,21 @@ def _files(file: Any, name: str, wanted: Callable[[str], bool]) -> Iterator[Unpa
 
 def _refuse_bombs(members: list[zipfile.ZipInfo], name: str, size: int) -> None:
     if len(members) > MAX_FILES:
-        raise DataError(f"{name} has {len(members):,} files, more than {MAX_FILES:,}: divide it")
+        raise DataError(f"{name} has {len(members):,} files; at most {MAX_FILES:,} are allowed: split it")
     total = sum(member.file_size for member in members)
     if total > max(MAX_RATIO * size, _LEAST_SUSPECT):
         raise DataError(
-            f"{name} has {size:,} bytes and says that it unpacks to {total:,}, more than {MAX_RATIO} times as many, as "
-            "only bombs do: unpack it yourself if you know what it is, and give the folder"
+            f"{name} has {size:,} bytes and declares {total:,} unpacked, more than {MAX_RATIO} times as many, as "
+            "only decompression bombs do: if you trust it, unpack it yourself and pass the folder"
         )
     spans = sorted((member.header_offset, member.compress_size) for member in members)
     for (start, length), (following, _) in itertools.pairwise(spans):
         if start + length > following:
-            raise DataError(f"{name} has members that share their bytes, as only bombs have: pack it again")
+            raise DataError(f"{name} has members that share bytes, as only decompression bombs do: pack it again")
 
 
 def _parts(path: str) -> tuple[str, ...]:
-    """Some programs for Windows write its separator."""
+    """Split a path; some Windows programs write backslashes."""
     return PurePosixPath(path.replace("\\", "/")).parts
 
 
@@ -133,7 +133,7 @@ def _is_junk(path: str) -> bool:
 
 
 def _refusal(member: zipfile.ZipInfo, wanted: Callable[[str], bool]) -> str:
-    """Why a member is not taken; ``""`` for one that may be unpacked."""
+    """Return the reason for refusing a member; ``""`` if it may be decompressed."""
     path = member.orig_filename
     parts = _parts(path)
     if not parts or "\0" in path or path.startswith(("/", "\\")) or ".." in parts or ":" in parts[0]:
@@ -143,27 +143,27 @@ def _refusal(member: zipfile.ZipInfo, wanted: Callable[[str], bool]) -> str:
     if member.flag_bits & 0x1:
         return "encrypted: pack it again without a password"
     if member.filename.lower().endswith(".zip"):
-        return "an archive within the archive: give it by itself"
+        return "an archive within the archive: upload it separately"
     if not wanted(member.filename):
-        return "of no kind that is taken here"
+        return "not of an accepted file type"
     if member.file_size > MAX_FILE_BYTES:
-        return f"{member.file_size:,} bytes, more than {MAX_FILE_BYTES:,}"
+        return f"{member.file_size:,} bytes; at most {MAX_FILE_BYTES:,} are allowed"
     if member.compress_type not in _METHODS:
-        return f"compressed by a method that is not known here ({member.compress_type}): pack it again as plain zip"
+        return f"compressed with an unknown method ({member.compress_type}): pack it again as a plain zip"
     return ""
 
 
 def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    """All bytes of a member, its checksum verified; never more than it declares."""
+    """Decompress a member and verify its checksum; never return more bytes than it declares."""
     with archive.open(member) as stream:
         content = stream.read(member.file_size)
         if len(content) != member.file_size or stream.read(1):
-            raise zipfile.BadZipFile("it is not as long as it says")
+            raise zipfile.BadZipFile("its length differs from the declared length")
     return content
 
 
 def _told(member: zipfile.ZipInfo, *, content: bytes = b"", refused: str = "") -> Unpacked:
-    """Names of strangers are shown to people: what cannot be printed is not."""
+    """Build the result for a member; unprintable characters in untrusted names are replaced."""
     name = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in member.filename)
     folder = _parts(name)[-2:-1]
     return Unpacked(name, folder[0] if folder else "", content, refused)

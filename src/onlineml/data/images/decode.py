@@ -1,7 +1,8 @@
-"""Decoding one image: from the bytes of a file to upright 8-bit RGB, or a named reason why not.
+"""Decoding of image files to upright 8-bit RGB, or a named reason for failure.
 
-Plain JPEGs, which is what cameras write, are decoded by OpenCV; everything else, and every JPEG that is doubtful in
-any way, is judged by Pillow, which refuses what OpenCV decodes silently (a truncated file gives grey rows there).
+Baseline and progressive JPEGs, the usual output of cameras, are decoded by OpenCV. All other formats, and every JPEG
+that is doubtful in any way, go to Pillow, which refuses files that OpenCV decodes silently (a truncated file becomes
+grey rows there).
 """
 
 from __future__ import annotations
@@ -61,10 +62,10 @@ __all__ = [
     "sniff",
 ]
 
-MAX_PIXELS = 100_000_000  # as RGB 300 MB; a full-frame camera has 60 million, a decompression bomb far more
-# These decoders hold the picture up to four times over, so a quarter of the pixels takes the same memory.
+MAX_PIXELS = 100_000_000  # 300 MB as RGB; a full-frame camera has 60 million, a decompression bomb far more
+# These decoders hold up to four copies of the image, so a quarter of the pixels takes the same memory.
 _HUNGRY = {"WEBP", "AVIF", "JPEG2000"}
-# One class a format: `Image.open` would try every plugin, and applies a limit of its own with a process-wide warning.
+# One class per format: `Image.open` would try every plugin, and applies its own limit with a process-wide warning.
 OPENERS: dict[str, Any] = {
     "JPEG": JpegImagePlugin.JpegImageFile,
     "PNG": PngImagePlugin.PngImageFile,
@@ -77,8 +78,8 @@ OPENERS: dict[str, Any] = {
     "PPM": PpmImagePlugin.PpmImageFile,
 }
 _REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
-_LARGE_PIXELS = 16_000_000  # Pillow keeps RGB in 4 bytes a pixel
-_STRIP_PIXELS = 1_000_000  # larger pictures are converted in strips of this many pixels, so that copies stay small
+_LARGE_PIXELS = 16_000_000  # Pillow stores RGB in 4 bytes per pixel
+_STRIP_PIXELS = 1_000_000  # larger images are converted in strips of this many pixels, so that copies stay small
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,7 +87,7 @@ class Decoded:
     """One decoded image.
 
     Attributes:
-        pixels: (H, W, 3) uint8 RGB, upright, C-contiguous; smaller than the original where `min_side` allowed it.
+        pixels: (H, W, 3) uint8 RGB, upright, C-contiguous; smaller than the original if `min_side` allowed it.
         size_hw: height and width of the upright original.
         findings: codes of `POLICIES` that apply; all of them have the outcome ``"usable"``.
     """
@@ -101,11 +102,11 @@ def decode(data: bytes, *, min_side: int | None = None, name: str = "", max_pixe
 
     Args:
         data: the whole file.
-        min_side: where given, the result may be smaller than the original (a whole fraction of it), but its shorter
-            side is at least this many pixels, or the original's if that is less. Much cheaper for large JPEGs.
+        min_side: if set, the result may be smaller than the original (by an integer factor), but its shorter side has
+            at least this many pixels, or the original's if that is less. Much faster for large JPEGs.
         name: the file's name or URL; its extension is compared with the content.
-        max_pixels: images that declare more are refused before any memory is taken for them. WebP, AVIF and
-            JPEG 2000, whose decoders keep several copies, are held to a quarter of it.
+        max_pixels: images that declare more are refused before memory is allocated for them. The limit for WebP, AVIF
+            and JPEG 2000, whose decoders hold several copies, is a quarter of it.
 
     Raises:
         BadImageError: the image cannot be used; `finding` is ``"unreadable"``, ``"truncated"``, ``"empty"`` or
@@ -115,9 +116,9 @@ def decode(data: bytes, *, min_side: int | None = None, name: str = "", max_pixe
         raise BadImageError("empty", "the file has no bytes")
     format_name = sniff(data)
     if format_name is None:
-        raise BadImageError("unreadable", f"not an image of a known format; it begins with {data[:12]!r}")
+        raise BadImageError("unreadable", f"not an image of a known format; the file begins with {data[:12]!r}")
     if format_name == "HEIF":
-        raise BadImageError("unreadable", "HEIC/HEIF has no decoder here; convert it to JPEG, PNG or AVIF")
+        raise BadImageError("unreadable", "HEIC/HEIF is not supported; convert it to JPEG, PNG or AVIF")
     findings = ["mistyped"] if FORMAT_OF.get(extension(name), format_name) != format_name else []
     header = parse_jpeg(data) if format_name == "JPEG" else None
     if header is not None:
@@ -129,7 +130,7 @@ def decode(data: bytes, *, min_side: int | None = None, name: str = "", max_pixe
 
 
 def from_pillow(image: Image.Image, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
-    """The pixels of an image that is opened already, (H, W, 3) uint8: what `decode` gives for its file.
+    """Return the pixels of an opened image, (H, W, 3) uint8, as `decode` returns them for its file.
 
     Raises:
         BadImageError: as `decode`.
@@ -140,7 +141,7 @@ def from_pillow(image: Image.Image, *, max_pixels: int = MAX_PIXELS) -> npt.NDAr
         pixels, _ = _to_rgb(image, 1)
     except BadImageError:
         raise
-    except Exception as error:  # only now are the pixels read, and a decoder raises nearly every type
+    except Exception as error:  # the pixels are read only now, and decoders raise almost any exception
         detail = str(error) or type(error).__name__
         raise BadImageError("truncated" if "truncated" in detail else "unreadable", detail) from error
     orientation = 1 if image.format == "TIFF" else exif_orientation(image.info.get("exif", b""))
@@ -148,9 +149,9 @@ def from_pillow(image: Image.Image, *, max_pixels: int = MAX_PIXELS) -> npt.NDAr
 
 
 def may_need_much_memory(data: bytes) -> bool:
-    """Whether decoding may take over 100 MB, so that several threads should not do it at once.
+    """Return whether decoding may take over 100 MB, so that several threads should not do it at the same time.
 
-    Plain JPEGs never count where `decode` is given a `min_side`: they are reduced while being decoded.
+    Plain JPEGs never count if `decode` is called with a `min_side`: they are reduced during decoding.
     """
     format_name = sniff(data)
     if format_name is None or format_name == "HEIF":
@@ -168,12 +169,12 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
         raise BadImageError("empty", f"the declared size is {width} x {height} pixels")
     if width * height > max_pixels:
         raise BadImageError(
-            "oversized", f"{width} x {height} pixels are declared, more than the {max_pixels:,} that are allowed"
+            "oversized", f"the file declares {width} x {height} pixels; at most {max_pixels:,} are allowed"
         )
 
 
 def _denominator(width: int, height: int, min_side: int | None) -> int:
-    """The largest of 1, 2, 4, 8 by which the shorter side may be divided."""
+    """Return the largest of 1, 2, 4, 8 by which the shorter side may be divided."""
     if min_side is None:
         return 1
     short = min(width, height)
@@ -181,7 +182,7 @@ def _denominator(width: int, height: int, min_side: int | None) -> int:
 
 
 def _decode_plain_jpeg(data: bytes, header: JpegHeader, findings: list[str], min_side: int | None) -> Decoded | None:
-    """Decode with OpenCV, about four times as fast as Pillow; None where Pillow should judge."""
+    """Decode with OpenCV, about four times as fast as Pillow; return None if Pillow should decode the file."""
     if not header.plain or data.find(b"\xff\xd9", header.scan_start) < 0:
         return None
     denominator = _denominator(header.width, header.height, min_side)
@@ -189,7 +190,7 @@ def _decode_plain_jpeg(data: bytes, header: JpegHeader, findings: list[str], min
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
     if pixels is None:
         return None
-    if denominator > 1:  # the reduced flags mean BGR, and OpenCV refuses them together with RGB
+    if denominator > 1:  # the reduced flags return BGR, and OpenCV does not accept them together with RGB
         pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
     if header.multi_picture:
         findings = [*findings, "animated"]
@@ -197,7 +198,7 @@ def _decode_plain_jpeg(data: bytes, header: JpegHeader, findings: list[str], min
 
 
 def _upright(pixels: npt.NDArray[np.uint8], size_hw: tuple[int, int], orientation: int, findings: list[str]) -> Decoded:
-    """Undo an EXIF orientation (CIPA DC-008, tag 274: where row 0 and column 0 lie in the upright picture)."""
+    """Undo an EXIF orientation (CIPA DC-008, tag 274: position of row 0 and column 0 in the upright image)."""
     if orientation == 1:
         return Decoded(pixels, size_hw, tuple(findings))
     if orientation >= 5:  # rows are columns
@@ -215,9 +216,10 @@ def _decode_with_pillow(
 ) -> Decoded:
     if format_name in _HUNGRY:
         max_pixels //= 4
-    elif format_name == "TIFF" and Image.MAX_IMAGE_PIXELS is not None:  # Pillow's own limit, with a warning, at loading
+    elif format_name == "TIFF" and Image.MAX_IMAGE_PIXELS is not None:  # Pillow checks its own limit during loading
         max_pixels = min(max_pixels, Image.MAX_IMAGE_PIXELS)
-    if ImageFile.LOAD_TRUNCATED_IMAGES and lacks_end(data, format_name):  # a switch that some other library has set
+    # a global switch that another library may have set
+    if ImageFile.LOAD_TRUNCATED_IMAGES and lacks_end(data, format_name):
         raise BadImageError("truncated", f"{format_name}, {len(data):,} bytes: the end is missing")
     declared = declared_size_wh(data, format_name)
     if declared is not None:
@@ -237,18 +239,18 @@ def _decode_with_pillow(
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:  # a frame larger than its canvas
         raise BadImageError("oversized", str(error)) from error
-    except Exception as error:  # a decoder fed with arbitrary bytes raises nearly every type
+    except Exception as error:  # decoders raise almost any exception for arbitrary bytes
         cut = lacks_end(data, format_name) or "truncated" in str(error).lower()
         detail = f"{format_name}, {len(data):,} bytes: {error or type(error).__name__}"
         raise BadImageError("truncated" if cut else "unreadable", detail) from error
     findings += colour_findings
-    if format_name == "TIFF":  # Pillow has turned it upright while loading
+    if format_name == "TIFF":  # Pillow has already turned it upright during loading
         return Decoded(pixels, image.size[::-1], (*findings, *(("exif_rotated",) if 2 <= orientation <= 8 else ())))
     return _upright(pixels, (height, width), exif_orientation(image.info.get("exif", b"")), findings)
 
 
 def _header_findings(image: Any, data: bytes, format_name: str) -> list[str]:
-    """Findings that the opened, not yet loaded image tells."""
+    """Return the findings of an opened image that has not been loaded yet."""
     findings = []
     if getattr(image, "is_animated", False) or (format_name == "JPEG" and b"MPF\0" in data[:65536]):
         findings.append("animated")
@@ -292,11 +294,11 @@ def _strips(image: Any, denominator: int) -> Iterator[tuple[int, int]]:
 
 
 def _strip_to_rgb(image: Image.Image) -> tuple[npt.NDArray[np.uint8], bool]:
-    """(H, W, 3) uint8, and whether any pixel is not opaque."""
+    """Convert to (H, W, 3) uint8, and return whether any pixel is not opaque."""
     mode = image.mode
     if mode in {"I", "F"} and getattr(image, "format", None) != "PPM":
         # 32-bit integers and floats have no defined white, so any scaling would be a guess
-        raise BadImageError("unreadable", "32 bits a sample have no defined range; convert it to 8 or 16 bits")
+        raise BadImageError("unreadable", "samples of 32 bits have no defined range; convert the image to 8 or 16 bits")
     if mode == "I" or mode.startswith("I;16"):
         grey = ((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8)
         return np.repeat(grey[:, :, None], 3, axis=2), False

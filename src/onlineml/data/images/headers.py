@@ -1,7 +1,7 @@
-"""What the first bytes of an image file say, read without decoding any pixel.
+"""Parsing of image file headers, without decoding any pixel.
 
-Sources: ITU-T T.81 (JPEG markers), CIPA DC-008 (EXIF), CIPA DC-007 (multi-picture), RFC 2083 (PNG),
-GIF89a, RFC 9649 (WebP), ISO/IEC 14496-12 (the ``ftyp`` box of AVIF and HEIF).
+Sources: ITU-T T.81 (JPEG markers), CIPA DC-008 (EXIF), CIPA DC-007 (multi-picture), RFC 2083 (PNG), GIF89a, RFC 9649
+(WebP), ISO/IEC 14496-12 (the ``ftyp`` box of AVIF and HEIF).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b
 
 
 def sniff(data: bytes) -> str | None:
-    """The format that the content has, whatever the file is called.
+    """Detect the format from the content, independent of the file name.
 
     Returns:
         ``"JPEG"``, ``"PNG"``, ``"GIF"``, ``"TIFF"``, ``"BMP"``, ``"WEBP"``, ``"AVIF"``, ``"HEIF"``, ``"JPEG2000"``,
@@ -62,7 +62,7 @@ def _sniff_ftyp(data: bytes) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class JpegHeader:
-    """A JPEG up to its first scan; sizes are as stored, before the EXIF orientation."""
+    """Header of a JPEG up to its first scan; sizes are as stored, before the EXIF orientation."""
 
     width: int
     height: int
@@ -73,7 +73,7 @@ class JpegHeader:
 
 
 def parse_jpeg(data: bytes) -> JpegHeader | None:
-    """Read the segments of a JPEG up to its first scan; None where they are broken or cut off."""
+    """Parse the segments of a JPEG up to its first scan; return None if they are invalid or truncated."""
     width = height = 0
     plain = multi_picture = False
     orientation = 1
@@ -103,13 +103,13 @@ def parse_jpeg(data: bytes) -> JpegHeader | None:
 
 
 def exif_orientation(exif: bytes) -> int:
-    r"""The orientation that an EXIF block asks for.
+    r"""Return the orientation declared by an EXIF block.
 
     Args:
         exif: a TIFF structure, with or without ``Exif\0\0`` before it.
 
     Returns:
-        1..8; 1 (upright) where the tag is absent, outside that range, or the block is corrupt.
+        1..8; 1 (upright) if the tag is absent or outside that range, or the block is corrupt.
     """
     if exif.startswith(b"Exif\0"):
         exif = exif[6:]
@@ -130,7 +130,7 @@ def exif_orientation(exif: bytes) -> int:
 
 
 def declared_size_wh(data: bytes, format_name: str) -> tuple[int, int] | None:
-    """Width and height as the header declares them; None where only a decoder can tell."""
+    """Return width and height as declared by the header; None if only a decoder can determine them."""
     if format_name == "PNG" and data[12:16] == b"IHDR" and len(data) >= 24:
         width, height = struct.unpack_from(">II", data, 16)
     elif format_name == "GIF" and len(data) >= 10:
@@ -147,7 +147,7 @@ def declared_size_wh(data: bytes, format_name: str) -> tuple[int, int] | None:
 
 
 def lacks_end(data: bytes, format_name: str) -> bool:
-    """Whether the file stops before the end that its format declares."""
+    """Return whether the file stops before the end that its format declares."""
     if format_name == "JPEG":
         return b"\xff\xd9" not in data[-1024:]
     if format_name == "PNG":

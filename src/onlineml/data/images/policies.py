@@ -1,4 +1,4 @@
-"""Image formats by name, and what is done with each finding about an image or a box. Light to import."""
+"""Image formats by file name, and the policy for each finding about an image or a box. Fast to import."""
 
 from __future__ import annotations
 
@@ -12,49 +12,49 @@ Outcome = Literal["usable", "quarantined", "refused"]
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What happens to an image, or a box, with a finding: `outcome`, and one sentence that says what is done."""
+    """Policy for an image or a box with a finding: its `outcome`, and a sentence about what is done."""
 
     outcome: Outcome
     text: str
 
 
 POLICIES: dict[str, Policy] = {
-    "unreadable": Policy("quarantined", "Not an image, or in a format without a decoder here: left out."),
-    "truncated": Policy("quarantined", "The file ends before the picture does: left out."),
-    "empty": Policy("quarantined", "No bytes, or a width or height of zero: left out."),
+    "unreadable": Policy("quarantined", "Not an image, or in a format without a decoder: excluded."),
+    "truncated": Policy("quarantined", "The file is truncated: excluded."),
+    "empty": Policy("quarantined", "Zero bytes, or a width or height of zero: excluded."),
     "oversized": Policy("refused", "More pixels are declared than allowed (a decompression bomb): never decoded."),
-    "missing": Policy("quarantined", "The storage has no such object, or does not let it be read: left out."),
+    "missing": Policy("quarantined", "The object does not exist in the storage, or access is denied: excluded."),
     "changed": Policy(
-        "quarantined", "Not the bytes that were imported: overwritten since, so another image: left out."
+        "quarantined", "The bytes differ from those that were imported (overwritten since): excluded."
     ),
-    "mistyped": Policy("usable", "The content has another format than the name says: read by its content."),
-    "animated": Policy("usable", "More than one frame, page or picture: the first one is used."),
-    "cmyk": Policy("usable", "Printing colours: converted to RGB by the plain inverse, without a colour profile."),
-    "16bit": Policy("usable", "16 bits a sample: scaled to 8 bits over the full range (divided by 257)."),
-    "palette": Policy("usable", "Colours from a palette: looked up, as 8-bit RGB."),
+    "mistyped": Policy("usable", "The format of the content differs from the file extension: decoded by its content."),
+    "animated": Policy("usable", "More than one frame, page or image: the first one is used."),
+    "cmyk": Policy("usable", "CMYK colours: converted to RGB by plain inversion, without a colour profile."),
+    "16bit": Policy("usable", "16 bits per sample: scaled to 8 bits over the full range (divided by 257)."),
+    "palette": Policy("usable", "Palette colours: converted to 8-bit RGB."),
     "alpha": Policy("usable", "Some pixels are transparent: composited on white."),
-    "exif_rotated": Policy("usable", "Stored rotated or mirrored: made upright as its EXIF orientation says."),
+    "exif_rotated": Policy("usable", "Stored rotated or mirrored: turned upright by the EXIF orientation."),
     "duplicate": Policy(
-        "usable", "The same bytes occur again in the same split with the same label, or boxes: all are kept."
+        "usable", "The same bytes occur several times in one split with the same label, or boxes: all are kept."
     ),
     "duplicate_across_splits": Policy(
-        "quarantined", "The same bytes are in several splits (a leak): kept in test, else val, and left out elsewhere."
+        "quarantined", "The same bytes are in several splits (a leak): kept in test, else val, and excluded elsewhere."
     ),
     "duplicate_label_conflict": Policy(
         "quarantined",
-        "The same bytes have different labels, or boxes, so none can be trusted: all copies are out.",
+        "The same bytes have different labels, or boxes, so none is reliable: all copies are excluded.",
     ),
     "boxes_size_mismatch": Policy(
-        "quarantined", "The boxes were drawn on another size (resized since, or not turned upright): left out."
+        "quarantined", "The boxes were drawn at another image size (resized since, or not turned upright): excluded."
     ),
-    "box_clipped": Policy("usable", "The box reaches a pixel or more beyond the image: used as cut at its edges."),
-    "box_not_finite": Policy("quarantined", "A corner is missing or no number: the box is left out, not its image."),
+    "box_clipped": Policy("usable", "The box reaches a pixel or more beyond the image: clipped at the image's edges."),
+    "box_not_finite": Policy("quarantined", "A corner is missing or not a number: the box is excluded, not its image."),
     "box_empty": Policy(
-        "quarantined", "The box has no width or height, or ends before it begins: the box is left out, not its image."
+        "quarantined", "The box has no width or height, or ends before it begins: the box is excluded, not its image."
     ),
-    "box_outside": Policy("quarantined", "The box lies outside the image: the box is left out, not its image."),
+    "box_outside": Policy("quarantined", "The box is outside the image: the box is excluded, not its image."),
     "box_unknown_class": Policy(
-        "quarantined", "The label is no class name: kept as a crowd, neither learnt nor taken for background."
+        "quarantined", "The label is not a class name: kept as an ignored region, neither object nor background."
     ),
 }
 
@@ -87,11 +87,11 @@ MIME_TYPES: dict[str, str] = {
 
 
 def is_image_name(name: str) -> bool:
-    """Whether the extension, in any case, is that of an image format."""
+    """Return whether the extension, in any case, is that of an image format."""
     return extension(name) in IMAGE_EXTENSIONS
 
 
 def extension(name: str) -> str:
-    """The lower-case extension of a path or URL with its dot; empty where there is none."""
+    """Return the lower-case extension of a path or URL with its dot; empty if there is none."""
     stem, dot, ending = name.rpartition(".")
     return f".{ending.lower()}" if dot and stem and not stem.endswith("/") else ""

@@ -1,4 +1,4 @@
-"""The upright size of many images, from the first bytes of their files where those tell it."""
+"""Upright sizes of many images, from the first bytes of their files if those are sufficient."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ if TYPE_CHECKING:
 
 __all__ = ["upright_size_hw", "upright_sizes_hw"]
 
-_HEAD_BYTES = 65_536  # a JPEG's EXIF block with its thumbnail is one segment of at most this; most headers are shorter
+# a JPEG's EXIF block with its thumbnail is one segment of at most this size; most headers are shorter
+_HEAD_BYTES = 65_536
 _TIFF_TAGS = (256, 257, 274)  # ImageWidth, ImageLength, Orientation
-_TOGETHER = 512  # images whose first bytes are in memory at once
+_TOGETHER = 512  # number of images whose first bytes are in memory at the same time
 
 
 def upright_sizes_hw(urls: Sequence[str], *, storage_options: Mapping[str, Any] | None) -> npt.NDArray[np.int64]:
-    """The sizes that `onlineml.data.images.decode` would tell, without decoding a pixel.
+    """Return the sizes that `onlineml.data.images.decode` would return, without decoding pixels.
 
     Args:
-        urls: N images; of most only the first 64 KiB are read.
-        storage_options: fsspec's.
+        urls: N images; of most, only the first 64 KiB are read.
+        storage_options: options of the filesystem.
 
     Returns:
-        (N, 2) height and width; 0 where an image cannot be read.
+        (N, 2) height and width; 0 for an image that cannot be read.
     """
     sizes = np.zeros((len(urls), 2), dtype=np.int64)
     for start in range(0, len(urls), _TOGETHER):
@@ -43,7 +44,7 @@ def upright_sizes_hw(urls: Sequence[str], *, storage_options: Mapping[str, Any] 
             size_hw = None if isinstance(head, OSError) else upright_size_hw(head) if whole else _told_by(head)
             if size_hw is not None:
                 sizes[start + place] = size_hw
-            elif not whole:  # an empty object has no first bytes for some stores
+            elif not whole:  # some stores return no first bytes of an empty object
                 untold.append(place)
         contents = io.read_many([chunk[place] for place in untold], storage_options=storage_options)
         for place, content in zip(untold, contents, strict=True):
@@ -53,7 +54,7 @@ def upright_sizes_hw(urls: Sequence[str], *, storage_options: Mapping[str, Any] 
 
 
 def upright_size_hw(data: bytes) -> tuple[int, int] | None:
-    """The upright size of one image, given its whole file; None where it is no image that can be read."""
+    """Return the upright size of one image, given its whole file; None if it is not a readable image."""
     from onlineml.data.images.decode import OPENERS  # noqa: PLC0415 (decoders are loaded only where they are needed)
 
     told = _told_by(data)
@@ -62,15 +63,15 @@ def upright_size_hw(data: bytes) -> tuple[int, int] | None:
         return told
     try:
         image = OPENERS[kind](buffers.BytesIO(data))
-        if kind == "TIFF":  # its tags, for releases of Pillow differ in when they turn the image
+        if kind == "TIFF":  # its tags, because releases of Pillow differ in when they apply the orientation
             return _turned(*(int(image.tag_v2.get(tag, 1)) for tag in _TIFF_TAGS))
         return _turned(image.width, image.height, exif_orientation(image.info.get("exif", b"")))
-    except Exception:  # noqa: BLE001 (a decoder fed with arbitrary bytes raises nearly every type)
+    except Exception:  # noqa: BLE001 (decoders raise almost any exception for arbitrary bytes)
         return None
 
 
 def _told_by(head: bytes) -> tuple[int, int] | None:
-    """The size, if these first bytes tell it for sure."""
+    """Return the size if these first bytes determine it."""
     kind = sniff(head)
     if kind == "JPEG":
         header = parse_jpeg(head)
@@ -82,7 +83,7 @@ def _told_by(head: bytes) -> tuple[int, int] | None:
 
 
 def _png_size(head: bytes) -> tuple[int, int] | None:
-    """By its chunks. An orientation that a PNG has only behind its pixels, where no known writer puts it, is missed."""
+    """Return a PNG's size from its chunks. An orientation after the pixels, which no known writer uses, is ignored."""
     declared, orientation, position = declared_size_wh(head, "PNG"), 1, 8
     while declared is not None and position + 8 <= len(head):
         length, name = struct.unpack_from(">I4s", head, position)

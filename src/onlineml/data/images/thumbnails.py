@@ -1,4 +1,4 @@
-"""Small pictures of images anywhere, made once and kept on this machine's disk, so that pages turn quickly."""
+"""Thumbnails of images on any storage, created once and cached on this machine's disk, for fast paging."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 
 __all__ = ["Thumbnail", "encoded", "shrunk", "thumbnails"]
 
-_AT_ONCE = 16  # images in memory together: phones' photos have 5 MB each
-_HEADER = struct.Struct("<II")  # height and width of the original; zeros: the rest is the error's text
-_EXACT = 96  # pictures up to this many pixels a side are kept without loss: there each pixel is seen
+_AT_ONCE = 16  # images in memory at the same time: photos of phones have 5 MB each
+_HEADER = struct.Struct("<II")  # height and width of the original; if zero, the rest is the error's text
+_EXACT = 96  # thumbnails with at most this many pixels per side are stored losslessly: there, single pixels are visible
 _QUALITY = 82
 _one_large_image = threading.Lock()
 
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A small picture of an image.
+    """A thumbnail of an image.
 
     Attributes:
-        picture: a PNG or JPEG file; ``b""`` where the image cannot be used.
-        size_hw: height and width of the upright original; zeros where it cannot be used.
-        error: why it cannot be used; ``""`` for a good one.
+        picture: a PNG or JPEG file; ``b""`` if the image cannot be used.
+        size_hw: height and width of the upright original; zeros if it cannot be used.
+        error: the reason why it cannot be used; ``""`` for a good one.
     """
 
     picture: bytes
@@ -51,21 +51,23 @@ def thumbnails(
     side: int = 160,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Iterator[Thumbnail]:
-    """Small upright pictures, in the order of the images, each as soon as it and those before it are there.
+    """Yield upright thumbnails in the order of the images, each as soon as it and those before it are ready.
 
     Args:
-        urls: of the images.
-        versions: the store's tag, or the sha256, of each content (see `onlineml.Manifest.versions`); pictures
-            of what has one are kept on disk. ``""`` has none.
-        side: the longer side in pixels; smaller images stay as they are.
-        storage_options: open the URLs.
+        urls: the images.
+        versions: the store's tag, or the sha256, of each content (see `onlineml.Manifest.versions`); thumbnails of
+            images with a version are cached on disk. ``""`` means no version.
+        side: the longer side in pixels; smaller images are not enlarged.
+        storage_options: options for opening the URLs.
 
     Raises:
-        ConfigError: ``side`` is not at least 1, or there are not as many versions as URLs.
+        ConfigError: ``side`` is less than 1, or the numbers of versions and URLs differ.
     """
     tags = [""] * len(urls) if versions is None else list(versions)
     if side < 1 or len(tags) != len(urls):
-        raise ConfigError(f"side={side}, {len(urls)} urls, {len(tags)} versions: expected side >= 1, a version a URL")
+        raise ConfigError(
+            f"side={side}, {len(urls)} urls, {len(tags)} versions: expected side >= 1 and one version per URL"
+        )
     return _thumbnails(list(urls), tags, side, storage_options)
 
 
@@ -110,7 +112,7 @@ def _keep(url: str, tag: str, side: int, made: Thumbnail) -> None:
 
 
 def _made(content: bytes | OSError, side: int) -> tuple[Thumbnail, bool]:
-    """A picture, or why there is none, and whether that will be so tomorrow."""
+    """Create a thumbnail, or an error; also return whether the result is permanent and may be cached."""
     from onlineml.data.images.decode import (  # noqa: PLC0415 (decoders are loaded only to decode)
         decode,
         may_need_much_memory,
@@ -130,7 +132,7 @@ def _made(content: bytes | OSError, side: int) -> tuple[Thumbnail, bool]:
 
 
 def shrunk(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """(h, w, 3) uint8 whose longer side is at most ``side`` pixels; never enlarged, never without a pixel."""
+    """Shrink to (h, w, 3) uint8 whose longer side is at most ``side`` pixels; at least 1 pixel per side."""
     import cv2  # noqa: PLC0415
 
     scale = side / max(pixels.shape[:2])
@@ -141,7 +143,7 @@ def shrunk(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 
 def encoded(pixels: NDArray[np.uint8], *, quality: int = _QUALITY) -> bytes:
-    """(H, W, 3) uint8 RGB as a JPEG file, or as a PNG file where it is so small that each pixel is seen."""
+    """Encode (H, W, 3) uint8 RGB as a JPEG file, or as a PNG file if it is so small that single pixels are visible."""
     import cv2  # noqa: PLC0415
 
     bgr = np.ascontiguousarray(pixels[:, :, ::-1])

@@ -1,4 +1,4 @@
-"""Made photos, for demonstrations and tests."""
+"""Generated photos for demonstrations and tests."""
 
 from __future__ import annotations
 

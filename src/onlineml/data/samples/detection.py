@@ -1,4 +1,4 @@
-"""The sample project for detection: photos of several objects, and their boxes as COCO JSON, some of them wrong."""
+"""Sample project for detection: photos of several objects, with boxes as COCO JSON, some of them wrong."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["BOX_PROBLEMS", "DrawnBoxes", "PhotoPlan", "annotation_files", "make_photo", "plan_photos"]
 
 BOX_PROBLEMS = ("wrong label", "missing box", "box beyond the edge", "empty box")
-_N_OBJECTS = (0.24, 0.28, 0.22, 0.16, 0.1)  # of the photos that show something: one object to five
-_N_OBJECTS_LONG = (2, 5)  # of a very wide or tall one, from and below
+_N_OBJECTS = (0.24, 0.28, 0.22, 0.16, 0.1)  # shares of the photos with objects: one to five objects
+_N_OBJECTS_LONG = (2, 5)  # of a very wide or tall photo: minimum, and maximum + 1
 # Shares of the photos.
 _WITHOUT_OBJECTS = 1 / 12
 _TURNED = 1 / 12
@@ -29,15 +29,15 @@ _TINY = 1 / 40
 
 @dataclass(frozen=True)
 class PhotoPlan:
-    """What one photo is to be.
+    """Specification of one photo.
 
     Attributes:
-        path: below the sample folder.
-        shape: see `onlineml.data.samples.groups.SHAPES`.
-        n_objects: at most so many.
-        tiny: a thumbnail.
-        turn: the EXIF orientation that it is stored with; 1 is upright.
-        problem: of its file or of its boxes; ``""`` is none.
+        path: path below the sample folder.
+        shape: a key of `onlineml.data.samples.groups.SHAPES`.
+        n_objects: maximum number of objects.
+        tiny: whether it is reduced to a thumbnail.
+        turn: the EXIF orientation with which it is stored; 1 is upright.
+        problem: fault of its file or of its boxes; ``""`` is none.
     """
 
     path: str
@@ -53,9 +53,9 @@ class DrawnBoxes:
     """A photo's boxes, each a label and x1, y1, x2, y2 in pixels of the upright photo.
 
     Attributes:
-        size_hw: of the upright photo.
-        true: as they are.
-        given: as somebody drew them.
+        size_hw: height and width of the upright photo.
+        true: the correct boxes.
+        given: the annotated boxes, possibly wrong.
     """
 
     size_hw: tuple[int, int]
@@ -64,19 +64,19 @@ class DrawnBoxes:
 
 
 def plan_photos(rng: Generator, *, n: int, faulty: float, broken: int) -> list[PhotoPlan]:
-    """Decide name, kind and fault of every photo.
+    """Choose name, kind and fault of every photo.
 
     Args:
-        rng: of everything that varies.
-        n: photos.
-        faulty: share of the photos that open whose boxes are wrong.
-        broken: photos that do not open.
+        rng: random generator.
+        n: number of photos.
+        faulty: share of the readable photos that have wrong boxes.
+        broken: number of unreadable photos.
     """
     order = rng.permutation(n).tolist()
     problems = dict(zip(order[:broken], FILE_PROBLEMS * n, strict=False))
     n_faulty = round(faulty * (n - broken))
     problems |= dict(zip(order[broken : broken + n_faulty], BOX_PROBLEMS * n, strict=False))
-    good = iter(order[broken + n_faulty :])  # each kind is there at least once, where there is room for it
+    good = iter(order[broken + n_faulty :])  # each kind occurs at least once if there are enough photos
 
     def sample(share: float) -> set[int]:
         return {number for number, _ in zip(good, range(max(1, round(share * n))), strict=False)}
@@ -101,7 +101,7 @@ def plan_photos(rng: Generator, *, n: int, faulty: float, broken: int) -> list[P
 
 
 def make_photo(rng: Generator, plan: PhotoPlan) -> tuple[bytes, DrawnBoxes]:
-    """Draw a photo, and its boxes with the fault that they are to have; the photo comes as the content of its file."""
+    """Draw a photo, with its boxes and their planned fault; the photo is returned as the content of its file."""
     over_edge = plan.problem == "box beyond the edge"
     group = draw_group(rng, shape=plan.shape, n_objects=plan.n_objects, tiny=plan.tiny, over_edge=over_edge)
     true = list(zip(group.labels, group.boxes_xyxy.tolist(), strict=True))
@@ -121,7 +121,7 @@ def make_photo(rng: Generator, plan: PhotoPlan) -> tuple[bytes, DrawnBoxes]:
 
 
 def annotation_files(plans: Sequence[PhotoPlan], photos: Sequence[DrawnBoxes]) -> dict[str, bytes]:
-    """``annotations.json``, the boxes as somebody drew them, and ``truth.json``, as they are, with each problem."""
+    """Return ``annotations.json`` with the annotated boxes, and ``truth.json`` with the correct ones and problems."""
     images = [
         {"id": number, "file_name": plan.path, "width": photo.size_hw[1], "height": photo.size_hw[0]}
         for number, (plan, photo) in enumerate(zip(plans, photos, strict=True), start=1)

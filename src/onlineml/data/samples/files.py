@@ -1,4 +1,4 @@
-"""The files of the sample photos: names as cameras give them, EXIF turns, JPEG quality, and damaged ones."""
+"""Files of the sample photos: camera-like names, EXIF orientations, JPEG quality, and damaged files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["FILE_NAMES", "FILE_PROBLEMS", "TURNS", "photo_bytes"]
 
 FILE_NAMES = ("IMG_{:04d}.jpg", "DSC{:05d}.JPG", "PXL_2026{:04d}.jpg", "photo-{:d}.jpeg")
 FILE_PROBLEMS = ("truncated", "empty", "not an image")
-# How to turn the pixels so that the orientation tag turns them upright again (EXIF 2.32, 4.6.4.A).
+# Number of quarter turns of the pixels that the orientation tag undoes (EXIF 2.32, 4.6.4.A).
 TURNS = {6: 1, 8: 3, 3: 2}
 
 _EXIF_ORIENTATION = 0x0112
@@ -23,13 +23,13 @@ _NOT_AN_IMAGE = b"<html><head><title>403 Forbidden</title></head><body>You may n
 
 
 def photo_bytes(rng: Generator, pixels: NDArray[Any], *, turn: int = 1, problem: str = "") -> bytes:
-    """The content of a photo's file.
+    """Encode a photo's file.
 
     Args:
-        rng: of the JPEG quality.
+        rng: random generator, for the JPEG quality.
         pixels: (H, W, 3) uint8 RGB, upright.
-        turn: the EXIF orientation to store it with, a key of `TURNS`; 1 is upright.
-        problem: one of `FILE_PROBLEMS` damages the file; any other does not.
+        turn: the EXIF orientation to store, a key of `TURNS`; 1 is upright.
+        problem: one of `FILE_PROBLEMS` damages the file; any other value does not.
     """
     from PIL import Image  # noqa: PLC0415 - heavy, and importing onlineml must stay quick
 

@@ -1,4 +1,4 @@
-"""Draws the photos for detection: some objects of several classes on one ground, and where exactly each of them is."""
+"""Drawing of detection photos: several objects of different classes on one background, with their exact boxes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SHAPES", "Group", "draw_group"]
 
-# Height and width of a photo by its shape, in parts of its short side, which is drawn first.
+# Height and width of a photo by shape, relative to its short side, which is drawn first.
 SHAPES = {
     "square": (1.0, 1.0),
     "landscape": (1.0, 1.33),
@@ -26,22 +26,22 @@ SHAPES = {
     "wide": (1.0, 6.0),
     "tall": (5.0, 1.0),
 }
-_SHARES = (0.24, 0.19, 0.16, 0.22, 0.19)  # of the objects, per class: collections are rarely balanced
-_OVER_EDGE = 0.12  # how many objects the edge of the photo cuts, where the caller asks for none
-_MOST_COVERED = 0.12  # share of an object that those above it may hide
-_TRIES = 25  # places tried for an object; in a photo that is full, it stays away
-_TINY = 0.16  # tiny photos are made small at the end, as thumbnails are
+_SHARES = (0.24, 0.19, 0.16, 0.22, 0.19)  # of the objects, per class; real collections are rarely balanced
+_OVER_EDGE = 0.12  # share of objects cut by the photo's edge, unless the caller asks for one
+_MOST_COVERED = 0.12  # fraction of an object that those above it may hide
+_TRIES = 25  # positions tried for an object; in a full photo it is omitted
+_TINY = 0.16  # scale of tiny photos, which are reduced at the end, like thumbnails
 
 
 @dataclass(frozen=True)
 class Group:
-    """A photo and what is on it.
+    """A photo and its objects.
 
     Attributes:
         pixels: (H, W, 3) uint8 RGB.
         labels: the class of each object.
-        boxes_xyxy: (n, 4) around what the photo shows of each object, in pixels.
-        whole_xyxy: (n, 4) around the whole object, as far as it reaches beyond the photo's edges.
+        boxes_xyxy: (n, 4) boxes of the visible part of each object, in pixels.
+        whole_xyxy: (n, 4) boxes of the whole objects, including parts beyond the photo's edges.
     """
 
     pixels: NDArray[np.uint8]
@@ -52,7 +52,7 @@ class Group:
 
 @dataclass
 class _Table:
-    """Which object each pixel shows (0: none), (H, W); what was laid on it so far, and the size of each object."""
+    """Index of the object visible at each pixel (0: none), (H, W); with labels, boxes and areas of the objects."""
 
     owner: NDArray[np.int32]
     labels: list[str] = field(default_factory=list)
@@ -61,13 +61,13 @@ class _Table:
 
 
 def draw_group(rng: Generator, *, shape: str, n_objects: int, tiny: bool = False, over_edge: bool = False) -> Group:
-    """One photo with up to `n_objects` objects.
+    """Draw one photo with up to `n_objects` objects.
 
     Args:
-        rng: of everything that varies.
+        rng: random generator.
         shape: one of `SHAPES`.
-        n_objects: at most so many; fewer where there is no room. The first always finds a place.
-        tiny: make it as small as a thumbnail, 30 to 60 pixels.
+        n_objects: maximum number of objects; there are fewer if there is no room. The first always finds a place.
+        tiny: reduce the photo to a thumbnail of 30 to 60 pixels.
         over_edge: the photo's edge cuts the first object.
     """
     tall, wide = SHAPES[shape]
@@ -79,7 +79,7 @@ def draw_group(rng: Generator, *, shape: str, n_objects: int, tiny: bool = False
     table = _Table(np.zeros((height, width), np.int32))
     for number in range(n_objects):
         label = str(rng.choice(CLASS_NAMES, p=_SHARES))
-        # as many small as large ones by ratio; in a tiny or a very long photo only those that can still be made out
+        # log-uniform sizes; in a tiny or very long photo only those that are still recognizable
         low, high = (0.22, 0.36) if tiny or long else (0.11, 0.3)
         patch = make_patch(rng, label, short * float(np.exp(rng.uniform(np.log(low), np.log(high)))))
         cut = (over_edge and number == 0) or (not tiny and rng.random() < _OVER_EDGE)
@@ -88,7 +88,7 @@ def draw_group(rng: Generator, *, shape: str, n_objects: int, tiny: bool = False
             drop(scene, patch, corner=corner, light=light)
             _lay(table, patch, label, corner)
     if rng.random() < 0.3:
-        clutter(rng, scene, light)  # some of it lies on the objects
+        clutter(rng, scene, light)  # some of it covers the objects
     pixels, scale = camera(rng, scene, light), (1.0, 1.0)
     if tiny:
         pixels, scale = _shrunk(pixels)
@@ -96,13 +96,13 @@ def draw_group(rng: Generator, *, shape: str, n_objects: int, tiny: bool = False
 
 
 def _place(rng: Generator, table: _Table, mask: NDArray[np.bool_], *, cut: bool) -> tuple[int, int] | None:
-    """Where the patch's corner (y, x) may go so that it hides little of the others; None if no place was found."""
+    """Return a corner (y, x) at which the patch hides little of the other objects; None if none was found."""
     top, left, bottom, right = _extent(mask)
     height, width = table.owner.shape
     for _ in range(_TRIES):
         y = int(rng.integers(-top, max(height - bottom, -top) + 1))
         x = int(rng.integers(-left, max(width - right, -left) + 1))
-        if cut:  # a tenth to a third of it is out of the picture
+        if cut:  # a tenth to a third of it is outside the photo
             beyond = rng.uniform(0.1, 0.33)
             over_y, over_x = round(beyond * (bottom - top)), round(beyond * (right - left))
             side = int(rng.integers(4))
@@ -126,21 +126,21 @@ def _lay(table: _Table, patch: Patch, label: str, corner: tuple[int, int]) -> No
 
 
 def _window(owner: NDArray[Any], side: int, corner: tuple[int, int]) -> tuple[slice, slice, tuple[slice, slice]]:
-    """Rows and columns of the photo that a patch covers, and the same part of the patch."""
+    """Return the rows and columns of the photo that a patch covers, and the same part of the patch."""
     (y, x), (height, width) = corner, owner.shape
     rows, cols = slice(max(y, 0), min(y + side, height)), slice(max(x, 0), min(x + side, width))
     return rows, cols, (slice(rows.start - y, rows.stop - y), slice(cols.start - x, cols.stop - x))
 
 
 def _extent(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    """Top, left, bottom and right of what is set, the last two exclusive."""
+    """Return top, left, bottom and right of the set pixels, the last two exclusive."""
     rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return int(rows[0]), int(cols[0]), int(rows[-1]) + 1, int(cols[-1]) + 1
 
 
 def _shrunk(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], tuple[float, float]]:
-    """A thumbnail, and by how much it is smaller (down, across)."""
-    import cv2  # noqa: PLC0415 - heavy, and importing onlineml must stay quick
+    """Return a thumbnail, and its scale factors (vertical, horizontal)."""
+    import cv2  # noqa: PLC0415 - heavy, and importing onlineml must stay fast
 
     height, width = pixels.shape[:2]
     small_h, small_w = round(height * _TINY), round(width * _TINY)

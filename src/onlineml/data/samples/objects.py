@@ -1,4 +1,4 @@
-"""The objects of the sample photos: silhouettes, height fields and skins, computed in numpy."""
+"""Objects of the sample photos: silhouettes, height fields and surfaces, computed in numpy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["CLASS_NAMES", "Patch", "blend", "make_patch", "noise", "pick", "smoo
 
 @dataclass(frozen=True)
 class Patch:
-    """One object in its own square of side P pixels, before it is lit.
+    """One object in a square of side P pixels, before lighting.
 
     Attributes:
         mask: (P, P) float in [0, 1], soft at the edge.
@@ -36,7 +36,7 @@ class Patch:
 
 
 def noise(rng: Generator, height: int, width: int, *, cell: float, octaves: int = 3, stretch: float = 1.0) -> Floats:
-    """Smooth fractal noise, (height, width) float in [0, 1]; `cell` pixels across, `stretch` times longer along x."""
+    """Return fractal noise, (height, width) float in [0, 1]; `cell` pixels across, `stretch` times longer along x."""
     import cv2  # noqa: PLC0415 - heavy, and importing onlineml must stay quick
 
     total = np.zeros((height, width), np.float32)
@@ -50,13 +50,13 @@ def noise(rng: Generator, height: int, width: int, *, cell: float, octaves: int 
 
 
 def blend(low: Any, high: Any, amount: Floats) -> Floats:
-    """A colour ramp: (H, W) in [0, 1] to (H, W, 3)."""
+    """Map amounts, (H, W) in [0, 1], to a colour ramp, (H, W, 3)."""
     first, second = np.asarray(low, np.float32), np.asarray(high, np.float32)
     return np.asarray(first + (second - first) * amount[..., None], np.float32)
 
 
 def smooth_step(edge: Any, softness: float) -> Floats:
-    """0 below zero, 1 above `softness`, smooth between."""
+    """Return 0 below zero, 1 above `softness`, smooth between."""
     t = np.clip(edge / softness + 0.5, 0, 1)
     return np.asarray(t * t * (3 - 2 * t), np.float32)
 
@@ -66,7 +66,7 @@ def _rgb(red_green_blue: Sequence[float] | NDArray[Any]) -> Floats:
 
 
 def pick(rng: Generator, colours: list[tuple[float, float, float]]) -> Floats:
-    """One of the RGB colours, a little varied."""
+    """Return one of the RGB colours with a small random variation."""
     return _rgb(np.clip(np.asarray(colours[rng.integers(len(colours))]) + rng.normal(0, 0.04, 3), 0.02, 0.98))
 
 
@@ -211,7 +211,7 @@ _OBJECTS: dict[str, Callable[[Any, Any, Any, float], Patch]] = {
     "mushroom": _mushroom,
 }
 CLASS_NAMES: tuple[str, ...] = tuple(_OBJECTS)
-_TURNS = {"apple": 0.5, "mushroom": 0.35}  # how far they lean, radians; the others lie at any angle
+_TURNS = {"apple": 0.5, "mushroom": 0.35}  # range of the rotation in radians; other objects have any angle
 
 
 def make_patch(rng: Generator, name: str, radius: float) -> Patch:

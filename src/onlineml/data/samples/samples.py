@@ -1,4 +1,4 @@
-"""A sample project to try everything on: generated photos with the faults that real collections have."""
+"""Sample project for trying out onlineml: generated photos with the faults of real collections."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 __all__ = ["CLASS_NAMES", "make_samples"]
 
 _TASKS = ("classification", "detection")
-_SHARES = (0.24, 0.19, 0.16, 0.22, 0.19)  # of the photos, per class: collections are rarely balanced
+_SHARES = (0.24, 0.19, 0.16, 0.22, 0.19)  # of the photos, per class; real collections are rarely balanced
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """What one file of the sample project is to be."""
+    """Specification of one file of the sample project."""
 
     path: str
-    label: str  # the folder that it lies in
-    truth: str  # what it shows
+    label: str  # the folder that contains it
+    truth: str  # the class it shows
     problem: str
 
 
@@ -48,39 +48,39 @@ def make_samples(
     broken: int = 6,
     storage_options: Mapping[str, Any] | None = None,
 ) -> str:
-    """Fills a folder with generated photos of apples, bananas, leaves, lemons and mushrooms.
+    """Fill a folder with generated photos of apples, bananas, leaves, lemons and mushrooms.
 
-    Backgrounds, light, size, position, blur, noise, cover and JPEG quality vary. About one photo in twelve is stored
-    turned, with an EXIF orientation; some are truncated, empty or no image at all. The same arguments give the same
-    photos. A folder that was filled before with the same arguments is left as it is.
+    Backgrounds, light, size, position, blur, noise, occlusion and JPEG quality vary. About one photo in twelve is
+    stored rotated, with an EXIF orientation; some are truncated, empty or not an image at all. The same arguments
+    produce the same photos. A folder filled before with the same arguments is left unchanged.
 
-    - ``"classification"``: one sub-folder a class. Some photos lie in the folder of another class. What each really
-      shows is in ``truth.csv`` (path, label, truth, problem), beside the class folders.
+    - ``"classification"``: one sub-folder per class. Some photos are in the folder of another class. The true class of
+      each is in ``truth.csv`` (path, label, truth, problem), beside the class folders.
     - ``"detection"``: ``images/`` and ``annotations.json``, in COCO's format, for `onlineml.Manifest.from_coco`. A
-      photo shows up to five objects, or none; some are very wide, tall or tiny. Some have boxes that are wrong: a
-      label, a box that is missing, one that reaches beyond the photo's edge, one without a size. The boxes as they
-      really are, and the ``problem`` of each photo, are in ``truth.json``, in the same format.
+      photo shows up to five objects, or none; some are very wide, tall or tiny. Some have wrong boxes: a wrong label, a
+      missing box, a box beyond the photo's edge, or an empty box. The correct boxes, and the ``problem`` of each photo,
+      are in ``truth.json``, in the same format.
 
     Args:
-        url: the folder to fill, on any filesystem; made if it is missing.
-        task: what the samples are for.
-        n: how many photos in all, at least 5.
-        seed: of everything that varies.
+        url: the folder to fill, on any filesystem; created if it is missing.
+        task: the task of the samples, ``"classification"`` or ``"detection"``.
+        n: total number of photos, at least 5.
+        seed: seed of all random choices.
         mislabelled: share of the good photos with a wrong folder or wrong boxes, 0 to 1.
-        broken: how many of the n files are not readable images.
-        storage_options: for the filesystem of `url`.
+        broken: number of the n files that are not readable images.
+        storage_options: options of the filesystem of `url`.
 
     Returns:
-        The url, as given.
+        The url, unchanged.
 
     Raises:
         ConfigError: an argument is out of its range.
-        AlreadyExistsError: the folder holds samples that were made with other arguments.
+        AlreadyExistsError: the folder contains samples made with other arguments.
     """
     if task not in _TASKS or n < len(CLASS_NAMES) or not 0 <= broken <= n or not 0 <= mislabelled <= 1:
         msg = (
-            f"make_samples needs a task of {', '.join(_TASKS)}, n >= {len(CLASS_NAMES)}, 0 <= broken <= n and "
-            f"0 <= mislabelled <= 1; it was given task={task!r}, n={n}, broken={broken}, mislabelled={mislabelled}"
+            f"make_samples expects a task of {', '.join(_TASKS)}, n >= {len(CLASS_NAMES)}, 0 <= broken <= n and "
+            f"0 <= mislabelled <= 1; found task={task!r}, n={n}, broken={broken}, mislabelled={mislabelled}"
         )
         raise ConfigError(msg)
     asked: dict[str, Any] = {"n": n, "seed": seed, "mislabelled": mislabelled, "broken": broken, "version": 1}
@@ -91,7 +91,7 @@ def make_samples(
     if found is not None:
         if found == asked:
             return url
-        msg = f"{url} holds samples made with {found}, not with {asked}; delete that folder or choose another"
+        msg = f"{url} contains samples made with {found}, not with {asked}; delete it or choose another folder"
         raise AlreadyExistsError(msg)
 
     def write(name: str, data: bytes) -> None:
@@ -115,7 +115,7 @@ def _read_json(url: str, storage_options: Mapping[str, Any] | None) -> dict[str,
 def _make_folders(
     write: Callable[[str, bytes], None], *, n: int, seed: int, faulty: float, broken: int
 ) -> dict[str, bytes]:
-    """Writes the photos for classification; gives the table beside them."""
+    """Write the photos for classification; return the table to store beside them."""
     plans = _plan(np.random.default_rng([seed, 0]), n=n, mislabelled=faulty, broken=broken)
 
     def make(number: int) -> None:
@@ -133,7 +133,7 @@ def _make_folders(
 def _make_boxes(
     write: Callable[[str, bytes], None], *, n: int, seed: int, faulty: float, broken: int
 ) -> dict[str, bytes]:
-    """Writes the photos for detection; gives the annotations beside them."""
+    """Write the photos for detection; return the annotations to store beside them."""
     plans = detection.plan_photos(np.random.default_rng([seed, 2]), n=n, faulty=faulty, broken=broken)
 
     def make(number: int) -> detection.DrawnBoxes:
@@ -146,7 +146,7 @@ def _make_boxes(
 
 
 def _plan(rng: Generator, *, n: int, mislabelled: float, broken: int) -> list[_Plan]:
-    """Decides class, folder, name and fault of every file."""
+    """Choose class, folder, name and fault of every file."""
     truths = rng.permutation(_spread(n))
     order = rng.permutation(n)
     faults = {int(k): FILE_PROBLEMS[i % len(FILE_PROBLEMS)] for i, k in enumerate(order[:broken])}
@@ -162,13 +162,13 @@ def _plan(rng: Generator, *, n: int, mislabelled: float, broken: int) -> list[_P
 
 
 def _spread(n: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Class numbers, n in all, in the shares above, each class at least once."""
+    """Return n class ids in the shares above, each class at least once."""
     edges = np.floor(np.cumsum((0, *_SHARES)) * (n - len(CLASS_NAMES)) + 0.5).astype(int)
     return np.repeat(np.arange(len(CLASS_NAMES)), np.diff(edges) + 1)
 
 
 def _encode(rng: Generator, plan: _Plan) -> bytes:
-    """Draws the photo and gives the bytes of its file."""
+    """Draw the photo and return the bytes of its file."""
     pixels = draw_photo(rng, plan.truth)
     turn = int(rng.choice(list(TURNS))) if rng.random() < 1 / 12 else 1
     return photo_bytes(rng, pixels, turn=turn, problem=plan.problem)

@@ -1,8 +1,8 @@
-"""Draws the photos of the sample project: one object of a known class on a cluttered ground.
+"""Drawing of the sample project's photos: one object of a known class on a cluttered background.
 
-Everything is computed: the objects are lit from a random direction, dropped with a shadow on wood, cloth, stone, grass
-or soil, partly covered, and seen through a camera with blur, noise, a colour cast and vignetting. Colours overlap
-between the classes (green apples, limes, red leaves), so that shape and texture have to be learned.
+Everything is computed: the objects are lit from a random direction, placed with a shadow on wood, cloth, stone, grass
+or soil, partly covered, and seen through a camera with blur, noise, a colour cast and vignetting. The colours of the
+classes overlap (green apples, limes, red leaves), so that shape and texture have to be learned.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ _GROUNDS: list[Callable[[Any, int, int], Floats]] = [_wood, _cloth, _stone, _gra
 
 
 def drop(scene: Floats, patch: Patch, *, corner: tuple[int, int], light: Floats) -> None:
-    """Lights a patch from `light` (unit x, y, z), casts its shadow and lays it on the scene, in place."""
+    """Light a patch from `light` (unit x, y, z), cast its shadow and draw it on the scene, in place."""
     cv2, side = _cv2(), patch.mask.shape[0]
     slope_y, slope_x = np.gradient(cv2.GaussianBlur(patch.height, (3, 3), 0) * side / 2.6)
     normal = 1 / np.sqrt(slope_x**2 + slope_y**2 + 1)
@@ -111,7 +111,7 @@ def drop(scene: Floats, patch: Patch, *, corner: tuple[int, int], light: Floats)
 
 
 def clutter(rng: Generator, scene: Floats, light: Floats) -> None:
-    """Pebbles and twigs, which are of no class."""
+    """Draw pebbles and twigs, which belong to no class."""
     height, width = scene.shape[:2]
     for _ in range(rng.integers(0, 4)):
         side = int(rng.integers(14, 44))
@@ -126,7 +126,7 @@ def clutter(rng: Generator, scene: Floats, light: Floats) -> None:
 
 
 def camera(rng: Generator, scene: Floats, light: Floats) -> NDArray[np.uint8]:
-    """Falling-off light, white balance, exposure, blur, noise: (H, W, 3) float to uint8."""
+    """Simulate a camera: uneven light, white balance, exposure, blur, noise; (H, W, 3) float to uint8."""
     cv2, (height, width) = _cv2(), scene.shape[:2]
     y, x = np.mgrid[:height, :width].astype(np.float32)
     ramp = 1 + 0.3 * (light[0] * (x / width - 0.5) + light[1] * (y / height - 0.5))
@@ -151,7 +151,7 @@ def camera(rng: Generator, scene: Floats, light: Floats) -> NDArray[np.uint8]:
 
 
 def bare_ground(rng: Generator, height: int, width: int) -> tuple[Floats, Floats]:
-    """Wood, cloth, stone, grass or soil, (height, width, 3) float, and the direction of the light (x, y, z)."""
+    """Draw wood, cloth, stone, grass or soil, (height, width, 3) float; return it and the light direction (x, y, z)."""
     turned = rng.random() < 0.5
     scene = _GROUNDS[rng.integers(len(_GROUNDS))](rng, *((width, height) if turned else (height, width)))
     scene = np.ascontiguousarray(scene.transpose(1, 0, 2)) if turned else scene
@@ -161,17 +161,17 @@ def bare_ground(rng: Generator, height: int, width: int) -> tuple[Floats, Floats
 
 
 def draw_photo(rng: Generator, class_name: str) -> NDArray[np.uint8]:
-    """One photo of an object of `class_name`: (H, W, 3) uint8 RGB, sides of 150 to 330 pixels."""
+    """Draw one photo of an object of `class_name`: (H, W, 3) uint8 RGB, sides of 150 to 330 pixels."""
     short = int(rng.integers(150, 250))
     long = round(short * rng.choice([1.0, 1.25, 1.333]))
     height, width = (short, long) if rng.random() < 0.6 else (long, short)
     scene, light = bare_ground(rng, height, width)
     clutter(rng, scene, light)
-    for _ in range(1 + int(rng.random() < 0.18)):  # now and then two of a kind
+    for _ in range(1 + int(rng.random() < 0.18)):  # occasionally two objects of the class
         patch = make_patch(rng, class_name, short * rng.uniform(0.28, 0.46))
         side = patch.mask.shape[0]
         centre_y, centre_x = height * rng.uniform(0.34, 0.66), width * rng.uniform(0.34, 0.66)
         drop(scene, patch, corner=(round(centre_y - side / 2), round(centre_x - side / 2)), light=light)
     if rng.random() < 0.3:
-        clutter(rng, scene, light)  # some of it lies on the object
+        clutter(rng, scene, light)  # some of it covers the object
     return camera(rng, scene, light)

@@ -92,7 +92,7 @@ def _unreadable(file: Any, detail: str) -> BadVideoError:
     file.seek(0)
     begin = file.read(16)
     if not begin:
-        return BadVideoError("empty", "the file has 0 bytes")
+        return BadVideoError("empty", "the file has no bytes")
     if begin[4:8] in {b"ftyp", b"mdat", b"wide", b"free"}:
         detail += "; an MP4 without its index, as after an interrupted recording: recover it with untrunc"
     return BadVideoError("unreadable", f"{detail}; the file begins with {begin!r}")
