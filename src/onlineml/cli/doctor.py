@@ -29,7 +29,6 @@ _EXTRAS = {
     "notebook": ("papermill", "ipykernel", "ipywidgets"),
     "video": ("av",),
     "timm": ("timm",),
-    "coco": ("pycocotools",),
 }
 _MALICIOUS = {"2.6.2", "2.6.3"}  # of the package lightning; pytorch-lightning's are below what is required
 _LITTLE, _SOME = 1e9, 10e9  # bytes free

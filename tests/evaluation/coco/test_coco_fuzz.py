@@ -1,4 +1,4 @@
-"""Our engine against pycocotools on hundreds of random sets: the condition on which it is the default."""
+"""Our COCO scores against those of pycocotools, on hundreds of random sets."""
 
 from __future__ import annotations
 
@@ -40,9 +40,6 @@ def test_all_numbers_equal_pycocotools(part):
         ours = coco_scores(document, found)
         np.testing.assert_allclose(ours.stats, stats, err_msg=f"set {seed}", **EXACT)
         np.testing.assert_allclose(ours.precision, precision[..., 0, 2], err_msg=f"set {seed}", **EXACT)
-        reference = coco_scores(document, found, engine="pycocotools")
-        np.testing.assert_allclose(reference.stats, stats, err_msg=f"set {seed}", **EXACT)
-        np.testing.assert_allclose(reference.precision, ours.precision, err_msg=f"set {seed}", **EXACT)
 
 
 def test_small_chunks_change_nothing(monkeypatch):

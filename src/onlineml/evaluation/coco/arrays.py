@@ -1,4 +1,4 @@
-"""The one form that every COCO engine takes, and the one that it gives."""
+"""What COCO scores are counted from, and the curves that come out."""
 
 from __future__ import annotations
 

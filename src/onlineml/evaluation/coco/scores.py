@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from onlineml.errors import ConfigError, DataError
+from onlineml.errors import DataError
 from onlineml.evaluation.classification.inputs import checked_names
 from onlineml.evaluation.coco.arrays import CocoArrays
 from onlineml.evaluation.coco.curves import coco_curves
 from onlineml.evaluation.coco.read import read_coco
-from onlineml.evaluation.coco.reference import reference_curves
 from onlineml.evaluation.coco.result import CocoScores, summarize
 
 if TYPE_CHECKING:
@@ -24,16 +23,9 @@ __all__ = ["CocoScores", "coco_scores", "coco_scores_of"]
 
 Source: TypeAlias = Mapping[str, Any] | Sequence[Mapping[str, Any]] | str | PathLike[str]
 
-# Our own engine is the default as long as tests/evaluation/test_coco_fuzz.py finds it equal to pycocotools to 1e-12.
-_ENGINES = {"auto": coco_curves, "numpy": coco_curves, "pycocotools": reference_curves}
-
 
 def coco_scores(
-    ground_truth: Source,
-    detections: Source,
-    *,
-    engine: str = "auto",
-    storage_options: Mapping[str, Any] | None = None,
+    ground_truth: Source, detections: Source, *, storage_options: Mapping[str, Any] | None = None
 ) -> CocoScores:
     """The numbers of the COCO challenge for boxes, equal to pycocotools' to 1e-12, without its traps.
 
@@ -47,7 +39,6 @@ def coco_scores(
             ``bbox`` as [x, y, width, height] in pixels): a dict, or the path or URL of its JSON.
         detections: COCO results: a list of dicts with ``image_id``, ``category_id``, ``bbox``, ``score``; or a dict
             with that list under ``annotations``; or the path or URL of such JSON.
-        engine: ``"numpy"``, our own; ``"pycocotools"``, the reference, some fifty times slower; ``"auto"``, ours.
         storage_options: of the filesystem, for URLs.
 
     Returns:
@@ -56,16 +47,13 @@ def coco_scores(
     Raises:
         DataError: the documents are not as above; scores that are nan; sizes that are negative; images or categories
             that the ground truth does not have. All faults in one message.
-        ConfigError: no such engine.
-        MissingDependencyError: ``"pycocotools"`` where it is not installed.
         NotFoundError: nothing at that path or URL.
     """
-    _check_engine(engine)
     arrays, class_names = read_coco(ground_truth, detections, storage_options=storage_options)
-    return _scores(arrays, class_names, engine)
+    return _scores(arrays, class_names)
 
 
-def coco_scores_of(truth: Boxes, found: Found, class_names: Sequence[str], *, engine: str = "auto") -> CocoScores:
+def coco_scores_of(truth: Boxes, found: Found, class_names: Sequence[str]) -> CocoScores:
     """`coco_scores` of boxes in arrays.
 
     Images that nobody annotated are left out with what was found in them, and so are true boxes of no known class
@@ -75,13 +63,10 @@ def coco_scores_of(truth: Boxes, found: Found, class_names: Sequence[str], *, en
         truth: of N images; boxes finite and not empty, such as those of ``check().manifest``.
         found: in the same N images.
         class_names: C distinct names.
-        engine: as in `coco_scores`.
 
     Raises:
         DataError: another number of images; labels beyond C; true boxes that cannot be used.
-        ConfigError, MissingDependencyError: as in `coco_scores`.
     """
-    _check_engine(engine)
     names = checked_names(class_names)
     _check_arrays(truth, found, names)
     at = np.flatnonzero(truth.annotated[truth.image_index] & (truth.label_ids >= 0))
@@ -102,19 +87,13 @@ def coco_scores_of(truth: Boxes, found: Found, class_names: Sequence[str], *, en
         found_xywh=found_xywh,
         found_scores=found.scores[seen],
     )
-    return _scores(arrays, names, engine)
+    return _scores(arrays, names)
 
 
-def _check_engine(engine: str) -> None:
-    if engine not in _ENGINES:
-        msg = f"engine is {engine!r}; expected one of {', '.join(map(repr, _ENGINES))}"
-        raise ConfigError(msg)
-
-
-def _scores(arrays: CocoArrays, class_names: tuple[str, ...], engine: str) -> CocoScores:
+def _scores(arrays: CocoArrays, class_names: tuple[str, ...]) -> CocoScores:
     counted = arrays.truth_class[~arrays.truth_crowd]
     n_objects = np.bincount(counted, minlength=arrays.n_classes).astype(np.int64)
-    return summarize(_ENGINES[engine](arrays), class_names, n_images=arrays.n_images, n_objects=n_objects)
+    return summarize(coco_curves(arrays), class_names, n_images=arrays.n_images, n_objects=n_objects)
 
 
 def _xywh(boxes_xyxy: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
