@@ -81,7 +81,7 @@ def test_a_class_may_be_called_train(tmp_path: Path):
 def test_folders_that_are_splits_and_more_are_refused(tmp_path: Path):
     for name in ("train/cat/1.jpg", "test/cat/2.jpg", "extra/cat/3.jpg"):
         io.write_bytes(tmp_path / name, b"")
-    with pytest.raises(DataError, match="look like splits, but beside them are the folders 'extra'"):
+    with pytest.raises(DataError, match="look like splits, but there are also the folders 'extra'"):
         Manifest.from_folders(tmp_path)
 
 
@@ -148,7 +148,7 @@ def test_all_bad_rows_of_a_split_table_are_named(tmp_path: Path):
     with pytest.raises(DataError, match=r"(?s)2 rows .* malformed.*line 2: 3 columns.*line 3: 1 columns"):
         Manifest.from_folders(tmp_path, split="s.csv")
     io.write_bytes(tmp_path / "s.csv", b"file,split\na/1.jpg,train\n")
-    with pytest.raises(DataError, match="lacks the columns 'path'; it has 'file', 'split'"):
+    with pytest.raises(DataError, match="has no columns 'path'; it has 'file', 'split'"):
         Manifest.from_folders(tmp_path, split="s.csv")
 
 
@@ -237,7 +237,7 @@ def test_tables_elsewhere_name_absolute_paths(tmp_path: Path):
     assert pd.read_csv(where)["path"].tolist() == [str(tmp_path / "photos/a/1.jpg")]
     assert Manifest.from_table(where, root=tmp_path / "photos") == manifest
     assert Manifest.from_table(where, root="").urls() == manifest.urls()
-    with pytest.raises(DataError, match=r"lie outside the root .*expected paths below .*tables; give root="):
+    with pytest.raises(DataError, match=r"are outside the root .*expected paths below .*tables; set root="):
         Manifest.from_table(where)
 
 

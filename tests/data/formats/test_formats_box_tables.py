@@ -125,16 +125,16 @@ def test_all_bad_rows_are_named(tmp_path: Path):
         _read(tmp_path, kept)
     for part in ("another split than", "another group than", "another image.site than"):
         assert f"1 rows have {part} the first row of their image: line 3" in str(caught.value)
-    assert "1 rows say that there is no object where other rows have boxes: line 4" in str(caught.value)
+    assert "1 rows declare no object, but other rows of their image do: line 4" in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("path,label,x1,y1,x2,y2\na,cat,1,2,x,4\na,cat,1,2,y,4\na,cat,1,2,3,4\n", r"2 values of x2 .*'2: x', '3: y'"),
-        ("path,label,x1,y1,x2\na,cat,1,2,3\n", r"lacks the column 'y2'; further columns are 'x1', 'y1', 'x2'; .* box="),
-        ("path,x1,y1,x2,y2\na,1,2,3,4\n", r"lacks the columns 'label'"),
-        ("file,label,x1,y1,x2,y2\na,cat,1,2,3,4\n", r"lacks the columns 'path'"),
+        ("path,label,x1,y1,x2\na,cat,1,2,3\n", r"has no column 'y2'; the other columns are 'x1', 'y1', 'x2'; .* box="),
+        ("path,x1,y1,x2,y2\na,1,2,3,4\n", r"has no columns 'label'"),
+        ("file,label,x1,y1,x2,y2\na,cat,1,2,3,4\n", r"has no columns 'path'"),
     ],
 )
 def test_what_is_no_table_of_boxes(tmp_path: Path, text: str, message: str):
@@ -153,7 +153,7 @@ def test_coordinates_that_are_texts_of_numbers(tmp_path: Path):
 def test_images_anywhere(tmp_path: Path):
     text = "path,label,x1,y1,x2,y2\ns3://b/x.png,cat,1,2,3,4\n/data/y.png,,,,,\n"
     assert _read(tmp_path, text, root="").urls() == ["s3://b/x.png", "/data/y.png"]
-    with pytest.raises(DataError, match="2 paths lie outside the root"):
+    with pytest.raises(DataError, match="2 paths are outside the root"):
         _read(tmp_path, text)
     with pytest.raises(DataError, match="none of the 1 images"):
         _read(tmp_path, "path,label,x1,y1,x2,y2\nx.png,cat,1,2,3,4\n", root=None)
@@ -195,7 +195,9 @@ def test_any_manifest_is_read_back_from_a_table(
 
 def test_what_csv_cannot_hold(tmp_path: Path):
     manifest = box_manifest({"a": ([[1, 2, 3, 4]], ["cat"])}, mask=[[[1.0, 2.0]]])
-    with pytest.raises(DataError, match=r"the columns 'mask' hold lists, which CSV cannot; write a \.parquet table"):
+    with pytest.raises(
+        DataError, match=r"the columns 'mask' contain lists, which CSV cannot store; write a \.parquet table"
+    ):
         manifest.to_boxes(tmp_path / "out.csv")
     assert Manifest.from_boxes(manifest.to_boxes(tmp_path / "out.parquet"), root=ROOT, class_names=NAMES) == manifest
     with pytest.raises(ConfigError, match="has no boxes"):

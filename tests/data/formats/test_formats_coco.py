@@ -139,20 +139,20 @@ def test_names_that_leave_the_folder_are_refused_together(tmp_path: Path):
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ({"images": [(1, "a"), (1, "b")]}, r"1 image ids are given to several images: 1"),
-        ({"images": [(1, "a"), ("x", "b")]}, r"image ids must all be whole numbers, or all texts"),
-        ({"images": [(1.5, "a")]}, r"image ids must all be whole numbers, or all texts; found 1.5"),
+        ({"images": [(1, "a"), (1, "b")]}, r"1 image ids are used for several images: 1"),
+        ({"images": [(1, "a"), ("x", "b")]}, r"image ids must all be integers, or all texts"),
+        ({"images": [(1.5, "a")]}, r"image ids must all be integers, or all texts; found 1.5"),
         ({"images": [(1, "a"), (2, "a")]}, r"1 images occur more than once in .*: 'a'"),
         ({"categories": [(1, "cat"), (1, "dog")]}, r"the category id 1 has two names: 'cat' and 'dog'"),
-        ({"categories": [("1", "cat")]}, r"a category has the id '1'; expected a whole number"),
+        ({"categories": [("1", "cat")]}, r"a category has the id '1'; expected an integer"),
         ({"annotations": [_annotation(1, 7, [0, 0, 1, 1])]}, r"1 annotations are of images that are not listed: .* 7"),
         (
             {"annotations": [_annotation(1, 1, [0, 0, 1])]},
             r"1 values of bbox are not \[x, y, width, height\]: \[0, 0, 1\]",
         ),
         ({"annotations": [_annotation(1, 1, ["0", 0, 1, 1])]}, r"1 values of bbox are not"),
-        ({"annotations": [_annotation(1, 1, [0, 0, 1, 1], "cat")]}, r"category_id are not whole numbers: 'cat'"),
-        ({"annotations": [_annotation(1, 1, [0, 0, 1, 1], area="big")]}, r"1 values of area are no numbers: 'big'"),
+        ({"annotations": [_annotation(1, 1, [0, 0, 1, 1], "cat")]}, r"category_id are not integers: 'cat'"),
+        ({"annotations": [_annotation(1, 1, [0, 0, 1, 1], area="big")]}, r"1 values of area are not numbers: 'big'"),
         ({"annotations": [_annotation(1, 1, [0, 0, 1, 1], iscrowd=[])]}, r"1 values of iscrowd are neither 0 nor 1"),
         ({"annotations": [_annotation("a", 1, [0, 0, 1, 1]), _annotation(1, 1, [0, 0, 1, 1])]}, r"the ids in"),
     ],
@@ -289,7 +289,7 @@ def test_folders_that_have_nothing_in_common(tmp_path: Path):
         images={"train": "http://one.invalid/a", "val": "s3://bucket/b"},
     )
     assert manifest.urls() == ["http://one.invalid/a/1.png", "s3://bucket/b/1.png"]
-    with pytest.raises(DataError, match="2 images do not lie below one folder"):
+    with pytest.raises(DataError, match="2 images are not below one folder"):
         manifest.to_coco(tmp_path / "out.json")
 
 

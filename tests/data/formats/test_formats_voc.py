@@ -60,7 +60,7 @@ def test_a_folder_of_nothing(tmp_path: Path):
         Manifest.from_voc(tmp_path)
     io.write_bytes(tmp_path / "VOC2012" / "JPEGImages" / "a.jpg", b"")
     io.write_bytes(tmp_path / "VOC2012" / "Annotations" / "a.xml", _xml())
-    with pytest.raises(DataError, match="1 images and 1 annotations of other names"):
+    with pytest.raises(DataError, match="1 images and 1 annotations without a common name"):
         Manifest.from_voc(tmp_path)
 
 
@@ -215,7 +215,7 @@ def test_lists_that_do_not_fit_are_refused(tmp_path: Path):
     folder = _voc(tmp_path, dict.fromkeys("abc", _xml()), train="a\nb\nnone\n", test="b\n../x\n")
     with pytest.raises(DataError) as caught:
         Manifest.from_voc(folder)
-    assert "2 names in lists are of no image" in str(caught.value)
+    assert "2 names in lists match no image" in str(caught.value)
     assert "ImageSets/Main/train.txt: none" in str(caught.value)
     assert "in the lists of several splits: 'b'" in str(caught.value)
 
@@ -223,7 +223,7 @@ def test_lists_that_do_not_fit_are_refused(tmp_path: Path):
 def test_two_images_of_one_name_are_refused(tmp_path: Path):
     _voc(tmp_path, {"a": _xml()})
     io.write_bytes(tmp_path / "JPEGImages" / "a.png", b"")
-    with pytest.raises(DataError, match=r"1 images share their name with another one: 'JPEGImages/a.png'"):
+    with pytest.raises(DataError, match=r"1 images have the same name as another one: 'JPEGImages/a.png'"):
         Manifest.from_voc(tmp_path)
 
 
@@ -331,15 +331,15 @@ def test_texts_that_cannot_stand_in_xml(tmp_path: Path, name: str):
         manifest = _on_disk(box_manifest({"a.png": ([[1, 1, 2, 2]], [name])}, names=(name,)), tmp_path / "in")
     except UnicodeEncodeError:
         return  # a manifest cannot hold it
-    with pytest.raises(DataError, match="cannot stand in XML as <name>"):
+    with pytest.raises(DataError, match="is not allowed in XML as <name>"):
         manifest.to_voc(tmp_path / "out")
 
 
 def test_columns_that_cannot_be_elements(tmp_path: Path):
     manifest = _on_disk(box_manifest({"a.png": ([], [])}), tmp_path / "in")
-    with pytest.raises(DataError, match="'odd name' cannot be the name of an XML element"):
+    with pytest.raises(DataError, match="'odd name' is not a valid name of an XML element"):
         manifest.with_column("odd name", ["x"]).to_voc(tmp_path / "out")
-    with pytest.raises(DataError, match="'when' hold neither numbers nor texts"):
+    with pytest.raises(DataError, match="'when' contain values other than numbers and texts"):
         manifest.with_column("when", np.array(["2024-01-01"], "datetime64[s]")).to_voc(tmp_path / "out")
     with pytest.raises(ConfigError, match="has no boxes"):
         Manifest(manifest.table.select(["image_id", "uri"]), root=manifest.root).to_voc(tmp_path / "out")

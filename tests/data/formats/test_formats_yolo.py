@@ -275,8 +275,8 @@ def test_splits_that_share_images_or_have_none_are_refused(tmp_path: Path):
     with pytest.raises(DataError) as caught:
         Manifest.from_yolo(_yolo(tmp_path, {"train/a": None}, facts=facts))
     assert "1 images are in several splits: 'images/train/a.png'" in str(caught.value)
-    assert "test: 'images/empty' holds no images" in str(caught.value)
-    with pytest.raises(DataError, match="none of train, val and test is given"):
+    assert "test: 'images/empty' contains no images" in str(caught.value)
+    with pytest.raises(DataError, match="none of train, val and test is set"):
         Manifest.from_yolo(_yolo(tmp_path, {"train/a": None}, facts={"names": ["cat"]}))
 
 
@@ -372,7 +372,7 @@ def test_images_of_another_size_than_their_boxes_are_refused(tmp_path: Path):
     boxes = {"a.png": ([[1, 1, 2, 2]], ["cat"])}
     manifest = box_manifest(boxes, split=["train"], declared_width=[100], declared_height=[50])
     manifest = Manifest(manifest.table, NAMES, root=str(tmp_path / "in"), task="detection")
-    with pytest.raises(DataError, match=r"1 images cannot be read, or have another size .*'train/a.png'"):
+    with pytest.raises(DataError, match=r"1 images cannot be read, or differ from the size .*'train/a.png'"):
         manifest.to_yolo(tmp_path / "out")
 
 

@@ -197,7 +197,7 @@ def test_folders_without_a_usable_video(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="1 other files"):
         oml.Manifest.from_videos(tmp_path, frames_url=tmp_path / "out")
     (tmp_path / "a.mp4").touch()
-    with pytest.raises(DataError, match="not one of the 1 videos"):
+    with pytest.raises(DataError, match="none of the 1 videos"):
         oml.Manifest.from_videos(tmp_path, frames_url=tmp_path / "out")
 
 

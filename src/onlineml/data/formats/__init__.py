@@ -1,1 +1,1 @@
-"""Reading and writing the formats in which people keep annotated images."""
+"""Readers and writers of common formats for annotated images."""

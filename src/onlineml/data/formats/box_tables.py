@@ -1,4 +1,4 @@
-"""Tables with a row per box: CSV or Parquet, in pixels of the upright image, read and written."""
+"""Tables with one row per box: CSV or Parquet, in pixels of the upright image, reading and writing."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BoxColumns", "read_box_table", "write_box_table"]
 
-_OF_IMAGE = "image."  # the beginning of the name of a column with one value an image
+_OF_IMAGE = "image."  # prefix of columns with one value per image
 _CORNERS = ("x1", "y1", "x2", "y2")
 _SIZES = ("height", "width")
 _FALSE = {"false", "False", "FALSE", "0"}
@@ -45,7 +45,7 @@ _FALSE = {"false", "False", "FALSE", "0"}
 
 @dataclass(frozen=True)
 class BoxColumns:
-    """The names of a table's columns, see `Manifest.from_boxes`."""
+    """Names of a table's columns, see `Manifest.from_boxes`."""
 
     path: str
     label: str
@@ -64,7 +64,7 @@ def read_box_table(
     root: str | os.PathLike[str] | None,
     storage_options: Mapping[str, Any] | None,
 ) -> Parts:
-    """See `Manifest.from_boxes`."""
+    """Read a table of boxes, see `Manifest.from_boxes`."""
     where = absolute(url)
     folder = io.parent(where) if root is None else absolute(root) if str(root) else ""
     wanted = {
@@ -88,16 +88,18 @@ def read_box_table(
 
 
 def _numbers(table: pa.Table, name: str, where: str, problems: list[str]) -> pa.Array:
-    """A column as float64; its nulls stay."""
+    """Return a column as float64; nulls are kept."""
     if name not in table.column_names:
         found = ", ".join(map(repr, table.column_names)) or "none"
-        raise DataError(f"{where} lacks the column {name!r}; further columns are {found}; name the corners by box=")
+        raise DataError(
+            f"{where} has no column {name!r}; the other columns are {found}; set the corners' columns with box="
+        )
     column = table[name].combine_chunks()
     try:
         return column.cast(pa.float64())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         bad = [f"{row + 2}: {value}" for row, value in enumerate(column.to_pylist()) if not _is_number(value)]
-        problems.append(f"{len(bad):,} values of {name} are no numbers (line: value): {examples(bad)}")
+        problems.append(f"{len(bad):,} values of {name} are not numbers (line: value): {examples(bad)}")
         return pa.nulls(len(column), pa.float64())
 
 
@@ -111,14 +113,14 @@ def _is_number(value: Any) -> bool:
 def _box_rows(
     read: TextTable, uris: Sequence[str], corners: Sequence[pa.Array], names: BoxColumns, problems: list[str]
 ) -> BoxRows:
-    """The rows image by image, in the order in which the images first come."""
+    """Group the rows by image, in the order in which the images first occur."""
     images = _Images(uris, problems)
     labels = read.texts["label"]
     told = np.array([label is not None for label in labels], dtype=bool)
     for column in corners:
         told |= column.is_valid().to_numpy(zero_copy_only=False)
     lengths = np.bincount(images.of_row[told], minlength=len(images.first))
-    images.report("rows say that there is no object where other rows have boxes", ~told & (lengths[images.of_row] > 0))
+    images.report("rows declare no object, but other rows of their image do", ~told & (lengths[images.of_row] > 0))
     order = np.flatnonzero(told)[np.argsort(images.of_row[told], kind="stable")]
     boxes = np.stack([column.fill_null(np.nan).to_numpy(zero_copy_only=False) for column in corners], axis=1)
     annotated = images.one_each("annotated", read.texts["annotated"])
@@ -148,7 +150,7 @@ def _box_rows(
 
 
 class _Images:
-    """Which rows are of which image.
+    """Assignment of rows to images.
 
     Attributes:
         of_row: (R,) int64, the image of each row.
@@ -162,16 +164,16 @@ class _Images:
         self.first: list[int] = np.unique(self.of_row, return_index=True)[1].tolist()
 
     def report(self, what: str, rows: npt.NDArray[np.bool_]) -> None:
-        """Name the rows that have a problem (the header is line 1)."""
+        """Report the rows that have a problem (the header is line 1)."""
         if rows.any():
             lines = (np.flatnonzero(rows) + 2).tolist()
             self._problems.append(f"{len(lines):,} {what}: line {examples(lines)}")
 
     def one_each(self, name: str, values: Sequence[Any]) -> list[Any]:
-        """An image's value, which is the same in all its rows."""
+        """Return each image's value, which must be the same in all its rows."""
         chosen = [values[row] for row in self.first]
         differ = [value != chosen[image] for value, image in zip(values, self.of_row, strict=True)]
-        self.report(f"rows have another {name} than the first row of their image", np.array(differ, dtype=bool))
+        self.report(f"rows differ in {name} from the first row of their image", np.array(differ, dtype=bool))
         return chosen
 
 
@@ -185,13 +187,13 @@ def _kept_name(name: str, meant: Container[str]) -> str:
     return f"table_{name}" if name in OURS | {"image_id"} and name not in meant else name
 
 
-# ---- written ----
+# ---- writing ----
 
 
 def write_box_table(
     manifest: Manifest, url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None
 ) -> str:
-    """See `Manifest.to_boxes`."""
+    """Write a table of boxes, see `Manifest.to_boxes`."""
     where = absolute(url)
     table, boxes = manifest.table, manifest.boxes()
     counts = np.diff(boxes.offsets)
@@ -221,7 +223,7 @@ def _paths(manifest: Manifest, where: str) -> list[str]:
 
 
 def _image_columns(manifest: Manifest, paths: Sequence[str]) -> dict[str, pa.Array]:
-    """What is known of each image, without what goes without saying."""
+    """Return the columns with one value per image, without those that have default values only."""
     table = manifest.table
     facts = table.select(["image_id", "version", "split", "group"]).to_pylist()
     columns = {"split": pa.array([fact["split"] for fact in facts], pa.string())}

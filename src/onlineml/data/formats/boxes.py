@@ -1,4 +1,4 @@
-"""What the formats of boxes share: names that stay inside a folder, and flat rows that become a manifest's columns."""
+"""Common parts of the box formats: names that stay inside a folder, and the conversion of flat rows to columns."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ __all__ = [
 ]
 
 DECLARED = ("declared_height", "declared_width")
-HASHED = ""  # the split of an image that its file says nothing about: decided by a hash
-# names that mean something to a manifest; what a file calls so is kept under another name
+HASHED = ""  # split of an image without a declared split: chosen by a hash
+# names with a meaning in a manifest; a file's columns of these names are renamed
 OURS = frozenset({*COLUMNS, *BOX_COLUMNS, *OPTIONAL_BOX_COLUMNS, *DECLARED})
 _DRIVE = re.compile(r"[A-Za-z]:")
 
@@ -58,7 +58,7 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 
 
 def safe_name(name: Any) -> str | None:
-    """A file's name as a path inside a folder; None for one that is absolute, a URL, or leads out of the folder."""
+    """Return a file's name as a path inside a folder; None if it is absolute, a URL, or leads out of the folder."""
     if not isinstance(name, str) or "\\" in name or "\0" in name or name.startswith("/") or io.is_url(name):
         return None
     parts = [part for part in name.split("/") if part not in {"", "."}]
@@ -66,7 +66,7 @@ def safe_name(name: Any) -> str | None:
 
 
 def refused_names(names: Iterable[Any], where: str) -> list[str]:
-    """The problem of names that are not inside a folder, if there are any."""
+    """Return the problem of names that are not inside a folder, if there are any."""
     bad = [name for name in names if safe_name(name) is None]
     if not bad:
         return []
@@ -75,30 +75,30 @@ def refused_names(names: Iterable[Any], where: str) -> list[str]:
 
 
 def require_no_problems(where: str, problems: Sequence[str]) -> None:
-    """Raise one error that names all problems of a file or folder.
+    """Raise one error that lists all problems of a file or folder.
 
     Raises:
-        DataError: there are some.
+        DataError: there are problems.
     """
     if problems:
         raise DataError(f"{where} cannot be imported:\n" + "\n".join(f"  - {problem}" for problem in problems))
 
 
-# ---- read ----
+# ---- reading ----
 
 
 @dataclass
 class BoxRows:
-    """N images with M boxes, one image after the other.
+    """N images with M boxes, grouped by image.
 
     Attributes:
-        uris: N, relative to the import's root, or absolute where it has none.
-        lengths: (N,) int64; how many boxes each image has.
-        missing: (N,) bool; which images nobody annotated.
+        uris: N, relative to the import's root, or absolute if it has none.
+        lengths: (N,) int64; number of boxes of each image.
+        missing: (N,) bool; whether the image is not annotated.
         boxes_xyxy: (M, 4) float64.
-        labels: M; None where the file gives none.
-        splits: N names, None (no split) or `HASHED`; None: all are decided by a hash of the group or path.
-        groups: N; None: every image its own.
+        labels: M; None if the file declares none.
+        splits: N names, None (no split) or `HASHED`; None: all are chosen by a hash of the group or path.
+        groups: N; None: each image is a group of its own.
         per_box: M values each.
         per_image: N values each.
     """
@@ -115,10 +115,10 @@ class BoxRows:
 
 
 def boxes_table(rows: BoxRows) -> pa.Table:
-    """The columns of a manifest but for what `identified` adds.
+    """Build the columns of a manifest, except those that `identified` adds.
 
-    Where nothing is told of an image's boxes in a further column, its list there is null, as it is in
-    `Manifest.with_boxes`; a column that is null everywhere is left out.
+    If no box of an image has a value in a further column, the image's list is null there, as in `Manifest.with_boxes`;
+    a column that is null everywhere is omitted.
     """
     n = len(rows.uris)
     columns = {
@@ -138,10 +138,10 @@ def boxes_table(rows: BoxRows) -> pa.Table:
 
 
 def identified(table: pa.Table, root: str, *, where: str, storage_options: Mapping[str, Any] | None) -> pa.Table:
-    """Add what tells images apart: image_id (unless the table has one), the store's version from one listing, split.
+    """Add the identifying columns: image_id (unless present), the store's version from one listing, and the split.
 
     Raises:
-        DataError: an image occurs twice, or not one of the images is there.
+        DataError: an image occurs twice, or none of the images exists.
     """
     uris: list[str] = table["uri"].to_pylist()
     seen: set[str] = set()
@@ -159,25 +159,25 @@ def identified(table: pa.Table, root: str, *, where: str, storage_options: Mappi
     return table.append_column("image_id", ids).append_column("version", pa.array(versions, pa.string()))
 
 
-# ---- written ----
+# ---- writing ----
 
 
 def known_sizes_hw(manifest: Manifest) -> npt.NDArray[np.int64]:
-    """(N, 2) height and width that the boxes were drawn on, or else those of the image; 0 where neither is told."""
+    """Return (N, 2) height and width at which the boxes were drawn, or else the image's; 0 if neither is known."""
     declared = declared_sizes_hw(manifest.table)
     found = np.stack([manifest.table[name].fill_null(0).to_numpy() for name in ("height", "width")], axis=1)
     return np.where((declared > 0).all(1, keepdims=True), declared, found)
 
 
 def further_columns(table: pa.Table) -> tuple[list[str], list[str]]:
-    """The names of the columns that are the user's: those with a value for each image, and for each box."""
+    """Return the names of the user's columns: those with one value per image, and those with one per box."""
     names = [name for name in table.column_names if name not in OURS]
     lists = set(per_box_columns(table))
     return [name for name in names if name not in lists], [name for name in names if name in lists]
 
 
 def per_box_values(table: pa.Table, name: str) -> list[Any]:
-    """One value for each box of a column of lists; None where it tells nothing."""
+    """Return one value per box from a column of lists; None for a box without a value."""
     lengths = pc.list_value_length(table["boxes_xyxy"]).fill_null(0).to_pylist()
     values: list[Any] = []
     for own, length in zip(table[name].to_pylist(), lengths, strict=True):

@@ -1,4 +1,4 @@
-"""Reading the columns that a format needs from CSV or Parquet, with labels and paths kept as the texts they are."""
+"""Reading of the columns that a format needs from CSV or Parquet; labels and paths are read as text."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DELIMITERS = (",", ";", "\t")
 
 @dataclass(frozen=True)
 class Column:
-    """A column to read as text: its name in the table, and whether the table must have it."""
+    """A column to read as text: its name in the table, and whether it is required."""
 
     name: str
     required: bool = False
@@ -32,7 +32,7 @@ class Column:
 
 @dataclass(frozen=True)
 class TextTable:
-    """The wanted columns as texts (None where empty or absent), and the others as they are."""
+    """Requested columns as texts (None if empty or absent), and the other columns unchanged."""
 
     texts: dict[str, list[str | None]]
     others: pa.Table
@@ -40,27 +40,27 @@ class TextTable:
 
 
 def read_columns(url: str, wanted: Mapping[str, Column], *, storage_options: Mapping[str, Any] | None) -> TextTable:
-    """Read a table; its kind is told by the extension (``.parquet`` or ``.pq``, anything else is CSV).
+    """Read a table; its format depends on the extension (``.parquet`` or ``.pq``; anything else is CSV).
 
     Args:
         url: the table.
         wanted: the columns to read as text, by the name under which they are returned.
-        storage_options: fsspec's.
+        storage_options: options of the filesystem.
 
     Raises:
-        DataError: the table cannot be parsed (every malformed row is named), or lacks a required column.
+        DataError: the table cannot be parsed (every malformed row is named), or a required column is missing.
     """
     data = io.read_bytes(url, storage_options=storage_options)
     names = [column.name for column in wanted.values()]
     try:
         table = pq.read_table(pa.BufferReader(data)) if _is_parquet(url) else _read_csv(url, data, names)
     except pa.ArrowInvalid as error:
-        raise DataError(f"{url} is not a table that can be read: {error}") from error
+        raise DataError(f"{url} is not a readable table: {error}") from error
     table = as_single_chunks(table.replace_schema_metadata(None))
     absent = [column.name for column in wanted.values() if column.required and column.name not in table.column_names]
     if absent:
         raise DataError(
-            f"{url} lacks the columns {examples(absent)}; it has {', '.join(map(repr, table.column_names)) or 'none'}"
+            f"{url} has no columns {examples(absent)}; it has {', '.join(map(repr, table.column_names)) or 'none'}"
         )
     empty: list[str | None] = [None] * len(table)
     texts = {
@@ -76,7 +76,7 @@ def _is_parquet(url: str) -> bool:
 
 
 def table_bytes(table: pa.Table, url: str) -> bytes:
-    """A table as the content of the file at a URL, whose extension tells the kind.
+    """Encode a table as the content of the file at a URL, in the format of its extension.
 
     Raises:
         DataError: columns of lists, in CSV.
@@ -87,7 +87,7 @@ def table_bytes(table: pa.Table, url: str) -> bytes:
         return bytes(sink.getvalue())
     nested = [field.name for field in table.schema if pa.types.is_nested(field.type)]
     if nested:
-        raise DataError(f"the columns {examples(nested)} hold lists, which CSV cannot; write a .parquet table")
+        raise DataError(f"the columns {examples(nested)} contain lists, which CSV cannot store; write a .parquet table")
     return csv_bytes(table)
 
 
@@ -102,11 +102,11 @@ def _read_csv(url: str, data: bytes, text_columns: Sequence[str]) -> pa.Table:
     delimiter = max(_DELIMITERS, key=lambda mark: header.count(mark.encode()))
     table = pa.csv.read_csv(
         pa.BufferReader(data),
-        # one thread: only then are the numbers of bad rows known
+        # one thread: otherwise the numbers of bad rows are unknown
         read_options=pa.csv.ReadOptions(use_threads=False),
         parse_options=pa.csv.ParseOptions(delimiter=delimiter, invalid_row_handler=on_bad_row),
         convert_options=pa.csv.ConvertOptions(
-            column_types=dict.fromkeys(text_columns, pa.string()),  # '01' and 'NA' are labels like any other
+            column_types=dict.fromkeys(text_columns, pa.string()),  # '01' and 'NA' are valid labels
             null_values=[""],
             strings_can_be_null=True,
         ),
@@ -117,7 +117,7 @@ def _read_csv(url: str, data: bytes, text_columns: Sequence[str]) -> pa.Table:
 
 
 def _texts(column: Any) -> list[str | None]:
-    """A column as texts; whole numbers that were read as floats, as a null among them makes them, without '.0'."""
+    """Convert a column to texts; integers that were read as floats because of a null are written without '.0'."""
     kind = column.type
     if pa.types.is_floating(kind):
         values = column.drop_null()
@@ -128,13 +128,13 @@ def _texts(column: Any) -> list[str | None]:
 
 
 def require_valid(problems: list[str], what: str, rows: Sequence[int]) -> None:
-    """Add a problem with the count and the first lines (the header is line 1) of the rows that have it."""
+    """Add a problem with the number of affected rows and the first line numbers (the header is line 1)."""
     if rows:
         problems.append(f"{len(rows):,} {what}: line {examples(row + 2 for row in rows)}")
 
 
 def csv_bytes(columns: Mapping[str, Sequence[Any]] | pa.Table) -> bytes:
-    """A CSV file in UTF-8; null is an empty field."""
+    """Encode a CSV file in UTF-8; null is an empty field."""
     sink = pa.BufferOutputStream()
     table = columns if isinstance(columns, pa.Table) else pa.table({k: pa.array(v) for k, v in columns.items()})
     fields = [field.with_type(pa.string()) if pa.types.is_null(field.type) else field for field in table.schema]

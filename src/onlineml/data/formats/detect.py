@@ -1,4 +1,4 @@
-"""Which format lies at a URL, told by names alone: an ending, or the files and folders that a format has."""
+"""Detection of the format at a URL from names only: an extension, or a format's typical files and folders."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _INSTANCES = re.compile(r"instances_(([a-z]+)\d*)\.json")
 
 
 class Layout(NamedTuple):
-    """A format, and what its reader is to be given: a file, or one for each split with its folder of images."""
+    """A format, and its reader's input: a file, or one file per split with its folder of images."""
 
     kind: Literal["folders", "table", "coco", "voc", "yolo", "boxes"]
     url: str | dict[str, str]
@@ -32,7 +32,7 @@ class Layout(NamedTuple):
 
 
 def detect_format(url: str | os.PathLike[str], *, task: str, storage_options: Mapping[str, Any] | None) -> Layout:
-    """See `Manifest.from_any`."""
+    """Detect the format at a URL, see `Manifest.from_any`."""
     where = absolute(url)
     ending = where[where.rfind(".") :].lower() if "." in io.name(where) else ""
     if task == "classification":
@@ -63,7 +63,7 @@ def _of_folder(where: str, storage_options: Mapping[str, Any] | None) -> Layout:
     if urls:
         return Layout("coco", urls, images)
     raise DataError(
-        f"no boxes are told in {where}: expected annotations.json or annotations/instances_*.json (COCO), "
+        f"found no annotations of boxes in {where}: expected annotations.json or annotations/instances_*.json (COCO), "
         f"train/{_ROBOFLOW} (COCO, by Roboflow), Annotations/*.xml (Pascal VOC) or data.yaml (YOLO); or give "
         "the URL of a .json, .yaml, .csv or .parquet file"
     )

@@ -1,4 +1,4 @@
-"""Copying a manifest's images into a new folder: names that do not clash, a few images in memory at a time."""
+"""Copying of a manifest's images into a new folder, under unique names, with a few images in memory at a time."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ if TYPE_CHECKING:
 
 __all__ = ["empty_folder", "image_chunks", "unique_paths", "write_many"]
 
-_TOGETHER = 64  # images in memory at a time while copying
+_TOGETHER = 64  # images in memory at a time
 _WRITERS = 16
 
 
 def empty_folder(url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None) -> str:
-    """The URL of a folder that holds nothing yet.
+    """Return the URL of an empty folder.
 
     Raises:
-        AlreadyExistsError: it holds files.
+        AlreadyExistsError: the folder contains files.
     """
     target = absolute(url)
     if io.list_files(target, storage_options=storage_options):
-        raise AlreadyExistsError(f"{target} holds files already; export to a new folder")
+        raise AlreadyExistsError(f"{target} already contains files; export to a new folder")
     return target
 
 
 def unique_paths(manifest: Manifest, folders: Sequence[str], *, by_stem: bool) -> list[str]:
-    """A path for each image, unique in any case of letters; a name that is taken gets the image's id before it.
+    """Return a path for each image, unique regardless of case; if a name is taken, the image's id is prepended.
 
     Args:
         manifest: N images.
         folders: N folders, ``""`` for none.
-        by_stem: names must differ without their extensions, because another file is named so, too.
+        by_stem: names must differ without their extensions, because another file uses the same stem.
     """
     taken: set[str] = set()
     paths = []
@@ -57,10 +57,10 @@ def unique_paths(manifest: Manifest, folders: Sequence[str], *, by_stem: bool) -
 
 
 def image_chunks(manifest: Manifest) -> Iterator[tuple[slice, list[bytes]]]:
-    """The contents of all images, some at a time, with their rows.
+    """Yield the contents of all images, in chunks, with their rows.
 
     Raises:
-        StorageError: one cannot be read.
+        StorageError: an image cannot be read.
     """
     urls, versions = manifest.urls(), manifest.versions()
     for start in range(0, len(urls), _TOGETHER):
@@ -75,7 +75,7 @@ def image_chunks(manifest: Manifest) -> Iterator[tuple[slice, list[bytes]]]:
 
 
 def write_many(folder: str, files: Mapping[str, bytes], *, storage_options: Mapping[str, Any] | None) -> None:
-    """Write files, by their paths below the folder, some at the same time."""
+    """Write files, given by their paths below the folder, concurrently."""
 
     def write(path: str) -> None:
         io.write_bytes(io.join(folder, path), files[path], storage_options=storage_options)

@@ -1,4 +1,4 @@
-"""Class folders: ``<class>/**/image``, or ``{train,val,test}/<class>/**/image``, read from a listing and written."""
+"""Class folders, ``<class>/**/image`` or ``{train,val,test}/<class>/**/image``: reading from a listing, and writing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": 
 
 
 def read_folders(url: str | os.PathLike[str], *, split: str | None, storage_options: Mapping[str, Any] | None) -> Parts:
-    """See `Manifest.from_folders`."""
+    """Read class folders, see `Manifest.from_folders`."""
     root = absolute(url)
     files = io.list_files(root, storage_options=storage_options)
     images = [info for info in files if is_image_name(info.path) and not is_hidden(info.path)]
@@ -57,7 +57,7 @@ def read_folders(url: str | os.PathLike[str], *, split: str | None, storage_opti
 
 
 def labels_and_splits(paths: Sequence[str]) -> tuple[list[str | None], list[str | None]]:
-    """Each image's label, and its split where the top folders are splits (all None where they are classes)."""
+    """Return each image's label, and its split if the top folders are splits (all None if they are classes)."""
     tops = {path.split("/", 1)[0] for path in paths if "/" in path}
     named = {top for top in tops if top.lower() in _SPLIT_FOLDERS}
     deep = any(path.count("/") >= 2 and path.split("/", 1)[0].lower() == "train" for path in paths)
@@ -65,12 +65,12 @@ def labels_and_splits(paths: Sequence[str]) -> tuple[list[str | None], list[str 
         return [path.split("/", 1)[0] if "/" in path else None for path in paths], [None] * len(paths)
     others = sorted(tops - named)
     if others or any("/" not in path for path in paths):
-        if len(named) == 1:  # one class of several that is called 'train', with folders of its own
+        if len(named) == 1:  # a class named 'train' among others, with sub-folders
             return [path.split("/", 1)[0] if "/" in path else None for path in paths], [None] * len(paths)
         found = f"the folders {examples(others)}" if others else "images outside them"
         raise DataError(
-            f"the folders {examples(sorted(named))} look like splits, but beside them are {found}; import the folder "
-            'of splits alone, or keep classes at the top and give the splits in a table: split="split.csv"'
+            f"the folders {examples(sorted(named))} look like splits, but there are also {found}; import the folder "
+            'of splits alone, or keep classes at the top and set the splits in a table: split="split.csv"'
         )
     parts = [path.split("/", 2) for path in paths]
     labels = [part[1] if len(part) == 3 else None for part in parts]
@@ -80,7 +80,7 @@ def labels_and_splits(paths: Sequence[str]) -> tuple[list[str | None], list[str 
 def _read_split_table(
     root: str, split: str, paths: list[str], storage_options: Mapping[str, Any] | None
 ) -> dict[str, list[str | None]]:
-    """The columns split, label and group of the table, for each of the paths; None where it does not list the path."""
+    """Return the table's columns split, label and group for each path; None for paths that it does not list."""
     url = absolute(split) if io.is_url(split) or split.startswith(("/", "~")) else io.join(root, split)
     wanted = {
         "path": Column("path", required=True),
@@ -95,17 +95,19 @@ def _read_split_table(
     known = {path: i for i, path in enumerate(paths)}
     missing = [f"{i + 2}: {path}" for i, path in enumerate(table_paths) if path and path not in known]
     if missing:
-        problems.append(f"{len(missing):,} rows name no image in {root} (line: path): {examples(missing)}")
+        problems.append(
+            f"{len(missing):,} rows name files that are not images in {root} (line: path): {examples(missing)}"
+        )
     seen: dict[str | None, int] = {}
     repeated = [f"{i + 2}: {path}" for i, path in enumerate(table_paths) if path and seen.setdefault(path, i) != i]
     if repeated:
-        problems.append(f"{len(repeated):,} rows name an image again (line: path): {examples(repeated)}")
+        problems.append(f"{len(repeated):,} rows repeat an image (line: path): {examples(repeated)}")
     splits = [None if value is None else normalised_split(value) for value in columns["split"]]
     unknown = [f"{i + 2}: {v}" for i, (v, s) in enumerate(zip(columns["split"], splits, strict=True)) if v and not s]
     if unknown:
-        problems.append(f"{len(unknown):,} splits are none of train, val, test (line: split): {examples(unknown)}")
+        problems.append(f"{len(unknown):,} splits are not one of train, val, test (line: split): {examples(unknown)}")
     if problems:
-        raise DataError(f"the split table {url} does not fit the images:\n" + "\n".join(f"  - {p}" for p in problems))
+        raise DataError(f"the split table {url} does not match the images:\n" + "\n".join(f"  - {p}" for p in problems))
     result: dict[str, list[str | None]] = {name: [None] * len(paths) for name in ("split", "label", "group")}
     for i, path in enumerate(table_paths):
         row = known[str(path)]
@@ -116,7 +118,7 @@ def _read_split_table(
 
 
 def write_folders(manifest: Manifest, url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None) -> str:
-    """See `Manifest.to_folders`."""
+    """Write class folders, see `Manifest.to_folders`."""
     target = empty_folder(url, storage_options=storage_options)
     paths = _export_paths(manifest)
     for rows, contents in image_chunks(manifest):

@@ -1,4 +1,4 @@
-"""What every format hands to `Manifest`, and the rules that the formats share."""
+"""Result of every format's reader for `Manifest`, and the rules that the formats share."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ __all__ = [
     "valid_names",
 ]
 
-_NOT_LISTABLE = ("http://", "https://")  # no filesystem that tells what it holds
+_NOT_LISTABLE = ("http://", "https://")  # filesystems without listings
 _NUMBER = re.compile(r"(\d+)")
 
 
 @dataclass(frozen=True)
 class Parts:
-    """An import: the rows (columns of a manifest), the class names, and what else a `Manifest` wants to know."""
+    """An import: the rows (columns of a manifest), the class names, and further arguments of `Manifest`."""
 
     table: pa.Table
     class_names: tuple[str, ...]
@@ -47,45 +47,45 @@ class Parts:
 
 
 def image_id(uri: str, version: str) -> str:
-    """32 hex digits for an image that was listed and not read: where it is, and which content it has there.
+    """Return 32 hex digits that identify an image that was listed but not read: its path and its content's version.
 
     Args:
-        uri: relative to the import's root, so that a moved folder keeps its ids where the store's tags are the same.
+        uri: relative to the import's root, so that a moved folder keeps its ids if the store's tags stay the same.
         version: the store's tag of the content; an overwritten object is another image.
     """
     return blake2b(f"{uri}\0{version}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def absolute(url: str | os.PathLike[str]) -> str:
-    """The URL without a slash at its end; a local path made absolute, so that it holds in any working directory."""
+    """Return the URL without a trailing slash; a local path becomes absolute, to be valid in any working directory."""
     text = os.fspath(url)
     if not text:
-        raise ConfigError("expected a folder or file on storage, found ''; '.' is the working directory")
+        raise ConfigError("expected a folder or file, found ''; use '.' for the working directory")
     if not io.is_url(text):
         return os.path.abspath(os.path.expanduser(text))  # noqa: PTH100, PTH111 (Path would not keep '//')
     return text.rstrip("/") if not text.endswith("://") else text
 
 
 def common_folder(folders: Sequence[str]) -> str:
-    """The deepest folder that holds all the folders; ``""`` where they have none in common."""
+    """Return the deepest folder that contains all the folders; ``""`` if they have none in common."""
     common = folders[0].split("/")
     for folder in folders[1:]:
         pairs = zip(common, folder.split("/"), strict=False)
         common = [a for a, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)]
     text = "/".join(common)
-    return "" if text.endswith((":", ":/")) else text  # no more than a scheme
+    return "" if text.endswith((":", ":/")) else text  # only a scheme
 
 
 def is_hidden(path: str) -> bool:
-    """Whether a file or a folder above it is hidden, as the leftovers of macOS and Jupyter are."""
+    """Return whether a file or a folder above it is hidden, such as files left by macOS and Jupyter."""
     return path.startswith(".") or "/." in path
 
 
 def valid_names(paths: list[str], root: str) -> list[str]:
-    """The paths of a listing as they are.
+    """Return the paths of a listing unchanged.
 
     Raises:
-        DataError: some are not text.
+        DataError: some paths are not valid text.
     """
     bad = [path for path in paths if "\0" in path or not _is_unicode(path)]
     if bad:
@@ -98,26 +98,26 @@ def _is_unicode(path: str) -> bool:
 
 
 def naturally_sorted(names: Iterable[str]) -> tuple[str, ...]:
-    """Names in the order that a person expects: digits by their value, so 2 before 10; else by text."""
+    """Sort names naturally: numbers by value, so 2 before 10; the rest as text."""
     return tuple(sorted(names, key=_natural_key))
 
 
 def _natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
-    # the name itself at the end, so that '1' and '01' have one order whatever the input's
+    # the name itself at the end, so that the order of '1' and '01' does not depend on the input's
     return [(0, int(p), "") if p.isdecimal() else (1, 0, p.casefold()) for p in _NUMBER.split(name) if p], name
 
 
 def listed_versions(
     uris: Sequence[str], folder: str, where: str, storage_options: Mapping[str, Any] | None
 ) -> list[str]:
-    """The store's tag of each image from one listing; ``""`` where an image is missing or nothing can be listed.
+    """Return the store's tag of each image from one listing; ``""`` for missing images, or if listing is impossible.
 
     Raises:
-        DataError: not one of the images is there.
+        DataError: none of the images exists.
     """
     if not uris or not folder or folder.startswith(_NOT_LISTABLE):
         return [""] * len(uris)
-    common = common_folder([uri.rpartition("/")[0] for uri in (min(uris), max(uris))])  # all others sort between
+    common = common_folder([uri.rpartition("/")[0] for uri in (min(uris), max(uris))])  # all others sort between them
     listed = io.list_files(io.join(folder, common) if common else folder, storage_options=storage_options)
     prefix = f"{common}/" if common else ""
     found = {prefix + info.path: info.version for info in listed}
@@ -125,6 +125,6 @@ def listed_versions(
     if not any(version is not None for version in versions):
         raise DataError(
             f"none of the {len(uris):,} images of {where} is in {folder}: expected, for instance, "
-            f"{folder}/{uris[0]}; give the folder that the paths are relative to (root=, or for COCO images=)"
+            f"{folder}/{uris[0]}; set the folder that the paths are relative to (root=, or for COCO images=)"
         )
     return [version or "" for version in versions]

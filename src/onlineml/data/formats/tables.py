@@ -1,4 +1,4 @@
-"""Tables with a row per image: CSV or Parquet with columns for path, label, split, group and anything else."""
+"""Tables with one row per image: CSV or Parquet with columns for path, label, split, group and others."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def read_table(
     root: str | os.PathLike[str] | None,
     storage_options: Mapping[str, Any] | None,
 ) -> Parts:
-    """See `Manifest.from_table`."""
+    """Read a table of images, see `Manifest.from_table`."""
     where = absolute(url)
     folder = io.parent(where) if root is None else absolute(root) if str(root) else ""
     wanted = {
@@ -61,57 +61,57 @@ def read_table(
 
 
 def _checked_uris(read: TextTable, where: str, folder: str) -> list[str]:
-    """The paths relative to the folder (or absolute, where there is none); all bad rows are named at once."""
+    """Return the paths relative to the folder (absolute, if there is none); all bad rows are reported at once."""
     problems: list[str] = []
     uris = placed(read.texts["path"], folder, problems)
     seen: dict[str, int] = {}
     repeated = [f"{i + 2}: {uri}" for i, uri in enumerate(uris) if uri and seen.setdefault(uri, i) != i]
     if repeated:
-        problems.append(f"{len(repeated):,} rows name an image again (line: path): {examples(repeated)}")
+        problems.append(f"{len(repeated):,} rows repeat an image (line: path): {examples(repeated)}")
     read_splits(read.texts["split"], problems)
     require_good_rows(where, problems)
     return [uri for uri in uris if uri is not None]
 
 
 def placed(paths: Sequence[str | None], folder: str, problems: list[str]) -> list[str | None]:
-    """The paths of a table's rows below a folder (or absolute, where there is none); None where they cannot be."""
+    """Return the paths of a table's rows below a folder (absolute, if there is none); None for invalid paths."""
     uris = [_relative(path or "", folder) for path in paths]
     require_valid(problems, "rows have no path", [i for i, path in enumerate(paths) if not path])
     pairs = zip(paths, uris, strict=True)
     outside = [f"{i + 2}: {path}" for i, (path, uri) in enumerate(pairs) if path and uri is None]
     if outside:
         remedy = (
-            f"expected paths below {folder}; give root=<the folder that holds all images>, or root='' if this table "
-            "may name images anywhere by absolute paths or URLs"
+            f"expected paths below {folder}; set root=<the folder that contains all images>, or root='' if the "
+            "table may contain any absolute paths or URLs"
             if folder
             else "with root='' every path must be absolute or a URL, without '..'"
         )
-        problems.append(f"{len(outside):,} paths lie outside the root (line: path): {examples(outside)}; {remedy}")
+        problems.append(f"{len(outside):,} paths are outside the root (line: path): {examples(outside)}; {remedy}")
     return uris
 
 
 def read_splits(values: Sequence[str | None], problems: list[str]) -> list[str | None]:
-    """The splits of a table's rows under their usual names."""
+    """Normalise the names of the splits in a table's rows."""
     splits = [None if value is None else normalised_split(value) for value in values]
     pairs = zip(values, splits, strict=True)
     unknown = [f"{i + 2}: {value}" for i, (value, split) in enumerate(pairs) if value is not None and not split]
     if unknown:
-        problems.append(f"{len(unknown):,} splits are none of train, val, test (line: split): {examples(unknown)}")
+        problems.append(f"{len(unknown):,} splits are not one of train, val, test (line: split): {examples(unknown)}")
     return splits
 
 
 def require_good_rows(where: str, problems: Sequence[str]) -> None:
-    """Refuse a table with bad rows, naming all of them.
+    """Raise an error that lists all bad rows of a table.
 
     Raises:
-        DataError: there are some.
+        DataError: there are bad rows.
     """
     if problems:
         raise DataError(f"the table {where} has bad rows:\n" + "\n".join(f"  - {problem}" for problem in problems))
 
 
 def _relative(path: str, folder: str) -> str | None:
-    """The path below the folder; None where it is not below it."""
+    """Return the path relative to the folder; None if it is not below it."""
     if ".." in path.split("/") or "\0" in path:
         return None
     is_absolute = path.startswith("/") or io.is_url(path)
@@ -126,7 +126,7 @@ def _relative(path: str, folder: str) -> str | None:
 
 
 def write_table(manifest: Manifest, url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None) -> str:
-    """See `Manifest.to_table`."""
+    """Write a table of images, see `Manifest.to_table`."""
     where = absolute(url)
     prefix = io.parent(where).rstrip("/") + "/"
     paths = [image.removeprefix(prefix) for image in manifest.urls()]

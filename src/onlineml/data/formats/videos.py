@@ -1,4 +1,4 @@
-"""A folder of videos as images: ``<class>/**/video``, or ``{train,val,test}/<class>/**/video``."""
+"""Import of a folder of videos: ``<class>/**/video``, or ``{train,val,test}/<class>/**/video``."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ __all__ = ["VideoFinding", "VideoFindings", "read_videos"]
 
 
 class VideoFinding(NamedTuple):
-    """One thing found about one video.
+    """One finding about one video.
 
     Attributes:
         video: its path or URL.
         finding: a code of `onlineml.data.video.POLICIES`, ``"duplicate"`` or ``"duplicate_label_conflict"``.
         outcome: ``"usable"``, ``"quarantined"`` or ``"refused"``.
-        detail: what exactly was found.
+        detail: details of the finding.
     """
 
     video: str
@@ -46,12 +46,12 @@ class VideoFinding(NamedTuple):
 
 @dataclass(frozen=True)
 class VideoFindings:
-    """What was found about videos; those that are plainly fine have no row.
+    """Findings about videos; videos without findings have no row.
 
     Attributes:
-        rows: one each.
-        n_videos: how many were looked at.
-        n_frames: how many frames they gave.
+        rows: the findings.
+        n_videos: number of videos read.
+        n_frames: number of frames extracted.
     """
 
     rows: tuple[VideoFinding, ...]
@@ -59,7 +59,7 @@ class VideoFindings:
     n_frames: int
 
     def to_frame(self) -> pd.DataFrame:
-        """As a table."""
+        """Return the findings as a table."""
         import pandas as pd  # noqa: PLC0415
 
         return pd.DataFrame(list(self.rows), columns=list(VideoFinding._fields))
@@ -114,12 +114,12 @@ def read_videos(
     names = naturally_sorted({video.label for video in kept if video.label is not None})
     findings = VideoFindings(tuple(rows), len(videos), len(table))
     if not kept:
-        raise DataError(f"not one of the {len(videos):,} videos in {folder} can be used:\n{findings}")
+        raise DataError(f"none of the {len(videos):,} videos in {folder} can be used:\n{findings}")
     return Parts(table, names, store.root, len(files) - len({video.path for video in kept})), findings
 
 
 def _each_once(found: Sequence[_Found], rows: list[VideoFinding]) -> list[_Found]:
-    """Videos by their content: the same bytes twice are one video; with two labels, none that can be trusted."""
+    """Deduplicate videos by content: identical files count once; with different labels, none of them is used."""
     same: dict[str, list[_Found]] = {}
     for video in found:
         same.setdefault(video.frames.sha256, []).append(video)
@@ -131,7 +131,7 @@ def _each_once(found: Sequence[_Found], rows: list[VideoFinding]) -> list[_Found
             continue
         most_careful = max(copies, key=lambda video: -1 if video.split is None else SPLITS.index(video.split))
         rows += [
-            VideoFinding(video.url, "duplicate", "usable", f"the same bytes as {most_careful.path}: taken once")
+            VideoFinding(video.url, "duplicate", "usable", f"the same bytes as {most_careful.path}: used once")
             for video in copies
             if video is not most_careful
         ]

@@ -1,4 +1,4 @@
-"""One COCO JSON file, taken apart and checked: every problem is named at once, and no key is lost; and its numbers."""
+"""One COCO JSON file, parsed and checked: all problems are reported at once, and no key is lost; and its numbers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ __all__ = [
     "written_xywh",
 ]
 
-MARKS = "onlineml"  # the key of what is ours and not COCO's
+MARKS = "onlineml"  # key of onlineml's own additions to COCO
 COCO_COLUMNS = frozenset({"coco_image_id", "coco_image", "coco_annotation_id", "coco_annotation"})
 IMAGE_KEYS = frozenset({"id", "file_name", "width", "height", MARKS})
 ANNOTATION_KEYS = frozenset({"id", "image_id", "category_id", "bbox", "area", "iscrowd", MARKS})
@@ -45,7 +45,7 @@ _TOP_KEYS = frozenset({"images", "annotations", "categories", MARKS})
 
 @dataclass(frozen=True)
 class Category:
-    """A class: its id, a name that no other class of the file has, and its further keys."""
+    """A class: its id, a name that is unique in the file, and its further keys."""
 
     id: int
     name: str
@@ -54,17 +54,17 @@ class Category:
 
 @dataclass(frozen=True)
 class CocoFile:
-    """A file whose parts fit together.
+    """A checked file.
 
     Attributes:
         where: its URL.
-        images: N of them, each id once.
-        annotations: M of them, image by image, otherwise in the order of the file.
-        lengths: (N,) how many annotations each image has.
-        annotated: false where the file has no list of annotations at all.
-        categories: each id once.
+        images: N images, each id once.
+        annotations: M annotations, grouped by image, otherwise in the order of the file.
+        lengths: (N,) number of annotations of each image.
+        annotated: false if the file has no list of annotations at all.
+        categories: the classes, each id once.
         top: the other keys, such as ``info`` and ``licenses``.
-        absent: columns that the manifest had not from which it was written.
+        absent: columns that were missing in the manifest from which the file was written.
     """
 
     where: str
@@ -81,7 +81,7 @@ class CocoFile:
         """Read and check a file.
 
         Raises:
-            DataError: it is no COCO file, or ids or file names in it are not as they must be.
+            DataError: the file is not a COCO file, or ids or file names in it are invalid.
         """
         data = io.read_bytes(where, storage_options=storage_options)
         try:
@@ -110,12 +110,12 @@ class CocoFile:
 
 
 def _categories(entries: Entries, problems: list[str]) -> list[Category]:
-    """Each class once; those that share a name, as in some exports of Roboflow, get their ids behind it."""
+    """Return each class once; classes of the same name, as in some exports of Roboflow, get their ids appended."""
     found: dict[int, Category] = {}
     ids, names, further = entries.values("id"), entries.values("name"), entries.rest(understood={"id", "name"})
     for number, name, rest in zip(ids, names, further, strict=True):
         if type(number) is not int:
-            problems.append(f"a category has the id {number!r}; expected a whole number")
+            problems.append(f"a category has the id {number!r}; expected an integer")
             continue
         text = str(name) if name else f"category {number}"
         category = Category(number, text, {key: msgspec.json.decode(value) for key, value in rest.items()})
@@ -129,7 +129,7 @@ def _categories(entries: Entries, problems: list[str]) -> list[Category]:
 
 
 def _image_places(entries: Entries, problems: list[str]) -> dict[Any, int]:
-    """The place of each image's id. An entry that only repeats another one is dropped."""
+    """Return the position of each image's id. Exact duplicates of an entry are dropped."""
     first: dict[Any, int] = {}
     kept, wrong, clashing = [], [], []
     for row, key in enumerate(entries.values("id")):
@@ -140,15 +140,15 @@ def _image_places(entries: Entries, problems: list[str]) -> dict[Any, int]:
         elif not entries.same(first[key], row):
             clashing.append(key)
     if wrong or len({type(key) for key in first}) > 1:
-        problems.append(f"image ids must all be whole numbers, or all texts; found {examples([*wrong, *first])}")
+        problems.append(f"image ids must all be integers, or all texts; found {examples([*wrong, *first])}")
     if clashing:
-        problems.append(f"{len(clashing):,} image ids are given to several images: {examples(clashing)}")
+        problems.append(f"{len(clashing):,} image ids are used for several images: {examples(clashing)}")
     entries.take(kept)
     return {key: place for place, key in enumerate(first)}
 
 
 def _image_of(annotations: Entries, places: Mapping[Any, int], problems: list[str]) -> npt.NDArray[np.int64]:
-    """(M,) the place of each annotation's image."""
+    """Return (M,) the position of each annotation's image."""
     keys = annotations.values("image_id")
     found = [places.get(key, -1) if type(key) in {int, str} else -1 for key in keys]
     lost = [key for key, place in zip(keys, found, strict=True) if place < 0]
@@ -164,14 +164,14 @@ def _image_of(annotations: Entries, places: Mapping[Any, int], problems: list[st
 
 
 def corners(xywh: npt.NDArray[np.float64], marks: Sequence[Mapping[str, Any]]) -> npt.NDArray[np.float64]:
-    """(M, 4) corners of boxes.
+    """Convert boxes to (M, 4) corners.
 
     Args:
-        xywh: (M, 4) as the file has them.
-        marks: M; where the sum of x and width is not to the last bit what `written_xywh` was given, ``boxes_xyxy`` is.
-            It counts only while it is the box of the file, which others may have moved.
+        xywh: (M, 4) as in the file.
+        marks: M; contains ``boxes_xyxy`` if the sum of x and width is not exactly what was passed to `written_xywh`. It
+            is used only while it agrees with the box of the file, which another program may have moved.
     """
-    with np.errstate(over="ignore", invalid="ignore"):  # boxes that are none are for the check to find
+    with np.errstate(over="ignore", invalid="ignore"):  # invalid boxes are reported by the check
         boxes = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
     rows = [row for row, mark in enumerate(marks) if "boxes_xyxy" in mark]
     if rows:
@@ -182,9 +182,9 @@ def corners(xywh: npt.NDArray[np.float64], marks: Sequence[Mapping[str, Any]]) -
 
 
 def written_xywh(boxes_xyxy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """(M, 4) boxes as a file has them: sizes with the fewest decimals that add up to exactly the same corners.
+    """Convert boxes to (M, 4) x, y, width, height, with the fewest decimals that add up to exactly the same corners.
 
-    A file says 0.3 where the difference of the corners that were read from it is 0.30000000000000004.
+    A file with 0.3 is written as 0.3 again, although the difference of its corners is 0.30000000000000004.
     """
     low, high = boxes_xyxy[:, :2], boxes_xyxy[:, 2:]
     with np.errstate(over="ignore", invalid="ignore"):
@@ -203,18 +203,18 @@ def written_xywh(boxes_xyxy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]
 
 
 def objects(values: Sequence[Any]) -> list[Mapping[str, Any]]:
-    """JSON objects; an empty one for anything else."""
+    """Return JSON objects; an empty one for any other value."""
     return [value if isinstance(value, dict) else {} for value in values]
 
 
 def absences(mark: Mapping[str, Any]) -> frozenset[str]:
-    """The columns that the manifest had nothing in: their values in the file were filled in by the writer."""
+    """Return the columns that the manifest did not have: the writer filled in their values."""
     names = mark.get("absent")
     return frozenset(name for name in names if isinstance(name, str)) if isinstance(names, list) else frozenset()
 
 
 def read_xywh(values: Sequence[Any], problems: list[str]) -> npt.NDArray[np.float64]:
-    """(M, 4) boxes; nan where a box, or one of its numbers, is null or absent."""
+    """Return (M, 4) boxes; nan for a box, or a number of it, that is null or absent."""
     kinds = {int, float, type(None)}
     boxes = [[None] * 4 if value is None or value == [] else value for value in values]
     wrong = [box for box in boxes if not (isinstance(box, list) and len(box) == 4 and {type(v) for v in box} <= kinds)]
@@ -225,16 +225,16 @@ def read_xywh(values: Sequence[Any], problems: list[str]) -> npt.NDArray[np.floa
 
 
 def read_numbers(values: Sequence[Any], what: str, problems: list[str]) -> npt.NDArray[np.float64]:
-    """(M,) numbers; nan for null."""
+    """Return (M,) numbers; nan for null."""
     wrong = [value for value in values if type(value) not in {int, float, type(None)}]
     if wrong:
-        problems.append(f"{len(wrong):,} values of {what} are no numbers: {examples(wrong)}")
+        problems.append(f"{len(wrong):,} values of {what} are not numbers: {examples(wrong)}")
         return np.full(len(values), np.nan)
     return np.array(values, dtype=np.float64)
 
 
 def read_flags(values: Sequence[Any], what: str, problems: list[str]) -> list[bool | None]:
-    """M truth values, as 0 and 1 or false and true; None for null."""
+    """Return M booleans, given as 0 and 1 or false and true; None for null."""
     wrong = [value for value in values if value not in (0, 1, None)]
     if wrong:
         problems.append(f"{len(wrong):,} values of {what} are neither 0 nor 1: {examples(wrong)}")

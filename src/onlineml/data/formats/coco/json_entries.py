@@ -1,4 +1,4 @@
-"""A JSON list of objects as columns: only the keys that are asked for are decoded, the others stay as they stand."""
+"""JSON list of objects as columns: only requested keys are decoded, the others stay raw."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _NULL = b"null"
 
 
 def parse_object(data: bytes) -> dict[str, msgspec.Raw]:
-    """The keys of a JSON object, with their values not decoded yet.
+    """Parse the keys of a JSON object, without decoding their values.
 
-    ``NaN`` and ``Infinity``, which Python writes and JSON has not, become null.
+    ``NaN`` and ``Infinity``, which Python writes but JSON does not allow, become null.
 
     Raises:
-        ValueError, RecursionError, msgspec.MsgspecError: not a JSON object.
+        ValueError, RecursionError, msgspec.MsgspecError: the data is not a JSON object.
     """
     data = data.removeprefix(codecs.BOM_UTF8)
     try:
@@ -40,7 +40,7 @@ class Entries:
         raw: the list.
 
     Raises:
-        msgspec.MsgspecError: not a list of objects.
+        msgspec.MsgspecError: ``raw`` is not a list of objects.
     """
 
     def __init__(self, raw: msgspec.Raw) -> None:
@@ -50,28 +50,28 @@ class Entries:
         return len(self._rows)
 
     def take(self, rows: list[int]) -> None:
-        """Keep the objects with these places."""
+        """Keep the objects at these positions."""
         self._rows = [self._rows[row] for row in rows]
 
     def same(self, one: int, other: int) -> bool:
-        """Whether two of the objects are the same text."""
+        """Return whether two of the objects have identical text."""
         a, b = self._rows[one], self._rows[other]
         return a.keys() == b.keys() and all(bytes(a[key]) == bytes(b[key]) for key in a)
 
     def values(self, key: str) -> list[Any]:
-        """The N values of a key; None where it is absent."""
+        """Return the N values of a key; None if it is absent."""
         text = b"[" + b",".join([row.get(key, _NULL) for row in self._rows]) + b"]"
         try:
             values: list[Any] = msgspec.json.decode(text)
-        except msgspec.DecodeError:  # a number beyond the range of floats
+        except msgspec.DecodeError:  # a number outside the range of floats
             values = json.loads(text)
         return values
 
     def further(self, *, understood: AbstractSet[str], reserved: AbstractSet[str]) -> dict[str, pa.Array]:
-        """A column for each other key whose values are all numbers, all texts or all truth values.
+        """Return a column for each other key whose values are all numbers, all texts or all booleans.
 
         Args:
-            understood: keys that are read otherwise.
+            understood: keys that are read separately.
             reserved: keys that cannot be a column's name.
         """
         columns: dict[str, pa.Array] = {}
@@ -84,16 +84,16 @@ class Entries:
         return columns
 
     def rest(self, *, understood: AbstractSet[str]) -> list[dict[str, msgspec.Raw]]:
-        """What each object has beside the keys that are understood, as it stands."""
+        """Return the raw values of each object except the understood keys."""
         return [{key: value for key, value in row.items() if key not in understood} for row in self._rows]
 
 
 def scalar_column(values: list[Any]) -> pa.Array | None:
-    """A column of numbers, of texts or of truth values; None for anything else, and where there are none."""
+    """Return a column of numbers, texts or booleans; None for any other values, and if there are none."""
     kinds = {type(value) for value in values if value is not None}
     if not (kinds and (kinds in ({bool}, {str}) or kinds <= {int, float})):
         return None
     try:
         return pa.array(values)
-    except (pa.ArrowInvalid, OverflowError):  # a whole number of more than 64 bits
+    except (pa.ArrowInvalid, OverflowError):  # an integer of more than 64 bits
         return None

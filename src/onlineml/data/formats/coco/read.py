@@ -1,7 +1,7 @@
-"""COCO's JSON (https://cocodataset.org/#format-data), read: boxes as ``[x, y, width, height]`` in pixels.
+"""Reader of COCO's JSON (https://cocodataset.org/#format-data), with boxes as ``[x, y, width, height]`` in pixels.
 
-What a file says beside boxes is kept: numbers, texts and truth values as columns, the rest (such as segmentation) as
-the JSON text that it is, in ``coco_image`` and ``coco_annotation``.
+All other content of a file is kept: numbers, texts and booleans as columns, the rest (such as segmentation) as JSON
+text in ``coco_image`` and ``coco_annotation``.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def read_coco(
     split: str | None,
     storage_options: Mapping[str, Any] | None,
 ) -> Parts:
-    """See `Manifest.from_coco`."""
+    """Read COCO files, see `Manifest.from_coco`."""
     wanted = _wanted(url, images, split)
     root = common_folder([folder for _, _, folder in wanted])
     files = [CocoFile.read(where, storage_options=storage_options) for _, where, _ in wanted]
@@ -75,7 +75,7 @@ def read_coco(
     try:
         table = pa.concat_tables(tables, promote_options="permissive")
     except pa.ArrowTypeError as error:
-        raise DataError(f"the files {where} hold different kinds of values under one key: {error}") from error
+        raise DataError(f"the files {where} have values of different types under one key: {error}") from error
     table = identified(table, root, where=where, storage_options=storage_options)
     names, ids = _classes(files)
     return Parts(table, names, root, task="detection", class_ids=ids, source={"coco": _source(files)})
@@ -84,22 +84,22 @@ def read_coco(
 def _wanted(
     url: Url | Mapping[str, Url], images: Url | Mapping[str, Url] | None, split: str | None
 ) -> list[tuple[str | None, str, str]]:
-    """The split, the file and the folder of images of each file."""
+    """Return the split, the file and the folder of images of each file."""
     if isinstance(url, Mapping):
         if split is not None:
-            raise ConfigError("split= is for one file; the keys of url say the splits of several")
+            raise ConfigError("split= is for a single file; for several files, the keys of url are the splits")
         files: dict[Any, Url] = dict(url)
         folders: Mapping[Any, Url | None] = images if isinstance(images, Mapping) else dict.fromkeys(url, images)
     else:
         if isinstance(images, Mapping):
-            raise ConfigError('images= may be one folder a split only where url is one file a split: {"train": ...}')
+            raise ConfigError('images= may be one folder per split only if url is one file per split: {"train": ...}')
         files, folders = {split: url}, {split: images}
     wrong = [name for name in files if name is not None and not normalised_split(name)]
     if wrong or not files:
         raise ConfigError(f"expected files for the splits train, val and test; found {examples(wrong) or 'none'}")
     lacking = [name for name in files if name not in folders]
     if lacking:
-        raise ConfigError(f"images= lacks a folder for {examples(lacking)}")
+        raise ConfigError(f"images= has no folder for {examples(lacking)}")
     wanted = []
     for name, file in files.items():
         where, folder = absolute(file), folders[name]
@@ -109,7 +109,7 @@ def _wanted(
 
 
 def _classes(files: Sequence[CocoFile]) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Names and ids; no ids where the files number the same names differently, or had none before they were written."""
+    """Return names and ids; no ids if the files disagree on them, or had none before they were written."""
     ids: dict[str, int] = {}
     for category in [category for file in files for category in file.categories]:
         ids.setdefault(category.name, category.id)
@@ -118,7 +118,7 @@ def _classes(files: Sequence[CocoFile]) -> tuple[tuple[str, ...], tuple[int, ...
 
 
 def _source(files: Sequence[CocoFile]) -> dict[str, Any]:
-    """What is no row: of several files the first has the say."""
+    """Return the content that is not per row; of several files, the first takes precedence."""
     top: dict[str, Any] = {}
     categories: dict[str, Any] = {}
     for file in files:
@@ -128,7 +128,7 @@ def _source(files: Sequence[CocoFile]) -> dict[str, Any]:
 
 
 def _file_table(file: CocoFile, inside: str, split: str | None) -> pa.Table:
-    """The rows of one file; `inside` is the folder of its images below the root, with a slash."""
+    """Return the rows of one file; `inside` is the folder of its images below the root, with a slash."""
     marks = objects(file.images.values(MARKS))
     boxes, labels, per_box = _boxes(file)
     silent = np.array([not file.annotated or mark.get("annotated") is False for mark in marks], dtype=bool)
@@ -160,7 +160,7 @@ def _per_image(file: CocoFile, marks: Sequence[Mapping[str, Any]], *, reserved: 
 
 
 def _boxes(file: CocoFile) -> tuple[npt.NDArray[np.float64], list[str | None], dict[str, pa.Array]]:
-    """The boxes of the annotations, their labels and their further columns."""
+    """Return the boxes of the annotations, their labels and their further columns."""
     entries, problems = file.annotations, list[str]()
     marks = objects(entries.values(MARKS))
     xywh = read_xywh(entries.values("bbox"), problems)
@@ -170,10 +170,10 @@ def _boxes(file: CocoFile) -> tuple[npt.NDArray[np.float64], list[str | None], d
     require_no_problems(file.where, problems)
     boxes = corners(xywh, marks)
 
-    def filled(name: str) -> npt.NDArray[np.bool_]:  # which values only the writer put there
+    def filled(name: str) -> npt.NDArray[np.bool_]:  # values that only the writer filled in
         return np.array([name in file.absent or name in absences(mark) for mark in marks], dtype=bool)
 
-    with np.errstate(over="ignore", invalid="ignore"):  # boxes that are none are for the check to find
+    with np.errstate(over="ignore", invalid="ignore"):  # invalid boxes are reported by the check
         made_area = filled("area") & (area == xywh[:, 2] * xywh[:, 3])
     made_crowd = filled("crowd") & np.array([not value for value in crowd], dtype=bool)
     columns = {
@@ -184,7 +184,8 @@ def _boxes(file: CocoFile) -> tuple[npt.NDArray[np.float64], list[str | None], d
     further = entries.further(understood=ANNOTATION_KEYS, reserved=OURS | COCO_COLUMNS)
     rest = entries.rest(understood=ANNOTATION_KEYS | further.keys())
     told = (written_xywh(boxes) == xywh) | np.isnan(xywh)
-    for row in np.flatnonzero(~told.all(1)):  # digits that corners cannot hold: kept, so that they are written again
+    # digits that corners cannot represent: kept, so that they are written again
+    for row in np.flatnonzero(~told.all(1)):
         rest[row]["bbox"] = msgspec.Raw(msgspec.json.encode(xywh[row].tolist()))
     columns["coco_annotation"] = _texts(rest)
     return boxes, labels, columns | further | _marked_columns(marks)
@@ -202,12 +203,12 @@ def _labels(file: CocoFile, marks: Sequence[Mapping[str, Any]], problems: list[s
         else:
             wrong.append(number)
     if wrong:
-        problems.append(f"{len(wrong):,} values of category_id are not whole numbers: {examples(wrong)}")
+        problems.append(f"{len(wrong):,} values of category_id are not integers: {examples(wrong)}")
     return labels
 
 
 def _marked_columns(marks: Sequence[Mapping[str, Any]]) -> dict[str, pa.Array]:
-    """The manifest's columns whose names mean something to COCO."""
+    """Return the manifest's columns whose names have a meaning in COCO."""
     kept = objects([mark.get("further") for mark in marks])
     columns = {
         name: scalar_column([one.get(name) for one in kept]) for name in dict.fromkeys(k for o in kept for k in o)
@@ -224,7 +225,7 @@ def _id_column(values: list[Any], made: npt.NDArray[np.bool_], where: str) -> pa
     try:
         return pa.array([None if new else value for value, new in zip(values, made, strict=True)])
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
-        raise DataError(f"the ids in {where} must be whole numbers of 64 bits, or all texts: {error}") from error
+        raise DataError(f"the ids in {where} must be all integers of 64 bits, or all texts: {error}") from error
 
 
 def _texts(objects_: Sequence[Mapping[str, Any]]) -> pa.Array:

@@ -1,8 +1,8 @@
-"""COCO's JSON, written.
+"""Writer of COCO's JSON.
 
-What a manifest says and COCO cannot (a split, a group, that nobody annotated an image) stands under the key
-``onlineml``, which other readers pass over. What COCO wants and a manifest does not say (``area``, ``iscrowd``, ids) is
-filled in, and noted there, so that reading the file gives the same manifest again.
+Properties of a manifest that COCO does not have (a split, a group, an image without annotations) are stored under the
+key ``onlineml``, which other readers ignore. Properties that COCO requires and a manifest lacks (``area``, ``iscrowd``,
+ids) are filled in, and noted there, so that reading the file results in the same manifest.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _UNKNOWN = re.compile(r"category (-?\d+)")
 
 
 def unknown_class(number: float) -> str:
-    """The label of a box whose category is not listed."""
+    """Return the label of a box whose category is not listed."""
     return f"category {number}"
 
 
@@ -50,9 +50,9 @@ def write_coco(
     images: str | os.PathLike[str] | None,
     storage_options: Mapping[str, Any] | None,
 ) -> str:
-    """See `Manifest.to_coco`."""
+    """Write a COCO file, see `Manifest.to_coco`."""
     where = absolute(url)
-    manifest.boxes()  # refuses a manifest of another task
+    manifest.boxes()  # raises for a manifest of another task
     source = manifest.source.get("coco", {})
     image_ids = _image_ids(manifest)
     absent = [name for name in _FILLED if name not in manifest.table.column_names]
@@ -72,7 +72,9 @@ def write_coco(
     try:
         data = msgspec.json.encode(document)
     except TypeError as error:
-        raise DataError(f"a further column of the manifest holds what JSON cannot: {error}; leave it out") from error
+        raise DataError(
+            f"a further column of the manifest contains values that JSON cannot store: {error}; remove it"
+        ) from error
     io.write_bytes(where, data, storage_options=storage_options)
     return where
 
@@ -101,28 +103,28 @@ def _images(manifest: Manifest, ids: Sequence[Any], images: str | os.PathLike[st
 
 
 def _told(values: Mapping[str, Any], understood: AbstractSet[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Further values as keys of an object; apart, as a mark, those whose names mean something else there."""
+    """Return further values as keys of an object and, separately, a mark of those whose names COCO uses itself."""
     told = {name: value for name, value in values.items() if value is not None}
     hidden = {name: told.pop(name) for name in understood & told.keys()}
     return told, {"further": hidden} if hidden else {}
 
 
 def _file_names(manifest: Manifest, images: str | os.PathLike[str] | None) -> list[str]:
-    """The images' paths below a folder, as a reader will have them."""
+    """Return the images' paths below a folder, as a reader resolves them."""
     root = manifest.root if images is None else absolute(images)
     prefix = root if not root or root.endswith("/") else f"{root}/"
     names = [url.removeprefix(prefix) if prefix else url for url in manifest.urls()]
     bad = [name for name in names if safe_name(name) != name]
     if bad:
         raise DataError(
-            f"{len(bad):,} images do not lie below {root or 'one folder'}, or their names have backslashes: "
-            f"{examples(bad)}; give images=<the folder that holds all of them>"
+            f"{len(bad):,} images are not below {root or 'one folder'}, or their names contain backslashes: "
+            f"{examples(bad)}; set images=<the folder that contains all of them>"
         )
     return names
 
 
 def _marks(manifest: Manifest, names: Sequence[str]) -> list[dict[str, Any]]:
-    """What is ours to say about each image."""
+    """Return onlineml's own properties of each image."""
     table = manifest.table
     facts = table.select(["image_id", "version", "split", "group"]).to_pylist()
     annotated = table["boxes_xyxy"].is_valid().to_pylist()
@@ -155,7 +157,7 @@ def _annotations(manifest: Manifest, image_ids: Sequence[Any], class_ids: Mappin
     labels = per_box_values(table, "labels")
     filled = {name: per_box_values(table, name) for name in _FILLED_BOX if name in table.column_names}
     ids = _annotation_ids(manifest, len(boxes))
-    # as lists: numpy takes a microsecond for each number that is asked for alone
+    # converted to lists: accessing single numpy elements takes a microsecond each
     columns = (boxes.image_index, boxes.boxes_xyxy, xywh, boxes.area, boxes.crowd.astype(int), exact)
     rows = zip(*(column.tolist() for column in columns), strict=True)
     entries = []
@@ -181,7 +183,7 @@ def _annotations(manifest: Manifest, image_ids: Sequence[Any], class_ids: Mappin
 
 
 def _own_digits(raw: msgspec.Raw | None, box_xyxy: Any) -> list[float] | None:
-    """The numbers that a file had, if they are still those of this box."""
+    """Return the numbers of the original file, if they still represent this box."""
     if raw is None:
         return None
     values: list[float | None] = msgspec.json.decode(raw)
@@ -191,7 +193,7 @@ def _own_digits(raw: msgspec.Raw | None, box_xyxy: Any) -> list[float] | None:
 
 
 def _category(label: str | None, class_ids: Mapping[str, int]) -> tuple[int | None, dict[str, Any]]:
-    """The id of a class, and what is ours to say about one that is not listed."""
+    """Return the id of a class, and the mark of one that is not listed."""
     if label is None or label in class_ids:
         return (None if label is None else class_ids[label]), {}
     number = _UNKNOWN.fullmatch(label)
@@ -204,7 +206,7 @@ def _category(label: str | None, class_ids: Mapping[str, int]) -> tuple[int | No
 
 
 def _image_ids(manifest: Manifest) -> list[Any]:
-    """Those of the file; where two images have the same, as after joining manifests, new ones for all."""
+    """Return the ids of the file; new ones for all if two images share one, as after joining manifests."""
     if "coco_image_id" not in manifest.table.column_names:
         return list(range(1, len(manifest) + 1))
     given = manifest.table["coco_image_id"].to_pylist()
@@ -213,7 +215,7 @@ def _image_ids(manifest: Manifest) -> list[Any]:
 
 
 def _annotation_ids(manifest: Manifest, n: int) -> list[Any]:
-    """Those of the file, also where it repeats some; new ones where files that were read together have the same."""
+    """Return the ids of the file, including duplicates in it; new ones if several files share ids."""
     if "coco_annotation_id" not in manifest.table.column_names:
         return list(range(1, n + 1))
     given = per_box_values(manifest.table, "coco_annotation_id")
@@ -227,7 +229,7 @@ def _annotation_ids(manifest: Manifest, n: int) -> list[Any]:
 
 
 def _completed(given: Sequence[Any]) -> list[Any]:
-    """Ids, with the next free numbers where there is none; texts where the others are."""
+    """Complete ids: missing ones get the next free numbers, as texts if the others are texts."""
     known = {value for value in given if value is not None}
     as_text = any(isinstance(value, str) for value in known)
     start = max((value for value in known if isinstance(value, int)), default=0) + 1
@@ -237,5 +239,5 @@ def _completed(given: Sequence[Any]) -> list[Any]:
 
 
 def _raw(text: str | None) -> dict[str, Any]:
-    """The keys of a JSON object, as they stand."""
+    """Return the raw values of a JSON object by key."""
     return {} if text is None else msgspec.json.decode(text, type=dict[str, msgspec.Raw])

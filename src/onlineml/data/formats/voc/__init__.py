@@ -1,4 +1,4 @@
-"""Pascal VOC: an XML file beside each image."""
+"""Pascal VOC: one XML file per image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pascal VOC's folders, read and written: ``JPEGImages``, ``Annotations`` and the lists of ``ImageSets/Main``."""
+"""Reader of Pascal VOC folders: ``JPEGImages``, ``Annotations`` and the lists of ``ImageSets/Main``."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 __all__ = ["read_voc", "write_voc"]
 
-_TOGETHER = 1024  # XML files in memory at once
+_TOGETHER = 1024  # XML files in memory at a time
 _RESERVED = OURS | {"voc_annotation", "voc_object"}
 _TRAINVAL = {"train": 0.9, "val": 0.1}
-_FLAG = re.compile(r"\s+-?[01]$")  # behind the names in lists for single classes
+_FLAG = re.compile(r"\s+-?[01]$")  # after the names in lists for single classes
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """Which files are what. A key is a path without the folder's name and the extension: an image's, and its XML's."""
+    """Files by kind. A key is a path without top folder and extension, which an image and its XML file share."""
 
     images: dict[str, str]
     annotations: dict[str, str]
@@ -56,7 +56,7 @@ class _Layout:
             elif path.startswith(notes) and path.lower().endswith(".xml"):
                 annotations[_key(path, notes)] = path
         if twice:
-            problems.append(f"{len(twice):,} images share their name with another one: {examples(twice)}")
+            problems.append(f"{len(twice):,} images have the same name as another one: {examples(twice)}")
         lists = _lists(paths, "ImageSets/Main/") or _lists(paths, "ImageSets/")
         return cls(images, annotations, lists, len(paths) - len(images) - len(annotations) - len(lists))
 
@@ -75,14 +75,14 @@ def _lists(paths: Iterable[str], folder: str) -> dict[str, str]:
 
 
 def read_voc(url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None) -> Parts:
-    """See `Manifest.from_voc`."""
+    """Read Pascal VOC folders, see `Manifest.from_voc`."""
     root = absolute(url)
     paths = valid_names([info.path for info in io.list_files(root, storage_options=storage_options)], root)
     problems: list[str] = []
     layout = _Layout.of(paths, problems)
     read = _read_annotations(layout, root, problems, storage_options)
     if not read or not layout.images.keys() & read.keys():
-        found = f"{len(layout.images):,} images and {len(read):,} annotations of other names"
+        found = f"{len(layout.images):,} images and {len(read):,} annotations without a common name"
         require_no_problems(root, problems)
         raise DataError(
             f"{root} is not in the layout of Pascal VOC: expected JPEGImages/<name>.jpg with Annotations/<name>.xml, "
@@ -103,7 +103,7 @@ def read_voc(url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] 
 def _read_annotations(
     layout: _Layout, root: str, problems: list[str], storage_options: Mapping[str, Any] | None
 ) -> dict[str, VocImage]:
-    """By key; XML of another kind is passed over."""
+    """Read the annotations by key; XML files of other kinds are skipped."""
     read: dict[str, VocImage] = {}
     bad = []
     pairs = list(layout.annotations.items())
@@ -133,7 +133,7 @@ def _splits(
     problems: list[str],
     storage_options: Mapping[str, Any] | None,
 ) -> list[str | None] | None:
-    """As the lists say, or else the folders; None: to be decided by a hash."""
+    """Return the splits from the lists, or else from the folders; None if they are to be chosen by a hash."""
     if not layout.lists:
         by_folder = [normalised_split(key.partition("/")[0]) if "/" in key else None for key in keys]
         return None if None in by_folder else by_folder
@@ -146,7 +146,7 @@ def _splits(
         listed.pop("trainval", None)
     missing = [f"{layout.lists[name]}: {key}" for name, own in listed.items() for key in own if key not in known]
     if missing:
-        problems.append(f"{len(missing):,} names in lists are of no image: {examples(missing)}")
+        problems.append(f"{len(missing):,} names in lists match no image: {examples(missing)}")
     split_of: dict[str, str] = {}
     twice = set()
     for name, own in listed.items():
@@ -165,7 +165,7 @@ def _lines(url: str, storage_options: Mapping[str, Any] | None) -> list[str]:
 
 
 def _listed_key(line: str, known: set[str]) -> str:
-    """The key that a line names, where some tools write an extension or a flag behind it."""
+    """Return the key that a line names; some tools append an extension or a flag."""
     candidates = [line, _FLAG.sub("", line)]
     candidates += [name.rpartition(".")[0] for name in candidates if is_image_name(name)]
     return next((name for name in candidates if name in known), line)

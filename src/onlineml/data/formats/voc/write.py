@@ -1,4 +1,4 @@
-"""Pascal VOC's folders, written."""
+"""Writer of Pascal VOC folders."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _IMAGES = "JPEGImages/"
 
 
 def write_voc(manifest: Manifest, url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None) -> str:
-    """See `Manifest.to_voc`."""
+    """Write Pascal VOC folders, see `Manifest.to_voc`."""
     images = _images(manifest)
     names = _names(manifest)
     target = empty_folder(url, storage_options=storage_options)
@@ -54,7 +54,7 @@ def _stem(name: str) -> str:
 
 
 def _names(manifest: Manifest) -> list[str]:
-    """The images' paths below JPEGImages: those that they have there, or else their names."""
+    """Return the images' paths below JPEGImages: their existing ones there, or else their names."""
     uris = manifest.table["uri"].to_pylist()
     below = [uri.removeprefix(_IMAGES) for uri in uris if uri.startswith(_IMAGES)]
     if len(below) == len(uris) and len({_stem(name).casefold() for name in below}) == len(uris):
@@ -63,7 +63,7 @@ def _names(manifest: Manifest) -> list[str]:
 
 
 def _images(manifest: Manifest) -> list[VocImage | None]:
-    """What each image's file is to say; None for those that nobody annotated."""
+    """Return the content of each image's annotation file; None for images without annotations."""
     table, boxes = manifest.table, manifest.boxes()
     image_columns, box_columns = further_columns(table)
     image_columns = [name for name in image_columns if name != "voc_annotation"]
@@ -91,7 +91,9 @@ def _leaves(columns: Mapping[str, list[Any]], names: list[str], row: int) -> dic
     found = {name: columns[name][row] for name in names if columns[name][row] is not None}
     wrong = [name for name, value in found.items() if not isinstance(value, bool | int | float | str)]
     if wrong:
-        raise DataError(f"the columns {examples(wrong)} hold neither numbers nor texts; leave them out for XML")
+        raise DataError(
+            f"the columns {examples(wrong)} contain values other than numbers and texts; remove them for XML"
+        )
     return {
         name: str(value).lower() if isinstance(value, bool) else value if isinstance(value, str) else repr(value)
         for name, value in found.items()

@@ -1,9 +1,9 @@
-"""One annotation of Pascal VOC: an XML element with an ``object`` for each box, read and written.
+"""One annotation of Pascal VOC: an XML element with an ``object`` per box, reading and writing.
 
-Pixels are counted from 1 and the last one is inside (http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/, section
-3.3), so the whole of an image of width W is ``xmin`` 1 to ``xmax`` W, and here 0 to W. Detectron2 reads it so, too;
-torchvision and FiftyOne hand the numbers on as they stand. Numbers are converted as decimals, not as binary fractions,
-so that 48.3 becomes 47.3 and comes back as 48.3.
+Pixels are counted from 1 and the last one is inclusive (http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/,
+section 3.3), so an image of width W extends from ``xmin`` 1 to ``xmax`` W, which is 0 to W here. Detectron2 reads it
+the same way; torchvision and FiftyOne return the numbers unchanged. Numbers are converted as decimals, not as binary
+fractions, so that 48.3 becomes 47.3 and is written as 48.3 again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["VocBox", "VocImage", "annotation_bytes", "leaf_xml", "read_annotation", "typed_column"]
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
-_EXACT = "boxes_xyxy"  # our element, for a box that VOC's corners cannot hold
+_EXACT = "boxes_xyxy"  # onlineml's own element, for a box that VOC's corners cannot represent
 _ABOUT_FILE = frozenset({"folder", "filename", "path", "size", "object"})
 _ABOUT_BOX = frozenset({"name", "bndbox", _EXACT})
 _TAG = re.compile(r"[A-Za-z_][\w.\-]*", re.ASCII)
@@ -44,7 +44,7 @@ _NO_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # 
 
 @dataclass(frozen=True)
 class VocBox:
-    """One object: its class, its corners (nan where there are none), further leaves by tag, and other elements' XML."""
+    """One object: its class, its corners (nan if absent), further leaves by tag, and the XML of other elements."""
 
     label: str | None
     box_xyxy: Sequence[float]
@@ -54,7 +54,7 @@ class VocBox:
 
 @dataclass(frozen=True)
 class VocImage:
-    """One annotation: the size that it declares, its objects, further leaves by tag, and other elements' XML."""
+    """One annotation: the declared size, its objects, further leaves by tag, and the XML of other elements."""
 
     size_hw: tuple[int, int] | None
     boxes: Sequence[VocBox]
@@ -62,18 +62,18 @@ class VocImage:
     rest: str | None
 
 
-# ---- read ----
+# ---- reading ----
 
 
 def read_annotation(data: bytes, *, reserved: AbstractSet[str]) -> VocImage | None:
-    """Read an XML file; None where it is no annotation.
+    """Read an XML file; return None if it is not an annotation.
 
     Args:
         data: the file.
-        reserved: tags that are no leaves, because a column may not be called so; less those that are of use here.
+        reserved: tags that cannot be leaves because they are reserved as column names, except those that are used here.
 
     Raises:
-        ValueError: it is not XML, or has a DTD or entities, which are refused unread.
+        ValueError: the file is not XML, or has a DTD or entities, which are refused without being read.
     """
     try:
         root = fromstring(data, forbid_dtd=True)
@@ -82,10 +82,10 @@ def read_annotation(data: bytes, *, reserved: AbstractSet[str]) -> VocImage | No
         leaves, rest = _further(root, reserved - {"group"}, known=_ABOUT_FILE)
         boxes = [_read_box(element, reserved - OPTIONAL_BOX_COLUMNS.keys()) for element in root.findall("object")]
         return VocImage(_size_hw(root), boxes, leaves, rest)
-    except (ParseError, ValueError, LookupError) as error:  # defusedxml's are ValueErrors
+    except (ParseError, ValueError, LookupError) as error:  # defusedxml's exceptions are ValueErrors
         raise ValueError(f"{type(error).__name__} {error}".strip()) from error
     except RecursionError:
-        raise ValueError("elements within elements without end") from None
+        raise ValueError("elements are nested too deeply") from None
 
 
 def _read_box(element: Element, reserved: AbstractSet[str]) -> VocBox:
@@ -100,7 +100,7 @@ def _read_box(element: Element, reserved: AbstractSet[str]) -> VocBox:
 def _further(
     element: Element, no_leaves: AbstractSet[str], *, known: AbstractSet[str]
 ) -> tuple[dict[str, str], str | None]:
-    """The text of each leaf that is the only one of its tag, and the XML of what else there is."""
+    """Return the text of each leaf whose tag is unique, and the XML of the other elements."""
     times = Counter(child.tag for child in element)
     leaves, rest = {}, []
     for child in element:
@@ -116,7 +116,7 @@ def _further(
 
 
 def _unindented(element: Element) -> str:
-    """The XML of an element, without what only sets it out."""
+    """Return the XML of an element without whitespace for indentation."""
     for node in element.iter():
         node.text = node.text if node.text and node.text.strip() else None
         node.tail = node.tail if node.tail and node.tail.strip() else None
@@ -142,7 +142,7 @@ def _decimal(text: str | None) -> Decimal:
 
 
 def _corners(texts: Sequence[str | None]) -> list[float]:
-    """x1, y1, x2, y2. A side that ends where it begins stays without extent: a click without a drag."""
+    """Return x1, y1, x2, y2. A side that ends where it begins has zero extent: a click without a drag."""
     x_min, y_min, x_max, y_max = map(_decimal, texts)
     (x1, x2), (y1, y2) = _side(x_min, x_max), _side(y_min, y_max)
     return [x1, y1, x2, y2]
@@ -151,37 +151,37 @@ def _corners(texts: Sequence[str | None]) -> list[float]:
 def _side(low: Decimal, high: Decimal) -> tuple[float, float]:
     try:
         return float(low - 1), float(high if high > low else high - 1)
-    except ArithmeticError:  # nan compares with nothing
+    except ArithmeticError:  # nan cannot be compared
         return float("nan") if low.is_nan() else float(low) - 1, float("nan") if high.is_nan() else float(high)
 
 
 def typed_column(texts: Sequence[str | None]) -> pa.Array:
-    """Texts as whole numbers, numbers or truth values, where all of them are written as such."""
+    """Convert texts to integers, numbers or booleans, if all of them are written in that form."""
     told = [text for text in texts if text is not None]
     for parse, write in _KINDS:
         try:
-            if all(write(parse(text)) == text for text in told):  # '007' stays a text
+            if all(write(parse(text)) == text for text in told):  # '007' stays text
                 return pa.array([None if text is None else parse(text) for text in texts])
         except (ValueError, KeyError, OverflowError, pa.ArrowInvalid):
             continue
     return pa.array(texts, pa.string())
 
 
-# ---- written ----
+# ---- writing ----
 
 
 def leaf_xml(tag: str, text: str) -> str:
-    """An element that holds a text."""
+    """Return an element that contains a text."""
     element = Element(tag)
     element.text = text
     return tostring(element, encoding="unicode")
 
 
 def annotation_bytes(image: VocImage, *, filename: str) -> bytes:
-    """An annotation as the content of a file.
+    """Encode an annotation as the content of a file.
 
     Raises:
-        DataError: a text cannot stand in XML.
+        DataError: a text is not allowed in XML.
     """
     root = Element("annotation")
     _leaf(root, "folder", "JPEGImages")
@@ -222,7 +222,7 @@ def _written_side(low: float, high: float) -> tuple[str, str]:
 
 
 def _plain(value: Decimal) -> str:
-    """Without an exponent, and without zeros behind the last digit that says something."""
+    """Format without an exponent or trailing zeros."""
     text = f"{value:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
@@ -230,7 +230,7 @@ def _plain(value: Decimal) -> str:
 def _add_further(element: Element, leaves: Mapping[str, str], rest: str | None) -> None:
     for tag, text in leaves.items():
         if not _TAG.fullmatch(tag):
-            raise DataError(f"the column {tag!r} cannot be the name of an XML element; rename it or leave it out")
+            raise DataError(f"the column {tag!r} is not a valid name of an XML element; rename or remove it")
         _leaf(element, tag, text)
     if rest:
         element.extend(fromstring(f"<rest>{rest}</rest>", forbid_dtd=True))
@@ -238,5 +238,7 @@ def _add_further(element: Element, leaves: Mapping[str, str], rest: str | None) 
 
 def _leaf(parent: Element, tag: str, text: str) -> None:
     if _NO_XML.search(text) or text != text.strip():
-        raise DataError(f"{text!r} cannot stand in XML as <{tag}>: it has control characters, or blanks at an end")
+        raise DataError(
+            f"{text!r} is not allowed in XML as <{tag}>: it has control characters, or blanks at either end"
+        )
     SubElement(parent, tag).text = text

@@ -1,4 +1,4 @@
-"""YOLO: a text file of relative boxes beside each image."""
+"""YOLO: one text file of relative boxes per image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""YOLO's folders with the ``data.yaml`` of Ultralytics, read and written: ``images`` and ``labels`` side by side."""
+"""Reader of YOLO folders with the ``data.yaml`` of Ultralytics: ``images`` and ``labels`` side by side."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ __all__ = ["read_yolo", "write_yolo"]
 
 _YAML = (".yaml", ".yml")
 _NOTHING = {"", "~", "null", "Null", "NULL", "None"}
-_TOGETHER = 4096  # label files in memory at once
-_MOST_CLASSES = 1_000_000  # a larger number is no class, and may be too large to be written out
+_TOGETHER = 4096  # label files in memory at a time
+_MOST_CLASSES = 1_000_000  # larger numbers are not class ids, and may be too large to format
 
 
 def read_yolo(
     url: str | os.PathLike[str], *, root: str | os.PathLike[str] | None, storage_options: Mapping[str, Any] | None
 ) -> Parts:
-    """See `Manifest.from_yolo`."""
+    """Read YOLO folders, see `Manifest.from_yolo`."""
     where = _yaml_url(absolute(url), storage_options)
     facts = _facts(where, storage_options)
     names = _names(facts, where)
@@ -86,14 +86,14 @@ def _yaml_url(where: str, storage_options: Mapping[str, Any] | None) -> str:
     found = [path for path in files if path.lower().endswith(_YAML) and not is_hidden(path)]
     chosen = [path for path in found if path.lower() in {"data.yaml", "data.yml"}] or found
     if len(chosen) != 1:
-        raise DataError(f"expected a data.yaml in {where}, found {examples(chosen) or 'none'}; give the file's URL")
+        raise DataError(f"expected a data.yaml in {where}, found {examples(chosen) or 'none'}; pass the file's URL")
     return io.join(where, chosen[0])
 
 
 def _facts(where: str, storage_options: Mapping[str, Any] | None) -> dict[str, Any]:
     data = io.read_bytes(where, storage_options=storage_options)
     try:
-        # a safe loader, which makes nothing but texts, lists and mappings: 'no' and '007' are names like any other
+        # a safe loader, which creates only texts, lists and mappings: 'no' and '007' are valid names
         facts = yaml.load(data, Loader=yaml.BaseLoader)  # noqa: S506
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"{where} is not YAML: {error}") from error
@@ -103,20 +103,20 @@ def _facts(where: str, storage_options: Mapping[str, Any] | None) -> dict[str, A
 
 
 def _names(facts: Mapping[str, Any], where: str) -> dict[int, str]:
-    """Class names by number, in the order of their numbers."""
+    """Return class names by number, in the order of their numbers."""
     names = facts.get("names")
     try:
         if names is None and "nc" in facts:
             count = min(int(facts["nc"]), _MOST_CLASSES)
-            return {number: f"class_{number}" for number in range(count)}  # as Ultralytics calls them
+            return {number: f"class_{number}" for number in range(count)}  # the names that Ultralytics uses
         pairs = names.items() if isinstance(names, dict) else enumerate(names) if isinstance(names, list) else ()
         found = {int(number): str(name) for number, name in pairs if isinstance(name, str)}
     except ValueError:
         found = {}
     if not found or len(found) != len(names or ()):
-        # never the value itself: through anchors, a small file can say something endless
+        # never the value itself: through anchors, a small file can expand to an endless one
         what = f"a {type(names).__name__} with other values" if names else "none"
-        raise DataError(f"{where}: expected names as a list, or a mapping of whole numbers to names; found {what}")
+        raise DataError(f"{where}: expected names as a list, or a mapping of integers to names; found {what}")
     return dict(sorted(found.items()))
 
 
@@ -126,7 +126,7 @@ def _root(
     root: str | os.PathLike[str] | None,
     storage_options: Mapping[str, Any] | None,
 ) -> tuple[str, set[str]]:
-    """The folder of the dataset, and the paths of all its files."""
+    """Return the folder of the dataset, and the paths of all its files."""
     home = io.parent(where) if root is None else absolute(root)
     paths = set(valid_names([info.path for info in io.list_files(home, storage_options=storage_options)], home))
     inside = safe_name(facts.get("path", "")) if root is None else None
@@ -141,7 +141,7 @@ def _split_of(
     problems: list[str],
     storage_options: Mapping[str, Any] | None,
 ) -> dict[str, str]:
-    """The split of each image."""
+    """Return the split of each image."""
     split_of: dict[str, str] = {}
     several: list[str] = []
     refused: list[str | None] = []
@@ -155,21 +155,21 @@ def _split_of(
             own = _listed(inside, folder, paths, refused, storage_options)
             if not own:
                 problems.append(
-                    f"{split}: {entry!r} holds no images in {folder}; give root=<the folder of the dataset>"
+                    f"{split}: {entry!r} contains no images in {folder}; set root=<the folder of the dataset>"
                 )
             several += [path for path in own if split_of.setdefault(path, split) != split]
     problems += refused_names(refused, "data.yaml and its lists")
     if several:
-        problems.append(f"{len(several):,} images are in several splits: {examples(several)}; each may be in one only")
+        problems.append(f"{len(several):,} images are in several splits: {examples(several)}; each may be in only one")
     if not any(facts.get(split) for split in SPLITS):
-        problems.append("none of train, val and test is given")
+        problems.append("none of train, val and test is set")
     return split_of
 
 
 def _inside(entry: Any, folder: str) -> str | None:
-    """A path below the folder, ``""`` for the folder itself; None for one outside.
+    """Return a path below the folder, ``""`` for the folder itself; None for one outside.
 
-    Roboflow writes ``../train/images`` for a folder beside the file, and Ultralytics reads it so.
+    Roboflow writes ``../train/images`` for a folder beside the file, and Ultralytics interprets it as such.
     """
     if not isinstance(entry, str):
         return None
@@ -180,7 +180,7 @@ def _inside(entry: Any, folder: str) -> str | None:
 def _listed(
     inside: str, folder: str, paths: set[str], refused: list[str | None], storage_options: Mapping[str, Any] | None
 ) -> list[str]:
-    """The images of a folder, or of a text file with a path in each line."""
+    """Return the images of a folder, or of a text file with one path per line."""
     if not inside.endswith(".txt"):
         prefix = f"{inside}/" if inside else ""
         return [path for path in paths if path.startswith(prefix) and is_image_name(path) and not is_hidden(path)]
@@ -200,7 +200,7 @@ def _listed(
 
 
 def _label_path(image: str) -> str:
-    """Where the labels of an image are: the last folder ``images`` in its path is ``labels`` there."""
+    """Return the path of an image's labels: its path with the last folder ``images`` replaced by ``labels``."""
     stem = f"/{image}".rpartition(".")[0]
     before, found, behind = stem.rpartition("/images/")
     return f"{before}/labels/{behind}.txt".lstrip("/") if found else f"{stem}.txt".lstrip("/")
@@ -219,7 +219,7 @@ def _texts(paths: Sequence[str], folder: str, storage_options: Mapping[str, Any]
 
 
 def _sizes(paths: Sequence[str], folder: str, storage_options: Mapping[str, Any] | None) -> dict[str, tuple[int, int]]:
-    """Height and width of those of the images that can be read."""
+    """Return height and width of the readable images."""
     sizes = upright_sizes_hw([io.join(folder, path) for path in paths], storage_options=storage_options)
     return {path: (height, width) for path, (height, width) in zip(paths, sizes.tolist(), strict=True) if height}
 
@@ -228,11 +228,11 @@ def _rows(path: str, text: str, size_hw: tuple[int, int] | None, problems: list[
     try:
         return parse_rows(text, size_hw=size_hw)
     except DataError as error:
-        problems.append(f"{path}: {error}; expected 'class cx cy width height', or a class and three points or more")
+        problems.append(f"{path}: {error}; expected 'class cx cy width height', or a class and at least three points")
         return []
 
 
 def _label(number: Decimal, names: Mapping[int, str]) -> str:
-    """The class of a row; a text that is no class name where there is none of that number."""
+    """Return the class of a row; a text that is not a class name if the number has no class."""
     whole = number.is_finite() and -_MOST_CLASSES < number < _MOST_CLASSES and number == int(number)
     return names.get(int(number), f"class {number}") if whole else f"class {number}"

@@ -1,9 +1,9 @@
-"""Rows of a YOLO label file: ``class cx cy width height``, in shares of the image.
+"""Rows of a YOLO label file: ``class cx cy width height``, relative to the image size.
 
 Source: https://docs.ultralytics.com/datasets/detect/.
 
-Numbers are converted as decimals, not as binary fractions, so that any box of pixels has digits that give it back to
-the last bit, also where a third of the image's width is meant.
+Numbers are converted as decimals, not as binary fractions, so that any box in pixels can be written with digits that
+reproduce it exactly, even at a third of the image's width.
 """
 
 from __future__ import annotations
@@ -20,20 +20,21 @@ __all__ = ["YoloRow", "parse_rows", "written_rows"]
 
 YoloRow = tuple[Decimal, list[float]]  # the class number, and x1, y1, x2, y2 in pixels
 
-_PRECISION = 60  # of intermediate results; more than the digits of a row and of a size together
-_DIGITS = (7, 10, 13, 16, 19, 22, 25, 30, 40)  # of edges; 7 are those of centres and sizes with 6, as most tools write
+_PRECISION = 60  # digits of intermediate results; more than those of a row and of a size together
+# digits of edges; 7 correspond to centres and sizes with 6, as most tools write them
+_DIGITS = (7, 10, 13, 16, 19, 22, 25, 30, 40)
 _NAN = Decimal("nan")
 
 
 def parse_rows(text: str, *, size_hw: tuple[int, int] | None) -> list[YoloRow]:
-    """The class number and the corners in pixels of each row.
+    """Parse the class number and the corners in pixels of each row.
 
     Args:
-        text: the file. A row of a class and at least three points (a segmentation) gives the box around the points.
-        size_hw: of the upright image; None where it is not known: then corners are nan.
+        text: the file. A row of a class and at least three points (a segmentation) results in the points' bounding box.
+        size_hw: size of the upright image; None if unknown: then corners are nan.
 
     Raises:
-        DataError: rows that are neither; each is named by its line.
+        DataError: some rows have neither form; each is named by its line.
     """
     found, bad = [], []
     height, width = (_NAN, _NAN) if size_hw is None else map(Decimal, size_hw)
@@ -49,7 +50,7 @@ def parse_rows(text: str, *, size_hw: tuple[int, int] | None) -> list[YoloRow]:
                 elif len(values) >= 6 and len(values) % 2 == 0:
                     (x1, x2), (y1, y2) = _around(values[0::2], width), _around(values[1::2], height)
                 else:
-                    raise ArithmeticError  # noqa: TRY301 (as numbers that are none)
+                    raise ArithmeticError  # noqa: TRY301 (noqa: TRY301 (handled like invalid numbers))
                 found.append((number, [x1, y1, x2, y2]))
             except ArithmeticError:
                 bad.append(f"line {line}: {row.strip()[:80]!r}")
@@ -67,12 +68,12 @@ def _around(values: Sequence[Decimal], size: Decimal) -> tuple[float, float]:
 
 
 def written_rows(boxes_xyxy: Sequence[Sequence[float]], numbers: Sequence[int], *, size_hw: tuple[int, int]) -> str:
-    """The content of a label file, with as many digits as `parse_rows` needs for exactly these boxes.
+    """Return the content of a label file, with as many digits as `parse_rows` needs to reproduce the boxes exactly.
 
     Args:
         boxes_xyxy: n boxes in pixels, finite.
         numbers: n class numbers.
-        size_hw: of the upright image.
+        size_hw: size of the upright image.
     """
     height, width = map(Decimal, size_hw)
     lines = []
@@ -86,7 +87,7 @@ def written_rows(boxes_xyxy: Sequence[Sequence[float]], numbers: Sequence[int], 
 def _written_side(low: float, high: float, size: Decimal) -> tuple[str, str]:
     centre = extent = Decimal(0)
     for digits in _DIGITS:
-        # edges are rounded, not centres: the edge of the image must stay its edge
+        # edges are rounded, not centres: an edge at the image border must stay there
         first, last = round(Decimal(low) / size, digits), round(Decimal(high) / size, digits)
         centre, extent = (first + last) / 2, last - first
         if _side(centre, extent, size) == (low, high):

@@ -1,4 +1,4 @@
-"""YOLO's folders, written as Ultralytics reads them."""
+"""Writer of YOLO folders in the layout of Ultralytics."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ __all__ = ["write_yolo"]
 
 
 def write_yolo(manifest: Manifest, url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None) -> str:
-    """See `Manifest.to_yolo`."""
-    shown = manifest.take(manifest.boxes().annotated)  # an image without a label file would show no objects
+    """Write YOLO folders, see `Manifest.to_yolo`."""
+    # an image without a label file would count as one without objects
+    shown = manifest.take(manifest.boxes().annotated)
     boxes = shown.boxes()
     _require_writable(shown)
     target = empty_folder(url, storage_options=storage_options)
@@ -51,8 +52,8 @@ def write_yolo(manifest: Manifest, url: str | os.PathLike[str], *, storage_optio
             files[f"labels/{paths[row].rpartition('.')[0] or paths[row]}.txt"] = text.encode()
         if wrong:
             raise DataError(
-                f"{len(wrong):,} images cannot be read, or have another size than their boxes were drawn on: "
-                f"{examples(wrong)}; export check().manifest, which is without them"
+                f"{len(wrong):,} images cannot be read, or differ from the size at which their boxes were drawn: "
+                f"{examples(wrong)}; export check().manifest, which excludes them"
             )
         write_many(target, files, storage_options=storage_options)
     facts: dict[str, Any] = {split: f"images/{split}" for split in SPLITS if split in splits}
@@ -71,13 +72,13 @@ def _require_writable(manifest: Manifest) -> None:
     problems = []
     without = manifest.table["split"].null_count
     if without:
-        problems.append(f"{without:,} images have no split; give them one, for instance by with_splits()")
+        problems.append(f"{without:,} images have no split; set it, for instance by with_splits()")
     objects = ~boxes.crowd
     unknown = int((objects & (boxes.label_ids < 0)).sum())
     if unknown:
-        problems.append(f"{unknown:,} boxes have no known class; export check().manifest, which is without them")
+        problems.append(f"{unknown:,} boxes have no known class; export check().manifest, which excludes them")
     broken = int((objects & ~np.isfinite(boxes.boxes_xyxy).all(1)).sum())
     if broken:
-        problems.append(f"{broken:,} boxes are not finite; export check().manifest, which is without them")
+        problems.append(f"{broken:,} boxes are not finite; export check().manifest, which excludes them")
     if problems:
         raise DataError("the manifest cannot be written as YOLO:\n" + "\n".join(f"  - {p}" for p in problems))
