@@ -289,10 +289,10 @@ def test_a_wrong_root_is_noticed_and_a_missing_image_is_left_to_the_check(tmp_pa
 
 def test_not_a_table(tmp_path: Path):
     io.write_bytes(tmp_path / "t.parquet", b"nothing")
-    with pytest.raises(DataError, match="not a table that can be read"):
+    with pytest.raises(DataError, match="not a readable table"):
         Manifest.from_table(tmp_path / "t.parquet")
     io.write_bytes(tmp_path / "t.csv", b"")
-    with pytest.raises(DataError, match="not a table that can be read"):
+    with pytest.raises(DataError, match="not a readable table"):
         Manifest.from_table(tmp_path / "t.csv")
     io.write_bytes(tmp_path / "t.csv", b"path,label\n")
     assert len(Manifest.from_table(tmp_path / "t.csv")) == 0

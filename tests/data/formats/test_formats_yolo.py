@@ -201,7 +201,7 @@ def test_which_file_is_read(tmp_path: Path):
     (tmp_path / "data.yaml").rename(tmp_path / "mine.yml")
     assert Manifest.from_yolo(tmp_path).class_names == ("cat",)
     (tmp_path / "other.yaml").write_text("names: [dog]\ntrain: images\n")
-    with pytest.raises(DataError, match=r"found 'mine.yml', 'other.yaml'; give the file's URL"):
+    with pytest.raises(DataError, match=r"found 'mine.yml', 'other.yaml'; pass the file's URL"):
         Manifest.from_yolo(tmp_path)
     assert Manifest.from_yolo(tmp_path / "other.yaml").class_names == ("dog",)
     (tmp_path / "data.yaml").write_text("names: [cow]\ntrain: images\n")
