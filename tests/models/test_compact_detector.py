@@ -195,7 +195,7 @@ class _Fixed(_Wilful):
 
 
 def test_a_network_for_one_size_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"_Fixed takes no image of 128 x 160 pixels \(expected 224.*any size"):
+    with pytest.raises(ConfigError, match=r"_Fixed cannot process images of 128 x 160 pixels \(expected 224.*any size"):
         build_detector("compact", num_classes=2, backbone=_Fixed())
 
 
@@ -252,7 +252,7 @@ def test_a_whole_detectors_weights_from_a_file(tmp_path: Path, caplog: pytest.Lo
         assert all(torch.equal(own[k], former[k]) for k in own if k not in built.reinitialized)
         assert own["to_logits.weight"].shape[0] == 3
         (message,) = caplog.messages
-        assert f"{name} was trained on another number of classes: 2 tensors start at random" in message
+        assert f"{name} was trained on another number of classes: 2 tensors are initialised randomly" in message
 
 
 def _saved(folder: Path, network: nn.Module) -> str:
@@ -263,14 +263,14 @@ def _saved(folder: Path, network: nn.Module) -> str:
 def test_weights_of_another_backbone_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     quick_start(monkeypatch)
     path = _saved(tmp_path, models.resnet34())
-    with pytest.raises(WeightsError, match=r"w\.pth does not fit ResNet: .* tensors unknown .*as backbone="):
+    with pytest.raises(WeightsError, match=r"w\.pth does not fit ResNet: .* tensors unknown .*set backbone="):
         build_detector("compact", num_classes=2, backbone="resnet18", weights=path)
 
 
 def test_weights_of_a_detector_on_another_backbone_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     quick_start(monkeypatch)
     path = _saved(tmp_path, build_detector("compact", num_classes=2, backbone="mobilenet_v3_small").network)
-    with pytest.raises(WeightsError, match=r"does not fit CompactDetector: .* missing .*name the network .* backbone="):
+    with pytest.raises(WeightsError, match=r"does not fit CompactDetector: .* missing .*set backbone="):
         build_detector("compact", num_classes=2, backbone="resnet18", weights=path)
 
 

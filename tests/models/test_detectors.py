@@ -126,7 +126,7 @@ def test_weights_of_other_classes_leave_the_class_head_fresh(
     assert all(key.startswith("head.classification_head.") for key in fresh)
     assert all(torch.equal(own[key], former[key]) for key in own.keys() - fresh)
     (message,) = caplog.messages
-    assert f"coco.pth was trained on another number of classes: {len(fresh)} tensors start at random" in message
+    assert f"was trained on another number of classes: {len(fresh)} tensors are initialised randomly" in message
 
 
 def test_published_weights_are_those_of_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +141,7 @@ def test_published_weights_are_those_of_the_name(monkeypatch: pytest.MonkeyPatch
     assert all(torch.equal(v, coco[k]) for k, v in built.network.network.state_dict().items())
     with pytest.raises(WeightsError, match=r"weights='COCO_V7': ssdlite320_mobilenet_v3_large has COCO_V1"):
         build_detector(name, num_classes=2, weights="COCO_V7")
-    with pytest.raises(WeightsError, match="takes the weights of whole detectors"):
+    with pytest.raises(WeightsError, match="accepts weights of whole detectors"):
         build_detector(name, num_classes=2, weights="IMAGENET1K_V1")
 
 
@@ -163,7 +163,7 @@ def test_a_backbones_weights_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 def test_weights_of_another_detector_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     quick_start(monkeypatch)
     torch.save(models.get_model("fcos_resnet50_fpn", weights=None, weights_backbone=None).state_dict(), tmp_path / "w")
-    with pytest.raises(WeightsError, match=r"w does not fit RetinaNet: .*missing .*unknown .* as architecture="):
+    with pytest.raises(WeightsError, match=r"w does not fit RetinaNet: .*missing .*unknown .*set architecture="):
         build_detector("retinanet_resnet50_fpn", num_classes=2, weights=str(tmp_path / "w"))
 
 

@@ -189,7 +189,7 @@ def test_what_cannot_be_had_is_told() -> None:
         build_detector("transformers:no/such", num_classes=2)
     with pytest.raises(WeightsError, match=r"architecture='transformers:no/such': .*with its weights"):
         build_detector("transformers:no/such", num_classes=2, weights="DEFAULT")
-    with pytest.raises(WeightsError, match=r"weights='w.pth': a transformers model takes None or 'DEFAULT'"):
+    with pytest.raises(WeightsError, match=r"weights='w.pth': a transformers model accepts None or 'DEFAULT'"):
         build_detector("transformers:d_fine", num_classes=2, weights="w.pth")
 
 

@@ -111,7 +111,7 @@ def test_a_pickle_with_code_is_refused_and_not_run(tmp_path: Path, state: dict, 
     else:
         data = _saved(Trap(sign) if how == "torch" else {"state_dict": state, "callback": Trap(sign)})
     (tmp_path / "w.pth").write_bytes(data)
-    with pytest.raises(WeightsError, match=r"cannot be read as weights .*tensors only; save it again with"):
+    with pytest.raises(WeightsError, match=r"cannot be read as weights .*only tensors; save it again with"):
         read_state_dict(str(tmp_path / "w.pth"))
     assert not sign.exists()
     if how == "pickle":  # the trap is one
@@ -153,7 +153,7 @@ def test_cut_and_damaged_files(tmp_path: Path, state: dict, name: str):
 @pytest.mark.parametrize("value", [torch.zeros(3), {}, [torch.zeros(3)], {"a": torch.zeros(3), "b": 4}, 7])
 def test_what_is_no_state_dict(tmp_path: Path, value: object):
     (tmp_path / "w.pth").write_bytes(_saved(value))
-    with pytest.raises(WeightsError, match=rf"holds a {type(value).__name__}, not a state dict of tensors; save it"):
+    with pytest.raises(WeightsError, match=rf"contains a {type(value).__name__}, not a state dict of tensors; save it"):
         read_state_dict(str(tmp_path / "w.pth"))
 
 
@@ -195,7 +195,7 @@ def test_what_does_not_fit_is_named_and_changes_nothing(state: dict):
     wrong["norm.bias"] = torch.zeros(9)
     message = (
         r"s3://b/w\.pth does not fit Net: 1 tensors missing \(body\.bias\); 1 tensors unknown \(tail\.weight\); "
-        r"1 tensors of another shape \(norm\.bias\); name the network that these weights are of as backbone="
+        r"1 tensors of another shape \(norm\.bias\); set backbone= to the network of these weights"
     )
     with pytest.raises(WeightsError, match=message):
         load_into(net, wrong, head="head", source="s3://b/w.pth")

@@ -1,1 +1,1 @@
-"""Plain nn.Module builders."""
+"""Builders of plain nn.Module networks."""

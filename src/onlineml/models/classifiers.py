@@ -1,4 +1,4 @@
-"""Classification networks by name: our own, torchvision's, timm's, or the user's."""
+"""Classification networks by name: built-in, from torchvision or timm, or custom."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Classifier", "build_classifier", "import_factory", "is_published_name", "published_weights"]
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB in 0..1, of ImageNet's training set; torchvision's and most of timm's
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB in 0..1 of ImageNet's training set; used by torchvision and most of timm
 IMAGENET_STD = (0.229, 0.224, 0.225)
 _NAMED_WEIGHTS = ("DEFAULT", "IMAGENET1K_", "COCO_V", "COCO_WITH_")
 
@@ -33,8 +33,8 @@ class Classifier:
 
     Attributes:
         network: the module.
-        name: what `build_classifier` rebuilds it by; "" for a module of the user's.
-        head: name of the last layer within ``network``, "" where there is none of the usual kind.
+        name: the name from which `build_classifier` rebuilds it; "" for a custom module.
+        head: name of the last layer within ``network``; "" if it has no head of the usual kind.
         mean, std: normalisation of RGB in 0..1.
     """
 
@@ -52,20 +52,20 @@ def build_classifier(
     weights: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Classifier:
-    """Build a network with a fresh head.
+    """Build a network with a randomly initialised head.
 
     Args:
-        backbone: ``"auto"`` (our slim ResNet, or torchvision's mobilenet_v3_large where ``weights`` is a name), any
-            name of torchvision's classification networks, ``"timm:NAME"``, a module of yours, or the import path
+        backbone: ``"auto"`` (the built-in slim ResNet, or torchvision's mobilenet_v3_large if ``weights`` is a name),
+            any name of torchvision's classification networks, ``"timm:NAME"``, a custom module, or the import path
             ``"package.module:factory"`` of a function that takes ``num_classes`` and returns one.
         num_classes: length of the output, at least 2.
-        weights: None (random), ``"DEFAULT"`` or another name of torchvision's or timm's published weights (fetched
-            once into torch's hub cache), or the path or URL of a file. The head always starts fresh.
-        storage_options: opens the URL of ``weights``.
+        weights: None (random), ``"DEFAULT"`` or another name of torchvision's or timm's published weights (downloaded
+            once into torch's hub cache), or the path or URL of a file. The head is always initialised randomly.
+        storage_options: options for opening the URL of ``weights``.
 
     Raises:
-        ConfigError: no such network, or ``num_classes`` is below 2.
-        WeightsError: the weights cannot be had or do not fit; never replaced by random ones.
+        ConfigError: the network does not exist, or ``num_classes`` is less than 2.
+        WeightsError: the weights cannot be obtained or do not fit; they are never replaced by random ones.
         MissingDependencyError: timm is not installed.
     """
     if num_classes < 2:
@@ -93,7 +93,7 @@ def build_classifier(
 
 
 def is_published_name(weights: str) -> bool:
-    """Whether ``weights`` names weights that a package publishes, rather than a file."""
+    """Return whether ``weights`` is the name of weights published by a package, rather than a file."""
     return weights.startswith(_NAMED_WEIGHTS)
 
 
@@ -110,12 +110,13 @@ def _named(name: str, num_classes: int) -> Classifier:
         )
     options: dict[str, Any] = {}
     if name in {"googlenet", "inception_v3"}:
-        # init_weights: their default warns that it will change. transform_input: their published weights, ported from
-        # TensorFlow, expect another normalisation than ImageNet's; this makes it of that
+        # init_weights: a warning announces that its default will change. transform_input: their published weights,
+        # ported from TensorFlow, expect a different normalisation from ImageNet's; this option converts it
         options = {"aux_logits": False, "init_weights": True, "transform_input": True}
     network = models.get_model(name, weights=None, num_classes=num_classes, **options)
     if name.startswith("squeezenet"):
-        # its own classifier ends in a ReLU, which holds logits above 0; average, then a linear layer, learns better
+        # its original classifier ends in a ReLU, which keeps logits above 0; pooling followed by a linear layer learns
+        # better
         network.classifier = nn.Sequential(
             nn.Dropout(0.5), nn.AdaptiveAvgPool2d(1), nn.Flatten(1), nn.Linear(512, num_classes)
         )
@@ -123,22 +124,22 @@ def _named(name: str, num_classes: int) -> Classifier:
 
 
 def import_factory(path: str, num_classes: int, *, argument: str) -> nn.Module:
-    """What the user's ``package.module:factory`` makes of ``num_classes``.
+    """Call the user's ``package.module:factory`` with ``num_classes``.
 
     Args:
-        path: of a function in a package that is installed here.
+        path: import path of a function in an installed package.
         num_classes: passed to it.
-        argument: named in errors.
+        argument: name of the argument, for error messages.
 
     Raises:
-        ConfigError: there is no such function, or it returns no module.
+        ConfigError: the function does not exist, or it returns no module.
     """
     module, _, attribute = path.partition(":")
     try:
         factory: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError, TypeError) as error:  # the last two: no name, or a relative one
+    except (ImportError, AttributeError, ValueError, TypeError) as error:  # the last two: an empty or relative name
         raise ConfigError(
-            f"{argument}={path!r}: {error}; expected 'package.module:factory' of a package installed here"
+            f"{argument}={path!r}: {error}; expected 'package.module:factory' of an installed package"
         ) from error
     if not callable(factory):
         raise ConfigError(
@@ -161,12 +162,12 @@ def _timm(
     named = weights is not None and is_published_name(weights)
     if named and weights != "DEFAULT":
         raise WeightsError(
-            f"weights={weights!r}: timm's are named in the backbone, as 'timm:resnet18.a1_in1k', with weights='DEFAULT'"
+            f"weights={weights!r}: name timm's weights in the backbone, 'timm:resnet18.a1_in1k', with weights='DEFAULT'"
         )
     try:
         network = timm.create_model(name, pretrained=named, num_classes=num_classes)
     except RuntimeError as error:
-        if "retrained" in str(error):  # no pretrained weights, or no such tag
+        if "retrained" in str(error):  # no pretrained weights, or unknown tag
             raise WeightsError(
                 f"backbone={backbone!r}, weights={weights!r}: {error} timm has weights for, among others, "
                 f"{_similar(name, timm.list_pretrained())}"
@@ -175,7 +176,7 @@ def _timm(
             raise
         similar = _similar(name, timm.list_models())
         raise ConfigError(f"backbone={backbone!r}: timm has no such network; similar: {similar}") from error
-    except OSError as error:  # huggingface_hub's and requests' errors are of this kind
+    except OSError as error:  # exceptions of huggingface_hub and requests are subclasses
         raise _unavailable(backbone, "its model hub", error) from error
     config = getattr(network, "pretrained_cfg", {}) or {}
     head = str(config.get("classifier") or "") if isinstance(config.get("classifier"), str) else ""
@@ -190,29 +191,31 @@ def _similar(name: str, known: list[str]) -> str:
 
 
 def published_weights(name: str, weights: str) -> dict[str, torch.Tensor]:
-    """Torchvision's published weights of one of its networks, fetched once into torch's hub cache.
+    """Return torchvision's published weights of one of its networks, downloaded once into torch's hub cache.
 
     Args:
-        name: of a classification or detection network.
+        name: name of a classification or detection network.
         weights: such as ``"DEFAULT"``.
 
     Raises:
-        WeightsError: there are none of this name, or they cannot be had.
+        WeightsError: there are no weights of this name, or they cannot be obtained.
     """
     from torchvision import models  # noqa: PLC0415
 
     if name not in models.list_models():
-        raise WeightsError(f"weights={weights!r}: none are published for {name!r}; pass the path or URL of a file")
+        raise WeightsError(
+            f"weights={weights!r}: no weights are published for {name!r}; pass the path or URL of a file"
+        )
     choices = models.get_model_weights(name)
     try:
         chosen = choices[weights]
     except KeyError:
         names = ", ".join(w.name for w in choices)
-        raise WeightsError(f"weights={weights!r}: {name} has {names}, 'DEFAULT' among them") from None
+        raise WeightsError(f"weights={weights!r}: {name} has 'DEFAULT' and {names}") from None
     try:
         state: dict[str, torch.Tensor] = chosen.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except (URLError, HTTPException, OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        # RuntimeError: the file's hash is wrong; the last two: what lies in the cache is damaged
+        # RuntimeError: the file's hash is wrong; the last two: the file in the cache is damaged
         raise _unavailable(name, str(chosen.url), error) from error
     return state
 
@@ -220,14 +223,14 @@ def published_weights(name: str, weights: str) -> dict[str, torch.Tensor]:
 def _unavailable(name: str, url: str, error: Exception) -> WeightsError:
     folder = torch.hub.get_dir()
     return WeightsError(
-        f"the weights of {name} cannot be fetched from {url} ({error}); on a machine without that network, fetch the "
+        f"the weights of {name} cannot be downloaded from {url} ({error}); without access to it, download the "
         f"file elsewhere and pass weights='path or URL of the file' (or put it in {folder}/checkpoints), "
-        "or pass weights=None to start from random weights on purpose"
+        "or pass weights=None to start from random weights"
     )
 
 
 def _head_of(network: nn.Module, num_classes: int) -> str:
-    """Name of the last layer that gives ``num_classes`` outputs, "" if there is none."""
+    """Return the name of the last layer with ``num_classes`` outputs, "" if there is none."""
     found = ""
     for name, module in network.named_modules():
         outputs = getattr(module, "out_features", None) or getattr(module, "out_channels", None)

@@ -1,4 +1,4 @@
-"""A one-stage, anchor-free detector that learns from a few hundred images on a CPU and is sound on a GPU."""
+"""One-stage, anchor-free detector that learns from a few hundred images on a CPU and also performs well on a GPU."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["CompactDetector"]
 
-_PRIOR = 0.01  # score of every class at the start (Lin et al. 2017, RetinaNet): the background does not swamp the loss
-_MAX_IOU = 0.6  # of two boxes of one class that are both kept
-_START_SIDE = 2.0  # distance of a side from its point at the start, in strides
+# initial score of every class (Lin et al. 2017, RetinaNet), so that the background does not dominate the loss
+_PRIOR = 0.01
+_MAX_IOU = 0.6  # maximum IoU of two boxes of one class that are both kept
+_START_SIDE = 2.0  # initial distance of a side from its point, in strides
 
 
 def _conv(channels_in: int, channels_out: int, size: int = 3) -> nn.Sequential:
@@ -37,16 +38,16 @@ def _conv(channels_in: int, channels_out: int, size: int = 3) -> nn.Sequential:
 class CompactDetector(nn.Module):
     """Backbone, feature pyramid (Lin et al. 2017) and a head whose convolutions all levels share, as in FCOS.
 
-    Each level has batch norms of its own (as in NAS-FPN and RTMDet): statistics differ between levels. A point
+    Each level has its own batch norms (as in NAS-FPN and RTMDet), because statistics differ between levels. A point
     predicts the distances of the four sides in strides, as exponentials.
 
     Args:
         backbone: (B, 3, H, W) -> a list of feature maps, from fine to coarse.
-        channels: of each feature map.
-        strides: pixels of the input between two points of each feature map.
+        channels: number of channels of each feature map.
+        strides: input pixels between two points of each feature map.
         num_classes: C, at least 1.
-        width: channels of pyramid and head.
-        depth: convolutions of each of the head's two towers.
+        width: number of channels of pyramid and head.
+        depth: number of convolutions of each of the head's two towers.
 
     Shape:
         (B, 3, H, W) normalised float; H and W multiples of the largest stride.
@@ -106,30 +107,30 @@ class CompactDetector(nn.Module):
         return [smooth(x) for smooth, x in zip(self.smooth, maps, strict=True)]
 
     def losses(self, image: Tensor, targets: Sequence[Mapping[str, Tensor]], *, trust: float) -> Tensor:
-        """(B,) loss of each image, see `onlineml.models.detection_loss.detection_loss`.
+        """Return the (B,) loss of each image, see `onlineml.models.detection_loss.detection_loss`.
 
         Args:
             image: (B, 3, H, W) normalised float.
-            targets: of each image, see `onlineml.data.loading.detection_datasets.DetectionTarget`.
-            trust: how far the network's own boxes decide what is learned where, 0..1.
+            targets: targets of each image, see `onlineml.data.loading.detection_datasets.DetectionTarget`.
+            trust: weight of the network's own boxes in the assignment of points to objects, 0..1.
         """
         classes, boxes = detection_loss(self(image), targets, trust=trust)
         return classes + boxes
 
     def detect(self, image: Tensor) -> list[Objects]:
-        """Objects of each image, in pixels of ``image``, (B, 3, H, W) normalised float."""
+        """Return the objects of each image, in pixels of ``image``, (B, 3, H, W) normalised float."""
         raw = self(image)
         scores = raw.logits.float().sigmoid()
         return [best_objects(s, b, max_iou=_MAX_IOU) for s, b in zip(scores, raw.boxes_xyxy, strict=True)]
 
     def head_parameters(self) -> list[nn.Parameter]:
-        """All but the backbone's."""
+        """Return all parameters except the backbone's."""
         own = {id(p) for p in self.backbone.parameters()}
         return [p for p in self.parameters() if id(p) not in own]
 
 
 class _Tower(nn.Module):
-    """Convolutions shared by all levels, with batch norms of each level's own."""
+    """Convolutions shared by all levels, with separate batch norms per level."""
 
     def __init__(self, width: int, depth: int, *, n_levels: int) -> None:
         super().__init__()
@@ -145,7 +146,7 @@ class _Tower(nn.Module):
 
 
 def _points(height: int, width: int, stride: int, like: Tensor) -> Tensor:
-    """(height * width, 2) x and y of the middle of each cell, row by row, float32."""
+    """Return (height * width, 2) x and y of the centre of each cell, row by row, float32."""
     y, x = torch.meshgrid(
         torch.arange(height, device=like.device, dtype=torch.float32),
         torch.arange(width, device=like.device, dtype=torch.float32),

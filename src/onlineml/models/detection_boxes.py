@@ -1,4 +1,4 @@
-"""From what a detector says at every point to a short list of objects."""
+"""Selection of a detector's best objects from its predictions at all points."""
 
 from __future__ import annotations
 
@@ -12,19 +12,22 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_OBJECTS", "Objects", "as_objects", "best_objects"]
 
-MAX_OBJECTS = 100  # of an image, as COCO counts them
-_CANDIDATES = 1000  # boxes of an image that are compared with each other (RetinaNet's number)
+MAX_OBJECTS = 100  # per image, as in COCO's evaluation
+_CANDIDATES = 1000  # boxes per image that are compared with each other (as in RetinaNet)
 
 
 Objects: TypeAlias = "dict[str, Tensor]"
-"""Objects found in one image, the surest first: ``boxes`` (n, 4) float32 x1, y1, x2, y2 in pixels of the network's
-input, ``labels`` (n,) int64 class index from 0, ``scores`` (n,) float32 in 0..1."""
+"""Detections of one image, in descending order of confidence.
+
+``boxes`` (n, 4) float32 x1, y1, x2, y2 in pixels of the network's input, ``labels`` (n,) int64 class index from 0,
+``scores`` (n,) float32 in 0..1.
+"""
 
 
 def best_objects(scores: Tensor, boxes_xyxy: Tensor, *, max_iou: float) -> Objects:
-    """The surest boxes, those left out that overlap a surer one of their class by more than ``max_iou``.
+    """Return the boxes of highest score, without those with an IoU above ``max_iou`` to a better one of their class.
 
-    No box is left out for a low score alone.
+    No box is removed only because of a low score.
 
     Args:
         scores: (N, C) float in 0..1.
@@ -34,8 +37,8 @@ def best_objects(scores: Tensor, boxes_xyxy: Tensor, *, max_iou: float) -> Objec
     n_classes = scores.shape[1]
     values, places = scores.flatten().topk(min(_CANDIDATES, scores.numel()))
     boxes, labels = boxes_xyxy[places // n_classes], places % n_classes
-    # each class on a plane of its own. torchvision's batched_nms does so too, but counts on boxes within the image and
-    # in 32 bits: those that reach beyond it would meet boxes of other classes, and far planes lose whole pixels
+    # each class gets its own offset. torchvision's batched_nms does this too, but assumes boxes within the image and 32
+    # bits: boxes beyond the image could overlap boxes of other classes, and large offsets lose whole pixels
     apart = boxes.double()
     if len(boxes):
         apart = apart - apart.min()
@@ -45,6 +48,6 @@ def best_objects(scores: Tensor, boxes_xyxy: Tensor, *, max_iou: float) -> Objec
 
 
 def as_objects(boxes_xyxy: Tensor, labels: Tensor, scores: Tensor) -> Objects:
-    """The `MAX_OBJECTS` surest of some objects, in order."""
+    """Return the `MAX_OBJECTS` objects of highest score, in descending order."""
     first = torch.argsort(scores, descending=True, stable=True)[:MAX_OBJECTS]
     return {"boxes": boxes_xyxy[first].float(), "labels": labels[first], "scores": scores[first].float()}

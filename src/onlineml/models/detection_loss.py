@@ -1,4 +1,4 @@
-"""Which points of a detector learn which object, and what a wrong answer costs."""
+"""Assignment of a detector's points to objects, and the loss of its predictions."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Assignment", "RawBoxes", "assign", "detection_loss"]
 
-_TOP_K = 10  # points of each object (Feng et al. 2021, TOOD: 13; YOLOv8: 10)
-_ALPHA, _BETA = 0.5, 6.0  # weight of score and of overlap in the choice
-_SIDES = 4.0  # a level's own objects are this many strides large
+_TOP_K = 10  # points per object (Feng et al. 2021, TOOD: 13; YOLOv8: 10)
+_ALPHA, _BETA = 0.5, 6.0  # exponents of score and overlap in the assignment
+_SIDES = 4.0  # size, in strides, of the objects assigned to a level
 
 
 class RawBoxes(NamedTuple):
-    """What the network says at each of its N points, for B images.
+    """Predictions of the network at each of its N points, for B images.
 
     Attributes:
         logits: (B, N, C) of each class.
@@ -37,13 +37,13 @@ class RawBoxes(NamedTuple):
 
 
 class Assignment(NamedTuple):
-    """What each of N points of B images is to learn.
+    """Training targets of each of N points of B images.
 
     Attributes:
-        targets: (B, N, C) wanted score of each class: how well the point's box fits, 0 on background.
-        boxes_xyxy: (B, N, 4) wanted box; anything where the weight is 0.
-        weight: (B, N) of the box in the loss.
-        counts: (B, N) bool, whether the point's classes are learned at all; not in regions to ignore.
+        targets: (B, N, C) target score of each class: the quality of the point's box, 0 on background.
+        boxes_xyxy: (B, N, 4) target box; undefined where the weight is 0.
+        weight: (B, N) weight of the box in the loss.
+        counts: (B, N) bool, whether the point's classes are learned at all; false in ignored regions.
     """
 
     targets: Tensor
@@ -54,15 +54,15 @@ class Assignment(NamedTuple):
 
 @torch.no_grad()
 def assign(raw: RawBoxes, targets: Sequence[Mapping[str, Tensor]], *, trust: float = 1.0) -> Assignment:
-    """Task-aligned assignment (Feng et al. 2021, "TOOD"): an object is learned where it is already found best.
+    """Assign objects to the points that already predict them best (task-aligned, Feng et al. 2021, "TOOD").
 
-    While the network knows nothing yet its own boxes are a poor guide; then points near the object's middle on the
-    level of its size are taken.
+    At the beginning of training, the network's own boxes are unreliable; then points near the object's centre, on the
+    level of its size, are used.
 
     Args:
-        raw: of the network.
+        raw: predictions of the network.
         targets: of each image: ``boxes`` (n, 4), ``labels`` (n,) and, if there are any, ``ignore`` (k, 4).
-        trust: 0..1, from the geometry alone to the network's own boxes alone.
+        trust: 0..1, from geometry only to the network's own boxes only.
     """
     batch, points, n_classes = raw.logits.shape
     device = raw.boxes_xyxy.device
@@ -81,7 +81,7 @@ def assign(raw: RawBoxes, targets: Sequence[Mapping[str, Tensor]], *, trust: flo
     metric = torch.where(near & real[..., None], metric, -torch.inf)
     best = metric.topk(min(_TOP_K, points), dim=2)
     chosen = torch.zeros_like(metric, dtype=torch.bool).scatter_(2, best.indices, best.values > -torch.inf)
-    # a point that several objects chose learns the one that it overlaps most
+    # a point chosen by several objects learns the one that it overlaps most
     several = chosen.sum(1, keepdim=True) > 1
     fit = trust * overlaps + (1.0 - trust) * prior.exp()
     winner = torch.where(chosen, fit, -1.0).argmax(1, keepdim=True)
@@ -94,11 +94,11 @@ def assign(raw: RawBoxes, targets: Sequence[Mapping[str, Tensor]], *, trust: flo
 
 
 def _geometry(boxes_xyxy: Tensor, raw: RawBoxes) -> tuple[Tensor, Tensor]:
-    """Whether a point may learn an object at all, (B, G, N) bool, and how well it suits by its place, (B, G, N) log."""
+    """Return (B, G, N) bool, whether a point may learn an object, and (B, G, N) log of its geometric suitability."""
     x, y, step = raw.points_xy[:, 0], raw.points_xy[:, 1], raw.strides.float()
     middle = (boxes_xyxy[..., :2] + boxes_xyxy[..., 2:]) / 2
     side = (boxes_xyxy[..., 2:] - boxes_xyxy[..., :2]).clamp_min(1.0)
-    # at least a stride and a half wide: every object has points, even one that lies between four of them
+    # at least one and a half strides wide: every object has points, even one that lies between four of them
     reach = torch.maximum(side[..., None, :] / 2, 0.75 * step[:, None])
     dx, dy = (x - middle[..., :1]).abs(), (y - middle[..., 1:]).abs()
     near = (dx < reach[..., 0]) & (dy < reach[..., 1])
@@ -108,7 +108,7 @@ def _geometry(boxes_xyxy: Tensor, raw: RawBoxes) -> tuple[Tensor, Tensor]:
 
 
 def _pair_iou(boxes_xyxy: Tensor, other_xyxy: Tensor) -> Tensor:
-    """(B, G, 4) and (B, N, 4) -> (B, G, N) intersection over union, 0 for empty boxes."""
+    """Return the intersection over union of (B, G, 4) and (B, N, 4) boxes, (B, G, N); 0 for empty boxes."""
     a, b = boxes_xyxy[:, :, None], other_xyxy[:, None]
     size = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp_min(0)
     overlap = size[..., 0] * size[..., 1]
@@ -118,7 +118,7 @@ def _pair_iou(boxes_xyxy: Tensor, other_xyxy: Tensor) -> Tensor:
 
 
 def _ignored(raw: RawBoxes, targets: Sequence[Mapping[str, Tensor]]) -> Tensor:
-    """(B, N) bool: points within a region that is neither object nor background."""
+    """Return (B, N) bool: points within a region that is neither object nor background."""
     found = torch.zeros(raw.boxes_xyxy.shape[:2], dtype=torch.bool, device=raw.boxes_xyxy.device)
     for i, target in enumerate(targets):
         regions = target.get("ignore")
@@ -130,9 +130,9 @@ def _ignored(raw: RawBoxes, targets: Sequence[Mapping[str, Tensor]]) -> Tensor:
 
 
 def _wanted(chosen: Tensor, metric: Tensor, overlaps: Tensor) -> Tensor:
-    """(B, N) wanted score of each point's object, 0 where it has none.
+    """Return (B, N) target score of each point's object, 0 if it has none.
 
-    Normalised as in TOOD: the best point of an object is to score the best overlap that the object has.
+    Normalised as in TOOD: the target score of an object's best point is the object's largest overlap.
     """
     relative = (metric - metric.masked_fill(~chosen, -torch.inf).amax(2, keepdim=True)).exp()
     highest = overlaps.masked_fill(~chosen, 0.0).amax(2, keepdim=True)
@@ -142,20 +142,20 @@ def _wanted(chosen: Tensor, metric: Tensor, overlaps: Tensor) -> Tensor:
 def detection_loss(
     raw: RawBoxes, targets: Sequence[Mapping[str, Tensor]], *, trust: float = 1.0, box_weight: float = 2.0
 ) -> tuple[Tensor, Tensor]:
-    """Quality focal loss of the classes (Li et al. 2020) and GIoU loss of the boxes (Rezatofighi et al. 2019).
+    """Compute the quality focal loss of classes (Li et al. 2020) and GIoU loss of boxes (Rezatofighi et al. 2019).
 
-    The focal factor, how far a score is from the wanted one, weighs the loss and has no gradient of its own. Li et al.
-    square it; rare small objects were then learned more slowly.
+    The focal factor, the distance of a score from its target, weights the loss and is not differentiated. Li et al.
+    square it, but rare small objects were then learned more slowly.
 
     Args:
-        raw: of the network.
-        targets: see `assign`; and, where not all objects of all classes are annotated, ``known`` (C,) bool: a class
-            that is not known is no background there, and is not learned from that image.
+        raw: predictions of the network.
+        targets: see `assign`; and, if not all objects of all classes are annotated, ``known`` (C,) bool: a class that
+            is not known is not treated as background, and is not learned from that image.
         trust: see `assign`.
-        box_weight: of the boxes against the classes.
+        box_weight: weight of the boxes relative to the classes.
 
     Returns:
-        (B,) loss of each image's classes, and of its boxes (weighted); both are divided by the batch's total of wanted
+        (B,) loss of each image's classes, and of its boxes (weighted); both are divided by the batch's total of target
         scores, so that their sums are the losses. Finite for images without objects.
     """
     aim = assign(raw, targets, trust=trust)
@@ -173,6 +173,6 @@ def detection_loss(
 
 
 def _known(targets: Sequence[Mapping[str, Tensor]], *, like: Tensor) -> Tensor:
-    """(B, 1, C) 1 where all objects of a class are annotated in an image, else 0."""
+    """Return (B, 1, C): 1 if all objects of a class are annotated in an image, else 0."""
     every = like.new_ones(like.shape[2])
     return torch.stack([target["known"].to(like) if "known" in target else every for target in targets])[:, None]

@@ -1,4 +1,4 @@
-"""Object detectors by name: our own, torchvision's, those of transformers, or the user's."""
+"""Object detectors by name: built-in, from torchvision or transformers, or custom."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ class BuiltDetector:
 
     Attributes:
         network: the module.
-        architecture, backbone: what `build_detector` rebuilds it by; architecture is "" for a module of the user's.
+        architecture, backbone: the names from which `build_detector` rebuilds it; architecture is "" for a custom
+            module.
         mean, std: normalisation of RGB in 0..1 that it expects.
-        config: what transformers needs to build the network anew; None for all others.
-        reinitialized: names of the tensors that start at random although weights were given, as their number of classes
-            is another, or as the weights are the backbone's alone.
+        config: the configuration from which transformers rebuilds the network; None for all others.
+        reinitialized: names of the tensors that are random although weights were given, because their number of classes
+            differs, or the weights are only the backbone's.
     """
 
     network: nn.Module
@@ -51,24 +52,24 @@ def build_detector(
     config: Mapping[str, Any] | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> BuiltDetector:
-    """Build a detector with a fresh head.
+    """Build a detector with a randomly initialised head.
 
     Args:
         architecture: ``"auto"`` or ``"compact"`` (`CompactDetector`), a name of torchvision's detectors,
             ``"transformers:NAME"`` (a model type such as ``"rt_detr_v2"`` or ``"d_fine"``, or the name or folder of a
-            model on Hugging Face's hub), a module of yours that follows torchvision's contract or has ``losses`` and
-            ``detect`` as the compact one, or the import path ``"package.module:factory"`` of a function that takes
-            ``num_classes`` (the background counted in) and returns a module of torchvision's contract.
-        num_classes: of objects, at least 1.
-        backbone: of the compact detector: what `onlineml.models.classifiers.build_classifier` takes.
+            model on Hugging Face's hub), a custom module with torchvision's interface or with ``losses`` and ``detect``
+            like the compact one, or the import path ``"package.module:factory"`` of a function that takes
+            ``num_classes`` (including the background) and returns a module with torchvision's interface.
+        num_classes: number of object classes, at least 1.
+        backbone: backbone of the compact detector, as in `onlineml.models.classifiers.build_classifier`.
         weights: None (random); a published name (``"DEFAULT"``, ``"COCO_V1"`` of torchvision's detectors,
             ``"IMAGENET1K_V1"`` of a backbone); or the path or URL of a file, of the whole detector or of its backbone.
-        config: of a transformers model that is built anew.
-        storage_options: opens the URL of ``weights``.
+        config: configuration of a transformers model to be rebuilt.
+        storage_options: options for opening the URL of ``weights``.
 
     Raises:
-        ConfigError: no such network, or ``num_classes`` is below 1.
-        WeightsError: the weights cannot be had or do not fit; never replaced by random ones.
+        ConfigError: the network does not exist, or ``num_classes`` is less than 1.
+        WeightsError: the weights cannot be obtained or do not fit; they are never replaced by random ones.
         MissingDependencyError: timm or transformers is not installed.
     """
     if num_classes < 1:
@@ -92,7 +93,7 @@ def build_detector(
             return _torchvision(architecture, num_classes, weights, storage_options)
         network, name = import_factory(architecture, num_classes + 1, argument="architecture"), architecture
     else:
-        if hasattr(architecture, "losses") and hasattr(architecture, "detect"):  # one that was built before
+        if hasattr(architecture, "losses") and hasattr(architecture, "detect"):  # a network that was built before
             return BuiltDetector(architecture, "", reinitialized=_loaded(architecture, weights, storage_options))
         network, name = architecture, ""
     return BuiltDetector(ListDetector(network), name, reinitialized=_loaded(network, weights, storage_options))
@@ -144,8 +145,8 @@ def _torchvision(
         reinitialized = _loaded(network, weights, storage_options)
     elif weights.startswith("IMAGENET"):
         raise WeightsError(
-            f"weights={weights!r}: {name} takes the weights of whole detectors ('DEFAULT', 'COCO_V1'); to start from a "
-            "backbone's, fetch its file and pass the path, or take architecture='compact' with backbone="
+            f"weights={weights!r}: {name} accepts weights of whole detectors ('DEFAULT', 'COCO_V1'); to start from a "
+            "backbone's, download its file and pass the path, or use architecture='compact' with backbone="
         )
     else:
         reinitialized = load_same_shapes(network, published_weights(name, weights), source=weights)

@@ -1,4 +1,4 @@
-"""A classification network as the backbone of a detector: its feature maps at strides 8, 16 and 32."""
+"""Classification network as a detector's backbone, which returns feature maps at strides 8, 16 and 32."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 __all__ = ["STRIDES", "FeatureMaps"]
 
 STRIDES = (8, 16, 32)
-_PROBE_HW = (128, 160)  # of the image by which the maps are found; oblong, to tell height from width
+_PROBE_HW = (128, 160)  # size of the image by which the maps are found; not square, to distinguish height from width
 
 
 class FeatureMaps(nn.Module):
-    """The part of a classification network that gives its last maps of each of `STRIDES`; what comes after is dropped.
+    """Part of a classification network that computes the last map of each of `STRIDES`; later layers are dropped.
 
     Args:
-        network: any convolutional network whose maps halve in size, of any package, that `torch.fx` can trace.
+        network: a convolutional network, from any package, whose maps halve in size and that `torch.fx` can trace.
 
     Attributes:
-        channels: of each map.
+        channels: number of channels of each map.
 
     Shape:
         (B, 3, H, W), H and W multiples of 32 -> a list of (B, C, H / stride, W / stride), from fine to coarse.
@@ -49,13 +49,13 @@ class FeatureMaps(nn.Module):
                 "with maps of an eighth, a sixteenth and a thirty-second of the image, such as 'resnet18'"
             )
         try:
-            with warnings.catch_warnings():  # torchvision notes that training and evaluation differ in dropout
+            with warnings.catch_warnings():  # torchvision warns that training and evaluation differ in dropout
                 warnings.simplefilter("ignore", UserWarning)
                 nodes = {name: str(stride) for stride, (name, _) in found.items()}
                 self.body: Any = create_feature_extractor(network, nodes, tracer_kwargs=_tracer_options(network))
-        except Exception as error:  # torch.fx raises whatever the network's code does with its stand-ins
+        except Exception as error:  # torch.fx raises any exception that the network's code raises for proxies
             raise ConfigError(
-                f"{type(network).__name__} cannot be traced for its feature maps ({error}): take another backbone, or "
+                f"{type(network).__name__} cannot be traced for its feature maps ({error}): use another backbone, or "
                 "pass a whole detector as architecture="
             ) from error
         self.channels = tuple(found[stride][1] for stride in STRIDES)
@@ -66,7 +66,7 @@ class FeatureMaps(nn.Module):
 
 
 def _tracer_options(network: nn.Module) -> dict[str, Any]:
-    """What of timm's must not be traced, as timm tells."""
+    """Return the parts of timm that must not be traced, as declared by timm."""
     if not type(network).__module__.startswith("timm."):
         return {}
     from timm import models  # noqa: PLC0415
@@ -76,7 +76,7 @@ def _tracer_options(network: nn.Module) -> dict[str, Any]:
 
 
 def _last_maps(network: nn.Module) -> dict[int, tuple[str, int]]:
-    """By stride, the name of the last module with a map of that stride, and its channels."""
+    """Return, by stride, the name of the last module with a map of that stride, and its number of channels."""
     found: dict[int, tuple[str, int]] = {}
     stride_of = {(_PROBE_HW[0] // stride, _PROBE_HW[1] // stride): stride for stride in STRIDES}
 
@@ -89,16 +89,16 @@ def _last_maps(network: nn.Module) -> dict[int, tuple[str, int]]:
 
         return hook
 
-    # outer modules end after those within them, so that a whole stage is preferred to its last layer
+    # outer modules end after the modules within them, so a whole stage is preferred to its last layer
     hooks = [module.register_forward_hook(look(name)) for name, module in network.named_modules() if name]
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:
         with torch.no_grad():
             network(torch.zeros(1, 3, *_PROBE_HW))
-    except Exception as error:  # whatever the network's code does with a size that it was not made for
+    except Exception as error:  # any exception of the network's code for an unsupported size
         raise ConfigError(
-            f"{type(network).__name__} takes no image of {_PROBE_HW[0]} x {_PROBE_HW[1]} pixels ({error}): as a "
+            f"{type(network).__name__} cannot process images of {_PROBE_HW[0]} x {_PROBE_HW[1]} pixels ({error}): as a "
             "backbone, expected a convolutional network for images of any size, such as 'resnet18'"
         ) from error
     finally:

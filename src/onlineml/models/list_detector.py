@@ -1,4 +1,4 @@
-"""Detectors that follow torchvision's contract: a list of images in, losses or a list of objects out."""
+"""Detectors with torchvision's interface: a list of images in, losses or a list of objects out."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ __all__ = ["ListDetector"]
 
 
 class ListDetector(nn.Module):
-    """Gives a detector of torchvision's, or of the user's with the same contract, the form that training asks for.
+    """Adapter of torchvision's detectors, or custom ones with the same interface, to the interface used in training.
 
-    In training mode ``network(images, targets)`` returns a dictionary of losses; else ``network(images)`` a list of
-    dictionaries with ``boxes`` (n, 4) xyxy, ``labels`` (n,) and ``scores`` (n,). Images are (3, H, W) floats in 0..1;
-    label 0 is the background, so that our class i is label i + 1. Regions to ignore count as background: this contract
-    has no word for them.
+    In training mode ``network(images, targets)`` returns a dictionary of losses; otherwise ``network(images)`` returns
+    a list of dictionaries with ``boxes`` (n, 4) xyxy, ``labels`` (n,) and ``scores`` (n,). Images are (3, H, W) floats
+    in 0..1; label 0 is the background, so class i has label i + 1. Ignored regions count as background, because the
+    interface has no way to pass them.
 
     Args:
         network: the detector.
@@ -35,16 +35,16 @@ class ListDetector(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
-        for part in (network, getattr(network, "roi_heads", None)):  # average precision needs the unsure ones too
+        for part in (network, getattr(network, "roi_heads", None)):  # average precision needs objects of low score too
             if isinstance(getattr(part, "score_thresh", None), float):
                 part.score_thresh = 0.0  # type: ignore[union-attr]
 
     def losses(self, image: Tensor, targets: Sequence[Mapping[str, Tensor]], *, trust: float) -> Tensor:
-        """(B,) loss, the batch's for each image: such a network does not tell them apart.
+        """Return the (B,) loss: the batch's loss for each image, because the network does not return it per image.
 
         Args:
             image: (B, 3, H, W) float in 0..1.
-            targets: of each image, see `onlineml.data.loading.detection_datasets.DetectionTarget`.
+            targets: targets of each image, see `onlineml.data.loading.detection_datasets.DetectionTarget`.
             trust: not used.
         """
         del trust
@@ -61,7 +61,7 @@ class ListDetector(nn.Module):
         return total.expand(len(targets))
 
     def detect(self, image: Tensor) -> list[Objects]:
-        """Objects of each image; labels count from 0."""
+        """Return the objects of each image; labels count from 0."""
         self._keep_size(image)
         results = []
         for found in self.network(list(image)):
@@ -71,14 +71,14 @@ class ListDetector(nn.Module):
         return results
 
     def _keep_size(self, image: Tensor) -> None:
-        """Images have their size already: torchvision would scale them to 800 pixels."""
+        """Prevent torchvision from resizing the images to 800 pixels: they already have their final size."""
         transform = getattr(self.network, "transform", None)
         if transform is not None and getattr(transform, "fixed_size", None) is None and hasattr(transform, "min_size"):
             height, width = image.shape[2:]
             transform.min_size, transform.max_size = (min(height, width),), max(height, width)
 
     def head_parameters(self) -> list[nn.Parameter]:
-        """All but those of a part named ``backbone``."""
+        """Return all parameters except those of a submodule named ``backbone``."""
         backbone = getattr(self.network, "backbone", None)
         own = set() if backbone is None else {id(p) for p in backbone.parameters()}
         return [p for p in self.parameters() if id(p) not in own]

@@ -1,4 +1,4 @@
-"""A residual network of a quarter of ResNet-18's arithmetic: learns well from a few hundred images on a CPU."""
+"""Residual network with a quarter of ResNet-18's operations; learns well from a few hundred images on a CPU."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class _Block(nn.Module):
         self.bn2 = nn.BatchNorm2d(channels_out)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or channels_in != channels_out:
-            # average, then 1x1 convolution: drops no pixel (He et al. 2019, "Bag of Tricks", ResNet-D)
+            # average pooling, then 1x1 convolution: uses every pixel (He et al. 2019, "Bag of Tricks", ResNet-D)
             self.shortcut = nn.Sequential(
                 nn.AvgPool2d(stride, ceil_mode=True) if stride > 1 else nn.Identity(),
                 nn.Conv2d(channels_in, channels_out, 1, bias=False),
@@ -37,13 +37,13 @@ class _Block(nn.Module):
 
 
 class SlimResNet(nn.Module):
-    """ResNet of basic blocks (He et al. 2016) with a narrow start and strides 4, 8, 16 and 32.
+    """ResNet of basic blocks (He et al. 2016) with a narrow stem and strides 4, 8, 16 and 32.
 
     Args:
         num_classes: length of the output.
-        width: channels of the first stage; each next stage doubles them.
-        depths: blocks of each stage.
-        dropout: share of features dropped before the head, 0..1.
+        width: number of channels of the first stage; each further stage doubles it.
+        depths: number of blocks of each stage.
+        dropout: fraction of features dropped before the head, 0..1.
 
     Shape:
         (B, 3, H, W) float -> (B, num_classes) float logits; H and W at least 32.

@@ -23,13 +23,13 @@ _PREFIX = "transformers:"
 
 
 class TransformersDetector(nn.Module):
-    """Gives a detector of transformers the form that training asks for.
+    """Adapter of a detector from transformers to the interface used in training.
 
-    It predicts a set of boxes, each image's as centre and size in shares of the image, so that no boxes have to be
-    left out for overlap. Regions to ignore count as background: such a network cannot be told of them.
+    It predicts a set of boxes, as centre and size relative to the image, so that no non-maximum suppression is needed.
+    Ignored regions count as background, because such networks have no way to exclude them.
 
     Args:
-        network: of transformers' ``AutoModelForObjectDetection``.
+        network: a network of transformers' ``AutoModelForObjectDetection``.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -37,11 +37,11 @@ class TransformersDetector(nn.Module):
         self.network = network
 
     def losses(self, image: Tensor, targets: Sequence[Mapping[str, Tensor]], *, trust: float) -> Tensor:
-        """(B,) loss, the batch's for each image: such a network does not tell them apart.
+        """Return the (B,) loss: the batch's loss for each image, because the network does not return it per image.
 
         Args:
             image: (B, 3, H, W) float, normalised.
-            targets: of each image, see `onlineml.data.loading.detection_datasets.DetectionTarget`.
+            targets: targets of each image, see `onlineml.data.loading.detection_datasets.DetectionTarget`.
             trust: not used.
         """
         del trust
@@ -57,11 +57,11 @@ class TransformersDetector(nn.Module):
         return total.float().expand(len(targets))
 
     def detect(self, image: Tensor) -> list[Objects]:
-        """Objects of each image."""
+        """Return the objects of each image."""
         answer: Any = self.network(pixel_values=image)
         logits, centred = answer.logits.float(), answer.pred_boxes.float()
         n_classes = int(self.network.config.num_labels)  # type: ignore[union-attr, arg-type]
-        # DETR and its like have one more class, for nothing, and scores that add up to one
+        # DETR and similar networks have one more class, for no object, and scores that add up to one
         scores = logits.softmax(-1)[..., :-1] if logits.shape[-1] == n_classes + 1 else logits.sigmoid()
         middle, side = centred[..., :2], centred[..., 2:]
         boxes = torch.cat((middle - side / 2, middle + side / 2), -1) * _size_wh(image)
@@ -72,7 +72,7 @@ class TransformersDetector(nn.Module):
         return results
 
     def head_parameters(self) -> list[nn.Parameter]:
-        """All but those of parts named ``backbone``."""
+        """Return all parameters except those of submodules named ``backbone``."""
         return [p for name, p in self.named_parameters() if ".backbone." not in name]
 
 
@@ -82,14 +82,14 @@ def _size_wh(image: Tensor) -> Tensor:
 
 
 class BuiltTransformers(NamedTuple):
-    """A detector of transformers, and what is needed to build it anew without the hub.
+    """A detector from transformers, and the configuration for rebuilding it without the hub.
 
     Attributes:
         network: the detector.
         config: its configuration, of JSON values.
         mean, std: normalisation of RGB in 0..1 that its weights expect.
-        reinitialized: names of the tensors that start at random although weights were given: their number of classes is
-            another.
+        reinitialized: names of the tensors that are random although weights were given, because their number of classes
+            differs.
     """
 
     network: TransformersDetector
@@ -102,20 +102,20 @@ class BuiltTransformers(NamedTuple):
 def build_transformers(
     architecture: str, *, num_classes: int, weights: str | None, config: Mapping[str, Any] | None
 ) -> BuiltTransformers:
-    """Build a detector. No code of the hub's is ever run, and no pickle read.
+    """Build a detector. No code from the hub is ever run, and no pickle is read.
 
     Args:
         architecture: ``"transformers:"`` and a model type (``rt_detr_v2``, ``d_fine``), or a model's name on the hub or
             folder.
-        num_classes: of objects.
-        weights: None (random), or ``"DEFAULT"``: those of the named model, in safetensors; what depends on another
-            number of classes starts fresh.
-        config: where given, the network is built by it alone.
+        num_classes: number of object classes.
+        weights: None (random), or ``"DEFAULT"``: those of the named model, in safetensors; tensors that depend on a
+            different number of classes are initialised randomly.
+        config: if set, the network is built from it alone.
 
     Raises:
         MissingDependencyError: transformers is not installed.
-        ConfigError: no such model type.
-        WeightsError: the model cannot be had, or is another one, or ``weights`` is something else.
+        ConfigError: the model type does not exist.
+        WeightsError: the model cannot be obtained or is of another kind, or ``weights`` has another value.
     """
     try:
         import transformers  # noqa: PLC0415
@@ -126,7 +126,7 @@ def build_transformers(
     name = architecture.removeprefix(_PREFIX)
     if weights not in {None, "DEFAULT"}:
         raise WeightsError(
-            f"weights={weights!r}: a transformers model takes None or 'DEFAULT'; name its folder or its place on "
+            f"weights={weights!r}: a transformers model accepts None or 'DEFAULT'; name its folder or its name on "
             "the hub in architecture='transformers:FOLDER'"
         )
     auto: Any = transformers.AutoModelForObjectDetection
@@ -148,11 +148,11 @@ def build_transformers(
         reason = " ".join(str(error).split())[:300]
         raise kind(f"architecture={architecture!r}: {reason}; expected {where}") from error
     missing = sorted(told["missing_keys"])
-    if missing:  # transformers starts them at random, and goes on
+    if missing:  # transformers initialises them randomly and continues
         raise WeightsError(
             f"architecture={architecture!r}: its weights lack {len(missing)} tensors of {type(network).__name__} "
-            f"({', '.join(missing[:3])}, …): they are of another model; name one of this kind, or pass weights=None to "
-            "start from random weights on purpose"
+            f"({', '.join(missing[:3])}, …): they are of another model; name a matching one, or pass weights=None to "
+            "start from random weights"
         )
     mean, std = _normalisation(transformers, name)
     reinitialized = tuple(sorted(str(key) for key, *_ in told["mismatched_keys"]))
@@ -160,7 +160,7 @@ def build_transformers(
 
 
 def _normalisation(transformers: Any, name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation of RGB in 0..1 that a published model was trained with."""
+    """Return mean and standard deviation of RGB in 0..1 with which a published model was trained."""
     try:
         processor = transformers.AutoImageProcessor.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError):  # saved without one
@@ -171,7 +171,7 @@ def _normalisation(transformers: Any, name: str) -> tuple[tuple[float, ...], tup
 
 
 def _config(transformers: Any, name: str, num_classes: int, config: Mapping[str, Any] | None) -> Any:
-    """The configuration of a network that starts at random; nothing is fetched where a model type is named."""
+    """Return the configuration of a randomly initialised network; for a model type, nothing is downloaded."""
     auto = transformers.AutoConfig
     if config is not None:
         told = {key: value for key, value in config.items() if key != "model_type"}

@@ -1,4 +1,4 @@
-"""Reading weights from a name, a file or a URL, without pickle and never silently at random."""
+"""Loading of weights from a name, a file or a URL, without pickle, and never silently replaced by random ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "model_ema")
 _PREFIXES = ("module.", "_orig_mod.", "model.", "network.")
-_OLD_NAMES = (  # in the files that torchvision publishes, which its own builders rename (0.29: densenet.py, MLPBlock)
+_OLD_NAMES = (  # in torchvision's published files; its own builders rename them too (0.29: densenet.py, MLPBlock)
     (re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.\w+)$"), r"\1\2"),
     (re.compile(r"(encoder_layer_\d+\.mlp\.)linear_1\.(\w+)$"), r"\g<1>0.\2"),
     (re.compile(r"(encoder_layer_\d+\.mlp\.)linear_2\.(\w+)$"), r"\g<1>3.\2"),
@@ -32,21 +32,21 @@ _OLD_NAMES = (  # in the files that torchvision publishes, which its own builder
 
 
 def read_state_dict(url: str, *, storage_options: Mapping[str, Any] | None = None) -> dict[str, Tensor]:
-    """Read a state dict: ``.safetensors``, or a ``.pth`` of tensors alone (``weights_only``: it can run no code).
+    """Read a state dict: ``.safetensors``, or a ``.pth`` of tensors only (``weights_only``: it cannot run code).
 
     Args:
         url: a local path or a URL of any filesystem.
-        storage_options: opens the URL.
+        storage_options: options for opening the URL.
 
     Raises:
-        WeightsError: nothing is there, or it is not a state dict.
+        WeightsError: the file does not exist, or is not a state dict.
     """
     try:
         data = read_bytes(url, storage_options=storage_options)
     except NotFoundError as error:
         raise WeightsError(
             f"no weights at {url}: expected a .safetensors or .pth file there; check the path, or pass weights=None "
-            "to start from random weights on purpose"
+            "to start from random weights"
         ) from error
     try:
         if url.lower().endswith(".safetensors"):
@@ -55,10 +55,10 @@ def read_state_dict(url: str, *, storage_options: Mapping[str, Any] | None = Non
             state: Any = load(data)
         else:
             state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file may raise anything
+    except Exception as error:  # a damaged file may raise any exception
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise WeightsError(
-            f"{url} cannot be read as weights ({reason}): expected .safetensors, or a .pth that holds tensors only; "
+            f"{url} cannot be read as weights ({reason}): expected .safetensors, or a .pth that contains only tensors; "
             "save it again with torch.save(network.state_dict(), path)"
         ) from error
     return _unwrap(state, url)
@@ -70,7 +70,7 @@ def _unwrap(state: Any, url: str) -> dict[str, Tensor]:
             state = state[name]
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()) or not state:
         raise WeightsError(
-            f"{url} holds a {type(state).__name__}, not a state dict of tensors; save it again with "
+            f"{url} contains a {type(state).__name__}, not a state dict of tensors; save it again with "
             "torch.save(network.state_dict(), path)"
         )
     found: dict[str, Tensor] = {str(key): value for key, value in state.items()}
@@ -78,7 +78,7 @@ def _unwrap(state: Any, url: str) -> dict[str, Tensor]:
 
 
 def _renamed(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors by the names of a network whose own are ``own``: without wrappers' prefixes, old names made new."""
+    """Rename tensors to the names of a network (``own``): remove wrappers' prefixes, map old names to new ones."""
     for prefix in _PREFIXES:
         if all(key.startswith(prefix) for key in state) and not any(key.startswith(prefix) for key in own):
             state = {key[len(prefix) :]: value for key, value in state.items()}
@@ -92,10 +92,10 @@ def _renamed(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str
 
 
 def with_versions(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """``state`` as `torch.nn.Module.load_state_dict` wants it: with the versions of the modules, which MNASNet needs.
+    """Return ``state`` with the versions of the modules for `torch.nn.Module.load_state_dict`, which MNASNet needs.
 
-    Files that hold tensors only, as safetensors do, have lost them; the present ones are right, as names and shapes
-    are.
+    Files that contain only tensors, such as safetensors, have lost them; the current versions are correct if names and
+    shapes match.
     """
     found: OrderedDict[str, Tensor] = OrderedDict(state)
     found._metadata = network.state_dict()._metadata  # type: ignore[attr-defined] # noqa: SLF001 - torch's own protocol
@@ -103,24 +103,25 @@ def with_versions(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, 
 
 
 def load_into(network: nn.Module, state: Mapping[str, Tensor], *, head: str, source: str) -> None:
-    """Load every tensor of ``state`` but the head's, strictly.
+    """Load every tensor of ``state`` except the head's, strictly.
 
     Args:
         network: receives the weights.
-        state: by the network's own keys, or with the prefix of a wrapper, or by the older names of torchvision's
-            published files; an old head in it is left out, its classes are not ours.
-        head: name of the network's head module; it keeps its fresh start.
-        source: named in errors.
+        state: with the network's own keys, or with the prefix of a wrapper, or with the older names of torchvision's
+            published files; an old head in it is ignored, because its classes differ.
+        head: name of the network's head module, which keeps its initial values.
+        source: name of the weights, for error messages.
 
     Raises:
-        WeightsError: keys are missing, left over or of another shape.
+        WeightsError: keys are missing, unknown or of another shape.
     """
     own = network.state_dict()
     is_head = [key for key in own if key.startswith(head + ".")]
     wanted = {key: value for key, value in own.items() if key not in is_head}
     given = {key: value for key, value in _renamed(state, own).items() if key not in is_head}
     missing = sorted(k for k in wanted.keys() - given.keys() if not k.endswith("num_batches_tracked"))
-    # left over may be what stood beside an old head, and torchvision's second classifiers (for training from scratch)
+    # unknown keys may belong to an old head's siblings, or to torchvision's auxiliary classifiers (for training from
+    # scratch)
     parent = head.rpartition(".")[0]
     ignored = ("aux", "AuxLogits", *([parent + "."] if parent else []))
     extra = sorted(k for k in given.keys() - wanted.keys() if not k.startswith(ignored))
@@ -128,7 +129,7 @@ def load_into(network: nn.Module, state: Mapping[str, Tensor], *, head: str, sou
     if missing or extra or differ:
         raise WeightsError(
             f"{source} does not fit {type(network).__name__}: {_some('missing', missing)}{_some('unknown', extra)}"
-            f"{_some('of another shape', differ)}name the network that these weights are of as backbone="
+            f"{_some('of another shape', differ)}set backbone= to the network of these weights"
         )
     network.load_state_dict(with_versions(network, {k: v for k, v in given.items() if k in wanted}), strict=False)
 
@@ -136,26 +137,26 @@ def load_into(network: nn.Module, state: Mapping[str, Tensor], *, head: str, sou
 def load_same_shapes(
     network: nn.Module, state: Mapping[str, Tensor], *, source: str, argument: str = "architecture"
 ) -> tuple[str, ...]:
-    """Load a detector's weights: all but what depends on the number of classes, or those of its backbone alone.
+    """Load a detector's weights: all that do not depend on the number of classes, or only those of its backbone.
 
     Args:
-        network: receives the weights; a tensor whose first dimension alone differs keeps its fresh start, its classes
-            are not ours; the log says so.
+        network: receives the weights; a tensor that differs only in its first dimension keeps its initial values,
+            because its classes differ; this is logged.
         state: of the whole network, or of the part called ``backbone.body`` or ``backbone``.
-        source: named in errors.
-        argument: by which the network was chosen, named in errors.
+        source: name of the weights, for error messages.
+        argument: the argument that selected the network, for error messages.
 
     Returns:
-        The names of the tensors that keep their fresh start.
+        The names of the tensors that keep their initial values.
 
     Raises:
-        WeightsError: keys are missing, left over or of another shape.
+        WeightsError: keys are missing, unknown or of another shape.
     """
     own = network.state_dict()
     given = _renamed(state, own)
     for part in ("backbone.body.", "backbone."):
         keys = {key for key in own if key.startswith(part)}
-        # torchvision's detectors on MobileNets hold its part "features" alone
+        # torchvision's detectors on MobileNets contain only its part "features"
         inside = {part + key.removeprefix("features."): value for key, value in given.items()}
         inside = {key: value for key, value in inside.items() if key in keys}
         if keys and len(inside) >= len({k for k in keys if not k.endswith("num_batches_tracked")}):
@@ -168,11 +169,11 @@ def load_same_shapes(
     if missing or extra or differ:
         raise WeightsError(
             f"{source} does not fit {type(network).__name__}: {_some('missing', missing)}{_some('unknown', extra)}"
-            f"{_some('of another shape', differ)}name the network that these weights are of as {argument}="
+            f"{_some('of another shape', differ)}set {argument}= to the network of these weights"
         )
     if of_classes:
         _log.warning(
-            "%s was trained on another number of classes: %d tensors start at random (%s)",
+            "%s was trained on another number of classes: %d tensors are initialised randomly (%s)",
             source,
             len(of_classes),
             ", ".join(sorted(of_classes)),
