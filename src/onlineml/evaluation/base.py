@@ -40,6 +40,9 @@ class BaseScores:
     split: str
     manifest_hash: str
     image_ids: tuple[str, ...]
+    uris: tuple[str, ...]
+    groups: tuple[str | None, ...] | None
+    slices: Mapping[str, tuple[Any, ...]]
     n_groups: int
     n_bootstrap: int
     seed: int
@@ -120,6 +123,6 @@ class BaseScores:
         Returns:
             Where it was written.
         """
-        from onlineml.evaluation.classification.report import save_report
+        from onlineml.evaluation.classification.report import save_page
 
-        return save_report(cast("AnyScores", self), url, storage_options=storage_options)
+        return save_page(self.to_html(), url, name="report.html", storage_options=storage_options)

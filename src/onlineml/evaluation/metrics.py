@@ -23,6 +23,7 @@ __all__ = [
     "N_CALIBRATION_BINS",
     "PrecisionRecallCurve",
     "RocCurve",
+    "best_f1_threshold",
     "brier_per_image",
     "calibration_bins",
     "confusion_matrix",
@@ -235,3 +236,25 @@ def precision_recall_curve(positive: Array, scores: Floats, *, n_positive: int |
     precision = np.append(ratio(hits, hits + false)[::-1], 1.0)
     recall = ratio(np.append(hits[::-1], 0), n_positive)
     return PrecisionRecallCurve(precision, recall, thresholds[::-1].copy())
+
+
+def best_f1_threshold(falling: Floats, hit: Array, n_positive: int) -> float:
+    """The cut of a ranking with the highest F1; of equal ones, the highest.
+
+    Args:
+        falling: (n,) scores, falling.
+        hit: (n,) bool, right ones.
+        n_positive: what there is to find, also what has no score.
+
+    Returns:
+        Midway between the lowest score that is kept and the next below (0 below the last), so that a last bit does not
+        decide; nan without a hit.
+    """
+    if not hit.any():
+        return float("nan")
+    f1 = 2 * np.cumsum(hit) / (np.arange(1, len(hit) + 1) + n_positive)
+    f1[:-1][falling[1:] == falling[:-1]] = -1.0  # tied scores stay together
+    last = int(f1.argmax())
+    below = falling[last + 1] if last + 1 < len(falling) else min(0.0, float(falling[last]))
+    middle = (float(falling[last]) + float(below)) / 2
+    return middle if below < middle else float(falling[last])

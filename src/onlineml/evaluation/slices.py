@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -14,12 +14,29 @@ if TYPE_CHECKING:
 
     from onlineml.evaluation.types import Floats, Ints
 
-__all__ = ["MAX_SLICES", "SliceScore", "cut"]
+__all__ = ["MAX_SLICES", "DrawnSlice", "SliceScore", "cut"]
 
 MAX_SLICES = 50  # of one column; the smallest beyond it are pooled, since a table of a thousand rows is read by nobody
 _MAX_NUMBERS = 12  # distinct numbers up to which each is a slice of its own
 OTHERS = "(others)"
 NOTHING = "(none)"
+
+
+class DrawnSlice(Protocol):
+    """What the slices of every task have: `score`, the one that is drawn, with its 95 % interval on `n` images."""
+
+    @property
+    def column(self) -> str: ...
+    @property
+    def value(self) -> str: ...
+    @property
+    def n(self) -> int: ...
+    @property
+    def score(self) -> float: ...
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
 
 
 @dataclass(frozen=True)

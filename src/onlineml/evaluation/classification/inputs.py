@@ -18,6 +18,7 @@ __all__ = [
     "checked_labels",
     "checked_names",
     "checked_probabilities",
+    "listing",
     "plain_column",
     "refuse_bad_rows",
     "refuse_repeated",
@@ -28,7 +29,8 @@ _SUM_TOLERANCE = 0.01  # half-precision softmax over 1,000 classes is off by up 
 _CHUNK_VALUES = 4_000_000
 
 
-def _listing(bad: Array, image_ids: Sequence[str]) -> str:
+def listing(bad: Array, image_ids: Sequence[str]) -> str:
+    """The images in the rows `bad`, the first ten of them, for an error."""
     names = ", ".join(f"{image_ids[i]!r} (row {i})" for i in bad[:_N_LISTED])
     return names + (f" and {len(bad) - _N_LISTED} more" if len(bad) > _N_LISTED else "")
 
@@ -97,11 +99,17 @@ def checked_probabilities(probabilities: Array, *, n_classes: int) -> Floats:
     return array if array.dtype == np.float64 else array.astype(np.float32 if array.dtype.kind == "f" else np.float64)
 
 
-def refuse_bad_rows(probabilities: Floats, image_ids: Sequence[str]) -> None:
+def refuse_bad_rows(probabilities: Floats, image_ids: Sequence[str], *, sum_to_one: bool = True) -> None:
     """Refuse rows that are not probabilities.
 
+    Args:
+        probabilities: (N, C).
+        image_ids: N, to name them.
+        sum_to_one: whether the classes exclude each other; several labels an image need not.
+
     Raises:
-        DataError: rows with nan, with values outside [0, 1], or whose sum is further than 0.01 from 1; by image.
+        DataError: rows with nan, with values outside [0, 1], or, with `sum_to_one`, whose sum is further than 0.01 from
+            1; by image.
     """
     n_images, n_classes = probabilities.shape
     step = max(1, _CHUNK_VALUES // max(1, n_classes))
@@ -113,14 +121,15 @@ def refuse_bad_rows(probabilities: Floats, image_ids: Sequence[str]) -> None:
         chunk[nan[rows]] = 1 / n_classes
         outside[rows] = ((chunk < -1e-6) | (chunk > 1 + 1e-6)).any(axis=1)  # 1e-6: rounding of a float32 softmax
         sums[rows] = np.abs(chunk.sum(axis=1) - 1) > _SUM_TOLERANCE
-    sums &= ~outside
+    sums &= ~outside & sum_to_one
     problems = [
-        f"{text} in {count.sum()} of {n_images} rows: {_listing(np.flatnonzero(count), image_ids)}"
+        f"{text} in {count.sum()} of {n_images} rows: {listing(np.flatnonzero(count), image_ids)}"
         for count, text in ((nan, "nan or inf"), (outside, "values outside [0, 1]"), (sums, "a sum other than 1"))
         if count.any()
     ]
     if problems:
-        msg = f"probabilities has {'; '.join(problems)}. Give the softmax of finite logits; leave failed images out"
+        made = "softmax" if sum_to_one else "sigmoid"
+        msg = f"probabilities has {'; '.join(problems)}. Give the {made} of finite logits; leave failed images out"
         raise DataError(msg)
 
 
@@ -150,7 +159,7 @@ def checked_labels(labels: Sequence[object] | Array, class_names: tuple[str, ...
         found = sorted({repr(labels[i]) for i in bad[:1000]})[:_N_LISTED]
         msg = (
             f"{len(bad)} of {len(ids)} labels are none of the {len(class_names)} classes (found {', '.join(found)}): "
-            f"{_listing(bad, image_ids)}. Evaluate labelled images only, with the model's class names"
+            f"{listing(bad, image_ids)}. Evaluate labelled images only, with the model's class names"
         )
         raise UnknownClassError(msg)
     return ids

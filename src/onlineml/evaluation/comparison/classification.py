@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from onlineml.evaluation.comparison.pairing import Pairing
     from onlineml.evaluation.types import Array, Floats, Ints
 
-__all__ = ["compare_classifiers"]
+__all__ = ["TAIL", "compare_classifiers", "part_changes"]
 
 TAIL = 0.025  # of each end of a 95 % interval
 _PART_RESAMPLES = 4_000  # of each class and slice, whose intervals are read to two digits
@@ -62,9 +63,11 @@ def compare_classifiers(
     n_fixed, n_broken = int(counts.fixed.sum()), int(counts.broken.sum())
     accuracy = ScoreChange("accuracy", _share(first.right), _share(second.right), counts.value, *counts.bounds(TAIL))
     others = _other_scores(first, second, labels, paired, n_resamples=n_resamples, seed=seed)
-    both = _Both(first, second, paired.codes)
-    by_class = _parts(both, "class", labels, paired.shared_names)
-    by_slice = [part for column, (parts, values) in cuts.items() for part in _parts(both, column, parts, values)]
+    changes = partial(part_changes, first.right, second.right, paired.codes)
+    by_class = changes(column="class", parts=labels, values=paired.shared_names)
+    by_slice = [
+        part for name, (parts, values) in cuts.items() for part in changes(column=name, parts=parts, values=values)
+    ]
     return Comparison(
         a=a,
         b=b,
@@ -152,23 +155,25 @@ def _weighted(one: _Answers, labels: Ints, weights: Floats, names: list[str], n_
     return {name: means[name] if name in means else scores[name] for name in names}
 
 
-class _Both(NamedTuple):
-    """The answers of both models, and the (N,) groups of the images."""
+def part_changes(
+    right_a: Array, right_b: Array, codes: Ints, *, column: str, parts: Ints, values: Sequence[str]
+) -> list[PartChange]:
+    """What changed in each of the parts into which numbers divide the images.
 
-    first: _Answers
-    second: _Answers
-    codes: Ints
-
-
-def _parts(both: _Both, column: str, parts: Ints, values: Sequence[str]) -> list[PartChange]:
-    """What changed in each of the parts into which (N,) numbers divide the images."""
-    first, second, codes = both
+    Args:
+        right_a: (N,) bool, images that the first model gets right.
+        right_b: (N,) bool, of the second.
+        codes: (N,) int64 groups.
+        column: name of what divides them.
+        parts: (N,) int64 places in `values`.
+        values: name of each part.
+    """
     order = np.argsort(parts, kind="stable")
     edges = np.searchsorted(parts[order], np.arange(len(values) + 1))
     changes = []
     for place, value in enumerate(values):
         rows = order[edges[place] : edges[place + 1]]
-        counts = paired_counts(first.right[rows], second.right[rows], codes[rows])
+        counts = paired_counts(right_a[rows], right_b[rows], codes[rows])
         counts = dataclasses.replace(counts, n_resamples=_PART_RESAMPLES)
         low, high = counts.bounds(TAIL)
         changes.append(
@@ -179,8 +184,8 @@ def _parts(both: _Both, column: str, parts: Ints, values: Sequence[str]) -> list
                 n_groups=counts.n_groups,
                 fixed=int(counts.fixed.sum()),
                 broken=int(counts.broken.sum()),
-                a=_share(first.right[rows]),
-                b=_share(second.right[rows]),
+                a=_share(right_a[rows]),
+                b=_share(right_b[rows]),
                 difference=counts.value,
                 low=low,
                 high=high,

@@ -8,14 +8,12 @@ from onlineml.errors import ConfigError
 from onlineml.evaluation.classification.result import ClassificationScores
 from onlineml.evaluation.comparison.classification import compare_classifiers
 from onlineml.evaluation.comparison.detection import compare_detectors
-from onlineml.evaluation.comparison.pairing import pair
+from onlineml.evaluation.comparison.pairing import pair, shared_cuts
 from onlineml.evaluation.comparison.result import ChangedImage, Comparison, NewClass, PartChange, ScoreChange
 from onlineml.evaluation.detection.result import DetectionScores
-from onlineml.evaluation.slices import cut
 
 if TYPE_CHECKING:
-    from onlineml.evaluation.comparison.pairing import Pairing
-    from onlineml.evaluation.types import AnyScores, Ints
+    from onlineml.evaluation.types import AnyScores
 
 __all__ = ["ChangedImage", "Comparison", "NewClass", "PartChange", "ScoreChange", "compare"]
 
@@ -46,16 +44,9 @@ def compare(a: AnyScores, b: AnyScores, *, n_resamples: int = 1000, seed: int = 
         msg = f"n_resamples is {n_resamples}; expected 0 (no intervals) or more, such as 1000"
         raise ConfigError(msg)
     paired = pair(a, b)
-    cuts = _cuts(a, b, paired)
+    cuts = shared_cuts(a, b, paired)
     if isinstance(a, ClassificationScores) and isinstance(b, ClassificationScores):
         return compare_classifiers(a, b, paired, cuts, n_resamples=n_resamples, seed=seed)
     assert isinstance(a, DetectionScores)  # noqa: S101 - `pair` refuses anything else
     assert isinstance(b, DetectionScores)  # noqa: S101
     return compare_detectors(a, b, paired, cuts, n_resamples=n_resamples, seed=seed)
-
-
-def _cuts(a: AnyScores, b: AnyScores, paired: Pairing) -> dict[str, tuple[Ints, list[str]]]:
-    """The slices of the second result, and those that only the first has."""
-    columns = {name: [values[i] for i in paired.a_rows] for name, values in a.slices.items()}
-    columns |= {name: [values[i] for i in paired.b_rows] for name, values in b.slices.items()}
-    return {name: cut(name, values, n_images=len(paired.a_rows)) for name, values in columns.items()}

@@ -90,6 +90,8 @@ def compare_detectors(
         by_slice=_by_slice(both, halves, cuts),
         changed=_changed(both),
         thumbnails={**a.thumbnails, **b.thumbnails},
+        item="object",
+        class_score="AP 50\u201395",
     )
 
 

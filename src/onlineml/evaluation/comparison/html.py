@@ -162,7 +162,7 @@ def _parts(parts: Sequence[PartChange], title: str, comparison: Comparison) -> s
             )
         )
     what = "objects" if comparison.of_objects else "images"
-    score = "AP 50\u201395" if comparison.of_objects else "recall" if of_class else "accuracy"
+    score = comparison.class_score if of_class or comparison.of_objects else "accuracy"
     left = ("class",) if of_class else ("column", "value")
     header = (*left, what, "fixed", "broken", "unchanged", score, "", "change", "95 % interval")
     rest = rows[_N_PARTS:]

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from onlineml.errors import DataError
+from onlineml.evaluation.base import BaseScores
 from onlineml.evaluation.classification.result import ClassificationScores
 from onlineml.evaluation.detection.result import DetectionScores
 from onlineml.evaluation.intervals import group_codes
+from onlineml.evaluation.slices import cut
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from onlineml.evaluation.types import AnyScores, Array, Ints
 
-__all__ = ["Pairing", "pair"]
+__all__ = ["Pairing", "align", "pair", "shared_cuts"]
+
+Scores = TypeVar("Scores", bound=BaseScores)
 
 _N_LISTED = 3  # images named for each difference
 
@@ -70,6 +74,29 @@ def pair(a: AnyScores, b: AnyScores) -> Pairing:
             first; the message says what differs.
     """
     _refuse_tasks(a, b)
+    return align(a, b, shows_new=_shows_new, truth_problems=_label_problems)
+
+
+def align(
+    a: Scores,
+    b: Scores,
+    *,
+    shows_new: Callable[[Scores, Ints, int], Array],
+    truth_problems: Callable[[Scores, Scores, Pairing], list[str]],
+) -> Pairing:
+    """Find the images and classes that two results of one task share.
+
+    Args:
+        a: of the first model.
+        b: of the second.
+        shows_new: given `b`, `Pairing.b_classes` and `Pairing.n_shared`, tells of each row of `b`, as bool, whether
+            its image shows new classes alone.
+        truth_problems: what differs in the truths of the shared images and classes, as clauses of an error.
+
+    Raises:
+        DataError: they are of different images, truths or groups, or the second model lacks a class of the first; the
+            message says what differs.
+    """
     names = (*a.class_names, *(name for name in b.class_names if name not in set(a.class_names)))
     place = {name: i for i, name in enumerate(names)}
     b_classes = np.array([place[name] for name in b.class_names], np.int64)
@@ -79,7 +106,7 @@ def pair(a: AnyScores, b: AnyScores) -> Pairing:
     known = set(a.image_ids)
     only_b = np.array([i for i, image_id in enumerate(b.image_ids) if image_id not in known], np.int64)
     n_shared = len(a.class_names)
-    of_new = only_b[_shows_new(b, b_classes, n_shared)[only_b]]
+    of_new = only_b[shows_new(b, b_classes, n_shared)[only_b]]
     groups = None if a.groups is None else [a.groups[i] for i in a_rows]
     codes, n_groups = group_codes(groups, n_images=len(a_rows))
     ids = tuple(a.image_ids[i] for i in a_rows)
@@ -89,13 +116,20 @@ def pair(a: AnyScores, b: AnyScores) -> Pairing:
         *_class_problems(a, b),
         *_image_problems([i for i in a.image_ids if i not in row_of_b], "first"),
         *_image_problems([b.image_ids[i] for i in np.setdiff1d(only_b, of_new)], "second"),
-        *_label_problems(a, b, paired),
+        *truth_problems(a, b, paired),
         *_group_problems(a, b, paired),
     ]
     if problems:
         msg = f"these two results cannot be compared: {'; '.join(problems)}. Evaluate both models on the same split "
         raise DataError(msg + "of the same manifest")
     return paired
+
+
+def shared_cuts(a: BaseScores, b: BaseScores, paired: Pairing) -> dict[str, tuple[Ints, list[str]]]:
+    """The slices of the second result, and those that only the first has; as `cut` numbers them."""
+    columns = {name: [values[i] for i in paired.a_rows] for name, values in a.slices.items()}
+    columns |= {name: [values[i] for i in paired.b_rows] for name, values in b.slices.items()}
+    return {name: cut(name, values, n_images=len(paired.a_rows)) for name, values in columns.items()}
 
 
 def _refuse_tasks(a: object, b: object) -> None:
@@ -117,7 +151,7 @@ def _some(ids: Sequence[str]) -> str:
     return ", ".join(map(repr, ids[:_N_LISTED])) + more
 
 
-def _class_problems(a: AnyScores, b: AnyScores) -> list[str]:
+def _class_problems(a: BaseScores, b: BaseScores) -> list[str]:
     gone = [name for name in a.class_names if name not in set(b.class_names)]
     return [f"the second model lacks {len(gone)} classes of the first: {_some(gone)}"] if gone else []
 
@@ -126,8 +160,8 @@ def _image_problems(ids: Sequence[str], which: str) -> list[str]:
     return [f"{len(ids):,} images are in the {which} result alone: {_some(ids)}"] if ids else []
 
 
-def _group_problems(a: AnyScores, b: AnyScores, paired: Pairing) -> list[str]:
-    def value(scores: AnyScores, row: int) -> str | None:
+def _group_problems(a: BaseScores, b: BaseScores, paired: Pairing) -> list[str]:
+    def value(scores: BaseScores, row: int) -> str | None:
         return (scores.groups[row] or None) if scores.groups is not None else None
 
     rows = zip(paired.a_rows.tolist(), paired.b_rows.tolist(), strict=True)

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from onlineml.evaluation.base import BaseScores
     from onlineml.evaluation.comparison.counts import McNemar, PairedCounts
     from onlineml.evaluation.comparison.samples import PairedSamples
     from onlineml.evaluation.detection.tables import WorstImage
-    from onlineml.evaluation.types import AnyScores, Ints
+    from onlineml.evaluation.types import Ints
 
 __all__ = ["ChangedImage", "Comparison", "NewClass", "PartChange", "ScoreChange"]
 
@@ -58,7 +59,7 @@ class PartChange:
         n_groups: groups that they are in.
         fixed: those that the second model alone gets right (finds).
         broken: those that the first alone gets right.
-        a: score of the first model: the share that is right (the recall, of a class); of a detector, AP50-95.
+        a: score of the first model: the share that is right (of a class: `Comparison.class_score`); of a detector, AP.
         b: of the second.
         difference: second minus first.
         low: lower end of its 95 % interval; nan where it cannot be told.
@@ -93,8 +94,7 @@ class NewClass:
         name: of the class.
         n: its images; of a detector, its objects.
         score: the share that is right; of a detector, AP50-95.
-        low: lower end of its 95 % interval.
-        high: upper end.
+        low: lower end of its 95 % interval; high: upper end.
     """
 
     name: str
@@ -133,35 +133,34 @@ class ChangedImage:
 class Comparison:
     """What a second model does better and worse than a first, image by image, and how sure the difference is.
 
-    An *item* is an image of a classifier, and an object of a detector; it is right if its class is predicted, or if the
-    object is found at an IoU of 0.5 with the score of its class's threshold.
+    An *item* is an image of a classifier, and an object of a detector; it is right if its class is predicted (all of
+    several, and no other), or if the object is found at an IoU of 0.5 with the score of its class's threshold.
 
     Attributes:
-        a: scores of the first model, as they were given.
-        b: of the second.
+        a: scores of the first model, as they were given; b: of the second.
         class_names: the classes of both, in the order of the first.
         new_classes: those that the second adds. Images that show them alone are left out of everything else here.
-        image_ids: (N) the shared images.
-        uris: (N).
+        image_ids: (N) the shared images; uris: (N) where they are.
         n_groups: independent groups.
-        mistakes_a: (N,) int64 mistakes of the first model in each image: 0 or 1; of a detector, missed and false boxes.
+        mistakes_a: (N,) int64 mistakes of the first model in each image: 0 or 1; missed and false boxes, or labels.
         mistakes_b: (N,) of the second.
         n_items: items, of the shared classes.
         n_fixed: items that the second model alone gets right.
         n_broken: items that the first alone gets right.
         n_right: items that both get right.
         mcnemar: McNemar's test on the items.
-        main: name of the score that the comparison is about: ``"accuracy"``, or ``"map_50_95"``.
+        main: name of the score that the comparison is about: ``"accuracy"``, ``"map_50_95"``, ``"subset_accuracy"``.
         scores: scores of both, with 95 % intervals of the differences, over groups.
         evidence: what bounds the difference, by name of the scores that a gate may ask for.
         by_class: what changed in each class.
         by_slice: and for each value of each column.
         changed: the fixed and broken images, the worst first.
         thumbnails: small PNG or JPEG bytes by image id.
+        item: what an item is, ``"image"`` or ``"object"``; class_score: what `by_class` compares, for people.
     """
 
-    a: AnyScores
-    b: AnyScores
+    a: BaseScores
+    b: BaseScores
     class_names: tuple[str, ...]
     new_classes: tuple[NewClass, ...]
     image_ids: tuple[str, ...]
@@ -181,6 +180,8 @@ class Comparison:
     by_slice: tuple[PartChange, ...]
     changed: tuple[ChangedImage, ...]
     thumbnails: Mapping[str, bytes] = field(default_factory=dict)
+    item: str = "image"
+    class_score: str = "recall"
 
     @property
     def n_images(self) -> int:
@@ -190,7 +191,7 @@ class Comparison:
     @property
     def of_objects(self) -> bool:
         """Whether items are objects, not images."""
-        return self.main != "accuracy"
+        return self.item == "object"
 
     @property
     def fixed_ids(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from onlineml.evaluation.classification import inputs
 from onlineml.evaluation.detection.inputs import checked_boxes, checked_sizes, usable_boxes
 from onlineml.evaluation.detection.matching import overlaps, scene_of
 from onlineml.evaluation.detection.ranking import rank_areas
+from onlineml.evaluation.metrics import best_f1_threshold
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,23 +73,11 @@ def f1_thresholds(ranked: Ranking, scores: Floats) -> Floats:
     support = np.bincount(ranked.truth_label, minlength=ranked.n_classes)
     ordered, hit = scores[ranked.order], ranked.hit[:, 0]
     everything = np.argsort(-ordered[counted], kind="stable")
-    pooled = _best(ordered[counted][everything], hit[counted][everything], int(support.sum()))
+    pooled = best_f1_threshold(ordered[counted][everything], hit[counted][everything], int(support.sum()))
     thresholds = np.full(ranked.n_classes, FALLBACK if np.isnan(pooled) else pooled)
     for class_id in range(ranked.n_classes):
         rows = counted & (labels == class_id)
-        own = _best(ordered[rows], hit[rows], int(support[class_id]))
+        own = best_f1_threshold(ordered[rows], hit[rows], int(support[class_id]))
         if not np.isnan(own):
             thresholds[class_id] = own
     return thresholds
-
-
-def _best(falling: Floats, hit: Array, n_objects: int) -> float:
-    """Of (n,) falling scores; nan without a hit."""
-    if not hit.any():
-        return float("nan")
-    f1 = 2 * np.cumsum(hit) / (np.arange(1, len(hit) + 1) + n_objects)
-    f1[:-1][falling[1:] == falling[:-1]] = -1.0  # tied scores stay together
-    last = int(f1.argmax())
-    below = falling[last + 1] if last + 1 < len(falling) else min(0.0, float(falling[last]))
-    middle = (float(falling[last]) + float(below)) / 2
-    return middle if below < middle else float(falling[last])

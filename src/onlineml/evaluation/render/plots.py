@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from onlineml.evaluation.classification.result import ClassificationScores
-    from onlineml.evaluation.detection.tables import DetectionSlice
-    from onlineml.evaluation.slices import SliceScore
+    from onlineml.evaluation.slices import DrawnSlice
     from onlineml.evaluation.types import AnyScores, Floats, Ints
 
 __all__ = [
@@ -175,9 +174,7 @@ def slices_figure(scores: ClassificationScores, *, limit: int = 30) -> Figure:
     return draw_slices(scores.by_slice, reference=scores.accuracy, name="accuracy", limit=limit)
 
 
-def draw_slices(
-    by_slice: Sequence[SliceScore | DetectionSlice], *, reference: float, name: str, limit: int = 30
-) -> Figure:
+def draw_slices(by_slice: Sequence[DrawnSlice], *, reference: float, name: str, limit: int = 30) -> Figure:
     """A score with its 95 % interval for each slice, against that of all images."""
     rows = [row for row in by_slice if row.n]
     if len(rows) > limit:

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from onlineml.evaluation.base import BaseScores
-    from onlineml.evaluation.detection.tables import DetectionSlice
-    from onlineml.evaluation.slices import SliceScore
+    from onlineml.evaluation.slices import DrawnSlice
     from onlineml.evaluation.types import AnyScores
 
 __all__ = ["cards", "confusion", "facts", "numbers", "page", "slices"]
@@ -65,7 +64,7 @@ def confusion(scores: AnyScores, *, note: str, counted: str) -> str:
     )
 
 
-def slices(rows: Sequence[SliceScore | DetectionSlice], *, reference: float, name: str) -> str:
+def slices(rows: Sequence[DrawnSlice], *, reference: float, name: str) -> str:
     """A score for each slice, against that of all images; "" without slices."""
     if not rows:
         return ""

@@ -53,6 +53,9 @@ LABELS = {
     "micro_precision": "precision",
     "micro_recall": "recall",
     "micro_f1": "F1",
+    "micro_ap": "average precision, pooled",
+    "empty_recall": "no label: recall",
+    "empty_precision": "no label: precision",
 }
 EXPLANATIONS = {
     "accuracy": "share of images whose predicted class is right",
@@ -67,6 +70,15 @@ EXPLANATIONS = {
     "log_loss": "surprise at the truth, in nats; 0 is perfect, sure mistakes cost most",
     "brier": "squared distance of the probabilities from the truth; 0 is perfect, 2 the worst",
     "ece": "mean distance between confidence and accuracy; 0: a confidence can be read as a chance",
+    "subset_accuracy": "share of images whose labels are all right: none missed, none too many",
+    "hamming_loss": "share of wrong decisions, one an image and class; small where labels are rare",
+    "micro_ap": "area under the precision-recall curve of all classes together",
+    "micro_precision": "share of the given labels that are right",
+    "micro_recall": "share of the labels there are that are given",
+    "micro_f1": "harmonic mean of the two",
+    "samples_f1": "mean over images of their F1, of images with any label, true or given",
+    "empty_recall": "share of the images without any label for which none is given",
+    "empty_precision": "share of the images without any given label that have none",
 }
 DETECTION_EXPLANATIONS = {
     "map_50_95": "COCO's mean average precision: over the classes, and IoU 0.50 to 0.95",
@@ -172,7 +184,7 @@ def calibration_sentence(scores: ClassificationScores) -> str:
     return f"{said}: it is {'over' if mean > scores.accuracy else 'under'}confident."
 
 
-def subject(scores: ClassificationScores) -> str:
+def subject(scores: BaseScores) -> str:
     """What was evaluated on what: "418 images of the test split, 10 classes"."""
     split = f" of the {scores.split} split" if scores.split else ""
     groups = f" in {count(scores.n_groups, 'group')}" if scores.n_groups != scores.n_images else ""
