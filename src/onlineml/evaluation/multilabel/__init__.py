@@ -1,0 +1,1 @@
+"""Scores of images that have any number of labels: each class is there or not."""

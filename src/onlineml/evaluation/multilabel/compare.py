@@ -1,0 +1,245 @@
+"""Two models on the same images, each of which has any number of labels."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from onlineml.errors import ConfigError, DataError
+from onlineml.evaluation.comparison.classification import TAIL, part_changes
+from onlineml.evaluation.comparison.counts import half_weights, mcnemar, paired_counts
+from onlineml.evaluation.comparison.pairing import align, shared_cuts
+from onlineml.evaluation.comparison.result import ChangedImage, Comparison, NewClass, PartChange, ScoreChange
+from onlineml.evaluation.comparison.samples import PairedSamples
+from onlineml.evaluation.multilabel.bootstrap import rankings_within_reach
+from onlineml.evaluation.multilabel.evidence import Answers, Evidence
+from onlineml.evaluation.multilabel.result import MultilabelScores
+from onlineml.evaluation.multilabel.text import label_list
+
+if TYPE_CHECKING:
+    from onlineml.evaluation.comparison.pairing import Pairing
+    from onlineml.evaluation.types import Array, Floats, Ints
+
+__all__ = ["compare_multilabel"]
+
+MAIN = "subset_accuracy"
+_DECIDING = ("map", "micro_f1", "macro_f1")  # what a gate may ask for beside it; more is better in each
+_REPORTED = (*_DECIDING, "samples_f1", "hamming_loss", "log_loss")
+
+
+class _Both(NamedTuple):
+    """What both models say of the shared images and classes, and how they go together."""
+
+    first: Answers
+    second: Answers
+    paired: Pairing
+
+
+class _Halves(NamedTuple):
+    """Both models on random halves of the groups.
+
+    Attributes:
+        whole: scores of the first and the second model on all images, (1,) by name, and (1, K) F1 under ``f1``.
+        drawn: (B,) differences on the halves by name, and (B, K) of F1.
+    """
+
+    whole: tuple[dict[str, Floats], dict[str, Floats]]
+    drawn: dict[str, Floats]
+
+
+def compare_multilabel(
+    a: MultilabelScores, b: MultilabelScores, *, n_resamples: int = 1000, seed: int = 0
+) -> Comparison:
+    """Compare two multi-label classifiers image by image.
+
+    An item is an image, and it is right if all its labels are (`subset_accuracy`, the main score). That is the paired
+    score because it is a yes or no of an image, for which the intervals, McNemar's test and the counts of fixed and
+    broken images keep their rates; the Hamming accuracy is mostly made of labels that are rightly not given, so that a
+    margin of one point would let a model drop every label of a rare class. Where nearly no image is wholly right, as
+    with many classes, ``map``, ``micro_f1`` or ``macro_f1`` say more; a gate may ask for each of them.
+
+    Intervals are of the difference, both models on the same random halves of the groups. A class is compared by its F1
+    at the thresholds, a slice by its subset accuracy.
+
+    Args:
+        a: scores of the first model: the champion, the one in use.
+        b: of the second, on the same images: the challenger. Its classes may stand in another order, and there may be
+            more of them: those are reported apart, with the images that show them alone.
+        n_resamples: halves (of the subset accuracy, always 20,000); of very many images fewer, 100 at least. 0: no
+            intervals but those of the subset accuracy.
+        seed: of the halves.
+
+    Returns:
+        Fixed, broken and unchanged images, by class and by slice; scores of both with intervals of their differences.
+        ``map`` and ``log_loss`` are missing where a result was saved without probabilities.
+
+    Raises:
+        DataError: the results are not about the same images, labels and groups, or `b` lacks a class of `a`.
+        ConfigError: a negative `n_resamples`.
+    """
+    if n_resamples < 0:
+        msg = f"n_resamples is {n_resamples}; expected 0 (no intervals) or more, such as 1000"
+        raise ConfigError(msg)
+    _refuse_others(a, b)
+    paired = align(a, b, shows_new=_shows_new, truth_problems=_truth_problems)
+    both = _Both(_answers(a, paired.a_rows, np.arange(paired.n_shared), paired),
+                 _answers(b, paired.b_rows, _columns_of_b(paired), paired), paired)  # fmt: skip
+    halves = _drawn(both, n_resamples=n_resamples, seed=seed)
+    return _comparison(a, b, both, halves, seed=seed)
+
+
+def _refuse_others(a: object, b: object) -> None:
+    for scores in (a, b):
+        if not isinstance(scores, MultilabelScores):
+            msg = f"compare_multilabel was given a {type(scores).__name__}; expected two results of multilabel_scores"
+            raise DataError(msg)
+
+
+def _comparison(a: MultilabelScores, b: MultilabelScores, both: _Both, halves: _Halves, *, seed: int) -> Comparison:
+    first, second, paired = both
+    counts = dataclasses.replace(paired_counts(first.right, second.right, paired.codes), seed=seed)
+    n_fixed, n_broken = int(counts.fixed.sum()), int(counts.broken.sum())
+    whole_a, whole_b = halves.whole
+    main = ScoreChange(MAIN, float(whole_a[MAIN][0]), float(whole_b[MAIN][0]), counts.value, *counts.bounds(TAIL))
+    samples = {name: _samples(halves, name, paired) for name in _REPORTED if name in halves.drawn}
+    changes = [
+        ScoreChange(name, float(whole_a[name][0]), float(whole_b[name][0]), one.value, *one.bounds(TAIL))
+        for name, one in samples.items()
+    ]
+    cuts = shared_cuts(a, b, paired)
+    return Comparison(
+        a=a,
+        b=b,
+        class_names=paired.shared_names,
+        new_classes=_new_classes(b, paired),
+        image_ids=paired.image_ids,
+        uris=paired.uris,
+        n_groups=paired.n_groups,
+        mistakes_a=first.wrong,
+        mistakes_b=second.wrong,
+        n_items=len(first.right),
+        n_fixed=n_fixed,
+        n_broken=n_broken,
+        n_right=int((first.right & second.right).sum()),
+        mcnemar=mcnemar(n_fixed, n_broken),
+        main=MAIN,
+        scores=(main, *changes),
+        evidence={MAIN: counts, **{name: samples[name] for name in _DECIDING if name in samples}},
+        by_class=_by_class(both, halves),
+        by_slice=tuple(
+            part
+            for column, (parts, values) in cuts.items()
+            for part in part_changes(first.right, second.right, paired.codes, column=column, parts=parts, values=values)
+        ),
+        changed=_changed(both),
+        thumbnails={**a.thumbnails, **b.thumbnails},
+        class_score="F1",
+    )
+
+
+def _columns_of_b(paired: Pairing) -> Ints:
+    """(C,) places of the shared classes among those of the second model."""
+    return np.argsort(paired.b_classes, kind="stable")[: paired.n_shared].astype(np.int64)
+
+
+def _shows_new(b: MultilabelScores, b_classes: Ints, n_shared: int) -> Array:
+    """(rows of b,) bool: shows new classes alone."""
+    new = b_classes >= n_shared
+    only: Array = (b.truth[:, new].sum(axis=1) > 0) & (b.truth[:, ~new].sum(axis=1) == 0)
+    return only
+
+
+def _truth_problems(a: MultilabelScores, b: MultilabelScores, paired: Pairing) -> list[str]:
+    if set(a.class_names) - set(b.class_names):
+        return []  # which is a problem by itself
+    differs = (a.truth[paired.a_rows] != b.truth[paired.b_rows][:, _columns_of_b(paired)]).any(axis=1)
+    ids = [paired.image_ids[i] for i in np.flatnonzero(differs)]
+    some = ", ".join(map(repr, ids[:3])) + (f" and {len(ids) - 3:,} more" if len(ids) > 3 else "")
+    return [f"{len(ids):,} images have different labels in the truth: {some}"] if ids else []
+
+
+def _answers(scores: MultilabelScores, rows: Ints, columns: Ints, paired: Pairing) -> Answers:
+    """The answers to the shared images and classes."""
+    at = np.ix_(rows, columns)
+    given = None if scores.probabilities is None else scores.probabilities[at]
+    return Answers(scores.truth[at], scores.predictions[at], given, paired.codes, paired.n_groups)
+
+
+def _drawn(both: _Both, *, n_resamples: int, seed: int) -> _Halves:
+    models = [Evidence.of(one, pooled=False) for one in (both.first, both.second)]
+    n_groups = both.paired.n_groups
+    whole = [_flat(model, np.ones((n_groups, 1))) for model in models]
+    drawn: dict[str, list[Floats]] = {name: [whole[1][name][:0]] for name in whole[0] if name in whole[1]}
+    for halves in half_weights(
+        n_groups=n_groups,
+        n_resamples=rankings_within_reach(sum(model.work for model in models), n_resamples),
+        seed=seed,
+        row_values=max(model.n_levels for model in models),
+    ):
+        of_a, of_b = (_flat(model, np.ascontiguousarray(halves.T)) for model in models)
+        for name, chunks in drawn.items():
+            chunks.append(of_b[name] - of_a[name])
+    return _Halves((whole[0], whole[1]), {name: np.concatenate(chunks) for name, chunks in drawn.items()})
+
+
+def _flat(model: Evidence, weights: Floats) -> dict[str, Floats]:
+    weighted = model.under(weights)
+    return {**weighted.scores, "f1": weighted.per_class["f1"]}
+
+
+def _samples(halves: _Halves, name: str, paired: Pairing) -> PairedSamples:
+    was, now = (float(one[name][0]) for one in halves.whole)
+    return PairedSamples(now - was, halves.drawn[name], paired.n_groups)
+
+
+def _by_class(both: _Both, halves: _Halves) -> tuple[PartChange, ...]:
+    """F1 of each class; fixed and broken are its images that one model alone finds."""
+    first, second, paired = both
+    f1_a, f1_b = (one["f1"][0] for one in halves.whole)
+    changes = []
+    for place, name in enumerate(paired.shared_names):
+        rows = np.flatnonzero(first.truth[:, place])
+        counts = paired_counts(first.predictions[rows, place], second.predictions[rows, place], paired.codes[rows])
+        a, b = float(f1_a[place]), float(f1_b[place])
+        evidence = PairedSamples(b - a, halves.drawn["f1"][:, place], counts.n_groups)
+        low, high = evidence.bounds(TAIL)
+        changes.append(
+            PartChange(
+                column="class",
+                value=name,
+                n=len(rows),
+                n_groups=counts.n_groups,
+                fixed=int(counts.fixed.sum()),
+                broken=int(counts.broken.sum()),
+                a=a,
+                b=b,
+                difference=evidence.value,
+                low=low,
+                high=high,
+                p_drop=evidence.p_drop,
+            )
+        )
+    return tuple(changes)
+
+
+def _new_classes(b: MultilabelScores, paired: Pairing) -> tuple[NewClass, ...]:
+    rows = [(name, b.per_class[name]) for name in paired.new_classes]
+    return tuple(NewClass(n, int(r["support"]), float(r["recall"]), *map(float, r["recall_interval"])) for n, r in rows)
+
+
+def _changed(both: _Both) -> tuple[ChangedImage, ...]:
+    """Images with more wrong labels, then those with fewer; those first that changed most."""
+    first, second, paired = both
+    gain = first.wrong - second.wrong
+
+    def listed(marked: Array) -> str:
+        return label_list(paired.class_names[k] for k in np.flatnonzero(marked))
+
+    changed = []
+    for change, rows in (("broken", np.flatnonzero(gain < 0)), ("fixed", np.flatnonzero(gain > 0))):
+        for i in rows[np.argsort(-np.abs(gain[rows]), kind="stable")].tolist():
+            truth, was, now = (listed(marked[i]) for marked in (first.truth, first.predictions, second.predictions))
+            changed.append(ChangedImage(paired.image_ids[i], paired.uris[i], change, truth, was, now))
+    return tuple(changed)
