@@ -1,4 +1,4 @@
-"""Predictions and truth in; scores with intervals, comparison, figures and reports out. Knows no networks."""
+"""Evaluation of predictions: scores with intervals, comparison, figures and reports; independent of networks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the scores of every task can do: name themselves, print, draw and save."""
+"""Common functionality of the scores of all tasks: listing, printing, drawing and saving."""
 # ruff: noqa: PLC0415 - what prints, draws and saves is loaded when it is asked for; it knows the scores
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ __all__ = ["BaseScores"]
 
 
 class BaseScores:
-    """The part of a result that is the same for all tasks; each result is a frozen dataclass.
+    """Common part of the results of all tasks; each result is a frozen dataclass.
 
-    A field that is annotated as ``float`` is a single-number score.
+    A field annotated as ``float`` is a single-number score.
 
     Attributes:
-        headline: the names of the scores that tell most, the one to compare models by first.
-        own_figures: names of the figures that the scores of other tasks do not have.
+        headline: names of the most important scores; the first is used to compare models.
+        own_figures: names of the figures that only this task has.
     """
 
     headline: ClassVar[tuple[str, ...]]
@@ -61,24 +61,24 @@ class BaseScores:
         raise NotImplementedError
 
     def score_names(self) -> list[str]:
-        """Names of the single-number scores, as in `intervals` and `to_frame`."""
+        """Return the names of the single-number scores, as in `intervals` and `to_frame`."""
         return [f.name for f in dataclasses.fields(self) if f.type == "float"]  # type: ignore[arg-type]
 
     def score(self, name: str) -> float:
-        """A score by the name that `score_names` lists."""
+        """Return a score by its name, see `score_names`."""
         return float(getattr(self, name))
 
     def interval(self, name: str) -> Interval:
-        """The 95 % interval of a score; (nan, nan) where it cannot be told."""
+        """Return the 95 % interval of a score; (nan, nan) if it is undefined."""
         return self.intervals.get(name, (float("nan"), float("nan")))
 
     @property
     def figure_names(self) -> tuple[str, ...]:
-        """Names of what `figure` draws."""
+        """Names of the figures that `figure` draws."""
         return ("confusion", "classes", "pr", "worst", "slices", *self.own_figures)
 
     def summary(self) -> dict[str, Any]:
-        """The headline as plain values: each score by its name, ``intervals`` of them, and the number of ``images``."""
+        """Return the headline as plain values: each score by name, their ``intervals``, the number of ``images``."""
         return {
             "images": self.n_images,
             **{name: self.score(name) for name in self.headline},
@@ -86,7 +86,7 @@ class BaseScores:
         }
 
     def confused_pairs(self, limit: int = 10) -> list[ConfusedPair]:
-        """The most frequent confusions of two classes, most frequent first."""
+        """Return the most frequent confusions of two classes, most frequent first."""
         n_classes = len(self.class_names)
         off_diagonal = self._confusion()[:n_classes, :n_classes].copy()
         np.fill_diagonal(off_diagonal, 0)
@@ -100,11 +100,11 @@ class BaseScores:
         ]
 
     def with_thumbnails(self, thumbnails: Mapping[str, bytes]) -> Self:
-        """The same scores with small PNG or JPEG images, by image id; usually of those with mistakes."""
+        """Return the same scores with small PNG or JPEG images, by image id; usually of those with mistakes."""
         return dataclasses.replace(self, thumbnails=dict(thumbnails))  # type: ignore[type-var]
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a score: ``value``, and ``low`` and ``high`` of its 95 % interval; classes are in `per_class`."""
+        """Return one row per score: ``value``, and ``low`` and ``high`` of its 95 % interval; see also `per_class`."""
         import pandas as pd
 
         names = self.score_names()
@@ -112,7 +112,7 @@ class BaseScores:
         return pd.DataFrame(rows, columns=["value", "low", "high"], index=pd.Index(names, name="score", dtype="object"))
 
     def to_html(self) -> str:
-        """The report as one self-contained page; see `onlineml.evaluation.classification.report.report_html`."""
+        """Return the report as one self-contained page, see `onlineml.evaluation.classification.report.report_html`."""
         from onlineml.evaluation.classification.report import report_html
 
         return report_html(cast("AnyScores", self))
@@ -121,7 +121,7 @@ class BaseScores:
         """Write the report to a file or URL that ends in ``.html``, or as ``report.html`` into a folder.
 
         Returns:
-            Where it was written.
+            The path or URL of the report.
         """
         from onlineml.evaluation.classification.report import save_page
 

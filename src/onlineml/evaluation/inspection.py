@@ -1,4 +1,4 @@
-"""Scores of a detector looked at image by image: every box with what became of it, and the cells of the confusion."""
+"""Inspection of a detector's scores by image: every box with its outcome, and the cells of the confusion matrix."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ __all__ = ["Inspection"]
 
 
 class Inspection:
-    """The detections of some scores matched with the objects once more, to be looked at.
+    """Detections of some scores, matched with the objects again, for inspection by image.
 
     Args:
-        scores: with their detections.
+        scores: scores including their detections.
 
     Raises:
-        DataError: they were saved without detections.
+        DataError: the scores were saved without detections.
     """
 
     def __init__(self, scores: DetectionScores) -> None:
         if scores.truth is None or scores.found is None:
             msg = (
-                "these scores were saved without detections, which looking at images needs; evaluate again, or save "
+                "these scores were saved without detections, which inspection needs; evaluate again, or save "
                 "them with to_json(detections=True)"
             )
             raise DataError(msg)
@@ -47,16 +47,16 @@ class Inspection:
 
     @cached_property
     def cells(self) -> Cells:
-        """The cell of each object, and of each detection of nothing, in `DetectionScores.confusion`."""
+        """Return the cell of each object, and of each detection without an object, in `DetectionScores.confusion`."""
         return confusion_cells(self._case.scene, self._case.pairs, self._case.shown)
 
     def worst_first(self) -> list[int]:
-        """Places of all images, those with most missed objects and false boxes first."""
+        """Return the indices of all images, those with the most missed objects and false boxes first."""
         order: list[int] = np.argsort(-(self._counts.missed + self._counts.false), kind="stable").tolist()
         return order
 
     def image(self, place: int) -> WorstImage:
-        """An image with all its boxes, whether it has mistakes or not."""
+        """Return an image with all its boxes, with or without mistakes."""
         scores = self.scores
         (seen,) = seen_images(
             self._case.scene,

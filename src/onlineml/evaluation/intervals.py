@@ -1,7 +1,8 @@
-"""How sure a score is: the bootstrap over groups.
+"""Confidence intervals of scores: the bootstrap over groups.
 
-Images of one group (frames of a video, crops of a photo) err together, so groups are drawn, not images. One resample is
-a weight per group: how often it was drawn, which is multinomial. Scores of a resample are then weighted sums.
+Images of one group (frames of a video, crops of a photo) have correlated errors, so groups are drawn, not images. One
+resample is a weight per group, the number of times it was drawn, which is multinomial. Scores of a resample are then
+weighted sums.
 """
 
 from __future__ import annotations
@@ -38,20 +39,20 @@ def group_codes(groups: Sequence[object] | Array | None, *, n_images: int) -> tu
     """Number the groups.
 
     Args:
-        groups: one value an image, or None. An image whose group is None, nan or "" is a group of its own, and so is
-            every image where `groups` is None.
+        groups: one value per image, or None. An image whose group is None, nan or "" is a group of its own, and so is
+            every image if `groups` is None.
         n_images: N.
 
     Returns:
         (N,) int64 codes in order of first appearance, and the number of groups.
 
     Raises:
-        ConfigError: `groups` is not N long.
+        ConfigError: the length of `groups` is not N.
     """
     if groups is None:
         return np.arange(n_images, dtype=np.int64), n_images
     if len(groups) != n_images:
-        msg = f"groups has {len(groups)} values for {n_images} images; give one value an image"
+        msg = f"groups has {len(groups)} values for {n_images} images; pass one value per image"
         raise ConfigError(msg)
     numbers: dict[object, int] = {}
     codes = np.empty(n_images, np.int64)
@@ -62,17 +63,17 @@ def group_codes(groups: Sequence[object] | Array | None, *, n_images: int) -> tu
 
 
 def resample_weights(*, n_groups: int, n_bootstrap: int, seed: int, row_values: int = 1) -> Iterator[Floats]:
-    """How often each group is drawn in each resample, some resamples at a time.
+    """Yield how often each group is drawn in each resample, in chunks of resamples.
 
     Args:
         n_groups: G; as many groups are drawn, with replacement, in each resample.
-        n_bootstrap: B, the resamples in all.
-        seed: of numpy's default generator. The same G, B, seed and `row_values` give the same weights, so that two
-            models on the same images can be compared resample by resample.
-        row_values: how many values the caller holds a resample, where more than G; the chunks become smaller.
+        n_bootstrap: B, the total number of resamples.
+        seed: seed of numpy's default generator. The same G, B, seed and `row_values` result in the same weights, so
+            that two models on the same images can be compared resample by resample.
+        row_values: number of values that the caller stores per resample, if more than G; the chunks become smaller.
 
     Yields:
-        (b, G) float64 whole numbers, each row summing to G.
+        (b, G) float64 integers, each row summing to G.
 
     Raises:
         ConfigError: `n_bootstrap` is negative.
@@ -92,7 +93,7 @@ def resample_weights(*, n_groups: int, n_bootstrap: int, seed: int, row_values: 
 
 
 def sums_by_code(weights: Floats, codes: Ints, *, n_codes: int) -> Floats:
-    """Sum the weights of equal codes: (b, N) weights and (N,) codes in [0, K) give (b, K) float64."""
+    """Sum the weights of equal codes: (b, N) weights and (N,) codes in [0, K) result in (b, K) float64."""
     rows = len(weights)
     flat = codes[None, :] + n_codes * np.arange(rows)[:, None]
     sums: Floats = np.bincount(flat.ravel(), weights=weights.ravel(), minlength=rows * n_codes).astype(np.float64)
@@ -100,18 +101,18 @@ def sums_by_code(weights: Floats, codes: Ints, *, n_codes: int) -> Floats:
 
 
 def percentile_interval(samples: Floats, *, level: float = LEVEL) -> Floats:
-    """The central interval of each column, leaving out nan.
+    """Return the central interval of each column, ignoring nan.
 
     Args:
-        samples: (B, ...) float, one row a resample.
-        level: share of the resamples inside.
+        samples: (B, ...) float, one row per resample.
+        level: fraction of the resamples inside.
 
     Returns:
-        (..., 2) low and high, linearly interpolated as `numpy.nanpercentile`; nan where fewer than half of the
-        resamples are defined (a class too rare to be drawn), or where all are equal: a score that no resample moves
-        says nothing about its spread.
+        (..., 2) low and high, linearly interpolated like `numpy.nanpercentile`; nan if fewer than half of the resamples
+        are defined (a class too rare to be drawn), or if all are equal: a score that no resample changes contains no
+        information about its spread.
     """
-    rising = np.sort(np.asarray(samples, np.float64), axis=0)  # nan go last
+    rising = np.sort(np.asarray(samples, np.float64), axis=0)  # nan is sorted last
     n_defined = np.sum(~np.isnan(rising), axis=0)
     bounds = np.full((*rising.shape[1:], 2), np.nan)
     if not len(rising):
@@ -124,7 +125,7 @@ def percentile_interval(samples: Floats, *, level: float = LEVEL) -> Floats:
 
 
 def _quantile(rising: Floats, n_defined: Ints, share: float) -> Floats:
-    """Of sorted columns, nan last, linearly interpolated."""
+    """Return a quantile of sorted columns, with nan last, linearly interpolated."""
     place = share * np.maximum(n_defined - 1, 0)
     lower = np.floor(place).astype(np.int64)
     upper = np.minimum(lower + 1, np.maximum(n_defined - 1, 0))
@@ -134,16 +135,16 @@ def _quantile(rising: Floats, n_defined: Ints, share: float) -> Floats:
 
 
 def centred_interval(samples: Floats, values: Floats, *, level: float = LEVEL) -> Floats:
-    """The percentile interval of a score in [0, 1] that resampling raises, moved so that the score is in its middle.
+    """Return the percentile interval of a score in [0, 1] that resampling raises, shifted to be centred on the score.
 
     The interpolated average precision of few objects is such a score: it takes the upper hull of a jagged curve, and
-    repeated images make it more jagged. In a simulation of four classes on 72 images, 94 % of the moved intervals held
-    the mean of such test sets, and 91 % of the others.
+    repeated images make it more jagged. In a simulation of four classes on 72 images, 94 % of the shifted intervals
+    contained the mean of such test sets, and 91 % of the unshifted ones.
 
     Args:
-        samples: (B, ...) float, one row a resample.
+        samples: (B, ...) float, one row per resample.
         values: (...) the scores.
-        level: share of the resamples inside.
+        level: fraction of the resamples inside.
 
     Returns:
         (..., 2), nan as in `percentile_interval`.
@@ -157,15 +158,15 @@ def centred_interval(samples: Floats, values: Floats, *, level: float = LEVEL) -
 
 
 def exact_interval(share: float, *, n_groups: int, level: float = LEVEL) -> Interval:
-    """The interval of a share that is 0 or 1, where resampling can see no doubt (Clopper and Pearson 1934).
+    """Return the interval of a proportion of 0 or 1, for which resampling shows no spread (Clopper and Pearson 1934).
 
     Args:
-        share: 0 or 1: all images wrong, or all right.
-        n_groups: independent groups that it was seen on.
-        level: confidence.
+        share: 0 or 1: all images wrong, or all correct.
+        n_groups: number of independent groups it was measured on.
+        level: confidence level.
 
     Returns:
-        Low and high: of 20 right in 20, (0.83, 1.0). (nan, nan) for another share, or without groups.
+        Low and high: for 20 correct of 20, (0.83, 1.0). (nan, nan) for another proportion, or without groups.
     """
     if not n_groups or share not in {0.0, 1.0}:
         return float("nan"), float("nan")
@@ -174,15 +175,15 @@ def exact_interval(share: float, *, n_groups: int, level: float = LEVEL) -> Inte
 
 
 def widened(value: float, bounds: Floats | None, *, n_groups: int = 0) -> Interval:
-    """A score's interval from its resamples, made to hold the score.
+    """Return a score's interval from its resamples, widened to contain the score.
 
-    A share that is exactly 0 or 1 has no spread to resample and gets the exact interval. Others are widened where they
-    do not hold the score: the calibration error of a resample is larger than that of its data on average.
+    A proportion of exactly 0 or 1 has no spread to resample and gets the exact interval. Others are widened if they do
+    not contain the score: the calibration error of a resample is larger than that of its data on average.
 
     Args:
         value: the score.
-        bounds: (2,) of its resamples; None without.
-        n_groups: independent groups, of a share; 0 for a score that is none.
+        bounds: (2,) of its resamples; None if there are none.
+        n_groups: number of independent groups of a proportion; 0 for any other score.
     """
     if bounds is None:
         return float("nan"), float("nan")
@@ -193,13 +194,13 @@ def widened(value: float, bounds: Floats | None, *, n_groups: int = 0) -> Interv
 
 
 def with_exact(values: Floats, bounds: Floats | None, codes: Ints, groups: Ints) -> Floats:
-    """(K, 2) intervals of shares (K,): resampled ones, or the exact ones where the share is 0 or 1.
+    """Return (K, 2) intervals of proportions (K,): resampled, or exact if the proportion is 0 or 1.
 
     Args:
-        values: the shares.
-        bounds: (K, 2) of the resamples; None without: all nan.
-        codes: (n,) int64 in [0, K), which share each observation belongs to.
-        groups: (n,) int64, the group of each.
+        values: the proportions.
+        bounds: (K, 2) of the resamples; None if there are none: all nan.
+        codes: (n,) int64 in [0, K), the proportion that each observation belongs to.
+        groups: (n,) int64, the group of each observation.
     """
     if bounds is None:
         return np.full((len(values), 2), np.nan)
@@ -214,15 +215,15 @@ def with_exact(values: Floats, bounds: Floats | None, codes: Ints, groups: Ints)
 def bootstrap_means(
     values: Floats, groups: Sequence[object] | Array | None = None, *, n_bootstrap: int = 1000, seed: int = 0
 ) -> Floats:
-    """Means of per-image values in resamples of the groups.
+    """Return the means of per-image values in resamples of the groups.
 
-    The difference of two models is the mean of the per-image differences, so this serves paired comparisons too.
+    The difference of two models is the mean of the per-image differences, so this also serves paired comparisons.
 
     Args:
-        values: (N, M) or (N,) float; a nan makes the means of the resamples that hold it nan.
-        groups: one value an image; None: every image is its own group.
+        values: (N, M) or (N,) float; a nan makes the means of the resamples that contain it nan.
+        groups: one value per image; None: every image is its own group.
         n_bootstrap: B.
-        seed: of the resamples.
+        seed: seed of the resamples.
 
     Returns:
         (B, M) or (B,) float64; (0, M) without images.

@@ -1,4 +1,4 @@
-"""Pieces of scores as JSON and back, without loss: undefined numbers (nan) are null."""
+"""Lossless conversion of scores to JSON and back: undefined numbers (nan) are null."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _INTS = ("support", "predicted", "n")
 
 
 def parsed(text: str | bytes, *, expected: str, version: int) -> dict[str, Any]:
-    """The object in a JSON text of the expected format.
+    """Parse a JSON text of the expected format.
 
     Raises:
         DataError: the text is not JSON, is of another kind, or is from a later version of onlineml.
@@ -31,41 +31,41 @@ def parsed(text: str | bytes, *, expected: str, version: int) -> dict[str, Any]:
     try:
         content = json.loads(text)
     except ValueError as error:
-        msg = f"evaluation is not JSON ({error}); expected {expected!r} as to_json writes it"
+        msg = f"the evaluation is not JSON ({error}); expected {expected!r} as written by to_json"
         raise DataError(msg) from error
     kind = content.get("format") if isinstance(content, dict) else None
     if kind != expected or content.get("format_version", 0) > version:
         found = f"format {kind!r}, version {content.get('format_version') if isinstance(content, dict) else None}"
-        msg = f"expected {expected!r} up to version {version}, found {found}; update onlineml or give another file"
+        msg = f"expected {expected!r} up to version {version}, found {found}; update onlineml or pass another file"
         raise DataError(msg)
     return dict(content)
 
 
 def rows_of(table: ClassTable | Reliability, *, rename: dict[str, str] | None = None) -> list[dict[str, Any]]:
-    """A table of columns as one dict a row."""
+    """Convert a table of columns to one dict per row."""
     columns = {f.name: getattr(table, f.name) for f in dataclasses.fields(table)}  # type: ignore[arg-type]
     names = [(rename or {}).get(name, name) for name in columns]
     return [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def cells(confusion: Array) -> list[list[int]]:
-    """[truth id, predicted id, count] of the cells that are not 0."""
+    """Return [truth id, predicted id, count] of the cells that are not 0."""
     truths, predictions = np.nonzero(confusion)
     return np.stack([truths, predictions, confusion[truths, predictions]], axis=1).tolist()  # type: ignore[no-any-return]
 
 
 def pack(array: Array) -> dict[str, Any]:
-    """An array without loss: base64 of zlib of its bytes, little-endian."""
+    """Encode an array losslessly: base64 of zlib of its bytes, little-endian."""
     little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
     packed = base64.b64encode(zlib.compress(little.tobytes(), 1)).decode()
     return {"dtype": little.dtype.str, "shape": list(array.shape), "zlib_base64": packed}
 
 
 def unpack(packed: dict[str, Any], *, dtypes: tuple[str, ...]) -> Array:
-    """The array that `pack` wrote, of one of the `dtypes`.
+    """Decode an array written by `pack`, of one of the `dtypes`.
 
     Raises:
-        DataError: it has another.
+        DataError: it has another dtype.
     """
     if packed["dtype"] not in dtypes:
         msg = f"a packed array has dtype {packed['dtype']!r}; expected {' or '.join(dtypes)}"
@@ -76,7 +76,7 @@ def unpack(packed: dict[str, Any], *, dtypes: tuple[str, ...]) -> Array:
 
 
 def plain(value: Any) -> Any:
-    """Only what JSON has: arrays as lists, nan as None."""
+    """Convert to JSON values: arrays to lists, nan to None."""
     if isinstance(value, np.ndarray):
         return plain(value.tolist())
     if isinstance(value, np.generic):
@@ -89,12 +89,12 @@ def plain(value: Any) -> Any:
 
 
 def number(value: float | None) -> float:
-    """A number that may have been undefined."""
+    """Return a number, nan for None."""
     return float("nan") if value is None else float(value)
 
 
 def column_of(rows: list[dict[str, Any]], name: str) -> Array:
-    """The column that `rows_of` took apart: counts are int64, others float64; (n, 2) where it is an interval."""
+    """Rebuild a column from the result of `rows_of`: counts are int64, others float64; (n, 2) for an interval."""
     if name.endswith("_interval"):
         return np.array([[number(v) for v in row[name]] for row in rows]).reshape(len(rows), 2)
     values = [row[name] for row in rows]
@@ -102,5 +102,5 @@ def column_of(rows: list[dict[str, Any]], name: str) -> Array:
 
 
 def numbers(row: dict[str, Any], *names: str) -> dict[str, Any]:
-    """The row with nan for null in the named fields."""
+    """Return the row with nan for null in the named fields."""
     return row | {name: number(row[name]) for name in names}

@@ -1,8 +1,8 @@
 """Scores of a single-label classifier as pure functions of arrays.
 
-Definitions are scikit-learn's, but for what has no value: a ratio with nothing below the line is nan here, not 0 or 1.
-Sizes in the shapes: N images, C classes, B resamples; ``...`` is any number of leading dimensions, so that one
-function serves the data (no leading dimension) and its resamples (B).
+Definitions are scikit-learn's, except for undefined values: a ratio with a denominator of 0 is nan here, not 0 or 1.
+Sizes in the shapes: N images, C classes, B resamples; ``...`` is any number of leading dimensions, so that one function
+serves the data (no leading dimension) and its resamples (B).
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ _CHUNK_VALUES = 4_000_000  # 32 MB of float64 at a time
 
 @dataclass(frozen=True, eq=False)
 class RocCurve:
-    """Receiver operating characteristic of one class against the rest, from the strictest threshold on.
+    """Receiver operating characteristic of one class against the rest, starting from the strictest threshold.
 
     Attributes:
-        false_positive_rate: (T,) float64; nan where every image is of the class.
-        true_positive_rate: (T,) float64; nan where no image is of the class.
-        thresholds: (T,) float64, falling; the first is inf (nothing is called positive).
+        false_positive_rate: (T,) float64; nan if every image is of the class.
+        true_positive_rate: (T,) float64; nan if no image is of the class.
+        thresholds: (T,) float64, descending; the first is inf (nothing is predicted positive).
     """
 
     false_positive_rate: Floats
@@ -58,12 +58,12 @@ class RocCurve:
 
 @dataclass(frozen=True, eq=False)
 class PrecisionRecallCurve:
-    """Precision over recall of one class against the rest, from the laxest threshold on.
+    """Precision-recall curve of one class against the rest, starting from the lowest threshold.
 
     Attributes:
         precision: (T + 1,) float64; the last is 1, by convention.
-        recall: (T + 1,) float64, falling to 0; nan where no image is of the class.
-        thresholds: (T,) float64, rising.
+        recall: (T + 1,) float64, descending to 0; nan if no image is of the class.
+        thresholds: (T,) float64, ascending.
     """
 
     precision: Floats
@@ -72,26 +72,26 @@ class PrecisionRecallCurve:
 
 
 def ratio(above: ArrayLike, below: ArrayLike) -> Floats:
-    """``above / below`` in float64, nan where ``below`` is 0; the two shapes broadcast."""
+    """Return ``above / below`` in float64, nan where ``below`` is 0; the two shapes broadcast."""
     above, below = np.broadcast_arrays(np.asarray(above, np.float64), np.asarray(below, np.float64))
     quotient: Floats = np.divide(above, below, out=np.full(above.shape, np.nan), where=below != 0)
     return quotient
 
 
 def mean_defined(values: Floats) -> Floats:
-    """Mean over the first axis of what is not nan; nan where nothing is left."""
+    """Return the mean over the first axis, ignoring nan; nan if all are nan."""
     defined = ~np.isnan(values)
     return ratio(np.where(defined, values, 0.0).sum(axis=0), defined.sum(axis=0))
 
 
 def confusion_matrix(labels: Ints, predictions: Ints, *, n_classes: int) -> Ints:
-    """Counts of (truth, prediction), both (N,) ints in [0, C): (C, C) int64, truths are the rows."""
+    """Count pairs of (truth, prediction), both (N,) ints in [0, C): (C, C) int64, truths are the rows."""
     cells = np.bincount(labels * n_classes + predictions, minlength=n_classes * n_classes)
     return cells.reshape(n_classes, n_classes).astype(np.int64, copy=False)
 
 
 def scores_from_counts(hits: Array, predicted: Array, support: Array) -> dict[str, Floats]:
-    """Every score that follows from three counts per class.
+    """Return every score that can be computed from three counts per class.
 
     Args:
         hits: (..., C) images of the class that were predicted as such.
@@ -99,12 +99,12 @@ def scores_from_counts(hits: Array, predicted: Array, support: Array) -> dict[st
         support: (..., C) images of the class.
 
     Returns:
-        ``precision``, ``recall``, ``f1``: (..., C), nan where undefined (precision of a class never predicted, recall
-        of a class without images, F1 of a class with neither).
+        ``precision``, ``recall``, ``f1``: (..., C), nan if undefined (precision of a class never predicted, recall of a
+        class without images, F1 of a class with neither).
         ``accuracy``, ``balanced_accuracy`` and ``{micro,macro,weighted}_{precision,recall,f1}``: (...), nan without
         images. Macro is the plain mean over the classes that have images; such a class that is never predicted counts
         with precision 0, so that a model gains nothing by ignoring a class. Weighted is the mean by number of images.
-        Micro pools all classes, which makes all three the accuracy.
+        Micro pools all classes, which makes all three equal to the accuracy.
     """
     precision, recall = ratio(hits, predicted), ratio(hits, support)
     f1 = ratio(2 * np.asarray(hits), np.asarray(predicted) + np.asarray(support))
@@ -132,10 +132,10 @@ def _of_truth(probabilities: Floats, labels: Ints) -> Floats:
 
 
 def truth_ranks(probabilities: Floats, labels: Ints) -> Ints:
-    """How many classes are ranked before the true one: (N,) int64, 0 where the prediction is right.
+    """Return the number of classes ranked before the true one: (N,) int64, 0 if the prediction is correct.
 
-    Of equal probabilities the lower class id comes first, as in ``argmax``; so ``rank < k`` is top-k, and top-1 is the
-    accuracy exactly. (scikit-learn's ``top_k_accuracy_score`` puts the higher id first.)
+    Of equal probabilities the lower class id comes first, as in ``argmax``; so ``rank < k`` is top-k, and top-1 is
+    exactly the accuracy. (scikit-learn's ``top_k_accuracy_score`` puts the higher id first.)
     """
     ranks = np.zeros(len(labels), np.int64)
     ids = np.arange(probabilities.shape[1])
@@ -147,16 +147,16 @@ def truth_ranks(probabilities: Floats, labels: Ints) -> Ints:
 
 
 def log_loss_per_image(probabilities: Floats, labels: Ints) -> Floats:
-    """Minus the natural logarithm of the true class's probability: (N,) float64.
+    """Return the negative natural logarithm of the true class's probability: (N,) float64.
 
-    Probabilities are clipped to float64's machine epsilon (2.2e-16), as scikit-learn does for float64.
+    Probabilities are clipped to float64's machine epsilon (2.2e-16), as in scikit-learn for float64.
     """
     tiny = np.finfo(np.float64).eps
     return -np.log(np.clip(_of_truth(probabilities, labels), tiny, 1 - tiny))
 
 
 def brier_per_image(probabilities: Floats, labels: Ints) -> Floats:
-    """Squared distance of the probabilities from the one-hot truth: (N,) float64 in [0, 2] (Brier 1950).
+    """Return the squared distance of the probabilities from the one-hot truth: (N,) float64 in [0, 2] (Brier 1950).
 
     Twice scikit-learn's default for two classes, equal to it with ``scale_by_half=False``.
     """
@@ -169,15 +169,16 @@ def brier_per_image(probabilities: Floats, labels: Ints) -> Floats:
 
 
 def calibration_bins(confidences: Floats) -> Ints:
-    """The bin of each confidence: (N,) int64 in [0, 15); bin i holds (i / 15, (i + 1) / 15], the first also 0."""
+    """Return the bin of each confidence: (N,) int64 in [0, 15); bin i is (i / 15, (i + 1) / 15], the first has 0."""
     edges = np.linspace(0, 1, N_CALIBRATION_BINS + 1)
     return np.searchsorted(edges[1:-1], confidences, side="left").astype(np.int64, copy=False)
 
 
 def ranking_scores(probabilities: Floats, labels: Ints) -> tuple[Floats, Floats]:
-    """Average precision and area under the ROC curve of each class against the rest.
+    """Return average precision and area under the ROC curve of each class against the rest.
 
-    Both follow from the places of a class's own images in the sorted scores, so that each class costs one sort.
+    Both are computed from the positions of a class's own images in the sorted scores, so that each class costs one
+    sort.
 
     Args:
         probabilities: (N, C) without nan.
@@ -185,7 +186,7 @@ def ranking_scores(probabilities: Floats, labels: Ints) -> tuple[Floats, Floats]
 
     Returns:
         Average precision (C,), the mean of the precision at each image of the class, nan without any; and AUROC (C,),
-        the share of (image of the class, other image) pairs in the right order, ties half, nan without a pair.
+        the fraction of (image of the class, other image) pairs in the correct order, ties half, nan without a pair.
     """
     n_images, n_classes = probabilities.shape
     precision, auroc = np.full(n_classes, np.nan), np.full(n_classes, np.nan)
@@ -210,7 +211,7 @@ def _rank_class(rising: Floats, positives: Floats) -> tuple[float, float]:
 
 
 def _cumulative(positive: Array, scores: Floats) -> tuple[Ints, Ints, Floats]:
-    """Positives and negatives at or above each distinct score, falling."""
+    """Count positives and negatives at or above each distinct score, in descending order."""
     order = np.argsort(-scores.astype(np.float64), kind="stable")
     falling = scores.astype(np.float64)[order]
     last = np.flatnonzero(np.append(np.diff(falling) != 0, True)) if len(falling) else np.zeros(0, np.int64)
@@ -219,16 +220,16 @@ def _cumulative(positive: Array, scores: Floats) -> tuple[Ints, Ints, Floats]:
 
 
 def roc_curve(positive: Array, scores: Floats) -> RocCurve:
-    """The ROC curve of ``scores`` (N,) for ``positive`` (N,) bool, at every distinct score."""
+    """Return the ROC curve of ``scores`` (N,) for ``positive`` (N,) bool, at every distinct score."""
     hits, false, thresholds = _cumulative(positive, scores)
     hits, false = np.append(0, hits), np.append(0, false)
     return RocCurve(ratio(false, false[-1]), ratio(hits, hits[-1]), np.append(np.inf, thresholds))
 
 
 def precision_recall_curve(positive: Array, scores: Floats, *, n_positive: int | None = None) -> PrecisionRecallCurve:
-    """The precision-recall curve of ``scores`` (N,) for ``positive`` (N,) bool, at every distinct score.
+    """Return the precision-recall curve of ``scores`` (N,) for ``positive`` (N,) bool, at every distinct score.
 
-    Of a detector, `n_positive` counts the objects, of which some have no score: recall then ends below 1.
+    For a detector, `n_positive` is the number of objects, some of which have no score: recall then ends below 1.
     """
     hits, false, thresholds = _cumulative(positive, scores)
     if n_positive is None:

@@ -1,4 +1,4 @@
-"""Cutting a test set by a column, to see where a model fails."""
+"""Slicing of a test set by a column, to find where a model fails."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_SLICES", "DrawnSlice", "SliceScore", "cut"]
 
-MAX_SLICES = 50  # of one column; the smallest beyond it are pooled, since a table of a thousand rows is read by nobody
-_MAX_NUMBERS = 12  # distinct numbers up to which each is a slice of its own
+# of one column; smaller slices beyond it are pooled, because a table of a thousand rows is not readable
+MAX_SLICES = 50
+_MAX_NUMBERS = 12  # maximum number of distinct numbers that are slices of their own
 OTHERS = "(others)"
 NOTHING = "(none)"
 
@@ -41,15 +42,15 @@ class DrawnSlice(Protocol):
 
 @dataclass(frozen=True)
 class SliceScore:
-    """The accuracy on the images that share one value of one column.
+    """Accuracy on the images that share one value of one column.
 
     Attributes:
         column: the column's name.
-        value: its value as text; a range such as ``"320 to 640"`` for a column of many numbers, ``"(none)"`` where it
-            is missing, ``"(others)"`` for the smallest slices of a column with more than `MAX_SLICES` values.
+        value: its value as text; a range such as ``"320 to 640"`` for a column of many numbers, ``"(none)"`` if it is
+            missing, ``"(others)"`` for the smallest slices of a column with more than `MAX_SLICES` values.
         n: number of images.
         accuracy: in [0, 1].
-        low: lower end of the 95 % interval; nan where it cannot be told.
+        low: lower end of the 95 % interval; nan if undefined.
         high: upper end.
     """
 
@@ -62,28 +63,28 @@ class SliceScore:
 
     @property
     def score(self) -> float:
-        """The one that is drawn: `accuracy`."""
+        """Score to draw: `accuracy`."""
         return self.accuracy
 
 
 def cut(column: str, values: Sequence[object], *, n_images: int) -> tuple[Ints, list[str]]:
     """Number the slices of a column.
 
-    Numbers with more than 12 distinct values are cut at their quartiles; anything else is taken as text.
+    Numbers with more than 12 distinct values are divided at their quartiles; anything else is treated as text.
 
     Args:
-        column: its name, for errors.
-        values: one plain value an image; None where it is missing.
+        column: its name, for error messages.
+        values: one plain value per image; None if it is missing.
         n_images: N.
 
     Returns:
-        (N,) int64 codes and the text of each code: numbers in rising order, text by number of images, falling.
+        (N,) int64 codes and the text of each code: numbers in ascending order, text by descending number of images.
 
     Raises:
-        DataError: `values` is not N long.
+        DataError: the length of `values` is not N.
     """
     if len(values) != n_images:
-        msg = f"slice column {column!r} has {len(values)} values for {n_images} images; give one value an image"
+        msg = f"slice column {column!r} has {len(values)} values for {n_images} images; pass one value per image"
         raise DataError(msg)
     listed = list(values)
     numbers = _as_numbers(listed)
@@ -109,7 +110,7 @@ def _as_numbers(values: list[object]) -> Floats | None:
 
 
 def _cut_ranges(numbers: Floats, *, edges: Floats, names: list[str]) -> tuple[Ints, list[str]]:
-    """Slice i holds the numbers up to ``edges[i]``; nan come last."""
+    """Assign numbers up to ``edges[i]`` to slice i; nan comes last."""
     codes = np.searchsorted(edges, numbers, side="left").astype(np.int64)
     if np.isnan(numbers).any():
         codes[np.isnan(numbers)] = len(edges)

@@ -1,4 +1,4 @@
-"""Array types of this package, for annotations."""
+"""Array types for annotations in this package."""
 
 from __future__ import annotations
 

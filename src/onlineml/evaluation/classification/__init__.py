@@ -1,1 +1,1 @@
-"""Scores of predicted labels."""
+"""Scores of image classifiers."""

@@ -1,4 +1,4 @@
-"""The bootstrap of all scores of a classifier at once: every resample is weighted counts of the same few codes."""
+"""Bootstrap of all scores of a classifier at once: every resample is a weighted count of the same codes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PER_CLASS = ("precision", "recall", "f1")
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What the resamples weigh.
+    """Data that the resamples weight.
 
     Attributes:
         labels: (N,) int64.
@@ -58,14 +58,14 @@ class Resampled:
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Values of the resamples, chunk by chunk, by name."""
+    """Values of the resamples, in chunks, by name."""
 
     scores: dict[str, list[Floats]] = field(default_factory=dict)
     per_class: dict[str, list[Floats]] = field(default_factory=dict)
     slices: dict[str, list[Floats]] = field(default_factory=dict)
 
     def resampled(self, middles: Samples | None = None) -> Resampled:
-        """Their percentile intervals, around the values in `middles` of those scores that it has (one row each)."""
+        """Return percentile intervals, centred on the values in `middles` for scores that it has (one row each)."""
         of = Samples() if middles is None else middles
         scores, per_class, slices = (
             _intervals(samples, {name: rows[0][0] for name, rows in values.items()})
@@ -79,7 +79,7 @@ class Samples:
 
 
 def resample(evidence: Evidence, *, n_bootstrap: int, seed: int) -> Resampled:
-    """Intervals of every score, from `n_bootstrap` resamples of the groups; empty dicts without resamples or images."""
+    """Return intervals of every score from `n_bootstrap` resamples of groups; empty without resamples or images."""
     samples = Samples()
     n_images = len(evidence.labels)
     ranked = None
@@ -131,13 +131,13 @@ def _resample_slices(evidence: Evidence, weights: Floats, samples: Samples) -> N
 
 @dataclass(frozen=True, eq=False)
 class _RankedClass:
-    """One class's ranking, falling by score; tied scores share their first and last place.
+    """Ranking for one class, by descending score; tied scores share their first and last rank.
 
     Attributes:
-        order: (N,) places of the images.
-        own: (P,) the class's own images, falling.
-        before: (P,) images with a higher score than each own image; own_before: those of the class.
-        through: (P,) images with at least its score; own_through: those of the class.
+        order: (N,) indices of the images.
+        own: (P,) the class's own images, descending.
+        before: (P,) number of images with a higher score than each own image; own_before: those of the class.
+        through: (P,) number of images with at least its score; own_through: those of the class.
     """
 
     order: Array
@@ -162,14 +162,14 @@ def _rank_classes(probabilities: Floats, labels: Ints) -> list[_RankedClass]:
 
 
 def _running(weights: Floats) -> Floats:
-    """Row i is the sum of the first i rows: (N, b) gives (N + 1, b)."""
+    """Return cumulative sums, where row i is the sum of the first i rows: (N, b) becomes (N + 1, b)."""
     sums = np.zeros((len(weights) + 1, weights.shape[1]))
     np.cumsum(weights, axis=0, out=sums[1:])
     return sums
 
 
 def _resample_rankings(ranked: list[_RankedClass], weights: Floats) -> tuple[Floats, Floats]:
-    """Mean AP and mean AUROC over the classes defined in each resample; (N, b) weights give (b,) twice."""
+    """Return mean AP and mean AUROC over the classes defined in each resample; (N, b) weights result in (b,) twice."""
     precision, auroc = [], []
     for one in ranked:
         everyone, own = _running(weights[one.order]), _running(weights[one.own])

@@ -1,4 +1,4 @@
-"""The wrong images, side by side."""
+"""Gallery of misclassified images."""
 # ruff: noqa: PLC0415 - Pillow is needed for thumbnails alone
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 __all__ = ["mistakes_figure", "pixels_of", "small_image"]
 
 FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
-_MAX_PIXELS = 20_000_000  # a phone's photo given as it is; more is a bomb
+_MAX_PIXELS = 20_000_000  # larger than a phone's photo; beyond it is a decompression bomb
 
 
 def small_image(data: bytes, *, side: int, max_bytes: int) -> tuple[str, bytes] | None:
-    """An image small enough to stand in a page.
+    """Return an image small enough to embed in a page.
 
     Args:
-        data: of a PNG, JPEG, WebP or GIF.
-        side: longest side in pixels, of those that are made smaller.
-        max_bytes: up to which the bytes stay as they are.
+        data: a PNG, JPEG, WebP or GIF.
+        side: longest side in pixels of images that are reduced.
+        max_bytes: maximum number of bytes of images that are not changed.
 
     Returns:
-        MIME type and bytes; None if `data` is no such image or is larger than 20 megapixels.
+        MIME type and bytes; None if `data` is not such an image or is larger than 20 megapixels.
     """
     from PIL import Image
 
@@ -51,12 +51,12 @@ def small_image(data: bytes, *, side: int, max_bytes: int) -> tuple[str, bytes] 
             buffer = io.BytesIO()
             small.save(buffer, format="JPEG", quality=80)
             return "image/jpeg", buffer.getvalue()
-    except (OSError, ValueError, SyntaxError, KeyError):  # what Pillow raises on bad bytes
+    except (OSError, ValueError, SyntaxError, KeyError):  # exceptions that Pillow raises for invalid data
         return None
 
 
 def pixels_of(data: bytes) -> Array | None:
-    """(H, W, 3) uint8 of an encoded thumbnail, at most 320 pixels a side; None if it is none."""
+    """Return (H, W, 3) uint8 of an encoded thumbnail, at most 320 pixels per side; None if it is invalid."""
     from PIL import Image
 
     small = small_image(data, side=320, max_bytes=0)
@@ -67,7 +67,7 @@ def pixels_of(data: bytes) -> Array | None:
 
 
 def mistakes_figure(scores: ClassificationScores, *, limit: int = 12) -> Figure:
-    """The most confident mistakes, with thumbnails where the scores have them."""
+    """Draw the most confident mistakes, with thumbnails if the scores have them."""
     shown = sorted(scores.mistakes, key=lambda m: m.image_id not in scores.thumbnails)[:limit]
     columns = min(6, max(len(shown), 1))
     rows = max(1, -(-len(shown) // columns))

@@ -1,4 +1,4 @@
-"""Pieces of HTML that the report and the notebook share. What comes from a user passes through `esc`."""
+"""HTML fragments that the report and the notebook share. User-provided text is escaped with `esc`."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ __all__ = ["data_uri", "esc", "notebook_gallery", "notebook_table", "notebook_th
 __all__ += ["table"]
 
 _NOTEBOOK_THUMBNAILS = 8
-_LINE = "1px solid rgba(128, 128, 128, .3)"  # reads on white and on black
+_LINE = "1px solid rgba(128, 128, 128, .3)"  # visible on white and on black
 
 
 def esc(text: object) -> str:
-    """Text that is safe in an element and in a quoted attribute; control characters are made visible."""
+    """Escape text for an element or a quoted attribute; control characters are made visible."""
     shown = "".join(
         c if c.isprintable() or c in "\n\t\N{NO-BREAK SPACE}" else "\N{REPLACEMENT CHARACTER}" for c in str(text)
     )
@@ -32,7 +32,7 @@ def esc(text: object) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
-    """A table of cells that are HTML already; the first `left` columns are text."""
+    """Return a table of cells that are HTML already; the first `left` columns are text."""
     classes = ['class="left"' if i < left else "" for i in range(len(header))]
     head = "".join(f"<th {c}>{h}</th>" for c, h in zip(classes, header, strict=True))
     body = ["".join(f"<td {c}>{v}</td>" for c, v in zip(classes, row, strict=True)) for row in rows]
@@ -42,7 +42,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1
 
 
 def scale(value: float, bounds: Interval, *, reference: float = math.nan) -> str:
-    """A bar from 0 to 1 with the interval, the value and, as a thin line, a reference."""
+    """Return a bar from 0 to 1 with the interval, the value and, as a thin line, a reference."""
     if math.isnan(value):
         return ""
     parts = ""
@@ -55,15 +55,15 @@ def scale(value: float, bounds: Interval, *, reference: float = math.nan) -> str
 
 
 def data_uri(data: bytes, *, side: int = 160, max_bytes: int = 12_000) -> str:
-    """A thumbnail as a data URI, made smaller where it is large; "" if the bytes are no PNG, JPEG, WebP or GIF."""
+    """Return a thumbnail as a data URI, reduced if it is large; "" if the data is not a PNG, JPEG, WebP or GIF."""
     small = small_image(data, side=side, max_bytes=max_bytes)
     return "" if small is None else f"data:{small[0]};base64,{base64.b64encode(small[1]).decode()}"
 
 
 def summary_html(scores: ClassificationScores) -> str:
-    """For a notebook cell: the accuracy in words, the scores, the classes that fail, the first wrong images.
+    """Render for a notebook cell: the accuracy as a sentence, scores, worst classes, first misclassified images.
 
-    All styles stand on the elements and none sets a text colour, so that it reads in light and dark notebooks.
+    All styles are inline and none sets a text colour, so that it is readable in light and dark notebooks.
     """
     bounds = scores.intervals.get("accuracy", (math.nan, math.nan))
     head = (
@@ -90,7 +90,7 @@ def summary_html(scores: ClassificationScores) -> str:
 
 
 def notebook_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of cells that are HTML already, its style on its elements; the first column is text."""
+    """Return a table of cells that are HTML already, with inline styles; the first column is text."""
 
     def cell(tag: str, text: str, place: int) -> str:
         align = "left" if place == 0 else "right"
@@ -117,7 +117,7 @@ def _notebook_mistakes(scores: ClassificationScores) -> str:
 
 
 def notebook_thumbnail(source: str, uri: str, lines: str) -> str:
-    """A small picture, a data URI, that tells its `uri` when it is pointed at, over lines that are HTML already."""
+    """Return a small picture (a data URI) with its `uri` as a tooltip, above lines that are HTML already."""
     return (
         f'<div style="width:110px;font-size:.8em;overflow-wrap:anywhere" title="{esc(uri)}">'
         f'<img src="{source}" alt="" style="width:110px;height:110px;object-fit:cover;border-radius:6px">'
@@ -126,7 +126,7 @@ def notebook_thumbnail(source: str, uri: str, lines: str) -> str:
 
 
 def notebook_gallery(title: str, cells: str) -> str:
-    """Cells of `notebook_thumbnail` side by side below a title; nothing without cells."""
+    """Return cells of `notebook_thumbnail` side by side below a title; empty without cells."""
     if not cells:
         return ""
     return (

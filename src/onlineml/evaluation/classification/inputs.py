@@ -1,4 +1,4 @@
-"""Checking what a caller hands to the evaluation, with every problem in one message."""
+"""Checks of the evaluation's inputs, with all problems in one message."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = [
     "refuse_repeated",
 ]
 
-_N_LISTED = 10  # bad rows named in an error
+_N_LISTED = 10  # bad rows named in a message
 _SUM_TOLERANCE = 0.01  # half-precision softmax over 1,000 classes is off by up to 5e-3
 _CHUNK_VALUES = 4_000_000
 
@@ -36,42 +36,42 @@ def listing(bad: Array, image_ids: Sequence[str]) -> str:
 
 
 def checked_names(class_names: Sequence[str]) -> tuple[str, ...]:
-    """Class names as a tuple of distinct strings."""
+    """Check class names; return a tuple of distinct strings."""
     if isinstance(class_names, str):
         msg = f"class_names is the text {class_names!r}; expected a sequence of names, such as [{class_names!r}]"
         raise DataError(msg)
     names = tuple(str(name) for name in class_names)
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if twice:
-        msg = f"class_names holds {twice} more than once; class names must be distinct"
+        msg = f"class_names contains {twice} more than once; class names must be distinct"
         raise DataError(msg)
     return names
 
 
 def checked_ids(image_ids: Sequence[str] | None, *, n_images: int, what: str = "image_ids") -> tuple[str, ...]:
-    """One text an image; the row's number where `image_ids` is None."""
+    """Return one text per image; the row number if `image_ids` is None."""
     ids = tuple(map(str, range(n_images) if image_ids is None else image_ids))
     if len(ids) != n_images:
-        msg = f"{what} has {len(ids)} values for {n_images} images; give one an image"
+        msg = f"{what} has {len(ids)} values for {n_images} images; pass one per image"
         raise DataError(msg)
     return ids
 
 
 def refuse_repeated(image_ids: tuple[str, ...]) -> None:
-    """Refuse two rows of one image.
+    """Raise if an image has two rows.
 
     Raises:
-        DataError: naming the repeated ids.
+        DataError: ids are repeated; the message names them.
     """
     if len(set(image_ids)) < len(image_ids):
         seen: set[str] = set()
         twice = [i for i in image_ids if i in seen or seen.add(i)]  # type: ignore[func-returns-value]
-        msg = f"{len(twice)} image_ids are repeated, such as {twice[:_N_LISTED]}; give each image once"
+        msg = f"{len(twice)} image_ids are repeated, such as {twice[:_N_LISTED]}; pass each image once"
         raise DataError(msg)
 
 
 def plain_column(values: Sequence[Any] | Array) -> tuple[Any, ...]:
-    """A column as plain Python values: str, bool, int, float, or None for what is missing (None, nan, "")."""
+    """Convert a column to plain Python values: str, bool, int, float, or None if missing (None, nan, "")."""
     return tuple(_plain(value) for value in (values.tolist() if isinstance(values, np.ndarray) else values))
 
 
@@ -83,13 +83,13 @@ def _plain(value: Any) -> Any:
 
 
 def checked_probabilities(probabilities: Array, *, n_classes: int) -> Floats:
-    """As (N, C) float32 or float64; the shape alone is checked here."""
+    """Convert to (N, C) float32 or float64; only the shape is checked here."""
     array = np.asarray(probabilities)
     if array.size == 0 and array.ndim < 2:
         array = np.zeros((0, n_classes), np.float32)
     if array.ndim != 2 or array.shape[1] != n_classes:
         msg = (
-            f"probabilities has shape {array.shape}; expected (images, {n_classes}): one row an image, one column for "
+            f"probabilities has shape {array.shape}; expected (images, {n_classes}): one row per image, one column for "
             "each of class_names, in that order"
         )
         raise DataError(msg)
@@ -100,16 +100,16 @@ def checked_probabilities(probabilities: Array, *, n_classes: int) -> Floats:
 
 
 def refuse_bad_rows(probabilities: Floats, image_ids: Sequence[str], *, sum_to_one: bool = True) -> None:
-    """Refuse rows that are not probabilities.
+    """Raise if rows are not probabilities.
 
     Args:
         probabilities: (N, C).
-        image_ids: N, to name them.
-        sum_to_one: whether the classes exclude each other; several labels an image need not.
+        image_ids: N, for the message.
+        sum_to_one: whether each row must sum to 1; false for several labels per image.
 
     Raises:
-        DataError: rows with nan, with values outside [0, 1], or, with `sum_to_one`, whose sum is further than 0.01 from
-            1; by image.
+        DataError: rows with nan, with values outside [0, 1], or, with `sum_to_one`, whose sum differs from 1 by more
+            than 0.01; by image.
     """
     n_images, n_classes = probabilities.shape
     step = max(1, _CHUNK_VALUES // max(1, n_classes))
@@ -129,19 +129,19 @@ def refuse_bad_rows(probabilities: Floats, image_ids: Sequence[str], *, sum_to_o
     ]
     if problems:
         made = "softmax" if sum_to_one else "sigmoid"
-        msg = f"probabilities has {'; '.join(problems)}. Give the {made} of finite logits; leave failed images out"
+        msg = f"probabilities has {'; '.join(problems)}. Pass the {made} of finite logits; exclude failed images"
         raise DataError(msg)
 
 
 def checked_labels(labels: Sequence[object] | Array, class_names: tuple[str, ...], image_ids: tuple[str, ...]) -> Ints:
-    """Class ids (N,) int64 from ids or class names.
+    """Return class ids (N,) int64 from ids or class names.
 
     Raises:
-        DataError: another number of labels than images, or labels that are neither whole numbers nor names.
-        UnknownClassError: labels outside the classes, -1 (unlabelled) among them; by image.
+        DataError: the numbers of labels and images differ, or labels are neither integers nor names.
+        UnknownClassError: labels outside the classes, including -1 (unlabelled); by image.
     """
     if len(labels) != len(image_ids):
-        msg = f"labels has {len(labels)} values for {len(image_ids)} rows of probabilities; give one label a row"
+        msg = f"labels has {len(labels)} values for {len(image_ids)} rows of probabilities; pass one label per row"
         raise DataError(msg)
     array = np.asarray(labels)
     if not len(image_ids):
@@ -158,7 +158,7 @@ def checked_labels(labels: Sequence[object] | Array, class_names: tuple[str, ...
     if len(bad):
         found = sorted({repr(labels[i]) for i in bad[:1000]})[:_N_LISTED]
         msg = (
-            f"{len(bad)} of {len(ids)} labels are none of the {len(class_names)} classes (found {', '.join(found)}): "
+            f"{len(bad)} of {len(ids)} labels are not among the {len(class_names)} classes (found {', '.join(found)}): "
             f"{listing(bad, image_ids)}. Evaluate labelled images only, with the model's class names"
         )
         raise UnknownClassError(msg)

@@ -1,4 +1,4 @@
-"""The report: one HTML file with everything in it, for people who were not there."""
+"""Report as one self-contained HTML file, for readers who were not involved in the evaluation."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["model_card", "report_html", "save_page", "save_report"]
 
-_THUMBNAIL_BYTES = 1_000_000  # of all thumbnails: with them the page stays under 2 MB
+_THUMBNAIL_BYTES = 1_000_000  # for all thumbnails: with them the page stays under 2 MB
 _N_MISTAKES = 48
 _N_MISTAKES_SHOWN = 18
-_N_CLASSES = 12  # shown at once; all others unfold
+_N_CLASSES = 12  # shown at first; the others can be expanded
 
 
 def save_report(
@@ -34,12 +34,12 @@ def save_report(
     """Write the report.
 
     Args:
-        scores: to report.
-        url: a file that ends in ``.html``, or a folder, which gets ``report.html``; any fsspec URL.
-        storage_options: for the filesystem of `url`.
+        scores: the scores to report.
+        url: a file that ends in ``.html``, or a folder, in which ``report.html`` is written; any fsspec URL.
+        storage_options: options of the filesystem of `url`.
 
     Returns:
-        Where it was written.
+        The path or URL of the report.
 
     Raises:
         StorageError: writing failed.
@@ -50,7 +50,7 @@ def save_report(
 def save_page(
     page: str, url: str | os.PathLike[str], *, name: str, storage_options: Mapping[str, Any] | None = None
 ) -> str:
-    """Write a page to a file that ends in ``.html``, or as `name` into a folder; returns where it was written.
+    """Write a page to a file that ends in ``.html``, or as `name` into a folder; return its path or URL.
 
     Raises:
         StorageError: writing failed.
@@ -65,11 +65,11 @@ def save_page(
 
 
 def report_html(scores: AnyScores, *, title: str = "Evaluation") -> str:
-    """The report as the text of one HTML page, which loads nothing and runs no script.
+    """Render the report as one HTML page, which loads nothing and runs no script.
 
     Args:
-        scores: to report.
-        title: of the page; any text.
+        scores: the scores to report.
+        title: title of the page; any text.
 
     Returns:
         HTML that follows the reader's light or dark setting, under 2 MB for 1,000 classes and 50,000 images.

@@ -1,4 +1,4 @@
-"""The result of evaluating a classifier: a frozen value that prints, draws and saves itself."""
+"""Result of evaluating a classifier: an immutable object that can be printed, drawn and saved."""
 # ruff: noqa: PLC0415 - what prints, draws and saves is loaded when it is asked for; it knows this module
 
 from __future__ import annotations
@@ -26,43 +26,43 @@ __all__ = ["ClassificationScores"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ClassificationScores(BaseScores):
-    """How good a classifier is on some labelled images, how sure that is, and where it fails.
+    """Scores of a classifier on labelled images, with confidence intervals and mistakes.
 
-    Undefined scores are nan. Made by `onlineml.evaluate` or `onlineml.evaluation.classification_scores`.
+    Undefined scores are nan. Created by `onlineml.evaluate` or `onlineml.evaluation.classification_scores`.
 
     Attributes:
         class_names: the model's classes, in the order of its outputs.
-        model_ref: which model; "" if not given.
-        split: which split of the manifest.
-        manifest_hash: which dataset version.
+        model_ref: the model; "" if unknown.
+        split: the split of the manifest.
+        manifest_hash: the dataset version.
         image_ids: (N) ids, in the order of the arrays.
-        uris: (N) where the images are; "" where not given.
+        uris: (N) locations of the images; "" if unknown.
         labels: (N,) int64 true class ids.
         predictions: (N,) int64 predicted class ids; of equal probabilities, the lowest.
         confidences: (N,) float64 probability of the prediction.
-        probabilities: (N, C) float32, or float64 if given so; None if they were left out of the JSON.
+        probabilities: (N, C) float32, or float64 if passed so; None if they were omitted from the JSON.
         groups: (N) the group of each image, or None: each image is its own.
-        slices: columns (N) by which `by_slice` cuts.
-        n_groups: independent groups.
-        n_bootstrap: resamples behind the intervals.
-        seed: of the resamples.
-        accuracy: share of right predictions; balanced_accuracy: mean recall of the classes that have images.
+        slices: columns (N) by which `by_slice` is computed.
+        n_groups: number of independent groups.
+        n_bootstrap: number of resamples for the intervals.
+        seed: seed of the resamples.
+        accuracy: fraction of correct predictions; balanced_accuracy: mean recall of the classes that have images.
         macro_precision: mean over the classes that have images, with 0 for one never predicted; macro_recall and
             macro_f1 likewise. micro_precision, micro_recall and micro_f1 pool all classes, which is the accuracy.
             weighted_precision, weighted_recall and weighted_f1 are means by number of images.
-        top_k: share with the true class among the first k, by k; lower class ids win ties. `top_5` is ``top_k[5]``.
+        top_k: fraction with the true class among the first k, by k; lower class ids win ties. `top_5` is ``top_k[5]``.
         map: mean average precision over the classes that have images.
-        auroc_macro: mean AUROC, one against the rest, over the classes where it is defined.
+        auroc_macro: mean AUROC, one against the rest, over the classes for which it is defined.
         log_loss: mean cross-entropy in nats, probabilities clipped to 2.2e-16.
         brier: mean squared distance from the one-hot truth, in [0, 2].
         ece: expected calibration error in 15 equal-width bins, in [0, 1].
         intervals: 95 % percentile bootstrap interval (low, high) over groups, by score name (``"accuracy"``,
-            ``"top_5"``, …). (nan, nan) where the resamples do not vary, and for ``map`` and ``auroc_macro`` where
-            images x classes x resamples exceed 5e8. An accuracy of exactly 0 or 1 has Clopper and Pearson's interval.
+            ``"top_5"``, …). (nan, nan) if the resamples do not vary, and for ``map`` and ``auroc_macro`` if images x
+            classes x resamples exceed 5e8. An accuracy of exactly 0 or 1 has Clopper and Pearson's interval.
         per_class: scores of each class.
         reliability: the calibration curve.
         by_slice: accuracy for each value of each column in `slices`.
-        mistakes: the wrong images, most confident first; the first `n_mistakes` of them.
+        mistakes: the misclassified images, most confident first; the first `n_mistakes` of them.
         thumbnails: small PNG or JPEG bytes by image id, for reports.
     """
 
@@ -110,12 +110,12 @@ class ClassificationScores(BaseScores):
 
     @property
     def n_mistakes(self) -> int:
-        """Number of images wrong, also those beyond the listed `mistakes`."""
+        """Number of misclassified images, including those beyond the listed `mistakes`."""
         return int(np.sum(self.labels != self.predictions))
 
     @property
     def confusion(self) -> Ints:
-        """(C, C) int64, how often each prediction was made of each truth; truths are the rows."""
+        """(C, C) int64 counts of each prediction for each truth; truths are the rows."""
         return metrics.confusion_matrix(self.labels, self.predictions, n_classes=len(self.class_names))
 
     def _class_table(self) -> PerClass:
@@ -131,7 +131,7 @@ class ClassificationScores(BaseScores):
 
     @property
     def top_5(self) -> float:
-        """Share of images with the true class among the five first; nan if 5 was not asked for."""
+        """Fraction of images with the true class among the first five; nan if 5 was not requested."""
         return self.top_k.get(5, float("nan"))
 
     @property
@@ -160,12 +160,12 @@ class ClassificationScores(BaseScores):
         return self.per_class.auroc
 
     def score_names(self) -> list[str]:
-        """Names of the single-number scores, as in `intervals` and `to_frame`."""
+        """Return the names of the single-number scores, as in `intervals` and `to_frame`."""
         plain = super().score_names()
         return [plain[0], *(f"top_{k}" for k in self.top_k if k > 1), *plain[1:]]
 
     def score(self, name: str) -> float:
-        """A score by the name that `score_names` lists."""
+        """Return a score by its name, see `score_names`."""
         return self.top_k[int(name[4:])] if name.startswith("top_") else super().score(name)
 
     def _one_class(self, class_name: str | int) -> tuple[Any, Floats]:
@@ -181,11 +181,11 @@ class ClassificationScores(BaseScores):
         return self.labels == class_id, self.probabilities[:, class_id]
 
     def roc(self, class_name: str | int) -> metrics.RocCurve:
-        """ROC curve of a class (name or id) against the rest."""
+        """Return the ROC curve of a class (name or id) against the rest."""
         return metrics.roc_curve(*self._one_class(class_name))
 
     def pr(self, class_name: str | int) -> metrics.PrecisionRecallCurve:
-        """Precision-recall curve of a class (name or id) against the rest."""
+        """Return the precision-recall curve of a class (name or id) against the rest."""
         return metrics.precision_recall_curve(*self._one_class(class_name))
 
     def __repr__(self) -> str:
@@ -202,23 +202,23 @@ class ClassificationScores(BaseScores):
         return summary_html(self)
 
     def to_json(self, *, probabilities: bool | None = None) -> str:
-        """As JSON text; see `onlineml.evaluation.classification.serial.to_json`."""
+        """Encode as JSON text, see `onlineml.evaluation.classification.serial.to_json`."""
         from onlineml.evaluation.classification import serial
 
         return serial.to_json(self, probabilities=probabilities)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> ClassificationScores:
-        """From what `to_json` wrote."""
+        """Read the result of `to_json`."""
         from onlineml.evaluation.classification import serial
 
         return serial.from_json(text)
 
     def figure(self, name: str) -> Figure:
-        """A figure by one of the `figure_names`; "worst" shows the most confident mistakes.
+        """Draw one of the `figure_names`; "worst" shows the most confident mistakes.
 
         Raises:
-            ConfigError: there is no such figure.
+            ConfigError: the figure does not exist.
         """
         from onlineml.evaluation.render.plots import figure
 

@@ -1,4 +1,4 @@
-"""From predictions and truth to scores."""
+"""Computation of a classifier's scores from predictions and truth."""
 
 from __future__ import annotations
 
@@ -46,29 +46,29 @@ def classification_scores(
     """Score a single-label classifier.
 
     Args:
-        probabilities: (N, C) in [0, 1], rows summing to 1 (the softmax). float64 is kept, anything else is float32.
+        probabilities: (N, C) in [0, 1], rows summing to 1 (the softmax). float64 is kept, other types become float32.
         labels: (N,) class ids in [0, C), or class names.
         class_names: C distinct names, in the order of the columns.
-        groups: what varies together, one value an image: a video, a person, a photo. Intervals resample groups; None
-            (as a whole, or for an image) means that an image stands alone.
+        groups: one value per image, shared by images that are not independent: a video, a person, a photo. Intervals
+            resample groups; None (for all, or for an image) means that an image is independent.
         image_ids: N distinct ids; the row numbers by default.
-        uris: where each image is.
-        slices: columns, N values each, for which the accuracy is told value by value.
+        uris: location of each image.
+        slices: columns, N values each, for whose values the accuracy is reported separately.
         thumbnails: small PNG or JPEG bytes by image id, shown in reports.
-        top_k: which k to score.
-        n_mistakes: how many mistakes to list, most confident first.
-        n_bootstrap: resamples for the intervals; 0: no intervals.
-        seed: of the resamples; the same seed gives the same intervals.
-        split: name of the split, for the record.
-        manifest_hash: of the data, for the record.
-        model_ref: of the model, for the record.
+        top_k: values of k to score.
+        n_mistakes: number of mistakes to list, most confident first.
+        n_bootstrap: number of resamples for the intervals; 0: no intervals.
+        seed: seed of the resamples; the same seed results in the same intervals.
+        split: name of the split, recorded in the scores.
+        manifest_hash: dataset version, recorded in the scores.
+        model_ref: the model, recorded in the scores.
 
     Returns:
         The scores; each is nan without images.
 
     Raises:
-        DataError: shapes that do not fit; rows with nan or that are not probabilities, by image.
-        UnknownClassError: labels that are not classes, by image.
+        DataError: shapes do not match, or rows contain nan or are not probabilities; by image.
+        UnknownClassError: labels are not classes; by image.
         ConfigError: a k below 1, or a negative `n_bootstrap`.
     """
     names = inputs.checked_names(class_names)
@@ -176,7 +176,7 @@ def _pair(bounds: Floats) -> Interval:
 
 
 def _intervals(scores: dict[str, float], resampled: Resampled, *, n_groups: int) -> dict[str, Interval]:
-    """One interval a score."""
+    """Return one interval per score."""
     return {
         name: widened(
             value,

@@ -1,9 +1,9 @@
-"""Scores as JSON and back, without loss.
+"""Lossless conversion of a classifier's scores to JSON and back.
 
 One object: the single numbers under ``scores`` and ``top_k``, their ``intervals``, ``per_class``, ``confusion`` as
-[truth id, predicted id, count] of the cells that are not 0, ``reliability``, ``by_slice``, ``mistakes``, the
-``images`` column by column, ``probabilities`` as base64 of zlib of the raw array, ``thumbnails`` as base64.
-An undefined number (nan) is null.
+[truth id, predicted id, count] of the cells that are not 0, ``reliability``, ``by_slice``, ``mistakes``, the ``images``
+column by column, ``probabilities`` as base64 of zlib of the raw array, ``thumbnails`` as base64. An undefined number
+(nan) is null.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ __all__ = ["FORMAT", "from_json", "to_json"]
 
 FORMAT = "onlineml.classification_scores"
 VERSION = 1
-MAX_PROBABILITY_BYTES = 64 * 2**20  # beyond it a reader waits seconds for numbers that only curves need
+MAX_PROBABILITY_BYTES = 64 * 2**20  # larger arrays take seconds to read, and only curves need them
 
 
 def to_json(scores: ClassificationScores, *, probabilities: bool | None = None) -> str:
-    """Write scores as JSON text.
+    """Encode scores as JSON text.
 
     Args:
-        scores: what to write.
-        probabilities: whether the (N, C) probabilities go in. None: if they take at most 64 MiB; without them the
-            scores read back have everything but curves.
+        scores: the scores to write.
+        probabilities: whether to include the (N, C) probabilities. None: if they take at most 64 MiB; without them, the
+            scores have everything but curves when read.
 
     Returns:
         Strict JSON: nan is null.
@@ -79,7 +79,7 @@ def to_json(scores: ClassificationScores, *, probabilities: bool | None = None) 
 
 
 def from_json(text: str | bytes) -> ClassificationScores:
-    """Read what `to_json` wrote.
+    """Read the result of `to_json`.
 
     Raises:
         DataError: the text is not JSON, is of another kind, or is from a later version of onlineml.

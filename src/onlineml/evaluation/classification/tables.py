@@ -1,4 +1,4 @@
-"""The tables inside the scores: classes, calibration, mistakes."""
+"""Tables of a classifier's scores: classes, calibration, mistakes."""
 # ruff: noqa: PLC0415 - pandas takes half a second to import
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ __all__ = ["ClassTable", "ConfusedPair", "Mistake", "PerClass", "Reliability"]
 
 @dataclass(frozen=True)
 class Mistake:
-    """One wrongly classified image.
+    """One misclassified image.
 
     Attributes:
-        image_id: of the manifest.
-        uri: where the image is; "" if that was not given.
+        image_id: id in the manifest.
+        uri: location of the image; "" if unknown.
         truth: name of the labelled class.
         predicted: name of the predicted class.
         score: probability of the predicted class, in [0, 1].
@@ -43,7 +43,7 @@ class Mistake:
 
 @dataclass(frozen=True)
 class ConfusedPair:
-    """How often images of one class were taken for another: `n` times, `share` of the images of `truth`."""
+    """Confusion of one class with another: `n` times, which is the fraction `share` of the images of `truth`."""
 
     truth: str
     predicted: str
@@ -53,14 +53,14 @@ class ConfusedPair:
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
-    """Confidence against accuracy in 15 equal bins of the predicted class's probability.
+    """Accuracy by confidence in 15 equal bins of the predicted class's probability.
 
     Attributes:
         lower: (15,) exclusive lower bound of each bin (0 belongs to the first).
         upper: (15,) inclusive upper bound.
         n: (15,) int64 images in the bin.
         confidence: (15,) mean probability; nan for an empty bin.
-        accuracy: (15,) share that is right; nan for an empty bin.
+        accuracy: (15,) fraction of correct predictions; nan for an empty bin.
     """
 
     lower: Floats
@@ -71,13 +71,13 @@ class Reliability:
 
     @property
     def ece(self) -> float:
-        """Expected calibration error: mean distance of accuracy from confidence, weighted by images; nan without."""
+        """Expected calibration error: mean distance of accuracy and confidence, weighted by images; nan without."""
         gaps = np.nan_to_num(np.abs(self.accuracy - self.confidence))
         return float(metrics.ratio((gaps * self.n).sum(), self.n.sum()))
 
 
 class ClassTable:
-    """What tables of classes share: each is a dataclass of columns with one entry a class."""
+    """Common part of tables of classes: each is a dataclass of columns with one entry per class."""
 
     names: tuple[str, ...]
     support: Ints
@@ -87,10 +87,10 @@ class ClassTable:
         return len(self.names)
 
     def __getitem__(self, name: str) -> dict[str, Any]:
-        """Scores of one class by its name.
+        """Return the scores of one class by its name.
 
         Raises:
-            UnknownClassError: there is no such class.
+            UnknownClassError: the class does not exist.
         """
         if name not in self.names:
             msg = f"{name!r} is not one of the {len(self.names)} classes: {', '.join(self.names[:20])}"
@@ -103,14 +103,14 @@ class ClassTable:
         return {f.name: getattr(self, f.name) for f in fields if f.name != "names"}
 
     def worst_first(self) -> Ints:
-        """Class ids (C,) by F1 (of objects: by AP), rising; of equal ones the larger class first; empty ones last."""
+        """Return class ids (C,) by ascending F1 (of objects: AP); ties: larger class first; empty classes last."""
         return np.lexsort((-self.support, np.where(self.support > 0, self._ranked_by(), np.inf))).astype(np.int64)
 
     def _ranked_by(self) -> Floats:
         return self.f1
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a class; intervals as two columns, ``recall_low`` and ``recall_high``."""
+        """Return one row per class; intervals are two columns, ``recall_low`` and ``recall_high``."""
         import pandas as pd
 
         columns: dict[str, Any] = {}
@@ -128,18 +128,18 @@ class ClassTable:
 
 @dataclass(frozen=True, eq=False)
 class PerClass(ClassTable):
-    """Scores of each class, one entry a class in the order of the class names.
+    """Scores of each class, one entry per class in the order of the class names.
 
     Attributes:
         names: class names.
         support: (C,) int64 images of the class.
         predicted: (C,) int64 images predicted as the class.
-        precision: (C,) right among those predicted; nan if never predicted.
-        recall: (C,) found among those that there are; nan without images.
+        precision: (C,) fraction of the predicted images that are correct; nan if never predicted.
+        recall: (C,) fraction of the class's images that are found; nan without images.
         f1: (C,) harmonic mean; nan if neither predicted nor present.
         ap: (C,) average precision, one against the rest; nan without images.
         auroc: (C,) area under the ROC curve, one against the rest; nan without images or without others.
-        precision_interval: (C, 2) 95 % interval; nan where it cannot be told.
+        precision_interval: (C, 2) 95 % interval; nan if undefined.
         recall_interval: (C, 2).
         f1_interval: (C, 2).
     """

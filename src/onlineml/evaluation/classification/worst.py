@@ -1,4 +1,4 @@
-"""Mistakes by image, and the images with most of them."""
+"""Mistakes by image, and the images with the most mistakes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def worst_images(
     sizes_hw: Ints,
     limit: int,
 ) -> tuple[WorstImage, ...]:
-    """The images with most missed objects and false boxes; of equal ones, that with the surest false box first."""
+    """Return the images with the most missed objects and false boxes; ties: the most confident false box first."""
     counts = count_mistakes(scene, shown)
     false = (shown.kind != _HIT) & (shown.kind != _IGNORED)
     surest = np.full(scene.n_images, -np.inf)
@@ -43,7 +43,7 @@ def worst_images(
 
 
 class Mistakes(NamedTuple):
-    """How many there are in each image: false boxes, missed objects, and objects at all; (N,) int64 each."""
+    """Numbers per image of false boxes, missed objects, and objects in total; (N,) int64 each."""
 
     false: Ints
     missed: Ints
@@ -51,7 +51,7 @@ class Mistakes(NamedTuple):
 
 
 def count_mistakes(scene: Scene, shown: Diagnosis) -> Mistakes:
-    """Count them by image."""
+    """Count mistakes by image."""
     false = (shown.kind != _HIT) & (shown.kind != _IGNORED)
     lost = ~shown.found & ~scene.crowd
     of = (scene.found_image[false], scene.truth_image[lost], scene.truth_image[~scene.crowd])
@@ -69,7 +69,7 @@ def seen_images(
     uris: tuple[str, ...],
     sizes_hw: Ints,
 ) -> tuple[WorstImage, ...]:
-    """Some images with all their boxes."""
+    """Return some images with all their boxes."""
     return tuple(
         WorstImage(
             image_id=image_ids[i],
@@ -85,9 +85,9 @@ def seen_images(
 
 
 def _boxes(scene: Scene, shown: Diagnosis, image: int, names: tuple[str, ...]) -> tuple[SeenBox, ...]:
-    """Missed objects, then detections by falling score.
+    """Return missed objects, then detections by descending score.
 
-    An object that a detection took for another class is not drawn: its place is marked already.
+    An object that a detection took for another class is not returned: its position is marked already.
     """
     rows = np.flatnonzero((scene.found_image == image) & (shown.kind != _IGNORED))
     rows = rows[np.argsort(-scene.scores[rows], kind="stable")]
