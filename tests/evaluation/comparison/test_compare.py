@@ -174,7 +174,7 @@ def _without_groups(scores):
         (lambda: scored(SECOND, names=("cat", "dog", "wolf")), "lacks 1 classes of the first: 'fox'"),
         (lambda: scored(SECOND, groups=["v"] * 8), "8 images are in different groups: 'image-0', 'image-1'"),
         (lambda: 0.93, "was given a float; expected two results of onlineml.evaluate"),
-        (lambda: detection_scores(boxes_of([[]]), found_of([[]]), ["a"]), "give two results of one task"),
+        (lambda: detection_scores(boxes_of([[]]), found_of([[]]), ["a"]), "pass two results of one task"),
     ],
 )
 def test_results_of_something_else_are_refused_and_the_difference_is_told(other, says):

@@ -1,1 +1,1 @@
-"""The COCO metric: twelve numbers equal to those of pycocotools."""
+"""COCO metric: twelve scores equal to those of pycocotools."""

@@ -1,4 +1,4 @@
-"""What COCO scores are counted from, and the curves that come out."""
+"""Input arrays of the COCO scores, and the resulting curves."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 __all__ = ["AREA_NAMES", "AREA_RANGES", "IOU_THRESHOLDS", "MAX_DETECTIONS", "RECALLS", "CocoArrays", "Curves"]
 
-# The parameters of the COCO challenge (cocodataset.org/#detection-eval), made as pycocotools makes them, to the bit.
+# Parameters of the COCO challenge (cocodataset.org/#detection-eval), computed as in pycocotools, bit for bit.
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)
 AREA_NAMES = ("all", "small", "medium", "large")
 AREA_RANGES = np.array([[0, 1e5**2], [0, 32**2], [32**2, 96**2], [96**2, 1e5**2]])
-MAX_DETECTIONS = (1, 10, 100)  # of one class in one image
+MAX_DETECTIONS = (1, 10, 100)  # per class and image
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,10 +33,10 @@ class CocoArrays:
         n_classes: C.
         truth_image: (G,) int64 in [0, N); truth_class: (G,) int64 in [0, C).
         truth_xywh: (G, 4) float64, finite, sizes not negative.
-        truth_area: (G,) float64, of the object's mask where that is known.
+        truth_area: (G,) float64, of the object's mask if known.
         truth_crowd: (G,) bool.
         found_image: (D,) int64; found_class: (D,) int64; found_xywh: (D, 4) float64; found_scores: (D,) float64,
-            finite. In any order; equal scores within an image rank as they stand here.
+            finite. In any order; equal scores within an image are ranked in this order.
     """
 
     n_images: int
@@ -54,12 +54,12 @@ class CocoArrays:
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """What the summary is made of; nan for a class without an object (of that size).
+    """Data of the summary; nan for a class without an object (of that size).
 
     Attributes:
         precision: (10, 101, C, 4) float64 by IoU threshold, recall, class and size of object, at 100 detections.
         recall: (10, C, 4) float64, the highest recall at 100 detections.
-        recall_few: (10, C, 2) float64, at 1 and at 10 detections an image, objects of all sizes.
+        recall_few: (10, C, 2) float64, at 1 and at 10 detections per image, objects of all sizes.
     """
 
     precision: Floats

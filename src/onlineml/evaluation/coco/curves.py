@@ -1,7 +1,7 @@
-"""From COCO's matches to its precision and recall, counted sparsely.
+"""Computation of precision and recall from COCO's matches, with sparse counts.
 
-Precision rises only where a detection finds an object, so its envelope is made of those few places alone; how many
-detections before a place were wrong comes from one running count a size of object.
+Precision rises only at detections that find an object, so its envelope is computed from those few positions only; the
+number of wrong detections before a position comes from one running count per size of object.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _N_SIZES, _N_IOUS = len(AREA_RANGES), len(IOU_THRESHOLDS)
 
 
 def coco_curves(arrays: CocoArrays) -> Curves:
-    """Precision and recall of every class, threshold and size of object, as pycocotools defines them.
+    """Return precision and recall of every class, threshold and size of object, as defined by pycocotools.
 
-    No class knows of another, so that each processor takes some of them; numpy lets go of the interpreter meanwhile.
+    Classes are independent, so each processor computes some of them; numpy releases the interpreter lock meanwhile.
     """
     n_parts = min(os.cpu_count() or 1, _MOST_PARTS, 1 + len(arrays.found_class) // _WORTH_A_THREAD)
     if n_parts == 1:
@@ -50,7 +50,7 @@ def coco_curves(arrays: CocoArrays) -> Curves:
 
 
 def _of_classes(arrays: CocoArrays, first: int, end: int) -> CocoArrays:
-    """The same images with the classes ``first`` to ``end``, without it, only."""
+    """Return the same images with only the classes from ``first`` up to, but excluding, ``end``."""
     true = np.flatnonzero((arrays.truth_class >= first) & (arrays.truth_class < end))
     found = np.flatnonzero((arrays.found_class >= first) & (arrays.found_class < end))
     return CocoArrays(
@@ -85,7 +85,7 @@ def _curves(arrays: CocoArrays) -> Curves:
 
 
 def _recall(found: npt.NDArray[np.bool_], class_id: Ints, n_objects: Ints) -> Floats:
-    """(10, C, sizes): share of the objects that were found."""
+    """Return (10, C, sizes): fraction of the objects that were found."""
     _, n_sizes, n_ious = found.shape
     which, column = np.divmod(np.flatnonzero(found), n_sizes * n_ious)  # a sum over bools takes ten times as long
     cells = class_id[which] * (n_sizes * n_ious) + column
@@ -101,7 +101,7 @@ def _precision(
     class_of_match = np.searchsorted(matches.at, ranked.class_starts)
     for size in range(_N_SIZES):
         inside = (area >= AREA_RANGES[size, 0]) & (area <= AREA_RANGES[size, 1])
-        before = np.append(0, np.cumsum(inside))  # detections that would be wrong if they took nothing
+        before = np.append(0, np.cumsum(inside))  # detections that would be wrong if they matched nothing
         for class_id in np.flatnonzero(n_objects[:, size]):
             part = slice(class_of_match[class_id], class_of_match[class_id + 1])
             at = matches.at[part]
@@ -112,21 +112,22 @@ def _precision(
 
 
 def _envelope(found: npt.NDArray[np.bool_], wrong: Ints, n_objects: int) -> Floats:
-    """Highest precision at or beyond each of the 101 recalls; 0 where that recall is never reached.
+    """Return the highest precision at or beyond each of the 101 recalls; 0 for recalls that are never reached.
 
     Args:
         found: (10, m) bool, the detection found an object.
-        wrong: (10, m) running count of the detections that are wrong.
-        n_objects: that there are to find.
+        wrong: (10, m) running count of the wrong detections.
+        n_objects: number of objects to find.
 
     Returns:
         (10, 101) float64.
     """
     right = np.cumsum(found, axis=1, dtype=np.float64)
-    precision = np.where(found, right / np.maximum(wrong + right, 1.0), 0.0)  # pycocotools adds 2e-16 below the line
+    # pycocotools adds 2e-16 to the denominator
+    precision = np.where(found, right / np.maximum(wrong + right, 1.0), 0.0)
     best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     n_hits = found.sum(1)
-    # the how-manieth hit reaches a recall: the first whose share of the objects is not below it
+    # index of the hit at which a recall is reached: the first whose fraction of the objects is not below it
     needed = np.searchsorted(np.arange(1, n_objects + 1) / n_objects, RECALLS)
     reached = needed < n_hits[:, None]
     at_hits = np.append(best[found], 0.0)  # by threshold, then by hit

@@ -1,4 +1,4 @@
-"""What is wrong with COCO documents, kind by kind, each with the rows that have it."""
+"""Problems in COCO documents, by kind, each with the affected rows."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from onlineml.evaluation.coco.json import rows_of
 
 __all__ = ["coco_faults"]
 
-Fault: TypeAlias = tuple[str, str]  # what is wrong, and the value of the row that shows it
+Fault: TypeAlias = tuple[str, str]  # description of the problem, and the value of the row that has it
 
-_N_SHOWN = 3  # rows named for each kind of fault
+_N_SHOWN = 3  # rows named per kind of problem
 
 
 class _Tally:
-    """Counts the faults of the rows of one list, and keeps the first of each kind."""
+    """Counter of the problems in the rows of one list, which keeps the first examples of each kind."""
 
     def __init__(self, where: str) -> None:
         self.where = where
@@ -38,7 +38,7 @@ class _Tally:
 
 
 def coco_faults(ground_truth: Any, detections: Any) -> list[str]:
-    """One line for each kind of fault, the rows' numbers in it; empty where there is none."""
+    """Return one line per kind of problem, with row numbers; empty if there are none."""
     names = ("images", "categories", "annotations")
     if not isinstance(ground_truth, Mapping):
         kind = type(ground_truth).__name__

@@ -1,13 +1,13 @@
 """COCO's matching of detections to objects, for all images, classes, thresholds and sizes of object at once.
 
-The definition is that of pycocotools: in each image and class the surest detection chooses first, among the objects
-not yet taken whose overlap reaches the threshold; it takes the object that overlaps most, and one to be ignored (a
-crowd, or of another size) only where no other is left. Of equal overlaps the later object wins. A crowd can be taken
-often.
+The definition is that of pycocotools: in each image and class the detection with the highest score chooses first, among
+the objects not yet taken whose overlap reaches the threshold. It takes the object with the largest overlap, and an
+ignored one (a crowd, or of another size) only if no other is left. Of equal overlaps the later object is chosen. A
+crowd can be taken more than once.
 
-Matching looks sequential, but only within one image and class. So it goes in rounds: in round r the r-th detection of
-every image and class chooses, for all 4 x 10 sizes and thresholds. Detections that overlap no object by half are
-unmatched whatever happens, and take no part.
+Matching is sequential only within one image and class. It therefore proceeds in rounds: in round r the r-th detection
+of every image and class chooses, for all 4 x 10 sizes and thresholds. Detections that overlap no object by half are
+unmatched in any case, and are skipped.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Matches", "Ranked", "match", "outside_areas", "rank", "run_starts"]
 
-_CHUNK_PAIRS = 2_000_000  # of detection and object at a time: 16 MB a column
-_CHUNK_CHOICES = 20_000  # detections that choose at a time: some 10 MB for 40 choices each
+_CHUNK_PAIRS = 2_000_000  # pairs of detection and object at a time: 16 MB per column
+_CHUNK_CHOICES = 20_000  # detections that choose at a time: about 10 MB for 40 choices each
 _TOOK_OBJECT, _TOOK_IGNORED = np.int8(1), np.int8(2)
 
 
 @dataclass(frozen=True, eq=False)
 class Ranked:
-    """The detections in the order in which precision is counted; at most 100 of each class and image.
+    """Detections in the order in which precision is counted; at most 100 per class and image.
 
     Attributes:
-        rows: (D',) places in the arrays as given, by class; within a class by falling score, then by image.
+        rows: (D',) indices into the input arrays, by class; within a class by descending score, then by image.
         place: (D',) int64, rank within the class and image, from 0.
         class_starts: (C + 1,) int64; the detections of class c are ``class_starts[c]`` to ``class_starts[c + 1]``.
     """
@@ -49,11 +49,11 @@ class Ranked:
 
 @dataclass(frozen=True, eq=False)
 class Matches:
-    """What became of the detections that overlap an object of their class by half or more.
+    """Outcome of the detections that overlap an object of their class by half or more.
 
     Attributes:
-        at: (M,) int64, places in `Ranked.rows`, rising.
-        outcome: (M, 4, 10) int8 by size and threshold: 0 took nothing, 1 took an object, 2 took one to be ignored.
+        at: (M,) int64, indices into `Ranked.rows`, ascending.
+        outcome: (M, 4, 10) int8 by size and threshold: 0 took nothing, 1 took an object, 2 took an ignored object.
     """
 
     at: Ints
@@ -61,17 +61,17 @@ class Matches:
 
 
 def outside_areas(area: Floats) -> npt.NDArray[np.bool_]:
-    """(n,) areas as (n, 4): whether each is outside the range of small, medium, … objects."""
+    """Return (n, 4) for (n,) areas: whether each is outside the range of small, medium, … objects."""
     return (area[:, None] < AREA_RANGES[:, 0]) | (area[:, None] > AREA_RANGES[:, 1])
 
 
 def _compact(values: Ints, limit: int) -> Array:
-    """As 16 bits where they suffice: numpy sorts those by radix, some ten times as fast."""
+    """Convert to 16 bits if possible: numpy sorts those by radix, about ten times as fast."""
     return values.astype(np.uint16) if limit <= 2**16 else values
 
 
 def _by(values: Ints, limit: int, order: Ints) -> Ints:
-    """`order`, sorted further by ``values[order]``."""
+    """Sort `order` further by ``values[order]``, stably."""
     keys = _compact(values, limit)[order]
     if len(keys) and (keys[1:] >= keys[:-1]).all():
         return order
@@ -79,8 +79,8 @@ def _by(values: Ints, limit: int, order: Ints) -> Ints:
 
 
 def _by_score(scores: Floats, order: Ints) -> Ints:
-    """`order`, sorted further by falling score: by radix, 16 bits of the float after the other."""
-    bits = (scores + 0.0).view(np.uint64)  # + 0.0: of the two zeros only one is left
+    """Sort `order` further by descending score: radix sort of the float's bits, 16 at a time."""
+    bits = (scores + 0.0).view(np.uint64)  # + 0.0 converts -0.0 to 0.0
     sign = np.uint64(2**63)
     falling = np.where(bits & sign, bits, ~(bits | sign))  # unsigned, smallest for the highest score
     for shift in (0, 16, 32, 48):
@@ -91,7 +91,7 @@ def _by_score(scores: Floats, order: Ints) -> Ints:
 
 
 def run_starts(*columns: Array) -> Ints:
-    """Where runs of equal rows begin, and the number of rows."""
+    """Return the starts of runs of equal rows, and the number of rows."""
     n = len(columns[0])
     new = np.zeros(n, bool)
     new[:1] = True
@@ -101,7 +101,7 @@ def run_starts(*columns: Array) -> Ints:
 
 
 def rank(arrays: CocoArrays) -> Ranked:
-    """Sort the detections, and leave out those beyond the 100 surest of each class and image."""
+    """Sort the detections, and drop those beyond the 100 of highest score per class and image."""
     rows = _by(arrays.found_image, arrays.n_images, np.arange(len(arrays.found_scores)))
     rows = _by_score(arrays.found_scores, rows)
     rows = _by(arrays.found_class, arrays.n_classes, rows)
@@ -118,7 +118,7 @@ def rank(arrays: CocoArrays) -> Ranked:
 def match(arrays: CocoArrays, ranked: Ranked) -> Matches:
     """Match all detections to the objects, at every threshold and for every size of object."""
     at, truth, overlap = _overlapping_pairs(arrays, ranked)
-    order = np.lexsort((truth, overlap, at))  # the pairs of a detection stand from the worst to the best choice
+    order = np.lexsort((truth, overlap, at))  # the pairs of a detection are sorted from the worst to the best choice
     at, truth, overlap = at[order], truth[order], overlap[order]
     starts = run_starts(at)
     who = at[starts[:-1]]
@@ -131,7 +131,7 @@ def match(arrays: CocoArrays, ranked: Ranked) -> Matches:
         pairs = _ranges(starts[turn], starts[turn + 1])
         sizes = starts[turn + 1] - starts[turn]
         best = _choose(taken[truth[pairs]], ignored[truth[pairs]], overlap[pairs], sizes).reshape(-1)
-        took = np.flatnonzero(best >= 0)  # flat places all along: three indices would cost three times as much
+        took = np.flatnonzero(best >= 0)  # flat indices: three indices would cost three times as much
         detection, column = np.divmod(took, n_columns)
         chosen = truth[pairs[best[took]]]
         taken.reshape(-1)[chosen * n_columns + column] = ~arrays.truth_crowd[chosen]
@@ -141,32 +141,32 @@ def match(arrays: CocoArrays, ranked: Ranked) -> Matches:
 
 
 def _choose(taken: Array, ignored: Array, overlap: Floats, sizes: Ints) -> Array:
-    """The pair that each of n detections takes.
+    """Return the pair that each of n detections takes.
 
     Args:
         taken: (p, 4, 10) bool, the pair's object is no longer free.
         ignored: (p, 4) bool.
-        overlap: (p,), rising within a detection; its pairs stand together.
-        sizes: (n,) pairs of each detection.
+        overlap: (p,), ascending within a detection, whose pairs are contiguous.
+        sizes: (n,) number of pairs of each detection.
 
     Returns:
-        (n, 4, 10) int32 in [0, p), or -1: nothing to take.
+        (n, 4, 10) int32 in [0, p), or -1 for none.
     """
     n_pairs = len(overlap)
     # 1e-10: pycocotools lowers a threshold of 1, which never occurs among these ten
     allowed = (overlap[:, None] >= IOU_THRESHOLDS)[:, None, :] & ~taken
     worth = np.arange(1, n_pairs + 1, dtype=np.int32)[:, None] + np.where(
         ignored, 0, np.int32(n_pairs)
-    )  # real objects above all ignored ones
+    )  # real objects before all ignored ones
     best = np.maximum.reduceat(allowed * worth[:, :, None], np.cumsum(sizes) - sizes, axis=0)
     best -= np.int32(n_pairs) * (best > n_pairs)
     return best - np.int32(1)
 
 
 def _rounds(group: Ints, place: Ints) -> list[Ints]:
-    """Detections by whose turn it is: the first of every group, the second, … ; indices into `group`, rising.
+    """Group detections by round: the first of every group, the second, …; indices into `group`, ascending.
 
-    No two of one part are of one group; a long round comes in several parts, which bounds the memory.
+    No two of one part belong to the same group; a long round is split into several parts, which bounds the memory.
     """
     order = np.lexsort((place, group))
     starts = run_starts(group[order])
@@ -178,13 +178,13 @@ def _rounds(group: Ints, place: Ints) -> list[Ints]:
 
 
 def _ranges(starts: Ints, ends: Ints) -> Ints:
-    """The numbers of all ranges, one after the other."""
+    """Return the numbers of all ranges, concatenated."""
     sizes = ends - starts
     return np.repeat(starts - (np.cumsum(sizes) - sizes), sizes) + np.arange(sizes.sum())
 
 
 def _overlapping_pairs(arrays: CocoArrays, ranked: Ranked) -> tuple[Ints, Ints, Floats]:
-    """Pairs of detection (place in `ranked`) and object of one class and image that overlap by half, and how far."""
+    """Return pairs of detection (index in `ranked`) and object of one image and class with overlap >= 0.5, with it."""
     key = arrays.truth_class * arrays.n_images + arrays.truth_image
     truths = np.argsort(key, kind="stable")
     starts = run_starts(key[truths])
@@ -203,15 +203,15 @@ def _overlapping_pairs(arrays: CocoArrays, ranked: Ranked) -> tuple[Ints, Ints, 
 
 
 def _chunks(sizes: Ints) -> Ints:
-    """Where to cut so that the sizes of a part sum up to about `_CHUNK_PAIRS`."""
+    """Return positions at which to cut, so that the sizes of a part sum up to about `_CHUNK_PAIRS`."""
     total = np.cumsum(sizes)
     return np.searchsorted(total, np.arange(_CHUNK_PAIRS, total[-1] if len(total) else 0, _CHUNK_PAIRS))
 
 
 def _overlaps(arrays: CocoArrays, rows: Ints, columns: Ints) -> Floats:
-    """Overlap of detection and object, pair by pair: over the union, or over the detection where it is a crowd.
+    """Return the overlap of each pair: relative to the union, or to the detection if the object is a crowd.
 
-    The operations and their order are those of pycocotools' C code, so that the results are equal to the bit.
+    The operations and their order are those of pycocotools' C code, so that the results are equal bit for bit.
     """
     x, y, w, h = arrays.found_xywh[rows].T
     truth_x, truth_y, truth_w, truth_h = arrays.truth_xywh[columns].T

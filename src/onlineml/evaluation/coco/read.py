@@ -1,4 +1,4 @@
-"""COCO documents to arrays: column by column where they are as they must be, else a list of every fault."""
+"""Conversion of COCO documents to arrays: by column if they are valid, else a list of every problem."""
 
 from __future__ import annotations
 
@@ -22,24 +22,25 @@ if TYPE_CHECKING:
 
 __all__ = ["read_coco"]
 
-_ODD = (AttributeError, KeyError, IndexError, OverflowError, TypeError, ValueError)  # what a strange row can raise
+# exceptions that an invalid row can raise
+_ODD = (AttributeError, KeyError, IndexError, OverflowError, TypeError, ValueError)
 
 
 def read_coco(
     ground_truth: Any, detections: Any, *, storage_options: Mapping[str, Any] | None
 ) -> tuple[CocoArrays, tuple[str, ...]]:
-    """Checked arrays and the class names, in the order of the category ids.
+    """Return checked arrays and the class names, in the order of the category ids.
 
     Raises:
-        DataError: every kind of fault in both documents.
-        NotFoundError: nothing at a path or URL.
+        DataError: every kind of problem in both documents.
+        NotFoundError: there is no file at a path or URL.
     """
     try:
         return _arrays(load_truth(ground_truth, storage_options), load_detections(detections, storage_options))
-    except _ODD as error:  # what does not look right at once is looked at row by row
+    except _ODD as error:  # invalid columns are checked row by row
         faults = coco_faults(*(load_plain(source, storage_options) for source in (ground_truth, detections)))
         lines = "\n".join(f"- {fault}" for fault in faults or [f"{type(error).__name__}: {error}"])
-        msg = f"ground truth and detections cannot be scored until this is mended:\n{lines}"
+        msg = f"ground truth and detections cannot be scored until these problems are fixed:\n{lines}"
         raise DataError(msg) from error
 
 
@@ -83,14 +84,14 @@ def _column(rows: Sequence[Any], name: str) -> list[Any]:
 
 
 def _given(rows: Sequence[Any], name: str) -> list[Any]:
-    """The values of a column that a row may lack; None there."""
+    """Return the values of a column that may be missing in some rows; None there."""
     if rows and isinstance(rows[0], msgspec.Struct):
         return _column(rows, name)
     return [row.get(name) for row in rows]
 
 
 def _numbers(values: Iterable[Any]) -> Floats:
-    """As float64, all finite. The array module is quick, and takes no text for a number."""
+    """Convert to float64, all finite. The array module is fast, and does not accept text as a number."""
     numbers = np.frombuffer(array("d", list(values)), np.float64)
     if not np.isfinite(numbers).all():
         raise ValueError("finite")
@@ -113,7 +114,7 @@ def _boxes(rows: Sequence[Any]) -> Floats:
 
 
 def _places_by_id(rows: Sequence[Any]) -> dict[Any, int]:
-    """The place of each id, in sorted order: that in which pycocotools takes images and categories."""
+    """Return the position of each id in sorted order: the order of images and categories in pycocotools."""
     ids = _column(rows, "id")
     places = {key: place for place, key in enumerate(sorted(ids))}
     if len(places) < len(ids) or None in places:
@@ -122,5 +123,5 @@ def _places_by_id(rows: Sequence[Any]) -> dict[Any, int]:
 
 
 def _places(rows: Sequence[Any], name: str, places: dict[Any, int]) -> Ints:
-    """The place of what each row refers to; a KeyError where it is not there."""
+    """Return the position of each row's reference; a KeyError if it does not exist."""
     return np.fromiter(map(places.__getitem__, _column(rows, name)), np.int64, len(rows))

@@ -1,4 +1,4 @@
-"""COCO's scores of a detector: a frozen value that prints and saves itself."""
+"""COCO's scores of a detector: an immutable object that can be printed and saved."""
 # ruff: noqa: PLC0415 - pandas takes half a second to import
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ _MEANINGS = (
 
 @dataclass(frozen=True, eq=False, repr=False)
 class CocoScores:
-    """COCO's twelve numbers and what they are made of. Made by `onlineml.evaluation.coco_scores`.
+    """COCO's twelve scores and the underlying data. Created by `onlineml.evaluation.coco_scores`.
 
-    What has no value is nan: every score of a class that has no object, and a mean over no class.
+    Undefined values are nan: every score of a class without objects, and a mean over no class.
 
     Attributes:
         class_names: the C classes, in the order of their category ids.
-        n_images: images scored, those without objects included.
-        n_objects: (C,) int64 objects of each class, crowds left out.
+        n_images: number of scored images, including those without objects.
+        n_objects: (C,) int64 objects of each class, without crowds.
         stats: (12,) float64 in pycocotools' order; also by name: `map_50_95` to `ar_large`.
         per_class_ap: (C,) float64, AP of each class, mean over IoU .50 to .95.
         per_class_ap_50: (C,) float64, AP of each class at IoU .50.
-        precision: (10, 101, C) float64 at IoU .50, .55, … .95 and recall 0, .01, … 1; objects of all sizes, at most
-            100 detections of a class in an image.
+        precision: (10, 101, C) float64 at IoU .50, .55, … .95 and recall 0, .01, … 1; objects of all sizes, at most 100
+            detections per class and image.
     """
 
     class_names: tuple[str, ...]
@@ -76,58 +76,58 @@ class CocoScores:
 
     @property
     def map_small(self) -> float:
-        """As `map_50_95`, of objects with an area up to 32² pixels."""
+        """`map_50_95` of objects with an area up to 32² pixels."""
         return float(self.stats[3])
 
     @property
     def map_medium(self) -> float:
-        """As `map_50_95`, of objects with an area of 32² to 96² pixels."""
+        """`map_50_95` of objects with an area of 32² to 96² pixels."""
         return float(self.stats[4])
 
     @property
     def map_large(self) -> float:
-        """As `map_50_95`, of objects with an area from 96² pixels."""
+        """`map_50_95` of objects with an area from 96² pixels."""
         return float(self.stats[5])
 
     @property
     def ar_1(self) -> float:
-        """Recall with one detection of a class in an image, mean over the classes and over IoU .50, .55, … .95."""
+        """Recall with one detection per class and image, mean over the classes and over IoU .50, .55, … .95."""
         return float(self.stats[6])
 
     @property
     def ar_10(self) -> float:
-        """As `ar_1`, with ten detections."""
+        """`ar_1` with ten detections."""
         return float(self.stats[7])
 
     @property
     def ar_100(self) -> float:
-        """As `ar_1`, with a hundred detections."""
+        """`ar_1` with a hundred detections."""
         return float(self.stats[8])
 
     @property
     def ar_small(self) -> float:
-        """As `ar_100`, of objects with an area up to 32² pixels."""
+        """`ar_100` of objects with an area up to 32² pixels."""
         return float(self.stats[9])
 
     @property
     def ar_medium(self) -> float:
-        """As `ar_100`, of objects with an area of 32² to 96² pixels."""
+        """`ar_100` of objects with an area of 32² to 96² pixels."""
         return float(self.stats[10])
 
     @property
     def ar_large(self) -> float:
-        """As `ar_100`, of objects with an area from 96² pixels."""
+        """`ar_100` of objects with an area from 96² pixels."""
         return float(self.stats[11])
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a class: ``ap``, ``ap_50``, ``objects``."""
+        """Return one row per class: ``ap``, ``ap_50``, ``objects``."""
         import pandas as pd
 
         columns = {"ap": self.per_class_ap, "ap_50": self.per_class_ap_50, "objects": self.n_objects}
         return pd.DataFrame(columns, index=pd.Index(self.class_names, name="class", dtype="object"))
 
     def to_json(self) -> str:
-        """The scores as strict JSON, nan as null; without the curves."""
+        """Encode the scores as strict JSON, with nan as null; without the curves."""
         classes = zip(self.class_names, self.per_class_ap, self.per_class_ap_50, self.n_objects, strict=True)
         content = {
             "n_images": self.n_images,
@@ -145,7 +145,7 @@ class CocoScores:
         return f"{', '.join(counts)}, {say.count(n_classes, 'class')}"
 
     def _lowest(self) -> list[int]:
-        """Classes that have objects, by AP, rising."""
+        """Return the classes that have objects, by ascending AP."""
         return [int(i) for i in np.argsort(self.per_class_ap, kind="stable") if self.n_objects[i]]
 
     def __str__(self) -> str:
@@ -186,15 +186,15 @@ def _plain(value: float) -> float | None:
 
 
 def _mean(values: Floats) -> float:
-    """Mean of all that is defined; nan where nothing is."""
+    """Return the mean of all defined values; nan if there are none."""
     defined = values[~np.isnan(values)]
     return float(ratio(defined.sum(), defined.size))
 
 
 def summarize(curves: Curves, class_names: tuple[str, ...], *, n_images: int, n_objects: Ints) -> CocoScores:
-    """COCO's summary of the curves."""
+    """Compute COCO's summary of the curves."""
     precision, recall = curves.precision, curves.recall
-    at_75 = int(np.flatnonzero(IOU_THRESHOLDS == 0.75)[0])  # exact: pycocotools asks the same
+    at_75 = int(np.flatnonzero(IOU_THRESHOLDS == 0.75)[0])  # exact comparison, as in pycocotools
     stats = [_mean(precision[..., 0]), _mean(precision[0, ..., 0]), _mean(precision[at_75, ..., 0])]
     stats += [_mean(precision[..., size]) for size in (1, 2, 3)]
     stats += [_mean(curves.recall_few[..., 0]), _mean(curves.recall_few[..., 1])]

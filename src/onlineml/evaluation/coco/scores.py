@@ -1,4 +1,4 @@
-"""COCO's detection scores, from COCO files or from our own arrays."""
+"""COCO's detection scores, from COCO files or from arrays."""
 
 from __future__ import annotations
 
@@ -27,51 +27,51 @@ Source: TypeAlias = Mapping[str, Any] | Sequence[Mapping[str, Any]] | str | Path
 def coco_scores(
     ground_truth: Source, detections: Source, *, storage_options: Mapping[str, Any] | None = None
 ) -> CocoScores:
-    """The numbers of the COCO challenge for boxes, equal to pycocotools' to 1e-12, without its traps.
+    """Compute the scores of the COCO challenge for boxes, equal to pycocotools' to 1e-12, with checked inputs.
 
-    Everything is checked before anything is counted, and every kind of fault is named with the rows that have it.
-    Annotation ids play no part, so that 0 and repeated ones do no harm. A missing ``iscrowd`` is 0, a missing ``area``
-    that of the box. No detections at all score 0. Detections count from the surest to the 100th of a class in an
-    image, however low their scores. What is undefined is nan.
+    Everything is checked before anything is counted, and every kind of problem is reported with its rows. Annotation
+    ids are not used, so 0 and repeated ids do no harm. A missing ``iscrowd`` is 0, a missing ``area`` is that of the
+    box. No detections at all result in scores of 0. The 100 detections of highest score per class and image count,
+    however low their scores. Undefined scores are nan.
 
     Args:
         ground_truth: a COCO document (``images``, ``categories``, ``annotations`` with ``image_id``, ``category_id``,
             ``bbox`` as [x, y, width, height] in pixels): a dict, or the path or URL of its JSON.
         detections: COCO results: a list of dicts with ``image_id``, ``category_id``, ``bbox``, ``score``; or a dict
             with that list under ``annotations``; or the path or URL of such JSON.
-        storage_options: of the filesystem, for URLs.
+        storage_options: options of the filesystem, for URLs.
 
     Returns:
         The scores.
 
     Raises:
-        DataError: the documents are not as above; scores that are nan; sizes that are negative; images or categories
-            that the ground truth does not have. All faults in one message.
-        NotFoundError: nothing at that path or URL.
+        DataError: the documents are not as described; scores are nan; sizes are negative; images or categories do not
+            exist in the ground truth. All problems are in one message.
+        NotFoundError: there is no file at that path or URL.
     """
     arrays, class_names = read_coco(ground_truth, detections, storage_options=storage_options)
     return _scores(arrays, class_names)
 
 
 def coco_scores_of(truth: Boxes, found: Found, class_names: Sequence[str]) -> CocoScores:
-    """`coco_scores` of boxes in arrays.
+    """Compute `coco_scores` of boxes in arrays.
 
-    Images that nobody annotated are left out with what was found in them, and so are true boxes of no known class
-    (`label_ids` -1).
+    Images without annotations are excluded with their detections, and so are true boxes of no known class (`label_ids`
+    -1).
 
     Args:
-        truth: of N images; boxes finite and not empty, such as those of ``check().manifest``.
-        found: in the same N images.
+        truth: annotations of N images; boxes finite and not empty, such as those of ``check().manifest``.
+        found: detections in the same N images.
         class_names: C distinct names.
 
     Raises:
-        DataError: another number of images; labels beyond C; true boxes that cannot be used.
+        DataError: the numbers of images differ; labels are beyond C; true boxes are invalid.
     """
     names = checked_names(class_names)
     _check_arrays(truth, found, names)
     at = np.flatnonzero(truth.annotated[truth.image_index] & (truth.label_ids >= 0))
     seen = np.flatnonzero(truth.annotated[found.image_index])
-    number = np.cumsum(truth.annotated) - 1  # of the annotated images
+    number = np.cumsum(truth.annotated) - 1  # index among the annotated images
     truth_xywh, found_xywh = _xywh(truth.boxes_xyxy[at]), _xywh(found.boxes_xyxy[seen])
     area = truth.area[at]
     arrays = CocoArrays(
@@ -108,12 +108,12 @@ def _check_arrays(truth: Boxes, found: Found, names: tuple[str, ...]) -> None:
     highest = {"truth": truth.label_ids.max(initial=-1), "detections": found.label_ids.max(initial=-1)}
     beyond = [f"the {what} have label id {value}" for what, value in highest.items() if value >= len(names)]
     if beyond:
-        msg = f"{' and '.join(beyond)}, but there are {len(names)} classes; label ids are places in class_names"
+        msg = f"{' and '.join(beyond)}, but there are {len(names)} classes; label ids are indices into class_names"
         raise DataError(msg)
     boxes = truth.boxes_xyxy
     fine = np.isfinite(boxes).all(1) & (boxes[:, 2:] > boxes[:, :2]).all(1)
     bad = np.flatnonzero(~fine & truth.annotated[truth.image_index] & (truth.label_ids >= 0))
     if len(bad):
         first = f"row {bad[0]}, {boxes[bad[0]].tolist()}, in image {truth.image_index[bad[0]]}"
-        msg = f"{len(bad)} of {len(boxes)} true boxes are empty or not finite, such as {first}; leave them out first"
+        msg = f"{len(bad)} of {len(boxes)} true boxes are empty or not finite, such as {first}; remove them first"
         raise DataError(msg)

@@ -1,1 +1,1 @@
-"""Two models on the same images: what changed, and whether beyond chance."""
+"""Comparison of two models on the same images, with confidence intervals of the differences."""

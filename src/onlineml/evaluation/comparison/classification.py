@@ -1,4 +1,4 @@
-"""Two classifiers on the same images."""
+"""Comparison of two classifiers on the same images."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 __all__ = ["TAIL", "compare_classifiers", "part_changes"]
 
-TAIL = 0.025  # of each end of a 95 % interval
-_PART_RESAMPLES = 4_000  # of each class and slice, whose intervals are read to two digits
+TAIL = 0.025  # probability in each tail of a 95 % interval
+_PART_RESAMPLES = 4_000  # for each class and slice, whose intervals are shown with two digits
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Answers:
-    """One model's answers to the shared images.
+    """One model's predictions for the shared images.
 
     Attributes:
-        scores: as they were given.
+        scores: the scores as passed.
         rows: (N,) int64 rows in them.
-        predictions: (N,) int64 places in the names of both models' classes.
+        predictions: (N,) int64 indices into the names of both models' classes.
         right: (N,) bool.
         means: per-image values (N,) by the name of the score that is their mean.
     """
@@ -55,7 +55,7 @@ def compare_classifiers(
     n_resamples: int,
     seed: int,
 ) -> Comparison:
-    """Compare; see `onlineml.compare`."""
+    """Compare two classifiers, see `onlineml.compare`."""
     labels = a.labels[paired.a_rows]
     first = _answers(a, paired.a_rows, np.arange(paired.n_shared), labels)
     second = _answers(b, paired.b_rows, paired.b_classes, labels)
@@ -94,7 +94,7 @@ def compare_classifiers(
 
 
 def new_classes(b: ClassificationScores, names: tuple[str, ...]) -> tuple[NewClass, ...]:
-    """The classes that the second model adds, as its own evaluation scores them."""
+    """Return the classes that the second model adds, scored by its own evaluation."""
     rows = [(name, b.per_class[name]) for name in names]
     return tuple(NewClass(n, int(r["support"]), float(r["recall"]), *map(float, r["recall_interval"])) for n, r in rows)
 
@@ -119,7 +119,7 @@ def _answers(scores: ClassificationScores, rows: Ints, classes: Ints, labels: In
 def _other_scores(
     first: _Answers, second: _Answers, labels: Ints, paired: Pairing, *, n_resamples: int, seed: int
 ) -> list[ScoreChange]:
-    """Scores that are not made of fixed and broken images alone, with bootstrap intervals over groups."""
+    """Return the scores that depend on more than fixed and broken images, with bootstrap intervals over groups."""
     shared = [name for name in (*first.means, *second.means) if name in first.means and name in second.means]
     names = ["balanced_accuracy", "macro_f1", *dict.fromkeys(shared)]
     n_classes = len(paired.class_names)
@@ -144,7 +144,7 @@ def _other_scores(
 
 
 def _weighted(one: _Answers, labels: Ints, weights: Floats, names: list[str], n_classes: int) -> dict[str, Floats]:
-    """(b,) scores under (b, N) weights of the images, by name."""
+    """Return (b,) scores under (b, N) weights of the images, by name."""
     scores = metrics.scores_from_counts(
         sums_by_code(weights[:, one.right], labels[one.right], n_codes=n_classes),
         sums_by_code(weights, one.predictions, n_codes=n_classes),
@@ -158,14 +158,14 @@ def _weighted(one: _Answers, labels: Ints, weights: Floats, names: list[str], n_
 def part_changes(
     right_a: Array, right_b: Array, codes: Ints, *, column: str, parts: Ints, values: Sequence[str]
 ) -> list[PartChange]:
-    """What changed in each of the parts into which numbers divide the images.
+    """Return the changes in each of the parts into which codes divide the images.
 
     Args:
         right_a: (N,) bool, images that the first model gets right.
-        right_b: (N,) bool, of the second.
+        right_b: (N,) bool, images that the second model gets right.
         codes: (N,) int64 groups.
-        column: name of what divides them.
-        parts: (N,) int64 places in `values`.
+        column: name of the column that defines the parts.
+        parts: (N,) int64 indices into `values`.
         values: name of each part.
     """
     order = np.argsort(parts, kind="stable")
@@ -196,7 +196,7 @@ def part_changes(
 
 
 def _changed(first: _Answers, second: _Answers, labels: Ints, paired: Pairing) -> tuple[ChangedImage, ...]:
-    """Broken images, then fixed ones; those first of which the model that is wrong is surest."""
+    """Return broken images, then fixed ones, by descending confidence of the wrong model."""
     changed = []
     sure_a, sure_b = (one.scores.confidences[one.rows] for one in (first, second))
     for change, rows, sure in (

@@ -1,4 +1,4 @@
-"""`compare`: what one model does better and worse than another on the same images."""
+"""Comparison of two models on the same images: `compare`."""
 
 from __future__ import annotations
 
@@ -21,23 +21,25 @@ __all__ = ["ChangedImage", "Comparison", "NewClass", "PartChange", "ScoreChange"
 def compare(a: AnyScores, b: AnyScores, *, n_resamples: int = 1000, seed: int = 0) -> Comparison:
     """Compare two models image by image.
 
-    The intervals are of the *difference*, paired: both models answer the same images, so that what is hard for both
-    cancels out, and over groups. That of the accuracy comes from random halves of the groups and keeps its rate where
-    few images change (see `onlineml.evaluation.comparison.result` and the guide on improving); so do those of average
-    precision, for which detections are matched once. Other scores have percentile bootstrap intervals.
+    The intervals are of the *difference*, paired, and over groups: both models see the same images, so that the images'
+    difficulty cancels out. The interval of the accuracy is computed from random halves of the groups and keeps its
+    nominal rate if few images change (see `onlineml.evaluation.comparison.result` and the guide on improving); so do
+    those of average precision, for which detections are matched once. Other scores have percentile bootstrap intervals.
 
     Args:
-        a: result of `onlineml.evaluate` for the first model: the champion, the one in use.
-        b: of the second, on the same images: the challenger. Its classes may stand in another order, and there may be
-            more of them: those are reported apart, with the images that show them alone.
-        n_resamples: resamples of the intervals (of the accuracy, always 20,000 halves); 0: none for other scores.
-        seed: of the resamples.
+        a: result of `onlineml.evaluate` for the first model: the current champion.
+        b: result for the second model on the same images: the challenger. Its classes may be in another order, and
+            there may be more of them: those are reported separately, with the images that show only new classes.
+        n_resamples: number of resamples for the intervals (for the accuracy, always 20,000 halves); 0: no intervals for
+            other scores.
+        seed: seed of the resamples.
 
     Returns:
         Fixed, broken and unchanged images, by class and by slice; scores of both with intervals of their differences.
 
     Raises:
-        DataError: the results are not about the same images, labels and groups, or `b` lacks a class of `a`.
+        DataError: the results are not about the same images, labels and groups, or `b` does not have all classes of
+            `a`.
         ConfigError: a negative `n_resamples`.
     """
     if n_resamples < 0:

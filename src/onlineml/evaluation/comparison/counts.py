@@ -1,22 +1,23 @@
-"""How sure a difference of two accuracies on the same images is: fixed and broken images, counted by group.
+"""Confidence of a difference of two accuracies on the same images, from fixed and broken images counted by group.
 
-Two models that agree on an image say nothing about their difference. What counts are the images that the second gets
-right and the first did not (fixed) and those that it breaks. They are few, so that a percentile bootstrap promotes too
-often; and the frames of one video are fixed or broken together, so that counting images does, too.
+Images on which two models agree contain no information about their difference. The relevant ones are the images that
+the second model gets right and the first did not (fixed) and the reverse (broken). They are few, so that a percentile
+bootstrap promotes too often; and the frames of one video are fixed or broken together, so that counting images does,
+too.
 
-The bounds here come from *random halves*: the mean difference over a random subset of the groups, each group in it or
-not by the toss of a coin. Its quantiles bound the true difference at their nominal rates wherever the groups'
-differences are symmetric about it, however few they are (Hartigan, Using subsample values as typical values, JASA
-1969); it is the sign-flip test turned into an interval. Of single images and a difference of 0 it is McNemar's exact
-test; ties count half, as in its mid-p form, which keeps the nominal rate where the exact test stays far below it
-(Fagerland, Lydersen and Laake, The McNemar test for binary matched-pairs data: mid-p and asymptotic are better than
-exact conditional, BMC Medical Research Methodology 2013).
+The bounds here come from *random halves*: the mean difference over a random subset of the groups, each group included
+with probability 1/2. Its quantiles bound the true difference at their nominal rates if the groups' differences are
+symmetric about it, however few they are (Hartigan, Using subsample values as typical values, JASA 1969); it is the
+sign-flip test converted to an interval. For single images and a difference of 0 it is McNemar's exact test; ties count
+half, as in its mid-p form, which keeps the nominal rate where the exact test stays far below it (Fagerland, Lydersen
+and Laake, The McNemar test for binary matched-pairs data: mid-p and asymptotic are better than exact conditional, BMC
+Medical Research Methodology 2013).
 
-No resample can show a break that the test set does not hold. Of a drop by d, a share d of the images at least are
-broken; where fewer were seen, their spread is taken from d itself, as in Tango's score interval (Equivalence test and
-confidence interval for the difference in proportions for the paired-sample design, Statistics in Medicine 1998), with
-counts divided by how many images change together (Rao and Scott, A simple method for the analysis of clustered binary
-data, Biometrics 1992).
+No resample can show a broken image that the test set does not contain. For a drop by d, at least a fraction d of the
+images are broken; if fewer were observed, their spread is computed from d itself, as in Tango's score interval
+(Equivalence test and confidence interval for the difference in proportions for the paired-sample design, Statistics in
+Medicine 1998), with counts divided by the number of images that change together (Rao and Scott, A simple method for the
+analysis of clustered binary data, Biometrics 1992).
 """
 
 from __future__ import annotations
@@ -44,19 +45,19 @@ __all__ = [
     "sign_flip_p",
 ]
 
-POWER = 0.8  # the usual chance of showing a difference that a test set is said to be able to show (Cohen 1988)
+POWER = 0.8  # the usual power at which a test set is said to detect a difference (Cohen 1988)
 _CHUNK_VALUES = 2_000_000
-_MAX_TOSSES = 200_000_000  # at some 5 ns each
+_MAX_TOSSES = 200_000_000  # at about 5 ns each
 _MIN_RESAMPLES = 2_000
-_BINOMIAL_COST = 5  # tosses
+_BINOMIAL_COST = 5  # in coin tosses
 
 
 @dataclass(frozen=True)
 class McNemar:
-    """McNemar's test of two models on the same images, each image for itself; groups are not looked at.
+    """McNemar's test of two models on the same images, treating images as independent; groups are ignored.
 
     Attributes:
-        p_exact: two-sided, of the exact conditional test; 1.0 where no image changed.
+        p_exact: two-sided, of the exact conditional test; 1.0 if no image changed.
         p_mid: two-sided mid-p value, in which the observed count counts half.
     """
 
@@ -65,7 +66,7 @@ class McNemar:
 
 
 def mcnemar(n_fixed: int, n_broken: int) -> McNemar:
-    """McNemar's test from the numbers of fixed and broken images (McNemar 1947; mid-p: Fagerland et al. 2013)."""
+    """Compute McNemar's test from counts of fixed and broken images (McNemar 1947; mid-p: Fagerland et al. 2013)."""
     n = n_fixed + n_broken
     if not n:
         return McNemar(1.0, 1.0)
@@ -76,10 +77,10 @@ def mcnemar(n_fixed: int, n_broken: int) -> McNemar:
 
 
 def _flipped(sizes: dict[int, int]) -> Floats:
-    """The chances of every sum of numbers whose signs are tossed: from ``-total`` on, in steps of 1.
+    """Return the probabilities of every sum of numbers with random signs: from ``-total`` on, in steps of 1.
 
     Args:
-        sizes: how many numbers there are of each positive size.
+        sizes: count of numbers of each positive size.
     """
     chances = np.ones(1)
     for size, n in sorted(sizes.items(), key=lambda item: -item[1]):
@@ -92,7 +93,7 @@ def _flipped(sizes: dict[int, int]) -> Floats:
 
 
 def _binomial_halves(n: int) -> Floats:
-    """(n + 1,) chances of each number of heads in n tosses."""
+    """Return (n + 1,) probabilities of each number of heads in n tosses."""
     heads = np.arange(1, n + 1)
     logs = np.concatenate([[0.0], np.cumsum(np.log((n - heads + 1) / heads))]) - n * math.log(2)
     chances = np.exp(logs)
@@ -101,15 +102,15 @@ def _binomial_halves(n: int) -> Floats:
 
 
 def sign_flip_p(sums: Ints, *, n_groups: int) -> float:
-    """One-sided mid-p value of the sign-flip test, exactly: how seldom equal models differ by as much, upwards.
+    """Return the exact one-sided mid-p value of the sign-flip test: how rarely equal models differ by as much, upwards.
 
     Args:
-        sums: (g,) int64 fixed minus broken images of each group; zeros say nothing.
-        n_groups: all groups, also those without a difference.
+        sums: (g,) int64 fixed minus broken images of each group; zeros have no effect.
+        n_groups: number of all groups, including those without a difference.
 
     Returns:
-        In (0, 1]; of single images half of the two-sided mid-p of McNemar's test. Sums in four groups or fewer never
-        come below 0.05: chance alone favours one model in all four of them once in sixteen times.
+        In (0, 1]; for single images, half of the two-sided mid-p of McNemar's test. Sums in four groups or fewer never
+        result in a value below 0.05: chance alone favours one model in all four of them once in sixteen times.
     """
     own = sums[sums != 0]
     distinct, counts = np.unique(np.abs(own), return_counts=True)
@@ -120,7 +121,7 @@ def sign_flip_p(sums: Ints, *, n_groups: int) -> float:
 
 
 def mid_quantiles(values: Floats, shares: Sequence[float]) -> list[float]:
-    """Quantiles of a sample with ties, interpolated between the middles of its steps (Ma, Genton & Parzen 2011).
+    """Return quantiles of a sample with ties, interpolated between midpoints of its steps (Ma, Genton & Parzen 2011).
 
     Args:
         values: (n,) float, n > 0.
@@ -132,13 +133,13 @@ def mid_quantiles(values: Floats, shares: Sequence[float]) -> list[float]:
 
 
 def half_weights(*, n_groups: int, n_resamples: int, seed: int, row_values: int = 1) -> Iterator[Floats]:
-    """Random subsets of the groups, some at a time.
+    """Yield random subsets of the groups, in chunks.
 
     Args:
         n_groups: G.
-        n_resamples: how many subsets in all.
-        seed: of numpy's default generator.
-        row_values: how many values the caller holds a subset, where more than G; the chunks become smaller.
+        n_resamples: total number of subsets.
+        seed: seed of numpy's default generator.
+        row_values: number of values that the caller stores per subset, if more than G; the chunks become smaller.
 
     Yields:
         (b, G) float64 zeros and ones.
@@ -155,11 +156,11 @@ class PairedCounts:
     """Fixed and broken images of G groups.
 
     Attributes:
-        fixed: (G,) int64 images that the second model alone gets right.
-        broken: (G,) int64 images that the first model alone gets right.
+        fixed: (G,) int64 images that only the second model gets right.
+        broken: (G,) int64 images that only the first model gets right.
         sizes: (G,) int64 images, at least 1 each.
-        n_resamples: random halves that are drawn; fewer, down to 2,000, of very many groups of different sizes.
-        seed: of the halves.
+        n_resamples: number of random halves; reduced, to 2,000 at least, for very many groups of different sizes.
+        seed: seed of the halves.
     """
 
     fixed: Ints
@@ -180,16 +181,16 @@ class PairedCounts:
 
     @property
     def value(self) -> float:
-        """The difference of the accuracies, second minus first; nan without images."""
+        """Difference of the accuracies, second minus first; nan without images."""
         return float((self.fixed.sum() - self.broken.sum()) / self.n_images) if self.n_images else math.nan
 
     @property
     def p_drop(self) -> float:
-        """One-sided p value of a drop; see `sign_flip_p`."""
+        """One-sided p value of a drop, see `sign_flip_p`."""
         return sign_flip_p(self.broken - self.fixed, n_groups=self.n_groups)
 
     def bounds(self, tail: float) -> Interval:
-        """Low and high bound of the true difference, each of which is wrong with a chance of about `tail`.
+        """Return low and high bounds of the true difference, each of which is wrong with a probability of about `tail`.
 
         Args:
             tail: 0.05 for a one-sided 95 % bound; 0.025 for both ends of a 95 % interval.
@@ -199,7 +200,7 @@ class PairedCounts:
         """
         if not self.n_images:
             return math.nan, math.nan
-        nothing = 0.5**self.n_groups  # the chance of a subset without groups, which says nothing
+        nothing = 0.5**self.n_groups  # the probability of an empty subset, which contains no information
         if nothing >= tail:
             return -1.0, 1.0
         share = (tail - nothing) / (1 - nothing)
@@ -211,10 +212,10 @@ class PairedCounts:
         return max(low, -1.0), min(high, 1.0)
 
     def minimum_detectable_effect(self, *, tail: float = 0.05) -> float:
-        """The smallest true difference that these images show four times out of five.
+        """Return the smallest true difference that these images detect with a power of 0.8.
 
-        The spread is that of the changes that were seen; for a difference by d, a share d of the images changes at
-        least. nan without images.
+        The spread is that of the observed changes; for a difference of d, at least a fraction d of the images changes.
+        nan without images.
         """
         if not self.n_images:
             return math.nan
@@ -227,11 +228,11 @@ class PairedCounts:
         return float(np.square(residuals).sum())
 
     def _half_means(self) -> Floats:
-        """Mean differences over random subsets of the groups, those without a group left out."""
+        """Mean differences over random subsets of the groups, without empty subsets."""
         differences = self.fixed - self.broken
         codes = differences * (int(self.sizes.max()) + 1) + self.sizes
         _, first, counts = np.unique(codes, return_index=True, return_counts=True)
-        if _BINOMIAL_COST * len(counts) < self.n_groups:  # groups that are alike are drawn together
+        if _BINOMIAL_COST * len(counts) < self.n_groups:  # groups with equal values are drawn together
             rng = np.random.default_rng(self.seed)
             taken = rng.binomial(counts, 0.5, size=(self.n_resamples, len(counts)))
             sums, sizes = taken @ differences[first], taken @ self.sizes[first]
@@ -244,46 +245,46 @@ class PairedCounts:
         return means
 
     def _clump(self) -> float:
-        """How many images change together: the variance, by what it were if they changed one by one; at least 1.
+        """Number of images that change together: the variance relative to that of independent changes; at least 1.
 
-        One more group that changes is imagined. It changes as those do that were seen to, and the fewer those are, the
-        more it changes wholly: what no group has shown yet must not be taken for impossible.
+        One more changing group is assumed, which changes like those observed; the fewer those are, the more of it
+        changes, because an event that was not observed must not be assumed impossible.
         """
         changes = np.abs(self.fixed - self.broken).astype(np.float64)
-        whole = float(np.square(self.sizes.astype(np.float64)).sum() / self.n_images)  # size of an image's group
+        whole = float(np.square(self.sizes.astype(np.float64)).sum() / self.n_images)  # mean size of an image's group
         doubt = 1 / (1 + np.count_nonzero(changes))
         imagined = float((np.square(changes).sum() + doubt * whole**2) / (changes.sum() + doubt * whole))
         alone = float((self.fixed + self.broken).sum()) - self.value**2 * self.n_images
         return max(1.0, (self._squares() + imagined**2) / (alone + imagined))
 
     def _score_bound(self, lost: Ints, won: Ints, tail: float) -> float:
-        """Tango's lower bound of (won - lost) / n, at most 0, of counts divided by how many images change together."""
+        """Return Tango's lower bound of (won - lost) / n, at most 0; counts are divided by the clump size."""
         clump = self._clump()
         b, c, n = (float(x.sum()) / clump for x in (lost, won, self.sizes))
         if not b and not c:  # Clopper and Pearson's: Tango's is wrong up to 6.7 % of the time here
             return float(tail ** (1 / n) - 1)
         critical = NormalDist().inv_cdf(1 - tail)
         low, high = -1.0, min(0.0, (c - b) / n)
-        for _ in range(50):  # halves: to 1e-15
+        for _ in range(50):  # bisection to 1e-15
             middle = (low + high) / 2
             low, high = (middle, high) if _tango(b, c, n, middle) >= critical else (low, middle)
         return low
 
 
 def _tango(b: float, c: float, n: float, difference: float) -> float:
-    """Tango's score statistic of c won and b lost in n pairs, were the true difference of the shares `difference`."""
+    """Return Tango's score statistic of c won and b lost in n pairs, for a true difference of `difference`."""
     slope = -b - c + (2 * n - c + b) * difference
     share = (math.sqrt(slope**2 + 8 * n * b * difference * (1 - difference)) - slope) / (4 * n)
     return (c - b - n * difference) / math.sqrt(max(n * (2 * share + difference * (1 - difference)), 1e-300))
 
 
 def paired_counts(right_a: Array, right_b: Array, codes: Ints) -> PairedCounts:
-    """Count by group.
+    """Count fixed and broken images by group.
 
     Args:
         right_a: (n,) bool, images that the first model gets right.
-        right_b: (n,) bool, of the second.
-        codes: (n,) int64, the group of each; any numbers.
+        right_b: (n,) bool, images that the second model gets right.
+        codes: (n,) int64, the group of each image; any numbers.
     """
     _, places = np.unique(codes, return_inverse=True)
     n_groups = int(places.max(initial=-1)) + 1

@@ -1,4 +1,4 @@
-"""Two detectors on the same images."""
+"""Comparison of two detectors on the same images."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _N_DRAWN = 60  # changed images of each kind whose boxes are kept
 
 
 class _Both(NamedTuple):
-    """What both models found, in the same images."""
+    """Detections of both models in the same images."""
 
     first: Detected
     second: Detected
@@ -41,7 +41,7 @@ class _Both(NamedTuple):
 
     @property
     def real(self) -> Array:
-        """(G,) bool: objects, without crowds."""
+        """(G,) bool: objects that are not crowds."""
         return ~self.first.scene.crowd
 
     @property
@@ -59,7 +59,7 @@ def compare_detectors(
     n_resamples: int,
     seed: int,
 ) -> Comparison:
-    """Compare; see `onlineml.compare`."""
+    """Compare two detectors, see `onlineml.compare`."""
     truth, sizes_hw = _truth(a, paired), a.sizes_hw[paired.a_rows]
     first = _detected(a, _found(a, paired, paired.a_rows, np.arange(paired.n_shared)), truth, sizes_hw, paired)
     second = _detected(b, _found(b, paired, paired.b_rows, paired.b_classes), truth, sizes_hw, paired)
@@ -115,7 +115,7 @@ def _truth(a: DetectionScores, paired: Pairing) -> Boxes:
 
 
 def _found(scores: DetectionScores, paired: Pairing, rows: Ints, classes: Ints) -> Found:
-    """The detections of shared classes in the shared images, renumbered."""
+    """Return the detections of shared classes in the shared images, renumbered."""
     given: Any = scores.found
     place = np.full(scores.n_images, -1, np.int64)
     place[rows] = np.arange(len(rows))
@@ -154,7 +154,7 @@ def _by_slice(both: _Both, halves: Halves, cuts: Mapping[str, tuple[Ints, list[s
 def _part(
     both: _Both, column: str, value: str, objects: Array, *, numbers: tuple[Floats, Floats], place: int
 ) -> PartChange:
-    """What changed among some `objects`, a mask, whose AP is in column `place` of the `numbers`."""
+    """Return the changes among some `objects`, a mask, whose AP is in column `place` of the `numbers`."""
     counts = paired_counts(both.first.shown.found[objects], both.second.shown.found[objects], both.groups[objects])
     a, b = numbers[0][:, place].tolist()
     evidence = PairedSamples(b - a, numbers[1][:, place], counts.n_groups)
@@ -176,7 +176,7 @@ def _part(
 
 
 def _changed(both: _Both) -> tuple[ChangedImage, ...]:
-    """Images with more mistakes, then those with fewer; those first that changed most."""
+    """Return images with more mistakes, then those with fewer, by descending size of the change."""
     first, second, paired, sizes_hw = both
     was, now = (one.mistakes.false + one.mistakes.missed for one in (first, second))
     changed = []

@@ -1,4 +1,4 @@
-"""Two detectors on random halves of the groups: scores, classes and slices under the same weights."""
+"""Scores, classes and slices of two detectors on random halves of the groups, under the same weights."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 
 __all__ = ["TAIL", "THRESHOLDS", "Detected", "Halves"]
 
-TAIL = 0.025  # of each end of a 95 % interval
-THRESHOLDS = {"map_50_95": slice(0, 10), "map_50": slice(0, 1), "map_75": slice(5, 6)}  # places of IoU 0.50 to 0.95
+TAIL = 0.025  # probability in each tail of a 95 % interval
+THRESHOLDS = {"map_50_95": slice(0, 10), "map_50": slice(0, 1), "map_75": slice(5, 6)}  # indices of IoU 0.50 to 0.95
 
 
 @dataclass(frozen=True, eq=False)
 class Detected:
-    """What one model found in the shared images.
+    """Detections of one model in the shared images.
 
     Attributes:
         scene: objects and detections of the shared classes.
-        shown: what the detections at the thresholds are.
-        ranked: all of them, ranked.
-        mistakes: at the thresholds, by image.
+        shown: diagnosis of the detections at the thresholds.
+        ranked: all detections, ranked.
+        mistakes: mistakes at the thresholds, by image.
     """
 
     scene: Scene
@@ -61,7 +61,7 @@ class Detected:
 
 
 def _counted(one: Detected, weights: Floats) -> dict[str, Floats]:
-    """(b,) recall and precision at the thresholds under (b, N) weights of the images."""
+    """Return (b,) recall and precision at the thresholds under (b, N) weights of the images."""
     real = ~one.scene.crowd
     objects, boxes, hits = (
         np.bincount(images, minlength=one.scene.n_images).astype(np.float64)
@@ -73,13 +73,13 @@ def _counted(one: Detected, weights: Floats) -> dict[str, Floats]:
 
 @dataclass(frozen=True, eq=False)
 class Halves:
-    """Both models on random halves of the groups.
+    """Scores of both models on random halves of the groups.
 
     Attributes:
         whole: scores of the first and of the second model on all images, by name.
         drawn: (B,) differences on the halves, by name.
         classes: (2, C) AP50-95 of both models, and the (B, C) differences on the halves.
-        slices: the same of the mean over the classes, by slice: (2, K) and (B, K).
+        slices: the same for the mean over the classes, by slice: (2, K) and (B, K).
     """
 
     whole: tuple[dict[str, float], dict[str, float]]
@@ -120,11 +120,11 @@ class Halves:
         )
 
     def evidence(self, name: str, paired: Pairing) -> PairedSamples:
-        """What bounds the difference of a score."""
+        """Return the samples that bound the difference of a score."""
         return PairedSamples(self.whole[1][name] - self.whole[0][name], self.drawn[name], paired.n_groups)
 
     def scores(self, paired: Pairing) -> tuple[ScoreChange, ...]:
-        """All scores of both models."""
+        """Return all scores of both models."""
         changes = []
         for name in self.drawn:
             evidence = self.evidence(name, paired)
@@ -147,7 +147,7 @@ def _drawn(
 
 
 def _scored(one: Detected, slices: list[Ranking], weights: Floats) -> dict[str, Floats]:
-    """Under (b, N) weights: (b,) scores by name, (b, C) ``classes`` and (b, K) ``slices``."""
+    """Return, under (b, N) weights, (b,) scores by name, (b, C) ``classes`` and (b, K) ``slices``."""
     precision = class_ap(one.ranked, weights)
     scores = {name: mean_defined(precision[..., at].mean(axis=2).T) for name, at in THRESHOLDS.items()}
     parts = [mean_defined(class_ap(ranked, weights).mean(axis=2).T) for ranked in slices]

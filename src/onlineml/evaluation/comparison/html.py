@@ -1,4 +1,4 @@
-"""A comparison as a page, and in a notebook cell."""
+"""Rendering of a comparison as a page, and in a notebook cell."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
 
 __all__ = ["comparison_html", "summary_html"]
 
-_THUMBNAIL_BYTES = 500_000  # of the broken, and of the fixed images: with them the page stays under 2 MB
+_THUMBNAIL_BYTES = 500_000  # each for the broken and the fixed images: with them the page stays under 2 MB
 _N_IMAGES = 48
 _N_IMAGES_SHOWN = 12
-_N_PARTS = 12  # shown at once; all others unfold
+_N_PARTS = 12  # shown at first; the others can be expanded
 _NOTEBOOK_IMAGES = 8
 
 
 def comparison_html(comparison: Comparison, *, title: str = "Comparison") -> str:
-    """The comparison as the text of one HTML page.
+    """Render the comparison as one HTML page.
 
     Args:
-        comparison: to report.
-        title: of the page; any text.
+        comparison: the comparison to report.
+        title: title of the page; any text.
     """
     body = "".join(
         (
@@ -83,7 +83,7 @@ def _header(comparison: Comparison, title: str) -> str:
 
 
 def _span(difference: float, low: float, high: float, *, reach: float = 0.0) -> str:
-    """A bar around zero with the interval and the difference."""
+    """Return a bar around zero with the interval and the difference."""
     known = [abs(x) for x in (difference, low, high) if not math.isnan(x)]
     reach = reach or max(known, default=0.0) * 1.1 or 1.0
 
@@ -209,9 +209,9 @@ def _numbers(comparison: Comparison) -> str:
 
 
 def summary_html(comparison: Comparison) -> str:
-    """For a notebook cell: the difference in words, the scores, the classes that changed most, broken images.
+    """Render for a notebook cell: the difference as a sentence, scores, most changed classes, broken images.
 
-    All styles stand on the elements and none sets a text colour, so that it reads in light and dark notebooks.
+    All styles are inline and none sets a text colour, so that it is readable in light and dark notebooks.
     """
     change = comparison.score(comparison.main)
     head = (

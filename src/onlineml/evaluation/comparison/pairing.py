@@ -1,4 +1,4 @@
-"""Bringing two results into one order, and refusing those that are not about the same images."""
+"""Alignment of two results, and checks that they are about the same images."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ __all__ = ["Pairing", "align", "pair", "shared_cuts"]
 
 Scores = TypeVar("Scores", bound=BaseScores)
 
-_N_LISTED = 3  # images named for each difference
+_N_LISTED = 3  # images named per difference
 
 
 @dataclass(frozen=True, eq=False)
 class Pairing:
-    """How two results go together.
+    """Alignment of two results.
 
     Attributes:
         class_names: (C + K) the classes of the first model, then those that the second adds.
         n_shared: C.
-        b_classes: (C + K,) int64 for each class of the second model, in its own order, the place in `class_names`.
+        b_classes: (C + K,) int64, for each class of the second model, in its own order, the index in `class_names`.
         a_rows: (N,) int64 rows of the shared images in the first result.
-        b_rows: (N,) int64 in the second.
-        new_rows: int64 rows of the second result whose image shows new classes alone and is not in the first.
+        b_rows: (N,) int64 rows in the second result.
+        new_rows: int64 rows of the second result whose image shows only new classes and is not in the first.
         codes: (N,) int64 group of each shared image.
         n_groups: G.
-        image_ids: (N) of the shared images.
-        uris: (N) of the first result, or where it has none of the second.
+        image_ids: (N) ids of the shared images.
+        uris: (N) uris of the first result, or of the second if the first has none.
     """
 
     class_names: tuple[str, ...]
@@ -57,7 +57,7 @@ class Pairing:
 
     @property
     def shared_names(self) -> tuple[str, ...]:
-        """The C classes that both know."""
+        """The C classes that both models have."""
         return self.class_names[: self.n_shared]
 
     @property
@@ -70,8 +70,8 @@ def pair(a: AnyScores, b: AnyScores) -> Pairing:
     """Find the images and classes that two results share.
 
     Raises:
-        DataError: they are of different tasks, images, labels or groups, or the second model lacks a class of the
-            first; the message says what differs.
+        DataError: they are of different tasks, images, labels or groups, or the second model does not have all classes
+            of the first; the message lists the differences.
     """
     _refuse_tasks(a, b)
     return align(a, b, shows_new=_shows_new, truth_problems=_label_problems)
@@ -126,7 +126,7 @@ def align(
 
 
 def shared_cuts(a: BaseScores, b: BaseScores, paired: Pairing) -> dict[str, tuple[Ints, list[str]]]:
-    """The slices of the second result, and those that only the first has; as `cut` numbers them."""
+    """Return the slices of the second result and those that only the first has, numbered by `cut`."""
     columns = {name: [values[i] for i in paired.a_rows] for name, values in a.slices.items()}
     columns |= {name: [values[i] for i in paired.b_rows] for name, values in b.slices.items()}
     return {name: cut(name, values, n_images=len(paired.a_rows)) for name, values in columns.items()}
@@ -138,11 +138,11 @@ def _refuse_tasks(a: object, b: object) -> None:
             msg = f"compare was given a {type(scores).__name__}; expected two results of onlineml.evaluate"
             raise DataError(msg)
     if type(a) is not type(b):
-        msg = f"a {type(a).__name__} cannot be compared with a {type(b).__name__}; give two results of one task"
+        msg = f"a {type(a).__name__} cannot be compared with a {type(b).__name__}; pass two results of one task"
         raise DataError(msg)
     for which, scores in (("first", a), ("second", b)):
         if isinstance(scores, DetectionScores) and (scores.found is None or scores.truth is None):
-            msg = f"the {which} result was saved without detections, which the comparison matches anew; evaluate "
+            msg = f"the {which} result was saved without detections, which the comparison needs; evaluate "
             raise DataError(msg + "again, or save with to_json(detections=True)")
 
 
@@ -170,7 +170,7 @@ def _group_problems(a: BaseScores, b: BaseScores, paired: Pairing) -> list[str]:
 
 
 def _shows_new(b: AnyScores, b_classes: Ints, n_shared: int) -> Array:
-    """(rows of b,) bool: shows new classes alone."""
+    """Return (rows of b,) bool: shows only new classes."""
     if isinstance(b, ClassificationScores):
         shown: Array = b_classes[b.labels] >= n_shared
         return shown
@@ -200,7 +200,7 @@ def _label_problems(a: AnyScores, b: AnyScores, paired: Pairing) -> list[str]:
 
 
 def _different_objects(a: DetectionScores, b: DetectionScores, paired: Pairing) -> Ints:
-    """Places of the shared images whose objects of shared classes are not the same."""
+    """Return indices of the shared images whose objects of shared classes differ."""
     rows_a = _objects(a, paired.a_rows, np.arange(paired.n_shared), paired.n_shared)
     rows_b = _objects(b, paired.b_rows, paired.b_classes, paired.n_shared)
     n_images = len(paired.a_rows)
@@ -213,7 +213,7 @@ def _different_objects(a: DetectionScores, b: DetectionScores, paired: Pairing) 
 
 
 def _objects(scores: DetectionScores, rows: Ints, classes: Ints, n_shared: int) -> Array:
-    """(m, 7) sorted: place of the image, class, corners, crowd; of the shared images and classes."""
+    """Return (m, 7) sorted: index of the image, class, corners, crowd; of the shared images and classes."""
     truth: Any = scores.truth
     place = np.full(scores.n_images, -1, np.int64)
     place[rows] = np.arange(len(rows))

@@ -26,7 +26,7 @@ _N_IMAGES = 24
 
 
 def figure(comparison: Comparison, name: str) -> Figure:
-    """A figure by name; see `Comparison.figure`."""
+    """Draw a figure by name, see `Comparison.figure`."""
     if name == "classes":
         return _parts_figure(comparison.by_class, "Fixed and broken, by class")
     if name == "slices":
@@ -38,7 +38,7 @@ def figure(comparison: Comparison, name: str) -> Figure:
 
 
 def _parts_figure(parts: Sequence[PartChange], title: str) -> Figure:
-    """Bars of fixed items to the right and of broken ones to the left, as shares of the part."""
+    """Draw bars of fixed items to the right and of broken ones to the left, as fractions of the part."""
     shown = most_changed(parts)[:_N_PARTS][::-1]
     drawn, axes = new_figure(7.0, max(2.4, 0.3 * len(shown) + 1.2))
     if not shown:
@@ -59,7 +59,7 @@ def _parts_figure(parts: Sequence[PartChange], title: str) -> Figure:
 
 
 def _image_grid(comparison: Comparison, change: str) -> Figure:
-    """Thumbnails of the images, with what the two models say; those that have a picture first."""
+    """Draw thumbnails of the images with the predictions of both models; those that have a picture first."""
     shown = [image for image in comparison.changed if image.change == change]
     shown = sorted(shown, key=lambda image: image.image_id not in comparison.thumbnails)[:_N_IMAGES]
     pictures = [comparison.thumbnails.get(image.image_id) for image in shown]

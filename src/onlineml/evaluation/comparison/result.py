@@ -1,4 +1,4 @@
-"""The result of comparing two models: a frozen value that prints, draws and saves itself."""
+"""Result of comparing two models: an immutable object that can be printed, drawn and saved."""
 # ruff: noqa: PLC0415 - what prints, draws and saves is loaded when it is asked for; it knows this module
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class ScoreChange:
 
     Attributes:
         name: as in `ClassificationScores.score_names` or `DetectionScores.score_names`.
-        a: of the first model, on the classes and images that both know.
-        b: of the second.
+        a: score of the first model, on the classes and images that both have.
+        b: score of the second model.
         difference: second minus first.
-        low: lower end of its 95 % interval; nan where it cannot be told.
+        low: lower end of its 95 % interval; nan if undefined.
         high: upper end.
     """
 
@@ -50,19 +50,19 @@ class ScoreChange:
 
 @dataclass(frozen=True)
 class PartChange:
-    """What changed in one class, or in the images that share one value of one column.
+    """Changes in one class, or in the images that share one value of one column.
 
     Attributes:
         column: ``"class"``, or the column's name.
         value: the class, or the column's value as in `onlineml.evaluation.slices.SliceScore`.
-        n: images; of a detector, objects.
-        n_groups: groups that they are in.
-        fixed: those that the second model alone gets right (finds).
-        broken: those that the first alone gets right.
-        a: score of the first model: the share that is right (of a class: `Comparison.class_score`); of a detector, AP.
-        b: of the second.
+        n: number of images; of a detector, objects.
+        n_groups: number of groups that contain them.
+        fixed: number of those that only the second model gets right (finds).
+        broken: number of those that only the first model gets right.
+        a: score of the first model: the fraction right (of a class: `Comparison.class_score`); of a detector, AP.
+        b: score of the second model.
         difference: second minus first.
-        low: lower end of its 95 % interval; nan where it cannot be told.
+        low: lower end of its 95 % interval; nan if undefined.
         high: upper end.
         p_drop: one-sided p value of a drop.
     """
@@ -82,19 +82,20 @@ class PartChange:
 
     @property
     def unchanged(self) -> int:
-        """Those that are right, or wrong, with both models."""
+        """Number of items that are right, or wrong, with both models."""
         return self.n - self.fixed - self.broken
 
 
 @dataclass(frozen=True)
 class NewClass:
-    """A class that the second model adds; no part of the comparison.
+    """A class that the second model adds; not part of the comparison.
 
     Attributes:
-        name: of the class.
-        n: its images; of a detector, its objects.
-        score: the share that is right; of a detector, AP50-95.
-        low: lower end of its 95 % interval; high: upper end.
+        name: name of the class.
+        n: number of its images; of a detector, its objects.
+        score: the fraction that is right; of a detector, AP50-95.
+        low: lower end of its 95 % interval.
+        high: upper end.
     """
 
     name: str
@@ -106,17 +107,17 @@ class NewClass:
 
 @dataclass(frozen=True)
 class ChangedImage:
-    """An image that one model handles better.
+    """An image for which one model makes fewer mistakes.
 
     Attributes:
-        image_id: of the manifest.
-        uri: where the image is; "" if that was not given.
+        image_id: id in the manifest.
+        uri: location of the image; "" if unknown.
         change: ``"fixed"``: the second model makes fewer mistakes; ``"broken"``: more.
-        truth: the class, or how many objects there are.
-        prediction_a: what the first model says: ``"cat 83 %"``, ``"2 missed, 1 false; 5 objects"``.
-        prediction_b: what the second says.
-        boxes_a: a detector's boxes, to draw; None for a classifier.
-        boxes_b: of the second model.
+        truth: the class, or the number of objects.
+        prediction_a: prediction of the first model as text: ``"cat 83 %"``, ``"2 missed, 1 false; 5 objects"``.
+        prediction_b: prediction of the second model.
+        boxes_a: boxes of the first model, to draw; None for a classifier.
+        boxes_b: boxes of the second model.
     """
 
     image_id: str
@@ -131,32 +132,34 @@ class ChangedImage:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
-    """What a second model does better and worse than a first, image by image, and how sure the difference is.
+    """Comparison of two models image by image, with confidence intervals of the differences.
 
-    An *item* is an image of a classifier, and an object of a detector; it is right if its class is predicted (all of
-    several, and no other), or if the object is found at an IoU of 0.5 with the score of its class's threshold.
+    An *item* is an image for a classifier, and an object for a detector; it is right if its class is predicted (all of
+    several, and no other), or if the object is found at an IoU of 0.5 with a score above its class's threshold.
 
     Attributes:
-        a: scores of the first model, as they were given; b: of the second.
+        a: scores of the first model, as passed.
+        b: scores of the second model.
         class_names: the classes of both, in the order of the first.
-        new_classes: those that the second adds. Images that show them alone are left out of everything else here.
-        image_ids: (N) the shared images; uris: (N) where they are.
-        n_groups: independent groups.
+        new_classes: classes that the second adds. Images that show only these are excluded from everything else here.
+        image_ids: (N) the shared images.
+        uris: (N).
+        n_groups: number of independent groups.
         mistakes_a: (N,) int64 mistakes of the first model in each image: 0 or 1; missed and false boxes, or labels.
-        mistakes_b: (N,) of the second.
-        n_items: items, of the shared classes.
-        n_fixed: items that the second model alone gets right.
-        n_broken: items that the first alone gets right.
-        n_right: items that both get right.
+        mistakes_b: (N,) mistakes of the second model.
+        n_items: number of items, of the shared classes.
+        n_fixed: number of items that only the second model gets right.
+        n_broken: number of items that only the first model gets right.
+        n_right: number of items that both get right.
         mcnemar: McNemar's test on the items.
-        main: name of the score that the comparison is about: ``"accuracy"``, ``"map_50_95"``, ``"subset_accuracy"``.
+        main: name of the main score of the comparison: ``"accuracy"``, ``"map_50_95"``, ``"subset_accuracy"``.
+        item: kind of the items, ``"image"`` or ``"object"``; class_score: display name of the score in `by_class`.
         scores: scores of both, with 95 % intervals of the differences, over groups.
-        evidence: what bounds the difference, by name of the scores that a gate may ask for.
-        by_class: what changed in each class.
-        by_slice: and for each value of each column.
+        evidence: data that bound the difference, by name of the scores that a gate may use.
+        by_class: changes in each class.
+        by_slice: changes for each value of each column.
         changed: the fixed and broken images, the worst first.
         thumbnails: small PNG or JPEG bytes by image id.
-        item: what an item is, ``"image"`` or ``"object"``; class_score: what `by_class` compares, for people.
     """
 
     a: BaseScores
@@ -190,7 +193,7 @@ class Comparison:
 
     @property
     def of_objects(self) -> bool:
-        """Whether items are objects, not images."""
+        """True if items are objects, not images."""
         return self.item == "object"
 
     @property
@@ -200,12 +203,12 @@ class Comparison:
 
     @property
     def broken_ids(self) -> tuple[str, ...]:
-        """Images in which it makes more."""
+        """Images in which the second model makes more mistakes."""
         return self._ids(self.mistakes_b > self.mistakes_a)
 
     @property
     def n_unchanged(self) -> int:
-        """Images with as many mistakes as before."""
+        """Number of images with as many mistakes as before."""
         return int(np.sum(self.mistakes_a == self.mistakes_b))
 
     def _ids(self, which: Any) -> tuple[str, ...]:
@@ -213,19 +216,19 @@ class Comparison:
 
     @property
     def negative_flip_rate(self) -> float:
-        """Share of the items that were right and now are wrong (Yan et al., CVPR 2021); nan without items."""
+        """Fraction of the items that were right and are now wrong (Yan et al., CVPR 2021); nan without items."""
         return self.n_broken / self.n_items if self.n_items else float("nan")
 
     @property
     def difference(self) -> float:
-        """Of the main score, second minus first."""
+        """Difference of the main score, second minus first."""
         return self.score(self.main).difference
 
     def score(self, name: str) -> ScoreChange:
-        """A score of both models, by name.
+        """Return a score of both models, by name.
 
         Raises:
-            ConfigError: it is not compared.
+            ConfigError: the score is not part of the comparison.
         """
         known = {change.name: change for change in self.scores}
         if name not in known:
@@ -234,25 +237,25 @@ class Comparison:
         return known[name]
 
     def with_thumbnails(self, thumbnails: Mapping[str, bytes]) -> Comparison:
-        """The same with further small PNG or JPEG images, by image id; usually those of `changed`."""
+        """Return the same comparison with further small PNG or JPEG images, by image id; usually those of `changed`."""
         return dataclasses.replace(self, thumbnails={**self.thumbnails, **thumbnails})
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a score: ``a``, ``b``, ``difference``, ``low`` and ``high`` of its 95 % interval."""
+        """Return one row per score: ``a``, ``b``, ``difference``, ``low`` and ``high`` of its 95 % interval."""
         import pandas as pd
 
         rows = [dataclasses.asdict(change) for change in self.scores]
         return pd.DataFrame(rows).set_index("name").rename_axis("score")
 
     def parts_frame(self) -> pd.DataFrame:
-        """One row a class, then one a slice, with the columns of `PartChange`."""
+        """Return one row per class, then one per slice, with the columns of `PartChange`."""
         import pandas as pd
 
         names = [f.name for f in dataclasses.fields(PartChange)]
         return pd.DataFrame([dataclasses.astuple(part) for part in (*self.by_class, *self.by_slice)], columns=names)
 
     def images_frame(self) -> pd.DataFrame:
-        """One row an image: ``uri``, mistakes of both models, and ``change``: fixed, broken or unchanged."""
+        """Return one row per image: ``uri``, mistakes of both models, and ``change``: fixed, broken or unchanged."""
         import pandas as pd
 
         change = np.array(["fixed", "unchanged", "broken"])[np.sign(self.mistakes_b - self.mistakes_a) + 1]
@@ -260,17 +263,17 @@ class Comparison:
         return pd.DataFrame(columns, index=pd.Index(self.image_ids, name="image_id", dtype="object"))
 
     def figure(self, name: str) -> Figure:
-        """A figure by name: classes, slices, broken or fixed.
+        """Draw a figure by name: classes, slices, broken or fixed.
 
         Raises:
-            ConfigError: there is no such figure.
+            ConfigError: the figure does not exist.
         """
         from onlineml.evaluation.comparison.plots import figure
 
         return figure(self, name)
 
     def to_html(self) -> str:
-        """The comparison as one self-contained page, which loads nothing and runs no script."""
+        """Return the comparison as one self-contained page, which loads nothing and runs no script."""
         from onlineml.evaluation.comparison.html import comparison_html
 
         return comparison_html(self)
@@ -279,7 +282,7 @@ class Comparison:
         """Write the page to a file or URL that ends in ``.html``, or as ``comparison.html`` into a folder.
 
         Returns:
-            Where it was written.
+            The path or URL of the page.
         """
         from onlineml.evaluation.classification.report import save_page
 

@@ -1,8 +1,8 @@
-"""How sure a difference of two average precisions on the same images is.
+"""Confidence of a difference of two average precisions on the same images.
 
-Detections are matched once; both models are scored on the same random halves of the groups, each group in a half or not
-by the toss of a coin. The spread of the differences is that of the difference itself (of sums exactly), and halves of
-a set that is scored without repetition do not make its curve more jagged, as a bootstrap's repetitions do.
+Detections are matched once; both models are scored on the same random halves of the groups, each group included with
+probability 1/2. The spread of the differences is that of the difference itself (exactly so for sums), and halves of a
+set that is scored without repetition do not make its curve more jagged, as a bootstrap's repetitions do.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ MIN_GROUPS = 5  # chance alone favours one of two equal models in all of four gr
 
 @dataclass(frozen=True, eq=False)
 class PairedSamples:
-    """A difference of two scores, and what it is on random halves of the groups.
+    """A difference of two scores, and its values on random halves of the groups.
 
     Attributes:
-        value: second minus first; nan if either is not defined.
-        samples: (B,) float64 the same on the halves; nan where not defined there.
-        n_groups: groups that the scores are made of: those with an object of the class.
+        value: second minus first; nan if either is undefined.
+        samples: (B,) float64 differences on the halves; nan where undefined.
+        n_groups: number of groups that affect the scores: those with an object of the class.
     """
 
     value: float
@@ -39,24 +39,24 @@ class PairedSamples:
 
     @property
     def spread(self) -> float:
-        """Standard error of the difference; nan where it cannot be told: fewer than half of the halves have one."""
+        """Standard error of the difference; nan if it is undefined: fewer than half of the halves have a value."""
         defined = self.samples[~np.isnan(self.samples)]
         if math.isnan(self.value) or 2 * len(defined) <= len(self.samples) or self.n_groups < MIN_GROUPS:
             return math.nan
         return float(np.sqrt(np.square(defined - self.value).mean()))
 
     def bounds(self, tail: float) -> Interval:
-        """Low and high bound of the true difference, each wrong with a chance of about `tail`.
+        """Return low and high bounds of the true difference, each wrong with a probability of about `tail`.
 
-        The wider of Student's t and the quantiles of the halves: of few images, the first is too narrow where a score
-        is a mean over rare classes, the second where there are few groups. Where no half differs from the whole,
-        nothing has changed in G groups, and a bound is Clopper and Pearson's: how large a share of changing groups
-        could have stayed unseen.
+        The wider of Student's t and the quantiles of the halves: for few images, the first is too narrow if a score is
+        a mean over rare classes, the second if there are few groups. If no half differs from the whole, nothing has
+        changed in G groups, and a bound is Clopper and Pearson's: the largest fraction of changing groups that could
+        have remained unobserved.
 
         Returns:
-            In [-1, 1]; (nan, nan) where the spread cannot be told.
+            In [-1, 1]; (nan, nan) if the spread is undefined.
         """
-        from scipy.special import stdtrit  # noqa: PLC0415 - a tenth of a second, for detection alone
+        from scipy.special import stdtrit  # noqa: PLC0415 - a tenth of a second, needed for detection only
 
         spread = self.spread
         if math.isnan(spread):
@@ -70,7 +70,7 @@ class PairedSamples:
 
     @property
     def p_drop(self) -> float:
-        """One-sided p value of a drop, the larger of the two that `bounds` looks at; nan where it cannot be told."""
+        """One-sided p value of a drop, the larger of the two that `bounds` uses; nan if undefined."""
         from scipy.special import stdtr  # noqa: PLC0415
 
         spread = self.spread
@@ -82,7 +82,7 @@ class PairedSamples:
         return max(float(stdtr(self.n_groups - 1, self.value / spread)), float(not_below))
 
     def minimum_detectable_effect(self, *, tail: float = 0.05) -> float:
-        """The smallest true difference that these images show four times out of five; nan where it cannot be told."""
+        """Return the smallest true difference that these images detect with a power of 0.8; nan if undefined."""
         from scipy.special import stdtrit  # noqa: PLC0415
 
         spread = self.spread

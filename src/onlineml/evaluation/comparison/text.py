@@ -1,4 +1,4 @@
-"""A comparison as words, for printing and pages."""
+"""Text form of a comparison, for printing and pages."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ _N_PARTS = 5
 
 
 def signed(value: float, *, digits: int = 3) -> str:
-    """+0.021, or a dash where undefined."""
+    """Format like +0.021, or a dash if undefined."""
     return say.DASH if math.isnan(value) else f"{value:+.{digits}f}".replace("-", _MINUS)
 
 
 def between(low: float, high: float, *, digits: int = 3) -> str:
-    """Such as "+0.004 to +0.038", or a dash."""
+    """Format like "+0.004 to +0.038", or a dash."""
     return say.DASH if math.isnan(low) else f"{signed(low, digits=digits)} to {signed(high, digits=digits)}"
 
 
 def p_text(p: float) -> str:
-    """Such as "0.021", or "< 0.001"."""
+    """Format like "0.021", or "< 0.001"."""
     return "<\N{NO-BREAK SPACE}0.001" if p < 0.001 else say.decimal(p)
 
 
 def said_shortly(said: str, length: int) -> str:
-    """What a model said, shortened, its number not torn from the percent sign."""
+    """Return a prediction as text, shortened, without separating its number from the percent sign."""
     return say.shorten(said, length).replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def subject(comparison: Comparison) -> str:
-    """What was compared on what: "418 images of the test split in 40 groups"."""
+    """Describe the compared data: "418 images of the test split in 40 groups"."""
     split = f" of the {comparison.b.split} split" if comparison.b.split else ""
     in_groups = comparison.n_groups != comparison.n_images
     groups = f" in {say.count(comparison.n_groups, 'group')}" if in_groups else ""
@@ -57,7 +57,7 @@ def subject(comparison: Comparison) -> str:
 
 
 def verdict_sentence(comparison: Comparison) -> str:
-    """Whether the difference is more than chance."""
+    """Return a sentence on whether the difference is more than chance."""
     change = comparison.score(comparison.main)
     if math.isnan(change.difference):
         return "Nothing was compared: there are no images." if not comparison.n_images else "There is no score."
@@ -74,7 +74,7 @@ def verdict_sentence(comparison: Comparison) -> str:
 
 
 def flips_sentence(comparison: Comparison) -> str:
-    """How many items were fixed and broken."""
+    """Return a sentence on the numbers of fixed and broken items."""
     word = "object" if comparison.of_objects else "image"
     wrong = comparison.n_items - comparison.n_right - comparison.n_fixed - comparison.n_broken
     p = comparison.mcnemar.p_mid
@@ -86,13 +86,13 @@ def flips_sentence(comparison: Comparison) -> str:
 
 
 def most_changed(parts: Sequence[PartChange]) -> list[PartChange]:
-    """Those with the largest drop first, then by how many items changed; without those that have no items."""
+    """Return the parts, largest drop first, then by number of changed items; without parts that have no items."""
     known = [part for part in parts if part.n]
     return sorted(known, key=lambda p: (0.0 if math.isnan(p.difference) else p.difference, -p.fixed - p.broken))
 
 
 def new_class_lines(comparison: Comparison) -> list[str]:
-    """A line for each class that the second model adds."""
+    """Return one line for each class that the second model adds."""
     what = "object" if comparison.of_objects else "image"
     name = "AP 50\u201395" if comparison.of_objects else "recall"
     return [
@@ -103,7 +103,7 @@ def new_class_lines(comparison: Comparison) -> list[str]:
 
 
 def comparison_text(comparison: Comparison) -> str:
-    """A table for the terminal: the scores, the flips, the classes and slices that changed most."""
+    """Return a table for the terminal: scores, numbers of fixed and broken items, most changed classes and slices."""
     change = comparison.score(comparison.main)
     head = (
         f"{say.label(change.name)} {say.decimal(change.a)} \N{RIGHTWARDS ARROW} {say.decimal(change.b)}, "
