@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from onlineml.data.manifest.manifest import Manifest as Manifest
     from onlineml.data.samples.samples import make_samples as make_samples
     from onlineml.evaluation.comparison.compare import compare as compare
+    from onlineml.improving.gate.policy import Gate as Gate
     from onlineml.improving.improve import improve as improve
+    from onlineml.improving.recipe import Recipe as Recipe
     from onlineml.improving.review.queue import review_queue as review_queue
     from onlineml.inference.evaluate import evaluate as evaluate
     from onlineml.inference.predictor import predict as predict
@@ -40,10 +42,12 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "ClassificationDataModule": "data.loading.datamodules",
         "DetectionDataModule": "data.loading.detection_datamodules",
+        "Gate": "improving.gate.policy",
         "ImageClassifier": "tasks.classification",
         "Manifest": "data.manifest.manifest",
         "ObjectDetector": "tasks.detection",
         "Project": "project.project",
+        "Recipe": "improving.recipe",
         "compare": "evaluation.comparison.compare",
         "datamodule_for": "tasks.by_task",
         "errors": "",

@@ -55,7 +55,7 @@ scores = oml.evaluate(model, project.freeze(max_bad=0.5), split="train")
 Results(scores, data)
 """,
     """
-outcome = oml.improve(project, epochs=5, max_bad=0.5)
+outcome = oml.improve(project, recipe=oml.Recipe(epochs=5, max_bad=0.5))
 outcome
 """,
     """

@@ -15,14 +15,14 @@ from onlineml import registry
 from onlineml.errors import ConfigError, DataError, StoppedError
 from onlineml.improving import attempt
 from onlineml.improving.challenger import train
-from onlineml.improving.gate.decide import Better
+from onlineml.improving.challenger.images import challenger_images
+from onlineml.improving.gate.policy import Better, Gate
 from onlineml.improving.improve import improve
+from onlineml.improving.recipe import Recipe
 from onlineml.registry.versions import promotion_history
 from onlineml.runs.run import Run
 from tiny import CLASSES, jpeg, picture
 from tiny_projects import FACTORY, colour_project, image_of, labels_of, with_champion
-
-QUICK = {"backbone": FACTORY, "epochs": 1, "progress": "none"}
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +49,12 @@ def champions(project):
     return [line["version"] for line in promotion_history(project.url) if line["alias"] == "champion"]
 
 
+def quick(project, *, gate=None, run=None, **recipe):
+    """Improve in one epoch."""
+    found = Recipe(backbone=FACTORY, epochs=1, **recipe)
+    return improve(project, recipe=found, gate=gate or Gate(), run=run, progress="none")
+
+
 def refuse(*_, **__):
     pytest.fail("it was done again")
 
@@ -60,7 +66,7 @@ def test_where_nothing_changed_nothing_is_done(project, monkeypatch):
     monkeypatch.setattr(attempt, "train_challenger", refuse)
     before = (len(project.versions()), len(project.runs()), champions(project))
 
-    outcome = improve(project, **QUICK)
+    outcome = quick(project)
 
     assert (outcome.verdict, outcome.promoted, outcome.run, outcome.challenger) == ("unchanged", False, "", "")
     assert outcome.dataset == project.champion.descriptor()["manifest_hash"]
@@ -72,26 +78,26 @@ def test_what_is_taken_back_is_no_change(project):
     image_id = correct(project)
     project.undo(image_id)
 
-    assert improve(project, **QUICK).verdict == "unchanged"
+    assert quick(project).verdict == "unchanged"
 
 
 def test_the_first_model_is_trained_and_promoted(tmp_path, decoded_photos):
     project = colour_project(tmp_path)
 
-    outcome = improve(project, size=32, **QUICK)
+    outcome = quick(project, size=32)
 
     assert (outcome.verdict, outcome.promoted, outcome.champion) == ("first", True, "")
     assert project.champion.version == outcome.challenger
     assert project.champion.descriptor()["manifest_hash"] == project.freeze().hash
     assert project.champion.descriptor()["parent"] is None
     assert outcome.scores.n_images == 30
-    assert improve(project, size=32, **QUICK).verdict == "unchanged"
+    assert quick(project, size=32).verdict == "unchanged"
 
 
 def test_a_first_model_that_may_not_be_promoted_waits_as_challenger(tmp_path, decoded_photos):
     project = colour_project(tmp_path, counts={"train": 12, "val": 4})
 
-    outcome = improve(project, size=32, promote=False, **QUICK)
+    outcome = quick(project, gate=Gate(promote=False), size=32)
 
     assert project.champion is None
     assert (outcome.promoted, outcome.scores) == (False, None)
@@ -105,7 +111,7 @@ def test_a_first_model_that_may_not_be_promoted_waits_as_challenger(tmp_path, de
 def test_a_corrected_label_is_in_what_the_challenger_was_trained_on(project):
     image_id = correct(project)
 
-    outcome = improve(project, **QUICK)
+    outcome = quick(project)
 
     data = project.manifest(outcome.dataset)
     assert dict(zip(data.column("image_id"), data.column("label"), strict=True))[image_id] == "blue"
@@ -118,7 +124,7 @@ def test_a_corrected_label_is_in_what_the_challenger_was_trained_on(project):
 def test_both_are_scored_on_the_test_labels_of_today(project):
     image_id = correct(project, "test/red/000.jpg", "green")
 
-    outcome = improve(project, **QUICK)
+    outcome = quick(project)
 
     diff = outcome.comparison
     for scores in (diff.a, diff.b):
@@ -138,7 +144,7 @@ def test_classes_that_were_renamed_and_merged_since_the_champion(project):
     project.rename_class("red", "scarlet")
     project.merge_classes(["green"], into="blue")
 
-    outcome = improve(project, how="head", **QUICK)
+    outcome = quick(project, how="head")
 
     assert outcome.comparison.a.class_names == ("blue", "scarlet")
     assert outcome.comparison.b.class_names == ("blue", "scarlet")
@@ -156,7 +162,7 @@ def test_new_rows_alone_leave_the_old_classes_to_the_bit(project):
     add_yellow(project)
     old = oml.load_model(project.champion, backbone=FACTORY)
 
-    outcome = improve(project, how="rows", **QUICK)
+    outcome = quick(project, how="rows")
 
     assert outcome.new_classes == ("amber",)
     new = oml.load_model(f"{project.url}@challenger", backbone=FACTORY)
@@ -175,7 +181,7 @@ def test_new_rows_alone_leave_the_old_classes_to_the_bit(project):
 def test_new_classes_do_not_cost_the_old_ones(project):
     add_yellow(project)
 
-    outcome = improve(project, how="warm", **QUICK)
+    outcome = quick(project, how="warm")
 
     assert outcome.gate.new_classes[0].name == "amber"
     assert outcome.gate.challenger >= outcome.gate.champion - 0.01
@@ -188,7 +194,7 @@ def test_a_head_of_its_own_follows_corrections_in_one_step(tmp_path, decoded_pho
     project = with_champion(colour_project(tmp_path, labels=wrong))
     project.relabel_many({image_of(project, uri): "red" for uri in wrong})
 
-    outcome = improve(project, how="head", **QUICK)
+    outcome = quick(project, how="head")
 
     assert outcome.gate.challenger == 1.0
     assert outcome.trained["val_accuracy"] == 1.0
@@ -201,7 +207,7 @@ def test_a_head_of_its_own_follows_corrections_in_one_step(tmp_path, decoded_pho
 def test_fresh_starts_go_on_from_no_version(project, how):
     correct(project)
 
-    outcome = improve(project, how=how, **QUICK)
+    outcome = quick(project, how=how)
 
     challenger = next(v for v in project.versions() if v.version == outcome.challenger)
     assert challenger.descriptor()["parent"] is None
@@ -214,7 +220,7 @@ def test_fresh_starts_go_on_from_no_version(project, how):
 def test_what_cannot_be_told_is_an_ordinary_end(project):
     correct(project)
 
-    outcome = improve(project, how="head", policy="better", **QUICK)
+    outcome = quick(project, gate=Gate(policy="better"), how="head")
 
     assert outcome.verdict == "inconclusive"
     assert champions(project) == [outcome.champion]
@@ -227,7 +233,7 @@ def test_what_cannot_be_told_is_an_ordinary_end(project):
 def test_a_rule_of_the_users_blocks(project):
     correct(project)
 
-    outcome = improve(project, how="head", rules=[lambda diff: "not on a Friday"], policy=Better(), **QUICK)
+    outcome = quick(project, gate=Gate(rules=[lambda diff: "not on a Friday"], policy=Better()), how="head")
 
     assert (outcome.verdict, outcome.promoted) == ("reject", False)
     assert "not on a Friday" in outcome.reasons[0]
@@ -244,7 +250,7 @@ def better_project(tmp_path):
 def test_the_provably_better_takes_the_place(tmp_path, decoded_photos):
     project = better_project(tmp_path)
 
-    outcome = improve(project, how="head", policy="better", **QUICK)
+    outcome = quick(project, gate=Gate(policy="better"), how="head")
 
     assert (outcome.verdict, outcome.promoted) == ("promote", True)
     assert project.champion.version == outcome.challenger
@@ -255,7 +261,7 @@ def test_the_provably_better_takes_the_place(tmp_path, decoded_photos):
 def test_it_may_be_asked_only_to_decide(tmp_path, decoded_photos):
     project = better_project(tmp_path)
 
-    outcome = improve(project, how="head", promote=False, **QUICK)
+    outcome = quick(project, gate=Gate(promote=False), how="head")
 
     assert (outcome.verdict, outcome.promoted) == ("promote", False)
     assert project.champion.version == outcome.champion
@@ -269,11 +275,11 @@ def test_of_two_schedulers_one_promotes(tmp_path, decoded_photos, monkeypatch):
     def slow_gate(*args, **options):
         if not inner:  # while the first one decides, a second one begins and ends
             inner.append(None)
-            inner[0] = improve(oml.Project.open(project.url), how="head", seed=1, **QUICK)
+            inner[0] = quick(oml.Project.open(project.url), how="head", seed=1)
         return gate(*args, **options)
 
     monkeypatch.setattr(attempt, "gate", slow_gate)
-    outcome = improve(project, how="head", **QUICK)
+    outcome = quick(project, how="head")
 
     assert inner[0].promoted
     assert (outcome.verdict, outcome.promoted) == ("promote", False)
@@ -289,7 +295,7 @@ def test_test_images_that_are_training_images_block(project, monkeypatch):
     correct(project)
     n_versions = len(project.versions())
 
-    outcome = improve(project, **QUICK)
+    outcome = quick(project)
 
     assert (outcome.verdict, outcome.promoted) == ("reject", False)
     assert leaked in outcome.reasons[0]
@@ -323,12 +329,12 @@ def test_interrupted_at_any_step_it_goes_on_without_doing_anything_twice(where, 
     with monkeypatch.context() as patch:
         patch.setattr(place, killed)
         with pytest.raises(KeyboardInterrupt):
-            improve(project, run=run, how="warm", **QUICK)
+            quick(project, run=run, how="warm")
     if where != "fit":
         monkeypatch.setattr(train, "fit", refuse)
     project.relabel(image_of(project, "train/blue/000.jpg"), "red")  # what is said meanwhile is for the next time
 
-    outcome = improve(oml.Project.open(project.url), run=Run.open(run.url), **QUICK)
+    outcome = quick(oml.Project.open(project.url), run=Run.open(run.url))
 
     assert outcome.champion == project.versions()[0].version
     assert [v.version for v in project.versions()] == [outcome.champion, outcome.challenger]
@@ -342,10 +348,10 @@ def test_asked_to_stop_it_goes_on_later(project):
     run.request_stop()
 
     with pytest.raises(StoppedError):
-        improve(project, run=run, how="head", **QUICK)
+        quick(project, run=run, how="head")
     assert run.status()["state"] == "stopped"
 
-    assert improve(project, run=Run.open(run.url), how="head", **QUICK).challenger
+    assert quick(project, run=Run.open(run.url), how="head").challenger
 
 
 # ---- told ----
@@ -354,7 +360,7 @@ def test_asked_to_stop_it_goes_on_later(project):
 def test_the_outcome_is_kept_and_shown(project):
     correct(project)
 
-    outcome = improve(project, how="head", **QUICK)
+    outcome = quick(project, how="head")
 
     kept = json.loads((project_file(outcome.run, "outcome.json")).read_text())
     assert kept == json.loads(outcome.to_json())
@@ -378,8 +384,7 @@ def test_replay_leaves_out_what_the_champion_knows_and_keeps_what_is_new(project
     champion = oml.load_model(project.champion, backbone=FACTORY)
 
     for replay, expected in ((0, 2), (9, 11), (1000, 36)):
-        recipe = train.Recipe(replay=replay)
-        images = train._images(champion, data, recipe, changed=changed, known=None)
+        images = challenger_images(champion, data, Recipe(replay=replay), changed=changed)
         rows = images.rows_of("train")
         assert len(rows) == expected
         assert set(changed) <= set(data.column("image_id")[rows])
@@ -393,35 +398,30 @@ def test_replay_draws_rare_classes_more_often(project):
     champion = oml.load_model(project.champion, backbone=FACTORY)
     drawn = np.zeros(3)
     for seed in range(30):
-        dm = train._images(champion, data, train.Recipe(replay=6, seed=seed), changed=[], known=None)
+        dm = challenger_images(champion, data, Recipe(replay=6, seed=seed))
         drawn += np.bincount(data.label_ids()[dm.rows_of("train")], minlength=3)
     share = drawn[data.class_names.index("red")] / drawn.sum()
     assert share > 0.2  # of the images they are a ninth
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"how": "magic"}, "expected auto, warm"),
-        ({"policy": "maybe"}, "expected better, not_worse"),
-        ({"margin": 0.0, "policy": "not_worse"}, "margin=0.0"),
-        ({"replay": -1}, "replay=-1"),
-        ({"how": "rows"}, "take how='head'"),
-    ],
-)
-def test_what_makes_no_sense_is_refused(project, options, message):
+def test_rows_of_new_classes_where_there_are_none_are_refused(project):
     correct(project)
-    with pytest.raises(ConfigError, match=message):
-        improve(project, **{**QUICK, **options})
+    with pytest.raises(ConfigError, match="take how='head'"):
+        quick(project, how="rows")
+
+
+def test_a_way_to_show_progress_that_there_is_not_is_refused_first(project):
+    with pytest.raises(ConfigError, match="expected one of lines"):
+        improve(project, progress="loud")
 
 
 def test_without_test_images_nobody_can_tell(tmp_path, decoded_photos):
     project = colour_project(tmp_path, counts={"train": 12, "val": 4})
-    improve(project, size=32, **QUICK)
+    quick(project, size=32)
     correct(project)
 
     with pytest.raises(DataError, match="move_to_split"):
-        improve(project, **QUICK)
+        quick(project)
 
 
 # ---- as a job ----

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from onlineml.evaluation.comparison.counts import half_weights
@@ -9,7 +11,10 @@ from onlineml.evaluation.comparison.samples import PairedSamples
 from onlineml.evaluation.detection.matching import IOU_THRESHOLDS
 from onlineml.evaluation.detection.ranking import Ranking, class_ap
 from onlineml.evaluation.metrics import mean_defined
-from onlineml.improving.gate.decide import Policy, _decide
+from onlineml.improving.gate.decide import _decide
+
+if TYPE_CHECKING:
+    from onlineml.improving.gate.policy import Policy
 
 N_CLASSES = 3
 

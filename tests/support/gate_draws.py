@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import functools
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from onlineml.evaluation.comparison.counts import PairedCounts
-from onlineml.improving.gate.decide import Better, NotWorse, Policy, _decide
+from onlineml.improving.gate.decide import _decide
+
+if TYPE_CHECKING:
+    from onlineml.improving.gate.policy import Better, NotWorse, Policy
 
 _RESAMPLES = (
     1_000  # a twentieth of what the gate draws; the seeds differ, so that their errors even out over the test sets

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from onlineml import registry
 from onlineml.errors import ConflictError, DataError, StoppedError
-from onlineml.improving.challenger.known_classes import known_classes
+from onlineml.improving.challenger.pieces import pieces_of
 from onlineml.improving.challenger.score import scores_now
 from onlineml.improving.challenger.strategy import chosen_how
 from onlineml.improving.challenger.train import train_challenger, train_first
@@ -20,7 +20,6 @@ from onlineml.improving.outcome import FIRST, Outcome
 from onlineml.improving.review.features import project_store
 from onlineml.inference.evaluate import evaluate
 from onlineml.registry.publish_once import publish_once
-from onlineml.tasks.classification import ImageClassifier
 from onlineml.tasks.loading import load_model
 
 if TYPE_CHECKING:
@@ -30,40 +29,17 @@ if TYPE_CHECKING:
     from onlineml.data.manifest.changes import Changes
     from onlineml.data.manifest.manifest import Manifest
     from onlineml.evaluation.types import AnyScores
-    from onlineml.improving.challenger.train import Recipe
-    from onlineml.improving.gate.decide import Policy, Rule
-    from onlineml.improving.gate.result import GateResult
+    from onlineml.improving.gate.policy import Gate
+    from onlineml.improving.recipe import How, Recipe
     from onlineml.improving.review.features import FeatureStore
     from onlineml.project.project import Project
     from onlineml.registry.versions import ModelVersion
     from onlineml.runs.run import Run
+    from onlineml.training.progress import Progress
 
-__all__ = ["Attempt", "GateOptions"]
+__all__ = ["Attempt"]
 
 _WARM = ("warm", "head", "rows")  # ways that go on from the champion's weights
-
-
-@dataclass(frozen=True)
-class GateOptions:
-    """What the gate is asked.
-
-    Attributes:
-        policy: or two, without and with a reason of its own.
-        rules: the user's.
-        min_support: see `onlineml.improving.gate.gate`.
-        slices: see `onlineml.evaluate`.
-        promote: whether a verdict is carried out.
-    """
-
-    policy: Policy | tuple[Policy, Policy]
-    rules: tuple[Rule, ...]
-    min_support: int
-    slices: Sequence[str] | None
-    promote: bool
-
-    def policy_for(self, *, reason: bool) -> Policy:
-        """The policy of a run that has, or has not, another reason to promote than the score."""
-        return self.policy[reason] if isinstance(self.policy, tuple) else self.policy
 
 
 @dataclass(frozen=True)
@@ -74,19 +50,20 @@ class Attempt:
     data: Manifest
     state: Annotations
     recipe: Recipe
-    gate_options: GateOptions
+    gate: Gate
     run: Run
+    progress: Progress
 
     def first(self) -> Outcome:
         """Train, publish and promote a model where there is no champion."""
-        model = train_first(self.data, self.recipe, run=self.run)
+        model = train_first(self.data, self.recipe, run=self.run, progress=self.progress)
         self._pause()
         model.reference = self.run.path("challenger")
         scores = self._evaluated(model) if self._test_images() else None
         version = self._published(model, scores, parent=None)
         reasons = ["there was no champion to compare with" + ("" if scores else ", and there are no test images")]
         reasons += _leak_notes(leaked_images(self.data))
-        promoted = self.gate_options.promote and self._promoted(version, replaces="", reasons=reasons)
+        promoted = self.gate.promote and self._promoted(version, replaces="", reasons=reasons)
         return dataclasses.replace(
             self._nothing_yet(),
             verdict=FIRST,
@@ -97,8 +74,8 @@ class Attempt:
             scores=scores,
         )
 
-    def challenge(self, champion: ModelVersion, before: str, *, auto: bool) -> Outcome:
-        """Train a challenger, and let the gate decide."""
+    def challenge(self, champion: ModelVersion, before: str) -> Outcome:
+        """Train a challenger of the champion, whose dataset was ``before``, and let the gate decide."""
         changes = self._changes(before)
         outcome = dataclasses.replace(
             self._nothing_yet(),
@@ -115,49 +92,30 @@ class Attempt:
         if leaked:  # nothing is trained: the comparison would flatter what learns by heart
             return dataclasses.replace(outcome, verdict=REJECT, reasons=tuple(_leak_notes(leaked)))
         old = load_model(champion, backbone=self.recipe.own_backbone)
-        recipe = self._recipe(old, changes, auto=auto)
+        recipe = dataclasses.replace(self.recipe, how=self._how(old, changes))
         model = self._challenger(old, recipe, changes)
         self._pause()
         model.reference = self.run.path("challenger")
-        scores = self._evaluated(model)
-        before_scores = self._scores_of(old)
+        scores, before_scores = self._evaluated(model), self._scores_of(old)
         self._pause()
         version = self._published(model, scores, parent=champion.url if recipe.how in _WARM else None)
-        new_classes = tuple(name for name in scores.class_names if name not in set(before_scores.class_names))
-        relabelled = bool(changes and changes.counts()["relabelled"])
-        decided = self._decided(before_scores, scores, reason=bool(new_classes) or relabelled)
-        reasons = [*decided.reasons, *_moved_notes(changes)]
-        promoted = False
-        if decided.promoted and self.gate_options.promote:
-            promoted = self._promoted(version, replaces=champion.version, reasons=reasons)
-        elif decided.promoted:
-            reasons.append("promote=False: the champion was left where it is")
-        return dataclasses.replace(
-            outcome,
-            verdict=decided.verdict,
-            reasons=tuple(reasons),
-            how=recipe.how,
-            challenger=version,
-            promoted=promoted,
-            scores=scores,
-            gate=decided,
-            new_classes=new_classes,
-            trained=self.run.spec.get("trained", {}),
-        )
+        trained = self.run.spec.get("trained", {})
+        outcome = dataclasses.replace(outcome, how=recipe.how, challenger=version, scores=scores, trained=trained)
+        return self._decided(outcome, before_scores, scores, changes)
 
     # ---- steps ----
 
-    def _recipe(self, champion: Any, changes: Changes | None, *, auto: bool) -> Recipe:
-        """How the challenger is trained; an interrupted attempt goes on as it began."""
-        how = self.run.spec.get("how")
-        if how is None and auto:
+    def _how(self, champion: Any, changes: Changes | None) -> How:
+        """The way in which the challenger is trained; an interrupted attempt goes on as it began."""
+        how: How | None = self.run.spec.get("how")
+        if how is None and self.recipe.how == "auto":
             in_train = self.data.column("image_id")[self.data.column("split") == "train"]
             mended = set() if changes is None else set(changes.images("relabelled"))
             share = len(mended.intersection(in_train)) / max(len(in_train), 1)
             how = chosen_how(self.project, champion, self.data, self.recipe, self.state, relabelled=share)
         how = how or self.recipe.how
         self.run.update_spec({"how": how})
-        return dataclasses.replace(self.recipe, how=how)
+        return how
 
     def _challenger(self, champion: Any, recipe: Recipe, changes: Changes | None) -> Any:
         return train_challenger(
@@ -167,26 +125,42 @@ class Attempt:
             run=self.run,
             lineage=self.state.lineage,
             changed=self._changed(changes),
-            known=known_classes(self.state, self.data) if self.project.task == "detection" else None,
+            known=pieces_of(self.project.task).known_classes(self.state, self.data),
             store=self._store(champion, recipe),
+            progress=self.progress,
         )
 
-    def _decided(self, before: AnyScores, after: AnyScores, *, reason: bool) -> GateResult:
-        gate_options = self.gate_options
-        return gate(
+    def _decided(self, outcome: Outcome, before: AnyScores, after: AnyScores, changes: Changes | None) -> Outcome:
+        """The outcome with the gate's verdict, which is carried out."""
+        new_classes = tuple(name for name in after.class_names if name not in set(before.class_names))
+        relabelled = bool(changes and changes.counts()["relabelled"])
+        decided = gate(
             before,
             after,
-            policy=gate_options.policy_for(reason=reason),
-            rules=gate_options.rules,
-            min_support=gate_options.min_support,
+            policy=self.gate.policy_for(reason=bool(new_classes) or relabelled),
+            rules=self.gate.rules,
+            min_support=self.gate.min_support,
             seed=self.recipe.seed,
+        )
+        reasons = [*decided.reasons, *_moved_notes(changes)]
+        promoted = False
+        if decided.promoted and self.gate.promote:
+            promoted = self._promoted(outcome.challenger, replaces=outcome.champion, reasons=reasons)
+        elif decided.promoted:
+            reasons.append("promote=False: the champion was left where it is")
+        return dataclasses.replace(
+            outcome,
+            verdict=decided.verdict,
+            reasons=tuple(reasons),
+            promoted=promoted,
+            gate=decided,
+            new_classes=new_classes,
         )
 
     def _store(self, champion: Any, recipe: Recipe) -> FeatureStore | None:
         """Where features are kept, for the ways that need them."""
-        if recipe.how not in {"head", "rows"} or not isinstance(champion, ImageClassifier):
-            return None
-        return project_store(self.project, champion)
+        fits = recipe.how in {"head", "rows"} and pieces_of(self.project.task).fits_heads
+        return project_store(self.project, champion) if fits else None
 
     def _changes(self, before: str) -> Changes | None:
         """What changed since the champion's dataset; None where that is not here."""
@@ -209,7 +183,7 @@ class Attempt:
         scores: AnyScores = evaluate(
             model,
             self.data,
-            slices=self.gate_options.slices,
+            slices=self.gate.slices,
             num_workers=recipe.num_workers,
             seed=recipe.seed,
             max_bad=recipe.max_bad,
@@ -222,7 +196,7 @@ class Attempt:
             champion,
             self.data,
             lineage=self.state.lineage,
-            slices=self.gate_options.slices,
+            slices=self.gate.slices,
             num_workers=recipe.num_workers,
             seed=recipe.seed,
             max_bad=recipe.max_bad,

@@ -42,7 +42,7 @@ class Outcome:
             ``"unchanged"`` where the champion was trained on this dataset already.
         promoted: whether the challenger is the champion now.
         reasons: sentences, the most important first.
-        how: the challenger was trained, see `onlineml.improving.challenger.train.Recipe`; ``""`` where none was.
+        how: the challenger was trained, see `onlineml.Recipe`; ``""`` where none was.
         task: of the project.
         champion: version that was the champion when this began; ``""`` for none.
         challenger: version that was published; ``""`` for none.

@@ -150,48 +150,26 @@ def improve(
 ) -> dict[str, Any]:
     """Train a challenger on what people said since the champion, and promote it if it is provably better.
 
-    Args:
-        run: the job's; it holds ``outcome.json`` and ``outcome.html``.
-        project: whose images, labels and models.
-        how: see `onlineml.improve`, also for all others.
-        policy: its name.
-        margin: of ``"not_worse"``.
-        min_support: images of a class or slice that is tested for a drop.
-        slices: columns by which both are scored.
-        epochs: passes over the training images.
-        budget_s: seconds of training.
-        replay: unchanged images that are trained on again.
-        size: pixels a side of a first model's input.
-        batch_size: images a step.
-        backbone: of a first model.
-        weights: that a first model, and ``"full"``, start from.
-        promote: whether the verdict is carried out.
-        seed: of training and resamples.
-        num_workers: processes that decode.
-        max_bad: share of images that may be bad, 0..1.
+    The job's run holds ``outcome.json`` and ``outcome.html``. What is asked are the attributes of `onlineml.Recipe` and
+    `onlineml.Gate` that JSON can hold, and refused by them.
     """
     import onlineml as oml
 
-    outcome = oml.improve(
-        project,
+    recipe = oml.Recipe(
         how=how,  # type: ignore[arg-type]  # checked there
-        policy=policy,  # type: ignore[arg-type]
-        margin=margin,
-        min_support=min_support,
-        slices=slices,
+        replay=replay,
         epochs=epochs,
         budget_s=budget_s,
-        replay=replay,
         size=size,
         batch_size=batch_size,
         backbone=backbone,
         weights=weights,
-        promote=promote,
-        run=run,
         seed=seed,
         num_workers=num_workers,
         max_bad=max_bad,
     )
+    gate = oml.Gate(policy=policy, margin=margin, min_support=min_support, slices=slices, promote=promote)  # type: ignore[arg-type]
+    outcome = oml.improve(project, recipe=recipe, gate=gate, run=run)
     _say(str(outcome))
     shown = ("verdict", "promoted", "champion", "challenger", "dataset", "how")
     return {name: getattr(outcome, name) for name in shown} | {"reasons": list(outcome.reasons)}

@@ -8,8 +8,8 @@ import torch
 
 import onlineml as oml
 from onlineml.errors import ConfigError, DataError
+from onlineml.improving.challenger.detection import RenamedDetector
 from onlineml.improving.challenger.rename import (
-    RenamedDetector,
     current_names,
     distinct,
     remap_probabilities,

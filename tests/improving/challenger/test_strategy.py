@@ -8,8 +8,9 @@ import pytest
 
 import onlineml as oml
 from onlineml.improving.challenger.strategy import chosen_how, generations
-from onlineml.improving.challenger.train import Recipe
+from onlineml.improving.gate.policy import Gate
 from onlineml.improving.improve import improve
+from onlineml.improving.recipe import Recipe
 from tiny import CLASSES
 from tiny_projects import FACTORY, colour_model, colour_project, labels_of, with_champion
 
@@ -57,7 +58,8 @@ def test_after_four_versions_from_one_another_a_fresh_one(project):
         assert generations(project, project.champion.url) == number
         image_id, label = images[number]
         project.relabel(image_id, next(name for name in CLASSES if name != label))
-        outcome = improve(project, policy="not_worse", margin=0.5, backbone=FACTORY, epochs=1, progress="none")
+        recipe, gate = Recipe(backbone=FACTORY, epochs=1), Gate(policy="not_worse", margin=0.5)
+        outcome = improve(project, recipe=recipe, gate=gate, progress="none")
         assert outcome.how == ("full" if number == 4 else "warm")
         if not outcome.promoted:
             project.promote(outcome.challenger, reason="the test wants it")

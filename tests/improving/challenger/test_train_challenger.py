@@ -8,10 +8,13 @@ import torch
 
 import onlineml as oml
 from onlineml.errors import ConfigError
-from onlineml.improving.challenger import successor
+from onlineml.improving.challenger import detection, successor
 from onlineml.improving.challenger import train as challenger_train
-from onlineml.improving.challenger.train import Recipe, train_challenger
+from onlineml.improving.challenger.between import keep_best_between
+from onlineml.improving.challenger.images import challenger_images
+from onlineml.improving.challenger.train import train_challenger
 from onlineml.improving.improve import improve
+from onlineml.improving.recipe import Recipe
 from tiny import CLASSES, TinyNet
 from tiny_boxes import COLOURS as BOX_COLOURS
 from tiny_boxes import any_objects, boxes_manifest, drawn
@@ -72,7 +75,7 @@ def test_batch_norms_keep_their_statistics_so_that_weights_can_be_mixed(tmp_path
     model.eval()
     before = weights(model)
 
-    made = train_challenger(model, data, Recipe(epochs=2, progress="none"), run=project.new_run(), lineage={})
+    made = train_challenger(model, data, Recipe(epochs=2), run=project.new_run(), lineage={}, progress="none")
 
     assert torch.equal(made.network.features[1].running_mean, before["features.1.running_mean"])
     assert not torch.equal(made.network.features[3].weight, before["features.3.weight"])
@@ -93,7 +96,7 @@ def spoilt(champion, project, monkeypatch, noise):
     monkeypatch.setattr(challenger_train, "fit", train)
     run = project.new_run()
     data = project.freeze()
-    return train_challenger(champion, data, Recipe(progress="none"), run=run, lineage={}), run.spec["trained"]
+    return train_challenger(champion, data, Recipe(), run=run, lineage={}, progress="none"), run.spec["trained"]
 
 
 def test_of_a_training_that_did_harm_little_is_kept(champion, project, monkeypatch):
@@ -129,13 +132,13 @@ def test_new_rows_belong_to_the_new_network_whatever_the_share(project):
         colour_model(("blue", "green")),
         data.with_labels({}).take(data.column("label") != "red").with_class_names(("blue", "green")),
     )
-    images = challenger_train._images(champion, data, Recipe(), changed=(), known=None)
+    images = challenger_images(champion, data, Recipe())
     model = successor.from_champion(champion, CLASSES, lineage={})
     with torch.no_grad():
         model.head.weight[2] = torch.tensor([0.0, 0, 0, 0, 9.0, 9.0])
     rows = model.head.weight[2].detach().clone()
 
-    told = challenger_train._mix(model, champion, images, lineage={})
+    told = keep_best_between(model, champion, images, lineage={})
 
     assert told["share"] == 1.0 or torch.allclose(model.head.weight[:2], champion.head.weight)
     scale = float((model.head.weight[2].detach() / rows).nanmean())
@@ -158,13 +161,18 @@ def boxes_project(tmp_path, decoded_photos, monkeypatch):
     return project
 
 
-NARROW = {"backbone": "tiny_projects:narrow_net", "epochs": 1, "progress": "none", "batch_size": 4}
+NARROW = "tiny_projects:narrow_net"
+
+
+def narrow(project, **recipe):
+    """Improve in one epoch."""
+    return improve(project, recipe=Recipe(backbone=NARROW, epochs=1, batch_size=4, **recipe), progress="none")
 
 
 def test_a_detector_grows_and_takes_nothing_unknown_for_background(boxes_project, tmp_path, monkeypatch):
     project = boxes_project
     assert callable(narrow_net)
-    first = improve(project, size=96, **NARROW)
+    first = narrow(project, size=96)
     assert (first.verdict, first.promoted) == ("first", True)
     project.rename_class("red", "scarlet")
     objects = [("white", (10, 10, 50, 50))]
@@ -178,12 +186,12 @@ def test_a_detector_grows_and_takes_nothing_unknown_for_background(boxes_project
         split="train",
     )
     given = []
-    images = challenger_train.DetectionDataModule
+    images = detection.DetectionDataModule
     monkeypatch.setattr(
-        challenger_train, "DetectionDataModule", lambda *a, **k: given.append(k["known_classes"]) or images(*a, **k)
+        detection, "DetectionDataModule", lambda *a, **k: given.append(k["known_classes"]) or images(*a, **k)
     )
 
-    outcome = improve(project, **NARROW)
+    outcome = narrow(project)
 
     assert outcome.how == "warm"
     assert outcome.verdict in {"promote", "reject", "inconclusive"}
@@ -194,7 +202,7 @@ def test_a_detector_grows_and_takes_nothing_unknown_for_background(boxes_project
     (known,) = given
     assert known[:, white].sum() == 2  # only who annotated the last two photos could know it
     assert np.delete(known, white, axis=1).all()
-    challenger = oml.load_model(f"{project.url}@challenger", backbone=NARROW["backbone"])
+    challenger = oml.load_model(f"{project.url}@challenger", backbone=NARROW)
     assert challenger.class_names == data.class_names
     assert challenger.thresholds is not None
     versions = {v.version: v for v in project.versions()}
@@ -203,14 +211,14 @@ def test_a_detector_grows_and_takes_nothing_unknown_for_background(boxes_project
 
 @pytest.mark.parametrize("how", ["head", "shrink", "full"])
 def test_the_other_ways_of_a_detector(boxes_project, how):
-    improve(boxes_project, size=96, **NARROW)
+    narrow(boxes_project, size=96)
     row = boxes_project.annotations().table.to_pylist()[0]
     boxes_project.relabel_boxes(row["image_id"], [[1, 1, 20, 20]], ["red"])
-    old = oml.load_model(boxes_project.champion, backbone=NARROW["backbone"])
+    old = oml.load_model(boxes_project.champion, backbone=NARROW)
 
-    outcome = improve(boxes_project, how=how, **NARROW)
+    outcome = narrow(boxes_project, how=how)
 
-    new = oml.load_model(f"{boxes_project.url}@challenger", backbone=NARROW["backbone"])
+    new = oml.load_model(f"{boxes_project.url}@challenger", backbone=NARROW)
     same = [
         torch.equal(a, b)
         for a, b in zip(old.network.backbone.parameters(), new.network.backbone.parameters(), strict=True)
@@ -220,8 +228,8 @@ def test_the_other_ways_of_a_detector(boxes_project, how):
 
 
 def test_rows_alone_are_for_classifiers(boxes_project):
-    improve(boxes_project, size=96, **NARROW)
+    narrow(boxes_project, size=96)
     boxes_project.relabel_boxes("image-0", [[1, 1, 20, 20]], ["red"])
 
     with pytest.raises(ConfigError, match="rows"):
-        improve(boxes_project, how="rows", **NARROW)
+        narrow(boxes_project, how="rows")

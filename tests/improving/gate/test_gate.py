@@ -14,7 +14,8 @@ from onlineml.data.manifest.box_arrays import Boxes
 from onlineml.errors import ConfigError, DataError
 from onlineml.evaluation import classification_scores, detection_scores
 from onlineml.evaluation.detection.detections import Found
-from onlineml.improving.gate.decide import Better, NotWorse, gate, holm
+from onlineml.improving.gate.decide import gate, holm
+from onlineml.improving.gate.policy import Better, NotWorse
 
 NAMES = ("cat", "dog")
 

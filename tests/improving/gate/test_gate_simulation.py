@@ -13,7 +13,7 @@ import pytest
 from detection_draws import rates as detection_rates
 from gate_draws import rate_of_groups, rate_of_single, single
 from onlineml.evaluation.comparison.counts import PairedCounts
-from onlineml.improving.gate.decide import Better, NotWorse
+from onlineml.improving.gate.policy import Better, NotWorse
 
 ALLOWED = 0.055
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import copy
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import nn
-from torchvision.ops import batched_nms
 
 from onlineml.errors import ConfigError
 from onlineml.improving.challenger.growth import grow_detector, grow_head
@@ -20,14 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from onlineml.tasks.base import VisionModule
-    from onlineml.tasks.detection import ObjectDetector
 
-__all__ = ["RenamedDetector", "current_names", "distinct", "remap_probabilities", "resize_head"]
-
-_SAME_IOU = 0.6  # of two boxes of one class; the compact detector's own limit
+__all__ = ["current_names", "distinct", "remap_probabilities", "resize_head"]
 
 
 def current_names(
@@ -120,61 +114,3 @@ def _merged(head: Any, names: Sequence[str | None]) -> Any:
             setattr(made, name, nn.Parameter(mean, requires_grad=tensor.requires_grad))
     setattr(made, "out_features" if isinstance(made, nn.Linear) else "out_channels", len(rows))
     return made
-
-
-class RenamedDetector:
-    """A detector whose classes have the names of today; objects of a class that is gone are left out.
-
-    Args:
-        model: the detector.
-        names: what its classes are called now, see `current_names`.
-    """
-
-    def __init__(self, model: ObjectDetector, names: Sequence[str | None]) -> None:
-        self.model = model
-        self.class_names = distinct(names)
-        place = {name: i for i, name in enumerate(self.class_names)}
-        self._label_of = torch.tensor([-1 if name is None else place[name] for name in names])
-        self._merges = len(self.class_names) < sum(name is not None for name in names)
-        self.thresholds = None if model.thresholds is None else _thresholds(model, names)
-        self.reference = model.reference
-
-    @property
-    def training(self) -> bool:
-        """Of the model."""
-        return self.model.training
-
-    @property
-    def device(self) -> torch.device:
-        """Of the model."""
-        return self.model.device
-
-    def input_size_hw(self) -> tuple[int, int]:
-        """Of the model."""
-        return self.model.input_size_hw()
-
-    def train(self, mode: bool = True) -> Any:
-        """As of the model."""
-        return self.model.train(mode)
-
-    def detect(self, image: Tensor) -> list[Mapping[str, Tensor]]:
-        """The model's objects under the present names; of two boxes of merged classes in one place, the surer."""
-        found: list[Mapping[str, Tensor]] = []
-        for objects in self.model.detect(image):
-            labels = self._label_of.to(objects["labels"].device)[objects["labels"]]
-            kept = torch.nonzero(labels >= 0).flatten()
-            if self._merges:
-                boxes, scores = objects["boxes"][kept].float(), objects["scores"][kept].float()
-                kept = kept[batched_nms(boxes, scores, labels[kept], _SAME_IOU)]
-            found.append({"boxes": objects["boxes"][kept], "labels": labels[kept], "scores": objects["scores"][kept]})
-        return found
-
-
-def _thresholds(model: ObjectDetector, names: Sequence[str | None]) -> dict[str, float]:
-    """By present name; of merged classes the lowest that was chosen."""
-    found: dict[str, float] = {}
-    for was, now in zip(model.class_names, names, strict=True):
-        score = (model.thresholds or {}).get(was, math.nan)
-        if now is not None and not (now in found and math.isnan(score)):
-            found[now] = score if now not in found or math.isnan(found[now]) else min(found[now], score)
-    return found

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from onlineml.errors import DataError
-from onlineml.improving.challenger.rename import RenamedDetector, current_names, distinct, remap_probabilities
-from onlineml.inference.evaluate_classifier import classifier_scores, probabilities_in
-from onlineml.inference.evaluate_detector import evaluate_detector
+from onlineml.improving.challenger.pieces import pieces_of
+from onlineml.improving.challenger.rename import current_names
 from onlineml.inference.evaluation import EvaluateOptions
-from onlineml.tasks.detection import ObjectDetector
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,6 +52,9 @@ def scores_now(
     Raises:
         DataError: the model knows no class of the data, or none that a labelled image of the split shows.
     """
+    names = current_names(model.class_names, lineage, known=data.class_names)
+    if not any(names):
+        raise DataError(f"the model knows {', '.join(model.class_names[:20])}, and none of these is a class any more")
     options = EvaluateOptions(
         split=split,
         slices=slices,
@@ -65,18 +64,4 @@ def scores_now(
         seed=seed,
         max_bad=max_bad,
     )
-    names = current_names(model.class_names, lineage, known=data.class_names)
-    kept = distinct(names)
-    if not kept:
-        raise DataError(f"the model knows {', '.join(model.class_names[:20])}, and none of these is a class any more")
-    if isinstance(model, ObjectDetector):
-        found: Any = model if kept == model.class_names else RenamedDetector(model, names)
-        return evaluate_detector(found, data, options, known_only=True)
-    classifier: Any = model
-    rows, probabilities = probabilities_in(classifier, data, options)
-    known = np.isin(np.array(data.class_names, dtype=object)[data.label_ids()[rows]], list(kept))
-    if not known.any():
-        raise DataError(f"no labelled image of the split {split!r} shows a class that the model knows")
-    return classifier_scores(
-        data, rows[known], remap_probabilities(probabilities[known], names), kept, options, reference=model.reference
-    )
+    return pieces_of(data.task).renamed_scores(model, names, data, options)

@@ -14,7 +14,7 @@ from onlineml.tasks.classification import ImageClassifier
 if TYPE_CHECKING:
     from onlineml.data.annotations.state import Annotations
     from onlineml.data.manifest.manifest import Manifest
-    from onlineml.improving.challenger.train import How, Recipe
+    from onlineml.improving.recipe import How, Recipe
     from onlineml.project.project import Project
 
 __all__ = ["chosen_how", "generations"]

@@ -8,105 +8,27 @@ difference, which is wrong at most 5 % of the time, and says *inconclusive* wher
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from onlineml.errors import ConfigError
 from onlineml.evaluation.comparison.compare import compare
-from onlineml.evaluation.comparison.result import Comparison
 from onlineml.evaluation.comparison.samples import MIN_GROUPS
 from onlineml.improving.gate import text as words
+from onlineml.improving.gate.policy import Better, NotWorse
 from onlineml.improving.gate.result import INCONCLUSIVE, PROMOTE, REJECT, GateResult, TestedPart
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from onlineml.evaluation.comparison.result import PartChange
+    from onlineml.evaluation.comparison.result import Comparison, PartChange
     from onlineml.evaluation.types import AnyScores
+    from onlineml.improving.gate.policy import Policy, Rule
 
-__all__ = ["Better", "GateResult", "NotWorse", "Policy", "Rule", "TestedPart", "gate", "holm"]
+__all__ = ["gate", "holm"]
 
-Rule: TypeAlias = Callable[[Comparison], str | None]
 _DROP_LEVEL = 0.05  # of all classes and slices together
-
-
-def _check_level(level: float) -> None:
-    if not 0.5 < level < 1:
-        msg = f"level={level}: expected a confidence in (0.5, 1), such as 0.95"
-        raise ConfigError(msg)
-
-
-@dataclass(frozen=True)
-class Better:
-    """Promote if the challenger is better: the lower bound of the difference is above zero.
-
-    Attributes:
-        level: confidence of the one-sided bound, in (0.5, 1).
-
-    Raises:
-        ConfigError: `level` is outside its range.
-    """
-
-    level: float = 0.95
-
-    def __post_init__(self) -> None:
-        _check_level(self.level)
-
-    def __str__(self) -> str:
-        return "better"
-
-    @property
-    def name(self) -> str:
-        """As in records."""
-        return "better"
-
-    @property
-    def floor(self) -> float:
-        """What the lower bound must lie above."""
-        return 0.0
-
-
-@dataclass(frozen=True)
-class NotWorse:
-    """Promote if the challenger is not worse by `margin` or more, and at least as good on the test images themselves.
-
-    For a run that brings new classes or corrected labels: there is a reason to promote other than the score.
-
-    Attributes:
-        margin: of the score, in (0, 0.5]; 0.01 is one point of accuracy.
-        level: confidence of the one-sided bound, in (0.5, 1).
-
-    Raises:
-        ConfigError: either is outside its range.
-    """
-
-    margin: float = 0.01
-    level: float = 0.95
-
-    def __post_init__(self) -> None:
-        _check_level(self.level)
-        if not 0 < self.margin <= 0.5:
-            msg = f"margin={self.margin}: expected a difference of scores in (0, 0.5]; one point is 0.01"
-            raise ConfigError(msg)
-
-    def __str__(self) -> str:
-        return f"not worse by {words.points(self.margin)}"
-
-    @property
-    def name(self) -> str:
-        """As in records."""
-        return "not_worse"
-
-    @property
-    def floor(self) -> float:
-        """What the lower bound must lie above."""
-        return -self.margin
-
-
-Policy: TypeAlias = Better | NotWorse
 
 
 _BETTER = Better()
@@ -137,8 +59,7 @@ def gate(
         rules: functions that are given the `Comparison` and return a reason against promotion, or None. Any of them
             can block; none can promote.
         leaked: ids of images that the challenger was trained on, see `onlineml.improving.gate.leaks.leaked_images`;
-        those
-            that are among the test images block.
+            those that are among the test images block.
         score: ``"accuracy"``; of detectors ``"map_50_95"`` (the default), ``"map_50"`` or ``"map_75"``.
         min_support: images (of a detector: objects) that a class or slice must have to be tested for a drop. The tests
             share an error of 5 % (Holm 1979).

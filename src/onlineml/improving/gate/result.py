@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from onlineml.evaluation.comparison.result import Comparison, NewClass, PartChange
-    from onlineml.improving.gate.decide import Policy
+    from onlineml.improving.gate.policy import Policy
 
 __all__ = ["INCONCLUSIVE", "PROMOTE", "REJECT", "GateResult", "TestedPart"]
 

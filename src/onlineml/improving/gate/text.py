@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from onlineml.evaluation.comparison.result import ScoreChange
-    from onlineml.improving.gate.decide import Policy
+    from onlineml.improving.gate.policy import Policy
     from onlineml.improving.gate.result import GateResult, TestedPart
 
 __all__ = ["drop_reason", "gate_html", "gate_text", "leak_reasons", "points", "reason"]

@@ -9,7 +9,8 @@ import numpy as np
 
 from onlineml.data.loading.detection_datamodules import DetectionDataModule
 from onlineml.errors import TooManyBadImagesError
-from onlineml.improving.challenger.rename import RenamedDetector, current_names
+from onlineml.improving.challenger.detection import RenamedDetector
+from onlineml.improving.challenger.rename import current_names
 from onlineml.improving.review.box_errors import find_box_errors
 from onlineml.improving.review.labels import CandidatePool
 from onlineml.improving.review.ranking import box_error_candidates, candidates_by_score

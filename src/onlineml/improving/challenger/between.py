@@ -1,0 +1,97 @@
+"""The end of a warm start: of the weights between the champion's and the trained ones, the best on validation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import nn
+
+from onlineml.improving.challenger.growth import align_weights
+from onlineml.improving.challenger.rename import current_names, resize_head
+from onlineml.improving.challenger.weight_space import interpolate
+from onlineml.tasks.classification import ImageClassifier
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from onlineml.data.loading.datamodules import ImageDataModule
+    from onlineml.tasks.base import VisionModule
+
+__all__ = ["keep_best_between"]
+
+_SHARES = (0.75, 0.5, 0.25)  # of the new network, between it and the old one
+
+
+class _Trial(NamedTuple):
+    """Weights that may be kept: the new network's share, whether new rows are aligned, and how good they are."""
+
+    share: float
+    aligned: bool
+    state: dict[str, torch.Tensor]
+    metrics: dict[str, float]
+
+
+def keep_best_between(
+    model: VisionModule, champion: VisionModule, images: ImageDataModule, *, lineage: Mapping[str, str]
+) -> dict[str, Any]:
+    """Give the model the best weights on validation between the champion's and its own (WiSE-FT).
+
+    Args:
+        model: trained from the champion's weights; has its weights changed.
+        champion: left as it is.
+        images: without a split "val" the model keeps its own weights.
+        lineage: what classes of the champion are called now.
+
+    Returns:
+        The chosen ``share`` of its own weights, whether new rows are ``aligned``, and what validation said of them.
+    """
+    names = current_names(champion.class_names, lineage, known=model.class_names)
+    new_ids = [i for i, name in enumerate(model.class_names) if name not in set(names)]
+    align = bool(new_ids) and isinstance(model, ImageClassifier) and isinstance(model.head, nn.Linear | nn.Conv2d)
+    val = images.val_dataloader()
+    if not len(val):
+        if align:
+            _align(model, new_ids)
+        return {"share": 1.0, "aligned": align}
+    best = _trial(model, val, share=1.0, aligned=False)
+    if align:
+        _align(model, new_ids)
+        best = _better(model, best, _trial(model, val, share=1.0, aligned=True))
+    model.network.load_state_dict(best.state)
+    old = resize_head(champion, names, model.class_names)
+    _copy_rows(model, old, new_ids)
+    new = best
+    for share in _SHARES:
+        model.network.load_state_dict(interpolate(old.state_dict(), new.state, share))
+        best = _better(model, best, _trial(model, val, share=share, aligned=new.aligned))
+    model.network.load_state_dict(best.state)
+    model.after_training(val)
+    return {"share": best.share, "aligned": best.aligned, **{k: round(v, 6) for k, v in best.metrics.items()}}
+
+
+def _trial(model: VisionModule, val: Any, *, share: float, aligned: bool) -> _Trial:
+    state = {name: tensor.clone() for name, tensor in model.network.state_dict().items()}
+    return _Trial(share, aligned, state, model.validate(val))
+
+
+def _better(model: VisionModule, first: _Trial, second: _Trial) -> _Trial:
+    """The better one on validation; the first where they are alike."""
+    return second if model.selection_score(second.metrics) > model.selection_score(first.metrics) else first
+
+
+def _align(model: Any, new_ids: list[int]) -> None:
+    model.network.set_submodule(model.head_name, align_weights(model.head, new_ids))
+
+
+def _copy_rows(model: Any, old: nn.Module, ids: list[int]) -> None:
+    """The rows of new classes, which the old network never had, are not mixed: both get those of the new."""
+    if not ids:
+        return
+    name = model.head_name if isinstance(model, ImageClassifier) else "to_logits"
+    source: Any = model.network.get_submodule(name)
+    target: Any = old.get_submodule(name)
+    with torch.no_grad():
+        target.weight[ids] = source.weight[ids]
+        if target.bias is not None:
+            target.bias[ids] = source.bias[ids]

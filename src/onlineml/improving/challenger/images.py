@@ -1,0 +1,73 @@
+"""Which images a challenger is trained on: all that is new or corrected, and of what the champion knows a share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from onlineml.improving.challenger.pieces import pieces_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from numpy.typing import NDArray
+
+    from onlineml.data.loading.datamodules import ImageDataModule
+    from onlineml.data.manifest.manifest import Manifest
+    from onlineml.improving.recipe import Recipe
+    from onlineml.tasks.base import VisionModule
+
+__all__ = ["challenger_images"]
+
+
+def challenger_images(
+    champion: VisionModule,
+    data: Manifest,
+    recipe: Recipe,
+    *,
+    changed: Collection[str] = (),
+    known: NDArray[np.bool_] | None = None,
+) -> ImageDataModule:
+    """The datamodule of a challenger, at the champion's input size.
+
+    Args:
+        champion: tells the size.
+        data: a frozen dataset.
+        recipe: tells how many unchanged images are trained on again, and how all are loaded.
+        changed: ids of images that the champion does not know as they are.
+        known: (N, C), see `onlineml.DetectionDataModule`; None where it does not matter.
+    """
+    images = pieces_of(data.task).images(data, recipe, size_hw=champion.input_size_hw(), known=known)
+    if recipe.replay is not None:
+        images.leave_out(_not_replayed(data, images.rows_of("train"), recipe.replay, changed, seed=recipe.seed))
+    return images
+
+
+def _not_replayed(
+    data: Manifest, rows: NDArray[np.int64], replay: int, changed: Collection[str], *, seed: int
+) -> NDArray[np.int64]:
+    """Training images that are left out: of those that did not change, all but so many."""
+    own = set(changed)
+    history = np.array([row for row in rows if data.column("image_id")[row] not in own], np.int64)
+    if len(history) <= replay:
+        return history[:0]
+    weights = _rareness(data, history)
+    rng = np.random.default_rng([seed, len(history)])
+    # the largest of u^(1/w) are a draw by weights without putting back (Efraimidis and Spirakis 2006)
+    keys = rng.random(len(history)) ** (1 / weights)
+    return np.sort(history[np.argsort(-keys, kind="stable")[replay:]])
+
+
+def _rareness(data: Manifest, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """One by the images, or objects, of each image's class; of several the rarest; nothing counts as the commonest."""
+    n_classes = max(len(data.class_names), 1)
+    if data.task != "detection":
+        labels = data.label_ids()[rows]
+        return np.asarray(1.0 / np.bincount(labels, minlength=n_classes)[labels], np.float64)
+    boxes = data.boxes()
+    counts = np.maximum(np.bincount(boxes.label_ids[boxes.label_ids >= 0], minlength=n_classes), 1)
+    by_image = np.full(len(data), 1.0 / counts.max())
+    known = boxes.label_ids >= 0
+    np.maximum.at(by_image, boxes.image_index[known], 1.0 / counts[boxes.label_ids[known]])
+    return by_image[rows]
