@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from onlineml import registry
+from onlineml.registry.versions import content_digits
 
 if TYPE_CHECKING:
     from onlineml.project.project import Project
@@ -33,5 +34,5 @@ def publish_once(run: Run, project: Project, model: Any, scores: Any, *, parent:
             return version
     model.reference = ""  # this model was trained in this process, not loaded from the run's files
     files = model.export_files(scores, parent=parent)
-    run.update_spec({"publishes": registry.content_digits(files)})
+    run.update_spec({"publishes": content_digits(files)})
     return registry.publish_version(project.url, files, storage_options=project.storage_options)
