@@ -11,10 +11,7 @@ from scipy import stats
 from onlineml.data.manifest.box_arrays import Boxes
 from onlineml.errors import ConfigError, DataError
 from onlineml.evaluation.detection.detections import Found
-from onlineml.improving.review.box_errors import find_box_errors
-from onlineml.improving.review.duplicates import Chosen, first_of_alike
-from onlineml.improving.review.label_errors import find_label_errors
-from onlineml.improving.review.ranking import (
+from onlineml.improving.review import (
     Candidates,
     Why,
     box_error_candidates,
@@ -22,6 +19,9 @@ from onlineml.improving.review.ranking import (
     label_error_candidates,
     rank,
 )
+from onlineml.improving.review.box_errors import find_box_errors
+from onlineml.improving.review.duplicates import Chosen, first_of_alike
+from onlineml.improving.review.label_errors import find_label_errors
 
 
 def ids(n):

@@ -18,6 +18,8 @@ from onlineml.evaluation.detection.inputs import checked_boxes, checked_threshol
 from onlineml.evaluation.detection.matching import match, overlaps, scene_of
 from onlineml.evaluation.detection.ranking import ranking
 from onlineml.evaluation.detection.thresholds import f1_thresholds
+from onlineml.improving.review.candidates import Candidates
+from onlineml.improving.review.result import Why
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from onlineml.evaluation.detection.matching import Pairs, Scene
     from onlineml.evaluation.types import Array, Floats, Ints
 
-__all__ = ["BOX_ERRORS", "BoxErrors", "find_box_errors"]
+__all__ = ["BOX_ERRORS", "BoxErrors", "box_error_candidates", "find_box_errors"]
 
 BOX_ERRORS = ("missed", "swapped", "badly placed")
 _MISSED, _SWAPPED, _PLACED = range(3)
@@ -140,3 +142,34 @@ def _strongest(kind: int, found: Ints, truth: Ints, severity: Floats, told: Arra
     _, first = np.unique(truth[order], return_index=True)
     kept = order[np.sort(first)]
     return np.full(len(kept), kind), found[kept], truth[kept], severity[kept]
+
+
+def box_error_candidates(
+    errors: BoxErrors, found: Found, class_names: Sequence[str], *, share: float = 1.0
+) -> tuple[Candidates, ...]:
+    """Suspect annotations, one list for missed, for swapped and for badly placed boxes.
+
+    Args:
+        errors: of `find_box_errors`, on all images of the pool.
+        found: the detections that were given to it.
+        class_names: in the order of the class ids.
+        share: as in `Candidates`, of all three together.
+    """
+    lists = []
+    for kind, name in enumerate(BOX_ERRORS):
+        whys = []
+        for place in np.flatnonzero(errors.kinds == kind):
+            row = errors.detections[place]
+            x1, y1, x2, y2 = found.boxes_xyxy[row].tolist()
+            whys.append(
+                Why(
+                    f"{name} box",
+                    int(errors.images[place]),
+                    float(errors.severity[place]),
+                    suggestion=class_names[found.label_ids[row]],
+                    box_xyxy=(x1, y1, x2, y2),
+                    object_row=int(errors.objects[place]),
+                )
+            )
+        lists.append(Candidates(f"{name} box", tuple(whys), share / len(BOX_ERRORS)))
+    return tuple(lists)

@@ -11,9 +11,8 @@ from onlineml.data.loading.detection_datamodules import DetectionDataModule
 from onlineml.errors import TooManyBadImagesError
 from onlineml.improving.challenger.detection import RenamedDetector
 from onlineml.improving.challenger.rename import current_names
-from onlineml.improving.review.box_errors import find_box_errors
-from onlineml.improving.review.labels import CandidatePool
-from onlineml.improving.review.ranking import box_error_candidates, candidates_by_score
+from onlineml.improving.review.box_errors import box_error_candidates, find_box_errors
+from onlineml.improving.review.candidates import CandidatePool, candidates_by_score
 from onlineml.improving.review.uncertainty import box_disagreement, box_uncertainty
 from onlineml.inference.detecting import cutoffs
 from onlineml.inference.evaluate_detector import detections_in, of_images, usable_boxes
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onlineml.data.manifest.manifest import Manifest
-    from onlineml.improving.review.ranking import Candidates
+    from onlineml.improving.review.candidates import Candidates
     from onlineml.inference.evaluate_detector import SeenImages
     from onlineml.project.project import Project
     from onlineml.tasks.detection import ObjectDetector

@@ -15,11 +15,15 @@ import numpy as np
 
 from onlineml.errors import DataError
 from onlineml.evaluation.classification.inputs import refuse_bad_rows
+from onlineml.improving.review.candidates import Candidates
+from onlineml.improving.review.result import Why
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from onlineml.evaluation.types import Array, Floats, Ints
 
-__all__ = ["LabelErrors", "find_label_errors", "label_margins"]
+__all__ = ["LabelErrors", "find_label_errors", "label_error_candidates", "label_margins"]
 
 _DOUBT = 0.25  # margin from which a label is no longer in doubt
 _TOLERANCE = 1e-6  # below a threshold that still reaches it: the mean of equal numbers may be rounded up
@@ -160,3 +164,20 @@ def _thresholds(labels: Ints, table: Floats) -> Floats:
     counts = np.bincount(labels, minlength=n_classes)
     means: Floats = np.divide(sums, counts, out=np.full(n_classes, np.nan), where=counts > 0)
     return means
+
+
+def label_error_candidates(errors: LabelErrors, class_names: Sequence[str], *, share: float = 1.0) -> Candidates:
+    """Suspect labels, the clearest first, with the class that is likelier; then doubtful ones.
+
+    Args:
+        errors: of `find_label_errors`, on all images of the pool.
+        class_names: in the order of the class ids.
+        share: as in `Candidates`.
+    """
+    suspect = zip(errors.rows.tolist(), errors.margins.tolist(), errors.suggested.tolist(), strict=True)
+    whys = [Why("label error", i, -margin, suggestion=class_names[k]) for i, margin, k in suspect]
+    doubtful = zip(
+        errors.doubtful.tolist(), errors.doubtful_margins.tolist(), errors.doubtful_suggested.tolist(), strict=True
+    )
+    whys += [Why("doubtful label", i, -margin, suggestion=class_names[k]) for i, margin, k in doubtful]
+    return Candidates("label error", tuple(whys), share)

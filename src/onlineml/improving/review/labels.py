@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from onlineml.improving.challenger.rename import current_names, distinct, remap_probabilities
+from onlineml.improving.review.candidates import CandidatePool, candidates_by_score
 from onlineml.improving.review.duplicates import Chosen
 from onlineml.improving.review.features import Features, features_of, linear_head, project_store
 from onlineml.improving.review.folds import out_of_fold, standardised
-from onlineml.improving.review.label_errors import find_label_errors
-from onlineml.improving.review.ranking import Candidates, candidates_by_score, label_error_candidates
+from onlineml.improving.review.label_errors import find_label_errors, label_error_candidates
 from onlineml.improving.review.uncertainty import entropy, jensen_shannon, rarity
 
 if TYPE_CHECKING:
@@ -21,26 +21,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onlineml.data.manifest.manifest import Manifest
+    from onlineml.improving.review.candidates import Candidates
     from onlineml.project.project import Project
     from onlineml.tasks.classification import ImageClassifier
 
-__all__ = ["CandidatePool", "find_candidates"]
+__all__ = ["find_candidates"]
 
 _RARE = 0.5  # a class with less than half of the images of the commonest
-
-
-class CandidatePool(NamedTuple):
-    """What models say of a pool of images.
-
-    Attributes:
-        rows: (N,) int64 of the manifest: the pool; images that could not be used are not in it.
-        candidates: rankings of the pool.
-        chosen: tells which images look alike; None where that is not known.
-    """
-
-    rows: NDArray[np.int64]
-    candidates: tuple[Candidates, ...]
-    chosen: Chosen | None
 
 
 def find_candidates(

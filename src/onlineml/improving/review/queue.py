@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 from onlineml.errors import ConfigError
 from onlineml.improving.review import boxes as box_candidates
 from onlineml.improving.review import labels as label_candidates
-from onlineml.improving.review.ranking import Candidates, rank
+from onlineml.improving.review.candidates import Candidates
+from onlineml.improving.review.ranking import rank
 from onlineml.improving.review.result import Why
 from onlineml.tasks.base import VisionModule
 from onlineml.tasks.loading import load_model

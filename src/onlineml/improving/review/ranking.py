@@ -7,139 +7,23 @@ from the whole pool: what people find there, and only that, says how good the la
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from onlineml.errors import ConfigError, DataError
-from onlineml.improving.review.box_errors import BOX_ERRORS
 from onlineml.improving.review.duplicates import first_of_alike
-from onlineml.improving.review.result import RANDOM, ReviewItem, ReviewQueue, Why
+from onlineml.improving.review.result import ReviewItem, ReviewQueue
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from onlineml.evaluation.detection.detections import Found
-    from onlineml.evaluation.types import Array, Floats
-    from onlineml.improving.review.box_errors import BoxErrors
+    from onlineml.evaluation.types import Floats
+    from onlineml.improving.review.candidates import Candidates
     from onlineml.improving.review.duplicates import Chosen
-    from onlineml.improving.review.label_errors import LabelErrors
+    from onlineml.improving.review.result import Why
 
-__all__ = ["Candidates", "ReviewItem", "ReviewQueue", "Why", "box_error_candidates", "candidates_by_score"]
-__all__ += ["label_error_candidates", "rank"]
-
-
-@dataclass(frozen=True, eq=False)
-class Candidates:
-    """Images of the pool for one reason, the most wanted first.
-
-    Attributes:
-        reason: why, such as ``"label error"``, ``"uncertain"``, ``"disagreement"``, ``"rare class"``, ``"conflict"``.
-        whys: (k) which image of the pool, how strongly, and details; an image may be there several times.
-        share: how much of the queue it gets, relative to the shares of others.
-        urgent: whether all of it comes before what is not urgent, such as conflicts, which nobody else will mend.
-
-    Raises:
-        ConfigError: the reason is empty or ``"random"``, or the share is not above 0.
-    """
-
-    reason: str
-    whys: tuple[Why, ...]
-    share: float = 1.0
-    urgent: bool = False
-
-    def __post_init__(self) -> None:
-        if not self.reason or self.reason == RANDOM:
-            msg = f"reason={self.reason!r}: expected a word for what is wanted; {RANDOM!r} is the queue's own"
-            raise ConfigError(msg)
-        if not (self.share > 0 and math.isfinite(self.share)):
-            msg = f"share={self.share} of {self.reason!r}: expected a number above 0, such as 1.0"
-            raise ConfigError(msg)
-
-
-def candidates_by_score(
-    reason: str,
-    scores: Array,
-    *,
-    share: float = 1.0,
-    urgent: bool = False,
-    above: float = 0.0,
-    suggestions: Sequence[str] = (),
-) -> Candidates:
-    """Images in falling order of a score, such as `onlineml.improving.review.uncertainty.entropy`.
-
-    Args:
-        reason: as in `Candidates`.
-        scores: (N,) of all images of the pool, higher is more wanted; nan is not wanted.
-        share: as in `Candidates`.
-        urgent: as in `Candidates`.
-        above: images with this score or less are not wanted.
-        suggestions: N classes, what a model takes the images for; none by default.
-
-    Raises:
-        DataError: not (N,), or another number of suggestions.
-    """
-    values = np.asarray(scores, np.float64)
-    if values.ndim != 1:
-        msg = f"scores for {reason!r} has shape {values.shape}; expected (N,): one number an image of the pool"
-        raise DataError(msg)
-    if suggestions and len(suggestions) != len(values):
-        msg = f"{len(suggestions)} suggestions for {len(values)} images of the pool; give one an image"
-        raise DataError(msg)
-    order = np.argsort(-np.nan_to_num(values, nan=-np.inf), kind="stable")
-    kept = order[values[order] > above].tolist()
-    whys = tuple(Why(reason, i, float(values[i]), suggestion=suggestions[i] if suggestions else "") for i in kept)
-    return Candidates(reason, whys, share, urgent)
-
-
-def label_error_candidates(errors: LabelErrors, class_names: Sequence[str], *, share: float = 1.0) -> Candidates:
-    """Suspect labels, the clearest first, with the class that is likelier; then doubtful ones.
-
-    Args:
-        errors: of `onlineml.improving.review.label_errors.find_label_errors`, on all images of the pool.
-        class_names: in the order of the class ids.
-        share: as in `Candidates`.
-    """
-    suspect = zip(errors.rows.tolist(), errors.margins.tolist(), errors.suggested.tolist(), strict=True)
-    whys = [Why("label error", i, -margin, suggestion=class_names[k]) for i, margin, k in suspect]
-    doubtful = zip(
-        errors.doubtful.tolist(), errors.doubtful_margins.tolist(), errors.doubtful_suggested.tolist(), strict=True
-    )
-    whys += [Why("doubtful label", i, -margin, suggestion=class_names[k]) for i, margin, k in doubtful]
-    return Candidates("label error", tuple(whys), share)
-
-
-def box_error_candidates(
-    errors: BoxErrors, found: Found, class_names: Sequence[str], *, share: float = 1.0
-) -> tuple[Candidates, ...]:
-    """Suspect annotations, one list for missed, for swapped and for badly placed boxes.
-
-    Args:
-        errors: of `onlineml.improving.review.box_errors.find_box_errors`, on all images of the pool.
-        found: the detections that were given to it.
-        class_names: in the order of the class ids.
-        share: as in `Candidates`, of all three together.
-    """
-    lists = []
-    for kind, name in enumerate(BOX_ERRORS):
-        whys = []
-        for place in np.flatnonzero(errors.kinds == kind):
-            row = errors.detections[place]
-            x1, y1, x2, y2 = found.boxes_xyxy[row].tolist()
-            whys.append(
-                Why(
-                    f"{name} box",
-                    int(errors.images[place]),
-                    float(errors.severity[place]),
-                    suggestion=class_names[found.label_ids[row]],
-                    box_xyxy=(x1, y1, x2, y2),
-                    object_row=int(errors.objects[place]),
-                )
-            )
-        lists.append(Candidates(f"{name} box", tuple(whys), share / len(BOX_ERRORS)))
-    return tuple(lists)
+__all__ = ["rank"]
 
 
 def rank(

@@ -1,0 +1,99 @@
+"""Images of a pool that are wanted for one reason, and pools of them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from onlineml.errors import ConfigError, DataError
+from onlineml.improving.review.result import RANDOM, Why
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from onlineml.evaluation.types import Array
+    from onlineml.improving.review.duplicates import Chosen
+
+__all__ = ["CandidatePool", "Candidates", "candidates_by_score"]
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Images of the pool for one reason, the most wanted first.
+
+    Attributes:
+        reason: why, such as ``"label error"``, ``"uncertain"``, ``"disagreement"``, ``"rare class"``, ``"conflict"``.
+        whys: (k) which image of the pool, how strongly, and details; an image may be there several times.
+        share: how much of the queue it gets, relative to the shares of others.
+        urgent: whether all of it comes before what is not urgent, such as conflicts, which nobody else will mend.
+
+    Raises:
+        ConfigError: the reason is empty or ``"random"``, or the share is not above 0.
+    """
+
+    reason: str
+    whys: tuple[Why, ...]
+    share: float = 1.0
+    urgent: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.reason or self.reason == RANDOM:
+            msg = f"reason={self.reason!r}: expected a word for what is wanted; {RANDOM!r} is the queue's own"
+            raise ConfigError(msg)
+        if not (self.share > 0 and math.isfinite(self.share)):
+            msg = f"share={self.share} of {self.reason!r}: expected a number above 0, such as 1.0"
+            raise ConfigError(msg)
+
+
+def candidates_by_score(
+    reason: str,
+    scores: Array,
+    *,
+    share: float = 1.0,
+    urgent: bool = False,
+    above: float = 0.0,
+    suggestions: Sequence[str] = (),
+) -> Candidates:
+    """Images in falling order of a score, such as `onlineml.improving.review.uncertainty.entropy`.
+
+    Args:
+        reason: as in `Candidates`.
+        scores: (N,) of all images of the pool, higher is more wanted; nan is not wanted.
+        share: as in `Candidates`.
+        urgent: as in `Candidates`.
+        above: images with this score or less are not wanted.
+        suggestions: N classes, what a model takes the images for; none by default.
+
+    Raises:
+        DataError: not (N,), or another number of suggestions.
+    """
+    values = np.asarray(scores, np.float64)
+    if values.ndim != 1:
+        msg = f"scores for {reason!r} has shape {values.shape}; expected (N,): one number an image of the pool"
+        raise DataError(msg)
+    if suggestions and len(suggestions) != len(values):
+        msg = f"{len(suggestions)} suggestions for {len(values)} images of the pool; give one an image"
+        raise DataError(msg)
+    order = np.argsort(-np.nan_to_num(values, nan=-np.inf), kind="stable")
+    kept = order[values[order] > above].tolist()
+    whys = tuple(Why(reason, i, float(values[i]), suggestion=suggestions[i] if suggestions else "") for i in kept)
+    return Candidates(reason, whys, share, urgent)
+
+
+class CandidatePool(NamedTuple):
+    """What models say of a pool of images.
+
+    Attributes:
+        rows: (N,) int64 of the manifest: the pool; images that could not be used are not in it.
+        candidates: rankings of the pool.
+        chosen: tells which images look alike; None where that is not known.
+    """
+
+    rows: NDArray[np.int64]
+    candidates: tuple[Candidates, ...]
+    chosen: Chosen | None
