@@ -240,21 +240,21 @@ def precision_recall_curve(positive: Array, scores: Floats, *, n_positive: int |
 
 
 def best_f1_threshold(falling: Floats, hit: Array, n_positive: int) -> float:
-    """The cut of a ranking with the highest F1; of equal ones, the highest.
+    """Return the threshold of a ranking with the highest F1; of equal ones, the highest.
 
     Args:
-        falling: (n,) scores, falling.
-        hit: (n,) bool, right ones.
-        n_positive: what there is to find, also what has no score.
+        falling: (n,) scores, descending.
+        hit: (n,) bool, correct ones.
+        n_positive: number of positives, including those without a score.
 
     Returns:
-        Midway between the lowest score that is kept and the next below (0 below the last), so that a last bit does not
-        decide; nan without a hit.
+        The midpoint between the lowest score that is kept and the next lower one (0 below the last), so that rounding
+        has no effect; nan without a hit.
     """
     if not hit.any():
         return float("nan")
     f1 = 2 * np.cumsum(hit) / (np.arange(1, len(hit) + 1) + n_positive)
-    f1[:-1][falling[1:] == falling[:-1]] = -1.0  # tied scores stay together
+    f1[:-1][falling[1:] == falling[:-1]] = -1.0  # tied scores are not separated
     last = int(f1.argmax())
     below = falling[last + 1] if last + 1 < len(falling) else min(0.0, float(falling[last]))
     middle = (float(falling[last]) + float(below)) / 2

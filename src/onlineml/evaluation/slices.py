@@ -24,7 +24,7 @@ NOTHING = "(none)"
 
 
 class DrawnSlice(Protocol):
-    """What the slices of every task have: `score`, the one that is drawn, with its 95 % interval on `n` images."""
+    """Common part of the slices of all tasks: `score`, which is drawn, with its 95 % interval on `n` images."""
 
     @property
     def column(self) -> str: ...

@@ -208,7 +208,7 @@ class Run:
 
     @property
     def stop_requested(self) -> bool:
-        """Whether `request_stop` was called."""
+        """True once `request_stop` was called."""
         return self._stop.is_set()
 
     @contextlib.contextmanager

@@ -316,7 +316,7 @@ def test_bad_arguments_are_refused(options, error, says):
 
 
 def test_truth_and_detections_must_belong_together():
-    with pytest.raises(DataError, match="truth holds 1 images and found 2"):
+    with pytest.raises(DataError, match="truth has 1 images and found 2"):
         of([[]], [[], []])
     with pytest.raises(DataError, match=r"found\.label_ids goes up to 3; expected at most 0"):
         of([[]], [[(*BOX, 3, 0.5)]])

@@ -97,14 +97,14 @@ def _files(file: Any, name: str, wanted: Callable[[str], bool]) -> Iterator[Unpa
         for member in members:
             refused = _refusal(member, wanted)
             if refused:
-                yield _told(member, refused=refused)
+                yield _result(member, refused=refused)
                 continue
             try:
                 content = _unpacked(archive, member)
             except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
-                yield _told(member, refused=f"damaged: {error or type(error).__name__}")
+                yield _result(member, refused=f"damaged: {error or type(error).__name__}")
                 continue
-            yield _told(member, content=content)
+            yield _result(member, content=content)
 
 
 def _refuse_bombs(members: list[zipfile.ZipInfo], name: str, size: int) -> None:
@@ -162,7 +162,7 @@ def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     return content
 
 
-def _told(member: zipfile.ZipInfo, *, content: bytes = b"", refused: str = "") -> Unpacked:
+def _result(member: zipfile.ZipInfo, *, content: bytes = b"", refused: str = "") -> Unpacked:
     """Build the result for a member; unprintable characters in untrusted names are replaced."""
     name = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in member.filename)
     folder = _parts(name)[-2:-1]

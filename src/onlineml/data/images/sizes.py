@@ -38,16 +38,16 @@ def upright_sizes_hw(urls: Sequence[str], *, storage_options: Mapping[str, Any] 
     for start in range(0, len(urls), _TOGETHER):
         chunk = urls[start : start + _TOGETHER]
         heads = io.read_many(chunk, first_bytes=_HEAD_BYTES, storage_options=storage_options)
-        untold = []
+        incomplete = []
         for place, head in enumerate(heads):
             whole = isinstance(head, bytes) and len(head) < _HEAD_BYTES
-            size_hw = None if isinstance(head, OSError) else upright_size_hw(head) if whole else _told_by(head)
+            size_hw = None if isinstance(head, OSError) else upright_size_hw(head) if whole else _size_from_head(head)
             if size_hw is not None:
                 sizes[start + place] = size_hw
             elif not whole:  # some stores return no first bytes of an empty object
-                untold.append(place)
-        contents = io.read_many([chunk[place] for place in untold], storage_options=storage_options)
-        for place, content in zip(untold, contents, strict=True):
+                incomplete.append(place)
+        contents = io.read_many([chunk[place] for place in incomplete], storage_options=storage_options)
+        for place, content in zip(incomplete, contents, strict=True):
             if isinstance(content, bytes):
                 sizes[start + place] = upright_size_hw(content) or (0, 0)
     return sizes
@@ -57,10 +57,10 @@ def upright_size_hw(data: bytes) -> tuple[int, int] | None:
     """Return the upright size of one image, given its whole file; None if it is not a readable image."""
     from onlineml.data.images.decode import OPENERS  # noqa: PLC0415 (decoders are loaded only where they are needed)
 
-    told = _told_by(data)
+    size_hw = _size_from_head(data)
     kind = sniff(data)
-    if told is not None or kind not in OPENERS:
-        return told
+    if size_hw is not None or kind not in OPENERS:
+        return size_hw
     try:
         image = OPENERS[kind](buffers.BytesIO(data))
         if kind == "TIFF":  # its tags, because releases of Pillow differ in when they apply the orientation
@@ -70,7 +70,7 @@ def upright_size_hw(data: bytes) -> tuple[int, int] | None:
         return None
 
 
-def _told_by(head: bytes) -> tuple[int, int] | None:
+def _size_from_head(head: bytes) -> tuple[int, int] | None:
     """Return the size if these first bytes determine it."""
     kind = sniff(head)
     if kind == "JPEG":

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Evidence", "Resampled", "Samples", "resample"]
 
-# Ranking scores need every image of every class in every resample, at about 8 ns each: left out beyond this (4 s)
+# Ranking scores need every image of every class in every resample, at about 8 ns each: skipped beyond this (4 s)
 MAX_RANKING_VALUES = 500_000_000
 _PER_CLASS = ("precision", "recall", "f1")
 

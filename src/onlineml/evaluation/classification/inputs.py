@@ -30,7 +30,7 @@ _CHUNK_VALUES = 4_000_000
 
 
 def listing(bad: Array, image_ids: Sequence[str]) -> str:
-    """The images in the rows `bad`, the first ten of them, for an error."""
+    """List the images in the rows `bad`, at most ten of them, for an error message."""
     names = ", ".join(f"{image_ids[i]!r} (row {i})" for i in bad[:_N_LISTED])
     return names + (f" and {len(bad) - _N_LISTED} more" if len(bad) > _N_LISTED else "")
 

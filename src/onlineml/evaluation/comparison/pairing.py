@@ -87,15 +87,15 @@ def align(
     """Find the images and classes that two results of one task share.
 
     Args:
-        a: of the first model.
-        b: of the second.
-        shows_new: given `b`, `Pairing.b_classes` and `Pairing.n_shared`, tells of each row of `b`, as bool, whether
-            its image shows new classes alone.
-        truth_problems: what differs in the truths of the shared images and classes, as clauses of an error.
+        a: result of the first model.
+        b: result of the second model.
+        shows_new: returns, given `b`, `Pairing.b_classes` and `Pairing.n_shared`, a bool per row of `b`: its image
+            shows only new classes.
+        truth_problems: differences in the truths of the shared images and classes, as clauses of an error message.
 
     Raises:
-        DataError: they are of different images, truths or groups, or the second model lacks a class of the first; the
-            message says what differs.
+        DataError: they are of different images, truths or groups, or the second model does not have all classes of
+            the first; the message lists the differences.
     """
     names = (*a.class_names, *(name for name in b.class_names if name not in set(a.class_names)))
     place = {name: i for i, name in enumerate(names)}

@@ -1,1 +1,1 @@
-"""Scores of detected boxes."""
+"""Scores of object detectors."""

@@ -1,4 +1,4 @@
-"""Intervals of a detector's scores: detections are matched once, and each resample weighs the images."""
+"""Confidence intervals of a detector's scores: detections are matched once, and each resample weights the images."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 __all__ = ["DetectionEvidence", "counted_scores", "resample_detections", "resamples_within_reach"]
 
 MAX_WORK = 400_000_000  # values read, at about 20 ns each: 8 s on one core
-MIN_RESAMPLES = 100  # the fewest whose 2.5th and 97.5th percentiles mean something
+MIN_RESAMPLES = 100  # minimum for meaningful 2.5th and 97.5th percentiles
 _PER_CLASS = ("precision", "recall", "f1")
 
 
 @dataclass(frozen=True, eq=False)
 class DetectionEvidence:
-    """What the resamples weigh.
+    """Data that the resamples weight.
 
     Attributes:
-        rankings: by range of areas, as `rank_areas` gives them.
+        rankings: by range of areas, as returned by `rank_areas`.
         said_image: (S,) int64 image of each box at or above its class's threshold, without those on crowds.
         said_label: (S,) int64.
         said_hit: (S,) bool, found an object of its class.
@@ -47,7 +47,7 @@ class DetectionEvidence:
 
 
 def counted_scores(evidence: DetectionEvidence, weights: Floats) -> dict[str, Floats]:
-    """Precision, recall and F1 at the thresholds: of each class (b, C), and over all classes (b,).
+    """Return precision, recall and F1 at the thresholds: of each class (b, C), and over all classes (b,).
 
     Macro is as in `scores_from_counts`; micro pools the boxes and objects of all classes.
     """
@@ -68,16 +68,16 @@ def counted_scores(evidence: DetectionEvidence, weights: Floats) -> dict[str, Fl
 
 
 def resamples_within_reach(evidence: DetectionEvidence, n_bootstrap: int) -> int:
-    """As many resamples as were asked for, or, of very many detections, as few as 100, so that seconds suffice."""
+    """Return the requested number of resamples, or fewer (at least 100) for very many detections, to limit time."""
     work = sum(ranked.work for ranked in evidence.rankings.values())
     work += len(evidence.slices) * evidence.rankings[""].at(slice(0, 1)).work
     return min(n_bootstrap, max(MIN_RESAMPLES, MAX_WORK // max(work, 1)))
 
 
 def resample_detections(evidence: DetectionEvidence, *, n_bootstrap: int, seed: int) -> Resampled:
-    """Intervals of every score, class and slice from `n_bootstrap` resamples of the groups; empty without.
+    """Return intervals of every score, class and slice from `n_bootstrap` resamples of groups; empty without resamples.
 
-    Those of average precision are `centred_interval`.
+    The intervals of average precision are computed by `centred_interval`.
     """
     everything = evidence.rankings[""]
     of_slices = _slice_rankings(evidence)
@@ -99,7 +99,7 @@ def resample_detections(evidence: DetectionEvidence, *, n_bootstrap: int, seed: 
 def _resample_precision(
     evidence: DetectionEvidence, of_slices: dict[str, list[Ranking]], weights: Floats, samples: Samples
 ) -> dict[str, Floats]:
-    """Note what is made of average precision; COCO's other numbers are returned."""
+    """Store the scores based on average precision; return COCO's other numbers."""
     numbers, precision = coco_numbers(evidence.rankings, weights)
     for name in [name for name in numbers if name.startswith("map")]:
         samples.scores.setdefault(name, []).append(numbers.pop(name))
@@ -112,7 +112,7 @@ def _resample_precision(
 
 
 def _slice_rankings(evidence: DetectionEvidence) -> dict[str, list[Ranking]]:
-    """At an IoU of 0.5, of the images of each slice."""
+    """Return rankings at an IoU of 0.5 of the images of each slice."""
     half = evidence.rankings[""].at(slice(0, 1))
     return {
         column: [half.of_images(codes == code) for code in range(n_codes)]

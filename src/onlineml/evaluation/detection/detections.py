@@ -1,4 +1,4 @@
-"""What a detector found in a set of images: the one form in which detections are scored."""
+"""Detections of a set of images, in the form in which they are scored."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ if TYPE_CHECKING:
 
 __all__ = ["Found"]
 
-_N_LISTED = 5  # rows named in an error
+_N_LISTED = 5  # rows named in a message
 
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """The detections of N images, in any order, none left out for a low score: average precision needs them all.
+    """Detections of N images, in any order, including those with low scores, which average precision needs.
 
-    Arrays are converted to the types below and checked when the object is made.
+    Arrays are converted to the types below and checked on creation.
 
     Attributes:
         image_index: (M,) int64, the image of each detection, in [0, N).
         boxes_xyxy: (M, 4) float64, absolute pixels of the upright original image; a box may be empty (x2 == x1), but
-            does not end before it begins.
-        label_ids: (M,) int64, place in the class names.
-        scores: (M,) float64, finite; higher is surer.
-        n_images: N, images without detections included.
+            must not end before it begins.
+        label_ids: (M,) int64, index into the class names.
+        scores: (M,) float64, finite; higher is more confident.
+        n_images: N, including images without detections.
 
     Raises:
-        DataError: shapes that do not fit, or rows with any of the faults above; every kind of fault, with rows.
+        DataError: shapes do not match, or rows have any of the faults above; every kind of fault, with rows.
     """
 
     image_index: npt.NDArray[np.int64]
@@ -43,7 +43,7 @@ class Found:
 
     def __post_init__(self) -> None:
         boxes = np.asarray(self.boxes_xyxy, np.float64)
-        set_field = object.__setattr__  # the way of a frozen dataclass to convert what it was given
+        set_field = object.__setattr__  # the way to convert fields of a frozen dataclass
         set_field(self, "boxes_xyxy", boxes.reshape(-1, 4) if boxes.size == 0 else boxes)
         set_field(self, "image_index", _whole("image_index", self.image_index))
         set_field(self, "label_ids", _whole("label_ids", self.label_ids))
@@ -59,20 +59,20 @@ class Found:
         return len(self.scores)
 
     def take(self, rows: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> Found:
-        """Some of the detections, of the same images: places, or a mask."""
+        """Return some of the detections, given by indices or a mask, for the same images."""
         parts = (self.image_index[rows], self.boxes_xyxy[rows], self.label_ids[rows], self.scores[rows])
         return Found(*parts, self.n_images)
 
     @classmethod
     def nothing(cls, n_images: int) -> Found:
-        """No detections in `n_images` images."""
+        """Return an object without detections for `n_images` images."""
         return cls(np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0), n_images)
 
 
 def _whole(name: str, values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     array = np.asarray(values)
     if array.size and array.dtype.kind not in "iu":
-        msg = f"{name} has dtype {array.dtype}; expected whole numbers"
+        msg = f"{name} has dtype {array.dtype}; expected integers"
         raise DataError(msg)
     return array.astype(np.int64, copy=False)
 
@@ -90,7 +90,7 @@ def _refuse(found: Found) -> None:
     }
     problems = [f"{text} in {_rows(np.flatnonzero(bad))}" for text, bad in faults.items() if bad.any()]
     if problems:
-        msg = f"{len(found)} detections have {'; '.join(problems)}. Leave such rows out, or mend what wrote them"
+        msg = f"{len(found)} detections have {'; '.join(problems)}. Remove such rows, or fix the code that wrote them"
         raise DataError(msg)
 
 

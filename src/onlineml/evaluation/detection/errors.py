@@ -1,10 +1,10 @@
-"""Why detections are wrong: the error types of TIDE, and the confusion of classes.
+"""Error analysis of detections: the error types of TIDE, and the confusion of classes.
 
 Bolya, Foley, Hays and Hoffman, TIDE: A General Toolbox for Identifying Object Detection Errors, ECCV 2020. A detection
-that found nothing is, in this order and with foreground and background thresholds of 0.5 and 0.1 IoU:
-localisation (overlaps an object of its class, too little), class (overlaps one of another class, enough), duplicate
-(its object was taken by a surer one), background (overlaps nothing), both (the rest: another class, too little). An
-object is missed if no detection found it, nor would have with its class or place put right.
+that found nothing is, in this order and with foreground and background thresholds of 0.5 and 0.1 IoU: localisation
+(overlaps an object of its class, too little), class (overlaps one of another class, enough), duplicate (its object was
+taken by a detection of higher score), background (overlaps nothing), both (the rest: another class, too little). An
+object is missed if no detection found it, nor would find it with corrected class or location.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ HIT, CLASS, LOCALISATION, BOTH, DUPLICATE, BACKGROUND, IGNORED = range(len(KINDS
 
 @dataclass(frozen=True, eq=False)
 class Diagnosis:
-    """What each detection and each object is.
+    """Diagnosis of each detection and each object.
 
     Attributes:
-        kind: (M,) int8 places in `KINDS`; ignored: below the score that was asked for, beyond the 100 that count, or
-            on a crowd.
-        truth: (M,) int64 the object that a detection found, or that it would be with its class or place put right, or
-            that it doubles; -1: none.
+        kind: (M,) int8 indices into `KINDS`; ignored: below the requested score, beyond the 100 that count, or on a
+            crowd.
+        truth: (M,) int64 the object that a detection found, would find with corrected class or location, or duplicates;
+            -1: none.
         found: (G,) bool, objects that were found.
-        missed: (G,) bool, objects that were not, nor nearly.
+        missed: (G,) bool, objects that were neither found nor nearly found.
     """
 
     kind: Array
@@ -51,13 +51,13 @@ class Diagnosis:
 
 
 def diagnose(scene: Scene, pairs: Pairs, matched: Array, *, kept: Array) -> Diagnosis:
-    """Tell the kind of each detection.
+    """Determine the kind of each detection.
 
     Args:
         scene: objects and detections.
-        pairs: what overlaps, down to `BACKGROUND_IOU`.
+        pairs: overlapping pairs, down to `BACKGROUND_IOU`.
         matched: (M,) objects taken at an IoU of 0.5, of all detections.
-        kept: (M,) bool, of each image and class the surest ones: those to judge.
+        kept: (M,) bool, the detections of highest score of each image and class, which are to be judged.
     """
     kept = kept & scene.ranked
     truth = np.where(kept, matched, -1).astype(np.int64)
@@ -86,23 +86,24 @@ def diagnose(scene: Scene, pairs: Pairs, matched: Array, *, kept: Array) -> Diag
 
 
 def _closest(pairs: Pairs, n_found: int) -> tuple[Array, Ints]:
-    """The largest overlap of each detection, and with which object (the first of equal ones): 0 and -1 without."""
+    """Return the largest overlap of each detection, and its object (the first of equal ones); 0 and -1 if none."""
     iou, truth = np.zeros(n_found), np.full(n_found, -1, np.int64)
     rising = pairs.take(np.lexsort((-pairs.truth, pairs.iou, pairs.found)))
-    iou[rising.found], truth[rising.found] = rising.iou, rising.truth  # the last assignment stays
+    iou[rising.found], truth[rising.found] = rising.iou, rising.truth  # the last assignment wins
     return iou, truth
 
 
 def costs_50(scene: Scene, diagnosis: Diagnosis) -> dict[str, float]:
-    """How much the mean AP50 would rise were all errors of one type put right, as TIDE puts them.
+    """Return the increase of the mean AP50 if all errors of one type were corrected, as defined by TIDE.
 
-    Of several class errors on one unfound object, the surest becomes a hit, of its class, and the others go; so for
-    localisation, each type for itself (the authors' program lets the two compete for an object, which the paper does
-    not say). Doubles, background and both go. Missed objects are no longer counted; a class of which nothing is
-    left to find then leaves the mean if nothing was said to be it, and stays at 0 otherwise.
+    Of several class errors on one unfound object, the one of highest score becomes a hit of its class, and the others
+    are removed; the same applies to localisation, each type separately (the authors' program lets the two compete for
+    an object, which the paper does not mention). Duplicates, background and both are removed. Missed objects are no
+    longer counted; a class without remaining objects then drops out of the mean if nothing was predicted as it, and
+    stays at 0 otherwise.
 
     Returns:
-        By type, in 0..1 (class errors put right can cost a little too: below 0); nan without objects.
+        By type, in 0..1 (correcting class errors can also reduce the mean slightly: below 0); nan without objects.
     """
     now = _map_50(scene, diagnosis.kind == HIT, counted=diagnosis.kind != IGNORED)
     costs = {}
@@ -154,12 +155,12 @@ def _map_50(
 
 
 class Cells(NamedTuple):
-    """Every object, and every detection of nothing, as a cell of the confusion matrix; (K,) int64 each.
+    """Every object, and every detection without an object, as a cell of the confusion matrix; (K,) int64 each.
 
     Attributes:
-        image: where it is.
-        truth: the object's class; C for a detection of nothing.
-        predicted: what it was taken for; C for an object that nothing was said of.
+        image: index of its image.
+        truth: the object's class; C for a detection without an object.
+        predicted: the class it was taken for; C for an object without a detection.
     """
 
     image: Ints
@@ -168,11 +169,11 @@ class Cells(NamedTuple):
 
 
 def confusion(cells: Cells, *, n_classes: int) -> Ints:
-    """What objects are taken for, counted.
+    """Count the cells of the confusion matrix.
 
     Returns:
-        (C + 1, C + 1) int64, truths are the rows; the last row counts detections of nothing, the last column objects
-        that nothing was said of.
+        (C + 1, C + 1) int64, truths are the rows; the last row counts detections without an object, the last column
+        objects without a detection.
     """
     side = n_classes + 1
     counts = np.bincount(cells.truth * side + cells.predicted, minlength=side**2)
@@ -180,11 +181,11 @@ def confusion(cells: Cells, *, n_classes: int) -> Ints:
 
 
 def confusion_cells(scene: Scene, pairs: Pairs, diagnosis: Diagnosis) -> Cells:
-    """What objects are taken for, one by one.
+    """Return the cells of the confusion matrix, one per object or detection.
 
-    Hits stand on the diagonal, so that its shares of the columns and rows are the precision and the recall. Of what is
-    left, a detection that overlaps an object of another class by an IoU of 0.5 or more is taken for it, the surest
-    detection first, each object once.
+    Hits are on the diagonal, so that its fractions of the columns and rows are the precision and the recall. Of the
+    remaining ones, a detection that overlaps an object of another class by an IoU of 0.5 or more is taken for it, the
+    highest score first, each object once.
     """
     n = scene.n_classes
     said, real = diagnosis.kind != IGNORED, ~scene.crowd
@@ -207,7 +208,7 @@ def confusion_cells(scene: Scene, pairs: Pairs, diagnosis: Diagnosis) -> Cells:
 
 
 def _match_any_class(scene: Scene, pairs: Pairs) -> Array:
-    """(M,) the object that each detection of `pairs` takes, whatever the classes."""
+    """Return (M,) the object that each detection of `pairs` takes, regardless of class."""
     rows = np.unique(pairs.found)
     order = rows[np.lexsort((rows, -scene.scores[rows], scene.found_image[rows]))]
     first = np.flatnonzero(np.diff(scene.found_image[order], prepend=-1))

@@ -1,4 +1,4 @@
-"""Images with their boxes drawn: hits, false boxes and missed objects; in figures and, as SVG, in pages."""
+"""Images with drawn boxes: hits, false boxes and missed objects; in figures and, as SVG, in pages."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 __all__ = ["boxes_svg", "caption", "worst_figure"]
 
-_N_TAGS = 8  # more would cover the image
-_HALO = "#00000099"  # below each line, so that it is seen on bright images as on dark ones
+_N_TAGS = 8  # more tags would cover the image
+_HALO = "#00000099"  # below each line, for contrast on bright and dark images
 
 
 def caption(image: WorstImage) -> str:
-    """Such as "2 missed, 3 false; 14 objects"."""
+    """Return a caption like "2 missed, 3 false; 14 objects"."""
     wrong = [f"{n:,} {word}" for n, word in ((image.n_missed, "missed"), (image.n_false, "false")) if n]
     return f"{', '.join(wrong)}; {count(image.n_objects, 'object')}"
 
 
 def _canvas(image: WorstImage) -> tuple[float, float]:
-    """Width and height to draw in; of an image of unknown size, what its boxes need."""
+    """Return width and height of the drawing; for an image of unknown size, those that its boxes need."""
     if min(image.size_hw) > 0:
         return float(image.size_hw[1]), float(image.size_hw[0])
     return tuple(max((box.box_xyxy[side] for box in image.boxes), default=1.0) * 1.05 for side in (2, 3))  # type: ignore[return-value]
@@ -42,12 +42,12 @@ def _tag(box: SeenBox) -> str:
 
 
 def _tagged(image: WorstImage) -> list[SeenBox]:
-    """The boxes that get a tag: the surest errors, and none where all would not fit."""
+    """Return the boxes that get a tag: the errors of highest score, or none if not all would fit."""
     return [box for box in image.boxes if box.is_error][:_N_TAGS]
 
 
 def worst_figure(scores: DetectionScores, *, limit: int = 8) -> Figure:
-    """The images with most mistakes: found objects green, false boxes red, missed objects orange and dashed."""
+    """Draw the images with most mistakes: hits green, false boxes red, missed objects orange and dashed."""
     shown = sorted(scores.worst, key=lambda w: w.image_id not in scores.thumbnails)[:limit]
     columns = min(4, max(len(shown), 1))
     rows = max(1, -(-len(shown) // columns))
@@ -93,7 +93,7 @@ def _draw(axes: Axes, image: WorstImage, data: bytes | None) -> None:
         axes.add_patch(patch)
     for box in _tagged(image):
         x1, y1, x2, _ = box.box_xyxy
-        inward = x1 > 0.6 * width  # a tag that begins here would end beyond the image
+        inward = x1 > 0.6 * width  # a tag that starts here would end outside the image
         axes.text(min(x2, width) if inward else max(x1, 0.0), max(y1, height * 0.06), _tag(box), fontsize=5.5,
                   color="white", va="bottom", ha="right" if inward else "left", parse_math=False, clip_on=True,
                   bbox={"facecolor": _look(box)[0], "edgecolor": "none", "pad": 0.8})  # fmt: skip
@@ -111,11 +111,11 @@ def _look(box: SeenBox) -> tuple[str, str]:
 
 
 def boxes_svg(image: WorstImage, source: str) -> str:
-    """The image with its boxes as an SVG element; each box says what it is when it is pointed at.
+    """Return the image with its boxes as an SVG element; each box has a tooltip.
 
     Args:
-        image: of `DetectionScores.worst`.
-        source: a data URI of its thumbnail; "" draws the boxes on a plain ground.
+        image: an image of `DetectionScores.worst`.
+        source: a data URI of its thumbnail; "" draws the boxes on a plain background.
     """
     from onlineml.evaluation.classification.html import esc  # noqa: PLC0415 - a page's matter
 
@@ -133,11 +133,11 @@ def boxes_svg(image: WorstImage, source: str) -> str:
     return f'{head} style="{style}" preserveAspectRatio="xMidYMid meet">{picture}{_svg_halos(image)}{lines}{tags}</svg>'
 
 
-_STEADY = 'vector-effect="non-scaling-stroke"'  # lines of one width however large the image is shown; not inherited
+_STEADY = 'vector-effect="non-scaling-stroke"'  # constant line width at any display size; not inherited
 
 
 def _svg_halos(image: WorstImage) -> str:
-    """What lies below the lines of all boxes, as one shape: a poor detector draws hundreds."""
+    """Return the background of the lines of all boxes as one shape: a poor detector draws hundreds."""
     corners = (
         (b.box_xyxy[0], b.box_xyxy[1], b.box_xyxy[2] - b.box_xyxy[0], b.box_xyxy[3] - b.box_xyxy[1])
         for b in image.boxes
@@ -151,7 +151,7 @@ def _svg_halos(image: WorstImage) -> str:
 
 
 def _svg_lines(image: WorstImage, kind: str) -> str:
-    """The boxes that were found, are false (whatever the reason), or were missed."""
+    """Return the boxes that were found, are false (for any reason), or were missed."""
     from onlineml.evaluation.classification.html import esc  # noqa: PLC0415 - a page's matter
 
     boxes = [box for box in image.boxes if box.kind == kind or (kind == "false" and box.kind not in {"hit", "missed"})]
@@ -168,11 +168,11 @@ def _svg_lines(image: WorstImage, kind: str) -> str:
 
 
 def _svg_tag(box: SeenBox, width: float, height: float) -> str:
-    """A filled tag above the box, or within it at the image's upper edge; never off the image."""
+    """Return a filled tag above the box, or within it at the image's upper edge; never outside the image."""
     from onlineml.evaluation.classification.html import esc  # noqa: PLC0415
 
     text = _tag(box)
-    size = max(width, height) / 26  # some 10 px in a cell of the gallery
+    size = max(width, height) / 26  # about 10 px in a cell of the gallery
     wide, high = 0.56 * size * len(text) + 0.5 * size, 1.3 * size
     x = min(max(box.box_xyxy[0], 0.0), max(width - wide, 0.0))
     y = box.box_xyxy[1] - high if box.box_xyxy[1] >= high else min(max(box.box_xyxy[1], 0.0), height - high)

@@ -1,4 +1,4 @@
-"""A detector's scores in a notebook cell."""
+"""Rendering of a detector's scores in a notebook cell."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _SIDE = 200
 
 
 def summary_html(scores: DetectionScores) -> str:
-    """For a notebook cell: what to expect, the scores, the classes, the errors, the worst images with their boxes.
+    """Render for a notebook cell: expected results, scores, classes, errors, and the worst images with their boxes.
 
-    All styles stand on the elements and none sets a text colour, so that it reads in light and dark notebooks.
+    All styles are inline and none sets a text colour, so that it is readable in light and dark notebooks.
     """
     head = (
         f'<div style="font-size:2em;font-weight:700">{say.decimal(scores.map_50_95)} '

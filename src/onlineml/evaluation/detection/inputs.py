@@ -1,4 +1,4 @@
-"""Checking what a caller hands to the evaluation of a detector."""
+"""Checks of the inputs of a detector's evaluation."""
 
 from __future__ import annotations
 
@@ -21,37 +21,37 @@ _N_LISTED = 10
 
 
 def checked_boxes(truth: Boxes, found: Found, names: tuple[str, ...], image_ids: tuple[str, ...]) -> None:
-    """Refuse truth and detections that do not belong together.
+    """Raise if truth and detections do not belong together.
 
     Raises:
-        DataError: another number of images, images that nobody annotated, or class ids that are none.
+        DataError: the numbers of images differ, images are not annotated, or class ids are invalid.
     """
     n_images = len(truth.offsets) - 1
     if n_images != found.n_images:
-        msg = f"truth holds {n_images} images and found {found.n_images}; give both of the same images, in one order"
+        msg = f"truth has {n_images} images and found {found.n_images}; pass both for the same images, in one order"
         raise DataError(msg)
     for what, labels in (("truth", truth.label_ids), ("found", found.label_ids)):
         if len(labels) and labels.max() >= len(names):
             msg = (
                 f"{what}.label_ids goes up to {labels.max()}; expected at most {len(names) - 1}, since there are "
-                f"{len(names)} class names. Give the names in the order of the ids"
+                f"{len(names)} class names. Pass the names in the order of the ids"
             )
             raise DataError(msg)
     unknown = np.flatnonzero(~truth.annotated)
     if len(unknown):
         listed = ", ".join(repr(image_ids[i]) for i in unknown[:_N_LISTED])
         msg = (
-            f"{len(unknown)} of {n_images} images were not annotated: {listed}. Nobody knows what is right there; "
+            f"{len(unknown)} of {n_images} images were not annotated: {listed}, so their objects are unknown; "
             "evaluate annotated images only (an image without objects is one with an empty list of boxes)"
         )
         raise DataError(msg)
 
 
 def checked_sizes(sizes_hw: Sequence[tuple[int, int]] | Array | None, *, n_images: int) -> Ints:
-    """(N, 2) int64 heights and widths; zeros where they were not given.
+    """Return (N, 2) int64 heights and widths; zeros if unknown.
 
     Raises:
-        DataError: another shape.
+        DataError: the shape is wrong.
     """
     if sizes_hw is None:
         return np.zeros((n_images, 2), np.int64)
@@ -63,26 +63,26 @@ def checked_sizes(sizes_hw: Sequence[tuple[int, int]] | Array | None, *, n_image
 
 
 def checked_thresholds(thresholds: Mapping[str, float], names: tuple[str, ...]) -> Floats:
-    """(C,) float64 in the order of the names.
+    """Return thresholds as (C,) float64 in the order of the names.
 
     Raises:
-        UnknownClassError: a threshold of no class.
+        UnknownClassError: a threshold of an unknown class.
         ConfigError: a class without a finite threshold.
     """
     unknown = sorted(set(thresholds) - set(names))
     if unknown:
-        msg = f"thresholds has {unknown[:_N_LISTED]}, which are none of the {len(names)} classes: {names[:20]}"
+        msg = f"thresholds has {unknown[:_N_LISTED]}, which are not among the {len(names)} classes: {names[:20]}"
         raise UnknownClassError(msg)
     values = np.array([thresholds.get(name, np.nan) for name in names], dtype=np.float64)  # None becomes nan
     missing = [name for name, value in zip(names, values, strict=True) if not np.isfinite(value)]
     if missing:
-        msg = f"thresholds has no number for {missing[:_N_LISTED]}; give one for each class, as best_thresholds does"
+        msg = f"thresholds has no number for {missing[:_N_LISTED]}; pass one per class, as returned by best_thresholds"
         raise ConfigError(msg)
     return values
 
 
 def usable_boxes(truth: Boxes, sizes_hw: Ints) -> Array:
-    """(all boxes,) bool: not wholly outside their image; true where the image's size is not known."""
+    """Return (all boxes,) bool: not completely outside the image; True if the image's size is unknown."""
     height, width = sizes_hw[truth.image_index].T
     x1, y1, x2, y2 = truth.boxes_xyxy.T
     outside = (x1 >= width) | (y1 >= height) | (x2 <= 0) | (y2 <= 0)

@@ -1,9 +1,9 @@
-"""COCO's greedy matching of detections to objects, of all images, classes and IoU thresholds at once.
+"""COCO's greedy matching of detections to objects, for all images, classes and IoU thresholds at once.
 
 The rules are those of pycocotools' ``COCOeval.evaluateImg`` (the reference of the COCO challenge), so that scores agree
-with it to the last bits: of each image and class the 100 surest detections are taken, in falling order of their score,
-and each takes the free object of its class that it overlaps most; an object that is ignored (a crowd, or one outside
-the range of areas that is scored) only where no other is left; a crowd is never used up. Of equal overlaps the later
+with it to the last bits: the 100 detections of highest score per image and class are processed in descending order of
+score, and each takes the free object of its class that it overlaps most; an ignored object (a crowd, or one outside the
+scored range of areas) only if no other is left; a crowd can be taken any number of times. Of equal overlaps the later
 object is taken. A detection that took an ignored object, or none and has an area outside the range, is ignored.
 """
 
@@ -25,26 +25,26 @@ __all__ = ["AREAS", "IOU_THRESHOLDS", "MAX_DETECTIONS", "Pairs", "Scene", "match
 
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 AREAS = {"": (0.0, 1e10), "small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
-MAX_DETECTIONS = 100  # of one image and class
-_CHUNK_PAIRS = 1_000_000  # some 100 MB
+MAX_DETECTIONS = 100  # per image and class
+_CHUNK_PAIRS = 1_000_000  # about 100 MB
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """Objects and detections of N images, flat: G objects, M detections.
+    """Objects and detections of N images in flat arrays: G objects, M detections.
 
     Attributes:
-        truth_rows: (G,) int64, the places of the objects among all boxes that were given.
+        truth_rows: (G,) int64, indices of the objects among all given boxes.
         truth_xywh: (G, 4) float64, upper left corner, width, height.
-        truth_image: (G,) int64, rising.
+        truth_image: (G,) int64, ascending.
         truth_label: (G,) int64.
         crowd: (G,) bool.
-        truth_area: (G,) float64, of the box where none was given.
+        truth_area: (G,) float64, of the box if none was given.
         found_xywh: (M, 4) float64.
         found_image: (M,) int64.
         found_label: (M,) int64.
         scores: (M,) float64.
-        rank: (M,) int64, 0 for the surest detection of its class in its image; of equal ones the first given.
+        rank: (M,) int64, 0 for the highest score of its class in its image; ties in the given order.
         n_images: N.
         n_classes: C.
     """
@@ -65,7 +65,7 @@ class Scene:
 
     @property
     def ranked(self) -> Array:
-        """(M,) bool: among the 100 surest of its class in its image."""
+        """(M,) bool: among the 100 highest scores of its class in its image."""
         return self.rank < MAX_DETECTIONS
 
     @property
@@ -77,12 +77,12 @@ class Scene:
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Detections and objects of one image that overlap, of the same class or not.
+    """Overlapping pairs of detection and object in one image, of the same class or not.
 
     Attributes:
-        found: (P,) int64, rising.
-        truth: (P,) int64, rising for each detection.
-        iou: (P,) float64; for a crowd, the share of the detection that lies in it.
+        found: (P,) int64, ascending.
+        truth: (P,) int64, ascending for each detection.
+        iou: (P,) float64; for a crowd, the fraction of the detection inside it.
     """
 
     found: Ints
@@ -90,7 +90,7 @@ class Pairs:
     iou: Floats
 
     def take(self, which: Array) -> Pairs:
-        """Some of the pairs, by a mask or by places."""
+        """Return some of the pairs, given by a mask or by indices."""
         return Pairs(self.found[which], self.truth[which], self.iou[which])
 
 
@@ -99,18 +99,18 @@ def _xywh(boxes_xyxy: Floats) -> Floats:
 
 
 def scene_of(truth: Boxes, found: Found, *, n_classes: int, usable: Array | None = None) -> Scene:
-    """Objects and detections, ready to be matched.
+    """Prepare objects and detections for matching.
 
-    Boxes stay as they are given, also where they reach beyond the image: cut boxes would be scored differently from
-    COCO's own evaluation of the same file.
+    Boxes are not clipped, even if they reach beyond the image: clipped boxes would be scored differently from COCO's
+    own evaluation of the same file.
 
     Args:
-        truth: what there is. Boxes that are no boxes (not finite, empty) or of no class are left out.
-        found: what was found.
+        truth: the annotations. Invalid boxes (not finite, empty) and those of no class are excluded.
+        found: the detections.
         n_classes: C.
-        usable: (all boxes,) bool, false for further boxes to leave out.
+        usable: (all boxes,) bool, false for further boxes to exclude.
     """
-    _, codes = clean_boxes(truth.boxes_xyxy, (2**53, 2**53))  # as good as no edges: it finds what is no box at all
+    _, codes = clean_boxes(truth.boxes_xyxy, (2**53, 2**53))  # effectively without edges: only detects invalid boxes
     bad = (codes == "box_not_finite") | (codes == "box_empty") | (truth.label_ids < 0)
     kept = np.flatnonzero(~bad if usable is None else ~bad & usable)
     truth_xywh = _xywh(truth.boxes_xyxy[kept])
@@ -143,7 +143,7 @@ def _ranks(found: Found, *, n_classes: int) -> Ints:
 
 
 def overlaps(scene: Scene, *, min_iou: float) -> Pairs:
-    """Every pair in one image of a detection, of the 100 that count, and an object with an IoU of `min_iou` or more."""
+    """Return every pair in one image of a detection, of the 100 that count, and an object with IoU >= `min_iou`."""
     sizes = np.bincount(scene.truth_image, minlength=scene.n_images)
     starts = np.cumsum(sizes) - sizes
     counts = np.where(scene.ranked, sizes[scene.found_image], 0)
@@ -162,7 +162,7 @@ def overlaps(scene: Scene, *, min_iou: float) -> Pairs:
 
 
 def _pair_iou(found_xywh: Floats, truth_xywh: Floats, crowd: Array) -> Floats:
-    """(P,) in the order of operations of pycocotools' ``bbIou``, so that no overlap is rounded to another side."""
+    """Return (P,) overlaps in the order of operations of pycocotools' ``bbIou``, so that rounding is identical."""
     corners = np.minimum(found_xywh[:, 2:] + found_xywh[:, :2], truth_xywh[:, 2:] + truth_xywh[:, :2])
     sides = np.maximum(corners - np.maximum(found_xywh[:, :2], truth_xywh[:, :2]), 0.0)
     shared = sides[:, 0] * sides[:, 1]
@@ -173,19 +173,19 @@ def _pair_iou(found_xywh: Floats, truth_xywh: Floats, crowd: Array) -> Floats:
 
 
 def match(scene: Scene, pairs: Pairs, *, ignored: Array, thresholds: Floats = IOU_THRESHOLDS) -> Array:
-    """The object that each detection takes.
+    """Return the object that each detection takes.
 
-    Detections of different images or classes do not compete, so that the surest of all are matched in one step, then
-    the second ones, and so on.
+    Detections of different images or classes do not compete, so all detections of rank 0 are matched in one step, then
+    those of rank 1, and so on.
 
     Args:
         scene: objects and detections.
-        pairs: what overlaps, down to the lowest threshold.
-        ignored: (G,) bool; crowds must be among them.
+        pairs: overlapping pairs, down to the lowest threshold.
+        ignored: (G,) bool, including crowds.
         thresholds: (T,) IoU in (0, 1).
 
     Returns:
-        (M, T) int32 places of objects; -1: none.
+        (M, T) int32 indices of objects; -1: none.
     """
     matched = np.full((len(scene.scores), len(thresholds)), -1, np.int32)
     taken = np.zeros((len(scene.truth_label), len(thresholds)), bool)
@@ -202,7 +202,7 @@ def match(scene: Scene, pairs: Pairs, *, ignored: Array, thresholds: Floats = IO
 def _match_step(
     pairs: Pairs, thresholds: Floats, *, ignored: Array, crowd: Array, taken: Array, matched: Array
 ) -> None:
-    """At most one detection of each image and class; its pairs in rising order of overlap."""
+    """Match at most one detection per image and class; its pairs are sorted by ascending overlap."""
     n_pairs = len(pairs.found)
     heads = np.flatnonzero(np.diff(pairs.found, prepend=-1))
     preference = np.arange(1, n_pairs + 1, dtype=np.int64) + np.where(ignored[pairs.truth], 0, n_pairs)

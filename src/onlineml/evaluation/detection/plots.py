@@ -27,10 +27,10 @@ __all__ = ["errors_figure", "figure", "pr_figure", "slices_figure", "thresholds_
 
 
 def figure(scores: DetectionScores, name: str) -> Figure:
-    """A figure by one of `DetectionScores.figure_names`.
+    """Draw one of `DetectionScores.figure_names`.
 
     Raises:
-        ConfigError: there is no such figure.
+        ConfigError: the figure does not exist.
     """
     drawers: dict[str, Callable[[DetectionScores], Figure]] = {
         "pr": pr_figure,
@@ -48,14 +48,14 @@ def figure(scores: DetectionScores, name: str) -> Figure:
 
 
 def pr_figure(scores: DetectionScores) -> Figure:
-    """Precision over recall at an IoU of 0.5: the classes with the lowest AP named, others faint; dots: thresholds."""
+    """Draw precision over recall at an IoU of 0.5: classes of lowest AP named, others faint; dots: thresholds."""
     per = scores.per_class
     order = [int(i) for i in np.argsort(per.ap_50, kind="stable") if not math.isnan(per.ap_50[i])]
     curves = []
     for i in order if scores.found is not None else []:
         curve = scores.pr(i)
         name = f"{shorten(scores.class_names[i], 16)}  {decimal(per.ap_50[i])}"
-        # the curve's own last point, precision 1 at recall 0, was never measured
+        # the curve's last point, precision 1 at recall 0, is a convention, not a measurement
         point = (float(per.recall[i]), float(per.precision[i]))
         curves.append((name, curve.recall[:-1], curve.precision[:-1], point))
     title = f"Precision over recall (mAP 50: {decimal(scores.map_50)})"
@@ -64,7 +64,7 @@ def pr_figure(scores: DetectionScores) -> Figure:
 
 
 def thresholds_figure(scores: DetectionScores) -> Figure:
-    """F1 over the threshold at an IoU of 0.5: the classes with the lowest F1 named, others faint; dots: thresholds."""
+    """Draw F1 over the threshold at an IoU of 0.5: classes of lowest F1 named, others faint; dots: thresholds."""
     per = scores.per_class
     order = [int(i) for i in np.argsort(per.f1, kind="stable") if per.support[i] and not math.isnan(per.f1[i])]
     curves = []
@@ -80,7 +80,7 @@ def thresholds_figure(scores: DetectionScores) -> Figure:
 
 
 def errors_figure(scores: DetectionScores) -> Figure:
-    """What each type of error costs in AP50, and how many there are."""
+    """Draw the cost of each type of error in AP50, and the number of errors."""
     drawn, axes = new_figure(5.6, 3.2)
     known = [error for error in scores.errors if not math.isnan(error.ap_50_cost)]
     if not known:
@@ -104,5 +104,5 @@ def errors_figure(scores: DetectionScores) -> Figure:
 
 
 def slices_figure(scores: DetectionScores, *, limit: int = 30) -> Figure:
-    """MAP 50 with its 95 % interval for each value of each slice column; the lowest `limit` if there are more."""
+    """Draw map_50 with its 95 % interval for each value of each slice column; the lowest `limit` if there are more."""
     return draw_slices(scores.by_slice, reference=scores.map_50, name="mAP 50", limit=limit)

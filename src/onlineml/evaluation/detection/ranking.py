@@ -1,7 +1,7 @@
 """Average precision and average recall under any weights of the images.
 
-Matching an image does not depend on the others, so detections are matched once; a resample of the images, or a slice of
-them, is a weight for each, and its scores follow from running sums of weights.
+Matching an image does not depend on the others, so detections are matched once; a resample or a slice of the images is
+a weight per image, and its scores are computed from running sums of weights.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COCO_SCORES", "Ranking", "class_ap", "coco_numbers", "n_objects", "rank_area", "rank_areas", "ranking"]
 
-RECALLS = np.linspace(0.0, 1.0, 101)  # COCO samples precision at them
+RECALLS = np.linspace(0.0, 1.0, 101)  # recalls at which COCO samples precision
 _LIMITS = (1, 10, MAX_DETECTIONS)
 COCO_SCORES = (
     "map_50_95",
@@ -36,18 +36,18 @@ COCO_SCORES = (
     "ar_small",
     "ar_medium",
     "ar_large",
-)  # in the order of COCO's twelve
+)  # in the order of COCO's twelve scores
 
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """The detections of each class in falling order of their scores, and what became of them at T thresholds.
+    """Detections of each class by descending score, with their outcomes at T thresholds.
 
-    Detections that are ignored at every threshold are left out.
+    Detections that are ignored at every threshold are excluded.
 
     Attributes:
         order: (R,) int64 detections, those of class 0 first.
-        starts: (C + 1,) int64, where each class begins.
+        starts: (C + 1,) int64, start of each class.
         image: (R,) int64.
         rank: (R,) int64, within image and class.
         hit: (R, T) bool, took an object that counts.
@@ -72,18 +72,18 @@ class Ranking:
 
     @property
     def work(self) -> int:
-        """How many values a resample reads, for those who must bound it."""
+        """Number of values that a resample reads, for limiting the work."""
         return len(self.order) + int(np.count_nonzero(self.hit)) + int(self.hit.shape[1]) * self.n_classes
 
     def at(self, thresholds: slice) -> Ranking:
-        """The same at some thresholds only."""
+        """Return the ranking at some thresholds only."""
         return Ranking(
             self.order, self.starts, self.image, self.rank, self.hit[:, thresholds], self.ignored[:, thresholds],
             self.truth_image, self.truth_label,
         )  # fmt: skip
 
     def of_images(self, images: Array) -> Ranking:
-        """Of some images alone, an (N,) mask."""
+        """Return the ranking of some images only, given by an (N,) mask."""
         kept, counted = images[self.image], images[self.truth_image]
         starts = np.concatenate([[0], np.cumsum(kept)])[self.starts]
         return Ranking(
@@ -93,7 +93,7 @@ class Ranking:
 
 
 def falling_order(scene: Scene) -> tuple[Ints, Ints]:
-    """Detections by class and falling score, ties by image as pycocotools has them, and where each class starts."""
+    """Sort detections by class and descending score, ties by image as in pycocotools; also return the class starts."""
     order = np.lexsort((scene.found_image, -scene.scores, scene.found_label))
     order = order[scene.ranked[order]]
     return order, np.searchsorted(scene.found_label[order], np.arange(scene.n_classes + 1)).astype(np.int64)
@@ -104,14 +104,14 @@ def ranking(scene: Scene, matched: Array, *, ignored_truth: Array, outside: Arra
 
     Args:
         scene: objects and detections.
-        matched: (M, T) what `match` gave.
-        ignored_truth: (G,) bool, as `match` got them.
-        outside: (M,) bool, detections that are ignored where they took nothing.
+        matched: (M, T) result of `match`.
+        ignored_truth: (G,) bool, as passed to `match`.
+        outside: (M,) bool, detections that are ignored if they took nothing.
     """
     order, starts = falling_order(scene)
     took = matched[order]
     nothing = took < 0
-    on_ignored = np.append(ignored_truth, False)[took]  # the last one is what -1 points at
+    on_ignored = np.append(ignored_truth, False)[took]  # the last element is the target of index -1
     ignored = on_ignored | (nothing & outside[order, None])
     kept = ~ignored.all(axis=1)
     order = order[kept]
@@ -128,13 +128,13 @@ def ranking(scene: Scene, matched: Array, *, ignored_truth: Array, outside: Arra
 
 
 def rank_areas(scene: Scene, pairs: Pairs) -> tuple[dict[str, Ranking], Array]:
-    """The ranking for each range of areas (``""``: all), and the (M, T) matches of all areas."""
+    """Return the ranking for each range of areas (``""``: all), and the (M, T) matches of all areas."""
     ranked = {name: rank_area(scene, pairs, name) for name in AREAS}
     return {name: ranks for name, (ranks, _) in ranked.items()}, ranked[""][1]
 
 
 def rank_area(scene: Scene, pairs: Pairs, name: str) -> tuple[Ranking, Array]:
-    """The ranking for one of the `AREAS`, and its (M, T) matches."""
+    """Return the ranking for one of the `AREAS`, and its (M, T) matches."""
     low, high = AREAS[name]
     ignored = scene.crowd | (scene.truth_area < low) | (scene.truth_area > high)
     matched = match(scene, pairs, ignored=ignored)
@@ -143,16 +143,16 @@ def rank_area(scene: Scene, pairs: Pairs, name: str) -> tuple[Ranking, Array]:
 
 
 def n_objects(ranked: Ranking, weights: Floats) -> Floats:
-    """(b, N) weights of the images give (b, C) objects that count."""
+    """Return (b, C) objects that count under (b, N) weights of the images."""
     return sums_by_code(weights[:, ranked.truth_image], ranked.truth_label, n_codes=ranked.n_classes)
 
 
 def class_ap(ranked: Ranking, weights: Floats) -> Floats:
-    """Average precision of each class at each threshold, sampled at 101 recalls.
+    """Return the average precision of each class at each threshold, sampled at 101 recalls.
 
     Args:
-        ranked: of one range of areas.
-        weights: (b, N) float64, how often each image counts.
+        ranked: ranking of one range of areas.
+        weights: (b, N) float64 weights of the images.
 
     Returns:
         (b, C, T) float64; nan for a class without objects.
@@ -168,7 +168,7 @@ def class_ap(ranked: Ranking, weights: Floats) -> Floats:
 
 
 def _one_class(hit: Array, ignored: Array, drawn: Floats, support: Floats) -> Floats:
-    """(n, T) outcomes and (n, b) weights, falling scores, and (b,) objects: (b, T)."""
+    """Return (b, T) for (n, T) outcomes and (n, b) weights, by descending score, and (b,) numbers of objects."""
     found = np.zeros((drawn.shape[1], hit.shape[1]))
     everyone = np.cumsum(drawn, axis=0)
     for column in range(hit.shape[1]):
@@ -180,15 +180,16 @@ def _one_class(hit: Array, ignored: Array, drawn: Floats, support: Floats) -> Fl
             running = np.concatenate([np.zeros((1, drawn.shape[1])), np.cumsum(drawn[left_out], axis=0)])
             said = said - running[np.searchsorted(left_out, hits)]
         right = np.cumsum(drawn[hits], axis=0)
-        precision = right / (said + np.spacing(1))  # pycocotools' own guard against 0 / 0
+        precision = right / (said + np.spacing(1))  # pycocotools' own protection against 0 / 0
         highest = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
-        reached = np.searchsorted(RECALLS, ratio(right, support), side="right")  # nan goes last: set nan by the caller
+        # nan is sorted last; the caller sets it to nan
+        reached = np.searchsorted(RECALLS, ratio(right, support), side="right")
         found[:, column] = (highest * np.diff(reached, axis=0, prepend=0)).sum(axis=0) / len(RECALLS)
     return found
 
 
 def class_recall(ranked: Ranking, weights: Floats, *, limit: int) -> Floats:
-    """(b, C, T) share of the objects found by the `limit` surest detections of each image and class; nan without."""
+    """Return (b, C, T) fraction of objects found by the `limit` best detections per image and class; nan without."""
     support = n_objects(ranked, weights)
     found = np.zeros((*support.shape, ranked.hit.shape[1]))
     for class_id in range(ranked.n_classes):
@@ -199,15 +200,15 @@ def class_recall(ranked: Ranking, weights: Floats, *, limit: int) -> Floats:
 
 
 def coco_numbers(rankings: dict[str, Ranking], weights: Floats) -> tuple[dict[str, Floats], Floats]:
-    """COCO's twelve scores for each row of weights (b, N).
+    """Return COCO's twelve scores for each row of weights (b, N).
 
     Returns:
-        (b,) by name, in COCO's order, nan where no class has an object; and (b, C, T) average precision of the classes.
+        (b,) by name, in COCO's order, nan if no class has an object; and (b, C, T) average precision of the classes.
     """
     precision = {name: class_ap(ranked, weights) for name, ranked in rankings.items()}
     everything = precision[""]
 
-    def mean(values: Floats) -> Floats:  # over what is defined; a class is so at all thresholds or at none
+    def mean(values: Floats) -> Floats:  # over defined values; a class is defined at all thresholds or at none
         return mean_defined(values.mean(axis=2).T)
 
     scores = {"map_50_95": mean(everything), "map_50": mean(everything[..., :1]), "map_75": mean(everything[..., 5:6])}

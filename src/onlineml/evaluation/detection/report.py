@@ -1,4 +1,4 @@
-"""The sections of a detector's report."""
+"""Sections of a detector's report."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 __all__ = ["detection_sections"]
 
-_THUMBNAIL_BYTES = 1_200_000  # of all thumbnails: with them the page stays under 2 MB
+_THUMBNAIL_BYTES = 1_200_000  # for all thumbnails: with them the page stays under 2 MB
 _THUMBNAIL_PX = 320
 _N_WORST = 24
 _N_WORST_SHOWN = 8
-_N_CLASSES = 12  # shown at once; all others unfold
+_N_CLASSES = 12  # shown at first; the others can be expanded
 _CARDS = ("map_50_95", "map_50", "map_75", "map_small", "map_medium", "map_large")
 
 
 def detection_sections(scores: DetectionScores, title: str) -> str:
-    """The body of the page."""
+    """Return the body of the page."""
     note = "Blue: right. Red: confused, missed, or nothing there. Boxes at their class's threshold, at an IoU of 0.50."
     how = f"{words.threshold_note(scores)} Average precision and recall are COCO's, over all scores; means are over "
     return "".join(

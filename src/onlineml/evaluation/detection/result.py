@@ -1,4 +1,4 @@
-"""The result of evaluating an object detector: a frozen value that prints, draws and saves itself."""
+"""Result of evaluating an object detector: an immutable object that can be printed, drawn and saved."""
 # ruff: noqa: PLC0415 - what prints, draws and saves is loaded when it is asked for; it knows this module
 
 from __future__ import annotations
@@ -28,46 +28,47 @@ __all__ = ["DetectionScores"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class DetectionScores(BaseScores):
-    """How good an object detector is on some annotated images, how sure that is, and where it fails.
+    """Scores of an object detector on annotated images, with confidence intervals and mistakes.
 
-    Undefined scores are nan. Made by `onlineml.evaluate` or `onlineml.evaluation.detection_scores`.
+    Undefined scores are nan. Created by `onlineml.evaluate` or `onlineml.evaluation.detection_scores`.
 
     Attributes:
         class_names: the model's classes, in the order of their ids.
-        model_ref: which model; "" if not given.
-        split: which split of the manifest.
-        manifest_hash: which dataset version.
+        model_ref: the model; "" if unknown.
+        split: the split of the manifest.
+        manifest_hash: the dataset version.
         image_ids: (N) ids.
-        uris: (N) where the images are; "" where not given.
-        sizes_hw: (N, 2) int64 height and width of the upright images; 0 where not given.
+        uris: (N) locations of the images; "" if unknown.
+        sizes_hw: (N, 2) int64 height and width of the upright images; 0 if unknown.
         groups: the group of each image, or None: each image is its own.
-        slices: columns (N) by which `by_slice` cuts.
-        n_groups: independent groups.
-        n_bootstrap: resamples behind the intervals.
-        seed: of the resamples.
-        truth: the objects as they were given; None if they were left out of the JSON, as `found` and `outcomes` then.
+        slices: columns (N) by which `by_slice` is computed.
+        n_groups: number of independent groups.
+        n_bootstrap: number of resamples for the intervals.
+        seed: seed of the resamples.
+        truth: the objects as passed; None if they were omitted from the JSON, together with `found` and `outcomes`.
         found: the detections.
-        outcomes: (M,) int8, what became of each detection at an IoU of 0.5, whatever its score: its place in
+        outcomes: (M,) int8, outcome of each detection at an IoU of 0.5, regardless of its score: its index in
             `onlineml.evaluation.detection.tables.KINDS`.
-        thresholds: the score of each class from which a box counts for precision, recall, F1, `confusion` and `worst`.
-        thresholds_given: whether they were chosen on other images; false: on these, which flatters.
+        thresholds: the minimum score of each class at which a box counts for precision, recall, F1, `confusion` and
+            `worst`.
+        thresholds_given: whether they were chosen on other images; if false, on these, which biases the scores upwards.
         map_50_95: COCO's mean average precision: over IoU 0.50, 0.55, … 0.95 and the classes that have objects. map_50
-            and map_75 are at one IoU; map_small, map_medium, map_large of objects below 32 x 32, up to 96 x 96, and
-            larger ones.
-        ar_1: COCO's average recall with one detection an image and class; ar_10 and ar_100 with more; ar_small,
+            and map_75 are at one IoU; map_small, map_medium, map_large are for objects below 32 x 32, up to 96 x 96,
+            and larger ones.
+        ar_1: COCO's average recall with one detection per image and class; ar_10 and ar_100 with more; ar_small,
             ar_medium, ar_large by size.
-        micro_precision: share of the boxes at the thresholds that are right, at an IoU of 0.5; micro_recall: share of
-            the objects that are found; micro_f1 their harmonic mean. macro_precision, macro_recall and macro_f1 are
-            means over the classes that have objects.
-        intervals: 95 % percentile bootstrap interval (low, high) over groups, by score name; (nan, nan) where the
-            resamples do not vary. Those of average precision, which resampling raises, are moved so that the score is
-            in their middle. A precision or recall of exactly 0 or 1 has Clopper and Pearson's interval.
+        micro_precision: fraction of the boxes at the thresholds that are correct, at an IoU of 0.5; micro_recall:
+            fraction of the objects that are found; micro_f1 their harmonic mean. macro_precision, macro_recall and
+            macro_f1 are means over the classes that have objects.
+        intervals: 95 % percentile bootstrap interval (low, high) over groups, by score name; (nan, nan) if the
+            resamples do not vary. Those of average precision, which resampling raises, are centred on the score. A
+            precision or recall of exactly 0 or 1 has Clopper and Pearson's interval.
         per_class: scores of each class.
-        confusion: (C + 1, C + 1) int64 at the thresholds, truths are the rows: hits on the diagonal, then what objects
-            were taken for at an IoU of 0.5; the last row counts boxes of nothing, the last column missed objects.
-        errors: TIDE's six types of errors, how many there are and what each costs.
+        confusion: (C + 1, C + 1) int64 at the thresholds, truths are the rows: hits on the diagonal, then confusions of
+            objects at an IoU of 0.5; the last row counts boxes without an object, the last column missed objects.
+        errors: TIDE's six types of errors, with their numbers and costs.
         by_slice: scores for each value of each column in `slices`.
-        worst: the images with most mistakes.
+        worst: the images with the most mistakes.
         thumbnails: small PNG or JPEG bytes of whole images by image id, without boxes, for reports to draw on.
     """
 
@@ -125,7 +126,7 @@ class DetectionScores(BaseScores):
 
     @property
     def n_objects(self) -> int:
-        """Number of objects to be found, without crowds."""
+        """Number of objects to find, without crowds."""
         return int(self.per_class.support.sum())
 
     @property
@@ -135,17 +136,17 @@ class DetectionScores(BaseScores):
 
     @property
     def n_missed(self) -> int:
-        """Objects that no box of their class found, at the thresholds."""
+        """Number of objects that no box of their class found, at the thresholds."""
         return self.n_objects - self.n_hits
 
     @property
     def n_false(self) -> int:
-        """Boxes at the thresholds that found nothing."""
+        """Number of boxes at the thresholds that found no object."""
         return self.n_boxes - self.n_hits
 
     @property
     def n_hits(self) -> int:
-        """Objects that were found, at the thresholds."""
+        """Number of objects found, at the thresholds."""
         return int(np.diag(self.confusion).sum())
 
     @property
@@ -174,11 +175,11 @@ class DetectionScores(BaseScores):
         return self.per_class.ap_50
 
     def pr(self, class_name: str | int) -> metrics.PrecisionRecallCurve:
-        """Precision-recall curve of a class (name or id) at an IoU of 0.5, from its lowest score on.
+        """Return the precision-recall curve of a class (name or id) at an IoU of 0.5, starting from its lowest score.
 
         Raises:
             DataError: the scores were saved without detections.
-            UnknownClassError: there is no such class.
+            UnknownClassError: the class does not exist.
         """
         if self.found is None or self.outcomes is None:
             msg = "these scores were saved without detections, which curves need; evaluate again, or save them with "
@@ -208,23 +209,23 @@ class DetectionScores(BaseScores):
         return summary_html(self)
 
     def to_json(self, *, detections: bool | None = None) -> str:
-        """As JSON text; see `onlineml.evaluation.detection.serial.to_json`."""
+        """Encode as JSON text, see `onlineml.evaluation.detection.serial.to_json`."""
         from onlineml.evaluation.detection import serial
 
         return serial.to_json(self, detections=detections)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> DetectionScores:
-        """From what `to_json` wrote."""
+        """Read the result of `to_json`."""
         from onlineml.evaluation.detection import serial
 
         return serial.from_json(text)
 
     def figure(self, name: str) -> Figure:
-        """A figure by one of the `figure_names`.
+        """Draw one of the `figure_names`.
 
         Raises:
-            ConfigError: there is no such figure.
+            ConfigError: the figure does not exist.
         """
         from onlineml.evaluation.detection.plots import figure
 

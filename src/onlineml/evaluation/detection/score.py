@@ -1,4 +1,4 @@
-"""From detections and truth to scores."""
+"""Computation of a detector's scores from detections and truth."""
 
 from __future__ import annotations
 
@@ -70,37 +70,38 @@ def detection_scores(
 ) -> DetectionScores:
     """Score an object detector.
 
-    Average precision and recall are those of COCO, equal to pycocotools: all detections count, whatever their score,
-    the 100 surest of each image and class. Boxes of the truth are taken as they are; those that are no boxes, lie
-    outside their image or are of no class are left out (`Manifest.check` lists them).
+    Average precision and recall are those of COCO, equal to pycocotools: all detections count, regardless of their
+    score, up to the 100 of highest score per image and class. Boxes of the truth are not changed; those that are
+    invalid, outside their image or of no class are excluded (`Manifest.check` lists them).
 
     Args:
-        truth: objects of N annotated images; crowds are neither to be found nor wrong to be found.
+        truth: objects of N annotated images; crowds count neither as missed nor as false when found.
         found: detections in the same images.
-        class_names: C distinct names; `label_ids` of both are their places.
+        class_names: C distinct names; `label_ids` of both are indices into them.
         image_ids: N distinct ids; the row numbers by default.
-        uris: where each image is.
-        sizes_hw: (N, 2) height and width of the upright images, to draw the worst ones.
-        groups: what varies together, one value an image: a video, a place. Intervals resample groups; None (as a whole,
-            or for an image) means that an image stands alone.
-        slices: columns, N values each, for which scores are told value by value.
-        thumbnails: small PNG or JPEG bytes of whole images by image id, without boxes: reports draw them.
-        thresholds: the score of each class from which a box counts for precision, recall, F1, the confusion and the
-            worst images, as `best_thresholds` chose them on validation. None: chosen on these images, which flatters.
-        n_worst: how many of the images with most mistakes to list.
-        n_bootstrap: resamples for the intervals; 0: no intervals. Of very many detections (detections times resamples
-            above 4e8) fewer are drawn, at least 100; the scores say how many.
-        seed: of the resamples; the same seed gives the same intervals.
-        split: name of the split, for the record.
-        manifest_hash: of the data, for the record.
-        model_ref: of the model, for the record.
+        uris: location of each image.
+        sizes_hw: (N, 2) height and width of the upright images, for drawing the worst ones.
+        groups: one value per image, shared by images that are not independent: a video, a place. Intervals resample
+            groups; None (for all, or for an image) means that an image is independent.
+        slices: columns, N values each, for whose values scores are reported separately.
+        thumbnails: small PNG or JPEG bytes of whole images by image id, without boxes, which reports draw.
+        thresholds: the minimum score of each class at which a box counts for precision, recall, F1, the confusion and
+            the worst images, as chosen by `best_thresholds` on validation. None: chosen on these images, which biases
+            the scores upwards.
+        n_worst: number of images with the most mistakes to list.
+        n_bootstrap: number of resamples for the intervals; 0: no intervals. For very many detections (detections times
+            resamples above 4e8) fewer are drawn, at least 100; the scores record the number.
+        seed: seed of the resamples; the same seed results in the same intervals.
+        split: name of the split, recorded in the scores.
+        manifest_hash: dataset version, recorded in the scores.
+        model_ref: the model, recorded in the scores.
 
     Returns:
-        The scores; nan where undefined, as without objects.
+        The scores; nan if undefined, for instance without objects.
 
     Raises:
-        DataError: images that nobody annotated, columns that do not fit, repeated ids, detections of no class.
-        UnknownClassError: thresholds of classes that there are not.
+        DataError: images are not annotated, columns do not match, ids are repeated, or detections are of no class.
+        UnknownClassError: thresholds of unknown classes.
         ConfigError: a class without threshold, or a negative `n_bootstrap`.
     """
     names = inputs.checked_names(class_names)
@@ -154,7 +155,7 @@ def detection_scores(
 
 @dataclass(frozen=True, eq=False)
 class MatchedScene:
-    """Everything matched: `overall` judges all detections, `shown` those at the thresholds."""
+    """Matching results: `overall` judges all detections, `shown` those at the thresholds."""
 
     scene: Scene
     pairs: Pairs
@@ -165,7 +166,7 @@ class MatchedScene:
 
 
 def match_scene(scene: Scene, thresholds: Floats | None) -> MatchedScene:
-    """Match detections with objects, and say what became of each."""
+    """Match detections with objects, and determine the outcome of each."""
     pairs = overlaps(scene, min_iou=BACKGROUND_IOU)
     rankings, matched = rank_areas(scene, pairs)
     if thresholds is None:

@@ -1,4 +1,4 @@
-"""A detector's scores as JSON and back, without loss.
+"""Lossless conversion of a detector's scores to JSON and back.
 
 One object as in `onlineml.evaluation.classification.serial`, with ``errors`` and ``worst``, and under ``truth`` and
 ``found`` the boxes column by column, each as base64 of zlib of the raw array.
@@ -28,7 +28,7 @@ __all__ = ["FORMAT", "from_json", "to_json"]
 
 FORMAT = "onlineml.detection_scores"
 VERSION = 1
-MAX_DETECTION_BYTES = 64 * 2**20  # as for the probabilities of a classifier
+MAX_DETECTION_BYTES = 64 * 2**20  # the same limit as for the probabilities of a classifier
 _TRUTH = {
     "boxes_xyxy": "<f8",
     "label_ids": "<i8",
@@ -42,12 +42,12 @@ _SLICE_NUMBERS = ("map_50", "low", "high", "map_50_95", "precision", "recall")
 
 
 def to_json(scores: DetectionScores, *, detections: bool | None = None) -> str:
-    """Write scores as JSON text.
+    """Encode scores as JSON text.
 
     Args:
-        scores: what to write.
-        detections: whether the boxes of truth and detections go in. None: if they take at most 64 MiB; without them the
-            scores read back have everything but curves.
+        scores: the scores to write.
+        detections: whether to include the boxes of truth and detections. None: if they take at most 64 MiB; without
+            them, the scores have everything but curves when read.
 
     Returns:
         Strict JSON: nan is null.
@@ -103,7 +103,7 @@ def _unpacked(content: dict[str, Any], names: dict[str, str]) -> dict[str, Array
 
 
 def from_json(text: str | bytes) -> DetectionScores:
-    """Read what `to_json` wrote.
+    """Read the result of `to_json`.
 
     Raises:
         DataError: the text is not JSON, is of another kind, is damaged, or is from a later version of onlineml.

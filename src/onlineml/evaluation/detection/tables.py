@@ -1,4 +1,4 @@
-"""The tables inside a detector's scores: classes, error types, slices, the worst images."""
+"""Tables of a detector's scores: classes, error types, slices, the worst images."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ if TYPE_CHECKING:
 
 __all__ = ["ERRORS", "KINDS", "DetectionSlice", "ErrorType", "PerObjectClass", "SeenBox", "WorstImage"]
 
-# what a detection can be: TIDE's types, or ignored (on a crowd, or beyond the 100 of a class and image that count)
+# kinds of a detection: TIDE's types, or ignored (on a crowd, or beyond the 100 per class and image that count)
 KINDS = ("hit", "class", "localisation", "both", "duplicate", "background", "ignored")
 ERRORS = (*KINDS[1:6], "missed")
 
 
 @dataclass(frozen=True, eq=False)
 class PerObjectClass(ClassTable):
-    """Scores of each class of objects, one entry a class in the order of the class names.
+    """Scores of each class of objects, one entry per class in the order of the class names.
 
     Attributes:
         names: class names.
         support: (C,) int64 objects of the class, without crowds.
-        predicted: (C,) int64 boxes said to be of the class at its threshold, without those on crowds.
-        threshold: (C,) score from which a box counts for precision, recall and F1; nan: none does.
-        precision: (C,) right among those said, at an IoU of 0.5; nan if none.
-        recall: (C,) found among those there are; nan without objects.
-        f1: (C,) harmonic mean; nan if neither said nor there.
+        predicted: (C,) int64 boxes of the class at its threshold, without those on crowds.
+        threshold: (C,) minimum score at which a box counts for precision, recall and F1; nan: none does.
+        precision: (C,) fraction of the predicted boxes that are correct, at an IoU of 0.5; nan if there are none.
+        recall: (C,) fraction of the objects that are found; nan without objects.
+        f1: (C,) harmonic mean; nan if neither predicted nor present.
         ap: (C,) COCO's average precision, mean over IoU 0.50 to 0.95; nan without objects.
         ap_50: (C,) at an IoU of 0.50.
         ap_75: (C,) at an IoU of 0.75.
-        precision_interval: (C, 2) 95 % interval; nan where it cannot be told.
+        precision_interval: (C, 2) 95 % interval; nan if undefined.
         recall_interval: (C, 2).
         f1_interval: (C, 2).
         ap_interval: (C, 2).
@@ -61,14 +61,14 @@ class PerObjectClass(ClassTable):
 
 @dataclass(frozen=True)
 class ErrorType:
-    """One type of error of TIDE (Bolya et al., ECCV 2020).
+    """One error type of TIDE (Bolya et al., ECCV 2020).
 
     Attributes:
         name: class, localisation, both, duplicate, background or missed.
-        n: how many there are at the thresholds: boxes, or objects for missed.
-        n_all: how many there are among all detections, however low their score.
-        ap_50_cost: how much the mean AP50 would rise were all of them (`n_all`) put right; the costs of several types
-            do not add up. nan without objects.
+        n: number at the thresholds: boxes, or objects for missed.
+        n_all: number among all detections, regardless of score.
+        ap_50_cost: increase of the mean AP50 if all of them (`n_all`) were corrected; the costs of several types do not
+            add up. nan without objects.
     """
 
     name: str
@@ -87,7 +87,7 @@ class DetectionSlice:
         n: number of images.
         n_objects: objects in them, without crowds.
         map_50: mean AP50 over the classes that have objects there.
-        low: lower end of its 95 % interval; nan where it cannot be told.
+        low: lower end of its 95 % interval; nan if undefined.
         high: upper end.
         map_50_95: COCO's mean average precision.
         precision: at the thresholds, of all classes together.
@@ -107,7 +107,7 @@ class DetectionSlice:
 
     @property
     def score(self) -> float:
-        """The one that is drawn: `map_50`."""
+        """Score to draw: `map_50`."""
         return self.map_50
 
 
@@ -118,9 +118,9 @@ class SeenBox:
     Attributes:
         kind: ``"hit"``, ``"missed"`` (an object), or the error type of a detection.
         box_xyxy: absolute pixels of the upright image.
-        label: the class that was said; of a missed object, its class.
-        score: of the detection; nan for a missed object.
-        truth: class of the object that it found or nearly found; "" if it is on nothing.
+        label: the predicted class; for a missed object, its class.
+        score: score of the detection; nan for a missed object.
+        truth: class of the object that it found or nearly found; "" if there is none.
     """
 
     kind: str
@@ -131,7 +131,7 @@ class SeenBox:
 
     @property
     def is_error(self) -> bool:
-        """Whether it is anything but a hit."""
+        """True for anything but a hit."""
         return self.kind != "hit"
 
 
@@ -140,9 +140,9 @@ class WorstImage:
     """An image with mistakes at the thresholds.
 
     Attributes:
-        image_id: of the manifest.
-        uri: where the image is; "" if that was not given.
-        size_hw: of the upright image; (0, 0) if it was not given.
+        image_id: id in the manifest.
+        uri: location of the image; "" if unknown.
+        size_hw: size of the upright image; (0, 0) if unknown.
         n_objects: objects in it, without crowds.
         n_missed: objects that no box of their class found.
         n_false: boxes that found nothing.

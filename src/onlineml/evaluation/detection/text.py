@@ -1,4 +1,4 @@
-"""A detector's scores as words, for printing, pages and figures."""
+"""Text form of a detector's scores, for printing, pages and figures."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ERROR_WORDS = {
 
 
 def subject(scores: DetectionScores) -> str:
-    """What was evaluated on what: "1,024 objects in 72 images of the test split, 3 classes"."""
+    """Describe the evaluated data: "1,024 objects in 72 images of the test split, 3 classes"."""
     split = f" of the {scores.split} split" if scores.split else ""
     groups = f" in {count(scores.n_groups, 'group')}" if scores.n_groups != scores.n_images else ""
     found = f"{count(scores.n_objects, 'object')} in {count(scores.n_images, 'image')}"
@@ -48,7 +48,7 @@ def _between(bounds: Interval) -> str:
 
 
 def expectation(scores: DetectionScores) -> str:
-    """Recall and precision as what to expect of the next images."""
+    """Describe recall and precision as expected results for future images."""
     if not scores.n_images:
         return "No images were evaluated, so nothing is known about this model."
     if not scores.n_objects:
@@ -62,7 +62,7 @@ def expectation(scores: DetectionScores) -> str:
 
 
 def threshold_note(scores: DetectionScores) -> str:
-    """Where the thresholds came from."""
+    """Describe the source of the thresholds."""
     if scores.thresholds_given:
         return "A box counts from its class's threshold on, which was chosen on other images."
     return (
@@ -72,7 +72,7 @@ def threshold_note(scores: DetectionScores) -> str:
 
 
 def costliest(scores: DetectionScores) -> str:
-    """The type of error that costs most, as a sentence; "" if none costs anything."""
+    """Name the type of error with the highest cost, as a sentence; "" if none has a cost."""
     known = [error for error in scores.errors if error.ap_50_cost > 0]
     if not known:
         return ""
@@ -83,7 +83,7 @@ def costliest(scores: DetectionScores) -> str:
 
 
 def box_words(box: SeenBox) -> str:
-    """What a drawn box is: "RBC 0.83: nothing there", "RBC missed"."""
+    """Describe a drawn box: "RBC 0.83: nothing there", "RBC missed"."""
     if box.kind == "missed":
         return f"{shorten(box.label, 30)} missed"
     said = f"{shorten(box.label, 30)} {decimal(box.score, digits=2)}"
@@ -94,7 +94,7 @@ def box_words(box: SeenBox) -> str:
 
 
 def scores_text(scores: DetectionScores, *, n_classes: int = 5, n_pairs: int = 3) -> str:
-    """A table for the terminal: scores with intervals, the worst classes, the types of errors."""
+    """Return a table for the terminal: scores with intervals, the worst classes, the types of errors."""
     head = f"mAP 50\u201395 {decimal(scores.map_50_95)} (95 %: {interval(scores.interval('map_50_95'))})"
     lines = [f"{head} on {subject(scores)}", expectation(scores), ""]
     lines.append(f"{'score':<26}{'value':>8}   95 % interval")

@@ -1,4 +1,4 @@
-"""Where to cut: the score from which a detection counts."""
+"""Choice of the thresholds: the minimum scores at which detections count."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FALLBACK", "best_thresholds", "f1_thresholds"]
 
-FALLBACK = 0.5  # where nothing says more
+FALLBACK = 0.5  # used if no better value is known
 
 
 def best_thresholds(
@@ -32,22 +32,23 @@ def best_thresholds(
     *,
     sizes_hw: Sequence[tuple[int, int]] | Array | None = None,
 ) -> dict[str, float]:
-    """The score of each class from which its boxes have the highest F1, at an IoU of 0.5; to be chosen on validation.
+    """Choose the threshold of each class with the highest F1, at an IoU of 0.5; to be used on validation data.
 
-    It lies midway between the lowest score that is kept and the next below, so that a last bit does not decide. A class
-    of which no object is found has the threshold that is best for all classes together; 0.5 where none is found at all.
+    It is the midpoint between the lowest score that is kept and the next lower one, so that rounding has no effect. A
+    class of which no object is found gets the threshold that is best for all classes together; 0.5 if none is found at
+    all.
 
     Args:
         truth: objects of N annotated images.
         found: detections in the same images.
-        class_names: C distinct names; `label_ids` of both are their places.
-        sizes_hw: (N, 2) height and width of the upright images, to leave out objects that lie outside them.
+        class_names: C distinct names; `label_ids` of both are indices into them.
+        sizes_hw: (N, 2) height and width of the upright images, for excluding objects outside them.
 
     Returns:
         A threshold for each class name.
 
     Raises:
-        DataError: images that nobody annotated, another number of images, or detections of no class.
+        DataError: images are not annotated, the numbers of images differ, or detections are of no class.
     """
     names = inputs.checked_names(class_names)
     checked_boxes(truth, found, names, inputs.checked_ids(None, n_images=found.n_images))
@@ -58,15 +59,15 @@ def best_thresholds(
 
 
 def f1_thresholds(ranked: Ranking, scores: Floats) -> Floats:
-    """The threshold of the highest F1 of each class, at the first IoU of `ranked`.
+    """Return the threshold of the highest F1 of each class, at the first IoU of `ranked`.
 
     Args:
-        ranked: detections by class and falling score.
+        ranked: detections by class and descending score.
         scores: (M,) of all detections.
 
     Returns:
-        (C,) float64, midway between the lowest score kept and the next below (0 below the last); of equal F1 the
-        highest. Of a class without hits the one of all classes together, or 0.5.
+        (C,) float64, the midpoint between the lowest score kept and the next lower one (0 below the last); of equal F1
+        the highest. For a class without hits, that of all classes together, or 0.5.
     """
     counted = ~ranked.ignored[:, 0]
     labels = np.repeat(np.arange(ranked.n_classes), np.diff(ranked.starts))

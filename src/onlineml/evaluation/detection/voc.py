@@ -1,4 +1,4 @@
-"""Average precision as the Pascal VOC challenge defined it, for comparison with figures from its time."""
+"""Average precision as defined by the Pascal VOC challenge, for comparison with results of that time."""
 # ruff: noqa: PLC0415 - pandas takes half a second to import
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _METHODS = ("all-point", "11-point")
 
 @dataclass(frozen=True, eq=False)
 class VocScores:
-    """VOC's average precision. Made by `voc_ap`.
+    """VOC's average precision. Created by `voc_ap`.
 
     Attributes:
         class_names: the C classes.
         per_class_ap: (C,) float64 in [0, 1]; nan for a class without objects.
-        n_objects: (C,) int64 objects of each class, those not counted left out.
-        iou_threshold: from which overlap on a detection is right.
+        n_objects: (C,) int64 objects of each class, without those not counted.
+        iou_threshold: minimum overlap of a correct detection.
         method: ``"all-point"`` or ``"11-point"``.
     """
 
@@ -48,11 +48,11 @@ class VocScores:
 
     @property
     def map(self) -> float:
-        """Mean over the classes that have objects; nan where none has."""
+        """Mean over the classes that have objects; nan if none has."""
         return float(mean_defined(self.per_class_ap))
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a class: ``ap``, ``objects``."""
+        """Return one row per class: ``ap``, ``objects``."""
         import pandas as pd
 
         index = pd.Index(self.class_names, name="class", dtype="object")
@@ -68,25 +68,26 @@ def voc_ap(
     method: str = "all-point",
     plus_one: bool = False,
 ) -> VocScores:
-    """Average precision by the rules of Pascal VOC (Everingham et al., IJCV 2010; its development kit of 2012).
+    """Compute average precision by the rules of Pascal VOC (Everingham et al., IJCV 2010; development kit of 2012).
 
-    Each detection looks at the object of its class that it overlaps most, whether or not that is taken; the surest
-    detection of an object is right and all later ones are wrong. Crowds (VOC's "difficult" objects) neither count as
-    objects nor make a detection wrong. Images that nobody annotated are left out, as are true boxes of no known class.
+    Each detection is compared with the object of its class that it overlaps most, even if that is already taken; the
+    detection of highest score of an object is correct and all later ones are wrong. Crowds (VOC's "difficult" objects)
+    neither count as objects nor make a detection wrong. Images without annotations are excluded, as are true boxes of
+    no known class.
 
     Args:
-        truth: of N images.
-        found: in the same N images; equal scores rank as they stand.
+        truth: annotations of N images.
+        found: detections in the same N images; equal scores are ranked in the given order.
         class_names: C distinct names.
-        iou_threshold: a detection is right from this overlap on, in (0, 1].
+        iou_threshold: minimum overlap of a correct detection, in (0, 1].
         method: ``"all-point"``, the area under the envelope of precision over recall (VOC from 2010 on), or
             ``"11-point"``, its mean at recall 0, .1, … 1 (VOC 2007).
-        plus_one: whether x2 and y2 name the last pixel within a box, as in VOC's files, so that a width is
-            x2 - x1 + 1. Not so for boxes in our convention, which `Manifest.from_voc` has converted to already.
+        plus_one: whether x2 and y2 are the last pixel inside a box, as in VOC's files, so that a width is x2 - x1 + 1.
+            Not for boxes in onlineml's convention, to which `Manifest.from_voc` has converted already.
 
     Raises:
         ConfigError: an unknown method, or a threshold outside (0, 1].
-        DataError: another number of images, or label ids beyond the classes.
+        DataError: the numbers of images differ, or label ids exceed the classes.
     """
     names = checked_names(class_names)
     _check(truth, found, len(names), iou_threshold, method)
@@ -111,16 +112,16 @@ def _check(truth: Boxes, found: Found, n_classes: int, iou_threshold: float, met
         msg = f"method is {method!r} and iou_threshold {iou_threshold}; expected {' or '.join(_METHODS)}, and (0, 1]"
         raise ConfigError(msg)
     if len(truth.annotated) != found.n_images:
-        msg = f"truth has {len(truth.annotated)} images and the detections {found.n_images}; give both for the same"
+        msg = f"truth has {len(truth.annotated)} images and the detections {found.n_images}; pass both for the same"
         raise DataError(msg)
     highest = max(truth.label_ids.max(initial=-1), found.label_ids.max(initial=-1))
     if highest >= n_classes:
-        msg = f"label id {highest} is beyond the {n_classes} classes; label ids are places in class_names"
+        msg = f"label id {highest} is beyond the {n_classes} classes; label ids are indices into class_names"
         raise DataError(msg)
 
 
 def _best_objects(truth: Boxes, found: Found, order: Ints, *, extent: float) -> tuple[Ints, Floats]:
-    """For each detection of `order` the object of its class and image that it overlaps most, and how far; 0 if none."""
+    """Return, for each detection of `order`, the object of its class and image with largest overlap, and that."""
     best, overlap = np.zeros(len(order), np.int64), np.zeros(len(order))
     wider = np.array([0.0, 0.0, extent, extent])
     by_image = np.argsort(found.image_index[order], kind="stable")
@@ -136,12 +137,12 @@ def _best_objects(truth: Boxes, found: Found, order: Ints, *, extent: float) -> 
 
 
 def _average_precision(right: npt.NDArray[np.bool_], n_objects: int, method: str) -> float:
-    """From the detections of one class, surest first: whether each is right."""
+    """Return average precision from the outcomes of one class's detections, by descending score."""
     hits = np.cumsum(right)
     precision = ratio(hits, np.arange(1, len(hits) + 1))
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
     if method == "all-point":
-        return float(envelope[right].sum() / n_objects)  # recall rises by one object where a detection is right
-    # as floats, where 9 of 15 is just below .6: the published figures miss such recalls
+        return float(envelope[right].sum() / n_objects)  # recall rises by one object at each correct detection
+    # in floating point 9 of 15 is just below .6: the published results miss such recalls too
     place = np.searchsorted(hits / n_objects, np.linspace(0, 1, 11))
     return float(np.append(envelope, 0.0)[np.minimum(place, len(envelope))].mean())

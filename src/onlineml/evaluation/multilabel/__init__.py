@@ -1,1 +1,1 @@
-"""Scores of images that have any number of labels: each class is there or not."""
+"""Scores of classifiers that assign any number of labels to an image: each class is present or not."""

@@ -1,4 +1,4 @@
-"""Two models on the same images, each of which has any number of labels."""
+"""Comparison of two models on the same images, each of which has any number of labels."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 __all__ = ["compare_multilabel"]
 
 MAIN = "subset_accuracy"
-_DECIDING = ("map", "micro_f1", "macro_f1")  # what a gate may ask for beside it; more is better in each
+_DECIDING = ("map", "micro_f1", "macro_f1")  # further scores that a gate may use; higher is better for each
 _REPORTED = (*_DECIDING, "samples_f1", "hamming_loss", "log_loss")
 
 
 class _Both(NamedTuple):
-    """What both models say of the shared images and classes, and how they go together."""
+    """Predictions of both models for the shared images and classes, with their alignment."""
 
     first: Answers
     second: Answers
@@ -38,7 +38,7 @@ class _Both(NamedTuple):
 
 
 class _Halves(NamedTuple):
-    """Both models on random halves of the groups.
+    """Scores of both models on random halves of the groups.
 
     Attributes:
         whole: scores of the first and the second model on all images, (1,) by name, and (1, K) F1 under ``f1``.
@@ -55,28 +55,30 @@ def compare_multilabel(
     """Compare two multi-label classifiers image by image.
 
     An item is an image, and it is right if all its labels are (`subset_accuracy`, the main score). That is the paired
-    score because it is a yes or no of an image, for which the intervals, McNemar's test and the counts of fixed and
-    broken images keep their rates; the Hamming accuracy is mostly made of labels that are rightly not given, so that a
-    margin of one point would let a model drop every label of a rare class. Where nearly no image is wholly right, as
-    with many classes, ``map``, ``micro_f1`` or ``macro_f1`` say more; a gate may ask for each of them.
+    score because it is binary per image, for which the intervals, McNemar's test and the counts of fixed and broken
+    images keep their nominal rates. The Hamming accuracy consists mostly of labels that are correctly not predicted, so
+    that a margin of one point would allow a model to drop every label of a rare class. If hardly any image is
+    completely right, as with many classes, ``map``, ``micro_f1`` or ``macro_f1`` are more informative; a gate may use
+    each of them.
 
-    Intervals are of the difference, both models on the same random halves of the groups. A class is compared by its F1
-    at the thresholds, a slice by its subset accuracy.
+    Intervals are of the difference, with both models on the same random halves of the groups. A class is compared by
+    its F1 at the thresholds, a slice by its subset accuracy.
 
     Args:
-        a: scores of the first model: the champion, the one in use.
-        b: of the second, on the same images: the challenger. Its classes may stand in another order, and there may be
-            more of them: those are reported apart, with the images that show them alone.
-        n_resamples: halves (of the subset accuracy, always 20,000); of very many images fewer, 100 at least. 0: no
-            intervals but those of the subset accuracy.
-        seed: of the halves.
+        a: scores of the first model: the current champion.
+        b: scores of the second model on the same images: the challenger. Its classes may be in another order, and there
+            may be more of them: those are reported separately, with the images that show only new classes.
+        n_resamples: number of halves (for the subset accuracy, always 20,000); reduced, to 100 at least, for very many
+            images. 0: no intervals except those of the subset accuracy.
+        seed: seed of the halves.
 
     Returns:
         Fixed, broken and unchanged images, by class and by slice; scores of both with intervals of their differences.
-        ``map`` and ``log_loss`` are missing where a result was saved without probabilities.
+        ``map`` and ``log_loss`` are missing if a result was saved without probabilities.
 
     Raises:
-        DataError: the results are not about the same images, labels and groups, or `b` lacks a class of `a`.
+        DataError: the results are not about the same images, labels and groups, or `b` does not have all classes of
+            `a`.
         ConfigError: a negative `n_resamples`.
     """
     if n_resamples < 0:
@@ -140,12 +142,12 @@ def _comparison(a: MultilabelScores, b: MultilabelScores, both: _Both, halves: _
 
 
 def _columns_of_b(paired: Pairing) -> Ints:
-    """(C,) places of the shared classes among those of the second model."""
+    """Return (C,) indices of the shared classes among those of the second model."""
     return np.argsort(paired.b_classes, kind="stable")[: paired.n_shared].astype(np.int64)
 
 
 def _shows_new(b: MultilabelScores, b_classes: Ints, n_shared: int) -> Array:
-    """(rows of b,) bool: shows new classes alone."""
+    """Return (rows of b,) bool: shows only new classes."""
     new = b_classes >= n_shared
     only: Array = (b.truth[:, new].sum(axis=1) > 0) & (b.truth[:, ~new].sum(axis=1) == 0)
     return only
@@ -153,7 +155,7 @@ def _shows_new(b: MultilabelScores, b_classes: Ints, n_shared: int) -> Array:
 
 def _truth_problems(a: MultilabelScores, b: MultilabelScores, paired: Pairing) -> list[str]:
     if set(a.class_names) - set(b.class_names):
-        return []  # which is a problem by itself
+        return []  # reported as a separate problem
     differs = (a.truth[paired.a_rows] != b.truth[paired.b_rows][:, _columns_of_b(paired)]).any(axis=1)
     ids = [paired.image_ids[i] for i in np.flatnonzero(differs)]
     some = ", ".join(map(repr, ids[:3])) + (f" and {len(ids) - 3:,} more" if len(ids) > 3 else "")
@@ -161,7 +163,7 @@ def _truth_problems(a: MultilabelScores, b: MultilabelScores, paired: Pairing) -
 
 
 def _answers(scores: MultilabelScores, rows: Ints, columns: Ints, paired: Pairing) -> Answers:
-    """The answers to the shared images and classes."""
+    """Return the predictions for the shared images and classes."""
     at = np.ix_(rows, columns)
     given = None if scores.probabilities is None else scores.probabilities[at]
     return Answers(scores.truth[at], scores.predictions[at], given, paired.codes, paired.n_groups)
@@ -195,7 +197,7 @@ def _samples(halves: _Halves, name: str, paired: Pairing) -> PairedSamples:
 
 
 def _by_class(both: _Both, halves: _Halves) -> tuple[PartChange, ...]:
-    """F1 of each class; fixed and broken are its images that one model alone finds."""
+    """Return the F1 of each class; fixed and broken are its images that only one model finds."""
     first, second, paired = both
     f1_a, f1_b = (one["f1"][0] for one in halves.whole)
     changes = []
@@ -230,7 +232,7 @@ def _new_classes(b: MultilabelScores, paired: Pairing) -> tuple[NewClass, ...]:
 
 
 def _changed(both: _Both) -> tuple[ChangedImage, ...]:
-    """Images with more wrong labels, then those with fewer; those first that changed most."""
+    """Return images with more wrong labels, then those with fewer, by descending size of the change."""
     first, second, paired = both
     gain = first.wrong - second.wrong
 

@@ -1,4 +1,4 @@
-"""What the scores are made of: counts by group, of which every score under any weights of the groups follows."""
+"""Counts by group, from which every score under any weights of the groups is computed."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _CHUNK_VALUES = 4_000_000  # 32 MB of float64 at a time
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What a model says of N images, K classes.
+    """Predictions of a model for N images, K classes.
 
     Attributes:
         truth: (N, K) bool.
         predictions: (N, K) bool.
-        probabilities: (N, K); None where they were not kept.
+        probabilities: (N, K); None if they were not stored.
         codes: (N,) int64 group of each image.
         n_groups: G.
     """
@@ -41,7 +41,7 @@ class Answers:
 
     @property
     def wrong(self) -> Ints:
-        """(N,) int64 labels that are missed or too many."""
+        """(N,) int64 number of missed and false labels."""
         wrong: Ints = (self.truth != self.predictions).sum(axis=1).astype(np.int64)
         return wrong
 
@@ -52,7 +52,7 @@ class Answers:
         return right
 
     def shares(self) -> dict[str, tuple[Array, Array]]:
-        """What is above and below the line, (N,) each, of the scores that are ratios of sums over images."""
+        """Numerator and denominator, (N,) each, of the scores that are ratios of sums over images."""
         n_true, n_given = self.truth.sum(axis=1), self.predictions.sum(axis=1)
         hits = (self.truth & self.predictions).sum(axis=1)
         one, neither = np.ones(len(hits)), (n_true == 0) & (n_given == 0)
@@ -73,9 +73,9 @@ class Answers:
 
 
 def losses_per_image(probabilities: Floats, truth: Array) -> Floats:
-    """Binary cross-entropy in nats, summed over the classes: (N,) float64.
+    """Return binary cross-entropy in nats, summed over the classes: (N,) float64.
 
-    Probabilities are clipped to float64's machine epsilon (2.2e-16), as scikit-learn does for float64.
+    Probabilities are clipped to float64's machine epsilon (2.2e-16), as in scikit-learn for float64.
     """
     losses = np.zeros(len(truth))
     tiny = np.finfo(np.float64).eps
@@ -92,7 +92,7 @@ class Weighted(NamedTuple):
 
     Attributes:
         scores: (b,) by name.
-        per_class: (b, K) ``precision``, ``recall``, ``f1``, and ``ap`` where the classes are ranked.
+        per_class: (b, K) ``precision``, ``recall``, ``f1``, and ``ap`` if the classes are ranked.
         slices: (b, S) F1 of all classes together in each slice, by column.
     """
 
@@ -106,12 +106,12 @@ class Evidence:
     """Counts by group.
 
     Attributes:
-        names: of the scores that are shares.
-        above: (M, G) float64 sums above the line of each share; below: those below it.
-        counts: (K, G) sparse, images of each class that were found, given, and that there are.
-        slices: (S, G) sparse, labels found, and labels true and given, by column.
-        rankings: of each class; None where no probabilities were kept.
-        pooled: of all classes together; None without.
+        names: names of the scores that are ratios.
+        above: (M, G) float64 sums of the numerator of each ratio; below: sums of the denominator.
+        counts: (K, G) sparse, images of each class that were found, predicted, and present.
+        slices: (S, G) sparse, labels found, and labels true and predicted, by column.
+        rankings: ranking of each class; None if no probabilities were stored.
+        pooled: ranking of all classes together; None if not computed.
     """
 
     names: tuple[str, ...]
@@ -126,10 +126,10 @@ class Evidence:
     def of(
         cls, answers: Answers, cuts: Mapping[str, tuple[Ints, list[str]]] | None = None, *, pooled: bool = True
     ) -> Evidence:
-        """Count.
+        """Count a model's predictions.
 
         Args:
-            answers: of a model.
+            answers: predictions of a model.
             cuts: (N,) int64 codes and the text of each, by column.
             pooled: whether all classes are ranked together too, which takes as long as ranking each.
         """
@@ -153,19 +153,19 @@ class Evidence:
 
     @property
     def work(self) -> int:
-        """Products that ranking takes in one resample."""
+        """Number of products that ranking takes in one resample."""
         return sum(ranking.work for ranking in self._every())
 
     @property
     def n_levels(self) -> int:
-        """Values that the longest ranking holds a resample."""
+        """Number of values of the longest ranking per resample."""
         return max((ranking.own.shape[0] for ranking in self._every()), default=1)
 
     def _every(self) -> list[Ranking]:
         return [*(self.rankings or ()), *([] if self.pooled is None else [self.pooled])]
 
     def under(self, weights: Floats, *, ranked: bool = True) -> Weighted:
-        """The scores under (G, b) weights of the groups; those of the rankings only if they are `ranked`."""
+        """Return the scores under (G, b) weights of the groups; those of the rankings only if they are `ranked`."""
         ratios = ratio(self.above @ weights, self.below @ weights)
         scores = dict(zip(self.names, ratios, strict=True))
         hits, given, support = (table @ weights for table in self.counts)
@@ -195,7 +195,7 @@ def _pairs(marked: Array, answers: Answers) -> Any:
 
 
 def _of_slices(answers: Answers, codes: Ints, n_slices: int) -> tuple[Any, Any]:
-    """Labels found, and labels true and given together, of each slice and group."""
+    """Return the labels found, and the labels true and predicted together, of each slice and group."""
 
     def table(marked: Array) -> Any:
         images = np.nonzero(marked)[0]

@@ -1,4 +1,4 @@
-"""Multi-label scores in a notebook cell."""
+"""Rendering of multi-label scores in a notebook cell."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _N_IMAGES = 8
 
 
 def summary_html(scores: MultilabelScores) -> str:
-    """For a notebook cell: what to expect in words, the scores, the classes that fail, the most surprising images.
+    """Render for a notebook cell: expected results, scores, worst classes, images of highest cross-entropy.
 
-    All styles stand on the elements and none sets a text colour, so that it reads in light and dark notebooks.
+    All styles are inline and none sets a text colour, so that it is readable in light and dark notebooks.
     """
     head = (
         f'<div style="font-size:2em;font-weight:700">{say.decimal(scores.map)} '

@@ -1,4 +1,4 @@
-"""Checking what a caller hands to the multi-label evaluation."""
+"""Checks of the inputs of the multi-label evaluation."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_THRESHOLD", "checked_class_names", "checked_thresholds", "checked_truth"]
 
-DEFAULT_THRESHOLD = 0.5  # a label that is more likely than not is given
+DEFAULT_THRESHOLD = 0.5  # a label that is more likely than not is predicted
 
 
 def checked_class_names(class_names: Sequence[str]) -> tuple[str, ...]:
-    """Class names as a tuple of distinct strings, at least one.
+    """Check class names; return a tuple of distinct strings, at least one.
 
     Raises:
-        DataError: there is none, or one stands twice.
+        DataError: there are no names, or a name is repeated.
     """
     names = inputs.checked_names(class_names)
     if not names:
@@ -35,10 +35,10 @@ def checked_class_names(class_names: Sequence[str]) -> tuple[str, ...]:
 
 
 def checked_truth(truth: Array, image_ids: Sequence[str], *, n_classes: int) -> Array:
-    """Truth as (N, K) bool from bools, or from numbers that are 0 or 1.
+    """Return truth as (N, K) bool from bools, or from numbers that are 0 or 1.
 
     Raises:
-        DataError: another shape than that of the probabilities, or values other than 0 and 1; by image.
+        DataError: the shape differs from that of the probabilities, or values are other than 0 and 1; by image.
     """
     array = np.asarray(truth)
     if array.size == 0 and array.ndim < 2:
@@ -50,14 +50,14 @@ def checked_truth(truth: Array, image_ids: Sequence[str], *, n_classes: int) -> 
         )
         raise DataError(msg)
     if array.dtype.kind not in "biuf":
-        msg = f"truth has dtype {array.dtype}; expected a table of True and False, one column a class"
+        msg = f"truth has dtype {array.dtype}; expected a table of True and False, one column per class"
         raise DataError(msg)
     marked: Array = array.astype(bool)
     bad = np.flatnonzero((array != marked).any(axis=1))
     if len(bad):
         msg = (
             f"truth has values other than 0 and 1 in {len(bad)} of {len(image_ids)} rows: "
-            f"{inputs.listing(bad, image_ids)}. Say of every class whether the image shows it; leave other images out"
+            f"{inputs.listing(bad, image_ids)}. Set every class of an image to 0 or 1, or exclude the image"
         )
         raise DataError(msg)
     return marked
@@ -66,26 +66,26 @@ def checked_truth(truth: Array, image_ids: Sequence[str], *, n_classes: int) -> 
 def checked_thresholds(
     thresholds: float | Mapping[str, float] | Sequence[float] | Array | None, names: tuple[str, ...]
 ) -> Floats:
-    """Thresholds as (K,) float64 in [0, 1], in the order of the names.
+    """Return thresholds as (K,) float64 in [0, 1], in the order of the names.
 
     Args:
-        thresholds: one for all classes, one a class by name, (K,) in the order of the names, or None: 0.5.
+        thresholds: one for all classes, one per class by name, (K,) in the order of the names, or None: 0.5.
         names: K class names.
 
     Raises:
-        ConfigError: another number of thresholds, or some outside [0, 1].
-        UnknownClassError: thresholds of no class.
+        ConfigError: the number of thresholds is wrong, or some are outside [0, 1].
+        UnknownClassError: thresholds of unknown classes.
     """
     if isinstance(thresholds, Mapping):
         values = thresholds_of_names(thresholds, names)
     else:
         given = np.asarray(DEFAULT_THRESHOLD if thresholds is None else thresholds, np.float64)
         if given.shape not in {(), (len(names),)}:
-            msg = f"thresholds has shape {given.shape}; expected one number, or {len(names)}: one a class"
+            msg = f"thresholds has shape {given.shape}; expected one number, or {len(names)}: one per class"
             raise ConfigError(msg)
         values = np.broadcast_to(given, (len(names),)).copy()
     bad = [f"{name!r}: {value:g}" for name, value in zip(names, values, strict=True) if not 0 <= value <= 1]
     if bad:
-        msg = f"thresholds has {', '.join(bad[:10])}; expected numbers in [0, 1]: a label is given from there on"
+        msg = f"thresholds has {', '.join(bad[:10])}; expected numbers in [0, 1], the minimum probabilities"
         raise ConfigError(msg)
     return values

@@ -35,15 +35,15 @@ _N_IMAGES = 24
 
 
 def _drawable(scores: MultilabelScores) -> ClassificationScores:
-    """The same to functions that look at names, tables and curves alone, which all scores of classes have."""
+    """Cast to the type of functions that use only names, tables and curves, which scores of all classifiers have."""
     return cast("ClassificationScores", scores)
 
 
 def figure(scores: MultilabelScores, name: str) -> Figure:
-    """A figure by one of `MultilabelScores.figure_names`.
+    """Draw one of `MultilabelScores.figure_names`.
 
     Raises:
-        ConfigError: there is no such figure.
+        ConfigError: the figure does not exist.
     """
     drawers: dict[str, Callable[[MultilabelScores], Figure]] = {
         "confusion": confusion_figure,
@@ -60,27 +60,27 @@ def figure(scores: MultilabelScores, name: str) -> Figure:
 
 
 def confusion_figure(scores: MultilabelScores, *, max_classes: int = 20) -> Figure:
-    """What is given in the place of what; see `MultilabelScores.confusion`. Shades are the share of the row."""
+    """Draw `MultilabelScores.confusion`; shades are the fraction of the row."""
     return plots.confusion_figure(_drawable(scores), max_classes=max_classes)
 
 
 def classes_figure(scores: MultilabelScores, *, limit: int = 20) -> Figure:
-    """The `limit` classes that fail most: share found (with its 95 % interval) and share right when given."""
+    """Draw the `limit` worst classes: recall with its 95 % interval, and precision."""
     return plots.classes_figure(_drawable(scores), limit=limit)
 
 
 def pr_figure(scores: MultilabelScores) -> Figure:
-    """Precision over recall: the classes with the lowest average precision named, up to 40 others faint."""
+    """Draw precision over recall: classes of lowest average precision named, up to 40 others faint."""
     return plots.pr_figure(_drawable(scores))
 
 
 def slices_figure(scores: MultilabelScores, *, limit: int = 30) -> Figure:
-    """F1 of all classes together, with its 95 % interval, for each value of each slice column."""
+    """Draw F1 of all classes together, with its 95 % interval, for each value of each slice column."""
     return plots.draw_slices(scores.by_slice, reference=scores.micro_f1, name="F1", limit=limit)
 
 
 def ap_figure(scores: MultilabelScores, *, limit: int = 30) -> Figure:
-    """Bars of the average precision of the `limit` lowest classes with its 95 % interval, and their F1."""
+    """Draw bars of the average precision of the `limit` lowest classes with its 95 % interval, and their F1."""
     table = scores.per_class
     order = [int(i) for i in np.argsort(table.ap, kind="stable") if table.support[i]][:limit]
     drawn, axes = new_figure(6.6, max(1.9, 1.2 + 0.3 * len(order)))
@@ -104,7 +104,7 @@ def ap_figure(scores: MultilabelScores, *, limit: int = 30) -> Figure:
 
 
 def worst_figure(scores: MultilabelScores, *, limit: int = _N_IMAGES) -> Figure:
-    """Thumbnails of the images that surprise the model most, with what is wrong; those that have a picture first."""
+    """Draw thumbnails of the images of highest cross-entropy with their errors; those that have a picture first."""
     shown = sorted(scores.worst, key=lambda image: image.image_id not in scores.thumbnails)[:limit]
     pictures = [scores.thumbnails.get(image.image_id) for image in shown]
     return image_grid(pictures, [caption(image) for image in shown], columns=4, limit=limit, inches=2.2)

@@ -1,4 +1,4 @@
-"""The report of a multi-label evaluation."""
+"""Report of a multi-label evaluation."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
 
 __all__ = ["multilabel_sections", "report_html"]
 
-_THUMBNAIL_BYTES = 1_000_000  # of all thumbnails: with them the page stays under 2 MB
+_THUMBNAIL_BYTES = 1_000_000  # for all thumbnails: with them the page stays under 2 MB
 _N_WORST = 48
 _N_WORST_SHOWN = 18
-_N_CLASSES = 12  # shown at once; all others unfold
+_N_CLASSES = 12  # shown at first; the others can be expanded
 _CARDS = ("map", "micro_f1", "macro_f1", "subset_accuracy", "hamming_loss", "micro_ap")
 
 
 def report_html(scores: MultilabelScores, *, title: str = "Evaluation") -> str:
-    """The report as the text of one HTML page, which loads nothing and runs no script.
+    """Render the report as one HTML page, which loads nothing and runs no script.
 
     Args:
-        scores: to report.
-        title: of the page; any text.
+        scores: the scores to report.
+        title: title of the page; any text.
     """
     return sections.page(title, multilabel_sections(scores, title))
 
 
 def multilabel_sections(scores: MultilabelScores, title: str) -> str:
-    """The body of the page."""
+    """Return the body of the page."""
     note = (
         "Blue: given and there. Red: images in which the class of the row was missed and that of the column was given "
         "falsely; the last column: missed and nothing false, the last row: false and nothing missed."

@@ -1,4 +1,4 @@
-"""The result of a multi-label evaluation: a frozen value that prints, draws and saves itself."""
+"""Result of a multi-label evaluation: an immutable object that can be printed, drawn and saved."""
 # ruff: noqa: PLC0415 - what prints, draws and saves is loaded when it is asked for; it knows this module
 
 from __future__ import annotations
@@ -25,39 +25,40 @@ __all__ = ["MultilabelScores"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MultilabelScores(BaseScores):
-    """How good a classifier is that gives each image any number of labels, how sure that is, and where it fails.
+    """Scores of a classifier that assigns any number of labels to an image, with confidence intervals and mistakes.
 
-    Undefined scores are nan. Made by `onlineml.evaluation.multilabel_scores`.
+    Undefined scores are nan. Created by `onlineml.evaluation.multilabel_scores`.
 
     Attributes:
         class_names: the model's classes, in the order of its outputs.
-        model_ref: which model; "" if not given.
-        split: which split of the manifest.
-        manifest_hash: which dataset version.
+        model_ref: the model; "" if unknown.
+        split: the split of the manifest.
+        manifest_hash: the dataset version.
         image_ids: (N) ids, in the order of the arrays.
-        uris: (N) where the images are; "" where not given.
+        uris: (N) locations of the images; "" if unknown.
         truth: (N, K) bool, the image shows the class.
-        predictions: (N, K) bool, the label is given: its probability reaches the threshold.
-        probabilities: (N, K) float32, or float64 if given so; None if they were left out of the JSON.
+        predictions: (N, K) bool, the label is predicted: its probability reaches the threshold.
+        probabilities: (N, K) float32, or float64 if passed so; None if they were omitted from the JSON.
         groups: (N) the group of each image, or None: each image is its own.
-        slices: columns (N) by which `by_slice` cuts.
-        n_groups: independent groups.
-        n_bootstrap: resamples behind the intervals.
-        seed: of the resamples.
-        thresholds: the probability of each class from which its label is given.
-        subset_accuracy: share of images whose labels are all right. hamming_loss: share of wrong decisions, one an
-            image and class.
+        slices: columns (N) by which `by_slice` is computed.
+        n_groups: number of independent groups.
+        n_bootstrap: number of resamples for the intervals.
+        seed: seed of the resamples.
+        thresholds: the minimum probability of each class at which its label is predicted.
+        subset_accuracy: fraction of images whose labels are all right. hamming_loss: fraction of wrong decisions, one
+            per image and class.
         map: mean over the classes that have images of the average precision; micro_ap: of all classes together.
-        micro_precision: share of the given labels that are right; micro_recall: share of the labels there are that are
-            given; micro_f1: their harmonic mean.
-        macro_f1: mean F1 of the classes that are given or there, so of a class without images 0 as soon as it is given.
-        samples_f1: mean F1 of the images that have a label, true or given.
-        empty_recall: share of the images without any label for which none is given; empty_precision: share of the
-            images without any given label that have none.
+        micro_precision: fraction of the predicted labels that are right; micro_recall: fraction of the true labels that
+            are predicted; micro_f1: their harmonic mean.
+        macro_f1: mean F1 of the classes that are predicted or present; a class without images has an F1 of 0 as soon as
+            it is predicted.
+        samples_f1: mean F1 of the images that have a label, true or predicted.
+        empty_recall: fraction of the images without any label for which none is predicted; empty_precision: fraction of
+            the images without any predicted label that have none.
         log_loss: mean binary cross-entropy of a decision, in nats, probabilities clipped to 2.2e-16.
-        intervals: 95 % percentile bootstrap interval (low, high) over groups, by score name. (nan, nan) where the
-            resamples do not vary. Of very many images and classes, those of average precision come from fewer
-            resamples, 100 at least. A share of exactly 0 or 1 has Clopper and Pearson's interval.
+        intervals: 95 % percentile bootstrap interval (low, high) over groups, by score name. (nan, nan) if the
+            resamples do not vary. For very many images and classes, those of average precision are computed from fewer
+            resamples, at least 100. A fraction of exactly 0 or 1 has Clopper and Pearson's interval.
         per_class: scores of each class.
         by_slice: F1 and subset accuracy for each value of each column in `slices`.
         worst: the images with wrong labels, those with the largest cross-entropy first; the first `n_worst` of them.
@@ -113,12 +114,12 @@ class MultilabelScores(BaseScores):
 
     @property
     def n_given(self) -> int:
-        """Number of labels that the model gives."""
+        """Number of labels that the model predicts."""
         return int(self.predictions.sum())
 
     @property
     def n_wrong(self) -> int:
-        """Number of images with a wrong label, also those beyond the listed `worst`."""
+        """Number of images with a wrong label, including those beyond the listed `worst`."""
         return int((self.truth != self.predictions).any(axis=1).sum())
 
     @property
@@ -128,7 +129,7 @@ class MultilabelScores(BaseScores):
 
     @property
     def n_given_empty(self) -> int:
-        """Number of images to which the model gives no label."""
+        """Number of images for which the model predicts no label."""
         return int((~self.predictions.any(axis=1)).sum())
 
     @property
@@ -146,11 +147,11 @@ class MultilabelScores(BaseScores):
 
     @property
     def confusion(self) -> Ints:
-        """What is given in the place of what: (K + 1, K + 1) int64, truths are the rows.
+        """Confusion of labels: (K + 1, K + 1) int64, truths are the rows.
 
-        The diagonal counts hits. Cell (i, j) counts images in which class i was missed and class j was given falsely,
-        so that an image with several of both is in several cells. In the last column an image has missed labels and no
-        false ones, in the last row false ones and no missed ones.
+        The diagonal counts hits. Cell (i, j) counts images in which class i was missed and class j was falsely
+        predicted, so that an image with several of both is in several cells. The last column counts images with missed
+        but no false labels, the last row those with false but no missed labels.
         """
         missed, false = self.truth & ~self.predictions, self.predictions & ~self.truth
         nothing_false, nothing_missed = (~marked.any(axis=1, keepdims=True) for marked in (false, missed))
@@ -180,11 +181,11 @@ class MultilabelScores(BaseScores):
         return self.per_class.ap
 
     def pr(self, class_name: str | int) -> PrecisionRecallCurve:
-        """Precision-recall curve of a class, by name or id.
+        """Return the precision-recall curve of a class, by name or id.
 
         Raises:
             DataError: the scores were saved without probabilities.
-            UnknownClassError: there is no such class.
+            UnknownClassError: the class does not exist.
         """
         if self.probabilities is None:
             msg = "these scores were saved without probabilities, which curves need; evaluate again, or save them with "
@@ -211,35 +212,35 @@ class MultilabelScores(BaseScores):
         return summary_html(self)
 
     def to_html(self) -> str:
-        """The report as one self-contained page, which loads nothing and runs no script."""
+        """Return the report as one self-contained page, which loads nothing and runs no script."""
         from onlineml.evaluation.multilabel.report import report_html
 
         return report_html(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """The numbers as plain JSON values; see `onlineml.evaluation.multilabel.serial.to_dict`."""
+        """Return the numbers as plain JSON values, see `onlineml.evaluation.multilabel.serial.to_dict`."""
         from onlineml.evaluation.multilabel import serial
 
         return serial.to_dict(self)
 
     def to_json(self, *, probabilities: bool | None = None) -> str:
-        """As JSON text; see `onlineml.evaluation.multilabel.serial.to_json`."""
+        """Encode as JSON text, see `onlineml.evaluation.multilabel.serial.to_json`."""
         from onlineml.evaluation.multilabel import serial
 
         return serial.to_json(self, probabilities=probabilities)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> MultilabelScores:
-        """From what `to_json` wrote."""
+        """Read the result of `to_json`."""
         from onlineml.evaluation.multilabel import serial
 
         return serial.from_json(text)
 
     def figure(self, name: str) -> Figure:
-        """A figure by one of the `figure_names`; "worst" shows the images that surprise the model most.
+        """Draw one of the `figure_names`; "worst" shows the images of highest cross-entropy.
 
         Raises:
-            ConfigError: there is no such figure.
+            ConfigError: the figure does not exist.
         """
         from onlineml.evaluation.multilabel.plots import figure
 
@@ -247,5 +248,5 @@ class MultilabelScores(BaseScores):
 
 
 def _together(rows: Array, columns: Array) -> Ints:
-    """(R, C) int64 images in which both are; of (N, R) and (N, C) bool."""
+    """Return (R, C) int64 numbers of images in which both are true, for (N, R) and (N, C) bool."""
     return (rows.astype(np.float64).T @ columns.astype(np.float64)).astype(np.int64)

@@ -1,4 +1,4 @@
-"""From probabilities and truth to multi-label scores."""
+"""Computation of multi-label scores from probabilities and truth."""
 
 from __future__ import annotations
 
@@ -45,38 +45,39 @@ def multilabel_scores(
     manifest_hash: str = "",
     model_ref: str = "",
 ) -> MultilabelScores:
-    """Score a classifier that gives each image any number of labels.
+    """Score a classifier that assigns any number of labels to an image.
 
-    Definitions are scikit-learn's with ``zero_division=nan``: what has nothing below the line is nan, and left out of
-    means. The memory is that of a few tables of N x K.
+    Definitions are scikit-learn's with ``zero_division=nan``: a ratio with a denominator of 0 is nan, and excluded from
+    means. The memory needed is that of a few tables of N x K.
 
     Args:
-        probabilities: (N, K) in [0, 1], of each class for itself (the sigmoid); rows need not sum to 1. float64 is
-            kept, anything else is float32.
+        probabilities: (N, K) in [0, 1], independent per class (the sigmoid); rows need not sum to 1. float64 is kept,
+            other types become float32.
         truth: (N, K) bool, or numbers that are 0 or 1: the image shows the class. A row may have none.
         class_names: K distinct names, in the order of the columns.
-        thresholds: the probability from which a label is given, in [0, 1]: one number, one a class by name, (K,) as
-            `best_multilabel_thresholds` chose them on validation, or None: 0.5.
-        groups: what varies together, one value an image: a video, a person, a photo. Intervals resample groups; None
-            (as a whole, or for an image) means that an image stands alone.
+        thresholds: the minimum probability at which a label is predicted, in [0, 1]: one number, one per class by name,
+            (K,) as chosen by `best_multilabel_thresholds` on validation, or None: 0.5.
+        groups: one value per image, shared by images that are not independent: a video, a person, a photo. Intervals
+            resample groups; None (for all, or for an image) means that an image is independent.
         image_ids: N distinct ids; the row numbers by default.
-        uris: where each image is.
-        slices: columns, N values each, for which F1 and subset accuracy are told value by value.
+        uris: location of each image.
+        slices: columns, N values each, for whose values F1 and subset accuracy are reported separately.
         thumbnails: small PNG or JPEG bytes by image id, shown in reports.
-        n_worst: how many of the images with wrong labels to list, those with the largest cross-entropy first.
-        n_bootstrap: resamples for the intervals; 0: no intervals.
-        seed: of the resamples; the same seed gives the same intervals.
-        split: name of the split, for the record.
-        manifest_hash: of the data, for the record.
-        model_ref: of the model, for the record.
+        n_worst: number of the images with wrong labels to list, those with the largest cross-entropy first.
+        n_bootstrap: number of resamples for the intervals; 0: no intervals.
+        seed: seed of the resamples; the same seed results in the same intervals.
+        split: name of the split, recorded in the scores.
+        manifest_hash: dataset version, recorded in the scores.
+        model_ref: the model, recorded in the scores.
 
     Returns:
         The scores; each is nan without images.
 
     Raises:
-        DataError: shapes that do not fit; rows with nan or outside [0, 1], truths other than 0 and 1, by image.
-        UnknownClassError: thresholds of classes that there are not.
-        ConfigError: thresholds outside [0, 1] or of some classes alone, or a negative `n_bootstrap` or `n_worst`.
+        DataError: shapes do not match; rows contain nan or values outside [0, 1], or truths other than 0 and 1; by
+            image.
+        UnknownClassError: thresholds of unknown classes.
+        ConfigError: thresholds outside [0, 1] or of some classes only, or a negative `n_bootstrap` or `n_worst`.
     """
     names = checked_class_names(class_names)
     array = inputs.checked_probabilities(probabilities, n_classes=len(names))
@@ -123,9 +124,9 @@ def multilabel_scores(
 
 
 def _intervals(scores: dict[str, float], evidence: Evidence, resampled: Resampled) -> dict[str, Interval]:
-    """One interval a score; a share of exactly 0 or 1 rests on the groups that have something below its line."""
+    """Return one interval per score; for a ratio of exactly 0 or 1, from the groups with a non-zero denominator."""
     counted = dict(zip(evidence.names, (evidence.below > 0).sum(axis=1).tolist(), strict=True))
-    counted["log_loss"] = 0  # no share
+    counted["log_loss"] = 0  # not a ratio
     return {
         name: widened(value, resampled.scores.get(name), n_groups=counted.get(name, 0))
         for name, value in scores.items()
@@ -176,7 +177,7 @@ def _worst(
     answers: Answers, names: tuple[str, ...], ids: tuple[str, ...], uris: tuple[str, ...], *, limit: int
 ) -> tuple[WrongImage, ...]:
     given = answers.probabilities
-    assert given is not None  # noqa: S101 - they were just checked
+    assert given is not None  # noqa: S101 - checked before
     losses = losses_per_image(given, answers.truth)
     wrong = np.flatnonzero(answers.wrong)
     first = wrong[np.argsort(-losses[wrong], kind="stable")][:limit]

@@ -1,9 +1,9 @@
-"""Multi-label scores as JSON and back, without loss.
+"""Lossless conversion of multi-label scores to JSON and back.
 
 One object: the single numbers under ``scores``, their ``intervals``, ``thresholds``, ``per_class``, ``confusion`` as
-[truth id, given id, count] of the cells that are not 0, ``by_slice``, ``worst``, the ``images`` column by column with
-``truth`` and ``predictions`` as base64 of zlib of the bits, ``probabilities`` likewise of the raw array, ``thumbnails``
-as base64. An undefined number (nan) is null.
+[truth id, predicted id, count] of the cells that are not 0, ``by_slice``, ``worst``, the ``images`` column by column
+with ``truth`` and ``predictions`` as base64 of zlib of the bits, ``probabilities`` likewise of the raw array,
+``thumbnails`` as base64. An undefined number (nan) is null.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ VERSION = 1
 
 
 def to_dict(scores: MultilabelScores) -> dict[str, Any]:
-    """The numbers as plain JSON values; without the images, whose answers only `to_json` writes."""
+    """Return the numbers as plain JSON values, without the per-image predictions, which only `to_json` writes."""
     numbers_alone = {
         "format": FORMAT,
         "format_version": VERSION,
@@ -56,12 +56,12 @@ def to_dict(scores: MultilabelScores) -> dict[str, Any]:
 
 
 def to_json(scores: MultilabelScores, *, probabilities: bool | None = None) -> str:
-    """Write scores as JSON text.
+    """Encode scores as JSON text.
 
     Args:
-        scores: what to write.
-        probabilities: whether the (N, K) probabilities go in. None: if they take at most 64 MiB; without them the
-            scores read back have everything but curves.
+        scores: the scores to write.
+        probabilities: whether to include the (N, K) probabilities. None: if they take at most 64 MiB; without them, the
+            scores have everything but curves when read.
 
     Returns:
         Strict JSON: nan is null.
@@ -86,7 +86,7 @@ def to_json(scores: MultilabelScores, *, probabilities: bool | None = None) -> s
 
 
 def from_json(text: str | bytes) -> MultilabelScores:
-    """Read what `to_json` wrote.
+    """Read the result of `to_json`.
 
     Raises:
         DataError: the text is not JSON, is of another kind, or is from a later version of onlineml.

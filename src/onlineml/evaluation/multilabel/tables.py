@@ -1,4 +1,4 @@
-"""The tables inside the multi-label scores: classes, slices, the worst images."""
+"""Tables of the multi-label scores: classes, slices, the worst images."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ __all__ = ["LabelScore", "MultilabelSlice", "PerLabel", "WrongImage"]
 
 @dataclass(frozen=True, eq=False)
 class PerLabel(ClassTable):
-    """Scores of each class, one entry a class in the order of the class names.
+    """Scores of each class, one entry per class in the order of the class names.
 
     Attributes:
         names: class names.
         support: (K,) int64 images that show the class.
-        predicted: (K,) int64 images that are given it.
-        threshold: (K,) the probability from which it is given.
-        precision: (K,) right among those given; nan if never given.
-        recall: (K,) found among those that there are; nan without images.
-        f1: (K,) harmonic mean; nan if neither given nor there.
+        predicted: (K,) int64 images for which the class is predicted.
+        threshold: (K,) the minimum probability at which it is predicted.
+        precision: (K,) fraction of the predicted images that are correct; nan if never predicted.
+        recall: (K,) fraction of the class's images that are found; nan without images.
+        f1: (K,) harmonic mean; nan if neither predicted nor present.
         ap: (K,) average precision, as scikit-learn's `average_precision_score`; nan without images.
-        precision_interval: (K, 2) 95 % interval; nan where it cannot be told.
+        precision_interval: (K, 2) 95 % interval; nan if undefined.
         recall_interval: (K, 2).
         f1_interval: (K, 2).
         ap_interval: (K, 2).
@@ -54,10 +54,10 @@ class MultilabelSlice:
         column: the column's name.
         value: as in `onlineml.evaluation.slices.SliceScore`.
         n: number of images.
-        micro_f1: F1 of all classes together; nan where there are no labels, true or given.
-        low: lower end of its 95 % interval; nan where it cannot be told.
+        micro_f1: F1 of all classes together; nan if there are no labels, true or predicted.
+        low: lower end of its 95 % interval; nan if undefined.
         high: upper end.
-        subset_accuracy: share of the images whose labels are all right.
+        subset_accuracy: fraction of the images whose labels are all right.
     """
 
     column: str
@@ -70,7 +70,7 @@ class MultilabelSlice:
 
     @property
     def score(self) -> float:
-        """The one that is drawn: `micro_f1`."""
+        """Score to draw: `micro_f1`."""
         return self.micro_f1
 
 
@@ -86,12 +86,12 @@ class WrongImage:
     """An image with wrong labels.
 
     Attributes:
-        image_id: of the manifest.
-        uri: where the image is; "" if that was not given.
-        loss: cross-entropy of all classes together, in nats: how surprised the model is by the truth.
+        image_id: id in the manifest.
+        uri: location of the image; "" if unknown.
+        loss: cross-entropy of all classes together, in nats.
         truth: the classes that it shows.
-        missed: those of them that were not given, the least probable first.
-        false: classes that were given and are not there, the most probable first.
+        missed: those of them that were not predicted, the least probable first.
+        false: classes that were predicted and are not present, the most probable first.
     """
 
     image_id: str

@@ -1,4 +1,4 @@
-"""Multi-label scores as words, for printing, pages and figures."""
+"""Text form of multi-label scores, for printing, pages and figures."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _between(bounds: Interval) -> str:
 
 
 def expectation(scores: MultilabelScores) -> str:
-    """Recall and precision as what to expect of the next images."""
+    """Describe recall and precision as expected results for future images."""
     if not scores.n_images:
         return "No images were evaluated, so nothing is known about this model."
     if not scores.n_labels:
@@ -41,7 +41,7 @@ def expectation(scores: MultilabelScores) -> str:
 
 
 def subset_sentence(scores: MultilabelScores) -> str:
-    """How many images are wholly right, and how many have no labels."""
+    """Describe how many images have all labels right, and how many have no labels."""
     if not scores.n_images:
         return ""
     whole = f"All labels are right in {say.percent(scores.subset_accuracy)} of the images"
@@ -51,18 +51,18 @@ def subset_sentence(scores: MultilabelScores) -> str:
 
 
 def shown_scores(scores: MultilabelScores) -> list[str]:
-    """Score names worth a row: not those of images without labels where there are none."""
+    """Return the names of scores worth a row: without those of images without labels if there are none."""
     empty = {"empty_recall", "empty_precision"}
     return [name for name in scores.score_names() if name not in empty or not math.isnan(scores.score(name))]
 
 
 def label_list(names: Iterable[str]) -> str:
-    """Class names side by side, or that there is none."""
+    """Return class names side by side, or a text for none."""
     return ", ".join(names) or NO_LABEL
 
 
 def caption(image: WrongImage) -> str:
-    """What is wrong in an image: "missed cat 12 %; false dog 81 %"."""
+    """Describe the errors of an image: "missed cat 12 %; false dog 81 %"."""
     lists = (("missed", image.missed), ("false", image.false))
     return "; ".join(f"{word} {_with_percents(labels)}" for word, labels in lists if labels)
 
@@ -72,7 +72,7 @@ def _with_percents(labels: tuple[LabelScore, ...]) -> str:
 
 
 def scores_text(scores: MultilabelScores, *, n_classes: int = 5, n_pairs: int = 3) -> str:
-    """A table for the terminal: scores with intervals, the worst classes, what is given in the place of what."""
+    """Return a table for the terminal: scores with intervals, the worst classes, the most frequent confusions."""
     bounds = say.interval(scores.interval("map"))
     lines = [f"mAP {say.decimal(scores.map)} (95 %: {bounds}) on {say.subject(scores)}"]
     lines += [text for text in (expectation(scores), subset_sentence(scores)) if text]

@@ -1,4 +1,4 @@
-"""Where to cut: the probability from which a label is given."""
+"""Choice of the thresholds: the minimum probabilities at which labels are predicted."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["best_multilabel_thresholds"]
 
 
 def best_multilabel_thresholds(probabilities: Array, truth: Array) -> Floats:
-    """Choose the probability of each class from which its labels have the highest F1; on validation, not on the test.
+    """Choose the threshold of each class with the highest F1; use validation data, not the test set.
 
-    Every cut between two distinct probabilities is tried; of equal F1, the highest is taken. The threshold lies midway
-    between the lowest probability that is kept and the next below (0 below the last), so that a last bit does not
-    decide. It fits the validation images, so F1 on them flatters.
+    Every threshold between two distinct probabilities is tried; of equal F1, the highest is used. It is the midpoint
+    between the lowest probability that is kept and the next lower one (0 below the last), so that rounding has no
+    effect. It is fitted to the validation images, so F1 on them is biased upwards.
 
     Args:
         probabilities: (N, K) in [0, 1].
@@ -31,7 +31,7 @@ def best_multilabel_thresholds(probabilities: Array, truth: Array) -> Floats:
         (K,) float64 in [0, 1], in the order of the columns, for `multilabel_scores`; 0.5 for a class without images.
 
     Raises:
-        DataError: shapes that do not fit; rows with nan or outside [0, 1], truths other than 0 and 1, by row.
+        DataError: shapes do not match; rows contain nan or values outside [0, 1], or truths other than 0 and 1; by row.
     """
     given = np.asarray(probabilities)
     array = inputs.checked_probabilities(given, n_classes=given.shape[1] if given.ndim == 2 else 0)

@@ -1,1 +1,1 @@
-"""What scores and comparisons look like: text, HTML, figures, cards."""
+"""Rendering of scores and comparisons: text, HTML, figures, cards."""

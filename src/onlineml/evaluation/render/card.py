@@ -1,4 +1,4 @@
-"""The model card: what a model is, how good, and when not to use it, in Markdown."""
+"""Model card in Markdown: description of a model, its scores, and its limitations."""
 
 from __future__ import annotations
 
@@ -35,12 +35,11 @@ def model_card(descriptor: Mapping[str, Any], scores: AnyScores | None = None) -
 
     Args:
         descriptor: content of ``model.json``; of its keys, ``name`` or ``version``, ``task``, ``class_names`` and those
-            facts of the model that are there (architecture, preprocessing, dataset hash, parent, seed, packages) are
-            used.
-        scores: of its evaluation; None if it was not evaluated, which the card then says.
+            facts of the model that exist (architecture, preprocessing, dataset hash, parent, seed, packages) are used.
+        scores: scores of its evaluation; None if it was not evaluated, which the card then states.
 
     Returns:
-        Markdown. Text of users is escaped, so that a class name can be neither markup nor a table cell.
+        Markdown. User-provided text is escaped, so that a class name can be neither markup nor a table cell.
     """
     detector = descriptor.get("task") == "detection" or isinstance(scores, DetectionScores)
     kind = "Object detector" if detector else "Image classifier"
@@ -69,7 +68,7 @@ def model_card(descriptor: Mapping[str, Any], scores: AnyScores | None = None) -
 
 
 def _plain(text: object) -> str:
-    """Text on one line without meaning in Markdown or HTML."""
+    """Convert to one line of text without special characters of Markdown or HTML."""
     flat = say.shorten(str(text), 200)
     flat = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|#$~])", r"\\\1", flat)

@@ -1,4 +1,4 @@
-"""The style sheet of the report, light and dark."""
+"""Style sheet of the report, light and dark."""
 
 __all__ = ["CSS"]
 

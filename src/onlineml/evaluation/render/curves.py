@@ -1,4 +1,4 @@
-"""Curves: precision over recall, ROC, and training over time."""
+"""Plots of curves: precision over recall, ROC, and training over time."""
 # ruff: noqa: PLC0415 - matplotlib takes a fifth of a second to import
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ __all__ = ["draw_curves", "pr_figure", "roc_figure", "training_figure"]
 
 Curve: TypeAlias = "tuple[str, Floats, Floats, tuple[float, float] | None]"
 
-N_NAMED = 5  # curves with a colour and a name; a tenth line has no colour of its own
+N_NAMED = 5  # curves with a colour and a name; there are too few colours for more
 _N_FAINT = 40
 
 
 def _drawable(scores: ClassificationScores, values: Floats) -> list[int]:
-    """Classes with a defined value, lowest first; none where the probabilities are not there."""
+    """Return classes with a defined value, lowest first; none if there are no probabilities."""
     if scores.probabilities is None:
         return []
     return [int(i) for i in np.argsort(values, kind="stable") if not math.isnan(values[i])]
@@ -50,15 +50,15 @@ def _drawable(scores: ClassificationScores, values: Floats) -> list[int]:
 def draw_curves(
     curves: Sequence[Curve], title: str, *, x: str, y: str, diagonal: bool = False, empty: str = "no curve"
 ) -> Figure:
-    """Curves in the unit square: the first ones in colour and named, up to 40 others faint.
+    """Draw curves in the unit square: the first ones in colour and named, up to 40 others faint.
 
     Args:
-        curves: (name, x, y, point) each; the point is marked where it is not None.
-        title: of the figure.
+        curves: (name, x, y, point) each; the point is marked if it is not None.
+        title: title of the figure.
         x: name of the axis.
         y: name of the axis.
-        diagonal: whether to draw it, dashed.
-        empty: what to say where there are no curves.
+        diagonal: whether to draw the diagonal, dashed.
+        empty: text to show if there are no curves.
     """
     drawn, axes = new_figure(4.6, 4.5)
     if not curves:
@@ -85,7 +85,7 @@ def draw_curves(
 
 
 def pr_figure(scores: ClassificationScores) -> Figure:
-    """Precision over recall: the classes with the lowest average precision named, up to 40 others faint."""
+    """Draw precision over recall: classes of lowest average precision named, up to 40 others faint."""
     curves: list[Curve] = []
     for i in _drawable(scores, scores.ap)[: N_NAMED + _N_FAINT]:
         curve = scores.pr(i)
@@ -101,7 +101,7 @@ def pr_figure(scores: ClassificationScores) -> Figure:
 
 
 def roc_figure(scores: ClassificationScores) -> Figure:
-    """ROC curves: the classes with the lowest AUROC named, up to 40 others faint."""
+    """Draw ROC curves: classes of lowest AUROC named, up to 40 others faint."""
     curves: list[Curve] = []
     for i in _drawable(scores, scores.auroc)[: N_NAMED + _N_FAINT]:
         curve = scores.roc(i)
@@ -118,12 +118,12 @@ def roc_figure(scores: ClassificationScores) -> Figure:
 
 
 def training_figure(metrics: Sequence[Mapping[str, Any]]) -> Figure:
-    """How a training run went: losses, validation accuracy and learning rate over its epochs or steps.
+    """Draw a training run: losses, validation accuracy and learning rate over its epochs or steps.
 
     Args:
-        metrics: rows as `Run.metrics()` gives them, with any of the keys ``epoch``, ``step``, ``train_loss``,
-            ``val_loss``, ``val_accuracy``, ``lr``, ``seconds``. A row may have some of them only; a value that is
-            missing, None or nan is left out of its line.
+        metrics: rows of `Run.metrics()`, with any of the keys ``epoch``, ``step``, ``train_loss``, ``val_loss``,
+            ``val_accuracy``, ``lr``, ``seconds``. Rows may be incomplete; a value that is missing, None or nan is
+            omitted from its line.
 
     Returns:
         Two panels, losses and accuracy, with the best epoch marked and the learning rate below.
@@ -158,7 +158,7 @@ def training_figure(metrics: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def _values(metrics: Sequence[Mapping[str, Any]], name: str, *, key: str = "") -> tuple[list[float], list[float]]:
-    """Places and values of a key where it is a finite number; places are row numbers without `key`."""
+    """Return x positions and values of a key where it is a finite number; positions are row numbers without `key`."""
     rows = [(row.get(key, i) if key else i, row.get(name)) for i, row in enumerate(metrics)]
     kept = [(float(x), float(y)) for x, y in rows if isinstance(x, (int, float)) and isinstance(y, (int, float))]
     kept = [(x, y) for x, y in kept if math.isfinite(x) and math.isfinite(y)]

@@ -1,4 +1,4 @@
-"""A sheet of images with a line below each: a batch, or what a model says about some photos."""
+"""Grid of images with a caption below each: a batch, or predictions for some photos."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["image_grid"]
 
-_INCHES = 1.25  # of one image: eight stand side by side in a notebook
-_TITLE_LENGTH = 20  # characters that fit below one
+_INCHES = 1.25  # per image: eight fit side by side in a notebook
+_TITLE_LENGTH = 20  # characters that fit below an image
 
 
 def image_grid(
@@ -34,23 +34,23 @@ def image_grid(
     inches: float = _INCHES,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Figure:
-    """Images side by side, with a title below each.
+    """Draw images side by side, with a title below each.
 
     Args:
         images: (N, 3, H, W) or (N, H, W, 3) uint8 RGB, an array or a tensor, as in a batch; or a sequence of (H, W, 3)
             uint8 arrays, of paths or URLs, of encoded images as bytes, or of None for one that cannot be shown.
-        titles: (N) what to write below each; None writes nothing.
-        columns: images in a row.
-        limit: images shown at most.
+        titles: (N) text below each image; None for no text.
+        columns: images per row.
+        limit: maximum number of images.
         inches: width and height of one image.
-        storage_options: open the URLs.
+        storage_options: options for opening the URLs.
 
     Raises:
-        ConfigError: there are not as many titles as images, or an image has another shape.
+        ConfigError: the numbers of titles and images differ, or an image has another shape.
     """
     texts = [""] * len(images) if titles is None else [str(title) for title in titles]
     if len(texts) != len(images):
-        msg = f"image_grid was given {len(images)} images and {len(texts)} titles; give as many of one as of the other"
+        msg = f"image_grid was given {len(images)} images and {len(texts)} titles; expected the same number of both"
         raise ConfigError(msg)
     shown = min(len(images), limit)
     columns = max(1, min(columns, shown))
@@ -80,15 +80,15 @@ def _write_below(axes: Axes, text: str) -> None:
 
 
 def _read(images: list[Any], storage_options: Mapping[str, Any] | None) -> list[Any]:
-    """The images, with the content of its file for each path."""
+    """Return the images, with the content of its file for each path."""
     urls = [str(image) for image in images if isinstance(image, (str, PathLike))]
     contents = iter(read_many(urls, storage_options=storage_options) if urls else [])
     return [next(contents) if isinstance(image, (str, PathLike)) else image for image in images]
 
 
 def _pixels(image: Any) -> NDArray[np.uint8] | None:
-    """(H, W, 3) uint8, or None where there is nothing to see."""
-    if image is None or isinstance(image, OSError):  # nothing there, or it cannot be read
+    """Return (H, W, 3) uint8, or None if the image cannot be shown."""
+    if image is None or isinstance(image, OSError):  # missing, or not readable
         return None
     if isinstance(image, bytes):
         from onlineml.data.images.decode import decode  # noqa: PLC0415 - opens images, and importing must stay quick
@@ -102,6 +102,6 @@ def _pixels(image: Any) -> NDArray[np.uint8] | None:
     if pixels.ndim == 3 and pixels.shape[0] == 3 and pixels.shape[-1] != 3:
         pixels = np.moveaxis(pixels, 0, -1)
     if pixels.ndim != 3 or pixels.shape[-1] != 3 or pixels.dtype != np.uint8:
-        msg = f"an image is (H, W, 3) or (3, H, W) uint8; this one is {pixels.shape} {pixels.dtype}"
+        msg = f"expected an image of (H, W, 3) or (3, H, W) uint8; found {pixels.shape} {pixels.dtype}"
         raise ConfigError(msg)
     return pixels

@@ -41,10 +41,10 @@ OTHERS = "all others"
 
 
 def figure(scores: ClassificationScores, name: str) -> Figure:
-    """A figure by one of `ClassificationScores.figure_names`.
+    """Draw one of `ClassificationScores.figure_names`.
 
     Raises:
-        ConfigError: there is no such figure.
+        ConfigError: the figure does not exist.
     """
     drawers: dict[str, Callable[[ClassificationScores], Figure]] = {
         "confusion": confusion_figure,
@@ -62,11 +62,11 @@ def figure(scores: ClassificationScores, name: str) -> Figure:
 
 
 def confusion_figure(scores: AnyScores, *, max_classes: int = 20) -> Figure:
-    """The confusion matrix: rows are truths, columns predictions, shades the share of the row.
+    """Draw the confusion matrix: rows are truths, columns predictions, shades the fraction of the row.
 
-    Of more than `max_classes` classes, those in the most frequent confusions are drawn, and one row and column for all
-    others, whose common cell also holds what is confused among them. Of a detector, the last row counts boxes of
-    nothing, the last column objects that were missed.
+    For more than `max_classes` classes, those in the most frequent confusions are drawn, with one row and column for
+    all others, whose common cell includes confusions among them. For a detector, the last row counts boxes without an
+    object, the last column missed objects.
     """
     matrix, names, picked = picked_confusion(scores, max_classes=max_classes)
     of_objects = len(matrix) > len(names)
@@ -78,7 +78,8 @@ def confusion_figure(scores: AnyScores, *, max_classes: int = 20) -> Figure:
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap=shades(ACCENT), vmin=0, vmax=1, aspect="equal")
     wrong = np.where(np.eye(len(matrix), dtype=bool), np.nan, np.where(matrix > 0, shares, np.nan))
-    axes.imshow(np.sqrt(wrong), cmap=shades(ALARM), vmin=0, vmax=1, aspect="equal")  # root: rare mistakes are seen too
+    # square root: makes rare mistakes visible
+    axes.imshow(np.sqrt(wrong), cmap=shades(ALARM), vmin=0, vmax=1, aspect="equal")
     _write_cells(axes, matrix, shares)
     short = [shorten(name, 18) for name in names]
     columns, rows = [*short, *(["missed"] * of_objects)], [*short, *(["nothing there"] * of_objects)]
@@ -94,7 +95,7 @@ def confusion_figure(scores: AnyScores, *, max_classes: int = 20) -> Figure:
 
 
 def picked_confusion(scores: AnyScores, *, max_classes: int) -> tuple[Ints, list[str], int]:
-    """The matrix to draw, its classes, and how many classes were picked (0: all)."""
+    """Return the matrix to draw, its classes, and the number of selected classes (0: all)."""
     confusion, names = scores.confusion, list(scores.class_names)
     if len(names) <= max_classes:
         return confusion, names, 0
@@ -122,7 +123,7 @@ def _write_cells(axes: Axes, matrix: Ints, shares: Floats) -> None:
 
 
 def classes_figure(scores: AnyScores, *, limit: int = 20) -> Figure:
-    """The `limit` classes that fail most: share found (with its 95 % interval) and share right when said."""
+    """Draw the `limit` worst classes: recall with its 95 % interval, and precision."""
     table = scores.per_class
     order = [i for i in table.worst_first() if table.support[i]][:limit]
     drawn, axes = new_figure(6.6, max(1.9, 1.2 + 0.3 * len(order)))
@@ -149,7 +150,7 @@ def classes_figure(scores: AnyScores, *, limit: int = 20) -> Figure:
 
 
 def reliability_figure(scores: ClassificationScores) -> Figure:
-    """Accuracy against confidence in 15 bins, with the share of the images in each below."""
+    """Draw accuracy against confidence in 15 bins, with the fraction of the images in each below."""
     drawn, axes = new_figure(4.6, 4.5)
     bins = scores.reliability
     if not scores.n_images:
@@ -170,12 +171,12 @@ def reliability_figure(scores: ClassificationScores) -> Figure:
 
 
 def slices_figure(scores: ClassificationScores, *, limit: int = 30) -> Figure:
-    """Accuracy with its 95 % interval for each value of each slice column; the lowest `limit` if there are more."""
+    """Draw accuracy with its 95 % interval for each value of each slice column; at most the `limit` lowest."""
     return draw_slices(scores.by_slice, reference=scores.accuracy, name="accuracy", limit=limit)
 
 
 def draw_slices(by_slice: Sequence[DrawnSlice], *, reference: float, name: str, limit: int = 30) -> Figure:
-    """A score with its 95 % interval for each slice, against that of all images."""
+    """Draw a score with its 95 % interval for each slice, compared to that of all images."""
     rows = [row for row in by_slice if row.n]
     if len(rows) > limit:
         lowest = {id(row) for row in sorted(rows, key=lambda row: row.score)[:limit]}

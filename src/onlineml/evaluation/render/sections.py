@@ -1,4 +1,4 @@
-"""Sections of the report that are the same for all tasks."""
+"""Sections of the report that all tasks share."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["cards", "confusion", "facts", "numbers", "page", "slices"]
 
-_N_NARROW = 12  # classes whose matrix is legible on half the page
+_N_NARROW = 12  # number of classes whose matrix is legible on half of the page
 
 
 def page(title: str, body: str) -> str:
-    """A whole page of a title, any text, and a body that is HTML."""
+    """Return a whole page from a title, which is any text, and a body, which is HTML."""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -32,7 +32,7 @@ def page(title: str, body: str) -> str:
 
 
 def facts(scores: BaseScores, subject: str) -> str:
-    """What was evaluated, by which model, on which data: escaped."""
+    """Describe what was evaluated, by which model, on which data: escaped."""
     parts = [subject]
     parts += [f"model {scores.model_ref}"] if scores.model_ref else []
     parts += [f"data {scores.manifest_hash[:12]}"] if scores.manifest_hash else []
@@ -40,7 +40,7 @@ def facts(scores: BaseScores, subject: str) -> str:
 
 
 def cards(scores: BaseScores, names: Sequence[str]) -> str:
-    """One card a score, with its interval."""
+    """Return one card per score, with its interval."""
     cells = "".join(
         f"<div><span>{say.label(name)}</span><b>{say.decimal(scores.score(name))}</b>"
         f"<span>{say.interval(scores.interval(name))}</span></div>"
@@ -50,7 +50,7 @@ def cards(scores: BaseScores, names: Sequence[str]) -> str:
 
 
 def confusion(scores: AnyScores, *, note: str, counted: str) -> str:
-    """The matrix, and the most frequent confusions; `counted` is what a confusion counts, such as "images"."""
+    """Return the matrix and the most frequent confusions; `counted` is the unit of the counts, such as "images"."""
     drawing = svg(plots.confusion_figure(scores), title="confusion matrix", key="confusion")
     pairs = [
         (esc(say.shorten(p.truth, 40)), esc(say.shorten(p.predicted, 40)), f"{p.n:,}", say.percent(p.share))
@@ -65,7 +65,7 @@ def confusion(scores: AnyScores, *, note: str, counted: str) -> str:
 
 
 def slices(rows: Sequence[DrawnSlice], *, reference: float, name: str) -> str:
-    """A score for each slice, against that of all images; "" without slices."""
+    """Return a score for each slice, compared to that of all images; "" without slices."""
     if not rows:
         return ""
     cells = []
@@ -90,7 +90,7 @@ def slices(rows: Sequence[DrawnSlice], *, reference: float, name: str) -> str:
 
 
 def numbers(scores: BaseScores, *, note: str, objects: bool = False) -> str:
-    """Every score with its interval, how they were made, and what of."""
+    """Return every score with its interval, the method, and the data."""
     rows = [
         (
             f'{say.label(name)}<br><span class="muted small">{say.explanation(name, objects=objects)}</span>',

@@ -1,4 +1,4 @@
-"""One look for all figures: transparent, with colours that read on white and on black."""
+"""Common style of all figures: transparent, with colours that are legible on white and on black."""
 # ruff: noqa: PLC0415 - matplotlib takes a fifth of a second to import
 
 from __future__ import annotations
@@ -26,18 +26,19 @@ ALARM = "#d9604c"
 CALM = "#3f9e77"
 WARM = "#d98b2b"
 PALETTE = (ACCENT, WARM, CALM, ALARM, "#9a74c9", "#4aa5b5", "#b5739d", "#8a8f3c")
-_CURVE_POINTS = 300  # more cannot be seen at this size, and a curve of 50,000 would be a megabyte
+_CURVE_POINTS = 300  # more are not visible at this size, and a curve of 50,000 would take a megabyte
 
 
 def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
-    """A transparent figure, in inches, with one axes; it shows itself in a notebook, and no window opens."""
+    """Return a transparent figure, in inches, with one axes; notebooks display it, and no window opens."""
     from matplotlib.figure import Figure
 
     class NotebookFigure(Figure):
-        """A figure that a notebook shows even where pyplot was never imported."""
+        """Figure that a notebook displays even if pyplot was never imported."""
 
         def draw(self, renderer: Any) -> None:
-            with warnings.catch_warnings():  # a class name in a script the font lacks is drawn as boxes, not as noise
+            # a class name in a script that the font lacks is drawn as boxes, without a warning
+            with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message=r"Glyph .* missing from")
                 super().draw(renderer)
 
@@ -51,7 +52,7 @@ def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def plain_axes(axes: Axes) -> Axes:
-    """Neutral colours, no box."""
+    """Use neutral colours and no box."""
     axes.set_facecolor("none")
     for side, spine in axes.spines.items():
         spine.set_visible(side in {"left", "bottom"})
@@ -66,14 +67,14 @@ def plain_axes(axes: Axes) -> Axes:
 
 
 def titled(axes: Axes, title: str, *, x: str = "", y: str = "") -> None:
-    """Set title and axis names; a name from the user is never read as mathematics."""
+    """Set title and axis names; a name from the user is never interpreted as math text."""
     axes.set_title(title, loc="left", fontsize=11, color=INK, fontweight="bold", pad=10, parse_math=False)
     axes.set_xlabel(x, color=INK, parse_math=False)
     axes.set_ylabel(y, color=INK, parse_math=False)
 
 
 def legend(figure: Figure, axes: Axes, *, columns: int) -> None:
-    """A legend below the axes, where it can hide nothing."""
+    """Draw a legend below the axes, where it covers nothing."""
     handles, names = axes.get_legend_handles_labels()
     if not handles:
         return
@@ -93,13 +94,13 @@ def legend(figure: Figure, axes: Axes, *, columns: int) -> None:
 
 
 def say_empty(axes: Axes, text: str) -> None:
-    """Say why there is nothing to see."""
+    """Draw a text that explains why the figure is empty."""
     axes.text(0.5, 0.5, text, ha="center", va="center", color=INK, transform=axes.transAxes, parse_math=False)
     axes.set_axis_off()
 
 
 def shades(color: str) -> Any:
-    """A colour map from nothing to `color`: what is low takes the page's own background."""
+    """Return a colour map from transparent to `color`, so that low values have the page's background."""
     from matplotlib.colors import LinearSegmentedColormap, to_rgb
 
     red, green, blue = to_rgb(color)
@@ -107,7 +108,7 @@ def shades(color: str) -> Any:
 
 
 def thin(x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """At most 300 points of a curve, its ends among them."""
+    """Return at most 300 points of a curve, including its ends."""
     if len(x) <= _CURVE_POINTS:
         return x, y
     kept = np.unique(np.linspace(0, len(x) - 1, _CURVE_POINTS).astype(np.int64))
@@ -115,11 +116,11 @@ def thin(x: Floats, y: Floats) -> tuple[Floats, Floats]:
 
 
 def svg(figure: Figure, *, title: str, key: str) -> str:
-    """The figure as an SVG element to stand in a page: text as text, in the page's font, ink as ``var(--ink)``.
+    """Return the figure as an SVG element to embed in a page: text as text, in the page's font, ink as ``var(--ink)``.
 
     Args:
-        figure: of this module.
-        title: for readers of the page who cannot see it; plain text.
+        figure: a figure of this module.
+        title: accessible description; plain text.
         key: letters that make its element ids differ from those of the page's other figures.
     """
     import html

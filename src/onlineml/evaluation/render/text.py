@@ -1,4 +1,4 @@
-"""Numbers and scores as words, for printing, pages and figures."""
+"""Numbers and scores as text, for printing, pages and figures."""
 
 from __future__ import annotations
 
@@ -104,14 +104,14 @@ _SAME_AS_ACCURACY = {"micro_precision", "micro_recall", "micro_f1", "weighted_re
 
 
 def label(name: str) -> str:
-    """A score's name for people."""
+    """Return a score's display name."""
     if name.startswith("top_"):
         return f"top-{name[4:]} accuracy"
     return LABELS.get(name, name.replace("_f1", " F1").replace("_", " "))
 
 
 def explanation(name: str, *, objects: bool = False) -> str:
-    """One clause on what a score means, of images or of objects."""
+    """Return a clause that explains a score, for images or for objects."""
     if objects:
         return DETECTION_EXPLANATIONS.get(name, "")
     if name.startswith("top_"):
@@ -120,7 +120,7 @@ def explanation(name: str, *, objects: bool = False) -> str:
 
 
 def shown_scores(scores: BaseScores) -> list[str]:
-    """Score names worth a row: not those that equal the accuracy by definition, nor a top-k of all classes."""
+    """Return the scores worth a row: not those equal to the accuracy by definition, nor a top-k of all classes."""
     if not isinstance(scores, ClassificationScores):
         return scores.score_names()
     too_many = {f"top_{k}" for k in scores.top_k if k >= len(scores.class_names)}
@@ -128,12 +128,12 @@ def shown_scores(scores: BaseScores) -> list[str]:
 
 
 def decimal(value: float, *, digits: int = 3) -> str:
-    """0.923, or a dash where undefined."""
+    """Format like 0.923, or a dash if undefined."""
     return DASH if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def percent(value: float) -> str:
-    """92.3 %, or a dash where undefined; 100 % only where nothing is missing."""
+    """Format like 92.3 %, or a dash if undefined; 100 % only if the value is exactly 1."""
     if math.isnan(value):
         return DASH
     shown = min(value, 0.9994) if value < 1 else value
@@ -142,18 +142,18 @@ def percent(value: float) -> str:
 
 
 def interval(bounds: Interval, *, digits: int = 3) -> str:
-    """Such as "0.895 to 0.947", or a dash."""
+    """Format like "0.895 to 0.947", or a dash."""
     return DASH if math.isnan(bounds[0]) else f"{bounds[0]:.{digits}f} to {bounds[1]:.{digits}f}"
 
 
 def count(number: int, word: str) -> str:
-    """Such as "1 image", "2,062 images", "3 classes"."""
+    """Format like "1 image", "2,062 images", "3 classes"."""
     plural = word + ("es" if word.endswith(("s", "x")) else "s")
     return f"{number:,} {word if number == 1 else plural}"
 
 
 def shorten(text: str, length: int) -> str:
-    """At most `length` characters, an ellipsis in the middle, since both ends of a name tell it from others."""
+    """Shorten to at most `length` characters, with an ellipsis in the middle, as both ends are distinctive."""
     text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))
     if len(text) <= length:
         return text
@@ -162,7 +162,7 @@ def shorten(text: str, length: int) -> str:
 
 
 def expectation(scores: ClassificationScores) -> str:
-    """The accuracy as what to expect of the next images."""
+    """Describe the accuracy as the expected result for future images."""
     if not scores.n_images:
         return "No images were evaluated, so nothing is known about this model."
     low, high = scores.intervals.get("accuracy", (math.nan, math.nan))
@@ -174,30 +174,30 @@ def expectation(scores: ClassificationScores) -> str:
 
 
 def calibration_sentence(scores: ClassificationScores) -> str:
-    """Whether a confidence can be read as a chance."""
+    """Describe whether a confidence can be interpreted as a probability."""
     if not scores.n_images:
         return ""
     mean = float(scores.confidences.mean())
     said = f"It is {percent(mean)} sure on average and right {percent(scores.accuracy)} of the time"
-    if abs(mean - scores.accuracy) < 0.02:  # below what a reader would act on
+    if abs(mean - scores.accuracy) < 0.02:  # not relevant for a reader's decisions
         return f"{said}: its confidence is honest on average."
     return f"{said}: it is {'over' if mean > scores.accuracy else 'under'}confident."
 
 
 def subject(scores: BaseScores) -> str:
-    """What was evaluated on what: "418 images of the test split, 10 classes"."""
+    """Describe the evaluated data: "418 images of the test split, 10 classes"."""
     split = f" of the {scores.split} split" if scores.split else ""
     groups = f" in {count(scores.n_groups, 'group')}" if scores.n_groups != scores.n_images else ""
     return f"{count(scores.n_images, 'image')}{split}{groups}, {count(len(scores.class_names), 'class')}"
 
 
 def majority_share(scores: ClassificationScores) -> float:
-    """The accuracy of always answering the most common class."""
+    """Return the accuracy of always predicting the most common class."""
     return float(scores.per_class.support.max() / scores.n_images) if scores.n_images else math.nan
 
 
 def scores_text(scores: ClassificationScores, *, n_classes: int = 5, n_pairs: int = 3) -> str:
-    """A table for the terminal: scores with intervals, the worst classes, the commonest confusions."""
+    """Return a table for the terminal: scores with intervals, the worst classes, the most frequent confusions."""
     head = f"accuracy {decimal(scores.accuracy)}"
     bounds = interval(scores.intervals.get("accuracy", (math.nan, math.nan)))
     lines = [f"{head} (95 %: {bounds}) on {subject(scores)}", "", f"{'score':<26}{'value':>8}   95 % interval"]

@@ -35,7 +35,7 @@ def store(place: InVolume, payload: Payload) -> Entry:
     last = place.name.rpartition("/")[2]
     extension = (
         last.rpartition(".")[2] if "." in last else ""
-    )  # so that a web server in front of FastDFS tells the type
+    )  # so that a web server in front of FastDFS can infer the type
     return Entry(str(place.volume.client.upload(payload, extension=extension)), payload.size, now_ms())
 
 

@@ -156,16 +156,16 @@ class AppendLog:
         objects, listed = self._read()
         ours = {name: one for name, one in objects.items() if name in listed and _OURS.fullmatch(name)}
         # another compaction was killed before it deleted these
-        gone = {name for one in ours.values() for name in one.holds} & ours.keys()
-        chosen = _worth_putting_together({name: len(one.entries) for name, one in ours.items() if name not in gone})
+        replaced = {name for one in ours.values() for name in one.holds} & ours.keys()
+        chosen = _worth_merging({name: len(one.entries) for name, one in ours.items() if name not in replaced})
         if len(chosen) >= max(2, at_least):
-            gone |= set(chosen)
-            data = to_parquet(_table(ours[name] for name in chosen), holds=sorted(gone))
+            replaced |= set(chosen)
+            data = to_parquet(_table(ours[name] for name in chosen), holds=sorted(replaced))
             self._create(f"{_CHECKPOINT}{new_ulid()}{_TABLE}", data)
-        for name in sorted(gone):
+        for name in sorted(replaced):
             io.delete(io.join(self.url, name), storage_options=self.storage_options)
-        self._memory.objects = {name: one for name, one in objects.items() if name not in gone}
-        return len(gone)
+        self._memory.objects = {name: one for name, one in objects.items() if name not in replaced}
+        return len(replaced)
 
     @property
     def n_loose(self) -> int:
@@ -213,7 +213,7 @@ class AppendLog:
                 raise content
 
 
-def _worth_putting_together(counts: Mapping[str, int]) -> list[str]:
+def _worth_merging(counts: Mapping[str, int]) -> list[str]:
     """Select objects to merge by their numbers of entries: the small ones, and larger ones of comparable size."""
     chosen: list[str] = []
     total = 0
@@ -297,11 +297,11 @@ def _parsed(content: bytes, url: str, version: str) -> _Object:
         whole = content.endswith(b"\n") and header["entries"] == len(entries)
         named = all(ULID.fullmatch(entry.id) and isinstance(entry.record, dict) for entry in entries)
     except (ValueError, KeyError, TypeError) as err:
-        raise StorageError(_torn(url)) from err
+        raise StorageError(_damaged(url)) from err
     if not (whole and named):
-        raise StorageError(_torn(url))
+        raise StorageError(_damaged(url))
     return _Object(version, entries, tuple(header["holds"]))
 
 
-def _torn(url: str) -> str:
+def _damaged(url: str) -> str:
     return f"{url} is truncated or is not an object of a log; restore it from a copy, or delete it and lose its entries"

@@ -108,9 +108,9 @@ async def read(fs: Any, path: str, part: tuple[int, int] | None = None) -> Conte
         data = bytes(await body.read())
     finally:
         body.close()
-    told = answer.get("ContentLength")
-    if told is not None and told != len(data):
-        raise ShortError(f"s3://{path}: the response is truncated: {len(data):,} of {told:,} bytes arrived")
+    declared = answer.get("ContentLength")
+    if declared is not None and declared != len(data):
+        raise ShortError(f"s3://{path}: the response is truncated: {len(data):,} of {declared:,} bytes arrived")
     return Content(data, str(answer.get("ETag", "")).strip('"'))
 
 

@@ -93,7 +93,7 @@ def _first_line(err: Exception) -> str:
 async def _store(fs: Any, bucket: str) -> Any:
     from obstore.store import S3Store  # noqa: PLC0415
 
-    _refuse_what_it_cannot_be_told(fs)
+    _refuse_unsupported_options(fs)
     await fs.set_session()
     client = await fs.get_s3(bucket)
     endpoint = fs.endpoint_url or fs.client_kwargs.get("endpoint_url") or os.environ.get("AWS_ENDPOINT_URL") or ""
@@ -127,7 +127,7 @@ def _credentials_of(fs: Any) -> Callable[[], Any]:
     return provide
 
 
-def _refuse_what_it_cannot_be_told(fs: Any) -> None:
+def _refuse_unsupported_options(fs: Any) -> None:
     unsupported = [f"client_kwargs[{name!r}]" for name in fs.client_kwargs.keys() - _FROM_FSSPEC]
     unsupported += [name for name in ("s3_additional_kwargs", "req_kw") if getattr(fs, name, None)]
     if unsupported:

@@ -1,7 +1,7 @@
 """Fast path for plain S3 reads: a third of botocore's time for a small object.
 
 Botocore spends most of that time on resolving the endpoint, the user agent, the signing method and the header types
-anew for every object. Here they are resolved once per bucket; botocore still signs each request, and its session sends
+again for every object. Here they are resolved once per bucket; botocore still signs each request, and its session sends
 it. All other cases (options that add headers, access points, directory buckets, no credentials), and every response
 other than the content, are left to botocore.
 """
