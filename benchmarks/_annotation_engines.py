@@ -17,7 +17,7 @@ def onlineml(folder: Path) -> int:
     """Everything: conflicts, undoings, classes, deletions."""
     from onlineml.project.project import Project
 
-    state = Project.open(folder / "project").annotations()
+    state = Project.open(folder / "project").labels.state()
     return int(state.table["label"].to_pandas().eq("corrected").sum())
 
 

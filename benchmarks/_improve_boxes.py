@@ -115,7 +115,7 @@ def race_boxes(scratch: Path, seconds: float) -> list[dict[str, Any]]:
     for odd in (False, True):
         model = detector(half(data, odd), seconds, seed=0)
         project = oml.Project.create(str(scratch / f"boxes-{odd}"), task="detection")
-        project.import_(half(data, not odd))
+        project.add(half(data, not odd))
         frozen = project.freeze()
         row_of = {image_id: row for row, image_id in enumerate(frozen.column("image_id").tolist())}
         boxes = frozen.boxes()

@@ -41,7 +41,7 @@ def write(folder: Path) -> None:
     uris = [f"s3://lab/photos/{number}.jpg" for number in range(N)]
     names = [*(f"class {number}" for number in range(50)), "corrected"]
     project = Project.create(folder / "project", class_names=names)
-    project.import_(Manifest(pa.table({"image_id": ids, "uri": uris, "label": labels}), names), author="ann")
+    project.add(Manifest(pa.table({"image_id": ids, "uri": uris, "label": labels}), names), author="ann")
     log = AppendLog(str(folder / "project" / "log" / "annotations"))
     base = log.read()[-1].id
     for start in range(0, N, BATCH):

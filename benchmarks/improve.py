@@ -74,7 +74,7 @@ class Bench:
 
     def project(self, data: Any, name: str) -> oml.Project:
         project = oml.Project.create(str(self.folder / name))
-        project.import_(data)
+        project.add(data)
         if (known := self.folder / "features").is_dir():
             shutil.copytree(known, self.folder / name / "features")
         return project
@@ -112,9 +112,9 @@ def review(project: oml.Project, model: oml.ImageClassifier, truth: dict[str, st
         items = [item for item in queue if item.reason in {"label error", "doubtful label"}]
         if not items:
             break
-        given = dict(zip(*(project.annotations().table[c].to_pylist() for c in ("image_id", "label")), strict=True))
+        given = dict(zip(*(project.labels.state().table[c].to_pylist() for c in ("image_id", "label")), strict=True))
         changed = sum(given[item.image_id] != truth[item.image_id] for item in items)
-        project.relabel_many({item.image_id: truth[item.image_id] for item in items})
+        project.labels.set({item.image_id: truth[item.image_id] for item in items})
         asked += [item.image_id for item in items]
         print(f"  {len(items)} asked, {changed} were wrong; first reasons: {queue.counts()}", flush=True)
         if changed < LEAST * len(items):
@@ -160,12 +160,12 @@ def race_seconds(bench: Bench, data: Any) -> dict[str, Any]:
     truth = project.freeze()
     flips = flipped(truth, 1.0, 0)
     chosen = dict(list(flips.items())[:20])
-    project.relabel_many(chosen)
+    project.labels.set(chosen)
     project.freeze()
     retrained(project, truth)
     true = dict(zip(truth.column("image_id").tolist(), truth.column("label").tolist(), strict=True))
     begin = time.perf_counter()
-    project.relabel_many({image_id: true[image_id] for image_id in chosen})
+    project.labels.set({image_id: true[image_id] for image_id in chosen})
     frozen = project.freeze()
     scores = scores_of(project, frozen, retrained(project, frozen), n_bootstrap=1000)
     spent = time.perf_counter() - begin

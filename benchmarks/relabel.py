@@ -58,8 +58,8 @@ def make_project(folder: Path) -> list[str]:
     for _ in range(N):
         coarse = Image.fromarray(rng.integers(0, 255, (6, 8, 3), dtype=np.uint8)).resize((640, 480))
         photos.append(encoded(np.asarray(coarse)))
-    ids = project.upload(photos)
-    project.suggest({image_id: (f"class {rng.integers(CLASSES)}", 0.7) for image_id in ids}, model="1")
+    ids = project.images.upload(photos)
+    project.labels.suggest({image_id: (f"class {rng.integers(CLASSES)}", 0.7) for image_id in ids}, model="1")
     return ids
 
 
@@ -86,7 +86,7 @@ def session(folder: Path) -> tuple[dict[str, list[float]], dict[str, str]]:
         page.close()
         browser.close()
         assert not page.errors, page.errors  # noqa: S101
-        state = Project.open(lab.root / "project").annotations()
+        state = Project.open(lab.root / "project").labels.state()
         written = {row["image_id"]: row["label"] for row in state.table.to_pylist()}
         by = dict(zip(state.table["image_id"].to_pylist(), state.provenance["event"].to_pylist(), strict=True))
         assert written == said, "an answer is missing"  # noqa: S101

@@ -47,38 +47,40 @@ def records(frame):
 def test_a_dataset_opens_and_the_same_labels_are_frozen_again(classification):
     project, expected = classification
 
-    (name,) = project.datasets()
-    data = project.manifest(name)
+    (name,) = project.datasets.list()
+    data = project.datasets.get(name)
     assert (data.hash, len(data), list(data.class_names)) == (expected["hash"], expected["n"], expected["class_names"])
     assert dict(zip(data.column("image_id"), data.column("label"), strict=True)) == expected["labels"]
     assert list(map(str, data.column("split"))) == expected["splits"]
-    assert json.dumps(records(project.provenance(data))) == json.dumps(expected["provenance"])  # nan equals nan
+    assert json.dumps(records(project.datasets.provenance(data))) == json.dumps(
+        expected["provenance"]
+    )  # nan equals nan
     assert project.freeze().hash == expected["hash"]
 
 
 def test_the_log_is_read_as_before(classification):
     project, expected = classification
 
-    assert records(project.history(expected["history_id"])) == expected["history"]
-    assert records(project.conflicts()) == expected["conflicts"]
-    assert records(project.suggestions()) == expected["suggestions"]
-    assert list(project.annotations().deleted["image_id"].to_pylist()) == expected["deleted"]
+    assert records(project.labels.history(expected["history_id"])) == expected["history"]
+    assert records(project.labels.conflicts()) == expected["conflicts"]
+    assert records(project.labels.suggestions()) == expected["suggestions"]
+    assert list(project.labels.state().deleted["image_id"].to_pylist()) == expected["deleted"]
 
 
 def test_runs_and_jobs_open(classification):
     project, expected = classification
 
-    runs = {run.id: run for run in project.runs()}
+    runs = {run.id: run for run in project.runs.list()}
     assert runs[expected["run"]].metrics() == expected["metrics"]
     assert runs[expected["stopped_run"]].status()["state"] == "stopped"
-    job = project.job(expected["job"])
+    job = project.jobs.get(expected["job"])
     assert (job.state, job.result()) == (expected["job_state"], expected["job_result"])
 
 
 def test_a_stopped_run_goes_on_to_the_same_weights(classification):
     project, expected = classification
-    (run,) = [run for run in project.runs() if run.id == expected["stopped_run"]]
-    data = project.manifest(expected["hash"])
+    (run,) = [run for run in project.runs.list() if run.id == expected["stopped_run"]]
+    data = project.datasets.get(expected["hash"])
     model = oml.ImageClassifier(class_names=data.class_names, backbone="tiny:tiny_net", seed=4)
 
     batches = oml.ClassificationDataModule(data, size_hw=(32, 32), batch_size=8)
@@ -90,9 +92,9 @@ def test_a_stopped_run_goes_on_to_the_same_weights(classification):
 
 def test_a_classifier_opens_with_the_same_numbers(classification):
     project, expected = classification
-    assert project.champion.version == expected["version"]
+    assert project.champion().version == expected["version"]
     model = oml.load_model(f"{project.url}@champion", backbone=tiny_net(num_classes=4))
-    data = project.manifest(expected["hash"])
+    data = project.datasets.get(expected["hash"])
 
     scores = oml.evaluate(model, data, split="test")
     assert scores.accuracy == expected["scores"]["accuracy"]
@@ -105,11 +107,11 @@ def test_a_detector_opens_with_the_same_numbers(detection):
     project, expected = detection
     network = SlimResNet(2, width=8, depths=(1, 1, 1, 1))
     model = oml.load_model(f"{project.url}@champion", backbone=network)
-    data = project.manifest(expected["hash"])
+    data = project.datasets.get(expected["hash"])
 
     assert data.table["labels"].to_pylist() == expected["labels"]
     assert data.table["boxes_xyxy"].to_pylist() == expected["boxes"]
-    assert records(project.history(expected["history_id"])) == expected["history"]
+    assert records(project.labels.history(expected["history_id"])) == expected["history"]
     scores = oml.evaluate(model, data, split="test")
     for name, value in expected["scores"].items():
         assert getattr(scores, name) == pytest.approx(value, abs=1e-4)

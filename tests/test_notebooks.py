@@ -130,13 +130,13 @@ def test_from_nothing_to_a_judged_model_in_a_local_folder(task: str, tmp_path: P
 
 def correct_one(project: oml.Project) -> str:
     """Somebody says that a training photo shows something else, or nothing; returns its id."""
-    rows = project.manifest(project.datasets()[0]).table.to_pylist()
+    rows = project.datasets.get(project.datasets.list()[0]).table.to_pylist()
     if project.task == "detection":
         image_id = next(row["image_id"] for row in rows if row["split"] == "train" and row["labels"])
-        project.relabel_boxes(image_id, [], [])
+        project.labels.set(image_id, ([], []))
     else:
         image_id, label = next((row["image_id"], row["label"]) for row in rows if row["split"] == "train")
-        project.relabel(image_id, next(name for name in project.class_names if name != label))
+        project.labels.set(image_id, next(name for name in project.classes.names() if name != label))
     return str(image_id)
 
 
@@ -148,10 +148,10 @@ def check_improved(project: oml.Project, found: dict[str, dict[str, Any]], corre
     assert outcome["changes"] == {"new": 0, "gone": 0, "relabelled": 1, "moved": 0}
     assert outcome["champion"] == found["1_build"]["version"]
     assert outcome["dataset"] != found["1_build"]["dataset"]
-    challenger = project.versions()[-1]
+    challenger = project.models.list()[-1]
     assert (challenger.version, challenger.descriptor()["manifest_hash"]) == (outcome["challenger"], outcome["dataset"])
-    assert project.champion is not None
-    assert project.champion.version == outcome["challenger" if outcome["promoted"] else "champion"]
+    assert project.champion() is not None
+    assert project.champion().version == outcome["challenger" if outcome["promoted"] else "champion"]
     assert 0 < len(found["4_improve"]["review"]) <= 24
     assert corrected not in found["4_improve"]["review"]
     assert Path(outcome["run"], "outcome.html").stat().st_size > 5_000

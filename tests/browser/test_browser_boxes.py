@@ -29,11 +29,11 @@ editor
 
 def project_of(folder: Path, *images: Path) -> tuple[Project, list[str]]:
     project = Project.create(folder, task="detection", class_names=["cat", "dog"])
-    return project, project.upload([str(image) for image in images])
+    return project, project.images.upload([str(image) for image in images])
 
 
 def boxes_of(folder: Path, image_id: str) -> tuple[list[list[float]], list[str]]:
-    row = Project.open(folder).annotations().row(image_id)
+    row = Project.open(folder).labels.state().row(image_id)
     return row["boxes_xyxy"], row["labels"]
 
 

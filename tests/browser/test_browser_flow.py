@@ -89,7 +89,7 @@ def desk(tmp_path: Path) -> dict[str, list[Path]]:
 
 
 def labels(folder: Path) -> dict[str, str]:
-    table = Project.open(folder).annotations().table
+    table = Project.open(folder).labels.state().table
     return dict(zip(table["image_id"].to_pylist(), table["label"].to_pylist(), strict=True))
 
 
@@ -146,7 +146,7 @@ def test_upload_label_train_predict_relabel_improve_boxes(
     results = lab_page.find(".oml-gallery").nth(1)
     results.locator(".oml-card img").first.wait_for()
     lab_page.shot("flow-4-predictions", results)
-    assert len(Project.open(folder).suggestions()) == 40
+    assert len(Project.open(folder).labels.suggestions()) == 40
 
     # relabelled: accepted, corrected, taken back, skipped
     lab_page.run(4)
@@ -164,7 +164,7 @@ def test_upload_label_train_predict_relabel_improve_boxes(
     after = labels(folder)
     assert after[str(ids[1])] == {"red": "blue", "blue": "red"}[before[str(ids[1])]]
     assert after[str(ids[2])] == before[str(ids[2])]
-    events = {one: Project.open(folder).history(one)["event"].tolist()[-1] for one in map(str, ids[:4])}
+    events = {one: Project.open(folder).labels.history(one)["event"].tolist()[-1] for one in map(str, ids[:4])}
     assert list(events.values()) == ["accepted", "corrected", "skipped", "accepted"]
 
     # the confusion matrix opens its images
@@ -183,14 +183,14 @@ def test_upload_label_train_predict_relabel_improve_boxes(
     (shown,) = [
         one["data"]["text/plain"] for one in lab_page.run(6)["outputs"] if one["output_type"] == "execute_result"
     ]
-    versions = Project.open(folder).versions()
+    versions = Project.open(folder).models.list()
     assert len(versions) == 2
     assert versions[-1].version in "".join(shown)
     lab_page.shot("flow-7-improved", lab_page.find(".jp-OutputArea-executeResult").last)
 
     # boxes: one suggestion is right, the other is none
     lab_page.run(7)
-    (image_id,) = Project.open(lab.root / "flow-boxes").annotations().table["image_id"].to_pylist()
+    (image_id,) = Project.open(lab.root / "flow-boxes").labels.state().table["image_id"].to_pylist()
     stage = Stage(lab_page, (640, 400))
     stage.wait_for(image_id)
     stage.click(40, 40)
@@ -198,7 +198,7 @@ def test_upload_label_train_predict_relabel_improve_boxes(
     stage.press("Delete", "Enter")
     stage.saved(1)
     assert stage.root.locator(".oml-state").inner_text() == "annotated"
-    row = Project.open(lab.root / "flow-boxes").annotations().row(image_id)
+    row = Project.open(lab.root / "flow-boxes").labels.state().row(image_id)
     assert (row["boxes_xyxy"], row["labels"]) == ([[250.0, 120.0, 460.0, 300.0]], ["mark"])
-    assert Project.open(lab.root / "flow-boxes").history(image_id)["event"].tolist()[-1] == "accepted"
+    assert Project.open(lab.root / "flow-boxes").labels.history(image_id)["event"].tolist()[-1] == "accepted"
     lab_page.shots_in_the_dark()

@@ -16,7 +16,6 @@ from PIL import Image
 from hub_server import Hub, jupyter_hub
 from lab_page import LabPage
 from lab_server import write_notebook
-from onlineml import jobs
 from onlineml.project.project import Project
 from onlineml.storage import io
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser
 
+    from onlineml import jobs
     from s3_server import S3Server
 
 pytestmark = [pytest.mark.hub, pytest.mark.s3, pytest.mark.timeout(1200)]
@@ -133,16 +133,16 @@ def test_two_people_and_a_background_run_that_goes_on(
     options = s3_server.storage_options
     shared = Project.open(f"{hub.bucket}/shared", storage_options=options)
     for user, image_id in said.items():
-        history = shared.history(image_id)
+        history = shared.labels.history(image_id)
         assert history["author"].tolist() == [user, user]  # who uploaded it, and who corrected it
-        assert shared.annotations().row(image_id)["label"] == "dog"
+        assert shared.labels.state().row(image_id)["label"] == "dog"
         own = Project.open(f"{hub.bucket}/users/{user}", storage_options=options)
-        assert own.champion is not None
-        assert set(own.annotations().provenance["author"].to_pylist()) == {user}
+        assert own.champion() is not None
+        assert set(own.labels.state().provenance["author"].to_pylist()) == {user}
 
     ann = Project.open(f"{hub.bucket}/users/ann", storage_options=options)
-    (status,) = jobs.jobs(ann)
-    job = jobs.job(ann, status.id)
+    (status,) = ann.jobs.list()
+    job = ann.jobs.get(status.id)
     log = (hub.home / "hub.log").read_text()
     assert "Starting service 'culler'" in log
     assert "Service culler exited" not in log

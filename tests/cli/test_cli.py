@@ -16,7 +16,6 @@ import psutil
 import pytest
 
 import onlineml as oml
-from onlineml import jobs
 from onlineml.cli import doctor
 from onlineml.cli import main as cli
 from onlineml.errors import ConfigError
@@ -200,7 +199,7 @@ def test_a_run_that_was_killed_is_lost_and_leaves_nothing_running(tmp_path: Path
     kernel = kernel_of(tmp_path)
     process.kill()
     done(process)
-    (status,) = jobs.jobs(project)
+    (status,) = project.jobs.list()
     assert (status.function, status.state) == ("notebook", "lost")
     kernel.wait(60)  # the process between them notices, and ends it
 
@@ -269,7 +268,7 @@ def test_jobs_are_listed_shown_stopped_and_resumed(
     project = oml.Project.create(tmp_path / "project")
     assert cli.main(["jobs", project.url]) == 0
     assert "no jobs yet" in capsys.readouterr().out
-    job = jobs.submit(project, "job_functions:wait_for", {"path": str(tmp_path / "go")})
+    job = project.jobs.submit("job_functions:wait_for", {"path": str(tmp_path / "go")})
     assert cli.main(["jobs", project.url, job.id, "--cancel"]) == 0
     assert "stopped" in capsys.readouterr().out
     assert cli.main(["jobs", project.url, "--cancel"]) == 2
@@ -282,7 +281,7 @@ def test_jobs_are_listed_shown_stopped_and_resumed(
     assert job.state == "finished"
     assert cli.main(["jobs", project.url, "--resume-lost"]) == 0
     assert capsys.readouterr().out == ""  # nothing is lost
-    bad = jobs.submit(project, "job_functions:leave", {"code": 4})
+    bad = project.jobs.submit("job_functions:leave", {"code": 4})
     bad.wait(LONG_S)
     assert cli.main(["jobs", project.url, bad.id]) == 1
     assert "exit code 4" in capsys.readouterr().out
@@ -298,7 +297,7 @@ def test_what_was_cut_off_is_resumed_by_one_command_and_code_of_others_only_wher
 ) -> None:
     monkeypatch.syspath_prepend(str(SUPPORT))
     project = oml.Project.create(tmp_path / "project")
-    job = jobs.submit(project, "job_functions:wait_for", {"path": str(tmp_path / "go")})
+    job = project.jobs.submit("job_functions:wait_for", {"path": str(tmp_path / "go")})
     end = time.monotonic() + LONG_S
     while (status := job.status()).state != "running":
         assert time.monotonic() < end, status

@@ -40,7 +40,7 @@ def project(template, tmp_path):
 def correct(project, uri="train/red/000.jpg", label="blue"):
     """Somebody changes a label; returns the image's id."""
     image_id = image_of(project, uri)
-    project.relabel(image_id, label)
+    project.labels.set(image_id, label)
     return image_id
 
 
@@ -64,19 +64,19 @@ def refuse(*_, **__):
 
 def test_where_nothing_changed_nothing_is_done(project, monkeypatch):
     monkeypatch.setattr(attempt, "train_challenger", refuse)
-    before = (len(project.versions()), len(project.runs()), champions(project))
+    before = (len(project.models.list()), len(project.runs.list()), champions(project))
 
     outcome = quick(project)
 
     assert (outcome.verdict, outcome.promoted, outcome.run, outcome.challenger) == ("unchanged", False, "", "")
-    assert outcome.dataset == project.champion.descriptor()["manifest_hash"]
-    assert (len(project.versions()), len(project.runs()), champions(project)) == before
+    assert outcome.dataset == project.champion().descriptor()["manifest_hash"]
+    assert (len(project.models.list()), len(project.runs.list()), champions(project)) == before
     assert "just this dataset" in str(outcome)
 
 
 def test_what_is_taken_back_is_no_change(project):
     image_id = correct(project)
-    project.undo(image_id)
+    project.labels.undo(image_id)
 
     assert quick(project).verdict == "unchanged"
 
@@ -87,9 +87,9 @@ def test_the_first_model_is_trained_and_promoted(tmp_path, decoded_photos):
     outcome = quick(project, size=32)
 
     assert (outcome.verdict, outcome.promoted, outcome.champion) == ("first", True, "")
-    assert project.champion.version == outcome.challenger
-    assert project.champion.descriptor()["manifest_hash"] == project.freeze().hash
-    assert project.champion.descriptor()["parent"] is None
+    assert project.champion().version == outcome.challenger
+    assert project.champion().descriptor()["manifest_hash"] == project.freeze().hash
+    assert project.champion().descriptor()["parent"] is None
     assert outcome.scores.n_images == 30
     assert quick(project, size=32).verdict == "unchanged"
 
@@ -99,7 +99,7 @@ def test_a_first_model_that_may_not_be_promoted_waits_as_challenger(tmp_path, de
 
     outcome = quick(project, gate=Gate(promote=False), size=32)
 
-    assert project.champion is None
+    assert project.champion() is None
     assert (outcome.promoted, outcome.scores) == (False, None)
     assert oml.load_model(f"{project.url}@challenger", backbone=FACTORY).class_names == CLASSES
     assert "no test images" in outcome.reasons[0]
@@ -113,9 +113,9 @@ def test_a_corrected_label_is_in_what_the_challenger_was_trained_on(project):
 
     outcome = quick(project)
 
-    data = project.manifest(outcome.dataset)
+    data = project.datasets.get(outcome.dataset)
     assert dict(zip(data.column("image_id"), data.column("label"), strict=True))[image_id] == "blue"
-    (challenger,) = [v for v in project.versions() if v.version == outcome.challenger]
+    (challenger,) = [v for v in project.models.list() if v.version == outcome.challenger]
     assert challenger.descriptor()["manifest_hash"] == outcome.dataset != outcome.champion_dataset
     assert outcome.changes == {"new": 0, "gone": 0, "relabelled": 1, "moved": 0}
     assert outcome.gate.policy.name == "not_worse"
@@ -132,8 +132,8 @@ def test_both_are_scored_on_the_test_labels_of_today(project):
         truth = dict(zip(scores.image_ids, [scores.class_names[k] for k in scores.labels], strict=True))
         assert truth[image_id] == "green"
     now = labels_of(project)
-    champion = oml.load_model(project.versions()[0], backbone=FACTORY)
-    data = project.manifest(outcome.dataset)
+    champion = oml.load_model(project.models.list()[0], backbone=FACTORY)
+    data = project.datasets.get(outcome.dataset)
     rows = np.flatnonzero(data.column("split") == "test")
     said = [p.label for p in oml.predict(champion, [data.urls()[i] for i in rows])]
     right = np.mean([label == now[data.column("image_id")[i]] for label, i in zip(said, rows, strict=True)])
@@ -141,8 +141,8 @@ def test_both_are_scored_on_the_test_labels_of_today(project):
 
 
 def test_classes_that_were_renamed_and_merged_since_the_champion(project):
-    project.rename_class("red", "scarlet")
-    project.merge_classes(["green"], into="blue")
+    project.classes.rename("red", "scarlet")
+    project.classes.merge(["green"], into="blue")
 
     outcome = quick(project, how="head")
 
@@ -154,13 +154,13 @@ def test_classes_that_were_renamed_and_merged_since_the_champion(project):
 
 def add_yellow(project, n=12):
     yellow = [jpeg(picture((220, 200, 40), seed=9000 + i)) for i in range(n + 8)]
-    project.upload(yellow[:n], label="amber", split="train")
-    project.upload(yellow[n:], label="amber", split="test")
+    project.images.upload(yellow[:n], label="amber", split="train")
+    project.images.upload(yellow[n:], label="amber", split="test")
 
 
 def test_new_rows_alone_leave_the_old_classes_to_the_bit(project):
     add_yellow(project)
-    old = oml.load_model(project.champion, backbone=FACTORY)
+    old = oml.load_model(project.champion(), backbone=FACTORY)
 
     outcome = quick(project, how="rows")
 
@@ -192,13 +192,13 @@ def test_new_classes_do_not_cost_the_old_ones(project):
 def test_a_head_of_its_own_follows_corrections_in_one_step(tmp_path, decoded_photos):
     wrong = {f"train/red/{i:03}.jpg": "green" for i in range(6)} | {f"val/red/{i:03}.jpg": "green" for i in range(4)}
     project = with_champion(colour_project(tmp_path, labels=wrong))
-    project.relabel_many({image_of(project, uri): "red" for uri in wrong})
+    project.labels.set({image_of(project, uri): "red" for uri in wrong})
 
     outcome = quick(project, how="head")
 
     assert outcome.gate.challenger == 1.0
     assert outcome.trained["val_accuracy"] == 1.0
-    champion = oml.load_model(project.versions()[0], backbone=FACTORY)
+    champion = oml.load_model(project.models.list()[0], backbone=FACTORY)
     challenger = oml.load_model(f"{project.url}@challenger", backbone=FACTORY)
     assert torch.equal(champion.network.mix.weight, challenger.network.mix.weight)
 
@@ -209,7 +209,7 @@ def test_fresh_starts_go_on_from_no_version(project, how):
 
     outcome = quick(project, how=how)
 
-    challenger = next(v for v in project.versions() if v.version == outcome.challenger)
+    challenger = next(v for v in project.models.list() if v.version == outcome.challenger)
     assert challenger.descriptor()["parent"] is None
     assert outcome.how == how
 
@@ -225,7 +225,7 @@ def test_what_cannot_be_told_is_an_ordinary_end(project):
     assert outcome.verdict == "inconclusive"
     assert champions(project) == [outcome.champion]
     assert oml.load_model(f"{project.url}@challenger", backbone=FACTORY).reference.endswith(outcome.challenger)
-    run = project.runs()[-1]
+    run = project.runs.list()[-1]
     assert run.status()["state"] == "finished"
     assert run.status()["verdict"] == "inconclusive"
 
@@ -243,7 +243,7 @@ def better_project(tmp_path):
     """A champion that took red for green, and labels that say so no longer."""
     wrong = {f"{split}/red/{i:03}.jpg": "green" for split, n in (("train", 12), ("val", 6)) for i in range(n)}
     project = with_champion(colour_project(tmp_path, labels=wrong))
-    project.relabel_many({image_of(project, uri): "red" for uri in wrong})
+    project.labels.set({image_of(project, uri): "red" for uri in wrong})
     return project
 
 
@@ -253,8 +253,8 @@ def test_the_provably_better_takes_the_place(tmp_path, decoded_photos):
     outcome = quick(project, gate=Gate(policy="better"), how="head")
 
     assert (outcome.verdict, outcome.promoted) == ("promote", True)
-    assert project.champion.version == outcome.challenger
-    assert project.champion.descriptor()["parent"].endswith(outcome.champion)
+    assert project.champion().version == outcome.challenger
+    assert project.champion().descriptor()["parent"].endswith(outcome.champion)
     assert champions(project) == [outcome.champion, outcome.challenger]
 
 
@@ -264,7 +264,7 @@ def test_it_may_be_asked_only_to_decide(tmp_path, decoded_photos):
     outcome = quick(project, gate=Gate(promote=False), how="head")
 
     assert (outcome.verdict, outcome.promoted) == ("promote", False)
-    assert project.champion.version == outcome.champion
+    assert project.champion().version == outcome.champion
     assert "left where it is" in outcome.reasons[-1]
 
 
@@ -283,7 +283,7 @@ def test_of_two_schedulers_one_promotes(tmp_path, decoded_photos, monkeypatch):
 
     assert inner[0].promoted
     assert (outcome.verdict, outcome.promoted) == ("promote", False)
-    assert project.champion.version == inner[0].challenger
+    assert project.champion().version == inner[0].challenger
     assert "compare the two" in outcome.reasons[0]
     assert len(champions(project)) == 2
 
@@ -293,13 +293,13 @@ def test_test_images_that_are_training_images_block(project, monkeypatch):
     monkeypatch.setattr(attempt, "leaked_images", lambda data: (leaked,))
     monkeypatch.setattr(attempt, "train_challenger", refuse)
     correct(project)
-    n_versions = len(project.versions())
+    n_versions = len(project.models.list())
 
     outcome = quick(project)
 
     assert (outcome.verdict, outcome.promoted) == ("reject", False)
     assert leaked in outcome.reasons[0]
-    assert len(project.versions()) == n_versions
+    assert len(project.models.list()) == n_versions
 
 
 # ---- interrupted ----
@@ -308,7 +308,7 @@ def test_test_images_that_are_training_images_block(project, monkeypatch):
 @pytest.mark.parametrize("where", ["fit", "evaluate", "published", "scores_now", "gate", "promote", "save"])
 def test_interrupted_at_any_step_it_goes_on_without_doing_anything_twice(where, tmp_path, decoded_photos, monkeypatch):
     project = better_project(tmp_path)
-    run = project.new_run()
+    run = project.runs.new()
     place = {
         "fit": "onlineml.improving.challenger.train.fit",
         "evaluate": "onlineml.improving.attempt.evaluate",
@@ -332,19 +332,19 @@ def test_interrupted_at_any_step_it_goes_on_without_doing_anything_twice(where, 
             quick(project, run=run, how="warm")
     if where != "fit":
         monkeypatch.setattr(train, "fit", refuse)
-    project.relabel(image_of(project, "train/blue/000.jpg"), "red")  # what is said meanwhile is for the next time
+    project.labels.set(image_of(project, "train/blue/000.jpg"), "red")  # what is said meanwhile is for the next time
 
     outcome = quick(oml.Project.open(project.url), run=Run.open(run.url))
 
-    assert outcome.champion == project.versions()[0].version
-    assert [v.version for v in project.versions()] == [outcome.champion, outcome.challenger]
+    assert outcome.champion == project.models.list()[0].version
+    assert [v.version for v in project.models.list()] == [outcome.champion, outcome.challenger]
     assert champions(project) == [outcome.champion, *([outcome.challenger] if outcome.promoted else [])]
     assert json.loads(project_file(run.url, "outcome.json").read_text())["challenger"] == outcome.challenger
 
 
 def test_asked_to_stop_it_goes_on_later(project):
     correct(project)
-    run = project.new_run()
+    run = project.runs.new()
     run.request_stop()
 
     with pytest.raises(StoppedError):
@@ -381,7 +381,7 @@ def project_file(url, name):
 def test_replay_leaves_out_what_the_champion_knows_and_keeps_what_is_new(project):
     changed = [correct(project), correct(project, "train/green/000.jpg", "red")]
     data = project.freeze()
-    champion = oml.load_model(project.champion, backbone=FACTORY)
+    champion = oml.load_model(project.champion(), backbone=FACTORY)
 
     for replay, expected in ((0, 2), (9, 11), (1000, 36)):
         images = challenger_images(champion, data, Recipe(replay=replay), changed=changed)
@@ -393,9 +393,9 @@ def test_replay_leaves_out_what_the_champion_knows_and_keeps_what_is_new(project
 
 def test_replay_draws_rare_classes_more_often(project):
     images = [image_of(project, f"train/red/{i:03}.jpg") for i in range(9)]
-    project.delete(images)
+    project.images.delete(images)
     data = project.freeze()
-    champion = oml.load_model(project.champion, backbone=FACTORY)
+    champion = oml.load_model(project.champion(), backbone=FACTORY)
     drawn = np.zeros(3)
     for seed in range(30):
         dm = challenger_images(champion, data, Recipe(replay=6, seed=seed))
@@ -431,12 +431,12 @@ def test_it_is_a_job_of_its_own_process(project, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     correct(project)
 
-    job = project.submit("improve", {"how": "head", "backbone": FACTORY})
+    job = project.jobs.submit("improve", {"how": "head", "backbone": FACTORY})
 
     assert job.wait(600) == "finished", job.tail(50)
     result = job.result()
     assert result["verdict"] in {"promote", "inconclusive"}
-    assert project.versions()[-1].version == result["challenger"]
-    assert project.manifest(result["dataset"]).hash == project.freeze().hash
+    assert project.models.list()[-1].version == result["challenger"]
+    assert project.datasets.get(result["dataset"]).hash == project.freeze().hash
     assert result["reasons"][0] in job.tail(50)
     assert json.loads(project_file(job.run.url, "outcome.json").read_text())["challenger"] == result["challenger"]

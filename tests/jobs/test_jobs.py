@@ -19,6 +19,7 @@ import pytest
 import onlineml as oml
 from onlineml import jobs
 from onlineml.errors import AlreadyExistsError, ConfigError, NotFoundError
+from onlineml.jobs import ProjectJobs
 from onlineml.jobs.launch import ORDER, launch, untrusted_reference
 from onlineml.jobs.state import Snapshot, infer_state
 from onlineml.runs.process import describe_process, this_process
@@ -48,7 +49,7 @@ def importable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def project(tmp_path: Path) -> Iterator[oml.Project]:
     project = oml.Project.create(tmp_path / "project")
     yield project
-    for status in jobs.jobs(project):
+    for status in project.jobs.list():
         if status.state in {"starting", "running"} and status.pid:
             psutil.Process(status.pid).kill()
 
@@ -81,20 +82,20 @@ def pid_of(job: jobs.Job) -> int:
 
 
 def test_a_project_without_jobs(project: oml.Project) -> None:
-    project.new_run()  # a run that nobody submitted is no job
-    assert len(jobs.jobs(project)) == 0
-    assert "no jobs" in str(jobs.jobs(project))
-    assert list(jobs.jobs(project).to_frame()["state"]) == []
+    project.runs.new()  # a run that nobody submitted is no job
+    assert len(project.jobs.list()) == 0
+    assert "no jobs" in str(project.jobs.list())
+    assert list(project.jobs.list().to_frame()["state"]) == []
     with pytest.raises(NotFoundError, match="0 jobs"):
-        jobs.job(project, "2026")
+        project.jobs.get("2026")
     with pytest.raises(NotFoundError, match="not submitted"):
-        jobs.job(project.runs()[0].url)
+        jobs.Job.open(project.runs.list()[0].url)
 
 
 def test_a_function_runs_in_a_process_of_its_own(project: oml.Project, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("JPY_API_TOKEN", "JUPYTERHUB_API_TOKEN"):  # the notebook server's and the hub's, of no use to a job
         monkeypatch.setenv(name, "hunter2")
-    job = jobs.submit(project, "job_functions:greet", {"name": "ümläut", "times": 4})
+    job = project.jobs.submit("job_functions:greet", {"name": "ümläut", "times": 4})
     assert job.wait(LONG_S) == "finished"
     result = job.result()
     assert result["project"] == project.url
@@ -106,7 +107,7 @@ def test_a_function_runs_in_a_process_of_its_own(project: oml.Project, monkeypat
     assert sorted(job.tail().splitlines()) == ["and an aside", "from a child", *["hello ümläut"] * 4]
     assert job.tail(1) in job.tail().splitlines()
 
-    again = jobs.job(project, job.id[:15])
+    again = project.jobs.get(job.id[:15])
     assert (again.id, again.function, again.arguments) == (
         job.id,
         "job_functions:greet",
@@ -115,7 +116,7 @@ def test_a_function_runs_in_a_process_of_its_own(project: oml.Project, monkeypat
     status = again.status()
     assert (status.state, status.attempt, status.progress, status.error, status.remedy) == ("finished", 1, 1.0, "", "")
     assert status.pid == result["pid"]
-    (listed,) = jobs.jobs(project.url)
+    (listed,) = ProjectJobs(project.url).list()
     assert listed.id == job.id
     assert [row["step"] for row in again.run.metrics()] == [0, 1, 2, 3]
     with pytest.raises(ConfigError, match="finished"):
@@ -144,23 +145,23 @@ def test_what_cannot_be_a_job_is_refused_before_it_begins(
     project: oml.Project, function: str, arguments: dict, told: str
 ) -> None:
     with pytest.raises(ConfigError, match=told):
-        jobs.submit(project, function, arguments)
-    assert project.runs() == []
+        project.jobs.submit(function, arguments)
+    assert project.runs.list() == []
 
 
 def test_a_job_that_fails_says_why_and_may_be_tried_again(project: oml.Project, tmp_path: Path) -> None:
-    job = jobs.submit(project, "job_functions:fail_once", {"marker": str(tmp_path / "marker")})
+    job = project.jobs.submit("job_functions:fail_once", {"marker": str(tmp_path / "marker")})
     assert job.wait(LONG_S) == "failed"
     status = job.status()
     assert status.error == "RuntimeError: no luck at first"
     assert job.run.url in status.remedy
     assert "Traceback" in job.tail(40)
-    assert "no luck" in jobs.jobs(project)._repr_html_()
+    assert "no luck" in project.jobs.list()._repr_html_()
     with pytest.raises(NotFoundError, match="failed"):
         job.result()
     with pytest.raises(ConfigError, match="job_functions:fail_once"):
-        jobs.job(project, job.id).resume()  # the storage says so, and nobody here did
-    again = jobs.job(project, job.id).resume(trust=True)
+        project.jobs.get(job.id).resume()  # the storage says so, and nobody here did
+    again = project.jobs.get(job.id).resume(trust=True)
     assert again.wait(LONG_S) == "finished"
     assert json.loads((Path(job.run.url) / "result.json").read_text()) == "well"
     assert again.status().attempt == 2
@@ -168,8 +169,8 @@ def test_a_job_that_fails_says_why_and_may_be_tried_again(project: oml.Project, 
 
 
 def test_a_process_that_leaves_by_itself(project: oml.Project) -> None:
-    bad = jobs.submit(project, "job_functions:leave", {"code": 3})
-    good = jobs.submit(project, "job_functions:leave", {"code": 0})
+    bad = project.jobs.submit("job_functions:leave", {"code": 3})
+    good = project.jobs.submit("job_functions:leave", {"code": 0})
     assert (bad.wait(LONG_S), good.wait(LONG_S)) == ("failed", "finished")
     assert "exit code 3" in bad.status().error
 
@@ -179,8 +180,8 @@ def test_a_program_that_cannot_be_started_is_a_failed_job(
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/no/python/here")
     with pytest.raises(FileNotFoundError):
-        jobs.submit(project, "job_functions:leave", {"code": 0})
-    (status,) = jobs.jobs(project)
+        project.jobs.submit("job_functions:leave", {"code": 0})
+    (status,) = project.jobs.list()
     assert status.state == "failed"
     assert "/no/python/here" in status.error
 
@@ -200,7 +201,7 @@ job = jobs.submit({project.url!r}, "job_functions:wait_for", {{"path": {str(tmp_
 """
     reply = client.execute_interactive(code, timeout=LONG_S, output_hook=lambda _: None)
     assert reply["content"]["status"] == "ok", reply["content"]
-    job = jobs.job(project, jobs.jobs(project)[0].id)
+    job = project.jobs.get(project.jobs.list()[0].id)
     pid = pid_of(job)
     client.stop_channels()
     manager.restart_kernel(now=True)
@@ -229,7 +230,7 @@ time.sleep(600)
         env={**os.environ, "PYTHONPATH": str(SUPPORT)},
     )
     assert server.stdout is not None
-    job = jobs.job(project, server.stdout.readline().strip())
+    job = project.jobs.get(server.stdout.readline().strip())
     pid = pid_of(job)
     os.killpg(server.pid, signal.SIGHUP)
     os.killpg(server.pid, signal.SIGKILL)
@@ -241,8 +242,8 @@ time.sleep(600)
 
 def test_cancelled_killed_and_resumed_to_the_very_same_weights(project: oml.Project, tmp_path: Path) -> None:
     photos = str(make_photos(tmp_path / "photos"))
-    whole = jobs.submit(project, "job_functions:learn", {"photos": photos})
-    job = jobs.submit(project, "job_functions:learn", {"photos": photos, "step_s": 0.5})
+    whole = project.jobs.submit("job_functions:learn", {"photos": photos})
+    job = project.jobs.submit("job_functions:learn", {"photos": photos, "step_s": 0.5})
 
     printed(job, "step ", 3)
     job.cancel()
@@ -259,10 +260,10 @@ def test_cancelled_killed_and_resumed_to_the_very_same_weights(project: oml.Proj
     os.kill(pid, signal.SIGKILL)
     until(lambda: job.state == "lost", "its loss to be noticed")  # at once: it is this machine's
     assert "resume()" in job.status().remedy
-    assert "its process is gone" in str(jobs.jobs(project))
+    assert "its process is gone" in str(project.jobs.list())
     assert Run.open(job.run.url).status()["state"] == "running"  # nobody was left to say otherwise
 
-    jobs.job(project, job.id).resume(trust=True)
+    project.jobs.get(job.id).resume(trust=True)
     assert job.wait(LONG_S) == "finished", job.tail(40)
     steps = [int(line.removeprefix("step ")) for line in job.tail(200).splitlines() if line.startswith("step ")]
     assert steps[:stopped_at] == list(range(1, stopped_at + 1))
@@ -281,7 +282,7 @@ def test_cancelled_killed_and_resumed_to_the_very_same_weights(project: oml.Proj
 
 
 def test_a_function_that_takes_no_care_is_interrupted(project: oml.Project, tmp_path: Path) -> None:
-    job = jobs.submit(project, "job_functions:wait_for", {"path": str(tmp_path / "never")})
+    job = project.jobs.submit("job_functions:wait_for", {"path": str(tmp_path / "never")})
     printed(job, "waiting")
     job.cancel()
     assert job.wait(LONG_S) == "stopped"
@@ -290,16 +291,16 @@ def test_a_function_that_takes_no_care_is_interrupted(project: oml.Project, tmp_
 
 
 def test_a_job_that_is_cancelled_before_it_begins(project: oml.Project, tmp_path: Path) -> None:
-    job = jobs.submit(project, "job_functions:wait_for", {"path": str(tmp_path / "never")})
+    job = project.jobs.submit("job_functions:wait_for", {"path": str(tmp_path / "never")})
     job.cancel()
     assert job.wait(LONG_S) == "stopped"
     assert "waiting" not in job.tail()
 
 
 def test_cancelling_from_another_machine_is_a_request_that_it_finds(project: oml.Project, tmp_path: Path) -> None:
-    job = jobs.submit(project, "job_functions:wait_for", {"path": str(tmp_path / "never")})
+    job = project.jobs.submit("job_functions:wait_for", {"path": str(tmp_path / "never")})
     printed(job, "waiting")
-    far = jobs.job(project, job.id, executor=Elsewhere())
+    far = project.jobs.get(job.id, executor=Elsewhere())
     assert far.state == "running"  # by its signs of life
     far.cancel()
     assert job.wait(LONG_S) == "stopped"
@@ -308,7 +309,7 @@ def test_cancelling_from_another_machine_is_a_request_that_it_finds(project: oml
 
 
 def test_ending_it_at_once(project: oml.Project, tmp_path: Path) -> None:
-    job = jobs.submit(project, "job_functions:wait_for", {"path": str(tmp_path / "never")})
+    job = project.jobs.submit("job_functions:wait_for", {"path": str(tmp_path / "never")})
     pid = pid_of(job)
     job.cancel(now=True)
     assert job.state == "stopped"
@@ -318,7 +319,7 @@ def test_ending_it_at_once(project: oml.Project, tmp_path: Path) -> None:
 def test_watching_shows_what_it_prints_and_ends_with_it(
     project: oml.Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    job = jobs.submit(project, "job_functions:greet", {"name": "you", "times": 2})
+    job = project.jobs.submit("job_functions:greet", {"name": "you", "times": 2})
     assert job.watch(poll_s=0.1) == "finished"
     assert capsys.readouterr().out.count("hello you") == 2
     with pytest.raises(ConfigError, match="lines, live, none"):
@@ -326,7 +327,7 @@ def test_watching_shows_what_it_prints_and_ends_with_it(
 
 
 def test_a_record_that_lies_ends_no_other_process(project: oml.Project, tmp_path: Path) -> None:
-    job = jobs.submit(project, "job_functions:wait_for", {"path": str(tmp_path / "go")})
+    job = project.jobs.submit("job_functions:wait_for", {"path": str(tmp_path / "go")})
     pid_of(job)
     bystander = subprocess.Popen(["sleep", "600"], start_new_session=True)
     handle = Path(job.run.url) / "attempt-0001.handle.json"
@@ -435,7 +436,7 @@ def test_a_job_that_waits_in_a_queue_is_not_lost() -> None:
 
 
 def test_of_two_who_resume_one_does(project: oml.Project) -> None:
-    job = jobs.submit(project, "job_functions:leave", {"code": 1})
+    job = project.jobs.submit("job_functions:leave", {"code": 1})
     assert job.wait(LONG_S) == "failed"
     order = {"function": "job_functions:leave", "arguments": {"code": 0}, "attempt": 2, "executor": LOCAL}
     launch(job.run, **order)
@@ -465,7 +466,7 @@ def test_an_executor_of_ones_own_is_given_a_command_and_keeps_its_handle(project
     queue = Queue()
     options = {"auto_mkdir": True, "password": "hunter2"}
     secret = oml.Project.open(project.url, storage_options=options)
-    job = jobs.submit(secret, "job_functions:greet", {"name": "a"}, executor=queue)
+    job = secret.jobs.submit("job_functions:greet", {"name": "a"}, executor=queue)
     assert job.state == "starting"
     ((command, environment),) = queue.started
     assert json.loads(environment[ORDER])["storage_options"] == options
@@ -476,8 +477,8 @@ def test_an_executor_of_ones_own_is_given_a_command_and_keeps_its_handle(project
         command, env={**os.environ, **environment}, check=False
     )  # as a queue does when its time comes
     assert done.returncode == 0
-    assert jobs.job(project, job.id, executor=queue).state == "finished"
-    other = jobs.submit(project, "job_functions:greet", {"name": "a"}, executor=queue)
+    assert project.jobs.get(job.id, executor=queue).state == "finished"
+    other = project.jobs.submit("job_functions:greet", {"name": "a"}, executor=queue)
     other.cancel(now=True)
     assert queue.stopped == [({"id": 42}, True)]
     assert other.state == "stopped"
@@ -498,7 +499,7 @@ def write_notebook(path: Path, *cells: str) -> str:
 
 def test_a_notebook_is_a_job(project: oml.Project, tmp_path: Path) -> None:
     source = write_notebook(tmp_path / "a.ipynb", "print('x is', x, 'in', project_url)")
-    job = jobs.submit(project, "notebook", {"notebook": source, "parameters": {"x": 41}})
+    job = project.jobs.submit("notebook", {"notebook": source, "parameters": {"x": 41}})
     assert job.wait(LONG_S) == "finished", job.tail(40)
     assert f"x is 41 in {project.url}" in job.tail()
     executed = nbformat.read(Path(job.run.url) / "notebook.ipynb", as_version=4)
@@ -512,7 +513,7 @@ def test_a_notebook_that_is_stopped_takes_its_kernel_along_and_says_so(project: 
         "time.sleep(600)",
         "print('never')",
     )
-    job = jobs.submit(project, "notebook", {"notebook": source})
+    job = project.jobs.submit("notebook", {"notebook": source})
     until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), "the notebook's kernel")
     kernel = psutil.Process(int((tmp_path / "pid").read_text()))
     job.cancel()
@@ -527,7 +528,7 @@ def test_what_python_said_before_a_job_in_a_bucket_began(s3_server: S3Server, mo
     url = f"{s3_server.new_bucket()}/project"
     project = oml.Project.create(url, storage_options=s3_server.storage_options)
     monkeypatch.setenv("PYTHONHOME", "/no/such/place")  # so that Python itself cannot start
-    job = jobs.submit(project, "job_functions:leave", {"code": 0})
+    job = project.jobs.submit("job_functions:leave", {"code": 0})
     assert job.wait(LONG_S) == "lost"
     assert "no sign of life" in job.status().remedy
     assert "Python" in job.tail()
@@ -537,12 +538,12 @@ def test_what_python_said_before_a_job_in_a_bucket_began(s3_server: S3Server, mo
 def test_a_job_whose_project_is_in_a_bucket(s3_server: S3Server) -> None:
     url = f"{s3_server.new_bucket()}/project"
     project = oml.Project.create(url, storage_options=s3_server.storage_options)
-    job = jobs.submit(project, "job_functions:greet", {"name": "bucket", "times": 2})
+    job = project.jobs.submit("job_functions:greet", {"name": "bucket", "times": 2})
     assert job.wait(LONG_S) == "finished"
     assert job.tail().count("hello bucket") == 2
     assert "from a child" in job.tail()
     assert len(job.run.metrics()) == 2
-    again = jobs.job(url, job.id, storage_options=s3_server.storage_options)
+    again = ProjectJobs(url, storage_options=s3_server.storage_options).get(job.id)
     assert again.result()["project"] == url
     fs = __import__("s3fs").S3FileSystem(**s3_server.storage_options)
     for path in fs.find(url):

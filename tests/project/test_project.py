@@ -71,15 +71,20 @@ class _Model:
 def test_an_empty_project(store: Store) -> None:
     project = _create(store)
     assert store.raw_names() == ["p/project.json"]
-    assert project.class_names == ()
-    assert (project.datasets(), project.runs(), project.versions(), project.champion) == ([], [], [], None)
-    assert project.compact() == 0
+    assert project.classes.names() == ()
+    assert (project.datasets.list(), project.runs.list(), project.models.list(), project.champion()) == (
+        [],
+        [],
+        [],
+        None,
+    )
+    assert project.labels.compact() == 0
     data = project.freeze()
     assert (len(data), data.class_names) == (0, ())
     assert project.title == "p"
     assert "none yet" in project._repr_html_()
     with pytest.raises(NotFoundError, match="0 datasets"):
-        project.manifest("ab")
+        project.datasets.get("ab")
 
 
 def test_created_once_and_opened_by_anyone(store: Store) -> None:
@@ -115,12 +120,12 @@ def test_upload_stores_by_content(store: Store, tmp_path: Path) -> None:
     project = _create(store)
     first, second = _image(1), _image(2, kind="JPEG", size=(30, 20))
     (tmp_path / "a.png").write_bytes(first)
-    ids = project.upload([tmp_path / "a.png", second, first], label="cat")
+    ids = project.images.upload([tmp_path / "a.png", second, first], label="cat")
     assert ids == [hashlib.sha256(data).hexdigest() for data in (first, second, first)]
     blobs = [f"p/blobs/{ids[0][:2]}/{ids[0]}.png", f"p/blobs/{ids[1][:2]}/{ids[1]}.jpg"]
     assert [name for name in store.raw_names() if "blobs" in name] == sorted(blobs)
     assert store.raw_read(blobs[1]) == second
-    project.upload(first, label="dog", author="ann")  # as it is there, a correction
+    project.images.upload(first, label="dog", author="ann")  # as it is there, a correction
     data = project.freeze()
     assert _labels(data) == {ids[0]: "dog", ids[1]: "cat"}
     assert data.class_names == ("cat", "dog")
@@ -134,60 +139,60 @@ def test_upload_stores_by_content(store: Store, tmp_path: Path) -> None:
 
 def test_a_group_stays_in_its_split(store: Store) -> None:
     project = _create(store)
-    project.upload([_image(1), _image(2)], label="cat", group="video", split="test")
-    project.upload([_image(3), _image(4)], label="cat", group="video")
-    project.upload([_image(5), _image(6)], label=None, group="other")
+    project.images.upload([_image(1), _image(2)], label="cat", group="video", split="test")
+    project.images.upload([_image(3), _image(4)], label="cat", group="video")
+    project.images.upload([_image(5), _image(6)], label=None, group="other")
     rows = project.freeze().table.to_pylist()
     assert {row["split"] for row in rows if row["group"] == "video"} == {"test"}
     assert len({row["split"] for row in rows if row["group"] == "other"}) == 1
     assert [row["label"] for row in rows].count(None) == 2
     with pytest.raises(ConfigError, match="train, val, test"):
-        project.upload(_image(9), label="cat", split="exam")
+        project.images.upload(_image(9), label="cat", split="exam")
 
 
 def test_upload_refuses_what_is_no_image_and_adds_nothing(store: Store) -> None:
     project = _create(store)
     good = _image(1)
     with pytest.raises(BadImageError, match="2 of 3") as caught:
-        project.upload([good, b"text", good[: len(good) // 2]], label="cat")
+        project.images.upload([good, b"text", good[: len(good) // 2]], label="cat")
     assert caught.value.finding == "unreadable"
     with pytest.raises(NotFoundError, match="nowhere"):
-        project.upload([f"{store.url}/nowhere.jpg"], label="cat")
-    assert len(project.annotations()) == 0
-    assert project.class_names == ()
-    assert project.upload([], label="cat") == []
+        project.images.upload([f"{store.url}/nowhere.jpg"], label="cat")
+    assert len(project.labels.state()) == 0
+    assert project.classes.names() == ()
+    assert project.images.upload([], label="cat") == []
 
 
 def test_import_refers_and_freeze_names_the_state(store: Store) -> None:
     project = _create(store)
     source = _folders(store)
-    assert project.import_(source) == 12
+    assert project.add(source) == 12
     before = store.raw_names()
-    assert project.import_(source) == 0
+    assert project.add(source) == 0
     assert store.raw_names() == before  # the second import said nothing new
     data = project.freeze()
     assert data == source.with_column("sha256", data.column("sha256"))  # the hash leaves out what reading told
     assert _labels(data) == _labels(source)
     assert sorted(data.urls()) == sorted(source.urls())
     assert all(data.column("sha256"))
-    assert project.datasets() == [data.hash]
+    assert project.datasets.list() == [data.hash]
     names = [name for name in store.raw_names() if name.startswith(f"p/datasets/{data.hash}/")]
     files = ["dataset.json", "findings.parquet", "manifest.parquet", "provenance.parquet"]
     assert [name.rpartition("/")[2] for name in names] == files
     again = Project.open(project.url, storage_options=store.storage_options)
     assert again.freeze() == data
-    assert again.manifest(data.hash[:8]) == data
-    assert len(again.datasets()) == 1
+    assert again.datasets.get(data.hash[:8]) == data
+    assert len(again.datasets.list()) == 1
 
 
 def test_a_corrected_label_is_always_in_the_next_dataset(store: Store) -> None:
     project = _create(store)
-    project.import_(_folders(store))
+    project.add(_folders(store))
     before = project.freeze()
     image_id = before.column("image_id")[0]
     other = "dog" if before.column("label")[0] == "cat" else "cat"
-    project.relabel(image_id, other, author="ann")
-    project.import_(_folders(store, start=12, n=14))  # brings two images, and the old label of this one
+    project.labels.set(image_id, other, author="ann")
+    project.add(_folders(store, start=12, n=14))  # brings two images, and the old label of this one
     after = project.freeze()
     assert _labels(after)[image_id] == other
     assert {k: v for k, v in _labels(after).items() if k != image_id}.items() >= {
@@ -195,8 +200,8 @@ def test_a_corrected_label_is_always_in_the_next_dataset(store: Store) -> None:
     }.items()
     assert after.hash != before.hash
     assert len(after) == 14
-    assert project.manifest(before.hash) == before  # what was frozen stays
-    assert sorted(project.datasets()) == sorted([before.hash, after.hash])
+    assert project.datasets.get(before.hash) == before  # what was frozen stays
+    assert sorted(project.datasets.list()) == sorted([before.hash, after.hash])
     splits = dict(zip(after.column("image_id"), after.column("split"), strict=True))
     assert {k: splits[k] for k in before.column("image_id")} == dict(
         zip(before.column("image_id"), before.column("split"), strict=True)
@@ -205,25 +210,25 @@ def test_a_corrected_label_is_always_in_the_next_dataset(store: Store) -> None:
 
 def test_what_may_be_said_about_images(store: Store) -> None:
     project = _create(store, class_names=["cat"])
-    (image_id,) = project.upload(_image(1), label="cat")
+    (image_id,) = project.images.upload(_image(1), label="cat")
     with pytest.raises(UnknownClassError, match="add_class"):
-        project.relabel(image_id, "dog")
+        project.labels.set(image_id, "dog")
     with pytest.raises(DataError, match="not in the project"):
-        project.relabel("nobody", "cat")
+        project.labels.set("nobody", "cat")
     with pytest.raises(DataError, match="not in the project"):
-        project.delete("nobody")
+        project.images.delete("nobody")
     for wrong in ("", "  "):
         with pytest.raises(ConfigError, match="blank"):
-            project.add_class(wrong)
-    project.add_class("dog")
-    project.add_class("cat")
-    assert project.class_names == ("cat", "dog")
-    project.relabel(image_id, "dog")
-    assert project.compact() > 1
+            project.classes.add(wrong)
+    project.classes.add("dog")
+    project.classes.add("cat")
+    assert project.classes.names() == ("cat", "dog")
+    project.labels.set(image_id, "dog")
+    assert project.labels.compact() > 1
     assert _labels(project.freeze()) == {image_id: "dog"}
-    project.delete(image_id)
+    project.images.delete(image_id)
     assert len(project.freeze()) == 0
-    project.upload(_image(1), label="cat")
+    project.images.upload(_image(1), label="cat")
     assert _labels(project.freeze()) == {image_id: "cat"}
 
 
@@ -232,10 +237,10 @@ def test_bad_images_are_left_out_or_stop_the_freeze(store: Store) -> None:
     store.raw_write("photos/cat/torn.png", _image(99)[:60])
     store.raw_write("photos/cat/copy.png", _image(1))  # the same bytes as dog/1.png
     source = _folders(store)
-    project.import_(source)
+    project.add(source)
     with pytest.raises(TooManyBadImagesError) as caught:
         project.freeze()
-    assert project.datasets() == []
+    assert project.datasets.list() == []
     data = project.freeze(max_bad=0.3)
     uris = sorted(url.rpartition("photos/")[2] for url in data.urls())
     assert uris == sorted(f"{('cat', 'dog')[number % 2]}/{number}.png" for number in range(12) if number != 1)
@@ -245,18 +250,18 @@ def test_bad_images_are_left_out_or_stop_the_freeze(store: Store) -> None:
         [(n, "ascending") for n in order]
     ).select(order)
     assert data == alone.manifest
-    found = project.findings(data)
+    found = project.datasets.findings(data)
     assert (found.n_images, found.n_bad, found.counts()) == (alone.n_images, alone.n_bad, alone.counts())
     with pytest.raises(NotFoundError):
-        project.findings(source)
+        project.datasets.findings(source)
 
 
 def test_images_are_opened_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     from onlineml.data.annotations import freezing
 
     project = _create(store)
-    project.import_(_folders(store))
-    project.upload(_image(50), label="cat")
+    project.add(_folders(store))
+    project.images.upload(_image(50), label="cat")
     opened: list[int] = []
     original = freezing.check
 
@@ -269,17 +274,17 @@ def test_images_are_opened_once(store: Store, monkeypatch: pytest.MonkeyPatch) -
     first = project.freeze()
     assert opened == [5, 5, 2]
     assert Project.open(project.url, storage_options=store.storage_options).freeze() == first
-    project.import_(_folders(store, start=12, n=15))
+    project.add(_folders(store, start=12, n=15))
     assert len(project.freeze()) == 16
     assert opened == [5, 5, 2, 3]
 
 
 def test_a_copied_folder_is_a_copied_project(tmp_path: Path) -> None:
     project = Project.create(tmp_path / "p")
-    ids = project.upload([_image(1), _image(2)], label="cat")
+    ids = project.images.upload([_image(1), _image(2)], label="cat")
     (tmp_path / "p" / "photos" / "dog").mkdir(parents=True)
     (tmp_path / "p" / "photos" / "dog" / "3.png").write_bytes(_image(3))
-    project.import_(Manifest.from_folders(tmp_path / "p" / "photos"))
+    project.add(Manifest.from_folders(tmp_path / "p" / "photos"))
     data = project.freeze()
     shutil.move(tmp_path / "p", tmp_path / "q")
     moved = Project.open(tmp_path / "q")
@@ -293,7 +298,7 @@ def test_a_local_project_outlasts_a_change_of_folder(tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     project = Project.create("p")
     (tmp_path / "a.png").write_bytes(_image(1))
-    project.upload("a.png", label="cat")
+    project.images.upload("a.png", label="cat")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert len(project.freeze()) == 1
@@ -301,9 +306,9 @@ def test_a_local_project_outlasts_a_change_of_folder(tmp_path: Path, monkeypatch
 
 def test_runs(store: Store) -> None:
     project = _create(store)
-    runs = [project.new_run(spec={"n": number}) for number in range(2)]
+    runs = [project.runs.new(spec={"n": number}) for number in range(2)]
     runs[0].set_status("finished")
-    found = project.runs()
+    found = project.runs.list()
     assert {run.id: run.spec for run in found} == {run.id: run.spec for run in runs}
     assert sorted(run.status()["state"] for run in found) == ["created", "finished"]
 
@@ -311,14 +316,14 @@ def test_runs(store: Store) -> None:
 def test_models(store: Store) -> None:
     project = _create(store)
     one, two = project.publish(_Model("one"), {"accuracy": 0.5}), project.publish(_Model("two"))
-    assert project.versions() == [one, two]
+    assert project.models.list() == [one, two]
     assert one.descriptor() == {"name": "one", "scores": {"accuracy": 0.5}}
-    assert project.champion is None
+    assert project.champion() is None
     project.promote(one)
     project.promote(two, reason="better")
-    assert project.champion == two
+    assert project.champion() == two
     assert f"<b>{two.version}</b>" in project._repr_html_()
-    assert project.rollback() == one == project.champion
+    assert project.models.rollback() == one == project.champion()
 
 
 @pytest.mark.parametrize("step", range(10))  # blob, entry; table, entry; what was seen; 4 files of a dataset, entry
@@ -334,17 +339,17 @@ def test_killed_at_any_write_a_project_opens_and_goes_on(
         with pytest.raises(_Killed):
             _work(project, source)
     fresh = Project.open(project.url, storage_options=store.storage_options)
-    assert len(fresh.annotations()) == [0, 0, 1, 1, 7, 7, 7, 7, 7, 7][step]
-    assert len(fresh.datasets()) == (step == 9)
+    assert len(fresh.labels.state()) == [0, 0, 1, 1, 7, 7, 7, 7, 7, 7][step]
+    assert len(fresh.datasets.list()) == (step == 9)
     data = _work(fresh, source)
     assert len(data) == 7
-    assert fresh.manifest(data.hash) == data
+    assert fresh.datasets.get(data.hash) == data
     assert _labels(data).items() > _labels(source).items()
 
 
 def _work(project: Project, source: Manifest) -> Manifest:
-    project.upload(_image(100), label="cat")
-    project.import_(source)
+    project.images.upload(_image(100), label="cat")
+    project.add(source)
     return project.freeze()
 
 
@@ -364,24 +369,24 @@ def _dying(original: Any, left: list[int]) -> Any:
 
 def test_processes_upload_and_correct_at_once(store: Store) -> None:
     project = _create(store, class_names=["cat", "dog"])
-    ids = project.upload([_image(number) for number in range(3)], label="cat")
+    ids = project.images.upload([_image(number) for number in range(3)], label="cat")
     if store.kind == "memory":
         return  # each process's own
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         pool.starmap(_annotate, [(project.url, store.storage_options, ids, worker) for worker in range(2)])
-    state = Project.open(project.url, storage_options=store.storage_options).annotations()
+    state = Project.open(project.url, storage_options=store.storage_options).labels.state()
     assert len(state) == 3 + 2 * 3
     assert project.freeze() == project.freeze()
-    assert set(project.class_names) == {"cat", "dog", "new 0", "new 1"}
+    assert set(project.classes.names()) == {"cat", "dog", "new 0", "new 1"}
 
 
 def _annotate(url: str, options: dict[str, Any] | None, ids: list[str], worker: int) -> None:
     project = Project.open(url, storage_options=options)
     for number in range(3):
-        project.upload(_image(100 + 10 * worker + number), label=f"new {worker}")
-        project.relabel(ids[number], "dog")
+        project.images.upload(_image(100 + 10 * worker + number), label=f"new {worker}")
+        project.labels.set(ids[number], "dog")
     project.freeze()
-    project.compact()
+    project.labels.compact()
 
 
 def test_options_are_neither_shown_nor_pickled_nor_stored(store: Store) -> None:

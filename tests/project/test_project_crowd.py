@@ -60,7 +60,7 @@ def _worked(
     worker: int, url: str, options: dict[str, Any], start: Barrier
 ) -> tuple[str, list[str], dict[str, list[str]]]:
     project = Project.open(url, storage_options=options)
-    shared = project.annotations().table["image_id"].to_pylist()
+    shared = project.labels.state().table["image_id"].to_pylist()
     datasets: list[str] = []
     said: dict[str, list[str]] = {}
 
@@ -74,29 +74,29 @@ def _worked(
         if time.monotonic() > end:
             break
         one, other = (shared[(worker + number + step) % len(shared)] for step in (0, 1))
-        (own,) = project.upload(_image(1000 + 100 * worker + number), label=f"new {worker}", author=f"w{worker}")
-        note(own, [project.relabel(own, CLASSES[number % 4], author=f"w{worker}")])
-        note(one, [project.relabel(one, CLASSES[worker % 4], author=f"w{worker}")])
-        (entry,) = note(other, project.accept(other, author=f"w{worker}"))
+        (own,) = project.images.upload(_image(1000 + 100 * worker + number), label=f"new {worker}", author=f"w{worker}")
+        note(own, [project.labels.set(own, CLASSES[number % 4], author=f"w{worker}")[0]])
+        note(one, [project.labels.set(one, CLASSES[worker % 4], author=f"w{worker}")[0]])
+        (entry,) = note(other, project.labels.accept(other, author=f"w{worker}"))
         if worker % 2:
-            note(other, [project.undo(entry, author=f"w{worker}")])
+            note(other, [project.labels.undo(entry, author=f"w{worker}")])
         else:
-            note(other, project.skip(other, author=f"w{worker}"))
+            note(other, project.labels.skip(other, author=f"w{worker}"))
         if worker == 0:
-            project.rename_class(project.class_names[1], f"dog {number}")  # others go on saying dog
+            project.classes.rename(project.classes.names()[1], f"dog {number}")  # others go on saying dog
         if worker == 1:
-            project.suggest({one: ("cat", 0.5), other: ("owl", 0.25)}, model=str(number))
+            project.labels.suggest({one: ("cat", 0.5), other: ("owl", 0.25)}, model=str(number))
         if worker == 2:
-            project.move_to_split({one: ("train", "val", "test")[number % 3]}, reason="a race")
+            project.images.move_to_split({one: ("train", "val", "test")[number % 3]}, reason="a race")
         if worker == 3:
-            note(own, project.delete(own))
-            note(own, project.restore(own))
+            note(own, project.images.delete(own))
+            note(own, project.images.restore(own))
         if number % 2 == worker % 2:
             datasets.append(project.freeze().hash)
         if worker in {4, 5}:
-            project.compact()
+            project.labels.compact()
     start.wait(200)  # everybody is done
-    return fingerprint(project.annotations()), datasets, said
+    return fingerprint(project.labels.state()), datasets, said
 
 
 @pytest.mark.s3
@@ -104,7 +104,7 @@ def test_eight_processes_at_once(s3_server: S3Server) -> None:
     options = s3_server.storage_options
     url = f"{s3_server.new_bucket()}/p"
     project = Project.create(url, class_names=CLASSES, storage_options=options)
-    project.upload([_image(number) for number in range(SHARED)], label="cat")
+    project.images.upload([_image(number) for number in range(SHARED)], label="cat")
     context = multiprocessing.get_context("spawn")
     start, answers = context.Barrier(WORKERS), context.Queue()
     workers = [context.Process(target=_work, args=(n, url, options, start, answers)) for n in range(WORKERS)]
@@ -116,8 +116,8 @@ def test_eight_processes_at_once(s3_server: S3Server) -> None:
     assert [process.exitcode for process in workers] == [0] * WORKERS, [seen for _, seen, _, said in told if not said]
 
     fresh = Project.open(url, storage_options=options)
-    state = fresh.annotations()
-    assert {seen for _, seen, _, _ in told} == {fingerprint(state), fingerprint(project.annotations())}
+    state = fresh.labels.state()
+    assert {seen for _, seen, _, _ in told} == {fingerprint(state), fingerprint(project.labels.state())}
     for _, _, _, said in told:
         for image_id, entries in said.items():
             assert set(entries) <= set(state.history(image_id)["entry"])
@@ -127,8 +127,8 @@ def test_eight_processes_at_once(s3_server: S3Server) -> None:
     assert rounds >= 4  # each got something done
     for _, _, datasets, _ in told:
         for dataset in datasets:
-            assert fresh.manifest(dataset).hash == dataset
+            assert fresh.datasets.get(dataset).hash == dataset
             assert dataset in state.folded.frozen
-    while fresh.compact():
+    while fresh.labels.compact():
         pass
-    assert fingerprint(Project.open(url, storage_options=options).annotations()) == fingerprint(state)
+    assert fingerprint(Project.open(url, storage_options=options).labels.state()) == fingerprint(state)

@@ -86,27 +86,29 @@ def test_one_folder_has_one_task(store: Store) -> None:
 
 def test_what_belongs_to_the_other_task_is_refused(store: Store) -> None:
     project = _create(store, class_names=["cat"])
-    (image_id,) = project.upload(_image(1))
+    (image_id,) = project.images.upload(_image(1))
     with pytest.raises(ConfigError, match="boxes="):
-        project.upload(_image(2), label="cat")
+        project.images.upload(_image(2), label="cat")
     with pytest.raises(ConfigError, match="relabel_boxes"):
-        project.relabel(image_id, "cat")
+        project.labels.set(image_id, "cat")
     other = Project.create(f"{store.url}/q", storage_options=store.storage_options)
     with pytest.raises(ConfigError, match="label="):
-        other.upload(_image(1), boxes=CAT)
-    other.upload(_image(1), label="cat")
+        other.images.upload(_image(1), boxes=CAT)
+    other.images.upload(_image(1), label="cat")
     with pytest.raises(ConfigError, match="with relabel"):
-        other.relabel_boxes(image_id, *CAT)
+        other.labels.set(image_id, CAT)
     with pytest.raises(ConfigError, match="the manifest's is 'classification'"):
-        project.import_(other.freeze())
-    assert len(project.annotations()) == 1
+        project.add(other.freeze())
+    assert len(project.labels.state()) == 1
 
 
 def test_upload_with_boxes(store: Store) -> None:
     project = _create(store)
     pictures = [_image(number) for number in range(4)]
-    ids = project.upload(pictures[:3], boxes=[TWO, NONE, None], split="val")
-    assert project.upload(pictures[3], boxes=CAT, group="video") == project.upload([pictures[3]])  # says no more
+    ids = project.images.upload(pictures[:3], boxes=[TWO, NONE, None], split="val")
+    assert project.images.upload(pictures[3], boxes=CAT, group="video") == project.images.upload(
+        [pictures[3]]
+    )  # says no more
     data = project.freeze()
     assert _boxes(data) == {
         ids[0]: ([[1.0, 2.0, 5.0, 6.0], [0.5, 0.0, 12.0, 8.0]], ["cat", "dog"]),
@@ -118,12 +120,12 @@ def test_upload_with_boxes(store: Store) -> None:
     assert data.boxes().label_ids.tolist() == [0, 1, 0]
     assert data.boxes().annotated.tolist() == [True, True, False, True]
     assert data.column("label").tolist() == [None] * 4
-    again = project.upload((picture for picture in [pictures[2]] * 3), boxes=[CAT, TWO, None])
+    again = project.images.upload((picture for picture in [pictures[2]] * 3), boxes=[CAT, TWO, None])
     assert again == [ids[2]] * 3
     assert _boxes(project.freeze())[ids[2]] == _boxes(data)[ids[0]]  # the last that was said about it
-    project.upload(pictures[0], boxes=([], []), author="ann")  # a correction
+    project.images.upload(pictures[0], boxes=([], []), author="ann")  # a correction
     assert _boxes(project.freeze())[ids[0]] == ([], [])
-    assert project.manifest(data.hash) == data
+    assert project.datasets.get(data.hash) == data
     assert "cat" in project._repr_html_()
 
 
@@ -131,41 +133,41 @@ def test_boxes_that_cannot_be_are_refused_and_nothing_is_added(store: Store) -> 
     project = _create(store)
     turned = _image(1, size=(12, 8), turn=6)  # 8 wide and 12 high, upright
     with pytest.raises(DataError, match="8 x 12"):
-        project.upload(turned, boxes=([[9, 1, 11, 3]], ["cat"]))
+        project.images.upload(turned, boxes=([[9, 1, 11, 3]], ["cat"]))
     with pytest.raises(DataError, match="for each of 2 images; found 1"):
-        project.upload([_image(1), _image(2)], boxes=[CAT])
+        project.images.upload([_image(1), _image(2)], boxes=[CAT])
     with pytest.raises(DataError, match="n labels"):
-        project.upload(_image(1), boxes=([[1, 2, 3]], ["cat"]))
-    assert len(project.annotations()) == 0
-    (image_id,) = project.upload(turned, boxes=([[1, 1, 9, 11]], ["cat"]))
+        project.images.upload(_image(1), boxes=([[1, 2, 3]], ["cat"]))
+    assert len(project.labels.state()) == 0
+    (image_id,) = project.images.upload(turned, boxes=([[1, 1, 9, 11]], ["cat"]))
     for wrong, message in (
         ([[5, 5, 5, 9]], "no width"),
         ([[0, 0, 1, np.nan]], "no number"),
         ([[9, 9, 10, 10]], "outside"),
     ):
         with pytest.raises(DataError, match=message):
-            project.relabel_boxes(image_id, wrong, ["cat"])
+            project.labels.set(image_id, (wrong, ["cat"]))
     with pytest.raises(UnknownClassError, match=r"add_class\('owl'\)"):
-        project.relabel_boxes(image_id, [[0, 0, 1, 1]], ["owl"])
+        project.labels.set(image_id, ([[0, 0, 1, 1]], ["owl"]))
     with pytest.raises(DataError, match="not in the project"):
-        project.relabel_boxes("nobody", [[0, 0, 1, 1]], ["cat"])
+        project.labels.set("nobody", ([[0, 0, 1, 1]], ["cat"]))
     data = project.freeze()
     assert _boxes(data) == {image_id: ([[1.0, 1.0, 8.0, 11.0]], ["cat"])}  # cut at the edge, and said so
-    assert "box_clipped" in project.findings(data).counts()
+    assert "box_clipped" in project.datasets.findings(data).counts()
 
 
 def test_a_corrected_box_is_always_in_the_next_dataset(store: Store) -> None:
     project = _create(store)
     crowd = pa.array([[False, True], None, None])
     source = _manifest(store, {"a": TWO, "b": NONE, "c": None}, crowd=crowd)
-    assert project.import_(source) == 3
-    assert project.import_(source) == 0
+    assert project.add(source) == 3
+    assert project.add(source) == 0
     before = project.freeze()
     assert _boxes(before) == _boxes(source)
     assert before.boxes().crowd.tolist() == [False, True]
-    entry = project.relabel_boxes("id-a", np.array([[0.5, 0, 12, 8], [3, 3, 6, 7]]), ["dog", "cat"], author="ann")
-    project.relabel_boxes("id-c", [], [])
-    project.import_(source.with_column("note", ["x", "y", "z"]))  # brings the old boxes again
+    entry = project.labels.set("id-a", (np.array([[0.5, 0, 12, 8], [3, 3, 6, 7]]), ["dog", "cat"]), author="ann")[0]
+    project.labels.set("id-c", ([], []))
+    project.add(source.with_column("note", ["x", "y", "z"]))  # brings the old boxes again
     after = project.freeze()
     assert _boxes(after) == {
         "id-a": ([[0.5, 0.0, 12.0, 8.0], [3.0, 3.0, 6.0, 7.0]], ["dog", "cat"]),
@@ -174,27 +176,27 @@ def test_a_corrected_box_is_always_in_the_next_dataset(store: Store) -> None:
     }
     assert after.boxes().crowd.tolist() == [True, False]  # the region that was not moved is one still
     assert after.hash != before.hash
-    assert project.manifest(before.hash) == before
-    assert project.annotations().revision("id-a") == entry
-    project.relabel_boxes_many({"id-a": None, "id-b": CAT})
+    assert project.datasets.get(before.hash) == before
+    assert project.labels.state().revision("id-a") == entry
+    project.labels.set({"id-a": None, "id-b": CAT})
     assert _boxes(project.freeze()) == {"id-a": None, "id-b": ([[1.0, 2.0, 5.0, 6.0]], ["cat"]), "id-c": ([], [])}
 
 
 def test_two_people_who_correct_at_once_are_a_conflict_until_it_is_settled(store: Store) -> None:
     project = _create(store)
-    project.import_(_manifest(store, {"a": CAT, "b": TWO}))
+    project.add(_manifest(store, {"a": CAT, "b": TWO}))
     ann = Project.open(project.url, storage_options=store.storage_options)
-    state = project._annotations.state()
-    first = ann.relabel_boxes("id-a", *TWO, author="ann")
+    state = project.annotation_log.state()
+    first = ann.labels.set("id-a", TWO, author="ann")[0]
     with pytest.MonkeyPatch.context() as patch:  # bob saw the boxes before ann corrected them
-        patch.setattr(project._annotations, "state", lambda: state)
-        second = project.relabel_boxes("id-a", *NONE, author="bob")
-    assert dict(project.annotations().conflicts) == {"id-a": (first, second)}
+        patch.setattr(project.annotation_log, "state", lambda: state)
+        second = project.labels.set("id-a", NONE, author="bob")[0]
+    assert dict(project.labels.state().conflicts) == {"id-a": (first, second)}
     assert _boxes(project.freeze())["id-a"] == ([], [])
-    project.compact()
-    assert set(ann.annotations().conflicts) == {"id-a"}
-    ann.relabel_boxes("id-a", *TWO)
-    assert not project.annotations().conflicts
+    project.labels.compact()
+    assert set(ann.labels.state().conflicts) == {"id-a"}
+    ann.labels.set("id-a", TWO)
+    assert not project.labels.state().conflicts
 
 
 def test_freezing_checks_the_boxes_of_now_and_opens_no_image_twice(
@@ -205,7 +207,7 @@ def test_freezing_checks_the_boxes_of_now_and_opens_no_image_twice(
     project = _create(store)
     wrong: Any = ([[1, 2, 5, 6], [4, 4, 4, 6], [10, 1, 20, 7]], ["cat", "cat", "dog"])
     source = _manifest(store, {"a": wrong, "b": CAT})
-    project.import_(source)
+    project.add(source)
     with pytest.raises(TooManyBadImagesError):
         project.freeze()
     opened: list[int] = []
@@ -219,26 +221,26 @@ def test_freezing_checks_the_boxes_of_now_and_opens_no_image_twice(
     data = project.freeze(max_bad=0.5)
     assert _boxes(data)["id-a"] == ([[1.0, 2.0, 5.0, 6.0], [10.0, 1.0, 12.0, 7.0]], ["cat", "dog"])
     assert data == source.check(max_bad=0.5).manifest
-    findings = project.findings(data)
+    findings = project.datasets.findings(data)
     assert {code: findings.counts()[code] for code in ("box_empty", "box_clipped")} == {
         "box_empty": 1,
         "box_clipped": 1,
     }
     assert findings.n_bad_boxes == 1
-    project.relabel_boxes("id-a", [[4, 4, 5, 6]], ["cat"])
+    project.labels.set("id-a", ([[4, 4, 5, 6]], ["cat"]))
     mended = project.freeze(max_bad=0)
-    assert len(project.findings(mended).table) == 0
+    assert len(project.datasets.findings(mended).table) == 0
     assert opened == []
 
 
 def test_samples_go_all_the_way(tmp_path: Path) -> None:
     photos = make_samples(str(tmp_path / "photos"), task="detection", n=24, seed=1, mislabelled=0.25, broken=2)
     project = Project.create(tmp_path / "p", task="detection")
-    assert project.import_(Manifest.from_coco(f"{photos}/annotations.json")) == 24
+    assert project.add(Manifest.from_coco(f"{photos}/annotations.json")) == 24
     data = project.freeze(max_bad=0.2)
     truth = json.loads((tmp_path / "photos" / "truth.json").read_text())
     problems = [image["problem"] for image in truth["images"]]
-    counts = project.findings(data).counts()
+    counts = project.datasets.findings(data).counts()
     assert data.class_names == CLASS_NAMES
     assert len(data) == 22
     assert counts["box_empty"] == problems.count("empty box")

@@ -49,12 +49,12 @@ def project(tmp_path: Path) -> Project:
 
 
 def labels(project: Project, ids: tuple[str, ...]) -> list[str | None]:
-    rows = {row["image_id"]: row["label"] for row in project.annotations().table.to_pylist()}
+    rows = {row["image_id"]: row["label"] for row in project.labels.state().table.to_pylist()}
     return [rows[one] for one in ids]
 
 
 def test_of_nothing_nothing_is_added(project: Project) -> None:
-    uploaded = project.upload_files([])
+    uploaded = project.images.upload_files([])
 
     assert (uploaded.image_ids, uploaded.added, uploaded.refused) == ((), {}, {})
     assert len(uploaded.to_frame()) == 0
@@ -67,7 +67,7 @@ def test_good_ones_are_added_whatever_they_are_called_and_bad_ones_are_told(tmp_
     (tmp_path / "empty.png").write_bytes(b"")
     paths = [tmp_path / name for name in ("photo.txt", "notes.jpg", "cut.jpg", "empty.png", "missing.png")]
 
-    uploaded = project.upload_files(paths, label="cat")
+    uploaded = project.images.upload_files(paths, label="cat")
 
     assert labels(project, uploaded.image_ids) == ["cat"]
     assert dict(uploaded.added) == {str(paths[0]): 1}
@@ -86,10 +86,10 @@ def test_an_archive_with_folders_as_labels(project: Project) -> None:
         "../5.png": image(5), "readme.md": b"hello", "dog/cut.jpg": image(6, "JPEG")[:200],
     })  # fmt: skip
 
-    uploaded = project.upload_files(data, label="cow", labels_from_folders=True)
+    uploaded = project.images.upload_files(data, label="cow", labels_from_folders=True)
 
     assert labels(project, uploaded.image_ids) == ["dog", "dog", "cat", "cow"]
-    assert set(project.class_names) == {"cat", "dog", "cow"}
+    assert set(project.classes.names()) == {"cat", "dog", "cow"}
     assert {name.partition("/")[2]: reason[:9] for name, reason in uploaded.refused.items()} == {
         "../5.png": "its path ",
         "readme.md": "not of an",
@@ -102,7 +102,7 @@ def test_a_bomb_adds_nothing_and_says_so(project: Project) -> None:
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("bomb.png", bytes(150 << 20))
 
-    uploaded = project.upload_files([data.getvalue(), image(1)])
+    uploaded = project.images.upload_files([data.getvalue(), image(1)])
 
     assert len(uploaded.image_ids) == 1
     assert "bomb" in uploaded.refused["file 0"]
@@ -114,7 +114,7 @@ def test_a_folder_on_another_store_is_taken_whole(project: Project, tmp_path: Pa
     memory = fsspec.filesystem("memory")
     memory.pipe({"/inbox/a.png": image(1), "/inbox/dog/b.png": image(2), "/inbox/.hidden.png": image(3)})
 
-    uploaded = project.upload_files("memory://inbox", labels_from_folders=True)
+    uploaded = project.images.upload_files("memory://inbox", labels_from_folders=True)
 
     assert labels(project, uploaded.image_ids) == ["inbox", "dog"]
 
@@ -123,12 +123,12 @@ def test_frames_of_videos_also_within_archives(project: Project, tmp_path: Path)
     path = tmp_path / "clip.mp4"
     write_video(path)
 
-    alone = project.upload_files(path, label="cat", every_s=0.2)
-    within = project.upload_files(packed({"clips/clip.mp4": path.read_bytes()}), label="cat", every_s=0.2)
+    alone = project.images.upload_files(path, label="cat", every_s=0.2)
+    within = project.images.upload_files(packed({"clips/clip.mp4": path.read_bytes()}), label="cat", every_s=0.2)
 
     assert len(alone.image_ids) > 1
     assert set(within.image_ids) == set(alone.image_ids)
-    groups = {row["group"] for row in project.annotations().table.to_pylist()}
+    groups = {row["group"] for row in project.labels.state().table.to_pylist()}
     assert len(groups) == 1
 
 
@@ -136,5 +136,5 @@ def test_boxes_are_no_labels(tmp_path: Path) -> None:
     project = Project.create(tmp_path / "boxes", task="detection")
 
     with pytest.raises(ConfigError, match="boxes"):
-        project.upload_files(image(1), label="cat")
-    assert len(project.upload_files(image(1)).image_ids) == 1
+        project.images.upload_files(image(1), label="cat")
+    assert len(project.images.upload_files(image(1)).image_ids) == 1

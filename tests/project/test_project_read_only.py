@@ -38,8 +38,8 @@ def url(s3_server: S3Server, cache: None) -> str:
     url = f"{s3_server.new_bucket()}/project"
     owner = oml.Project.create(url, class_names=sorted(COLOURS), storage_options=s3_server.storage_options)
     for number, name in enumerate(COLOURS):
-        owner.upload([photo(name, 10 * number + i) for i in range(3)], label=name, split="test")
-    owner.suggest(dict.fromkeys(owner.annotations().table["image_id"].to_pylist()[:2], ("red", 0.9)), model="1")
+        owner.images.upload([photo(name, 10 * number + i) for i in range(3)], label=name, split="test")
+    owner.labels.suggest(dict.fromkeys(owner.labels.state().table["image_id"].to_pylist()[:2], ("red", 0.9)), model="1")
     data = owner.freeze()
     model = oml.model_for(data)
     model.size_hw = (32, 32)
@@ -70,8 +70,8 @@ def test_what_only_looks_works(
     theirs = oml.evaluate(f"{url}@champion", owner.freeze(), split="test", storage_options=owner.storage_options)
     assert scores.summary() == theirs.summary()
     assert [row.error for row in rows] == [None] * 9
-    assert project.champion == owner.champion
-    assert len(project.history(first(project))) == len(owner.history(first(project)))
+    assert project.champion() == owner.champion()
+    assert len(project.labels.history(first(project))) == len(owner.labels.history(first(project)))
     assert "9 images" in Gallery(project).static_html()
     again = oml.Project.create(url, class_names=sorted(COLOURS), exist_ok=True, storage_options=options)
     assert again.class_names == owner.class_names
@@ -79,20 +79,20 @@ def test_what_only_looks_works(
 
 
 def first(project: oml.Project) -> str:
-    return str(project.annotations().table["image_id"][0].as_py())
+    return str(project.labels.state().table["image_id"][0].as_py())
 
 
 WRITES: dict[str, Callable[[oml.Project], object]] = {
-    "relabel": lambda project: project.relabel(first(project), "red"),
-    "accept": lambda project: project.accept(first(project)),
-    "delete": lambda project: project.delete(first(project)),
-    "upload": lambda project: project.upload(photo("red", 99), label="red"),
-    "suggest": lambda project: project.suggest({first(project): ("red", 0.9)}, model="1"),
-    "add_class": lambda project: project.add_class("owl"),
-    "import_": lambda project: project.import_(project.freeze()),
-    "new_run": lambda project: project.new_run(),
-    "submit": lambda project: project.submit("train", {"epochs": 1}),
-    "promote": lambda project: project.promote(project.versions()[0], reason="again"),
+    "relabel": lambda project: project.labels.set(first(project), "red"),
+    "accept": lambda project: project.labels.accept(first(project)),
+    "delete": lambda project: project.images.delete(first(project)),
+    "upload": lambda project: project.images.upload(photo("red", 99), label="red"),
+    "suggest": lambda project: project.labels.suggest({first(project): ("red", 0.9)}, model="1"),
+    "add_class": lambda project: project.classes.add("owl"),
+    "import_": lambda project: project.add(project.freeze()),
+    "new_run": lambda project: project.runs.new(),
+    "submit": lambda project: project.jobs.submit("train", {"epochs": 1}),
+    "promote": lambda project: project.promote(project.models.list()[0], reason="again"),
     "publish": lambda project: project.publish(
         oml.load_model(f"{project.url}@champion", storage_options=project.storage_options)
     ),
@@ -101,7 +101,7 @@ WRITES: dict[str, Callable[[oml.Project], object]] = {
 
 @pytest.mark.parametrize("name", WRITES)
 def test_what_would_write_names_the_missing_permission_and_changes_nothing(project: oml.Project, name: str) -> None:
-    before = project.annotations().table
+    before = project.labels.state().table
 
     with pytest.raises(PermissionError) as caught:
         WRITES[name](project)
@@ -111,7 +111,7 @@ def test_what_would_write_names_the_missing_permission_and_changes_nothing(proje
     assert project.url in told
     assert project.storage_options is not None
     assert project.storage_options["secret"] not in told
-    assert project.annotations().table.equals(before)
+    assert project.labels.state().table.equals(before)
 
 
 def test_whoever_may_not_even_read_is_told_so(

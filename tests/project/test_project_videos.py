@@ -36,12 +36,12 @@ def project_in(store: Store, **options: object) -> oml.Project:
 
 
 def rows_of(project: oml.Project) -> list[dict]:
-    return project.annotations().table.to_pylist()
+    return project.labels.state().table.to_pylist()
 
 
 def test_a_video_is_uploaded_relabelled_deleted_and_brought_back(store: Store, video: bytes) -> None:
     project = project_in(store)
-    added = project.upload_video(video, label="cat")
+    added = project.images.upload_video(video, label="cat")
     assert len(added.image_ids) == 4
     assert added.findings == ()
     assert added.video == f"blobs/{added.group[:2]}/{added.group}.mp4"
@@ -51,21 +51,21 @@ def test_a_video_is_uploaded_relabelled_deleted_and_brought_back(store: Store, v
     ]
     assert {row["split"] for row in rows_of(project)} == {added.split}
     names = store.raw_names()
-    assert project.upload_video(video, label="cat") == added  # the same again changes nothing
+    assert project.images.upload_video(video, label="cat") == added  # the same again changes nothing
     assert store.raw_names() == names
 
-    project.add_class("dog")
-    project.relabel_group(added.group, "dog")
+    project.classes.add("dog")
+    project.labels.set(project.images.of_group(added.group), "dog")
     assert {row["label"] for row in rows_of(project)} == {"dog"}
-    project.delete_group(added.group)
+    project.images.delete(project.images.of_group(added.group))
     assert rows_of(project) == []
     with pytest.raises(DataError, match="no images of the group"):
-        project.relabel_group(added.group, "cat")
+        project.labels.set(project.images.of_group(added.group), "cat")
 
-    again = project.upload_video(video)
+    again = project.images.upload_video(video)
     assert again.image_ids == added.image_ids
     assert {row["label"] for row in rows_of(project)} == {"dog"}  # as they were
-    project.upload_video(video, label="bird")
+    project.images.upload_video(video, label="bird")
     assert {row["label"] for row in rows_of(project)} == {"bird"}
     data = project.freeze()
     assert len(data) == 4
@@ -74,7 +74,7 @@ def test_a_video_is_uploaded_relabelled_deleted_and_brought_back(store: Store, v
 
 def test_answers_become_suggestions_of_the_very_frames(tmp_path: Path, video: bytes) -> None:
     project = oml.Project.create(tmp_path / "project", class_names=["dark", "light"])
-    added = project.upload_video(video)
+    added = project.images.upload_video(video)
 
     class Guess:
         def __init__(self, score: float) -> None:
@@ -84,23 +84,23 @@ def test_answers_become_suggestions_of_the_very_frames(tmp_path: Path, video: by
     rows = VideoAnswers(lambda: iter(made), video=Video(video), class_names=["dark", "light"], columns={}, model="m")
     answers = rows.by_image(added.group)
     assert list(answers) == list(added.image_ids)
-    assert project.suggest(answers, model="7")
-    project.accept(added.image_ids[2])
+    assert project.labels.suggest(answers, model="7")
+    project.labels.accept(added.image_ids[2])
     assert [row["label"] for row in rows_of(project)] == [None, None, "light", None]
 
 
 def test_further_frames_of_a_video_join_its_split(tmp_path: Path, video: bytes) -> None:
     project = oml.Project.create(tmp_path / "project")
-    first = project.upload_video(video, every_s=1.0, split="test")
-    second = project.upload_video(video, every_n=20)
+    first = project.images.upload_video(video, every_s=1.0, split="test")
+    second = project.images.upload_video(video, every_n=20)
     assert second.group == first.group
     assert {(row["group"], row["split"]) for row in rows_of(project)} == {(first.group, "test")}
     assert [row["frame"] for row in rows_of(project)] == [0, 30, 20, 40]
     with pytest.raises(ConfigError, match="move_to_split"):
-        project.upload_video(video, split="train")
+        project.images.upload_video(video, split="train")
     with pytest.raises(ConfigError, match="split"):
-        project.upload_video(video, split="holdout")
-    project.upload_video(video, split="test")
+        project.images.upload_video(video, split="holdout")
+    project.images.upload_video(video, split="test")
 
 
 def test_what_one_person_corrected_stays_where_others_are_imported(tmp_path: Path, video: bytes, other: bytes) -> None:
@@ -110,16 +110,16 @@ def test_what_one_person_corrected_stays_where_others_are_imported(tmp_path: Pat
     (tmp_path / "in/dog/b.webm").write_bytes(other)
     (tmp_path / "in/dog/broken.mp4").write_bytes(b"nothing")
     project = oml.Project.create(tmp_path / "project")
-    findings = project.import_videos(tmp_path / "in")
+    findings = project.images.import_videos(tmp_path / "in")
     assert (findings.n_videos, findings.n_frames) == (3, 7)
     assert [(row.finding, row.outcome) for row in findings.rows] == [("unreadable", "quarantined")]
-    assert project.class_names == ("cat", "dog")
+    assert project.classes.names() == ("cat", "dog")
     corrected = rows_of(project)[0]["image_id"]
-    project.relabel(corrected, "dog")
+    project.labels.set(corrected, "dog")
     deleted = rows_of(project)[-1]["image_id"]
-    project.delete(deleted)
+    project.images.delete(deleted)
     files = sorted((tmp_path / "project").rglob("*.parquet"))
-    project.import_videos(tmp_path / "in")
+    project.images.import_videos(tmp_path / "in")
     assert sorted((tmp_path / "project").rglob("*.parquet")) == files
     assert {row["image_id"]: row["label"] for row in rows_of(project)}[corrected] == "dog"
     assert deleted not in {row["image_id"] for row in rows_of(project)}
@@ -132,30 +132,30 @@ def test_an_import_joins_the_split_that_a_person_gave(tmp_path: Path, video: byt
     (tmp_path / "in/train/cat").mkdir(parents=True)
     (tmp_path / "in/train/cat/a.mp4").write_bytes(video)
     project = oml.Project.create(tmp_path / "project")
-    project.upload_video(video, every_s=1.0, split="test")
-    project.import_videos(tmp_path / "in")
+    project.images.upload_video(video, every_s=1.0, split="test")
+    project.images.import_videos(tmp_path / "in")
     assert {row["split"] for row in rows_of(project)} == {"test"}
 
 
 def test_a_project_of_boxes(tmp_path: Path, video: bytes) -> None:
     project = oml.Project.create(tmp_path / "project", task="detection", class_names=["digit"])
     with pytest.raises(ConfigError, match="boxes"):
-        project.upload_video(video, label="digit")
-    added = project.upload_video(video, keep=False, every_s=1.0)
+        project.images.upload_video(video, label="digit")
+    added = project.images.upload_video(video, keep=False, every_s=1.0)
     assert added.video.startswith("blobs/")  # bytes have no other place
-    project.relabel_boxes(added.image_ids[0], [[1, 2, 30, 40]], ["digit"])
+    project.labels.set(added.image_ids[0], ([[1, 2, 30, 40]], ["digit"]))
     assert [row["boxes_xyxy"] for row in rows_of(project)] == [[[1, 2, 30, 40]], None]
     (tmp_path / "in/digit").mkdir(parents=True)
     (tmp_path / "in/digit/a.mp4").write_bytes(video)
-    project.import_videos(tmp_path / "in")
+    project.images.import_videos(tmp_path / "in")
     assert len(rows_of(project)) == 4
-    assert project.class_names == ("digit",)
+    assert project.classes.names() == ("digit",)
 
 
 def test_a_video_that_stays_where_it_is(tmp_path: Path, video: bytes) -> None:
     (tmp_path / "a.mp4").write_bytes(video)
     project = oml.Project.create(tmp_path / "project")
-    added = project.upload_video(tmp_path / "a.mp4", keep=False)
+    added = project.images.upload_video(tmp_path / "a.mp4", keep=False)
     assert added.video == str(tmp_path / "a.mp4")
     assert not list((tmp_path / "project").rglob("*.mp4"))
     assert "4 frames" in str(added)
@@ -165,10 +165,10 @@ def test_a_video_that_stays_where_it_is(tmp_path: Path, video: bytes) -> None:
 def test_what_is_no_video_changes_nothing(tmp_path: Path, video: bytes) -> None:
     project = oml.Project.create(tmp_path / "project")
     with pytest.raises(BadVideoError):
-        project.upload_video(b"no video", label="cat")
-    assert project.class_names == ()
-    added = project.upload_video(video)
+        project.images.upload_video(b"no video", label="cat")
+    assert project.classes.names() == ()
+    added = project.images.upload_video(video)
     with pytest.raises(UnknownClassError):
-        project.relabel_group(added.group, "never heard of")
+        project.labels.set(project.images.of_group(added.group), "never heard of")
     with pytest.raises(DataError, match="no images of the group"):
-        project.delete_group("nobody")
+        project.images.delete(project.images.of_group("nobody"))

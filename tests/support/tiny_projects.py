@@ -54,13 +54,13 @@ def colour_project(
     found = oml.Manifest.from_folders(str(folder / "photos"))
     by_uri = dict(zip(found.column("uri"), found.column("image_id"), strict=True))
     project = oml.Project.create(str(folder / "project"), task="classification")
-    project.import_(found.with_labels({by_uri[uri]: label for uri, label in (labels or {}).items()}))
+    project.add(found.with_labels({by_uri[uri]: label for uri, label in (labels or {}).items()}))
     return project
 
 
 def image_of(project: oml.Project, uri: str) -> str:
     """The id of the image whose uri ends so."""
-    table = project.annotations().table
+    table = project.labels.state().table
     ids = [
         i for i, own in zip(table["image_id"].to_pylist(), table["uri"].to_pylist(), strict=True) if own.endswith(uri)
     ]
@@ -90,7 +90,7 @@ def fitted(model: oml.ImageClassifier, data: oml.Manifest) -> oml.ImageClassifie
 
 def labels_of(project: oml.Project) -> dict[str, str]:
     """The present label of each image."""
-    table = project.annotations().table
+    table = project.labels.state().table
     return dict(zip(table["image_id"].to_pylist(), table["label"].to_pylist(), strict=True))
 
 

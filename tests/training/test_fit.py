@@ -191,10 +191,10 @@ def test_without_a_url_there_is_a_run_all_the_same(manifest, tmp_path: Path, mon
 
 def test_a_projects_run(manifest, tmp_path: Path) -> None:
     project = oml.Project.create(str(tmp_path / "project"))
-    run = fit(tiny_model(), tiny_data(manifest), project.new_run(), epochs=1)
+    run = fit(tiny_model(), tiny_data(manifest), project.runs.new(), epochs=1)
 
-    assert [r.url for r in project.runs()] == [run.url]
-    assert project.runs()[0].status()["state"] == "finished"
+    assert [r.url for r in project.runs.list()] == [run.url]
+    assert project.runs.list()[0].status()["state"] == "finished"
 
 
 # ---- how it shows itself ----

@@ -51,11 +51,11 @@ def save(front: FrontEnd, told: dict[str, Any], boxes: list[dict[str, Any]]) -> 
 
 
 def events(project: Project, image_id: str) -> list[str]:
-    return project.history(image_id)["event"].tolist()
+    return project.labels.history(image_id)["event"].tolist()
 
 
 def boxes_of(project: Project, image_id: str) -> tuple[list[list[float]], list[str]]:
-    row = project.annotations().row(image_id)
+    row = project.labels.state().row(image_id)
     return row["boxes_xyxy"], row["labels"]
 
 
@@ -78,7 +78,7 @@ def test_another_task_is_refused_and_so_are_strange_images(tmp_path: Path, proje
 
 
 def test_drawn_boxes_are_written_as_a_correction(project: Project) -> None:
-    (image_id,) = project.upload([image(1)])
+    (image_id,) = project.images.upload([image(1)])
     front = FrontEnd(BoxEditor(project))
     told = shown(front)
     assert (told["size"], told["boxes"], told["state"]) == ((80, 80), [], "not annotated")
@@ -90,7 +90,7 @@ def test_drawn_boxes_are_written_as_a_correction(project: Project) -> None:
 
 
 def test_an_image_without_objects_is_an_answer_too(project: Project) -> None:
-    (image_id,) = project.upload([image(1)])
+    (image_id,) = project.images.upload([image(1)])
     front = FrontEnd(BoxEditor(project))
 
     save(front, shown(front), [])
@@ -99,8 +99,8 @@ def test_an_image_without_objects_is_an_answer_too(project: Project) -> None:
 
 
 def test_what_is_suggested_and_left_as_it_is_counts_as_accepted_with_the_model(project: Project) -> None:
-    (image_id,) = project.upload([image(1)])
-    project.suggest({image_id: ([A, B, C], ["cat", "dog", "cat"], [0.9, 0.8, 0.3])}, model="7")
+    (image_id,) = project.images.upload([image(1)])
+    project.labels.suggest({image_id: ([A, B, C], ["cat", "dog", "cat"], [0.9, 0.8, 0.3])}, model="7")
     front = FrontEnd(BoxEditor(project))
     told = shown(front)
     assert [box["score"] for box in told["boxes"]] == [0.9, 0.8, 0.3]
@@ -109,12 +109,12 @@ def test_what_is_suggested_and_left_as_it_is_counts_as_accepted_with_the_model(p
 
     assert boxes_of(project, image_id) == ([A, B], ["cat", "dog"])
     assert events(project, image_id)[-1] == "accepted"
-    assert project.annotations().provenance["model"].to_pylist() == ["7"]
+    assert project.labels.state().provenance["model"].to_pylist() == ["7"]
 
 
 def test_a_suggestion_that_was_moved_is_a_correction(project: Project) -> None:
-    (image_id,) = project.upload([image(1)])
-    project.suggest({image_id: ([A], ["cat"], [0.9])}, model="7")
+    (image_id,) = project.images.upload([image(1)])
+    project.labels.suggest({image_id: ([A], ["cat"], [0.9])}, model="7")
     front = FrontEnd(BoxEditor(project))
     told = shown(front)
 
@@ -124,8 +124,8 @@ def test_a_suggestion_that_was_moved_is_a_correction(project: Project) -> None:
 
 
 def test_suggestions_are_shown_beside_what_is_there_but_not_twice(project: Project) -> None:
-    (image_id,) = project.upload([image(1)], boxes=([A], ["cat"]))
-    project.suggest({image_id: ([[10, 5, 30, 25], C], ["cat", "dog"], [0.9, 0.8])}, model="7")
+    (image_id,) = project.images.upload([image(1)], boxes=([A], ["cat"]))
+    project.labels.suggest({image_id: ([[10, 5, 30, 25], C], ["cat", "dog"], [0.9, 0.8])}, model="7")
     front = FrontEnd(BoxEditor(project))
     told = shown(front)
     assert [(box["xyxy"], "guess" in box) for box in told["boxes"]] == [(A, False), (C, True)]
@@ -138,7 +138,7 @@ def test_suggestions_are_shown_beside_what_is_there_but_not_twice(project: Proje
 
 def test_boxes_that_are_not_touched_keep_their_numbers_and_what_an_import_said_of_them(project: Project) -> None:
     exact = [[0.1 + 0.2, 1 / 3, 70.00000000000001, 60.1]]
-    (image_id,) = project.upload([image(1)], boxes=(exact, ["cat"]))
+    (image_id,) = project.images.upload([image(1)], boxes=(exact, ["cat"]))
     front = FrontEnd(BoxEditor(project, [image_id]))
     told = shown(front)
 
@@ -148,23 +148,23 @@ def test_boxes_that_are_not_touched_keep_their_numbers_and_what_an_import_said_o
 
 
 def test_somebody_elses_answer_meanwhile_is_contradicted_not_replaced(tmp_path: Path, project: Project) -> None:
-    (image_id,) = project.upload([image(1)])
-    project.suggest({image_id: ([A], ["cat"], [0.9])}, model="7")
+    (image_id,) = project.images.upload([image(1)])
+    project.labels.suggest({image_id: ([A], ["cat"], [0.9])}, model="7")
     front = FrontEnd(BoxEditor(project, author="ann"))
     told = shown(front)
-    Project.open(tmp_path / "project").relabel_boxes(image_id, [C], ["dog"], author="ben")
+    Project.open(tmp_path / "project").labels.set(image_id, ([C], ["dog"]), author="ben")
 
     save(front, told, seen(told))
 
-    assert set(project.annotations().conflicts) == {image_id}
+    assert set(project.labels.state().conflicts) == {image_id}
     again = shown(front)
     assert again["state"] == "contradicted"
     save(front, again, [{"xyxy": C, "label": "dog"}])  # having seen both, ann decides
-    assert not project.annotations().conflicts
+    assert not project.labels.state().conflicts
 
 
 def test_a_box_that_cannot_be_is_refused_by_name_and_nothing_is_written(project: Project) -> None:
-    (image_id,) = project.upload([image(1)])
+    (image_id,) = project.images.upload([image(1)])
     front = FrontEnd(BoxEditor(project))
     told = shown(front)
 
@@ -175,7 +175,7 @@ def test_a_box_that_cannot_be_is_refused_by_name_and_nothing_is_written(project:
 
 
 def test_undo_takes_back_the_last_answer_then_the_one_before(project: Project) -> None:
-    ids = project.upload([image(1), image(2)])
+    ids = project.images.upload([image(1), image(2)])
     editor = BoxEditor(project, ids)
     front = FrontEnd(editor)
     for place in range(2):
@@ -190,12 +190,12 @@ def test_undo_takes_back_the_last_answer_then_the_one_before(project: Project) -
 
 
 def test_skipping_marks_the_suggestion_and_a_new_class_can_be_added(project: Project) -> None:
-    (image_id,) = project.upload([image(1)])
-    project.suggest({image_id: ([A], ["cat"], [0.9])}, model="7")
+    (image_id,) = project.images.upload([image(1)])
+    project.labels.suggest({image_id: ([A], ["cat"], [0.9])}, model="7")
     front = FrontEnd(BoxEditor(project))
 
     assert front.one("skip", "saved", id=image_id)["what"] == "skipped"
-    assert project.suggestions()["skipped"].tolist() == [True]
+    assert project.labels.suggestions()["skipped"].tolist() == [True]
     classes = front.one("class", "classes", name="bird")["classes"]
     assert [(one["name"], one["key"]) for one in classes] == [("cat", "1"), ("dog", "2"), ("bird", "3")]
 
@@ -205,7 +205,7 @@ def test_a_detail_is_cut_from_the_original_at_a_finer_scale(project: Project) ->
     pixels[500:, :, 1] = 255
     data = io.BytesIO()
     Image.fromarray(pixels).save(data, "PNG")
-    (image_id,) = project.upload([data.getvalue()])
+    (image_id,) = project.images.upload([data.getvalue()])
     front = FrontEnd(BoxEditor(project))
     assert Image.open(io.BytesIO(_picture(front))).size == (1600, 400)
 
@@ -224,7 +224,7 @@ def _picture(front: FrontEnd) -> bytes:
 
 
 def test_it_resumes_where_one_stopped(project: Project) -> None:
-    ids = project.upload([image(i) for i in range(4)])
+    ids = project.images.upload([image(i) for i in range(4)])
     front = FrontEnd(BoxEditor(project, ids))
     for place in range(2):
         save(front, shown(front, place), [])
@@ -234,17 +234,17 @@ def test_it_resumes_where_one_stopped(project: Project) -> None:
 
 
 def test_what_waits_the_least_sure_first_and_what_was_skipped_last(project: Project) -> None:
-    ids = project.upload([image(i) for i in range(5)])
-    project.relabel_boxes(ids[0], [], [])
+    ids = project.images.upload([image(i) for i in range(5)])
+    project.labels.set(ids[0], ([], []))
     guesses = {
         ids[1]: ([A, B], ["cat", "cat"], [0.9, 0.5]),
         ids[2]: ([A], ["cat"], [0.4]),
         ids[3]: ([A], ["cat"], [0.7]),
     }
-    project.suggest(guesses, model="7")
-    project.skip(ids[2])
+    project.labels.suggest(guesses, model="7")
+    project.labels.skip(ids[2])
 
-    assert open_images(project.annotations()) == [ids[1], ids[3], ids[4], ids[2]]
+    assert open_images(project.labels.state()) == [ids[1], ids[3], ids[4], ids[2]]
 
 
 def test_people_begin_at_other_blocks_and_each_goes_through_all() -> None:
@@ -259,7 +259,7 @@ def test_people_begin_at_other_blocks_and_each_goes_through_all() -> None:
 
 
 def test_what_is_left_tells_how_far_one_has_come(project: Project) -> None:
-    ids = project.upload([image(i) for i in range(3)])
+    ids = project.images.upload([image(i) for i in range(3)])
     editor = BoxEditor(project, ids)
     front = FrontEnd(editor)
     save(front, shown(front), [{"xyxy": A, "label": "cat"}])

@@ -195,11 +195,11 @@ def test_a_project_is_told_apart_by_state_and_looked_at_again(tmp_path: Path) ->
         data = io.BytesIO()
         Image.new("RGB", (20, 20), (40 * i, 0, 0)).save(data, "PNG")
         pictures.append(data.getvalue())
-    ids = project.upload(pictures[:2], label="cat") + project.upload(pictures[2:])
-    project.relabel(ids[0], "dog")
-    project.suggest({ids[2]: ("dog", 0.75), ids[3]: ("cat", 0.5)}, model="1")
-    project.skip(ids[3])
-    project.delete(ids[4])
+    ids = project.images.upload(pictures[:2], label="cat") + project.images.upload(pictures[2:])
+    project.labels.set(ids[0], "dog")
+    project.labels.suggest({ids[2]: ("dog", 0.75), ids[3]: ("cat", 0.5)}, model="1")
+    project.labels.skip(ids[3])
+    project.images.delete(ids[4])
     gallery = Gallery(project)
     front = FrontEnd(gallery)
 
@@ -222,7 +222,7 @@ def test_a_project_is_told_apart_by_state_and_looked_at_again(tmp_path: Path) ->
     said = [text for _, text in front.one("open", "open", row=row)["facts"]]
     assert any("dog" in text for text in said)
 
-    project.accept(ids[2])
+    project.labels.accept(ids[2])
     again = front.one("reload", "deck")
     (states,) = [one for one in again["facets"] if one["name"] == "state"]
     assert dict(zip(states["values"], states["counts"], strict=True))["accepted"] == 1

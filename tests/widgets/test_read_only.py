@@ -36,7 +36,7 @@ def project_of(folder: Path, task: str, monkeypatch: pytest.MonkeyPatch) -> Proj
     """One with an image, whose disk was then made read-only. (Tests may run as root, whom modes do not stop.)"""
     monkeypatch.setenv("ONLINEML_CACHE", str(folder / "cache"))
     project = Project.create(folder / "project", task=task, class_names=["cat", "dog"])
-    project.upload(image(1))
+    project.images.upload(image(1))
     for name in ("replace", "create", "swap"):
         monkeypatch.setattr(local_files, name, refuse)
     return project
@@ -54,7 +54,7 @@ def test_the_grid_shows_all_and_an_answer_stays_open(tmp_path: Path, monkeypatch
     assert MISSING in told["text"]
     assert told["of"] == "q-2"
     assert grid.n_saved == 0
-    assert project.annotations().table["label"].to_pylist() == [None]
+    assert project.labels.state().table["label"].to_pylist() == [None]
     assert "1 image" in Gallery(project).static_html()
 
 
@@ -71,7 +71,7 @@ def test_the_editor_of_boxes_shows_the_image_and_says_why_it_saves_nothing(
     assert told["kind"] == "error"
     assert MISSING in told["text"]
     assert editor.n_saved == 0
-    assert project.annotations().row(shown["id"])["labels"] is None
+    assert project.labels.state().row(shown["id"])["labels"] is None
 
 
 def test_an_upload_is_refused_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,4 +81,4 @@ def test_an_upload_is_refused_with_the_reason(tmp_path: Path, monkeypatch: pytes
     told = front.ask("several", files=["f1"], names=["a.png"], label="cat", buffers=[image(2)])
 
     assert MISSING in str([one.get("text", "") for one in told] + [one.get("refused", "") for one in told])
-    assert len(project.annotations().table) == 1
+    assert len(project.labels.state().table) == 1

@@ -44,7 +44,7 @@ def say(front: FrontEnd, cards: list[dict[str, Any]], what: str, **facts: Any) -
 
 
 def labels(project: Project) -> dict[str, str | None]:
-    table = project.annotations().table
+    table = project.labels.state().table
     return dict(zip(table["image_id"].to_pylist(), table["label"].to_pylist(), strict=True))
 
 
@@ -68,8 +68,8 @@ def test_another_task_strange_images_and_sizes_are_refused(tmp_path: Path, proje
 
 
 def test_a_page_tells_labels_suggestions_and_scores_and_sends_pictures(project: Project) -> None:
-    ids = project.upload([image(1), image(2)]) + project.upload([image(3)], label="dog")
-    project.suggest({ids[0]: ("cat", 0.75)}, model="4")
+    ids = project.images.upload([image(1), image(2)]) + project.images.upload([image(3)], label="dog")
+    project.labels.suggest({ids[0]: ("cat", 0.75)}, model="4")
     front = FrontEnd(Relabel(project, ids))
 
     cards = page(front)
@@ -84,8 +84,8 @@ def test_a_page_tells_labels_suggestions_and_scores_and_sends_pictures(project: 
 
 
 def test_each_answer_is_in_the_log_when_it_is_told_as_saved(tmp_path: Path, project: Project) -> None:
-    ids = project.upload([image(i) for i in range(4)])
-    project.suggest({ids[1]: ("cat", 0.75)}, model="4")
+    ids = project.images.upload([image(i) for i in range(4)])
+    project.labels.suggest({ids[1]: ("cat", 0.75)}, model="4")
     front = FrontEnd(Relabel(project, ids, author="ann"))
     cards = page(front)
 
@@ -96,14 +96,14 @@ def test_each_answer_is_in_the_log_when_it_is_told_as_saved(tmp_path: Path, proj
 
     other = Project.open(tmp_path / "project")  # somebody who reads the storage
     assert labels(other) == {ids[0]: "dog", ids[1]: "cat", ids[3]: None}
-    origins = {row["image_id"]: row for row in other.annotations().provenance.to_pylist()}
+    origins = {row["image_id"]: row for row in other.labels.state().provenance.to_pylist()}
     assert (origins[ids[0]]["event"], origins[ids[0]]["author"]) == ("corrected", "ann")
     assert (origins[ids[1]]["event"], origins[ids[1]]["model"]) == ("accepted", "4")
-    assert "skipped" in other.history(ids[3])["event"].tolist()
+    assert "skipped" in other.labels.history(ids[3])["event"].tolist()
 
 
 def test_several_images_get_one_answer_and_lose_it_together(project: Project) -> None:
-    ids = project.upload([image(i) for i in range(5)])
+    ids = project.images.upload([image(i) for i in range(5)])
     front = FrontEnd(Relabel(project, ids))
     cards = page(front)
     say(front, cards[:1], "label", label="cat")
@@ -119,7 +119,7 @@ def test_several_images_get_one_answer_and_lose_it_together(project: Project) ->
 
 
 def test_correcting_oneself_is_no_contradiction(project: Project) -> None:
-    ids = project.upload([image(1)])
+    ids = project.images.upload([image(1)])
     front = FrontEnd(Relabel(project, ids))
     (card,) = page(front)
 
@@ -127,13 +127,13 @@ def test_correcting_oneself_is_no_contradiction(project: Project) -> None:
     say(front, [{**card, "base": saved["bases"][card["id"]]}], "label", label="cat")
 
     assert labels(project) == {ids[0]: "cat"}
-    assert not project.annotations().conflicts
+    assert not project.labels.state().conflicts
 
 
 def test_two_people_see_each_others_answers_and_contradict_only_what_they_had_not_seen(
     tmp_path: Path, project: Project
 ) -> None:
-    ids = project.upload([image(i) for i in range(3)])
+    ids = project.images.upload([image(i) for i in range(3)])
     ann = FrontEnd(Relabel(Project.open(tmp_path / "project"), ids, author="ann"))
     ben = FrontEnd(Relabel(Project.open(tmp_path / "project"), ids, author="ben"))
     hers, his = page(ann), page(ben)
@@ -148,22 +148,22 @@ def test_two_people_see_each_others_answers_and_contradict_only_what_they_had_no
         (ids[1], "cat", "ann", False),
     ]
     assert news["cards"][0]["state"] == "conflict"
-    assert set(project.annotations().conflicts) == {ids[0]}
+    assert set(project.labels.state().conflicts) == {ids[0]}
     say(ben, [news["cards"][1]], "label", label="dog")  # he has seen hers
-    assert set(project.annotations().conflicts) == {ids[0]}
+    assert set(project.labels.state().conflicts) == {ids[0]}
     say(ben, [news["cards"][0]], "label", label="dog")
-    assert not project.annotations().conflicts
+    assert not project.labels.state().conflicts
     (again,) = [told for told in ben.ask("news", ids=ids) if told["kind"] == "news"]
     assert again["cards"] == []  # one's own answers are no news
 
 
 def test_a_suggestion_that_changed_meanwhile_is_not_accepted_unseen(tmp_path: Path, project: Project) -> None:
-    ids = project.upload([image(1)])
-    project.suggest({ids[0]: ("cat", 0.75)}, model="4")
+    ids = project.images.upload([image(1)])
+    project.labels.suggest({ids[0]: ("cat", 0.75)}, model="4")
     front = FrontEnd(Relabel(project, ids))
     cards = page(front)
-    Project.open(tmp_path / "project").suggest({ids[0]: ("dog", 0.9)}, model="5")
-    project.annotations()  # the notebook's own object has seen it, the grid has not
+    Project.open(tmp_path / "project").labels.suggest({ids[0]: ("dog", 0.9)}, model="5")
+    project.labels.state()  # the notebook's own object has seen it, the grid has not
 
     say(front, cards, "accept", labels=["cat"])
 
@@ -171,7 +171,7 @@ def test_a_suggestion_that_changed_meanwhile_is_not_accepted_unseen(tmp_path: Pa
 
 
 def test_an_unknown_class_is_refused_and_the_answer_stays_open(project: Project) -> None:
-    ids = project.upload([image(1)])
+    ids = project.images.upload([image(1)])
     front = FrontEnd(Relabel(project, ids))
     (card,) = page(front)
 
@@ -186,7 +186,7 @@ def test_an_unknown_class_is_refused_and_the_answer_stays_open(project: Project)
 
 
 def test_it_goes_on_where_one_stopped(project: Project) -> None:
-    ids = project.upload([image(i) for i in range(7)])
+    ids = project.images.upload([image(i) for i in range(7)])
     front = FrontEnd(Relabel(project, ids, page_size=3))
     say(front, page(front)[:3], "label", label="cat")
     say(front, page(front, 3)[:1], "label", label="cat")
@@ -197,10 +197,10 @@ def test_it_goes_on_where_one_stopped(project: Project) -> None:
 
 
 def test_an_image_opens_in_large_and_a_deleted_one_is_told_as_such(project: Project) -> None:
-    ids = project.upload([image(1), image(2)])
+    ids = project.images.upload([image(1), image(2)])
     front = FrontEnd(Relabel(project, ids))
     assert front.one("open", "open", id=ids[1])["size"] == (16, 24)
-    project.delete(ids[0])
+    project.images.delete(ids[0])
 
     cards = page(front)
 
@@ -208,7 +208,7 @@ def test_an_image_opens_in_large_and_a_deleted_one_is_told_as_such(project: Proj
 
 
 def test_what_is_left_shows_the_present_page(project: Project) -> None:
-    ids = project.upload([image(i) for i in range(4)])
+    ids = project.images.upload([image(i) for i in range(4)])
     grid = Relabel(project, ids, page_size=2)
     front = FrontEnd(grid)
     say(front, page(front)[:1], "label", label="dog")
@@ -221,7 +221,7 @@ def test_what_is_left_shows_the_present_page(project: Project) -> None:
 
 
 def test_of_a_thousand_answers_each_is_written_the_last_as_the_first(tmp_path: Path, project: Project) -> None:
-    ids = project.upload([image(i) for i in range(1000)])
+    ids = project.images.upload([image(i) for i in range(1000)])
     front = FrontEnd(Relabel(project, ids, author="ann"))
     pages = [page(front, start) for start in range(0, 1000, 50)]
     wanted = {}
@@ -231,6 +231,6 @@ def test_of_a_thousand_answers_each_is_written_the_last_as_the_first(tmp_path: P
 
     other = Project.open(tmp_path / "project")
     assert labels(other) == wanted
-    assert set(other.annotations().provenance["event"].to_pylist()) == {"corrected"}
-    assert not other.annotations().conflicts
+    assert set(other.labels.state().provenance["event"].to_pylist()) == {"corrected"}
+    assert not other.labels.state().conflicts
     assert set(FrontEnd(Relabel(other, ids)).one("hello", "begin").items()) >= {("n", 1000), ("done", 1000)}

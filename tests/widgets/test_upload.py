@@ -31,7 +31,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def labels(project: Project) -> set[str | None]:
-    return set(project.annotations().table["label"].to_pylist())
+    return set(project.labels.state().table["label"].to_pylist())
 
 
 def test_it_begins_with_the_classes_and_leaves_a_word(project: Project) -> None:
@@ -76,7 +76,7 @@ def test_pieces_in_order_make_the_file(project: Project) -> None:
 
     assert done["images"] == 1
     assert list(view._folder.iterdir()) == []
-    assert (project.annotations().table["width"].to_pylist(), labels(project)) == ([300], {"cat"})
+    assert (project.labels.state().table["width"].to_pylist(), labels(project)) == ([300], {"cat"})
 
 
 def test_pieces_out_of_order_or_too_many_or_too_few_are_refused_and_nothing_stays(project: Project) -> None:

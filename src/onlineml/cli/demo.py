@@ -75,13 +75,13 @@ def run_demo(
 def _corrected(project_url: Path, photos: Path) -> int:
     """Answer as somebody would who knows what the sample photos show; returns how many answers that took."""
     project = Project.open(project_url)
-    rows = project.annotations().table.to_pylist()
+    rows = project.labels.state().table.to_pylist()
     if project.task == "classification":
         with (photos / "truth.csv").open(encoding="utf-8", newline="") as file:
             truth = {row["path"]: row["truth"] for row in csv.DictReader(file)}
         said = [(row, truth.get("/".join(Path(row["uri"]).parts[-2:]))) for row in rows]
         wrong = {row["image_id"]: true for row, true in said if true and true != row["label"]}
-        return len(project.relabel_many(wrong))
+        return len(project.labels.set(wrong))
     by_name = {Path(row["uri"]).name: row for row in rows}
     faulty = {
         Path(image["file_name"]).name
@@ -94,7 +94,7 @@ def _corrected(project_url: Path, photos: Path) -> int:
         for row in truly.table.to_pylist()
         if (name := Path(row["uri"]).name) in faulty & by_name.keys()
     }
-    return len(project.relabel_boxes_many(right))
+    return len(project.labels.set(right))
 
 
 def _latest_result(project: Path, notebook: str) -> dict[str, Any]:

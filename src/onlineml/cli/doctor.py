@@ -183,7 +183,6 @@ def _storage(url: str) -> Iterator[Finding]:
 
 
 def _project(url: str) -> Iterator[Finding]:
-    from onlineml import jobs  # noqa: PLC0415
     from onlineml.project.project import Project  # noqa: PLC0415
 
     try:
@@ -193,10 +192,10 @@ def _project(url: str) -> Iterator[Finding]:
         return
     yield Finding(
         "ok",
-        f"a project of the task {project.task!r}: {len(project.annotations()):,} images, "
-        f"{len(project.versions())} models, {len(project.datasets())} datasets",
+        f"a project of the task {project.task!r}: {len(project.labels.state()):,} images, "
+        f"{len(project.models.list())} models, {len(project.datasets.list())} datasets",
     )
-    lost = [status for status in jobs.jobs(project) if status.state == "lost"]
+    lost = [status for status in project.jobs.list() if status.state == "lost"]
     for status in lost:
         yield Finding("note", f"the job {status.id} ({status.function}) is lost", status.remedy)
 

@@ -13,6 +13,8 @@ from onlineml.errors import AlreadyExistsError, OnlineMLError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from onlineml.jobs.project_jobs import ProjectJobs
+
 __all__ = ["main"]
 
 _USAGE = 2  # argparse's exit code for what was called wrongly
@@ -105,9 +107,9 @@ def _notebooks(chosen: argparse.Namespace) -> int:
 def _run(chosen: argparse.Namespace) -> int:
     from onlineml.jobs.launch import checked  # noqa: PLC0415
     from onlineml.jobs.notebooks import parameters_of  # noqa: PLC0415
-    from onlineml.jobs.worker import run_here  # noqa: PLC0415
     from onlineml.runs.run import new_run_id  # noqa: PLC0415
     from onlineml.storage import io  # noqa: PLC0415
+    from onlineml.worker.process import run_here  # noqa: PLC0415
 
     parameters = {name: _value(text) for name, text in chosen.parameters}
     known = parameters_of(chosen.notebook)
@@ -136,17 +138,18 @@ def _value(text: str) -> Any:
 
 
 def _jobs(chosen: argparse.Namespace) -> int:
-    from onlineml import jobs  # noqa: PLC0415
+    from onlineml.jobs.project_jobs import ProjectJobs  # noqa: PLC0415
 
+    jobs = ProjectJobs(chosen.project)
     if chosen.resume_lost:
-        return _resume_lost(chosen.project, trust=chosen.trust)
+        return _resume_lost(jobs, trust=chosen.trust)
     if chosen.id is None:
         if chosen.watch or chosen.cancel or chosen.resume:
             sys.stderr.write("onlineml jobs: give the id of a job; without options they are listed\n")
             return _USAGE
-        sys.stdout.write(f"{jobs.jobs(chosen.project)}\n")
+        sys.stdout.write(f"{jobs.list()}\n")
         return 0
-    job = jobs.job(chosen.project, chosen.id)
+    job = jobs.get(chosen.id)
     if chosen.cancel:
         job.cancel()
         job.wait(60)
@@ -160,14 +163,12 @@ def _jobs(chosen: argparse.Namespace) -> int:
     return 1 if status.state in {"failed", "lost"} else 0
 
 
-def _resume_lost(project: str, *, trust: bool) -> int:
+def _resume_lost(jobs: ProjectJobs, *, trust: bool) -> int:
     """Resume what was cut off; a job that somebody else resumes at the same moment is left to them."""
-    from onlineml import jobs  # noqa: PLC0415
-
     failed = False
-    for lost in (status for status in jobs.jobs(project) if status.state == "lost"):
+    for lost in (status for status in jobs.list() if status.state == "lost"):
         try:
-            jobs.job(project, lost.id).resume(trust=trust)
+            jobs.get(lost.id).resume(trust=trust)
         except AlreadyExistsError:
             continue
         except OnlineMLError as error:

@@ -86,7 +86,7 @@ class Attempt:
         if not self._test_images():
             raise DataError(
                 "no labelled image is in the split 'test', so that nobody could tell which model is better: label some "
-                "with split='test', or move some with project.move_to_split"
+                "with split='test', or move some with project.images.move_to_split"
             )
         leaked = leaked_images(self.data)
         if leaked:  # nothing is trained: the comparison would flatter what learns by heart
@@ -164,9 +164,9 @@ class Attempt:
 
     def _changes(self, before: str) -> Changes | None:
         """What changed since the champion's dataset; None where that is not here."""
-        if before not in self.project.datasets():
+        if before not in self.project.datasets.list():
             return None
-        return self.project.changes(self.project.manifest(before), self.data)
+        return self.project.datasets.changes(self.project.datasets.get(before), self.data)
 
     def _changed(self, changes: Changes | None) -> list[str]:
         """Images that the champion does not know as they are; where nobody can tell, all of them."""
@@ -205,7 +205,7 @@ class Attempt:
     def _published(self, model: Any, scores: AnyScores | None, *, parent: str | None) -> str:
         """The new version's name; it is the challenger of this moment."""
         project = self.project
-        version = publish_once(self.run, project, model, scores, parent=parent).version
+        version = publish_once(self.run, project.url, model, scores, parent=parent).version
         if registry.aliases(project.url, storage_options=project.storage_options).get("challenger") != version:
             with contextlib.suppress(ConflictError):  # somebody else's is the challenger of this moment
                 project.promote(version, alias="challenger", reason=f"trained by the run {self.run.id}")
@@ -213,7 +213,7 @@ class Attempt:
 
     def _promoted(self, version: str, *, replaces: str, reasons: list[str]) -> bool:
         """Make the challenger the champion, if that is still the one that it was compared with."""
-        now = self.project.champion
+        now = self.project.champion()
         if now is not None and now.version == version:  # an earlier attempt did it
             return True
         try:
@@ -247,7 +247,7 @@ def _leak_notes(leaked: Sequence[str]) -> list[str]:
         return []
     text = (
         f"{len(leaked):,} test images are also training images, byte by byte: {', '.join(leaked[:3])}; delete one of "
-        "each, or move both to one split with project.move_to_split"
+        "each, or move both to one split with project.images.move_to_split"
     )
     return [text]
 

@@ -65,16 +65,16 @@ def improve(
     check_progress(progress)
     spec = {} if run is None else run.spec
     frozen = dataset or spec.get("dataset")
-    data = project.manifest(frozen) if frozen else project.freeze(max_bad=recipe.max_bad)
-    champion = _version(project, spec["champion"]) if "champion" in spec else project.champion
+    data = project.datasets.get(frozen) if frozen else project.freeze(max_bad=recipe.max_bad)
+    champion = _version(project, spec["champion"]) if "champion" in spec else project.champion()
     before = "" if champion is None else str(champion.descriptor().get("manifest_hash") or "")
     if champion is not None and before == data.hash:
         return _unchanged(project, champion.version, data.hash, run)
-    record = project.new_run() if run is None else run
+    record = project.runs.new() if run is None else run
     name = None if champion is None else champion.version
     record.update_spec({"kind": "improve", "dataset": data.hash, "champion": name})
     with _recorded(record):
-        attempt = Attempt(project, data, project.annotations(), recipe, gate, record, progress)
+        attempt = Attempt(project, data, project.labels.state(), recipe, gate, record, progress)
         outcome = attempt.first() if champion is None else attempt.challenge(champion, before)
         outcome.save(record)
     facts = {"verdict": outcome.verdict, "promoted": outcome.promoted, "version": outcome.challenger}

@@ -92,10 +92,10 @@ class VideoAnswers(Rows[FrameAnswer]):
         return [{"time_s": row.time_s, "frame": row.frame, **line} for line in lines]
 
     def by_image(self, group: str) -> dict[str, Prediction | DetectedObjects]:
-        """All answers by the ids that the frames have as images of a project, such as for `Project.suggest`.
+        """All answers by the ids that the frames have as images of a project, such as for `Project.labels.suggest`.
 
         Args:
-            group: the video's group there, which is the hash of its bytes, see `Project.upload_video`.
+            group: the video's group there, which is the hash of its bytes, see `Project.images.upload_video`.
         """
         return {frame_id(group, row.time_s): row.answer for row in self}
 

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 from onlineml.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from onlineml.jobs.background import Job as Job
-    from onlineml.jobs.background import job as job
-    from onlineml.jobs.background import jobs as jobs
-    from onlineml.jobs.background import submit as submit
     from onlineml.jobs.executors import Executor as Executor
     from onlineml.jobs.executors import LocalProcesses as LocalProcesses
+    from onlineml.jobs.job import Job as Job
+    from onlineml.jobs.project_jobs import ProjectJobs as ProjectJobs
     from onlineml.jobs.status import Jobs as Jobs
     from onlineml.jobs.status import JobStatus as JobStatus
 
@@ -20,12 +18,10 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "Executor": "executors",
-        "Job": "background",
+        "Job": "job",
         "JobStatus": "status",
         "Jobs": "status",
         "LocalProcesses": "executors",
-        "job": "background",
-        "jobs": "background",
-        "submit": "background",
+        "ProjectJobs": "project_jobs",
     },
 )

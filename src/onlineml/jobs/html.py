@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from onlineml.jobs.background import JobStatus
+    from onlineml.jobs.status import JobStatus
 
 __all__ = ["jobs_html", "status_html"]
 

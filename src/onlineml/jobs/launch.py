@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "ORDER", "checked", "first_log", "imported", "launch", "untrusted_reference"]
 
-KINDS = {name: f"onlineml.jobs.kinds:{name}" for name in ("train", "evaluate", "improve", "notebook")}
+KINDS = {name: f"onlineml.worker.kinds:{name}" for name in ("train", "evaluate", "improve", "notebook")}
 ORDER = "ONLINEML_JOB"  # the variable in which a process finds its order
 _OWN_BACKBONES = ("timm:", "transformers:")
 
@@ -123,7 +123,7 @@ def launch(run: Run, *, function: str, arguments: Mapping[str, Any], attempt: in
         raise AlreadyExistsError(f"the run {run.id} has just been started by somebody else; see its state") from error
     try:
         handle = executor.start(
-            [sys.executable, "-m", "onlineml.jobs.worker"], environment=environment, log=first_log(run, attempt)
+            [sys.executable, "-m", "onlineml.worker"], environment=environment, log=first_log(run, attempt)
         )
     except Exception as error:
         facts = {"error": f"it could not be started: {type(error).__name__}: {error}"[:2000], "attempt": attempt}

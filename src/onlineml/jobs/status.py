@@ -107,7 +107,7 @@ class Jobs:
         return pd.DataFrame([{n: getattr(s, n) for n in names} for s in self.statuses], columns=list(names))
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self.statuses)) or "no jobs yet; see onlineml.jobs.submit"
+        return "\n".join(map(str, self.statuses)) or "no jobs yet; see project.jobs.submit"
 
     def _repr_html_(self) -> str:
         return html.jobs_html(self.statuses)
@@ -119,7 +119,7 @@ def status_of(url: str, seen: Snapshot, state: JobState) -> JobStatus:
     since = seen.status.get("time") if begun else None
     process = seen.heartbeat if seen.heartbeat.get("attempt") == seen.attempt else seen.handle
     error = str(seen.status.get("error") or "") if begun and state == "failed" else ""
-    call = f"oml.jobs.job({redacted(url)!r}).resume()"
+    call = f"oml.jobs.Job.open({redacted(url)!r}).resume()"
     remedies = {
         "lost": f"its process is gone, after {_words(silent_s(seen))}; go on from its last checkpoint: {call}",
         "failed": f"its log says more: .tail(); try again: {call}",

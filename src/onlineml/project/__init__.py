@@ -7,11 +7,23 @@ from typing import TYPE_CHECKING
 from onlineml.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from onlineml.project.classes import ProjectClasses as ProjectClasses
+    from onlineml.project.datasets import ProjectDatasets as ProjectDatasets
+    from onlineml.project.images import ProjectImages as ProjectImages
+    from onlineml.project.labels import ProjectLabels as ProjectLabels
+    from onlineml.project.models import ProjectModels as ProjectModels
     from onlineml.project.project import Project as Project
+    from onlineml.project.runs import ProjectRuns as ProjectRuns
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "Project": "project",
+        "ProjectClasses": "classes",
+        "ProjectDatasets": "datasets",
+        "ProjectImages": "images",
+        "ProjectLabels": "labels",
+        "ProjectModels": "models",
+        "ProjectRuns": "runs",
     },
 )

@@ -72,7 +72,7 @@ def upload_video(
     keep: bool,
     author: str | None,
 ) -> UploadedVideo:
-    """See `onlineml.Project.upload_video`."""
+    """See `onlineml.Project.images.upload_video`."""
     checked_split(split)
     if label is not None and project.task != "classification":
         raise ConfigError(f"the project's task is {project.task!r}: its frames get boxes one by one, not a label")
@@ -96,12 +96,12 @@ def import_videos(
     storage_options: Mapping[str, Any] | None,
     author: str | None,
 ) -> VideoFindings:
-    """See `onlineml.Project.import_videos`."""
+    """See `onlineml.Project.images.import_videos`."""
     options = _options_for(os.fspath(url), project) if storage_options is None else storage_options
     store = _store(project, image_format)
     parts, findings = read_videos(url, store=store, sampling=sampling, storage_options=options)
     groups, splits = parts.table["group"].to_pylist(), parts.table["split"].to_pylist()
-    known = project.annotations().splits_of_groups(sorted(set(groups)))
+    known = project.labels.state().splits_of_groups(sorted(set(groups)))
     splits = [known.get(group, split) for group, split in zip(groups, splits, strict=True)]
     place = parts.table.column_names.index("split")
     table = parts.table.set_column(place, "split", pa.array(splits, pa.string()))
@@ -109,7 +109,7 @@ def import_videos(
     if project.task != "classification":  # the folders' names are no boxes
         place = table.column_names.index("label")
         table, names = table.set_column(place, "label", pa.nulls(len(table), pa.string())), ()
-    project.import_(Manifest(table, names, root=project.url, task=project.task), author=author)
+    project.add(Manifest(table, names, root=project.url, task=project.task), author=author)
     return findings
 
 
@@ -119,7 +119,7 @@ def images_of_group(project: Project, group: str) -> list[str]:
     Raises:
         DataError: there are none.
     """
-    table = project.annotations().table
+    table = project.labels.state().table
     ids: list[str] = table.filter(pc.equal(table["group"], group))["image_id"].to_pylist()
     if not ids:
         raise DataError(f"no images of the group {group!r} are in {redacted(project.url)}, or all were deleted")
@@ -148,11 +148,11 @@ def _ending(source: str | bytes) -> str:
 
 def _split_of(project: Project, group: str, given: str | None) -> str:
     """The split of a video's frames: that which they have, else the given one, else by the hash of the video."""
-    known = project.annotations().splits_of_groups([group]).get(group)
+    known = project.labels.state().splits_of_groups([group]).get(group)
     if known is not None and given is not None and known != given:
         raise ConfigError(
             f"frames of this video are in the split {known!r} already, and all of them belong together: leave split= "
-            f"out, or move them all first with project.move_to_split"
+            f"out, or move them all first with project.images.move_to_split"
         )
     return known or given or str(stable_split([group])[0])
 
@@ -168,14 +168,14 @@ def _taken_over(project: Project, table: pa.Table, *, label: str | None, author:
     """Bring frames into the project, deleted ones back, and give those that are there the label that was given now."""
     ids: Sequence[str] = table["image_id"].to_pylist()
     names = () if label is None else (label,)
-    project.import_(Manifest(table, names, root=project.url, task=project.task), author=author)
-    state = project.annotations()
+    project.add(Manifest(table, names, root=project.url, task=project.task), author=author)
+    state = project.labels.state()
     deleted = set(state.deleted["image_id"].to_pylist())
     if back := [image_id for image_id in ids if image_id in deleted]:
-        project.restore(back, author=author)
-        state = project.annotations()
+        project.images.restore(back, author=author)
+        state = project.labels.state()
     if label is not None:
         wanted = state.table.filter(pc.is_in(state.table["image_id"], pa.array(ids, pa.string())))
         other = pc.fill_null(pc.not_equal(wanted["label"], label), True)
         if changed := wanted.filter(other)["image_id"].to_pylist():
-            project.relabel_many(dict.fromkeys(changed, label), author=author)
+            project.labels.set(dict.fromkeys(changed, label), author=author)

@@ -16,10 +16,10 @@ __all__ = ["project_html"]
 
 def project_html(project: Project) -> str:
     """Title, place, models, and how much there is of each class."""
-    state = project.annotations()
+    state = project.labels.state()
     counts = Manifest(state.table, state.class_names, root=project.url, task=project.task).counts()
-    champion = project.champion
-    names = [version.version for version in project.versions()]
+    champion = project.champion()
+    names = [version.version for version in project.models.list()]
     shown = [f"<b>{name}</b>" if champion and name == champion.version else name for name in names]
     splits = list(next(iter(counts.values()), {}))
     head = "".join(f"<th>{html.escape(name)}</th>" for name in ("class", *splits))

@@ -1,6 +1,6 @@
 """Files of strangers into a project: images, zip archives and videos, whatever they are called.
 
-What cannot be used is told and stops nothing; `onlineml.Project.upload` is the strict way.
+What cannot be used is told and stops nothing; `onlineml.Project.images.upload` is the strict way.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class _Intake:
         return (folder or self.label) if self.from_folders else self.label
 
     def _take_video(self, name: str, source: Source, label: str | None) -> None:
-        video = self.project.upload_video(
+        video = self.project.images.upload_video(
             source, label=label, every_s=self.every_s, split=self.split, author=self.author
         )
         self._count(name, list(video.image_ids))
@@ -143,7 +143,7 @@ class _Intake:
             return
         waiting, self._waiting = self._waiting, []
         contents = [content for _, content in waiting]
-        found = self.project.upload(contents, label=self._label, split=self.split, author=self.author)
+        found = self.project.images.upload(contents, label=self._label, split=self.split, author=self.author)
         for (name, _), image_id in zip(waiting, found, strict=True):
             self._count(name, [image_id])
 
@@ -164,7 +164,7 @@ def upload_files(
     author: str | None,
     told: Callable[[int], None] = lambda _: None,
 ) -> UploadedFiles:
-    """See `onlineml.Project.upload_files`.
+    """See `onlineml.Project.images.upload_files`.
 
     Args:
         project: gets the images.

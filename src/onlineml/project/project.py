@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from onlineml import registry
 from onlineml.data.annotations.log import AnnotationLog, absolute
-from onlineml.data.manifest.changes import changes
 from onlineml.data.manifest.manifest import DESCRIPTOR, Manifest
-from onlineml.errors import AlreadyExistsError, ConfigError, NotFoundError
+from onlineml.errors import AlreadyExistsError, ConfigError, DataError
+from onlineml.jobs.project_jobs import ProjectJobs
 from onlineml.project import descriptor as project_file
+from onlineml.project.classes import ProjectClasses
+from onlineml.project.datasets import ProjectDatasets
 from onlineml.project.html import project_html
-from onlineml.project.labels import ProjectLabels, author_or_user
-from onlineml.project.videos import ProjectVideos
-from onlineml.runs.run import Run, new_run_id
+from onlineml.project.images import ProjectImages
+from onlineml.project.labels import ProjectLabels
+from onlineml.project.models import ProjectModels
+from onlineml.project.runs import ProjectRuns
+from onlineml.project.say import author_or_user
 from onlineml.storage import io
 from onlineml.storage.urls import redacted
 
@@ -25,18 +29,14 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
 
-    import pandas as pd
-
     from onlineml.data.annotations.state import Annotations
-    from onlineml.data.checks.table import CheckTable
-    from onlineml.data.manifest.changes import Changes
-    from onlineml.jobs.background import Executor, Job, Jobs
+    from onlineml.data.annotations.uploads import Source
     from onlineml.registry.versions import ModelVersion
 
 __all__ = ["Project"]
 
 
-class Project(ProjectLabels, ProjectVideos):
+class Project:
     """A project. Make it with `Project.create` or `Project.open`; any number of people and processes may share it.
 
     Attributes:
@@ -44,6 +44,14 @@ class Project(ProjectLabels, ProjectVideos):
         task: what its models do.
         title: for people.
         storage_options: of the filesystem, for the project and its images; never shown, stored or pickled.
+        labels: what people and models say about the images: set, accept, suggest, undo, history, conflicts.
+        images: upload, delete, restore, move to another split.
+        classes: add, rename, merge, split.
+        datasets: the frozen datasets, and what changed between two of them.
+        models: published versions, aliases, rollback.
+        runs: records of trainings and other runs.
+        jobs: background runs.
+        annotation_log: the log behind `labels`, `images` and `classes`.
     """
 
     def __init__(self, url: str, *, facts: Mapping[str, Any], storage_options: Mapping[str, Any] | None = None) -> None:
@@ -52,9 +60,12 @@ class Project(ProjectLabels, ProjectVideos):
         self.title = str(facts["title"])
         self.storage_options = storage_options
         self._first_class_names = tuple(facts["class_names"])
-        self._annotations = AnnotationLog(
+        self.annotation_log = AnnotationLog(
             url, task=self.task, class_names=self._first_class_names, storage_options=storage_options
         )
+        self.labels, self.images, self.classes = ProjectLabels(self), ProjectImages(self), ProjectClasses(self)
+        self.datasets, self.models, self.runs = ProjectDatasets(self), ProjectModels(self), ProjectRuns(self)
+        self.jobs = ProjectJobs(url, storage_options=storage_options)
 
     # ---- made and found ----
 
@@ -109,7 +120,48 @@ class Project(ProjectLabels, ProjectVideos):
         facts = project_file.read(place, storage_options=storage_options)
         return cls(place, facts=facts, storage_options=storage_options)
 
-    # ---- datasets ----
+    # ---- images in, datasets out ----
+
+    def add(
+        self,
+        source: Manifest | Source | Sequence[Source],
+        *,
+        label: str | None = None,
+        split: str | None = None,
+        author: str | None = None,
+    ) -> int:
+        """Add images: those of a manifest, which stay where they are, or files, which are stored in the project.
+
+        Images of a manifest come with their labels or boxes, splits and groups. Those that the project knows keep their
+        split and group, and a label or boxes that a person gave; those deleted stay deleted. Adding the same again
+        changes nothing.
+
+        Args:
+            source: a manifest; or paths, URLs or bytes of images, zip archives and videos, or folders of them, one or
+                several. See `Project.images.upload` and `Project.images.upload_files`, which say what became of each
+                file and take further arguments.
+            label: of all files, where the task is classification.
+            split: of all files: ``"train"``, ``"val"`` or ``"test"``; by default decided by hashes.
+            author: who says so; by default the user of the hub or the machine.
+
+        Returns:
+            The number of images that are new to the project.
+
+        Raises:
+            ConfigError: the manifest is for another task, or has a label or split of its own beside one given here.
+            DataError: not one of the files can be used.
+        """
+        if not isinstance(source, Manifest):
+            known = len(self.labels.state().table)
+            taken = self.images.upload_files(source, label=label, split=split, author=author)
+            if not taken.image_ids:
+                raise DataError(f"nothing was added: {taken}")
+            return len(self.labels.state().table) - known
+        if label is not None or split is not None:
+            raise ConfigError(f"label={label!r}, split={split!r}: a manifest brings its own; expected None")
+        if source.task != self.task:
+            raise ConfigError(f"the project's task is {self.task!r}; the manifest's is {source.task!r}")
+        return self.annotation_log.import_(source, author=author_or_user(author))
 
     def freeze(self, *, max_bad: float = 0.01, progress: bool = False) -> Manifest:
         """Make the present state a dataset version: checked, without bad images, never to change again.
@@ -125,9 +177,9 @@ class Project(ProjectLabels, ProjectVideos):
         """
         from onlineml.data.annotations import freezing  # noqa: PLC0415 (decoders are loaded only to decode)
 
-        state = self.annotations()
+        state = self.labels.state()
         result = freezing.check_new(
-            self._manifest(state),
+            self.manifest_of(state),
             human_annotated=state.human_annotated,
             seen_url=io.join(self.url, "log/seen"),
             max_bad=max_bad,
@@ -139,10 +191,11 @@ class Project(ProjectLabels, ProjectVideos):
             files = freezing.dataset_files(result, state.provenance)
             with contextlib.suppress(AlreadyExistsError):  # another process froze the same state
                 io.publish(url, files, descriptor=DESCRIPTOR, storage_options=self.storage_options)
-        self._annotations.freeze(result.manifest.hash, state, author=author_or_user(None))
+        self.annotation_log.freeze(result.manifest.hash, state, author=author_or_user(None))
         return result.manifest
 
-    def _manifest(self, state: Annotations) -> Manifest:
+    def manifest_of(self, state: Annotations) -> Manifest:
+        """Make a manifest of a state of the annotation log; its images are not checked."""
         numbered = state.class_ids == tuple(range(1, len(state.class_ids) + 1))
         return Manifest(
             state.table,
@@ -153,80 +206,7 @@ class Project(ProjectLabels, ProjectVideos):
             class_ids=() if numbered else state.class_ids,
         )
 
-    def datasets(self) -> list[str]:
-        """The hashes of the frozen datasets."""
-        return self._folders_with("datasets", DESCRIPTOR)
-
-    def manifest(self, hash: str) -> Manifest:  # noqa: A002 (it is what a manifest calls it)
-        """A frozen dataset by its hash, or by the hash's first digits where only one begins so."""
-        known = self.datasets()
-        matches = [name for name in known if name.startswith(hash)]
-        if len(matches) != 1:
-            listed = ", ".join(name[:12] for name in matches or known) or "none yet"
-            raise NotFoundError(f"{redacted(self.url)} has {len(matches)} datasets {hash!r}; it has {listed}")
-        url = io.join(self.url, "datasets", matches[0])
-        return Manifest.load(url, root=self.url, storage_options=self.storage_options)
-
-    def findings(self, manifest: Manifest) -> CheckTable:
-        """What freezing this dataset found about its images, also about those that it left out."""
-        from onlineml.data.annotations import freezing  # noqa: PLC0415 (decoders are loaded only to decode)
-
-        url = io.join(self.url, "datasets", manifest.hash)
-        return freezing.read_findings(url, manifest, storage_options=self.storage_options)
-
-    def provenance(self, manifest: Manifest) -> pd.DataFrame:
-        """Where the labels, or boxes, of a frozen dataset came from: who said so, when, and whether of a suggestion.
-
-        See `onlineml.data.annotations.Annotations.provenance`; it is that of the first freezing of these labels.
-        """
-        from onlineml.data.annotations import freezing  # noqa: PLC0415 (decoders are loaded only to decode)
-
-        url = io.join(self.url, "datasets", manifest.hash)
-        frame: pd.DataFrame = freezing.read_provenance(url, storage_options=self.storage_options).to_pandas()
-        return frame
-
-    def changes(self, before: Manifest, after: Manifest | None = None) -> Changes:
-        """What is new, changed or gone in a dataset since another, by the present names of classes.
-
-        Args:
-            before: the earlier dataset, such as the one that the champion was trained on.
-            after: the later one; by default the present state, before it is checked.
-        """
-        state = self.annotations()
-        later = self._manifest(state) if after is None else after
-        return changes(before, later, lineage=state.lineage)
-
-    # ---- runs and models ----
-
-    def new_run(self, *, spec: Mapping[str, Any] | None = None) -> Run:
-        """Start the record of a run."""
-        url = io.join(self.url, "runs", new_run_id())
-        return Run.create(url, spec=spec, storage_options=self.storage_options)
-
-    def runs(self) -> list[Run]:
-        """The records of all runs, the oldest first."""
-        ids = self._folders_with("runs", "spec.json")
-        return [Run.open(io.join(self.url, "runs", run_id), storage_options=self.storage_options) for run_id in ids]
-
-    def submit(
-        self, function: str, arguments: Mapping[str, Any] | None = None, *, executor: Executor | None = None
-    ) -> Job:
-        """Start a job that outlives this process; see `onlineml.jobs.submit`."""
-        from onlineml import jobs  # noqa: PLC0415 (it is above this)
-
-        return jobs.submit(self, function, arguments, executor=executor)
-
-    def jobs(self, *, executor: Executor | None = None) -> Jobs:
-        """All jobs; see `onlineml.jobs.jobs`."""
-        from onlineml import jobs  # noqa: PLC0415 (it is above this)
-
-        return jobs.jobs(self, executor=executor)
-
-    def job(self, id: str, *, executor: Executor | None = None) -> Job:  # noqa: A002 (it is what a run calls it)
-        """A job by its id, to watch, stop or resume it; see `onlineml.jobs.job`."""
-        from onlineml import jobs  # noqa: PLC0415 (it is above this)
-
-        return jobs.job(self, id, executor=executor)
+    # ---- models ----
 
     def publish(self, model: Any, scores: Any = None) -> ModelVersion:
         """Publish a model with its scores as the next version.
@@ -236,10 +216,6 @@ class Project(ProjectLabels, ProjectVideos):
             scores: what `onlineml.evaluate` gave.
         """
         return registry.publish_version(self.url, model.export_files(scores), storage_options=self.storage_options)
-
-    def versions(self) -> list[ModelVersion]:
-        """The published models, the oldest first."""
-        return registry.list_versions(self.url, storage_options=self.storage_options)
 
     def promote(
         self,
@@ -261,13 +237,6 @@ class Project(ProjectLabels, ProjectVideos):
             storage_options=self.storage_options,
         )
 
-    def rollback(self, *, alias: str = "champion", reason: str = "", author: str | None = None) -> ModelVersion:
-        """Make the champion what it was before."""
-        return registry.rollback(
-            self.url, alias=alias, reason=reason, author=author, storage_options=self.storage_options
-        )
-
-    @property
     def champion(self) -> ModelVersion | None:
         """The version that ``<project>@champion`` stands for; None before the first promotion."""
         name = registry.aliases(self.url, storage_options=self.storage_options).get("champion")
@@ -287,7 +256,8 @@ class Project(ProjectLabels, ProjectVideos):
         facts = {"task": self.task, "title": self.title, "class_names": self._first_class_names}
         return _restore, (self.url, facts)
 
-    def _folders_with(self, folder: str, descriptor: str) -> list[str]:
+    def folders_with(self, folder: str, descriptor: str) -> list[str]:
+        """List the names of the folders below one of the project's that hold a descriptor."""
         files = io.list_files(io.join(self.url, folder), storage_options=self.storage_options)
         parts = [info.path.split("/") for info in files]
         return sorted(part[0] for part in parts if len(part) == 2 and part[1] == descriptor)

@@ -50,7 +50,7 @@ def fit(
     Args:
         model: has its weights changed; ends with their moving average, in evaluation mode, on the CPU.
         datamodule: its split "train" is learned, its split "val", where there is one, is only looked at.
-        run: a run (`Project.new_run()`), or the URL of a new or unfinished one; None makes one in a temporary folder.
+        run: a run (`Project.runs.new()`), or the URL of a new or unfinished one; None makes one in a temporary folder.
         epochs: passes over the training images; 30 if neither this nor ``budget_s`` is given.
         budget_s: seconds that the whole call may take; the learning rate has come down when they are over.
         patience: stop after so many validations that are no better (by the loss of a classifier, mAP of a detector),

@@ -46,7 +46,7 @@ def manifest_items(data: Manifest, *, facets: bool = True) -> GalleryItems:
 
 def project_items(project: Project) -> GalleryItems:
     """All its images as they are now; those deleted are shown only where they are asked for."""
-    state = project.annotations()
+    state = project.labels.state()
     data = _data(project, state, pa.concat_tables([state.table, state.deleted], promote_options="default"))
     gallery = manifest_items(data)
     return replace(

@@ -13,7 +13,7 @@ from onlineml.data.manifest.box_arrays import box_iou
 from onlineml.data.manifest.schema import DETECTION
 from onlineml.errors import ConfigError, NotFoundError
 from onlineml.evaluation.classification.html import esc
-from onlineml.project.labels import author_or_user
+from onlineml.project.say import author_or_user
 from onlineml.storage.io import read_many
 from onlineml.widgets._items import box_colour
 from onlineml.widgets._manifest_items import images_items
@@ -67,8 +67,8 @@ class BoxEditor(View):
         if project.task != DETECTION:
             raise ConfigError(f"the project's task is {project.task!r}: use onlineml.widgets.Relabel for its labels")
         self.project, self.author = project, author_or_user(author)
-        self._log = own_project(project)
-        state = self._log.annotations()
+        self._project = own_project(project)
+        state = self._project.labels.state()
         if images is None:
             self.image_ids = rotated(open_images(state), author=self.author, block=_BLOCK)
             self._place = 0
@@ -101,11 +101,11 @@ class BoxEditor(View):
         elif kind == "save":
             self._save(str(ask["id"]), ask["boxes"], ask.get("base"))
         elif kind == "skip":
-            self._written(str(ask["id"]), self._log.skip(str(ask["id"]), author=self.author)[0], "skipped")
+            self._written(str(ask["id"]), self._project.labels.skip(str(ask["id"]), author=self.author)[0], "skipped")
         elif kind == "undo":
             self._undo()
         elif kind == "class":
-            self._log.add_class(str(ask["name"]), author=self.author)
+            self._project.classes.add(str(ask["name"]), author=self.author)
             self._send_classes()
 
     @property
@@ -113,7 +113,7 @@ class BoxEditor(View):
         return len(self._answered)
 
     def _send_classes(self) -> None:
-        names = self._log.class_names
+        names = self._project.classes.names()
         keys = key_of(names)
         told = [{"name": one, "key": keys.get(one, ""), "color": box_colour(i)} for i, one in enumerate(names)]
         self.send({"kind": "classes", "classes": told})
@@ -123,7 +123,7 @@ class BoxEditor(View):
             raise ConfigError(f"there is no image {place + 1}; there are {len(self.image_ids):,}")
         self._place = place
         image_id = self.image_ids[place]
-        state = self._log.annotations()  # as others have left it
+        state = self._project.labels.state()  # as others have left it
         row = state.row(image_id)
         if not row:
             raise NotFoundError(f"{image_id} was deleted meanwhile; go on with the next one")
@@ -175,23 +175,23 @@ class BoxEditor(View):
 
     def _save(self, image_id: str, boxes: Sequence[Mapping[str, Any]], expected_revision: str | None) -> None:
         """Write what is seen: as an acceptance where it is what was suggested, or what was there, else a correction."""
-        state = self._log.annotations()
+        state = self._project.labels.state()
         guessed = _accepted(state, image_id, boxes) if state.revision(image_id) == expected_revision else None
         if guessed is not None:
-            entry = self._log.accept(image_id, boxes=guessed, author=self.author)[0]
+            entry = self._project.labels.accept(image_id, boxes=guessed, author=self.author)[0]
         else:
             corners = np.array([box["xyxy"] for box in boxes], dtype=np.float64).reshape(-1, 4)
             labels = [str(box["label"]) for box in boxes]
-            entry = self._log.relabel_boxes(
-                image_id, corners, labels, expected_revision=expected_revision, author=self.author
-            )
+            entry = self._project.labels.set(
+                image_id, (corners, labels), expected_revision=expected_revision, author=self.author
+            )[0]
         self._written(image_id, entry, "saved")
 
     def _written(self, image_id: str, entry: str, what: str) -> None:
         self.n_saved += 1
         self._answered.add(image_id)
         self._saved.append((image_id, entry))
-        revision = self._log.annotations().revision(image_id)
+        revision = self._project.labels.state().revision(image_id)
         self.send({"kind": "saved", "id": image_id, "what": what, "answered": self._n_answered, "base": revision})
 
     def _undo(self) -> None:
@@ -199,7 +199,7 @@ class BoxEditor(View):
             self.send({"kind": "undone", "place": None, "answered": self._n_answered})
             return
         image_id, entry = self._saved[-1]
-        self._log.undo(entry, author=self.author)
+        self._project.labels.undo(entry, author=self.author)
         self._saved.pop()
         if all(image_id != other for other, _ in self._saved):
             self._answered.discard(image_id)
@@ -215,7 +215,7 @@ class BoxEditor(View):
         if not n:
             return f"<p>{head}. No image waits for an answer.</p>"
         first = max(0, min(self._place - _STATIC // 2, n - _STATIC))
-        gallery = images_items(self.project, self.project.annotations(), self.image_ids[first : first + _STATIC])
+        gallery = images_items(self.project, self.project.labels.state(), self.image_ids[first : first + _STATIC])
         return f"<p>{head}.</p>{items_html(gallery, range(len(gallery)), side=150)}"
 
     def __repr__(self) -> str:

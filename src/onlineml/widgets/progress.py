@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from onlineml.errors import NotFoundError, OnlineMLError
-from onlineml.jobs.background import Job
+from onlineml.jobs.job import Job
 from onlineml.storage.io import read_bytes
 from onlineml.training.panel_html import SAMPLES, PanelFacts, panel_html
 from onlineml.training.progress import Reporter

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from onlineml.data.manifest.schema import DETECTION
 from onlineml.errors import ConfigError
 from onlineml.evaluation.classification.html import esc
-from onlineml.project.labels import author_or_user
+from onlineml.project.say import author_or_user
 from onlineml.widgets._items import box_colour
 from onlineml.widgets._manifest_items import images_items
 from onlineml.widgets._pictures import items_html, pictures, send_pictures
@@ -36,7 +36,7 @@ class Relabel(View):
 
     Each answer is one entry of the project's log, written before it is shown as saved. Images that others answer
     meanwhile are marked and passed over; answers that were given without having seen each other are kept both, see
-    `onlineml.Project.conflicts`. Opened again, it goes on with what nobody has answered.
+    `onlineml.Project.labels.conflicts`. Opened again, it goes on with what nobody has answered.
 
     Args:
         project: of the task classification.
@@ -76,8 +76,8 @@ class Relabel(View):
             )
         self.project, self.author = project, author_or_user(author)
         self.page_size, self.thumbnail_px = page_size, thumbnail_px
-        self._log = own_project(project)
-        state = self._log.annotations()
+        self._project = own_project(project)
+        state = self._project.labels.state()
         if images is None:
             self.image_ids = rotated(open_images(state), author=self.author, block=page_size)
         else:
@@ -111,18 +111,18 @@ class Relabel(View):
         elif kind == "open":
             self._send_open(str(ask["id"]))
         elif kind == "class":
-            self._log.add_class(str(ask["name"]), author=self.author)
+            self._project.classes.add(str(ask["name"]), author=self.author)
             self._send_classes()
 
     def _send_begin(self) -> None:
         self._send_classes()
-        waits = open_mask(self._log.annotations(), self.image_ids)
+        waits = open_mask(self._project.labels.state(), self.image_ids)
         first, done = int(np.argmax(waits)) if waits.any() else 0, int((~waits).sum())
         facts = {"title": self.project.title, "page_size": self.page_size, "side": self.thumbnail_px}
         self.send({"kind": "begin", "n": len(self.image_ids), "place": first, "done": done, **facts})
 
     def _send_classes(self) -> None:
-        names = self._log.class_names
+        names = self._project.classes.names()
         keys = key_of(names)
         told = [{"name": one, "key": keys.get(one, ""), "color": box_colour(i)} for i, one in enumerate(names)]
         self.send({"kind": "classes", "classes": told})
@@ -130,14 +130,14 @@ class Relabel(View):
     def _send_cards(self, start: int, number: object) -> None:
         """A page as others have left it, then its pictures."""
         rows = range(max(0, start), min(max(0, start) + self.page_size, len(self.image_ids)))
-        cards = self._cards(self._log.annotations(), [self.image_ids[row] for row in rows])
+        cards = self._cards(self._project.labels.state(), [self.image_ids[row] for row in rows])
         self._told |= {card["id"]: card for card in cards}
         self.send({"kind": "cards", "of": number, "start": start, "cards": cards})
         send_pictures(self, self._gallery, rows, of=number, side=self.thumbnail_px)
 
     def _send_news(self, ids: Sequence[str]) -> None:
         """What others have said of these images since they were told."""
-        cards = self._cards(self._log.annotations(), ids)
+        cards = self._cards(self._project.labels.state(), ids)
         news = [
             card for card in cards if card != self._told.get(card["id"]) and card["base"] != self._own.get(card["id"])
         ]
@@ -177,14 +177,14 @@ class Relabel(View):
         expected_revisions = dict(zip(ids, ask["bases"], strict=True))
         what = str(ask["what"])
         if what == "skip":
-            entries = self._log.skip(ids, author=self.author)
+            entries = self._project.labels.skip(ids, author=self.author)
         elif what == "delete":
-            entries = self._log.delete(ids, author=self.author)
+            entries = self._project.images.delete(ids, author=self.author)
         elif what == "accept":
             entries = self._accept(ids, [str(label) for label in ask["labels"]], expected_revisions)
         elif what == "label":
             labels = dict.fromkeys(ids, str(ask["label"]))
-            entries = self._log.relabel_many(labels, expected_revisions=expected_revisions, author=self.author)
+            entries = self._project.labels.set(labels, expected_revision=expected_revisions, author=self.author)
         else:
             raise ConfigError(f"unknown answer {what!r}; expected label, accept, skip or delete")
         said = dict(zip(ids, entries, strict=True))
@@ -200,9 +200,9 @@ class Relabel(View):
         told = [self._told.get(image_id, {}) for image_id in ids]
         guessed = [one.get("guess") == label and one["open"] for one, label in zip(told, labels, strict=True)]
         if all(guessed):
-            return self._log.accept(ids, author=self.author)
-        return self._log.relabel_many(
-            dict(zip(ids, labels, strict=True)), expected_revisions=expected_revisions, author=self.author
+            return self._project.labels.accept(ids, author=self.author)
+        return self._project.labels.set(
+            dict(zip(ids, labels, strict=True)), expected_revision=expected_revisions, author=self.author
         )
 
     def _undo(self) -> None:
@@ -211,10 +211,10 @@ class Relabel(View):
             return
         said = self._said[-1]
         for entry in reversed(said.values()):
-            self._log.undo(entry, author=self.author)
+            self._project.labels.undo(entry, author=self.author)
         self._said.pop()
         self.n_saved -= 1
-        cards = self._cards(self._log.annotations(), list(said))
+        cards = self._cards(self._project.labels.state(), list(said))
         self._told |= {card["id"]: card for card in cards}
         place = self.image_ids.index(next(iter(said)))
         self.send({"kind": "undone", "place": place, "cards": cards})
@@ -226,7 +226,7 @@ class Relabel(View):
         n = len(self.image_ids)
         if not n:
             return f"<p><b>{esc(self.project.title)}</b>: no image waits for an answer.</p>"
-        state = self.project.annotations()
+        state = self.project.labels.state()
         n_open = int(open_mask(state, self.image_ids).sum())
         shown = self.image_ids[self._start : self._start + _STATIC]
         gallery = images_items(self.project, state, shown)

@@ -13,7 +13,7 @@ from onlineml.data.manifest.schema import DETECTION
 from onlineml.errors import ConfigError, DataError
 from onlineml.evaluation.classification.html import esc
 from onlineml.project.intake import upload_files
-from onlineml.project.labels import author_or_user
+from onlineml.project.say import author_or_user
 from onlineml.storage.urls import redacted
 from onlineml.widgets._view import View, own_project
 
@@ -46,7 +46,7 @@ class Upload(View):
 
     Files come in pieces of 1 MB, so that neither the notebook server's limit for a message nor the kernel's memory is
     met. What is too large for that is taken from a path or URL, which is offered in its place.
-    `onlineml.Project.upload_files` does the same without a browser.
+    `onlineml.Project.images.upload_files` does the same without a browser.
 
     Args:
         project: gets the images.
@@ -73,7 +73,7 @@ class Upload(View):
         self.image_ids: list[str] = []
         self.refused: dict[str, str] = {}
         self._label = label
-        self._log = own_project(project)
+        self._project = own_project(project)
         self._incoming: dict[str, _Incoming] = {}
         self._n_opened = 0
         self._folder = Path(tempfile.mkdtemp(prefix="onlineml-upload-"))
@@ -110,7 +110,7 @@ class Upload(View):
             {
                 "kind": "begin",
                 "title": self.project.title,
-                "classes": list(self._log.class_names),
+                "classes": list(self._project.classes.names()),
                 "labelled": self.project.task != DETECTION,
                 "label": self._label,
                 "max_bytes": self.max_bytes,
@@ -173,7 +173,7 @@ class Upload(View):
         self._label = label or self._label
         first = listed[0][0]
         found = upload_files(
-            self._log,
+            self._project,
             [(name, source) for _, name, source in listed],
             label=label,
             labels_from_folders=from_folders,
@@ -190,7 +190,7 @@ class Upload(View):
             n = sum(n for one, n in found.added.items() if one == name or one.startswith(inner))
             refused = list(of_it.items())[:_TOLD]
             self.send({"kind": "done", "file": file, "images": n, "refused": refused, "n_refused": len(of_it)})
-        self.send({"kind": "total", "added": len(self.image_ids), "classes": list(self._log.class_names)})
+        self.send({"kind": "total", "added": len(self.image_ids), "classes": list(self._project.classes.names())})
 
     # ---- left ----
 

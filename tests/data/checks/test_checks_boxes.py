@@ -299,18 +299,18 @@ def test_a_frozen_dataset_has_the_boxes_that_can_be_used(tmp_path: Path):
     manifest = _on_disk(tmp_path / "photos", boxes)
     before = {path: path.read_bytes() for path in (tmp_path / "photos").iterdir()}
     project = Project.create(str(tmp_path / "p"), task="detection")
-    project.import_(manifest)
+    project.add(manifest)
     with pytest.raises(TooManyBadImagesError, match="9 of 15 boxes are bad"):
         project.freeze()
     frozen = project.freeze(max_bad=1)
     direct = manifest.check(max_bad=1)
     assert boxes_by_name(frozen) == boxes_by_name(direct.manifest)
-    told = project.findings(frozen)
+    told = project.datasets.findings(frozen)
     assert told.counts() == direct.counts()
     for name in ("n_images", "n_bad", "n_boxes", "n_bad_boxes"):
         assert getattr(told, name) == getattr(direct, name)
     assert {path: path.read_bytes() for path in (tmp_path / "photos").iterdir()} == before
-    corrected = project.annotations().row("id-a.png")
+    corrected = project.labels.state().row("id-a.png")
     assert len(corrected["boxes_xyxy"]) == len(BOXES)  # the project keeps what was said
 
 

@@ -22,11 +22,11 @@ def project(tmp_path, decoded_photos):
 
 def how(project, champion, class_names=CLASSES, *, relabelled=0.0, **options):
     data = SimpleNamespace(class_names=class_names)
-    return chosen_how(project, champion, data, Recipe(**options), project.annotations(), relabelled=relabelled)
+    return chosen_how(project, champion, data, Recipe(**options), project.labels.state(), relabelled=relabelled)
 
 
 def test_time_and_network_decide(project):
-    champion = oml.load_model(project.champion, backbone=FACTORY)
+    champion = oml.load_model(project.champion(), backbone=FACTORY)
 
     assert how(project, champion) == "warm"
     assert how(project, champion, (*CLASSES, "new")) == "warm"
@@ -45,7 +45,7 @@ def test_what_was_learned_by_heart_from_scratch_is_shrunk():
 
 
 def test_a_network_that_cannot_grow_begins_anew_where_classes_are_new(project):
-    champion = oml.load_model(project.champion, backbone=FACTORY)
+    champion = oml.load_model(project.champion(), backbone=FACTORY)
     champion.head_name = ""
 
     assert how(project, champion, (*CLASSES, "new")) == "full"
@@ -55,12 +55,12 @@ def test_a_network_that_cannot_grow_begins_anew_where_classes_are_new(project):
 def test_after_four_versions_from_one_another_a_fresh_one(project):
     images = list(labels_of(project).items())
     for number in range(5):
-        assert generations(project, project.champion.url) == number
+        assert generations(project, project.champion().url) == number
         image_id, label = images[number]
-        project.relabel(image_id, next(name for name in CLASSES if name != label))
+        project.labels.set(image_id, next(name for name in CLASSES if name != label))
         recipe, gate = Recipe(backbone=FACTORY, epochs=1), Gate(policy="not_worse", margin=0.5)
         outcome = improve(project, recipe=recipe, gate=gate, progress="none")
         assert outcome.how == ("full" if number == 4 else "warm")
         if not outcome.promoted:
             project.promote(outcome.challenger, reason="the test wants it")
-    assert generations(project, project.champion.url) == 0
+    assert generations(project, project.champion().url) == 0

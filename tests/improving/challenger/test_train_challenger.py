@@ -28,7 +28,7 @@ def project(tmp_path, decoded_photos):
 
 @pytest.fixture
 def champion(project):
-    return oml.load_model(project.champion, backbone=FACTORY)
+    return oml.load_model(project.champion(), backbone=FACTORY)
 
 
 def weights(model):
@@ -75,7 +75,7 @@ def test_batch_norms_keep_their_statistics_so_that_weights_can_be_mixed(tmp_path
     model.eval()
     before = weights(model)
 
-    made = train_challenger(model, data, Recipe(epochs=2), run=project.new_run(), lineage={}, progress="none")
+    made = train_challenger(model, data, Recipe(epochs=2), run=project.runs.new(), lineage={}, progress="none")
 
     assert torch.equal(made.network.features[1].running_mean, before["features.1.running_mean"])
     assert not torch.equal(made.network.features[3].weight, before["features.3.weight"])
@@ -94,7 +94,7 @@ def spoilt(champion, project, monkeypatch, noise):
                 parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=noise)
 
     monkeypatch.setattr(challenger_train, "fit", train)
-    run = project.new_run()
+    run = project.runs.new()
     data = project.freeze()
     return train_challenger(champion, data, Recipe(), run=run, lineage={}, progress="none"), run.spec["trained"]
 
@@ -118,7 +118,7 @@ def test_a_training_that_changed_nothing_is_kept_whole(champion, project, monkey
 
 def test_without_validation_images_what_was_trained_is_kept(tmp_path, decoded_photos, monkeypatch):
     project = with_champion(colour_project(tmp_path, counts={"train": 6, "test": 4}))
-    champion = oml.load_model(project.champion, backbone=FACTORY)
+    champion = oml.load_model(project.champion(), backbone=FACTORY)
 
     made, told = spoilt(champion, project, monkeypatch, 5.0)
 
@@ -157,7 +157,7 @@ def boxes_project(tmp_path, decoded_photos, monkeypatch):
             objects = any_objects((96, 96), seed=len(images))
             images.append((split, drawn((96, 96), objects, seed=len(images)), objects))
     project = oml.Project.create(str(tmp_path / "project"), task="detection")
-    project.import_(boxes_manifest(tmp_path / "photos", images))
+    project.add(boxes_manifest(tmp_path / "photos", images))
     return project
 
 
@@ -174,13 +174,13 @@ def test_a_detector_grows_and_takes_nothing_unknown_for_background(boxes_project
     assert callable(narrow_net)
     first = narrow(project, size=96)
     assert (first.verdict, first.promoted) == ("first", True)
-    project.rename_class("red", "scarlet")
+    project.classes.rename("red", "scarlet")
     objects = [("white", (10, 10, 50, 50))]
     more = boxes_manifest(
         tmp_path / "more", [(s, drawn((96, 96), objects, seed=70 + i), None) for i, s in enumerate(("train", "test"))]
     )
     new = more.table.to_pylist()
-    project.upload(
+    project.images.upload(
         [(tmp_path / "more" / row["uri"]).read_bytes() for row in new],
         boxes=[([[10, 10, 50, 50]], ["white"])] * 2,
         split="train",
@@ -197,7 +197,7 @@ def test_a_detector_grows_and_takes_nothing_unknown_for_background(boxes_project
     assert outcome.verdict in {"promote", "reject", "inconclusive"}
     assert outcome.new_classes == ("white",)
     assert set(outcome.comparison.a.class_names) == {"blue", "green", "scarlet"}
-    data = project.manifest(outcome.dataset)
+    data = project.datasets.get(outcome.dataset)
     white = data.class_names.index("white")
     (known,) = given
     assert known[:, white].sum() == 2  # only who annotated the last two photos could know it
@@ -205,16 +205,16 @@ def test_a_detector_grows_and_takes_nothing_unknown_for_background(boxes_project
     challenger = oml.load_model(f"{project.url}@challenger", backbone=NARROW)
     assert challenger.class_names == data.class_names
     assert challenger.thresholds is not None
-    versions = {v.version: v for v in project.versions()}
+    versions = {v.version: v for v in project.models.list()}
     assert versions[outcome.challenger].descriptor()["parent"] == versions[outcome.champion].url
 
 
 @pytest.mark.parametrize("how", ["head", "shrink", "full"])
 def test_the_other_ways_of_a_detector(boxes_project, how):
     narrow(boxes_project, size=96)
-    row = boxes_project.annotations().table.to_pylist()[0]
-    boxes_project.relabel_boxes(row["image_id"], [[1, 1, 20, 20]], ["red"])
-    old = oml.load_model(boxes_project.champion, backbone=NARROW)
+    row = boxes_project.labels.state().table.to_pylist()[0]
+    boxes_project.labels.set(row["image_id"], ([[1, 1, 20, 20]], ["red"]))
+    old = oml.load_model(boxes_project.champion(), backbone=NARROW)
 
     outcome = narrow(boxes_project, how=how)
 
@@ -229,7 +229,7 @@ def test_the_other_ways_of_a_detector(boxes_project, how):
 
 def test_rows_alone_are_for_classifiers(boxes_project):
     narrow(boxes_project, size=96)
-    boxes_project.relabel_boxes("image-0", [[1, 1, 20, 20]], ["red"])
+    boxes_project.labels.set("image-0", ([[1, 1, 20, 20]], ["red"]))
 
     with pytest.raises(ConfigError, match="rows"):
         narrow(boxes_project, how="rows")

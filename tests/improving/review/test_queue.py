@@ -56,15 +56,15 @@ def test_a_share_is_drawn_at_random_from_what_nobody_answered(project, model):
 
 def test_what_was_answered_is_not_asked_again_unless_it_is_contradicted(project, model):
     first, second, third = (image_of(project, uri) for uri in FLIPS)
-    project.relabel(first, "red")
-    project.accept(second)  # wrongly, but somebody looked
-    project.skip(third)
+    project.labels.set(first, "red")
+    project.labels.accept(second)  # wrongly, but somebody looked
+    project.labels.skip(third)
 
     assert len(review_queue(project, model=model, n=20, random_share=0)) == 0
 
-    seen = project.annotations().revision(second)
-    project.relabel(second, "green", expected_revision=seen, author="ann")
-    project.relabel(second, "blue", expected_revision=seen, author="ben")
+    seen = project.labels.state().revision(second)
+    project.labels.set(second, "green", expected_revision=seen, author="ann")
+    project.labels.set(second, "blue", expected_revision=seen, author="ben")
     queue = review_queue(project, model=model, n=20, random_share=0)
     assert [(item.image_id, item.reason) for item in queue] == [(second, "conflict")]
 
@@ -98,7 +98,7 @@ def test_two_models_that_disagree(project, model):
 
 
 def test_suggestions_are_under_the_names_that_classes_have_now(project, model):
-    project.rename_class("red", "scarlet")
+    project.classes.rename("red", "scarlet")
 
     queue = review_queue(project, model=model, n=20, random_share=0)
 
@@ -109,7 +109,7 @@ def test_a_copy_of_an_image_is_not_asked_for_beside_it(tmp_path, decoded_photos)
     project = colour_project(tmp_path, labels={"train/red/000.jpg": None})
     model = fitted(colour_model(CLASSES), project.freeze())
     copy = (tmp_path / "photos" / "train" / "red" / "000.jpg").read_bytes() + b"\0"  # bytes after the end say nothing
-    (name,) = project.upload([copy], split="train")
+    (name,) = project.images.upload([copy], split="train")
 
     queue = review_queue(project, model=model, n=20, random_share=0)
 
@@ -123,7 +123,7 @@ def test_features_are_computed_once(project, model, monkeypatch):
         "onlineml.improving.review.features._computed", lambda *_, **__: iter(())
     )  # nothing can be computed
 
-    project.relabel(image_of(project, "train/red/000.jpg"), "red")
+    project.labels.set(image_of(project, "train/red/000.jpg"), "red")
     assert len(review_queue(project, model=model, n=5, random_share=0)) == 2
     assert project_store(project, model).url.startswith(project.url)
 
@@ -144,12 +144,12 @@ def test_a_model_of_another_task_is_refused(project, trained):
 @pytest.fixture
 def boxes_project(tmp_path, trained):
     project = oml.Project.create(str(tmp_path / "project"), task="detection")
-    project.import_(trained.manifest.select(split=["val", "test"]))
+    project.add(trained.manifest.select(split=["val", "test"]))
     return project
 
 
 def test_missed_and_swapped_boxes_are_found_with_their_place_in_the_image(boxes_project, trained):
-    rows = boxes_project.annotations().table.to_pylist()
+    rows = boxes_project.labels.state().table.to_pylist()
     lacking, *others = [row for row in rows if len(row["labels"]) >= 2]
     wrong = {lacking["image_id"]: (lacking["boxes_xyxy"][1:], lacking["labels"][1:])}
     for row in others[:4]:
@@ -170,7 +170,7 @@ def test_missed_and_swapped_boxes_are_found_with_their_place_in_the_image(boxes_
 
 
 def test_images_that_nobody_annotated_are_uncertain_and_no_error(boxes_project, trained):
-    rows = boxes_project.annotations().table.to_pylist()
+    rows = boxes_project.labels.state().table.to_pylist()
     busy = next(row["image_id"] for row in rows if len(row["labels"]) >= 2)
     data = boxes_project.freeze().with_boxes({busy: None})
 
@@ -182,7 +182,7 @@ def test_images_that_nobody_annotated_are_uncertain_and_no_error(boxes_project, 
 
 def test_a_detector_under_the_names_of_today(boxes_project, trained):
     before = review_queue(boxes_project, model=trained.model, n=40)
-    boxes_project.rename_class("red", "scarlet")
+    boxes_project.classes.rename("red", "scarlet")
 
     after = review_queue(boxes_project, model=trained.model, n=40)
 
@@ -197,7 +197,7 @@ def test_two_detectors_of_which_one_finds_nothing(boxes_project, trained):
     queue = review_queue(boxes_project, model=trained.model, against=blind, n=100, random_share=0, splits=("test",))
 
     with_objects = {
-        r["image_id"] for r in boxes_project.annotations().table.to_pylist() if r["labels"] and r["split"] == "test"
+        r["image_id"] for r in boxes_project.labels.state().table.to_pylist() if r["labels"] and r["split"] == "test"
     }
     apart = {item.image_id for item in queue for why in item.whys if why.reason == "disagreement"}
     assert apart == with_objects

@@ -42,31 +42,31 @@ def test_a_project_lives_on_fastdfs(fastdfs_trackers: str) -> None:
     url = create_volume(fastdfs_trackers)
     project = oml.Project.create(f"{url}/colours")
     ids = {
-        (label, split): project.upload(_photos(label, split), label=label, split=split)
+        (label, split): project.images.upload(_photos(label, split), label=label, split=split)
         for label in CLASSES
         for split in COUNTS
     }
     wrong = ids["red", "train"][0]
-    project.relabel(wrong, "blue", author="ann")
+    project.labels.set(wrong, "blue", author="ann")
     before = project.freeze()
-    project.relabel(wrong, "red", author="bob")
+    project.labels.set(wrong, "red", author="bob")
     data = project.freeze()
     assert len(data) == 3 * sum(COUNTS.values())
     assert before.hash != data.hash
-    assert project.datasets() == sorted([before.hash, data.hash])
-    assert list(project.history(wrong)["author"])[-2:] == ["ann", "bob"]
+    assert project.datasets.list() == sorted([before.hash, data.hash])
+    assert list(project.labels.history(wrong)["author"])[-2:] == ["ann", "bob"]
 
     batches = oml.ClassificationDataModule(data, size_hw=(32, 32), batch_size=8, num_workers=2)  # they are forked
     model = oml.ImageClassifier(class_names=data.class_names, backbone="tiny:tiny_net", lr=1e-2)
-    run = oml.fit(model, batches, run=project.new_run(), epochs=2, progress="none", accelerator="cpu")
+    run = oml.fit(model, batches, run=project.runs.new(), epochs=2, progress="none", accelerator="cpu")
     assert run.status()["state"] == "finished"
-    assert len(project.runs()) == 1
+    assert len(project.runs.list()) == 1
     scores = oml.evaluate(model, data, split="test")
     version = project.publish(model, scores)
     project.promote(version, reason="the first")
     second = project.publish(model, scores)
     project.promote(second)
-    project.rollback(reason="no better")
+    project.models.rollback(reason="no better")
 
     photos = io.list_files(f"{url}/colours/blobs")
     assert len(photos) == len(data)
@@ -82,10 +82,10 @@ def test_a_project_lives_on_fastdfs(fastdfs_trackers: str) -> None:
 
     places._volumes.clear()  # as a process that begins now
     again = oml.Project.open(project.url)
-    assert again.champion is not None
-    assert again.champion.version == version.version
-    assert [found.version for found in again.versions()] == [version.version, second.version]
-    assert again.manifest(data.hash[:10]).hash == data.hash
-    count = again.compact()
+    assert again.champion() is not None
+    assert again.champion().version == version.version
+    assert [found.version for found in again.models.list()] == [version.version, second.version]
+    assert again.datasets.get(data.hash[:10]).hash == data.hash
+    count = again.labels.compact()
     assert count > 1  # the log of what people said
     assert again.freeze().hash == data.hash

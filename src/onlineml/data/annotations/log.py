@@ -158,7 +158,7 @@ class AnnotationLog:
         group: str | None,
         author: str,
     ) -> list[str]:
-        """See `onlineml.Project.upload`. Of an image that is there, its author has seen only what was said here."""
+        """See `onlineml.Project.images.upload`. The author has seen what was written here, and nothing else."""
         given = uploads.checked_split(split)
         if label is not None:
             edits.checked_class_name(label)
@@ -199,7 +199,7 @@ class AnnotationLog:
         return found
 
     def import_(self, manifest: Manifest, *, author: str) -> int:
-        """See `onlineml.Project.import_`.
+        """See `onlineml.Project.add`.
 
         The table is one Parquet file, written first; the log's one entry names it. Killed in between, nothing was
         imported.
@@ -217,7 +217,7 @@ class AnnotationLog:
         return before.revisions(table["image_id"].to_pylist()).count(None)
 
     def suggest(self, predictions: Any, *, model: str, author: str) -> str | None:
-        """See `onlineml.Project.suggest`."""
+        """See `onlineml.Project.labels.suggest`."""
         state = self._now()
         table = guesses(predictions, image_ids=partial(self._ids_of_uris, state), detection=self._task == "detection")
         if not len(table):

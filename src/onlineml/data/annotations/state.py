@@ -227,7 +227,7 @@ class Annotations:
             if label not in self.class_names and label not in self.lineage:
                 raise UnknownClassError(
                     f"label {label!r} is not one of the {len(self.class_names)} classes "
-                    f"({examples(self.class_names)}); add it with project.add_class({label!r})"
+                    f"({examples(self.class_names)}); add it with project.classes.add({label!r})"
                 )
 
 

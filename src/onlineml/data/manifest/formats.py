@@ -119,7 +119,7 @@ class ManifestFormats:
         Frames are extracted into a folder of images; the frames of a video are one group, so that they never straddle
         a split. Doing it again reads no video twice. A video that is cut off gives the frames that it has; one that
         cannot be used at all is counted in `n_ignored`. What was found about each is told by
-        `onlineml.data.formats.videos.read_videos`, and by `Project.import_videos`.
+        `onlineml.data.formats.videos.read_videos`, and by `Project.images.import_videos`.
 
         Args:
             url: the folder, on any filesystem.

@@ -77,7 +77,7 @@ def review_queue(
         TooManyBadImagesError: more than `max_bad` of the images cannot be used.
     """
     frozen = project.freeze(max_bad=max_bad) if data is None else data
-    state = project.annotations()
+    state = project.labels.state()
     models = [found_model(project, one) for one in (model, against) if one is not None]
     rows = np.flatnonzero(np.isin(np.asarray(frozen.column("split"), dtype=object), list(splits)))
     find_candidates = (

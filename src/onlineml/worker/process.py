@@ -1,4 +1,4 @@
-"""The process of a job: ``python -m onlineml.jobs.worker``, with its order in an environment variable; or this one.
+"""The process of a job: ``python -m onlineml.worker``, with its order in an environment variable; or this one.
 
 It says that it lives, does what it was ordered, and says truthfully how that ended: finished, failed, or stopped
 because it was asked to. Only a process that is killed at once says nothing, and is found to be lost.
@@ -70,7 +70,7 @@ def run_here(url: str, *, function: str, arguments: Mapping[str, Any]) -> int:
 
     Args:
         url: of the new run; where it is ``<project>/runs/<id>``, the job belongs to that project.
-        function: as `onlineml.jobs.submit` has it.
+        function: as `onlineml.jobs.ProjectJobs.submit` has it.
         arguments: as checked.
 
     Returns:
@@ -264,7 +264,3 @@ def _patiently(store: Callable[[], None]) -> None:
         else:
             return
     store()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""What `onlineml.jobs.submit` can do by itself. Each function is given the job's run and its project first.
+"""What `onlineml.jobs.ProjectJobs.submit` can do by itself. Each function is given the job's run and its project first.
 
 All of them may be called again with the run of an earlier attempt, and go on from where that one was.
 """
@@ -62,7 +62,7 @@ def train(
     import onlineml as oml
 
     frozen = dataset or run.spec.get("dataset")
-    data = project.manifest(frozen) if frozen else project.freeze(max_bad=max_bad)
+    data = project.datasets.get(frozen) if frozen else project.freeze(max_bad=max_bad)
     run.update_spec({"dataset": data.hash})
     if io.exists(run.path("model/model.json"), storage_options=run.storage_options):  # of an earlier attempt
         model = oml.load_model(run.path("model"), storage_options=run.storage_options)
@@ -79,7 +79,7 @@ def train(
     scores = oml.evaluate(model, data, split=split) if split in data.table["split"].to_pylist() else None
     _say(str(scores) if scores is not None else f"no images in the split {split!r}, so no scores")
     _pause(run)
-    version = publish_once(run, project, model, scores).version
+    version = publish_once(run, project.url, model, scores).version
     _say(f"published as {version}")
     if alias:
         project.promote(version, alias=alias, reason=f"trained by the run {run.id}")
@@ -117,7 +117,7 @@ def evaluate(
     """
     import onlineml as oml
 
-    data = project.manifest(dataset) if dataset else project.freeze(max_bad=max_bad)
+    data = project.datasets.get(dataset) if dataset else project.freeze(max_bad=max_bad)
     loaded = oml.load_model(f"{project.url}@{model}", storage_options=project.storage_options)
     scores = oml.evaluate(loaded, data, split=split, slices=list(slices))
     _say(str(scores))

@@ -16,10 +16,9 @@ from onlineml.errors import ConfigError, NotFoundError
 from onlineml.jobs import html
 from onlineml.jobs.executors import Executor, LocalProcesses
 from onlineml.jobs.launch import checked, first_log, launch, untrusted_reference
-from onlineml.jobs.state import ENDED, cancel_name, infer_state, snapshot, snapshots
-from onlineml.jobs.status import Jobs, JobStatus, status_of
-from onlineml.project.project import Project
-from onlineml.runs.run import Run, new_run_id
+from onlineml.jobs.state import ENDED, cancel_name, infer_state, snapshot
+from onlineml.jobs.status import JobStatus, status_of
+from onlineml.runs.run import Run
 from onlineml.storage import io
 from onlineml.storage.urls import redacted
 from onlineml.training.progress import check_progress
@@ -31,13 +30,13 @@ if TYPE_CHECKING:
     from onlineml.jobs.state import JobState, Snapshot
     from onlineml.training.progress import Progress
 
-__all__ = ["Executor", "Job", "JobStatus", "Jobs", "LocalProcesses", "job", "jobs", "submit"]
+__all__ = ["Job", "settled"]
 
 _TAIL_BYTES = 1 << 20  # of a log, at most, to find its last lines
 
 
 class Job:
-    """A background run. Get it from `submit`, `job` or `jobs`.
+    """A background run. Get it from `Project.jobs`, or by its run's URL from `Job.open`.
 
     Attributes:
         run: its record.
@@ -47,6 +46,31 @@ class Job:
     def __init__(self, run: Run, *, executor: Executor | None = None) -> None:
         self.run = run
         self.executor = LocalProcesses() if executor is None else executor
+
+    @classmethod
+    def open(
+        cls,
+        run_url: str | os.PathLike[str],
+        *,
+        executor: Executor | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> Job:
+        """Open a job by the URL of its run.
+
+        Args:
+            run_url: the run's folder, ``<project>/runs/<id>``.
+            executor: the one that started it; None is this machine.
+            storage_options: open the URL.
+
+        Raises:
+            NotFoundError: there is no run, or it was not submitted as a job.
+        """
+        run = Run.open(run_url, storage_options=storage_options)
+        if "job" not in run.spec:
+            raise NotFoundError(
+                f"the run {redacted(run.url)} was not submitted as a job; go on with it as it was begun"
+            )
+        return cls(run, executor=executor)
 
     @property
     def id(self) -> str:
@@ -63,17 +87,12 @@ class Job:
         """With what."""
         return dict(self.run.spec["job"]["arguments"])
 
-    @property
-    def state(self) -> JobState:
-        """See `JobStatus.state`."""
-        return self.status().state
-
     def status(self) -> JobStatus:
         """How it stands now."""
         return status_of(self.run.url, *self._seen())
 
     def _seen(self) -> tuple[Snapshot, JobState]:
-        return _settled(self.run, self.executor, snapshot(self.run))
+        return settled(self.run, self.executor, snapshot(self.run))
 
     def tail(self, lines: int = 20) -> str:
         """The last lines of what it printed; of one that never came so far as to open its log, what Python said."""
@@ -93,13 +112,13 @@ class Job:
         try:
             value: dict[str, Any] = json.loads(io.read_bytes(url, storage_options=self.run.storage_options))
         except NotFoundError as error:
-            raise NotFoundError(f"the job {self.id} has no result: it is {self.state}") from error
+            raise NotFoundError(f"the job {self.id} has no result: it is {self.status().state}") from error
         return value
 
     def wait(self, timeout_s: float | None = None, *, poll_s: float = 2.0) -> JobState:
         """Wait until it has ended, or is lost, or the time is over; returns its state."""
         end = None if timeout_s is None else time.monotonic() + timeout_s
-        while (state := self.state) not in ENDED and (end is None or time.monotonic() < end):
+        while (state := self.status().state) not in ENDED and (end is None or time.monotonic() < end):
             time.sleep(poll_s if end is None else min(poll_s, max(0.0, end - time.monotonic())))
         return state
 
@@ -120,7 +139,7 @@ class Job:
         shown = 0
         try:
             while True:
-                state = self.state  # before what it wrote, so that nothing is missed at its end
+                state = self.status().state  # before what it wrote, so that nothing is missed at its end
                 log = self.run.log() if progress == "lines" else ""
                 sys.stdout.write(log[shown:])
                 sys.stdout.flush()
@@ -129,7 +148,7 @@ class Job:
                     return state
                 time.sleep(poll_s)
         except KeyboardInterrupt:
-            return self.state
+            return self.status().state
 
     def _watched_live(self, poll_s: float) -> JobState:
         from IPython.display import display  # noqa: PLC0415 (notebooks alone need it, and the widgets)
@@ -140,7 +159,7 @@ class Job:
         display(panel)  # type: ignore[no-untyped-call]
         with contextlib.suppress(KeyboardInterrupt):
             panel.follow(poll_s)
-        return self.state
+        return self.status().state
 
     def cancel(self, *, now: bool = False) -> None:
         """Ask it to stop, from any machine. A training stores a checkpoint first, so that it can be resumed.
@@ -204,100 +223,7 @@ class Job:
         return html.status_html(self.status(), log=self.tail(12))
 
 
-def submit(
-    project: Project | str | os.PathLike[str],
-    function: str,
-    arguments: Mapping[str, Any] | None = None,
-    *,
-    executor: Executor | None = None,
-    storage_options: Mapping[str, Any] | None = None,
-) -> Job:
-    """Start a job in a process of its own, which outlives this one, the notebook server and the browser.
-
-    Args:
-        project: it, or its URL.
-        function: ``"train"``, ``"evaluate"``, ``"improve"``, ``"notebook"`` (their arguments are those of the functions
-            in `onlineml.jobs.kinds`), or the import path of a function of yours, ``"package.module:function"``. It is
-            called as ``function(run, project, **arguments)``; what it returns, JSON values, is the job's result. Asked
-            to stop, it is interrupted by a SystemExit, unless it looks at ``run.stop_requested`` itself, within ``with
-            run.stopping_in_time():``.
-        arguments: JSON values by name, and nothing secret: they are stored.
-        executor: where it runs; None is a detached process of this machine, see `LocalProcesses`.
-        storage_options: open the project's URL. They are handed to the job, and not stored.
-
-    Raises:
-        ConfigError: there is no such function, it does not take these arguments, or they are not JSON or hold a secret.
-    """
-    if not isinstance(project, Project):
-        project = Project.open(project, storage_options=storage_options)
-    given = checked(function, arguments or {})
-    chosen = LocalProcesses() if executor is None else executor
-    spec = {"job": {"function": function, "arguments": given, "executor": chosen.name}}
-    url = io.join(project.url, "runs", new_run_id())
-    run = Run.create(url, spec=spec, storage_options=project.storage_options)
-    launch(run, function=function, arguments=given, attempt=1, executor=chosen)
-    return Job(run, executor=chosen)
-
-
-def jobs(
-    project: Project | str | os.PathLike[str],
-    *,
-    executor: Executor | None = None,
-    storage_options: Mapping[str, Any] | None = None,
-) -> Jobs:
-    """All jobs of a project, the oldest first.
-
-    Args:
-        project: it, or its URL.
-        executor: that which started them, where it is not this machine.
-        storage_options: open the project's URL.
-    """
-    url = project.url if isinstance(project, Project) else str(project).rstrip("/")
-    options = project.storage_options if isinstance(project, Project) else storage_options
-    chosen = LocalProcesses() if executor is None else executor
-    found = []
-    for run_url, seen in snapshots(io.join(url, "runs"), options).items():
-        if "job" in seen.spec:
-            run = Run(run_url, spec=seen.spec, storage_options=options)
-            found.append(status_of(run_url, *_settled(run, chosen, seen)))
-    return Jobs(tuple(found))
-
-
-def job(
-    project: Project | str | os.PathLike[str],
-    id: str | None = None,  # noqa: A002 (it is what a run calls it)
-    *,
-    executor: Executor | None = None,
-    storage_options: Mapping[str, Any] | None = None,
-) -> Job:
-    """A job by its id, to watch, stop or resume it.
-
-    Args:
-        project: it, or its URL; or, without an id, the URL of a job's run.
-        id: the run's id, or as much of its beginning as no other job shares.
-        executor: that which started it, where it is not this machine.
-        storage_options: open the URL.
-
-    Raises:
-        NotFoundError: there is none, or more than one.
-    """
-    url = project.url if isinstance(project, Project) else str(project).rstrip("/")
-    options = project.storage_options if isinstance(project, Project) else storage_options
-    if id is not None:
-        known = [io.name(run_url) for run_url in snapshots(io.join(url, "runs"), options)]
-        matches = [name for name in known if name.startswith(id)]
-        if len(matches) != 1:
-            raise NotFoundError(
-                f"{redacted(url)} has {len(matches)} jobs {id!r}; it has {', '.join(known[-20:]) or 'none yet'}"
-            )
-        url = io.join(url, "runs", matches[0])
-    run = Run.open(url, storage_options=options)
-    if "job" not in run.spec:
-        raise NotFoundError(f"the run {redacted(url)} was not submitted as a job; go on with it as it was begun")
-    return Job(run, executor=executor)
-
-
-def _settled(run: Run, executor: Executor, seen: Snapshot) -> tuple[Snapshot, JobState]:
+def settled(run: Run, executor: Executor, seen: Snapshot) -> tuple[Snapshot, JobState]:
     """What was seen and what that means; looked at again where a process is gone, for it may just have ended well."""
     of_it = executor if executor.name == seen.claim.get("executor", executor.name) else None
     state = infer_state(seen, of_it)

@@ -1,0 +1,72 @@
+"""Frozen datasets of a project: listed, loaded, compared."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from onlineml.data.manifest.changes import changes
+from onlineml.data.manifest.manifest import DESCRIPTOR, Manifest
+from onlineml.errors import NotFoundError
+from onlineml.storage import io
+from onlineml.storage.urls import redacted
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from onlineml.data.checks.table import CheckTable
+    from onlineml.data.manifest.changes import Changes
+    from onlineml.project.project import Project
+
+    HashList = list[str]  # `list` is a method here
+
+__all__ = ["ProjectDatasets"]
+
+
+class ProjectDatasets:
+    """Frozen datasets of a project, ``project.datasets``."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+
+    def list(self) -> HashList:
+        """List the hashes of the frozen datasets."""
+        return self._project.folders_with("datasets", DESCRIPTOR)
+
+    def get(self, hash: str) -> Manifest:  # noqa: A002 (it is what a manifest calls it)
+        """Load a frozen dataset by its hash, or by the hash's first digits where only one begins so."""
+        project, known = self._project, self.list()
+        matches = [name for name in known if name.startswith(hash)]
+        if len(matches) != 1:
+            listed = ", ".join(name[:12] for name in matches or known) or "none yet"
+            raise NotFoundError(f"{redacted(project.url)} has {len(matches)} datasets {hash!r}; it has {listed}")
+        url = io.join(project.url, "datasets", matches[0])
+        return Manifest.load(url, root=project.url, storage_options=project.storage_options)
+
+    def findings(self, manifest: Manifest) -> CheckTable:
+        """Show what freezing this dataset found about its images, also about those that it left out."""
+        from onlineml.data.annotations import freezing  # noqa: PLC0415 (decoders are loaded only to decode)
+
+        url = io.join(self._project.url, "datasets", manifest.hash)
+        return freezing.read_findings(url, manifest, storage_options=self._project.storage_options)
+
+    def provenance(self, manifest: Manifest) -> pd.DataFrame:
+        """Show where the labels or boxes of a frozen dataset came from: who said so, when, and whether of a suggestion.
+
+        See `onlineml.data.annotations.Annotations.provenance`; it is that of the first freezing of these labels.
+        """
+        from onlineml.data.annotations import freezing  # noqa: PLC0415 (decoders are loaded only to decode)
+
+        url = io.join(self._project.url, "datasets", manifest.hash)
+        frame: pd.DataFrame = freezing.read_provenance(url, storage_options=self._project.storage_options).to_pandas()
+        return frame
+
+    def changes(self, before: Manifest, after: Manifest | None = None) -> Changes:
+        """Show what is new, changed or gone in a dataset since another, by the present names of classes.
+
+        Args:
+            before: the earlier dataset, such as the one that the champion was trained on.
+            after: the later one; by default the present state, before it is checked.
+        """
+        state = self._project.labels.state()
+        later = self._project.manifest_of(state) if after is None else after
+        return changes(before, later, lineage=state.lineage)

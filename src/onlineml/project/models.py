@@ -1,0 +1,66 @@
+"""Published models of a project: versions, aliases, promotions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from onlineml.registry import promotions, versions
+from onlineml.storage import io
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from onlineml.project.project import Project
+    from onlineml.registry.versions import ModelVersion
+
+    VersionList = list[ModelVersion]  # `list` is a method here
+
+__all__ = ["ProjectModels"]
+
+
+class ProjectModels:
+    """Published models of a project, ``project.models``."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+
+    def list(self) -> VersionList:
+        """List the published versions, the oldest first."""
+        return versions.list_versions(self._project.url, storage_options=self._project.storage_options)
+
+    def get(self, name: str | int) -> ModelVersion:
+        """Find a version by its name or number, or by an alias such as ``"champion"``.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        alias = str(name) in self.aliases()
+        url = f"{self._project.url}@{name}" if alias else io.join(self._project.url, "models", str(name))
+        return versions.resolve(url, storage_options=self._project.storage_options)
+
+    def aliases(self) -> dict[str, str]:
+        """Map each alias, such as ``"champion"``, to the version that it stands for."""
+        return dict(versions.aliases(self._project.url, storage_options=self._project.storage_options))
+
+    def rollback(self, *, alias: str = "champion", reason: str = "", author: str | None = None) -> ModelVersion:
+        """Make the champion, or another alias, what it was before.
+
+        Args:
+            alias: which alias.
+            reason: why, for the log.
+            author: who says so; by default the user of the hub or the machine.
+
+        Raises:
+            NotFoundError: there was none before.
+        """
+        return versions.rollback(
+            self._project.url, alias=alias, reason=reason, author=author, storage_options=self._project.storage_options
+        )
+
+    def promotions(self) -> pd.DataFrame:
+        """Show which version became what, when, by whom and why: a row per promotion, the oldest first."""
+        import pandas as pd  # noqa: PLC0415
+
+        return pd.DataFrame(
+            promotions.promotion_history(self._project.url, storage_options=self._project.storage_options)
+        )

@@ -1,0 +1,43 @@
+"""Runs of a project: started, listed, found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from onlineml.runs.run import Run, new_run_id
+from onlineml.storage import io
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from onlineml.project.project import Project
+
+    RunList = list[Run]  # `list` is a method here
+
+__all__ = ["ProjectRuns"]
+
+
+class ProjectRuns:
+    """Records of a project's runs, ``project.runs``."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+
+    def new(self, *, spec: Mapping[str, Any] | None = None) -> Run:
+        """Start the record of a run."""
+        return Run.create(self._url(new_run_id()), spec=spec, storage_options=self._project.storage_options)
+
+    def list(self) -> RunList:
+        """List the records of all runs, the oldest first."""
+        return [self.get(run_id) for run_id in self._project.folders_with("runs", "spec.json")]
+
+    def get(self, id: str) -> Run:  # noqa: A002 (it is what a run calls it)
+        """Open the record of a run by its id.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        return Run.open(self._url(id), storage_options=self._project.storage_options)
+
+    def _url(self, run_id: str) -> str:
+        return io.join(self._project.url, "runs", run_id)
