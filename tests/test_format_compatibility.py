@@ -74,7 +74,7 @@ def test_runs_and_jobs_open(classification):
     assert runs[expected["run"]].metrics() == expected["metrics"]
     assert runs[expected["stopped_run"]].status()["state"] == "stopped"
     job = project.jobs.get(expected["job"])
-    assert (job.state, job.result()) == (expected["job_state"], expected["job_result"])
+    assert (job.status().state, job.result()) == (expected["job_state"], expected["job_result"])
 
 
 def test_a_stopped_run_goes_on_to_the_same_weights(classification):

@@ -92,14 +92,14 @@ def test_created_once_and_opened_by_anyone(store: Store) -> None:
     with pytest.raises(AlreadyExistsError, match=r"Project\.open"):
         _create(store)
     again = Project.open(f"{store.url}/p/", storage_options=store.storage_options)
-    assert (again.url, again.title, again.task, again.class_names) == (
+    assert (again.url, again.title, again.task, again.classes.names()) == (
         project.url,
         project.title,
         "classification",
         ("cat", "dog"),
     )
     same = Project.create(project.url, title="other", exist_ok=True, storage_options=store.storage_options)
-    assert (same.title, same.class_names) == (project.title, ("cat", "dog"))
+    assert (same.title, same.classes.names()) == (project.title, ("cat", "dog"))
     assert "<b>more" not in again._repr_html_()
     with pytest.raises(NotFoundError, match=r"Project\.create"):
         Project.open(f"{store.url}/q", storage_options=store.storage_options)
@@ -211,7 +211,7 @@ def test_a_corrected_label_is_always_in_the_next_dataset(store: Store) -> None:
 def test_what_may_be_said_about_images(store: Store) -> None:
     project = _create(store, class_names=["cat"])
     (image_id,) = project.images.upload(_image(1), label="cat")
-    with pytest.raises(UnknownClassError, match="add_class"):
+    with pytest.raises(UnknownClassError, match=r"classes\.add"):
         project.labels.set(image_id, "dog")
     with pytest.raises(DataError, match="not in the project"):
         project.labels.set("nobody", "cat")
@@ -288,7 +288,7 @@ def test_a_copied_folder_is_a_copied_project(tmp_path: Path) -> None:
     data = project.freeze()
     shutil.move(tmp_path / "p", tmp_path / "q")
     moved = Project.open(tmp_path / "q")
-    again = moved.manifest(data.hash)
+    again = moved.datasets.get(data.hash)
     assert again == data == moved.freeze()
     assert set(ids) < set(again.column("image_id"))
     assert all(isinstance(content, bytes) for content in io.read_many(again.urls()))

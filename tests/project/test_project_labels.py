@@ -147,9 +147,9 @@ def test_guesses_of_boxes_are_accepted_whole_or_in_part(boxes: Project) -> None:
     shown = boxes.labels.suggestions().set_index("image_id")
     assert shown["labels"].map(list).to_dict() == {a: ["dog", "cat"], b: ["dog", "cat"], c: []}  # one had no area
     with pytest.raises(DataError, match="2 boxes, numbered from 0"):
-        boxes.accept(a, boxes=[2])
-    boxes.accept(a, boxes=[1])  # it, too
-    boxes.accept([b, c])
+        boxes.labels.accept(a, boxes=[2])
+    boxes.labels.accept(a, boxes=[1])  # it, too
+    boxes.labels.accept([b, c])
     rows = {row["image_id"]: row for row in boxes.labels.state().table.to_pylist()}
     assert rows[a]["boxes_xyxy"] == [[0, 0, 4, 4], [6, 2, 9, 7]]
     assert (rows[a]["labels"], rows[b]["labels"], rows[c]["labels"]) == (["cat", "cat"], ["dog", "cat"], [])
@@ -161,7 +161,7 @@ def test_guesses_of_boxes_are_accepted_whole_or_in_part(boxes: Project) -> None:
         with pytest.raises(DataError, match=d):
             boxes.labels.suggest({d: wrong}, model="1")
     with pytest.raises(DataError, match="nothing to accept"):
-        boxes.accept(d)
+        boxes.labels.accept(d)
 
 
 def test_who_wrote_without_having_looked_contradicts(project: Project) -> None:

@@ -74,7 +74,7 @@ def test_what_only_looks_works(
     assert len(project.labels.history(first(project))) == len(owner.labels.history(first(project)))
     assert "9 images" in Gallery(project).static_html()
     again = oml.Project.create(url, class_names=sorted(COLOURS), exist_ok=True, storage_options=options)
-    assert again.class_names == owner.class_names
+    assert again.classes.names() == owner.classes.names()
     assert fault_proxy.count("PUT") == 0  # nothing was even tried
 
 

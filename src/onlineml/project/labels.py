@@ -71,6 +71,9 @@ class ProjectLabels:
         if self._project.task == "detection":
             facts = partial(edits.corrected_boxes, boxes=values)
         else:
+            wrong = [one for one in values.values() if not (one is None or isinstance(one, str))]
+            if wrong:
+                raise ConfigError(f"labels.set: expected a class name or None for each image, found {wrong[0]!r}")
             facts = partial(edits.corrected, labels=values)
         return say(self._project, facts, author, revisions)
 
