@@ -38,7 +38,7 @@ gallery
 data = project.freeze(max_bad=0.5)
 batches = oml.datamodule_for(data, size=32, max_bad=0.5)
 model = oml.model_for(data)
-run = oml.fit(model, batches, run=project.new_run(), epochs=25, progress="live")
+run = oml.fit(model, batches, run=project.runs.new(), epochs=25, progress="live")
 """,
     """
 project.promote(project.publish(model, oml.evaluate(model, data, split="test")))

@@ -39,7 +39,7 @@ photos, project_url = oml.make_samples("photos", n=80), os.environ["ONLINEML_PRO
 budget_s, size, max_bad = 3, 32, 0.1
 """
 SUBMIT = """
-job = project.submit("train", {"epochs": 100_000, "size": 32, "max_bad": 0.1})
+job = project.jobs.submit("train", {"epochs": 100_000, "size": 32, "max_bad": 0.1})
 """
 UPLOAD = """
 from onlineml.widgets import Relabel, Upload
