@@ -43,7 +43,7 @@ run = oml.fit(model, batches, run=project.runs.new(), epochs=25, progress="live"
     """
 project.promote(project.publish(model, oml.evaluate(model, data, split="test")))
 predictions = oml.predict(model, data.urls())
-guessed = project.suggest(predictions, model="live")
+guessed = project.labels.suggest(predictions, model="live")
 Results(predictions)
 """,
     """
@@ -60,8 +60,8 @@ outcome
 """,
     """
 boxes = oml.Project.create("flow-boxes", task="detection", class_names=["mark", "other"])
-photo = boxes.upload("photo.png")
-boxes.suggest({photo[0]: ([[250, 120, 460, 300], [20, 20, 60, 60]], ["mark", "other"], [0.9, 0.3])}, model="1")
+photo = boxes.images.upload("photo.png")
+boxes.labels.suggest({photo[0]: ([[250, 120, 460, 300], [20, 20, 60, 60]], ["mark", "other"], [0.9, 0.3])}, model="1")
 BoxEditor(boxes)
 """,
 ]
