@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fsspec
-import nbformat
 import pytest
 
 import onlineml as oml
+from late import Late
 from onlineml.data.samples.samples import make_samples
 from places import ROOT
 
 if TYPE_CHECKING:
     from s3_server import S3Server
+
+nbformat = Late("nbformat")
 
 FOLDER = ROOT / "notebooks"
 NAMES = ["1_build", "2_test", "3_evaluate", "4_improve"]

@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import nbformat
 import psutil
 import pytest
 from PIL import Image
@@ -16,6 +15,7 @@ from PIL import Image
 from hub_server import Hub, jupyter_hub
 from lab_page import LabPage
 from lab_server import write_notebook
+from late import Late
 from onlineml.project.project import Project
 from onlineml.storage import io
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from onlineml import jobs
     from s3_server import S3Server
+
+nbformat = Late("nbformat")
 
 pytestmark = [pytest.mark.hub, pytest.mark.s3, pytest.mark.timeout(1200)]
 SHOTS = Path(__file__).parents[2] / ".browser"

@@ -7,11 +7,13 @@ import warnings
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from sklearn import calibration
-from sklearn import metrics as oracle
 
 from evaluation_cases import cases, predictions
+from late import Late
 from onlineml.evaluation import classification_scores, metrics
+
+calibration = Late("sklearn.calibration")
+oracle = Late("sklearn.metrics")
 
 CLOSE = {"rel": 1e-12, "abs": 1e-12, "nan_ok": True}
 

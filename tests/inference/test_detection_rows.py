@@ -9,9 +9,9 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import pytest
 
+from late import Late
 from onlineml.errors import ConfigError
 from onlineml.inference.detections import DetectedObjects, Detections
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from stores import Store
+
+pd = Late("pandas")
 
 NAMES = ("cat", 'd"o,g')
 COLUMNS = ["uri", "label", "score", "x1", "y1", "x2", "y2", "width", "height", "error"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import pytest
+
+from late import Late
 
 pytest.importorskip("av")
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from stores import Store
+
+pd = Late("pandas")
 
 SIZE = (120, 160)
 BOXES = {"red": (10, 12, 60, 70), "green": (100, 20, 150, 90)}

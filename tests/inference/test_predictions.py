@@ -9,9 +9,9 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
+from late import Late
 from onlineml.errors import ConfigError
 from onlineml.inference.predictions import Prediction, Predictions
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from stores import Store
+
+pd = Late("pandas")
 
 GOOD = Prediction("s3://lab/a,b.jpg", "cat", 0.75, (("cat", 0.75), ('d"o,g', 0.25)), None)
 BAD = Prediction("broken \n日本.jpg", None, math.nan, (), "truncated: the end is missing")

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from PIL import Image
 from torch import nn
 
 import onlineml as oml
+from late import Late
 from onlineml.data.augment.classification import fit_to_size, limit_to_scale, training_scale
 from onlineml.data.images.decode import decode
 from onlineml.errors import BadImageError, ConfigError, NotFoundError
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stores import Store
+
+pd = Late("pandas")
 
 PICTURES = [picture(colour, seed=i) for i, colour in enumerate(COLOURS.values())]
 

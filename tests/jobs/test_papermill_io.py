@@ -8,15 +8,17 @@ import sys
 from typing import TYPE_CHECKING
 
 import fsspec.config
-import nbformat
 import pytest
 
+from late import Late
 from onlineml.errors import NotFoundError
 from onlineml.jobs.papermill import FsspecHandler
 
 if TYPE_CHECKING:
     from s3_server import S3Server
     from stores import Store
+
+nbformat = Late("nbformat")
 
 
 def _notebook() -> str:

@@ -12,14 +12,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import nbformat
 import pytest
 import yaml
 
+from late import Late
 from onlineml import cli
 from onlineml.jobs.launch import checked
 from onlineml.jobs.notebooks import parameters_of
 from places import ROOT
+
+nbformat = Late("nbformat")
 
 EXAMPLES = ROOT / "docs" / "examples"
 PAGE = EXAMPLES.parent / "scheduling.md"

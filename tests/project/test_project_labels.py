@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pytest
 from PIL import Image
 
+from late import Late
 from onlineml.data.annotations import log
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import ConfigError, DataError, UnknownClassError
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from stores import Store
+
+pd = Late("pandas")
 
 
 def _image(seed: int) -> bytes:

@@ -28,7 +28,7 @@ def greet(run: Any, project: Any, *, name: str, times: int = 1) -> dict[str, Any
     }
 
 
-def wait_for(run: Any, project: Any, *, path: str, most_s: float = 60.0) -> dict[str, Any]:
+def wait_for(run: Any, project: Any, *, path: str, most_s: float = 600.0) -> dict[str, Any]:
     """Does nothing until a file is there; takes no care of requests to stop."""
     sys.stdout.write("waiting\n")
     sys.stdout.flush()

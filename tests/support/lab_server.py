@@ -13,11 +13,13 @@ import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import nbformat
+from late import Late
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+nbformat = Late("nbformat")
 
 __all__ = ["NEWS", "Lab", "free_port", "jupyter_lab", "write_notebook", "write_settings"]
 

@@ -87,7 +87,7 @@ def s3_server() -> Iterator[S3Server]:
     script = Path(__file__).with_name("moto_process.py")
     command = [sys.executable, "-W", "ignore", str(script), str(port)]
     with _ended(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True)) as process:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while not _answers(port):
             assert process.poll() is None, "moto's server ended; is moto[server] installed?"
             assert time.monotonic() < deadline, "moto's server does not answer"

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ import pytorch_lightning as pl
 import torch
 
 import onlineml as oml
+from made_up_time import MadeUpTime
 from onlineml.errors import (
     AlreadyExistsError,
     ConfigError,
@@ -28,7 +28,7 @@ from onlineml.errors import (
 )
 from onlineml.runs.run import Run
 from onlineml.tasks.schedule import Knot, Schedule, lr_factor
-from onlineml.training import checkpoints, training
+from onlineml.training import budget, callbacks, checkpoints, training
 from onlineml.training.checkpoints import Checkpoints
 from places import SUPPORT
 from s3_server import SECRET
@@ -571,21 +571,38 @@ def test_a_checkpoint_callback_of_the_users_works(manifest, tmp_path: Path) -> N
 # ---- a budget ----
 
 
-def test_a_budget_ends_in_time_and_annealed(manifest, tmp_path: Path) -> None:
-    late = []
-    for attempt in range(3):  # another process may well have the machine for a while
-        folder, model, watch = tmp_path / f"run-{attempt}", tiny_model(lr=1e-2), Watch()
-        begin = time.monotonic()
-        run = fit(model, tiny_data(manifest), folder, budget_s=3, callbacks=[watch])
-        late.append(time.monotonic() - begin - 3)
-        if abs(late[-1]) < 1:
-            break
+class Costs(pl.Callback):
+    """What a step and a validation cost in a made-up time; nothing else costs anything."""
 
-    assert min(map(abs, late)) < 1, late
+    def __init__(self, now: MadeUpTime, *, step_s: float, validation_s: float) -> None:
+        self.now, self.step_s, self.validation_s = now, step_s, validation_s
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+        self.now.s += self.step_s
+
+    def on_validation_batch_start(self, trainer, pl_module, batch, batch_idx, dataloader_idx=0) -> None:
+        if batch_idx == 0:
+            self.now.s += self.validation_s
+
+
+@pytest.fixture
+def costs(monkeypatch: pytest.MonkeyPatch) -> Costs:
+    """A step costs as much on every machine, 1/32 s: some 80 steps and 20 validations in 3 s."""
+    now = MadeUpTime()
+    for module in (budget, callbacks, checkpoints, training):
+        monkeypatch.setattr(module, "time", now)
+    return Costs(now, step_s=1 / 32, validation_s=1 / 64)  # sums of such numbers are exact
+
+
+def test_a_budget_ends_in_time_and_annealed(manifest, tmp_path: Path, costs: Costs) -> None:
+    model, watch, begin = tiny_model(lr=1e-2), Watch(), costs.now.s
+    run = fit(model, tiny_data(manifest), tmp_path, budget_s=3, callbacks=[watch, costs])
+
+    assert costs.now.s - begin == pytest.approx(3, abs=0.15)
     assert watch.lr[max(watch.lr)] < 0.1 * 1e-2  # it ended on the floor of the cosine, not in the middle
     assert max(watch.lr.values()) > 2 * watch.lr[max(watch.lr)]  # and came down to it, from the warm-up or its end
     assert run.metrics()[-1]["progress"] == 1.0
-    knots = [Knot(**knot) for knot in json.loads((folder / "schedule.json").read_bytes())]
+    knots = [Knot(**knot) for knot in json.loads((tmp_path / "schedule.json").read_bytes())]
     assert knots
     schedule = Schedule(knots)
     for step, lr in watch.lr.items():  # after step n means: set by the schedule as it was before it
@@ -595,23 +612,25 @@ def test_a_budget_ends_in_time_and_annealed(manifest, tmp_path: Path) -> None:
     assert schedule.total_steps == max(watch.lr)
 
 
-def test_a_budgets_plan_is_replayed(manifest, tmp_path: Path, checkpoint_steps) -> None:
+def test_a_budgets_plan_is_replayed(manifest, tmp_path: Path, checkpoint_steps, costs: Costs) -> None:
+    costs.step_s = costs.validation_s = 0.25  # 10 s are less than 40 steps: few epochs are validated
     first = Watch(at=24, then=RuntimeError)
     checkpoint_steps({12})
     with pytest.raises(RuntimeError, match="broken in"):
-        fit(tiny_model(lr=1e-2), tiny_data(manifest), tmp_path, budget_s=4, callbacks=[first])
+        fit(tiny_model(lr=1e-2), tiny_data(manifest), tmp_path, budget_s=10, callbacks=[first, costs])
     knots = json.loads((tmp_path / "schedule.json").read_bytes())
     assert max(knot["step"] for knot in knots) > 12
 
     second = Watch()
-    run = fit(tiny_model(lr=1e-2), tiny_data(manifest), tmp_path, budget_s=4, callbacks=[second])
+    run = fit(tiny_model(lr=1e-2), tiny_data(manifest), tmp_path, budget_s=10, callbacks=[second, costs])
 
     assert min(second.lr) == 13
     assert json.loads((tmp_path / "schedule.json").read_bytes())[: len(knots)] == knots
     last = knots[-1]["step"]
     assert all(second.lr[step] == first.lr[step] for step in range(13, min(last, 24) + 1))
     assert run.metrics()[-1]["progress"] == 1.0
-    assert run.status()["seconds"] >= run.metrics()[-1]["seconds"] > 2  # the first attempt's seconds count
+    assert max(second.lr) == pytest.approx(38, abs=2)  # the first attempt's seconds count: without them 12 steps more
+    assert run.status()["seconds"] == run.metrics()[-1]["seconds"] == pytest.approx(10, abs=0.5)
 
 
 # ---- from weights that are there ----

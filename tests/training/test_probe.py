@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
 
+from late import Late
 from onlineml.training.probe import collect_features, fit_linear_head, probe_head
 from tiny import tiny_data, tiny_model
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
+
+linear_model = Late("sklearn.linear_model")
+metrics = Late("sklearn.metrics")
 
 
 def blobs(n: int = 240, n_classes: int = 4, n_features: int = 6, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -29,7 +35,7 @@ def reference(
     """Scikit-learn minimises C * sum of losses + half the squared weights; ours a mean + penalty / classes."""
     n_classes = int(labels.max()) + 1
     total = len(labels) if weights is None else float(sum(weights[i] for i in labels.tolist()))
-    found = LogisticRegression(
+    found = linear_model.LogisticRegression(
         C=n_classes / (2 * penalty * total),
         tol=1e-10,
         max_iter=5000,
@@ -106,7 +112,7 @@ def test_the_head_gets_the_best_penalty_on_features_as_they_come() -> None:
     losses = {}
     for penalty in (1e-1, 1e-2, 1e-3, 1e-4):
         fitted = reference((train[0] - mean) / deviation, train[1], penalty=penalty)
-        losses[penalty] = log_loss(val[1].numpy(), fitted.predict_proba(((val[0] - mean) / deviation).numpy()))
+        losses[penalty] = metrics.log_loss(val[1].numpy(), fitted.predict_proba(((val[0] - mean) / deviation).numpy()))
     best = min(losses, key=losses.get)
     with torch.no_grad():
         logits = head(val[0])

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 
 from box_files import NAMES, box_manifest, boxes_by_name, manifests, rows_by_name, write_images
+from late import Late
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.data.manifest.splits import stable_split
 from onlineml.errors import ConfigError, DataError
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from stores import Store
+
+pd = Late("pandas")
 
 ROOT = "http://nowhere.invalid/photos"  # a store that cannot be listed: no image need be there
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,7 +48,6 @@ def test_awkward_files_have_their_documented_outcome(data_dir: Path | None, name
         pytest.skip("no real images here; the generated ones below cover each finding")
     data = (data_dir / "awkward" / name).read_bytes()
     expected = AWKWARD[name]
-    started = time.monotonic()
     if isinstance(expected, str):
         with pytest.raises(BadImageError) as caught:
             decode(data, name=name)
@@ -63,7 +61,6 @@ def test_awkward_files_have_their_documented_outcome(data_dir: Path | None, name
         assert decoded.size_hw == reference.size[::-1]
         assert decoded.pixels.shape == (*decoded.size_hw, 3)
         assert decoded.pixels.dtype == np.uint8
-    assert time.monotonic() - started < 5
 
 
 def test_the_awkward_table_is_complete(data_dir: Path | None):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import ConfigError, DataError, StorageError, TooManyBadImagesError
 from onlineml.storage import io
 from picture_files import noise, plain, png, pool
+from privileges import modes_obeyed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -300,11 +300,10 @@ def test_a_failing_store_is_no_bad_image(make: Make, tmp_path: Path, monkeypatch
         assert len(dm.findings) == 0
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
 def test_a_file_that_may_not_be_read_is_no_bad_image(make: Make, tmp_path: Path):
     manifest = pool(tmp_path / "p", [plain(1), plain(2)], split="test")
     (tmp_path / "p/1.png").chmod(0)
-    with pytest.raises(PermissionError, match=r"1\.png"):
+    with modes_obeyed(), pytest.raises(PermissionError, match=r"1\.png"):
         _batches(make(manifest, max_bad=1), split="test")
 
 

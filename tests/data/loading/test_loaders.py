@@ -220,7 +220,7 @@ def _threads() -> list[threading.Thread]:
 
 
 def _none_left() -> bool:
-    end = time.monotonic() + 5
+    end = time.monotonic() + 60
     while _threads() and time.monotonic() < end:
         time.sleep(0.01)
     return not _threads()
@@ -251,7 +251,6 @@ def test_the_thread_ends_when_the_bad_are_too_many_though_the_error_is_kept(rows
     assert _none_left()
 
 
-@pytest.mark.timeout(60)  # it would wait forever
 def test_workers_begin_after_opencv_had_threads_of_its_own(rows: ImageRows):
     """As it has once a notebook scaled a photo, or a model was evaluated."""
     before = cv2.getNumThreads()

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import optimize, stats
 
+from late import Late
 from onlineml.evaluation.comparison.counts import (
     PairedCounts,
     _tango,
@@ -19,6 +19,8 @@ from onlineml.evaluation.comparison.counts import (
     paired_counts,
     sign_flip_p,
 )
+
+optimize, stats = Late("scipy.optimize"), Late("scipy.stats")
 
 
 def single(broken, fixed, n_images):

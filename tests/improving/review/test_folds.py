@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
+from late import Late
 from onlineml.improving.review import folds
 from onlineml.improving.review.folds import out_of_fold, standardised
 from onlineml.improving.review.label_errors import find_label_errors
+
+discriminant_analysis = Late("sklearn.discriminant_analysis")
 
 
 def case(seed, *, n=300, n_features=12, n_classes=3, apart=1.0):
@@ -44,7 +46,9 @@ def test_probabilities_are_those_of_discriminant_analysis_on_the_other_folds():
     fold = (np.random.default_rng([4, numbers.max() + 1]).permutation(numbers.max() + 1) % 5)[numbers]
     table = standardised(features).astype(np.float64)
     for k in range(5):
-        oracle = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.3).fit(table[fold != k], labels[fold != k])
+        oracle = discriminant_analysis.LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.3).fit(
+            table[fold != k], labels[fold != k]
+        )
         assert found[fold == k] == pytest.approx(oracle.predict_proba(table[fold == k]), abs=1e-5)
     assert told.all()
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
 
+from late import Late
 from onlineml.data.manifest.box_arrays import Boxes
 from onlineml.errors import ConfigError, DataError
 from onlineml.evaluation.detection.detections import Found
@@ -22,6 +22,8 @@ from onlineml.improving.review import (
 from onlineml.improving.review.box_errors import find_box_errors
 from onlineml.improving.review.duplicates import Chosen, first_of_alike
 from onlineml.improving.review.label_errors import find_label_errors
+
+stats = Late("scipy.stats")
 
 
 def ids(n):

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import fsspec
-import pandas as pd
 import pytest
 
+from late import Late
 from onlineml.errors import ConfigError, ConflictError, NotFoundError, StorageError
 from onlineml.storage import io
 from onlineml.storage.fastdfs import places, upkeep
@@ -22,6 +22,8 @@ from onlineml.storage.fastdfs.volume import Volume
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pd = Late("pandas")
 
 pytestmark = pytest.mark.fastdfs
 

@@ -52,7 +52,7 @@ def _forget(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _replicated(model: FastDFSModel) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while model.control()["waiting"]:
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -444,7 +444,7 @@ def _in_child(fs: FastDFSFileSystem, path: str, turn: int) -> int:
             status = 0
         finally:
             os._exit(status)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:

@@ -1,0 +1,24 @@
+"""How the tests see that a process has ended, whether or not somebody has reaped it."""
+
+from __future__ import annotations
+
+import time
+
+import psutil
+
+LONG_S = 60  # to end after a signal, on a busy machine
+
+
+def ended(process: psutil.Process) -> bool:
+    """Whether it runs no more. A dead orphan stays a zombie until it is reaped; without an init, for ever."""
+    try:
+        return process.status() in {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD} or not process.is_running()
+    except psutil.NoSuchProcess:
+        return True
+
+
+def wait_until_ended(process: psutil.Process, most_s: float = LONG_S) -> None:
+    end = time.monotonic() + most_s
+    while not ended(process):
+        assert time.monotonic() < end, f"still there: {process}"
+        time.sleep(0.05)
