@@ -183,9 +183,12 @@ def test_a_notebook_that_takes_too_long(tmp_path: Path, monkeypatch: pytest.Monk
 
         def run(self) -> None:
             limits.append(self.interval)
-            kernels.append(kernel_of(tmp_path))
-            self.interval = 0.0
-            super().run()
+            while not (tmp_path / "pid").exists() and not self.finished.wait(0.1):
+                pass
+            if not self.finished.is_set():
+                kernels.append(kernel_of(tmp_path))
+                self.interval = 0.0
+                super().run()
 
     monkeypatch.setattr("onlineml.jobs.notebooks.threading.Timer", Timer)
     monkeypatch.chdir(tmp_path)

@@ -244,7 +244,7 @@ def test_memory_stays_bounded_on_the_largest_pictures(tmp_path: Path):
     Image.new("L", (9_900, 10_000)).save(tmp_path / "large.jpg")
     script = (
         "import resource, sys, pathlib\n"
-        "from onlineml.data.images import decode\n"
+        "from onlineml.data.images.decode import decode\n"
         "from onlineml.errors import BadImageError\n"
         "idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "for path in map(pathlib.Path, sys.argv[1:]):\n"
@@ -255,7 +255,5 @@ def test_memory_stays_bounded_on_the_largest_pictures(tmp_path: Path):
         "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - idle) // 1024)\n"
     )
     files = [str(large), str(tmp_path / "large.jpg")]
-    done = subprocess.run(
-        [sys.executable, "-c", script, *files], capture_output=True, text=True, check=True, timeout=120
-    )
+    done = subprocess.run([sys.executable, "-c", script, *files], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 500
