@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from late import Late
-from onlineml import cli
+from onlineml.cli import main as cli
 from onlineml.jobs.launch import checked
 from onlineml.jobs.notebooks import parameters_of
 from places import ROOT
