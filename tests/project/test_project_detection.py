@@ -95,7 +95,7 @@ def test_what_belongs_to_the_other_task_is_refused(store: Store) -> None:
     with pytest.raises(ConfigError, match="label="):
         other.images.upload(_image(1), boxes=CAT)
     other.images.upload(_image(1), label="cat")
-    with pytest.raises(ConfigError, match="a class name"):
+    with pytest.raises(DataError, match="a class name"):
         other.labels.set(image_id, CAT)
     with pytest.raises(ConfigError, match="the manifest's is 'classification'"):
         project.add(other.freeze())

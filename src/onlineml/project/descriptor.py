@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from onlineml.data.annotations.edits import checked_class_name
+from onlineml.data.kinds import kind_of, tasks
 from onlineml.errors import AlreadyExistsError, ConfigError, NotFoundError, StorageError
 from onlineml.storage import io
 from onlineml.storage.urls import redacted
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["exists", "new_facts", "read", "write"]
 
-_TASKS = ("classification", "detection")
 _FILE = "project.json"
 _SCHEMA_VERSION = 1
 
@@ -27,8 +27,7 @@ def new_facts(*, title: str, task: str, class_names: Sequence[str]) -> dict[str,
     Raises:
         ConfigError: an unknown task, or class names that are blank or repeated.
     """
-    if task not in _TASKS:
-        raise ConfigError(f"task must be one of {', '.join(map(repr, _TASKS))}; it is {task!r}")
+    kind_of(task)
     names = [checked_class_name(name) for name in class_names]
     if len(set(names)) < len(names):
         raise ConfigError(f"class_names must differ; they are {names}")
@@ -67,7 +66,7 @@ def read(folder: str, *, storage_options: Mapping[str, Any] | None) -> dict[str,
     try:
         facts: dict[str, Any] = json.loads(io.read_bytes(url, storage_options=storage_options))
         version, task = facts["schema_version"], facts.get("task")
-        if version <= _SCHEMA_VERSION and task in _TASKS:
+        if version <= _SCHEMA_VERSION and task in tasks():
             return {"task": task, "title": str(facts["title"]), "class_names": tuple(facts["class_names"])}
     except NotFoundError as err:
         raise NotFoundError(f"{redacted(folder)} holds no project; make one with Project.create") from err
@@ -75,5 +74,5 @@ def read(folder: str, *, storage_options: Mapping[str, Any] | None) -> dict[str,
         raise StorageError(f"{redacted(url)} is no project's description: {err!r}") from err
     raise StorageError(
         f"{redacted(folder)} has the schema {version} and the task {task!r}; this onlineml knows the schema "
-        f"{_SCHEMA_VERSION} and the tasks {', '.join(_TASKS)}; update it"
+        f"{_SCHEMA_VERSION} and the tasks {', '.join(tasks())}; update it"
     )

@@ -74,8 +74,7 @@ def upload_video(
 ) -> UploadedVideo:
     """See `onlineml.Project.images.upload_video`."""
     checked_split(split)
-    if label is not None and project.task != "classification":
-        raise ConfigError(f"the project's task is {project.task!r}: its frames get boxes one by one, not a label")
+    value = project.kind.of_label(label)
     store = _store(project, image_format)
     name = source if isinstance(source, bytes) else os.fspath(source)
     with hashed_locally(name, storage_options=_options_for(name, project)) as (local, digest):
@@ -83,7 +82,7 @@ def upload_video(
         video = name if isinstance(name, str) and not keep else store.keep_local(local, digest, ending=_ending(name))
     chosen = _split_of(project, digest, split)
     table = _told(frames, label=label, split=chosen, video=redacted(str(video)))
-    _taken_over(project, table, label=label, author=author)
+    _taken_over(project, table, label=label, value=value, author=author)
     return UploadedVideo(digest, redacted(str(video)), tuple(frames.image_ids), chosen, frames.findings)
 
 
@@ -105,10 +104,7 @@ def import_videos(
     splits = [known.get(group, split) for group, split in zip(groups, splits, strict=True)]
     place = parts.table.column_names.index("split")
     table = parts.table.set_column(place, "split", pa.array(splits, pa.string()))
-    names = parts.class_names
-    if project.task != "classification":  # the folders' names are no boxes
-        place = table.column_names.index("label")
-        table, names = table.set_column(place, "label", pa.nulls(len(table), pa.string())), ()
+    table, names = project.kind.with_labels(table, parts.class_names)
     project.add(Manifest(table, names, root=project.url, task=project.task), author=author)
     return findings
 
@@ -164,18 +160,19 @@ def _told(frames: ExtractedFrames, *, label: str | None, split: str, video: str)
     return table.append_column("video", pa.array([video] * n, pa.string()))
 
 
-def _taken_over(project: Project, table: pa.Table, *, label: str | None, author: str | None) -> None:
+def _taken_over(project: Project, table: pa.Table, *, label: str | None, value: Any, author: str | None) -> None:
     """Bring frames into the project, deleted ones back, and give those that are there the label that was given now."""
     ids: Sequence[str] = table["image_id"].to_pylist()
-    names = () if label is None else (label,)
-    project.add(Manifest(table, names, root=project.url, task=project.task), author=author)
+    told, names = project.kind.with_labels(table, () if label is None else (label,))
+    frames = Manifest(told, names, root=project.url, task=project.task)
+    project.add(frames, author=author)
     state = project.labels.state()
     deleted = set(state.deleted["image_id"].to_pylist())
     if back := [image_id for image_id in ids if image_id in deleted]:
         project.images.restore(back, author=author)
         state = project.labels.state()
-    if label is not None:
-        wanted = state.table.filter(pc.is_in(state.table["image_id"], pa.array(ids, pa.string())))
-        other = pc.fill_null(pc.not_equal(wanted["label"], label), True)
-        if changed := wanted.filter(other)["image_id"].to_pylist():
-            project.labels.set(dict.fromkeys(changed, label), author=author)
+    if value is not None:
+        order = pc.index_in(frames.table["image_id"], value_set=state.table["image_id"])
+        other = project.kind.differ(state.table.take(order), frames.table)
+        if changed := frames.table.filter(pa.array(other))["image_id"].to_pylist():
+            project.labels.set(dict.fromkeys(changed, value), author=author)

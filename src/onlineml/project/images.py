@@ -6,7 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from onlineml.data.annotations import edits
-from onlineml.errors import ConfigError
 from onlineml.project.say import author_or_user, say
 
 if TYPE_CHECKING:
@@ -37,6 +36,7 @@ class ProjectImages:
         *,
         label: str | None = None,
         boxes: BoxesClaim | Sequence[BoxesClaim | None] | None = None,
+        labels: Sequence[str] | None = None,
         split: str | None = None,
         group: str | None = None,
         author: str | None = None,
@@ -52,6 +52,7 @@ class ProjectImages:
             boxes: where the task is detection: a pair (boxes_xyxy, labels), or None, for each source, or for the only
                 one; boxes are (n, 4) pixels of the upright image. An image without objects has no boxes,
                 ``([], [])``; None: nobody annotated it yet.
+            labels: of all of them, where images have several labels; none, ``[]``: none applies.
             split: ``"train"``, ``"val"`` or ``"test"``; by default the group's, or else decided by the group's hash.
             group: images of one group (a video, an animal) stay in one split; by default each is its own.
             author: who says so; by default the user of the hub or the machine.
@@ -64,11 +65,9 @@ class ProjectImages:
             DataError: boxes cannot be used; nothing was added.
         """
         project = self._project
-        wrong, right = ("label", "boxes") if project.task == "detection" else ("boxes", "label")
-        if {"label": label, "boxes": boxes}[wrong] is not None:
-            raise ConfigError(f"the project's task is {project.task!r}: give upload {right}=, not {wrong}=")
+        annotation = project.kind.argument_of({"label": label, "boxes": boxes, "labels": labels}, of="upload")
         return project.annotation_log.upload(
-            sources, label=label, boxes=boxes, split=split, group=group, author=author_or_user(author)
+            sources, annotation=annotation, split=split, group=group, author=author_or_user(author)
         )
 
     def upload_files(
@@ -99,8 +98,7 @@ class ProjectImages:
         """
         from onlineml.project.intake import named, upload_files  # noqa: PLC0415 (decoders are loaded only to decode)
 
-        if self._project.task == "detection" and (label is not None or labels_from_folders):
-            raise ConfigError("the project's task is 'detection': its images get boxes one by one, not a label")
+        self._project.kind.of_label("" if labels_from_folders else label)  # refuses one where it would say too little
         return upload_files(
             self._project,
             named(sources),

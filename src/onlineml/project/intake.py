@@ -143,7 +143,9 @@ class _Intake:
             return
         waiting, self._waiting = self._waiting, []
         contents = [content for _, content in waiting]
-        found = self.project.images.upload(contents, label=self._label, split=self.split, author=self.author)
+        kind = self.project.kind
+        given = {kind.argument: kind.of_label(self._label)}
+        found = self.project.images.upload(contents, **given, split=self.split, author=self.author)
         for (name, _), image_id in zip(waiting, found, strict=True):
             self._count(name, [image_id])
 

@@ -61,21 +61,15 @@ class ProjectLabels:
 
         Raises:
             ConfigError: a value is missing, or given twice.
-            DataError: an image is not in the project; a box is empty, not finite, or outside the image.
+            DataError: an image is not in the project; a value is none of those above; a box is empty, not finite, or
+                outside the image.
             UnknownClassError: a label is none of the project's classes; see `Project.classes.add`.
         """
         values = _values(images, value)
         revisions = expected_revision
         if isinstance(revisions, str):
             revisions = dict.fromkeys(values, revisions)
-        if self._project.task == "detection":
-            facts = partial(edits.corrected_boxes, boxes=values)
-        else:
-            wrong = [one for one in values.values() if not (one is None or isinstance(one, str))]
-            if wrong:
-                raise ConfigError(f"labels.set: expected a class name or None for each image, found {wrong[0]!r}")
-            facts = partial(edits.corrected, labels=values)
-        return say(self._project, facts, author, revisions)
+        return say(self._project, partial(self._project.kind.claims, values=values), author, revisions)
 
     def accept(
         self, images: str | Iterable[str], *, boxes: Sequence[int] | None = None, author: str | None = None
@@ -94,7 +88,7 @@ class ProjectLabels:
         Raises:
             DataError: an image is not in the project, or has neither a label nor a suggestion.
         """
-        said = partial(edits.accepted, image_ids=edits.ids_of(images), boxes=boxes)
+        said = partial(edits.accepted, image_ids=edits.ids_of(images), chosen=boxes)
         return say(self._project, said, author)
 
     def skip(self, images: str | Iterable[str], *, author: str | None = None) -> list[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from onlineml import registry
 from onlineml.data.annotations.log import AnnotationLog, absolute
+from onlineml.data.kinds import kind_of
 from onlineml.data.manifest.manifest import DESCRIPTOR, Manifest
 from onlineml.errors import AlreadyExistsError, ConfigError, DataError
 from onlineml.jobs.project_jobs import ProjectJobs
@@ -42,6 +43,7 @@ class Project:
     Attributes:
         url: the project's folder.
         task: what its models do.
+        kind: what its images are annotated with.
         title: for people.
         storage_options: of the filesystem, for the project and its images; never shown, stored or pickled.
         labels: what people and models say about the images: set, accept, suggest, undo, history, conflicts.
@@ -57,6 +59,7 @@ class Project:
     def __init__(self, url: str, *, facts: Mapping[str, Any], storage_options: Mapping[str, Any] | None = None) -> None:
         self.url = url
         self.task = str(facts["task"])
+        self.kind = kind_of(self.task)
         self.title = str(facts["title"])
         self.storage_options = storage_options
         self._first_class_names = tuple(facts["class_names"])

@@ -24,6 +24,7 @@ __all__ = [
     "boxes_columns",
     "boxes_meant",
     "checked_boxes",
+    "further_values",
     "kept_values",
     "require_boxes",
     "require_usable",
@@ -168,6 +169,15 @@ def boxes_columns(entries: Entries, rows: Rows, *, needed: bool = True) -> dict[
         "boxes_xyxy": box_list(np.asarray(numbers.to_numpy(zero_copy_only=False)), n.clip(0), missing),
         "labels": labels,
     }
+
+
+def further_values(entries: Entries, rows: Rows) -> list[dict[str, Any]]:
+    """By entry, what it keeps of further columns that have a value a box."""
+    found: list[dict[str, Any]] = [{}] * len(rows)
+    some = np.flatnonzero(entries.mentions("further", rows))
+    for number, record in zip(some.tolist(), entries.records(rows[some]), strict=True):
+        found[number] = record.get("further") or {}
+    return found
 
 
 def _name_damaged(entries: Entries, rows: Rows, records: Sequence[Mapping[str, Any]]) -> None:

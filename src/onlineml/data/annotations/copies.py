@@ -9,9 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from onlineml.data.manifest.boxes import per_box_columns
-from onlineml.data.manifest.schema import DETECTION
-
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -38,7 +35,7 @@ def propagate_to_duplicates(manifest: Manifest, human_annotated: npt.NDArray[np.
         among = pc.is_in(manifest.table["sha256"], value_set=repeated).to_numpy().astype(bool)
     for row in np.flatnonzero(among).tolist():
         copies.setdefault(manifest.table["sha256"][row].as_py(), []).append(row)
-    columns = per_box_columns(manifest.table) if manifest.task == DETECTION else ["label"]
+    columns = manifest.kind.value_columns(manifest.table)
     source = np.arange(len(manifest))
     for rows in copies.values():
         spoken = [row for row in rows if human_annotated[row]]

@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from onlineml.data.annotations.boxes import checked_boxes, kept_values, require_usable
 from onlineml.data.annotations.entries import mask_of, positions, taken
 from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import SPLITS
@@ -19,20 +18,16 @@ from onlineml.storage.log.table import ENTRY
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from onlineml.data.annotations.boxes import BoxesClaim
     from onlineml.data.annotations.state import Annotations
 
 __all__ = [
     "Facts",
     "accepted",
-    "boxes_facts",
     "checked_class_name",
     "class_added",
     "class_merged",
     "class_renamed",
     "class_split",
-    "corrected",
-    "corrected_boxes",
     "deleted",
     "ids_of",
     "moved",
@@ -47,48 +42,8 @@ Facts = tuple[str, dict[str, Any]]  # an event and what a record of it says; `ba
 # ---- images ----
 
 
-def corrected(state: Annotations, labels: Mapping[str, str | None]) -> list[Facts]:
-    """Labels by image id. Who gives an image the label that it has accepts it."""
-    state.require_images(labels)
-    state.require_classes(label for label in labels.values() if label is not None)
-    present = taken(state.table["label"], positions(list(labels), state.table["image_id"])).to_pylist()
-    return [
-        (_event(state.lineage.get(label or "", label), now), {"image_id": image_id, "label": label})
-        for (image_id, label), now in zip(labels.items(), present, strict=True)
-    ]
-
-
-def _event(claim: Any, now: Any) -> str:
-    return "accepted" if claim is not None and claim == now else "corrected"
-
-
-def corrected_boxes(state: Annotations, boxes: Mapping[str, BoxesClaim | None]) -> list[Facts]:
-    """All boxes of images, by image id."""
-    claims = {image_id: checked_boxes(one, name=image_id) for image_id, one in boxes.items()}
-    state.require_images(claims)
-    state.require_classes(label for one in claims.values() for label in one["labels"] or ())
-    found = []
-    for (image_id, one), row in zip(claims.items(), state.rows(list(claims)), strict=True):
-        labels = one["labels"] and [state.lineage.get(label, label) for label in one["labels"]]
-        event = _event((one["boxes_xyxy"], labels), (row["boxes_xyxy"], row["labels"]))
-        found.append((event, {"image_id": image_id, **boxes_facts(one, row)}))
-    return found
-
-
-def boxes_facts(claim: dict[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
-    """What a record says of an image's boxes, given what is known of the image.
-
-    Raises:
-        DataError: a box cannot be used.
-    """
-    size_hw = (row["height"], row["width"]) if row["width"] and row["height"] else None
-    require_usable(claim, name=row["image_id"], size_hw=size_hw)
-    further = kept_values(claim, {name: value for name, value in row.items() if isinstance(value, list)})
-    return {**claim, "further": further} if further else claim
-
-
-def accepted(state: Annotations, image_ids: Sequence[str], *, boxes: Sequence[int] | None) -> list[Facts]:
-    """Suggestions; where there is none, what the image has."""
+def accepted(state: Annotations, image_ids: Sequence[str], *, chosen: Sequence[int] | None = None) -> list[Facts]:
+    """Suggestions, all of each or some parts; where there is none, what the image has."""
     state.require_images(image_ids)
     at = positions(image_ids, state.suggestions["image_id"])
     guesses = iter(state.suggestions.take(pa.array(at[at >= 0])).to_pylist())
@@ -96,25 +51,9 @@ def accepted(state: Annotations, image_ids: Sequence[str], *, boxes: Sequence[in
     for row, guessed in zip(state.rows(image_ids), at >= 0, strict=True):
         guess = next(guesses) if guessed else {}
         origin = {"suggestion": guess["entry"], "model": guess["model"]} if guess else {}
-        claim = (
-            _accepted_boxes(guess, row, boxes) if "boxes_xyxy" in row else {"label": guess.get("label", row["label"])}
-        )
-        if None in claim.values():
-            raise DataError(f"there is nothing to accept for {row['image_id']}: it has no label and no open suggestion")
+        claim = state.kind.accepted(guess, row, chosen)
         found.append(("accepted", {"image_id": row["image_id"], **claim, **origin}))
     return found
-
-
-def _accepted_boxes(guess: Mapping[str, Any], row: Mapping[str, Any], chosen: Sequence[int] | None) -> dict[str, Any]:
-    if chosen is None:
-        source = guess or row
-        claim = {"boxes_xyxy": source["boxes_xyxy"], "labels": source["labels"]}
-        return claim if claim["labels"] is None else boxes_facts(claim, row)
-    n = len(guess.get("labels") or ())
-    if not all(0 <= place < n for place in chosen):
-        raise DataError(f"the suggestion for {row['image_id']} has {n} boxes, numbered from 0; found {list(chosen)}")
-    claim = {name: [*(row[name] or ()), *(guess[name][place] for place in chosen)] for name in ("boxes_xyxy", "labels")}
-    return boxes_facts(claim, row)
 
 
 def skipped(state: Annotations, image_ids: Sequence[str]) -> list[Facts]:
@@ -227,14 +166,10 @@ def class_split(state: Annotations, name: str, labels: Mapping[str, Any]) -> lis
     if not labels:
         raise ConfigError(f"there is nothing to split {name!r} into: name the images that get another class")
     state.require_images(labels)
-    action = new_ulid()
+    action, kind = new_ulid(), state.kind
     facts = []
     for (image_id, new), row in zip(labels.items(), state.rows(list(labels)), strict=True):
-        claim = {"label": new} if "labels" not in row else boxes_facts(_split_boxes(row, name, new), row)
-        if "label" in claim and row["label"] != name:
-            raise DataError(
-                f"{image_id} is {row['label']!r}, not {name!r}, so that it has no part in splitting that class"
-            )
+        claim = kind.completed(kind.split(row, name, new), row)
         facts.append(("corrected", {"image_id": image_id, **claim, "action": action}))
     into = list(dict.fromkeys(one for new in labels.values() for one in ([new] if isinstance(new, str) else new)))
     for one in into:
@@ -243,20 +178,6 @@ def class_split(state: Annotations, name: str, labels: Mapping[str, Any]) -> lis
         ("class_split", {"label": name, "into": into, "action": action, "base": state.folded.classes.revision(name)}),
         *facts,
     ]
-
-
-def _split_boxes(row: Mapping[str, Any], name: str, new: str | Sequence[str]) -> dict[str, Any]:
-    """The boxes of an image, those of one class with one other label, or each with its own."""
-    labels = list(row["labels"] or ())
-    places = [place for place, label in enumerate(labels) if label == name]
-    given = [new] * len(places) if isinstance(new, str) else list(new)
-    if not places or len(given) != len(places):
-        raise DataError(
-            f"{row['image_id']} has {len(places)} boxes of {name!r}; found {len(given)} new labels for them"
-        )
-    for place, label in zip(places, given, strict=True):
-        labels[place] = label
-    return {"boxes_xyxy": row["boxes_xyxy"], "labels": labels}
 
 
 def _require_present(state: Annotations, names: Sequence[str]) -> None:
@@ -289,7 +210,7 @@ def undone(state: Annotations, what: str) -> list[Facts]:
 
 def _last_about(state: Annotations, image_id: str) -> int:
     entries = state.folded.entries
-    rows = entries.rows("uploaded", "accepted", "corrected", "skipped", "deleted", "restored")
+    rows = entries.rows(*entries.claim_events, "skipped", "deleted", "restored")
     own = rows[mask_of(pc.equal(entries.texts("image_id", rows), image_id))]
     if not len(own):
         raise DataError(f"{image_id!r} is neither the id of an entry nor an image about which anything can be undone")

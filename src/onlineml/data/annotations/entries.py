@@ -103,13 +103,16 @@ class Entries:
 
     Args:
         log: see `onlineml.storage.log.table`.
+        claim_events: by which a person says what an image shows; those of the kind of annotation.
 
     Raises:
         StorageError: an entry has an event that this version does not know.
     """
 
-    def __init__(self, log: pa.Table) -> None:
+    def __init__(self, log: pa.Table, *, claim_events: Sequence[str] = CLAIM_EVENTS) -> None:
         self.log = log
+        self.claim_events = tuple(claim_events)
+        self._events = tuple(dict.fromkeys((*EVENTS, *claim_events)))
         self._event = self._checked_events()
         self.live = self._in_effect()
 
@@ -117,7 +120,7 @@ class Entries:
         return int(self.log.num_rows)
 
     def _checked_events(self) -> npt.NDArray[np.int8]:
-        codes = pc.index_in(self.texts("event"), value_set=pa.array(EVENTS))
+        codes = pc.index_in(self.texts("event"), value_set=pa.array(self._events))
         if codes.null_count:
             row = np.flatnonzero(codes.is_null().to_numpy())[0]
             event = self.record(row).get("event")
@@ -149,8 +152,12 @@ class Entries:
 
     def rows(self, *events: str, live: bool = True) -> Rows:
         """The entries of some events; ``live=False``: those that were undone too."""
-        wanted = np.isin(self._event, [EVENTS.index(event) for event in events])
+        wanted = np.isin(self._event, [self._events.index(event) for event in events])
         return np.flatnonzero(wanted & self.live if live else wanted)
+
+    def claims(self, *, live: bool = True) -> Rows:
+        """The entries by which people say what images show; ``live=False``: those that were undone too."""
+        return self.rows(*self.claim_events, live=live)
 
     def texts(self, key: str, rows: Rows | None = None) -> Any:
         """What records have under a key, null where it is no text; of all entries, or of some."""
@@ -169,7 +176,7 @@ class Entries:
 
     def event(self, row: int) -> str:
         """An entry's event."""
-        return EVENTS[self._event[row]]
+        return str(self._events[self._event[row]])
 
     def record(self, row: int) -> dict[str, Any]:
         """An entry's record."""

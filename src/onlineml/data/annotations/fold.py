@@ -13,18 +13,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from onlineml.data.annotations.boxes import boxes_columns
 from onlineml.data.annotations.classes import Classes, classes_of
-from onlineml.data.annotations.entries import CLAIM_EVENTS, Entries, mask_of, one_chunk
+from onlineml.data.annotations.entries import Entries
 from onlineml.data.annotations.heads import Claim, resolve_claims
-from onlineml.data.annotations.images import Images, all_images, renamed
+from onlineml.data.annotations.images import Images, all_images
 from onlineml.data.annotations.resolve import deleted_unseen, human_annotations, with_human_annotations
-from onlineml.data.manifest.schema import COLUMNS, DETECTION
+from onlineml.data.manifest.schema import COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from onlineml.data.annotations.heads import Resolution
+    from onlineml.data.kinds.base import AnnotationKind
 
 __all__ = ["Folded", "folded"]
 
@@ -34,6 +34,7 @@ class Folded:
     """What an annotation log adds up to; see `onlineml.data.annotations.Annotations`, which shows it.
 
     Attributes:
+        kind: of annotation.
         entries: the log.
         classes: of the project.
         images: that are not deleted.
@@ -46,6 +47,7 @@ class Folded:
         frozen: by dataset hash, the id of the entry that says so.
     """
 
+    kind: AnnotationKind
     entries: Entries
     classes: Classes
     images: Images
@@ -58,25 +60,27 @@ class Folded:
     frozen: Mapping[str, str]
 
 
-def folded(log: pa.Table, *, class_names: Sequence[str], read_file: Callable[[str], pa.Table], task: str) -> Folded:
+def folded(
+    log: pa.Table, *, class_names: Sequence[str], read_file: Callable[[str], pa.Table], kind: AnnotationKind
+) -> Folded:
     """Add up a log; see `onlineml.data.annotations.fold`."""
-    entries = Entries(log)
-    boxes = task == DETECTION
-    uploads = _uploads(entries, boxes=boxes)
-    classes = classes_of(entries, first=class_names, uploaded=_first_named(uploads, entries, boxes=boxes))
+    entries = Entries(log, claim_events=kind.claim_events)
+    uploads = _uploads(entries, kind)
+    classes = classes_of(entries, first=class_names, uploaded=_first_named(uploads, entries, kind))
     rows = entries.rows("imported")
     imports = [(int(row), read_file(entries.text_of(row, "file"))) for row in rows]
-    images = all_images(imports, uploads.filter(pa.array(entries.live[uploads["place"].to_numpy()])), boxes=boxes)
-    silent = uploads.filter(uploads["boxes_xyxy" if boxes else "label"].is_null())["place"].to_numpy()
-    human = human_annotations(entries, silent, images, classes, boxes=boxes)
-    images = with_human_annotations(images, human, entries, boxes=boxes)
-    images = images.with_table(renamed(images.table, classes.lineage))
+    images = all_images(imports, uploads.filter(pa.array(entries.live[uploads["place"].to_numpy()])), kind=kind)
+    silent = uploads["place"].to_numpy()[~kind.is_annotated(uploads)]
+    human = human_annotations(entries, silent, images, classes, kind=kind)
+    images = with_human_annotations(images, human, entries, classes, kind=kind)
+    images = images.with_table(kind.renamed(images.table, classes.lineage))
     moved = _moved(entries)
     images = images.with_table(_with_splits(images.table, moved))
     deletions = _last_of(entries, ("deleted", "restored", "uploaded"), of="deleted")
     there, gone = images.divided(deletions)
     conflicts = {name: one.rivals for name, one in human.resolutions.items() if one.rivals and name not in deletions}
     return Folded(
+        kind=kind,
         entries=entries,
         classes=classes,
         images=there,
@@ -85,7 +89,7 @@ def folded(log: pa.Table, *, class_names: Sequence[str], read_file: Callable[[st
         conflicts=conflicts | deleted_unseen(entries, deletions, images, human),
         split_conflicts={group: one.rivals for group, one in moved.items() if one and one.rivals},
         split_revisions={group: one.revision for group, one in moved.items() if one},
-        skipped=_last_of(entries, ("skipped", *CLAIM_EVENTS), of="skipped"),
+        skipped=_last_of(entries, ("skipped", *kind.claim_events), of="skipped"),
         frozen={entries.text_of(row, "dataset"): entries.entry(row) for row in reversed(entries.rows("frozen"))},
     )
 
@@ -93,31 +97,22 @@ def folded(log: pa.Table, *, class_names: Sequence[str], read_file: Callable[[st
 # ---- what was uploaded ----
 
 
-def _uploads(entries: Entries, *, boxes: bool) -> pa.Table:
+def _uploads(entries: Entries, kind: AnnotationKind) -> pa.Table:
     """A row for each upload, undone or not, with the columns of a manifest; ``place`` in the log."""
     rows = entries.rows("uploaded", live=False)
     numbers = entries.parsed(rows, pa.schema([(name, COLUMNS[name]) for name in ("width", "height")]))
     columns = {name: numbers[name] if name in numbers.column_names else entries.texts(name, rows) for name in COLUMNS}
     columns["image_id"], columns["uri"] = entries.needed("image_id", rows), entries.needed("uri", rows)
-    if boxes:
-        columns |= boxes_columns(entries, rows, needed=False)
-    else:
-        columns["label"] = entries.nullable("label", rows)
-    return pa.table({**columns, "place": pa.array(rows)})
+    columns["label"] = pa.nulls(len(rows), pa.string())  # of who has something else to say than a label
+    return pa.table({**columns, **kind.told(entries, rows), "place": pa.array(rows)})
 
 
-def _first_named(uploads: pa.Table, entries: Entries, *, boxes: bool) -> dict[int, list[str]]:
+def _first_named(uploads: pa.Table, entries: Entries, kind: AnnotationKind) -> dict[int, list[str]]:
     """By place in the log, the classes that an upload is the first to name, or the first in effect."""
-    places = uploads["place"].to_numpy()
-    if boxes:
-        lists = one_chunk(uploads["labels"])
-        lengths = pc.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False)
-        labels, places = pc.list_flatten(lists), np.repeat(places, lengths)
-    else:
-        labels = one_chunk(uploads["label"])
-    valid = mask_of(labels.is_valid())
+    labels, rows = kind.names_by_row(uploads)
+    places = uploads["place"].to_numpy()[rows]
     found: dict[int, list[str]] = {}
-    for mask in (valid, valid & entries.live[places]):
+    for mask in (np.ones(len(places), dtype=bool), entries.live[places]):
         named = labels.filter(pa.array(mask)).dictionary_encode()
         _, first = np.unique(named.indices.to_numpy(), return_index=True)  # in the order of appearance, as the codes
         for place, name in zip(places[mask][first], named.dictionary.to_pylist(), strict=True):

@@ -21,7 +21,6 @@ from onlineml.data.checks.images import check, finalize
 from onlineml.data.checks.table import CheckTable, Finding
 from onlineml.data.images.policies import POLICIES
 from onlineml.data.manifest.manifest import Manifest
-from onlineml.data.manifest.schema import DETECTION
 from onlineml.storage import io
 
 if TYPE_CHECKING:
@@ -161,7 +160,7 @@ def read_findings(url: str, manifest: Manifest, *, storage_options: Mapping[str,
     n_bad = len(pc.unique(left_out.filter(pc.invert(of_box))["image_id"]))
     bad_boxes = left_out.filter(of_box)["finding"]
     n_dropped = int(pc.sum(pc.not_equal(bad_boxes, "box_unknown_class")).as_py() or 0)  # that one stays, as a crowd
-    n_boxes = len(manifest.boxes()) + n_dropped if manifest.task == DETECTION else 0
+    n_boxes = manifest.kind.n_judged(manifest.table) + n_dropped
     return CheckTable(table, manifest, len(manifest) + n_bad, n_bad, n_boxes, len(bad_boxes))
 
 

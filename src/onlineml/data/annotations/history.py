@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -113,7 +112,7 @@ def _shown(folded: Folded, records: dict[int, dict[str, Any]]) -> list[dict[str,
         {
             "time": record.get("time"),
             "event": record["event"],
-            "says": in_words(record),
+            "says": _in_words(folded, record),
             "author": record.get("author", "?"),
             "undone": undone.get(entries.entry(row), ""),
             "entry": entries.entry(row),
@@ -137,7 +136,7 @@ def conflict_rows(folded: Folded, of_images: Mapping[str, Sequence[str]]) -> lis
         {
             "about": kind,
             "name": name,
-            "says": in_words(records[entry]),
+            "says": _in_words(folded, records[entry]),
             "author": records[entry].get("author", "?"),
             "time": records[entry].get("time"),
             "prevails": entry == _prevailing(rivals, records),
@@ -157,7 +156,7 @@ def _prevailing(rivals: Sequence[str], records: Mapping[str, Mapping[str, Any]])
 # ---- in words ----
 
 
-def in_words(record: Mapping[str, Any]) -> str:
+def _in_words(folded: Folded, record: Mapping[str, Any]) -> str:
     """What a record says besides its event."""
     match record["event"]:
         case "moved":
@@ -166,21 +165,13 @@ def in_words(record: Mapping[str, Any]) -> str:
             return f"{record['label']} is called {record['new']}"
         case "class_merged":
             return f"{record['label']} is part of {record['into']}"
+        case "class_added" | "class_split":
+            return str(record["label"])
         case "suggested":
-            return f"{_label_or_boxes(record)} by {record['model']}"
+            return f"{folded.kind.in_words(record)} by {record['model']}"
         case "deleted" | "restored" | "skipped":
             return str(record["event"])
         case "undone":
             return f"undid {', '.join(record['undoes'])}"
         case _:
-            return _label_or_boxes(record)
-
-
-def _label_or_boxes(record: Mapping[str, Any]) -> str:
-    score = f" ({record['score']:.2f})" if isinstance(record.get("score"), float) else ""
-    if record.get("boxes_xyxy") is not None:
-        counts = Counter(record["labels"])
-        return ", ".join(f"{n} {label}" for label, n in counts.items()) or "no objects"
-    if record.get("label") is not None:
-        return f"{record['label']}{score}"
-    return "not annotated" if "boxes_xyxy" in record else "no label"
+            return folded.kind.in_words(record)

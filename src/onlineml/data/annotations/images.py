@@ -10,13 +10,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from onlineml.data.annotations.entries import mask_of, one_chunk
-from onlineml.data.manifest.boxes import BOX_COLUMNS, lists_of, per_box_columns
+from onlineml.data.manifest.boxes import lists_of
 from onlineml.data.manifest.schema import COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     import numpy.typing as npt
+
+    from onlineml.data.kinds.base import AnnotationKind
 
 __all__ = ["Images", "all_images", "renamed"]
 
@@ -63,30 +65,26 @@ class Images:
         return Images(table, own)
 
 
-def all_images(imports: Sequence[tuple[int, pa.Table]], uploads: pa.Table, *, boxes: bool) -> Images:
+def all_images(imports: Sequence[tuple[int, pa.Table]], uploads: pa.Table, *, kind: AnnotationKind) -> Images:
     """Every image that was imported or uploaded.
 
     Args:
         imports: their places in the log and their tables.
         uploads: with the column ``place``.
-        boxes: whether images have boxes, or else a label.
+        kind: of annotation.
     """
     pieces = [(np.full(len(table), place), table) for place, table in imports]
     if len(uploads) or not pieces:
-        kinds = {**COLUMNS, **(BOX_COLUMNS if boxes else {})}
-        columns = {name: uploads[name].cast(kind) for name, kind in kinds.items() if not (boxes and name == "label")}
-        if boxes:
-            columns["label"] = pa.nulls(len(uploads), pa.string())
-        pieces.append((uploads["place"].to_numpy(), pa.table(columns).select(list(kinds))))
+        columns = {name: uploads[name].cast(dtype) for name, dtype in {**COLUMNS, **kind.columns}.items()}
+        pieces.append((uploads["place"].to_numpy(), pa.table(columns)))
     whole = _concatenated([table for _, table in pieces])
     if len(imports) == 1 and len(pieces) == 1:  # a manifest's images are all different
         return Images(whole, pieces[0][0])
-    value_columns = per_box_columns(whole) if boxes else ["label"]
-    return _one_row_each(whole, np.concatenate([places for places, _ in pieces]), value_columns)
+    return _one_row_each(whole, np.concatenate([places for places, _ in pieces]), kind)
 
 
-def _one_row_each(table: pa.Table, places: npt.NDArray[np.int64], value_columns: Sequence[str]) -> Images:
-    """The first row of each image, with what its last row that says anything has in the columns `value_columns`.
+def _one_row_each(table: pa.Table, places: npt.NDArray[np.int64], kind: AnnotationKind) -> Images:
+    """The first row of each image, with the annotation of its last row that has one.
 
     First and last are meant as the log has it, and within an import as the table has it.
     """
@@ -96,14 +94,13 @@ def _one_row_each(table: pa.Table, places: npt.NDArray[np.int64], value_columns:
     if len(values) == len(codes):
         in_order = bool((np.diff(places) >= 0).all())
         return Images(table, places) if in_order else Images(table.take(pa.array(order)), places[order])
-    present = table["boxes_xyxy" if "boxes_xyxy" in value_columns else "label"].is_valid()
-    labelled = np.flatnonzero(present.to_numpy()[order])
+    labelled = np.flatnonzero(kind.is_annotated(table)[order])
     last = np.full(len(values), -1)
     last[codes[labelled]] = labelled  # of several writes to one place the last one stays
     first = np.sort(first)
     source = np.where(last[codes[first]] >= 0, last[codes[first]], first)
     kept = table.take(pa.array(order[first]))
-    for name in value_columns:
+    for name in kind.value_columns(table):
         kept = kept.set_column(kept.column_names.index(name), name, table[name].take(pa.array(order[source])))
     return Images(kept, places[order[source]])
 

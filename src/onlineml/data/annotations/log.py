@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 
 from onlineml.data.annotations import edits, uploads
 from onlineml.data.annotations.state import Annotations, fold, parquet_bytes, parquet_table, record
-from onlineml.data.annotations.suggestions import guesses, names_guessed
+from onlineml.data.annotations.suggestions import guesses
+from onlineml.data.kinds import kind_of
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.data.manifest.splits import assign_splits
 from onlineml.errors import DataError
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from onlineml.data.annotations.boxes import BoxesClaim
     from onlineml.data.annotations.edits import Facts
 
 __all__ = ["AnnotationLog", "absolute"]
@@ -40,7 +40,7 @@ class AnnotationLog:
 
     Args:
         project_url: the project's folder; local ones absolute.
-        task: ``"classification"``: images have labels; ``"detection"``: they have boxes.
+        task: says what images are annotated with, see `onlineml.data.kinds.kind_of`.
         class_names: those that the project began with.
         storage_options: of the filesystem; never shown or stored.
     """
@@ -54,7 +54,7 @@ class AnnotationLog:
         storage_options: Mapping[str, Any] | None = None,
     ) -> None:
         self._url = project_url
-        self._task = task
+        self.kind = kind_of(task)
         self._class_names = tuple(class_names)
         self._options = storage_options
         self._log = AppendLog(io.join(project_url, "log/annotations"), storage_options=storage_options)
@@ -84,7 +84,7 @@ class AnnotationLog:
         return self._present[1]
 
     def _fold(self, log: pa.Table) -> Annotations:
-        return fold(log, class_names=self._class_names, read_file=self._read_file, task=self._task)
+        return fold(log, class_names=self._class_names, read_file=self._read_file, task=self.kind.task)
 
     def _read_file(self, file: str) -> pa.Table:
         return self._read_files([file])[0]
@@ -152,34 +152,40 @@ class AnnotationLog:
         self,
         sources: uploads.Source | Sequence[uploads.Source],
         *,
-        label: str | None,
-        boxes: BoxesClaim | Sequence[BoxesClaim | None] | None,
+        annotation: Any,
         split: str | None,
         group: str | None,
         author: str,
     ) -> list[str]:
-        """See `onlineml.Project.images.upload`. The author has seen what was written here, and nothing else."""
+        """See `onlineml.Project.images.upload`; `annotation` is a value for the kind's `of_sources`.
+
+        The author has seen what was written here, and nothing else.
+        """
         given = uploads.checked_split(split)
-        if label is not None:
-            edits.checked_class_name(label)
         listed = uploads.listed(sources)
-        claims = uploads.boxes_of_sources(listed, boxes)
+        claims = self.kind.of_sources(uploads.names_of(listed), annotation)
+        for name in {name for claim in claims if claim for name in self.kind.labels_in(claim)}:
+            edits.checked_class_name(name)
         images = uploads.store(listed, blobs_url=io.join(self._url, "blobs"), storage_options=self._options)
         state = self._now()
         ids = self._ids_of_contents([image.sha256 for image in images], state)
         known = state.splits_of_groups([group]) if group is not None else {}
-        boxes_of = {image.sha256: one for image, one in zip(images, claims, strict=True) if one is not None}
+        claim_of = {image.sha256: one for image, one in zip(images, claims, strict=True) if one is not None}
         facts: list[Facts] = []
         for image in {image.sha256: image for image in images}.values():
             image_id = ids[image.sha256]
             own = group or image_id
             decided = given or known.get(own) or str(assign_splits([own], [None])[0])
-            told = {**image.facts(), "image_id": image_id, "label": label, "split": decided, "group": own}
-            if image.sha256 in boxes_of:
-                told |= edits.boxes_facts(boxes_of[image.sha256], {**state.row(image_id), **told})
+            told = {**image.facts(), "image_id": image_id, "split": decided, "group": own}
+            told |= self._claim_of_upload(claim_of.get(image.sha256), {**state.row(image_id), **told})
             facts.append(("uploaded", {**told, "base": self._own.get(image_id)}))
         self._append(facts, state, author=author, expected_revisions={})
         return [ids[image.sha256] for image in images]
+
+    def _claim_of_upload(self, claim: dict[str, Any] | None, row: Mapping[str, Any]) -> dict[str, Any]:
+        """What an upload says that its image shows, or that it says nothing."""
+        facts = self.kind.parsed(None, name="") if claim is None else self.kind.completed(claim, row)
+        return dict(facts)
 
     def _ids_of_contents(self, digests: Sequence[str], state: Annotations) -> dict[str, str]:
         """By sha256, the id of the image with these bytes; that of an imported one, where its bytes were read."""
@@ -219,11 +225,11 @@ class AnnotationLog:
     def suggest(self, predictions: Any, *, model: str, author: str) -> str | None:
         """See `onlineml.Project.labels.suggest`."""
         state = self._now()
-        table = guesses(predictions, image_ids=partial(self._ids_of_uris, state), detection=self._task == "detection")
+        table = guesses(predictions, image_ids=partial(self._ids_of_uris, state), kind=self.kind)
         if not len(table):
             return None
         state.require_images(table["image_id"].to_pylist())
-        state.require_classes(names_guessed(table))
+        state.require_classes(self.kind.names_guessed(table))
         seen = table.append_column("base", pa.array(state.revisions(table["image_id"].to_pylist()), pa.string()))
         facts = {"file": self._stored(seen, "log/suggestions"), "n": len(table), "model": model}
         return self._append([("suggested", facts)], state, author=author, expected_revisions={})[0]

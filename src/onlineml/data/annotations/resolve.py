@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from onlineml.data.annotations.boxes import boxes_columns, boxes_meant, require_boxes
-from onlineml.data.annotations.entries import CLAIM_EVENTS, mask_of, taken
+from onlineml.data.annotations.entries import mask_of, taken
 from onlineml.data.annotations.heads import Claim, latest, resolve_claims
-from onlineml.data.manifest.boxes import per_box_columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
     from onlineml.data.annotations.entries import Entries, Rows
     from onlineml.data.annotations.heads import Resolution
     from onlineml.data.annotations.images import Images
+    from onlineml.data.kinds.base import AnnotationKind
 
 __all__ = ["HumanAnnotations", "deleted_unseen", "human_annotations", "with_human_annotations"]
 
@@ -34,14 +33,28 @@ class HumanAnnotations:
     Attributes:
         places: (N,) for each image, in the log, that of the entry that prevails; -1 where nobody said anything.
         resolutions: by image id what stands, where it is not just the last of a chain of entries.
+        images: (M,) of every claim in the order of ids, the place of its image among the N.
+        claims: (M,) the places of these claims in the log.
     """
 
     places: npt.NDArray[np.int64]
     resolutions: Mapping[str, Resolution]
+    images: npt.NDArray[np.int64]
+    claims: Rows
+
+    @property
+    def rows(self) -> npt.NDArray[np.int64]:
+        """(n,) the images about which people spoke."""
+        return np.flatnonzero(self.places >= 0)
+
+    @property
+    def prevailing(self) -> Rows:
+        """(n,) the places in the log of the entries that prevail, of these images."""
+        return self.places[self.rows]
 
 
 def human_annotations(
-    entries: Entries, silent: Rows, images: Images, classes: Classes, *, boxes: bool
+    entries: Entries, silent: Rows, images: Images, classes: Classes, *, kind: AnnotationKind
 ) -> HumanAnnotations:
     """What stands of what people said.
 
@@ -50,10 +63,10 @@ def human_annotations(
         silent: uploads that say nothing of what an image shows.
         images: all that there are.
         classes: under their present names; who says the same in other words does not contradict.
-        boxes: whether images have boxes, or else a label.
+        kind: of annotation.
     """
-    rows = np.setdiff1d(entries.rows(*CLAIM_EVENTS), silent, assume_unique=True)
-    require_boxes(entries, rows) if boxes else entries.nullable("label", rows)
+    rows = np.setdiff1d(entries.claims(), silent, assume_unique=True)
+    kind.require_claims(entries, rows)
     known = pc.index_in(entries.needed("image_id", rows), value_set=images.table["image_id"])
     there = np.flatnonzero(mask_of(known.is_valid()))
     rows, codes = _selected(rows, there), known.drop_null().to_numpy()
@@ -61,19 +74,21 @@ def human_annotations(
     places = np.full(len(images.table), -1)
     places[found.codes] = found.places
     if not found.unclear:
-        return HumanAnnotations(places, {})
+        return HumanAnnotations(places, {}, codes, rows)
     names = dict(
         zip(found.unclear, taken(images.table["image_id"], np.array(list(found.unclear))).to_pylist(), strict=True)
     )
-    claims = iter(_claims(entries, np.concatenate(list(found.unclear.values())), classes, boxes=boxes))
+    unclear = np.concatenate(list(found.unclear.values()))
+    meanings = kind.meanings(entries, unclear, classes.present)
+    claims = (Claim(*pair) for pair in zip(entries.ids(unclear).to_pylist(), meanings, strict=True))
     expected_revisions = _expected_revisions(entries, list(names.values()))
     resolutions = {}
     for code, own in found.unclear.items():
         listed = [next(claims) for _ in own]
-        resolutions[names[code]] = resolve_claims(listed, expected_revisions)
+        resolutions[names[code]] = kind.resolve(listed, expected_revisions)
         last = resolutions[names[code]].heads[-1]
         places[code] = own[listed.index(last)]
-    return HumanAnnotations(places, resolutions)
+    return HumanAnnotations(places, resolutions, codes, rows)
 
 
 def _selected(rows: Rows, there: Rows) -> Rows:
@@ -83,48 +98,19 @@ def _selected(rows: Rows, there: Rows) -> Rows:
 
 def _expected_revisions(entries: Entries, image_ids: Sequence[str]) -> dict[str, str | None]:
     """What each entry about these images had seen, also of those that were undone."""
-    rows = entries.rows(*CLAIM_EVENTS, live=False)
+    rows = entries.claims(live=False)
     rows = rows[mask_of(pc.is_in(entries.texts("image_id", rows), value_set=pa.array(image_ids, pa.string())))]
     return dict(zip(entries.ids(rows).to_pylist(), entries.texts("base", rows).to_pylist(), strict=True))
 
 
-def _claims(entries: Entries, rows: Rows, classes: Classes, *, boxes: bool) -> list[Claim]:
-    """What entries say, equal where it is the same."""
-    present = classes.present
-    if boxes:
-        columns = boxes_columns(entries, rows)
-        names = ([present(label) or label for label in one or ()] for one in columns["labels"].to_pylist())
-        pairs = zip(columns["boxes_xyxy"].to_pylist(), names, strict=True)
-        meanings: list[Any] = [boxes_meant(one, own) for one, own in pairs]
-    else:
-        labels = entries.nullable("label", rows).to_pylist()
-        meanings = [None if label is None else present(label) or label for label in labels]
-    return [Claim(entry, meaning) for entry, meaning in zip(entries.ids(rows).to_pylist(), meanings, strict=True)]
-
-
-def with_human_annotations(images: Images, human: HumanAnnotations, entries: Entries, *, boxes: bool) -> Images:
+def with_human_annotations(
+    images: Images, human: HumanAnnotations, entries: Entries, classes: Classes, *, kind: AnnotationKind
+) -> Images:
     """The images with what people said of them in place of what was imported."""
-    rows = np.flatnonzero(human.places >= 0)
-    if not len(rows):
+    if not len(human.rows):
         return images
-    chosen = human.places[rows]
-    if boxes:
-        values = boxes_columns(entries, chosen)
-        further = _further(entries, chosen)
-        names = [name for name in per_box_columns(images.table) if name not in values]
-        values |= {name: [one.get(name) for one in further] for name in names}
-    else:
-        values = {"label": entries.nullable("label", chosen)}
-    return images.replaced(rows, values, chosen)
-
-
-def _further(entries: Entries, rows: Rows) -> list[dict[str, Any]]:
-    """By entry, what it keeps of further columns that have a value a box."""
-    found: list[dict[str, Any]] = [{}] * len(rows)
-    some = np.flatnonzero(entries.mentions("further", rows))
-    for number, record in zip(some.tolist(), entries.records(rows[some]), strict=True):
-        found[number] = record.get("further") or {}
-    return found
+    values = kind.standing(entries, human, images.table, classes.present)
+    return images.replaced(human.rows, values, human.prevailing)
 
 
 def deleted_unseen(

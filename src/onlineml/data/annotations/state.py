@@ -37,12 +37,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from onlineml.data.annotations.entries import CLAIM_EVENTS, positions, taken
+from onlineml.data.annotations.entries import positions, taken
 from onlineml.data.annotations.fold import Folded, folded
 from onlineml.data.annotations.history import conflict_rows, history_rows, provenance_of
 from onlineml.data.annotations.suggestions import open_suggestions
+from onlineml.data.kinds import kind_of
 from onlineml.data.manifest.examples import examples
-from onlineml.data.manifest.schema import DETECTION
 from onlineml.data.manifest.splits import SPLITS
 from onlineml.errors import DataError, StorageError, UnknownClassError
 
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
     import pandas as pd
+
+    from onlineml.data.kinds.base import AnnotationKind
 
 __all__ = ["Annotations", "fold", "parquet_bytes", "parquet_table", "record"]
 
@@ -88,17 +90,22 @@ class Annotations:
     def __len__(self) -> int:
         return int(self.table.num_rows)
 
+    @property
+    def kind(self) -> AnnotationKind:
+        """What the images are annotated with."""
+        return self.folded.kind
+
     # ---- one image ----
 
     def row(self, image_id: str) -> dict[str, Any]:
         """What is known of one image, by column; empty for an image that is not there."""
         return self.rows([image_id])[0] if positions([image_id], self.table["image_id"])[0] >= 0 else {}
 
-    def rows(self, image_ids: Sequence[str]) -> list[dict[str, Any]]:
-        """As `row`, of many images that are all there."""
+    def rows(self, image_ids: Sequence[str], *, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        """As `row`, of many images that are all there; of some columns, or of all."""
         at = positions(image_ids, self.table["image_id"])
-        columns = [taken(column, at) for column in self.table.columns]
-        found: list[dict[str, Any]] = pa.table(columns, names=self.table.column_names).to_pylist()
+        names = self.table.column_names if columns is None else columns
+        found: list[dict[str, Any]] = pa.table([taken(self.table[n], at) for n in names], names=names).to_pylist()
         return found
 
     def revision(self, image_id: str) -> str | None:
@@ -140,11 +147,11 @@ class Annotations:
     def suggestions(self) -> pa.Table:
         """What models guess of images where nobody has answered since: the last guess for each image.
 
-        Columns: image_id; ``label``, ``score`` (0..1), ``top_labels``, ``top_scores``, or where the task is detection
-        ``boxes_xyxy``, ``labels``, ``scores``; then ``model``, ``entry`` (the log's) and ``skipped`` (a person looked
-        and did not decide).
+        Columns: image_id; those of the kind's guesses, such as ``label``, ``score`` (0..1), ``top_labels`` and
+        ``top_scores``, or ``boxes_xyxy``, ``labels`` and ``scores``; then ``model``, ``entry`` (the log's)
+        and ``skipped`` (a person looked and did not decide).
         """
-        return open_suggestions(self.folded, self.read_file, detection=self.task == DETECTION)
+        return open_suggestions(self.folded, self.read_file)
 
     @cached_property
     def provenance(self) -> pa.Table:
@@ -169,11 +176,10 @@ class Annotations:
 
     def counts(self) -> dict[str, int]:
         """How many images there are of each kind."""
-        annotated = self.table["boxes_xyxy" if self.task == DETECTION else "label"]
         events = self.provenance["event"]
         return {
             "images": len(self),
-            "labelled": len(self) - annotated.null_count,
+            "labelled": int(self.kind.is_annotated(self.table).sum()),
             **{name: int(pc.sum(pc.equal(events, name)).as_py() or 0) for name in ("corrected", "accepted")},
             "suggested": len(self.suggestions),
             "conflicts": len(self.conflicts),
@@ -198,7 +204,9 @@ class Annotations:
     @property
     def human_annotated(self) -> npt.NDArray[np.bool_]:
         """(N,) whether a person said what the image shows, and not only an import."""
-        return np.array(pc.is_in(self.provenance["event"], value_set=pa.array(CLAIM_EVENTS)).to_numpy(), dtype=bool)
+        return np.array(
+            pc.is_in(self.provenance["event"], value_set=pa.array(self.kind.claim_events)).to_numpy(), dtype=bool
+        )
 
     def splits_of_groups(self, groups: Sequence[str]) -> dict[str, str]:
         """The split that each of the groups has; a group in several counts as test before val before train."""
@@ -244,13 +252,15 @@ def fold(
         log: entries, see `onlineml.storage.log.AppendLog.table`.
         class_names: those that the project began with.
         read_file: gives the table of an import, or of suggestions, by its ``file``.
-        task: ``"classification"``: an image has a label; ``"detection"``: it has boxes.
+        task: says what images are annotated with, see `onlineml.data.kinds.kind_of`.
 
     Raises:
         StorageError: an entry is not of an annotation log, or of a later version's, or damaged.
     """
-    state = folded(log, class_names=class_names, read_file=read_file, task=task)
-    ids = state.classes.standing_ids(_used(state, detection=task == DETECTION))
+    kind = kind_of(task)
+    state = folded(log, class_names=class_names, read_file=read_file, kind=kind)
+    used = kind.names_used(state.images.table) | kind.names_used(state.deleted.table)
+    ids = state.classes.standing_ids(used)
     return Annotations(
         table=state.images.table,
         deleted=state.deleted.table,
@@ -268,13 +278,6 @@ def _with_times(frame: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd  # noqa: PLC0415 (slow to import)
 
     return frame.assign(time=pd.to_datetime(frame["time"], utc=True, format="ISO8601"))
-
-
-def _used(state: Folded, *, detection: bool) -> set[str]:
-    columns = [images.table["labels" if detection else "label"] for images in (state.images, state.deleted)]
-    return {
-        name for column in columns for name in pc.unique(pc.list_flatten(column) if detection else column).to_pylist()
-    }
 
 
 def parquet_bytes(table: pa.Table) -> bytes:

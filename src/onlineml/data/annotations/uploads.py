@@ -8,18 +8,15 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from onlineml.data.annotations.boxes import checked_boxes
 from onlineml.data.images.policies import FORMAT_OF
 from onlineml.data.manifest.splits import SPLITS
-from onlineml.errors import BadImageError, ConfigError, DataError
+from onlineml.errors import BadImageError, ConfigError
 from onlineml.storage import io
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from onlineml.data.annotations.boxes import BoxesClaim
-
-__all__ = ["Blob", "Source", "boxes_of_sources", "checked_split", "listed", "store"]
+__all__ = ["Blob", "Source", "checked_split", "listed", "names_of", "store"]
 
 Source = str | os.PathLike[str] | bytes
 
@@ -94,33 +91,9 @@ def listed(sources: Source | Iterable[Source]) -> list[Source]:
     return [sources] if isinstance(sources, str | bytes | os.PathLike) else list(sources)
 
 
-def boxes_of_sources(
-    sources: Sequence[Source], boxes: BoxesClaim | Sequence[BoxesClaim | None] | None
-) -> list[dict[str, Any] | None]:
-    """What is said of the boxes of each source, as records have it; None where nothing is said.
-
-    Args:
-        sources: see `listed`.
-        boxes: boxes_xyxy and labels, of the only source; or one such pair, or None, for each.
-
-    Raises:
-        DataError: there are not as many pairs as sources, or one is not boxes with as many labels.
-    """
-    if boxes is None:
-        return [None] * len(sources)
-    pairs: list[Any] = [boxes] if len(sources) == 1 and len(boxes) == 2 else list(boxes)
-    if len(pairs) != len(sources):
-        raise DataError(
-            f"boxes needs a pair (boxes_xyxy, labels), or None, for each of {len(sources)} images; found {len(pairs)}"
-        )
-    return [
-        None if pair is None else checked_boxes(pair, name=_name(source, number))
-        for number, (source, pair) in enumerate(zip(sources, pairs, strict=True))
-    ]
-
-
-def _name(source: Source, number: int) -> str:
-    return f"image {number}" if isinstance(source, bytes) else str(source)
+def names_of(sources: Sequence[Source]) -> list[str]:
+    """What sources are called in messages."""
+    return [f"image {n}" if isinstance(source, bytes) else str(source) for n, source in enumerate(sources)]
 
 
 def checked_split(split: str | None) -> str | None:
@@ -143,14 +116,13 @@ def _read(
     others = [url for url in urls if _scheme(url) != _scheme(blobs_url)]
     found = dict(zip(own, io.read_many(own, storage_options=storage_options), strict=True))
     found |= dict(zip(others, io.read_many(others), strict=True))
-    names, contents = [], []
-    for number, source in enumerate(sources):
+    contents = []
+    for source in sources:
         content = source if isinstance(source, bytes) else found[str(source)]
         if isinstance(content, OSError):
             raise content
-        names.append(_name(source, number))
         contents.append(content)
-    return names, contents
+    return names_of(sources), contents
 
 
 def _scheme(url: str) -> str:

@@ -6,44 +6,29 @@ which were checked train to the same result as data which were not, and have not
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from onlineml.data.checks.table import Finding
+from onlineml.data.checks.table import Finding, Judged
 from onlineml.data.images.policies import POLICIES
 from onlineml.data.manifest.box_arrays import clean_boxes
 from onlineml.data.manifest.boxes import box_list, declared_sizes_hw, lists_of, per_box_columns
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy.typing as npt
 
     from onlineml.data.manifest.box_arrays import Boxes
     from onlineml.data.manifest.manifest import Manifest
 
-__all__ = ["JudgedBoxes", "add_size_mismatches", "judge_boxes", "same_boxes"]
+__all__ = ["add_size_mismatches", "boxes_differ", "judge_boxes", "same_boxes"]
 
 _SAME_PX = 1.0  # what clean_boxes takes for rounding, too
-
-
-@dataclass(frozen=True)
-class JudgedBoxes:
-    """The boxes of N usable images.
-
-    Attributes:
-        manifest: the images with the boxes that can be used, as they are used.
-        findings: N lists.
-        n_boxes: how many there were.
-        n_bad: how many of them are left out, or kept only as a region to ignore.
-    """
-
-    manifest: Manifest
-    findings: list[list[Finding]]
-    n_boxes: int
-    n_bad: int
 
 
 def add_size_mismatches(found: list[list[Finding]], manifest: Manifest) -> None:
@@ -61,7 +46,7 @@ def add_size_mismatches(found: list[list[Finding]], manifest: Manifest) -> None:
         found[row].append(Finding("boxes_size_mismatch", POLICIES["boxes_size_mismatch"].outcome, text))
 
 
-def judge_boxes(manifest: Manifest) -> JudgedBoxes:
+def judge_boxes(manifest: Manifest) -> Judged:
     """Find the bad boxes of images that are usable, and apply the policy to each.
 
     Args:
@@ -89,7 +74,7 @@ def judge_boxes(manifest: Manifest) -> JudgedBoxes:
             findings[image[row]].append(_finding("box_unknown_class", text))
     usable = np.where(clipped[:, None], cut, boxes.boxes_xyxy)
     cleaned = _with_boxes(manifest, usable, kept=kept, ignored=unknown)
-    return JudgedBoxes(cleaned, findings, len(boxes), int((~kept | unknown).sum()))
+    return Judged(cleaned, findings, len(boxes), int((~kept | unknown).sum()))
 
 
 def _finding(code: str, text: str) -> Finding:
@@ -154,3 +139,17 @@ def same_boxes(boxes: Boxes, one: int, other: int) -> bool:
             return False
         free[partners[0]] = False
     return True
+
+
+def boxes_differ(manifest: Manifest) -> Callable[[list[int]], str]:
+    """How the boxes of several images contradict each other; ``""`` if they do not."""
+    boxes = manifest.boxes()
+    counts = (boxes.offsets[1:] - boxes.offsets[:-1]).tolist()
+
+    def differ(rows: list[int]) -> str:
+        annotated = [row for row in rows if boxes.annotated[row]]
+        if all(same_boxes(boxes, annotated[0], row) for row in annotated[1:]):
+            return ""
+        return f"different boxes ({', '.join(str(counts[row]) for row in annotated)} of them)"
+
+    return differ

@@ -13,16 +13,14 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from onlineml.data.checks.boxes import add_size_mismatches, judge_boxes, same_boxes
 from onlineml.data.checks.table import CheckTable, Finding, findings_table
 from onlineml.data.images.decode import MAX_PIXELS, POLICIES, decode, may_need_much_memory
-from onlineml.data.manifest.schema import DETECTION
 from onlineml.data.manifest.splits import SPLITS
 from onlineml.errors import BadImageError, ConfigError, TooManyBadImagesError
 from onlineml.storage import io
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from onlineml.data.manifest.manifest import Manifest
 
@@ -90,21 +88,21 @@ def finalize(manifest: Manifest, found: list[list[Finding]], *, max_bad: float) 
     Raises:
         TooManyBadImagesError: more than that are bad; its `table` is the result.
     """
-    detection = manifest.task == DETECTION
-    if detection:
-        add_size_mismatches(found, manifest)
+    manifest.kind.note_mismatches(found, manifest)
     _add_duplicates(found, manifest)
     rows = [row for row, findings in enumerate(found) if all(finding.outcome == "usable" for finding in findings)]
-    kept, n_boxes, n_bad_boxes = manifest.take(rows), 0, 0
-    if detection:
-        checked = judge_boxes(kept)
-        kept, n_boxes, n_bad_boxes = checked.manifest, checked.n_boxes, checked.n_bad
-        for row, findings in zip(rows, checked.findings, strict=True):
-            found[row] += findings
+    judged = manifest.kind.judge(manifest.take(rows))
+    for row, findings in zip(rows, judged.findings, strict=True):
+        found[row] += findings
     result = CheckTable(
-        findings_table(manifest, found), kept, len(manifest), len(manifest) - len(rows), n_boxes, n_bad_boxes
+        findings_table(manifest, found),
+        judged.manifest,
+        len(manifest),
+        len(manifest) - len(rows),
+        judged.n,
+        judged.n_bad,
     )
-    for n_bad, n, what in ((result.n_bad, len(manifest), "images"), (n_bad_boxes, n_boxes, "boxes")):
+    for n_bad, n, what in ((result.n_bad, len(manifest), "images"), (judged.n_bad, judged.n, "boxes")):
         if n_bad > max_bad * n:
             raise TooManyBadImagesError(
                 f"{n_bad:,} of {n:,} {what} are bad, more than max_bad={max_bad:g} allows; mend or "
@@ -188,35 +186,10 @@ def _add_duplicates(found: list[list[Finding]], manifest: Manifest) -> None:
     if not repeated:
         return
     uris, splits = (manifest.table[name].to_pylist() for name in ("uri", "split"))
-    contradiction = _boxes_differ(manifest) if manifest.task == DETECTION else _labels_differ(manifest)
+    contradiction = manifest.kind.contradiction(manifest)
     for rows in repeated:
         for row, finding in _duplicate_findings(rows, uris, splits, contradiction(rows)):
             found[row].append(finding)
-
-
-def _labels_differ(manifest: Manifest) -> Callable[[list[int]], str]:
-    """How the labels of several images contradict each other; ``""`` if they do not. No label contradicts none."""
-    labels = manifest.table["label"].to_pylist()
-
-    def differ(rows: list[int]) -> str:
-        different = sorted({labels[row] for row in rows if labels[row] is not None})
-        return f"labels {', '.join(map(repr, different))}" if len(different) > 1 else ""
-
-    return differ
-
-
-def _boxes_differ(manifest: Manifest) -> Callable[[list[int]], str]:
-    """As `_labels_differ`, for boxes."""
-    boxes = manifest.boxes()
-    counts = (boxes.offsets[1:] - boxes.offsets[:-1]).tolist()
-
-    def differ(rows: list[int]) -> str:
-        annotated = [row for row in rows if boxes.annotated[row]]
-        if all(same_boxes(boxes, annotated[0], row) for row in annotated[1:]):
-            return ""
-        return f"different boxes ({', '.join(str(counts[row]) for row in annotated)} of them)"
-
-    return differ
 
 
 def _duplicate_findings(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from onlineml.data.images.policies import Outcome
     from onlineml.data.manifest.manifest import Manifest
 
-__all__ = ["CheckTable", "Finding", "findings_table"]
+__all__ = ["CheckTable", "Finding", "Judged", "findings_table"]
 
 _SHOWN = 20  # rows of a printed table; those that are not usable come first
 _SCHEMA = pa.schema([(name, pa.string()) for name in ("uri", "image_id", "finding", "outcome", "detail")])
@@ -28,6 +28,23 @@ class Finding(NamedTuple):
     code: str
     outcome: Outcome
     detail: str
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The parts of the annotations, such as boxes, of N usable images.
+
+    Attributes:
+        manifest: the images with the parts that can be used, as they are used.
+        findings: N lists.
+        n: how many parts there were.
+        n_bad: how many of them are left out, or kept only as a region to ignore.
+    """
+
+    manifest: Manifest
+    findings: list[list[Finding]]
+    n: int
+    n_bad: int
 
 
 @dataclass(frozen=True, eq=False)

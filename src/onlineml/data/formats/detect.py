@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from onlineml.data.formats.parts import absolute
 from onlineml.data.manifest.splits import normalised_split
 from onlineml.errors import DataError
 from onlineml.storage import io
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping
 
-__all__ = ["Layout", "detect_format"]
+__all__ = ["Layout", "boxes_layout", "images_layout"]
 
 _ENDINGS = {".json": "coco", ".yaml": "yolo", ".yml": "yolo", ".csv": "boxes", ".tsv": "boxes", ".parquet": "boxes",
             ".pq": "boxes"}  # fmt: skip
@@ -31,15 +29,24 @@ class Layout(NamedTuple):
     images: dict[str, str] | None = None
 
 
-def detect_format(url: str | os.PathLike[str], *, task: str, storage_options: Mapping[str, Any] | None) -> Layout:
-    """Detect the format at a URL, see `Manifest.from_any`."""
-    where = absolute(url)
-    ending = where[where.rfind(".") :].lower() if "." in io.name(where) else ""
-    if task == "classification":
-        return Layout("table" if ending in _TABLES else "folders", where)
-    if ending in _ENDINGS:
+def images_layout(where: str) -> Layout:
+    """A table with a row an image, by its ending, or else class folders."""
+    return Layout("table" if _ending(where) in _TABLES else "folders", where)
+
+
+def boxes_layout(where: str, storage_options: Mapping[str, Any] | None) -> Layout:
+    """A format of boxes.
+
+    Raises:
+        DataError: none that is known.
+    """
+    if (ending := _ending(where)) in _ENDINGS:
         return Layout(_ENDINGS[ending], where)  # type: ignore[arg-type]
     return _of_folder(where, storage_options)
+
+
+def _ending(where: str) -> str:
+    return where[where.rfind(".") :].lower() if "." in io.name(where) else ""
 
 
 def _of_folder(where: str, storage_options: Mapping[str, Any] | None) -> Layout:

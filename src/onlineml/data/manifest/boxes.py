@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from onlineml.data.manifest.box_arrays import Boxes
+from onlineml.data.manifest.edits import NO_SPLIT, UNLABELLED, rows_of
 from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import SPLITS
 from onlineml.errors import DataError
@@ -38,8 +39,6 @@ __all__ = [
 
 NO_OBJECTS = "(no objects)"
 UNKNOWN_CLASS = "(unknown class)"
-UNLABELLED = "(unlabelled)"
-NO_SPLIT = "(no split)"
 _BOX = pa.list_(pa.float64(), 4)
 BOX_COLUMNS: dict[str, pa.DataType] = {"boxes_xyxy": pa.list_(_BOX), "labels": pa.list_(pa.string())}
 OPTIONAL_BOX_COLUMNS: dict[str, pa.DataType] = {"crowd": pa.list_(pa.bool_()), "area": pa.list_(pa.float64())}
@@ -223,12 +222,9 @@ def boxes_changed(
     Raises:
         DataError: an image_id is not in the table, or an image does not get as many labels as boxes.
     """
-    rows = pc.index_in(pa.array(list(changes), pa.string()), value_set=table["image_id"])
-    if rows.null_count:
-        unknown = [image_id for image_id, row in zip(changes, rows.to_pylist(), strict=True) if row is None]
-        raise DataError(f"{len(unknown)} image ids are not in this manifest: {examples(unknown)}")
+    rows = rows_of(table, changes)
     columns = {name: table[name].to_pylist() for name in per_box_columns(table)}
-    for (image_id, change), row in zip(changes.items(), rows.to_pylist(), strict=True):
+    for (image_id, change), row in zip(changes.items(), rows, strict=True):
         for values in columns.values():
             values[row] = None
         if change is None:

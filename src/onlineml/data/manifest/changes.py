@@ -11,9 +11,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from onlineml.data.annotations.boxes import boxes_meant
-from onlineml.data.annotations.images import renamed
-from onlineml.data.manifest.schema import DETECTION
 from onlineml.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -104,21 +101,19 @@ def changes(before: Manifest, after: Manifest, *, lineage: Mapping[str, str] | N
     """
     if before.task != after.task:
         raise ConfigError(f"datasets of one task can be compared; these are {before.task!r} and {after.task!r}")
-    names = dict(lineage or {})
-    old, new = renamed(before.table, names), renamed(after.table, names)
+    names, kind = dict(lineage or {}), after.kind
+    old, new = kind.renamed(before.table, names), kind.renamed(after.table, names)
     at = pc.index_in(new["image_id"], value_set=old["image_id"])
     there = at.is_valid().to_numpy(zero_copy_only=False)
     old_both, new_both = old.take(at.drop_null()), new.filter(pa.array(there))
     gone = old.filter(pc.invert(pc.is_in(old["image_id"], value_set=new["image_id"])))
-    relabelled = (
-        _different_boxes(old_both, new_both) if after.task == DETECTION else _differ(old_both, new_both, "label")
-    )
-    moved = _differ(old_both, new_both, "split")
-    rows = [(image_id, "new", "", _said(row)) for image_id, row in _rows(new.filter(pa.array(~there)))]
-    rows += [(image_id, "gone", _said(row), "") for image_id, row in _rows(gone)]
-    for kind, mask, shown in (("relabelled", relabelled, _said), ("moved", moved, lambda row: row["split"] or "")):
-        pairs = zip(_rows(old_both.filter(pa.array(mask))), _rows(new_both.filter(pa.array(mask))), strict=True)
-        rows += [(image_id, kind, shown(was), shown(now)) for (image_id, was), (_, now) in pairs]
+    relabelled, moved = kind.differ(old_both, new_both), _other_split(old_both, new_both)
+    told = kind.in_words
+    rows = [(row["image_id"], "new", "", told(row)) for row in _rows(new.filter(pa.array(~there)), kind.names)]
+    rows += [(row["image_id"], "gone", told(row), "") for row in _rows(gone, kind.names)]
+    for change, mask, shown in (("relabelled", relabelled, told), ("moved", moved, lambda row: row["split"] or "")):
+        pairs = zip(*(_rows(table.filter(pa.array(mask)), kind.names) for table in (old_both, new_both)), strict=True)
+        rows += [(was["image_id"], change, shown(was), shown(now)) for was, now in pairs]
     schema = pa.schema([(name, pa.string()) for name in ("image_id", "change", "before", "after")])
     table = pa.Table.from_pylist([dict(zip(schema.names, row, strict=True)) for row in rows], schema=schema)
     former = {names.get(name, name) for name in before.class_names}
@@ -126,33 +121,11 @@ def changes(before: Manifest, after: Manifest, *, lineage: Mapping[str, str] | N
     return Changes(table, tuple(sorted(present - former)), tuple(sorted(former - present)))
 
 
-def _rows(table: pa.Table) -> list[tuple[str, dict[str, Any]]]:
-    shown = [name for name in ("image_id", "split", "label", "labels") if name in table.column_names]
-    return [(row["image_id"], row) for row in table.select(shown).to_pylist()]
+def _rows(table: pa.Table, names: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = table.select(["image_id", "split", names]).to_pylist()
+    return rows
 
 
-def _said(row: Mapping[str, Any]) -> str:
-    if row.get("labels") is None:
-        return row["label"] or ("not annotated" if "labels" in row else "no label")
-    return ", ".join(f"{n} {label}" for label, n in Counter(row["labels"]).items()) or "no objects"
-
-
-def _differ(old: pa.Table, new: pa.Table, name: str) -> npt.NDArray[np.bool_]:
-    left, right = (table[name].fill_null("").to_numpy(zero_copy_only=False) for table in (old, new))
+def _other_split(old: pa.Table, new: pa.Table) -> npt.NDArray[np.bool_]:
+    left, right = (table["split"].fill_null("").to_numpy(zero_copy_only=False) for table in (old, new))
     return np.asarray(left != right, dtype=bool)
-
-
-def _different_boxes(old: pa.Table, new: pa.Table) -> npt.NDArray[np.bool_]:
-    """Which images have other boxes, or boxes of other classes, whatever their order."""
-    columns = [table[name].to_pylist() for table in (old, new) for name in ("boxes_xyxy", "labels")]
-    return np.array(
-        [
-            (was, of) != (now, on) and _meant(was, of) != _meant(now, on)
-            for was, of, now, on in zip(*columns, strict=True)
-        ],
-        dtype=bool,
-    )
-
-
-def _meant(boxes: Any, labels: Any) -> Any:
-    return boxes_meant(boxes, [label or "" for label in labels or ()])

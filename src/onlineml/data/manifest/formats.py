@@ -6,7 +6,8 @@ import os
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from onlineml.data.formats import box_tables, coco, folders, tables, voc, yolo
-from onlineml.data.formats.detect import detect_format
+from onlineml.data.formats.parts import absolute
+from onlineml.data.kinds import kind_of
 from onlineml.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class ManifestFormats:
 
         Args:
             url: the file or folder.
-            task: ``"classification"`` or ``"detection"``.
+            task: says what images are annotated with.
             split: of class folders only, see `from_folders`.
             storage_options: fsspec's.
 
@@ -58,9 +59,7 @@ class ManifestFormats:
             ConfigError: an unknown task, or ``split`` where the format has splits of its own.
             DataError: no known format, or anything that its reader refuses.
         """
-        if task not in {"classification", "detection"}:
-            raise ConfigError(f"task={task!r}: expected 'classification' or 'detection'")
-        kind, where, images = detect_format(url, task=task, storage_options=storage_options)
+        kind, where, images = kind_of(task).detect_format(absolute(url), storage_options=storage_options)
         if split is not None and kind != "folders":
             raise ConfigError(f"split={split!r} is for class folders; {url} is read as {kind}, which tells its own")
         if kind == "coco":
@@ -134,7 +133,6 @@ class ManifestFormats:
             DataError: no videos are there, or not one of them can be used.
         """
         from onlineml.data.formats import videos  # noqa: PLC0415 (decoders are loaded only to decode)
-        from onlineml.data.formats.parts import absolute  # noqa: PLC0415
         from onlineml.data.video.frames import FrameStore, frame_sampling  # noqa: PLC0415
 
         store = FrameStore(absolute(frames_url), format=image_format, storage_options=storage_options)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow.compute as pc
 
-from onlineml.data.manifest.boxes import NO_OBJECTS, NO_SPLIT, UNLABELLED
-from onlineml.data.manifest.schema import DETECTION
+from onlineml.data.manifest.edits import NO_SPLIT
 
 if TYPE_CHECKING:
     from onlineml.data.manifest.manifest import Manifest
@@ -22,8 +21,8 @@ _MOST_ROWS = 25  # a screenful; the rest is summed up
 def manifest_html(manifest: Manifest) -> str:
     """A small table of counts by class and split; without colours, so that it suits light and dark notebooks."""
     counts = manifest.counts()
-    detection = manifest.task == DETECTION
-    aside = {name: counts.pop(name) for name in (NO_OBJECTS, UNLABELLED) if detection and name in counts}
+    kind = manifest.kind
+    aside = {name: counts.pop(name) for name in kind.aside if name in counts}
     splits = list(next(iter((counts | aside).values()))) if counts or aside else []
     rows = [(name, [by_split[split] for split in splits]) for name, by_split in counts.items()]
     shown = rows if len(rows) <= _MOST_ROWS else rows[: _MOST_ROWS - 1]
@@ -33,13 +32,13 @@ def manifest_html(manifest: Manifest) -> str:
     total = [sum(values) for values in zip(*(v for _, v in rows), strict=True)] if rows else []
     head = "".join(f"<th>{escape(split)}</th>" for split in [*splits, "all"])
     body = "".join(_row(name, values) for name, values in shown)
-    foot = _row("all boxes" if detection else "all", total, cell="th")
-    if detection:  # the rows above count boxes, these images
+    foot = _row(f"all {kind.one_by_one}".rstrip(), total, cell="th")
+    if kind.one_by_one:  # the rows above count these, those below images
         foot += _row("images", _images(manifest, splits), cell="th")
         foot += "".join(_row(name, list(by_split.values())) for name, by_split in aside.items())
-    boxes = f"{len(manifest.boxes()):,} boxes, " if detection else ""
+    sizes = [f"{len(manifest):,} images", kind.content(manifest.table), f"{len(manifest.class_names)} classes"]
     return (
-        f"<div><b>{len(manifest):,} images, {boxes}{len(manifest.class_names)} classes</b> "
+        f"<div><b>{', '.join(filter(None, sizes))}</b> "
         f"<code>{manifest.hash[:12]}</code><br><small>{escape(manifest.root)}</small>"
         f"<table><thead><tr><th>class</th>{head}</tr></thead><tbody>{body}</tbody>"
         f"<tfoot>{foot}</tfoot></table></div>"

@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from onlineml.data.manifest.boxes import boxes_changed, count_boxes, flat_boxes
-from onlineml.data.manifest.edits import count_rows, ids_of, relabelled, require_known
+from onlineml.data.kinds import kind_of
+from onlineml.data.manifest.edits import ids_of
 from onlineml.data.manifest.formats import ManifestFormats, Split, Url
 from onlineml.data.manifest.hashing import manifest_hash
 from onlineml.data.manifest.html import manifest_html
 from onlineml.data.manifest.saving import DESCRIPTOR, read_saved, require_hash, saved_files
-from onlineml.data.manifest.schema import DETECTION, normalised, require_ids, validate
+from onlineml.data.manifest.schema import normalised, require_ids, validate
 from onlineml.data.manifest.splits import DEFAULT_FRACTIONS, SPLITS, assign_splits
 from onlineml.errors import ConfigError
 from onlineml.storage import io
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from onlineml.data.checks.images import CheckTable
     from onlineml.data.formats.parts import Parts
+    from onlineml.data.kinds.base import AnnotationKind
     from onlineml.data.manifest.box_arrays import Boxes
 
 __all__ = ["DESCRIPTOR", "Manifest"]
@@ -82,8 +83,8 @@ class Manifest(ManifestFormats):
     def __post_init__(self) -> None:
         object.__setattr__(self, "class_names", tuple(self.class_names))
         object.__setattr__(self, "class_ids", tuple(int(number) for number in self.class_ids))
-        object.__setattr__(self, "table", normalised(self.table, task=self.task))
-        validate(self.table, self.class_names, task=self.task)
+        object.__setattr__(self, "table", normalised(self.table, kind=self.kind))
+        validate(self.table, self.class_names, kind=self.kind)
         require_ids(self.class_ids, self.class_names)
 
     # ---- made and written; other formats are in the base class ----
@@ -169,6 +170,11 @@ class Manifest(ManifestFormats):
 
     # ---- looked at ----
 
+    @property
+    def kind(self) -> AnnotationKind:
+        """What the images are annotated with: it answers all that differs from task to task."""
+        return kind_of(self.task)
+
     @cached_property
     def hash(self) -> str:
         """64 hex digits that name this version of the data.
@@ -217,12 +223,7 @@ class Manifest(ManifestFormats):
 
     @cached_property
     def _boxes(self) -> Boxes:
-        self._require_boxes()
-        return flat_boxes(self.table, self.class_names)
-
-    def _require_boxes(self) -> None:
-        if self.task != DETECTION:
-            raise ConfigError(f"a manifest of the task {self.task!r} has no boxes; expected task='detection'")
+        return self.kind.boxes(self.table, self.class_names)
 
     def column(self, name: str) -> npt.NDArray[Any]:
         """(N,) values of one column; texts and lists as objects, null as None (nan in columns of numbers).
@@ -246,9 +247,7 @@ class Manifest(ManifestFormats):
         without a split under ``"(no split)"``; both are there only where needed. So are, for detection, the images
         without objects, ``"(no objects)"``, and the boxes whose label is no class name, ``"(unknown class)"``.
         """
-        if self.task == DETECTION:
-            return count_boxes(self.table, self.class_names)
-        return count_rows(self.table, self.class_names)
+        return self.kind.counts(self.table, self.class_names)
 
     def to_pandas(self) -> pd.DataFrame:
         """The table as a data frame."""
@@ -262,9 +261,10 @@ class Manifest(ManifestFormats):
 
     def __str__(self) -> str:
         sizes = ", ".join(f"{n:,} {name}" for name, n in self._split_sizes().items() if n)
-        boxes = f"{len(self.boxes()):,} boxes, " if self.task == DETECTION else ""
-        classes = f"{boxes}{len(self.class_names)} classes"
-        return f"Manifest of {len(self):,} images, {classes} ({sizes or 'empty'}) {self.hash[:12]}"
+        shown = [self.kind.content(self.table), f"{len(self.class_names)} classes"]
+        return (
+            f"Manifest of {len(self):,} images, {', '.join(filter(None, shown))} ({sizes or 'empty'}) {self.hash[:12]}"
+        )
 
     def __repr__(self) -> str:
         return f"<{self}>"
@@ -325,7 +325,13 @@ class Manifest(ManifestFormats):
             DataError: an image_id is not in this manifest.
             UnknownClassError: a label is not one of the class names.
         """
-        return self.with_column("label", relabelled(self.table, self.class_names, labels))
+        return self._annotated(labels)
+
+    def _annotated(self, values: Mapping[str, Any]) -> Manifest:
+        table = self.table
+        for name, column in self.kind.changed(table, self.class_names, values).items():
+            table = table.set_column(table.column_names.index(name), name, column)
+        return self._with(table)
 
     def with_boxes(self, boxes: Mapping[str, tuple[npt.ArrayLike, Sequence[str | None]] | None]) -> Manifest:
         """Correct boxes: an image's new ``(boxes_xyxy, labels)``, or None for not annotated, by image_id.
@@ -337,13 +343,8 @@ class Manifest(ManifestFormats):
             DataError: an image_id is not in this manifest, or there is not a label for each box.
             UnknownClassError: a label is not one of the class names.
         """
-        self._require_boxes()
-        used = {label for change in boxes.values() if change is not None for label in change[1]}
-        require_known(used, self.class_names)
-        table = self.table
-        for name, values in boxes_changed(table, boxes).items():
-            table = table.set_column(table.column_names.index(name), name, values)
-        return self._with(table)
+        self.boxes()  # refuses a manifest of another task
+        return self._annotated(boxes)
 
     def with_splits(
         self, *, fractions: Mapping[str, float] = DEFAULT_FRACTIONS, salt: str = "", keep: bool = True

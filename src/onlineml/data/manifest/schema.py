@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from onlineml.data.manifest.boxes import normalised_boxes, validate_boxes
 from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import SPLITS
 from onlineml.errors import DataError, UnknownClassError
+
+if TYPE_CHECKING:
+    from onlineml.data.kinds.base import AnnotationKind
 
 __all__ = ["COLUMNS", "DETECTION", "as_single_chunks", "examples", "normalised", "require_ids", "validate"]
 
@@ -39,11 +41,11 @@ def as_single_chunks(table: pa.Table) -> pa.Table:
     return pa.table(columns, names=table.column_names)
 
 
-def normalised(table: pa.Table, *, task: str = "classification") -> pa.Table:
+def normalised(table: pa.Table, *, kind: AnnotationKind) -> pa.Table:
     """Order and type the known columns, add those that are absent, and keep the further ones after them.
 
-    An image without a group is a group of its own, named by its `image_id`. The task ``"detection"`` has the columns
-    of boxes, see `onlineml.data.manifest.boxes`.
+    An image without a group is a group of its own, named by its `image_id`. The kind of annotation brings further
+    columns.
 
     Raises:
         DataError: a column that is needed is absent, occurs twice, or cannot have its type.
@@ -55,16 +57,15 @@ def normalised(table: pa.Table, *, task: str = "classification") -> pa.Table:
         raise DataError(_message(problems))
     table = as_single_chunks(table)
     arrays: dict[str, pa.Array] = {}
-    for name, kind in COLUMNS.items():
+    for name, dtype in COLUMNS.items():
         if name not in names:
-            arrays[name] = pa.nulls(len(table), kind)
+            arrays[name] = pa.nulls(len(table), dtype)
             continue
         try:
-            arrays[name] = table[name].cast(kind)
+            arrays[name] = table[name].cast(dtype)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            problems.append(f"the column {name!r} must be {kind}, found {table[name].type}: {error}")
-    if task == DETECTION:
-        arrays.update(normalised_boxes(table, problems))
+            problems.append(f"the column {name!r} must be {dtype}, found {table[name].type}: {error}")
+    arrays.update(kind.normalised(table, problems))
     if problems:
         raise DataError(_message(problems))
     arrays["group"] = pc.coalesce(arrays["group"], arrays["image_id"])
@@ -73,7 +74,7 @@ def normalised(table: pa.Table, *, task: str = "classification") -> pa.Table:
     return as_single_chunks(pa.table(arrays))
 
 
-def validate(table: pa.Table, class_names: tuple[str, ...], *, task: str = "classification") -> None:
+def validate(table: pa.Table, class_names: tuple[str, ...], *, kind: AnnotationKind) -> None:
     """Refuse a normalised table that is not a manifest, naming all its problems at once.
 
     Raises:
@@ -96,9 +97,8 @@ def validate(table: pa.Table, class_names: tuple[str, ...], *, task: str = "clas
         problems.append(f"{len(values):,} values of split are none of {', '.join(SPLITS)} or null: {found}")
     for name in ("width", "height"):
         _report(problems, f"values of {name} are not positive", table, pc.less(table[name], 1))
-    if task == DETECTION:  # a box of an unknown class is a finding of the check, as a box of no size is
-        problems += validate_boxes(table)
-    unknown = _unknown_labels(table["label"], class_names) if task != DETECTION else []
+    problems += kind.problems(table)
+    unknown = kind.unknown_labels(table, class_names)
     if unknown:
         problems.append(
             f"{len(unknown):,} labels are not among the {len(class_names)} class names {examples(class_names)}: "
@@ -128,11 +128,6 @@ def _class_name_problems(class_names: tuple[str, ...]) -> list[str]:
     if any(not isinstance(name, str) or not name for name in class_names):
         problems.append("class names must be texts that are not empty")
     return problems
-
-
-def _unknown_labels(labels: pa.ChunkedArray, class_names: tuple[str, ...]) -> list[str]:
-    used = pc.unique(labels).drop_null().to_pylist()
-    return sorted(set(used) - set(class_names))
 
 
 def _escapes(uris: pa.ChunkedArray) -> Any:

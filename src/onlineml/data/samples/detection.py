@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from onlineml.data.samples.files import FILE_NAMES, FILE_PROBLEMS, TURNS, photo_bytes
 from onlineml.data.samples.groups import draw_group
 from onlineml.data.samples.objects import CLASS_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.random import Generator
 
-__all__ = ["BOX_PROBLEMS", "DrawnBoxes", "PhotoPlan", "annotation_files", "make_photo", "plan_photos"]
+__all__ = ["BOX_PROBLEMS", "DrawnBoxes", "PhotoPlan", "annotation_files", "make_boxes", "make_photo", "plan_photos"]
 
 BOX_PROBLEMS = ("wrong label", "missing box", "box beyond the edge", "empty box")
 _N_OBJECTS = (0.24, 0.28, 0.22, 0.16, 0.1)  # shares of the photos with objects: one to five objects
@@ -61,6 +64,21 @@ class DrawnBoxes:
     size_hw: tuple[int, int]
     true: list[tuple[str, list[float]]]
     given: list[tuple[str, list[float]]]
+
+
+def make_boxes(
+    write: Callable[[str, bytes], None], *, n: int, seed: int, faulty: float, broken: int
+) -> dict[str, bytes]:
+    """Write the photos for detection; return the annotations to store beside them."""
+    plans = plan_photos(np.random.default_rng([seed, 2]), n=n, faulty=faulty, broken=broken)
+
+    def make(number: int) -> DrawnBoxes:
+        data, boxes = make_photo(np.random.default_rng([seed, 3, number]), plans[number])
+        write(plans[number].path, data)
+        return boxes
+
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        return annotation_files(plans, list(pool.map(make, range(n))))
 
 
 def plan_photos(rng: Generator, *, n: int, faulty: float, broken: int) -> list[PhotoPlan]:

@@ -2,40 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import io as buffers
 import json
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from onlineml.data.samples import detection
-from onlineml.data.samples.files import FILE_NAMES, FILE_PROBLEMS, TURNS, photo_bytes
-from onlineml.data.samples.scenes import CLASS_NAMES, draw_photo
+from onlineml.data.kinds import kind_of
+from onlineml.data.samples.scenes import CLASS_NAMES
 from onlineml.errors import AlreadyExistsError, ConfigError, NotFoundError
 from onlineml.storage import io
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from numpy.random import Generator
+    from collections.abc import Mapping
 
 __all__ = ["CLASS_NAMES", "make_samples"]
 
-_TASKS = ("classification", "detection")
-_SHARES = (0.24, 0.19, 0.16, 0.22, 0.19)  # of the photos, per class; real collections are rarely balanced
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """Specification of one file of the sample project."""
-
-    path: str
-    label: str  # the folder that contains it
-    truth: str  # the class it shows
-    problem: str
+_ASKED_ONCE = {"task": "classification"}  # what folders of samples do not say that were made before there were tasks
 
 
 def make_samples(
@@ -77,19 +57,13 @@ def make_samples(
         ConfigError: an argument is out of its range.
         AlreadyExistsError: the folder contains samples made with other arguments.
     """
-    if task not in _TASKS or n < len(CLASS_NAMES) or not 0 <= broken <= n or not 0 <= mislabelled <= 1:
-        msg = (
-            f"make_samples expects a task of {', '.join(_TASKS)}, n >= {len(CLASS_NAMES)}, 0 <= broken <= n and "
-            f"0 <= mislabelled <= 1; found task={task!r}, n={n}, broken={broken}, mislabelled={mislabelled}"
-        )
-        raise ConfigError(msg)
-    asked: dict[str, Any] = {"n": n, "seed": seed, "mislabelled": mislabelled, "broken": broken, "version": 1}
-    if task != "classification":
-        asked = {"task": task, **asked}
+    _require_counts(n=n, mislabelled=mislabelled, broken=broken)
+    make = kind_of(task).sample_maker()
+    asked = {"task": task, "n": n, "seed": seed, "mislabelled": mislabelled, "broken": broken, "version": 1}
     descriptor = io.join(url, "samples.json")
     found = _read_json(descriptor, storage_options)
     if found is not None:
-        if found == asked:
+        if {**_ASKED_ONCE, **found} == asked:
             return url
         msg = f"{url} contains samples made with {found}, not with {asked}; delete it or choose another folder"
         raise AlreadyExistsError(msg)
@@ -97,11 +71,18 @@ def make_samples(
     def write(name: str, data: bytes) -> None:
         io.write_bytes(io.join(url, name), data, storage_options=storage_options)
 
-    make = _make_folders if task == "classification" else _make_boxes
     for name, data in make(write, n=n, seed=seed, faulty=mislabelled, broken=broken).items():
         write(name, data)
     write("samples.json", json.dumps(asked).encode())
     return url
+
+
+def _require_counts(*, n: int, mislabelled: float, broken: int) -> None:
+    if n < len(CLASS_NAMES) or not 0 <= broken <= n or not 0 <= mislabelled <= 1:
+        raise ConfigError(
+            f"make_samples expects n >= {len(CLASS_NAMES)}, 0 <= broken <= n and 0 <= mislabelled <= 1; found "
+            f"n={n}, broken={broken}, mislabelled={mislabelled}"
+        )
 
 
 def _read_json(url: str, storage_options: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -110,65 +91,3 @@ def _read_json(url: str, storage_options: Mapping[str, Any] | None) -> dict[str,
     except NotFoundError:
         return None
     return data
-
-
-def _make_folders(
-    write: Callable[[str, bytes], None], *, n: int, seed: int, faulty: float, broken: int
-) -> dict[str, bytes]:
-    """Write the photos for classification; return the table to store beside them."""
-    plans = _plan(np.random.default_rng([seed, 0]), n=n, mislabelled=faulty, broken=broken)
-
-    def make(number: int) -> None:
-        write(plans[number].path, _encode(np.random.default_rng([seed, 1, number]), plans[number]))
-
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        list(pool.map(make, range(n)))
-    table = buffers.StringIO(newline="")
-    writer = csv.DictWriter(table, fieldnames=["path", "label", "truth", "problem"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(plan) for plan in plans)
-    return {"truth.csv": table.getvalue().encode()}
-
-
-def _make_boxes(
-    write: Callable[[str, bytes], None], *, n: int, seed: int, faulty: float, broken: int
-) -> dict[str, bytes]:
-    """Write the photos for detection; return the annotations to store beside them."""
-    plans = detection.plan_photos(np.random.default_rng([seed, 2]), n=n, faulty=faulty, broken=broken)
-
-    def make(number: int) -> detection.DrawnBoxes:
-        data, boxes = detection.make_photo(np.random.default_rng([seed, 3, number]), plans[number])
-        write(plans[number].path, data)
-        return boxes
-
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        return detection.annotation_files(plans, list(pool.map(make, range(n))))
-
-
-def _plan(rng: Generator, *, n: int, mislabelled: float, broken: int) -> list[_Plan]:
-    """Choose class, folder, name and fault of every file."""
-    truths = rng.permutation(_spread(n))
-    order = rng.permutation(n)
-    faults = {int(k): FILE_PROBLEMS[i % len(FILE_PROBLEMS)] for i, k in enumerate(order[:broken])}
-    wrong = {int(k) for k in order[broken : broken + round(mislabelled * (n - broken))]}
-    plans = []
-    for k in range(n):
-        truth = int(truths[k])
-        label = (truth + int(rng.integers(1, len(CLASS_NAMES)))) % len(CLASS_NAMES) if k in wrong else truth
-        name = FILE_NAMES[rng.integers(len(FILE_NAMES))].format(k + 1)
-        problem = faults.get(k, "mislabelled" if k in wrong else "")
-        plans.append(_Plan(f"{CLASS_NAMES[label]}/{name}", CLASS_NAMES[label], CLASS_NAMES[truth], problem))
-    return plans
-
-
-def _spread(n: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Return n class ids in the shares above, each class at least once."""
-    edges = np.floor(np.cumsum((0, *_SHARES)) * (n - len(CLASS_NAMES)) + 0.5).astype(int)
-    return np.repeat(np.arange(len(CLASS_NAMES)), np.diff(edges) + 1)
-
-
-def _encode(rng: Generator, plan: _Plan) -> bytes:
-    """Draw the photo and return the bytes of its file."""
-    pixels = draw_photo(rng, plan.truth)
-    turn = int(rng.choice(list(TURNS))) if rng.random() < 1 / 12 else 1
-    return photo_bytes(rng, pixels, turn=turn, problem=plan.problem)

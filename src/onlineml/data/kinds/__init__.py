@@ -1,0 +1,51 @@
+"""What an annotation is, task by task: a label, boxes, and whatever kinds are added.
+
+A kind is one object that answers every question about annotations that the rest of the package has. To add one, write
+a module with a subclass of `AnnotationKind` and put its object into `KINDS`; another package offers its own by an
+entry point of the group ``onlineml.kinds``, named by the task.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import entry_points
+
+from onlineml.data.kinds.base import AnnotationKind
+from onlineml.data.kinds.boxes import BOXES
+from onlineml.data.kinds.label import LABEL
+from onlineml.errors import ConfigError
+
+__all__ = ["BOXES", "KINDS", "LABEL", "AnnotationKind", "kind_of", "tasks"]
+
+KINDS: tuple[AnnotationKind, ...] = (LABEL, BOXES)
+
+_GROUP = "onlineml.kinds"
+
+
+@cache
+def kind_of(task: str) -> AnnotationKind:
+    """The kind of annotation that a task learns from.
+
+    Raises:
+        ConfigError: neither this package nor an installed one knows the task.
+    """
+    for kind in KINDS:
+        if kind.task == task:
+            return kind
+    for entry in entry_points(group=_GROUP, name=task):
+        kind = entry.load()
+        if not isinstance(kind, AnnotationKind) or kind.task != task:
+            raise ConfigError(
+                f"the entry point {entry.name!r} of the group {_GROUP!r} must give an AnnotationKind of the task "
+                f"{task!r}; {entry.value} gives {kind!r}"
+            )
+        return kind
+    known = ", ".join(map(repr, tasks()))
+    raise ConfigError(f"task must be one of {known}; it is {task!r}; install the package that brings that task")
+
+
+def tasks() -> tuple[str, ...]:
+    """The names of all tasks that are known: those of this package, then those of installed ones."""
+    own = [kind.task for kind in KINDS]
+    others = sorted({entry.name for entry in entry_points(group=_GROUP)} - set(own))
+    return (*own, *others)

@@ -1,0 +1,271 @@
+"""What every kind of annotation answers, so that nobody else asks which task this is."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import Counter
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pyarrow.compute as pc
+
+from onlineml.data.annotations.entries import CLAIM_EVENTS
+from onlineml.data.annotations.heads import resolve_claims
+from onlineml.data.kinds.tables import AnnotatedTables
+from onlineml.data.manifest.examples import examples
+from onlineml.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    import pyarrow as pa
+
+    from onlineml.data.annotations.edits import Facts
+    from onlineml.data.annotations.entries import Entries, Rows
+    from onlineml.data.annotations.heads import Claim, Resolution
+    from onlineml.data.annotations.resolve import HumanAnnotations
+    from onlineml.data.annotations.state import Annotations
+
+__all__ = ["AnnotationKind", "checked_scores", "counted_names"]
+
+
+class AnnotationKind(AnnotatedTables):
+    """What the images of a task are annotated with. A kind has no state; its methods take tables and values.
+
+    Throughout, a *value* is what a person or a program gives for one image, *facts* are what a record of the log says
+    of it (plain JSON), and a *row* is what the manifest's table has, as a dictionary by column.
+
+    Attributes:
+        task: the name of the task.
+        columns: of its manifests, besides those of every manifest (`onlineml.data.manifest.schema.COLUMNS`).
+        key: the column that is null where nobody annotated the image.
+        names: the column of class names: a text, or a list of texts, for each image.
+        argument: what functions call an annotation that they take: ``upload(label=...)``.
+        one_by_one: what `counts` counts where that is not images, such as ``"boxes"``.
+        aside: the keys of `counts` that are about images all the same.
+        claim_events: the events of the log by which a person says what an image shows.
+        guess_schema: the columns of a table of guesses.
+        guessed: the column of a table of guesses with all class names in lists.
+    """
+
+    argument: ClassVar[str]
+    claim_events: ClassVar[tuple[str, ...]] = CLAIM_EVENTS
+    guess_schema: ClassVar[pa.Schema]
+    guessed: ClassVar[str]
+
+    def __repr__(self) -> str:
+        return f"<annotations of the task {self.task!r}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from onlineml.data.kinds import kind_of  # noqa: PLC0415 (it imports this)
+
+        return kind_of, (self.task,)
+
+    # ---- what a person says ----
+
+    @abstractmethod
+    def parsed(self, value: Any, *, name: str) -> dict[str, Any]:
+        """The facts of a value; None: nobody annotated the image.
+
+        Args:
+            value: from outside.
+            name: the image, for messages.
+
+        Raises:
+            DataError: it is no annotation of this kind.
+        """
+
+    @abstractmethod
+    def labels_in(self, facts: Mapping[str, Any]) -> list[str]:
+        """The class names in facts."""
+
+    def completed(self, facts: dict[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
+        """Facts with all that a record says of an image, given what is known of it.
+
+        Raises:
+            DataError: they cannot be true of this image.
+        """
+        return facts
+
+    @abstractmethod
+    def confirms(self, facts: Mapping[str, Any], row: Mapping[str, Any], lineage: Mapping[str, str]) -> bool:
+        """Whether facts say what the image is annotated with already, be it by former names of classes."""
+
+    def claims(self, state: Annotations, values: Mapping[str, Any]) -> list[Facts]:
+        """What somebody says who annotates images, by image id; None: nobody annotated the image.
+
+        Whoever gives an image what it has accepts it.
+
+        Args:
+            state: what is seen.
+            values: a label; or a pair (boxes_xyxy, labels); see the kind.
+
+        Raises:
+            DataError: an image is not there, or a value is malformed.
+            UnknownClassError: a label is none of the classes.
+        """
+        parsed = {image_id: self.parsed(value, name=image_id) for image_id, value in values.items()}
+        state.require_images(parsed)
+        state.require_classes(label for facts in parsed.values() for label in self.labels_in(facts))
+        found: list[Facts] = []
+        for (image_id, facts), row in zip(parsed.items(), self._rows(state, list(parsed)), strict=True):
+            event = "accepted" if self.confirms(facts, row, state.lineage) else "corrected"
+            found.append((event, {"image_id": image_id, **self.completed(facts, row)}))
+        return found
+
+    def added(self, state: Annotations, values: Mapping[str, Any]) -> list[Facts]:
+        """What somebody says who adds class names to what images have, by image id.
+
+        Raises:
+            ConfigError: images have no set of labels.
+        """
+        raise ConfigError(f"images of the task {self.task!r} have no set of labels: give the whole annotation")
+
+    def removed(self, state: Annotations, values: Mapping[str, Any]) -> list[Facts]:
+        """As `added`, of class names that do not apply."""
+        raise ConfigError(f"images of the task {self.task!r} have no set of labels: give the whole annotation")
+
+    def accepted(
+        self, guess: Mapping[str, Any], row: Mapping[str, Any], chosen: Sequence[int] | None
+    ) -> dict[str, Any]:
+        """The facts of who accepts a guess, or else what the image has.
+
+        Args:
+            guess: a row of a table of guesses; empty where there is none.
+            row: the image.
+            chosen: which of the guess's parts are added to those that the image has; None: all take their place.
+
+        Raises:
+            DataError: there is nothing to accept.
+        """
+        facts = self._guess_or_row(guess, row, chosen)
+        if None in facts.values():
+            name = row["image_id"]
+            raise DataError(f"there is nothing to accept for {name}: it has no label and no open suggestion")
+        return self.completed(facts, row)
+
+    @abstractmethod
+    def _guess_or_row(
+        self, guess: Mapping[str, Any], row: Mapping[str, Any], chosen: Sequence[int] | None
+    ) -> dict[str, Any]:
+        """See `accepted`; None where nobody annotated the image."""
+
+    @abstractmethod
+    def split(self, row: Mapping[str, Any], name: str, new: Any) -> dict[str, Any]:
+        """The facts of an image of whose class `name` another class is made.
+
+        Args:
+            row: the image.
+            name: the class.
+            new: the class that takes its place; or several, see the kind.
+
+        Raises:
+            DataError: the image is not of that class.
+        """
+
+    def of_sources(self, sources: Sequence[str], value: Any) -> list[dict[str, Any] | None]:
+        """The facts of each of several new images; None where nothing is said.
+
+        Args:
+            sources: their names, for messages.
+            value: of every one.
+
+        Raises:
+            DataError: it is no annotation of this kind.
+        """
+        return [None if value is None else self.parsed(value, name=name) for name in sources]
+
+    def argument_of(self, given: Mapping[str, Any], *, of: str) -> Any:
+        """The one of several arguments that is this kind's `argument`; None where it is not given.
+
+        Args:
+            given: values by name.
+            of: the function, for messages.
+
+        Raises:
+            ConfigError: another one is given.
+        """
+        for wrong, value in given.items():
+            if value is not None and wrong != self.argument:
+                raise ConfigError(f"the project's task is {self.task!r}: give {of} {self.argument}=, not {wrong}=")
+        return given.get(self.argument)
+
+    @abstractmethod
+    def of_label(self, label: str | None) -> Any:
+        """The value that says of an image no more than one label; None for None.
+
+        Raises:
+            ConfigError: a label alone says too little.
+        """
+
+    # ---- adding up a log ----
+
+    @abstractmethod
+    def told(self, entries: Entries, rows: Rows) -> dict[str, Any]:
+        """The value columns of what uploads say, null where they say nothing.
+
+        Raises:
+            StorageError: an entry is damaged; the message names it.
+        """
+
+    @abstractmethod
+    def require_claims(self, entries: Entries, rows: Rows) -> None:
+        """Refuse entries that say nothing of an annotation, not even that nobody annotated.
+
+        Raises:
+            StorageError: there is one; the message names it.
+        """
+
+    @abstractmethod
+    def meanings(self, entries: Entries, rows: Rows, present: Callable[[str], str | None]) -> list[Any]:
+        """What entries say, equal where it is the same.
+
+        Args:
+            entries: of the log.
+            rows: which.
+            present: what a class is called now, by any name that it had.
+        """
+
+    def resolve(self, claims: Sequence[Claim], expected_revisions: Mapping[str, str | None]) -> Resolution:
+        """What stands of what was said of one image; see `onlineml.data.annotations.heads.resolve_claims`."""
+        return resolve_claims(claims, expected_revisions)
+
+    @abstractmethod
+    def standing(
+        self, entries: Entries, human: HumanAnnotations, table: pa.Table, present: Callable[[str], str | None]
+    ) -> dict[str, Any]:
+        """The value columns of the images about which people spoke, ``human.rows`` of the table."""
+
+    # ---- what models guess ----
+
+    def names_guessed(self, table: pa.Table) -> list[str]:
+        """All class names in a table of guesses."""
+        return [str(name) for name in pc.unique(pc.list_flatten(table[self.guessed])).to_pylist()]
+
+    @abstractmethod
+    def guess(self, image_id: str, guess: Any) -> dict[str, Any] | None:
+        """A row of a table of guesses; None where there is none for the image.
+
+        Raises:
+            DataError: it is no guess of this task.
+        """
+
+    def _rows(self, state: Annotations, image_ids: Sequence[str]) -> list[dict[str, Any]]:
+        columns = dict.fromkeys(["image_id", "width", "height", *self.value_columns(state.table)])
+        return state.rows(image_ids, columns=list(columns))
+
+
+def checked_scores(scores: Iterable[Any], image_id: str) -> list[float]:
+    """Scores as numbers.
+
+    Raises:
+        DataError: one is not between 0 and 1.
+    """
+    numbers = [float(score) for score in scores]
+    if not all(0 <= number <= 1 for number in numbers):
+        raise DataError(f"the scores for {image_id} must be numbers between 0 and 1; found {examples(numbers)}")
+    return numbers
+
+
+def counted_names(labels: Iterable[str | None]) -> str:
+    """How many there are of each label, such as ``"2 cat, 1 dog"``."""
+    return ", ".join(f"{n} {label}" for label, n in Counter(labels).items())

@@ -1,0 +1,157 @@
+"""What every kind of annotation answers about the tables of manifests."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from onlineml.data.annotations.entries import mask_of, one_chunk
+from onlineml.data.annotations.images import renamed
+from onlineml.data.checks.table import Judged
+from onlineml.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from onlineml.data.checks.table import Finding
+    from onlineml.data.formats.detect import Layout
+    from onlineml.data.manifest.box_arrays import Boxes
+    from onlineml.data.manifest.manifest import Manifest
+
+__all__ = ["AnnotatedTables"]
+
+
+class AnnotatedTables(ABC):
+    """The half of `onlineml.data.kinds.base.AnnotationKind` that is about manifests: columns, checks, formats."""
+
+    task: ClassVar[str]
+    columns: ClassVar[Mapping[str, pa.DataType]] = {}
+    key: ClassVar[str]
+    names: ClassVar[str]
+    one_by_one: ClassVar[str] = ""
+    aside: ClassVar[tuple[str, ...]] = ()
+
+    # ---- a manifest's table ----
+
+    def normalised(self, table: pa.Table, problems: list[str]) -> dict[str, pa.Array]:
+        """The kind's own columns with their types, null where they are absent; problems are added to the list."""
+        return {}
+
+    def problems(self, table: pa.Table) -> list[str]:
+        """What is wrong with the annotations of a normalised table, apart from unknown classes."""
+        return []
+
+    def unknown_labels(self, table: pa.Table, class_names: Sequence[str]) -> list[str]:
+        """The labels that are no class names, where a manifest must not have any."""
+        return sorted(self.names_used(table) - set(class_names))
+
+    def names_by_row(self, table: pa.Table) -> tuple[pa.Array, npt.NDArray[np.int64]]:
+        """All class names that images have, without nulls, and (M,) the row of each."""
+        names = one_chunk(table[self.names])
+        rows = np.arange(len(names))
+        if pa.types.is_list(names.type):
+            rows = np.repeat(rows, pc.list_value_length(names).fill_null(0).to_numpy(zero_copy_only=False))
+            names = pc.list_flatten(names)
+        if not names.null_count:
+            return names, rows
+        valid = mask_of(names.is_valid())
+        return names.filter(pa.array(valid)), rows[valid]
+
+    def names_used(self, table: pa.Table) -> set[str]:
+        """The class names that images have."""
+        names = table[self.names]
+        flat = pc.list_flatten(names) if pa.types.is_list(names.type) else names
+        return set(pc.unique(flat).drop_null().to_pylist())
+
+    def is_annotated(self, table: pa.Table) -> npt.NDArray[np.bool_]:
+        """(N,) whether somebody annotated each image."""
+        return mask_of(table[self.key].is_valid())
+
+    def value_columns(self, table: pa.Table) -> list[str]:
+        """The columns that hold the annotation, and go where it goes."""
+        return [self.key]
+
+    @abstractmethod
+    def counts(self, table: pa.Table, class_names: tuple[str, ...]) -> dict[str, dict[str, int]]:
+        """See `onlineml.Manifest.counts`."""
+
+    def content(self, table: pa.Table) -> str:
+        """How much the images show in words, such as ``"1,200 boxes"``; ``""`` where there is one label an image."""
+        return f"{len(self.names_by_row(table)[0]):,} {self.one_by_one}" if self.one_by_one else ""
+
+    def boxes(self, table: pa.Table, class_names: tuple[str, ...]) -> Boxes:
+        """See `onlineml.Manifest.boxes`.
+
+        Raises:
+            ConfigError: images have none.
+        """
+        raise ConfigError(f"a manifest of the task {self.task!r} has no boxes; expected task='detection'")
+
+    @abstractmethod
+    def changed(
+        self, table: pa.Table, class_names: tuple[str, ...], values: Mapping[str, Any]
+    ) -> dict[str, pa.Array | pa.ChunkedArray]:
+        """The value columns with other annotations, by image_id.
+
+        Raises:
+            DataError: an image_id is not in the table, or a value is malformed.
+            UnknownClassError: a label is not one of the class names.
+        """
+
+    def renamed(self, table: pa.Table, lineage: Mapping[str, str]) -> pa.Table:
+        """A table of images, or of guesses, with the present names of classes, given by former name."""
+        return renamed(table, lineage)
+
+    @abstractmethod
+    def differ(self, old: pa.Table, new: pa.Table) -> npt.NDArray[np.bool_]:
+        """(N,) whether images are annotated otherwise in a second table; both have the same N images in order."""
+
+    @abstractmethod
+    def in_words(self, record: Mapping[str, Any]) -> str:
+        """What a row, or a record of the log, says that an image shows."""
+
+    def with_labels(self, table: pa.Table, class_names: tuple[str, ...]) -> tuple[pa.Table, tuple[str, ...]]:
+        """Of a table whose images have one label each, that of a folder, a table of this kind, and its classes."""
+        return table, class_names
+
+    # ---- checks, formats, samples ----
+
+    def note_mismatches(self, found: list[list[Finding]], manifest: Manifest) -> None:
+        """Add findings about images that cannot be those that were annotated."""
+
+    @abstractmethod
+    def contradiction(self, manifest: Manifest) -> Callable[[list[int]], str]:
+        """How annotations of several images of the same bytes contradict each other, in words; ``""``: not at all.
+
+        An image that nobody annotated contradicts none.
+        """
+
+    def judge(self, manifest: Manifest) -> Judged:
+        """What is wrong with the parts of annotations, such as boxes, of images that are usable."""
+        return Judged(manifest, [[] for _ in range(len(manifest))], 0, 0)
+
+    def n_judged(self, table: pa.Table) -> int:
+        """How many parts `judge` looks at one by one."""
+        return 0
+
+    def detect_format(self, where: str, *, storage_options: Mapping[str, Any] | None) -> Layout:
+        """Which format lies at an absolute URL.
+
+        Raises:
+            DataError: none that is known.
+        """
+        raise DataError(f"no format of the task {self.task!r} is known; make a Manifest of a table for {where}")
+
+    def sample_maker(self) -> Callable[..., dict[str, bytes]]:
+        """The function that makes sample photos, see `onlineml.data.samples.samples.make_samples`.
+
+        Raises:
+            ConfigError: there is none for this task.
+        """
+        raise ConfigError(f"there are no samples for the task {self.task!r}")
