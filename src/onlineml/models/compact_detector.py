@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import nn
@@ -11,19 +11,20 @@ from torch.nn import functional
 
 from onlineml.models.detection_boxes import best_objects
 from onlineml.models.detection_loss import RawBoxes, detection_loss
+from onlineml.models.detector import Detector
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
-    from onlineml.models.detection_boxes import Objects
-
 __all__ = ["CompactDetector"]
 
 # initial score of every class (Lin et al. 2017, RetinaNet), so that the background does not dominate the loss
 _PRIOR = 0.01
+_PRIOR_LOGIT = -math.log((1 - _PRIOR) / _PRIOR)
 _MAX_IOU = 0.6  # maximum IoU of two boxes of one class that are both kept
+_LR = 5e-3  # from scratch, with AdamW: mAP50 .05 above 1.5e-3 after the same few epochs
 _START_SIDE = 2.0  # initial distance of a side from its point, in strides
 
 
@@ -35,7 +36,7 @@ def _conv(channels_in: int, channels_out: int, size: int = 3) -> nn.Sequential:
     )
 
 
-class CompactDetector(nn.Module):
+class CompactDetector(Detector):
     """Backbone, feature pyramid (Lin et al. 2017) and a head whose convolutions all levels share, as in FCOS.
 
     Each level has its own batch norms (as in NAS-FPN and RTMDet), because statistics differ between levels. A point
@@ -53,6 +54,9 @@ class CompactDetector(nn.Module):
         (B, 3, H, W) normalised float; H and W multiples of the largest stride.
     """
 
+    class_head_name: ClassVar[str] = "to_logits"
+    start_scale: ClassVar[float] = 0.6  # small images first: 1.6x the epochs in the same time (Tan & Le 2021)
+
     def __init__(
         self,
         backbone: nn.Module,
@@ -66,7 +70,6 @@ class CompactDetector(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.strides = tuple(strides)
-        self.num_classes = num_classes
         self.laterals = nn.ModuleList(_conv(c, width, 1) for c in channels)
         self.smooth = nn.ModuleList(_conv(width, width) for _ in channels)
         self.class_tower = _Tower(width, depth, n_levels=len(self.strides))
@@ -75,15 +78,18 @@ class CompactDetector(nn.Module):
         self.to_sides = nn.Conv2d(width, 4, 3, 1, 1)
         self._initialise()
 
+    @property
+    def num_classes(self) -> int:
+        """C, as many as the class head has output channels."""
+        return self.to_logits.out_channels
+
     def _initialise(self) -> None:
         for part in (self.laterals, self.smooth, self.class_tower, self.box_tower):
             for module in part.modules():
                 if isinstance(module, nn.Conv2d):
                     nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        for last, bias in ((self.to_logits, -math.log((1 - _PRIOR) / _PRIOR)), (self.to_sides, math.log(_START_SIDE))):
-            nn.init.normal_(last.weight, std=0.01)
-            assert last.bias is not None  # noqa: S101 - made with one above
-            nn.init.constant_(last.bias, bias)
+        _initialise_last(self.to_logits, _PRIOR_LOGIT)
+        _initialise_last(self.to_sides, math.log(_START_SIDE))
 
     def forward(self, image: Tensor) -> RawBoxes:
         maps = self._pyramid(self.backbone(image))
@@ -107,7 +113,7 @@ class CompactDetector(nn.Module):
         return [smooth(x) for smooth, x in zip(self.smooth, maps, strict=True)]
 
     def losses(self, image: Tensor, targets: Sequence[Mapping[str, Tensor]], *, trust: float) -> Tensor:
-        """Return the (B,) loss of each image, see `onlineml.models.detection_loss.detection_loss`.
+        """Return (B,) losses: B times those of `onlineml.models.detection_loss.detection_loss`, which add up.
 
         Args:
             image: (B, 3, H, W) normalised float.
@@ -115,9 +121,9 @@ class CompactDetector(nn.Module):
             trust: weight of the network's own boxes in the assignment of points to objects, 0..1.
         """
         classes, boxes = detection_loss(self(image), targets, trust=trust)
-        return classes + boxes
+        return (classes + boxes) * len(targets)
 
-    def detect(self, image: Tensor) -> list[Objects]:
+    def detect(self, image: Tensor) -> list[dict[str, Tensor]]:
         """Return the objects of each image, in pixels of ``image``, (B, 3, H, W) normalised float."""
         raw = self(image)
         scores = raw.logits.float().sigmoid()
@@ -127,6 +133,27 @@ class CompactDetector(nn.Module):
         """Return all parameters except the backbone's."""
         own = {id(p) for p in self.backbone.parameters()}
         return [p for p in self.parameters() if id(p) not in own]
+
+    def fresh_class_head(self, num_classes: int) -> nn.Conv2d:
+        """New classes start unseen, as in a fresh network, so that the background does not swamp the loss."""
+        head = nn.Conv2d(self.to_logits.in_channels, num_classes, 3, 1, 1)
+        _initialise_last(head, _PRIOR_LOGIT)
+        return head
+
+    def default_lr(self, optimizer: str, *, pretrained: bool) -> float:
+        """See `Detector.default_lr`."""
+        known = optimizer == "adamw" and not pretrained
+        return _LR if known else super().default_lr(optimizer, pretrained=pretrained)
+
+    def prefers_bf16_on_cpu(self) -> bool:
+        """Measured: 1.7x with full convolutions; with depthwise ones 1.3 to 2 times slower."""
+        return all(m.groups == 1 for m in self.modules() if isinstance(m, nn.Conv2d))
+
+
+def _initialise_last(layer: nn.Conv2d, bias: float) -> None:
+    nn.init.normal_(layer.weight, std=0.01)
+    assert layer.bias is not None  # noqa: S101 - made with one
+    nn.init.constant_(layer.bias, bias)
 
 
 class _Tower(nn.Module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import torch
 from torchvision.ops import nms
@@ -10,21 +10,13 @@ from torchvision.ops import nms
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["MAX_OBJECTS", "Objects", "as_objects", "best_objects"]
+__all__ = ["MAX_OBJECTS", "best_objects", "surest_objects"]
 
 MAX_OBJECTS = 100  # per image, as in COCO's evaluation
 _CANDIDATES = 1000  # boxes per image that are compared with each other (as in RetinaNet)
 
 
-Objects: TypeAlias = "dict[str, Tensor]"
-"""Detections of one image, in descending order of confidence.
-
-``boxes`` (n, 4) float32 x1, y1, x2, y2 in pixels of the network's input, ``labels`` (n,) int64 class index from 0,
-``scores`` (n,) float32 in 0..1.
-"""
-
-
-def best_objects(scores: Tensor, boxes_xyxy: Tensor, *, max_iou: float) -> Objects:
+def best_objects(scores: Tensor, boxes_xyxy: Tensor, *, max_iou: float) -> dict[str, Tensor]:
     """Return the boxes of highest score, without those with an IoU above ``max_iou`` to a better one of their class.
 
     No box is removed only because of a low score.
@@ -33,6 +25,9 @@ def best_objects(scores: Tensor, boxes_xyxy: Tensor, *, max_iou: float) -> Objec
         scores: (N, C) float in 0..1.
         boxes_xyxy: (N, 4) float.
         max_iou: 0..1.
+
+    Returns:
+        As `onlineml.models.detector.Detector.detect` gives them.
     """
     n_classes = scores.shape[1]
     values, places = scores.flatten().topk(min(_CANDIDATES, scores.numel()))
@@ -47,7 +42,7 @@ def best_objects(scores: Tensor, boxes_xyxy: Tensor, *, max_iou: float) -> Objec
     return {"boxes": boxes[kept], "labels": labels[kept], "scores": values[kept]}
 
 
-def as_objects(boxes_xyxy: Tensor, labels: Tensor, scores: Tensor) -> Objects:
+def surest_objects(boxes_xyxy: Tensor, labels: Tensor, scores: Tensor) -> dict[str, Tensor]:
     """Return the `MAX_OBJECTS` objects of highest score, in descending order."""
     first = torch.argsort(scores, descending=True, stable=True)[:MAX_OBJECTS]
     return {"boxes": boxes_xyxy[first].float(), "labels": labels[first], "scores": scores[first].float()}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from onlineml.errors import ConfigError, WeightsError
 from onlineml.models.classifiers import build_classifier, import_factory, is_published_name, published_weights
 from onlineml.models.compact_detector import CompactDetector
+from onlineml.models.detector import Detector
 from onlineml.models.feature_maps import STRIDES, FeatureMaps
 from onlineml.models.list_detector import ListDetector
 from onlineml.models.weights import load_same_shapes, read_state_dict
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-__all__ = ["BuiltDetector", "build_detector"]
+__all__ = ["BuiltDetector", "build_detector", "takes_backbone"]
+
+_OWN = ("auto", "compact")
 
 
 @dataclass(frozen=True)
 class BuiltDetector:
-    """A network with ``losses`` and ``detect``, see `onlineml.models.list_detector.ListDetector`.
+    """A detector, and what it was built of.
 
     Attributes:
         network: the module.
@@ -34,7 +37,7 @@ class BuiltDetector:
             differs, or the weights are only the backbone's.
     """
 
-    network: nn.Module
+    network: Detector
     architecture: str
     backbone: str = ""
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
@@ -57,8 +60,8 @@ def build_detector(
     Args:
         architecture: ``"auto"`` or ``"compact"`` (`CompactDetector`), a name of torchvision's detectors,
             ``"transformers:NAME"`` (a model type such as ``"rt_detr_v2"`` or ``"d_fine"``, or the name or folder of a
-            model on Hugging Face's hub), a custom module with torchvision's interface or with ``losses`` and ``detect``
-            like the compact one, or the import path ``"package.module:factory"`` of a function that takes
+            model on Hugging Face's hub), a custom module that derives from `onlineml.models.detector.Detector` or has
+            torchvision's interface, or the import path ``"package.module:factory"`` of a function that takes
             ``num_classes`` (including the background) and returns a module with torchvision's interface.
         num_classes: number of object classes, at least 1.
         backbone: backbone of the compact detector, as in `onlineml.models.classifiers.build_classifier`.
@@ -75,7 +78,7 @@ def build_detector(
     if num_classes < 1:
         raise ConfigError(f"num_classes={num_classes}: expected at least 1")
     if isinstance(architecture, str):
-        if architecture in {"auto", "compact"}:
+        if takes_backbone(architecture):
             return _compact(backbone, num_classes, weights, storage_options)
         if architecture.startswith("transformers:"):
             from onlineml.models.transformers_detector import build_transformers  # noqa: PLC0415
@@ -93,10 +96,15 @@ def build_detector(
             return _torchvision(architecture, num_classes, weights, storage_options)
         network, name = import_factory(architecture, num_classes + 1, argument="architecture"), architecture
     else:
-        if hasattr(architecture, "losses") and hasattr(architecture, "detect"):  # a network that was built before
+        if isinstance(architecture, Detector):
             return BuiltDetector(architecture, "", reinitialized=_loaded(architecture, weights, storage_options))
         network, name = architecture, ""
     return BuiltDetector(ListDetector(network), name, reinitialized=_loaded(network, weights, storage_options))
+
+
+def takes_backbone(architecture: str) -> bool:
+    """Whether a detector of this name is put on a backbone of the user's choice, by which it has to be rebuilt."""
+    return architecture in _OWN
 
 
 def _loaded(network: nn.Module, weights: str | None, storage_options: Mapping[str, Any] | None) -> tuple[str, ...]:

@@ -8,19 +8,18 @@ import torch
 from torch import nn
 
 from onlineml.errors import ConfigError
-from onlineml.models.detection_boxes import as_objects
+from onlineml.models.detection_boxes import surest_objects
+from onlineml.models.detector import Detector
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
-    from onlineml.models.detection_boxes import Objects
-
 __all__ = ["ListDetector"]
 
 
-class ListDetector(nn.Module):
+class ListDetector(Detector):
     """Adapter of torchvision's detectors, or custom ones with the same interface, to the interface used in training.
 
     In training mode ``network(images, targets)`` returns a dictionary of losses; otherwise ``network(images)`` returns
@@ -60,14 +59,14 @@ class ListDetector(nn.Module):
         total: Tensor = torch.stack([loss.float() for loss in found.values()]).sum()
         return total.expand(len(targets))
 
-    def detect(self, image: Tensor) -> list[Objects]:
+    def detect(self, image: Tensor) -> list[dict[str, Tensor]]:
         """Return the objects of each image; labels count from 0."""
         self._keep_size(image)
         results = []
         for found in self.network(list(image)):
             real = found["labels"] > 0
             boxes, labels, scores = (found[name][real] for name in ("boxes", "labels", "scores"))
-            results.append(as_objects(boxes, labels - 1, scores))
+            results.append(surest_objects(boxes, labels - 1, scores))
         return results
 
     def _keep_size(self, image: Tensor) -> None:

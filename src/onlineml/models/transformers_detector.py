@@ -8,21 +8,20 @@ import torch
 from torch import nn
 
 from onlineml.errors import ConfigError, MissingDependencyError, WeightsError
-from onlineml.models.detection_boxes import as_objects
+from onlineml.models.detection_boxes import surest_objects
+from onlineml.models.detector import Detector
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
-    from onlineml.models.detection_boxes import Objects
-
 __all__ = ["BuiltTransformers", "TransformersDetector", "build_transformers"]
 
 _PREFIX = "transformers:"
 
 
-class TransformersDetector(nn.Module):
+class TransformersDetector(Detector):
     """Adapter of a detector from transformers to the interface used in training.
 
     It predicts a set of boxes, as centre and size relative to the image, so that no non-maximum suppression is needed.
@@ -56,7 +55,7 @@ class TransformersDetector(nn.Module):
         total: Tensor = self.network(pixel_values=image, labels=labels).loss
         return total.float().expand(len(targets))
 
-    def detect(self, image: Tensor) -> list[Objects]:
+    def detect(self, image: Tensor) -> list[dict[str, Tensor]]:
         """Return the objects of each image."""
         answer: Any = self.network(pixel_values=image)
         logits, centred = answer.logits.float(), answer.pred_boxes.float()
@@ -68,7 +67,7 @@ class TransformersDetector(nn.Module):
         results = []
         for one, own in zip(scores, boxes, strict=True):
             values, places = one.flatten().sort(descending=True, stable=True)
-            results.append(as_objects(own[places // one.shape[1]], places % one.shape[1], values))
+            results.append(surest_objects(own[places // one.shape[1]], places % one.shape[1], values))
         return results
 
     def head_parameters(self) -> list[nn.Parameter]:

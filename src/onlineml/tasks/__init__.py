@@ -1,1 +1,65 @@
-"""What a task is: its LightningModule, and how its models are stored and loaded."""
+"""What a task is: its LightningModule, how its models are stored and loaded, and where its other pieces are."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any
+
+from onlineml.errors import ConfigError
+from onlineml.tasks.classification.task import CLASSIFICATION
+from onlineml.tasks.detection.task import DETECTION
+from onlineml.tasks.task import Task
+
+__all__ = ["TASKS", "Task", "task_names", "task_of"]
+
+TASKS: tuple[Task, ...] = (CLASSIFICATION, DETECTION)  # ours; others come by entry points
+_GROUP = "onlineml.tasks"
+
+
+@cache
+def _known() -> dict[str, Task]:
+    """All tasks by name: ours, and those of packages that are installed here."""
+    known = {task.name: task for task in TASKS}
+    for point in entry_points(group=_GROUP):
+        task = point.load()
+        if not isinstance(task, Task) or task.name in known:
+            found = f"the task {task.name!r}, which is there already" if isinstance(task, Task) else repr(task)[:100]
+            raise ConfigError(
+                f"the entry point {point.name!r} in the group {_GROUP!r} is {found}; expected an "
+                f"onlineml.tasks.Task of a name of its own: mend or uninstall the package that brings {point.value!r}"
+            )
+        known[task.name] = task
+    return known
+
+
+def task_names() -> tuple[str, ...]:
+    """Names of all tasks: ours first, then those of packages that are installed here."""
+    return tuple(_known())
+
+
+def task_of(what: Any) -> Task:
+    """The task of a name, or of a manifest, project, model or datamodule.
+
+    Args:
+        what: a name, or anything with a name in its attribute ``task``.
+
+    Raises:
+        ConfigError: it names no task that is known here.
+    """
+    name = what if isinstance(what, str) else getattr(what, "task", None)
+    known = _known()
+    if not isinstance(name, str):
+        raise ConfigError(
+            f"a {type(what).__name__} has no task: expected one of {', '.join(known)}, or a manifest, project, model "
+            "or datamodule, whose attribute task names one"
+        )
+    if name not in known:
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}? Else" if near else "if another package brings it,"
+        raise ConfigError(
+            f"task={name!r}: expected one of {', '.join(known)}; {hint} install the package whose entry points in the "
+            f"group {_GROUP!r} have it"
+        )
+    return known[name]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 from torch import nn
 
 from onlineml.data.loading.lightning import pl
-from onlineml.errors import ConfigError, TrainingError
+from onlineml.errors import ConfigError
+from onlineml.tasks.class_head import WithClassHead
+from onlineml.tasks.finite_loss import check_loss
+from onlineml.tasks.normalization import normalized
+from onlineml.tasks.optimization import Optimizer, make_optimizer, parameter_groups, seed_devices
 from onlineml.tasks.schedule import Schedule, lr_factor
 
 if TYPE_CHECKING:
@@ -17,13 +21,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-__all__ = ["Optimizer", "VisionModule", "checked_names"]
-
-Optimizer = Literal["adamw", "sgd"]
-_DEPTHS = 4  # groups into which a pretrained backbone is cut; each further from the head learns more slowly
+__all__ = ["VisionModule"]
 
 
-class VisionModule(pl.LightningModule):
+class VisionModule(WithClassHead, pl.LightningModule):
     """Base of the task modules: a network whose head may warm up first, and a learning rate that follows progress.
 
     The rate, what is frozen and the random state are set before each step from (seed, step, progress) alone, so that a
@@ -47,9 +48,11 @@ class VisionModule(pl.LightningModule):
 
     task: ClassVar[str]
     metric_names: ClassVar[tuple[str, ...]]  # what `validate` tells
+    input_fit: ClassVar[str]  # how an image is fitted into the network's input, in words, for model.json
 
     network: nn.Module
     pretrained: bool  # whether it starts from weights
+    may_freeze = False  # whether `fit` may freeze the first layers of the backbone in a short run
     scale: Tensor
     shift: Tensor
 
@@ -98,14 +101,7 @@ class VisionModule(pl.LightningModule):
 
     def normalize(self, image: Tensor) -> Tensor:
         """RGB, uint8 in 0..255 or float in 0..1, (B, 3, H, W) -> what the network was made for, same shape."""
-        scale = self.scale / 255.0 if image.dtype == torch.uint8 else self.scale
-        x = image.to(self.scale.dtype).contiguous(memory_format=torch.channels_last)
-        # in memory a row of pixels is W times RGB: with a factor for each, one pass runs on long vectors (4x faster)
-        rows = x.permute(0, 2, 3, 1).reshape(-1, x.shape[3] * 3)
-        scale, shift = (v.flatten().repeat(x.shape[3]) for v in (scale, self.shift))
-        # in place, where these numbers are ours: memory that is new to the process costs more than the arithmetic
-        rows = (rows * scale if image.is_floating_point() else rows.mul_(scale)).sub_(shift)
-        return rows.view(x.shape[0], x.shape[2], x.shape[3], 3).permute(0, 3, 1, 2)
+        return normalized(image, scale=self.scale, shift=self.shift)
 
     def loss_of(self, batch: Any) -> Tensor:
         """(B,) training loss of each image of a batch."""
@@ -119,16 +115,75 @@ class VisionModule(pl.LightningModule):
         """How good the figures of a validation are; higher is better, nan where there was none."""
         return -row.get("val_loss", math.nan)
 
-    def run_config(self) -> dict[str, str]:
-        """What it is, for the record of a run."""
-        raise NotImplementedError
-
     def after_training(self, batches: Iterable[Any]) -> None:
         """After training, choose what is chosen on validation images for the weights that are kept."""
 
     def prefers_bf16_on_cpu(self) -> bool:
         """Whether training in bfloat16 is quicker on a CPU that has it."""
         return False
+
+    def run_config(self) -> dict[str, str]:
+        """What it is, for the record of a run."""
+        raise NotImplementedError
+
+    def descriptor(self) -> dict[str, Any]:
+        """Its own part of ``model.json``, from which `from_descriptor` builds it: JSON values."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_descriptor(
+        cls, descriptor: Mapping[str, Any], *, network: str | nn.Module | None, source: str
+    ) -> VisionModule:
+        """A module as ``model.json`` describes it, with weights that start at random.
+
+        Args:
+            descriptor: content of ``model.json``.
+            network: the user's own, where the model has one: the module, or the import path of its factory.
+            source: where it was found, for errors.
+
+        Raises:
+            ConfigError: ``network`` is not given, and needed.
+        """
+        raise NotImplementedError
+
+    def rebuild(
+        self,
+        class_names: Sequence[str],
+        *,
+        weights: str | None = None,
+        seed: int = 0,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> VisionModule:
+        """A fresh module of the same architecture.
+
+        Args:
+            class_names: the wanted ones.
+            weights: None starts at random; else as `onlineml.model_for`.
+            seed: of the fresh weights.
+            storage_options: opens the URL of ``weights``.
+
+        Raises:
+            ConfigError: the network is a module of the user's, whose factory nobody knows.
+        """
+        raise NotImplementedError
+
+    def around(self, network: nn.Module, class_names: Sequence[str], *, pretrained: bool, seed: int = 0) -> Self:
+        """A module around a network that is there, with what else this one says of it, in training mode.
+
+        Args:
+            network: of the same kind as this one's, with an output for each of ``class_names``; not copied.
+            class_names: what the outputs mean.
+            pretrained: whether it learns as one that starts from weights, or as a fresh one.
+            seed: of dropout and mixing.
+        """
+        raise NotImplementedError
+
+    def _taking_after(self, other: VisionModule, *, pretrained: bool) -> Self:
+        """Itself, with the input that another module's network was made for."""
+        self.set_normalization(mean=other.mean, std=other.std)
+        self.size_hw, self.pretrained = other.size_hw, pretrained
+        self.to(memory_format=torch.channels_last)
+        return self.train()
 
     def export_files(self, scores: Any = None, *, parent: str | None = None) -> dict[str, bytes]:
         """The files of a published model, see `onlineml.tasks.loading.model_files`."""
@@ -141,7 +196,7 @@ class VisionModule(pl.LightningModule):
         if not len(batch["image"]):  # all of its images were bad: nothing to learn, and no mean to take
             return None
         per_image = self.loss_of(batch)
-        self.check_loss(per_image, batch["image_id"].tolist())
+        check_loss(per_image, batch["image_id"].tolist(), step=self.global_step, lr=self.lr)
         loss = per_image.mean()
         if self.schedule is None:  # onlineml.fit keeps its own mean: this costs half a millisecond
             self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(per_image))
@@ -181,10 +236,9 @@ class VisionModule(pl.LightningModule):
         return self.schedule is not None or 0 < self.trainer.estimated_stepping_batches < math.inf
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        groups = self._parameter_groups()
-        if self.optimizer_name == "sgd":
-            return torch.optim.SGD(groups, lr=self.lr, momentum=0.9, nesterov=True, fused=self._can_fuse())
-        return torch.optim.AdamW(groups, lr=self.lr, fused=self._can_fuse())
+        head, rates = self.head_parameters(), {"lr": self.lr, "lr_decay": self.lr_decay}
+        groups = parameter_groups(head, self._backbone(head), **rates, weight_decay=self.weight_decay)
+        return make_optimizer(self.optimizer_name, groups, fused=self._can_fuse())
 
     def configure_gradient_clipping(
         self,
@@ -206,28 +260,6 @@ class VisionModule(pl.LightningModule):
             return False
         return all(p.device.type in {"cpu", "cuda"} and p.is_floating_point() for p in self.parameters())
 
-    def _parameter_groups(self) -> list[dict[str, Any]]:
-        """Head, then the backbone from the head to the input; each with and without weight decay."""
-        head = {id(p) for p in self.head_parameters()}
-        backbone = [p for p in self.parameters() if id(p) not in head]
-        parts = [[p for p in self.parameters() if id(p) in head]]
-        size = -(-len(backbone) // _DEPTHS) or 1
-        parts += [backbone[i : i + size] for i in range(0, len(backbone), size)][::-1]
-        groups = []
-        for depth, part in enumerate(parts):
-            for decay, chosen in ((True, [p for p in part if p.ndim > 1]), (False, [p for p in part if p.ndim <= 1])):
-                if chosen:
-                    factor = self.lr_decay**depth
-                    groups.append(
-                        {
-                            "params": chosen,
-                            "lr": self.lr * factor,
-                            "lr_scale": factor,
-                            "weight_decay": self.weight_decay if decay else 0.0,
-                        }
-                    )
-        return groups
-
     def on_train_start(self) -> None:
         self._freeze(self._in_head_warmup())
 
@@ -240,15 +272,14 @@ class VisionModule(pl.LightningModule):
         for optimizer in self.trainer.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = self.lr * group["lr_scale"] * factor
-        _seed(self.seed * 1_000_003 + self.global_step)
+        seed_devices(self.seed * 1_000_003 + self.global_step)
 
     def _in_head_warmup(self) -> bool:
         return not self.head_is_warm and self.head_warmup > 0 and self.progress() < self.head_warmup
 
     def _freeze(self, head_only: bool) -> None:
         self.head_only = head_only
-        head = {id(p) for p in self.head_parameters()}
-        backbone = [p for p in self.parameters() if id(p) not in head]
+        backbone = self._backbone(self.head_parameters())
         n_frozen = len(backbone) if head_only else round(self.frozen_share * len(backbone))
         for i, parameter in enumerate(backbone):
             parameter.requires_grad_(i >= n_frozen)
@@ -256,51 +287,13 @@ class VisionModule(pl.LightningModule):
             for module in self._batch_norms():
                 module.eval()
 
+    def _backbone(self, head: Sequence[nn.Parameter]) -> list[nn.Parameter]:
+        """All parameters but those of the head, from the input on."""
+        own = {id(p) for p in head}
+        return [p for p in self.parameters() if id(p) not in own]
+
     def _batch_norms(self) -> Iterable[nn.Module]:
         return (m for m in self.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm))  # noqa: SLF001
 
     def _batch_norm_moved(self) -> bool:
         return self.freeze_bn and any(m.training for m in self._batch_norms())
-
-    def check_loss(self, per_image: Tensor, image_ids: Sequence[str]) -> None:
-        """Stop on a loss that is not finite.
-
-        Args:
-            per_image: (B,) loss of each image.
-            image_ids: names of the images.
-
-        Raises:
-            TrainingError: names the images, and the likely cause.
-        """
-        finite = torch.isfinite(per_image.detach())
-        if bool(finite.all()):
-            return
-        bad = [image_ids[i] for i in torch.nonzero(~finite).flatten().tolist()]
-        cause = (
-            f"every image of the batch, so the weights have diverged: lower lr (now {self.lr:g}), or see suggest_lr()"
-            if len(bad) == len(image_ids)
-            else "some images only: look at them"
-        )
-        raise TrainingError(f"the loss at step {self.global_step} is not finite for {cause}; image_id: {bad[:8]}")
-
-
-def _seed(seed: int) -> None:
-    """Seed the devices in use: `torch.manual_seed` notes each call, with its stack, for a GPU that is not there."""
-    torch.default_generator.manual_seed(seed)
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        torch.cuda.manual_seed_all(seed)
-
-
-def checked_names(class_names: Sequence[str], *, least: int) -> tuple[str, ...]:
-    """Class names as a tuple.
-
-    Raises:
-        ConfigError: fewer than ``least``, or empty or repeated ones.
-    """
-    names = tuple(class_names)
-    twice = sorted({n for n in names if names.count(n) > 1})
-    if isinstance(class_names, str) or len(names) < least or twice or not all(isinstance(n, str) and n for n in names):
-        problem = f"{twice[:5]} stand twice" if twice else repr(class_names)[:100]
-        number = {1: "one", 2: "two"}[least]
-        raise ConfigError(f"class_names: expected at least {number} different, non-empty names; found {problem}")
-    return names

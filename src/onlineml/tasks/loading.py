@@ -8,31 +8,28 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
-from onlineml.errors import ConfigError, StorageError, WeightsError
+from onlineml.errors import StorageError, WeightsError
 from onlineml.models.weights import with_versions
 from onlineml.registry.versions import ModelVersion, publish_to, resolve
 from onlineml.storage.io import join, read_bytes
-from onlineml.tasks.classification import ImageClassifier
-from onlineml.tasks.detection import ObjectDetector
+from onlineml.tasks import task_names, task_of
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
 
+    from torch import nn
+
     from onlineml.runs.run import Run
     from onlineml.tasks.base import VisionModule
+    from onlineml.tasks.classification import ImageClassifier
+    from onlineml.tasks.detection import ObjectDetector
 
 __all__ = ["load_model", "model_files", "write_model"]
 
 _FORMAT = 1  # of model.json
 _REQUIRED = ("backbone", "architecture", "class_names", "preprocessing", "manifest_hash", "seed")
-_TASKS = ("classification", "detection")
-_FIT = {
-    "classification": "scale to cover, cut evenly around the centre",
-    "detection": "scale to fit inside, upper left, padded with grey 114 to multiples of 32",
-}
 _PACKAGES = ("onlineml", "torch", "torchvision", "pytorch-lightning", "timm", "transformers", "numpy", "pillow")
 
 
@@ -74,13 +71,13 @@ def _describe(model: VisionModule, parent: str | None) -> dict[str, Any]:
     return {
         "format": _FORMAT,
         "task": model.task,
-        **_described_network(model),
+        **model.descriptor(),
         "class_names": list(model.class_names),
         "preprocessing": {
             "size_hw": list(model.input_size_hw()),
             "mean": list(model.mean),
             "std": list(model.std),
-            "fit": _FIT[model.task],
+            "fit": model.input_fit,
             "color": "RGB, upright",
         },
         "manifest_hash": model.manifest_hash,
@@ -90,13 +87,6 @@ def _describe(model: VisionModule, parent: str | None) -> dict[str, Any]:
         "packages": {name: found for name in _PACKAGES if (found := _version(name))},
         "python": platform.python_version(),
     }
-
-
-def _described_network(model: VisionModule) -> dict[str, Any]:
-    if isinstance(model, ObjectDetector):
-        named = {"architecture": model.architecture or type(model.network).__name__, "own": not model.architecture}
-        return {**named, "backbone": model.backbone_name, "config": model.config, "thresholds": model.thresholds}
-    return {"backbone": model.backbone_name, "architecture": type(model.network).__name__}
 
 
 def _version(package: str) -> str:
@@ -138,17 +128,19 @@ def load_model(
     found = model if isinstance(model, ModelVersion) else resolve(model, storage_options=storage_options)
     descriptor = found.descriptor()
     task = descriptor.get("task")
-    if descriptor.get("format") != _FORMAT or task not in _TASKS:
+    if descriptor.get("format") != _FORMAT or task not in task_names():
         raise StorageError(
             f"{found.url}: format {descriptor.get('format')!r} and task {task!r}; this onlineml reads format {_FORMAT} "
-            f"and the tasks {', '.join(_TASKS)}: update it with pip install -U onlineml"
+            f"and the tasks {', '.join(task_names())}: update it with pip install -U onlineml"
         )
     missing = [name for name in _REQUIRED if name not in descriptor]
     if missing:
         raise StorageError(
             f"{found.url}: model.json lacks {', '.join(missing)}: it is damaged; publish the model again"
         )
-    loaded = (_classifier if task == "classification" else _detector)(descriptor, backbone, found.url)
+    module = task_of(task).load("module")
+    loaded: ImageClassifier | ObjectDetector
+    loaded = module.from_descriptor(descriptor, network=backbone, source=str(found.url))
     _load_weights(loaded.network, found)
     preprocessing = descriptor["preprocessing"]
     loaded.set_normalization(mean=preprocessing["mean"], std=preprocessing["std"])
@@ -157,54 +149,6 @@ def load_model(
     loaded.reference = str(found.url)
     loaded.to(memory_format=torch.channels_last)
     return loaded.eval()
-
-
-def _classifier(descriptor: Mapping[str, Any], network: str | nn.Module | None, url: str) -> ImageClassifier:
-    if network is None:
-        network = _known(str(descriptor["backbone"]), descriptor["architecture"], url)
-    return ImageClassifier(class_names=descriptor["class_names"], backbone=network, seed=descriptor["seed"])
-
-
-def _detector(descriptor: Mapping[str, Any], network: str | nn.Module | None, url: str) -> ObjectDetector:
-    name, backbone = str(descriptor["architecture"]), str(descriptor["backbone"])
-    if network is None and name == "compact":
-        network, backbone = name, _known(backbone, "its backbone", url)
-    elif network is None:
-        network = _known("" if descriptor.get("own") else name, name, url)
-    elif name == "compact":  # the user's own is the backbone within our detector
-        return _with_thresholds(
-            ObjectDetector(
-                class_names=descriptor["class_names"],
-                architecture="compact",
-                backbone=network,
-                seed=descriptor["seed"],
-            ),
-            descriptor,
-        )
-    loaded = ObjectDetector(
-        class_names=descriptor["class_names"],
-        architecture=network,
-        backbone=backbone or "auto",
-        config=descriptor.get("config"),
-        seed=descriptor["seed"],
-    )
-    return _with_thresholds(loaded, descriptor)
-
-
-def _with_thresholds(model: ObjectDetector, descriptor: Mapping[str, Any]) -> ObjectDetector:
-    found = descriptor.get("thresholds")
-    model.thresholds = None if found is None else {str(name): float(score) for name, score in found.items()}
-    return model
-
-
-def _known(name: str, architecture: str, url: str) -> str:
-    if name and (":" not in name or name.startswith(("timm:", "transformers:"))):
-        return name
-    built_by = f"the factory {name!r}" if name else f"a module of its author's, {architecture!r}"
-    raise ConfigError(
-        f"{url} was built by {built_by}, which is not loaded from storage: pass backbone= (the module, or its import "
-        "path if you trust it)"
-    )
 
 
 def _load_weights(network: nn.Module, found: ModelVersion) -> None:

@@ -7,17 +7,15 @@ import pytest
 import torch
 
 import onlineml as oml
-from onlineml.errors import ConfigError, DataError
+from onlineml.errors import DataError
 from onlineml.improving.challenger.detection import RenamedDetector
 from onlineml.improving.challenger.rename import (
     current_names,
     distinct,
     remap_probabilities,
-    resize_head,
 )
 from onlineml.improving.challenger.score import scores_now
 from tiny import CLASSES, TinyNet
-from tiny_projects import colour_model
 
 
 def test_names_follow_the_lineage_and_lost_classes_have_none():
@@ -35,35 +33,6 @@ def test_probabilities_of_merged_classes_add_up_and_those_of_lost_ones_go_to_the
     np.testing.assert_allclose(remap_probabilities(table, ["a", "b", "a"]), [[0.8, 0.2], [1.0, 0.0]])
     np.testing.assert_allclose(remap_probabilities(table, ["a", "b", None]), [[5 / 7, 2 / 7], [0.5, 0.5]])
     assert remap_probabilities(np.zeros((0, 3)), ["a", "b", "a"]).shape == (0, 2)
-
-
-def test_a_network_grows_by_name_and_averages_merged_rows():
-    model = colour_model(("a", "b", "c"))
-    with torch.no_grad():
-        model.head.weight.copy_(torch.arange(18.0).reshape(3, 6))
-        model.head.bias.copy_(torch.tensor([1.0, 3.0, 5.0]))
-
-    network = resize_head(model, ["x", "b", "x"], ("new", "b", "x"))
-
-    rows = model.head.weight
-    assert torch.equal(network.head.weight[1], rows[1])
-    assert torch.equal(network.head.weight[2], (rows[0] + rows[2]) / 2)
-    assert torch.equal(network.head.bias, torch.tensor([3.0, 3.0, 3.0]))  # a new row begins at the mean of the others
-    assert model.head.out_features == 3
-    same = resize_head(model, ["a", "b", "c"], ("a", "b", "c"))
-    assert torch.equal(same.head.weight, rows)
-    assert same.head.weight is not rows
-
-
-def test_a_network_that_cannot_grow_says_what_else_to_do():
-    class Headless(torch.nn.Module):
-        def forward(self, x):
-            return x.mean((2, 3))
-
-    model = oml.ImageClassifier(class_names=("a", "b", "c"), backbone=Headless())
-
-    with pytest.raises(ConfigError, match="how='full'"):
-        resize_head(model, ["a", "b", "c"], ("a", "b", "c", "d"))
 
 
 def test_a_classifier_scored_under_the_names_of_today(manifest):

@@ -54,7 +54,7 @@ def test_it_goes_on_from_the_champions_weights_under_other_classes(champion):
 def test_shrunk_weights_are_what_the_paper_says(champion):
     made = successor.shrink_perturb(champion, CLASSES, lineage={}, seed=3)
 
-    fresh = successor.from_scratch(champion, CLASSES, seed=3)
+    fresh = champion.rebuild(CLASSES, seed=3)
     for name, tensor in weights(made).items():
         wanted = 0.4 * champion.network.state_dict()[name] + 0.1 * fresh.network.state_dict()[name]
         torch.testing.assert_close(tensor, wanted)
@@ -64,7 +64,7 @@ def test_a_network_that_nobody_can_build_anew_says_what_to_pass():
     model = oml.ImageClassifier(class_names=CLASSES, backbone=TinyNet())
 
     with pytest.raises(ConfigError, match=r"package\.module:factory"):
-        successor.from_scratch(model, CLASSES)
+        model.rebuild(CLASSES)
 
 
 def test_batch_norms_keep_their_statistics_so_that_weights_can_be_mixed(tmp_path, decoded_photos):

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from onlineml.errors import ConfigError, WeightsError
-from onlineml.improving.challenger.growth import grow_state_dict
-from onlineml.improving.challenger.weight_space import copied, interpolate, shrink_and_perturb
+from onlineml.improving.challenger.weight_space import interpolate, shrink_and_perturb
+from onlineml.models.class_heads import copied, grow_state_dict
 from onlineml.models.detectors import build_detector
 
 

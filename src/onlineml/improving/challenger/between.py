@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from torch import nn
 
-from onlineml.improving.challenger.growth import align_weights
-from onlineml.improving.challenger.rename import current_names, resize_head
+from onlineml.improving.challenger.pieces import pieces_of
+from onlineml.improving.challenger.rename import current_names
 from onlineml.improving.challenger.weight_space import interpolate
-from onlineml.tasks.classification import ImageClassifier
+from onlineml.models.class_heads import align_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from torch import nn
 
     from onlineml.data.loading.datamodules import ImageDataModule
     from onlineml.tasks.base import VisionModule
@@ -48,7 +49,7 @@ def keep_best_between(
     """
     names = current_names(champion.class_names, lineage, known=model.class_names)
     new_ids = [i for i, name in enumerate(model.class_names) if name not in set(names)]
-    align = bool(new_ids) and isinstance(model, ImageClassifier) and isinstance(model.head, nn.Linear | nn.Conv2d)
+    align = bool(new_ids) and pieces_of(model.task).aligns_new_rows and model.class_head() is not None
     val = images.val_dataloader()
     if not len(val):
         if align:
@@ -59,7 +60,7 @@ def keep_best_between(
         _align(model, new_ids)
         best = _better(model, best, _trial(model, val, share=1.0, aligned=True))
     model.network.load_state_dict(best.state)
-    old = resize_head(champion, names, model.class_names)
+    old = champion.resized_network(names, model.class_names)
     _copy_rows(model, old, new_ids)
     new = best
     for share in _SHARES:
@@ -81,16 +82,15 @@ def _better(model: VisionModule, first: _Trial, second: _Trial) -> _Trial:
 
 
 def _align(model: Any, new_ids: list[int]) -> None:
-    model.network.set_submodule(model.head_name, align_weights(model.head, new_ids))
+    model.replace_class_head(align_weights(model.class_head(), new_ids))
 
 
 def _copy_rows(model: Any, old: nn.Module, ids: list[int]) -> None:
     """The rows of new classes, which the old network never had, are not mixed: both get those of the new."""
     if not ids:
         return
-    name = model.head_name if isinstance(model, ImageClassifier) else "to_logits"
-    source: Any = model.network.get_submodule(name)
-    target: Any = old.get_submodule(name)
+    source: Any = model.class_head()
+    target: Any = old.get_submodule(model.class_head_name)
     with torch.no_grad():
         target.weight[ids] = source.weight[ids]
         if target.bias is not None:

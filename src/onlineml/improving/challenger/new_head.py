@@ -10,8 +10,8 @@ from torch import nn
 from torch.nn import functional
 
 from onlineml.errors import ConfigError, DataError
-from onlineml.improving.challenger.growth import imprint
 from onlineml.improving.review.features import features_of, linear_head
+from onlineml.models.class_heads import imprint
 from onlineml.training.probe import MIDDLING_PENALTY, probe_head
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def fit_new_rows(
         made.weight[new] = weight
         if made.bias is not None:
             made.bias[new] = bias
-    model.network.set_submodule(model.head_name, made)
+    model.replace_class_head(made)
     return {"new_classes": float(len(new))}
 
 

@@ -173,9 +173,7 @@ def _trained(
         return done
     names = images.manifest.class_names
     if how == "full":
-        model = successor.from_scratch(
-            champion, names, weights=recipe.weights, seed=recipe.seed, storage_options=run.storage_options
-        )
+        model = champion.rebuild(names, weights=recipe.weights, seed=recipe.seed, storage_options=run.storage_options)
     else:
         start = successor.shrink_perturb if how == "shrink" else successor.from_champion
         model = start(champion, names, lineage=lineage, seed=recipe.seed)

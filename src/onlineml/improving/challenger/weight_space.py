@@ -5,31 +5,22 @@ Each function gives something new; what it was given stays as it is.
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import nn
 
 from onlineml.errors import ConfigError, WeightsError
+from onlineml.models.class_heads import copied
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor
 
-__all__ = ["copied", "interpolate", "shrink_and_perturb"]
+__all__ = ["interpolate", "shrink_and_perturb"]
 
 Network = TypeVar("Network", bound=nn.Module)
-
-
-def copied(network: Network) -> Network:
-    """A copy in the same modes: traced parts, such as a detector's backbone, come back from a copy in training mode."""
-    made = copy.deepcopy(network)
-    for given, own in zip(network.modules(), made.modules(), strict=True):  # outer ones first: `train` sets the inner
-        if own.training != given.training:
-            own.train(given.training)
-    return made
 
 
 def interpolate(state: Mapping[str, Tensor], other: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from onlineml.errors import ConfigError
-from onlineml.models.detectors import build_detector
-from onlineml.tasks.base import Optimizer, VisionModule, checked_names
-from onlineml.tasks.detection_validation import DetectionMetric
+from onlineml.models.detectors import build_detector, takes_backbone
+from onlineml.tasks.base import VisionModule
+from onlineml.tasks.class_names import checked_names
+from onlineml.tasks.detection.shrinking import shrunken
+from onlineml.tasks.detection.validation import DetectionMetric
+from onlineml.tasks.own_network import known_network, unknown_network
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -20,17 +22,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from onlineml.data.loading.detection_datasets import DetectionBatch
-    from onlineml.models.detection_boxes import Objects
+    from onlineml.models.detector import Detector
+    from onlineml.tasks.optimization import Optimizer
 
 __all__ = ["ObjectDetector"]
 
-# Defaults measured on blood cells (BCCD) at 320 px on one core
-_LR = {("adamw", False): 1.5e-3, ("adamw", True): 5e-4, ("sgd", False): 0.02, ("sgd", True): 0.01}
-_COMPACT_LR = 5e-3  # of the compact detector from scratch, with AdamW: mAP50 .05 above 1.5e-3 after the same few epochs
-_START_SCALE = 0.6  # small images first: 1.6x the epochs in the same time (Tan & Le 2021, EfficientNetV2)
 _GROWN_AT = 0.6  # of the run, from which on images have their full size
 _TRUST_AT = 0.15  # of the run, from which on the network's own boxes alone decide what is learned where
-_STEP = 32  # pixels; sides of a batch are multiples of it
 
 
 class ObjectDetector(VisionModule):
@@ -41,8 +39,7 @@ class ObjectDetector(VisionModule):
     Args:
         class_names: what can be found, in order; at least one, all different.
         architecture: see `onlineml.models.detectors.build_detector`: ``"auto"`` (our compact one-stage detector), a
-            torchvision name, ``"transformers:NAME"``, a module of yours that follows torchvision's contract, or
-            ``"package.module:factory"``.
+            torchvision name, ``"transformers:NAME"``, a module of yours, or ``"package.module:factory"``.
         backbone: of the compact detector, any classification network: ``"auto"``, a torchvision name, ``"timm:NAME"``.
         weights: None starts at random; a published name, or the path or URL of a file, of the whole detector or of its
             backbone, starts from there; what depends on another number of classes starts fresh, see `reinitialized`.
@@ -54,8 +51,8 @@ class ObjectDetector(VisionModule):
         head_warmup: share of the run in which only the head learns.
         frozen_share: share of the backbone's layers, from the input, that never learns, 0..1.
         freeze_bn: keep batch-norm statistics.
-        start_scale: training begins with images of this share of their size, 0..1, and they grow; None is 0.6 for the
-            compact detector and 1 (their full size) for others.
+        start_scale: training begins with images of this share of their size, 0.1..1, and they grow; None is the
+            network's own: 0.6 for the compact detector, 1 (their full size) for others.
         seed: of the fresh weights and dropout.
         storage_options: opens the URL of ``weights``; not kept.
 
@@ -70,6 +67,9 @@ class ObjectDetector(VisionModule):
 
     task = "detection"
     metric_names = ("val_map_50", "val_map_50_95")
+    input_fit = "scale to fit inside, upper left, padded with grey 114 to multiples of 32"
+
+    network: Detector
 
     def __init__(
         self,
@@ -95,20 +95,6 @@ class ObjectDetector(VisionModule):
         if start_scale is not None and not 0.1 <= start_scale <= 1:
             raise ConfigError(f"start_scale={start_scale}: expected a share of the images' size, 0.1..1")
         pretrained = weights is not None
-        super().__init__(
-            class_names=names,
-            optimizer=optimizer,
-            lr=_default_lr(architecture, optimizer, pretrained=pretrained) if lr is None else lr,
-            weight_decay=(0.05 if optimizer == "adamw" else 5e-4) if weight_decay is None else weight_decay,
-            lr_decay=(0.7 if pretrained else 1.0) if lr_decay is None else lr_decay,
-            warmup_steps=warmup_steps,
-            head_warmup=head_warmup,
-            frozen_share=frozen_share,
-            freeze_bn=freeze_bn,
-            seed=seed,
-        )
-        self.pretrained = pretrained
-        self.gradient_clip = 5.0  # a first batch of many objects gives gradients of hundreds
         with torch.random.fork_rng(devices=[]):  # the same fresh weights, whatever was drawn before
             torch.manual_seed(seed)
             built = build_detector(
@@ -119,13 +105,25 @@ class ObjectDetector(VisionModule):
                 config=config,
                 storage_options=storage_options,
             )
+        super().__init__(
+            class_names=names,
+            optimizer=optimizer,
+            lr=built.network.default_lr(optimizer, pretrained=pretrained) if lr is None else lr,
+            weight_decay=(0.05 if optimizer == "adamw" else 5e-4) if weight_decay is None else weight_decay,
+            lr_decay=(0.7 if pretrained else 1.0) if lr_decay is None else lr_decay,
+            warmup_steps=warmup_steps,
+            head_warmup=head_warmup,
+            frozen_share=frozen_share,
+            freeze_bn=freeze_bn,
+            seed=seed,
+        )
+        self.pretrained = pretrained
+        self.gradient_clip = 5.0  # a first batch of many objects gives gradients of hundreds
         self.network = built.network
         self.architecture, self.backbone_name, self.config = built.architecture, built.backbone, built.config
         self.reinitialized = built.reinitialized
         self.set_normalization(mean=built.mean, std=built.std)
-        if start_scale is None:
-            start_scale = _START_SCALE if built.architecture == "compact" else 1.0
-        self.start_scale = start_scale
+        self.start_scale = built.network.start_scale if start_scale is None else start_scale
         self.thresholds: dict[str, float] | None = None
         self._seen = DetectionMetric()
         self.to(memory_format=torch.channels_last)
@@ -134,22 +132,95 @@ class ObjectDetector(VisionModule):
         name = self.architecture or type(self.network).__name__
         return {"architecture": name, "backbone": self.backbone_name}
 
+    def descriptor(self) -> dict[str, Any]:
+        """See `VisionModule.descriptor`."""
+        named = {"architecture": self.architecture or type(self.network).__name__, "own": not self.architecture}
+        return {**named, "backbone": self.backbone_name, "config": self.config, "thresholds": self.thresholds}
+
+    @classmethod
+    def from_descriptor(
+        cls, descriptor: Mapping[str, Any], *, network: str | nn.Module | None, source: str
+    ) -> ObjectDetector:
+        """See `VisionModule.from_descriptor`."""
+        name, backbone = str(descriptor["architecture"]), str(descriptor["backbone"])
+        architecture: str | nn.Module = name
+        below: str | nn.Module = backbone or "auto"
+        if takes_backbone(name):  # the user's own is the backbone within our detector
+            below = known_network(backbone, given=network, called="its backbone", source=source)
+        else:
+            named = "" if descriptor.get("own") else name
+            architecture = known_network(named, given=network, called=name, source=source)
+        made = cls(
+            class_names=descriptor["class_names"],
+            architecture=architecture,
+            backbone=below,
+            config=descriptor.get("config"),
+            seed=descriptor["seed"],
+        )
+        found = descriptor.get("thresholds")
+        made.thresholds = None if found is None else {str(label): float(score) for label, score in found.items()}
+        return made
+
+    def rebuild(
+        self,
+        class_names: Sequence[str],
+        *,
+        weights: str | None = None,
+        seed: int = 0,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> ObjectDetector:
+        """See `VisionModule.rebuild`."""
+        on_backbone = takes_backbone(self.architecture)
+        if not self.architecture or (on_backbone and not self.backbone_name):
+            raise unknown_network(self.network)
+        return ObjectDetector(
+            class_names=class_names,
+            architecture=self.architecture,
+            backbone=self.backbone_name if on_backbone else "auto",
+            weights=weights,
+            config=self.config,
+            seed=seed,
+            storage_options=storage_options,
+        )
+
+    def around(
+        self, network: nn.Module, class_names: Sequence[str], *, pretrained: bool, seed: int = 0
+    ) -> ObjectDetector:
+        """See `VisionModule.around`."""
+        made = ObjectDetector(
+            class_names=class_names,
+            architecture=network,
+            lr=5e-4 if pretrained else None,
+            lr_decay=0.7 if pretrained else None,
+            warmup_steps=20 if pretrained else 100,
+            freeze_bn=pretrained,
+            start_scale=self.start_scale,
+            seed=seed,
+        )
+        made.architecture, made.backbone_name, made.config = self.architecture, self.backbone_name, self.config
+        return made._taking_after(self, pretrained=pretrained)
+
+    @property
+    def class_head_name(self) -> str:
+        """See `VisionModule.class_head_name`."""
+        return self.network.class_head_name
+
+    def fresh_class_head(self, num_classes: int) -> nn.Conv2d | None:
+        """See `VisionModule.fresh_class_head`."""
+        return self.network.fresh_class_head(num_classes)
+
     def head_parameters(self) -> list[nn.Parameter]:
-        found: list[nn.Parameter] = self.network.head_parameters()  # type: ignore[operator]
-        return found
+        return self.network.head_parameters()
 
     def prefers_bf16_on_cpu(self) -> bool:
-        # measured: 1.7x with full convolutions; with depthwise ones 1.3 to 2 times slower; of others' networks not all
-        # parts exist in bfloat16 on a CPU
-        convolutions = (m for m in self.network.modules() if isinstance(m, nn.Conv2d))
-        return self.architecture == "compact" and all(m.groups == 1 for m in convolutions)
+        return self.network.prefers_bf16_on_cpu()
 
-    def forward(self, image: Tensor) -> list[Objects]:
+    def forward(self, image: Tensor) -> list[dict[str, Tensor]]:
         """`detect`."""
         return self.detect(image)
 
     @torch.no_grad()
-    def detect(self, image: Tensor) -> list[Objects]:
+    def detect(self, image: Tensor) -> list[dict[str, Tensor]]:
         """The objects in each image, up to 100, however unsure, the surest first; in evaluation mode.
 
         Args:
@@ -161,18 +232,15 @@ class ObjectDetector(VisionModule):
         """
         if not len(image):  # all images of a batch were bad: not every network takes none
             return []
-        found: list[Objects] = self.network.detect(self.normalize(image))  # type: ignore[operator]
-        return found
+        return self.network.detect(self.normalize(image))
 
     def loss_of(self, batch: DetectionBatch) -> Tensor:
         """(B,) training loss of each image."""
         progress = self.progress() if self.has_end() else 1.0
         scale = min(1.0, self.start_scale + (1.0 - self.start_scale) * progress / _GROWN_AT)
-        image, targets = _shrunk(batch["image"], batch["targets"], scale)
+        image, targets = shrunken(batch["image"], batch["targets"], scale)
         trust = min(1.0, progress / _TRUST_AT)
-        losses: Tensor = self.network.losses(self.normalize(image), targets, trust=trust)  # type: ignore[operator]
-        # `losses` add up to the batch's, and training takes their mean
-        return losses * len(losses) if self.architecture == "compact" else losses
+        return self.network.losses(self.normalize(image), targets, trust=trust)
 
     def selection_score(self, row: Mapping[str, float]) -> float:
         return row.get("val_map_50_95", math.nan)
@@ -220,30 +288,7 @@ class ObjectDetector(VisionModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.thresholds = checkpoint.get("thresholds")
 
-    def predict_step(self, batch: DetectionBatch, batch_idx: int) -> list[Objects]:
+    def predict_step(self, batch: DetectionBatch, batch_idx: int) -> list[dict[str, Tensor]]:
         """The objects in the batch's images, in pixels of the batch."""
         del batch_idx
         return self.detect(batch["image"])
-
-
-def _default_lr(architecture: str | nn.Module, optimizer: str, *, pretrained: bool) -> float:
-    if architecture in {"auto", "compact"} and optimizer == "adamw" and not pretrained:
-        return _COMPACT_LR
-    return _LR.get((optimizer, pretrained), 1e-3)
-
-
-def _shrunk(
-    image: Tensor, targets: Sequence[Mapping[str, Any]], scale: float
-) -> tuple[Tensor, Sequence[Mapping[str, Any]]]:
-    """A batch at about ``scale`` of its size, sides in multiples of 32 pixels."""
-    height, width = image.shape[2:]
-    size = [max(_STEP, round(side * scale / _STEP) * _STEP) for side in (height, width)]
-    if size == [height, width]:
-        return image, targets
-    if image.device.type != "cpu":  # only there are uint8 images interpolated
-        image = image.float() / 255.0
-    small = functional.interpolate(image, size=size, mode="bilinear", antialias=True, align_corners=False)
-    factor = torch.tensor([size[1] / width, size[0] / height] * 2)
-    places = ("boxes", "ignore")
-    scaled = [{k: v * factor.to(v.device) if k in places else v for k, v in target.items()} for target in targets]
-    return small, scaled

@@ -12,13 +12,12 @@ from onlineml.evaluation.detection.detections import Found
 from onlineml.evaluation.detection.thresholds import best_thresholds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
 
     from onlineml.data.loading.detection_datasets import DetectionBatch
-    from onlineml.models.detection_boxes import Objects
 
 __all__ = ["DetectionMetric"]
 
@@ -33,7 +32,7 @@ class DetectionMetric:
     def __len__(self) -> int:
         return len(self._truth)
 
-    def add(self, batch: DetectionBatch, found: Sequence[Objects]) -> None:
+    def add(self, batch: DetectionBatch, found: Sequence[Mapping[str, Tensor]]) -> None:
         """Note a batch and what was found in it."""
         for i, (target, objects) in enumerate(zip(batch["targets"], found, strict=True)):
             scale = float(batch["scale"][i])

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import copy
-
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from onlineml.errors import ConfigError, DataError, WeightsError
-from onlineml.improving.challenger.growth import align_weights, grow_detector, grow_head, grow_state_dict, imprint
-from onlineml.models.detectors import build_detector
+from onlineml.errors import DataError, WeightsError
+from onlineml.models.class_heads import align_weights, grow_head, grow_state_dict, imprint
 
 OLD, NEW = ("cat", "dog", "fox"), ("ant", "fox", "bee", "cat", "dog")
 PLACES = [3, 4, 1]  # of the old names among the new
@@ -116,60 +113,6 @@ def test_a_fresh_head_that_does_not_fit_is_refused():
         grow_head(nn.Linear(4, 3), OLD, NEW, fresh=nn.Linear(4, 4))
     with pytest.raises(WeightsError, match="one of head and fresh has a bias"):
         grow_head(nn.Linear(4, 3), OLD, NEW, fresh=nn.Linear(4, 5, bias=False))
-
-
-@pytest.fixture(scope="module")
-def detector():
-    torch.manual_seed(0)
-    return build_detector("compact", num_classes=3, backbone="slim_resnet18").network.eval()
-
-
-def test_a_detector_sees_its_old_classes_as_before(detector):
-    image = torch.randn(1, 3, 64, 64)
-    was = detector.to_logits.weight.clone()
-
-    resized = grow_detector(detector, OLD, NEW)
-
-    before, after = detector(image), resized(image)
-    torch.testing.assert_close(after.logits[..., PLACES], before.logits, rtol=1e-5, atol=1e-4)
-    assert torch.equal(after.boxes_xyxy, before.boxes_xyxy)
-    assert torch.equal(resized.to_logits.weight[PLACES], was)
-    assert resized.num_classes == resized.to_logits.out_channels == 5
-    assert detector.num_classes == 3
-    assert torch.equal(detector.to_logits.weight, was)
-
-
-def test_a_detectors_old_scores_are_the_same_to_the_bit_on_exact_numbers(detector):
-    """Its last layer alone, on whole numbers, which no order of summing rounds."""
-    exact = copy.deepcopy(detector)
-    layer = whole(exact.to_logits)
-    resized = grow_detector(exact, OLD, NEW).to_logits
-    maps = torch.randint(-8, 9, (2, 64, 6, 5)).float()
-
-    assert torch.equal(resized(maps)[:, PLACES], layer(maps))
-
-
-def test_new_classes_of_a_detector_start_unseen(detector):
-    resized = grow_detector(detector, OLD, NEW)
-    scores = resized(torch.randn(1, 3, 64, 64)).logits.sigmoid()
-
-    assert resized.to_logits.bias[[0, 2]].sigmoid().tolist() == pytest.approx([0.01, 0.01])
-    assert scores[..., [0, 2]].max() < 0.1
-    loss = resized.losses(torch.randn(1, 3, 64, 64), [_target()], trust=0.0)
-    assert loss.isfinite().all()
-
-
-def _target():
-    return {
-        "boxes": torch.tensor([[5.0, 5.0, 40.0, 40.0]]),
-        "labels": torch.tensor([4]),
-        "ignore": torch.zeros(0, 4),
-    }
-
-
-def test_other_networks_are_no_compact_detectors():
-    with pytest.raises(ConfigError, match="Linear has no convolution to_logits"):
-        grow_detector(nn.Linear(2, 3), OLD, NEW)
 
 
 def test_state_dicts_grow_as_heads_do():

@@ -11,18 +11,26 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import nn
 
-from onlineml.errors import ConfigError, DataError, WeightsError
-from onlineml.improving.challenger.weight_space import copied
+from onlineml.errors import DataError, WeightsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
-__all__ = ["align_weights", "grow_detector", "grow_head", "grow_state_dict", "imprint"]
+__all__ = ["align_weights", "copied", "grow_head", "grow_state_dict", "imprint", "merge_rows", "resize_head"]
 
 Head = TypeVar("Head", nn.Linear, nn.Conv2d)
 Network = TypeVar("Network", bound=nn.Module)
+
+
+def copied(network: Network) -> Network:
+    """A copy in the same modes: traced parts, such as a detector's backbone, come back from a copy in training mode."""
+    made = copy.deepcopy(network)
+    for given, own in zip(network.modules(), made.modules(), strict=True):  # outer ones first: `train` sets the inner
+        if own.training != given.training:
+            own.train(given.training)
+    return made
 
 
 def _places(old_names: Sequence[str], new_names: Sequence[str], *, n_rows: int) -> list[int]:
@@ -102,33 +110,43 @@ def _refuse_shape(tensor: Tensor, shape: tuple[int, ...], name: str) -> None:
         raise WeightsError(msg)
 
 
-def grow_detector(network: Network, old_names: Sequence[str], new_names: Sequence[str]) -> Network:
-    """A compact detector for more classes; see `grow_head`.
-
-    New classes start where a fresh detector starts: unseen, at a score of 0.01 (Lin et al. 2017), so that the
-    background does not swamp the loss.
+def merge_rows(head: Head, names: Sequence[str | None]) -> Head:
+    """A head with one row for each class that there is now: the mean of the rows of those that became it.
 
     Args:
-        network: an `onlineml.models.compact_detector.CompactDetector`, or another with a convolution ``to_logits`` and
-            ``num_classes``.
-        old_names: as in `grow_head`.
-        new_names: as in `grow_head`.
+        head: (C, F), or a convolution (C, F, h, w).
+        names: C, what the class of each row is called now; None for one that is gone.
+    """
+    rows = [[i for i, own in enumerate(names) if own == name] for name in _distinct(names)]
+    made = copy.deepcopy(head)
+    for name in ("weight", "bias"):
+        tensor = getattr(head, name)
+        if tensor is not None:
+            mean = torch.stack([tensor.detach()[own].mean(0) for own in rows])
+            setattr(made, name, nn.Parameter(mean, requires_grad=tensor.requires_grad))
+    setattr(made, "out_features" if isinstance(made, nn.Linear) else "out_channels", len(rows))
+    return made
+
+
+def resize_head(
+    head: Head, names: Sequence[str | None], class_names: Sequence[str], *, fresh: Head | None = None
+) -> Head:
+    """A head for other classes: rows go by name, those of merged classes are averaged; see `grow_head`.
+
+    Args:
+        head: (C, F), or a convolution (C, F, h, w).
+        names: C, what the class of each row is called now; None for one that is gone.
+        class_names: the wanted ones, in their order; all those of `names` among them.
+        fresh: see `grow_head`.
 
     Raises:
-        DataError: as in `grow_head`.
-        ConfigError: the network has no such layer.
+        DataError, WeightsError: as `grow_head`.
     """
-    head = getattr(network, "to_logits", None)
-    if not isinstance(head, nn.Conv2d) or head.bias is None:
-        msg = f"{type(network).__name__} has no convolution to_logits with a bias; expected a compact detector"
-        raise ConfigError(msg)
-    fresh = copy.deepcopy(head)
-    fresh.weight = nn.Parameter(torch.empty(len(new_names), *head.weight.shape[1:]).normal_(std=0.01))
-    fresh.bias = nn.Parameter(torch.full((len(new_names),), float(torch.logit(torch.tensor(0.01)))))
-    resized = copied(network)
-    resized.to_logits = grow_head(head, old_names, new_names, fresh=fresh)
-    resized.num_classes = len(new_names)  # type: ignore[assignment]  # a plain attribute of detectors
-    return resized
+    return grow_head(merge_rows(head, names), _distinct(names), class_names, fresh=fresh)
+
+
+def _distinct(names: Sequence[str | None]) -> list[str]:
+    return list(dict.fromkeys(name for name in names if name is not None))
 
 
 def grow_state_dict(

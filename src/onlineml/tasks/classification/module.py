@@ -13,8 +13,10 @@ from torch.nn import functional
 
 from onlineml.errors import ConfigError
 from onlineml.models.classifiers import build_classifier
-from onlineml.tasks.base import Optimizer, VisionModule, checked_names
+from onlineml.tasks.base import VisionModule
+from onlineml.tasks.class_names import checked_names
 from onlineml.tasks.mixing import Mix, mix_batch
+from onlineml.tasks.own_network import known_network, unknown_network
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from onlineml.data.loading.datasets import ImageBatch
+    from onlineml.tasks.optimization import Optimizer
 
 __all__ = ["ImageClassifier"]
 
@@ -66,6 +69,7 @@ class ImageClassifier(VisionModule):
 
     task = "classification"
     metric_names = ("val_loss", "val_accuracy")
+    input_fit = "scale to cover, cut evenly around the centre"
 
     class_weights: Tensor
 
@@ -123,6 +127,66 @@ class ImageClassifier(VisionModule):
     def run_config(self) -> dict[str, str]:
         """What it is, for the record of a run."""
         return {"backbone": self.backbone_name or type(self.network).__name__}
+
+    def descriptor(self) -> dict[str, Any]:
+        """See `VisionModule.descriptor`."""
+        return {"backbone": self.backbone_name, "architecture": type(self.network).__name__}
+
+    @classmethod
+    def from_descriptor(
+        cls, descriptor: Mapping[str, Any], *, network: str | nn.Module | None, source: str
+    ) -> ImageClassifier:
+        """See `VisionModule.from_descriptor`."""
+        called = str(descriptor["architecture"])
+        backbone = known_network(str(descriptor["backbone"]), given=network, called=called, source=source)
+        return cls(class_names=descriptor["class_names"], backbone=backbone, seed=descriptor["seed"])
+
+    def rebuild(
+        self,
+        class_names: Sequence[str],
+        *,
+        weights: str | None = None,
+        seed: int = 0,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> ImageClassifier:
+        """See `VisionModule.rebuild`."""
+        if not self.backbone_name:
+            raise unknown_network(self.network)
+        return ImageClassifier(
+            class_names=class_names,
+            backbone=self.backbone_name,
+            weights=weights,
+            seed=seed,
+            storage_options=storage_options,
+        )
+
+    def around(
+        self, network: nn.Module, class_names: Sequence[str], *, pretrained: bool, seed: int = 0
+    ) -> ImageClassifier:
+        """See `VisionModule.around`."""
+        made = ImageClassifier(
+            class_names=class_names,
+            backbone=network,
+            lr=_LR["adamw", pretrained],
+            lr_decay=0.7 if pretrained else None,
+            warmup_steps=5 if pretrained else None,
+            head_warmup=0.1 if pretrained else None,
+            freeze_bn=pretrained,
+            label_smoothing=0.0 if pretrained else None,
+            seed=seed,
+        )
+        made.backbone_name, made.head_name, made.may_freeze = self.backbone_name, self.head_name, pretrained
+        return made._taking_after(self, pretrained=pretrained)
+
+    @property
+    def class_head_name(self) -> str:
+        """See `VisionModule.class_head_name`."""
+        return self.head_name
+
+    def linear_head(self) -> nn.Linear | None:
+        """See `VisionModule.linear_head`."""
+        head = self.class_head()
+        return head if isinstance(head, nn.Linear) else None
 
     @property
     def head(self) -> nn.Module:

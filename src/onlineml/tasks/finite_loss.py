@@ -1,0 +1,40 @@
+"""A loss that is not a finite number stops the training, and is told with its likely cause."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from onlineml.errors import TrainingError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+__all__ = ["check_loss"]
+
+
+def check_loss(per_image: Tensor, image_ids: Sequence[str], *, step: int, lr: float) -> None:
+    """Stop on a loss that is not finite.
+
+    Args:
+        per_image: (B,) loss of each image.
+        image_ids: names of the images.
+        step: of the optimizer, for the message.
+        lr: learning rate, for the message.
+
+    Raises:
+        TrainingError: names the images, and the likely cause.
+    """
+    finite = torch.isfinite(per_image.detach())
+    if bool(finite.all()):
+        return
+    bad = [image_ids[i] for i in torch.nonzero(~finite).flatten().tolist()]
+    cause = (
+        f"every image of the batch, so the weights have diverged: lower lr (now {lr:g}), or see suggest_lr()"
+        if len(bad) == len(image_ids)
+        else "some images only: look at them"
+    )
+    raise TrainingError(f"the loss at step {step} is not finite for {cause}; image_id: {bad[:8]}")
