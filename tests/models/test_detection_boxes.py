@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from detector_parts import boxes_by_class
-from onlineml.models.detection_boxes import MAX_OBJECTS, as_objects, best_objects
+from onlineml.models.detection_boxes import MAX_OBJECTS, best_objects, surest_objects
 
 NAMES = ("boxes", "labels", "scores")
 
@@ -59,7 +59,7 @@ def test_no_score_is_too_low_and_a_hundred_are_kept() -> None:
 def test_the_surest_of_any_objects_in_order() -> None:
     scores = torch.linspace(0, 1, 130)[torch.randperm(130, generator=torch.Generator().manual_seed(0))]
     boxes = torch.stack((scores, scores, scores + 1, scores + 1), 1).double()
-    found = as_objects(boxes, torch.arange(130), scores)
+    found = surest_objects(boxes, torch.arange(130), scores)
     assert found["scores"].tolist() == sorted(scores.tolist(), reverse=True)[:100]
     assert torch.equal(found["boxes"][:, 0], found["scores"])
     assert torch.equal(scores[found["labels"]], found["scores"])
