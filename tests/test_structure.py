@@ -40,11 +40,11 @@ FLOORS = (
 
 # What may only fall.
 AT_MOST = {
-    "task switches": 66,
+    "task switches": 57,
     "private modules imported by another package": 0,
     "imports of a higher floor or a neighbour": 2,
     "modules at the package's root": 3,
-    "modules of more than 300 lines": 12,
+    "modules of more than 300 lines": 11,
     "functions of more than 60 lines": 7,
 }
 
