@@ -252,7 +252,7 @@ def test_an_unknown_network_of_timm_lists_similar_ones():
 
 def test_weights_that_timm_has_not(monkeypatch: pytest.MonkeyPatch):
     timm = pytest.importorskip("timm")
-    message = r"named in the backbone, as 'timm:resnet18\.a1_in1k', with weights='DEFAULT'"
+    message = r"name timm's weights in the backbone, 'timm:resnet18\.a1_in1k', with weights='DEFAULT'"
     with pytest.raises(WeightsError, match=message):
         build_classifier("timm:resnet18", num_classes=3, weights="IMAGENET1K_V2")
     have = {name.split(".")[0] for name in timm.list_pretrained()}

@@ -125,8 +125,8 @@ def test_all_bad_rows_are_named(tmp_path: Path):
     kept = "\n".join(text.splitlines()[:4]) + "\n"
     with pytest.raises(DataError) as caught:
         _read(tmp_path, kept)
-    for part in ("another split than", "another group than", "another image.site than"):
-        assert f"1 rows have {part} the first row of their image: line 3" in str(caught.value)
+    for part in ("split", "group", "image.site"):
+        assert f"1 rows differ in {part} from the first row of their image: line 3" in str(caught.value)
     assert "1 rows declare no object, but other rows of their image do: line 4" in str(caught.value)
 
 

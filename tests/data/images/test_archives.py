@@ -159,7 +159,7 @@ def test_too_many_files_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataError, match="4 files"):
         list(read_zip(packed({f"{i}.jpg": b"" for i in range(4)})))
     monkeypatch.setattr(archives, "MAX_FILE_BYTES", 3)
-    assert "more than 3" in refused(packed({"a.jpg": b"four"}))["a.jpg"]
+    assert "at most 3" in refused(packed({"a.jpg": b"four"}))["a.jpg"]
 
 
 def test_names_are_shown_without_what_cannot_be_printed() -> None:

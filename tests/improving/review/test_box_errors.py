@@ -147,5 +147,5 @@ def test_what_does_not_fit_is_refused():
         told([[]], [[]], thresholds={"cell": 0.5})
     with pytest.raises(UnknownClassError, match="1 annotated boxes are of no class"):
         told([[(0, 0, 1, 1, -1)]], [[]])
-    with pytest.raises(DataError, match="truth holds 2 images and found 1"):
+    with pytest.raises(DataError, match="truth has 2 images and found 1"):
         told([[], []], [[]])

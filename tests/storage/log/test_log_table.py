@@ -71,7 +71,7 @@ def test_what_is_no_table_of_entries_is_refused(tmp_path: Path) -> None:
             from_parquet(case)
         (tmp_path / "log").mkdir(exist_ok=True)
         (tmp_path / "log" / f"{new_ulid()}.parquet").write_bytes(case or b"x")
-        with pytest.raises(StorageError, match=r"\.parquet is torn"):
+        with pytest.raises(StorageError, match=r"\.parquet is truncated"):
             AppendLog(str(tmp_path / "log")).read()
         for file in (tmp_path / "log").iterdir():
             file.unlink()
