@@ -7,7 +7,7 @@ A thousand JPEGs of about 57 KB lie on a server in memory behind a proxy that de
 `onlineml`'s loader reads, decodes and resizes them to 224 pixels, against a dataset that opens each file through
 fsspec, against fsspec's filecache and against litdata's raw streaming, with 0 and 2 worker processes, with nothing on
 this machine at first and then again; and against the same photos on the local disk. Rounds alternate, so that a machine
-whose speed drifts slows all; the medians count. Ours reads through s3fs, and is shown with obstore too.
+whose speed drifts slows all; the medians count.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def note(rates: Rates, name: str, value: float) -> None:
 
 
 def race_reading(urls: list[str], options: dict[str, Any], direct: dict[str, Any], rates: Rates) -> None:
-    """Bytes only: one after another, as s3fs reads many by default, ours, ours with obstore."""
+    """Bytes only: one after another, as s3fs reads many by default, ours."""
     import s3fs
 
     files = s3fs.S3FileSystem(**options)
@@ -97,19 +97,13 @@ def race_reading(urls: list[str], options: dict[str, Any], direct: dict[str, Any
     begin = time.perf_counter()
     files.cat(urls[: N_NAIVE * 2])
     note(rates, "read, s3fs's cat", N_NAIVE * 2 / (time.perf_counter() - begin))
-    for name, reader, where in (
-        ("read, ours", "s3fs", options),
-        ("read, ours, obstore", "obstore", options),
-        ("read, ours, obstore, without the proxy", "obstore", direct),
-    ):
-        os.environ["ONLINEML_S3_READER"] = reader
+    for name, where in (("read, ours", options), ("read, ours, without the proxy", direct)):
         io.read_many(urls[:64], storage_options=where)  # connections are there
         begin = time.perf_counter()
         failed = [found for found in io.read_many(urls, storage_options=where) if isinstance(found, OSError)]
         note(rates, name, len(urls) / (time.perf_counter() - begin))
         if failed:
             raise failed[0]
-    os.environ["ONLINEML_S3_READER"] = "s3fs"
 
 
 # ---- whole loaders ----
@@ -142,16 +136,11 @@ def nothing_kept() -> Iterator[str]:
 def race_loader(data: Any, local: Any, packed: Any, workers: int, rates: Rates) -> None:
     """Ours: from an empty machine, again, from the local disk, from shards; and with decoded images kept."""
     w = f"{workers} workers"
-    for name, reader in (("ours", "s3fs"), ("ours, obstore", "obstore")):
-        os.environ["ONLINEML_S3_READER"] = reader
-        if reader == "obstore" and not workers:
-            continue  # it would make this process one that no worker may be forked from
-        with nothing_kept():
-            note(rates, f"{name}, cold, {w}", epochs(data, workers, n=1)[0])
-            for _ in range(TURNS):
-                note(rates, f"{name}, warm, {w}", epochs(data, workers, n=2)[1])
-                note(rates, f"local files, {w}", epochs(local, workers, n=2)[1])
-    os.environ["ONLINEML_S3_READER"] = "s3fs"
+    with nothing_kept():
+        note(rates, f"ours, cold, {w}", epochs(data, workers, n=1)[0])
+        for _ in range(TURNS):
+            note(rates, f"ours, warm, {w}", epochs(data, workers, n=2)[1])
+            note(rates, f"local files, {w}", epochs(local, workers, n=2)[1])
     with nothing_kept():
         note(rates, f"ours, packed, cold, {w}", epochs(packed, workers, n=1)[0])
     if not workers:
@@ -198,7 +187,6 @@ def verdicts(rates: Rates) -> list[dict[str, Any]]:
         return {"race": race, "ours": median[ours], "peers": found, "ratio": ratio, "aim": aim, "holds": ratio >= aim}
 
     results = [against("read S3, images/s", "read, ours", ("read, naive", "read, s3fs's cat"), 1.0)]
-    results += [against("read S3 through obstore, images/s", "read, ours, obstore", ("read, ours",), 1.0)]
     for workers in WORKERS:
         w = f"{workers} workers"
         results += [

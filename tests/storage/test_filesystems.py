@@ -13,9 +13,9 @@ import pytest
 from fault_proxy import FaultProxy, fault_proxy
 from onlineml.errors import AlreadyExistsError, ConfigError, StorageError
 from onlineml.storage import io
-from onlineml.storage.filesystems import filesystem, secrets_of
+from onlineml.storage.filesystems import secrets_of
 from onlineml.storage.log.log import LogEntry, new_ulid
-from onlineml.storage.s3 import plain as s3_plain
+from onlineml.storage.s3 import obstore as s3_obstore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,12 +26,12 @@ __all__ = ["fault_proxy"]
 
 
 @pytest.mark.s3
-@pytest.mark.parametrize("plain", [True, False])
+@pytest.mark.parametrize("reader", ["obstore", "s3fs"])
 def test_requests_to_s3_are_as_few_as_can_be(
-    s3_server: S3Server, fault_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, plain: bool
+    s3_server: S3Server, fault_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, reader: str
 ) -> None:
-    if not plain:
-        monkeypatch.setattr(s3_plain, "_plain", _nothing)
+    if reader == "s3fs":
+        monkeypatch.setattr(s3_obstore, "_store", _nothing)
     bucket, options = s3_server.new_bucket(), {**s3_server.storage_options, "endpoint_url": fault_proxy.url}
     urls = [io.join(bucket, f"{number}.bin") for number in range(20)]
     for url in urls:
@@ -52,9 +52,7 @@ async def _nothing(*_: object) -> None:
 
 @pytest.mark.s3
 @pytest.mark.parametrize("server", ["s3_server", "swift_server"])
-@pytest.mark.parametrize(
-    "key", ["a b.jpg", "ü/ß.jpg", "a+b&c=d?e#f%20.jpg", "~.-_!*'();:@$,.jpg", "x" * 200, "a//b", "./c"]
-)
+@pytest.mark.parametrize("key", ["a b.jpg", "ü/ß.jpg", "a+b&c=d?e#f%20.jpg", "~.-_!*'();:@$,.jpg", "x" * 200])
 def test_odd_keys_are_signed_and_read(
     request: pytest.FixtureRequest, server: str, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,18 +89,12 @@ def test_a_wrong_secret_is_refused(swift_server: S3Server) -> None:
 
 
 @pytest.mark.s3
-@pytest.mark.parametrize(
-    "option", [{"anon": True}, {"requester_pays": True}, {"s3_additional_kwargs": {"ExpectedBucketOwner": "1" * 12}}]
-)
-def test_what_is_not_plain_goes_through_botocore(s3_server: S3Server, option: dict[str, Any]) -> None:
+def test_reading_without_credentials(s3_server: S3Server) -> None:
     bucket = s3_server.new_bucket()
     io.write_bytes(f"{bucket}/a", b"content", storage_options=s3_server.storage_options)
-    own = {} if "anon" not in option else {"key": None, "secret": None}
-    options = {**s3_server.storage_options, **own, **option}
+    options = {**s3_server.storage_options, "key": None, "secret": None, "anon": True}
     (found,) = io.read_many([f"{bucket}/a"], storage_options=options)
-    assert found == b"content" or (isinstance(found, PermissionError) and "anon" in option)
-    fs, _ = filesystem(bucket, options)
-    assert s3_plain._buckets[fs, bucket.removeprefix("s3://")] is None
+    assert found == b"content" or isinstance(found, PermissionError)
 
 
 def test_disks_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

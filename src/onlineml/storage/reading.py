@@ -219,8 +219,7 @@ async def _read(fs: Any, path: str, place: Place) -> Content:
     async def once() -> Content:
         try:
             if s3.is_s3(fs):
-                read = s3_obstore.read if place.whole and s3_obstore.chosen() else s3.read
-                content = await read(fs, path, place.part)
+                content = await s3_obstore.read(fs, path, place.part)
             else:
                 start, stop = place.part or (None, None)
                 content = Content(bytes(await fs._cat_file(path, start=start, end=stop)))  # noqa: SLF001 (cat, asynchronous)

@@ -10,25 +10,32 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fault_proxy import FaultProxy, fault_proxy
-from onlineml.errors import ConfigError, MissingDependencyError, NotFoundError, StorageError
+from onlineml.errors import NotFoundError, StorageError
 from onlineml.storage import io, reading
+from onlineml.storage.filesystems import filesystem
 from onlineml.storage.s3 import obstore as s3_obstore
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from s3_server import S3Server
 
 __all__ = ["fault_proxy"]
 pytestmark = pytest.mark.s3
 
 
-@pytest.fixture(autouse=True)
-def _chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(s3_obstore.VARIABLE, "obstore")
-
-
 @pytest.fixture(params=["s3_server", "swift_server"])
 def server(request: pytest.FixtureRequest) -> S3Server:
     return request.getfixturevalue(request.param)
+
+
+def test_nothing_but_a_strange_key_needs_s3fs(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"{server.new_bucket()}/ü ß.jpg"
+    io.write_bytes(url, b"abcdef", storage_options=server.storage_options)
+    monkeypatch.setattr(s3_obstore, "read_through_s3fs", None)
+    assert io.read_bytes(url, storage_options=server.storage_options) == b"abcdef"
+    assert io.read_many([url], first_bytes=3, storage_options=server.storage_options) == [b"abc"]
+    assert io.read_many([url], first_bytes=99, storage_options=server.storage_options) == [b"abcdef"]
 
 
 @pytest.mark.parametrize("key", ["a.jpg", "deep/er/ü ß+&=%20#?.jpg", "a//b", "./c"])
@@ -39,7 +46,7 @@ def test_the_same_bytes(server: S3Server, key: str) -> None:
     data = os.urandom(50_000)
     name = bucket.removeprefix("s3://")
     s3fs.S3FileSystem(**options).call_s3("put_object", Bucket=name, Key=key, Body=data)
-    assert s3_obstore.chosen()
+    assert s3_obstore.is_safe()
     assert io.read_bytes(f"{bucket}/{key}", storage_options=options) == data
     assert io.read_many([f"{bucket}/{key}"] * 2, storage_options=options) == [data] * 2
     assert io.read_many([f"{bucket}/{key}"], first_bytes=100, storage_options=options) == [data[:100]]
@@ -85,31 +92,59 @@ def test_a_body_that_is_cut_is_read_again(
     assert url in str(found)
 
 
-def test_what_cannot_be_chosen(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    url = f"{s3_server.new_bucket()}/a"
-    io.write_bytes(url, b"1", storage_options=s3_server.storage_options)
-    for unsupported in ({"client_kwargs": {"verify": False}}, {"requester_pays": True}):
-        (found,) = io.read_many([url], storage_options={**s3_server.storage_options, **unsupported})
-        assert isinstance(found, OSError)
-        assert "obstore does not support" in str(found)
-    monkeypatch.setenv(s3_obstore.VARIABLE, "curl")
-    with pytest.raises(ConfigError, match="ONLINEML_S3_READER='curl'"):
-        io.read_bytes(url, storage_options=s3_server.storage_options)
-    monkeypatch.setenv(s3_obstore.VARIABLE, "obstore")
-    monkeypatch.setattr(s3_obstore, "_first_pid", [])
-    monkeypatch.setitem(sys.modules, "obstore", None)
-    with pytest.raises(MissingDependencyError, match=r"onlineml\[obstore\]"):
-        io.read_bytes(url, storage_options=s3_server.storage_options)
+@pytest.mark.parametrize(
+    "strange",
+    [
+        {"client_kwargs": {"verify": False}},
+        {"requester_pays": True},
+        {"config_kwargs": {"signature_version": "s3"}},
+        {"config_kwargs": {"s3": {"use_dualstack_endpoint": True}}},
+        {"s3_additional_kwargs": {"ExpectedBucketOwner": "123456789012"}},
+    ],
+)
+def test_what_it_cannot_be_told_is_read_through_s3fs(s3_server: S3Server, strange: dict[str, Any]) -> None:
+    url, options = f"{s3_server.new_bucket()}/a", s3_server.storage_options
+    io.write_bytes(url, b"1", storage_options=options)
+    assert io.read_bytes(url, storage_options={**options, **strange}) == b"1"
+    assert s3_obstore._stores[filesystem(url, {**options, **strange})[0], url.split("/")[2]] is None
+
+
+def test_the_credentials_are_those_that_s3fs_finds(
+    swift_server: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """From the environment, from a profile, and wrong ones that stand in the environment meanwhile."""
+    import s3fs
+
+    options = swift_server.storage_options
+    url = f"{swift_server.new_bucket()}/a"
+    io.write_bytes(url, b"1", storage_options=options)
+    endpoint = {"endpoint_url": options["endpoint_url"]}
+    files = tmp_path / "credentials"
+    files.write_text(
+        f"[lab]\naws_access_key_id={options['key']}\naws_secret_access_key={options['secret']}\n", encoding="utf-8"
+    )
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(files))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    monkeypatch.setattr(s3_obstore, "read_through_s3fs", None)  # all that follows is obstore's
+    s3fs.S3FileSystem.clear_instance_cache()
+    assert io.read_bytes(url, storage_options={**endpoint, "profile": "lab"}) == b"1"
+    assert io.read_bytes(url, storage_options=options) == b"1"
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", options["key"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", options["secret"])
+    s3fs.S3FileSystem.clear_instance_cache()
+    assert io.read_bytes(url, storage_options=endpoint) == b"1"
 
 
 FORKING = """
 import multiprocessing, sys
-from onlineml.storage import s3_obstore, io
+from onlineml.storage import io
+from onlineml.storage.s3 import obstore as s3_obstore
 
 url, options = sys.argv[1], {"key": sys.argv[2], "secret": sys.argv[3], "endpoint_url": sys.argv[4]}
 
 def read(expected):
-    assert s3_obstore.chosen() == expected
+    assert s3_obstore.is_safe() == expected
     assert io.read_many([url] * 20, storage_options=options) == [b"content"] * 20
 
 def in_a_fork(expected):

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fsspec.config import conf
 
 from onlineml.errors import StorageError
-from onlineml.storage.s3 import plain as s3_plain
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -96,9 +95,6 @@ async def read(fs: Any, path: str, part: tuple[int, int] | None = None) -> Conte
         ShortError: the number of received bytes differs from the response's header.
     """
     bucket, key, version_id = fs.split_path(path)
-    plain = None if version_id else await s3_plain.get(fs, bucket, key, part)
-    if plain is not None:
-        return Content(plain.data, plain.headers.get("etag", "").strip('"'))
     options: dict[str, Any] = {"VersionId": version_id} if version_id else {}
     if part is not None:
         options["Range"] = f"bytes={part[0]}-{part[1] - 1}"
