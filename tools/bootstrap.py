@@ -1,7 +1,6 @@
 """Runs nox on a machine that has nothing but Python: `python3 noxfile.py SESSION` calls `run`.
 
-nox and uv go into a small virtual environment of their own, `.nox/bootstrap`; the machine itself is left as it is. Only
-the standard library is used, also where Debian and Ubuntu split `ensurepip` off into a package of its own.
+nox and uv go into a small virtual environment of their own, `.nox/bootstrap`; the machine itself is left as it is.
 """
 
 from __future__ import annotations
@@ -43,53 +42,17 @@ def run(arguments: list[str]) -> None:
 
 
 def _install() -> None:
+    if not importlib.util.find_spec("ensurepip"):  # Debian and Ubuntu split it off into a package of its own
+        sys.exit(
+            "This Python cannot make virtual environments (it lacks ensurepip). On Debian or Ubuntu, install the "
+            "package python3-venv:\n\n    sudo apt-get update && sudo apt-get install -y python3-venv\n"
+        )
     shutil.rmtree(HOME, ignore_errors=True)
-    if importlib.util.find_spec("ensurepip"):
-        venv.create(HOME, with_pip=True)
-        pip = [str(PYTHON), "-m", "pip"]
-    else:
-        pip = [str(PYTHON), str(_debian_pip())]  # found first: a failure must leave no half-made environment
-        venv.create(HOME)
-    environment = {**os.environ, **_certificates()}
+    venv.create(HOME, with_pip=True)
     for requirements in (["pip"], REQUIREMENTS):
         subprocess.run(
-            [*pip, "install", "--quiet", "--disable-pip-version-check", *requirements], env=environment, check=True
+            [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements], check=True
         )
-
-
-def _debian_pip() -> Path:
-    """The pip that Debian and Ubuntu keep for making environments."""
-    found = sorted(Path("/usr/share/python-wheels").glob("pip-*.whl"))
-    return (found or list(_debian_package("python3-pip-whl").glob("usr/share/python-wheels/pip-*.whl")))[-1] / "pip"
-
-
-def _certificates() -> dict[str, str]:
-    """What pip needs where no certificate authorities are installed: Debian's pip brings none of its own."""
-    if importlib.util.find_spec("ensurepip") or AUTHORITIES.exists():
-        return {}
-    bundle = ROOT / ".nox" / "debian" / "certificates.pem"
-    parts = sorted(_debian_package("ca-certificates").glob("usr/share/ca-certificates/mozilla/*.crt"))
-    bundle.write_bytes(b"".join(part.read_bytes() for part in parts))
-    return {"PIP_CERT": str(bundle)}
-
-
-def _debian_package(name: str) -> Path:
-    """A folder with the files of a Debian package: downloaded and unpacked, not installed."""
-    folder = ROOT / ".nox" / "debian" / name
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    if os.geteuid() == 0 and not list(Path("/var/lib/apt/lists").glob("*_InRelease")):  # as in a fresh container
-        subprocess.run(["apt-get", "-qq", "update"], check=False)
-    try:
-        subprocess.run(["apt-get", "-qq", "-o", "APT::Sandbox::User=", "download", name], cwd=folder, check=True)
-        subprocess.run(["dpkg-deb", "-x", str(next(folder.glob("*.deb"))), str(folder)], check=True)
-    except (OSError, StopIteration, subprocess.CalledProcessError):
-        sys.exit(
-            f"This Python cannot make virtual environments with pip in them (it lacks ensurepip), and Debian's package "
-            f"{name} could not be downloaded to help out.\nOn Debian or Ubuntu this mends it:\n\n"
-            "    sudo apt-get update && sudo apt-get install -y python3-venv ca-certificates\n"
-        )
-    return folder
 
 
 def _pip_settings() -> dict[str, str]:
