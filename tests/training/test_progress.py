@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from onlineml.errors import ConfigError, MissingDependencyError
+from onlineml.errors import ConfigError
 from onlineml.runs.run import Run
 from onlineml.training.progress import epoch_line, make_reporter, stopping_on_interrupt
 
@@ -65,12 +65,9 @@ def test_other_values_are_refused_with_the_valid_ones(value) -> None:
         make_reporter(value)
 
 
-def test_live_needs_a_run_and_ipython_each_with_its_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_live_needs_a_run() -> None:
     with pytest.raises(ConfigError, match="give it one"):
         make_reporter("live")
-    monkeypatch.setattr("onlineml.training.progress.find_spec", lambda _: None)
-    with pytest.raises(MissingDependencyError, match="pip install ipython, or 'lines'"):
-        make_reporter("live", run=Run.create(tmp_path / "run"))
 
 
 def test_the_first_interrupt_asks_to_stop_and_the_second_interrupts(tmp_path: Path) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
 from front_end import FrontEnd
-from onlineml.errors import ConfigError, MissingDependencyError
+from onlineml.errors import ConfigError
 from onlineml.widgets._view import View, has_front_end, static_text
 
 if TYPE_CHECKING:
@@ -145,22 +144,6 @@ def test_faults_are_told_where_they_were_asked_and_unexpected_ones_are_logged_to
         front.ask("break")
     assert front.told[-1][0] == {"kind": "error", "text": "KeyError: 'deep'", "of": "q-2"}
     assert front.ask("count", buffers=[b"a", b"b"]) == [{"kind": "counted", "n": 2}]
-
-
-def test_without_anywidget_there_is_still_the_picture_and_a_word_how_to_get_it(
-    monkeypatch: pytest.MonkeyPatch, shown: list[dict[str, Any]]
-) -> None:
-    in_kernel(monkeypatch, {"cellId": "1f"})
-    monkeypatch.setattr("onlineml.widgets._view.find_spec", lambda _: None)
-    monkeypatch.setitem(sys.modules, "anywidget", None)
-    view = Counter()
-
-    view._ipython_display_()
-
-    (bundle,) = shown
-    assert "onlineml[widgets]" in bundle["text/html"]
-    with pytest.raises(MissingDependencyError, match=r"onlineml\[widgets\]"):
-        _ = view.widget
 
 
 def test_each_view_has_a_script_and_the_style_sheet_is_one_class_deep() -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Finding", "examined", "told"]
 
 _EXTRAS = {
-    "notebook": ("papermill", "ipykernel", "ipywidgets"),
+    "notebook": ("papermill", "ipykernel"),
     "video": ("av",),
     "timm": ("timm",),
 }

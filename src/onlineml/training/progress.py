@@ -7,10 +7,9 @@ import signal
 import sys
 import threading
 from contextlib import contextmanager
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from onlineml.errors import ConfigError, MissingDependencyError
+from onlineml.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -72,7 +71,6 @@ def make_reporter(progress: Progress, *, run: Run | None = None, datamodule: Ima
 
     Raises:
         ConfigError: it is none of these, or live without a run.
-        MissingDependencyError: ``"live"`` without IPython.
     """
     check_progress(progress)
     if progress == "lines":
@@ -81,8 +79,6 @@ def make_reporter(progress: Progress, *, run: Run | None = None, datamodule: Ima
         return Reporter()
     if run is None:
         raise ConfigError("progress='live' shows a run: give it one")
-    if not find_spec("IPython"):
-        raise MissingDependencyError("progress='live' needs a notebook: pip install ipython, or 'lines'")
     # the one place where what trains knows what it is seen in: only where somebody asked for it
     from onlineml.widgets.progress import shown_live  # noqa: PLC0415
 

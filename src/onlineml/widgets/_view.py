@@ -11,7 +11,6 @@ import secrets
 import threading
 from functools import cache
 from importlib.resources import files
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from onlineml.errors import OnlineMLError
@@ -24,10 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["View", "has_front_end", "own_project", "static_text"]
 
 _STATIC = "text/html"
-_MISSING = (
-    "<p><small>Only as it stands: to click in it, <code>pip install 'onlineml[widgets]'</code>, then start the kernel "
-    "anew and load the page again.</small></p>"
-)
 
 
 def has_front_end() -> bool:
@@ -38,10 +33,8 @@ def has_front_end() -> bool:
     said = os.environ.get("ONLINEML_WIDGETS", "")
     if said in {"live", "static"}:
         return said == "live"
-    try:
-        from IPython import get_ipython  # noqa: PLC0415
-    except ImportError:
-        return False
+    from IPython import get_ipython  # noqa: PLC0415 (takes a third of a second)
+
     kernel = getattr(get_ipython(), "kernel", None)
     if kernel is None:
         return False
@@ -81,15 +74,10 @@ class View:
 
     @property
     def widget(self) -> Any:
-        """The live part as an ipywidgets widget, to be put into boxes and tabs.
-
-        Raises:
-            MissingDependencyError: anywidget is not installed.
-        """
+        """The live part as an ipywidgets widget, to be put into boxes and tabs."""
         if self._widget is None:
-            from onlineml.widgets._live import live_widget  # noqa: PLC0415 (anywidget is optional)
-
-            self._widget = live_widget(self.view_id, self.script, self._heard)
+            self._widget = _live_widget(self.view_id, self.script)
+            self._widget.on_msg(lambda _, content, buffers: self._heard(content, buffers))
         return self._widget
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
@@ -101,17 +89,15 @@ class View:
         """The view as it stands, and where there is a front end the live one, which hides it."""
         from IPython.display import display  # noqa: PLC0415
 
-        live, missing = has_front_end(), find_spec("anywidget") is None
-        bundle = self._bundle(_MISSING if live and missing else "")
-        self._handle = display(bundle, raw=True, display_id=self.view_id)  # type: ignore[no-untyped-call]
-        if live and not missing:
+        self._handle = display(self._bundle(), raw=True, display_id=self.view_id)  # type: ignore[no-untyped-call]
+        if has_front_end():
             shown, metadata = self.widget._repr_mimebundle_()
             # without trust a notebook shows only this text; the picture stands beside it
             display({**shown, "text/plain": ""}, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
 
-    def _bundle(self, note: str = "") -> dict[str, str]:
+    def _bundle(self) -> dict[str, str]:
         self._left = self.static_html()
-        return {_STATIC: f'<div id="{self.view_id}">{self._left}{note}</div>', "text/plain": repr(self)}
+        return {_STATIC: f'<div id="{self.view_id}">{self._left}</div>', "text/plain": repr(self)}
 
     def leave(self) -> None:
         """Bring what the notebook saves up to date."""
@@ -138,6 +124,21 @@ class View:
             except Exception as error:
                 self.send({"kind": "error", "text": f"{type(error).__name__}: {error}", "of": ask.get("number")})
                 raise  # into the kernel's log
+
+
+def _live_widget(view_id: str, script: str) -> Any:
+    """Return a widget that shows ``static/<script>.js`` and carries messages; the state stays in the view."""
+    import anywidget  # noqa: PLC0415 (only where somebody clicks)
+    import traitlets  # noqa: PLC0415
+
+    class LiveView(anywidget.AnyWidget):
+        """Carries messages."""
+
+        _esm = static_text("common.js") + static_text(f"{script}.js")
+        _css = static_text("view.css")
+        view_id = traitlets.Unicode().tag(sync=True)
+
+    return LiveView(view_id=view_id)
 
 
 def own_project(project: Project) -> Project:
