@@ -27,19 +27,22 @@ class WrittenLog:
     tables: dict[str, pa.Table] = field(default_factory=dict)
 
     def say(self, event: str, image_id: str | None = None, said: Any = "nothing", **facts: Any) -> str:
-        """Append an entry: a label, or a pair of boxes and labels, or None."""
+        """Append an entry: a label, or a pair of boxes and labels, or a list of labels, or None."""
         about: dict[str, Any] = {} if image_id is None else {"image_id": image_id, "base": None}
         if event == "uploaded":
             about |= {"uri": f"blobs/{image_id}", "split": "val", "group": image_id, "label": None}
         if said != "nothing":
-            boxes = self.task == "detection"
-            about |= {"boxes_xyxy": said and said[0], "labels": said and said[1]} if boxes else {"label": said}
+            about |= {
+                "classification": lambda: {"label": said},
+                "detection": lambda: {"boxes_xyxy": said and said[0], "labels": said and said[1]},
+                "multilabel": lambda: {"labels": said},
+            }[self.task]()
         entry = LogEntry(new_ulid(), record(event, author=facts.pop("author", "ann"), facts=about | facts))
         self.entries.append(entry)
         return entry.id
 
     def imported(self, said: dict[str, Any], *class_names: str, **further: Any) -> str:
-        """An import of images with a label, or a pair of boxes and labels, or None; further columns as arrays."""
+        """An import of images with what `say` takes; further columns as arrays."""
         texts = {name: pa.array(list(said), pa.string()) for name in ("image_id", "uri", "group")}
         texts["split"] = pa.array(["train"] * len(said), pa.string())
         values = list(said.values())
@@ -49,6 +52,8 @@ class WrittenLog:
                 "boxes_xyxy": pa.array([one and one[0] for one in values], BOXES),
                 "labels": pa.array([one and one[1] for one in values], pa.list_(pa.string())),
             }
+        elif self.task == "multilabel":
+            own = {"label": pa.nulls(len(said), pa.string()), "labels": pa.array(values, pa.list_(pa.string()))}
         else:
             own = {"label": pa.array(values, pa.string())}
         table = pa.table(texts | own | {name: pa.array(column) for name, column in further.items()})
@@ -77,9 +82,9 @@ class WrittenLog:
         return fold(log, class_names=self.class_names, read_file=self.tables.__getitem__, task=self.task)
 
     def said(self, *, without: Iterable[str] = ()) -> dict[str, Any]:
-        """By image, its label, or boxes and labels, after all entries but some."""
+        """By image, its label, or boxes and labels, or labels, after all entries but some."""
         left_out = set(without)
         rows = self.state(entry for entry in self.entries if entry.id not in left_out).table.to_pylist()
         if self.task == "detection":
             return {row["image_id"]: row["boxes_xyxy"] and (row["boxes_xyxy"], row["labels"]) for row in rows}
-        return {row["image_id"]: row["label"] for row in rows}
+        return {row["image_id"]: row["labels" if self.task == "multilabel" else "label"] for row in rows}

@@ -11,11 +11,12 @@ from onlineml.errors import ConfigError
 from onlineml.project.say import author_or_user, say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
     import pandas as pd
 
+    from onlineml.data.annotations.edits import Facts
     from onlineml.data.annotations.state import Annotations
     from onlineml.project.project import Project
     from onlineml.registry.versions import ModelVersion
@@ -46,7 +47,9 @@ class ProjectLabels:
         - a class name, where the task is classification; None says that it has no label;
         - a pair (boxes_xyxy, labels), where the task is detection: (n, 4) pixels of the upright image and n class
           names; ``([], [])`` says that there is no object on it, None that nobody has annotated it. What an import
-          said of a box (a crowd, an area, an id) stays with it for as long as the box is not moved.
+          said of a box (a crowd, an area, an id) stays with it for as long as the box is not moved;
+        - several class names, where images have a set of labels; ``[]`` says that none applies, None that nobody has
+          annotated it; see also `add` and `remove`.
 
         Args:
             images: one image id with a ``value``; several ids that all get ``value``; or a mapping of values by id.
@@ -65,11 +68,58 @@ class ProjectLabels:
                 outside the image.
             UnknownClassError: a label is none of the project's classes; see `Project.classes.add`.
         """
-        values = _values(images, value)
-        revisions = expected_revision
-        if isinstance(revisions, str):
-            revisions = dict.fromkeys(values, revisions)
-        return say(self._project, partial(self._project.kind.claims, values=values), author, revisions)
+        return self._say(self._project.kind.claims, _values(images, value), expected_revision, author)
+
+    def add(
+        self,
+        images: str | Iterable[str] | Mapping[str, Any],
+        value: Any = _NOT_GIVEN,
+        *,
+        expected_revision: str | Mapping[str, str | None] | None = None,
+        author: str | None = None,
+    ) -> list[str]:
+        """Say that labels apply to images, whatever else does; where images have several labels.
+
+        Two people who add different labels at once do not contradict each other: both hold.
+
+        Args:
+            images: one image id with a ``value``; several ids that all get ``value``; or a mapping of values by id.
+            value: a class name or several; left out where ``images`` is a mapping.
+            expected_revision: see `set`.
+            author: who says so; by default the user of the hub or the machine.
+
+        Returns:
+            The ids of the log's new entries, one per image.
+
+        Raises:
+            ConfigError: the project's images have no set of labels; a value is missing, or given twice.
+            DataError: an image is not in the project; no label is named.
+            UnknownClassError: a label is none of the project's classes; see `Project.classes.add`.
+        """
+        return self._say(self._project.kind.added, _values(images, value), expected_revision, author)
+
+    def remove(
+        self,
+        images: str | Iterable[str] | Mapping[str, Any],
+        value: Any = _NOT_GIVEN,
+        *,
+        expected_revision: str | Mapping[str, str | None] | None = None,
+        author: str | None = None,
+    ) -> list[str]:
+        """Say that labels do not apply to images, whatever else does; see `add`."""
+        return self._say(self._project.kind.removed, _values(images, value), expected_revision, author)
+
+    def _say(
+        self,
+        facts_of: Callable[[Annotations, Mapping[str, Any]], Sequence[Facts]],
+        values: dict[str, Any],
+        expected_revision: str | Mapping[str, str | None] | None,
+        author: str | None,
+    ) -> list[str]:
+        revisions = (
+            dict.fromkeys(values, expected_revision) if isinstance(expected_revision, str) else expected_revision
+        )
+        return say(self._project, lambda state: facts_of(state, values), author, revisions)
 
     def accept(
         self, images: str | Iterable[str], *, boxes: Sequence[int] | None = None, author: str | None = None
@@ -170,8 +220,8 @@ def _values(images: str | Iterable[str] | Mapping[str, Any], value: Any) -> dict
     """Values by image id."""
     if isinstance(images, Mapping):
         if value is not _NOT_GIVEN:
-            raise ConfigError("labels.set: expected either values by image id, or image ids and one value; found both")
+            raise ConfigError("labels: expected either values by image id, or image ids and one value; found both")
         return dict(images)
     if value is _NOT_GIVEN:
-        raise ConfigError("labels.set: expected a value, or a mapping of values by image id; None says: no label")
+        raise ConfigError("labels: expected a value, or a mapping of values by image id; None says: no label")
     return dict.fromkeys(edits.ids_of(images), value)

@@ -87,7 +87,8 @@ class Project:
 
         Args:
             url: the folder, on any filesystem.
-            task: ``"classification"``: images have a label; or ``"detection"``: they have boxes, each with a label.
+            task: ``"classification"``: images have a label; ``"detection"``: they have boxes, each with a label;
+                ``"multilabel"``: they have any number of labels; or a task that another package brings.
             title: for people; by default the folder's name.
             class_names: the first classes, in the order of their ids; more may follow, none goes.
             exist_ok: open the project that the folder holds already, as it is.

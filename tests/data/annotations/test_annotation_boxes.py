@@ -76,7 +76,7 @@ def test_labels_of_uploaded_boxes_become_classes() -> None:
     log.say("uploaded", "z")
     log.say("uploaded", "w", (TWO[0], ["owl", "cat"]))
     assert log.state().class_names == ("cat", "dog", "owl")
-    with pytest.raises(UnknownClassError, match=r"add_class\('fox'\)"):
+    with pytest.raises(UnknownClassError, match=r"classes\.add\('fox'\)"):
         log.state().require_classes(["cat", "fox"])
 
 

@@ -24,11 +24,18 @@ if TYPE_CHECKING:
 
 IMAGES, CLASSES = ("a", "b", "c"), ("cat", "dog", "owl")
 BOXES = [([[0.0, 0.0, 4.0, 4.0]], [name]) for name in CLASSES] + [([], []), None]
+VALUES: dict[str, list[Any]] = {
+    "classification": [*CLASSES, None],
+    "detection": BOXES,
+    "multilabel": [["cat"], ["cat", "dog"], ["owl"], [], None],
+}
 
 EVENTS = (
     "corrected",
     "accepted",
     "uploaded",
+    "added",
+    "removed",
     "undone",
     "deleted",
     "restored",
@@ -58,7 +65,7 @@ ACTIONS = st.lists(
 def written(actions: list[tuple[int, str, str, int, int]], task: str) -> WrittenLog:
     """A log by three people who each see what they wrote, and all else only when they look."""
     log = WrittenLog(task, class_names=CLASSES)
-    values = BOXES if task == "detection" else [*CLASSES, None]
+    values = VALUES[task]
     log.imported({name: values[number] for number, name in enumerate(IMAGES)}, *CLASSES)
     views: list[list[LogEntry]] = [list(log.entries) for _ in range(3)]
     for who, event, image, number, more in actions:
@@ -75,7 +82,8 @@ def written(actions: list[tuple[int, str, str, int, int]], task: str) -> Written
 
 def _act(log: WrittenLog, seen: Annotations, action: tuple[str, str, int, int]) -> None:
     event, image, number, more = action
-    values = BOXES if log.task == "detection" else [*CLASSES, None]
+    values = VALUES[log.task]
+    event = "corrected" if event in {"added", "removed"} and log.task != "multilabel" else event
     base, name, other = seen.revision(image), f"class {number}" if more > 6 else CLASSES[number % 3], CLASSES[more % 3]
     value = values[number % len(values)]
     if event in {"corrected", "accepted", "uploaded"}:
@@ -83,6 +91,8 @@ def _act(log: WrittenLog, seen: Annotations, action: tuple[str, str, int, int]) 
         log.say(
             event, image, *([] if silent else [value]), base=base, **({"group": "g"} if event == "uploaded" else {})
         )
+    elif event in {"added", "removed"}:
+        log.say(event, image, [name, other], base=base)
     elif event == "moved":
         log.say(event, group=image, split=["train", "val", "test"][number % 3], reason="why", base=None)
     elif event == "imported":
@@ -90,6 +100,8 @@ def _act(log: WrittenLog, seen: Annotations, action: tuple[str, str, int, int]) 
     elif event == "suggested" and log.task == "detection":
         boxes, labels = value or ([], [])
         log.suggested(name, image_id=[image], boxes_xyxy=[boxes], labels=[labels], scores=[[0.5] * len(labels)])
+    elif event == "suggested" and log.task == "multilabel":
+        log.suggested(name, image_id=[image], labels=[value or []], scores=[[0.5] * len(value or [])])
     elif event == "suggested":
         log.suggested(name, image_id=[image], label=[value or other], score=[0.5])
     elif event.startswith("class_"):
@@ -111,6 +123,7 @@ def fingerprint(state: Annotations) -> dict[str, Any]:
         "lineage": dict(state.lineage),
         "bases": state.revisions(IMAGES),
         "conflicts": dict(state.conflicts),
+        "disputed": {image: state.disputed_labels(image) for image in IMAGES},
         "shown": state.conflict_table().to_numpy().tolist(),
         "suggestions": state.suggestions.to_pylist(),
         "provenance": state.provenance.to_pylist(),
@@ -119,7 +132,7 @@ def fingerprint(state: Annotations) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("task", ["classification", "detection"])
+@pytest.mark.parametrize("task", VALUES)
 @given(actions=ACTIONS, cuts=st.lists(st.integers(0, 30), max_size=6), data=st.data())
 @settings(max_examples=30)
 def test_the_state_depends_on_what_was_said_alone(
@@ -156,7 +169,7 @@ def _store(root: str, piece: list[LogEntry], form: str) -> None:
         io.write_bytes(io.join(root, f"{prefix}{name}.parquet"), to_parquet(table_of(piece)))
 
 
-@pytest.mark.parametrize("task", ["classification", "detection"])
+@pytest.mark.parametrize("task", VALUES)
 @given(actions=ACTIONS)
 @settings(max_examples=30)
 def test_many_at_once_and_one_by_one_give_the_same(task: str, actions: list) -> None:
@@ -208,6 +221,63 @@ def _says(record: dict[str, Any], image: str) -> bool:
     return own and not (record["event"] == "uploaded" and record["label"] is None)
 
 
+@given(actions=ACTIONS)
+@settings(max_examples=80)
+def test_sets_of_labels_label_by_label(actions: list) -> None:
+    """Each label as its own question, against a plain search through everything that each entry's author had seen."""
+    log = written(actions, "multilabel")
+    state = log.state()
+    by_id = {entry.id: entry.record for entry in log.entries}
+    alive = _alive(log.entries)
+    rows = {row["image_id"]: row["labels"] for row in state.table.to_pylist()}
+    for image, found in rows.items():
+        own = [one for one in log.entries if one.id in alive and one.record.get("image_id") == image]
+        claims = [one for one in own if one.record["event"] in SET_EVENTS and not _is_silent(one.record)]
+        imported = [one.record for one in log.entries if one.id in alive and one.record["event"] == "imported"]
+        before = _imported(log, imported, image)
+        names = {_present(state, name) for one in claims for name in one.record["labels"] or ()}
+        expected, disputed = set(), []
+        for name in names:
+            about = [one for one in claims if name in _answers(state, one.record, names)]
+            seen = set().union(*(_ancestors(one.id, by_id) for one in about))
+            heads = [one for one in about if one.id not in seen]
+            answers = [_answers(state, one.record, names)[name] for one in heads]
+            expected |= {name} if answers[-1] else set()
+            disputed += [name] if len(set(answers)) > 1 else []
+        if not any(_is_whole(one.record) for one in claims):
+            expected |= {_present(state, name) for name in before or ()} - names
+        assert set(found or ()) == expected
+        assert found is None or found == sorted(set(found))
+        assert set(state.disputed_labels(image)) == set(disputed)
+
+
+SET_EVENTS = {"corrected", "accepted", "uploaded", "added", "removed"}
+
+
+def _is_whole(record: dict[str, Any]) -> bool:
+    return record["event"] not in {"added", "removed"}
+
+
+def _is_silent(record: dict[str, Any]) -> bool:
+    return record["event"] == "uploaded" and record.get("labels") is None
+
+
+def _answers(state: Annotations, record: dict[str, Any], names: Iterable[str]) -> dict[str, bool]:
+    own = {_present(state, name) for name in record["labels"] or ()}
+    return (
+        {name: name in own for name in names} if _is_whole(record) else dict.fromkeys(own, record["event"] == "added")
+    )
+
+
+def _imported(log: WrittenLog, records: list[dict[str, Any]], image: str) -> list[str] | None:
+    found = None
+    for record in records:
+        for row in log.tables[record["file"]].to_pylist():
+            if row["image_id"] == image and row["labels"] is not None:
+                found = row["labels"]
+    return found
+
+
 def _alive(entries: list[LogEntry]) -> set[str]:
     def undone(entry: LogEntry) -> bool:
         later = (one for one in entries if one.id > entry.id and one.record["event"] == "undone")
@@ -219,7 +289,7 @@ def _alive(entries: list[LogEntry]) -> set[str]:
 def _ancestors(entry: str, by_id: dict[str, dict[str, Any]]) -> set[str]:
     found: set[str] = set()
     for base in (by_id[entry].get("base") or "").split() if entry in by_id else ():
-        if by_id.get(base, {}).get("event") in {"corrected", "accepted", "uploaded"}:
+        if by_id.get(base, {}).get("event") in SET_EVENTS:
             found |= {base} | _ancestors(base, by_id)
     return found
 

@@ -41,6 +41,7 @@ class Folded:
         deleted: the others.
         revisions: by image id, what whoever speaks next has seen, where it is not the entry that prevails.
         conflicts: by image id, ids of entries that contradict each other.
+        rivalries: by image id, what stands of these, where nobody deleted the image.
         split_conflicts: the same by group, of images that were moved to different splits.
         split_revisions: by group that was moved, what whoever moves it next has seen.
         skipped: by image id, the place of the entry by which somebody passed over the image last.
@@ -54,6 +55,7 @@ class Folded:
     deleted: Images
     revisions: Mapping[str, str]
     conflicts: Mapping[str, tuple[str, ...]]
+    rivalries: Mapping[str, Resolution]
     split_conflicts: Mapping[str, tuple[str, ...]]
     split_revisions: Mapping[str, str]
     skipped: Mapping[str, int]
@@ -78,7 +80,8 @@ def folded(
     images = images.with_table(_with_splits(images.table, moved))
     deletions = _last_of(entries, ("deleted", "restored", "uploaded"), of="deleted")
     there, gone = images.divided(deletions)
-    conflicts = {name: one.rivals for name, one in human.resolutions.items() if one.rivals and name not in deletions}
+    rivalries = {name: one for name, one in human.resolutions.items() if one.rivals and name not in deletions}
+    conflicts = {name: one.rivals for name, one in rivalries.items()}
     return Folded(
         kind=kind,
         entries=entries,
@@ -87,6 +90,7 @@ def folded(
         deleted=gone,
         revisions={name: one.revision for name, one in human.resolutions.items()},
         conflicts=conflicts | deleted_unseen(entries, deletions, images, human),
+        rivalries=rivalries,
         split_conflicts={group: one.rivals for group, one in moved.items() if one and one.rivals},
         split_revisions={group: one.revision for group, one in moved.items() if one},
         skipped=_last_of(entries, ("skipped", *kind.claim_events), of="skipped"),

@@ -57,6 +57,16 @@ class Resolution:
         agree = all(claim.meaning == self.heads[0].meaning for claim in self.heads)
         return () if agree else tuple(claim.entry for claim in self.heads)
 
+    @property
+    def prevailing(self) -> frozenset[str]:
+        """Of the rivals' ids, those of the claims that hold until somebody decides."""
+        return frozenset(self.rivals[-1:])
+
+    @property
+    def disputed(self) -> tuple[str, ...]:
+        """The labels of which the rivals say different things, where a kind decides each label for itself."""
+        return ()
+
 
 def resolve_claims(claims: Sequence[Claim], expected_revisions: Mapping[str, str | None]) -> Resolution:
     """What stands of what was said about one thing.

@@ -13,7 +13,7 @@ from onlineml.data.annotations.entries import mask_of
 from onlineml.storage.log.table import ENTRY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from onlineml.data.annotations.entries import Entries, Rows
     from onlineml.data.annotations.fold import Folded
@@ -139,18 +139,23 @@ def conflict_rows(folded: Folded, of_images: Mapping[str, Sequence[str]]) -> lis
             "says": _in_words(folded, records[entry]),
             "author": records[entry].get("author", "?"),
             "time": records[entry].get("time"),
-            "prevails": entry == _prevailing(rivals, records),
+            "prevails": entry in prevailing,
             "entry": entry,
         }
         for kind, found in every.items()
         for name, rivals in found.items()
+        for prevailing in [_prevailing(folded, kind, name, rivals, records)]
         for entry in rivals
     ]
 
 
-def _prevailing(rivals: Sequence[str], records: Mapping[str, Mapping[str, Any]]) -> str:
-    """A deletion prevails over what its author had not seen; otherwise the last one does."""
-    return max(rivals, key=lambda entry: (records[entry]["event"] == "deleted", entry))
+def _prevailing(
+    folded: Folded, about: str, name: str, rivals: Sequence[str], records: Mapping[str, Mapping[str, Any]]
+) -> Collection[str]:
+    """The last entry, of an image that about each label; a deletion prevails over what its author had not seen."""
+    if about == "image" and name in folded.rivalries:
+        return folded.rivalries[name].prevailing
+    return {max(rivals, key=lambda entry: (records[entry]["event"] == "deleted", entry))}
 
 
 # ---- in words ----

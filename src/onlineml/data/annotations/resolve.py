@@ -33,12 +33,14 @@ class HumanAnnotations:
     Attributes:
         places: (N,) for each image, in the log, that of the entry that prevails; -1 where nobody said anything.
         resolutions: by image id what stands, where it is not just the last of a chain of entries.
+        unclear: (k,) the images of these resolutions among the N, rising.
         images: (M,) of every claim in the order of ids, the place of its image among the N.
         claims: (M,) the places of these claims in the log.
     """
 
     places: npt.NDArray[np.int64]
     resolutions: Mapping[str, Resolution]
+    unclear: npt.NDArray[np.int64]
     images: npt.NDArray[np.int64]
     claims: Rows
 
@@ -74,21 +76,21 @@ def human_annotations(
     places = np.full(len(images.table), -1)
     places[found.codes] = found.places
     if not found.unclear:
-        return HumanAnnotations(places, {}, codes, rows)
+        return HumanAnnotations(places, {}, np.empty(0, np.int64), codes, rows)
     names = dict(
         zip(found.unclear, taken(images.table["image_id"], np.array(list(found.unclear))).to_pylist(), strict=True)
     )
-    unclear = np.concatenate(list(found.unclear.values()))
-    meanings = kind.meanings(entries, unclear, classes.present)
-    claims = (Claim(*pair) for pair in zip(entries.ids(unclear).to_pylist(), meanings, strict=True))
+    listed = np.concatenate(list(found.unclear.values()))
+    meanings = kind.meanings(entries, listed, classes.present)
+    claims = (Claim(*pair) for pair in zip(entries.ids(listed).to_pylist(), meanings, strict=True))
     expected_revisions = _expected_revisions(entries, list(names.values()))
     resolutions = {}
     for code, own in found.unclear.items():
-        listed = [next(claims) for _ in own]
-        resolutions[names[code]] = kind.resolve(listed, expected_revisions)
+        about = [next(claims) for _ in own]
+        resolutions[names[code]] = kind.resolve(about, expected_revisions)
         last = resolutions[names[code]].heads[-1]
-        places[code] = own[listed.index(last)]
-    return HumanAnnotations(places, resolutions, codes, rows)
+        places[code] = own[about.index(last)]
+    return HumanAnnotations(places, resolutions, np.array(list(found.unclear)), codes, rows)
 
 
 def _selected(rows: Rows, there: Rows) -> Rows:

@@ -14,7 +14,8 @@ A record is a plain dictionary with an ``event``, ``author`` and ``time`` (ISO, 
 - ``undone``: ``undoes`` (ids of entries), ``image_id`` where they are about one.
 
 Where the task is detection, ``uploaded`` (if somebody said where the objects are), ``accepted`` and ``corrected`` have
-``boxes_xyxy`` and ``labels`` in place of the label, and ``further``: lists by column, with a value a box.
+``boxes_xyxy`` and ``labels`` in place of the label, and ``further``: lists by column, with a value a box. Where images
+have sets of labels, these have ``labels``; ``added`` and ``removed`` have the ``labels`` that apply, or do not.
 
 ``base``, in each that is about an image, a group or a class, tells what its writer had seen: ids of entries, separated
 by spaces. Nothing is overwritten. What a person said about an image outlasts whatever is imported later; split and
@@ -37,7 +38,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from onlineml.data.annotations.entries import positions, taken
+from onlineml.data.annotations.entries import mask_of, positions, taken
 from onlineml.data.annotations.fold import Folded, folded
 from onlineml.data.annotations.history import conflict_rows, history_rows, provenance_of
 from onlineml.data.annotations.suggestions import open_suggestions
@@ -103,8 +104,7 @@ class Annotations:
 
     def rows(self, image_ids: Sequence[str], *, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """As `row`, of many images that are all there; of some columns, or of all."""
-        at = positions(image_ids, self.table["image_id"])
-        names = self.table.column_names if columns is None else columns
+        at, names = positions(image_ids, self.table["image_id"]), columns or self.table.column_names
         found: list[dict[str, Any]] = pa.table([taken(self.table[n], at) for n in names], names=names).to_pylist()
         return found
 
@@ -123,6 +123,10 @@ class Annotations:
             for row, entry in zip(rows.tolist(), entries, strict=True):
                 found[row] = self.folded.revisions.get(image_ids[row], entry)
         return found
+
+    def disputed_labels(self, image_id: str) -> tuple[str, ...]:
+        """The labels of an image of which people say both that they apply and that they do not; none but in sets."""
+        return self.folded.rivalries[image_id].disputed if image_id in self.folded.rivalries else ()
 
     def history(self, image_id: str) -> pd.DataFrame:
         """Everything that was ever said about an image, the oldest first, also what was undone.
@@ -171,8 +175,8 @@ class Annotations:
         """
         import pandas as pd  # noqa: PLC0415 (slow to import)
 
-        columns = ("about", "name", "says", "author", "time", "prevails", "entry")
-        return _with_times(pd.DataFrame(conflict_rows(self.folded, self.conflicts), columns=list(columns)))
+        columns = ["about", "name", "says", "author", "time", "prevails", "entry"]
+        return _with_times(pd.DataFrame(conflict_rows(self.folded, self.conflicts), columns=columns))
 
     def counts(self) -> dict[str, int]:
         """How many images there are of each kind."""
@@ -204,9 +208,7 @@ class Annotations:
     @property
     def human_annotated(self) -> npt.NDArray[np.bool_]:
         """(N,) whether a person said what the image shows, and not only an import."""
-        return np.array(
-            pc.is_in(self.provenance["event"], value_set=pa.array(self.kind.claim_events)).to_numpy(), dtype=bool
-        )
+        return mask_of(pc.is_in(self.provenance["event"], value_set=pa.array(self.kind.claim_events)))
 
     def splits_of_groups(self, groups: Sequence[str]) -> dict[str, str]:
         """The split that each of the groups has; a group in several counts as test before val before train."""
@@ -259,8 +261,7 @@ def fold(
     """
     kind = kind_of(task)
     state = folded(log, class_names=class_names, read_file=read_file, kind=kind)
-    used = kind.names_used(state.images.table) | kind.names_used(state.deleted.table)
-    ids = state.classes.standing_ids(used)
+    ids = state.classes.standing_ids(kind.names_used(state.images.table) | kind.names_used(state.deleted.table))
     return Annotations(
         table=state.images.table,
         deleted=state.deleted.table,

@@ -13,11 +13,12 @@ from importlib.metadata import entry_points
 from onlineml.data.kinds.base import AnnotationKind
 from onlineml.data.kinds.boxes import BOXES
 from onlineml.data.kinds.label import LABEL
+from onlineml.data.kinds.labels import LABELS
 from onlineml.errors import ConfigError
 
-__all__ = ["BOXES", "KINDS", "LABEL", "AnnotationKind", "kind_of", "tasks"]
+__all__ = ["BOXES", "KINDS", "LABEL", "LABELS", "AnnotationKind", "kind_of", "tasks"]
 
-KINDS: tuple[AnnotationKind, ...] = (LABEL, BOXES)
+KINDS: tuple[AnnotationKind, ...] = (LABEL, BOXES, LABELS)
 
 _GROUP = "onlineml.kinds"
 
