@@ -150,20 +150,20 @@ def test_two_people_and_a_background_run_that_goes_on(
     assert "Service culler exited" not in log
     with hub.culled():
         until(lambda: not hub.has_server("ann") and not hub.has_server("ben"), "idle servers are stopped")
-    until(lambda: job.state != "starting", "the job begins")
-    assert job.state == "running", job.tail(50)
+    until(lambda: job.status().state != "starting", "the job begins")
+    assert job.status().state == "running", job.tail(50)
     pid = job.status().pid
     assert pid is not None
     until(lambda: job.run.metrics() and has_checkpoint(job), "a checkpoint")
     assert psutil.Process(pid).is_running()  # here, the job outlives the server; in a container it would not, so:
     os.kill(pid, signal.SIGKILL)
-    until(lambda: job.state == "lost", "the loss is noticed")
+    until(lambda: job.status().state == "lost", "the loss is noticed")
     before = max(row["epoch"] for row in job.run.metrics())
 
     page = LabPage(browser, None, SHOTS)
     come_in(hub, page, "ann")
     try:
-        until(lambda: job.state == "running" and job.status().attempt == 2, "it goes on as soon as she is back")
+        until(lambda: job.status().state == "running" and job.status().attempt == 2, "it goes on as soon as she is back")
         until(lambda: max(row["epoch"] for row in job.run.metrics()) > before, "it learns on")
         assert "resumed" in (hub.user_home("ann") / ".onlineml-resumed.log").read_text()
     finally:

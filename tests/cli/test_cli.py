@@ -305,7 +305,7 @@ def test_jobs_are_listed_shown_stopped_and_resumed(
     assert cli.main(["jobs", project.url, job.id[:15], "--resume", "--trust"]) == 0
     assert cli.main(["jobs", project.url, job.id, "--watch"]) == 0
     assert "waiting" in capsys.readouterr().out
-    assert job.state == "finished"
+    assert job.status().state == "finished"
     assert cli.main(["jobs", project.url, "--resume-lost"]) == 0
     assert capsys.readouterr().out == ""  # nothing is lost
     bad = project.jobs.submit("job_functions:leave", {"code": 4})

@@ -69,7 +69,7 @@ def printed(job: jobs.Job, text: str, times: int = 1) -> None:
     """Wait until a job has printed a text."""
 
     def done() -> bool:
-        ended = job.state in {"finished", "failed", "stopped", "lost"}
+        ended = job.status().state in {"finished", "failed", "stopped", "lost"}
         log = job.tail(1000)
         assert log.count(text) >= times or not ended, log
         return log.count(text) >= times
@@ -78,7 +78,7 @@ def printed(job: jobs.Job, text: str, times: int = 1) -> None:
 
 
 def pid_of(job: jobs.Job) -> int:
-    return until(lambda: job.status().pid if job.state == "running" else None, "a running process")
+    return until(lambda: job.status().pid if job.status().state == "running" else None, "a running process")
 
 
 # ---- started and found again ----
@@ -200,7 +200,7 @@ def test_it_outlives_the_kernel_that_started_it(project: oml.Project, tmp_path: 
     client.wait_for_ready(timeout=LONG_S)
     code = f"""
 from onlineml import jobs
-job = jobs.submit({project.url!r}, "job_functions:wait_for", {{"path": {str(tmp_path / "go")!r}}})
+job = jobs.ProjectJobs({project.url!r}).submit("job_functions:wait_for", {{"path": {str(tmp_path / "go")!r}}})
 """
     reply = client.execute_interactive(code, timeout=LONG_S, output_hook=lambda _: None)
     assert reply["content"]["status"] == "ok", reply["content"]
@@ -210,7 +210,7 @@ job = jobs.submit({project.url!r}, "job_functions:wait_for", {{"path": {str(tmp_
     manager.restart_kernel(now=True)
     manager.shutdown_kernel(now=True)
     manager.cleanup_resources()
-    assert job.state == "running"
+    assert job.status().state == "running"
     assert not ended(psutil.Process(pid))  # a zombie would have a number too
     (tmp_path / "go").touch()
     assert job.wait(LONG_S) == "finished"
@@ -221,7 +221,7 @@ def test_it_outlives_a_server_that_is_killed_with_all_its_session(project: oml.P
     code = f"""
 import time
 from onlineml import jobs
-job = jobs.submit({project.url!r}, "job_functions:wait_for", {{"path": {str(tmp_path / "go")!r}}})
+job = jobs.ProjectJobs({project.url!r}).submit("job_functions:wait_for", {{"path": {str(tmp_path / "go")!r}}})
 print(job.id, flush=True)
 time.sleep(600)
 """
@@ -261,7 +261,7 @@ def test_cancelled_killed_and_resumed_to_the_very_same_weights(project: oml.Proj
     printed(job, "step ", stopped_at + 2)
     pid = pid_of(job)
     os.kill(pid, signal.SIGKILL)
-    until(lambda: job.state == "lost", "its loss to be noticed")  # at once: it is this machine's
+    until(lambda: job.status().state == "lost", "its loss to be noticed")  # at once: it is this machine's
     assert "resume()" in job.status().remedy
     assert "its process is gone" in str(project.jobs.list())
     assert Run.open(job.run.url).status()["state"] == "running"  # nobody was left to say otherwise
@@ -304,7 +304,7 @@ def test_cancelling_from_another_machine_is_a_request_that_it_finds(project: oml
     job = project.jobs.submit("job_functions:wait_for", {"path": str(tmp_path / "never")})
     printed(job, "waiting")
     far = project.jobs.get(job.id, executor=Elsewhere())
-    assert far.state == "running"  # by its signs of life
+    assert far.status().state == "running"  # by its signs of life
     far.cancel()
     assert job.wait(LONG_S) == "stopped"
     with pytest.raises(ConfigError, match="stopped already"):
@@ -315,7 +315,7 @@ def test_ending_it_at_once(project: oml.Project, tmp_path: Path) -> None:
     job = project.jobs.submit("job_functions:wait_for", {"path": str(tmp_path / "never")})
     process = psutil.Process(pid_of(job))
     job.cancel(now=True)
-    assert job.state == "stopped"
+    assert job.status().state == "stopped"
     wait_until_ended(process)
 
 
@@ -341,7 +341,7 @@ def test_a_record_that_lies_ends_no_other_process(project: oml.Project, tmp_path
     bystander.kill()
     bystander.wait()
     (tmp_path / "go").touch()
-    until(lambda: job.state == "finished", "its end")
+    until(lambda: job.status().state == "finished", "its end")
 
 
 @pytest.mark.parametrize(
@@ -470,7 +470,7 @@ def test_an_executor_of_ones_own_is_given_a_command_and_keeps_its_handle(project
     options = {"auto_mkdir": True, "password": "hunter2"}
     secret = oml.Project.open(project.url, storage_options=options)
     job = secret.jobs.submit("job_functions:greet", {"name": "a"}, executor=queue)
-    assert job.state == "starting"
+    assert job.status().state == "starting"
     ((command, environment),) = queue.started
     assert json.loads(environment[ORDER])["storage_options"] == options
     for path in Path(project.url).rglob("*"):
@@ -480,11 +480,11 @@ def test_an_executor_of_ones_own_is_given_a_command_and_keeps_its_handle(project
         command, env={**os.environ, **environment}, check=False
     )  # as a queue does when its time comes
     assert done.returncode == 0
-    assert project.jobs.get(job.id, executor=queue).state == "finished"
+    assert project.jobs.get(job.id, executor=queue).status().state == "finished"
     other = project.jobs.submit("job_functions:greet", {"name": "a"}, executor=queue)
     other.cancel(now=True)
     assert queue.stopped == [({"id": 42}, True)]
-    assert other.state == "stopped"
+    assert other.status().state == "stopped"
 
 
 # ---- notebooks and object stores ----

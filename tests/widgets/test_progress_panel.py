@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from onlineml.jobs.background import Job
+from onlineml.jobs.job import Job
 
 from front_end import FrontEnd
 from onlineml.errors import StoppedError
