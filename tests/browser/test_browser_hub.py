@@ -163,7 +163,7 @@ def test_two_people_and_a_background_run_that_goes_on(
     page = LabPage(browser, None, SHOTS)
     come_in(hub, page, "ann")
     try:
-        until(lambda: job.status().state == "running" and job.status().attempt == 2, "it goes on as soon as she is back")
+        until(lambda: (job.status().state, job.status().attempt) == ("running", 2), "it goes on as soon as she is back")
         until(lambda: max(row["epoch"] for row in job.run.metrics()) > before, "it learns on")
         assert "resumed" in (hub.user_home("ann") / ".onlineml-resumed.log").read_text()
     finally:

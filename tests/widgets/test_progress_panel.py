@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from onlineml.jobs.job import Job
-
 from front_end import FrontEnd
 from onlineml.errors import StoppedError
+from onlineml.jobs.job import Job
 from onlineml.runs.run import Run
 from onlineml.widgets import ProgressPanel
 from onlineml.widgets.progress import _Pushed
