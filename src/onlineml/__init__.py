@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from onlineml.inference.predictor import predict as predict
     from onlineml.inference.video import predict_video as predict_video
     from onlineml.project.project import Project as Project
-    from onlineml.tasks.by_task import datamodule_for as datamodule_for
-    from onlineml.tasks.by_task import model_for as model_for
+    from onlineml.tasks.building import datamodule_for as datamodule_for
+    from onlineml.tasks.building import list_models as list_models
+    from onlineml.tasks.building import model_for as model_for
     from onlineml.tasks.classification import ImageClassifier as ImageClassifier
     from onlineml.tasks.detection import ObjectDetector as ObjectDetector
     from onlineml.tasks.loading import load_model as load_model
@@ -49,16 +50,17 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "Project": "project.project",
         "Recipe": "improving.recipe",
         "compare": "evaluation.comparison.compare",
-        "datamodule_for": "tasks.by_task",
+        "datamodule_for": "tasks.building",
         "errors": "",
         "evaluate": "inference.evaluate",
         "evaluation": "",
         "fit": "training.fit",
         "improve": "improving.improve",
         "jobs": "",
+        "list_models": "tasks.building",
         "load_model": "tasks.loading",
         "make_samples": "data.samples.samples",
-        "model_for": "tasks.by_task",
+        "model_for": "tasks.building",
         "predict": "inference.predictor",
         "predict_video": "inference.video",
         "review_queue": "improving.review.queue",

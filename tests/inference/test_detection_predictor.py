@@ -19,7 +19,6 @@ import onlineml as oml
 from colour_scenes import CLASSES, COLOURS, SCORES, ColourDetector, png, scene
 from onlineml.data.manifest.box_arrays import box_iou
 from onlineml.errors import ConfigError, UnknownClassError
-from onlineml.inference.detecting import Detector
 from places import SUPPORT
 from tiny import tiny_model
 
@@ -57,10 +56,9 @@ def test_an_image_without_objects() -> None:
     assert bool(row)
 
 
-def test_what_is_asked_of_a_detector() -> None:
-    assert isinstance(ColourDetector(), Detector)
-    assert not isinstance(tiny_model(), Detector)
-    assert not isinstance("model", Detector)
+def test_what_has_no_task_is_no_model() -> None:
+    with pytest.raises(ConfigError, match="a Linear has no task: expected one of classification, detection"):
+        oml.predict(torch.nn.Linear(2, 2), [])
 
 
 def test_objects_with_the_surest_first() -> None:

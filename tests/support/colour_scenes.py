@@ -49,6 +49,8 @@ def png(pixels: np.ndarray, *, orientation: int = 1) -> bytes:
 class ColourDetector(nn.Module):
     """Finds rectangles of the classes' colours, to a fraction of a pixel; refuses to answer in training mode."""
 
+    task = "detection"
+
     def __init__(
         self,
         *,

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
 from dataclasses import replace
 from importlib.metadata import EntryPoint
+from typing import get_args
 
 import pytest
 
 from onlineml import tasks
 from onlineml.errors import ConfigError
+from onlineml.evaluation.base import BaseScores
 from onlineml.tasks import TASKS, Task, task_names, task_of
 from onlineml.tasks.base import VisionModule
+from onlineml.tasks.task import Piece
 
 OWN = replace(TASKS[0], name="own")
 NO_TASK = object()
@@ -39,6 +43,10 @@ def test_every_piece_is_there_and_knows_its_task(task):
     assert issubclass(module, VisionModule)
     assert module.task == task.load("datamodule").task == task.name
     assert task_of(module) is task
+    size = inspect.signature(task.load("datamodule")).parameters["batch_size"].default
+    assert size == task.train_batch_size  # who makes a datamodule by hand gets the same
+    assert issubclass(task.load("scores"), BaseScores)
+    assert all(callable(task.load(piece)) for piece in get_args(Piece))
 
 
 def test_the_table_loads_no_network():

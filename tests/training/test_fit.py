@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import os
@@ -246,6 +247,8 @@ def test_an_interrupt_of_a_live_training_stores_a_checkpoint_and_it_goes_on_to_t
         ({"epochs": 0}, "epochs=0: expected at least 1"),
         ({"budget_s": 0}, "budget_s=0: expected more than 0 seconds"),
         ({"epochs": 1, "patience": 0}, "patience=0: expected at least 1"),
+        ({"epochs": 1, "devices": 2}, "devices=2: expected 1 or 'auto', which is one"),
+        ({"epochs": 1, "devices": -1}, "devices=-1: expected 1 or 'auto', which is one"),
         ({"epochs": 1, "progress": "auto"}, "progress='auto': expected one of lines, live, none"),
     ],
 )
@@ -255,6 +258,32 @@ def test_contradictions_are_refused_before_there_is_a_run(manifest, tmp_path: Pa
 
     assert told in str(found.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_loggers_get_the_spec_and_every_row(manifest, tmp_path: Path) -> None:
+    class Noted(pl.loggers.CSVLogger):
+        told: Any = None
+
+        def log_hyperparams(self, params: Any = None) -> None:
+            self.told = params
+
+    loggers = [Noted(tmp_path / name) for name in "ab"]
+    run = fit(tiny_model(), tiny_data(manifest), tmp_path / "run", epochs=2, logger=loggers, devices=1)
+
+    rows = run.metrics()
+    for logger in loggers:
+        assert logger.told["manifest_hash"] == manifest.hash
+        with (Path(logger.log_dir) / "metrics.csv").open(encoding="utf-8") as file:
+            logged = list(csv.DictReader(file))
+        assert [int(row["step"]) for row in logged] == [row["step"] for row in rows] == [STEPS, 2 * STEPS]
+        for name in ("train_loss", "val_loss", "val_accuracy", "lr"):
+            assert [float(row[name]) for row in logged] == pytest.approx([row[name] for row in rows])
+
+
+def test_one_logger_alone(manifest, tmp_path: Path) -> None:
+    logger = pl.loggers.CSVLogger(tmp_path / "csv")
+    fit(tiny_model(), tiny_data(manifest), tmp_path / "run", epochs=1, logger=logger)
+    assert (Path(logger.log_dir) / "metrics.csv").is_file()
 
 
 def test_other_classes_are_refused(manifest, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -21,15 +21,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-__all__ = ["Detector", "Fitted", "Objects", "cutoffs", "detect_in", "fitted_image"]
+__all__ = ["DetectionModel", "Fitted", "Objects", "cutoffs", "detect_in", "fitted_image"]
 
 # where nothing was chosen on validation: the cut of Ultralytics' predict, the lowest of those that are in common use
 _THRESHOLD = 0.25
 
 
-@runtime_checkable
-class Detector(Protocol):
+class DetectionModel(Protocol):
     """What is asked of a detector; `onlineml.ObjectDetector` is one."""
+
+    @property
+    def task(self) -> str:
+        """``"detection"``."""
 
     @property
     def training(self) -> bool:
@@ -109,7 +112,7 @@ def fitted_image(content: bytes | NDArray[np.uint8], *, size_hw: tuple[int, int]
     return Fitted(np.array(pixels), scale, original_hw)
 
 
-def detect_in(model: Detector, images: Sequence[Fitted]) -> list[Objects | None]:
+def detect_in(model: DetectionModel, images: Sequence[Fitted]) -> list[Objects | None]:
     """Every object that a model finds, however unsure.
 
     Images are put together by shape, so that what is found in one never depends on the others of its batch.
@@ -141,7 +144,7 @@ def _placed(found: Mapping[str, Tensor], image: Fitted) -> Objects | None:
     return Objects(cut, found["labels"].detach().cpu().numpy().astype(np.int64), scores).take(surest)
 
 
-def cutoffs(model: Detector, threshold: float | Mapping[str, float] | None) -> NDArray[np.float64]:
+def cutoffs(model: DetectionModel, threshold: float | Mapping[str, float] | None) -> NDArray[np.float64]:
     """The least score of each class, (C,) float64.
 
     Args:

@@ -10,7 +10,7 @@ import numpy as np
 from onlineml.inference.rows import Rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy.typing as npt
     from matplotlib.figure import Figure
@@ -97,6 +97,36 @@ class DetectedObjects:
         """Class and score of each object, as a classifier's row has them."""
         return tuple((found.label, found.score) for found in self)
 
+    def records(self) -> list[dict[str, Any]]:
+        """Its lines in a table, a value for each of `Detections.columns`: one an object, or one without an object."""
+        height, width = self.size_hw or (None, None)
+        image = {"width": width, "height": height, "error": self.error}
+        objects: list[tuple[Any, ...]] = list(self) or [(None, float("nan"), (float("nan"),) * 4)]
+        corners = ("x1", "y1", "x2", "y2")
+        return [
+            {"uri": self.uri, "label": label, "score": score, **dict(zip(corners, box, strict=True)), **image}
+            for label, score, box in objects
+        ]
+
+    def strengths(self) -> dict[str, float]:
+        """How strongly classes are seen: the number of objects of each."""
+        return {label: float(self.labels.count(label)) for label in dict.fromkeys(self.labels)}
+
+    def drawn_on(self, pixels: npt.NDArray[np.uint8], class_names: Sequence[str]) -> npt.NDArray[np.uint8]:
+        """Return a picture with the objects drawn on it.
+
+        Args:
+            pixels: (H, W, 3) uint8 RGB, the image at any size; left as it is.
+            class_names: not used: colours go by `label_ids`.
+        """
+        from onlineml.inference.drawing import draw_boxes, shortened  # noqa: PLC0415
+
+        del class_names
+        height, width = pixels.shape[:2]
+        scale = np.array([width, height] * 2) / np.array((self.size_hw or (height, width))[::-1] * 2)
+        texts = [f"{shortened(label)} {score:.2f}" for label, score in self.top]
+        return draw_boxes(pixels, self.boxes_xyxy * scale, texts, self.label_ids)
+
     @property
     def summary(self) -> str:
         """In words: how many of what, or why the image cannot be used."""
@@ -137,15 +167,8 @@ class Detections(Rows[DetectedObjects]):
 
     @staticmethod
     def records(row: DetectedObjects) -> list[dict[str, Any]]:
-        """A line for each object, or one without an object."""
-        height, width = row.size_hw or (None, None)
-        image = {"width": width, "height": height, "error": row.error}
-        objects: list[tuple[Any, ...]] = list(row) or [(None, float("nan"), (float("nan"),) * 4)]
-        corners = ("x1", "y1", "x2", "y2")
-        return [
-            {"uri": row.uri, "label": label, "score": score, **dict(zip(corners, box, strict=True)), **image}
-            for label, score, box in objects
-        ]
+        """See `DetectedObjects.records`."""
+        return row.records()
 
     def figure(self, *, limit: int = 12, storage_options: Mapping[str, Any] | None = None) -> Figure:
         """Some of the images, evenly chosen among all, with the objects drawn, and counted below."""

@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, overload
 
 from onlineml.errors import ConfigError
-from onlineml.inference.detecting import Detector
-from onlineml.inference.evaluate_classifier import evaluate_classifier
-from onlineml.inference.evaluate_detector import evaluate_detector
 from onlineml.inference.evaluation import EvaluateOptions
-from onlineml.tasks.classification import ImageClassifier
-from onlineml.tasks.loading import load_model
+from onlineml.tasks import task_of
+from onlineml.tasks.loading import opened_model
 
 if TYPE_CHECKING:
     import os
@@ -19,11 +16,12 @@ if TYPE_CHECKING:
     from onlineml.data.manifest.manifest import Manifest
     from onlineml.evaluation import ClassificationScores
     from onlineml.evaluation.detection.result import DetectionScores
+    from onlineml.inference.detecting import DetectionModel
     from onlineml.registry.versions import ModelVersion
+    from onlineml.tasks.base import VisionModule
+    from onlineml.tasks.classification import ImageClassifier
 
 __all__ = ["evaluate"]
-
-_BATCH_SIZE = {"classification": 64, "detection": 8}  # a detector's images are several times as large
 
 
 @overload
@@ -42,7 +40,7 @@ def evaluate(
 ) -> ClassificationScores: ...
 @overload
 def evaluate(
-    model: Detector,
+    model: DetectionModel,
     data: Manifest,
     *,
     split: str = ...,
@@ -56,7 +54,7 @@ def evaluate(
 ) -> DetectionScores: ...
 @overload
 def evaluate(
-    model: ModelVersion | str | os.PathLike[str],
+    model: VisionModule | ModelVersion | str | os.PathLike[str],
     data: Manifest,
     *,
     split: str = ...,
@@ -69,7 +67,7 @@ def evaluate(
     storage_options: Mapping[str, Any] | None = ...,
 ) -> Any: ...
 def evaluate(
-    model: ImageClassifier | Detector | ModelVersion | str | os.PathLike[str],
+    model: VisionModule | DetectionModel | ModelVersion | str | os.PathLike[str],
     data: Manifest,
     *,
     split: str = "test",
@@ -80,7 +78,7 @@ def evaluate(
     seed: int = 0,
     max_bad: float = 0.01,
     storage_options: Mapping[str, Any] | None = None,
-) -> ClassificationScores | DetectionScores:
+) -> Any:
     """Score a model on the labelled images of a split.
 
     A detector is scored with every box that it gives, however unsure, in pixels of the upright originals; the
@@ -110,20 +108,19 @@ def evaluate(
         ConfigError: a slice is not a column, the model was never trained, or the manifest is for another task.
         TrainingError: a detector's boxes are not finite.
     """
-    if not isinstance(model, ImageClassifier | Detector):
-        model = load_model(model, storage_options=storage_options)
-    task = "detection" if isinstance(model, Detector) else "classification"
-    if data.task != task:
-        raise ConfigError(f"the model is made for {task}, and the manifest for {data.task}: give one of the same task")
+    opened = opened_model(model, storage_options=storage_options)
+    task = task_of(opened)
+    if data.task != task.name:
+        raise ConfigError(
+            f"the model is made for {task.name}, and the manifest for {data.task}: give one of the same task"
+        )
     options = EvaluateOptions(
         split=split,
         slices=slices,
-        batch_size=_BATCH_SIZE[task] if batch_size is None else batch_size,
+        batch_size=task.evaluate_batch_size if batch_size is None else batch_size,
         num_workers=num_workers,
         n_bootstrap=n_bootstrap,
         seed=seed,
         max_bad=max_bad,
     )
-    if isinstance(model, Detector):
-        return evaluate_detector(model, data, options)
-    return evaluate_classifier(model, data, options)
+    return task.load("evaluate")(opened, data, options)

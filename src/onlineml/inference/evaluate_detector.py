@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from onlineml.data.loading.detection_datasets import DetectionBatch
     from onlineml.data.manifest.manifest import Manifest
     from onlineml.evaluation.detection.result import DetectionScores
-    from onlineml.inference.detecting import Detector
+    from onlineml.inference.detecting import DetectionModel
     from onlineml.inference.evaluation import EvaluateOptions
 
 __all__ = ["SeenImages", "detections_in", "evaluate_detector", "of_images", "usable_boxes"]
@@ -34,7 +34,7 @@ _THUMBNAIL_PX = 320  # boxes are drawn on them
 
 
 def evaluate_detector(
-    model: Detector,
+    model: DetectionModel,
     data: Manifest,
     options: EvaluateOptions,
     *,
@@ -94,7 +94,7 @@ class SeenImages(NamedTuple):
     found: Found
 
 
-def detections_in(model: Detector, batches: Iterable[DetectionBatch]) -> SeenImages:
+def detections_in(model: DetectionModel, batches: Iterable[DetectionBatch]) -> SeenImages:
     """Every object that a model finds in the images of a loader, however unsure.
 
     Raises:
@@ -172,7 +172,7 @@ def of_images(seen: SeenImages, rows: NDArray[np.int64]) -> SeenImages:
     return SeenImages(rows, seen.sizes_hw[at], found)
 
 
-def _of_known(model: Detector, data: Manifest, seen: SeenImages, truth: Boxes) -> tuple[SeenImages, Boxes]:
+def _of_known(model: DetectionModel, data: Manifest, seen: SeenImages, truth: Boxes) -> tuple[SeenImages, Boxes]:
     """Images and objects without those of classes that the model does not know."""
     known = np.isin(np.array(data.class_names, dtype=object)[truth.label_ids], list(model.class_names))
     if known.all():
@@ -193,7 +193,7 @@ def _of_known(model: Detector, data: Manifest, seen: SeenImages, truth: Boxes) -
     return of_images(seen, seen.rows[told]), kept
 
 
-def _thresholds(model: Detector) -> dict[str, float] | None:
+def _thresholds(model: DetectionModel) -> dict[str, float] | None:
     """As `onlineml.predict` applies them; None where none were chosen on validation."""
     if model.thresholds is None:
         return None

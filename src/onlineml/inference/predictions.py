@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from onlineml.inference.rows import Rows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
 __all__ = ["Prediction", "Predictions"]
 
@@ -32,6 +35,29 @@ class Prediction:
     score: float
     top: tuple[tuple[str, float], ...]
     error: str | None
+
+    def records(self) -> list[dict[str, Any]]:
+        """Its line in a table: a value for each of `Predictions.columns`."""
+        top = {"top_labels": [name for name, _ in self.top], "top_scores": [score for _, score in self.top]}
+        return [{"uri": self.uri, "label": self.label, "score": self.score, **top, "error": self.error}]
+
+    def strengths(self) -> dict[str, float]:
+        """How strongly classes are seen: the likeliest one by its probability; nothing in an unusable image."""
+        return {} if self.label is None else {self.label: self.score}
+
+    def drawn_on(self, pixels: NDArray[np.uint8], class_names: Sequence[str]) -> NDArray[np.uint8]:
+        """Return a picture with the likeliest class in a corner.
+
+        Args:
+            pixels: (H, W, 3) uint8 RGB; left as it is.
+            class_names: their places are the colours.
+        """
+        from onlineml.inference.drawing import draw_boxes, shortened  # noqa: PLC0415
+
+        height, width = pixels.shape[:2]
+        text = f"{shortened(str(self.label))} {self.score:.2f}"
+        colour = class_names.index(str(self.label)) if self.label in class_names else 0
+        return draw_boxes(pixels, np.array([[0.0, 0.0, width, height]]), [text], [colour])
 
     def __str__(self) -> str:
         return f"{self.uri}: {self.error if self.label is None else f'{self.label} ({self.score:.3f})'}"
@@ -59,9 +85,8 @@ class Predictions(Rows[Prediction]):
 
     @staticmethod
     def records(row: Prediction) -> list[dict[str, Any]]:
-        """One line."""
-        top = {"top_labels": [name for name, _ in row.top], "top_scores": [score for _, score in row.top]}
-        return [{"uri": row.uri, "label": row.label, "score": row.score, **top, "error": row.error}]
+        """See `Prediction.records`."""
+        return row.records()
 
     def figure(self, *, limit: int = 24, storage_options: Mapping[str, Any] | None = None) -> Figure:
         """Some of the images, evenly chosen among all, with the class and its probability below each."""

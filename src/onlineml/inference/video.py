@@ -10,29 +10,28 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from onlineml.data.video.frames import frame_id
 from onlineml.data.video.sampling import Sampling
 from onlineml.data.video.video import Video
 from onlineml.errors import ConfigError
-from onlineml.inference.detecting import Detector
-from onlineml.inference.detections import DetectedObjects, Detections
-from onlineml.inference.drawing import draw_boxes, shortened
-from onlineml.inference.predictions import Prediction, Predictions
 from onlineml.inference.predictor import predict
 from onlineml.inference.rows import Rows, written
-from onlineml.tasks.classification import ImageClassifier
-from onlineml.tasks.loading import load_model
+from onlineml.tasks.loading import opened_model
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    import numpy as np
+    import torch
     from numpy.typing import NDArray
 
+    from onlineml.inference.detecting import DetectionModel
+    from onlineml.inference.detections import DetectedObjects
+    from onlineml.inference.predictions import Prediction
     from onlineml.registry.versions import ModelVersion
+    from onlineml.tasks.base import VisionModule
 
 __all__ = ["FrameAnswer", "VideoAnswers", "predict_video", "write_annotated_video"]
 
@@ -87,9 +86,7 @@ class VideoAnswers(Rows[FrameAnswer]):
     @staticmethod
     def records(row: FrameAnswer) -> list[dict[str, Any]]:
         """The lines of one frame."""
-        answer = row.answer
-        lines = Predictions.records(answer) if isinstance(answer, Prediction) else Detections.records(answer)
-        return [{"time_s": row.time_s, "frame": row.frame, **line} for line in lines]
+        return [{"time_s": row.time_s, "frame": row.frame, **line} for line in row.answer.records()]
 
     def by_image(self, group: str) -> dict[str, Prediction | DetectedObjects]:
         """All answers by the ids that the frames have as images of a project, such as for `Project.labels.suggest`.
@@ -108,7 +105,7 @@ class VideoAnswers(Rows[FrameAnswer]):
 
 
 def predict_video(
-    model: ImageClassifier | Detector | ModelVersion | str | os.PathLike[str],
+    model: VisionModule | DetectionModel | ModelVersion | str | os.PathLike[str],
     source: str | os.PathLike[str] | bytes,
     *,
     every_s: float | None = None,
@@ -117,6 +114,7 @@ def predict_video(
     top_k: int | None = None,
     threshold: float | Mapping[str, float] | None = None,
     batch_size: int | None = None,
+    device: str | torch.device | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> VideoAnswers:
     """Say what is in the frames of a video, as a stream of rows in the order of time.
@@ -130,6 +128,7 @@ def predict_video(
         top_k: as of `onlineml.predict`, and the next two.
         threshold: of a detector.
         batch_size: frames at once.
+        device: as of `onlineml.predict`.
         storage_options: open the URLs of the video, and of the model.
 
     Returns:
@@ -142,15 +141,16 @@ def predict_video(
         NotFoundError: there is no such video.
     """
     sampling = Sampling(every_s=every_s, every_n=every_n, times_s=times_s)
-    if not isinstance(model, ImageClassifier | Detector):
-        model = load_model(model, storage_options=storage_options)
+    opened = opened_model(model, storage_options=storage_options)
     video = Video(source, storage_options=storage_options)
-    ask: Callable[[Any], Any] = partial(predict, model, top_k=top_k, threshold=threshold, batch_size=batch_size)
+    ask: Callable[[Any], Any] = partial(
+        predict, opened, top_k=top_k, threshold=threshold, batch_size=batch_size, device=device
+    )
     none = ask(())  # what cannot be asked for is refused now, and not with the first frame
     return VideoAnswers(
         partial(_answers, ask, video, sampling),
         video=video,
-        class_names=model.class_names,
+        class_names=opened.class_names,
         columns=none.columns,
         model=none.model,
     )
@@ -230,13 +230,4 @@ def annotated(
     Returns:
         (H, W, 3) uint8.
     """
-    if answer.error is not None:
-        return pixels
-    height, width = pixels.shape[:2]
-    if isinstance(answer, Prediction):
-        text = f"{shortened(str(answer.label))} {answer.score:.2f}"
-        colour = class_names.index(str(answer.label)) if answer.label in class_names else 0
-        return draw_boxes(pixels, np.array([[0.0, 0.0, width, height]]), [text], [colour])
-    scale = np.array([width, height] * 2) / np.array((answer.size_hw or (height, width))[::-1] * 2)
-    texts = [f"{shortened(label)} {score:.2f}" for label, score in answer.top]
-    return draw_boxes(pixels, answer.boxes_xyxy * scale, texts, answer.label_ids)
+    return pixels if answer.error is not None else answer.drawn_on(pixels, class_names)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from onlineml.evaluation.render.style import ALARM, INK, new_figure, say_empty, titled
-from onlineml.inference.detections import DetectedObjects
 from onlineml.inference.drawing import colour_of
 
 if TYPE_CHECKING:
@@ -68,13 +67,8 @@ def _found(answers: Sequence[FrameAnswer]) -> dict[str, dict[int, float]]:
     """By class, the numbers of the rows in which it was found, and how strongly."""
     found: dict[str, dict[int, float]] = {}
     for place, row in enumerate(answers):
-        answer = row.answer
-        if isinstance(answer, DetectedObjects):
-            for label in answer.labels:
-                of_class = found.setdefault(label, {})
-                of_class[place] = of_class.get(place, 0.0) + 1.0
-        elif answer.label is not None:
-            found.setdefault(answer.label, {})[place] = answer.score
+        for label, strength in row.answer.strengths().items():
+            found.setdefault(label, {})[place] = strength
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -16,17 +17,14 @@ from onlineml.storage.io import join, read_bytes
 from onlineml.tasks import task_names, task_of
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping
 
     from torch import nn
 
     from onlineml.runs.run import Run
     from onlineml.tasks.base import VisionModule
-    from onlineml.tasks.classification import ImageClassifier
-    from onlineml.tasks.detection import ObjectDetector
 
-__all__ = ["load_model", "model_files", "write_model"]
+__all__ = ["load_model", "model_files", "opened_model", "write_model"]
 
 _FORMAT = 1  # of model.json
 _REQUIRED = ("backbone", "architecture", "class_names", "preprocessing", "manifest_hash", "seed")
@@ -106,7 +104,7 @@ def load_model(
     *,
     backbone: str | nn.Module | None = None,
     storage_options: Mapping[str, Any] | None = None,
-) -> ImageClassifier | ObjectDetector:
+) -> VisionModule:
     """Rebuild a published model, in evaluation mode, on the CPU; no code from storage is ever run.
 
     Args:
@@ -116,8 +114,8 @@ def load_model(
         storage_options: opens the URL.
 
     Returns:
-        An `ImageClassifier` or an `ObjectDetector`; on one machine its CPU outputs are bit-identical to those of the
-        model that was published.
+        The module of its task, such as an `ImageClassifier` or an `ObjectDetector`; on one machine its CPU outputs are
+        bit-identical to those of the model that was published.
 
     Raises:
         NotFoundError: there is no such model.
@@ -138,8 +136,7 @@ def load_model(
         raise StorageError(
             f"{found.url}: model.json lacks {', '.join(missing)}: it is damaged; publish the model again"
         )
-    module = task_of(task).load("module")
-    loaded: ImageClassifier | ObjectDetector
+    module: type[VisionModule] = task_of(task).load("module")
     loaded = module.from_descriptor(descriptor, network=backbone, source=str(found.url))
     _load_weights(loaded.network, found)
     preprocessing = descriptor["preprocessing"]
@@ -149,6 +146,13 @@ def load_model(
     loaded.reference = str(found.url)
     loaded.to(memory_format=torch.channels_last)
     return loaded.eval()
+
+
+def opened_model(model: Any, *, storage_options: Mapping[str, Any] | None = None) -> Any:
+    """A model as it is given, or loaded where its place is given; see `load_model`."""
+    if isinstance(model, str | os.PathLike | ModelVersion):
+        return load_model(model, storage_options=storage_options)
+    return model
 
 
 def _load_weights(network: nn.Module, found: ModelVersion) -> None:

@@ -10,7 +10,7 @@ from onlineml.errors import ConfigError
 
 __all__ = ["Piece", "Task"]
 
-Piece = Literal["module", "datamodule"]
+Piece = Literal["module", "datamodule", "networks", "predict", "evaluate", "scores"]
 
 
 @dataclass(frozen=True)
@@ -24,16 +24,32 @@ class Task:
     Attributes:
         name: as manifests, projects and models have it in ``task``.
         title: of a model, in words.
-        default_size: side of the network's input in pixels where the user gives none.
+        default_size: side length of the network's input in pixels where the user gives none.
+        train_batch_size: images in a batch where the user gives no number, and so the next two.
+        predict_batch_size: of `onlineml.predict`.
+        evaluate_batch_size: of `onlineml.evaluate`.
         module: its `onlineml.tasks.base.VisionModule`.
         datamodule: its `onlineml.data.loading.datamodules.ImageDataModule`.
+        networks: a function of ``pretrained=`` that lists the networks to choose from, see `onlineml.list_models`.
+        predict: a function of a model, images and `onlineml.inference.predictor.PredictOptions` that returns
+            `onlineml.inference.rows.Rows`.
+        evaluate: a function of a model, a manifest and `onlineml.inference.evaluation.EvaluateOptions` that returns
+            scores.
+        scores: the class of these scores, an `onlineml.evaluation.base.BaseScores`.
     """
 
     name: str
     title: str
     default_size: int
+    train_batch_size: int
+    predict_batch_size: int
+    evaluate_batch_size: int
     module: str
     datamodule: str
+    networks: str
+    predict: str
+    evaluate: str
+    scores: str
 
     def load(self, piece: Piece) -> Any:
         """Import one of the pieces.

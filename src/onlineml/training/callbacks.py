@@ -144,7 +144,7 @@ class EpochRecord(pl.Callback):
         self.last_row, self.told = row, not last
         for name in ("train_loss", *pl_module.metric_names):
             if not math.isnan(row[name]):
-                pl_module.log(name, row[name])
+                pl_module.log(name, row[name], logger=False)  # the user's loggers get the whole row
         if not math.isnan(pl_module.selection_score(row)):
             self._wait(trainer, pl_module, row)
         self._reset()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from onlineml.errors import AlreadyExistsError, ConfigError
 from onlineml.runs.run import Run, new_run_id
@@ -13,7 +14,9 @@ from onlineml.training.progress import check_progress, stopping_on_interrupt
 from onlineml.training.training import Training
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
+
+    from pytorch_lightning.loggers import Logger
 
     from onlineml.data.loading.datamodules import ImageDataModule
     from onlineml.data.loading.lightning import pl
@@ -37,6 +40,8 @@ def fit(
     progress: Progress = "lines",
     precision: str | None = None,
     accelerator: str = "auto",
+    devices: int | Literal["auto"] = "auto",
+    logger: Logger | Sequence[Logger] | None = None,
     callbacks: Sequence[pl.Callback] = (),
     storage_options: Mapping[str, Any] | None = None,
 ) -> Run:
@@ -61,6 +66,9 @@ def fit(
         precision: Lightning's; None is bfloat16 mixed on a GPU that has it, and for networks without depthwise
             convolutions on a CPU that has it where the task gains (1.7x for a detector), else 32 bits.
         accelerator: Lightning's.
+        devices: 1, or ``"auto"``, which is one: images are not yet shared out among several.
+        logger: a Lightning logger of yours, or several; each gets the run's spec, and every row of its metrics. None:
+            the run alone has them.
         callbacks: Lightning callbacks of yours.
         storage_options: opens the run's URL, where ``run`` is one.
 
@@ -76,12 +84,8 @@ def fit(
     """
     if epochs is not None and budget_s is not None:
         raise ConfigError(f"epochs={epochs} and budget_s={budget_s}: expected one of them")
-    if epochs is not None and epochs < 1:
-        raise ConfigError(f"epochs={epochs}: expected at least 1")
-    if budget_s is not None and not budget_s > 0:
-        raise ConfigError(f"budget_s={budget_s}: expected more than 0 seconds")
-    if patience is not None and patience < 1:
-        raise ConfigError(f"patience={patience}: expected at least 1")
+    _check_limits(epochs=epochs, budget_s=budget_s, patience=patience)
+    _check_devices(devices)
     check_progress(progress)
     _check_task(model, datamodule)
     _check_classes(model, datamodule)
@@ -92,9 +96,33 @@ def fit(
     with tempfile.TemporaryDirectory(prefix="onlineml-") as folder:
         training = Training(model, datamodule, record, Path(folder), epochs=epochs, budget_s=budget_s)
         with training.recorded(), record.stopping_in_time(), stopping_on_interrupt(record, progress):
-            training.prepare(patience=patience, ema=ema, progress=progress)
+            training.prepare(patience=patience, ema=ema, progress=progress, loggers=_listed(logger))
             training.execute(precision=precision, accelerator=accelerator, callbacks=callbacks)
     return record
+
+
+def _check_limits(*, epochs: int | None, budget_s: float | None, patience: int | None) -> None:
+    if epochs is not None and epochs < 1:
+        raise ConfigError(f"epochs={epochs}: expected at least 1")
+    if budget_s is not None and not budget_s > 0:
+        raise ConfigError(f"budget_s={budget_s}: expected more than 0 seconds")
+    if patience is not None and patience < 1:
+        raise ConfigError(f"patience={patience}: expected at least 1")
+
+
+def _check_devices(devices: int | str) -> None:
+    if devices not in {1, "auto"}:
+        raise ConfigError(
+            f"devices={devices!r}: expected 1 or 'auto', which is one; with several, each would be given every image: "
+            "the order of batches does not yet know of ranks. Choose the device by accelerator= and, of several GPUs, "
+            "by the environment variable CUDA_VISIBLE_DEVICES"
+        )
+
+
+def _listed(logger: Logger | Sequence[Logger] | None) -> list[Logger]:
+    if logger is None:
+        return []
+    return list(logger) if isinstance(logger, Sequence) else [logger]
 
 
 def _check_task(model: VisionModule, datamodule: ImageDataModule) -> None:

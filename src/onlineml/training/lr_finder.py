@@ -6,7 +6,7 @@ import copy
 import math
 from dataclasses import dataclass
 from itertools import chain, repeat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from onlineml.data.loading.datamodules import ClassificationDataModule
-    from onlineml.data.loading.datasets import ImageBatch
-    from onlineml.tasks.classification import ImageClassifier
+    from onlineml.data.loading.datamodules import ImageDataModule
+    from onlineml.tasks.base import VisionModule
 
 __all__ = ["LrSuggestion", "steepest", "suggest_lr"]
 
@@ -65,8 +64,8 @@ class LrSuggestion:
 
 
 def suggest_lr(
-    model: ImageClassifier,
-    datamodule: ClassificationDataModule,
+    model: VisionModule,
+    datamodule: ImageDataModule,
     *,
     lowest: float = 1e-6,
     highest: float = 1.0,
@@ -114,7 +113,7 @@ def suggest_lr(
     return LrSuggestion(steepest(lrs, losses), tuple(lrs), tuple(losses))
 
 
-def _endless(datamodule: ClassificationDataModule) -> Iterator[ImageBatch]:
+def _endless(datamodule: ImageDataModule) -> Iterator[Any]:
     return chain.from_iterable(repeat(datamodule.train_dataloader()))
 
 

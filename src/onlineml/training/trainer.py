@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import threading
 import warnings
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from pytorch_lightning.loggers import Logger
 
     from onlineml.tasks.base import VisionModule
 
-__all__ = ["interruptible", "precision_for", "quiet"]
+__all__ = ["interruptible", "log_row", "precision_for", "quiet"]
+
+
+def log_row(loggers: Sequence[Logger], row: Mapping[str, Any]) -> None:
+    """Give a row of figures to loggers at once: its finite numbers, at its step."""
+    metrics = {k: float(v) for k, v in row.items() if isinstance(v, int | float) and math.isfinite(v) and k != "step"}
+    for logger in loggers:
+        logger.log_metrics(metrics, step=int(row["step"]))
+        logger.save()
 
 
 def precision_for(precision: str | None, accelerator: str, model: VisionModule) -> str:

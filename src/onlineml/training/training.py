@@ -9,12 +9,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
 from onlineml.data.loading.lightning import pl
 from onlineml.errors import NotFoundError, StoppedError
 from onlineml.storage.io import delete, delete_drafts, draft_for, read_bytes, upload_file, write_bytes
-from onlineml.tasks.classification import ImageClassifier
 from onlineml.tasks.loading import write_model
 from onlineml.tasks.schedule import Knot, Schedule
 from onlineml.training.budget import FORWARDS_A_STEP, Budget, Clock
@@ -23,11 +21,14 @@ from onlineml.training.checkpoints import Checkpoints, LocalCheckpoints
 from onlineml.training.ema import Ema
 from onlineml.training.probe import collect_features, probe_head
 from onlineml.training.progress import Progress, Reporter, make_reporter
-from onlineml.training.trainer import interruptible, precision_for, quiet
+from onlineml.training.trainer import interruptible, log_row, precision_for, quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from pytorch_lightning.loggers import Logger
+    from torch import nn
 
     from onlineml.data.loading.datamodules import ImageDataModule
     from onlineml.runs.run import Run
@@ -84,8 +85,9 @@ class Training:
             self.model.eval()
             self.reporter.close()
 
-    def prepare(self, *, patience: int | None, ema: bool, progress: Progress) -> None:
+    def prepare(self, *, patience: int | None, ema: bool, progress: Progress, loggers: Sequence[Logger] = ()) -> None:
         """Warm the head up, and make the loader, the schedule and the callbacks."""
+        self.loggers = list(loggers)
         self.model.size_hw, self.model.manifest_hash = self.datamodule.size_hw, self.datamodule.manifest.hash
         if not self.model.training:  # trained or loaded before: Lightning would train it as it is
             self.model.train()
@@ -104,7 +106,7 @@ class Training:
             val if len(val) else None,
             ema=self.ema,
             clock=self.clock,
-            record=self.run.log_metrics,
+            record=self._record_row,
             note=self.run.note,
             show=self.reporter,
             patience=patience,
@@ -131,29 +133,31 @@ class Training:
         )
         self.callbacks.append(self.record)
 
+    def _record_row(self, row: Mapping[str, Any]) -> None:
+        """Write a row of figures to the run and to the user's loggers."""
+        self.run.log_metrics(row)
+        log_row(self.loggers, row)
+
     def _warm_up(self) -> None:
         """Fit a linear head of a pretrained network to features that are computed once; see how long the run will be.
 
         A short run, of fewer than three epochs, learns from images as they are, and leaves the first layers alone.
         """
         self.is_short = False
-        if not isinstance(self.model, ImageClassifier) or not self.model.pretrained:
-            return
-        if not isinstance(self.model.head, nn.Linear):
+        head = self.model.linear_head()
+        if head is None or not self.model.pretrained:
             return
         self.model.head_is_warm = True
         plan = self.run.spec.get("plan")
         if self.checkpoint is None or plan is None:
-            plan = self._probe()
+            plan = self._probe(head)
             self.run.update_spec({"plan": plan})
         self.is_short = plan["short"] and self.datamodule.augment_name in {"auto", "none"}
         if plan["short"] and self.model.may_freeze:
             self.model.frozen_share = _FROZEN_SHARE
 
-    def _probe(self) -> dict[str, Any]:
-        begin, head = time.monotonic(), self.model.head
-        assert isinstance(self.model, ImageClassifier) and isinstance(head, nn.Linear)  # noqa: S101, PT018 - _warm_up has looked
-
+    def _probe(self, head: nn.Linear) -> dict[str, Any]:
+        begin = time.monotonic()
         n_val = len(self.datamodule.rows_of("val"))
 
         def enough(n: int) -> bool:
@@ -194,6 +198,8 @@ class Training:
 
     def execute(self, *, precision: str | None, accelerator: str, callbacks: Sequence[pl.Callback]) -> None:
         """Train, keep the best weights, write the model."""
+        for logger in self.loggers:
+            logger.log_hyperparams(dict(self.run.spec))
         with interruptible():
             trainer = pl.Trainer(
                 max_epochs=-1 if self.epochs is None else self.epochs,
@@ -204,7 +210,8 @@ class Training:
                 plugins=LocalCheckpoints(self.checkpoints.draft),
                 default_root_dir=self.folder,
                 limit_val_batches=0,  # EpochRecord validates: the averaged weights, when it is worth the time
-                logger=False,
+                logger=self.loggers or False,
+                log_every_n_steps=1,  # there is nothing to log at steps; Lightning warns where an epoch has fewer
                 enable_checkpointing=any(isinstance(c, pl.callbacks.Checkpoint) for c in callbacks),  # yours
                 enable_progress_bar=False,
                 enable_model_summary=False,
@@ -215,6 +222,8 @@ class Training:
             finally:
                 self.checkpoints.close()
         kept = self._choose()
+        for logger in self.loggers:
+            logger.finalize("success")  # after the last row, which Lightning has not waited for
         write_model(self.model, self.run)
         facts = {k: kept[k] for k in ("step", "train_loss", *self.model.metric_names)}
         self.run.set_status("finished", facts=facts | {"seconds": round(self.clock.spent(), 2)})

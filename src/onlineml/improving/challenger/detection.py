@@ -74,6 +74,8 @@ class RenamedDetector:
         names: what its classes are called now, see `current_names`.
     """
 
+    task = "detection"
+
     def __init__(self, model: ObjectDetector, names: Sequence[str | None]) -> None:
         self.model = model
         self.class_names = distinct(names)

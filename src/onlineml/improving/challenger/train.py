@@ -16,7 +16,7 @@ from onlineml.improving.challenger.pieces import pieces_of
 from onlineml.improving.challenger.rename import current_names, distinct
 from onlineml.registry.versions import publish_to
 from onlineml.storage import io
-from onlineml.tasks.by_task import datamodule_for, model_for
+from onlineml.tasks.building import datamodule_for, model_for
 from onlineml.tasks.loading import load_model
 from onlineml.training.fit import fit
 

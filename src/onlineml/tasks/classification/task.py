@@ -10,6 +10,13 @@ CLASSIFICATION = Task(
     name="classification",
     title="Image classifier",
     default_size=64,  # two CPU cores train on it within minutes
+    train_batch_size=32,
+    predict_batch_size=32,
+    evaluate_batch_size=64,
     module="onlineml.tasks.classification.module:ImageClassifier",
     datamodule="onlineml.data.loading.datamodules:ClassificationDataModule",
+    networks="onlineml.models.listing:classifier_names",
+    predict="onlineml.inference.predict_classifier:predict_classes",
+    evaluate="onlineml.inference.evaluate_classifier:evaluate_classifier",
+    scores="onlineml.evaluation.classification.result:ClassificationScores",
 )

@@ -10,6 +10,13 @@ DETECTION = Task(
     name="detection",
     title="Object detector",
     default_size=320,  # two CPU cores train on it within minutes
+    train_batch_size=4,  # small ones learn more from each of a few hundred images
+    predict_batch_size=8,  # images are several times as large as a classifier's
+    evaluate_batch_size=8,
     module="onlineml.tasks.detection.module:ObjectDetector",
     datamodule="onlineml.data.loading.detection_datamodules:DetectionDataModule",
+    networks="onlineml.models.listing:detector_names",
+    predict="onlineml.inference.predict_detector:predict_objects",
+    evaluate="onlineml.inference.evaluate_detector:evaluate_detector",
+    scores="onlineml.evaluation.detection.result:DetectionScores",
 )

@@ -1,0 +1,77 @@
+"""A classifier's predictions for a stream of images."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from onlineml.data.augment.classification import fit_to_size, limit_to_scale, training_scale
+from onlineml.data.images.decode import decode
+from onlineml.errors import ConfigError
+from onlineml.inference.predictions import Prediction, Predictions
+from onlineml.inference.stream import Stream
+from onlineml.tasks.eval_mode import eval_mode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from onlineml.inference.predictor import PredictOptions
+    from onlineml.tasks.classification import ImageClassifier
+
+__all__ = ["predict_classes"]
+
+_TOP_K = 5
+
+
+def predict_classes(model: ImageClassifier, images: Any, options: PredictOptions) -> Predictions:
+    """Predict the class of images; see `onlineml.predict`.
+
+    Raises:
+        ConfigError: a threshold is given, or the model was never trained.
+    """
+    if options.threshold is not None:
+        raise ConfigError(
+            f"threshold={options.threshold}: expected None, for the model is a classifier, which takes top_k"
+        )
+    prepare = partial(_covering, size_hw=model.input_size_hw())
+    stream = Stream(images, prepare, batch_size=options.batch_size, storage_options=options.storage_options)
+    rows = partial(_predictions, model, stream, options.top_k or _TOP_K)
+    return Predictions(rows, model=model.reference or model.backbone_name)
+
+
+def _covering(content: bytes | NDArray[np.uint8], *, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
+    """An image just as evaluation sees it, ``size_hw`` + (3,) uint8."""
+    short_side = training_scale(size_hw)
+    pixels = decode(content, min_side=short_side).pixels if isinstance(content, bytes) else content
+    return np.array(fit_to_size(limit_to_scale(pixels, short_side), size_hw))
+
+
+def _predictions(model: ImageClassifier, images: Stream[NDArray[np.uint8]], top_k: int) -> Iterator[Prediction]:
+    for batch in images:
+        good = [image for _, image in batch if not isinstance(image, Exception)]
+        scores: Iterator[NDArray[np.float32]] = iter(())
+        if good:
+            together = torch.from_numpy(np.stack(good)).permute(0, 3, 1, 2).to(model.device)
+            with eval_mode(model):
+                scores = iter(torch.softmax(model(together).float(), dim=1).cpu().numpy())
+        for name, image in batch:
+            if isinstance(image, Exception):
+                yield _unusable(name, str(image))
+                continue
+            row = next(scores)
+            if not np.isfinite(row).all():
+                yield _unusable(name, "the model's probabilities are not finite numbers")
+                continue
+            best = np.argsort(-row, kind="stable")[:top_k]
+            top = tuple((model.class_names[i], float(row[i])) for i in best)
+            yield Prediction(uri=name, label=top[0][0], score=top[0][1], top=top, error=None)
+
+
+def _unusable(name: str, error: str) -> Prediction:
+    return Prediction(uri=name, label=None, score=float("nan"), top=(), error=error)

@@ -1,0 +1,53 @@
+"""A detector's predictions for a stream of images."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from onlineml.inference.detecting import cutoffs, detect_in, fitted_image
+from onlineml.inference.detections import DetectedObjects, Detections
+from onlineml.inference.stream import Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from onlineml.inference.detecting import DetectionModel, Fitted
+    from onlineml.inference.predictor import PredictOptions
+
+__all__ = ["predict_objects"]
+
+
+def predict_objects(model: DetectionModel, images: Any, options: PredictOptions) -> Detections:
+    """Predict the objects in images; see `onlineml.predict`.
+
+    Raises:
+        ConfigError: a threshold is outside 0..1, or the model was never trained.
+        UnknownClassError: a threshold is given for a class that the model does not have.
+    """
+    prepare = partial(fitted_image, size_hw=model.input_size_hw())
+    stream = Stream(images, prepare, batch_size=options.batch_size, storage_options=options.storage_options)
+    least = cutoffs(model, options.threshold)
+    return Detections(partial(_detections, model, stream, least, options.top_k), model=model.reference)
+
+
+def _detections(
+    model: DetectionModel, images: Stream[Fitted], least: NDArray[np.float64], top_k: int | None
+) -> Iterator[DetectedObjects]:
+    for batch in images:
+        found = iter(detect_in(model, [image for _, image in batch if not isinstance(image, Exception)]))
+        for name, image in batch:
+            if isinstance(image, Exception):
+                yield DetectedObjects.unusable(name, str(image))
+                continue
+            objects = next(found)
+            if objects is None:
+                yield DetectedObjects.unusable(name, "the model's boxes or scores are not finite numbers")
+                continue
+            boxes, label_ids, scores = objects.take(objects.scores >= least[objects.label_ids]).take(slice(top_k))
+            labels = tuple(model.class_names[i] for i in label_ids)
+            yield DetectedObjects(name, image.size_hw, boxes, label_ids, labels, scores, None)
