@@ -129,7 +129,7 @@ def test_state_dicts_grow_as_heads_do():
     assert torch.equal(filled["1.weight"][[0, 2]], fresh["1.weight"][[0, 2]])
     assert torch.equal(filled["1.weight"][PLACES], state["1.weight"])
     assert state["1.weight"].shape == (3, 4)
-    with pytest.raises(WeightsError, match=r"no fc.weight in the state dict; it has .*1.bias"):
+    with pytest.raises(WeightsError, match=r"the state dict has no fc.weight; it has .*1.bias"):
         grow_state_dict(state, "fc", OLD, NEW)
     with pytest.raises(WeightsError, match=r"1\.weight of fresh has shape"):
         grow_state_dict(state, "1", OLD, NEW, fresh=state)
@@ -205,9 +205,9 @@ def test_an_imprinted_row_by_hand():
         (torch.zeros(2, 3), torch.tensor([0, 1]), [1], r"expected \(N, 2\) and \(N,\)"),
         (torch.ones(2, 2), torch.tensor([0, 1]), [2], r"\[2\] have features"),
         (torch.ones(2, 2), torch.tensor([0, 1]), [], "none have features"),
-        (torch.ones(2, 2), torch.tensor([1, 1]), [1], "give features of old classes too"),
+        (torch.ones(2, 2), torch.tensor([1, 1]), [1], "pass their features too"),
         (torch.ones(2, 2), torch.tensor([0, 7]), [1], "reach from 0 to 7; the head has 3 rows"),
-        (torch.ones(3, 2), torch.tensor([0, 1, 2]), [0, 1, 2], "leave old rows in the head"),
+        (torch.ones(3, 2), torch.tensor([0, 1, 2]), [0, 1, 2], "keep old rows in the head"),
     ],
 )
 def test_features_that_cannot_be_imprinted_are_refused(features, labels, class_ids, says):

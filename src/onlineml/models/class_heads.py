@@ -1,6 +1,6 @@
-"""Heads that grow by class name: old rows keep their weights and their meaning, new rows start sensibly.
+"""Growing of class heads by class name: existing rows keep their weights and classes, new rows are initialised.
 
-Each function takes a module or a state dict and gives a new one; what it was given stays as it is.
+Each function takes a module or a state dict and returns a new one; the input is not modified.
 """
 
 from __future__ import annotations
@@ -25,62 +25,64 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def copied(network: Network) -> Network:
-    """A copy in the same modes: traced parts, such as a detector's backbone, come back from a copy in training mode."""
+    """Copy a network, preserving modes: a copy of traced parts, such as a detector's backbone, is in training mode."""
     made = copy.deepcopy(network)
-    for given, own in zip(network.modules(), made.modules(), strict=True):  # outer ones first: `train` sets the inner
+    # outer modules first: `train` also sets the inner ones
+    for given, own in zip(network.modules(), made.modules(), strict=True):
         if own.training != given.training:
             own.train(given.training)
     return made
 
 
 def _places(old_names: Sequence[str], new_names: Sequence[str], *, n_rows: int) -> list[int]:
-    """Where each old class stands among the new names.
+    """Return the index of each old class among the new names.
 
     Raises:
-        DataError: repeated names, another number of rows than old names, or an old class that is gone.
+        DataError: names are repeated, the numbers of rows and old names differ, or an old class is missing.
     """
     for what, names in (("old_names", old_names), ("new_names", new_names)):
         if isinstance(names, str) or len(set(names)) < len(names):
             msg = f"{what} is {names!r}; expected a sequence of distinct class names, in the order of the rows"
             raise DataError(msg)
     if len(old_names) != n_rows:
-        msg = f"the head has {n_rows} rows and old_names {len(old_names)} names; give the names that it was trained on"
+        msg = f"the head has {n_rows} rows and old_names {len(old_names)} names; pass the names that it was trained on"
         raise DataError(msg)
     place = {name: i for i, name in enumerate(new_names)}
     gone = [name for name in old_names if name not in place]
     if gone:
         msg = (
-            f"{len(gone)} classes of the head are not in new_names: {', '.join(map(repr, gone[:10]))}; a head grows, "
-            "it forgets no class: keep them among the names"
+            f"{len(gone)} classes of the head are not in new_names: {', '.join(map(repr, gone[:10]))}; a head can "
+            "only grow: keep all old classes among the names"
         )
         raise DataError(msg)
     return [place[name] for name in old_names]
 
 
 def _placed_rows(old: Tensor, rows: Sequence[int], fresh: Tensor) -> Tensor:
-    """`fresh` with the rows of `old` in their places."""
+    """Return `fresh` with the rows of `old` at their positions."""
     resized = fresh.detach().clone().to(dtype=old.dtype, device=old.device)
     resized[list(rows)] = old.detach()
     return resized
 
 
 def grow_head(head: Head, old_names: Sequence[str], new_names: Sequence[str], *, fresh: Head | None = None) -> Head:
-    """A head for more classes, in any order: the row of each old class is kept to the bit and goes with its name.
+    """Return a head for more classes, in any order: the row of each old class is kept exactly and follows its name.
 
-    The logits of the old classes stay the same, but for the last bits where the larger product rounds in another order.
+    The logits of the old classes do not change, except for the last bits, where the larger product rounds in another
+    order.
 
     Args:
         head: a linear layer (C, F), or a convolution (C, F, h, w) such as a detector's, whose rows are classes.
         old_names: C names, in the order of its rows.
-        new_names: C + K names; all old ones among them.
-        fresh: a head for the new names, from which new rows are taken; None: rows of zeros with the mean bias of the
-            old ones, from which `imprint` or training goes on.
+        new_names: C + K names, including all old ones.
+        fresh: a head for the new names, from which new rows are copied; None: rows of zeros with the mean bias of the
+            old ones, as a start for `imprint` or training.
 
     Returns:
-        A new module of the same kind, on the same device, of the same dtype; it needs gradients where `head` does.
+        A new module of the same kind, on the same device, of the same dtype; it requires gradients if `head` does.
 
     Raises:
-        DataError: names that are repeated or do not fit the rows, or an old class that is gone.
+        DataError: names are repeated or do not match the rows, or an old class is missing.
         WeightsError: `fresh` has another shape.
     """
     rows = _places(old_names, new_names, n_rows=head.weight.shape[0])
@@ -111,11 +113,11 @@ def _refuse_shape(tensor: Tensor, shape: tuple[int, ...], name: str) -> None:
 
 
 def merge_rows(head: Head, names: Sequence[str | None]) -> Head:
-    """A head with one row for each class that there is now: the mean of the rows of those that became it.
+    """Return a head with one row per current class: the mean of the rows of the classes merged into it.
 
     Args:
         head: (C, F), or a convolution (C, F, h, w).
-        names: C, what the class of each row is called now; None for one that is gone.
+        names: C, the current name of each row's class; None for a removed class.
     """
     rows = [[i for i, own in enumerate(names) if own == name] for name in _distinct(names)]
     made = copy.deepcopy(head)
@@ -131,12 +133,12 @@ def merge_rows(head: Head, names: Sequence[str | None]) -> Head:
 def resize_head(
     head: Head, names: Sequence[str | None], class_names: Sequence[str], *, fresh: Head | None = None
 ) -> Head:
-    """A head for other classes: rows go by name, those of merged classes are averaged; see `grow_head`.
+    """Return a head for other classes: rows follow their names, rows of merged classes are averaged; see `grow_head`.
 
     Args:
         head: (C, F), or a convolution (C, F, h, w).
-        names: C, what the class of each row is called now; None for one that is gone.
-        class_names: the wanted ones, in their order; all those of `names` among them.
+        names: C, the current name of each row's class; None for a removed class.
+        class_names: the target classes, in order, including all of `names`.
         fresh: see `grow_head`.
 
     Raises:
@@ -157,23 +159,23 @@ def grow_state_dict(
     *,
     fresh: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
-    """A state dict whose head has more classes; everything else is passed on as it is.
+    """Return a state dict whose head has more classes; everything else is not changed.
 
     Args:
-        state: of the network.
-        head: name of the layer, such as ``"fc"``; ``head.weight`` and, if there is one, ``head.bias`` grow.
+        state: state dict of the network.
+        head: name of the layer, such as ``"fc"``; ``head.weight`` and, if it exists, ``head.bias`` grow.
         old_names: as in `grow_head`.
         new_names: as in `grow_head`.
-        fresh: state dict of a network with the new names, from which new rows are taken: with the challenger's, the
-            champion becomes one of the same shape, for `interpolate`. None: as in `grow_head`.
+        fresh: state dict of a network with the new names, from which new rows are copied: with the challenger's, the
+            champion gets the same shape, for `interpolate`. None: as in `grow_head`.
 
     Raises:
         DataError: as in `grow_head`.
-        WeightsError: there is no such layer, or `fresh` has another shape.
+        WeightsError: the layer does not exist, or `fresh` has another shape.
     """
     weight = state.get(f"{head}.weight")
     if weight is None or weight.ndim == 0:
-        msg = f"there is no {head}.weight in the state dict; it has {', '.join(list(state)[-6:])} among others"
+        msg = f"the state dict has no {head}.weight; it has {', '.join(list(state)[-6:])} among others"
         raise WeightsError(msg)
     rows = _places(old_names, new_names, n_rows=weight.shape[0])
     resized = dict(state)
@@ -192,16 +194,16 @@ def grow_state_dict(
 
 
 def imprint(head: nn.Linear, features: Tensor, label_ids: Tensor, class_ids: Sequence[int]) -> nn.Linear:
-    """A head whose rows of new classes are made of mean features (Qi, Brown and Lowe, CVPR 2018).
+    """Return a head whose rows of new classes are computed from mean features (Qi, Brown and Lowe, CVPR 2018).
 
-    A row points from the mean of all classes to the mean of its own, both of unit features, and is as long as an old
-    row on average. Features that every image has (all are positive after a ReLU) thus speak for no class. Half-way
-    between the two means it reaches the mean of what the old rows say at most, so that a new class neither takes
-    everything nor is silent before it is trained.
+    A row is the direction from the mean of all classes to the mean of its own, both of unit features, with the average
+    norm of the old rows. Features that every image has (all are positive after a ReLU) thus favour no class. Half-way
+    between the two means, its logit is at most the mean of the old rows' logits, so that before training a new class is
+    neither always nor never predicted.
 
     Args:
-        head: (C, F); its other rows stay to the bit.
-        features: (N, F) what the head is given for images of at least two classes: new ones, and old ones beside them.
+        head: (C, F); its other rows are kept exactly.
+        features: (N, F) the head's inputs for images of at least two classes, including new and old ones.
         label_ids: (N,) their classes, rows of the head.
         class_ids: rows to imprint.
 
@@ -209,7 +211,7 @@ def imprint(head: nn.Linear, features: Tensor, label_ids: Tensor, class_ids: Seq
         A new head.
 
     Raises:
-        DataError: shapes that do not fit, a class without features, features of one class alone, or no old row.
+        DataError: shapes do not match, a class has no features, all features are of one class, or there is no old row.
     """
     labels = label_ids.to(features.device)
     _refuse_features(head, features, labels, class_ids)
@@ -222,7 +224,7 @@ def imprint(head: nn.Linear, features: Tensor, label_ids: Tensor, class_ids: Seq
     means = torch.stack([units[labels == k].mean(0) for k in present])
     centre = means.mean(0)
     own = torch.stack([means[(present == k).nonzero()[0, 0]] for k in class_ids])
-    scale = given.norm(dim=1).mean()  # rows act on features as they are, not on unit ones
+    scale = given.norm(dim=1).mean()  # rows are applied to unnormalised features
     with torch.no_grad():
         weight = nn.functional.normalize(own - centre, dim=1) * head.weight[old].norm(dim=1).mean()
         at_most = head(given)[:, old].amax(dim=1).mean()
@@ -246,15 +248,15 @@ def _refuse_features(head: nn.Linear, features: Tensor, labels: Tensor, class_id
         raise DataError(msg)
     missing = [k for k in class_ids if not bool((labels == k).any())]
     if missing or not class_ids:
-        msg = f"class_ids {list(class_ids)}: {missing or 'none'} have features; give images of each class to imprint"
+        msg = f"class_ids {list(class_ids)}: {missing or 'none'} have features; pass images of each class to imprint"
         raise DataError(msg)
     if len(torch.unique(labels)) < 2 or len(set(class_ids)) >= head.out_features:
-        msg = "a new class is told from others: give features of old classes too, and leave old rows in the head"
+        msg = "imprinting needs old classes for contrast: pass their features too, and keep old rows in the head"
         raise DataError(msg)
 
 
 def align_weights(head: Head, new_ids: Sequence[int]) -> Head:
-    """A head whose new rows are as long as its old ones: weight aligning (Zhao et al., CVPR 2020).
+    """Scale the new rows of a head to the norm of its old ones: weight aligning (Zhao et al., CVPR 2020).
 
     Rows trained last, on many images of few classes, grow longer than the others, which makes a network prefer them.
 
@@ -263,10 +265,11 @@ def align_weights(head: Head, new_ids: Sequence[int]) -> Head:
         new_ids: rows of the classes that were added.
 
     Returns:
-        A new head: the new rows times mean norm of the old ones by mean norm of the new ones. Biases and old rows stay.
+        A new head: the new rows times mean norm of the old ones by mean norm of the new ones. Biases and old rows do
+        not change.
 
     Raises:
-        DataError: no new or no old rows, or rows that are not there.
+        DataError: there are no new or no old rows, or rows do not exist.
     """
     n_rows = head.weight.shape[0]
     chosen = sorted(set(new_ids))
@@ -278,6 +281,6 @@ def align_weights(head: Head, new_ids: Sequence[int]) -> Head:
     new[chosen] = True
     with torch.no_grad():
         norms = head.weight.flatten(1).norm(dim=1)
-        if bool(norms[new].mean() > 0):  # rows of zeros have no length to align
+        if bool(norms[new].mean() > 0):  # rows of zeros cannot be scaled
             made.weight[new] *= norms[~new].mean() / norms[new].mean()
     return made

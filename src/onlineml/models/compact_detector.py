@@ -24,7 +24,7 @@ __all__ = ["CompactDetector"]
 _PRIOR = 0.01
 _PRIOR_LOGIT = -math.log((1 - _PRIOR) / _PRIOR)
 _MAX_IOU = 0.6  # maximum IoU of two boxes of one class that are both kept
-_LR = 5e-3  # from scratch, with AdamW: mAP50 .05 above 1.5e-3 after the same few epochs
+_LR = 5e-3  # from scratch, with AdamW: mAP50 .05 higher than with 1.5e-3 after the same few epochs
 _START_SIDE = 2.0  # initial distance of a side from its point, in strides
 
 
@@ -80,7 +80,7 @@ class CompactDetector(Detector):
 
     @property
     def num_classes(self) -> int:
-        """C, as many as the class head has output channels."""
+        """C, the number of output channels of the class head."""
         return self.to_logits.out_channels
 
     def _initialise(self) -> None:
@@ -135,7 +135,7 @@ class CompactDetector(Detector):
         return [p for p in self.parameters() if id(p) not in own]
 
     def fresh_class_head(self, num_classes: int) -> nn.Conv2d:
-        """New classes start unseen, as in a fresh network, so that the background does not swamp the loss."""
+        """Return a new class head with low initial scores, so that the background does not dominate the loss."""
         head = nn.Conv2d(self.to_logits.in_channels, num_classes, 3, 1, 1)
         _initialise_last(head, _PRIOR_LOGIT)
         return head
@@ -146,7 +146,7 @@ class CompactDetector(Detector):
         return _LR if known else super().default_lr(optimizer, pretrained=pretrained)
 
     def prefers_bf16_on_cpu(self) -> bool:
-        """Measured: 1.7x with full convolutions; with depthwise ones 1.3 to 2 times slower."""
+        """Return True without depthwise convolutions: measured 1.7x faster; with them, 1.3 to 2 times slower."""
         return all(m.groups == 1 for m in self.modules() if isinstance(m, nn.Conv2d))
 
 

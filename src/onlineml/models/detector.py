@@ -1,4 +1,4 @@
-"""What training and prediction ask of a network that finds objects."""
+"""Interface of object detection networks for training and prediction."""
 
 from __future__ import annotations
 
@@ -18,29 +18,30 @@ _LR = {("adamw", False): 1.5e-3, ("adamw", True): 5e-4, ("sgd", False): 0.02, ("
 
 
 class Detector(nn.Module):
-    """Base of networks that find objects. Derive your own from it; one of torchvision's contract needs no base.
+    """Base class of custom detection networks; a network with torchvision's interface does not need it.
 
     Attributes:
-        class_head_name: name of the convolution whose output channels are classes, so that the network can be given
-            further classes; empty where it has none.
-        start_scale: share of the images' size with which training begins; they grow from there.
+        class_head_name: name of the convolution whose output channels are classes, so that classes can be added; empty
+            if there is none.
+        start_scale: fraction of the final image size at which training begins; the size grows from there.
     """
 
     class_head_name: ClassVar[str] = ""
     start_scale: ClassVar[float] = 1.0
 
     def losses(self, image: Tensor, targets: Sequence[Mapping[str, Tensor]], *, trust: float) -> Tensor:
-        """(B,) losses, whose mean is the loss of the batch.
+        """Return (B,) losses, whose mean is the loss of the batch.
 
         Args:
             image: (B, 3, H, W) float, normalised; H and W multiples of 32.
-            targets: of each image, see `onlineml.data.loading.detection_datasets.DetectionTarget`.
-            trust: how far the network's own boxes may decide what is learned where, 0..1; it rises early in a training.
+            targets: targets of each image, see `onlineml.data.loading.detection_datasets.DetectionTarget`.
+            trust: weight of the network's own boxes in the assignment of points to objects, 0..1; it rises early in
+                training.
         """
         raise NotImplementedError
 
     def detect(self, image: Tensor) -> list[dict[str, Tensor]]:
-        """The objects in each image, however unsure, the surest first; as torchvision's detectors tell them.
+        """Return all objects in each image by descending score, in the format of torchvision's detectors.
 
         Args:
             image: (B, 3, H, W) float, normalised.
@@ -52,16 +53,16 @@ class Detector(nn.Module):
         raise NotImplementedError
 
     def head_parameters(self) -> list[nn.Parameter]:
-        """The parameters that learn at the full rate: all but those of the backbone."""
+        """Return the parameters trained at the full learning rate: all except the backbone's."""
         return list(self.parameters())
 
     def fresh_class_head(self, num_classes: int) -> nn.Conv2d | None:
-        """A layer like the class head, for so many classes, with the rows of a fresh network."""
+        """Return a randomly initialised layer like the class head, for ``num_classes`` classes."""
         del num_classes
         return None
 
     def default_lr(self, optimizer: str, *, pretrained: bool) -> float:
-        """The learning rate of the head where the user gives none.
+        """Return the default learning rate of the head.
 
         Args:
             optimizer: ``"adamw"`` or ``"sgd"``.
@@ -70,5 +71,5 @@ class Detector(nn.Module):
         return _LR.get((optimizer, pretrained), 1e-3)
 
     def prefers_bf16_on_cpu(self) -> bool:
-        """Whether training in bfloat16 is quicker on a CPU that has it; not all parts exist in bfloat16 there."""
+        """Return whether bfloat16 training is faster on a CPU that supports it; some layers lack bfloat16 there."""
         return False

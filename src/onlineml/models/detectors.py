@@ -25,7 +25,7 @@ _OWN = ("auto", "compact")
 
 @dataclass(frozen=True)
 class BuiltDetector:
-    """A detector, and what it was built of.
+    """A detector, and the arguments from which it was built.
 
     Attributes:
         network: the module.
@@ -103,7 +103,7 @@ def build_detector(
 
 
 def takes_backbone(architecture: str) -> bool:
-    """Whether a detector of this name is put on a backbone of the user's choice, by which it has to be rebuilt."""
+    """Return whether a detector of this name has a selectable backbone, which is then needed to rebuild it."""
     return architecture in _OWN
 
 

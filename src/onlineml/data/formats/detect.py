@@ -30,15 +30,15 @@ class Layout(NamedTuple):
 
 
 def images_layout(where: str) -> Layout:
-    """A table with a row an image, by its ending, or else class folders."""
+    """Return the layout for classification: a table with one row per image, by its extension, or class folders."""
     return Layout("table" if _ending(where) in _TABLES else "folders", where)
 
 
 def boxes_layout(where: str, storage_options: Mapping[str, Any] | None) -> Layout:
-    """A format of boxes.
+    """Detect the format of annotated boxes.
 
     Raises:
-        DataError: none that is known.
+        DataError: the format is unknown.
     """
     if (ending := _ending(where)) in _ENDINGS:
         return Layout(_ENDINGS[ending], where)  # type: ignore[arg-type]

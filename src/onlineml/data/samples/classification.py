@@ -1,4 +1,4 @@
-"""The sample project for classification: photos in class folders, some of them in the wrong one."""
+"""Sample project for classification: photos in class folders, some of them in the wrong one."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CLASS_NAMES", "make_samples"]
 
-_ASKED_ONCE = {"task": "classification"}  # what folders of samples do not say that were made before there were tasks
+_ASKED_ONCE = {"task": "classification"}  # keys missing in sample folders that were made before there were tasks
 
 
 def make_samples(
