@@ -98,9 +98,9 @@ def test_unlabelled_images_are_left_out(manifest, model) -> None:
 
 
 def test_a_split_with_nothing_in_it(manifest, model) -> None:
-    with pytest.raises(DataError, match="the split 'test' has no labelled images"):
+    with pytest.raises(DataError, match="the split 'test' has no annotated images"):
         oml.evaluate(model, manifest.select(split="val"))
-    with pytest.raises(DataError, match="the split 'tset' has no labelled images"):
+    with pytest.raises(DataError, match="the split 'tset' has no annotated images"):
         oml.evaluate(model, manifest, split="tset")
 
 

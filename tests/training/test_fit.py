@@ -397,7 +397,7 @@ def test_bad_images_beyond_the_budget_stop_the_run_with_their_table(tmp_path: Pa
 
 
 def test_nothing_to_train_on_is_a_failed_run(manifest, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="the split 'train' has no labelled images"):
+    with pytest.raises(DataError, match="the split 'train' has no annotated images"):
         fit(tiny_model(), tiny_data(manifest.select(split="val")), tmp_path / "run", epochs=1)
 
     assert Run.open(tmp_path / "run").status()["state"] == "failed"

@@ -103,7 +103,7 @@ def evaluate(
 
     Raises:
         UnknownClassError: images carry labels that the model does not know.
-        DataError: the split has no labelled images.
+        DataError: the split has no annotated images.
         TooManyBadImagesError: more than ``max_bad`` are bad.
         ConfigError: a slice is not a column, the model was never trained, or the manifest is for another task.
         TrainingError: a detector's boxes are not finite.

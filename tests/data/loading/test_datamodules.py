@@ -14,7 +14,7 @@ from albumentations_quietly import a
 from awkward_files import AWKWARD
 from onlineml.data.augment.classification import fit_to_size
 from onlineml.data.images.decode import decode
-from onlineml.data.loading.datamodules import ClassificationDataModule
+from onlineml.data.loading.datamodules import ClassificationDataModule, ImageDataModule
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import ConfigError, DataError, StorageError, TooManyBadImagesError
 from onlineml.storage import io
@@ -66,7 +66,9 @@ def test_no_images(make: Make, tmp_path: Path):
     assert dm.val_dataloader() == []
     assert dm.findings.columns.tolist() == ["image_id", "uri", "finding", "detail"]
     assert len(dm.findings) == 0
-    with pytest.raises(DataError, match=r"the split 'train' has no labelled images; the manifest of 0 images has \{\}"):
+    with pytest.raises(
+        DataError, match=r"the split 'train' has no annotated images; the manifest of 0 images has \{\}"
+    ):
         dm.train_dataloader()
 
 
@@ -74,7 +76,7 @@ def test_a_split_without_images_is_named_with_the_others(make: Make, tmp_path: P
     manifest = pool(tmp_path / "p", [noise(i) for i in range(4)])
     manifest = manifest.with_column("split", ["train", "test", "val", None]).with_labels({"image-2": None})
     dm = make(manifest)
-    message = r"'val' has no labelled images; the manifest of 4 images has \{'test': 1, 'train': 1, 'val': 0\}; give"
+    message = r"'val' has no annotated images; the manifest of 4 images has \{'test': 1, 'train': 1, 'val': 0\}; give"
     with pytest.raises(DataError, match=message):
         dm.loader("val")
     assert dm.val_dataloader() == []
@@ -215,6 +217,20 @@ def test_balance_draws_every_class_as_often(make: Make, tmp_path: Path):
     assert np.bincount(labels[plain_order.order()], minlength=4).tolist() == [90, 9, 0, 1]
     test_order = make(manifest, balance=True).loader("train").sampler  # balance is for training alone
     assert test_order.order().tolist() == list(range(100))
+
+
+def test_an_image_of_several_classes_is_drawn_as_its_rarest(tmp_path: Path):
+    class Sets(ImageDataModule):
+        task = "multilabel"
+
+    lists = [["a"], ["a", "b"], ["a"], [], None, ["a"]]
+    table = pa.table({"image_id": list("abcdef"), "uri": list("abcdef"), "labels": pa.array(lists)})
+    manifest = Manifest(table, ("a", "b"), root=str(tmp_path), task="multilabel").with_column("split", ["train"] * 6)
+    dm = Sets(manifest, size_hw=(8, 8), batch_size=1, seed=0, num_workers=0, max_bad=0.0, balance=True)
+    assert dm.rows_of("train").tolist() == [0, 1, 2, 3, 5]
+    assert dm._balancing(dm.rows_of("train")).tolist() == [0.25, 1.0, 0.25, 1.0, 0.25]
+    with pytest.raises(DataError, match=r"a ClassificationDataModule is for .* 'classification'; this one's is 'multi"):
+        ClassificationDataModule(manifest)
 
 
 BAD = {"empty": b"", "unreadable": b"this is no image", "truncated": png(noise(0))[:-40]}

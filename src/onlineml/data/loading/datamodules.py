@@ -32,32 +32,38 @@ __all__ = ["ClassificationDataModule", "ImageDataModule"]
 class ImageDataModule(pl.LightningDataModule):
     """What the datamodules of all tasks share: splits, order, bad images. Its subclasses make datasets.
 
+    Images that nobody annotated are left out of the splits' loaders.
+
     Args:
-        manifest: the images.
-        usable: (N,) bool, the rows that can be trained on.
+        manifest: the images, of the datamodule's `task`.
         size_hw: height and width of the network's input, in pixels.
-        batch_size, seed, num_workers, max_bad: see `ClassificationDataModule`.
+        batch_size, seed, num_workers, balance, max_bad: see `ClassificationDataModule`.
 
     Raises:
         ConfigError: an argument is outside its range.
+        DataError: the manifest is of another task.
     """
 
     task: ClassVar[str]
     augment_name: str
-    _annotated = "labelled"  # what an image must be to be used, in messages
 
     def __init__(
         self,
         manifest: Manifest,
-        usable: NDArray[np.bool_],
         *,
         size_hw: tuple[int, int],
         batch_size: int,
         seed: int,
         num_workers: int,
         max_bad: float,
+        balance: bool = False,
     ) -> None:
         super().__init__()
+        if manifest.task != self.task:
+            raise DataError(
+                f"a {type(self).__name__} is for manifests of the task {self.task!r}; this one's is {manifest.task!r}: "
+                "use the datamodule of that task, or import the images anew"
+            )
         if np.shape(size_hw) != (2,) or min(size_hw) < 8:
             raise ConfigError(f"size_hw={size_hw}: expected (height, width), each at least 8 pixels")
         if batch_size < 1:
@@ -71,10 +77,16 @@ class ImageDataModule(pl.LightningDataModule):
         self.manifest = manifest
         self.size_hw = (int(size_hw[0]), int(size_hw[1]))
         self.batch_size, self.seed, self.num_workers, self.max_bad = batch_size, seed, num_workers, max_bad
+        self.balance = balance
         self._findings: dict[str, dict[str, BadRow]] = {}  # by split, then by image_id
-        self._usable = usable
-        self._balanced_by: NDArray[np.int64] | None = None  # classes of the images, to draw each as often
+        self._usable = manifest.kind.is_annotated(manifest.table)
         self._splits = np.asarray(manifest.column("split"), dtype=object)
+
+    def _image_rows(self, labels: NDArray[Any]) -> ImageRows:
+        """What a dataset reads, with an array of N labels, or rows of them, as batches have them."""
+        manifest = self.manifest
+        ids = [str(image_id) for image_id in manifest.column("image_id")]
+        return ImageRows(ids, manifest.urls(), labels, manifest.storage_options, manifest.versions())
 
     def _cache_names(self) -> list[str]:
         """Names of the images for a `DecodedCache`."""
@@ -102,7 +114,7 @@ class ImageDataModule(pl.LightningDataModule):
         if not len(rows):
             have = {str(s): len(self.rows_of(s)) for s in sorted({s for s in self._splits if s is not None})}
             raise DataError(
-                f"the split {split!r} has no {self._annotated} images; the manifest of {len(self.manifest)} images has "
+                f"the split {split!r} has no annotated images; the manifest of {len(self.manifest)} images has "
                 f"{have}; give its images that split, or let Manifest.with_splits() choose"
             )
         dataset = self._dataset(rows, augmented=train and augmented)
@@ -111,7 +123,7 @@ class ImageDataModule(pl.LightningDataModule):
             batch_size=self.batch_size,
             seed=self.seed,
             shuffle=train,
-            weights=_balanced(self._balanced_by[rows]) if train and self._balanced_by is not None else None,
+            weights=self._balancing(rows) if train and self.balance else None,
             drop_last=train,
         )
         on_bad = partial(self.note_bad, split=split)
@@ -124,6 +136,18 @@ class ImageDataModule(pl.LightningDataModule):
         """
         order = BatchOrder(rows, batch_size=self.batch_size)
         return Loader(self._dataset(rows, augmented=False), order, num_workers=self.num_workers)
+
+    def _balancing(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Weight of each image such that every class has the same chance.
+
+        An image of several classes has the weight of its rarest; those without a class are one class together.
+        """
+        names, of_image = self.manifest.kind.names_by_row(self.manifest.table.take(rows))
+        codes = names.dictionary_encode().indices.to_numpy()
+        weights = np.zeros(len(rows), dtype=np.float64)
+        np.maximum.at(weights, of_image, 1.0 / np.bincount(codes)[codes])
+        weights[weights == 0] = 1.0 / max(1, int((weights == 0).sum()))
+        return weights
 
     def _dataset(self, rows: NDArray[np.int64], *, augmented: bool) -> ImageDataset | DetectionDataset:
         """All images; ``rows`` are those that will be asked for."""
@@ -213,41 +237,25 @@ class ClassificationDataModule(ImageDataModule):
         cache_dir: str | os.PathLike[str] | None = None,
         max_bad: float = 0.01,
     ) -> None:
-        labels = manifest.label_ids()
         super().__init__(
             manifest,
-            labels >= 0,
             size_hw=size_hw,
             batch_size=batch_size,
             seed=seed,
             num_workers=num_workers,
             max_bad=max_bad,
+            balance=balance,
         )
-        self.balance = balance
         self.augmenter = Augmenter(self.size_hw, augment, seed=seed)
         self.augment_name = augment if isinstance(augment, str) else "user's own"
-        self._labels = labels
-        self._balanced_by = labels if balance else None
+        self._labels = manifest.label_ids()
         self._cache = None
         if cache and len(manifest):
             where = None if cache_dir is None else Path(cache_dir)
             self._cache = DecodedCache(self._cache_names(), short_side=training_scale(self.size_hw), folder=where)
 
     def _dataset(self, _rows: NDArray[np.int64], *, augmented: bool) -> ImageDataset:
-        manifest = self.manifest
-        images = ImageRows(
-            [str(i) for i in manifest.column("image_id")],
-            manifest.urls(),
-            self._labels,
-            manifest.storage_options,
-            manifest.versions(),
-        )
         augmenter = copy.deepcopy(self.augmenter) if augmented else None
-        return ImageDataset(images, size_hw=self.size_hw, augmenter=augmenter, cache=self._cache)
-
-
-def _balanced(labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Weight of each image such that every class that is there has the same chance."""
-    counts = np.bincount(labels)
-    weights: NDArray[np.float64] = 1.0 / counts[labels]
-    return weights
+        return ImageDataset(
+            self._image_rows(self._labels), size_hw=self.size_hw, augmenter=augmenter, cache=self._cache
+        )

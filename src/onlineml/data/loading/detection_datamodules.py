@@ -11,7 +11,7 @@ import numpy as np
 from onlineml.data.augment.detection import DetectionAugmenter, Flips
 from onlineml.data.augment.detection_geometry import kept_hw
 from onlineml.data.loading.datamodules import ImageDataModule
-from onlineml.data.loading.datasets import BadRow, ImageRows
+from onlineml.data.loading.datasets import BadRow
 from onlineml.data.loading.decoded_cache import DecodedCache
 from onlineml.data.loading.detection_datasets import DetectionDataset, Truth
 from onlineml.data.manifest.boxes import declared_sizes_hw
@@ -69,7 +69,6 @@ class DetectionDataModule(ImageDataModule):
     """
 
     task = "detection"
-    _annotated = "annotated"
 
     def __init__(
         self,
@@ -89,15 +88,8 @@ class DetectionDataModule(ImageDataModule):
         cache_dir: str | os.PathLike[str] | None = None,
         max_bad: float = 0.01,
     ) -> None:
-        if "boxes_xyxy" not in manifest.table.column_names:
-            raise DataError(
-                f"the manifest is for {manifest.task} and has no boxes; a DetectionDataModule needs the columns "
-                "boxes_xyxy and labels: import them with Manifest.from_coco, from_voc, from_yolo or from_boxes"
-            )
-        boxes = manifest.boxes()
         super().__init__(
             manifest,
-            boxes.annotated,
             size_hw=size_hw,
             batch_size=batch_size,
             seed=seed,
@@ -120,7 +112,7 @@ class DetectionDataModule(ImageDataModule):
                 f"known_classes has shape {known_classes.shape}; expected {wanted}: a row an image of the manifest, a "
                 "column a class"
             )
-        self._truth = Truth(boxes, declared_sizes_hw(manifest.table), known_classes)
+        self._truth = Truth(manifest.boxes(), declared_sizes_hw(manifest.table), known_classes)
         self._bad_boxes: dict[str, dict[tuple[str, str, str], BadRow]] = {}  # by split, then image, finding, detail
         self._cache = None
         if cache and len(manifest):
@@ -128,15 +120,7 @@ class DetectionDataModule(ImageDataModule):
             self._cache = DecodedCache(self._cache_names(), inside_hw=kept_hw(self.size_hw), folder=where)
 
     def _dataset(self, rows: NDArray[np.int64], *, augmented: bool) -> DetectionDataset:
-        manifest = self.manifest
-        unused = np.full(len(manifest), -1, dtype=np.int64)
-        images = ImageRows(
-            [str(i) for i in manifest.column("image_id")],
-            manifest.urls(),
-            unused,
-            manifest.storage_options,
-            manifest.versions(),
-        )
+        images = self._image_rows(np.full(len(self.manifest), -1, dtype=np.int64))  # batches have no labels
         augmenter = copy.deepcopy(self.augmenter) if augmented else None
         return DetectionDataset(
             images, self._truth, size_hw=self.size_hw, augmenter=augmenter, pool=rows, cache=self._cache

@@ -24,7 +24,7 @@ from onlineml.errors import ConfigError
 from onlineml.storage import io
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import numpy.typing as npt
     import pandas as pd
@@ -54,7 +54,9 @@ class Manifest(ManifestFormats):
             annotated) and `labels` (a class name for each box; null or another text is a box of an unknown class, which
             `check` finds). Every other column of lists has a value for each box too, such as `crowd` and `area`.
             `declared_width` and `declared_height` are the size that the boxes were drawn on, where that is told: the
-            check leaves out an image that has another one.
+            check leaves out an image that has another one. For ``task="multilabel"``, where `label` is null too,
+            `labels` is the set of an image's class names as a sorted list: empty where none applies, null where nobody
+            annotated it; a name that is given twice counts once.
         class_names: in the order of their ids.
         root: URL or absolute path of the folder that relative uris are in.
         task: such as ``"classification"``.
@@ -241,7 +243,7 @@ class Manifest(ManifestFormats):
         return cast("npt.NDArray[Any]", column.to_numpy())
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Images by class and split: ``counts()["cat"]["train"]``; for detection, boxes by class and split.
+        """Images by class and split: ``counts()["cat"]["train"]``; boxes, or labels, where an image has several.
 
         Each class has ``train``, ``val`` and ``test``. Images without a label are under ``"(unlabelled)"``, those
         without a split under ``"(no split)"``; both are there only where needed. So are, for detection, the images
@@ -318,8 +320,8 @@ class Manifest(ManifestFormats):
         table = self.table.drop_columns([name]) if name in self.table.column_names else self.table
         return self._with(table.append_column(name, array))
 
-    def with_labels(self, labels: Mapping[str, str | None]) -> Manifest:
-        """Correct labels: a new label, or None for unlabelled, by image_id.
+    def with_labels(self, labels: Mapping[str, str | Iterable[str] | None]) -> Manifest:
+        """Correct labels: a new label, or where an image has several a list of them; None for unlabelled, by image_id.
 
         Raises:
             DataError: an image_id is not in this manifest.
