@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from onlineml.evaluation.detection.result import DetectionScores as DetectionScores
     from onlineml.evaluation.detection.score import detection_scores as detection_scores
     from onlineml.evaluation.detection.thresholds import best_thresholds as best_thresholds
-    from onlineml.evaluation.multilabel.compare import compare_multilabel as compare_multilabel
     from onlineml.evaluation.multilabel.result import MultilabelScores as MultilabelScores
     from onlineml.evaluation.multilabel.score import multilabel_scores as multilabel_scores
     from onlineml.evaluation.multilabel.thresholds import best_multilabel_thresholds as best_multilabel_thresholds
@@ -36,7 +35,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "classification_scores": "classification.score",
         "coco_scores": "coco.scores",
         "compare": "comparison.compare",
-        "compare_multilabel": "multilabel.compare",
         "detection_scores": "detection.score",
         "multilabel_scores": "multilabel.score",
     },

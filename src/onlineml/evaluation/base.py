@@ -4,25 +4,30 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from onlineml.evaluation.classification.tables import ConfusedPair
+from onlineml.evaluation.render.text import subject
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from os import PathLike
 
     import pandas as pd
+    from matplotlib.figure import Figure
 
     from onlineml.evaluation.classification.tables import ClassTable
-    from onlineml.evaluation.types import AnyScores, Interval, Ints
+    from onlineml.evaluation.comparison.result import Comparison
+    from onlineml.evaluation.render.card import CardFacts, TaskWords
+    from onlineml.evaluation.types import Interval, Ints
 
 __all__ = ["BaseScores"]
 
 
-class BaseScores:
+class BaseScores(ABC):
     """Common part of the results of all tasks; each result is a frozen dataclass.
 
     A field annotated as ``float`` is a single-number score.
@@ -30,10 +35,12 @@ class BaseScores:
     Attributes:
         headline: names of the most important scores; the first is used to compare models.
         own_figures: names of the figures that only this task has.
+        words: what a model of this task is and does.
     """
 
     headline: ClassVar[tuple[str, ...]]
     own_figures: ClassVar[tuple[str, ...]]
+    words: ClassVar[TaskWords]
 
     class_names: tuple[str, ...]
     model_ref: str
@@ -54,11 +61,57 @@ class BaseScores:
         """Number of images scored."""
         return len(self.image_ids)
 
-    def _class_table(self) -> ClassTable:
-        raise NotImplementedError
+    if TYPE_CHECKING:  # fields of some scores, and computed by others
 
-    def _confusion(self) -> Ints:
-        raise NotImplementedError
+        @property
+        def per_class(self) -> ClassTable:
+            """Scores of each class."""
+            raise NotImplementedError
+
+        @property
+        def confusion(self) -> Ints:
+            """(C, C) or (C + 1, C + 1) int64, truths are the rows."""
+            raise NotImplementedError
+
+    # ---- what each task says for itself ----
+
+    @abstractmethod
+    def compare_with(self, other: Self, *, n_resamples: int, seed: int) -> Comparison:
+        """Compare with a second model's scores of the same task and images; call `onlineml.compare`, which checks."""
+
+    @abstractmethod
+    def report_sections(self, title: str) -> str:
+        """Return the body of the report's page as HTML, below a title, which may be any text."""
+
+    @abstractmethod
+    def card_facts(self) -> CardFacts:
+        """Return what a model card says of these scores besides what all scores have."""
+
+    @abstractmethod
+    def expectation(self) -> str:
+        """Return in words what to expect of the next images."""
+
+    @abstractmethod
+    def explanation(self, name: str) -> str:
+        """Return one clause on what a score means, by its name; "" for one without."""
+
+    @abstractmethod
+    def figure(self, name: str) -> Figure:
+        """Draw one of the `figure_names`."""
+
+    @abstractmethod
+    def to_json(self) -> str:
+        """Encode as JSON text, all that fits."""
+
+    def shown_scores(self) -> list[str]:
+        """Return the names of the scores that are worth a row in tables."""
+        return self.score_names()
+
+    def subject(self) -> str:
+        """Return what was evaluated: "418 images of the test split, 10 classes"."""
+        return subject(self)
+
+    # ---- what is the same for all ----
 
     def score_names(self) -> list[str]:
         """Return the names of the single-number scores, as in `intervals` and `to_frame`."""
@@ -88,12 +141,12 @@ class BaseScores:
     def confused_pairs(self, limit: int = 10) -> list[ConfusedPair]:
         """Return the most frequent confusions of two classes, most frequent first."""
         n_classes = len(self.class_names)
-        off_diagonal = self._confusion()[:n_classes, :n_classes].copy()
+        off_diagonal = self.confusion[:n_classes, :n_classes].copy()
         np.fill_diagonal(off_diagonal, 0)
         truths, predictions = np.nonzero(off_diagonal)
         counts = off_diagonal[truths, predictions]
         first = np.argsort(-counts, kind="stable")[:limit]
-        support = self._class_table().support
+        support = self.per_class.support
         return [
             ConfusedPair(self.class_names[t], self.class_names[p], int(n), float(n / support[t]))
             for t, p, n in zip(truths[first], predictions[first], counts[first], strict=True)
@@ -112,10 +165,10 @@ class BaseScores:
         return pd.DataFrame(rows, columns=["value", "low", "high"], index=pd.Index(names, name="score", dtype="object"))
 
     def to_html(self) -> str:
-        """Return the report as one self-contained page, see `onlineml.evaluation.classification.report.report_html`."""
-        from onlineml.evaluation.classification.report import report_html
+        """Return the report as one self-contained page, see `onlineml.evaluation.render.report.report_html`."""
+        from onlineml.evaluation.render.report import report_html
 
-        return report_html(cast("AnyScores", self))
+        return report_html(self)
 
     def save_report(self, url: str | PathLike[str], *, storage_options: Mapping[str, Any] | None = None) -> str:
         """Write the report to a file or URL that ends in ``.html``, or as ``report.html`` into a folder.
@@ -123,6 +176,6 @@ class BaseScores:
         Returns:
             The path or URL of the report.
         """
-        from onlineml.evaluation.classification.report import save_page
+        from onlineml.evaluation.render.report import save_page
 
         return save_page(self.to_html(), url, name="report.html", storage_options=storage_options)

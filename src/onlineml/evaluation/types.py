@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from onlineml.evaluation.classification.result import ClassificationScores
-    from onlineml.evaluation.detection.result import DetectionScores
+    from onlineml.evaluation.base import BaseScores
 
 __all__ = ["AnyScores", "Array", "Floats", "Interval", "Ints"]
 
-AnyScores: TypeAlias = "ClassificationScores | DetectionScores"
+AnyScores: TypeAlias = "BaseScores"
 Array: TypeAlias = NDArray[Any]
 Floats: TypeAlias = NDArray[np.floating[Any]]
 Ints: TypeAlias = NDArray[np.int64]

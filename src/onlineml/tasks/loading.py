@@ -57,7 +57,8 @@ def model_files(model: VisionModule, scores: Any = None, *, parent: str | None =
         "model.json": json.dumps(descriptor, indent=1).encode(),
     }
     if scores is not None:
-        from onlineml.evaluation.classification.report import model_card, report_html  # noqa: PLC0415
+        from onlineml.evaluation.render.card import model_card  # noqa: PLC0415
+        from onlineml.evaluation.render.report import report_html  # noqa: PLC0415
 
         files["evaluation.json"] = scores.to_json().encode()
         files["report.html"] = report_html(scores).encode()

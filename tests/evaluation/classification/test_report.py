@@ -11,12 +11,13 @@ from PIL import Image
 from evaluation_cases import HOSTILE, Page, pixels, png, predictions
 from late import Late
 from onlineml.errors import ConfigError
-from onlineml.evaluation import classification_scores
+from onlineml.evaluation import ClassificationScores, classification_scores
 from onlineml.evaluation.classification.gallery import small_image
-from onlineml.evaluation.classification.report import model_card, report_html
 from onlineml.evaluation.render import plots
+from onlineml.evaluation.render.card import model_card
+from onlineml.evaluation.render.report import report_html
 from onlineml.evaluation.render.style import svg
-from onlineml.evaluation.render.text import expectation, percent, shorten
+from onlineml.evaluation.render.text import percent, shorten
 
 mpl = Late("matplotlib.figure")
 
@@ -119,7 +120,7 @@ def test_report_is_complete_and_loads_nothing(scores):
     assert "prefers-color-scheme: dark" in text
     for heading in ("Which classes fail", "Which images are wrong", "What is taken for what", "All numbers"):
         assert heading in page.text
-    for words in ("<i>Week 7</i>", percent(scores.accuracy), expectation(scores), "absent", "<i>old</i>"):
+    for words in ("<i>Week 7</i>", percent(scores.accuracy), scores.expectation(), "absent", "<i>old</i>"):
         assert words in page.text
     assert sum(tag == "img" for tag, _ in page.elements) == min(48, scores.n_mistakes)
     assert "\N{REPLACEMENT CHARACTER}" in page.text  # the NUL of the hostile name
@@ -180,7 +181,9 @@ def test_model_card(scores, nothing):
     for line in card.splitlines():
         if line.startswith("| ") and "recall" not in line:
             assert line.replace("\\|", "").count("|") in {4, 6}, line
-    assert "Not evaluated" in model_card({})
+    assert "Not evaluated" in model_card({}, words=ClassificationScores.words)
+    with pytest.raises(ConfigError, match="needs words="):
+        model_card({})
     assert "nothing is known" in model_card({}, nothing)
 
 

@@ -13,11 +13,12 @@ from evaluation_cases import HOSTILE, Page, pixels, png
 from late import Late
 from onlineml.errors import ConfigError
 from onlineml.evaluation import DetectionScores, Found, detection_scores
-from onlineml.evaluation.classification.report import model_card, report_html
 from onlineml.evaluation.detection import plots
 from onlineml.evaluation.detection.gallery import boxes_svg, caption
 from onlineml.evaluation.detection.tables import SeenBox, WorstImage
 from onlineml.evaluation.detection.text import box_words, costliest, expectation
+from onlineml.evaluation.render.card import model_card
+from onlineml.evaluation.render.report import report_html
 
 mpl = Late("matplotlib.figure")
 
@@ -191,7 +192,7 @@ def test_model_card_of_a_detector(scores, nothing):
     assert "1 class had no objects in the evaluation" in card
     assert "<script" not in card
     assert "nothing is known" in model_card({}, nothing)
-    unknown = model_card({"task": "detection", "class_names": ["a"]})
+    unknown = model_card({"class_names": ["a"]}, words=DetectionScores.words)
     assert unknown.startswith("---\nlibrary_name: onlineml\npipeline_tag: object-detection")
     assert "Not evaluated" in unknown
 

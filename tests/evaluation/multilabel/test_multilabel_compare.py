@@ -10,7 +10,7 @@ import pytest
 from evaluation_cases import Page, pixels
 from multilabel_cases import NAMES, answers
 from onlineml.errors import ConfigError, DataError
-from onlineml.evaluation import MultilabelScores, classification_scores, compare_multilabel, multilabel_scores
+from onlineml.evaluation import MultilabelScores, classification_scores, compare, multilabel_scores
 from onlineml.improving.gate import NotWorse, gate
 
 #                 right in both | fixed | broken | wrong in both, and now more so
@@ -34,11 +34,11 @@ def two_models(*, n=300, gain=(1.0, 3.0), **options):
 @pytest.fixture(scope="module")
 def compared():
     slices = {"camera": ["old", "old", "new", "new"]}
-    return compare_multilabel(scored(FIRST, slices=slices), scored(SECOND, slices=slices))
+    return compare(scored(FIRST, slices=slices), scored(SECOND, slices=slices))
 
 
 def test_nothing_compares_to_nothing(no_labels):
-    compared = compare_multilabel(no_labels, no_labels)
+    compared = compare(no_labels, no_labels)
 
     assert compared.n_images == compared.n_fixed == compared.n_broken == 0
     assert math.isnan(compared.difference)
@@ -49,14 +49,14 @@ def test_nothing_compares_to_nothing(no_labels):
 
 def test_a_model_differs_from_itself_by_nothing():
     one, _ = two_models()
-    compared = compare_multilabel(one, one, n_resamples=200)
+    compared = compare(one, one, n_resamples=200)
 
     assert all(change.difference == 0 for change in compared.scores)
     assert all(change.low < 0 < change.high for change in compared.scores if change.name == "subset_accuracy")
     assert all(part.difference == 0 and part.fixed == part.broken == 0 for part in compared.by_class)
     assert compared.changed == ()
     assert compared.fixed_ids == compared.broken_ids == ()
-    assert gate_of(one, one).verdict == "inconclusive"
+    assert gate(one, one, n_resamples=200).verdict == "inconclusive"
 
 
 def test_images_are_counted_as_by_hand(compared):
@@ -94,7 +94,7 @@ def test_what_was_given_to_changed_images_those_first_that_changed_most(compared
 
 def test_scores_are_those_of_each_model_alone():
     a, b = two_models()
-    compared = compare_multilabel(a, b, n_resamples=200)
+    compared = compare(a, b, n_resamples=200)
 
     names = ["subset_accuracy", "map", "micro_f1", "macro_f1", "samples_f1", "hamming_loss", "log_loss"]
     assert [change.name for change in compared.scores] == names
@@ -110,7 +110,7 @@ def test_scores_are_those_of_each_model_alone():
 
 def test_the_seed_decides():
     models = two_models(n=60)
-    one, other, third = (compare_multilabel(*models, n_resamples=100, seed=seed) for seed in (1, 1, 2))
+    one, other, third = (compare(*models, n_resamples=100, seed=seed) for seed in (1, 1, 2))
     assert one.scores == other.scores
     assert one.scores != third.scores
 
@@ -119,7 +119,7 @@ def test_the_order_of_images_and_classes_does_not_matter():
     rows, columns = [2, 0, 3, 1], [2, 0, 1]
     ids = [f"image-{i}" for i in rows]
     shuffled = scored(SECOND[rows][:, columns], TRUTH[rows][:, columns], [NAMES[k] for k in columns], image_ids=ids)
-    plain, moved = (compare_multilabel(scored(FIRST), b) for b in (scored(SECOND), shuffled))
+    plain, moved = (compare(scored(FIRST), b) for b in (scored(SECOND), shuffled))
 
     assert plain.scores == moved.scores
     assert plain.by_class == moved.by_class
@@ -131,34 +131,32 @@ def test_new_classes_are_told_apart():
     truth = np.hstack([TRUTH, [[0], [1], [0], [0]]])
     alone = np.array([[0, 0, 0, 1]])
     b = scored(np.vstack([more, alone]), np.vstack([truth, alone]), (*NAMES, "wolf"))
-    compared = compare_multilabel(scored(FIRST), b)
+    compared = compare(scored(FIRST), b)
 
     assert compared.n_images == 4  # the fifth shows a wolf alone
     assert [(new.name, new.n, new.score) for new in compared.new_classes] == [("wolf", 2, 1.0)]
-    assert compared.scores == compare_multilabel(scored(FIRST), scored(SECOND)).scores
+    assert compared.scores == compare(scored(FIRST), scored(SECOND)).scores
     assert "wolf" in str(compared)
 
 
 def test_results_about_other_things_are_refused(no_labels):
     with pytest.raises(DataError, match="4 images are in the first result alone"):
-        compare_multilabel(scored(FIRST), scored(SECOND, image_ids=list("wxyz")))
+        compare(scored(FIRST), scored(SECOND, image_ids=list("wxyz")))
     with pytest.raises(DataError, match="1 images have different labels in the truth: 'image-0'"):
-        compare_multilabel(
-            scored(FIRST), scored(SECOND, TRUTH ^ ([[True]] + [[False]] * 3) * np.array([1, 0, 0], bool))
-        )
+        compare(scored(FIRST), scored(SECOND, TRUTH ^ ([[True]] + [[False]] * 3) * np.array([1, 0, 0], bool)))
     with pytest.raises(DataError, match="different groups"):
-        compare_multilabel(scored(FIRST), scored(SECOND, groups=list("aabb")))
+        compare(scored(FIRST), scored(SECOND, groups=list("aabb")))
     with pytest.raises(DataError, match="lacks 1 classes of the first: 'fox'"):
-        compare_multilabel(scored(FIRST), scored(SECOND[:, :2], TRUTH[:, :2], NAMES[:2]))
-    with pytest.raises(DataError, match="was given a ClassificationScores"):
-        compare_multilabel(no_labels, classification_scores(np.zeros((0, 2)), [], ["a", "b"]))
+        compare(scored(FIRST), scored(SECOND[:, :2], TRUTH[:, :2], NAMES[:2]))
+    with pytest.raises(DataError, match="cannot be compared with a ClassificationScores"):
+        compare(no_labels, classification_scores(np.zeros((0, 2)), [], ["a", "b"]))
     with pytest.raises(ConfigError, match="n_resamples is -1"):
-        compare_multilabel(no_labels, no_labels, n_resamples=-1)
+        compare(no_labels, no_labels, n_resamples=-1)
 
 
 def test_without_probabilities_the_labels_are_compared():
     a, b = two_models(n=60)
-    compared = compare_multilabel(MultilabelScores.from_json(a.to_json(probabilities=False)), b)
+    compared = compare(MultilabelScores.from_json(a.to_json(probabilities=False)), b)
 
     assert "map" not in compared.evidence
     assert compared.score("micro_f1").b == pytest.approx(b.micro_f1)
@@ -174,19 +172,12 @@ def test_pages_and_figures(compared):
         assert pixels(compared.figure(name)).size
 
 
-def gate_of(a, b, **options):
-    """What the gate says, once it is handed comparisons of this task."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("onlineml.improving.gate.decide.compare", compare_multilabel)
-        return gate(a, b, n_resamples=200, **options)
-
-
 @pytest.mark.parametrize("score", [None, "map", "micro_f1", "macro_f1"])
 def test_the_gate_decides_on_a_comparison(score):
     a, b = two_models()
 
-    assert gate_of(a, b, score=score).promoted
-    worse = gate_of(b, a, score=score)
+    assert gate(a, b, n_resamples=200, score=score).promoted
+    worse = gate(b, a, n_resamples=200, score=score)
     assert worse.verdict == "reject"
     assert worse.drops
     assert "became worse" in str(worse)
@@ -200,6 +191,6 @@ def test_a_class_that_is_no_longer_given_blocks():
     b = multilabel_scores(lost, a.truth, a.class_names, groups=a.groups, n_bootstrap=0)
     a = multilabel_scores(a.probabilities, a.truth, a.class_names, groups=a.groups, n_bootstrap=0)
 
-    result = gate_of(a, b, policy=NotWorse(0.5), score="map")
+    result = gate(a, b, n_resamples=200, policy=NotWorse(0.5), score="map")
     assert result.verdict == "reject"
     assert [t.part.value for t in result.drops] == ["d"]

@@ -14,6 +14,7 @@ from evaluation_cases import HOSTILE, Page, pixels, same
 from multilabel_cases import NAMES, answers, label_cases
 from onlineml.errors import ConfigError, DataError, UnknownClassError
 from onlineml.evaluation import MultilabelScores, multilabel_scores
+from onlineml.evaluation.render.card import model_card
 from onlineml.storage import io
 
 
@@ -122,6 +123,18 @@ def test_report_is_written(labelled, tmp_path):
     target = labelled.save_report(tmp_path)
     assert target == str(tmp_path / "report.html")
     assert io.read_bytes(target).decode() == labelled.to_html()
+
+
+def test_model_card(labelled, no_labels):
+    card = model_card({"name": "street|<b>", "class_names": labelled.class_names}, labelled)
+    assert "# street\\|&lt;b&gt;" in card
+    assert "Gives an image any number of labels, of 6 classes: cat" in card
+    assert labelled.expectation() in card
+    assert f"| mean average precision | {labelled.map:.3f} |" in card
+    assert "| class | images | AP | recall | precision | F1 | threshold |" in card
+    assert " in the place of " in card
+    assert "<script" not in card
+    assert "nothing is known" in model_card({}, no_labels)
 
 
 @pytest.mark.parametrize("which", ["labelled", "no_labels"])

@@ -7,6 +7,7 @@ import html
 import math
 from typing import TYPE_CHECKING
 
+from onlineml.evaluation.classification import text as words
 from onlineml.evaluation.classification.gallery import small_image
 from onlineml.evaluation.render import text as say
 
@@ -69,10 +70,10 @@ def summary_html(scores: ClassificationScores) -> str:
     head = (
         f'<div style="font-size:2em;font-weight:700">{say.percent(scores.accuracy)} '
         f'<span style="font-size:.5em;font-weight:400">accurate (95&nbsp;%: {say.interval(bounds)}) on '
-        f"{esc(say.subject(scores))}</span></div><div>{esc(say.expectation(scores))}</div>"
+        f"{esc(say.subject(scores))}</span></div><div>{esc(words.expectation(scores))}</div>"
     )
     rows = []
-    for name in say.shown_scores(scores)[1:]:
+    for name in words.shown_scores(scores)[1:]:
         interval = say.interval(scores.intervals.get(name, (math.nan, math.nan)))
         rows.append((say.label(name), say.decimal(scores.score(name)), interval))
     per = scores.per_class

@@ -1,26 +1,20 @@
-"""Report as one self-contained HTML file, for readers who were not involved in the evaluation."""
+"""Sections of a classifier's report."""
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from onlineml.evaluation.classification import text as words
 from onlineml.evaluation.classification.html import data_uri, esc, scale, table
-from onlineml.evaluation.detection.report import detection_sections
-from onlineml.evaluation.detection.result import DetectionScores
 from onlineml.evaluation.render import plots, sections
 from onlineml.evaluation.render import text as say
-from onlineml.evaluation.render.card import model_card
 from onlineml.evaluation.render.style import svg
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from onlineml.evaluation.classification.result import ClassificationScores
     from onlineml.evaluation.classification.tables import Mistake
-    from onlineml.evaluation.types import AnyScores
 
-__all__ = ["model_card", "report_html", "save_page", "save_report"]
+__all__ = ["classification_sections"]
 
 _THUMBNAIL_BYTES = 1_000_000  # for all thumbnails: with them the page stays under 2 MB
 _N_MISTAKES = 48
@@ -28,55 +22,9 @@ _N_MISTAKES_SHOWN = 18
 _N_CLASSES = 12  # shown at first; the others can be expanded
 
 
-def save_report(
-    scores: AnyScores, url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None
-) -> str:
-    """Write the report.
-
-    Args:
-        scores: the scores to report.
-        url: a file that ends in ``.html``, or a folder, in which ``report.html`` is written; any fsspec URL.
-        storage_options: options of the filesystem of `url`.
-
-    Returns:
-        The path or URL of the report.
-
-    Raises:
-        StorageError: writing failed.
-    """
-    return save_page(report_html(scores), url, name="report.html", storage_options=storage_options)
-
-
-def save_page(
-    page: str, url: str | os.PathLike[str], *, name: str, storage_options: Mapping[str, Any] | None = None
-) -> str:
-    """Write a page to a file that ends in ``.html``, or as `name` into a folder; return its path or URL.
-
-    Raises:
-        StorageError: writing failed.
-    """
-    from onlineml.storage import io  # noqa: PLC0415 - scores need no storage until they are saved
-
-    target = os.fspath(url)
-    if not target.lower().endswith((".html", ".htm")):
-        target = io.join(target, name)
-    io.write_bytes(target, page.encode(), storage_options=storage_options)
-    return target
-
-
-def report_html(scores: AnyScores, *, title: str = "Evaluation") -> str:
-    """Render the report as one HTML page, which loads nothing and runs no script.
-
-    Args:
-        scores: the scores to report.
-        title: title of the page; any text.
-
-    Returns:
-        HTML that follows the reader's light or dark setting, under 2 MB for 1,000 classes and 50,000 images.
-    """
-    if isinstance(scores, DetectionScores):
-        return sections.page(title, detection_sections(scores, title))
-    body = "".join(
+def classification_sections(scores: ClassificationScores, title: str) -> str:
+    """Return the body of the page."""
+    return "".join(
         (
             _header(scores, title),
             _classes(scores),
@@ -87,28 +35,27 @@ def report_html(scores: AnyScores, *, title: str = "Evaluation") -> str:
             sections.numbers(scores, note="Macro scores are means over the classes that have images."),
         )
     )
-    return sections.page(title, body)
 
 
 def _header(scores: ClassificationScores, title: str) -> str:
-    guess = say.majority_share(scores)
+    guess = words.majority_share(scores)
     bar = scale(scores.accuracy, scores.interval("accuracy"), reference=guess)
     if bar:
         bar += '<div class="ends"><span>0 %</span><span>band: 95 % interval · thin line: always answering the '
         bar += f"most common class ({say.percent(guess)})</span><span>100 %</span></div>"
     names = [n for n in ("balanced_accuracy", "macro_f1", "top_5", "map", "log_loss", "ece") if _is_shown(scores, n)]
     return (
-        f'<header><h1>{esc(title)}</h1><p class="muted small">{sections.facts(scores, say.subject(scores))}</p>'
+        f'<header><h1>{esc(title)}</h1><p class="muted small">{sections.facts(scores)}</p>'
         '<div class="hero">'
         f'<div><div class="big">{say.percent(scores.accuracy)}</div><div class="muted">accuracy</div></div>'
-        f'<div class="say"><p>{esc(say.expectation(scores))}</p>'
-        f'<p class="muted small">{esc(say.calibration_sentence(scores))}</p>{bar}</div></div>'
+        f'<div class="say"><p>{esc(words.expectation(scores))}</p>'
+        f'<p class="muted small">{esc(words.calibration_sentence(scores))}</p>{bar}</div></div>'
         f"{sections.cards(scores, names)}</header>"
     )
 
 
 def _is_shown(scores: ClassificationScores, name: str) -> bool:
-    return name in say.shown_scores(scores)
+    return name in words.shown_scores(scores)
 
 
 def _classes(scores: ClassificationScores) -> str:

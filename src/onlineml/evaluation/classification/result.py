@@ -11,6 +11,7 @@ import numpy as np
 from onlineml.errors import DataError, UnknownClassError
 from onlineml.evaluation import metrics
 from onlineml.evaluation.base import BaseScores
+from onlineml.evaluation.classification import text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from onlineml.evaluation.classification.tables import Mistake, PerClass, Reliability
+    from onlineml.evaluation.comparison.result import Comparison
+    from onlineml.evaluation.render.card import CardFacts
     from onlineml.evaluation.slices import SliceScore
     from onlineml.evaluation.types import Floats, Interval, Ints
 
@@ -67,6 +70,7 @@ class ClassificationScores(BaseScores):
     """
 
     headline = ("accuracy", "macro_f1")
+    words = text.WORDS
     own_figures = ("reliability", "roc")
 
     class_names: tuple[str, ...]
@@ -117,12 +121,6 @@ class ClassificationScores(BaseScores):
     def confusion(self) -> Ints:
         """(C, C) int64 counts of each prediction for each truth; truths are the rows."""
         return metrics.confusion_matrix(self.labels, self.predictions, n_classes=len(self.class_names))
-
-    def _class_table(self) -> PerClass:
-        return self.per_class
-
-    def _confusion(self) -> Ints:
-        return self.confusion
 
     @property
     def top_1(self) -> float:
@@ -188,13 +186,39 @@ class ClassificationScores(BaseScores):
         """Return the precision-recall curve of a class (name or id) against the rest."""
         return metrics.precision_recall_curve(*self._one_class(class_name))
 
+    def compare_with(self, other: ClassificationScores, *, n_resamples: int, seed: int) -> Comparison:
+        """Compare with a second model's scores of the same images; call `onlineml.compare`, which checks."""
+        from onlineml.evaluation.classification.compare import compare_classifiers
+
+        return compare_classifiers(self, other, n_resamples=n_resamples, seed=seed)
+
+    def report_sections(self, title: str) -> str:
+        """Return the body of the report's page as HTML."""
+        from onlineml.evaluation.classification.report import classification_sections
+
+        return classification_sections(self, title)
+
+    def card_facts(self) -> CardFacts:
+        """Return what a model card says of these scores."""
+        return text.card_facts(self)
+
+    def expectation(self) -> str:
+        """Return in words what to expect of the next images."""
+        return text.expectation(self)
+
+    def explanation(self, name: str) -> str:
+        """Return one clause on what a score means, by its name."""
+        return text.explanation(name)
+
+    def shown_scores(self) -> list[str]:
+        """Return the names of the scores that are worth a row in tables."""
+        return text.shown_scores(self)
+
     def __repr__(self) -> str:
         return f"<ClassificationScores: accuracy {self.accuracy:.3f} on {self.n_images} images>"
 
     def __str__(self) -> str:
-        from onlineml.evaluation.render.text import scores_text
-
-        return scores_text(self)
+        return text.scores_text(self)
 
     def _repr_html_(self) -> str:
         from onlineml.evaluation.classification.html import summary_html

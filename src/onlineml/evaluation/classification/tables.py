@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -77,11 +77,21 @@ class Reliability:
 
 
 class ClassTable:
-    """Common part of tables of classes: each is a dataclass of columns with one entry per class."""
+    """Common part of tables of classes: each is a dataclass of columns with one entry per class.
+
+    Attributes:
+        ranking: name of the score by which `worst_first` sorts.
+    """
+
+    ranking: ClassVar[str] = "F1"
 
     names: tuple[str, ...]
     support: Ints
+    precision: Floats
+    recall: Floats
     f1: Floats
+    ap: Floats
+    recall_interval: Floats
 
     def __len__(self) -> int:
         return len(self.names)

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from onlineml.errors import ConfigError
-from onlineml.evaluation.classification.result import ClassificationScores
-from onlineml.evaluation.comparison.classification import compare_classifiers
-from onlineml.evaluation.comparison.detection import compare_detectors
-from onlineml.evaluation.comparison.pairing import pair, shared_cuts
+from onlineml.errors import ConfigError, DataError
+from onlineml.evaluation.base import BaseScores
 from onlineml.evaluation.comparison.result import ChangedImage, Comparison, NewClass, PartChange, ScoreChange
-from onlineml.evaluation.detection.result import DetectionScores
-
-if TYPE_CHECKING:
-    from onlineml.evaluation.types import AnyScores
 
 __all__ = ["ChangedImage", "Comparison", "NewClass", "PartChange", "ScoreChange", "compare"]
 
 
-def compare(a: AnyScores, b: AnyScores, *, n_resamples: int = 1000, seed: int = 0) -> Comparison:
+def compare(a: BaseScores, b: BaseScores, *, n_resamples: int = 1000, seed: int = 0) -> Comparison:
     """Compare two models image by image.
 
     The intervals are of the *difference*, paired, and over groups: both models see the same images, so that the images'
@@ -42,13 +33,15 @@ def compare(a: AnyScores, b: AnyScores, *, n_resamples: int = 1000, seed: int = 
             `a`.
         ConfigError: a negative `n_resamples`.
     """
+    given: tuple[object, object] = (a, b)
+    for scores in given:
+        if not isinstance(scores, BaseScores):
+            msg = f"compare was given a {type(scores).__name__}; expected two results of onlineml.evaluate"
+            raise DataError(msg)
+    if type(a) is not type(b):
+        msg = f"a {type(a).__name__} cannot be compared with a {type(b).__name__}; pass two results of one task"
+        raise DataError(msg)
     if n_resamples < 0:
         msg = f"n_resamples is {n_resamples}; expected 0 (no intervals) or more, such as 1000"
         raise ConfigError(msg)
-    paired = pair(a, b)
-    cuts = shared_cuts(a, b, paired)
-    if isinstance(a, ClassificationScores) and isinstance(b, ClassificationScores):
-        return compare_classifiers(a, b, paired, cuts, n_resamples=n_resamples, seed=seed)
-    assert isinstance(a, DetectionScores)  # noqa: S101 - `pair` refuses anything else
-    assert isinstance(b, DetectionScores)  # noqa: S101
-    return compare_detectors(a, b, paired, cuts, n_resamples=n_resamples, seed=seed)
+    return a.compare_with(b, n_resamples=n_resamples, seed=seed)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from onlineml.evaluation.comparison.counts import half_weights
+from onlineml.evaluation.comparison.parts import TAIL
 from onlineml.evaluation.comparison.result import ScoreChange
 from onlineml.evaluation.comparison.samples import PairedSamples
 from onlineml.evaluation.detection.bootstrap import MAX_WORK, MIN_RESAMPLES
@@ -25,9 +26,8 @@ if TYPE_CHECKING:
     from onlineml.evaluation.detection.ranking import Ranking
     from onlineml.evaluation.types import Array, Floats
 
-__all__ = ["TAIL", "THRESHOLDS", "Detected", "Halves"]
+__all__ = ["THRESHOLDS", "Detected", "Halves"]
 
-TAIL = 0.025  # probability in each tail of a 95 % interval
 THRESHOLDS = {"map_50_95": slice(0, 10), "map_50": slice(0, 1), "map_75": slice(5, 6)}  # indices of IoU 0.50 to 0.95
 
 

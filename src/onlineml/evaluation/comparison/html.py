@@ -182,14 +182,10 @@ def _new_classes(comparison: Comparison) -> str:
     return f'<section><h2>New classes</h2><p class="muted small">{note}</p>{lines}</section>'
 
 
-def _explained(name: str, *, objects: bool) -> str:
-    return f'{say.label(name)}<br><span class="muted small">{say.explanation(name, objects=objects)}</span>'
-
-
 def _numbers(comparison: Comparison) -> str:
     rows = [
         (
-            _explained(c.name, objects=comparison.of_objects),
+            f'{say.label(c.name)}<br><span class="muted small">{comparison.b.explanation(c.name)}</span>',
             *(say.decimal(x, digits=4) for x in (c.a, c.b)),
             words.signed(c.difference, digits=4),
             words.between(c.low, c.high, digits=4),

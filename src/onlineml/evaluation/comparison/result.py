@@ -284,7 +284,7 @@ class Comparison:
         Returns:
             The path or URL of the page.
         """
-        from onlineml.evaluation.classification.report import save_page
+        from onlineml.evaluation.render.report import save_page
 
         return save_page(self.to_html(), url, name="comparison.html", storage_options=storage_options)
 

@@ -40,7 +40,7 @@ def detection_sections(scores: DetectionScores, title: str) -> str:
             sections.confusion(scores, note=note, counted="objects"),
             _curves(scores),
             sections.slices(scores.by_slice, reference=scores.map_50, name="mAP 50"),
-            sections.numbers(scores, note=how + "the classes that have objects.", objects=True),
+            sections.numbers(scores, note=how + "the classes that have objects."),
         )
     )
 
@@ -65,7 +65,7 @@ def _header(scores: DetectionScores, title: str) -> str:
     small = " ".join(filter(None, (words.costliest(scores), words.threshold_note(scores))))
     names = [name for name in _CARDS if not math.isnan(scores.score(name))]
     return (
-        f'<header><h1>{esc(title)}</h1><p class="muted small">{sections.facts(scores, words.subject(scores))}</p>'
+        f'<header><h1>{esc(title)}</h1><p class="muted small">{sections.facts(scores)}</p>'
         f'<div class="hero">{meters}<div class="say"><p>{esc(words.expectation(scores))}</p>'
         f'<p class="muted small">{esc(small)}</p></div></div>{sections.cards(scores, names)}</header>'
     )

@@ -11,6 +11,7 @@ import numpy as np
 from onlineml.errors import DataError, UnknownClassError
 from onlineml.evaluation import metrics
 from onlineml.evaluation.base import BaseScores
+from onlineml.evaluation.detection import text
 from onlineml.evaluation.detection.tables import KINDS
 
 if TYPE_CHECKING:
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from onlineml.data.manifest.box_arrays import Boxes
+    from onlineml.evaluation.comparison.result import Comparison
     from onlineml.evaluation.detection.detections import Found
     from onlineml.evaluation.detection.tables import DetectionSlice, ErrorType, PerObjectClass, WorstImage
+    from onlineml.evaluation.render.card import CardFacts
     from onlineml.evaluation.types import Array, Floats, Interval, Ints
 
 __all__ = ["DetectionScores"]
@@ -73,6 +76,7 @@ class DetectionScores(BaseScores):
     """
 
     headline = ("map_50_95", "map_50")
+    words = text.WORDS
     own_figures = ("errors", "thresholds")
 
     class_names: tuple[str, ...]
@@ -117,12 +121,6 @@ class DetectionScores(BaseScores):
     by_slice: tuple[DetectionSlice, ...]
     worst: tuple[WorstImage, ...]
     thumbnails: Mapping[str, bytes] = field(default_factory=dict)
-
-    def _class_table(self) -> PerObjectClass:
-        return self.per_class
-
-    def _confusion(self) -> Ints:
-        return self.confusion
 
     @property
     def n_objects(self) -> int:
@@ -195,13 +193,39 @@ class DetectionScores(BaseScores):
         hits = self.outcomes[rows] == KINDS.index("hit")
         return metrics.precision_recall_curve(hits, self.found.scores[rows], n_positive=n_objects)
 
+    def compare_with(self, other: DetectionScores, *, n_resamples: int, seed: int) -> Comparison:
+        """Compare with a second model's scores of the same images; call `onlineml.compare`, which checks."""
+        from onlineml.evaluation.detection.compare import compare_detectors
+
+        return compare_detectors(self, other, n_resamples=n_resamples, seed=seed)
+
+    def report_sections(self, title: str) -> str:
+        """Return the body of the report's page as HTML."""
+        from onlineml.evaluation.detection.report import detection_sections
+
+        return detection_sections(self, title)
+
+    def card_facts(self) -> CardFacts:
+        """Return what a model card says of these scores."""
+        return text.card_facts(self)
+
+    def expectation(self) -> str:
+        """Return in words what to expect of the next images."""
+        return text.expectation(self)
+
+    def explanation(self, name: str) -> str:
+        """Return one clause on what a score means, by its name."""
+        return text.explanation(name)
+
+    def subject(self) -> str:
+        """Return what was evaluated: "1,024 objects in 72 images of the test split, 3 classes"."""
+        return text.subject(self)
+
     def __repr__(self) -> str:
         return f"<DetectionScores: mAP50-95 {self.map_50_95:.3f} on {self.n_images} images>"
 
     def __str__(self) -> str:
-        from onlineml.evaluation.detection.text import scores_text
-
-        return scores_text(self)
+        return text.scores_text(self)
 
     def _repr_html_(self) -> str:
         from onlineml.evaluation.detection.html import summary_html

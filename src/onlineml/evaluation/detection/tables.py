@@ -39,6 +39,8 @@ class PerObjectClass(ClassTable):
         ap_50_interval: (C, 2).
     """
 
+    ranking = "AP"
+
     names: tuple[str, ...]
     support: Ints
     predicted: Ints

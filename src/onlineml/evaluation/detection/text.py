@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from onlineml.evaluation.render.card import CardFacts, TaskWords
 from onlineml.evaluation.render.text import count, decimal, interval, label, shorten
 
 if TYPE_CHECKING:
@@ -14,9 +15,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ERROR_WORDS",
+    "WORDS",
     "box_words",
+    "card_facts",
     "costliest",
     "expectation",
+    "explanation",
     "scores_text",
     "subject",
     "threshold_note",
@@ -30,6 +34,50 @@ ERROR_WORDS = {
     "background": ("nothing there", "on no object; often an object that nobody annotated"),
     "missed": ("missed", "an object without any box on it or near it of its class"),
 }
+
+_EXPLANATIONS = {
+    "map_50_95": "COCO's mean average precision: over the classes, and IoU 0.50 to 0.95",
+    "map_50": "mean average precision where half an overlap (IoU 0.50) suffices",
+    "map_75": "mean average precision where the boxes must be tight (IoU 0.75)",
+    "map_small": "objects below 32 x 32 pixels",
+    "map_medium": "objects from 32 x 32 to 96 x 96 pixels",
+    "map_large": "objects above 96 x 96 pixels",
+    "ar_1": "COCO's average recall: with the surest box of each class in an image",
+    "ar_10": "with the 10 surest boxes of each class in an image",
+    "ar_100": "with the 100 surest boxes of each class in an image",
+    "ar_small": "objects below 32 x 32 pixels",
+    "ar_medium": "objects from 32 x 32 to 96 x 96 pixels",
+    "ar_large": "objects above 96 x 96 pixels",
+    "micro_precision": "share of the boxes at the thresholds that are right (IoU 0.50)",
+    "micro_recall": "share of the objects that are found at the thresholds",
+    "micro_f1": "harmonic mean of the two",
+    "macro_precision": "mean over classes: of the boxes called so, how many are right",
+    "macro_recall": "mean over classes: of the objects, how many are found",
+    "macro_f1": "mean over classes of the harmonic mean of precision and recall",
+}
+WORDS = TaskWords(
+    title="Object detector",
+    pipeline_tag="object-detection",
+    purpose="Finds objects of {classes}",
+    limit="It knows its classes only: other objects are passed over, or taken for one of them.",
+)
+
+
+def explanation(name: str) -> str:
+    """Return a clause that explains a score; "" if there is none."""
+    return _EXPLANATIONS.get(name, "")
+
+
+def card_facts(scores: DetectionScores) -> CardFacts:
+    """Return what a model card states about these scores."""
+    per = scores.per_class
+    columns = {"AP": per.ap, "AP 50": per.ap_50, "recall": per.recall, "precision": per.precision, "F1": per.f1}
+    return CardFacts(
+        sentences=f"{expectation(scores)} {threshold_note(scores)}",
+        columns={**columns, "threshold": per.threshold},
+        limits=(costliest(scores),),
+        counted="objects",
+    )
 
 
 def subject(scores: DetectionScores) -> str:

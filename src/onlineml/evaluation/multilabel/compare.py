@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from onlineml.errors import ConfigError, DataError
-from onlineml.evaluation.comparison.classification import TAIL, part_changes
 from onlineml.evaluation.comparison.counts import half_weights, mcnemar, paired_counts
-from onlineml.evaluation.comparison.pairing import align, shared_cuts
+from onlineml.evaluation.comparison.pairing import align, listed_ids, shared_cuts
+from onlineml.evaluation.comparison.parts import TAIL, part_changes
 from onlineml.evaluation.comparison.result import ChangedImage, Comparison, NewClass, PartChange, ScoreChange
 from onlineml.evaluation.comparison.samples import PairedSamples
 from onlineml.evaluation.multilabel.bootstrap import rankings_within_reach
 from onlineml.evaluation.multilabel.evidence import Answers, Evidence
-from onlineml.evaluation.multilabel.result import MultilabelScores
 from onlineml.evaluation.multilabel.text import label_list
 
 if TYPE_CHECKING:
     from onlineml.evaluation.comparison.pairing import Pairing
+    from onlineml.evaluation.multilabel.result import MultilabelScores
     from onlineml.evaluation.types import Array, Floats, Ints
 
 __all__ = ["compare_multilabel"]
@@ -49,10 +48,8 @@ class _Halves(NamedTuple):
     drawn: dict[str, Floats]
 
 
-def compare_multilabel(
-    a: MultilabelScores, b: MultilabelScores, *, n_resamples: int = 1000, seed: int = 0
-) -> Comparison:
-    """Compare two multi-label classifiers image by image.
+def compare_multilabel(a: MultilabelScores, b: MultilabelScores, *, n_resamples: int, seed: int) -> Comparison:
+    """Compare two multi-label classifiers image by image; see `onlineml.compare`.
 
     An item is an image, and it is right if all its labels are (`subset_accuracy`, the main score). That is the paired
     score because it is binary per image, for which the intervals, McNemar's test and the counts of fixed and broken
@@ -63,40 +60,12 @@ def compare_multilabel(
 
     Intervals are of the difference, with both models on the same random halves of the groups. A class is compared by
     its F1 at the thresholds, a slice by its subset accuracy.
-
-    Args:
-        a: scores of the first model: the current champion.
-        b: scores of the second model on the same images: the challenger. Its classes may be in another order, and there
-            may be more of them: those are reported separately, with the images that show only new classes.
-        n_resamples: number of halves (for the subset accuracy, always 20,000); reduced, to 100 at least, for very many
-            images. 0: no intervals except those of the subset accuracy.
-        seed: seed of the halves.
-
-    Returns:
-        Fixed, broken and unchanged images, by class and by slice; scores of both with intervals of their differences.
-        ``map`` and ``log_loss`` are missing if a result was saved without probabilities.
-
-    Raises:
-        DataError: the results are not about the same images, labels and groups, or `b` does not have all classes of
-            `a`.
-        ConfigError: a negative `n_resamples`.
     """
-    if n_resamples < 0:
-        msg = f"n_resamples is {n_resamples}; expected 0 (no intervals) or more, such as 1000"
-        raise ConfigError(msg)
-    _refuse_others(a, b)
     paired = align(a, b, shows_new=_shows_new, truth_problems=_truth_problems)
     both = _Both(_answers(a, paired.a_rows, np.arange(paired.n_shared), paired),
                  _answers(b, paired.b_rows, _columns_of_b(paired), paired), paired)  # fmt: skip
     halves = _drawn(both, n_resamples=n_resamples, seed=seed)
     return _comparison(a, b, both, halves, seed=seed)
-
-
-def _refuse_others(a: object, b: object) -> None:
-    for scores in (a, b):
-        if not isinstance(scores, MultilabelScores):
-            msg = f"compare_multilabel was given a {type(scores).__name__}; expected two results of multilabel_scores"
-            raise DataError(msg)
 
 
 def _comparison(a: MultilabelScores, b: MultilabelScores, both: _Both, halves: _Halves, *, seed: int) -> Comparison:
@@ -158,8 +127,7 @@ def _truth_problems(a: MultilabelScores, b: MultilabelScores, paired: Pairing) -
         return []  # reported as a separate problem
     differs = (a.truth[paired.a_rows] != b.truth[paired.b_rows][:, _columns_of_b(paired)]).any(axis=1)
     ids = [paired.image_ids[i] for i in np.flatnonzero(differs)]
-    some = ", ".join(map(repr, ids[:3])) + (f" and {len(ids) - 3:,} more" if len(ids) > 3 else "")
-    return [f"{len(ids):,} images have different labels in the truth: {some}"] if ids else []
+    return [f"{len(ids):,} images have different labels in the truth: {listed_ids(ids)}"] if ids else []
 
 
 def _answers(scores: MultilabelScores, rows: Ints, columns: Ints, paired: Pairing) -> Answers:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from onlineml.evaluation.classification.result import ClassificationScores
     from onlineml.evaluation.multilabel.result import MultilabelScores
 
 __all__ = [
@@ -32,11 +31,6 @@ __all__ = [
 ]
 
 _N_IMAGES = 24
-
-
-def _drawable(scores: MultilabelScores) -> ClassificationScores:
-    """Cast to the type of functions that use only names, tables and curves, which scores of all classifiers have."""
-    return cast("ClassificationScores", scores)
 
 
 def figure(scores: MultilabelScores, name: str) -> Figure:
@@ -61,17 +55,17 @@ def figure(scores: MultilabelScores, name: str) -> Figure:
 
 def confusion_figure(scores: MultilabelScores, *, max_classes: int = 20) -> Figure:
     """Draw `MultilabelScores.confusion`; shades are the fraction of the row."""
-    return plots.confusion_figure(_drawable(scores), max_classes=max_classes)
+    return plots.confusion_figure(scores, max_classes=max_classes)
 
 
 def classes_figure(scores: MultilabelScores, *, limit: int = 20) -> Figure:
     """Draw the `limit` worst classes: recall with its 95 % interval, and precision."""
-    return plots.classes_figure(_drawable(scores), limit=limit)
+    return plots.classes_figure(scores, limit=limit)
 
 
 def pr_figure(scores: MultilabelScores) -> Figure:
     """Draw precision over recall: classes of lowest average precision named, up to 40 others faint."""
-    return plots.pr_figure(_drawable(scores))
+    return plots.pr_figure(scores)
 
 
 def slices_figure(scores: MultilabelScores, *, limit: int = 30) -> Figure:

@@ -1,8 +1,8 @@
-"""Report of a multi-label evaluation."""
+"""Sections of a multi-label report."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from onlineml.evaluation.classification.html import data_uri, esc, scale, table
 from onlineml.evaluation.multilabel import plots
@@ -12,27 +12,16 @@ from onlineml.evaluation.render import text as say
 from onlineml.evaluation.render.style import svg
 
 if TYPE_CHECKING:
-    from onlineml.evaluation.classification.result import ClassificationScores
     from onlineml.evaluation.multilabel.result import MultilabelScores
     from onlineml.evaluation.multilabel.tables import LabelScore, WrongImage
 
-__all__ = ["multilabel_sections", "report_html"]
+__all__ = ["multilabel_sections"]
 
 _THUMBNAIL_BYTES = 1_000_000  # for all thumbnails: with them the page stays under 2 MB
 _N_WORST = 48
 _N_WORST_SHOWN = 18
 _N_CLASSES = 12  # shown at first; the others can be expanded
 _CARDS = ("map", "micro_f1", "macro_f1", "subset_accuracy", "hamming_loss", "micro_ap")
-
-
-def report_html(scores: MultilabelScores, *, title: str = "Evaluation") -> str:
-    """Render the report as one HTML page, which loads nothing and runs no script.
-
-    Args:
-        scores: the scores to report.
-        title: title of the page; any text.
-    """
-    return sections.page(title, multilabel_sections(scores, title))
 
 
 def multilabel_sections(scores: MultilabelScores, title: str) -> str:
@@ -50,7 +39,7 @@ def multilabel_sections(scores: MultilabelScores, title: str) -> str:
             _header(scores, title),
             _classes(scores),
             _worst(scores),
-            sections.confusion(cast("ClassificationScores", scores), note=note, counted="images"),
+            sections.confusion(scores, note=note, counted="images"),
             _curves(scores),
             sections.slices(scores.by_slice, reference=scores.micro_f1, name="F1"),
             sections.numbers(scores, note=how),
@@ -68,7 +57,7 @@ def _header(scores: MultilabelScores, title: str) -> str:
     meters = _meter(scores, "micro_recall", "of the labels are found")
     meters += _meter(scores, "micro_precision", "of the given labels are right")
     return (
-        f'<header><h1>{esc(title)}</h1><p class="muted small">{sections.facts(scores, say.subject(scores))}</p>'
+        f'<header><h1>{esc(title)}</h1><p class="muted small">{sections.facts(scores)}</p>'
         f'<div class="hero">{meters}<div class="say"><p>{esc(words.expectation(scores))}</p>'
         f'<p class="muted small">{esc(words.subset_sentence(scores))}</p></div></div>'
         f"{sections.cards(scores, _CARDS)}</header>"

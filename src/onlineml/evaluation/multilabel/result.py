@@ -11,13 +11,16 @@ import numpy as np
 from onlineml.errors import DataError, UnknownClassError
 from onlineml.evaluation.base import BaseScores
 from onlineml.evaluation.metrics import PrecisionRecallCurve, precision_recall_curve
+from onlineml.evaluation.multilabel import text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from matplotlib.figure import Figure
 
+    from onlineml.evaluation.comparison.result import Comparison
     from onlineml.evaluation.multilabel.tables import MultilabelSlice, PerLabel, WrongImage
+    from onlineml.evaluation.render.card import CardFacts
     from onlineml.evaluation.types import Array, Floats, Interval, Ints
 
 __all__ = ["MultilabelScores"]
@@ -66,6 +69,7 @@ class MultilabelScores(BaseScores):
     """
 
     headline = ("map", "micro_f1")
+    words = text.WORDS
     own_figures = ("ap",)
 
     class_names: tuple[str, ...]
@@ -100,12 +104,6 @@ class MultilabelScores(BaseScores):
     by_slice: tuple[MultilabelSlice, ...]
     worst: tuple[WrongImage, ...]
     thumbnails: Mapping[str, bytes] = field(default_factory=dict)
-
-    def _class_table(self) -> PerLabel:
-        return self.per_class
-
-    def _confusion(self) -> Ints:
-        return self.confusion
 
     @property
     def n_labels(self) -> int:
@@ -198,24 +196,44 @@ class MultilabelScores(BaseScores):
         class_id = self.class_names.index(class_name) if isinstance(class_name, str) else class_name
         return precision_recall_curve(self.truth[:, class_id], self.probabilities[:, class_id])
 
+    def compare_with(self, other: MultilabelScores, *, n_resamples: int, seed: int) -> Comparison:
+        """Compare with a second model's scores of the same images; call `onlineml.compare`, which checks."""
+        from onlineml.evaluation.multilabel.compare import compare_multilabel
+
+        return compare_multilabel(self, other, n_resamples=n_resamples, seed=seed)
+
+    def report_sections(self, title: str) -> str:
+        """Return the body of the report's page as HTML."""
+        from onlineml.evaluation.multilabel.report import multilabel_sections
+
+        return multilabel_sections(self, title)
+
+    def card_facts(self) -> CardFacts:
+        """Return what a model card says of these scores."""
+        return text.card_facts(self)
+
+    def expectation(self) -> str:
+        """Return in words what to expect of the next images."""
+        return text.expectation(self)
+
+    def explanation(self, name: str) -> str:
+        """Return one clause on what a score means, by its name."""
+        return text.explanation(name)
+
+    def shown_scores(self) -> list[str]:
+        """Return the names of the scores that are worth a row in tables."""
+        return text.shown_scores(self)
+
     def __repr__(self) -> str:
         return f"<MultilabelScores: mAP {self.map:.3f}, F1 {self.micro_f1:.3f} on {self.n_images} images>"
 
     def __str__(self) -> str:
-        from onlineml.evaluation.multilabel.text import scores_text
-
-        return scores_text(self)
+        return text.scores_text(self)
 
     def _repr_html_(self) -> str:
         from onlineml.evaluation.multilabel.html import summary_html
 
         return summary_html(self)
-
-    def to_html(self) -> str:
-        """Return the report as one self-contained page, which loads nothing and runs no script."""
-        from onlineml.evaluation.multilabel.report import report_html
-
-        return report_html(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers as plain JSON values, see `onlineml.evaluation.multilabel.serial.to_dict`."""

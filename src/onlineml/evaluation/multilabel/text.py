@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from onlineml.evaluation.render import text as say
+from onlineml.evaluation.render.card import CardFacts, TaskWords
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -14,9 +15,55 @@ if TYPE_CHECKING:
     from onlineml.evaluation.multilabel.tables import LabelScore, WrongImage
     from onlineml.evaluation.types import Interval
 
-__all__ = ["caption", "expectation", "label_list", "scores_text", "shown_scores", "subset_sentence"]
+__all__ = [
+    "WORDS",
+    "caption",
+    "card_facts",
+    "expectation",
+    "explanation",
+    "label_list",
+    "scores_text",
+    "shown_scores",
+    "subset_sentence",
+]
 
 NO_LABEL = "no label"
+WORDS = TaskWords(
+    title="Multi-label image classifier",
+    pipeline_tag="image-classification",
+    purpose="Gives an image any number of labels, of {classes}",
+    limit="It knows its classes only: an image that shows none of them should get no label.",
+)
+_EXPLANATIONS = {
+    "macro_f1": "mean over classes of the harmonic mean of precision and recall",
+    "map": "mean over classes of the area under the precision-recall curve",
+    "log_loss": "surprise at the truth, in nats; 0 is perfect, sure mistakes cost most",
+    "subset_accuracy": "share of images whose labels are all right: none missed, none too many",
+    "hamming_loss": "share of wrong decisions, one an image and class; small where labels are rare",
+    "micro_ap": "area under the precision-recall curve of all classes together",
+    "micro_precision": "share of the given labels that are right",
+    "micro_recall": "share of the labels there are that are given",
+    "micro_f1": "harmonic mean of the two",
+    "samples_f1": "mean over images of their F1, of images with any label, true or given",
+    "empty_recall": "share of the images without any label for which none is given",
+    "empty_precision": "share of the images without any given label that have none",
+}
+
+
+def explanation(name: str) -> str:
+    """Return a clause that explains a score; "" if there is none."""
+    return _EXPLANATIONS.get(name, "")
+
+
+def card_facts(scores: MultilabelScores) -> CardFacts:
+    """Return what a model card states about these scores."""
+    per = scores.per_class
+    columns = {"AP": per.ap, "recall": per.recall, "precision": per.precision, "F1": per.f1}
+    return CardFacts(
+        sentences=f"{expectation(scores)} {subset_sentence(scores)}".rstrip(),
+        columns={**columns, "threshold": per.threshold},
+        confusion="gives {predicted} in the place of {truth}",
+    )
 
 
 def _between(bounds: Interval) -> str:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from onlineml.evaluation.detection import text as words
-from onlineml.evaluation.detection.result import DetectionScores
+from onlineml.errors import ConfigError
 from onlineml.evaluation.render import text as say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from onlineml.evaluation.types import AnyScores, Floats
+    from onlineml.evaluation.base import BaseScores
+    from onlineml.evaluation.types import Floats
 
-__all__ = ["model_card"]
+__all__ = ["CardFacts", "TaskWords", "model_card"]
 
 _N_CLASSES = 10
 _FACTS = {
@@ -30,41 +31,87 @@ _FACTS = {
 }
 
 
-def model_card(descriptor: Mapping[str, Any], scores: AnyScores | None = None) -> str:
+@dataclass(frozen=True)
+class TaskWords:
+    """Description of the models of a task, for model cards.
+
+    Attributes:
+        title: of a model without a name: ``"Image classifier"``.
+        pipeline_tag: of the task on the Hugging Face hub.
+        purpose: what the model does, with ``{classes}`` for "5 classes"; the names of the classes follow.
+        limit: a sentence on what no model of the task can do.
+    """
+
+    title: str
+    pipeline_tag: str
+    purpose: str
+    limit: str
+
+
+@dataclass(frozen=True, eq=False)
+class CardFacts:
+    """Part of the card that depends on the task of the scores.
+
+    Attributes:
+        sentences: what to expect of the model.
+        columns: (C,) numbers of the classes, by the name of their column.
+        limits: further sentences on its limits; an empty one is left out.
+        counted: what the classes are counted in: ``"images"`` or ``"objects"``.
+        confusion: clause on two confused classes, with ``{truth}`` and ``{predicted}``.
+    """
+
+    sentences: str
+    columns: Mapping[str, Floats]
+    limits: tuple[str, ...] = ()
+    counted: str = "images"
+    confusion: str = "takes {truth} for {predicted}"
+
+
+def model_card(
+    descriptor: Mapping[str, Any], scores: BaseScores | None = None, *, words: TaskWords | None = None
+) -> str:
     """Write a model card.
 
     Args:
-        descriptor: content of ``model.json``; of its keys, ``name`` or ``version``, ``task``, ``class_names`` and those
+        descriptor: content of ``model.json``; of its keys, ``name`` or ``version``, ``class_names`` and those
             facts of the model that exist (architecture, preprocessing, dataset hash, parent, seed, packages) are used.
         scores: scores of its evaluation; None if it was not evaluated, which the card then states.
+        words: description of the model's task; None: that of the scores.
 
     Returns:
         Markdown. User-provided text is escaped, so that a class name can be neither markup nor a table cell.
+
+    Raises:
+        ConfigError: neither scores nor words are given.
     """
-    detector = descriptor.get("task") == "detection" or isinstance(scores, DetectionScores)
-    kind = "Object detector" if detector else "Image classifier"
-    name = descriptor.get("name") or descriptor.get("version") or kind
+    if words is None:
+        if scores is None:
+            raise ConfigError("without scores, a card needs words= of the task, such as DetectionScores.words")
+        words = scores.words
+    name = descriptor.get("name") or descriptor.get("version") or words.title
     classes = tuple(descriptor.get("class_names") or (scores.class_names if scores else ()))
-    facts = [
-        f"- {label}: {_value(descriptor[key])}"
-        for key, label in _FACTS.items()
-        if descriptor.get(key) not in (None, "", {}, [])
-    ]
-    listed = ", ".join(_plain(c) for c in classes[:50]) + (
-        f" and {len(classes) - 50} more" if len(classes) > 50 else ""
-    )
-    number = say.count(len(classes), "class")
+    purpose = words.purpose.format(classes=say.count(len(classes), "class"))
     parts = [
-        f"---\nlibrary_name: onlineml\npipeline_tag: {'object-detection' if detector else 'image-classification'}\n---",
+        f"---\nlibrary_name: onlineml\npipeline_tag: {words.pipeline_tag}\n---",
         f"# {_plain(name)}",
-        f"Finds objects of {number}: {listed}." if detector else f"Tells {number} of images apart: {listed}.",
+        f"{purpose}: {_listed(classes)}.",
         *(_evaluation(scores) if scores else ["## Evaluation", "Not evaluated: nothing is known about its accuracy."]),
         "## Limits",
-        _limits(scores, detector=detector),
+        "\n".join(f"- {line}" for line in (words.limit, *_limits(scores))),
         "## Facts",
-        "\n".join(facts) or "- none recorded",
+        _facts(descriptor) or "- none recorded",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _listed(classes: tuple[str, ...]) -> str:
+    more = f" and {len(classes) - 50} more" if len(classes) > 50 else ""
+    return ", ".join(_plain(name) for name in classes[:50]) + more
+
+
+def _facts(descriptor: Mapping[str, Any]) -> str:
+    known = {key: label for key, label in _FACTS.items() if descriptor.get(key) not in (None, "", {}, [])}
+    return "\n".join(f"- {label}: {_value(descriptor[key])}" for key, label in known.items())
 
 
 def _plain(text: object) -> str:
@@ -79,56 +126,42 @@ def _value(value: Any) -> str:
     return f"`{' '.join(text.split()).replace('`', chr(39))}`"
 
 
-def _evaluation(scores: AnyScores) -> list[str]:
+def _evaluation(scores: BaseScores) -> list[str]:
     rows = ["| score | value | 95 % interval |", "|---|---|---|"]
-    for name in say.shown_scores(scores):
+    for name in scores.shown_scores():
         bounds = say.interval(scores.interval(name))
         rows.append(f"| {say.label(name)} | {say.decimal(scores.score(name))} | {bounds} |")
     dataset = f" Dataset {_value(scores.manifest_hash)}." if scores.manifest_hash else ""
-    if isinstance(scores, DetectionScores):
-        subject, expectation, by = words.subject(scores), words.expectation(scores), "AP"
-        note = f" {words.threshold_note(scores)}"
-    else:
-        subject, expectation, by, note = say.subject(scores), say.expectation(scores), "F1", ""
+    facts = scores.card_facts()
     return [
         "## Evaluation",
-        f"On {_plain(subject)}.{dataset} {expectation}{note}",
+        f"On {_plain(scores.subject())}.{dataset} {facts.sentences}",
         "\n".join(rows),
-        f"Lowest classes by {by}:",
-        _classes(scores),
+        f"Lowest classes by {scores.per_class.ranking}:",
+        _classes(scores, facts),
     ]
 
 
-def _classes(scores: AnyScores) -> str:
+def _classes(scores: BaseScores, facts: CardFacts) -> str:
     per = scores.per_class
-    columns: dict[str, Floats] = {"recall": per.recall, "precision": per.precision, "F1": per.f1}
-    counted = "images"
-    if isinstance(scores, DetectionScores):
-        counted = "objects"
-        columns = {"AP": scores.ap, "AP 50": scores.ap_50, **columns, "threshold": scores.per_class.threshold}
-    lines = [f"| class | {counted} | {' | '.join(columns)} |", "|---" * (2 + len(columns)) + "|"]
+    lines = [f"| class | {facts.counted} | {' | '.join(facts.columns)} |", "|---" * (2 + len(facts.columns)) + "|"]
     for i in [i for i in per.worst_first() if per.support[i]][:_N_CLASSES]:
-        numbers = " | ".join(say.decimal(float(values[i])) for values in columns.values())
+        numbers = " | ".join(say.decimal(float(values[i])) for values in facts.columns.values())
         lines.append(f"| {_plain(per.names[i])} | {per.support[i]:,} | {numbers} |")
     return "\n".join(lines)
 
 
-def _limits(scores: AnyScores | None, *, detector: bool) -> str:
-    lines = ["- It answers with one of its classes for every image, also for one that shows none of them."]
-    if detector:
-        lines = ["- It knows its classes only: other objects are passed over, or taken for one of them."]
+def _limits(scores: BaseScores | None) -> list[str]:
     if scores is None or not scores.n_images:
-        return lines[0]
-    lines.append("- The scores hold for images like those it was evaluated on; other cameras or places may differ.")
-    if not isinstance(scores, DetectionScores):
-        lines.append(f"- {say.calibration_sentence(scores)}")
-    elif words.costliest(scores):
-        lines.append(f"- {words.costliest(scores)}")
-    what = "objects" if detector else "images"
+        return []
+    facts = scores.card_facts()
+    lines = ["The scores hold for images like those it was evaluated on; other cameras or places may differ."]
+    lines += [line for line in facts.limits if line]
     absent = int((scores.per_class.support == 0).sum())
     if absent:
-        lines.append(f"- {say.count(absent, 'class')} had no {what} in the evaluation: nothing is known about them.")
+        number = say.count(absent, "class")
+        lines.append(f"{number} had no {facts.counted} in the evaluation: nothing is known about them.")
     for pair in scores.confused_pairs(3):
-        taken = f"takes {_plain(pair.truth)} for {_plain(pair.predicted)}"
-        lines.append(f"- It {taken} in {say.percent(pair.share)} of the {what} of that class.")
-    return "\n".join(lines)
+        confused = facts.confusion.format(truth=_plain(pair.truth), predicted=_plain(pair.predicted))
+        lines.append(f"It {confused} in {say.percent(pair.share)} of the {facts.counted} of that class.")
+    return lines

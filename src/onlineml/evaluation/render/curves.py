@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from onlineml.evaluation.classification.result import ClassificationScores
+    from onlineml.evaluation.metrics import PrecisionRecallCurve
     from onlineml.evaluation.types import Floats
 
 __all__ = ["draw_curves", "pr_figure", "roc_figure", "training_figure"]
@@ -40,7 +41,21 @@ N_NAMED = 5  # curves with a colour and a name; there are too few colours for mo
 _N_FAINT = 40
 
 
-def _drawable(scores: ClassificationScores, values: Floats) -> list[int]:
+class Ranked(Protocol):
+    """Scores of a model that gives every image a probability of every class."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+    @property
+    def probabilities(self) -> Floats | None: ...
+    @property
+    def ap(self) -> Floats: ...
+    @property
+    def map(self) -> float: ...
+    def pr(self, class_name: str | int) -> PrecisionRecallCurve: ...
+
+
+def _drawable(scores: Ranked, values: Floats) -> list[int]:
     """Return classes with a defined value, lowest first; none if there are no probabilities."""
     if scores.probabilities is None:
         return []
@@ -84,7 +99,7 @@ def draw_curves(
     return drawn
 
 
-def pr_figure(scores: ClassificationScores) -> Figure:
+def pr_figure(scores: Ranked) -> Figure:
     """Draw precision over recall: classes of lowest average precision named, up to 40 others faint."""
     curves: list[Curve] = []
     for i in _drawable(scores, scores.ap)[: N_NAMED + _N_FAINT]:

@@ -8,7 +8,6 @@ import numpy as np
 
 from onlineml.errors import ConfigError
 from onlineml.evaluation.classification.gallery import mistakes_figure
-from onlineml.evaluation.detection.tables import PerObjectClass
 from onlineml.evaluation.render.curves import pr_figure, roc_figure, training_figure
 from onlineml.evaluation.render.style import ACCENT, ALARM, INK, WARM, legend, new_figure, say_empty, shades, titled
 from onlineml.evaluation.render.text import count, decimal, shorten
@@ -19,9 +18,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from onlineml.evaluation.base import BaseScores
     from onlineml.evaluation.classification.result import ClassificationScores
     from onlineml.evaluation.slices import DrawnSlice
-    from onlineml.evaluation.types import AnyScores, Floats, Ints
+    from onlineml.evaluation.types import Floats, Ints
 
 __all__ = [
     "classes_figure",
@@ -61,7 +61,7 @@ def figure(scores: ClassificationScores, name: str) -> Figure:
     return drawers[name](scores)
 
 
-def confusion_figure(scores: AnyScores, *, max_classes: int = 20) -> Figure:
+def confusion_figure(scores: BaseScores, *, max_classes: int = 20) -> Figure:
     """Draw the confusion matrix: rows are truths, columns predictions, shades the fraction of the row.
 
     For more than `max_classes` classes, those in the most frequent confusions are drawn, with one row and column for
@@ -94,7 +94,7 @@ def confusion_figure(scores: AnyScores, *, max_classes: int = 20) -> Figure:
     return drawn
 
 
-def picked_confusion(scores: AnyScores, *, max_classes: int) -> tuple[Ints, list[str], int]:
+def picked_confusion(scores: BaseScores, *, max_classes: int) -> tuple[Ints, list[str], int]:
     """Return the matrix to draw, its classes, and the number of selected classes (0: all)."""
     confusion, names = scores.confusion, list(scores.class_names)
     if len(names) <= max_classes:
@@ -122,7 +122,7 @@ def _write_cells(axes: Axes, matrix: Ints, shares: Floats) -> None:
         axes.text(column, row, text, ha="center", va="center", fontsize=size, color=color, fontweight=weight)
 
 
-def classes_figure(scores: AnyScores, *, limit: int = 20) -> Figure:
+def classes_figure(scores: BaseScores, *, limit: int = 20) -> Figure:
     """Draw the `limit` worst classes: recall with its 95 % interval, and precision."""
     table = scores.per_class
     order = [i for i in table.worst_first() if table.support[i]][:limit]
@@ -135,15 +135,15 @@ def classes_figure(scores: AnyScores, *, limit: int = 20) -> Figure:
     axes.hlines(rows, low, high, color=ACCENT, alpha=0.35, linewidth=6)
     axes.plot(table.recall[order], rows, "o", color=ACCENT, markersize=7, label="found (recall)")
     axes.plot(table.precision[order], rows, "D", color=ALARM, markersize=5, label="right when said (precision)")
-    lowest = "F1"
-    if isinstance(table, PerObjectClass):
+    if table.ranking == "AP":
         axes.plot(table.ap[order], rows, "s", color=WARM, markersize=5, label="average precision (AP 50\u201395)")
-        lowest = "AP"
     names = [f"{shorten(table.names[i], 26)}  ({table.support[i]:,})" for i in order]
     axes.set_yticks(rows, names, parse_math=False)
     axes.set_ylim(len(order) - 0.5, -0.6)
     axes.set_xlim(-0.02, 1.02)
-    some = f"the {len(order)} lowest of {len(table)} classes" if len(order) < len(table) else f"lowest {lowest} first"
+    some = f"lowest {table.ranking} first"
+    if len(order) < len(table):
+        some = f"the {len(order)} lowest of {len(table)} classes"
     titled(axes, f"Which classes fail ({some})", x="share; the bar is the 95 % interval of what is found")
     legend(drawn, axes, columns=2)
     return drawn

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from onlineml.evaluation.base import BaseScores
     from onlineml.evaluation.slices import DrawnSlice
-    from onlineml.evaluation.types import AnyScores
 
 __all__ = ["cards", "confusion", "facts", "numbers", "page", "slices"]
 
@@ -31,9 +30,9 @@ def page(title: str, body: str) -> str:
     )
 
 
-def facts(scores: BaseScores, subject: str) -> str:
+def facts(scores: BaseScores) -> str:
     """Describe what was evaluated, by which model, on which data: escaped."""
-    parts = [subject]
+    parts = [scores.subject()]
     parts += [f"model {scores.model_ref}"] if scores.model_ref else []
     parts += [f"data {scores.manifest_hash[:12]}"] if scores.manifest_hash else []
     return esc(" · ".join(parts))
@@ -49,7 +48,7 @@ def cards(scores: BaseScores, names: Sequence[str]) -> str:
     return f'<div class="cards">{cells}</div>'
 
 
-def confusion(scores: AnyScores, *, note: str, counted: str) -> str:
+def confusion(scores: BaseScores, *, note: str, counted: str) -> str:
     """Return the matrix and the most frequent confusions; `counted` is the unit of the counts, such as "images"."""
     drawing = svg(plots.confusion_figure(scores), title="confusion matrix", key="confusion")
     pairs = [
@@ -89,15 +88,15 @@ def slices(rows: Sequence[DrawnSlice], *, reference: float, name: str) -> str:
     )
 
 
-def numbers(scores: BaseScores, *, note: str, objects: bool = False) -> str:
+def numbers(scores: BaseScores, *, note: str) -> str:
     """Return every score with its interval, the method, and the data."""
     rows = [
         (
-            f'{say.label(name)}<br><span class="muted small">{say.explanation(name, objects=objects)}</span>',
+            f'{say.label(name)}<br><span class="muted small">{scores.explanation(name)}</span>',
             say.decimal(scores.score(name), digits=4),
             say.interval(scores.interval(name), digits=4),
         )
-        for name in say.shown_scores(scores)
+        for name in scores.shown_scores()
     ]
     drawn = say.count(scores.n_groups, "group") if scores.n_groups != scores.n_images else "images"
     how = (

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from onlineml.data.manifest.box_arrays import Boxes
+from onlineml.errors import DataError
 from onlineml.evaluation.classification.worst import count_mistakes, seen_images
 from onlineml.evaluation.comparison.counts import mcnemar, paired_counts
-from onlineml.evaluation.comparison.halves import TAIL, THRESHOLDS, Detected, Halves
+from onlineml.evaluation.comparison.halves import THRESHOLDS, Detected, Halves
+from onlineml.evaluation.comparison.pairing import align, listed_ids, shared_cuts
+from onlineml.evaluation.comparison.parts import TAIL
 from onlineml.evaluation.comparison.result import ChangedImage, Comparison, NewClass, PartChange
 from onlineml.evaluation.comparison.samples import PairedSamples
 from onlineml.evaluation.detection.detections import Found
@@ -50,16 +53,11 @@ class _Both(NamedTuple):
         return self.paired.codes[self.first.scene.truth_image]
 
 
-def compare_detectors(
-    a: DetectionScores,
-    b: DetectionScores,
-    paired: Pairing,
-    cuts: Mapping[str, tuple[Ints, list[str]]],
-    *,
-    n_resamples: int,
-    seed: int,
-) -> Comparison:
+def compare_detectors(a: DetectionScores, b: DetectionScores, *, n_resamples: int, seed: int) -> Comparison:
     """Compare two detectors, see `onlineml.compare`."""
+    _refuse_without_detections(a, b)
+    paired = align(a, b, shows_new=_shows_new, truth_problems=_truth_problems)
+    cuts = shared_cuts(a, b, paired)
     truth, sizes_hw = _truth(a, paired), a.sizes_hw[paired.a_rows]
     first = _detected(a, _found(a, paired, paired.a_rows, np.arange(paired.n_shared)), truth, sizes_hw, paired)
     second = _detected(b, _found(b, paired, paired.b_rows, paired.b_classes), truth, sizes_hw, paired)
@@ -93,6 +91,55 @@ def compare_detectors(
         item="object",
         class_score="AP 50\u201395",
     )
+
+
+def _refuse_without_detections(a: DetectionScores, b: DetectionScores) -> None:
+    for which, scores in (("first", a), ("second", b)):
+        if scores.found is None or scores.truth is None:
+            msg = f"the {which} result was saved without detections, which the comparison needs; evaluate "
+            raise DataError(msg + "again, or save with to_json(detections=True)")
+
+
+def _shows_new(b: DetectionScores, b_classes: Ints, n_shared: int) -> Array:
+    """Return (rows of b,) bool: shows only new classes."""
+    truth: Any = b.truth
+    known = truth.label_ids >= 0
+    images, labels = truth.image_index[known], b_classes[truth.label_ids[known]]
+    new, old = (np.bincount(images[k], minlength=b.n_images) for k in (labels >= n_shared, labels < n_shared))
+    only: Array = (new > 0) & (old == 0)
+    return only
+
+
+def _truth_problems(a: DetectionScores, b: DetectionScores, paired: Pairing) -> list[str]:
+    places = _different_objects(a, b, paired)
+    ids = [a.image_ids[i] for i in paired.a_rows[places]]
+    return [f"{len(ids):,} images have different boxes in the truth: {listed_ids(ids)}"] if ids else []
+
+
+def _different_objects(a: DetectionScores, b: DetectionScores, paired: Pairing) -> Ints:
+    """Return indices of the shared images whose objects of shared classes differ."""
+    rows_a = _objects(a, paired.a_rows, np.arange(paired.n_shared), paired.n_shared)
+    rows_b = _objects(b, paired.b_rows, paired.b_classes, paired.n_shared)
+    n_images = len(paired.a_rows)
+    counts = [np.bincount(rows[:, 0].astype(np.int64), minlength=n_images) for rows in (rows_a, rows_b)]
+    same_number = counts[0] == counts[1]
+    kept_a, kept_b = (rows[same_number[rows[:, 0].astype(np.int64)]] for rows in (rows_a, rows_b))
+    differs = ~same_number
+    differs[kept_a[(kept_a != kept_b).any(axis=1), 0].astype(np.int64)] = True
+    return np.flatnonzero(differs).astype(np.int64)
+
+
+def _objects(scores: DetectionScores, rows: Ints, classes: Ints, n_shared: int) -> Array:
+    """Return (m, 7) sorted: index of the image, class, corners, crowd; of the shared images and classes."""
+    truth: Any = scores.truth
+    place = np.full(scores.n_images, -1, np.int64)
+    place[rows] = np.arange(len(rows))
+    images = place[truth.image_index]
+    labels = np.where(truth.label_ids >= 0, classes[truth.label_ids], -1)
+    kept = (images >= 0) & (labels >= 0) & (labels < n_shared)
+    table = np.column_stack([images, labels, np.nan_to_num(truth.boxes_xyxy), truth.crowd])[kept]
+    in_order: Array = table[np.lexsort(table.T[::-1])]
+    return in_order
 
 
 def _new_classes(b: DetectionScores, names: tuple[str, ...]) -> tuple[NewClass, ...]:

@@ -10,21 +10,20 @@ import numpy as np
 
 from onlineml.evaluation import metrics
 from onlineml.evaluation.comparison.counts import mcnemar, paired_counts
-from onlineml.evaluation.comparison.result import ChangedImage, Comparison, NewClass, PartChange, ScoreChange
+from onlineml.evaluation.comparison.pairing import align, shared_cuts
+from onlineml.evaluation.comparison.parts import TAIL, part_changes, share
+from onlineml.evaluation.comparison.result import ChangedImage, Comparison, NewClass, ScoreChange
 from onlineml.evaluation.intervals import percentile_interval, resample_weights, sums_by_code
 from onlineml.evaluation.render import text as say
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from onlineml.evaluation.classification.result import ClassificationScores
     from onlineml.evaluation.comparison.pairing import Pairing
     from onlineml.evaluation.types import Array, Floats, Ints
 
-__all__ = ["TAIL", "compare_classifiers", "part_changes"]
+__all__ = ["compare_classifiers"]
 
-TAIL = 0.025  # probability in each tail of a 95 % interval
-_PART_RESAMPLES = 4_000  # for each class and slice, whose intervals are shown with two digits
+_N_LISTED = 3  # images whose labels are named
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -46,22 +45,16 @@ class _Answers:
     means: dict[str, Floats]
 
 
-def compare_classifiers(
-    a: ClassificationScores,
-    b: ClassificationScores,
-    paired: Pairing,
-    cuts: Mapping[str, tuple[Ints, list[str]]],
-    *,
-    n_resamples: int,
-    seed: int,
-) -> Comparison:
+def compare_classifiers(a: ClassificationScores, b: ClassificationScores, *, n_resamples: int, seed: int) -> Comparison:
     """Compare two classifiers, see `onlineml.compare`."""
+    paired = align(a, b, shows_new=_shows_new, truth_problems=_label_problems)
+    cuts = shared_cuts(a, b, paired)
     labels = a.labels[paired.a_rows]
     first = _answers(a, paired.a_rows, np.arange(paired.n_shared), labels)
     second = _answers(b, paired.b_rows, paired.b_classes, labels)
     counts = dataclasses.replace(paired_counts(first.right, second.right, paired.codes), seed=seed)
     n_fixed, n_broken = int(counts.fixed.sum()), int(counts.broken.sum())
-    accuracy = ScoreChange("accuracy", _share(first.right), _share(second.right), counts.value, *counts.bounds(TAIL))
+    accuracy = ScoreChange("accuracy", share(first.right), share(second.right), counts.value, *counts.bounds(TAIL))
     others = _other_scores(first, second, labels, paired, n_resamples=n_resamples, seed=seed)
     changes = partial(part_changes, first.right, second.right, paired.codes)
     by_class = changes(column="class", parts=labels, values=paired.shared_names)
@@ -93,14 +86,27 @@ def compare_classifiers(
     )
 
 
+def _shows_new(b: ClassificationScores, b_classes: Ints, n_shared: int) -> Array:
+    """Return (rows of b,) bool: shows only new classes."""
+    shown: Array = b_classes[b.labels] >= n_shared
+    return shown
+
+
+def _label_problems(a: ClassificationScores, b: ClassificationScores, paired: Pairing) -> list[str]:
+    was, now = a.labels[paired.a_rows], paired.b_classes[b.labels[paired.b_rows]]
+    rows = np.flatnonzero(was != now)
+    shown = [
+        f"{a.image_ids[paired.a_rows[i]]!r} ({paired.class_names[was[i]]!r}, {paired.class_names[now[i]]!r})"
+        for i in rows[:_N_LISTED]
+    ]
+    more = f" and {len(rows) - _N_LISTED:,} more" if len(rows) > _N_LISTED else ""
+    return [f"{len(rows):,} images have different labels: {', '.join(shown)}{more}"] if len(rows) else []
+
+
 def new_classes(b: ClassificationScores, names: tuple[str, ...]) -> tuple[NewClass, ...]:
     """Return the classes that the second model adds, scored by its own evaluation."""
     rows = [(name, b.per_class[name]) for name in names]
     return tuple(NewClass(n, int(r["support"]), float(r["recall"]), *map(float, r["recall_interval"])) for n, r in rows)
-
-
-def _share(right: Array) -> float:
-    return float(metrics.ratio(right.sum(), len(right)))
 
 
 def _answers(scores: ClassificationScores, rows: Ints, classes: Ints, labels: Ints) -> _Answers:
@@ -153,46 +159,6 @@ def _weighted(one: _Answers, labels: Ints, weights: Floats, names: list[str], n_
     total = weights.sum(axis=1)
     means = {name: metrics.ratio(weights @ values, total) for name, values in one.means.items() if name in names}
     return {name: means[name] if name in means else scores[name] for name in names}
-
-
-def part_changes(
-    right_a: Array, right_b: Array, codes: Ints, *, column: str, parts: Ints, values: Sequence[str]
-) -> list[PartChange]:
-    """Return the changes in each of the parts into which codes divide the images.
-
-    Args:
-        right_a: (N,) bool, images that the first model gets right.
-        right_b: (N,) bool, images that the second model gets right.
-        codes: (N,) int64 groups.
-        column: name of the column that defines the parts.
-        parts: (N,) int64 indices into `values`.
-        values: name of each part.
-    """
-    order = np.argsort(parts, kind="stable")
-    edges = np.searchsorted(parts[order], np.arange(len(values) + 1))
-    changes = []
-    for place, value in enumerate(values):
-        rows = order[edges[place] : edges[place + 1]]
-        counts = paired_counts(right_a[rows], right_b[rows], codes[rows])
-        counts = dataclasses.replace(counts, n_resamples=_PART_RESAMPLES)
-        low, high = counts.bounds(TAIL)
-        changes.append(
-            PartChange(
-                column=column,
-                value=value,
-                n=len(rows),
-                n_groups=counts.n_groups,
-                fixed=int(counts.fixed.sum()),
-                broken=int(counts.broken.sum()),
-                a=_share(right_a[rows]),
-                b=_share(right_b[rows]),
-                difference=counts.value,
-                low=low,
-                high=high,
-                p_drop=counts.p_drop,
-            )
-        )
-    return changes
 
 
 def _changed(first: _Answers, second: _Answers, labels: Ints, paired: Pairing) -> tuple[ChangedImage, ...]:

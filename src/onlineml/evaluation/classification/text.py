@@ -1,0 +1,120 @@
+"""Text form of a classifier's scores, for printing, pages and figures."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from onlineml.evaluation.render import text as say
+from onlineml.evaluation.render.card import CardFacts, TaskWords
+
+if TYPE_CHECKING:
+    from onlineml.evaluation.classification.result import ClassificationScores
+
+__all__ = [
+    "WORDS",
+    "calibration_sentence",
+    "card_facts",
+    "expectation",
+    "explanation",
+    "majority_share",
+    "scores_text",
+    "shown_scores",
+]
+
+WORDS = TaskWords(
+    title="Image classifier",
+    pipeline_tag="image-classification",
+    purpose="Tells {classes} of images apart",
+    limit="It answers with one of its classes for every image, also for one that shows none of them.",
+)
+_EXPLANATIONS = {
+    "accuracy": "share of images whose predicted class is right",
+    "balanced_accuracy": "mean over classes of the share found: rare classes count as much as common ones",
+    "macro_precision": "mean over classes: of the images called so, how many are",
+    "macro_recall": "mean over classes: of the images that are, how many were found",
+    "macro_f1": "mean over classes of the harmonic mean of precision and recall",
+    "weighted_precision": "precision, classes weighted by their images",
+    "weighted_f1": "F1, classes weighted by their images",
+    "map": "mean over classes of the area under the precision-recall curve",
+    "auroc_macro": "mean over classes: chance that an image of the class scores above another image",
+    "log_loss": "surprise at the truth, in nats; 0 is perfect, sure mistakes cost most",
+    "brier": "squared distance of the probabilities from the truth; 0 is perfect, 2 the worst",
+    "ece": "mean distance between confidence and accuracy; 0: a confidence can be read as a chance",
+}
+_SAME_AS_ACCURACY = {"micro_precision", "micro_recall", "micro_f1", "weighted_recall"}
+
+
+def explanation(name: str) -> str:
+    """Return a clause that explains a score; "" if there is none."""
+    if name.startswith("top_"):
+        return f"share of images whose class is among the {name[4:]} first guesses"
+    return _EXPLANATIONS.get(name, "")
+
+
+def shown_scores(scores: ClassificationScores) -> list[str]:
+    """Return the scores worth a row: not those equal to the accuracy by definition, nor a top-k of all classes."""
+    too_many = {f"top_{k}" for k in scores.top_k if k >= len(scores.class_names)}
+    return [name for name in scores.score_names() if name not in _SAME_AS_ACCURACY | too_many]
+
+
+def card_facts(scores: ClassificationScores) -> CardFacts:
+    """Return what a model card states about these scores."""
+    per = scores.per_class
+    return CardFacts(
+        sentences=expectation(scores),
+        columns={"recall": per.recall, "precision": per.precision, "F1": per.f1},
+        limits=(calibration_sentence(scores),),
+    )
+
+
+def expectation(scores: ClassificationScores) -> str:
+    """Describe the accuracy as the expected result for future images."""
+    if not scores.n_images:
+        return "No images were evaluated, so nothing is known about this model."
+    low, high = scores.intervals.get("accuracy", (math.nan, math.nan))
+    digits = int(f"{100 * low:.0f}" == f"{100 * high:.0f}")
+    right = f"Of 100 images like these, expect about {100 * scores.accuracy:.{digits}f} to be right"
+    if math.isnan(low):
+        return f"{right}; how sure that is cannot be told from {say.count(scores.n_groups, 'independent group')}."
+    return f"{right}; between {100 * low:.{digits}f} and {100 * high:.{digits}f} with 95 % confidence."
+
+
+def calibration_sentence(scores: ClassificationScores) -> str:
+    """Describe whether a confidence can be interpreted as a probability."""
+    if not scores.n_images:
+        return ""
+    mean = float(scores.confidences.mean())
+    said = f"It is {say.percent(mean)} sure on average and right {say.percent(scores.accuracy)} of the time"
+    if abs(mean - scores.accuracy) < 0.02:  # not relevant for a reader's decisions
+        return f"{said}: its confidence is honest on average."
+    return f"{said}: it is {'over' if mean > scores.accuracy else 'under'}confident."
+
+
+def majority_share(scores: ClassificationScores) -> float:
+    """Return the accuracy of always predicting the most common class."""
+    return float(scores.per_class.support.max() / scores.n_images) if scores.n_images else math.nan
+
+
+def scores_text(scores: ClassificationScores, *, n_classes: int = 5, n_pairs: int = 3) -> str:
+    """Return a table for the terminal: scores with intervals, the worst classes, the most frequent confusions."""
+    head = f"accuracy {say.decimal(scores.accuracy)}"
+    bounds = say.interval(scores.intervals.get("accuracy", (math.nan, math.nan)))
+    lines = [f"{head} (95 %: {bounds}) on {say.subject(scores)}", "", f"{'score':<26}{'value':>8}   95 % interval"]
+    for name in shown_scores(scores)[1:]:
+        bounds = say.interval(scores.intervals.get(name, (math.nan, math.nan)))
+        lines.append(f"{say.label(name):<26}{say.decimal(scores.score(name)):>8}   {bounds}")
+    classes = [i for i in scores.per_class.worst_first()[:n_classes] if scores.per_class.support[i]]
+    if classes:
+        lines += ["", f"{'lowest classes by F1':<26}{'F1':>8}{'precision':>11}{'recall':>9}{'images':>9}"]
+    for i in classes:
+        row = scores.per_class
+        numbers = f"{say.decimal(row.f1[i]):>8}{say.decimal(row.precision[i]):>11}{say.decimal(row.recall[i]):>9}"
+        lines.append(f"{say.shorten(row.names[i], 25):<26}{numbers}{row.support[i]:>9,}")
+    pairs = scores.confused_pairs(n_pairs)
+    if pairs:
+        lines += ["", f"{say.count(scores.n_mistakes, 'mistake')}; most often:"]
+    for p in pairs:
+        truth, predicted = say.shorten(p.truth, 30), say.shorten(p.predicted, 30)
+        lines.append(f"  {truth} taken for {predicted}: {say.count(p.n, 'time')}")
+    return "\n".join(lines)
