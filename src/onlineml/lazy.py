@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["lazy_exports"]
+__all__ = ["import_path", "lazy_exports"]
+
+
+def import_path(path: str) -> Any:
+    """Import what a path names.
+
+    Args:
+        path: ``"package.module:name"``.
+    """
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 def lazy_exports(

@@ -10,7 +10,7 @@ import pytest
 
 from onlineml.errors import ConfigError
 from onlineml.runs.run import Run
-from onlineml.training.progress import epoch_line, make_reporter, stopping_on_interrupt
+from onlineml.training.progress import epoch_line, live_view, make_reporter, stopping_on_interrupt
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,6 +68,10 @@ def test_other_values_are_refused_with_the_valid_ones(value) -> None:
 def test_live_needs_a_run() -> None:
     with pytest.raises(ConfigError, match="give it one"):
         make_reporter("live")
+
+
+def test_whatever_shows_things_live_is_found_by_its_path() -> None:
+    assert all(callable(live_view(of)) for of in ("training", "job"))
 
 
 def test_the_first_interrupt_asks_to_stop_and_the_second_interrupts(tmp_path: Path) -> None:

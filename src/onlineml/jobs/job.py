@@ -21,7 +21,7 @@ from onlineml.jobs.status import JobStatus, status_of
 from onlineml.runs.run import Run
 from onlineml.storage import io
 from onlineml.storage.urls import redacted
-from onlineml.training.progress import check_progress
+from onlineml.training.progress import check_progress, live_view
 
 if TYPE_CHECKING:
     import os
@@ -135,7 +135,9 @@ class Job:
         """
         check_progress(progress)
         if progress == "live":
-            return self._watched_live(poll_s)
+            with contextlib.suppress(KeyboardInterrupt):
+                live_view("job")(self, poll_s)
+            return self.status().state
         shown = 0
         try:
             while True:
@@ -149,17 +151,6 @@ class Job:
                 time.sleep(poll_s)
         except KeyboardInterrupt:
             return self.status().state
-
-    def _watched_live(self, poll_s: float) -> JobState:
-        from IPython.display import display  # noqa: PLC0415 (notebooks alone need it, and the widgets)
-
-        from onlineml.widgets.progress import ProgressPanel  # noqa: PLC0415
-
-        panel = ProgressPanel(self)
-        display(panel)  # type: ignore[no-untyped-call]
-        with contextlib.suppress(KeyboardInterrupt):
-            panel.follow(poll_s)
-        return self.status().state
 
     def cancel(self, *, now: bool = False) -> None:
         """Ask it to stop, from any machine. A training stores a checkpoint first, so that it can be resumed.

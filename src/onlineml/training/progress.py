@@ -10,16 +10,30 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from onlineml.errors import ConfigError
+from onlineml.lazy import import_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from onlineml.data.loading.datamodules import ImageDataModule
     from onlineml.runs.run import Run
 
-__all__ = ["Progress", "Reporter", "check_progress", "epoch_line", "make_reporter", "stopping_on_interrupt"]
+__all__ = [
+    "Progress",
+    "Reporter",
+    "check_progress",
+    "epoch_line",
+    "live_view",
+    "make_reporter",
+    "stopping_on_interrupt",
+]
 
 Progress = Literal["lines", "live", "none"]
+# what shows things builds on what goes on, so that it is known here by its path alone
+_LIVE_VIEWS = {
+    "training": "onlineml.widgets.progress:shown_live",
+    "job": "onlineml.widgets.progress:follow_live",
+}
 _SHOWN = ("train_loss", "val_loss", "val_accuracy", "val_map_50", "val_map_50_95")
 
 
@@ -79,10 +93,19 @@ def make_reporter(progress: Progress, *, run: Run | None = None, datamodule: Ima
         return Reporter()
     if run is None:
         raise ConfigError("progress='live' shows a run: give it one")
-    # the one place where what trains knows what it is seen in: only where somebody asked for it
-    from onlineml.widgets.progress import shown_live  # noqa: PLC0415
+    reporter: Reporter = live_view("training")(run, datamodule)
+    return reporter
 
-    return shown_live(run, datamodule)
+
+def live_view(of: Literal["training", "job"]) -> Callable[..., Any]:
+    """Import what shows something in a notebook while it goes on.
+
+    Args:
+        of: ``"training"``: the function takes the run and a datamodule or None, and returns a `Reporter`; ``"job"``: it
+            takes the job and the seconds between two looks, and returns when the job has ended.
+    """
+    show: Callable[..., Any] = import_path(_LIVE_VIEWS[of])
+    return show
 
 
 @contextmanager

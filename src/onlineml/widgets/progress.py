@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from onlineml.data.loading.datamodules import ImageDataModule
     from onlineml.runs.run import Run
 
-__all__ = ["ProgressPanel", "shown_live"]
+__all__ = ["ProgressPanel", "follow_live", "shown_live"]
 
 _LOG_LINES = 8
 _LEAVE_S = 10.0  # between two updates of what the notebook keeps, while it goes on
@@ -173,6 +173,15 @@ def shown_live(run: Run, datamodule: ImageDataModule | None) -> Reporter:
         panel.samples = samples_png(datamodule)
     display(panel)  # type: ignore[no-untyped-call]
     return _Pushed(panel)
+
+
+def follow_live(job: Job, poll_s: float) -> None:
+    """Show a panel of a job until it has ended, from a cell that waits."""
+    from IPython.display import display  # noqa: PLC0415
+
+    panel = ProgressPanel(job)
+    display(panel)  # type: ignore[no-untyped-call]
+    panel.follow(poll_s)
 
 
 def _age(heartbeat: Mapping[str, Any]) -> float:
