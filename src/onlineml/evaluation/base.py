@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from onlineml.evaluation.classification.tables import ClassTable
     from onlineml.evaluation.comparison.result import Comparison
     from onlineml.evaluation.render.card import CardFacts, TaskWords
+    from onlineml.evaluation.render.gallery import GalleryItems
     from onlineml.evaluation.types import Interval, Ints
 
 __all__ = ["BaseScores"]
@@ -82,6 +83,10 @@ class BaseScores(ABC):
     @abstractmethod
     def report_sections(self, title: str) -> str:
         """Return the body of the report's page as HTML, below a title, which may be any text."""
+
+    @abstractmethod
+    def gallery(self) -> GalleryItems:
+        """Return the images with what was said of them, those with mistakes first."""
 
     @abstractmethod
     def card_facts(self) -> CardFacts:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from onlineml.evaluation.render.gallery import GalleryItem, ShownBox
+from onlineml.inference.drawing import box_colour
 from onlineml.inference.rows import Rows
 
 if TYPE_CHECKING:
@@ -169,6 +171,22 @@ class Detections(Rows[DetectedObjects]):
     def records(row: DetectedObjects) -> list[dict[str, Any]]:
         """See `DetectedObjects.records`."""
         return row.records()
+
+    @staticmethod
+    def item(row: DetectedObjects) -> GalleryItem:
+        """The objects, drawn."""
+        if row.error is not None:
+            return GalleryItem("cannot be used", row.error, "bad")
+        boxes = zip(row, row.label_ids.tolist(), strict=True)
+        drawn = tuple(
+            ShownBox(one.box_xyxy, f"{one.label} {one.score:.2f}", box_colour(number)) for one, number in boxes
+        )
+        return GalleryItem(row.summary, boxes=drawn)
+
+    @staticmethod
+    def classes(row: DetectedObjects) -> tuple[str, ...]:
+        """The classes of the objects."""
+        return tuple(dict.fromkeys(row.labels))
 
     def figure(self, *, limit: int = 12, storage_options: Mapping[str, Any] | None = None) -> Figure:
         """Some of the images, evenly chosen among all, with the objects drawn, and counted below."""

@@ -175,6 +175,11 @@ def colour_of(number: int) -> tuple[int, int, int]:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
+def box_colour(number: int) -> str:
+    """The colour of a class as CSS has it; grey where it is none of the classes."""
+    return "#9aa0a6" if number < 0 else "#{:02x}{:02x}{:02x}".format(*colour_of(number))
+
+
 def shortened(label: str) -> str:
     """A label on one line, its middle left out where it is long."""
     text = " ".join(label.split())

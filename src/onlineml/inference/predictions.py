@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from onlineml.evaluation.render.gallery import GalleryItem
 from onlineml.inference.rows import Rows
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["Prediction", "Predictions"]
+
+SURE_FROM = 0.5  # a lower probability of the likeliest class is marked
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,14 @@ class Predictions(Rows[Prediction]):
     def records(row: Prediction) -> list[dict[str, Any]]:
         """See `Prediction.records`."""
         return row.records()
+
+    @staticmethod
+    def item(row: Prediction) -> GalleryItem:
+        """The class and its probability, and the next likely ones."""
+        if row.label is None:
+            return GalleryItem("cannot be used", row.error or "", "bad")
+        others = ", ".join(f"{name} {score:.2f}" for name, score in row.top[1:3] if score >= 0.01)
+        return GalleryItem(f"{row.label} {row.score:.2f}", others, "warm" if row.score < SURE_FROM else "")
 
     def figure(self, *, limit: int = 24, storage_options: Mapping[str, Any] | None = None) -> Figure:
         """Some of the images, evenly chosen among all, with the class and its probability below each."""

@@ -13,8 +13,9 @@ from onlineml.data.manifest.boxes import NO_OBJECTS, NO_SPLIT, UNKNOWN_CLASS, UN
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.data.manifest.schema import DETECTION
 from onlineml.data.manifest.splits import SPLITS
+from onlineml.evaluation.render.gallery import Facet, GalleryItem, GalleryItems, ShownBox, facet_of
 from onlineml.evaluation.slices import MAX_SLICES, cut
-from onlineml.widgets._items import Facet, GalleryItem, GalleryItems, ShownBox, box_colour, facet_of
+from onlineml.inference.drawing import box_colour
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from onlineml.data.images.thumbnails import Thumbnail
-    from onlineml.widgets._items import GalleryItem, GalleryItems, ShownBox
+    from onlineml.evaluation.render.gallery import GalleryItem, GalleryItems, ShownBox
     from onlineml.widgets._view import View
 
 __all__ = ["items_html", "pictures", "send_pictures", "uri_of", "warm"]

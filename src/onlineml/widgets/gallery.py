@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Future
 
+    from onlineml.evaluation.render.gallery import GalleryItems
     from onlineml.project.project import Project
-    from onlineml.widgets._items import GalleryItems
 
 __all__ = ["Gallery", "GalleryView"]
 

@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 from onlineml.data.manifest.schema import DETECTION
 from onlineml.errors import ConfigError
 from onlineml.evaluation.classification.html import esc
+from onlineml.inference.drawing import box_colour
 from onlineml.project.say import author_or_user
-from onlineml.widgets._items import box_colour
 from onlineml.widgets._manifest_items import images_items
 from onlineml.widgets._pictures import items_html, pictures, send_pictures
 from onlineml.widgets._queue import key_of, open_images, open_mask, rotated

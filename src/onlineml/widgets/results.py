@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from onlineml.errors import ConfigError
 from onlineml.evaluation.base import BaseScores
 from onlineml.evaluation.classification.html import esc, notebook_table
 from onlineml.evaluation.comparison.result import Comparison
+from onlineml.evaluation.render.gallery import CONFUSION, MISSED, NOTHING, HasGallery, pair_text
 from onlineml.evaluation.render.plots import OTHERS, picked_confusion
-from onlineml.widgets._results_items import CONFUSION, MISSED, NOTHING, pair_text, results_items
 from onlineml.widgets.gallery import GalleryView
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from onlineml.data.manifest.manifest import Manifest
+    from onlineml.evaluation.render.gallery import GalleryItems
 
 __all__ = ["Results"]
 
@@ -54,7 +57,7 @@ class Results(GalleryView):
     ) -> None:
         self._answers = answers
         super().__init__(
-            lambda: results_items(answers, data, storage_options=storage_options),
+            lambda: _items(answers, data, storage_options=storage_options),
             where=where,
             page_size=page_size,
             thumbnail_px=thumbnail_px,
@@ -78,6 +81,30 @@ class Results(GalleryView):
             ]
             head = notebook_table(["truth ↓ said →", *map(esc, matrix["columns"])], rows)
         return f"{head}{super().static_html()}"
+
+
+def _items(answers: Any, data: Manifest | None, *, storage_options: Mapping[str, Any] | None) -> GalleryItems:
+    """What a model gave, its images read in the manifest that was evaluated, else by their uris as they stand.
+
+    Raises:
+        ConfigError: it is nothing that can be shown.
+    """
+    if not isinstance(answers, HasGallery):
+        raise ConfigError(
+            f"Results shows what onlineml.predict, evaluate or compare gave; this is a {type(answers).__name__}"
+        )
+    gallery = answers.gallery()
+    if data is None:
+        return replace(gallery, storage_options=storage_options)
+    places = zip(data.urls(), data.versions(), strict=True)
+    known = dict(zip(data.table["image_id"].to_pylist(), places, strict=True))
+    found = [known.get(one, (url, "")) for one, url in zip(gallery.ids, gallery.urls, strict=True)]
+    return replace(
+        gallery,
+        urls=[url for url, _ in found],
+        versions=[version for _, version in found],
+        storage_options=data.storage_options,
+    )
 
 
 def _matrix(scores: Any, pairs: tuple[str, ...]) -> dict[str, Any]:

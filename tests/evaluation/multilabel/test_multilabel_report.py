@@ -15,6 +15,7 @@ from multilabel_cases import NAMES, answers, label_cases
 from onlineml.errors import ConfigError, DataError, UnknownClassError
 from onlineml.evaluation import MultilabelScores, multilabel_scores
 from onlineml.evaluation.render.card import model_card
+from onlineml.evaluation.render.gallery import CONFUSION, MISSED, NOTHING, pair_text
 from onlineml.storage import io
 
 
@@ -182,3 +183,20 @@ def test_scores_are_frozen_and_take_thumbnails(labelled):
     assert multilabel_scores(*answers(n=5, n_classes=3), NAMES, n_bootstrap=0).intervals["map"] == pytest.approx(
         (np.nan, np.nan), nan_ok=True
     )
+
+
+@pytest.mark.parametrize("which", ["labelled", "no_labels"])
+def test_every_cell_of_the_confusion_is_found_in_the_gallery(which, request):
+    scores = request.getfixturevalue(which)
+    gallery = scores.gallery()
+
+    assert len(gallery) == scores.n_images
+    items = gallery.items(range(len(gallery)))
+    assert [item.tone for item in items] == ["bad"] * scores.n_wrong + ["good"] * (scores.n_images - scores.n_wrong)
+    cells = gallery.facet(CONFUSION)
+    counts = dict(zip(cells.values, cells.counts(), strict=True))
+    rows, columns = (*scores.class_names, NOTHING), (*scores.class_names, MISSED)
+    expected = {
+        pair_text(rows[i], columns[j]): int(scores.confusion[i, j]) for i, j in np.argwhere(scores.confusion).tolist()
+    }
+    assert counts == expected

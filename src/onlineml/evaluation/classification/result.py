@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from onlineml.evaluation.classification.tables import Mistake, PerClass, Reliability
     from onlineml.evaluation.comparison.result import Comparison
     from onlineml.evaluation.render.card import CardFacts
+    from onlineml.evaluation.render.gallery import GalleryItems
     from onlineml.evaluation.slices import SliceScore
     from onlineml.evaluation.types import Floats, Interval, Ints
 
@@ -197,6 +198,12 @@ class ClassificationScores(BaseScores):
         from onlineml.evaluation.classification.report import classification_sections
 
         return classification_sections(self, title)
+
+    def gallery(self) -> GalleryItems:
+        """Return the images with what was said of them, those with mistakes first."""
+        from onlineml.evaluation.classification.items import gallery_items
+
+        return gallery_items(self)
 
     def card_facts(self) -> CardFacts:
         """Return what a model card says of these scores."""

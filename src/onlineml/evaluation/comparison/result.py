@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from onlineml.evaluation.comparison.counts import McNemar, PairedCounts
     from onlineml.evaluation.comparison.samples import PairedSamples
     from onlineml.evaluation.detection.tables import WorstImage
+    from onlineml.evaluation.render.gallery import GalleryItems
     from onlineml.evaluation.types import Ints
 
 __all__ = ["ChangedImage", "Comparison", "NewClass", "PartChange", "ScoreChange"]
@@ -261,6 +262,12 @@ class Comparison:
         change = np.array(["fixed", "unchanged", "broken"])[np.sign(self.mistakes_b - self.mistakes_a) + 1]
         columns = {"uri": self.uris, "mistakes_a": self.mistakes_a, "mistakes_b": self.mistakes_b, "change": change}
         return pd.DataFrame(columns, index=pd.Index(self.image_ids, name="image_id", dtype="object"))
+
+    def gallery(self) -> GalleryItems:
+        """Return the changed images, the broken ones first."""
+        from onlineml.evaluation.comparison.items import gallery_items
+
+        return gallery_items(self)
 
     def figure(self, name: str) -> Figure:
         """Draw a figure by name: classes, slices, broken or fixed.

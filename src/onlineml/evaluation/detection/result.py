@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from onlineml.evaluation.detection.detections import Found
     from onlineml.evaluation.detection.tables import DetectionSlice, ErrorType, PerObjectClass, WorstImage
     from onlineml.evaluation.render.card import CardFacts
+    from onlineml.evaluation.render.gallery import GalleryItems
     from onlineml.evaluation.types import Array, Floats, Interval, Ints
 
 __all__ = ["DetectionScores"]
@@ -204,6 +205,12 @@ class DetectionScores(BaseScores):
         from onlineml.evaluation.detection.report import detection_sections
 
         return detection_sections(self, title)
+
+    def gallery(self) -> GalleryItems:
+        """Return the images with what was said of them, those with mistakes first."""
+        from onlineml.evaluation.detection.items import gallery_items
+
+        return gallery_items(self)
 
     def card_facts(self) -> CardFacts:
         """Return what a model card says of these scores."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from onlineml.evaluation.comparison.result import Comparison
     from onlineml.evaluation.multilabel.tables import MultilabelSlice, PerLabel, WrongImage
     from onlineml.evaluation.render.card import CardFacts
+    from onlineml.evaluation.render.gallery import GalleryItems
     from onlineml.evaluation.types import Array, Floats, Interval, Ints
 
 __all__ = ["MultilabelScores"]
@@ -207,6 +208,12 @@ class MultilabelScores(BaseScores):
         from onlineml.evaluation.multilabel.report import multilabel_sections
 
         return multilabel_sections(self, title)
+
+    def gallery(self) -> GalleryItems:
+        """Return the images with what was said of them, those with mistakes first."""
+        from onlineml.evaluation.multilabel.items import gallery_items
+
+        return gallery_items(self)
 
     def card_facts(self) -> CardFacts:
         """Return what a model card says of these scores."""

@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from onlineml.errors import ConfigError
 from onlineml.evaluation.render.text import shorten
-from onlineml.inference.drawing import colour_of
+from onlineml.evaluation.slices import cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["Facet", "GalleryItem", "GalleryItems", "ShownBox", "box_colour", "facet_of"]
+    from onlineml.evaluation.base import BaseScores
+
+__all__ = [
+    "CONFUSION",
+    "MISSED",
+    "NOTHING",
+    "Facet",
+    "GalleryItem",
+    "GalleryItems",
+    "HasGallery",
+    "ShownBox",
+    "facet_of",
+    "facet_of_rows",
+    "pair_text",
+    "slice_facets",
+    "title_of",
+]
+
+CONFUSION = "truth and said"
+MISSED, NOTHING = "missed", "nothing there"
 
 
 @dataclass(frozen=True)
@@ -177,6 +196,43 @@ class GalleryItems:
         return np.flatnonzero(mask)
 
 
-def box_colour(class_id: int) -> str:
-    """The colour of a class, as drawings have it; grey where it is none of the classes."""
-    return "#9aa0a6" if class_id < 0 else "#{:02x}{:02x}{:02x}".format(*colour_of(class_id))
+@runtime_checkable
+class HasGallery(Protocol):
+    """What a model gave, image by image."""
+
+    def gallery(self) -> GalleryItems:
+        """Return the images with what is said of them; URLs are the images' own uris."""
+        ...
+
+
+def facet_of_rows(name: str, texts: Sequence[str], rows: Any, *, order: Iterable[str] = ()) -> Facet:
+    """The facet of any number of texts an image.
+
+    Args:
+        name: of the facet.
+        texts: (M) values.
+        rows: (M,) the image of each.
+        order: as in `facet_of`.
+    """
+    facet = facet_of(name, texts, order=order)
+    return Facet(name, facet.values, np.asarray(rows, dtype=np.int64)[facet.rows], facet.codes)
+
+
+def slice_facets(scores: BaseScores, order: NDArray[np.int64]) -> list[Facet]:
+    """The slices of scores as facets of their images in another order."""
+    found = []
+    for name, values in scores.slices.items():
+        codes, texts = cut(name, list(values), n_images=len(order))
+        found.append(Facet(name, tuple(texts), np.arange(len(order)), np.asarray(codes, dtype=np.int64)[order]))
+    return found
+
+
+def pair_text(truth: str, said: str) -> str:
+    """How a cell of the confusion is called."""
+    return f"{truth} \N{RIGHTWARDS ARROW} {said}"
+
+
+def title_of(scores: BaseScores) -> str:
+    """What was evaluated, by which model."""
+    by = f", by {scores.model_ref}" if scores.model_ref else ""
+    return f"{scores.n_images:,} {scores.split} images".replace("  ", " ") + by
