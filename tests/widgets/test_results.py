@@ -13,8 +13,7 @@ from front_end import FrontEnd
 from onlineml.data.manifest.box_arrays import Boxes
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import ConfigError
-from onlineml.evaluation import Found, classification_scores, detection_scores
-from onlineml.evaluation.comparison.compare import compare
+from onlineml.evaluation import Found, classification_scores, compare, detection_scores
 from onlineml.inference.detections import DetectedObjects, Detections
 from onlineml.inference.predictions import Prediction, Predictions
 from onlineml.widgets import Results

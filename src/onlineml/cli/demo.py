@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import time
 from pathlib import Path
 from typing import Any
 
-from onlineml.data.manifest.manifest import Manifest
 from onlineml.data.samples.samples import make_samples
 from onlineml.errors import NotFoundError
 from onlineml.jobs.notebooks import NOTEBOOKS, notebooks_folder, require_papermill, run_notebook
@@ -75,26 +73,14 @@ def run_demo(
 def _corrected(project_url: Path, photos: Path) -> int:
     """Answer as somebody would who knows what the sample photos show; returns how many answers that took."""
     project = Project.open(project_url)
-    rows = project.labels.state().table.to_pylist()
-    if project.task == "classification":
-        with (photos / "truth.csv").open(encoding="utf-8", newline="") as file:
-            truth = {row["path"]: row["truth"] for row in csv.DictReader(file)}
-        said = [(row, truth.get("/".join(Path(row["uri"]).parts[-2:]))) for row in rows]
-        wrong = {row["image_id"]: true for row, true in said if true and true != row["label"]}
-        return len(project.labels.set(wrong))
-    by_name = {Path(row["uri"]).name: row for row in rows}
-    faulty = {
-        Path(image["file_name"]).name
-        for image in json.loads((photos / "truth.json").read_text(encoding="utf-8"))["images"]
-        if image["problem"] in {"wrong label", "missing box"}
-    }
-    truly = Manifest.from_coco(photos / "truth.json", images=photos)
-    right = {
-        by_name[name]["image_id"]: (row["boxes_xyxy"], row["labels"])
-        for row in truly.table.to_pylist()
-        if (name := Path(row["uri"]).name) in faulty & by_name.keys()
-    }
-    return len(project.labels.set(right))
+    kind, truth = project.kind, project.kind.sample_truth(str(photos))
+    values = {}
+    for row in project.labels.state().table.to_pylist():
+        *_, folder, name = Path(row["uri"]).parts
+        path = name if name in truth else f"{folder}/{name}"
+        if path in truth and not kind.confirms(kind.parsed(truth[path], name=path), row, {}):
+            values[row["image_id"]] = truth[path]
+    return len(project.labels.set(values))
 
 
 def _latest_result(project: Path, notebook: str) -> dict[str, Any]:

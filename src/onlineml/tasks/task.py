@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from onlineml.errors import ConfigError
+from onlineml.lazy import import_path
 
 __all__ = ["Piece", "Task"]
 
-Piece = Literal["module", "datamodule", "networks", "predict", "evaluate", "scores"]
+Piece = Literal["module", "datamodule", "networks", "predict", "evaluate", "scores", "widget"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Task:
         evaluate: a function of a model, a manifest and `onlineml.inference.evaluation.EvaluateOptions` that returns
             scores.
         scores: the class of these scores, an `onlineml.evaluation.base.BaseScores`.
+        widget: in which people correct its images, a class that takes a project and image ids; empty: none.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Task:
     predict: str
     evaluate: str
     scores: str
+    widget: str = ""
 
     def load(self, piece: Piece) -> Any:
         """Import one of the pieces.
@@ -60,5 +62,4 @@ class Task:
         path = getattr(self, piece, None) if piece in get_args(Piece) else None
         if not path:
             raise ConfigError(f"the task {self.name!r} has no {piece}: it cannot be used for this")
-        module, _, name = path.partition(":")
-        return getattr(importlib.import_module(module), name)
+        return import_path(path)

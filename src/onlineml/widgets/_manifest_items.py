@@ -9,9 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from onlineml.data.manifest.boxes import NO_OBJECTS, NO_SPLIT, UNKNOWN_CLASS, UNLABELLED
+from onlineml.data.manifest.boxes import NO_SPLIT, UNKNOWN_CLASS, UNLABELLED
 from onlineml.data.manifest.manifest import Manifest
-from onlineml.data.manifest.schema import DETECTION
 from onlineml.data.manifest.splits import SPLITS
 from onlineml.evaluation.render.gallery import Facet, GalleryItem, GalleryItems, ShownBox, facet_of
 from onlineml.evaluation.slices import MAX_SLICES, cut
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onlineml.data.annotations.state import Annotations
+    from onlineml.data.manifest.box_arrays import Boxes
     from onlineml.project.project import Project
 
 __all__ = ["images_items", "manifest_items", "project_items"]
@@ -38,7 +38,7 @@ def manifest_items(data: Manifest, *, facets: bool = True) -> GalleryItems:
         ids=data.table["image_id"].to_pylist(),
         urls=data.urls(),
         versions=data.versions(),
-        items=_box_items(data) if data.task == DETECTION else _label_items(data),
+        items=_items(data),
         facts=lambda row: _facts(data, row),
         facets=(_class_facet(data), _split_facet(data), *_column_facets(data)) if facets else (),
         storage_options=data.storage_options,
@@ -78,33 +78,32 @@ def _data(project: Project, state: Annotations, table: pa.Table) -> Manifest:
 # ---- items ----
 
 
-def _label_items(data: Manifest) -> Any:
-    labels = data.table["label"]
+def _items(data: Manifest) -> Any:
+    kind = data.kind
+    names, known = data.table[kind.names], set(data.class_names)
+    annotated, boxes = kind.is_annotated(data.table), kind.drawn_boxes(data.table, data.class_names)
+
+    def item(row: int, value: str | Sequence[str | None] | None) -> GalleryItem:
+        if not annotated[row]:
+            return GalleryItem(UNLABELLED, tone="warm")
+        own = [value] if isinstance(value, str) else value or ()
+        title = kind.title([name if name in known else UNKNOWN_CLASS for name in own])
+        return GalleryItem(title, boxes=() if boxes is None else _drawn(boxes, row, data.class_names))
 
     def items(rows: Sequence[int]) -> list[GalleryItem]:
-        told = labels.take(pa.array(rows, pa.int64())).to_pylist()
-        return [GalleryItem(UNLABELLED, tone="warm") if label is None else GalleryItem(label) for label in told]
+        values = names.take(pa.array(rows, pa.int64())).to_pylist()
+        return [item(int(row), value) for row, value in zip(rows, values, strict=True)]
 
     return items
 
 
-def _box_items(data: Manifest) -> Any:
-    boxes = data.boxes()
-
-    def item(row: int) -> GalleryItem:
-        if not boxes.annotated[row]:
-            return GalleryItem(UNLABELLED, tone="warm")
-        own = boxes.of(row)
-        ids = boxes.label_ids[own].tolist()
-        names = [data.class_names[i] if i >= 0 else UNKNOWN_CLASS for i in ids]
-        drawn = tuple(
-            ShownBox((x1, y1, x2, y2), name, box_colour(number))
-            for (x1, y1, x2, y2), name, number in zip(boxes.boxes_xyxy[own].tolist(), names, ids, strict=True)
-        )
-        counts = ", ".join(f"{names.count(name)} {name}" for name in dict.fromkeys(names))
-        return GalleryItem(counts or NO_OBJECTS, boxes=drawn)
-
-    return lambda rows: [item(int(row)) for row in rows]
+def _drawn(boxes: Boxes, row: int, class_names: Sequence[str]) -> tuple[ShownBox, ...]:
+    own = boxes.of(row)
+    ids = boxes.label_ids[own].tolist()
+    return tuple(
+        ShownBox((x1, y1, x2, y2), class_names[number] if number >= 0 else UNKNOWN_CLASS, box_colour(number))
+        for (x1, y1, x2, y2), number in zip(boxes.boxes_xyxy[own].tolist(), ids, strict=True)
+    )
 
 
 def _guessed_items(gallery: GalleryItems, data: Manifest, suggestions: pa.Table) -> Any:
@@ -121,14 +120,14 @@ def _with_guess(item: GalleryItem, guess: dict[str, Any] | None, data: Manifest)
     """The item with what a model suggests, where nobody has answered yet."""
     if guess is None:
         return item
-    if "boxes_xyxy" not in guess:
-        return GalleryItem(item.title, f"suggested: {guess['label']} {guess['score']:.2f}", item.tone, item.boxes)
+    note = f"suggested: {data.kind.guess_in_words(guess)}"
     own = {name: number for number, name in enumerate(data.class_names)}
+    corners = guess.get("boxes_xyxy", ())
     drawn = tuple(
         ShownBox(tuple(box), f"{label} {score:.2f}", box_colour(own.get(label, -1)), dashed=True)
-        for box, label, score in zip(guess["boxes_xyxy"], guess["labels"], guess["scores"], strict=True)
+        for box, label, score in zip(corners, guess.get("labels", ()), guess.get("scores", ()), strict=bool(corners))
     )
-    return GalleryItem(item.title, f"suggested: {len(drawn)} boxes", item.tone, (*item.boxes, *drawn))
+    return GalleryItem(item.title, note, item.tone, (*item.boxes, *drawn))
 
 
 # ---- facts ----
@@ -156,23 +155,23 @@ def _said(state: Annotations, image_id: str) -> list[tuple[str, str]]:
 
 
 def _class_facet(data: Manifest) -> Facet:
-    if data.task != DETECTION:
-        texts = [UNLABELLED if label is None else label for label in data.table["label"].to_pylist()]
-        return facet_of("class", texts, order=data.class_names)
-    boxes = data.boxes()
-    counts = np.diff(boxes.offsets)
-    values = (*data.class_names, UNKNOWN_CLASS, NO_OBJECTS, UNLABELLED)
+    """The classes of each image, or that it shows none, or that nobody annotated it."""
+    kind = data.kind
+    annotated = kind.is_annotated(data.table)
+    names = data.table[kind.names].combine_chunks()
+    rows = np.flatnonzero(annotated)
+    if pa.types.is_list(names.type):
+        rows = np.repeat(np.arange(len(data)), pc.list_value_length(names).fill_null(0).to_numpy(zero_copy_only=False))
+        names = pc.list_flatten(names)
+    else:
+        names = names.filter(pa.array(annotated))
     n = len(data.class_names)
-    empty = np.flatnonzero(boxes.annotated & (counts == 0))
-    missing = np.flatnonzero(~boxes.annotated)
-    rows = np.concatenate([boxes.image_index, empty, missing])
-    codes = np.concatenate(
-        [
-            np.where(boxes.label_ids < 0, n, boxes.label_ids),
-            np.full(len(empty), n + 1),
-            np.full(len(missing), n + 2),
-        ]
-    )
+    codes = pc.fill_null(pc.index_in(names, value_set=pa.array(data.class_names, pa.string())), n).to_numpy()
+    empty = np.setdiff1d(np.flatnonzero(annotated), rows)
+    missing = np.flatnonzero(~annotated)
+    values = (*data.class_names, UNKNOWN_CLASS, kind.title([]) if len(empty) else "", UNLABELLED)
+    rows = np.concatenate([rows, empty, missing]).astype(np.int64)
+    codes = np.concatenate([codes, np.full(len(empty), n + 1), np.full(len(missing), n + 2)]).astype(np.int64)
     return _present(Facet("class", values, rows, codes))
 
 
@@ -184,7 +183,7 @@ def _split_facet(data: Manifest) -> Facet:
 def _state_facet(state: Annotations, data: Manifest) -> Facet:
     row_of = {image_id: row for row, image_id in enumerate(data.table["image_id"].to_pylist())}
     events = np.array(state.provenance["event"].to_pylist(), dtype=object)
-    said = data.table["boxes_xyxy" if data.task == DETECTION else "label"].is_valid().to_numpy()[: len(state)]
+    said = data.kind.is_annotated(data.table)[: len(state)]
     skipped = {one["image_id"] for one in state.suggestions.to_pylist() if one["skipped"]}
     several: dict[str, NDArray[np.int64]] = {
         "conflict": _rows(row_of, state.conflicts),

@@ -9,8 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from onlineml.data.manifest.schema import DETECTION
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -29,15 +27,14 @@ def open_images(state: Annotations) -> list[str]:
 
     What somebody skipped comes last.
     """
-    detection = state.task == DETECTION
     guesses = state.suggestions
-    scores = [_surety(score) for score in guesses["scores" if detection else "score"].to_pylist()]
+    scores = state.kind.surety(guesses)
     skipped = guesses["skipped"].to_numpy().astype(bool)
     order = np.lexsort((np.array(scores, dtype=np.float64), skipped))
     guessed = [guesses["image_id"][int(place)].as_py() for place in order]
     n_open = int((~skipped).sum())
-    said = state.table["boxes_xyxy" if detection else "label"].is_valid()
-    missing = state.table["image_id"].filter(np.logical_not(said.to_numpy().astype(bool))).to_pylist()
+    said = state.kind.is_annotated(state.table)
+    missing = state.table["image_id"].filter(pa.array(~said)).to_pylist()
     present = set(state.table["image_id"].to_pylist())
     conflicts = [image_id for image_id in state.conflicts if image_id in present]
     return list(dict.fromkeys([*conflicts, *guessed[:n_open], *_without(missing, guessed[n_open:]), *guessed[n_open:]]))
@@ -54,18 +51,13 @@ def open_mask(state: Annotations, image_ids: Sequence[str]) -> NDArray[np.bool_]
     skipped = pc.fill_null(state.suggestions["skipped"].take(guess), False)
     events = state.provenance["event"].take(at)
     confirmed = pc.fill_null(pc.is_in(events, value_set=pa.array(["accepted", "corrected"])), False)
-    said = state.table["boxes_xyxy" if state.task == DETECTION else "label"].take(at)
+    said = state.table[state.kind.key].take(at)
     conflict = pc.is_in(wanted, value_set=pa.array(list(state.conflicts), pa.string()))
     there, guessed, labelled = at.is_valid(), guess.is_valid(), said.is_valid()
     masks = (np.asarray(one).astype(bool) for one in (there, guessed, labelled, skipped, confirmed, conflict))
     is_there, is_guessed, is_labelled, is_skipped, is_confirmed, is_conflict = masks
     waits = is_conflict | ((is_guessed | ~is_labelled | ~is_confirmed) & ~is_skipped)
     return np.asarray(is_there & waits, dtype=bool)
-
-
-def _surety(score: float | Sequence[float]) -> float:
-    """Of a label, its score; of boxes, that of the least sure one, for it needs the look."""
-    return score if isinstance(score, float) else min(score, default=0.5)
 
 
 def _without(ids: Sequence[str], others: Sequence[str]) -> list[str]:

@@ -13,14 +13,15 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from onlineml.errors import OnlineMLError
+from onlineml.errors import ConfigError, OnlineMLError
+from onlineml.tasks import task_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from onlineml.project.project import Project
 
-__all__ = ["View", "has_front_end", "own_project", "static_text"]
+__all__ = ["View", "has_front_end", "own_project", "require_own_task", "static_text"]
 
 _STATIC = "text/html"
 
@@ -148,6 +149,18 @@ def own_project(project: Project) -> Project:
     a view that answers from another thread never meets the notebook's cells in one object.
     """
     return type(project).open(project.url, storage_options=project.storage_options)
+
+
+def require_own_task(view: View, project: Project) -> None:
+    """Refuse a project whose images are corrected in another widget.
+
+    Raises:
+        ConfigError: its task names another one, or none.
+    """
+    task = task_of(project)
+    if not task.widget or not isinstance(view, task.load("widget")):
+        remedy = f"use {task.widget.replace(':', '.')}" if task.widget else "correct its images with project.labels.set"
+        raise ConfigError(f"the project's task is {task.name!r}, which {type(view).__name__} cannot show: {remedy}")
 
 
 @cache

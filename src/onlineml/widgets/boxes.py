@@ -10,7 +10,6 @@ import numpy as np
 from onlineml.data.images.decode import decode
 from onlineml.data.images.thumbnails import encoded, shrunk
 from onlineml.data.manifest.box_arrays import box_iou
-from onlineml.data.manifest.schema import DETECTION
 from onlineml.errors import ConfigError, NotFoundError
 from onlineml.evaluation.classification.html import esc
 from onlineml.inference.drawing import box_colour
@@ -19,7 +18,7 @@ from onlineml.storage.io import read_many
 from onlineml.widgets._manifest_items import images_items
 from onlineml.widgets._pictures import items_html, pictures, warm
 from onlineml.widgets._queue import key_of, open_images, open_mask, rotated
-from onlineml.widgets._view import View, own_project
+from onlineml.widgets._view import View, own_project, require_own_task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,7 +55,7 @@ class BoxEditor(View):
         n_saved: how many answers were written here.
 
     Raises:
-        ConfigError: the project's task is not detection.
+        ConfigError: the images of the project's task are corrected in another widget.
         DataError: an image is not in the project.
     """
 
@@ -64,8 +63,7 @@ class BoxEditor(View):
 
     def __init__(self, project: Project, images: Sequence[str] | None = None, *, author: str | None = None) -> None:
         super().__init__()
-        if project.task != DETECTION:
-            raise ConfigError(f"the project's task is {project.task!r}: use onlineml.widgets.Relabel for its labels")
+        require_own_task(self, project)
         self.project, self.author = project, author_or_user(author)
         self._project = own_project(project)
         state = self._project.labels.state()

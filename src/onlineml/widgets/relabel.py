@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from onlineml.data.manifest.schema import DETECTION
 from onlineml.errors import ConfigError
 from onlineml.evaluation.classification.html import esc
 from onlineml.inference.drawing import box_colour
@@ -16,7 +15,7 @@ from onlineml.project.say import author_or_user
 from onlineml.widgets._manifest_items import images_items
 from onlineml.widgets._pictures import items_html, pictures, send_pictures
 from onlineml.widgets._queue import key_of, open_images, open_mask, rotated
-from onlineml.widgets._view import View, own_project
+from onlineml.widgets._view import View, own_project, require_own_task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,7 +50,7 @@ class Relabel(View):
         n_saved: how many answers were written here, less those taken back.
 
     Raises:
-        ConfigError: the project's task is not classification.
+        ConfigError: the images of the project's task are corrected in another widget.
         DataError: an image is not in the project.
     """
 
@@ -67,8 +66,7 @@ class Relabel(View):
         thumbnail_px: int = 160,
     ) -> None:
         super().__init__()
-        if project.task == DETECTION:
-            raise ConfigError("the project's task is 'detection': use onlineml.widgets.BoxEditor for its boxes")
+        require_own_task(self, project)
         if not 1 <= page_size <= 200 or not 16 <= thumbnail_px <= _OPEN_PX:
             raise ConfigError(
                 f"page_size={page_size}, thumbnail_px={thumbnail_px}: expected 1 to 200 images on a page, of 16 to "
@@ -156,7 +154,7 @@ class Relabel(View):
         """What the grid is told of each image."""
         wanted = pa.array(ids, pa.string())
         at = pc.index_in(wanted, value_set=state.table["image_id"])
-        labels = state.table["label"].take(at).to_pylist()
+        labels = state.table[state.kind.key].take(at).to_pylist()
         origins = state.provenance.select(["event", "author"]).take(at).to_pylist()
         found = pc.index_in(wanted, value_set=state.suggestions["image_id"])
         guesses = state.suggestions.take(found).to_pylist()
@@ -183,7 +181,7 @@ class Relabel(View):
         elif what == "accept":
             entries = self._accept(ids, [str(label) for label in ask["labels"]], expected_revisions)
         elif what == "label":
-            labels = dict.fromkeys(ids, str(ask["label"]))
+            labels = dict.fromkeys(ids, self._project.kind.of_label(str(ask["label"])))
             entries = self._project.labels.set(labels, expected_revision=expected_revisions, author=self.author)
         else:
             raise ConfigError(f"unknown answer {what!r}; expected label, accept, skip or delete")

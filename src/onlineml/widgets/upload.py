@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
-from onlineml.data.manifest.schema import DETECTION
 from onlineml.errors import ConfigError, DataError
 from onlineml.evaluation.classification.html import esc
 from onlineml.project.intake import upload_files
@@ -50,7 +49,7 @@ class Upload(View):
 
     Args:
         project: gets the images.
-        label: the class to begin with, where the task is classification.
+        label: the class to begin with, where a class annotates an image.
         max_bytes: of one file; larger ones are refused before they are sent.
         author: who says so; by default the user of the hub or the machine.
 
@@ -65,8 +64,7 @@ class Upload(View):
         self, project: Project, *, label: str | None = None, max_bytes: int = _MAX_BYTES, author: str | None = None
     ) -> None:
         super().__init__()
-        if project.task == DETECTION and label is not None:
-            raise ConfigError("the project's task is 'detection': its images get boxes one by one, not a label")
+        project.kind.of_label(label)  # refuses one where a label says too little
         if max_bytes < 1:
             raise ConfigError(f"max_bytes={max_bytes}: expected at least 1")
         self.project, self.author, self.max_bytes = project, author_or_user(author), max_bytes
@@ -111,7 +109,7 @@ class Upload(View):
                 "kind": "begin",
                 "title": self.project.title,
                 "classes": list(self._project.classes.names()),
-                "labelled": self.project.task != DETECTION,
+                "labelled": self.project.kind.label_alone,
                 "label": self._label,
                 "max_bytes": self.max_bytes,
                 "added": len(self.image_ids),
@@ -167,7 +165,7 @@ class Upload(View):
         listed = _told_apart(files)
         label = str(ask.get("label") or "") or None
         from_folders = bool(ask.get("from_folders"))
-        if self.project.task == DETECTION:
+        if not self.project.kind.label_alone:
             label, from_folders = None, False
         every_s = float(ask.get("every_s") or 0) or None
         self._label = label or self._label

@@ -41,7 +41,8 @@ class AnnotationKind(AnnotatedTables):
         names: the column of class names: a text, or a list of texts, for each image.
         argument: what functions call an annotation that they take: ``upload(label=...)``.
         one_by_one: what `counts` counts where that is not images, such as ``"boxes"``.
-        aside: the keys of `counts` that are about images all the same.
+        aside: the keys of `counts` that are about images all the same; the first: images without any.
+        label_alone: whether a class name alone annotates an image, so that images can be uploaded with it.
         claim_events: the events of the log by which a person says what an image shows.
         guess_schema: the columns of a table of guesses.
         guessed: the column of a table of guesses with all class names in lists.

@@ -44,6 +44,7 @@ class BoxesKind(AnnotationKind):
     argument: ClassVar[str] = "boxes"
     one_by_one: ClassVar[str] = "boxes"
     aside: ClassVar[tuple[str, ...]] = (tabled.NO_OBJECTS, tabled.UNLABELLED)
+    label_alone: ClassVar[bool] = False
     guess_schema: ClassVar[pa.Schema] = pa.schema(
         [("image_id", pa.string()), *tabled.BOX_COLUMNS.items(), ("scores", pa.list_(pa.float64()))]
     )
@@ -220,6 +221,17 @@ class BoxesKind(AnnotationKind):
             "scores": [numbers[place] for place in usable],
         }
 
+    # ---- what is shown ----
+
+    def title(self, names: Sequence[str]) -> str:
+        return counted_names(names) or tabled.NO_OBJECTS
+
+    def drawn_boxes(self, table: pa.Table, class_names: tuple[str, ...]) -> Boxes:
+        return self.boxes(table, class_names)
+
+    def guess_in_words(self, guess: Mapping[str, Any]) -> str:
+        return f"{len(guess['labels'])} boxes"
+
     # ---- checks, formats, samples ----
 
     def note_mismatches(self, found: list[list[Finding]], manifest: Manifest) -> None:
@@ -241,6 +253,11 @@ class BoxesKind(AnnotationKind):
         from onlineml.data.samples.detection import make_boxes  # noqa: PLC0415 (it draws photos)
 
         return make_boxes
+
+    def sample_truth(self, photos: str) -> dict[str, Any]:
+        from onlineml.data.samples.detection import true_boxes  # noqa: PLC0415 (it draws photos)
+
+        return true_boxes(photos)
 
 
 def _meant(boxes: Any, labels: Any) -> Any:

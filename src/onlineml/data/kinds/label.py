@@ -137,6 +137,14 @@ class LabelKind(AnnotationKind):
         best = {"label": labels[0], "score": scores[0]}
         return {"image_id": image_id, **best, "top_labels": labels, "top_scores": scores}
 
+    # ---- what is shown ----
+
+    def guess_in_words(self, guess: Mapping[str, Any]) -> str:
+        return f"{guess['label']} {guess['score']:.2f}"
+
+    def surety(self, guesses: pa.Table) -> list[float]:
+        return [float(score) for score in guesses["score"].to_pylist()]
+
     # ---- checks, formats, samples ----
 
     def contradiction(self, manifest: Manifest) -> Callable[[list[int]], str]:
@@ -156,6 +164,11 @@ class LabelKind(AnnotationKind):
         from onlineml.data.samples.classification import make_folders  # noqa: PLC0415 (it draws photos)
 
         return make_folders
+
+    def sample_truth(self, photos: str) -> dict[str, Any]:
+        from onlineml.data.samples.classification import true_labels  # noqa: PLC0415 (it draws photos)
+
+        return true_labels(photos)
 
 
 LABEL = LabelKind()

@@ -36,6 +36,7 @@ class AnnotatedTables(ABC):
     names: ClassVar[str]
     one_by_one: ClassVar[str] = ""
     aside: ClassVar[tuple[str, ...]] = ()
+    label_alone: ClassVar[bool] = True
 
     # ---- a manifest's table ----
 
@@ -120,6 +121,27 @@ class AnnotatedTables(ABC):
         """Of a table whose images have one label each, that of a folder, a table of this kind, and its classes."""
         return table, class_names
 
+    # ---- what is shown ----
+
+    def title(self, names: Sequence[str]) -> str:
+        """What an image shows in short, given its class names; none: the image shows none."""
+        return ", ".join(names) or self.aside[0]
+
+    def drawn_boxes(self, table: pa.Table, class_names: tuple[str, ...]) -> Boxes | None:
+        """The boxes to draw on the images; None where there are none to draw."""
+        return None
+
+    def guess_in_words(self, guess: Mapping[str, Any]) -> str:
+        """What a row of a table of guesses suggests."""
+        return ", ".join(f"{name} {score:.2f}" for name, score in zip(guess["labels"], guess["scores"], strict=True))
+
+    def surety(self, guesses: pa.Table) -> list[float]:
+        """(M,) how sure each row of a table of guesses is, 0..1: of several parts the least sure, which needs the look.
+
+        A guess without any part is as sure as not.
+        """
+        return [min(scores, default=0.5) for scores in guesses["scores"].to_pylist()]
+
     # ---- checks, formats, samples ----
 
     def note_mismatches(self, found: list[list[Finding]], manifest: Manifest) -> None:
@@ -155,3 +177,11 @@ class AnnotatedTables(ABC):
             ConfigError: there is none for this task.
         """
         raise ConfigError(f"there are no samples for the task {self.task!r}")
+
+    def sample_truth(self, photos: str) -> dict[str, Any]:
+        """What sample photos truly show, as far as their annotations are wrong: values by path in their folder.
+
+        Args:
+            photos: folder with what `sample_maker` made.
+        """
+        return {}

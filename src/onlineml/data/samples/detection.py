@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from onlineml.data.manifest.manifest import Manifest
 from onlineml.data.samples.files import FILE_NAMES, FILE_PROBLEMS, TURNS, photo_bytes
 from onlineml.data.samples.groups import draw_group
 from onlineml.data.samples.objects import CLASS_NAMES
+from onlineml.storage.io import join, read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.random import Generator
 
 __all__ = ["BOX_PROBLEMS", "DrawnBoxes", "PhotoPlan", "annotation_files", "make_boxes", "make_photo", "plan_photos"]
+__all__ += ["true_boxes"]
 
 BOX_PROBLEMS = ("wrong label", "missing box", "box beyond the edge", "empty box")
 _N_OBJECTS = (0.24, 0.28, 0.22, 0.16, 0.1)  # shares of the photos with objects: one to five objects
@@ -169,3 +172,12 @@ def _coco(images: list[dict[str, Any]], boxes: list[list[tuple[str, list[float]]
     categories = [{"id": number, "name": name} for number, name in enumerate(CLASS_NAMES, start=1)]
     whole = {"images": images, "annotations": annotations, "categories": categories}
     return json.dumps(whole).encode()
+
+
+def true_boxes(photos: str) -> dict[str, tuple[list[list[float]], list[str]]]:
+    """The true boxes and labels of those photos in a folder of samples that are annotated wrongly, by their path."""
+    images = json.loads(read_bytes(join(photos, "truth.json")))["images"]
+    faulty = {image["file_name"] for image in images if image["problem"] in {"wrong label", "missing box"}}
+    truly = Manifest.from_coco(join(photos, "truth.json"), images=photos).table.select(["uri", "boxes_xyxy", "labels"])
+    rows = {row["uri"]: (row["boxes_xyxy"], row["labels"]) for row in truly.to_pylist()}
+    return {name: value for uri, value in rows.items() for name in faulty if uri == name or uri.endswith(f"/{name}")}

@@ -130,7 +130,7 @@ def facet_of(name: str, texts: Sequence[str], *, order: Iterable[str] = ()) -> F
         texts: (N) values.
         order: values that come first; the others follow by their number of images.
     """
-    found, codes = np.unique(np.asarray(texts, dtype=object).astype(str), return_inverse=True)
+    found, codes = np.unique(np.asarray(texts, dtype=object), return_inverse=True)  # numpy's own texts lose a last NUL
     sizes = np.bincount(codes, minlength=len(found))
     by_size = [str(found[place]) for place in np.argsort(-sizes, kind="stable")]
     present = set(by_size)

@@ -19,4 +19,5 @@ CLASSIFICATION = Task(
     predict="onlineml.inference.predict_classifier:predict_classes",
     evaluate="onlineml.inference.evaluate_classifier:evaluate_classifier",
     scores="onlineml.evaluation.classification.result:ClassificationScores",
+    widget="onlineml.widgets:Relabel",
 )

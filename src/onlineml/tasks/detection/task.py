@@ -19,4 +19,5 @@ DETECTION = Task(
     predict="onlineml.inference.predict_detector:predict_objects",
     evaluate="onlineml.inference.evaluate_detector:evaluate_detector",
     scores="onlineml.evaluation.detection.result:DetectionScores",
+    widget="onlineml.widgets:BoxEditor",
 )
