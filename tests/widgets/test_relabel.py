@@ -179,7 +179,7 @@ def test_an_unknown_class_is_refused_and_the_answer_stays_open(project: Project)
 
     assert told["kind"] == "error"
     assert told["of"] == "q-2"
-    assert "add_class" in told["text"]
+    assert "classes.add" in told["text"]
     front.one("class", "classes", name="bird")
     say(front, [card], "label", label="bird")
     assert labels(project) == {ids[0]: "bird"}

@@ -9,6 +9,7 @@ import numpy as np
 
 from onlineml.evaluation.render.gallery import GalleryItem, ShownBox
 from onlineml.inference.drawing import box_colour
+from onlineml.inference.items import gallery_items
 from onlineml.inference.rows import Rows
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
     from matplotlib.figure import Figure
+
+    from onlineml.evaluation.render.gallery import GalleryItems
 
 __all__ = ["DetectedObject", "DetectedObjects", "Detections"]
 
@@ -183,10 +186,9 @@ class Detections(Rows[DetectedObjects]):
         )
         return GalleryItem(row.summary, boxes=drawn)
 
-    @staticmethod
-    def classes(row: DetectedObjects) -> tuple[str, ...]:
-        """The classes of the objects."""
-        return tuple(dict.fromkeys(row.labels))
+    def gallery(self) -> GalleryItems:
+        """The images with what was said of them, in their order."""
+        return gallery_items(self, item=self.item, classes=lambda row: tuple(dict.fromkeys(row.labels)))
 
     def figure(self, *, limit: int = 12, storage_options: Mapping[str, Any] | None = None) -> Figure:
         """Some of the images, evenly chosen among all, with the objects drawn, and counted below."""

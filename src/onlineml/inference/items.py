@@ -9,8 +9,9 @@ import numpy as np
 from onlineml.evaluation.render.gallery import Facet, GalleryItems, facet_of, facet_of_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from onlineml.evaluation.render.gallery import GalleryItem
     from onlineml.inference.rows import Rows
 
 __all__ = ["gallery_items"]
@@ -19,8 +20,16 @@ _BANDS = (0.5, 0.7, 0.9)  # of scores
 _BAND_NAMES = ("below 0.5", "0.5 to 0.7", "0.7 to 0.9", "0.9 to 1")
 
 
-def gallery_items(answers: Rows[Any]) -> GalleryItems:
-    """All rows in their order; what came without a name has no URL."""
+def gallery_items(
+    answers: Rows[Any], *, item: Callable[[Any], GalleryItem], classes: Callable[[Any], tuple[str, ...]]
+) -> GalleryItems:
+    """All rows in their order; what came without a name has no URL.
+
+    Args:
+        answers: the rows.
+        item: what is said of a row.
+        classes: the classes by which a row that can be used is found.
+    """
     rows: list[Any] = list(answers)
     uris = [str(row.uri) for row in rows]
     return GalleryItems(
@@ -28,9 +37,9 @@ def gallery_items(answers: Rows[Any]) -> GalleryItems:
         ids=uris,
         urls=["" if _nameless(uri) else uri for uri in uris],
         versions=[""] * len(rows),
-        items=lambda places: [answers.item(rows[place]) for place in places],
+        items=lambda places: [item(rows[place]) for place in places],
         facts=lambda place: _facts(rows[place]),
-        facets=(_classes(answers, rows), _bands(rows)),
+        facets=(_classes(rows, classes), _bands(rows)),
     )
 
 
@@ -39,9 +48,9 @@ def _nameless(uri: str) -> bool:
     return kind in {"bytes", "array", "image"} and number.isdigit()
 
 
-def _classes(answers: Rows[Any], rows: Sequence[Any]) -> Facet:
+def _classes(rows: Sequence[Any], classes: Callable[[Any], tuple[str, ...]]) -> Facet:
     none = ("no objects",)
-    told = [("cannot be used",) if row.error else answers.classes(row) or none for row in rows]
+    told = [("cannot be used",) if row.error else classes(row) or none for row in rows]
     pairs = [(place, label) for place, labels in enumerate(told) for label in labels]
     return facet_of_rows("class", [label for _, label in pairs], [place for place, _ in pairs])
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from onlineml.evaluation.render.gallery import GalleryItem
+from onlineml.inference.items import gallery_items
 from onlineml.inference.rows import Rows
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
+
+    from onlineml.evaluation.render.gallery import GalleryItems
 
 __all__ = ["Prediction", "Predictions"]
 
@@ -98,6 +101,10 @@ class Predictions(Rows[Prediction]):
             return GalleryItem("cannot be used", row.error or "", "bad")
         others = ", ".join(f"{name} {score:.2f}" for name, score in row.top[1:3] if score >= 0.01)
         return GalleryItem(f"{row.label} {row.score:.2f}", others, "warm" if row.score < SURE_FROM else "")
+
+    def gallery(self) -> GalleryItems:
+        """The images with what was said of them, in their order."""
+        return gallery_items(self, item=self.item, classes=lambda row: (str(row.label),))
 
     def figure(self, *, limit: int = 24, storage_options: Mapping[str, Any] | None = None) -> Figure:
         """Some of the images, evenly chosen among all, with the class and its probability below each."""

@@ -10,7 +10,7 @@ import tempfile
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 from onlineml.errors import ConfigError
 from onlineml.storage.io import upload_file
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     import pandas as pd
-
-    from onlineml.evaluation.render.gallery import GalleryItem, GalleryItems
 
 __all__ = ["Rows", "as_json"]
 
@@ -52,22 +50,6 @@ class Rows(Sequence[R]):
     @abstractmethod
     def records(row: R) -> list[dict[str, Any]]:
         """The lines of the table that one row makes: a value for each of `columns`."""
-
-    @staticmethod
-    @abstractmethod
-    def item(row: R) -> GalleryItem:
-        """How a gallery shows a row."""
-
-    @staticmethod
-    def classes(row: R) -> tuple[str, ...]:
-        """The classes by which a gallery finds a row."""
-        return (cast("Any", row).label,)
-
-    def gallery(self) -> GalleryItems:
-        """The images with what was said of them, in their order."""
-        from onlineml.inference.items import gallery_items  # noqa: PLC0415 (it knows rows)
-
-        return gallery_items(self)
 
     def __iter__(self) -> Iterator[R]:
         # looks for kept rows only at the first one: list() asks for an iterator, then for the length, which keeps all
