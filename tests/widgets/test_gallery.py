@@ -226,3 +226,18 @@ def test_a_project_is_told_apart_by_state_and_looked_at_again(tmp_path: Path) ->
     again = front.one("reload", "deck")
     (states,) = [one for one in again["facets"] if one["name"] == "state"]
     assert dict(zip(states["values"], states["counts"], strict=True))["accepted"] == 1
+
+
+def test_sets_of_labels_are_named_and_found_by_each_of_them(tmp_path: Path) -> None:
+    rows = {name: ["a", "b", "c"] for name in ("image_id", "uri", "group")}
+    labels = pa.array([["cat", "dog"], [], None], pa.list_(pa.string()))
+    table = pa.table({**rows, "split": ["train"] * 3, "labels": labels})
+    front = FrontEnd(Gallery(Manifest(table, ("cat", "dog"), root=str(tmp_path), task="multilabel")))
+
+    told = front.one("hello", "deck")
+    cards = front.one("page", "page", filters={}, start=0)["cards"]
+
+    (classes,) = [one for one in told["facets"] if one["name"] == "class"]
+    counts = {"cat": 1, "dog": 1, "(no labels)": 1, "(unlabelled)": 1}
+    assert dict(zip(classes["values"], classes["counts"], strict=True)) == counts
+    assert [card["title"] for card in cards] == ["cat, dog", "(no labels)", "(unlabelled)"]
