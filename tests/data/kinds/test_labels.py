@@ -383,3 +383,17 @@ def test_folders_and_frames_say_one_label(project: Project, tmp_path: Path):
     assert list(sets(project).values()) == [["cat"]]
     table, names = LABELS.with_labels(pa.table({"label": ["cat", None]}), ("cat",))
     assert (table["labels"].to_pylist(), table["label"].to_pylist(), names) == ([["cat"], None], [None, None], ("cat",))
+
+
+def test_copies_that_contradict_each_other_are_left_out_of_a_dataset(project: Project, tmp_path: Path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1), ("d", 2), ("e", 2)):
+        (tmp_path / f"{name}.png").write_bytes(image(seed))
+    table = {"image_id": list("abcde"), "uri": [f"{name}.png" for name in "abcde"], "split": ["train"] * 5}
+    lists = pa.array([["cat"], ["dog"], [], ["cat"], None], LISTS)
+    project.add(Manifest(pa.table(table | {"labels": lists}), CLASSES, root=str(tmp_path), task="multilabel"))
+    data = project.freeze(max_bad=0.5)
+    assert dict(zip(data.column("image_id"), data.column("labels"), strict=True)) == {"c": [], "d": ["cat"], "e": None}
+    found = project.datasets.findings(data).counts()
+    assert (found["duplicate_label_conflict"], found["duplicate"]) == (2, 1)
+    project.labels.set("a", ["dog"])  # of all copies, as a person said so
+    assert project.freeze().table["labels"].to_pylist()[:2] == [["dog"], ["dog"]]
