@@ -1,4 +1,4 @@
-"""What a gallery shows: images, what is said of each, and by what they can be told apart. It knows no widgets."""
+"""Content of galleries: images, their captions and boxes, and the facets for filtering; independent of widgets."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ MISSED, NOTHING = "missed", "nothing there"
 
 @dataclass(frozen=True)
 class ShownBox:
-    """A box to be drawn.
+    """A box to draw.
 
     Attributes:
         box_xyxy: pixels of the upright original.
-        text: its label, and its score where it has one.
-        color: as CSS has it.
-        dashed: it is no annotation but a guess, or was not found.
+        text: its label, and its score if it has one.
+        color: CSS colour.
+        dashed: whether it is a prediction instead of an annotation, or an object that was not found.
     """
 
     box_xyxy: tuple[float, float, float, float]
@@ -55,21 +55,21 @@ class ShownBox:
     dashed: bool = False
 
     def facts(self) -> dict[str, Any]:
-        """For the front end."""
+        """Return the fields for the front end."""
         return {"xyxy": list(self.box_xyxy), "text": self.text, "color": self.color, "dashed": self.dashed}
 
 
 @dataclass(frozen=True)
 class GalleryItem:
-    """What is said of one image.
+    """Caption and boxes of one image.
 
     Attributes:
-        title: in short, such as its label.
+        title: a short caption, such as its label.
         note: a second line.
-        tone: of the title: ``""``, ``"good"``, ``"bad"`` or ``"warm"``.
-        boxes: to be drawn on it.
-        versions: further sets of boxes by name, which are drawn on pictures of their own where the image is looked at
-            alone, such as those of two models.
+        tone: style of the title: ``""``, ``"good"``, ``"bad"`` or ``"warm"``.
+        boxes: boxes to draw on it.
+        versions: further sets of boxes by name, such as those of two models, drawn on separate pictures in the view of
+            a single image.
     """
 
     title: str
@@ -79,7 +79,7 @@ class GalleryItem:
     versions: tuple[tuple[str, tuple[ShownBox, ...]], ...] = ()
 
     def facts(self) -> dict[str, Any]:
-        """For the front end."""
+        """Return the fields for the front end."""
         boxes = [box.facts() for box in self.boxes]
         versions = [{"name": name, "boxes": [box.facts() for box in drawn]} for name, drawn in self.versions]
         told = {"title": shorten(self.title, 40), "note": self.note, "tone": self.tone, "boxes": boxes}
@@ -88,13 +88,13 @@ class GalleryItem:
 
 @dataclass(frozen=True, eq=False)
 class Facet:
-    """By what images can be told apart, such as their class; an image may have several values, or none.
+    """A property by which images can be filtered, such as their class; an image may have several values, or none.
 
     Attributes:
-        name: of the facet.
-        values: all of them, in the order in which they are offered.
+        name: name of the facet.
+        values: all values, in display order.
         rows: (M,) int64 images, and
-        codes: (M,) int64 the value that each of them has.
+        codes: (M,) int64 the value of each of them.
     """
 
     name: str
@@ -103,34 +103,35 @@ class Facet:
     codes: NDArray[np.int64]
 
     def mask(self, value: str, *, n_images: int) -> NDArray[np.bool_]:
-        """Which images have a value.
+        """Return (N,) bool: the images that have a value.
 
         Raises:
-            ConfigError: there is no such value.
+            ConfigError: the value does not exist.
         """
         if value not in self.values:
             listed = ", ".join(self.values[:20])
-            raise ConfigError(f"no image has the {self.name} {value!r}; there are: {listed or 'none'}")
+            raise ConfigError(f"no image has the {self.name} {value!r}; the values are: {listed or 'none'}")
         mask = np.zeros(n_images, dtype=bool)
         mask[self.rows[self.codes == self.values.index(value)]] = True
         return mask
 
     def counts(self) -> list[int]:
-        """How many images have each value."""
+        """Return the number of images with each value."""
         pairs = np.unique(self.rows * max(1, len(self.values)) + self.codes)
         n: list[int] = np.bincount(pairs % max(1, len(self.values)), minlength=len(self.values)).tolist()
         return n
 
 
 def facet_of(name: str, texts: Sequence[str], *, order: Iterable[str] = ()) -> Facet:
-    """The facet of one text an image.
+    """Build the facet of one text per image.
 
     Args:
-        name: of the facet.
+        name: name of the facet.
         texts: (N) values.
         order: values that come first; the others follow by their number of images.
     """
-    found, codes = np.unique(np.asarray(texts, dtype=object), return_inverse=True)  # numpy's own texts lose a last NUL
+    # numpy's own string type drops a trailing NUL
+    found, codes = np.unique(np.asarray(texts, dtype=object), return_inverse=True)
     sizes = np.bincount(codes, minlength=len(found))
     by_size = [str(found[place]) for place in np.argsort(-sizes, kind="stable")]
     present = set(by_size)
@@ -143,18 +144,18 @@ def facet_of(name: str, texts: Sequence[str], *, order: Iterable[str] = ()) -> F
 
 @dataclass(frozen=True, eq=False)
 class GalleryItems:
-    """Images with what is said of them.
+    """Images with their captions and boxes.
 
     Attributes:
-        title: of all of them.
+        title: title of the gallery.
         ids: (N) image ids.
-        urls: (N) where they are read; ``""`` for one that cannot be.
+        urls: (N) URLs of the images; ``""`` for one that cannot be read.
         versions: (N) see `onlineml.Manifest.versions`.
-        items: makes what is said of some rows.
-        facts: all that is known of one row, as names and texts.
-        facets: by what they can be filtered.
-        storage_options: open the URLs.
-        aside: (N,) those that are shown only where a filter names them; None: there are none.
+        items: creates the captions and boxes of some rows.
+        facts: returns all properties of one row, as names and texts.
+        facets: facets for filtering.
+        storage_options: options for opening the URLs.
+        aside: (N,) rows that are shown only if a filter selects them; None: there are none.
     """
 
     title: str
@@ -171,22 +172,22 @@ class GalleryItems:
         return len(self.ids)
 
     def facet(self, name: str) -> Facet:
-        """One by its name.
+        """Return a facet by its name.
 
         Raises:
-            ConfigError: there is none.
+            ConfigError: the facet does not exist.
         """
         for one in self.facets:
             if one.name == name:
                 return one
         known = ", ".join(one.name for one in self.facets)
-        raise ConfigError(f"images cannot be filtered by {name!r}; there are: {known or 'no filters'}")
+        raise ConfigError(f"images cannot be filtered by {name!r}; the filters are: {known or 'none'}")
 
     def matching(self, filters: Mapping[str, str]) -> NDArray[np.int64]:
-        """The rows that have all of these values, by name of the facet.
+        """Return the rows that have all of these values, given by name of the facet.
 
         Raises:
-            ConfigError: there is no such facet or value.
+            ConfigError: a facet or value does not exist.
         """
         mask = np.ones(len(self), dtype=bool)
         for name, value in filters.items():
@@ -198,18 +199,18 @@ class GalleryItems:
 
 @runtime_checkable
 class HasGallery(Protocol):
-    """What a model gave, image by image."""
+    """Results of a model that can be shown image by image."""
 
     def gallery(self) -> GalleryItems:
-        """Return the images with what is said of them; URLs are the images' own uris."""
+        """Return the images with their captions and boxes; URLs are the images' own uris."""
         ...
 
 
 def facet_of_rows(name: str, texts: Sequence[str], rows: Any, *, order: Iterable[str] = ()) -> Facet:
-    """The facet of any number of texts an image.
+    """Build the facet of any number of texts per image.
 
     Args:
-        name: of the facet.
+        name: name of the facet.
         texts: (M) values.
         rows: (M,) the image of each.
         order: as in `facet_of`.
@@ -219,7 +220,7 @@ def facet_of_rows(name: str, texts: Sequence[str], rows: Any, *, order: Iterable
 
 
 def slice_facets(scores: BaseScores, order: NDArray[np.int64]) -> list[Facet]:
-    """The slices of scores as facets of their images in another order."""
+    """Return the slices of scores as facets of their images in another order."""
     found = []
     for name, values in scores.slices.items():
         codes, texts = cut(name, list(values), n_images=len(order))
@@ -228,11 +229,11 @@ def slice_facets(scores: BaseScores, order: NDArray[np.int64]) -> list[Facet]:
 
 
 def pair_text(truth: str, said: str) -> str:
-    """How a cell of the confusion is called."""
+    """Return the display name of a cell of the confusion matrix."""
     return f"{truth} \N{RIGHTWARDS ARROW} {said}"
 
 
 def title_of(scores: BaseScores) -> str:
-    """What was evaluated, by which model."""
+    """Return a title that names the evaluated data and the model."""
     by = f", by {scores.model_ref}" if scores.model_ref else ""
     return f"{scores.n_images:,} {scores.split} images".replace("  ", " ") + by
