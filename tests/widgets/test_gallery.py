@@ -96,7 +96,7 @@ def test_unknown_filters_are_refused_with_what_there_is(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match="class, split"):
         Gallery(data, where={"colour": "red"})
-    with pytest.raises(ConfigError, match="there are: c0, c1"):
+    with pytest.raises(ConfigError, match="the values are: c0, c1"):
         Gallery(data, where={"class": "c9"})
     with pytest.raises(ConfigError, match="page_size"):
         Gallery(data, page_size=0)
