@@ -76,8 +76,8 @@ def _corrected(project_url: Path, photos: Path) -> int:
     kind, truth = project.kind, project.kind.sample_truth(str(photos))
     values = {}
     for row in project.labels.state().table.to_pylist():
-        *_, folder, name = Path(row["uri"]).parts
-        path = name if name in truth else f"{folder}/{name}"
+        parts = Path(row["uri"]).parts
+        path = parts[-1] if parts[-1] in truth else "/".join(parts[-2:])
         if path in truth and not kind.confirms(kind.parsed(truth[path], name=path), row, {}):
             values[row["image_id"]] = truth[path]
     return len(project.labels.set(values))

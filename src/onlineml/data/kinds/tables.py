@@ -179,7 +179,7 @@ class AnnotatedTables(ABC):
         raise ConfigError(f"there are no samples for the task {self.task!r}")
 
     def sample_truth(self, photos: str) -> dict[str, Any]:
-        """What sample photos truly show, as far as their annotations are wrong: values by path in their folder.
+        """What sample photos truly show, at least those annotated wrongly: values by path in their folder.
 
         Args:
             photos: folder with what `sample_maker` made.
