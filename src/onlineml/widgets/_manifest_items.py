@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from onlineml.data.manifest.boxes import NO_SPLIT, UNKNOWN_CLASS, UNLABELLED
+from onlineml.data.manifest.boxes import UNKNOWN_CLASS
+from onlineml.data.manifest.edits import NO_SPLIT, UNLABELLED
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.data.manifest.splits import SPLITS
 from onlineml.evaluation.render.gallery import Facet, GalleryItem, GalleryItems, ShownBox, facet_of

@@ -14,7 +14,7 @@ from onlineml.data.formats.detect import boxes_layout
 from onlineml.data.kinds.base import AnnotationKind, checked_scores, counted_names
 from onlineml.data.manifest import boxes as tabled
 from onlineml.data.manifest.box_arrays import clean_boxes
-from onlineml.data.manifest.edits import require_known
+from onlineml.data.manifest.edits import UNLABELLED, require_known
 from onlineml.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class BoxesKind(AnnotationKind):
     names: ClassVar[str] = "labels"
     argument: ClassVar[str] = "boxes"
     one_by_one: ClassVar[str] = "boxes"
-    aside: ClassVar[tuple[str, ...]] = (tabled.NO_OBJECTS, tabled.UNLABELLED)
+    aside: ClassVar[tuple[str, ...]] = (tabled.NO_OBJECTS, UNLABELLED)
     label_alone: ClassVar[bool] = False
     guess_schema: ClassVar[pa.Schema] = pa.schema(
         [("image_id", pa.string()), *tabled.BOX_COLUMNS.items(), ("scores", pa.list_(pa.float64()))]

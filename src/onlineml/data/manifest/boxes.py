@@ -22,10 +22,8 @@ if TYPE_CHECKING:
 __all__ = [
     "BOX_COLUMNS",
     "NO_OBJECTS",
-    "NO_SPLIT",
     "OPTIONAL_BOX_COLUMNS",
     "UNKNOWN_CLASS",
-    "UNLABELLED",
     "box_list",
     "boxes_changed",
     "count_boxes",

@@ -14,9 +14,8 @@ from onlineml.errors import DataError, UnknownClassError
 if TYPE_CHECKING:
     from onlineml.data.kinds.base import AnnotationKind
 
-__all__ = ["COLUMNS", "DETECTION", "as_single_chunks", "examples", "normalised", "require_ids", "validate"]
+__all__ = ["COLUMNS", "as_single_chunks", "examples", "normalised", "require_ids", "validate"]
 
-DETECTION = "detection"  # the task whose images have boxes
 COLUMNS: dict[str, pa.DataType] = {
     "image_id": pa.string(),
     "uri": pa.string(),
