@@ -15,6 +15,7 @@ import pytest
 from onlineml import tasks
 from onlineml.errors import ConfigError
 from onlineml.evaluation.base import BaseScores
+from onlineml.improving.challenger.successor_pieces import SuccessorPieces
 from onlineml.tasks import TASKS, Task, task_names, task_of
 from onlineml.tasks.base import VisionModule
 from onlineml.tasks.task import Piece
@@ -46,6 +47,7 @@ def test_every_piece_is_there_and_knows_its_task(task):
     size = inspect.signature(task.load("datamodule")).parameters["batch_size"].default
     assert size == task.train_batch_size  # who makes a datamodule by hand gets the same
     assert issubclass(task.load("scores"), BaseScores)
+    assert issubclass(task.load("successor"), SuccessorPieces)
     assert all(callable(task.load(piece)) for piece in get_args(Piece))
 
 

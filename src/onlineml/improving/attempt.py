@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from onlineml import registry
 from onlineml.errors import ConflictError, DataError, StoppedError
-from onlineml.improving.challenger.pieces import pieces_of
 from onlineml.improving.challenger.score import scores_now
 from onlineml.improving.challenger.strategy import chosen_how
+from onlineml.improving.challenger.successor_pieces import successor_pieces
 from onlineml.improving.challenger.train import train_challenger, train_first
 from onlineml.improving.gate.decide import gate
 from onlineml.improving.gate.leaks import leaked_images
@@ -125,7 +125,7 @@ class Attempt:
             run=self.run,
             lineage=self.state.lineage,
             changed=self._changed(changes),
-            known=pieces_of(self.project.task).known_classes(self.state, self.data),
+            known=successor_pieces(self.project).known_classes(self.state, self.data),
             store=self._store(champion, recipe),
             progress=self.progress,
         )
@@ -159,7 +159,7 @@ class Attempt:
 
     def _store(self, champion: Any, recipe: Recipe) -> FeatureStore | None:
         """Where features are kept, for the ways that need them."""
-        fits = recipe.how in {"head", "rows"} and pieces_of(self.project.task).fits_heads
+        fits = recipe.how in {"head", "rows"} and successor_pieces(self.project).fits_heads
         return project_store(self.project, champion) if fits else None
 
     def _changes(self, before: str) -> Changes | None:
@@ -175,8 +175,8 @@ class Attempt:
         return [*changes.images("new"), *changes.images("relabelled"), *changes.images("moved")]
 
     def _test_images(self) -> bool:
-        said = self.data.boxes().annotated if self.data.task == "detection" else self.data.label_ids() >= 0
-        return bool((said & (self.data.column("split") == "test")).any())
+        annotated = self.data.kind.is_annotated(self.data.table)
+        return bool((annotated & (self.data.column("split") == "test")).any())
 
     def _evaluated(self, model: Any) -> AnyScores:
         recipe = self.recipe

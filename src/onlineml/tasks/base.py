@@ -51,6 +51,7 @@ class VisionModule(WithClassHead, pl.LightningModule):
     input_fit: ClassVar[str]  # how an image is fitted into the network's input, in words, for model.json
 
     network: nn.Module
+    backbone_name: str  # of the network, or of that below its head; empty for a module of the user's
     pretrained: bool  # whether it starts from weights
     may_freeze = False  # whether `fit` may freeze the first layers of the backbone in a short run
     scale: Tensor

@@ -10,7 +10,9 @@ from onlineml.lazy import import_path
 
 __all__ = ["Piece", "Task"]
 
-Piece = Literal["module", "datamodule", "networks", "predict", "evaluate", "scores", "widget"]
+Piece = Literal[
+    "module", "datamodule", "networks", "predict", "evaluate", "scores", "widget", "successor", "candidates"
+]
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,10 @@ class Task:
             scores.
         scores: the class of these scores, an `onlineml.evaluation.base.BaseScores`.
         widget: in which people correct its images, a class that takes a project and image ids; empty: none.
+        successor: a class of `onlineml.improving.challenger.successor_pieces.SuccessorPieces`, with which a champion
+            gets a challenger; empty where its models are not improved.
+        candidates: a function of a project, models, a manifest and rows of it that judges these images for review, such
+            as `onlineml.improving.review.labels.find_candidates`; empty where nothing is reviewed.
     """
 
     name: str
@@ -52,6 +58,8 @@ class Task:
     evaluate: str
     scores: str
     widget: str = ""
+    successor: str = ""
+    candidates: str = ""
 
     def load(self, piece: Piece) -> Any:
         """Import one of the pieces.

@@ -38,7 +38,8 @@ def test_time_and_network_decide(project):
 def test_what_was_learned_by_heart_from_scratch_is_shrunk():
     champion = colour_model(CLASSES)
     champion.backbone_name = "slim_resnet18"
-    project = SimpleNamespace(annotations=lambda: SimpleNamespace(lineage={}), storage_options=None)
+    labels = SimpleNamespace(state=lambda: SimpleNamespace(lineage={}))
+    project = SimpleNamespace(labels=labels, storage_options=None)
 
     assert how(project, champion, relabelled=0.2) == "shrink"
     assert how(project, champion, relabelled=0.2, budget_s=10.0) == "head"

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from onlineml.improving.challenger.pieces import pieces_of
 from onlineml.improving.challenger.rename import current_names
+from onlineml.improving.challenger.successor_pieces import successor_pieces
 from onlineml.improving.challenger.weight_space import interpolate
 from onlineml.models.class_heads import align_weights
 
@@ -49,7 +49,7 @@ def keep_best_between(
     """
     names = current_names(champion.class_names, lineage, known=model.class_names)
     new_ids = [i for i, name in enumerate(model.class_names) if name not in set(names)]
-    align = bool(new_ids) and pieces_of(model.task).aligns_new_rows and model.class_head() is not None
+    align = bool(new_ids) and successor_pieces(model).aligns_new_rows and model.class_head() is not None
     val = images.val_dataloader()
     if not len(val):
         if align:
@@ -81,11 +81,12 @@ def _better(model: VisionModule, first: _Trial, second: _Trial) -> _Trial:
     return second if model.selection_score(second.metrics) > model.selection_score(first.metrics) else first
 
 
-def _align(model: Any, new_ids: list[int]) -> None:
-    model.replace_class_head(align_weights(model.class_head(), new_ids))
+def _align(model: VisionModule, new_ids: list[int]) -> None:
+    head: Any = model.class_head()
+    model.replace_class_head(align_weights(head, new_ids))
 
 
-def _copy_rows(model: Any, old: nn.Module, ids: list[int]) -> None:
+def _copy_rows(model: VisionModule, old: nn.Module, ids: list[int]) -> None:
     """The rows of new classes, which the old network never had, are not mixed: both get those of the new."""
     if not ids:
         return

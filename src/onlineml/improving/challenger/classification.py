@@ -10,8 +10,9 @@ from onlineml.data.loading.datamodules import ClassificationDataModule
 from onlineml.errors import DataError
 from onlineml.improving.challenger.new_head import fit_new_head, fit_new_rows
 from onlineml.improving.challenger.rename import distinct, remap_probabilities
-from onlineml.improving.challenger.task_pieces import TaskPieces
+from onlineml.improving.challenger.successor_pieces import SuccessorPieces
 from onlineml.inference.evaluate_classifier import classifier_scores, probabilities_in
+from onlineml.tasks import task_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -26,13 +27,12 @@ if TYPE_CHECKING:
     from onlineml.runs.run import Run
     from onlineml.tasks.classification import ImageClassifier
 
-__all__ = ["PIECES", "ClassifierPieces"]
+__all__ = ["ClassifierPieces"]
 
 _UNEVEN = 2.0  # times as many images of the commonest class as of the rarest: from there on each is drawn as often
-_BATCH_SIZE = 32
 
 
-class ClassifierPieces(TaskPieces):
+class ClassifierPieces(SuccessorPieces):
     """What is special in the successors of a classifier."""
 
     fits_heads = True
@@ -49,7 +49,7 @@ class ClassifierPieces(TaskPieces):
         return ClassificationDataModule(
             data,
             size_hw=size_hw,
-            batch_size=recipe.batch_size or _BATCH_SIZE,
+            batch_size=recipe.batch_size or task_of(data).train_batch_size,
             seed=recipe.seed,
             num_workers=recipe.num_workers,
             balance=bool(uneven),
@@ -79,6 +79,3 @@ class ClassifierPieces(TaskPieces):
     ) -> dict[str, float]:
         """See `onlineml.improving.challenger.new_head.fit_new_rows`."""
         return fit_new_rows(model, images, store=store, old_names=old_names, run=run)
-
-
-PIECES = ClassifierPieces()

@@ -11,8 +11,9 @@ from torchvision.ops import batched_nms
 from onlineml.data.loading.detection_datamodules import DetectionDataModule
 from onlineml.improving.challenger.known_classes import known_classes
 from onlineml.improving.challenger.rename import distinct
-from onlineml.improving.challenger.task_pieces import TaskPieces
+from onlineml.improving.challenger.successor_pieces import SuccessorPieces
 from onlineml.inference.evaluate_detector import evaluate_detector
+from onlineml.tasks import task_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,13 +29,12 @@ if TYPE_CHECKING:
     from onlineml.inference.evaluation import EvaluateOptions
     from onlineml.tasks.detection import ObjectDetector
 
-__all__ = ["PIECES", "DetectorPieces", "RenamedDetector"]
+__all__ = ["DetectorPieces", "RenamedDetector"]
 
-_BATCH_SIZE = 4
 _SAME_IOU = 0.6  # of two boxes of one class; the compact detector's own limit
 
 
-class DetectorPieces(TaskPieces):
+class DetectorPieces(SuccessorPieces):
     """What is special in the successors of a detector."""
 
     def images(
@@ -44,7 +44,7 @@ class DetectorPieces(TaskPieces):
         return DetectionDataModule(
             data,
             size_hw=size_hw,
-            batch_size=recipe.batch_size or _BATCH_SIZE,
+            batch_size=recipe.batch_size or task_of(data).train_batch_size,
             seed=recipe.seed,
             num_workers=recipe.num_workers,
             known_classes=known,
@@ -61,9 +61,6 @@ class DetectorPieces(TaskPieces):
         """Objects of classes that the detector never knew are left out, and images that show no others."""
         found: Any = model if distinct(names) == model.class_names else RenamedDetector(model, names)
         return evaluate_detector(found, data, options, known_only=True)
-
-
-PIECES = DetectorPieces()
 
 
 class RenamedDetector:

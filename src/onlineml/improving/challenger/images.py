@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from onlineml.improving.challenger.pieces import pieces_of
+from onlineml.improving.challenger.successor_pieces import successor_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -38,7 +40,7 @@ def challenger_images(
         changed: ids of images that the champion does not know as they are.
         known: (N, C), see `onlineml.DetectionDataModule`; None where it does not matter.
     """
-    images = pieces_of(data.task).images(data, recipe, size_hw=champion.input_size_hw(), known=known)
+    images = successor_pieces(data).images(data, recipe, size_hw=champion.input_size_hw(), known=known)
     if recipe.replay is not None:
         images.leave_out(_not_replayed(data, images.rows_of("train"), recipe.replay, changed, seed=recipe.seed))
     return images
@@ -60,14 +62,14 @@ def _not_replayed(
 
 
 def _rareness(data: Manifest, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """One by the images, or objects, of each image's class; of several the rarest; nothing counts as the commonest."""
-    n_classes = max(len(data.class_names), 1)
-    if data.task != "detection":
-        labels = data.label_ids()[rows]
-        return np.asarray(1.0 / np.bincount(labels, minlength=n_classes)[labels], np.float64)
-    boxes = data.boxes()
-    counts = np.maximum(np.bincount(boxes.label_ids[boxes.label_ids >= 0], minlength=n_classes), 1)
-    by_image = np.full(len(data), 1.0 / counts.max())
-    known = boxes.label_ids >= 0
-    np.maximum.at(by_image, boxes.image_index[known], 1.0 / counts[boxes.label_ids[known]])
-    return by_image[rows]
+    """One by how often each image's class is there; of several the rarest; nothing counts as the commonest."""
+    names, of_row = data.kind.names_by_row(data.table)
+    ids = pc.index_in(names, value_set=pa.array(data.class_names, pa.string())).fill_null(-1).to_numpy()
+    place = np.full(len(data), -1, np.int64)
+    place[rows] = np.arange(len(rows))
+    own = (ids >= 0) & (place[of_row] >= 0)
+    ids, places = ids[own], place[of_row[own]]
+    counts = np.maximum(np.bincount(ids, minlength=max(len(data.class_names), 1)), 1)
+    rareness: NDArray[np.float64] = np.full(len(rows), 1.0 / counts.max())
+    np.maximum.at(rareness, places, 1.0 / counts[ids])
+    return rareness

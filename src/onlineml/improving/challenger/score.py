@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from onlineml.errors import DataError
-from onlineml.improving.challenger.pieces import pieces_of
 from onlineml.improving.challenger.rename import current_names
+from onlineml.improving.challenger.successor_pieces import successor_pieces
 from onlineml.inference.evaluation import EvaluateOptions
+from onlineml.tasks import task_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from onlineml.tasks.base import VisionModule
 
 __all__ = ["scores_now"]
-
-_BATCH_SIZE = {"classification": 64, "detection": 8}
 
 
 def scores_now(
@@ -58,10 +57,10 @@ def scores_now(
     options = EvaluateOptions(
         split=split,
         slices=slices,
-        batch_size=_BATCH_SIZE[data.task],
+        batch_size=task_of(data).evaluate_batch_size,
         num_workers=num_workers,
         n_bootstrap=n_bootstrap,
         seed=seed,
         max_bad=max_bad,
     )
-    return pieces_of(data.task).renamed_scores(model, names, data, options)
+    return successor_pieces(data).renamed_scores(model, names, data, options)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
 from onlineml import registry
 from onlineml.errors import NotFoundError
 from onlineml.improving.challenger.rename import current_names
-from onlineml.tasks.classification import ImageClassifier
 
 if TYPE_CHECKING:
     from onlineml.data.annotations.state import Annotations
@@ -39,10 +36,10 @@ def chosen_how(
         state: tells what classes are called now.
         relabelled: share of the training images whose labels were others when the champion learned them.
     """
-    linear = isinstance(champion, ImageClassifier) and isinstance(champion.head, nn.Linear)
+    linear = champion.linear_head() is not None
     names = current_names(champion.class_names, state.lineage, known=data.class_names)
     same = tuple(names) == tuple(data.class_names)
-    if not (same or linear or _can_grow(champion)):
+    if not same and champion.class_head() is None:
         return "full"
     if linear and recipe.budget_s is not None and recipe.budget_s < _SECONDS:
         return "head"
@@ -50,11 +47,6 @@ def chosen_how(
         return "shrink"
     rebuilt = bool(champion.backbone_name)  # a network of the user's own may be known to nobody else
     return "full" if rebuilt and generations(project, champion.reference) >= _GENERATIONS else "warm"
-
-
-def _can_grow(champion: Any) -> bool:
-    last = champion.head if isinstance(champion, ImageClassifier) else getattr(champion.network, "to_logits", None)
-    return isinstance(last, nn.Linear | nn.Conv2d)
 
 
 def generations(project: Project, url: str) -> int:

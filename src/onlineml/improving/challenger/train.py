@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from onlineml.improving.challenger import successor
 from onlineml.improving.challenger.between import keep_best_between
 from onlineml.improving.challenger.images import challenger_images
-from onlineml.improving.challenger.pieces import pieces_of
 from onlineml.improving.challenger.rename import current_names, distinct
+from onlineml.improving.challenger.successor_pieces import successor_pieces
 from onlineml.registry.versions import publish_to
 from onlineml.storage import io
 from onlineml.tasks.building import datamodule_for, model_for
@@ -75,7 +75,7 @@ def train_challenger(
         return done
     how: How = "warm" if recipe.how == "auto" else recipe.how
     images = challenger_images(champion, data, recipe, changed=changed, known=known)
-    if how == "rows" or (how == "head" and pieces_of(data.task).fits_heads):
+    if how == "rows" or (how == "head" and successor_pieces(data).fits_heads):
         model, told = _with_other_head(champion, images, recipe, how=how, lineage=lineage, store=store, run=run)
     else:
         model = _trained(champion, images, recipe, how=how, lineage=lineage, run=run, progress=progress)
@@ -146,7 +146,7 @@ def _with_other_head(
 ) -> tuple[Any, dict[str, float]]:
     """The champion with another last layer, fitted to features, and what is told of it."""
     data = images.manifest
-    pieces = pieces_of(data.task)
+    pieces = successor_pieces(data)
     model = successor.from_champion(champion, data.class_names, lineage=lineage, seed=recipe.seed)
     if how == "head":
         told = pieces.fit_head(model, images, store=store, run=run)

@@ -7,6 +7,7 @@ difference, which is wrong at most 5 % of the time, and says *inconclusive* wher
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import TYPE_CHECKING
 
@@ -78,18 +79,23 @@ def gate(
     if name not in comparison.evidence:
         msg = f"score={name!r}: the gate decides on {' or '.join(comparison.evidence)}"
         raise ConfigError(msg)
-    evidence, change = comparison.evidence[name], comparison.score(name)
-    lower, upper = evidence.bounds(1 - policy.level)
-    smallest = evidence.minimum_detectable_effect(tail=1 - policy.level)
-    tested = _tested((*comparison.by_class, *comparison.by_slice), comparison.n_items, min_support)
     own = set(comparison.image_ids)
     found = tuple(image_id for image_id in dict.fromkeys(leaked) if image_id in own)
-    needed = _needed(policy, change.difference, smallest, comparison.n_images)
+    tested = _tested((*comparison.by_class, *comparison.by_slice), comparison.n_items, min_support)
     blocks = [
         *words.leak_reasons(found, comparison.n_images),
         *(words.drop_reason(part) for part in tested if part.significant),
         *(text for rule in rules if (text := _asked(rule, comparison)) is not None),
     ]
+    return dataclasses.replace(_by_score(comparison, name, policy, blocks), leaked=found, tested=tested)
+
+
+def _by_score(comparison: Comparison, name: str, policy: Policy, blocks: Sequence[str]) -> GateResult:
+    """The verdict by one score, unless something blocks it."""
+    evidence, change = comparison.evidence[name], comparison.score(name)
+    lower, upper = evidence.bounds(1 - policy.level)
+    smallest = evidence.minimum_detectable_effect(tail=1 - policy.level)
+    needed = _needed(policy, change.difference, smallest, comparison.n_images)
     verdict, reason = _decide(policy, change.difference, lower, upper)
     reasons = [words.reason(reason, name, change, lower, upper, policy=policy, smallest=smallest, needed=needed)]
     return GateResult(
@@ -104,8 +110,8 @@ def gate(
         upper=upper,
         minimum_detectable_effect=smallest,
         required_sample_size=needed,
-        leaked=found,
-        tested=tested,
+        leaked=(),
+        tested=(),
         comparison=comparison,
     )
 

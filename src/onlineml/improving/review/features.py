@@ -13,22 +13,23 @@ import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from torch import nn
 
-from onlineml.data.loading.datamodules import ClassificationDataModule
 from onlineml.errors import ConfigError, DataError, StoppedError, TooManyBadImagesError
 from onlineml.storage import io
 from onlineml.storage.urls import redacted
+from onlineml.tasks import task_of
 from onlineml.training.probe import collect_features
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
+    from torch import nn
 
+    from onlineml.data.loading.datamodules import ImageDataModule
     from onlineml.data.manifest.manifest import Manifest
     from onlineml.project.project import Project
-    from onlineml.tasks.classification import ImageClassifier
+    from onlineml.tasks.base import VisionModule
 
 __all__ = ["FeatureStore", "Features", "backbone_key", "features_of", "linear_head", "project_store"]
 
@@ -55,22 +56,22 @@ class Features(NamedTuple):
         return self.values[order[np.searchsorted(self.rows, rows, sorter=order)]]
 
 
-def linear_head(model: ImageClassifier) -> nn.Linear:
-    """The last layer of a classifier, which turns features into logits.
+def linear_head(model: VisionModule) -> nn.Linear:
+    """The last layer of a model, which turns features into logits.
 
     Raises:
         ConfigError: it is no linear layer.
     """
-    head = model.head
-    if not isinstance(head, nn.Linear):
+    head = model.linear_head()
+    if head is None:
         raise ConfigError(
-            f"the last layer of {type(model.network).__name__} is a {type(head).__name__}, not a torch.nn.Linear, so "
-            "that it has no features to be kept: take a network that ends in one"
+            f"the last layer of {type(model.network).__name__} is no torch.nn.Linear, so that it has no features to be "
+            "kept: take a network that ends in one"
         )
     return head
 
 
-def backbone_key(model: ImageClassifier) -> str:
+def backbone_key(model: VisionModule) -> str:
     """32 hex digits that name everything on which features depend but the image.
 
     Raises:
@@ -80,7 +81,7 @@ def backbone_key(model: ImageClassifier) -> str:
     facts = (_VERSION, model.backbone_name, model.input_size_hw(), model.mean, model.std)
     digest = hashlib.sha256(repr(facts).encode())
     for name, tensor in sorted(model.network.state_dict().items()):
-        if not name.startswith(f"{model.head_name}."):
+        if not name.startswith(f"{model.class_head_name}."):
             array = np.ascontiguousarray(tensor.detach().cpu().contiguous().numpy())
             digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
             digest.update(array.data)
@@ -131,7 +132,7 @@ class FeatureStore:
         io.write_bytes(io.join(self.url, name), data, storage_options=self.storage_options)
 
 
-def project_store(project: Project, model: ImageClassifier) -> FeatureStore:
+def project_store(project: Project, model: VisionModule) -> FeatureStore:
     """Where a project keeps the features of a model's backbone."""
     url = io.join(project.url, "features")
     return FeatureStore(url, backbone_key(model), storage_options=project.storage_options)
@@ -153,7 +154,7 @@ def _unpacked(data: bytes, *, name: str) -> Iterator[tuple[bytes, NDArray[np.flo
 
 
 def features_of(
-    model: ImageClassifier,
+    model: VisionModule,
     data: Manifest,
     rows: NDArray[np.int64],
     *,
@@ -162,7 +163,7 @@ def features_of(
     max_bad: float = 0.01,
     stop: Callable[[], bool] = bool,
 ) -> Features:
-    """What the last layer of a classifier is given for images: read where it was kept, else computed and kept.
+    """What the last layer of a model is given for images: read where it was kept, else computed and kept.
 
     Args:
         model: a network with a linear last layer; it is left as it was.
@@ -210,13 +211,14 @@ def _contents(data: Manifest, rows: NDArray[np.int64]) -> list[bytes]:
 
 
 def _computed(
-    model: ImageClassifier, data: Manifest, rows: NDArray[np.int64], *, num_workers: int
+    model: VisionModule, data: Manifest, rows: NDArray[np.int64], *, num_workers: int
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
     """Rows and their features, part by part."""
     if not len(rows):
         return
     size_hw = model.input_size_hw()
-    images = ClassificationDataModule(data, size_hw=size_hw, batch_size=_BATCH_SIZE, num_workers=num_workers)
+    datamodule: Callable[..., ImageDataModule] = task_of(model).load("datamodule")
+    images = datamodule(data, size_hw=size_hw, batch_size=_BATCH_SIZE, num_workers=num_workers)
     for start in range(0, len(rows), _SHARD):
         seen: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
         batches = images.loader_of(rows[start : start + _SHARD])

@@ -9,21 +9,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from onlineml.errors import ConfigError
-from onlineml.improving.review import boxes as box_candidates
-from onlineml.improving.review import labels as label_candidates
 from onlineml.improving.review.candidates import Candidates
 from onlineml.improving.review.ranking import rank
 from onlineml.improving.review.result import Why
+from onlineml.tasks import task_of
 from onlineml.tasks.base import VisionModule
 from onlineml.tasks.loading import load_model
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from onlineml.data.annotations.state import Annotations
     from onlineml.data.manifest.manifest import Manifest
+    from onlineml.improving.review.candidates import CandidatePool
     from onlineml.improving.review.result import ReviewQueue
     from onlineml.project.project import Project
     from onlineml.registry.versions import ModelVersion
@@ -80,29 +80,13 @@ def review_queue(
     state = project.labels.state()
     models = [found_model(project, one) for one in (model, against) if one is not None]
     rows = np.flatnonzero(np.isin(np.asarray(frozen.column("split"), dtype=object), list(splits)))
-    find_candidates = (
-        box_candidates.find_candidates if project.task == "detection" else label_candidates.find_candidates
-    )
+    find_candidates: Callable[..., CandidatePool] = task_of(project).load("candidates")
     pool = find_candidates(
-        project,
-        models,
-        frozen,
-        rows,
-        lineage=state.lineage,
-        seed=seed,
-        num_workers=num_workers,
-        max_bad=max_bad,
+        project, models, frozen, rows, lineage=state.lineage, seed=seed, num_workers=num_workers, max_bad=max_bad
     )
     ids = [str(image_id) for image_id in frozen.column("image_id")[pool.rows]]
-    return rank(
-        [_conflicts(state, ids), *pool.candidates],
-        ids,
-        limit=n,
-        random_share=random_share,
-        chosen=pool.chosen,
-        done=_answered(state, ids),
-        seed=seed,
-    )
+    lists, done = [_conflicts(state, ids), *pool.candidates], _answered(state, ids)
+    return rank(lists, ids, limit=n, random_share=random_share, chosen=pool.chosen, done=done, seed=seed)
 
 
 def found_model(project: Project, model: VisionModule | ModelVersion | str) -> Any:

@@ -18,6 +18,8 @@ CLASSIFICATION = Task(
     networks="onlineml.models.listing:classifier_names",
     predict="onlineml.inference.predict_classifier:predict_classes",
     evaluate="onlineml.inference.evaluate_classifier:evaluate_classifier",
+    successor="onlineml.improving.challenger.classification:ClassifierPieces",
+    candidates="onlineml.improving.review.labels:find_candidates",
     scores="onlineml.evaluation.classification.result:ClassificationScores",
     widget="onlineml.widgets:Relabel",
 )

@@ -18,6 +18,8 @@ DETECTION = Task(
     networks="onlineml.models.listing:detector_names",
     predict="onlineml.inference.predict_detector:predict_objects",
     evaluate="onlineml.inference.evaluate_detector:evaluate_detector",
+    successor="onlineml.improving.challenger.detection:DetectorPieces",
+    candidates="onlineml.improving.review.boxes:find_candidates",
     scores="onlineml.evaluation.detection.result:DetectionScores",
     widget="onlineml.widgets:BoxEditor",
 )

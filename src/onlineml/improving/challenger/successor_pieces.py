@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from onlineml.errors import ConfigError
+from onlineml.tasks import task_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
     from onlineml.inference.evaluation import EvaluateOptions
     from onlineml.runs.run import Run
 
-__all__ = ["TaskPieces"]
+__all__ = ["SuccessorPieces", "successor_pieces"]
 
 
-class TaskPieces(ABC):
+class SuccessorPieces(ABC):
     """What the ways of training a challenger ask of its task; it holds no state.
 
     Attributes:
@@ -82,7 +83,7 @@ class TaskPieces(ABC):
             ConfigError: the task, or the network, has no such layer.
         """
         del model, images, store, run
-        raise ConfigError("how='head' fits no last layer to features here: take how='warm'")
+        raise ConfigError("no last layer of this task is fitted to kept features: take how='warm'")
 
     def fit_rows(
         self, model: Any, images: Any, *, store: FeatureStore | None, old_names: Collection[str], run: Run | None = None
@@ -93,4 +94,14 @@ class TaskPieces(ABC):
             ConfigError: the task, or the network, has no such layer, or there are no new classes.
         """
         del model, images, store, old_names, run
-        raise ConfigError("how='rows' is for classifiers; a detector with new classes goes on with how='warm'")
+        raise ConfigError("how='rows' fits a last layer to kept features, which this task has not: take how='warm'")
+
+
+def successor_pieces(what: Any) -> SuccessorPieces:
+    """The pieces of the task of a manifest, project or model.
+
+    Raises:
+        ConfigError: the task has none: its champions get no successors.
+    """
+    found: SuccessorPieces = task_of(what).load("successor")()
+    return found
