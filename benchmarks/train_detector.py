@@ -87,7 +87,7 @@ def theirs(data: Any, seconds: float, seed: int, how: str) -> dict[str, float] |
 
 def scored(test: Any, found: dict[str, Any]) -> dict[str, float]:
     """The scores of detections by image name, by the same evaluator."""
-    from onlineml.evaluation import Found, detection_scores
+    from onlineml.evaluation import Detections, detection_scores
 
     index, boxes, labels, scores = [], [np.zeros((0, 4))], [], []
     for place, uri in enumerate(test.column("uri")):
@@ -96,7 +96,7 @@ def scored(test: Any, found: dict[str, Any]) -> dict[str, float]:
         boxes.append(np.array(own_boxes, dtype=np.float64).reshape(-1, 4))
         labels += [test.class_names.index(label) for label in own_labels]
         scores += own_scores
-    detections = Found(np.array(index), np.concatenate(boxes), np.array(labels), np.array(scores), len(test))
+    detections = Detections(np.array(index), np.concatenate(boxes), np.array(labels), np.array(scores), len(test))
     result = detection_scores(test.boxes(), detections, test.class_names, n_bootstrap=2)
     return {name: result.score(name) for name in AIMS}
 

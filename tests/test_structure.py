@@ -50,7 +50,7 @@ AT_MOST = {
 
 TASKS = {"classification", "detection", "multilabel"}
 TYPES_OF_TASKS = {"ImageClassifier", "ObjectDetector", "Detector", "ClassificationDataModule", "DetectionDataModule"}
-TYPES_OF_TASKS |= {"ClassificationScores", "DetectionScores", "MultilabelScores", "Predictions", "Detections"}
+TYPES_OF_TASKS |= {"ClassificationScores", "DetectionScores", "MultilabelScores", "Predictions", "DetectionRows"}
 TASK_CONSTANTS = {"DETECTION", "CLASSIFICATION", "MULTILABEL"}
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from onlineml.data.manifest.box_arrays import Boxes
 from onlineml.errors import DataError
-from onlineml.evaluation import Found, detection_scores
+from onlineml.evaluation import Detections, detection_scores
 from onlineml.evaluation.inspection import Inspection
 
 
@@ -26,9 +26,9 @@ def boxes_of(images: list[list[tuple[list[float], int]]]) -> Boxes:
     )
 
 
-def found_of(images: list[list[tuple[list[float], int, float]]]) -> Found:
+def found_of(images: list[list[tuple[list[float], int, float]]]) -> Detections:
     flat = [(i, *one) for i, image in enumerate(images) for one in image]
-    return Found(
+    return Detections(
         image_index=np.array([i for i, *_ in flat], np.int64),
         boxes_xyxy=np.array([box for _, box, _, _ in flat], float).reshape(-1, 4),
         label_ids=np.array([label for _, _, label, _ in flat], np.int64),

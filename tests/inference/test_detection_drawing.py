@@ -14,7 +14,7 @@ from PIL import Image
 
 from colour_scenes import png, scene
 from onlineml.errors import BadImageError, ConfigError, NotFoundError
-from onlineml.inference.detections import DetectedObjects, Detections
+from onlineml.inference.detections import DetectionRows, ImageDetections
 from onlineml.inference.drawing import colour_of, draw, draw_boxes, draw_stored, letter_px, shortened
 from onlineml.inference.label_layout import place_labels
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 SIZES = [(16, 24), (480, 640), (4000, 6000), (200, 3000), (3000, 200)]
 
 
-def found_in(size_hw: tuple[int, int], *boxes: tuple[float, ...], label: str = "cat") -> DetectedObjects:
+def found_in(size_hw: tuple[int, int], *boxes: tuple[float, ...], label: str = "cat") -> ImageDetections:
     n = len(boxes)
     array = np.array(boxes, float).reshape(-1, 4)
-    return DetectedObjects("x.png", size_hw, array, np.arange(n), (label,) * n, np.linspace(0.9, 0.5, n), None)
+    return ImageDetections("x.png", size_hw, array, np.arange(n), (label,) * n, np.linspace(0.9, 0.5, n), None)
 
 
 def changed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
@@ -131,7 +131,7 @@ def test_enlarged_pixels_are_squares_and_boxes_move_along() -> None:
     pixels = scene((16, 24), [("red", (4, 4, 8, 8))])
     plain = draw(pixels, found_in((16, 24)))
     drawn = draw(
-        pixels, DetectedObjects("", (16, 24), np.array([[4.0, 4, 8, 8]]), np.array([1]), ("",), np.ones(1), None)
+        pixels, ImageDetections("", (16, 24), np.array([[4.0, 4, 8, 8]]), np.array([1]), ("",), np.ones(1), None)
     )
 
     assert np.array_equal(plain, pixels.repeat(14, 0).repeat(14, 1))
@@ -252,9 +252,9 @@ def test_rows_are_drawn_on_their_files(tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"x")
     good = found_in((240, 400), (10, 10, 60, 60))
     rows = [
-        DetectedObjects(str(tmp_path / "a.png"), *(getattr(good, n) for n in list(good.__dict__)[1:])),
-        DetectedObjects.unusable(str(tmp_path / "bad.png"), "unreadable"),
-        DetectedObjects.unusable(str(tmp_path / "missing.png"), "missing"),
+        ImageDetections(str(tmp_path / "a.png"), *(getattr(good, n) for n in list(good.__dict__)[1:])),
+        ImageDetections.unusable(str(tmp_path / "bad.png"), "unreadable"),
+        ImageDetections.unusable(str(tmp_path / "missing.png"), "missing"),
         found_in((9, 9)),
     ]
     first, *others = draw_stored(rows, max_side=None)
@@ -263,7 +263,7 @@ def test_rows_are_drawn_on_their_files(tmp_path: Path) -> None:
     assert first is not None
     assert np.array_equal(first, draw(pixels, good))
     assert others == [None, None, None]
-    figure = Detections(lambda: iter(rows), model="m").figure()
+    figure = DetectionRows(lambda: iter(rows), model="m").figure()
     assert len(figure.axes) == 4
     assert sum(bool(axes.images) for axes in figure.axes) == 1
     texts = [text.get_text() for axes in figure.axes for text in axes.texts]
@@ -272,4 +272,4 @@ def test_rows_are_drawn_on_their_files(tmp_path: Path) -> None:
 
 
 def test_a_figure_of_nothing() -> None:
-    assert "no images" in [t.get_text() for a in Detections(lambda: iter([])).figure().axes for t in a.texts]
+    assert "no images" in [t.get_text() for a in DetectionRows(lambda: iter([])).figure().axes for t in a.texts]

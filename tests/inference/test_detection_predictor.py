@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from onlineml.inference.detections import DetectedObjects
+    from onlineml.inference.detections import ImageDetections
     from stores import Store
 
 THREE = [("blue", (10, 12, 60, 50)), ("red", (100, 20, 150, 90)), ("green", (40, 80, 90, 110))]
 
 
-def objects_of(row: DetectedObjects) -> dict[str, tuple[float, ...]]:
+def objects_of(row: ImageDetections) -> dict[str, tuple[float, ...]]:
     return {found.label: found.box_xyxy for found in row}
 
 

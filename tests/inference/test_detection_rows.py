@@ -13,7 +13,7 @@ import pytest
 
 from late import Late
 from onlineml.errors import ConfigError
-from onlineml.inference.detections import DetectedObjects, Detections
+from onlineml.inference.detections import DetectionRows, ImageDetections
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,9 +27,9 @@ NAMES = ("cat", 'd"o,g')
 COLUMNS = ["uri", "label", "score", "x1", "y1", "x2", "y2", "width", "height", "error"]
 
 
-def row(uri: str, objects: Sequence[tuple[int, float, tuple[float, ...]]], size_hw=(480, 640)) -> DetectedObjects:
+def row(uri: str, objects: Sequence[tuple[int, float, tuple[float, ...]]], size_hw=(480, 640)) -> ImageDetections:
     """(class id, score, box) of each object."""
-    return DetectedObjects(
+    return ImageDetections(
         uri,
         size_hw,
         np.array([box for _, _, box in objects], float).reshape(-1, 4),
@@ -42,7 +42,7 @@ def row(uri: str, objects: Sequence[tuple[int, float, tuple[float, ...]]], size_
 
 TWO = row("s3://lab/a,b.jpg", [(1, 0.75, (1, 2, 30.5, 40.25)), (0, 0.5, (0, 0, 640, 480))])
 NONE = row("none \n日本.jpg", [])
-BAD = DetectedObjects.unusable("broken.jpg", "truncated: the end is missing")
+BAD = ImageDetections.unusable("broken.jpg", "truncated: the end is missing")
 
 
 class Source:
@@ -51,7 +51,7 @@ class Source:
     def __init__(self, rows) -> None:
         self.rows, self.begun, self.made = rows, 0, 0
 
-    def __call__(self) -> Iterator[DetectedObjects]:
+    def __call__(self) -> Iterator[ImageDetections]:
         self.begun += 1
         for one in self.rows:
             self.made += 1
@@ -67,7 +67,7 @@ def read_back(data: bytes, ending: str) -> pd.DataFrame:
 
 
 def test_nothing(tmp_path: Path) -> None:
-    empty = Detections(Source([]))
+    empty = DetectionRows(Source([]))
 
     assert list(empty) == []
     assert len(empty) == 0
@@ -91,7 +91,7 @@ def test_a_row() -> None:
     assert TWO.top == (('d"o,g', 0.75), ("cat", 0.5))
     assert str(objects[0]) == 'd"o,g (0.750) at 1, 2, 30, 40'
     assert str(TWO) == 's3://lab/a,b.jpg: 1 d"o,g, 1 cat'
-    assert repr(NONE) == "<DetectedObjects: none \n日本.jpg: no objects>"
+    assert repr(NONE) == "<ImageDetections: none \n日本.jpg: no objects>"
     assert str(BAD) == "broken.jpg: truncated: the end is missing"
     assert (BAD.main, BAD.label, BAD.top, len(BAD)) == (None, None, (), 0)
     assert math.isnan(BAD.score)
@@ -99,7 +99,7 @@ def test_a_row() -> None:
 
 def test_iterating_streams_and_keeps_nothing() -> None:
     source = Source(itertools.cycle([TWO, BAD]))
-    detections = Detections(source)
+    detections = DetectionRows(source)
 
     assert list(itertools.islice(detections, 3)) == [TWO, BAD, TWO]
     assert source.made == 3
@@ -111,17 +111,17 @@ def test_iterating_streams_and_keeps_nothing() -> None:
 @pytest.mark.parametrize("how", [list, len, lambda d: d[0], lambda d: d[-2:], lambda d: d.to_frame()])
 def test_all_are_made_once(how) -> None:
     source = Source([TWO, NONE])
-    detections = Detections(source, model="m")
+    detections = DetectionRows(source, model="m")
     how(detections)
 
     assert len(detections) == 2
     assert detections[1] is NONE
     assert (source.begun, source.made) == (1, 2)
-    assert repr(detections) == "Detections(2 rows, model='m')"
+    assert repr(detections) == "DetectionRows(2 rows, model='m')"
 
 
 def test_the_table_has_a_line_for_each_object_and_one_for_an_image_without() -> None:
-    table = Detections(Source([TWO, NONE, BAD])).to_frame()
+    table = DetectionRows(Source([TWO, NONE, BAD])).to_frame()
 
     assert table["uri"].tolist() == [TWO.uri, TWO.uri, NONE.uri, BAD.uri]
     assert table["label"].tolist()[:2] == ['d"o,g', "cat"]
@@ -134,7 +134,7 @@ def test_the_table_has_a_line_for_each_object_and_one_for_an_image_without() -> 
 
 
 def test_a_page_shows_no_tags_of_others() -> None:
-    detections = Detections(Source([DetectedObjects.unusable("<script>x</script>", "<b>")]), model="<i>")
+    detections = DetectionRows(Source([ImageDetections.unusable("<script>x</script>", "<b>")]), model="<i>")
     detections.to_frame()
     page = detections._repr_html_()
 
@@ -152,7 +152,7 @@ def test_every_format_on_every_store_is_read_back(store: Store, ending: str) -> 
         rows.append(row(f"{i}.jpg", boxes))
     url = f"{store.url}/out/objects.{ending}"
     source = Source(rows)
-    detections = Detections(source)
+    detections = DetectionRows(source)
 
     assert detections.save(url, storage_options=store.storage_options) == url
     assert (source.made, detections._kept) == (len(rows), None)
@@ -175,19 +175,19 @@ def test_every_format_on_every_store_is_read_back(store: Store, ending: str) -> 
 def test_other_endings_are_refused_before_anything_is_made() -> None:
     source = Source([TWO])
     with pytest.raises(ConfigError, match=r"expected one of \.parquet, \.csv, \.json, \.jsonl"):
-        Detections(source).save("p.xlsx")
+        DetectionRows(source).save("p.xlsx")
 
     assert source.begun == 0
 
 
 def test_nothing_is_left_behind_when_it_fails_midway(store: Store) -> None:
-    def failing() -> Iterator[DetectedObjects]:
+    def failing() -> Iterator[ImageDetections]:
         yield from [TWO] * 1500
         raise OSError("the store went away")
 
     store.raw_write("p.parquet", b"of yesterday")
     with pytest.raises(OSError, match="the store went away"):
-        Detections(failing).save(f"{store.url}/p.parquet", storage_options=store.storage_options)
+        DetectionRows(failing).save(f"{store.url}/p.parquet", storage_options=store.storage_options)
 
     assert store.raw_names() == ["p.parquet"]
     assert store.raw_read("p.parquet") == b"of yesterday"
@@ -200,4 +200,4 @@ def test_nothing_is_left_behind_when_it_fails_midway(store: Store) -> None:
 def test_some_are_evenly_chosen(n: int, limit: int, places: list[int]) -> None:
     rows = [row(f"{i}.jpg", []) for i in range(n)]
 
-    assert Detections(Source(rows)).sample(limit) == [rows[i] for i in places]
+    assert DetectionRows(Source(rows)).sample(limit) == [rows[i] for i in places]

@@ -20,7 +20,7 @@ from made_videos import RATE, with_matrix, write_video
 from onlineml.data.video.video import Video
 from onlineml.errors import BadVideoError, ConfigError, NotFoundError, UnknownClassError
 from onlineml.inference import video_writer
-from onlineml.inference.detections import DetectedObjects
+from onlineml.inference.detections import ImageDetections
 from onlineml.inference.predictions import Prediction
 from onlineml.inference.video import annotated, predict_video, write_annotated_video
 from onlineml.inference.video_plots import timeline_figure
@@ -87,7 +87,7 @@ def test_a_detector_finds_objects_in_pixels_of_the_upright_frame(objects: bytes)
     rows = predict_video(ColourDetector(), turned, every_s=1.0, threshold=0)
     assert [row.answer.labels for row in rows] == [("red",), ("red", "green"), ("red",)]
     first = rows[0].answer
-    assert isinstance(first, DetectedObjects)
+    assert isinstance(first, ImageDetections)
     assert first.size_hw == (160, 120)
     x1, y1, x2, y2 = BOXES["red"]
     assert first.boxes_xyxy[0] == pytest.approx([120 - y2, x1, 120 - y1, x2], abs=2)  # a quarter turn to the right

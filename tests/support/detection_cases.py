@@ -8,7 +8,7 @@ import io
 import numpy as np
 
 from onlineml.data.manifest.box_arrays import Boxes
-from onlineml.evaluation.detection.detections import Found
+from onlineml.evaluation.detection.detections import Detections
 
 
 def boxes_of(images: list[list[tuple]], *, annotated: list[bool] | None = None) -> Boxes:
@@ -25,17 +25,17 @@ def boxes_of(images: list[list[tuple]], *, annotated: list[bool] | None = None) 
     )
 
 
-def found_of(images: list[list[tuple]]) -> Found:
+def found_of(images: list[list[tuple]]) -> Detections:
     """Detections from (x1, y1, x2, y2, label_id, score) of each image."""
     rows = [(i, *row) for i, image in enumerate(images) for row in image]
     table = np.array(rows, np.float64).reshape(-1, 7)
     ids = table[:, [0, 5]].astype(np.int64)
-    return Found(ids[:, 0], table[:, 1:5], ids[:, 1], table[:, 6], len(images))
+    return Detections(ids[:, 0], table[:, 1:5], ids[:, 1], table[:, 6], len(images))
 
 
 def fuzzed(
     seed: int, *, n_images: int | None = None, crowds: bool = True, ties: bool = True
-) -> tuple[Boxes, Found, int]:
+) -> tuple[Boxes, Detections, int]:
     """A random set: crowds, images and classes without objects or detections, ties of scores and of overlaps."""
     rng = np.random.default_rng(seed)
     n_images = int(rng.integers(1, 12)) if n_images is None else n_images
@@ -63,7 +63,7 @@ def fuzzed(
         found.append(guesses if rng.random() < 0.9 else [])
     shuffled = found_of(found)
     order = rng.permutation(len(shuffled))
-    return boxes_of(truth), Found(*(getattr(shuffled, f)[order] for f in FIELDS), n_images), n_classes
+    return boxes_of(truth), Detections(*(getattr(shuffled, f)[order] for f in FIELDS), n_images), n_classes
 
 
 FIELDS = ("image_index", "boxes_xyxy", "label_ids", "scores")
@@ -82,7 +82,7 @@ def _box(rng, side, grid):
     return _tidy((x, y, x + w, y + h), grid)
 
 
-def coco_dicts(truth: Boxes, found: Found, n_classes: int) -> tuple[dict, list[dict]]:
+def coco_dicts(truth: Boxes, found: Detections, n_classes: int) -> tuple[dict, list[dict]]:
     """The same in COCO's form; ids from 1, since pycocotools takes an annotation with id 0 for unmatched."""
     xywh = np.concatenate([truth.boxes_xyxy[:, :2], truth.boxes_xyxy[:, 2:] - truth.boxes_xyxy[:, :2]], axis=1)
     area = np.where(np.isnan(truth.area), xywh[:, 2] * xywh[:, 3], truth.area)
@@ -106,7 +106,7 @@ def coco_dicts(truth: Boxes, found: Found, n_classes: int) -> tuple[dict, list[d
     return coco, results
 
 
-def pycocotools_eval(truth: Boxes, found: Found, n_classes: int):
+def pycocotools_eval(truth: Boxes, found: Detections, n_classes: int):
     """The evaluated and accumulated COCOeval, its 12 numbers with nan for undefined; needs a detection."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval

@@ -13,8 +13,8 @@ from front_end import FrontEnd
 from onlineml.data.manifest.box_arrays import Boxes
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import ConfigError
-from onlineml.evaluation import Found, classification_scores, compare, detection_scores
-from onlineml.inference.detections import DetectedObjects, Detections
+from onlineml.evaluation import Detections, classification_scores, compare, detection_scores
+from onlineml.inference.detections import DetectionRows, ImageDetections
 from onlineml.inference.predictions import Prediction, Predictions
 from onlineml.widgets import Results
 
@@ -92,9 +92,9 @@ def test_predictions_with_their_scores_and_images_that_cannot_be_used(tmp_path: 
 def test_detections_have_their_boxes(tmp_path: Path) -> None:
     (url,) = save_pictures(tmp_path, 1)
     boxes = np.array([[10.0, 10, 30, 30], [40, 40, 90, 90]])
-    found = DetectedObjects(url, (100, 100), boxes, np.array([1, 0]), ("dog", "cat"), np.array([0.9, 0.6]), None)
-    empty = DetectedObjects(url, (100, 100), np.zeros((0, 4)), np.zeros(0, np.int64), (), np.zeros(0), None)
-    front = FrontEnd(Results(Detections(lambda: iter([found, empty]))))
+    found = ImageDetections(url, (100, 100), boxes, np.array([1, 0]), ("dog", "cat"), np.array([0.9, 0.6]), None)
+    empty = ImageDetections(url, (100, 100), np.zeros((0, 4)), np.zeros(0, np.int64), (), np.zeros(0), None)
+    front = FrontEnd(Results(DetectionRows(lambda: iter([found, empty]))))
 
     cards = cards_of(front)
 
@@ -148,7 +148,7 @@ def detection_case(tmp_path: Path) -> Any:
         np.array([[0.0, 0, 20, 20], [50, 50, 90, 90], [0, 0, 20, 20]]), np.array([0, 1, 0]), np.zeros(3, bool),
         np.full(3, np.nan), np.array([0, 2, 3, 3]), np.ones(3, bool),
     )  # fmt: skip
-    found = Found(
+    found = Detections(
         image_index=np.array([0, 0, 2]),
         boxes_xyxy=np.array([[0.0, 0, 20, 20], [50, 50, 90, 90], [5, 5, 50, 50]]),
         label_ids=np.array([0, 2, 1]),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from onlineml.evaluation.coco.scores import coco_scores as coco_scores
     from onlineml.evaluation.comparison.compare import compare as compare
     from onlineml.evaluation.comparison.result import Comparison as Comparison
-    from onlineml.evaluation.detection.detections import Found as Found
+    from onlineml.evaluation.detection.detections import Detections as Detections
     from onlineml.evaluation.detection.result import DetectionScores as DetectionScores
     from onlineml.evaluation.detection.score import detection_scores as detection_scores
     from onlineml.evaluation.detection.thresholds import best_thresholds as best_thresholds
@@ -28,7 +28,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "CocoScores": "coco.scores",
         "Comparison": "comparison.result",
         "DetectionScores": "detection.result",
-        "Found": "detection.detections",
+        "Detections": "detection.detections",
         "MultilabelScores": "multilabel.result",
         "best_multilabel_thresholds": "multilabel.thresholds",
         "best_thresholds": "detection.thresholds",

@@ -13,6 +13,7 @@ from onlineml.data.augment.detection_geometry import fit_inside, keep_inside, ke
 from onlineml.data.images.decode import decode
 from onlineml.data.manifest.box_arrays import clean_boxes
 from onlineml.errors import ConfigError, UnknownClassError
+from onlineml.inference.detections import ImageDetections
 from onlineml.tasks.eval_mode import eval_mode
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-__all__ = ["DetectionModel", "Fitted", "Objects", "cutoffs", "detect_in", "fitted_image"]
+__all__ = ["DetectionModel", "Fitted", "cutoffs", "detect_in", "fitted_image"]
 
 # where nothing was chosen on validation: the cut of Ultralytics' predict, the lowest of those that are in common use
 _THRESHOLD = 0.25
@@ -78,24 +79,6 @@ class Fitted(NamedTuple):
     size_hw: tuple[int, int]
 
 
-class Objects(NamedTuple):
-    """Objects of one image, the surest first.
-
-    Attributes:
-        boxes_xyxy: (n, 4) float64, pixels of the upright original, within it.
-        label_ids: (n,) int64, places in the model's class names.
-        scores: (n,) float64.
-    """
-
-    boxes_xyxy: NDArray[np.float64]
-    label_ids: NDArray[np.int64]
-    scores: NDArray[np.float64]
-
-    def take(self, rows: Any) -> Objects:
-        """Some of them, in the order of ``rows``: numbers, a mask or a slice."""
-        return Objects(self.boxes_xyxy[rows], self.label_ids[rows], self.scores[rows])
-
-
 def fitted_image(content: bytes | NDArray[np.uint8], *, size_hw: tuple[int, int]) -> Fitted:
     """An image just as evaluation sees it, in memory of its own.
 
@@ -112,7 +95,7 @@ def fitted_image(content: bytes | NDArray[np.uint8], *, size_hw: tuple[int, int]
     return Fitted(np.array(pixels), scale, original_hw)
 
 
-def detect_in(model: DetectionModel, images: Sequence[Fitted]) -> list[Objects | None]:
+def detect_in(model: DetectionModel, images: Sequence[Fitted]) -> list[ImageDetections | None]:
     """Every object that a model finds, however unsure.
 
     Images are put together by shape, so that what is found in one never depends on the others of its batch.
@@ -124,16 +107,16 @@ def detect_in(model: DetectionModel, images: Sequence[Fitted]) -> list[Objects |
     for place, image in enumerate(images):
         padded = pad_together([image.pixels])[0]
         by_shape.setdefault(padded.shape, []).append((place, padded))
-    results: list[Objects | None] = [None] * len(images)
+    results: list[ImageDetections | None] = [None] * len(images)
     with eval_mode(model):
         for group in by_shape.values():
             batch = torch.from_numpy(np.stack([pixels for _, pixels in group])).permute(0, 3, 1, 2)
             for (place, _), found in zip(group, model.detect(batch.to(model.device)), strict=True):
-                results[place] = _placed(found, images[place])
+                results[place] = _placed(found, images[place], model.class_names)
     return results
 
 
-def _placed(found: Mapping[str, Tensor], image: Fitted) -> Objects | None:
+def _placed(found: Mapping[str, Tensor], image: Fitted, class_names: Sequence[str]) -> ImageDetections | None:
     """Objects in pixels of the upright original; what lies in the padding alone is none."""
     boxes, scores = (found[name].detach().cpu().numpy().astype(np.float64) for name in ("boxes", "scores"))
     if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
@@ -141,7 +124,9 @@ def _placed(found: Mapping[str, Tensor], image: Fitted) -> Objects | None:
     cut, codes = clean_boxes(boxes / image.scale, image.size_hw)
     inside = np.flatnonzero((codes == "") | (codes == "box_clipped"))
     surest = inside[np.argsort(-scores[inside], kind="stable")]
-    return Objects(cut, found["labels"].detach().cpu().numpy().astype(np.int64), scores).take(surest)
+    label_ids = found["labels"].detach().cpu().numpy().astype(np.int64)[surest]
+    labels = tuple(class_names[i] for i in label_ids)
+    return ImageDetections("", image.size_hw, cut[surest], label_ids, labels, scores[surest], None)
 
 
 def cutoffs(model: DetectionModel, threshold: float | Mapping[str, float] | None) -> NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from onlineml.evaluation.render.gallery import GalleryItems
 
-__all__ = ["DetectedObject", "DetectedObjects", "Detections"]
+__all__ = ["DetectedObject", "DetectionRows", "ImageDetections"]
 
 _SHEET, _INCHES = 3, 3.4  # pictures side by side, each so wide that its labels can be read
 _SHOWN_PX = 400
@@ -44,11 +44,12 @@ class DetectedObject(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class DetectedObjects:
+class ImageDetections:
     """What a detector found in one image, the surest object first.
 
     Attributes:
-        uri: the path or URL, or ``bytes:3``, ``array:3``, ``image:3`` for what came without a name.
+        uri: the path or URL, or ``bytes:3``, ``array:3``, ``image:3`` for what came without a name; empty where nobody
+            asked by it.
         size_hw: height and width of the upright original in pixels; None for an image that cannot be used.
         boxes_xyxy: (n, 4) float64, pixels of the upright original, within it.
         label_ids: (n,) int64, places in the model's class names.
@@ -66,9 +67,15 @@ class DetectedObjects:
     error: str | None
 
     @classmethod
-    def unusable(cls, uri: str, error: str) -> DetectedObjects:
+    def unusable(cls, uri: str, error: str) -> ImageDetections:
         """The row of an image that cannot be used."""
         return cls(uri, None, np.zeros((0, 4)), np.zeros(0, np.int64), (), np.zeros(0), error)
+
+    def take(self, rows: Any) -> ImageDetections:
+        """Some of the objects, in the order of ``rows``: numbers, a mask or a slice."""
+        labels = tuple(np.array(self.labels, dtype=object)[rows])
+        chosen = {"boxes_xyxy": self.boxes_xyxy[rows], "label_ids": self.label_ids[rows], "scores": self.scores[rows]}
+        return replace(self, labels=labels, **chosen)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -103,7 +110,7 @@ class DetectedObjects:
         return tuple((found.label, found.score) for found in self)
 
     def records(self) -> list[dict[str, Any]]:
-        """Its lines in a table, a value for each of `Detections.columns`: one an object, or one without an object."""
+        """Its lines in a table, a value for each of `DetectionRows.columns`: one an object, or one without object."""
         height, width = self.size_hw or (None, None)
         image = {"width": width, "height": height, "error": self.error}
         objects: list[tuple[Any, ...]] = list(self) or [(None, float("nan"), (float("nan"),) * 4)]
@@ -141,13 +148,13 @@ class DetectedObjects:
         return ", ".join(counts) or "no objects"
 
     def __repr__(self) -> str:
-        return f"<DetectedObjects: {self}>"
+        return f"<ImageDetections: {self}>"
 
     def __str__(self) -> str:
         return f"{self.uri}: {self.summary}"
 
 
-class Detections(Rows[DetectedObjects]):
+class DetectionRows(Rows[ImageDetections]):
     """What a detector finds in images, one row an image, made as it is asked for.
 
     Iterating streams the rows and holds none. Asking for a length, for one by its number, or for a table, makes all
@@ -171,12 +178,12 @@ class Detections(Rows[DetectedObjects]):
     }
 
     @staticmethod
-    def records(row: DetectedObjects) -> list[dict[str, Any]]:
-        """See `DetectedObjects.records`."""
+    def records(row: ImageDetections) -> list[dict[str, Any]]:
+        """See `ImageDetections.records`."""
         return row.records()
 
     @staticmethod
-    def item(row: DetectedObjects) -> GalleryItem:
+    def item(row: ImageDetections) -> GalleryItem:
         """The objects, drawn."""
         if row.error is not None:
             return GalleryItem("cannot be used", row.error, "bad")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from onlineml.inference.detections import DetectedObjects
+    from onlineml.inference.detections import ImageDetections
 
 __all__ = ["draw", "draw_boxes", "draw_stored"]
 
@@ -45,7 +45,7 @@ _DARK, _LIGHT = (17, 17, 17), (255, 255, 255)
 
 def draw(
     image: Any,
-    found: DetectedObjects,
+    found: ImageDetections,
     *,
     max_side: int | None = None,
     storage_options: Mapping[str, Any] | None = None,
@@ -80,7 +80,7 @@ def draw(
 
 
 def draw_stored(
-    rows: Sequence[DetectedObjects], *, max_side: int | None, storage_options: Mapping[str, Any] | None = None
+    rows: Sequence[ImageDetections], *, max_side: int | None, storage_options: Mapping[str, Any] | None = None
 ) -> list[NDArray[np.uint8] | None]:
     """Draw rows whose images are files, each read by its ``uri``; None where that cannot be done."""
     results: list[NDArray[np.uint8] | None] = []
@@ -92,7 +92,7 @@ def draw_stored(
     return results
 
 
-def _drawn(content: bytes | NDArray[np.uint8], found: DetectedObjects, max_side: int | None) -> NDArray[np.uint8]:
+def _drawn(content: bytes | NDArray[np.uint8], found: ImageDetections, max_side: int | None) -> NDArray[np.uint8]:
     if isinstance(content, bytes):
         decoded = decode(content, min_side=max_side)
         pixels, size_hw = decoded.pixels, decoded.size_hw

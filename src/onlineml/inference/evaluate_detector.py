@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from onlineml.data.augment.detection_geometry import fit_inside
 from onlineml.data.loading.detection_datamodules import DetectionDataModule
 from onlineml.data.manifest.box_arrays import Boxes, clean_boxes
-from onlineml.errors import TrainingError
-from onlineml.evaluation.detection.detections import Found
+from onlineml.errors import DataError, TrainingError
+from onlineml.evaluation.detection.detections import Detections
 from onlineml.evaluation.detection.score import detection_scores
-from onlineml.inference.detecting import Fitted, Objects, cutoffs, detect_in
+from onlineml.inference.detecting import Fitted, cutoffs, detect_in
 from onlineml.inference.evaluation import own_label_ids, slice_values, small_jpegs
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from onlineml.inference.detecting import DetectionModel
     from onlineml.inference.evaluation import EvaluateOptions
 
-__all__ = ["SeenImages", "detections_in", "evaluate_detector", "of_images", "usable_boxes"]
+__all__ = ["detections_in", "evaluate_detector", "usable_boxes"]
 
 _THUMBNAILS = 24
 _THUMBNAIL_PX = 320  # boxes are drawn on them
@@ -56,19 +56,20 @@ def evaluate_detector(
         augment="none",
         max_bad=options.max_bad,
     )
-    seen = detections_in(model, dm.loader(options.split))
-    truth, _ = usable_boxes(data, seen)
+    found = detections_in(model, dm.loader(options.split))
+    truth, _ = usable_boxes(data, found)
     if known_only:
-        seen, truth = _of_known(model, data, seen, truth)
+        found, truth = _of_known(model, data, found, truth)
+    rows = _known(found.image_rows)
     scores = detection_scores(
         replace(truth, label_ids=own_label_ids(model.class_names, data, truth.label_ids)),
-        seen.found,
+        found,
         model.class_names,
-        image_ids=data.column("image_id")[seen.rows].tolist(),
-        uris=data.column("uri")[seen.rows].tolist(),
-        sizes_hw=seen.sizes_hw,
-        groups=data.column("group")[seen.rows],
-        slices=slice_values(data, options.slices, seen.rows),
+        image_ids=data.column("image_id")[rows].tolist(),
+        uris=data.column("uri")[rows].tolist(),
+        sizes_hw=found.sizes_hw,
+        groups=data.column("group")[rows],
+        slices=slice_values(data, options.slices, rows),
         thresholds=_thresholds(model),
         n_bootstrap=options.n_bootstrap,
         seed=options.seed,
@@ -80,21 +81,7 @@ def evaluate_detector(
     return scores.with_thumbnails(small_jpegs(data, worst, min_side=_THUMBNAIL_PX, shrink=_thumbnail))
 
 
-class SeenImages(NamedTuple):
-    """What a model found in images, those that could not be used left out.
-
-    Attributes:
-        rows: (N,) int64, of the manifest.
-        sizes_hw: (N, 2) int64, of the upright originals.
-        found: every object, however unsure.
-    """
-
-    rows: NDArray[np.int64]
-    sizes_hw: NDArray[np.int64]
-    found: Found
-
-
-def detections_in(model: DetectionModel, batches: Iterable[DetectionBatch]) -> SeenImages:
+def detections_in(model: DetectionModel, batches: Iterable[DetectionBatch]) -> Detections:
     """Every object that a model finds in the images of a loader, however unsure.
 
     Raises:
@@ -111,14 +98,8 @@ def detections_in(model: DetectionModel, batches: Iterable[DetectionBatch]) -> S
                     f"the model gives boxes or scores that are not finite numbers for the image {image_id}: its "
                     "weights have diverged; train it again with a lower lr"
                 )
-            objects.append(found)
-    counts = [len(o.scores) for o in objects]
-    empty = Objects(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0))
-    boxes, label_ids, scores = (np.concatenate(parts) for parts in zip(empty, *objects, strict=True))
-    image_index = np.repeat(np.arange(len(objects)), counts)
-    return SeenImages(
-        np.concatenate(rows), np.concatenate(sizes), Found(image_index, boxes, label_ids, scores, len(objects))
-    )
+            objects.append((found.boxes_xyxy, found.label_ids, found.scores))
+    return Detections.by_image(objects, image_rows=np.concatenate(rows), sizes_hw=np.concatenate(sizes))
 
 
 def _fitted(batch: DetectionBatch) -> list[Fitted]:
@@ -131,16 +112,16 @@ def _fitted(batch: DetectionBatch) -> list[Fitted]:
     return images
 
 
-def usable_boxes(data: Manifest, seen: SeenImages) -> tuple[Boxes, NDArray[np.int64]]:
-    """The boxes of the images seen, as they were given, and their places among all boxes of the data.
+def usable_boxes(data: Manifest, found: Detections) -> tuple[Boxes, NDArray[np.int64]]:
+    """The boxes of the images that were looked at, as they were given, and their places among all boxes of the data.
 
     Bad boxes, and those of no class, are left out.
 
     One that overshoots its image is not cut, so that the scores are those of pycocotools on the user's own file.
     """
-    given = data.boxes()
+    given, rows, sizes_hw = data.boxes(), _known(found.image_rows), _known(found.sizes_hw)
     picked, boxes = [np.zeros(0, np.int64)], [np.zeros((0, 4))]
-    for row, (height, width) in zip(seen.rows.tolist(), seen.sizes_hw.tolist(), strict=True):
+    for row, (height, width) in zip(rows.tolist(), sizes_hw.tolist(), strict=True):
         own = given.of(row)
         _, codes = clean_boxes(given.boxes_xyxy[own], (height, width))
         usable = ((codes == "") | (codes == "box_clipped")) & (given.label_ids[own] >= 0)
@@ -153,32 +134,24 @@ def usable_boxes(data: Manifest, seen: SeenImages) -> tuple[Boxes, NDArray[np.in
         crowd=given.crowd[chosen],
         area=given.area[chosen],
         offsets=np.cumsum([len(part) for part in picked]),
-        annotated=given.annotated[seen.rows],
+        annotated=given.annotated[rows],
     )
     return kept, chosen
 
 
-def of_images(seen: SeenImages, rows: NDArray[np.int64]) -> SeenImages:
-    """What was found in some of the images, all of which were seen, in the order given."""
-    if np.array_equal(seen.rows, rows):
-        return seen
-    order = np.argsort(seen.rows, kind="stable")
-    at = order[np.searchsorted(seen.rows, rows, sorter=order)]
-    place = np.full(len(seen.rows), -1, np.int64)
-    place[at] = np.arange(len(rows))
-    kept = place[seen.found.image_index] >= 0
-    found = seen.found.take(kept)
-    found = replace(found, image_index=place[found.image_index], n_images=len(rows))
-    return SeenImages(rows, seen.sizes_hw[at], found)
+def _known(values: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    if values is None:
+        raise DataError("these detections come from no manifest: take those of detections_in")
+    return values
 
 
-def _of_known(model: DetectionModel, data: Manifest, seen: SeenImages, truth: Boxes) -> tuple[SeenImages, Boxes]:
+def _of_known(model: DetectionModel, data: Manifest, found: Detections, truth: Boxes) -> tuple[Detections, Boxes]:
     """Images and objects without those of classes that the model does not know."""
     known = np.isin(np.array(data.class_names, dtype=object)[truth.label_ids], list(model.class_names))
     if known.all():
-        return seen, truth
+        return found, truth
     counts, n_known = (
-        np.bincount(images, minlength=len(seen.rows)) for images in (truth.image_index, truth.image_index[known])
+        np.bincount(images, minlength=found.n_images) for images in (truth.image_index, truth.image_index[known])
     )
     told = (counts == 0) | (n_known > 0)
     chosen = known & told[truth.image_index]
@@ -190,7 +163,7 @@ def _of_known(model: DetectionModel, data: Manifest, seen: SeenImages, truth: Bo
         offsets=np.concatenate([[0], np.cumsum(n_known[told])]).astype(np.int64),
         annotated=truth.annotated[told],
     )
-    return of_images(seen, seen.rows[told]), kept
+    return found.of_rows(_known(found.image_rows)[told]), kept
 
 
 def _thresholds(model: DetectionModel) -> dict[str, float] | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from onlineml.inference.detecting import cutoffs, detect_in, fitted_image
-from onlineml.inference.detections import DetectedObjects, Detections
+from onlineml.inference.detections import DetectionRows, ImageDetections
 from onlineml.inference.stream import Stream
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["predict_objects"]
 
 
-def predict_objects(model: DetectionModel, images: Any, options: PredictOptions) -> Detections:
+def predict_objects(model: DetectionModel, images: Any, options: PredictOptions) -> DetectionRows:
     """Predict the objects in images; see `onlineml.predict`.
 
     Raises:
@@ -32,22 +33,21 @@ def predict_objects(model: DetectionModel, images: Any, options: PredictOptions)
     prepare = partial(fitted_image, size_hw=model.input_size_hw())
     stream = Stream(images, prepare, batch_size=options.batch_size, storage_options=options.storage_options)
     least = cutoffs(model, options.threshold)
-    return Detections(partial(_detections, model, stream, least, options.top_k), model=model.reference)
+    return DetectionRows(partial(_detections, model, stream, least, options.top_k), model=model.reference)
 
 
 def _detections(
     model: DetectionModel, images: Stream[Fitted], least: NDArray[np.float64], top_k: int | None
-) -> Iterator[DetectedObjects]:
+) -> Iterator[ImageDetections]:
     for batch in images:
         found = iter(detect_in(model, [image for _, image in batch if not isinstance(image, Exception)]))
         for name, image in batch:
             if isinstance(image, Exception):
-                yield DetectedObjects.unusable(name, str(image))
+                yield ImageDetections.unusable(name, str(image))
                 continue
             objects = next(found)
             if objects is None:
-                yield DetectedObjects.unusable(name, "the model's boxes or scores are not finite numbers")
+                yield ImageDetections.unusable(name, "the model's boxes or scores are not finite numbers")
                 continue
-            boxes, label_ids, scores = objects.take(objects.scores >= least[objects.label_ids]).take(slice(top_k))
-            labels = tuple(model.class_names[i] for i in label_ids)
-            yield DetectedObjects(name, image.size_hw, boxes, label_ids, labels, scores, None)
+            counted = objects.take(objects.scores >= least[objects.label_ids]).take(slice(top_k))
+            yield replace(counted, uri=name)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
     from onlineml.inference.detecting import DetectionModel
-    from onlineml.inference.detections import Detections
+    from onlineml.inference.detections import DetectionRows
     from onlineml.inference.predictions import Predictions
     from onlineml.registry.versions import ModelVersion
     from onlineml.tasks.base import VisionModule
@@ -57,7 +57,7 @@ def predict(
     batch_size: int | None = ...,
     device: str | torch.device | None = ...,
     storage_options: Mapping[str, Any] | None = ...,
-) -> Detections: ...
+) -> DetectionRows: ...
 @overload
 def predict(
     model: VisionModule | ModelVersion | str | os.PathLike[str],

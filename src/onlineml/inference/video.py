@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onlineml.inference.detecting import DetectionModel
-    from onlineml.inference.detections import DetectedObjects
+    from onlineml.inference.detections import ImageDetections
     from onlineml.inference.predictions import Prediction
     from onlineml.registry.versions import ModelVersion
     from onlineml.tasks.base import VisionModule
@@ -50,7 +50,7 @@ class FrameAnswer:
 
     time_s: float
     frame: int
-    answer: Prediction | DetectedObjects
+    answer: Prediction | ImageDetections
 
     def __str__(self) -> str:
         return f"{self.time_s:.3f} s: {self.answer}"
@@ -59,8 +59,8 @@ class FrameAnswer:
 class VideoAnswers(Rows[FrameAnswer]):
     """What a model says of frames of a video, made as it is asked for; see `onlineml.inference.rows.Rows`.
 
-    The table has the columns time_s and frame, and those of `Predictions` or of `Detections`, which has a line for each
-    object.
+    The table has the columns time_s and frame, and those of `Predictions` or of `DetectionRows`, which has a line for
+    each object.
 
     Args:
         rows: starts the stream.
@@ -88,7 +88,7 @@ class VideoAnswers(Rows[FrameAnswer]):
         """The lines of one frame."""
         return [{"time_s": row.time_s, "frame": row.frame, **line} for line in row.answer.records()]
 
-    def by_image(self, group: str) -> dict[str, Prediction | DetectedObjects]:
+    def by_image(self, group: str) -> dict[str, Prediction | ImageDetections]:
         """All answers by the ids that the frames have as images of a project, such as for `Project.labels.suggest`.
 
         Args:
@@ -218,7 +218,7 @@ def _drawn(
 
 
 def annotated(
-    pixels: NDArray[np.uint8], answer: Prediction | DetectedObjects, class_names: Sequence[str]
+    pixels: NDArray[np.uint8], answer: Prediction | ImageDetections, class_names: Sequence[str]
 ) -> NDArray[np.uint8]:
     """A frame with what was found in it.
 

@@ -14,7 +14,7 @@ from onlineml.errors import DataError, NotFoundError
 from onlineml.evaluation import coco_scores
 from onlineml.evaluation.coco.result import STAT_NAMES
 from onlineml.evaluation.coco.scores import coco_scores_of
-from onlineml.evaluation.detection.detections import Found
+from onlineml.evaluation.detection.detections import Detections
 from onlineml.storage import io
 
 NAN = math.nan
@@ -250,13 +250,13 @@ def arrays(*, annotated=(True, True), label=0, box=(0, 0, 10, 10), n_images=2):
         np.array([box, (0, 0, 8, 8)], float), np.array([label, 0]), np.zeros(2, bool), np.full(2, NAN),
         np.array([0, 1, 2]), np.array(annotated),
     )  # fmt: skip
-    return truth, Found([0, 1], [[0, 0, 10, 10], [0, 0, 8, 8]], [0, 0], [0.9, 0.8], n_images=n_images)
+    return truth, Detections([0, 1], [[0, 0, 10, 10], [0, 0, 8, 8]], [0, 0], [0.9, 0.8], n_images=n_images)
 
 
 def test_arrays_without_images():
     nothing = Boxes(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0, bool), np.zeros(0), np.zeros(1, np.int64),
                     np.zeros(0, bool))  # fmt: skip
-    assert np.isnan(coco_scores_of(nothing, Found.nothing(0), ["a"]).stats).all()
+    assert np.isnan(coco_scores_of(nothing, Detections.nothing(0), ["a"]).stats).all()
 
 
 def test_images_nobody_annotated_and_boxes_of_no_class_are_left_out():

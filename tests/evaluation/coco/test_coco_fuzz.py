@@ -12,7 +12,7 @@ from onlineml.data.manifest.box_arrays import Boxes
 from onlineml.evaluation import coco_scores
 from onlineml.evaluation.coco import curves, match
 from onlineml.evaluation.coco.scores import coco_scores_of
-from onlineml.evaluation.detection.detections import Found
+from onlineml.evaluation.detection.detections import Detections
 
 EXACT = {"rtol": 0, "atol": 1e-12, "equal_nan": True}
 N_SETS = 400
@@ -87,7 +87,7 @@ def as_arrays(document, found):
         offsets,
         np.ones(len(images), bool),
     )
-    detections = Found(
+    detections = Detections(
         np.array([images.index(r["image_id"]) for r in found], np.int64),
         found_xyxy,
         np.array([classes.index(r["category_id"]) for r in found], np.int64),

@@ -12,7 +12,7 @@ from detection_cases import boxes_of, found_of, fuzzed
 from evaluation_cases import HOSTILE, Page, pixels, png, predictions
 from onlineml.errors import ConfigError, DataError
 from onlineml.evaluation import classification_scores, detection_scores
-from onlineml.evaluation.detection.detections import Found
+from onlineml.evaluation.detection.detections import Detections
 from onlineml.storage import io
 
 NAMES = ("cat", "dog", "fox")
@@ -315,7 +315,7 @@ def test_objects_and_images_of_detectors_are_counted_as_by_hand():
 def test_scores_of_detectors_are_those_of_each_model_alone(seed):
     truth, found, n_classes = fuzzed(seed, n_images=40)
     rng = np.random.default_rng(seed)
-    worse = Found(
+    worse = Detections(
         found.image_index,
         found.boxes_xyxy + rng.normal(size=(len(found), 2))[:, [0, 1, 0, 1]] * 3,
         found.label_ids,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from detection_cases import boxes_of, found_of, fuzzed, pycocotools_eval
-from onlineml.evaluation import Found, detection_scores
+from onlineml.evaluation import Detections, detection_scores
 from onlineml.evaluation.detection.errors import diagnose
 from onlineml.evaluation.detection.matching import match, overlaps, scene_of
 from onlineml.evaluation.detection.tables import ERRORS, KINDS
@@ -109,7 +109,7 @@ def mended(truth, found, result, kind):
             boxes[row], labels[row] = truth.boxes_xyxy[target], truth.label_ids[target]
             gone.discard(int(row))
     stay = np.array([i not in gone for i in range(len(found))], bool)
-    return truth, Found(found.image_index[stay], boxes[stay], labels[stay], found.scores[stay], found.n_images)
+    return truth, Detections(found.image_index[stay], boxes[stay], labels[stay], found.scores[stay], found.n_images)
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -7,7 +7,7 @@ import pytest
 
 from detection_cases import FIELDS, boxes_of, found_of, fuzzed, pycocotools_eval
 from onlineml.data.manifest.box_arrays import Boxes
-from onlineml.evaluation.detection.detections import Found
+from onlineml.evaluation.detection.detections import Detections
 from onlineml.evaluation.detection.matching import IOU_THRESHOLDS, match, overlaps, scene_of
 from onlineml.evaluation.detection.ranking import COCO_SCORES, coco_numbers, rank_areas
 
@@ -23,14 +23,14 @@ def numbers(truth, found, n_classes, weights=None):
 
 def test_nothing_at_all_is_undefined():
     for n_images in (0, 3):
-        scores, ap = numbers(boxes_of([[]] * n_images), Found.nothing(n_images), 2)
+        scores, ap = numbers(boxes_of([[]] * n_images), Detections.nothing(n_images), 2)
         assert np.isnan(scores).all()
         assert np.isnan(ap).all()
 
 
 def test_objects_and_no_detections_are_zero_and_the_reverse_is_undefined():
     box = (0, 0, 50, 50)
-    scores, ap = numbers(boxes_of([[(*box, 0)]]), Found.nothing(1), 2)
+    scores, ap = numbers(boxes_of([[(*box, 0)]]), Detections.nothing(1), 2)
     assert scores[0, [0, 1, 2, 4, 6, 7, 8, 10]].tolist() == [0] * 8  # 50 x 50 is medium
     assert np.isnan(scores[0, [3, 5, 9, 11]]).all()
     assert np.isnan(ap[0, 1]).all()
@@ -59,7 +59,8 @@ def test_more_than_a_hundred_of_a_class_in_an_image_are_cut():
     truth, _, _ = fuzzed(3, n_images=2)
     rng = np.random.default_rng(0)
     boxes = truth.boxes_xyxy[rng.integers(0, len(truth), 400)] if len(truth) else np.zeros((0, 4))
-    found = Found(rng.integers(0, 2, 400), boxes + rng.normal(0, 1, (400, 1)), np.zeros(400, int), rng.random(400), 2)
+    boxes = boxes + rng.normal(0, 1, (400, 1))
+    found = Detections(rng.integers(0, 2, 400), boxes, np.zeros(400, int), rng.random(400), 2)
     assert len(truth)
     judge = pycocotools_eval(truth, found, 4)
     np.testing.assert_allclose(numbers(truth, found, 4)[0][0], judge.stats, atol=1e-12, rtol=0)
@@ -89,7 +90,7 @@ def taken_found(found, images):
     rows = [np.flatnonzero(found.image_index == i) for i in images]
     places = np.concatenate([*rows, np.zeros(0, int)]).astype(int)
     numbers_ = np.repeat(np.arange(len(images)), [len(r) for r in rows])
-    return Found(numbers_, *(getattr(found, name)[places] for name in FIELDS[1:]), len(images))
+    return Detections(numbers_, *(getattr(found, name)[places] for name in FIELDS[1:]), len(images))
 
 
 def test_boxes_that_are_none_are_left_out():

@@ -12,7 +12,7 @@ from detection_cases import boxes_of, found_of, fuzzed
 from evaluation_cases import HOSTILE, Page, pixels, png
 from late import Late
 from onlineml.errors import ConfigError
-from onlineml.evaluation import DetectionScores, Found, detection_scores
+from onlineml.evaluation import Detections, DetectionScores, detection_scores
 from onlineml.evaluation.detection import plots
 from onlineml.evaluation.detection.gallery import boxes_svg, caption
 from onlineml.evaluation.detection.tables import SeenBox, WorstImage
@@ -28,7 +28,7 @@ CLASSES = ["cat", HOSTILE, "日本", "absent"]
 
 @pytest.fixture(scope="module")
 def nothing() -> DetectionScores:
-    return detection_scores(boxes_of([]), Found.nothing(0), ["a", "b"], slices={"camera": []})
+    return detection_scores(boxes_of([]), Detections.nothing(0), ["a", "b"], slices={"camera": []})
 
 
 @pytest.fixture(scope="module")
@@ -233,7 +233,7 @@ def test_words(scores, nothing):
     assert "nothing is known" in expectation(nothing)
     assert costliest(nothing) == ""
     truth = boxes_of([[(0, 0, 9, 9, 0)]])
-    silent = detection_scores(truth, Found.nothing(1), ["a"], n_bootstrap=0)
+    silent = detection_scores(truth, Detections.nothing(1), ["a"], n_bootstrap=0)
     assert expectation(silent) == "Of 100 objects like these, expect about 0 to be found; it drew no boxes."
     assert costliest(silent) == ""  # with no box and nothing left to find, no AP is defined
     empty = detection_scores(boxes_of([[]]), found_of([[(0, 0, 9, 9, 0, 0.9)]]), ["a"], n_bootstrap=0)

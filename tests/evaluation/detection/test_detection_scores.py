@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from detection_cases import boxes_of, found_of, fuzzed, pycocotools_eval
 from evaluation_cases import same
 from onlineml.errors import ConfigError, DataError, UnknownClassError
-from onlineml.evaluation import ClassificationScores, DetectionScores, Found, best_thresholds, detection_scores
+from onlineml.evaluation import ClassificationScores, Detections, DetectionScores, best_thresholds, detection_scores
 from onlineml.evaluation.detection.ranking import COCO_SCORES
 from onlineml.evaluation.intervals import centred_interval, resample_weights
 
@@ -117,7 +117,7 @@ def test_thresholds_by_hand():
     assert lowest == {"a": pytest.approx(0.1)}
     tied = found_of([[(*BOX, 0, 0.5), (*FAR, 0, 0.5)]])
     assert best_thresholds(boxes_of([[(*BOX, 0)]]), tied, ["a"]) == {"a": pytest.approx(0.25)}  # both or none
-    assert best_thresholds(boxes_of([[]]), Found.nothing(1), ["a"]) == {"a": 0.5}
+    assert best_thresholds(boxes_of([[]]), Detections.nothing(1), ["a"]) == {"a": 0.5}
 
 
 def test_thresholds_of_another_set_are_used_and_named():
@@ -201,7 +201,7 @@ def test_slices_are_the_scores_of_their_images_alone():
     for first, row in enumerate(result.by_slice):
         images = np.arange(first, 8, 2)
         own = np.isin(found.image_index, images)
-        part = Found(np.searchsorted(images, found.image_index[own]), found.boxes_xyxy[own], found.label_ids[own],
+        part = Detections(np.searchsorted(images, found.image_index[own]), found.boxes_xyxy[own], found.label_ids[own],
                      found.scores[own], 4)  # fmt: skip
         boxes = [[(*truth.boxes_xyxy[j], truth.label_ids[j], truth.crowd[j], truth.area[j])
                   for j in range(truth.of(i).start, truth.of(i).stop)] for i in images]  # fmt: skip
@@ -323,9 +323,9 @@ def test_truth_and_detections_must_belong_together():
     with pytest.raises(DataError, match=r"truth\.label_ids goes up to 1"):
         of([[(*BOX, 1)]], [[]])
     with pytest.raises(DataError, match="1 of 2 images were not annotated: '1'"):
-        detection_scores(boxes_of([[], []], annotated=[True, False]), Found.nothing(2), ["a"])
+        detection_scores(boxes_of([[], []], annotated=[True, False]), Detections.nothing(2), ["a"])
     with pytest.raises(DataError, match="not annotated"):
-        best_thresholds(boxes_of([[]], annotated=[False]), Found.nothing(1), ["a"])
+        best_thresholds(boxes_of([[]], annotated=[False]), Detections.nothing(1), ["a"])
     with pytest.raises(UnknownClassError, match="'dog' is not one of the 1 classes"):
         of([[]], [[]]).pr("dog")
 

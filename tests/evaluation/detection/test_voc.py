@@ -7,7 +7,7 @@ import pytest
 
 from onlineml.data.manifest.box_arrays import Boxes
 from onlineml.errors import ConfigError, DataError
-from onlineml.evaluation.detection.detections import Found
+from onlineml.evaluation.detection.detections import Detections
 from onlineml.evaluation.detection.voc import voc_ap
 
 
@@ -25,9 +25,9 @@ def boxes_of(images, *, crowd=None, annotated=None):
 
 
 def found_of(rows, *, n_images=1):
-    """`Found` from rows of (image, label, score, x1, y1, x2, y2)."""
+    """`Detections` from rows of (image, label, score, x1, y1, x2, y2)."""
     array = np.array(rows, float).reshape(-1, 7)
-    return Found(array[:, 0].astype(int), array[:, 3:], array[:, 1].astype(int), array[:, 2], n_images=n_images)
+    return Detections(array[:, 0].astype(int), array[:, 3:], array[:, 1].astype(int), array[:, 2], n_images=n_images)
 
 
 def read(folder, truths, detections):
@@ -45,9 +45,9 @@ def read(folder, truths, detections):
 
 
 def test_nothing_to_find_is_undefined_and_nothing_found_is_zero():
-    assert np.isnan(voc_ap(boxes_of([]), Found.nothing(0), ["a"]).map)
+    assert np.isnan(voc_ap(boxes_of([]), Detections.nothing(0), ["a"]).map)
     for method in ("all-point", "11-point"):
-        scores = voc_ap(boxes_of([[(0, 0, 0, 9, 9)]]), Found.nothing(1), ["a", "b"], method=method)
+        scores = voc_ap(boxes_of([[(0, 0, 0, 9, 9)]]), Detections.nothing(1), ["a", "b"], method=method)
         assert scores.per_class_ap == pytest.approx([0, np.nan], nan_ok=True)
         assert scores.map == 0
         assert scores.n_objects.tolist() == [1, 0]
@@ -127,10 +127,10 @@ def test_classes_do_not_mix_and_stand_in_the_frame():
 def test_choices_and_shapes_are_checked():
     truth = boxes_of([[(0, 0, 0, 10, 10)]])
     with pytest.raises(ConfigError, match="all-point or 11-point"):
-        voc_ap(truth, Found.nothing(1), ["a"], method="101-point")
+        voc_ap(truth, Detections.nothing(1), ["a"], method="101-point")
     with pytest.raises(ConfigError, match=r"iou_threshold 0"):
-        voc_ap(truth, Found.nothing(1), ["a"], iou_threshold=0)
+        voc_ap(truth, Detections.nothing(1), ["a"], iou_threshold=0)
     with pytest.raises(DataError, match="1 images and the detections 2"):
-        voc_ap(truth, Found.nothing(2), ["a"])
+        voc_ap(truth, Detections.nothing(2), ["a"])
     with pytest.raises(DataError, match="label id 0 is beyond the 0 classes"):
-        voc_ap(truth, Found.nothing(1), [])
+        voc_ap(truth, Detections.nothing(1), [])

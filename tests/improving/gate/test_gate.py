@@ -13,7 +13,7 @@ from gate_draws import promotes, single
 from onlineml.data.manifest.box_arrays import Boxes
 from onlineml.errors import ConfigError, DataError
 from onlineml.evaluation import classification_scores, detection_scores
-from onlineml.evaluation.detection.detections import Found
+from onlineml.evaluation.detection.detections import Detections
 from onlineml.improving.gate.decide import gate, holm
 from onlineml.improving.gate.policy import Better, NotWorse
 
@@ -293,7 +293,7 @@ def detectors(n_images, *, lost_by_a, lost_by_b, seed=0):
     for share in (lost_by_a, lost_by_b):
         kept = np.flatnonzero(rng.random(n_images) >= share)
         boxes = truth.boxes_xyxy[kept] + rng.uniform(0, 1.5, (len(kept), 1)) * [0, 0, 1, 0]
-        found = Found(kept, boxes, truth.label_ids[kept], rng.random(len(kept)), n_images)
+        found = Detections(kept, boxes, truth.label_ids[kept], rng.random(len(kept)), n_images)
         thresholds = dict.fromkeys(("cell", "egg"), 0.2)
         results.append(detection_scores(truth, found, ("cell", "egg"), thresholds=thresholds, n_bootstrap=0))
     return results

@@ -7,7 +7,7 @@ import pytest
 
 from onlineml.data.manifest.box_arrays import Boxes
 from onlineml.errors import ConfigError, DataError, UnknownClassError
-from onlineml.evaluation.detection.detections import Found
+from onlineml.evaluation.detection.detections import Detections
 from onlineml.improving.review.box_errors import BOX_ERRORS, find_box_errors
 
 NAMES = ("cell", "egg")
@@ -27,11 +27,11 @@ def boxes(images) -> Boxes:
     )
 
 
-def found(images) -> Found:
+def found(images) -> Detections:
     """From (x1, y1, x2, y2, label, score) of each image."""
     table = np.array([(i, *row) for i, image in enumerate(images) for row in image], np.float64).reshape(-1, 7)
     ids = table[:, [0, 5]].astype(np.int64)
-    return Found(ids[:, 0], table[:, 1:5], ids[:, 1], table[:, 6], len(images))
+    return Detections(ids[:, 0], table[:, 1:5], ids[:, 1], table[:, 6], len(images))
 
 
 def told(truth, detections, **options):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from late import Late
 from onlineml.data.manifest.box_arrays import Boxes
 from onlineml.errors import ConfigError, DataError
-from onlineml.evaluation.detection.detections import Found
+from onlineml.evaluation.detection.detections import Detections
 from onlineml.improving.review import (
     Candidates,
     Why,
@@ -180,7 +180,7 @@ def test_box_errors_come_with_their_boxes():
         annotated=np.ones(3, bool),
     )
     boxes = np.array([[0.0, 0, 10, 10], [5, 5, 20, 20], [0, 0, 10, 10], [50, 50, 60, 60]])
-    found = Found([0, 1, 2, 2], boxes, [1, 1, 0, 0], [0.9, 0.8, 0.7, 0.6], 3)
+    found = Detections([0, 1, 2, 2], boxes, [1, 1, 0, 0], [0.9, 0.8, 0.7, 0.6], 3)
     errors = find_box_errors(truth, found, ["cell", "egg"], thresholds={"cell": 0.5, "egg": 0.5})
 
     queue = rank(box_error_candidates(errors, found, ["cell", "egg"]), ids(3), limit=3, random_share=0)

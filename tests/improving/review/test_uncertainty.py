@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from late import Late
 from onlineml.errors import DataError
-from onlineml.evaluation.detection.detections import Found
+from onlineml.evaluation.detection.detections import Detections
 from onlineml.improving.review.uncertainty import (
     box_disagreement,
     box_uncertainty,
@@ -37,8 +37,8 @@ def test_no_images_have_no_doubt():
         assert measure(empty).shape == (0,)
     assert jensen_shannon(empty, empty).shape == (0,)
     assert rarity(np.zeros(0, np.int64), n_classes=2).shape == (0,)
-    assert box_uncertainty(Found.nothing(0)).shape == (0,)
-    assert box_disagreement(Found.nothing(0), Found.nothing(0), n_classes=1).shape == (0,)
+    assert box_uncertainty(Detections.nothing(0)).shape == (0,)
+    assert box_disagreement(Detections.nothing(0), Detections.nothing(0), n_classes=1).shape == (0,)
 
 
 @given(st.integers(0, 1000), st.integers(2, 8))
@@ -70,9 +70,9 @@ def test_rare_classes_by_hand():
     assert rarity(np.array([-1, -1]), n_classes=2).tolist() == [0, 0]
 
 
-def boxes(rows, n_images) -> Found:
+def boxes(rows, n_images) -> Detections:
     data = np.array(rows, np.float64).reshape(-1, 7)
-    return Found(data[:, 0].astype(np.int64), data[:, 1:5], data[:, 5].astype(np.int64), data[:, 6], n_images)
+    return Detections(data[:, 0].astype(np.int64), data[:, 1:5], data[:, 5].astype(np.int64), data[:, 6], n_images)
 
 
 def test_expected_wrong_boxes_by_hand():
@@ -103,4 +103,4 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(DataError, match="same images and classes"):
         jensen_shannon(np.ones((2, 2)), np.ones((2, 3)))
     with pytest.raises(DataError, match="looked at 1 and 2 images"):
-        box_disagreement(Found.nothing(1), Found.nothing(2), n_classes=1)
+        box_disagreement(Detections.nothing(1), Detections.nothing(2), n_classes=1)

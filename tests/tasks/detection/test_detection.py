@@ -15,7 +15,7 @@ from torch import nn
 
 import onlineml as oml
 from onlineml.errors import ConfigError, TrainingError
-from onlineml.evaluation.detection.detections import Found
+from onlineml.evaluation.detection.detections import Detections
 from onlineml.evaluation.detection.thresholds import best_thresholds
 from onlineml.models.compact_detector import CompactDetector
 from onlineml.models.slim_resnet import SlimResNet
@@ -75,7 +75,7 @@ def test_thresholds_have_the_best_f1_on_the_validation_images(trained: Trained) 
     data = trained.manifest.select(split="val")
     rows = list(oml.predict(trained.model, data.urls(), threshold=0.0))
     objects = [(i, found) for i, row in enumerate(rows) for found in row]
-    found = Found(
+    found = Detections(
         np.array([i for i, _ in objects]),
         np.array([one.box_xyxy for _, one in objects], float),
         np.array([CLASSES.index(one.label) for _, one in objects]),

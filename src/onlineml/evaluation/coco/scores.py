@@ -17,7 +17,7 @@ from onlineml.evaluation.coco.result import CocoScores, summarize
 
 if TYPE_CHECKING:
     from onlineml.data.manifest.box_arrays import Boxes
-    from onlineml.evaluation.detection.detections import Found
+    from onlineml.evaluation.detection.detections import Detections
 
 __all__ = ["CocoScores", "coco_scores", "coco_scores_of"]
 
@@ -53,7 +53,7 @@ def coco_scores(
     return _scores(arrays, class_names)
 
 
-def coco_scores_of(truth: Boxes, found: Found, class_names: Sequence[str]) -> CocoScores:
+def coco_scores_of(truth: Boxes, found: Detections, class_names: Sequence[str]) -> CocoScores:
     """Compute `coco_scores` of boxes in arrays.
 
     Images without annotations are excluded with their detections, and so are true boxes of no known class (`label_ids`
@@ -100,7 +100,7 @@ def _xywh(boxes_xyxy: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, 
     return np.concatenate([boxes_xyxy[:, :2], boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]], axis=1)
 
 
-def _check_arrays(truth: Boxes, found: Found, names: tuple[str, ...]) -> None:
+def _check_arrays(truth: Boxes, found: Detections, names: tuple[str, ...]) -> None:
     n_images = len(truth.offsets) - 1
     if n_images != found.n_images:
         msg = f"the truth is of {n_images} images and the detections of {found.n_images}; give both of the same images"

@@ -15,7 +15,7 @@ from onlineml.evaluation.comparison.pairing import align, listed_ids, shared_cut
 from onlineml.evaluation.comparison.parts import TAIL
 from onlineml.evaluation.comparison.result import ChangedImage, Comparison, NewClass, PartChange
 from onlineml.evaluation.comparison.samples import PairedSamples
-from onlineml.evaluation.detection.detections import Found
+from onlineml.evaluation.detection.detections import Detections
 from onlineml.evaluation.detection.errors import BACKGROUND_IOU, diagnose
 from onlineml.evaluation.detection.inputs import usable_boxes
 from onlineml.evaluation.detection.matching import overlaps, scene_of
@@ -161,17 +161,17 @@ def _truth(a: DetectionScores, paired: Pairing) -> Boxes:
     )
 
 
-def _found(scores: DetectionScores, paired: Pairing, rows: Ints, classes: Ints) -> Found:
+def _found(scores: DetectionScores, paired: Pairing, rows: Ints, classes: Ints) -> Detections:
     """Return the detections of shared classes in the shared images, renumbered."""
     given: Any = scores.found
     place = np.full(scores.n_images, -1, np.int64)
     place[rows] = np.arange(len(rows))
     images, labels = place[given.image_index], classes[given.label_ids]
     kept = (images >= 0) & (labels < paired.n_shared)
-    return Found(images[kept], given.boxes_xyxy[kept], labels[kept], given.scores[kept], len(rows))
+    return Detections(images[kept], given.boxes_xyxy[kept], labels[kept], given.scores[kept], len(rows))
 
 
-def _detected(scores: DetectionScores, found: Found, truth: Boxes, sizes_hw: Ints, paired: Pairing) -> Detected:
+def _detected(scores: DetectionScores, found: Detections, truth: Boxes, sizes_hw: Ints, paired: Pairing) -> Detected:
     scene = scene_of(truth, found, n_classes=paired.n_shared, usable=usable_boxes(truth, sizes_hw))
     pairs = overlaps(scene, min_iou=BACKGROUND_IOU)
     ranked, matched = rank_area(scene, pairs, "")

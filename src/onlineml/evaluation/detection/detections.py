@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,15 +10,17 @@ import numpy as np
 from onlineml.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
-__all__ = ["Found"]
+__all__ = ["Detections"]
 
 _N_LISTED = 5  # rows named in a message
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class Detections:
     """Detections of N images, in any order, including those with low scores, which average precision needs.
 
     Arrays are converted to the types below and checked on creation.
@@ -30,6 +32,8 @@ class Found:
         label_ids: (M,) int64, index into the class names.
         scores: (M,) float64, finite; higher is more confident.
         n_images: N, including images without detections.
+        image_rows: (N,) int64, the row of each image in a manifest; None where they come from none.
+        sizes_hw: (N, 2) int64, height and width of the upright originals; None where they are not known.
 
     Raises:
         DataError: shapes do not match, or rows have any of the faults above; every kind of fault, with rows.
@@ -40,6 +44,8 @@ class Found:
     label_ids: npt.NDArray[np.int64]
     scores: npt.NDArray[np.float64]
     n_images: int
+    image_rows: npt.NDArray[np.int64] | None = None
+    sizes_hw: npt.NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         boxes = np.asarray(self.boxes_xyxy, np.float64)
@@ -58,13 +64,52 @@ class Found:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def take(self, rows: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> Found:
+    def take(self, rows: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> Detections:
         """Return some of the detections, given by indices or a mask, for the same images."""
         parts = (self.image_index[rows], self.boxes_xyxy[rows], self.label_ids[rows], self.scores[rows])
-        return Found(*parts, self.n_images)
+        return Detections(*parts, self.n_images, self.image_rows, self.sizes_hw)
+
+    def of_rows(self, rows: npt.NDArray[np.int64]) -> Detections:
+        """Return the detections in some of the images, in the order given.
+
+        Args:
+            rows: (K,) int64, of the manifest, each one of `image_rows`.
+        """
+        if self.image_rows is None:
+            raise DataError("these detections come from no manifest; make them with image_rows=")
+        if np.array_equal(self.image_rows, rows):
+            return self
+        order = np.argsort(self.image_rows, kind="stable")
+        at = order[np.searchsorted(self.image_rows, rows, sorter=order)]
+        place = np.full(self.n_images, -1, np.int64)
+        place[at] = np.arange(len(rows))
+        kept = self.take(place[self.image_index] >= 0)
+        sizes_hw = None if self.sizes_hw is None else self.sizes_hw[at]
+        index = place[kept.image_index]
+        return replace(kept, image_index=index, n_images=len(rows), image_rows=rows, sizes_hw=sizes_hw)
 
     @classmethod
-    def nothing(cls, n_images: int) -> Found:
+    def by_image(
+        cls,
+        images: Sequence[tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], npt.NDArray[np.float64]]],
+        *,
+        image_rows: npt.NDArray[np.int64] | None = None,
+        sizes_hw: npt.NDArray[np.int64] | None = None,
+    ) -> Detections:
+        """Make one set of what was found image by image.
+
+        Args:
+            images: of each image its (n, 4) boxes, (n,) label ids and (n,) scores.
+            image_rows: see `Detections`, and so the next.
+            sizes_hw: of the images.
+        """
+        empty = (np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0))
+        boxes, label_ids, scores = (np.concatenate(parts) for parts in zip(empty, *images, strict=True))
+        index = np.repeat(np.arange(len(images)), [len(own) for _, _, own in images])
+        return cls(index, boxes, label_ids, scores, len(images), image_rows, sizes_hw)
+
+    @classmethod
+    def nothing(cls, n_images: int) -> Detections:
         """Return an object without detections for `n_images` images."""
         return cls(np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0), n_images)
 
@@ -77,7 +122,7 @@ def _whole(name: str, values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return array.astype(np.int64, copy=False)
 
 
-def _refuse(found: Found) -> None:
+def _refuse(found: Detections) -> None:
     boxes = found.boxes_xyxy
     ends_early = boxes[:, 2:] < boxes[:, :2]
     outside = (found.image_index < 0) | (found.image_index >= found.n_images)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from onlineml.data.manifest.box_arrays import Boxes
-    from onlineml.evaluation.detection.detections import Found
+    from onlineml.evaluation.detection.detections import Detections
     from onlineml.evaluation.types import Array, Floats, Ints
 
 __all__ = ["checked_boxes", "checked_sizes", "checked_thresholds", "usable_boxes"]
@@ -20,7 +20,7 @@ __all__ = ["checked_boxes", "checked_sizes", "checked_thresholds", "usable_boxes
 _N_LISTED = 10
 
 
-def checked_boxes(truth: Boxes, found: Found, names: tuple[str, ...], image_ids: tuple[str, ...]) -> None:
+def checked_boxes(truth: Boxes, found: Detections, names: tuple[str, ...], image_ids: tuple[str, ...]) -> None:
     """Raise if truth and detections do not belong together.
 
     Raises:

@@ -18,7 +18,7 @@ from onlineml.data.manifest.box_arrays import clean_boxes
 
 if TYPE_CHECKING:
     from onlineml.data.manifest.box_arrays import Boxes
-    from onlineml.evaluation.detection.detections import Found
+    from onlineml.evaluation.detection.detections import Detections
     from onlineml.evaluation.types import Array, Floats, Ints
 
 __all__ = ["AREAS", "IOU_THRESHOLDS", "MAX_DETECTIONS", "Pairs", "Scene", "match", "overlaps", "scene_of"]
@@ -98,7 +98,7 @@ def _xywh(boxes_xyxy: Floats) -> Floats:
     return np.concatenate([boxes_xyxy[:, :2], boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]], axis=1)
 
 
-def scene_of(truth: Boxes, found: Found, *, n_classes: int, usable: Array | None = None) -> Scene:
+def scene_of(truth: Boxes, found: Detections, *, n_classes: int, usable: Array | None = None) -> Scene:
     """Prepare objects and detections for matching.
 
     Boxes are not clipped, even if they reach beyond the image: clipped boxes would be scored differently from COCO's
@@ -132,7 +132,7 @@ def scene_of(truth: Boxes, found: Found, *, n_classes: int, usable: Array | None
     )
 
 
-def _ranks(found: Found, *, n_classes: int) -> Ints:
+def _ranks(found: Detections, *, n_classes: int) -> Ints:
     cell = found.image_index * n_classes + found.label_ids
     order = np.lexsort((-found.scores, cell))
     ordered = cell[order]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from onlineml.data.manifest.box_arrays import Boxes
     from onlineml.evaluation.comparison.result import Comparison
-    from onlineml.evaluation.detection.detections import Found
+    from onlineml.evaluation.detection.detections import Detections
     from onlineml.evaluation.detection.tables import DetectionSlice, ErrorType, PerObjectClass, WorstImage
     from onlineml.evaluation.render.card import CardFacts
     from onlineml.evaluation.render.gallery import GalleryItems
@@ -93,7 +93,7 @@ class DetectionScores(BaseScores):
     n_bootstrap: int
     seed: int
     truth: Boxes | None
-    found: Found | None
+    found: Detections | None
     outcomes: Array | None
     thresholds: Mapping[str, float]
     thresholds_given: bool

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from onlineml.data.manifest.box_arrays import Boxes
     from onlineml.evaluation.classification.bootstrap import Resampled
-    from onlineml.evaluation.detection.detections import Found
+    from onlineml.evaluation.detection.detections import Detections
     from onlineml.evaluation.detection.matching import Pairs, Scene
     from onlineml.evaluation.detection.ranking import Ranking
     from onlineml.evaluation.types import Array, Floats, Ints
@@ -51,7 +51,7 @@ _SHARES = ("micro_precision", "micro_recall")
 
 def detection_scores(
     truth: Boxes,
-    found: Found,
+    found: Detections,
     class_names: Sequence[str],
     *,
     image_ids: Sequence[str] | None = None,

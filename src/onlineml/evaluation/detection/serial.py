@@ -16,7 +16,7 @@ import numpy as np
 
 from onlineml.data.manifest.box_arrays import Boxes
 from onlineml.errors import DataError
-from onlineml.evaluation.detection.detections import Found
+from onlineml.evaluation.detection.detections import Detections
 from onlineml.evaluation.detection.result import DetectionScores
 from onlineml.evaluation.detection.tables import DetectionSlice, ErrorType, PerObjectClass, SeenBox, WorstImage
 from onlineml.evaluation.json import cells, column_of, number, numbers, pack, parsed, plain, rows_of, unpack
@@ -90,11 +90,11 @@ def to_json(scores: DetectionScores, *, detections: bool | None = None) -> str:
     return json.dumps(plain(content), allow_nan=False, ensure_ascii=False)
 
 
-def _columns(boxes: Boxes | Found | None, names: dict[str, str]) -> list[Array]:
+def _columns(boxes: Boxes | Detections | None, names: dict[str, str]) -> list[Array]:
     return [] if boxes is None else [getattr(boxes, name) for name in names]
 
 
-def _packed(boxes: Boxes | Found | None, names: dict[str, str]) -> dict[str, Any]:
+def _packed(boxes: Boxes | Detections | None, names: dict[str, str]) -> dict[str, Any]:
     return {name: pack(column) for name, column in zip(names, _columns(boxes, names), strict=True)}
 
 
@@ -139,7 +139,7 @@ def _scores(content: dict[str, Any]) -> DetectionScores:
         n_bootstrap=content["n_bootstrap"],
         seed=content["seed"],
         truth=None if found is None else Boxes(**_unpacked(content["truth"], _TRUTH)),
-        found=None if found is None else Found(**_unpacked(found, _FOUND), n_images=content["n_images"]),
+        found=None if found is None else Detections(**_unpacked(found, _FOUND), n_images=content["n_images"]),
         outcomes=None if found is None else unpack(content["outcomes"], dtypes=("|i1",)),
         thresholds=dict(zip(names, map(number, content["thresholds"]), strict=True)),
         thresholds_given=content["thresholds_given"],

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from onlineml.data.manifest.box_arrays import Boxes
-    from onlineml.evaluation.detection.detections import Found
+    from onlineml.evaluation.detection.detections import Detections
     from onlineml.evaluation.detection.ranking import Ranking
     from onlineml.evaluation.types import Array, Floats
 
@@ -27,7 +27,7 @@ FALLBACK = 0.5  # used if no better value is known
 
 def best_thresholds(
     truth: Boxes,
-    found: Found,
+    found: Detections,
     class_names: Sequence[str],
     *,
     sizes_hw: Sequence[tuple[int, int]] | Array | None = None,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from onlineml.data.manifest.box_arrays import Boxes
-    from onlineml.evaluation.detection.detections import Found
+    from onlineml.evaluation.detection.detections import Detections
     from onlineml.evaluation.types import Floats, Ints
 
 __all__ = ["VocScores", "voc_ap"]
@@ -61,7 +61,7 @@ class VocScores:
 
 def voc_ap(
     truth: Boxes,
-    found: Found,
+    found: Detections,
     class_names: Sequence[str],
     *,
     iou_threshold: float = 0.5,
@@ -107,7 +107,7 @@ def voc_ap(
     return VocScores(names, ap, n_objects, iou_threshold, method)
 
 
-def _check(truth: Boxes, found: Found, n_classes: int, iou_threshold: float, method: str) -> None:
+def _check(truth: Boxes, found: Detections, n_classes: int, iou_threshold: float, method: str) -> None:
     if method not in _METHODS or not 0 < iou_threshold <= 1:
         msg = f"method is {method!r} and iou_threshold {iou_threshold}; expected {' or '.join(_METHODS)}, and (0, 1]"
         raise ConfigError(msg)
@@ -120,7 +120,7 @@ def _check(truth: Boxes, found: Found, n_classes: int, iou_threshold: float, met
         raise DataError(msg)
 
 
-def _best_objects(truth: Boxes, found: Found, order: Ints, *, extent: float) -> tuple[Ints, Floats]:
+def _best_objects(truth: Boxes, found: Detections, order: Ints, *, extent: float) -> tuple[Ints, Floats]:
     """Return, for each detection of `order`, the object of its class and image with largest overlap, and that."""
     best, overlap = np.zeros(len(order), np.int64), np.zeros(len(order))
     wider = np.array([0.0, 0.0, extent, extent])

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from onlineml.data.manifest.box_arrays import Boxes
-    from onlineml.evaluation.detection.detections import Found
+    from onlineml.evaluation.detection.detections import Detections
     from onlineml.evaluation.detection.matching import Pairs, Scene
     from onlineml.evaluation.types import Array, Floats, Ints
 
@@ -59,7 +59,7 @@ class BoxErrors:
 
 
 def find_box_errors(
-    truth: Boxes, found: Found, class_names: Sequence[str], *, thresholds: Mapping[str, float] | None = None
+    truth: Boxes, found: Detections, class_names: Sequence[str], *, thresholds: Mapping[str, float] | None = None
 ) -> BoxErrors:
     """Find annotations that are probably wrong.
 
@@ -145,7 +145,7 @@ def _strongest(kind: int, found: Ints, truth: Ints, severity: Floats, told: Arra
 
 
 def box_error_candidates(
-    errors: BoxErrors, found: Found, class_names: Sequence[str], *, share: float = 1.0
+    errors: BoxErrors, found: Detections, class_names: Sequence[str], *, share: float = 1.0
 ) -> tuple[Candidates, ...]:
     """Suspect annotations, one list for missed, for swapped and for badly placed boxes.
 

@@ -15,7 +15,7 @@ from onlineml.improving.review.box_errors import box_error_candidates, find_box_
 from onlineml.improving.review.candidates import CandidatePool, candidates_by_score
 from onlineml.improving.review.uncertainty import box_disagreement, box_uncertainty
 from onlineml.inference.detecting import cutoffs
-from onlineml.inference.evaluate_detector import detections_in, of_images, usable_boxes
+from onlineml.inference.evaluate_detector import detections_in, usable_boxes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onlineml.data.manifest.manifest import Manifest
+    from onlineml.evaluation.detection.detections import Detections
     from onlineml.improving.review.candidates import Candidates
-    from onlineml.inference.evaluate_detector import SeenImages
     from onlineml.project.project import Project
     from onlineml.tasks.detection import ObjectDetector
 
@@ -56,20 +56,25 @@ def find_candidates(
             data, size_hw=model.input_size_hw(), batch_size=_BATCH_SIZE, num_workers=num_workers, augment="none"
         )
         one = _by_class_of(data, own, detections_in(own, images.loader_of(rows)))
-        _refuse_bad(len(rows), len(one.rows), max_bad=max_bad)
+        _refuse_bad(len(rows), one.n_images, max_bad=max_bad)
         seen.append(one)
         least.append(_least(data, own))
-        sure.append(one.found.take(one.found.scores >= least[-1][one.found.label_ids]))
-    kept = seen[0].rows if len(seen) == 1 else np.intersect1d(seen[0].rows, seen[1].rows)
-    first = of_images(seen[0], kept)
-    annotated = data.boxes().annotated[first.rows]
-    doubt = np.where(annotated, np.nan, box_uncertainty(first.found))
+        sure.append(one.take(one.scores >= least[-1][one.label_ids]))
+    kept = _rows(seen[0]) if len(seen) == 1 else np.intersect1d(_rows(seen[0]), _rows(seen[1]))
+    first = seen[0].of_rows(kept)
+    annotated = data.boxes().annotated[kept]
+    doubt = np.where(annotated, np.nan, box_uncertainty(first))
     lists = [*_suspects(data, first, annotated, least[0]), candidates_by_score("uncertain", doubt)]
     if len(models) > 1:
-        pair = [of_images(one._replace(found=found), kept).found for one, found in zip(seen, sure, strict=True)]
-        apart = box_disagreement(pair[0], pair[1], n_classes=len(data.class_names))
+        apart = box_disagreement(*(one.of_rows(kept) for one in sure), n_classes=len(data.class_names))
         lists.append(candidates_by_score("disagreement", apart))
-    return CandidatePool(first.rows, tuple(lists), None)
+    return CandidatePool(kept, tuple(lists), None)
+
+
+def _rows(found: Detections) -> NDArray[np.int64]:
+    """The rows of the manifest of the images that were looked at."""
+    assert found.image_rows is not None  # noqa: S101 - `detections_in` tells them
+    return found.image_rows
 
 
 def _refuse_bad(n_asked: int, n_seen: int, *, max_bad: float) -> None:
@@ -81,11 +86,11 @@ def _refuse_bad(n_asked: int, n_seen: int, *, max_bad: float) -> None:
         )
 
 
-def _by_class_of(data: Manifest, model: RenamedDetector, seen: SeenImages) -> SeenImages:
+def _by_class_of(data: Manifest, model: RenamedDetector, seen: Detections) -> Detections:
     """With the class ids of the data."""
     place = {name: i for i, name in enumerate(data.class_names)}
     to_data = np.array([place[name] for name in model.class_names], np.int64)
-    return seen._replace(found=replace(seen.found, label_ids=to_data[seen.found.label_ids]))
+    return replace(seen, label_ids=to_data[seen.label_ids])
 
 
 def _least(data: Manifest, model: RenamedDetector) -> NDArray[np.float64]:
@@ -96,17 +101,18 @@ def _least(data: Manifest, model: RenamedDetector) -> NDArray[np.float64]:
 
 
 def _suspects(
-    data: Manifest, seen: SeenImages, annotated: NDArray[np.bool_], least: NDArray[np.float64]
+    data: Manifest, seen: Detections, annotated: NDArray[np.bool_], least: NDArray[np.float64]
 ) -> tuple[Candidates, ...]:
     """Annotations that the detector speaks against, by their images' places among those seen.
 
     Its own thresholds hold, if it has any: those of these images would bow to what is wrong with them.
     """
     places = np.flatnonzero(annotated)
-    own = of_images(seen, seen.rows[places])
+    rows = _rows(seen)[places]
+    own = seen.of_rows(rows)
     truth, at = usable_boxes(data, own)
     thresholds = dict(zip(data.class_names, least.tolist(), strict=True))
-    errors = find_box_errors(truth, own.found, data.class_names, thresholds=thresholds)
-    numbers = np.append(at - data.boxes().offsets[own.rows][truth.image_index], -1)  # within the image
+    errors = find_box_errors(truth, own, data.class_names, thresholds=thresholds)
+    numbers = np.append(at - data.boxes().offsets[rows][truth.image_index], -1)  # within the image
     told = replace(errors, images=places[errors.images], objects=numbers[errors.objects])
-    return box_error_candidates(told, own.found, data.class_names)
+    return box_error_candidates(told, own, data.class_names)

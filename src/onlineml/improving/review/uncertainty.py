@@ -16,7 +16,7 @@ from onlineml.errors import DataError
 from onlineml.evaluation.detection.matching import match, overlaps, scene_of
 
 if TYPE_CHECKING:
-    from onlineml.evaluation.detection.detections import Found
+    from onlineml.evaluation.detection.detections import Detections
     from onlineml.evaluation.types import Array, Floats, Ints
 
 __all__ = ["box_disagreement", "box_uncertainty", "entropy", "jensen_shannon", "margin_uncertainty", "rarity"]
@@ -101,7 +101,7 @@ def rarity(label_ids: Array, *, n_classes: int) -> Floats:
     return rare
 
 
-def box_uncertainty(found: Found, *, min_score: float = 0.1) -> Floats:
+def box_uncertainty(found: Detections, *, min_score: float = 0.1) -> Floats:
     """How many boxes of each image are called wrongly, as far as their scores tell: (N,) float64.
 
     A box of score s that is taken for an object is none with a chance of 1 - s, and one that is not taken is one with a
@@ -118,7 +118,7 @@ def box_uncertainty(found: Found, *, min_score: float = 0.1) -> Floats:
     return sums.astype(np.float64)
 
 
-def box_disagreement(found: Found, others: Found, *, n_classes: int, min_iou: float = 0.5) -> Floats:
+def box_disagreement(found: Detections, others: Detections, *, n_classes: int, min_iou: float = 0.5) -> Floats:
     """Share of the boxes of two detectors that the other one does not have: (N,) in [0, 1]; 0 where both have none.
 
     Args:

@@ -8,7 +8,7 @@ import numpy as np
 
 from onlineml.data.manifest.box_arrays import Boxes
 from onlineml.evaluation.coco.scores import coco_scores_of
-from onlineml.evaluation.detection.detections import Found
+from onlineml.evaluation.detection.detections import Detections
 from onlineml.evaluation.detection.thresholds import best_thresholds
 
 if TYPE_CHECKING:
@@ -52,10 +52,8 @@ class DetectionMetric:
         """The score of each class with the highest F1; see `onlineml.evaluation.best_thresholds`."""
         return best_thresholds(self._boxes(len(class_names)), self._all_found(), class_names)
 
-    def _all_found(self) -> Found:
-        counts = [len(scores) for _, _, scores in self._found]
-        boxes, labels, scores = (np.concatenate(parts) for parts in zip(*self._found, strict=True))
-        return Found(np.repeat(np.arange(len(counts)), counts), boxes, labels, scores, n_images=len(counts))
+    def _all_found(self) -> Detections:
+        return Detections.by_image(self._found)
 
     def _boxes(self, n_classes: int) -> Boxes:
         boxes, labels, crowd, counts = [], [], [], []
