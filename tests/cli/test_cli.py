@@ -108,7 +108,7 @@ def test_what_is_typed_wrongly_gets_the_usage(arguments: list[str], capsys: pyte
 def test_the_command_is_installed() -> None:
     scripts = __import__("importlib.metadata").metadata.entry_points(group="console_scripts", name="onlineml")
     known = (NOTEBOOKS.parent / "pyproject.toml").read_text(encoding="utf-8")
-    assert 'onlineml = "onlineml.cli:main"' in known
+    assert 'onlineml = "onlineml.cli.main:main"' in known
     assert all(script.load() is cli.main for script in scripts)
 
 
