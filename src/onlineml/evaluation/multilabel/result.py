@@ -146,7 +146,7 @@ class MultilabelScores(BaseScores):
 
     @property
     def confusion(self) -> Ints:
-        """Confusion of labels: (K + 1, K + 1) int64, truths are the rows.
+        """Confusion matrix of labels, (K + 1, K + 1) int64 with truths as rows.
 
         The diagonal counts hits. Cell (i, j) counts images in which class i was missed and class j was falsely
         predicted, so that an image with several of both is in several cells. The last column counts images with missed
