@@ -312,7 +312,7 @@ def test_interrupted_at_any_step_it_goes_on_without_doing_anything_twice(where, 
     place = {
         "fit": "onlineml.improving.challenger.train.fit",
         "evaluate": "onlineml.improving.attempt.evaluate",
-        "published": "onlineml.registry.publish_version",
+        "published": "onlineml.registry.versions.publish_version",
         "scores_now": "onlineml.improving.attempt.scores_now",
         "gate": "onlineml.improving.attempt.gate",
         "promote": "onlineml.improving.attempt.Attempt._promoted",
