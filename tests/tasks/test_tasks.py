@@ -44,6 +44,7 @@ def test_every_piece_is_there_and_knows_its_task(task):
     assert issubclass(module, VisionModule)
     assert module.task == task.load("datamodule").task == task.name
     assert task_of(module) is task
+    assert task.kind.task == task.name
     size = inspect.signature(task.load("datamodule")).parameters["batch_size"].default
     assert size == task.train_batch_size  # who makes a datamodule by hand gets the same
     assert issubclass(task.load("scores"), BaseScores)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from onlineml.errors import ConfigError
 from onlineml.lazy import import_path
+
+if TYPE_CHECKING:
+    from onlineml.data.kinds import AnnotationKind
 
 __all__ = ["Piece", "Task"]
 
@@ -60,6 +63,13 @@ class Task:
     widget: str = ""
     successor: str = ""
     candidates: str = ""
+
+    @property
+    def kind(self) -> AnnotationKind:
+        """What its images are annotated with."""
+        from onlineml.data.kinds import kind_of  # noqa: PLC0415 (pyarrow, which the table of tasks does without)
+
+        return kind_of(self.name)
 
     def load(self, piece: Piece) -> Any:
         """Import one of the pieces.

@@ -16,6 +16,7 @@ from onlineml.improving.review.candidates import CandidatePool, candidates_by_sc
 from onlineml.improving.review.uncertainty import box_disagreement, box_uncertainty
 from onlineml.inference.detecting import cutoffs
 from onlineml.inference.evaluate_detector import detections_in, usable_boxes
+from onlineml.tasks import task_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from onlineml.tasks.detection import ObjectDetector
 
 __all__ = ["find_candidates"]
-
-_BATCH_SIZE = 8
 
 
 def find_candidates(
@@ -52,9 +51,8 @@ def find_candidates(
     seen, sure, least = [], [], []
     for model in models:
         own = RenamedDetector(model, current_names(model.class_names, lineage, known=data.class_names))
-        images = DetectionDataModule(
-            data, size_hw=model.input_size_hw(), batch_size=_BATCH_SIZE, num_workers=num_workers, augment="none"
-        )
+        n, size_hw = task_of(model).predict_batch_size, model.input_size_hw()
+        images = DetectionDataModule(data, size_hw=size_hw, batch_size=n, num_workers=num_workers, augment="none")
         one = _by_class_of(data, own, detections_in(own, images.loader_of(rows)))
         _refuse_bad(len(rows), one.n_images, max_bad=max_bad)
         seen.append(one)

@@ -35,7 +35,6 @@ __all__ = ["FeatureStore", "Features", "backbone_key", "features_of", "linear_he
 
 _VERSION = "1"  # of the layout, and of how an image becomes pixels: raise it when either changes
 _SHARD = 1024  # images; a pass that is killed loses at most so many
-_BATCH_SIZE = 32
 _FLOAT = np.dtype("<f4")
 
 
@@ -217,8 +216,9 @@ def _computed(
     if not len(rows):
         return
     size_hw = model.input_size_hw()
-    datamodule: Callable[..., ImageDataModule] = task_of(model).load("datamodule")
-    images = datamodule(data, size_hw=size_hw, batch_size=_BATCH_SIZE, num_workers=num_workers)
+    task = task_of(model)
+    datamodule: Callable[..., ImageDataModule] = task.load("datamodule")
+    images = datamodule(data, size_hw=size_hw, batch_size=task.predict_batch_size, num_workers=num_workers)
     for start in range(0, len(rows), _SHARD):
         seen: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
         batches = images.loader_of(rows[start : start + _SHARD])
