@@ -364,7 +364,15 @@ def test_weights_that_diverged_are_called_so(manifest, tmp_path: Path) -> None:
     assert Run.open(tmp_path / "run").status()["state"] == "failed"
 
 
-def test_an_interrupt_stays_one(manifest, tmp_path: Path) -> None:
+@pytest.fixture
+def interruptible():
+    """Ctrl+C interrupts, also where these tests run in the background of a shell, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_stays_one(manifest, tmp_path: Path, interruptible) -> None:
     before = signal.getsignal(signal.SIGINT)
     watch = Watch(at=2, then=partial(signal.raise_signal, signal.SIGINT))  # just as the user's Ctrl-C comes
 

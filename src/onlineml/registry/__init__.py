@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from onlineml.registry.versions import aliases as aliases
     from onlineml.registry.versions import list_versions as list_versions
     from onlineml.registry.versions import promote as promote
+    from onlineml.registry.versions import publish_to as publish_to
     from onlineml.registry.versions import publish_version as publish_version
     from onlineml.registry.versions import resolve as resolve
     from onlineml.registry.versions import rollback as rollback
@@ -24,6 +25,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "list_versions": "versions",
         "promote": "versions",
         "promotion_history": "promotions",
+        "publish_to": "versions",
         "publish_version": "versions",
         "resolve": "versions",
         "rollback": "versions",

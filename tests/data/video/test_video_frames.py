@@ -18,6 +18,7 @@ from onlineml.data.video.frames import FrameStore, frame_id, frame_sampling
 from onlineml.data.video.sampling import Sampling
 from onlineml.data.video.video import Video
 from onlineml.errors import BadVideoError, ConfigError, DataError, NotFoundError
+from onlineml.storage import io
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,7 +90,7 @@ def test_ids_of_frames_outlast_the_decoder(tmp_path: Path, video: bytes) -> None
 def test_a_note_comes_after_the_frames(tmp_path: Path, video: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     frames = FrameStore(str(tmp_path / "out"))
     written = []
-    original = frames.io.write_bytes
+    original = io.write_bytes
 
     def breaking(url: str, data: bytes, **options: object) -> None:
         written.append(url)
@@ -97,7 +98,7 @@ def test_a_note_comes_after_the_frames(tmp_path: Path, video: bytes, monkeypatch
             raise OSError("the disk is full")
         original(url, data, **options)
 
-    monkeypatch.setattr(frames.io, "write_bytes", breaking)
+    monkeypatch.setattr("onlineml.data.video.frames.io.write_bytes", breaking)
     with pytest.raises(OSError, match="full"):
         frames.extract(video, sampling=HALF)
     assert not (tmp_path / "out" / "videos").exists()
