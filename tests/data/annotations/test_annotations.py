@@ -329,7 +329,7 @@ def test_labels_are_checked() -> None:
     log = WrittenLog()
     log.say("uploaded", "x", "cat")
     log.state().require_classes(["cat"])
-    with pytest.raises(UnknownClassError, match=r"add_class\('dog'\)"):
+    with pytest.raises(UnknownClassError, match=r"classes\.add\('dog'\)"):
         log.state().require_classes(["cat", "dog"])
 
 
