@@ -25,7 +25,7 @@ def import_path(path: str) -> Any:
 def lazy_exports(
     package: str, homes: Mapping[str, str]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
-    """What a package's ``__init__`` assigns to ``__getattr__``, ``__dir__`` and ``__all__``.
+    """Return the values that a package's ``__init__`` assigns to ``__getattr__``, ``__dir__`` and ``__all__``.
 
     Args:
         package: the package's ``__name__``.

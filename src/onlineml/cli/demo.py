@@ -84,7 +84,7 @@ def _corrected(project_url: Path, photos: Path) -> int:
 
 
 def _latest_result(project: Path, notebook: str) -> dict[str, Any]:
-    """What the last run of a notebook wrote down."""
+    """Return the result that the last run of a notebook recorded."""
     for path in sorted((project / "runs").glob("*/result.json"), reverse=True):
         result: dict[str, Any] = json.loads(io.read_bytes(path))
         if result["notebook"] == notebook:
@@ -94,7 +94,7 @@ def _latest_result(project: Path, notebook: str) -> dict[str, Any]:
 
 
 def _told(results: dict[str, Any]) -> str:
-    """What the notebooks of one task found, as lines."""
+    """Return the results of the notebooks of one task as lines of text."""
     built, tested, judged, improved = (results[name] for name in NOTEBOOKS)
     scores = []
     for name, (low, high) in judged["intervals"].items():
@@ -114,7 +114,7 @@ def _told(results: dict[str, Any]) -> str:
 
 
 def _improved(outcome: dict[str, Any]) -> str:
-    """What became of the corrections, in one line."""
+    """Return the outcome of the corrections in one line."""
     now = f"{outcome['challenger']} took its place" if outcome["promoted"] else "the champion stays"
     return f"{outcome['verdict']}, {now}: {outcome['reasons'][0]}"
 

@@ -1,4 +1,4 @@
-"""What `onlineml doctor` looks at: versions, devices, disks and a storage; each finding says what to do."""
+"""The checks of `onlineml doctor`: versions, devices, disks and a storage; each finding says what to do."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ _WARM = ("warm", "head", "rows")  # ways that go on from the champion's weights
 
 @dataclass(frozen=True)
 class Attempt:
-    """What `onlineml.improve` was asked, with the dataset, the state of the log and the run."""
+    """The arguments of `onlineml.improve`, with the dataset, the state of the log and the run."""
 
     project: Project
     data: Manifest
@@ -158,12 +158,12 @@ class Attempt:
         )
 
     def _store(self, champion: Any, recipe: Recipe) -> FeatureStore | None:
-        """Where features are kept, for the ways that need them."""
+        """Return the store of features, for the ways that need them."""
         fits = recipe.how in {"head", "rows"} and successor_pieces(self.project).fits_heads
         return project_store(self.project, champion) if fits else None
 
     def _changes(self, before: str) -> Changes | None:
-        """What changed since the champion's dataset; None where that is not here."""
+        """Return the changes since the champion's dataset; None where that dataset is not here."""
         if before not in self.project.datasets.list():
             return None
         return self.project.datasets.changes(self.project.datasets.get(before), self.data)

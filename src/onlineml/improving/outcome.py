@@ -1,4 +1,4 @@
-"""What became of an attempt to improve: a frozen value that prints itself and is kept in its run."""
+"""The outcome of an attempt to improve: a frozen value that prints itself and is kept in its run."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ _HEADS = {
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Outcome:
-    """What `onlineml.improve` did and why.
+    """The actions of `onlineml.improve` and the reasons for them.
 
     Attributes:
         verdict: ``"promote"``, ``"reject"`` or ``"inconclusive"`` of the gate; ``"first"`` where there was no champion;
             ``"unchanged"`` where the champion was trained on this dataset already.
         promoted: whether the challenger is the champion now.
         reasons: sentences, the most important first.
-        how: the challenger was trained, see `onlineml.Recipe`; ``""`` where none was.
+        how: the way in which the challenger was trained, see `onlineml.Recipe`; ``""`` where none was.
         task: of the project.
         champion: version that was the champion when this began; ``""`` for none.
         challenger: version that was published; ``""`` for none.
         dataset: hash of the dataset that the challenger was trained and both were scored on.
         champion_dataset: hash of the dataset that the champion was trained on; ``""`` where that is not known.
-        changes: how many images are new, gone, relabelled and moved between the two; empty where that is not known.
+        changes: number of images that are new, gone, relabelled and moved between the two; empty if not known.
         new_classes: names of classes that the champion does not know.
         run: URL of the run; ``""`` where there was nothing to do.
-        trained: what the training chose: the share of the new weights, loss or scores on the validation images.
-        gate: the decision with all that it rests on; None where there was nothing to decide.
+        trained: the values that training chose: the share of the new weights, loss or scores on the validation images.
+        gate: the decision with all that it is based on; None where there was nothing to decide.
         scores: of the challenger on the test images; None where there are none.
     """
 

@@ -17,24 +17,24 @@ _PACKAGES = ("timm:", "transformers:")
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a challenger is trained.
+    """The settings for the training of a challenger.
 
     Attributes:
-        how: ``"warm"``: all weights go on from the champion's; ``"head"``: only the last layer is fitted anew, to all
+        how: ``"warm"``: all weights start from the champion's; ``"head"``: only the last layer is fitted anew, to all
             labels, on features that are kept (of a detector: its head is trained); ``"rows"``: only the last layer's
             rows of new classes are fitted, everything else stays to the bit (classifiers); ``"shrink"``: the
-            champion's weights, shrunk and perturbed, are trained as fresh ones are; ``"full"``: from the beginning.
+            champion's weights, shrunk and perturbed, are trained like fresh ones; ``"full"``: from the beginning.
             ``"auto"`` is ``"warm"``; in `onlineml.improve` also ``"head"`` where less than half a minute is given,
             ``"shrink"`` where a tenth of the labels that a classifier learned from scratch was wrong, and ``"full"``
             where the champion's network cannot go on or four versions went on from one another.
-        replay: how many training images at most are used of those that the champion knows as they are now, drawn so
+        replay: largest number of training images to use of those that the champion knows as they are now, drawn so
             that rare classes have their share; None: all. New and corrected images are always used.
-        epochs: see `onlineml.fit`; where neither this nor the next is given, 10, or 30 of fresh weights.
+        epochs: see `onlineml.fit`; if neither this nor `budget_s` is given, 10, or 30 for fresh weights.
         budget_s: seconds of training.
         size: side length in pixels of a first model's input, see `onlineml.datamodule_for`; others have the champion's.
         batch_size: images a step; None is the datamodule's.
-        backbone: of a first model, see `onlineml.model_for`. Of a network of your own its import path, each time.
-        weights: that a first model, and ``"full"``, start from.
+        backbone: of a first model, see `onlineml.model_for`. For a network of your own, its import path, each time.
+        weights: the weights that a first model, and ``"full"``, start from.
         seed: of order, augmentation, fresh weights and resamples, 0..2**31-1.
         num_workers: processes that decode; 0 is a thread.
         max_bad: share of a split's images, and boxes, that may be bad, 0..1.

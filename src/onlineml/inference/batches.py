@@ -1,4 +1,4 @@
-"""What a network is about to see: one batch of a datamodule, with its labels or boxes."""
+"""The input of a network: one batch of a datamodule, with its labels or boxes."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ _THRESHOLD = 0.25
 
 
 class DetectionModel(Protocol):
-    """What is asked of a detector; `onlineml.ObjectDetector` is one."""
+    """The interface that a detector must have; `onlineml.ObjectDetector` has it."""
 
     @property
     def task(self) -> str:
@@ -41,7 +41,7 @@ class DetectionModel(Protocol):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """What the labels mean."""
+        """The names of the classes to which the labels refer."""
 
     @property
     def thresholds(self) -> Mapping[str, float] | None:
@@ -49,11 +49,11 @@ class DetectionModel(Protocol):
 
     @property
     def reference(self) -> str:
-        """Where it was loaded from, or ``""``."""
+        """The place from which it was loaded, or ``""``."""
 
     @property
     def device(self) -> torch.device:
-        """Where its weights are."""
+        """The device of its weights."""
 
     def input_size_hw(self) -> tuple[int, int]:
         """Height and width that images are fitted into."""

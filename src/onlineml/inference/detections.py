@@ -1,4 +1,4 @@
-"""What a detector finds in images."""
+"""Detections of a detector in images."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ class DetectedObject(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ImageDetections:
-    """What a detector found in one image, the surest object first.
+    """The objects that a detector found in one image, the highest score first.
 
     Attributes:
-        uri: the path or URL, or ``bytes:3``, ``array:3``, ``image:3`` for what came without a name; empty where nobody
+        uri: the path or URL, or ``bytes:3``, ``array:3``, ``image:3`` for input without a name; empty where nobody
             asked by it.
         size_hw: height and width of the upright original in pixels; None for an image that cannot be used.
         boxes_xyxy: (n, 4) float64, pixels of the upright original, within it.
         label_ids: (n,) int64, places in the model's class names.
         labels: the n objects' classes.
-        scores: (n,) float64 in 0..1, falling.
-        error: why the image cannot be used; None for a good one, also where nothing was found.
+        scores: (n,) float64 in 0..1, descending.
+        error: the reason why the image cannot be used; None for a good one, also where nothing was found.
     """
 
     uri: str
@@ -121,7 +121,7 @@ class ImageDetections:
         ]
 
     def strengths(self) -> dict[str, float]:
-        """How strongly classes are seen: the number of objects of each."""
+        """Return the strength of each class in the image: the number of its objects."""
         return {label: float(self.labels.count(label)) for label in dict.fromkeys(self.labels)}
 
     def drawn_on(self, pixels: npt.NDArray[np.uint8], class_names: Sequence[str]) -> npt.NDArray[np.uint8]:
@@ -155,16 +155,16 @@ class ImageDetections:
 
 
 class DetectionRows(Rows[ImageDetections]):
-    """What a detector finds in images, one row an image, made as it is asked for.
+    """The detections in images, one row for each image, made on demand.
 
-    Iterating streams the rows and holds none. Asking for a length, for one by its number, or for a table, makes all
-    and keeps them. The table has a line for each object: uri, label, score, x1, y1, x2, y2, the image's width and
-    height, error. An image without objects has one line without label and box, and so has one that cannot be used,
-    whose line says why in ``error``; nothing is left out.
+    Iterating streams the rows and keeps none. The length, a row by its number, or a table require all rows, which are
+    then made and kept. The table has a line for each object: uri, label, score, x1, y1, x2, y2, the image's width and
+    height, error. An image without objects has one line without label and box; an image that cannot be used also has
+    one, with the reason in ``error``; nothing is left out.
 
     Args:
         rows: starts the stream.
-        model: named in what is shown.
+        model: its name, which is shown.
     """
 
     columns: ClassVar[Mapping[str, str]] = {

@@ -1,4 +1,4 @@
-"""What evaluating any task needs of a manifest: columns to slice by, and small pictures of the worst images."""
+"""Parts of evaluation that all tasks share: columns to slice by, and small pictures of the worst images."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _JPEG_QUALITY = 85
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """What `onlineml.evaluate` was asked for, whatever the task; see there."""
+    """The arguments of `onlineml.evaluate`, whatever the task; see there."""
 
     split: str
     slices: Sequence[str] | None

@@ -17,10 +17,10 @@ __all__ = ["place_labels"]
 def place_labels(
     boxes_xyxy: NDArray[np.float64], sizes_hw: Sequence[tuple[int, ...]], size_hw: tuple[int, int], *, gap: int
 ) -> list[tuple[int, int]]:
-    """Where to put a tag for each box.
+    """Return the position of a tag for each box.
 
-    Of eight places around and in the box, that which covers least: of other tags, then of the box itself, then of other
-    boxes. The first boxes choose first.
+    Of eight places around and in the box, the one that covers least is chosen: first the least of other tags, then of
+    the box itself, then of other boxes. Places are chosen in the order of the boxes.
 
     Args:
         boxes_xyxy: (n, 4).

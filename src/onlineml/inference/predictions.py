@@ -1,4 +1,4 @@
-"""What a classifier says of images."""
+"""Predictions of a classifier for images."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ SURE_FROM = 0.5  # a lower probability of the likeliest class is marked
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of one image.
+    """The prediction of a model for one image.
 
     Attributes:
-        uri: the path or URL, or ``bytes:3``, ``array:3``, ``image:3`` for what came without a name.
+        uri: the path or URL, or ``bytes:3``, ``array:3``, ``image:3`` for input without a name.
         label: the likeliest class; None for an image that cannot be used.
         score: its probability, 0..1; nan without a label.
         top: the likeliest classes and their probabilities, best first.
-        error: why the image cannot be used; None for a good one.
+        error: the reason why the image cannot be used; None for a good one.
     """
 
     uri: str
@@ -48,7 +48,7 @@ class Prediction:
         return [{"uri": self.uri, "label": self.label, "score": self.score, **top, "error": self.error}]
 
     def strengths(self) -> dict[str, float]:
-        """How strongly classes are seen: the likeliest one by its probability; nothing in an unusable image."""
+        """Return the strength of classes: the likeliest one by its probability; nothing for an unusable image."""
         return {} if self.label is None else {self.label: self.score}
 
     def drawn_on(self, pixels: NDArray[np.uint8], class_names: Sequence[str]) -> NDArray[np.uint8]:

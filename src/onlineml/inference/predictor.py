@@ -28,7 +28,7 @@ __all__ = ["PredictOptions", "predict"]
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """What `onlineml.predict` was asked for, whatever the task; see there."""
+    """The arguments of `onlineml.predict`, whatever the task; see there."""
 
     top_k: int | None
     threshold: float | Mapping[str, float] | None

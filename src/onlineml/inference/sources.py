@@ -1,4 +1,4 @@
-"""What a user may hand to `predict`, as a stream of named images."""
+"""The inputs that a user may pass to ``predict``, as a stream of named images."""
 
 from __future__ import annotations
 

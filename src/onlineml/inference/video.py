@@ -40,7 +40,7 @@ _DEFAULT_RATE = 25.0  # frames a second of a file that tells none
 
 @dataclass(frozen=True, eq=False)
 class FrameAnswer:
-    """What a model says of one frame.
+    """The answer of a model for one frame.
 
     Attributes:
         time_s: seconds since the first frame.
@@ -57,17 +57,17 @@ class FrameAnswer:
 
 
 class VideoAnswers(Rows[FrameAnswer]):
-    """What a model says of frames of a video, made as it is asked for; see `onlineml.inference.rows.Rows`.
+    """The answers of a model for frames of a video, made on demand; see `onlineml.inference.rows.Rows`.
 
     The table has the columns time_s and frame, and those of `Predictions` or of `DetectionRows`, which has a line for
     each object.
 
     Args:
         rows: starts the stream.
-        video: whose frames; its `findings` tell what was found so far.
+        video: the video of the frames; its `findings` are the problems found so far.
         class_names: of the model.
         columns: of the answers.
-        model: named in what is shown.
+        model: its name, which is shown.
     """
 
     def __init__(

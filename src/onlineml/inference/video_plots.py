@@ -1,4 +1,4 @@
-"""Which classes are seen when in a video, as a figure."""
+"""A figure of the classes seen over time in a video."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _FAINT = 0.25
 
 
 def timeline_figure(rows: VideoAnswers, *, limit: int = 20) -> Figure:
-    """Which classes are seen when: a line a class, those that are seen longest first.
+    """Draw the classes seen over time: a line for each class, the longest seen first.
 
-    Of a classifier, a class is drawn where it is the likeliest, darker the surer; of a detector, where it was found,
-    darker the more objects. Where a frame could not be used, a red line stands at the bottom.
+    For a classifier, a class is drawn where it is the likeliest, darker for a higher probability; for a detector, where
+    it was found, darker for more objects. If a frame could not be used, a red line marks it at the bottom.
 
     Args:
         rows: of `onlineml.predict_video`; all are made.
-        limit: classes drawn at most; how many were left out is told.
+        limit: largest number of classes to draw; the figure says how many were left out.
     """
     answers = list(rows[:])
     spans = list(zip([row.time_s for row in answers], rows.until(answers), strict=True))

@@ -1,4 +1,4 @@
-"""Where a job runs: a detached process of this machine, or whatever else has these three methods."""
+"""Executors of jobs: a detached process of this machine, or any object that has these three methods."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Executor(Protocol):
         """
 
     def alive(self, handle: Mapping[str, Any]) -> bool | None:
-        """Whether it still waits or runs; None where that cannot be told from here."""
+        """Return True if it still waits or runs; None where that cannot be determined from here."""
 
     def stop(self, handle: Mapping[str, Any], *, now: bool) -> None:
         """Send SIGTERM, or with ``now`` end it at once, with all that it started.

@@ -1,4 +1,4 @@
-"""How jobs look in a notebook: colours that read on white and on black, and text for whoever cannot tell them apart."""
+"""The HTML view of jobs in a notebook: colours legible on white and on black, and text for the colour-blind."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class Job:
 
     @property
     def function(self) -> str:
-        """What it does: a kind, or the import path of a function."""
+        """The job's kind, or the import path of a function."""
         return str(self.run.spec["job"]["function"])
 
     @property
@@ -88,7 +88,7 @@ class Job:
         return dict(self.run.spec["job"]["arguments"])
 
     def status(self) -> JobStatus:
-        """How it stands now."""
+        """Return the present status of the job."""
         return status_of(self.run.url, *self._seen())
 
     def _seen(self) -> tuple[Snapshot, JobState]:
@@ -103,7 +103,7 @@ class Job:
         return "\n".join(text.splitlines()[-lines:])
 
     def result(self) -> dict[str, Any]:
-        """What its function returned.
+        """Return the result of the job's function.
 
         Raises:
             NotFoundError: it is not finished, or returned nothing.
@@ -215,7 +215,7 @@ class Job:
 
 
 def settled(run: Run, executor: Executor, seen: Snapshot) -> tuple[Snapshot, JobState]:
-    """What was seen and what that means; looked at again where a process is gone, for it may just have ended well."""
+    """Return a snapshot and its state; it is read again if a process is gone, which may just have ended well."""
     of_it = executor if executor.name == seen.claim.get("executor", executor.name) else None
     state = infer_state(seen, of_it)
     if state == "lost":

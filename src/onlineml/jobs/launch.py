@@ -79,7 +79,7 @@ def checked(function: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def untrusted_reference(function: str, arguments: Mapping[str, Any]) -> str:
-    """What a record on storage would have this machine execute, or overwrite, that is not onlineml's own; or ``""``."""
+    """Return what a record on storage would execute or overwrite here that is not onlineml's own; else ``""``."""
     if function not in KINDS:
         return f"the function {function!r}"
     if function == "notebook":

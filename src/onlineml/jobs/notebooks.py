@@ -35,7 +35,7 @@ _LOOK_S = 0.5
 
 
 def notebooks_folder() -> Path:
-    """Where the notebooks are: inside the installed package, or in the repository that it is run from.
+    """Return the folder of the notebooks: inside the installed package, or in the repository that it is run from.
 
     Raises:
         NotFoundError: they are in neither.

@@ -1,4 +1,4 @@
-"""How a job stands, judged from what it wrote and from whether its process is there."""
+"""The state of a job, inferred from the files that it wrote and from whether its process exists."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ _CLAIM = re.compile(r"attempt-(\d{4,})\.json")
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a run's folder said at one moment.
+    """The content of a run's folder at one moment.
 
     Attributes:
-        spec: what was asked for.
+        spec: the specification of the job.
         status: of ``status.json``.
         heartbeat: of ``heartbeat.json``; empty before the first.
-        claim: what was said when it was started for the last time.
+        claim: the record of its last start.
         handle: by which its executor finds it; empty while it is being started.
         attempt: number of the last start, from 1; 0 for a run that was never submitted.
         now: seconds since 1970.
@@ -76,16 +76,16 @@ def cancel_name(attempt: int) -> str:
 
 
 def snapshot(run: Run) -> Snapshot:
-    """What one run's folder says now."""
+    """Read the present content of one run's folder."""
     files = io.list_files(run.url, recursive=False, storage_options=run.storage_options)
     attempt = _last_attempt(info.path for info in files)
     return _read({run.url: attempt}, run.storage_options)[run.url]
 
 
 def snapshots(runs_url: str, storage_options: Mapping[str, Any] | None) -> dict[str, Snapshot]:
-    """What the folders of all jobs below a folder say now, by their URL, the oldest first.
+    """Read the present content of the folders of all jobs below a folder, by their URL, the oldest first.
 
-    Whatever their number, it takes one listing and one concurrent fetch.
+    It takes one listing and one concurrent fetch, whatever their number.
     """
     names: dict[str, list[str]] = {}
     for info in io.list_files(runs_url, storage_options=storage_options):

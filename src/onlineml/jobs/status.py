@@ -1,4 +1,4 @@
-"""How a job stands, in words, as values and as HTML."""
+"""The status of a job, in words, as values and as HTML."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ __all__ = ["JobStatus", "Jobs", "status_of"]
 
 @dataclass(frozen=True)
 class JobStatus:
-    """How a job stands at one moment.
+    """The status of a job at one moment.
 
     Attributes:
         id: of its run.
-        function: what it does: a kind, or the import path of a function.
-        state: ``"starting"``, ``"running"``, ``"finished"``, ``"failed"``, ``"stopped"`` (because it was asked to),
-            or ``"lost"``: its process is gone without a word.
-        attempt: how many times it was started.
-        since: when it said so, or was started, in UTC.
-        host: where.
+        function: its kind, or the import path of a function.
+        state: ``"starting"``, ``"running"``, ``"finished"``, ``"failed"``, ``"stopped"`` (on request),
+            or ``"lost"``: its process is gone without a message.
+        attempt: number of times that it was started.
+        since: the time when it reported the state, or was started, in UTC.
+        host: the machine.
         pid: its process there; None while it is starting.
         silent_s: seconds since its last sign of life, which comes every 10 s; None before the first.
         row: the last figures of its training.
-        error: why it failed; ``""`` if it did not.
-        remedy: what to do next; ``""`` where nothing is to be done.
+        error: the reason why it failed; ``""`` if it did not.
+        remedy: the next step to take; ``""`` where nothing is to be done.
     """
 
     id: str
@@ -114,7 +114,7 @@ class Jobs:
 
 
 def status_of(url: str, seen: Snapshot, state: JobState) -> JobStatus:
-    """What was seen of a job, told."""
+    """Return the status of a job, given a snapshot and its state."""
     begun = seen.status.get("attempt", 0) >= seen.attempt
     since = seen.status.get("time") if begun else None
     process = seen.heartbeat if seen.heartbeat.get("attempt") == seen.attempt else seen.handle

@@ -22,7 +22,7 @@ _SCHEMA_VERSION = 1
 
 
 def new_facts(*, title: str, task: str, class_names: Sequence[str]) -> dict[str, Any]:
-    """What the file of a new project holds.
+    """Return the content of the file of a new project.
 
     Raises:
         ConfigError: an unknown task, or class names that are blank or repeated.
@@ -41,7 +41,7 @@ def new_facts(*, title: str, task: str, class_names: Sequence[str]) -> dict[str,
 
 
 def exists(folder: str, *, storage_options: Mapping[str, Any] | None) -> bool:
-    """Whether a folder is a project."""
+    """Return True if a folder is a project."""
     return io.exists(io.join(folder, _FILE), storage_options=storage_options)
 
 

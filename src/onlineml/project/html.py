@@ -1,4 +1,4 @@
-"""How a project looks in a notebook."""
+"""The HTML view of a project in a notebook."""
 
 from __future__ import annotations
 

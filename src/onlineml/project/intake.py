@@ -37,12 +37,12 @@ _ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # local file header, end of an empty arch
 
 @dataclass(frozen=True)
 class UploadedFiles:
-    """What became of files that were given to a project.
+    """The result of giving files to a project.
 
     Attributes:
-        image_ids: of the images that were added or were there already, in the order of the files.
+        image_ids: of the images that were added or existed already, in the order of the files.
         added: number of images by file.
-        refused: why a file was not taken, by its name.
+        refused: the reason why a file was refused, by its name.
     """
 
     image_ids: tuple[str, ...]

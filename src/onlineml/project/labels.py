@@ -27,7 +27,7 @@ _NOT_GIVEN = object()
 
 
 class ProjectLabels:
-    """What people and models say about a project's images, ``project.labels``."""
+    """The annotations of a project's images by people and models, ``project.labels``."""
 
     def __init__(self, project: Project) -> None:
         self._project = project
@@ -192,15 +192,15 @@ class ProjectLabels:
         return self._project.annotation_log.state(at=at)
 
     def suggestions(self) -> pd.DataFrame:
-        """What models guess where nobody has answered yet; see `onlineml.data.annotations.Annotations.suggestions`."""
+        """Return the unanswered guesses of models; see `onlineml.data.annotations.Annotations.suggestions`."""
         frame: pd.DataFrame = self.state().suggestions.to_pandas()
         return frame
 
     def conflicts(self) -> pd.DataFrame:
-        """What people said without having seen each other, and nobody has decided yet, a row an entry.
+        """Return undecided entries of people who had not seen each other's, a row for each entry.
 
-        See `onlineml.data.annotations.Annotations.conflict_table`. Whoever says something about such an image, having
-        seen this, decides.
+        See `onlineml.data.annotations.Annotations.conflict_table`. Anyone who annotates such an image, having seen
+        this, decides.
         """
         return self.state().conflict_table()
 

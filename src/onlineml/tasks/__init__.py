@@ -1,4 +1,4 @@
-"""What a task is: its LightningModule, how its models are stored and loaded, and where its other pieces are."""
+"""The definition of a task: its LightningModule, how its models are stored and loaded, where its other pieces are."""
 
 from __future__ import annotations
 

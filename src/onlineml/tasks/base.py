@@ -1,4 +1,4 @@
-"""What every task's LightningModule does: parameter groups, learning rates, frozen parts, randomness by step."""
+"""The base of every task's LightningModule: parameter groups, learning rates, frozen parts, randomness by step."""
 
 from __future__ import annotations
 
@@ -113,18 +113,18 @@ class VisionModule(WithClassHead, pl.LightningModule):
         raise NotImplementedError
 
     def selection_score(self, row: Mapping[str, float]) -> float:
-        """How good the figures of a validation are; higher is better, nan where there was none."""
+        """Return a score of the figures of a validation; higher is better, nan where there was none."""
         return -row.get("val_loss", math.nan)
 
     def after_training(self, batches: Iterable[Any]) -> None:
         """After training, choose what is chosen on validation images for the weights that are kept."""
 
     def prefers_bf16_on_cpu(self) -> bool:
-        """Whether training in bfloat16 is quicker on a CPU that has it."""
+        """Return True if training in bfloat16 is quicker on a CPU that has it."""
         return False
 
     def run_config(self) -> dict[str, str]:
-        """What it is, for the record of a run."""
+        """Return the module's configuration, for the record of a run."""
         raise NotImplementedError
 
     def descriptor(self) -> dict[str, Any]:
@@ -233,7 +233,7 @@ class VisionModule(WithClassHead, pl.LightningModule):
         return min(1.0, self.global_step / self.trainer.estimated_stepping_batches) if self.has_end() else 0.0
 
     def has_end(self) -> bool:
-        """Whether the training's length is known; a `Trainer` of yours may run until it is stopped."""
+        """Return True if the training's length is known; a `Trainer` of yours may run until it is stopped."""
         return self.schedule is not None or 0 < self.trainer.estimated_stepping_batches < math.inf
 
     def configure_optimizers(self) -> torch.optim.Optimizer:

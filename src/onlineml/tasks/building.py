@@ -1,4 +1,4 @@
-"""What the task of the data decides: which datamodule and which model, of which networks, with sizes that suit them."""
+"""Choices that depend on the task of the data: datamodule, model and networks, with sizes that suit them."""
 
 from __future__ import annotations
 

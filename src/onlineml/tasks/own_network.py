@@ -15,7 +15,7 @@ _PACKAGES = ("timm:", "transformers:")
 
 
 def known_network(name: str, *, given: str | nn.Module | None, called: str, source: str) -> str | nn.Module:
-    """What to build a network by: what the user gives, else the name in the descriptor, if it is a package's.
+    """Return the network to build: the one that the user gives, else the name in the descriptor, if it is a package's.
 
     Args:
         name: in the descriptor; empty for a module of the user's.

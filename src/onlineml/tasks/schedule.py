@@ -1,4 +1,4 @@
-"""How far a training is, and the learning rate that follows from it: pure functions of recorded numbers."""
+"""The progress of a training, and the learning rate that follows from it: pure functions of recorded numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a task is: its names, its sizes, and where its pieces are."""
+"""The description of a task: its names, its sizes, and where its pieces are."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Task:
 
     @property
     def kind(self) -> AnnotationKind:
-        """What its images are annotated with."""
+        """The kind of annotation of its images."""
         from onlineml.data.kinds import kind_of  # noqa: PLC0415 (pyarrow, which the table of tasks does without)
 
         return kind_of(self.name)

@@ -1,1 +1,1 @@
-"""How any task is trained: fit, time budget, checkpoints, callbacks."""
+"""Training of any task: fit, time budget, checkpoints, callbacks."""

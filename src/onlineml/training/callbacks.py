@@ -1,4 +1,4 @@
-"""What `onlineml.fit` adds to a Lightning trainer: figures of each epoch, early stopping."""
+"""Callbacks that `onlineml.fit` adds to a Lightning trainer: figures of each epoch, early stopping."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class WeightsSnapshot(NamedTuple):
 
     @classmethod
     def of(cls, module: Any, row: Mapping[str, Any]) -> WeightsSnapshot:
-        """What ``module`` has now."""
+        """Return a snapshot of the present weights of ``module``."""
         return cls(dict(row), {k: v.detach().clone() for k, v in module.state_dict().items()})
 
 

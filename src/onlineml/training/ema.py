@@ -92,5 +92,5 @@ class Ema(pl.Callback):
 
 
 def _tensors(module: torch.nn.Module) -> list[Tensor]:
-    """What is averaged: floating-point weights and statistics, in a fixed order."""
+    """Return the tensors to average: floating-point weights and statistics, in a fixed order."""
     return [*module.parameters(), *(b for b in module.buffers() if b.is_floating_point())]

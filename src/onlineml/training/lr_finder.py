@@ -29,11 +29,11 @@ _DIVERGED = 3.0  # times the lowest loss: further steps tell nothing
 
 @dataclass(frozen=True)
 class LrSuggestion:
-    """What a range test found.
+    """The result of a range test.
 
     Attributes:
         lr: the suggestion; nan where the loss never fell.
-        lrs: the rates that were tried, rising.
+        lrs: the rates that were tried, ascending.
         losses: the smoothed loss at each.
     """
 

@@ -1,6 +1,6 @@
-"""How a training looks while it goes on: one panel of HTML, for a notebook that follows it and for one that is saved.
+"""The HTML panel of a training in progress, for a notebook that follows it and for one that is saved.
 
-Pictures stand in it as images of their own, for notebooks that are not trusted yet show no SVG element.
+Pictures in it are separate images, because notebooks that are not trusted yet show no SVG element.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ SAMPLES = "samples.png"  # in a run's folder: images that the network sees
 
 @dataclass(frozen=True)
 class PanelFacts:
-    """What the panel shows.
+    """The content of the panel.
 
     Attributes:
-        title: what is going on.
+        title: the name of the activity.
         state: such as ``"running"``; see `onlineml.runs.State` and `onlineml.jobs.JobStatus`.
         rows: figures of all epochs so far.
         now: the newest figures, perhaps of an epoch that is not over yet; empty before the first.
-        epochs: how many there will be; None where a budget of time decides.
-        budget_s: seconds there are; None where epochs decide.
-        since_s: seconds since `now` was told.
+        epochs: total number of epochs; None where a budget of time decides.
+        budget_s: total time in seconds; None where epochs decide.
+        since_s: seconds since `now` was reported.
         notes: further lines, such as an error and its remedy.
-        log: the end of what was printed.
+        log: the end of the printed output.
         samples: images that the network sees, as a PNG or JPEG file; ``b""``: none.
     """
 
@@ -62,7 +62,7 @@ class PanelFacts:
 
     @property
     def share(self) -> float:
-        """What is done, 0..1; nan where it is not known."""
+        """The share that is done, 0..1; nan where it is not known."""
         if self.state == "finished":
             return 1.0
         share = _number(self.now, "progress")

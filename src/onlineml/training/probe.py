@@ -25,13 +25,13 @@ MIDDLING_PENALTY = 1e-2
 def collect_features(
     model: Any, head: nn.Module, batches: Iterable[Any], *, enough: Callable[[int], bool] | None = None
 ) -> tuple[Tensor, Tensor]:
-    """What a linear head is given for each image, in one pass without gradients.
+    """Return the inputs of a linear head for each image, in one pass without gradients.
 
     Args:
-        model: takes uint8 batches; left in the modes it was in.
+        model: takes uint8 batches; its modes are not changed.
         head: a `torch.nn.Linear` within it.
         batches: of images and labels.
-        enough: asked after each batch with the number of images so far; True ends the pass.
+        enough: called after each batch with the number of images so far; True ends the pass.
 
     Returns:
         (N, F) float32 features and (N,) int64 labels, on the CPU.

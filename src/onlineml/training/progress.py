@@ -1,4 +1,4 @@
-"""How a run shows itself while it goes on: one line an epoch, or one panel that is redrawn."""
+"""The display of a run in progress: one line an epoch, or one panel that is redrawn."""
 
 from __future__ import annotations
 
@@ -75,16 +75,16 @@ class _Lines(Reporter):
 
 
 def make_reporter(progress: Progress, *, run: Run | None = None, datamodule: ImageDataModule | None = None) -> Reporter:
-    """What shows a training.
+    """Return a reporter that shows a training.
 
     Args:
         progress: ``"lines"`` prints a line each epoch (for papermill and logs), ``"live"`` redraws one panel in a
             notebook, ``"none"`` shows nothing.
-        run: what is shown live.
-        datamodule: whose images are shown live.
+        run: the run that is shown live.
+        datamodule: the datamodule whose images are shown live.
 
     Raises:
-        ConfigError: it is none of these, or live without a run.
+        ConfigError: ``progress`` is none of these, or ``"live"`` without a run.
     """
     check_progress(progress)
     if progress == "lines":

@@ -1,4 +1,4 @@
-"""What `onlineml.fit` sets around a Lightning trainer: its precision, its notes, its interrupts."""
+"""The parts that `onlineml.fit` sets around a Lightning trainer: its precision, its notes, its interrupts."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def precision_for(precision: str | None, accelerator: str, model: VisionModule) 
 
 
 def _cpu_has_bf16() -> bool:
-    """Whether the processor multiplies bfloat16 itself; where it does not, it is slower than 32 bits."""
+    """Return True if the processor multiplies bfloat16 itself; if it does not, bfloat16 is slower than 32 bits."""
     names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # torch has no public question for it
     return any(getattr(torch.cpu, name, lambda: False)() for name in names)
 

@@ -145,7 +145,7 @@ def _facts(data: Manifest, row: int) -> list[tuple[str, str]]:
 
 
 def _said(state: Annotations, image_id: str) -> list[tuple[str, str]]:
-    """What was said about it, the newest first."""
+    """Return the history of the image, the newest entry first."""
     rows = state.history(image_id).iloc[::-1]
     undone = rows["undone"].map(lambda by: f" (undone by {by})" if by else "")
     told = zip(rows["time"], rows["author"], rows["says"], undone, strict=True)

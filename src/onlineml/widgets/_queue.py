@@ -1,4 +1,4 @@
-"""Which images wait for an answer, and in which order, so that several people who answer at once rarely meet."""
+"""The images that wait for an answer, in an order in which several people who answer at once rarely meet."""
 
 from __future__ import annotations
 
@@ -41,9 +41,10 @@ def open_images(state: Annotations) -> list[str]:
 
 
 def open_mask(state: Annotations, image_ids: Sequence[str]) -> NDArray[np.bool_]:
-    """Which images wait for an answer: they contradict, have a suggestion, no label, or one that nobody has confirmed.
+    """Return a mask of the images that wait for an answer.
 
-    One that was skipped, or is not there any more, does not.
+    These have contradicting entries, a suggestion, no label, or one that nobody has confirmed. An image that was
+    skipped, or no longer exists, does not wait.
     """
     wanted = pa.array(image_ids, pa.string())
     at = pc.index_in(wanted, value_set=state.table["image_id"])

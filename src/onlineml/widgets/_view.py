@@ -1,7 +1,7 @@
-"""What all views share: where somebody can click they are live, everywhere else a picture of how things stand is left.
+"""The base of all views: live in a notebook where somebody can click, a picture of the present state everywhere else.
 
-A view is plain Python: it answers messages and can draw itself as HTML. Only when a notebook with a front end shows it
-is a widget made, and then the HTML stays beside it, out of sight: a saved notebook holds that, and no widget state.
+A view is plain Python: it answers messages and can draw itself as HTML. A widget is made only when a notebook with a
+front end shows the view, and then the HTML stays beside it, hidden: a saved notebook holds that, and no widget state.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _STATIC = "text/html"
 
 
 def has_front_end() -> bool:
-    """Whether somebody looks who can click: a notebook in a browser or editor, not papermill, nbconvert or a terminal.
+    """Return True if a user can click: a notebook in a browser or editor, not papermill, nbconvert or a terminal.
 
     ``ONLINEML_WIDGETS=live`` and ``ONLINEML_WIDGETS=static`` decide it where the guess is wrong.
     """
@@ -64,7 +64,7 @@ class View:
     # ---- what each view says for itself ----
 
     def static_html(self) -> str:
-        """How it stands now, as HTML that needs no script, no style sheet and nothing from elsewhere."""
+        """Return the present view as HTML that needs no script, no style sheet and no external resources."""
         raise NotImplementedError
 
     def answer(self, ask: Mapping[str, Any], buffers: Sequence[bytes]) -> None:
@@ -82,7 +82,7 @@ class View:
         return self._widget
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        """What remains: the view as it stands."""
+        """Return the static part: the present view."""
         del include, exclude
         return self._bundle()
 

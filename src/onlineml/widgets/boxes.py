@@ -207,7 +207,7 @@ class BoxEditor(View):
     # ---- left ----
 
     def static_html(self) -> str:
-        """How far one has come, and the images around the present one with their boxes."""
+        """Return the progress so far, and the images around the present one with their boxes."""
         n = len(self.image_ids)
         head = f"<b>{esc(self.project.title)}</b>: boxes of {n:,} images, {self._n_answered:,} answered here"
         if not n:
@@ -235,7 +235,7 @@ def _guess_of(state: Annotations, image_id: str) -> dict[str, Any] | None:
 
 
 def _accepted(state: Annotations, image_id: str, boxes: Sequence[Mapping[str, Any]]) -> list[int] | None:
-    """Which suggested boxes are among those seen; None unless these are what the image has and some suggested ones."""
+    """Return the numbers of accepted suggested boxes; None unless those seen are the image's own and suggested ones."""
     guess = _guess_of(state, image_id)
     row = state.row(image_id)
     if guess is None or not row:

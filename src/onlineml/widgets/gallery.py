@@ -103,7 +103,7 @@ class GalleryView(View):
         }
 
     def _extra(self) -> dict[str, Any]:
-        """What a view of this kind tells besides."""
+        """Return further facts that a view of this kind sends."""
         return {}
 
     def _page(self, start: int) -> list[int]:

@@ -27,10 +27,10 @@ _OVER = ("finished", "failed", "stopped", "lost")
 
 
 class ProgressPanel(View):
-    """How a run goes on, from whatever process and machine it is in.
+    """The progress of a run in any process on any machine.
 
-    It looks every other second while a page shows it, from the run's own record, and stops looking when the run is
-    over. The same panel is shown by ``onlineml.fit(…, progress="live")``.
+    It reads the run's own record every two seconds while a page shows it, and stops when the run is over. The same
+    panel is shown by ``onlineml.fit(…, progress="live")``.
 
     Args:
         watched: a background job, or a run.
@@ -54,7 +54,7 @@ class ProgressPanel(View):
     # ---- what is known ----
 
     def facts(self) -> PanelFacts:
-        """What the panel shows now."""
+        """Return the present content of the panel."""
         spec = self.run.spec
         plan: dict[str, Any] = {"epochs": spec.get("epochs"), "budget_s": spec.get("budget_s")}
         if self.pushed:

@@ -134,7 +134,7 @@ class Relabel(View):
         send_pictures(self, self._gallery, rows, of=number, side=self.thumbnail_px)
 
     def _send_news(self, ids: Sequence[str]) -> None:
-        """What others have said of these images since they were told."""
+        """Send the changes that others have made to these images since they were last sent."""
         cards = self._cards(self._project.labels.state(), ids)
         news = [
             card for card in cards if card != self._told.get(card["id"]) and card["base"] != self._own.get(card["id"])
@@ -151,7 +151,7 @@ class Relabel(View):
     # ---- what is known ----
 
     def _cards(self, state: Annotations, ids: Sequence[str]) -> list[dict[str, Any]]:
-        """What the grid is told of each image."""
+        """Return the facts that the grid gets about each image."""
         wanted = pa.array(ids, pa.string())
         at = pc.index_in(wanted, value_set=state.table["image_id"])
         labels = state.table[state.kind.key].take(at).to_pylist()
@@ -220,7 +220,7 @@ class Relabel(View):
     # ---- left ----
 
     def static_html(self) -> str:
-        """How far one has come, and the present page with its labels."""
+        """Return the progress so far, and the present page with its labels."""
         n = len(self.image_ids)
         if not n:
             return f"<p><b>{esc(self.project.title)}</b>: no image waits for an answer.</p>"

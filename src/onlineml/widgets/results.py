@@ -1,4 +1,4 @@
-"""What models say, image by image: predictions, scores with their confusion matrix, the comparison of two models."""
+"""Results of models by image: predictions, scores with their confusion matrix, the comparison of two models."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _MOST_CLASSES = 20  # of the matrix; more cannot be read
 
 
 class Results(GalleryView):
-    """What a model, or two, say of images, beside the images.
+    """The results of a model, or of two, beside the images.
 
-    Of predictions: each image with its class and score, or its boxes. Of scores: the wrong images first, and the
-    confusion matrix, whose cells show their images. Of a comparison: the images that became better or worse.
+    For predictions: each image with its class and score, or its boxes. For scores: the wrong images first, and the
+    confusion matrix, whose cells show their images. For a comparison: the images that became better or worse.
 
     Args:
-        answers: what `onlineml.predict`, `onlineml.evaluate` or `onlineml.compare` gave.
+        answers: the result of `onlineml.predict`, `onlineml.evaluate` or `onlineml.compare`.
         data: the manifest that was evaluated, which knows where its images are; not needed for predictions.
         where: filters to begin with, such as ``{"outcome": "wrong"}``.
         page_size: images on a page.
@@ -41,7 +41,7 @@ class Results(GalleryView):
         storage_options: open the images where no manifest does.
 
     Raises:
-        ConfigError: nothing that can be shown, or a filter or value that there is not.
+        ConfigError: ``answers`` cannot be shown, or a filter or value does not exist.
         DataError: a detector's scores were saved without detections.
     """
 
@@ -84,10 +84,10 @@ class Results(GalleryView):
 
 
 def _items(answers: Any, data: Manifest | None, *, storage_options: Mapping[str, Any] | None) -> GalleryItems:
-    """What a model gave, its images read in the manifest that was evaluated, else by their uris as they stand.
+    """Return the results of a model; images are read from the manifest that was evaluated, else by their uris.
 
     Raises:
-        ConfigError: it is nothing that can be shown.
+        ConfigError: ``answers`` cannot be shown.
     """
     if not isinstance(answers, HasGallery):
         raise ConfigError(

@@ -193,7 +193,7 @@ class Upload(View):
     # ---- left ----
 
     def static_html(self) -> str:
-        """How many images came in, and what was refused."""
+        """Return the number of images that were uploaded, and the files that were refused."""
         head = f"<b>{esc(self.project.title)}</b>: {len(self.image_ids):,} images uploaded here"
         if not self.image_ids and not self.refused:
             return f"<p>{head}. Without a browser, <code>project.upload_files</code> does the same.</p>"

@@ -1,6 +1,7 @@
-"""What `onlineml.jobs.ProjectJobs.submit` can do by itself. Each function is given the job's run and its project first.
+"""The built-in job kinds of `onlineml.jobs.ProjectJobs.submit`.
 
-All of them may be called again with the run of an earlier attempt, and go on from where that one was.
+Each function takes the job's run and its project first. All of them may be called again with the run of an earlier
+attempt, and continue from where that attempt was.
 """
 # ruff: noqa: PLC0415 - submitting needs the signatures only, and must not wait for torch
 

@@ -108,7 +108,7 @@ def _worked(run: _JobRun, function: str, arguments: Mapping[str, Any]) -> int:
 
 
 def _executed(run: _JobRun, function: str, arguments: Mapping[str, Any]) -> tuple[State, dict[str, Any]]:
-    """How it ended, and what there is to say about it."""
+    """Execute the function and return the final state with the facts to record about it."""
     over = dict.fromkeys(set(run.status()) & {"error", "by"})  # of an earlier attempt
     try:
         run.set_status("running", facts=over)

@@ -1,4 +1,4 @@
-"""What people and models say about images: an append-only log, and the state that it adds up to."""
+"""Annotations of images by people and models: an append-only log, and the state that results from it."""
 
 from __future__ import annotations
 

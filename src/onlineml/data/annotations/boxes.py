@@ -1,4 +1,4 @@
-"""What people say about the boxes of one image: checked before it is written, and compared when two of them differ."""
+"""Annotations of the boxes of one image: checked before they are written, and compared where two of them differ."""
 
 from __future__ import annotations
 
@@ -96,14 +96,14 @@ def require_usable(facts: Mapping[str, Any], *, name: str, size_hw: tuple[int, i
 
 
 def kept_values(facts: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """What further columns told of boxes (a crowd, an area, an id) is true still of those that stay where they are.
+    """Return the values of further columns (a crowd, an area, an id) that still hold for boxes that did not move.
 
     Args:
         facts: from `checked_boxes`.
-        before: ``boxes_xyxy`` and the further lists with a value a box, as they were; None where there is none.
+        before: ``boxes_xyxy`` and the further lists with a value for each box, as they were; None where there is none.
 
     Returns:
-        A list by column, with None for each box that is new; without columns that have nothing to tell.
+        A list by column, with None for each box that is new; columns without any value are left out.
     """
     places = {tuple(box): place for place, box in enumerate(before.get("boxes_xyxy") or ())}
     found = [places.get(tuple(box)) for box in facts["boxes_xyxy"] or ()]
@@ -126,7 +126,7 @@ def _as_json(value: Any) -> Any:
 
 
 def boxes_meant(boxes_xyxy: list[list[float]] | None, labels: Sequence[str]) -> list[tuple[Any, ...]] | None:
-    """What boxes and labels say, in whatever order they were written; None where nobody annotated."""
+    """Return the boxes with their labels in a fixed order, for comparison; None where nobody annotated."""
     if boxes_xyxy is None:
         return None
     return sorted((label, *box) for label, box in zip(labels, boxes_xyxy, strict=True))

@@ -27,7 +27,7 @@ _NAME, _INTO = "is called", "is part of"
 class _Class:
     first_name: str
     wanted: bool = False
-    """Whether an entry in effect speaks of it."""
+    """True if an entry in effect mentions the class."""
     fates: list[Claim] = field(default_factory=list)
     born: int | None = None
     """Place of the log's first entry that speaks of it, -1 for those that the project began with."""
@@ -118,12 +118,12 @@ class Classes:
         return {name: self._name_of(self._roots[id(one)]) for name, one in self._of.items()}
 
     def present(self, name: str) -> str | None:
-        """What the class is called now that is, or ever was, called so; None where there is none."""
+        """Return the present name of the class that has or ever had this name; None where there is none."""
         return self._present.get(name)
 
     @property
     def lineage(self) -> dict[str, str]:
-        """What classes are called now, by each other name that they, or parts of them, ever had."""
+        """The present names of classes, by each other name that they, or parts of them, ever had."""
         return {name: now for name, now in self._present.items() if name != now}
 
     @property
@@ -152,7 +152,7 @@ class Classes:
         }
 
     def revision(self, name: str) -> str | None:
-        """What whoever renames or merges the class has seen."""
+        """Return the revision that someone who renames or merges the class has seen."""
         fate = self._fates.get(id(self._of[name])) if name in self._of else None
         return fate.revision if fate else None
 

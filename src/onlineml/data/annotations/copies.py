@@ -1,4 +1,4 @@
-"""What a person says of an image holds for every copy of its bytes, wherever the copies came from."""
+"""Annotations that hold for every copy of an image's bytes, wherever the copies came from."""
 
 from __future__ import annotations
 

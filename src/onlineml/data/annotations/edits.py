@@ -1,4 +1,4 @@
-"""What people may say, checked against the state that they see, as the facts of records to be appended."""
+"""Edits that people may make, checked against the state that they see, as the facts of records to be appended."""
 
 from __future__ import annotations
 

@@ -75,11 +75,11 @@ def taken(column: Any, rows: Rows) -> Any:
 
 
 def positions(names: Sequence[str], column: Any) -> npt.NDArray[np.int64]:
-    """Where names stand in a column that has each name once; -1 where it has not.
+    """Return the positions of names in a column that has each name once; -1 for a name that is not in it.
 
     Args:
-        names: (N,), also repeated.
-        column: Arrow texts, maybe a million: of a few names it is gone through once, without an index of all.
+        names: (N,), may be repeated.
+        column: Arrow texts, maybe a million: for a few names it is scanned once, without an index of all.
     """
     wanted = pa.array(names, pa.string())
     if len(wanted) > _FEW:
@@ -99,11 +99,11 @@ def one_chunk(column: Any) -> pa.Array:
 
 
 class Entries:
-    """What the log says, by event.
+    """The content of the log, by event.
 
     Args:
         log: see `onlineml.storage.log.table`.
-        claim_events: by which a person says what an image shows; those of the kind of annotation.
+        claim_events: the events by which a person says what an image shows; those of the kind of annotation.
 
     Raises:
         StorageError: an entry has an event that this version does not know.
@@ -131,7 +131,7 @@ class Entries:
         return np.asarray(codes.to_numpy(), dtype=np.int8)
 
     def _in_effect(self) -> npt.NDArray[np.bool_]:
-        """Which entries nobody has undone; an undoing that was undone itself does nothing."""
+        """Return a mask of the entries that nobody has undone; an undoing that was undone itself has no effect."""
         live = np.ones(len(self), dtype=bool)
         undoings = self.rows("undone", live=False)
         targets = [self.list_of_texts(row, "undoes") for row in undoings]
@@ -160,7 +160,7 @@ class Entries:
         return self.rows(*self.claim_events, live=live)
 
     def texts(self, key: str, rows: Rows | None = None) -> Any:
-        """What records have under a key, null where it is no text; of all entries, or of some."""
+        """Return the texts that records have under a key, null where it is no text; of all entries, or of some."""
         if key not in self.log.column_names:
             return pa.chunked_array([pa.nulls(len(self) if rows is None else len(rows), pa.string())])
         column = self.log[key]
@@ -243,7 +243,7 @@ class Entries:
         return list(value)
 
     def parsed(self, rows: Rows, schema: pa.Schema) -> pa.Table:
-        """What records have besides texts, under the keys of a schema; null where they have not.
+        """Return the values of records other than texts, under the keys of a schema; null where there are none.
 
         Raises:
             StorageError: a value is of another type; the message names its entry.

@@ -31,20 +31,20 @@ __all__ = ["Folded", "folded"]
 
 @dataclass(frozen=True, eq=False)
 class Folded:
-    """What an annotation log adds up to; see `onlineml.data.annotations.Annotations`, which shows it.
+    """The state that results from an annotation log; see `onlineml.data.annotations.Annotations`, which shows it.
 
     Attributes:
-        kind: of annotation.
+        kind: the kind of annotation.
         entries: the log.
-        classes: of the project.
-        images: that are not deleted.
-        deleted: the others.
-        revisions: by image id, what whoever speaks next has seen, where it is not the entry that prevails.
+        classes: those of the project.
+        images: those that are not deleted.
+        deleted: the deleted images.
+        revisions: by image id, the revision that the next author has seen, where it is not the entry that prevails.
         conflicts: by image id, ids of entries that contradict each other.
-        rivalries: by image id, what stands of these, where nobody deleted the image.
+        rivalries: by image id, the resolution of these conflicts, where nobody deleted the image.
         split_conflicts: the same by group, of images that were moved to different splits.
-        split_revisions: by group that was moved, what whoever moves it next has seen.
-        skipped: by image id, the place of the entry by which somebody passed over the image last.
+        split_revisions: by group that was moved, the revision that the next person who moves it has seen.
+        skipped: by image id, the place of the last entry by which somebody skipped the image.
         frozen: by dataset hash, the id of the entry that says so.
     """
 

@@ -138,7 +138,7 @@ def dataset_files(result: CheckTable, provenance: pa.Table) -> dict[str, bytes]:
 
 
 def read_provenance(url: str, *, storage_options: Mapping[str, Any] | None = None) -> pa.Table:
-    """Where the labels of the dataset in the folder `url` came from.
+    """Read the provenance of the labels of the dataset in the folder `url`.
 
     Raises:
         NotFoundError: no dataset is there.
@@ -148,7 +148,7 @@ def read_provenance(url: str, *, storage_options: Mapping[str, Any] | None = Non
 
 
 def read_findings(url: str, manifest: Manifest, *, storage_options: Mapping[str, Any] | None = None) -> CheckTable:
-    """What was found when the dataset in the folder `url` was frozen.
+    """Read the findings recorded when the dataset in the folder `url` was frozen.
 
     Raises:
         NotFoundError: no dataset is there.

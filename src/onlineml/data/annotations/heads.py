@@ -1,8 +1,8 @@
-"""What stands when several people said something about one thing, and whether they contradict each other.
+"""Resolution of several people's entries about one thing: which entry prevails, and whether they contradict each other.
 
-An entry's base, the revision that its writer expected, names the entries that its writer saw. What somebody saw
-directly or through others is answered by what he said; entries that nobody answered are heads. If they say different
-things they are a conflict, and the one with the greatest id prevails until somebody who has seen them all has spoken.
+An entry's base, the revision that its writer expected, names the entries that its writer saw. An entry answers those
+that its writer saw directly or through others; entries that nobody answered are heads. If the heads say different
+things they are a conflict, and the one with the greatest id prevails until somebody who has seen them all has decided.
 All that depends on the set of entries alone, not on the order in which they arrive.
 """
 
@@ -38,17 +38,17 @@ class Claim(NamedTuple):
 
 @dataclass(frozen=True)
 class Resolution:
-    """What stands.
+    """The claims that hold.
 
     Attributes:
-        heads: what nobody answered, in the order of ids; the last one prevails.
+        heads: the claims that nobody answered, in the order of ids; the last one prevails.
     """
 
     heads: tuple[Claim, ...]
 
     @property
     def revision(self) -> str:
-        """What whoever speaks next has seen."""
+        """The revision that the next author has seen."""
         return " ".join(claim.entry for claim in self.heads)
 
     @property
@@ -69,12 +69,12 @@ class Resolution:
 
 
 def resolve_claims(claims: Sequence[Claim], expected_revisions: Mapping[str, str | None]) -> Resolution:
-    """What stands of what was said about one thing.
+    """Resolve the claims about one thing.
 
     Args:
         claims: at least one, in the order of ids.
-        expected_revisions: what its author had seen, of all entries about it, also of those that were undone: who has
-            seen one has seen what it stands on.
+        expected_revisions: the revision that the author had seen, for all entries about it, including those that were
+            undone: an author who has seen an entry has also seen the entries on which it is based.
     """
     own = {one.entry for one in claims}
     seen: set[str] = set()
@@ -97,7 +97,7 @@ def _ids(revision: str | None) -> list[str]:
 
 @dataclass(frozen=True)
 class Latest:
-    """What stands of what was said about many things.
+    """The entries that hold about many things.
 
     Attributes:
         codes: (N,) each thing once.

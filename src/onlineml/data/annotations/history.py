@@ -1,4 +1,4 @@
-"""What a log tells people: the history of an image, what contradicts what, and where labels come from."""
+"""Reports from a log: the history of an image, contradictions, and the origin of labels."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _of_group(folded: Folded, image_id: str) -> dict[int, dict[str, Any]]:
 
 
 def _of_classes(folded: Folded, records: Mapping[int, Mapping[str, Any]]) -> dict[int, dict[str, Any]]:
-    """What became of the classes that the image ever had."""
+    """Return the records that renamed or merged the classes that the image ever had."""
     present = folded.classes.present
     had = {
         present(name) for record in records.values() for name in [record.get("label"), *(record.get("labels") or ())]
@@ -162,7 +162,7 @@ def _prevailing(
 
 
 def _in_words(folded: Folded, record: Mapping[str, Any]) -> str:
-    """What a record says besides its event."""
+    """Return the content of a record, except its event, in words."""
     match record["event"]:
         case "moved":
             return f"{record['split']}: {record.get('reason', '')}"

@@ -1,8 +1,8 @@
-"""What people say of an image's set of labels: the whole set, or that some labels apply or do not.
+"""Annotations of an image's set of labels: the whole set, or that some labels apply or do not.
 
-Each label is decided for itself, by what was said of it, be it in a whole set. So two people who add different labels
-do not contradict each other, and one who adds a label contradicts whoever removed it, or gave a set without it, without
-having seen that.
+Each label is decided separately, by the entries about it, including whole sets. So two people who add different labels
+do not contradict each other, but a person who adds a label contradicts anyone who removed it, or gave a set without it,
+if that person had not seen this.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def as_sets(lists: pa.Array) -> pa.Array:
 
 
 class LabelsClaim(NamedTuple):
-    """What one entry says, by the present names of classes.
+    """The content of one entry, by the present names of classes.
 
     Attributes:
         event: `ADDED` or `REMOVED`; anything else gives the whole set.
@@ -63,15 +63,15 @@ class LabelsClaim(NamedTuple):
 
     @property
     def is_whole(self) -> bool:
-        """Whether it gives the whole set."""
+        """True if it gives the whole set."""
         return self.event not in {ADDED, REMOVED}
 
     def is_about(self, label: str) -> bool:
-        """Whether it says of a label that it applies or that it does not."""
+        """Return True if it says of a label that it applies or that it does not."""
         return self.is_whole or label in (self.labels or ())
 
     def applies(self, label: str) -> bool:
-        """Whether a label applies, of those that it is about."""
+        """Return True if a label, one of those that it is about, applies."""
         return self.event != REMOVED and label in (self.labels or ())
 
 
@@ -92,7 +92,7 @@ def labels_told(entries: Entries, rows: Rows) -> pa.Array:
 
 
 def meanings(entries: Entries, rows: Rows, present: Callable[[str], str | None]) -> list[LabelsClaim]:
-    """What entries say; `present` tells what a class is called now."""
+    """Return the content of entries; `present` returns the present name of a class."""
     lists = labels_told(entries, rows).to_pylist()
     return [
         LabelsClaim(entries.event(row), None if one is None else frozenset(present(name) or name for name in one))
@@ -105,11 +105,11 @@ def meanings(entries: Entries, rows: Rows, present: Callable[[str], str | None])
 
 @dataclass(frozen=True)
 class LabelsResolution(Resolution):
-    """What stands of what was said of the labels of an image.
+    """The resolution of the claims about the labels of an image.
 
     Attributes:
-        of_label: of each label that was spoken of, whether it applies.
-        of_whole: whether anybody annotated the image, of who gave whole sets; None: nobody gave one.
+        of_label: for each label that was mentioned, whether it applies.
+        of_whole: whether anybody annotated the image, from those who gave whole sets; None: nobody gave one.
     """
 
     of_label: Mapping[str, Resolution]
@@ -144,7 +144,7 @@ class LabelsResolution(Resolution):
 
 
 def resolve_labels(claims: Sequence[Claim], expected_revisions: Mapping[str, str | None]) -> LabelsResolution:
-    """What stands of `LabelsClaim`s about one image, label by label; see `resolve_claims`."""
+    """Resolve the `LabelsClaim` objects about one image, label by label; see `resolve_claims`."""
     of_label = {}
     for label in sorted({label for claim in claims for label in claim.meaning.labels or ()}):
         about = [Claim(one.entry, one.meaning.applies(label)) for one in claims if one.meaning.is_about(label)]

@@ -36,11 +36,11 @@ _MANY_OBJECTS = 512  # small ones, after which a writer puts them together
 
 
 class AnnotationLog:
-    """What is said about the images of the project at `project_url`.
+    """The annotations of the images of the project at `project_url`.
 
     Args:
         project_url: the project's folder; local ones absolute.
-        task: says what images are annotated with, see `onlineml.data.kinds.kind_of`.
+        task: determines how images are annotated, see `onlineml.data.kinds.kind_of`.
         class_names: those that the project began with.
         storage_options: of the filesystem; never shown or stored.
     """
@@ -68,7 +68,10 @@ class AnnotationLog:
     # ---- read ----
 
     def state(self, *, at: datetime | None = None) -> Annotations:
-        """What the log adds up to, now or at a moment. What is said here next is said by somebody who has seen it."""
+        """Return the state of the log, now or at a moment.
+
+        Later entries written through this object count as written by somebody who has seen that state.
+        """
         if at is not None:
             log = self._log.table()
             n = pc.sum(pc.less(log[ENTRY], ulid_after(at))).as_py() or 0
@@ -183,7 +186,7 @@ class AnnotationLog:
         return [ids[image.sha256] for image in images]
 
     def _claim_of_upload(self, claim: dict[str, Any] | None, row: Mapping[str, Any]) -> dict[str, Any]:
-        """What an upload says that its image shows, or that it says nothing."""
+        """Return the facts of an upload about what its image shows, or that it says nothing."""
         facts = self.kind.parsed(None, name="") if claim is None else self.kind.completed(claim, row)
         return dict(facts)
 

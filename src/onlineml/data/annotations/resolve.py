@@ -1,4 +1,4 @@
-"""What people said of the images of a project, and which of them contradict each other."""
+"""Human annotations of the images of a project, and which of them contradict each other."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ __all__ = ["HumanAnnotations", "deleted_unseen", "human_annotations", "with_huma
 
 @dataclass(frozen=True, eq=False)
 class HumanAnnotations:
-    """What people said.
+    """The annotations that people made.
 
     Attributes:
-        places: (N,) for each image, in the log, that of the entry that prevails; -1 where nobody said anything.
-        resolutions: by image id what stands, where it is not just the last of a chain of entries.
-        unclear: (k,) the images of these resolutions among the N, rising.
-        images: (M,) of every claim in the order of ids, the place of its image among the N.
+        places: (N,) for each image, the place in the log of the entry that prevails; -1 where nobody annotated it.
+        resolutions: by image id the resolution, where it is not just the last of a chain of entries.
+        unclear: (k,) the images of these resolutions among the N, ascending.
+        images: (M,) for every claim in the order of ids, the place of its image among the N.
         claims: (M,) the places of these claims in the log.
     """
 
@@ -58,14 +58,14 @@ class HumanAnnotations:
 def human_annotations(
     entries: Entries, silent: Rows, images: Images, classes: Classes, *, kind: AnnotationKind
 ) -> HumanAnnotations:
-    """What stands of what people said.
+    """Resolve the annotations that people made.
 
     Args:
-        entries: of the log.
-        silent: uploads that say nothing of what an image shows.
-        images: all that there are.
-        classes: under their present names; who says the same in other words does not contradict.
-        kind: of annotation.
+        entries: those of the log.
+        silent: uploads that do not say what an image shows.
+        images: all existing images.
+        classes: under their present names; the same annotation in other words is no contradiction.
+        kind: the kind of annotation.
     """
     rows = np.setdiff1d(entries.claims(), silent, assume_unique=True)
     kind.require_claims(entries, rows)
@@ -99,7 +99,7 @@ def _selected(rows: Rows, there: Rows) -> Rows:
 
 
 def _expected_revisions(entries: Entries, image_ids: Sequence[str]) -> dict[str, str | None]:
-    """What each entry about these images had seen, also of those that were undone."""
+    """Return the revision that each entry about these images had seen, including entries that were undone."""
     rows = entries.claims(live=False)
     rows = rows[mask_of(pc.is_in(entries.texts("image_id", rows), value_set=pa.array(image_ids, pa.string())))]
     return dict(zip(entries.ids(rows).to_pylist(), entries.texts("base", rows).to_pylist(), strict=True))

@@ -1,4 +1,4 @@
-"""What is said about a project's images, and by whom: facts in an append-only log, and the state that they add up to.
+"""Annotations of a project's images and their authors: facts in an append-only log, and the state they result in.
 
 A record is a plain dictionary with an ``event``, ``author`` and ``time`` (ISO, UTC):
 
@@ -17,11 +17,11 @@ Where the task is detection, ``uploaded`` (if somebody said where the objects ar
 ``boxes_xyxy`` and ``labels`` in place of the label, and ``further``: lists by column, with a value a box. Where images
 have sets of labels, these have ``labels``; ``added`` and ``removed`` have the ``labels`` that apply, or do not.
 
-``base``, in each that is about an image, a group or a class, tells what its writer had seen: ids of entries, separated
-by spaces. Nothing is overwritten. What a person said about an image outlasts whatever is imported later; split and
-group are those of an image's first entry, until somebody moves it. Of two people who had not seen each other the later
-one prevails until somebody who has seen both decides. An upload without a label, or without boxes, says nothing about
-an image that is there already.
+``base``, in each record about an image, a group or a class, lists the ids of the entries that its writer had seen,
+separated by spaces. Nothing is overwritten. A person's annotation of an image outlasts whatever is imported later;
+split and group are those of an image's first entry, until somebody moves it. If two authors had not seen each other,
+the later entry prevails until somebody who has seen both decides. An upload without a label, or without boxes, says
+nothing about an image that is there already.
 """
 
 from __future__ import annotations
@@ -93,13 +93,13 @@ class Annotations:
 
     @property
     def kind(self) -> AnnotationKind:
-        """What the images are annotated with."""
+        """The kind of annotation of the images."""
         return self.folded.kind
 
     # ---- one image ----
 
     def row(self, image_id: str) -> dict[str, Any]:
-        """What is known of one image, by column; empty for an image that is not there."""
+        """Return the known facts of one image, by column; empty for an image that does not exist."""
         return self.rows([image_id])[0] if positions([image_id], self.table["image_id"])[0] >= 0 else {}
 
     def rows(self, image_ids: Sequence[str], *, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
@@ -109,7 +109,7 @@ class Annotations:
         return found
 
     def revision(self, image_id: str) -> str | None:
-        """What whoever has seen this state has seen of the image; None for an image that never was there."""
+        """Return the image's revision for someone who has seen this state; None for an image that never existed."""
         return self.revisions([image_id])[0]
 
     def revisions(self, image_ids: Sequence[str]) -> list[str | None]:
@@ -149,7 +149,7 @@ class Annotations:
 
     @cached_property
     def suggestions(self) -> pa.Table:
-        """What models guess of images where nobody has answered since: the last guess for each image.
+        """The guesses of models that nobody has answered since: the last guess for each image.
 
         Columns: image_id; those of the kind's guesses, such as ``label``, ``score`` (0..1), ``top_labels`` and
         ``top_scores``, or ``boxes_xyxy``, ``labels`` and ``scores``; then ``model``, ``entry`` (the log's)
@@ -159,15 +159,15 @@ class Annotations:
 
     @cached_property
     def provenance(self) -> pa.Table:
-        """Where each row's label, or boxes, come from.
+        """The origin of each row's label, or boxes.
 
-        Columns: image_id, ``event`` (imported, uploaded, accepted or corrected), ``author``, ``time`` (UTC), ``model``
-        (whose suggestion was accepted) and ``entry`` (the log's).
+        The columns are image_id, ``event`` (imported, uploaded, accepted or corrected), ``author``, ``time`` (UTC),
+        ``model`` (whose suggestion was accepted) and ``entry`` (the log's).
         """
         return provenance_of(self.folded)
 
     def conflict_table(self) -> pd.DataFrame:
-        """What contradicts each other, a row an entry.
+        """Return the contradicting entries, one row for each.
 
         Returns:
             The columns about (image, class or group), name, says (in words), author, time, prevails (until somebody
@@ -179,7 +179,7 @@ class Annotations:
         return _with_times(pd.DataFrame(conflict_rows(self.folded, self.conflicts), columns=columns))
 
     def counts(self) -> dict[str, int]:
-        """How many images there are of each kind."""
+        """Return the number of images of each kind."""
         events = self.provenance["event"]
         return {
             "images": len(self),

@@ -1,4 +1,4 @@
-"""What models guess of images: written beside the log as one table a call, and shown until a person answers."""
+"""Guesses of models about images: written beside the log as one table a call, and shown until a person answers."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def listed(sources: Source | Iterable[Source]) -> list[Source]:
 
 
 def names_of(sources: Sequence[Source]) -> list[str]:
-    """What sources are called in messages."""
+    """Return the names by which messages refer to sources."""
     return [f"image {n}" if isinstance(source, bytes) else str(source) for n, source in enumerate(sources)]
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with the boxes of checked images, and the manifest that is left when each policy was applied.
+"""Problems with the boxes of checked images, and the manifest that results once each policy is applied.
 
 The policies are those of `onlineml.data.manifest.box_arrays.clean_boxes` and of the `DetectionDataModule`, so that data
 which were checked train to the same result as data which were not, and have nothing more to report.
@@ -123,7 +123,7 @@ def _filtered(name: str, column: pa.ChunkedArray, boxes: Boxes, kept: npt.NDArra
 
 
 def same_boxes(boxes: Boxes, one: int, other: int) -> bool:
-    """Whether two images have the same objects, in any order, but for less than a pixel."""
+    """Return True if two images have the same objects, in any order, with differences of less than a pixel."""
     a, b = boxes.of(one), boxes.of(other)
     n = a.stop - a.start
     if n != b.stop - b.start:
@@ -142,7 +142,7 @@ def same_boxes(boxes: Boxes, one: int, other: int) -> bool:
 
 
 def boxes_differ(manifest: Manifest) -> Callable[[list[int]], str]:
-    """How the boxes of several images contradict each other; ``""`` if they do not."""
+    """Return a function that describes how the boxes of several images contradict each other; ``""`` if they do not."""
     boxes = manifest.boxes()
     counts = (boxes.offsets[1:] - boxes.offsets[:-1]).tolist()
 

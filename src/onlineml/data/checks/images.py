@@ -34,7 +34,7 @@ _PROGRESS_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What opening one image told; size 0 where it cannot be decoded."""
+    """The result of opening one image; size 0 where it cannot be decoded."""
 
     sha256: str = ""
     height: int = 0

@@ -49,19 +49,19 @@ class Judged:
 
 @dataclass(frozen=True, eq=False)
 class CheckTable:
-    """What a check found.
+    """The result of a check.
 
     Attributes:
         table: one row per finding: `uri`, `image_id`, `finding` (a code of `onlineml.data.images.POLICIES`), `outcome`
             (``"usable"``, ``"quarantined"``, ``"refused"``), `detail`. A finding that begins with ``box_`` is about one
-            box, and so is its outcome; `detail` tells the box's number in the image (from 0), label and corners. What
-            is plainly fine has no row.
+            box, and so is its outcome; `detail` has the box's number in the image (from 0), label and corners. Images
+            and boxes without any problem have no row.
         manifest: the usable images, with sha256, width and height (of the upright picture) filled in, and their
             usable boxes.
-        n_images: how many images were checked.
-        n_bad: how many of them are not in `manifest`.
-        n_boxes: how many boxes the usable images have.
-        n_bad_boxes: how many of them are not in `manifest`, or only as a region to ignore.
+        n_images: number of images that were checked.
+        n_bad: number of them that are not in `manifest`.
+        n_boxes: number of boxes that the usable images have.
+        n_bad_boxes: number of them that are not in `manifest`, or only as a region to ignore.
     """
 
     table: pa.Table
@@ -75,7 +75,7 @@ class CheckTable:
         return int(self.table.num_rows)
 
     def counts(self) -> dict[str, int]:
-        """How many images, or boxes, have each finding, the most frequent first."""
+        """Return the number of images, or boxes, that have each finding, the most frequent first."""
         found: dict[str, int] = {}
         for code in self.table["finding"].to_pylist():
             found[code] = found.get(code, 0) + 1

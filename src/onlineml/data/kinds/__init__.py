@@ -1,6 +1,6 @@
-"""What an annotation is, task by task: a label, boxes, and whatever kinds are added.
+"""Kinds of annotation, by task: a label, boxes, and any kinds that are added.
 
-A kind is one object that answers every question about annotations that the rest of the package has. To add one, write
+A kind is one object that answers every question that the rest of the package has about annotations. To add one, write
 a module with a subclass of `AnnotationKind` and put its object into `KINDS`; another package offers its own by an
 entry point of the group ``onlineml.kinds``, named by the task.
 """

@@ -1,4 +1,4 @@
-"""What every kind of annotation answers, so that nobody else asks which task this is."""
+"""The interface of every kind of annotation, so that no other code has to distinguish tasks."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ __all__ = ["AnnotationKind", "checked_scores", "counted_names"]
 
 
 class AnnotationKind(AnnotatedTables):
-    """What the images of a task are annotated with. A kind has no state; its methods take tables and values.
+    """The kind of annotation of a task's images. A kind has no state; its methods take tables and values.
 
-    Throughout, a *value* is what a person or a program gives for one image, *facts* are what a record of the log says
-    of it (plain JSON), and a *row* is what the manifest's table has, as a dictionary by column.
+    Throughout, a *value* is given by a person or a program for one image, *facts* are the content of a record of the
+    log about it (plain JSON), and a *row* is the image's row of the manifest's table, as a dictionary by column.
 
     Attributes:
         task: the name of the task.
-        columns: of its manifests, besides those of every manifest (`onlineml.data.manifest.schema.COLUMNS`).
+        columns: those of its manifests, besides those of every manifest (`onlineml.data.manifest.schema.COLUMNS`).
         key: the column that is null where nobody annotated the image.
         names: the column of class names: a text, or a list of texts, for each image.
-        argument: what functions call an annotation that they take: ``upload(label=...)``.
-        one_by_one: what `counts` counts where that is not images, such as ``"boxes"``.
-        aside: the keys of `counts` that are about images all the same; the first: images without any.
+        argument: the name of the parameter by which functions take an annotation: ``upload(label=...)``.
+        one_by_one: the name of the things that `counts` counts, where they are not images, such as ``"boxes"``.
+        aside: the keys of `counts` that are still about images; the first: images without any.
         label_alone: whether a class name alone annotates an image, so that images can be uploaded with it.
         claim_events: the events of the log by which a person says what an image shows.
         guess_schema: the columns of a table of guesses.
@@ -89,19 +89,19 @@ class AnnotationKind(AnnotatedTables):
 
     @abstractmethod
     def confirms(self, facts: Mapping[str, Any], row: Mapping[str, Any], lineage: Mapping[str, str]) -> bool:
-        """Whether facts say what the image is annotated with already, be it by former names of classes."""
+        """Return True if facts equal the present annotation of the image, possibly under former names of classes."""
 
     def claims(self, state: Annotations, values: Mapping[str, Any]) -> list[Facts]:
-        """What somebody says who annotates images, by image id; None: nobody annotated the image.
+        """Return the claims of a person who annotates images, by image id; None: nobody annotated the image.
 
-        Whoever gives an image what it has accepts it.
+        A person who gives an image the annotation that it already has accepts it.
 
         Args:
-            state: what is seen.
+            state: the state that the person sees.
             values: a label; or a pair (boxes_xyxy, labels); see the kind.
 
         Raises:
-            DataError: an image is not there, or a value is malformed.
+            DataError: an image does not exist, or a value is malformed.
             UnknownClassError: a label is none of the classes.
         """
         parsed = {image_id: self.parsed(value, name=image_id) for image_id, value in values.items()}
@@ -114,7 +114,7 @@ class AnnotationKind(AnnotatedTables):
         return found
 
     def added(self, state: Annotations, values: Mapping[str, Any]) -> list[Facts]:
-        """What somebody says who adds class names to what images have, by image id.
+        """Return the claims of a person who adds class names to the annotations of images, by image id.
 
         Raises:
             ConfigError: images have no set of labels.
@@ -218,16 +218,16 @@ class AnnotationKind(AnnotatedTables):
 
     @abstractmethod
     def meanings(self, entries: Entries, rows: Rows, present: Callable[[str], str | None]) -> list[Any]:
-        """What entries say, equal where it is the same.
+        """Return the meanings of entries, which are equal where the entries say the same.
 
         Args:
-            entries: of the log.
-            rows: which.
-            present: what a class is called now, by any name that it had.
+            entries: those of the log.
+            rows: the entries to read.
+            present: returns the present name of a class, by any name that it had.
         """
 
     def resolve(self, claims: Sequence[Claim], expected_revisions: Mapping[str, str | None]) -> Resolution:
-        """What stands of what was said of one image; see `onlineml.data.annotations.heads.resolve_claims`."""
+        """Resolve the claims about one image; see `onlineml.data.annotations.heads.resolve_claims`."""
         return resolve_claims(claims, expected_revisions)
 
     @abstractmethod
@@ -268,5 +268,5 @@ def checked_scores(scores: Iterable[Any], image_id: str) -> list[float]:
 
 
 def counted_names(labels: Iterable[str | None]) -> str:
-    """How many there are of each label, such as ``"2 cat, 1 dog"``."""
+    """Return the number of occurrences of each label, such as ``"2 cat, 1 dog"``."""
     return ", ".join(f"{n} {label}" for label, n in Counter(labels).items())

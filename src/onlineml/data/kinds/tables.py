@@ -1,4 +1,4 @@
-"""What every kind of annotation answers about the tables of manifests."""
+"""The methods of every kind of annotation for the tables of manifests."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class AnnotatedTables(ABC):
         return {}
 
     def problems(self, table: pa.Table) -> list[str]:
-        """What is wrong with the annotations of a normalised table, apart from unknown classes."""
+        """Return the problems of the annotations of a normalised table, apart from unknown classes."""
         return []
 
     def unknown_labels(self, table: pa.Table, class_names: Sequence[str]) -> list[str]:
@@ -83,7 +83,7 @@ class AnnotatedTables(ABC):
         """See `onlineml.Manifest.counts`."""
 
     def content(self, table: pa.Table) -> str:
-        """How much the images show in words, such as ``"1,200 boxes"``; ``""`` where there is one label an image."""
+        """Return the amount of content in words, such as ``"1,200 boxes"``; ``""`` if there is one label an image."""
         return f"{len(self.names_by_row(table)[0]):,} {self.one_by_one}" if self.one_by_one else ""
 
     def boxes(self, table: pa.Table, class_names: tuple[str, ...]) -> Boxes:
@@ -115,7 +115,7 @@ class AnnotatedTables(ABC):
 
     @abstractmethod
     def in_words(self, record: Mapping[str, Any]) -> str:
-        """What a row, or a record of the log, says that an image shows."""
+        """Return the annotation in a row, or in a record of the log, in words."""
 
     def with_labels(self, table: pa.Table, class_names: tuple[str, ...]) -> tuple[pa.Table, tuple[str, ...]]:
         """Of a table whose images have one label each, that of a folder, a table of this kind, and its classes."""
@@ -124,7 +124,7 @@ class AnnotatedTables(ABC):
     # ---- what is shown ----
 
     def title(self, names: Sequence[str]) -> str:
-        """What an image shows in short, given its class names; none: the image shows none."""
+        """Return a short title of an image, given its class names; none: the image shows none."""
         return ", ".join(names) or self.aside[0]
 
     def drawn_boxes(self, table: pa.Table, class_names: tuple[str, ...]) -> Boxes | None:
@@ -132,7 +132,7 @@ class AnnotatedTables(ABC):
         return None
 
     def guess_in_words(self, guess: Mapping[str, Any]) -> str:
-        """What a row of a table of guesses suggests."""
+        """Return the suggestion in a row of a table of guesses, in words."""
         return ", ".join(f"{name} {score:.2f}" for name, score in zip(guess["labels"], guess["scores"], strict=True))
 
     def surety(self, guesses: pa.Table) -> list[float]:
@@ -149,24 +149,25 @@ class AnnotatedTables(ABC):
 
     @abstractmethod
     def contradiction(self, manifest: Manifest) -> Callable[[list[int]], str]:
-        """How annotations of several images of the same bytes contradict each other, in words; ``""``: not at all.
+        """Return a function that describes how annotations of images of the same bytes contradict each other.
 
-        An image that nobody annotated contradicts none.
+        The function takes the rows of several images and returns words; ``""``: no contradiction. An image that nobody
+        annotated contradicts none.
         """
 
     def judge(self, manifest: Manifest) -> Judged:
-        """What is wrong with the parts of annotations, such as boxes, of images that are usable."""
+        """Return the problems of the parts of annotations, such as boxes, of images that are usable."""
         return Judged(manifest, [[] for _ in range(len(manifest))], 0, 0)
 
     def n_judged(self, table: pa.Table) -> int:
-        """How many parts `judge` looks at one by one."""
+        """Return the number of parts that `judge` checks one by one."""
         return 0
 
     def detect_format(self, where: str, *, storage_options: Mapping[str, Any] | None) -> Layout:
-        """Which format lies at an absolute URL.
+        """Return the format of the data at an absolute URL.
 
         Raises:
-            DataError: none that is known.
+            DataError: the format is not known.
         """
         raise DataError(f"no format of the task {self.task!r} is known; make a Manifest of a table for {where}")
 
@@ -179,9 +180,9 @@ class AnnotatedTables(ABC):
         raise ConfigError(f"there are no samples for the task {self.task!r}")
 
     def sample_truth(self, photos: str) -> dict[str, Any]:
-        """What sample photos truly show, at least those annotated wrongly: values by path in their folder.
+        """Return the true annotations of sample photos, at least of those annotated wrongly, by path in their folder.
 
         Args:
-            photos: folder with what `sample_maker` made.
+            photos: folder with the photos that `sample_maker` made.
         """
         return {}

@@ -30,7 +30,7 @@ __all__ = ["ClassificationDataModule", "ImageDataModule"]
 
 
 class ImageDataModule(pl.LightningDataModule):
-    """What the datamodules of all tasks share: splits, order, bad images. Its subclasses make datasets.
+    """The base of the datamodules of all tasks: splits, order, bad images. Its subclasses make datasets.
 
     Images that nobody annotated are left out of the splits' loaders.
 
@@ -83,7 +83,7 @@ class ImageDataModule(pl.LightningDataModule):
         self._splits = np.asarray(manifest.column("split"), dtype=object)
 
     def _image_rows(self, labels: NDArray[Any]) -> ImageRows:
-        """What a dataset reads, with an array of N labels, or rows of them, as batches have them."""
+        """Return the rows that a dataset reads, with an array of N labels, or rows of them, in the form of batches."""
         manifest = self.manifest
         ids = [str(image_id) for image_id in manifest.column("image_id")]
         return ImageRows(ids, manifest.urls(), labels, manifest.storage_options, manifest.versions())

@@ -52,7 +52,7 @@ class BadRow(NamedTuple):
 
 
 class ImageBatch(TypedDict):
-    """What a loader yields; B may be smaller than the batch size where images were bad."""
+    """A batch from a loader; B may be smaller than the batch size where images were bad."""
 
     image: torch.Tensor
     """(B, 3, H, W) uint8, RGB in 0..255, channels-last in memory."""

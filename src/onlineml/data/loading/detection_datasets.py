@@ -29,7 +29,7 @@ __all__ = ["DetectionBatch", "DetectionDataset", "DetectionTarget", "Truth"]
 
 
 class DetectionTarget(TypedDict):
-    """What one image of a batch shows."""
+    """The objects in one image of a batch."""
 
     boxes: torch.Tensor
     """(n, 4) float32, x1, y1, x2, y2 in pixels of the batch."""
@@ -42,7 +42,7 @@ class DetectionTarget(TypedDict):
 
 
 class DetectionBatch(TypedDict):
-    """What a loader yields; B may be smaller than the batch size where images were bad."""
+    """A batch from a loader; B may be smaller than the batch size where images were bad."""
 
     image: torch.Tensor
     """(B, 3, H, W) uint8, RGB in 0..255, channels-last in memory; H and W are multiples of 32, padding is grey."""
@@ -64,11 +64,11 @@ class DetectionBatch(TypedDict):
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """What is known about the images of `ImageRows`.
+    """The known facts about the images of `ImageRows`.
 
     Attributes:
         boxes: of all images.
-        declared_hw: (N, 2) int64, the size that each image has where its boxes come from; 0 where it is not told.
+        declared_hw: (N, 2) int64, the size of each image in the source of its boxes; 0 where it is not given.
         known: (N, C) bool, the classes of which all objects of an image are annotated; None: all classes of all images.
     """
 

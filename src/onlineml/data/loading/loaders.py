@@ -160,7 +160,7 @@ class Loader:
         self.sampler.start_batch = 0
 
     def state_dict(self) -> dict[str, int]:
-        """Where the loader is: the epoch, and how many of its batches were handed out."""
+        """Return the position of the loader: the epoch, and the number of its batches that were handed out."""
         return {"epoch": self.sampler.epoch, "batch": self._handed_out % max(1, len(self))}
 
     def load_state_dict(self, state: dict[str, int]) -> None:

@@ -1,4 +1,4 @@
-"""What is new, changed or gone between two datasets, and whether scores on them can be compared."""
+"""Differences between two datasets (new, changed and missing images), and whether their scores are comparable."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ KINDS = ("new", "gone", "relabelled", "moved")
 
 @dataclass(frozen=True, eq=False)
 class Changes:
-    """How a dataset differs from an earlier one. Classes are compared by their present names: renaming changes nothing.
+    """The differences of a dataset from an earlier one, by the present names of classes: renaming changes nothing.
 
     Attributes:
         table: a row for each change of an image: ``image_id``, ``change`` (new, gone, relabelled, or moved to another
-            split), and what was ``before`` and is ``after``, in words.
-        new_classes: names of classes that the earlier dataset has not.
-        gone_classes: names of classes that the later one has not.
+            split), and the values ``before`` and ``after``, in words.
+        new_classes: names of classes that the earlier dataset does not have.
+        gone_classes: names of classes that the later one does not have.
     """
 
     table: pa.Table
@@ -54,9 +54,9 @@ class Changes:
 
     @property
     def comparable(self) -> bool:
-        """Whether scores on the test images of both may be compared.
+        """True if scores on the test images of both may be compared.
 
-        Not if images were moved into the test split, which the earlier model may have learnt, or out of it.
+        They may not if images were moved into the test split, which the earlier model may have learnt, or out of it.
         """
         moved = self.table.filter(pc.equal(self.table["change"], "moved"))
         return not any("test" in {row["before"], row["after"]} for row in moved.to_pylist())
@@ -65,7 +65,7 @@ class Changes:
         return bool(len(self.table) or self.new_classes or self.gone_classes)
 
     def counts(self) -> dict[str, int]:
-        """How many images have each kind of change."""
+        """Return the number of images that have each kind of change."""
         found = Counter(self.table["change"].to_pylist())
         return {kind: found[kind] for kind in KINDS}
 

@@ -1,4 +1,4 @@
-"""What kinds of annotation share to count and change the rows of a manifest's table."""
+"""Functions shared by kinds of annotation to count and change the rows of a manifest's table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How messages show some of many values."""
+"""Examples of many values, for messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a manifest looks in a notebook."""
+"""The HTML view of a manifest in a notebook."""
 
 from __future__ import annotations
 

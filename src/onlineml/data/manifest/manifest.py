@@ -174,7 +174,7 @@ class Manifest(ManifestFormats):
 
     @property
     def kind(self) -> AnnotationKind:
-        """What the images are annotated with: it answers all that differs from task to task."""
+        """The kind of annotation of the images, which answers all that differs from task to task."""
         return kind_of(self.task)
 
     @cached_property
@@ -197,15 +197,15 @@ class Manifest(ManifestFormats):
         return hash(self.hash)
 
     def urls(self) -> list[str]:
-        """Where each image can be read, in the order of the rows."""
+        """Return the URL where each image can be read, in the order of the rows."""
         prefix = self.root if not self.root or self.root.endswith("/") else f"{self.root}/"
         absolute = _ABSOLUTE.match
         return [uri if absolute(uri) else prefix + uri for uri in self.table["uri"].to_pylist()]
 
     def versions(self) -> list[str]:
-        """What tells each image's content from others at the same place: the store's tag, else its sha256, else ``""``.
+        """Return for each image the store's tag, else its sha256, else ``""``: it identifies the content at one place.
 
-        `onlineml.storage.io.read_many` keeps contents on this machine under them.
+        `onlineml.storage.io.read_many` caches contents on this machine under these versions.
         """
         columns = (self.table[name].to_pylist() for name in ("version", "sha256"))
         return [tag or digest or "" for tag, digest in zip(*columns, strict=True)]

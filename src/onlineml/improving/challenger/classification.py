@@ -33,7 +33,7 @@ _UNEVEN = 2.0  # times as many images of the commonest class as of the rarest: f
 
 
 class ClassifierPieces(SuccessorPieces):
-    """What is special in the successors of a classifier."""
+    """The parts of training a successor that are specific to classifiers."""
 
     fits_heads = True
     aligns_new_rows = True

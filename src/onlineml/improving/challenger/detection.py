@@ -35,7 +35,7 @@ _SAME_IOU = 0.6  # of two boxes of one class; the compact detector's own limit
 
 
 class DetectorPieces(SuccessorPieces):
-    """What is special in the successors of a detector."""
+    """The parts of training a successor that are specific to detectors."""
 
     def images(
         self, data: Manifest, recipe: Recipe, *, size_hw: tuple[int, int], known: NDArray[np.bool_] | None = None

@@ -1,4 +1,4 @@
-"""Which images a challenger is trained on: all that is new or corrected, and of what the champion knows a share."""
+"""Images a challenger is trained on: all that are new or corrected, and a share of those that the champion knows."""
 
 from __future__ import annotations
 

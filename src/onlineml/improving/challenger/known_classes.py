@@ -1,4 +1,4 @@
-"""Which classes whoever annotated an image could know: what came later may be on it all the same."""
+"""Classes that the annotator of an image could know: classes added later may be on the image all the same."""
 
 from __future__ import annotations
 

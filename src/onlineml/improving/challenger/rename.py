@@ -17,12 +17,12 @@ __all__ = ["current_names", "distinct", "remap_probabilities"]
 def current_names(
     class_names: Sequence[str], lineage: Mapping[str, str], *, known: Collection[str]
 ) -> list[str | None]:
-    """What each class is called now; None for one that is not there any more.
+    """Return the present name of each class; None for one that does not exist any more.
 
     Args:
         class_names: as a model was trained on them.
-        lineage: what classes are called now, see `onlineml.data.annotations.Annotations`.
-        known: the classes that there are.
+        lineage: the present names of classes, see `onlineml.data.annotations.Annotations`.
+        known: the existing classes.
     """
     present = set(known)
     now = (lineage.get(name, name) for name in class_names)

@@ -1,4 +1,4 @@
-"""Which way a challenger is trained, where nobody says."""
+"""Choice of the way in which a challenger is trained, where the user does not choose."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def chosen_how(
 
 
 def generations(project: Project, url: str) -> int:
-    """How many versions went on from one another, up to this one: 0 for one that was trained from the beginning."""
+    """Return the number of versions that continued one another, up to this one: 0 for one trained from scratch."""
     n = 0
     while n < _GENERATIONS:
         try:

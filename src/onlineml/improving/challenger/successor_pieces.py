@@ -1,4 +1,4 @@
-"""What a task brings so that its champions get successors: images, scores under present names, and heads."""
+"""The parts that a task provides so that its champions get successors: images, scores by present names, and heads."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["SuccessorPieces", "successor_pieces"]
 
 
 class SuccessorPieces(ABC):
-    """What the ways of training a challenger ask of its task; it holds no state.
+    """The parts of a task that the ways of training a challenger need; it holds no state.
 
     Attributes:
         fits_heads: whether a last layer is fitted to kept features, by `fit_head` and `fit_rows`; else it is trained as

@@ -1,4 +1,4 @@
-"""Whether a new model takes over."""
+"""The decision whether a new model takes over."""
 
 from __future__ import annotations
 

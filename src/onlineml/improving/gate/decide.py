@@ -171,10 +171,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _asked(rule: Rule, comparison: Comparison) -> str | None:
-    """What a rule says.
+    """Return the objection of a rule, or None.
 
     Raises:
-        ConfigError: it failed, or gave neither a text nor None: promoting past a rule that is broken helps nobody.
+        ConfigError: it failed, or returned neither a text nor None: promoting past a broken rule helps nobody.
     """
     name = getattr(rule, "__name__", repr(rule))
     try:

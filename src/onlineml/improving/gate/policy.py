@@ -1,4 +1,4 @@
-"""What the gate is asked: the policy that a challenger must fulfil, and everything else that decides."""
+"""The settings of the gate: the policy that a challenger must fulfil, and everything else that decides."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Better:
 
     @property
     def floor(self) -> float:
-        """What the lower bound must lie above."""
+        """The limit above which the lower bound must lie."""
         return 0.0
 
 
@@ -88,7 +88,7 @@ class NotWorse:
 
     @property
     def floor(self) -> float:
-        """What the lower bound must lie above."""
+        """The limit above which the lower bound must lie."""
         return -self.margin
 
 
@@ -97,17 +97,17 @@ Policy: TypeAlias = Better | NotWorse
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """What decides whether a challenger takes the champion's place, see `onlineml.improve`.
+    """The settings that decide whether a challenger takes the champion's place, see `onlineml.improve`.
 
     Attributes:
         policy: ``"better"``, ``"not_worse"`` (by `margin`), an object of `onlineml.improving.gate`, or ``"auto"``: not
             worse where there are new classes or corrected labels, which are a reason of their own, else better.
         margin: of ``"not_worse"``, in (0, 0.5]; 0.01 is one point.
-        rules: functions that are given the `onlineml.evaluation.Comparison` and return a reason against promotion, or
+        rules: functions that take the `onlineml.evaluation.Comparison` and return a reason against promotion, or
             None.
         min_support: images (of a detector: objects) of a class or slice that is tested for a drop; at least 1.
-        slices: columns by which both are scored, see `onlineml.evaluate`.
-        promote: False: decide, and leave the champion where it is.
+        slices: columns by which both models are scored, see `onlineml.evaluate`.
+        promote: False: decide, but do not replace the champion.
 
     Raises:
         ConfigError: there is no such policy, or a value is outside its range.

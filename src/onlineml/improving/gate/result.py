@@ -1,4 +1,4 @@
-"""What the gate decided: a frozen value that prints itself and becomes a record of the promotion log."""
+"""The result of the gate: a frozen value that prints itself and becomes a record of the promotion log."""
 # ruff: noqa: PLC0415 - what prints and draws is loaded when it is asked for; it knows this module
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class GateResult:
 
     @property
     def promoted(self) -> bool:
-        """Whether the verdict is promote."""
+        """True if the verdict is ``"promote"``."""
         return self.verdict == PROMOTE
 
     @property

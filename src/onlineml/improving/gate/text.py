@@ -39,7 +39,7 @@ def leak_reasons(leaked: Sequence[str], n_images: int) -> list[str]:
 
 
 def drop_reason(tested: TestedPart) -> str:
-    """What became worse, and how sure that is."""
+    """Return the part that became worse in words, and how certain that is."""
     part = tested.part
     name = f"class {part.value!r}" if part.column == "class" else f"{part.column} {part.value!r}"
     return (

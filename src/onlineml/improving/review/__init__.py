@@ -1,4 +1,4 @@
-"""Which images a person should look at next, and why."""
+"""The images that a person should check next, and the reasons."""
 
 from __future__ import annotations
 

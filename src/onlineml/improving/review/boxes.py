@@ -1,4 +1,4 @@
-"""What one pass of a detector says of a project's images: suspect boxes, and images worth boxes."""
+"""One pass of a detector over a project's images: suspect boxes, and images worth boxes."""
 
 from __future__ import annotations
 

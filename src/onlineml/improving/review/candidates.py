@@ -86,12 +86,12 @@ def candidates_by_score(
 
 
 class CandidatePool(NamedTuple):
-    """What models say of a pool of images.
+    """The predictions of models for a pool of images.
 
     Attributes:
         rows: (N,) int64 of the manifest: the pool; images that could not be used are not in it.
         candidates: rankings of the pool.
-        chosen: tells which images look alike; None where that is not known.
+        chosen: determines which images look alike; None where that is not known.
     """
 
     rows: NDArray[np.int64]

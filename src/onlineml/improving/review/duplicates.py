@@ -58,7 +58,7 @@ class Chosen:
         return len(self._hashes if self._hashes is not None else self._units)  # type: ignore[arg-type]
 
     def like(self, row: int) -> bool:
-        """Whether the image in `row` looks like one that was chosen."""
+        """Return True if the image in `row` looks like one that was chosen."""
         if not self._rows:
             return False
         if self._hashes is not None:

@@ -1,9 +1,9 @@
-"""What a frozen backbone says of each image, computed once and kept on the project's storage.
+"""Features of a frozen backbone for each image, computed once and kept on the project's storage.
 
 Features depend on the image's bytes and on all of the network below its last layer, never on labels or on that layer:
-a corrected label finds them at once, and so does the next version whose head alone was trained. They are kept in
-safetensors files that are only ever added, each named by its content: any number of processes may compute and read
-them at the same time, and one that is killed has lost the last few hundred images.
+they can be reused at once for a corrected label, and by the next version if only its head was trained. They are kept
+in safetensors files that are only ever added, each named by its content: any number of processes may compute and read
+them at the same time, and one that is killed loses only the last few hundred images.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ class FeatureStore:
 
 
 def project_store(project: Project, model: VisionModule) -> FeatureStore:
-    """Where a project keeps the features of a model's backbone."""
+    """Return the store in which a project keeps the features of a model's backbone."""
     url = io.join(project.url, "features")
     return FeatureStore(url, backbone_key(model), storage_options=project.storage_options)
 
@@ -162,16 +162,17 @@ def features_of(
     max_bad: float = 0.01,
     stop: Callable[[], bool] = bool,
 ) -> Features:
-    """What the last layer of a model is given for images: read where it was kept, else computed and kept.
+    """Return the inputs of a model's last layer for images: read if they were kept, else computed and kept.
 
     Args:
-        model: a network with a linear last layer; it is left as it was.
-        data: a frozen manifest: where an image's content is not known, its id stands for it.
+        model: a network with a linear last layer; it is not changed.
+        data: a frozen manifest: if an image's content is not known, its id stands for it.
         rows: (n,) int64, of images with labels or without.
-        store: where features are kept; None keeps none.
+        store: the store that keeps features; None keeps none.
         num_workers: processes that decode; 0 is a thread.
         max_bad: share of the rows, 0..1, that may be impossible to use now.
-        stop: asked now and then; where it says so, what was computed is kept and `StoppedError` raised.
+        stop: called now and then; if it returns True, the features computed so far are kept and `StoppedError` is
+            raised.
 
     Raises:
         ConfigError: the model has no linear head, or no input size.

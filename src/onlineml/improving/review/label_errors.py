@@ -103,17 +103,17 @@ def find_label_errors(labels: Array, probabilities: Array) -> LabelErrors:
 
 
 def label_margins(labels: Array, probabilities: Array) -> Floats:
-    """How well each label is supported, also of those that are not suspect, to rank all images.
+    """Return the margin that supports each label, including labels that are not suspect, to rank all images.
 
     Args:
         labels: as in `find_label_errors`.
-        probabilities: as there.
+        probabilities: as in `find_label_errors`.
 
     Returns:
         (N,) float64, probability of the label minus that of the likeliest other class, in [-1, 1]; nan without label.
 
     Raises:
-        DataError: as there.
+        DataError: as in `find_label_errors`.
     """
     given = np.asarray(labels)
     table = np.asarray(probabilities, np.float64)

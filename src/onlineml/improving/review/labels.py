@@ -1,4 +1,4 @@
-"""What one pass of a classifier says of a project's images: suspect labels, and images worth a label."""
+"""One pass of a classifier over a project's images: suspect labels, and images worth a label."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _suspects(features: Features, labels: NDArray[np.int64], data: Manifest, *, 
 
 
 def _own_look(values: NDArray[np.float32], likeliest: NDArray[np.int64]) -> NDArray[np.float32]:
-    """What is left of the features without their class's mean: a trained network makes all images of a class alike."""
+    """Return the features minus the mean of their class: a trained network makes all images of a class alike."""
     rest = standardised(values)
     for k in np.unique(likeliest):
         rest[likeliest == k] -= rest[likeliest == k].mean(axis=0)

@@ -1,4 +1,4 @@
-"""What to look at next in a project: one pass of a model over its images, and one queue of them."""
+"""The review queue of a project: one pass of a model over its images, and one queue of them."""
 
 from __future__ import annotations
 
@@ -44,25 +44,25 @@ def review_queue(
     num_workers: int = 0,
     max_bad: float = 0.01,
 ) -> ReviewQueue:
-    """What a person should look at next, the most wanted first, from one pass of a model over the images.
+    """Return the images that a person should check next, the most important first, from one pass of a model over them.
 
-    In it are images that people contradict each other on (first), whose label or boxes are probably wrong, that have
-    none and of which the model is unsure or thinks that they show a rare class, on which two models disagree, and a
-    share that is drawn at random. Of images that look alike there is one. What somebody answered since (accepted,
-    corrected or skipped) is not asked again.
+    The queue has images whose annotations by people contradict each other (first), images whose label or boxes are
+    probably wrong, images without any where the model is unsure or predicts a rare class, images on which two models
+    disagree, and a share that is drawn at random. Of images that look alike, one is in the queue. Questions that
+    somebody has answered since (accepted, corrected or skipped) are not asked again.
 
     Labels are judged by linear heads on the model's features that did not train on the image or its group, see
     `onlineml.improving.review.folds.out_of_fold`; features are kept in the project, so that the next queue takes
-    seconds. Boxes are judged by the model as it is: those that it trained on and learned by heart it cannot call wrong.
+    seconds. Boxes are judged by the model as it is: it cannot find errors in boxes that it trained on and memorised.
 
     Args:
-        project: whose images.
-        n: length of the queue; it is shorter where less is wanted and drawn.
+        project: the project that has the images.
+        n: length of the queue; it is shorter if there are fewer candidates and random images.
         model: a model, a version of the project, or an alias or number of one.
-        against: a second one, such as ``"challenger"``, to find what the two disagree on.
+        against: a second one, such as ``"challenger"``, to find the images on which the two disagree.
         data: a frozen dataset of the project; None freezes the present state.
-        splits: whose images are looked at. Who mends test labels that a model pointed at makes the test a little kinder
-            to that model; those drawn at random do not.
+        splits: the splits whose images are considered. Correcting test labels that a model pointed at makes the test a
+            little kinder to that model; correcting those drawn at random does not.
         random_share: see `onlineml.improving.review.ranking`.
         seed: of the random share and of the folds.
         num_workers: processes that decode; 0 is a thread.

@@ -1,8 +1,8 @@
-"""What a person should look at next: several rankings of the same pool, merged into one queue.
+"""The ranking of images to check next: several rankings of the same pool, merged into one queue.
 
 The numbers come from `onlineml.improving.review.label_errors`, `box_errors` and `uncertainty`; here they become lists
 of images with a reason, and `rank` makes one list of them without repetition. A share of the queue is drawn at random
-from the whole pool: what people find there, and only that, says how good the labels and the model are on the whole.
+from the whole pool: only the errors that people find there show how good the labels and the model are overall.
 """
 
 from __future__ import annotations

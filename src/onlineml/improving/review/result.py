@@ -104,7 +104,7 @@ class ReviewQueue:
         return sum(item.is_random for item in self.items)
 
     def counts(self) -> dict[str, int]:
-        """How many images are there for each first reason."""
+        """Return the number of images for each first reason."""
         counts: dict[str, int] = {}
         for item in self.items:
             counts[item.reason] = counts.get(item.reason, 0) + 1

@@ -1,8 +1,8 @@
-"""How unsure a model is of an image, and how much two models disagree on it.
+"""Measures of a model's uncertainty about an image, and of the disagreement of two models on it.
 
 No single measure reliably beats the entropy (Gashi, Deng and Elezi, Deep Active Learning: A Reality Check, arXiv
-2403.14800, 2024); so they are plain here, and the queue adds rare classes, removes near-duplicates and draws a random
-share.
+2403.14800, 2024); so the measures here are simple, and the queue adds rare classes, removes near-duplicates and draws a
+random share.
 """
 
 from __future__ import annotations
@@ -84,14 +84,14 @@ def jensen_shannon(probabilities: Array, others: Array) -> Floats:
 
 
 def rarity(label_ids: Array, *, n_classes: int) -> Floats:
-    """How rare the class of each image is among them: (N,) in [0, 1).
+    """Return the rarity of the class of each image among all of them, (N,) in [0, 1).
 
     Args:
-        label_ids: (N,) class ids, labelled or predicted; -1 for none, which is 0 (not rare).
+        label_ids: (N,) class ids, labelled or predicted; -1 for none, whose rarity is 0 (not rare).
         n_classes: C.
 
     Returns:
-        One minus the number of images of the class by that of the commonest.
+        One minus the number of images of the class divided by that of the most common class.
     """
     labels = np.asarray(label_ids, np.int64)
     known = labels >= 0
@@ -102,15 +102,15 @@ def rarity(label_ids: Array, *, n_classes: int) -> Floats:
 
 
 def box_uncertainty(found: Detections, *, min_score: float = 0.1) -> Floats:
-    """How many boxes of each image are called wrongly, as far as their scores tell: (N,) float64.
+    """Return the expected number of wrong decisions on the boxes of each image, as far as scores show, (N,) float64.
 
-    A box of score s that is taken for an object is none with a chance of 1 - s, and one that is not taken is one with a
-    chance of s: the sum of the smaller of both, over all boxes. Images of many objects have more of it, and a look at
-    them mends more.
+    A box of score s that is accepted as an object is none with a probability of 1 - s, and a rejected one is an object
+    with a probability of s: the result is the sum of the smaller of both, over all boxes. Images of many objects have a
+    larger sum, and checking them corrects more.
 
     Args:
         found: detections; scores are probabilities.
-        min_score: below which boxes do not count: a detector gives a hundred of them to every image.
+        min_score: boxes below it do not count: a detector gives a hundred of them for every image.
     """
     counted = found.scores >= min_score
     doubt = np.minimum(found.scores, 1 - found.scores)[counted]

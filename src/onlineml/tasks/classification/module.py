@@ -125,7 +125,7 @@ class ImageClassifier(VisionModule):
         self.to(memory_format=torch.channels_last)  # 1.45x on depthwise networks on a CPU, never slower
 
     def run_config(self) -> dict[str, str]:
-        """What it is, for the record of a run."""
+        """Return the module's configuration, for the record of a run."""
         return {"backbone": self.backbone_name or type(self.network).__name__}
 
     def descriptor(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a detector found in the batches of a validation, and how good that is."""
+"""Detections in the batches of a validation, and their scores."""
 
 from __future__ import annotations
 
