@@ -149,7 +149,7 @@ class Annotations:
 
     @cached_property
     def suggestions(self) -> pa.Table:
-        """The guesses of models that nobody has answered since: the last guess for each image.
+        """The guesses of models that nobody has answered since, the last one for each image.
 
         Columns: image_id; those of the kind's guesses, such as ``label``, ``score`` (0..1), ``top_labels`` and
         ``top_scores``, or ``boxes_xyxy``, ``labels`` and ``scores``; then ``model``, ``entry`` (the log's)
