@@ -246,3 +246,15 @@ def test_no_packages_need_each_other_even_for_types() -> None:
     between = [f"{one.importer} imports {one.imported}" for one in imports() for a, b in pairwise(circle)
                if (package(one.importer), package(one.imported)) == (a, b)]  # fmt: skip
     assert not circle, "\n".join([" -> ".join(circle), *between])
+
+
+def test_docstrings_begin_with_a_verb_or_a_noun() -> None:
+    questions = ("What", "Which", "Where", "How", "Whether", "Who", "When", "Why")
+    found = []
+    for name in modules():
+        for node in ast.walk(tree(name)):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                first = (ast.get_docstring(node) or "").split(maxsplit=1)[:1]
+                if first and first[0].rstrip(",.:") in questions:
+                    found.append(f"{name}.{getattr(node, 'name', '')}")
+    assert not found, "\n".join(found)
