@@ -258,3 +258,9 @@ def test_docstrings_begin_with_a_verb_or_a_noun() -> None:
                 if first and first[0].rstrip(",.:") in questions:
                     found.append(f"{name}.{getattr(node, 'name', '')}")
     assert not found, "\n".join(found)
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    """Prevent a collection error: pytest imports test files by their names alone."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
