@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import onlineml as oml
 from onlineml import registry
 from onlineml.errors import AlreadyExistsError, ConfigError, ConflictError, NotFoundError, StorageError
 from onlineml.registry import promotions
@@ -224,3 +225,14 @@ def test_the_author_is_the_hubs_user(store: Store, monkeypatch: pytest.MonkeyPat
     _publish(store, "a")
     registry.promote(store.url, "1", **_options(store))
     assert registry.promotion_history(store.url, **_options(store))[0]["author"] == "carol"
+
+
+def test_a_project_finds_its_versions_by_alias_number_and_name(tmp_path):
+    project = oml.Project.create(tmp_path / "project")
+    version = registry.publish_version(project.url, {"model.json": b"{}", "weights.safetensors": b"1"})
+    project.promote(version, reason="the first")
+    for name in ("champion", 1, "1", version.version):
+        assert project.models.get(name).version == version.version
+    assert project.models.promotions()["version"].tolist() == [version.version]
+    with pytest.raises(NotFoundError):
+        project.models.get("7")

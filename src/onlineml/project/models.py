@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from onlineml.registry import promotions, versions
-from onlineml.storage import io
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,9 +33,7 @@ class ProjectModels:
         Raises:
             NotFoundError: there is none.
         """
-        alias = str(name) in self.aliases()
-        url = f"{self._project.url}@{name}" if alias else io.join(self._project.url, "models", str(name))
-        return versions.resolve(url, storage_options=self._project.storage_options)
+        return versions.resolve(f"{self._project.url}@{name}", storage_options=self._project.storage_options)
 
     def aliases(self) -> dict[str, str]:
         """Map each alias, such as ``"champion"``, to the version that it stands for."""
