@@ -17,6 +17,7 @@ import onlineml as oml
 from late import Late
 from onlineml.data.samples.samples import make_samples
 from places import ROOT
+from processes import LONG_S
 
 if TYPE_CHECKING:
     from s3_server import S3Server
@@ -47,7 +48,7 @@ def run(source: str, output: str, parameters: dict[str, Any], *, cwd: Path, env:
     for name, value in parameters.items():
         command += ["-p", name, str(value)]
     done = subprocess.run(
-        command, cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, text=True, check=False, timeout=280
+        command, cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, text=True, check=False, timeout=LONG_S
     )
     assert done.returncode == 0, done.stderr[-4000:]
     return done.stderr
@@ -214,17 +215,16 @@ def test_everything_on_s3_notebooks_photos_and_project(tmp_path: Path, s3_server
 @pytest.mark.notebooks
 def test_a_failure_is_an_exit_code_and_names_the_remedy(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "papermill", str(FOLDER / "2_test.ipynb"), str(tmp_path / "out.ipynb")]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=LONG_S)
 
     assert done.returncode != 0
     assert "Project.create" in done.stderr
 
 
 @pytest.mark.notebooks
-@pytest.mark.timeout(600)
 def test_the_demonstration_sums_up_what_the_notebooks_found(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "onlineml.cli.demo", str(tmp_path / "demo"), "--photos", "80", "--seconds", "4"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=500)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LONG_S)
     assert done.returncode == 0, done.stderr[-4000:]
 
     for task in TASKS:

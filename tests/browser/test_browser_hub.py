@@ -18,6 +18,7 @@ from lab_server import write_notebook
 from late import Late
 from onlineml.project.project import Project
 from onlineml.storage import io
+from processes import LONG_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,7 +33,6 @@ nbformat = Late("nbformat")
 pytestmark = [pytest.mark.hub, pytest.mark.s3, pytest.mark.timeout(1200)]
 SHOTS = Path(__file__).parents[2] / ".browser"
 BUILD = Path(__file__).parents[2] / "notebooks" / "1_build.ipynb"
-LONG_S = 300  # on a busy machine
 
 SMALL = """
 import os

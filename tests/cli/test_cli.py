@@ -24,7 +24,7 @@ from onlineml.runs.run import Run
 from onlineml.storage import io
 from onlineml.storage.conditions import Guarantees
 from places import ROOT, SUPPORT
-from processes import wait_until_ended
+from processes import LONG_S, wait_until_ended
 from s3_server import SECRET
 
 if TYPE_CHECKING:
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 nbformat = Late("nbformat")
 
 NOTEBOOKS = ROOT / "notebooks"
-pytestmark = pytest.mark.timeout(1800)  # a busy machine is no failure
-LONG_S = 600
 SLEEPER = "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))\ntime.sleep(600)"
 
 

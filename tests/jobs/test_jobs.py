@@ -25,7 +25,7 @@ from onlineml.jobs.state import Snapshot, infer_state
 from onlineml.runs.process import describe_process, this_process
 from onlineml.runs.run import Run
 from places import SUPPORT
-from processes import ended, wait_until_ended
+from processes import LONG_S, ended, wait_until_ended
 from s3_server import SECRET
 from tiny import make_photos
 
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from s3_server import S3Server
 
 nbformat = Late("nbformat")
-
-pytestmark = pytest.mark.timeout(1800)  # a busy machine is no failure
-LONG_S = 600  # for a job on a busy machine; none of the tests waits for it to be over
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from onlineml.project.project import Project
+from processes import LONG_S
 
 if TYPE_CHECKING:
     from multiprocessing.queues import Queue
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 WORKERS, ROUNDS, SHARED = 8, 4, 6
 CLASSES = ("cat", "dog", "owl", "fox")
-SECONDS = 20  # after which no round is begun, however slow the machine is
+SECONDS = 10  # after which no round is begun, however slow the machine is
 
 
 def _image(seed: int) -> bytes:
@@ -68,7 +69,7 @@ def _worked(
         said.setdefault(image_id, []).extend(entries)
         return entries
 
-    start.wait(200)
+    start.wait(LONG_S)
     end = time.monotonic() + SECONDS
     for number in range(ROUNDS):
         if time.monotonic() > end:
@@ -95,7 +96,7 @@ def _worked(
             datasets.append(project.freeze().hash)
         if worker in {4, 5}:
             project.labels.compact()
-    start.wait(200)  # everybody is done
+    start.wait(LONG_S)  # everybody is done
     return fingerprint(project.labels.state()), datasets, said
 
 
@@ -110,9 +111,9 @@ def test_eight_processes_at_once(s3_server: S3Server) -> None:
     workers = [context.Process(target=_work, args=(n, url, options, start, answers)) for n in range(WORKERS)]
     for process in workers:
         process.start()
-    told = [answers.get(timeout=280) for _ in workers]
+    told = [answers.get(timeout=LONG_S) for _ in workers]
     for process in workers:
-        process.join(30)
+        process.join(LONG_S)
     assert [process.exitcode for process in workers] == [0] * WORKERS, [seen for _, seen, _, said in told if not said]
 
     fresh = Project.open(url, storage_options=options)

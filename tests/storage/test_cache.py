@@ -18,6 +18,7 @@ from fault_proxy import FaultProxy, fault_proxy
 from onlineml.errors import ConfigError
 from onlineml.storage import cache, io
 from onlineml.storage.cache import ByteCache, byte_cache
+from processes import LONG_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -184,7 +185,7 @@ def test_processes_that_are_killed_leave_whole_contents(tmp_path: Path) -> None:
     for process in processes:
         process.start()
     kept, hits = ByteCache(tmp_path / "bytes", limit_bytes=10**6), 0
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + LONG_S
     while hits < 300 and time.monotonic() < deadline:
         for number in range(60):
             found = kept.get(f"s3://b/{number}", "1")

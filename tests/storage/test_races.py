@@ -14,6 +14,7 @@ from onlineml.errors import StorageError
 from onlineml.storage import io
 from onlineml.storage.log.log import AppendLog
 from places import SUPPORT
+from processes import LONG_S
 from storage_racer import in_threads
 from stores import KINDS, SWIFT, Store, open_store
 
@@ -36,7 +37,7 @@ def _raced(store: Store, task: dict[str, Any]) -> list[dict[str, Any]]:
         return in_threads(task, WRITERS)
     script = SUPPORT / "storage_racer.py"
     command = [sys.executable, "-W", "ignore", str(script)]
-    done = subprocess.run(command, input=json.dumps(task), capture_output=True, text=True, check=False, timeout=250)
+    done = subprocess.run(command, input=json.dumps(task), capture_output=True, text=True, check=False, timeout=LONG_S)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout)
 

@@ -6,7 +6,7 @@ import time
 
 import psutil
 
-LONG_S = 60  # to end after a signal, on a busy machine
+LONG_S = 600  # for anything that takes seconds on an idle machine
 
 
 def ended(process: psutil.Process) -> bool:

@@ -17,6 +17,7 @@ from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import ConfigError, TooManyBadImagesError
 from onlineml.storage import io
 from picture_files import noise_jpeg
+from processes import LONG_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -189,5 +190,5 @@ def test_memory_and_time_of_a_check_are_bounded(tmp_path: Path, data_dir: Path |
         "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - idle) // 1024)\n"
     )
     command = [sys.executable, "-c", script, str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=LONG_S)
     assert int(done.stdout) < 500

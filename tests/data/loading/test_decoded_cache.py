@@ -18,6 +18,7 @@ from onlineml.data.loading.decoded_cache import DecodedCache, default_folder
 from onlineml.errors import ConfigError
 from picture_files import noise
 from places import SUPPORT
+from processes import LONG_S
 
 IDS = [f"image-{i}" for i in range(20)]
 
@@ -131,7 +132,7 @@ def test_a_pickled_cache_holds_no_file_and_finds_its_own(tmp_path: Path):
 
 def _fill(folder: Path, start: object, rows: list[int]) -> None:
     cache = DecodedCache(IDS, short_side=16, folder=folder)
-    start.wait(30)
+    start.wait(LONG_S)
     for i in rows:
         cache.put(i, _pictures()[i])
         assert np.array_equal(cache.get(i), _pictures()[i])
@@ -277,4 +278,4 @@ assert len(caught) == 1, caught
 assert [i for i in range(50) if cache.get(i) is not None and cache.get(i)[0, 0, 0] != i] in ([], [0])
 assert cache.get(49) is None
 """
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=LONG_S)

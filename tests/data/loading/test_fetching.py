@@ -21,6 +21,7 @@ from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import NotFoundError
 from onlineml.storage import io
 from picture_files import noise, png
+from processes import LONG_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -159,7 +160,7 @@ def test_the_next_batch_is_on_its_way_while_one_is_decoded(monkeypatch: pytest.M
         return [png(noise(1))] * len(asked)
 
     def waits(_: object, data: bytes) -> Any:
-        assert all_begun.wait(30)  # without fetching ahead it would wait for itself
+        assert all_begun.wait(LONG_S)  # without fetching ahead it would wait for itself
         return original(dataset._reader, data)
 
     monkeypatch.setattr(fetching, "read_many", read_many)

@@ -17,6 +17,7 @@ from onlineml.data.loading.datasets import ImageDataset, ImageRows
 from onlineml.data.loading.loaders import BatchOrder, Loader, prefetch
 from onlineml.errors import ConfigError
 from picture_files import noise, pool
+from processes import LONG_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -220,7 +221,7 @@ def _threads() -> list[threading.Thread]:
 
 
 def _none_left() -> bool:
-    end = time.monotonic() + 60
+    end = time.monotonic() + LONG_S
     while _threads() and time.monotonic() < end:
         time.sleep(0.01)
     return not _threads()

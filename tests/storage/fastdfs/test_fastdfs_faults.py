@@ -20,6 +20,7 @@ from onlineml.storage.fastdfs.filesystem import collect_garbage, create_volume
 from onlineml.storage.fastdfs.ids import FileId
 from onlineml.storage.fastdfs.names import Entry
 from onlineml.storage.fastdfs.places import InVolume
+from processes import LONG_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +53,7 @@ def _forget(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _replicated(model: FastDFSModel) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + LONG_S
     while model.control()["waiting"]:
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -444,7 +445,7 @@ def _in_child(fs: FastDFSFileSystem, path: str, turn: int) -> int:
             status = 0
         finally:
             os._exit(status)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + LONG_S
     while time.monotonic() < deadline:
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:

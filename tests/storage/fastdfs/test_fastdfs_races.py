@@ -20,6 +20,7 @@ from onlineml.storage.fastdfs.filesystem import create_volume
 from onlineml.storage.fastdfs.places import InVolume
 from onlineml.storage.log.log import AppendLog
 from places import SUPPORT
+from processes import LONG_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +51,7 @@ def racers(task: str, url: str, *, count: int = N_RACERS, turns: int = TURNS) ->
 def race(task: str, url: str, **options: Any) -> list[list[Any]]:
     """What each of the racing processes says it did."""
     with racers(task, url, **options) as process:
-        return json.loads(process.communicate(timeout=120)[0])
+        return json.loads(process.communicate(timeout=LONG_S)[0])
 
 
 def states_agree(url: str) -> None:

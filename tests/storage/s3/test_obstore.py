@@ -14,6 +14,7 @@ from onlineml.errors import NotFoundError, StorageError
 from onlineml.storage import io, reading
 from onlineml.storage.filesystems import filesystem
 from onlineml.storage.s3 import obstore as s3_obstore
+from processes import LONG_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -161,10 +162,9 @@ read(True)
 """
 
 
-@pytest.mark.timeout(200)
 def test_a_fork_of_who_used_it_reads_through_s3fs(s3_server: S3Server) -> None:
     url = f"{s3_server.new_bucket()}/a"
     io.write_bytes(url, b"content", storage_options=s3_server.storage_options)
     options: dict[str, Any] = s3_server.storage_options
     arguments = [url, options["key"], options["secret"], options["endpoint_url"]]
-    subprocess.run([sys.executable, "-c", FORKING, *arguments], check=True, timeout=190)
+    subprocess.run([sys.executable, "-c", FORKING, *arguments], check=True, timeout=LONG_S)
