@@ -26,6 +26,7 @@ TORCH = ROOT / ".nox" / "torch"
 
 UNMARKED = ["-m", "not slow and not notebooks and not browser and not hub"]
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # a process: tests share the cores
+BYTECODE = {"PYTHONDONTWRITEBYTECODE": ""}  # written, whatever the machine says: the tests start hundreds of processes
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv"
@@ -40,7 +41,7 @@ def parallel(dist: str) -> list[str]:
 
 def install(session: nox.Session, home: Path, *arguments: str) -> None:
     """Installs into the environment at `home`, once for the same arguments and the same pyproject.toml."""
-    arguments = ("--compile-bytecode", *arguments)  # else, where Python writes none, every process compiles torch anew
+    arguments = ("--compile-bytecode", *arguments)  # else the first processes compile torch, all at once
     state = hashlib.sha256(repr((arguments, sys.version)).encode() + (ROOT / "pyproject.toml").read_bytes()).hexdigest()
     stamp = home / "installed.txt"
     if stamp.exists() and stamp.read_text(encoding="utf-8") == state:
@@ -63,7 +64,7 @@ def with_torch(session: nox.Session, program: str, *arguments: str, env: dict[st
         session.log("installing torch and the rest into .nox/torch: some gigabytes, once")
     install(session, TORCH, "-e", ".[timm,transformers]", "--group", "test", "--group", "typecheck")
     path = f"{TORCH / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    environment = {**(env or {}), "PATH": path, "VIRTUAL_ENV": str(TORCH)}
+    environment = {**BYTECODE, **(env or {}), "PATH": path, "VIRTUAL_ENV": str(TORCH)}
     session.run(str(TORCH / "bin" / program), *arguments, env=environment, external=True)
 
 
@@ -150,7 +151,7 @@ def minimums(session: nox.Session) -> None:
     """Run the tests with the lowest version of everything that pyproject.toml allows."""
     home = Path(session.virtualenv.location)
     install(session, home, "--resolution", "lowest-direct", "-e", ".", "--group", "test")
-    session.run("pytest", *(session.posargs or [*UNMARKED, *parallel("loadfile")]), env=ONE_THREAD)
+    session.run("pytest", *(session.posargs or [*UNMARKED, *parallel("loadfile")]), env={**BYTECODE, **ONE_THREAD})
 
 
 @nox.session

@@ -13,4 +13,6 @@ class Late:
         self._name = name
 
     def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("_"):  # pytest asks every object of a module whether it is a fixture
+            raise AttributeError(attribute)
         return getattr(import_module(self._name), attribute)
