@@ -93,5 +93,5 @@ def test_worst_first_and_images_without_mistakes_have_their_boxes_too():
 
 
 def test_scores_without_detections_are_refused():
-    with pytest.raises(DataError, match="detections=True"):
+    with pytest.raises(DataError, match="arrays=True"):
         Inspection(dataclasses.replace(scores(), found=None, truth=None, outcomes=None))

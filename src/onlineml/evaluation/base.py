@@ -5,15 +5,19 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from collections.abc import Callable, Mapping  # noqa: TC003 - read with the scores, as all types of fields are
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
+from onlineml.errors import ConfigError, DataError, UnknownClassError
+from onlineml.evaluation import serial
 from onlineml.evaluation.classification.tables import ConfusedPair
+from onlineml.evaluation.render.card import TaskWords  # noqa: TC001
 from onlineml.evaluation.render.text import subject
+from onlineml.evaluation.types import Interval  # noqa: TC001
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from os import PathLike
 
     import pandas as pd
@@ -21,11 +25,28 @@ if TYPE_CHECKING:
 
     from onlineml.evaluation.classification.tables import ClassTable
     from onlineml.evaluation.comparison.result import Comparison
-    from onlineml.evaluation.render.card import CardFacts, TaskWords
+    from onlineml.evaluation.render.card import CardFacts
     from onlineml.evaluation.render.gallery import GalleryItems
-    from onlineml.evaluation.types import Interval, Ints
+    from onlineml.evaluation.slices import DrawnSlice
+    from onlineml.evaluation.types import Floats, Ints
 
-__all__ = ["BaseScores"]
+__all__ = ["BaseScores", "Layout"]
+
+
+class Layout(NamedTuple):
+    """The JSON form of the scores of a task, see `onlineml.evaluation.serial`.
+
+    Attributes:
+        format: name of the format.
+        columns: fields with one value per image, and their names below ``images``.
+        arrays: fields of large arrays, which may be left out; all or none.
+        restored: makes fields of what is stored in another form, given all that is stored.
+    """
+
+    format: str
+    columns: Mapping[str, str]
+    arrays: tuple[str, ...]
+    restored: Callable[[dict[str, Any]], dict[str, Any]] = lambda _: {}
 
 
 class BaseScores(ABC):
@@ -35,13 +56,19 @@ class BaseScores(ABC):
 
     Attributes:
         headline: names of the most important scores; the first is used to compare models.
-        own_figures: names of the figures that only this task has.
+        slice_score: name of the score of each slice.
+        drawers: the functions that draw the figures, by name.
         words: what a model of this task is and does.
+        explanations: clauses on what the scores mean, by their names.
+        layout: how they are stored.
     """
 
     headline: ClassVar[tuple[str, ...]]
-    own_figures: ClassVar[tuple[str, ...]]
+    slice_score: ClassVar[str]
+    drawers: ClassVar[Mapping[str, Callable[..., Any]]]
     words: ClassVar[TaskWords]
+    explanations: ClassVar[Mapping[str, str]]
+    layout: ClassVar[Layout]
 
     class_names: tuple[str, ...]
     model_ref: str
@@ -70,6 +97,11 @@ class BaseScores(ABC):
             raise NotImplementedError
 
         @property
+        def by_slice(self) -> tuple[DrawnSlice, ...]:
+            """Scores for each value of each column in `slices`."""
+            raise NotImplementedError
+
+        @property
         def confusion(self) -> Ints:
             """(C, C) or (C + 1, C + 1) int64, truths are the rows."""
             raise NotImplementedError
@@ -77,7 +109,7 @@ class BaseScores(ABC):
     # ---- what each task says for itself ----
 
     @abstractmethod
-    def compare_with(self, other: Self, *, n_resamples: int, seed: int) -> Comparison:
+    def compare_with(self, other: Self, /, *, n_resamples: int, seed: int) -> Comparison:
         """Compare with a second model's scores of the same task and images; call `onlineml.compare`, which checks."""
 
     @abstractmethod
@@ -96,17 +128,11 @@ class BaseScores(ABC):
     def expectation(self) -> str:
         """Return in words what to expect of the next images."""
 
-    @abstractmethod
     def explanation(self, name: str) -> str:
         """Return one clause on what a score means, by its name; "" for one without."""
-
-    @abstractmethod
-    def figure(self, name: str) -> Figure:
-        """Draw one of the `figure_names`."""
-
-    @abstractmethod
-    def to_json(self) -> str:
-        """Encode as JSON text, all that fits."""
+        if name.startswith("top_"):
+            return f"share of images whose class is among the {name[4:]} first guesses"
+        return self.explanations.get(name, "")
 
     def shown_scores(self) -> list[str]:
         """Return the names of the scores that are worth a row in tables."""
@@ -133,7 +159,57 @@ class BaseScores(ABC):
     @property
     def figure_names(self) -> tuple[str, ...]:
         """Names of the figures that `figure` draws."""
-        return ("confusion", "classes", "pr", "worst", "slices", *self.own_figures)
+        return tuple(self.drawers)
+
+    def figure(self, name: str) -> Figure:
+        """Draw one of the `figure_names`; "worst" shows the images with mistakes.
+
+        Raises:
+            ConfigError: the figure does not exist.
+        """
+        if name not in self.drawers:
+            raise ConfigError(f"there is no figure {name!r}; choose one of {', '.join(self.drawers)}")
+        figure: Figure = self.drawers[name](self)
+        return figure
+
+    @property
+    def precision(self) -> Floats:
+        """Precision of each class (C,)."""
+        return self.per_class.precision
+
+    @property
+    def recall(self) -> Floats:
+        """Recall of each class (C,)."""
+        return self.per_class.recall
+
+    @property
+    def f1(self) -> Floats:
+        """F1 of each class (C,)."""
+        return self.per_class.f1
+
+    @property
+    def ap(self) -> Floats:
+        """Average precision of each class (C,); of objects, over IoU 0.50 to 0.95."""
+        return self.per_class.ap
+
+    def _curve_class(self, class_name: str | int) -> int:
+        """Return the id of a class (name or id) that a curve is drawn for.
+
+        Raises:
+            DataError: the scores were saved without arrays.
+            UnknownClassError: the class does not exist.
+        """
+        if any(getattr(self, name) is None for name in self.layout.arrays):
+            raise DataError(
+                f"these scores were saved without the arrays that curves need ({', '.join(self.layout.arrays)}); "
+                "evaluate again, or save them with to_json(arrays=True)"
+            )
+        if not isinstance(class_name, str):
+            return class_name
+        if class_name not in self.class_names:
+            known = ", ".join(self.class_names[:20])
+            raise UnknownClassError(f"{class_name!r} is not one of the {len(self.class_names)} classes: {known}")
+        return self.class_names.index(class_name)
 
     def summary(self) -> dict[str, Any]:
         """Return the headline as plain values: each score by name, their ``intervals``, the number of ``images``."""
@@ -168,6 +244,28 @@ class BaseScores(ABC):
         names = self.score_names()
         rows = [(self.score(name), *self.interval(name)) for name in names]
         return pd.DataFrame(rows, columns=["value", "low", "high"], index=pd.Index(names, name="score", dtype="object"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the numbers as plain JSON values, without single images, which only `to_json` writes."""
+        return serial.to_dict(self)
+
+    def to_json(self, *, arrays: bool | None = None) -> str:
+        """Encode as strict JSON text; an undefined number is null.
+
+        Args:
+            arrays: whether to include the probabilities, or boxes. None: if they take at most 64 MiB; without them, the
+                scores have everything but curves when read.
+        """
+        return serial.to_json(self, arrays=arrays)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Read the result of `to_json`.
+
+        Raises:
+            DataError: the text is not JSON, is of another kind, is damaged, or is from a later version of onlineml.
+        """
+        return serial.from_json(cls, text)
 
     def to_html(self) -> str:
         """Return the report as one self-contained page, see `onlineml.evaluation.render.report.report_html`."""

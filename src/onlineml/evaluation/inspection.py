@@ -9,10 +9,9 @@ import numpy as np
 
 from onlineml.errors import DataError
 from onlineml.evaluation.classification.worst import count_mistakes, seen_images
-from onlineml.evaluation.detection.errors import Cells, confusion_cells
+from onlineml.evaluation.detection.errors import Cells, confusion_cells, match_scene
 from onlineml.evaluation.detection.inputs import usable_boxes
 from onlineml.evaluation.detection.matching import scene_of
-from onlineml.evaluation.detection.score import match_scene
 
 if TYPE_CHECKING:
     from onlineml.evaluation.detection.result import DetectionScores
@@ -35,7 +34,7 @@ class Inspection:
         if scores.truth is None or scores.found is None:
             msg = (
                 "these scores were saved without detections, which inspection needs; evaluate again, or save "
-                "them with to_json(detections=True)"
+                "them with to_json(arrays=True)"
             )
             raise DataError(msg)
         self.scores = scores

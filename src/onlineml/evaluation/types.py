@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from onlineml.evaluation.base import BaseScores
+__all__ = ["Array", "Floats", "Interval", "Ints"]
 
-__all__ = ["AnyScores", "Array", "Floats", "Interval", "Ints"]
-
-AnyScores: TypeAlias = "BaseScores"
 Array: TypeAlias = NDArray[Any]
 Floats: TypeAlias = NDArray[np.floating[Any]]
 Ints: TypeAlias = NDArray[np.int64]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from onlineml.data.annotations.state import Annotations
     from onlineml.data.manifest.changes import Changes
     from onlineml.data.manifest.manifest import Manifest
-    from onlineml.evaluation.types import AnyScores
+    from onlineml.evaluation.base import BaseScores
     from onlineml.improving.gate.policy import Gate
     from onlineml.improving.recipe import How, Recipe
     from onlineml.improving.review.features import FeatureStore
@@ -130,7 +130,7 @@ class Attempt:
             progress=self.progress,
         )
 
-    def _decided(self, outcome: Outcome, before: AnyScores, after: AnyScores, changes: Changes | None) -> Outcome:
+    def _decided(self, outcome: Outcome, before: BaseScores, after: BaseScores, changes: Changes | None) -> Outcome:
         """The outcome with the gate's verdict, which is carried out."""
         new_classes = tuple(name for name in after.class_names if name not in set(before.class_names))
         relabelled = bool(changes and changes.counts()["relabelled"])
@@ -178,9 +178,9 @@ class Attempt:
         annotated = self.data.kind.is_annotated(self.data.table)
         return bool((annotated & (self.data.column("split") == "test")).any())
 
-    def _evaluated(self, model: Any) -> AnyScores:
+    def _evaluated(self, model: Any) -> BaseScores:
         recipe = self.recipe
-        scores: AnyScores = evaluate(
+        scores: BaseScores = evaluate(
             model,
             self.data,
             slices=self.gate.slices,
@@ -190,7 +190,7 @@ class Attempt:
         )
         return scores
 
-    def _scores_of(self, champion: Any) -> AnyScores:
+    def _scores_of(self, champion: Any) -> BaseScores:
         recipe = self.recipe
         return scores_now(
             champion,
@@ -202,7 +202,7 @@ class Attempt:
             max_bad=recipe.max_bad,
         )
 
-    def _published(self, model: Any, scores: AnyScores | None, *, parent: str | None) -> str:
+    def _published(self, model: Any, scores: BaseScores | None, *, parent: str | None) -> str:
         """The new version's name; it is the challenger of this moment."""
         project = self.project
         version = publish_once(self.run, project.url, model, scores, parent=parent).version

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
+    from onlineml.evaluation.base import BaseScores
     from onlineml.evaluation.comparison.result import Comparison
-    from onlineml.evaluation.types import AnyScores
     from onlineml.improving.gate.result import GateResult
     from onlineml.runs.run import Run
 
@@ -70,7 +70,7 @@ class Outcome:
     run: str = ""
     trained: Mapping[str, Any] = field(default_factory=dict)
     gate: GateResult | None = None
-    scores: AnyScores | None = None
+    scores: BaseScores | None = None
 
     @property
     def comparison(self) -> Comparison | None:

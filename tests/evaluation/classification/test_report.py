@@ -12,7 +12,7 @@ from evaluation_cases import HOSTILE, Page, pixels, png, predictions
 from late import Late
 from onlineml.errors import ConfigError
 from onlineml.evaluation import ClassificationScores, classification_scores
-from onlineml.evaluation.classification.gallery import small_image
+from onlineml.evaluation.classification.gallery import mistakes_figure, small_image
 from onlineml.evaluation.render import plots
 from onlineml.evaluation.render.card import model_card
 from onlineml.evaluation.render.report import report_html
@@ -75,7 +75,7 @@ def test_classes_figure_starts_with_the_worst(scores):
 
 def test_mistakes_figure_without_thumbnails_names_the_images(scores):
     bare = scores.with_thumbnails({scores.mistakes[0].image_id: b"not an image"})
-    assert any("s3://" in text.get_text() for axes in plots.mistakes_figure(bare).axes for text in axes.texts)
+    assert any("s3://" in text.get_text() for axes in mistakes_figure(bare).axes for text in axes.texts)
 
 
 def test_training_figure():

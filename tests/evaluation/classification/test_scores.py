@@ -51,11 +51,11 @@ def test_json_of_any_scores_comes_back(case, n_bootstrap):
 
 
 def test_json_may_leave_probabilities_out(scores):
-    slim = ClassificationScores.from_json(scores.to_json(probabilities=False))
+    slim = ClassificationScores.from_json(scores.to_json(arrays=False))
     assert slim.probabilities is None
     assert slim.map == scores.map
     assert "no probabilities" in slim.to_html()
-    with pytest.raises(DataError, match="saved without probabilities"):
+    with pytest.raises(DataError, match="saved without the arrays"):
         slim.roc("cat")
 
 

@@ -206,7 +206,7 @@ def test_the_same_seed_gives_the_same_bounds():
 
 
 def test_saved_without_probabilities_it_compares_what_is_left(pair):
-    a, b = (type(s).from_json(s.to_json(probabilities=False)) for s in pair)
+    a, b = (type(s).from_json(s.to_json(arrays=False)) for s in pair)
 
     assert [c.name for c in oml.compare(a, b).scores] == ["accuracy", "balanced_accuracy", "macro_f1"]
 
@@ -386,7 +386,7 @@ def test_an_image_of_new_classes_alone_may_be_new():
         (lambda: detected(FOUND_B, [[(0, 0, 10, 11, 0), (20, 0, 30, 10, 1)], *OBJECTS[1:]]), "boxes in the truth: 'p'"),
         (lambda: detected(FOUND_B, [*OBJECTS[:2], [(1, 1, 2, 2, 1)]]), "boxes in the truth: 'r'"),
         (lambda: detected(FOUND_B[:2], OBJECTS[:2], image_ids=["p", "q"]), "in the first result alone: 'r'"),
-        (lambda: oml.evaluation.DetectionScores.from_json(detected(FOUND_B).to_json(detections=False)),
+        (lambda: oml.evaluation.DetectionScores.from_json(detected(FOUND_B).to_json(arrays=False)),
          "second result was saved without detections"),
     ],
 )  # fmt: skip

@@ -84,7 +84,7 @@ def test_figures_are_transparent_and_legible_on_white_and_black(scores, name):
 
 
 def test_there_is_no_other_figure(scores):
-    with pytest.raises(ConfigError, match="no figure 'roc'; choose one of pr"):
+    with pytest.raises(ConfigError, match="no figure 'roc'; choose one of confusion"):
         scores.figure("roc")
 
 

@@ -270,14 +270,14 @@ def test_json_of_any_scores_comes_back(seed, n_bootstrap):
 
 
 def test_json_may_leave_the_boxes_out(result):
-    slim = DetectionScores.from_json(result.to_json(detections=False))
+    slim = DetectionScores.from_json(result.to_json(arrays=False))
     assert slim.found is None
     assert slim.truth is None
     assert slim.outcomes is None
     assert slim.map_50_95 == result.map_50_95
     assert "no detections" in slim.to_html()
-    assert same(DetectionScores.from_json(slim.to_json(detections=True)), slim)
-    with pytest.raises(DataError, match="saved without detections"):
+    assert same(DetectionScores.from_json(slim.to_json(arrays=True)), slim)
+    with pytest.raises(DataError, match="saved without the arrays"):
         slim.pr(0)
 
 

@@ -156,7 +156,7 @@ def test_results_about_other_things_are_refused(no_labels):
 
 def test_without_probabilities_the_labels_are_compared():
     a, b = two_models(n=60)
-    compared = compare(MultilabelScores.from_json(a.to_json(probabilities=False)), b)
+    compared = compare(MultilabelScores.from_json(a.to_json(arrays=False)), b)
 
     assert "map" not in compared.evidence
     assert compared.score("micro_f1").b == pytest.approx(b.micro_f1)

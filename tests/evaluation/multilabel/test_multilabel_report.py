@@ -52,13 +52,13 @@ def test_json_of_any_scores_comes_back(case, n_bootstrap):
 
 
 def test_json_may_leave_probabilities_out(labelled):
-    slim = MultilabelScores.from_json(labelled.to_json(probabilities=False))
+    slim = MultilabelScores.from_json(labelled.to_json(arrays=False))
 
     assert slim.probabilities is None
     assert slim.map == labelled.map
     assert np.array_equal(slim.predictions, labelled.predictions)
     assert "no probabilities" in slim.to_html()
-    with pytest.raises(DataError, match="saved without probabilities"):
+    with pytest.raises(DataError, match="saved without the arrays"):
         slim.pr("cat")
 
 

@@ -8,12 +8,10 @@ down from the upper left corner of the upper left pixel, so that a whole image o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
+import numpy.typing as npt
 
 __all__ = ["Boxes", "box_iou", "clean_boxes"]
 

@@ -1,29 +1,24 @@
 """Result of evaluating a classifier: an immutable object that can be printed, drawn and saved."""
-# ruff: noqa: PLC0415 - what prints, draws and saves is loaded when it is asked for; it knows this module
 
 from __future__ import annotations
 
+from collections.abc import Mapping  # noqa: TC003 - the types of fields are read with them
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from onlineml.errors import DataError, UnknownClassError
 from onlineml.evaluation import metrics
-from onlineml.evaluation.base import BaseScores
-from onlineml.evaluation.classification import text
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from matplotlib.figure import Figure
-
-    from onlineml.evaluation.classification.tables import Mistake, PerClass, Reliability
-    from onlineml.evaluation.comparison.result import Comparison
-    from onlineml.evaluation.render.card import CardFacts
-    from onlineml.evaluation.render.gallery import GalleryItems
-    from onlineml.evaluation.slices import SliceScore
-    from onlineml.evaluation.types import Floats, Interval, Ints
+from onlineml.evaluation.base import BaseScores, Layout
+from onlineml.evaluation.classification import html, text
+from onlineml.evaluation.classification.compare import compare_classifiers
+from onlineml.evaluation.classification.gallery import mistakes_figure
+from onlineml.evaluation.classification.items import gallery_items
+from onlineml.evaluation.classification.report import classification_sections
+from onlineml.evaluation.classification.tables import Mistake, PerClass, Reliability  # noqa: TC001
+from onlineml.evaluation.render import plots
+from onlineml.evaluation.slices import SliceScore  # noqa: TC001
+from onlineml.evaluation.types import Floats, Interval, Ints  # noqa: TC001
 
 __all__ = ["ClassificationScores"]
 
@@ -72,7 +67,20 @@ class ClassificationScores(BaseScores):
 
     headline = ("accuracy", "macro_f1")
     words = text.WORDS
-    own_figures = ("reliability", "roc")
+    explanations = text.EXPLANATIONS
+    drawers: ClassVar = {
+        **plots.DRAWERS,
+        "worst": mistakes_figure,
+        "reliability": plots.reliability_figure,
+        "roc": plots.roc_figure,
+    }
+    slice_score = "accuracy"
+    layout = Layout(
+        "onlineml.classification_scores",
+        {"image_ids": "image_id", "uris": "uri", "labels": "label", "predictions": "prediction",
+         "confidences": "confidence", "groups": "group", "slices": "slices"},
+        ("probabilities",),
+    )  # fmt: skip
 
     class_names: tuple[str, ...]
     model_ref: str
@@ -134,26 +142,6 @@ class ClassificationScores(BaseScores):
         return self.top_k.get(5, float("nan"))
 
     @property
-    def precision(self) -> Floats:
-        """Precision of each class (C,)."""
-        return self.per_class.precision
-
-    @property
-    def recall(self) -> Floats:
-        """Recall of each class (C,)."""
-        return self.per_class.recall
-
-    @property
-    def f1(self) -> Floats:
-        """F1 of each class (C,)."""
-        return self.per_class.f1
-
-    @property
-    def ap(self) -> Floats:
-        """Average precision of each class (C,)."""
-        return self.per_class.ap
-
-    @property
     def auroc(self) -> Floats:
         """AUROC of each class (C,)."""
         return self.per_class.auroc
@@ -167,90 +155,24 @@ class ClassificationScores(BaseScores):
         """Return a score by its name, see `score_names`."""
         return self.top_k[int(name[4:])] if name.startswith("top_") else super().score(name)
 
-    def _one_class(self, class_name: str | int) -> tuple[Any, Floats]:
-        if self.probabilities is None:
-            msg = "these scores were saved without probabilities, which curves need; evaluate again, or save them with "
-            raise DataError(msg + "to_json(probabilities=True)")
-        if isinstance(class_name, str) and class_name not in self.class_names:
-            msg = (
-                f"{class_name!r} is not one of the {len(self.class_names)} classes: {', '.join(self.class_names[:20])}"
-            )
-            raise UnknownClassError(msg)
-        class_id = self.class_names.index(class_name) if isinstance(class_name, str) else class_name
-        return self.labels == class_id, self.probabilities[:, class_id]
-
     def roc(self, class_name: str | int) -> metrics.RocCurve:
         """Return the ROC curve of a class (name or id) against the rest."""
-        return metrics.roc_curve(*self._one_class(class_name))
+        class_id = self._curve_class(class_name)
+        return metrics.roc_curve(self.labels == class_id, self.probabilities[:, class_id])  # type: ignore[index]  # it has them
 
     def pr(self, class_name: str | int) -> metrics.PrecisionRecallCurve:
         """Return the precision-recall curve of a class (name or id) against the rest."""
-        return metrics.precision_recall_curve(*self._one_class(class_name))
+        class_id = self._curve_class(class_name)
+        return metrics.precision_recall_curve(self.labels == class_id, self.probabilities[:, class_id])  # type: ignore[index]
 
-    def compare_with(self, other: ClassificationScores, *, n_resamples: int, seed: int) -> Comparison:
-        """Compare with a second model's scores of the same images; call `onlineml.compare`, which checks."""
-        from onlineml.evaluation.classification.compare import compare_classifiers
-
-        return compare_classifiers(self, other, n_resamples=n_resamples, seed=seed)
-
-    def report_sections(self, title: str) -> str:
-        """Return the body of the report's page as HTML."""
-        from onlineml.evaluation.classification.report import classification_sections
-
-        return classification_sections(self, title)
-
-    def gallery(self) -> GalleryItems:
-        """Return the images with what was said of them, those with mistakes first."""
-        from onlineml.evaluation.classification.items import gallery_items
-
-        return gallery_items(self)
-
-    def card_facts(self) -> CardFacts:
-        """Return what a model card says of these scores."""
-        return text.card_facts(self)
-
-    def expectation(self) -> str:
-        """Return in words what to expect of the next images."""
-        return text.expectation(self)
-
-    def explanation(self, name: str) -> str:
-        """Return one clause on what a score means, by its name."""
-        return text.explanation(name)
-
-    def shown_scores(self) -> list[str]:
-        """Return the names of the scores that are worth a row in tables."""
-        return text.shown_scores(self)
+    compare_with = compare_classifiers
+    report_sections = classification_sections
+    gallery = gallery_items
+    card_facts = text.card_facts
+    expectation = text.expectation
+    shown_scores = text.shown_scores
+    __str__ = text.scores_text
+    _repr_html_ = html.summary_html
 
     def __repr__(self) -> str:
         return f"<ClassificationScores: accuracy {self.accuracy:.3f} on {self.n_images} images>"
-
-    def __str__(self) -> str:
-        return text.scores_text(self)
-
-    def _repr_html_(self) -> str:
-        from onlineml.evaluation.classification.html import summary_html
-
-        return summary_html(self)
-
-    def to_json(self, *, probabilities: bool | None = None) -> str:
-        """Encode as JSON text, see `onlineml.evaluation.classification.serial.to_json`."""
-        from onlineml.evaluation.classification import serial
-
-        return serial.to_json(self, probabilities=probabilities)
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> ClassificationScores:
-        """Read the result of `to_json`."""
-        from onlineml.evaluation.classification import serial
-
-        return serial.from_json(text)
-
-    def figure(self, name: str) -> Figure:
-        """Draw one of the `figure_names`; "worst" shows the most confident mistakes.
-
-        Raises:
-            ConfigError: the figure does not exist.
-        """
-        from onlineml.evaluation.render.plots import figure
-
-        return figure(self, name)

@@ -11,11 +11,10 @@ import numpy as np
 
 from onlineml.errors import UnknownClassError
 from onlineml.evaluation import metrics
+from onlineml.evaluation.types import Floats, Ints  # noqa: TC001 - the types of fields are read with the scores
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from onlineml.evaluation.types import Floats, Ints
 
 __all__ = ["ClassTable", "ConfusedPair", "Mistake", "PerClass", "Reliability"]
 

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from onlineml.evaluation.classification.result import ClassificationScores
 
 __all__ = [
+    "EXPLANATIONS",
     "WORDS",
     "calibration_sentence",
     "card_facts",
     "expectation",
-    "explanation",
     "majority_share",
     "scores_text",
     "shown_scores",
@@ -28,7 +28,7 @@ WORDS = TaskWords(
     purpose="Tells {classes} of images apart",
     limit="It answers with one of its classes for every image, also for one that shows none of them.",
 )
-_EXPLANATIONS = {
+EXPLANATIONS = {
     "accuracy": "share of images whose predicted class is right",
     "balanced_accuracy": "mean over classes of the share found: rare classes count as much as common ones",
     "macro_precision": "mean over classes: of the images called so, how many are",
@@ -43,13 +43,6 @@ _EXPLANATIONS = {
     "ece": "mean distance between confidence and accuracy; 0: a confidence can be read as a chance",
 }
 _SAME_AS_ACCURACY = {"micro_precision", "micro_recall", "micro_f1", "weighted_recall"}
-
-
-def explanation(name: str) -> str:
-    """Return a clause that explains a score; "" if there is none."""
-    if name.startswith("top_"):
-        return f"share of images whose class is among the {name[4:]} first guesses"
-    return _EXPLANATIONS.get(name, "")
 
 
 def shown_scores(scores: ClassificationScores) -> list[str]:

@@ -97,7 +97,7 @@ def _refuse_without_detections(a: DetectionScores, b: DetectionScores) -> None:
     for which, scores in (("first", a), ("second", b)):
         if scores.found is None or scores.truth is None:
             msg = f"the {which} result was saved without detections, which the comparison needs; evaluate "
-            raise DataError(msg + "again, or save with to_json(detections=True)")
+            raise DataError(msg + "again, or save with to_json(arrays=True)")
 
 
 def _shows_new(b: DetectionScores, b_classes: Ints, n_shared: int) -> Array:

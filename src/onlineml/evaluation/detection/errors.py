@@ -15,16 +15,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from onlineml.evaluation.detection.matching import Pairs, match
-from onlineml.evaluation.detection.ranking import Ranking, class_ap
+from onlineml.evaluation.detection.matching import Pairs, match, overlaps
+from onlineml.evaluation.detection.ranking import Ranking, class_ap, rank_areas
 from onlineml.evaluation.detection.tables import ERRORS, KINDS
+from onlineml.evaluation.detection.thresholds import f1_thresholds
 from onlineml.evaluation.metrics import mean_defined
 
 if TYPE_CHECKING:
     from onlineml.evaluation.detection.matching import Scene
-    from onlineml.evaluation.types import Array, Ints
+    from onlineml.evaluation.types import Array, Floats, Ints
 
-__all__ = ["BACKGROUND_IOU", "Cells", "Diagnosis", "confusion", "confusion_cells", "costs_50", "diagnose"]
+__all__ = ["BACKGROUND_IOU", "Cells", "Diagnosis", "MatchedScene", "confusion", "confusion_cells", "costs_50"]
+__all__ += ["diagnose", "match_scene"]
 
 BACKGROUND_IOU = 0.1
 FOREGROUND_IOU = 0.5
@@ -218,3 +220,32 @@ def _match_any_class(scene: Scene, pairs: Pairs) -> Array:
         scene, rank=rank, found_label=np.zeros_like(scene.found_label), truth_label=np.zeros_like(scene.truth_label)
     )
     return match(one_class, pairs, ignored=scene.crowd, thresholds=np.array([FOREGROUND_IOU]))[:, 0]
+
+
+@dataclass(frozen=True, eq=False)
+class MatchedScene:
+    """Matching results: `overall` judges all detections, `shown` those at the thresholds."""
+
+    scene: Scene
+    pairs: Pairs
+    rankings: dict[str, Ranking]
+    thresholds: Floats
+    overall: Diagnosis
+    shown: Diagnosis
+
+
+def match_scene(scene: Scene, thresholds: Floats | None) -> MatchedScene:
+    """Match detections with objects, and determine the outcome of each."""
+    pairs = overlaps(scene, min_iou=BACKGROUND_IOU)
+    rankings, matched = rank_areas(scene, pairs)
+    if thresholds is None:
+        thresholds = f1_thresholds(rankings[""], scene.scores)
+    everything = np.ones(len(scene.scores), bool)
+    return MatchedScene(
+        scene=scene,
+        pairs=pairs,
+        rankings=rankings,
+        thresholds=thresholds,
+        overall=diagnose(scene, pairs, matched[:, 0], kept=everything),
+        shown=diagnose(scene, pairs, matched[:, 0], kept=scene.scores >= thresholds[scene.found_label]),
+    )

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onlineml.errors import ConfigError
 from onlineml.evaluation.detection.gallery import worst_figure
 from onlineml.evaluation.detection.text import ERROR_WORDS
 from onlineml.evaluation.metrics import ratio
+from onlineml.evaluation.render import plots
 from onlineml.evaluation.render.curves import draw_curves
-from onlineml.evaluation.render.plots import classes_figure, confusion_figure, draw_slices
 from onlineml.evaluation.render.style import ACCENT, ALARM, INK, new_figure, say_empty, titled
 from onlineml.evaluation.render.text import count, decimal, shorten
 
@@ -23,28 +22,7 @@ if TYPE_CHECKING:
 
     from onlineml.evaluation.detection.result import DetectionScores
 
-__all__ = ["errors_figure", "figure", "pr_figure", "slices_figure", "thresholds_figure", "worst_figure"]
-
-
-def figure(scores: DetectionScores, name: str) -> Figure:
-    """Draw one of `DetectionScores.figure_names`.
-
-    Raises:
-        ConfigError: the figure does not exist.
-    """
-    drawers: dict[str, Callable[[DetectionScores], Figure]] = {
-        "pr": pr_figure,
-        "confusion": confusion_figure,
-        "thresholds": thresholds_figure,
-        "errors": errors_figure,
-        "classes": classes_figure,
-        "slices": slices_figure,
-        "worst": worst_figure,
-    }
-    if name not in drawers:
-        msg = f"there is no figure {name!r}; choose one of {', '.join(drawers)}"
-        raise ConfigError(msg)
-    return drawers[name](scores)
+__all__ = ["DRAWERS", "errors_figure", "pr_figure", "thresholds_figure", "worst_figure"]
 
 
 def pr_figure(scores: DetectionScores) -> Figure:
@@ -103,6 +81,10 @@ def errors_figure(scores: DetectionScores) -> Figure:
     return drawn
 
 
-def slices_figure(scores: DetectionScores, *, limit: int = 30) -> Figure:
-    """Draw map_50 with its 95 % interval for each value of each slice column; the lowest `limit` if there are more."""
-    return draw_slices(scores.by_slice, reference=scores.map_50, name="mAP 50", limit=limit)
+DRAWERS: dict[str, Callable[..., Figure]] = {
+    **plots.DRAWERS,
+    "pr": pr_figure,
+    "worst": worst_figure,
+    "errors": errors_figure,
+    "thresholds": thresholds_figure,
+}

@@ -1,33 +1,41 @@
 """Result of evaluating an object detector: an immutable object that can be printed, drawn and saved."""
-# ruff: noqa: PLC0415 - what prints, draws and saves is loaded when it is asked for; it knows this module
 
 from __future__ import annotations
 
+from collections.abc import Mapping  # noqa: TC003 - the types of fields are read with them
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from onlineml.errors import DataError, UnknownClassError
+from onlineml.data.manifest.box_arrays import Boxes  # noqa: TC001
 from onlineml.evaluation import metrics
-from onlineml.evaluation.base import BaseScores
-from onlineml.evaluation.detection import text
-from onlineml.evaluation.detection.tables import KINDS
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from matplotlib.figure import Figure
-
-    from onlineml.data.manifest.box_arrays import Boxes
-    from onlineml.evaluation.comparison.result import Comparison
-    from onlineml.evaluation.detection.detections import Detections
-    from onlineml.evaluation.detection.tables import DetectionSlice, ErrorType, PerObjectClass, WorstImage
-    from onlineml.evaluation.render.card import CardFacts
-    from onlineml.evaluation.render.gallery import GalleryItems
-    from onlineml.evaluation.types import Array, Floats, Interval, Ints
+from onlineml.evaluation.base import BaseScores, Layout
+from onlineml.evaluation.detection import html, plots, text
+from onlineml.evaluation.detection.compare import compare_detectors
+from onlineml.evaluation.detection.detections import Detections  # noqa: TC001
+from onlineml.evaluation.detection.items import gallery_items
+from onlineml.evaluation.detection.report import detection_sections
+from onlineml.evaluation.detection.tables import KINDS, DetectionSlice, ErrorType, PerObjectClass, WorstImage
+from onlineml.evaluation.types import Array, Floats, Interval, Ints  # noqa: TC001
 
 __all__ = ["DetectionScores"]
+
+
+def _restored(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields that are stored in another form."""
+    names, found, thresholds = values["class_names"], values["found"], values["thresholds"]
+    confusion = np.zeros((len(names) + 1, len(names) + 1), np.int64)
+    for truth, predicted, n in values["confusion"]:
+        confusion[truth, predicted] = n
+    if isinstance(thresholds, list):  # as former versions wrote them
+        thresholds = dict(zip(names, thresholds, strict=True))
+    return {
+        "confusion": confusion,
+        "thresholds": thresholds,
+        "sizes_hw": np.array(values["sizes_hw"], np.int64).reshape(-1, 2),
+        "found": None if found is None else found | {"n_images": values["n_images"]},
+    }
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -78,7 +86,15 @@ class DetectionScores(BaseScores):
 
     headline = ("map_50_95", "map_50")
     words = text.WORDS
-    own_figures = ("errors", "thresholds")
+    explanations = text.EXPLANATIONS
+    drawers = plots.DRAWERS
+    slice_score = "map_50"
+    layout = Layout(
+        "onlineml.detection_scores",
+        {"image_ids": "image_id", "uris": "uri", "sizes_hw": "size_hw", "groups": "group", "slices": "slices"},
+        ("found", "truth", "outcomes"),
+        _restored,
+    )
 
     class_names: tuple[str, ...]
     model_ref: str
@@ -149,26 +165,6 @@ class DetectionScores(BaseScores):
         return int(np.diag(self.confusion).sum())
 
     @property
-    def precision(self) -> Floats:
-        """Precision of each class (C,) at its threshold."""
-        return self.per_class.precision
-
-    @property
-    def recall(self) -> Floats:
-        """Recall of each class (C,) at its threshold."""
-        return self.per_class.recall
-
-    @property
-    def f1(self) -> Floats:
-        """F1 of each class (C,) at its threshold."""
-        return self.per_class.f1
-
-    @property
-    def ap(self) -> Floats:
-        """Average precision of each class (C,), over IoU 0.50 to 0.95."""
-        return self.per_class.ap
-
-    @property
     def ap_50(self) -> Floats:
         """Average precision of each class (C,), at an IoU of 0.50."""
         return self.per_class.ap_50
@@ -180,84 +176,22 @@ class DetectionScores(BaseScores):
             DataError: the scores were saved without detections.
             UnknownClassError: the class does not exist.
         """
-        if self.found is None or self.outcomes is None:
-            msg = "these scores were saved without detections, which curves need; evaluate again, or save them with "
-            raise DataError(msg + "to_json(detections=True)")
-        if isinstance(class_name, str) and class_name not in self.class_names:
-            msg = (
-                f"{class_name!r} is not one of the {len(self.class_names)} classes: {', '.join(self.class_names[:20])}"
-            )
-            raise UnknownClassError(msg)
-        class_id = self.class_names.index(class_name) if isinstance(class_name, str) else class_name
+        class_id = self._curve_class(class_name)
+        assert self.found is not None  # noqa: S101 - or a class has no curve
+        assert self.outcomes is not None  # noqa: S101
         rows = (self.found.label_ids == class_id) & (self.outcomes != KINDS.index("ignored"))
         n_objects = int(self.per_class.support[class_id])
         hits = self.outcomes[rows] == KINDS.index("hit")
         return metrics.precision_recall_curve(hits, self.found.scores[rows], n_positive=n_objects)
 
-    def compare_with(self, other: DetectionScores, *, n_resamples: int, seed: int) -> Comparison:
-        """Compare with a second model's scores of the same images; call `onlineml.compare`, which checks."""
-        from onlineml.evaluation.detection.compare import compare_detectors
-
-        return compare_detectors(self, other, n_resamples=n_resamples, seed=seed)
-
-    def report_sections(self, title: str) -> str:
-        """Return the body of the report's page as HTML."""
-        from onlineml.evaluation.detection.report import detection_sections
-
-        return detection_sections(self, title)
-
-    def gallery(self) -> GalleryItems:
-        """Return the images with what was said of them, those with mistakes first."""
-        from onlineml.evaluation.detection.items import gallery_items
-
-        return gallery_items(self)
-
-    def card_facts(self) -> CardFacts:
-        """Return what a model card says of these scores."""
-        return text.card_facts(self)
-
-    def expectation(self) -> str:
-        """Return in words what to expect of the next images."""
-        return text.expectation(self)
-
-    def explanation(self, name: str) -> str:
-        """Return one clause on what a score means, by its name."""
-        return text.explanation(name)
-
-    def subject(self) -> str:
-        """Return what was evaluated: "1,024 objects in 72 images of the test split, 3 classes"."""
-        return text.subject(self)
+    compare_with = compare_detectors
+    report_sections = detection_sections
+    gallery = gallery_items
+    card_facts = text.card_facts
+    expectation = text.expectation
+    subject = text.subject
+    __str__ = text.scores_text
+    _repr_html_ = html.summary_html
 
     def __repr__(self) -> str:
         return f"<DetectionScores: mAP50-95 {self.map_50_95:.3f} on {self.n_images} images>"
-
-    def __str__(self) -> str:
-        return text.scores_text(self)
-
-    def _repr_html_(self) -> str:
-        from onlineml.evaluation.detection.html import summary_html
-
-        return summary_html(self)
-
-    def to_json(self, *, detections: bool | None = None) -> str:
-        """Encode as JSON text, see `onlineml.evaluation.detection.serial.to_json`."""
-        from onlineml.evaluation.detection import serial
-
-        return serial.to_json(self, detections=detections)
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> DetectionScores:
-        """Read the result of `to_json`."""
-        from onlineml.evaluation.detection import serial
-
-        return serial.from_json(text)
-
-    def figure(self, name: str) -> Figure:
-        """Draw one of the `figure_names`.
-
-        Raises:
-            ConfigError: the figure does not exist.
-        """
-        from onlineml.evaluation.detection.plots import figure
-
-        return figure(self, name)

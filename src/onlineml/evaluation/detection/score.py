@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,19 +16,16 @@ from onlineml.evaluation.detection.bootstrap import (
     resamples_within_reach,
 )
 from onlineml.evaluation.detection.errors import (
-    BACKGROUND_IOU,
-    Diagnosis,
     confusion,
     confusion_cells,
     costs_50,
-    diagnose,
+    match_scene,
 )
 from onlineml.evaluation.detection.inputs import checked_boxes, checked_sizes, checked_thresholds, usable_boxes
-from onlineml.evaluation.detection.matching import overlaps, scene_of
-from onlineml.evaluation.detection.ranking import class_ap, coco_numbers, rank_areas
+from onlineml.evaluation.detection.matching import scene_of
+from onlineml.evaluation.detection.ranking import class_ap, coco_numbers
 from onlineml.evaluation.detection.result import DetectionScores
 from onlineml.evaluation.detection.tables import ERRORS, KINDS, DetectionSlice, ErrorType, PerObjectClass
-from onlineml.evaluation.detection.thresholds import f1_thresholds
 from onlineml.evaluation.intervals import group_codes, widened, with_exact
 from onlineml.evaluation.metrics import mean_defined
 from onlineml.evaluation.slices import cut
@@ -40,11 +36,10 @@ if TYPE_CHECKING:
     from onlineml.data.manifest.box_arrays import Boxes
     from onlineml.evaluation.classification.bootstrap import Resampled
     from onlineml.evaluation.detection.detections import Detections
-    from onlineml.evaluation.detection.matching import Pairs, Scene
-    from onlineml.evaluation.detection.ranking import Ranking
+    from onlineml.evaluation.detection.errors import Diagnosis, MatchedScene
     from onlineml.evaluation.types import Array, Floats, Ints
 
-__all__ = ["DetectionScores", "MatchedScene", "detection_scores", "match_scene"]
+__all__ = ["DetectionScores", "detection_scores"]
 
 _SHARES = ("micro_precision", "micro_recall")
 
@@ -150,35 +145,6 @@ def detection_scores(
         worst=worst_images(scene, case.shown, names=names, image_ids=ids, uris=places, sizes_hw=sizes, limit=n_worst),
         thumbnails=dict(thumbnails or {}),
         **single,
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class MatchedScene:
-    """Matching results: `overall` judges all detections, `shown` those at the thresholds."""
-
-    scene: Scene
-    pairs: Pairs
-    rankings: dict[str, Ranking]
-    thresholds: Floats
-    overall: Diagnosis
-    shown: Diagnosis
-
-
-def match_scene(scene: Scene, thresholds: Floats | None) -> MatchedScene:
-    """Match detections with objects, and determine the outcome of each."""
-    pairs = overlaps(scene, min_iou=BACKGROUND_IOU)
-    rankings, matched = rank_areas(scene, pairs)
-    if thresholds is None:
-        thresholds = f1_thresholds(rankings[""], scene.scores)
-    everything = np.ones(len(scene.scores), bool)
-    return MatchedScene(
-        scene=scene,
-        pairs=pairs,
-        rankings=rankings,
-        thresholds=thresholds,
-        overall=diagnose(scene, pairs, matched[:, 0], kept=everything),
-        shown=diagnose(scene, pairs, matched[:, 0], kept=scene.scores >= thresholds[scene.found_label]),
     )
 
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from onlineml.evaluation.classification.tables import ClassTable
-
-if TYPE_CHECKING:
-    from onlineml.evaluation.types import Floats, Ints
+from onlineml.evaluation.types import Floats, Ints  # noqa: TC001 - the types of fields are read with the scores
 
 __all__ = ["ERRORS", "KINDS", "DetectionSlice", "ErrorType", "PerObjectClass", "SeenBox", "WorstImage"]
 

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ERROR_WORDS",
+    "EXPLANATIONS",
     "WORDS",
     "box_words",
     "card_facts",
     "costliest",
     "expectation",
-    "explanation",
     "scores_text",
     "subject",
     "threshold_note",
@@ -35,7 +35,7 @@ ERROR_WORDS = {
     "missed": ("missed", "an object without any box on it or near it of its class"),
 }
 
-_EXPLANATIONS = {
+EXPLANATIONS = {
     "map_50_95": "COCO's mean average precision: over the classes, and IoU 0.50 to 0.95",
     "map_50": "mean average precision where half an overlap (IoU 0.50) suffices",
     "map_75": "mean average precision where the boxes must be tight (IoU 0.75)",
@@ -61,11 +61,6 @@ WORDS = TaskWords(
     purpose="Finds objects of {classes}",
     limit="It knows its classes only: other objects are passed over, or taken for one of them.",
 )
-
-
-def explanation(name: str) -> str:
-    """Return a clause that explains a score; "" if there is none."""
-    return _EXPLANATIONS.get(name, "")
 
 
 def card_facts(scores: DetectionScores) -> CardFacts:

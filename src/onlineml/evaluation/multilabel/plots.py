@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onlineml.errors import ConfigError
 from onlineml.evaluation.multilabel.text import caption
 from onlineml.evaluation.render import plots
 from onlineml.evaluation.render.image_grid import image_grid
@@ -20,57 +19,9 @@ if TYPE_CHECKING:
 
     from onlineml.evaluation.multilabel.result import MultilabelScores
 
-__all__ = [
-    "ap_figure",
-    "classes_figure",
-    "confusion_figure",
-    "figure",
-    "pr_figure",
-    "slices_figure",
-    "worst_figure",
-]
+__all__ = ["DRAWERS", "ap_figure", "worst_figure"]
 
 _N_IMAGES = 24
-
-
-def figure(scores: MultilabelScores, name: str) -> Figure:
-    """Draw one of `MultilabelScores.figure_names`.
-
-    Raises:
-        ConfigError: the figure does not exist.
-    """
-    drawers: dict[str, Callable[[MultilabelScores], Figure]] = {
-        "confusion": confusion_figure,
-        "classes": classes_figure,
-        "pr": pr_figure,
-        "worst": worst_figure,
-        "slices": slices_figure,
-        "ap": ap_figure,
-    }
-    if name not in drawers:
-        msg = f"there is no figure {name!r}; choose one of {', '.join(drawers)}"
-        raise ConfigError(msg)
-    return drawers[name](scores)
-
-
-def confusion_figure(scores: MultilabelScores, *, max_classes: int = 20) -> Figure:
-    """Draw `MultilabelScores.confusion`; shades are the fraction of the row."""
-    return plots.confusion_figure(scores, max_classes=max_classes)
-
-
-def classes_figure(scores: MultilabelScores, *, limit: int = 20) -> Figure:
-    """Draw the `limit` worst classes: recall with its 95 % interval, and precision."""
-    return plots.classes_figure(scores, limit=limit)
-
-
-def pr_figure(scores: MultilabelScores) -> Figure:
-    """Draw precision over recall: classes of lowest average precision named, up to 40 others faint."""
-    return plots.pr_figure(scores)
-
-
-def slices_figure(scores: MultilabelScores, *, limit: int = 30) -> Figure:
-    """Draw F1 of all classes together, with its 95 % interval, for each value of each slice column."""
-    return plots.draw_slices(scores.by_slice, reference=scores.micro_f1, name="F1", limit=limit)
 
 
 def ap_figure(scores: MultilabelScores, *, limit: int = 30) -> Figure:
@@ -102,3 +53,6 @@ def worst_figure(scores: MultilabelScores, *, limit: int = _N_IMAGES) -> Figure:
     shown = sorted(scores.worst, key=lambda image: image.image_id not in scores.thumbnails)[:limit]
     pictures = [scores.thumbnails.get(image.image_id) for image in shown]
     return image_grid(pictures, [caption(image) for image in shown], columns=4, limit=limit, inches=2.2)
+
+
+DRAWERS: dict[str, Callable[..., Figure]] = {**plots.DRAWERS, "worst": worst_figure, "ap": ap_figure}

@@ -129,7 +129,7 @@ def _labels(labels: tuple[LabelScore, ...], style: str) -> str:
 def _curves(scores: MultilabelScores) -> str:
     drawings = (
         svg(plots.ap_figure(scores), title="average precision of the classes", key="ap"),
-        svg(plots.pr_figure(scores), title="precision-recall curves", key="pr"),
+        svg(scores.figure("pr"), title="precision-recall curves", key="pr"),
     )
     figures = "".join(f"<figure>{drawing}</figure>" for drawing in drawings)
     return f'<section><h2>Rankings and thresholds</h2><div class="pair">{figures}</div></section>'

@@ -1,28 +1,21 @@
 """Result of a multi-label evaluation: an immutable object that can be printed, drawn and saved."""
-# ruff: noqa: PLC0415 - what prints, draws and saves is loaded when it is asked for; it knows this module
 
 from __future__ import annotations
 
+from collections.abc import Mapping  # noqa: TC003 - the types of fields are read with them
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from onlineml.errors import DataError, UnknownClassError
-from onlineml.evaluation.base import BaseScores
+from onlineml.evaluation.base import BaseScores, Layout
 from onlineml.evaluation.metrics import PrecisionRecallCurve, precision_recall_curve
-from onlineml.evaluation.multilabel import text
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from matplotlib.figure import Figure
-
-    from onlineml.evaluation.comparison.result import Comparison
-    from onlineml.evaluation.multilabel.tables import MultilabelSlice, PerLabel, WrongImage
-    from onlineml.evaluation.render.card import CardFacts
-    from onlineml.evaluation.render.gallery import GalleryItems
-    from onlineml.evaluation.types import Array, Floats, Interval, Ints
+from onlineml.evaluation.multilabel import html, plots, text
+from onlineml.evaluation.multilabel.compare import compare_multilabel
+from onlineml.evaluation.multilabel.items import gallery_items
+from onlineml.evaluation.multilabel.report import multilabel_sections
+from onlineml.evaluation.multilabel.tables import MultilabelSlice, PerLabel, WrongImage  # noqa: TC001
+from onlineml.evaluation.types import Array, Floats, Interval, Ints  # noqa: TC001
 
 __all__ = ["MultilabelScores"]
 
@@ -71,7 +64,15 @@ class MultilabelScores(BaseScores):
 
     headline = ("map", "micro_f1")
     words = text.WORDS
-    own_figures = ("ap",)
+    explanations = text.EXPLANATIONS
+    drawers = plots.DRAWERS
+    slice_score = "micro_f1"
+    layout = Layout(
+        "onlineml.multilabel_scores",
+        {"image_ids": "image_id", "uris": "uri", "truth": "truth", "predictions": "predictions", "groups": "group",
+         "slices": "slices"},
+        ("probabilities",),
+    )  # fmt: skip
 
     class_names: tuple[str, ...]
     model_ref: str
@@ -159,26 +160,6 @@ class MultilabelScores(BaseScores):
         counts[-1, -1] = 0
         return counts
 
-    @property
-    def precision(self) -> Floats:
-        """Precision of each class (K,)."""
-        return self.per_class.precision
-
-    @property
-    def recall(self) -> Floats:
-        """Recall of each class (K,)."""
-        return self.per_class.recall
-
-    @property
-    def f1(self) -> Floats:
-        """F1 of each class (K,)."""
-        return self.per_class.f1
-
-    @property
-    def ap(self) -> Floats:
-        """Average precision of each class (K,)."""
-        return self.per_class.ap
-
     def pr(self, class_name: str | int) -> PrecisionRecallCurve:
         """Return the precision-recall curve of a class, by name or id.
 
@@ -186,90 +167,20 @@ class MultilabelScores(BaseScores):
             DataError: the scores were saved without probabilities.
             UnknownClassError: the class does not exist.
         """
-        if self.probabilities is None:
-            msg = "these scores were saved without probabilities, which curves need; evaluate again, or save them with "
-            raise DataError(msg + "to_json(probabilities=True)")
-        if isinstance(class_name, str) and class_name not in self.class_names:
-            msg = (
-                f"{class_name!r} is not one of the {len(self.class_names)} classes: {', '.join(self.class_names[:20])}"
-            )
-            raise UnknownClassError(msg)
-        class_id = self.class_names.index(class_name) if isinstance(class_name, str) else class_name
-        return precision_recall_curve(self.truth[:, class_id], self.probabilities[:, class_id])
+        class_id = self._curve_class(class_name)
+        return precision_recall_curve(self.truth[:, class_id], self.probabilities[:, class_id])  # type: ignore[index]  # it has them
 
-    def compare_with(self, other: MultilabelScores, *, n_resamples: int, seed: int) -> Comparison:
-        """Compare with a second model's scores of the same images; call `onlineml.compare`, which checks."""
-        from onlineml.evaluation.multilabel.compare import compare_multilabel
-
-        return compare_multilabel(self, other, n_resamples=n_resamples, seed=seed)
-
-    def report_sections(self, title: str) -> str:
-        """Return the body of the report's page as HTML."""
-        from onlineml.evaluation.multilabel.report import multilabel_sections
-
-        return multilabel_sections(self, title)
-
-    def gallery(self) -> GalleryItems:
-        """Return the images with what was said of them, those with mistakes first."""
-        from onlineml.evaluation.multilabel.items import gallery_items
-
-        return gallery_items(self)
-
-    def card_facts(self) -> CardFacts:
-        """Return what a model card says of these scores."""
-        return text.card_facts(self)
-
-    def expectation(self) -> str:
-        """Return in words what to expect of the next images."""
-        return text.expectation(self)
-
-    def explanation(self, name: str) -> str:
-        """Return one clause on what a score means, by its name."""
-        return text.explanation(name)
-
-    def shown_scores(self) -> list[str]:
-        """Return the names of the scores that are worth a row in tables."""
-        return text.shown_scores(self)
+    compare_with = compare_multilabel
+    report_sections = multilabel_sections
+    gallery = gallery_items
+    card_facts = text.card_facts
+    expectation = text.expectation
+    shown_scores = text.shown_scores
+    __str__ = text.scores_text
+    _repr_html_ = html.summary_html
 
     def __repr__(self) -> str:
         return f"<MultilabelScores: mAP {self.map:.3f}, F1 {self.micro_f1:.3f} on {self.n_images} images>"
-
-    def __str__(self) -> str:
-        return text.scores_text(self)
-
-    def _repr_html_(self) -> str:
-        from onlineml.evaluation.multilabel.html import summary_html
-
-        return summary_html(self)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the numbers as plain JSON values, see `onlineml.evaluation.multilabel.serial.to_dict`."""
-        from onlineml.evaluation.multilabel import serial
-
-        return serial.to_dict(self)
-
-    def to_json(self, *, probabilities: bool | None = None) -> str:
-        """Encode as JSON text, see `onlineml.evaluation.multilabel.serial.to_json`."""
-        from onlineml.evaluation.multilabel import serial
-
-        return serial.to_json(self, probabilities=probabilities)
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> MultilabelScores:
-        """Read the result of `to_json`."""
-        from onlineml.evaluation.multilabel import serial
-
-        return serial.from_json(text)
-
-    def figure(self, name: str) -> Figure:
-        """Draw one of the `figure_names`; "worst" shows the images of highest cross-entropy.
-
-        Raises:
-            ConfigError: the figure does not exist.
-        """
-        from onlineml.evaluation.multilabel.plots import figure
-
-        return figure(self, name)
 
 
 def _together(rows: Array, columns: Array) -> Ints:

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from onlineml.evaluation.types import Interval
 
 __all__ = [
+    "EXPLANATIONS",
     "WORDS",
     "caption",
     "card_facts",
     "expectation",
-    "explanation",
     "label_list",
     "scores_text",
     "shown_scores",
@@ -34,7 +34,7 @@ WORDS = TaskWords(
     purpose="Gives an image any number of labels, of {classes}",
     limit="It knows its classes only: an image that shows none of them should get no label.",
 )
-_EXPLANATIONS = {
+EXPLANATIONS = {
     "macro_f1": "mean over classes of the harmonic mean of precision and recall",
     "map": "mean over classes of the area under the precision-recall curve",
     "log_loss": "surprise at the truth, in nats; 0 is perfect, sure mistakes cost most",
@@ -48,11 +48,6 @@ _EXPLANATIONS = {
     "empty_recall": "share of the images without any label for which none is given",
     "empty_precision": "share of the images without any given label that have none",
 }
-
-
-def explanation(name: str) -> str:
-    """Return a clause that explains a score; "" if there is none."""
-    return _EXPLANATIONS.get(name, "")
 
 
 def card_facts(scores: MultilabelScores) -> CardFacts:

@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onlineml.errors import ConfigError
-from onlineml.evaluation.classification.gallery import mistakes_figure
 from onlineml.evaluation.render.curves import pr_figure, roc_figure, training_figure
 from onlineml.evaluation.render.style import ACCENT, ALARM, INK, WARM, legend, new_figure, say_empty, shades, titled
-from onlineml.evaluation.render.text import count, decimal, shorten
+from onlineml.evaluation.render.text import count, decimal, label, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,11 +22,10 @@ if TYPE_CHECKING:
     from onlineml.evaluation.types import Floats, Ints
 
 __all__ = [
+    "DRAWERS",
     "classes_figure",
     "confusion_figure",
     "draw_slices",
-    "figure",
-    "mistakes_figure",
     "picked_confusion",
     "pr_figure",
     "reliability_figure",
@@ -38,27 +35,6 @@ __all__ = [
 ]
 
 OTHERS = "all others"
-
-
-def figure(scores: ClassificationScores, name: str) -> Figure:
-    """Draw one of `ClassificationScores.figure_names`.
-
-    Raises:
-        ConfigError: the figure does not exist.
-    """
-    drawers: dict[str, Callable[[ClassificationScores], Figure]] = {
-        "confusion": confusion_figure,
-        "classes": classes_figure,
-        "reliability": reliability_figure,
-        "pr": pr_figure,
-        "roc": roc_figure,
-        "slices": slices_figure,
-        "worst": mistakes_figure,
-    }
-    if name not in drawers:
-        msg = f"there is no figure {name!r}; choose one of {', '.join(drawers)}"
-        raise ConfigError(msg)
-    return drawers[name](scores)
 
 
 def confusion_figure(scores: BaseScores, *, max_classes: int = 20) -> Figure:
@@ -170,9 +146,10 @@ def reliability_figure(scores: ClassificationScores) -> Figure:
     return drawn
 
 
-def slices_figure(scores: ClassificationScores, *, limit: int = 30) -> Figure:
-    """Draw accuracy with its 95 % interval for each value of each slice column; at most the `limit` lowest."""
-    return draw_slices(scores.by_slice, reference=scores.accuracy, name="accuracy", limit=limit)
+def slices_figure(scores: BaseScores, *, limit: int = 30) -> Figure:
+    """Draw the score of the slices with its 95 % interval for each value of each column; at most the `limit` lowest."""
+    reference = scores.score(scores.slice_score)
+    return draw_slices(scores.by_slice, reference=reference, name=label(scores.slice_score), limit=limit)
 
 
 def draw_slices(by_slice: Sequence[DrawnSlice], *, reference: float, name: str, limit: int = 30) -> Figure:
@@ -200,3 +177,11 @@ def draw_slices(by_slice: Sequence[DrawnSlice], *, reference: float, name: str, 
         x=f"{name} and its 95 % interval (dashed: all images)",
     )
     return drawn
+
+
+DRAWERS: dict[str, Callable[..., Figure]] = {
+    "confusion": confusion_figure,
+    "classes": classes_figure,
+    "pr": pr_figure,
+    "slices": slices_figure,
+}

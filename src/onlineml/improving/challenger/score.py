@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from onlineml.data.manifest.manifest import Manifest
-    from onlineml.evaluation.types import AnyScores
+    from onlineml.evaluation.base import BaseScores
     from onlineml.tasks.base import VisionModule
 
 __all__ = ["scores_now"]
@@ -31,7 +31,7 @@ def scores_now(
     n_bootstrap: int = 1000,
     seed: int = 0,
     max_bad: float = 0.01,
-) -> AnyScores:
+) -> BaseScores:
     """Score a model whose classes may have other names now, or be part of others, or not be all that there are.
 
     Images and objects of classes that it never knew are left out: there is nothing that it could say of them. So

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from onlineml.data.annotations.state import Annotations
     from onlineml.data.loading.datamodules import ImageDataModule
     from onlineml.data.manifest.manifest import Manifest
-    from onlineml.evaluation.types import AnyScores
+    from onlineml.evaluation.base import BaseScores
     from onlineml.improving.recipe import Recipe
     from onlineml.improving.review.features import FeatureStore
     from onlineml.inference.evaluation import EvaluateOptions
@@ -55,7 +55,7 @@ class SuccessorPieces(ABC):
     @abstractmethod
     def renamed_scores(
         self, model: Any, names: Sequence[str | None], data: Manifest, options: EvaluateOptions
-    ) -> AnyScores:
+    ) -> BaseScores:
         """Score a model under the names that its classes have now; what it never knew is left out of the truth.
 
         Args:

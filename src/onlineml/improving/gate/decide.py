@@ -23,8 +23,8 @@ from onlineml.improving.gate.result import INCONCLUSIVE, PROMOTE, REJECT, GateRe
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from onlineml.evaluation.base import BaseScores
     from onlineml.evaluation.comparison.result import Comparison, PartChange
-    from onlineml.evaluation.types import AnyScores
     from onlineml.improving.gate.policy import Policy, Rule
 
 __all__ = ["gate", "holm"]
@@ -36,8 +36,8 @@ _BETTER = Better()
 
 
 def gate(
-    champion: AnyScores,
-    challenger: AnyScores,
+    champion: BaseScores,
+    challenger: BaseScores,
     *,
     policy: Policy = _BETTER,
     rules: Sequence[Rule] = (),
