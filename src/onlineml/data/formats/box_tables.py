@@ -16,9 +16,11 @@ from onlineml.data.formats.boxes import (
     further_columns,
     identified,
     known_sizes_hw,
+    parts_holding,
     per_box_values,
 )
 from onlineml.data.formats.csv import Column, read_columns, table_bytes
+from onlineml.data.formats.format import TABLE_ENDINGS, Format, Source, table_at
 from onlineml.data.formats.parts import Parts, absolute, image_id, naturally_sorted
 from onlineml.data.formats.tables import placed, read_splits, require_good_rows
 from onlineml.data.manifest.boxes import OPTIONAL_BOX_COLUMNS
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from onlineml.data.formats.csv import TextTable
     from onlineml.data.manifest.manifest import Manifest
 
-__all__ = ["BoxColumns", "read_box_table", "write_box_table"]
+__all__ = ["BOX_TABLE", "BoxColumns", "read_box_table", "write_box_table"]
 
 _OF_IMAGE = "image."  # prefix of columns with one value per image
 _CORNERS = ("x1", "y1", "x2", "y2")
@@ -47,26 +49,25 @@ _FALSE = {"false", "False", "FALSE", "0"}
 class BoxColumns:
     """Names of a table's columns, see `Manifest.from_boxes`."""
 
-    path: str
-    label: str
-    box: tuple[str, str, str, str]
-    split: str
-    group: str
+    path: str = "path"
+    label: str = "label"
+    box: tuple[str, str, str, str] = _CORNERS
+    split: str = "split"
+    group: str = "group"
 
 
 # ---- read ----
 
 
 def read_box_table(
-    url: str | os.PathLike[str],
-    names: BoxColumns,
+    source: Source,
     *,
-    root: str | os.PathLike[str] | None,
+    holds: str = "boxes_xyxy",
+    names: BoxColumns = BoxColumns(),
     storage_options: Mapping[str, Any] | None,
 ) -> Parts:
     """Read a table of boxes, see `Manifest.from_boxes`."""
-    where = absolute(url)
-    folder = io.parent(where) if root is None else absolute(root) if str(root) else ""
+    where, folder = source.where, source.folder
     wanted = {
         "path": Column(names.path, required=True),
         "label": Column(names.label, required=True),
@@ -84,7 +85,7 @@ def read_box_table(
     require_good_rows(where, problems)
     table = identified(boxes_table(rows), folder, where=where, storage_options=storage_options)
     class_names = naturally_sorted({label for label in rows.labels if label is not None})
-    return Parts(table, class_names, folder, task="detection")
+    return parts_holding(Parts(table, class_names, folder), holds)
 
 
 def _numbers(table: pa.Table, name: str, where: str, problems: list[str]) -> pa.Array:
@@ -243,3 +244,13 @@ def _image_columns(manifest: Manifest, paths: Sequence[str]) -> dict[str, pa.Arr
     if any(ids):
         columns[f"{_OF_IMAGE}image_id"] = pa.array(ids, pa.string())
     return columns
+
+
+BOX_TABLE = Format(
+    "boxes",
+    holds=("boxes_xyxy",),
+    expected=f"a {', '.join(TABLE_ENDINGS)} file with a row per box",
+    detect=table_at,
+    read=read_box_table,
+    write=write_box_table,
+)

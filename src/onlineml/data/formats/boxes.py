@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from onlineml.data.formats.parts import Parts
     from onlineml.data.manifest.manifest import Manifest
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "further_columns",
     "identified",
     "known_sizes_hw",
+    "parts_holding",
     "per_box_values",
     "refused_names",
     "require_no_problems",
@@ -157,6 +159,22 @@ def identified(table: pa.Table, root: str, *, where: str, storage_options: Mappi
     splits = pc.if_else(pc.equal(table["split"], HASHED), pa.array(hashed, pa.string()), table["split"])
     table = table.set_column(table.column_names.index("split"), "split", splits)
     return table.append_column("image_id", ids).append_column("version", pa.array(versions, pa.string()))
+
+
+def parts_holding(parts: Parts, holds: str) -> Parts:
+    """Return an import of boxes, or of nothing but the set of each image's labels.
+
+    Args:
+        parts: with boxes.
+        holds: ``"boxes_xyxy"`` or ``"labels"``, see `onlineml.data.formats.format.Format`.
+    """
+    if holds == "boxes_xyxy":
+        return parts
+    table = parts.table
+    sets = [own and sorted({name for name in own if name is not None}) for own in table["labels"].to_pylist()]
+    dropped = {*per_box_columns(table), *DECLARED} & set(table.column_names)
+    labels = pa.array(sets, BOX_COLUMNS["labels"])
+    return replace(parts, table=table.drop_columns([*dropped]).append_column("labels", labels))
 
 
 # ---- writing ----

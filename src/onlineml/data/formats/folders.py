@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from onlineml.data.formats.csv import Column, csv_bytes, read_columns, require_valid
 from onlineml.data.formats.export import empty_folder, image_chunks, unique_paths, write_many
+from onlineml.data.formats.format import Format, Source
 from onlineml.data.formats.parts import Parts, absolute, image_id, is_hidden, naturally_sorted, valid_names
 from onlineml.data.images.policies import is_image_name
 from onlineml.data.manifest.schema import examples
@@ -21,14 +22,14 @@ if TYPE_CHECKING:
 
     from onlineml.data.manifest.manifest import Manifest
 
-__all__ = ["labels_and_splits", "read_folders", "write_folders"]
+__all__ = ["FOLDERS", "labels_and_splits", "read_folders", "write_folders"]
 
 _SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
-def read_folders(url: str | os.PathLike[str], *, split: str | None, storage_options: Mapping[str, Any] | None) -> Parts:
+def read_folders(source: Source, *, holds: str, storage_options: Mapping[str, Any] | None) -> Parts:
     """Read class folders, see `Manifest.from_folders`."""
-    root = absolute(url)
+    root, split = source.where, source.split
     files = io.list_files(root, storage_options=storage_options)
     images = [info for info in files if is_image_name(info.path) and not is_hidden(info.path)]
     if not images:
@@ -140,3 +141,14 @@ def _export_paths(manifest: Manifest) -> list[str]:
         for split, label in zip(splits, labels, strict=True)
     ]
     return unique_paths(manifest, folders, by_stem=False)
+
+
+FOLDERS = Format(
+    "folders",
+    holds=("label",),
+    expected="a folder with a subfolder per class",
+    detect=lambda place: Source(place.url),  # what no other format recognises
+    read=read_folders,
+    write=write_folders,
+    takes_split=True,
+)

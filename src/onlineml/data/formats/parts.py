@@ -41,7 +41,6 @@ class Parts:
     class_names: tuple[str, ...]
     root: str
     n_ignored: int = 0
-    task: str = "classification"
     class_ids: tuple[int, ...] = ()
     source: Mapping[str, Any] = field(default_factory=dict)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from onlineml.data.formats.csv import Column, read_columns, require_valid, table_bytes
+from onlineml.data.formats.format import TABLE_ENDINGS, Format, Source, table_at
 from onlineml.data.formats.parts import Parts, absolute, image_id, listed_versions, naturally_sorted
 from onlineml.data.manifest.schema import COLUMNS, examples
 from onlineml.data.manifest.splits import assign_splits, normalised_split
@@ -20,27 +22,41 @@ if TYPE_CHECKING:
     from onlineml.data.formats.csv import TextTable
     from onlineml.data.manifest.manifest import Manifest
 
-__all__ = ["placed", "read_splits", "read_table", "require_good_rows", "write_table"]
+__all__ = [
+    "TABLE",
+    "TableColumns",
+    "placed",
+    "read_splits",
+    "read_table",
+    "require_good_rows",
+    "write_table",
+]
+
+
+@dataclass(frozen=True)
+class TableColumns:
+    """Names of a table's columns, see `Manifest.from_table`."""
+
+    path: str = "path"
+    label: str = "label"
+    split: str = "split"
+    group: str = "group"
 
 
 def read_table(
-    url: str | os.PathLike[str],
+    source: Source,
     *,
-    path: str,
-    label: str,
-    split: str,
-    group: str,
-    root: str | os.PathLike[str] | None,
+    holds: str,
+    names: TableColumns = TableColumns(),
     storage_options: Mapping[str, Any] | None,
 ) -> Parts:
     """Read a table of images, see `Manifest.from_table`."""
-    where = absolute(url)
-    folder = io.parent(where) if root is None else absolute(root) if str(root) else ""
+    where, folder = source.where, source.folder
     wanted = {
-        "path": Column(path, required=True),
-        "label": Column(label),
-        "split": Column(split),
-        "group": Column(group),
+        "path": Column(names.path, required=True),
+        "label": Column(names.label),
+        "split": Column(names.split),
+        "group": Column(names.group),
     }
     read = read_columns(where, wanted, storage_options=storage_options)
     uris = _checked_uris(read, where, folder)
@@ -56,8 +72,8 @@ def read_table(
     columns["group"] = pa.array(read.texts["group"], pa.string())
     for name in read.others.column_names:
         columns[f"table_{name}" if name in COLUMNS else name] = read.others[name]
-    names = naturally_sorted({value for value in labels if value is not None})
-    return Parts(pa.table(columns), names, folder)
+    class_names = naturally_sorted({value for value in labels if value is not None})
+    return Parts(pa.table(columns), class_names, folder)
 
 
 def _checked_uris(read: TextTable, where: str, folder: str) -> list[str]:
@@ -135,3 +151,13 @@ def write_table(manifest: Manifest, url: str | os.PathLike[str], *, storage_opti
     columns.update({n: manifest.table[n] for n in manifest.table.column_names if n not in COLUMNS})
     io.write_bytes(where, table_bytes(pa.table(columns), where), storage_options=storage_options)
     return where
+
+
+TABLE = Format(
+    "table",
+    holds=("label",),
+    expected=f"a {', '.join(TABLE_ENDINGS)} file with a row per image",
+    detect=table_at,
+    read=read_table,
+    write=write_table,
+)

@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 
 from onlineml.data.annotations import boxes as claimed
 from onlineml.data.checks import boxes as checked
-from onlineml.data.formats.detect import boxes_layout
 from onlineml.data.kinds.base import AnnotationKind, checked_scores, counted_names
 from onlineml.data.manifest import boxes as tabled
 from onlineml.data.manifest.box_arrays import clean_boxes
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from onlineml.data.annotations.entries import Entries, Rows
     from onlineml.data.annotations.resolve import HumanAnnotations
     from onlineml.data.checks.table import Finding, Judged
-    from onlineml.data.formats.detect import Layout
     from onlineml.data.manifest.box_arrays import Boxes
     from onlineml.data.manifest.manifest import Manifest
 
@@ -232,7 +230,7 @@ class BoxesKind(AnnotationKind):
     def guess_in_words(self, guess: Mapping[str, Any]) -> str:
         return f"{len(guess['labels'])} boxes"
 
-    # ---- checks, formats, samples ----
+    # ---- checks, samples ----
 
     def note_mismatches(self, found: list[list[Finding]], manifest: Manifest) -> None:
         checked.add_size_mismatches(found, manifest)
@@ -245,9 +243,6 @@ class BoxesKind(AnnotationKind):
 
     def n_judged(self, table: pa.Table) -> int:
         return int(pc.sum(pc.list_value_length(table["boxes_xyxy"])).as_py() or 0)
-
-    def detect_format(self, where: str, *, storage_options: Mapping[str, Any] | None) -> Layout:
-        return boxes_layout(where, storage_options)
 
     def sample_maker(self) -> Callable[..., dict[str, bytes]]:
         from onlineml.data.samples.detection import make_boxes  # noqa: PLC0415 (it draws photos)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from onlineml.data.formats.detect import images_layout
 from onlineml.data.kinds.base import AnnotationKind, checked_scores
 from onlineml.data.manifest.edits import NO_SPLIT, UNLABELLED, require_known, rows_of
 from onlineml.data.manifest.splits import SPLITS
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
     from onlineml.data.annotations.entries import Entries, Rows
     from onlineml.data.annotations.resolve import HumanAnnotations
-    from onlineml.data.formats.detect import Layout
     from onlineml.data.manifest.manifest import Manifest
 
 __all__ = ["LABEL", "LabelKind"]
@@ -145,7 +143,7 @@ class LabelKind(AnnotationKind):
     def surety(self, guesses: pa.Table) -> list[float]:
         return [float(score) for score in guesses["score"].to_pylist()]
 
-    # ---- checks, formats, samples ----
+    # ---- checks, samples ----
 
     def contradiction(self, manifest: Manifest) -> Callable[[list[int]], str]:
         labels = manifest.table["label"].to_pylist()
@@ -155,10 +153,6 @@ class LabelKind(AnnotationKind):
             return f"labels {', '.join(map(repr, different))}" if len(different) > 1 else ""
 
         return differ
-
-    def detect_format(self, where: str, *, storage_options: Mapping[str, Any] | None) -> Layout:
-        del storage_options  # the ending tells it
-        return images_layout(where)
 
     def sample_maker(self) -> Callable[..., dict[str, bytes]]:
         from onlineml.data.samples.classification import make_folders  # noqa: PLC0415 (it draws photos)

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from onlineml.data.annotations.entries import mask_of, one_chunk
 from onlineml.data.annotations.images import renamed
 from onlineml.data.checks.table import Judged
-from onlineml.errors import ConfigError, DataError
+from onlineml.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from onlineml.data.checks.table import Finding
-    from onlineml.data.formats.detect import Layout
     from onlineml.data.manifest.box_arrays import Boxes
     from onlineml.data.manifest.manifest import Manifest
 
@@ -28,7 +27,7 @@ __all__ = ["AnnotatedTables"]
 
 
 class AnnotatedTables(ABC):
-    """The half of `onlineml.data.kinds.base.AnnotationKind` that is about manifests: columns, checks, formats."""
+    """The half of `onlineml.data.kinds.base.AnnotationKind` that is about manifests: columns, checks, samples."""
 
     task: ClassVar[str]
     columns: ClassVar[Mapping[str, pa.DataType]] = {}
@@ -142,7 +141,7 @@ class AnnotatedTables(ABC):
         """
         return [min(scores, default=0.5) for scores in guesses["scores"].to_pylist()]
 
-    # ---- checks, formats, samples ----
+    # ---- checks, samples ----
 
     def note_mismatches(self, found: list[list[Finding]], manifest: Manifest) -> None:
         """Add findings about images that cannot be those that were annotated."""
@@ -162,14 +161,6 @@ class AnnotatedTables(ABC):
     def n_judged(self, table: pa.Table) -> int:
         """Return the number of parts that `judge` checks one by one."""
         return 0
-
-    def detect_format(self, where: str, *, storage_options: Mapping[str, Any] | None) -> Layout:
-        """Return the format of the data at an absolute URL.
-
-        Raises:
-            DataError: the format is not known.
-        """
-        raise DataError(f"no format of the task {self.task!r} is known; make a Manifest of a table for {where}")
 
     def sample_maker(self) -> Callable[..., dict[str, bytes]]:
         """The function that makes sample photos, see `onlineml.data.samples.samples.make_samples`.

@@ -13,18 +13,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from onlineml.data.kinds import kind_of
+from onlineml.data.manifest.box_formats import BoxFormats
+from onlineml.data.manifest.derived import DerivedManifests
 from onlineml.data.manifest.edits import ids_of
-from onlineml.data.manifest.formats import ManifestFormats, Split, Url
 from onlineml.data.manifest.hashing import manifest_hash
 from onlineml.data.manifest.html import manifest_html
+from onlineml.data.manifest.label_formats import LabelFormats
 from onlineml.data.manifest.saving import DESCRIPTOR, read_saved, require_hash, saved_files
 from onlineml.data.manifest.schema import normalised, require_ids, validate
-from onlineml.data.manifest.splits import DEFAULT_FRACTIONS, SPLITS, assign_splits
+from onlineml.data.manifest.splits import SPLITS
 from onlineml.errors import ConfigError
 from onlineml.storage import io
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
     import pandas as pd
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from onlineml.data.checks.images import CheckTable
     from onlineml.data.formats.parts import Parts
     from onlineml.data.kinds.base import AnnotationKind
+    from onlineml.data.manifest.base import Url
     from onlineml.data.manifest.box_arrays import Boxes
 
 __all__ = ["DESCRIPTOR", "Manifest"]
@@ -40,7 +43,7 @@ _ABSOLUTE = re.compile(r"/|[A-Za-z][A-Za-z0-9+.\-]*(?:://|::)")
 
 
 @dataclass(frozen=True, eq=False)
-class Manifest(ManifestFormats):
+class Manifest(LabelFormats, BoxFormats, DerivedManifests):
     """Images, their labels, splits and groups. Every method that changes something returns a new manifest.
 
     Attributes:
@@ -93,14 +96,14 @@ class Manifest(ManifestFormats):
 
     @classmethod
     def _from_parts(
-        cls, parts: Parts, class_names: Sequence[str] | None, storage_options: Mapping[str, Any] | None
+        cls, parts: Parts, task: str, class_names: Sequence[str] | None, storage_options: Mapping[str, Any] | None
     ) -> Manifest:
         names = tuple(parts.class_names if class_names is None else class_names)
         return cls(
             parts.table,
             names,
             root=parts.root,
-            task=parts.task,
+            task=task,
             storage_options=storage_options,
             n_ignored=parts.n_ignored,
             class_ids=ids_of(names, parts.class_names, parts.class_ids),
@@ -278,90 +281,3 @@ class Manifest(ManifestFormats):
 
     def _repr_html_(self) -> str:
         return manifest_html(self)
-
-    # ---- changed ----
-
-    def _with(self, table: pa.Table, class_names: Sequence[str] | None = None) -> Manifest:
-        names = self.class_names if class_names is None else tuple(class_names)
-        ids = self.class_ids if names == self.class_names else ids_of(names, self.class_names, self.class_ids)
-        return Manifest(table, names, self.root, self.task, self.storage_options, self.n_ignored, ids, self.source)
-
-    def select(self, *, split: Split | Sequence[Split]) -> Manifest:
-        """The images of one or several splits.
-
-        Raises:
-            ConfigError: an unknown split.
-        """
-        wanted = [split] if isinstance(split, str) else list(split)
-        unknown = [name for name in wanted if name not in SPLITS]
-        if unknown:
-            raise ConfigError(f"unknown split {unknown[0]!r}; expected one of {', '.join(SPLITS)}")
-        return self._with(self.table.filter(pc.is_in(self.table["split"], pa.array(wanted, pa.string()))))
-
-    def take(self, rows: Sequence[int] | Sequence[bool] | npt.NDArray[Any]) -> Manifest:
-        """The rows of an array of indices, in its order, or of a mask of N booleans."""
-        index = np.asarray(rows)
-        if index.dtype == bool:
-            if len(index) != len(self):
-                raise ConfigError(f"a mask needs one value per image, {len(self)}; found {len(index)}")
-            index = np.flatnonzero(index)
-        return self._with(self.table.take(pa.array(index.astype(np.int64))))
-
-    def with_column(self, name: str, values: Sequence[Any] | npt.NDArray[Any] | pa.Array) -> Manifest:
-        """Add or replace a column of N values.
-
-        Raises:
-            ConfigError: not as many values as images.
-            DataError: the values are not what that column holds.
-        """
-        if len(values) != len(self):
-            raise ConfigError(f"the column {name!r} needs one value per image, {len(self)}; found {len(values)}")
-        array = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values, from_pandas=True)
-        table = self.table.drop_columns([name]) if name in self.table.column_names else self.table
-        return self._with(table.append_column(name, array))
-
-    def with_labels(self, labels: Mapping[str, str | Iterable[str] | None]) -> Manifest:
-        """Correct labels: a new label, or where an image has several a list of them; None for unlabelled, by image_id.
-
-        Raises:
-            DataError: an image_id is not in this manifest.
-            UnknownClassError: a label is not one of the class names.
-        """
-        return self._annotated(labels)
-
-    def _annotated(self, values: Mapping[str, Any]) -> Manifest:
-        table = self.table
-        for name, column in self.kind.changed(table, self.class_names, values).items():
-            table = table.set_column(table.column_names.index(name), name, column)
-        return self._with(table)
-
-    def with_boxes(self, boxes: Mapping[str, tuple[npt.ArrayLike, Sequence[str | None]] | None]) -> Manifest:
-        """Correct boxes: an image's new ``(boxes_xyxy, labels)``, or None for not annotated, by image_id.
-
-        What further columns of lists say of the former boxes (crowd, area, …) is null then.
-
-        Raises:
-            ConfigError: the task is not detection.
-            DataError: an image_id is not in this manifest, or there is not a label for each box.
-            UnknownClassError: a label is not one of the class names.
-        """
-        self.boxes()  # refuses a manifest of another task
-        return self._annotated(boxes)
-
-    def with_splits(
-        self, *, fractions: Mapping[str, float] = DEFAULT_FRACTIONS, salt: str = "", keep: bool = True
-    ) -> Manifest:
-        """Divide the images by a hash of their group.
-
-        Args:
-            fractions: what share of the groups each split gets.
-            salt: another text gives another division.
-            keep: splits that are there stay; otherwise all images are divided anew.
-        """
-        groups = self.table["group"].to_pylist()
-        given = self.table["split"].to_pylist() if keep else [None] * len(self)
-        return self.with_column("split", pa.array(assign_splits(groups, given, fractions=fractions, salt=salt)))
-
-    def with_class_names(self, class_names: Sequence[str]) -> Manifest:
-        """The same images under another list of classes, which must hold every label in use."""
-        return self._with(self.table, class_names)

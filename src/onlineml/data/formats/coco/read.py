@@ -7,6 +7,7 @@ text in ``coco_image`` and ``coco_annotation``.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from onlineml.data.formats.boxes import (
     BoxRows,
     boxes_table,
     identified,
+    parts_holding,
     require_no_problems,
     safe_name,
 )
@@ -40,6 +42,7 @@ from onlineml.data.formats.coco.file import (
 )
 from onlineml.data.formats.coco.json_entries import scalar_column
 from onlineml.data.formats.coco.write import unknown_class, write_coco
+from onlineml.data.formats.format import Format, Place, Source
 from onlineml.data.formats.parts import Parts, absolute, common_folder
 from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import normalised_split
@@ -51,20 +54,32 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-__all__ = ["read_coco", "write_coco"]
+__all__ = ["COCO", "read_coco", "write_coco"]
 
 Url = str | os.PathLike[str]
 
+_ROBOFLOW = "_annotations.coco.json"
+_INSTANCES = re.compile(r"instances_(([a-z]+)\d*)\.json")
 
-def read_coco(
-    url: Url | Mapping[str, Url],
-    *,
-    images: Url | Mapping[str, Url] | None,
-    split: str | None,
-    storage_options: Mapping[str, Any] | None,
-) -> Parts:
+
+def _detect(place: Place) -> Source | None:
+    if place.ending == ".json":
+        return Source(place.url)
+    if place.has("annotations.json"):
+        return Source(io.join(place.url, "annotations.json"))
+    if found := [name for name in ("train", "valid", "test") if place.has(name, _ROBOFLOW)]:
+        return Source({str(normalised_split(name)): io.join(place.url, name, _ROBOFLOW) for name in found})
+    urls, images = dict[str, Url](), dict[str, Url]()
+    for match in filter(None, map(_INSTANCES.fullmatch, place.names("annotations"))):
+        if split := normalised_split(match[2]):
+            urls[split] = io.join(place.url, "annotations", match[0])
+            images[split] = io.join(place.url, *(["images"] if place.has("images", match[1]) else []), match[1])
+    return Source(urls, images) if urls else None
+
+
+def read_coco(source: Source, *, holds: str, storage_options: Mapping[str, Any] | None) -> Parts:
     """Read COCO files, see `Manifest.from_coco`."""
-    wanted = _wanted(url, images, split)
+    wanted = _wanted(source.url, source.images, source.split)
     root = common_folder([folder for _, _, folder in wanted])
     files = [CocoFile.read(where, storage_options=storage_options) for _, where, _ in wanted]
     where = ", ".join(file.where for file in files)
@@ -78,7 +93,8 @@ def read_coco(
         raise DataError(f"the files {where} have values of different types under one key: {error}") from error
     table = identified(table, root, where=where, storage_options=storage_options)
     names, ids = _classes(files)
-    return Parts(table, names, root, task="detection", class_ids=ids, source={"coco": _source(files)})
+    parts = Parts(table, names, root, class_ids=ids, source={"coco": _source(files)})
+    return parts_holding(parts, holds)
 
 
 def _wanted(
@@ -230,3 +246,13 @@ def _id_column(values: list[Any], made: npt.NDArray[np.bool_], where: str) -> pa
 
 def _texts(objects_: Sequence[Mapping[str, Any]]) -> pa.Array:
     return pa.array([msgspec.json.encode(one).decode() if one else None for one in objects_], pa.string())
+
+
+COCO = Format(
+    "coco",
+    holds=("boxes_xyxy", "labels"),
+    expected=f"a .json file, or a folder with annotations.json, annotations/instances_*.json or train/{_ROBOFLOW}",
+    detect=_detect,
+    read=read_coco,
+    write=write_coco,
+)

@@ -47,7 +47,7 @@ def write_coco(
     manifest: Manifest,
     url: str | os.PathLike[str],
     *,
-    images: str | os.PathLike[str] | None,
+    images: str | os.PathLike[str] | None = None,
     storage_options: Mapping[str, Any] | None,
 ) -> str:
     """Write a COCO file, see `Manifest.to_coco`."""

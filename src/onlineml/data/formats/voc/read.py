@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from onlineml.data.formats.boxes import DECLARED, OURS, BoxRows, boxes_table, identified, require_no_problems
-from onlineml.data.formats.parts import Parts, absolute, is_hidden, naturally_sorted, valid_names
+from onlineml.data.formats.boxes import (
+    DECLARED,
+    OURS,
+    BoxRows,
+    boxes_table,
+    identified,
+    parts_holding,
+    require_no_problems,
+)
+from onlineml.data.formats.format import Format, Source
+from onlineml.data.formats.parts import Parts, is_hidden, naturally_sorted, valid_names
 from onlineml.data.formats.voc.write import write_voc
 from onlineml.data.formats.voc.xml import VocImage, leaf_xml, read_annotation, typed_column
 from onlineml.data.images.policies import is_image_name
@@ -20,10 +29,9 @@ from onlineml.errors import DataError
 from onlineml.storage import io
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["read_voc", "write_voc"]
+__all__ = ["VOC", "read_voc", "write_voc"]
 
 _TOGETHER = 1024  # XML files in memory at a time
 _RESERVED = OURS | {"voc_annotation", "voc_object"}
@@ -74,9 +82,9 @@ def _lists(paths: Iterable[str], folder: str) -> dict[str, str]:
     return found
 
 
-def read_voc(url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None) -> Parts:
+def read_voc(source: Source, *, holds: str, storage_options: Mapping[str, Any] | None) -> Parts:
     """Read Pascal VOC folders, see `Manifest.from_voc`."""
-    root = absolute(url)
+    root = source.where
     paths = valid_names([info.path for info in io.list_files(root, storage_options=storage_options)], root)
     problems: list[str] = []
     layout = _Layout.of(paths, problems)
@@ -97,7 +105,7 @@ def read_voc(url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] 
     table = identified(table, root, where=root, storage_options=storage_options)
     boxes = [box for image in read.values() for box in image.boxes]
     names = naturally_sorted({box.label for box in boxes if box.label is not None})
-    return Parts(table, names, root, layout.n_others + len(layout.annotations) - len(read), task="detection")
+    return parts_holding(Parts(table, names, root, layout.n_others + len(layout.annotations) - len(read)), holds)
 
 
 def _read_annotations(
@@ -197,3 +205,13 @@ def _rows(uris: list[str], images: Sequence[VocImage | None], splits: Sequence[s
         per_box=per_box,
         per_image=per_image,
     )
+
+
+VOC = Format(
+    "voc",
+    holds=("boxes_xyxy", "labels"),
+    expected="a folder with Annotations/*.xml",
+    detect=lambda place: Source(place.url) if place.has("Annotations") else None,
+    read=read_voc,
+    write=write_voc,
+)

@@ -13,10 +13,12 @@ from onlineml.data.formats.boxes import (
     BoxRows,
     boxes_table,
     identified,
+    parts_holding,
     refused_names,
     require_no_problems,
     safe_name,
 )
+from onlineml.data.formats.format import Format, Source
 from onlineml.data.formats.parts import Parts, absolute, is_hidden, valid_names
 from onlineml.data.formats.yolo.rows import YoloRow, parse_rows
 from onlineml.data.formats.yolo.write import write_yolo
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from decimal import Decimal
 
-__all__ = ["read_yolo", "write_yolo"]
+__all__ = ["YOLO", "read_yolo", "write_yolo"]
 
 _YAML = (".yaml", ".yml")
 _NOTHING = {"", "~", "null", "Null", "NULL", "None"}
@@ -40,15 +42,13 @@ _TOGETHER = 4096  # label files in memory at a time
 _MOST_CLASSES = 1_000_000  # larger numbers are not class ids, and may be too large to format
 
 
-def read_yolo(
-    url: str | os.PathLike[str], *, root: str | os.PathLike[str] | None, storage_options: Mapping[str, Any] | None
-) -> Parts:
+def read_yolo(source: Source, *, holds: str, storage_options: Mapping[str, Any] | None) -> Parts:
     """Read YOLO folders, see `Manifest.from_yolo`."""
-    where = _yaml_url(absolute(url), storage_options)
+    where = _yaml_url(source.where, storage_options)
     facts = _facts(where, storage_options)
     names = _names(facts, where)
     problems: list[str] = []
-    folder, paths = _root(facts, where, root, storage_options)
+    folder, paths = _root(facts, where, source.root, storage_options)
     split_of = _split_of(facts, folder, paths, problems, storage_options)
     require_no_problems(where, problems)
     images = sorted(split_of)
@@ -73,7 +73,7 @@ def read_yolo(
     table = identified(boxes_table(rows), folder, where=where, storage_options=storage_options)
     n_ignored = len(paths - split_of.keys() - texts.keys() - {where.removeprefix(f"{folder}/")})
     ids = tuple(names) if list(names) != list(range(len(names))) else ()
-    return Parts(table, tuple(names.values()), folder, n_ignored, task="detection", class_ids=ids)
+    return parts_holding(Parts(table, tuple(names.values()), folder, n_ignored, class_ids=ids), holds)
 
 
 # ---- data.yaml ----
@@ -236,3 +236,13 @@ def _label(number: Decimal, names: Mapping[int, str]) -> str:
     """Return the class of a row; a text that is not a class name if the number has no class."""
     whole = number.is_finite() and -_MOST_CLASSES < number < _MOST_CLASSES and number == int(number)
     return names.get(int(number), f"class {number}") if whole else f"class {number}"
+
+
+YOLO = Format(
+    "yolo",
+    holds=("boxes_xyxy", "labels"),
+    expected="data.yaml, or its folder",
+    detect=lambda place: Source(place.url) if place.ending in _YAML or place.has("data.yaml") else None,
+    read=read_yolo,
+    write=write_yolo,
+)

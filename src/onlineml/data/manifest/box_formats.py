@@ -1,0 +1,221 @@
+"""Import and export of a manifest in formats of images with boxes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from onlineml.data.formats import box_tables, coco, voc, yolo
+from onlineml.data.formats.format import Source
+from onlineml.data.manifest.base import ManifestBase, Split, Url
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Self
+
+
+__all__ = ["BoxFormats"]
+
+
+class BoxFormats(ManifestBase):
+    """A base class of `Manifest`: the formats of images with boxes."""
+
+    @classmethod
+    def from_coco(
+        cls,
+        url: Url | Mapping[str, Url],
+        *,
+        images: Url | Mapping[str, Url] | None = None,
+        split: Split | None = None,
+        task: str = "detection",
+        class_names: Sequence[str] | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Import COCO JSON: ``bbox`` is ``[x, y, width, height]`` in pixels. No image is opened.
+
+        An image without annotations shows no objects. `crowd`, `area` and further keys whose values are numbers, texts
+        or truth values are columns; what else the file says is kept for `to_coco`. Ids may be sparse, zero, and for
+        annotations repeated. A category that the file does not list is an unknown class, which `check` finds.
+
+        Args:
+            url: the file; or a file for each split: ``{"train": ..., "val": ...}``.
+            images: the folder that ``file_name`` is relative to, or one for each split; by default the file's own.
+            split: of all images of one file; None: as `to_coco` noted it, else divided 80/10/10 by a hash of the path.
+            task: ``"detection"``; or ``"multilabel"``: the classes of an image's annotations, with or without boxes.
+            class_names: the order of the classes; by default the file's.
+            storage_options: fsspec's, for the files and the images.
+
+        Raises:
+            DataError: not COCO; ids that clash or refer to nothing; file names that are absolute, URLs, or leave the
+                folder; none of the images is there. All problems of a file are named.
+        """
+        source = Source(url, images=images, split=split)
+        return cls._imported("coco", source, task, class_names, storage_options)
+
+    @classmethod
+    def from_voc(
+        cls,
+        url: Url,
+        *,
+        task: str = "detection",
+        class_names: Sequence[str] | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Import a folder in the layout of Pascal VOC: ``JPEGImages``, ``Annotations``, ``ImageSets/Main``.
+
+        XML files beside their images, also below folders named as splits, are understood too. An image belongs to the
+        XML file of its name, whatever ``<filename>`` says. One whose XML has no objects shows none; one without XML was
+        not annotated. ``pose``, ``truncated``, ``difficult`` and further elements are columns.
+
+        VOC counts pixels from 1, and the last one is inside: ``(xmin - 1, ymin - 1, xmax, ymax)`` are the corners here.
+        A box with ``xmin = xmax`` is one without a width, which `check` finds.
+
+        Args:
+            url: the folder.
+            task: ``"detection"``; or ``"multilabel"``: the classes of an image's boxes.
+            class_names: the order of the classes; by default sorted as a person would.
+            storage_options: fsspec's.
+
+        ``train.txt``, ``val.txt`` and ``test.txt`` say the splits; images that they do not list have none, and files
+        for single classes are passed over. With ``trainval.txt`` in place of the first two, its images are divided
+        90/10 by a hash; without any list, all images 80/10/10.
+
+        Raises:
+            DataError: XML that cannot be read, or with entities or a DTD; lists that name no image, or one image
+                twice. All are named.
+        """
+        return cls._imported("voc", Source(url), task, class_names, storage_options)
+
+    @classmethod
+    def from_yolo(
+        cls,
+        url: Url,
+        *,
+        root: Url | None = None,
+        task: str = "detection",
+        class_names: Sequence[str] | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Import YOLO labels with the ``data.yaml`` of Ultralytics. The first bytes of each image tell its size.
+
+        The label file of ``images/a/b.jpg`` is ``labels/a/b.txt``; of an image outside any ``images``, the file beside
+        it. An image without one shows no objects. A row is ``class cx cy width height``, in shares of the upright
+        image; of a row ``class x1 y1 x2 y2 x3 y3 …`` (a segmentation) the smallest box around it is taken. A class
+        beyond the names is an unknown one, which `check` finds.
+
+        Args:
+            url: ``data.yaml``, or the folder that it is in.
+            root: the folder that ``train``, ``val`` and ``test`` are relative to; by default ``path`` in
+                ``data.yaml``, if that lies below the file's folder, else the file's folder.
+            task: ``"detection"``; or ``"multilabel"``: the classes of an image's boxes.
+            class_names: the order of the classes; by default the file's.
+            storage_options: fsspec's.
+
+        Raises:
+            DataError: no ``data.yaml``; rows that cannot be read; paths outside the root. All are named.
+        """
+        return cls._imported("yolo", Source(url, root=root), task, class_names, storage_options)
+
+    @classmethod
+    def from_boxes(
+        cls,
+        url: Url,
+        *,
+        path: str = "path",
+        label: str = "label",
+        box: tuple[str, str, str, str] = ("x1", "y1", "x2", "y2"),
+        split: str = "split",
+        group: str = "group",
+        root: Url | None = None,
+        class_names: Sequence[str] | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Import a CSV or Parquet table with a row per box, in pixels of the upright image. No image is opened.
+
+        A row without label and box is an image without objects. Columns ``width`` and ``height``, if there are any,
+        are the size of the image that the boxes were drawn on. Further columns are kept, a value for each box; one
+        called ``image.NAME`` has the same value in all rows of an image, and is the image's column ``NAME``.
+
+        Args:
+            url: the table; its kind is told by its extension.
+            path: the column of paths, relative to `root`, or absolute below it.
+            label: the column of labels, read as text; a box without one is of an unknown class.
+            box: the columns of the corners: x and y of the upper left one, x and y of the lower right one.
+            split: the column of splits; where it is absent, images are divided 80/10/10 by a hash of their group.
+            group: the column of groups; where it is absent, every image is a group of its own.
+            root: see `from_table`.
+            class_names: the order of the classes; by default the labels, sorted as a person would.
+            storage_options: fsspec's.
+
+        Raises:
+            DataError: rows are bad (all are listed), or none of the images exists.
+        """
+        names = box_tables.BoxColumns(path=path, label=label, box=box, split=split, group=group)
+        parts = box_tables.read_box_table(Source(url, root=root), names=names, storage_options=storage_options)
+        return cls._from_parts(parts, "detection", class_names, storage_options)
+
+    def to_coco(self, url: Url, *, images: Url | None = None, storage_options: Mapping[str, Any] | None = None) -> str:
+        """Write COCO JSON; `from_coco` reads the same manifest from it. Images are not copied.
+
+        ``area`` and ``iscrowd`` are always written, as evaluation tools need them. Splits, groups and what else COCO
+        has no word for stand under the key ``onlineml``. A box of an unknown class has ``category_id`` null, unless
+        it had one. For a file a split: ``data.select(split="val").to_coco("val.json")``.
+
+        Args:
+            url: the file.
+            images: the folder that ``file_name`` is relative to; by default `root`.
+            storage_options: fsspec's, for `url`.
+
+        Raises:
+            ConfigError: the task is not detection.
+            DataError: images lie outside that folder.
+        """
+        return coco.write_coco(self._manifest(), url, images=images, storage_options=storage_options)
+
+    def to_voc(self, url: Url, *, storage_options: Mapping[str, Any] | None = None) -> str:
+        """Copy the images to ``<url>/JPEGImages`` and write ``Annotations`` and ``ImageSets/Main``.
+
+        `from_voc` reads it back: boxes to the last bit, labels, splits, groups and further columns. Images that nobody
+        annotated get no XML file; of them the split is kept.
+
+        Args:
+            url: the folder.
+            storage_options: fsspec's, for `url`.
+
+        Raises:
+            AlreadyExistsError: the folder holds files already.
+            ConfigError: the task is not detection.
+            DataError: a text cannot stand in XML.
+            StorageError: an image cannot be read or written.
+        """
+        return voc.write_voc(self._manifest(), url, storage_options=storage_options)
+
+    def to_yolo(self, url: Url, *, storage_options: Mapping[str, Any] | None = None) -> str:
+        """Copy the images to ``<url>/images/<split>``; write ``labels`` and ``data.yaml`` as Ultralytics reads them.
+
+        `from_yolo` reads the boxes back to the last bit. YOLO holds a class and a box, nothing else: crowds, and
+        images that nobody annotated, are not written, because they would be taken for background.
+
+        Args:
+            url: the folder.
+            storage_options: fsspec's, for `url`.
+
+        Raises:
+            AlreadyExistsError: the folder holds files already.
+            ConfigError: the task is not detection.
+            DataError: images have no split or another size than their boxes were drawn on, or boxes have no class or
+                are not finite; ``check().manifest`` is without such.
+            StorageError: an image cannot be read or written.
+        """
+        return yolo.write_yolo(self._manifest(), url, storage_options=storage_options)
+
+    def to_boxes(self, url: Url, *, storage_options: Mapping[str, Any] | None = None) -> str:
+        """Write a CSV or Parquet table (by the extension) with a row per box; `from_boxes` reads it back.
+
+        Paths are relative to the table's folder where the images lie below it, else absolute. An image without
+        objects has one row without label and box; one that nobody annotated, too, with ``annotated`` false.
+
+        Raises:
+            ConfigError: the task is not detection.
+            DataError: further columns hold what CSV cannot.
+        """
+        return box_tables.write_box_table(self._manifest(), url, storage_options=storage_options)

@@ -1,0 +1,221 @@
+"""Import of a manifest from any format, and from and to formats of images with labels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from onlineml.data.formats import folders, tables
+from onlineml.data.formats.format import Source
+from onlineml.data.formats.parts import absolute
+from onlineml.data.kinds import kind_of
+from onlineml.data.manifest.base import ManifestBase, Url
+from onlineml.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Self
+
+    from onlineml.data.video.frames import FrameFormat
+
+__all__ = ["LabelFormats"]
+
+
+class LabelFormats(ManifestBase):
+    """A base class of `Manifest`: the formats of images with labels, and any format by its name."""
+
+    @classmethod
+    def from_any(
+        cls,
+        url: Url,
+        *,
+        task: str,
+        format: str | None = None,  # noqa: A002 (the word that everybody looks for)
+        split: str | None = None,
+        class_names: Sequence[str] | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Import what lies at a URL in any known format, which names tell: an extension, or the names in a folder.
+
+        For ``"classification"`` a table or class folders. For ``"detection"`` COCO (a ``.json`` file, or a folder with
+        ``annotations.json``, ``annotations/instances_*.json`` or ``{train,valid,test}/_annotations.coco.json``), Pascal
+        VOC (a folder with ``Annotations``), YOLO (``data.yaml``, or its folder) or a table of boxes. Formats of
+        installed packages are tried before these.
+
+        Args:
+            url: the file or folder.
+            task: says what images are annotated with.
+            format: the name of the format; by default the first that recognises the names.
+            split: of class folders only, see `from_folders`.
+            class_names: the order of the classes; by default the format's.
+            storage_options: fsspec's.
+
+        Raises:
+            ConfigError: an unknown task or format, or ``split`` where the format has its own.
+            DataError: no known format, or anything that its reader refuses.
+        """
+        from onlineml.data.formats.registry import detect  # noqa: PLC0415 (it loads what all formats need)
+
+        kind = kind_of(task)
+        found, source = detect(absolute(url), kind, name=format, storage_options=storage_options)
+        if split is not None and not found.takes_split:
+            raise ConfigError(f"split={split!r} is for class folders; {url} is read as {found.name}, with its own")
+        parts = found.read(source._replace(split=split), holds=kind.key, storage_options=storage_options)
+        return cls._from_parts(parts, task, class_names, storage_options)
+
+    @classmethod
+    def from_folders(
+        cls,
+        url: Url,
+        *,
+        split: str | None = None,
+        class_names: Sequence[str] | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Import a folder with a subfolder per class. No image is opened: the listing is enough.
+
+        Two layouts are understood: ``<url>/<class>/**/image`` and, with the user's own splits,
+        ``<url>/{train,val,valid,validation,test}/<class>/**/image``. Images outside any class folder are unlabelled;
+        hidden files, and files without an image's extension, are counted in `n_ignored`.
+
+        Args:
+            url: the folder, on any filesystem.
+            split: None divides the images 80/10/10 by a hash of their path (or by the folders, where those are
+                splits); else the path of a CSV or Parquet table, relative to `url`, with the columns ``path``
+                (relative to `url`), ``split`` and, if wanted, ``label`` (overrides the folder) and ``group``.
+                Images that it does not list have no split.
+            class_names: the order of the classes; by default the folders' names, sorted as a person would (2 before
+                10).
+            storage_options: fsspec's, for `url`.
+
+        Raises:
+            DataError: no images are there, the split table names files that are not, or anything `Manifest` refuses.
+        """
+        parts = folders.read_folders(Source(url, split=split), holds="label", storage_options=storage_options)
+        return cls._from_parts(parts, "classification", class_names, storage_options)
+
+    @classmethod
+    def from_videos(
+        cls,
+        url: Url,
+        *,
+        frames_url: Url,
+        every_s: float | None = None,
+        every_n: int | None = None,
+        image_format: FrameFormat = "jpeg",
+        class_names: Sequence[str] | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Import a folder of videos, with a subfolder per class and, if wanted, per split, as `from_folders` has them.
+
+        Frames are extracted into a folder of images; those of a video are one group, so that they never straddle a
+        split. Doing it again reads no video twice. A video that is cut off gives the frames that it has; one that is of
+        no use is counted in `n_ignored`. `Project.images.import_videos` tells what was found about each.
+
+        Args:
+            url: the folder, on any filesystem.
+            frames_url: the folder that the frames go to.
+            every_s: seconds between two frames; half a second if neither this nor ``every_n`` is given.
+            every_n: each ``every_n``-th frame.
+            image_format: ``"jpeg"`` or ``"png"``, see `onlineml.data.video.frames.FrameStore`.
+            class_names: the order of the classes; by default the folders' names, sorted as a person would.
+            storage_options: fsspec's, for both folders.
+
+        Raises:
+            DataError: no videos are there, or not one of them can be used.
+        """
+        from onlineml.data.formats import videos  # noqa: PLC0415 (decoders are loaded only to decode)
+        from onlineml.data.video.frames import FrameStore, frame_sampling  # noqa: PLC0415
+
+        store = FrameStore(absolute(frames_url), format=image_format, storage_options=storage_options)
+        sampling = frame_sampling(every_s=every_s, every_n=every_n)
+        parts, _ = videos.read_videos(url, store=store, sampling=sampling, storage_options=storage_options)
+        return cls._from_parts(parts, "classification", class_names, storage_options)
+
+    @classmethod
+    def from_table(
+        cls,
+        url: Url,
+        *,
+        path: str = "path",
+        label: str = "label",
+        split: str = "split",
+        group: str = "group",
+        root: Url | None = None,
+        class_names: Sequence[str] | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Import a CSV (comma, semicolon or tab) or Parquet table with a row per image. No image is opened.
+
+        Args:
+            url: the table, on any filesystem; its kind is told by its extension.
+            path: the column of paths, relative to `root`, or absolute below it.
+            label: the column of labels, read as text; absent or empty is unlabelled.
+            split: the column of splits; where it is absent, images are divided 80/10/10 by a hash of their group.
+            group: the column of groups; where it is absent, every image is a group of its own.
+            root: the folder of the images; by default the table's. ``""``: the table's paths are absolute paths or
+                URLs, and may lie anywhere.
+            class_names: the order of the classes; by default the labels, sorted as a person would.
+            storage_options: fsspec's, for the table and the images.
+
+        Further columns are kept; one whose name a manifest needs for itself (``width``, …) is kept as ``table_width``.
+
+        Raises:
+            DataError: rows are bad (all are listed), or none of the images exists.
+        """
+        names = tables.TableColumns(path=path, label=label, split=split, group=group)
+        source = Source(url, root=root)
+        parts = tables.read_table(source, holds="label", names=names, storage_options=storage_options)
+        return cls._from_parts(parts, "classification", class_names, storage_options)
+
+    def export(
+        self,
+        url: Url,
+        *,
+        format: str,  # noqa: A002 (the word that everybody looks for)
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Write in a format by its name, such as ``"coco"``, ``"voc"``, ``"yolo"``, ``"table"`` or that of a package.
+
+        The methods that are called after formats, such as `to_coco`, take further arguments.
+
+        Args:
+            url: a new folder, or a file; its extension says what kind of table is written.
+            format: the name of an `onlineml.data.formats.Format`.
+            storage_options: fsspec's, for `url`.
+
+        Raises:
+            ConfigError: no such format holds annotations of the manifest's task, or it can only be read.
+            AlreadyExistsError: the folder holds files already.
+            DataError: the format cannot hold something that the manifest has.
+        """
+        from onlineml.data.formats.registry import format_of  # noqa: PLC0415 (it loads what all formats need)
+
+        manifest = self._manifest()
+        if (write := format_of(format, manifest.kind).write) is None:
+            raise ConfigError(f"format={format!r} can be read, not written; choose another one")
+        return write(manifest, absolute(url), storage_options=storage_options)
+
+    def to_folders(self, url: Url, *, storage_options: Mapping[str, Any] | None = None) -> str:
+        """Copy the images, byte for byte, to ``<url>/<split>/<class>/<name>``, and list them in ``<url>/split.csv``.
+
+        Where some images have no split, to ``<url>/<class>/<name>``. Unlabelled images get no class folder.
+        `Manifest.from_folders(url, split="split.csv")` reads it back with the groups.
+
+        Args:
+            url: the folder.
+            storage_options: fsspec's, for `url`.
+
+        Raises:
+            DataError: a class name cannot be a folder's name.
+            AlreadyExistsError: the folder holds files already.
+            StorageError: an image cannot be read or written.
+        """
+        return folders.write_folders(self._manifest(), url, storage_options=storage_options)
+
+    def to_table(self, url: Url, *, storage_options: Mapping[str, Any] | None = None) -> str:
+        """Write a CSV or Parquet table (by the extension): path, label, split, group and the further columns.
+
+        Paths are relative to the table's folder where the images lie below it, else absolute.
+        `Manifest.from_table(url)` reads it back (with ``root=manifest.root`` or ``""`` for absolute paths).
+        """
+        return tables.write_table(self._manifest(), url, storage_options=storage_options)
