@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from onlineml import widgets as widgets
     from onlineml.data.loading.datamodules import ClassificationDataModule as ClassificationDataModule
     from onlineml.data.loading.detection_datamodules import DetectionDataModule as DetectionDataModule
+    from onlineml.data.loading.multilabel_datamodules import MultilabelDataModule as MultilabelDataModule
     from onlineml.data.manifest.manifest import Manifest as Manifest
     from onlineml.data.samples.samples import make_samples as make_samples
     from onlineml.evaluation.comparison.compare import compare as compare
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from onlineml.tasks.classification import ImageClassifier as ImageClassifier
     from onlineml.tasks.detection import ObjectDetector as ObjectDetector
     from onlineml.tasks.loading import load_model as load_model
+    from onlineml.tasks.multilabel import MultilabelClassifier as MultilabelClassifier
     from onlineml.training.fit import fit as fit
     from onlineml.training.lr_finder import suggest_lr as suggest_lr
 
@@ -46,6 +48,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "Gate": "improving.gate.policy",
         "ImageClassifier": "tasks.classification",
         "Manifest": "data.manifest.manifest",
+        "MultilabelClassifier": "tasks.multilabel",
+        "MultilabelDataModule": "data.loading.multilabel_datamodules",
         "ObjectDetector": "tasks.detection",
         "Project": "project.project",
         "Recipe": "improving.recipe",

@@ -61,7 +61,7 @@ def test_the_table_loads_no_network():
 
 
 def test_an_unknown_task_is_refused_with_the_known_ones_and_a_hint():
-    known = "expected one of classification, detection"
+    known = "expected one of classification, detection, multilabel"
     with pytest.raises(ConfigError, match=rf"task='detections': {known}; did you mean 'detection'\?"):
         task_of("detections")
     with pytest.raises(ConfigError, match=rf"task='poses': {known}; .*entry points in the group 'onlineml.tasks'"):
@@ -77,7 +77,7 @@ def test_a_task_without_a_piece_says_so():
 
 def test_a_package_adds_a_task(installed):
     installed(f"{__name__}:OWN")
-    assert task_names() == ("classification", "detection", "own")
+    assert task_names() == ("classification", "detection", "multilabel", "own")
     assert task_of("own") is OWN
 
 

@@ -26,17 +26,18 @@ _IGNORED = (128, 128, 128)
 
 
 def batch_figure(batch: Mapping[str, Any], class_names: Sequence[str], *, limit: int = 16) -> Figure:
-    """The images of a batch, as augmentation left them, each with its label or with its boxes.
+    """The images of a batch, as augmentation left them, each with its labels or with its boxes.
 
     Regions that training passes over (crowds, what little an edge left of an object) are hatched in grey.
 
     Args:
-        batch: of `onlineml.ClassificationDataModule` or `onlineml.DetectionDataModule`.
+        batch: of any of our datamodules.
         class_names: of its manifest.
         limit: images shown at most.
     """
     if "targets" not in batch:
-        return image_grid(batch["image"], [class_names[label] for label in batch["label"]], limit=limit)
+        titles = [_title(np.asarray(label), class_names) for label in batch["label"]]
+        return image_grid(batch["image"], titles, limit=limit)
     shown = list(zip(batch["image"], batch["targets"], strict=True))[:limit]
     pictures = [_drawn(np.moveaxis(np.asarray(image), 0, -1), target, class_names) for image, target in shown]
     counts = [len(target["boxes"]) for _, target in shown]
@@ -56,6 +57,12 @@ def samples_png(datamodule: ImageDataModule, *, limit: int = 8) -> bytes:
     buffer = io.BytesIO()
     batch_figure(batch, datamodule.manifest.class_names, limit=limit).savefig(buffer, format="png", dpi=90)
     return buffer.getvalue()
+
+
+def _title(label: NDArray[Any], class_names: Sequence[str]) -> str:
+    """The class of a number, or those of a row with a 1 for each."""
+    numbers = np.flatnonzero(label == 1) if label.ndim else label[None]
+    return ", ".join(class_names[number] for number in numbers.tolist()) or "no labels"
 
 
 def _drawn(pixels: NDArray[np.uint8], target: Mapping[str, Any], class_names: Sequence[str]) -> NDArray[np.uint8]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -12,20 +10,16 @@ import torch
 from onlineml.data.augment.detection_geometry import fit_inside, keep_inside, kept_hw, pad_together
 from onlineml.data.images.decode import decode
 from onlineml.data.manifest.box_arrays import clean_boxes
-from onlineml.errors import ConfigError, UnknownClassError
 from onlineml.inference.detections import ImageDetections
 from onlineml.tasks.eval_mode import eval_mode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
 
-__all__ = ["DetectionModel", "Fitted", "cutoffs", "detect_in", "fitted_image"]
-
-# where nothing was chosen on validation: the cut of Ultralytics' predict, the lowest of those that are in common use
-_THRESHOLD = 0.25
+__all__ = ["DetectionModel", "Fitted", "detect_in", "fitted_image"]
 
 
 class DetectionModel(Protocol):
@@ -127,34 +121,3 @@ def _placed(found: Mapping[str, Tensor], image: Fitted, class_names: Sequence[st
     label_ids = found["labels"].detach().cpu().numpy().astype(np.int64)[surest]
     labels = tuple(class_names[i] for i in label_ids)
     return ImageDetections("", image.size_hw, cut[surest], label_ids, labels, scores[surest], None)
-
-
-def cutoffs(model: DetectionModel, threshold: float | Mapping[str, float] | None) -> NDArray[np.float64]:
-    """The least score of each class, (C,) float64.
-
-    Args:
-        model: its own thresholds hold where ``threshold`` tells none.
-        threshold: one for all classes, or one by name, 0..1.
-
-    Raises:
-        ConfigError: outside 0..1.
-        UnknownClassError: a name is not one of the model's classes.
-    """
-    if isinstance(threshold, Mapping):
-        unknown = sorted(map(str, threshold.keys() - set(model.class_names)))
-        if unknown:
-            raise UnknownClassError(
-                f"threshold: {', '.join(unknown[:20])} is none of the model's classes {', '.join(model.class_names)}"
-            )
-    given = threshold if isinstance(threshold, Mapping) else dict.fromkeys(model.class_names, threshold)
-    outside = [value for value in given.values() if value is not None and not 0 <= value <= 1]
-    if outside:
-        raise ConfigError(f"threshold={outside[0]}: expected a score between 0 and 1")
-    own = model.thresholds or {}
-    chosen = []
-    for name in model.class_names:
-        value = given.get(name)
-        value = own.get(name) if value is None else value
-        # a class that validation never showed has none, or nan
-        chosen.append(_THRESHOLD if value is None or math.isnan(value) else float(value))
-    return np.array(chosen, dtype=np.float64)

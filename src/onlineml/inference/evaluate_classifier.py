@@ -6,25 +6,26 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from onlineml.data.augment.classification import limit_to_scale
-from onlineml.data.loading.datamodules import ClassificationDataModule
 from onlineml.evaluation import classification_scores
 from onlineml.inference.evaluation import own_label_ids, slice_values, small_jpegs
+from onlineml.tasks import task_of
 from onlineml.tasks.eval_mode import eval_mode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
+    from onlineml.data.loading.datamodules import ImageDataModule
     from onlineml.data.manifest.manifest import Manifest
     from onlineml.evaluation import ClassificationScores
     from onlineml.inference.evaluation import EvaluateOptions
     from onlineml.tasks.classification import ImageClassifier
+    from onlineml.tasks.classifier import Classifier
 
-__all__ = ["classifier_scores", "evaluate_classifier", "probabilities_in"]
+__all__ = ["classifier_scores", "evaluate_classifier", "probabilities_in", "worst_jpegs"]
 
 _THUMBNAILS = 24
 _THUMBNAIL_PX = 128
@@ -73,16 +74,21 @@ def classifier_scores(
         manifest_hash=data.hash,
         model_ref=reference,
     )
+    return scores.with_thumbnails(worst_jpegs(data, [mistake.image_id for mistake in scores.mistakes]))
+
+
+def worst_jpegs(data: Manifest, image_ids: Sequence[str]) -> dict[str, bytes]:
+    """Small pictures of the first of some images, by image_id, for reports."""
     shrink = partial(limit_to_scale, short_side=_THUMBNAIL_PX)
-    worst = [mistake.image_id for mistake in scores.mistakes[:_THUMBNAILS]]
-    return scores.with_thumbnails(small_jpegs(data, worst, min_side=_THUMBNAIL_PX, shrink=shrink))
+    return small_jpegs(data, image_ids[:_THUMBNAILS], min_side=_THUMBNAIL_PX, shrink=shrink)
 
 
 def probabilities_in(
-    model: ImageClassifier, data: Manifest, options: EvaluateOptions
+    model: Classifier, data: Manifest, options: EvaluateOptions
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Rows of the manifest, (n,), and (n, C) probabilities of a split's labelled images; bad images are left out."""
-    dm = ClassificationDataModule(
+    """Rows of the manifest, (n,), and (n, C) probabilities of a split's annotated images; bad images are left out."""
+    datamodule: Callable[..., ImageDataModule] = task_of(model).load("datamodule")
+    dm = datamodule(
         data,
         size_hw=model.input_size_hw(),
         batch_size=options.batch_size,
@@ -93,6 +99,6 @@ def probabilities_in(
     with eval_mode(model):
         for batch in dm.loader(options.split):
             logits = model(batch["image"].to(model.device)).float()
-            found.append(torch.softmax(logits, dim=1).cpu().numpy())
+            found.append(model.probabilities(logits).cpu().numpy())
             rows.append(batch["index"].numpy())
     return np.concatenate(rows), np.concatenate(found)

@@ -13,7 +13,8 @@ from onlineml.data.manifest.box_arrays import Boxes, clean_boxes
 from onlineml.errors import DataError, TrainingError
 from onlineml.evaluation.detection.detections import Detections
 from onlineml.evaluation.detection.score import detection_scores
-from onlineml.inference.detecting import Fitted, cutoffs, detect_in
+from onlineml.inference.cutoffs import cutoffs
+from onlineml.inference.detecting import Fitted, detect_in
 from onlineml.inference.evaluation import own_label_ids, slice_values, small_jpegs
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from onlineml.data.manifest.manifest import Manifest
 
-__all__ = ["EvaluateOptions", "own_label_ids", "slice_values", "small_jpegs"]
+__all__ = ["EvaluateOptions", "own_label_ids", "require_known", "slice_values", "small_jpegs"]
 
 _OWN_COLUMNS = {"image_id", "uri", "version", "sha256", "width", "height", "split", "group", "label"}
 _OWN_COLUMNS |= {"declared_width", "declared_height"}
@@ -64,16 +64,25 @@ def own_label_ids(model_names: Sequence[str], data: Manifest, label_ids: NDArray
     Raises:
         UnknownClassError: the model does not know one of them.
     """
+    require_known(model_names, {data.class_names[i] for i in np.unique(label_ids)})
     own = {name: i for i, name in enumerate(model_names)}
-    unknown = sorted({data.class_names[i] for i in np.unique(label_ids)} - own.keys())
+    to_own = np.array([own.get(name, -1) for name in data.class_names], dtype=np.int64)
+    mapped: NDArray[np.int64] = to_own[label_ids]
+    return mapped
+
+
+def require_known(model_names: Sequence[str], names: set[str]) -> None:
+    """Refuse names of a manifest that are none of the model's.
+
+    Raises:
+        UnknownClassError: there are such.
+    """
+    unknown = sorted(names - set(model_names))
     if unknown:
         raise UnknownClassError(
             f"{len(unknown)} classes of the manifest are unknown to the model: {', '.join(unknown[:20])}; it knows "
             f"{', '.join(model_names[:20])}: train a model with them, or leave out their images"
         )
-    to_own = np.array([own.get(name, -1) for name in data.class_names], dtype=np.int64)
-    mapped: NDArray[np.int64] = to_own[label_ids]
-    return mapped
 
 
 def small_jpegs(

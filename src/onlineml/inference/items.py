@@ -21,7 +21,11 @@ _BAND_NAMES = ("below 0.5", "0.5 to 0.7", "0.7 to 0.9", "0.9 to 1")
 
 
 def gallery_items(
-    answers: Rows[Any], *, item: Callable[[Any], GalleryItem], classes: Callable[[Any], tuple[str, ...]]
+    answers: Rows[Any],
+    *,
+    item: Callable[[Any], GalleryItem],
+    classes: Callable[[Any], tuple[str, ...]],
+    none: str = "no objects",
 ) -> GalleryItems:
     """All rows in their order; what came without a name has no URL.
 
@@ -29,6 +33,7 @@ def gallery_items(
         answers: the rows.
         item: what is said of a row.
         classes: the classes by which a row that can be used is found.
+        none: what stands for a row without any.
     """
     rows: list[Any] = list(answers)
     uris = [str(row.uri) for row in rows]
@@ -39,7 +44,7 @@ def gallery_items(
         versions=[""] * len(rows),
         items=lambda places: [item(rows[place]) for place in places],
         facts=lambda place: _facts(rows[place]),
-        facets=(_classes(rows, classes), _bands(rows)),
+        facets=(_classes(rows, classes, none), _bands(rows)),
     )
 
 
@@ -48,9 +53,8 @@ def _nameless(uri: str) -> bool:
     return kind in {"bytes", "array", "image"} and number.isdigit()
 
 
-def _classes(rows: Sequence[Any], classes: Callable[[Any], tuple[str, ...]]) -> Facet:
-    none = ("no objects",)
-    told = [("cannot be used",) if row.error else classes(row) or none for row in rows]
+def _classes(rows: Sequence[Any], classes: Callable[[Any], tuple[str, ...]], none: str) -> Facet:
+    told = [("cannot be used",) if row.error else classes(row) or (none,) for row in rows]
     pairs = [(place, label) for place, labels in enumerate(told) for label in labels]
     return facet_of_rows("class", [label for _, label in pairs], [place for place, _ in pairs])
 

@@ -16,15 +16,18 @@ from onlineml.inference.stream import Stream
 from onlineml.tasks.eval_mode import eval_mode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
     from numpy.typing import NDArray
 
     from onlineml.inference.predictor import PredictOptions
     from onlineml.tasks.classification import ImageClassifier
+    from onlineml.tasks.classifier import Classifier
 
-__all__ = ["predict_classes"]
+    Answer = tuple[str, NDArray[np.float32] | str]
+
+__all__ = ["predict_classes", "probability_rows", "ranked"]
 
 _TOP_K = 5
 
@@ -39,10 +42,35 @@ def predict_classes(model: ImageClassifier, images: Any, options: PredictOptions
         raise ConfigError(
             f"threshold={options.threshold}: expected None, for the model is a classifier, which takes top_k"
         )
+    answers = probability_rows(model, images, options)
+    rows = partial(_predictions, model, answers, options.top_k or _TOP_K)
+    return Predictions(rows, model=model.reference or model.backbone_name)
+
+
+def probability_rows(model: Classifier, images: Any, options: PredictOptions) -> Callable[[], Iterator[Answer]]:
+    """Return a function that goes through images: names, and (C,) float32 probabilities or why there are none.
+
+    Raises:
+        ConfigError: the model was never trained.
+    """
     prepare = partial(_covering, size_hw=model.input_size_hw())
     stream = Stream(images, prepare, batch_size=options.batch_size, storage_options=options.storage_options)
-    rows = partial(_predictions, model, stream, options.top_k or _TOP_K)
-    return Predictions(rows, model=model.reference or model.backbone_name)
+    return partial(_answers, model, stream)
+
+
+def _answers(model: Classifier, images: Stream[NDArray[np.uint8]]) -> Iterator[Answer]:
+    for batch in images:
+        good = [image for _, image in batch if not isinstance(image, Exception)]
+        found: Iterator[NDArray[np.float32]] = iter(())
+        if good:
+            together = torch.from_numpy(np.stack(good)).permute(0, 3, 1, 2).to(model.device)
+            with eval_mode(model):
+                found = iter(model.probabilities(model(together).float()).cpu().numpy())
+        for name, image in batch:
+            row = str(image) if isinstance(image, Exception) else next(found)
+            if not isinstance(row, str) and not np.isfinite(row).all():
+                row = "the model's probabilities are not finite numbers"
+            yield name, row
 
 
 def _covering(content: bytes | NDArray[np.uint8], *, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
@@ -52,26 +80,16 @@ def _covering(content: bytes | NDArray[np.uint8], *, size_hw: tuple[int, int]) -
     return np.array(fit_to_size(limit_to_scale(pixels, short_side), size_hw))
 
 
-def _predictions(model: ImageClassifier, images: Stream[NDArray[np.uint8]], top_k: int) -> Iterator[Prediction]:
-    for batch in images:
-        good = [image for _, image in batch if not isinstance(image, Exception)]
-        scores: Iterator[NDArray[np.float32]] = iter(())
-        if good:
-            together = torch.from_numpy(np.stack(good)).permute(0, 3, 1, 2).to(model.device)
-            with eval_mode(model):
-                scores = iter(torch.softmax(model(together).float(), dim=1).cpu().numpy())
-        for name, image in batch:
-            if isinstance(image, Exception):
-                yield _unusable(name, str(image))
-                continue
-            row = next(scores)
-            if not np.isfinite(row).all():
-                yield _unusable(name, "the model's probabilities are not finite numbers")
-                continue
-            best = np.argsort(-row, kind="stable")[:top_k]
-            top = tuple((model.class_names[i], float(row[i])) for i in best)
-            yield Prediction(uri=name, label=top[0][0], score=top[0][1], top=top, error=None)
+def _predictions(model: ImageClassifier, answers: Callable[[], Iterator[Answer]], top_k: int) -> Iterator[Prediction]:
+    for name, row in answers():
+        if isinstance(row, str):
+            yield Prediction(uri=name, label=None, score=float("nan"), top=(), error=row)
+            continue
+        top = ranked(row, model.class_names, top_k)
+        yield Prediction(uri=name, label=top[0][0], score=top[0][1], top=top, error=None)
 
 
-def _unusable(name: str, error: str) -> Prediction:
-    return Prediction(uri=name, label=None, score=float("nan"), top=(), error=error)
+def ranked(row: NDArray[np.float32], class_names: Sequence[str], top_k: int | None) -> tuple[tuple[str, float], ...]:
+    """Classes with their probabilities, the likeliest first; no more than ``top_k``, None: all."""
+    best = np.argsort(-row, kind="stable")[:top_k]
+    return tuple((class_names[i], float(row[i])) for i in best)

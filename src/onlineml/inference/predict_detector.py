@@ -6,7 +6,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from onlineml.inference.detecting import cutoffs, detect_in, fitted_image
+from onlineml.inference.cutoffs import cutoffs
+from onlineml.inference.detecting import detect_in, fitted_image
 from onlineml.inference.detections import DetectionRows, ImageDetections
 from onlineml.inference.stream import Stream
 

@@ -10,11 +10,12 @@ from typing import Any
 from onlineml.errors import ConfigError
 from onlineml.tasks.classification.task import CLASSIFICATION
 from onlineml.tasks.detection.task import DETECTION
+from onlineml.tasks.multilabel.task import MULTILABEL
 from onlineml.tasks.task import Task
 
 __all__ = ["TASKS", "Task", "task_names", "task_of"]
 
-TASKS: tuple[Task, ...] = (CLASSIFICATION, DETECTION)  # ours; others come by entry points
+TASKS: tuple[Task, ...] = (CLASSIFICATION, DETECTION, MULTILABEL)  # ours; others come by entry points
 _GROUP = "onlineml.tasks"
 
 

@@ -12,19 +12,22 @@ from onlineml.data.loading.lightning import pl
 from onlineml.errors import ConfigError
 from onlineml.tasks.class_head import WithClassHead
 from onlineml.tasks.finite_loss import check_loss
-from onlineml.tasks.normalization import normalized
+from onlineml.tasks.normalization import WithNormalization
 from onlineml.tasks.optimization import Optimizer, make_optimizer, parameter_groups, seed_devices
 from onlineml.tasks.schedule import Schedule, lr_factor
+from onlineml.tasks.thresholds import WithThresholds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from torch import Tensor
 
+    from onlineml.data.loading.datamodules import ImageDataModule
+
 __all__ = ["VisionModule"]
 
 
-class VisionModule(WithClassHead, pl.LightningModule):
+class VisionModule(WithClassHead, WithNormalization, WithThresholds, pl.LightningModule):
     """Base of the task modules: a network whose head may warm up first, and a learning rate that follows progress.
 
     The rate, what is frozen and the random state are set before each step from (seed, step, progress) alone, so that a
@@ -54,8 +57,6 @@ class VisionModule(WithClassHead, pl.LightningModule):
     backbone_name: str  # of the network, or of that below its head; empty for a module of the user's
     pretrained: bool  # whether it starts from weights
     may_freeze = False  # whether `fit` may freeze the first layers of the backbone in a short run
-    scale: Tensor
-    shift: Tensor
 
     def __init__(
         self,
@@ -93,16 +94,6 @@ class VisionModule(WithClassHead, pl.LightningModule):
         self.head_only = False
         self.register_buffer("scale", torch.empty(1, 3, 1, 1), persistent=False)
         self.register_buffer("shift", torch.empty(1, 3, 1, 1), persistent=False)
-
-    def set_normalization(self, *, mean: Sequence[float], std: Sequence[float]) -> None:
-        """Set the mean and deviation, of RGB in 0..1, that the network expects its input to have been freed of."""
-        self.mean, self.std = tuple(mean), tuple(std)
-        self.scale.copy_(1.0 / torch.tensor(self.std).view(1, 3, 1, 1))
-        self.shift.copy_((torch.tensor(self.mean) / torch.tensor(self.std)).view(1, 3, 1, 1))
-
-    def normalize(self, image: Tensor) -> Tensor:
-        """RGB, uint8 in 0..255 or float in 0..1, (B, 3, H, W) -> what the network was made for, same shape."""
-        return normalized(image, scale=self.scale, shift=self.shift)
 
     def loss_of(self, batch: Any) -> Tensor:
         """(B,) training loss of each image of a batch."""
@@ -179,8 +170,8 @@ class VisionModule(WithClassHead, pl.LightningModule):
         """
         raise NotImplementedError
 
-    def _taking_after(self, other: VisionModule, *, pretrained: bool) -> Self:
-        """Itself, with the input that another module's network was made for."""
+    def take_after(self, other: VisionModule, *, pretrained: bool) -> Self:
+        """Itself, in training mode, with the input that another module's network was made for."""
         self.set_normalization(mean=other.mean, std=other.std)
         self.size_hw, self.pretrained = other.size_hw, pretrained
         self.to(memory_format=torch.channels_last)
@@ -207,8 +198,11 @@ class VisionModule(WithClassHead, pl.LightningModule):
         """Remember what the model is trained on, whoever's trainer it is."""
         datamodule = getattr(self.trainer, "datamodule", None)
         if stage == "fit" and datamodule is not None and hasattr(datamodule, "manifest"):
-            self.size_hw = datamodule.size_hw
-            self.manifest_hash = datamodule.manifest.hash
+            self.before_training(datamodule)
+
+    def before_training(self, images: ImageDataModule) -> None:
+        """Take from the images what the module has to know of them; also before a run that goes on."""
+        self.size_hw, self.manifest_hash = images.size_hw, images.manifest.hash
 
     def input_size_hw(self) -> tuple[int, int]:
         """Height and width of the network's input, in pixels.

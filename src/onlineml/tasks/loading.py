@@ -71,6 +71,7 @@ def _describe(model: VisionModule, parent: str | None) -> dict[str, Any]:
         "format": _FORMAT,
         "task": model.task,
         **model.descriptor(),
+        **({} if model.thresholds is None else {"thresholds": model.thresholds}),
         "class_names": list(model.class_names),
         "preprocessing": {
             "size_hw": list(model.input_size_hw()),
@@ -144,6 +145,8 @@ def load_model(
     loaded.set_normalization(mean=preprocessing["mean"], std=preprocessing["std"])
     loaded.size_hw = (int(preprocessing["size_hw"][0]), int(preprocessing["size_hw"][1]))
     loaded.manifest_hash = descriptor["manifest_hash"]
+    if (chosen := descriptor.get("thresholds")) is not None:
+        loaded.thresholds = {str(name): float(score) for name, score in chosen.items()}
     loaded.reference = str(found.url)
     loaded.to(memory_format=torch.channels_last)
     return loaded.eval()

@@ -7,9 +7,28 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
-__all__ = ["normalized"]
+__all__ = ["WithNormalization", "normalized"]
+
+
+class WithNormalization:
+    """The part of `onlineml.tasks.base.VisionModule` that makes pixels what its network was made for."""
+
+    scale: Tensor
+    shift: Tensor
+
+    def set_normalization(self, *, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Set the mean and deviation, of RGB in 0..1, that the network expects its input to have been freed of."""
+        self.mean, self.std = tuple(mean), tuple(std)
+        self.scale.copy_(1.0 / torch.tensor(self.std).view(1, 3, 1, 1))
+        self.shift.copy_((torch.tensor(self.mean) / torch.tensor(self.std)).view(1, 3, 1, 1))
+
+    def normalize(self, image: Tensor) -> Tensor:
+        """RGB, uint8 in 0..255 or float in 0..1, (B, 3, H, W) -> what the network was made for, same shape."""
+        return normalized(image, scale=self.scale, shift=self.shift)
 
 
 def normalized(image: Tensor, *, scale: Tensor, shift: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from onlineml.models.modes import in_eval_mode
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -34,15 +36,13 @@ def collect_features(
         enough: called after each batch with the number of images so far; True ends the pass.
 
     Returns:
-        (N, F) float32 features and (N,) int64 labels, on the CPU.
+        (N, F) float32 features and the N labels in the form of the batches, on the CPU.
     """
     features: list[Tensor] = []
     labels: list[Tensor] = []
     hook = head.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0].detach().float().cpu()))
-    modes = [(m, m.training) for m in model.modules()]
-    model.eval()
     try:
-        with torch.inference_mode():
+        with in_eval_mode(model):
             for batch in batches:
                 model(batch["image"].to(model.device))
                 labels.append(batch["label"])
@@ -50,8 +50,6 @@ def collect_features(
                     break
     finally:
         hook.remove()
-        for module, training in modes:
-            module.training = training
     if not features:
         return torch.zeros(0, getattr(head, "in_features", 0)), torch.zeros(0, dtype=torch.int64)
     return torch.cat(features).clone(), torch.cat(labels)
@@ -63,17 +61,17 @@ def fit_linear_head(
     *,
     num_classes: int,
     penalty: float,
-    class_weights: Tensor | None = None,
+    loss: Callable[[Tensor, Tensor], Tensor] = functional.cross_entropy,
     start: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Multinomial logistic regression by L-BFGS: mean cross-entropy + ``penalty / C`` times the squared weights.
+    """Logistic regression by L-BFGS: mean loss + ``penalty / C`` times the squared weights.
 
     Args:
         features: (N, F) float, best standardised.
-        labels: (N,) int64 in 0..num_classes-1.
+        labels: (N,) int64 in 0..num_classes-1, or what else ``loss`` takes.
         num_classes: C.
         penalty: > 0.
-        class_weights: (C,) weight of each class in the loss.
+        loss: the mean loss of (N, C) logits and ``labels``.
         start: (C, F) weight and (C,) bias to start from; None starts from zero.
 
     Returns:
@@ -87,10 +85,9 @@ def fit_linear_head(
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = functional.cross_entropy(features @ weight.T + bias, labels, weight=class_weights)
-        loss = loss + penalty * weight.square().sum() / num_classes
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
+        value = loss(features @ weight.T + bias, labels) + penalty * weight.square().sum() / num_classes
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
 
     with torch.enable_grad():
         optimizer.step(closure)  # type: ignore[no-untyped-call]
@@ -98,11 +95,10 @@ def fit_linear_head(
 
 
 class Probe(NamedTuple):
-    """A linear probe: its penalty, and its loss and accuracy on the validation images (nan without)."""
+    """A linear probe: its penalty, and the model's figures of it on the validation images (empty without)."""
 
     penalty: float
-    val_loss: float
-    val_accuracy: float
+    metrics: dict[str, float]
 
 
 def probe_head(
@@ -114,7 +110,7 @@ def probe_head(
     """Give the head the weights of a linear probe; the penalty is the one with the lowest validation loss.
 
     Args:
-        model: names the classes and their weights.
+        model: an `onlineml.tasks.classifier.Classifier`, which knows the loss and the figures.
         head: receives the weights.
         train: features and labels, see `collect_features`.
         val: the same of the validation images; None takes a middling penalty.
@@ -122,21 +118,17 @@ def probe_head(
     mean = train[0].mean(0)
     deviation = train[0].std(0, unbiased=False).clamp_min(1e-6)
     features = (train[0] - mean) / deviation
-    class_weights = model.class_weights.cpu()
-    best, found = Probe(MIDDLING_PENALTY, math.nan, math.nan), None
+    best, found = Probe(MIDDLING_PENALTY, {}), None
     for penalty in PENALTIES if val is not None else (MIDDLING_PENALTY,):  # each starts where the stronger one ended
         found = fit_linear_head(
-            features, train[1], num_classes=head.out_features, penalty=penalty, class_weights=class_weights, start=found
+            features, train[1], num_classes=head.out_features, penalty=penalty, loss=model.head_loss, start=found
         )
         weight = found[0] / deviation
         bias = found[1] - weight @ mean
-        loss = accuracy = math.nan
-        if val is not None:
-            logits = val[0] @ weight.T + bias
-            loss = float(functional.cross_entropy(logits, val[1]))
-            accuracy = float((logits.argmax(1) == val[1]).float().mean())
-        if math.isnan(best.val_loss) or loss < best.val_loss:
-            best = Probe(penalty, loss, accuracy)
+        metrics = {} if val is None else model.metrics(val[0] @ weight.T + bias, val[1])
+        best_loss = best.metrics.get("val_loss", math.nan)
+        if math.isnan(best_loss) or metrics["val_loss"] < best_loss:
+            best = Probe(penalty, metrics)
             with torch.no_grad():
                 head.weight.copy_(weight)
                 if head.bias is not None:

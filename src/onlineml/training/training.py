@@ -88,7 +88,7 @@ class Training:
     def prepare(self, *, patience: int | None, ema: bool, progress: Progress, loggers: Sequence[Logger] = ()) -> None:
         """Warm the head up, and make the loader, the schedule and the callbacks."""
         self.loggers = list(loggers)
-        self.model.size_hw, self.model.manifest_hash = self.datamodule.size_hw, self.datamodule.manifest.hash
+        self.model.before_training(self.datamodule)
         if not self.model.training:  # trained or loaded before: Lightning would train it as it is
             self.model.train()
         self.before: WeightsSnapshot | None = None
@@ -179,9 +179,7 @@ class Training:
         val = collect_features(self.model, head, self.datamodule.loader("val")) if n_val and affordable else None
         probe = probe_head(self.model, head, train, val)
         if val is not None:
-            self.before = WeightsSnapshot.of(
-                self.model, {"val_loss": probe.val_loss, "val_accuracy": probe.val_accuracy}
-            )
+            self.before = WeightsSnapshot.of(self.model, probe.metrics)
         epochs = float(self.epochs or 0)
         if self.budget_s is not None:
             left_s = self.budget_s - self.clock.spent()

@@ -14,7 +14,8 @@ from albumentations_quietly import a
 from awkward_files import AWKWARD
 from onlineml.data.augment.classification import fit_to_size
 from onlineml.data.images.decode import decode
-from onlineml.data.loading.datamodules import ClassificationDataModule, ImageDataModule
+from onlineml.data.loading.datamodules import ClassificationDataModule
+from onlineml.data.loading.multilabel_datamodules import MultilabelDataModule
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import ConfigError, DataError, StorageError, TooManyBadImagesError
 from onlineml.storage import io
@@ -220,13 +221,10 @@ def test_balance_draws_every_class_as_often(make: Make, tmp_path: Path):
 
 
 def test_an_image_of_several_classes_is_drawn_as_its_rarest(tmp_path: Path):
-    class Sets(ImageDataModule):
-        task = "multilabel"
-
     lists = [["a"], ["a", "b"], ["a"], [], None, ["a"]]
     table = pa.table({"image_id": list("abcdef"), "uri": list("abcdef"), "labels": pa.array(lists)})
     manifest = Manifest(table, ("a", "b"), root=str(tmp_path), task="multilabel").with_column("split", ["train"] * 6)
-    dm = Sets(manifest, size_hw=(8, 8), batch_size=1, seed=0, num_workers=0, max_bad=0.0, balance=True)
+    dm = MultilabelDataModule(manifest, balance=True)
     assert dm.rows_of("train").tolist() == [0, 1, 2, 3, 5]
     assert dm._balancing(dm.rows_of("train")).tolist() == [0.25, 1.0, 0.25, 1.0, 0.25]
     with pytest.raises(DataError, match=r"a ClassificationDataModule is for .* 'classification'; this one's is 'multi"):

@@ -248,14 +248,16 @@ class ClassificationDataModule(ImageDataModule):
         )
         self.augmenter = Augmenter(self.size_hw, augment, seed=seed)
         self.augment_name = augment if isinstance(augment, str) else "user's own"
-        self._labels = manifest.label_ids()
+        self.labels = self._labels()
         self._cache = None
         if cache and len(manifest):
             where = None if cache_dir is None else Path(cache_dir)
             self._cache = DecodedCache(self._cache_names(), short_side=training_scale(self.size_hw), folder=where)
 
+    def _labels(self) -> NDArray[Any]:
+        """The labels of all images of the manifest in the form of batches."""
+        return self.manifest.label_ids()
+
     def _dataset(self, _rows: NDArray[np.int64], *, augmented: bool) -> ImageDataset:
         augmenter = copy.deepcopy(self.augmenter) if augmented else None
-        return ImageDataset(
-            self._image_rows(self._labels), size_hw=self.size_hw, augmenter=augmenter, cache=self._cache
-        )
+        return ImageDataset(self._image_rows(self.labels), size_hw=self.size_hw, augmenter=augmenter, cache=self._cache)

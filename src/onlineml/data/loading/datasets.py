@@ -57,7 +57,7 @@ class ImageBatch(TypedDict):
     image: torch.Tensor
     """(B, 3, H, W) uint8, RGB in 0..255, channels-last in memory."""
     label: torch.Tensor
-    """(B,) int64 class index; -1 is unlabelled."""
+    """(B,) int64 class index, -1 is unlabelled; of sets of labels (B, C) float32, nan is unknown."""
     index: torch.Tensor
     """(B,) int64 row of the manifest that the loader was made from."""
     image_id: NDArray[np.object_]
@@ -71,7 +71,7 @@ class ImageRows:
 
     Attributes:
         image_ids, urls: one string per image.
-        labels: (N,) int64.
+        labels: (N,) int64, or (N, C) float32 of images with sets of labels.
         storage_options: opens the URLs; holds secrets, so it is never shown.
         versions: the content's tag of each image, see `onlineml.Manifest.versions`; empty: nothing is kept on this
             machine but decoded images.
@@ -79,7 +79,7 @@ class ImageRows:
 
     image_ids: Sequence[str]
     urls: Sequence[str]
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
     storage_options: Mapping[str, Any] | None
     versions: Sequence[str] = ()
 

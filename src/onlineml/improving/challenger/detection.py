@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,7 +9,7 @@ from torchvision.ops import batched_nms
 
 from onlineml.data.loading.detection_datamodules import DetectionDataModule
 from onlineml.improving.challenger.known_classes import known_classes
-from onlineml.improving.challenger.rename import distinct
+from onlineml.improving.challenger.rename import distinct, remap_thresholds
 from onlineml.improving.challenger.successor_pieces import SuccessorPieces
 from onlineml.inference.evaluate_detector import evaluate_detector
 from onlineml.tasks import task_of
@@ -79,7 +78,7 @@ class RenamedDetector:
         place = {name: i for i, name in enumerate(self.class_names)}
         self._label_of = torch.tensor([-1 if name is None else place[name] for name in names])
         self._merges = len(self.class_names) < sum(name is not None for name in names)
-        self.thresholds = None if model.thresholds is None else _thresholds(model, names)
+        self.thresholds = remap_thresholds(model, names)
         self.reference = model.reference
 
     @property
@@ -111,13 +110,3 @@ class RenamedDetector:
                 kept = kept[batched_nms(boxes, scores, labels[kept], _SAME_IOU)]
             found.append({"boxes": objects["boxes"][kept], "labels": labels[kept], "scores": objects["scores"][kept]})
         return found
-
-
-def _thresholds(model: ObjectDetector, names: Sequence[str | None]) -> dict[str, float]:
-    """By present name; of merged classes the lowest that was chosen."""
-    found: dict[str, float] = {}
-    for was, now in zip(model.class_names, names, strict=True):
-        score = (model.thresholds or {}).get(was, math.nan)
-        if now is not None and not (now in found and math.isnan(score)):
-            found[now] = score if now not in found or math.isnan(found[now]) else min(found[now], score)
-    return found

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from onlineml.errors import ConfigError, DataError
 from onlineml.improving.review.features import features_of, linear_head
@@ -15,14 +15,14 @@ from onlineml.models.class_heads import imprint
 from onlineml.training.probe import MIDDLING_PENALTY, probe_head
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from torch import Tensor
 
     from onlineml.data.loading.datamodules import ClassificationDataModule
     from onlineml.improving.review.features import FeatureStore
     from onlineml.runs.run import Run
-    from onlineml.tasks.classification import ImageClassifier
+    from onlineml.tasks.classifier import Classifier
 
 __all__ = ["fit_new_head", "fit_new_rows"]
 
@@ -30,7 +30,7 @@ _STEPS = 50  # L-BFGS iterations
 
 
 def fit_new_head(
-    model: ImageClassifier,
+    model: Classifier,
     images: ClassificationDataModule,
     *,
     store: FeatureStore | None,
@@ -45,7 +45,7 @@ def fit_new_head(
         run: whose `onlineml.runs.Run.request_stop` is obeyed between two parts of the features.
 
     Returns:
-        The penalty, and loss and accuracy on the validation images.
+        The penalty, and the model's figures on the validation images.
 
     Raises:
         ConfigError: the network does not end in a linear layer.
@@ -55,11 +55,11 @@ def fit_new_head(
     train = _told(model, images, "train", store, run)
     val = _told(model, images, "val", store, run) if len(images.rows_of("val")) else None
     probe = probe_head(model, head, train, val)
-    return {"penalty": probe.penalty, "val_loss": probe.val_loss, "val_accuracy": probe.val_accuracy}
+    return {"penalty": probe.penalty, **(probe.metrics or dict.fromkeys(model.metric_names, math.nan))}
 
 
 def fit_new_rows(
-    model: ImageClassifier,
+    model: Classifier,
     images: ClassificationDataModule,
     *,
     store: FeatureStore | None,
@@ -90,11 +90,12 @@ def fit_new_rows(
             f"how='rows' fits the rows of new classes, and {len(new)} of {head.out_features} are new: take how='head'"
         )
     features, labels = _told(model, images, "train", store, run)
-    lacking = [model.class_names[i] for i in new if not bool((labels == i).any())]
+    places, classes = model.shown_classes(labels)
+    lacking = [model.class_names[i] for i in new if not bool((classes == i).any())]
     if lacking:
         raise DataError(f"no training image shows {', '.join(lacking[:10])}: label some, or leave the class out")
-    made = imprint(head, features, labels, new)
-    weight, bias = _fitted_rows(made, features, labels, new)
+    made = imprint(head, features[places], classes, new)
+    weight, bias = _fitted_rows(made, features, new, loss=lambda logits: model.head_loss(logits, labels))
     with torch.no_grad():
         made.weight[new] = weight
         if made.bias is not None:
@@ -104,9 +105,9 @@ def fit_new_rows(
 
 
 def _told(
-    model: ImageClassifier, images: ClassificationDataModule, split: str, store: FeatureStore | None, run: Run | None
+    model: Classifier, images: ClassificationDataModule, split: str, store: FeatureStore | None, run: Run | None
 ) -> tuple[Tensor, Tensor]:
-    """(N, F) features and (N,) labels of the usable images of a split."""
+    """(N, F) features of the usable images of a split, and their labels in the form of batches."""
     found = features_of(
         model,
         images.manifest,
@@ -118,10 +119,12 @@ def _told(
     )
     if not len(found.rows):
         raise DataError(f"no image of the split {split!r} can be used")
-    return torch.from_numpy(np.ascontiguousarray(found.values)), torch.tensor(images.manifest.label_ids()[found.rows])
+    return torch.from_numpy(np.ascontiguousarray(found.values)), torch.from_numpy(images.labels[found.rows])
 
 
-def _fitted_rows(head: nn.Linear, features: Tensor, labels: Tensor, new: list[int]) -> tuple[Tensor, Tensor]:
+def _fitted_rows(
+    head: nn.Linear, features: Tensor, new: list[int], *, loss: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor]:
     """Logistic regression in which only some rows move, from where they are, on standardised features."""
     mean, deviation = features.mean(0), features.std(0, unbiased=False).clamp_min(1e-6)
     table = (features - mean) / deviation
@@ -135,9 +138,9 @@ def _fitted_rows(head: nn.Linear, features: Tensor, labels: Tensor, new: list[in
     def closure() -> Tensor:
         optimizer.zero_grad()
         own = logits.index_copy(1, torch.tensor(new), table @ weight.T + shift)
-        loss = functional.cross_entropy(own, labels) + MIDDLING_PENALTY * weight.square().sum() / head.out_features
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
+        value = loss(own) + MIDDLING_PENALTY * weight.square().sum() / head.out_features
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
 
     with torch.enable_grad():
         optimizer.step(closure)  # type: ignore[no-untyped-call]

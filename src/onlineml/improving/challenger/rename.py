@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["current_names", "distinct", "remap_probabilities"]
+__all__ = ["current_names", "distinct", "remap_probabilities", "remap_thresholds"]
 
 
 def current_names(
@@ -55,3 +56,20 @@ def remap_probabilities(probabilities: NDArray[Any], names: Sequence[str | None]
     sums = table.sum(axis=1, keepdims=True)
     uniform = np.full_like(table, 1 / max(len(kept), 1))
     return np.asarray(np.divide(table, sums, out=uniform, where=sums > 0))
+
+
+def remap_thresholds(model: Any, names: Sequence[str | None]) -> dict[str, float] | None:
+    """The model's thresholds by present name, of merged classes the lowest that was chosen; None where it has none.
+
+    Args:
+        model: has ``class_names`` and ``thresholds``.
+        names: what its classes are called now, see `current_names`.
+    """
+    if model.thresholds is None:
+        return None
+    found: dict[str, float] = {}
+    for was, now in zip(model.class_names, names, strict=True):
+        score = model.thresholds.get(was, math.nan)
+        if now is not None and not (now in found and math.isnan(score)):
+            found[now] = score if now not in found or math.isnan(found[now]) else min(found[now], score)
+    return found

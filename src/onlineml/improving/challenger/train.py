@@ -155,6 +155,8 @@ def _with_other_head(
         told = pieces.fit_rows(model, images, store=store, old_names=old_names, run=run)
     model.manifest_hash = data.hash
     model.eval()
+    if len(val := images.val_dataloader()):
+        model.after_training(val)
     return model, told
 
 

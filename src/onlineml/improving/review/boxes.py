@@ -14,7 +14,7 @@ from onlineml.improving.challenger.rename import current_names
 from onlineml.improving.review.box_errors import box_error_candidates, find_box_errors
 from onlineml.improving.review.candidates import CandidatePool, candidates_by_score
 from onlineml.improving.review.uncertainty import box_disagreement, box_uncertainty
-from onlineml.inference.detecting import cutoffs
+from onlineml.inference.cutoffs import cutoffs
 from onlineml.inference.evaluate_detector import detections_in, usable_boxes
 from onlineml.tasks import task_of
 

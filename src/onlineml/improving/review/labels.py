@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from onlineml.improving.review.label_errors import find_label_errors, label_erro
 from onlineml.improving.review.uncertainty import entropy, jensen_shannon, rarity
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from onlineml.improving.review.candidates import Candidates
     from onlineml.project.project import Project
     from onlineml.tasks.classification import ImageClassifier
+    from onlineml.tasks.classifier import Classifier
 
-__all__ = ["find_candidates"]
+__all__ = ["RARE", "find_candidates", "own_look", "probabilities_of", "shared_features"]
 
-_RARE = 0.5  # a class with less than half of the images of the commonest
+RARE = 0.5  # a class with less than half of the images of the commonest
 
 
 def find_candidates(
@@ -53,13 +54,12 @@ def find_candidates(
         num_workers: processes that decode.
         max_bad: share of the images that may be unusable.
     """
-    seen = [
-        features_of(model, data, rows, store=project_store(project, model), num_workers=num_workers, max_bad=max_bad)
-        for model in models
+    seen = shared_features(project, models, data, rows, num_workers=num_workers, max_bad=max_bad)
+    features = seen[0]
+    tables = [
+        probabilities_of(m, f, data, lineage=lineage, merged=remap_probabilities)
+        for m, f in zip(models, seen, strict=True)
     ]
-    both = seen if len(seen) == 1 else [_shared(seen[0], seen[1]), _shared(seen[1], seen[0])]
-    features = both[0]
-    tables = [_probabilities(m, f, data, lineage=lineage) for m, f in zip(models, both, strict=True)]
     labels = data.label_ids()[features.rows]
     likeliest = tables[0].argmax(axis=1)
     guessed = [data.class_names[k] for k in likeliest]
@@ -68,31 +68,54 @@ def find_candidates(
     lists = [
         _suspects(features, labels, data, seed=seed),
         candidates_by_score("uncertain", np.where(open_, entropy(tables[0]), np.nan), suggestions=guessed),
-        candidates_by_score("rare class", np.where(open_, rare, np.nan), share=0.5, above=_RARE, suggestions=guessed),
+        candidates_by_score("rare class", np.where(open_, rare, np.nan), share=0.5, above=RARE, suggestions=guessed),
     ]
     if len(models) > 1:
         apart = jensen_shannon(tables[0], tables[1])
         lists.append(candidates_by_score("disagreement", apart, suggestions=guessed))
-    return CandidatePool(
-        features.rows, tuple(lists), Chosen(embeddings=_own_look(features.values, tables[0].argmax(axis=1)))
-    )
+    return CandidatePool(features.rows, tuple(lists), Chosen(embeddings=own_look(features.values, likeliest)))
 
 
-def _shared(features: Features, other: Features) -> Features:
-    """Those of images that the other model could use, too."""
-    kept = np.isin(features.rows, other.rows)
-    return Features(features.rows[kept], features.values[kept])
+def shared_features(
+    project: Project,
+    models: Sequence[Classifier],
+    data: Manifest,
+    rows: NDArray[np.int64],
+    *,
+    num_workers: int,
+    max_bad: float,
+) -> list[Features]:
+    """The features of one model, or of two for those images that both could use; see `find_candidates`."""
+    seen = [
+        features_of(model, data, rows, store=project_store(project, model), num_workers=num_workers, max_bad=max_bad)
+        for model in models
+    ]
+    kept = [np.isin(one.rows, other.rows) for one, other in zip(seen, seen[::-1], strict=True)]
+    return [Features(one.rows[mask], one.values[mask]) for one, mask in zip(seen, kept, strict=True)]
 
 
-def _probabilities(
-    model: ImageClassifier, features: Features, data: Manifest, *, lineage: Mapping[str, str]
+def probabilities_of(
+    model: Classifier,
+    features: Features,
+    data: Manifest,
+    *,
+    lineage: Mapping[str, str],
+    merged: Callable[[NDArray[Any], Sequence[str | None]], NDArray[Any]],
 ) -> NDArray[np.float32]:
-    """(N, C) by the classes of the data; 0 for those that the model does not know."""
+    """(N, C) by the classes of the data; 0 for those that the model does not know.
+
+    Args:
+        model: its last layer is what it says of features.
+        features: of N images.
+        data: names the classes.
+        lineage: what classes are called now.
+        merged: makes of the model's columns, and what each is called now, those of the classes that there are.
+    """
     head = linear_head(model)
     with torch.inference_mode():
         logits = head.cpu()(torch.from_numpy(features.values)).float()
     names = current_names(model.class_names, lineage, known=data.class_names)
-    table = remap_probabilities(torch.softmax(logits, dim=1).numpy(), names)
+    table = merged(model.probabilities(logits).numpy(), names)
     place = {name: i for i, name in enumerate(data.class_names)}
     found = np.zeros((len(table), len(place)), np.float32)
     found[:, [place[name] for name in distinct(names)]] = table
@@ -112,7 +135,7 @@ def _suspects(features: Features, labels: NDArray[np.int64], data: Manifest, *, 
     return label_error_candidates(find_label_errors(given, everything), data.class_names)
 
 
-def _own_look(values: NDArray[np.float32], likeliest: NDArray[np.int64]) -> NDArray[np.float32]:
+def own_look(values: NDArray[np.float32], likeliest: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return the features minus the mean of their class: a trained network makes all images of a class alike."""
     rest = standardised(values)
     for k in np.unique(likeliest):

@@ -25,7 +25,7 @@ class Why:
         reason: a word for it.
         row: place of the image in the pool.
         score: how strongly it is wanted, by the measure of this reason alone.
-        suggestion: the class that is likelier than the label; "" for none.
+        suggestion: the class that is likelier than the label, or ``with`` and ``without`` a label; "" for none.
         box_xyxy: where, in pixels; None for the whole image.
         object_row: place of the annotated box that is meant, among all that were judged; -1 for none. In a queue of
             `onlineml.improving.review.queue.review_queue`, among those of its image.

@@ -10,6 +10,7 @@ from torch import nn
 
 from onlineml.errors import ConfigError
 from onlineml.models.detectors import build_detector, takes_backbone
+from onlineml.models.modes import in_eval_mode
 from onlineml.tasks.base import VisionModule
 from onlineml.tasks.class_names import checked_names
 from onlineml.tasks.detection.shrinking import shrunken
@@ -124,7 +125,6 @@ class ObjectDetector(VisionModule):
         self.reinitialized = built.reinitialized
         self.set_normalization(mean=built.mean, std=built.std)
         self.start_scale = built.network.start_scale if start_scale is None else start_scale
-        self.thresholds: dict[str, float] | None = None
         self._seen = DetectionMetric()
         self.to(memory_format=torch.channels_last)
 
@@ -135,7 +135,7 @@ class ObjectDetector(VisionModule):
     def descriptor(self) -> dict[str, Any]:
         """See `VisionModule.descriptor`."""
         named = {"architecture": self.architecture or type(self.network).__name__, "own": not self.architecture}
-        return {**named, "backbone": self.backbone_name, "config": self.config, "thresholds": self.thresholds}
+        return {**named, "backbone": self.backbone_name, "config": self.config}
 
     @classmethod
     def from_descriptor(
@@ -150,16 +150,13 @@ class ObjectDetector(VisionModule):
         else:
             named = "" if descriptor.get("own") else name
             architecture = known_network(named, given=network, called=name, source=source)
-        made = cls(
+        return cls(
             class_names=descriptor["class_names"],
             architecture=architecture,
             backbone=below,
             config=descriptor.get("config"),
             seed=descriptor["seed"],
         )
-        found = descriptor.get("thresholds")
-        made.thresholds = None if found is None else {str(label): float(score) for label, score in found.items()}
-        return made
 
     def rebuild(
         self,
@@ -198,7 +195,7 @@ class ObjectDetector(VisionModule):
             seed=seed,
         )
         made.architecture, made.backbone_name, made.config = self.architecture, self.backbone_name, self.config
-        return made._taking_after(self, pretrained=pretrained)
+        return made.take_after(self, pretrained=pretrained)
 
     @property
     def class_head_name(self) -> str:
@@ -247,13 +244,10 @@ class ObjectDetector(VisionModule):
 
     def validate(self, batches: Iterable[DetectionBatch]) -> dict[str, float]:
         """AP50 and COCO's AP over all images of ``batches``; also chooses `thresholds`. Modes are left as they were."""
-        modes = [(m, m.training) for m in self.modules()]
-        self.eval()
         seen = DetectionMetric()
-        for batch in batches:
-            seen.add(batch, self.detect(batch["image"].to(self.device, non_blocking=True)))
-        for module, training in modes:
-            module.training = training
+        with in_eval_mode(self):
+            for batch in batches:
+                seen.add(batch, self.detect(batch["image"].to(self.device, non_blocking=True)))
         if not len(seen):
             return dict.fromkeys(self.metric_names, math.nan)
         self.thresholds = seen.thresholds(self.class_names)
@@ -281,12 +275,6 @@ class ObjectDetector(VisionModule):
             self.log_dict({f"{prefix}_map_50": map_50, f"{prefix}_map_50_95": map_50_95}, prog_bar=True)
             if prefix == "val":
                 self.thresholds = seen.thresholds(self.class_names)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["thresholds"] = self.thresholds
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.thresholds = checkpoint.get("thresholds")
 
     def predict_step(self, batch: DetectionBatch, batch_idx: int) -> list[dict[str, Tensor]]:
         """The objects in the batch's images, in pixels of the batch."""

@@ -1,0 +1,131 @@
+"""Labels that a multi-label classifier gives to images."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from onlineml.evaluation.render.gallery import GalleryItem
+from onlineml.inference.items import gallery_items
+from onlineml.inference.rows import Rows
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from onlineml.evaluation.render.gallery import GalleryItems
+
+__all__ = ["ImageLabels", "LabelRows"]
+
+_NONE = "no labels"
+
+
+@dataclass(frozen=True)
+class ImageLabels:
+    """The labels of one image, as a model sees it.
+
+    Attributes:
+        uri: the path or URL, or ``bytes:3``, ``array:3``, ``image:3`` for input without a name.
+        labels: those whose probability reaches their threshold, the surest first; none of an image that cannot be used.
+        scores: their probabilities, 0..1.
+        top: the likeliest classes and their probabilities, best first, whether they reach a threshold or not.
+        error: the reason why the image cannot be used; None for a good one, also where it has no label.
+    """
+
+    uri: str
+    labels: tuple[str, ...]
+    scores: tuple[float, ...]
+    top: tuple[tuple[str, float], ...]
+    error: str | None
+
+    @property
+    def label(self) -> str | None:
+        """The surest label; None where there is none."""
+        return next(iter(self.labels), None)
+
+    @property
+    def score(self) -> float:
+        """Probability of the surest label; nan where there is none."""
+        return next(iter(self.scores), math.nan)
+
+    @property
+    def summary(self) -> str:
+        """In words: the labels with their probabilities, or why the image cannot be used."""
+        return self.error or ", ".join(f"{name} {score:.2f}" for name, score in self.strengths().items()) or _NONE
+
+    def records(self) -> list[dict[str, Any]]:
+        """Its line in a table: a value for each of `LabelRows.columns`."""
+        top = {"top_labels": [name for name, _ in self.top], "top_scores": [score for _, score in self.top]}
+        return [{"uri": self.uri, "labels": [*self.labels], "scores": [*self.scores], **top, "error": self.error}]
+
+    def strengths(self) -> dict[str, float]:
+        """Return the probability of each label."""
+        return dict(zip(self.labels, self.scores, strict=True))
+
+    def drawn_on(self, pixels: NDArray[np.uint8], class_names: Sequence[str]) -> NDArray[np.uint8]:
+        """Return a picture with the labels in its corners, up to eight.
+
+        Args:
+            pixels: (H, W, 3) uint8 RGB; left as it is.
+            class_names: their places are the colours.
+        """
+        from onlineml.inference.drawing import draw_boxes, shortened  # noqa: PLC0415
+
+        shown = [*self.strengths().items()][:8]
+        height, width = pixels.shape[:2]
+        texts = [f"{shortened(name)} {score:.2f}" for name, score in shown]
+        colours = [class_names.index(name) if name in class_names else 0 for name, _ in shown]
+        return draw_boxes(pixels, np.tile([0.0, 0.0, width, height], (len(shown), 1)), texts, colours)
+
+    def __str__(self) -> str:
+        return f"{self.uri}: {self.summary}"
+
+
+class LabelRows(Rows[ImageLabels]):
+    """The labels of images, one row for each image, made on demand; see `onlineml.inference.rows.Rows`.
+
+    The table has the columns uri, labels, scores, top_labels, top_scores and error.
+
+    Args:
+        rows: starts the stream.
+        model: its name, which is shown.
+    """
+
+    columns: ClassVar[Mapping[str, str]] = {
+        "uri": "string",
+        "labels": "list of string",
+        "scores": "list of float64",
+        "top_labels": "list of string",
+        "top_scores": "list of float64",
+        "error": "string",
+    }
+
+    @staticmethod
+    def records(row: ImageLabels) -> list[dict[str, Any]]:
+        """See `ImageLabels.records`."""
+        return row.records()
+
+    @staticmethod
+    def item(row: ImageLabels) -> GalleryItem:
+        """The labels, and the likeliest of those that are not given."""
+        if row.error is not None:
+            return GalleryItem("cannot be used", row.error, "bad")
+        others = [f"{name} {score:.2f}" for name, score in row.top if name not in row.labels and score >= 0.01][:2]
+        return GalleryItem(row.summary, ", ".join(others))
+
+    def gallery(self) -> GalleryItems:
+        """The images with their labels, in their order."""
+        return gallery_items(self, item=self.item, classes=lambda row: row.labels, none=_NONE)
+
+    def figure(self, *, limit: int = 24, storage_options: Mapping[str, Any] | None = None) -> Figure:
+        """Some of the images, evenly chosen among all, with the labels below each."""
+        from onlineml.evaluation.render.image_grid import image_grid  # noqa: PLC0415
+
+        shown = self.sample(limit)
+        titles = [row.summary for row in shown]
+        return image_grid([row.uri for row in shown], titles, limit=limit, storage_options=storage_options)

@@ -1,0 +1,49 @@
+"""A multi-label classifier's predictions for a stream of images."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from onlineml.evaluation.multilabel.inputs import DEFAULT_THRESHOLD
+from onlineml.inference.cutoffs import cutoffs
+from onlineml.inference.label_rows import ImageLabels, LabelRows
+from onlineml.inference.predict_classifier import probability_rows, ranked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from onlineml.inference.predict_classifier import Answer
+    from onlineml.inference.predictor import PredictOptions
+    from onlineml.tasks.multilabel import MultilabelClassifier
+
+__all__ = ["predict_labels"]
+
+
+def predict_labels(model: MultilabelClassifier, images: Any, options: PredictOptions) -> LabelRows:
+    """Predict the labels of images; see `onlineml.predict`.
+
+    Raises:
+        ConfigError: a threshold is outside 0..1, or the model was never trained.
+        UnknownClassError: a threshold is given for a class that the model does not have.
+    """
+    least = cutoffs(model, options.threshold, otherwise=DEFAULT_THRESHOLD)
+    rows = partial(_labels, model, probability_rows(model, images, options), least, options.top_k)
+    return LabelRows(rows, model=model.reference or model.backbone_name)
+
+
+def _labels(
+    model: MultilabelClassifier, answers: Callable[[], Iterator[Answer]], least: NDArray[np.float64], top_k: int | None
+) -> Iterator[ImageLabels]:
+    for name, row in answers():
+        if isinstance(row, str):
+            yield ImageLabels(uri=name, labels=(), scores=(), top=(), error=row)
+            continue
+        given = dict(ranked(np.where(row >= least, row, -1), model.class_names, int((row >= least).sum())))
+        top = ranked(row, model.class_names, top_k)
+        yield ImageLabels(uri=name, labels=tuple(given), scores=tuple(given.values()), top=top, error=None)

@@ -1,0 +1,127 @@
+"""`MultilabelClassifier`: a LightningModule that names all that is in a photo."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional
+
+from onlineml.evaluation.multilabel.score import multilabel_scores
+from onlineml.evaluation.multilabel.thresholds import best_multilabel_thresholds
+from onlineml.tasks.classifier import Classifier
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from torch import Tensor
+
+    from onlineml.data.loading.datamodules import ImageDataModule
+    from onlineml.data.loading.datasets import ImageBatch
+
+__all__ = ["MultilabelClassifier"]
+
+_HEAVIEST = 10.0  # weight of a label's presence; more makes single images of rare labels drive the network
+
+
+class MultilabelClassifier(Classifier):
+    """Any number of labels an image, also none; normalisation is part of the module, so it cannot be done wrongly.
+
+    Trains in `onlineml.fit` and in any Lightning `Trainer`. The loss is the mean over the classes of the binary
+    cross-entropy of each; pairs of image and class of which nobody said anything have none.
+
+    Args:
+        class_names: what the outputs mean, in order; at least one, all different.
+        backbone: as of `onlineml.ImageClassifier`, and so are all arguments up to ``freeze_bn``, and the last two.
+        weights: None starts at random; a name, or the path or URL of a file, starts from there, with a fresh head.
+        optimizer: ``"adamw"`` or ``"sgd"``.
+        lr: of the head (from scratch: of everything).
+        weight_decay: of weights, not of biases and norms.
+        lr_decay: factor by which each quarter of a pretrained backbone learns more slowly than the one after it.
+        warmup_steps: optimizer steps of linear warm-up.
+        head_warmup: share of the run in which only the head learns.
+        frozen_share: share of the backbone's layers, from the input, that never learns, 0..1.
+        freeze_bn: keep batch-norm statistics.
+        label_smoothing: 0..1: targets are that much nearer to a half; None is 0.
+        mix: ``"none"``, ``"mixup"`` or ``"cutmix"``, whose labels are there as much as their image is.
+        class_weights: how much more an image that has the label counts than one that has it not, by name or in order.
+            None takes the square root of the ratio of the latter to the former among the training images, within 1 and
+            10: rare labels are learned, and probabilities are too high by no more than that factor in their odds. The
+            thresholds, which are chosen on validation, allow for it.
+        seed: of the fresh weights, dropout and mixing.
+        storage_options: opens the URL of ``weights``; not kept.
+
+    Shape:
+        (B, 3, H, W) RGB, uint8 in 0..255 or float in 0..1 -> (B, C) float logits.
+
+    Attributes:
+        thresholds: the probability of each class from which its label is given: that of the highest F1 on the
+            validation images; None before, where 0.5 holds.
+
+    Raises:
+        ConfigError, WeightsError, MissingDependencyError: as `onlineml.models.classifiers.build_classifier`.
+    """
+
+    task = "multilabel"
+    metric_names = ("val_loss", "val_map")
+    least_classes = 1
+    smoothing_from_scratch = 0.0
+
+    def table_of(self, labels: Tensor) -> Tensor:
+        """See `Classifier.table_of`; labels are such a table, with nan where nobody said anything."""
+        return labels
+
+    def shown_classes(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Classifier.shown_classes`."""
+        images, classes = (labels == 1).nonzero(as_tuple=True)
+        return images, classes
+
+    def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """See `Classifier.losses`."""
+        smooth = targets * (1 - self.label_smoothing) + self.label_smoothing / 2
+        return _pair_losses(logits.float(), smooth, self.class_weights).mean(1)
+
+    def head_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """See `Classifier.head_loss`."""
+        return _pair_losses(logits, labels, self.class_weights.to(logits)).mean()
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """See `Classifier.probabilities`; each class for itself."""
+        return torch.sigmoid(logits)
+
+    def metrics(self, logits: Tensor, labels: Tensor) -> dict[str, float]:
+        """Binary cross-entropy, unweighted, and the mean of the average precisions of classes that images show."""
+        scores = multilabel_scores(
+            torch.sigmoid(logits).numpy(), labels.numpy(), self.class_names, n_worst=0, n_bootstrap=0
+        )
+        loss = functional.binary_cross_entropy_with_logits(logits, labels)
+        return {"val_loss": float(loss), "val_map": scores.map}
+
+    def choose(self, logits: Tensor, labels: Tensor) -> None:
+        """Choose `thresholds`."""
+        chosen = best_multilabel_thresholds(torch.sigmoid(logits).numpy(), labels.numpy())
+        self.thresholds = dict(zip(self.class_names, chosen.tolist(), strict=True))
+
+    def selection_score(self, row: Mapping[str, float]) -> float:
+        return row.get("val_map", math.nan)
+
+    def before_training(self, images: ImageDataModule) -> None:
+        """See `VisionModule.before_training`; also weighs the classes, see ``class_weights``."""
+        super().before_training(images)
+        if self.weighs_by_data and hasattr(images, "labels"):
+            labels = torch.from_numpy(images.labels[images.rows_of("train")])
+            present, absent = (labels == 1).sum(0), (labels == 0).sum(0)
+            self.class_weights.copy_((absent / present.clamp_min(1)).sqrt().clamp(1.0, _HEAVIEST))
+
+    def after_training(self, batches: Iterable[ImageBatch]) -> None:
+        self.validate(batches)
+
+
+def _pair_losses(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """(B, C) binary cross-entropy, 0 where the target is nan."""
+    known = ~targets.isnan()
+    losses = functional.binary_cross_entropy_with_logits(
+        logits, targets.nan_to_num(0.0), pos_weight=weights, reduction="none"
+    )
+    return torch.where(known, losses, 0.0)

@@ -1,0 +1,25 @@
+"""Multi-label classification, as the table of tasks has it."""
+
+from __future__ import annotations
+
+from onlineml.tasks.task import Task
+
+__all__ = ["MULTILABEL"]
+
+MULTILABEL = Task(
+    name="multilabel",
+    title="Multi-label classifier",
+    default_size=64,  # the first three as of a classifier, whose networks these are
+    train_batch_size=32,
+    predict_batch_size=32,
+    evaluate_batch_size=64,
+    module="onlineml.tasks.multilabel.module:MultilabelClassifier",
+    datamodule="onlineml.data.loading.multilabel_datamodules:MultilabelDataModule",
+    networks="onlineml.models.listing:classifier_names",
+    predict="onlineml.inference.predict_labels:predict_labels",
+    evaluate="onlineml.inference.evaluate_labels:evaluate_labels",
+    successor="onlineml.improving.challenger.multilabel:MultilabelPieces",
+    candidates="onlineml.improving.review.label_sets:find_candidates",
+    scores="onlineml.evaluation.multilabel.result:MultilabelScores",
+    widget="onlineml.widgets:Relabel",
+)
