@@ -9,7 +9,8 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from onlineml import registry
-from onlineml.data.annotations.log import AnnotationLog, absolute
+from onlineml.data.annotations.importing import absolute
+from onlineml.data.annotations.log import AnnotationLog
 from onlineml.data.kinds import kind_of
 from onlineml.data.manifest.manifest import DESCRIPTOR, Manifest
 from onlineml.errors import AlreadyExistsError, ConfigError, DataError

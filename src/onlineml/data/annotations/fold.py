@@ -39,6 +39,7 @@ class Folded:
         classes: those of the project.
         images: those that are not deleted.
         deleted: the deleted images.
+        lost: images of which another one has taken the address, or whose address an import found empty.
         revisions: by image id, the revision that the next author has seen, where it is not the entry that prevails.
         conflicts: by image id, ids of entries that contradict each other.
         rivalries: by image id, the resolution of these conflicts, where nobody deleted the image.
@@ -53,6 +54,7 @@ class Folded:
     classes: Classes
     images: Images
     deleted: Images
+    lost: Images
     revisions: Mapping[str, str]
     conflicts: Mapping[str, tuple[str, ...]]
     rivalries: Mapping[str, Resolution]
@@ -71,7 +73,8 @@ def folded(
     classes = classes_of(entries, first=class_names, uploaded=_first_named(uploads, entries, kind))
     rows = entries.rows("imported")
     imports = [(int(row), read_file(entries.text_of(row, "file"))) for row in rows]
-    images = all_images(imports, uploads.filter(pa.array(entries.live[uploads["place"].to_numpy()])), kind=kind)
+    live = uploads.filter(pa.array(entries.live[uploads["place"].to_numpy()]))
+    images, lost = all_images(imports, live, gone=_gone(entries, read_file), kind=kind)
     silent = uploads["place"].to_numpy()[~kind.is_annotated(uploads)]
     human = human_annotations(entries, silent, images, classes, kind=kind)
     images = with_human_annotations(images, human, entries, classes, kind=kind)
@@ -88,6 +91,7 @@ def folded(
         classes=classes,
         images=there,
         deleted=gone,
+        lost=lost,
         revisions={name: one.revision for name, one in human.resolutions.items()},
         conflicts=conflicts | deleted_unseen(entries, deletions, images, human),
         rivalries=rivalries,
@@ -125,6 +129,18 @@ def _first_named(uploads: pa.Table, entries: Entries, kind: AnnotationKind) -> d
 
 
 # ---- what was deleted, skipped and moved ----
+
+
+def _gone(entries: Entries, read_file: Callable[[str], pa.Table]) -> dict[str, int]:
+    """The images that were not at their address any more when something was imported, with the import's last place."""
+    rows = entries.rows("imported")
+    files = entries.texts("gone", rows).to_pylist()
+    return {
+        image_id: int(row)
+        for row, file in zip(rows, files, strict=True)
+        if file
+        for image_id in read_file(file)["image_id"].to_pylist()
+    }
 
 
 def _last_of(entries: Entries, events: Sequence[str], *, of: str) -> dict[str, int]:

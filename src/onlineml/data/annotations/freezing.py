@@ -7,7 +7,6 @@ are opened again each time: they are few, and what was wrong may have been the n
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from onlineml.data.annotations.copies import propagate_to_duplicates
+from onlineml.data.annotations.seen import SEEN, read_seen, write_seen
 from onlineml.data.annotations.state import parquet_bytes, parquet_table
 from onlineml.data.checks.images import check, finalize
 from onlineml.data.checks.table import CheckTable, Finding
@@ -34,15 +34,6 @@ _PROVENANCE = "provenance.parquet"
 
 _BATCH = 4096  # images; a freeze that is killed loses at most the looks at so many
 _ALONE = ["image_id", "uri", "version", "sha256", "width", "height"]
-_SEEN = pa.schema(
-    [
-        ("image_id", pa.string()),
-        ("sha256", pa.string()),
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("findings", pa.list_(pa.string())),
-    ]
-)
 
 
 def check_new(
@@ -67,7 +58,8 @@ def check_new(
     Raises:
         TooManyBadImagesError: more than that are bad; its `table` is the result.
     """
-    seen = _read(seen_url, storage_options)
+    hashed = read_seen(seen_url, storage_options=storage_options)
+    seen = hashed.filter(hashed["width"].is_valid())
     places = pc.index_in(manifest.table["image_id"], value_set=seen["image_id"])
     opened = manifest.table["sha256"].is_valid().to_numpy() & manifest.table["width"].is_valid().to_numpy()
     new = np.flatnonzero(~opened & places.is_null().to_numpy())
@@ -76,10 +68,7 @@ def check_new(
     for start in range(0, len(new), _BATCH):
         batch = manifest.take(new[start : start + _BATCH])
         looked, bad = _check_alone(batch, progress=progress)
-        if len(looked):
-            data = parquet_bytes(looked)
-            name = f"{hashlib.sha256(data).hexdigest()[:32]}.parquet"
-            io.write_bytes(io.join(seen_url, name), data, storage_options=storage_options)
+        write_seen(looked, seen_url, storage_options=storage_options)
         fresh.append(looked)
         problems.update(bad)
         if progress:
@@ -99,8 +88,9 @@ def _check_alone(batch: Manifest, *, progress: bool) -> tuple[pa.Table, dict[str
             found.setdefault(row["image_id"], []).append(Finding(row["finding"], row["outcome"], row["detail"]))
     usable = result.manifest.table
     codes = [[finding.code for finding in found.pop(image_id, ())] for image_id in usable["image_id"].to_pylist()]
-    columns = [*(usable[name] for name in _SEEN.names[:-1]), pa.array(codes, _SEEN.field("findings").type)]
-    return pa.table(columns, schema=_SEEN), found
+    told = usable.select(["image_id", "sha256", "width", "height"])
+    told = told.append_column(SEEN.field("findings"), pa.array(codes, SEEN.field("findings").type))
+    return told.append_column(SEEN.field("version"), pa.nulls(len(told), pa.string())).cast(SEEN), found
 
 
 def _check_table(
@@ -162,14 +152,3 @@ def read_findings(url: str, manifest: Manifest, *, storage_options: Mapping[str,
     n_dropped = int(pc.sum(pc.not_equal(bad_boxes, "box_unknown_class")).as_py() or 0)  # that one stays, as a crowd
     n_boxes = manifest.kind.n_judged(manifest.table) + n_dropped
     return CheckTable(table, manifest, len(manifest) + n_bad, n_bad, n_boxes, len(bad_boxes))
-
-
-def _read(seen_url: str, storage_options: Mapping[str, Any] | None) -> pa.Table:
-    files = io.list_files(seen_url, storage_options=storage_options)
-    urls = [file.url for file in files if file.path.endswith(".parquet")]
-    tables = [_SEEN.empty_table()]
-    for url, content in zip(urls, io.read_many(urls, storage_options=storage_options), strict=True):
-        if isinstance(content, OSError):
-            raise content
-        tables.append(parquet_table(content, name=url).cast(_SEEN))
-    return pa.concat_tables(tables)

@@ -44,10 +44,11 @@ class Images:
         if not names:
             return self, Images(self.table.slice(0, 0), self.places[:0])
         inside = mask_of(pc.is_in(self.table["image_id"], value_set=pa.array(list(names), pa.string())))
-        return (
-            Images(self.table.filter(pa.array(~inside)), self.places[~inside]),
-            Images(self.table.filter(pa.array(inside)), self.places[inside]),
-        )
+        return self.filtered(~inside), self.filtered(inside)
+
+    def filtered(self, mask: npt.NDArray[np.bool_]) -> Images:
+        """Those where a mask is true."""
+        return Images(self.table.filter(pa.array(mask)), self.places[mask])
 
     def replaced(self, rows: npt.NDArray[np.int64], values: Mapping[str, Any], places: npt.NDArray[np.int64]) -> Images:
         """The same images with other values in some rows and columns."""
@@ -65,12 +66,15 @@ class Images:
         return Images(table, own)
 
 
-def all_images(imports: Sequence[tuple[int, pa.Table]], uploads: pa.Table, *, kind: AnnotationKind) -> Images:
-    """Every image that was imported or uploaded.
+def all_images(
+    imports: Sequence[tuple[int, pa.Table]], uploads: pa.Table, *, gone: Mapping[str, int], kind: AnnotationKind
+) -> tuple[Images, Images]:
+    """Every image that was imported or uploaded, and has an address; and those that have lost theirs.
 
     Args:
         imports: their places in the log and their tables.
         uploads: with the column ``place``.
+        gone: by image id, the place of the last import that found nothing at its address.
         kind: of annotation.
     """
     pieces = [(np.full(len(table), place), table) for place, table in imports]
@@ -79,30 +83,81 @@ def all_images(imports: Sequence[tuple[int, pa.Table]], uploads: pa.Table, *, ki
         pieces.append((uploads["place"].to_numpy(), pa.table(columns)))
     whole = _concatenated([table for _, table in pieces])
     if len(imports) == 1 and len(pieces) == 1:  # a manifest's images are all different
-        return Images(whole, pieces[0][0])
-    return _one_row_each(whole, np.concatenate([places for places, _ in pieces]), kind)
+        return Images(whole, pieces[0][0]), Images(whole.slice(0, 0), pieces[0][0][:0])
+    n_imported = sum(len(table) for _, table in imports)
+    places = np.concatenate([places for places, _ in pieces])
+    return _one_row_each(whole, places, np.arange(len(whole)) < n_imported, gone=gone, kind=kind)
 
 
-def _one_row_each(table: pa.Table, places: npt.NDArray[np.int64], kind: AnnotationKind) -> Images:
-    """The first row of each image, with the annotation of its last row that has one.
+def _one_row_each(
+    table: pa.Table,
+    places: npt.NDArray[np.int64],
+    imported: npt.NDArray[np.bool_],
+    *,
+    gone: Mapping[str, int],
+    kind: AnnotationKind,
+) -> tuple[Images, Images]:
+    """The first row of each image, with the annotation of its last row that has one and the address of the last import.
 
     First and last are meant as the log has it, and within an import as the table has it.
     """
     order = np.argsort(places, kind="stable")
     codes = one_chunk(table["image_id"]).dictionary_encode().indices.to_numpy()[order]
-    values, first = np.unique(codes, return_index=True)
-    if len(values) == len(codes):
-        in_order = bool((np.diff(places) >= 0).all())
-        return Images(table, places) if in_order else Images(table.take(pa.array(order)), places[order])
-    labelled = np.flatnonzero(kind.is_annotated(table)[order])
-    last = np.full(len(values), -1)
-    last[codes[labelled]] = labelled  # of several writes to one place the last one stays
-    first = np.sort(first)
-    source = np.where(last[codes[first]] >= 0, last[codes[first]], first)
+    _, first = np.unique(codes, return_index=True)
+    imports = _last_of_each(codes, np.flatnonzero(imported[order]), len(first))
+    lost = _lost(table, places, order, np.where(imports >= 0, imports, first), gone)
+    uploads = _last_of_each(codes, np.flatnonzero(~imported[order]), len(first))
+    address = np.where((imports >= 0) & ((uploads < 0) | ~lost), imports, first)
+    address = np.where(lost & (uploads >= 0), uploads, address)  # its bytes are in the project too
+    lost &= uploads < 0
+    labelled = _last_of_each(codes, np.flatnonzero(kind.is_annotated(table)[order]), len(first))
+    source = np.where(labelled >= 0, labelled, first)
+    in_order = np.argsort(first)
+    first, address, source, lost = first[in_order], address[in_order], source[in_order], lost[in_order]
     kept = table.take(pa.array(order[first]))
-    for name in kind.value_columns(table):
-        kept = kept.set_column(kept.column_names.index(name), name, table[name].take(pa.array(order[source])))
-    return Images(kept, places[order[source]])
+    for names, rows in ((kind.value_columns(table), source), (["uri", "version"], address)):
+        if (rows != first).any():
+            for name in set(names) & set(table.column_names):
+                column = table[name].take(pa.array(order[rows]))
+                kept = kept.set_column(kept.column_names.index(name), name, column)
+    images = Images(kept, places[order[source]])
+    return (images.filtered(~lost), images.filtered(lost)) if lost.any() else (images, images.filtered(lost))
+
+
+def _last_of_each(codes: npt.NDArray[np.int64], rows: npt.NDArray[np.int64], n: int) -> npt.NDArray[np.int64]:
+    """(n,) of some rows the last one with each code; -1 where there is none."""
+    last = np.full(n, -1)
+    last[codes[rows]] = rows  # of several writes to one place the last one stays
+    return last
+
+
+def _lost(
+    table: pa.Table,
+    places: npt.NDArray[np.int64],
+    order: npt.NDArray[np.int64],
+    address: npt.NDArray[np.int64],
+    gone: Mapping[str, int],
+) -> npt.NDArray[np.bool_]:
+    """(n,) whether another image has taken an image's address since, or nothing is there any more.
+
+    Args:
+        table: all rows.
+        places: of the rows in the log.
+        order: of the rows by their places.
+        address: (n,) for each image, the position in this order of the row that tells its address.
+        gone: see `all_images`.
+    """
+    rows = pa.array(order[address])
+    uris = one_chunk(table["uri"]).take(rows).dictionary_encode().indices.to_numpy()
+    by_time = np.argsort(address)
+    newest = _last_of_each(uris[by_time], np.arange(len(uris)), int(uris.max(initial=-1)) + 1)
+    lost = np.ones(len(uris), dtype=bool)
+    lost[by_time[newest]] = False
+    if gone:
+        at = pc.index_in(one_chunk(table["image_id"]).take(rows), value_set=pa.array(list(gone), pa.string()))
+        ends = np.append(np.array(list(gone.values()), dtype=np.int64), -1)
+        lost |= ends[at.fill_null(len(gone)).to_numpy()] >= places[order[address]]
+    return lost
 
 
 def _concatenated(tables: Sequence[pa.Table]) -> pa.Table:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from onlineml.data.annotations import edits, uploads
+from onlineml.data.annotations.importing import absolute, holds_already, prepared, url_of
+from onlineml.data.annotations.seen import witnessed, write_seen
 from onlineml.data.annotations.state import Annotations, fold, parquet_bytes, parquet_table, record
 from onlineml.data.annotations.suggestions import guesses
 from onlineml.data.kinds import kind_of
@@ -22,7 +23,7 @@ from onlineml.storage import io
 from onlineml.storage.log.entry import ulid_after
 from onlineml.storage.log.log import AppendLog
 from onlineml.storage.log.table import ENTRY
-from onlineml.storage.urls import local_path, redacted
+from onlineml.storage.urls import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -63,6 +64,7 @@ class AnnotationLog:
         self._seen: Annotations | None = None
         self._own: dict[str, str] = {}  # by image, the last entry that was written here
         self._touched: set[str] = set()  # images of which something was written since `_seen` was read
+        self._witnessed: set[str] = set()  # images whose content was hashed, where it had to be
         self._n_appended = 0
 
     # ---- read ----
@@ -128,7 +130,23 @@ class AnnotationLog:
         if state is None or facts is None or any(fields.get("image_id") in self._touched for _, fields in facts):
             state = self.state()
             facts = facts_of(state)
+        self._witness(facts, state)
         return self._append(facts, state, author=author, expected_revisions=expected_revisions or {})
+
+    def _witness(self, facts: Sequence[Facts], state: Annotations) -> None:
+        """Read the pictures of which somebody speaks, where nothing else would tell later which they were."""
+        events = {*self.kind.claim_events, "deleted"}
+        ids = {fields["image_id"] for event, fields in facts if event in events and "image_id" in fields}
+        with contextlib.suppress(OSError):  # what somebody says holds all the same
+            told = witnessed(
+                ids - self._witnessed,
+                state.table,
+                digests=self._digests,
+                url_of=partial(url_of, root=self._url),
+                storage_options=self._options,
+            )
+            write_seen(told, io.join(self._url, "log/seen"), storage_options=self._options)
+            self._witnessed |= ids
 
     def _append(
         self, facts: Sequence[Facts], state: Annotations, *, author: str, expected_revisions: Mapping[str, str | None]
@@ -193,15 +211,9 @@ class AnnotationLog:
     def _ids_of_contents(self, digests: Sequence[str], state: Annotations) -> dict[str, str]:
         """By sha256, the id of the image with these bytes; that of an imported one, where its bytes were read."""
         wanted = pa.array(list(dict.fromkeys(digests)), pa.string())
-        seen_url = io.join(self._url, "log/seen")
-        files = [f"log/seen/{file.path}" for file in io.list_files(seen_url, storage_options=self._options)]
         there = [state.table["image_id"], state.deleted["image_id"]]
         found = {digest: digest for digest in wanted.to_pylist()}
-        for table in [
-            *self._read_files([file for file in files if file.endswith(".parquet")]),
-            state.deleted,
-            state.table,
-        ]:
+        for table in (self._digests(), state.deleted, state.table):
             same = table.filter(pc.is_in(table["sha256"], value_set=wanted)).select(["sha256", "image_id"])
             own = pc.or_(*(pc.is_in(same["image_id"], value_set=ids) for ids in there))
             found |= {row["sha256"]: row["image_id"] for row in reversed(same.filter(own).to_pylist())}
@@ -213,17 +225,29 @@ class AnnotationLog:
         The table is one Parquet file, written first; the log's one entry names it. Killed in between, nothing was
         imported.
         """
-        folder = f"{self._url}/"
-        uris = [absolute(url).removeprefix(folder) for url in manifest.urls()]  # a copied project finds its own files
-        groups, splits = manifest.column("group").tolist(), manifest.column("split").tolist()
-        table = manifest.with_column("uri", uris).with_column("split", assign_splits(groups, splits)).table
         before = self._now()
+        found = prepared(
+            manifest, before.folded, project_url=self._url, digests=self._digests, storage_options=self._options
+        )
+        table = found.table
         file = self._stored(table, "log/imports")
-        if file in before.folded.entries.texts("file", before.folded.entries.rows("imported")).to_pylist():
+        if not found.gone and holds_already(file, table, before.folded.entries, self._read_file):
             return 0
         facts = {"file": file, "n": len(table), "class_names": list(manifest.class_names)}
+        if found.gone:
+            facts["gone"] = self._stored(pa.table({"image_id": found.gone}), "log/imports")
         self._append([("imported", facts)], before, author=author, expected_revisions={})
         return before.revisions(table["image_id"].to_pylist()).count(None)
+
+    def _digests(self) -> pa.Table:
+        """The columns image_id and sha256 of images that were opened."""
+        seen_url = io.join(self._url, "log/seen")
+        files = [f"log/seen/{file.path}" for file in io.list_files(seen_url, storage_options=self._options)]
+        tables = self._read_files([file for file in files if file.endswith(".parquet")])
+        columns = [table.select(["image_id", "sha256"]) for table in tables]
+        return pa.concat_tables(
+            [pa.schema([("image_id", pa.string()), ("sha256", pa.string())]).empty_table(), *columns]
+        )
 
     def suggest(self, predictions: Any, *, model: str, author: str) -> str | None:
         """See `onlineml.Project.labels.suggest`."""
@@ -265,10 +289,3 @@ class AnnotationLog:
         with contextlib.suppress(PermissionError):
             return self._log.compact(at_least=at_least)
         return 0
-
-
-def absolute(url: str | os.PathLike[str]) -> str:
-    """The URL, or for a local path the absolute path, which outlasts a change of folder."""
-    full = str(url)
-    local = local_path(full)
-    return full.rstrip("/") if local is None else os.path.abspath(local)  # noqa: PTH100 (links stay as they are)

@@ -1,0 +1,129 @@
+"""Preparing an import: its addresses as a project writes them, its images under the ids that the project knows."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from onlineml.data.annotations.addresses import Reimported, reimported
+from onlineml.data.annotations.entries import one_chunk
+from onlineml.data.manifest.examples import examples
+from onlineml.data.manifest.splits import assign_splits
+from onlineml.errors import DataError
+from onlineml.storage.urls import inside, is_url, local_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from onlineml.data.annotations.entries import Entries
+    from onlineml.data.annotations.fold import Folded
+    from onlineml.data.manifest.manifest import Manifest
+    from onlineml.storage.filesystems import Options
+
+__all__ = ["absolute", "holds_already", "known_images", "prepared", "url_of"]
+
+_COLUMNS = ["image_id", "uri", "version", "sha256", "split", "group"]
+
+
+def prepared(
+    manifest: Manifest,
+    folded: Folded,
+    *,
+    project_url: str,
+    digests: Callable[[], pa.Table],
+    storage_options: Options,
+) -> Reimported:
+    """Return the rows of an import as they are recorded, each with a split.
+
+    Args:
+        manifest: what is imported.
+        folded: the state of the annotation log.
+        project_url: addresses inside the project are relative to it, so that a copied project finds its own files.
+        digests: gives the columns image_id and sha256 of images whose content was read.
+        storage_options: of the project's images.
+
+    Raises:
+        DataError: an address occurs twice.
+        StorageError: the store failed.
+    """
+    prefix = f"{project_url}/"
+    table = manifest.with_column("uri", [absolute(url).removeprefix(prefix) for url in manifest.urls()]).table
+    _require_one_row_each(table["uri"])
+    found = Reimported(table, [])
+    if any(len(images.table) for images in (folded.images, folded.deleted, folded.lost)):
+        found = reimported(
+            table,
+            known_images(folded, digests()),
+            n_placed=len(folded.images.table) + len(folded.deleted.table),
+            folder=absolute(manifest.root).removeprefix(prefix) if manifest.root else "",
+            url_of=partial(url_of, root=project_url),
+            storage_options=manifest.storage_options or storage_options,
+        )
+    splits = assign_splits(found.table["group"].to_pylist(), found.table["split"].to_pylist())
+    place = table.column_names.index("split")
+    return found._replace(table=found.table.set_column(place, "split", pa.array(splits, pa.string())))
+
+
+def known_images(folded: Folded, digests: pa.Table) -> pa.Table:
+    """The images of a project: those that are there, the deleted ones, and those that have lost their address.
+
+    Args:
+        folded: the state of the annotation log.
+        digests: the columns image_id and sha256 of images whose content was read.
+
+    Returns:
+        The columns image_id, uri, version, sha256, split and group.
+    """
+    known = pa.concat_tables(images.table.select(_COLUMNS) for images in (folded.images, folded.deleted, folded.lost))
+    read = digests["sha256"].take(pc.index_in(known["image_id"], value_set=digests["image_id"]))
+    known = known.set_column(3, "sha256", pc.coalesce(known["sha256"], read))
+    return known.set_column(2, "version", pc.fill_null(known["version"], "")).combine_chunks()
+
+
+def holds_already(file: str, table: pa.Table, entries: Entries, read_file: Callable[[str], pa.Table]) -> bool:
+    """Return whether an import was recorded, and nothing about its images or addresses since.
+
+    Args:
+        file: named by the content of its table.
+        table: the rows.
+        entries: those of the log.
+        read_file: gives the table of another import.
+    """
+    rows = entries.rows("imported")
+    files, gone = entries.texts("file", rows).to_pylist(), entries.texts("gone", rows).to_pylist()
+    if file not in files:
+        return False
+    last = len(files) - files[::-1].index(file)
+    later = [read_file(one) for one in (*files[last:], *gone[last:]) if one]
+    return not any(
+        pc.any(pc.is_in(table[name], value_set=one_chunk(one[name]))).as_py()
+        for one in later
+        for name in {"image_id", "uri"} & set(one.column_names)
+    )
+
+
+def url_of(uri: str, *, root: str) -> str:
+    """The URL of an address, which may be relative to the project's folder."""
+    return uri if uri.startswith("/") or is_url(uri) else inside(root, uri)
+
+
+def absolute(url: str | os.PathLike[str]) -> str:
+    """The URL, or for a local path the absolute path, which outlasts a change of folder."""
+    full = str(url)
+    local = local_path(full)
+    return full.rstrip("/") if local is None else os.path.abspath(local)  # noqa: PTH100 (links stay as they are)
+
+
+def _require_one_row_each(uris: pa.ChunkedArray) -> None:
+    if pc.count_distinct(uris).as_py() == len(uris):
+        return
+    counts = pc.value_counts(one_chunk(uris))
+    repeated = counts.filter(pc.greater(counts.field("counts"), 1)).field("values").to_pylist()
+    raise DataError(
+        f"{len(repeated):,} addresses occur more than once, but an address stands for one image; leave one row each: "
+        f"{examples(repeated)}"
+    )
