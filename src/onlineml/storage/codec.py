@@ -71,7 +71,7 @@ def guard(what: str, *, remedy: str) -> Iterator[None]:
         yield
     except DataError:
         raise
-    except (LookupError, TypeError, ValueError, AttributeError, zlib.error) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, zlib.error, msgspec.MsgspecError) as error:
         raise DataError(f"{what} is damaged: {type(error).__name__}: {error}; {remedy}") from error
 
 
