@@ -6,11 +6,14 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from places import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PLUGIN = ROOT / "tests" / "support" / "toy_plugin"
 

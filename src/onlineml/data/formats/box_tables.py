@@ -22,7 +22,7 @@ from onlineml.data.formats.boxes import (
 from onlineml.data.formats.csv import Column, read_columns, table_bytes
 from onlineml.data.formats.format import TABLE_ENDINGS, Format, Source, table_at
 from onlineml.data.formats.parts import Parts, absolute, image_id, naturally_sorted
-from onlineml.data.formats.tables import placed, read_splits, require_good_rows
+from onlineml.data.formats.tables import ImageRows, placed, read_splits, require_good_rows
 from onlineml.data.manifest.boxes import OPTIONAL_BOX_COLUMNS
 from onlineml.data.manifest.examples import examples
 from onlineml.errors import DataError
@@ -31,8 +31,6 @@ from onlineml.storage import io
 if TYPE_CHECKING:
     import os
     from collections.abc import Container, Mapping, Sequence
-
-    import numpy.typing as npt
 
     from onlineml.data.formats.csv import TextTable
     from onlineml.data.manifest.manifest import Manifest
@@ -115,7 +113,7 @@ def _box_rows(
     read: TextTable, uris: Sequence[str], corners: Sequence[pa.Array], names: BoxColumns, problems: list[str]
 ) -> BoxRows:
     """Group the rows by image, in the order in which the images first occur."""
-    images = _Images(uris, problems)
+    images = ImageRows(uris, problems)
     labels = read.texts["label"]
     told = np.array([label is not None for label in labels], dtype=bool)
     for column in corners:
@@ -150,35 +148,7 @@ def _box_rows(
     )
 
 
-class _Images:
-    """Assignment of rows to images.
-
-    Attributes:
-        of_row: (R,) int64, the image of each row.
-        first: the first row of each image.
-    """
-
-    def __init__(self, uris: Sequence[str], problems: list[str]) -> None:
-        self._problems = problems
-        places: dict[str, int] = {}
-        self.of_row = np.array([places.setdefault(uri, len(places)) for uri in uris], dtype=np.int64)
-        self.first: list[int] = np.unique(self.of_row, return_index=True)[1].tolist()
-
-    def report(self, what: str, rows: npt.NDArray[np.bool_]) -> None:
-        """Report the rows that have a problem (the header is line 1)."""
-        if rows.any():
-            lines = (np.flatnonzero(rows) + 2).tolist()
-            self._problems.append(f"{len(lines):,} {what}: line {examples(lines)}")
-
-    def one_each(self, name: str, values: Sequence[Any]) -> list[Any]:
-        """Return each image's value, which must be the same in all its rows."""
-        chosen = [values[row] for row in self.first]
-        differ = [value != chosen[image] for value, image in zip(values, self.of_row, strict=True)]
-        self.report(f"rows differ in {name} from the first row of their image", np.array(differ, dtype=bool))
-        return chosen
-
-
-def _sizes(images: _Images, table: pa.Table, name: str) -> pa.Array:
+def _sizes(images: ImageRows, table: pa.Table, name: str) -> pa.Array:
     values = images.one_each(name, table[name].to_pylist())
     whole = [value if isinstance(value, int | float) and 1 <= value < 2**31 else None for value in values]
     return pa.array([None if value is None else int(value) for value in whole], pa.int64())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from onlineml.storage import io
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Column", "TextTable", "csv_bytes", "read_columns", "require_valid", "table_bytes"]
+__all__ = ["Column", "TextTable", "csv_bytes", "is_parquet", "read_columns", "require_valid", "table_bytes"]
 
 _DELIMITERS = (",", ";", "\t")
 
@@ -53,7 +54,7 @@ def read_columns(url: str, wanted: Mapping[str, Column], *, storage_options: Map
     data = io.read_bytes(url, storage_options=storage_options)
     names = [column.name for column in wanted.values()]
     try:
-        table = pq.read_table(pa.BufferReader(data)) if _is_parquet(url) else _read_csv(url, data, names)
+        table = pq.read_table(pa.BufferReader(data)) if is_parquet(url) else _read_csv(url, data, names)
     except pa.ArrowInvalid as error:
         raise DataError(f"{url} is not a readable table: {error}") from error
     table = as_single_chunks(table.replace_schema_metadata(None))
@@ -68,10 +69,11 @@ def read_columns(url: str, wanted: Mapping[str, Column], *, storage_options: Map
         for key, column in wanted.items()
     }
     present = frozenset(key for key, column in wanted.items() if column.name in table.column_names)
-    return TextTable(texts, table.drop_columns([n for n in names if n in table.column_names]), present)
+    return TextTable(texts, table.drop_columns([n for n in dict.fromkeys(names) if n in table.column_names]), present)
 
 
-def _is_parquet(url: str) -> bool:
+def is_parquet(url: str) -> bool:
+    """Return whether a table's extension says Parquet."""
     return url.lower().endswith((".parquet", ".pq"))
 
 
@@ -81,7 +83,7 @@ def table_bytes(table: pa.Table, url: str) -> bytes:
     Raises:
         DataError: columns of lists, in CSV.
     """
-    if _is_parquet(url):
+    if is_parquet(url):
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd")
         return bytes(sink.getvalue())
@@ -117,8 +119,10 @@ def _read_csv(url: str, data: bytes, text_columns: Sequence[str]) -> pa.Table:
 
 
 def _texts(column: Any) -> list[str | None]:
-    """Convert a column to texts; integers that were read as floats because of a null are written without '.0'."""
+    """Convert a column to texts: lists to JSON, and integers that a null made floats without '.0'."""
     kind = column.type
+    if pa.types.is_list(kind):
+        return [None if value is None else json.dumps(value, ensure_ascii=False) for value in column.to_pylist()]
     if pa.types.is_floating(kind):
         values = column.drop_null()
         if pc.all(pc.equal(values, pc.floor(values))).as_py() is not False:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -9,10 +10,11 @@ import pyarrow as pa
 from onlineml.data.formats.csv import Column, csv_bytes, read_columns, require_valid
 from onlineml.data.formats.export import empty_folder, image_chunks, unique_paths, write_many
 from onlineml.data.formats.format import Format, Source
+from onlineml.data.formats.label_lists import format_labels, parse_labels
 from onlineml.data.formats.parts import Parts, absolute, image_id, is_hidden, naturally_sorted, valid_names
 from onlineml.data.images.policies import is_image_name
 from onlineml.data.manifest.schema import examples
-from onlineml.data.manifest.splits import normalised_split, stable_split
+from onlineml.data.manifest.splits import SPLITS, normalised_split, stable_split
 from onlineml.errors import DataError
 from onlineml.storage import io
 
@@ -21,9 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from onlineml.data.manifest.manifest import Manifest
+    from onlineml.storage.io import FileInfo
+
+    _Columns = dict[str, list[Any]]  # by name, a value for each image
 
 __all__ = ["FOLDERS", "labels_and_splits", "read_folders", "write_folders"]
 
+_TOGETHER = 64  # images in memory at a time
 _SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
@@ -37,24 +43,68 @@ def read_folders(source: Source, *, holds: str, storage_options: Mapping[str, An
         raise DataError(f"no images in {root}: expected {root}/<class>/<image>, found {found}")
     paths = valid_names([info.path for info in images], root)
     labels, splits = labels_and_splits(paths)
-    columns: dict[str, Any] = {
-        "image_id": [image_id(info.path, info.version) for info in images],
-        "uri": paths,
-        "version": [info.version for info in images],
-        "split": splits,
-        "label": labels,
-    }
+    columns: _Columns = {"uri": paths, "version": [info.version for info in images], "split": splits, "label": labels}
     n_ignored = len(files) - len(images)
     if split is not None:
         listed = _read_split_table(root, split, paths, storage_options)
         columns.update(split=listed["split"], group=listed["group"])
         columns["label"] = [mine or folder for mine, folder in zip(listed["label"], labels, strict=True)]
         n_ignored -= any(info.path == split for info in files)
-    elif splits[0] is None:
-        columns["split"] = stable_split(paths).tolist()
-    names = naturally_sorted({label for label in columns["label"] if label is not None})
-    text = {name: pa.array(values, pa.string()) for name, values in columns.items()}
-    return Parts(pa.table(text), names, root, n_ignored)
+    if holds == "labels":
+        sets = [_names(mine, folder) for mine, folder in zip(columns["label"], labels, strict=True)]
+        columns = _united({**columns, "label": sets}, _first_copies(images, labels, storage_options))
+    if split is None and splits[0] is None:
+        columns["split"] = stable_split(columns["uri"]).tolist()
+    columns["image_id"] = [image_id(*one) for one in zip(columns["uri"], columns["version"], strict=True)]
+    told = columns.pop("label")
+    names = {name for own in told if own is not None for name in ([own] if isinstance(own, str) else own)}
+    kind = pa.list_(pa.string()) if holds == "labels" else pa.string()
+    table = {name: pa.array(values, pa.string()) for name, values in columns.items()} | {holds: pa.array(told, kind)}
+    return Parts(pa.table(table), naturally_sorted(names), root, n_ignored)
+
+
+def _names(told: str | None, folder: str | None) -> list[str] | None:
+    """Return the labels of one file: of the folder, whose name may contain separators, or of a cell of a table."""
+    return [folder] if told == folder and folder is not None else parse_labels(told, ";")
+
+
+def _first_copies(
+    images: Sequence[FileInfo], folders: Sequence[str | None], storage_options: Mapping[str, Any] | None
+) -> list[int]:
+    """Return for each image the first one of the same bytes; only images of one size in several folders are read."""
+    by_size: dict[int, list[int]] = {}
+    for row, info in enumerate(images):
+        by_size.setdefault(info.size, []).append(row)
+    rows = [row for size, same in by_size.items() if size and len({folders[row] for row in same}) > 1 for row in same]
+    first, seen = list(range(len(images))), dict[bytes, int]()
+    for start in range(0, len(rows), _TOGETHER):
+        chunk = rows[start : start + _TOGETHER]
+        urls, versions = [images[row].url for row in chunk], [images[row].version for row in chunk]
+        for row, content in zip(
+            chunk, io.read_many(urls, versions=versions, storage_options=storage_options), strict=True
+        ):
+            if isinstance(content, OSError):
+                raise content
+            first[row] = seen.setdefault(sha256(content).digest(), row)
+    return first
+
+
+def _united(columns: _Columns, first: Sequence[int]) -> _Columns:
+    """Return one row for all copies of an image: all their labels, and the most careful of their splits."""
+    copies: dict[int, list[int]] = {}
+    for row, one in enumerate(first):
+        copies.setdefault(one, []).append(row)
+
+    def told(name: str) -> list[list[Any]]:
+        values = columns.get(name, [None] * len(first))
+        return [[values[row] for row in rows if values[row] is not None] for rows in copies.values()]
+
+    return {
+        **{name: [columns[name][row] for row in copies] for name in ("uri", "version")},
+        "split": [max(own, key=SPLITS.index, default=None) for own in told("split")],
+        "group": [own[0] if own else None for own in told("group")],
+        "label": [sorted({name for names in own for name in names}) if own else None for own in told("label")],
+    }
 
 
 def labels_and_splits(paths: Sequence[str]) -> tuple[list[str | None], list[str | None]]:
@@ -123,29 +173,40 @@ def write_folders(manifest: Manifest, url: str | os.PathLike[str], *, storage_op
     target = empty_folder(url, storage_options=storage_options)
     paths = _export_paths(manifest)
     for rows, contents in image_chunks(manifest):
-        write_many(target, dict(zip(paths[rows], contents, strict=True)), storage_options=storage_options)
-    columns = {name: manifest.table[name].to_pylist() for name in ("label", "split", "group")}
-    listing = csv_bytes({"path": paths, **columns})
-    io.write_bytes(io.join(target, "split.csv"), listing, storage_options=storage_options)
+        copies = {path: content for own, content in zip(paths[rows], contents, strict=True) for path in own}
+        write_many(target, copies, storage_options=storage_options)
+    facts = zip(paths, *(manifest.table[n].to_pylist() for n in (manifest.kind.names, "split", "group")), strict=True)
+    listed = [
+        (path, format_labels(label) if isinstance(label, list) else label, split, group)
+        for own, label, split, group in facts
+        for path in own
+    ]
+    columns = {name: [row[i] for row in listed] for i, name in enumerate(("path", "label", "split", "group"))}
+    io.write_bytes(io.join(target, "split.csv"), csv_bytes(columns), storage_options=storage_options)
     return target
 
 
-def _export_paths(manifest: Manifest) -> list[str]:
+def _export_paths(manifest: Manifest) -> list[list[str]]:
+    """Return the paths of each image: one below each of its classes, or else one."""
     bad = [name for name in manifest.class_names if "/" in name or "\\" in name or name.startswith(".") or "\0" in name]
     if bad:
         raise DataError(f"class names that cannot be folder names: {examples(bad)}; rename them, or use to_table()")
-    splits, labels = manifest.table["split"].to_pylist(), manifest.table["label"].to_pylist()
+    splits, names = manifest.table["split"].to_pylist(), manifest.table[manifest.kind.names].to_pylist()
     by_split = None not in splits
-    folders = [
-        "/".join(part for part in (split if by_split else None, label) if part)
-        for split, label in zip(splits, labels, strict=True)
+    tops = [split if by_split else None for split in splits]
+    if not pa.types.is_list(manifest.table.schema.field(manifest.kind.names).type):
+        folders = ["/".join(filter(None, one)) for one in zip(tops, names, strict=True)]
+        return [[path] for path in unique_paths(manifest, folders, by_stem=False)]
+    files = unique_paths(manifest, [""] * len(manifest), by_stem=False)  # the copies of an image have one name
+    return [
+        ["/".join(filter(None, (top, name, file))) for name in own or [None]]
+        for top, own, file in zip(tops, names, files, strict=True)
     ]
-    return unique_paths(manifest, folders, by_stem=False)
 
 
 FOLDERS = Format(
     "folders",
-    holds=("label",),
+    holds=("label", "labels"),
     expected="a folder with a subfolder per class",
     detect=lambda place: Source(place.url),  # what no other format recognises
     read=read_folders,

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
-from onlineml.data.formats.csv import Column, read_columns, require_valid, table_bytes
+from onlineml.data.formats.csv import Column, is_parquet, read_columns, require_valid, table_bytes
 from onlineml.data.formats.format import TABLE_ENDINGS, Format, Source, table_at
+from onlineml.data.formats.label_lists import (
+    class_columns,
+    format_labels,
+    one_hot_labels,
+    parse_labels,
+    require_single_labels,
+)
 from onlineml.data.formats.parts import Parts, absolute, image_id, listed_versions, naturally_sorted
 from onlineml.data.manifest.schema import COLUMNS, examples
 from onlineml.data.manifest.splits import assign_splits, normalised_split
@@ -19,11 +27,14 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
 
+    import numpy.typing as npt
+
     from onlineml.data.formats.csv import TextTable
     from onlineml.data.manifest.manifest import Manifest
 
 __all__ = [
     "TABLE",
+    "ImageRows",
     "TableColumns",
     "placed",
     "read_splits",
@@ -41,6 +52,8 @@ class TableColumns:
     label: str = "label"
     split: str = "split"
     group: str = "group"
+    separator: str = ";"
+    class_names: Sequence[str] | None = None
 
 
 def read_table(
@@ -58,35 +71,102 @@ def read_table(
         "split": Column(names.split),
         "group": Column(names.group),
     }
+    if holds == "labels":
+        wanted["labels"] = Column("labels")
     read = read_columns(where, wanted, storage_options=storage_options)
-    uris = _checked_uris(read, where, folder)
+    problems: list[str] = []
+    uris = [uri or f"\0{row}" for row, uri in enumerate(placed(read.texts["path"], folder, problems))]
+    images = ImageRows(uris, problems)
+    if images.repeated and holds != "labels":
+        again = [f"{row + 2}: {uris[row]}" for row in sorted({*range(len(uris))} - {*images.first})]
+        problems.append(f"{len(again):,} rows repeat an image (line: path): {examples(again)}")
+    read.texts["split"] = read_splits(read.texts["split"], problems)
+    require_good_rows(where, problems)
+    if holds == "labels":
+        made = _label_sets(read, images, names, where, problems)
+    else:
+        made = _single_labels(read, names, where)
+    texts = {name: images.one_each(name, read.texts[name]) for name in ("split", "group")}
+    further = {f"table_{n}" if n in {*COLUMNS, holds} else n: made.others[n] for n in made.others.column_names}
+    if images.repeated:
+        for name, values in further.items():
+            images.one_each(name, values.to_pylist())
+            further[name] = values.take(images.first)
+    require_good_rows(where, problems)
+    uris = [uris[row] for row in images.first]
     versions = listed_versions(uris, folder, where, storage_options)
     ids = [image_id(uri, version) for uri, version in zip(uris, versions, strict=True)]
-    splits = [None if value is None else normalised_split(value) for value in read.texts["split"]]
     if "split" not in read.present:
-        groups = [given or uri for given, uri in zip(read.texts["group"], uris, strict=True)]
-        splits = assign_splits(groups, splits).tolist()
-    labels = read.texts["label"]
-    texts = {"image_id": ids, "uri": uris, "version": versions, "split": splits, "label": labels}
+        groups = [given or uri for given, uri in zip(texts["group"], uris, strict=True)]
+        texts["split"] = assign_splits(groups, texts["split"]).tolist()
+    texts = {"image_id": ids, "uri": uris, "version": versions, **texts}
     columns = {name: pa.array(values, pa.string()) for name, values in texts.items()}
-    columns["group"] = pa.array(read.texts["group"], pa.string())
-    for name in read.others.column_names:
-        columns[f"table_{name}" if name in COLUMNS else name] = read.others[name]
-    class_names = naturally_sorted({value for value in labels if value is not None})
-    return Parts(pa.table(columns), class_names, folder)
+    return Parts(pa.table(columns | {holds: made.labels} | further), made.class_names, folder)
 
 
-def _checked_uris(read: TextTable, where: str, folder: str) -> list[str]:
-    """Return the paths relative to the folder (absolute, if there is none); all bad rows are reported at once."""
-    problems: list[str] = []
-    uris = placed(read.texts["path"], folder, problems)
-    seen: dict[str, int] = {}
-    repeated = [f"{i + 2}: {uri}" for i, uri in enumerate(uris) if uri and seen.setdefault(uri, i) != i]
-    if repeated:
-        problems.append(f"{len(repeated):,} rows repeat an image (line: path): {examples(repeated)}")
-    read_splits(read.texts["split"], problems)
-    require_good_rows(where, problems)
-    return [uri for uri in uris if uri is not None]
+class _Labels(NamedTuple):
+    labels: pa.Array  # of the images
+    class_names: tuple[str, ...]
+    others: pa.Table  # the further columns
+
+
+def _single_labels(read: TextTable, images: ImageRows, names: TableColumns, where: str, problems: list[str]) -> _Labels:
+    labels = read.texts["label"]
+    if names.class_names is None:
+        require_single_labels(labels, where)
+    found = naturally_sorted({label for label in labels if label is not None})
+    return _Labels(pa.array(labels, pa.string()), found, read.others)
+
+
+def _label_sets(read: TextTable, images: ImageRows, names: TableColumns, where: str, problems: list[str]) -> _Labels:
+    """Unite the labels of each image's rows."""
+    others, present = read.others, [name for name in ("label", "labels") if name in read.present]
+    sets: Sequence[Sequence[str] | None]
+    if present:
+        sets = [parse_labels(text, names.separator) for text in read.texts[present[0]]]
+        class_names = naturally_sorted({name for own in sets if own is not None for name in own})
+    else:
+        class_names = tuple(class_columns(others, names.class_names, where))
+        sets = one_hot_labels(others, class_names, problems) if class_names else [None] * len(others)
+        others = others.drop_columns([*class_names])
+    united: list[set[str] | None] = [None] * len(images.first)
+    for image, own in zip(images.of_row.tolist(), sets, strict=True):
+        if own is not None:
+            united[image] = (united[image] or set()) | set(own)
+    lists = [None if own is None else sorted(own) for own in united]
+    return _Labels(pa.array(lists, pa.list_(pa.string())), class_names, others)
+
+
+class ImageRows:
+    """Assignment of a table's rows to images.
+
+    Attributes:
+        of_row: (R,) int64, the image of each row.
+        first: the first row of each image.
+        repeated: whether an image has several rows.
+    """
+
+    def __init__(self, uris: Sequence[str], problems: list[str]) -> None:
+        self._problems = problems
+        places: dict[str, int] = {}
+        self.of_row = np.array([places.setdefault(uri, len(places)) for uri in uris], dtype=np.int64)
+        self.first: list[int] = np.unique(self.of_row, return_index=True)[1].tolist()
+        self.repeated = len(self.first) < len(self.of_row)
+
+    def report(self, what: str, rows: npt.NDArray[np.bool_]) -> None:
+        """Report the rows that have a problem (the header is line 1)."""
+        if rows.any():
+            lines = (np.flatnonzero(rows) + 2).tolist()
+            self._problems.append(f"{len(lines):,} {what}: line {examples(lines)}")
+
+    def one_each(self, name: str, values: Sequence[Any]) -> list[Any]:
+        """Return each image's value, which must be the same in all its rows."""
+        if not self.repeated:
+            return list(values)
+        chosen = [values[row] for row in self.first]
+        differ = [value != chosen[image] for value, image in zip(values, self.of_row, strict=True)]
+        self.report(f"rows differ in {name} from the first row of their image", np.array(differ, dtype=bool))
+        return chosen
 
 
 def placed(paths: Sequence[str | None], folder: str, problems: list[str]) -> list[str | None]:
@@ -147,15 +227,18 @@ def write_table(manifest: Manifest, url: str | os.PathLike[str], *, storage_opti
     prefix = io.parent(where).rstrip("/") + "/"
     paths = [image.removeprefix(prefix) for image in manifest.urls()]
     columns = {"path": pa.array(paths, pa.string())}
-    columns.update({name: manifest.table[name] for name in ("label", "split", "group")})
-    columns.update({n: manifest.table[n] for n in manifest.table.column_names if n not in COLUMNS})
+    labels = manifest.kind.names
+    columns.update({name: manifest.table[name] for name in (labels, "split", "group")})
+    columns.update({n: manifest.table[n] for n in manifest.table.column_names if n not in {*COLUMNS, labels}})
+    if not is_parquet(where) and pa.types.is_list(columns[labels].type):
+        columns[labels] = pa.array([format_labels(own) for own in columns[labels].to_pylist()], pa.string())
     io.write_bytes(where, table_bytes(pa.table(columns), where), storage_options=storage_options)
     return where
 
 
 TABLE = Format(
     "table",
-    holds=("label",),
+    holds=("label", "labels"),
     expected=f"a {', '.join(TABLE_ENDINGS)} file with a row per image",
     detect=table_at,
     read=read_table,

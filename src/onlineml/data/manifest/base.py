@@ -6,12 +6,13 @@ import os
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from onlineml.data.kinds import kind_of
+from onlineml.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Self
 
-    from onlineml.data.formats.format import Source
+    from onlineml.data.formats.format import Format, Source
     from onlineml.data.formats.parts import Parts
     from onlineml.data.manifest.manifest import Manifest
 
@@ -33,17 +34,16 @@ class ManifestBase:
     @classmethod
     def _imported(
         cls,
-        name: str,
+        found: Format,
         source: Source,
         task: str,
         class_names: Sequence[str] | None,
         storage_options: Mapping[str, Any] | None,
     ) -> Self:
-        """Read a format of a name, which must hold annotations for the task."""
-        from onlineml.data.formats.registry import format_of  # noqa: PLC0415 (it loads what all formats need)
-
         kind = kind_of(task)
-        parts = format_of(name, kind).read(source, holds=kind.key, storage_options=storage_options)
+        if kind.key not in found.holds:
+            raise ConfigError(f"the format {found.name!r} has no annotations for task={task!r}; see Manifest.from_any")
+        parts = found.read(source, holds=kind.key, storage_options=storage_options)
         return cls._from_parts(parts, task, class_names, storage_options)
 
     def _manifest(self) -> Manifest:

@@ -49,7 +49,7 @@ class BoxFormats(ManifestBase):
                 folder; none of the images is there. All problems of a file are named.
         """
         source = Source(url, images=images, split=split)
-        return cls._imported("coco", source, task, class_names, storage_options)
+        return cls._imported(coco.COCO, source, task, class_names, storage_options)
 
     @classmethod
     def from_voc(
@@ -83,7 +83,7 @@ class BoxFormats(ManifestBase):
             DataError: XML that cannot be read, or with entities or a DTD; lists that name no image, or one image
                 twice. All are named.
         """
-        return cls._imported("voc", Source(url), task, class_names, storage_options)
+        return cls._imported(voc.VOC, Source(url), task, class_names, storage_options)
 
     @classmethod
     def from_yolo(
@@ -113,7 +113,7 @@ class BoxFormats(ManifestBase):
         Raises:
             DataError: no ``data.yaml``; rows that cannot be read; paths outside the root. All are named.
         """
-        return cls._imported("yolo", Source(url, root=root), task, class_names, storage_options)
+        return cls._imported(yolo.YOLO, Source(url, root=root), task, class_names, storage_options)
 
     @classmethod
     def from_boxes(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from onlineml.data.formats import folders, tables
@@ -55,12 +57,10 @@ class LabelFormats(ManifestBase):
         """
         from onlineml.data.formats.registry import detect  # noqa: PLC0415 (it loads what all formats need)
 
-        kind = kind_of(task)
-        found, source = detect(absolute(url), kind, name=format, storage_options=storage_options)
+        found, source = detect(absolute(url), kind_of(task), name=format, storage_options=storage_options)
         if split is not None and not found.takes_split:
             raise ConfigError(f"split={split!r} is for class folders; {url} is read as {found.name}, with its own")
-        parts = found.read(source._replace(split=split), holds=kind.key, storage_options=storage_options)
-        return cls._from_parts(parts, task, class_names, storage_options)
+        return cls._imported(found, source._replace(split=split), task, class_names, storage_options)
 
     @classmethod
     def from_folders(
@@ -68,10 +68,14 @@ class LabelFormats(ManifestBase):
         url: Url,
         *,
         split: str | None = None,
+        task: str = "classification",
         class_names: Sequence[str] | None = None,
         storage_options: Mapping[str, Any] | None = None,
     ) -> Self:
         """Import a folder with a subfolder per class. No image is opened: the listing is enough.
+
+        For ``task="multilabel"`` an image has the labels of all folders that contain a copy of it, that is the same
+        bytes under any name. To find copies, files of equal size in different folders are read.
 
         Two layouts are understood: ``<url>/<class>/**/image`` and, with the user's own splits,
         ``<url>/{train,val,valid,validation,test}/<class>/**/image``. Images outside any class folder are unlabelled;
@@ -83,6 +87,7 @@ class LabelFormats(ManifestBase):
                 splits); else the path of a CSV or Parquet table, relative to `url`, with the columns ``path``
                 (relative to `url`), ``split`` and, if wanted, ``label`` (overrides the folder) and ``group``.
                 Images that it does not list have no split.
+            task: ``"classification"`` or ``"multilabel"``.
             class_names: the order of the classes; by default the folders' names, sorted as a person would (2 before
                 10).
             storage_options: fsspec's, for `url`.
@@ -90,8 +95,7 @@ class LabelFormats(ManifestBase):
         Raises:
             DataError: no images are there, the split table names files that are not, or anything `Manifest` refuses.
         """
-        parts = folders.read_folders(Source(url, split=split), holds="label", storage_options=storage_options)
-        return cls._from_parts(parts, "classification", class_names, storage_options)
+        return cls._imported(folders.FOLDERS, Source(url, split=split), task, class_names, storage_options)
 
     @classmethod
     def from_videos(
@@ -138,34 +142,43 @@ class LabelFormats(ManifestBase):
         *,
         path: str = "path",
         label: str = "label",
+        separator: str = ";",
         split: str = "split",
         group: str = "group",
         root: Url | None = None,
+        task: str = "classification",
         class_names: Sequence[str] | None = None,
         storage_options: Mapping[str, Any] | None = None,
     ) -> Self:
         """Import a CSV (comma, semicolon or tab) or Parquet table with a row per image. No image is opened.
 
+        For ``task="multilabel"`` a label is a list: a column of lists in Parquet, JSON lists, or names with separators;
+        an empty one is ``[]``. The labels of several rows of one image are united. Without a column of labels, each
+        class is a column of 0 and 1: all columns that hold nothing else, or those of ``class_names``.
+
         Args:
             url: the table, on any filesystem; its kind is told by its extension.
             path: the column of paths, relative to `root`, or absolute below it.
-            label: the column of labels, read as text; absent or empty is unlabelled.
+            label: the column of labels, read as text; absent or empty is unlabelled. Sets of labels may also stand in
+                a column ``labels``.
+            separator: between several labels in a text.
             split: the column of splits; where it is absent, images are divided 80/10/10 by a hash of their group.
             group: the column of groups; where it is absent, every image is a group of its own.
             root: the folder of the images; by default the table's. ``""``: the table's paths are absolute paths or
                 URLs, and may lie anywhere.
+            task: ``"classification"`` or ``"multilabel"``.
             class_names: the order of the classes; by default the labels, sorted as a person would.
             storage_options: fsspec's, for the table and the images.
 
         Further columns are kept; one whose name a manifest needs for itself (``width``, …) is kept as ``table_width``.
 
         Raises:
-            DataError: rows are bad (all are listed), or none of the images exists.
+            DataError: rows are bad (all are listed), none of the images exists, or labels are lists of names although
+                the task is not multilabel.
         """
-        names = tables.TableColumns(path=path, label=label, split=split, group=group)
-        source = Source(url, root=root)
-        parts = tables.read_table(source, holds="label", names=names, storage_options=storage_options)
-        return cls._from_parts(parts, "classification", class_names, storage_options)
+        names = tables.TableColumns(path, label, split, group, separator, class_names)
+        found = replace(tables.TABLE, read=partial(tables.read_table, names=names))
+        return cls._imported(found, Source(url, root=root), task, class_names, storage_options)
 
     def export(
         self,

@@ -52,11 +52,12 @@ def write_coco(
 ) -> str:
     """Write a COCO file, see `Manifest.to_coco`."""
     where = absolute(url)
-    manifest.boxes()  # raises for a manifest of another task
     source = manifest.source.get("coco", {})
     image_ids = _image_ids(manifest)
-    absent = [name for name in _FILLED if name not in manifest.table.column_names]
     class_ids = manifest.class_ids or tuple(range(1, len(manifest.class_names) + 1))
+    annotated = _label_annotations if manifest.kind.key == "labels" else _annotations  # raises if there are no boxes
+    annotations = annotated(manifest, image_ids, dict(zip(manifest.class_names, class_ids, strict=True)))
+    absent = [name for name in _FILLED if name not in manifest.table.column_names]
     absent += [] if manifest.class_ids else ["class_ids"]
     kept = source.get("categories", {})
     document = {
@@ -66,7 +67,7 @@ def write_coco(
             for number, name in zip(class_ids, manifest.class_names, strict=True)
         ],
         "images": _images(manifest, image_ids, images),
-        "annotations": _annotations(manifest, image_ids, dict(zip(manifest.class_names, class_ids, strict=True))),
+        "annotations": annotations,
         MARKS: {"version": _VERSION, "absent": absent},
     }
     try:
@@ -127,7 +128,7 @@ def _marks(manifest: Manifest, names: Sequence[str]) -> list[dict[str, Any]]:
     """Return onlineml's own properties of each image."""
     table = manifest.table
     facts = table.select(["image_id", "version", "split", "group"]).to_pylist()
-    annotated = table["boxes_xyxy"].is_valid().to_pylist()
+    annotated = manifest.kind.is_annotated(table).tolist()
     known_ids = table["coco_image_id"].is_valid().to_pylist() if "coco_image_id" in table.column_names else None
     marks = []
     for row, (fact, name) in enumerate(zip(facts, names, strict=True)):
@@ -145,6 +146,15 @@ def _marks(manifest: Manifest, names: Sequence[str]) -> list[dict[str, Any]]:
 
 
 # ---- annotations ----
+
+
+def _label_annotations(
+    manifest: Manifest, image_ids: Sequence[Any], class_ids: Mapping[str, int]
+) -> list[dict[str, Any]]:
+    """Return annotations without boxes: one for each label of an image."""
+    sets = zip(image_ids, manifest.table["labels"].to_pylist(), strict=True)
+    pairs = [(image, class_ids[name]) for image, own in sets for name in own or ()]
+    return [{"id": n, "image_id": image, "category_id": number} for n, (image, number) in enumerate(pairs, start=1)]
 
 
 def _annotations(manifest: Manifest, image_ids: Sequence[Any], class_ids: Mapping[str, int]) -> list[dict[str, Any]]:

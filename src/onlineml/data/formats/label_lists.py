@@ -1,0 +1,124 @@
+"""Several labels in a row of a table: names with separators, lists, or a column of 0 and 1 for each class."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from onlineml.data.formats.csv import require_valid
+from onlineml.data.manifest.examples import examples
+from onlineml.data.manifest.schema import COLUMNS
+from onlineml.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import numpy.typing as npt
+
+__all__ = ["class_columns", "format_labels", "one_hot_labels", "parse_labels", "require_single_labels"]
+
+_SEPARATORS = (";", "|", ",")
+
+
+def parse_labels(text: str | None, separator: str) -> list[str] | None:
+    """Return the class names in a cell; None for an empty cell.
+
+    Args:
+        text: names between separators, or a list, as JSON or Python write it.
+        separator: between names; blanks around names are dropped.
+    """
+    if text is None:
+        return None
+    listed = _listed(text)
+    return [name for part in text.split(separator) if (name := part.strip())] if listed is None else listed
+
+
+def _listed(text: str) -> list[str] | None:
+    if not text.startswith("["):
+        return None
+    for parse in (json.loads, ast.literal_eval):  # pandas writes columns of lists as Python does
+        try:
+            found = parse(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        if isinstance(found, list) and all(isinstance(name, str) for name in found):
+            return found
+    return None
+
+
+def format_labels(labels: Sequence[str] | None, separator: str = ";") -> str | None:
+    """Return a cell from which `parse_labels` reads these labels: a JSON list where separators would not do."""
+    if labels is None:
+        return None
+    text = separator.join(labels)
+    return text if labels and parse_labels(text, separator) == list(labels) else json.dumps(labels, ensure_ascii=False)
+
+
+def require_single_labels(labels: Iterable[str | None], where: str) -> None:
+    """Refuse labels that are lists of names: JSON lists, or names with separators that occur in other combinations too.
+
+    Raises:
+        DataError: there are some.
+    """
+    different = {label for label in labels if label is not None}
+    found = {label: "" for label in different if _listed(label)}
+    for separator in _SEPARATORS:
+        pieces = {label: parse_labels(label, separator) or [] for label in different}
+        counts = Counter(name for names in pieces.values() for name in set(names))
+        lists = [label for label, names in pieces.items() if len(names) > 1 and min(counts[n] for n in names) > 1]
+        found |= dict.fromkeys(lists, separator)
+    if found:
+        hint = next((f', separator="{mark}"' for mark in found.values() if mark not in {"", ";"}), "")
+        raise DataError(
+            f"{len(found):,} labels in {where} are lists of names: {examples(sorted(found))}; for a set of labels per "
+            f'image use task="multilabel"{hint}; if each is the name of one class, list all in class_names='
+        )
+
+
+def class_columns(table: pa.Table, class_names: Sequence[str] | None, where: str) -> list[str]:
+    """Return the names of the columns of 0 and 1: of given classes, or else all that hold nothing else.
+
+    Raises:
+        DataError: a given class has no such column.
+    """
+    if class_names is None:
+        return [name for name in table.column_names if name not in COLUMNS and _is_indicator(table[name])]
+    wrong = [name for name in class_names if name not in table.column_names or not _is_indicator(table[name])]
+    if wrong:
+        raise DataError(
+            f"{where} has no column of labels, and the columns {examples(wrong)} for the classes are missing or hold "
+            f"other values than 0 and 1; its columns are {', '.join(map(repr, table.column_names)) or 'none'}"
+        )
+    return list(class_names)
+
+
+def _is_indicator(column: Any) -> bool:
+    kind = column.type
+    if pa.types.is_boolean(kind):
+        return True
+    numeric = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    return numeric and column.null_count < len(column) and set(pc.unique(column).drop_null().to_pylist()) <= {0, 1}
+
+
+def one_hot_labels(table: pa.Table, names: Sequence[str], problems: list[str]) -> list[list[str] | None]:
+    """Return each row's labels from columns of 0 and 1; None where all are empty.
+
+    Args:
+        table: the columns.
+        names: of the columns, which are class names.
+        problems: gets the rows of which only some are empty.
+    """
+    columns = [table[name].cast(pa.float64()).to_numpy() for name in names]  # nan where empty
+    values: npt.NDArray[np.float64] = np.stack(columns, axis=1) if columns else np.empty((len(table), 0))
+    empty = np.isnan(values)
+    partly = np.flatnonzero(empty.any(1) & ~empty.all(1))
+    require_valid(problems, "rows have a 0 or 1 for some classes only", partly.tolist())
+    return [
+        None if np.isnan(row).all() else [names[place] for place in np.flatnonzero(row == 1).tolist()] for row in values
+    ]
