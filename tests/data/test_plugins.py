@@ -32,6 +32,23 @@ print(json.dumps({
 """
 
 
+LEARNING = """
+import json, sys
+import onlineml as oml
+import onlineml.tasks
+from tiny import TinyNet
+data = oml.Manifest.from_any(sys.argv[1], task="toy")
+module = oml.tasks.task_of(data).load("module")
+model = module(class_names=data.class_names, backbone=TinyNet(2), lr=0.05, warmup_steps=0, label_smoothing=0)
+run = oml.fit(model, oml.datamodule_for(data, size=24, batch_size=4), epochs=12, progress="none", accelerator="cpu")
+scores = oml.evaluate(model, data, split="test")
+model = oml.load_model(run.path("model"), backbone=TinyNet(2))
+found = oml.predict(model, data.select(split="test").urls())
+labels = [one.label for one in found]
+print(json.dumps({"type": type(model).__name__, "accuracy": scores.accuracy, "labels": labels}))
+"""
+
+
 def in_a_process_with_the_plugin(code: str, *arguments: Path | str) -> dict:
     path = os.pathsep.join([str(PLUGIN), str(ROOT / "tests" / "support"), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, "-c", code, *map(str, arguments)]
@@ -61,3 +78,10 @@ def test_a_format_of_another_package(shapes: Path):
     assert (found["task"], found["same"], found["torch"]) == ("toy", True, False)
     assert found["counts"] == {name: {"train": 7, "val": 2, "test": 3} for name in ("blue", "red")}
     assert found["plain"] == ["red", "blue"] * 12
+
+
+def test_a_task_of_another_package(shapes: Path):
+    found = in_a_process_with_the_plugin(LEARNING, shapes)
+    assert found["type"] == "ToyClassifier"
+    assert found["labels"] == ["red", "blue"] * 3
+    assert found["accuracy"] == 1.0

@@ -82,10 +82,7 @@ def read_table(
         problems.append(f"{len(again):,} rows repeat an image (line: path): {examples(again)}")
     read.texts["split"] = read_splits(read.texts["split"], problems)
     require_good_rows(where, problems)
-    if holds == "labels":
-        made = _label_sets(read, images, names, where, problems)
-    else:
-        made = _single_labels(read, names, where)
+    made = _label_sets(read, images, names, where, problems) if holds == "labels" else _labels(read, names, where)
     texts = {name: images.one_each(name, read.texts[name]) for name in ("split", "group")}
     further = {f"table_{n}" if n in {*COLUMNS, holds} else n: made.others[n] for n in made.others.column_names}
     if images.repeated:
@@ -93,15 +90,20 @@ def read_table(
             images.one_each(name, values.to_pylist())
             further[name] = values.take(images.first)
     require_good_rows(where, problems)
-    uris = [uris[row] for row in images.first]
-    versions = listed_versions(uris, folder, where, storage_options)
-    ids = [image_id(uri, version) for uri, version in zip(uris, versions, strict=True)]
+    texts |= _identifying([uris[row] for row in images.first], folder, where, storage_options)
     if "split" not in read.present:
-        groups = [given or uri for given, uri in zip(texts["group"], uris, strict=True)]
+        groups = [given or uri for given, uri in zip(texts["group"], texts["uri"], strict=True)]
         texts["split"] = assign_splits(groups, texts["split"]).tolist()
-    texts = {"image_id": ids, "uri": uris, "version": versions, **texts}
     columns = {name: pa.array(values, pa.string()) for name, values in texts.items()}
     return Parts(pa.table(columns | {holds: made.labels} | further), made.class_names, folder)
+
+
+def _identifying(
+    uris: list[str], folder: str, where: str, storage_options: Mapping[str, Any] | None
+) -> dict[str, list[Any]]:
+    versions = listed_versions(uris, folder, where, storage_options)
+    ids = [image_id(uri, version) for uri, version in zip(uris, versions, strict=True)]
+    return {"image_id": ids, "uri": uris, "version": versions}
 
 
 class _Labels(NamedTuple):
@@ -110,7 +112,7 @@ class _Labels(NamedTuple):
     others: pa.Table  # the further columns
 
 
-def _single_labels(read: TextTable, images: ImageRows, names: TableColumns, where: str, problems: list[str]) -> _Labels:
+def _labels(read: TextTable, names: TableColumns, where: str) -> _Labels:
     labels = read.texts["label"]
     if names.class_names is None:
         require_single_labels(labels, where)
