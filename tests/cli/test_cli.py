@@ -198,7 +198,7 @@ def test_a_notebook_that_takes_too_long(tmp_path: Path, monkeypatch: pytest.Monk
     (kernel,) = kernels
     wait_until_ended(kernel)
     first = nbformat.read(tmp_path / "r/notebook.ipynb", as_version=4).cells[0]
-    assert "ran into its limit of 30 s" in first.source
+    assert "exceeded its time limit of 30 s" in first.source
 
 
 def kernel_of(folder: Path) -> psutil.Process:
@@ -349,7 +349,7 @@ def test_a_healthy_machine_and_folder(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("ONLINEML_CACHE", str(tmp_path / "cache"))
     oml.Project.create(tmp_path / "project")
     before = sorted((tmp_path / "project").rglob("*"))
-    findings = doctor.examined(str(tmp_path / "project"))
+    findings = doctor.check_all(str(tmp_path / "project"))
     assert problems(findings) == []
     text = doctor.told(findings)
     assert "0 problems" in text
@@ -375,7 +375,7 @@ def test_what_is_wrong_with_a_machine(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(doctor, "_version", lambda name: {"torch": "2.0.1", "lightning": "2.6.3"}.get(name, real(name)))
     (tmp_path / "file").touch()
     monkeypatch.setenv("ONLINEML_CACHE", str(tmp_path / "file" / "cache"))
-    found = problems(doctor.examined(None))
+    found = problems(doctor.check_all(None))
     assert len(found) == 3
     assert "torch>=" in found[0]
     assert "malicious" in found[1]
@@ -387,7 +387,7 @@ def test_a_full_disk_and_a_missing_extra(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(doctor, "find_spec", lambda name: None if name == "av" else real(name))
     usage = type("usage", (), {"free": 5e8, "total": 1e12})
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: usage)
-    findings = doctor.examined(None)
+    findings = doctor.check_all(None)
     assert [what.split(":")[0] for what in problems(findings)] == ["caches", "temporary files"]
     assert any(f.level == "note" and "onlineml[video]" in f.remedy for f in findings)
 
@@ -398,7 +398,7 @@ def test_a_store_that_may_only_be_read_or_where_two_writers_win(
     oml.Project.create(tmp_path / "project")
     weak = Guarantees("it", create=False, swap=False, reason="tried out")
     monkeypatch.setattr(doctor.io, "guarantees", lambda url: weak)
-    findings = doctor.examined(str(tmp_path / "project"))
+    findings = doctor.check_all(str(tmp_path / "project"))
     assert problems(findings) == []
     assert any("two writers may succeed" in finding.what for finding in findings if finding.level == "note")
 
@@ -406,16 +406,16 @@ def test_a_store_that_may_only_be_read_or_where_two_writers_win(
         raise PermissionError("access denied")
 
     monkeypatch.setattr(doctor.io, "create_bytes", refused)
-    findings = doctor.examined(str(tmp_path / "project"))
+    findings = doctor.check_all(str(tmp_path / "project"))
     assert problems(findings) == []
     assert any("PutObject" in finding.remedy for finding in findings)
-    assert any("cannot be written" in what for what in problems(doctor.examined(str(tmp_path))))
+    assert any("cannot be written" in what for what in problems(doctor.check_all(str(tmp_path))))
 
 
 def test_a_clock_that_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = time.time
     monkeypatch.setattr(doctor.time, "time", lambda: real() + 300)
-    (found,) = [what for what in problems(doctor.examined(str(tmp_path))) if "clock" in what]
+    (found,) = [what for what in problems(doctor.check_all(str(tmp_path))) if "clock" in what]
     assert "300 s ahead" in found or "299 s ahead" in found
 
 
@@ -424,6 +424,6 @@ def test_a_look_that_breaks_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> N
         raise ConfigError("this part is broken")
 
     monkeypatch.setattr(doctor, "_extras", broken)
-    findings = doctor.examined(None)
+    findings = doctor.check_all(None)
     assert any("this part is broken" in what for what in problems(findings))
     assert any("caches" in finding.what for finding in findings)

@@ -301,7 +301,7 @@ def test_cancelling_from_another_machine_is_a_request_that_it_finds(project: oml
     job = project.jobs.submit("job_functions:wait_for", {"path": str(tmp_path / "never")})
     printed(job, "waiting")
     far = project.jobs.get(job.id, executor=Elsewhere())
-    assert far.status().state == "running"  # by its signs of life
+    assert far.status().state == "running"  # by its heartbeats
     far.cancel()
     assert job.wait(LONG_S) == "stopped"
     with pytest.raises(ConfigError, match="stopped already"):
@@ -332,7 +332,7 @@ def test_a_record_that_lies_ends_no_other_process(project: oml.Project, tmp_path
     bystander = subprocess.Popen(["sleep", "600"], start_new_session=True)
     handle = Path(job.run.url) / "attempt-0001.handle.json"
     handle.write_text(json.dumps(describe_process(bystander.pid)))
-    with pytest.raises(ConfigError, match="no job of onlineml"):
+    with pytest.raises(ConfigError, match="not an onlineml job"):
         job.cancel(now=True)
     assert bystander.poll() is None
     bystander.kill()
@@ -403,10 +403,10 @@ LOCAL, FAR = jobs.LocalProcesses(), {**this_process(), "machine": "elsewhere"}
         (seen(handle={**this_process(), "pid_started": 5.0}), "lost"),  # another process has its number now
         (seen(status={"state": "finished", "attempt": 1}, handle={}), "finished"),
         (seen(handle=FAR), "running"),
-        (seen(handle=FAR, heartbeat={"time": 700.0, "attempt": 1}), "lost"),  # no sign of life for five minutes
+        (seen(handle=FAR, heartbeat={"time": 700.0, "attempt": 1}), "lost"),  # no heartbeat for five minutes
         (seen(handle=FAR, heartbeat={}, claim={"time": 950.0}), "running"),  # just begun
         (seen(handle=FAR, attempt=2, claim={"time": 950.0}), "starting"),  # resumed, and still importing torch
-        (seen(handle=FAR, attempt=2, claim={"time": 500.0}), "lost"),  # signs of life are of the first attempt
+        (seen(handle=FAR, attempt=2, claim={"time": 500.0}), "lost"),  # heartbeats of the first attempt
         (seen(attempt=2, status={"state": "stopped", "attempt": 1}), "starting"),
         (
             seen(attempt=2, status={"state": "stopped", "attempt": 1}, handle={**this_process(), "pid_started": 5.0}),
@@ -440,7 +440,7 @@ def test_of_two_who_resume_one_does(project: oml.Project) -> None:
     assert job.wait(LONG_S) == "failed"
     order = {"function": "job_functions:leave", "arguments": {"code": 0}, "attempt": 2, "executor": LOCAL}
     launch(job.run, **order)
-    with pytest.raises(AlreadyExistsError, match="just been started"):
+    with pytest.raises(AlreadyExistsError, match="just started"):
         launch(job.run, **order)
     assert job.wait(LONG_S) == "finished"
 
@@ -530,7 +530,7 @@ def test_what_python_said_before_a_job_in_a_bucket_began(s3_server: S3Server, mo
     monkeypatch.setenv("PYTHONHOME", "/no/such/place")  # so that Python itself cannot start
     job = project.jobs.submit("job_functions:leave", {"code": 0})
     assert job.wait(LONG_S) == "lost"
-    assert "no sign of life" in job.status().remedy
+    assert "without a heartbeat" in job.status().remedy
     assert "Python" in job.tail()
 
 

@@ -74,7 +74,7 @@ def test_good_ones_are_added_whatever_they_are_called_and_bad_ones_are_told(tmp_
     reasons = {name.rpartition("/")[2]: reason for name, reason in uploaded.refused.items()}
     assert reasons["notes.jpg"] == "neither an image, a zip archive nor a video"
     assert reasons["cut.jpg"].startswith("truncated")
-    assert reasons["empty.png"] == "the file has no bytes"
+    assert reasons["empty.png"] == "the file is empty"
     assert "missing.png" in reasons["missing.png"]
     assert uploaded.to_frame()["images"].tolist() == [1, 0, 0, 0, 0]
     assert "4 files refused" in str(uploaded)

@@ -1,4 +1,4 @@
-"""The demonstration: `python -m onlineml.cli.demo FOLDER` makes sample photos, runs the notebooks and sums up."""
+"""The demo: `python -m onlineml.cli.demo FOLDER` makes sample photos, runs the notebooks and prints a summary."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from onlineml.storage import io
 
 __all__ = ["main", "run_demo"]
 
-_IMPROVING = 0.3  # of the seconds of training
+_IMPROVE_SHARE = 0.3  # of the training time
 TASKS = ("classification", "detection")
-_WORDS = {"accuracy": "Accuracy", "macro_f1": "Macro F1", "map_50_95": "mAP 50-95", "map_50": "mAP 50"}
+_TITLES = {"accuracy": "Accuracy", "macro_f1": "Macro F1", "map_50_95": "mAP 50-95", "map_50": "mAP 50"}
 
 
 def run_demo(
@@ -29,15 +29,15 @@ def run_demo(
     budget_s: float = 45.0,
     size: int | None = None,
 ) -> dict[str, Any]:
-    """Makes sample photos, runs the notebooks on them with papermill, and gathers what they found.
+    """Make sample photos, run the notebooks on them with papermill, and collect their results.
 
     Args:
-        folder: a local folder; gets ``photos/``, ``project/`` and the executed ``notebooks/``. Run twice, it adds a
+        folder: a local folder, for ``photos/``, ``project/`` and the executed ``notebooks/``. A second run adds a
             second version to the same project.
         task: ``"classification"`` or ``"detection"``.
-        n_photos: how many sample photos.
+        n_photos: number of sample photos.
         budget_s: seconds of training.
-        size: pixels a side that the network sees; None is what the notebook takes.
+        size: input side length in pixels; None for the notebook's default.
 
     Returns:
         The result of each notebook by its name, and the executed notebooks under ``"notebooks"``.
@@ -54,13 +54,13 @@ def run_demo(
         "1_build": {"task": task, "photos": str(photos), "budget_s": budget_s, "size": size},
         "2_test": {"images": str(photos)},
         "3_evaluate": {},
-        "4_improve": {"budget_s": _IMPROVING * budget_s},
+        "4_improve": {"budget_s": _IMPROVE_SHARE * budget_s},
     }
     executed.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = {"notebooks": [str(executed / f"{name}.ipynb") for name in NOTEBOOKS]}
     for name in NOTEBOOKS:
         if name == "4_improve":
-            print(f"\nCorrecting what is wrong with {_corrected(project, photos)} photos", flush=True)
+            print(f"\nCorrected the annotations of {_correct(project, photos)} photos", flush=True)
         print(f"\nRunning {name}", flush=True)
         started = time.monotonic()
         parameters = {"project_url": str(project), **own[name]}
@@ -70,8 +70,8 @@ def run_demo(
     return results
 
 
-def _corrected(project_url: Path, photos: Path) -> int:
-    """Answer as somebody would who knows what the sample photos show; returns how many answers that took."""
+def _correct(project_url: Path, photos: Path) -> int:
+    """Correct wrong annotations by the samples' ground truth; return their number."""
     project = Project.open(project_url)
     kind, truth = project.kind, project.kind.sample_truth(str(photos))
     values = {}
@@ -84,28 +84,28 @@ def _corrected(project_url: Path, photos: Path) -> int:
 
 
 def _latest_result(project: Path, notebook: str) -> dict[str, Any]:
-    """Return the result that the last run of a notebook recorded."""
+    """Return the result of the last run of a notebook."""
     for path in sorted((project / "runs").glob("*/result.json"), reverse=True):
         result: dict[str, Any] = json.loads(io.read_bytes(path))
         if result["notebook"] == notebook:
             return result
-    msg = f"no run in {project / 'runs'} holds a result of {notebook}; look at its executed notebook"
+    msg = f"no run in {project / 'runs'} contains a result of {notebook}; see the executed notebook for the error"
     raise NotFoundError(msg)
 
 
-def _told(results: dict[str, Any]) -> str:
+def _summary(results: dict[str, Any]) -> str:
     """Return the results of the notebooks of one task as lines of text."""
     built, tested, judged, improved = (results[name] for name in NOTEBOOKS)
     scores = []
     for name, (low, high) in judged["intervals"].items():
-        scores.append(f"{_WORDS[name]:16}{judged[name]:.3f} (95 % interval {low:.3f} to {high:.3f})")
+        scores.append(f"{_TITLES[name]:16}{judged[name]:.3f} (95 % interval {low:.3f} to {high:.3f})")
     scores[0] += f", {judged['images']} test photos"
     return "\n".join(
         [
             f"\n{built['task'].capitalize()}",
             *scores,
-            f"{'Photos':16}{tested['images']} looked at, {tested['bad']} of them unusable",
-            f"{'Model version':16}{built['version']}, made the {built['alias']} of {built['project']}",
+            f"{'Photos':16}{tested['images']} predicted, {tested['bad']} of them unusable",
+            f"{'Model version':16}{built['version']}, the {built['alias']} of {built['project']}",
             f"{'Improved':16}{_improved(improved['outcome'])}",
             f"{'Report':16}{judged['report']}",
             f"{'Notebooks':16}{(chr(10) + ' ' * 16).join(results['notebooks'])}",
@@ -115,7 +115,7 @@ def _told(results: dict[str, Any]) -> str:
 
 def _improved(outcome: dict[str, Any]) -> str:
     """Return the outcome of the corrections in one line."""
-    now = f"{outcome['challenger']} took its place" if outcome["promoted"] else "the champion stays"
+    now = f"{outcome['challenger']} is the champion now" if outcome["promoted"] else "the champion stays"
     return f"{outcome['verdict']}, {now}: {outcome['reasons'][0]}"
 
 
@@ -124,16 +124,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m onlineml.cli.demo", description="Run the notebooks on sample photos."
     )
-    parser.add_argument("folder", nargs="?", default="demo", help="where everything goes (default: ./demo)")
-    parser.add_argument("--task", choices=TASKS, action="append", help="only this one (default: both)")
-    parser.add_argument("--photos", type=int, default=400, help="how many sample photos of each task (default: 400)")
+    parser.add_argument("folder", nargs="?", default="demo", help="the output folder (default: ./demo)")
+    parser.add_argument("--task", choices=TASKS, action="append", help="only this task (default: both)")
+    parser.add_argument("--photos", type=int, default=400, help="number of sample photos per task (default: 400)")
     parser.add_argument("--seconds", type=float, default=45.0, help="seconds of training for each (default: 45)")
     chosen = parser.parse_args(arguments)
-    told = []
+    summaries = []
     for task in chosen.task or TASKS:
         results = run_demo(Path(chosen.folder) / task, task=task, n_photos=chosen.photos, budget_s=chosen.seconds)
-        told.append(_told(results))
-    print("\n".join(told))
+        summaries.append(_summary(results))
+    print("\n".join(summaries))
 
 
 if __name__ == "__main__":

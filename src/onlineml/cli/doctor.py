@@ -1,4 +1,4 @@
-"""The checks of `onlineml doctor`: versions, devices, disks and a storage; each finding says what to do."""
+"""The checks of `onlineml doctor`: versions, devices, disks and a storage; each finding has a remedy."""
 
 from __future__ import annotations
 
@@ -23,26 +23,27 @@ from onlineml.storage.urls import redacted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["Finding", "examined", "told"]
+__all__ = ["Finding", "check_all", "report"]
 
 _EXTRAS = {
     "notebook": ("papermill", "ipykernel"),
     "video": ("av",),
     "timm": ("timm",),
 }
-_MALICIOUS = {"2.6.2", "2.6.3"}  # of the package lightning; pytorch-lightning's are below what is required
+_MALICIOUS = {"2.6.2", "2.6.3"}  # of the package lightning; pytorch-lightning's are below the required version
 _LITTLE, _SOME = 1e9, 10e9  # bytes free
 _SLOW_S = 1.0  # for a small object to be written
 _SKEW_S = 30.0  # between this clock and the store's
+_UNSUITABLE = "do not use this store for projects"
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
         level: ``"ok"``, ``"note"`` or ``"problem"``.
-        what: was found.
-        remedy: what to do; ``""`` where nothing is to be done.
+        what: the finding.
+        remedy: what to do; ``""`` for nothing.
     """
 
     level: Literal["ok", "note", "problem"]
@@ -50,22 +51,22 @@ class Finding(NamedTuple):
     remedy: str = ""
 
 
-def examined(url: str | None) -> list[Finding]:
-    """Look at everything; a look that fails is a finding too."""
-    looks: list[Callable[[], Iterator[Finding]]] = [_versions, _extras, _device, _disks]
+def check_all(url: str | None) -> list[Finding]:
+    """Run all checks; a check that fails is a finding too."""
+    checks: list[Callable[[], Iterator[Finding]]] = [_versions, _extras, _device, _disks]
     if url is not None:
-        looks.append(lambda: _storage(url))
+        checks.append(lambda: _storage(url))
     found: list[Finding] = []
-    for look in looks:
+    for check in checks:
         try:
-            found += look()
+            found += check()
         except Exception as error:  # noqa: BLE001 (one broken part must not hide the others)
             found.append(Finding("problem", f"{type(error).__name__}: {error}", "report this with the lines above"))
     return found
 
 
-def told(findings: Sequence[Finding]) -> str:
-    """Lines for a person, and how many problems there are."""
+def report(findings: Sequence[Finding]) -> str:
+    """Return the findings as lines of text, and the number of problems."""
     lines = []
     for level, what, remedy in findings:
         lines.append(f"{level:8}{what}")
@@ -89,7 +90,7 @@ def _versions() -> Iterator[Finding]:
         yield Finding("problem", f"needed: {', '.join(wrong)}", "pip install -U onlineml")
     else:
         shown = ", ".join(f"{name} {_version(name)}" for name in ("torch", "pytorch-lightning", "fsspec", "s3fs"))
-        yield Finding("ok", f"all {len(needed)} packages that are needed fit: {shown}, …")
+        yield Finding("ok", f"all {len(needed)} required packages have suitable versions: {shown}, …")
     if _version("lightning") in _MALICIOUS:
         what = f"lightning {_version('lightning')} is a malicious release"
         yield Finding("problem", what, "pip install -U 'lightning>=2.6.6', and change every credential of this machine")
@@ -107,7 +108,7 @@ def _extras() -> Iterator[Finding]:
         missing = [name for name in packages if find_spec(name) is None]
         if missing:
             what = f"the extra {extra!r} is not installed ({', '.join(missing)})"
-            yield Finding("note", what, f"pip install 'onlineml[{extra}]', if you want it")
+            yield Finding("note", what, f"pip install 'onlineml[{extra}]', if you need it")
         else:
             yield Finding("ok", f"the extra {extra!r} is installed")
 
@@ -121,18 +122,18 @@ def _device() -> Iterator[Finding]:
             bf16 = "with" if torch.cuda.is_bf16_supported() else "without"
             yield Finding("ok", f"GPU {facts.name}, {facts.total_memory / 1e9:.0f} GB, {bf16} bfloat16")
     elif Path("/proc/driver/nvidia").exists() or shutil.which("nvidia-smi"):
-        built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built for the CPU alone"
+        built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built for the CPU only"
         yield Finding(
             "problem",
-            f"there is an NVIDIA card, but torch {torch.__version__}, {built}, cannot use it",
-            "update the driver, or install the torch that fits it: https://pytorch.org/get-started/locally",
+            f"there is an NVIDIA GPU, but torch {torch.__version__}, {built}, cannot use it",
+            "update the driver, or install the torch that matches it: https://pytorch.org/get-started/locally",
         )
     else:
         yield Finding("ok", f"no GPU; CPU with {os.cpu_count()} cores, of which torch uses {torch.get_num_threads()}")
-    shared = Path("/dev/shm")  # noqa: S108 (it is looked at, not written to)
+    shared = Path("/dev/shm")  # noqa: S108 (not written to)
     if shared.exists() and shutil.disk_usage(shared).total < _LITTLE:
         size = shutil.disk_usage(shared).total / 1e6
-        what = f"{shared} has only {size:.0f} MB, through which loader processes hand over batches"
+        what = f"{shared} has only {size:.0f} MB; loader processes pass batches through it"
         yield Finding("note", what, "num_workers=0, or start the container with --shm-size=2g")
 
 
@@ -143,11 +144,11 @@ def _disks() -> Iterator[Finding]:
             folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK):
             variable = "ONLINEML_CACHE" if what == "caches" else "TMPDIR"
-            yield Finding("problem", f"{what}: {folder} cannot be written", f"export {variable}=<a folder of yours>")
+            yield Finding("problem", f"{what}: {folder} is not writable", f"export {variable}=<a writable folder>")
             continue
         free = shutil.disk_usage(folder).free
         level: Literal["ok", "note", "problem"] = "problem" if free < _LITTLE else "note" if free < _SOME else "ok"
-        remedy = "" if level == "ok" else "free some, or export ONLINEML_CACHE=<a folder on a larger disk>"
+        remedy = "" if level == "ok" else "free some space, or export ONLINEML_CACHE=<a folder on a larger disk>"
         yield Finding(level, f"{what}: {folder}, {free / 1e9:.1f} GB free", remedy)
 
 
@@ -159,7 +160,7 @@ def _storage(url: str) -> Iterator[Finding]:
         yield Finding(
             "problem",
             f"{shown} cannot be listed: {error}",
-            "check the address, and the credentials in the environment (FSSPEC_S3_KEY, AWS_PROFILE, …); a role needs "
+            "check the URL, and the credentials in the environment (FSSPEC_S3_KEY, AWS_PROFILE, …); a role needs "
             "ListBucket and GetObject",
         )
         return
@@ -169,13 +170,13 @@ def _storage(url: str) -> Iterator[Finding]:
     name = f".onlineml-doctor-{secrets.token_hex(8)}"
     probe = io.join(url, name)
     try:
-        yield from _written(url, probe)
+        yield from _writing(url, probe)
     except (OnlineMLError, PermissionError) as error:
         yield Finding(
             "note" if is_project and isinstance(error, PermissionError) else "problem",
             f"{shown} cannot be written: {error}",
-            "to evaluate and predict, reading is enough; to label, train or publish, ask for the right to write "
-            "(PutObject, DeleteObject) below this address",
+            "evaluating and predicting only need read access; to label, train or publish, ask for write access "
+            "(PutObject, DeleteObject) below this URL",
         )
     finally:
         with contextlib.suppress(OSError):
@@ -188,7 +189,7 @@ def _project(url: str) -> Iterator[Finding]:
     try:
         project = Project.open(url)
     except NotFoundError:
-        yield Finding("note", "it holds no project", f"Project.create({redacted(url)!r}) makes one")
+        yield Finding("note", "it contains no project", f"create one with Project.create({redacted(url)!r})")
         return
     yield Finding(
         "ok",
@@ -200,26 +201,24 @@ def _project(url: str) -> Iterator[Finding]:
         yield Finding("note", f"the job {status.id} ({status.function}) is lost", status.remedy)
 
 
-def _written(url: str, probe: str) -> Iterator[Finding]:
+def _writing(url: str, probe: str) -> Iterator[Finding]:
     data, begin = secrets.token_bytes(64), time.monotonic()
     io.create_bytes(probe, data)
     took = time.monotonic() - begin
     speed = "note" if took > _SLOW_S else "ok"
-    remedy = "work near the bucket: many small objects are written" if speed == "note" else ""
-    yield Finding(speed, f"it can be written: a small object took {1000 * took:.0f} ms", remedy)  # type: ignore[arg-type]
+    remedy = "use a machine near the bucket: many small objects are written" if speed == "note" else ""
+    yield Finding(speed, f"it is writable: a small object took {1000 * took:.0f} ms", remedy)  # type: ignore[arg-type]
     if io.read_bytes(probe) != data:
-        yield Finding("problem", "what was written is read back as something else", "this store cannot hold a project")
+        yield Finding("problem", "an object that was read differs from the one written", _UNSUITABLE)
     try:
         io.create_bytes(probe, b"other")
     except AlreadyExistsError:
         pass
     else:
-        yield Finding("problem", "an object that is there can be created again", "this store cannot hold a project")
+        yield Finding("problem", "an existing object can be created again", _UNSUITABLE)
     held = io.guarantees(url)
-    advice = (
-        "" if held.create and held.swap else "one person at a time should publish and promote, or use another store"
-    )
-    yield Finding("note" if advice else "ok", f"writers at the same moment: {held}", advice)
+    advice = "" if held.create and held.swap else "publish and promote one at a time, or use another store"
+    yield Finding("note" if advice else "ok", f"concurrent writers: {held}", advice)
     yield from _clock(probe)
 
 
@@ -228,7 +227,9 @@ def _clock(probe: str) -> Iterator[Finding]:
     try:
         skew = time.time() - fs.modified(path).timestamp()
     except (NotImplementedError, AttributeError, KeyError, TypeError, FileNotFoundError):
-        return  # this store does not say
+        return  # this store has no modification times
     if abs(skew) > _SKEW_S:
         what = f"this machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the store's"
-        yield Finding("problem", what, "set it (timedatectl set-ntp true): logs are ordered by it, and S3 refuses")
+        yield Finding(
+            "problem", what, "set it (timedatectl set-ntp true): logs are ordered by time, and S3 rejects requests"
+        )

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_USAGE = 2  # argparse's exit code for what was called wrongly
+_USAGE = 2  # argparse's exit code for wrong usage
 _CONSTANTS = {"true": True, "false": False, "none": None}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0 well, 1 not, 2 called wrongly, 128 + n stopped by signal n."""
+    """Run one command; return the exit code: 0 success, 1 failure, 2 wrong usage, 128 + n stopped by signal n."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["demo"]:
         from onlineml.cli import demo  # noqa: PLC0415 (each command loads what it needs)
@@ -42,44 +42,44 @@ def _parser() -> argparse.ArgumentParser:
         prog="onlineml", description="Build, improve, test and evaluate image models on photos in a bucket."
     )
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
-    commands.add_parser("demo", help="make sample photos, run the notebooks on them and sum up", add_help=False)
+    commands.add_parser("demo", help="make sample photos, run the notebooks and print a summary", add_help=False)
 
     notebooks = commands.add_parser("notebooks", help="copy the guided notebooks into a folder")
-    notebooks.add_argument("folder", help="where to; files of yours that differ are left alone")
-    notebooks.add_argument("--force", action="store_true", help="put them in place of files that differ")
+    notebooks.add_argument("folder", help="the target folder; modified notebooks in it are kept")
+    notebooks.add_argument("--force", action="store_true", help="overwrite modified notebooks")
     notebooks.set_defaults(command=_notebooks)
 
     run = commands.add_parser(
         "run",
-        help="run a notebook unattended, with a record that says truthfully how it ended",
-        epilog="Exit code: 0 it ran to its end, 1 it did not, 128 + n it was stopped by signal n.",
+        help="run a notebook unattended, with a record of how it ended",
+        epilog="Exit code: 0 completed, 1 failed, 128 + n stopped by signal n.",
     )
     run.add_argument("notebook", help="the name of a guided notebook, such as 1_build, a path or a URL")
     run.add_argument("-p", dest="parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
     run.add_argument("--output", help="path or URL of the executed notebook (default: in the run's folder)")
     run.add_argument("--record", help="folder of the run's record (default: a new one in the project's runs)")
-    run.add_argument("--timeout", type=float, metavar="SECONDS", help="stop it after so long, and fail")
+    run.add_argument("--timeout", type=float, metavar="SECONDS", help="time limit of the whole notebook")
     run.add_argument("--kernel", default="", help="name of the kernel (default: the notebook's)")
     run.set_defaults(command=_run)
 
-    jobs = commands.add_parser("jobs", help="list a project's background runs, or look after one")
+    jobs = commands.add_parser("jobs", help="list a project's background runs, or manage one")
     jobs.add_argument("project", help="path or URL of the project")
-    jobs.add_argument("id", nargs="?", help="a job's id, or how it begins: show that one with the end of its log")
-    jobs.add_argument("--lines", type=int, default=20, help="of its log (default: 20)")
+    jobs.add_argument("id", nargs="?", help="a job's id or a unique prefix: show its state and the end of its log")
+    jobs.add_argument("--lines", type=int, default=20, help="number of log lines (default: 20)")
     one = jobs.add_mutually_exclusive_group()
-    one.add_argument("--watch", action="store_true", help="show what it prints until it has ended")
-    one.add_argument("--cancel", action="store_true", help="ask it to stop; a training stores a checkpoint first")
-    one.add_argument("--resume", action="store_true", help="go on from its last checkpoint, here")
-    one.add_argument("--resume-lost", action="store_true", help="go on here with every job whose process is gone")
+    one.add_argument("--watch", action="store_true", help="show its output until it ends")
+    one.add_argument("--cancel", action="store_true", help="request a stop; a training stores a checkpoint first")
+    one.add_argument("--resume", action="store_true", help="continue from its last checkpoint, on this machine")
+    one.add_argument("--resume-lost", action="store_true", help="continue every lost job, on this machine")
     jobs.add_argument("--trust", action="store_true", help="when resuming: also run code that a job's record names")
     jobs.set_defaults(command=_jobs)
 
     doctor = commands.add_parser(
         "doctor",
-        help="check this installation, this machine and a storage, and say what to do",
+        help="check this installation, this machine and a storage, with remedies",
         epilog="Exit code: 1 if there is a problem.",
     )
-    doctor.add_argument("url", nargs="?", help="a project, or a folder or bucket for one, to be read and written")
+    doctor.add_argument("url", nargs="?", help="a project, folder or bucket to check, including write access")
     doctor.set_defaults(command=_doctor)
     return parser
 
@@ -98,8 +98,7 @@ def _notebooks(chosen: argparse.Namespace) -> int:
         sys.stdout.write(f"{place}\n")
     if refused:
         sys.stderr.write(
-            f"left alone, because yours differ: {', '.join(refused)}; choose another folder, or replace them by "
-            "--force\n"
+            f"not overwritten, because modified: {', '.join(refused)}; choose another folder or use --force\n"
         )
     return 1 if refused else 0
 
@@ -128,7 +127,7 @@ def _run(chosen: argparse.Namespace) -> int:
 
 
 def _value(text: str) -> Any:
-    """A parameter as it was meant: a number, a truth value, None, a list or object as JSON, else text."""
+    """Parse a parameter: true, false, none, JSON, else text."""
     if text.lower() in _CONSTANTS:
         return _CONSTANTS[text.lower()]
     try:
@@ -145,7 +144,7 @@ def _jobs(chosen: argparse.Namespace) -> int:
         return _resume_lost(jobs, trust=chosen.trust)
     if chosen.id is None:
         if chosen.watch or chosen.cancel or chosen.resume:
-            sys.stderr.write("onlineml jobs: give the id of a job; without options they are listed\n")
+            sys.stderr.write("onlineml jobs: --watch, --cancel and --resume need the id of a job\n")
             return _USAGE
         sys.stdout.write(f"{jobs.list()}\n")
         return 0
@@ -164,7 +163,7 @@ def _jobs(chosen: argparse.Namespace) -> int:
 
 
 def _resume_lost(jobs: ProjectJobs, *, trust: bool) -> int:
-    """Resume what was cut off; a job that somebody else resumes at the same moment is left to them."""
+    """Resume lost jobs, except those that somebody else resumes at the same moment."""
     failed = False
     for lost in (status for status in jobs.list() if status.state == "lost"):
         try:
@@ -180,10 +179,10 @@ def _resume_lost(jobs: ProjectJobs, *, trust: bool) -> int:
 
 
 def _doctor(chosen: argparse.Namespace) -> int:
-    from onlineml.cli.doctor import examined, told  # noqa: PLC0415
+    from onlineml.cli.doctor import check_all, report  # noqa: PLC0415
 
-    findings = examined(chosen.url)
-    sys.stdout.write(f"{told(findings)}\n")
+    findings = check_all(chosen.url)
+    sys.stdout.write(f"{report(findings)}\n")
     return 1 if any(finding.level == "problem" for finding in findings) else 0
 
 

@@ -23,15 +23,15 @@ _OF_THE_KERNEL = (
     "JUPYTER_TOKEN",
     "JUPYTERHUB_API_TOKEN",
     "IPY_",
-)  # a job is no kernel, and has no use for the server's tokens
-_started: list[subprocess.Popen[bytes]] = []  # held, so that they are waited for when they have ended
+)  # a job is not a kernel and must not get the server's tokens
+_started: list[subprocess.Popen[bytes]] = []  # polled, so that ended ones do not stay zombies
 
 
 class Executor(Protocol):
-    """Starts and stops jobs somewhere. An object with these members is one; it need not inherit from this class.
+    """Starts and stops jobs. Any object with these members is one.
 
     Attributes:
-        name: kept in the run's record.
+        name: stored in the run's record.
     """
 
     name: str
@@ -40,31 +40,30 @@ class Executor(Protocol):
         """Start a program that outlives this process.
 
         Args:
-            command: what to run; first the Python that has onlineml.
-            environment: variables to be added. They may hold credentials: hand them over, do not write them down.
-            log: a file of this machine for what the program prints before it opens the run's own log.
+            command: the command line, beginning with a Python that has onlineml.
+            environment: variables to add. They may contain credentials: pass them on, do not store them.
+            log: a local file for the program's output before it opens the run's own log.
 
         Returns:
-            A handle of JSON values, by which `alive` and `stop` find it, also from another process.
+            A handle of JSON values for `alive` and `stop`, also in other processes.
         """
 
     def alive(self, handle: Mapping[str, Any]) -> bool | None:
-        """Return True if it still waits or runs; None where that cannot be determined from here."""
+        """Return whether it is still queued or running; None if that cannot be determined from here."""
 
     def stop(self, handle: Mapping[str, Any], *, now: bool) -> None:
-        """Send SIGTERM, or with ``now`` end it at once, with all that it started.
+        """Send SIGTERM, or with ``now`` kill it with all its child processes.
 
         Raises:
-            ConfigError: that cannot be done from here.
+            ConfigError: that is not possible from here.
         """
 
 
 class LocalProcesses:
     """Detached processes of this machine.
 
-    Each has a session of its own and reads nothing, so neither the end of a kernel, nor of the notebook server, nor of
-    the terminal reaches it. Where a server lives in a container, or in a systemd unit, and is culled, its processes
-    end with it: resume the job then.
+    Each has its own session, so that it outlives the kernel, the notebook server and the terminal. When a server in a
+    container or systemd unit is culled, its processes end with it: resume the job then.
     """
 
     name = "local"
@@ -74,7 +73,7 @@ class LocalProcesses:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OF_THE_KERNEL)}
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
-            process = subprocess.Popen(  # noqa: S603 (what the caller composed; no shell)
+            process = subprocess.Popen(  # noqa: S603 (composed by the caller; no shell)
                 list(command),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -97,7 +96,7 @@ class LocalProcesses:
         """See `Executor.stop`."""
         alive = is_alive(handle)
         if alive is None:
-            raise ConfigError(f"the process runs on {handle.get('host', 'another machine')}, not here")
+            raise ConfigError(f"the process runs on {handle.get('host', 'another machine')}: stop it there")
         if alive:
             pid = int(handle["pid"])
             try:
@@ -106,12 +105,12 @@ class LocalProcesses:
                     os.killpg(pid, signal.SIGKILL)
                 else:
                     os.kill(pid, signal.SIGKILL if now else signal.SIGTERM)
-            except (ProcessLookupError, psutil.NoSuchProcess):  # it has just ended
+            except (ProcessLookupError, psutil.NoSuchProcess):  # it just ended
                 return
 
 
 def _require_ours(pid: int) -> None:
-    """Refuse to signal what is no job: the number comes from the storage, where others may write."""
+    """Refuse to signal other processes: the process id comes from the storage, where others may write."""
     command = psutil.Process(pid).cmdline()
     if not any("onlineml" in part for part in command):
-        raise ConfigError(f"process {pid} is no job of onlineml, but {' '.join(command)[:100]!r}: the record is wrong")
+        raise ConfigError(f"process {pid} is not an onlineml job but {' '.join(command)[:100]!r}: the record is wrong")

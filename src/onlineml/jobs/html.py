@@ -24,7 +24,7 @@ _COLOURS = {
 
 
 def status_html(status: JobStatus, *, log: str = "") -> str:
-    """One job: what it does, how it stands, what to do, and the end of its log."""
+    """One job: its function, state, remedy and the end of its log."""
     lines = [f"<b>{html.escape(status.function)}</b> <code>{html.escape(status.id)}</code> {_state(status)}"]
     if not math.isnan(status.progress) and status.state != "finished":
         lines.append(f'<progress value="{status.progress:.3f}" max="1" style="width:20em"></progress>')
@@ -54,6 +54,7 @@ def _state(status: JobStatus) -> str:
 
 
 def _where(status: JobStatus) -> str:
-    silent = "" if status.silent_s is None or status.state != "running" else f", heard {status.silent_s:.0f} s ago"
+    running = status.state == "running" and status.silent_s is not None
+    heartbeat = f", last heartbeat {status.silent_s:.0f} s ago" if running else ""
     pid = f", process {status.pid}" if status.pid else ""
-    return f"{status.host}{pid}, since {status.since:%Y-%m-%d %H:%M} UTC, attempt {status.attempt}{silent}"
+    return f"{status.host}{pid}, since {status.since:%Y-%m-%d %H:%M} UTC, attempt {status.attempt}{heartbeat}"

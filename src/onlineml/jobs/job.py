@@ -1,7 +1,7 @@
-"""Background runs: training, evaluating, notebooks or functions of yours, in a process that outlives the notebook.
+"""Background runs: training, evaluating, notebooks or your own functions, in a process that outlives the notebook.
 
-What is submitted is data: the name of a function, and its arguments as JSON. The record of a job is its run's folder,
-so that it can be watched, stopped and resumed from any notebook and any machine that reads the project.
+A job is submitted as data: the name of a function, and JSON arguments. Its record is its run's folder, so that it can
+be watched, stopped and resumed from any notebook and machine with access to the project.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Job", "settled"]
 
-_TAIL_BYTES = 1 << 20  # of a log, at most, to find its last lines
+_TAIL_BYTES = 1 << 20  # read from the end of a log to find its last lines
 
 
 class Job:
@@ -40,7 +40,7 @@ class Job:
 
     Attributes:
         run: its record.
-        executor: where it runs, or runs when it is resumed.
+        executor: runs it, also when it is resumed.
     """
 
     def __init__(self, run: Run, *, executor: Executor | None = None) -> None:
@@ -60,21 +60,19 @@ class Job:
         Args:
             run_url: the run's folder, ``<project>/runs/<id>``.
             executor: the one that started it; None is this machine.
-            storage_options: open the URL.
+            storage_options: of the filesystem.
 
         Raises:
             NotFoundError: there is no run, or it was not submitted as a job.
         """
         run = Run.open(run_url, storage_options=storage_options)
         if "job" not in run.spec:
-            raise NotFoundError(
-                f"the run {redacted(run.url)} was not submitted as a job; go on with it as it was begun"
-            )
+            raise NotFoundError(f"{redacted(run.url)} is not a job; continue this run the way it was started")
         return cls(run, executor=executor)
 
     @property
     def id(self) -> str:
-        """Of its run."""
+        """The id of its run."""
         return self.run.id
 
     @property
@@ -84,7 +82,7 @@ class Job:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """With what."""
+        """The arguments of the function."""
         return dict(self.run.spec["job"]["arguments"])
 
     def status(self) -> JobStatus:
@@ -95,7 +93,7 @@ class Job:
         return settled(self.run, self.executor, snapshot(self.run))
 
     def tail(self, lines: int = 20) -> str:
-        """The last lines of what it printed; of one that never came so far as to open its log, what Python said."""
+        """The last lines of its output; if it failed before opening its log, of its process's output."""
         text = self.run.log(last_bytes=_TAIL_BYTES)
         if not text:
             first = first_log(self.run, snapshot(self.run).attempt)
@@ -112,26 +110,26 @@ class Job:
         try:
             value: dict[str, Any] = json.loads(io.read_bytes(url, storage_options=self.run.storage_options))
         except NotFoundError as error:
-            raise NotFoundError(f"the job {self.id} has no result: it is {self.status().state}") from error
+            state = self.status().state
+            raise NotFoundError(f"the job {self.id} has no result: it is {state}; see tail() for its output") from error
         return value
 
     def wait(self, timeout_s: float | None = None, *, poll_s: float = 2.0) -> JobState:
-        """Wait until it has ended, or is lost, or the time is over; returns its state."""
+        """Wait until it has ended or is lost, or for the timeout; return its state."""
         end = None if timeout_s is None else time.monotonic() + timeout_s
         while (state := self.status().state) not in ENDED and (end is None or time.monotonic() < end):
             time.sleep(poll_s if end is None else min(poll_s, max(0.0, end - time.monotonic())))
         return state
 
     def watch(self, *, progress: Progress = "lines", poll_s: float = 2.0) -> JobState:
-        """Show how it goes on until it has ended; interrupting this call ends the watching, not the job.
+        """Show its progress until it ends; interrupting this call does not stop the job.
 
         Args:
-            progress: ``"lines"`` prints what the job prints; ``"live"`` redraws one panel of its figures in a
-                notebook; ``"none"`` shows nothing.
-            poll_s: seconds between two looks.
+            progress: ``"lines"`` prints the job's output; ``"live"`` shows a panel in a notebook; ``"none"`` nothing.
+            poll_s: seconds between updates.
 
         Returns:
-            The state at the end.
+            The last state.
         """
         check_progress(progress)
         if progress == "live":
@@ -141,7 +139,7 @@ class Job:
         shown = 0
         try:
             while True:
-                state = self.status().state  # before what it wrote, so that nothing is missed at its end
+                state = self.status().state  # read before the log, so that its end is not missed
                 log = self.run.log() if progress == "lines" else ""
                 sys.stdout.write(log[shown:])
                 sys.stdout.flush()
@@ -153,18 +151,18 @@ class Job:
             return self.status().state
 
     def cancel(self, *, now: bool = False) -> None:
-        """Ask it to stop, from any machine. A training stores a checkpoint first, so that it can be resumed.
+        """Request a stop, from any machine. A training stores a checkpoint first, so that it can be resumed.
 
         Args:
-            now: end its process at once instead, with all that it started, which only works on its own machine;
-                what came after the last checkpoint is then lost.
+            now: kill its process and child processes instead, which only works on its own machine; progress since
+                the last checkpoint is lost.
 
         Raises:
             ConfigError: it has ended, or ``now`` from another machine.
         """
         seen, state = self._seen()
         if state in ENDED:
-            raise ConfigError(f"the job {self.id} is {state} already")
+            raise ConfigError(f"the job {self.id} cannot be cancelled: it is {state} already")
         if now:
             self.executor.stop(seen.handle, now=True)
             if self.wait(20, poll_s=0.1) == "lost":
@@ -173,18 +171,18 @@ class Job:
         request = json.dumps({"time": time.time()}).encode()
         url = self.run.path(cancel_name(seen.attempt))
         io.write_bytes(url, request, storage_options=self.run.storage_options)
-        if state == "running" and self.executor.alive(seen.handle):  # one that starts would not understand a signal
+        if state == "running" and self.executor.alive(seen.handle):  # a starting one has no signal handler yet
             self.executor.stop(seen.handle, now=False)
 
     def resume(self, *, trust: bool = False) -> Job:
-        """Start it again, from the last checkpoint where it has one, here and now.
+        """Start it again, from the last checkpoint if there is one.
 
         Args:
-            trust: also execute what the storage names and onlineml does not bring itself (a function, a notebook, a
-                backbone's factory), since whoever may write to the project could have put it there.
+            trust: also execute code that the record names and that is not part of onlineml (a function, a notebook, a
+                backbone's factory). Anyone with write access to the project could have put it there.
 
         Raises:
-            ConfigError: it runs, is finished, or would execute such a thing; the message says which.
+            ConfigError: it is running or finished, or would execute such code; the message says which.
             AlreadyExistsError: somebody else has just resumed it.
         """
         seen, state = self._seen()
@@ -194,7 +192,7 @@ class Job:
         found = untrusted_reference(self.function, self.arguments)
         if found and not trust:
             raise ConfigError(
-                f"resuming {self.id} would execute {found}, which its record on the storage names: look at it, and "
+                f"resuming {self.id} would execute {found}, as named by its record on the storage: check it, then "
                 "call resume(trust=True)"
             )
         arguments = checked(self.function, self.arguments)
@@ -215,7 +213,7 @@ class Job:
 
 
 def settled(run: Run, executor: Executor, seen: Snapshot) -> tuple[Snapshot, JobState]:
-    """Return a snapshot and its state; it is read again if a process is gone, which may just have ended well."""
+    """Return a snapshot and its state; it is read again if the process is gone, which may just have finished."""
     of_it = executor if executor.name == seen.claim.get("executor", executor.name) else None
     state = infer_state(seen, of_it)
     if state == "lost":

@@ -1,7 +1,7 @@
-"""Starting a job: what may be submitted, and the order that its process is handed.
+"""Starting a job: validation of what is submitted, and the order passed to its process.
 
-The process does what it is handed by whoever starts it, not what the storage says: whoever may write to a bucket could
-otherwise choose what runs.
+The process executes the order of the person who starts it, not the record on the storage: otherwise anyone with write
+access to a bucket could choose what runs.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ if TYPE_CHECKING:
 __all__ = ["KINDS", "ORDER", "checked", "first_log", "imported", "launch", "untrusted_reference"]
 
 KINDS = {name: f"onlineml.worker.kinds:{name}" for name in ("train", "evaluate", "improve", "notebook")}
-ORDER = "ONLINEML_JOB"  # the variable in which a process finds its order
+ORDER = "ONLINEML_JOB"  # environment variable with a process's order
 _OWN_BACKBONES = ("timm:", "transformers:")
 
 
 def imported(function: str) -> Callable[..., Any]:
-    """The function of a kind, or of an import path ``"package.module:function"``.
+    """Return the function of a job kind, or of an import path ``"package.module:function"``.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: it does not exist.
     """
     path = KINDS.get(function, function)
     module, colon, name = path.partition(":")
     if not colon or not module or not name.isidentifier() or module == "__main__":
         raise ConfigError(
-            f"function={function!r}: expected one of {', '.join(KINDS)}, or 'package.module:function'; a function of "
-            "the notebook itself cannot be found by another process: put it into a .py file beside it"
+            f"function={function!r}: expected one of {', '.join(KINDS)}, or 'package.module:function'; put a function "
+            "defined in a notebook into a .py file next to it, so that another process can import it"
         )
     try:
         found = getattr(importlib.import_module(module), name)
@@ -57,29 +57,29 @@ def imported(function: str) -> Callable[..., Any]:
 
 
 def checked(function: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments as JSON gives them back, if the function takes them.
+    """Return the arguments after a JSON round trip, if the function accepts them.
 
     Raises:
-        ConfigError: there is no such function, it does not take them, or they are not JSON.
+        ConfigError: the function does not exist or does not accept them, or they are not JSON.
     """
     found = imported(function)
     try:
         plain: dict[str, Any] = json.loads(json.dumps(dict(arguments), allow_nan=False))
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"the arguments of a job must be JSON values, which outlast this process: {error}") from error
+        raise ConfigError(f"the arguments of a job must be JSON values: {error}") from error
     signature = inspect.signature(found)
     try:
         signature.bind(None, None, **plain)
     except TypeError as error:
         takes = ", ".join(str(parameter) for parameter in list(signature.parameters.values())[2:])
         raise ConfigError(
-            f"{function}: {error}; it is given a run and a project, and takes {takes or 'no more'}"
+            f"{function}: {error}; besides the run and the project, its arguments are {takes or 'none'}"
         ) from None
     return plain
 
 
 def untrusted_reference(function: str, arguments: Mapping[str, Any]) -> str:
-    """Return what a record on storage would execute or overwrite here that is not onlineml's own; else ``""``."""
+    """Return the code or output outside onlineml that a stored record would execute or overwrite; else ``""``."""
     if function not in KINDS:
         return f"the function {function!r}"
     if function == "notebook":
@@ -94,12 +94,12 @@ def untrusted_reference(function: str, arguments: Mapping[str, Any]) -> str:
 
 
 def launch(run: Run, *, function: str, arguments: Mapping[str, Any], attempt: int, executor: Executor) -> None:
-    """Start a run for the n-th time; of several who try, one does.
+    """Start a run for the n-th time; of several concurrent callers, exactly one succeeds.
 
     Raises:
-        AlreadyExistsError: somebody else has just done it.
-        ConfigError: the storage options cannot be handed to another process.
-        OSError: the executor could not start it; the run says so.
+        AlreadyExistsError: somebody else has just started it.
+        ConfigError: the storage options cannot be passed to another process.
+        OSError: the executor could not start it; this is recorded in the run.
     """
     order = {
         "run": run.url,
@@ -113,14 +113,14 @@ def launch(run: Run, *, function: str, arguments: Mapping[str, Any], attempt: in
         environment = {ORDER: json.dumps(order)}
     except TypeError as error:
         raise ConfigError(
-            f"storage_options hold something that another process cannot be handed ({error}); give credentials by the "
-            "environment or fsspec's configuration"
+            f"storage_options cannot be passed to another process ({error}): set the credentials in the environment "
+            "or fsspec's configuration"
         ) from error
     claim = {"time": time.time(), "host": socket.gethostname(), "executor": executor.name}
     try:
         _create(run, claim_name(attempt), claim)
     except AlreadyExistsError as error:
-        raise AlreadyExistsError(f"the run {run.id} has just been started by somebody else; see its state") from error
+        raise AlreadyExistsError(f"the run {run.id} was just started by somebody else; see its status()") from error
     try:
         handle = executor.start(
             [sys.executable, "-m", "onlineml.worker"], environment=environment, log=first_log(run, attempt)
@@ -138,7 +138,7 @@ def _create(run: Run, name: str, value: Mapping[str, Any]) -> None:
 
 
 def first_log(run: Run, attempt: int) -> Path:
-    """A file of this machine for what is printed before the run's log is opened; the log itself, where that is one."""
+    """Return a local file for output before the run's log is opened; the log itself, if it is local."""
     local = local_path(run.path("log.txt"))
     if local is not None:
         return Path(local)

@@ -1,7 +1,7 @@
-"""Running a notebook under papermill so that its end is told truthfully.
+"""Running a notebook with papermill, and recording reliably how it ended.
 
-Papermill's own record is no evidence: a notebook that was interrupted, or ran into its time limit, says that its cells
-are completed. So papermill runs in a process of its own, which this one watches, stops and judges.
+Papermill itself marks the cells of an interrupted or timed-out notebook as completed. So papermill runs in a separate
+process, which this one watches and stops.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ __all__ = ["NOTEBOOKS", "notebooks_folder", "own_notebook", "parameters_of", "re
 
 NOTEBOOKS = ("1_build", "2_test", "3_evaluate", "4_improve")
 
-_GRACE_S = 20.0  # for a kernel to be shut down
-_LOOK_S = 0.5
+_GRACE_S = 20.0  # for a kernel to shut down
+_POLL_S = 0.5
 
 
 def notebooks_folder() -> Path:
-    """Return the folder of the notebooks: inside the installed package, or in the repository that it is run from.
+    """Return the folder of the notebooks, in the installed package or in the repository.
 
     Raises:
         NotFoundError: they are in neither.
@@ -44,19 +44,19 @@ def notebooks_folder() -> Path:
     for folder in (package / "notebooks", package.parents[1] / "notebooks"):
         if (folder / f"{NOTEBOOKS[0]}.ipynb").exists():
             return folder
-    msg = f"the notebooks are neither in {package} nor in the repository around it; install onlineml anew"
+    msg = f"the notebooks are neither in {package} nor in the repository around it; reinstall onlineml"
     raise NotFoundError(msg)
 
 
 def require_papermill() -> None:
-    """Raise MissingDependencyError where notebooks cannot be run."""
+    """Raise MissingDependencyError if papermill or ipykernel is not installed."""
     for package in ("papermill", "ipykernel"):
         if not find_spec(package):
             raise MissingDependencyError(f"running notebooks needs {package}: pip install 'onlineml[notebook]'")
 
 
 def own_notebook(name: str) -> Path | None:
-    """One of the guided notebooks by its name, with or without its ending; None for any other name."""
+    """Return the path of a guided notebook by its name, with or without extension; None for any other name."""
     stem = name.removesuffix(".ipynb")
     if not stem or "/" in stem or "\\" in stem:
         return None
@@ -68,13 +68,13 @@ def own_notebook(name: str) -> Path | None:
 
 
 def parameters_of(notebook: str) -> dict[str, Any]:
-    """The parameters of a notebook and their defaults; of one that is no literal, its text.
+    """Return the parameters of a notebook and their defaults; for a default that is not a literal, its source.
 
     Args:
-        notebook: the name of a guided one, a path or a URL.
+        notebook: the name of a guided notebook, a path or a URL.
 
     Raises:
-        NotFoundError: there is none.
+        NotFoundError: it does not exist.
         ConfigError: it is not a notebook.
         MissingDependencyError: papermill is not installed.
     """
@@ -113,7 +113,7 @@ def _located(notebook: str) -> str:
         return str(own)
     if not io.exists(notebook):
         raise NotFoundError(
-            f"there is no notebook {redacted(notebook)}; give a path, a URL, or one of {', '.join(NOTEBOOKS)}"
+            f"there is no notebook {redacted(notebook)}; pass a path, a URL, or one of {', '.join(NOTEBOOKS)}"
         )
     return notebook
 
@@ -121,21 +121,21 @@ def _located(notebook: str) -> str:
 def run_notebook(
     notebook: str, output: str, *, parameters: Mapping[str, Any], kernel: str = "", timeout_s: float | None = None
 ) -> None:
-    """Run a notebook, store it with its results while it goes on, and print what its cells print.
+    """Run a notebook, store its results continuously, and print its cells' output.
 
-    Whatever interrupts this call (SystemExit, KeyboardInterrupt) stops the notebook first.
+    An interruption of this call (SystemExit, KeyboardInterrupt) stops the notebook first.
 
     Args:
-        notebook: the name of a guided one, a path or a URL.
-        output: the path or URL of the executed one.
+        notebook: the name of a guided notebook, a path or a URL.
+        output: path or URL of the executed notebook.
         parameters: JSON values by name.
-        kernel: a kernel's name; by default the notebook's own, else ``python3``.
-        timeout_s: seconds that all of it may take.
+        kernel: name of the kernel; by default the notebook's own, else ``python3``.
+        timeout_s: time limit of the whole notebook in seconds.
 
     Raises:
-        ConfigError: a parameter is not one of the notebook's.
-        NotebookError: a cell failed, the kernel died, or the time was over.
-        NotFoundError: there is no such notebook.
+        ConfigError: the notebook does not have one of the parameters.
+        NotebookError: a cell failed, the kernel died, or the time limit was exceeded.
+        NotFoundError: the notebook does not exist.
     """
     source = _located(notebook)
     known = parameters_of(notebook)
@@ -145,7 +145,7 @@ def run_notebook(
             f"{redacted(notebook)} has no parameter {', '.join(unknown)}; it has {', '.join(known) or 'none'}"
         )
     local = local_path(output)
-    if local is not None:  # papermill makes no folder
+    if local is not None:  # papermill does not create folders
         Path(local).parent.mkdir(parents=True, exist_ok=True)
     order = {
         "source": source,
@@ -153,33 +153,33 @@ def run_notebook(
         "parameters": dict(parameters),
         "kernel": kernel,
         "parent": os.getpid(),
-        "mark": secrets.token_hex(16),  # begins the line on which the other process says what failed
+        "mark": secrets.token_hex(16),  # starts the line with which the other process reports a failure
     }
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", "onlineml.jobs.notebooks"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        start_new_session=True,  # an interrupt from the terminal comes to this process, which decides
+        start_new_session=True,  # interrupts from the terminal reach only this process
         text=True,
         encoding="utf-8",
     )
     with process:
         try:
-            failure = _conversed(process, order, timeout_s)
+            failure = _supervise(process, order, timeout_s)
         except BaseException:
-            _ended(process)
+            _terminate(process)
             _banner(output, "was stopped before its end")
             raise
     if failure:
         if failure.get("timeout"):
-            _banner(output, f"ran into its limit of {timeout_s:g} s")
+            _banner(output, f"exceeded its time limit of {timeout_s:g} s")
         raise NotebookError(f"{redacted(notebook)}: {failure['text']}")
 
 
-def _conversed(
+def _supervise(
     process: subprocess.Popen[str], order: Mapping[str, Any], timeout_s: float | None
 ) -> dict[str, Any] | None:
-    """Hand the order over, pass on what is printed, and return what failed, if something did."""
+    """Pass the order to the process, forward its output, and return its failure, if any."""
     assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 (both are pipes)
     process.stdin.write(json.dumps(order))
     process.stdin.close()
@@ -187,16 +187,16 @@ def _conversed(
 
     def expire() -> None:
         late.set()
-        _ended(process)
+        _terminate(process)
 
     timer = threading.Timer(timeout_s or 0, expire)
     if timeout_s is not None:
         timer.start()
-    said: dict[str, Any] | None = None
+    failure: dict[str, Any] | None = None
     try:
         for line in process.stdout:
             if line.startswith(order["mark"]):
-                said = json.loads(line.removeprefix(order["mark"]))
+                failure = json.loads(line.removeprefix(order["mark"]))
             else:
                 sys.stdout.write(line)
                 sys.stdout.flush()
@@ -207,11 +207,11 @@ def _conversed(
         return {"text": f"not finished after {timeout_s:g} s", "timeout": True}
     if code == 0:
         return None
-    return said or {"text": f"its process ended with the exit code {code}"}
+    return failure or {"text": f"its process ended with the exit code {code}"}
 
 
-def _ended(process: subprocess.Popen[str]) -> None:
-    """End the notebook's process, and with it its kernel."""
+def _terminate(process: subprocess.Popen[str]) -> None:
+    """Terminate the notebook's process and its kernel."""
     process.terminate()
     try:
         process.wait(_GRACE_S)
@@ -220,8 +220,8 @@ def _ended(process: subprocess.Popen[str]) -> None:
 
 
 def _banner(output: str, text: str) -> None:
-    """Say at the top of a notebook that was cut off that it was: its cells do not."""
-    import nbformat  # noqa: PLC0415 (papermill brings it)
+    """Add a note at the top of an interrupted notebook, whose cells look completed."""
+    import nbformat  # noqa: PLC0415 (a dependency of papermill)
 
     try:
         document = nbformat.reads(io.read_bytes(output).decode(), as_version=4)  # type: ignore[no-untyped-call]
@@ -229,7 +229,7 @@ def _banner(output: str, text: str) -> None:
         return
     now = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
     cell = nbformat.v4.new_markdown_cell(  # type: ignore[no-untyped-call]
-        f'<span style="color:red">**This run {text}** ({now} UTC). What cells say of their end is not true.</span>'
+        f'<span style="color:red">**This run {text}** ({now} UTC). Cells marked as completed may not be.</span>'
     )
     cell.id = "onlineml-ended"
     document.cells = [cell, *(c for c in document.cells if c.get("id") != cell.id)]
@@ -237,7 +237,7 @@ def _banner(output: str, text: str) -> None:
     io.write_bytes(output, text.encode())
 
 
-# ---- in the process of its own ----
+# ---- in the separate process ----
 
 
 def _main() -> int:
@@ -254,12 +254,12 @@ def _main() -> int:
             progress_bar=False,
             stdout_file=sys.stdout,
             stderr_file=sys.stdout,
-            # A kernel is shut down by an interrupt, and calls it an error when that finds it still awake.
+            # A kernel is shut down by an interrupt, which a busy kernel logs as an error.
             extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
         )
     except papermill.PapermillExecutionError as error:
         text = f"cell {error.exec_count} failed: {error.ename}: {error.evalue}"
-    except Exception as error:  # noqa: BLE001 (a dead kernel, a store that is away, an output that cannot be written)
+    except Exception as error:  # noqa: BLE001 (a dead kernel, an unavailable store, an output that is not writable)
         text = f"{type(error).__name__}: {error}"
     else:
         return 0
@@ -276,9 +276,9 @@ def _kernel_of(source: str) -> str:
 
 
 def _die_with(parent: int) -> None:
-    """End with the process that watches, so that nothing goes on which nobody answers for."""
+    """End together with the supervising process."""
     while os.getppid() == parent:
-        time.sleep(_LOOK_S)
+        time.sleep(_POLL_S)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(_GRACE_S)
     os._exit(1)

@@ -1,6 +1,6 @@
-"""Lets papermill read and write notebooks at any fsspec URL, through the storage that the data go through.
+"""Notebooks at any fsspec URL for papermill, read and written through `onlineml.storage`.
 
-Papermill finds `FsspecHandler` by the entry points ``papermill.io``, and asks it before its own. Credentials and
+Papermill finds `FsspecHandler` by the entry points ``papermill.io``, before its own handlers. Credentials and
 endpoints come from fsspec's configuration (such as the variables ``FSSPEC_S3_KEY`` and ``FSSPEC_S3_ENDPOINT_URL``).
 """
 
@@ -22,7 +22,7 @@ class FsspecHandler:
 
     @staticmethod
     def write(buf: str, path: str) -> None:
-        """Store the notebook's text in one step, so that a reader never sees half of it."""
+        """Store the notebook's text atomically."""
         io.write_bytes(path, buf.encode())
 
     @staticmethod
@@ -32,5 +32,5 @@ class FsspecHandler:
 
     @staticmethod
     def pretty_path(path: str) -> str:
-        """The URL as it may be shown."""
+        """The URL without secrets."""
         return redacted(path)

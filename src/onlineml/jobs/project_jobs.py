@@ -26,7 +26,7 @@ class ProjectJobs:
 
     Args:
         url: the project's folder.
-        storage_options: open it; handed to each job's process, and not stored.
+        storage_options: of the filesystem; passed to each job's process, and not stored.
     """
 
     def __init__(self, url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None) -> None:
@@ -36,20 +36,20 @@ class ProjectJobs:
     def submit(
         self, function: str, arguments: Mapping[str, Any] | None = None, *, executor: Executor | None = None
     ) -> Job:
-        """Start a job in a process of its own, which outlives this one, the notebook server and the browser.
+        """Start a job in a separate process, which outlives this one, the notebook server and the browser.
 
         Args:
-            function: ``"train"``, ``"evaluate"``, ``"improve"``, ``"notebook"`` (their arguments are those of the
-                functions in `onlineml.worker.kinds`), or the import path of a function of yours,
-                ``"package.module:function"``. It is called as ``function(run, project, **arguments)``; what it returns,
-                JSON values, is the job's result. Asked to stop, it is interrupted by a SystemExit, unless it looks at
-                ``run.stop_requested`` itself, within ``with run.stopping_in_time():``.
-            arguments: JSON values by name, and nothing secret: they are stored.
-            executor: where it runs; None is a detached process of this machine, see `LocalProcesses`.
+            function: ``"train"``, ``"evaluate"``, ``"improve"``, ``"notebook"`` (with the arguments of the functions
+                in `onlineml.worker.kinds`), or the import path of your own function, ``"package.module:function"``.
+                It is called as ``function(run, project, **arguments)`` and returns the job's result as JSON values. A
+                stop request interrupts it with a SystemExit, unless it checks ``run.stop_requested`` within
+                ``with run.stopping_in_time():``.
+            arguments: JSON values by name, without secrets: they are stored.
+            executor: runs the job; None is a detached process of this machine, see `LocalProcesses`.
 
         Raises:
-            ConfigError: there is no such function, it does not take these arguments, or they are not JSON or hold a
-                secret.
+            ConfigError: the function does not exist or does not accept the arguments, or these are not JSON or contain
+                a secret.
         """
         given = checked(function, arguments or {})
         chosen = LocalProcesses() if executor is None else executor
@@ -59,7 +59,7 @@ class ProjectJobs:
         return Job(run, executor=chosen)
 
     def list(self, *, executor: Executor | None = None) -> Jobs:
-        """List all jobs as they are now, the oldest first.
+        """List all jobs with their present status, the oldest first.
 
         Args:
             executor: the one that started them; None is this machine.
@@ -76,7 +76,7 @@ class ProjectJobs:
         """Find a job by its id, to watch, stop or resume it.
 
         Args:
-            id: the run's id, or as much of its beginning as no other job shares.
+            id: the run's id, or a unique prefix of it.
             executor: the one that started it; None is this machine.
 
         Raises:
@@ -86,7 +86,7 @@ class ProjectJobs:
         matches = [name for name in known if name.startswith(id)]
         if len(matches) != 1:
             raise NotFoundError(
-                f"{redacted(self._url)} has {len(matches)} jobs {id!r}; it has {', '.join(known[-20:]) or 'none yet'}"
+                f"{redacted(self._url)} has {len(matches)} jobs {id!r}; its latest: {', '.join(known[-20:]) or 'none'}"
             )
         url = io.join(self._url, "runs", matches[0])
         return Job.open(url, executor=executor, storage_options=self._storage_options)

@@ -1,4 +1,4 @@
-"""The state of a job, inferred from the files that it wrote and from whether its process exists."""
+"""The state of a job, inferred from its files and from whether its process exists."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ __all__ += ["snapshot", "snapshots"]
 
 JobState = Literal["starting", "running", "finished", "failed", "stopped", "lost"]
 
-BEAT_S = 10.0  # between two signs of life
-_SILENT_S = 120.0  # without one, a job of a machine that cannot be asked is lost: a store may be away for a while
+BEAT_S = 10.0  # between two heartbeats
+_SILENT_S = 120.0  # without a heartbeat, a job on another machine is lost; allows for a short outage of the store
 ENDED = ("finished", "failed", "stopped", "lost")
 _CLAIM = re.compile(r"attempt-(\d{4,})\.json")
 
@@ -46,7 +46,7 @@ class Snapshot:
         status: of ``status.json``.
         heartbeat: of ``heartbeat.json``; empty before the first.
         claim: the record of its last start.
-        handle: by which its executor finds it; empty while it is being started.
+        handle: the executor's handle; empty while it is being started.
         attempt: number of the last start, from 1; 0 for a run that was never submitted.
         now: seconds since 1970.
     """
@@ -61,17 +61,17 @@ class Snapshot:
 
 
 def claim_name(attempt: int) -> str:
-    """The file whose creation decides who starts a run for the n-th time."""
+    """The file that is created to claim the n-th start of a run."""
     return f"attempt-{attempt:04}.json"
 
 
 def handle_name(attempt: int) -> str:
-    """The file that says how the n-th start is found."""
+    """The file with the executor's handle of the n-th start."""
     return f"attempt-{attempt:04}.handle.json"
 
 
 def cancel_name(attempt: int) -> str:
-    """The file that asks the n-th start to stop."""
+    """The file that requests the n-th start to stop."""
     return f"cancel-{attempt:04}.json"
 
 
@@ -83,10 +83,7 @@ def snapshot(run: Run) -> Snapshot:
 
 
 def snapshots(runs_url: str, storage_options: Mapping[str, Any] | None) -> dict[str, Snapshot]:
-    """Read the present content of the folders of all jobs below a folder, by their URL, the oldest first.
-
-    It takes one listing and one concurrent fetch, whatever their number.
-    """
+    """Read the folders of all jobs below a folder, by URL, the oldest first, with one listing and one fetch."""
     names: dict[str, list[str]] = {}
     for info in io.list_files(runs_url, storage_options=storage_options):
         run_id, _, name = info.path.partition("/")
@@ -114,7 +111,7 @@ def _last_attempt(names: Iterable[str]) -> int:
 
 
 def _parsed(content: bytes | OSError) -> dict[str, Any]:
-    """A file's object; empty where it is missing, or, on a store without atomic writes, half written."""
+    """Parse a file; empty if it is missing or, on a store without atomic writes, incomplete."""
     if isinstance(content, FileNotFoundError):
         return {}
     if isinstance(content, OSError):
@@ -127,17 +124,17 @@ def _parsed(content: bytes | OSError) -> dict[str, Any]:
 
 
 def infer_state(seen: Snapshot, executor: Executor | None) -> JobState:
-    """The state of a job.
+    """Infer the state of a job.
 
     Args:
-        seen: what its folder says.
-        executor: that which started it; None where that is not at hand, and only signs of life can be judged.
+        seen: the content of its folder.
+        executor: the one that started it; None if it is not available, so that only heartbeats count.
     """
-    told = seen.status.get("state")
-    of_now = seen.status.get("attempt", 0) >= seen.attempt
-    if of_now and told in {"finished", "failed", "stopped"}:
-        return told  # type: ignore[no-any-return]
-    begun = of_now and told == "running"
+    state = seen.status.get("state")
+    current = seen.status.get("attempt", 0) >= seen.attempt
+    if current and state in {"finished", "failed", "stopped"}:
+        return state  # type: ignore[no-any-return]
+    begun = current and state == "running"
     alive = executor.alive(seen.handle) if executor is not None and seen.handle else None
     if alive is None and begun:
         heartbeat = float(seen.heartbeat.get("time", 0)) if seen.heartbeat.get("attempt") == seen.attempt else 0.0
@@ -150,7 +147,7 @@ def infer_state(seen: Snapshot, executor: Executor | None) -> JobState:
 
 
 def silent_s(seen: Snapshot) -> float | None:
-    """Seconds since the last sign of life; None before the first."""
+    """Seconds since the last heartbeat; None before the first."""
     if seen.heartbeat.get("attempt") != seen.attempt or "time" not in seen.heartbeat:
         return None
     return max(0.0, seen.now - float(seen.heartbeat["time"]))

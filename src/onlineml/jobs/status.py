@@ -1,4 +1,4 @@
-"""The status of a job, in words, as values and as HTML."""
+"""The status of a job, as text, values and HTML."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ class JobStatus:
         id: of its run.
         function: its kind, or the import path of a function.
         state: ``"starting"``, ``"running"``, ``"finished"``, ``"failed"``, ``"stopped"`` (on request),
-            or ``"lost"``: its process is gone without a message.
-        attempt: number of times that it was started.
-        since: the time when it reported the state, or was started, in UTC.
+            or ``"lost"``: its process ended without reporting.
+        attempt: number of starts.
+        since: when it reported the state, or was started, in UTC.
         host: the machine.
         pid: its process there; None while it is starting.
-        silent_s: seconds since its last sign of life, which comes every 10 s; None before the first.
-        row: the last figures of its training.
-        error: the reason why it failed; ``""`` if it did not.
-        remedy: the next step to take; ``""`` where nothing is to be done.
+        silent_s: seconds since its last heartbeat, written every 10 s; None before the first.
+        row: the last metrics of its training.
+        error: why it failed; else ``""``.
+        remedy: the next step to take; ``""`` for none.
     """
 
     id: str
@@ -55,14 +55,14 @@ class JobStatus:
 
     @property
     def progress(self) -> float:
-        """The share that is done, 0..1; nan where that is not known."""
+        """The completed share, 0..1; nan if unknown."""
         share = self.row.get("progress")
         return 1.0 if self.state == "finished" else float("nan") if share is None else float(share)
 
     def __str__(self) -> str:
         share = "" if self.state == "finished" or math.isnan(self.progress) else f", {100 * self.progress:.0f} %"
-        told = [f"{self.id} {self.function}: {self.state}{share} ({self.host}, since {self.since:%Y-%m-%d %H:%M} UTC)"]
-        return "\n  ".join([*told, *(text for text in (self.error, self.remedy) if text)])
+        head = f"{self.id} {self.function}: {self.state}{share} ({self.host}, since {self.since:%Y-%m-%d %H:%M} UTC)"
+        return "\n  ".join([head, *(text for text in (self.error, self.remedy) if text)])
 
     def _repr_html_(self) -> str:
         return html.status_html(self)
@@ -70,11 +70,7 @@ class JobStatus:
 
 @dataclass(frozen=True)
 class Jobs:
-    """The jobs of a project as they stood when they were listed, the oldest first.
-
-    Attributes:
-        statuses: one each.
-    """
+    """The statuses of a project's jobs at one moment, the oldest first."""
 
     statuses: tuple[JobStatus, ...]
 
@@ -88,7 +84,7 @@ class Jobs:
         return self.statuses[index]
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a job."""
+        """One row per job."""
         import pandas as pd  # noqa: PLC0415
 
         names = (
@@ -121,9 +117,9 @@ def status_of(url: str, seen: Snapshot, state: JobState) -> JobStatus:
     error = str(seen.status.get("error") or "") if begun and state == "failed" else ""
     call = f"oml.jobs.Job.open({redacted(url)!r}).resume()"
     remedies = {
-        "lost": f"its process is gone, after {_words(silent_s(seen))}; go on from its last checkpoint: {call}",
-        "failed": f"its log says more: .tail(); try again: {call}",
-        "stopped": f"go on: {call}",
+        "lost": f"its process is gone{_last_heartbeat(silent_s(seen))}; continue from its last checkpoint: {call}",
+        "failed": f"see its log with .tail(); try again: {call}",
+        "stopped": f"continue: {call}",
     }
     return JobStatus(
         id=io.name(url),
@@ -140,5 +136,5 @@ def status_of(url: str, seen: Snapshot, state: JobState) -> JobStatus:
     )
 
 
-def _words(seconds: float | None) -> str:
-    return "no sign of life" if seconds is None else f"its last sign of life {seconds:.0f} s ago"
+def _last_heartbeat(seconds: float | None) -> str:
+    return ", without a heartbeat" if seconds is None else f", its last heartbeat {seconds:.0f} s ago"

@@ -6,7 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from onlineml.data.annotations import edits
-from onlineml.project.say import say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,53 +26,53 @@ class ProjectClasses:
         return self._project.labels.state().class_names
 
     def add(self, name: str, *, author: str | None = None) -> None:
-        """Add a class behind the others; one that is there already stays where it is.
+        """Add a class after the others; an existing one keeps its place.
 
         Raises:
             ConfigError: the name is blank, or a former name of another class.
         """
-        say(self._project, partial(edits.class_added, name=name), author)
+        self._project.append_entries(partial(edits.class_added, name=name), author)
 
     def rename(self, old: str, new: str, *, author: str | None = None) -> str:
-        """Give a class another name; it keeps its id, its images and its history.
+        """Rename a class; it keeps its id, its images and its history.
 
-        The former name means the same class for ever: to who has not seen the new one, and in models trained before.
+        The former name still refers to the same class, in entries of people who have not seen the change and in models.
 
         Returns:
             The id of the log's new entry.
 
         Raises:
-            UnknownClassError: there is no such class.
-            ConfigError: the new name is another class's, or was.
+            UnknownClassError: the class does not exist.
+            ConfigError: the new name is or was the name of another class.
         """
-        return say(self._project, partial(edits.class_renamed, old=old, new=new), author)[0]
+        return self._project.append_entries(partial(edits.class_renamed, old=old, new=new), author)[0]
 
     def merge(self, names: Sequence[str], *, into: str, author: str | None = None) -> str:
-        """Make classes part of one, which may be new; their ids are not used again.
+        """Merge classes into one, which may be new; their ids are not reused.
 
         Returns:
-            The id of an entry of the log: undoing it undoes the merger, and each image has the class that it had.
+            The id of an entry of the log: undoing it undoes the merge, and each image has its original class again.
 
         Raises:
-            UnknownClassError: there is no such class.
+            UnknownClassError: a class does not exist.
             ConfigError: ``into`` is a former name of another class.
         """
-        return say(self._project, partial(edits.class_merged, names=names, into=into), author)[0]
+        return self._project.append_entries(partial(edits.class_merged, names=names, into=into), author)[0]
 
     def split(self, name: str, labels: Mapping[str, Any], *, author: str | None = None) -> str:
-        """Give images of a class other classes, which may be new; the others stay.
+        """Move images of a class to other classes, which may be new; the remaining images stay.
 
         Args:
             name: the class.
-            labels: the new class by image id. Where the task is detection: one for all boxes of the class on the image,
-                or a list with one for each of them, in their order.
-            author: who says so; by default the user of the hub or the machine.
+            labels: the new class by image id; for detection, one for all boxes of the class on the image, or a list
+                with one for each, in their order.
+            author: of the entries; by default the user of the hub or the machine.
 
         Returns:
-            The id of an entry of the log: undoing it undoes all of it.
+            The id of an entry of the log: undoing it undoes the whole split.
 
         Raises:
             DataError: an image is not of this class.
             ConfigError: a new name is a former name of another class.
         """
-        return say(self._project, partial(edits.class_split, name=name, labels=labels), author)[0]
+        return self._project.append_entries(partial(edits.class_split, name=name, labels=labels), author)[0]

@@ -33,24 +33,24 @@ class ProjectDatasets:
         return self._project.folders_with("datasets", DESCRIPTOR)
 
     def get(self, hash: str) -> Manifest:  # noqa: A002 (it is what a manifest calls it)
-        """Load a frozen dataset by its hash, or by the hash's first digits where only one begins so."""
+        """Load a frozen dataset by its hash or a unique prefix of it."""
         project, known = self._project, self.list()
         matches = [name for name in known if name.startswith(hash)]
         if len(matches) != 1:
             listed = ", ".join(name[:12] for name in matches or known) or "none yet"
-            raise NotFoundError(f"{redacted(project.url)} has {len(matches)} datasets {hash!r}; it has {listed}")
+            raise NotFoundError(f"{redacted(project.url)} has {len(matches)} datasets {hash!r}; found {listed}")
         url = io.join(project.url, "datasets", matches[0])
         return Manifest.load(url, root=project.url, storage_options=project.storage_options)
 
     def findings(self, manifest: Manifest) -> CheckTable:
-        """Show what freezing this dataset found about its images, also about those that it left out."""
+        """Show the findings of freezing this dataset, including those about excluded images."""
         from onlineml.data.annotations import freezing  # noqa: PLC0415 (decoders are loaded only to decode)
 
         url = io.join(self._project.url, "datasets", manifest.hash)
         return freezing.read_findings(url, manifest, storage_options=self._project.storage_options)
 
     def provenance(self, manifest: Manifest) -> pd.DataFrame:
-        """Show where the labels or boxes of a frozen dataset came from: who said so, when, and whether of a suggestion.
+        """Show the origin of each label of a frozen dataset: author, time, and the model if it was a suggestion.
 
         See `onlineml.data.annotations.Annotations.provenance`; it is that of the first freezing of these labels.
         """
@@ -61,11 +61,11 @@ class ProjectDatasets:
         return frame
 
     def changes(self, before: Manifest, after: Manifest | None = None) -> Changes:
-        """Show what is new, changed or gone in a dataset since another, by the present names of classes.
+        """Show what was added, changed or removed between two datasets, by the present names of classes.
 
         Args:
             before: the earlier dataset, such as the one that the champion was trained on.
-            after: the later one; by default the present state, before it is checked.
+            after: the later one; by default the present state, not yet checked.
         """
         state = self._project.labels.state()
         later = self._project.manifest_of(state) if after is None else after

@@ -1,4 +1,4 @@
-"""The file that makes a folder a project: its title, its task, and the classes it began with."""
+"""The file that makes a folder a project: its title, its task, and its first classes."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def new_facts(*, title: str, task: str, class_names: Sequence[str]) -> dict[str,
     """Return the content of the file of a new project.
 
     Raises:
-        ConfigError: an unknown task, or class names that are blank or repeated.
+        ConfigError: the task is unknown, or class names are blank or repeated.
     """
     kind_of(task)
     names = [checked_class_name(name) for name in class_names]
     if len(set(names)) < len(names):
-        raise ConfigError(f"class_names must differ; they are {names}")
+        raise ConfigError(f"class_names must be unique; found {names}")
     return {
         "schema_version": _SCHEMA_VERSION,
         "title": title,
@@ -46,7 +46,7 @@ def exists(folder: str, *, storage_options: Mapping[str, Any] | None) -> bool:
 
 
 def write(folder: str, facts: Mapping[str, Any], *, storage_options: Mapping[str, Any] | None) -> bool:
-    """Make a folder a project; False where it is one already, which stays as it is."""
+    """Make a folder a project; return False if it already is one, which stays unchanged."""
     data = json.dumps(facts, indent=2, ensure_ascii=False).encode()
     try:
         io.create_bytes(io.join(folder, _FILE), data, storage_options=storage_options)
@@ -59,8 +59,8 @@ def read(folder: str, *, storage_options: Mapping[str, Any] | None) -> dict[str,
     """The facts of the project in a folder.
 
     Raises:
-        NotFoundError: it holds no project.
-        StorageError: a later version of onlineml made it, or the file is damaged.
+        NotFoundError: the folder contains no project.
+        StorageError: a later version of onlineml created it, or the file is damaged.
     """
     url = io.join(folder, _FILE)
     try:
@@ -69,10 +69,10 @@ def read(folder: str, *, storage_options: Mapping[str, Any] | None) -> dict[str,
         if version <= _SCHEMA_VERSION and task in tasks():
             return {"task": task, "title": str(facts["title"]), "class_names": tuple(facts["class_names"])}
     except NotFoundError as err:
-        raise NotFoundError(f"{redacted(folder)} holds no project; make one with Project.create") from err
+        raise NotFoundError(f"{redacted(folder)} contains no project; create one with Project.create") from err
     except (ValueError, KeyError, TypeError, AttributeError) as err:
-        raise StorageError(f"{redacted(url)} is no project's description: {err!r}") from err
+        raise StorageError(f"{redacted(url)} is not a valid project descriptor: {err!r}") from err
     raise StorageError(
-        f"{redacted(folder)} has the schema {version} and the task {task!r}; this onlineml knows the schema "
-        f"{_SCHEMA_VERSION} and the tasks {', '.join(tasks())}; update it"
+        f"{redacted(folder)} has the schema version {version} and the task {task!r}; this version of onlineml supports "
+        f"the schema version {_SCHEMA_VERSION} and the tasks {', '.join(tasks())}: update onlineml"
     )

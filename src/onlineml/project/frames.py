@@ -1,4 +1,4 @@
-"""Videos of a project: their frames become its images, in one group a video, so that they never straddle a split."""
+"""Videos of a project: their frames become images, one group per video, so that they stay in one split."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class UploadedVideo:
     """A video whose frames are images of a project.
 
     Attributes:
-        group: the sha256 of its bytes, which is the group of its frames.
-        video: where it is: a path relative to the project's folder, or a path or URL.
-        image_ids: of its frames, in their order.
-        split: theirs.
-        findings: what was found about the video, codes of `onlineml.data.video.POLICIES`.
+        group: the sha256 of its bytes, the group of its frames.
+        video: a path relative to the project's folder, or a path or URL.
+        image_ids: of its frames, in order.
+        split: of its frames.
+        findings: about the video, codes of `onlineml.data.video.POLICIES`.
     """
 
     group: str
@@ -81,8 +81,8 @@ def upload_video(
         frames = store.extract_local(local, digest, sampling=sampling)
         video = name if isinstance(name, str) and not keep else store.keep_local(local, digest, ending=_ending(name))
     chosen = _split_of(project, digest, split)
-    table = _told(frames, label=label, split=chosen, video=redacted(str(video)))
-    _taken_over(project, table, label=label, value=value, author=author)
+    table = _with_columns(frames, label=label, split=chosen, video=redacted(str(video)))
+    _add_frames(project, table, label=label, value=value, author=author)
     return UploadedVideo(digest, redacted(str(video)), tuple(frames.image_ids), chosen, frames.findings)
 
 
@@ -113,12 +113,12 @@ def images_of_group(project: Project, group: str) -> list[str]:
     """The ids of the images of a group.
 
     Raises:
-        DataError: there are none.
+        DataError: the group has no images.
     """
     table = project.labels.state().table
     ids: list[str] = table.filter(pc.equal(table["group"], group))["image_id"].to_pylist()
     if not ids:
-        raise DataError(f"no images of the group {group!r} are in {redacted(project.url)}, or all were deleted")
+        raise DataError(f"{redacted(project.url)} has no images of the group {group!r}, or all of them were deleted")
     return ids
 
 
@@ -143,28 +143,28 @@ def _ending(source: str | bytes) -> str:
 
 
 def _split_of(project: Project, group: str, given: str | None) -> str:
-    """The split of a video's frames: that which they have, else the given one, else by the hash of the video."""
+    """The split of a video's frames: the existing one, else the given one, else by the hash of the video."""
     known = project.labels.state().splits_of_groups([group]).get(group)
     if known is not None and given is not None and known != given:
         raise ConfigError(
-            f"frames of this video are in the split {known!r} already, and all of them belong together: leave split= "
-            f"out, or move them all first with project.images.move_to_split"
+            f"split={given!r}: frames of this video are in the split {known!r} already, and a video stays in one split: "
+            "omit split=, or move all frames first with project.images.move_to_split"
         )
     return known or given or str(stable_split([group])[0])
 
 
-def _told(frames: ExtractedFrames, *, label: str | None, split: str, video: str) -> pa.Table:
+def _with_columns(frames: ExtractedFrames, *, label: str | None, split: str, video: str) -> pa.Table:
     table, n = frames.table, len(frames.table)
     for name, value in (("label", label), ("split", split)):
         table = table.set_column(table.column_names.index(name), name, pa.array([value] * n, pa.string()))
     return table.append_column("video", pa.array([video] * n, pa.string()))
 
 
-def _taken_over(project: Project, table: pa.Table, *, label: str | None, value: Any, author: str | None) -> None:
-    """Bring frames into the project, deleted ones back, and give those that are there the label that was given now."""
+def _add_frames(project: Project, table: pa.Table, *, label: str | None, value: Any, author: str | None) -> None:
+    """Add frames to the project, restore deleted ones, and give existing ones the new label."""
     ids: Sequence[str] = table["image_id"].to_pylist()
-    told, names = project.kind.with_labels(table, () if label is None else (label,))
-    frames = Manifest(told, names, root=project.url, task=project.task)
+    labelled, names = project.kind.with_labels(table, () if label is None else (label,))
+    frames = Manifest(labelled, names, root=project.url, task=project.task)
     project.add(frames, author=author)
     state = project.labels.state()
     deleted = set(state.deleted["image_id"].to_pylist())

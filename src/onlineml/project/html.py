@@ -15,7 +15,7 @@ __all__ = ["project_html"]
 
 
 def project_html(project: Project) -> str:
-    """Title, place, models, and how much there is of each class."""
+    """Title, URL, models and counts by class."""
     state = project.labels.state()
     counts = Manifest(state.table, state.class_names, root=project.url, task=project.task).counts()
     champion = project.champion()

@@ -1,6 +1,6 @@
-"""Files of strangers into a project: images, zip archives and videos, whatever they are called.
+"""Intake of untrusted files into a project: images, zip archives and videos, whatever their names.
 
-What cannot be used is told and stops nothing; `onlineml.Project.images.upload` is the strict way.
+Unusable files are reported and skipped; `onlineml.Project.images.upload` is strict.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ __all__ = ["UploadedFiles", "named", "upload_files"]
 
 Source = str | os.PathLike[str] | bytes
 
-_TOGETHER = 32  # images in one entry of the log
-_MOST_BYTES = 64 << 20  # of them in memory
-_MIN_SIDE = 32  # a picture is only looked at for whether it decodes
-_HEAD = 64  # bytes that tell an image's format
+_BATCH_IMAGES = 32  # per entry of the log
+_BATCH_BYTES = 64 << 20  # in memory
+_MIN_SIDE = 32  # images are only decoded to see whether they can be
+_HEAD = 64  # bytes to detect an image's format
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # local file header, end of an empty archive (APPNOTE.TXT 4.3)
 
 
 @dataclass(frozen=True)
 class UploadedFiles:
-    """The result of giving files to a project.
+    """The result of uploading files.
 
     Attributes:
         image_ids: of the images that were added or existed already, in the order of the files.
         added: number of images by file.
-        refused: the reason why a file was refused, by its name.
+        refused: reason by name of the refused file.
     """
 
     image_ids: tuple[str, ...]
@@ -50,7 +50,7 @@ class UploadedFiles:
     refused: Mapping[str, str]
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a file: ``file``, ``images`` and ``refused``."""
+        """One row per file: ``file``, ``images`` and ``refused``."""
         import pandas as pd  # noqa: PLC0415
 
         rows = [(name, n, self.refused.get(name, "")) for name, n in self.added.items()]
@@ -67,7 +67,7 @@ class UploadedFiles:
 
 @dataclass
 class _Intake:
-    """Takes files one by one, and gives images to the project by the batch."""
+    """Takes files one by one, and uploads images in batches."""
 
     project: Project
     label: str | None
@@ -83,7 +83,7 @@ class _Intake:
     _label: str | None = None
 
     def take(self, name: str, source: Source, options: Mapping[str, Any] | None) -> None:
-        """One file, whatever it is."""
+        """Take one file of any type."""
         try:
             head = source[:_HEAD] if isinstance(source, bytes) else _head(source, options)
             if head.startswith(_ZIP):
@@ -93,7 +93,7 @@ class _Intake:
             elif is_video_name(name):
                 self._take_video(name, source, self._label_of(name))
             else:
-                self.refused[name] = "neither an image, a zip archive nor a video" if head else "the file has no bytes"
+                self.refused[name] = "neither an image, a zip archive nor a video" if head else "the file is empty"
         except (DataError, NotFoundError) as error:
             self.refused[name] = str(error)
 
@@ -124,7 +124,7 @@ class _Intake:
         self._count(name, list(video.image_ids))
 
     def take_image(self, name: str, content: bytes, label: str | None) -> None:
-        """One image, if it decodes."""
+        """Take one image, if it can be decoded."""
         try:
             decode(content, min_side=_MIN_SIDE, name=name)
         except BadImageError as error:
@@ -134,11 +134,11 @@ class _Intake:
             self.flush()
         self._label = label
         self._waiting.append((name, content))
-        if len(self._waiting) >= _TOGETHER or sum(len(data) for _, data in self._waiting) >= _MOST_BYTES:
+        if len(self._waiting) >= _BATCH_IMAGES or sum(len(data) for _, data in self._waiting) >= _BATCH_BYTES:
             self.flush()
 
     def flush(self) -> None:
-        """Give the project what waits."""
+        """Upload the pending images."""
         if not self._waiting:
             return
         waiting, self._waiting = self._waiting, []
@@ -169,14 +169,14 @@ def upload_files(
     """See `onlineml.Project.images.upload_files`.
 
     Args:
-        project: gets the images.
-        sources: names for people, and what they name: paths, URLs, folders or bytes.
+        project: the target.
+        sources: pairs of a display name and a path, URL, folder or bytes.
         label: of all images.
-        labels_from_folders: an image's label is the name of the folder that it is in, where it is in one.
+        labels_from_folders: take the label from the name of an image's folder, if it is in one.
         split: of all images.
         every_s: seconds between two frames of videos.
-        author: who says so.
-        told: is given the number of images so far.
+        author: of the entries.
+        told: called with the number of images so far.
     """
     intake = _Intake(project, label, labels_from_folders, split, every_s, author, told)
     for name, source in sources:
@@ -187,7 +187,7 @@ def upload_files(
 
 
 def _spread(name: str, source: Source, project: Project) -> Iterator[tuple[str, Source]]:
-    """A file as it is; of a folder, all files in it."""
+    """Yield a file, or all files of a folder."""
     files = [] if isinstance(source, bytes) else io.list_files(source, storage_options=_options(source, project))
     if not files:
         yield name, source
@@ -198,7 +198,7 @@ def _spread(name: str, source: Source, project: Project) -> Iterator[tuple[str, 
 
 
 def _options(source: Source, project: Project) -> Mapping[str, Any] | None:
-    """Other stores than the project's are not told its credentials."""
+    """Return the project's options for its own kind of storage; other stores must not get its credentials."""
     if isinstance(source, bytes) or not io.is_url(str(source)):
         return None
     same = str(source).partition("://")[0] == project.url.partition("://")[0]
@@ -216,7 +216,7 @@ def _content(source: Source, options: Mapping[str, Any] | None) -> bytes:
 
 
 def named(sources: Source | Iterable[Source]) -> list[tuple[str, Source]]:
-    """One source or several, with names for people."""
+    """Return sources with display names."""
     listed = [sources] if isinstance(sources, str | bytes | os.PathLike) else list(sources)
     return [
         (f"file {number}" if isinstance(one, bytes) else redacted(str(one)), one) for number, one in enumerate(listed)

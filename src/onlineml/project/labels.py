@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from onlineml.data.annotations import edits
 from onlineml.errors import ConfigError
-from onlineml.project.say import author_or_user, say
+from onlineml.registry.promotions import default_author
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -40,35 +40,35 @@ class ProjectLabels:
         expected_revision: str | Mapping[str, str | None] | None = None,
         author: str | None = None,
     ) -> list[str]:
-        """Correct what images show; what they had before stays in the log.
+        """Set the annotations of images; earlier ones stay in the log.
 
-        Setting what an image has already accepts it. An image's value is
+        Setting an image's present value accepts it. A value is
 
-        - a class name, where the task is classification; None says that it has no label;
-        - a pair (boxes_xyxy, labels), where the task is detection: (n, 4) pixels of the upright image and n class
-          names; ``([], [])`` says that there is no object on it, None that nobody has annotated it. What an import
-          said of a box (a crowd, an area, an id) stays with it for as long as the box is not moved;
-        - several class names, where images have a set of labels; ``[]`` says that none applies, None that nobody has
-          annotated it; see also `add` and `remove`.
+        - for classification a class name, or None for no label;
+        - for detection a pair (boxes_xyxy, labels): (n, 4) pixels of the upright image and n class names; ``([], [])``
+          means no objects, None not annotated. Imported attributes of a box (a crowd, an area, an id) are kept unless
+          the box is moved;
+        - for multi-label several class names; ``[]`` means that none applies, None not annotated; see also `add` and
+          `remove`.
 
         Args:
             images: one image id with a ``value``; several ids that all get ``value``; or a mapping of values by id.
-            value: see above; left out where ``images`` is a mapping.
-            expected_revision: what the author was looking at, of one image, or by image id; see
-                `onlineml.data.annotations.Annotations.revision`. By default what this object read last. What somebody
-                else has said since then is contradicted, not replaced: both are in `conflicts`.
-            author: who says so; by default the user of the hub or the machine.
+            value: see above; omitted if ``images`` is a mapping.
+            expected_revision: the revision that the author saw, of one image, or by image id; see
+                `onlineml.data.annotations.Annotations.revision`. By default what this object read last. Later entries
+                of others are not replaced, but conflict: see `conflicts`.
+            author: of the entries; by default the user of the hub or the machine.
 
         Returns:
             The ids of the log's new entries, one per image.
 
         Raises:
             ConfigError: a value is missing, or given twice.
-            DataError: an image is not in the project; a value is none of those above; a box is empty, not finite, or
-                outside the image.
-            UnknownClassError: a label is none of the project's classes; see `Project.classes.add`.
+            DataError: an image is not in the project, or a value is invalid; a box is empty, not finite, or outside
+                the image.
+            UnknownClassError: a label is not one of the project's classes; see `Project.classes.add`.
         """
-        return self._say(self._project.kind.claims, _values(images, value), expected_revision, author)
+        return self._append(self._project.kind.claims, _values(images, value), expected_revision, author)
 
     def add(
         self,
@@ -78,25 +78,25 @@ class ProjectLabels:
         expected_revision: str | Mapping[str, str | None] | None = None,
         author: str | None = None,
     ) -> list[str]:
-        """Say that labels apply to images, whatever else does; where images have several labels.
+        """Add labels to multi-label images, without changing others.
 
-        Two people who add different labels at once do not contradict each other: both hold.
+        Different labels that two people add concurrently do not conflict: both apply.
 
         Args:
             images: one image id with a ``value``; several ids that all get ``value``; or a mapping of values by id.
-            value: a class name or several; left out where ``images`` is a mapping.
+            value: a class name or several; omitted if ``images`` is a mapping.
             expected_revision: see `set`.
-            author: who says so; by default the user of the hub or the machine.
+            author: of the entries; by default the user of the hub or the machine.
 
         Returns:
             The ids of the log's new entries, one per image.
 
         Raises:
-            ConfigError: the project's images have no set of labels; a value is missing, or given twice.
-            DataError: an image is not in the project; no label is named.
-            UnknownClassError: a label is none of the project's classes; see `Project.classes.add`.
+            ConfigError: the project's task is not multi-label; a value is missing, or given twice.
+            DataError: an image is not in the project; no label is given.
+            UnknownClassError: a label is not one of the project's classes; see `Project.classes.add`.
         """
-        return self._say(self._project.kind.added, _values(images, value), expected_revision, author)
+        return self._append(self._project.kind.added, _values(images, value), expected_revision, author)
 
     def remove(
         self,
@@ -106,12 +106,12 @@ class ProjectLabels:
         expected_revision: str | Mapping[str, str | None] | None = None,
         author: str | None = None,
     ) -> list[str]:
-        """Say that labels do not apply to images, whatever else does; see `add`."""
-        return self._say(self._project.kind.removed, _values(images, value), expected_revision, author)
+        """Remove labels from multi-label images, without changing others; see `add`."""
+        return self._append(self._project.kind.removed, _values(images, value), expected_revision, author)
 
-    def _say(
+    def _append(
         self,
-        facts_of: Callable[[Annotations, Mapping[str, Any]], Sequence[Facts]],
+        entries_of: Callable[[Annotations, Mapping[str, Any]], Sequence[Facts]],
         values: dict[str, Any],
         expected_revision: str | Mapping[str, str | None] | None,
         author: str | None,
@@ -119,18 +119,17 @@ class ProjectLabels:
         revisions = (
             dict.fromkeys(values, expected_revision) if isinstance(expected_revision, str) else expected_revision
         )
-        return say(self._project, lambda state: facts_of(state, values), author, revisions)
+        return self._project.append_entries(lambda state: entries_of(state, values), author, revisions)
 
     def accept(
         self, images: str | Iterable[str], *, boxes: Sequence[int] | None = None, author: str | None = None
     ) -> list[str]:
-        """Say that what a model suggested is right; where there is no suggestion, that what an image has is right.
+        """Accept the suggestions for images; for an image without a suggestion, its present annotation.
 
         Args:
             images: one image id or several.
-            boxes: which of the suggested boxes, numbered from 0, are added to those that the image has; by default all
-                of them take the place of those that it has.
-            author: who says so; by default the user of the hub or the machine.
+            boxes: indices of suggested boxes to add to the image's own; by default all suggested boxes replace them.
+            author: of the entries; by default the user of the hub or the machine.
 
         Returns:
             The ids of the log's new entries.
@@ -138,80 +137,79 @@ class ProjectLabels:
         Raises:
             DataError: an image is not in the project, or has neither a label nor a suggestion.
         """
-        said = partial(edits.accepted, image_ids=edits.ids_of(images), chosen=boxes)
-        return say(self._project, said, author)
+        entries = partial(edits.accepted, image_ids=edits.ids_of(images), chosen=boxes)
+        return self._project.append_entries(entries, author)
 
     def skip(self, images: str | Iterable[str], *, author: str | None = None) -> list[str]:
-        """Say that a person looked and did not decide; the suggestions of these images are marked so."""
-        return say(self._project, partial(edits.skipped, image_ids=edits.ids_of(images)), author)
+        """Record that a person looked and did not decide; the suggestions of these images are marked as skipped."""
+        return self._project.append_entries(partial(edits.skipped, image_ids=edits.ids_of(images)), author)
 
     def suggest(self, predictions: Any, *, model: str | ModelVersion, author: str | None = None) -> str | None:
-        """Keep what a model guesses, for people to accept or correct. It is never trained on.
+        """Store predictions of a model for people to accept or correct. They are never trained on.
 
         Args:
-            predictions: what `onlineml.predict` gave for images of the project, such as ``data.urls()``; or guesses by
-                image id: rows of it, or pairs (label, score), or triples (boxes_xyxy, labels, scores). Images that
-                could not be used, and boxes without an area, are left out.
-            model: whose guesses these are.
-            author: who says so; by default the user of the hub or the machine.
+            predictions: the result of `onlineml.predict` for images of the project, such as ``data.urls()``; or by
+                image id its rows, pairs (label, score), or triples (boxes_xyxy, labels, scores). Images with an error,
+                and boxes without an area, are left out.
+            model: the model that made the predictions.
+            author: of the entry; by default the user of the hub or the machine.
 
         Returns:
-            The id of the log's new entry; None if there was no guess. Undoing it takes all of them back.
+            The id of the log's new entry, for `undo`; None if there was no prediction.
 
         Raises:
-            DataError: an image is not in the project, or a guess is none.
-            UnknownClassError: a guess is none of the project's classes, nor a former name of one.
+            DataError: an image is not in the project, or a prediction is invalid.
+            UnknownClassError: a label is neither one of the project's classes, nor a former name of one.
         """
         version = model if isinstance(model, str) else model.version
-        return self._project.annotation_log.suggest(predictions, model=version, author=author_or_user(author))
+        return self._project.annotation_log.suggest(predictions, model=version, author=default_author(author))
 
     def undo(self, what: str, *, author: str | None = None) -> str:
-        """Take back one thing that was said; everything stays in the history, and undoing can be undone.
+        """Undo one entry; it stays in the history, and undoing can be undone.
 
         Args:
-            what: the id of an entry (undoing one of a merger or split of classes undoes all of it), or of an image:
-                what was said last about it.
-            author: who says so; by default the user of the hub or the machine.
+            what: the id of an entry (one of a merge or split of classes undoes all of it), or of an image, for its
+                last entry.
+            author: of the entry; by default the user of the hub or the machine.
 
         Returns:
             The id of the log's new entry.
 
         Raises:
-            DataError: there is no such entry or image, or nothing to take back.
-            ConfigError: the entry is undone already, or tells of a frozen dataset.
+            DataError: the entry or image does not exist, or there is nothing to undo.
+            ConfigError: the entry is undone already, or records a frozen dataset.
         """
-        self._project.annotation_log.state()  # what was written here last is to be undone too
-        return say(self._project, partial(edits.undone, what=what), author)[0]
+        self._project.annotation_log.state()  # includes the entries written by this object
+        return self._project.append_entries(partial(edits.undone, what=what), author)[0]
 
     def state(self, *, at: datetime | None = None) -> Annotations:
-        """The state of all images: what the log adds up to.
+        """The state of all images, computed from the log.
 
         Args:
-            at: a moment, by the clocks of those who wrote; without a time zone it is local. By default now.
+            at: a time, by the clocks of the writers; local if it has no time zone. By default now.
         """
         return self._project.annotation_log.state(at=at)
 
     def suggestions(self) -> pd.DataFrame:
-        """Return the unanswered guesses of models; see `onlineml.data.annotations.Annotations.suggestions`."""
+        """Return the open suggestions; see `onlineml.data.annotations.Annotations.suggestions`."""
         frame: pd.DataFrame = self.state().suggestions.to_pandas()
         return frame
 
     def conflicts(self) -> pd.DataFrame:
-        """Return undecided entries of people who had not seen each other's, a row for each entry.
+        """Return the conflicting entries, one row each; see `onlineml.data.annotations.Annotations.conflict_table`.
 
-        See `onlineml.data.annotations.Annotations.conflict_table`. Anyone who annotates such an image, having seen
-        this, decides.
+        Annotating such an image after this call resolves its conflict.
         """
         return self.state().conflict_table()
 
     def history(self, image_id: str) -> pd.DataFrame:
-        """Everything ever said about an image; see `onlineml.data.annotations.Annotations.history`."""
+        """All entries about an image; see `onlineml.data.annotations.Annotations.history`."""
         return self.state().history(image_id)
 
     def compact(self) -> int:
-        """Put the annotation log's small objects into one; returns how many. Anyone may go on meanwhile.
+        """Merge the annotation log's small objects into one, without losing entries; return their number.
 
-        It happens by itself when there are many. No entry is lost: the history stays whole.
+        It happens automatically when there are many, and others may write meanwhile.
         """
         return self._project.annotation_log.compact()
 
@@ -223,5 +221,5 @@ def _values(images: str | Iterable[str] | Mapping[str, Any], value: Any) -> dict
             raise ConfigError("labels: expected either values by image id, or image ids and one value; found both")
         return dict(images)
     if value is _NOT_GIVEN:
-        raise ConfigError("labels: expected a value, or a mapping of values by image id; None says: no label")
+        raise ConfigError("labels: expected a value, or a mapping of values by image id; pass None for no label")
     return dict.fromkeys(edits.ids_of(images), value)

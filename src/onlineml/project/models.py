@@ -31,7 +31,7 @@ class ProjectModels:
         """Find a version by its name or number, or by an alias such as ``"champion"``.
 
         Raises:
-            NotFoundError: there is none.
+            NotFoundError: the version does not exist.
         """
         return versions.resolve(f"{self._project.url}@{name}", storage_options=self._project.storage_options)
 
@@ -40,22 +40,22 @@ class ProjectModels:
         return dict(versions.aliases(self._project.url, storage_options=self._project.storage_options))
 
     def rollback(self, *, alias: str = "champion", reason: str = "", author: str | None = None) -> ModelVersion:
-        """Make the champion, or another alias, what it was before.
+        """Undo the last promotion of the champion or another alias.
 
         Args:
-            alias: which alias.
-            reason: why, for the log.
-            author: who says so; by default the user of the hub or the machine.
+            alias: the alias.
+            reason: for the log.
+            author: of the entry; by default the user of the hub or the machine.
 
         Raises:
-            NotFoundError: there was none before.
+            NotFoundError: there was no earlier version.
         """
         return versions.rollback(
             self._project.url, alias=alias, reason=reason, author=author, storage_options=self._project.storage_options
         )
 
     def promotions(self) -> pd.DataFrame:
-        """Show which version became what, when, by whom and why: a row per promotion, the oldest first."""
+        """Show the promotions with version, alias, time, author and reason, the oldest first."""
         import pandas as pd  # noqa: PLC0415
 
         return pd.DataFrame(

@@ -1,6 +1,6 @@
-"""A project: a folder at any URL that holds images, what people say about them, datasets, models and runs.
+"""A project: a folder at any URL with images, their annotations, datasets, models and runs.
 
-`Project` only finds the pieces by their URL; they do the work. Copy the folder and the project is copied.
+`Project` is a facade that finds its pieces by URL. Copying the folder copies the project.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ from onlineml.project.images import ProjectImages
 from onlineml.project.labels import ProjectLabels
 from onlineml.project.models import ProjectModels
 from onlineml.project.runs import ProjectRuns
-from onlineml.project.say import author_or_user
+from onlineml.registry.promotions import default_author
 from onlineml.storage import io
 from onlineml.storage.urls import redacted
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from onlineml.data.annotations.edits import Facts
     from onlineml.data.annotations.state import Annotations
     from onlineml.data.annotations.uploads import Source
     from onlineml.registry.versions import ModelVersion
@@ -39,18 +40,18 @@ __all__ = ["Project"]
 
 
 class Project:
-    """A project. Make it with `Project.create` or `Project.open`; any number of people and processes may share it.
+    """A project. Create it with `Project.create` or `Project.open`; any number of people and processes may share it.
 
     Attributes:
         url: the project's folder.
-        task: what its models do.
-        kind: what its images are annotated with.
+        task: such as ``"classification"``.
+        kind: of annotation of its images.
         title: for people.
         storage_options: of the filesystem, for the project and its images; never shown, stored or pickled.
-        labels: what people and models say about the images: set, accept, suggest, undo, history, conflicts.
+        labels: annotations by people and models: set, accept, suggest, undo, history, conflicts.
         images: upload, delete, restore, move to another split.
         classes: add, rename, merge, split.
-        datasets: the frozen datasets, and what changed between two of them.
+        datasets: the frozen datasets, and the changes between two of them.
         models: published versions, aliases, rollback.
         runs: records of trainings and other runs.
         jobs: background runs.
@@ -71,7 +72,7 @@ class Project:
         self.datasets, self.models, self.runs = ProjectDatasets(self), ProjectModels(self), ProjectRuns(self)
         self.jobs = ProjectJobs(url, storage_options=storage_options)
 
-    # ---- made and found ----
+    # ---- create and open ----
 
     @classmethod
     def create(
@@ -84,31 +85,31 @@ class Project:
         exist_ok: bool = False,
         storage_options: Mapping[str, Any] | None = None,
     ) -> Project:
-        """Start a project in a folder that holds none yet.
+        """Create a project in a folder.
 
         Args:
             url: the folder, on any filesystem.
-            task: ``"classification"``: images have a label; ``"detection"``: they have boxes, each with a label;
-                ``"multilabel"``: they have any number of labels; or a task that another package brings.
+            task: ``"classification"`` (one label per image), ``"detection"`` (labelled boxes), ``"multilabel"`` (any
+                number of labels per image), or a task of another package.
             title: for people; by default the folder's name.
-            class_names: the first classes, in the order of their ids; more may follow, none goes.
-            exist_ok: open the project that the folder holds already, as it is.
+            class_names: the first classes, in the order of their ids; more can be added later.
+            exist_ok: open the project if the folder contains one.
             storage_options: fsspec's, for the project and the images that it refers to.
 
         Raises:
-            AlreadyExistsError: the folder holds a project.
-            ConfigError: the folder holds a project of another task; or an argument is wrong.
+            AlreadyExistsError: the folder contains a project.
+            ConfigError: the folder contains a project of another task; or an argument is invalid.
         """
         place = absolute(url)
         facts = project_file.new_facts(title=title or io.name(place), task=task, class_names=class_names)
-        there = exist_ok and project_file.exists(place, storage_options=storage_options)  # perhaps only to be read
+        there = exist_ok and project_file.exists(place, storage_options=storage_options)  # it may be read-only
         if there or not project_file.write(place, facts, storage_options=storage_options):
             if not exist_ok:
-                raise AlreadyExistsError(f"{redacted(place)} holds a project; open it with Project.open")
+                raise AlreadyExistsError(f"{redacted(place)} contains a project; open it with Project.open")
             facts = project_file.read(place, storage_options=storage_options)
             if facts["task"] != task:
                 raise ConfigError(
-                    f"{redacted(place)} holds a project whose task is {facts['task']!r}, not {task!r}; choose another "
+                    f"{redacted(place)} contains a project of the task {facts['task']!r}, not {task!r}; choose another "
                     "folder, or that task"
                 )
         return cls(place, facts=facts, storage_options=storage_options)
@@ -118,8 +119,8 @@ class Project:
         """Open a project.
 
         Raises:
-            NotFoundError: there is none at this URL.
-            StorageError: a later version of onlineml made it, or its ``project.json`` is damaged.
+            NotFoundError: there is no project at this URL.
+            StorageError: a later version of onlineml created it, or its ``project.json`` is damaged.
         """
         place = absolute(url)
         facts = project_file.read(place, storage_options=storage_options)
@@ -135,26 +136,25 @@ class Project:
         split: str | None = None,
         author: str | None = None,
     ) -> int:
-        """Add images: those of a manifest, which stay where they are, or files, which are stored in the project.
+        """Add images of a manifest, which stay where they are, or files, which are stored in the project.
 
-        Images of a manifest come with their labels or boxes, splits and groups. Those that the project knows keep their
-        split and group, and a label or boxes that a person gave; those deleted stay deleted. Adding the same again
-        changes nothing.
+        Images of a manifest have their annotations, splits and groups. Existing images keep their split, group and
+        human annotations, and deleted ones stay deleted. Adding the same again changes nothing.
 
         Args:
             source: a manifest; or paths, URLs or bytes of images, zip archives and videos, or folders of them, one or
-                several. See `Project.images.upload` and `Project.images.upload_files`, which say what became of each
-                file and take further arguments.
-            label: of all files, where the task is classification.
-            split: of all files: ``"train"``, ``"val"`` or ``"test"``; by default decided by hashes.
-            author: who says so; by default the user of the hub or the machine.
+                several. See also `Project.images.upload` and `Project.images.upload_files`, with more arguments and a
+                result for each file.
+            label: for classification, of all files.
+            split: of all files: ``"train"``, ``"val"`` or ``"test"``; by default by hashes.
+            author: of the entries; by default the user of the hub or the machine.
 
         Returns:
-            The number of images that are new to the project.
+            The number of new images.
 
         Raises:
-            ConfigError: the manifest is for another task, or has a label or split of its own beside one given here.
-            DataError: not one of the files can be used.
+            ConfigError: the manifest is for another task, or a label or split was given for a manifest.
+            DataError: none of the files is usable.
         """
         if not isinstance(source, Manifest):
             known = len(self.labels.state().table)
@@ -163,22 +163,32 @@ class Project:
                 raise DataError(f"nothing was added: {taken}")
             return len(self.labels.state().table) - known
         if label is not None or split is not None:
-            raise ConfigError(f"label={label!r}, split={split!r}: a manifest brings its own; expected None")
+            raise ConfigError(f"label={label!r}, split={split!r}: expected None, since a manifest contains its own")
         if source.task != self.task:
             raise ConfigError(f"the project's task is {self.task!r}; the manifest's is {source.task!r}")
-        return self.annotation_log.import_(source, author=author_or_user(author))
+        return self.annotation_log.import_(source, author=default_author(author))
+
+    def append_entries(
+        self,
+        entries_of: Callable[[Annotations], Sequence[Facts]],
+        author: str | None,
+        expected_revisions: Mapping[str, str | None] | None = None,
+    ) -> list[str]:
+        """Append entries to the annotation log; see `onlineml.data.annotations.log.AnnotationLog.append`."""
+        writer = default_author(author)
+        return self.annotation_log.append(entries_of, author=writer, expected_revisions=expected_revisions)
 
     def freeze(self, *, max_bad: float = 0.01, progress: bool = False) -> Manifest:
-        """Make the present state a dataset version: checked, without bad images, never to change again.
+        """Make an immutable dataset of the present state, checked and without bad images.
 
-        The same state gives the same version. Images that were opened before are not opened again.
+        The same state gives the same dataset. Images that were checked before are not opened again.
 
         Args:
-            max_bad: the share of images, 0..1, that may be bad.
-            progress: write a line to stderr now and then.
+            max_bad: allowed share of bad images, 0..1.
+            progress: write progress lines to stderr.
 
         Raises:
-            TooManyBadImagesError: more are bad; its `table` tells which.
+            TooManyBadImagesError: more images are bad; its `table` lists them.
         """
         from onlineml.data.annotations import freezing  # noqa: PLC0415 (decoders are loaded only to decode)
 
@@ -196,7 +206,7 @@ class Project:
             files = freezing.dataset_files(result, state.provenance)
             with contextlib.suppress(AlreadyExistsError):  # another process froze the same state
                 io.publish(url, files, descriptor=DESCRIPTOR, storage_options=self.storage_options)
-        self.annotation_log.freeze(result.manifest.hash, state, author=author_or_user(None))
+        self.annotation_log.freeze(result.manifest.hash, state, author=default_author())
         return result.manifest
 
     def manifest_of(self, state: Annotations) -> Manifest:
@@ -217,8 +227,8 @@ class Project:
         """Publish a model with its scores as the next version.
 
         Args:
-            model: has ``export_files(scores)``, which gives content by file name, among it ``model.json``.
-            scores: what `onlineml.evaluate` gave.
+            model: its ``export_files(scores)`` returns content by file name, including ``model.json``.
+            scores: the result of `onlineml.evaluate`.
         """
         return registry.publish_version(self.url, model.export_files(scores), storage_options=self.storage_options)
 
@@ -231,7 +241,7 @@ class Project:
         reason: str = "",
         author: str | None = None,
     ) -> ModelVersion:
-        """Make a version the champion, or what another alias stands for; see `onlineml.registry.promote`."""
+        """Make a version the champion, or point another alias to it; see `onlineml.registry.promote`."""
         return registry.promote(
             self.url,
             version,
@@ -243,7 +253,7 @@ class Project:
         )
 
     def champion(self) -> ModelVersion | None:
-        """The version that ``<project>@champion`` stands for; None before the first promotion."""
+        """The version that ``<project>@champion`` refers to; None before the first promotion."""
         name = registry.aliases(self.url, storage_options=self.storage_options).get("champion")
         if name is None:
             return None
@@ -262,7 +272,7 @@ class Project:
         return _restore, (self.url, facts)
 
     def folders_with(self, folder: str, descriptor: str) -> list[str]:
-        """List the names of the folders below one of the project's that hold a descriptor."""
+        """List the names of the subfolders of a folder that contain a descriptor."""
         files = io.list_files(io.join(self.url, folder), storage_options=self.storage_options)
         parts = [info.path.split("/") for info in files]
         return sorted(part[0] for part in parts if len(part) == 2 and part[1] == descriptor)

@@ -24,7 +24,7 @@ class ProjectRuns:
         self._project = project
 
     def new(self, *, spec: Mapping[str, Any] | None = None) -> Run:
-        """Start the record of a run."""
+        """Create the record of a run."""
         return Run.create(self._url(new_run_id()), spec=spec, storage_options=self._project.storage_options)
 
     def list(self) -> RunList:
@@ -35,7 +35,7 @@ class ProjectRuns:
         """Open the record of a run by its id.
 
         Raises:
-            NotFoundError: there is none.
+            NotFoundError: the run does not exist.
         """
         return Run.open(self._url(id), storage_options=self._project.storage_options)
 

@@ -78,7 +78,7 @@ class AliasState:
             "version": version,
             "previous": self.versions[-1] if self.versions else None,
             "reason": reason,
-            "author": default_author() if author is None else author,
+            "author": default_author(author),
         }
         after = self._entries[-1].id if self._entries else None
         try:
@@ -120,8 +120,10 @@ def check_alias(alias: str) -> None:
         )
 
 
-def default_author() -> str:
-    """Return the user of the notebook hub, else of the machine; ``unknown`` if neither has a name."""
+def default_author(author: str | None = None) -> str:
+    """Return the given author, else the user of the notebook hub or the machine; ``unknown`` if neither has a name."""
+    if author is not None:
+        return author
     try:
         return os.environ.get("JUPYTERHUB_USER") or getpass.getuser()
     except (KeyError, OSError):  # a container whose user has no passwd entry

@@ -102,7 +102,7 @@ class Run:
         try:
             spec = _read_json(target, storage_options)
         except NotFoundError as err:
-            raise NotFoundError(f"{redacted(str(url))} is not a run: it has no spec.json; see project.runs()") from err
+            raise NotFoundError(f"{redacted(str(url))} is not a run: no spec.json; see project.runs.list()") from err
         return cls(str(url), spec=spec, storage_options=storage_options)
 
     def update_spec(self, spec: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from onlineml.data.manifest.box_arrays import box_iou
 from onlineml.errors import ConfigError, NotFoundError
 from onlineml.evaluation.classification.html import esc
 from onlineml.inference.drawing import box_colour
-from onlineml.project.say import author_or_user
+from onlineml.registry.promotions import default_author
 from onlineml.storage.io import read_many
 from onlineml.widgets._manifest_items import images_items
 from onlineml.widgets._pictures import items_html, pictures, warm
@@ -64,7 +64,7 @@ class BoxEditor(View):
     def __init__(self, project: Project, images: Sequence[str] | None = None, *, author: str | None = None) -> None:
         super().__init__()
         require_own_task(self, project)
-        self.project, self.author = project, author_or_user(author)
+        self.project, self.author = project, default_author(author)
         self._project = own_project(project)
         state = self._project.labels.state()
         if images is None:

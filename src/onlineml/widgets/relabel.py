@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from onlineml.errors import ConfigError
 from onlineml.evaluation.classification.html import esc
 from onlineml.inference.drawing import box_colour
-from onlineml.project.say import author_or_user
+from onlineml.registry.promotions import default_author
 from onlineml.widgets._manifest_items import images_items
 from onlineml.widgets._pictures import items_html, pictures, send_pictures
 from onlineml.widgets._queue import key_of, open_images, open_mask, rotated
@@ -72,7 +72,7 @@ class Relabel(View):
                 f"page_size={page_size}, thumbnail_px={thumbnail_px}: expected 1 to 200 images on a page, of 16 to "
                 f"{_OPEN_PX} pixels"
             )
-        self.project, self.author = project, author_or_user(author)
+        self.project, self.author = project, default_author(author)
         self.page_size, self.thumbnail_px = page_size, thumbnail_px
         self._project = own_project(project)
         state = self._project.labels.state()

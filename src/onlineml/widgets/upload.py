@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 from onlineml.errors import ConfigError, DataError
 from onlineml.evaluation.classification.html import esc
 from onlineml.project.intake import upload_files
-from onlineml.project.say import author_or_user
+from onlineml.registry.promotions import default_author
 from onlineml.storage.urls import redacted
 from onlineml.widgets._view import View, own_project
 
@@ -67,7 +67,7 @@ class Upload(View):
         project.kind.of_label(label)  # refuses one where a label says too little
         if max_bytes < 1:
             raise ConfigError(f"max_bytes={max_bytes}: expected at least 1")
-        self.project, self.author, self.max_bytes = project, author_or_user(author), max_bytes
+        self.project, self.author, self.max_bytes = project, default_author(author), max_bytes
         self.image_ids: list[str] = []
         self.refused: dict[str, str] = {}
         self._label = label

@@ -3,7 +3,7 @@
 Each function takes the job's run and its project first. All of them may be called again with the run of an earlier
 attempt, and continue from where that attempt was.
 """
-# ruff: noqa: PLC0415 - submitting needs the signatures only, and must not wait for torch
+# ruff: noqa: PLC0415 - submitting only needs the signatures and must not load torch
 
 from __future__ import annotations
 
@@ -45,20 +45,20 @@ def train(
 
     Args:
         run: the job's.
-        project: whose images.
+        project: the project with the images.
         dataset: hash of a frozen dataset; None freezes the present state, once for all attempts.
-        size: pixels a side that the network sees; see `onlineml.datamodule_for`, also for the next one.
-        batch_size: images a step.
-        backbone: the network, see `onlineml.model_for`, also for the next two.
-        weights: None starts at random; a published name, a path or URL.
+        size: input side length in pixels; see `onlineml.datamodule_for`, also for ``batch_size``.
+        batch_size: images per step.
+        backbone: the network; see `onlineml.model_for`, also for ``weights`` and ``seed``.
+        weights: None for random weights; a published name, a path or URL.
         seed: of weights, order and augmentation.
-        epochs: see `onlineml.fit`, also for the next two.
-        budget_s: seconds; of all attempts together.
-        patience: validations that are no better before it stops.
-        max_bad: share of images that may be bad, 0..1.
+        epochs: see `onlineml.fit`, also for ``budget_s`` and ``patience``.
+        budget_s: seconds of training, of all attempts together.
+        patience: validations without improvement before it stops.
+        max_bad: allowed share of bad images, 0..1.
         num_workers: loader processes.
-        split: on which it is evaluated; where there is none of its images, it is published without scores.
-        alias: what the new version becomes, such as ``"champion"``; None: nothing.
+        split: evaluated after training; if it has no images, the model is published without scores.
+        alias: alias of the new version, such as ``"champion"``; None for none.
     """
     import onlineml as oml
 
@@ -88,7 +88,7 @@ def train(
 
 
 def _show_samples(run: Run, batches: Any) -> None:
-    """Keep a picture of what the network will see, for those who watch."""
+    """Store a picture of training samples for the progress panel."""
     from onlineml.inference.batches import samples_png
     from onlineml.training.panel_html import SAMPLES
 
@@ -109,12 +109,12 @@ def evaluate(
 
     Args:
         run: the job's.
-        project: whose images and models.
+        project: the project with the images and models.
         model: an alias or a version.
         dataset: hash of a frozen dataset; None freezes the present state.
-        split: which images.
-        slices: columns to cut the scores by.
-        max_bad: share of images that may be bad, 0..1.
+        split: the images to score.
+        slices: columns to slice the scores by.
+        max_bad: allowed share of bad images, 0..1.
     """
     import onlineml as oml
 
@@ -149,15 +149,15 @@ def improve(
     num_workers: int = 0,
     max_bad: float = 0.01,
 ) -> dict[str, Any]:
-    """Train a challenger on what people said since the champion, and promote it if it is provably better.
+    """Train a challenger on the annotations since the champion, and promote it if it is provably better.
 
-    The job's run holds ``outcome.json`` and ``outcome.html``. What is asked are the attributes of `onlineml.Recipe` and
-    `onlineml.Gate` that JSON can hold, and refused by them.
+    The job's run holds ``outcome.json`` and ``outcome.html``. The arguments are attributes of `onlineml.Recipe` and
+    `onlineml.Gate`, which validate them.
     """
     import onlineml as oml
 
     recipe = oml.Recipe(
-        how=how,  # type: ignore[arg-type]  # checked there
+        how=how,  # type: ignore[arg-type]  # validated by Recipe
         replay=replay,
         epochs=epochs,
         budget_s=budget_s,
@@ -190,12 +190,12 @@ def notebook(
 
     Args:
         run: the job's.
-        project: the notebook's; None where it belongs to none, or makes it.
-        notebook: the name of a guided one, such as ``"1_build"``, a path or a URL.
-        parameters: by name.
-        output: where the executed notebook goes; None is ``notebook.ipynb`` in the run's folder.
-        kernel: a kernel's name; by default the notebook's own.
-        timeout_s: seconds that all of it may take.
+        project: the notebook's project; None if it has none, or creates it.
+        notebook: the name of a guided notebook, such as ``"1_build"``, a path or a URL.
+        parameters: values by name.
+        output: path or URL of the executed notebook; None for ``notebook.ipynb`` in the run's folder.
+        kernel: name of the kernel; by default the notebook's own.
+        timeout_s: time limit of the whole notebook in seconds.
     """
     from onlineml.jobs.notebooks import parameters_of, run_notebook
 
@@ -204,8 +204,8 @@ def notebook(
         given.setdefault("project_url", project.url)
     if run.storage_options:
         raise ConfigError(
-            "papermill reads and writes with the credentials of the environment, not with storage_options: set those "
-            "of fsspec (FSSPEC_S3_KEY, …) and open the project without storage_options"
+            "papermill does not support storage_options: set fsspec's environment variables (FSSPEC_S3_KEY, …) and "
+            "open the project without storage_options"
         )
     target = output or run.path("notebook.ipynb")
     run_notebook(notebook, target, parameters=given, kernel=kernel, timeout_s=timeout_s)
@@ -213,9 +213,9 @@ def notebook(
 
 
 def _pause(run: Run) -> None:
-    """A moment at which nothing is lost if the job was asked to stop."""
+    """Stop here, between two steps, if a stop was requested."""
     if run.stop_requested:
-        raise StoppedError("asked to stop between two parts of the job")
+        raise StoppedError("stopped on request between two steps of the job")
 
 
 def _say(text: str) -> None:

@@ -1,7 +1,7 @@
 """The process of a job: ``python -m onlineml.worker``, with its order in an environment variable; or this one.
 
-It says that it lives, does what it was ordered, and says truthfully how that ended: finished, failed, or stopped
-because it was asked to. Only a process that is killed at once says nothing, and is found to be lost.
+It writes heartbeats, executes the job's function and records how that ended: finished, failed or stopped on request.
+A process that is killed records nothing, and is later considered lost.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ if TYPE_CHECKING:
 __all__ = ["main", "run_here"]
 
 _JOIN_S = 30.0  # for a thread that waits for a store
-_PUMP_S = 1.0  # between two looks at what was printed
-_LOG_BYTES = 8 << 20  # an object store is given the log as a whole each time: no more of it than this
-_PATIENCE_S = (1, 2, 4, 8, 16, 32)  # a store that is away when the job ends
+_PUMP_S = 1.0  # between two uploads of the output
+_LOG_BYTES = 8 << 20  # an object store rewrites the whole log each time, so its size is limited
+_RETRY_S = (1, 2, 4, 8, 16, 32)  # waits for a store that is unavailable when the job ends
 
 
 class _JobRun(Run):
-    """The run of a job, which is over when the job is: a training that is finished within it is not the end."""
+    """The run of a job: it ends with the job, not with a training inside it."""
 
     attempt = 1
     over = False
-    signal_number = int(signal.SIGTERM)  # by which it was asked to stop
+    signal_number = int(signal.SIGTERM)  # that requested the stop
 
     def set_status(self, state: State, *, facts: Mapping[str, Any] | None = None) -> None:
         held = state in {"finished", "failed", "stopped"} and not self.over
@@ -53,25 +53,24 @@ class _JobRun(Run):
 
 
 def main() -> int:
-    """Do what was ordered; returns the exit code."""
+    """Execute the order; return the exit code."""
     order = json.loads(os.environ.pop(ORDER))
     sys.path += [place for place in order["sys_path"] if place not in sys.path]
     run = _JobRun.open(order["run"], storage_options=order["storage_options"])
     run.attempt = order["attempt"]
     with _logged(run):
-        return _worked(run, order["function"], order["arguments"])
+        return _execute_job(run, order["function"], order["arguments"])
 
 
 def run_here(url: str, *, function: str, arguments: Mapping[str, Any]) -> int:
-    """Do a job in this process, as a scheduler wants it, with the same record as if it had been submitted.
+    """Execute a job in this process, for schedulers, with the same record as a submitted job.
 
-    What Python prints goes to the run's log as well. Signals are handled while it goes on, so this must be the main
-    thread.
+    Python's output also goes to the run's log. Call it in the main thread: it installs signal handlers.
 
     Args:
-        url: of the new run; where it is ``<project>/runs/<id>``, the job belongs to that project.
-        function: as `onlineml.jobs.ProjectJobs.submit` has it.
-        arguments: as checked.
+        url: of the new run; if it is ``<project>/runs/<id>``, the job belongs to that project.
+        function: see `onlineml.jobs.ProjectJobs.submit`.
+        arguments: already checked.
 
     Returns:
         The exit code: 0 finished, 1 failed, 128 + the number of the signal that stopped it.
@@ -80,7 +79,7 @@ def run_here(url: str, *, function: str, arguments: Mapping[str, Any]) -> int:
     for name, value in ((claim_name(1), {"time": time.time(), "executor": "local"}), (handle_name(1), this_process())):
         io.write_bytes(run.path(name), json.dumps(value).encode())
     with contextlib.redirect_stdout(_Both(sys.stdout, run)):
-        return _worked(run, function, arguments)
+        return _execute_job(run, function, arguments)
 
 
 class _Both:
@@ -97,73 +96,73 @@ class _Both:
         self._stream.flush()
 
 
-def _worked(run: _JobRun, function: str, arguments: Mapping[str, Any]) -> int:
-    run.stops_in_time = True  # a request that comes before it begins is seen when it does
-    _stop_when_told(run)
-    with _alive(run):
-        state, facts = _executed(run, function, arguments)
+def _execute_job(run: _JobRun, function: str, arguments: Mapping[str, Any]) -> int:
+    run.stops_in_time = True  # a request before the start takes effect in _begin
+    _install_signal_handlers(run)
+    with _heartbeats(run):
+        state, facts = _execute(run, function, arguments)
         run.over = True
-        _patiently(lambda: run.set_status(state, facts=facts))
+        _retry(lambda: run.set_status(state, facts=facts))
     return {"finished": 0, "stopped": 128 + run.signal_number}.get(state, 1)
 
 
-def _executed(run: _JobRun, function: str, arguments: Mapping[str, Any]) -> tuple[State, dict[str, Any]]:
-    """Execute the function and return the final state with the facts to record about it."""
+def _execute(run: _JobRun, function: str, arguments: Mapping[str, Any]) -> tuple[State, dict[str, Any]]:
+    """Execute the function; return the final state and the facts to record."""
     over = dict.fromkeys(set(run.status()) & {"error", "by"})  # of an earlier attempt
     try:
         run.set_status("running", facts=over)
         _begin(run)
         result = imported(function)(run, _project(run), **arguments)
         if result is not None:
-            data = json.dumps(_defined(result), indent=1, ensure_ascii=False, allow_nan=False).encode()
+            data = json.dumps(_finite(result), indent=1, ensure_ascii=False, allow_nan=False).encode()
             io.write_bytes(run.path("result.json"), data, storage_options=run.storage_options)
     except (StoppedError, SystemExit, KeyboardInterrupt) as error:
         if run.stop_requested or not isinstance(error, SystemExit):
-            sys.stdout.write("stopped, as it was asked to\n")
+            sys.stdout.write("stopped on request\n")
             return "stopped", {"by": signal.Signals(run.signal_number).name}
         if error.code not in {None, 0}:
-            return "failed", {"error": f"it ended itself with the exit code {error.code}"}
-    except OnlineMLError as error:  # which says all that there is to say
+            return "failed", {"error": f"the job exited with the code {error.code}"}
+    except OnlineMLError as error:  # its message is enough
         sys.stdout.write(f"{type(error).__name__}: {error}\n")
         return "failed", {"error": f"{type(error).__name__}: {error}"[:2000]}
-    except Exception as error:  # noqa: BLE001 (whatever it is, the record says so)
+    except Exception as error:  # noqa: BLE001 (recorded, whatever it is)
         sys.stdout.write(traceback.format_exc())
         return "failed", {"error": f"{type(error).__name__}: {error}"[:2000]}
     finally:
-        run.stops_in_time = True  # what is left to say is said
+        run.stops_in_time = True  # the final status is still written
     return "finished", {}
 
 
 def _begin(run: Run) -> None:
-    """From here on a request to stop interrupts; one that came before is obeyed now."""
+    """Let stop requests interrupt from now on; stop if there was one already."""
     run.stops_in_time = False
     if run.stop_requested:
-        raise StoppedError("asked to stop before it began")
+        raise StoppedError("stopped on request before it started")
 
 
-def _defined(value: Any) -> Any:
-    """A result with null in place of what is not a finite number, as JSON has it."""
+def _finite(value: Any) -> Any:
+    """Replace numbers that are not finite by null, for JSON."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {str(name): _defined(inner) for name, inner in value.items()}
-    return [_defined(inner) for inner in value] if isinstance(value, list | tuple) else value
+        return {str(name): _finite(inner) for name, inner in value.items()}
+    return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _project(run: Run) -> Any:
-    """The project whose run it is, as the run's folder is ``<project>/runs/<id>``; None where there is none."""
+    """The project of a run in ``<project>/runs/<id>``; None if there is none."""
     from onlineml.project.project import Project  # noqa: PLC0415
 
     if io.name(io.parent(run.url)) != "runs":
         return None
     try:
         return Project.open(io.parent(io.parent(run.url)), storage_options=run.storage_options)
-    except NotFoundError:  # a notebook may well make it
+    except NotFoundError:  # a notebook may create it
         return None
 
 
-def _stop_when_told(run: _JobRun) -> None:
-    """On SIGTERM or SIGINT, ask for a stop; who does not look for that between steps is interrupted."""
+def _install_signal_handlers(run: _JobRun) -> None:
+    """Request a stop on SIGTERM or SIGINT, and interrupt code that does not check for requests."""
 
     def stop(number: int, _: object) -> None:
         run.signal_number = number
@@ -177,7 +176,7 @@ def _stop_when_told(run: _JobRun) -> None:
 
 @contextlib.contextmanager
 def _beside(work: Callable[[threading.Event], None], *, name: str) -> Iterator[None]:
-    """Within, a thread does its work, until the event that it is given is set at the end."""
+    """Run a thread within the block; its event is set at the end."""
     ended = threading.Event()
     thread = threading.Thread(target=work, args=(ended,), name=name, daemon=True)
     thread.start()
@@ -189,12 +188,12 @@ def _beside(work: Callable[[threading.Event], None], *, name: str) -> Iterator[N
 
 
 @contextlib.contextmanager
-def _alive(run: _JobRun) -> Iterator[None]:
-    """Within, a thread gives signs of life and looks for requests to stop from elsewhere."""
+def _heartbeats(run: _JobRun) -> Iterator[None]:
+    """Write heartbeats and check for stop requests from elsewhere, in a thread, within the block."""
 
     def write_heartbeats(ended: threading.Event) -> None:
         while True:
-            with contextlib.suppress(OSError):  # the store is away: the next one will tell
+            with contextlib.suppress(OSError):  # the store is unavailable: retried with the next heartbeat
                 run.write_heartbeat(facts={"attempt": run.attempt})
                 if not run.stop_requested and _cancelled(run):
                     os.kill(os.getpid(), signal.SIGTERM)
@@ -211,7 +210,7 @@ def _cancelled(run: _JobRun) -> bool:
 
 @contextlib.contextmanager
 def _logged(run: Run) -> Iterator[None]:
-    """Within, what this process and its children print goes to the run's log."""
+    """Redirect the output of this process and its children to the run's log, within the block."""
     local = local_path(run.path("log.txt"))
     with contextlib.ExitStack() as stack:
         if local is None:
@@ -229,7 +228,7 @@ def _logged(run: Run) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _pumped(run: Run, spool: Path) -> Iterator[None]:
-    """Within, a thread carries what is printed to a log that is not on this machine."""
+    """Upload the output to a log that is not on this machine, in a thread, within the block."""
     place = 0
 
     def carry() -> None:
@@ -238,10 +237,10 @@ def _pumped(run: Run, spool: Path) -> Iterator[None]:
         if not data or place >= _LOG_BYTES:
             return
         place += len(data)
-        with contextlib.suppress(OSError):  # kept, and stored with what comes next
+        with contextlib.suppress(OSError):  # kept, and stored with the next part
             run.log_text(data.decode(errors="replace"))
             if place >= _LOG_BYTES:
-                run.log_line("the log is not stored any further: it is too long for this storage")
+                run.log_line(f"the log reached {_LOG_BYTES >> 20} MB, the limit of this storage; the rest is omitted")
 
     def work(ended: threading.Event) -> None:
         while not ended.wait(_PUMP_S):
@@ -252,11 +251,11 @@ def _pumped(run: Run, spool: Path) -> Iterator[None]:
             yield
     finally:
         carry()
-        _patiently(run.flush)
+        _retry(run.flush)
 
 
-def _patiently(store: Callable[[], None]) -> None:
-    for wait_s in _PATIENCE_S:
+def _retry(store: Callable[[], None]) -> None:
+    for wait_s in _RETRY_S:
         try:
             store()
         except OSError:

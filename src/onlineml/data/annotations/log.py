@@ -105,9 +105,9 @@ class AnnotationLog:
 
     # ---- written ----
 
-    def say(
+    def append(
         self,
-        facts_of: Callable[[Annotations], Sequence[Facts]],
+        entries_of: Callable[[Annotations], Sequence[Facts]],
         *,
         author: str,
         expected_revisions: Mapping[str, str | None] | None = None,
@@ -115,7 +115,7 @@ class AnnotationLog:
         """Append what somebody says, together: readers see all of it or none.
 
         Args:
-            facts_of: makes it from the state that its author sees; see `onlineml.data.annotations.edits`.
+            entries_of: makes it from the state that its author sees; see `onlineml.data.annotations.edits`.
             author: who.
             expected_revisions: what its author had seen of images, where it is not what was read here last; see
                 `Annotations.revision`.
@@ -126,10 +126,10 @@ class AnnotationLog:
         state, facts = self._seen, None
         if state is not None:
             with contextlib.suppress(DataError):  # it may be about what is newer than what was seen here
-                facts = facts_of(state)
+                facts = entries_of(state)
         if state is None or facts is None or any(fields.get("image_id") in self._touched for _, fields in facts):
             state = self.state()
-            facts = facts_of(state)
+            facts = entries_of(state)
         self._witness(facts, state)
         return self._append(facts, state, author=author, expected_revisions=expected_revisions or {})
 
