@@ -71,8 +71,8 @@ def read(folder: str, *, storage_options: Mapping[str, Any] | None) -> dict[str,
     except NotFoundError as err:
         raise NotFoundError(f"{redacted(folder)} contains no project; create one with Project.create") from err
     except (ValueError, KeyError, TypeError, AttributeError) as err:
-        raise StorageError(f"{redacted(url)} is not a valid project descriptor: {err!r}") from err
+        raise StorageError(f"{redacted(url)} is not a valid project description: {err!r}") from err
     raise StorageError(
-        f"{redacted(folder)} has the schema version {version} and the task {task!r}; this version of onlineml supports "
-        f"the schema version {_SCHEMA_VERSION} and the tasks {', '.join(tasks())}: update onlineml"
+        f"{redacted(folder)} has schema {version} and the task {task!r}; this version of onlineml supports "
+        f"schema {_SCHEMA_VERSION} and the tasks {', '.join(tasks())}: update onlineml"
     )

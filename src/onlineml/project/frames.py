@@ -147,7 +147,7 @@ def _split_of(project: Project, group: str, given: str | None) -> str:
     known = project.labels.state().splits_of_groups([group]).get(group)
     if known is not None and given is not None and known != given:
         raise ConfigError(
-            f"split={given!r}: frames of this video are in the split {known!r} already, and a video stays in one split: "
+            f"split={given!r}: frames of this video are in the split {known!r} already, and a video has one split: "
             "omit split=, or move all frames first with project.images.move_to_split"
         )
     return known or given or str(stable_split([group])[0])

@@ -121,7 +121,7 @@ def _execute(run: _JobRun, function: str, arguments: Mapping[str, Any]) -> tuple
             sys.stdout.write("stopped on request\n")
             return "stopped", {"by": signal.Signals(run.signal_number).name}
         if error.code not in {None, 0}:
-            return "failed", {"error": f"the job exited with the code {error.code}"}
+            return "failed", {"error": f"the job ended with exit code {error.code}"}
     except OnlineMLError as error:  # its message is enough
         sys.stdout.write(f"{type(error).__name__}: {error}\n")
         return "failed", {"error": f"{type(error).__name__}: {error}"[:2000]}
