@@ -11,6 +11,7 @@ import torch
 
 import onlineml as oml
 from tiny import CLASSES, COLOURS, TinyNet, jpeg
+from tiny_projects import FACTORY, image_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,3 +59,35 @@ def label_model(*, seed: int = 0, norm: bool = False, dropout: float = 0.0, **op
 
 def label_data(manifest: oml.Manifest, **options: Any) -> oml.MultilabelDataModule:
     return oml.MultilabelDataModule(manifest, **{"size_hw": (32, 32), "batch_size": 8, **options})
+
+
+def knowing_model(data: oml.Manifest) -> oml.MultilabelClassifier:
+    """A model whose features are colours, with a head and thresholds that were fitted to the photos' labels."""
+    from onlineml.improving.challenger.new_head import fit_new_head
+
+    model = oml.MultilabelClassifier(class_names=data.class_names, backbone=FACTORY)
+    images = label_data(data)
+    model.before_training(images)
+    fit_new_head(model.eval(), images, store=None)
+    model.after_training(images.val_dataloader())
+    return model
+
+
+def label_project(folder: Path, **options: Any) -> oml.Project:
+    """A project of imported photos; options as of `label_manifest`."""
+    project = oml.Project.create(str(folder / "project"), task="multilabel")
+    project.add(label_manifest(folder / "photos", **options))
+    return project
+
+
+def with_label_champion(project: oml.Project) -> oml.Project:
+    """The project with a champion that knows its labels of now."""
+    data = project.freeze()
+    model = knowing_model(data)
+    project.promote(project.publish(model, oml.evaluate(model, data)), reason="the first")
+    return project
+
+
+def photo_of(project: oml.Project, number: int) -> str:
+    """The id of the image of a number."""
+    return image_of(project, f"{number:03}.jpg")

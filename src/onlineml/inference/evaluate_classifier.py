@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from onlineml.evaluation import ClassificationScores
     from onlineml.inference.evaluation import EvaluateOptions
     from onlineml.tasks.classification import ImageClassifier
-    from onlineml.tasks.classifier import Classifier
+    from onlineml.tasks.classifier import ClassifierModule
 
 __all__ = ["classifier_scores", "evaluate_classifier", "probabilities_in", "worst_jpegs"]
 
@@ -84,7 +84,7 @@ def worst_jpegs(data: Manifest, image_ids: Sequence[str]) -> dict[str, bytes]:
 
 
 def probabilities_in(
-    model: Classifier, data: Manifest, options: EvaluateOptions
+    model: ClassifierModule, data: Manifest, options: EvaluateOptions
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Rows of the manifest, (n,), and (n, C) probabilities of a split's annotated images; bad images are left out."""
     datamodule: Callable[..., ImageDataModule] = task_of(model).load("datamodule")

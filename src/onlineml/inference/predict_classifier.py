@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from onlineml.inference.predictor import PredictOptions
     from onlineml.tasks.classification import ImageClassifier
-    from onlineml.tasks.classifier import Classifier
+    from onlineml.tasks.classifier import ClassifierModule
 
     Answer = tuple[str, NDArray[np.float32] | str]
 
@@ -47,7 +47,7 @@ def predict_classes(model: ImageClassifier, images: Any, options: PredictOptions
     return Predictions(rows, model=model.reference or model.backbone_name)
 
 
-def probability_rows(model: Classifier, images: Any, options: PredictOptions) -> Callable[[], Iterator[Answer]]:
+def probability_rows(model: ClassifierModule, images: Any, options: PredictOptions) -> Callable[[], Iterator[Answer]]:
     """Return a function that goes through images: names, and (C,) float32 probabilities or why there are none.
 
     Raises:
@@ -58,7 +58,7 @@ def probability_rows(model: Classifier, images: Any, options: PredictOptions) ->
     return partial(_answers, model, stream)
 
 
-def _answers(model: Classifier, images: Stream[NDArray[np.uint8]]) -> Iterator[Answer]:
+def _answers(model: ClassifierModule, images: Stream[NDArray[np.uint8]]) -> Iterator[Answer]:
     for batch in images:
         good = [image for _, image in batch if not isinstance(image, Exception)]
         found: Iterator[NDArray[np.float32]] = iter(())

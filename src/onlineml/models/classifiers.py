@@ -58,18 +58,18 @@ def build_classifier(
         backbone: ``"auto"`` (the built-in slim ResNet, or torchvision's mobilenet_v3_large if ``weights`` is a name),
             any name of torchvision's classification networks, ``"timm:NAME"``, a custom module, or the import path
             ``"package.module:factory"`` of a function that takes ``num_classes`` and returns one.
-        num_classes: length of the output, at least 2.
+        num_classes: length of the output, at least 1.
         weights: None (random), ``"DEFAULT"`` or another name of torchvision's or timm's published weights (downloaded
             once into torch's hub cache), or the path or URL of a file. The head is always initialised randomly.
         storage_options: options for opening the URL of ``weights``.
 
     Raises:
-        ConfigError: the network does not exist, or ``num_classes`` is less than 2.
+        ConfigError: the network does not exist, or ``num_classes`` is less than 1.
         WeightsError: the weights cannot be obtained or do not fit; they are never replaced by random ones.
         MissingDependencyError: timm is not installed.
     """
-    if num_classes < 2:
-        raise ConfigError(f"num_classes={num_classes}: expected at least 2")
+    if num_classes < 1:
+        raise ConfigError(f"num_classes={num_classes}: expected at least 1")
     if isinstance(backbone, nn.Module):
         built = Classifier(backbone, "", _head_of(backbone, num_classes))
     elif backbone.startswith("timm:"):

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from onlineml.data.loading.datasets import ImageBatch
     from onlineml.tasks.optimization import Optimizer
 
-__all__ = ["Classifier"]
+__all__ = ["ClassifierModule"]
 
 # Defaults measured on sign digits at 64 px (from scratch) and 128-224 px (MobileNetV2, SqueezeNet fine-tuned)
 _LR = {("adamw", False): 2e-3, ("adamw", True): 1.5e-4, ("sgd", False): 0.1, ("sgd", True): 0.02}
 
 
-class Classifier(VisionModule):
+class ClassifierModule(VisionModule):
     """A network that gives an image one logit a class; subclasses say what the logits mean.
 
     The arguments are those of `onlineml.ImageClassifier`.

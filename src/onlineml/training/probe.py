@@ -110,7 +110,7 @@ def probe_head(
     """Give the head the weights of a linear probe; the penalty is the one with the lowest validation loss.
 
     Args:
-        model: an `onlineml.tasks.classifier.Classifier`, which knows the loss and the figures.
+        model: an `onlineml.tasks.classifier.ClassifierModule`, which knows the loss and the figures.
         head: receives the weights.
         train: features and labels, see `collect_features`.
         val: the same of the validation images; None takes a middling penalty.

@@ -27,7 +27,7 @@ _UNEVEN = 2.0  # times as many images of the commonest class as of the rarest: f
 
 
 class HeadPieces(SuccessorPieces):
-    """The parts of training a successor that tasks share whose modules are `onlineml.tasks.classifier.Classifier`."""
+    """The parts of training a successor of any `onlineml.tasks.classifier.ClassifierModule`."""
 
     fits_heads = True
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from onlineml.data.loading.datamodules import ClassificationDataModule
     from onlineml.improving.review.features import FeatureStore
     from onlineml.runs.run import Run
-    from onlineml.tasks.classifier import Classifier
+    from onlineml.tasks.classifier import ClassifierModule
 
 __all__ = ["fit_new_head", "fit_new_rows"]
 
@@ -30,7 +30,7 @@ _STEPS = 50  # L-BFGS iterations
 
 
 def fit_new_head(
-    model: Classifier,
+    model: ClassifierModule,
     images: ClassificationDataModule,
     *,
     store: FeatureStore | None,
@@ -59,7 +59,7 @@ def fit_new_head(
 
 
 def fit_new_rows(
-    model: Classifier,
+    model: ClassifierModule,
     images: ClassificationDataModule,
     *,
     store: FeatureStore | None,
@@ -105,7 +105,7 @@ def fit_new_rows(
 
 
 def _told(
-    model: Classifier, images: ClassificationDataModule, split: str, store: FeatureStore | None, run: Run | None
+    model: ClassifierModule, images: ClassificationDataModule, split: str, store: FeatureStore | None, run: Run | None
 ) -> tuple[Tensor, Tensor]:
     """(N, F) features of the usable images of a split, and their labels in the form of batches."""
     found = features_of(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from onlineml.improving.review.candidates import Candidates
     from onlineml.project.project import Project
     from onlineml.tasks.classification import ImageClassifier
-    from onlineml.tasks.classifier import Classifier
+    from onlineml.tasks.classifier import ClassifierModule
 
 __all__ = ["RARE", "find_candidates", "own_look", "probabilities_of", "shared_features"]
 
@@ -78,7 +78,7 @@ def find_candidates(
 
 def shared_features(
     project: Project,
-    models: Sequence[Classifier],
+    models: Sequence[ClassifierModule],
     data: Manifest,
     rows: NDArray[np.int64],
     *,
@@ -95,7 +95,7 @@ def shared_features(
 
 
 def probabilities_of(
-    model: Classifier,
+    model: ClassifierModule,
     features: Features,
     data: Manifest,
     *,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from onlineml.tasks.classifier import Classifier
+from onlineml.tasks.classifier import ClassifierModule
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["ImageClassifier"]
 
 
-class ImageClassifier(Classifier):
+class ImageClassifier(ClassifierModule):
     """Single-label image classification; normalisation is part of the module, so it cannot be done wrongly.
 
     Trains in `onlineml.fit` and in any Lightning `Trainer`.
@@ -56,25 +56,25 @@ class ImageClassifier(Classifier):
     smoothing_from_scratch = 0.1
 
     def table_of(self, labels: Tensor) -> Tensor:
-        """See `Classifier.table_of`; one 1 a row."""
+        """See `ClassifierModule.table_of`; one 1 a row."""
         return functional.one_hot(labels, len(self.class_names)).float()
 
     def shown_classes(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Classifier.shown_classes`; each image shows one."""
+        """See `ClassifierModule.shown_classes`; each image shows one."""
         return torch.arange(len(labels)), labels
 
     def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """See `Classifier.losses`; cross-entropy."""
+        """See `ClassifierModule.losses`; cross-entropy."""
         return functional.cross_entropy(
             logits, targets, weight=self.class_weights, label_smoothing=self.label_smoothing, reduction="none"
         )
 
     def head_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """See `Classifier.head_loss`."""
+        """See `ClassifierModule.head_loss`."""
         return functional.cross_entropy(logits, labels, weight=self.class_weights.to(logits))
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """See `Classifier.probabilities`; rows sum to 1."""
+        """See `ClassifierModule.probabilities`; rows sum to 1."""
         return torch.softmax(logits, dim=1)
 
     def metrics(self, logits: Tensor, labels: Tensor) -> dict[str, float]:

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from onlineml.evaluation.multilabel.score import multilabel_scores
 from onlineml.evaluation.multilabel.thresholds import best_multilabel_thresholds
-from onlineml.tasks.classifier import Classifier
+from onlineml.tasks.classifier import ClassifierModule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,7 +25,7 @@ __all__ = ["MultilabelClassifier"]
 _HEAVIEST = 10.0  # weight of a label's presence; more makes single images of rare labels drive the network
 
 
-class MultilabelClassifier(Classifier):
+class MultilabelClassifier(ClassifierModule):
     """Any number of labels an image, also none; normalisation is part of the module, so it cannot be done wrongly.
 
     Trains in `onlineml.fit` and in any Lightning `Trainer`. The loss is the mean over the classes of the binary
@@ -69,25 +69,25 @@ class MultilabelClassifier(Classifier):
     smoothing_from_scratch = 0.0
 
     def table_of(self, labels: Tensor) -> Tensor:
-        """See `Classifier.table_of`; labels are such a table, with nan where nobody said anything."""
+        """See `ClassifierModule.table_of`; labels are such a table, with nan where nobody said anything."""
         return labels
 
     def shown_classes(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Classifier.shown_classes`."""
+        """See `ClassifierModule.shown_classes`."""
         images, classes = (labels == 1).nonzero(as_tuple=True)
         return images, classes
 
     def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """See `Classifier.losses`."""
+        """See `ClassifierModule.losses`."""
         smooth = targets * (1 - self.label_smoothing) + self.label_smoothing / 2
         return _pair_losses(logits.float(), smooth, self.class_weights).mean(1)
 
     def head_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """See `Classifier.head_loss`."""
+        """See `ClassifierModule.head_loss`."""
         return _pair_losses(logits, labels, self.class_weights.to(logits)).mean()
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """See `Classifier.probabilities`; each class for itself."""
+        """See `ClassifierModule.probabilities`; each class for itself."""
         return torch.sigmoid(logits)
 
     def metrics(self, logits: Tensor, labels: Tensor) -> dict[str, float]:
