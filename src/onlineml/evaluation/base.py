@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from onlineml.evaluation.comparison.result import Comparison
     from onlineml.evaluation.render.card import CardFacts
     from onlineml.evaluation.render.gallery import GalleryItems
+    from onlineml.evaluation.render.html import Header, Section
     from onlineml.evaluation.slices import DrawnSlice
     from onlineml.evaluation.types import Floats, Ints
 
@@ -113,8 +114,8 @@ class BaseScores(ABC):
         """Compare with a second model's scores of the same task and images; call `onlineml.compare`, which checks."""
 
     @abstractmethod
-    def report_sections(self, title: str) -> str:
-        """Return the body of the report's page as HTML, below a title, which may be any text."""
+    def report_parts(self) -> tuple[Header, list[Section]]:
+        """Return the parts of the report's page."""
 
     @abstractmethod
     def gallery(self) -> GalleryItems:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from markupsafe import Markup
+
 from onlineml.errors import ConfigError
-from onlineml.evaluation.render.sections import page
+from onlineml.evaluation.render.html import page
 from onlineml.improving.gate.result import PROMOTE
+from onlineml.pages import markup
 from onlineml.storage import io
+from onlineml.storage.codec import encode, plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -98,22 +101,13 @@ class Outcome:
 
     def to_record(self) -> dict[str, Any]:
         """The outcome as plain JSON values; undefined numbers are None."""
-        plain = ("verdict", "promoted", "how", "task", "champion", "challenger", "dataset", "champion_dataset", "run")
-        record = {
-            **{name: getattr(self, name) for name in plain},
-            "reasons": list(self.reasons),
-            "changes": dict(self.changes),
-            "new_classes": list(self.new_classes),
-            "trained": dict(self.trained),
-            "scores": None if self.scores is None else self.scores.summary(),
-            "gate": None if self.gate is None else self.gate.to_record(),
-        }
-        plainly: dict[str, Any] = _strict(record)
-        return plainly
+        apart = {"gate": self.gate and self.gate.to_record(), "scores": self.scores and self.scores.summary()}
+        record: dict[str, Any] = plain({f.name: getattr(self, f.name) for f in fields(self)} | apart)
+        return record
 
     def to_json(self) -> str:
         """`to_record` as JSON."""
-        return json.dumps(self.to_record(), indent=1, ensure_ascii=False, allow_nan=False)
+        return encode(self.to_record(), indent=1).decode()
 
     def save(self, run: Run) -> None:
         """Write ``outcome.json`` and ``outcome.html`` into a run."""
@@ -122,10 +116,10 @@ class Outcome:
 
     def to_html(self) -> str:
         """One page that needs nothing else: the verdict, and the comparison with its images."""
-        own = self._repr_html_()
+        own = Markup(self._repr_html_())  # noqa: S704 - the template escapes
         if self.comparison is not None:
-            return self.comparison.to_html().replace("<main>", f"<main>{own}", 1)
-        return page(self._head(), own)
+            return self.comparison.to_html(before=own)
+        return page(self._head(), None, (), before=own)
 
     # ---- shown ----
 
@@ -156,21 +150,7 @@ class Outcome:
         return f"<Outcome: {self.verdict}, challenger {self.challenger or 'none'}, champion {self.champion or 'none'}>"
 
     def _repr_html_(self) -> str:
-        from onlineml.evaluation.classification.html import esc, notebook_table  # noqa: PLC0415
+        from onlineml.evaluation.render.html import Table, notebook_cell  # noqa: PLC0415
 
-        reasons = "".join(f"<li>{esc(reason)}</li>" for reason in self.reasons)
-        table = notebook_table(("", ""), [(esc(name), esc(value)) for name, value in self._facts()])
-        return (
-            f'<div style="font-family:system-ui,sans-serif"><b>{esc(self._head())}</b><ul>{reasons}</ul>{table}</div>'
-        )
-
-
-def _strict(value: Any) -> Any:
-    """Without nan, which JSON has not."""
-    if isinstance(value, dict):
-        return {str(name): _strict(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_strict(inner) for inner in value]
-    if hasattr(value, "item"):
-        value = value.item()
-    return None if isinstance(value, float) and value != value else value  # noqa: PLR0124 - only nan is not itself
+        head = markup("<b>{}</b>", self._head())
+        return notebook_cell(lines=[head], reasons=self.reasons, columns=[[Table(("", ""), self._facts())]])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import html
 import json
 import math
 import tempfile
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 from onlineml.errors import ConfigError
+from onlineml.pages import markup, table
 from onlineml.storage.io import upload_file
 
 if TYPE_CHECKING:
@@ -111,9 +111,10 @@ class Rows(Sequence[R]):
 
     def _repr_html_(self) -> str:
         if self._kept is None:
-            return f"<p>{html.escape(repr(self))}: iterate, or .to_frame()</p>"
-        table: str = self._table(self._kept[:20]).to_html(max_rows=20)
-        return f"<p>{len(self._kept)} predictions by {html.escape(self.model)}</p>{table}"
+            return markup("<p>{!r}: iterate, or .to_frame()</p>", self)
+        frame = self._table(self._kept[:20])[:20].itertuples(index=False)
+        rows = [[f"{value:.6g}" if isinstance(value, float) else value for value in row] for row in frame]
+        return table(f"{len(self._kept)} predictions by {self.model}", list(self.columns), rows)
 
 
 def written(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import html
 import math
 from typing import TYPE_CHECKING
 
+from onlineml.pages import markup, table
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from markupsafe import Markup
 
     from onlineml.jobs.status import JobStatus
 
@@ -23,34 +26,36 @@ _COLOURS = {
 }
 
 
-def status_html(status: JobStatus, *, log: str = "") -> str:
+def status_html(status: JobStatus, *, log: str = "") -> Markup:
     """One job: its function, state, remedy and the end of its log."""
-    lines = [f"<b>{html.escape(status.function)}</b> <code>{html.escape(status.id)}</code> {_state(status)}"]
+    lines: list[str] = [markup("<b>{}</b> <code>{}</code> {}", status.function, status.id, _state(status))]
     if not math.isnan(status.progress) and status.state != "finished":
-        lines.append(f'<progress value="{status.progress:.3f}" max="1" style="width:20em"></progress>')
-    lines += [html.escape(text) for text in (_where(status), status.error, status.remedy) if text]
-    shown = f'<pre style="max-height:16em;overflow:auto">{html.escape(log)}</pre>' if log else ""
-    return f"<div>{'<br>'.join(lines)}{shown}</div>"
+        lines.append(markup('<progress value="{:.3f}" max="1" style="width:20em"></progress>', status.progress))
+    lines += [text for text in (_where(status), status.error, status.remedy) if text]
+    shown = markup('<pre style="max-height:16em;overflow:auto">{}</pre>', log) if log else ""
+    return markup("<div>{}{}</div>", markup("<br>").join(lines), shown)
 
 
 def jobs_html(statuses: Sequence[JobStatus]) -> str:
     """A table of jobs, the newest first."""
-    if not statuses:
-        return "<p>no jobs yet</p>"
-    head = "".join(f"<th>{name}</th>" for name in ("job", "what", "state", "since (UTC)", "host", ""))
-    rows = "".join(
-        f"<tr><td><code>{html.escape(s.id)}</code></td><td>{html.escape(s.function)}</td><td>{_state(s)}</td>"
-        f"<td>{s.since:%Y-%m-%d %H:%M}</td><td>{html.escape(s.host)}</td>"
-        f"<td>{html.escape(s.error or s.remedy)}</td></tr>"
+    rows = [
+        (
+            markup("<code>{}</code>", s.id),
+            s.function,
+            _state(s),
+            f"{s.since:%Y-%m-%d %H:%M}",
+            s.host,
+            s.error or s.remedy,
+        )
         for s in reversed(statuses)
-    )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    ]
+    return table("" if rows else "no jobs yet", ("job", "what", "state", "since (UTC)", "host", ""), rows)
 
 
-def _state(status: JobStatus) -> str:
+def _state(status: JobStatus) -> Markup:
     known = status.state == "running" and not math.isnan(status.progress)
     share = f" {100 * status.progress:.0f} %" if known else ""
-    return f'<span style="color:{_COLOURS[status.state]}">{status.state}{share}</span>'
+    return markup('<span style="color:{}">{}{}</span>', _COLOURS[status.state], status.state, share)
 
 
 def _where(status: JobStatus) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from onlineml.data.manifest.splits import stable_split
 from onlineml.data.video.frames import FrameStore, hashed_locally
 from onlineml.data.video.video import VIDEO_EXTENSIONS
 from onlineml.errors import ConfigError, DataError
+from onlineml.pages import markup
 from onlineml.storage import io
 from onlineml.storage.urls import redacted
 
@@ -58,7 +58,7 @@ class UploadedVideo:
         return "\n".join([head, *(f"  {code} ({outcome}): {detail}" for code, outcome, detail in self.findings)])
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
+        return markup("<pre>{}</pre>", self)
 
 
 def upload_video(

@@ -5,7 +5,6 @@ Unusable files are reported and skipped; `onlineml.Project.images.upload` is str
 
 from __future__ import annotations
 
-import html
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from onlineml.data.images.archives import read_zip
 from onlineml.data.images.decode import decode, is_image_name, sniff
 from onlineml.data.video.video import is_video_name
 from onlineml.errors import BadImageError, DataError, NotFoundError
+from onlineml.pages import markup
 from onlineml.storage import io
 from onlineml.storage.urls import redacted
 
@@ -62,7 +62,7 @@ class UploadedFiles:
         return "\n".join([head, *(f"  {name}: {reason}" for name, reason in self.refused.items())])
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
+        return markup("<pre>{}</pre>", self)
 
 
 @dataclass

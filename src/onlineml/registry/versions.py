@@ -8,13 +8,13 @@ number; their versions then differ in the digits, and neither is lost. Aliases s
 from __future__ import annotations
 
 import hashlib
-import html
 import json
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from onlineml.errors import AlreadyExistsError, ConfigError, ConflictError, NotFoundError, StorageError
+from onlineml.pages import markup
 from onlineml.registry.promotions import ALIAS, AliasState, aliases, check_alias, default_author, promotion_history
 from onlineml.storage import io
 from onlineml.storage.urls import redacted
@@ -78,7 +78,7 @@ class ModelVersion:
         return redacted(self.url)
 
     def _repr_html_(self) -> str:
-        return f"<b>{html.escape(self.version)}</b> <code>{html.escape(redacted(self.url))}</code>"
+        return markup("<b>{}</b> <code>{}</code>", self.version, redacted(self.url))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.url, self.version, self.project_url)

@@ -76,8 +76,8 @@ def guard(what: str, *, remedy: str) -> Iterator[None]:
 
 
 def _listed(value: Any) -> Any:
-    """Return a numpy array or number as lists and numbers of Python."""
-    if isinstance(value, np.ndarray | np.generic):
+    """Return an array or number of numpy or torch as lists and numbers of Python."""
+    if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"expected values of JSON; found a {type(value).__name__}")
 

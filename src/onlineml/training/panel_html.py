@@ -6,10 +6,11 @@ Pictures in it are separate images, because notebooks that are not trusted yet s
 from __future__ import annotations
 
 import base64
-import html
 import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from onlineml.pages import render
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -84,26 +85,19 @@ class PanelFacts:
 
 def panel_html(facts: PanelFacts) -> str:
     """The panel: how far and how long, a chart of each kind of figures, images, and what there is to say."""
-    color = _STATES.get(facts.state, _ALARM)
-    share = facts.share
-    head = f"<b>{html.escape(facts.title)}</b> <span style='color:{color}'>{html.escape(facts.state)}</span>"
-    bar = ""
-    if math.isfinite(share):
-        head += f" {100 * share:.0f}&nbsp;%"
-        done = f"width:{100 * share:.1f}%;height:8px;border-radius:4px;background:{color}"
-        ground = "height:8px;border-radius:4px;background:rgba(128,128,128,.25);margin:6px 0"
-        bar = f'<div style="{ground}"><div style="{done}"></div></div>'
-    charts = "".join(_chart(title, names, facts.rows) for title, names in _CHARTS)
-    parts = [f"<div>{head}</div>", bar, f'<div style="font-size:12px">{html.escape(_line(facts))}</div>']
-    parts += [f'<div style="margin-top:4px">{html.escape(note)}</div>' for note in facts.notes if note]
-    if charts:
-        parts.append(f'<div style="display:flex;flex-wrap:wrap;gap:14px;margin-top:8px">{charts}</div>')
-    if facts.samples:
-        parts.append(f'<div style="margin-top:8px;font-size:12px">what the network sees:</div>{_image(facts.samples)}')
-    if facts.log:
-        style = "max-height:12em;overflow:auto;font-size:11px;margin:8px 0 0"
-        parts.append(f'<pre style="{style}">{html.escape(facts.log)}</pre>')
-    return f'<div style="max-width:60em">{"".join(parts)}</div>'
+    charts = [_chart(title, names, facts.rows) for title, names in _CHARTS]
+    kind = "png" if facts.samples[:4] == b"\x89PNG" else "jpeg"
+    values = {
+        "facts": facts,
+        "color": _STATES.get(facts.state, _ALARM),
+        "percent": 100 * facts.share if math.isfinite(facts.share) else None,
+        "line": _line(facts),
+        "charts": [chart for chart in charts if chart["newest"]],
+        "width": _SIZE[0],
+        "height": _SIZE[1],
+        "samples": _data_uri(facts.samples, kind) if facts.samples else "",
+    }
+    return render("training/panel.html", values)
 
 
 def duration(seconds: float) -> str:
@@ -135,21 +129,13 @@ def _line(facts: PanelFacts) -> str:
     return " · ".join(parts)
 
 
-def _chart(title: str, names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
-    """Curves over the epochs, with the newest value of each; ``""`` where there is no number."""
-    series = {name: _points([_number(row, name) for row in rows]) for name in names}
-    series = {name: points for name, points in series.items() if points}
-    if not series:
-        return ""
-    told = ", ".join(
-        f'<span style="color:{_COLOURS[place]}">{html.escape(name)}</span> {_short(points[-1][1])}'
-        for place, (name, points) in enumerate(series.items())
-    )
-    picture = _svg(list(series.values()), last=max(1, len(rows) - 1))
-    source = f"data:image/svg+xml;base64,{base64.b64encode(picture.encode()).decode()}"
-    image = f'<img src="{source}" width="{_SIZE[0]}" height="{_SIZE[1]}" alt="{html.escape(title)} by epoch">'
-    caption = f'<figcaption style="font-size:12px">{html.escape(title)}: {told}</figcaption>'
-    return f'<figure style="margin:0">{caption}{image}</figure>'
+def _chart(title: str, names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Curves over the epochs, with the newest value of each."""
+    points = {name: _points([_number(row, name) for row in rows]) for name in names}
+    colored = [(name, color, points[name]) for name, color in zip(names, _COLOURS, strict=False) if points[name]]
+    newest = [(name, color, _short(found[-1][1])) for name, color, found in colored]
+    picture = _svg([(color, found) for _, color, found in colored], last=max(1, len(rows) - 1)) if colored else ""
+    return {"title": title, "newest": newest, "source": _data_uri(picture.encode(), "svg+xml")}
 
 
 def _points(values: Sequence[float]) -> list[tuple[int, float]]:
@@ -162,39 +148,22 @@ def _short(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def _svg(series: Sequence[Sequence[tuple[int, float]]], *, last: int) -> str:
+def _svg(series: Sequence[tuple[str, Sequence[tuple[int, float]]]], *, last: int) -> str:
     width, height = _SIZE
-    values = [value for points in series for _, value in points]
+    values = [value for _, points in series for _, value in points]
     low, high = min(values), max(values)
     span = (high - low) or 1.0
     left, right, top, bottom = 44, width - 6, 8, height - 18
 
-    def at(place: float, value: float) -> str:
+    def at(place: float, value: float) -> tuple[str, str]:
         x = left + (right - left) * place / last
-        return f"{x:.1f},{bottom - (bottom - top) * (value - low) / span:.1f}"
+        return f"{x:.1f}", f"{bottom - (bottom - top) * (value - low) / span:.1f}"
 
-    lines = "".join(
-        f'<polyline fill="none" stroke="{_COLOURS[place]}" stroke-width="2" stroke-linejoin="round" '
-        f'points="{" ".join(at(*point) for point in points)}"/>'
-        + (f'<circle r="3" fill="{_COLOURS[place]}" cx="{x}" cy="{y}"/>' if len(points) == 1 else "")
-        for place, points in enumerate(series)
-        for x, y in [at(*points[-1]).split(",")]
-    )
-    text = f'fill="{_INK}" font-family="system-ui,sans-serif" font-size="10"'
-    grid = "".join(
-        f'<line x1="{left}" x2="{right}" y1="{y}" y2="{y}" stroke="{_INK}" stroke-opacity=".25"/>'
-        for y in (top, bottom)
-    )
-    ticks = (
-        f'<text {text} x="{left - 5}" y="{top + 4}" text-anchor="end">{_short(high)}</text>'
-        f'<text {text} x="{left - 5}" y="{bottom + 3}" text-anchor="end">{_short(low)}</text>'
-        f'<text {text} x="{left}" y="{height - 4}">1</text>'
-        f'<text {text} x="{right}" y="{height - 4}" text-anchor="end">epoch {last + 1}</text>'
-    )
-    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">{grid}{ticks}{lines}</svg>'
+    box = {"left": left, "right": right, "top": top, "bottom": bottom, "width": width, "height": height, "ink": _INK}
+    drawn = [(color, [at(*point) for point in points]) for color, points in series]
+    named = {"series": drawn, "last": last, "low": _short(low), "high": _short(high)}
+    return render("training/chart.html", box | named)
 
 
-def _image(data: bytes) -> str:
-    kind = "png" if data[:4] == b"\x89PNG" else "jpeg"
-    source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-    return f'<img src="{source}" alt="" style="max-width:100%">'
+def _data_uri(data: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

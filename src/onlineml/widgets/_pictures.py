@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from onlineml.data.images.thumbnails import encoded, thumbnails
-from onlineml.evaluation.classification.html import esc
+from onlineml.pages import render
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from onlineml.data.images.thumbnails import Thumbnail
-    from onlineml.evaluation.render.gallery import GalleryItem, GalleryItems, ShownBox
+    from onlineml.evaluation.render.gallery import GalleryItems, ShownBox
     from onlineml.widgets._view import View
 
 __all__ = ["items_html", "pictures", "send_pictures", "uri_of", "warm"]
@@ -62,33 +62,26 @@ def uri_of(picture: bytes) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
 
 
-def items_html(gallery: GalleryItems, rows: Sequence[int], *, side: int = 104) -> str:
-    """Images with what is said of them, side by side; boxes are drawn into the pictures."""
-    items = gallery.items(rows)
-    shown = zip(items, pictures(gallery, rows, side=side), strict=True)
-    return (
-        '<div style="display:flex;flex-wrap:wrap;gap:10px">'
-        + "".join(_item_html(*one, side) for one in shown)
-        + "</div>"
-    )
-
-
-def _item_html(item: GalleryItem, thumbnail: Thumbnail, side: int) -> str:
-    picture = _framed(thumbnail, item.boxes) if item.boxes and thumbnail.picture else thumbnail.picture
-    box = f"width:{side}px;height:{side}px;object-fit:contain;background:rgba(128,128,128,.15)"
-    if picture:
-        image = f'<img src="{uri_of(picture)}" alt="" style="{box}">'
-    else:
-        image = f'<div style="{box};font-size:11px;overflow:hidden">{esc(thumbnail.error or _NO_URL)}</div>'
-    colour = f"color:{_TONES[item.tone]}" if item.tone else ""
-    text = f'<div style="font-size:12px;{colour}">{esc(item.facts()["title"])}</div>'
-    text += f'<div style="font-size:11px;opacity:.75">{esc(item.note)}</div>' if item.note else ""
-    return f'<div style="width:{side}px;overflow-wrap:anywhere;line-height:1.25">{image}{text}</div>'
+def items_html(head: object, gallery: GalleryItems, rows: Sequence[int], *, side: int = 104) -> str:
+    """Images with what is said of them, side by side below `head`; boxes are drawn into the pictures."""
+    items = [
+        {
+            "source": uri_of(_framed(thumbnail, item.boxes)) if thumbnail.picture else "",
+            "error": thumbnail.error or _NO_URL,
+            "color": _TONES[item.tone] if item.tone else "",
+            "title": item.facts()["title"],
+            "note": item.note,
+        }
+        for item, thumbnail in zip(gallery.items(rows), pictures(gallery, rows, side=side), strict=True)
+    ]
+    return render("widgets/items.html", {"head": head, "items": items, "side": side})
 
 
 def _framed(thumbnail: Thumbnail, boxes: Sequence[ShownBox]) -> bytes:
     import cv2  # noqa: PLC0415
 
+    if not boxes:
+        return thumbnail.picture
     pixels = cv2.imdecode(np.frombuffer(thumbnail.picture, np.uint8), cv2.IMREAD_COLOR_RGB)
     if pixels is None:
         return thumbnail.picture

@@ -11,8 +11,8 @@ from onlineml.data.images.decode import decode
 from onlineml.data.images.thumbnails import encoded, shrunk
 from onlineml.data.manifest.box_arrays import box_iou
 from onlineml.errors import ConfigError, NotFoundError
-from onlineml.evaluation.classification.html import esc
 from onlineml.inference.drawing import box_colour
+from onlineml.pages import markup
 from onlineml.registry.promotions import default_author
 from onlineml.storage.io import read_many
 from onlineml.widgets._manifest_items import images_items
@@ -209,12 +209,13 @@ class BoxEditor(View):
     def static_html(self) -> str:
         """Return the progress so far, and the images around the present one with their boxes."""
         n = len(self.image_ids)
-        head = f"<b>{esc(self.project.title)}</b>: boxes of {n:,} images, {self._n_answered:,} answered here"
+        told = "<b>{}</b>: boxes of {:,} images, {:,} answered here."
+        head = markup(told, self.project.title, n, self._n_answered)
         if not n:
-            return f"<p>{head}. No image waits for an answer.</p>"
+            return markup("<p>{} No image waits for an answer.</p>", head)
         first = max(0, min(self._place - _STATIC // 2, n - _STATIC))
         gallery = images_items(self.project, self.project.labels.state(), self.image_ids[first : first + _STATIC])
-        return f"<p>{head}.</p>{items_html(gallery, range(len(gallery)), side=150)}"
+        return items_html(head, gallery, range(len(gallery)), side=150)
 
     def __repr__(self) -> str:
         return f"<BoxEditor of {len(self.image_ids):,} images, {self._n_answered:,} answered>"

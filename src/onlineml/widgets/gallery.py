@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import ConfigError
-from onlineml.evaluation.classification.html import esc
+from onlineml.pages import markup
 from onlineml.widgets._manifest_items import manifest_items, project_items
 from onlineml.widgets._pictures import items_html, pictures, send_pictures, warm
 from onlineml.widgets._view import View
@@ -171,8 +171,8 @@ class GalleryView(View):
         shown = f"{len(self._rows):,} images" + (f" ({told})" if told else "")
         if rows:
             shown += f"; {self._start + 1:,} to {self._start + len(rows):,}"
-        head = f'<div style="margin-bottom:8px"><b>{esc(self.gallery.title)}</b><br><small>{esc(shown)}</small></div>'
-        return f"{head}{items_html(self.gallery, rows)}"
+        head = markup("<b>{}</b><br><small>{}</small>", self.gallery.title, shown)
+        return items_html(head, self.gallery, rows)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self._rows):,} images>"

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from onlineml.errors import ConfigError
-from onlineml.evaluation.classification.html import esc
 from onlineml.inference.drawing import box_colour
+from onlineml.pages import markup
 from onlineml.registry.promotions import default_author
 from onlineml.widgets._manifest_items import images_items
 from onlineml.widgets._pictures import items_html, pictures, send_pictures
@@ -223,13 +223,13 @@ class Relabel(View):
         """Return the progress so far, and the present page with its labels."""
         n = len(self.image_ids)
         if not n:
-            return f"<p><b>{esc(self.project.title)}</b>: no image waits for an answer.</p>"
+            return markup("<p><b>{}</b>: no image waits for an answer.</p>", self.project.title)
         state = self.project.labels.state()
         n_open = int(open_mask(state, self.image_ids).sum())
         shown = self.image_ids[self._start : self._start + _STATIC]
         gallery = images_items(self.project, state, shown)
-        head = f"<b>{esc(self.project.title)}</b>: {n - n_open:,} of {n:,} images answered"
-        return f"<p>{head}.</p>{items_html(gallery, range(len(gallery)))}"
+        head = markup("<b>{}</b>: {:,} of {:,} images answered.", self.project.title, n - n_open, n)
+        return items_html(head, gallery, range(len(gallery)))
 
     def __repr__(self) -> str:
         return f"<Relabel of {len(self.image_ids):,} images, {self.n_saved:,} answers given here>"

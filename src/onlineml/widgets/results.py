@@ -9,9 +9,9 @@ import numpy as np
 
 from onlineml.errors import ConfigError
 from onlineml.evaluation.base import BaseScores
-from onlineml.evaluation.classification.html import esc, notebook_table
 from onlineml.evaluation.comparison.result import Comparison
 from onlineml.evaluation.render.gallery import CONFUSION, MISSED, NOTHING, HasGallery, pair_text
+from onlineml.evaluation.render.html import Table, notebook_cell
 from onlineml.evaluation.render.plots import OTHERS, picked_confusion
 from onlineml.widgets.gallery import GalleryView
 
@@ -76,10 +76,10 @@ class Results(GalleryView):
         if self._has_matrix:
             matrix = _matrix(self._answers, self.gallery.facet(CONFUSION).values)
             rows = [
-                [esc(name), *(f"{cell['n']:,}" if cell["n"] else "·" for cell in cells)]
+                [name, *(f"{cell['n']:,}" if cell["n"] else "·" for cell in cells)]
                 for name, cells in zip(matrix["rows"], matrix["cells"], strict=True)
             ]
-            head = notebook_table(["truth ↓ said →", *map(esc, matrix["columns"])], rows)
+            head = notebook_cell(columns=[[Table(["truth ↓ said →", *matrix["columns"]], rows)]])
         return f"{head}{super().static_html()}"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from onlineml.errors import ConfigError, DataError
-from onlineml.evaluation.classification.html import esc
+from onlineml.pages import render
 from onlineml.project.intake import upload_files
 from onlineml.registry.promotions import default_author
 from onlineml.storage.urls import redacted
@@ -194,14 +194,8 @@ class Upload(View):
 
     def static_html(self) -> str:
         """Return the number of images that were uploaded, and the files that were refused."""
-        head = f"<b>{esc(self.project.title)}</b>: {len(self.image_ids):,} images uploaded here"
-        if not self.image_ids and not self.refused:
-            return f"<p>{head}. Without a browser, <code>project.upload_files</code> does the same.</p>"
-        lines = [f"<li>{esc(name)}: {esc(why)}</li>" for name, why in list(self.refused.items())[:_SHOWN]]
-        more = len(self.refused) - len(lines)
-        rest = f"<li>and {more:,} more</li>" if more > 0 else ""
-        refused = f"<p>{len(self.refused):,} files refused:</p><ul>{''.join(lines)}{rest}</ul>" if lines else ""
-        return f"<p>{head}.</p>{refused}"
+        values = {"title": self.project.title, "n": len(self.image_ids), "refused": self.refused, "shown": _SHOWN}
+        return render("widgets/upload.html", values)
 
     def __repr__(self) -> str:
         return f"<Upload: {len(self.image_ids):,} images, {len(self.refused):,} files refused>"

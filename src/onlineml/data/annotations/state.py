@@ -26,7 +26,6 @@ nothing about an image that is there already.
 
 from __future__ import annotations
 
-import html
 import io as _io
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -46,6 +45,7 @@ from onlineml.data.kinds import kind_of
 from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import SPLITS
 from onlineml.errors import DataError, StorageError, UnknownClassError
+from onlineml.pages import table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -199,9 +199,7 @@ class Annotations:
 
     def _repr_html_(self) -> str:
         counts = self.counts()
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in counts)
-        body = "".join(f"<td>{n:,}</td>" for n in counts.values())
-        return f"<table><thead><tr>{head}</tr></thead><tbody><tr>{body}</tr></tbody></table>"
+        return table("", list(counts), [[f"{n:,}" for n in counts.values()]])
 
     # ---- for writers ----
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import pyarrow as pa
+
+from onlineml.pages import markup, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,13 +107,9 @@ class CheckTable:
         return f"<CheckTable: {self._headline()}>"
 
     def _repr_html_(self) -> str:
-        body = "".join(
-            "<tr>" + "".join(f"<td>{escape(text)}</td>" for text in row) + "</tr>" for row in self._first_rows()
-        )
-        head = "<tr><th>uri</th><th>finding</th><th>outcome</th><th>detail</th></tr>"
-        more = f"<p>and {len(self) - _SHOWN:,} more rows in <code>.table</code></p>" if len(self) > _SHOWN else ""
-        table = f"<table><thead>{head}</thead><tbody>{body}</tbody></table>" if len(self) else ""
-        return f"<div><b>{escape(self._headline())}</b>{table}{more}</div>"
+        more = f"and {len(self) - _SHOWN:,} more rows in .table" if len(self) > _SHOWN else ""
+        names = ("uri", "finding", "outcome", "detail")
+        return table(markup("<b>{}</b>", self._headline()), names, self._first_rows(), foot=more)
 
 
 def findings_table(manifest: Manifest, found: Sequence[Sequence[Finding]]) -> pa.Table:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
@@ -14,6 +13,7 @@ from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import SPLITS, stable_split
 from onlineml.data.video.video import POLICIES, is_video_name
 from onlineml.errors import BadVideoError, DataError
+from onlineml.pages import table
 from onlineml.storage import io
 
 if TYPE_CHECKING:
@@ -70,12 +70,7 @@ class VideoFindings:
         return "\n".join([head, *(f"  {row.video}: {row.finding} ({row.outcome}): {row.detail}" for row in self.rows)])
 
     def _repr_html_(self) -> str:
-        head = escape(str(self).partition("\n")[0])
-        if not self.rows:
-            return f"<p>{head}</p>"
-        names = "".join(f"<th>{name}</th>" for name in VideoFinding._fields)
-        rows = "".join("<tr>" + "".join(f"<td>{escape(value)}</td>" for value in row) + "</tr>" for row in self.rows)
-        return f"<p>{head}</p><table><thead><tr>{names}</tr></thead><tbody>{rows}</tbody></table>"
+        return table(str(self).partition("\n")[0], VideoFinding._fields, self.rows)
 
 
 class _Found(NamedTuple):

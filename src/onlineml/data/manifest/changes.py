@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from onlineml.errors import ConfigError
+from onlineml.pages import markup
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,7 +85,7 @@ class Changes:
         return f"<{self}>"
 
     def _repr_html_(self) -> str:
-        return f"<p>{html.escape(str(self))}</p>"
+        return markup("<p>{}</p>", self)
 
 
 def changes(before: Manifest, after: Manifest, *, lineage: Mapping[str, str] | None = None) -> Changes:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow.compute as pc
 
 from onlineml.data.manifest.edits import NO_SPLIT
+from onlineml.pages import render
 
 if TYPE_CHECKING:
     from onlineml.data.manifest.manifest import Manifest
@@ -30,26 +30,22 @@ def manifest_html(manifest: Manifest) -> str:
     if rest:
         shown = [*shown, (f"{len(rest)} more", [sum(values) for values in zip(*(v for _, v in rest), strict=True)])]
     total = [sum(values) for values in zip(*(v for _, v in rows), strict=True)] if rows else []
-    head = "".join(f"<th>{escape(split)}</th>" for split in [*splits, "all"])
-    body = "".join(_row(name, values) for name, values in shown)
-    foot = _row(f"all {kind.one_by_one}".rstrip(), total, cell="th")
+    totals = [(f"all {kind.one_by_one}".rstrip(), total)]
     if kind.one_by_one:  # the rows above count these, those below images
-        foot += _row("images", _images(manifest, splits), cell="th")
-        foot += "".join(_row(name, list(by_split.values())) for name, by_split in aside.items())
+        totals.append(("images", _images(manifest, splits)))
     sizes = [f"{len(manifest):,} images", kind.content(manifest.table), f"{len(manifest.class_names)} classes"]
-    return (
-        f"<div><b>{', '.join(filter(None, sizes))}</b> "
-        f"<code>{manifest.hash[:12]}</code><br><small>{escape(manifest.root)}</small>"
-        f"<table><thead><tr><th>class</th>{head}</tr></thead><tbody>{body}</tbody>"
-        f"<tfoot>{foot}</tfoot></table></div>"
-    )
+    values = {
+        "sizes": ", ".join(filter(None, sizes)),
+        "hash": manifest.hash[:12],
+        "root": manifest.root,
+        "splits": splits,
+        "rows": shown,
+        "totals": totals,
+        "aside": [(name, list(row.values())) for name, row in aside.items()] if kind.one_by_one else [],
+    }
+    return render("data/manifest.html", values)
 
 
 def _images(manifest: Manifest, splits: list[str]) -> list[int]:
     column = np.asarray(pc.fill_null(manifest.table["split"], NO_SPLIT).to_numpy(), dtype=object)
     return [int((column == split).sum()) for split in splits]
-
-
-def _row(name: str, values: list[int], *, cell: str = "td") -> str:
-    cells = "".join(f"<{cell} style='text-align:right'>{n:,}</{cell}>" for n in [*values, sum(values)])
-    return f"<tr><th style='text-align:left'>{escape(name)}</th>{cells}</tr>"

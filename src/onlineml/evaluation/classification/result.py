@@ -10,11 +10,11 @@ import numpy as np
 
 from onlineml.evaluation import metrics
 from onlineml.evaluation.base import BaseScores, Layout
-from onlineml.evaluation.classification import html, text
+from onlineml.evaluation.classification import text
 from onlineml.evaluation.classification.compare import compare_classifiers
 from onlineml.evaluation.classification.gallery import mistakes_figure
 from onlineml.evaluation.classification.items import gallery_items
-from onlineml.evaluation.classification.report import classification_sections
+from onlineml.evaluation.classification.report import report_parts, summary_html
 from onlineml.evaluation.classification.tables import Mistake, PerClass, Reliability  # noqa: TC001
 from onlineml.evaluation.render import plots
 from onlineml.evaluation.slices import SliceScore  # noqa: TC001
@@ -166,13 +166,13 @@ class ClassificationScores(BaseScores):
         return metrics.precision_recall_curve(self.labels == class_id, self.probabilities[:, class_id])  # type: ignore[index]
 
     compare_with = compare_classifiers
-    report_sections = classification_sections
+    report_parts = report_parts
     gallery = gallery_items
     card_facts = text.card_facts
     expectation = text.expectation
     shown_scores = text.shown_scores
     __str__ = text.scores_text
-    _repr_html_ = html.summary_html
+    _repr_html_ = summary_html
 
     def __repr__(self) -> str:
         return f"<ClassificationScores: accuracy {self.accuracy:.3f} on {self.n_images} images>"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping  # noqa: TC003 - the types of fields are read with the scores
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from onlineml.errors import UnknownClassError
 from onlineml.evaluation import metrics
-from onlineml.evaluation.types import Floats, Ints  # noqa: TC001 - the types of fields are read with the scores
+from onlineml.evaluation.types import Floats, Ints  # noqa: TC001
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,9 +81,15 @@ class ClassTable:
 
     Attributes:
         ranking: name of the score by which `worst_first` sorts.
+        counted: what `support` counts.
+        shown: columns of reports, by their headers.
+        lowest: columns of the short tables of the lowest classes.
     """
 
     ranking: ClassVar[str] = "F1"
+    counted: ClassVar[str] = "images"
+    shown: ClassVar[Mapping[str, str]] = {"recall": "recall", "precision": "precision", "F1": "f1", "AP": "ap"}
+    lowest: ClassVar[Mapping[str, str]] = {"F1": "f1", "precision": "precision", "recall": "recall"}
 
     names: tuple[str, ...]
     support: Ints

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +11,7 @@ import numpy as np
 from onlineml.evaluation.coco.arrays import IOU_THRESHOLDS
 from onlineml.evaluation.metrics import ratio
 from onlineml.evaluation.render import text as say
+from onlineml.storage.codec import encode
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,16 +127,11 @@ class CocoScores:
 
     def to_json(self) -> str:
         """Encode the scores as strict JSON, with nan as null; without the curves."""
-        classes = zip(self.class_names, self.per_class_ap, self.per_class_ap_50, self.n_objects, strict=True)
-        content = {
-            "n_images": self.n_images,
-            **{name: _plain(value) for name, value in zip(STAT_NAMES, self.stats, strict=True)},
-            "classes": [
-                {"name": name, "ap": _plain(ap), "ap_50": _plain(ap_50), "objects": int(n)}
-                for name, ap, ap_50, n in classes
-            ],
-        }
-        return json.dumps(content, allow_nan=False, ensure_ascii=False)
+        columns = {"name": self.class_names, "ap": self.per_class_ap, "ap_50": self.per_class_ap_50}
+        columns["objects"] = self.n_objects
+        classes = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        scores = dict(zip(STAT_NAMES, self.stats, strict=True))
+        return encode({"n_images": self.n_images, **scores, "classes": classes}).decode()
 
     def _subject(self) -> str:
         n_objects, n_classes = int(self.n_objects.sum()), len(self.class_names)
@@ -163,26 +157,17 @@ class CocoScores:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        from onlineml.evaluation.classification.html import esc, notebook_table
+        from onlineml.evaluation.render.html import Table, notebook_cell
 
         rows = [(_MEANINGS[i], say.decimal(float(value))) for i, value in enumerate(self.stats)]
         classes = [
-            (esc(say.shorten(self.class_names[i], 40)), say.decimal(self.per_class_ap[i]),
+            (say.shorten(self.class_names[i], 40), say.decimal(self.per_class_ap[i]),
              say.decimal(self.per_class_ap_50[i]), f"{self.n_objects[i]:,}")
             for i in self._lowest()[:12]
         ]  # fmt: skip
-        head = (
-            f'<div style="font-size:2em;font-weight:700">{say.decimal(self.map_50_95)} '
-            f'<span style="font-size:.5em;font-weight:400">COCO AP on {esc(self._subject())}</span></div>'
-        )
-        tables = notebook_table(("score", "value"), rows)
-        tables += notebook_table(("lowest classes", "AP", "AP50", "objects"), classes) if classes else ""
-        layout = "display:flex;flex-wrap:wrap;align-items:flex-start;gap:2em;margin-top:.8em"
-        return f'<div style="font-family:system-ui,sans-serif">{head}<div style="{layout}">{tables}</div></div>'
-
-
-def _plain(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)
+        lowest = [Table(("lowest classes", "AP", "AP50", "objects"), classes)] if classes else []
+        columns = [[Table(("score", "value"), rows)], lowest]
+        return notebook_cell(say.decimal(self.map_50_95), f"COCO AP on {self._subject()}", columns=columns)
 
 
 def _mean(values: Floats) -> float:

@@ -5,19 +5,25 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from onlineml.evaluation.classification.html import (
-    data_uri,
-    esc,
-    notebook_gallery,
-    notebook_table,
-    notebook_thumbnail,
-    scale,
-    table,
-)
 from onlineml.evaluation.comparison import text as words
-from onlineml.evaluation.detection.gallery import boxes_svg
-from onlineml.evaluation.render import sections
+from onlineml.evaluation.detection.gallery import shot
 from onlineml.evaluation.render import text as say
+from onlineml.evaluation.render.html import (
+    Cell,
+    Header,
+    Meter,
+    Section,
+    Table,
+    bad_if,
+    notebook_cell,
+    page,
+    picture,
+    scale,
+    small_picture,
+    sources,
+)
+from onlineml.evaluation.render.sections import explained
+from onlineml.pages import markup
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,61 +34,54 @@ __all__ = ["comparison_html", "summary_html"]
 
 _THUMBNAIL_BYTES = 500_000  # each for the broken and the fixed images: with them the page stays under 2 MB
 _N_IMAGES = 48
-_N_IMAGES_SHOWN = 12
-_N_PARTS = 12  # shown at first; the others can be expanded
-_NOTEBOOK_IMAGES = 8
+_N_NOTEBOOK = 8
 
 
-def comparison_html(comparison: Comparison, *, title: str = "Comparison") -> str:
+def comparison_html(comparison: Comparison, *, title: str = "Comparison", before: object = "") -> str:
     """Render the comparison as one HTML page.
 
     Args:
         comparison: the comparison to report.
         title: title of the page; any text.
+        before: markup at the top of the page.
     """
-    body = "".join(
-        (
-            _header(comparison, title),
-            _images(comparison, "broken", "What was broken"),
-            _images(comparison, "fixed", "What was fixed"),
-            _parts(comparison.by_class, "Which classes changed", comparison),
-            _parts(comparison.by_slice, "Where it changed", comparison),
-            _new_classes(comparison),
-            _numbers(comparison),
-        )
-    )
-    return sections.page(title, body)
+    sections = [
+        _images(comparison, "broken", "What was broken"),
+        _images(comparison, "fixed", "What was fixed"),
+        *_parts(comparison.by_class, "Which classes changed", comparison),
+        *_parts(comparison.by_slice, "Where it changed", comparison),
+        *_new_classes(comparison),
+        _numbers(comparison),
+    ]
+    return page(title, _header(comparison), sections, before=before)
 
 
-def _header(comparison: Comparison, title: str) -> str:
+def _header(comparison: Comparison) -> Header:
     change = comparison.score(comparison.main)
     refs = [f"{which}: {scores.model_ref}" for which, scores in (("first", comparison.a), ("second", comparison.b))
             if scores.model_ref]  # fmt: skip
-    facts = " · ".join([words.subject(comparison), *refs])
-    colour = "good" if change.low > 0 else "bad" if change.high < 0 else "muted"
+    tone = "good" if change.low > 0 else "bad" if change.high < 0 else "muted"
     points = say.DASH if math.isnan(change.difference) else words.signed(100 * change.difference, digits=1)
-    cells = "".join(
-        f"<div><span>{name}</span><b>{value}</b><span>{note}</span></div>"
-        for name, value, note in (
-            ("first", say.decimal(change.a), say.label(change.name)),
-            ("second", say.decimal(change.b), say.label(change.name)),
+    label = say.label(change.name)
+    return Header(
+        facts=" · ".join([words.subject(comparison), *refs]),
+        meters=[Meter(points, f"points of {label}", tone=tone)],
+        sentence=words.verdict_sentence(comparison),
+        note="",
+        cards=[
+            ("first", say.decimal(change.a), label),
+            ("second", say.decimal(change.b), label),
             ("fixed", f"{comparison.n_fixed:,}", "right now, wrong before"),
             ("broken", f"{comparison.n_broken:,}", "wrong now, right before"),
             ("negative flips", say.percent(comparison.negative_flip_rate), "share that is broken"),
-            ("McNemar's p", esc(words.p_text(comparison.mcnemar.p_mid)), "of each item for itself"),
-        )
-    )
-    return (
-        f'<header><h1>{esc(title)}</h1><p class="muted small">{esc(facts)}</p><div class="hero">'
-        f'<div><div class="big {colour}">{points}</div><div class="muted">points of {say.label(change.name)}</div>'
-        f'</div><div class="say"><p>{esc(words.verdict_sentence(comparison))}</p>'
-        f"{_span(change.difference, change.low, change.high)}"
-        '<p class="muted small">Band: 95 % interval of the difference, over groups. Thin line: no difference.</p>'
-        f'</div></div><div class="cards">{cells}</div></header>'
+            ("McNemar's p", words.p_text(comparison.mcnemar.p_mid), "of each item for itself"),
+        ],
+        bar=_span(change.difference, change.low, change.high),
+        ends=("Band: 95 % interval of the difference, over groups. Thin line: no difference.",),
     )
 
 
-def _span(difference: float, low: float, high: float, *, reach: float = 0.0) -> str:
+def _span(difference: float, low: float, high: float, *, reach: float = 0.0) -> object:
     """Return a bar around zero with the interval and the difference."""
     known = [abs(x) for x in (difference, low, high) if not math.isnan(x)]
     reach = reach or max(known, default=0.0) * 1.1 or 1.0
@@ -93,99 +92,72 @@ def _span(difference: float, low: float, high: float, *, reach: float = 0.0) -> 
     return scale(place(difference), (place(low), place(high)), reference=0.5)
 
 
-def _images(comparison: Comparison, change: str, title: str) -> str:
+def _images(comparison: Comparison, change: str, title: str) -> Section:
     images = [image for image in comparison.changed if image.change == change]
-    cells: list[str] = []
-    spent = 0
-    for image in images[:_N_IMAGES]:
-        data = comparison.thumbnails.get(image.image_id)
-        drawn = image.boxes_a is not None
-        source = ""
-        if data is not None and spent < _THUMBNAIL_BYTES:
-            source = data_uri(data, side=320, max_bytes=40_000) if drawn else data_uri(data)
-        spent += len(source) * (2 if drawn else 1)
-        cells.append(_image(image, source))
-    size = " large" if images and images[0].boxes_a is not None else ""
-    some = f"{say.count(len(images), 'image')}{'; those that changed most first' if size else ', the surest first'}."
-    if not images:
-        some = "None."
-    first, rest = "".join(cells[:_N_IMAGES_SHOWN]), "".join(cells[_N_IMAGES_SHOWN:])
-    more = f'<details><summary>more</summary><div class="gallery{size}">{rest}</div></details>' if rest else ""
-    return (
-        f'<section><h2>{title}</h2><p class="muted small">{some}</p>'
-        f'<div class="gallery{size}">{first}</div>{more}</section>'
-    )
+    large = bool(images) and images[0].boxes_a is not None
+    ids, thumbnails = [image.image_id for image in images[:_N_IMAGES]], comparison.thumbnails
+    if large:  # each picture is there twice
+        uris = sources(ids, thumbnails, side=320, max_bytes=40_000, total=_THUMBNAIL_BYTES / 2)
+    else:
+        uris = sources(ids, thumbnails, total=_THUMBNAIL_BYTES)
+    order = "those that changed most first" if large else "the surest first"
+    note = f"{say.count(len(images), 'image')}; {order}." if images else "None."
+    cells = [_cell(image, uri) for image, uri in zip(images, uris, strict=False)]
+    return Section(title, note, cells=cells, large=large)
 
 
-def _image(image: ChangedImage, source: str) -> str:
-    where = esc(image.uri or image.image_id)
+def _cell(image: ChangedImage, source: str) -> Cell:
+    where = image.uri or image.image_id
     styles = ("good", "bad") if image.change == "broken" else ("bad", "good")
-    prediction_a, prediction_b = (
-        f'{which} <b class="{style}">{esc(words.said_shortly(said, 48))}</b>'
-        for which, style, said in zip(("was", "now"), styles, (image.prediction_a, image.prediction_b), strict=True)
-    )
+    line = '{} <b class="{}">{}</b>'
+    was = markup(line, "was", styles[0], words.said_shortly(image.prediction_a, 48))
+    now = markup(line, "now", styles[1], words.said_shortly(image.prediction_b, 48))
     if image.boxes_a is not None and image.boxes_b is not None:
-        shots = [f'<div class="shot">{boxes_svg(boxes, source)}</div>' for boxes in (image.boxes_a, image.boxes_b)]
-        text = f'{esc(image.truth)}<br><span class="muted small">{where}</span>'
-        return (
-            f"<figure>{shots[0]}<figcaption>{prediction_a}</figcaption>{shots[1]}<figcaption>{prediction_b}<br>{text}</figcaption>"
-            "</figure>"
-        )
-    picture = f'<img src="{source}" alt="" loading="lazy">' if source else f'<div class="none">{where}</div>'
-    return (
-        f'<figure title="{where}">{picture}<figcaption>{prediction_a}<br>{prediction_b}<br>is '
-        f"<b>{esc(say.shorten(image.truth, 40))}</b></figcaption></figure>"
-    )
+        text = markup('{}<br>{}<br><span class="muted small">{}</span>', now, image.truth, where)
+        return Cell("", [(shot(image.boxes_a, source), was), (shot(image.boxes_b, source), text)])
+    text = markup("{}<br>{}<br>is <b>{}</b>", was, now, say.shorten(image.truth, 40))
+    return Cell(where, [(picture(source, where), text)])
 
 
-def _parts(parts: Sequence[PartChange], title: str, comparison: Comparison) -> str:
+def _parts(parts: Sequence[PartChange], title: str, comparison: Comparison) -> list[Section]:
     if not parts:
-        return ""
+        return []
     reach = max((abs(x) for p in parts for x in (p.difference, p.low, p.high) if not math.isnan(x)), default=1.0) or 1.0
     of_class = parts[0].column == "class"
-    rows = []
-    for part in words.most_changed(parts):
-        value = esc(say.shorten(part.value, 60))
-        name = f'<span class="bad">{value}</span>' if part.high < 0 else value
-        rows.append(
-            (
-                *(() if of_class else (esc(say.shorten(part.column, 40)),)),
-                name,
-                f"{part.n:,}",
-                f"{part.fixed:,}",
-                f"{part.broken:,}",
-                f"{part.unchanged:,}",
-                f"{say.decimal(part.a)} \N{RIGHTWARDS ARROW} {say.decimal(part.b)}",
-                _span(part.difference, part.low, part.high, reach=reach),
-                words.signed(part.difference),
-                words.between(part.low, part.high),
-            )
+    rows = [
+        (
+            *(() if of_class else (say.shorten(part.column, 40),)),
+            bad_if(part.high < 0, say.shorten(part.value, 60)),
+            f"{part.n:,}",
+            f"{part.fixed:,}",
+            f"{part.broken:,}",
+            f"{part.unchanged:,}",
+            f"{say.decimal(part.a)} \N{RIGHTWARDS ARROW} {say.decimal(part.b)}",
+            _span(part.difference, part.low, part.high, reach=reach),
+            words.signed(part.difference),
+            words.between(part.low, part.high),
         )
+        for part in words.most_changed(parts)
+    ]
     what = "objects" if comparison.of_objects else "images"
     score = comparison.class_score if of_class or comparison.of_objects else "accuracy"
     left = ("class",) if of_class else ("column", "value")
     header = (*left, what, "fixed", "broken", "unchanged", score, "", "change", "95 % interval")
-    rest = rows[_N_PARTS:]
-    more = f"<details><summary>{len(rest):,} more</summary>{table(header, rest, left=len(left))}</details>"
-    return (
-        f'<section><h2>{title}</h2><p class="muted small">Largest drop first. Red: surely worse. Thin line: no '
-        f'difference.</p><div class="scroll">'
-        f"{table(header, rows[:_N_PARTS], left=len(left))}{more if rest else ''}</div></section>"
-    )
+    note = "Largest drop first. Red: surely worse. Thin line: no difference."
+    more = f"{len(rows) - Section.shown:,} more"
+    return [Section(title, note, table=Table(header, rows, left=len(left)), more=more)]
 
 
-def _new_classes(comparison: Comparison) -> str:
-    if not comparison.new_classes:
-        return ""
-    lines = "".join(f"<p>{esc(line)}</p>" for line in words.new_class_lines(comparison))
+def _new_classes(comparison: Comparison) -> list[Section]:
     note = "The second model knows them and the first does not; they are no part of the numbers above."
-    return f'<section><h2>New classes</h2><p class="muted small">{note}</p>{lines}</section>'
+    lines = words.new_class_lines(comparison)
+    return [Section("New classes", note, lines=lines)] if lines else []
 
 
-def _numbers(comparison: Comparison) -> str:
+def _numbers(comparison: Comparison) -> Section:
     rows = [
         (
-            f'{say.label(c.name)}<br><span class="muted small">{comparison.b.explanation(c.name)}</span>',
+            explained(comparison.b, c.name),
             *(say.decimal(x, digits=4) for x in (c.a, c.b)),
             words.signed(c.difference, digits=4),
             words.between(c.low, c.high, digits=4),
@@ -193,55 +165,49 @@ def _numbers(comparison: Comparison) -> str:
         for c in comparison.scores
     ]
     how = (
-        "Intervals are of the difference, both models on the same resamples of the groups: random halves for the "
-        "accuracy and for average precision, bootstrap percentiles for other scores. A dash is a number that is not "
-        "defined."
+        f"{words.flips_sentence(comparison)}. Intervals are of the difference, both models on the same resamples of "
+        "the groups: random halves for the accuracy and for average precision, bootstrap percentiles for other scores. "
+        "A dash is a number that is not defined."
     )
-    listing = table(("score", "first", "second", "change", "95 % interval"), rows)
-    return (
-        f'<section><h2>All numbers</h2><div class="scroll">{listing}</div><p class="muted small">'
-        f"{esc(words.flips_sentence(comparison))}. {how}</p></section>"
-    )
+    listing = Table(("score", "first", "second", "change", "95 % interval"), rows)
+    return Section("All numbers", table=listing, shown=len(rows), foot=how)
 
 
 def summary_html(comparison: Comparison) -> str:
-    """Render for a notebook cell: the difference as a sentence, scores, most changed classes, broken images.
-
-    All styles are inline and none sets a text colour, so that it is readable in light and dark notebooks.
-    """
+    """Render for a notebook cell: the difference as a sentence, scores, most changed classes, broken images."""
     change = comparison.score(comparison.main)
-    head = (
-        f'<div style="font-size:2em;font-weight:700">{words.signed(change.difference)} '
-        f'<span style="font-size:.5em;font-weight:400">{say.label(change.name)} (95&nbsp;%: '
-        f"{words.between(change.low, change.high)}) on {esc(words.subject(comparison))}</span></div>"
-        f"<div>{esc(words.verdict_sentence(comparison))}</div><div>{esc(words.flips_sentence(comparison))}</div>"
-    )
+    between = words.between(change.low, change.high)
     rows = [
         (say.label(c.name), say.decimal(c.a), say.decimal(c.b), words.signed(c.difference),
          words.between(c.low, c.high))
         for c in comparison.scores
     ]  # fmt: skip
     parts = [
-        (esc(say.shorten(p.value if p.column == "class" else f"{p.column} {p.value}", 40)), f"{p.n:,}",
-         f"{p.fixed:,}", f"{p.broken:,}", words.signed(p.difference), words.between(p.low, p.high))
+        (say.shorten(p.name, 40), f"{p.n:,}", f"{p.fixed:,}", f"{p.broken:,}", words.signed(p.difference),
+         words.between(p.low, p.high))
         for p in (*words.most_changed(comparison.by_class)[:8], *words.most_changed(comparison.by_slice)[:4])
     ]  # fmt: skip
-    left = notebook_table(("score", "first", "second", "change", "95 % interval"), rows)
     header = ("classes and slices, largest drop first", "n", "fixed", "broken", "change", "95 % interval")
-    right = notebook_table(header, parts) if parts else ""
-    layout = "display:flex;flex-wrap:wrap;align-items:flex-start;gap:2em;margin-top:.8em"
-    new = "".join(f"<div>New class {esc(line)}</div>" for line in words.new_class_lines(comparison))
-    body = f'<div style="{layout}">{left}{right}</div>{new}{_notebook_images(comparison)}'
-    return f'<div style="font-family:system-ui,sans-serif">{head}{body}</div>'
+    new = [f"New class {line}" for line in words.new_class_lines(comparison)]
+    return notebook_cell(
+        words.signed(change.difference),
+        f"{say.label(change.name)} (95 %: {between}) on {words.subject(comparison)}",
+        lines=[words.verdict_sentence(comparison), words.flips_sentence(comparison), *new],
+        columns=[
+            [Table(("score", "first", "second", "change", "95 % interval"), rows)],
+            [Table(header, parts)] if parts else [],
+        ],
+        heading=f"{say.count(len(comparison.broken_ids), 'image')} broken",
+        cells=_broken(comparison),
+    )
 
 
-def _notebook_images(comparison: Comparison) -> str:
+def _broken(comparison: Comparison) -> list[Cell]:
     broken = [i for i in comparison.changed if i.change == "broken" and i.image_id in comparison.thumbnails]
-    cells = ""
-    for image in broken[:_NOTEBOOK_IMAGES]:
-        source = data_uri(comparison.thumbnails[image.image_id], side=110, max_bytes=6_000)
-        if not source:
-            continue
-        was, now = (esc(words.said_shortly(said, 24)) for said in (image.prediction_a, image.prediction_b))
-        cells += notebook_thumbnail(source, image.uri, f"was {was}<br>now {now}")
-    return notebook_gallery(f"{say.count(len(comparison.broken_ids), 'image')} broken", cells)
+    shown = broken[:_N_NOTEBOOK]
+    uris = sources([image.image_id for image in shown], comparison.thumbnails, side=110, max_bytes=6_000)
+    cells = []
+    for image, uri in zip(shown, uris, strict=True):
+        was, now = (words.said_shortly(said, 24) for said in (image.prediction_a, image.prediction_b))
+        cells += [Cell(image.uri, [(small_picture(uri), markup("was {}<br>now {}", was, now))])] if uri else []
+    return cells

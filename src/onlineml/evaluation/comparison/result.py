@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from onlineml.errors import ConfigError
+from onlineml.evaluation.comparison.html import comparison_html, summary_html
+from onlineml.evaluation.comparison.items import gallery_items
+from onlineml.evaluation.comparison.plots import figure
+from onlineml.evaluation.comparison.text import comparison_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from os import PathLike
 
     import pandas as pd
-    from matplotlib.figure import Figure
 
     from onlineml.evaluation.base import BaseScores
     from onlineml.evaluation.comparison.counts import McNemar, PairedCounts
     from onlineml.evaluation.comparison.samples import PairedSamples
     from onlineml.evaluation.detection.tables import WorstImage
-    from onlineml.evaluation.render.gallery import GalleryItems
     from onlineml.evaluation.types import Ints
 
 __all__ = ["ChangedImage", "Comparison", "NewClass", "PartChange", "ScoreChange"]
@@ -80,6 +82,11 @@ class PartChange:
     low: float
     high: float
     p_drop: float
+
+    @property
+    def name(self) -> str:
+        """The class, or the column and its value."""
+        return self.value if self.column == "class" else f"{self.column} {self.value}"
 
     @property
     def unchanged(self) -> int:
@@ -263,28 +270,6 @@ class Comparison:
         columns = {"uri": self.uris, "mistakes_a": self.mistakes_a, "mistakes_b": self.mistakes_b, "change": change}
         return pd.DataFrame(columns, index=pd.Index(self.image_ids, name="image_id", dtype="object"))
 
-    def gallery(self) -> GalleryItems:
-        """Return the changed images, the broken ones first."""
-        from onlineml.evaluation.comparison.items import gallery_items
-
-        return gallery_items(self)
-
-    def figure(self, name: str) -> Figure:
-        """Draw a figure by name: classes, slices, broken or fixed.
-
-        Raises:
-            ConfigError: the figure does not exist.
-        """
-        from onlineml.evaluation.comparison.plots import figure
-
-        return figure(self, name)
-
-    def to_html(self) -> str:
-        """Return the comparison as one self-contained page, which loads nothing and runs no script."""
-        from onlineml.evaluation.comparison.html import comparison_html
-
-        return comparison_html(self)
-
     def save_report(self, url: str | PathLike[str], *, storage_options: Mapping[str, Any] | None = None) -> str:
         """Write the page to a file or URL that ends in ``.html``, or as ``comparison.html`` into a folder.
 
@@ -295,15 +280,11 @@ class Comparison:
 
         return save_page(self.to_html(), url, name="comparison.html", storage_options=storage_options)
 
+    gallery = gallery_items
+    figure = figure
+    to_html = comparison_html
+    __str__ = comparison_text
+    _repr_html_ = summary_html
+
     def __repr__(self) -> str:
         return f"<Comparison: {self.main} {self.difference:+.3f} on {self.n_images} images>"
-
-    def __str__(self) -> str:
-        from onlineml.evaluation.comparison.text import comparison_text
-
-        return comparison_text(self)
-
-    def _repr_html_(self) -> str:
-        from onlineml.evaluation.comparison.html import summary_html
-
-        return summary_html(self)

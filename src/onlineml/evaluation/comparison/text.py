@@ -119,9 +119,8 @@ def comparison_text(comparison: Comparison) -> str:
         if shown:
             lines += ["", f"{title:<28}{'n':>7}{'fixed':>7}{'broken':>8}{'change':>9}   95 % interval"]
         for part in shown:
-            name = part.value if part.column == "class" else f"{part.column} {part.value}"
             numbers = f"{part.n:>7,}{part.fixed:>7,}{part.broken:>8,}{signed(part.difference):>9}"
-            lines.append(f"{say.shorten(name, 27):<28}{numbers}   {between(part.low, part.high)}")
+            lines.append(f"{say.shorten(part.name, 27):<28}{numbers}   {between(part.low, part.high)}")
     if comparison.new_classes:
         lines += ["", "new classes, no part of the comparison:", *(f"  {x}" for x in new_class_lines(comparison))]
     return "\n".join(lines)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from markupsafe import Markup
+
 from onlineml.evaluation.classification.gallery import pixels_of
 from onlineml.evaluation.detection.text import box_words
 from onlineml.evaluation.render.style import ALARM, CALM, INK, WARM, new_figure, plain_axes, say_empty
 from onlineml.evaluation.render.text import count, decimal, shorten
+from onlineml.pages import markup, render
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
     from onlineml.evaluation.detection.result import DetectionScores
     from onlineml.evaluation.detection.tables import SeenBox, WorstImage
 
-__all__ = ["boxes_svg", "caption", "worst_figure"]
+__all__ = ["boxes_svg", "caption", "shot", "worst_figure"]
 
 _N_TAGS = 8  # more tags would cover the image
 _HALO = "#00000099"  # below each line, for contrast on bright and dark images
@@ -110,76 +113,47 @@ def _look(box: SeenBox) -> tuple[str, str]:
     return (CALM if box.kind == "hit" else ALARM), "-"
 
 
-def boxes_svg(image: WorstImage, source: str) -> str:
+def shot(image: WorstImage, source: str) -> Markup:
+    """Return `boxes_svg` as a picture of a page's gallery."""
+    return markup('<div class="shot">{}</div>', boxes_svg(image, source))
+
+
+def boxes_svg(image: WorstImage, source: str) -> Markup:
     """Return the image with its boxes as an SVG element; each box has a tooltip.
 
     Args:
         image: an image of `DetectionScores.worst`.
         source: a data URI of its thumbnail; "" draws the boxes on a plain background.
     """
-    from onlineml.evaluation.classification.html import esc  # noqa: PLC0415 - a page's matter
-
     width, height = _canvas(image)
-    picture = ""
-    if source and min(image.size_hw) > 0:
-        picture = f'<image href="{source}" width="{width:g}" height="{height:g}" preserveAspectRatio="none"></image>'
-    else:
-        picture = f'<rect width="{width:g}" height="{height:g}" fill="{INK}" fill-opacity=".15"></rect>'
-    lines = "".join(_svg_lines(image, kind) for kind in ("hit", "false", "missed"))
-    tags = "".join(_svg_tag(box, width, height) for box in _tagged(image))
-    label = esc(f"{image.uri or image.image_id}: {caption(image)}")
-    head = f'<svg role="img" aria-label="{label}" viewBox="0 0 {width:g} {height:g}"'
-    style = "width:100%;height:100%;display:block"
-    return f'{head} style="{style}" preserveAspectRatio="xMidYMid meet">{picture}{_svg_halos(image)}{lines}{tags}</svg>'
-
-
-_STEADY = 'vector-effect="non-scaling-stroke"'  # constant line width at any display size; not inherited
-
-
-def _svg_halos(image: WorstImage) -> str:
-    """Return the background of the lines of all boxes as one shape: a poor detector draws hundreds."""
-    corners = (
-        (b.box_xyxy[0], b.box_xyxy[1], b.box_xyxy[2] - b.box_xyxy[0], b.box_xyxy[3] - b.box_xyxy[1])
-        for b in image.boxes
-    )
-    d = "".join(f"M{x:.1f} {y:.1f}h{w:.1f}v{h:.1f}h{-w:.1f}z" for x, y, w, h in corners)
-    return (
-        f'<path d="{d}" {_STEADY} fill="none" stroke="#000" stroke-opacity=".55" stroke-width="3.2"></path>'
-        if d
-        else ""
-    )
-
-
-def _svg_lines(image: WorstImage, kind: str) -> str:
-    """Return the boxes that were found, are false (for any reason), or were missed."""
-    from onlineml.evaluation.classification.html import esc  # noqa: PLC0415 - a page's matter
-
-    boxes = [box for box in image.boxes if box.kind == kind or (kind == "false" and box.kind not in {"hit", "missed"})]
-    if not boxes:
-        return ""
-    dash = ' stroke-dasharray="5 3"' if kind == "missed" else ""
-    lines = []
-    for box in boxes:
+    kinds = {"hit": CALM, "false": ALARM, "missed": WARM}
+    boxes: dict[str, list[tuple[str, ...]]] = {kind: [] for kind in kinds}
+    halos = ""  # of all boxes as one shape: a poor detector draws hundreds
+    for box in image.boxes:
         x1, y1, x2, y2 = box.box_xyxy
-        place = f'x="{x1:.1f}" y="{y1:.1f}" width="{x2 - x1:.1f}" height="{y2 - y1:.1f}"'
-        lines.append(f"<rect {place} {_STEADY}><title>{esc(box_words(box))}</title></rect>")
-    style = f'fill="none" stroke="{_look(boxes[0])[0]}" stroke-width="1.8"{dash} pointer-events="all"'
-    return f"<g {style}>{''.join(lines)}</g>"
+        place = tuple(f"{number:.1f}" for number in (x1, y1, x2 - x1, y2 - y1))
+        boxes[box.kind if box.kind in kinds else "false"].append((*place, box_words(box)))
+        halos += f"M{x1:.1f} {y1:.1f}h{x2 - x1:.1f}v{y2 - y1:.1f}h{x1 - x2:.1f}z"
+    values = {
+        "label": f"{image.uri or image.image_id}: {caption(image)}",
+        "width": f"{width:g}",
+        "height": f"{height:g}",
+        "source": source if min(image.size_hw) > 0 else "",
+        "ink": INK,
+        "halos": halos,
+        "groups": [(kinds[kind], kind == "missed", found) for kind, found in boxes.items()],
+        "tags": [_svg_tag(box, width, height) for box in _tagged(image)],
+    }
+    return Markup(render("evaluation/boxes.html", values))  # noqa: S704 - the template escapes
 
 
-def _svg_tag(box: SeenBox, width: float, height: float) -> str:
-    """Return a filled tag above the box, or within it at the image's upper edge; never outside the image."""
-    from onlineml.evaluation.classification.html import esc  # noqa: PLC0415
-
+def _svg_tag(box: SeenBox, width: float, height: float) -> dict[str, str]:
+    """Return the place of a filled tag above the box, or within it at the upper edge; never outside the image."""
     text = _tag(box)
     size = max(width, height) / 26  # about 10 px in a cell of the gallery
     wide, high = 0.56 * size * len(text) + 0.5 * size, 1.3 * size
     x = min(max(box.box_xyxy[0], 0.0), max(width - wide, 0.0))
     y = box.box_xyxy[1] - high if box.box_xyxy[1] >= high else min(max(box.box_xyxy[1], 0.0), height - high)
-    color, _ = _look(box)
-    return (
-        f'<g pointer-events="none"><rect x="{x:.1f}" y="{y:.1f}" width="{wide:.1f}" height="{high:.1f}" '
-        f'fill="{color}"></rect><text x="{x + 0.25 * size:.1f}" y="{y + 0.98 * size:.1f}" font-size="{size:.1f}" '
-        f'fill="#fff" font-family="system-ui,sans-serif" textLength="{wide - 0.5 * size:.1f}" '
-        f'lengthAdjust="spacingAndGlyphs">{esc(text)}</text></g>'
-    )
+    places = {"x": x, "y": y, "width": wide, "height": high, "size": size, "text_x": x + 0.25 * size}
+    places |= {"text_y": y + 0.98 * size, "text_width": wide - 0.5 * size}
+    return {"color": _look(box)[0], "text": text, **{name: f"{number:.1f}" for name, number in places.items()}}

@@ -11,11 +11,11 @@ import numpy as np
 from onlineml.data.manifest.box_arrays import Boxes  # noqa: TC001
 from onlineml.evaluation import metrics
 from onlineml.evaluation.base import BaseScores, Layout
-from onlineml.evaluation.detection import html, plots, text
+from onlineml.evaluation.detection import plots, text
 from onlineml.evaluation.detection.compare import compare_detectors
 from onlineml.evaluation.detection.detections import Detections  # noqa: TC001
 from onlineml.evaluation.detection.items import gallery_items
-from onlineml.evaluation.detection.report import detection_sections
+from onlineml.evaluation.detection.report import report_parts, summary_html
 from onlineml.evaluation.detection.tables import KINDS, DetectionSlice, ErrorType, PerObjectClass, WorstImage
 from onlineml.evaluation.types import Array, Floats, Interval, Ints  # noqa: TC001
 
@@ -185,13 +185,13 @@ class DetectionScores(BaseScores):
         return metrics.precision_recall_curve(hits, self.found.scores[rows], n_positive=n_objects)
 
     compare_with = compare_detectors
-    report_sections = detection_sections
+    report_parts = report_parts
     gallery = gallery_items
     card_facts = text.card_facts
     expectation = text.expectation
     subject = text.subject
     __str__ = text.scores_text
-    _repr_html_ = html.summary_html
+    _repr_html_ = summary_html
 
     def __repr__(self) -> str:
         return f"<DetectionScores: mAP50-95 {self.map_50_95:.3f} on {self.n_images} images>"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from onlineml.evaluation.classification.tables import ClassTable
 from onlineml.evaluation.types import Floats, Ints  # noqa: TC001 - the types of fields are read with the scores
@@ -37,6 +38,10 @@ class PerObjectClass(ClassTable):
     """
 
     ranking = "AP"
+    counted = "objects"
+    shown: ClassVar = {"AP 50\u201395": "ap", "AP 50": "ap_50", "recall": "recall", "precision": "precision",
+                       "F1": "f1", "threshold": "threshold"}  # fmt: skip
+    lowest: ClassVar = {"AP": "ap", "AP 50": "ap_50", "precision": "precision", "recall": "recall"}
 
     names: tuple[str, ...]
     support: Ints

@@ -1,135 +1,115 @@
-"""Sections of a multi-label report."""
+"""Page and notebook cell of multi-label scores."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from onlineml.evaluation.classification.html import data_uri, esc, scale, table
-from onlineml.evaluation.multilabel import plots
 from onlineml.evaluation.multilabel import text as words
 from onlineml.evaluation.render import sections
 from onlineml.evaluation.render import text as say
-from onlineml.evaluation.render.style import svg
+from onlineml.evaluation.render.html import Cell, Header, Meter, Section, picture, scale, small_picture, sources
+from onlineml.pages import markup
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
+
     from onlineml.evaluation.multilabel.result import MultilabelScores
     from onlineml.evaluation.multilabel.tables import LabelScore, WrongImage
 
-__all__ = ["multilabel_sections"]
+__all__ = ["report_parts", "summary_html"]
 
 _THUMBNAIL_BYTES = 1_000_000  # for all thumbnails: with them the page stays under 2 MB
 _N_WORST = 48
-_N_WORST_SHOWN = 18
-_N_CLASSES = 12  # shown at first; the others can be expanded
+_N_NOTEBOOK = 8
 _CARDS = ("map", "micro_f1", "macro_f1", "subset_accuracy", "hamming_loss", "micro_ap")
+_CONFUSION = (
+    "Blue: given and there. Red: images in which the class of the row was missed and that of the column was given "
+    "falsely; the last column: missed and nothing false, the last row: false and nothing missed."
+)
+_HOW = (
+    "A label is given from its class's threshold on. Means leave out what is not defined: mean average precision "
+    "classes without images, macro F1 classes that are neither given nor there."
+)
+_CLASSES = (
+    "Lowest F1 first. Recall: the share of the images of the class that are given it. Precision: the share of those "
+    "given it that show it. Thin line: F1 of all classes together. Red: surely below it."
+)
 
 
-def multilabel_sections(scores: MultilabelScores, title: str) -> str:
-    """Return the body of the page."""
-    note = (
-        "Blue: given and there. Red: images in which the class of the row was missed and that of the column was given "
-        "falsely; the last column: missed and nothing false, the last row: false and nothing missed."
-    )
-    how = (
-        "A label is given from its class's threshold on. Means leave out what is not defined: mean average precision "
-        "classes without images, macro F1 classes that are neither given nor there."
-    )
-    return "".join(
-        (
-            _header(scores, title),
-            _classes(scores),
-            _worst(scores),
-            sections.confusion(scores, note=note, counted="images"),
-            _curves(scores),
-            sections.slices(scores.by_slice, reference=scores.micro_f1, name="F1"),
-            sections.numbers(scores, note=how),
-        )
-    )
+def report_parts(scores: MultilabelScores) -> tuple[Header, list[Section]]:
+    """Return the parts of the page."""
+    note = f"{say.count(scores.n_wrong, 'image')} with wrong labels; those whose labels surprise the model most first. "
+    none = "None: every image has its labels and no others."
+    figures = {"ap": "average precision of the classes", "pr": "precision-recall curves"}
+    return _header(scores), [
+        sections.classes(
+            scores,
+            note=_CLASSES,
+            bar="f1",
+            header=("class", "images", "given", "F1, with 95 % interval"),
+            reference=scores.micro_f1,
+            failing=scores.per_class.f1_interval[:, 1] < scores.micro_f1,
+        ),
+        sections.gallery(
+            scores, _worst(scores), note=f"{note}A sure mistake is often a wrong label.", none=none, shown=18
+        ),
+        sections.confusion(scores, note=_CONFUSION, counted="images"),
+        sections.curves(scores, "Rankings and thresholds", figures, layout="pair"),
+        *sections.slices(scores),
+        sections.numbers(scores, note=_HOW),
+    ]
 
 
-def _meter(scores: MultilabelScores, name: str, what: str) -> str:
-    value = scores.score(name)
-    bar = scale(value, scores.interval(name))
-    return f'<div class="meter"><div class="big">{say.percent(value)}</div><div class="muted">{what}</div>{bar}</div>'
+def _meter(scores: MultilabelScores, name: str, what: str) -> Meter:
+    return Meter(say.percent(scores.score(name)), what, scale(scores.score(name), scores.interval(name)))
 
 
-def _header(scores: MultilabelScores, title: str) -> str:
-    meters = _meter(scores, "micro_recall", "of the labels are found")
-    meters += _meter(scores, "micro_precision", "of the given labels are right")
-    return (
-        f'<header><h1>{esc(title)}</h1><p class="muted small">{sections.facts(scores)}</p>'
-        f'<div class="hero">{meters}<div class="say"><p>{esc(words.expectation(scores))}</p>'
-        f'<p class="muted small">{esc(words.subset_sentence(scores))}</p></div></div>'
-        f"{sections.cards(scores, _CARDS)}</header>"
-    )
-
-
-def _classes(scores: MultilabelScores) -> str:
-    per = scores.per_class
-    rows = []
-    for i in per.worst_first().tolist():
-        low_high = (float(per.f1_interval[i, 0]), float(per.f1_interval[i, 1]))
-        name = esc(say.shorten(per.names[i], 60))
-        rows.append(
-            (
-                f'<span class="bad">{name}</span>' if low_high[1] < scores.micro_f1 else name,
-                f"{per.support[i]:,}",
-                f"{per.predicted[i]:,}",
-                scale(float(per.f1[i]), low_high, reference=scores.micro_f1),
-                *(say.decimal(float(v[i])) for v in (per.f1, per.precision, per.recall, per.ap, per.threshold)),
-            )
-        )
-    header = ("class", "images", "given", "F1, with 95 % interval", "F1", "precision", "recall", "AP", "threshold")
-    rest = rows[_N_CLASSES:]
-    more = f"<details><summary>the other {say.count(len(rest), 'class')}</summary>{table(header, rest)}</details>"
-    return (
-        '<section><h2>Which classes fail</h2><p class="muted small">Lowest F1 first. Recall: the share of the images '
-        "of the class that are given it. Precision: the share of those given it that show it. Thin line: F1 of all "
-        f'classes together. Red: surely below it.</p><div class="scroll">{table(header, rows[:_N_CLASSES])}'
-        f"{more if rest else ''}</div></section>"
+def _header(scores: MultilabelScores) -> Header:
+    found = _meter(scores, "micro_recall", "of the labels are found")
+    return Header(
+        facts=sections.facts(scores),
+        meters=[found, _meter(scores, "micro_precision", "of the given labels are right")],
+        sentence=words.expectation(scores),
+        note=words.subset_sentence(scores),
+        cards=sections.cards(scores, _CARDS),
     )
 
 
-def _worst(scores: MultilabelScores) -> str:
-    cells: list[str] = []
-    spent = 0
-    for image in scores.worst[:_N_WORST]:
-        data = scores.thumbnails.get(image.image_id)
-        source = data_uri(data) if data is not None and spent < _THUMBNAIL_BYTES else ""
-        spent += len(source)
-        cells.append(_wrong_image(image, source))
-    some = f"{say.count(scores.n_wrong, 'image')} with wrong labels; those whose labels surprise the model most first. "
-    some += "A sure mistake is often a wrong label."
-    if not scores.n_wrong:
-        some = "None: every image has its labels and no others." if scores.n_images else "No images were evaluated."
-    first, rest = "".join(cells[:_N_WORST_SHOWN]), "".join(cells[_N_WORST_SHOWN:])
-    more = f'<details><summary>more images</summary><div class="gallery">{rest}</div></details>' if rest else ""
-    return (
-        f'<section><h2>Which images are wrong</h2><p class="muted small">{some}</p>'
-        f'<div class="gallery">{first}</div>{more}</section>'
+def _worst(scores: MultilabelScores) -> list[Cell]:
+    shown = scores.worst[:_N_WORST]
+    uris = sources([image.image_id for image in shown], scores.thumbnails, total=_THUMBNAIL_BYTES)
+    places = [image.uri or image.image_id for image in shown]
+    return [
+        Cell(where, [(picture(uri, where), _caption(image))])
+        for image, where, uri in zip(shown, places, uris, strict=True)
+    ]
+
+
+def _caption(image: WrongImage) -> Markup:
+    missed = markup("missed {}<br>", _labels(image.missed, "warm")) if image.missed else ""
+    false = markup("false {}<br>", _labels(image.false, "bad")) if image.false else ""
+    truth = say.shorten(words.label_list(image.truth), 80)
+    return markup('{}{}is <span class="good">{}</span>', missed, false, truth)
+
+
+def _labels(labels: tuple[LabelScore, ...], style: str) -> Markup:
+    line = '<b class="{}">{}</b> {}'
+    return markup(", ").join(markup(line, style, say.shorten(one.name, 30), say.percent(one.score)) for one in labels)
+
+
+def summary_html(scores: MultilabelScores) -> str:
+    """Render for a notebook cell: expected results, scores, worst classes, images of highest cross-entropy."""
+    shown = [image for image in scores.worst if image.image_id in scores.thumbnails][:_N_NOTEBOOK]
+    uris = sources([image.image_id for image in shown], scores.thumbnails, side=110, max_bytes=6_000)
+    return sections.summary(
+        scores,
+        big=say.decimal(scores.map),
+        what="mAP",
+        lines=[words.expectation(scores), words.subset_sentence(scores)],
+        heading=f"{say.count(scores.n_wrong, 'image')} with wrong labels, the most surprising first",
+        cells=[
+            Cell(image.uri, [(small_picture(uri), say.shorten(words.caption(image), 60))])
+            for image, uri in zip(shown, uris, strict=True)
+            if uri
+        ],
     )
-
-
-def _wrong_image(image: WrongImage, source: str) -> str:
-    where = esc(image.uri or image.image_id)
-    picture = f'<img src="{source}" alt="" loading="lazy">' if source else f'<div class="none">{where}</div>'
-    lines = [f"missed {_labels(image.missed, 'warm')}"] if image.missed else []
-    lines += [f"false {_labels(image.false, 'bad')}"] if image.false else []
-    truth = esc(say.shorten(words.label_list(image.truth), 80))
-    lines.append(f'is <span class="good">{truth}</span>')
-    return f'<figure title="{where}">{picture}<figcaption>{"<br>".join(lines)}</figcaption></figure>'
-
-
-def _labels(labels: tuple[LabelScore, ...], style: str) -> str:
-    return ", ".join(
-        f'<b class="{style}">{esc(say.shorten(label.name, 30))}</b> {say.percent(label.score)}' for label in labels
-    )
-
-
-def _curves(scores: MultilabelScores) -> str:
-    drawings = (
-        svg(plots.ap_figure(scores), title="average precision of the classes", key="ap"),
-        svg(scores.figure("pr"), title="precision-recall curves", key="pr"),
-    )
-    figures = "".join(f"<figure>{drawing}</figure>" for drawing in drawings)
-    return f'<section><h2>Rankings and thresholds</h2><div class="pair">{figures}</div></section>'

@@ -10,10 +10,10 @@ import numpy as np
 
 from onlineml.evaluation.base import BaseScores, Layout
 from onlineml.evaluation.metrics import PrecisionRecallCurve, precision_recall_curve
-from onlineml.evaluation.multilabel import html, plots, text
+from onlineml.evaluation.multilabel import plots, text
 from onlineml.evaluation.multilabel.compare import compare_multilabel
 from onlineml.evaluation.multilabel.items import gallery_items
-from onlineml.evaluation.multilabel.report import multilabel_sections
+from onlineml.evaluation.multilabel.report import report_parts, summary_html
 from onlineml.evaluation.multilabel.tables import MultilabelSlice, PerLabel, WrongImage  # noqa: TC001
 from onlineml.evaluation.types import Array, Floats, Interval, Ints  # noqa: TC001
 
@@ -171,13 +171,13 @@ class MultilabelScores(BaseScores):
         return precision_recall_curve(self.truth[:, class_id], self.probabilities[:, class_id])  # type: ignore[index]  # it has them
 
     compare_with = compare_multilabel
-    report_sections = multilabel_sections
+    report_parts = report_parts
     gallery = gallery_items
     card_facts = text.card_facts
     expectation = text.expectation
     shown_scores = text.shown_scores
     __str__ = text.scores_text
-    _repr_html_ = html.summary_html
+    _repr_html_ = summary_html
 
     def __repr__(self) -> str:
         return f"<MultilabelScores: mAP {self.map:.3f}, F1 {self.micro_f1:.3f} on {self.n_images} images>"

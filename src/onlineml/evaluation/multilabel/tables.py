@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from onlineml.evaluation.classification.tables import ClassTable
 from onlineml.evaluation.types import Floats, Ints  # noqa: TC001 - the types of fields are read with the scores
@@ -29,6 +29,9 @@ class PerLabel(ClassTable):
         f1_interval: (K, 2).
         ap_interval: (K, 2).
     """
+
+    shown: ClassVar = {"F1": "f1", "precision": "precision", "recall": "recall", "AP": "ap", "threshold": "threshold"}
+    lowest: ClassVar = {"F1": "f1", "precision": "precision", "recall": "recall", "AP": "ap"}
 
     names: tuple[str, ...]
     support: Ints

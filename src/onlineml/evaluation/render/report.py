@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from onlineml.evaluation.render.sections import page
+from onlineml.evaluation.render.html import page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +25,7 @@ def report_html(scores: BaseScores, *, title: str = "Evaluation") -> str:
     Returns:
         HTML that follows the reader's light or dark setting, under 2 MB for 1,000 classes and 50,000 images.
     """
-    return page(title, scores.report_sections(title))
+    return page(title, *scores.report_parts())
 
 
 def save_page(

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from onlineml.storage.codec import plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,37 +101,28 @@ class GateResult:
 
     def to_record(self) -> dict[str, Any]:
         """The decision as plain JSON values, for a promotion log; undefined numbers are None."""
-        a, b = self.comparison.a, self.comparison.b
-        numbers = ("champion", "challenger", "difference", "lower", "upper")
-        return {
-            "verdict": self.verdict,
-            "reasons": list(self.reasons),
+        diff = self.comparison
+        own = ("verdict", "reasons", "score", "champion", "challenger", "difference", "lower", "upper", "leaked")
+        record: dict[str, Any] = plain({
+            **{name: getattr(self, name) for name in own},
             "policy": {"name": self.policy.name, **dataclasses.asdict(self.policy)},
-            "score": self.score,
-            **{name: _plain(getattr(self, name)) for name in numbers},
             # logs of former releases have these two names
-            "smallest_shown": _plain(self.minimum_detectable_effect),
+            "smallest_shown": self.minimum_detectable_effect,
             "images_needed": self.required_sample_size,
-            "n_images": self.comparison.n_images,
-            "n_groups": self.comparison.n_groups,
-            "n_fixed": self.comparison.n_fixed,
-            "n_broken": self.comparison.n_broken,
-            "negative_flip_rate": _plain(self.comparison.negative_flip_rate),
-            "mcnemar_p": self.comparison.mcnemar.p_mid,
+            **{name: getattr(diff, name) for name in ("n_images", "n_groups", "n_fixed", "n_broken")},
+            "negative_flip_rate": diff.negative_flip_rate,
+            "mcnemar_p": diff.mcnemar.p_mid,
             "drops": [
-                {"column": t.part.column, "value": t.part.value, "difference": _plain(t.part.difference),
-                 "p_holm": t.p_holm}
+                {"column": t.part.column, "value": t.part.value, "difference": t.part.difference, "p_holm": t.p_holm}
                 for t in self.drops
             ],
-            "leaked": list(self.leaked),
-            "new_classes": [
-                {"name": new.name, "n": new.n, "score": _plain(new.score)} for new in self.new_classes
-            ],
-            "champion_ref": a.model_ref,
-            "challenger_ref": b.model_ref,
-            "manifest_hash": b.manifest_hash,
-            "split": b.split,
-        }  # fmt: skip
+            "new_classes": [{"name": new.name, "n": new.n, "score": new.score} for new in self.new_classes],
+            "champion_ref": diff.a.model_ref,
+            "challenger_ref": diff.b.model_ref,
+            "manifest_hash": diff.b.manifest_hash,
+            "split": diff.b.split,
+        })  # fmt: skip
+        return record
 
     def __repr__(self) -> str:
         return f"<GateResult: {self.verdict}, {self.score} {self.difference:+.3f}>"
@@ -144,7 +136,3 @@ class GateResult:
         from onlineml.improving.gate.text import gate_html
 
         return gate_html(self)
-
-
-def _plain(value: float) -> float | None:
-    return None if math.isnan(value) else value

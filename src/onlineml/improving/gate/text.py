@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from onlineml.evaluation.comparison.text import flips_sentence, new_class_lines, p_text, signed, subject
 from onlineml.evaluation.render import text as say
+from onlineml.evaluation.render.html import Table, notebook_cell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,9 +105,8 @@ def gate_text(result: GateResult) -> str:
         lines.append(f"{len(result.tested):,} classes and slices tested for a drop; the smallest p values:")
     for tested in result.tested[:_N_TESTED]:
         part = tested.part
-        name = part.value if part.column == "class" else f"{part.column} {part.value}"
         lines.append(
-            f"  {say.shorten(name, 27):<28}{part.n:>7,}{signed(part.difference):>9}   p {p_text(tested.p_holm)}"
+            f"  {say.shorten(part.name, 27):<28}{part.n:>7,}{signed(part.difference):>9}   p {p_text(tested.p_holm)}"
         )
     if comparison.new_classes:
         lines += ["new classes, no part of the verdict:", *(f"  {line}" for line in new_class_lines(comparison))]
@@ -115,21 +115,18 @@ def gate_text(result: GateResult) -> str:
 
 def gate_html(result: GateResult) -> str:
     """For a notebook cell; styles stand on the elements, so that it reads in light and dark notebooks."""
-    from onlineml.evaluation.classification.html import esc, notebook_table  # noqa: PLC0415 - a page's matter
-
-    reasons = "".join(f"<li>{esc(text)}</li>" for text in result.reasons)
-    rows = []
-    for tested in result.tested[:_N_TESTED]:
-        part = tested.part
-        name = part.value if part.column == "class" else f"{part.column} {part.value}"
-        rows.append((esc(say.shorten(name, 40)), f"{part.n:,}", signed(part.difference), esc(p_text(tested.p_holm))))
-    parts = notebook_table(("tested for a drop", "n", "change", "p (Holm)"), rows) if rows else ""
-    new = "".join(f"<div>New class {esc(line)}</div>" for line in new_class_lines(result.comparison))
+    rows = [
+        (say.shorten(t.part.name, 40), f"{t.part.n:,}", signed(t.part.difference), p_text(t.p_holm))
+        for t in result.tested[:_N_TESTED]
+    ]
     bound = "" if math.isnan(result.lower) else f" (lower bound {signed(result.lower)})"
-    return (
-        f'<div style="font-family:system-ui,sans-serif"><div style="font-size:2em;font-weight:700">'
-        f'<span style="color:{_COLOURS[result.verdict]}">{result.verdict}</span> <span style="font-size:.5em;'
-        f'font-weight:400">{esc(say.label(result.score))} {signed(result.difference)}{bound} on '
-        f"{esc(subject(result.comparison))}; policy: {esc(result.policy)}</span></div><ul>{reasons}</ul>"
-        f"<div>{esc(flips_sentence(result.comparison))}</div>{parts}{new}</div>"
+    moved = f"{say.label(result.score)} {signed(result.difference)}{bound}"
+    new = [f"New class {line}" for line in new_class_lines(result.comparison)]
+    return notebook_cell(
+        result.verdict,
+        f"{moved} on {subject(result.comparison)}; policy: {result.policy}",
+        color=_COLOURS[result.verdict],
+        reasons=result.reasons,
+        lines=[flips_sentence(result.comparison), *new],
+        columns=[[Table(("tested for a drop", "n", "change", "p (Holm)"), rows)]] if rows else [],
     )

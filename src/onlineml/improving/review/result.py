@@ -141,13 +141,12 @@ class ReviewQueue:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        from onlineml.evaluation.classification.html import esc, notebook_table
+        from onlineml.evaluation.render.html import Table, notebook_cell
 
         rows = [
-            (esc(item.image_id), esc(", ".join(dict.fromkeys(w.reason for w in item.whys)) or RANDOM),
-             esc(item.suggestion), "yes" if item.is_random else "")
+            (item.image_id, ", ".join(dict.fromkeys(w.reason for w in item.whys)) or RANDOM, item.suggestion,
+             "yes" if item.is_random else "")
             for item in self.items[: 2 * _N_PRINTED]
         ]  # fmt: skip
-        table = notebook_table(("image", "why", "rather", "random"), rows)
-        head = esc(str(self).splitlines()[0])
-        return f'<div style="font-family:system-ui,sans-serif"><div>{head}</div>{table}</div>'
+        table = Table(("image", "why", "rather", "random"), rows)
+        return notebook_cell(lines=[str(self).splitlines()[0]], columns=[[table]])
