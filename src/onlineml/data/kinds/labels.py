@@ -264,6 +264,18 @@ class LabelsKind(AnnotationKind):
 
         return differ
 
+    # ---- samples ----
+
+    def sample_maker(self) -> Callable[..., dict[str, bytes]]:
+        from onlineml.data.samples.multilabel import make_label_sets  # noqa: PLC0415 (it draws photos)
+
+        return make_label_sets
+
+    def sample_truth(self, photos: str) -> dict[str, Any]:
+        from onlineml.data.samples.multilabel import true_label_sets  # noqa: PLC0415 (it draws photos)
+
+        return true_label_sets(photos)
+
 
 LABELS = LabelsKind()
 

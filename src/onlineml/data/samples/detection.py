@@ -16,12 +16,12 @@ from onlineml.data.samples.objects import CLASS_NAMES
 from onlineml.storage.io import join, read_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from numpy.random import Generator
 
 __all__ = ["BOX_PROBLEMS", "DrawnBoxes", "PhotoPlan", "annotation_files", "make_boxes", "make_photo", "plan_photos"]
-__all__ += ["true_boxes"]
+__all__ += ["true_boxes", "wrong_photos"]
 
 BOX_PROBLEMS = ("wrong label", "missing box", "box beyond the edge", "empty box")
 _N_OBJECTS = (0.24, 0.28, 0.22, 0.16, 0.1)  # shares of the photos with objects: one to five objects
@@ -56,7 +56,7 @@ class PhotoPlan:
 
 @dataclass(frozen=True)
 class DrawnBoxes:
-    """A photo's boxes, each a label and x1, y1, x2, y2 in pixels of the upright photo.
+    """A photo's boxes, each a label and x1, y1, x2, y2 in pixels of the upright photo; or its labels without boxes.
 
     Attributes:
         size_hw: height and width of the upright photo.
@@ -65,8 +65,8 @@ class DrawnBoxes:
     """
 
     size_hw: tuple[int, int]
-    true: list[tuple[str, list[float]]]
-    given: list[tuple[str, list[float]]]
+    true: Sequence[tuple[str, list[float] | None]]
+    given: Sequence[tuple[str, list[float] | None]]
 
 
 def make_boxes(
@@ -84,7 +84,9 @@ def make_boxes(
         return annotation_files(plans, list(pool.map(make, range(n))))
 
 
-def plan_photos(rng: Generator, *, n: int, faulty: float, broken: int) -> list[PhotoPlan]:
+def plan_photos(
+    rng: Generator, *, n: int, faulty: float, broken: int, faults: Sequence[str] = BOX_PROBLEMS
+) -> list[PhotoPlan]:
     """Choose name, kind and fault of every photo.
 
     Args:
@@ -92,11 +94,12 @@ def plan_photos(rng: Generator, *, n: int, faulty: float, broken: int) -> list[P
         n: number of photos.
         faulty: share of the readable photos that have wrong boxes.
         broken: number of unreadable photos.
+        faults: the kinds of wrong boxes, or labels.
     """
     order = rng.permutation(n).tolist()
     problems = dict(zip(order[:broken], FILE_PROBLEMS * n, strict=False))
     n_faulty = round(faulty * (n - broken))
-    problems |= dict(zip(order[broken : broken + n_faulty], BOX_PROBLEMS * n, strict=False))
+    problems |= dict(zip(order[broken : broken + n_faulty], [*faults] * n, strict=False))
     good = iter(order[broken + n_faulty :])  # each kind occurs at least once if there are enough photos
 
     def sample(share: float) -> set[int]:
@@ -113,7 +116,7 @@ def plan_photos(rng: Generator, *, n: int, faulty: float, broken: int) -> list[P
             count = int(number in tiny)
         elif shape in {"wide", "tall"}:
             count = int(rng.integers(*_N_OBJECTS_LONG))
-        elif problems.get(number) == "missing box":
+        elif problems.get(number) in {"missing box", "missing label"}:
             count = max(count, 3)
         path = "images/" + FILE_NAMES[rng.integers(len(FILE_NAMES))].format(number + 1)
         turn = int(rng.choice(list(TURNS))) if number in turned else 1
@@ -154,21 +157,18 @@ def annotation_files(plans: Sequence[PhotoPlan], photos: Sequence[DrawnBoxes]) -
     }
 
 
-def _coco(images: list[dict[str, Any]], boxes: list[list[tuple[str, list[float]]]]) -> bytes:
+def _coco(images: list[dict[str, Any]], annotated: Sequence[Sequence[tuple[str, list[float] | None]]]) -> bytes:
     annotations: list[dict[str, Any]] = []
-    for image, own in zip(images, boxes, strict=True):
-        for label, (x1, y1, x2, y2) in own:
-            width, height = round(x2 - x1, 3), round(y2 - y1, 3)
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": image["id"],
-                    "category_id": CLASS_NAMES.index(label) + 1,
-                    "bbox": [round(x1, 3), round(y1, 3), width, height],
-                    "area": round(width * height, 3),
-                    "iscrowd": 0,
-                }
-            )
+    for image, own in zip(images, annotated, strict=True):
+        for label, box in own:
+            number = CLASS_NAMES.index(label) + 1
+            entry = {"id": len(annotations) + 1, "image_id": image["id"], "category_id": number}
+            if box is not None:
+                x1, y1, x2, y2 = box
+                width, height = round(x2 - x1, 3), round(y2 - y1, 3)
+                entry |= {"bbox": [round(x1, 3), round(y1, 3), width, height]}
+                entry |= {"area": round(width * height, 3), "iscrowd": 0}
+            annotations.append(entry)
     categories = [{"id": number, "name": name} for number, name in enumerate(CLASS_NAMES, start=1)]
     whole = {"images": images, "annotations": annotations, "categories": categories}
     return json.dumps(whole).encode()
@@ -176,8 +176,13 @@ def _coco(images: list[dict[str, Any]], boxes: list[list[tuple[str, list[float]]
 
 def true_boxes(photos: str) -> dict[str, tuple[list[list[float]], list[str]]]:
     """The true boxes and labels of those photos in a folder of samples that are annotated wrongly, by their path."""
+    rows = wrong_photos(photos, "detection", problems={"wrong label", "missing box"})
+    return {name: (row["boxes_xyxy"], row["labels"]) for name, row in rows.items()}
+
+
+def wrong_photos(photos: str, task: str, *, problems: Collection[str]) -> dict[str, dict[str, Any]]:
+    """The true annotations of the photos with some kinds of problems, as rows of a manifest by path in the folder."""
     images = json.loads(read_bytes(join(photos, "truth.json")))["images"]
-    faulty = {image["file_name"] for image in images if image["problem"] in {"wrong label", "missing box"}}
-    truly = Manifest.from_coco(join(photos, "truth.json"), images=photos).table.select(["uri", "boxes_xyxy", "labels"])
-    rows = {row["uri"]: (row["boxes_xyxy"], row["labels"]) for row in truly.to_pylist()}
-    return {name: value for uri, value in rows.items() for name in faulty if uri == name or uri.endswith(f"/{name}")}
+    faulty = {image["file_name"] for image in images if image["problem"] in problems}
+    truly = Manifest.from_coco(join(photos, "truth.json"), images=photos, task=task).table.to_pylist()
+    return {name: row for row in truly for name in faulty if f"/{row['uri']}".endswith(f"/{name}")}

@@ -40,13 +40,15 @@ def make_samples(
       photo shows up to five objects, or none; some are very wide, tall or tiny. Some have wrong boxes: a wrong label, a
       missing box, a box beyond the photo's edge, or an empty box. The correct boxes, and the ``problem`` of each photo,
       are in ``truth.json``, in the same format.
+    - ``"multilabel"``: the same kinds of photos, with the classes that they show: COCO annotations without boxes. Some
+      lack a label, or have one too many.
 
     Args:
         url: the folder to fill, on any filesystem; created if it is missing.
-        task: the task of the samples, ``"classification"`` or ``"detection"``.
+        task: the task of the samples.
         n: total number of photos, at least 5.
         seed: seed of all random choices.
-        mislabelled: share of the good photos with a wrong folder or wrong boxes, 0 to 1.
+        mislabelled: share of the good photos with a wrong folder, wrong boxes or wrong labels, 0 to 1.
         broken: number of the n files that are not readable images.
         storage_options: options of the filesystem of `url`.
 
