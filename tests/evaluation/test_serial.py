@@ -21,6 +21,15 @@ def test_scores_of_the_first_format_are_read(name):
 
 
 @pytest.mark.parametrize("name", ["classified", "detected", "labelled"])
+def test_the_dict_is_the_json_without_images_and_arrays(name):
+    scores = getattr(stored_scores, name)()
+    content, whole = scores.to_dict(), json.loads(scores.to_json(arrays=False))
+    assert json.loads(json.dumps(content, allow_nan=False)) == content
+    assert all(whole[key] == value for key, value in content.items())
+    assert {"scores", "per_class", "confusion"} <= set(content)
+
+
+@pytest.mark.parametrize("name", ["classified", "detected", "labelled"])
 @pytest.mark.parametrize("key", ["scores", "images", "per_class", "class_names", "by_slice"])
 def test_damage_is_named(name, key):
     kind = type(getattr(stored_scores, name)())

@@ -16,6 +16,7 @@ import onlineml as oml
 from onlineml.errors import AlreadyExistsError, ConfigError, NotFoundError, StorageError, WeightsError
 from onlineml.evaluation import ClassificationScores, classification_scores
 from onlineml.registry.versions import publish_to
+from onlineml.storage.io import read_bytes
 from onlineml.tasks.loading import model_files
 from tiny import CLASSES, TinyNet, tiny_model
 
@@ -55,9 +56,14 @@ def scores_of() -> object:
 def test_a_model_that_was_published_gives_the_same_bits(store: Store) -> None:
     model = named()
     url = f"{store.url}/my-model"
-    publish_to(url, model_files(model), storage_options=store.storage_options)
-    loaded = oml.load_model(url, storage_options=store.storage_options)
+    saved = model.save(url, scores=scores_of(), storage_options=store.storage_options)
+    loaded = oml.load_model(saved)
 
+    with pytest.raises(AlreadyExistsError):
+        model.save(url, storage_options=store.storage_options)
+    assert oml.load_model(url, storage_options=store.storage_options).class_names == CLASSES
+    content = read_bytes(saved.path("evaluation.json"), storage_options=store.storage_options)
+    assert ClassificationScores.from_json(content).accuracy == scores_of().accuracy
     assert torch.equal(outputs(loaded), outputs(model))
     assert loaded.class_names == CLASSES
     assert loaded.size_hw == (64, 48)

@@ -11,6 +11,7 @@ from torch import nn
 from onlineml.data.loading.lightning import pl
 from onlineml.errors import ConfigError
 from onlineml.tasks.class_head import WithClassHead
+from onlineml.tasks.files import WithFiles
 from onlineml.tasks.finite_loss import check_loss
 from onlineml.tasks.normalization import WithNormalization
 from onlineml.tasks.optimization import Optimizer, make_optimizer, parameter_groups, seed_devices
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["VisionModule"]
 
 
-class VisionModule(WithClassHead, WithNormalization, WithThresholds, pl.LightningModule):
+class VisionModule(WithClassHead, WithNormalization, WithThresholds, WithFiles, pl.LightningModule):
     """Base of the task modules: a network whose head may warm up first, and a learning rate that follows progress.
 
     The rate, what is frozen and the random state are set before each step from (seed, step, progress) alone, so that a
@@ -126,10 +127,10 @@ class VisionModule(WithClassHead, WithNormalization, WithThresholds, pl.Lightnin
     def from_descriptor(
         cls, descriptor: Mapping[str, Any], *, network: str | nn.Module | None, source: str
     ) -> VisionModule:
-        """A module as ``model.json`` describes it, with weights that start at random.
+        """A module as ``model.json``, the descriptor, describes it, with weights that start at random.
 
         Args:
-            descriptor: content of ``model.json``.
+            descriptor: its content.
             network: the user's own, where the model has one: the module, or the import path of its factory.
             source: where it was found, for errors.
 
@@ -176,12 +177,6 @@ class VisionModule(WithClassHead, WithNormalization, WithThresholds, pl.Lightnin
         self.size_hw, self.pretrained = other.size_hw, pretrained
         self.to(memory_format=torch.channels_last)
         return self.train()
-
-    def export_files(self, scores: Any = None, *, parent: str | None = None) -> dict[str, bytes]:
-        """The files of a published model, see `onlineml.tasks.loading.model_files`."""
-        from onlineml.tasks.loading import model_files  # noqa: PLC0415
-
-        return model_files(self, scores, parent=parent)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
         del batch_idx
@@ -242,13 +237,11 @@ class VisionModule(WithClassHead, WithNormalization, WithThresholds, pl.Lightnin
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         """Clip here: Lightning refuses to with a fused optimizer in mixed precision, for the sake of float16 alone."""
-        if gradient_clip_val is None:
-            return
         if gradient_clip_algorithm not in {None, "norm"}:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
-            return
-        held = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        nn.utils.clip_grad_norm_(held, gradient_clip_val)
+        elif gradient_clip_val is not None:
+            held = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+            nn.utils.clip_grad_norm_(held, gradient_clip_val)
 
     def _can_fuse(self) -> bool:
         if self._trainer is not None and self._trainer.precision == "16-mixed":  # its gradients are unscaled too late

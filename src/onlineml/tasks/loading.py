@@ -12,7 +12,7 @@ import torch
 
 from onlineml.errors import StorageError, WeightsError
 from onlineml.models.weights import with_versions
-from onlineml.registry.versions import ModelVersion, publish_to, resolve
+from onlineml.registry.versions import ModelVersion, resolve
 from onlineml.storage.io import join, read_bytes
 from onlineml.tasks import task_names, task_of
 
@@ -21,10 +21,9 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from onlineml.runs.run import Run
     from onlineml.tasks.base import VisionModule
 
-__all__ = ["load_model", "model_files", "opened_model", "write_model"]
+__all__ = ["load_model", "model_files", "opened_model"]
 
 _FORMAT = 1  # of model.json
 _REQUIRED = ("backbone", "architecture", "class_names", "preprocessing", "manifest_hash", "seed")
@@ -94,11 +93,6 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return ""
-
-
-def write_model(model: VisionModule, run: Run) -> None:
-    """Write the trained model into its run, as ``model/``."""
-    publish_to(run.path("model"), model_files(model), storage_options=run.storage_options)
 
 
 def load_model(

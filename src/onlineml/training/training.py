@@ -13,7 +13,6 @@ import torch
 from onlineml.data.loading.lightning import pl
 from onlineml.errors import NotFoundError, StoppedError
 from onlineml.storage.io import delete, delete_drafts, draft_for, read_bytes, upload_file, write_bytes
-from onlineml.tasks.loading import write_model
 from onlineml.tasks.schedule import Knot, Schedule
 from onlineml.training.budget import FORWARDS_A_STEP, Budget, Clock
 from onlineml.training.callbacks import EpochRecord, WeightsSnapshot
@@ -222,7 +221,7 @@ class Training:
         kept = self._choose()
         for logger in self.loggers:
             logger.finalize("success")  # after the last row, which Lightning has not waited for
-        write_model(self.model, self.run)
+        self.model.save(self.run.path("model"), storage_options=self.run.storage_options)
         facts = {k: kept[k] for k in ("step", "train_loss", *self.model.metric_names)}
         self.run.set_status("finished", facts=facts | {"seconds": round(self.clock.spent(), 2)})
         delete(self.run.path("last.ckpt"), storage_options=self.run.storage_options)

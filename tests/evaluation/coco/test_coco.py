@@ -305,5 +305,6 @@ def test_the_result_prints_tables_and_strict_json():
     assert frame.loc["class 1"].to_dict() == {"ap": 1.0, "ap_50": 1.0, "objects": 1.0}
     assert frame.shape == (3, 3)
     content = json.loads(scores.to_json())
+    assert content == scores.to_dict()
     assert [content[name] for name in STAT_NAMES] == [None if math.isnan(v) else v for v in scores.stats]
     assert content["classes"][2] == {"name": "class 2", "ap": None, "ap_50": None, "objects": 0}

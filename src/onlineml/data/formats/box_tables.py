@@ -73,7 +73,7 @@ def read_box_table(
         "group": Column(names.group),
         "annotated": Column("annotated"),
     }
-    read = read_columns(where, wanted, storage_options=storage_options)
+    read = read_columns(where, wanted, table=source.table, storage_options=storage_options)
     problems: list[str] = []
     corners = [_numbers(read.others, name, where, problems) for name in names.box]
     uris = placed(read.texts["path"], folder, problems)

@@ -40,23 +40,31 @@ class TextTable:
     present: frozenset[str]
 
 
-def read_columns(url: str, wanted: Mapping[str, Column], *, storage_options: Mapping[str, Any] | None) -> TextTable:
+def read_columns(
+    url: str,
+    wanted: Mapping[str, Column],
+    *,
+    table: pa.Table | None = None,
+    storage_options: Mapping[str, Any] | None,
+) -> TextTable:
     """Read a table; its format depends on the extension (``.parquet`` or ``.pq``; anything else is CSV).
 
     Args:
         url: the table.
         wanted: the columns to read as text, by the name under which they are returned.
+        table: the content, where it is in memory.
         storage_options: options of the filesystem.
 
     Raises:
         DataError: the table cannot be parsed (every malformed row is named), or a required column is missing.
     """
-    data = io.read_bytes(url, storage_options=storage_options)
     names = [column.name for column in wanted.values()]
-    try:
-        table = pq.read_table(pa.BufferReader(data)) if is_parquet(url) else _read_csv(url, data, names)
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{url} is not a readable table: {error}") from error
+    if table is None:
+        data = io.read_bytes(url, storage_options=storage_options)
+        try:
+            table = pq.read_table(pa.BufferReader(data)) if is_parquet(url) else _read_csv(url, data, names)
+        except pa.ArrowInvalid as error:
+            raise DataError(f"{url} is not a readable table: {error}") from error
     table = as_single_chunks(table.replace_schema_metadata(None))
     absent = [column.name for column in wanted.values() if column.required and column.name not in table.column_names]
     if absent:

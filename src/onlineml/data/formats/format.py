@@ -13,6 +13,8 @@ from onlineml.storage import io
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    import pyarrow as pa
+
     from onlineml.data.manifest.manifest import Manifest
 
 __all__ = ["TABLE_ENDINGS", "Format", "Place", "Reader", "Source", "Writer", "table_at"]
@@ -30,16 +32,20 @@ class Source(NamedTuple):
         images: the folder of images, or one for each of several files.
         root: the folder that paths are relative to.
         split: the split of all images; or the path of a table of splits, see `Format.takes_split`.
+        table: the content of a table that is in memory; `url` is then a name for messages.
     """
 
     url: Url | Mapping[str, Url]
     images: Url | Mapping[str, Url] | None = None
     root: Url | None = None
     split: str | None = None
+    table: pa.Table | None = None
 
     @property
     def where(self) -> str:
-        """The absolute URL of a single file or folder."""
+        """The absolute URL of a single file or folder, for messages too."""
+        if self.table is not None:
+            return str(self.url)
         assert isinstance(self.url, str | os.PathLike)  # noqa: S101 (only COCO has one for each split)
         return absolute(self.url)
 

@@ -73,7 +73,7 @@ def read_table(
     }
     if holds == "labels":
         wanted["labels"] = Column("labels")
-    read = read_columns(where, wanted, storage_options=storage_options)
+    read = read_columns(where, wanted, table=source.table, storage_options=storage_options)
     problems: list[str] = []
     uris = [uri or f"\0{row}" for row, uri in enumerate(placed(read.texts["path"], folder, problems))]
     images = ImageRows(uris, problems)

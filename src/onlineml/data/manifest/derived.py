@@ -11,13 +11,15 @@ import pyarrow.compute as pc
 
 from onlineml.data.manifest.base import ManifestBase, Split
 from onlineml.data.manifest.edits import ids_of
+from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import DEFAULT_FRACTIONS, SPLITS, assign_splits
 from onlineml.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import numpy.typing as npt
+    import pandas as pd
 
     from onlineml.data.manifest.manifest import Manifest
 
@@ -48,6 +50,54 @@ class DerivedManifests(ManifestBase):
                 raise ConfigError(f"a mask needs one value per image, {len(data)}; found {len(index)}")
             index = np.flatnonzero(index)
         return self._with(data.table.take(pa.array(index.astype(np.int64))))
+
+    def filter(
+        self,
+        where: npt.ArrayLike | Callable[[pd.DataFrame], npt.ArrayLike] | None = None,
+        *,
+        split: Split | Sequence[Split] | None = None,
+        class_names: str | Iterable[str] | None = None,
+    ) -> Manifest:
+        """The images that meet all of several conditions; the list of classes stays the same.
+
+        Args:
+            where: a mask of N booleans; or a function that takes the data frame of `to_pandas` and returns one.
+            split: those of one or several splits.
+            class_names: those with a label, or a box, of one of these classes.
+
+        Raises:
+            ConfigError: an unknown split or class, or no mask of N booleans.
+        """
+        found = self._manifest() if split is None else self.select(split=split)
+        if where is not None:
+            mask = np.asarray(where(found.to_pandas()) if callable(where) else where)
+            if mask.dtype != bool:
+                raise ConfigError(f"where= needs one boolean per image; found values of the type {mask.dtype}")
+            if not callable(where) and split is not None:  # of this manifest's images
+                mask = mask[np.isin(self._manifest().column("image_id"), found.column("image_id"))]
+            found = found.take(mask)
+        if class_names is None:
+            return found
+        wanted = [class_names] if isinstance(class_names, str) else list(class_names)
+        if unknown := [name for name in wanted if name not in found.class_names]:
+            raise ConfigError(f"unknown classes {examples(unknown)}; expected some of {examples(found.class_names)}")
+        names, rows = found.kind.names_by_row(found.table)
+        shown = rows[np.isin(np.asarray(names.to_pylist(), dtype=object), wanted)]
+        return found.take(np.unique(shown))
+
+    @classmethod
+    def concat(cls, manifests: Iterable[Manifest]) -> Manifest:
+        """Join manifests of one task; the classes are those of all, in the order of their first appearance.
+
+        An address stands for one image: rows of several manifests with the same URL become one, as when a project
+        imports them one after the other. It keeps the id, split and group of the first, and has the last annotation.
+
+        Raises:
+            ConfigError: no manifests, several tasks, or several ``storage_options``.
+        """
+        from onlineml.data.manifest.joining import joined  # noqa: PLC0415 (it needs the rules of annotation logs)
+
+        return joined(list(manifests))
 
     def with_column(self, name: str, values: Sequence[Any] | npt.NDArray[Any] | pa.Array) -> Manifest:
         """Add or replace a column of N values.

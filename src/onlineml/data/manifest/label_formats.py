@@ -6,7 +6,9 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from onlineml.data.formats import folders, tables
+import pyarrow as pa
+
+from onlineml.data.formats import box_tables, folders, tables
 from onlineml.data.formats.format import Source
 from onlineml.data.formats.parts import absolute
 from onlineml.data.kinds import kind_of
@@ -16,6 +18,8 @@ from onlineml.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Self
+
+    import pandas as pd
 
     from onlineml.data.video.frames import FrameFormat
 
@@ -179,6 +183,51 @@ class LabelFormats(ManifestBase):
         names = tables.TableColumns(path, label, split, group, separator, class_names)
         found = replace(tables.TABLE, read=partial(tables.read_table, names=names))
         return cls._imported(found, Source(url, root=root), task, class_names, storage_options)
+
+    @classmethod
+    def from_pandas(
+        cls,
+        frame: pd.DataFrame,
+        *,
+        path: str = "path",
+        label: str = "label",
+        separator: str = ";",
+        box: tuple[str, str, str, str] = ("x1", "y1", "x2", "y2"),
+        split: str = "split",
+        group: str = "group",
+        root: Url = "",
+        task: str = "classification",
+        class_names: Sequence[str] | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Import a data frame with the columns of `from_table`, or for ``task="detection"`` of `from_boxes`.
+
+        Args:
+            frame: a row per image, or per box; its index is not read.
+            path: the column of paths or URLs, and so the next: see `from_table` and `from_boxes`.
+            label: the column of labels.
+            separator: between several labels in a text.
+            box: the columns of the corners.
+            split: the column of splits.
+            group: the column of groups.
+            root: the folder that paths are relative to; ``""``: they are absolute paths or URLs.
+            task: ``"classification"``, ``"multilabel"`` or ``"detection"``.
+            class_names: the order of the classes; by default the labels, sorted naturally.
+            storage_options: fsspec's, for the images.
+
+        Raises:
+            DataError: rows are bad (all are listed), or none of the images exists.
+        """
+        labels = tables.TableColumns(path, label, split, group, separator, class_names)
+        boxes = box_tables.BoxColumns(path, label, box, split, group)
+        readers = (
+            replace(tables.TABLE, read=partial(tables.read_table, names=labels)),
+            replace(box_tables.BOX_TABLE, read=partial(box_tables.read_box_table, names=boxes)),
+        )
+        key = kind_of(task).key
+        found = next((one for one in readers if key in one.holds), readers[0])  # which says that it does not hold it
+        source = Source("the data frame", root=root, table=pa.Table.from_pandas(frame, preserve_index=False))
+        return cls._imported(found, source, task, class_names, storage_options)
 
     def export(
         self,

@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from onlineml.evaluation.coco.arrays import IOU_THRESHOLDS
 from onlineml.evaluation.metrics import ratio
 from onlineml.evaluation.render import text as say
-from onlineml.storage.codec import encode
+from onlineml.storage.codec import encode, plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,13 +125,17 @@ class CocoScores:
         columns = {"ap": self.per_class_ap, "ap_50": self.per_class_ap_50, "objects": self.n_objects}
         return pd.DataFrame(columns, index=pd.Index(self.class_names, name="class", dtype="object"))
 
-    def to_json(self) -> str:
-        """Encode the scores as strict JSON, with nan as null; without the curves."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the scores as plain JSON values, with None for nan; without the curves."""
         columns = {"name": self.class_names, "ap": self.per_class_ap, "ap_50": self.per_class_ap_50}
         columns["objects"] = self.n_objects
         classes = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
         scores = dict(zip(STAT_NAMES, self.stats, strict=True))
-        return encode({"n_images": self.n_images, **scores, "classes": classes}).decode()
+        return cast("dict[str, Any]", plain({"n_images": self.n_images, **scores, "classes": classes}))
+
+    def to_json(self) -> str:
+        """Encode `to_dict` as strict JSON."""
+        return encode(self.to_dict()).decode()
 
     def _subject(self) -> str:
         n_objects, n_classes = int(self.n_objects.sum()), len(self.class_names)
