@@ -11,6 +11,7 @@ __all__ = [
     "AlreadyExistsError",
     "BadImageError",
     "BadVideoError",
+    "ChangedError",
     "ConfigError",
     "ConflictError",
     "DataError",
@@ -93,6 +94,10 @@ class AlreadyExistsError(StorageError, FileExistsError):
 
 class ConflictError(StorageError):
     """An object to be replaced was changed since it was read."""
+
+
+class ChangedError(StorageError):
+    """A file has another content than when its dataset was frozen."""
 
 
 class WeightsError(OnlineMLError, OSError):

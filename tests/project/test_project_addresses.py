@@ -5,7 +5,7 @@ from __future__ import annotations
 import io as _io
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import fsspec
 import numpy as np
@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from onlineml.data.manifest.manifest import Manifest
+from onlineml.errors import DataError, TooManyBadImagesError
 from onlineml.project.project import Project
 
 if TYPE_CHECKING:
@@ -223,3 +224,114 @@ def test_imported_again(
     assert opened_now.items() <= after.items()
     if change is not _copied:
         assert opened_now == after
+
+
+# ---- frozen, and read ----
+
+
+def _frozen(store: Store, n: int = 4) -> tuple[Scene, Manifest]:
+    scene = Scene(store)
+    for seed in range(n):
+        scene.write(f"in/cat/{seed}.png", seed)
+    scene.add()
+    return scene, scene.project.freeze()
+
+
+def _findings(scene: Scene, data: Manifest) -> dict[str, tuple[str, str]]:
+    rows = scene.project.datasets.findings(data).table.to_pylist()
+    return {row["uri"].rpartition("/")[2]: (row["finding"], row["outcome"]) for row in rows}
+
+
+def test_what_was_overwritten_or_removed_since_the_import_is_left_out_of_the_next_dataset(store: Store) -> None:
+    scene, first = _frozen(store)
+    scene.write("in/cat/1.png", 77)
+    scene.remove("in/cat/2.png")
+    scene.touch("in/cat/3.png")
+    data = scene.project.freeze(max_bad=0.5)
+    assert _findings(scene, data) == {"1.png": ("changed", "quarantined"), "2.png": ("missing", "quarantined")}
+    assert len(data) == 2
+    assert scene.project.freeze() == data  # what was told before does not stop again
+    scene.add()
+    again = scene.project.freeze()
+    assert len(again) == 3
+    assert _findings(scene, again) == {}
+    assert set(again.column("image_id")) & set(first.column("image_id")) == set(data.column("image_id"))
+
+
+def test_what_was_overwritten_between_import_and_freeze_is_no_picture_that_somebody_labelled(store: Store) -> None:
+    scene = Scene(store)
+    for seed in range(3):
+        scene.write(f"in/cat/{seed}.png", seed)
+    scene.add()
+    scene.write("in/cat/1.png", 77)
+    assert _findings(scene, scene.project.freeze(max_bad=0.5)) == {"1.png": ("changed", "quarantined")}
+    assert scene.add() == 1
+    assert len(scene.project.freeze()) == 3
+
+
+def test_a_touched_photo_is_read_once_more_and_its_version_noted(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    from onlineml.data.annotations import comparing
+
+    scene, first = _frozen(store)
+    read: list[str] = []
+    original = comparing.content_digests
+
+    def counted(urls: list[str], **options: Any) -> list[str | None]:
+        read.extend(urls)
+        return original(urls, **options)
+
+    monkeypatch.setattr(comparing, "content_digests", counted)
+    scene.touch("in/cat/1.png")
+    for _ in range(2):
+        assert scene.project.freeze() == first
+    assert len(read) == (0 if store.kind == "s3" else 1)
+    loaded = scene.project.datasets.get(first.hash)
+    listed = Manifest.from_folders(f"{store.url}/in", storage_options=store.storage_options)
+    assert sorted(loaded.column("version")) == sorted(listed.column("version"))
+
+
+def test_a_frozen_dataset_is_found_where_its_photos_are_now(store: Store) -> None:
+    scene, first = _frozen(store)
+    scene.move("in", "there")
+    scene.add("there")
+    assert scene.project.freeze() == first
+    assert all("/there/" in uri for uri in scene.project.datasets.get(first.hash).column("uri"))
+
+
+def test_readers_say_that_a_photo_is_not_the_one_that_was_frozen(
+    store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from onlineml.data.loading.datamodules import ClassificationDataModule
+
+    scene, data = _frozen(store)
+    monkeypatch.setenv("ONLINEML_CACHE", str(tmp_path / "of another machine"))
+    scene.write("in/cat/1.png", 77)
+    scene.touch("in/cat/2.png")
+    data = data.with_column("split", ["train"] * len(data))
+    module = ClassificationDataModule(data, size_hw=(8, 8), batch_size=4, max_bad=0.5)
+    batches = list(module.train_dataloader())
+    assert [len(batch["image"]) for batch in batches] == [3]
+    bad = [(row.finding, row.uri.rpartition("/")[2]) for batch in batches for row in batch["bad"]]
+    assert bad == [("changed", "1.png")]
+    with pytest.raises(DataError, match=r"1\.png was changed"):
+        data.to_folders(f"{store.url}/out", storage_options=store.storage_options)
+
+
+def test_the_share_of_bad_photos_is_remembered(store: Store) -> None:
+    scene, _ = _frozen(store, n=8)
+    store.raw_write("in/cat/torn.png", picture(5)[:60])
+    scene.add()
+    with pytest.raises(TooManyBadImagesError):
+        scene.project.freeze()
+    scene.project.freeze(max_bad=0.2)
+    assert scene.project.datasets.max_bad() == 0.2
+    again = Project.open(scene.project.url, storage_options=store.storage_options)
+    store.raw_write("in/cat/worn.png", picture(6)[:60])
+    scene.add()
+    assert len(again.freeze()) == 8
+    assert again.datasets.max_bad() == 0.2
+    for number in range(3):
+        store.raw_write(f"in/cat/bad{number}.png", picture(number)[:50])
+    scene.add()
+    with pytest.raises(TooManyBadImagesError):
+        again.freeze()

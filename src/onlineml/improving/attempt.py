@@ -186,7 +186,7 @@ class Attempt:
             slices=self.gate.slices,
             num_workers=recipe.num_workers,
             seed=recipe.seed,
-            max_bad=recipe.max_bad,
+            max_bad=recipe.bad_share,
         )
         return scores
 
@@ -199,7 +199,7 @@ class Attempt:
             slices=self.gate.slices,
             num_workers=recipe.num_workers,
             seed=recipe.seed,
-            max_bad=recipe.max_bad,
+            max_bad=recipe.bad_share,
         )
 
     def _published(self, model: Any, scores: BaseScores | None, *, parent: str | None) -> str:

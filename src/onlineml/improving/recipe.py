@@ -12,6 +12,7 @@ __all__ = ["HOWS", "How", "Recipe"]
 How = Literal["auto", "warm", "head", "rows", "shrink", "full"]
 HOWS: tuple[How, ...] = get_args(How)
 
+_MAX_BAD = 0.01  # of a dataset whose bad images were left out when it was frozen
 _PACKAGES = ("timm:", "transformers:")
 
 
@@ -37,7 +38,7 @@ class Recipe:
         weights: the weights that a first model, and ``"full"``, start from.
         seed: of order, augmentation, fresh weights and resamples, 0..2**31-1.
         num_workers: processes that decode; 0 is a thread.
-        max_bad: share of a split's images, and boxes, that may be bad, 0..1.
+        max_bad: share of a split's images, and boxes, that may be bad, 0..1; by default the project's.
 
     Raises:
         ConfigError: a value is outside its range, or both `epochs` and `budget_s` are given.
@@ -53,7 +54,7 @@ class Recipe:
     weights: str | None = None
     seed: int = 0
     num_workers: int = 0
-    max_bad: float = 0.01
+    max_bad: float | None = None
 
     def __post_init__(self) -> None:
         if self.how not in HOWS:
@@ -65,7 +66,7 @@ class Recipe:
                 f"backbone is a {type(self.backbone).__name__}: expected a name, or the import path of a network of "
                 "yours, 'package.module:factory'"
             )
-        if not 0 <= self.max_bad <= 1:
+        if self.max_bad is not None and not 0 <= self.max_bad <= 1:
             raise ConfigError(f"max_bad={self.max_bad}: expected a share between 0 and 1")
         if not 0 <= self.seed < 2**31:
             raise ConfigError(f"seed={self.seed}: expected 0..2**31-1")
@@ -80,6 +81,11 @@ class Recipe:
                 raise ConfigError(f"{name}={value}: expected at least {lowest}")
         if self.budget_s is not None and not self.budget_s > 0:
             raise ConfigError(f"budget_s={self.budget_s}: expected more than 0 seconds")
+
+    @property
+    def bad_share(self) -> float:
+        """The share of a frozen dataset's images, and boxes, that may be bad."""
+        return _MAX_BAD if self.max_bad is None else self.max_bad
 
     @property
     def own_backbone(self) -> str | None:

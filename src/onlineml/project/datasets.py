@@ -49,6 +49,12 @@ class ProjectDatasets:
         url = io.join(self._project.url, "datasets", manifest.hash)
         return freezing.read_findings(url, manifest, storage_options=self._project.storage_options)
 
+    def max_bad(self) -> float:
+        """Return the share of bad images, 0..1, that was given to `Project.freeze` last, or else a hundredth."""
+        from onlineml.data.annotations import freezing  # noqa: PLC0415 (decoders are loaded only to decode)
+
+        return freezing.allowed_bad(self._project.labels.state().folded.entries)
+
     def provenance(self, manifest: Manifest) -> pd.DataFrame:
         """Show the origin of each label of a frozen dataset: author, time, and the model if it was a suggestion.
 

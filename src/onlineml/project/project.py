@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 from onlineml import registry
 from onlineml.data.annotations.importing import absolute
 from onlineml.data.annotations.log import AnnotationLog
 from onlineml.data.kinds import kind_of
-from onlineml.data.manifest.manifest import DESCRIPTOR, Manifest
+from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import AlreadyExistsError, ConfigError, DataError
 from onlineml.jobs.project_jobs import ProjectJobs
 from onlineml.project import descriptor as project_file
@@ -178,13 +177,14 @@ class Project:
         writer = default_author(author)
         return self.annotation_log.append(entries_of, author=writer, expected_revisions=expected_revisions)
 
-    def freeze(self, *, max_bad: float = 0.01, progress: bool = False) -> Manifest:
+    def freeze(self, *, max_bad: float | None = None, progress: bool = False) -> Manifest:
         """Make an immutable dataset of the present state, checked and without bad images.
 
         The same state gives the same dataset. Images that were checked before are not opened again.
 
         Args:
-            max_bad: allowed share of bad images, 0..1.
+            max_bad: allowed share of bad images, 0..1, now and from now on by default; None: the last one given, or
+                0.01. Images that the last dataset left out do not count again.
             progress: write progress lines to stderr.
 
         Raises:
@@ -193,20 +193,21 @@ class Project:
         from onlineml.data.annotations import freezing  # noqa: PLC0415 (decoders are loaded only to decode)
 
         state = self.labels.state()
+        entries, folder = state.folded.entries, io.join(self.url, "datasets")
+        allowed = freezing.allowed_bad(entries)
         result = freezing.check_new(
             self.manifest_of(state),
             human_annotated=state.human_annotated,
             seen_url=io.join(self.url, "log/seen"),
-            max_bad=max_bad,
+            max_bad=allowed if max_bad is None else max_bad,
+            told=freezing.told_findings(entries, folder, storage_options=self.storage_options),
             progress=progress,
             storage_options=self.storage_options,
         )
-        url = io.join(self.url, "datasets", result.manifest.hash)
-        if not io.exists(io.join(url, DESCRIPTOR), storage_options=self.storage_options):
-            files = freezing.dataset_files(result, state.provenance)
-            with contextlib.suppress(AlreadyExistsError):  # another process froze the same state
-                io.publish(url, files, descriptor=DESCRIPTOR, storage_options=self.storage_options)
-        self.annotation_log.freeze(result.manifest.hash, state, author=default_author())
+        url = io.join(folder, result.manifest.hash)
+        freezing.publish_dataset(url, result, state.provenance, storage_options=self.storage_options)
+        given = None if max_bad == allowed else max_bad
+        self.annotation_log.freeze(result.manifest.hash, state, author=default_author(), max_bad=given)
         return result.manifest
 
     def manifest_of(self, state: Annotations) -> Manifest:

@@ -105,7 +105,7 @@ def our_error(err: Exception, url: str, storage_options: Options) -> OSError:
 
 def _ours(err: Exception, url: str, storage_options: Options, needs: Needs) -> OSError:
     shown = redacted(url)
-    if isinstance(err, FileNotFoundError):
+    if isinstance(err, FileNotFoundError) and s3.server_code(err) != "NoSuchBucket":
         return NotFoundError(f"nothing is stored at {shown}")
     if isinstance(err, FileExistsError):
         return AlreadyExistsError(f"{shown} already exists")

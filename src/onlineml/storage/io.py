@@ -219,7 +219,7 @@ def list_files(url: Url, *, recursive: bool = True, storage_options: Options = N
     with translated(full, storage_options, needs="list"):
         if local is not None:
             found = [
-                FileInfo(inside(full, path), path, stat.st_size, f"{stat.st_mtime_ns}-{stat.st_size}")
+                FileInfo(inside(full, path), path, stat.st_size, local_files.version_of(stat))
                 for path, stat in local_files.list_files(local, recursive=recursive)
             ]
         else:

@@ -146,6 +146,11 @@ def swap(path: str, data: bytes, *, version: str) -> str:
     return sha256(data).hexdigest()
 
 
+def version_of(stat: os.stat_result) -> str:
+    """Return the version of a file: time of modification and size."""
+    return f"{stat.st_mtime_ns}-{stat.st_size}"
+
+
 def list_files(folder: str, *, recursive: bool) -> Iterator[tuple[str, os.stat_result]]:
     """Yield the files below a folder as (relative path with '/', stat), without onlineml's temporary files.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import weakref
 from hashlib import sha256
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import fsspec.asyn
 
-from onlineml.errors import NotFoundError, StorageError
+from onlineml.errors import ChangedError, NotFoundError, StorageError
 from onlineml.storage import local as local_files
 from onlineml.storage.cache import byte_cache
 from onlineml.storage.filesystems import Options, filesystem, our_error, translated
@@ -19,10 +20,9 @@ from onlineml.storage.s3 import client as s3
 from onlineml.storage.s3 import obstore as s3_obstore
 from onlineml.storage.s3.client import Content
 from onlineml.storage.shards import Place, place_of, spans
-from onlineml.storage.urls import local_path, text
+from onlineml.storage.urls import local_path, redacted, text
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Awaitable, Callable, Sequence
 
 __all__ = ["download_file", "read_bytes", "read_many"]
@@ -44,7 +44,7 @@ def read_bytes(url: str | os.PathLike[str], *, storage_options: Options = None) 
     local = local_path(place.url)
     with translated(text(url), storage_options):
         if local is not None:
-            return _read_local(local, place)
+            return _read_local(local, place).data
         fs, path = filesystem(place.url, storage_options)
         if getattr(fs, "async_impl", False):
             content: Content = fsspec.asyn.sync(fs.loop, _read, fs, path, place)
@@ -56,6 +56,7 @@ def read_many(
     urls: Sequence[str],
     *,
     versions: Sequence[str] | None = None,
+    digests: Sequence[str] | None = None,
     first_bytes: int | None = None,
     storage_options: Options = None,
     concurrency: int = _CONCURRENCY,
@@ -70,6 +71,7 @@ def read_many(
         versions: the store's tag, or the sha256, of each content. An object with a version is kept in this machine's
             cache (see `onlineml.storage.cache`) and taken from there the next time; one with ``""`` is always read from
             the store.
+        digests: the sha256 of each content, or ``""``; one that has neither this nor its version fails.
         first_bytes: read at most this many bytes from the start of each file; None reads all.
         storage_options: options of the filesystems that are not local.
         concurrency: maximum number of concurrent requests.
@@ -78,6 +80,7 @@ def read_many(
         The content for each URL, in order; for one that failed, the error in its place.
     """
     results: list[bytes | OSError] = [NotFoundError()] * len(urls)
+    frozen = _Frozen(urls, versions or (), digests or ())
     cache = byte_cache() if versions is not None and first_bytes is None else None
     filesystems = _Filesystems(storage_options)
     remote: dict[Any, list[_Wanted]] = {}
@@ -86,7 +89,7 @@ def read_many(
         local = local_path(place.url)
         try:
             if local is not None:
-                results[index] = _read_local(local, place)
+                results[index] = frozen.checked(index, _read_local(local, place))
                 continue
             fs, path = filesystems.of(place.url)
             version = versions[index] if versions is not None and cache is not None else ""
@@ -103,10 +106,29 @@ def read_many(
             if isinstance(content, Exception):
                 results[wanted.position] = our_error(content, url, storage_options)
                 continue
-            results[wanted.position] = content.data
+            results[wanted.position] = frozen.checked(wanted.position, content)
             if cache is not None and wanted.version and _is_of(content, wanted):
                 cache.put(_name(fs, url), wanted.version, content.data)
     return results
+
+
+class _Frozen(NamedTuple):
+    """Versions and digests that contents had when a dataset was frozen."""
+
+    urls: Sequence[str]
+    versions: Sequence[str]
+    digests: Sequence[str]
+
+    def checked(self, index: int, content: Content) -> bytes | OSError:
+        """Return a content, or the error that it is another one than then."""
+        digest, url = self.digests[index] if self.digests else "", self.urls[index]
+        if not digest or digest in url or place_of(url).part:  # what is named by its content, and shards, never change
+            return content.data
+        if content.version and self.versions and content.version == self.versions[index]:
+            return content.data
+        if sha256(content.data).hexdigest() == digest:
+            return content.data
+        return ChangedError(f"{redacted(url)} was overwritten since it was checked; import it again")
 
 
 class _Wanted(NamedTuple):
@@ -288,14 +310,14 @@ def _read_blocking(fs: Any, path: str, place: Place) -> bytes:
     return data
 
 
-def _read_local(path: str, place: Place) -> bytes:
+def _read_local(path: str, place: Place) -> Content:
     with open(path, "rb") as file:  # noqa: PTH123 (making a Path takes a tenth of the time of reading a small file)
         if place.part is None:
-            return file.read()
+            return Content(file.read(), local_files.version_of(os.fstat(file.fileno())))
         file.seek(place.part[0])
         data = file.read(place.part[1] - place.part[0])
     _require_whole(data, path, place)
-    return data
+    return Content(data)
 
 
 def download_file(

@@ -8,6 +8,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from onlineml.storage.io import exists, list_files, parent
+from onlineml.storage.local import version_of
 from onlineml.storage.shards import place_of
 from onlineml.storage.urls import local_path
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from onlineml.storage.filesystems import Options
 
-__all__ = ["current_versions", "local_version", "size_of_version"]
+__all__ = ["current_versions", "size_of_version"]
 
 _TIME_AND_SIZE = re.compile(r"(?:[\d.]{1,25}|.*[ T:].*|)-(\d+)", re.DOTALL)
 _NOT_LISTABLE = ("http://", "https://")  # filesystems without listings
@@ -27,11 +28,6 @@ def size_of_version(version: str) -> int | None:
     """Return the size in bytes that a version made of time and size tells; None for a tag of the content."""
     found = _TIME_AND_SIZE.fullmatch(version)
     return int(found[1]) if found else None
-
-
-def local_version(stat: os.stat_result) -> str:
-    """Return the version of a local file, as listings tell it."""
-    return f"{stat.st_mtime_ns}-{stat.st_size}"
 
 
 def current_versions(urls: Sequence[str], *, storage_options: Options = None) -> list[str | None]:
@@ -61,7 +57,7 @@ def current_versions(urls: Sequence[str], *, storage_options: Options = None) ->
 
 def _of_local(url: str) -> str | None:
     try:
-        return local_version(os.stat(local_path(url) or ""))  # noqa: PTH116 (making a Path takes longer than asking)
+        return version_of(os.stat(local_path(url) or ""))  # noqa: PTH116 (making a Path takes longer than asking)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError:

@@ -36,7 +36,7 @@ def train(
     epochs: int | None = None,
     budget_s: float | None = None,
     patience: int | None = None,
-    max_bad: float = 0.01,
+    max_bad: float | None = None,
     num_workers: int = 0,
     split: str = "test",
     alias: str | None = None,
@@ -55,7 +55,7 @@ def train(
         epochs: see `onlineml.fit`, also for ``budget_s`` and ``patience``.
         budget_s: seconds of training, of all attempts together.
         patience: validations without improvement before it stops.
-        max_bad: allowed share of bad images, 0..1.
+        max_bad: allowed share of bad images, 0..1; by default the project's, see `Project.freeze`.
         num_workers: loader processes.
         split: evaluated after training; if it has no images, the model is published without scores.
         alias: alias of the new version, such as ``"champion"``; None for none.
@@ -68,8 +68,9 @@ def train(
     if io.exists(run.path("model/model.json"), storage_options=run.storage_options):  # of an earlier attempt
         model = oml.load_model(run.path("model"), storage_options=run.storage_options)
     else:
+        bad = project.datasets.max_bad() if max_bad is None else max_bad
         batches = oml.datamodule_for(
-            data, size=size, batch_size=batch_size, seed=seed, num_workers=num_workers, max_bad=max_bad
+            data, size=size, batch_size=batch_size, seed=seed, num_workers=num_workers, max_bad=bad
         )
         model = oml.model_for(
             data, backbone=backbone, weights=weights, seed=seed, storage_options=project.storage_options
@@ -103,7 +104,7 @@ def evaluate(
     dataset: str | None = None,
     split: str = "test",
     slices: Sequence[str] = (),
-    max_bad: float = 0.01,
+    max_bad: float | None = None,
 ) -> dict[str, Any]:
     """Score a published model on the project's dataset; the run holds ``evaluation.json`` and ``report.html``.
 
@@ -114,7 +115,7 @@ def evaluate(
         dataset: hash of a frozen dataset; None freezes the present state.
         split: the images to score.
         slices: columns to slice the scores by.
-        max_bad: allowed share of bad images, 0..1.
+        max_bad: allowed share of bad images, 0..1; by default the project's, see `Project.freeze`.
     """
     import onlineml as oml
 
@@ -147,7 +148,7 @@ def improve(
     promote: bool = True,
     seed: int = 0,
     num_workers: int = 0,
-    max_bad: float = 0.01,
+    max_bad: float | None = None,
 ) -> dict[str, Any]:
     """Train a challenger on the annotations since the champion, and promote it if it is provably better.
 

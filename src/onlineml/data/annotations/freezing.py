@@ -7,6 +7,7 @@ are opened again each time: they are few, and what was wrong may have been the n
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from onlineml.data.annotations.comparing import compared
 from onlineml.data.annotations.copies import propagate_to_duplicates
+from onlineml.data.annotations.entries import mask_of
 from onlineml.data.annotations.seen import SEEN, read_seen, write_seen
 from onlineml.data.annotations.state import parquet_bytes, parquet_table
 from onlineml.data.checks.images import check, finalize
 from onlineml.data.checks.table import CheckTable, Finding
 from onlineml.data.images.policies import POLICIES
 from onlineml.data.manifest.manifest import Manifest
+from onlineml.data.manifest.saving import DESCRIPTOR, TABLE, read_saved
+from onlineml.errors import AlreadyExistsError, NotFoundError
 from onlineml.storage import io
 
 if TYPE_CHECKING:
@@ -28,10 +33,13 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-__all__ = ["check_new", "dataset_files", "read_findings", "read_provenance"]
+    from onlineml.data.annotations.entries import Entries
 
-_PROVENANCE = "provenance.parquet"
+__all__ = ["allowed_bad", "check_new", "publish_dataset", "read_findings", "read_provenance", "told_findings"]
 
+_PROVENANCE, _FINDINGS = "provenance.parquet", "findings.parquet"
+
+_MAX_BAD = 0.01  # of a project where nobody said otherwise
 _BATCH = 4096  # images; a freeze that is killed loses at most the looks at so many
 _ALONE = ["image_id", "uri", "version", "sha256", "width", "height"]
 
@@ -42,6 +50,7 @@ def check_new(
     human_annotated: npt.NDArray[np.bool_],
     seen_url: str,
     max_bad: float = 0.01,
+    told: pa.Table | None = None,
     progress: bool = False,
     storage_options: Mapping[str, Any] | None = None,
 ) -> CheckTable:
@@ -52,6 +61,7 @@ def check_new(
         human_annotated: (N,) where a person said what an image shows; that holds for all copies of its bytes.
         seen_url: the folder in which is kept what opening them told.
         max_bad: the share of images, and of boxes, 0..1, that may be bad.
+        told: findings of the last dataset; what it left out does not count again.
         progress: write a line to stderr now and then.
         storage_options: of `seen_url`.
 
@@ -60,10 +70,17 @@ def check_new(
     """
     hashed = read_seen(seen_url, storage_options=storage_options)
     seen = hashed.filter(hashed["width"].is_valid())
+    read = pc.index_in(manifest.table["image_id"], value_set=hashed["image_id"])
+    digests = pc.coalesce(manifest.table["sha256"], hashed["sha256"].take(read))
+    now = compared(manifest.with_column("sha256", digests), hashed)
+    write_seen(now.noted, seen_url, storage_options=storage_options)
+    manifest, problems = now.manifest, now.problems
+    wrong = pa.array(list(problems), pa.string())
+    seen = seen.filter(pc.invert(pc.is_in(seen["image_id"], value_set=wrong)))
     places = pc.index_in(manifest.table["image_id"], value_set=seen["image_id"])
     opened = manifest.table["sha256"].is_valid().to_numpy() & manifest.table["width"].is_valid().to_numpy()
-    new = np.flatnonzero(~opened & places.is_null().to_numpy())
-    problems: dict[str, list[Finding]] = {}
+    left = pc.invert(pc.is_in(manifest.table["image_id"], value_set=wrong))
+    new = np.flatnonzero(~opened & places.is_null().to_numpy() & mask_of(left))
     fresh = [seen]
     for start in range(0, len(new), _BATCH):
         batch = manifest.take(new[start : start + _BATCH])
@@ -73,7 +90,24 @@ def check_new(
         problems.update(bad)
         if progress:
             sys.stderr.write(f"checked {start + len(batch):,} of {len(new):,} new images\n")
-    return _check_table(manifest, human_annotated, pa.concat_tables(fresh), problems, max_bad=max_bad)
+    return _check_table(manifest, human_annotated, pa.concat_tables(fresh), problems, max_bad=max_bad, told=told)
+
+
+def allowed_bad(entries: Entries) -> float:
+    """Return the share of bad images that somebody allowed last, 0..1."""
+    records = entries.records(entries.rows("frozen"))
+    return next((float(one["max_bad"]) for one in reversed(records) if one.get("max_bad") is not None), _MAX_BAD)
+
+
+def told_findings(entries: Entries, url: str, *, storage_options: Mapping[str, Any] | None) -> pa.Table | None:
+    """Return the findings of the dataset that was frozen last, from the folder of datasets; None where it is gone."""
+    rows = entries.rows("frozen")
+    if not len(rows):
+        return None
+    place = io.join(url, entries.text_of(rows[-1], "dataset"), _FINDINGS)
+    with contextlib.suppress(NotFoundError):
+        return parquet_table(io.read_bytes(place, storage_options=storage_options), name=place)
+    return None
 
 
 def _check_alone(batch: Manifest, *, progress: bool) -> tuple[pa.Table, dict[str, list[Finding]]]:
@@ -100,6 +134,7 @@ def _check_table(
     problems: Mapping[str, list[Finding]],
     *,
     max_bad: float,
+    told: pa.Table | None,
 ) -> CheckTable:
     places = pc.index_in(manifest.table["image_id"], value_set=seen["image_id"])
     filled = manifest
@@ -114,14 +149,30 @@ def _check_table(
         ]
         for image_id, own in zip(filled.table["image_id"].to_pylist(), codes, strict=True)
     ]
-    return finalize(filled, found, max_bad=max_bad)
+    return finalize(filled, found, max_bad=max_bad, told=told)
 
 
-def dataset_files(result: CheckTable, provenance: pa.Table) -> dict[str, bytes]:
+def publish_dataset(
+    url: str, result: CheckTable, provenance: pa.Table, *, storage_options: Mapping[str, Any] | None
+) -> None:
+    """Write a frozen dataset, or where it is there already, the addresses that its images have now."""
+    files = _dataset_files(result, provenance)
+    if not io.exists(io.join(url, DESCRIPTOR), storage_options=storage_options):
+        with contextlib.suppress(AlreadyExistsError):  # another process froze the same state
+            io.publish(url, files, descriptor=DESCRIPTOR, storage_options=storage_options)
+        return
+    before, _ = read_saved(url, storage_options=storage_options)
+    addresses = [table.sort_by("image_id").select(["uri", "version"]) for table in (before, result.manifest.table)]
+    if not addresses[0].equals(addresses[1]):
+        with contextlib.suppress(PermissionError):
+            io.write_bytes(io.join(url, TABLE), files[TABLE], storage_options=storage_options)
+
+
+def _dataset_files(result: CheckTable, provenance: pa.Table) -> dict[str, bytes]:
     """The files of a frozen dataset: the manifest's, ``findings.parquet`` and ``provenance.parquet``."""
     at = pc.index_in(result.manifest.table["image_id"], value_set=provenance["image_id"])
     return {
-        "findings.parquet": parquet_bytes(result.table),
+        _FINDINGS: parquet_bytes(result.table),
         _PROVENANCE: parquet_bytes(provenance.take(at)),
         **result.manifest.files(),
     }
@@ -143,7 +194,7 @@ def read_findings(url: str, manifest: Manifest, *, storage_options: Mapping[str,
     Raises:
         NotFoundError: no dataset is there.
     """
-    place = io.join(url, "findings.parquet")
+    place = io.join(url, _FINDINGS)
     table = parquet_table(io.read_bytes(place, storage_options=storage_options), name=place)
     left_out = table.filter(pc.not_equal(table["outcome"], "usable"))
     of_box = pc.starts_with(left_out["finding"], "box_")

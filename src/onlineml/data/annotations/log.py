@@ -276,10 +276,18 @@ class AnnotationLog:
             io.write_bytes(url, data, storage_options=self._options)
         return file
 
-    def freeze(self, dataset: str, state: Annotations, *, author: str) -> None:
-        """Note that a state was frozen, so that its classes keep their ids, and put small objects together."""
-        if dataset not in state.folded.frozen:
-            facts = {"dataset": dataset, "classes": state.folded.classes.first_names}
+    def freeze(self, dataset: str, state: Annotations, *, author: str, max_bad: float | None = None) -> None:
+        """Note that a state was frozen, so that its classes keep their ids, and put small objects together.
+
+        Args:
+            dataset: its hash.
+            state: what was frozen.
+            author: who.
+            max_bad: the share of bad images that is allowed from now on; None: no other than before.
+        """
+        if dataset not in state.folded.frozen or max_bad is not None:
+            facts: dict[str, Any] = {"dataset": dataset, "classes": state.folded.classes.first_names}
+            facts |= {} if max_bad is None else {"max_bad": max_bad}
             self._append([("frozen", facts)], state, author=author, expected_revisions={})
         self.compact(at_least=_MANY_OBJECTS // 8)
 

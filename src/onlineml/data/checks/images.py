@@ -16,7 +16,7 @@ import pyarrow as pa
 from onlineml.data.checks.table import CheckTable, Finding, findings_table
 from onlineml.data.images.decode import MAX_PIXELS, POLICIES, decode, may_need_much_memory
 from onlineml.data.manifest.splits import SPLITS
-from onlineml.errors import BadImageError, ConfigError, TooManyBadImagesError
+from onlineml.errors import BadImageError, ConfigError, NotFoundError, TooManyBadImagesError
 from onlineml.storage import io
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class _Look:
     height: int = 0
     width: int = 0
     findings: tuple[tuple[str, str], ...] = ()  # codes with details
+    denied: bool = False
 
 
 def check(
@@ -63,11 +64,15 @@ def check(
 
     Raises:
         TooManyBadImagesError: more than that are bad; its `table` is the result.
+        StorageError: the store failed; only a missing object, or one that may not be read, is an image's own fault.
+        PermissionError: none of the images may be read.
         ConfigError: max_bad is not a share.
     """
     if not 0 <= max_bad <= 1:
         raise ConfigError(f"max_bad is a share of the images between 0 and 1; found {max_bad!r}")
     looks = list(_looks(manifest, progress=progress, max_pixels=max_pixels))
+    if len(looks) > 1 and all(look.denied for look in looks):  # not a fault of the images
+        raise PermissionError(looks[0].findings[0][1])
     found = [[Finding(code, POLICIES[code].outcome, detail) for code, detail in look.findings] for look in looks]
     _add_changed(found, looks, manifest)
     usable = [look if look.width else _Look() for look in looks]
@@ -77,13 +82,16 @@ def check(
     return finalize(filled, found, max_bad=max_bad)
 
 
-def finalize(manifest: Manifest, found: list[list[Finding]], *, max_bad: float) -> CheckTable:
+def finalize(
+    manifest: Manifest, found: list[list[Finding]], *, max_bad: float, told: pa.Table | None = None
+) -> CheckTable:
     """Add what is known only from all images together (which have the same bytes) and of boxes, and draw the line.
 
     Args:
         manifest: the images, with sha256, width and height of those that can be decoded.
         found: what each image alone told, in the order of the manifest; duplicates and boxes are added to it.
         max_bad: the share of images, and of their boxes, 0..1, that may be bad.
+        told: the findings of an earlier check; what was left out then does not count again.
 
     Raises:
         TooManyBadImagesError: more than that are bad; its `table` is the result.
@@ -102,14 +110,34 @@ def finalize(manifest: Manifest, found: list[list[Finding]], *, max_bad: float) 
         judged.n,
         judged.n_bad,
     )
-    for n_bad, n, what in ((result.n_bad, len(manifest), "images"), (judged.n_bad, judged.n, "boxes")):
-        if n_bad > max_bad * n:
+    known_images, known_boxes = (0, 0) if told is None else _known(result.table, told)
+    for n_bad, n_known, n, what in (
+        (result.n_bad, known_images, len(manifest), "images"),
+        (judged.n_bad, known_boxes, judged.n, "boxes"),
+    ):
+        if n_bad - n_known > max_bad * n:
             raise TooManyBadImagesError(
                 f"{n_bad:,} of {n:,} {what} are bad, more than max_bad={max_bad:g} allows; mend or "
                 f"remove them, or go on without them by a larger max_bad\n{result}",
                 result,
             )
     return result
+
+
+def _known(table: pa.Table, told: pa.Table) -> tuple[int, int]:
+    """The numbers of images, and of boxes, that are left out now and were left out before."""
+    (images, boxes), (images_before, boxes_before) = _left_out(table), _left_out(told)
+    return len(images & images_before), len(boxes & boxes_before)
+
+
+def _left_out(table: pa.Table) -> tuple[set[str], set[tuple[str, str]]]:
+    """The images that findings leave out; and the boxes, each by its image and what is said of it."""
+    rows = [row for row in table.to_pylist() if row["outcome"] != "usable"]
+    of_box = [row["finding"].startswith("box_") for row in rows]
+    return (
+        {row["image_id"] for row, boxes in zip(rows, of_box, strict=True) if not boxes},
+        {(row["image_id"], row["detail"]) for row, boxes in zip(rows, of_box, strict=True) if boxes},
+    )
 
 
 def _looks(manifest: Manifest, *, progress: bool, max_pixels: int) -> Iterator[_Look]:
@@ -157,8 +185,10 @@ def _chunk_images(mean_bytes: float) -> int:
 
 
 def _look(content: bytes | OSError, name: str, large: threading.Lock, max_pixels: int) -> _Look:
+    if isinstance(content, NotFoundError | PermissionError):
+        return _Look(findings=(("missing", str(content)),), denied=isinstance(content, PermissionError))
     if isinstance(content, OSError):
-        return _Look(findings=(("missing", str(content)),))
+        raise content
     digest = sha256(content).hexdigest()
     try:
         if may_need_much_memory(content):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from onlineml.data.formats.parts import absolute
-from onlineml.errors import AlreadyExistsError
+from onlineml.errors import AlreadyExistsError, DataError
 from onlineml.storage import io
+from onlineml.storage.urls import redacted
 
 if TYPE_CHECKING:
     import os
@@ -61,15 +63,20 @@ def image_chunks(manifest: Manifest) -> Iterator[tuple[slice, list[bytes]]]:
 
     Raises:
         StorageError: an image cannot be read.
+        DataError: an image is not what it was when it was read first.
     """
-    urls, versions = manifest.urls(), manifest.versions()
+    urls, versions, known = manifest.urls(), manifest.versions(), manifest.digests()
     for start in range(0, len(urls), _TOGETHER):
         rows = slice(start, start + _TOGETHER)
         contents = []
         found = io.read_many(urls[rows], versions=versions[rows], storage_options=manifest.storage_options)
-        for content in found:
+        for url, digest, content in zip(urls[rows], known[rows], found, strict=True):
             if isinstance(content, OSError):
                 raise content
+            if digest and sha256(content).hexdigest() != digest:
+                raise DataError(
+                    f"{redacted(url)} was changed since it was checked; import it again, or check the manifest again"
+                )
             contents.append(content)
         yield rows, contents
 

@@ -24,7 +24,9 @@ POLICIES: dict[str, Policy] = {
     "empty": Policy("quarantined", "Zero bytes, or a width or height of zero: excluded."),
     "oversized": Policy("refused", "More pixels are declared than allowed (a decompression bomb): never decoded."),
     "missing": Policy("quarantined", "The object does not exist in the storage, or access is denied: excluded."),
-    "changed": Policy("quarantined", "The bytes differ from those that were imported (overwritten since): excluded."),
+    "changed": Policy(
+        "quarantined", "The bytes differ from those that were imported (overwritten since): excluded; import it again."
+    ),
     "mistyped": Policy("usable", "The format of the content differs from the file extension: decoded by its content."),
     "animated": Policy("usable", "More than one frame, page or image: the first one is used."),
     "cmyk": Policy("usable", "CMYK colours: converted to RGB by plain inversion, without a colour profile."),

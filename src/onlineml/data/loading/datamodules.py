@@ -86,7 +86,9 @@ class ImageDataModule(pl.LightningDataModule):
         """Return the rows that a dataset reads, with an array of N labels, or rows of them, in the form of batches."""
         manifest = self.manifest
         ids = [str(image_id) for image_id in manifest.column("image_id")]
-        return ImageRows(ids, manifest.urls(), labels, manifest.storage_options, manifest.versions())
+        return ImageRows(
+            ids, manifest.urls(), labels, manifest.storage_options, manifest.versions(), manifest.digests()
+        )
 
     def _cache_names(self) -> list[str]:
         """Names of the images for a `DecodedCache`."""

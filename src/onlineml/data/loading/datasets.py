@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 from onlineml.data.augment.classification import Augmenter, limit_to_scale, training_scale
 from onlineml.data.images.decode import decode, may_need_much_memory
 from onlineml.data.loading.fetching import Fetcher
-from onlineml.errors import BadImageError, NotFoundError
+from onlineml.errors import BadImageError, ChangedError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -75,6 +75,7 @@ class ImageRows:
         storage_options: opens the URLs; holds secrets, so it is never shown.
         versions: the content's tag of each image, see `onlineml.Manifest.versions`; empty: nothing is kept on this
             machine but decoded images.
+        digests: the sha256 that each content must have, or ``""``; empty: any.
     """
 
     image_ids: Sequence[str]
@@ -82,6 +83,7 @@ class ImageRows:
     labels: NDArray[Any]
     storage_options: Mapping[str, Any] | None
     versions: Sequence[str] = ()
+    digests: Sequence[str] = ()
 
     def __repr__(self) -> str:
         return f"ImageRows({len(self.urls)} images)"
@@ -153,6 +155,8 @@ class ImageReader:
     def _decode(self, data: bytes | OSError) -> CachedImage | BadImageError:
         if isinstance(data, NotFoundError):
             return BadImageError("missing", "nothing is stored at this URL")
+        if isinstance(data, ChangedError):
+            return BadImageError("changed", str(data))
         if isinstance(data, OSError):
             raise data
         try:

@@ -76,8 +76,9 @@ class Fetcher:
 
     def _read(self, indices: Sequence[int]) -> list[bytes | OSError]:
         rows = self.rows
-        versions = [rows.versions[i] for i in indices] if rows.versions else None
-        return read_many([rows.urls[i] for i in indices], versions=versions, storage_options=rows.storage_options)
+        versions, digests = ([own[i] for i in indices] if own else None for own in (rows.versions, rows.digests))
+        urls = [rows.urls[i] for i in indices]
+        return read_many(urls, versions=versions, digests=digests, storage_options=rows.storage_options)
 
     def _own(self) -> None:
         if self._pid != os.getpid():

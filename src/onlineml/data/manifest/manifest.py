@@ -213,6 +213,10 @@ class Manifest(LabelFormats, BoxFormats, DerivedManifests):
         columns = (self.table[name].to_pylist() for name in ("version", "sha256"))
         return [tag or digest or "" for tag, digest in zip(*columns, strict=True)]
 
+    def digests(self) -> list[str]:
+        """Return for each image its sha256, 64 hex digits; ``""`` where nobody has read it."""
+        return [digest or "" for digest in self.table["sha256"].to_pylist()]
+
     def label_ids(self) -> npt.NDArray[np.int64]:
         """(N,) int64: each label's place in `class_names`; -1 for unlabelled."""
         ids = pc.index_in(self.table["label"], value_set=pa.array(self.class_names, pa.string()))

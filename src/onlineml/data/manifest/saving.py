@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from onlineml.data.manifest.manifest import Manifest
 
-__all__ = ["DESCRIPTOR", "read_saved", "require_hash", "saved_files"]
+__all__ = ["DESCRIPTOR", "TABLE", "read_saved", "require_hash", "saved_files"]
 
 DESCRIPTOR = "dataset.json"
-_TABLE = "manifest.parquet"
+TABLE = "manifest.parquet"
 _SCHEMA_VERSION = 1
 
 
@@ -41,7 +41,7 @@ def saved_files(manifest: Manifest) -> dict[str, bytes]:
         "n_ignored": manifest.n_ignored,
         "counts": manifest.counts(),
     }
-    return {_TABLE: sink.getvalue(), DESCRIPTOR: json.dumps(facts, indent=1, ensure_ascii=False).encode()}
+    return {TABLE: sink.getvalue(), DESCRIPTOR: json.dumps(facts, indent=1, ensure_ascii=False).encode()}
 
 
 def read_saved(
@@ -60,7 +60,7 @@ def read_saved(
         if facts["schema_version"] != _SCHEMA_VERSION:
             found = facts["schema_version"]
             raise DataError(f"the manifest in {where} has schema {found}, not {_SCHEMA_VERSION}; update onlineml")
-        data = io.read_bytes(io.join(where, _TABLE), storage_options=storage_options)
+        data = io.read_bytes(io.join(where, TABLE), storage_options=storage_options)
         table = pq.read_table(pa.BufferReader(data)).replace_schema_metadata(None)
     except (KeyError, json.JSONDecodeError, pa.ArrowInvalid) as error:
         raise DataError(f"the manifest in {where} is damaged: {error}") from error

@@ -47,7 +47,7 @@ class DetectorPieces(SuccessorPieces):
             seed=recipe.seed,
             num_workers=recipe.num_workers,
             known_classes=known,
-            max_bad=recipe.max_bad,
+            max_bad=recipe.bad_share,
         )
 
     def known_classes(self, state: Annotations, data: Manifest) -> NDArray[np.bool_]:

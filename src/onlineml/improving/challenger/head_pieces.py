@@ -47,7 +47,7 @@ class HeadPieces(SuccessorPieces):
             seed=recipe.seed,
             num_workers=recipe.num_workers,
             balance=bool(uneven),
-            max_bad=recipe.max_bad,
+            max_bad=recipe.bad_share,
         )
 
     def fit_head(

@@ -108,7 +108,7 @@ def train_first(data: Manifest, recipe: Recipe, *, run: Run, progress: Progress 
             batch_size=recipe.batch_size,
             seed=recipe.seed,
             num_workers=recipe.num_workers,
-            max_bad=recipe.max_bad,
+            max_bad=recipe.bad_share,
         )
         model = model_for(
             data,

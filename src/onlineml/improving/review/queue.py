@@ -42,7 +42,7 @@ def review_queue(
     random_share: float = 0.2,
     seed: int = 0,
     num_workers: int = 0,
-    max_bad: float = 0.01,
+    max_bad: float | None = None,
 ) -> ReviewQueue:
     """Return the images that a person should check next, the most important first, from one pass of a model over them.
 
@@ -66,7 +66,7 @@ def review_queue(
         random_share: see `onlineml.improving.review.ranking`.
         seed: of the random share and of the folds.
         num_workers: processes that decode; 0 is a thread.
-        max_bad: share of the images that may be unusable, 0..1.
+        max_bad: share of the images that may be unusable, 0..1; by default the project's, see `Project.freeze`.
 
     Returns:
         The queue. `Why.object_row` counts the annotated boxes of the image itself.
@@ -77,12 +77,12 @@ def review_queue(
         TooManyBadImagesError: more than `max_bad` of the images cannot be used.
     """
     frozen = project.freeze(max_bad=max_bad) if data is None else data
-    state = project.labels.state()
+    state, bad = project.labels.state(), project.datasets.max_bad() if max_bad is None else max_bad
     models = [found_model(project, one) for one in (model, against) if one is not None]
     rows = np.flatnonzero(np.isin(np.asarray(frozen.column("split"), dtype=object), list(splits)))
     find_candidates: Callable[..., CandidatePool] = task_of(project).load("candidates")
     pool = find_candidates(
-        project, models, frozen, rows, lineage=state.lineage, seed=seed, num_workers=num_workers, max_bad=max_bad
+        project, models, frozen, rows, lineage=state.lineage, seed=seed, num_workers=num_workers, max_bad=bad
     )
     ids = [str(image_id) for image_id in frozen.column("image_id")[pool.rows]]
     lists, done = [_conflicts(state, ids), *pool.candidates], _answered(state, ids)
