@@ -12,7 +12,7 @@ from late import Late
 pytest.importorskip("av")
 
 import av
-from test_predictor import colour, model
+from test_predictor import MeanColour, colour, model
 
 import onlineml as oml
 from colour_scenes import ColourDetector, scene
@@ -93,6 +93,21 @@ def test_a_detector_finds_objects_in_pixels_of_the_upright_frame(objects: bytes)
     assert first.boxes_xyxy[0] == pytest.approx([120 - y2, x1, 120 - y1, x2], abs=2)  # a quarter turn to the right
     assert [finding.code for finding in rows.video.findings] == ["rotated"]
     assert list(rows.to_frame()["label"]) == ["red", "red", "green", "red"]
+
+
+def test_a_multilabel_classifier_says_all_that_is_seen_when(tmp_path: Path, colours: bytes) -> None:
+    both = oml.MultilabelClassifier(class_names=("blue", "green", "red"), backbone=MeanColour())
+    both.network.gain.data.fill_(5.0)  # sure, but not as sure as numbers go
+    both.set_normalization(mean=(0.5,) * 3, std=(0.25,) * 3)
+    both.size_hw, both.thresholds = (32, 32), {"blue": 0.5, "green": 0.5, "red": 0.5}
+    rows = predict_video(both, colours, every_s=1.0, threshold={"green": 1.0})
+
+    assert [row.answer.labels for row in rows] == [("red",), (), ("blue",)]
+    assert list(rows.to_frame().columns)[:5] == ["time_s", "frame", "uri", "labels", "scores"]
+    assert set(lines_of(timeline_figure(rows))) == {"red", "blue"}
+    write_annotated_video(rows, tmp_path / "seen.mp4")
+    plain, drawn = (next(iter(Video(source).frames())).pixels for source in (colours, str(tmp_path / "seen.mp4")))
+    assert np.abs(plain[:40, :60].astype(int) - drawn[:40, :60]).max() > 100  # a label in the corner
 
 
 @pytest.mark.parametrize("ending", ["parquet", "csv", "jsonl"])

@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from onlineml.data.manifest.manifest import Manifest
-    from onlineml.evaluation import ClassificationScores
+    from onlineml.evaluation import ClassificationScores, MultilabelScores
     from onlineml.evaluation.detection.result import DetectionScores
     from onlineml.inference.detecting import DetectionModel
     from onlineml.registry.versions import ModelVersion
     from onlineml.tasks.base import VisionModule
     from onlineml.tasks.classification import ImageClassifier
+    from onlineml.tasks.multilabel import MultilabelClassifier
 
 __all__ = ["evaluate"]
 
@@ -38,6 +39,20 @@ def evaluate(
     max_bad: float = ...,
     storage_options: Mapping[str, Any] | None = ...,
 ) -> ClassificationScores: ...
+@overload
+def evaluate(
+    model: MultilabelClassifier,
+    data: Manifest,
+    *,
+    split: str = ...,
+    slices: Sequence[str] | None = ...,
+    batch_size: int | None = ...,
+    num_workers: int = ...,
+    n_bootstrap: int = ...,
+    seed: int = ...,
+    max_bad: float = ...,
+    storage_options: Mapping[str, Any] | None = ...,
+) -> MultilabelScores: ...
 @overload
 def evaluate(
     model: DetectionModel,
@@ -83,7 +98,8 @@ def evaluate(
 
     A detector is scored with every box that it gives, however unsure, in pixels of the upright originals; the
     thresholds that were chosen when it was trained only decide what counts for precision, recall and the confusion.
-    Boxes of the manifest that cannot be used (see `Manifest.check`) are left out.
+    Boxes of the manifest that cannot be used (see `Manifest.check`) are left out. The thresholds of a multi-label
+    classifier decide which labels it gives, average precision is of its probabilities.
 
     Args:
         model: a trained model, a published version, or what `onlineml.load_model` takes.

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
     from onlineml.inference.detecting import DetectionModel
     from onlineml.inference.detections import DetectionRows
+    from onlineml.inference.label_rows import LabelRows
     from onlineml.inference.predictions import Predictions
     from onlineml.registry.versions import ModelVersion
     from onlineml.tasks.base import VisionModule
     from onlineml.tasks.classification import ImageClassifier
+    from onlineml.tasks.multilabel import MultilabelClassifier
 
 __all__ = ["PredictOptions", "predict"]
 
@@ -47,6 +49,17 @@ def predict(
     device: str | torch.device | None = ...,
     storage_options: Mapping[str, Any] | None = ...,
 ) -> Predictions: ...
+@overload
+def predict(
+    model: MultilabelClassifier,
+    images: Any,
+    *,
+    top_k: int | None = ...,
+    threshold: float | Mapping[str, float] | None = ...,
+    batch_size: int | None = ...,
+    device: str | torch.device | None = ...,
+    storage_options: Mapping[str, Any] | None = ...,
+) -> LabelRows: ...
 @overload
 def predict(
     model: DetectionModel,
@@ -79,16 +92,18 @@ def predict(
     device: str | torch.device | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Say what is in images: their class, or the objects in them, as the model was made for.
+    """Say what is in images: their class, all their labels, or the objects in them, as the model was made for.
 
     Args:
         model: a trained model, a published version, or what `onlineml.load_model` takes.
         images: one image or any iterable of them, even an endless one (a generator can be gone through once): paths
             and URLs of files, of folders (all images below) and with wildcards (``*``, ``**``, ``?``); the bytes of a
             file; an (H, W, 3) or (H, W) uint8 array in RGB; a PIL image.
-        top_k: classes, or objects, in each row, best first; None is 5 classes, and every object above its threshold.
-        threshold: of a detector: the score, 0..1, from which on an object counts: one for all classes, or one by name.
-            None takes the thresholds that were chosen when the model was trained, else 0.25; 0 takes all.
+        top_k: classes, or objects, in each row, best first; None is 5 classes, all of a multi-label classifier, and
+            every object above its threshold.
+        threshold: of a detector or multi-label classifier: the score, 0..1, from which on an object or a label counts:
+            one for all classes, or one by name. None takes the thresholds that were chosen when the model was trained,
+            else 0.25 for objects and 0.5 for labels; 0 takes all.
         batch_size: images at once; of a stream, no more than four batches are held. None is the task's: 32 for a
             classifier, 8 for a detector.
         device: where the network runs, such as ``"cuda"`` or ``"cpu"``, or ``"auto"``: a GPU where there is one. A

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from onlineml.inference.detecting import DetectionModel
     from onlineml.inference.detections import ImageDetections
+    from onlineml.inference.label_rows import ImageLabels
     from onlineml.inference.predictions import Prediction
     from onlineml.registry.versions import ModelVersion
     from onlineml.tasks.base import VisionModule
@@ -50,7 +51,7 @@ class FrameAnswer:
 
     time_s: float
     frame: int
-    answer: Prediction | ImageDetections
+    answer: Prediction | ImageLabels | ImageDetections
 
     def __str__(self) -> str:
         return f"{self.time_s:.3f} s: {self.answer}"
@@ -59,8 +60,8 @@ class FrameAnswer:
 class VideoAnswers(Rows[FrameAnswer]):
     """The answers of a model for frames of a video, made on demand; see `onlineml.inference.rows.Rows`.
 
-    The table has the columns time_s and frame, and those of `Predictions` or of `DetectionRows`, which has a line for
-    each object.
+    The table has the columns time_s and frame, and those of `Predictions`, of `LabelRows`, or of `DetectionRows`, which
+    has a line for each object.
 
     Args:
         rows: starts the stream.
@@ -88,7 +89,7 @@ class VideoAnswers(Rows[FrameAnswer]):
         """The lines of one frame."""
         return [{"time_s": row.time_s, "frame": row.frame, **line} for line in row.answer.records()]
 
-    def by_image(self, group: str) -> dict[str, Prediction | ImageDetections]:
+    def by_image(self, group: str) -> dict[str, Prediction | ImageLabels | ImageDetections]:
         """All answers by the ids that the frames have as images of a project, such as for `Project.labels.suggest`.
 
         Args:
@@ -126,7 +127,7 @@ def predict_video(
         every_n: each ``every_n``-th frame.
         times_s: the frames that are on screen at these seconds.
         top_k: as of `onlineml.predict`, and the next two.
-        threshold: of a detector.
+        threshold: of a detector or multi-label classifier.
         batch_size: frames at once.
         device: as of `onlineml.predict`.
         storage_options: open the URLs of the video, and of the model.
@@ -218,7 +219,7 @@ def _drawn(
 
 
 def annotated(
-    pixels: NDArray[np.uint8], answer: Prediction | ImageDetections, class_names: Sequence[str]
+    pixels: NDArray[np.uint8], answer: Prediction | ImageLabels | ImageDetections, class_names: Sequence[str]
 ) -> NDArray[np.uint8]:
     """A frame with what was found in it.
 

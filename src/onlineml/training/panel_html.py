@@ -25,7 +25,7 @@ _ALARM = "#d9604c"
 _CHARTS = (
     ("loss", ("train_loss", "val_loss")),
     ("accuracy", ("val_accuracy",)),
-    ("average precision", ("val_map_50", "val_map_50_95")),
+    ("average precision", ("val_map", "val_map_50", "val_map_50_95")),
     ("images a second", ("images_per_s",)),
 )
 _SIZE = (260, 110)

@@ -34,7 +34,7 @@ _LIVE_VIEWS = {
     "training": "onlineml.widgets.progress:shown_live",
     "job": "onlineml.widgets.progress:follow_live",
 }
-_SHOWN = ("train_loss", "val_loss", "val_accuracy", "val_map_50", "val_map_50_95")
+_SHOWN = ("train_loss", "val_loss", "val_accuracy", "val_map", "val_map_50", "val_map_50_95")
 
 
 def epoch_line(row: Mapping[str, Any]) -> str:

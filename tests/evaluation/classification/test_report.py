@@ -90,6 +90,12 @@ def test_training_figure():
     assert accuracy.get_title(loc="right") == "best 0.750 at epoch 2"
     assert rate.lines[0].get_ydata().tolist() == [0.1]
     pixels(plots.training_figure(rows))
+    averages = [{"epoch": i, "val_loss": 1.0, "val_map": score} for i, score in enumerate((0.25, 0.5))]
+    _, score, _ = plots.training_figure(averages).axes
+    assert (score.get_title(loc="left"), score.get_title(loc="right")) == (
+        "Validation average precision",
+        "best 0.500 at epoch 1",
+    )
     for few in ([], [{"epoch": 0, "train_loss": 1.0}], [{}], [{"step": 1}, {"step": 2}]):
         pixels(plots.training_figure(few))
 

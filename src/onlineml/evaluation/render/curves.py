@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_curves", "pr_figure", "roc_figure", "training_figure"]
 
+_SCORES = {"val_accuracy": "accuracy", "val_map": "average precision", "val_map_50_95": "average precision"}
+
 Curve: TypeAlias = "tuple[str, Floats, Floats, tuple[float, float] | None]"
 
 N_NAMED = 5  # curves with a colour and a name; there are too few colours for more
@@ -133,15 +135,15 @@ def roc_figure(scores: ClassificationScores) -> Figure:
 
 
 def training_figure(metrics: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draw a training run: losses, validation accuracy and learning rate over its epochs or steps.
+    """Draw a training run: losses, the score on validation images and the learning rate over its epochs or steps.
 
     Args:
         metrics: rows of `Run.metrics()`, with any of the keys ``epoch``, ``step``, ``train_loss``, ``val_loss``,
-            ``val_accuracy``, ``lr``, ``seconds``. Rows may be incomplete; a value that is missing, None or nan is
-            omitted from its line.
+            ``val_accuracy``, ``val_map``, ``val_map_50_95``, ``lr``, ``seconds``. Rows may be incomplete; a value that
+            is missing, None or nan is omitted from its line.
 
     Returns:
-        Two panels, losses and accuracy, with the best epoch marked and the learning rate below.
+        Two panels, losses and the first score that there is, with the best epoch marked and the learning rate below.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -152,22 +154,23 @@ def training_figure(metrics: Sequence[Mapping[str, Any]]) -> Figure:
     axes.remove()
     key = next((k for k in ("epoch", "step", "seconds") if len(set(_values(metrics, k)[1])) > 1), "")
     upper = drawn.add_gridspec(2, 2, height_ratios=(5, 1))
-    loss, accuracy, rate = (plain_axes(drawn.add_subplot(place)) for place in (upper[:, 0], upper[0, 1], upper[1, 1]))
+    loss, score, rate = (plain_axes(drawn.add_subplot(place)) for place in (upper[:, 0], upper[0, 1], upper[1, 1]))
     for name, color, text in (("train_loss", INK, "training"), ("val_loss", ACCENT, "validation")):
         _line(loss, metrics, name, key=key, color=color, label=text)
     titled(loss, "Loss", x=key or "row")
     if loss.lines:
         loss.legend(loc="upper right", frameon=False, fontsize=9, labelcolor=INK)
-    _line(accuracy, metrics, "val_accuracy", key=key, color=CALM, label="")
-    titled(accuracy, "Validation accuracy")
-    _mark_best(accuracy, metrics, key=key)
+    name = next((name for name in _SCORES if _values(metrics, name)[0]), "val_accuracy")
+    _line(score, metrics, name, key=key, color=CALM, label="")
+    titled(score, f"Validation {_SCORES[name]}")
+    _mark_best(score, metrics, name, key=key)
     _line(rate, metrics, "lr", key=key, color=WARM, label="")
     titled(rate, "", x=key or "row", y="lr")
     rate.set_yticks([])
     if not rate.lines:
         rate.set_axis_off()
     if key in {"epoch", "step"}:
-        for axes in (loss, accuracy, rate):
+        for axes in (loss, score, rate):
             axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
     return drawn
 
@@ -186,8 +189,8 @@ def _line(axes: Axes, metrics: Sequence[Mapping[str, Any]], name: str, *, key: s
         axes.plot(x, y, "o-" if len(x) < 40 else "-", color=color, markersize=3, linewidth=1.8, label=label)
 
 
-def _mark_best(axes: Axes, metrics: Sequence[Mapping[str, Any]], *, key: str) -> None:
-    x, y = _values(metrics, "val_accuracy", key=key)
+def _mark_best(axes: Axes, metrics: Sequence[Mapping[str, Any]], name: str, *, key: str) -> None:
+    x, y = _values(metrics, name, key=key)
     if not x:
         say_empty(axes, "no validation")
         return

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["MultilabelClassifier"]
 
-_HEAVIEST = 10.0  # weight of a label's presence; more makes single images of rare labels drive the network
+# Weight of a label's presence, at most. With the square root of the ratio, heads on SqueezeNet's features of 800 photos
+# of sign digits, of which some are in 1 to 3 % of them, reach a macro F1 at 0.5 of .65 (without weights .53, with the
+# ratio itself .68), a mean average precision of .74 (.74, .75) and a log loss of .109 (.106, .116)
+_HEAVIEST = 10.0
 
 
 class MultilabelClassifier(ClassifierModule):
@@ -93,14 +96,14 @@ class MultilabelClassifier(ClassifierModule):
     def metrics(self, logits: Tensor, labels: Tensor) -> dict[str, float]:
         """Binary cross-entropy, unweighted, and the mean of the average precisions of classes that images show."""
         scores = multilabel_scores(
-            torch.sigmoid(logits).numpy(), labels.numpy(), self.class_names, n_worst=0, n_bootstrap=0
+            torch.sigmoid(logits).numpy(), labels.float().numpy(), self.class_names, n_worst=0, n_bootstrap=0
         )
-        loss = functional.binary_cross_entropy_with_logits(logits, labels)
+        loss = functional.binary_cross_entropy_with_logits(logits, labels.float())
         return {"val_loss": float(loss), "val_map": scores.map}
 
     def choose(self, logits: Tensor, labels: Tensor) -> None:
         """Choose `thresholds`."""
-        chosen = best_multilabel_thresholds(torch.sigmoid(logits).numpy(), labels.numpy())
+        chosen = best_multilabel_thresholds(torch.sigmoid(logits).numpy(), labels.float().numpy())
         self.thresholds = dict(zip(self.class_names, chosen.tolist(), strict=True))
 
     def selection_score(self, row: Mapping[str, float]) -> float:
