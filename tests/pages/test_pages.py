@@ -105,9 +105,7 @@ CELLS = {
     "comparison of labels": lambda: compared(labelled),
     "gate": lambda: outcome().gate,
     "outcome": outcome,
-    "COCO": lambda: CocoScores(
-        (EVIL,), 1, np.array([2]), np.full(12, 0.5), np.array([0.5]), np.array([0.4]), np.zeros(1)
-    ),
+    "COCO": lambda: CocoScores((EVIL,), 1, np.array([2]), *[0.5] * 12, *np.zeros((3, 1))),
     "manifest": manifest,
     "changes": lambda: changes(manifest("dog"), manifest()),
     "check": lambda: check(manifest(), max_bad=1.0),

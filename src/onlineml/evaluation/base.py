@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping  # noqa: TC003 - read with the scores, as all types of fields are
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -39,7 +40,7 @@ class Layout(NamedTuple):
 
     Attributes:
         format: name of the format.
-        columns: fields with one value per image, and their names below ``images``.
+        columns: further fields with one value per image, and their names below ``images``.
         arrays: fields of large arrays, which may be left out; all or none.
         restored: makes fields of what is stored in another form, given all that is stored.
     """
@@ -49,13 +50,32 @@ class Layout(NamedTuple):
     arrays: tuple[str, ...]
     restored: Callable[[dict[str, Any]], dict[str, Any]] = lambda _: {}
 
+    @property
+    def image_columns(self) -> dict[str, str]:
+        """All fields with one value per image."""
+        return {"image_ids": "image_id", "uris": "uri", "groups": "group", "slices": "slices", **self.columns}
 
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class BaseScores(ABC):
-    """Common part of the results of all tasks; each result is a frozen dataclass.
+    """Common part of the results of all tasks.
 
     A field annotated as ``float`` is a single-number score.
 
     Attributes:
+        class_names: the model's classes, in the order of its outputs.
+        model_ref: the model; "" if unknown.
+        split: the split of the manifest.
+        manifest_hash: the dataset version.
+        image_ids: (N) ids, in the order of the arrays.
+        uris: (N) locations of the images; "" if unknown.
+        groups: (N) the group of each image, or None: each image is its own.
+        slices: columns (N) by which `by_slice` is computed.
+        n_groups: number of independent groups.
+        n_bootstrap: number of resamples for the intervals.
+        seed: seed of the resamples.
+        intervals: 95 % percentile bootstrap interval (low, high) over groups, by score name.
+        thumbnails: small PNG or JPEG bytes by image id, of whole images without boxes, for reports.
         headline: names of the most important scores; the first is used to compare models.
         slice_score: name of the score of each slice.
         drawers: the functions that draw the figures, by name.
@@ -83,7 +103,7 @@ class BaseScores(ABC):
     n_bootstrap: int
     seed: int
     intervals: Mapping[str, Interval]
-    thumbnails: Mapping[str, bytes]
+    thumbnails: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def n_images(self) -> int:
@@ -147,7 +167,7 @@ class BaseScores(ABC):
 
     def score_names(self) -> list[str]:
         """Return the names of the single-number scores, as in `intervals` and `to_frame`."""
-        return [f.name for f in dataclasses.fields(self) if f.type == "float"]  # type: ignore[arg-type]
+        return [f.name for f in dataclasses.fields(self) if f.type == "float"]
 
     def score(self, name: str) -> float:
         """Return a score by its name, see `score_names`."""
@@ -236,7 +256,7 @@ class BaseScores(ABC):
 
     def with_thumbnails(self, thumbnails: Mapping[str, bytes]) -> Self:
         """Return the same scores with small PNG or JPEG images, by image id; usually of those with mistakes."""
-        return dataclasses.replace(self, thumbnails=dict(thumbnails))  # type: ignore[type-var]
+        return dataclasses.replace(self, thumbnails=dict(thumbnails))
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per score: ``value``, and ``low`` and ``high`` of its 95 % interval; see also `per_class`."""

@@ -50,7 +50,7 @@ def to_json(scores: BaseScores, *, arrays: bool | None) -> str:
     found = {name: getattr(scores, name) for name in scores.layout.arrays}
     size = sum(array.nbytes for value in found.values() for array in _arrays(value).values())
     kept = size <= MAX_ARRAY_BYTES if arrays is None else arrays
-    columns = {key: getattr(scores, name) for name, key in scores.layout.columns.items()}
+    columns = {key: getattr(scores, name) for name, key in scores.layout.image_columns.items()}
     content = _content(scores) | {
         "images": {key: pack(value) if _is_mask(value) else value for key, value in columns.items()},
         **{name: _packed(value) if kept else None for name, value in found.items()},
@@ -71,8 +71,8 @@ def from_json(kind: type[_Scores], text: str | bytes) -> _Scores:
 
 def _content(scores: BaseScores) -> dict[str, Any]:
     """Return everything but the columns of the images and the arrays."""
-    apart = {*scores.layout.columns, *scores.layout.arrays}
-    fields = {f.name: getattr(scores, f.name) for f in dataclasses.fields(scores) if f.name not in apart}  # type: ignore[arg-type]
+    apart = {*scores.layout.image_columns, *scores.layout.arrays}
+    fields = {f.name: getattr(scores, f.name) for f in dataclasses.fields(scores) if f.name not in apart}
     single = {name: value for name, value in fields.items() if isinstance(value, float)}
     return {
         "format": scores.layout.format,
@@ -142,7 +142,7 @@ def _fields(kind: type[BaseScores], content: dict[str, Any]) -> dict[str, Any]:
         if dataclasses.is_dataclass(hints[name]):
             values[name] = _columns(hints[name], values[name])
     values |= values["scores"]
-    values |= {name: values["images"][key] for name, key in layout.columns.items()}
+    values |= {name: values["images"][key] for name, key in layout.image_columns.items()}
     return values | layout.restored(values)
 
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from onlineml.evaluation import metrics
-from onlineml.evaluation.comparison.counts import mcnemar, paired_counts
+from onlineml.evaluation.comparison.counts import paired_counts
 from onlineml.evaluation.comparison.pairing import align, shared_cuts
-from onlineml.evaluation.comparison.parts import TAIL, part_changes, share
-from onlineml.evaluation.comparison.result import ChangedImage, Comparison, NewClass, ScoreChange
+from onlineml.evaluation.comparison.parts import (
+    new_classes,
+    part_changes,
+    score_change,
+    share,
+    shared_fields,
+    slice_changes,
+)
+from onlineml.evaluation.comparison.result import ChangedImage, Comparison, ScoreChange
 from onlineml.evaluation.intervals import percentile_interval, resample_weights, sums_by_code
 from onlineml.evaluation.render import text as say
 
@@ -53,36 +59,21 @@ def compare_classifiers(a: ClassificationScores, b: ClassificationScores, *, n_r
     first = _answers(a, paired.a_rows, np.arange(paired.n_shared), labels)
     second = _answers(b, paired.b_rows, paired.b_classes, labels)
     counts = dataclasses.replace(paired_counts(first.right, second.right, paired.codes), seed=seed)
-    n_fixed, n_broken = int(counts.fixed.sum()), int(counts.broken.sum())
-    accuracy = ScoreChange("accuracy", share(first.right), share(second.right), counts.value, *counts.bounds(TAIL))
+    right = first.right, second.right
+    accuracy = score_change("accuracy", share(first.right), share(second.right), counts)
     others = _other_scores(first, second, labels, paired, n_resamples=n_resamples, seed=seed)
-    changes = partial(part_changes, first.right, second.right, paired.codes)
-    by_class = changes(column="class", parts=labels, values=paired.shared_names)
-    by_slice = [
-        part for name, (parts, values) in cuts.items() for part in changes(column=name, parts=parts, values=values)
-    ]
+    by_class = part_changes(*right, paired.codes, column="class", parts=labels, values=paired.shared_names)
     return Comparison(
-        a=a,
-        b=b,
-        class_names=paired.shared_names,
-        new_classes=new_classes(b, paired.new_classes),
-        image_ids=paired.image_ids,
-        uris=paired.uris,
-        n_groups=paired.n_groups,
+        **shared_fields(a, b, paired, *right),
+        new_classes=new_classes(b, paired, score="recall"),
         mistakes_a=(~first.right).astype(np.int64),
         mistakes_b=(~second.right).astype(np.int64),
-        n_items=len(labels),
-        n_fixed=n_fixed,
-        n_broken=n_broken,
-        n_right=int((first.right & second.right).sum()),
-        mcnemar=mcnemar(n_fixed, n_broken),
         main="accuracy",
         scores=(accuracy, *others),
         evidence={"accuracy": counts},
         by_class=tuple(by_class),
-        by_slice=tuple(by_slice),
+        by_slice=slice_changes(*right, paired.codes, cuts),
         changed=_changed(first, second, labels, paired),
-        thumbnails={**a.thumbnails, **b.thumbnails},
     )
 
 
@@ -101,12 +92,6 @@ def _label_problems(a: ClassificationScores, b: ClassificationScores, paired: Pa
     ]
     more = f" and {len(rows) - _N_LISTED:,} more" if len(rows) > _N_LISTED else ""
     return [f"{len(rows):,} images have different labels: {', '.join(shown)}{more}"] if len(rows) else []
-
-
-def new_classes(b: ClassificationScores, names: tuple[str, ...]) -> tuple[NewClass, ...]:
-    """Return the classes that the second model adds, scored by its own evaluation."""
-    rows = [(name, b.per_class[name]) for name in names]
-    return tuple(NewClass(n, int(r["support"]), float(r["recall"]), *map(float, r["recall_interval"])) for n, r in rows)
 
 
 def _answers(scores: ClassificationScores, rows: Ints, classes: Ints, labels: Ints) -> _Answers:

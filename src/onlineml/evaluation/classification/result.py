@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 - the types of fields are read with them
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -18,33 +18,22 @@ from onlineml.evaluation.classification.report import report_parts, summary_html
 from onlineml.evaluation.classification.tables import Mistake, PerClass, Reliability  # noqa: TC001
 from onlineml.evaluation.render import plots
 from onlineml.evaluation.slices import SliceScore  # noqa: TC001
-from onlineml.evaluation.types import Floats, Interval, Ints  # noqa: TC001
+from onlineml.evaluation.types import Floats, Ints  # noqa: TC001
 
 __all__ = ["ClassificationScores"]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class ClassificationScores(BaseScores):
     """Scores of a classifier on labelled images, with confidence intervals and mistakes.
 
     Undefined scores are nan. Created by `onlineml.evaluate` or `onlineml.evaluation.classification_scores`.
 
     Attributes:
-        class_names: the model's classes, in the order of its outputs.
-        model_ref: the model; "" if unknown.
-        split: the split of the manifest.
-        manifest_hash: the dataset version.
-        image_ids: (N) ids, in the order of the arrays.
-        uris: (N) locations of the images; "" if unknown.
         labels: (N,) int64 true class ids.
         predictions: (N,) int64 predicted class ids; of equal probabilities, the lowest.
         confidences: (N,) float64 probability of the prediction.
         probabilities: (N, C) float32, or float64 if passed so; None if they were omitted from the JSON.
-        groups: (N) the group of each image, or None: each image is its own.
-        slices: columns (N) by which `by_slice` is computed.
-        n_groups: number of independent groups.
-        n_bootstrap: number of resamples for the intervals.
-        seed: seed of the resamples.
         accuracy: fraction of correct predictions; balanced_accuracy: mean recall of the classes that have images.
         macro_precision: mean over the classes that have images, with 0 for one never predicted; macro_recall and
             macro_f1 likewise. micro_precision, micro_recall and micro_f1 pool all classes, which is the accuracy.
@@ -62,7 +51,6 @@ class ClassificationScores(BaseScores):
         reliability: the calibration curve.
         by_slice: accuracy for each value of each column in `slices`.
         mistakes: the misclassified images, most confident first; the first `n_mistakes` of them.
-        thumbnails: small PNG or JPEG bytes by image id, for reports.
     """
 
     headline = ("accuracy", "macro_f1")
@@ -77,26 +65,14 @@ class ClassificationScores(BaseScores):
     slice_score = "accuracy"
     layout = Layout(
         "onlineml.classification_scores",
-        {"image_ids": "image_id", "uris": "uri", "labels": "label", "predictions": "prediction",
-         "confidences": "confidence", "groups": "group", "slices": "slices"},
+        {"labels": "label", "predictions": "prediction", "confidences": "confidence"},
         ("probabilities",),
-    )  # fmt: skip
+    )
 
-    class_names: tuple[str, ...]
-    model_ref: str
-    split: str
-    manifest_hash: str
-    image_ids: tuple[str, ...]
-    uris: tuple[str, ...]
     labels: Ints
     predictions: Ints
     confidences: Floats
     probabilities: Floats | None
-    groups: tuple[str | None, ...] | None
-    slices: Mapping[str, tuple[Any, ...]]
-    n_groups: int
-    n_bootstrap: int
-    seed: int
     accuracy: float
     balanced_accuracy: float
     macro_precision: float
@@ -114,12 +90,10 @@ class ClassificationScores(BaseScores):
     brier: float
     ece: float
     top_k: Mapping[int, float]
-    intervals: Mapping[str, Interval]
     per_class: PerClass
     reliability: Reliability
     by_slice: tuple[SliceScore, ...]
     mistakes: tuple[Mistake, ...]
-    thumbnails: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def n_mistakes(self) -> int:

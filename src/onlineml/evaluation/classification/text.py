@@ -89,25 +89,7 @@ def majority_share(scores: ClassificationScores) -> float:
     return float(scores.per_class.support.max() / scores.n_images) if scores.n_images else math.nan
 
 
-def scores_text(scores: ClassificationScores, *, n_classes: int = 5, n_pairs: int = 3) -> str:
+def scores_text(scores: ClassificationScores) -> str:
     """Return a table for the terminal: scores with intervals, the worst classes, the most frequent confusions."""
-    head = f"accuracy {say.decimal(scores.accuracy)}"
-    bounds = say.interval(scores.intervals.get("accuracy", (math.nan, math.nan)))
-    lines = [f"{head} (95 %: {bounds}) on {say.subject(scores)}", "", f"{'score':<26}{'value':>8}   95 % interval"]
-    for name in shown_scores(scores)[1:]:
-        bounds = say.interval(scores.intervals.get(name, (math.nan, math.nan)))
-        lines.append(f"{say.label(name):<26}{say.decimal(scores.score(name)):>8}   {bounds}")
-    classes = [i for i in scores.per_class.worst_first()[:n_classes] if scores.per_class.support[i]]
-    if classes:
-        lines += ["", f"{'lowest classes by F1':<26}{'F1':>8}{'precision':>11}{'recall':>9}{'images':>9}"]
-    for i in classes:
-        row = scores.per_class
-        numbers = f"{say.decimal(row.f1[i]):>8}{say.decimal(row.precision[i]):>11}{say.decimal(row.recall[i]):>9}"
-        lines.append(f"{say.shorten(row.names[i], 25):<26}{numbers}{row.support[i]:>9,}")
-    pairs = scores.confused_pairs(n_pairs)
-    if pairs:
-        lines += ["", f"{say.count(scores.n_mistakes, 'mistake')}; most often:"]
-    for p in pairs:
-        truth, predicted = say.shorten(p.truth, 30), say.shorten(p.predicted, 30)
-        lines.append(f"  {truth} taken for {predicted}: {say.count(p.n, 'time')}")
-    return "\n".join(lines)
+    pairs = f"{say.count(scores.n_mistakes, 'mistake')}; most often:"
+    return say.scores_text(scores, title="accuracy", pairs=pairs)

@@ -43,7 +43,10 @@ class CocoScores:
         class_names: the C classes, in the order of their category ids.
         n_images: number of scored images, including those without objects.
         n_objects: (C,) int64 objects of each class, without crowds.
-        stats: (12,) float64 in pycocotools' order; also by name: `map_50_95` to `ar_large`.
+        map_50_95: average precision, mean over the classes and over IoU .50, .55, … .95: COCO's "AP"; map_50 and map_75
+            at one IoU; map_small, map_medium and map_large of objects with an area up to 32² pixels, up to 96², above.
+        ar_100: recall with 100 detections per class and image, mean over the classes and over IoU .50, .55, … .95; ar_1
+            and ar_10 with fewer detections; ar_small, ar_medium and ar_large by area.
         per_class_ap: (C,) float64, AP of each class, mean over IoU .50 to .95.
         per_class_ap_50: (C,) float64, AP of each class at IoU .50.
         precision: (10, 101, C) float64 at IoU .50, .55, … .95 and recall 0, .01, … 1; objects of all sizes, at most 100
@@ -53,70 +56,26 @@ class CocoScores:
     class_names: tuple[str, ...]
     n_images: int
     n_objects: Ints
-    stats: Floats
+    map_50_95: float
+    map_50: float
+    map_75: float
+    map_small: float
+    map_medium: float
+    map_large: float
+    ar_1: float
+    ar_10: float
+    ar_100: float
+    ar_small: float
+    ar_medium: float
+    ar_large: float
     per_class_ap: Floats
     per_class_ap_50: Floats
     precision: Floats
 
     @property
-    def map_50_95(self) -> float:
-        """Average precision, mean over the classes and over IoU .50, .55, … .95: COCO's "AP"."""
-        return float(self.stats[0])
-
-    @property
-    def map_50(self) -> float:
-        """Average precision at IoU .50, mean over the classes."""
-        return float(self.stats[1])
-
-    @property
-    def map_75(self) -> float:
-        """Average precision at IoU .75, mean over the classes."""
-        return float(self.stats[2])
-
-    @property
-    def map_small(self) -> float:
-        """`map_50_95` of objects with an area up to 32² pixels."""
-        return float(self.stats[3])
-
-    @property
-    def map_medium(self) -> float:
-        """`map_50_95` of objects with an area of 32² to 96² pixels."""
-        return float(self.stats[4])
-
-    @property
-    def map_large(self) -> float:
-        """`map_50_95` of objects with an area from 96² pixels."""
-        return float(self.stats[5])
-
-    @property
-    def ar_1(self) -> float:
-        """Recall with one detection per class and image, mean over the classes and over IoU .50, .55, … .95."""
-        return float(self.stats[6])
-
-    @property
-    def ar_10(self) -> float:
-        """`ar_1` with ten detections."""
-        return float(self.stats[7])
-
-    @property
-    def ar_100(self) -> float:
-        """`ar_1` with a hundred detections."""
-        return float(self.stats[8])
-
-    @property
-    def ar_small(self) -> float:
-        """`ar_100` of objects with an area up to 32² pixels."""
-        return float(self.stats[9])
-
-    @property
-    def ar_medium(self) -> float:
-        """`ar_100` of objects with an area of 32² to 96² pixels."""
-        return float(self.stats[10])
-
-    @property
-    def ar_large(self) -> float:
-        """`ar_100` of objects with an area from 96² pixels."""
-        return float(self.stats[11])
+    def stats(self) -> Floats:
+        """(12,) float64 scores in pycocotools' order."""
+        return np.array([getattr(self, name) for name in STAT_NAMES])
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per class: ``ap``, ``ap_50``, ``objects``."""
@@ -193,7 +152,7 @@ def summarize(curves: Curves, class_names: tuple[str, ...], *, n_images: int, n_
         class_names=class_names,
         n_images=n_images,
         n_objects=n_objects,
-        stats=np.array(stats),
+        **dict(zip(STAT_NAMES, stats, strict=True)),
         per_class_ap=np.array([_mean(of_all[..., i]) for i in range(len(class_names))]),
         per_class_ap_50=np.array([_mean(of_all[0, :, i]) for i in range(len(class_names))]),
         precision=of_all,

@@ -9,11 +9,11 @@ import numpy as np
 from onlineml.data.manifest.box_arrays import Boxes
 from onlineml.errors import DataError
 from onlineml.evaluation.classification.worst import count_mistakes, seen_images
-from onlineml.evaluation.comparison.counts import mcnemar, paired_counts
+from onlineml.evaluation.comparison.counts import paired_counts
 from onlineml.evaluation.comparison.halves import THRESHOLDS, Detected, Halves
 from onlineml.evaluation.comparison.pairing import align, listed_ids, shared_cuts
-from onlineml.evaluation.comparison.parts import TAIL
-from onlineml.evaluation.comparison.result import ChangedImage, Comparison, NewClass, PartChange
+from onlineml.evaluation.comparison.parts import new_classes, part_change, shared_fields
+from onlineml.evaluation.comparison.result import ChangedImage, Comparison, PartChange
 from onlineml.evaluation.comparison.samples import PairedSamples
 from onlineml.evaluation.detection.detections import Detections
 from onlineml.evaluation.detection.errors import BACKGROUND_IOU, diagnose
@@ -63,31 +63,19 @@ def compare_detectors(a: DetectionScores, b: DetectionScores, *, n_resamples: in
     second = _detected(b, _found(b, paired, paired.b_rows, paired.b_classes), truth, sizes_hw, paired)
     both = _Both(first, second, paired, sizes_hw)
     found_a, found_b = first.shown.found[both.real], second.shown.found[both.real]
-    n_fixed, n_broken = int((found_b & ~found_a).sum()), int((found_a & ~found_b).sum())
     masks = [codes == place for codes, values in cuts.values() for place in range(len(values))]
     halves = Halves.of(first, second, paired, masks, n_resamples=n_resamples, seed=seed)
     return Comparison(
-        a=a,
-        b=b,
-        class_names=paired.shared_names,
-        new_classes=_new_classes(b, paired.new_classes),
-        image_ids=paired.image_ids,
-        uris=paired.uris,
-        n_groups=paired.n_groups,
+        **shared_fields(a, b, paired, found_a, found_b),
+        new_classes=new_classes(b, paired, score="ap"),
         mistakes_a=first.mistakes.false + first.mistakes.missed,
         mistakes_b=second.mistakes.false + second.mistakes.missed,
-        n_items=len(found_a),
-        n_fixed=n_fixed,
-        n_broken=n_broken,
-        n_right=int((found_a & found_b).sum()),
-        mcnemar=mcnemar(n_fixed, n_broken),
         main="map_50_95",
         scores=halves.scores(paired),
         evidence={name: halves.evidence(name, paired) for name in THRESHOLDS},
         by_class=_by_class(both, halves),
         by_slice=_by_slice(both, halves, cuts),
         changed=_changed(both),
-        thumbnails={**a.thumbnails, **b.thumbnails},
         item="object",
         class_score="AP 50\u201395",
     )
@@ -140,11 +128,6 @@ def _objects(scores: DetectionScores, rows: Ints, classes: Ints, n_shared: int) 
     table = np.column_stack([images, labels, np.nan_to_num(truth.boxes_xyxy), truth.crowd])[kept]
     in_order: Array = table[np.lexsort(table.T[::-1])]
     return in_order
-
-
-def _new_classes(b: DetectionScores, names: tuple[str, ...]) -> tuple[NewClass, ...]:
-    rows = [(name, b.per_class[name]) for name in names]
-    return tuple(NewClass(n, int(r["support"]), float(r["ap"]), *map(float, r["ap_interval"])) for n, r in rows)
 
 
 def _truth(a: DetectionScores, paired: Pairing) -> Boxes:
@@ -205,21 +188,7 @@ def _part(
     counts = paired_counts(both.first.shown.found[objects], both.second.shown.found[objects], both.groups[objects])
     a, b = numbers[0][:, place].tolist()
     evidence = PairedSamples(b - a, numbers[1][:, place], counts.n_groups)
-    low, high = evidence.bounds(TAIL)
-    return PartChange(
-        column=column,
-        value=value,
-        n=counts.n_images,
-        n_groups=counts.n_groups,
-        fixed=int(counts.fixed.sum()),
-        broken=int(counts.broken.sum()),
-        a=a,
-        b=b,
-        difference=evidence.value,
-        low=low,
-        high=high,
-        p_drop=evidence.p_drop,
-    )
+    return part_change(column, value, counts, evidence, (a, b))
 
 
 def _changed(both: _Both) -> tuple[ChangedImage, ...]:

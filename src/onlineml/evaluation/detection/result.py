@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 - the types of fields are read with them
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from onlineml.evaluation.detection.detections import Detections  # noqa: TC001
 from onlineml.evaluation.detection.items import gallery_items
 from onlineml.evaluation.detection.report import report_parts, summary_html
 from onlineml.evaluation.detection.tables import KINDS, DetectionSlice, ErrorType, PerObjectClass, WorstImage
-from onlineml.evaluation.types import Array, Floats, Interval, Ints  # noqa: TC001
+from onlineml.evaluation.types import Array, Floats, Ints  # noqa: TC001
 
 __all__ = ["DetectionScores"]
 
@@ -38,25 +38,14 @@ def _restored(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class DetectionScores(BaseScores):
     """Scores of an object detector on annotated images, with confidence intervals and mistakes.
 
     Undefined scores are nan. Created by `onlineml.evaluate` or `onlineml.evaluation.detection_scores`.
 
     Attributes:
-        class_names: the model's classes, in the order of their ids.
-        model_ref: the model; "" if unknown.
-        split: the split of the manifest.
-        manifest_hash: the dataset version.
-        image_ids: (N) ids.
-        uris: (N) locations of the images; "" if unknown.
         sizes_hw: (N, 2) int64 height and width of the upright images; 0 if unknown.
-        groups: the group of each image, or None: each image is its own.
-        slices: columns (N) by which `by_slice` is computed.
-        n_groups: number of independent groups.
-        n_bootstrap: number of resamples for the intervals.
-        seed: seed of the resamples.
         truth: the objects as passed; None if they were omitted from the JSON, together with `found` and `outcomes`.
         found: the detections.
         outcomes: (M,) int8, outcome of each detection at an IoU of 0.5, regardless of its score: its index in
@@ -81,7 +70,6 @@ class DetectionScores(BaseScores):
         errors: TIDE's six types of errors, with their numbers and costs.
         by_slice: scores for each value of each column in `slices`.
         worst: the images with the most mistakes.
-        thumbnails: small PNG or JPEG bytes of whole images by image id, without boxes, for reports to draw on.
     """
 
     headline = ("map_50_95", "map_50")
@@ -91,23 +79,12 @@ class DetectionScores(BaseScores):
     slice_score = "map_50"
     layout = Layout(
         "onlineml.detection_scores",
-        {"image_ids": "image_id", "uris": "uri", "sizes_hw": "size_hw", "groups": "group", "slices": "slices"},
+        {"sizes_hw": "size_hw"},
         ("found", "truth", "outcomes"),
         _restored,
     )
 
-    class_names: tuple[str, ...]
-    model_ref: str
-    split: str
-    manifest_hash: str
-    image_ids: tuple[str, ...]
-    uris: tuple[str, ...]
     sizes_hw: Ints
-    groups: tuple[str | None, ...] | None
-    slices: Mapping[str, tuple[Any, ...]]
-    n_groups: int
-    n_bootstrap: int
-    seed: int
     truth: Boxes | None
     found: Detections | None
     outcomes: Array | None
@@ -131,13 +108,11 @@ class DetectionScores(BaseScores):
     macro_precision: float
     macro_recall: float
     macro_f1: float
-    intervals: Mapping[str, Interval]
     per_class: PerObjectClass
     confusion: Ints
     errors: tuple[ErrorType, ...]
     by_slice: tuple[DetectionSlice, ...]
     worst: tuple[WorstImage, ...]
-    thumbnails: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def n_objects(self) -> int:

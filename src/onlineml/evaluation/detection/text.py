@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
+from onlineml.evaluation.render import text as say
 from onlineml.evaluation.render.card import CardFacts, TaskWords
-from onlineml.evaluation.render.text import count, decimal, interval, label, shorten
+from onlineml.evaluation.render.text import count, decimal, shorten
 
 if TYPE_CHECKING:
     from onlineml.evaluation.detection.result import DetectionScores
     from onlineml.evaluation.detection.tables import SeenBox
-    from onlineml.evaluation.types import Interval
 
 __all__ = [
     "ERROR_WORDS",
@@ -77,17 +76,7 @@ def card_facts(scores: DetectionScores) -> CardFacts:
 
 def subject(scores: DetectionScores) -> str:
     """Describe the evaluated data: "1,024 objects in 72 images of the test split, 3 classes"."""
-    split = f" of the {scores.split} split" if scores.split else ""
-    groups = f" in {count(scores.n_groups, 'group')}" if scores.n_groups != scores.n_images else ""
-    found = f"{count(scores.n_objects, 'object')} in {count(scores.n_images, 'image')}"
-    return f"{found}{split}{groups}, {count(len(scores.class_names), 'class')}"
-
-
-def _between(bounds: Interval) -> str:
-    if math.isnan(bounds[0]):
-        return ""
-    digits = int(f"{100 * bounds[0]:.0f}" == f"{100 * bounds[1]:.0f}")
-    return f" (between {100 * bounds[0]:.{digits}f} and {100 * bounds[1]:.{digits}f} with 95 % confidence)"
+    return say.subject(scores, found=f"{count(scores.n_objects, 'object')} in ")
 
 
 def expectation(scores: DetectionScores) -> str:
@@ -96,12 +85,8 @@ def expectation(scores: DetectionScores) -> str:
         return "No images were evaluated, so nothing is known about this model."
     if not scores.n_objects:
         return f"The images show no objects: all {count(scores.n_boxes, 'box')} that it drew are wrong."
-    found = f"Of 100 objects like these, expect about {100 * scores.micro_recall:.0f} to be found"
-    found += _between(scores.interval("micro_recall"))
-    if not scores.n_boxes:
-        return f"{found}; it drew no boxes."
-    right = f"of 100 boxes that it draws, about {100 * scores.micro_precision:.0f} to be right"
-    return f"{found}; {right}{_between(scores.interval('micro_precision'))}."
+    none = "" if scores.n_boxes else "it drew no boxes"
+    return say.found_and_right(scores, things="objects", given="boxes", gives="draws", none=none)
 
 
 def threshold_note(scores: DetectionScores) -> str:
@@ -136,28 +121,11 @@ def box_words(box: SeenBox) -> str:
     return f"{said}: {ERROR_WORDS[box.kind][0]}{truth}"
 
 
-def scores_text(scores: DetectionScores, *, n_classes: int = 5, n_pairs: int = 3) -> str:
+def scores_text(scores: DetectionScores) -> str:
     """Return a table for the terminal: scores with intervals, the worst classes, the types of errors."""
-    head = f"mAP 50\u201395 {decimal(scores.map_50_95)} (95 %: {interval(scores.interval('map_50_95'))})"
-    lines = [f"{head} on {subject(scores)}", expectation(scores), ""]
-    lines.append(f"{'score':<26}{'value':>8}   95 % interval")
-    for name in scores.score_names()[1:]:
-        row = f"{label(name):<26}{decimal(scores.score(name)):>8}   {interval(scores.interval(name))}"
-        lines.append(row)
-    per = scores.per_class
-    classes = [i for i in per.worst_first()[:n_classes] if per.support[i]]
-    if classes:
-        lines += ["", f"{'lowest classes by AP':<26}{'AP':>8}{'AP 50':>8}{'precision':>11}{'recall':>9}{'objects':>9}"]
-    for i in classes:
-        numbers = f"{decimal(per.ap[i]):>8}{decimal(per.ap_50[i]):>8}"
-        numbers += f"{decimal(per.precision[i]):>11}{decimal(per.recall[i]):>9}"
-        lines.append(f"{shorten(per.names[i], 25):<26}{numbers}{per.support[i]:>9,}")
-    lines += ["", f"{'errors':<26}{'number':>8}   AP50 lost"]
-    lines += [f"{ERROR_WORDS[e.name][0]:<26}{e.n:>8,}   {decimal(e.ap_50_cost)}" for e in scores.errors]
-    pairs = scores.confused_pairs(n_pairs)
-    if pairs:
-        lines += ["", "most often confused:"]
-        lines += [f"  {shorten(p.truth, 30)} taken for {shorten(p.predicted, 30)}: {count(p.n, 'time')}" for p in pairs]
-    if not scores.thresholds_given:
-        lines += ["", threshold_note(scores)]
-    return "\n".join(lines)
+    errors = [f"{ERROR_WORDS[e.name][0]:<26}{e.n:>8,}   {decimal(e.ap_50_cost)}" for e in scores.errors]
+    after = ["", f"{'errors':<26}{'number':>8}   AP50 lost", *errors]
+    text = say.scores_text(
+        scores, title="mAP 50\u201395", pairs="most often confused:", before=[expectation(scores)], after=after
+    )
+    return text if scores.thresholds_given else f"{text}\n\n{threshold_note(scores)}"

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from onlineml.evaluation.comparison.counts import half_weights, mcnemar, paired_counts
+from onlineml.evaluation.comparison.counts import half_weights, paired_counts
 from onlineml.evaluation.comparison.pairing import align, listed_ids, shared_cuts
-from onlineml.evaluation.comparison.parts import TAIL, part_changes
-from onlineml.evaluation.comparison.result import ChangedImage, Comparison, NewClass, PartChange, ScoreChange
+from onlineml.evaluation.comparison.parts import new_classes, part_change, score_change, shared_fields, slice_changes
+from onlineml.evaluation.comparison.result import ChangedImage, Comparison, PartChange
 from onlineml.evaluation.comparison.samples import PairedSamples
 from onlineml.evaluation.multilabel.bootstrap import rankings_within_reach
 from onlineml.evaluation.multilabel.evidence import Answers, Evidence
 from onlineml.evaluation.multilabel.text import label_list
 
 if TYPE_CHECKING:
+    from onlineml.evaluation.comparison.counts import PairedCounts
     from onlineml.evaluation.comparison.pairing import Pairing
     from onlineml.evaluation.multilabel.result import MultilabelScores
     from onlineml.evaluation.types import Array, Floats, Ints
@@ -71,41 +72,22 @@ def compare_multilabel(a: MultilabelScores, b: MultilabelScores, *, n_resamples:
 def _comparison(a: MultilabelScores, b: MultilabelScores, both: _Both, halves: _Halves, *, seed: int) -> Comparison:
     first, second, paired = both
     counts = dataclasses.replace(paired_counts(first.right, second.right, paired.codes), seed=seed)
-    n_fixed, n_broken = int(counts.fixed.sum()), int(counts.broken.sum())
-    whole_a, whole_b = halves.whole
-    main = ScoreChange(MAIN, float(whole_a[MAIN][0]), float(whole_b[MAIN][0]), counts.value, *counts.bounds(TAIL))
+    whole_a, whole_b = (
+        {name: float(values[0]) for name, values in one.items() if name != "f1"} for one in halves.whole
+    )
     samples = {name: _samples(halves, name, paired) for name in _REPORTED if name in halves.drawn}
-    changes = [
-        ScoreChange(name, float(whole_a[name][0]), float(whole_b[name][0]), one.value, *one.bounds(TAIL))
-        for name, one in samples.items()
-    ]
-    cuts = shared_cuts(a, b, paired)
+    evidence: dict[str, PairedCounts | PairedSamples] = {MAIN: counts, **samples}
     return Comparison(
-        a=a,
-        b=b,
-        class_names=paired.shared_names,
-        new_classes=_new_classes(b, paired),
-        image_ids=paired.image_ids,
-        uris=paired.uris,
-        n_groups=paired.n_groups,
+        **shared_fields(a, b, paired, first.right, second.right),
+        new_classes=new_classes(b, paired, score="recall"),
         mistakes_a=first.wrong,
         mistakes_b=second.wrong,
-        n_items=len(first.right),
-        n_fixed=n_fixed,
-        n_broken=n_broken,
-        n_right=int((first.right & second.right).sum()),
-        mcnemar=mcnemar(n_fixed, n_broken),
         main=MAIN,
-        scores=(main, *changes),
-        evidence={MAIN: counts, **{name: samples[name] for name in _DECIDING if name in samples}},
+        scores=tuple(score_change(name, whole_a[name], whole_b[name], one) for name, one in evidence.items()),
+        evidence={name: evidence[name] for name in (MAIN, *_DECIDING) if name in evidence},
         by_class=_by_class(both, halves),
-        by_slice=tuple(
-            part
-            for column, (parts, values) in cuts.items()
-            for part in part_changes(first.right, second.right, paired.codes, column=column, parts=parts, values=values)
-        ),
+        by_slice=slice_changes(first.right, second.right, paired.codes, shared_cuts(a, b, paired)),
         changed=_changed(both),
-        thumbnails={**a.thumbnails, **b.thumbnails},
         class_score="F1",
     )
 
@@ -174,29 +156,8 @@ def _by_class(both: _Both, halves: _Halves) -> tuple[PartChange, ...]:
         counts = paired_counts(first.predictions[rows, place], second.predictions[rows, place], paired.codes[rows])
         a, b = float(f1_a[place]), float(f1_b[place])
         evidence = PairedSamples(b - a, halves.drawn["f1"][:, place], counts.n_groups)
-        low, high = evidence.bounds(TAIL)
-        changes.append(
-            PartChange(
-                column="class",
-                value=name,
-                n=len(rows),
-                n_groups=counts.n_groups,
-                fixed=int(counts.fixed.sum()),
-                broken=int(counts.broken.sum()),
-                a=a,
-                b=b,
-                difference=evidence.value,
-                low=low,
-                high=high,
-                p_drop=evidence.p_drop,
-            )
-        )
+        changes.append(part_change("class", name, counts, evidence, (a, b)))
     return tuple(changes)
-
-
-def _new_classes(b: MultilabelScores, paired: Pairing) -> tuple[NewClass, ...]:
-    rows = [(name, b.per_class[name]) for name in paired.new_classes]
-    return tuple(NewClass(n, int(r["support"]), float(r["recall"]), *map(float, r["recall_interval"])) for n, r in rows)
 
 
 def _changed(both: _Both) -> tuple[ChangedImage, ...]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 - the types of fields are read with them
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,32 +14,21 @@ from onlineml.evaluation.multilabel.compare import compare_multilabel
 from onlineml.evaluation.multilabel.items import gallery_items
 from onlineml.evaluation.multilabel.report import report_parts, summary_html
 from onlineml.evaluation.multilabel.tables import MultilabelSlice, PerLabel, WrongImage  # noqa: TC001
-from onlineml.evaluation.types import Array, Floats, Interval, Ints  # noqa: TC001
+from onlineml.evaluation.types import Array, Floats, Ints  # noqa: TC001
 
 __all__ = ["MultilabelScores"]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class MultilabelScores(BaseScores):
     """Scores of a classifier that assigns any number of labels to an image, with confidence intervals and mistakes.
 
     Undefined scores are nan. Created by `onlineml.evaluation.multilabel_scores`.
 
     Attributes:
-        class_names: the model's classes, in the order of its outputs.
-        model_ref: the model; "" if unknown.
-        split: the split of the manifest.
-        manifest_hash: the dataset version.
-        image_ids: (N) ids, in the order of the arrays.
-        uris: (N) locations of the images; "" if unknown.
         truth: (N, K) bool, the image shows the class.
         predictions: (N, K) bool, the label is predicted: its probability reaches the threshold.
         probabilities: (N, K) float32, or float64 if passed so; None if they were omitted from the JSON.
-        groups: (N) the group of each image, or None: each image is its own.
-        slices: columns (N) by which `by_slice` is computed.
-        n_groups: number of independent groups.
-        n_bootstrap: number of resamples for the intervals.
-        seed: seed of the resamples.
         thresholds: the minimum probability of each class at which its label is predicted.
         subset_accuracy: fraction of images whose labels are all right. hamming_loss: fraction of wrong decisions, one
             per image and class.
@@ -59,7 +47,6 @@ class MultilabelScores(BaseScores):
         per_class: scores of each class.
         by_slice: F1 and subset accuracy for each value of each column in `slices`.
         worst: the images with wrong labels, those with the largest cross-entropy first; the first `n_worst` of them.
-        thumbnails: small PNG or JPEG bytes by image id, for reports.
     """
 
     headline = ("map", "micro_f1")
@@ -67,27 +54,11 @@ class MultilabelScores(BaseScores):
     explanations = text.EXPLANATIONS
     drawers = plots.DRAWERS
     slice_score = "micro_f1"
-    layout = Layout(
-        "onlineml.multilabel_scores",
-        {"image_ids": "image_id", "uris": "uri", "truth": "truth", "predictions": "predictions", "groups": "group",
-         "slices": "slices"},
-        ("probabilities",),
-    )  # fmt: skip
+    layout = Layout("onlineml.multilabel_scores", {"truth": "truth", "predictions": "predictions"}, ("probabilities",))
 
-    class_names: tuple[str, ...]
-    model_ref: str
-    split: str
-    manifest_hash: str
-    image_ids: tuple[str, ...]
-    uris: tuple[str, ...]
     truth: Array
     predictions: Array
     probabilities: Floats | None
-    groups: tuple[str | None, ...] | None
-    slices: Mapping[str, tuple[Any, ...]]
-    n_groups: int
-    n_bootstrap: int
-    seed: int
     thresholds: Mapping[str, float]
     map: float
     micro_ap: float
@@ -101,11 +72,9 @@ class MultilabelScores(BaseScores):
     empty_recall: float
     empty_precision: float
     log_loss: float
-    intervals: Mapping[str, Interval]
     per_class: PerLabel
     by_slice: tuple[MultilabelSlice, ...]
     worst: tuple[WrongImage, ...]
-    thumbnails: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def n_labels(self) -> int:

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from onlineml.evaluation.multilabel.result import MultilabelScores
     from onlineml.evaluation.multilabel.tables import LabelScore, WrongImage
-    from onlineml.evaluation.types import Interval
 
 __all__ = [
     "EXPLANATIONS",
@@ -58,14 +57,8 @@ def card_facts(scores: MultilabelScores) -> CardFacts:
         sentences=f"{expectation(scores)} {subset_sentence(scores)}".rstrip(),
         columns={**columns, "threshold": per.threshold},
         confusion="gives {predicted} in the place of {truth}",
+        between="{predicted} in the place of {truth}",
     )
-
-
-def _between(bounds: Interval) -> str:
-    if math.isnan(bounds[0]):
-        return ""
-    digits = int(f"{100 * bounds[0]:.0f}" == f"{100 * bounds[1]:.0f}")
-    return f" (between {100 * bounds[0]:.{digits}f} and {100 * bounds[1]:.{digits}f} with 95 % confidence)"
 
 
 def expectation(scores: MultilabelScores) -> str:
@@ -74,12 +67,8 @@ def expectation(scores: MultilabelScores) -> str:
         return "No images were evaluated, so nothing is known about this model."
     if not scores.n_labels:
         return f"The images have no labels: all {say.count(scores.n_given, 'label')} that it gives are wrong."
-    found = f"Of 100 labels like these, expect about {100 * scores.micro_recall:.0f} to be found"
-    found += _between(scores.interval("micro_recall"))
-    if not scores.n_given:
-        return f"{found}; it gives no labels."
-    right = f"of 100 labels that it gives, about {100 * scores.micro_precision:.0f} to be right"
-    return f"{found}; {right}{_between(scores.interval('micro_precision'))}."
+    none = "" if scores.n_given else "it gives no labels"
+    return say.found_and_right(scores, things="labels", given="labels", gives="gives", none=none)
 
 
 def subset_sentence(scores: MultilabelScores) -> str:
@@ -113,25 +102,8 @@ def _with_percents(labels: tuple[LabelScore, ...]) -> str:
     return ", ".join(f"{label.name} {say.percent(label.score)}" for label in labels)
 
 
-def scores_text(scores: MultilabelScores, *, n_classes: int = 5, n_pairs: int = 3) -> str:
+def scores_text(scores: MultilabelScores) -> str:
     """Return a table for the terminal: scores with intervals, the worst classes, the most frequent confusions."""
-    bounds = say.interval(scores.interval("map"))
-    lines = [f"mAP {say.decimal(scores.map)} (95 %: {bounds}) on {say.subject(scores)}"]
-    lines += [text for text in (expectation(scores), subset_sentence(scores)) if text]
-    lines += ["", f"{'score':<26}{'value':>8}   95 % interval"]
-    for name in shown_scores(scores)[1:]:
-        value, bounds = say.decimal(scores.score(name)), say.interval(scores.interval(name))
-        lines.append(f"{say.label(name):<26}{value:>8}   {bounds}")
-    row = scores.per_class
-    classes = [i for i in row.worst_first()[:n_classes] if row.support[i]]
-    if classes:
-        lines += ["", f"{'lowest classes by F1':<26}{'F1':>8}{'precision':>11}{'recall':>9}{'AP':>8}{'images':>9}"]
-    for i in classes:
-        numbers = f"{say.decimal(row.f1[i]):>8}{say.decimal(row.precision[i]):>11}{say.decimal(row.recall[i]):>9}"
-        lines.append(f"{say.shorten(row.names[i], 25):<26}{numbers}{say.decimal(row.ap[i]):>8}{row.support[i]:>9,}")
-    pairs = scores.confused_pairs(n_pairs)
-    if pairs:
-        lines += ["", f"{say.count(scores.n_wrong, 'image')} with wrong labels; most often:"]
-        lines += [f"  {say.shorten(p.predicted, 30)} in the place of {say.shorten(p.truth, 30)}: "
-                  f"{say.count(p.n, 'time')}" for p in pairs]  # fmt: skip
-    return "\n".join(lines)
+    before = [text for text in (expectation(scores), subset_sentence(scores)) if text]
+    pairs = f"{say.count(scores.n_wrong, 'image')} with wrong labels; most often:"
+    return say.scores_text(scores, title="mAP", pairs=pairs, before=before)

@@ -58,6 +58,7 @@ class CardFacts:
         limits: further sentences on its limits; an empty one is left out.
         counted: what the classes are counted in: ``"images"`` or ``"objects"``.
         confusion: clause on two confused classes, with ``{truth}`` and ``{predicted}``.
+        between: the same without a verb.
     """
 
     sentences: str
@@ -65,6 +66,7 @@ class CardFacts:
     limits: tuple[str, ...] = ()
     counted: str = "images"
     confusion: str = "takes {truth} for {predicted}"
+    between: str = "{truth} taken for {predicted}"
 
 
 def model_card(

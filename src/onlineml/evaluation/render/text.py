@@ -6,12 +6,16 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from onlineml.evaluation.base import BaseScores
     from onlineml.evaluation.types import Interval
 
-__all__ = ["DASH", "LABELS", "count", "decimal", "interval", "label", "percent", "shorten", "subject"]
+__all__ = ["DASH", "LABELS", "count", "decimal", "found_and_right", "interval", "label", "percent", "scores_text"]
+__all__ += ["shorten", "subject"]
 
 DASH = "\u2013"
+_N_CLASSES, _N_PAIRS = 5, 3  # in a terminal
 LABELS = {
     "auroc_macro": "AUROC (macro)",
     "map": "mean average precision",
@@ -81,8 +85,70 @@ def shorten(text: str, length: int) -> str:
     return text[: length - 1 - tail] + "…" + (text[-tail:] if tail else "")
 
 
-def subject(scores: BaseScores) -> str:
-    """Describe the evaluated data: "418 images of the test split, 10 classes"."""
+def subject(scores: BaseScores, *, found: str = "") -> str:
+    """Describe the evaluated data: "418 images of the test split, 10 classes", with what was found in them before."""
     split = f" of the {scores.split} split" if scores.split else ""
     groups = f" in {count(scores.n_groups, 'group')}" if scores.n_groups != scores.n_images else ""
-    return f"{count(scores.n_images, 'image')}{split}{groups}, {count(len(scores.class_names), 'class')}"
+    return f"{found}{count(scores.n_images, 'image')}{split}{groups}, {count(len(scores.class_names), 'class')}"
+
+
+def found_and_right(scores: BaseScores, *, things: str, given: str, gives: str, none: str) -> str:
+    """Describe recall and precision as expected results for future images.
+
+    Args:
+        scores: with ``micro_recall`` and ``micro_precision``.
+        things: to be found, such as ``"objects"``.
+        given: by the model, such as ``"boxes"``.
+        gives: the verb, such as ``"draws"``.
+        none: what is said instead of precision if there are none; "" otherwise.
+    """
+    found = f"Of 100 {things} like these, expect about {100 * scores.score('micro_recall'):.0f} to be found"
+    found += _between(scores.interval("micro_recall"))
+    if none:
+        return f"{found}; {none}."
+    right = f"of 100 {given} that it {gives}, about {100 * scores.score('micro_precision'):.0f} to be right"
+    return f"{found}; {right}{_between(scores.interval('micro_precision'))}."
+
+
+def _between(bounds: Interval) -> str:
+    if math.isnan(bounds[0]):
+        return ""
+    digits = int(f"{100 * bounds[0]:.0f}" == f"{100 * bounds[1]:.0f}")
+    return f" (between {100 * bounds[0]:.{digits}f} and {100 * bounds[1]:.{digits}f} with 95 % confidence)"
+
+
+def scores_text(
+    scores: BaseScores, *, title: str, pairs: str, before: Sequence[str] = (), after: Sequence[str] = ()
+) -> str:
+    """Return a table for the terminal: scores with intervals, the worst classes, the most frequent confusions.
+
+    Args:
+        scores: of any task.
+        title: name of the first headline.
+        pairs: heading of the confusions.
+        before: lines below the first.
+        after: lines below the classes.
+    """
+    per, main = scores.per_class, scores.headline[0]
+    head = f"{title} {decimal(scores.score(main))} (95 %: {interval(scores.interval(main))}) on {scores.subject()}"
+    lines = [head, *before, "", f"{'score':<26}{'value':>8}   95 % interval"]
+    lines += [
+        f"{label(name):<26}{decimal(scores.score(name)):>8}   {interval(scores.interval(name))}"
+        for name in scores.shown_scores()[1:]
+    ]
+    widths = {name: max(8, len(name) + 2) for name in per.lowest}
+    worst = [i for i in per.worst_first()[:_N_CLASSES] if per.support[i]]
+    if worst:
+        header = "".join(f"{name:>{width}}" for name, width in widths.items())
+        lines += ["", f"{f'lowest classes by {per.ranking}':<26}{header}{per.counted:>9}"]
+    for i in worst:
+        numbers = "".join(f"{decimal(getattr(per, per.lowest[n])[i]):>{width}}" for n, width in widths.items())
+        lines.append(f"{shorten(per.names[i], 25):<26}{numbers}{per.support[i]:>9,}")
+    lines += after
+    confused = scores.confused_pairs(_N_PAIRS)
+    lines += ["", pairs] if confused else []
+    between = scores.card_facts().between
+    for pair in confused:
+        shown = between.format(truth=shorten(pair.truth, 30), predicted=shorten(pair.predicted, 30))
+        lines.append(f"  {shown}: {count(pair.n, 'time')}")
+    return "\n".join(lines)
