@@ -71,7 +71,7 @@ def test_where_nothing_changed_nothing_is_done(project, monkeypatch):
     assert (outcome.verdict, outcome.promoted, outcome.run, outcome.challenger) == ("unchanged", False, "", "")
     assert outcome.dataset == project.champion().descriptor()["manifest_hash"]
     assert (len(project.models.list()), len(project.runs.list()), champions(project)) == before
-    assert "just this dataset" in str(outcome)
+    assert "exactly this dataset" in str(outcome)
 
 
 def test_what_is_taken_back_is_no_change(project):
@@ -265,7 +265,7 @@ def test_it_may_be_asked_only_to_decide(tmp_path, decoded_photos):
 
     assert (outcome.verdict, outcome.promoted) == ("promote", False)
     assert project.champion().version == outcome.champion
-    assert "left where it is" in outcome.reasons[-1]
+    assert "not replaced" in outcome.reasons[-1]
 
 
 def test_of_two_schedulers_one_promotes(tmp_path, decoded_photos, monkeypatch):
@@ -406,7 +406,7 @@ def test_replay_draws_rare_classes_more_often(project):
 
 def test_rows_of_new_classes_where_there_are_none_are_refused(project):
     correct(project)
-    with pytest.raises(ConfigError, match="take how='head'"):
+    with pytest.raises(ConfigError, match="use how='head'"):
         quick(project, how="rows")
 
 

@@ -1,4 +1,4 @@
-"""One attempt to improve: train, score both, decide, publish, promote; each step is found done when it is repeated."""
+"""One attempt to improve: train, score both, decide, publish, promote; finished steps are not repeated on resume."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Attempt"]
 
-_WARM = ("warm", "head", "rows")  # ways that go on from the champion's weights
+_WARM = ("warm", "head", "rows")  # start from the champion's weights
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,15 @@ class Attempt:
     progress: Progress
 
     def first(self) -> Outcome:
-        """Train, publish and promote a model where there is no champion."""
+        """Train, publish and promote a first model."""
         model = train_first(self.data, self.recipe, run=self.run, progress=self.progress)
         self._pause()
         model.reference = self.run.path("challenger")
-        scores = self._evaluated(model) if self._test_images() else None
-        version = self._published(model, scores, parent=None)
+        scores = self._evaluate(model) if self._test_images() else None
+        version = self._publish(model, scores, parent=None)
         reasons = ["there was no champion to compare with" + ("" if scores else ", and there are no test images")]
         reasons += _leak_notes(leaked_images(self.data))
-        promoted = self.gate.promote and self._promoted(version, replaces="", reasons=reasons)
+        promoted = self.gate.promote and self._promote(version, replaces="", reasons=reasons)
         return dataclasses.replace(
             self._nothing_yet(),
             verdict=FIRST,
@@ -85,28 +85,28 @@ class Attempt:
         )
         if not self._test_images():
             raise DataError(
-                "no labelled image is in the split 'test', so that nobody could tell which model is better: label some "
-                "with split='test', or move some with project.images.move_to_split"
+                "the split 'test' has no labelled image to compare the models on: upload some with split='test', or "
+                "move some with project.images.move_to_split"
             )
         leaked = leaked_images(self.data)
-        if leaked:  # nothing is trained: the comparison would flatter what learns by heart
+        if leaked:  # do not train: the comparison would favour a model that memorizes
             return dataclasses.replace(outcome, verdict=REJECT, reasons=tuple(_leak_notes(leaked)))
         old = load_model(champion, backbone=self.recipe.own_backbone)
         recipe = dataclasses.replace(self.recipe, how=self._how(old, changes))
-        model = self._challenger(old, recipe, changes)
+        model = self._train(old, recipe, changes)
         self._pause()
         model.reference = self.run.path("challenger")
-        scores, before_scores = self._evaluated(model), self._scores_of(old)
+        scores, before_scores = self._evaluate(model), self._scores_of(old)
         self._pause()
-        version = self._published(model, scores, parent=champion.url if recipe.how in _WARM else None)
+        version = self._publish(model, scores, parent=champion.url if recipe.how in _WARM else None)
         trained = self.run.spec.get("trained", {})
         outcome = dataclasses.replace(outcome, how=recipe.how, challenger=version, scores=scores, trained=trained)
-        return self._decided(outcome, before_scores, scores, changes)
+        return self._decide(outcome, before_scores, scores, changes)
 
     # ---- steps ----
 
     def _how(self, champion: Any, changes: Changes | None) -> How:
-        """The way in which the challenger is trained; an interrupted attempt goes on as it began."""
+        """How the challenger is trained; a resumed attempt keeps its choice."""
         how: How | None = self.run.spec.get("how")
         if how is None and self.recipe.how == "auto":
             in_train = self.data.column("image_id")[self.data.column("split") == "train"]
@@ -117,7 +117,7 @@ class Attempt:
         self.run.update_spec({"how": how})
         return how
 
-    def _challenger(self, champion: Any, recipe: Recipe, changes: Changes | None) -> Any:
+    def _train(self, champion: Any, recipe: Recipe, changes: Changes | None) -> Any:
         return train_challenger(
             champion,
             self.data,
@@ -130,8 +130,8 @@ class Attempt:
             progress=self.progress,
         )
 
-    def _decided(self, outcome: Outcome, before: BaseScores, after: BaseScores, changes: Changes | None) -> Outcome:
-        """The outcome with the gate's verdict, which is carried out."""
+    def _decide(self, outcome: Outcome, before: BaseScores, after: BaseScores, changes: Changes | None) -> Outcome:
+        """Apply the gate's verdict and return the outcome with it."""
         new_classes = tuple(name for name in after.class_names if name not in set(before.class_names))
         relabelled = bool(changes and changes.counts()["relabelled"])
         decided = gate(
@@ -145,9 +145,9 @@ class Attempt:
         reasons = [*decided.reasons, *_moved_notes(changes)]
         promoted = False
         if decided.promoted and self.gate.promote:
-            promoted = self._promoted(outcome.challenger, replaces=outcome.champion, reasons=reasons)
+            promoted = self._promote(outcome.challenger, replaces=outcome.champion, reasons=reasons)
         elif decided.promoted:
-            reasons.append("promote=False: the champion was left where it is")
+            reasons.append("promote=False: the champion was not replaced")
         return dataclasses.replace(
             outcome,
             verdict=decided.verdict,
@@ -158,18 +158,18 @@ class Attempt:
         )
 
     def _store(self, champion: Any, recipe: Recipe) -> FeatureStore | None:
-        """Return the store of features, for the ways that need them."""
+        """Return the feature store, if the recipe needs it."""
         fits = recipe.how in {"head", "rows"} and successor_pieces(self.project).fits_heads
         return project_store(self.project, champion) if fits else None
 
     def _changes(self, before: str) -> Changes | None:
-        """Return the changes since the champion's dataset; None where that dataset is not here."""
+        """Return the changes since the champion's dataset; None if the project does not have it."""
         if before not in self.project.datasets.list():
             return None
         return self.project.datasets.changes(self.project.datasets.get(before), self.data)
 
     def _changed(self, changes: Changes | None) -> list[str]:
-        """Images that the champion does not know as they are; where nobody can tell, all of them."""
+        """Images that changed since the champion was trained; all if that is unknown."""
         if changes is None:
             return [str(image_id) for image_id in self.data.column("image_id")]
         return [*changes.images("new"), *changes.images("relabelled"), *changes.images("moved")]
@@ -178,7 +178,7 @@ class Attempt:
         annotated = self.data.kind.is_annotated(self.data.table)
         return bool((annotated & (self.data.column("split") == "test")).any())
 
-    def _evaluated(self, model: Any) -> BaseScores:
+    def _evaluate(self, model: Any) -> BaseScores:
         recipe = self.recipe
         scores: BaseScores = evaluate(
             model,
@@ -202,17 +202,17 @@ class Attempt:
             max_bad=recipe.bad_share,
         )
 
-    def _published(self, model: Any, scores: BaseScores | None, *, parent: str | None) -> str:
-        """The new version's name; it is the challenger of this moment."""
+    def _publish(self, model: Any, scores: BaseScores | None, *, parent: str | None) -> str:
+        """Publish a model under the alias ``challenger``; return the version's name."""
         project = self.project
         version = publish_once(self.run, project.url, model, scores, parent=parent).version
         if registry.aliases(project.url, storage_options=project.storage_options).get("challenger") != version:
-            with contextlib.suppress(ConflictError):  # somebody else's is the challenger of this moment
+            with contextlib.suppress(ConflictError):  # somebody else promoted a challenger at the same time
                 project.promote(version, alias="challenger", reason=f"trained by the run {self.run.id}")
         return version
 
-    def _promoted(self, version: str, *, replaces: str, reasons: list[str]) -> bool:
-        """Make the challenger the champion, if that is still the one that it was compared with."""
+    def _promote(self, version: str, *, replaces: str, reasons: list[str]) -> bool:
+        """Make the challenger the champion, unless the champion has changed since the comparison."""
         now = self.project.champion()
         if now is not None and now.version == version:  # an earlier attempt did it
             return True
@@ -225,7 +225,7 @@ class Attempt:
 
     def _pause(self) -> None:
         if self.run.stop_requested:
-            raise StoppedError("asked to stop between two steps; call improve again with this run")
+            raise StoppedError("stopped on request between two steps; call improve again with this run")
 
     def _nothing_yet(self) -> Outcome:
         return Outcome(
@@ -246,8 +246,8 @@ def _leak_notes(leaked: Sequence[str]) -> list[str]:
     if not leaked:
         return []
     text = (
-        f"{len(leaked):,} test images are also training images, byte by byte: {', '.join(leaked[:3])}; delete one of "
-        "each, or move both to one split with project.images.move_to_split"
+        f"{len(leaked):,} test images are also training images, with the same bytes: {', '.join(leaked[:3])}; delete "
+        "one of each, or move both to one split with project.images.move_to_split"
     )
     return [text]
 
@@ -256,7 +256,7 @@ def _moved_notes(changes: Changes | None) -> list[str]:
     if changes is None or changes.comparable:
         return []
     text = (
-        "images were moved into the test split, or out of it, since the champion: it may have learned what it is "
-        "tested on, which speaks for it"
+        "images were moved into or out of the test split since the champion was trained: it may have been trained on "
+        "test images, which favours it"
     )
     return [text]

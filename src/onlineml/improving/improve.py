@@ -1,4 +1,4 @@
-"""`improve`: corrections and new images in, a provably better champion out, or none and the reasons."""
+"""`improve`: train a challenger on corrections and new images, and promote it if it is provably better."""
 
 from __future__ import annotations
 
@@ -36,31 +36,29 @@ def improve(
     run: Run | None = None,
     progress: Progress = "lines",
 ) -> Outcome:
-    """Train a challenger on what people said since the champion, and promote it if it is provably better.
+    """Train a challenger on the annotations since the champion, and promote it if it is provably better.
 
-    The present state is frozen. If the champion was trained on just that, nothing is done. Else a challenger is trained
-    as the recipe says, both are scored on the same test images with today's labels and class names, and the gate
-    decides. The challenger is published either way. It takes the champion's place only if that is still the one that it
-    was compared with.
-
-    A first model is trained and promoted where there is no champion. A reject is an ordinary end, no error.
+    The present state is frozen. If the champion was trained on exactly this dataset, nothing is done. Otherwise a
+    challenger is trained by the recipe, both are scored on the same test images with the current labels and class
+    names, and the gate decides. The challenger is published in any case, and replaces the champion only if that is
+    still the one it was compared with. Without a champion, a first model is trained and promoted.
 
     Args:
-        project: whose images, labels and models.
+        project: with the images, labels and models.
         recipe: how the challenger is trained.
-        gate: what decides, and whether the verdict is carried out.
+        gate: the criteria, and whether to promote.
         dataset: hash of a frozen dataset; None freezes the present state.
-        run: of an earlier attempt that was interrupted, to go on with; None starts a new one.
+        run: of an interrupted attempt, to resume it; None starts a new one.
         progress: see `onlineml.fit`.
 
     Returns:
-        The verdict with its reasons; the run holds it as ``outcome.json`` and ``outcome.html``.
+        The verdict with its reasons, also stored in the run as ``outcome.json`` and ``outcome.html``.
 
     Raises:
-        ConfigError: `progress` is none of its choices, or the recipe is a way that the champion's network cannot go.
+        ConfigError: `progress` is invalid, or the champion's network does not support the recipe.
         DataError: there are no labelled images to train on, or to compare on.
-        StoppedError: the run was asked to stop; call again with it.
-        TooManyBadImagesError: more of the images are bad than the recipe allows.
+        StoppedError: a stop of the run was requested; call again with it.
+        TooManyBadImagesError: more images are bad than the recipe allows.
     """
     check_progress(progress)
     spec = {} if run is None else run.spec
@@ -84,7 +82,7 @@ def improve(
 
 @contextmanager
 def _recorded(run: Run) -> Iterator[None]:
-    """Within, whatever ends the attempt early is told in the run's status."""
+    """Record an early end of the attempt in the run's status, within the block."""
     over: dict[str, Any] = {name: None for name in run.status() if name in {"error", "by"}}  # of an earlier attempt
     run.set_status("running", facts=over)
     try:
@@ -111,7 +109,7 @@ def _unchanged(project: Project, champion: str, dataset: str, run: Run | None) -
     outcome = Outcome(
         verdict=UNCHANGED,
         promoted=False,
-        reasons=(f"the champion {champion} was trained on just this dataset, {dataset[:12]}",),
+        reasons=(f"the champion {champion} was trained on exactly this dataset, {dataset[:12]}",),
         how="",
         task=project.task,
         champion=champion,

@@ -1,4 +1,4 @@
-"""The outcome of an attempt to improve: a frozen value that prints itself and is kept in its run."""
+"""The outcome of an attempt to improve: a frozen value that prints itself and is stored in its run."""
 
 from __future__ import annotations
 
@@ -41,22 +41,22 @@ class Outcome:
     """The actions of `onlineml.improve` and the reasons for them.
 
     Attributes:
-        verdict: ``"promote"``, ``"reject"`` or ``"inconclusive"`` of the gate; ``"first"`` where there was no champion;
-            ``"unchanged"`` where the champion was trained on this dataset already.
+        verdict: ``"promote"``, ``"reject"`` or ``"inconclusive"`` of the gate; ``"first"`` if there was no champion;
+            ``"unchanged"`` if the champion was trained on this dataset already.
         promoted: whether the challenger is the champion now.
         reasons: sentences, the most important first.
-        how: the way in which the challenger was trained, see `onlineml.Recipe`; ``""`` where none was.
+        how: how the challenger was trained, see `onlineml.Recipe`; ``""`` if none was.
         task: of the project.
-        champion: version that was the champion when this began; ``""`` for none.
-        challenger: version that was published; ``""`` for none.
-        dataset: hash of the dataset that the challenger was trained and both were scored on.
-        champion_dataset: hash of the dataset that the champion was trained on; ``""`` where that is not known.
-        changes: number of images that are new, gone, relabelled and moved between the two; empty if not known.
+        champion: version of the champion at the start; ``""`` for none.
+        challenger: the published version; ``""`` for none.
+        dataset: hash of the dataset for training the challenger and scoring both.
+        champion_dataset: hash of the dataset that the champion was trained on; ``""`` if unknown.
+        changes: number of images that are new, gone, relabelled and moved between the two; empty if unknown.
         new_classes: names of classes that the champion does not know.
-        run: URL of the run; ``""`` where there was nothing to do.
-        trained: the values that training chose: the share of the new weights, loss or scores on the validation images.
-        gate: the decision with all that it is based on; None where there was nothing to decide.
-        scores: of the challenger on the test images; None where there are none.
+        run: URL of the run; ``""`` if there was nothing to do.
+        trained: values chosen by training: the interpolation factor, loss or scores on the validation images.
+        gate: the decision with its evidence; None if there was nothing to decide.
+        scores: of the challenger on the test images; None if there are none.
     """
 
     verdict: str
@@ -77,12 +77,12 @@ class Outcome:
 
     @property
     def comparison(self) -> Comparison | None:
-        """Champion and challenger, image by image; None where there was nothing to compare."""
+        """Champion and challenger, image by image; None if there was nothing to compare."""
         return None if self.gate is None else self.gate.comparison
 
     @property
     def figures(self) -> tuple[str, ...]:
-        """Names of the figures that there is something to draw for."""
+        """Names of the available figures."""
         diff = self.comparison
         if diff is None:
             return ()
@@ -93,7 +93,7 @@ class Outcome:
         """A figure of the comparison by name, see `figures`.
 
         Raises:
-            ConfigError: there is no such figure, or nothing was compared.
+            ConfigError: the figure does not exist, or nothing was compared.
         """
         if self.comparison is None:
             raise ConfigError(f"there is no figure {name!r}: nothing was compared ({self.verdict})")
@@ -115,7 +115,7 @@ class Outcome:
             io.write_bytes(run.path(name), text.encode(), storage_options=run.storage_options)
 
     def to_html(self) -> str:
-        """One page that needs nothing else: the verdict, and the comparison with its images."""
+        """Return one self-contained page with the verdict and the comparison with its images."""
         own = Markup(self._repr_html_())  # noqa: S704 - the template escapes
         if self.comparison is not None:
             return self.comparison.to_html(before=own)
@@ -137,7 +137,7 @@ class Outcome:
 
     def _head(self) -> str:
         if self.verdict == PROMOTE and not self.promoted:
-            return "Promote, not done"
+            return "Promote (not applied)"
         return _HEADS[self.verdict]
 
     def __str__(self) -> str:

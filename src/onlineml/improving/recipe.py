@@ -21,22 +21,22 @@ class Recipe:
     """The settings for the training of a challenger.
 
     Attributes:
-        how: ``"warm"``: all weights start from the champion's; ``"head"``: only the last layer is fitted anew, to all
-            labels, on features that are kept (of a detector: its head is trained); ``"rows"``: only the last layer's
-            rows of new classes are fitted, everything else stays to the bit (classifiers); ``"shrink"``: the
-            champion's weights, shrunk and perturbed, are trained like fresh ones; ``"full"``: from the beginning.
-            ``"auto"`` is ``"warm"``; in `onlineml.improve` also ``"head"`` where less than half a minute is given,
-            ``"shrink"`` where a tenth of the labels that a classifier learned from scratch was wrong, and ``"full"``
-            where the champion's network cannot go on or four versions went on from one another.
-        replay: largest number of training images to use of those that the champion knows as they are now, drawn so
-            that rare classes have their share; None: all. New and corrected images are always used.
-        epochs: see `onlineml.fit`; if neither this nor `budget_s` is given, 10, or 30 for fresh weights.
+        how: ``"warm"``: all weights, starting from the champion's; ``"head"``: only the last layer is refitted, on
+            cached features (for a detector, its head is trained); ``"rows"``: only the last layer's rows of new classes
+            are fitted, everything else stays bit-identical (classifiers); ``"shrink"``: all weights, starting from the
+            champion's, shrunk and perturbed; ``"full"``: a new network. ``"auto"`` is ``"warm"``; in `onlineml.improve`
+            also ``"head"`` for budgets below 30 s, ``"shrink"`` if a tenth of the labels of a classifier trained from
+            scratch was corrected, and ``"full"`` if the champion's network cannot be resized or after four
+            consecutive warm starts.
+        replay: maximum number of unchanged training images, sampled so that rare classes are represented; None: all.
+            New and corrected images are always used.
+        epochs: see `onlineml.fit`; if neither this nor `budget_s` is given, 10, or 30 for new weights.
         budget_s: seconds of training.
-        size: side length in pixels of a first model's input, see `onlineml.datamodule_for`; others have the champion's.
-        batch_size: images a step; None is the datamodule's.
-        backbone: of a first model, see `onlineml.model_for`. For a network of your own, its import path, each time.
-        weights: the weights that a first model, and ``"full"``, start from.
-        seed: of order, augmentation, fresh weights and resamples, 0..2**31-1.
+        size: input side length in pixels of a first model, see `onlineml.datamodule_for`; others keep the champion's.
+        batch_size: images per step; None for the datamodule's.
+        backbone: of a first model, see `onlineml.model_for`. For your own network always its import path.
+        weights: initial weights of a first model, and for ``"full"``.
+        seed: of order, augmentation, new weights and resamples, 0..2**31-1.
         num_workers: processes that decode; 0 is a thread.
         max_bad: share of a split's images, and boxes, that may be bad, 0..1; by default the project's.
 
@@ -63,8 +63,8 @@ class Recipe:
             raise ConfigError(f"epochs={self.epochs} and budget_s={self.budget_s}: expected one of them")
         if not isinstance(self.backbone, str):
             raise ConfigError(
-                f"backbone is a {type(self.backbone).__name__}: expected a name, or the import path of a network of "
-                "yours, 'package.module:factory'"
+                f"backbone is a {type(self.backbone).__name__}: expected a name, or the import path of your own "
+                "network, 'package.module:factory'"
             )
         if self.max_bad is not None and not 0 <= self.max_bad <= 1:
             raise ConfigError(f"max_bad={self.max_bad}: expected a share between 0 and 1")
@@ -73,7 +73,7 @@ class Recipe:
         self._check_least()
 
     def _check_least(self) -> None:
-        """Refuse numbers that are too small; None is what is not limited."""
+        """Refuse numbers that are too small."""
         least = {"replay": 0, "epochs": 1, "size": 8, "batch_size": 1, "num_workers": 0}
         for name, lowest in least.items():
             value = getattr(self, name)
@@ -89,5 +89,5 @@ class Recipe:
 
     @property
     def own_backbone(self) -> str | None:
-        """The import path of a network of the user's own, without which its models cannot be loaded."""
+        """The import path of the user's own network, needed to load its models; else None."""
         return self.backbone if ":" in self.backbone and not self.backbone.startswith(_PACKAGES) else None

@@ -116,7 +116,7 @@ def test_other_networks_and_factors_are_refused():
         {"shrink": 0.5, "perturb": -1.0},
         {"shrink": 0.5, "perturb": float("nan")},
     ):
-        with pytest.raises(ConfigError, match="expected one in"):
+        with pytest.raises(ConfigError, match="expected shrink in"):
             shrink_and_perturb(network(0), network(1), **options)
 
 

@@ -77,7 +77,7 @@ def test_a_damaged_file_counts_as_none_and_says_so(model, manifest, store, tmp_p
     (file,) = (tmp_path / "features").rglob("*.safetensors")
     file.write_bytes(file.read_bytes()[:-20])
 
-    with pytest.warns(RuntimeWarning, match="computed again"):
+    with pytest.warns(RuntimeWarning, match="recomputed"):
         again = features_of(model, manifest, ROWS, store=store)
     assert again.values.tolist() == first.values.tolist()
 

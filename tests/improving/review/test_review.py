@@ -87,7 +87,7 @@ def test_the_random_share_is_spread_over_the_queue():
     assert queue.n_random == 10
     halves = [sum(item.is_random for item in queue.items[k : k + 25]) for k in (0, 25)]
     assert halves == [5, 5]
-    assert "10 were drawn at random" in str(queue)
+    assert "10 sampled at random" in str(queue)
 
 
 def test_what_is_drawn_at_random_does_not_depend_on_what_is_wanted():
@@ -234,16 +234,16 @@ def test_any_queue_holds_each_image_once_and_keeps_its_word(lists, limit, share,
     ("call", "error", "says"),
     [
         (lambda: rank([], ["a", "a"], limit=1), DataError, "more than once"),
-        (lambda: rank([listed("a", [7])], ids(3), limit=1), DataError, "not in the pool of 3 images, such as 7"),
+        (lambda: rank([listed("a", [7])], ids(3), limit=1), DataError, "outside the pool of 3 images, such as 7"),
         (lambda: rank([], ids(3), limit=-1), ConfigError, "limit=-1"),
         (lambda: rank([], ids(3), limit=1, random_share=20), ConfigError, "random_share=20"),
         (lambda: rank([], ids(3), limit=1, chosen=Chosen(embeddings=np.eye(4))), DataError, "made for 4 images"),
-        (lambda: listed("random", []), ConfigError, "the queue's own"),
-        (lambda: listed("", []), ConfigError, "expected a word"),
+        (lambda: listed("random", []), ConfigError, "is reserved"),
+        (lambda: listed("", []), ConfigError, "expected a name"),
         (lambda: listed("a", [], share=0), ConfigError, "share=0"),
         (lambda: candidates_by_score("a", np.eye(2)), DataError, r"expected \(N,\)"),
-        (Chosen, DataError, "one of the two"),
-        (lambda: Chosen(embeddings=np.eye(2), hashes=np.zeros(2, np.uint64)), DataError, "one of the two"),
+        (Chosen, DataError, "either embeddings or hashes"),
+        (lambda: Chosen(embeddings=np.eye(2), hashes=np.zeros(2, np.uint64)), DataError, "either embeddings or hashes"),
         (lambda: Chosen(hashes=np.zeros(2)), DataError, "expected .N,. uint64"),
         (lambda: Chosen(embeddings=np.full((2, 2), np.nan)), DataError, "finite features"),
         (lambda: Chosen(embeddings=np.eye(2), min_cosine=0), ConfigError, "min_cosine=0"),

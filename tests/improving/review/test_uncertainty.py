@@ -102,5 +102,5 @@ def test_what_does_not_fit_is_refused():
             measure(np.array([[np.nan, 1.0]]))
     with pytest.raises(DataError, match="same images and classes"):
         jensen_shannon(np.ones((2, 2)), np.ones((2, 3)))
-    with pytest.raises(DataError, match="looked at 1 and 2 images"):
+    with pytest.raises(DataError, match="predicted 1 and 2 images"):
         box_disagreement(Detections.nothing(1), Detections.nothing(2), n_classes=1)

@@ -1,4 +1,4 @@
-"""The end of a warm start: of the weights between the champion's and the trained ones, the best on validation."""
+"""The end of a warm start: interpolation between the champion's and the trained weights, chosen on validation."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 __all__ = ["keep_best_between"]
 
-_SHARES = (0.75, 0.5, 0.25)  # of the new network, between it and the old one
+_SHARES = (0.75, 0.5, 0.25)  # interpolation factors of the new network
 
 
 class _Trial(NamedTuple):
-    """Weights that may be kept: the new network's share, whether new rows are aligned, and how good they are."""
+    """Candidate weights: the new network's share, whether new rows are aligned, and their validation metrics."""
 
     share: float
     aligned: bool
@@ -36,16 +36,16 @@ class _Trial(NamedTuple):
 def keep_best_between(
     model: VisionModule, champion: VisionModule, images: ImageDataModule, *, lineage: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Give the model the best weights on validation between the champion's and its own (WiSE-FT).
+    """Interpolate the model's weights with the champion's by the best factor on validation (WiSE-FT).
 
     Args:
-        model: trained from the champion's weights; has its weights changed.
-        champion: left as it is.
+        model: trained from the champion's weights; its weights are changed.
+        champion: not changed.
         images: without a split "val" the model keeps its own weights.
-        lineage: what classes of the champion are called now.
+        lineage: present names of the champion's classes.
 
     Returns:
-        The chosen ``share`` of its own weights, whether new rows are ``aligned``, and what validation said of them.
+        The chosen ``share`` of the model's weights, whether new rows are ``aligned``, and the validation metrics.
     """
     names = current_names(champion.class_names, lineage, known=model.class_names)
     new_ids = [i for i, name in enumerate(model.class_names) if name not in set(names)]
@@ -77,7 +77,7 @@ def _trial(model: VisionModule, val: Any, *, share: float, aligned: bool) -> _Tr
 
 
 def _better(model: VisionModule, first: _Trial, second: _Trial) -> _Trial:
-    """The better one on validation; the first where they are alike."""
+    """The better one on validation; the first if they are equal."""
     return second if model.selection_score(second.metrics) > model.selection_score(first.metrics) else first
 
 
@@ -87,7 +87,7 @@ def _align(model: VisionModule, new_ids: list[int]) -> None:
 
 
 def _copy_rows(model: VisionModule, old: nn.Module, ids: list[int]) -> None:
-    """The rows of new classes, which the old network never had, are not mixed: both get those of the new."""
+    """Copy the rows of new classes, which the old network does not have, so that interpolation keeps them."""
     if not ids:
         return
     source: Any = model.class_head()

@@ -1,4 +1,4 @@
-"""Images a challenger is trained on: all that are new or corrected, and a share of those that the champion knows."""
+"""Training images of a challenger: all new or corrected ones, and a share of the unchanged ones."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def challenger_images(
     """The datamodule of a challenger, at the champion's input size.
 
     Args:
-        champion: tells the size.
+        champion: determines the size.
         data: a frozen dataset.
-        recipe: tells how many unchanged images are trained on again, and how all are loaded.
-        changed: ids of images that the champion does not know as they are.
-        known: (N, C), see `onlineml.DetectionDataModule`; None where it does not matter.
+        recipe: with the number of unchanged images and the loading options.
+        changed: ids of images that changed since the champion was trained.
+        known: (N, C), see `onlineml.DetectionDataModule`; None if not applicable.
     """
     images = successor_pieces(data).images(data, recipe, size_hw=champion.input_size_hw(), known=known)
     if recipe.replay is not None:
@@ -49,20 +49,20 @@ def challenger_images(
 def _not_replayed(
     data: Manifest, rows: NDArray[np.int64], replay: int, changed: Collection[str], *, seed: int
 ) -> NDArray[np.int64]:
-    """Training images that are left out: of those that did not change, all but so many."""
+    """Unchanged training images beyond the replay limit, which are left out."""
     own = set(changed)
     history = np.array([row for row in rows if data.column("image_id")[row] not in own], np.int64)
     if len(history) <= replay:
         return history[:0]
     weights = _rareness(data, history)
     rng = np.random.default_rng([seed, len(history)])
-    # the largest of u^(1/w) are a draw by weights without putting back (Efraimidis and Spirakis 2006)
+    # weighted sampling without replacement by the largest u^(1/w) (Efraimidis and Spirakis 2006)
     keys = rng.random(len(history)) ** (1 / weights)
     return np.sort(history[np.argsort(-keys, kind="stable")[replay:]])
 
 
 def _rareness(data: Manifest, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """One by how often each image's class is there; of several the rarest; nothing counts as the commonest."""
+    """The inverse frequency of each image's rarest class; without a class, that of the most common one."""
     names, of_row = data.kind.names_by_row(data.table)
     ids = pc.index_in(names, value_set=pa.array(data.class_names, pa.string())).fill_null(-1).to_numpy()
     place = np.full(len(data), -1, np.int64)

@@ -1,4 +1,4 @@
-"""The seconds path: a new last layer for a classifier, on features that were computed once."""
+"""A new last layer for a classifier, fitted in seconds to cached features."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def fit_new_head(
     store: FeatureStore | None,
     run: Run | None = None,
 ) -> dict[str, float]:
-    """Fit the last layer anew, to all training images, with the penalty that is best on the validation images.
+    """Refit the last layer to all training images, with the penalty that is best on the validation images.
 
     Args:
-        model: its last layer gets other weights.
-        images: tells which images, and their labels.
-        store: keeps the features.
-        run: whose `onlineml.runs.Run.request_stop` is obeyed between two parts of the features.
+        model: its last layer is changed.
+        images: with labels.
+        store: of features.
+        run: its `onlineml.runs.Run.request_stop` is checked between two parts of the features.
 
     Returns:
         The penalty, and the model's figures on the validation images.
@@ -66,13 +66,13 @@ def fit_new_rows(
     old_names: Collection[str],
     run: Run | None = None,
 ) -> dict[str, float]:
-    """Fit the last layer's rows of new classes; everything else stays to the bit, and so do the old classes' logits.
+    """Fit the last layer's rows of new classes; everything else, and the old classes' logits, stay bit-identical.
 
     Args:
-        model: its last layer gets other weights.
-        images: tells which images, and their labels.
-        store: keeps the features.
-        old_names: classes whose rows stay.
+        model: its last layer is changed.
+        images: with labels.
+        store: of features.
+        old_names: classes whose rows are kept.
         run: see `fit_new_head`.
 
     Returns:
@@ -87,13 +87,13 @@ def fit_new_rows(
     new = [i for i, name in enumerate(model.class_names) if name not in set(old_names)]
     if not new or len(new) == head.out_features:
         raise ConfigError(
-            f"how='rows' fits the rows of new classes, and {len(new)} of {head.out_features} are new: take how='head'"
+            f"how='rows' fits the rows of new classes, and {len(new)} of {head.out_features} are new: use how='head'"
         )
     features, labels = _told(model, images, "train", store, run)
     places, classes = model.shown_classes(labels)
     lacking = [model.class_names[i] for i in new if not bool((classes == i).any())]
     if lacking:
-        raise DataError(f"no training image shows {', '.join(lacking[:10])}: label some, or leave the class out")
+        raise DataError(f"no training image has the label {', '.join(lacking[:10])}: label some, or remove the class")
     made = imprint(head, features[places], classes, new)
     weight, bias = _fitted_rows(made, features, new, loss=lambda logits: model.head_loss(logits, labels))
     with torch.no_grad():
@@ -125,7 +125,7 @@ def _told(
 def _fitted_rows(
     head: nn.Linear, features: Tensor, new: list[int], *, loss: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Logistic regression in which only some rows move, from where they are, on standardised features."""
+    """Logistic regression of some rows, starting from their present values, on standardised features."""
     mean, deviation = features.mean(0), features.std(0, unbiased=False).clamp_min(1e-6)
     table = (features - mean) / deviation
     with torch.no_grad():

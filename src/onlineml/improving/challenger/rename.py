@@ -1,4 +1,4 @@
-"""Models under the names that classes have now: a class that was renamed, merged or taken back since they were made."""
+"""Models under the present class names, after classes were renamed, merged or removed."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def current_names(
     """Return the present name of each class; None for one that does not exist any more.
 
     Args:
-        class_names: as a model was trained on them.
-        lineage: the present names of classes, see `onlineml.data.annotations.Annotations`.
+        class_names: of a model.
+        lineage: present names by former name, see `onlineml.data.annotations.Annotations`.
         known: the existing classes.
     """
     present = set(known)
@@ -31,12 +31,12 @@ def current_names(
 
 
 def distinct(names: Sequence[str | None]) -> tuple[str, ...]:
-    """The classes that there are, each once, in their order."""
+    """The existing classes, each once, in order."""
     return tuple(dict.fromkeys(name for name in names if name is not None))
 
 
 def remap_probabilities(probabilities: NDArray[Any], names: Sequence[str | None]) -> NDArray[Any]:
-    """Probabilities of the classes that there are now, in the order of `distinct`: those of merged classes add up.
+    """Probabilities of the existing classes, in the order of `distinct`; those of merged classes add up.
 
     Args:
         probabilities: (N, C).

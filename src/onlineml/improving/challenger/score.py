@@ -1,4 +1,4 @@
-"""Scores of a model from before on the test of today: today's labels, under today's names of classes."""
+"""Scores of an earlier model on the current test images, with the current labels and class names."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ def scores_now(
     seed: int = 0,
     max_bad: float = 0.01,
 ) -> BaseScores:
-    """Score a model whose classes may have other names now, or be part of others, or not be all that there are.
+    """Score a model whose classes may have been renamed or merged since, or may lack new ones.
 
-    Images and objects of classes that it never knew are left out: there is nothing that it could say of them. So
-    `onlineml.compare` finds both models on what they share.
+    Images and objects of classes that it does not know are left out, so that `onlineml.compare` compares both models on
+    what they share.
 
     Args:
         model: trained at any time.
-        data: a frozen dataset of today.
-        lineage: what classes are called now, see `onlineml.data.annotations.Annotations`.
+        data: a frozen dataset.
+        lineage: present names by former name, see `onlineml.data.annotations.Annotations`.
         split: see `onlineml.evaluate`, also for the following.
         slices: columns.
         num_workers: processes that load.
         n_bootstrap: resamples of the intervals.
         seed: of the resamples.
-        max_bad: share of images, and of boxes, that may be bad.
+        max_bad: allowed share of bad images, and of bad boxes.
 
     Raises:
         DataError: the model knows no class of the data, or none that a labelled image of the split shows.
     """
     names = current_names(model.class_names, lineage, known=data.class_names)
     if not any(names):
-        raise DataError(f"the model knows {', '.join(model.class_names[:20])}, and none of these is a class any more")
+        raise DataError(f"none of the model's classes exists any more: {', '.join(model.class_names[:20])}")
     options = EvaluateOptions(
         split=split,
         slices=slices,

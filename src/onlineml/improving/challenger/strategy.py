@@ -1,4 +1,4 @@
-"""Choice of the way in which a challenger is trained, where the user does not choose."""
+"""The choice of how a challenger is trained, for ``how="auto"``."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
 
 __all__ = ["chosen_how", "generations"]
 
-_SECONDS = 30.0  # with less, a pass over the images is all that there is time for
-_WRONG = 0.1  # of the training labels: from there on a network from scratch has learned too many of them by heart
-# (sign digits, 20 % of the labels wrong, then mended: .93 by a warm start of 45 s, .96 shrunk and .95 anew in 60 s)
-_FROM_SCRATCH = "slim_resnet18"  # there are no published weights of it, to which shrinking would do harm
-_GENERATIONS = 4  # warm starts of warm starts lose what a fresh start would find (Ash and Adams 2020)
+_SECONDS = 30.0  # with less, there is only time for one pass over the images
+_WRONG = 0.1  # share of corrected labels from which a network trained from scratch has memorized too many wrong ones
+# (sign digits, 20 % of the labels wrong, then corrected: .93 by a warm start of 45 s, .96 shrunk and .95 full in 60 s)
+_FROM_SCRATCH = "slim_resnet18"  # it has no published weights, which shrinking would harm
+_GENERATIONS = 4  # repeated warm starts generalize worse than training from scratch (Ash and Adams 2020)
 
 
 def chosen_how(
     project: Project, champion: Any, data: Manifest, recipe: Recipe, state: Annotations, *, relabelled: float = 0.0
 ) -> How:
-    """The way that suits the champion's network, the time and the history; see `onlineml.improve`.
+    """Choose by the champion's network, the time budget and the history; see `onlineml.Recipe`.
 
     Args:
-        project: has the versions that the champion comes from.
-        champion: as it was loaded.
-        data: what will be learned.
-        recipe: tells the time.
-        state: tells what classes are called now.
-        relabelled: share of the training images whose labels were others when the champion learned them.
+        project: with the champion's ancestors.
+        champion: the loaded model.
+        data: the training data.
+        recipe: with the time budget.
+        state: with the present class names.
+        relabelled: share of the training images whose labels changed since the champion was trained.
     """
     linear = champion.linear_head() is not None
     names = current_names(champion.class_names, state.lineage, known=data.class_names)
@@ -45,12 +45,12 @@ def chosen_how(
         return "head"
     if linear and relabelled >= _WRONG and champion.backbone_name == _FROM_SCRATCH:
         return "shrink"
-    rebuilt = bool(champion.backbone_name)  # a network of the user's own may be known to nobody else
+    rebuilt = bool(champion.backbone_name)  # a user's own network cannot be rebuilt by name
     return "full" if rebuilt and generations(project, champion.reference) >= _GENERATIONS else "warm"
 
 
 def generations(project: Project, url: str) -> int:
-    """Return the number of versions that continued one another, up to this one: 0 for one trained from scratch."""
+    """Return the number of consecutive warm starts up to this version: 0 for one trained from scratch."""
     n = 0
     while n < _GENERATIONS:
         try:

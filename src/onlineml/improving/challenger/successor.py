@@ -1,4 +1,4 @@
-"""The module that takes a champion's place, before it is trained: other classes, other or the same weights."""
+"""The challenger's module before training: the champion's network with the new classes and initial weights."""
 
 from __future__ import annotations
 
@@ -14,27 +14,24 @@ if TYPE_CHECKING:
 
 __all__ = ["from_champion", "shrink_perturb"]
 
-_SHRINK, _PERTURB = (
-    0.4,
-    0.1,
-)  # of the trained and of the fresh weights; see `onlineml.improving.challenger.weight_space`
+_SHRINK, _PERTURB = 0.4, 0.1  # factors of the trained and the fresh weights; see `shrink_and_perturb`
 
 
 def from_champion(
     champion: VisionModule, class_names: Sequence[str], *, lineage: Mapping[str, str], seed: int = 0
 ) -> Any:
-    """A module of the champion's network, grown to other classes, that learns as one that starts from weights.
+    """A module with the champion's weights, resized to other classes, that is trained like a pretrained one.
 
-    Its batch norms keep the champion's statistics, so that weights between the two (WiSE-FT) need no others.
+    Its batch norms keep the champion's statistics, so that interpolated weights (WiSE-FT) need no recalibration.
 
     Args:
-        champion: left as it is.
-        class_names: the wanted ones, in their order.
-        lineage: what classes of the champion are called now.
+        champion: not changed.
+        class_names: of the module, in order.
+        lineage: present names of the champion's classes.
         seed: of dropout and mixing.
 
     Raises:
-        ConfigError: the classes are others, and the network has no last layer whose rows are classes.
+        ConfigError: the classes differ, and the network has no last layer with one row per class.
     """
     names = current_names(champion.class_names, lineage, known=class_names)
     return champion.around(champion.resized_network(names, class_names), class_names, pretrained=True, seed=seed)
@@ -43,7 +40,7 @@ def from_champion(
 def shrink_perturb(
     champion: VisionModule, class_names: Sequence[str], *, lineage: Mapping[str, str], seed: int = 0
 ) -> Any:
-    """As `from_champion`, with the weights shrunk and perturbed: it forgets what it learned by heart, and little else.
+    """As `from_champion`, with shrunk and perturbed weights, which forget memorized labels but little else.
 
     Raises:
         ConfigError: as `from_champion` and `onlineml.tasks.base.VisionModule.rebuild`.

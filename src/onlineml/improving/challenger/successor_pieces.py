@@ -1,4 +1,4 @@
-"""The parts that a task provides so that its champions get successors: images, scores by present names, and heads."""
+"""The parts of training a challenger that a task provides: images, scores by present names, and heads."""
 
 from __future__ import annotations
 
@@ -27,13 +27,12 @@ __all__ = ["SuccessorPieces", "successor_pieces"]
 
 
 class SuccessorPieces(ABC):
-    """The parts of a task that the ways of training a challenger need; it holds no state.
+    """The parts of a task for training a challenger; stateless.
 
     Attributes:
-        fits_heads: whether a last layer is fitted to kept features, by `fit_head` and `fit_rows`; else it is trained as
-            the other layers are.
-        aligns_new_rows: whether rows of new classes are made as long as the old ones: where classes compete, long rows
-            are preferred.
+        fits_heads: whether the last layer is fitted to cached features, by `fit_head` and `fit_rows`; else it is
+            trained like the other layers.
+        aligns_new_rows: whether rows of new classes are scaled to the norm of the old ones, for classes that compete.
     """
 
     fits_heads: ClassVar[bool] = False
@@ -43,11 +42,11 @@ class SuccessorPieces(ABC):
     def images(
         self, data: Manifest, recipe: Recipe, *, size_hw: tuple[int, int], known: NDArray[np.bool_] | None
     ) -> ImageDataModule:
-        """The images that a challenger is trained on, before some of those that the champion knows are left out.
+        """The training images of a challenger, before replay leaves out some unchanged ones.
 
         Args:
             data: a frozen dataset.
-            recipe: tells batch size, seed, processes and how many may be bad.
+            recipe: with batch size, seed, number of processes and the allowed share of bad images.
             size_hw: height and width of the network's input, in pixels.
             known: see `known_classes`.
         """
@@ -56,13 +55,13 @@ class SuccessorPieces(ABC):
     def renamed_scores(
         self, model: Any, names: Sequence[str | None], data: Manifest, options: EvaluateOptions
     ) -> BaseScores:
-        """Score a model under the names that its classes have now; what it never knew is left out of the truth.
+        """Score a model under the present names of its classes; classes that it does not know are left out.
 
         Args:
             model: of the task.
-            names: what its classes are called now, see `onlineml.improving.challenger.rename.current_names`; one of
-                them is a class of the data.
-            data: a frozen dataset of today.
+            names: present names of its classes, see `onlineml.improving.challenger.rename.current_names`; at least one
+                is a class of the data.
+            data: a frozen dataset.
             options: see `onlineml.evaluate`.
 
         Raises:
@@ -70,38 +69,38 @@ class SuccessorPieces(ABC):
         """
 
     def known_classes(self, state: Annotations, data: Manifest) -> NDArray[np.bool_] | None:
-        """(N, C) which classes whoever annotated each image could know; None where that does not matter."""
+        """(N, C) whether each class existed when an image was annotated; None if not applicable."""
         del state, data
         return None
 
     def fit_head(
         self, model: Any, images: Any, *, store: FeatureStore | None, run: Run | None = None
     ) -> dict[str, float]:
-        """Fit the last layer of ``model`` anew, to all training images; returns what is told of it.
+        """Refit the last layer of ``model`` to all training images; return its metrics.
 
         Raises:
             ConfigError: the task, or the network, has no such layer.
         """
         del model, images, store, run
-        raise ConfigError("no last layer of this task is fitted to kept features: take how='warm'")
+        raise ConfigError("how='head' is not supported for this task: use how='warm'")
 
     def fit_rows(
         self, model: Any, images: Any, *, store: FeatureStore | None, old_names: Collection[str], run: Run | None = None
     ) -> dict[str, float]:
-        """Fit the last layer's rows of new classes; everything else stays to the bit.
+        """Fit the last layer's rows of new classes; everything else stays bit-identical.
 
         Raises:
             ConfigError: the task, or the network, has no such layer, or there are no new classes.
         """
         del model, images, store, old_names, run
-        raise ConfigError("how='rows' fits a last layer to kept features, which this task has not: take how='warm'")
+        raise ConfigError("how='rows' is not supported for this task: use how='warm'")
 
 
 def successor_pieces(what: Any) -> SuccessorPieces:
     """The pieces of the task of a manifest, project or model.
 
     Raises:
-        ConfigError: the task has none: its champions get no successors.
+        ConfigError: the task does not support challengers.
     """
     found: SuccessorPieces = task_of(what).load("successor")()
     return found

@@ -1,8 +1,8 @@
-"""A challenger from the champion, on new, corrected and old images: it goes on learning, and forgets little.
+"""Training a challenger from the champion, on new, corrected and old images.
 
-Under a limit of compute, plain replay of all history beats every method of continual learning (Prabhu et al.,
-Computationally Budgeted Continual Learning, CVPR 2023); so history is replayed, and what is special here is the start
-and the end: weights that are there, and weights between the old and the new network (WiSE-FT).
+With limited compute, plain replay of all images beats every continual learning method (Prabhu et al., Computationally
+Budgeted Continual Learning, CVPR 2023), so all images are replayed. Only the initial weights and the interpolation at
+the end (WiSE-FT) are special.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["train_challenger", "train_first"]
 
-_EPOCHS = {"warm": 10, "head": 10, "shrink": 30, "full": 30}  # where neither epochs nor a budget are given
+_EPOCHS = {"warm": 10, "head": 10, "shrink": 30, "full": 30}  # defaults without epochs and budget
 
 
 def train_challenger(
@@ -51,24 +51,24 @@ def train_challenger(
     store: FeatureStore | None = None,
     progress: Progress = "lines",
 ) -> Any:
-    """Train what may take the champion's place; interrupted and called again with the same run, it goes on.
+    """Train a challenger; after an interruption, a call with the same run resumes it.
 
     Args:
-        champion: left as it is.
+        champion: not changed.
         data: a frozen dataset; its classes are the challenger's.
-        recipe: how; ``"auto"`` is ``"warm"`` here.
-        run: gets the training's record, and the challenger as ``challenger/``.
-        lineage: what classes of the champion are called now.
-        changed: ids of images that are new, or whose labels or boxes are others than those the champion was trained on.
+        recipe: the settings; ``how="auto"`` is ``"warm"`` here.
+        run: records the training, and stores the challenger as ``challenger/``.
+        lineage: present names of the champion's classes.
+        changed: ids of images that are new, or whose annotations changed since the champion was trained.
         known: of a detector, see `onlineml.DetectionDataModule`.
-        store: keeps features of the champion's backbone.
+        store: of features of the champion's backbone.
         progress: see `onlineml.fit`.
 
     Returns:
         The challenger, in evaluation mode, on the CPU.
 
     Raises:
-        ConfigError: the champion's network cannot be trained so.
+        ConfigError: the champion's network does not support the recipe.
         StoppedError, TooManyBadImagesError, TrainingError: as `onlineml.fit`.
     """
     if (done := _stored(run, "challenger", recipe)) is not None:
@@ -76,23 +76,23 @@ def train_challenger(
     how: How = "warm" if recipe.how == "auto" else recipe.how
     images = challenger_images(champion, data, recipe, changed=changed, known=known)
     if how == "rows" or (how == "head" and successor_pieces(data).fits_heads):
-        model, told = _with_other_head(champion, images, recipe, how=how, lineage=lineage, store=store, run=run)
+        model, facts = _with_other_head(champion, images, recipe, how=how, lineage=lineage, store=store, run=run)
     else:
         model = _trained(champion, images, recipe, how=how, lineage=lineage, run=run, progress=progress)
-        told = {}
+        facts = {}
         if how in {"warm", "head"}:
-            told = keep_best_between(model, champion, images, lineage=lineage)
-    run.update_spec({"trained": told})
-    return _keep(model, run)
+            facts = keep_best_between(model, champion, images, lineage=lineage)
+    run.update_spec({"trained": facts})
+    return _store(model, run)
 
 
 def train_first(data: Manifest, recipe: Recipe, *, run: Run, progress: Progress = "lines") -> Any:
-    """Train a model of a project that has none; interrupted and called again with the same run, it goes on.
+    """Train the first model of a project; after an interruption, a call with the same run resumes it.
 
     Args:
         data: a frozen dataset.
-        recipe: tells everything but the way, which is ``"full"``.
-        run: gets the training's record, and the model as ``challenger/``.
+        recipe: the settings, except ``how``.
+        run: records the training, and stores the model as ``challenger/``.
         progress: see `onlineml.fit`.
 
     Raises:
@@ -118,18 +118,18 @@ def train_first(data: Manifest, recipe: Recipe, *, run: Run, progress: Progress 
             storage_options=run.storage_options,
         )
         fit(model, images, run=run, epochs=recipe.epochs, budget_s=recipe.budget_s, progress=progress)
-    return _keep(model, run)
+    return _store(model, run)
 
 
 def _stored(run: Run, name: str, recipe: Recipe) -> Any:
-    """A model of an earlier attempt; None where there is none."""
+    """Load a model of an earlier attempt, if there is one."""
     if not io.exists(run.path(f"{name}/model.json"), storage_options=run.storage_options):
         return None
     return load_model(run.path(name), backbone=recipe.own_backbone, storage_options=run.storage_options)
 
 
-def _keep(model: Any, run: Run) -> Any:
-    model.reference = ""  # it was made here
+def _store(model: Any, run: Run) -> Any:
+    model.reference = ""  # not loaded from a URL
     publish_to(run.path("challenger"), model.export_files(), storage_options=run.storage_options)
     return model
 
@@ -144,20 +144,20 @@ def _with_other_head(
     store: FeatureStore | None,
     run: Run,
 ) -> tuple[Any, dict[str, float]]:
-    """The champion with another last layer, fitted to features, and what is told of it."""
+    """Return the champion with a last layer fitted to features, and its metrics."""
     data = images.manifest
     pieces = successor_pieces(data)
     model = successor.from_champion(champion, data.class_names, lineage=lineage, seed=recipe.seed)
     if how == "head":
-        told = pieces.fit_head(model, images, store=store, run=run)
+        facts = pieces.fit_head(model, images, store=store, run=run)
     else:
         old_names = distinct(current_names(champion.class_names, lineage, known=data.class_names))
-        told = pieces.fit_rows(model, images, store=store, old_names=old_names, run=run)
+        facts = pieces.fit_rows(model, images, store=store, old_names=old_names, run=run)
     model.manifest_hash = data.hash
     model.eval()
     if len(val := images.val_dataloader()):
         model.after_training(val)
-    return model, told
+    return model, facts
 
 
 def _trained(
@@ -170,7 +170,7 @@ def _trained(
     run: Run,
     progress: Progress,
 ) -> Any:
-    """A module that starts as the way says, trained; that of an earlier attempt where it was."""
+    """Return a trained module, or that of an earlier attempt."""
     if (done := _stored(run, "model", recipe)) is not None:
         return done
     names = images.manifest.class_names

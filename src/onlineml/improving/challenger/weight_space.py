@@ -1,7 +1,4 @@
-"""Weights between networks: two fine-tunings of one start, or what was learned and a new start.
-
-Each function gives something new; what it was given stays as it is.
-"""
+"""Interpolation of weights: between two fine-tunings, or trained and fresh weights. Arguments are not changed."""
 
 from __future__ import annotations
 
@@ -24,27 +21,27 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def interpolate(state: Mapping[str, Tensor], other: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
-    """Weights between two fine-tunings of one network (Wortsman et al., WiSE-FT, CVPR 2022).
+    """Interpolate the weights of two fine-tunings of one network (Wortsman et al., WiSE-FT, CVPR 2022).
 
-    Batch norms' statistics are those of neither network between the two: recompute them on training images before the
-    result is judged. Whole numbers (counters, indices) cannot be mixed and are those of the nearer network.
+    Recompute batch norms' statistics on training images before evaluating the result, unless both have the same.
+    Integers (counters, indices) are those of the nearer network.
 
     Args:
         state: of the first network.
-        other: of the second: the same names and shapes; see `grow_state_dict` where it has more classes.
-        share: of the second, in [0, 1]; 0 gives the first and 1 the second, to the bit.
+        other: of the second: the same names and shapes.
+        share: of the second, in [0, 1]; 0 gives exactly the first and 1 exactly the second.
 
     Raises:
-        WeightsError: other names or shapes; the message says which.
+        WeightsError: names or shapes differ; the message lists them.
         ConfigError: `share` is outside [0, 1].
     """
     if not 0 <= share <= 1:
-        msg = f"share={share}: expected a number in [0, 1], the part of the second network"
+        msg = f"share={share}: expected the share of the second network, in [0, 1]"
         raise ConfigError(msg)
     apart = sorted(state.keys() ^ other.keys())
     apart += [key for key in state if key in other and state[key].shape != other[key].shape]
     if apart:
-        msg = f"the two state dicts differ in {len(apart)} tensors: {', '.join(apart[:6])}; they must be of one network"
+        msg = f"the state dicts differ in {len(apart)} tensors: {', '.join(apart[:6])}; expected two of one network"
         raise WeightsError(msg)
     mixed: dict[str, Tensor] = {}
     for key, first in state.items():
@@ -57,26 +54,26 @@ def interpolate(state: Mapping[str, Tensor], other: Mapping[str, Tensor], share:
 
 
 def shrink_and_perturb(network: Network, fresh: nn.Module, *, shrink: float, perturb: float) -> Network:
-    """A network between what it has learned and a new start, for a warm start that generalises as a cold one does.
+    """Shrink and perturb a network, for a warm start that generalizes like training from scratch.
 
     Ash and Adams, On Warm-Starting Neural Network Training, NeurIPS 2020: every parameter is shrunk towards 0, and
-    noise is added. The noise is a freshly initialised network's parameters, which have the right scale in each layer.
+    noise is added: a freshly initialised network's parameters, which have the right scale in each layer.
 
     Args:
-        network: that was trained; buffers, such as batch norms' statistics, are kept.
+        network: the trained network; buffers, such as batch norms' statistics, are kept.
         fresh: the same network with random weights.
-        shrink: factor of the trained parameters, in [0, 1]; 1 keeps them.
-        perturb: factor of the fresh ones, not negative; 0 adds nothing.
+        shrink: factor of the trained parameters, in [0, 1].
+        perturb: factor of the fresh parameters, 0 or more.
 
     Returns:
         A new network.
 
     Raises:
         WeightsError: `fresh` has other parameters.
-        ConfigError: a factor outside its range.
+        ConfigError: a factor is outside its range.
     """
     if not 0 <= shrink <= 1 or not perturb >= 0:
-        msg = f"shrink={shrink}, perturb={perturb}: expected one in [0, 1], the other 0 or more"
+        msg = f"shrink={shrink}, perturb={perturb}: expected shrink in [0, 1] and perturb >= 0"
         raise ConfigError(msg)
     noise = dict(fresh.named_parameters())
     made = copied(network)

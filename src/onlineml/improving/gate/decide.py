@@ -1,8 +1,8 @@
-"""The gate: whether a challenger may take the champion's place, and why.
+"""The gate: whether a challenger may replace the champion, and why.
 
-Both are scored on the same labelled test images. A higher number is not enough: of two equally good models that
+Both are scored on the same labelled test images. A higher score is not enough: of two equally good models that
 disagree on 8 % of 200 images, one has the higher accuracy nine times out of ten. The gate promotes on a bound of the
-difference, which is wrong at most 5 % of the time, and says *inconclusive* where the test set is too small to tell.
+difference, with an error rate of at most 5 %, and is *inconclusive* if the test set is too small.
 """
 
 from __future__ import annotations
@@ -50,34 +50,34 @@ def gate(
     """Decide whether the challenger is promoted.
 
     It is *promoted* if the policy is fulfilled and nothing blocks it, *rejected* if something blocks it or if it is
-    surely worse, and *inconclusive* otherwise. It is blocked by a significant drop in a class or slice, by test images
-    that it was trained on, and by your own rules. Classes that it adds are reported and decide nothing.
+    significantly worse, and *inconclusive* otherwise. It is blocked by a significant drop in a class or slice, by test
+    images that it was trained on, and by your own rules. New classes are reported but do not affect the verdict.
 
     Args:
         champion: result of `onlineml.evaluate` for the model in use.
         challenger: for the new one, on the same images with the same labels.
         policy: `Better` or `NotWorse`.
-        rules: functions that are given the `Comparison` and return a reason against promotion, or None. Any of them
+        rules: functions that take the `Comparison` and return a reason against promotion, or None. Each of them
             can block; none can promote.
         leaked: ids of images that the challenger was trained on, see `onlineml.improving.gate.leaks.leaked_images`;
-            those that are among the test images block.
-        score: ``"accuracy"``; of detectors ``"map_50_95"`` (the default), ``"map_50"`` or ``"map_75"``.
-        min_support: images (of a detector: objects) that a class or slice must have to be tested for a drop. The tests
-            share an error of 5 % (Holm 1979).
+            those among the test images block.
+        score: ``"accuracy"``; for detectors ``"map_50_95"`` (the default), ``"map_50"`` or ``"map_75"``.
+        min_support: minimum number of images (for a detector, objects) of a class or slice to test it for a drop. The
+            tests have a family-wise error rate of 5 % (Holm 1979).
         n_resamples: see `onlineml.compare`.
         seed: of the resamples; the same seed gives the same verdict.
 
     Returns:
-        The verdict with its reasons, and the comparison that it rests on.
+        The verdict with its reasons, and the comparison.
 
     Raises:
-        DataError: the results are not about the same images, labels, groups and classes.
-        ConfigError: there is no such score, or a rule failed or returned something else than a text or None.
+        DataError: the results are not of the same images, labels, groups and classes.
+        ConfigError: the score is unknown, or a rule failed or returned neither text nor None.
     """
     comparison = compare(champion, challenger, n_resamples=n_resamples, seed=seed)
     name = comparison.main if score is None else score
     if name not in comparison.evidence:
-        msg = f"score={name!r}: the gate decides on {' or '.join(comparison.evidence)}"
+        msg = f"score={name!r}: expected one of {', '.join(comparison.evidence)}"
         raise ConfigError(msg)
     own = set(comparison.image_ids)
     found = tuple(image_id for image_id in dict.fromkeys(leaked) if image_id in own)
@@ -85,7 +85,7 @@ def gate(
     blocks = [
         *words.leak_reasons(found, comparison.n_images),
         *(words.drop_reason(part) for part in tested if part.significant),
-        *(text for rule in rules if (text := _asked(rule, comparison)) is not None),
+        *(text for rule in rules if (text := _objection(rule, comparison)) is not None),
     ]
     return dataclasses.replace(_by_score(comparison, name, policy, blocks), leaked=found, tested=tested)
 
@@ -117,7 +117,7 @@ def _by_score(comparison: Comparison, name: str, policy: Policy, blocks: Sequenc
 
 
 def _decide(policy: Policy, difference: float, lower: float, upper: float) -> tuple[str, str]:
-    """Verdict and the kind of its reason, from the numbers alone."""
+    """Return the verdict and the kind of its reason."""
     if math.isnan(difference) or math.isnan(lower):
         return INCONCLUSIVE, "nothing"
     if upper < 0:
@@ -128,7 +128,7 @@ def _decide(policy: Policy, difference: float, lower: float, upper: float) -> tu
 
 
 def _needed(policy: Policy, difference: float, smallest: float, n_images: int) -> int | None:
-    """Images like these that would show what these do not: the spread falls with the root of their number."""
+    """The required number of images: the standard error falls with the square root of their number."""
     target = policy.margin if isinstance(policy, NotWorse) else difference
     if math.isnan(smallest) or not target > 0:
         return None
@@ -136,10 +136,7 @@ def _needed(policy: Policy, difference: float, smallest: float, n_images: int) -
 
 
 def _tested(parts: Sequence[PartChange], n_items: int, min_support: int) -> tuple[TestedPart, ...]:
-    """Tests of all classes and slices that have enough support, the smallest p first.
-
-    A slice that holds everything is the whole once more, and left out.
-    """
+    """Test all classes and slices with enough support, the smallest p first; slices of all images are left out."""
     enough = [
         part
         for part in parts
@@ -154,7 +151,7 @@ def _tested(parts: Sequence[PartChange], n_items: int, min_support: int) -> tupl
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P values of several tests, raised so that the chance of any false alarm stays at the level (Holm 1979).
+    """Adjust the p values of several tests for their family-wise error rate (Holm 1979).
 
     Args:
         p_values: in [0, 1].
@@ -170,17 +167,17 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in adjusted]
 
 
-def _asked(rule: Rule, comparison: Comparison) -> str | None:
+def _objection(rule: Rule, comparison: Comparison) -> str | None:
     """Return the objection of a rule, or None.
 
     Raises:
-        ConfigError: it failed, or returned neither a text nor None: promoting past a broken rule helps nobody.
+        ConfigError: the rule failed, or returned neither text nor None.
     """
     name = getattr(rule, "__name__", repr(rule))
     try:
         text = rule(comparison)
     except Exception as error:
-        msg = f"the rule {name} failed with {type(error).__name__}: {error}; it is given an onlineml Comparison"
+        msg = f"the rule {name} failed with {type(error).__name__}: {error}; its argument is an onlineml Comparison"
         raise ConfigError(msg) from error
     if text is None:
         return None

@@ -15,17 +15,14 @@ __all__ = ["leaked_images"]
 
 
 def leaked_images(data: Manifest, *, split: str = "test", trained_on: Sequence[str] = ("train",)) -> tuple[str, ...]:
-    """Ids of the images of a split whose bytes are also in the images that a model is trained on.
+    """Ids of the images of a split whose bytes are also among the training images, in the order of the manifest.
 
-    Images are told by the hash of their bytes; those that were never read have none and cannot be told.
+    Images are compared by the hash of their bytes, which is unknown for images that were never read.
 
     Args:
         data: the manifest that the challenger was trained on.
-        split: whose images are scored.
-        trained_on: the splits that training sees.
-
-    Returns:
-        In the order of the manifest.
+        split: the scored split.
+        trained_on: the splits used in training.
     """
     hashes, splits = (np.asarray(data.column(name), dtype=object) for name in ("sha256", "split"))
     seen = {content for content, own in zip(hashes, splits, strict=True) if own in trained_on and content}

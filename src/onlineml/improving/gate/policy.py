@@ -46,7 +46,7 @@ class Better:
 
     @property
     def name(self) -> str:
-        """As in records."""
+        """The name in records."""
         return "better"
 
     @property
@@ -59,7 +59,7 @@ class Better:
 class NotWorse:
     """Promote if the challenger is not worse by `margin` or more, and at least as good on the test images themselves.
 
-    For a run that brings new classes or corrected labels: there is a reason to promote other than the score.
+    For runs with new classes or corrected labels, which justify a promotion without a better score.
 
     Attributes:
         margin: of the score, in (0, 0.5]; 0.01 is one point of accuracy.
@@ -83,7 +83,7 @@ class NotWorse:
 
     @property
     def name(self) -> str:
-        """As in records."""
+        """The name in records."""
         return "not_worse"
 
     @property
@@ -97,20 +97,20 @@ Policy: TypeAlias = Better | NotWorse
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """The settings that decide whether a challenger takes the champion's place, see `onlineml.improve`.
+    """The settings that decide whether a challenger replaces the champion, see `onlineml.improve`.
 
     Attributes:
         policy: ``"better"``, ``"not_worse"`` (by `margin`), an object of `onlineml.improving.gate`, or ``"auto"``: not
-            worse where there are new classes or corrected labels, which are a reason of their own, else better.
+            worse if there are new classes or corrected labels, else better.
         margin: of ``"not_worse"``, in (0, 0.5]; 0.01 is one point.
         rules: functions that take the `onlineml.evaluation.Comparison` and return a reason against promotion, or
             None.
-        min_support: images (of a detector: objects) of a class or slice that is tested for a drop; at least 1.
-        slices: columns by which both models are scored, see `onlineml.evaluate`.
-        promote: False: decide, but do not replace the champion.
+        min_support: minimum number of images (for a detector, objects) of a class or slice to test it for a drop.
+        slices: columns to slice the scores by, see `onlineml.evaluate`.
+        promote: if False, decide, but do not replace the champion.
 
     Raises:
-        ConfigError: there is no such policy, or a value is outside its range.
+        ConfigError: the policy is unknown, or a value is outside its range.
     """
 
     policy: Policy | PolicyName = "auto"
@@ -128,13 +128,13 @@ class Gate:
             raise ConfigError(f"slices={self.slices!r}: expected names of columns, such as [{self.slices!r}], or None")
         wrong = [rule for rule in self.rules if not callable(rule)]
         if wrong:
-            raise ConfigError(f"rules: {wrong[0]!r} is no function; expected some that are given the comparison")
+            raise ConfigError(f"rules: {wrong[0]!r} is not a function; expected functions that take the comparison")
 
     def policy_for(self, *, reason: bool) -> Policy:
-        """The policy of a run that has, or has not, another reason to promote than the score.
+        """The policy of a run; ``reason`` tells whether new classes or corrected labels justify a promotion.
 
         Raises:
-            ConfigError: there is none of this name, or the margin is none.
+            ConfigError: the policy is unknown, or the margin is invalid.
         """
         not_worse = NotWorse(margin=self.margin)
         if isinstance(self.policy, Better | NotWorse):
@@ -146,6 +146,6 @@ class Gate:
         }
         if self.policy not in named:
             raise ConfigError(
-                f"policy={self.policy!r}: expected one of {', '.join(named)}, or a Better or NotWorse of yours"
+                f"policy={self.policy!r}: expected one of {', '.join(named)}, or a Better or NotWorse object"
             )
         return named[self.policy]

@@ -1,4 +1,5 @@
-"""The result of the gate: a frozen value that prints itself and becomes a record of the promotion log."""
+"""The result of the gate: a frozen value that prints itself and is stored in the promotion log."""
+
 # ruff: noqa: PLC0415 - what prints and draws is loaded when it is asked for; it knows this module
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ class TestedPart:
     """A class or slice that was tested for a drop.
 
     Attributes:
-        part: what changed in it.
-        p_holm: p value of a drop, raised for the number of tests.
+        part: the change in it.
+        p_holm: adjusted p value of a drop.
         significant: whether it blocks.
     """
 
-    __test__ = False  # no test case of pytest's
+    __test__ = False  # not a pytest class
 
     part: PartChange
     p_holm: float
@@ -39,21 +40,21 @@ class TestedPart:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class GateResult:
-    """A verdict and what it rests on.
+    """A verdict and its evidence.
 
     Attributes:
         verdict: ``"promote"``, ``"reject"`` or ``"inconclusive"``.
-        reasons: sentences; what blocks comes first.
-        policy: that was to be fulfilled.
-        score: name of the score that decided.
+        reasons: sentences, blocking ones first.
+        policy: the policy to fulfil.
+        score: name of the deciding score.
         champion: its value for the champion, on the images and classes that both know.
         challenger: for the challenger.
         difference: challenger minus champion.
-        lower: one-sided lower bound of the true difference, at the policy's level; nan where it cannot be told.
+        lower: one-sided lower bound of the true difference, at the policy's level; nan if undefined.
         upper: one-sided upper bound.
-        minimum_detectable_effect: the smallest true difference that this test set shows four times out of five.
-        required_sample_size: how many images like these would show the observed gain (of `NotWorse`: exclude a drop by
-            the margin) four times out of five; None where there is no gain.
+        minimum_detectable_effect: the smallest true difference that this test set detects with 80 % power.
+        required_sample_size: number of images to detect the observed gain (for `NotWorse`, to exclude a drop by the
+            margin) with 80 % power; None if there is no gain.
         leaked: test images that the challenger was trained on.
         tested: classes and slices with enough support, the smallest p value first.
         comparison: everything else: fixed and broken images, other scores, McNemar's test.
@@ -86,11 +87,11 @@ class GateResult:
 
     @property
     def new_classes(self) -> tuple[NewClass, ...]:
-        """Classes that the challenger adds; they decide nothing."""
+        """New classes of the challenger; they do not affect the verdict."""
         return self.comparison.new_classes
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a tested class or slice: the columns of `PartChange`, ``p_holm`` and ``significant``."""
+        """One row per tested class or slice: the columns of `PartChange`, ``p_holm`` and ``significant``."""
         import pandas as pd
 
         from onlineml.evaluation.comparison.result import PartChange
@@ -106,7 +107,7 @@ class GateResult:
         record: dict[str, Any] = plain({
             **{name: getattr(self, name) for name in own},
             "policy": {"name": self.policy.name, **dataclasses.asdict(self.policy)},
-            # logs of former releases have these two names
+            # the names in existing logs
             "smallest_shown": self.minimum_detectable_effect,
             "images_needed": self.required_sample_size,
             **{name: getattr(diff, name) for name in ("n_images", "n_groups", "n_fixed", "n_broken")},

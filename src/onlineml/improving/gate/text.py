@@ -20,27 +20,27 @@ __all__ = ["drop_reason", "gate_html", "gate_text", "leak_reasons", "points", "r
 
 _N_LISTED = 3
 _N_TESTED = 5
-_TOO_MANY = 10_000_000  # images: nobody labels more, and the number is an extrapolation
+_TOO_MANY = 10_000_000  # images: an extrapolation beyond this is meaningless
 _COLOURS = {"promote": "#3f9e77", "reject": "#d9604c", "inconclusive": "#d98b2b"}  # read on white and on black
 
 
 def points(value: float) -> str:
-    """Such as "1 point", "2.4 points"."""
+    """Format a difference as "1 point" or "2.4 points"."""
     text = f"{100 * value:.1f}".removesuffix(".0")
     return f"{text} point{'' if text == '1' else 's'}"
 
 
 def leak_reasons(leaked: Sequence[str], n_images: int) -> list[str]:
-    """One sentence if there are any."""
+    """Return one sentence if there are leaked images."""
     if not leaked:
         return []
     some = ", ".join(map(repr, leaked[:_N_LISTED])) + (" …" if len(leaked) > _N_LISTED else "")
-    said = f"{len(leaked):,} of {n_images:,} test images are also in the training images ({some})"
-    return [f"{said}: the scores on them say nothing; move them to one split and evaluate again"]
+    found = f"{len(leaked):,} of {n_images:,} test images are also training images ({some})"
+    return [f"{found}: the scores on them are meaningless; move them to one split and evaluate again"]
 
 
 def drop_reason(tested: TestedPart) -> str:
-    """Return the part that became worse in words, and how certain that is."""
+    """Return a sentence on a part that became worse, with its p value."""
     part = tested.part
     name = f"class {part.value!r}" if part.column == "class" else f"{part.column} {part.value!r}"
     return (
@@ -65,12 +65,12 @@ def reason(
     Args:
         kind: nothing, worse, fulfilled, below or unsure.
         name: of the score.
-        change: of it.
+        change: of the score.
         lower: bound of the difference.
         upper: bound.
-        policy: that was to be fulfilled.
-        smallest: difference that the images show.
-        needed: images that would show more.
+        policy: the policy to fulfil.
+        smallest: minimum detectable effect.
+        needed: required sample size.
     """
     if kind == "nothing":
         return f"{say.label(name)} cannot be compared: too few images, groups or objects"
@@ -85,14 +85,14 @@ def reason(
         return f"{moved}: better, by {points(lower)} or more {sure}"
     if kind == "fulfilled":
         return f"{moved}: not worse by {points(policy.floor * -1)} or more, {sure}"
-    asked = "it is better" if not policy.floor else f"it is not worse by {points(-policy.floor)}"
-    why = f"{moved}: the images do not show that {asked}; the lower bound is {signed(100 * lower, digits=1)} points"
+    claim = "it is better" if not policy.floor else f"it is not worse by {points(-policy.floor)}"
+    why = f"{moved}: the images do not show that {claim}; the lower bound is {signed(100 * lower, digits=1)} points"
     if kind == "below" and lower > policy.floor:
         why = f"{moved}: it is within the margin, but not as good on these images"
-    could = f"they could have shown a difference of {points(smallest)}, four times out of five"
+    could = f"these images detect a difference of {points(smallest)} with 80 % power"
     if needed is None or needed > _TOO_MANY or kind == "below":
         return f"{why}; {could}"
-    goal = "this gain" if not policy.floor else "that much"
+    goal = "this gain" if not policy.floor else "the margin"
     return f"{why}; {could}; {goal} needs about {float(f'{needed:.2g}'):,.0f} images"
 
 
@@ -109,12 +109,12 @@ def gate_text(result: GateResult) -> str:
             f"  {say.shorten(part.name, 27):<28}{part.n:>7,}{signed(part.difference):>9}   p {p_text(tested.p_holm)}"
         )
     if comparison.new_classes:
-        lines += ["new classes, no part of the verdict:", *(f"  {line}" for line in new_class_lines(comparison))]
+        lines += ["new classes, not part of the verdict:", *(f"  {line}" for line in new_class_lines(comparison))]
     return "\n".join(lines)
 
 
 def gate_html(result: GateResult) -> str:
-    """For a notebook cell; styles stand on the elements, so that it reads in light and dark notebooks."""
+    """Return HTML for a notebook cell, with inline styles for light and dark notebooks."""
     rows = [
         (say.shorten(t.part.name, 40), f"{t.part.n:,}", signed(t.part.difference), p_text(t.p_holm))
         for t in result.tested[:_N_TESTED]

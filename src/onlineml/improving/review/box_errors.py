@@ -1,8 +1,8 @@
 """Annotated boxes that are probably wrong: missed objects, swapped classes, badly placed boxes.
 
 As in Tkachenko, Thyagarajan and Mueller, ObjectLab: Automated Diagnosis of Mislabeled Images in Object Detection Data,
-2023, with TIDE's overlaps: a detection that fits no annotation is either a mistake of the detector or of the person.
-The surer it is, the likelier the person's.
+2023, with TIDE's overlaps: a detection that matches no annotation is a mistake of the detector or the annotator. The
+higher its score, the more likely the annotator's.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ _MISSED, _SWAPPED, _PLACED = range(3)
 
 @dataclass(frozen=True, eq=False)
 class BoxErrors:
-    """Detections that speak against the annotations, the strongest first.
+    """Detections that contradict the annotations, by falling severity.
 
     Attributes:
-        kinds: (k,) int64 places in `BOX_ERRORS`: an object that nobody annotated, one with the wrong class, or one
+        kinds: (k,) int64 indices in `BOX_ERRORS`: an object that was not annotated, one with the wrong class, or one
             whose box is in the wrong place.
-        images: (k,) int64 places of the images.
-        detections: (k,) int64 places of the detections: where an object is, of what class.
-        objects: (k,) int64 places of the annotated boxes that are meant, among all boxes given; -1 where one is missed.
+        images: (k,) int64 indices of the images.
+        detections: (k,) int64 indices of the detections, with the probable box and class.
+        objects: (k,) int64 indices of the suspect annotated boxes; -1 for a missed one.
         severity: (k,) float64 in [0, 1], falling.
     """
 
@@ -63,31 +63,31 @@ def find_box_errors(
 ) -> BoxErrors:
     """Find annotations that are probably wrong.
 
-    A detection at or above its class's threshold that takes no object of its class (at an IoU of 0.5 or more) says:
+    A detection at or above its class's threshold that matches no object of its class (at an IoU of 0.5 or more) means
 
     - *swapped*, if it overlaps an object of another class by 0.5 or more that no other detection confirms;
     - *badly placed*, if it overlaps an object of its class by 0.1 to 0.5 that no other detection confirms;
-    - *missed* otherwise, but for a second box on an object that is confirmed.
+    - *missed* otherwise, unless it duplicates a confirmed object.
 
-    Each annotated object is told once, by the detection that says it most strongly. The severity is the score, times
-    the share of the detection that the annotation does not explain (1 - IoU; of swapped ones, the IoU).
+    Each annotated object is reported once, by the most severe detection. The severity is the score times 1 - IoU (for
+    swapped ones, times the IoU).
 
     Args:
-        truth: annotations of N images, by people; crowds explain what lies in them.
-        found: detections in the same images, each by a model that did *not* train on that image (out of fold), all
-            scores, probabilities.
-        class_names: C distinct names; `label_ids` of both are their places.
+        truth: annotations of N images, by people; detections in crowds are ignored.
+        found: all detections in the same images, with probabilities as scores, each by a model that was *not* trained
+            on that image (out of fold).
+        class_names: C distinct names, indexed by `label_ids` of both.
         thresholds: score of each class from which a detection counts; None: that of the highest F1 on these images.
 
     Raises:
-        DataError: another number of images, images that nobody annotated, or detections of no class.
-        UnknownClassError: thresholds of no class.
+        DataError: the number of images differs, images are not annotated, or detections have no class.
+        UnknownClassError: a threshold of an unknown class.
         ConfigError: a class without threshold.
     """
     names = tuple(class_names)
     checked_boxes(truth, found, names, tuple(map(str, range(found.n_images))))
     if len(truth.label_ids) and truth.label_ids.min() < 0:
-        msg = f"{(truth.label_ids < 0).sum()} annotated boxes are of no class; give them one, or leave them out"
+        msg = f"{(truth.label_ids < 0).sum()} annotated boxes have no class; label or remove them"
         raise UnknownClassError(msg)
     scene = scene_of(truth, found, n_classes=len(names))
     pairs = overlaps(scene, min_iou=BACKGROUND_IOU)
@@ -116,12 +116,12 @@ def _judge(scene: Scene, pairs: Pairs, taken: Array, *, sure: Array) -> BoxError
     doubles[near.found[~same & ~free & (near.iou >= FOREGROUND_IOU)]] = True
     explained = np.zeros(len(sure))
     np.maximum.at(explained, near.found, near.iou)
-    told = np.zeros(len(sure), bool)
+    reported = np.zeros(len(sure), bool)
     rows = []
     for kind, group, weight in ((_SWAPPED, swapped, swapped.iou), (_PLACED, placed, 1 - placed.iou)):
-        rows.append(_strongest(kind, group.found, group.truth, scene.scores[group.found] * weight, told))
-        told[group.found] = True  # also those that say less strongly what another one says
-    lonely = np.flatnonzero(open_ & ~told & ~doubles)
+        rows.append(_strongest(kind, group.found, group.truth, scene.scores[group.found] * weight, reported))
+        reported[group.found] = True  # also less severe ones on the same object
+    lonely = np.flatnonzero(open_ & ~reported & ~doubles)
     severity = scene.scores[lonely] * (1 - explained[lonely])
     rows.append((np.full(len(lonely), _MISSED), lonely, np.full(len(lonely), -1), severity))
     kinds, detections, objects, severities = (np.concatenate(column) for column in zip(*rows, strict=True))
@@ -133,10 +133,12 @@ def _judge(scene: Scene, pairs: Pairs, taken: Array, *, sure: Array) -> BoxError
     )
 
 
-def _strongest(kind: int, found: Ints, truth: Ints, severity: Floats, told: Array) -> tuple[Array, Ints, Ints, Floats]:
-    """Of pairs (detection, object) those in which neither is in a stronger one; detections already told are out."""
+def _strongest(
+    kind: int, found: Ints, truth: Ints, severity: Floats, reported: Array
+) -> tuple[Array, Ints, Ints, Floats]:
+    """The most severe pair (detection, object) of each detection and object; reported detections are left out."""
     order = np.argsort(-severity, kind="stable")
-    order = order[~told[found[order]]]
+    order = order[~reported[found[order]]]
     _, first = np.unique(found[order], return_index=True)
     order = order[np.sort(first)]
     _, first = np.unique(truth[order], return_index=True)
@@ -151,9 +153,9 @@ def box_error_candidates(
 
     Args:
         errors: of `find_box_errors`, on all images of the pool.
-        found: the detections that were given to it.
+        found: the same detections.
         class_names: in the order of the class ids.
-        share: as in `Candidates`, of all three together.
+        share: as in `Candidates`, for all three lists together.
     """
     lists = []
     for kind, name in enumerate(BOX_ERRORS):

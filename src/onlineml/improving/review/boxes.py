@@ -1,4 +1,4 @@
-"""One pass of a detector over a project's images: suspect boxes, and images worth boxes."""
+"""One pass of a detector over a project's images: suspect boxes, and images worth annotating."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def find_candidates(
     num_workers: int,
     max_bad: float,
 ) -> CandidatePool:
-    """Judge annotated and other images by one detector, or two.
+    """Find candidates by one detector, or two.
 
     See `onlineml.improving.review.labels.find_candidates`.
     """
-    del project, seed  # nothing is kept, and nothing is drawn
+    del project, seed  # no features, no random choices
     seen, sure, least = [], [], []
     for model in models:
         own = RenamedDetector(model, current_names(model.class_names, lineage, known=data.class_names))
@@ -70,8 +70,8 @@ def find_candidates(
 
 
 def _rows(found: Detections) -> NDArray[np.int64]:
-    """The rows of the manifest of the images that were looked at."""
-    assert found.image_rows is not None  # noqa: S101 - `detections_in` tells them
+    """The images' rows of the manifest."""
+    assert found.image_rows is not None  # noqa: S101 - `detections_in` sets them
     return found.image_rows
 
 
@@ -79,20 +79,20 @@ def _refuse_bad(n_asked: int, n_seen: int, *, max_bad: float) -> None:
     n_bad = n_asked - n_seen
     if n_bad > max_bad * n_asked:
         raise TooManyBadImagesError(
-            f"{n_bad} of {n_asked} images cannot be used now, more than max_bad={max_bad:g} allows: look at "
-            "data.check(), or raise max_bad"
+            f"{n_bad} of {n_asked} images are unusable, more than max_bad={max_bad:g} allows: see data.check(), or "
+            "raise max_bad"
         )
 
 
 def _by_class_of(data: Manifest, model: RenamedDetector, seen: Detections) -> Detections:
-    """With the class ids of the data."""
+    """Return detections with the class ids of the data."""
     place = {name: i for i, name in enumerate(data.class_names)}
     to_data = np.array([place[name] for name in model.class_names], np.int64)
     return replace(seen, label_ids=to_data[seen.label_ids])
 
 
 def _least(data: Manifest, model: RenamedDetector) -> NDArray[np.float64]:
-    """The score of each class of the data from which something is taken for an object of it."""
+    """The score threshold of each class of the data."""
     least = np.ones(len(data.class_names))
     least[[data.class_names.index(name) for name in model.class_names]] = cutoffs(model, None)
     return least
@@ -101,10 +101,7 @@ def _least(data: Manifest, model: RenamedDetector) -> NDArray[np.float64]:
 def _suspects(
     data: Manifest, seen: Detections, annotated: NDArray[np.bool_], least: NDArray[np.float64]
 ) -> tuple[Candidates, ...]:
-    """Annotations that the detector speaks against, by their images' places among those seen.
-
-    Its own thresholds hold, if it has any: those of these images would bow to what is wrong with them.
-    """
+    """Annotations that the detector contradicts, by the detector's own thresholds, not those of wrong annotations."""
     places = np.flatnonzero(annotated)
     rows = _rows(seen)[places]
     own = seen.of_rows(rows)
@@ -112,5 +109,5 @@ def _suspects(
     thresholds = dict(zip(data.class_names, least.tolist(), strict=True))
     errors = find_box_errors(truth, own, data.class_names, thresholds=thresholds)
     numbers = np.append(at - data.boxes().offsets[rows][truth.image_index], -1)  # within the image
-    told = replace(errors, images=places[errors.images], objects=numbers[errors.objects])
-    return box_error_candidates(told, own, data.class_names)
+    renumbered = replace(errors, images=places[errors.images], objects=numbers[errors.objects])
+    return box_error_candidates(renumbered, own, data.class_names)

@@ -1,4 +1,4 @@
-"""Images of a pool that are wanted for one reason, and pools of them."""
+"""Candidate images of a pool for one reason, and pools of them."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ __all__ = ["CandidatePool", "Candidates", "candidates_by_score"]
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Images of the pool for one reason, the most wanted first.
+    """Images of the pool for one reason, in order of priority.
 
     Attributes:
-        reason: why, such as ``"label error"``, ``"uncertain"``, ``"disagreement"``, ``"rare class"``, ``"conflict"``.
-        whys: (k) which image of the pool, how strongly, and details; an image may be there several times.
-        share: how much of the queue it gets, relative to the shares of others.
-        urgent: whether all of it comes before what is not urgent, such as conflicts, which nobody else will mend.
+        reason: such as ``"label error"``, ``"uncertain"``, ``"disagreement"``, ``"rare class"``, ``"conflict"``.
+        whys: (k) image of the pool, score and details; an image may occur several times.
+        share: its part of the queue, relative to the shares of others.
+        urgent: whether all of it comes before candidates that are not urgent.
 
     Raises:
         ConfigError: the reason is empty or ``"random"``, or the share is not above 0.
@@ -43,7 +43,7 @@ class Candidates:
 
     def __post_init__(self) -> None:
         if not self.reason or self.reason == RANDOM:
-            msg = f"reason={self.reason!r}: expected a word for what is wanted; {RANDOM!r} is the queue's own"
+            msg = f"reason={self.reason!r}: expected a name; {RANDOM!r} is reserved"
             raise ConfigError(msg)
         if not (self.share > 0 and math.isfinite(self.share)):
             msg = f"share={self.share} of {self.reason!r}: expected a number above 0, such as 1.0"
@@ -59,25 +59,25 @@ def candidates_by_score(
     above: float = 0.0,
     suggestions: Sequence[str] = (),
 ) -> Candidates:
-    """Images in falling order of a score, such as `onlineml.improving.review.uncertainty.entropy`.
+    """Images by falling score, such as `onlineml.improving.review.uncertainty.entropy`.
 
     Args:
         reason: as in `Candidates`.
-        scores: (N,) of all images of the pool, higher is more wanted; nan is not wanted.
+        scores: (N,) of all images of the pool; nan excludes an image.
         share: as in `Candidates`.
         urgent: as in `Candidates`.
-        above: images with this score or less are not wanted.
-        suggestions: N classes, what a model takes the images for; none by default.
+        above: images with this score or less are excluded.
+        suggestions: N predicted classes; none by default.
 
     Raises:
         DataError: not (N,), or another number of suggestions.
     """
     values = np.asarray(scores, np.float64)
     if values.ndim != 1:
-        msg = f"scores for {reason!r} has shape {values.shape}; expected (N,): one number an image of the pool"
+        msg = f"scores for {reason!r} has shape {values.shape}; expected (N,): one number per image of the pool"
         raise DataError(msg)
     if suggestions and len(suggestions) != len(values):
-        msg = f"{len(suggestions)} suggestions for {len(values)} images of the pool; give one an image"
+        msg = f"{len(suggestions)} suggestions for {len(values)} images of the pool; expected one per image"
         raise DataError(msg)
     order = np.argsort(-np.nan_to_num(values, nan=-np.inf), kind="stable")
     kept = order[values[order] > above].tolist()
@@ -89,9 +89,9 @@ class CandidatePool(NamedTuple):
     """The predictions of models for a pool of images.
 
     Attributes:
-        rows: (N,) int64 of the manifest: the pool; images that could not be used are not in it.
+        rows: (N,) int64 of the manifest: the usable images.
         candidates: rankings of the pool.
-        chosen: determines which images look alike; None where that is not known.
+        chosen: detects near-duplicates; None if unknown.
     """
 
     rows: NDArray[np.int64]

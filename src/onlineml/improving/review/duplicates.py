@@ -1,4 +1,4 @@
-"""Leaving out images that look like one already chosen: a person learns little from the second of two alike."""
+"""Near-duplicates: leaving out images that look like one already chosen."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Chosen", "first_of_alike"]
 
-_COSINE = 0.97  # of features of a pretrained network: above it, frames of one scene and copies at another size
+_COSINE = 0.97  # of a pretrained network's features: above it, frames of one scene and resized copies
 
 
 class Chosen:
-    """Images that were chosen, and whether another one looks like any of them.
+    """The chosen images, to detect near-duplicates of them.
 
     Args:
-        embeddings: (N, F) features of all images; alike is a cosine of `min_cosine` or more. A row of zeros is like
-            none.
-        hashes: (N,) uint64 perceptual hashes of all images; alike are two that differ in `max_bits` or fewer.
+        embeddings: (N, F) features of all images; two are alike with a cosine of `min_cosine` or more. A row of zeros
+            is like none.
+        hashes: (N,) uint64 perceptual hashes of all images; two are alike if they differ in `max_bits` or fewer.
         min_cosine: in (0, 1].
         max_bits: in [0, 64].
 
     Raises:
-        DataError: both or neither are given, or another shape or type.
-        ConfigError: a limit outside its range.
+        DataError: both or neither are given, or the shape or type is wrong.
+        ConfigError: a limit is outside its range.
     """
 
     def __init__(
@@ -42,10 +42,10 @@ class Chosen:
         max_bits: int = 4,
     ) -> None:
         if (embeddings is None) == (hashes is None):
-            msg = "give embeddings or hashes to tell which images are alike, one of the two"
+            msg = "expected either embeddings or hashes, to detect near-duplicates"
             raise DataError(msg)
         if not 0 < min_cosine <= 1 or not 0 <= max_bits <= 64:
-            msg = f"min_cosine={min_cosine}, max_bits={max_bits}: expected one in (0, 1], the other from 0 to 64"
+            msg = f"min_cosine={min_cosine}, max_bits={max_bits}: expected min_cosine in (0, 1] and max_bits in [0, 64]"
             raise ConfigError(msg)
         self._hashes = None if hashes is None else _checked_hashes(hashes)
         self._units = None if embeddings is None else _units(embeddings)
@@ -54,11 +54,11 @@ class Chosen:
 
     @property
     def n_images(self) -> int:
-        """All images, N."""
+        """The number of all images, N."""
         return len(self._hashes if self._hashes is not None else self._units)  # type: ignore[arg-type]
 
     def like(self, row: int) -> bool:
-        """Return True if the image in `row` looks like one that was chosen."""
+        """Return whether the image in `row` looks like a chosen one."""
         if not self._rows:
             return False
         if self._hashes is not None:
@@ -83,7 +83,7 @@ def _checked_hashes(hashes: Array) -> Array:
 def _units(embeddings: Array) -> Array:
     table = np.asarray(embeddings, np.float32)
     if table.ndim != 2 or not np.isfinite(table).all():
-        msg = f"embeddings has shape {table.shape}; expected (N, F) finite features, one row an image"
+        msg = f"embeddings has shape {table.shape}; expected (N, F) finite features, one row per image"
         raise DataError(msg)
     lengths = np.linalg.norm(table, axis=1, keepdims=True)
     units: Array = np.divide(table, lengths, out=np.zeros_like(table), where=lengths > 0)
@@ -91,15 +91,15 @@ def _units(embeddings: Array) -> Array:
 
 
 def first_of_alike(order: Sequence[int], chosen: Chosen, *, limit: int) -> tuple[list[int], int]:
-    """Of images in order, those that look like none before them.
+    """Select the images that look like none before them.
 
     Args:
-        order: (k) places of images, the most wanted first.
-        chosen: what was chosen already; the result is added.
-        limit: how many at most.
+        order: (k) indices of images, by priority.
+        chosen: the chosen images; the result is added.
+        limit: maximum number.
 
     Returns:
-        Their places, in order, and how many were passed over.
+        The selected indices, in order, and the number of near-duplicates.
     """
     kept: list[int] = []
     n_alike = 0

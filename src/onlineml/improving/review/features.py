@@ -1,9 +1,9 @@
-"""Features of a frozen backbone for each image, computed once and kept on the project's storage.
+"""Features of a frozen backbone for each image, computed once and cached on the project's storage.
 
-Features depend on the image's bytes and on all of the network below its last layer, never on labels or on that layer:
-they can be reused at once for a corrected label, and by the next version if only its head was trained. They are kept
-in safetensors files that are only ever added, each named by its content: any number of processes may compute and read
-them at the same time, and one that is killed loses only the last few hundred images.
+Features depend on the image's bytes and the network below its last layer, not on labels or that layer: they can be
+reused for corrected labels, and by the next version if only its head was trained. They are stored in immutable
+safetensors files named by their content, so that any number of processes may compute and read them concurrently, and
+a killed process loses only its last file.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FeatureStore", "Features", "backbone_key", "features_of", "linear_head", "project_store"]
 
-_VERSION = "1"  # of the layout, and of how an image becomes pixels: raise it when either changes
-_SHARD = 1024  # images; a pass that is killed loses at most so many
+_VERSION = "1"  # of the file layout and the preprocessing: increase it when either changes
+_SHARD = 1024  # images per file; a killed pass loses at most as many
 _FLOAT = np.dtype("<f4")
 
 
@@ -42,7 +42,7 @@ class Features(NamedTuple):
     """Features of some images.
 
     Attributes:
-        rows: (n,) int64 of the manifest; images that could not be used are not among them.
+        rows: (n,) int64 of the manifest, without unusable images.
         values: (n, F) float32.
     """
 
@@ -50,7 +50,7 @@ class Features(NamedTuple):
     values: NDArray[np.float32]
 
     def of(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """The features of some rows, all of which must be among them, (k, F)."""
+        """The features of some of the rows, (k, F)."""
         order = np.argsort(self.rows, kind="stable")
         return self.values[order[np.searchsorted(self.rows, rows, sorter=order)]]
 
@@ -59,19 +59,19 @@ def linear_head(model: VisionModule) -> nn.Linear:
     """The last layer of a model, which turns features into logits.
 
     Raises:
-        ConfigError: it is no linear layer.
+        ConfigError: it is not a linear layer.
     """
     head = model.linear_head()
     if head is None:
         raise ConfigError(
-            f"the last layer of {type(model.network).__name__} is no torch.nn.Linear, so that it has no features to be "
-            "kept: take a network that ends in one"
+            f"the last layer of {type(model.network).__name__} is not a torch.nn.Linear, so it has no features to "
+            "cache: use a network that ends in one"
         )
     return head
 
 
 def backbone_key(model: VisionModule) -> str:
-    """32 hex digits that name everything on which features depend but the image.
+    """A hash, 32 hex digits, of everything except the image that features depend on.
 
     Raises:
         ConfigError: the model has no linear head, or no input size.
@@ -101,10 +101,7 @@ class FeatureStore:
         self.storage_options = storage_options
 
     def read(self, contents: Sequence[bytes]) -> dict[bytes, NDArray[np.float32]]:
-        """The features that there are of some contents, by content: views, (F,) each.
-
-        A file that is damaged counts as none, with a warning: its images are computed again.
-        """
+        """The stored features by content, (F,) views each; a damaged file is ignored with a warning."""
         files = io.list_files(self.url, storage_options=self.storage_options)
         names = [file for file in files if file.path.endswith(".safetensors")]
         read = io.read_many(
@@ -122,7 +119,7 @@ class FeatureStore:
         return found
 
     def write(self, contents: Sequence[bytes], values: NDArray[np.float32]) -> None:
-        """Keep the features, (n, F), of n contents, 32 bytes each."""
+        """Store the features, (n, F), of n contents, 32 bytes each."""
         from safetensors.numpy import save  # noqa: PLC0415
 
         keys = np.frombuffer(b"".join(contents), np.uint8).reshape(-1, 32)
@@ -147,7 +144,7 @@ def _unpacked(data: bytes, *, name: str) -> Iterator[tuple[bytes, NDArray[np.flo
         tensors = {}
     contents, features = (tensors.get(part, np.zeros(0)) for part in ("contents", "features"))
     if contents.dtype != np.uint8 or contents.shape != (len(features), 32) or features.dtype != _FLOAT:
-        warnings.warn(f"{name} holds no features: they are computed again", RuntimeWarning, stacklevel=3)
+        warnings.warn(f"{name} contains no valid features: they are recomputed", RuntimeWarning, stacklevel=3)
         return iter(())
     return zip(map(bytes, contents), features, strict=True)
 
@@ -162,21 +159,20 @@ def features_of(
     max_bad: float = 0.01,
     stop: Callable[[], bool] = bool,
 ) -> Features:
-    """Return the inputs of a model's last layer for images: read if they were kept, else computed and kept.
+    """Return the inputs of a model's last layer for images, from the store if possible, else computed and stored.
 
     Args:
         model: a network with a linear last layer; it is not changed.
-        data: a frozen manifest: if an image's content is not known, its id stands for it.
-        rows: (n,) int64, of images with labels or without.
-        store: the store that keeps features; None keeps none.
+        data: a frozen manifest; images of unknown content are identified by their id.
+        rows: (n,) int64, of images with or without labels.
+        store: the feature store; None for none.
         num_workers: processes that decode; 0 is a thread.
-        max_bad: share of the rows, 0..1, that may be impossible to use now.
-        stop: called now and then; if it returns True, the features computed so far are kept and `StoppedError` is
-            raised.
+        max_bad: allowed share of unusable images, 0..1.
+        stop: called regularly; if it returns True, the computed features are stored and `StoppedError` is raised.
 
     Raises:
         ConfigError: the model has no linear head, or no input size.
-        TooManyBadImagesError: more than `max_bad` of the rows cannot be used.
+        TooManyBadImagesError: more than `max_bad` of the images are unusable.
         StoppedError: see `stop`.
     """
     contents = _contents(data, rows)
@@ -193,7 +189,9 @@ def features_of(
             store.write(own, values)
         known.update(zip(own, values, strict=True))
         if stop():
-            raise StoppedError("asked to stop while features were computed; what is there is kept, so call again")
+            raise StoppedError(
+                "stopped on request while computing features; they are stored, so call again to continue"
+            )
     good = [place for place, content in enumerate(contents) if content in known]
     _refuse_bad(data, rows, good, max_bad=max_bad)
     n_features = linear_head(model).in_features
@@ -202,7 +200,7 @@ def features_of(
 
 
 def _contents(data: Manifest, rows: NDArray[np.int64]) -> list[bytes]:
-    """32 bytes for each image: the hash of its bytes, where known."""
+    """32 bytes for each image: the hash of its bytes, else of its id."""
     digests, ids = data.column("sha256")[rows].tolist(), data.column("image_id")[rows].tolist()
     return [
         bytes.fromhex(digest) if digest else hashlib.sha256(f"image {name}".encode()).digest()
@@ -229,14 +227,14 @@ def _computed(
         if not finite.all():
             ids = data.column("image_id")[part[~finite]].tolist()
             raise DataError(
-                f"the network gives features that are not finite numbers for {len(ids)} images, such as {ids[0]}: its "
-                "weights have diverged, or are not those of this network"
+                f"the network's features are not finite for {len(ids)} images, such as {ids[0]}: its weights have "
+                "diverged, or belong to another network"
             )
         yield part, values.numpy()
 
 
 def _noted(batches: Iterable[Any], seen: list[NDArray[np.int64]]) -> Iterator[Any]:
-    """The batches that hold an image, with their rows noted."""
+    """Yield the batches that are not empty, and note their rows."""
     for batch in batches:
         if len(batch["index"]):
             seen.append(batch["index"].numpy())
@@ -249,6 +247,6 @@ def _refuse_bad(data: Manifest, rows: NDArray[np.int64], good: Sequence[int], *,
         bad = np.delete(rows, good)
         ids = data.column("image_id")[bad].tolist()
         raise TooManyBadImagesError(
-            f"{n_bad} of {len(rows)} images cannot be used now, more than max_bad={max_bad:g} allows, such as "
-            f"{', '.join(map(str, ids[:5]))}: look at data.check(), or raise max_bad"
+            f"{n_bad} of {len(rows)} images are unusable, more than max_bad={max_bad:g} allows, such as "
+            f"{', '.join(map(str, ids[:5]))}: see data.check(), or raise max_bad"
         )

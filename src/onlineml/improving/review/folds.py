@@ -1,9 +1,9 @@
-"""Predictions for labelled images by heads that did not train on them, from features that were computed once.
+"""Predictions for labelled images by heads that were not trained on them, from cached features.
 
-The heads are Gaussian: each class has a mean, and all share one covariance, shrunk towards a sphere (linear
-discriminant analysis; Friedman, Regularized Discriminant Analysis, JASA 1989). Wrong labels move a mean a little, where
-logistic regression bends its boundary round each of them (Lee et al., Robust Inference via Generative Classifiers for
-Handling Noisy Labels, ICML 2019). They are fitted in one step from sums, which those of a fold are taken off.
+The heads are linear discriminants: each class has a mean, and all share one covariance, shrunk towards a sphere
+(Friedman, Regularized Discriminant Analysis, JASA 1989). Wrong labels move a mean only a little, whereas logistic
+regression fits its boundary to each of them (Lee et al., Robust Inference via Generative Classifiers for Handling Noisy
+Labels, ICML 2019). They are fitted in closed form from sums over all images minus those of a fold.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 __all__ = ["out_of_fold", "standardised"]
 
 _FOLDS = 5
-_FIT_IMAGES = 20_000  # more no longer change a linear head
-_LEAST = 2  # images of a class that a head must have seen to say anything of the class
+_FIT_IMAGES = 20_000  # more do not change a linear head
+_LEAST = 2  # images of a class needed to fit it
 _SHRINKAGES = (0.1, 0.3, 0.6, 0.9)  # shares of the sphere in the covariance
 _TEMPERATURES = tuple(2.0 ** (k / 2) for k in range(-2, 15))  # 0.5 to 128
 
 
 def standardised(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Features of mean 0 and deviation 1, so that no feature counts for more because of its unit."""
+    """Features with mean 0 and standard deviation 1."""
     if not len(features):
         return features
     return np.asarray((features - features.mean(axis=0)) / np.maximum(features.std(axis=0), 1e-6), np.float32)
@@ -46,10 +46,9 @@ def out_of_fold(
     n_classes: int,
     seed: int = 0,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Probabilities of every image, each by a linear head that saw neither the image nor any other of its group.
+    """Probabilities of every image, each by a linear head that was trained neither on the image nor on its group.
 
-    How far the covariance is shrunk, and the temperature of the softmax, are those of the lowest loss on images that
-    were left out.
+    The shrinkage of the covariance and the temperature of the softmax minimize the loss on held-out images.
 
     Args:
         features: (N, F).
@@ -59,14 +58,14 @@ def out_of_fold(
         seed: of the folds.
 
     Returns:
-        (N, C) probabilities, and (N,) whether the head knew the image's own class: of a class with few groups it may
-        not, and then its word against the label says nothing.
+        (N, C) probabilities, and (N,) whether the head was fitted to the image's own class; if not, because the class
+        has few groups, its probabilities say nothing about the label.
     """
     n = len(labels)
-    told = np.zeros(n, bool)
+    fitted_class = np.zeros(n, bool)
     found = np.full((n, n_classes), 1.0 / max(n_classes, 1))
     if not n:
-        return found, told
+        return found, fitted_class
     codes, n_groups = group_codes(list(groups), n_images=n)
     rng = np.random.default_rng([seed, n_groups])
     folds = (rng.permutation(n_groups) % _FOLDS)[codes]
@@ -86,15 +85,15 @@ def out_of_fold(
             shrinkage = _shrinkage(others, table[inside], labels[inside])
         distances[inside] = _discriminants(others, table[inside], shrinkage)
         counts[inside] = others.counts
-    told = counts[np.arange(n), labels] >= _LEAST
+    fitted_class = counts[np.arange(n), labels] >= _LEAST
     covered = counts.any(axis=1)
     if covered.any():
         found[covered] = _probabilities(distances[covered], counts[covered], labels[covered])
-    return found, told
+    return found, fitted_class
 
 
 class _Sums(NamedTuple):
-    """All that a head is fitted to: images, features and products of features, the former two by class."""
+    """Sufficient statistics of a head: counts and sums of features by class, and products of features."""
 
     counts: Floats
     """(C,)"""
@@ -115,7 +114,7 @@ def _sums(table: NDArray[np.float32], labels: Ints, rows: Ints, n_classes: int) 
 
 
 def _discriminants(sums: _Sums, table: NDArray[np.float32], shrinkage: float) -> Floats:
-    """(n, C) log densities of images, up to a number for each image; classes without images have that of the centre."""
+    """(n, C) log densities of images, up to a constant per image; classes without images have that of the centre."""
     means = sums.sums / np.maximum(sums.counts, 1)[:, None]
     within = (sums.products - (means * sums.counts[:, None]).T @ means) / sums.counts.sum()
     sphere = max(float(np.trace(within)) / len(within), 1e-9)
@@ -127,7 +126,7 @@ def _discriminants(sums: _Sums, table: NDArray[np.float32], shrinkage: float) ->
 
 
 def _softmax(discriminants: Floats, counts: Floats, temperature: float) -> Floats:
-    """(n, C) probabilities; 0 of classes without images."""
+    """(n, C) probabilities; 0 for classes without images."""
     logits = discriminants / temperature + np.log(counts, out=np.full_like(counts, -np.inf), where=counts > 0)
     logits -= logits.max(axis=1, keepdims=True)
     odds = np.exp(logits)
@@ -136,19 +135,19 @@ def _softmax(discriminants: Floats, counts: Floats, temperature: float) -> Float
 
 
 def _loss(probabilities: Floats, labels: Ints) -> float:
-    """Mean cross-entropy; a class that the head did not know costs as much as the rarest chance."""
+    """Mean cross-entropy, with probabilities of at least 1e-12."""
     held = probabilities[np.arange(len(labels)), labels]
     return float(-np.log(np.maximum(held, 1e-12)).mean())
 
 
 def _probabilities(discriminants: Floats, counts: Floats, labels: Ints) -> Floats:
-    """At the temperature of the lowest loss: a density over a thousand features is far too sure of itself."""
+    """Probabilities at the temperature of the lowest loss: a density over a thousand features is overconfident."""
     tables = (_softmax(discriminants, counts, temperature) for temperature in _TEMPERATURES)
     return min(tables, key=lambda table: _loss(table, labels))
 
 
 def _shrinkage(sums: _Sums, table: NDArray[np.float32], labels: Ints) -> float:
-    """The one with the lowest loss on images that were left out."""
+    """The shrinkage with the lowest loss on held-out images."""
     counts = np.broadcast_to(sums.counts, (len(table), len(sums.counts)))
     losses = [
         _loss(_probabilities(_discriminants(sums, table, shrinkage), counts, labels), labels)

@@ -1,9 +1,9 @@
 """Labels that are probably wrong: confident learning.
 
 Northcutt, Jiang and Chuang, Confident Learning: Estimating Uncertainty in Dataset Labels, JAIR 2021. A model is
-confident that an image is of a class where its probability reaches the mean probability of that class over the images
-labelled so: a class on which it is unsure needs less. A label is suspect where it is confident of another class, and
-the clearer, the more the other class's probability exceeds the label's.
+confident of a class if its probability reaches the mean probability of that class over the images with that label. A
+label is suspect if the model is confident of another class; suspects are ranked by the difference of the two
+probabilities.
 """
 
 from __future__ import annotations
@@ -25,25 +25,24 @@ if TYPE_CHECKING:
 
 __all__ = ["LabelErrors", "find_label_errors", "label_error_candidates", "label_margins"]
 
-_DOUBT = 0.25  # margin from which a label is no longer in doubt
-_TOLERANCE = 1e-6  # below a threshold that still reaches it: the mean of equal numbers may be rounded up
+_DOUBT = 0.25  # margin from which a label is not doubtful
+_TOLERANCE = 1e-6  # of a threshold: the mean of equal numbers may be rounded up
 
 
 @dataclass(frozen=True, eq=False)
 class LabelErrors:
-    """Images whose label is suspect, the clearest first.
+    """Images whose label is suspect, by rising margin.
 
     Attributes:
-        rows: (k,) int64 places of the images.
-        margins: (k,) float64, probability of the label minus that of the likeliest other class: in [-1, 0), rising.
-        suggested: (k,) int64 the class that is likelier.
-        doubtful: (m,) int64 places of further images, the most doubtful first: no class is surely likelier than their
-            label, but it leads by less than 0.25. Of 1,438 photos with 5 % of the labels flipped, every second one was
-            wrong still when nothing was suspect any more.
+        rows: (k,) int64 indices of the images.
+        margins: (k,) float64, probability of the label minus that of the most likely other class: in [-1, 0), rising.
+        suggested: (k,) int64 the more likely class.
+        doubtful: (m,) int64 indices of further images, whose label leads by less than 0.25, by rising margin. Of 1,438
+            photos with 5 % of the labels flipped, half of them were wrong when no suspects were left.
         doubtful_margins: (m,) float64, as `margins`, rising, below 0.25.
-        doubtful_suggested: (m,) int64 the likeliest other class.
+        doubtful_suggested: (m,) int64 the most likely other class.
         thresholds: (C,) probability from which the model is confident of a class; nan for a class without labels.
-        joint: (C, C) int64, how often the model is confident of each class, by label: labels are the rows.
+        joint: (C, C) int64, number of images by label (rows) and class of which the model is confident (columns).
     """
 
     rows: Ints
@@ -63,15 +62,15 @@ def find_label_errors(labels: Array, probabilities: Array) -> LabelErrors:
     """Find labels that are probably wrong.
 
     Args:
-        labels: (N,) class ids in [0, C); -1 for an image without label, which is passed over.
-        probabilities: (N, C) in [0, 1], rows summing to 1, each row of a model that did *not* train on that image
-            (out of fold): a network knows its own training labels by heart, wrong ones too.
+        labels: (N,) class ids in [0, C); -1 for an image without label, which is ignored.
+        probabilities: (N, C) in [0, 1], rows summing to 1, each row of a model that was *not* trained on that image
+            (out of fold): a network memorizes its training labels, wrong ones too.
 
     Returns:
-        The suspect labels. None of them where C is 1, or without images.
+        The suspect labels; empty if C is 1.
 
     Raises:
-        DataError: shapes that do not fit, labels outside the classes, or rows that are no probabilities.
+        DataError: shapes do not match, labels are outside the classes, or rows are not probabilities.
     """
     given = np.asarray(labels)
     table = np.asarray(probabilities, np.float64)
@@ -103,14 +102,14 @@ def find_label_errors(labels: Array, probabilities: Array) -> LabelErrors:
 
 
 def label_margins(labels: Array, probabilities: Array) -> Floats:
-    """Return the margin that supports each label, including labels that are not suspect, to rank all images.
+    """Return the margin of each label, suspect or not.
 
     Args:
         labels: as in `find_label_errors`.
         probabilities: as in `find_label_errors`.
 
     Returns:
-        (N,) float64, probability of the label minus that of the likeliest other class, in [-1, 1]; nan without label.
+        (N,) float64, probability of the label minus that of the most likely other class, in [-1, 1]; nan without label.
 
     Raises:
         DataError: as in `find_label_errors`.
@@ -140,8 +139,8 @@ def _without_own(labels: Ints, table: Floats) -> Floats:
 def _refuse(labels: Array, table: Floats) -> None:
     if table.ndim != 2 or labels.shape != (len(table),):
         msg = (
-            f"labels has shape {labels.shape} and probabilities {table.shape}; expected (N,) and (N, C): one row an "
-            "image, one column a class"
+            f"labels has shape {labels.shape} and probabilities {table.shape}; expected (N,) and (N, C): one row per "
+            "image, one column per class"
         )
         raise DataError(msg)
     if len(labels) and labels.dtype.kind not in "iu":
@@ -150,15 +149,15 @@ def _refuse(labels: Array, table: Floats) -> None:
     bad = np.flatnonzero((labels < -1) | (labels >= table.shape[1]))
     if len(bad):
         msg = (
-            f"{len(bad)} labels are none of the {table.shape[1]} classes, such as {labels[bad[0]]} in row {bad[0]}; "
-            "give class ids in the order of the columns, and -1 for images without label"
+            f"{len(bad)} labels are not among the {table.shape[1]} classes, such as {labels[bad[0]]} in row {bad[0]}; "
+            "expected class ids in the order of the columns, and -1 for images without label"
         )
         raise DataError(msg)
     refuse_bad_rows(table, [str(i) for i in range(len(table))])
 
 
 def _thresholds(labels: Ints, table: Floats) -> Floats:
-    """(C,) mean probability of each class over the images labelled so; nan without any."""
+    """(C,) mean probability of each class over the images with that label; nan without any."""
     n_classes = table.shape[1]
     sums = np.bincount(labels, weights=table[np.arange(len(labels)), labels], minlength=n_classes)
     counts = np.bincount(labels, minlength=n_classes)
@@ -167,7 +166,7 @@ def _thresholds(labels: Ints, table: Floats) -> Floats:
 
 
 def label_error_candidates(errors: LabelErrors, class_names: Sequence[str], *, share: float = 1.0) -> Candidates:
-    """Suspect labels, the clearest first, with the class that is likelier; then doubtful ones.
+    """Suspect labels by margin, with the more likely class; then doubtful ones.
 
     Args:
         errors: of `find_label_errors`, on all images of the pool.

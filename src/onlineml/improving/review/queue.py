@@ -44,37 +44,37 @@ def review_queue(
     num_workers: int = 0,
     max_bad: float | None = None,
 ) -> ReviewQueue:
-    """Return the images that a person should check next, the most important first, from one pass of a model over them.
+    """Return the images that a person should check next, from one pass of a model over them.
 
-    The queue has images whose annotations by people contradict each other (first), images whose label or boxes are
-    probably wrong, images without any where the model is unsure or predicts a rare class, images on which two models
-    disagree, and a share that is drawn at random. Of images that look alike, one is in the queue. Questions that
-    somebody has answered since (accepted, corrected or skipped) are not asked again.
+    The queue contains images with conflicting annotations (first), images whose label or boxes are probably wrong,
+    unannotated images where the model is uncertain or predicts a rare class, images on which two models disagree, and
+    a random share, without near-duplicates. Images that somebody has reviewed since (accepted, corrected or skipped)
+    are left out.
 
-    Labels are judged by linear heads on the model's features that did not train on the image or its group, see
-    `onlineml.improving.review.folds.out_of_fold`; features are kept in the project, so that the next queue takes
-    seconds. Boxes are judged by the model as it is: it cannot find errors in boxes that it trained on and memorised.
+    Labels are checked by linear heads on the model's features that were not trained on the image or its group, see
+    `onlineml.improving.review.folds.out_of_fold`; features are cached in the project, so that the next queue takes
+    seconds. Boxes are checked by the model itself, which cannot find errors that it has memorized.
 
     Args:
-        project: the project that has the images.
+        project: with the images.
         n: length of the queue; it is shorter if there are fewer candidates and random images.
         model: a model, a version of the project, or an alias or number of one.
-        against: a second one, such as ``"challenger"``, to find the images on which the two disagree.
+        against: a second model, such as ``"challenger"``, to find images on which the two disagree.
         data: a frozen dataset of the project; None freezes the present state.
-        splits: the splits whose images are considered. Correcting test labels that a model pointed at makes the test a
-            little kinder to that model; correcting those drawn at random does not.
+        splits: the splits to consider. Correcting test labels that a model selected biases the test slightly towards
+            that model; correcting random ones does not.
         random_share: see `onlineml.improving.review.ranking`.
         seed: of the random share and of the folds.
         num_workers: processes that decode; 0 is a thread.
         max_bad: share of the images that may be unusable, 0..1; by default the project's, see `Project.freeze`.
 
     Returns:
-        The queue. `Why.object_row` counts the annotated boxes of the image itself.
+        The queue. `Why.object_row` is an index among the annotated boxes of the image.
 
     Raises:
-        NotFoundError: there is no such model.
+        NotFoundError: the model does not exist.
         ConfigError: a model is of another task, or its network has no linear last layer.
-        TooManyBadImagesError: more than `max_bad` of the images cannot be used.
+        TooManyBadImagesError: more than `max_bad` of the images are unusable.
     """
     frozen = project.freeze(max_bad=max_bad) if data is None else data
     state, bad = project.labels.state(), project.datasets.max_bad() if max_bad is None else max_bad
@@ -90,10 +90,10 @@ def review_queue(
 
 
 def found_model(project: Project, model: VisionModule | ModelVersion | str) -> Any:
-    """A model as it is, or loaded by its version, alias or number.
+    """Return a model, loaded if it is given by version, alias or number.
 
     Raises:
-        NotFoundError: there is no such model.
+        NotFoundError: the model does not exist.
         ConfigError: it is of another task than the project.
     """
     if isinstance(model, str):
@@ -101,7 +101,7 @@ def found_model(project: Project, model: VisionModule | ModelVersion | str) -> A
     if not isinstance(model, VisionModule):
         model = load_model(model, storage_options=project.storage_options)
     if model.task != project.task:
-        raise ConfigError(f"the model is for {model.task}, and the project for {project.task}: give one of its task")
+        raise ConfigError(f"the model's task is {model.task!r}; expected the project's, {project.task!r}")
     return model
 
 
@@ -112,15 +112,15 @@ def _conflicts(state: Annotations, ids: Sequence[str]) -> Candidates:
 
 
 def _answered(state: Annotations, ids: Sequence[str]) -> list[str]:
-    """Images that a person looked at after what an import or upload said, and that nobody contradicts."""
+    """Images that a person reviewed after their import or upload, without a conflict."""
     at = pc.index_in(pa.array(ids, pa.string()), value_set=state.table["image_id"])
     events = state.provenance["event"].take(at)
     confirmed = pc.fill_null(pc.is_in(events, value_set=pa.array(["accepted", "corrected"])), False)
-    said: NDArray[np.int64] = state.folded.images.places
+    places: NDArray[np.int64] = state.folded.images.places
     skipped = state.folded.skipped
     rows = at.fill_null(-1).to_pylist()
     return [
         image_id
         for image_id, row, sure in zip(ids, rows, confirmed.to_pylist(), strict=True)
-        if image_id not in state.conflicts and (sure or (row >= 0 and skipped.get(image_id, -1) > said[row]))
+        if image_id not in state.conflicts and (sure or (row >= 0 and skipped.get(image_id, -1) > places[row]))
     ]

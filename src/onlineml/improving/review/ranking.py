@@ -1,7 +1,7 @@
 """The ranking of images to check next: several rankings of the same pool, merged into one queue.
 
-The numbers come from `onlineml.improving.review.label_errors`, `box_errors` and `uncertainty`; here they become lists
-of images with a reason, and `rank` makes one list of them without repetition. A share of the queue is drawn at random
+The scores come from `onlineml.improving.review.label_errors`, `box_errors` and `uncertainty`; `rank` merges them
+without repetition. A share of the queue is sampled at random
 from the whole pool: only the errors that people find there show how good the labels and the model are overall.
 """
 
@@ -38,32 +38,28 @@ def rank(
 ) -> ReviewQueue:
     """Merge rankings into one queue.
 
-    First, `random_share` of the queue is drawn at random from the pool; no ranking, and no likeness, has a say in it.
-    The rest is taken from the lists in turn, each as often as its share says, urgent ones before all others; an image
-    that is wanted for several reasons stands once, with all of them, and one that looks like an image before it is
-    left out. Random images are spread evenly over the queue, so that whoever stops half-way has seen half of them.
+    First, `random_share` of the queue is sampled uniformly from the pool. The rest is taken from the lists in turn, in
+    proportion to their shares, urgent ones first; an image with several reasons appears once, with all of them, and
+    near-duplicates of earlier images are left out. Random images are spread evenly over the queue, so that a person who
+    stops half-way has reviewed half of them.
 
     Args:
-        candidates: lists of images of the pool, by their places in it.
+        candidates: lists of images of the pool, by index.
         image_ids: (N) the pool.
-        limit: length of the queue; it is shorter where less is wanted and drawn.
-        random_share: in [0, 1]; 0.2 is what active learning is best mixed with (arXiv 2403.14800).
-        chosen: leaves out near-duplicates, see `onlineml.improving.review.duplicates.Chosen`, made for this pool; what
-        is
-            queued is added to it. None leaves out none.
-        done: ids that were reviewed already: not wanted, and not drawn.
+        limit: length of the queue; it is shorter if there are fewer candidates and random images.
+        random_share: in [0, 1]; 0.2 as recommended for active learning (arXiv 2403.14800).
+        chosen: detects near-duplicates, see `onlineml.improving.review.duplicates.Chosen`, made for this pool; queued
+            images are added to it. None keeps near-duplicates.
+        done: ids that were reviewed already; they are left out.
         seed: of the random share.
 
-    Returns:
-        The queue.
-
     Raises:
-        DataError: a repeated id in the pool, or a place that is not in it.
-        ConfigError: a negative limit, or a share outside [0, 1].
+        DataError: an id is repeated in the pool, or an index is outside it.
+        ConfigError: the limit is negative, or the share is outside [0, 1].
     """
     _refuse(candidates, image_ids, chosen)
     if limit < 0 or not 0 <= random_share <= 1:
-        msg = f"limit={limit}, random_share={random_share}: expected 0 or more, and a share in [0, 1]"
+        msg = f"limit={limit}, random_share={random_share}: expected limit >= 0 and random_share in [0, 1]"
         raise ConfigError(msg)
     over = set(done)
     open_ = np.array([i for i, image_id in enumerate(image_ids) if image_id not in over], np.int64)
@@ -86,12 +82,12 @@ def rank(
 def _refuse(candidates: Sequence[Candidates], image_ids: Sequence[str], chosen: Chosen | None) -> None:
     n = len(image_ids)
     if len(set(image_ids)) < n:
-        msg = "image_ids holds an id more than once; give each image of the pool once"
+        msg = "image_ids contains an id more than once; expected each image of the pool once"
         raise DataError(msg)
     for one in candidates:
         beyond = [why.row for why in one.whys if not 0 <= why.row < n]
         if beyond:
-            msg = f"{len(beyond)} places for {one.reason!r} are not in the pool of {n:,} images, such as {beyond[0]}"
+            msg = f"{len(beyond)} rows for {one.reason!r} are outside the pool of {n:,} images, such as {beyond[0]}"
             raise DataError(msg)
     if chosen is not None and chosen.n_images != n:
         msg = f"the likeness was made for {chosen.n_images:,} images, and the pool holds {n:,}; give one row an image"
@@ -114,7 +110,7 @@ class _Turn(NamedTuple):
 
 
 def _in_turn(candidates: Sequence[Candidates], left_out: set[int]) -> list[int]:
-    """Places, each once: urgent lists to their end, then that list next which has had least of its share."""
+    """Indices, each once: all urgent lists first, then always from the list furthest below its share."""
     order: list[int] = []
     seen = set(left_out)
     for urgent in (True, False):
@@ -135,7 +131,7 @@ def _in_turn(candidates: Sequence[Candidates], left_out: set[int]) -> list[int]:
 
 
 def _spread(picked: list[int], drawn: list[int]) -> list[tuple[int, bool]]:
-    """Both lists in their order, the drawn evenly among the picked."""
+    """Both lists in their order, the drawn ones spread evenly among the picked ones."""
     places: Floats = np.concatenate([
         (np.arange(len(picked)) + 0.5) / max(len(picked), 1),
         (np.arange(len(drawn)) + 0.5) / max(len(drawn), 1),

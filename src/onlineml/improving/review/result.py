@@ -1,4 +1,4 @@
-"""The queue that a person works through: a frozen value that prints itself and becomes a table."""
+"""The review queue: a frozen value that prints itself and converts to a table."""
 # ruff: noqa: PLC0415 - what prints and tabulates is loaded when it is asked for
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ _N_PRINTED = 10
 
 @dataclass(frozen=True)
 class Why:
-    """One reason to look at an image.
+    """One reason to review an image.
 
     Attributes:
-        reason: a word for it.
-        row: place of the image in the pool.
-        score: how strongly it is wanted, by the measure of this reason alone.
-        suggestion: the class that is likelier than the label, or ``with`` and ``without`` a label; "" for none.
-        box_xyxy: where, in pixels; None for the whole image.
-        object_row: place of the annotated box that is meant, among all that were judged; -1 for none. In a queue of
+        reason: its name.
+        row: index of the image in the pool.
+        score: priority; comparable only within one reason.
+        suggestion: a class more likely than the label, or ``with`` and ``without`` a label; "" for none.
+        box_xyxy: in pixels; None for the whole image.
+        object_row: index of the annotated box among all boxes; -1 for none. In a queue of
             `onlineml.improving.review.queue.review_queue`, among those of its image.
     """
 
@@ -41,13 +41,13 @@ class Why:
 
 @dataclass(frozen=True)
 class ReviewItem:
-    """An image to look at.
+    """An image to review.
 
     Attributes:
         image_id: of the pool.
-        row: its place in the pool.
-        whys: all reasons for it; none for an image that was drawn at random and is wanted for no other reason.
-        is_random: whether it was drawn at random; only these count when the quality of the pool is estimated.
+        row: its index in the pool.
+        whys: all reasons for it; empty for a random image without other reasons.
+        is_random: whether it was sampled at random; only these give an unbiased estimate of the pool's quality.
     """
 
     image_id: str
@@ -62,24 +62,24 @@ class ReviewItem:
 
     @property
     def suggestion(self) -> str:
-        """The first class that is suggested; "" if none is."""
+        """The first suggested class; "" if there is none."""
         return next((why.suggestion for why in self.whys if why.suggestion), "")
 
     def __str__(self) -> str:
-        words = list(dict.fromkeys(why.reason for why in self.whys)) + ([RANDOM] if self.is_random else [])
-        said = f" (rather {self.suggestion})" if self.suggestion else ""
-        return f"{self.image_id}: {', '.join(words)}{said}"
+        reasons = list(dict.fromkeys(why.reason for why in self.whys)) + ([RANDOM] if self.is_random else [])
+        suggestion = f" (rather {self.suggestion})" if self.suggestion else ""
+        return f"{self.image_id}: {', '.join(reasons)}{suggestion}"
 
 
 @dataclass(frozen=True, repr=False)
 class ReviewQueue:
-    """Images in the order in which to look at them.
+    """Images in the order of review.
 
     Attributes:
         items: the images.
-        n_pool: images that there are.
-        n_open: those that were not reviewed before.
-        n_alike: wanted images that were left out because they look like one in the queue.
+        n_pool: number of images in the pool.
+        n_open: number of images that were not reviewed before.
+        n_alike: number of candidates left out as near-duplicates.
         seed: of the random share.
     """
 
@@ -100,7 +100,7 @@ class ReviewQueue:
 
     @property
     def n_random(self) -> int:
-        """Images that were drawn at random."""
+        """Number of random images."""
         return sum(item.is_random for item in self.items)
 
     def counts(self) -> dict[str, int]:
@@ -111,7 +111,7 @@ class ReviewQueue:
         return counts
 
     def to_frame(self) -> pd.DataFrame:
-        """One row an image: ``image_id``, ``reason``, ``reasons``, ``score``, ``suggestion`` and ``is_random``."""
+        """One row per image: ``image_id``, ``reason``, ``reasons``, ``score``, ``suggestion`` and ``is_random``."""
         import pandas as pd
 
         rows = [
@@ -132,9 +132,9 @@ class ReviewQueue:
 
     def __str__(self) -> str:
         counts = ", ".join(f"{n:,} {reason}" for reason, n in self.counts().items())
-        head = f"{len(self.items):,} of {self.n_pool:,} images to look at" + (f": {counts}" if counts else "")
-        notes = [f"{self.n_random:,} were drawn at random"] if self.n_random else []
-        notes += [f"{self.n_alike:,} that look like another one were left out"] if self.n_alike else []
+        head = f"{len(self.items):,} of {self.n_pool:,} images to review" + (f": {counts}" if counts else "")
+        notes = [f"{self.n_random:,} sampled at random"] if self.n_random else []
+        notes += [f"{self.n_alike:,} near-duplicates left out"] if self.n_alike else []
         lines = [head, *(["; ".join(notes)] if notes else [])]
         lines += [f"  {item}" for item in self.items[:_N_PRINTED]]
         lines += [f"  and {len(self.items) - _N_PRINTED:,} more"] if len(self.items) > _N_PRINTED else []

@@ -1,8 +1,7 @@
 """Measures of a model's uncertainty about an image, and of the disagreement of two models on it.
 
 No single measure reliably beats the entropy (Gashi, Deng and Elezi, Deep Active Learning: A Reality Check, arXiv
-2403.14800, 2024); so the measures here are simple, and the queue adds rare classes, removes near-duplicates and draws a
-random share.
+2403.14800, 2024), so the measures are simple, and the queue adds rare classes and a random share.
 """
 
 from __future__ import annotations
@@ -38,10 +37,10 @@ def _plogp(table: Floats) -> Floats:
 
 
 def entropy(probabilities: Array) -> Floats:
-    """Entropy of each row of (N, C) probabilities, by that of a uniform row: (N,) in [0, 1]; 0 if C is 1.
+    """Entropy of each row of (N, C) probabilities, relative to a uniform row: (N,) in [0, 1]; 0 if C is 1.
 
     Raises:
-        DataError: not (N, C), or rows that are no probabilities.
+        DataError: not (N, C) probabilities.
     """
     table = _table(probabilities)
     most = np.log(max(table.shape[1], 2))
@@ -50,10 +49,10 @@ def entropy(probabilities: Array) -> Floats:
 
 
 def margin_uncertainty(probabilities: Array) -> Floats:
-    """One minus the distance of the two likeliest classes: (N,) in [0, 1]; 0 if C is 1.
+    """One minus the difference of the two highest probabilities: (N,) in [0, 1]; 0 if C is 1.
 
     Raises:
-        DataError: not (N, C), or rows that are no probabilities.
+        DataError: not (N, C) probabilities.
     """
     table = _table(probabilities)
     if table.shape[1] < 2:
@@ -71,7 +70,7 @@ def jensen_shannon(probabilities: Array, others: Array) -> Floats:
         others: (N, C) of the second, with the same columns.
 
     Raises:
-        DataError: shapes that differ, or rows that are no probabilities.
+        DataError: shapes differ, or rows are not probabilities.
     """
     p, q = _table(probabilities), _table(others, "others")
     if p.shape != q.shape:
@@ -102,15 +101,14 @@ def rarity(label_ids: Array, *, n_classes: int) -> Floats:
 
 
 def box_uncertainty(found: Detections, *, min_score: float = 0.1) -> Floats:
-    """Return the expected number of wrong decisions on the boxes of each image, as far as scores show, (N,) float64.
+    """Return the expected number of wrong boxes of each image by their scores, (N,) float64.
 
-    A box of score s that is accepted as an object is none with a probability of 1 - s, and a rejected one is an object
-    with a probability of s: the result is the sum of the smaller of both, over all boxes. Images of many objects have a
-    larger sum, and checking them corrects more.
+    A box of score s is wrongly accepted with probability 1 - s and wrongly rejected with probability s; the result is
+    the sum of min(s, 1 - s) over all boxes.
 
     Args:
         found: detections; scores are probabilities.
-        min_score: boxes below it do not count: a detector gives a hundred of them for every image.
+        min_score: boxes below it are ignored: a detector returns a hundred of them for every image.
     """
     counted = found.scores >= min_score
     doubt = np.minimum(found.scores, 1 - found.scores)[counted]
@@ -119,7 +117,7 @@ def box_uncertainty(found: Detections, *, min_score: float = 0.1) -> Floats:
 
 
 def box_disagreement(found: Detections, others: Detections, *, n_classes: int, min_iou: float = 0.5) -> Floats:
-    """Share of the boxes of two detectors that the other one does not have: (N,) in [0, 1]; 0 where both have none.
+    """Share of the boxes of two detectors without a match in the other: (N,) in [0, 1]; 0 if both have none.
 
     Args:
         found: of the first model, from its thresholds on.
@@ -131,7 +129,7 @@ def box_disagreement(found: Detections, others: Detections, *, n_classes: int, m
         DataError: another number of images.
     """
     if found.n_images != others.n_images:
-        msg = f"the two models looked at {found.n_images} and {others.n_images} images; expected the same ones"
+        msg = f"the two models predicted {found.n_images} and {others.n_images} images; expected the same ones"
         raise DataError(msg)
     order = np.argsort(others.image_index, kind="stable")
     second = Boxes(
