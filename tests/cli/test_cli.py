@@ -351,7 +351,7 @@ def test_a_healthy_machine_and_folder(tmp_path: Path, monkeypatch: pytest.Monkey
     before = sorted((tmp_path / "project").rglob("*"))
     findings = doctor.check_all(str(tmp_path / "project"))
     assert problems(findings) == []
-    text = doctor.told(findings)
+    text = doctor.report(findings)
     assert "0 problems" in text
     assert "torch" in text
     assert "0 images" in text

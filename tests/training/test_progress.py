@@ -66,7 +66,7 @@ def test_other_values_are_refused_with_the_valid_ones(value) -> None:
 
 
 def test_live_needs_a_run() -> None:
-    with pytest.raises(ConfigError, match="give it one"):
+    with pytest.raises(ConfigError, match="needs a run"):
         make_reporter("live")
 
 

@@ -1,4 +1,4 @@
-"""A time budget as a number of steps: measured at the start, corrected as the run goes, recorded for a resume."""
+"""A time budget as a number of steps: measured at the start, corrected during the run, recorded for a resume."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 __all__ = ["FORWARDS_A_STEP", "Budget", "Clock"]
 
-_SKIPPED = 2  # first steps: they allocate and choose kernels
+_SKIPPED = 2  # first steps, which allocate memory and choose kernels
 _CORRECT_SHARE = 0.05  # of the budget between two corrections
 FORWARDS_A_STEP = 3.0  # a step of the whole network costs about three forward passes; of the head alone, one
 
 
 class Clock:
-    """Seconds spent on a run so far, earlier attempts counted in, and those of them spent beside training steps."""
+    """Seconds spent on a run, including earlier attempts, and the part of them not spent on training steps."""
 
     def __init__(self, *, spent_s: float = 0.0) -> None:
         self._start = time.monotonic() - spent_s
@@ -37,17 +37,17 @@ class Clock:
 
 
 class Budget(pl.Callback):
-    """Plans a run's number of steps so that it ends, annealed, when ``budget_s`` seconds are spent.
+    """Plans a run's number of steps so that the learning rate is annealed when ``budget_s`` seconds are spent.
 
-    Each plan is a knot of the schedule, passed to ``record`` with the time at which it was made. Knots of an earlier
-    attempt are replayed as they were; new ones are made only after the last of them.
+    Each plan is a knot of the schedule, passed to ``record``. Knots of an earlier attempt are replayed; new ones are
+    added only after the last of them.
 
     Args:
-        schedule: the module's; corrected here.
+        schedule: of the module; corrected here.
         budget_s: seconds of the whole call.
         clock: started with the call.
-        reserve_s: returns the seconds that the end of the run will need.
-        record: keeps a knot.
+        reserve_s: takes the seconds of a step and returns those needed at the end of the run.
+        record: stores a knot.
     """
 
     def __init__(
@@ -87,23 +87,23 @@ class Budget(pl.Callback):
         if self._begin is None:
             return False
         measured = now - self.clock.aside_s - self._begin[1]
-        if self._corrected_at == 0.0:  # nothing planned yet, or the cost of a step has just changed
+        if self._corrected_at == 0.0:  # no plan yet, or the cost of a step has just changed
             return measured >= min(1.0, 0.02 * self.budget_s)
         left = self.budget_s - now
         often = min(_CORRECT_SHARE * self.budget_s, max(0.25 * left, 0.2))
         return epoch_end or now - self._corrected_at >= often
 
     def _correct(self, step: int, now: float) -> None:
-        assert self._begin is not None  # noqa: S101 - _due has looked
+        assert self._begin is not None  # noqa: S101 - checked by _due
         first, since, head_only = self._begin
         trained_s = now - self.clock.aside_s
         self.step_s = (trained_s - since) / (step - first)
-        # earlier steps count half at each correction: images that grow, or a busy machine, change what a step costs
+        # earlier steps count half at each correction: larger images or a busy machine change the cost of a step
         self._begin = ((first + step) / 2, (since + trained_s) / 2, head_only)
         self._corrected_at = now
         knots = self.schedule.knots
         if knots and knots[-1].step > step:
-            return  # replaying an earlier attempt
+            return  # replays an earlier attempt
         aside_share = min(0.5, self.clock.aside_s / now)
         left_s = (self.budget_s - now - self.reserve_s(self.step_s)) * (1.0 - aside_share)
         steps = left_s / self.step_s
@@ -112,7 +112,7 @@ class Budget(pl.Callback):
         self.record(self.schedule.correct(step=step, total_steps=step + max(0, int(steps))))
 
     def _steps_with_unfreezing(self, left_s: float, step: int) -> float:
-        """Steps that fit into ``left_s`` when those after the head's warm-up cost more than those seen so far."""
+        """Steps that fit into ``left_s``, as those after the head's warm-up cost more."""
         done = self.schedule.progress(step)
         warm = max(0.0, (self.head_warmup - done) / (1.0 - done))
         return left_s / (self.step_s * (warm + (1.0 - warm) * FORWARDS_A_STEP))

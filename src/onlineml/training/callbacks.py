@@ -1,4 +1,4 @@
-"""Callbacks that `onlineml.fit` adds to a Lightning trainer: figures of each epoch, early stopping."""
+"""Callbacks that `onlineml.fit` adds to a Lightning trainer: metrics of each epoch, early stopping."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 __all__ = ["EpochRecord", "WeightsSnapshot"]
 
-_VALIDATION_SHARE = 0.05  # of the time, at most, goes into validating between epochs
-_TICK_S = 1.0  # between two looks within an epoch: each waits for the device
+_VALIDATION_SHARE = 0.05  # maximum share of the time for validations between epochs
+_TICK_S = 1.0  # between two updates within an epoch: each waits for the device
 
 
 class WeightsSnapshot(NamedTuple):
-    """Weights that may be kept in the end, and the row of figures that belongs to them."""
+    """Candidates for the final weights, with their row of metrics."""
 
     row: dict[str, Any]
     weights: dict[str, Any]
@@ -34,24 +34,24 @@ class WeightsSnapshot(NamedTuple):
 
 
 class EpochRecord(pl.Callback):
-    """After each epoch: validates when it is worth its time, records a row, shows it, stops early.
+    """Validates after epochs, records and shows a row of metrics, and stops early.
 
     Args:
-        val_batches: iterated for each validation; None where there is no validation split.
-        ema: its average is validated; None validates the weights as they are.
+        val_batches: iterated for each validation; None if there is no validation split.
+        ema: its average is validated; None validates the weights themselves.
         clock: of the run.
-        record: keeps a row.
-        note: is told the figures within an epoch, once a second at most; and so is `show`.
-        show: is given all rows.
-        patience: stop after so many validations that are no better; None never.
-        saves_time: under a budget, validate at most a twentieth of the time; else after every epoch.
-        rows: of an earlier attempt, up to the checkpoint from which it goes on.
+        record: stores a row.
+        note: takes the metrics within an epoch, at most once a second; so does `show`.
+        show: takes all rows.
+        patience: stop after this many validations without improvement; None never.
+        saves_time: validate at most 5 % of the time, for a budget; else after every epoch.
+        rows: of an earlier attempt, up to its last checkpoint.
 
     Attributes:
-        last_row: figures of the last epoch.
-        told: whether it is among the recorded rows; the last one of all is validated and recorded by `fit`.
+        last_row: metrics of the last epoch.
+        is_recorded: whether it is recorded; the final row is validated and recorded by `fit`.
         best: with patience, the best validation.
-        before: the figures and weights from which training started, where they are known.
+        before: metrics and weights at the start of training, if known.
     """
 
     last_row: dict[str, Any]
@@ -74,7 +74,7 @@ class EpochRecord(pl.Callback):
         self.patience, self.saves_time = patience, saves_time
         self.rows = list(rows)
         self.validation_s: float | None = None
-        self.told = False
+        self.is_recorded = False
         self.best: WeightsSnapshot | None = None
         self.before: WeightsSnapshot | None = None
         self.waited = 0
@@ -91,20 +91,20 @@ class EpochRecord(pl.Callback):
         self._begin, self._aside = self.clock.spent(), self.clock.aside_s
 
     def _epoch_s(self) -> float:
-        """Seconds spent on training in this epoch, those before an interruption counted in."""
+        """Seconds of training in this epoch, including those before an interruption."""
         return self._earlier_s + self.clock.spent() - self._begin - (self.clock.aside_s - self._aside)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         del pl_module
         self._start_timing()
-        if self.patience is not None and self.waited >= self.patience:  # killed after it was decided to stop
+        if self.patience is not None and self.waited >= self.patience:  # killed after the decision to stop
             trainer.should_stop = True
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         del batch_idx
-        if not len(batch["image"]):  # no image of it could be used
+        if not len(batch["image"]):  # all images were unusable
             return
         self._loss = self._loss + outputs["loss"].detach()
         self._batches += 1
@@ -118,7 +118,7 @@ class EpochRecord(pl.Callback):
     def _metric_values(
         self, trainer: pl.Trainer, module: Any, scores: Mapping[str, float], *, epoch_s: float
     ) -> dict[str, Any]:
-        """A row of the figures of this epoch so far."""
+        """A row of the metrics of this epoch so far."""
         return {
             "epoch": trainer.current_epoch,
             "step": trainer.global_step,
@@ -136,15 +136,15 @@ class EpochRecord(pl.Callback):
         due = not self.saves_time or self.validation_s is None or self._is_due()
         scores: dict[str, float] = dict.fromkeys(pl_module.metric_names, math.nan)
         epoch_s = max(1e-9, self._epoch_s())
-        if due and not last:  # the last one is validated by fit, with the weights that are kept
+        if due and not last:  # the last one is validated by fit, with the final weights
             scores = self.validate(pl_module)
         row = self._metric_values(trainer, pl_module, scores, epoch_s=epoch_s)
         if not last:
             self.keep(row)
-        self.last_row, self.told = row, not last
+        self.last_row, self.is_recorded = row, not last
         for name in ("train_loss", *pl_module.metric_names):
             if not math.isnan(row[name]):
-                pl_module.log(name, row[name], logger=False)  # the user's loggers get the whole row
+                pl_module.log(name, row[name], logger=False)  # the user's loggers get the row from fit
         if not math.isnan(pl_module.selection_score(row)):
             self._wait(trainer, pl_module, row)
         self._reset()
@@ -159,7 +159,7 @@ class EpochRecord(pl.Callback):
         return self.clock.spent() - self._validated_at >= (self.validation_s or 0.0) / _VALIDATION_SHARE
 
     def validate(self, module: Any) -> dict[str, float]:
-        """Validate the weights that would be kept, and note the time that it took."""
+        """Validate the weights that would be kept, and measure the time."""
         if self.val_batches is None:
             return dict.fromkeys(module.metric_names, math.nan)
         begin = time.monotonic()
@@ -194,7 +194,7 @@ class EpochRecord(pl.Callback):
             "waited": self.waited,
             "n_rows": len(self.rows),
             "last_row": getattr(self, "last_row", None),
-            "told": self.told,
+            "told": self.is_recorded,
             "epoch": (self._loss, self._batches, self._images, self._epoch_s()),
         }
 
@@ -203,5 +203,5 @@ class EpochRecord(pl.Callback):
         self.best = None if best is None else WeightsSnapshot(**best)
         self.before = None if before is None else WeightsSnapshot(**before)
         if state_dict["last_row"] is not None:
-            self.last_row, self.told = state_dict["last_row"], state_dict["told"]
+            self.last_row, self.is_recorded = state_dict["last_row"], state_dict["told"]
         self._loss, self._batches, self._images, self._earlier_s = state_dict["epoch"]

@@ -1,4 +1,4 @@
-"""Checkpoints of a training in its run, written while it goes on."""
+"""Checkpoints of a training in its run, uploaded in the background."""
 
 from __future__ import annotations
 
@@ -19,23 +19,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Checkpoints", "LocalCheckpoints"]
 
-_SHARE = 0.01  # of the time, at most, goes into writing them
-_EVERY_S = 30.0  # no two are closer
+_SHARE = 0.01  # maximum share of the time for writing them
+_EVERY_S = 30.0  # minimum interval
 
 
 class Checkpoints(pl.Callback):
-    """Writes the whole state of the training to the run, often enough to lose little and seldom enough to cost little.
+    """Stores the state of the training in the run at intervals, uploading in the background.
 
-    It comes after all other callbacks, and after the last batch of an epoch waits for the epoch's end: what is resumed
-    has seen every batch and told every epoch. The training goes on while a file is on its way to storage; `close` waits
-    for that.
+    It must be the last callback. After the last batch of an epoch it waits for the end of the epoch, so that a resumed
+    training neither repeats nor misses a batch or row. `close` waits for the upload.
 
     Args:
-        draft: on this machine, where the file is written first.
-        publish: puts the finished file in its place, atomically; in a thread.
-        clock: of the run; its seconds are kept in the checkpoint.
-        every_s: seconds between two, stretched so that they take at most 1 % of the time.
-        stop: asked after each step; where it says so, a checkpoint is written and `StoppedError` raised.
+        draft: local path to which the file is written first.
+        publish: moves the finished file to its place, atomically; called in a thread.
+        clock: of the run; its seconds are stored in the checkpoint.
+        every_s: interval in seconds, extended so that checkpoints take at most 1 % of the time.
+        stop: called after each step; if it returns True, a checkpoint is written and `StoppedError` raised.
     """
 
     def __init__(
@@ -51,7 +50,7 @@ class Checkpoints(pl.Callback):
         self.cost_s = 0.0
         self._saved_at = clock.spent()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="onlineml-checkpoint")
-        self._on_its_way: Future[None] | None = None
+        self._upload: Future[None] | None = None
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -67,34 +66,34 @@ class Checkpoints(pl.Callback):
     def _save_if_due(self, trainer: pl.Trainer) -> None:
         if self.stop():
             self.save(trainer)
-            self._arrived()
-            raise StoppedError(f"asked to stop, after step {trainer.global_step}; call fit() again to go on from there")
-        if self._on_its_way is not None and not self._on_its_way.done():
+            self._wait_for_upload()
+            raise StoppedError(f"stopped on request after step {trainer.global_step}; call fit() again to continue")
+        if self._upload is not None and not self._upload.done():
             return
         if self.clock.spent() - self._saved_at >= max(self.every_s, self.cost_s / _SHARE):
             self.save(trainer)
 
     def save(self, trainer: pl.Trainer) -> None:
-        """Write a checkpoint now, and send it off.
+        """Write a checkpoint now, and start its upload.
 
         Raises:
-            StorageError: the one before did not arrive.
+            StorageError: the upload of the previous one failed.
         """
-        self._arrived()
+        self._wait_for_upload()
         begin = time.monotonic()
         self.draft.parent.mkdir(parents=True, exist_ok=True)
         trainer.save_checkpoint(self.draft)
-        self._on_its_way = self._thread.submit(self.publish, self.draft)
+        self._upload = self._thread.submit(self.publish, self.draft)
         self.cost_s = time.monotonic() - begin
         self.clock.aside(self.cost_s)
         self._saved_at = self.clock.spent()
 
-    def _arrived(self) -> None:
-        if self._on_its_way is not None:
-            self._on_its_way.result()
+    def _wait_for_upload(self) -> None:
+        if self._upload is not None:
+            self._upload.result()
 
     def close(self) -> None:
-        """Wait for the last file; whether it arrived no longer matters, since the training is over or has failed."""
+        """Wait for the last upload, ignoring its errors: the training is over or has failed."""
         self._thread.shutdown()
         self.draft.unlink(missing_ok=True)
 
@@ -103,10 +102,10 @@ class Checkpoints(pl.Callback):
 
 
 class LocalCheckpoints(TorchCheckpointIO):
-    """Writes ours at once: Lightning's way through memory takes three times as long. Others are written as ever.
+    """Writes our checkpoints directly to disk: Lightning's way through memory takes three times as long.
 
     Args:
-        draft: the path of ours.
+        draft: the path of our checkpoints; others are written by Lightning.
     """
 
     def __init__(self, draft: Path) -> None:

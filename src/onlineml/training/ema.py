@@ -1,4 +1,4 @@
-"""Exponential moving average of a module's weights, cheap enough to leave on."""
+"""Exponential moving average of a module's weights."""
 
 from __future__ import annotations
 
@@ -20,14 +20,12 @@ __all__ = ["Ema"]
 class Ema(pl.Callback):
     """Averages weights and batch-norm statistics over the last part of a training (Polyak & Juditsky 1992).
 
-    The average is what is validated and, when training ends, what the module keeps. It looks back over at most
-    ``horizon`` steps, and early in a run over about the last ninth of it, so that it never holds on to
-    the random start.
+    The average is validated and becomes the module's final weights. It spans at most ``horizon`` steps, and early in a
+    run about its last ninth, so that it forgets the random initialization.
 
     Args:
         horizon: optimizer steps that the average spans; the decay per step is ``1 - 1 / horizon``.
-        every: update each so many steps, with the decay of as many: a pass over all weights costs as much as an
-            optimizer's.
+        every: steps between updates, with the decay of as many: an update costs as much as an optimizer step.
     """
 
     def __init__(self, *, horizon: int = 500, every: int = 10) -> None:
@@ -51,7 +49,7 @@ class Ema(pl.Callback):
             self.update(pl_module, step=trainer.global_step)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.global_step > self._last_step:  # what is validated and kept has seen every step of a short run
+        if trainer.global_step > self._last_step:  # includes every step of a short run
             self.update(pl_module, step=trainer.global_step)
 
     def update(self, module: torch.nn.Module, *, step: int) -> None:
@@ -64,7 +62,7 @@ class Ema(pl.Callback):
 
     @contextmanager
     def applied(self, module: torch.nn.Module) -> Iterator[None]:
-        """Within, the module has the averaged weights."""
+        """Give the module the averaged weights within the block."""
         self._exchange(module)
         try:
             yield
@@ -72,7 +70,7 @@ class Ema(pl.Callback):
             self._exchange(module)
 
     def keep(self, module: torch.nn.Module) -> None:
-        """Give the module the averaged weights for good."""
+        """Give the module the averaged weights permanently."""
         if self._average:
             with torch.no_grad():
                 torch._foreach_copy_([t.detach() for t in _tensors(module)], self._average)

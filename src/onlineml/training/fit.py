@@ -1,4 +1,4 @@
-"""`fit`: train a module on a datamodule, within a number of epochs or a time budget, into a run that can go on."""
+"""`fit`: train a module on a datamodule, for a number of epochs or a time budget, in a resumable run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["fit"]
 
-_EPOCHS = 30  # where neither epochs nor a budget is given
+_EPOCHS = 30  # default without epochs and budget
 
 
 def fit(
@@ -47,40 +47,38 @@ def fit(
 ) -> Run:
     """Train ``model`` in place, and record everything in a run.
 
-    The run holds ``spec.json``, ``status.json``, ``metrics.jsonl`` (a row an epoch), ``schedule.json`` (the planned
-    number of steps and its corrections), ``last.ckpt`` while it goes on, and the trained ``model/`` in the end.
-    Calling `fit` again with a run that did not finish goes on from its last checkpoint to the weights that the
-    uninterrupted run would have reached.
+    The run contains ``spec.json``, ``status.json``, ``metrics.jsonl`` (a row per epoch), ``schedule.json`` (the planned
+    number of steps and its corrections), ``last.ckpt`` during training, and the trained ``model/`` at the end. Calling
+    `fit` again with an unfinished run resumes it from its last checkpoint, to the same weights as an uninterrupted run.
 
     Args:
-        model: has its weights changed; ends with their moving average, in evaluation mode, on the CPU.
-        datamodule: its split "train" is learned, its split "val", where there is one, is only looked at.
-        run: a run (`Project.runs.new()`), or the URL of a new or unfinished one; None makes one in a temporary folder.
+        model: its weights are changed; it ends with their moving average, in evaluation mode, on the CPU.
+        datamodule: with the split "train" and optionally "val".
+        run: a run (`Project.runs.new()`), or the URL of a new or unfinished one; None for one in a temporary folder.
         epochs: passes over the training images; 30 if neither this nor ``budget_s`` is given.
-        budget_s: seconds that the whole call may take; the learning rate has come down when they are over.
-        patience: stop after so many validations that are no better (by the loss of a classifier, mAP of a detector),
-            and keep the best weights; None trains to the end and keeps the last.
+        budget_s: time limit of the whole call in seconds; the learning rate is annealed by then.
+        patience: stop after this many validations without improvement (in the loss of a classifier, the mAP of a
+            detector), and keep the best weights; None trains to the end and keeps the last.
         ema: keep a moving average of the weights, see `onlineml.training.ema.Ema`.
-        progress: ``"lines"``, ``"live"`` or ``"none"``. Live is a panel in a notebook, with a button that stops: then,
-            or at the first interrupt, a checkpoint is stored, see StoppedError; a second interrupt waits for nothing.
-        precision: Lightning's; None is bfloat16 mixed on a GPU that has it, and for networks without depthwise
-            convolutions on a CPU that has it where the task gains (1.7x for a detector), else 32 bits.
+        progress: ``"lines"``, ``"live"`` or ``"none"``. Live is a panel in a notebook with a stop button, which, like a
+            first interrupt, stores a checkpoint and raises StoppedError; a second interrupt stops immediately.
+        precision: Lightning's; None is bfloat16 mixed on a GPU that supports it, and for networks without depthwise
+            convolutions on a CPU that supports it if the task gains (1.7x for a detector), else 32 bits.
         accelerator: Lightning's.
-        devices: 1, or ``"auto"``, which is one: images are not yet shared out among several.
-        logger: a Lightning logger of yours, or several; each gets the run's spec, and every row of its metrics. None:
-            the run alone has them.
-        callbacks: Lightning callbacks of yours.
-        storage_options: opens the run's URL, where ``run`` is one.
+        devices: 1 or ``"auto"``, which is 1: distributed training is not supported yet.
+        logger: a Lightning logger, or several; each gets the run's spec and every row of its metrics.
+        callbacks: additional Lightning callbacks.
+        storage_options: of the filesystem, if ``run`` is a URL.
 
     Returns:
-        The run, finished.
+        The finished run.
 
     Raises:
-        ConfigError: arguments contradict each other, the classes differ, or an unfinished run was of another kind.
+        ConfigError: arguments contradict each other, the classes differ, or an unfinished run had other settings.
         AlreadyExistsError: the run is finished.
         TrainingError: the loss is not finite.
-        StoppedError: `Run.request_stop` was called; the run has a checkpoint from which calling again goes on.
-        TooManyBadImagesError: the datamodule's budget for bad images is spent.
+        StoppedError: `Run.request_stop` was called; the run has a checkpoint, so call again to continue.
+        TooManyBadImagesError: more images are bad than the datamodule allows.
     """
     if epochs is not None and budget_s is not None:
         raise ConfigError(f"epochs={epochs} and budget_s={budget_s}: expected one of them")
@@ -113,9 +111,8 @@ def _check_limits(*, epochs: int | None, budget_s: float | None, patience: int |
 def _check_devices(devices: int | str) -> None:
     if devices not in {1, "auto"}:
         raise ConfigError(
-            f"devices={devices!r}: expected 1 or 'auto', which is one; with several, each would be given every image: "
-            "the order of batches does not yet know of ranks. Choose the device by accelerator= and, of several GPUs, "
-            "by the environment variable CUDA_VISIBLE_DEVICES"
+            f"devices={devices!r}: expected 1 or 'auto': distributed training is not supported yet. Choose the device "
+            "by accelerator= and a GPU by the environment variable CUDA_VISIBLE_DEVICES"
         )
 
 
@@ -128,7 +125,7 @@ def _listed(logger: Logger | Sequence[Logger] | None) -> list[Logger]:
 def _check_task(model: VisionModule, datamodule: ImageDataModule) -> None:
     if model.task != datamodule.task:
         raise ConfigError(
-            f"a {type(model).__name__} is for {model.task}, a {type(datamodule).__name__} for {datamodule.task}: take "
+            f"a {type(model).__name__} is for {model.task}, a {type(datamodule).__name__} for {datamodule.task}: use "
             "the datamodule of the model's task"
         )
 
@@ -162,7 +159,7 @@ def _spec(
 
 
 def _open_run(run: Run | str | Path | None, spec: Mapping[str, Any], options: Mapping[str, Any] | None) -> Run:
-    """The run to write to; its spec is set when it is new and compared when it goes on."""
+    """Open the run; set the spec of a new one, and compare that of an unfinished one."""
     if run is None:
         run = Path(tempfile.gettempdir()) / "onlineml-runs" / new_run_id()
     if not isinstance(run, Run):
@@ -171,10 +168,10 @@ def _open_run(run: Run | str | Path | None, spec: Mapping[str, Any], options: Ma
             return Run.create(url, spec=spec, storage_options=options)
         run = Run.open(url, storage_options=options)
     if run.status().get("state") == "finished":
-        raise AlreadyExistsError(f"the run {run.url} is finished; give fit() a new run, or the URL of a new one")
+        raise AlreadyExistsError(f"the run {run.url} is finished; pass a new run, or the URL of a new one")
     differ = {k: (run.spec[k], v) for k, v in spec.items() if k in run.spec and run.spec[k] != v}
     if differ:
-        told = "; ".join(f"{k} was {a!r}, now {b!r}" for k, (a, b) in differ.items())
-        raise ConfigError(f"the run {run.url} was started otherwise ({told[:500]}): go on as it was, or use a new run")
+        listed = "; ".join(f"{k} was {a!r}, now {b!r}" for k, (a, b) in differ.items())
+        raise ConfigError(f"the run {run.url} has other settings ({listed[:500]}): use the same, or a new run")
     run.update_spec(spec)
     return run

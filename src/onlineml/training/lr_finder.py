@@ -1,4 +1,4 @@
-"""A learning rate from a short look at the loss: the range test."""
+"""The learning-rate range test."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["LrSuggestion", "steepest", "suggest_lr"]
 
 _SMOOTHING = 0.9  # of the running mean of the loss
-_DIVERGED = 3.0  # times the lowest loss: further steps tell nothing
+_DIVERGED = 3.0  # times the lowest loss, at which the test ends
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class LrSuggestion:
     """The result of a range test.
 
     Attributes:
-        lr: the suggestion; nan where the loss never fell.
-        lrs: the rates that were tried, ascending.
+        lr: the suggestion; nan if the loss never fell.
+        lrs: the tested rates, ascending.
         losses: the smoothed loss at each.
     """
 
@@ -71,23 +71,23 @@ def suggest_lr(
     highest: float = 1.0,
     steps: int = 80,
 ) -> LrSuggestion:
-    """Train a copy for a few steps while the rate rises, and take the rate at which the loss falls fastest.
+    """Train a copy for a few steps with a rising rate, and return the rate at which the loss falls fastest.
 
-    The range test of Smith (2017, "Cyclical Learning Rates"). The model itself is left as it is.
+    The range test of Smith (2017, "Cyclical Learning Rates"). The model itself is not changed.
 
     Args:
-        model: its optimizer, its frozen parts and its random state are used.
-        datamodule: gives the training batches.
+        model: its optimizer, frozen layers and random state are used.
+        datamodule: of the training batches.
         lowest: first rate, > 0.
         highest: last rate, > ``lowest``.
-        steps: at most so many; fewer when the loss has diverged.
+        steps: maximum number; fewer if the loss diverges.
 
     Raises:
         ConfigError: the range is empty, or fewer than 10 steps.
     """
     if not 0 < lowest < highest or steps < 10:
         raise ConfigError(
-            f"lowest={lowest}, highest={highest}, steps={steps}: expected 0 < lowest < highest, and at least 10 steps"
+            f"lowest={lowest}, highest={highest}, steps={steps}: expected 0 < lowest < highest and steps >= 10"
         )
     trial = copy.deepcopy(model).train()
     trial.schedule = Schedule.of_length(steps)
@@ -118,11 +118,11 @@ def _endless(datamodule: ImageDataModule) -> Iterator[Any]:
 
 
 def steepest(lrs: Sequence[float], losses: Sequence[float]) -> float:
-    """The rate at which the loss falls fastest per decade, before its lowest point; nan where it never falls.
+    """The rate at which the loss falls fastest per decade, before its minimum; nan if it never falls.
 
     Args:
         lrs: rising.
-        losses: smoothed, one for each.
+        losses: smoothed, one for each rate.
     """
     end = min(range(len(losses)), key=losses.__getitem__, default=0)
     slopes = [(losses[i + 1] - losses[i - 1]) / math.log10(lrs[i + 1] / lrs[i - 1]) for i in range(1, end)]

@@ -1,6 +1,6 @@
-"""The HTML panel of a training in progress, for a notebook that follows it and for one that is saved.
+"""The HTML panel of a training in progress, for live and saved notebooks.
 
-Pictures in it are separate images, because notebooks that are not trusted yet show no SVG element.
+Charts are separate images, because untrusted notebooks do not show SVG elements.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 __all__ = ["SAMPLES", "PanelFacts", "duration", "panel_html"]
 
-_INK = "#767c85"  # reads on white and on black, as in figures
+_INK = "#767c85"  # legible on white and on black, as in figures
 _COLOURS = ("#3d85c6", "#d98b2b")
 _STATES = {"running": "#3d85c6", "starting": "#3d85c6", "finished": "#3f9e77", "stopped": "#d98b2b"}
 _ALARM = "#d9604c"
-# What belongs together is one chart; only what is there is drawn.
+# One chart each; missing metrics are not drawn.
 _CHARTS = (
     ("loss", ("train_loss", "val_loss")),
     ("accuracy", ("val_accuracy",)),
     ("average precision", ("val_map", "val_map_50", "val_map_50_95")),
-    ("images a second", ("images_per_s",)),
+    ("images per second", ("images_per_s",)),
 )
 _SIZE = (260, 110)
-_POINTS = 400  # more cannot be seen
-SAMPLES = "samples.png"  # in a run's folder: images that the network sees
+_POINTS = 400  # the resolution of a chart
+SAMPLES = "samples.png"  # in a run's folder: training samples
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,14 @@ class PanelFacts:
     Attributes:
         title: the name of the activity.
         state: such as ``"running"``; see `onlineml.runs.State` and `onlineml.jobs.JobStatus`.
-        rows: figures of all epochs so far.
-        now: the newest figures, perhaps of an epoch that is not over yet; empty before the first.
-        epochs: total number of epochs; None where a budget of time decides.
-        budget_s: total time in seconds; None where epochs decide.
+        rows: metrics of all epochs so far.
+        now: the latest metrics, possibly of an unfinished epoch; empty before the first.
+        epochs: total number of epochs; None with a time budget.
+        budget_s: total time in seconds; None with a number of epochs.
         since_s: seconds since `now` was reported.
         notes: further lines, such as an error and its remedy.
         log: the end of the printed output.
-        samples: images that the network sees, as a PNG or JPEG file; ``b""``: none.
+        samples: training samples as a PNG or JPEG file; ``b""`` for none.
     """
 
     title: str = "training"
@@ -63,7 +63,7 @@ class PanelFacts:
 
     @property
     def share(self) -> float:
-        """The share that is done, 0..1; nan where it is not known."""
+        """The completed share, 0..1; nan if unknown."""
         if self.state == "finished":
             return 1.0
         share = _number(self.now, "progress")
@@ -74,17 +74,17 @@ class PanelFacts:
 
     @property
     def left_s(self) -> float:
-        """Seconds that are left, about; nan where nobody knows."""
+        """Estimated remaining seconds; nan if unknown."""
         spent, share = _number(self.now, "seconds") + self.since_s, _number(self.now, "progress")
         if self.state != "running" or math.isnan(spent):
             return math.nan
         if self.budget_s:
             return max(0.0, self.budget_s - spent)
-        return max(0.0, spent / share - spent) if 0.01 < share <= 1 else math.nan  # before, it would be a guess
+        return max(0.0, spent / share - spent) if 0.01 < share <= 1 else math.nan  # earlier estimates are too uncertain
 
 
 def panel_html(facts: PanelFacts) -> str:
-    """The panel: how far and how long, a chart of each kind of figures, images, and what there is to say."""
+    """Return the panel: progress, charts, samples, notes and log."""
     charts = [_chart(title, names, facts.rows) for title, names in _CHARTS]
     kind = "png" if facts.samples[:4] == b"\x89PNG" else "jpeg"
     values = {
@@ -101,7 +101,7 @@ def panel_html(facts: PanelFacts) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Such as ``"1 h 05 min"``, ``"2 min 10 s"``, ``"40 s"``."""
+    """Format seconds as ``"1 h 05 min"``, ``"2 min 10 s"`` or ``"40 s"``."""
     whole = round(seconds)
     if whole >= 3600:
         return f"{whole // 3600} h {whole % 3600 // 60:02} min"

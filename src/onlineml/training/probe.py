@@ -1,4 +1,4 @@
-"""The head's warm-up on features that are computed once: a linear probe, from which fine-tuning starts."""
+"""The head's warm-up on cached features: a linear probe, from which fine-tuning starts."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MIDDLING_PENALTY", "Probe", "collect_features", "fit_linear_head", "probe_head"]
 
-_STEPS = 30  # L-BFGS iterations for each penalty; more no longer move the validation loss
-# Of the squared weights, on standardised features; chosen on validation images. Wrong labels ask for the largest.
+_STEPS = 30  # L-BFGS iterations for each penalty; more do not improve the validation loss
+# Of the squared weights, on standardised features; chosen on validation images. Wrong labels need the largest.
 PENALTIES = (1.0, 1e-1, 1e-2, 1e-3, 1e-4)
 MIDDLING_PENALTY = 1e-2
 
@@ -68,7 +68,7 @@ def fit_linear_head(
 
     Args:
         features: (N, F) float, best standardised.
-        labels: (N,) int64 in 0..num_classes-1, or what else ``loss`` takes.
+        labels: (N,) int64 in 0..num_classes-1, or other targets of ``loss``.
         num_classes: C.
         penalty: > 0.
         loss: the mean loss of (N, C) logits and ``labels``.
@@ -95,7 +95,7 @@ def fit_linear_head(
 
 
 class Probe(NamedTuple):
-    """A linear probe: its penalty, and the model's figures of it on the validation images (empty without)."""
+    """A linear probe: its penalty, and the metrics on the validation images (empty without)."""
 
     penalty: float
     metrics: dict[str, float]
@@ -113,7 +113,7 @@ def probe_head(
         model: an `onlineml.tasks.classifier.ClassifierModule`, which knows the loss and the figures.
         head: receives the weights.
         train: features and labels, see `collect_features`.
-        val: the same of the validation images; None takes a middling penalty.
+        val: the same of the validation images; None for a medium penalty.
     """
     mean = train[0].mean(0)
     deviation = train[0].std(0, unbiased=False).clamp_min(1e-6)

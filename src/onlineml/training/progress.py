@@ -1,4 +1,4 @@
-"""The display of a run in progress: one line an epoch, or one panel that is redrawn."""
+"""The display of a run in progress: one line per epoch, or a live panel."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 Progress = Literal["lines", "live", "none"]
-# what shows things builds on what goes on, so that it is known here by its path alone
+# by import path, since widgets are a higher layer
 _LIVE_VIEWS = {
     "training": "onlineml.widgets.progress:shown_live",
     "job": "onlineml.widgets.progress:follow_live",
@@ -38,7 +38,7 @@ _SHOWN = ("train_loss", "val_loss", "val_accuracy", "val_map", "val_map_50", "va
 
 
 def epoch_line(row: Mapping[str, Any]) -> str:
-    """One readable line of an epoch's figures, for a log."""
+    """Format an epoch's metrics as one line."""
     parts = [f"epoch {row['epoch']:>3}", f"{100 * row['progress']:3.0f} %"]
     parts += [f"{name} {row[name]:.4f}" for name in _SHOWN if not math.isnan(row.get(name, math.nan))]
     parts += [f"lr {row['lr']:.1e}", f"{row['images_per_s']:.0f} images/s", f"{row['seconds']:.0f} s"]
@@ -46,7 +46,7 @@ def epoch_line(row: Mapping[str, Any]) -> str:
 
 
 def check_progress(progress: Progress) -> None:
-    """Refuse what `make_reporter` does not know, before anything is done.
+    """Check the argument of `make_reporter`.
 
     Raises:
         ConfigError: it is not one of the choices.
@@ -56,16 +56,16 @@ def check_progress(progress: Progress) -> None:
 
 
 class Reporter:
-    """Shows how a training goes on; this one shows nothing."""
+    """Shows the progress of a training; this base class shows nothing."""
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """An epoch is over: all rows so far."""
+        """Take all rows so far, after an epoch."""
 
     def tick(self, now: Mapping[str, Any]) -> None:
-        """Figures within an epoch, once a second at most."""
+        """Take the metrics within an epoch, at most once a second."""
 
     def close(self) -> None:
-        """The training is over, however; the run's status says how."""
+        """End the display; the run's status says how the training ended."""
 
 
 class _Lines(Reporter):
@@ -78,10 +78,10 @@ def make_reporter(progress: Progress, *, run: Run | None = None, datamodule: Ima
     """Return a reporter that shows a training.
 
     Args:
-        progress: ``"lines"`` prints a line each epoch (for papermill and logs), ``"live"`` redraws one panel in a
-            notebook, ``"none"`` shows nothing.
-        run: the run that is shown live.
-        datamodule: the datamodule whose images are shown live.
+        progress: ``"lines"`` prints one line per epoch (for papermill and logs), ``"live"`` shows a panel in a
+            notebook, ``"none"`` nothing.
+        run: the run for the panel.
+        datamodule: with the samples for the panel.
 
     Raises:
         ConfigError: ``progress`` is none of these, or ``"live"`` without a run.
@@ -92,17 +92,17 @@ def make_reporter(progress: Progress, *, run: Run | None = None, datamodule: Ima
     if progress == "none":
         return Reporter()
     if run is None:
-        raise ConfigError("progress='live' shows a run: give it one")
+        raise ConfigError("progress='live' needs a run; expected run=, found None")
     reporter: Reporter = live_view("training")(run, datamodule)
     return reporter
 
 
 def live_view(of: Literal["training", "job"]) -> Callable[..., Any]:
-    """Import what shows something in a notebook while it goes on.
+    """Import a live view for notebooks.
 
     Args:
-        of: ``"training"``: the function takes the run and a datamodule or None, and returns a `Reporter`; ``"job"``: it
-            takes the job and the seconds between two looks, and returns when the job has ended.
+        of: ``"training"``: a function of the run and a datamodule or None that returns a `Reporter`; ``"job"``: a
+            function of the job and the seconds between updates that returns when the job has ended.
     """
     show: Callable[..., Any] = import_path(_LIVE_VIEWS[of])
     return show
@@ -110,9 +110,9 @@ def live_view(of: Literal["training", "job"]) -> Callable[..., Any]:
 
 @contextmanager
 def stopping_on_interrupt(run: Run, progress: Progress) -> Iterator[None]:
-    """Within, where the progress is live, the first interrupt asks the run to stop, and the second one interrupts.
+    """Make the first interrupt request a stop within the block, for live progress; a second one interrupts.
 
-    A notebook's ■ button interrupts, and while a cell runs nothing else reaches the kernel for certain.
+    A notebook's ■ button interrupts; while a cell runs, nothing else is sure to reach the kernel.
     """
     if progress != "live" or threading.current_thread() is not threading.main_thread():
         yield

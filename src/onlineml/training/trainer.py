@@ -1,4 +1,4 @@
-"""The parts that `onlineml.fit` sets around a Lightning trainer: its precision, its notes, its interrupts."""
+"""Helpers around a Lightning trainer: loggers, precision, warnings, interrupts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["interruptible", "log_row", "precision_for", "quiet"]
 
 
 def log_row(loggers: Sequence[Logger], row: Mapping[str, Any]) -> None:
-    """Give a row of figures to loggers at once: its finite numbers, at its step."""
+    """Log the finite numbers of a row of metrics at its step."""
     metrics = {k: float(v) for k, v in row.items() if isinstance(v, int | float) and math.isfinite(v) and k != "step"}
     for logger in loggers:
         logger.log_metrics(metrics, step=int(row["step"]))
@@ -41,14 +41,14 @@ def precision_for(precision: str | None, accelerator: str, model: VisionModule) 
 
 
 def _cpu_has_bf16() -> bool:
-    """Return True if the processor multiplies bfloat16 itself; if it does not, bfloat16 is slower than 32 bits."""
-    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # torch has no public question for it
+    """Return whether the CPU has bfloat16 instructions; without them, bfloat16 is slower than 32 bits."""
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # torch has no public function for it
     return any(getattr(torch.cpu, name, lambda: False)() for name in names)
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without Lightning's notes on what hardware it found, and what torch says to Lightning about its own calls."""
+    """Suppress Lightning's hardware notes and expected warnings within the block."""
     loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -57,11 +57,11 @@ def quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             # Lightning 2.6.6 with torch 2.15
             warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
-            # that many were asked for: they wait for storage more than they compute
+            # workers mostly wait for storage
             warnings.filterwarnings("ignore", r"This DataLoader will create \d+ worker processes", UserWarning)
             # EpochRecord validates, with the averaged weights
             warnings.filterwarnings("ignore", "You defined a `validation_step` but have no `val_dataloader`")
-            # a batch whose images were all bad: they are in the datamodule's findings
+            # a batch without usable images, which are in the datamodule's findings
             warnings.filterwarnings("ignore", "`training_step` returned `None`")
             yield
     finally:
@@ -71,7 +71,7 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """An interrupt stays a KeyboardInterrupt: Lightning makes it an exit and leaves the signal ignored."""
+    """Restore KeyboardInterrupt: Lightning turns an interrupt into SystemExit and leaves the signal ignored."""
     main = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGINT) if main else None
     try:

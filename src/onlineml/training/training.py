@@ -1,4 +1,4 @@
-"""One training: the warm-up of the head, the plan of steps, Lightning's loop, and what is kept in the end."""
+"""One training: the warm-up of the head, the schedule, Lightning's loop, and the choice of the final weights."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Training"]
 
-_PROBE_SHARE = 0.75  # of a budget, at most, goes into the features of the head's warm-up: an image costs a third there
-_VAL_SHARE = 0.15  # of a budget, at most, goes into those of the validation images
-_PROBE_IMAGES = 20_000  # more no longer change a linear head
-_SHORT_EPOCHS = 3.0  # an image that is seen this seldom needs no augmentation
-_FROZEN_SHARE = 0.25  # of the backbone's layers in a short run: they cost half of a step
+_PROBE_SHARE = 0.75  # maximum share of a budget for the features of the head's warm-up, a third of a training step each
+_VAL_SHARE = 0.15  # maximum share of a budget for those of the validation images
+_PROBE_IMAGES = 20_000  # more do not change a linear head
+_SHORT_EPOCHS = 3.0  # fewer need no augmentation
+_FROZEN_SHARE = 0.25  # of the backbone's layers in a short run: they take half of a step
 
 
 class Training:
@@ -64,7 +64,7 @@ class Training:
 
     @contextmanager
     def recorded(self) -> Iterator[None]:
-        """Within, whatever ends the training is told in the run's status; the model is left ready for use."""
+        """Record the end of the training in the run's status within the block; leave the model ready for use."""
         over: dict[str, Any] = {k: None for k in self.run.status() if k in {"error", "by"}}  # of an earlier attempt
         self.run.set_status("running", facts=over)
         try:
@@ -85,10 +85,10 @@ class Training:
             self.reporter.close()
 
     def prepare(self, *, patience: int | None, ema: bool, progress: Progress, loggers: Sequence[Logger] = ()) -> None:
-        """Warm the head up, and make the loader, the schedule and the callbacks."""
+        """Warm up the head, and create the loader, the schedule and the callbacks."""
         self.loggers = list(loggers)
         self.model.before_training(self.datamodule)
-        if not self.model.training:  # trained or loaded before: Lightning would train it as it is
+        if not self.model.training:  # trained or loaded before: Lightning keeps the mode
             self.model.train()
         self.before: WeightsSnapshot | None = None
         self._warm_up()
@@ -133,14 +133,14 @@ class Training:
         self.callbacks.append(self.record)
 
     def _record_row(self, row: Mapping[str, Any]) -> None:
-        """Write a row of figures to the run and to the user's loggers."""
+        """Write a row of metrics to the run and the user's loggers."""
         self.run.log_metrics(row)
         log_row(self.loggers, row)
 
     def _warm_up(self) -> None:
-        """Fit a linear head of a pretrained network to features that are computed once; see how long the run will be.
+        """Fit the linear head of a pretrained network to cached features, and estimate the number of epochs.
 
-        A short run, of fewer than three epochs, learns from images as they are, and leaves the first layers alone.
+        A short run, of fewer than three epochs, uses no augmentation and freezes the first layers.
         """
         self.is_short = False
         head = self.model.linear_head()
@@ -161,11 +161,11 @@ class Training:
 
         def enough(n: int) -> bool:
             if self.run.stop_requested:
-                raise StoppedError("asked to stop before the first step; call fit() again to begin anew")
+                raise StoppedError("stopped on request before the first step; call fit() again to start over")
             if self.budget_s is None:
                 return n >= _PROBE_IMAGES
             image_s = (time.monotonic() - begin) / n
-            # still to come: the validation images twice, two steps, the fit of the head and writing the model
+            # remaining: the validation images twice, two steps, fitting the head and writing the model
             rest_s = image_s * (2 * n_val + 2 * FORWARDS_A_STEP * self.datamodule.batch_size) + 0.05 * self.budget_s
             share_s = max(0.5 * self.budget_s, min(_PROBE_SHARE * self.budget_s, self.budget_s - rest_s))
             return n >= _PROBE_IMAGES or self.clock.spent() > share_s
@@ -186,7 +186,7 @@ class Training:
         return {"probe_images": len(train[1]), "probe_penalty": probe.penalty, "short": epochs < _SHORT_EPOCHS}
 
     def _reserve_s(self, step_s: float) -> float:
-        """Seconds that the last validation and writing the model will take."""
+        """Seconds for the last validation and writing the model."""
         n_val = 0 if self.record.val_batches is None else len(self.datamodule.rows_of("val"))
         forward_s = step_s * n_val / self.datamodule.batch_size / FORWARDS_A_STEP
         validation_s: float = forward_s if self.record.validation_s is None else self.record.validation_s
@@ -206,10 +206,10 @@ class Training:
                 callbacks=[*self.callbacks, *callbacks, self.checkpoints],
                 plugins=LocalCheckpoints(self.checkpoints.draft),
                 default_root_dir=self.folder,
-                limit_val_batches=0,  # EpochRecord validates: the averaged weights, when it is worth the time
+                limit_val_batches=0,  # EpochRecord validates the averaged weights
                 logger=self.loggers or False,
-                log_every_n_steps=1,  # there is nothing to log at steps; Lightning warns where an epoch has fewer
-                enable_checkpointing=any(isinstance(c, pl.callbacks.Checkpoint) for c in callbacks),  # yours
+                log_every_n_steps=1,  # avoids a warning for short epochs
+                enable_checkpointing=any(isinstance(c, pl.callbacks.Checkpoint) for c in callbacks),  # the user's
                 enable_progress_bar=False,
                 enable_model_summary=False,
                 gradient_clip_val=self.model.gradient_clip,
@@ -228,22 +228,22 @@ class Training:
         delete_drafts(self.run.path("last.ckpt"))
 
     def _choose(self) -> dict[str, Any]:
-        """Give the model the weights that are kept, record the last epoch, and return the figures of what is kept."""
+        """Load the final weights, record the last epoch, and return the metrics of the final weights."""
         record = self.record
         if self.ema is not None:
             self.ema.keep(self.model)
             record.ema = None
-        kept = shown = record.last_row if record.told else record.last_row | record.validate(self.model)
+        kept = shown = record.last_row if record.is_recorded else record.last_row | record.validate(self.model)
         good, last = self.model.selection_score, kept
         if record.best is not None and not good(kept) > good(record.best.row):
             kept = record.best.row
             self.model.load_state_dict(record.best.weights)
-        if record.before is not None and good(record.before.row) > good(kept):  # the new head alone
+        if record.before is not None and good(record.before.row) > good(kept):  # only the new head
             kept = shown = kept | record.before.row
             self.model.load_state_dict(record.before.weights)
         if kept is not last and record.val_batches is not None:
             self.model.after_training(record.val_batches)
-        if not record.told:
+        if not record.is_recorded:
             record.keep(shown)
         return kept
 
@@ -259,7 +259,7 @@ def _fetch_checkpoint(run: Run, folder: Path) -> Path | None:
 
 
 def _so_far(checkpoint: Path | None) -> tuple[float, int]:
-    """Seconds that were spent before a checkpoint, and rows of figures that were recorded."""
+    """Seconds spent and rows recorded before a checkpoint."""
     if checkpoint is None:
         return 0.0, 0
     states = torch.load(checkpoint, map_location="cpu", weights_only=True)["callbacks"].values()

@@ -149,7 +149,7 @@ def test_killed_and_resumed_is_as_if_nothing_had_been(
         def save(self, trainer) -> None:
             if trainer.global_step in saved:
                 super().save(trainer)
-                self._arrived()
+                self._wait_for_upload()
 
     whole = tiny_detector()
     rows = fit(whole, small(boxes, **STIRRED), tmp_path / "whole", epochs=3).metrics()
