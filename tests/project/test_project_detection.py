@@ -142,7 +142,7 @@ def test_boxes_that_cannot_be_are_refused_and_nothing_is_added(store: Store) -> 
     (image_id,) = project.images.upload(turned, boxes=([[1, 1, 9, 11]], ["cat"]))
     for wrong, message in (
         ([[5, 5, 5, 9]], "no width"),
-        ([[0, 0, 1, np.nan]], "no number"),
+        ([[0, 0, 1, np.nan]], "not a number"),
         ([[9, 9, 10, 10]], "outside"),
     ):
         with pytest.raises(DataError, match=message):

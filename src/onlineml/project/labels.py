@@ -122,13 +122,13 @@ class ProjectLabels:
         return self._project.append_entries(lambda state: entries_of(state, values), author, revisions)
 
     def accept(
-        self, images: str | Iterable[str], *, boxes: Sequence[int] | None = None, author: str | None = None
+        self, images: str | Iterable[str], *, indices: Sequence[int] | None = None, author: str | None = None
     ) -> list[str]:
         """Accept the suggestions for images; for an image without a suggestion, its present annotation.
 
         Args:
             images: one image id or several.
-            boxes: indices of suggested boxes to add to the image's own; by default all suggested boxes replace them.
+            indices: of suggested boxes or labels to add to the image's own; by default all suggested ones replace them.
             author: of the entries; by default the user of the hub or the machine.
 
         Returns:
@@ -137,7 +137,7 @@ class ProjectLabels:
         Raises:
             DataError: an image is not in the project, or has neither a label nor a suggestion.
         """
-        entries = partial(edits.accepted, image_ids=edits.ids_of(images), chosen=boxes)
+        entries = partial(edits.accepted, image_ids=edits.ids_of(images), chosen=indices)
         return self._project.append_entries(entries, author)
 
     def skip(self, images: str | Iterable[str], *, author: str | None = None) -> list[str]:

@@ -176,7 +176,7 @@ class BoxEditor(View):
         state = self._project.labels.state()
         guessed = _accepted(state, image_id, boxes) if state.revision(image_id) == expected_revision else None
         if guessed is not None:
-            entry = self._project.labels.accept(image_id, boxes=guessed, author=self.author)[0]
+            entry = self._project.labels.accept(image_id, indices=guessed, author=self.author)[0]
         else:
             corners = np.array([box["xyxy"] for box in boxes], dtype=np.float64).reshape(-1, 4)
             labels = [str(box["label"]) for box in boxes]

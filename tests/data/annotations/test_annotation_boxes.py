@@ -219,8 +219,8 @@ def test_what_is_no_list_of_boxes_is_refused_by_the_name_of_the_image(wrong: Any
 @pytest.mark.parametrize(
     ("box", "size_hw", "message"),
     [
-        ([0, 0, np.nan, 1], None, "no number"),
-        ([0, 0, np.inf, 1], (10, 20), "no number"),
+        ([0, 0, np.nan, 1], None, "not a number"),
+        ([0, 0, np.inf, 1], (10, 20), "not a number"),
         ([5, 0, 5, 1], None, "no width"),
         ([5, 3, 6, 2], (10, 20), "no width"),
         ([20, 0, 25, 5], (10, 20), "outside"),

@@ -353,12 +353,12 @@ def test_suggestions(project: Project):
     shown = {row["image_id"]: row for row in project.labels.state().suggestions.to_pylist()}
     assert (shown[a]["labels"], shown[a]["scores"]) == (["dog", "cat"], [0.9, 0.4])
     project.labels.accept(a)
-    project.labels.accept(b, boxes=[1])
+    project.labels.accept(b, indices=[1])
     project.labels.accept(c)
     assert sets(project) == {a: ["cat", "dog"], b: ["dog", "owl"], c: []}
     assert len(project.labels.state().suggestions) == 0
     with pytest.raises(DataError, match=r"has 0 labels.*found \[5\]"):
-        project.labels.accept(a, boxes=[5])
+        project.labels.accept(a, indices=[5])
     for wrong in ((["cat"], [0.1, 0.2]), (["cat"], [7]), "cat", 3):
         with pytest.raises(DataError, match=r"the guess|the scores"):
             project.labels.suggest({a: wrong}, model="1-abc")

@@ -255,7 +255,7 @@ def test_policies_outside_their_range_are_refused(make):
 
 
 def test_scores_that_cannot_decide_and_other_images_are_refused():
-    with pytest.raises(ConfigError, match="score='macro_f1': the gate decides on accuracy"):
+    with pytest.raises(ConfigError, match="score='macro_f1': expected one of accuracy"):
         gate(*models(100), score="macro_f1")
     with pytest.raises(DataError, match="cannot be compared"):
         gate(models(100)[0], models(99)[1])
@@ -310,7 +310,7 @@ def test_detectors_are_judged_by_their_average_precision():
     assert gate(*same).verdict == "inconclusive"
     assert gate(*better[::-1]).verdict == "reject"
     assert {drop.part.value for drop in gate(*better[::-1]).drops} == {"cell", "egg"}
-    with pytest.raises(ConfigError, match="the gate decides on map_50_95 or map_50 or map_75"):
+    with pytest.raises(ConfigError, match="expected one of map_50_95, map_50, map_75"):
         gate(*better, score="ar_1")
 
 

@@ -134,7 +134,7 @@ def test_without_a_champion_the_error_says_what_to_do(project):
 
 
 def test_a_model_of_another_task_is_refused(project, trained):
-    with pytest.raises(ConfigError, match="for detection"):
+    with pytest.raises(ConfigError, match="task is 'detection'"):
         review_queue(project, model=trained.model)
 
 

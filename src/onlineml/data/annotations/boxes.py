@@ -1,4 +1,4 @@
-"""Annotations of the boxes of one image: checked before they are written, and compared where two of them differ."""
+"""Annotations of the boxes of one image: validated before they are written, and compared."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = [
 BoxesClaim = tuple[Any, "Sequence[str]"]  # boxes_xyxy, (n, 4) numbers; labels, n texts
 
 _FAULTS = {
-    "box_not_finite": "has a coordinate that is no number",
+    "box_not_finite": "has a coordinate that is not a number",
     "box_empty": "has no width or no height; x2 must be above x1, and y2 above y1",
     "box_outside": "lies outside the image",
 }
@@ -42,7 +42,7 @@ _BOXES_SCHEMA = pa.schema([("boxes_xyxy", pa.list_(pa.list_(pa.float64()))), ("l
 
 
 def checked_boxes(claim: BoxesClaim | None, *, name: str) -> dict[str, Any]:
-    """The facts of a record: ``boxes_xyxy`` and ``labels`` as plain lists, both None where nobody annotated.
+    """The facts of a record: ``boxes_xyxy`` and ``labels`` as plain lists, both None if not annotated.
 
     Args:
         claim: the boxes and the label of each.
@@ -73,12 +73,12 @@ def checked_boxes(claim: BoxesClaim | None, *, name: str) -> dict[str, Any]:
 
 
 def require_usable(facts: Mapping[str, Any], *, name: str, size_hw: tuple[int, int] | None) -> None:
-    """Refuse boxes that could not be used; one that only reaches over the edge is cut when the data are frozen.
+    """Refuse unusable boxes; one that exceeds the image's edge is clipped when the data are frozen.
 
     Args:
         facts: from `checked_boxes`.
         name: the image, for messages.
-        size_hw: of the upright image; None where nobody has opened it yet.
+        size_hw: of the upright image; None if unknown.
 
     Raises:
         DataError: boxes are empty, not finite, or outside the image.
@@ -92,18 +92,18 @@ def require_usable(facts: Mapping[str, Any], *, name: str, size_hw: tuple[int, i
         if code in _FAULTS
     ]
     if wrong:
-        raise DataError(f"these boxes of {name}{size} cannot be used:\n" + "\n".join(wrong))
+        raise DataError(f"these boxes of {name}{size} are unusable:\n" + "\n".join(wrong))
 
 
 def kept_values(facts: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Return the values of further columns (a crowd, an area, an id) that still hold for boxes that did not move.
+    """Return the values of extra columns (a crowd, an area, an id) of boxes that did not move.
 
     Args:
         facts: from `checked_boxes`.
-        before: ``boxes_xyxy`` and the further lists with a value for each box, as they were; None where there is none.
+        before: the former ``boxes_xyxy`` and extra lists with one value per box, or None.
 
     Returns:
-        A list by column, with None for each box that is new; columns without any value are left out.
+        A list by column, with None for each new box; columns without any value are left out.
     """
     places = {tuple(box): place for place, box in enumerate(before.get("boxes_xyxy") or ())}
     found = [places.get(tuple(box)) for box in facts["boxes_xyxy"] or ()]
@@ -117,7 +117,7 @@ def kept_values(facts: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str
 
 
 def _as_json(value: Any) -> Any:
-    """A value that a record can hold, or None: an area that is no number tells nothing."""
+    """Return a value if it is JSON, else None."""
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError):
@@ -126,33 +126,33 @@ def _as_json(value: Any) -> Any:
 
 
 def boxes_meant(boxes_xyxy: list[list[float]] | None, labels: Sequence[str]) -> list[tuple[Any, ...]] | None:
-    """Return the boxes with their labels in a fixed order, for comparison; None where nobody annotated."""
+    """Return the boxes with their labels in a canonical order, for comparison; None if not annotated."""
     if boxes_xyxy is None:
         return None
     return sorted((label, *box) for label, box in zip(labels, boxes_xyxy, strict=True))
 
 
 def require_boxes(entries: Entries, rows: Rows) -> None:
-    """Refuse entries that say nothing of boxes, not even that nobody annotated.
+    """Check that entries have boxes, or null.
 
     Raises:
-        StorageError: there is one; the message names it.
+        StorageError: an entry has not; the message names it.
     """
-    told = entries.mentions("boxes_xyxy", rows)
-    if not told.all():
-        entries.damaged(rows[np.flatnonzero(~told)[0]], "lacks 'boxes_xyxy'")
+    present = entries.mentions("boxes_xyxy", rows)
+    if not present.all():
+        entries.damaged(rows[np.flatnonzero(~present)[0]], "lacks 'boxes_xyxy'")
 
 
 def boxes_columns(entries: Entries, rows: Rows, *, needed: bool = True) -> dict[str, Any]:
-    """The columns ``boxes_xyxy`` and ``labels`` of what entries say, both null where nobody annotated.
+    """The columns ``boxes_xyxy`` and ``labels`` of entries, both null if not annotated.
 
     Args:
         entries: of the log.
-        rows: which.
-        needed: whether each must say something of boxes, be it that nobody annotated.
+        rows: of the entries.
+        needed: whether each must have boxes, or null.
 
     Raises:
-        StorageError: an entry does not, or has not four coordinates and one label for each box; the message names it.
+        StorageError: an entry has not, or lacks four coordinates or a label for a box; the message names it.
     """
     if needed:
         require_boxes(entries, rows)
@@ -172,7 +172,7 @@ def boxes_columns(entries: Entries, rows: Rows, *, needed: bool = True) -> dict[
 
 
 def further_values(entries: Entries, rows: Rows) -> list[dict[str, Any]]:
-    """By entry, what it keeps of further columns that have a value a box."""
+    """By entry, its values of extra columns with one value per box."""
     found: list[dict[str, Any]] = [{}] * len(rows)
     some = np.flatnonzero(entries.mentions("further", rows))
     for number, record in zip(some.tolist(), entries.records(rows[some]), strict=True):

@@ -1,8 +1,8 @@
-"""The classes of a project: which there are, what they were called, and what became of them.
+"""The classes of a project, with their former names, renamings and merges.
 
-Nothing that was said is rewritten when a class gets another name or is merged: entries keep the name that their writer
-knew, and each name that a class ever had belongs to that class. So whoever has not yet seen a new name means the same
-class by the old one. A class's id is its place among all classes that ever were; none is given twice.
+Entries are not rewritten when a class is renamed or merged: they keep the name that their writer used, and a class
+keeps all its former names. So a former name, used by somebody who has not seen the new one, refers to the same class.
+A class's id is its position among all classes that ever existed; ids are never reused.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class _Class:
     """True if an entry in effect mentions the class."""
     fates: list[Claim] = field(default_factory=list)
     born: int | None = None
-    """Place of the log's first entry that speaks of it, -1 for those that the project began with."""
+    """Position of the log's first entry that mentions it; -1 for the project's first classes."""
 
     def fate(self, expected_revisions: Mapping[str, str | None]) -> Resolution | None:
         return resolve_claims(self.fates, expected_revisions) if self.fates else None
@@ -44,15 +44,15 @@ class Classes:
         self._of: dict[str, _Class] = {}
         self._expected_revisions: dict[str, str | None] = {}
 
-    # ---- built ----
+    # ---- build ----
 
     def mention(self, names: Iterable[str], *, wanted: bool, place: int | None = None) -> None:
-        """Give classes that nobody has spoken of before the next ids.
+        """Give new classes the next ids.
 
         Args:
             names: of the classes.
-            wanted: whether an entry in effect speaks of them.
-            place: of that entry in the log; None where another one brought them.
+            wanted: whether the entry that mentions them is in effect.
+            place: position of that entry in the log; None if it does not create classes.
         """
         for name in names:
             if name not in self._of:
@@ -63,7 +63,7 @@ class Classes:
             one.born = place if one.born is None else one.born
 
     def rename(self, entry: str, old: str, new: str, *, expected_revision: str | None, live: bool) -> None:
-        """Call a class by another name, which is its own from now on, even if the renaming was undone."""
+        """Rename a class; the new name stays reserved for it, even if the renaming was undone."""
         self.mention([old], wanted=False)
         self._of.setdefault(new, self._of[old])
         self._decide(entry, old, (_NAME, new), expected_revision=expected_revision, live=live)
@@ -81,7 +81,7 @@ class Classes:
         if live:
             self._of[name].fates.append(Claim(entry, fate))
 
-    # ---- looked at ----
+    # ---- query ----
 
     @cached_property
     def _fates(self) -> dict[int, Resolution]:
@@ -89,12 +89,12 @@ class Classes:
 
     @cached_property
     def _roots(self) -> dict[int, _Class]:
-        """The class that each is now part of."""
+        """The class into which each was merged, or itself."""
         roots: dict[int, _Class] = {}
         for start in self._classes:
             path = [start]
             while (whole := self._whole_of(path[-1])) is not None:
-                if whole in path:  # two people merged two classes into each other: the older one is the whole
+                if whole in path:  # two people merged two classes into each other: the older one prevails
                     path.append(min(path[path.index(whole) :], key=self._classes.index))
                     break
                 path.append(whole)
@@ -105,7 +105,7 @@ class Classes:
         if id(one) not in self._fates:
             return None
         _, name = self._fates[id(one)].heads[-1].meaning
-        other = self._of[name]  # also of a name that at the same moment somebody else gave to another class
+        other = self._of[name]  # also a name that somebody gave to another class concurrently
         return other if other is not one else None
 
     def _name_of(self, root: _Class) -> str:
@@ -118,31 +118,30 @@ class Classes:
         return {name: self._name_of(self._roots[id(one)]) for name, one in self._of.items()}
 
     def present(self, name: str) -> str | None:
-        """Return the present name of the class that has or ever had this name; None where there is none."""
+        """Return the present name of the class that has or had this name; None if there is none."""
         return self._present.get(name)
 
     @property
     def lineage(self) -> dict[str, str]:
-        """The present names of classes, by each other name that they, or parts of them, ever had."""
+        """The present names of classes, by each former name of them or of classes merged into them."""
         return {name: now for name, now in self._present.items() if name != now}
 
     @property
     def births(self) -> dict[str, int]:
-        """By present name, the place of the entry that brought the class; -1: it was there from the beginning."""
+        """By present name, the position of the entry that created the class; -1 for the project's first classes."""
         roots = [one for one in self._classes if self._roots[id(one)] is one]
         return {self._name_of(one): -1 if one.born is None else one.born for one in roots}
 
     @property
     def first_names(self) -> list[str]:
-        """All classes in the order of their ids, those that are part of others too, by the first names they had."""
+        """The first names of all classes in the order of their ids, including merged ones."""
         return [one.first_name for one in self._classes]
 
-    def standing_ids(self, used: Collection[str]) -> dict[str, int]:
-        """Id, from 1 on, by present name, of the classes that are part of no other, in the order of ids.
+    def present_ids(self, used: Collection[str]) -> dict[str, int]:
+        """Ids, from 1 on, by present name, of the classes that were not merged into others, in the order of ids.
 
         Args:
-            used: present names that images have; a class that somebody added by mistake, and took back, is left out
-                unless it is among them.
+            used: present names that images have; a class whose addition was undone is left out unless it is used.
         """
         return {
             name: place + 1
@@ -158,7 +157,7 @@ class Classes:
 
     @property
     def conflicts(self) -> dict[str, tuple[str, ...]]:
-        """By present name, entries that wanted different things to become of one class."""
+        """By present name, conflicting renamings and merges of one class."""
         found = {}
         for one in self._classes:
             fate = self._fates.get(id(one))
@@ -172,12 +171,12 @@ def classes_of(entries: Entries, *, first: Sequence[str], uploaded: Mapping[int,
 
     Args:
         entries: of the log.
-        first: those that the project began with.
-        uploaded: by place in the log, the classes that an upload is the first to name.
+        first: the project's first classes.
+        uploaded: by position in the log, the classes that an upload is the first to name.
     """
     classes = Classes()
     classes.mention(first, wanted=True, place=-1)
-    for row in entries.rows("frozen"):  # a dataset shows ids to the world: whatever arrives late comes behind them
+    for row in entries.rows("frozen"):  # ids in a dataset are public: classes of late entries come after them
         classes.mention(entries.list_of_texts(row, "classes"), wanted=False)
     rows = entries.rows("imported", "class_added", "class_renamed", "class_merged", "class_split", live=False)
     for row in sorted({*rows.tolist(), *uploaded}):

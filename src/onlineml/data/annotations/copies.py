@@ -1,4 +1,4 @@
-"""Annotations that hold for every copy of an image's bytes, wherever the copies came from."""
+"""Human annotations that apply to all copies of an image's bytes."""
 
 from __future__ import annotations
 
@@ -18,14 +18,13 @@ __all__ = ["propagate_to_duplicates"]
 
 
 def propagate_to_duplicates(manifest: Manifest, human_annotated: npt.NDArray[np.bool_]) -> Manifest:
-    """The same images; where a person spoke of some copies of an image, the others have what that person said.
+    """Give all copies of an image the annotation that a person gave to some of them.
 
-    Where people said different things of different copies nothing is changed: the check finds that they contradict each
-    other. A copy of a deleted image stays as it is.
+    Copies with different human annotations are not changed: the check reports the conflict.
 
     Args:
-        manifest: with sha256, of the images that could be read.
-        human_annotated: (N,) where a person said what the image shows.
+        manifest: with the sha256 of readable images.
+        human_annotated: (N,) whether a person annotated the image.
     """
     copies: dict[str, list[int]] = {}
     repeated = pc.value_counts(manifest.table["sha256"].drop_null())

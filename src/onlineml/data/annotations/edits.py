@@ -1,4 +1,4 @@
-"""Edits that people may make, checked against the state that they see, as the facts of records to be appended."""
+"""Edits by people, validated against the state that they see, as the facts of records to append."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ __all__ = [
     "undone",
 ]
 
-Facts = tuple[str, dict[str, Any]]  # an event and what a record of it says; `base` is added where it is not given
+Facts = tuple[str, dict[str, Any]]  # an event and the content of its record; a missing `base` is added
 
 
 # ---- images ----
 
 
 def accepted(state: Annotations, image_ids: Sequence[str], *, chosen: Sequence[int] | None = None) -> list[Facts]:
-    """Suggestions, all of each or some parts; where there is none, what the image has."""
+    """Accept suggestions, completely or in part; for images without one, their present annotation."""
     state.require_images(image_ids)
     at = positions(image_ids, state.suggestions["image_id"])
     guesses = iter(state.suggestions.take(pa.array(at[at >= 0])).to_pylist())
@@ -57,32 +57,30 @@ def accepted(state: Annotations, image_ids: Sequence[str], *, chosen: Sequence[i
 
 
 def skipped(state: Annotations, image_ids: Sequence[str]) -> list[Facts]:
-    """Images at which somebody looked and did not decide."""
+    """Skip images: a person looked and did not decide."""
     state.require_images(image_ids)
     return [("skipped", {"image_id": image_id}) for image_id in image_ids]
 
 
 def deleted(state: Annotations, image_ids: Sequence[str]) -> list[Facts]:
-    """Images, also those that were deleted while somebody corrected them: that settles it."""
+    """Delete images; for images in conflict, this resolves the conflict."""
     state.require_images([image_id for image_id in image_ids if image_id not in state.conflicts])
     return [("deleted", {"image_id": image_id}) for image_id in image_ids]
 
 
 def restored(state: Annotations, image_ids: Sequence[str]) -> list[Facts]:
-    """Images that were deleted."""
+    """Restore deleted images."""
     at = positions(image_ids, state.deleted["image_id"])
     missing = [image_id for image_id, place in zip(image_ids, at, strict=True) if place < 0]
     if missing:
-        raise DataError(f"{len(missing)} images are not among those that were deleted: {examples(missing)}")
+        raise DataError(f"{len(missing)} images are not among the deleted ones: {examples(missing)}")
     return [("restored", {"image_id": image_id}) for image_id in image_ids]
 
 
 def moved(state: Annotations, splits: Mapping[str, str], *, reason: str) -> list[Facts]:
-    """The groups of images to other splits, by image id."""
+    """Move the groups of images to other splits, by image id."""
     if not reason.strip():
-        raise ConfigError(
-            "give a reason: scores from before and after the move cannot be compared, and people will ask"
-        )
+        raise ConfigError(f"reason={reason!r}: expected a text, since scores from before and after cannot be compared")
     wrong = sorted(set(splits.values()) - set(SPLITS))
     if wrong:
         raise ConfigError(f"a split is one of {', '.join(SPLITS)}; found {examples(wrong)}")
@@ -93,7 +91,7 @@ def moved(state: Annotations, splits: Mapping[str, str], *, reason: str) -> list
         wanted.setdefault(group, set()).add(split)
     torn = [group for group, found in wanted.items() if len(found) > 1]
     if torn:
-        raise DataError(f"images of one group stay together, but they were to go to different splits: {examples(torn)}")
+        raise DataError(f"images of one group must stay together, but got different splits: {examples(torn)}")
     inside = pc.is_in(state.table["group"], value_set=pa.array(list(wanted), pa.string()))
     now: dict[str, set[str | None]] = {}
     for row in state.table.filter(inside).select(["group", "split"]).to_pylist():
@@ -110,45 +108,45 @@ def moved(state: Annotations, splits: Mapping[str, str], *, reason: str) -> list
 
 
 def checked_class_name(name: str) -> str:
-    """A class name as given.
+    """Return a class name.
 
     Raises:
         ConfigError: it is blank.
     """
     if not isinstance(name, str) or not name.strip():
-        raise ConfigError(f"a class needs a name that is not blank; found {name!r}")
+        raise ConfigError(f"expected a class name that is not blank; found {name!r}")
     return name
 
 
 def _new_name(state: Annotations, name: str, *, of: str | None = None) -> str:
-    """A name that no class, or only this one, ever had."""
+    """Return a name that no other class has or had."""
     owner = state.folded.classes.present(checked_class_name(name))
     if owner not in {None, of, name}:
         raise ConfigError(
-            f"{name!r} is a former name of {owner!r}, which old models and entries mean by it; choose another name"
+            f"{name!r} is a former name of {owner!r}, to which old models and entries refer; choose another name"
         )
     return name
 
 
 def class_added(state: Annotations, name: str) -> list[Facts]:
-    """A class."""
+    """Add a class."""
     return [] if _new_name(state, name) in state.class_names else [("class_added", {"label": name})]
 
 
 def class_renamed(state: Annotations, old: str, new: str) -> list[Facts]:
-    """Another name for a class."""
+    """Rename a class."""
     _require_present(state, [old])
     if _new_name(state, new, of=old) == old:
         raise ConfigError(f"the class is called {old!r} already")
     if state.folded.classes.present(new) == new:
         raise ConfigError(
-            f"there is a class {new!r}; to make {old!r} part of it, merge_classes([{old!r}], into={new!r})"
+            f"there is a class {new!r} already; to merge {old!r} into it, call classes.merge([{old!r}], into={new!r})"
         )
     return [("class_renamed", {"label": old, "new": new, "base": state.folded.classes.revision(old)})]
 
 
 def class_merged(state: Annotations, names: Sequence[str], *, into: str) -> list[Facts]:
-    """Classes that become one."""
+    """Merge classes."""
     _require_present(state, names)
     parts = [name for name in dict.fromkeys(names) if name != into]
     if not parts:
@@ -161,10 +159,10 @@ def class_merged(state: Annotations, names: Sequence[str], *, into: str) -> list
 
 
 def class_split(state: Annotations, name: str, labels: Mapping[str, Any]) -> list[Facts]:
-    """A class of which some images, or some of their boxes, get another one."""
+    """Move images of a class, or their boxes, to other classes."""
     _require_present(state, [name])
     if not labels:
-        raise ConfigError(f"there is nothing to split {name!r} into: name the images that get another class")
+        raise ConfigError(f"labels is empty: expected the new classes of images of {name!r}, by image id")
     state.require_images(labels)
     action, kind = new_ulid(), state.kind
     facts = []
@@ -183,24 +181,24 @@ def class_split(state: Annotations, name: str, labels: Mapping[str, Any]) -> lis
 def _require_present(state: Annotations, names: Sequence[str]) -> None:
     for name in names:
         if name in state.lineage:
-            raise ConfigError(f"{name!r} is called {state.lineage[name]!r} now; say that instead")
+            raise ConfigError(f"{name!r} was renamed to {state.lineage[name]!r}; use the new name")
     state.require_classes(names)
 
 
-# ---- taken back ----
+# ---- undo ----
 
 
 def undone(state: Annotations, what: str) -> list[Facts]:
-    """An entry by its id, with all of a change of classes; or what was said about an image last."""
+    """Undo an entry by its id, with all entries of a change of classes; or the last entry about an image."""
     entries = state.folded.entries
     row = pc.index(entries.log[ENTRY], pa.scalar(what, pa.string())).as_py()
     if row < 0:
         row = _last_about(state, what)
     record, event = entries.record(row), entries.event(row)
     if event == "frozen":
-        raise ConfigError(f"entry {what} tells of a frozen dataset, which stays")
+        raise ConfigError(f"entry {what} records a frozen dataset and cannot be undone")
     if not entries.live[row]:
-        raise ConfigError(f"entry {what} is undone already; to have it back, undo its undoing (see the history)")
+        raise ConfigError(f"entry {what} is undone already; to restore it, undo the entry that undid it (see history)")
     rows = np.array([row])
     if event.startswith("class_") and "action" in record:
         rows = np.flatnonzero(mask_of(pc.equal(entries.texts("action"), record["action"])) & entries.live)
@@ -213,10 +211,10 @@ def _last_about(state: Annotations, image_id: str) -> int:
     rows = entries.rows(*entries.claim_events, "skipped", "deleted", "restored")
     own = rows[mask_of(pc.equal(entries.texts("image_id", rows), image_id))]
     if not len(own):
-        raise DataError(f"{image_id!r} is neither the id of an entry nor an image about which anything can be undone")
+        raise DataError(f"{image_id!r} is neither the id of an entry nor an image with an entry that can be undone")
     if entries.event(own[-1]) == "uploaded" and len(own) == 1 and not _is_imported(state, image_id):
         raise DataError(
-            f"nothing was said about {image_id} since it was uploaded; delete it, or undo the upload by its entry "
+            f"{image_id} has no entry since its upload; delete the image, or undo the upload's entry "
             f"{entries.entry(own[-1])}"
         )
     return int(own[-1])
@@ -229,5 +227,5 @@ def _is_imported(state: Annotations, image_id: str) -> bool:
 
 
 def ids_of(images: str | Iterable[str]) -> list[str]:
-    """One image id, or several, as a list."""
+    """Return one image id, or several, as a list."""
     return [images] if isinstance(images, str) else list(images)

@@ -36,8 +36,8 @@ EVENTS = (
     "frozen",
     "undone",
 )
-CLAIM_EVENTS = ("uploaded", "accepted", "corrected")  # by which a person says what an image shows
-_FEW = 100  # rows that are quicker picked one by one
+CLAIM_EVENTS = ("uploaded", "accepted", "corrected")  # with a person's annotation of an image
+_FEW = 100  # rows that are faster to pick one by one
 _CHUNK = 100_000  # rows whose JSON is parsed at once
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def log_table(entries: Iterable[tuple[str, Mapping[str, Any]]]) -> pa.Table:
     """The table of entries, in the order of their ids.
 
     Raises:
-        StorageError: a record is none.
+        StorageError: a record is invalid.
     """
     listed = list(entries)
     try:
@@ -61,12 +61,12 @@ def log_table(entries: Iterable[tuple[str, Mapping[str, Any]]]) -> pa.Table:
 
 
 def mask_of(values: Any) -> npt.NDArray[np.bool_]:
-    """Booleans of Arrow as an array; null is false."""
+    """Convert Arrow booleans to an array; null is false."""
     return np.asarray(pc.fill_null(values, False).to_numpy(zero_copy_only=False), dtype=bool)
 
 
 def taken(column: Any, rows: Rows) -> Any:
-    """Some values of a column of several chunks, which Arrow's `take` would first copy into one."""
+    """Take values of a chunked column, without Arrow's copy into one chunk."""
     if not len(rows) or (np.diff(rows) == 1).all():
         return column.slice(int(rows[0]) if len(rows) else 0, len(rows))
     if len(rows) > _FEW:
@@ -75,11 +75,11 @@ def taken(column: Any, rows: Rows) -> Any:
 
 
 def positions(names: Sequence[str], column: Any) -> npt.NDArray[np.int64]:
-    """Return the positions of names in a column that has each name once; -1 for a name that is not in it.
+    """Return the positions of names in a column of unique names; -1 for a missing name.
 
     Args:
         names: (N,), may be repeated.
-        column: Arrow texts, maybe a million: for a few names it is scanned once, without an index of all.
+        column: Arrow texts, possibly a million: for a few names it is scanned without building an index.
     """
     wanted = pa.array(names, pa.string())
     if len(wanted) > _FEW:
@@ -92,7 +92,7 @@ def positions(names: Sequence[str], column: Any) -> npt.NDArray[np.int64]:
 
 
 def one_chunk(column: Any) -> pa.Array:
-    """A column as one array; older releases of Arrow combine no chunks to none."""
+    """A column as one array; older releases of Arrow cannot combine zero chunks."""
     if not isinstance(column, pa.ChunkedArray):
         return column
     return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
@@ -103,10 +103,10 @@ class Entries:
 
     Args:
         log: see `onlineml.storage.log.table`.
-        claim_events: the events by which a person says what an image shows; those of the kind of annotation.
+        claim_events: the events with a person's annotation of an image, of the kind of annotation.
 
     Raises:
-        StorageError: an entry has an event that this version does not know.
+        StorageError: an entry has an unknown event.
     """
 
     def __init__(self, log: pa.Table, *, claim_events: Sequence[str] = CLAIM_EVENTS) -> None:
@@ -131,7 +131,7 @@ class Entries:
         return np.asarray(codes.to_numpy(), dtype=np.int8)
 
     def _in_effect(self) -> npt.NDArray[np.bool_]:
-        """Return a mask of the entries that nobody has undone; an undoing that was undone itself has no effect."""
+        """Return a mask of the entries that are not undone; an undone undo has no effect."""
         live = np.ones(len(self), dtype=bool)
         undoings = self.rows("undone", live=False)
         targets = [self.list_of_texts(row, "undoes") for row in undoings]
@@ -144,23 +144,23 @@ class Entries:
         for row, listed in zip(reversed(undoings), reversed(targets), strict=True):
             if live[row]:
                 for target in listed:
-                    if places.get(target, row) < row:  # nobody can undo what comes later
+                    if places.get(target, row) < row:  # later entries cannot be undone
                         live[places[target]] = False
         return live
 
-    # ---- looked at ----
+    # ---- query ----
 
     def rows(self, *events: str, live: bool = True) -> Rows:
-        """The entries of some events; ``live=False``: those that were undone too."""
+        """The entries of some events; ``live=False`` includes undone ones."""
         wanted = np.isin(self._event, [self._events.index(event) for event in events])
         return np.flatnonzero(wanted & self.live if live else wanted)
 
     def claims(self, *, live: bool = True) -> Rows:
-        """The entries by which people say what images show; ``live=False``: those that were undone too."""
+        """The entries with people's annotations; ``live=False`` includes undone ones."""
         return self.rows(*self.claim_events, live=live)
 
     def texts(self, key: str, rows: Rows | None = None) -> Any:
-        """Return the texts that records have under a key, null where it is no text; of all entries, or of some."""
+        """Return the text values of a key, null if not a text; of all entries, or of some."""
         if key not in self.log.column_names:
             return pa.chunked_array([pa.nulls(len(self) if rows is None else len(rows), pa.string())])
         column = self.log[key]
@@ -190,21 +190,21 @@ class Entries:
     # ---- required ----
 
     def needed(self, key: str, rows: Rows) -> Any:
-        """As `texts`, of entries that must have one.
+        """As `texts`, for required values.
 
         Raises:
-            StorageError: one has none; the message names it.
+            StorageError: an entry lacks the value; the message names it.
         """
         column = self.texts(key, rows)
         if column.null_count:
-            self.damaged(rows[np.flatnonzero(column.is_null().to_numpy())[0]], f"lacks {key!r}, or it is no text")
+            self.damaged(rows[np.flatnonzero(column.is_null().to_numpy())[0]], f"lacks {key!r}, or it is not a text")
         return column
 
     def nullable(self, key: str, rows: Rows) -> Any:
-        """As `needed`, but it may be null, if the record says so.
+        """As `needed`, but an explicit null is allowed.
 
         Raises:
-            StorageError: a record has no such key, or another value; the message names it.
+            StorageError: a record lacks the key, or has another value; the message names it.
         """
         column = self.texts(key, rows)
         absent = np.flatnonzero(column.is_null().to_numpy())
@@ -212,7 +212,7 @@ class Entries:
         for number in np.flatnonzero(~self._mentions(rest, f'"{key}":null')):
             record = self.record(rows[absent[number]])
             if key not in record or record[key] is not None:
-                self.damaged(rows[absent[number]], f"lacks {key!r}, or it is no text")
+                self.damaged(rows[absent[number]], f"lacks {key!r}, or it is not a text")
         return column
 
     @staticmethod
@@ -220,14 +220,14 @@ class Entries:
         return mask_of(pc.match_substring(rest, text))
 
     def mentions(self, key: str, rows: Rows) -> npt.NDArray[np.bool_]:
-        """(N,) whether records may have, under a key, what is no text; where not, they certainly have not."""
+        """(N,) whether records may have a value other than text under a key; False is certain."""
         return self._mentions(taken(self.log[REST], rows), f'"{key}":')
 
     def text_of(self, row: int, key: str) -> str:
         """A text in one record.
 
         Raises:
-            StorageError: it has none; the message names the entry.
+            StorageError: it is missing; the message names the entry.
         """
         return str(self.needed(key, np.array([row]))[0].as_py())
 
@@ -235,18 +235,18 @@ class Entries:
         """A list in one record.
 
         Raises:
-            StorageError: it has none; the message names the entry.
+            StorageError: it is missing; the message names the entry.
         """
         value = self.record(row).get(key)
         if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-            self.damaged(row, f"lacks {key!r}, or it is no list of texts")
+            self.damaged(row, f"lacks {key!r}, or it is not a list of texts")
         return list(value)
 
     def parsed(self, rows: Rows, schema: pa.Schema) -> pa.Table:
-        """Return the values of records other than texts, under the keys of a schema; null where there are none.
+        """Return the values of records that are not texts, by the keys of a schema; null if missing.
 
         Raises:
-            StorageError: a value is of another type; the message names its entry.
+            StorageError: a value has another type; the message names its entry.
         """
         tables = [self._parsed(rows[start : start + _CHUNK], schema) for start in range(0, len(rows), _CHUNK)]
         return pa.concat_tables([schema.empty_table(), *tables])
@@ -264,11 +264,7 @@ class Entries:
             raise StorageError(f"entries of the annotations are damaged: {err}") from err
 
     def damaged(self, row: int, why: str, cause: Exception | None = None) -> NoReturn:
-        """Refuse an entry.
-
-        Raises:
-            StorageError: always.
-        """
+        """Raise StorageError about an entry."""
         raise StorageError(f"entry {self.entry(row)} of the annotations is damaged: it {why}") from cause
 
 

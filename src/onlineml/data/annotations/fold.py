@@ -112,7 +112,7 @@ def _uploads(entries: Entries, kind: AnnotationKind) -> pa.Table:
     columns = {name: numbers[name] if name in numbers.column_names else entries.texts(name, rows) for name in COLUMNS}
     columns["image_id"], columns["uri"] = entries.needed("image_id", rows), entries.needed("uri", rows)
     columns["label"] = pa.nulls(len(rows), pa.string())  # of who has something else to say than a label
-    return pa.table({**columns, **kind.told(entries, rows), "place": pa.array(rows)})
+    return pa.table({**columns, **kind.uploaded(entries, rows), "place": pa.array(rows)})
 
 
 def _first_named(uploads: pa.Table, entries: Entries, kind: AnnotationKind) -> dict[int, list[str]]:

@@ -1,8 +1,8 @@
-"""Freezing a project's images: those that were not opened before are checked, the bad ones left out.
+"""Freezing a project's images: new ones are checked, bad ones are left out.
 
-What opening an image told is kept beside the log, in small Parquet files that are only ever added, so that a freeze
-after a hundred corrections opens nothing, and one that was killed goes on where it was. Images that could not be used
-are opened again each time: they are few, and what was wrong may have been the network.
+The results of opening images are stored beside the log, in immutable small Parquet files, so that a freeze after
+corrections opens no image, and a killed one resumes. Unusable images are opened again each time: they are few, and the
+cause may have been the network.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def check_new(
     progress: bool = False,
     storage_options: Mapping[str, Any] | None = None,
 ) -> CheckTable:
-    """Check a manifest as `onlineml.data.checks.check` does, but open only images that were not opened before.
+    """Check a manifest like `onlineml.data.checks.check`, but open only new images.
 
     Args:
         manifest: all images.
@@ -66,7 +66,7 @@ def check_new(
         storage_options: of `seen_url`.
 
     Raises:
-        TooManyBadImagesError: more than that are bad; its `table` is the result.
+        TooManyBadImagesError: more are bad; its `table` is the result.
     """
     hashed = read_seen(seen_url, storage_options=storage_options)
     seen = hashed.filter(hashed["width"].is_valid())
@@ -84,9 +84,9 @@ def check_new(
     fresh = [seen]
     for start in range(0, len(new), _BATCH):
         batch = manifest.take(new[start : start + _BATCH])
-        looked, bad = _check_alone(batch, progress=progress)
-        write_seen(looked, seen_url, storage_options=storage_options)
-        fresh.append(looked)
+        opened_now, bad = _check_alone(batch, progress=progress)
+        write_seen(opened_now, seen_url, storage_options=storage_options)
+        fresh.append(opened_now)
         problems.update(bad)
         if progress:
             sys.stderr.write(f"checked {start + len(batch):,} of {len(new):,} new images\n")
@@ -111,9 +111,9 @@ def told_findings(entries: Entries, url: str, *, storage_options: Mapping[str, A
 
 
 def _check_alone(batch: Manifest, *, progress: bool) -> tuple[pa.Table, dict[str, list[Finding]]]:
-    """Open images: what the usable ones told, and what is wrong with the others."""
-    # without labels, boxes and splits no image is left out because of another one, or of what is said about it, which
-    # changes; all that is judged over all images
+    """Open images; return facts of the usable ones and the findings of the others."""
+    # without annotations and splits, which may change, no image is left out because of another one; those checks are
+    # made over all images
     alone = Manifest(batch.table.select(_ALONE), root=batch.root, storage_options=batch.storage_options)
     result = check(alone, max_bad=1.0, progress=progress)
     found: dict[str, list[Finding]] = {}
@@ -182,7 +182,7 @@ def read_provenance(url: str, *, storage_options: Mapping[str, Any] | None = Non
     """Read the provenance of the labels of the dataset in the folder `url`.
 
     Raises:
-        NotFoundError: no dataset is there.
+        NotFoundError: there is no dataset.
     """
     place = io.join(url, _PROVENANCE)
     return parquet_table(io.read_bytes(place, storage_options=storage_options), name=place)
@@ -192,7 +192,7 @@ def read_findings(url: str, manifest: Manifest, *, storage_options: Mapping[str,
     """Read the findings recorded when the dataset in the folder `url` was frozen.
 
     Raises:
-        NotFoundError: no dataset is there.
+        NotFoundError: there is no dataset.
     """
     place = io.join(url, _FINDINGS)
     table = parquet_table(io.read_bytes(place, storage_options=storage_options), name=place)
@@ -200,6 +200,6 @@ def read_findings(url: str, manifest: Manifest, *, storage_options: Mapping[str,
     of_box = pc.starts_with(left_out["finding"], "box_")
     n_bad = len(pc.unique(left_out.filter(pc.invert(of_box))["image_id"]))
     bad_boxes = left_out.filter(of_box)["finding"]
-    n_dropped = int(pc.sum(pc.not_equal(bad_boxes, "box_unknown_class")).as_py() or 0)  # that one stays, as a crowd
+    n_dropped = int(pc.sum(pc.not_equal(bad_boxes, "box_unknown_class")).as_py() or 0)  # kept as a crowd
     n_boxes = manifest.kind.n_judged(manifest.table) + n_dropped
     return CheckTable(table, manifest, len(manifest) + n_bad, n_bad, n_boxes, len(bad_boxes))

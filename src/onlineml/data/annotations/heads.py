@@ -1,9 +1,9 @@
-"""Resolution of several people's entries about one thing: which entry prevails, and whether they contradict each other.
+"""Resolution of several people's entries about one thing: which entry prevails, and whether they conflict.
 
-An entry's base, the revision that its writer expected, names the entries that its writer saw. An entry answers those
-that its writer saw directly or through others; entries that nobody answered are heads. If the heads say different
-things they are a conflict, and the one with the greatest id prevails until somebody who has seen them all has decided.
-All that depends on the set of entries alone, not on the order in which they arrive.
+An entry's base lists the entries that its writer had seen. An entry supersedes those that its writer had seen directly
+or through others; entries that are not superseded are heads. Different heads are a conflict, in which the one with the
+greatest id prevails until somebody who has seen them all resolves it. The result depends only on the set of entries,
+not on their order of arrival.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ __all__ = ["Claim", "Latest", "Resolution", "latest", "resolve_claims"]
 
 
 class Claim(NamedTuple):
-    """One thing that somebody said.
+    """The content of one entry.
 
     Attributes:
         entry: its id.
-        meaning: equal where two say the same.
+        meaning: equal for two entries with the same content.
     """
 
     entry: str
@@ -38,33 +38,33 @@ class Claim(NamedTuple):
 
 @dataclass(frozen=True)
 class Resolution:
-    """The claims that hold.
+    """The claims in effect.
 
     Attributes:
-        heads: the claims that nobody answered, in the order of ids; the last one prevails.
+        heads: the claims that are not superseded, in the order of ids; the last one prevails.
     """
 
     heads: tuple[Claim, ...]
 
     @property
     def revision(self) -> str:
-        """The revision that the next author has seen."""
+        """The revision for an author who has seen this state."""
         return " ".join(claim.entry for claim in self.heads)
 
     @property
     def rivals(self) -> tuple[str, ...]:
-        """The heads' ids where they contradict each other; else none."""
+        """The heads' ids if they conflict; else none."""
         agree = all(claim.meaning == self.heads[0].meaning for claim in self.heads)
         return () if agree else tuple(claim.entry for claim in self.heads)
 
     @property
     def prevailing(self) -> frozenset[str]:
-        """Of the rivals' ids, those of the claims that hold until somebody decides."""
+        """The ids of the rivals that are in effect until the conflict is resolved."""
         return frozenset(self.rivals[-1:])
 
     @property
     def disputed(self) -> tuple[str, ...]:
-        """The labels of which the rivals say different things, where a kind decides each label for itself."""
+        """The conflicting labels, for kinds that resolve each label separately."""
         return ()
 
 
@@ -73,8 +73,8 @@ def resolve_claims(claims: Sequence[Claim], expected_revisions: Mapping[str, str
 
     Args:
         claims: at least one, in the order of ids.
-        expected_revisions: the revision that the author had seen, for all entries about it, including those that were
-            undone: an author who has seen an entry has also seen the entries on which it is based.
+        expected_revisions: the revision that the author had seen, for all entries about it, including undone ones,
+            since an author who has seen an entry has also seen its base.
     """
     own = {one.entry for one in claims}
     seen: set[str] = set()
@@ -85,25 +85,26 @@ def resolve_claims(claims: Sequence[Claim], expected_revisions: Mapping[str, str
             seen.add(entry)
             pending += _ids(expected_revisions.get(entry))
     heads = tuple(one for one in claims if one.entry not in seen)
-    return Resolution(heads if own - seen else tuple(claims))  # entries that all claim to have seen each other: damaged
+    return Resolution(
+        heads if own - seen else tuple(claims)
+    )  # a damaged log, in which all entries have seen each other
 
 
 def _ids(revision: str | None) -> list[str]:
     return revision.split() if revision else []
 
 
-# ---- of many images at once ----
+# ---- many images at once ----
 
 
 @dataclass(frozen=True)
 class Latest:
-    """The entries that hold about many things.
+    """The last entries about many things.
 
     Attributes:
         codes: (N,) each thing once.
-        places: (N,) in the log, of the last entry about it.
-        unclear: by thing, the places of its entries where not each one follows the one before: these need
-            `resolve_claims`.
+        places: (N,) position in the log of the last entry about it.
+        unclear: by thing, the positions of its entries if they are not a plain chain and need `resolve_claims`.
     """
 
     codes: npt.NDArray[np.int64]
@@ -112,13 +113,13 @@ class Latest:
 
 
 def latest(codes: npt.NDArray[Any], entries: Any, expected_revisions: Any, places: npt.NDArray[np.int64]) -> Latest:
-    """The last entry about each thing, and which things have more than a plain chain of them.
+    """Find the last entry about each thing, and the things whose entries are not a plain chain.
 
     Args:
-        codes: (M,) which thing each entry is about, in the order of the entries' ids.
+        codes: (M,) the thing that each entry is about, in the order of the entries' ids.
         entries: (M,) Arrow texts, their ids.
-        expected_revisions: (M,) Arrow texts, what each had seen.
-        places: (M,) of the entries in the log.
+        expected_revisions: (M,) Arrow texts, the revision that each author had seen.
+        places: (M,) positions of the entries in the log.
     """
     order = np.argsort(codes, kind="stable")
     ordered = codes[order]

@@ -1,4 +1,4 @@
-"""Reports from a log: the history of an image, contradictions, and the origin of labels."""
+"""Reports from a log: the history of an image, conflicts, and the origin of labels."""
 
 from __future__ import annotations
 
@@ -89,8 +89,8 @@ def _of_classes(folded: Folded, records: Mapping[int, Mapping[str, Any]]) -> dic
         present(name) for record in records.values() for name in [record.get("label"), *(record.get("labels") or ())]
     }
     changes = folded.entries.rows("class_renamed", "class_merged", live=False)
-    told = zip(changes, folded.entries.records(changes), strict=True)
-    return {int(row): record for row, record in told if present(record["label"]) in had - {None}}
+    records_of = zip(changes, folded.entries.records(changes), strict=True)
+    return {int(row): record for row, record in records_of if present(record["label"]) in had - {None}}
 
 
 def _shown(folded: Folded, records: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -152,17 +152,17 @@ def conflict_rows(folded: Folded, of_images: Mapping[str, Sequence[str]]) -> lis
 def _prevailing(
     folded: Folded, about: str, name: str, rivals: Sequence[str], records: Mapping[str, Mapping[str, Any]]
 ) -> Collection[str]:
-    """The last entry, of an image that about each label; a deletion prevails over what its author had not seen."""
+    """The last entry (of an image, for each label); a deletion prevails over entries that its author had not seen."""
     if about == "image" and name in folded.rivalries:
         return folded.rivalries[name].prevailing
     return {max(rivals, key=lambda entry: (records[entry]["event"] == "deleted", entry))}
 
 
-# ---- in words ----
+# ---- texts ----
 
 
 def _in_words(folded: Folded, record: Mapping[str, Any]) -> str:
-    """Return the content of a record, except its event, in words."""
+    """Return the content of a record, except its event, as text."""
     match record["event"]:
         case "moved":
             return f"{record['split']}: {record.get('reason', '')}"

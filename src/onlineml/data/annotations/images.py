@@ -36,7 +36,7 @@ class Images:
     places: npt.NDArray[np.int64]
 
     def with_table(self, table: pa.Table) -> Images:
-        """The same images with other values."""
+        """Return the images with another table."""
         return replace(self, table=table)
 
     def divided(self, names: Collection[str]) -> tuple[Images, Images]:

@@ -1,8 +1,8 @@
-"""Annotations of an image's set of labels: the whole set, or that some labels apply or do not.
+"""Annotations of an image's set of labels: whole sets, and added or removed labels.
 
-Each label is decided separately, by the entries about it, including whole sets. So two people who add different labels
-do not contradict each other, but a person who adds a label contradicts anyone who removed it, or gave a set without it,
-if that person had not seen this.
+Each label is resolved separately, by the entries about it, including whole sets. Two people who add different labels do
+not conflict, but adding a label conflicts with removing it, or with a set without it, if neither author had seen the
+other's entry.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from onlineml.data.annotations.entries import Entries, Rows
     from onlineml.data.annotations.resolve import HumanAnnotations
 
-__all__ = ["ADDED", "LISTS", "REMOVED", "as_sets", "labels_told", "meanings", "resolve_labels", "standing_labels"]
+__all__ = ["ADDED", "LISTS", "REMOVED", "as_sets", "label_lists", "meanings", "resolve_labels", "resolved_labels"]
 
-ADDED, REMOVED = "added", "removed"  # the events that speak of some labels; all others give the whole set
+ADDED, REMOVED = "added", "removed"  # the events about some labels; all others give the whole set
 LISTS = pa.list_(pa.string())
 _SCHEMA = pa.schema([("labels", LISTS)])
 
 
 def as_sets(lists: pa.Array) -> pa.Array:
-    """Lists of texts with each text once, sorted; without a copy where they are so already."""
+    """Lists with unique, sorted texts; without a copy if they are already."""
     names = pc.list_flatten(lists).dictionary_encode()
     order = pc.sort_indices(names.dictionary)
     rank = np.argsort(order.to_numpy())
@@ -47,7 +47,7 @@ def as_sets(lists: pa.Array) -> pa.Array:
     return lists_of(texts, np.bincount(rows, minlength=len(lists)), mask_of(lists.is_null()))
 
 
-# ---- what entries say ----
+# ---- entries ----
 
 
 class LabelsClaim(NamedTuple):
@@ -55,7 +55,7 @@ class LabelsClaim(NamedTuple):
 
     Attributes:
         event: `ADDED` or `REMOVED`; anything else gives the whole set.
-        labels: None: nobody annotated the image.
+        labels: None if not annotated.
     """
 
     event: str
@@ -67,19 +67,19 @@ class LabelsClaim(NamedTuple):
         return self.event not in {ADDED, REMOVED}
 
     def is_about(self, label: str) -> bool:
-        """Return True if it says of a label that it applies or that it does not."""
+        """Return whether it determines if a label applies."""
         return self.is_whole or label in (self.labels or ())
 
     def applies(self, label: str) -> bool:
-        """Return True if a label, one of those that it is about, applies."""
+        """Return whether a label that it is about applies."""
         return self.event != REMOVED and label in (self.labels or ())
 
 
-def labels_told(entries: Entries, rows: Rows) -> pa.Array:
-    """The lists of labels in entries; null where they have none.
+def label_lists(entries: Entries, rows: Rows) -> pa.Array:
+    """The lists of labels in entries; null if missing.
 
     Raises:
-        StorageError: a list holds null, or an entry that adds or removes names no label; the message names it.
+        StorageError: a list contains null, or an added or removed entry has no labels; the message names it.
     """
     lists = one_chunk(entries.parsed(rows, _SCHEMA)["labels"])
     wrong = np.zeros(len(rows), dtype=bool)
@@ -93,7 +93,7 @@ def labels_told(entries: Entries, rows: Rows) -> pa.Array:
 
 def meanings(entries: Entries, rows: Rows, present: Callable[[str], str | None]) -> list[LabelsClaim]:
     """Return the content of entries; `present` returns the present name of a class."""
-    lists = labels_told(entries, rows).to_pylist()
+    lists = label_lists(entries, rows).to_pylist()
     return [
         LabelsClaim(entries.event(row), None if one is None else frozenset(present(name) or name for name in one))
         for row, one in zip(rows, lists, strict=True)
@@ -108,8 +108,8 @@ class LabelsResolution(Resolution):
     """The resolution of the claims about the labels of an image.
 
     Attributes:
-        of_label: for each label that was mentioned, whether it applies.
-        of_whole: whether anybody annotated the image, from those who gave whole sets; None: nobody gave one.
+        of_label: for each mentioned label, whether it applies.
+        of_whole: whether the image is annotated, by entries with whole sets; None if there are none.
     """
 
     of_label: Mapping[str, Resolution]
@@ -117,7 +117,7 @@ class LabelsResolution(Resolution):
 
     @property
     def disputed(self) -> tuple[str, ...]:
-        """The labels of which people say different things."""
+        """The conflicting labels."""
         return tuple(label for label, one in self.of_label.items() if one.rivals)
 
     @property
@@ -127,16 +127,16 @@ class LabelsResolution(Resolution):
 
     @property
     def rivals(self) -> tuple[str, ...]:
-        """The ids of the entries that contradict each other about some label; else none."""
+        """The ids of the entries that conflict about some label; else none."""
         return tuple(sorted({entry for one in self._contradictions for entry in one.rivals}))
 
     @property
     def prevailing(self) -> frozenset[str]:
-        """Of these, the last about each label."""
+        """The last of these for each label."""
         return frozenset(one.heads[-1].entry for one in self._contradictions)
 
     def value(self, before: Sequence[str] | None) -> list[str] | None:
-        """The labels that apply, given those of the import; None: nobody annotated the image."""
+        """The labels that apply, given the imported ones; None if not annotated."""
         own = {label for label, one in self.of_label.items() if one.heads[-1].meaning}
         kept = () if self.of_whole else {*(before or ())} - set(self.of_label)
         annotated = before is not None if self.of_whole is None else self.of_whole.heads[-1].meaning
@@ -157,21 +157,21 @@ def resolve_labels(claims: Sequence[Claim], expected_revisions: Mapping[str, str
 # ---- all images ----
 
 
-def standing_labels(
+def resolved_labels(
     entries: Entries, human: HumanAnnotations, before: pa.Array, present: Callable[[str], str | None]
 ) -> pa.Array:
-    """The sets of the images about which people spoke.
+    """The sets of the images that people annotated.
 
     Args:
         entries: of the log.
-        human: what people said.
-        before: (N,) lists of all images, as they were imported or uploaded.
-        present: what a class is called now.
+        human: the annotations by people.
+        before: (N,) lists of all images, as imported or uploaded.
+        present: returns the present name of a class.
     """
     rows, places = human.rows, human.prevailing
     unclear = np.flatnonzero(np.isin(rows, human.unclear))
     changed = np.flatnonzero(np.isin(places, entries.rows(ADDED, REMOVED)) & ~np.isin(rows, human.unclear))
-    lists = labels_told(entries, places)
+    lists = label_lists(entries, places)
     if len(unclear) or len(changed):
         were = before.take(pa.array(human.unclear)).to_pylist()
         resolutions = cast("Mapping[str, LabelsResolution]", human.resolutions).values()  # `resolve_labels` made them
@@ -195,15 +195,15 @@ def _after_changes(
     rows: npt.NDArray[np.int64],
     present: Callable[[str], str | None],
 ) -> pa.Array:
-    """The sets of images (`rows`) about which one person after the other spoke, who had seen what was said before."""
+    """The sets of images (`rows`) whose entries are a plain chain."""
     mine = np.isin(human.images, rows)
     image, places = np.searchsorted(rows, human.images[mine]), human.claims[mine]
     whole = ~np.isin(places, entries.rows(ADDED, REMOVED))
-    base = np.full(len(rows), -1)  # of each image the last whole set; -1: what was imported
+    base = np.full(len(rows), -1)  # the last whole set of each image; -1 for the imported one
     base[image[whole]] = np.flatnonzero(whole)
     kept = np.flatnonzero(np.arange(len(image)) >= base[image])
     imported = np.flatnonzero(base < 0)
-    lists = pa.concat_arrays([before.take(pa.array(rows[imported])), labels_told(entries, places[kept])])
+    lists = pa.concat_arrays([before.take(pa.array(rows[imported])), label_lists(entries, places[kept])])
     owner, lengths = (
         np.concatenate([imported, image[kept]]),
         pc.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False),
@@ -213,7 +213,7 @@ def _after_changes(
     now = pa.array([present(name) or name for name in names.dictionary.to_pylist()], pa.string()).dictionary_encode()
     n = max(len(now.dictionary), 1)
     keys = np.repeat(owner, lengths) * n + now.indices.to_numpy()[names.indices.to_numpy()]
-    keys, last = np.unique(keys[::-1], return_index=True)  # of each label of an image, what was said last
+    keys, last = np.unique(keys[::-1], return_index=True)  # the last entry for each label of an image
     keys = keys[~np.repeat(removed, lengths)[::-1][last]]
     counts = np.bincount(keys // n, minlength=len(rows))
     unannotated = np.zeros(len(rows), dtype=bool)

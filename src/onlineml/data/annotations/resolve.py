@@ -1,4 +1,4 @@
-"""Human annotations of the images of a project, and which of them contradict each other."""
+"""Human annotations of the images of a project, and the conflicts among them."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ __all__ = ["HumanAnnotations", "deleted_unseen", "human_annotations", "with_huma
 
 @dataclass(frozen=True, eq=False)
 class HumanAnnotations:
-    """The annotations that people made.
+    """The annotations by people.
 
     Attributes:
-        places: (N,) for each image, the place in the log of the entry that prevails; -1 where nobody annotated it.
-        resolutions: by image id the resolution, where it is not just the last of a chain of entries.
+        places: (N,) for each image, the log position of the prevailing entry; -1 if not annotated.
+        resolutions: by image id, unless it is just the last of a chain of entries.
         unclear: (k,) the images of these resolutions among the N, ascending.
-        images: (M,) for every claim in the order of ids, the place of its image among the N.
-        claims: (M,) the places of these claims in the log.
+        images: (M,) for every claim in the order of ids, the index of its image among the N.
+        claims: (M,) the log positions of these claims.
     """
 
     places: npt.NDArray[np.int64]
@@ -46,25 +46,25 @@ class HumanAnnotations:
 
     @property
     def rows(self) -> npt.NDArray[np.int64]:
-        """(n,) the images about which people spoke."""
+        """(n,) the images that people annotated."""
         return np.flatnonzero(self.places >= 0)
 
     @property
     def prevailing(self) -> Rows:
-        """(n,) the places in the log of the entries that prevail, of these images."""
+        """(n,) the log positions of the prevailing entries of these images."""
         return self.places[self.rows]
 
 
 def human_annotations(
     entries: Entries, silent: Rows, images: Images, classes: Classes, *, kind: AnnotationKind
 ) -> HumanAnnotations:
-    """Resolve the annotations that people made.
+    """Resolve the annotations by people.
 
     Args:
-        entries: those of the log.
-        silent: uploads that do not say what an image shows.
+        entries: of the log.
+        silent: uploads without an annotation.
         images: all existing images.
-        classes: under their present names; the same annotation in other words is no contradiction.
+        classes: for present names; annotations that differ only in former names do not conflict.
         kind: the kind of annotation.
     """
     rows = np.setdiff1d(entries.claims(), silent, assume_unique=True)
@@ -108,17 +108,17 @@ def _expected_revisions(entries: Entries, image_ids: Sequence[str]) -> dict[str,
 def with_human_annotations(
     images: Images, human: HumanAnnotations, entries: Entries, classes: Classes, *, kind: AnnotationKind
 ) -> Images:
-    """The images with what people said of them in place of what was imported."""
+    """The images with human annotations in place of imported ones."""
     if not len(human.rows):
         return images
-    values = kind.standing(entries, human, images.table, classes.present)
+    values = kind.resolved(entries, human, images.table, classes.present)
     return images.replaced(human.rows, values, human.prevailing)
 
 
 def deleted_unseen(
     entries: Entries, deletions: Mapping[str, int], images: Images, human: HumanAnnotations
 ) -> dict[str, tuple[str, ...]]:
-    """By deleted image, the deletion and what people said of the image that whoever deleted it had not seen."""
+    """By deleted image, the deletion and the annotations that its author had not seen."""
     if not deletions:
         return {}
     at = pc.index_in(pa.array(list(deletions), pa.string()), value_set=images.table["image_id"])

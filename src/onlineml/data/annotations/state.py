@@ -1,21 +1,21 @@
-"""Annotations of a project's images and their authors: facts in an append-only log, and the state they result in.
+"""Annotations of a project's images and their authors: records in an append-only log, and the resulting state.
 
 A record is a plain dictionary with an ``event``, ``author`` and ``time`` (ISO, UTC):
 
 - ``imported``: ``file`` (a Parquet table of many images, beside the log), ``class_names``, ``n``;
 - ``uploaded``: ``image_id``, ``uri``, ``sha256``, ``width``, ``height``, ``split``, ``group``, ``label``;
-- ``suggested``: ``file`` (a Parquet table of a model's guesses), ``model``, ``n``;
-- ``accepted``: ``image_id``, ``label``, and where it was a suggestion its ``suggestion`` and ``model``;
+- ``suggested``: ``file`` (a Parquet table of a model's predictions), ``model``, ``n``;
+- ``accepted``: ``image_id``, ``label``, and for a suggestion its ``suggestion`` and ``model``;
 - ``corrected``: ``image_id``, ``label``; - ``skipped``, ``deleted``, ``restored``: ``image_id``;
 - ``moved``: ``group``, ``split``, ``reason``;
 - ``class_added``: ``label``; ``class_renamed``: ``label``, ``new``; ``class_merged``: ``label``, ``into``;
   ``class_split``: ``label``, ``into`` (a list); entries of one change of classes share an ``action``;
 - ``frozen``: ``dataset`` (a hash), ``classes`` (the first names of all, in the order of their ids);
-- ``undone``: ``undoes`` (ids of entries), ``image_id`` where they are about one.
+- ``undone``: ``undoes`` (ids of entries), ``image_id`` if they are about one.
 
-Where the task is detection, ``uploaded`` (if somebody said where the objects are), ``accepted`` and ``corrected`` have
-``boxes_xyxy`` and ``labels`` in place of the label, and ``further``: lists by column, with a value a box. Where images
-have sets of labels, these have ``labels``; ``added`` and ``removed`` have the ``labels`` that apply, or do not.
+For detection, ``uploaded`` (if annotated), ``accepted`` and ``corrected`` have ``boxes_xyxy`` and ``labels`` instead of
+the label, and ``further``: lists by column, with one value per box. For multi-label, they have ``labels``; ``added``
+and ``removed`` have the ``labels`` that apply, or do not.
 
 ``base``, in each record about an image, a group or a class, lists the ids of the entries that its writer had seen,
 separated by spaces. Nothing is overwritten. A person's annotation of an image outlasts whatever is imported later;
@@ -59,22 +59,22 @@ __all__ = ["Annotations", "fold", "parquet_bytes", "parquet_table", "record"]
 
 
 def record(event: str, *, author: str, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """One fact to be appended."""
+    """Return a record to append."""
     return {"event": event, **facts, "author": author, "time": datetime.now(UTC).isoformat(timespec="milliseconds")}
 
 
 @dataclass(frozen=True, eq=False)
 class Annotations:
-    """The state of a project's images after the entries of its log, up to now or up to some moment.
+    """The state of a project's images after the entries of its log, up to now or up to some time.
 
     Attributes:
-        table: a row per image that is not deleted, with the columns of a manifest; no suggestions.
-        deleted: the same of the images that were deleted.
-        class_names: in the order of their ids, less those that were merged into others.
-        class_ids: their ids, which are never given twice nor changed: 1, 2, …
-        lineage: what a class is called now, by each other name that it, or a class merged into it, ever had.
-        conflicts: by image id, the ids of entries that contradict each other because nobody had seen both: different
-            labels or boxes, or a deletion and a correction.
+        table: one row per image that is not deleted, with the columns of a manifest; no suggestions.
+        deleted: the same for deleted images.
+        class_names: in the order of their ids, without classes merged into others.
+        class_ids: their ids, which are never changed or reused: 1, 2, …
+        lineage: the present name of a class by each former name of it, or of a class merged into it.
+        conflicts: by image id, the ids of conflicting entries: different annotations, or a deletion and a correction,
+            by authors who had not seen the other's.
         task: of the project.
     """
 
@@ -103,7 +103,7 @@ class Annotations:
         return self.rows([image_id])[0] if positions([image_id], self.table["image_id"])[0] >= 0 else {}
 
     def rows(self, image_ids: Sequence[str], *, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
-        """As `row`, of many images that are all there; of some columns, or of all."""
+        """As `row`, for many existing images; with some columns, or all."""
         at, names = positions(image_ids, self.table["image_id"]), columns or self.table.column_names
         found: list[dict[str, Any]] = pa.table([taken(self.table[n], at) for n in names], names=names).to_pylist()
         return found
@@ -113,7 +113,7 @@ class Annotations:
         return self.revisions([image_id])[0]
 
     def revisions(self, image_ids: Sequence[str]) -> list[str | None]:
-        """As `revision`, of many images, the deleted ones too."""
+        """As `revision`, for many images, including deleted ones."""
         found: list[str | None] = [None] * len(image_ids)
         for images in (self.folded.images, self.folded.deleted):
             at = positions(image_ids, images.table["image_id"])
@@ -125,15 +125,15 @@ class Annotations:
         return found
 
     def disputed_labels(self, image_id: str) -> tuple[str, ...]:
-        """The labels of an image of which people say both that they apply and that they do not; none but in sets."""
+        """The conflicting labels of a multi-label image."""
         return self.folded.rivalries[image_id].disputed if image_id in self.folded.rivalries else ()
 
     def history(self, image_id: str) -> pd.DataFrame:
-        """Everything that was ever said about an image, the oldest first, also what was undone.
+        """All entries about an image, including undone ones, the oldest first.
 
         Returns:
-            The columns time, event, says (in words), author, undone (by whom, or ``""``), entry (its id) and base (what
-            its author had seen).
+            The columns time, event, says (as text), author, undone (by whom, or ``""``), entry (its id) and base (the
+            revision that its author had seen).
 
         Raises:
             DataError: the image never was in the project.
@@ -149,17 +149,17 @@ class Annotations:
 
     @cached_property
     def suggestions(self) -> pa.Table:
-        """The guesses of models that nobody has answered since, the last one for each image.
+        """The open suggestions of models, the latest one for each image.
 
-        Columns: image_id; those of the kind's guesses, such as ``label``, ``score`` (0..1), ``top_labels`` and
-        ``top_scores``, or ``boxes_xyxy``, ``labels`` and ``scores``; then ``model``, ``entry`` (the log's)
-        and ``skipped`` (a person looked and did not decide).
+        Columns: image_id; those of the kind, such as ``label``, ``score`` (0..1), ``top_labels`` and ``top_scores``, or
+        ``boxes_xyxy``, ``labels`` and ``scores``; then ``model``, ``entry`` (the log's) and ``skipped`` (a person
+        looked and did not decide).
         """
         return open_suggestions(self.folded, self.read_file)
 
     @cached_property
     def provenance(self) -> pa.Table:
-        """The origin of each row's label, or boxes.
+        """The origin of each row's annotation.
 
         The columns are image_id, ``event`` (imported, uploaded, accepted or corrected), ``author``, ``time`` (UTC),
         ``model`` (whose suggestion was accepted) and ``entry`` (the log's).
@@ -167,11 +167,11 @@ class Annotations:
         return provenance_of(self.folded)
 
     def conflict_table(self) -> pd.DataFrame:
-        """Return the contradicting entries, one row for each.
+        """Return the conflicting entries, one row for each.
 
         Returns:
-            The columns about (image, class or group), name, says (in words), author, time, prevails (until somebody
-            decides) and entry.
+            The columns about (image, class or group), name, says (as text), author, time, prevails (until the conflict
+            is resolved) and entry.
         """
         import pandas as pd  # noqa: PLC0415 (slow to import)
 
@@ -179,7 +179,7 @@ class Annotations:
         return _with_times(pd.DataFrame(conflict_rows(self.folded, self.conflicts), columns=columns))
 
     def counts(self) -> dict[str, int]:
-        """Return the number of images of each kind."""
+        """Return the number of images by state."""
         events = self.provenance["event"]
         return {
             "images": len(self),
@@ -205,17 +205,17 @@ class Annotations:
 
     @property
     def human_annotated(self) -> npt.NDArray[np.bool_]:
-        """(N,) whether a person said what the image shows, and not only an import."""
+        """(N,) whether a person annotated the image."""
         return mask_of(pc.is_in(self.provenance["event"], value_set=pa.array(self.kind.claim_events)))
 
     def splits_of_groups(self, groups: Sequence[str]) -> dict[str, str]:
-        """The split that each of the groups has; a group in several counts as test before val before train."""
+        """The split of each group; a group in several counts as test before val before train."""
         mask = pc.is_in(self.table["group"], value_set=pa.array(groups, pa.string()))
         found = self.table.filter(mask).select(["group", "split"]).to_pylist()
         return {row["group"]: row["split"] for wanted in SPLITS for row in found if row["split"] == wanted}
 
     def require_images(self, image_ids: Collection[str]) -> None:
-        """Refuse images that are not there.
+        """Check that images exist.
 
         Raises:
             DataError: an image is not in the project.
@@ -226,10 +226,10 @@ class Annotations:
             raise DataError(f"{len(missing)} images are not in the project, or were deleted: {examples(missing)}")
 
     def require_classes(self, labels: Iterable[str]) -> None:
-        """Refuse labels that are none of the classes, nor former names of them.
+        """Check that labels are classes or former names of classes.
 
         Raises:
-            UnknownClassError: there are some.
+            UnknownClassError: a label is not.
         """
         for label in dict.fromkeys(labels):
             if label not in self.class_names and label not in self.lineage:
@@ -246,20 +246,20 @@ def fold(
     read_file: Callable[[str], pa.Table],
     task: str = "classification",
 ) -> Annotations:
-    """Add up a log.
+    """Compute the state of a log.
 
     Args:
         log: entries, see `onlineml.storage.log.AppendLog.table`.
-        class_names: those that the project began with.
-        read_file: gives the table of an import, or of suggestions, by its ``file``.
-        task: says what images are annotated with, see `onlineml.data.kinds.kind_of`.
+        class_names: the project's first classes.
+        read_file: reads the table of an import, or of suggestions, by its ``file``.
+        task: determines the kind of annotation, see `onlineml.data.kinds.kind_of`.
 
     Raises:
-        StorageError: an entry is not of an annotation log, or of a later version's, or damaged.
+        StorageError: an entry is not of an annotation log, of a later version, or damaged.
     """
     kind = kind_of(task)
     state = folded(log, class_names=class_names, read_file=read_file, kind=kind)
-    ids = state.classes.standing_ids(kind.names_used(state.images.table) | kind.names_used(state.deleted.table))
+    ids = state.classes.present_ids(kind.names_used(state.images.table) | kind.names_used(state.deleted.table))
     return Annotations(
         table=state.images.table,
         deleted=state.deleted.table,
@@ -280,17 +280,17 @@ def _with_times(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
-    """A table as the content of a Parquet file; the same table gives the same bytes."""
+    """Serialize a table to Parquet; equal tables give equal bytes."""
     sink = _io.BytesIO()
     pq.write_table(table, sink, compression="zstd")
     return sink.getvalue()
 
 
 def parquet_table(data: bytes, *, name: str) -> pa.Table:
-    """The table in a Parquet file.
+    """Parse a Parquet file.
 
     Raises:
-        StorageError: it is none.
+        StorageError: it is not a Parquet file.
     """
     try:
         return pq.read_table(pa.BufferReader(data)).replace_schema_metadata(None)

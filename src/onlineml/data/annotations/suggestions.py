@@ -1,4 +1,4 @@
-"""Guesses of models about images: written beside the log as one table a call, and shown until a person answers."""
+"""Suggestions of models: stored beside the log as one table per call, and open until a person annotates the image."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 __all__ = ["guesses", "open_suggestions"]
 
-# ---- written ----
+# ---- write ----
 
 
 def guesses(
     predictions: Any, *, image_ids: Callable[[Sequence[str]], list[str | None]], kind: AnnotationKind
 ) -> pa.Table:
-    """The table of what a model guessed.
+    """The table of a model's predictions.
 
     Args:
         predictions: by image id, or rows with a ``uri``; see the kind's `guess`.
@@ -35,10 +35,10 @@ def guesses(
         kind: of annotation.
 
     Returns:
-        A row per image that could be used.
+        One row per usable image.
 
     Raises:
-        DataError: a guess is of another task or malformed, or images are not in the project.
+        DataError: a prediction is of another task or malformed, or images are not in the project.
     """
     if isinstance(predictions, Mapping):
         names, rows = list(predictions), list(predictions.values())
@@ -49,12 +49,12 @@ def guesses(
         missing = [uri for uri, image_id in zip(uris, found, strict=True) if image_id is None]
         if missing:
             raise DataError(
-                f"{len(missing)} images of these predictions are not in the project: {examples(missing)}; predict on "
-                "the project's own images, such as data.urls(), or give the predictions by image id"
+                f"{len(missing)} images of these predictions are not in the project: {examples(missing)}; predict "
+                "images of the project, such as data.urls(), or pass the predictions by image id"
             )
         names = [str(image_id) for image_id in found]
-    told = [kind.guess(name, row) for name, row in zip(names, rows, strict=True)]
-    return pa.Table.from_pylist([one for one in told if one is not None], schema=kind.guess_schema)
+    found_rows = [kind.guess(name, row) for name, row in zip(names, rows, strict=True)]
+    return pa.Table.from_pylist([one for one in found_rows if one is not None], schema=kind.guess_schema)
 
 
 # ---- read ----
@@ -92,6 +92,6 @@ def open_suggestions(folded: Folded, read_file: Callable[[str], pa.Table]) -> pa
 
 
 def _places(names: Any, places: np.ndarray, wanted: Any) -> np.ndarray:
-    """The place that goes with each wanted name; -1 where there is none."""
+    """The place of each wanted name; -1 if there is none."""
     at = pc.index_in(wanted, value_set=names).fill_null(-1).to_numpy()
     return np.where(at >= 0, np.append(places, -1)[at], -1)

@@ -1,4 +1,4 @@
-"""Storing uploaded images under the hash of their bytes, after a look at whether they are images."""
+"""Storing uploaded images under the hash of their bytes, after checking that they can be decoded."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Source = str | os.PathLike[str] | bytes
 _CHUNK = 32  # sources in memory at once
 _WRITERS = 16  # objects written at once
 _SHOWN = 10
-_MIN_SIDE = 32  # the picture is only looked at for whether it decodes, so the cheapest scale does
+_MIN_SIDE = 32  # images are only decoded to see whether they can be
 
 
 @dataclass(frozen=True)
 class Blob:
-    """One stored image: where, the hash of its bytes, and its upright size in pixels."""
+    """A stored image: its path, the hash of its bytes, and its upright size in pixels."""
 
     uri: str
     sha256: str
@@ -36,7 +36,7 @@ class Blob:
     height: int
 
     def facts(self) -> dict[str, Any]:
-        """As an annotation record has them."""
+        """The facts for an annotation record."""
         return {
             "image_id": self.sha256,
             "uri": self.uri,
@@ -49,15 +49,15 @@ class Blob:
 def store(
     sources: Source | Sequence[Source], *, blobs_url: str, storage_options: Mapping[str, Any] | None = None
 ) -> list[Blob]:
-    """Store images; those whose bytes are there already are not written again.
+    """Store images; existing ones are not written again.
 
     Args:
         sources: paths, URLs or bytes; one or several.
-        blobs_url: the folder; an image goes to ``<ab>/<sha256>.<ext>``, with the extension of what it really is.
-        storage_options: of the filesystem, for the folder and the sources that are on the same kind of storage.
+        blobs_url: the folder; an image goes to ``<ab>/<sha256>.<ext>``, with the extension of its actual format.
+        storage_options: of the filesystem, for the folder and for sources on the same kind of storage.
 
     Raises:
-        BadImageError: images cannot be used; all are named.
+        BadImageError: images are unusable; all are named.
         StorageError: a source cannot be read.
     """
     given = listed(sources)
@@ -79,15 +79,13 @@ def store(
     if bad:
         shown = "\n".join(f"  {name}: {err}" for name, err in bad[:_SHOWN])
         more = f"\n  and {len(bad) - _SHOWN:,} more" if len(bad) > _SHOWN else ""
-        detail = (
-            f"{len(bad):,} of {len(given):,} files cannot be used, so none was added; leave them out:\n{shown}{more}"
-        )
+        detail = f"{len(bad):,} of {len(given):,} files are unusable, so none was added; leave them out:\n{shown}{more}"
         raise BadImageError(bad[0][1].finding, detail)
     return blobs
 
 
 def listed(sources: Source | Iterable[Source]) -> list[Source]:
-    """One source, or several, as a list."""
+    """Return one source, or several, as a list."""
     return [sources] if isinstance(sources, str | bytes | os.PathLike) else list(sources)
 
 
@@ -97,20 +95,20 @@ def names_of(sources: Sequence[Source]) -> list[str]:
 
 
 def checked_split(split: str | None) -> str | None:
-    """A split as given.
+    """Return a split.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: it is unknown.
     """
     if split is not None and split not in SPLITS:
-        raise ConfigError(f"split must be one of {', '.join(SPLITS)}, or None to have it decided; it is {split!r}")
+        raise ConfigError(f"split={split!r}: expected one of {', '.join(SPLITS)}, or None to assign it by a hash")
     return split
 
 
 def _read(
     sources: Sequence[Source], blobs_url: str, storage_options: Mapping[str, Any] | None
 ) -> tuple[list[str], list[bytes]]:
-    """Names for messages, and contents. Other stores than the project's are not told its credentials."""
+    """Names for messages, and contents. The project's credentials are not passed to other stores."""
     urls = [str(source) for source in sources if not isinstance(source, bytes)]
     own = [url for url in urls if _scheme(url) == _scheme(blobs_url)]
     others = [url for url in urls if _scheme(url) != _scheme(blobs_url)]

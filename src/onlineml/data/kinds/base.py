@@ -201,7 +201,7 @@ class AnnotationKind(AnnotatedTables):
     # ---- adding up a log ----
 
     @abstractmethod
-    def told(self, entries: Entries, rows: Rows) -> dict[str, Any]:
+    def uploaded(self, entries: Entries, rows: Rows) -> dict[str, Any]:
         """The value columns of what uploads say, null where they say nothing.
 
         Raises:
@@ -231,7 +231,7 @@ class AnnotationKind(AnnotatedTables):
         return resolve_claims(claims, expected_revisions)
 
     @abstractmethod
-    def standing(
+    def resolved(
         self, entries: Entries, human: HumanAnnotations, table: pa.Table, present: Callable[[str], str | None]
     ) -> dict[str, Any]:
         """The value columns of the images about which people spoke, ``human.rows`` of the table."""

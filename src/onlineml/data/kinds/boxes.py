@@ -170,7 +170,7 @@ class BoxesKind(AnnotationKind):
 
     # ---- adding up a log ----
 
-    def told(self, entries: Entries, rows: Rows) -> dict[str, Any]:
+    def uploaded(self, entries: Entries, rows: Rows) -> dict[str, Any]:
         return claimed.boxes_columns(entries, rows, needed=False)
 
     def require_claims(self, entries: Entries, rows: Rows) -> None:
@@ -182,7 +182,7 @@ class BoxesKind(AnnotationKind):
         pairs = zip(told["boxes_xyxy"].to_pylist(), names, strict=True)
         return [claimed.boxes_meant(one, own) for one, own in pairs]
 
-    def standing(
+    def resolved(
         self, entries: Entries, human: HumanAnnotations, table: pa.Table, _present: Callable[[str], str | None]
     ) -> dict[str, Any]:
         values = claimed.boxes_columns(entries, human.prevailing)

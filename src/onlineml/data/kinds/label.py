@@ -104,7 +104,7 @@ class LabelKind(AnnotationKind):
 
     # ---- adding up a log ----
 
-    def told(self, entries: Entries, rows: Rows) -> dict[str, Any]:
+    def uploaded(self, entries: Entries, rows: Rows) -> dict[str, Any]:
         return {"label": entries.nullable("label", rows)}
 
     def require_claims(self, entries: Entries, rows: Rows) -> None:
@@ -114,7 +114,7 @@ class LabelKind(AnnotationKind):
         labels = entries.nullable("label", rows).to_pylist()
         return [None if label is None else present(label) or label for label in labels]
 
-    def standing(
+    def resolved(
         self, entries: Entries, human: HumanAnnotations, _table: pa.Table, _present: Callable[[str], str | None]
     ) -> dict[str, Any]:
         return {"label": entries.nullable("label", human.prevailing)}

@@ -21,10 +21,10 @@ from onlineml.data.annotations.label_sets import (
     LISTS,
     REMOVED,
     as_sets,
-    labels_told,
+    label_lists,
     meanings,
     resolve_labels,
-    standing_labels,
+    resolved_labels,
 )
 from onlineml.data.kinds.base import AnnotationKind, checked_scores
 from onlineml.data.manifest.boxes import lists_of
@@ -211,8 +211,8 @@ class LabelsKind(AnnotationKind):
 
     # ---- adding up a log ----
 
-    def told(self, entries: Entries, rows: Rows) -> dict[str, Any]:
-        return {"labels": labels_told(entries, rows)}
+    def uploaded(self, entries: Entries, rows: Rows) -> dict[str, Any]:
+        return {"labels": label_lists(entries, rows)}
 
     def require_claims(self, entries: Entries, rows: Rows) -> None:
         told = entries.mentions("labels", rows)
@@ -225,11 +225,11 @@ class LabelsKind(AnnotationKind):
     def resolve(self, claims: Sequence[Claim], expected_revisions: Mapping[str, str | None]) -> Resolution:
         return resolve_labels(claims, expected_revisions)
 
-    def standing(
+    def resolved(
         self, entries: Entries, human: HumanAnnotations, table: pa.Table, present: Callable[[str], str | None]
     ) -> dict[str, Any]:
         before = one_chunk(table["labels"]).cast(LISTS)
-        return {"labels": standing_labels(entries, human, before, present)}
+        return {"labels": resolved_labels(entries, human, before, present)}
 
     # ---- what models guess ----
 
