@@ -291,7 +291,7 @@ def test_what_cannot_become_of_classes(project: Project) -> None:
             project.classes.add(name)
     with pytest.raises(ConfigError, match="'tiger' now"):
         project.classes.rename("cat", "lion")
-    with pytest.raises(ConfigError, match="classes.merge"):
+    with pytest.raises(ConfigError, match=r"classes\.merge"):
         project.classes.rename("tiger", "dog")
     with pytest.raises(ConfigError, match="called 'tiger' already"):
         project.classes.rename("tiger", "tiger")
