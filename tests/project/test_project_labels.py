@@ -289,7 +289,7 @@ def test_what_cannot_become_of_classes(project: Project) -> None:
     for name in ("cat", " ", 7):
         with pytest.raises(ConfigError):
             project.classes.add(name)
-    with pytest.raises(ConfigError, match="'tiger' now"):
+    with pytest.raises(ConfigError, match="renamed to 'tiger'"):
         project.classes.rename("cat", "lion")
     with pytest.raises(ConfigError, match=r"classes\.merge"):
         project.classes.rename("tiger", "dog")

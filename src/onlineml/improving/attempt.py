@@ -106,7 +106,7 @@ class Attempt:
     # ---- steps ----
 
     def _how(self, champion: Any, changes: Changes | None) -> How:
-        """How the challenger is trained; a resumed attempt keeps its choice."""
+        """Choose how the challenger is trained; a resumed attempt keeps its choice."""
         how: How | None = self.run.spec.get("how")
         if how is None and self.recipe.how == "auto":
             in_train = self.data.column("image_id")[self.data.column("split") == "train"]
