@@ -16,7 +16,7 @@ from onlineml.improving.gate.policy import Better, Gate, NotWorse
         ({"margin": 0.0}, "margin=0.0: expected a difference"),
         ({"min_support": 0}, "min_support=0: expected at least 1"),
         ({"slices": "camera"}, r"slices='camera': expected names of columns, such as \['camera'\]"),
-        ({"rules": ["not on a Friday"]}, "rules: 'not on a Friday' is no function"),
+        ({"rules": ["not on a Friday"]}, "rules: 'not on a Friday' is not a function"),
     ],
 )
 def test_values_that_make_no_sense_are_refused_with_what_is_expected(values, message):
