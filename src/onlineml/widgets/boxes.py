@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from onlineml.data.images.decode import decode
-from onlineml.data.images.thumbnails import encoded, shrunk
+from onlineml.data.images.thumbnails import encoded, shrink
 from onlineml.data.manifest.box_arrays import box_iou
 from onlineml.errors import ConfigError, NotFoundError
 from onlineml.inference.drawing import box_colour
@@ -154,7 +154,7 @@ class BoxEditor(View):
         x2, y2 = min(width, int(np.ceil(region[2]))), min(height, int(np.ceil(region[3])))
         if x2 <= x1 or y2 <= y1:
             return
-        part = shrunk(pixels[y1:y2, x1:x2], min(_DETAIL_PX, max(1, int(max(px_wh)))))
+        part = shrink(pixels[y1:y2, x1:x2], min(_DETAIL_PX, max(1, int(max(px_wh)))))
         self.send({"kind": "detail", "id": image_id, "region": [x1, y1, x2, y2]}, [encoded(part, quality=90)])
 
     def _original(self, image_id: str) -> NDArray[np.uint8]:

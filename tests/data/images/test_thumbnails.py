@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from onlineml.data.images import thumbnails as module
-from onlineml.data.images.thumbnails import encoded, shrunk, thumbnails
+from onlineml.data.images.thumbnails import encoded, shrink, thumbnails
 from onlineml.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -102,8 +102,8 @@ def test_made_once_and_kept_under_the_version_and_size(tmp_path: Path, monkeypat
 
 
 def test_the_thinnest_image_keeps_a_pixel() -> None:
-    assert shrunk(np.zeros((1, 5000, 3), np.uint8), 100).shape == (1, 100, 3)
-    assert shrunk(np.zeros((7, 5, 3), np.uint8), 100).shape == (7, 5, 3)
+    assert shrink(np.zeros((1, 5000, 3), np.uint8), 100).shape == (1, 100, 3)
+    assert shrink(np.zeros((7, 5, 3), np.uint8), 100).shape == (7, 5, 3)
     assert encoded(np.zeros((7, 5, 3), np.uint8))[:4] == b"\x89PNG"
 
 

@@ -166,11 +166,11 @@ def fit_to_size(pixels: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[
     if middle.shape[:2] == size_hw:
         return middle
     if scale < 1:
-        return _shrunk(middle, (size_hw[1], size_hw[0]))
+        return _shrink(middle, (size_hw[1], size_hw[0]))
     return np.asarray(cv2.resize(middle, (size_hw[1], size_hw[0]), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
 
 
-def _shrunk(pixels: NDArray[np.uint8], size_wh: tuple[int, int]) -> NDArray[np.uint8]:
+def _shrink(pixels: NDArray[np.uint8], size_wh: tuple[int, int]) -> NDArray[np.uint8]:
     """Shrink almost as area averaging does, in half of OpenCV's time, which is fast only for integer factors.
 
     The image is resized bilinearly to the nearest integer multiple of the target size, which is at most half as large
@@ -213,4 +213,4 @@ def limit_to_scale(pixels: NDArray[np.uint8], short_side: int) -> NDArray[np.uin
     if scale >= 1:
         return pixels
     size_wh = (max(short_side, round(width * scale)), max(short_side, round(height * scale)))
-    return _shrunk(pixels, size_wh)
+    return _shrink(pixels, size_wh)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Thumbnail", "encoded", "shrunk", "thumbnails"]
+__all__ = ["Thumbnail", "encoded", "shrink", "thumbnails"]
 
 _AT_ONCE = 16  # images in memory at the same time: photos of phones have 5 MB each
 _HEADER = struct.Struct("<II")  # height and width of the original; if zero, the rest is the error's text
@@ -128,10 +128,10 @@ def _made(content: bytes | OSError, side: int) -> tuple[Thumbnail, bool]:
             decoded = decode(content, min_side=side)
     except BadImageError as error:
         return Thumbnail(b"", (0, 0), str(error)), True
-    return Thumbnail(encoded(shrunk(decoded.pixels, side)), decoded.size_hw), True
+    return Thumbnail(encoded(shrink(decoded.pixels, side)), decoded.size_hw), True
 
 
-def shrunk(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+def shrink(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     """Shrink to (h, w, 3) uint8 whose longer side is at most ``side`` pixels; at least 1 pixel per side."""
     import cv2  # noqa: PLC0415
 

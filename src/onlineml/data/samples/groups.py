@@ -91,7 +91,7 @@ def draw_group(rng: Generator, *, shape: str, n_objects: int, tiny: bool = False
         clutter(rng, scene, light)  # some of it covers the objects
     pixels, scale = camera(rng, scene, light), (1.0, 1.0)
     if tiny:
-        pixels, scale = _shrunk(pixels)
+        pixels, scale = _shrink(pixels)
     return _group(table, pixels, scale)
 
 
@@ -138,7 +138,7 @@ def _extent(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
     return int(rows[0]), int(cols[0]), int(rows[-1]) + 1, int(cols[-1]) + 1
 
 
-def _shrunk(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], tuple[float, float]]:
+def _shrink(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], tuple[float, float]]:
     """Return a thumbnail, and its scale factors (vertical, horizontal)."""
     import cv2  # noqa: PLC0415 - heavy, and importing onlineml must stay fast
 

@@ -29,18 +29,18 @@ class DetectionEvidence:
 
     Attributes:
         rankings: by range of areas, as returned by `rank_areas`.
-        said_image: (S,) int64 image of each box at or above its class's threshold, without those on crowds.
-        said_label: (S,) int64.
-        said_hit: (S,) bool, found an object of its class.
+        counted_image: (S,) int64 image of each box at or above its class's threshold, without those on crowds.
+        counted_label: (S,) int64.
+        counted_hit: (S,) bool, found an object of its class.
         codes: (N,) int64 group of each image.
         n_groups: G.
         slices: (N,) int64 codes and their number, by column.
     """
 
     rankings: dict[str, Ranking]
-    said_image: Ints
-    said_label: Ints
-    said_hit: Floats
+    counted_image: Ints
+    counted_label: Ints
+    counted_hit: Floats
     codes: Ints
     n_groups: int
     slices: dict[str, tuple[Ints, int]]
@@ -53,16 +53,16 @@ def counted_scores(evidence: DetectionEvidence, weights: Floats) -> dict[str, Fl
     """
     everything = evidence.rankings[""]
     n_classes = everything.n_classes
-    right, hits = weights[:, evidence.said_image], evidence.said_hit
-    found = sums_by_code(right[:, hits], evidence.said_label[hits], n_codes=n_classes)
-    said = sums_by_code(right, evidence.said_label, n_codes=n_classes)
+    right, hits = weights[:, evidence.counted_image], evidence.counted_hit
+    found = sums_by_code(right[:, hits], evidence.counted_label[hits], n_codes=n_classes)
+    counted = sums_by_code(right, evidence.counted_label, n_codes=n_classes)
     support = n_objects(everything, weights)
-    scores = scores_from_counts(found, said, support)
-    n_found, n_said, n_there = (counts.sum(axis=-1) for counts in (found, said, support))
+    scores = scores_from_counts(found, counted, support)
+    n_found, n_counted, n_there = (counts.sum(axis=-1) for counts in (found, counted, support))
     pooled = {
-        "micro_precision": ratio(n_found, n_said),
+        "micro_precision": ratio(n_found, n_counted),
         "micro_recall": ratio(n_found, n_there),
-        "micro_f1": ratio(2 * n_found, n_said + n_there),
+        "micro_f1": ratio(2 * n_found, n_counted + n_there),
     }
     return pooled | {name: scores[name] for name in (*_PER_CLASS, *(f"macro_{name}" for name in _PER_CLASS))}
 
@@ -85,7 +85,7 @@ def resample_detections(evidence: DetectionEvidence, *, n_bootstrap: int, seed: 
     if not len(evidence.codes) or not n_bootstrap:
         return samples.resampled()
     _resample_precision(evidence, of_slices, np.ones((1, len(evidence.codes))), middles)
-    sizes = (int(np.diff(everything.starts).max(initial=0)), len(evidence.codes), len(evidence.said_image))
+    sizes = (int(np.diff(everything.starts).max(initial=0)), len(evidence.codes), len(evidence.counted_image))
     for drawn in resample_weights(
         n_groups=evidence.n_groups, n_bootstrap=n_bootstrap, seed=seed, row_values=max(*sizes, everything.n_classes)
     ):

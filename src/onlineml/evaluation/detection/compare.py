@@ -8,18 +8,18 @@ import numpy as np
 
 from onlineml.data.manifest.box_arrays import Boxes
 from onlineml.errors import DataError
-from onlineml.evaluation.classification.worst import count_mistakes, seen_images
 from onlineml.evaluation.comparison.counts import paired_counts
-from onlineml.evaluation.comparison.halves import THRESHOLDS, Detected, Halves
 from onlineml.evaluation.comparison.pairing import align, listed_ids, shared_cuts
 from onlineml.evaluation.comparison.parts import new_classes, part_change, shared_fields
 from onlineml.evaluation.comparison.result import ChangedImage, Comparison, PartChange
 from onlineml.evaluation.comparison.samples import PairedSamples
 from onlineml.evaluation.detection.detections import Detections
 from onlineml.evaluation.detection.errors import BACKGROUND_IOU, diagnose
+from onlineml.evaluation.detection.halves import THRESHOLDS, Detected, Halves
 from onlineml.evaluation.detection.inputs import usable_boxes
 from onlineml.evaluation.detection.matching import overlaps, scene_of
 from onlineml.evaluation.detection.ranking import rank_area
+from onlineml.evaluation.detection.worst import count_mistakes, seen_images
 from onlineml.evaluation.render.text import count
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from onlineml.evaluation.detection.gallery import caption
+from onlineml.evaluation.detection.inspection import Inspection
 from onlineml.evaluation.detection.text import box_words
-from onlineml.evaluation.inspection import Inspection
 from onlineml.evaluation.render.gallery import (
     CONFUSION,
     MISSED,

@@ -8,7 +8,6 @@ import numpy as np
 
 from onlineml.errors import ConfigError
 from onlineml.evaluation.classification import inputs
-from onlineml.evaluation.classification.worst import worst_images
 from onlineml.evaluation.detection.bootstrap import (
     DetectionEvidence,
     counted_scores,
@@ -26,6 +25,7 @@ from onlineml.evaluation.detection.matching import scene_of
 from onlineml.evaluation.detection.ranking import class_ap, coco_numbers
 from onlineml.evaluation.detection.result import DetectionScores
 from onlineml.evaluation.detection.tables import ERRORS, KINDS, DetectionSlice, ErrorType, PerObjectClass
+from onlineml.evaluation.detection.worst import worst_images
 from onlineml.evaluation.intervals import group_codes, widened, with_exact
 from onlineml.evaluation.metrics import mean_defined
 from onlineml.evaluation.slices import cut
@@ -152,12 +152,12 @@ def _evidence(
     case: MatchedScene, *, groups: Sequence[object] | Array | None, cuts: dict[str, tuple[Ints, list[str]]]
 ) -> DetectionEvidence:
     codes, n_groups = group_codes(groups, n_images=case.scene.n_images)
-    said = np.flatnonzero(case.shown.kind != KINDS.index("ignored"))
+    counted = np.flatnonzero(case.shown.kind != KINDS.index("ignored"))
     return DetectionEvidence(
         rankings=case.rankings,
-        said_image=case.scene.found_image[said],
-        said_label=case.scene.found_label[said],
-        said_hit=case.shown.kind[said] == KINDS.index("hit"),
+        counted_image=case.scene.found_image[counted],
+        counted_label=case.scene.found_label[counted],
+        counted_hit=case.shown.kind[counted] == KINDS.index("hit"),
         codes=codes,
         n_groups=n_groups,
         slices={name: (numbers, len(values)) for name, (numbers, values) in cuts.items()},
@@ -183,9 +183,9 @@ def _per_class(
     nothing = np.full((len(names), 2), np.nan)
     support, predicted = (
         np.bincount(labels, minlength=len(names)).astype(np.int64)
-        for labels in (everything.truth_label, evidence.said_label)
+        for labels in (everything.truth_label, evidence.counted_label)
     )
-    of_said, of_there = evidence.codes[evidence.said_image], evidence.codes[everything.truth_image]
+    of_counted, of_there = evidence.codes[evidence.counted_image], evidence.codes[everything.truth_image]
     share, found = scores["precision"][0], scores["recall"][0]
     return PerObjectClass(
         names=names,
@@ -198,7 +198,7 @@ def _per_class(
         ap=precision.mean(axis=1),
         ap_50=precision[:, 0].copy(),
         ap_75=precision[:, 5].copy(),
-        precision_interval=with_exact(share, bounds.get("precision"), evidence.said_label, of_said),
+        precision_interval=with_exact(share, bounds.get("precision"), evidence.counted_label, of_counted),
         recall_interval=with_exact(found, bounds.get("recall"), everything.truth_label, of_there),
         f1_interval=bounds.get("f1", nothing),
         ap_interval=bounds.get("ap", nothing),

@@ -13,7 +13,7 @@ from onlineml.models.detectors import build_detector, takes_backbone
 from onlineml.models.modes import in_eval_mode
 from onlineml.tasks.base import VisionModule
 from onlineml.tasks.class_names import checked_names
-from onlineml.tasks.detection.shrinking import shrunken
+from onlineml.tasks.detection.shrinking import shrink_batch
 from onlineml.tasks.detection.validation import DetectionMetric
 from onlineml.tasks.own_network import known_network, unknown_network
 
@@ -235,7 +235,7 @@ class ObjectDetector(VisionModule):
         """(B,) training loss of each image."""
         progress = self.progress() if self.has_end() else 1.0
         scale = min(1.0, self.start_scale + (1.0 - self.start_scale) * progress / _GROWN_AT)
-        image, targets = shrunken(batch["image"], batch["targets"], scale)
+        image, targets = shrink_batch(batch["image"], batch["targets"], scale)
         trust = min(1.0, progress / _TRUST_AT)
         return self.network.losses(self.normalize(image), targets, trust=trust)
 

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-__all__ = ["shrunken"]
+__all__ = ["shrink_batch"]
 
 _STEP = 32  # pixels; sides of a batch are multiples of it
 
 
-def shrunken(
+def shrink_batch(
     image: Tensor, targets: Sequence[Mapping[str, Any]], scale: float
 ) -> tuple[Tensor, Sequence[Mapping[str, Any]]]:
     """A batch at about ``scale`` of its size, sides in multiples of 32 pixels."""

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from onlineml.errors import DataError
-from onlineml.evaluation.classification.worst import count_mistakes, seen_images
 from onlineml.evaluation.detection.errors import Cells, confusion_cells, match_scene
 from onlineml.evaluation.detection.inputs import usable_boxes
 from onlineml.evaluation.detection.matching import scene_of
+from onlineml.evaluation.detection.worst import count_mistakes, seen_images
 
 if TYPE_CHECKING:
     from onlineml.evaluation.detection.result import DetectionScores

@@ -19,11 +19,11 @@ from onlineml.evaluation.metrics import mean_defined, ratio
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from onlineml.evaluation.classification.worst import Mistakes
     from onlineml.evaluation.comparison.pairing import Pairing
     from onlineml.evaluation.detection.errors import Diagnosis
     from onlineml.evaluation.detection.matching import Scene
     from onlineml.evaluation.detection.ranking import Ranking
+    from onlineml.evaluation.detection.worst import Mistakes
     from onlineml.evaluation.types import Array, Floats
 
 __all__ = ["THRESHOLDS", "Detected", "Halves"]
@@ -48,10 +48,10 @@ class Detected:
     mistakes: Mistakes
 
     @property
-    def said(self) -> Array:
+    def counted(self) -> Array:
         """(M,) bool: counts as a box at the thresholds."""
-        said: Array = self.shown.kind != KINDS.index("ignored")
-        return said
+        counted: Array = self.shown.kind != KINDS.index("ignored")
+        return counted
 
     @property
     def hit(self) -> Array:
@@ -65,7 +65,7 @@ def _counted(one: Detected, weights: Floats) -> dict[str, Floats]:
     real = ~one.scene.crowd
     objects, boxes, hits = (
         np.bincount(images, minlength=one.scene.n_images).astype(np.float64)
-        for images in (one.scene.truth_image[real], one.scene.found_image[one.said], one.scene.found_image[one.hit])
+        for images in (one.scene.truth_image[real], one.scene.found_image[one.counted], one.scene.found_image[one.hit])
     )
     return {"micro_recall": ratio(weights @ hits, weights @ objects),
             "micro_precision": ratio(weights @ hits, weights @ boxes)}  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 from onlineml.data.manifest.box_arrays import Boxes
 from onlineml.errors import DataError
 from onlineml.evaluation import Detections, detection_scores
-from onlineml.evaluation.inspection import Inspection
+from onlineml.evaluation.detection.inspection import Inspection
 
 
 def boxes_of(images: list[list[tuple[list[float], int]]]) -> Boxes:
