@@ -9,8 +9,7 @@ import numpy as np
 
 from onlineml.evaluation.render.gallery import GalleryItem, ShownBox
 from onlineml.inference.drawing import box_colour
-from onlineml.inference.items import gallery_items
-from onlineml.inference.rows import Rows
+from onlineml.inference.items import ImageRows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from matplotlib.figure import Figure
 
-    from onlineml.evaluation.render.gallery import GalleryItems
 
 __all__ = ["DetectedObject", "DetectionRows", "ImageDetections"]
 
@@ -154,7 +152,7 @@ class ImageDetections:
         return f"{self.uri}: {self.summary}"
 
 
-class DetectionRows(Rows[ImageDetections]):
+class DetectionRows(ImageRows[ImageDetections]):
     """The detections in images, one row for each image, made on demand.
 
     Iterating streams the rows and keeps none. The length, a row by its number, or a table require all rows, which are
@@ -178,11 +176,6 @@ class DetectionRows(Rows[ImageDetections]):
     }
 
     @staticmethod
-    def records(row: ImageDetections) -> list[dict[str, Any]]:
-        """See `ImageDetections.records`."""
-        return row.records()
-
-    @staticmethod
     def item(row: ImageDetections) -> GalleryItem:
         """The objects, drawn."""
         if row.error is not None:
@@ -192,10 +185,6 @@ class DetectionRows(Rows[ImageDetections]):
             ShownBox(one.box_xyxy, f"{one.label} {one.score:.2f}", box_colour(number)) for one, number in boxes
         )
         return GalleryItem(row.summary, boxes=drawn)
-
-    def gallery(self) -> GalleryItems:
-        """The images with what was said of them, in their order."""
-        return gallery_items(self, item=self.item, classes=lambda row: tuple(dict.fromkeys(row.labels)))
 
     def figure(self, *, limit: int = 12, storage_options: Mapping[str, Any] | None = None) -> Figure:
         """Some of the images, evenly chosen among all, with the objects drawn, and counted below."""

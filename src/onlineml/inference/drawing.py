@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from onlineml.inference.detections import ImageDetections
 
-__all__ = ["draw", "draw_boxes", "draw_stored"]
+__all__ = ["draw", "draw_boxes", "draw_labels", "draw_stored"]
 
 _LEGIBLE = 320  # a picture whose longer side is less is enlarged: no letter would fit into 24 pixels
 _LONGEST = 28  # characters of a label
@@ -178,6 +178,22 @@ def colour_of(number: int) -> tuple[int, int, int]:
 def box_colour(number: int) -> str:
     """The colour of a class as CSS has it; grey where it is none of the classes."""
     return "#9aa0a6" if number < 0 else "#{:02x}{:02x}{:02x}".format(*colour_of(number))
+
+
+def draw_labels(
+    pixels: NDArray[np.uint8], scores: Mapping[str, float], class_names: Sequence[str]
+) -> NDArray[np.uint8]:
+    """Write labels with their scores into the corners of a picture.
+
+    Args:
+        pixels: (H, W, 3) uint8 RGB; left as it is.
+        scores: of up to eight labels, which have places of their own.
+        class_names: their places are the colours.
+    """
+    height, width = pixels.shape[:2]
+    texts = [f"{shortened(name)} {score:.2f}" for name, score in scores.items()]
+    colours = [class_names.index(name) if name in class_names else 0 for name in scores]
+    return draw_boxes(pixels, np.tile([0.0, 0.0, width, height], (len(scores), 1)), texts, colours)
 
 
 def shortened(label: str) -> str:

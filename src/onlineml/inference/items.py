@@ -1,51 +1,74 @@
-"""Gallery of what a model says of images."""
+"""Rows of what a model says of images, one an image, whatever the task: tables, galleries, figures."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
 from onlineml.evaluation.render.gallery import Facet, GalleryItems, facet_of, facet_of_rows
+from onlineml.inference.rows import Rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Mapping, Sequence
+
+    from matplotlib.figure import Figure
 
     from onlineml.evaluation.render.gallery import GalleryItem
-    from onlineml.inference.rows import Rows
 
-__all__ = ["gallery_items"]
+__all__ = ["ImageRows"]
+
+R = TypeVar("R")
 
 _BANDS = (0.5, 0.7, 0.9)  # of scores
 _BAND_NAMES = ("below 0.5", "0.5 to 0.7", "0.7 to 0.9", "0.9 to 1")
 
 
-def gallery_items(
-    answers: Rows[Any],
-    *,
-    item: Callable[[Any], GalleryItem],
-    classes: Callable[[Any], tuple[str, ...]],
-    none: str = "no objects",
-) -> GalleryItems:
-    """All rows in their order; what came without a name has no URL.
+class ImageRows(Rows[R]):
+    """The rows of images; see `onlineml.inference.rows.Rows`.
 
-    Args:
-        answers: the rows.
-        item: what is said of a row.
-        classes: the classes by which a row that can be used is found.
-        none: what stands for a row without any.
+    A row has ``uri``, ``error`` (None where the image can be used), ``label`` and ``score`` of the surest answer, all
+    answers as ``top``, the classes that count in ``strengths()``, ``records()`` and, in words, ``summary``.
+
+    Attributes:
+        none: what stands for an image that shows no class.
     """
-    rows: list[Any] = list(answers)
-    uris = [str(row.uri) for row in rows]
-    return GalleryItems(
-        title=f"{len(rows):,} images" + (f", by {answers.model}" if answers.model else ""),
-        ids=uris,
-        urls=["" if _nameless(uri) else uri for uri in uris],
-        versions=[""] * len(rows),
-        items=lambda places: [item(rows[place]) for place in places],
-        facts=lambda place: _facts(rows[place]),
-        facets=(_classes(rows, classes, none), _bands(rows)),
-    )
+
+    none: ClassVar[str] = "no objects"
+
+    @staticmethod
+    def records(row: Any) -> list[dict[str, Any]]:
+        """The lines of the table that one row makes."""
+        lines: list[dict[str, Any]] = row.records()
+        return lines
+
+    @staticmethod
+    @abstractmethod
+    def item(row: Any) -> GalleryItem:
+        """The content of a row, as a gallery shows it."""
+
+    def gallery(self) -> GalleryItems:
+        """The images with what was said of them, in their order; what came without a name has no URL."""
+        rows: list[Any] = list(self)
+        uris = [str(row.uri) for row in rows]
+        return GalleryItems(
+            title=f"{len(rows):,} images" + (f", by {self.model}" if self.model else ""),
+            ids=uris,
+            urls=["" if _nameless(uri) else uri for uri in uris],
+            versions=[""] * len(uris),
+            items=lambda places: [self.item(rows[place]) for place in places],
+            facts=lambda place: _facts(rows[place]),
+            facets=(_classes(rows, self.none), _bands(rows)),
+        )
+
+    def figure(self, *, limit: int = 24, storage_options: Mapping[str, Any] | None = None) -> Figure:
+        """Some of the images, evenly chosen among all, each with its answer below."""
+        from onlineml.evaluation.render.image_grid import image_grid  # noqa: PLC0415
+
+        shown: list[Any] = self.sample(limit)
+        titles = [row.summary for row in shown]
+        return image_grid([row.uri for row in shown], titles, limit=limit, storage_options=storage_options)
 
 
 def _nameless(uri: str) -> bool:
@@ -53,8 +76,8 @@ def _nameless(uri: str) -> bool:
     return kind in {"bytes", "array", "image"} and number.isdigit()
 
 
-def _classes(rows: Sequence[Any], classes: Callable[[Any], tuple[str, ...]], none: str) -> Facet:
-    told = [("cannot be used",) if row.error else classes(row) or (none,) for row in rows]
+def _classes(rows: Sequence[Any], none: str) -> Facet:
+    told = [("cannot be used",) if row.error else tuple(row.strengths()) or (none,) for row in rows]
     pairs = [(place, label) for place, labels in enumerate(told) for label in labels]
     return facet_of_rows("class", [label for _, label in pairs], [place for place, _ in pairs])
 

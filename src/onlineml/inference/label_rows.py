@@ -6,19 +6,15 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 from onlineml.evaluation.render.gallery import GalleryItem
-from onlineml.inference.items import gallery_items
-from onlineml.inference.rows import Rows
+from onlineml.inference.items import ImageRows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from matplotlib.figure import Figure
+    import numpy as np
     from numpy.typing import NDArray
 
-    from onlineml.evaluation.render.gallery import GalleryItems
 
 __all__ = ["ImageLabels", "LabelRows"]
 
@@ -74,19 +70,15 @@ class ImageLabels:
             pixels: (H, W, 3) uint8 RGB; left as it is.
             class_names: their places are the colours.
         """
-        from onlineml.inference.drawing import draw_boxes, shortened  # noqa: PLC0415
+        from onlineml.inference.drawing import draw_labels  # noqa: PLC0415
 
-        shown = [*self.strengths().items()][:8]
-        height, width = pixels.shape[:2]
-        texts = [f"{shortened(name)} {score:.2f}" for name, score in shown]
-        colours = [class_names.index(name) if name in class_names else 0 for name, _ in shown]
-        return draw_boxes(pixels, np.tile([0.0, 0.0, width, height], (len(shown), 1)), texts, colours)
+        return draw_labels(pixels, dict([*self.strengths().items()][:8]), class_names)
 
     def __str__(self) -> str:
         return f"{self.uri}: {self.summary}"
 
 
-class LabelRows(Rows[ImageLabels]):
+class LabelRows(ImageRows[ImageLabels]):
     """The labels of images, one row for each image, made on demand; see `onlineml.inference.rows.Rows`.
 
     The table has the columns uri, labels, scores, top_labels, top_scores and error.
@@ -96,6 +88,7 @@ class LabelRows(Rows[ImageLabels]):
         model: its name, which is shown.
     """
 
+    none = _NONE
     columns: ClassVar[Mapping[str, str]] = {
         "uri": "string",
         "labels": "list of string",
@@ -106,26 +99,9 @@ class LabelRows(Rows[ImageLabels]):
     }
 
     @staticmethod
-    def records(row: ImageLabels) -> list[dict[str, Any]]:
-        """See `ImageLabels.records`."""
-        return row.records()
-
-    @staticmethod
     def item(row: ImageLabels) -> GalleryItem:
         """The labels, and the likeliest of those that are not given."""
         if row.error is not None:
             return GalleryItem("cannot be used", row.error, "bad")
         others = [f"{name} {score:.2f}" for name, score in row.top if name not in row.labels and score >= 0.01][:2]
         return GalleryItem(row.summary, ", ".join(others))
-
-    def gallery(self) -> GalleryItems:
-        """The images with their labels, in their order."""
-        return gallery_items(self, item=self.item, classes=lambda row: row.labels, none=_NONE)
-
-    def figure(self, *, limit: int = 24, storage_options: Mapping[str, Any] | None = None) -> Figure:
-        """Some of the images, evenly chosen among all, with the labels below each."""
-        from onlineml.evaluation.render.image_grid import image_grid  # noqa: PLC0415
-
-        shown = self.sample(limit)
-        titles = [row.summary for row in shown]
-        return image_grid([row.uri for row in shown], titles, limit=limit, storage_options=storage_options)

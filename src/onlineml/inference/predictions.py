@@ -5,19 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 from onlineml.evaluation.render.gallery import GalleryItem
-from onlineml.inference.items import gallery_items
-from onlineml.inference.rows import Rows
+from onlineml.inference.items import ImageRows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from matplotlib.figure import Figure
+    import numpy as np
     from numpy.typing import NDArray
 
-    from onlineml.evaluation.render.gallery import GalleryItems
 
 __all__ = ["Prediction", "Predictions"]
 
@@ -42,6 +38,11 @@ class Prediction:
     top: tuple[tuple[str, float], ...]
     error: str | None
 
+    @property
+    def summary(self) -> str:
+        """In words: the class with its probability, or why the image cannot be used."""
+        return self.error or f"{self.label} {self.score:.2f}"
+
     def records(self) -> list[dict[str, Any]]:
         """Its line in a table: a value for each of `Predictions.columns`."""
         top = {"top_labels": [name for name, _ in self.top], "top_scores": [score for _, score in self.top]}
@@ -58,18 +59,15 @@ class Prediction:
             pixels: (H, W, 3) uint8 RGB; left as it is.
             class_names: their places are the colours.
         """
-        from onlineml.inference.drawing import draw_boxes, shortened  # noqa: PLC0415
+        from onlineml.inference.drawing import draw_labels  # noqa: PLC0415
 
-        height, width = pixels.shape[:2]
-        text = f"{shortened(str(self.label))} {self.score:.2f}"
-        colour = class_names.index(str(self.label)) if self.label in class_names else 0
-        return draw_boxes(pixels, np.array([[0.0, 0.0, width, height]]), [text], [colour])
+        return draw_labels(pixels, self.strengths(), class_names)
 
     def __str__(self) -> str:
         return f"{self.uri}: {self.error if self.label is None else f'{self.label} ({self.score:.3f})'}"
 
 
-class Predictions(Rows[Prediction]):
+class Predictions(ImageRows[Prediction]):
     """Predictions that are made as they are asked for.
 
     Iterating streams them and holds none. Asking for a length, for one by its number, or for a table, makes all and
@@ -90,26 +88,9 @@ class Predictions(Rows[Prediction]):
     }
 
     @staticmethod
-    def records(row: Prediction) -> list[dict[str, Any]]:
-        """See `Prediction.records`."""
-        return row.records()
-
-    @staticmethod
     def item(row: Prediction) -> GalleryItem:
         """The class and its probability, and the next likely ones."""
         if row.label is None:
             return GalleryItem("cannot be used", row.error or "", "bad")
         others = ", ".join(f"{name} {score:.2f}" for name, score in row.top[1:3] if score >= 0.01)
-        return GalleryItem(f"{row.label} {row.score:.2f}", others, "warm" if row.score < SURE_FROM else "")
-
-    def gallery(self) -> GalleryItems:
-        """The images with what was said of them, in their order."""
-        return gallery_items(self, item=self.item, classes=lambda row: (str(row.label),))
-
-    def figure(self, *, limit: int = 24, storage_options: Mapping[str, Any] | None = None) -> Figure:
-        """Some of the images, evenly chosen among all, with the class and its probability below each."""
-        from onlineml.evaluation.render.image_grid import image_grid  # noqa: PLC0415
-
-        shown = self.sample(limit)
-        titles = [row.error or f"{row.label} {row.score:.2f}" for row in shown]
-        return image_grid([row.uri for row in shown], titles, limit=limit, storage_options=storage_options)
+        return GalleryItem(row.summary, others, "warm" if row.score < SURE_FROM else "")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
 
-__all__ = ["out_of_fold", "standardised"]
+__all__ = ["Folds", "out_of_fold", "standardised"]
 
 _FOLDS = 5
 _FIT_IMAGES = 20_000  # more do not change a linear head
@@ -61,35 +61,48 @@ def out_of_fold(
         (N, C) probabilities, and (N,) whether the head was fitted to the image's own class; if not, because the class
         has few groups, its probabilities say nothing about the label.
     """
-    n = len(labels)
-    fitted_class = np.zeros(n, bool)
-    found = np.full((n, n_classes), 1.0 / max(n_classes, 1))
-    if not n:
+    return Folds(features, groups, seed=seed).judge(labels, n_classes=n_classes)
+
+
+class Folds:
+    """Features in folds of whole groups, for heads of any labels; the arguments are those of `out_of_fold`."""
+
+    def __init__(self, features: NDArray[np.float32], groups: Sequence[str | None], *, seed: int = 0) -> None:
+        n = len(features)
+        codes, n_groups = group_codes(list(groups), n_images=n)
+        rng = np.random.default_rng([seed, n_groups])
+        self.folds = (rng.permutation(n_groups) % _FOLDS)[codes]
+        self.table = standardised(features)
+        fitted = np.arange(n) if n <= _FIT_IMAGES else np.sort(rng.choice(n, _FIT_IMAGES, replace=False))
+        self.fitted = [fitted[self.folds[fitted] == fold] for fold in range(_FOLDS)]
+        self.products = [(self.table[rows].T @ self.table[rows]).astype(np.float64) for rows in self.fitted]
+
+    def judge(self, labels: NDArray[np.int64], *, n_classes: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """See `out_of_fold`."""
+        n, table = len(labels), self.table
+        found = np.full((n, n_classes), 1.0 / max(n_classes, 1))
+        if not n:
+            return found, np.zeros(n, bool)
+        pairs = zip(self.fitted, self.products, strict=True)
+        parts = [_sums(table[rows], labels[rows], products, n_classes) for rows, products in pairs]
+        everything = _Sums(*(sum(column) for column in zip(*parts, strict=True)))
+        distances = np.zeros((n, n_classes))
+        counts = np.zeros((n, n_classes))
+        shrinkage = 0.0
+        for fold, part in enumerate(parts):
+            inside = np.flatnonzero(self.folds == fold)
+            others = _Sums(*(whole - own for whole, own in zip(everything, part, strict=True)))
+            if not len(inside) or not others.counts.any():
+                continue
+            if not shrinkage:
+                shrinkage = _shrinkage(others, table[inside], labels[inside])
+            distances[inside] = _discriminants(others, table[inside], shrinkage)
+            counts[inside] = others.counts
+        fitted_class = counts[np.arange(n), labels] >= _LEAST
+        covered = counts.any(axis=1)
+        if covered.any():
+            found[covered] = _probabilities(distances[covered], counts[covered], labels[covered])
         return found, fitted_class
-    codes, n_groups = group_codes(list(groups), n_images=n)
-    rng = np.random.default_rng([seed, n_groups])
-    folds = (rng.permutation(n_groups) % _FOLDS)[codes]
-    table = standardised(features)
-    fitted = np.arange(n) if n <= _FIT_IMAGES else np.sort(rng.choice(n, _FIT_IMAGES, replace=False))
-    parts = [_sums(table, labels, fitted[folds[fitted] == fold], n_classes) for fold in range(_FOLDS)]
-    everything = _Sums(*(sum(column) for column in zip(*parts, strict=True)))
-    distances = np.zeros((n, n_classes))
-    counts = np.zeros((n, n_classes))
-    shrinkage = 0.0
-    for fold, part in enumerate(parts):
-        inside = np.flatnonzero(folds == fold)
-        others = _Sums(*(whole - own for whole, own in zip(everything, part, strict=True)))
-        if not len(inside) or not others.counts.any():
-            continue
-        if not shrinkage:
-            shrinkage = _shrinkage(others, table[inside], labels[inside])
-        distances[inside] = _discriminants(others, table[inside], shrinkage)
-        counts[inside] = others.counts
-    fitted_class = counts[np.arange(n), labels] >= _LEAST
-    covered = counts.any(axis=1)
-    if covered.any():
-        found[covered] = _probabilities(distances[covered], counts[covered], labels[covered])
-    return found, fitted_class
 
 
 class _Sums(NamedTuple):
@@ -103,14 +116,9 @@ class _Sums(NamedTuple):
     """(F, F)"""
 
 
-def _sums(table: NDArray[np.float32], labels: Ints, rows: Ints, n_classes: int) -> _Sums:
-    one_hot = np.eye(n_classes, dtype=np.float32)[labels[rows]]
-    chosen = table[rows]
-    return _Sums(
-        one_hot.sum(axis=0, dtype=np.float64),
-        (one_hot.T @ chosen).astype(np.float64),
-        (chosen.T @ chosen).astype(np.float64),
-    )
+def _sums(table: NDArray[np.float32], labels: Ints, products: Floats, n_classes: int) -> _Sums:
+    one_hot = np.eye(n_classes, dtype=np.float32)[labels]
+    return _Sums(one_hot.sum(axis=0, dtype=np.float64), (one_hot.T @ table).astype(np.float64), products)
 
 
 def _discriminants(sums: _Sums, table: NDArray[np.float32], shrinkage: float) -> Floats:

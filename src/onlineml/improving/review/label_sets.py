@@ -12,7 +12,7 @@ from onlineml.improving.challenger.multilabel import merged_columns
 from onlineml.improving.challenger.rename import current_names, remap_thresholds
 from onlineml.improving.review.candidates import CandidatePool, Candidates, candidates_by_score
 from onlineml.improving.review.duplicates import Chosen
-from onlineml.improving.review.folds import out_of_fold
+from onlineml.improving.review.folds import Folds
 from onlineml.improving.review.label_errors import find_label_errors, label_error_candidates
 from onlineml.improving.review.labels import RARE, own_look, probabilities_of, shared_features
 from onlineml.improving.review.uncertainty import jensen_shannon
@@ -91,9 +91,10 @@ def _suspects(
     """Labels that are missing or wrong by heads that did not train on them, each class against its absence."""
     known = np.flatnonzero(annotated)
     groups = data.column("group")[features.rows[known]].tolist()
+    folds = Folds(features.values[known], groups, seed=seed)
     whys: list[Why] = []
     for name, own in zip(data.class_names, truth[known].T.astype(np.int64), strict=True):
-        table, told = out_of_fold(features.values[known], own, groups, n_classes=2, seed=seed)
+        table, told = folds.judge(own, n_classes=2)
         given = np.full(len(truth), -1, np.int64)
         given[known[told]] = own[told]
         everything = np.full((len(truth), 2), 0.5)
