@@ -113,7 +113,7 @@ def work(page: LabPage, n_cells: int, photo: Path) -> str:
 
 
 def has_checkpoint(job: jobs.Job) -> bool:
-    return io.exists(job.run.path("last.ckpt"), storage_options=job.run.storage_options)
+    return io.exists(job.run.location / "last.ckpt")
 
 
 def test_two_people_and_a_background_run_that_goes_on(

@@ -284,7 +284,7 @@ def test_published_models_by_any_name(store: Store) -> None:
     classifier.size_hw = (32, 32)
     options = {"storage_options": store.storage_options}
     url = f"{store.url}/model"
-    publish_to(url, model_files(classifier), **options)
+    publish_to(store.location.to(url), model_files(classifier))
     expected = list(oml.predict(classifier, PICTURES))
     predictions = oml.predict(url, PICTURES, **options)
 

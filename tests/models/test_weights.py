@@ -15,6 +15,7 @@ from torch import nn
 
 from onlineml.errors import WeightsError
 from onlineml.models.weights import load_into, read_state_dict, with_versions
+from onlineml.storage.location import Location
 
 
 class Net(nn.Module):
@@ -79,7 +80,7 @@ def test_on_any_filesystem(state: dict):
 def test_with_the_stores_options(s3_server, state: dict):
     url = f"{s3_server.new_bucket()}/w.pth"
     fsspec.url_to_fs(url, **s3_server.storage_options)[0].pipe_file(url, _saved(state))
-    assert _same(read_state_dict(url, storage_options=s3_server.storage_options), state)
+    assert _same(read_state_dict(Location(url, s3_server.storage_options)), state)
 
 
 @pytest.mark.parametrize("url", ["nowhere.pth", "memory://nowhere/w.safetensors"])
@@ -111,7 +112,7 @@ def test_a_pickle_with_code_is_refused_and_not_run(tmp_path: Path, state: dict, 
     else:
         data = _saved(Trap(sign) if how == "torch" else {"state_dict": state, "callback": Trap(sign)})
     (tmp_path / "w.pth").write_bytes(data)
-    with pytest.raises(WeightsError, match=r"cannot be read as weights .*only tensors; save it again with"):
+    with pytest.raises(WeightsError, match=r"cannot be read as weights .*tensors only; save it again with"):
         read_state_dict(str(tmp_path / "w.pth"))
     assert not sign.exists()
     if how == "pickle":  # the trap is one

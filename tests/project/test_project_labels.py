@@ -61,7 +61,7 @@ def _labels(project: Project) -> dict[str, str | None]:
 
 def _other(project: Project) -> Project:
     """The project as another process has it."""
-    return Project.open(project.url, storage_options=project.storage_options)
+    return Project.open(project.location)
 
 
 def test_from_a_guess_to_a_dataset(store: Store) -> None:

@@ -67,7 +67,7 @@ def test_what_only_looks_works(
     rows = list(oml.predict(f"{url}@champion", data.urls(), storage_options=options))
 
     owner = oml.Project.open(url, storage_options=s3_server.storage_options)
-    theirs = oml.evaluate(f"{url}@champion", owner.freeze(), split="test", storage_options=owner.storage_options)
+    theirs = oml.evaluate(f"{url}@champion", owner.freeze(), split="test", storage_options=owner.location.options)
     assert scores.summary() == theirs.summary()
     assert [row.error for row in rows] == [None] * 9
     assert project.champion() == owner.champion()
@@ -93,9 +93,7 @@ WRITES: dict[str, Callable[[oml.Project], object]] = {
     "new_run": lambda project: project.runs.new(),
     "submit": lambda project: project.jobs.submit("train", {"epochs": 1}),
     "promote": lambda project: project.promote(project.models.list()[0], reason="again"),
-    "publish": lambda project: project.publish(
-        oml.load_model(f"{project.url}@champion", storage_options=project.storage_options)
-    ),
+    "publish": lambda project: project.publish(oml.load_model(project.models.get("champion"))),
 }
 
 
@@ -109,8 +107,8 @@ def test_what_would_write_names_the_missing_permission_and_changes_nothing(proje
     told = str(caught.value)
     assert "permission to write there is missing (S3: PutObject)" in told
     assert project.url in told
-    assert project.storage_options is not None
-    assert project.storage_options["secret"] not in told
+    assert project.location.options is not None
+    assert project.location.options["secret"] not in told
     assert project.labels.state().table.equals(before)
 
 

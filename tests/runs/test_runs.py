@@ -21,6 +21,7 @@ from onlineml.errors import AlreadyExistsError, ConfigError, NotFoundError, Stor
 from onlineml.runs import append
 from onlineml.runs.process import describe_process, is_alive, this_process
 from onlineml.runs.run import Run, new_run_id
+from onlineml.storage.location import Location
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -159,11 +160,11 @@ def test_a_spec_holds_plain_values_and_no_secrets(store: Store, spec: dict) -> N
 
 def test_options_are_neither_shown_nor_pickled(store: Store) -> None:
     run = _create(store)
-    run.storage_options = {"secret": "hunter2-hunter2"}
+    run.location = Location(run.url, {"secret": "hunter2-hunter2"})
     copy = pickle.loads(pickle.dumps(run))  # noqa: S301 (our own)
     assert b"hunter2" not in pickle.dumps(run)
     assert "hunter2" not in repr(run)
-    assert copy.storage_options is None
+    assert copy.location.options is None
     assert copy.url == run.url
 
 

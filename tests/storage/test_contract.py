@@ -313,7 +313,7 @@ def test_a_compaction_killed_at_every_step_loses_and_repeats_nothing(
             try:
                 log.compact()
             except Killed:
-                assert AppendLog(log.url, storage_options=store.storage_options).read() == before
+                assert AppendLog(log.location).read() == before
             else:
                 break
         step += 1
@@ -339,7 +339,7 @@ def test_a_reader_survives_a_compaction_between_its_listing_and_its_reading(
         return original(urls, **options)
 
     monkeypatch.setattr(io, "read_many", compact_first)
-    assert AppendLog(log.url, storage_options=store.storage_options).read() == before  # one that remembers nothing
+    assert AppendLog(log.location).read() == before  # one that remembers nothing
     assert compacted == [3]
 
 
@@ -356,7 +356,7 @@ def test_a_reader_survives_a_compaction_during_its_listing(store: Store, monkeyp
         return []
 
     monkeypatch.setattr(io, "list_files", neither_old_nor_new)
-    assert AppendLog(log.url, storage_options=store.storage_options).read() == before  # one that remembers nothing
+    assert AppendLog(log.location).read() == before  # one that remembers nothing
 
 
 @pytest.mark.parametrize("damage", ["cut in a line", "cut between lines", "not JSON", "no id"])

@@ -14,6 +14,7 @@ from fault_proxy import FaultProxy, fault_proxy
 from onlineml import registry
 from onlineml.errors import AlreadyExistsError, ConflictError, NotFoundError, StorageError
 from onlineml.storage import conditions, io, reading
+from onlineml.storage.location import Location
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -211,9 +212,7 @@ def test_of_two_who_replace_the_same_champion_one_is_told(
     bucket: str, options: dict[str, Any], fault_proxy: FaultProxy, fault: str | None
 ) -> None:
     fault_proxy.fault = lambda method, *_: fault if method == "PUT" else None
-    versions = [
-        registry.publish_version(bucket, {"model.json": b'{"n": %d}' % n}, storage_options=options) for n in range(5)
-    ]
+    versions = [registry.publish_version(Location(bucket, options), {"model.json": b'{"n": %d}' % n}) for n in range(5)]
     registry.promote(bucket, versions[0], storage_options=options)
     start = threading.Barrier(4)
 
@@ -227,7 +226,7 @@ def test_of_two_who_replace_the_same_champion_one_is_told(
 
     with ThreadPoolExecutor(4) as pool:
         won = list(pool.map(promote, versions[1:]))
-    champion = registry.aliases(bucket, storage_options=options)["champion"]
+    champion = registry.aliases(Location(bucket, options))["champion"]
     assert sum(won) == 1 or (fault and won)
     history = registry.promotion_history(bucket, storage_options=options)
     counting = [entry["version"] for entry in history if entry["in_effect"]]

@@ -16,6 +16,7 @@ from typing import Any
 from onlineml.errors import AlreadyExistsError, ConflictError
 from onlineml.storage import conditions, io
 from onlineml.storage.filesystems import filesystem
+from onlineml.storage.location import Location
 from onlineml.storage.log.log import AppendLog
 from onlineml.storage.urls import local_path
 
@@ -54,7 +55,7 @@ def _count_up(url: str, options: dict[str, Any] | None) -> bool:
 def _believe(task: dict[str, Any]) -> None:
     """What the test has found out of the store already, so that not each of the writers tries it out."""
     if local_path(task["url"]) is None:
-        fs, path = filesystem(task["url"], task["storage_options"])
+        fs, path = filesystem(Location(task["url"], task["storage_options"]))
         key = fs, path.partition("/")[0]
         conditions._created[key], conditions._swapped[key] = task["create"], task["swap"]
 

@@ -11,6 +11,7 @@ import fsspec
 import pytest
 
 from onlineml.storage.fastdfs.filesystem import create_volume
+from onlineml.storage.location import Location
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +25,10 @@ class Store:
     kind: str
     url: str
     storage_options: dict[str, Any] | None
+
+    @property
+    def location(self) -> Location:
+        return Location(self.url, self.storage_options)
 
     def raw_names(self) -> list[str]:
         fs, path = self._raw()

@@ -18,6 +18,7 @@ from onlineml.errors import AlreadyExistsError, NotFoundError, OnlineMLError
 from onlineml.storage import io
 from onlineml.storage.cache import cache_folder
 from onlineml.storage.filesystems import filesystem
+from onlineml.storage.location import Location
 from onlineml.storage.urls import redacted
 
 if TYPE_CHECKING:
@@ -223,7 +224,7 @@ def _writing(url: str, probe: str) -> Iterator[Finding]:
 
 
 def _clock(probe: str) -> Iterator[Finding]:
-    fs, path = filesystem(probe, None)
+    fs, path = filesystem(Location(probe))
     try:
         skew = time.time() - fs.modified(path).timestamp()
     except (NotImplementedError, AttributeError, KeyError, TypeError, FileNotFoundError):

@@ -19,8 +19,6 @@ from onlineml.evaluation.render.text import subject
 from onlineml.evaluation.types import Interval  # noqa: TC001
 
 if TYPE_CHECKING:
-    from os import PathLike
-
     import pandas as pd
     from matplotlib.figure import Figure
 
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
     from onlineml.evaluation.render.html import Header, Section
     from onlineml.evaluation.slices import DrawnSlice
     from onlineml.evaluation.types import Floats, Ints
+    from onlineml.storage.location import Options, Url
 
 __all__ = ["BaseScores", "Layout"]
 
@@ -294,7 +293,7 @@ class BaseScores(ABC):
 
         return report_html(self)
 
-    def save_report(self, url: str | PathLike[str], *, storage_options: Mapping[str, Any] | None = None) -> str:
+    def save_report(self, url: Url, *, storage_options: Options = None) -> str:
         """Write the report to a file or URL that ends in ``.html``, or as ``report.html`` into a folder.
 
         Returns:

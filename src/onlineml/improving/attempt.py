@@ -205,8 +205,8 @@ class Attempt:
     def _publish(self, model: Any, scores: BaseScores | None, *, parent: str | None) -> str:
         """Publish a model under the alias ``challenger``; return the version's name."""
         project = self.project
-        version = publish_once(self.run, project.url, model, scores, parent=parent).version
-        if registry.aliases(project.url, storage_options=project.storage_options).get("challenger") != version:
+        version = publish_once(self.run, project.location, model, scores, parent=parent).version
+        if registry.aliases(project.location).get("challenger") != version:
             with contextlib.suppress(ConflictError):  # somebody else promoted a challenger at the same time
                 project.promote(version, alias="challenger", reason=f"trained by the run {self.run.id}")
         return version

@@ -11,7 +11,6 @@ from onlineml.improving.attempt import Attempt
 from onlineml.improving.gate.policy import Gate
 from onlineml.improving.outcome import UNCHANGED, Outcome
 from onlineml.improving.recipe import Recipe
-from onlineml.storage import io
 from onlineml.training.progress import check_progress
 
 if TYPE_CHECKING:
@@ -102,7 +101,7 @@ def _version(project: Project, name: str | None) -> ModelVersion | None:
     """The champion of an earlier attempt."""
     if name is None:
         return None
-    return registry.resolve(io.join(project.url, "models", name), storage_options=project.storage_options)
+    return registry.resolve(project.location / "models" / name)
 
 
 def _unchanged(project: Project, champion: str, dataset: str, run: Run | None) -> Outcome:

@@ -112,7 +112,7 @@ class Outcome:
     def save(self, run: Run) -> None:
         """Write ``outcome.json`` and ``outcome.html`` into a run."""
         for name, text in (("outcome.html", self.to_html()), ("outcome.json", self.to_json())):
-            io.write_bytes(run.path(name), text.encode(), storage_options=run.storage_options)
+            io.write_bytes(run.location / name, text.encode())
 
     def to_html(self) -> str:
         """Return one self-contained page with the verdict and the comparison with its images."""

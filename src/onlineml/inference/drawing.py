@@ -15,9 +15,10 @@ from onlineml.errors import BadImageError, ConfigError
 from onlineml.inference.label_layout import place_labels
 from onlineml.inference.sources import items_of
 from onlineml.storage.io import read_bytes, read_many
+from onlineml.storage.location import Location, Options
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -48,7 +49,7 @@ def draw(
     found: ImageDetections,
     *,
     max_side: int | None = None,
-    storage_options: Mapping[str, Any] | None = None,
+    storage_options: Options = None,
 ) -> NDArray[np.uint8]:
     """Draw what was found in an image.
 
@@ -73,14 +74,14 @@ def draw(
     if len(items) != 1:
         raise ConfigError(f"{image} is a folder or pattern: draw() takes one image, that of the row")
     item = items[0]
-    content = read_bytes(item.name, storage_options=storage_options) if item.content is None else item.content
+    content = read_bytes(item.content) if isinstance(item.content, Location) else item.content
     if isinstance(content, BadImageError):
         raise content
     return _drawn(content, found, max_side)
 
 
 def draw_stored(
-    rows: Sequence[ImageDetections], *, max_side: int | None, storage_options: Mapping[str, Any] | None = None
+    rows: Sequence[ImageDetections], *, max_side: int | None, storage_options: Options = None
 ) -> list[NDArray[np.uint8] | None]:
     """Draw rows whose images are files, each read by its ``uri``; None where that cannot be done."""
     results: list[NDArray[np.uint8] | None] = []

@@ -10,14 +10,14 @@ from onlineml.tasks import task_of
 from onlineml.tasks.loading import opened_model
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from onlineml.data.manifest.manifest import Manifest
     from onlineml.evaluation import ClassificationScores, MultilabelScores
     from onlineml.evaluation.detection.result import DetectionScores
     from onlineml.inference.detecting import DetectionModel
     from onlineml.registry.versions import ModelVersion
+    from onlineml.storage.location import Options, Url
     from onlineml.tasks.base import VisionModule
     from onlineml.tasks.classification import ImageClassifier
     from onlineml.tasks.multilabel import MultilabelClassifier
@@ -37,7 +37,7 @@ def evaluate(
     n_bootstrap: int = ...,
     seed: int = ...,
     max_bad: float = ...,
-    storage_options: Mapping[str, Any] | None = ...,
+    storage_options: Options = ...,
 ) -> ClassificationScores: ...
 @overload
 def evaluate(
@@ -51,7 +51,7 @@ def evaluate(
     n_bootstrap: int = ...,
     seed: int = ...,
     max_bad: float = ...,
-    storage_options: Mapping[str, Any] | None = ...,
+    storage_options: Options = ...,
 ) -> MultilabelScores: ...
 @overload
 def evaluate(
@@ -65,11 +65,11 @@ def evaluate(
     n_bootstrap: int = ...,
     seed: int = ...,
     max_bad: float = ...,
-    storage_options: Mapping[str, Any] | None = ...,
+    storage_options: Options = ...,
 ) -> DetectionScores: ...
 @overload
 def evaluate(
-    model: VisionModule | ModelVersion | str | os.PathLike[str],
+    model: VisionModule | ModelVersion | Url,
     data: Manifest,
     *,
     split: str = ...,
@@ -79,10 +79,10 @@ def evaluate(
     n_bootstrap: int = ...,
     seed: int = ...,
     max_bad: float = ...,
-    storage_options: Mapping[str, Any] | None = ...,
+    storage_options: Options = ...,
 ) -> Any: ...
 def evaluate(
-    model: VisionModule | DetectionModel | ModelVersion | str | os.PathLike[str],
+    model: VisionModule | DetectionModel | ModelVersion | Url,
     data: Manifest,
     *,
     split: str = "test",
@@ -92,7 +92,7 @@ def evaluate(
     n_bootstrap: int = 1000,
     seed: int = 0,
     max_bad: float = 0.01,
-    storage_options: Mapping[str, Any] | None = None,
+    storage_options: Options = None,
 ) -> Any:
     """Score a model on the labelled images of a split.
 

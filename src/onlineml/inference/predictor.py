@@ -11,7 +11,6 @@ from onlineml.tasks import task_of
 from onlineml.tasks.loading import opened_model
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping
 
     import torch
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from onlineml.inference.label_rows import LabelRows
     from onlineml.inference.predictions import Predictions
     from onlineml.registry.versions import ModelVersion
+    from onlineml.storage.location import Options, Url
     from onlineml.tasks.base import VisionModule
     from onlineml.tasks.classification import ImageClassifier
     from onlineml.tasks.multilabel import MultilabelClassifier
@@ -35,7 +35,7 @@ class PredictOptions:
     top_k: int | None
     threshold: float | Mapping[str, float] | None
     batch_size: int
-    storage_options: Mapping[str, Any] | None
+    storage_options: Options
 
 
 @overload
@@ -47,7 +47,7 @@ def predict(
     threshold: float | Mapping[str, float] | None = ...,
     batch_size: int | None = ...,
     device: str | torch.device | None = ...,
-    storage_options: Mapping[str, Any] | None = ...,
+    storage_options: Options = ...,
 ) -> Predictions: ...
 @overload
 def predict(
@@ -69,28 +69,28 @@ def predict(
     threshold: float | Mapping[str, float] | None = ...,
     batch_size: int | None = ...,
     device: str | torch.device | None = ...,
-    storage_options: Mapping[str, Any] | None = ...,
+    storage_options: Options = ...,
 ) -> DetectionRows: ...
 @overload
 def predict(
-    model: VisionModule | ModelVersion | str | os.PathLike[str],
+    model: VisionModule | ModelVersion | Url,
     images: Any,
     *,
     top_k: int | None = ...,
     threshold: float | Mapping[str, float] | None = ...,
     batch_size: int | None = ...,
     device: str | torch.device | None = ...,
-    storage_options: Mapping[str, Any] | None = ...,
+    storage_options: Options = ...,
 ) -> Any: ...
 def predict(
-    model: VisionModule | DetectionModel | ModelVersion | str | os.PathLike[str],
+    model: VisionModule | DetectionModel | ModelVersion | Url,
     images: Any,
     *,
     top_k: int | None = None,
     threshold: float | Mapping[str, float] | None = None,
     batch_size: int | None = None,
     device: str | torch.device | None = None,
-    storage_options: Mapping[str, Any] | None = None,
+    storage_options: Options = None,
 ) -> Any:
     """Say what is in images: their class, all their labels, or the objects in them, as the model was made for.
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 from onlineml.errors import ConfigError
 from onlineml.pages import markup, table
 from onlineml.storage.io import upload_file
+from onlineml.storage.location import Location, Options, Url
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterable, Mapping
 
     import pandas as pd
@@ -86,7 +86,7 @@ class Rows(Sequence[R]):
         whole = {name: "Int64" for name, kind in self.columns.items() if kind == "int64"}  # with room for none
         return table.astype(whole)
 
-    def save(self, url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None) -> str:
+    def save(self, url: Url, *, storage_options: Options = None) -> str:
         """Write all rows, as they are made, to a file that appears when it is whole.
 
         Args:
@@ -99,11 +99,12 @@ class Rows(Sequence[R]):
         Raises:
             ConfigError: another ending.
         """
-        ending = Path(url).suffix.lower()
+        file = Location.of(url, storage_options)
+        ending = Path(file.url).suffix.lower()
         if ending not in _WRITERS:
-            raise ConfigError(f"{url}: expected one of {', '.join(_WRITERS)}")
+            raise ConfigError(f"{file}: expected one of {', '.join(_WRITERS)}")
         records = (record for row in self for record in self.records(row))
-        return written(url, lambda path: _WRITERS[ending](path, self.columns, records), storage_options=storage_options)
+        return written(file, lambda path: _WRITERS[ending](path, self.columns, records))
 
     def __repr__(self) -> str:
         made = "not made yet" if self._kept is None else f"{len(self._kept)} rows"
@@ -117,18 +118,13 @@ class Rows(Sequence[R]):
         return table(f"{len(self._kept)} predictions by {self.model}", list(self.columns), rows)
 
 
-def written(
-    url: str | os.PathLike[str],
-    write: Callable[[Path], None],
-    *,
-    storage_options: Mapping[str, Any] | None = None,
-) -> str:
-    """Let ``write`` make a local file, then put it to a URL, where it appears when it is whole."""
+def written(file: Location, write: Callable[[Path], None]) -> str:
+    """Let ``write`` make a local file, then put it to its place, where it appears when it is whole."""
     with tempfile.TemporaryDirectory(prefix="onlineml-") as folder:
         path = Path(folder) / "rows"
         write(path)
-        upload_file(path, url, storage_options=storage_options)
-    return str(url)
+        upload_file(path, file)
+    return file.url
 
 
 def as_json(path: Path, records: Iterable[Mapping[str, Any]]) -> None:

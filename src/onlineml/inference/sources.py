@@ -12,9 +12,10 @@ import numpy as np
 from onlineml.data.images.decode import from_pillow, is_image_name
 from onlineml.errors import BadImageError, ConfigError, NotFoundError
 from onlineml.storage.io import list_files
+from onlineml.storage.location import Location, Options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -22,14 +23,14 @@ __all__ = ["Item", "items_of"]
 
 
 class Item(NamedTuple):
-    """One image: a name, and its content unless the name is a URL to read; then the store's tag of it, where known."""
+    """One image: a name, and its content, or where to read it; then the store's tag of it, where known."""
 
     name: str
-    content: bytes | NDArray[np.uint8] | BadImageError | None
+    content: bytes | NDArray[np.uint8] | BadImageError | Location
     version: str = ""
 
 
-def items_of(images: Any, *, storage_options: Mapping[str, Any] | None = None) -> Iterator[Item]:
+def items_of(images: Any, *, storage_options: Options = None) -> Iterator[Item]:
     """Every image that ``images`` stands for, in order; see `onlineml.predict` for what it may be.
 
     Raises:
@@ -47,14 +48,16 @@ def items_of(images: Any, *, storage_options: Mapping[str, Any] | None = None) -
 
 
 def _is_one(image: Any) -> bool:
-    return isinstance(image, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(image, "__array_interface__")
+    return isinstance(image, (str, os.PathLike, Location, bytes, bytearray, memoryview)) or hasattr(
+        image, "__array_interface__"
+    )
 
 
-def _expand(image: Any, position: int, storage_options: Mapping[str, Any] | None) -> Iterator[Item]:
+def _expand(image: Any, position: int, storage_options: Options) -> Iterator[Item]:
     if isinstance(image, (bytes, bytearray, memoryview)):
         yield Item(f"bytes:{position}", bytes(image))
-    elif isinstance(image, (str, os.PathLike)):
-        yield from _stored(os.fspath(image), storage_options)
+    elif isinstance(image, (str, os.PathLike, Location)):
+        yield from _stored(Location.of(image, storage_options))
     elif hasattr(image, "getexif"):  # a PIL image
         yield Item(getattr(image, "filename", "") or f"image:{position}", _pixels_of(image))
     elif hasattr(image, "__array__"):
@@ -83,36 +86,34 @@ def _as_rgb(array: NDArray[Any]) -> NDArray[np.uint8] | BadImageError:
     return np.ascontiguousarray(array)
 
 
-def _stored(url: str, storage_options: Mapping[str, Any] | None) -> Iterator[Item]:
+def _stored(place: Location) -> Iterator[Item]:
     """A file by its URL; of a folder or a pattern, each image file below, in order of path.
 
     Where no file below has an image's ending, as where contents are named by their hash, the decoder judges all.
     """
+    url = place.url
+    one = Item(url, place)
     if url.startswith(("http://", "https://")):  # what follows a ? is a query, and there is no listing
-        yield Item(url, None)
+        yield one
         return
     if any(c in url for c in "*?[") and not Path(url).exists():
         root = url[: min(url.find(c) for c in "*?[" if c in url)].rpartition("/")[0] or "."
         pattern = url[len(root) :].lstrip("/") if root != "." else url.removeprefix("./")
-        found = [
-            f
-            for f in list_files(root, storage_options=storage_options)
-            if f.path == pattern or _matches(f.path, pattern)
-        ]
+        found = [f for f in list_files(place.to(root)) if f.path == pattern or _matches(f.path, pattern)]
         if not found:
-            raise NotFoundError(f"no file matches {url}: check the pattern; ** stands for any folders")
+            raise NotFoundError(f"no file matches {place}: check the pattern; ** stands for any folders")
     elif is_image_name(url) and not Path(url).is_dir():
-        yield Item(url, None)
+        yield one
         return
     else:
-        found = list_files(url, storage_options=storage_options)
+        found = list_files(place)
         if not found and url and Path(url).is_dir():
-            raise NotFoundError(f"the folder {url} holds no files: check the path")
+            raise NotFoundError(f"the folder {place} holds no files: check the path")
         if not found:  # one file
-            yield Item(url, None)
+            yield one
             return
     for file in [f for f in found if is_image_name(f.path)] or found:
-        yield Item(file.url, None, file.version)
+        yield Item(file.url, place.to(file.url), file.version)
 
 
 def _matches(path: str, pattern: str) -> bool:

@@ -11,9 +11,10 @@ from onlineml.data.loading.loaders import prefetch
 from onlineml.errors import BadImageError, ConfigError
 from onlineml.inference.sources import items_of
 from onlineml.storage.io import read_many
+from onlineml.storage.location import Location, Options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
@@ -40,7 +41,7 @@ class Stream(Generic[T]):
         prepare: Callable[[bytes | NDArray[Any]], T],
         *,
         batch_size: int,
-        storage_options: Mapping[str, Any] | None,
+        storage_options: Options,
     ) -> None:
         self.images, self.prepare = images, prepare
         self.batch_size, self.storage_options = batch_size, storage_options
@@ -58,7 +59,7 @@ class Stream(Generic[T]):
     def _batches(self, items: Iterator[Item]) -> Iterator[list[tuple[str, T | Exception]]]:
         # what is here already is made small as it comes: a batch of large photos would take gigabytes, and who hands
         # out frames may write the next one into the same array
-        made = ((i, None if i.content is None else self._prepared(i.content)) for i in items)
+        made = ((i, None if isinstance(i.content, Location) else self._prepared(i.content)) for i in items)
         chunks = iter(lambda: list(itertools.islice(made, self.batch_size)), [])
         with ThreadPoolExecutor(1) as reader:
 
@@ -77,11 +78,8 @@ class Stream(Generic[T]):
                 current = following if contents else begun()
 
     def _fetched(self, chunk: list[tuple[Item, Any]]) -> list[bytes | OSError]:
-        missing = [item for item, image in chunk if image is None]
-        if not missing:
-            return []
-        versions = [item.version for item in missing]
-        return read_many([item.name for item in missing], versions=versions, storage_options=self.storage_options)
+        missing = [(item.content, item.version) for item, image in chunk if isinstance(item.content, Location)]
+        return read_many([place for place, _ in missing], versions=[version for _, version in missing])
 
     def _prepared(self, content: bytes | Exception | NDArray[Any]) -> T | Exception:
         if isinstance(content, Exception):

@@ -16,10 +16,10 @@ from onlineml.data.video.video import Video
 from onlineml.errors import ConfigError
 from onlineml.inference.predictor import predict
 from onlineml.inference.rows import Rows, written
+from onlineml.storage.location import Location, Options, Url
 from onlineml.tasks.loading import opened_model
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
@@ -106,8 +106,8 @@ class VideoAnswers(Rows[FrameAnswer]):
 
 
 def predict_video(
-    model: VisionModule | DetectionModel | ModelVersion | str | os.PathLike[str],
-    source: str | os.PathLike[str] | bytes,
+    model: VisionModule | DetectionModel | ModelVersion | Url,
+    source: Url | bytes,
     *,
     every_s: float | None = None,
     every_n: int | None = None,
@@ -116,7 +116,7 @@ def predict_video(
     threshold: float | Mapping[str, float] | None = None,
     batch_size: int | None = None,
     device: str | torch.device | None = None,
-    storage_options: Mapping[str, Any] | None = None,
+    storage_options: Options = None,
 ) -> VideoAnswers:
     """Say what is in the frames of a video, as a stream of rows in the order of time.
 
@@ -173,9 +173,9 @@ def _answers(ask: Callable[[Any], Any], video: Video, sampling: Sampling) -> Ite
 
 def write_annotated_video(
     rows: VideoAnswers,
-    url: str | os.PathLike[str],
+    url: Url,
     *,
-    storage_options: Mapping[str, Any] | None = None,
+    storage_options: Options = None,
 ) -> str:
     """Write the video with what was found drawn on it: boxes, or the likeliest class in a corner. It has no sound.
 
@@ -194,17 +194,18 @@ def write_annotated_video(
         ConfigError: another ending.
         BadVideoError: not one frame can be decoded.
     """
-    if not str(url).lower().endswith(".mp4"):
-        raise ConfigError(f"{url}: expected the ending .mp4")
+    file = Location.of(url, storage_options)
+    if not file.url.lower().endswith(".mp4"):
+        raise ConfigError(f"{file}: expected the ending .mp4")
     from onlineml.inference.video_writer import write_frames  # noqa: PLC0415 (an optional dependency)
 
-    video = Video(rows.video.source, storage_options=rows.video.storage_options)
+    video = Video(rows.video.source)
     rate = video.info().frame_rate
 
     def write(path: Path) -> None:
         write_frames(path, _drawn(video, iter(rows), rows.class_names), frame_rate=rate if rate > 0 else _DEFAULT_RATE)
 
-    return written(url, write, storage_options=storage_options)
+    return written(file, write)
 
 
 def _drawn(

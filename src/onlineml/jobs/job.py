@@ -20,14 +20,12 @@ from onlineml.jobs.state import ENDED, cancel_name, infer_state, snapshot
 from onlineml.jobs.status import JobStatus, status_of
 from onlineml.runs.run import Run
 from onlineml.storage import io
-from onlineml.storage.urls import redacted
+from onlineml.storage.json_file import read_json
 from onlineml.training.progress import check_progress, live_view
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Mapping
-
     from onlineml.jobs.state import JobState, Snapshot
+    from onlineml.storage.location import Options, Url
     from onlineml.training.progress import Progress
 
 __all__ = ["Job", "settled"]
@@ -50,10 +48,10 @@ class Job:
     @classmethod
     def open(
         cls,
-        run_url: str | os.PathLike[str],
+        run_url: Url,
         *,
         executor: Executor | None = None,
-        storage_options: Mapping[str, Any] | None = None,
+        storage_options: Options = None,
     ) -> Job:
         """Open a job by the URL of its run.
 
@@ -67,7 +65,7 @@ class Job:
         """
         run = Run.open(run_url, storage_options=storage_options)
         if "job" not in run.spec:
-            raise NotFoundError(f"{redacted(run.url)} is not a job; continue this run the way it was started")
+            raise NotFoundError(f"{run.location} is not a job; continue this run the way it was started")
         return cls(run, executor=executor)
 
     @property
@@ -87,7 +85,7 @@ class Job:
 
     def status(self) -> JobStatus:
         """Return the present status of the job."""
-        return status_of(self.run.url, *self._seen())
+        return status_of(self.run.location, *self._seen())
 
     def _seen(self) -> tuple[Snapshot, JobState]:
         return settled(self.run, self.executor, snapshot(self.run))
@@ -106,13 +104,11 @@ class Job:
         Raises:
             NotFoundError: it is not finished, or returned nothing.
         """
-        url = self.run.path("result.json")
         try:
-            value: dict[str, Any] = json.loads(io.read_bytes(url, storage_options=self.run.storage_options))
+            return read_json(self.run.location / "result.json")
         except NotFoundError as error:
             state = self.status().state
             raise NotFoundError(f"the job {self.id} has no result: it is {state}; see tail() for its output") from error
-        return value
 
     def wait(self, timeout_s: float | None = None, *, poll_s: float = 2.0) -> JobState:
         """Wait until it has ended or is lost, or for the timeout; return its state."""
@@ -169,8 +165,7 @@ class Job:
                 self.run.set_status("stopped", facts={"by": "kill", "attempt": seen.attempt})
             return
         request = json.dumps({"time": time.time()}).encode()
-        url = self.run.path(cancel_name(seen.attempt))
-        io.write_bytes(url, request, storage_options=self.run.storage_options)
+        io.write_bytes(self.run.location / cancel_name(seen.attempt), request)
         if state == "running" and self.executor.alive(seen.handle):  # a starting one has no signal handler yet
             self.executor.stop(seen.handle, now=False)
 
@@ -188,7 +183,7 @@ class Job:
         seen, state = self._seen()
         if state in {"starting", "running", "finished"}:
             raise ConfigError(f"the job {self.id} is {state}; submit a new one to do it again")
-        self.run = Run.open(self.run.url, storage_options=self.run.storage_options)
+        self.run = Run.open(self.run.location)
         found = untrusted_reference(self.function, self.arguments)
         if found and not trust:
             raise ConfigError(
@@ -206,7 +201,7 @@ class Job:
         return self
 
     def __repr__(self) -> str:
-        return f"Job({redacted(self.run.url)!r})"
+        return f"Job({str(self.run.location)!r})"
 
     def _repr_html_(self) -> str:
         return html.status_html(self.status(), log=self.tail(12))

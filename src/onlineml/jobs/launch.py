@@ -19,7 +19,6 @@ from onlineml.errors import AlreadyExistsError, ConfigError
 from onlineml.jobs.state import claim_name, handle_name
 from onlineml.storage import io
 from onlineml.storage.cache import cache_folder
-from onlineml.storage.urls import local_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -106,7 +105,7 @@ def launch(run: Run, *, function: str, arguments: Mapping[str, Any], attempt: in
         "attempt": attempt,
         "function": function,
         "arguments": dict(arguments),
-        "storage_options": None if run.storage_options is None else dict(run.storage_options),
+        "storage_options": None if run.location.options is None else dict(run.location.options),
         "sys_path": [str(Path.cwd()), *(place for place in sys.path if place)],
     }
     try:
@@ -118,7 +117,7 @@ def launch(run: Run, *, function: str, arguments: Mapping[str, Any], attempt: in
         ) from error
     claim = {"time": time.time(), "host": socket.gethostname(), "executor": executor.name}
     try:
-        _create(run, claim_name(attempt), claim)
+        io.create_bytes(run.location / claim_name(attempt), json.dumps(claim).encode())
     except AlreadyExistsError as error:
         raise AlreadyExistsError(f"the run {run.id} was just started by somebody else; see its status()") from error
     try:
@@ -129,17 +128,12 @@ def launch(run: Run, *, function: str, arguments: Mapping[str, Any], attempt: in
         facts = {"error": f"it could not be started: {type(error).__name__}: {error}"[:2000], "attempt": attempt}
         run.set_status("failed", facts=facts)
         raise
-    data = json.dumps(handle).encode()
-    io.write_bytes(run.path(handle_name(attempt)), data, storage_options=run.storage_options)
-
-
-def _create(run: Run, name: str, value: Mapping[str, Any]) -> None:
-    io.create_bytes(run.path(name), json.dumps(value).encode(), storage_options=run.storage_options)
+    io.write_bytes(run.location / handle_name(attempt), json.dumps(handle).encode())
 
 
 def first_log(run: Run, attempt: int) -> Path:
     """Return a local file for output before the run's log is opened; the log itself, if it is local."""
-    local = local_path(run.path("log.txt"))
+    local = (run.location / "log.txt").local
     if local is not None:
         return Path(local)
     return cache_folder() / "jobs" / f"{run.id}-{attempt}.log"

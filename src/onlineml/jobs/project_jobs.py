@@ -11,11 +11,9 @@ from onlineml.jobs.launch import checked, launch
 from onlineml.jobs.state import snapshots
 from onlineml.jobs.status import Jobs, status_of
 from onlineml.runs.run import Run, new_run_id
-from onlineml.storage import io
-from onlineml.storage.urls import redacted
+from onlineml.storage.location import Location, Options, Url
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping
 
 __all__ = ["ProjectJobs"]
@@ -29,9 +27,9 @@ class ProjectJobs:
         storage_options: of the filesystem; passed to each job's process, and not stored.
     """
 
-    def __init__(self, url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None) -> None:
-        self._url = str(url).rstrip("/")
-        self._storage_options = storage_options
+    def __init__(self, url: Url, *, storage_options: Options = None) -> None:
+        self._project = Location.of(url, storage_options).folder
+        self._runs = self._project / "runs"
 
     def submit(
         self, function: str, arguments: Mapping[str, Any] | None = None, *, executor: Executor | None = None
@@ -54,7 +52,7 @@ class ProjectJobs:
         given = checked(function, arguments or {})
         chosen = LocalProcesses() if executor is None else executor
         spec = {"job": {"function": function, "arguments": given, "executor": chosen.name}}
-        run = Run.create(io.join(self._url, "runs", new_run_id()), spec=spec, storage_options=self._storage_options)
+        run = Run.create(self._runs / new_run_id(), spec=spec)
         launch(run, function=function, arguments=given, attempt=1, executor=chosen)
         return Job(run, executor=chosen)
 
@@ -66,10 +64,9 @@ class ProjectJobs:
         """
         chosen = LocalProcesses() if executor is None else executor
         found = []
-        for run_url, seen in snapshots(io.join(self._url, "runs"), self._storage_options).items():
+        for folder, seen in snapshots(self._runs).items():
             if "job" in seen.spec:
-                run = Run(run_url, spec=seen.spec, storage_options=self._storage_options)
-                found.append(status_of(run_url, *settled(run, chosen, seen)))
+                found.append(status_of(folder, *settled(Run(folder, spec=seen.spec), chosen, seen)))
         return Jobs(tuple(found))
 
     def get(self, id: str, *, executor: Executor | None = None) -> Job:  # noqa: A002 (it is what a run calls it)
@@ -82,11 +79,10 @@ class ProjectJobs:
         Raises:
             NotFoundError: there is none, or more than one.
         """
-        known = [io.name(run_url) for run_url in snapshots(io.join(self._url, "runs"), self._storage_options)]
+        known = [run.name for run in snapshots(self._runs)]
         matches = [name for name in known if name.startswith(id)]
         if len(matches) != 1:
             raise NotFoundError(
-                f"{redacted(self._url)} has {len(matches)} jobs {id!r}; its latest: {', '.join(known[-20:]) or 'none'}"
+                f"{self._project} has {len(matches)} jobs {id!r}; its latest: {', '.join(known[-20:]) or 'none'}"
             )
-        url = io.join(self._url, "runs", matches[0])
-        return Job.open(url, executor=executor, storage_options=self._storage_options)
+        return Job.open(self._runs / matches[0], executor=executor)

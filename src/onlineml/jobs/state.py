@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from onlineml.jobs.executors import Executor
     from onlineml.runs.run import Run
+    from onlineml.storage.location import Location
 
 __all__ = [
     "BEAT_S",
@@ -77,32 +78,31 @@ def cancel_name(attempt: int) -> str:
 
 def snapshot(run: Run) -> Snapshot:
     """Read the present content of one run's folder."""
-    files = io.list_files(run.url, recursive=False, storage_options=run.storage_options)
-    attempt = _last_attempt(info.path for info in files)
-    return _read({run.url: attempt}, run.storage_options)[run.url]
+    attempt = _last_attempt(info.path for info in io.list_files(run.location, recursive=False))
+    return _read({run.location: attempt})[run.location]
 
 
-def snapshots(runs_url: str, storage_options: Mapping[str, Any] | None) -> dict[str, Snapshot]:
-    """Read the folders of all jobs below a folder, by URL, the oldest first, with one listing and one fetch."""
+def snapshots(runs: Location) -> dict[Location, Snapshot]:
+    """Read the folders of all jobs below a folder, the oldest first, with one listing and one fetch."""
     names: dict[str, list[str]] = {}
-    for info in io.list_files(runs_url, storage_options=storage_options):
+    for info in io.list_files(runs):
         run_id, _, name = info.path.partition("/")
         names.setdefault(run_id, []).append(name)
-    attempts = {io.join(runs_url, run_id): _last_attempt(found) for run_id, found in sorted(names.items())}
-    return _read({url: attempt for url, attempt in attempts.items() if attempt}, storage_options)
+    attempts = {runs / run_id: _last_attempt(found) for run_id, found in sorted(names.items())}
+    return _read({run: attempt for run, attempt in attempts.items() if attempt})
 
 
-def _read(attempts: Mapping[str, int], storage_options: Mapping[str, Any] | None) -> dict[str, Snapshot]:
-    urls = []
-    for url, attempt in attempts.items():
+def _read(attempts: Mapping[Location, int]) -> dict[Location, Snapshot]:
+    files = []
+    for run, attempt in attempts.items():
         names = ("spec.json", "status.json", "heartbeat.json", claim_name(attempt), handle_name(attempt))
-        urls += [io.join(url, name) for name in names]
-    values = [_parsed(content) for content in io.read_many(urls, storage_options=storage_options)]
+        files += [run / name for name in names]
+    values = [_parsed(content) for content in io.read_many(files)]
     now = time.time()
     found = {}
-    for place, (url, attempt) in enumerate(attempts.items()):
+    for place, (run, attempt) in enumerate(attempts.items()):
         spec, status, heartbeat, claim, handle = values[5 * place : 5 * place + 5]
-        found[url] = Snapshot(spec, status, heartbeat, claim, handle, attempt=attempt, now=now)
+        found[run] = Snapshot(spec, status, heartbeat, claim, handle, attempt=attempt, now=now)
     return found
 
 

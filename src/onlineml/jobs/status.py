@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from onlineml.jobs import html
 from onlineml.jobs.state import silent_s
-from onlineml.storage import io
-from onlineml.storage.urls import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from onlineml.jobs.state import JobState, Snapshot
+    from onlineml.storage.location import Location
 
 __all__ = ["JobStatus", "Jobs", "status_of"]
 
@@ -109,20 +108,20 @@ class Jobs:
         return html.jobs_html(self.statuses)
 
 
-def status_of(url: str, seen: Snapshot, state: JobState) -> JobStatus:
+def status_of(run: Location, seen: Snapshot, state: JobState) -> JobStatus:
     """Return the status of a job, given a snapshot and its state."""
     begun = seen.status.get("attempt", 0) >= seen.attempt
     since = seen.status.get("time") if begun else None
     process = seen.heartbeat if seen.heartbeat.get("attempt") == seen.attempt else seen.handle
     error = str(seen.status.get("error") or "") if begun and state == "failed" else ""
-    call = f"oml.jobs.Job.open({redacted(url)!r}).resume()"
+    call = f"oml.jobs.Job.open({str(run)!r}).resume()"
     remedies = {
         "lost": f"its process is gone{_last_heartbeat(silent_s(seen))}; continue from its last checkpoint: {call}",
         "failed": f"see its log with .tail(); try again: {call}",
         "stopped": f"continue: {call}",
     }
     return JobStatus(
-        id=io.name(url),
+        id=run.name,
         function=str(seen.spec.get("job", {}).get("function", "")),
         state=state,
         attempt=seen.attempt,

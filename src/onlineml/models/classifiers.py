@@ -18,7 +18,10 @@ from onlineml.models.slim_resnet import SlimResNet
 from onlineml.models.weights import load_into, read_state_dict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
+
+    from onlineml.storage.location import Url
+
 
 __all__ = ["Classifier", "build_classifier", "import_factory", "is_published_name", "published_weights"]
 
@@ -49,8 +52,7 @@ def build_classifier(
     backbone: str | nn.Module,
     *,
     num_classes: int,
-    weights: str | None = None,
-    storage_options: Mapping[str, Any] | None = None,
+    weights: Url | None = None,
 ) -> Classifier:
     """Build a network with a randomly initialised head.
 
@@ -60,8 +62,8 @@ def build_classifier(
             ``"package.module:factory"`` of a function that takes ``num_classes`` and returns one.
         num_classes: length of the output, at least 1.
         weights: None (random), ``"DEFAULT"`` or another name of torchvision's or timm's published weights (downloaded
-            once into torch's hub cache), or the path or URL of a file. The head is always initialised randomly.
-        storage_options: options for opening the URL of ``weights``.
+            once into torch's hub cache), or the path, URL or location of a file. The head is always initialised
+            randomly.
 
     Raises:
         ConfigError: the network does not exist, or ``num_classes`` is less than 1.
@@ -73,7 +75,7 @@ def build_classifier(
     if isinstance(backbone, nn.Module):
         built = Classifier(backbone, "", _head_of(backbone, num_classes))
     elif backbone.startswith("timm:"):
-        return _timm(backbone, num_classes, weights, storage_options)
+        return _timm(backbone, num_classes, weights)
     elif ":" in backbone:
         network = import_factory(backbone, num_classes, argument="backbone")
         built = Classifier(network, backbone, _head_of(network, num_classes))
@@ -83,18 +85,14 @@ def build_classifier(
             name = "mobilenet_v3_large" if weights is not None and is_published_name(weights) else "slim_resnet18"
         built = _named(name, num_classes)
     if weights is not None:
-        state = (
-            published_weights(built.name, weights)
-            if is_published_name(weights)
-            else read_state_dict(weights, storage_options=storage_options)
-        )
-        load_into(built.network, state, head=built.head, source=weights)
+        state = published_weights(built.name, str(weights)) if is_published_name(weights) else read_state_dict(weights)
+        load_into(built.network, state, head=built.head, source=str(weights))
     return built
 
 
-def is_published_name(weights: str) -> bool:
+def is_published_name(weights: Url) -> bool:
     """Return whether ``weights`` is the name of weights published by a package, rather than a file."""
-    return weights.startswith(_NAMED_WEIGHTS)
+    return str(weights).startswith(_NAMED_WEIGHTS)
 
 
 def _named(name: str, num_classes: int) -> Classifier:
@@ -151,25 +149,23 @@ def import_factory(path: str, num_classes: int, *, argument: str) -> nn.Module:
     return network
 
 
-def _timm(
-    backbone: str, num_classes: int, weights: str | None, storage_options: Mapping[str, Any] | None
-) -> Classifier:
+def _timm(backbone: str, num_classes: int, weights: Url | None) -> Classifier:
     try:
         import timm  # noqa: PLC0415
     except ImportError as error:
         raise MissingDependencyError(f"backbone={backbone!r} needs timm: pip install 'onlineml[timm]'") from error
     name = backbone.removeprefix("timm:")
     named = weights is not None and is_published_name(weights)
-    if named and weights != "DEFAULT":
+    if named and str(weights) != "DEFAULT":
         raise WeightsError(
-            f"weights={weights!r}: name timm's weights in the backbone, 'timm:resnet18.a1_in1k', with weights='DEFAULT'"
+            f"weights='{weights}': name timm's weights in the backbone, 'timm:resnet18.a1_in1k', with weights='DEFAULT'"
         )
     try:
         network = timm.create_model(name, pretrained=named, num_classes=num_classes)
     except RuntimeError as error:
         if "retrained" in str(error):  # no pretrained weights, or unknown tag
             raise WeightsError(
-                f"backbone={backbone!r}, weights={weights!r}: {error} timm has weights for, among others, "
+                f"backbone={backbone!r}, weights='{weights}': {error} timm has weights for, among others, "
                 f"{_similar(name, timm.list_pretrained())}"
             ) from error
         if "Unknown model" not in str(error):
@@ -181,7 +177,7 @@ def _timm(
     config = getattr(network, "pretrained_cfg", {}) or {}
     head = str(config.get("classifier") or "") if isinstance(config.get("classifier"), str) else ""
     if weights is not None and not named:
-        load_into(network, read_state_dict(weights, storage_options=storage_options), head=head, source=weights)
+        load_into(network, read_state_dict(weights), head=head, source=str(weights))
     mean, std = (tuple(config.get(k, d)) for k, d in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)))
     return Classifier(network, backbone, head or _head_of(network, num_classes), mean, std)
 

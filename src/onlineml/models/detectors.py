@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from onlineml.storage.location import Url
+
+
 __all__ = ["BuiltDetector", "build_detector", "takes_backbone"]
 
 _OWN = ("auto", "compact")
@@ -51,9 +54,8 @@ def build_detector(
     *,
     num_classes: int,
     backbone: str | nn.Module = "auto",
-    weights: str | None = None,
+    weights: Url | None = None,
     config: Mapping[str, Any] | None = None,
-    storage_options: Mapping[str, Any] | None = None,
 ) -> BuiltDetector:
     """Build a detector with a randomly initialised head.
 
@@ -68,7 +70,6 @@ def build_detector(
         weights: None (random); a published name (``"DEFAULT"``, ``"COCO_V1"`` of torchvision's detectors,
             ``"IMAGENET1K_V1"`` of a backbone); or the path or URL of a file, of the whole detector or of its backbone.
         config: configuration of a transformers model to be rebuilt.
-        storage_options: options for opening the URL of ``weights``.
 
     Raises:
         ConfigError: the network does not exist, or ``num_classes`` is less than 1.
@@ -79,11 +80,13 @@ def build_detector(
         raise ConfigError(f"num_classes={num_classes}: expected at least 1")
     if isinstance(architecture, str):
         if takes_backbone(architecture):
-            return _compact(backbone, num_classes, weights, storage_options)
+            return _compact(backbone, num_classes, weights)
         if architecture.startswith("transformers:"):
             from onlineml.models.transformers_detector import build_transformers  # noqa: PLC0415
 
-            found = build_transformers(architecture, num_classes=num_classes, weights=weights, config=config)
+            found = build_transformers(
+                architecture, num_classes=num_classes, weights=None if weights is None else str(weights), config=config
+            )
             return BuiltDetector(
                 found.network,
                 architecture,
@@ -93,13 +96,13 @@ def build_detector(
                 reinitialized=found.reinitialized,
             )
         if ":" not in architecture:
-            return _torchvision(architecture, num_classes, weights, storage_options)
+            return _torchvision(architecture, num_classes, weights)
         network, name = import_factory(architecture, num_classes + 1, argument="architecture"), architecture
     else:
         if isinstance(architecture, Detector):
-            return BuiltDetector(architecture, "", reinitialized=_loaded(architecture, weights, storage_options))
+            return BuiltDetector(architecture, "", reinitialized=_loaded(architecture, weights))
         network, name = architecture, ""
-    return BuiltDetector(ListDetector(network), name, reinitialized=_loaded(network, weights, storage_options))
+    return BuiltDetector(ListDetector(network), name, reinitialized=_loaded(network, weights))
 
 
 def takes_backbone(architecture: str) -> bool:
@@ -107,28 +110,26 @@ def takes_backbone(architecture: str) -> bool:
     return architecture in _OWN
 
 
-def _loaded(network: nn.Module, weights: str | None, storage_options: Mapping[str, Any] | None) -> tuple[str, ...]:
+def _loaded(network: nn.Module, weights: Url | None) -> tuple[str, ...]:
     if weights is None:
         return ()
-    return load_same_shapes(network, read_state_dict(weights, storage_options=storage_options), source=weights)
+    return load_same_shapes(network, read_state_dict(weights), source=str(weights))
 
 
-def _compact(
-    backbone: str | nn.Module, num_classes: int, weights: str | None, storage_options: Mapping[str, Any] | None
-) -> BuiltDetector:
+def _compact(backbone: str | nn.Module, num_classes: int, weights: Url | None) -> BuiltDetector:
     if weights is None or is_published_name(weights):
-        return _on_backbone(backbone, num_classes, weights, storage_options)
-    state = read_state_dict(weights, storage_options=storage_options)
+        return _on_backbone(backbone, num_classes, weights)
+    state = read_state_dict(weights)
     if not any(key.endswith("to_logits.weight") for key in state):
-        return _on_backbone(backbone, num_classes, weights, storage_options)
-    built = _on_backbone(backbone, num_classes, None, storage_options)
-    return replace(built, reinitialized=load_same_shapes(built.network, state, source=weights, argument="backbone"))
+        return _on_backbone(backbone, num_classes, weights)
+    built = _on_backbone(backbone, num_classes, None)
+    return replace(
+        built, reinitialized=load_same_shapes(built.network, state, source=str(weights), argument="backbone")
+    )
 
 
-def _on_backbone(
-    backbone: str | nn.Module, num_classes: int, weights: str | None, storage_options: Mapping[str, Any] | None
-) -> BuiltDetector:
-    classifier = build_classifier(backbone, num_classes=2, weights=weights, storage_options=storage_options)
+def _on_backbone(backbone: str | nn.Module, num_classes: int, weights: Url | None) -> BuiltDetector:
+    classifier = build_classifier(backbone, num_classes=2, weights=weights)
     maps = FeatureMaps(classifier.network)
     network = CompactDetector(maps, channels=maps.channels, strides=STRIDES, num_classes=num_classes)
     built = BuiltDetector(network, "compact", classifier.name, classifier.mean, classifier.std)
@@ -137,9 +138,7 @@ def _on_backbone(
     return replace(built, reinitialized=tuple(key for key in network.state_dict() if not key.startswith("backbone.")))
 
 
-def _torchvision(
-    name: str, num_classes: int, weights: str | None, storage_options: Mapping[str, Any] | None
-) -> BuiltDetector:
+def _torchvision(name: str, num_classes: int, weights: Url | None) -> BuiltDetector:
     from torchvision import models  # noqa: PLC0415
 
     known = models.list_models(module=models.detection)
@@ -150,12 +149,12 @@ def _torchvision(
         )
     network = models.get_model(name, weights=None, weights_backbone=None, num_classes=num_classes + 1)
     if weights is None or not is_published_name(weights):
-        reinitialized = _loaded(network, weights, storage_options)
-    elif weights.startswith("IMAGENET"):
+        reinitialized = _loaded(network, weights)
+    elif str(weights).startswith("IMAGENET"):
         raise WeightsError(
-            f"weights={weights!r}: {name} accepts weights of whole detectors ('DEFAULT', 'COCO_V1'); to start from a "
+            f"weights='{weights}': {name} accepts weights of whole detectors ('DEFAULT', 'COCO_V1'); to start from a "
             "backbone's, download its file and pass the path, or use architecture='compact' with backbone="
         )
     else:
-        reinitialized = load_same_shapes(network, published_weights(name, weights), source=weights)
+        reinitialized = load_same_shapes(network, published_weights(name, str(weights)), source=str(weights))
     return BuiltDetector(ListDetector(network), name, reinitialized=reinitialized)

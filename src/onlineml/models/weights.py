@@ -12,6 +12,7 @@ import torch
 
 from onlineml.errors import NotFoundError, WeightsError
 from onlineml.storage.io import read_bytes
+from onlineml.storage.location import Location, Url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,25 +32,25 @@ _OLD_NAMES = (  # in torchvision's published files; its own builders rename them
 )
 
 
-def read_state_dict(url: str, *, storage_options: Mapping[str, Any] | None = None) -> dict[str, Tensor]:
+def read_state_dict(url: Url) -> dict[str, Tensor]:
     """Read a state dict: ``.safetensors``, or a ``.pth`` of tensors only (``weights_only``: it cannot run code).
 
     Args:
-        url: a local path or a URL of any filesystem.
-        storage_options: options for opening the URL.
+        url: a local path, or a URL or location on any filesystem.
 
     Raises:
         WeightsError: the file does not exist, or is not a state dict.
     """
+    file = Location.of(url)
     try:
-        data = read_bytes(url, storage_options=storage_options)
+        data = read_bytes(file)
     except NotFoundError as error:
         raise WeightsError(
-            f"no weights at {url}: expected a .safetensors or .pth file there; check the path, or pass weights=None "
+            f"no weights at {file}: expected a .safetensors or .pth file there; check the path, or pass weights=None "
             "to start from random weights"
         ) from error
     try:
-        if url.lower().endswith(".safetensors"):
+        if file.url.lower().endswith(".safetensors"):
             from safetensors.torch import load  # noqa: PLC0415
 
             state: Any = load(data)
@@ -58,10 +59,10 @@ def read_state_dict(url: str, *, storage_options: Mapping[str, Any] | None = Non
     except Exception as error:  # a damaged file may raise any exception
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise WeightsError(
-            f"{url} cannot be read as weights ({reason}): expected .safetensors, or a .pth that contains only tensors; "
+            f"{file} cannot be read as weights ({reason}): expected .safetensors, or a .pth of tensors only; "
             "save it again with torch.save(network.state_dict(), path)"
         ) from error
-    return _unwrap(state, url)
+    return _unwrap(state, str(file))
 
 
 def _unwrap(state: Any, url: str) -> dict[str, Tensor]:

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 from onlineml.data.manifest.changes import changes
 from onlineml.data.manifest.manifest import DESCRIPTOR, Manifest
 from onlineml.errors import NotFoundError
-from onlineml.storage import io
-from onlineml.storage.urls import redacted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,16 +36,14 @@ class ProjectDatasets:
         matches = [name for name in known if name.startswith(hash)]
         if len(matches) != 1:
             listed = ", ".join(name[:12] for name in matches or known) or "none yet"
-            raise NotFoundError(f"{redacted(project.url)} has {len(matches)} datasets {hash!r}; found {listed}")
-        url = io.join(project.url, "datasets", matches[0])
-        return Manifest.load(url, root=project.url, storage_options=project.storage_options)
+            raise NotFoundError(f"{project.location} has {len(matches)} datasets {hash!r}; found {listed}")
+        return Manifest.load(project.location / "datasets" / matches[0], root=project.url)
 
     def findings(self, manifest: Manifest) -> CheckTable:
         """Show the findings of freezing this dataset, including those about excluded images."""
         from onlineml.data.annotations import freezing  # noqa: PLC0415 (decoders are loaded only to decode)
 
-        url = io.join(self._project.url, "datasets", manifest.hash)
-        return freezing.read_findings(url, manifest, storage_options=self._project.storage_options)
+        return freezing.read_findings(self._project.location / "datasets" / manifest.hash, manifest)
 
     def max_bad(self) -> float:
         """Return the share of bad images, 0..1, that was given to `Project.freeze` last, or else a hundredth."""
@@ -62,8 +58,8 @@ class ProjectDatasets:
         """
         from onlineml.data.annotations import freezing  # noqa: PLC0415 (decoders are loaded only to decode)
 
-        url = io.join(self._project.url, "datasets", manifest.hash)
-        frame: pd.DataFrame = freezing.read_provenance(url, storage_options=self._project.storage_options).to_pandas()
+        folder = self._project.location / "datasets" / manifest.hash
+        frame: pd.DataFrame = freezing.read_provenance(folder).to_pandas()
         return frame
 
     def changes(self, before: Manifest, after: Manifest | None = None) -> Changes:

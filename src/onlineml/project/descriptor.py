@@ -10,10 +10,13 @@ from onlineml.data.annotations.edits import checked_class_name
 from onlineml.data.kinds import kind_of, tasks
 from onlineml.errors import AlreadyExistsError, ConfigError, NotFoundError, StorageError
 from onlineml.storage import io
-from onlineml.storage.urls import redacted
+from onlineml.storage.json_file import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from onlineml.storage.location import Location
+
 
 __all__ = ["exists", "new_facts", "read", "write"]
 
@@ -40,39 +43,39 @@ def new_facts(*, title: str, task: str, class_names: Sequence[str]) -> dict[str,
     }
 
 
-def exists(folder: str, *, storage_options: Mapping[str, Any] | None) -> bool:
+def exists(folder: Location) -> bool:
     """Return True if a folder is a project."""
-    return io.exists(io.join(folder, _FILE), storage_options=storage_options)
+    return io.exists(folder / _FILE)
 
 
-def write(folder: str, facts: Mapping[str, Any], *, storage_options: Mapping[str, Any] | None) -> bool:
+def write(folder: Location, facts: Mapping[str, Any]) -> bool:
     """Make a folder a project; return False if it already is one, which stays unchanged."""
     data = json.dumps(facts, indent=2, ensure_ascii=False).encode()
     try:
-        io.create_bytes(io.join(folder, _FILE), data, storage_options=storage_options)
+        io.create_bytes(folder / _FILE, data)
     except AlreadyExistsError:
         return False
     return True
 
 
-def read(folder: str, *, storage_options: Mapping[str, Any] | None) -> dict[str, Any]:
+def read(folder: Location) -> dict[str, Any]:
     """The facts of the project in a folder.
 
     Raises:
         NotFoundError: the folder contains no project.
         StorageError: a later version of onlineml created it, or the file is damaged.
     """
-    url = io.join(folder, _FILE)
+    file = folder / _FILE
     try:
-        facts: dict[str, Any] = json.loads(io.read_bytes(url, storage_options=storage_options))
+        facts = read_json(file)
         version, task = facts["schema_version"], facts.get("task")
         if version <= _SCHEMA_VERSION and task in tasks():
             return {"task": task, "title": str(facts["title"]), "class_names": tuple(facts["class_names"])}
     except NotFoundError as err:
-        raise NotFoundError(f"{redacted(folder)} contains no project; create one with Project.create") from err
+        raise NotFoundError(f"{folder} contains no project; create one with Project.create") from err
     except (ValueError, KeyError, TypeError, AttributeError) as err:
-        raise StorageError(f"{redacted(url)} is not a valid project description: {err!r}") from err
+        raise StorageError(f"{file} is not a valid project description: {err!r}") from err
     raise StorageError(
-        f"{redacted(folder)} has schema {version} and the task {task!r}; this version of onlineml supports "
+        f"{folder} has schema {version} and the task {task!r}; this version of onlineml supports "
         f"schema {_SCHEMA_VERSION} and the tasks {', '.join(tasks())}: update onlineml"
     )

@@ -18,11 +18,10 @@ from onlineml.data.video.frames import FrameStore, hashed_locally
 from onlineml.data.video.video import VIDEO_EXTENSIONS
 from onlineml.errors import ConfigError, DataError
 from onlineml.pages import markup
-from onlineml.storage import io
-from onlineml.storage.urls import redacted
+from onlineml.storage.location import Location, Options
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from onlineml.data.checks.table import Finding
     from onlineml.data.formats.videos import VideoFindings
@@ -76,14 +75,15 @@ def upload_video(
     checked_split(split)
     value = project.kind.of_label(label)
     store = _store(project, image_format)
-    name = source if isinstance(source, bytes) else os.fspath(source)
-    with hashed_locally(name, storage_options=_options_for(name, project)) as (local, digest):
+    place = source if isinstance(source, bytes) else project.location.to(source)
+    with hashed_locally(place) as (local, digest):
         frames = store.extract_local(local, digest, sampling=sampling)
-        video = name if isinstance(name, str) and not keep else store.keep_local(local, digest, ending=_ending(name))
+        kept = keep or isinstance(place, bytes)
+        video = store.keep_local(local, digest, ending=_ending(place)) if kept else str(place)
     chosen = _split_of(project, digest, split)
-    table = _with_columns(frames, label=label, split=chosen, video=redacted(str(video)))
+    table = _with_columns(frames, label=label, split=chosen, video=video)
     _add_frames(project, table, label=label, value=value, author=author)
-    return UploadedVideo(digest, redacted(str(video)), tuple(frames.image_ids), chosen, frames.findings)
+    return UploadedVideo(digest, video, tuple(frames.image_ids), chosen, frames.findings)
 
 
 def import_videos(
@@ -92,13 +92,13 @@ def import_videos(
     *,
     sampling: Sampling,
     image_format: FrameFormat,
-    storage_options: Mapping[str, Any] | None,
+    storage_options: Options,
     author: str | None,
 ) -> VideoFindings:
     """See `onlineml.Project.images.import_videos`."""
-    options = _options_for(os.fspath(url), project) if storage_options is None else storage_options
+    folder = project.location.to(url) if storage_options is None else Location.of(url, storage_options)
     store = _store(project, image_format)
-    parts, findings = read_videos(url, store=store, sampling=sampling, storage_options=options)
+    parts, findings = read_videos(folder, store=store, sampling=sampling)
     groups, splits = parts.table["group"].to_pylist(), parts.table["split"].to_pylist()
     known = project.labels.state().splits_of_groups(sorted(set(groups)))
     splits = [known.get(group, split) for group, split in zip(groups, splits, strict=True)]
@@ -118,27 +118,16 @@ def images_of_group(project: Project, group: str) -> list[str]:
     table = project.labels.state().table
     ids: list[str] = table.filter(pc.equal(table["group"], group))["image_id"].to_pylist()
     if not ids:
-        raise DataError(f"{redacted(project.url)} has no images of the group {group!r}, or all of them were deleted")
+        raise DataError(f"{project.location} has no images of the group {group!r}, or all of them were deleted")
     return ids
 
 
 def _store(project: Project, image_format: FrameFormat) -> FrameStore:
-    return FrameStore(project.url, "log/videos", image_format, project.storage_options)
+    return FrameStore(project.location, "log/videos", image_format)
 
 
-def _options_for(source: str | bytes, project: Project) -> Mapping[str, Any] | None:
-    """The project's options for a source on the same kind of storage; no other is told its credentials."""
-    if isinstance(source, bytes) or _scheme(source) != _scheme(project.url):
-        return None
-    return project.storage_options
-
-
-def _scheme(url: str) -> str:
-    return url.partition("://")[0] if io.is_url(url) else ""
-
-
-def _ending(source: str | bytes) -> str:
-    own = "" if isinstance(source, bytes) else extension(source)
+def _ending(source: Location | bytes) -> str:
+    own = "" if isinstance(source, bytes) else extension(source.url)
     return own if own in VIDEO_EXTENSIONS else ".mp4"
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from onlineml.data.images.archives import read_zip
 from onlineml.data.images.decode import decode, is_image_name, sniff
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from onlineml.project.project import Project
+    from onlineml.storage.location import Location
 
 __all__ = ["UploadedFiles", "named", "upload_files"]
 
@@ -82,14 +83,15 @@ class _Intake:
     _waiting: list[tuple[str, bytes]] = field(default_factory=list)  # of one label
     _label: str | None = None
 
-    def take(self, name: str, source: Source, options: Mapping[str, Any] | None) -> None:
+    def take(self, name: str, source: Location | bytes) -> None:
         """Take one file of any type."""
         try:
-            head = source[:_HEAD] if isinstance(source, bytes) else _head(source, options)
+            head = source[:_HEAD] if isinstance(source, bytes) else _head(source)
             if head.startswith(_ZIP):
-                self._take_zip(name, source, options)
+                self._take_zip(name, source)
             elif sniff(head) is not None:
-                self.take_image(name, _content(source, options), self._label_of(name))
+                content = source if isinstance(source, bytes) else io.read_bytes(source)
+                self.take_image(name, content, self._label_of(name))
             elif is_video_name(name):
                 self._take_video(name, source, self._label_of(name))
             else:
@@ -97,9 +99,9 @@ class _Intake:
         except (DataError, NotFoundError) as error:
             self.refused[name] = str(error)
 
-    def _take_zip(self, name: str, source: Source, options: Mapping[str, Any] | None) -> None:
+    def _take_zip(self, name: str, source: Location | bytes) -> None:
         wanted = lambda path: is_image_name(path) or is_video_name(path)  # noqa: E731
-        for one in read_zip(source, wanted=wanted, storage_options=options):
+        for one in read_zip(source, wanted=wanted):
             full = f"{name}/{one.name}"
             if one.refused:
                 self.refused[full] = one.refused
@@ -117,9 +119,13 @@ class _Intake:
         folder = name.replace("\\", "/").rpartition("/")[0].rpartition("/")[2]
         return (folder or self.label) if self.from_folders else self.label
 
-    def _take_video(self, name: str, source: Source, label: str | None) -> None:
+    def _take_video(self, name: str, source: Location | bytes, label: str | None) -> None:
         video = self.project.images.upload_video(
-            source, label=label, every_s=self.every_s, split=self.split, author=self.author
+            source if isinstance(source, bytes) else source.url,
+            label=label,
+            every_s=self.every_s,
+            split=self.split,
+            author=self.author,
         )
         self._count(name, list(video.image_ids))
 
@@ -181,38 +187,28 @@ def upload_files(
     intake = _Intake(project, label, labels_from_folders, split, every_s, author, told)
     for name, source in sources:
         for one, inner in _spread(name, source, project):
-            intake.take(one, inner, _options(inner, project))
+            intake.take(one, inner)
     intake.flush()
     return UploadedFiles(tuple(intake.ids), intake.added, intake.refused)
 
 
-def _spread(name: str, source: Source, project: Project) -> Iterator[tuple[str, Source]]:
+def _spread(name: str, source: Source, project: Project) -> Iterator[tuple[str, Location | bytes]]:
     """Yield a file, or all files of a folder."""
-    files = [] if isinstance(source, bytes) else io.list_files(source, storage_options=_options(source, project))
-    if not files:
+    if isinstance(source, bytes):
         yield name, source
         return
+    place = project.location.to(source)
+    files = io.list_files(place)
+    if not files:
+        yield name, place
     for info in files:
         if not any(part.startswith(".") for part in info.path.split("/")):
-            yield f"{name.rstrip('/')}/{info.path}", info.url
+            yield f"{name.rstrip('/')}/{info.path}", place.to(info.url)
 
 
-def _options(source: Source, project: Project) -> Mapping[str, Any] | None:
-    """Return the project's options for its own kind of storage; other stores must not get its credentials."""
-    if isinstance(source, bytes) or not io.is_url(str(source)):
-        return None
-    same = str(source).partition("://")[0] == project.url.partition("://")[0]
-    return project.storage_options if same else None
-
-
-def _head(source: Source, options: Mapping[str, Any] | None) -> bytes:
-    assert not isinstance(source, bytes)  # noqa: S101 (bytes have their own head)
-    with io.open_file(source, block_size=1 << 16, storage_options=options) as file:
+def _head(source: Location) -> bytes:
+    with io.open_file(source, block_size=1 << 16) as file:
         return bytes(file.read(_HEAD))
-
-
-def _content(source: Source, options: Mapping[str, Any] | None) -> bytes:
-    return source if isinstance(source, bytes) else io.read_bytes(source, storage_options=options)
 
 
 def named(sources: Source | Iterable[Source]) -> list[tuple[str, Source]]:

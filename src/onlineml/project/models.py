@@ -25,7 +25,7 @@ class ProjectModels:
 
     def list(self) -> VersionList:
         """List the published versions, the oldest first."""
-        return versions.list_versions(self._project.url, storage_options=self._project.storage_options)
+        return versions.list_versions(self._project.location)
 
     def get(self, name: str | int) -> ModelVersion:
         """Find a version by its name or number, or by an alias such as ``"champion"``.
@@ -33,11 +33,11 @@ class ProjectModels:
         Raises:
             NotFoundError: the version does not exist.
         """
-        return versions.resolve(f"{self._project.url}@{name}", storage_options=self._project.storage_options)
+        return versions.resolve(self._project.location.to(f"{self._project.url}@{name}"))
 
     def aliases(self) -> dict[str, str]:
         """Map each alias, such as ``"champion"``, to the version that it stands for."""
-        return dict(versions.aliases(self._project.url, storage_options=self._project.storage_options))
+        return dict(versions.aliases(self._project.location))
 
     def rollback(self, *, alias: str = "champion", reason: str = "", author: str | None = None) -> ModelVersion:
         """Undo the last promotion of the champion or another alias.
@@ -50,14 +50,10 @@ class ProjectModels:
         Raises:
             NotFoundError: there was no earlier version.
         """
-        return versions.rollback(
-            self._project.url, alias=alias, reason=reason, author=author, storage_options=self._project.storage_options
-        )
+        return versions.rollback(self._project.location, alias=alias, reason=reason, author=author)
 
     def promotions(self) -> pd.DataFrame:
         """Show the promotions with version, alias, time, author and reason, the oldest first."""
         import pandas as pd  # noqa: PLC0415
 
-        return pd.DataFrame(
-            promotions.promotion_history(self._project.url, storage_options=self._project.storage_options)
-        )
+        return pd.DataFrame(promotions.promotion_history(self._project.location))

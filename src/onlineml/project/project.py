@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from onlineml import registry
-from onlineml.data.annotations.importing import absolute
 from onlineml.data.annotations.log import AnnotationLog
 from onlineml.data.kinds import kind_of
 from onlineml.data.manifest.manifest import Manifest
@@ -24,10 +23,9 @@ from onlineml.project.models import ProjectModels
 from onlineml.project.runs import ProjectRuns
 from onlineml.registry.promotions import default_author
 from onlineml.storage import io
-from onlineml.storage.urls import redacted
+from onlineml.storage.location import Location, Options, Url
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Mapping, Sequence
 
     from onlineml.data.annotations.edits import Facts
@@ -42,11 +40,11 @@ class Project:
     """A project. Create it with `Project.create` or `Project.open`; any number of people and processes may share it.
 
     Attributes:
-        url: the project's folder.
+        location: the project's folder, with the options of its filesystem, which are never shown, stored or pickled.
+        url: the folder's URL.
         task: such as ``"classification"``.
         kind: of annotation of its images.
         title: for people.
-        storage_options: of the filesystem, for the project and its images; never shown, stored or pickled.
         labels: annotations by people and models: set, accept, suggest, undo, history, conflicts.
         images: upload, delete, restore, move to another split.
         classes: add, rename, merge, split.
@@ -57,32 +55,30 @@ class Project:
         annotation_log: the log behind `labels`, `images` and `classes`.
     """
 
-    def __init__(self, url: str, *, facts: Mapping[str, Any], storage_options: Mapping[str, Any] | None = None) -> None:
-        self.url = url
+    def __init__(self, location: Location, *, facts: Mapping[str, Any]) -> None:
+        self.location = location
+        self.url = location.url
         self.task = str(facts["task"])
         self.kind = kind_of(self.task)
         self.title = str(facts["title"])
-        self.storage_options = storage_options
         self._first_class_names = tuple(facts["class_names"])
-        self.annotation_log = AnnotationLog(
-            url, task=self.task, class_names=self._first_class_names, storage_options=storage_options
-        )
+        self.annotation_log = AnnotationLog(location, task=self.task, class_names=self._first_class_names)
         self.labels, self.images, self.classes = ProjectLabels(self), ProjectImages(self), ProjectClasses(self)
         self.datasets, self.models, self.runs = ProjectDatasets(self), ProjectModels(self), ProjectRuns(self)
-        self.jobs = ProjectJobs(url, storage_options=storage_options)
+        self.jobs = ProjectJobs(location)
 
     # ---- create and open ----
 
     @classmethod
     def create(
         cls,
-        url: str | os.PathLike[str],
+        url: Url,
         *,
         task: str = "classification",
         title: str = "",
         class_names: Sequence[str] = (),
         exist_ok: bool = False,
-        storage_options: Mapping[str, Any] | None = None,
+        storage_options: Options = None,
     ) -> Project:
         """Create a project in a folder.
 
@@ -99,31 +95,30 @@ class Project:
             AlreadyExistsError: the folder contains a project.
             ConfigError: the folder contains a project of another task; or an argument is invalid.
         """
-        place = absolute(url)
-        facts = project_file.new_facts(title=title or io.name(place), task=task, class_names=class_names)
-        there = exist_ok and project_file.exists(place, storage_options=storage_options)  # it may be read-only
-        if there or not project_file.write(place, facts, storage_options=storage_options):
+        place = Location.of(url, storage_options).absolute
+        facts = project_file.new_facts(title=title or place.name, task=task, class_names=class_names)
+        there = exist_ok and project_file.exists(place)  # it may be read-only
+        if there or not project_file.write(place, facts):
             if not exist_ok:
-                raise AlreadyExistsError(f"{redacted(place)} contains a project; open it with Project.open")
-            facts = project_file.read(place, storage_options=storage_options)
+                raise AlreadyExistsError(f"{place} contains a project; open it with Project.open")
+            facts = project_file.read(place)
             if facts["task"] != task:
                 raise ConfigError(
-                    f"{redacted(place)} contains a project of the task {facts['task']!r}, not {task!r}; choose another "
+                    f"{place} contains a project of the task {facts['task']!r}, not {task!r}; choose another "
                     "folder, or that task"
                 )
-        return cls(place, facts=facts, storage_options=storage_options)
+        return cls(place, facts=facts)
 
     @classmethod
-    def open(cls, url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None) -> Project:
+    def open(cls, url: Url, *, storage_options: Options = None) -> Project:
         """Open a project.
 
         Raises:
             NotFoundError: there is no project at this URL.
             StorageError: a later version of onlineml created it, or its ``project.json`` is damaged.
         """
-        place = absolute(url)
-        facts = project_file.read(place, storage_options=storage_options)
-        return cls(place, facts=facts, storage_options=storage_options)
+        place = Location.of(url, storage_options).absolute
+        return cls(place, facts=project_file.read(place))
 
     # ---- images in, datasets out ----
 
@@ -193,19 +188,17 @@ class Project:
         from onlineml.data.annotations import freezing  # noqa: PLC0415 (decoders are loaded only to decode)
 
         state = self.labels.state()
-        entries, folder = state.folded.entries, io.join(self.url, "datasets")
+        entries, folder = state.folded.entries, self.location / "datasets"
         allowed = freezing.allowed_bad(entries)
         result = freezing.check_new(
             self.manifest_of(state),
             human_annotated=state.human_annotated,
-            seen_url=io.join(self.url, "log/seen"),
+            seen_folder=self.location / "log/seen",
             max_bad=allowed if max_bad is None else max_bad,
-            told=freezing.told_findings(entries, folder, storage_options=self.storage_options),
+            told=freezing.told_findings(entries, folder),
             progress=progress,
-            storage_options=self.storage_options,
         )
-        url = io.join(folder, result.manifest.hash)
-        freezing.publish_dataset(url, result, state.provenance, storage_options=self.storage_options)
+        freezing.publish_dataset(folder / result.manifest.hash, result, state.provenance)
         given = None if max_bad == allowed else max_bad
         self.annotation_log.freeze(result.manifest.hash, state, author=default_author(), max_bad=given)
         return result.manifest
@@ -218,7 +211,7 @@ class Project:
             state.class_names,
             root=self.url,
             task=self.task,
-            storage_options=self.storage_options,
+            storage_options=self.location.options,
             class_ids=() if numbered else state.class_ids,
         )
 
@@ -231,7 +224,7 @@ class Project:
             model: its ``export_files(scores)`` returns content by file name, including ``model.json``.
             scores: the result of `onlineml.evaluate`.
         """
-        return registry.publish_version(self.url, model.export_files(scores), storage_options=self.storage_options)
+        return registry.publish_version(self.location, model.export_files(scores))
 
     def promote(
         self,
@@ -243,41 +236,31 @@ class Project:
         author: str | None = None,
     ) -> ModelVersion:
         """Make a version the champion, or point another alias to it; see `onlineml.registry.promote`."""
-        return registry.promote(
-            self.url,
-            version,
-            alias=alias,
-            replaces=replaces,
-            reason=reason,
-            author=author,
-            storage_options=self.storage_options,
-        )
+        return registry.promote(self.location, version, alias=alias, replaces=replaces, reason=reason, author=author)
 
     def champion(self) -> ModelVersion | None:
         """The version that ``<project>@champion`` refers to; None before the first promotion."""
-        name = registry.aliases(self.url, storage_options=self.storage_options).get("champion")
-        if name is None:
-            return None
-        return registry.resolve(io.join(self.url, "models", name), storage_options=self.storage_options)
+        name = registry.aliases(self.location).get("champion")
+        return None if name is None else registry.resolve(self.location / "models" / name)
 
     # ---- shown ----
 
     def __repr__(self) -> str:
-        return f"Project({redacted(self.url)!r}, task={self.task!r})"
+        return f"Project({str(self.location)!r}, task={self.task!r})"
 
     def _repr_html_(self) -> str:
         return project_html(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         facts = {"task": self.task, "title": self.title, "class_names": self._first_class_names}
-        return _restore, (self.url, facts)
+        return _restore, (self.location.without_options, facts)
 
     def folders_with(self, folder: str, descriptor: str) -> list[str]:
         """List the names of the subfolders of a folder that contain a descriptor."""
-        files = io.list_files(io.join(self.url, folder), storage_options=self.storage_options)
+        files = io.list_files(self.location / folder)
         parts = [info.path.split("/") for info in files]
         return sorted(part[0] for part in parts if len(part) == 2 and part[1] == descriptor)
 
 
-def _restore(url: str, facts: dict[str, Any]) -> Project:
-    return Project(url, facts=facts)
+def _restore(location: Location, facts: dict[str, Any]) -> Project:
+    return Project(location, facts=facts)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from onlineml.runs.run import Run, new_run_id
-from onlineml.storage import io
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from onlineml.project.project import Project
+    from onlineml.storage.location import Location
 
     RunList = list[Run]  # `list` is a method here
 
@@ -25,7 +25,7 @@ class ProjectRuns:
 
     def new(self, *, spec: Mapping[str, Any] | None = None) -> Run:
         """Create the record of a run."""
-        return Run.create(self._url(new_run_id()), spec=spec, storage_options=self._project.storage_options)
+        return Run.create(self._folder(new_run_id()), spec=spec)
 
     def list(self) -> RunList:
         """List the records of all runs, the oldest first."""
@@ -37,7 +37,7 @@ class ProjectRuns:
         Raises:
             NotFoundError: the run does not exist.
         """
-        return Run.open(self._url(id), storage_options=self._project.storage_options)
+        return Run.open(self._folder(id))
 
-    def _url(self, run_id: str) -> str:
-        return io.join(self._project.url, "runs", run_id)
+    def _folder(self, run_id: str) -> Location:
+        return self._project.location / "runs" / run_id

@@ -12,33 +12,32 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from onlineml.errors import ConfigError, ConflictError
-from onlineml.storage import io
+from onlineml.storage.location import Location, Options, Url
 from onlineml.storage.log.log import AppendLog, LogEntry, in_effect
-from onlineml.storage.urls import redacted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 __all__ = ["ALIAS", "AliasState", "aliases", "check_alias", "default_author", "promotion_history"]
 
 ALIAS = re.compile(r"[a-z][a-z0-9_-]*")
 
 
-def aliases(project_url: str, *, storage_options: Mapping[str, Any] | None = None) -> dict[str, str]:
-    """Return the current version's name of each alias."""
-    entries = _log(project_url, storage_options).read()
+def aliases(project: Url) -> dict[str, str]:
+    """Return the current version's name of each alias of the project in a folder."""
+    entries = _log(Location.of(project)).read()
     names = sorted({entry.record["alias"] for entry in entries})
     return {name: _stack(in_effect(entries, series=name))[-1] for name in names}
 
 
-def promotion_history(project_url: str, *, storage_options: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+def promotion_history(project_url: Url, *, storage_options: Options = None) -> list[dict[str, Any]]:
     """Return all promotions and rollbacks in order.
 
     Returns:
         For each: id, time (ISO, UTC), event, alias, version, previous, reason, author, and in_effect, which is false
         for a promotion that lost against a concurrent one, on a store that cannot refuse it.
     """
-    entries = _log(project_url, storage_options).read()
+    entries = _log(Location.of(project_url, storage_options)).read()
     names = {entry.record["alias"] for entry in entries}
     counting = {entry.id for name in names for entry in in_effect(entries, series=name)}
     shown = ("event", "alias", "version", "previous", "reason", "author")
@@ -60,9 +59,9 @@ class AliasState:
         versions: the versions that the alias referred to, the current one last; without those rolled back.
     """
 
-    def __init__(self, project_url: str, alias: str, *, storage_options: Mapping[str, Any] | None = None) -> None:
-        self._project_url, self._alias, self._options = project_url, alias, storage_options
-        self._log = _log(project_url, storage_options)
+    def __init__(self, project: Location, alias: str) -> None:
+        self._project, self._alias = project, alias
+        self._log = _log(project)
         self._entries = in_effect(self._log.read(), series=alias)
         self.versions = _stack(self._entries)
 
@@ -84,15 +83,15 @@ class AliasState:
         try:
             self._log.append_after(record, series=self._alias, after=after)
         except ConflictError as err:
-            now = aliases(self._project_url, storage_options=self._options).get(self._alias)
+            now = aliases(self._project).get(self._alias)
             raise ConflictError(
-                f"{redacted(self._project_url)}: {version} was not made {self._alias!r}: another process promoted "
+                f"{self._project}: {version} was not made {self._alias!r}: another process promoted "
                 f"{now} at the same moment; compare the two, and promote again if yours is better"
             ) from err
 
 
-def _log(project_url: str, storage_options: Mapping[str, Any] | None) -> AppendLog:
-    return AppendLog(io.join(project_url, "log/promotions"), storage_options=storage_options)
+def _log(project: Location) -> AppendLog:
+    return AppendLog(project / "log/promotions")
 
 
 def _stack(entries: Sequence[LogEntry]) -> list[str]:

@@ -9,11 +9,12 @@ from onlineml.registry import versions
 if TYPE_CHECKING:
     from onlineml.registry.versions import ModelVersion
     from onlineml.runs.run import Run
+    from onlineml.storage.location import Location
 
 __all__ = ["publish_once"]
 
 
-def publish_once(run: Run, project_url: str, model: Any, scores: Any, *, parent: str | None = None) -> ModelVersion:
+def publish_once(run: Run, project: Location, model: Any, scores: Any, *, parent: str | None = None) -> ModelVersion:
     """Publish a run's model; if an earlier attempt of the run has already published, return that version.
 
     The name of the version is stored in the run before publishing, so that a kill at any moment cannot cause a second
@@ -21,17 +22,16 @@ def publish_once(run: Run, project_url: str, model: Any, scores: Any, *, parent:
 
     Args:
         run: the run that trained the model.
-        project_url: the project's folder, on the same storage as the run.
+        project: the project's folder.
         model: has ``export_files``.
         scores: scores of the model, or None.
         parent: the model that it was trained from.
     """
-    options = run.storage_options
     digits = run.spec.get("publishes")
-    for version in versions.list_versions(project_url, storage_options=options) if digits else ():
+    for version in versions.list_versions(project) if digits else ():
         if version.version.endswith(f"-{digits}"):
             return version
     model.reference = ""  # this model was trained in this process, not loaded from the run's files
     files = model.export_files(scores, parent=parent)
     run.update_spec({"publishes": versions.content_digits(files)})
-    return versions.publish_version(project_url, files, storage_options=options)
+    return versions.publish_version(project, files)

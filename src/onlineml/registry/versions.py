@@ -8,19 +8,18 @@ number; their versions then differ in the digits, and neither is lost. Aliases s
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from onlineml.errors import AlreadyExistsError, ConfigError, ConflictError, NotFoundError, StorageError
 from onlineml.pages import markup
 from onlineml.registry.promotions import ALIAS, AliasState, aliases, check_alias, default_author, promotion_history
 from onlineml.storage import io
-from onlineml.storage.urls import redacted
+from onlineml.storage.json_file import read_json
+from onlineml.storage.location import Location, Options, Url
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping
 
 __all__ = [
@@ -43,45 +42,47 @@ _PREFIX = re.compile(r"\d+(-[0-9a-f]{0,6})?")
 _ATTEMPTS = 16  # each further attempt means that another publisher had the same number and the same six digits (2^-24)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ModelVersion:
-    """A published model.
+    """A published model; versions with the same URL are equal, whatever options open them.
 
     Attributes:
-        url: its folder.
+        location: its folder; its options are never shown or pickled.
         version: its name, ``7-3fa9c1``; for a model outside a project, the folder's name.
         project_url: the project that it belongs to, or ``""``.
-        storage_options: options of the filesystem; never shown or pickled.
     """
 
-    url: str
+    location: Location
     version: str
     project_url: str = ""
-    storage_options: Mapping[str, Any] | None = field(default=None, repr=False, compare=False, kw_only=True)
+
+    @property
+    def url(self) -> str:
+        """Its folder."""
+        return self.location.url
 
     def descriptor(self) -> dict[str, Any]:
         """Return the content of ``model.json``: architecture, class names, preprocessing, the data's hash and more."""
-        url = io.join(self.url, DESCRIPTOR)
-        try:
-            value = json.loads(io.read_bytes(url, storage_options=self.storage_options))
-        except ValueError as err:
-            raise StorageError(f"{redacted(url)} is not JSON: {err}") from err
-        if not isinstance(value, dict):
-            raise StorageError(f"{redacted(url)} must contain a JSON object; found a {type(value).__name__}")
-        return value
+        return read_json(self.location / DESCRIPTOR)
 
     def path(self, name: str) -> str:
         """Return the URL of one of the version's files."""
-        return io.join(self.url, name)
+        return (self.location / name).url
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ModelVersion) and other.url == self.url
+
+    def __hash__(self) -> int:
+        return hash(self.url)
 
     def __str__(self) -> str:
-        return redacted(self.url)
+        return str(self.location)
 
     def _repr_html_(self) -> str:
-        return markup("<b>{}</b> <code>{}</code>", self.version, redacted(self.url))
+        return markup("<b>{}</b> <code>{}</code>", self.version, self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.url, self.version, self.project_url)
+        return type(self), (self.location.without_options, self.version, self.project_url)
 
 
 def content_digits(files: Mapping[str, bytes]) -> str:
@@ -92,110 +93,92 @@ def content_digits(files: Mapping[str, bytes]) -> str:
     return content.hexdigest()[:6]
 
 
-def publish_version(
-    project_url: str,
-    files: Mapping[str, bytes],
-    *,
-    descriptor: str = DESCRIPTOR,
-    storage_options: Mapping[str, Any] | None = None,
-) -> ModelVersion:
+def publish_version(project: Url, files: Mapping[str, bytes], *, descriptor: str = DESCRIPTOR) -> ModelVersion:
     """Publish a model as a project's next version; readers see all of its files or none.
 
     Args:
-        project_url: the project.
+        project: its folder.
         files: content by name, including the descriptor.
         descriptor: the file that is written last.
-        storage_options: options of the filesystem.
     """
     digits = content_digits(files)
-    models = io.join(project_url, "models")
+    folder = Location.of(project)
+    models = folder / "models"
     for _ in range(_ATTEMPTS):
-        number = 1 + max(_numbers(models, storage_options), default=0)
+        number = 1 + max(_numbers(models), default=0)
         version = f"{number}-{digits}"
-        url = io.join(models, version)
         try:
-            io.publish(url, files, descriptor=descriptor, storage_options=storage_options)
+            io.publish(models / version, files, descriptor=descriptor)
         except AlreadyExistsError:
             continue
-        return ModelVersion(url, version, project_url, storage_options=storage_options)
-    raise StorageError(
-        f"{redacted(models)}: all {_ATTEMPTS} attempts found an existing version of the same name; try again"
-    )
+        return ModelVersion(models / version, version, folder.url)
+    raise StorageError(f"{models}: all {_ATTEMPTS} attempts found an existing version of the same name; try again")
 
 
-def publish_to(
-    url: str,
-    files: Mapping[str, bytes],
-    *,
-    descriptor: str = DESCRIPTOR,
-    storage_options: Mapping[str, Any] | None = None,
-) -> ModelVersion:
+def publish_to(url: Url, files: Mapping[str, bytes], *, descriptor: str = DESCRIPTOR) -> ModelVersion:
     """Publish a model to any folder, outside a project.
 
     Raises:
         AlreadyExistsError: the folder contains a model.
     """
-    io.publish(url, files, descriptor=descriptor, storage_options=storage_options)
-    return ModelVersion(url.rstrip("/"), io.name(url), storage_options=storage_options)
+    folder = Location.of(url).folder
+    io.publish(folder, files, descriptor=descriptor)
+    return ModelVersion(folder, folder.name)
 
 
-def _numbers(models: str, storage_options: Mapping[str, Any] | None) -> set[int]:
+def _numbers(models: Location) -> set[int]:
     """Return the numbers in use, including those of incomplete versions."""
-    folders = {info.path.partition("/")[0] for info in io.list_files(models, storage_options=storage_options)}
+    folders = {info.path.partition("/")[0] for info in io.list_files(models)}
     return {int(match[1]) for folder in folders if (match := _VERSION.fullmatch(folder))}
 
 
-def list_versions(project_url: str, *, storage_options: Mapping[str, Any] | None = None) -> list[ModelVersion]:
-    """Return the project's versions in the order of their numbers."""
-    models = io.join(project_url, "models")
+def list_versions(project: Url) -> list[ModelVersion]:
+    """Return the versions of the project in a folder, in the order of their numbers."""
+    folder = Location.of(project)
+    models = folder / "models"
     found = []
-    for info in io.list_files(models, storage_options=storage_options):
+    for info in io.list_files(models):
         version, _, name = info.path.partition("/")
         if name == DESCRIPTOR and (match := _VERSION.fullmatch(version)):
-            url = io.join(models, version)
-            found.append((int(match[1]), ModelVersion(url, version, project_url, storage_options=storage_options)))
+            found.append((int(match[1]), ModelVersion(models / version, version, folder.url)))
     return [version for _, version in sorted(found, key=lambda pair: (pair[0], pair[1].version))]
 
 
-def resolve(
-    ref: str | os.PathLike[str] | ModelVersion, *, storage_options: Mapping[str, Any] | None = None
-) -> ModelVersion:
+def resolve(ref: Url | ModelVersion) -> ModelVersion:
     """Find a published model.
 
     Args:
         ref: a version; a folder with ``model.json``; ``…/models/7`` if only one version has this number;
             ``<project>@champion`` or any other alias; ``<project>@7``.
-        storage_options: options of the filesystem.
 
     Raises:
         NotFoundError: there is no such model, or more than one.
     """
     if isinstance(ref, ModelVersion):
         return ref
-    url = str(ref).rstrip("/")
-    if io.exists(io.join(url, DESCRIPTOR), storage_options=storage_options):
-        in_project = io.name(io.parent(url)) == "models"
-        project_url = io.parent(io.parent(url)) if in_project else ""
-        return ModelVersion(url, io.name(url), project_url, storage_options=storage_options)
-    project_url, at, name = url.rpartition("@")
+    folder = Location.of(ref).folder
+    in_project = folder.parent.name == "models"
+    if io.exists(folder / DESCRIPTOR):
+        return ModelVersion(folder, folder.name, folder.parent.parent.url if in_project else "")
+    project_url, at, name = folder.url.rpartition("@")
     if at and "/" not in name:
-        return _resolve_in(project_url, name, storage_options)
-    if _PREFIX.fullmatch(io.name(url)) and io.name(io.parent(url)) == "models":
-        return _resolve_in(io.parent(io.parent(url)), io.name(url), storage_options)
+        return _resolve_in(folder.to(project_url), name)
+    if in_project and _PREFIX.fullmatch(folder.name):
+        return _resolve_in(folder.parent.parent, folder.name)
     raise NotFoundError(
-        f"there is no model at {redacted(url)}; expected a folder with {DESCRIPTOR}, <project>/models/<number>, "
+        f"there is no model at {folder}; expected a folder with {DESCRIPTOR}, <project>/models/<number>, "
         "or <project>@<alias or number>"
     )
 
 
-def _resolve_in(project_url: str, name: str, storage_options: Mapping[str, Any] | None) -> ModelVersion:
-    versions = list_versions(project_url, storage_options=storage_options)
+def _resolve_in(project: Location, name: str) -> ModelVersion:
+    versions = list_versions(project)
     wanted = name
     if ALIAS.fullmatch(name):
-        known = aliases(project_url, storage_options=storage_options)
+        known = aliases(project)
         if name not in known:
             raise NotFoundError(
-                f"{redacted(project_url)} has no {name!r}; its aliases are {', '.join(known) or 'none yet'}; "
+                f"{project} has no {name!r}; its aliases are {', '.join(known) or 'none yet'}; "
                 "publish a model and promote it"
             )
         wanted = known[name]
@@ -208,18 +191,18 @@ def _resolve_in(project_url: str, name: str, storage_options: Mapping[str, Any] 
     problem = (
         f"several models {wanted!r}: {names}; give one's full name" if matches else f"no {wanted!r}; it has {names}"
     )
-    raise NotFoundError(f"{redacted(project_url)} has {problem}")
+    raise NotFoundError(f"{project} has {problem}")
 
 
 def promote(
-    project_url: str,
+    project_url: Url,
     version: str | int | ModelVersion,
     *,
     alias: str = "champion",
     replaces: str | ModelVersion | None = None,
     reason: str = "",
     author: str | None = None,
-    storage_options: Mapping[str, Any] | None = None,
+    storage_options: Options = None,
 ) -> ModelVersion:
     """Point an alias to a version, by adding a record to the promotion log.
 
@@ -238,32 +221,24 @@ def promote(
             moment.
     """
     check_alias(alias)
+    project = Location.of(project_url, storage_options)
     name = version.version if isinstance(version, ModelVersion) else str(version)
     if not _PREFIX.fullmatch(name):
-        raise ConfigError(
-            f"{name!r} is not a version of {redacted(project_url)}; expected a name such as '7' or '7-3fa9c1'"
-        )
-    state = AliasState(project_url, alias, storage_options=storage_options)
-    chosen = _resolve_in(project_url, name, storage_options)
+        raise ConfigError(f"{name!r} is not a version of {project}; expected a name such as '7' or '7-3fa9c1'")
+    state = AliasState(project, alias)
+    chosen = _resolve_in(project, name)
     now = state.versions[-1] if state.versions else ""
     expected = replaces.version if isinstance(replaces, ModelVersion) else replaces
     if expected is not None and expected != now:
         raise ConflictError(
-            f"{redacted(project_url)}: expected {alias!r} to be {expected or 'nothing yet'}, but it is "
+            f"{project}: expected {alias!r} to be {expected or 'nothing yet'}, but it is "
             f"{now or 'nothing yet'}; compare the two, and promote again if yours is better"
         )
     state.follow(event="promoted", version=chosen.version, reason=reason, author=author)
     return chosen
 
 
-def rollback(
-    project_url: str,
-    *,
-    alias: str = "champion",
-    reason: str = "",
-    author: str | None = None,
-    storage_options: Mapping[str, Any] | None = None,
-) -> ModelVersion:
+def rollback(project: Url, *, alias: str = "champion", reason: str = "", author: str | None = None) -> ModelVersion:
     """Point the alias to the version it referred to before; a second call goes back one more version.
 
     Raises:
@@ -271,10 +246,11 @@ def rollback(
         ConflictError: another process promoted at the same moment.
     """
     check_alias(alias)
-    state = AliasState(project_url, alias, storage_options=storage_options)
+    folder = Location.of(project)
+    state = AliasState(folder, alias)
     if len(state.versions) < 2:
         now = state.versions[-1] if state.versions else "now"
-        raise NotFoundError(f"{redacted(project_url)}: no version was {alias!r} before {now}")
-    chosen = _resolve_in(project_url, state.versions[-2], storage_options)
+        raise NotFoundError(f"{folder}: no version was {alias!r} before {now}")
+    chosen = _resolve_in(folder, state.versions[-2])
     state.follow(event="rolled_back", version=chosen.version, reason=reason, author=author)
     return chosen

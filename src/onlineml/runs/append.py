@@ -7,13 +7,12 @@ import os
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from onlineml.storage import io
-from onlineml.storage.urls import local_path
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from onlineml.storage.location import Location
 
 __all__ = ["BufferedAppender"]
 
@@ -26,10 +25,9 @@ class BufferedAppender:
     Several threads may use one object.
     """
 
-    def __init__(self, url: str, storage_options: Mapping[str, Any] | None) -> None:
-        self._url = url
-        self._local = local_path(url)
-        self._options = storage_options
+    def __init__(self, file: Location) -> None:
+        self._file = file
+        self._local = file.local
         self._lock = threading.Lock()
         self._text: str | None = None  # the whole file's text, if it is rewritten completely
         self._unsaved = False
@@ -64,7 +62,7 @@ class BufferedAppender:
         return self._stored(last_bytes)
 
     def _put(self) -> None:
-        io.write_bytes(self._url, (self._text or "").encode(), storage_options=self._options)
+        io.write_bytes(self._file, (self._text or "").encode())
         self._unsaved = False
         self._saved_at = time.monotonic()
 
@@ -72,7 +70,7 @@ class BufferedAppender:
         try:
             if self._local is not None and last_bytes is not None:
                 return _end_of(Path(self._local), last_bytes).decode(errors="replace")
-            data = io.read_bytes(self._url, storage_options=self._options)
+            data = io.read_bytes(self._file)
         except FileNotFoundError:
             return ""
         return data[-last_bytes if last_bytes else 0 :].decode(errors="replace")

@@ -16,15 +16,15 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
-from onlineml.errors import ConfigError, NotFoundError, StorageError
+from onlineml.errors import ConfigError, NotFoundError
 from onlineml.runs.append import BufferedAppender
 from onlineml.runs.process import this_process
 from onlineml.storage import io
 from onlineml.storage.filesystems import secrets_of
-from onlineml.storage.urls import redacted
+from onlineml.storage.json_file import read_json
+from onlineml.storage.location import Location, Options, Url
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator, Mapping
 
 __all__ = ["Run", "State", "new_run_id"]
@@ -47,22 +47,20 @@ class Run:
     storage options: open it again by its URL.
 
     Attributes:
-        url: the run's folder.
+        location: the run's folder; its options are never shown, stored or pickled.
         id: the folder's name.
         spec: the request.
-        storage_options: options of the filesystem; never shown, stored or pickled.
         stops_in_time: whether the code working on the run now checks `stop_requested` between its steps, and stops when
             nothing is lost.
         last_row: the last row of metrics that this object logged or noted.
     """
 
-    def __init__(self, url: str, *, spec: Mapping[str, Any], storage_options: Mapping[str, Any] | None = None) -> None:
-        self.url = url.rstrip("/")
-        self.id = io.name(self.url)
+    def __init__(self, url: Url, *, spec: Mapping[str, Any], storage_options: Options = None) -> None:
+        self.location = Location.of(url, storage_options).folder
+        self.id = self.location.name
         self.spec = dict(spec)
-        self.storage_options = storage_options
-        self._metrics = BufferedAppender(self.path("metrics.jsonl"), storage_options)
-        self._log = BufferedAppender(self.path("log.txt"), storage_options)
+        self._metrics = BufferedAppender(self.location / "metrics.jsonl")
+        self._log = BufferedAppender(self.location / "log.txt")
         self._stop = threading.Event()
         self.stops_in_time = False
         self.last_row: dict[str, float | str] = {}
@@ -70,10 +68,10 @@ class Run:
     @classmethod
     def create(
         cls,
-        url: str | os.PathLike[str],
+        url: Url,
         *,
         spec: Mapping[str, Any] | None = None,
-        storage_options: Mapping[str, Any] | None = None,
+        storage_options: Options = None,
     ) -> Self:
         """Create a new record.
 
@@ -86,24 +84,29 @@ class Run:
             AlreadyExistsError: the folder contains a run.
             ConfigError: the spec contains a secret or a value that is not JSON.
         """
-        run = cls(str(url), spec=spec or {}, storage_options=storage_options)
-        io.create_bytes(run.path("spec.json"), run._encoded(run.spec), storage_options=storage_options)
+        run = cls(url, spec=spec or {}, storage_options=storage_options)
+        io.create_bytes(run.location / "spec.json", run._encoded(run.spec))
         run.set_status("created")
         return run
 
     @classmethod
-    def open(cls, url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None) -> Self:
+    def open(cls, url: Url, *, storage_options: Options = None) -> Self:
         """Open a record, to read it or to continue it.
 
         Raises:
             NotFoundError: there is no run at this URL.
         """
-        target = io.join(str(url).rstrip("/"), "spec.json")
+        location = Location.of(url, storage_options).folder
         try:
-            spec = _read_json(target, storage_options)
+            spec = read_json(location / "spec.json")
         except NotFoundError as err:
-            raise NotFoundError(f"{redacted(str(url))} is not a run: no spec.json; see project.runs.list()") from err
-        return cls(str(url), spec=spec, storage_options=storage_options)
+            raise NotFoundError(f"{location} is not a run: no spec.json; see project.runs.list()") from err
+        return cls(location, spec=spec)
+
+    @property
+    def url(self) -> str:
+        """The run's folder."""
+        return self.location.url
 
     def update_spec(self, spec: Mapping[str, Any]) -> None:
         """Add facts to the spec that become known during execution.
@@ -113,11 +116,11 @@ class Run:
         """
         merged = {**self.spec, **spec}
         if merged != self.spec:
-            io.write_bytes(self.path("spec.json"), self._encoded(merged), storage_options=self.storage_options)
+            io.write_bytes(self.location / "spec.json", self._encoded(merged))
             self.spec = merged
 
     def _encoded(self, spec: Mapping[str, Any]) -> bytes:
-        _refuse_secrets(spec, secrets_of(self.storage_options))
+        _refuse_secrets(spec, secrets_of(self.location.options))
         try:
             return json.dumps(dict(spec), indent=2, ensure_ascii=False, allow_nan=False).encode()
         except (TypeError, ValueError) as err:
@@ -125,7 +128,7 @@ class Run:
 
     def path(self, name: str) -> str:
         """Return the URL of one of the run's files."""
-        return io.join(self.url, name)
+        return (self.location / name).url
 
     def status(self) -> dict[str, Any]:
         """Return ``state``, ``time`` (ISO, UTC), the process that set the state, and the facts it added.
@@ -133,7 +136,7 @@ class Run:
         The process is given by ``pid``, ``pid_started`` (seconds since 1970), ``host`` and ``machine``.
         """
         try:
-            return _read_json(self.path("status.json"), self.storage_options)
+            return read_json(self.location / "status.json")
         except NotFoundError:  # killed between writing the first two files
             return {"state": "created"}
 
@@ -150,7 +153,7 @@ class Run:
         now = {"state": state, "time": datetime.now(UTC).isoformat(timespec="seconds"), **this_process()}
         status = {**self.status(), **_finite(facts or {}), **now}
         data = json.dumps(status, indent=2, ensure_ascii=False).encode()
-        io.write_bytes(self.path("status.json"), data, storage_options=self.storage_options)
+        io.write_bytes(self.location / "status.json", data)
 
     def log_metrics(self, row: Mapping[str, float | str]) -> None:
         """Append one row of numbers and short texts. On an object store it becomes visible after 2 s or `flush`."""
@@ -193,12 +196,12 @@ class Run:
         """Write a heartbeat of this process, in a separate file, so that any thread may call it at any time."""
         now = {"time": time.time(), **this_process(), "row": _finite(self.last_row), **_finite(facts or {})}
         data = json.dumps(now, ensure_ascii=False).encode()
-        io.write_bytes(self.path("heartbeat.json"), data, storage_options=self.storage_options)
+        io.write_bytes(self.location / "heartbeat.json", data)
 
     def heartbeat(self) -> dict[str, Any] | None:
         """Return the last heartbeat: ``time`` (seconds since 1970, writer's clock), process, last row; None if none."""
         try:
-            return _read_json(self.path("heartbeat.json"), self.storage_options)
+            return read_json(self.location / "heartbeat.json")
         except NotFoundError:
             return None
 
@@ -226,7 +229,7 @@ class Run:
         self._log.flush()
 
     def __repr__(self) -> str:
-        return f"Run({redacted(self.url)!r})"
+        return f"Run({str(self.location)!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (self.url, self.spec)
@@ -238,16 +241,6 @@ def _restore(url: str, spec: dict[str, Any]) -> Run:
 
 def _metrics_line(row: Mapping[str, float | str]) -> str:
     return json.dumps(_finite(row), ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _read_json(url: str, storage_options: Mapping[str, Any] | None) -> dict[str, Any]:
-    try:
-        value = json.loads(io.read_bytes(url, storage_options=storage_options))
-    except ValueError as err:
-        raise StorageError(f"{redacted(url)} is not JSON: {err}") from err
-    if not isinstance(value, dict):
-        raise StorageError(f"{redacted(url)} must contain a JSON object; found a {type(value).__name__}")
-    return value
 
 
 def _finite(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import errno
 import os
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import fsspec
 import fsspec.asyn
@@ -21,11 +21,12 @@ from onlineml.errors import (
     StorageError,
 )
 from onlineml.storage.s3 import client as s3
-from onlineml.storage.urls import redacted
 
-__all__ = ["Options", "filesystem", "is_object_store", "our_error", "secrets_of", "translated"]
+if TYPE_CHECKING:
+    from onlineml.storage.location import Location, Options
 
-Options = Mapping[str, Any] | None
+__all__ = ["filesystem", "is_object_store", "our_error", "secrets_of", "translated"]
+
 Needs = Literal["read", "list", "write", "delete"]
 
 _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss", "memory", "fastdfs"})
@@ -40,8 +41,8 @@ _process = [os.getpid()]  # the process that owns fsspec's threads
 _SECRET_NAME = re.compile(r"secret|token|passw|credential|signature|\bkey\b|_key$|^key$|sas", re.IGNORECASE)
 
 
-def filesystem(url: str, storage_options: Options) -> tuple[Any, str]:
-    """Return the fsspec filesystem of a URL and the path on it.
+def filesystem(at: Location) -> tuple[Any, str]:
+    """Return the fsspec filesystem of a location and the path on it.
 
     fsspec keeps one instance per process and set of options, so a forked child gets its own client.
 
@@ -52,18 +53,18 @@ def filesystem(url: str, storage_options: Options) -> tuple[Any, str]:
     if _process[0] != os.getpid():  # before 2025, a forked child of fsspec waited for threads of its parent
         _process[0] = os.getpid()
         fsspec.asyn.reset_lock()
-    options = dict(storage_options or {})
-    scheme = url.partition("://")[0]
+    options = dict(at.options or {})
+    scheme = at.url.partition("://")[0]
     if scheme in {"s3", "s3a"}:
         options = s3.with_defaults(options)
     try:
-        fs, path = fsspec.core.url_to_fs(url, **options)
+        fs, path = fsspec.core.url_to_fs(at.url, **options)
     except ImportError as err:
-        raise MissingDependencyError(f"reading {redacted(url)} needs another package: {err}") from err
+        raise MissingDependencyError(f"reading {at} needs another package: {err}") from err
     except ValueError as err:
         if scheme in fsspec.available_protocols():
             raise
-        raise ConfigError(f"{redacted(url)}: fsspec knows no filesystem {scheme!r}; check the scheme") from err
+        raise ConfigError(f"{at}: fsspec knows no filesystem {scheme!r}; check the scheme") from err
     if scheme in {"s3", "s3a"}:
         fs.retries = 1  # botocore does the retries, see `onlineml.storage.s3.client`
     return fs, path
@@ -76,12 +77,11 @@ def is_object_store(fs: Any) -> bool:
 
 
 @contextlib.contextmanager
-def translated(url: str, storage_options: Options = None, *, needs: Needs = "read") -> Iterator[None]:
+def translated(at: Location, *, needs: Needs = "read") -> Iterator[None]:
     """Convert any error of a filesystem to an onlineml error, which names the URL and no option.
 
     Args:
-        url: the file or folder that is accessed.
-        storage_options: options of the filesystem.
+        at: the file or folder that is accessed.
         needs: the permission that the operation needs; named in the message if it is missing.
 
     Raises:
@@ -95,28 +95,29 @@ def translated(url: str, storage_options: Options = None, *, needs: Needs = "rea
     except OnlineMLError:
         raise
     except Exception as err:  # noqa: BLE001 (each backend has exceptions of its own)
-        raise _ours(err, url, storage_options, needs) from (None if _leaks(err, storage_options) else err)
+        raise _ours(err, at, needs) from (None if any(secret in str(err) for secret in secrets_of(at.options)) else err)
 
 
-def our_error(err: Exception, url: str, storage_options: Options) -> OSError:
+def our_error(err: Exception, at: Location) -> OSError:
     """Return the error of one object among many, to be returned in its place."""
-    return err if isinstance(err, StorageError) else _ours(err, url, storage_options, "read")
+    return err if isinstance(err, StorageError) else _ours(err, at, "read")
 
 
-def _ours(err: Exception, url: str, storage_options: Options, needs: Needs) -> OSError:
-    shown = redacted(url)
+def _ours(err: Exception, at: Location, needs: Needs) -> OSError:
     if isinstance(err, FileNotFoundError) and s3.server_code(err) != "NoSuchBucket":
-        return NotFoundError(f"nothing is stored at {shown}")
+        return NotFoundError(f"nothing is stored at {at}")
     if isinstance(err, FileExistsError):
-        return AlreadyExistsError(f"{shown} already exists")
-    detail = _scrubbed(f"{type(err).__name__}: {err}", storage_options)
+        return AlreadyExistsError(f"{at} already exists")
+    detail = f"{type(err).__name__}: {err}"
+    for secret in secrets_of(at.options):
+        detail = detail.replace(secret, "***")
     if isinstance(err, PermissionError) or getattr(err, "errno", None) == errno.EROFS:
         what, permission, without = _NEEDS[needs]
         return PermissionError(
-            f"{shown}: the permission to {what} is missing (S3: {permission}){without}. Ask for it, or check the "
+            f"{at}: the permission to {what} is missing (S3: {permission}){without}. Ask for it, or check the "
             f"credentials in storage_options or the environment ({detail})"
         )
-    return StorageError(f"{shown}: {detail}")
+    return StorageError(f"{at}: {detail}")
 
 
 def secrets_of(storage_options: Options) -> set[str]:
@@ -128,13 +129,3 @@ def secrets_of(storage_options: Options) -> set[str]:
         elif isinstance(value, str) and value and _SECRET_NAME.search(option):
             found.add(value)
     return found
-
-
-def _leaks(err: Exception, storage_options: Options) -> bool:
-    return any(secret in str(err) for secret in secrets_of(storage_options))
-
-
-def _scrubbed(message: str, storage_options: Options) -> str:
-    for secret in secrets_of(storage_options):
-        message = message.replace(secret, "***")
-    return message

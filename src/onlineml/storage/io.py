@@ -1,14 +1,14 @@
 """File operations on any fsspec URL: concurrent reads, atomic writes, publishing of folders, listing.
 
-A URL is text or a path; a plain local path is valid too. ``storage_options`` are passed to fsspec, and are never
-logged, shown or stored. Errors are `NotFoundError`, `AlreadyExistsError`, the builtin `PermissionError`, or
-`StorageError` for everything else; each names the URL.
+A URL is text, a path or a `onlineml.storage.location.Location`; a plain local path is valid too. ``storage_options``
+are passed to fsspec, and are never logged, shown or stored; a location has options of its own. Errors are
+`NotFoundError`, `AlreadyExistsError`, the builtin `PermissionError`, or `StorageError` for everything else; each names
+the URL.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -18,11 +18,13 @@ from onlineml.errors import AlreadyExistsError, ConfigError, ConflictError, NotF
 from onlineml.storage import conditions
 from onlineml.storage import local as local_files
 from onlineml.storage.conditions import Guarantees
-from onlineml.storage.filesystems import Options, filesystem, is_object_store, translated
+from onlineml.storage.filesystems import filesystem, is_object_store, translated
+from onlineml.storage.location import Location, Options, Url
 from onlineml.storage.reading import download_file, read_bytes, read_many
-from onlineml.storage.urls import inside, is_url, join, local_path, name, parent, redacted, text
+from onlineml.storage.urls import inside, is_url, join, name, parent, redacted
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator, Mapping
 
 __all__ = [
@@ -50,8 +52,6 @@ __all__ = [
     "write_bytes",
 ]
 
-Url = str | os.PathLike[str]
-
 _UPLOAD_CONCURRENCY = 8  # concurrent parts of one large upload; at most 8 x 50 MB
 
 
@@ -78,13 +78,13 @@ def write_bytes(url: Url, data: bytes, *, storage_options: Options = None) -> No
     On a local disk, a temporary file is written, synced and renamed. On an object store, it is one PUT. Other
     filesystems use their own write method. Parent folders are created.
     """
-    full = text(url)
-    local = local_path(full)
-    with translated(full, storage_options, needs="write"):
+    at = Location.of(url, storage_options)
+    local = at.local
+    with translated(at, needs="write"):
         if local is not None:
             local_files.replace(local, data)
             return
-        fs, path = filesystem(full, storage_options)
+        fs, path = filesystem(at)
         _make_parent(fs, path)
         fs.pipe_file(path, data)
 
@@ -98,26 +98,26 @@ def create_bytes(url: Url, data: bytes, *, storage_options: Options = None) -> N
     Raises:
         AlreadyExistsError: the file exists.
     """
-    full = text(url)
-    local = local_path(full)
-    with translated(full, storage_options, needs="write"):
+    at = Location.of(url, storage_options)
+    local = at.local
+    with translated(at, needs="write"):
         if local is not None:
             local_files.create(local, data)
             return
-        fs, path = filesystem(full, storage_options)
+        fs, path = filesystem(at)
         _make_parent(fs, path)
         conditions.write_new(fs, path, data)
 
 
 def read_versioned(url: Url, *, storage_options: Options = None) -> tuple[bytes, str]:
     """Return a file's content and the version that `swap_bytes` expects."""
-    full = text(url)
-    local = local_path(full)
-    with translated(full, storage_options):
+    at = Location.of(url, storage_options)
+    local = at.local
+    with translated(at):
         if local is not None:
             data = Path(local).read_bytes()
             return data, sha256(data).hexdigest()
-        return conditions.read_tagged(*filesystem(full, storage_options))
+        return conditions.read_tagged(*filesystem(at))
 
 
 def swap_bytes(url: Url, data: bytes, *, version: str, storage_options: Options = None) -> str:
@@ -127,15 +127,15 @@ def swap_bytes(url: Url, data: bytes, *, version: str, storage_options: Options 
         ConflictError: the file was changed or deleted since it was read.
         StorageError: the store cannot guarantee that exactly one of several racing writers succeeds, see `guarantees`.
     """
-    full = text(url)
-    local = local_path(full)
+    at = Location.of(url, storage_options)
+    local = at.local
     try:
-        with translated(full, storage_options, needs="write"):
+        with translated(at, needs="write"):
             if local is not None:
                 return local_files.swap(local, data, version=version)
-            return conditions.swap(*filesystem(full, storage_options), data, version=version)
+            return conditions.swap(*filesystem(at), data, version=version)
     except ConflictError as err:
-        raise ConflictError(f"{redacted(full)}: {err}") from err
+        raise ConflictError(f"{at}: {err}") from err
 
 
 def guarantees(url: Url, *, storage_options: Options = None) -> Guarantees:
@@ -146,15 +146,14 @@ def guarantees(url: Url, *, storage_options: Options = None) -> Guarantees:
     Raises:
         PermissionError: the folder is not writable.
     """
-    full = text(url)
-    local = local_path(full)
+    at = Location.of(url, storage_options)
+    local = at.local
     if local is not None:
-        return Guarantees(
-            full, create=True, swap=local_files.SWAPS, reason="the local disk creates links and locks files atomically"
-        )
-    with translated(full, storage_options, needs="write"):
-        fs, path = filesystem(full, storage_options)
-        bucket = f"{full.partition('://')[0]}://{path.partition('/')[0]}"
+        reason = "the local disk creates links and locks files atomically"
+        return Guarantees(at.url, create=True, swap=local_files.SWAPS, reason=reason)
+    with translated(at, needs="write"):
+        fs, path = filesystem(at)
+        bucket = f"{at.url.partition('://')[0]}://{path.partition('/')[0]}"
         return conditions.guaranteed(fs, f"{path.rstrip('/')}/any", store=redacted(bucket))
 
 
@@ -182,13 +181,14 @@ def publish(url: Url, files: Mapping[str, bytes], *, descriptor: str, storage_op
         raise ConfigError(
             f"files must contain the descriptor {descriptor!r}, but contains {', '.join(files) or 'nothing'}"
         )
-    targets = {path: join(url, path) for path in files}
-    if exists(targets[descriptor], storage_options=storage_options):
-        raise AlreadyExistsError(f"{redacted(targets[descriptor])} already exists; publish under a new name")
+    folder = Location.of(url, storage_options)
+    targets = {path: folder / path for path in files}
+    if exists(targets[descriptor]):
+        raise AlreadyExistsError(f"{targets[descriptor]} already exists; publish under a new name")
     for path, data in files.items():
         if path != descriptor:
-            write_bytes(targets[path], data, storage_options=storage_options)
-    create_bytes(targets[descriptor], files[descriptor], storage_options=storage_options)
+            write_bytes(targets[path], data)
+    create_bytes(targets[descriptor], files[descriptor])
 
 
 @contextlib.contextmanager
@@ -200,35 +200,35 @@ def open_file(url: Url, *, block_size: int = 4 << 20, storage_options: Options =
         block_size: bytes per request to remote storage.
         storage_options: options of the filesystem.
     """
-    full = text(url)
-    local = local_path(full)
-    with translated(full, storage_options):
+    at = Location.of(url, storage_options)
+    local = at.local
+    with translated(at):
         if local is not None:
             with open(local, "rb") as file:  # noqa: PTH123 (as all of storage opens files)
                 yield file
             return
-        fs, path = filesystem(full, storage_options)
+        fs, path = filesystem(at)
         with fs.open(path, "rb", block_size=block_size) as file:
             yield file
 
 
 def list_files(url: Url, *, recursive: bool = True, storage_options: Options = None) -> list[FileInfo]:
     """List the files of a folder, sorted by path; the list is empty if the folder does not exist."""
-    full = text(url)
-    local = local_path(full)
-    with translated(full, storage_options, needs="list"):
+    at = Location.of(url, storage_options)
+    local = at.local
+    with translated(at, needs="list"):
         if local is not None:
             found = [
-                FileInfo(inside(full, path), path, stat.st_size, local_files.version_of(stat))
+                FileInfo(inside(at.url, path), path, stat.st_size, local_files.version_of(stat))
                 for path, stat in local_files.list_files(local, recursive=recursive)
             ]
         else:
-            found = _list_remote(full, recursive=recursive, storage_options=storage_options)
+            found = _list_remote(at, recursive=recursive)
     return sorted(found, key=lambda info: info.path)
 
 
-def _list_remote(url: str, *, recursive: bool, storage_options: Options) -> list[FileInfo]:
-    fs, path = filesystem(url, storage_options)
+def _list_remote(at: Location, *, recursive: bool) -> list[FileInfo]:
+    fs, path = filesystem(at)
     fs.invalidate_cache(path)
     try:
         rows = fs.find(path, detail=True).values() if recursive else fs.ls(path, detail=True)
@@ -236,7 +236,7 @@ def _list_remote(url: str, *, recursive: bool, storage_options: Options) -> list
         return []
     prefix = path.rstrip("/") + "/"
     return [
-        FileInfo(inside(url, row["name"].removeprefix(prefix)), row["name"].removeprefix(prefix), *_facts(row))
+        FileInfo(inside(at.url, row["name"].removeprefix(prefix)), row["name"].removeprefix(prefix), *_facts(row))
         for row in rows
         if row["type"] == "file" and row["name"].startswith(prefix) and not row["name"].endswith("/")
     ]
@@ -253,12 +253,12 @@ def _facts(row: Mapping[str, Any]) -> tuple[int, str]:
 
 def exists(url: Url, *, storage_options: Options = None) -> bool:
     """Return whether a file or folder exists."""
-    full = text(url)
-    local = local_path(full)
-    with translated(full, storage_options):
+    at = Location.of(url, storage_options)
+    local = at.local
+    with translated(at):
         if local is not None:
             return Path(local).exists()
-        fs, path = filesystem(full, storage_options)
+        fs, path = filesystem(at)
         fs.invalidate_cache(path)
         try:
             fs.info(path)
@@ -273,15 +273,15 @@ def delete(url: Url, *, missing_ok: bool = True, storage_options: Options = None
     Raises:
         NotFoundError: the file does not exist, and missing_ok is false.
     """
-    full = text(url)
-    local = local_path(full)
-    if not missing_ok and not exists(full, storage_options=storage_options):
-        raise NotFoundError(f"nothing is stored at {redacted(full)}")
-    with translated(full, storage_options, needs="delete"), contextlib.suppress(FileNotFoundError):
+    at = Location.of(url, storage_options)
+    local = at.local
+    if not missing_ok and not exists(at):
+        raise NotFoundError(f"nothing is stored at {at}")
+    with translated(at, needs="delete"), contextlib.suppress(FileNotFoundError):
         if local is not None:
             Path(local).unlink()
         else:
-            fs, path = filesystem(full, storage_options)
+            fs, path = filesystem(at)
             fs.rm_file(path)
 
 
@@ -290,18 +290,20 @@ def draft_for(url: Url, *, folder: Path) -> Path:
 
     It is a hidden name beside ``url`` if that is local, else a name in ``folder``.
     """
-    local = local_path(text(url))
-    return folder / name(text(url)) if local is None else local_files.name_beside(local)
+    local = Location.of(url).local
+    return folder / Location.of(url).name if local is None else local_files.name_beside(local)
 
 
 def delete_drafts(url: Url) -> None:
     """Delete drafts for ``url`` that killed processes left; call it only if no process is writing there."""
-    local = local_path(text(url))
+    local = Location.of(url).local
     if local is not None:
         local_files.remove_beside(local)
 
 
-def upload_file(local_file: Url, url: Url, *, move: bool = False, storage_options: Options = None) -> None:
+def upload_file(
+    local_file: str | os.PathLike[str], url: Url, *, move: bool = False, storage_options: Options = None
+) -> None:
     """Copy a local file to a URL in pieces; a reader of the URL sees either the old or the new file, complete.
 
     Args:
@@ -310,9 +312,9 @@ def upload_file(local_file: Url, url: Url, *, move: bool = False, storage_option
         move: the local file is no longer needed; on the same disk it is renamed, which avoids a second copy.
         storage_options: options of the filesystem.
     """
-    full = text(url)
-    local = local_path(full)
-    with translated(full, storage_options, needs="write"):
+    at = Location.of(url, storage_options)
+    local = at.local
+    with translated(at, needs="write"):
         if local is not None:
             if move and local_files.move_synced(Path(local_file), Path(local)):
                 return
@@ -320,7 +322,7 @@ def upload_file(local_file: Url, url: Url, *, move: bool = False, storage_option
                 local_files.copy_synced(Path(local_file), temporary)
                 temporary.replace(local)
             return
-        fs, path = filesystem(full, storage_options)
+        fs, path = filesystem(at)
         _make_parent(fs, path)
         is_s3 = "s3" in fs.protocol
         fs.put_file(str(local_file), path, **({"max_concurrency": _UPLOAD_CONCURRENCY} if is_s3 else {}))

@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import weakref
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,12 +16,13 @@ import fsspec.asyn
 from onlineml.errors import ChangedError, NotFoundError, StorageError
 from onlineml.storage import local as local_files
 from onlineml.storage.cache import byte_cache
-from onlineml.storage.filesystems import Options, filesystem, our_error, translated
+from onlineml.storage.filesystems import filesystem, our_error, translated
+from onlineml.storage.location import Location, Options, Url
 from onlineml.storage.s3 import client as s3
 from onlineml.storage.s3 import obstore as s3_obstore
 from onlineml.storage.s3.client import Content
 from onlineml.storage.shards import Place, place_of, spans
-from onlineml.storage.urls import local_path, redacted, text
+from onlineml.storage.urls import local_path, redacted
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -38,14 +40,15 @@ _PASSING = _THROTTLED | {"InternalError", "500", "502", "504", "RequestTimeout"}
 _answered: weakref.WeakSet[Any] = weakref.WeakSet()  # filesystems that have answered, so their endpoint is valid
 
 
-def read_bytes(url: str | os.PathLike[str], *, storage_options: Options = None) -> bytes:
+def read_bytes(url: Url, *, storage_options: Options = None) -> bytes:
     """Return the whole content of one file, or of one image in a shard (see `onlineml.Manifest.pack`)."""
-    place = place_of(text(url))
+    at = Location.of(url, storage_options)
+    place = place_of(at.url)
     local = local_path(place.url)
-    with translated(text(url), storage_options):
+    with translated(at):
         if local is not None:
             return _read_local(local, place).data
-        fs, path = filesystem(place.url, storage_options)
+        fs, path = filesystem(replace(at, url=place.url))
         if getattr(fs, "async_impl", False):
             content: Content = fsspec.asyn.sync(fs.loop, _read, fs, path, place)
             return content.data
@@ -53,7 +56,7 @@ def read_bytes(url: str | os.PathLike[str], *, storage_options: Options = None) 
 
 
 def read_many(
-    urls: Sequence[str],
+    urls: Sequence[str | Location],
     *,
     versions: Sequence[str] | None = None,
     digests: Sequence[str] | None = None,
@@ -73,25 +76,26 @@ def read_many(
             the store.
         digests: the sha256 of each content, or ``""``; one that has neither this nor its version fails.
         first_bytes: read at most this many bytes from the start of each file; None reads all.
-        storage_options: options of the filesystems that are not local.
+        storage_options: options of the filesystems that are not local, for URLs; a location has its own.
         concurrency: maximum number of concurrent requests.
 
     Returns:
         The content for each URL, in order; for one that failed, the error in its place.
     """
     results: list[bytes | OSError] = [NotFoundError()] * len(urls)
-    frozen = _Frozen(urls, versions or (), digests or ())
+    frozen = _Frozen(versions or (), digests or ())
     cache = byte_cache() if versions is not None and first_bytes is None else None
-    filesystems = _Filesystems(storage_options)
+    filesystems = _Filesystems()
     remote: dict[Any, list[_Wanted]] = {}
-    for index, url in enumerate(urls):
+    for index, at in enumerate(urls):
+        url, options = (at, storage_options) if isinstance(at, str) else (at.url, at.options)
         place = place_of(url) if first_bytes is None else place_of(url).beginning(first_bytes)
         local = local_path(place.url)
         try:
             if local is not None:
-                results[index] = frozen.checked(index, _read_local(local, place))
+                results[index] = frozen.checked(index, url, _read_local(local, place))
                 continue
-            fs, path = filesystems.of(place.url)
+            fs, path = filesystems.of(place.url, options)
             version = versions[index] if versions is not None and cache is not None else ""
             found = cache.get(_name(fs, url), version) if version and cache is not None else None
             if found is None:
@@ -99,29 +103,28 @@ def read_many(
             else:
                 results[index] = found
         except Exception as err:  # noqa: BLE001 (each backend has exceptions of its own)
-            results[index] = our_error(err, url, storage_options)
+            results[index] = our_error(err, Location(url, options))
     for fs, several in remote.items():
         for wanted, content in _fetched(fs, several, concurrency):
-            url = urls[wanted.position]
+            at = Location.of(urls[wanted.position], storage_options)
             if isinstance(content, Exception):
-                results[wanted.position] = our_error(content, url, storage_options)
+                results[wanted.position] = our_error(content, at)
                 continue
-            results[wanted.position] = frozen.checked(wanted.position, content)
+            results[wanted.position] = frozen.checked(wanted.position, at.url, content)
             if cache is not None and wanted.version and _is_of(content, wanted):
-                cache.put(_name(fs, url), wanted.version, content.data)
+                cache.put(_name(fs, at.url), wanted.version, content.data)
     return results
 
 
 class _Frozen(NamedTuple):
     """Versions and digests that contents had when a dataset was frozen."""
 
-    urls: Sequence[str]
     versions: Sequence[str]
     digests: Sequence[str]
 
-    def checked(self, index: int, content: Content) -> bytes | OSError:
+    def checked(self, index: int, url: str, content: Content) -> bytes | OSError:
         """Return a content, or the error that it is another one than then."""
-        digest, url = self.digests[index] if self.digests else "", self.urls[index]
+        digest = self.digests[index] if self.digests else ""
         if not digest or digest in url or place_of(url).part:  # what is named by its content, and shards, never change
             return content.data
         if content.version and self.versions and content.version == self.versions[index]:
@@ -141,16 +144,16 @@ class _Wanted(NamedTuple):
 class _Filesystems:
     """Filesystems of many URLs; fsspec's lookup takes a tenth of the time of a small read, so the result is reused."""
 
-    def __init__(self, storage_options: Options) -> None:
-        self._options = storage_options
-        self._known: dict[str, Any] = {}
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, int], Any] = {}
 
-    def of(self, url: str) -> tuple[Any, str]:
+    def of(self, url: str, options: Options) -> tuple[Any, str]:
         scheme, _, rest = url.partition("://")
-        key = f"{scheme}://{rest.partition('/')[0]}" if scheme == "fastdfs" else scheme
+        # options are told apart by identity: they live as long as the call, and comparing them would take longer
+        key = f"{scheme}://{rest.partition('/')[0]}" if scheme == "fastdfs" else scheme, id(options)
         if key in self._known:
             return self._known[key], self._known[key]._strip_protocol(url)  # noqa: SLF001 (as url_to_fs does)
-        fs, path = filesystem(url, self._options)
+        fs, path = filesystem(Location(url, options))
         # schemes whose URLs contain no other options
         if "::" not in url and scheme in {"s3", "s3a", "gs", "gcs", "memory", "fastdfs"}:
             self._known[key] = fs
@@ -320,17 +323,15 @@ def _read_local(path: str, place: Place) -> Content:
     return Content(data)
 
 
-def download_file(
-    url: str | os.PathLike[str], local_file: str | os.PathLike[str], *, storage_options: Options = None
-) -> None:
+def download_file(url: Url, local_file: str | os.PathLike[str], *, storage_options: Options = None) -> None:
     """Copy a URL to a local file in pieces; the local file appears complete or not at all."""
-    full = text(url)
-    local = local_path(full)
-    with translated(full, storage_options), local_files.temporary_beside(str(local_file)) as temporary:
+    at = Location.of(url, storage_options)
+    local = at.local
+    with translated(at), local_files.temporary_beside(str(local_file)) as temporary:
         if local is not None:
             local_files.copy_synced(Path(local), temporary)
         else:
-            fs, path = filesystem(full, storage_options)
+            fs, path = filesystem(at)
             if s3.is_s3(fs):
                 fsspec.asyn.sync(fs.loop, s3.download, fs, path, str(temporary), attempt=_persistently)
             else:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from onlineml.errors import DataError
 
-__all__ = ["inside", "is_url", "join", "local_path", "name", "parent", "redacted", "text"]
+__all__ = ["inside", "is_url", "join", "local_path", "name", "parent", "redacted", "scheme", "text"]
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*(?:://|::)")
 _LOCAL_SCHEMES = ("file://", "local://")
@@ -22,6 +22,11 @@ def text(url: str | os.PathLike[str]) -> str:
 def is_url(text: str) -> bool:
     """Return whether the text has a scheme (``s3://…``, ``file://…``); a plain local path has none."""
     return _SCHEME.match(text) is not None
+
+
+def scheme(url: str) -> str:
+    """Return the part before ``://``; ``""`` for a path on the local disk, with or without a scheme."""
+    return "" if local_path(url) is not None else url.partition("://")[0]
 
 
 def local_path(url: str) -> str | None:

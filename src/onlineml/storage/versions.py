@@ -15,7 +15,8 @@ from onlineml.storage.urls import local_path
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from onlineml.storage.filesystems import Options
+    from onlineml.storage.location import Options
+
 
 __all__ = ["current_versions", "size_of_version"]
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from onlineml.data.loading.datamodules import ImageDataModule
+    from onlineml.storage.location import Url
+
 
 __all__ = ["VisionModule"]
 
@@ -143,9 +145,8 @@ class VisionModule(WithClassHead, WithNormalization, WithThresholds, WithFiles, 
         self,
         class_names: Sequence[str],
         *,
-        weights: str | None = None,
+        weights: Url | None = None,
         seed: int = 0,
-        storage_options: Mapping[str, Any] | None = None,
     ) -> VisionModule:
         """A fresh module of the same architecture.
 
@@ -153,7 +154,6 @@ class VisionModule(WithClassHead, WithNormalization, WithThresholds, WithFiles, 
             class_names: the wanted ones.
             weights: None starts at random; else as `onlineml.model_for`.
             seed: of the fresh weights.
-            storage_options: opens the URL of ``weights``.
 
         Raises:
             ConfigError: the network is a module of the user's, whose factory nobody knows.

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from onlineml.tasks import task_names, task_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from onlineml.data.loading.datamodules import ImageDataModule
     from onlineml.data.manifest.manifest import Manifest
+    from onlineml.storage.location import Options, Url
     from onlineml.tasks.base import VisionModule
 
 __all__ = ["datamodule_for", "list_models", "model_for"]
@@ -57,9 +56,9 @@ def model_for(
     data: Manifest,
     *,
     backbone: str = "auto",
-    weights: str | None = None,
+    weights: Url | None = None,
     seed: int = 0,
-    storage_options: Mapping[str, Any] | None = None,
+    storage_options: Options = None,
 ) -> VisionModule:
     """A fresh model of the manifest's task and classes.
 

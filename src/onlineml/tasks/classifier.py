@@ -13,6 +13,7 @@ from torch import nn
 from onlineml.errors import ConfigError
 from onlineml.models.classifiers import build_classifier
 from onlineml.models.modes import in_eval_mode
+from onlineml.storage.location import Location, Options, Url
 from onlineml.tasks.base import VisionModule
 from onlineml.tasks.class_names import checked_names
 from onlineml.tasks.mixing import Mix, mix_batch
@@ -53,7 +54,7 @@ class ClassifierModule(VisionModule):
         *,
         class_names: Sequence[str],
         backbone: str | nn.Module = "auto",
-        weights: str | None = None,
+        weights: Url | None = None,
         optimizer: Optimizer = "adamw",
         lr: float | None = None,
         weight_decay: float | None = None,
@@ -66,7 +67,7 @@ class ClassifierModule(VisionModule):
         mix: Mix = "none",
         class_weights: Mapping[str, float] | Sequence[float] | None = None,
         seed: int = 0,
-        storage_options: Mapping[str, Any] | None = None,
+        storage_options: Options = None,
     ) -> None:
         names = checked_names(class_names, least=self.least_classes)
         if mix not in {"none", "mixup", "cutmix"}:
@@ -93,7 +94,8 @@ class ClassifierModule(VisionModule):
         self.may_freeze = pretrained and frozen_share is None
         with torch.random.fork_rng(devices=[]):  # the same fresh weights, whatever was drawn before
             torch.manual_seed(seed)
-            built = build_classifier(backbone, num_classes=len(names), weights=weights, storage_options=storage_options)
+            place = None if weights is None else Location.of(weights, storage_options)
+            built = build_classifier(backbone, num_classes=len(names), weights=place)
         self.network = built.network
         self.backbone_name, self.head_name = built.name, built.head
         self.set_normalization(mean=built.mean, std=built.std)
@@ -121,20 +123,13 @@ class ClassifierModule(VisionModule):
         self,
         class_names: Sequence[str],
         *,
-        weights: str | None = None,
+        weights: Url | None = None,
         seed: int = 0,
-        storage_options: Mapping[str, Any] | None = None,
     ) -> Self:
         """See `VisionModule.rebuild`."""
         if not self.backbone_name:
             raise unknown_network(self.network)
-        return type(self)(
-            class_names=class_names,
-            backbone=self.backbone_name,
-            weights=weights,
-            seed=seed,
-            storage_options=storage_options,
-        )
+        return type(self)(class_names=class_names, backbone=self.backbone_name, weights=weights, seed=seed)
 
     def around(self, network: nn.Module, class_names: Sequence[str], *, pretrained: bool, seed: int = 0) -> Self:
         """See `VisionModule.around`."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, cast
 
 from onlineml.registry.versions import publish_to
+from onlineml.storage.location import Location, Options, Url
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from onlineml.registry.versions import ModelVersion
     from onlineml.tasks.base import VisionModule
 
@@ -25,9 +23,7 @@ class WithFiles:
 
         return model_files(cast("VisionModule", self), scores, parent=parent)
 
-    def save(
-        self, url: str | os.PathLike[str], *, scores: Any = None, storage_options: Mapping[str, Any] | None = None
-    ) -> ModelVersion:
+    def save(self, url: Url, *, scores: Any = None, storage_options: Options = None) -> ModelVersion:
         """Write the model into a new folder, atomically; `onlineml.load_model` reads it.
 
         Args:
@@ -39,4 +35,4 @@ class WithFiles:
             AlreadyExistsError: the folder contains a model.
             ConfigError: the model has no input size: it was not trained, and `size_hw` is not set.
         """
-        return publish_to(os.fspath(url), self.export_files(scores), storage_options=storage_options)
+        return publish_to(Location.of(url, storage_options), self.export_files(scores))

@@ -13,12 +13,11 @@ import torch
 from onlineml.errors import StorageError, WeightsError
 from onlineml.models.weights import with_versions
 from onlineml.registry.versions import ModelVersion, resolve
-from onlineml.storage.io import join, read_bytes
+from onlineml.storage.io import read_bytes
+from onlineml.storage.location import Location, Options, Url
 from onlineml.tasks import task_names, task_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from torch import nn
 
     from onlineml.tasks.base import VisionModule
@@ -96,10 +95,10 @@ def _version(package: str) -> str:
 
 
 def load_model(
-    model: str | os.PathLike[str] | ModelVersion,
+    model: Url | ModelVersion,
     *,
     backbone: str | nn.Module | None = None,
-    storage_options: Mapping[str, Any] | None = None,
+    storage_options: Options = None,
 ) -> VisionModule:
     """Rebuild a published model, in evaluation mode, on the CPU; no code from storage is ever run.
 
@@ -119,21 +118,19 @@ def load_model(
         WeightsError: weights and network do not fit.
         StorageError: the descriptor is damaged, or of a later format.
     """
-    found = model if isinstance(model, ModelVersion) else resolve(model, storage_options=storage_options)
+    found = model if isinstance(model, ModelVersion) else resolve(Location.of(model, storage_options))
     descriptor = found.descriptor()
     task = descriptor.get("task")
     if descriptor.get("format") != _FORMAT or task not in task_names():
         raise StorageError(
-            f"{found.url}: format {descriptor.get('format')!r} and task {task!r}; this onlineml reads format {_FORMAT} "
+            f"{found}: format {descriptor.get('format')!r} and task {task!r}; this onlineml reads format {_FORMAT} "
             f"and the tasks {', '.join(task_names())}: update it with pip install -U onlineml"
         )
     missing = [name for name in _REQUIRED if name not in descriptor]
     if missing:
-        raise StorageError(
-            f"{found.url}: model.json lacks {', '.join(missing)}: it is damaged; publish the model again"
-        )
+        raise StorageError(f"{found}: model.json lacks {', '.join(missing)}: it is damaged; publish the model again")
     module: type[VisionModule] = task_of(task).load("module")
-    loaded = module.from_descriptor(descriptor, network=backbone, source=str(found.url))
+    loaded = module.from_descriptor(descriptor, network=backbone, source=str(found))
     _load_weights(loaded.network, found)
     preprocessing = descriptor["preprocessing"]
     loaded.set_normalization(mean=preprocessing["mean"], std=preprocessing["std"])
@@ -141,14 +138,14 @@ def load_model(
     loaded.manifest_hash = descriptor["manifest_hash"]
     if (chosen := descriptor.get("thresholds")) is not None:
         loaded.thresholds = {str(name): float(score) for name, score in chosen.items()}
-    loaded.reference = str(found.url)
+    loaded.reference = found.url
     loaded.to(memory_format=torch.channels_last)
     return loaded.eval()
 
 
-def opened_model(model: Any, *, storage_options: Mapping[str, Any] | None = None) -> Any:
+def opened_model(model: Any, *, storage_options: Options = None) -> Any:
     """A model as it is given, or loaded where its place is given; see `load_model`."""
-    if isinstance(model, str | os.PathLike | ModelVersion):
+    if isinstance(model, str | os.PathLike | Location | ModelVersion):
         return load_model(model, storage_options=storage_options)
     return model
 
@@ -157,9 +154,9 @@ def _load_weights(network: nn.Module, found: ModelVersion) -> None:
     from safetensors import SafetensorError  # noqa: PLC0415
     from safetensors.torch import load  # noqa: PLC0415
 
-    url = join(found.url, "weights.safetensors")
+    file = found.location / "weights.safetensors"
     try:
-        state = load(read_bytes(url, storage_options=found.storage_options))
+        state = load(read_bytes(file))
         network.load_state_dict(with_versions(network, state))
     except (RuntimeError, SafetensorError) as error:
-        raise WeightsError(f"{url} does not fit the network: {str(error)[:500]}") from error
+        raise WeightsError(f"{file} does not fit the network: {str(error)[:500]}") from error

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from onlineml.errors import AlreadyExistsError, ConfigError
 from onlineml.runs.run import Run, new_run_id
 from onlineml.storage.io import exists
+from onlineml.storage.location import Location, Options
 from onlineml.training.progress import check_progress, stopping_on_interrupt
 from onlineml.training.training import Training
 
@@ -43,7 +44,7 @@ def fit(
     devices: int | Literal["auto"] = "auto",
     logger: Logger | Sequence[Logger] | None = None,
     callbacks: Sequence[pl.Callback] = (),
-    storage_options: Mapping[str, Any] | None = None,
+    storage_options: Options = None,
 ) -> Run:
     """Train ``model`` in place, and record everything in a run.
 
@@ -158,15 +159,15 @@ def _spec(
     }
 
 
-def _open_run(run: Run | str | Path | None, spec: Mapping[str, Any], options: Mapping[str, Any] | None) -> Run:
+def _open_run(run: Run | str | Path | None, spec: Mapping[str, Any], options: Options) -> Run:
     """Open the run; set the spec of a new one, and compare that of an unfinished one."""
     if run is None:
         run = Path(tempfile.gettempdir()) / "onlineml-runs" / new_run_id()
     if not isinstance(run, Run):
-        url = str(run)
-        if not exists(f"{url.rstrip('/')}/spec.json", storage_options=options):
-            return Run.create(url, spec=spec, storage_options=options)
-        run = Run.open(url, storage_options=options)
+        folder = Location.of(run, options).folder
+        if not exists(folder / "spec.json"):
+            return Run.create(folder, spec=spec)
+        run = Run.open(folder)
     if run.status().get("state") == "finished":
         raise AlreadyExistsError(f"the run {run.url} is finished; pass a new run, or the URL of a new one")
     differ = {k: (run.spec[k], v) for k, v in spec.items() if k in run.spec and run.spec[k] != v}

@@ -123,10 +123,10 @@ class Training:
                 record=lambda _: _write_knots(self.run, schedule),
             )
             self.callbacks.append(budget)
-        url = self.run.path("last.ckpt")
+        last = self.run.location / "last.ckpt"
         self.checkpoints = Checkpoints(
-            draft_for(url, folder=self.folder),
-            publish=lambda path: upload_file(path, url, move=True, storage_options=self.run.storage_options),
+            draft_for(last, folder=self.folder),
+            publish=lambda path: upload_file(path, last, move=True),
             clock=self.clock,
             stop=lambda: self.run.stop_requested,
         )
@@ -221,11 +221,11 @@ class Training:
         kept = self._choose()
         for logger in self.loggers:
             logger.finalize("success")  # after the last row, which Lightning has not waited for
-        self.model.save(self.run.path("model"), storage_options=self.run.storage_options)
+        self.model.save(self.run.location / "model")
         facts = {k: kept[k] for k in ("step", "train_loss", *self.model.metric_names)}
         self.run.set_status("finished", facts=facts | {"seconds": round(self.clock.spent(), 2)})
-        delete(self.run.path("last.ckpt"), storage_options=self.run.storage_options)
-        delete_drafts(self.run.path("last.ckpt"))
+        delete(self.run.location / "last.ckpt")
+        delete_drafts(self.run.location / "last.ckpt")
 
     def _choose(self) -> dict[str, Any]:
         """Load the final weights, record the last epoch, and return the metrics of the final weights."""
@@ -250,7 +250,7 @@ class Training:
 
 def _fetch_checkpoint(run: Run, folder: Path) -> Path | None:
     try:
-        data = read_bytes(run.path("last.ckpt"), storage_options=run.storage_options)
+        data = read_bytes(run.location / "last.ckpt")
     except NotFoundError:
         return None
     path = folder / "resume.ckpt"
@@ -269,7 +269,7 @@ def _so_far(checkpoint: Path | None) -> tuple[float, int]:
 
 def _read_knots(run: Run) -> list[Knot]:
     try:
-        data = read_bytes(run.path("schedule.json"), storage_options=run.storage_options)
+        data = read_bytes(run.location / "schedule.json")
     except NotFoundError:
         return []
     return [Knot(**knot) for knot in json.loads(data)]
@@ -277,4 +277,4 @@ def _read_knots(run: Run) -> list[Knot]:
 
 def _write_knots(run: Run, schedule: Schedule) -> None:
     data = json.dumps([asdict(knot) for knot in schedule.knots]).encode()
-    write_bytes(run.path("schedule.json"), data, storage_options=run.storage_options)
+    write_bytes(run.location / "schedule.json", data)

@@ -72,7 +72,7 @@ def images_items(project: Project, state: Annotations, image_ids: Sequence[str])
 
 
 def _data(project: Project, state: Annotations, table: pa.Table) -> Manifest:
-    options = project.storage_options
+    options = project.location.options
     return Manifest(table, state.class_names, root=project.url, task=project.task, storage_options=options)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from onlineml.data.images.thumbnails import encoded, thumbnails
 from onlineml.pages import render
+from onlineml.storage.location import Location
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,10 +28,9 @@ _TONES = {"good": "#3f9e77", "bad": "#d9604c", "warm": "#d98b2b"}  # as figures 
 def pictures(gallery: GalleryItems, rows: Sequence[int], *, side: int) -> Iterator[Thumbnail]:
     """Small pictures of some rows, in their order."""
     return thumbnails(
-        [gallery.urls[row] for row in rows],
+        [Location(gallery.urls[row], gallery.storage_options) for row in rows],
         versions=[gallery.versions[row] for row in rows],
         side=side,
-        storage_options=gallery.storage_options,
     )
 
 

@@ -148,7 +148,7 @@ def own_project(project: Project) -> Project:
     Whoever accepts a suggestion accepts the one that was shown, whatever the notebook's own object has read since, and
     a view that answers from another thread never meets the notebook's cells in one object.
     """
-    return type(project).open(project.url, storage_options=project.storage_options)
+    return type(project).open(project.location)
 
 
 def require_own_task(view: View, project: Project) -> None:

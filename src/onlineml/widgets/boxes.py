@@ -15,6 +15,7 @@ from onlineml.inference.drawing import box_colour
 from onlineml.pages import markup
 from onlineml.registry.promotions import default_author
 from onlineml.storage.io import read_many
+from onlineml.storage.location import Location
 from onlineml.widgets._manifest_items import images_items
 from onlineml.widgets._pictures import items_html, pictures, warm
 from onlineml.widgets._queue import key_of, open_images, open_mask, rotated
@@ -161,9 +162,8 @@ class BoxEditor(View):
         if self._pixels is None or self._pixels[0] != image_id:
             row = self._row_of[image_id]
             versions = [self._gallery.versions[row]]
-            (content,) = read_many(
-                [self._gallery.urls[row]], versions=versions, storage_options=self._gallery.storage_options
-            )
+            place = Location(self._gallery.urls[row], self._gallery.storage_options)
+            (content,) = read_many([place], versions=versions)
             if isinstance(content, OSError):
                 raise content
             self._pixels = (image_id, decode(content).pixels)

@@ -65,7 +65,7 @@ class ProgressPanel(View):
         rows = self.run.metrics()
         if not self.samples:
             with contextlib.suppress(NotFoundError):
-                self.samples = read_bytes(self.run.path(SAMPLES), storage_options=self.run.storage_options)
+                self.samples = read_bytes(self.run.location / SAMPLES)
         if self.job is None:
             status = self.run.status()
             heartbeat = self.run.heartbeat() or {}

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from onlineml.data.manifest.manifest import Manifest
     from onlineml.evaluation.render.gallery import GalleryItems
+    from onlineml.storage.location import Options
 
 __all__ = ["Results"]
 
@@ -53,7 +54,7 @@ class Results(GalleryView):
         where: Mapping[str, str] | None = None,
         page_size: int = 48,
         thumbnail_px: int = 160,
-        storage_options: Mapping[str, Any] | None = None,
+        storage_options: Options = None,
     ) -> None:
         self._answers = answers
         super().__init__(
@@ -83,7 +84,7 @@ class Results(GalleryView):
         return f"{head}{super().static_html()}"
 
 
-def _items(answers: Any, data: Manifest | None, *, storage_options: Mapping[str, Any] | None) -> GalleryItems:
+def _items(answers: Any, data: Manifest | None, *, storage_options: Options) -> GalleryItems:
     """Return the results of a model; images are read from the manifest that was evaluated, else by their uris.
 
     Raises:

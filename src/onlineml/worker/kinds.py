@@ -65,23 +65,22 @@ def train(
     frozen = dataset or run.spec.get("dataset")
     data = project.datasets.get(frozen) if frozen else project.freeze(max_bad=max_bad)
     run.update_spec({"dataset": data.hash})
-    if io.exists(run.path("model/model.json"), storage_options=run.storage_options):  # of an earlier attempt
-        model = oml.load_model(run.path("model"), storage_options=run.storage_options)
+    if io.exists(run.location / "model/model.json"):  # of an earlier attempt
+        model = oml.load_model(run.location / "model")
     else:
         bad = project.datasets.max_bad() if max_bad is None else max_bad
         batches = oml.datamodule_for(
             data, size=size, batch_size=batch_size, seed=seed, num_workers=num_workers, max_bad=bad
         )
-        model = oml.model_for(
-            data, backbone=backbone, weights=weights, seed=seed, storage_options=project.storage_options
-        )
+        place = None if weights is None else project.location.to(weights)
+        model = oml.model_for(data, backbone=backbone, weights=place, seed=seed)
         _show_samples(run, batches)
         oml.fit(model, batches, run=run, epochs=epochs, budget_s=budget_s, patience=patience)
     _pause(run)
     scores = oml.evaluate(model, data, split=split) if split in data.table["split"].to_pylist() else None
     _say(str(scores) if scores is not None else f"no images in the split {split!r}, so no scores")
     _pause(run)
-    version = publish_once(run, project.url, model, scores).version
+    version = publish_once(run, project.location, model, scores).version
     _say(f"published as {version}")
     if alias:
         project.promote(version, alias=alias, reason=f"trained by the run {run.id}")
@@ -93,7 +92,7 @@ def _show_samples(run: Run, batches: Any) -> None:
     from onlineml.inference.batches import samples_png
     from onlineml.training.panel_html import SAMPLES
 
-    io.write_bytes(run.path(SAMPLES), samples_png(batches), storage_options=run.storage_options)
+    io.write_bytes(run.location / SAMPLES, samples_png(batches))
 
 
 def evaluate(
@@ -120,12 +119,12 @@ def evaluate(
     import onlineml as oml
 
     data = project.datasets.get(dataset) if dataset else project.freeze(max_bad=max_bad)
-    loaded = oml.load_model(f"{project.url}@{model}", storage_options=project.storage_options)
+    loaded = oml.load_model(project.models.get(model))
     scores = oml.evaluate(loaded, data, split=split, slices=list(slices))
     _say(str(scores))
     _pause(run)
-    io.write_bytes(run.path("evaluation.json"), scores.to_json().encode(), storage_options=run.storage_options)
-    scores.save_report(run.path("report.html"), storage_options=run.storage_options)
+    io.write_bytes(run.location / "evaluation.json", scores.to_json().encode())
+    scores.save_report(run.location / "report.html")
     return {"dataset": data.hash, "model": loaded.reference, "split": split, **scores.summary()}
 
 
@@ -203,7 +202,7 @@ def notebook(
     given = dict(parameters or {})
     if project is not None and "project_url" in parameters_of(notebook):
         given.setdefault("project_url", project.url)
-    if run.storage_options:
+    if run.location.options:
         raise ConfigError(
             "papermill does not support storage_options: set fsspec's environment variables (FSSPEC_S3_KEY, …) and "
             "open the project without storage_options"

@@ -25,7 +25,6 @@ from onlineml.jobs.state import BEAT_S, cancel_name, claim_name, handle_name
 from onlineml.runs.process import this_process
 from onlineml.runs.run import Run
 from onlineml.storage import io
-from onlineml.storage.urls import local_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -77,7 +76,7 @@ def run_here(url: str, *, function: str, arguments: Mapping[str, Any]) -> int:
     """
     run = _JobRun.create(url, spec={"job": {"function": function, "arguments": dict(arguments), "executor": "local"}})
     for name, value in ((claim_name(1), {"time": time.time(), "executor": "local"}), (handle_name(1), this_process())):
-        io.write_bytes(run.path(name), json.dumps(value).encode())
+        io.write_bytes(run.location / name, json.dumps(value).encode())
     with contextlib.redirect_stdout(_Both(sys.stdout, run)):
         return _execute_job(run, function, arguments)
 
@@ -115,7 +114,7 @@ def _execute(run: _JobRun, function: str, arguments: Mapping[str, Any]) -> tuple
         result = imported(function)(run, _project(run), **arguments)
         if result is not None:
             data = json.dumps(_finite(result), indent=1, ensure_ascii=False, allow_nan=False).encode()
-            io.write_bytes(run.path("result.json"), data, storage_options=run.storage_options)
+            io.write_bytes(run.location / "result.json", data)
     except (StoppedError, SystemExit, KeyboardInterrupt) as error:
         if run.stop_requested or not isinstance(error, SystemExit):
             sys.stdout.write("stopped on request\n")
@@ -153,10 +152,11 @@ def _project(run: Run) -> Any:
     """The project of a run in ``<project>/runs/<id>``; None if there is none."""
     from onlineml.project.project import Project  # noqa: PLC0415
 
-    if io.name(io.parent(run.url)) != "runs":
+    runs = run.location.parent
+    if runs.name != "runs":
         return None
     try:
-        return Project.open(io.parent(io.parent(run.url)), storage_options=run.storage_options)
+        return Project.open(runs.parent)
     except NotFoundError:  # a notebook may create it
         return None
 
@@ -205,13 +205,13 @@ def _heartbeats(run: _JobRun) -> Iterator[None]:
 
 
 def _cancelled(run: _JobRun) -> bool:
-    return io.exists(run.path(cancel_name(run.attempt)), storage_options=run.storage_options)
+    return io.exists(run.location / cancel_name(run.attempt))
 
 
 @contextlib.contextmanager
 def _logged(run: Run) -> Iterator[None]:
     """Redirect the output of this process and its children to the run's log, within the block."""
-    local = local_path(run.path("log.txt"))
+    local = (run.location / "log.txt").local
     with contextlib.ExitStack() as stack:
         if local is None:
             spool = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="onlineml-job-"))) / "log.txt"

@@ -47,7 +47,7 @@ FILES = {
 
 
 def test_nothing():
-    assert upright_sizes_hw([], storage_options=None).shape == (0, 2)
+    assert upright_sizes_hw([]).shape == (0, 2)
     assert upright_size_hw(b"") is None
 
 
@@ -62,7 +62,7 @@ def test_on_any_store(store: Store):
     for name, data in contents.items():
         store.raw_write(name, data)
     urls = [f"{store.url}/{name}" for name in [*contents, "missing"]]
-    sizes = upright_sizes_hw(urls, storage_options=store.storage_options)
+    sizes = upright_sizes_hw([store.location.to(url) for url in urls])
     expected = {name: decode(contents[name]).size_hw for name in FILES}
     expected |= {"empty": (0, 0), "text": (0, 0), "cut": (0, 0), "half": (203, 301), "missing": (0, 0)}
     assert dict(zip([*contents, "missing"], map(tuple, sizes.tolist()), strict=True)) == expected
@@ -78,14 +78,14 @@ def test_an_orientation_behind_the_pixels_of_a_small_png(tmp_path: Path):
     data = data[:-12] + chunk + data[-12:]
     assert upright_size_hw(data) == decode(data).size_hw == (47, 31)
     (tmp_path / "a.png").write_bytes(data)
-    assert upright_sizes_hw([str(tmp_path / "a.png")], storage_options=None).tolist() == [[47, 31]]
+    assert upright_sizes_hw([str(tmp_path / "a.png")]).tolist() == [[47, 31]]
 
 
 def test_awkward_files(data_dir: Path | None):
     if data_dir is None:
         pytest.skip("no real images here; the generated ones above cover the formats")
     paths = [path for path in sorted((data_dir / "awkward").rglob("*")) if path.is_file()]
-    sizes = upright_sizes_hw([str(path) for path in paths], storage_options=None)
+    sizes = upright_sizes_hw([str(path) for path in paths])
     for path, size in zip(paths, sizes.tolist(), strict=True):
         try:
             decoded = decode(path.read_bytes())

@@ -8,6 +8,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from onlineml.storage.location import Location
+
 pytest.importorskip("av")
 
 import onlineml as oml
@@ -172,7 +174,7 @@ def test_bad_videos_are_told_and_the_others_taken(tmp_path: Path, video: bytes, 
         (tmp_path / "in" / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "in" / path).write_bytes(data)
     store = FrameStore(str(tmp_path / "out"))
-    parts, findings = read_videos(tmp_path / "in", store=store, sampling=HALF, storage_options=None)
+    parts, findings = read_videos(Location.of(tmp_path / "in"), store=store, sampling=HALF)
     told = {(row.video.removeprefix(f"{tmp_path}/in/"), row.finding, row.outcome) for row in findings.rows}
     assert {
         ("train/dog/empty.mp4", "empty", "quarantined"),

@@ -10,6 +10,7 @@ import onlineml as oml
 from onlineml.errors import ConfigError, DataError, StoppedError, TooManyBadImagesError
 from onlineml.improving.review import features
 from onlineml.improving.review.features import FeatureStore, backbone_key, features_of, linear_head
+from onlineml.storage.location import Location
 from tiny import CLASSES, tiny_model
 
 ROWS = np.array([7, 3, 20, 41])
@@ -24,7 +25,7 @@ def model():
 
 @pytest.fixture
 def store(tmp_path, model):
-    return FeatureStore(str(tmp_path / "features"), backbone_key(model))
+    return FeatureStore(Location.of(tmp_path / "features") / backbone_key(model))
 
 
 def test_nothing_of_nothing(model, manifest, store):

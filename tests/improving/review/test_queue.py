@@ -125,7 +125,7 @@ def test_features_are_computed_once(project, model, monkeypatch):
 
     project.labels.set(image_of(project, "train/red/000.jpg"), "red")
     assert len(review_queue(project, model=model, n=5, random_share=0)) == 2
-    assert project_store(project, model).url.startswith(project.url)
+    assert project_store(project, model).folder.url.startswith(project.url)
 
 
 def test_without_a_champion_the_error_says_what_to_do(project):

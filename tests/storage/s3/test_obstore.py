@@ -13,6 +13,7 @@ from fault_proxy import FaultProxy, fault_proxy
 from onlineml.errors import NotFoundError, StorageError
 from onlineml.storage import io, reading
 from onlineml.storage.filesystems import filesystem
+from onlineml.storage.location import Location
 from onlineml.storage.s3 import obstore as s3_obstore
 from processes import LONG_S
 
@@ -107,7 +108,7 @@ def test_what_it_cannot_be_told_is_read_through_s3fs(s3_server: S3Server, strang
     url, options = f"{s3_server.new_bucket()}/a", s3_server.storage_options
     io.write_bytes(url, b"1", storage_options=options)
     assert io.read_bytes(url, storage_options={**options, **strange}) == b"1"
-    assert s3_obstore._stores[filesystem(url, {**options, **strange})[0], url.split("/")[2]] is None
+    assert s3_obstore._stores[filesystem(Location(url, {**options, **strange}))[0], url.split("/")[2]] is None
 
 
 def test_the_credentials_are_those_that_s3fs_finds(

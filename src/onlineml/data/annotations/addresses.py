@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from onlineml.storage.filesystems import Options
+    from onlineml.storage.location import Options
 
     Rows = npt.NDArray[np.int64]
 

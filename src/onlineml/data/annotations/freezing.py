@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from onlineml.data.annotations.entries import Entries
+    from onlineml.storage.location import Location
 
 __all__ = ["allowed_bad", "check_new", "publish_dataset", "read_findings", "read_provenance", "told_findings"]
 
@@ -48,32 +49,30 @@ def check_new(
     manifest: Manifest,
     *,
     human_annotated: npt.NDArray[np.bool_],
-    seen_url: str,
+    seen_folder: Location,
     max_bad: float = 0.01,
     told: pa.Table | None = None,
     progress: bool = False,
-    storage_options: Mapping[str, Any] | None = None,
 ) -> CheckTable:
     """Check a manifest like `onlineml.data.checks.check`, but open only new images.
 
     Args:
         manifest: all images.
         human_annotated: (N,) where a person said what an image shows; that holds for all copies of its bytes.
-        seen_url: the folder in which is kept what opening them told.
+        seen_folder: the folder in which is kept what opening them told.
         max_bad: the share of images, and of boxes, 0..1, that may be bad.
         told: findings of the last dataset; what it left out does not count again.
         progress: write a line to stderr now and then.
-        storage_options: of `seen_url`.
 
     Raises:
         TooManyBadImagesError: more are bad; its `table` is the result.
     """
-    hashed = read_seen(seen_url, storage_options=storage_options)
+    hashed = read_seen(seen_folder)
     seen = hashed.filter(hashed["width"].is_valid())
     read = pc.index_in(manifest.table["image_id"], value_set=hashed["image_id"])
     digests = pc.coalesce(manifest.table["sha256"], hashed["sha256"].take(read))
     now = compared(manifest.with_column("sha256", digests), hashed)
-    write_seen(now.noted, seen_url, storage_options=storage_options)
+    write_seen(now.noted, seen_folder)
     manifest, problems = now.manifest, now.problems
     wrong = pa.array(list(problems), pa.string())
     seen = seen.filter(pc.invert(pc.is_in(seen["image_id"], value_set=wrong)))
@@ -85,7 +84,7 @@ def check_new(
     for start in range(0, len(new), _BATCH):
         batch = manifest.take(new[start : start + _BATCH])
         opened_now, bad = _check_alone(batch, progress=progress)
-        write_seen(opened_now, seen_url, storage_options=storage_options)
+        write_seen(opened_now, seen_folder)
         fresh.append(opened_now)
         problems.update(bad)
         if progress:
@@ -99,14 +98,14 @@ def allowed_bad(entries: Entries) -> float:
     return next((float(one["max_bad"]) for one in reversed(records) if one.get("max_bad") is not None), _MAX_BAD)
 
 
-def told_findings(entries: Entries, url: str, *, storage_options: Mapping[str, Any] | None) -> pa.Table | None:
+def told_findings(entries: Entries, datasets: Location) -> pa.Table | None:
     """Return the findings of the dataset that was frozen last, from the folder of datasets; None where it is gone."""
     rows = entries.rows("frozen")
     if not len(rows):
         return None
-    place = io.join(url, entries.text_of(rows[-1], "dataset"), _FINDINGS)
+    file = datasets / entries.text_of(rows[-1], "dataset") / _FINDINGS
     with contextlib.suppress(NotFoundError):
-        return parquet_table(io.read_bytes(place, storage_options=storage_options), name=place)
+        return parquet_table(io.read_bytes(file), name=str(file))
     return None
 
 
@@ -152,20 +151,18 @@ def _check_table(
     return finalize(filled, found, max_bad=max_bad, told=told)
 
 
-def publish_dataset(
-    url: str, result: CheckTable, provenance: pa.Table, *, storage_options: Mapping[str, Any] | None
-) -> None:
+def publish_dataset(folder: Location, result: CheckTable, provenance: pa.Table) -> None:
     """Write a frozen dataset, or where it is there already, the addresses that its images have now."""
     files = _dataset_files(result, provenance)
-    if not io.exists(io.join(url, DESCRIPTOR), storage_options=storage_options):
+    if not io.exists(folder / DESCRIPTOR):
         with contextlib.suppress(AlreadyExistsError):  # another process froze the same state
-            io.publish(url, files, descriptor=DESCRIPTOR, storage_options=storage_options)
+            io.publish(folder, files, descriptor=DESCRIPTOR)
         return
-    before, _ = read_saved(url, storage_options=storage_options)
+    before, _ = read_saved(folder)
     addresses = [table.sort_by("image_id").select(["uri", "version"]) for table in (before, result.manifest.table)]
     if not addresses[0].equals(addresses[1]):
         with contextlib.suppress(PermissionError):
-            io.write_bytes(io.join(url, TABLE), files[TABLE], storage_options=storage_options)
+            io.write_bytes(folder / TABLE, files[TABLE])
 
 
 def _dataset_files(result: CheckTable, provenance: pa.Table) -> dict[str, bytes]:
@@ -178,24 +175,23 @@ def _dataset_files(result: CheckTable, provenance: pa.Table) -> dict[str, bytes]
     }
 
 
-def read_provenance(url: str, *, storage_options: Mapping[str, Any] | None = None) -> pa.Table:
-    """Read the provenance of the labels of the dataset in the folder `url`.
+def read_provenance(folder: Location) -> pa.Table:
+    """Read the provenance of the labels of the dataset in a folder.
 
     Raises:
         NotFoundError: there is no dataset.
     """
-    place = io.join(url, _PROVENANCE)
-    return parquet_table(io.read_bytes(place, storage_options=storage_options), name=place)
+    return parquet_table(io.read_bytes(folder / _PROVENANCE), name=str(folder / _PROVENANCE))
 
 
-def read_findings(url: str, manifest: Manifest, *, storage_options: Mapping[str, Any] | None = None) -> CheckTable:
-    """Read the findings recorded when the dataset in the folder `url` was frozen.
+def read_findings(folder: Location, manifest: Manifest) -> CheckTable:
+    """Read the findings recorded when the dataset in a folder was frozen.
 
     Raises:
         NotFoundError: there is no dataset.
     """
-    place = io.join(url, _FINDINGS)
-    table = parquet_table(io.read_bytes(place, storage_options=storage_options), name=place)
+    file = folder / _FINDINGS
+    table = parquet_table(io.read_bytes(file), name=str(file))
     left_out = table.filter(pc.not_equal(table["outcome"], "usable"))
     of_box = pc.starts_with(left_out["finding"], "box_")
     n_bad = len(pc.unique(left_out.filter(pc.invert(of_box))["image_id"]))

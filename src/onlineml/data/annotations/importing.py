@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,15 +13,16 @@ from onlineml.data.annotations.entries import one_chunk
 from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import assign_splits
 from onlineml.errors import DataError
-from onlineml.storage.urls import inside, is_url, local_path
+from onlineml.storage.location import Location
+from onlineml.storage.urls import inside, is_url
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable
 
     from onlineml.data.annotations.entries import Entries
     from onlineml.data.annotations.fold import Folded
     from onlineml.data.manifest.manifest import Manifest
-    from onlineml.storage.filesystems import Options
 
 __all__ = ["absolute", "holds_already", "known_images", "prepared", "url_of"]
 
@@ -33,24 +33,22 @@ def prepared(
     manifest: Manifest,
     folded: Folded,
     *,
-    project_url: str,
+    project: Location,
     digests: Callable[[], pa.Table],
-    storage_options: Options,
 ) -> Reimported:
     """Return the rows of an import as they are recorded, each with a split.
 
     Args:
         manifest: what is imported.
         folded: the state of the annotation log.
-        project_url: addresses inside the project are relative to it, so that a copied project finds its own files.
+        project: addresses inside the folder are relative to it, so that a copied project finds its own files.
         digests: gives the columns image_id and sha256 of images whose content was read.
-        storage_options: of the project's images.
 
     Raises:
         DataError: an address occurs twice.
         StorageError: the store failed.
     """
-    prefix = f"{project_url}/"
+    prefix = f"{project.url}/"
     table = manifest.with_column("uri", [absolute(url).removeprefix(prefix) for url in manifest.urls()]).table
     _require_one_row_each(table["uri"])
     found = Reimported(table, [])
@@ -60,8 +58,8 @@ def prepared(
             known_images(folded, digests()),
             n_placed=len(folded.images.table) + len(folded.deleted.table),
             folder=absolute(manifest.root).removeprefix(prefix) if manifest.root else "",
-            url_of=partial(url_of, root=project_url),
-            storage_options=manifest.storage_options or storage_options,
+            url_of=partial(url_of, root=project.url),
+            storage_options=manifest.storage_options or project.options,
         )
     splits = assign_splits(found.table["group"].to_pylist(), found.table["split"].to_pylist())
     place = table.column_names.index("split")
@@ -113,9 +111,7 @@ def url_of(uri: str, *, root: str) -> str:
 
 def absolute(url: str | os.PathLike[str]) -> str:
     """The URL, or for a local path the absolute path, which outlasts a change of folder."""
-    full = str(url)
-    local = local_path(full)
-    return full.rstrip("/") if local is None else os.path.abspath(local)  # noqa: PTH100 (links stay as they are)
+    return Location.of(url).absolute.url
 
 
 def _require_one_row_each(uris: pa.ChunkedArray) -> None:

@@ -20,10 +20,10 @@ from onlineml.data.manifest.manifest import Manifest
 from onlineml.data.manifest.splits import assign_splits
 from onlineml.errors import DataError
 from onlineml.storage import io
+from onlineml.storage.location import Location, Url
 from onlineml.storage.log.entry import ulid_after
 from onlineml.storage.log.log import AppendLog
 from onlineml.storage.log.table import ENTRY
-from onlineml.storage.urls import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -37,28 +37,19 @@ _MANY_OBJECTS = 512  # small ones, after which a writer puts them together
 
 
 class AnnotationLog:
-    """The annotations of the images of the project at `project_url`.
+    """The annotations of the images of a project.
 
     Args:
-        project_url: the project's folder; local ones absolute.
+        project: the project's folder; local ones absolute.
         task: determines how images are annotated, see `onlineml.data.kinds.kind_of`.
         class_names: those that the project began with.
-        storage_options: of the filesystem; never shown or stored.
     """
 
-    def __init__(
-        self,
-        project_url: str,
-        *,
-        task: str = "classification",
-        class_names: Sequence[str] = (),
-        storage_options: Mapping[str, Any] | None = None,
-    ) -> None:
-        self._url = project_url
+    def __init__(self, project: Url, *, task: str = "classification", class_names: Sequence[str] = ()) -> None:
+        self._folder = Location.of(project)
         self.kind = kind_of(task)
         self._class_names = tuple(class_names)
-        self._options = storage_options
-        self._log = AppendLog(io.join(project_url, "log/annotations"), storage_options=storage_options)
+        self._log = AppendLog(self._folder / "log/annotations")
         self._files: dict[str, pa.Table] = {}  # they never change
         self._present: tuple[pa.Table, Annotations] | None = None
         self._seen: Annotations | None = None
@@ -95,12 +86,12 @@ class AnnotationLog:
         return self._read_files([file])[0]
 
     def _read_files(self, files: Sequence[str]) -> list[pa.Table]:
-        urls = {file: io.join(self._url, file) for file in files if file not in self._files}
-        contents = io.read_many(list(urls.values()), storage_options=self._options)
-        for (file, url), content in zip(urls.items(), contents, strict=True):
+        places = {file: self._folder / file for file in files if file not in self._files}
+        contents = io.read_many(list(places.values()))
+        for (file, place), content in zip(places.items(), contents, strict=True):
             if isinstance(content, OSError):
                 raise content
-            self._files[file] = parquet_table(content, name=redacted(url))
+            self._files[file] = parquet_table(content, name=str(place))
         return [self._files[file] for file in files]
 
     # ---- written ----
@@ -142,10 +133,10 @@ class AnnotationLog:
                 ids - self._witnessed,
                 state.table,
                 digests=self._digests,
-                url_of=partial(url_of, root=self._url),
-                storage_options=self._options,
+                url_of=partial(url_of, root=self._folder.url),
+                storage_options=self._folder.options,
             )
-            write_seen(told, io.join(self._url, "log/seen"), storage_options=self._options)
+            write_seen(told, self._folder / "log/seen")
             self._witnessed |= ids
 
     def _append(
@@ -187,7 +178,7 @@ class AnnotationLog:
         claims = self.kind.of_sources(uploads.names_of(listed), annotation)
         for name in {name for claim in claims if claim for name in self.kind.labels_in(claim)}:
             edits.checked_class_name(name)
-        images = uploads.store(listed, blobs_url=io.join(self._url, "blobs"), storage_options=self._options)
+        images = uploads.store(listed, blobs=self._folder / "blobs")
         state = self._now()
         ids = self._ids_of_contents([image.sha256 for image in images], state)
         known = state.splits_of_groups([group]) if group is not None else {}
@@ -226,9 +217,7 @@ class AnnotationLog:
         imported.
         """
         before = self._now()
-        found = prepared(
-            manifest, before.folded, project_url=self._url, digests=self._digests, storage_options=self._options
-        )
+        found = prepared(manifest, before.folded, project=self._folder, digests=self._digests)
         table = found.table
         file = self._stored(table, "log/imports")
         if not found.gone and holds_already(file, table, before.folded.entries, self._read_file):
@@ -241,8 +230,7 @@ class AnnotationLog:
 
     def _digests(self) -> pa.Table:
         """The columns image_id and sha256 of images that were opened."""
-        seen_url = io.join(self._url, "log/seen")
-        files = [f"log/seen/{file.path}" for file in io.list_files(seen_url, storage_options=self._options)]
+        files = [f"log/seen/{file.path}" for file in io.list_files(self._folder / "log/seen")]
         tables = self._read_files([file for file in files if file.endswith(".parquet")])
         columns = [table.select(["image_id", "sha256"]) for table in tables]
         return pa.concat_tables(
@@ -264,16 +252,15 @@ class AnnotationLog:
     def _ids_of_uris(self, state: Annotations, uris: Sequence[str]) -> list[str | None]:
         """Of several images of one address the last one: the others were overwritten."""
         columns = state.table.select(["image_id", "uri"])
-        ids = dict(zip(Manifest(columns, root=self._url).urls(), columns["image_id"].to_pylist(), strict=True))
+        ids = dict(zip(Manifest(columns, root=self._folder.url).urls(), columns["image_id"].to_pylist(), strict=True))
         return [ids.get(uri, ids.get(absolute(uri))) for uri in uris]
 
     def _stored(self, table: pa.Table, folder: str) -> str:
         """The path of the file with a table, which is named by its content."""
         data = parquet_bytes(table)
         file = f"{folder}/{hashlib.sha256(data).hexdigest()[:32]}.parquet"
-        url = io.join(self._url, file)
-        if not io.exists(url, storage_options=self._options):
-            io.write_bytes(url, data, storage_options=self._options)
+        if not io.exists(self._folder / file):
+            io.write_bytes(self._folder / file, data)
         return file
 
     def freeze(self, dataset: str, state: Annotations, *, author: str, max_bad: float | None = None) -> None:

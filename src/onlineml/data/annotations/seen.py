@@ -16,7 +16,8 @@ from onlineml.storage.versions import current_versions, size_of_version
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from onlineml.storage.filesystems import Options
+    from onlineml.storage.location import Location, Options
+
 
 __all__ = ["SEEN", "read_seen", "witnessed", "write_seen"]
 
@@ -32,27 +33,27 @@ SEEN = pa.schema(
 )
 
 
-def read_seen(url: str, *, storage_options: Options) -> pa.Table:
+def read_seen(folder: Location) -> pa.Table:
     """The records in a folder, in no order.
 
     Raises:
         StorageError: a file cannot be read.
     """
-    urls = [file.url for file in io.list_files(url, storage_options=storage_options) if file.path.endswith(".parquet")]
+    files = [folder / info.path for info in io.list_files(folder) if info.path.endswith(".parquet")]
     tables = [SEEN.empty_table()]
-    for file, content in zip(urls, io.read_many(urls, storage_options=storage_options), strict=True):
+    for file, content in zip(files, io.read_many(files), strict=True):
         if isinstance(content, OSError):
             raise content
-        tables.append(parquet_table(content, name=file))
+        tables.append(parquet_table(content, name=str(file)))
     return pa.concat_tables(tables, promote_options="default").cast(SEEN)
 
 
-def write_seen(table: pa.Table, url: str, *, storage_options: Options) -> None:
+def write_seen(table: pa.Table, folder: Location) -> None:
     """Add records to a folder, in a file that is named by its content; none where there are none."""
     if len(table):
         data = parquet_bytes(table)
         name = f"{hashlib.sha256(data).hexdigest()[:32]}.parquet"
-        io.write_bytes(io.join(url, name), data, storage_options=storage_options)
+        io.write_bytes(folder / name, data)
 
 
 def witnessed(

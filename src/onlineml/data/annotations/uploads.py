@@ -14,7 +14,10 @@ from onlineml.errors import BadImageError, ConfigError
 from onlineml.storage import io
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
+
+    from onlineml.storage.location import Location
+
 
 __all__ = ["Blob", "Source", "checked_split", "listed", "names_of", "store"]
 
@@ -46,15 +49,13 @@ class Blob:
         }
 
 
-def store(
-    sources: Source | Sequence[Source], *, blobs_url: str, storage_options: Mapping[str, Any] | None = None
-) -> list[Blob]:
+def store(sources: Source | Sequence[Source], *, blobs: Location) -> list[Blob]:
     """Store images; existing ones are not written again.
 
     Args:
         sources: paths, URLs or bytes; one or several.
-        blobs_url: the folder; an image goes to ``<ab>/<sha256>.<ext>``, with the extension of its actual format.
-        storage_options: of the filesystem, for the folder and for sources on the same kind of storage.
+        blobs: the folder; an image goes to ``<ab>/<sha256>.<ext>``, with the extension of its actual format. Sources
+            on the same kind of storage are opened with its options.
 
     Raises:
         BadImageError: images are unusable; all are named.
@@ -62,26 +63,25 @@ def store(
     """
     given = listed(sources)
     bad: list[tuple[str, BadImageError]] = []
-    blobs: list[Blob] = []
-    root = io.parent(blobs_url)
+    stored: list[Blob] = []
     with ThreadPoolExecutor(_WRITERS) as pool:
         for start in range(0, len(given), _CHUNK):
-            names, contents = _read(given[start : start + _CHUNK], blobs_url, storage_options)
+            names, contents = _read(given[start : start + _CHUNK], blobs)
             fine: list[tuple[Blob, bytes]] = []
             for name, content in zip(names, contents, strict=True):
                 try:
-                    fine.append((_blob(content, name, io.name(blobs_url)), content))
+                    fine.append((_blob(content, name, blobs.name), content))
                 except BadImageError as err:
                     bad.append((name, err))
             if not bad:
-                list(pool.map(lambda pair: _write(pair[0], pair[1], root, storage_options), fine))
-            blobs += [blob for blob, _ in fine]
+                list(pool.map(lambda pair: _write(blobs.parent / pair[0].uri, pair[1]), fine))
+            stored += [blob for blob, _ in fine]
     if bad:
         shown = "\n".join(f"  {name}: {err}" for name, err in bad[:_SHOWN])
         more = f"\n  and {len(bad) - _SHOWN:,} more" if len(bad) > _SHOWN else ""
         detail = f"{len(bad):,} of {len(given):,} files are unusable, so none was added; leave them out:\n{shown}{more}"
         raise BadImageError(bad[0][1].finding, detail)
-    return blobs
+    return stored
 
 
 def listed(sources: Source | Iterable[Source]) -> list[Source]:
@@ -105,26 +105,16 @@ def checked_split(split: str | None) -> str | None:
     return split
 
 
-def _read(
-    sources: Sequence[Source], blobs_url: str, storage_options: Mapping[str, Any] | None
-) -> tuple[list[str], list[bytes]]:
+def _read(sources: Sequence[Source], blobs: Location) -> tuple[list[str], list[bytes]]:
     """Names for messages, and contents. The project's credentials are not passed to other stores."""
-    urls = [str(source) for source in sources if not isinstance(source, bytes)]
-    own = [url for url in urls if _scheme(url) == _scheme(blobs_url)]
-    others = [url for url in urls if _scheme(url) != _scheme(blobs_url)]
-    found = dict(zip(own, io.read_many(own, storage_options=storage_options), strict=True))
-    found |= dict(zip(others, io.read_many(others), strict=True))
+    found = iter(io.read_many([blobs.to(source) for source in sources if not isinstance(source, bytes)]))
     contents = []
     for source in sources:
-        content = source if isinstance(source, bytes) else found[str(source)]
+        content = source if isinstance(source, bytes) else next(found)
         if isinstance(content, OSError):
             raise content
         contents.append(content)
     return names_of(sources), contents
-
-
-def _scheme(url: str) -> str:
-    return url.partition("://")[0] if io.is_url(url) else ""
 
 
 def _blob(content: bytes, name: str, folder: str) -> Blob:
@@ -137,7 +127,6 @@ def _blob(content: bytes, name: str, folder: str) -> Blob:
     return Blob(f"{folder}/{digest[:2]}/{digest}{ending}", digest, width, height)
 
 
-def _write(blob: Blob, content: bytes, root: str, storage_options: Mapping[str, Any] | None) -> None:
-    url = io.join(root, blob.uri)
-    if not io.exists(url, storage_options=storage_options):
-        io.write_bytes(url, content, storage_options=storage_options)
+def _write(file: Location, content: bytes) -> None:
+    if not io.exists(file):
+        io.write_bytes(file, content)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
 from onlineml.data.formats.folders import labels_and_splits
-from onlineml.data.formats.parts import Parts, absolute, is_hidden, naturally_sorted
+from onlineml.data.formats.parts import Parts, is_hidden, naturally_sorted
 from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import SPLITS, stable_split
 from onlineml.data.video.video import POLICIES, is_video_name
@@ -17,13 +17,13 @@ from onlineml.pages import table
 from onlineml.storage import io
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import pandas as pd
 
     from onlineml.data.video.frames import ExtractedFrames, FrameStore
     from onlineml.data.video.sampling import Sampling
+    from onlineml.storage.location import Location
 
 __all__ = ["VideoFinding", "VideoFindings", "read_videos"]
 
@@ -81,12 +81,10 @@ class _Found(NamedTuple):
     frames: ExtractedFrames
 
 
-def read_videos(
-    url: str | os.PathLike[str], *, store: FrameStore, sampling: Sampling, storage_options: Mapping[str, Any] | None
-) -> tuple[Parts, VideoFindings]:
+def read_videos(url: Location, *, store: FrameStore, sampling: Sampling) -> tuple[Parts, VideoFindings]:
     """Extract the frames of all videos in a folder; see `Manifest.from_videos`."""
-    folder = absolute(url)
-    files = io.list_files(folder, storage_options=storage_options)
+    folder = url.absolute
+    files = io.list_files(folder)
     videos = [info for info in files if is_video_name(info.path) and not is_hidden(info.path)]
     if not videos:
         others = (
@@ -98,7 +96,7 @@ def read_videos(
     rows: list[VideoFinding] = []
     for info, label, split in zip(videos, labels, splits, strict=True):
         try:
-            frames = store.extract(info.url, sampling=sampling, version=info.version, storage_options=storage_options)
+            frames = store.extract(folder / info.path, sampling=sampling, version=info.version)
         except BadVideoError as error:
             rows.append(VideoFinding(info.url, error.finding, POLICIES[error.finding].outcome, error.detail))
             continue
@@ -110,7 +108,7 @@ def read_videos(
     findings = VideoFindings(tuple(rows), len(videos), len(table))
     if not kept:
         raise DataError(f"none of the {len(videos):,} videos in {folder} can be used:\n{findings}")
-    return Parts(table, names, store.root, len(files) - len({video.path for video in kept})), findings
+    return Parts(table, names, store.root.url, len(files) - len({video.path for video in kept})), findings
 
 
 def _each_once(found: Sequence[_Found], rows: list[VideoFinding]) -> list[_Found]:

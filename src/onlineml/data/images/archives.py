@@ -18,11 +18,10 @@ from typing import TYPE_CHECKING, Any
 from onlineml.data.images.policies import is_image_name
 from onlineml.errors import DataError
 from onlineml.storage.io import open_file
-from onlineml.storage.urls import redacted
+from onlineml.storage.location import Location, Url
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
 __all__ = ["MAX_FILES", "MAX_FILE_BYTES", "MAX_RATIO", "Unpacked", "read_zip"]
 
@@ -54,10 +53,9 @@ class Unpacked:
 
 
 def read_zip(
-    source: str | os.PathLike[str] | bytes,
+    source: Url | bytes,
     *,
     wanted: Callable[[str], bool] = is_image_name,
-    storage_options: Mapping[str, Any] | None = None,
 ) -> Iterator[Unpacked]:
     """Yield the files of a zip archive one by one, in its order.
 
@@ -66,7 +64,6 @@ def read_zip(
     Args:
         source: a path or URL on any storage, or the bytes of the archive. Only the needed parts are read.
         wanted: returns whether a file is of an accepted kind, given its name.
-        storage_options: options for opening the URL.
 
     Yields:
         Each file, or the reason for refusing it: its path leads out of the archive, it is a link, encrypted, of another
@@ -77,11 +74,11 @@ def read_zip(
             decompressed in that case.
         NotFoundError: the source does not exist.
     """
-    name = "the archive" if isinstance(source, bytes) else redacted(str(source))
+    name = "the archive" if isinstance(source, bytes) else str(Location.of(source))
     if isinstance(source, bytes):
         yield from _files(BytesIO(source), name, wanted)
         return
-    with open_file(source, storage_options=storage_options) as file:
+    with open_file(source) as file:
         yield from _files(file, name, wanted)
 
 

@@ -11,7 +11,8 @@ from onlineml.storage.io import read_many
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from onlineml.storage.filesystems import Options
+    from onlineml.storage.location import Options
+
 
 __all__ = ["content_digests"]
 

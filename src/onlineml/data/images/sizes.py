@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io as buffers
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,9 +12,12 @@ from onlineml.data.images.headers import declared_size_wh, exif_orientation, par
 from onlineml.storage import io
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import numpy.typing as npt
+
+    from onlineml.storage.location import Location
+
 
 __all__ = ["upright_size_hw", "upright_sizes_hw"]
 
@@ -24,12 +27,11 @@ _TIFF_TAGS = (256, 257, 274)  # ImageWidth, ImageLength, Orientation
 _TOGETHER = 512  # number of images whose first bytes are in memory at the same time
 
 
-def upright_sizes_hw(urls: Sequence[str], *, storage_options: Mapping[str, Any] | None) -> npt.NDArray[np.int64]:
+def upright_sizes_hw(urls: Sequence[str | Location]) -> npt.NDArray[np.int64]:
     """Return the sizes that `onlineml.data.images.decode` would return, without decoding pixels.
 
     Args:
         urls: N images; of most, only the first 64 KiB are read.
-        storage_options: options of the filesystem.
 
     Returns:
         (N, 2) height and width; 0 for an image that cannot be read.
@@ -37,7 +39,7 @@ def upright_sizes_hw(urls: Sequence[str], *, storage_options: Mapping[str, Any] 
     sizes = np.zeros((len(urls), 2), dtype=np.int64)
     for start in range(0, len(urls), _TOGETHER):
         chunk = urls[start : start + _TOGETHER]
-        heads = io.read_many(chunk, first_bytes=_HEAD_BYTES, storage_options=storage_options)
+        heads = io.read_many(chunk, first_bytes=_HEAD_BYTES)
         incomplete = []
         for place, head in enumerate(heads):
             whole = isinstance(head, bytes) and len(head) < _HEAD_BYTES
@@ -46,7 +48,7 @@ def upright_sizes_hw(urls: Sequence[str], *, storage_options: Mapping[str, Any] 
                 sizes[start + place] = size_hw
             elif not whole:  # some stores return no first bytes of an empty object
                 incomplete.append(place)
-        contents = io.read_many([chunk[place] for place in incomplete], storage_options=storage_options)
+        contents = io.read_many([chunk[place] for place in incomplete])
         for place, content in zip(incomplete, contents, strict=True):
             if isinstance(content, bytes):
                 sizes[start + place] = upright_size_hw(content) or (0, 0)

@@ -7,16 +7,17 @@ import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from onlineml.errors import BadImageError, ConfigError
 from onlineml.storage.cache import byte_cache
 from onlineml.storage.io import read_many
+from onlineml.storage.location import Location, Url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -45,11 +46,10 @@ class Thumbnail:
 
 
 def thumbnails(
-    urls: Sequence[str],
+    urls: Sequence[Url],
     *,
     versions: Sequence[str] | None = None,
     side: int = 160,
-    storage_options: Mapping[str, Any] | None = None,
 ) -> Iterator[Thumbnail]:
     """Yield upright thumbnails in the order of the images, each as soon as it and those before it are ready.
 
@@ -58,7 +58,6 @@ def thumbnails(
         versions: the store's tag, or the sha256, of each content (see `onlineml.Manifest.versions`); thumbnails of
             images with a version are cached on disk. ``""`` means no version.
         side: the longer side in pixels; smaller images are not enlarged.
-        storage_options: options for opening the URLs.
 
     Raises:
         ConfigError: ``side`` is less than 1, or the numbers of versions and URLs differ.
@@ -68,22 +67,16 @@ def thumbnails(
         raise ConfigError(
             f"side={side}, {len(urls)} urls, {len(tags)} versions: expected side >= 1 and one version per URL"
         )
-    return _thumbnails(list(urls), tags, side, storage_options)
+    return _thumbnails([Location.of(url) for url in urls], tags, side)
 
 
-def _thumbnails(
-    urls: list[str], tags: list[str], side: int, storage_options: Mapping[str, Any] | None
-) -> Iterator[Thumbnail]:
+def _thumbnails(urls: list[Location], tags: list[str], side: int) -> Iterator[Thumbnail]:
     with ThreadPoolExecutor(max(1, min(4, os.cpu_count() or 1))) as pool:
         for start in range(0, len(urls), _AT_ONCE):
             chunk, versions = urls[start : start + _AT_ONCE], tags[start : start + _AT_ONCE]
-            known = [_kept(url, tag, side) for url, tag in zip(chunk, versions, strict=True)]
+            known = [_kept(url.url, tag, side) for url, tag in zip(chunk, versions, strict=True)]
             wanted = [place for place, one in enumerate(known) if one is None]
-            contents = read_many(
-                [chunk[place] for place in wanted],
-                versions=[versions[place] for place in wanted],
-                storage_options=storage_options,
-            )
+            contents = read_many([chunk[place] for place in wanted], versions=[versions[place] for place in wanted])
             made = iter(pool.map(lambda content: _made(content, side), contents))
             for place, one in enumerate(known):
                 if one is not None:
@@ -91,7 +84,7 @@ def _thumbnails(
                     continue
                 new, lasting = next(made)
                 if lasting:
-                    _keep(chunk[place], versions[place], side, new)
+                    _keep(chunk[place].url, versions[place], side, new)
                 yield new
 
 

@@ -22,11 +22,12 @@ from onlineml.data.loading.fetching import Fetcher
 from onlineml.errors import BadImageError, ChangedError, NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from onlineml.data.loading.decoded_cache import DecodedCache
+    from onlineml.storage.location import Options
 
 __all__ = [
     "BadRow",
@@ -81,7 +82,7 @@ class ImageRows:
     image_ids: Sequence[str]
     urls: Sequence[str]
     labels: NDArray[Any]
-    storage_options: Mapping[str, Any] | None
+    storage_options: Options
     versions: Sequence[str] = ()
     digests: Sequence[str] = ()
 

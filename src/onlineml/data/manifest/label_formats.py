@@ -14,6 +14,7 @@ from onlineml.data.formats.parts import absolute
 from onlineml.data.kinds import kind_of
 from onlineml.data.manifest.base import ManifestBase, Url
 from onlineml.errors import ConfigError
+from onlineml.storage.location import Location
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -136,7 +137,7 @@ class LabelFormats(ManifestBase):
 
         store = FrameStore(absolute(frames_url), format=image_format, storage_options=storage_options)
         sampling = frame_sampling(every_s=every_s, every_n=every_n)
-        parts, _ = videos.read_videos(url, store=store, sampling=sampling, storage_options=storage_options)
+        parts, _ = videos.read_videos(Location.of(url, storage_options), store=store, sampling=sampling)
         return cls._from_parts(parts, "classification", class_names, storage_options)
 
     @classmethod

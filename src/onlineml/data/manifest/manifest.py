@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,6 +23,7 @@ from onlineml.data.manifest.schema import normalised, require_ids, validate
 from onlineml.data.manifest.splits import SPLITS
 from onlineml.errors import ConfigError
 from onlineml.storage import io
+from onlineml.storage.location import Location, Options, Url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from onlineml.data.checks.images import CheckTable
     from onlineml.data.formats.parts import Parts
     from onlineml.data.kinds.base import AnnotationKind
-    from onlineml.data.manifest.base import Url
     from onlineml.data.manifest.box_arrays import Boxes
 
 __all__ = ["DESCRIPTOR", "Manifest"]
@@ -80,7 +79,7 @@ class Manifest(LabelFormats, BoxFormats, DerivedManifests):
     class_names: tuple[str, ...] = ()
     root: str = ""
     task: str = "classification"
-    storage_options: Mapping[str, Any] | None = field(default=None, repr=False)
+    storage_options: Options = field(default=None, repr=False)
     n_ignored: int = 0
     class_ids: tuple[int, ...] = ()
     source: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -96,7 +95,7 @@ class Manifest(LabelFormats, BoxFormats, DerivedManifests):
 
     @classmethod
     def _from_parts(
-        cls, parts: Parts, task: str, class_names: Sequence[str] | None, storage_options: Mapping[str, Any] | None
+        cls, parts: Parts, task: str, class_names: Sequence[str] | None, storage_options: Options
     ) -> Manifest:
         names = tuple(parts.class_names if class_names is None else class_names)
         return cls(
@@ -111,7 +110,7 @@ class Manifest(LabelFormats, BoxFormats, DerivedManifests):
         )
 
     @classmethod
-    def load(cls, url: Url, *, root: str | None = None, storage_options: Mapping[str, Any] | None = None) -> Manifest:
+    def load(cls, url: Url, *, root: str | None = None, storage_options: Options = None) -> Manifest:
         """Read what `save` wrote.
 
         Args:
@@ -123,36 +122,36 @@ class Manifest(LabelFormats, BoxFormats, DerivedManifests):
             NotFoundError: no manifest was saved there.
             DataError: the content does not have the hash that was saved with it.
         """
-        table, facts = read_saved(url, storage_options=storage_options)
+        folder = Location.of(url, storage_options)
+        table, facts = read_saved(folder)
         loaded = cls(
             table,
             tuple(facts["class_names"]),
             root=facts["root"] if root is None else root,
             task=facts["task"],
-            storage_options=storage_options,
+            storage_options=folder.options,
             n_ignored=facts["n_ignored"],
             class_ids=tuple(facts.get("class_ids", ())),
             source=facts.get("source", {}),
         )
-        require_hash(loaded.hash, facts["hash"], url)
+        require_hash(loaded.hash, facts["hash"], folder)
         return loaded
 
     def files(self) -> dict[str, bytes]:
         """The content of a saved manifest by file name; ``dataset.json`` is its descriptor, to be written last."""
         return saved_files(self)
 
-    def save(self, url: Url, *, storage_options: Mapping[str, Any] | None = None) -> str:
+    def save(self, url: Url, *, storage_options: Options = None) -> str:
         """Write ``manifest.parquet`` and then ``dataset.json`` into a folder, without loss.
 
         Raises:
             AlreadyExistsError: a manifest is there already.
         """
-        io.publish(url, self.files(), descriptor=DESCRIPTOR, storage_options=storage_options)
-        return os.fspath(url)
+        folder = Location.of(url, storage_options)
+        io.publish(folder, self.files(), descriptor=DESCRIPTOR)
+        return folder.url
 
-    def pack(
-        self, url: Url, *, shard_bytes: int = 64_000_000, storage_options: Mapping[str, Any] | None = None
-    ) -> Manifest:
+    def pack(self, url: Url, *, shard_bytes: int = 64_000_000, storage_options: Options = None) -> Manifest:
         """Copy the images into large files, and save a manifest that finds them there; it has the same `hash`.
 
         For buckets of many small images: whole shards arrive at the speed of the link, where each object alone costs a
@@ -171,7 +170,7 @@ class Manifest(LabelFormats, BoxFormats, DerivedManifests):
         """
         from onlineml.data.manifest.packing import pack  # noqa: PLC0415 (it needs this module)
 
-        return pack(self, url, shard_bytes=shard_bytes, storage_options=storage_options)
+        return pack(self, Location.of(url, storage_options), shard_bytes=shard_bytes)
 
     # ---- looked at ----
 

@@ -10,33 +10,29 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from onlineml.data.formats.export import image_chunks
-from onlineml.data.formats.parts import absolute
 from onlineml.data.manifest.saving import DESCRIPTOR
 from onlineml.errors import AlreadyExistsError, ConfigError
 from onlineml.storage import io
 from onlineml.storage.shards import packed_url
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from concurrent.futures import Future
-    from typing import Any
 
     from onlineml.data.manifest.manifest import Manifest
+    from onlineml.storage.location import Location
 
 __all__ = ["pack"]
 
 _NOT_IN_NAMES = re.compile(r"[#*?\[\]\\]")  # which would make of a URL something else
 
 
-def pack(
-    manifest: Manifest, url: str | os.PathLike[str], *, shard_bytes: int, storage_options: Mapping[str, Any] | None
-) -> Manifest:
+def pack(manifest: Manifest, folder: Location, *, shard_bytes: int) -> Manifest:
     """See `onlineml.Manifest.pack`."""
     if shard_bytes < 1:
         raise ConfigError(f"shard_bytes={shard_bytes}: expected at least 1")
-    place = absolute(url)
-    if io.exists(io.join(place, DESCRIPTOR), storage_options=storage_options):
+    place = folder.absolute
+    if io.exists(place / DESCRIPTOR):
         raise AlreadyExistsError(
             f"{place} holds a packed manifest already; load it with Manifest.load, or pack elsewhere"
         )
@@ -55,25 +51,21 @@ def pack(
                 uris[row] = packed_url(name, offset=offset, length=len(content), name=own)
                 digests[row] = sha256(content).hexdigest()
                 offset += len(content)
-            written = [*written[-1:], writer.submit(_write, io.join(place, name), data, storage_options)]
+            written = [*written[-1:], writer.submit(io.write_bytes, place / name, data)]
         for finished in written:
             finished.result()
-    packed = _replaced(manifest, place, [uris[row] for row in range(len(manifest))], storage_options).with_column(
+    packed = _replaced(manifest, place, [uris[row] for row in range(len(manifest))]).with_column(
         "sha256", pa.array([digests[row] for row in range(len(manifest))], pa.string())
     )
-    packed.save(place, storage_options=storage_options)
+    packed.save(place)
     return packed
 
 
-def _write(url: str, data: bytes, storage_options: Mapping[str, Any] | None) -> None:
-    io.write_bytes(url, data, storage_options=storage_options)
-
-
-def _replaced(manifest: Manifest, root: str, uris: list[str], storage_options: Mapping[str, Any] | None) -> Manifest:
+def _replaced(manifest: Manifest, root: Location, uris: list[str]) -> Manifest:
     from dataclasses import replace  # noqa: PLC0415
 
     table = manifest.table.set_column(manifest.table.column_names.index("uri"), "uri", pa.array(uris, pa.string()))
-    return replace(manifest, table=table, root=root, storage_options=storage_options)
+    return replace(manifest, table=table, root=root.url, storage_options=root.options)
 
 
 def _shards(manifest: Manifest, shard_bytes: int) -> Iterator[list[tuple[int, bytes]]]:

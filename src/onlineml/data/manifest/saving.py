@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io as _io
 import json
-import os
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -14,9 +13,8 @@ from onlineml.errors import DataError
 from onlineml.storage import io
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from onlineml.data.manifest.manifest import Manifest
+    from onlineml.storage.location import Location
 
 __all__ = ["DESCRIPTOR", "TABLE", "read_saved", "require_hash", "saved_files"]
 
@@ -44,33 +42,30 @@ def saved_files(manifest: Manifest) -> dict[str, bytes]:
     return {TABLE: sink.getvalue(), DESCRIPTOR: json.dumps(facts, indent=1, ensure_ascii=False).encode()}
 
 
-def read_saved(
-    url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None
-) -> tuple[pa.Table, dict[str, Any]]:
+def read_saved(folder: Location) -> tuple[pa.Table, dict[str, Any]]:
     """The table and the descriptor's facts.
 
     Raises:
         NotFoundError: no manifest was saved there.
         DataError: it was saved by a later release, or is damaged.
     """
-    where = os.fspath(url)
-    descriptor = io.read_bytes(io.join(where, DESCRIPTOR), storage_options=storage_options)
+    descriptor = io.read_bytes(folder / DESCRIPTOR)
     try:
         facts: dict[str, Any] = json.loads(descriptor)
         if facts["schema_version"] != _SCHEMA_VERSION:
             found = facts["schema_version"]
-            raise DataError(f"the manifest in {where} has schema {found}, not {_SCHEMA_VERSION}; update onlineml")
-        data = io.read_bytes(io.join(where, TABLE), storage_options=storage_options)
+            raise DataError(f"the manifest in {folder} has schema {found}, not {_SCHEMA_VERSION}; update onlineml")
+        data = io.read_bytes(folder / TABLE)
         table = pq.read_table(pa.BufferReader(data)).replace_schema_metadata(None)
     except (KeyError, json.JSONDecodeError, pa.ArrowInvalid) as error:
-        raise DataError(f"the manifest in {where} is damaged: {error}") from error
+        raise DataError(f"the manifest in {folder} is damaged: {error}") from error
     return table, facts
 
 
-def require_hash(found: str, expected: str, url: str | os.PathLike[str]) -> None:
+def require_hash(found: str, expected: str, folder: Location) -> None:
     """Refuse a table that is not the one that was saved."""
     if found != expected:
         raise DataError(
-            f"the manifest in {os.fspath(url)} has the hash {found}; it was saved with {expected}; its files were "
+            f"the manifest in {folder} has the hash {found}; it was saved with {expected}; its files were "
             "changed, so take a copy that was not"
         )

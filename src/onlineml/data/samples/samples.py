@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from typing import TYPE_CHECKING, Any
 
 from onlineml.data.kinds import kind_of
 from onlineml.data.samples.scenes import CLASS_NAMES
 from onlineml.errors import AlreadyExistsError, ConfigError, NotFoundError
 from onlineml.storage import io
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from onlineml.storage.json_file import read_json
+from onlineml.storage.location import Location, Options
 
 __all__ = ["CLASS_NAMES", "make_samples"]
 
@@ -26,7 +25,7 @@ def make_samples(
     seed: int = 0,
     mislabelled: float = 0.05,
     broken: int = 6,
-    storage_options: Mapping[str, Any] | None = None,
+    storage_options: Options = None,
 ) -> str:
     """Fill a folder with generated photos of apples, bananas, leaves, lemons and mushrooms.
 
@@ -62,16 +61,16 @@ def make_samples(
     _require_counts(n=n, mislabelled=mislabelled, broken=broken)
     make = kind_of(task).sample_maker()
     asked = {"task": task, "n": n, "seed": seed, "mislabelled": mislabelled, "broken": broken, "version": 1}
-    descriptor = io.join(url, "samples.json")
-    found = _read_json(descriptor, storage_options)
-    if found is not None:
+    folder = Location(url, storage_options)
+    with contextlib.suppress(NotFoundError):
+        found = read_json(folder / "samples.json")
         if {**_ASKED_ONCE, **found} == asked:
             return url
         msg = f"{url} contains samples made with {found}, not with {asked}; delete it or choose another folder"
         raise AlreadyExistsError(msg)
 
     def write(name: str, data: bytes) -> None:
-        io.write_bytes(io.join(url, name), data, storage_options=storage_options)
+        io.write_bytes(folder / name, data)
 
     for name, data in make(write, n=n, seed=seed, faulty=mislabelled, broken=broken).items():
         write(name, data)
@@ -85,11 +84,3 @@ def _require_counts(*, n: int, mislabelled: float, broken: int) -> None:
             f"make_samples expects n >= {len(CLASS_NAMES)}, 0 <= broken <= n and 0 <= mislabelled <= 1; found "
             f"n={n}, broken={broken}, mislabelled={mislabelled}"
         )
-
-
-def _read_json(url: str, storage_options: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    try:
-        data: dict[str, Any] = json.loads(io.read_bytes(url, storage_options=storage_options))
-    except NotFoundError:
-        return None
-    return data

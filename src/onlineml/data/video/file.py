@@ -13,9 +13,11 @@ from onlineml.data.images.decode import MAX_PIXELS
 from onlineml.errors import BadVideoError, MissingDependencyError
 from onlineml.storage.filesystems import translated
 from onlineml.storage.io import open_file
+from onlineml.storage.location import Location
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from av.container import InputContainer
     from av.video.stream import VideoStream
@@ -45,9 +47,7 @@ def require_av() -> Any:
 
 
 @contextmanager
-def opened(
-    source: str | bytes, *, name: str, storage_options: Mapping[str, Any] | None
-) -> Iterator[tuple[InputContainer, VideoStream]]:
+def opened(source: Location | bytes) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open a video and yield its container and main video stream; errors within the block become onlineml errors.
 
     Raises:
@@ -56,7 +56,8 @@ def opened(
         StorageError: reading failed.
     """
     av = require_av()
-    with translated(name, storage_options), _file(source, storage_options) as file:
+    place = Location("bytes") if isinstance(source, bytes) else source
+    with translated(place), _file(source) as file:
         options = {"format_whitelist": _FORMATS, "max_pixels": str(MAX_PIXELS)}
         try:
             container = av.open(_Source(file), "r", options=options, metadata_errors="replace", buffer_size=_BUFFER)
@@ -79,13 +80,8 @@ class _Source:
         return int(self._seek(place, whence))
 
 
-@contextmanager
-def _file(source: str | bytes, storage_options: Mapping[str, Any] | None) -> Iterator[Any]:
-    if isinstance(source, bytes):
-        yield io.BytesIO(source)
-        return
-    with open_file(source, block_size=_BLOCK, storage_options=storage_options) as file:
-        yield file
+def _file(source: Location | bytes) -> AbstractContextManager[Any]:
+    return io.BytesIO(source) if isinstance(source, bytes) else open_file(source, block_size=_BLOCK)
 
 
 def _unreadable(file: Any, detail: str) -> BadVideoError:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import tempfile
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,10 +26,10 @@ from onlineml.data.video.sampling import Sampling
 from onlineml.data.video.video import Video
 from onlineml.errors import ConfigError
 from onlineml.storage import io
-from onlineml.storage.urls import local_path
+from onlineml.storage.location import Location, Options, Url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     import numpy.typing as npt
     from numpy import uint8
@@ -82,33 +81,35 @@ class ExtractedFrames:
         return list(self.table["image_id"].to_pylist())
 
 
-@dataclass(frozen=True)
 class FrameStore:
     """Storage of frames: ``<root>/blobs/<ab>/<sha256>.jpg``, with notes of extracted frames in ``<root>/<notes>/``.
 
     Attributes:
-        root: a folder on any filesystem; the uris of the frames are relative to it.
+        root: location of a folder; the uris of the frames are relative to it.
         notes: the folder of the notes, relative to the root.
         format: ``"jpeg"`` (quality 95, no chroma subsampling) or ``"png"`` (lossless, several times as large).
-        storage_options: options of the root's filesystem.
     """
 
-    root: str
-    notes: str = "videos"
-    format: FrameFormat = "jpeg"
-    storage_options: Mapping[str, Any] | None = None
-
-    def __post_init__(self) -> None:
-        if self.format not in {"jpeg", "png"}:
-            raise ConfigError(f"format={self.format!r}: expected 'jpeg' or 'png'")
+    def __init__(
+        self,
+        root: Url,
+        notes: str = "videos",
+        format: FrameFormat = "jpeg",  # noqa: A002 (it is what people call it)
+        *,
+        storage_options: Options = None,
+    ) -> None:
+        if format not in {"jpeg", "png"}:
+            raise ConfigError(f"format={format!r}: expected 'jpeg' or 'png'")
+        self.root = Location.of(root, storage_options)
+        self.notes, self.format = notes, format
 
     def extract(
         self,
-        source: str | os.PathLike[str] | bytes,
+        source: Url | bytes,
         *,
         sampling: Sampling,
         version: str = "",
-        storage_options: Mapping[str, Any] | None = None,
+        storage_options: Options = None,
     ) -> ExtractedFrames:
         """Extract frames, unless that was done before.
 
@@ -123,13 +124,14 @@ class FrameStore:
             NotFoundError: the source does not exist.
             StorageError: reading or writing failed.
         """
-        name = source if isinstance(source, bytes) else os.fspath(source)
-        known = isinstance(name, str) and bool(version)
-        by_version = self._note("version", str(name), version, sampling) if known else ""
+        place = source if isinstance(source, bytes) else Location.of(source, storage_options)
+        by_version = ""
+        if version and isinstance(place, Location):
+            by_version = self._note("version", place.url, version, sampling)
         found = self._noted(by_version) if by_version else None
         if found is not None:
             return found
-        with hashed_locally(name, storage_options=storage_options) as (local, digest):
+        with hashed_locally(place) as (local, digest):
             found = self.extract_local(local, digest, sampling=sampling)
         if by_version:
             self._keep(by_version, found)
@@ -147,12 +149,12 @@ class FrameStore:
     def keep_local(self, local: str | bytes, digest: str, *, ending: str) -> str:
         """Store the video itself under the hash of its bytes; return its uri, relative to the root."""
         uri = f"blobs/{digest[:2]}/{digest}{ending}"
-        url = io.join(self.root, uri)
-        if not io.exists(url, storage_options=self.storage_options):
+        url = self.root / uri
+        if not io.exists(url):
             if isinstance(local, bytes):
-                io.write_bytes(url, local, storage_options=self.storage_options)
+                io.write_bytes(url, local)
             else:
-                io.upload_file(local, url, storage_options=self.storage_options)
+                io.upload_file(local, url)
         return uri
 
     def _extracted(self, video: Video, digest: str, sampling: Sampling) -> ExtractedFrames:
@@ -172,9 +174,9 @@ class FrameStore:
         data = _encoded(pixels, self.format)
         digest = hashlib.sha256(data).hexdigest()
         uri = f"blobs/{digest[:2]}/{digest}.{'jpg' if self.format == 'jpeg' else 'png'}"
-        url = io.join(self.root, uri)
-        if not io.exists(url, storage_options=self.storage_options):
-            io.write_bytes(url, data, storage_options=self.storage_options)
+        url = self.root / uri
+        if not io.exists(url):
+            io.write_bytes(url, data)
         return {**facts, "uri": uri, "sha256": digest, "width": pixels.shape[1], "height": pixels.shape[0]}
 
     def _note(self, kind: str, what: str, version: str, sampling: Sampling) -> str:
@@ -182,10 +184,10 @@ class FrameStore:
         return f"{self.notes}/{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}.parquet"
 
     def _noted(self, name: str) -> ExtractedFrames | None:
-        url = io.join(self.root, name)
-        if not io.exists(url, storage_options=self.storage_options):
+        url = self.root / name
+        if not io.exists(url):
             return None
-        table = pq.read_table(pa.BufferReader(io.read_bytes(url, storage_options=self.storage_options)))
+        table = pq.read_table(pa.BufferReader(io.read_bytes(url)))
         facts = json.loads(table.schema.metadata[b"onlineml"])
         findings = tuple(Finding(*finding) for finding in facts["findings"])
         return ExtractedFrames(table.replace_schema_metadata(None), facts["sha256"], findings)
@@ -193,7 +195,7 @@ class FrameStore:
     def _keep(self, name: str, found: ExtractedFrames) -> None:
         facts = json.dumps({"sha256": found.sha256, "findings": found.findings})
         data = parquet_bytes(found.table.replace_schema_metadata({"onlineml": facts}))
-        io.write_bytes(io.join(self.root, name), data, storage_options=self.storage_options)
+        io.write_bytes(self.root / name, data)
 
 
 def _encoded(pixels: npt.NDArray[uint8], image_format: FrameFormat) -> bytes:
@@ -207,18 +209,16 @@ def _encoded(pixels: npt.NDArray[uint8], image_format: FrameFormat) -> bytes:
 
 
 @contextmanager
-def hashed_locally(
-    source: str | bytes, *, storage_options: Mapping[str, Any] | None = None
-) -> Iterator[tuple[str | bytes, str]]:
+def hashed_locally(source: Location | bytes) -> Iterator[tuple[str | bytes, str]]:
     """Yield a video that allows random access, and its sha256: a file on this machine's disk, or the given bytes."""
     if isinstance(source, bytes):
         yield source, hashlib.sha256(source).hexdigest()
         return
     with tempfile.TemporaryDirectory(prefix="onlineml-video-") as folder:
-        local = local_path(source)
+        local = source.local
         if local is None:
             local = str(Path(folder) / "video")
-            io.download_file(source, local, storage_options=storage_options)
+            io.download_file(source, local)
         elif not Path(local).is_file():
             io.read_bytes(local)  # raises the appropriate error
         digest = hashlib.sha256()

@@ -6,7 +6,6 @@ Needs PyAV: ``pip install 'onlineml[video]'``.
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +15,10 @@ from onlineml.data.video.file import opened
 from onlineml.data.video.reader import Reader
 from onlineml.data.video.sampling import Sampling, chosen, note_losses
 from onlineml.errors import BadVideoError
-from onlineml.storage.urls import redacted
+from onlineml.storage.location import Location, Options, Url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
     from numpy import uint8
@@ -134,12 +133,9 @@ class Video:
         findings: findings of the last call of `frames` so far: codes of `POLICIES` with details.
     """
 
-    def __init__(
-        self, source: str | os.PathLike[str] | bytes, *, storage_options: Mapping[str, Any] | None = None
-    ) -> None:
-        self.source = source if isinstance(source, bytes) else os.fspath(source)
-        self.name = "bytes" if isinstance(self.source, bytes) else redacted(self.source)
-        self.storage_options = storage_options
+    def __init__(self, source: Url | bytes, *, storage_options: Options = None) -> None:
+        self.source = source if isinstance(source, bytes) else Location.of(source, storage_options)
+        self.name = "bytes" if isinstance(self.source, bytes) else str(self.source)
         self.findings: tuple[Finding, ...] = ()
 
     def info(self) -> VideoInfo:
@@ -150,7 +146,7 @@ class Video:
             NotFoundError: the file does not exist.
         """
         first = next(self.frames(), None)
-        with self._opened() as (container, stream):
+        with opened(self.source) as (container, stream):
             reader = Reader(container, stream)
             rate = stream.average_rate or stream.guessed_rate
             return VideoInfo(
@@ -201,7 +197,7 @@ class Video:
                 notes[code] = detail or POLICIES[code].text
                 self.findings = tuple(Finding(c, POLICIES[c].outcome, d) for c, d in notes.items())
 
-        with self._opened() as (container, stream):
+        with opened(self.source) as (container, stream):
             reader = Reader(container, stream)
             painter = Painter(aspect=stream.sample_aspect_ratio, note=note)
             for shown in chosen(reader, sampling, note):
@@ -211,11 +207,8 @@ class Video:
             if reader.end == 0:
                 raise BadVideoError("empty", f"no frame of {self.name} can be decoded")
 
-    def _opened(self) -> Any:
-        return opened(self.source, name=self.name, storage_options=self.storage_options)
-
     def __repr__(self) -> str:
         return f"Video({self.name!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.source,)
+        return type(self), (self.source if isinstance(self.source, bytes) else self.source.url,)

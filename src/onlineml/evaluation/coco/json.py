@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from os import PathLike, fspath
 from typing import Any
 
 import msgspec
 
 from onlineml.errors import DataError
-from onlineml.storage import io, urls
+from onlineml.storage import io
+from onlineml.storage.location import Location
 
 __all__ = ["load_detections", "load_plain", "load_truth", "rows_of"]
-
-Options = Mapping[str, Any] | None
 
 
 class _Image(msgspec.Struct, gc=False):
@@ -54,27 +52,27 @@ class _Results(msgspec.Struct):
 _TRUTH, _DETECTIONS = msgspec.json.Decoder(_Truth), msgspec.json.Decoder(list[_Detection] | _Results)
 
 
-def load_truth(source: Any, storage_options: Options) -> Any:
+def load_truth(source: Any) -> Any:
     """Return the ground truth, with rows as dicts or, for a file without problems, objects with the same names."""
-    document = _load(source, _TRUTH, storage_options)
+    document = _load(source, _TRUTH)
     return msgspec.structs.asdict(document) if isinstance(document, _Truth) else document
 
 
-def load_detections(source: Any, storage_options: Options) -> Any:
+def load_detections(source: Any) -> Any:
     """Return the detections, as dicts or, for a file without problems, objects with the same names."""
-    document = _load(source, _DETECTIONS, storage_options)
+    document = _load(source, _DETECTIONS)
     return document.annotations if isinstance(document, _Results) else rows_of(document)
 
 
-def load_plain(source: Any, storage_options: Options) -> Any:
+def load_plain(source: Any) -> Any:
     """Return the document as the json module reads it: dicts, lists, and nan for NaN."""
-    return _load(source, None, storage_options)
+    return _load(source, None)
 
 
-def _load(source: Any, decoder: msgspec.json.Decoder[Any] | None, storage_options: Options) -> Any:
-    if not isinstance(source, (str, PathLike)):
+def _load(source: Any, decoder: msgspec.json.Decoder[Any] | None) -> Any:
+    if not isinstance(source, Location):
         return source
-    content = io.read_bytes(source, storage_options=storage_options)
+    content = io.read_bytes(source)
     try:
         if decoder is not None:
             return decoder.decode(content)
@@ -83,10 +81,10 @@ def _load(source: Any, decoder: msgspec.json.Decoder[Any] | None, storage_option
     try:
         return json.loads(content)
     except ValueError as error:
-        msg = f"{urls.redacted(fspath(source))} is not JSON ({error}); expected a COCO document"
+        msg = f"{source} is not JSON ({error}); expected a COCO document"
         raise DataError(msg) from error
     except RecursionError as error:
-        msg = f"{urls.redacted(fspath(source))} is nested too deeply; expected a COCO document"
+        msg = f"{source} is nested too deeply; expected a COCO document"
         raise DataError(msg) from error
 
 

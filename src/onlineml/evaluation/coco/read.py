@@ -16,7 +16,7 @@ from onlineml.evaluation.coco.faults import coco_faults
 from onlineml.evaluation.coco.json import load_detections, load_plain, load_truth
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from onlineml.evaluation.types import Floats, Ints
 
@@ -26,9 +26,7 @@ __all__ = ["read_coco"]
 _ODD = (AttributeError, KeyError, IndexError, OverflowError, TypeError, ValueError)
 
 
-def read_coco(
-    ground_truth: Any, detections: Any, *, storage_options: Mapping[str, Any] | None
-) -> tuple[CocoArrays, tuple[str, ...]]:
+def read_coco(ground_truth: Any, detections: Any) -> tuple[CocoArrays, tuple[str, ...]]:
     """Return checked arrays and the class names, in the order of the category ids.
 
     Raises:
@@ -36,9 +34,9 @@ def read_coco(
         NotFoundError: there is no file at a path or URL.
     """
     try:
-        return _arrays(load_truth(ground_truth, storage_options), load_detections(detections, storage_options))
+        return _arrays(load_truth(ground_truth), load_detections(detections))
     except _ODD as error:  # invalid columns are checked row by row
-        faults = coco_faults(*(load_plain(source, storage_options) for source in (ground_truth, detections)))
+        faults = coco_faults(*(load_plain(source) for source in (ground_truth, detections)))
         lines = "\n".join(f"- {fault}" for fault in faults or [f"{type(error).__name__}: {error}"])
         msg = f"ground truth and detections cannot be scored until these problems are fixed:\n{lines}"
         raise DataError(msg) from error

@@ -14,6 +14,7 @@ from onlineml.evaluation.coco.arrays import CocoArrays
 from onlineml.evaluation.coco.curves import coco_curves
 from onlineml.evaluation.coco.read import read_coco
 from onlineml.evaluation.coco.result import CocoScores, summarize
+from onlineml.storage.location import Location, Options
 
 if TYPE_CHECKING:
     from onlineml.data.manifest.box_arrays import Boxes
@@ -24,9 +25,7 @@ __all__ = ["CocoScores", "coco_scores", "coco_scores_of"]
 Source: TypeAlias = Mapping[str, Any] | Sequence[Mapping[str, Any]] | str | PathLike[str]
 
 
-def coco_scores(
-    ground_truth: Source, detections: Source, *, storage_options: Mapping[str, Any] | None = None
-) -> CocoScores:
+def coco_scores(ground_truth: Source, detections: Source, *, storage_options: Options = None) -> CocoScores:
     """Compute the scores of the COCO challenge for boxes, equal to pycocotools' to 1e-12, with checked inputs.
 
     Everything is checked before anything is counted, and every kind of problem is reported with its rows. Annotation
@@ -49,7 +48,12 @@ def coco_scores(
             exist in the ground truth. All problems are in one message.
         NotFoundError: there is no file at that path or URL.
     """
-    arrays, class_names = read_coco(ground_truth, detections, storage_options=storage_options)
+    arrays, class_names = read_coco(
+        *(
+            Location.of(source, storage_options) if isinstance(source, str | PathLike) else source
+            for source in (ground_truth, detections)
+        )
+    )
     return _scores(arrays, class_names)
 
 

@@ -17,7 +17,6 @@ from onlineml.evaluation.comparison.text import comparison_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from os import PathLike
 
     import pandas as pd
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from onlineml.evaluation.comparison.samples import PairedSamples
     from onlineml.evaluation.detection.tables import WorstImage
     from onlineml.evaluation.types import Ints
+    from onlineml.storage.location import Options, Url
 
 __all__ = ["ChangedImage", "Comparison", "NewClass", "PartChange", "ScoreChange"]
 
@@ -270,7 +270,7 @@ class Comparison:
         columns = {"uri": self.uris, "mistakes_a": self.mistakes_a, "mistakes_b": self.mistakes_b, "change": change}
         return pd.DataFrame(columns, index=pd.Index(self.image_ids, name="image_id", dtype="object"))
 
-    def save_report(self, url: str | PathLike[str], *, storage_options: Mapping[str, Any] | None = None) -> str:
+    def save_report(self, url: Url, *, storage_options: Options = None) -> str:
         """Write the page to a file or URL that ends in ``.html``, or as ``comparison.html`` into a folder.
 
         Returns:

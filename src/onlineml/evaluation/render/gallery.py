@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onlineml.evaluation.base import BaseScores
+    from onlineml.storage.location import Options
 
 __all__ = [
     "CONFUSION",
@@ -165,7 +166,7 @@ class GalleryItems:
     items: Callable[[Sequence[int]], list[GalleryItem]]
     facts: Callable[[int], list[tuple[str, str]]]
     facets: tuple[Facet, ...] = ()
-    storage_options: Mapping[str, Any] | None = field(default=None, repr=False)
+    storage_options: Options = field(default=None, repr=False)
     aside: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:

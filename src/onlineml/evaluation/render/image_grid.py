@@ -13,11 +13,14 @@ from onlineml.evaluation.render.text import shorten
 from onlineml.storage.io import read_many
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
+
+    from onlineml.storage.location import Options
+
 
 __all__ = ["image_grid"]
 
@@ -32,7 +35,7 @@ def image_grid(
     columns: int = 8,
     limit: int = 32,
     inches: float = _INCHES,
-    storage_options: Mapping[str, Any] | None = None,
+    storage_options: Options = None,
 ) -> Figure:
     """Draw images side by side, with a title below each.
 
@@ -79,7 +82,7 @@ def _write_below(axes: Axes, text: str) -> None:
     note.set_parse_math(False)
 
 
-def _read(images: list[Any], storage_options: Mapping[str, Any] | None) -> list[Any]:
+def _read(images: list[Any], storage_options: Options) -> list[Any]:
     """Return the images, with the content of its file for each path."""
     urls = [str(image) for image in images if isinstance(image, (str, PathLike))]
     contents = iter(read_many(urls, storage_options=storage_options) if urls else [])

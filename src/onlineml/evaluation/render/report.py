@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from onlineml.evaluation.render.html import page
+from onlineml.storage.location import Location, Options, Url
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from onlineml.evaluation.base import BaseScores
 
 __all__ = ["report_html", "save_page"]
@@ -28,9 +26,7 @@ def report_html(scores: BaseScores, *, title: str = "Evaluation") -> str:
     return page(title, *scores.report_parts())
 
 
-def save_page(
-    content: str, url: str | os.PathLike[str], *, name: str, storage_options: Mapping[str, Any] | None = None
-) -> str:
+def save_page(content: str, url: Url, *, name: str, storage_options: Options = None) -> str:
     """Write a page to a file that ends in ``.html``, or as `name` into a folder; return its path or URL.
 
     Raises:
@@ -38,8 +34,8 @@ def save_page(
     """
     from onlineml.storage import io  # noqa: PLC0415 - scores need no storage until they are saved
 
-    target = os.fspath(url)
-    if not target.lower().endswith((".html", ".htm")):
-        target = io.join(target, name)
-    io.write_bytes(target, content.encode(), storage_options=storage_options)
-    return target
+    file = Location.of(url, storage_options)
+    if not file.url.lower().endswith((".html", ".htm")):
+        file /= name
+    io.write_bytes(file, content.encode())
+    return file.url

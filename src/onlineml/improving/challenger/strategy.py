@@ -54,7 +54,7 @@ def generations(project: Project, url: str) -> int:
     n = 0
     while n < _GENERATIONS:
         try:
-            parent = registry.resolve(url, storage_options=project.storage_options).descriptor().get("parent")
+            parent = registry.resolve(project.location.to(url)).descriptor().get("parent")
         except NotFoundError:
             break
         if not parent:

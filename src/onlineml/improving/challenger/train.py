@@ -110,27 +110,22 @@ def train_first(data: Manifest, recipe: Recipe, *, run: Run, progress: Progress 
             num_workers=recipe.num_workers,
             max_bad=recipe.bad_share,
         )
-        model = model_for(
-            data,
-            backbone=recipe.backbone,
-            weights=recipe.weights,
-            seed=recipe.seed,
-            storage_options=run.storage_options,
-        )
+        weights = None if recipe.weights is None else run.location.to(recipe.weights)
+        model = model_for(data, backbone=recipe.backbone, weights=weights, seed=recipe.seed)
         fit(model, images, run=run, epochs=recipe.epochs, budget_s=recipe.budget_s, progress=progress)
     return _store(model, run)
 
 
 def _stored(run: Run, name: str, recipe: Recipe) -> Any:
     """Load a model of an earlier attempt, if there is one."""
-    if not io.exists(run.path(f"{name}/model.json"), storage_options=run.storage_options):
+    if not io.exists(run.location / name / "model.json"):
         return None
-    return load_model(run.path(name), backbone=recipe.own_backbone, storage_options=run.storage_options)
+    return load_model(run.location / name, backbone=recipe.own_backbone)
 
 
 def _store(model: Any, run: Run) -> Any:
     model.reference = ""  # not loaded from a URL
-    publish_to(run.path("challenger"), model.export_files(), storage_options=run.storage_options)
+    publish_to(run.location / "challenger", model.export_files())
     return model
 
 
@@ -175,7 +170,8 @@ def _trained(
         return done
     names = images.manifest.class_names
     if how == "full":
-        model = champion.rebuild(names, weights=recipe.weights, seed=recipe.seed, storage_options=run.storage_options)
+        weights = None if recipe.weights is None else run.location.to(recipe.weights)
+        model = champion.rebuild(names, weights=weights, seed=recipe.seed)
     else:
         start = successor.shrink_perturb if how == "shrink" else successor.from_champion
         model = start(champion, names, lineage=lineage, seed=recipe.seed)

@@ -21,7 +21,7 @@ from onlineml.tasks import task_of
 from onlineml.training.probe import collect_features
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
     from torch import nn
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from onlineml.data.loading.datamodules import ImageDataModule
     from onlineml.data.manifest.manifest import Manifest
     from onlineml.project.project import Project
+    from onlineml.storage.location import Location
     from onlineml.tasks.base import VisionModule
 
 __all__ = ["FeatureStore", "Features", "backbone_key", "features_of", "linear_head", "project_store"]
@@ -91,24 +92,16 @@ class FeatureStore:
     """Features of one backbone on storage.
 
     Args:
-        url: of the folder for all backbones.
-        key: the backbone's, see `backbone_key`.
-        storage_options: of the filesystem.
+        folder: for the features of one backbone.
     """
 
-    def __init__(self, url: str, key: str, *, storage_options: Mapping[str, Any] | None = None) -> None:
-        self.url = io.join(url, key)
-        self.storage_options = storage_options
+    def __init__(self, folder: Location) -> None:
+        self.folder = folder
 
     def read(self, contents: Sequence[bytes]) -> dict[bytes, NDArray[np.float32]]:
         """The stored features by content, (F,) views each; a damaged file is ignored with a warning."""
-        files = io.list_files(self.url, storage_options=self.storage_options)
-        names = [file for file in files if file.path.endswith(".safetensors")]
-        read = io.read_many(
-            [file.url for file in names],
-            versions=[file.path for file in names],
-            storage_options=self.storage_options,
-        )
+        names = [file for file in io.list_files(self.folder) if file.path.endswith(".safetensors")]
+        read = io.read_many([self.folder / file.path for file in names], versions=[file.path for file in names])
         wanted = set(contents)
         found: dict[bytes, NDArray[np.float32]] = {}
         for file, data in zip(names, read, strict=True):
@@ -125,13 +118,12 @@ class FeatureStore:
         keys = np.frombuffer(b"".join(contents), np.uint8).reshape(-1, 32)
         data = save({"contents": keys, "features": np.ascontiguousarray(values, _FLOAT)})
         name = f"{hashlib.sha256(data).hexdigest()[:32]}.safetensors"
-        io.write_bytes(io.join(self.url, name), data, storage_options=self.storage_options)
+        io.write_bytes(self.folder / name, data)
 
 
 def project_store(project: Project, model: VisionModule) -> FeatureStore:
     """Return the store in which a project keeps the features of a model's backbone."""
-    url = io.join(project.url, "features")
-    return FeatureStore(url, backbone_key(model), storage_options=project.storage_options)
+    return FeatureStore(project.location / "features" / backbone_key(model))
 
 
 def _unpacked(data: bytes, *, name: str) -> Iterator[tuple[bytes, NDArray[np.float32]]]:

@@ -97,9 +97,9 @@ def found_model(project: Project, model: VisionModule | ModelVersion | str) -> A
         ConfigError: it is of another task than the project.
     """
     if isinstance(model, str):
-        model = f"{project.url}@{model}"
+        model = project.models.get(model)
     if not isinstance(model, VisionModule):
-        model = load_model(model, storage_options=project.storage_options)
+        model = load_model(model)
     if model.task != project.task:
         raise ConfigError(f"the model's task is {model.task!r}; expected the project's, {project.task!r}")
     return model

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onlineml.errors import AlreadyExistsError, ConflictError, NotFoundError, StorageError
 from onlineml.storage import io
+from onlineml.storage.location import Location, Options, Url
 from onlineml.storage.log.entry import ULID, LogEntry, new_ulid, observe
 from onlineml.storage.log.table import ENTRY, entries_of, from_parquet, merged, table_of, to_parquet
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     import pyarrow as pa
+
 
 __all__ = ["AppendLog", "LogEntry", "in_effect", "new_ulid"]
 
@@ -51,18 +53,16 @@ class _Memory:
     table: tuple[frozenset[str], pa.Table] | None = None
 
 
-@dataclass(frozen=True)
 class AppendLog:
     """A log in a folder of its own.
 
     Attributes:
-        url: the folder; it need not exist.
-        storage_options: options of the filesystem; never shown.
+        location: the folder; it need not exist.
     """
 
-    url: str
-    storage_options: Mapping[str, Any] | None = field(default=None, repr=False, compare=False, kw_only=True)
-    _memory: _Memory = field(default_factory=_Memory, init=False, repr=False, compare=False)
+    def __init__(self, url: Url, *, storage_options: Options = None) -> None:
+        self.location = Location.of(url, storage_options)
+        self._memory = _Memory()
 
     def append(self, record: Mapping[str, Any]) -> str:
         """Append one record of JSON values; return the entry's id once it is stored."""
@@ -97,12 +97,12 @@ class AppendLog:
         """
         entry = LogEntry(new_ulid(), {**record, "series": series, "after": after})
         data = _lines([entry], holds=())
-        if io.guarantees(self.url, storage_options=self.storage_options).create:
-            url = io.join(self.url, f"{series}-after-{after or 'nothing'}{_LINES}")
+        if io.guarantees(self.location).create:
+            file = self.location / f"{series}-after-{after or 'nothing'}{_LINES}"
             try:
-                io.create_bytes(url, data, storage_options=self.storage_options)
+                io.create_bytes(file, data)
             except AlreadyExistsError:
-                there = io.read_bytes(url, storage_options=self.storage_options)
+                there = io.read_bytes(file)
                 if there == data:  # our own write succeeded, and only its response was lost
                     return entry.id
                 if there:  # otherwise a kill on a disk without hard links left an empty file, which is ignored
@@ -112,7 +112,7 @@ class AppendLog:
                     ) from None
             else:
                 return entry.id
-        io.write_bytes(io.join(self.url, f"{entry.id}{_LINES}"), data, storage_options=self.storage_options)
+        io.write_bytes(self.location / f"{entry.id}{_LINES}", data)
         if entry.id not in {one.id for one in in_effect(self.read(), series=series)}:
             raise ConflictError(
                 f"another record of the series {series!r} already follows {after or 'its start'}; read the log again"
@@ -163,7 +163,7 @@ class AppendLog:
             data = to_parquet(_table(ours[name] for name in chosen), holds=sorted(replaced))
             self._create(f"{_CHECKPOINT}{new_ulid()}{_TABLE}", data)
         for name in sorted(replaced):
-            io.delete(io.join(self.url, name), storage_options=self.storage_options)
+            io.delete(self.location / name)
         self._memory.objects = {name: one for name, one in objects.items() if name not in replaced}
         return len(replaced)
 
@@ -175,7 +175,7 @@ class AppendLog:
 
     def _create(self, name: str, data: bytes) -> None:
         # names are never reused, so no condition is needed, which some stores would ignore
-        io.write_bytes(io.join(self.url, name), data, storage_options=self.storage_options)
+        io.write_bytes(self.location / name, data)
 
     def _read(self) -> tuple[dict[str, _Object], set[str]]:
         """Return the content of all objects by name, and the set of names that exist now.
@@ -197,18 +197,16 @@ class AppendLog:
 
     def _versions(self) -> dict[str, str]:
         """Return the versions of all objects by name."""
-        files = io.list_files(self.url, recursive=False, storage_options=self.storage_options)
+        files = io.list_files(self.location, recursive=False)
         objects = [file for file in files if file.path.endswith((_LINES, _TABLE))]
         return {file.path: file.version for file in objects if file.size}  # an empty object is not finished yet
 
     def _fetch(self, versions: Mapping[str, str], found: dict[str, _Object]) -> None:
         ordered = sorted(versions)
-        urls = [io.join(self.url, name) for name in ordered]
-        for name, url, content in zip(
-            ordered, urls, io.read_many(urls, storage_options=self.storage_options), strict=True
-        ):
+        files = [self.location / name for name in ordered]
+        for file, content in zip(files, io.read_many(files), strict=True):
             if isinstance(content, bytes):
-                found[name] = _parsed(content, url, versions[name])
+                found[file.name] = _parsed(content, file, versions[file.name])
             elif not isinstance(content, NotFoundError):  # merged into a checkpoint, which the next listing shows
                 raise content
 
@@ -286,9 +284,9 @@ def _table(objects: Iterable[_Object]) -> pa.Table:
     return table
 
 
-def _parsed(content: bytes, url: str, version: str) -> _Object:
+def _parsed(content: bytes, file: Location, version: str) -> _Object:
     try:
-        if url.endswith(_TABLE):
+        if file.name.endswith(_TABLE):
             table, holds = from_parquet(content)
             return _Object(version, table, holds)
         # much faster than parsing line by line
@@ -297,11 +295,13 @@ def _parsed(content: bytes, url: str, version: str) -> _Object:
         whole = content.endswith(b"\n") and header["entries"] == len(entries)
         named = all(ULID.fullmatch(entry.id) and isinstance(entry.record, dict) for entry in entries)
     except (ValueError, KeyError, TypeError) as err:
-        raise StorageError(_damaged(url)) from err
+        raise StorageError(_damaged(file)) from err
     if not (whole and named):
-        raise StorageError(_damaged(url))
+        raise StorageError(_damaged(file))
     return _Object(version, entries, tuple(header["holds"]))
 
 
-def _damaged(url: str) -> str:
-    return f"{url} is truncated or is not an object of a log; restore it from a copy, or delete it and lose its entries"
+def _damaged(file: Location) -> str:
+    return (
+        f"{file} is truncated or is not an object of a log; restore it from a copy, or delete it and lose its entries"
+    )

@@ -11,6 +11,7 @@ from torch import nn
 from onlineml.errors import ConfigError
 from onlineml.models.detectors import build_detector, takes_backbone
 from onlineml.models.modes import in_eval_mode
+from onlineml.storage.location import Location, Options, Url
 from onlineml.tasks.base import VisionModule
 from onlineml.tasks.class_names import checked_names
 from onlineml.tasks.detection.shrinking import shrink_batch
@@ -78,7 +79,7 @@ class ObjectDetector(VisionModule):
         class_names: Sequence[str],
         architecture: str | nn.Module = "auto",
         backbone: str | nn.Module = "auto",
-        weights: str | None = None,
+        weights: Url | None = None,
         optimizer: Optimizer = "adamw",
         lr: float | None = None,
         weight_decay: float | None = None,
@@ -90,7 +91,7 @@ class ObjectDetector(VisionModule):
         start_scale: float | None = None,
         seed: int = 0,
         config: Mapping[str, Any] | None = None,
-        storage_options: Mapping[str, Any] | None = None,
+        storage_options: Options = None,
     ) -> None:
         names = checked_names(class_names, least=1)
         if start_scale is not None and not 0.1 <= start_scale <= 1:
@@ -102,9 +103,8 @@ class ObjectDetector(VisionModule):
                 architecture,
                 num_classes=len(names),
                 backbone=backbone,
-                weights=weights,
+                weights=None if weights is None else Location.of(weights, storage_options),
                 config=config,
-                storage_options=storage_options,
             )
         super().__init__(
             class_names=names,
@@ -162,9 +162,8 @@ class ObjectDetector(VisionModule):
         self,
         class_names: Sequence[str],
         *,
-        weights: str | None = None,
+        weights: Url | None = None,
         seed: int = 0,
-        storage_options: Mapping[str, Any] | None = None,
     ) -> ObjectDetector:
         """See `VisionModule.rebuild`."""
         on_backbone = takes_backbone(self.architecture)
@@ -177,7 +176,6 @@ class ObjectDetector(VisionModule):
             weights=weights,
             config=self.config,
             seed=seed,
-            storage_options=storage_options,
         )
 
     def around(

@@ -22,6 +22,7 @@ from onlineml.data.images.sizes import upright_sizes_hw
 from onlineml.data.manifest.examples import examples
 from onlineml.errors import DataError
 from onlineml.storage import io
+from onlineml.storage.location import Location
 
 if TYPE_CHECKING:
     import os
@@ -89,7 +90,7 @@ def _images(manifest: Manifest, ids: Sequence[Any], images: str | os.PathLike[st
     sizes = known_sizes_hw(manifest)
     unknown = np.flatnonzero((sizes == 0).any(1))
     urls = manifest.urls()
-    sizes[unknown] = upright_sizes_hw([urls[row] for row in unknown], storage_options=manifest.storage_options)
+    sizes[unknown] = upright_sizes_hw([Location(urls[row], manifest.storage_options) for row in unknown])
     columns = [name for name in further_columns(table)[0] if name not in COCO_COLUMNS]
     rows = table.select([*columns, *({"coco_image"} & set(table.column_names))]).to_pylist()
     entries = []

@@ -28,6 +28,7 @@ from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import SPLITS
 from onlineml.errors import DataError
 from onlineml.storage import io
+from onlineml.storage.location import Location
 
 if TYPE_CHECKING:
     import os
@@ -220,7 +221,7 @@ def _texts(paths: Sequence[str], folder: str, storage_options: Mapping[str, Any]
 
 def _sizes(paths: Sequence[str], folder: str, storage_options: Mapping[str, Any] | None) -> dict[str, tuple[int, int]]:
     """Return height and width of the readable images."""
-    sizes = upright_sizes_hw([io.join(folder, path) for path in paths], storage_options=storage_options)
+    sizes = upright_sizes_hw([Location(io.join(folder, path), storage_options) for path in paths])
     return {path: (height, width) for path, (height, width) in zip(paths, sizes.tolist(), strict=True) if height}
 
 
