@@ -18,7 +18,7 @@ from onlineml.storage.io import read_bytes, read_many
 from onlineml.storage.location import Location, Options
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
