@@ -7,7 +7,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping  # noqa: TC003 - read with the scores, as all types of fields are
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from onlineml.evaluation import serial
 from onlineml.evaluation.classification.tables import ConfusedPair
 from onlineml.evaluation.render.card import TaskWords  # noqa: TC001
 from onlineml.evaluation.render.text import subject
+from onlineml.evaluation.serial import Layout  # noqa: TC001
 from onlineml.evaluation.types import Interval  # noqa: TC001
 
 if TYPE_CHECKING:
@@ -27,32 +28,10 @@ if TYPE_CHECKING:
     from onlineml.evaluation.render.card import CardFacts
     from onlineml.evaluation.render.gallery import GalleryItems
     from onlineml.evaluation.render.html import Header, Section
-    from onlineml.evaluation.slices import DrawnSlice
     from onlineml.evaluation.types import Floats, Ints
     from onlineml.storage.location import Options, Url
 
-__all__ = ["BaseScores", "Layout"]
-
-
-class Layout(NamedTuple):
-    """The JSON form of the scores of a task, see `onlineml.evaluation.serial`.
-
-    Attributes:
-        format: name of the format.
-        columns: further fields with one value per image, and their names below ``images``.
-        arrays: fields of large arrays, which may be left out; all or none.
-        restored: makes fields of what is stored in another form, given all that is stored.
-    """
-
-    format: str
-    columns: Mapping[str, str]
-    arrays: tuple[str, ...]
-    restored: Callable[[dict[str, Any]], dict[str, Any]] = lambda _: {}
-
-    @property
-    def image_columns(self) -> dict[str, str]:
-        """All fields with one value per image."""
-        return {"image_ids": "image_id", "uris": "uri", "groups": "group", "slices": "slices", **self.columns}
+__all__ = ["BaseScores"]
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -117,7 +96,7 @@ class BaseScores(ABC):
             raise NotImplementedError
 
         @property
-        def by_slice(self) -> tuple[DrawnSlice, ...]:
+        def by_slice(self) -> tuple[Any, ...]:
             """Scores for each value of each column in `slices`."""
             raise NotImplementedError
 

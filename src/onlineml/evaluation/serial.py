@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_type_hints
 
 import numpy as np
 
@@ -17,17 +17,38 @@ from onlineml.errors import DataError
 from onlineml.storage.codec import as_type, encode, guard, nan_for_null, pack, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from onlineml.evaluation.base import BaseScores
     from onlineml.evaluation.types import Array
 
-__all__ = ["from_json", "to_dict", "to_json"]
+__all__ = ["Layout", "from_json", "to_dict", "to_json"]
 
 VERSION = 1
 MAX_ARRAY_BYTES = 64 * 2**20  # larger arrays take seconds to read, and only curves and comparisons need them
 _OF_IMAGES = {"mistakes", "worst", "thumbnails"}
 _Scores = TypeVar("_Scores", bound="BaseScores")
+
+
+class Layout(NamedTuple):
+    """The JSON form of the scores of a task, see `onlineml.evaluation.serial`.
+
+    Attributes:
+        format: name of the format.
+        columns: further fields with one value per image, and their names below ``images``.
+        arrays: fields of large arrays, which may be left out; all or none.
+        restored: makes fields of what is stored in another form, given all that is stored.
+    """
+
+    format: str
+    columns: Mapping[str, str]
+    arrays: tuple[str, ...]
+    restored: Callable[[dict[str, Any]], dict[str, Any]] = lambda _: {}
+
+    @property
+    def image_columns(self) -> dict[str, str]:
+        """All fields with one value per image."""
+        return {"image_ids": "image_id", "uris": "uri", "groups": "group", "slices": "slices", **self.columns}
 
 
 def to_dict(scores: BaseScores) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,30 +14,13 @@ if TYPE_CHECKING:
 
     from onlineml.evaluation.types import Floats, Ints
 
-__all__ = ["MAX_SLICES", "DrawnSlice", "SliceScore", "cut"]
+__all__ = ["MAX_SLICES", "SliceScore", "cut"]
 
 # of one column; smaller slices beyond it are pooled, because a table of a thousand rows is not readable
 MAX_SLICES = 50
 _MAX_NUMBERS = 12  # maximum number of distinct numbers that are slices of their own
 OTHERS = "(others)"
 NOTHING = "(none)"
-
-
-class DrawnSlice(Protocol):
-    """Common part of the slices of all tasks: `score`, which is drawn, with its 95 % interval on `n` images."""
-
-    @property
-    def column(self) -> str: ...
-    @property
-    def value(self) -> str: ...
-    @property
-    def n(self) -> int: ...
-    @property
-    def score(self) -> float: ...
-    @property
-    def low(self) -> float: ...
-    @property
-    def high(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -60,11 +43,6 @@ class SliceScore:
     accuracy: float
     low: float
     high: float
-
-    @property
-    def score(self) -> float:
-        """Score to draw: `accuracy`."""
-        return self.accuracy
 
 
 def cut(column: str, values: Sequence[object], *, n_images: int) -> tuple[Ints, list[str]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import signal
 import sys
@@ -25,6 +24,7 @@ from onlineml.jobs.state import BEAT_S, cancel_name, claim_name, handle_name
 from onlineml.runs.process import this_process
 from onlineml.runs.run import Run
 from onlineml.storage import io
+from onlineml.storage.codec import encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -113,8 +113,7 @@ def _execute(run: _JobRun, function: str, arguments: Mapping[str, Any]) -> tuple
         _begin(run)
         result = imported(function)(run, _project(run), **arguments)
         if result is not None:
-            data = json.dumps(_finite(result), indent=1, ensure_ascii=False, allow_nan=False).encode()
-            io.write_bytes(run.location / "result.json", data)
+            io.write_bytes(run.location / "result.json", encode(result, indent=1))
     except (StoppedError, SystemExit, KeyboardInterrupt) as error:
         if run.stop_requested or not isinstance(error, SystemExit):
             sys.stdout.write("stopped on request\n")
@@ -137,15 +136,6 @@ def _begin(run: Run) -> None:
     run.stops_in_time = False
     if run.stop_requested:
         raise StoppedError("stopped on request before it started")
-
-
-def _finite(value: Any) -> Any:
-    """Replace numbers that are not finite by null, for JSON."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(name): _finite(inner) for name, inner in value.items()}
-    return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _project(run: Run) -> Any:

@@ -188,7 +188,7 @@ def test_model_card_of_a_detector(scores, nothing):
     assert "# cells\\|&lt;b&gt;" in card
     assert "Finds objects of 4 classes: cat" in card
     assert f"| mAP 50\u201395 | {scores.map_50_95:.3f} |" in card
-    assert "| class | objects | AP | AP 50 | recall | precision | F1 | threshold |" in card
+    assert "| class | objects | AP 50\u201395 | AP 50 | recall | precision | F1 | threshold |" in card
     assert "1 class had no objects in the evaluation" in card
     assert "<script" not in card
     assert "nothing is known" in model_card({}, nothing)

@@ -132,7 +132,7 @@ def test_model_card(labelled, no_labels):
     assert "Gives an image any number of labels, of 6 classes: cat" in card
     assert labelled.expectation() in card
     assert f"| mean average precision | {labelled.map:.3f} |" in card
-    assert "| class | images | AP | recall | precision | F1 | threshold |" in card
+    assert "| class | images | F1 | precision | recall | AP | threshold |" in card
     assert " in the place of " in card
     assert "<script" not in card
     assert "nothing is known" in model_card({}, no_labels)

@@ -230,7 +230,7 @@ def test_slices_are_scored_as_their_images_alone():
 
     for row in scores.by_slice:
         alone = scored(probabilities[light == row.value], truth[light == row.value])
-        assert (row.n, row.score) == (20, pytest.approx(alone.micro_f1))
+        assert (row.n, row.micro_f1) == (20, pytest.approx(alone.micro_f1))
         assert row.subset_accuracy == pytest.approx(alone.subset_accuracy)
         assert row.low <= row.micro_f1 <= row.high
 

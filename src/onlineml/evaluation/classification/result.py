@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from onlineml.evaluation import metrics
-from onlineml.evaluation.base import BaseScores, Layout
+from onlineml.evaluation.base import BaseScores
 from onlineml.evaluation.classification import text
 from onlineml.evaluation.classification.compare import compare_classifiers
 from onlineml.evaluation.classification.gallery import mistakes_figure
@@ -17,6 +17,7 @@ from onlineml.evaluation.classification.items import gallery_items
 from onlineml.evaluation.classification.report import report_parts, summary_html
 from onlineml.evaluation.classification.tables import Mistake, PerClass, Reliability  # noqa: TC001
 from onlineml.evaluation.render import plots
+from onlineml.evaluation.serial import Layout
 from onlineml.evaluation.slices import SliceScore  # noqa: TC001
 from onlineml.evaluation.types import Floats, Ints  # noqa: TC001
 

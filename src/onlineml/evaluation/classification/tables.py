@@ -76,28 +76,46 @@ class Reliability:
         return float(metrics.ratio((gaps * self.n).sum(), self.n.sum()))
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
 class ClassTable:
-    """Common part of tables of classes: each is a dataclass of columns with one entry per class.
+    """Scores of each class, one entry per class in the order of the class names: columns that all tasks have.
+
+    The first of the `lowest` columns sorts `worst_first`.
 
     Attributes:
-        ranking: name of the score by which `worst_first` sorts.
         counted: what `support` counts.
         shown: columns of reports, by their headers.
         lowest: columns of the short tables of the lowest classes.
+        names: class names.
+        support: (C,) int64 images (objects) of the class.
+        predicted: (C,) int64 images (boxes) predicted as the class, at its threshold.
+        precision: (C,) fraction of the predicted ones that are correct; nan if never predicted.
+        recall: (C,) fraction of the class's images (objects) that are found; nan without any.
+        f1: (C,) harmonic mean; nan if neither predicted nor present.
+        ap: (C,) average precision, one against the rest; of objects COCO's, mean over IoU 0.50 to 0.95; nan without
+            images (objects).
+        precision_interval: (C, 2) 95 % interval; nan if undefined; recall_interval and f1_interval likewise.
     """
 
-    ranking: ClassVar[str] = "F1"
     counted: ClassVar[str] = "images"
     shown: ClassVar[Mapping[str, str]] = {"recall": "recall", "precision": "precision", "F1": "f1", "AP": "ap"}
     lowest: ClassVar[Mapping[str, str]] = {"F1": "f1", "precision": "precision", "recall": "recall"}
 
     names: tuple[str, ...]
     support: Ints
+    predicted: Ints
     precision: Floats
     recall: Floats
     f1: Floats
     ap: Floats
+    precision_interval: Floats
     recall_interval: Floats
+    f1_interval: Floats
+
+    @property
+    def ranking(self) -> str:
+        """Name of the score by which `worst_first` sorts."""
+        return next(iter(self.lowest))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -115,15 +133,12 @@ class ClassTable:
         return {name: column[place] for name, column in self._columns().items()}
 
     def _columns(self) -> dict[str, Any]:
-        fields = dataclasses.fields(self)  # type: ignore[arg-type]  # each table of classes is a dataclass
-        return {f.name: getattr(self, f.name) for f in fields if f.name != "names"}
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "names"}
 
     def worst_first(self) -> Ints:
         """Return class ids (C,) by ascending F1 (of objects: AP); ties: larger class first; empty classes last."""
-        return np.lexsort((-self.support, np.where(self.support > 0, self._ranked_by(), np.inf))).astype(np.int64)
-
-    def _ranked_by(self) -> Floats:
-        return self.f1
+        ranked = getattr(self, self.lowest[self.ranking])
+        return np.lexsort((-self.support, np.where(self.support > 0, ranked, np.inf))).astype(np.int64)
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per class; intervals are two columns, ``recall_low`` and ``recall_high``."""
@@ -142,32 +157,12 @@ class ClassTable:
         return str(self.to_frame().to_html(float_format="{:.3f}".format, na_rep="\u2013"))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class PerClass(ClassTable):
-    """Scores of each class, one entry per class in the order of the class names.
+    """Scores of each class of a classifier.
 
     Attributes:
-        names: class names.
-        support: (C,) int64 images of the class.
-        predicted: (C,) int64 images predicted as the class.
-        precision: (C,) fraction of the predicted images that are correct; nan if never predicted.
-        recall: (C,) fraction of the class's images that are found; nan without images.
-        f1: (C,) harmonic mean; nan if neither predicted nor present.
-        ap: (C,) average precision, one against the rest; nan without images.
         auroc: (C,) area under the ROC curve, one against the rest; nan without images or without others.
-        precision_interval: (C, 2) 95 % interval; nan if undefined.
-        recall_interval: (C, 2).
-        f1_interval: (C, 2).
     """
 
-    names: tuple[str, ...]
-    support: Ints
-    predicted: Ints
-    precision: Floats
-    recall: Floats
-    f1: Floats
-    ap: Floats
     auroc: Floats
-    precision_interval: Floats
-    recall_interval: Floats
-    f1_interval: Floats

@@ -53,10 +53,8 @@ def shown_scores(scores: ClassificationScores) -> list[str]:
 
 def card_facts(scores: ClassificationScores) -> CardFacts:
     """Return what a model card states about these scores."""
-    per = scores.per_class
     return CardFacts(
         sentences=expectation(scores),
-        columns={"recall": per.recall, "precision": per.precision, "F1": per.f1},
         limits=(calibration_sentence(scores),),
     )
 

@@ -10,13 +10,14 @@ import numpy as np
 
 from onlineml.data.manifest.box_arrays import Boxes  # noqa: TC001
 from onlineml.evaluation import metrics
-from onlineml.evaluation.base import BaseScores, Layout
+from onlineml.evaluation.base import BaseScores
 from onlineml.evaluation.detection import plots, text
 from onlineml.evaluation.detection.compare import compare_detectors
 from onlineml.evaluation.detection.detections import Detections  # noqa: TC001
 from onlineml.evaluation.detection.items import gallery_items
 from onlineml.evaluation.detection.report import report_parts, summary_html
 from onlineml.evaluation.detection.tables import KINDS, DetectionSlice, ErrorType, PerObjectClass, WorstImage
+from onlineml.evaluation.serial import Layout
 from onlineml.evaluation.types import Array, Floats, Ints  # noqa: TC001
 
 __all__ = ["DetectionScores"]

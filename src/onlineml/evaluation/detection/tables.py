@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from onlineml.evaluation.classification.tables import ClassTable
-from onlineml.evaluation.types import Floats, Ints  # noqa: TC001 - the types of fields are read with the scores
+from onlineml.evaluation.types import Floats  # noqa: TC001 - the types of fields are read with the scores
 
 __all__ = ["ERRORS", "KINDS", "DetectionSlice", "ErrorType", "PerObjectClass", "SeenBox", "WorstImage"]
 
@@ -15,52 +15,28 @@ KINDS = ("hit", "class", "localisation", "both", "duplicate", "background", "ign
 ERRORS = (*KINDS[1:6], "missed")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class PerObjectClass(ClassTable):
-    """Scores of each class of objects, one entry per class in the order of the class names.
+    """Scores of each class of objects; precision, recall and F1 at an IoU of 0.5.
 
     Attributes:
-        names: class names.
-        support: (C,) int64 objects of the class, without crowds.
-        predicted: (C,) int64 boxes of the class at its threshold, without those on crowds.
         threshold: (C,) minimum score at which a box counts for precision, recall and F1; nan: none does.
-        precision: (C,) fraction of the predicted boxes that are correct, at an IoU of 0.5; nan if there are none.
-        recall: (C,) fraction of the objects that are found; nan without objects.
-        f1: (C,) harmonic mean; nan if neither predicted nor present.
-        ap: (C,) COCO's average precision, mean over IoU 0.50 to 0.95; nan without objects.
-        ap_50: (C,) at an IoU of 0.50.
+        ap_50: (C,) average precision at an IoU of 0.50.
         ap_75: (C,) at an IoU of 0.75.
-        precision_interval: (C, 2) 95 % interval; nan if undefined.
-        recall_interval: (C, 2).
-        f1_interval: (C, 2).
         ap_interval: (C, 2).
         ap_50_interval: (C, 2).
     """
 
-    ranking = "AP"
     counted = "objects"
     shown: ClassVar = {"AP 50\u201395": "ap", "AP 50": "ap_50", "recall": "recall", "precision": "precision",
                        "F1": "f1", "threshold": "threshold"}  # fmt: skip
     lowest: ClassVar = {"AP": "ap", "AP 50": "ap_50", "precision": "precision", "recall": "recall"}
 
-    names: tuple[str, ...]
-    support: Ints
-    predicted: Ints
     threshold: Floats
-    precision: Floats
-    recall: Floats
-    f1: Floats
-    ap: Floats
     ap_50: Floats
     ap_75: Floats
-    precision_interval: Floats
-    recall_interval: Floats
-    f1_interval: Floats
     ap_interval: Floats
     ap_50_interval: Floats
-
-    def _ranked_by(self) -> Floats:
-        return self.ap
 
 
 @dataclass(frozen=True)
@@ -108,11 +84,6 @@ class DetectionSlice:
     map_50_95: float
     precision: float
     recall: float
-
-    @property
-    def score(self) -> float:
-        """Score to draw: `map_50`."""
-        return self.map_50
 
 
 @dataclass(frozen=True)

@@ -64,13 +64,9 @@ WORDS = TaskWords(
 
 def card_facts(scores: DetectionScores) -> CardFacts:
     """Return what a model card states about these scores."""
-    per = scores.per_class
-    columns = {"AP": per.ap, "AP 50": per.ap_50, "recall": per.recall, "precision": per.precision, "F1": per.f1}
     return CardFacts(
         sentences=f"{expectation(scores)} {threshold_note(scores)}",
-        columns={**columns, "threshold": per.threshold},
         limits=(costliest(scores),),
-        counted="objects",
     )
 
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from onlineml.evaluation.base import BaseScores, Layout
+from onlineml.evaluation.base import BaseScores
 from onlineml.evaluation.metrics import PrecisionRecallCurve, precision_recall_curve
 from onlineml.evaluation.multilabel import plots, text
 from onlineml.evaluation.multilabel.compare import compare_multilabel
 from onlineml.evaluation.multilabel.items import gallery_items
 from onlineml.evaluation.multilabel.report import report_parts, summary_html
 from onlineml.evaluation.multilabel.tables import MultilabelSlice, PerLabel, WrongImage  # noqa: TC001
+from onlineml.evaluation.serial import Layout
 from onlineml.evaluation.types import Array, Floats, Ints  # noqa: TC001
 
 __all__ = ["MultilabelScores"]

@@ -6,44 +6,24 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from onlineml.evaluation.classification.tables import ClassTable
-from onlineml.evaluation.types import Floats, Ints  # noqa: TC001 - the types of fields are read with the scores
+from onlineml.evaluation.types import Floats  # noqa: TC001 - the types of fields are read with the scores
 
 __all__ = ["LabelScore", "MultilabelSlice", "PerLabel", "WrongImage"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class PerLabel(ClassTable):
-    """Scores of each class, one entry per class in the order of the class names.
+    """Scores of each class of a multi-label classifier; average precision is scikit-learn's.
 
     Attributes:
-        names: class names.
-        support: (K,) int64 images that show the class.
-        predicted: (K,) int64 images for which the class is predicted.
         threshold: (K,) the minimum probability at which it is predicted.
-        precision: (K,) fraction of the predicted images that are correct; nan if never predicted.
-        recall: (K,) fraction of the class's images that are found; nan without images.
-        f1: (K,) harmonic mean; nan if neither predicted nor present.
-        ap: (K,) average precision, as scikit-learn's `average_precision_score`; nan without images.
-        precision_interval: (K, 2) 95 % interval; nan if undefined.
-        recall_interval: (K, 2).
-        f1_interval: (K, 2).
         ap_interval: (K, 2).
     """
 
     shown: ClassVar = {"F1": "f1", "precision": "precision", "recall": "recall", "AP": "ap", "threshold": "threshold"}
     lowest: ClassVar = {"F1": "f1", "precision": "precision", "recall": "recall", "AP": "ap"}
 
-    names: tuple[str, ...]
-    support: Ints
-    predicted: Ints
     threshold: Floats
-    precision: Floats
-    recall: Floats
-    f1: Floats
-    ap: Floats
-    precision_interval: Floats
-    recall_interval: Floats
-    f1_interval: Floats
     ap_interval: Floats
 
 
@@ -68,11 +48,6 @@ class MultilabelSlice:
     low: float
     high: float
     subset_accuracy: float
-
-    @property
-    def score(self) -> float:
-        """Score to draw: `micro_f1`."""
-        return self.micro_f1
 
 
 class LabelScore(NamedTuple):

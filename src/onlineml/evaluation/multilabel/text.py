@@ -51,11 +51,8 @@ EXPLANATIONS = {
 
 def card_facts(scores: MultilabelScores) -> CardFacts:
     """Return what a model card states about these scores."""
-    per = scores.per_class
-    columns = {"AP": per.ap, "recall": per.recall, "precision": per.precision, "F1": per.f1}
     return CardFacts(
         sentences=f"{expectation(scores)} {subset_sentence(scores)}".rstrip(),
-        columns={**columns, "threshold": per.threshold},
         confusion="gives {predicted} in the place of {truth}",
         between="{predicted} in the place of {truth}",
     )

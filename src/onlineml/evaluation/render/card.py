@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from onlineml.evaluation.base import BaseScores
-    from onlineml.evaluation.types import Floats
+    from onlineml.evaluation.classification.tables import ClassTable
 
 __all__ = ["CardFacts", "TaskWords", "model_card"]
 
@@ -54,17 +54,13 @@ class CardFacts:
 
     Attributes:
         sentences: what to expect of the model.
-        columns: (C,) numbers of the classes, by the name of their column.
         limits: further sentences on its limits; an empty one is left out.
-        counted: what the classes are counted in: ``"images"`` or ``"objects"``.
         confusion: clause on two confused classes, with ``{truth}`` and ``{predicted}``.
         between: the same without a verb.
     """
 
     sentences: str
-    columns: Mapping[str, Floats]
     limits: tuple[str, ...] = ()
-    counted: str = "images"
     confusion: str = "takes {truth} for {predicted}"
     between: str = "{truth} taken for {predicted}"
 
@@ -140,15 +136,14 @@ def _evaluation(scores: BaseScores) -> list[str]:
         f"On {_plain(scores.subject())}.{dataset} {facts.sentences}",
         "\n".join(rows),
         f"Lowest classes by {scores.per_class.ranking}:",
-        _classes(scores, facts),
+        _classes(scores.per_class),
     ]
 
 
-def _classes(scores: BaseScores, facts: CardFacts) -> str:
-    per = scores.per_class
-    lines = [f"| class | {facts.counted} | {' | '.join(facts.columns)} |", "|---" * (2 + len(facts.columns)) + "|"]
+def _classes(per: ClassTable) -> str:
+    lines = [f"| class | {per.counted} | {' | '.join(per.shown)} |", "|---" * (2 + len(per.shown)) + "|"]
     for i in [i for i in per.worst_first() if per.support[i]][:_N_CLASSES]:
-        numbers = " | ".join(say.decimal(float(values[i])) for values in facts.columns.values())
+        numbers = " | ".join(say.decimal(float(getattr(per, name)[i])) for name in per.shown.values())
         lines.append(f"| {_plain(per.names[i])} | {per.support[i]:,} | {numbers} |")
     return "\n".join(lines)
 
@@ -162,8 +157,8 @@ def _limits(scores: BaseScores | None) -> list[str]:
     absent = int((scores.per_class.support == 0).sum())
     if absent:
         number = say.count(absent, "class")
-        lines.append(f"{number} had no {facts.counted} in the evaluation: nothing is known about them.")
+        lines.append(f"{number} had no {scores.per_class.counted} in the evaluation: nothing is known about them.")
     for pair in scores.confused_pairs(3):
         confused = facts.confusion.format(truth=_plain(pair.truth), predicted=_plain(pair.predicted))
-        lines.append(f"It {confused} in {say.percent(pair.share)} of the {facts.counted} of that class.")
+        lines.append(f"It {confused} in {say.percent(pair.share)} of the {scores.per_class.counted} of that class.")
     return lines

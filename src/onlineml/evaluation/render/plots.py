@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,21 +12,19 @@ from onlineml.evaluation.render.style import ACCENT, ALARM, INK, WARM, legend, n
 from onlineml.evaluation.render.text import count, decimal, label, shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from onlineml.evaluation.base import BaseScores
     from onlineml.evaluation.classification.result import ClassificationScores
-    from onlineml.evaluation.slices import DrawnSlice
     from onlineml.evaluation.types import Floats, Ints
 
 __all__ = [
     "DRAWERS",
     "classes_figure",
     "confusion_figure",
-    "draw_slices",
     "picked_confusion",
     "pr_figure",
     "reliability_figure",
@@ -148,15 +147,11 @@ def reliability_figure(scores: ClassificationScores) -> Figure:
 
 def slices_figure(scores: BaseScores, *, limit: int = 30) -> Figure:
     """Draw the score of the slices with its 95 % interval for each value of each column; at most the `limit` lowest."""
-    reference = scores.score(scores.slice_score)
-    return draw_slices(scores.by_slice, reference=reference, name=label(scores.slice_score), limit=limit)
-
-
-def draw_slices(by_slice: Sequence[DrawnSlice], *, reference: float, name: str, limit: int = 30) -> Figure:
-    """Draw a score with its 95 % interval for each slice, compared to that of all images."""
-    rows = [row for row in by_slice if row.n]
+    name, reference = label(scores.slice_score), scores.score(scores.slice_score)
+    score = attrgetter(scores.slice_score)
+    rows = [row for row in scores.by_slice if row.n]
     if len(rows) > limit:
-        lowest = {id(row) for row in sorted(rows, key=lambda row: row.score)[:limit]}
+        lowest = {id(row) for row in sorted(rows, key=score)[:limit]}
         rows = [row for row in rows if id(row) in lowest]
     drawn, axes = new_figure(6.6, max(1.7, 1.0 + 0.3 * len(rows)))
     if not rows:
@@ -167,7 +162,7 @@ def draw_slices(by_slice: Sequence[DrawnSlice], *, reference: float, name: str, 
     for y, row in zip(at, rows, strict=True):
         color = ALARM if row.high < reference else ACCENT
         axes.hlines(y, row.low, row.high, color=color, alpha=0.35, linewidth=6)
-        axes.plot(row.score, y, "o", color=color, markersize=7)
+        axes.plot(score(row), y, "o", color=color, markersize=7)
     names = [f"{shorten(row.column, 14)}: {shorten(row.value, 22)}  ({row.n:,})" for row in rows]
     axes.set_yticks(at, names, parse_math=False)
     axes.set_ylim(len(rows) - 0.5, -0.5)

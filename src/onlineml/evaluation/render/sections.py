@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from onlineml.evaluation.render import plots
@@ -97,14 +98,14 @@ def slices(scores: BaseScores) -> list[Section]:
     """Return the score of each slice, compared to that of all images; nothing without slices."""
     if not scores.by_slice:
         return []
-    reference = scores.score(scores.slice_score)
+    reference, score = scores.score(scores.slice_score), attrgetter(scores.slice_score)
     rows = [
         (
             say.shorten(row.column, 40),
             bad_if(row.high < reference, say.shorten(row.value, 60)),
             f"{row.n:,}",
-            scale(row.score, (row.low, row.high), reference=reference),
-            say.decimal(row.score),
+            scale(score(row), (row.low, row.high), reference=reference),
+            say.decimal(score(row)),
             say.interval((row.low, row.high)),
         )
         for row in scores.by_slice
