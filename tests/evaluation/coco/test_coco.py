@@ -12,9 +12,9 @@ from coco_cases import pycocotools_stats, random_case
 from onlineml.data.manifest.box_arrays import Boxes
 from onlineml.errors import DataError, NotFoundError
 from onlineml.evaluation import coco_scores
-from onlineml.evaluation.coco.result import STAT_NAMES
 from onlineml.evaluation.coco.scores import coco_scores_of
 from onlineml.evaluation.detection.detections import Detections
+from onlineml.evaluation.detection.ranking import COCO_SCORES
 from onlineml.storage import io
 
 NAN = math.nan
@@ -66,7 +66,7 @@ def test_one_object_found_with_an_overlap_of_82_percent():
     # right at .50 to .80, which is seven of the ten thresholds; an object of 100 pixels is small
     expected = [0.7, 1, 1, 0.7, NAN, NAN, 0.7, 0.7, 0.7, 0.7, NAN, NAN]
     assert scores.stats == pytest.approx(expected, nan_ok=True)
-    assert [getattr(scores, name) for name in STAT_NAMES] == pytest.approx(expected, nan_ok=True)
+    assert [getattr(scores, name) for name in COCO_SCORES] == pytest.approx(expected, nan_ok=True)
 
 
 def test_a_wrong_one_before_a_right_one_halves_the_precision():
@@ -306,5 +306,5 @@ def test_the_result_prints_tables_and_strict_json():
     assert frame.shape == (3, 3)
     content = json.loads(scores.to_json())
     assert content == scores.to_dict()
-    assert [content[name] for name in STAT_NAMES] == [None if math.isnan(v) else v for v in scores.stats]
+    assert [content[name] for name in COCO_SCORES] == [None if math.isnan(v) else v for v in scores.stats]
     assert content["classes"][2] == {"name": "class 2", "ap": None, "ap_50": None, "objects": 0}

@@ -12,11 +12,9 @@ if TYPE_CHECKING:
 
     from onlineml.evaluation.types import Floats, Ints
 
-__all__ = ["AREA_NAMES", "AREA_RANGES", "IOU_THRESHOLDS", "MAX_DETECTIONS", "RECALLS", "CocoArrays", "Curves"]
+__all__ = ["AREA_NAMES", "AREA_RANGES", "MAX_DETECTIONS", "CocoArrays", "Curves"]
 
 # Parameters of the COCO challenge (cocodataset.org/#detection-eval), computed as in pycocotools, bit for bit.
-IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
-RECALLS = np.linspace(0.0, 1.0, 101)
 AREA_NAMES = ("all", "small", "medium", "large")
 AREA_RANGES = np.array([[0, 1e5**2], [0, 32**2], [32**2, 96**2], [96**2, 1e5**2]])
 MAX_DETECTIONS = (1, 10, 100)  # per class and image

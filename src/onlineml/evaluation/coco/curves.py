@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onlineml.evaluation.coco.arrays import AREA_RANGES, IOU_THRESHOLDS, MAX_DETECTIONS, RECALLS, CocoArrays, Curves
+from onlineml.evaluation.coco.arrays import AREA_RANGES, MAX_DETECTIONS, CocoArrays, Curves
 from onlineml.evaluation.coco.match import match, outside_areas, rank
+from onlineml.evaluation.detection.matching import IOU_THRESHOLDS
+from onlineml.evaluation.detection.ranking import RECALLS
 from onlineml.evaluation.metrics import ratio
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onlineml.evaluation.coco.arrays import AREA_RANGES, IOU_THRESHOLDS, MAX_DETECTIONS
+from onlineml.evaluation.coco.arrays import AREA_RANGES, MAX_DETECTIONS
+from onlineml.evaluation.detection.matching import IOU_THRESHOLDS, pair_iou
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -196,7 +197,8 @@ def _overlapping_pairs(arrays: CocoArrays, ranked: Ranked) -> tuple[Ints, Ints, 
     parts = []
     for part in np.split(np.arange(len(at)), _chunks(last - first)):
         rows, columns = np.repeat(at[part], (last - first)[part]), truths[_ranges(first[part], last[part])]
-        overlap = _overlaps(arrays, ranked.rows[rows], columns)
+        own, theirs = arrays.found_xywh[ranked.rows[rows]], arrays.truth_xywh[columns]
+        overlap = pair_iou(own, theirs, arrays.truth_crowd[columns])
         near = overlap >= IOU_THRESHOLDS[0]
         parts.append((rows[near], columns[near], overlap[near]))
     return tuple(np.concatenate(column) for column in zip(*parts, strict=True))  # type: ignore[return-value]
@@ -206,19 +208,3 @@ def _chunks(sizes: Ints) -> Ints:
     """Return positions at which to cut, so that the sizes of a part sum up to about `_CHUNK_PAIRS`."""
     total = np.cumsum(sizes)
     return np.searchsorted(total, np.arange(_CHUNK_PAIRS, total[-1] if len(total) else 0, _CHUNK_PAIRS))
-
-
-def _overlaps(arrays: CocoArrays, rows: Ints, columns: Ints) -> Floats:
-    """Return the overlap of each pair: relative to the union, or to the detection if the object is a crowd.
-
-    The operations and their order are those of pycocotools' C code, so that the results are equal bit for bit.
-    """
-    x, y, w, h = arrays.found_xywh[rows].T
-    truth_x, truth_y, truth_w, truth_h = arrays.truth_xywh[columns].T
-    wide = np.minimum(x + w, truth_x + truth_w) - np.maximum(x, truth_x)
-    high = np.minimum(y + h, truth_y + truth_h) - np.maximum(y, truth_y)
-    both = wide * high
-    area = w * h
-    union = np.where(arrays.truth_crowd[columns], area, area + truth_w * truth_h - both)
-    overlap: Floats = np.divide(both, union, out=np.zeros(len(both)), where=(wide > 0) & (high > 0))
-    return overlap

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from onlineml.evaluation.coco.arrays import IOU_THRESHOLDS
+from onlineml.evaluation.detection.matching import IOU_THRESHOLDS
+from onlineml.evaluation.detection.ranking import COCO_SCORES
 from onlineml.evaluation.metrics import ratio
 from onlineml.evaluation.render import text as say
 from onlineml.storage.codec import encode, plain
@@ -19,12 +20,8 @@ if TYPE_CHECKING:
     from onlineml.evaluation.coco.arrays import Curves
     from onlineml.evaluation.types import Floats, Ints
 
-__all__ = ["STAT_NAMES", "CocoScores", "summarize"]
+__all__ = ["CocoScores", "summarize"]
 
-STAT_NAMES = (
-    "map_50_95", "map_50", "map_75", "map_small", "map_medium", "map_large",
-    "ar_1", "ar_10", "ar_100", "ar_small", "ar_medium", "ar_large",
-)  # fmt: skip
 _MEANINGS = (
     "AP, mean over IoU .50 to .95", "AP at IoU .50", "AP at IoU .75", "AP of small objects (area below 32²)",
     "AP of medium objects", "AP of large objects (area above 96²)",
@@ -75,7 +72,7 @@ class CocoScores:
     @property
     def stats(self) -> Floats:
         """(12,) float64 scores in pycocotools' order."""
-        return np.array([getattr(self, name) for name in STAT_NAMES])
+        return np.array([getattr(self, name) for name in COCO_SCORES])
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per class: ``ap``, ``ap_50``, ``objects``."""
@@ -89,7 +86,7 @@ class CocoScores:
         columns = {"name": self.class_names, "ap": self.per_class_ap, "ap_50": self.per_class_ap_50}
         columns["objects"] = self.n_objects
         classes = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-        scores = dict(zip(STAT_NAMES, self.stats, strict=True))
+        scores = dict(zip(COCO_SCORES, self.stats, strict=True))
         return cast("dict[str, Any]", plain({"n_images": self.n_images, **scores, "classes": classes}))
 
     def to_json(self) -> str:
@@ -152,7 +149,7 @@ def summarize(curves: Curves, class_names: tuple[str, ...], *, n_images: int, n_
         class_names=class_names,
         n_images=n_images,
         n_objects=n_objects,
-        **dict(zip(STAT_NAMES, stats, strict=True)),
+        **dict(zip(COCO_SCORES, stats, strict=True)),
         per_class_ap=np.array([_mean(of_all[..., i]) for i in range(len(class_names))]),
         per_class_ap_50=np.array([_mean(of_all[0, :, i]) for i in range(len(class_names))]),
         precision=of_all,

@@ -14,6 +14,7 @@ from onlineml.evaluation.coco.arrays import CocoArrays
 from onlineml.evaluation.coco.curves import coco_curves
 from onlineml.evaluation.coco.read import read_coco
 from onlineml.evaluation.coco.result import CocoScores, summarize
+from onlineml.evaluation.detection.matching import xywh_of
 from onlineml.storage.location import Location, Options
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def coco_scores_of(truth: Boxes, found: Detections, class_names: Sequence[str]) 
     at = np.flatnonzero(truth.annotated[truth.image_index] & (truth.label_ids >= 0))
     seen = np.flatnonzero(truth.annotated[found.image_index])
     number = np.cumsum(truth.annotated) - 1  # index among the annotated images
-    truth_xywh, found_xywh = _xywh(truth.boxes_xyxy[at]), _xywh(found.boxes_xyxy[seen])
+    truth_xywh, found_xywh = xywh_of(truth.boxes_xyxy[at]), xywh_of(found.boxes_xyxy[seen])
     area = truth.area[at]
     arrays = CocoArrays(
         n_images=int(truth.annotated.sum()),
@@ -98,10 +99,6 @@ def _scores(arrays: CocoArrays, class_names: tuple[str, ...]) -> CocoScores:
     counted = arrays.truth_class[~arrays.truth_crowd]
     n_objects = np.bincount(counted, minlength=arrays.n_classes).astype(np.int64)
     return summarize(coco_curves(arrays), class_names, n_images=arrays.n_images, n_objects=n_objects)
-
-
-def _xywh(boxes_xyxy: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    return np.concatenate([boxes_xyxy[:, :2], boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]], axis=1)
 
 
 def _check_arrays(truth: Boxes, found: Detections, names: tuple[str, ...]) -> None:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from onlineml.evaluation.detection.detections import Detections
     from onlineml.evaluation.types import Array, Floats, Ints
 
-__all__ = ["AREAS", "IOU_THRESHOLDS", "MAX_DETECTIONS", "Pairs", "Scene", "match", "overlaps", "scene_of"]
+__all__ = ["AREAS", "IOU_THRESHOLDS", "MAX_DETECTIONS", "Pairs", "Scene", "match", "overlaps", "pair_iou", "scene_of"]
+__all__ += ["xywh_of"]
 
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 AREAS = {"": (0.0, 1e10), "small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
@@ -94,7 +95,8 @@ class Pairs:
         return Pairs(self.found[which], self.truth[which], self.iou[which])
 
 
-def _xywh(boxes_xyxy: Floats) -> Floats:
+def xywh_of(boxes_xyxy: Floats) -> Floats:
+    """Convert corners to corner, width and height, as COCO's files have them."""
     return np.concatenate([boxes_xyxy[:, :2], boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]], axis=1)
 
 
@@ -113,7 +115,7 @@ def scene_of(truth: Boxes, found: Detections, *, n_classes: int, usable: Array |
     _, codes = clean_boxes(truth.boxes_xyxy, (2**53, 2**53))  # effectively without edges: only detects invalid boxes
     bad = (codes == "box_not_finite") | (codes == "box_empty") | (truth.label_ids < 0)
     kept = np.flatnonzero(~bad if usable is None else ~bad & usable)
-    truth_xywh = _xywh(truth.boxes_xyxy[kept])
+    truth_xywh = xywh_of(truth.boxes_xyxy[kept])
     given = truth.area[kept]
     return Scene(
         truth_rows=kept,
@@ -122,7 +124,7 @@ def scene_of(truth: Boxes, found: Detections, *, n_classes: int, usable: Array |
         truth_label=truth.label_ids[kept],
         crowd=truth.crowd[kept],
         truth_area=np.where(np.isnan(given), truth_xywh[:, 2] * truth_xywh[:, 3], given),
-        found_xywh=_xywh(found.boxes_xyxy),
+        found_xywh=xywh_of(found.boxes_xyxy),
         found_image=found.image_index,
         found_label=found.label_ids,
         scores=found.scores,
@@ -154,14 +156,14 @@ def overlaps(scene: Scene, *, min_iou: float) -> Pairs:
         found = np.repeat(rows, counts[rows])
         within = np.arange(len(found)) - np.repeat(np.cumsum(counts[rows]) - counts[rows], counts[rows])
         truth = starts[scene.found_image[found]] + within
-        iou = _pair_iou(scene.found_xywh[found], scene.truth_xywh[truth], scene.crowd[truth])
+        iou = pair_iou(scene.found_xywh[found], scene.truth_xywh[truth], scene.crowd[truth])
         near = iou >= min_iou
         parts.append((found[near], truth[near], iou[near]))
     found, truth, iou = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     return Pairs(found, truth, iou)
 
 
-def _pair_iou(found_xywh: Floats, truth_xywh: Floats, crowd: Array) -> Floats:
+def pair_iou(found_xywh: Floats, truth_xywh: Floats, crowd: Array) -> Floats:
     """Return (P,) overlaps in the order of operations of pycocotools' ``bbIou``, so that rounding is identical."""
     corners = np.minimum(found_xywh[:, 2:] + found_xywh[:, :2], truth_xywh[:, 2:] + truth_xywh[:, :2])
     sides = np.maximum(corners - np.maximum(found_xywh[:, :2], truth_xywh[:, :2]), 0.0)
