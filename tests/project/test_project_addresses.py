@@ -296,6 +296,9 @@ def test_a_frozen_dataset_is_found_where_its_photos_are_now(store: Store) -> Non
     scene.add("there")
     assert scene.project.freeze() == first
     assert all("/there/" in uri for uri in scene.project.datasets.get(first.hash).column("uri"))
+    scene.move("there", "elsewhere")
+    scene.add("elsewhere")  # an older dataset too, without a freeze
+    assert [url for url in scene.project.datasets.get(first.hash).urls() if "/elsewhere/" not in url] == []
 
 
 def test_readers_say_that_a_photo_is_not_the_one_that_was_frozen(
@@ -335,3 +338,26 @@ def test_the_share_of_bad_photos_is_remembered(store: Store) -> None:
     scene.add()
     with pytest.raises(TooManyBadImagesError):
         again.freeze()
+
+
+def test_a_moved_collection_gets_its_new_addresses_in_one_call(store: Store) -> None:
+    scene, first = _frozen(store)
+    scene.project.labels.set({scene.id_of("0.png"): "cat"})
+    scene.project.images.delete(scene.id_of("3.png"))
+    scene.move("in", "there")
+    old, new = f"{store.url}/in", f"{store.url}/there"
+    assert scene.project.images.moved(old, new) == 4
+    assert scene.labels() == {f"there/cat/{number}.png": "cat" for number in range(3)}
+    assert scene.add("there") == 0
+    data = scene.project.freeze()
+    assert set(data.column("image_id")) < set(first.column("image_id"))
+    scene.project.images.restore(scene.project.labels.state().deleted["image_id"].to_pylist())
+    assert scene.project.freeze() == first
+    for wrong in (old, f"{store.url}/nowhere"):
+        with pytest.raises(DataError):
+            scene.project.images.moved(wrong, f"{store.url}/nowhere")
+    scene.move("there", "elsewhere")
+    scene.write("elsewhere/cat/1.png", 77)
+    with pytest.raises(DataError, match=r"1 of 4 .*1\.png"):
+        scene.project.images.moved(new, f"{store.url}/elsewhere")
+    assert set(scene.labels()) == {f"there/cat/{number}.png" for number in range(4)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from onlineml.data.annotations.moving import with_present_addresses
 from onlineml.data.manifest.changes import changes
 from onlineml.data.manifest.manifest import DESCRIPTOR, Manifest
 from onlineml.errors import NotFoundError
@@ -31,13 +32,14 @@ class ProjectDatasets:
         return self._project.folders_with("datasets", DESCRIPTOR)
 
     def get(self, hash: str) -> Manifest:  # noqa: A002 (it is what a manifest calls it)
-        """Load a frozen dataset by its hash or a unique prefix of it."""
+        """Load a frozen dataset by its hash or a unique prefix of it, with the addresses that its images have now."""
         project, known = self._project, self.list()
         matches = [name for name in known if name.startswith(hash)]
         if len(matches) != 1:
             listed = ", ".join(name[:12] for name in matches or known) or "none yet"
             raise NotFoundError(f"{project.location} has {len(matches)} datasets {hash!r}; found {listed}")
-        return Manifest.load(project.location / "datasets" / matches[0], root=project.url)
+        loaded = Manifest.load(project.location / "datasets" / matches[0], root=project.url)
+        return with_present_addresses(loaded, project.labels.state().folded)
 
     def findings(self, manifest: Manifest) -> CheckTable:
         """Show the findings of freezing this dataset, including those about excluded images."""

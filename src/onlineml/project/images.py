@@ -217,6 +217,28 @@ class ProjectImages:
         """
         return self._project.append_entries(partial(edits.restored, image_ids=edits.ids_of(images)), author)
 
+    def moved(
+        self, old_url: str | os.PathLike[str], new_url: str | os.PathLike[str], *, author: str | None = None
+    ) -> int:
+        """Give imported images their new addresses, after their folder was moved or copied elsewhere.
+
+        They keep their ids, annotations, groups and splits; `Project.freeze` then stores the new addresses in the
+        dataset. Images that are not in the new folder keep their old address.
+
+        Args:
+            old_url: the folder in which the images were.
+            new_url: the folder in which they are, under the same names.
+            author: of the entry; by default the user of the hub or the machine.
+
+        Returns:
+            The number of images with a new address.
+
+        Raises:
+            DataError: the project has no images in the old folder, none of them is in the new one, or some have another
+                content there: then nothing is changed.
+        """
+        return self._project.annotation_log.readdress(old_url, new_url, author=default_author(author))
+
     def move_to_split(self, splits: Mapping[str, str], *, reason: str, author: str | None = None) -> list[str]:
         """Move images, each with all images of its group, to other splits.
 

@@ -133,7 +133,8 @@ class Project:
         """Add images of a manifest, which stay where they are, or files, which are stored in the project.
 
         Images of a manifest have their annotations, splits and groups. Existing images keep their split, group and
-        human annotations, and deleted ones stay deleted. Adding the same again changes nothing.
+        human annotations, and deleted ones stay deleted. Adding the same again changes nothing;
+        an overwritten file is a new image, a moved one keeps its id, and a removed one is no longer in the project.
 
         Args:
             source: a manifest; or paths, URLs or bytes of images, zip archives and videos, or folders of them, one or

@@ -100,6 +100,8 @@ def translated(at: Location, *, needs: Needs = "read") -> Iterator[None]:
 
 def our_error(err: Exception, at: Location) -> OSError:
     """Return the error of one object among many, to be returned in its place."""
+    if isinstance(err, MissingDependencyError):  # the same for all of them
+        raise err
     return err if isinstance(err, StorageError) else _ours(err, at, "read")
 
 

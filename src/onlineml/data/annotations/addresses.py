@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -159,19 +159,20 @@ class _Match:
 
     def _alike(self, new: Rows) -> npt.NDArray[np.bool_]:
         """(K,) the known images that a new row may be: the version is the same, or the size is."""
-        versions = self.table["version"].take(pa.array(new, pa.int64()))
-        same = pc.is_in(self.known["version"], value_set=pc.unique(one_chunk(versions)))
-        told = (size_of_version(version or "") for version in pc.unique(one_chunk(versions)).to_pylist())
-        sizes = sorted({size for size in told if size is not None})
-        read = self.known["sha256"].is_valid().to_numpy(zero_copy_only=False)
-        own = pc.extract_regex(self.known["version"], r"-(?P<size>\d{1,18})$")
-        of_size = pc.is_in(pc.struct_field(own, "size").cast(pa.int64()), value_set=pa.array(sizes, pa.int64()))
+        versions = one_chunk(self.table["version"].take(pa.array(new, pa.int64())))
+        same = pc.is_in(self.known["version"], value_set=versions)
         tagged = mask_of(pc.and_(same, pc.not_equal(self.known["version"], "")))
+        read = mask_of(self.known["sha256"].is_valid())
+        if not read.any():
+            return tagged
+        of_size = pc.is_in(_sizes(self.known["version"]), value_set=_sizes(versions))
         alike: npt.NDArray[np.bool_] = tagged | (mask_of(of_size) & read)
         return alike
 
     def _find(self, new: Sequence[int], lost: Sequence[int]) -> None:
         """Give rows the lost images whose version or content they have, each one once."""
+        if not lost:
+            return
         rows, images = _facts(self.table, new), _facts(self.known, lost)
         for fact in (_Fact.tag, _Fact.named_content, _Fact.content):
             if fact is _Fact.named_content:
@@ -202,7 +203,7 @@ class _Match:
         """The rows with the ids that their pictures have, and the group and split of what was at their address."""
         own = self.table["image_id"]
         ids = _taken(self.known["image_id"], self.image)
-        ids = pc.coalesce(ids, pa.array(self._new_ids(), pa.string()))
+        ids = pc.coalesce(ids, self._new_ids())
         kin = np.where(self.image >= 0, self.image, self.target)
         alone = pc.equal(self.table["group"], own)
         group = pc.if_else(alone, pc.coalesce(_taken(self.known["group"], kin), ids), self.table["group"])
@@ -217,15 +218,17 @@ class _Match:
             table = table.set_column(table.column_names.index(name), name, column)
         return table
 
-    def _new_ids(self) -> list[str | None]:
+    def _new_ids(self) -> Any:
         """The ids of pictures that are new: their own, if that is not another picture's."""
         known = _index_in(self.table["image_id"], self.known["image_id"]) >= 0
         rows = np.flatnonzero(known & (self.image < 0))
+        if not len(rows):
+            return self.table["image_id"]
         ids: list[str | None] = self.table["image_id"].to_pylist()
         for row in rows.tolist():
             uri, version = self.table["uri"][row].as_py(), self.table["version"][row].as_py()
             ids[row] = image_id(self.url_of(uri), self.sha256.get(row) or version)
-        return ids
+        return pa.array(ids, pa.string())
 
 
 class _Fact(NamedTuple):
@@ -248,6 +251,11 @@ class _Fact(NamedTuple):
     def content(self) -> object:
         """The content."""
         return self.sha256
+
+
+def _sizes(versions: Any) -> pa.Array:
+    """The sizes, as texts, at the end of versions of time and size; null for others."""
+    return one_chunk(pc.struct_field(pc.extract_regex(versions, r"-(?P<size>\d{1,18})$"), "size"))
 
 
 def _facts(table: pa.Table, rows: Sequence[int]) -> dict[int, _Fact]:

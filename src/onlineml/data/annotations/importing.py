@@ -18,13 +18,13 @@ from onlineml.storage.urls import inside, is_url
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from onlineml.data.annotations.entries import Entries
     from onlineml.data.annotations.fold import Folded
     from onlineml.data.manifest.manifest import Manifest
 
-__all__ = ["absolute", "holds_already", "known_images", "prepared", "url_of"]
+__all__ = ["absolute", "holds_already", "ids_of_contents", "known_images", "prepared", "url_of"]
 
 _COLUMNS = ["image_id", "uri", "version", "sha256", "split", "group"]
 
@@ -104,6 +104,18 @@ def holds_already(file: str, table: pa.Table, entries: Entries, read_file: Calla
     )
 
 
+def ids_of_contents(wanted: Sequence[str], folded: Folded, digests: pa.Table) -> dict[str, str]:
+    """By sha256, the id of the image with these bytes; that of an imported one, where its bytes were read."""
+    values = pa.array(list(dict.fromkeys(wanted)), pa.string())
+    tables = [folded.deleted.table, folded.images.table]
+    found = {digest: digest for digest in values.to_pylist()}
+    for table in (digests, *tables):
+        same = table.filter(pc.is_in(table["sha256"], value_set=values)).select(["sha256", "image_id"])
+        own = pc.or_(*(pc.is_in(same["image_id"], value_set=one["image_id"]) for one in tables))
+        found |= {row["sha256"]: row["image_id"] for row in reversed(same.filter(own).to_pylist())}
+    return found
+
+
 def url_of(uri: str, *, root: str) -> str:
     """The URL of an address, which may be relative to the project's folder."""
     return uri if uri.startswith("/") or is_url(uri) else inside(root, uri)
@@ -111,7 +123,10 @@ def url_of(uri: str, *, root: str) -> str:
 
 def absolute(url: str | os.PathLike[str]) -> str:
     """The URL, or for a local path the absolute path, which outlasts a change of folder."""
-    return Location.of(url).absolute.url
+    full = str(url)
+    if full.startswith("/") and "//" not in full and "/." not in full and not full.endswith("/"):
+        return full  # as nearly all are
+    return Location.of(full).absolute.url
 
 
 def _require_one_row_each(uris: pa.ChunkedArray) -> None:

@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from onlineml.data.annotations import edits, uploads
-from onlineml.data.annotations.importing import absolute, holds_already, prepared, url_of
-from onlineml.data.annotations.seen import witnessed, write_seen
+from onlineml.data.annotations.importing import absolute, holds_already, ids_of_contents, prepared, url_of
+from onlineml.data.annotations.moving import readdressed
+from onlineml.data.annotations.seen import digests_in, witnessed, write_seen
 from onlineml.data.annotations.state import Annotations, fold, parquet_bytes, parquet_table, record
 from onlineml.data.annotations.suggestions import guesses
 from onlineml.data.kinds import kind_of
@@ -180,7 +181,7 @@ class AnnotationLog:
             edits.checked_class_name(name)
         images = uploads.store(listed, blobs=self._folder / "blobs")
         state = self._now()
-        ids = self._ids_of_contents([image.sha256 for image in images], state)
+        ids = ids_of_contents([image.sha256 for image in images], state.folded, self._digests())
         known = state.splits_of_groups([group]) if group is not None else {}
         claim_of = {image.sha256: one for image, one in zip(images, claims, strict=True) if one is not None}
         facts: list[Facts] = []
@@ -199,23 +200,8 @@ class AnnotationLog:
         facts = self.kind.parsed(None, name="") if claim is None else self.kind.completed(claim, row)
         return dict(facts)
 
-    def _ids_of_contents(self, digests: Sequence[str], state: Annotations) -> dict[str, str]:
-        """By sha256, the id of the image with these bytes; that of an imported one, where its bytes were read."""
-        wanted = pa.array(list(dict.fromkeys(digests)), pa.string())
-        there = [state.table["image_id"], state.deleted["image_id"]]
-        found = {digest: digest for digest in wanted.to_pylist()}
-        for table in (self._digests(), state.deleted, state.table):
-            same = table.filter(pc.is_in(table["sha256"], value_set=wanted)).select(["sha256", "image_id"])
-            own = pc.or_(*(pc.is_in(same["image_id"], value_set=ids) for ids in there))
-            found |= {row["sha256"]: row["image_id"] for row in reversed(same.filter(own).to_pylist())}
-        return found
-
     def import_(self, manifest: Manifest, *, author: str) -> int:
-        """See `onlineml.Project.add`.
-
-        The table is one Parquet file, written first; the log's one entry names it. Killed in between, nothing was
-        imported.
-        """
+        """See `onlineml.Project.add`; the table is a file, written before the entry that names it."""
         before = self._now()
         found = prepared(manifest, before.folded, project=self._folder, digests=self._digests)
         table = found.table
@@ -229,13 +215,17 @@ class AnnotationLog:
         return before.revisions(table["image_id"].to_pylist()).count(None)
 
     def _digests(self) -> pa.Table:
-        """The columns image_id and sha256 of images that were opened."""
+        """The columns image_id and sha256 of images that were read."""
         files = [f"log/seen/{file.path}" for file in io.list_files(self._folder / "log/seen")]
-        tables = self._read_files([file for file in files if file.endswith(".parquet")])
-        columns = [table.select(["image_id", "sha256"]) for table in tables]
-        return pa.concat_tables(
-            [pa.schema([("image_id", pa.string()), ("sha256", pa.string())]).empty_table(), *columns]
-        )
+        return digests_in(self._read_files([file for file in files if file.endswith(".parquet")]))
+
+    def readdress(self, old: Url, new: Url, *, author: str) -> int:
+        """See `onlineml.Project.images.moved`."""
+        before = self._now()
+        table = readdressed(before.folded, self._digests(), old, new, project=self._folder, kind=self.kind)
+        facts = {"file": self._stored(table, "log/imports"), "n": len(table), "class_names": []}
+        self._append([("imported", facts)], before, author=author, expected_revisions={})
+        return len(table)
 
     def suggest(self, predictions: Any, *, model: str, author: str) -> str | None:
         """See `onlineml.Project.labels.suggest`."""

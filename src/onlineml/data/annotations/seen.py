@@ -11,16 +11,17 @@ import pyarrow.compute as pc
 from onlineml.data.annotations.state import parquet_bytes, parquet_table
 from onlineml.data.images.digests import content_digests
 from onlineml.storage import io
-from onlineml.storage.versions import current_versions, size_of_version
+from onlineml.storage.versions import current_versions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
 
     from onlineml.storage.location import Location, Options
 
 
-__all__ = ["SEEN", "read_seen", "witnessed", "write_seen"]
+__all__ = ["SEEN", "digests_in", "read_seen", "witnessed", "write_seen"]
 
+_CONTENT_TAGS = ("s3://", "s3a://")  # stores that give the same content the same tag
 SEEN = pa.schema(
     [
         ("image_id", pa.string()),
@@ -46,6 +47,12 @@ def read_seen(folder: Location) -> pa.Table:
             raise content
         tables.append(parquet_table(content, name=str(file)))
     return pa.concat_tables(tables, promote_options="default").cast(SEEN)
+
+
+def digests_in(tables: Sequence[pa.Table]) -> pa.Table:
+    """The columns image_id and sha256 of several files of records."""
+    empty = pa.schema([SEEN.field(name) for name in ("image_id", "sha256")]).empty_table()
+    return pa.concat_tables([empty, *(table.select(empty.column_names) for table in tables)])
 
 
 def write_seen(table: pa.Table, folder: Location) -> None:
@@ -81,7 +88,7 @@ def witnessed(
     """
     named = pc.is_in(images["image_id"], value_set=pa.array(sorted(image_ids), pa.string()))
     rows = images.filter(pc.and_(named, images["sha256"].is_null())).to_pylist()
-    rows = [row for row in rows if size_of_version(row["version"] or "") is not None]
+    rows = [row for row in rows if row["version"] and not row["uri"].startswith(_CONTENT_TAGS)]
     known = set(digests()["image_id"].to_pylist()) if rows else set()
     rows = [row for row in rows if row["image_id"] not in known]
     urls = [url_of(row["uri"]) for row in rows]

@@ -2,7 +2,8 @@
 
 A record is a plain dictionary with an ``event``, ``author`` and ``time`` (ISO, UTC):
 
-- ``imported``: ``file`` (a Parquet table of many images, beside the log), ``class_names``, ``n``;
+- ``imported``: ``file`` (a Parquet table of many images, beside the log), ``class_names``, ``n``, ``gone`` (a table of
+  the ids of images that were no longer at their addresses, if there are any);
 - ``uploaded``: ``image_id``, ``uri``, ``sha256``, ``width``, ``height``, ``split``, ``group``, ``label``;
 - ``suggested``: ``file`` (a Parquet table of a model's predictions), ``model``, ``n``;
 - ``accepted``: ``image_id``, ``label``, and for a suggestion its ``suggestion`` and ``model``;
@@ -10,7 +11,7 @@ A record is a plain dictionary with an ``event``, ``author`` and ``time`` (ISO, 
 - ``moved``: ``group``, ``split``, ``reason``;
 - ``class_added``: ``label``; ``class_renamed``: ``label``, ``new``; ``class_merged``: ``label``, ``into``;
   ``class_split``: ``label``, ``into`` (a list); entries of one change of classes share an ``action``;
-- ``frozen``: ``dataset`` (a hash), ``classes`` (the first names of all, in the order of their ids);
+- ``frozen``: ``dataset`` (a hash), ``classes`` (the first names of all, in the order of their ids), ``max_bad``;
 - ``undone``: ``undoes`` (ids of entries), ``image_id`` if they are about one.
 
 For detection, ``uploaded`` (if annotated), ``accepted`` and ``corrected`` have ``boxes_xyxy`` and ``labels`` instead of
@@ -19,9 +20,9 @@ and ``removed`` have the ``labels`` that apply, or do not.
 
 ``base``, in each record about an image, a group or a class, lists the ids of the entries that its writer had seen,
 separated by spaces. Nothing is overwritten. A person's annotation of an image outlasts whatever is imported later;
-split and group are those of an image's first entry, until somebody moves it. If two authors had not seen each other,
-the later entry prevails until somebody who has seen both decides. An upload without a label, or without boxes, says
-nothing about an image that is there already.
+split and group are those of an image's first entry, until somebody moves it; its address is that of its last import,
+as long as no newer image has it. If two authors had not seen each other, the later entry prevails until somebody who
+has seen both decides. An upload without a label, or without boxes, says nothing about an image that is there already.
 """
 
 from __future__ import annotations
