@@ -166,6 +166,7 @@ def build(session: nox.Session) -> None:
     with tarfile.open(sdist) as archive:
         packed = {name.partition("/")[2] for name in archive.getnames()}
     expected = {"onlineml/py.typed", *(f"onlineml/notebooks/{path.name}" for path in Path("notebooks").glob("*.ipynb"))}
+    expected |= {path.relative_to("src").as_posix() for path in Path("src").glob("onlineml/*/templates/*")}
     missing = (expected - names) | ({"LICENSE", "README.md", "noxfile.py", "tools/bootstrap.py"} - packed)
     strays = {name for name in names if not name.startswith(("onlineml/", "onlineml-"))}
     if missing or strays or not any(name.endswith("/licenses/LICENSE") for name in names):

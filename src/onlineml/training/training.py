@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import time
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from onlineml.data.loading.lightning import pl
 from onlineml.errors import NotFoundError, StoppedError
+from onlineml.storage.codec import encode
 from onlineml.storage.io import delete, delete_drafts, draft_for, read_bytes, upload_file, write_bytes
 from onlineml.tasks.schedule import Knot, Schedule
 from onlineml.training.budget import FORWARDS_A_STEP, Budget, Clock
@@ -276,5 +276,4 @@ def _read_knots(run: Run) -> list[Knot]:
 
 
 def _write_knots(run: Run, schedule: Schedule) -> None:
-    data = json.dumps([asdict(knot) for knot in schedule.knots]).encode()
-    write_bytes(run.location / "schedule.json", data)
+    write_bytes(run.location / "schedule.json", encode(schedule.knots))

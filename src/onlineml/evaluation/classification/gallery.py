@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onlineml.evaluation.render.style import ALARM, CALM, new_figure, plain_axes, say_empty
+from onlineml.evaluation.render.style import ALARM, CALM, new_grid, say_empty
 from onlineml.evaluation.render.text import percent, shorten
 
 if TYPE_CHECKING:
@@ -69,15 +69,10 @@ def pixels_of(data: bytes) -> Array | None:
 def mistakes_figure(scores: ClassificationScores, *, limit: int = 12) -> Figure:
     """Draw the most confident mistakes, with thumbnails if the scores have them."""
     shown = sorted(scores.mistakes, key=lambda m: m.image_id not in scores.thumbnails)[:limit]
-    columns = min(6, max(len(shown), 1))
-    rows = max(1, -(-len(shown) // columns))
-    drawn, axes = new_figure(max(1.6 * columns, 3.2), 2.15 * rows + 0.35)
-    if not shown:
-        say_empty(axes, "no mistakes" if scores.n_images else "no images")
-        return drawn
-    axes.remove()
-    for place, mistake in enumerate(shown):
-        _draw(plain_axes(drawn.add_subplot(rows, columns, place + 1)), mistake, scores)
+    empty = "no mistakes" if scores.n_images else "no images"
+    drawn, cells = new_grid(len(shown), columns=6, cell=(1.6, 2.15), least=3.2, below=0.35, empty=empty)
+    for axes, mistake in zip(cells, shown, strict=True):
+        _draw(axes, mistake, scores)
     return drawn
 
 

@@ -48,8 +48,7 @@ def _parts_figure(parts: Sequence[PartChange], title: str) -> Figure:
     axes.barh(places, [100 * p.fixed / p.n for p in shown], color=CALM, height=0.62, label="fixed")
     axes.barh(places, [-100 * p.broken / p.n for p in shown], color=ALARM, height=0.62, label="broken")
     axes.axvline(0, color=INK, linewidth=0.8)
-    names = [p.value if p.column == "class" else f"{p.column} {p.value}" for p in shown]
-    axes.set_yticks(places, [shorten(f"{name} ({p.n:,})", 36) for name, p in zip(names, shown, strict=True)])
+    axes.set_yticks(places, [shorten(f"{p.name} ({p.n:,})", 36) for p in shown])
     for text in axes.get_yticklabels():
         text.set_parse_math(False)
     axes.grid(visible=False, axis="y")

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from onlineml.evaluation.classification.gallery import pixels_of
 from onlineml.evaluation.detection.text import box_words
-from onlineml.evaluation.render.style import ALARM, CALM, INK, WARM, new_figure, plain_axes, say_empty
+from onlineml.evaluation.render.style import ALARM, CALM, INK, WARM, new_grid
 from onlineml.evaluation.render.text import count, decimal, shorten
 from onlineml.pages import markup, render
 
@@ -52,16 +52,12 @@ def _tagged(image: WorstImage) -> list[SeenBox]:
 def worst_figure(scores: DetectionScores, *, limit: int = 8) -> Figure:
     """Draw the images with most mistakes: hits green, false boxes red, missed objects orange and dashed."""
     shown = sorted(scores.worst, key=lambda w: w.image_id not in scores.thumbnails)[:limit]
-    columns = min(4, max(len(shown), 1))
-    rows = max(1, -(-len(shown) // columns))
-    drawn, axes = new_figure(max(2.5 * columns, 3.4), 2.45 * rows + 0.5)
-    if not shown:
-        say_empty(axes, "no mistakes" if scores.n_images else "no images")
-        return drawn
-    axes.remove()
-    for place, image in enumerate(shown):
-        _draw(plain_axes(drawn.add_subplot(rows, columns, place + 1)), image, scores.thumbnails.get(image.image_id))
-    _explain(drawn)
+    empty = "no mistakes" if scores.n_images else "no images"
+    drawn, cells = new_grid(len(shown), columns=4, cell=(2.5, 2.45), least=3.4, below=0.5, empty=empty)
+    for axes, image in zip(cells, shown, strict=True):
+        _draw(axes, image, scores.thumbnails.get(image.image_id))
+    if shown:
+        _explain(drawn)
     return drawn
 
 

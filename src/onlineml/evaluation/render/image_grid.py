@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from onlineml.errors import ConfigError
-from onlineml.evaluation.render.style import INK, new_figure, plain_axes, say_empty
+from onlineml.evaluation.render.style import INK, new_grid, say_empty
 from onlineml.evaluation.render.text import shorten
 from onlineml.storage.io import read_many
 
@@ -56,23 +56,16 @@ def image_grid(
         msg = f"image_grid was given {len(images)} images and {len(texts)} titles; expected the same number of both"
         raise ConfigError(msg)
     shown = min(len(images), limit)
-    columns = max(1, min(columns, shown))
-    rows = max(1, -(-shown // columns))
-    figure, axes = new_figure(max(inches * columns, 3.0), (inches + 0.2) * rows)
-    if not shown:
-        say_empty(axes, "no images")
-        return figure
-    axes.remove()
+    figure, cells = new_grid(shown, columns=columns, cell=(inches, inches + 0.2), least=3.0, empty="no images")
     contents = _read([images[place] for place in range(shown)], storage_options)
-    for place, content in enumerate(contents):
-        one = plain_axes(figure.add_subplot(rows, columns, place + 1))
+    for one, content, text in zip(cells, contents, texts, strict=False):
         pixels = _pixels(content)
         if pixels is None:
             say_empty(one, "not an image")
         else:
             one.imshow(pixels)
             one.set_axis_off()
-        _write_below(one, shorten(texts[place], round(_TITLE_LENGTH * inches / _INCHES)))
+        _write_below(one, shorten(text, round(_TITLE_LENGTH * inches / _INCHES)))
     return figure
 
 

@@ -19,7 +19,19 @@ if TYPE_CHECKING:
 
     from onlineml.evaluation.types import Floats
 
-__all__ = ["ACCENT", "ALARM", "CALM", "INK", "PALETTE", "WARM", "legend", "new_figure", "plain_axes", "say_empty"]
+__all__ = [
+    "ACCENT",
+    "ALARM",
+    "CALM",
+    "INK",
+    "PALETTE",
+    "WARM",
+    "legend",
+    "new_figure",
+    "new_grid",
+    "plain_axes",
+    "say_empty",
+]
 __all__ += ["shades", "svg", "thin", "titled"]
 
 INK = "#767c85"  # contrast 4.2 on white and 4.5 on #111
@@ -52,6 +64,23 @@ def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
 
     figure = NotebookFigure(figsize=(width, height), layout="constrained", facecolor="none")
     return figure, plain_axes(figure.add_subplot())
+
+
+def new_grid(
+    n: int, *, columns: int, cell: tuple[float, float], least: float, below: float = 0.0, empty: str
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure of `n` axes side by side, or one that says why it is `empty`.
+
+    A `cell` has a width and a height in inches, the figure a `least` width, and room `below` the cells.
+    """
+    columns = max(1, min(columns, n))
+    rows = max(1, -(-n // columns))
+    drawn, axes = new_figure(max(cell[0] * columns, least), cell[1] * rows + below)
+    if not n:
+        say_empty(axes, empty)
+        return drawn, []
+    axes.remove()
+    return drawn, [plain_axes(drawn.add_subplot(rows, columns, place + 1)) for place in range(n)]
 
 
 def plain_axes(axes: Axes) -> Axes:
