@@ -54,6 +54,7 @@ def test_without_images_to_answer_it_says_so(project: Project) -> None:
 
     assert front.one("hello", "begin") | {"title": ""} == {
         "kind": "begin", "n": 0, "place": 0, "done": 0, "title": "", "page_size": 50, "side": 160,
+        "several": False,
     }  # fmt: skip
     assert "no image waits" in grid.static_html()
 
@@ -234,3 +235,82 @@ def test_of_a_thousand_answers_each_is_written_the_last_as_the_first(tmp_path: P
     assert set(other.labels.state().provenance["event"].to_pylist()) == {"corrected"}
     assert not other.labels.state().conflicts
     assert set(FrontEnd(Relabel(other, ids)).one("hello", "begin").items()) >= {("n", 1000), ("done", 1000)}
+
+
+# ------------------------------------------------------------------------------------------------------- several labels
+
+
+@pytest.fixture
+def tagged(tmp_path: Path) -> Project:
+    return Project.create(tmp_path / "tags", task="multilabel", class_names=["cat", "cow", "dog"])
+
+
+def sets(project: Project) -> dict[str, list[str] | None]:
+    table = project.labels.state().table
+    return dict(zip(table["image_id"].to_pylist(), table["labels"].to_pylist(), strict=True))
+
+
+def test_several_labels_are_switched_on_and_off(tagged: Project) -> None:
+    ids = tagged.images.upload([image(1), image(2)], labels=["dog"])
+    front = FrontEnd(Relabel(tagged, ids, author="ann"))
+    assert front.one("hello", "begin")["several"] is True
+    cards = page(front)
+    assert [(card["label"], card["guess"], card["open"]) for card in cards] == [(["dog"], None, True)] * 2
+
+    say(front, cards, "add", label="cat")
+    say(front, cards[:1], "remove", label="dog")
+    say(front, cards[1:], "label", labels=[[]])
+
+    assert sets(tagged) == {ids[0]: ["cat"], ids[1]: []}
+    assert [(card["label"], card["state"], card["open"]) for card in page(front)] == [
+        (["cat"], "removed", False),
+        ([], "corrected", False),
+    ]
+    front.one("undo", "undone")
+    front.one("undo", "undone")
+    assert sets(tagged) == {image_id: ["cat", "dog"] for image_id in ids}
+    assert "2 of 2" in front.view.static_html()
+
+
+def test_quick_keys_are_no_contradiction(tagged: Project) -> None:
+    """The second and third answer come before the front end knows what the first became."""
+    (image_id,) = tagged.images.upload([image(1)])
+    front = FrontEnd(Relabel(tagged, [image_id], author="ann"))
+    (card,) = page(front)
+
+    for what in ("add", "remove", "add"):
+        say(front, [card], what, label="cat")
+
+    assert sets(tagged) == {image_id: ["cat"]}
+    assert not tagged.labels.state().conflicts
+
+
+def test_a_suggested_set_is_accepted_or_changed(tagged: Project) -> None:
+    ids = tagged.images.upload([image(i) for i in range(3)])
+    tagged.labels.suggest(dict.fromkeys(ids, (["dog", "cat"], [0.9, 0.6])), model="4")
+    front = FrontEnd(Relabel(tagged, ids, author="ann"))
+    cards = page(front)
+    assert [(card["guess"], card["top"]) for card in cards] == [(["dog", "cat"], [("dog", 0.9), ("cat", 0.6)])] * 3
+
+    say(front, cards[:1], "accept", labels=[["dog", "cat"]])
+    say(front, cards[1:2], "label", labels=[["cat", "cow", "dog"]])
+    say(front, cards[2:], "label", labels=[[]])
+
+    assert sets(tagged) == {ids[0]: ["cat", "dog"], ids[1]: ["cat", "cow", "dog"], ids[2]: []}
+    origins = {row["image_id"]: row for row in tagged.labels.state().provenance.to_pylist()}
+    assert (origins[ids[0]]["event"], origins[ids[0]]["model"]) == ("accepted", "4")
+    assert origins[ids[1]]["event"] == "corrected"
+
+
+def test_two_people_switch_different_labels(tmp_path: Path, tagged: Project) -> None:
+    (image_id,) = tagged.images.upload([image(1)], labels=["dog"])
+    ann = FrontEnd(Relabel(Project.open(tmp_path / "tags"), [image_id], author="ann"))
+    ben = FrontEnd(Relabel(Project.open(tmp_path / "tags"), [image_id], author="ben"))
+    (hers,), (his,) = page(ann), page(ben)
+
+    say(ann, [hers], "add", label="cat")
+    say(ben, [his], "remove", label="dog")
+
+    (news,) = ann.one("news", "news", ids=[image_id])["cards"]
+    assert (news["label"], news["state"]) == (["cat"], "removed")
+    assert not tagged.labels.state().conflicts

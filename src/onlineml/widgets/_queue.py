@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onlineml.data.annotations.state import Annotations
+    from onlineml.data.kinds.base import AnnotationKind
 
-__all__ = ["key_of", "open_images", "open_mask", "rotated"]
+__all__ = ["answers", "key_of", "open_images", "open_mask", "rotated"]
 
 _STARTS = 8  # places at which people begin, so many blocks apart at most: what is most urgent stays near the front
 _KEYS = "123456789abcdefghijklmnopqrstuvwxyz"
@@ -40,6 +41,11 @@ def open_images(state: Annotations) -> list[str]:
     return list(dict.fromkeys([*conflicts, *guessed[:n_open], *_without(missing, guessed[n_open:]), *guessed[n_open:]]))
 
 
+def answers(kind: AnnotationKind) -> list[str]:
+    """Return the events of the log by which a person who sees an image says what it shows."""
+    return [event for event in kind.claim_events if event != "uploaded"]
+
+
 def open_mask(state: Annotations, image_ids: Sequence[str]) -> NDArray[np.bool_]:
     """Return a mask of the images that wait for an answer.
 
@@ -51,7 +57,7 @@ def open_mask(state: Annotations, image_ids: Sequence[str]) -> NDArray[np.bool_]
     guess = pc.index_in(wanted, value_set=state.suggestions["image_id"])
     skipped = pc.fill_null(state.suggestions["skipped"].take(guess), False)
     events = state.provenance["event"].take(at)
-    confirmed = pc.fill_null(pc.is_in(events, value_set=pa.array(["accepted", "corrected"])), False)
+    confirmed = pc.fill_null(pc.is_in(events, value_set=pa.array(answers(state.kind))), False)
     said = state.table[state.kind.key].take(at)
     conflict = pc.is_in(wanted, value_set=pa.array(list(state.conflicts), pa.string()))
     there, guessed, labelled = at.is_valid(), guess.is_valid(), said.is_valid()

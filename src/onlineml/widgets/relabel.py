@@ -8,19 +8,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from onlineml.data.annotations.label_sets import ADDED
 from onlineml.errors import ConfigError
 from onlineml.inference.drawing import box_colour
 from onlineml.pages import markup
 from onlineml.registry.promotions import default_author
 from onlineml.widgets._manifest_items import images_items
 from onlineml.widgets._pictures import items_html, pictures, send_pictures
-from onlineml.widgets._queue import key_of, open_images, open_mask, rotated
+from onlineml.widgets._queue import answers, key_of, open_images, open_mask, rotated
 from onlineml.widgets._view import View, own_project, require_own_task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from onlineml.data.annotations.state import Annotations
+    from onlineml.data.kinds.base import AnnotationKind
     from onlineml.project.project import Project
 
 __all__ = ["Relabel"]
@@ -31,14 +33,14 @@ _TOLD_GUESSES = 3  # of the classes that a model thought likely
 
 
 class Relabel(View):
-    """Labels of images, accepted or corrected from the keyboard.
+    """Labels of images, accepted or corrected from the keyboard. Of several labels each is switched on and off.
 
     Each answer is one entry of the project's log, written before it is shown as saved. Images that others answer
     meanwhile are marked and passed over; answers that were given without having seen each other are kept both, see
     `onlineml.Project.labels.conflicts`. Opened again, it goes on with what nobody has answered.
 
     Args:
-        project: of the task classification.
+        project: of a task whose images have labels.
         images: ids of the images, in their order; by default those that nobody has answered: contradictions, then
             suggestions, the least sure first, then images without a label. Different people begin at different pages.
         author: who says so; by default the user of the hub or the machine.
@@ -82,9 +84,11 @@ class Relabel(View):
             state.require_images(images)
             self.image_ids = list(dict.fromkeys(images))
         self.n_saved = 0
+        self._several = ADDED in project.kind.claim_events  # an image has a set of labels
         self._start = 0
         self._said: list[dict[str, str]] = []  # entry by image id, of each answer, to be taken back
         self._own: dict[str, str] = {}  # the last entry that was written here, by image id
+        self._based: dict[str, str | None] = {}  # the revision that it was given for
         self._told: dict[str, dict[str, Any]] = {}  # what the front end was told of each image last
         self._gallery = images_items(project, state, self.image_ids)
 
@@ -117,6 +121,7 @@ class Relabel(View):
         waits = open_mask(self._project.labels.state(), self.image_ids)
         first, done = int(np.argmax(waits)) if waits.any() else 0, int((~waits).sum())
         facts = {"title": self.project.title, "page_size": self.page_size, "side": self.thumbnail_px}
+        facts["several"] = self._several
         self.send({"kind": "begin", "n": len(self.image_ids), "place": first, "done": done, **facts})
 
     def _send_classes(self) -> None:
@@ -152,16 +157,16 @@ class Relabel(View):
 
     def _cards(self, state: Annotations, ids: Sequence[str]) -> list[dict[str, Any]]:
         """Return the facts that the grid gets about each image."""
-        wanted = pa.array(ids, pa.string())
+        kind, wanted = state.kind, pa.array(ids, pa.string())
         at = pc.index_in(wanted, value_set=state.table["image_id"])
-        labels = state.table[state.kind.key].take(at).to_pylist()
+        labels = state.table[kind.key].take(at).to_pylist()
         origins = state.provenance.select(["event", "author"]).take(at).to_pylist()
         found = pc.index_in(wanted, value_set=state.suggestions["image_id"])
         guesses = state.suggestions.take(found).to_pylist()
         revisions = state.revisions(list(ids))
         told = zip(ids, at.to_pylist(), labels, origins, guesses, revisions, strict=True)
         return [
-            _card(image_id, label, origin, guess, revision, conflict=image_id in state.conflicts)
+            _card(kind, image_id, label, origin, guess, base=revision, conflict=image_id in state.conflicts)
             if place is not None
             else {"id": image_id, "state": "deleted", "open": False, "label": None, "base": revision}
             for image_id, place, label, origin, guess, revision in told
@@ -172,27 +177,37 @@ class Relabel(View):
     def _say(self, ask: Mapping[str, Any]) -> None:
         """Write one answer about one or several images, and tell so."""
         ids = [str(image_id) for image_id in ask["ids"]]
-        expected_revisions = dict(zip(ids, ask["bases"], strict=True))
+        bases = dict(zip(ids, ask["bases"], strict=True))
+        expected_revisions = {image_id: self._revision(image_id, base) for image_id, base in bases.items()}
         what = str(ask["what"])
         if what == "skip":
             entries = self._project.labels.skip(ids, author=self.author)
         elif what == "delete":
             entries = self._project.images.delete(ids, author=self.author)
         elif what == "accept":
-            entries = self._accept(ids, [str(label) for label in ask["labels"]], expected_revisions)
+            entries = self._accept(ids, ask["labels"], expected_revisions)
         elif what == "label":
-            labels = dict.fromkeys(ids, self._project.kind.of_label(str(ask["label"])))
+            values = ask.get("labels") or [self._project.kind.of_label(str(ask["label"]))] * len(ids)
+            labels = dict(zip(ids, values, strict=True))
             entries = self._project.labels.set(labels, expected_revision=expected_revisions, author=self.author)
+        elif what in {"add", "remove"}:
+            change = self._project.labels.add if what == "add" else self._project.labels.remove
+            entries = change(ids, [str(ask["label"])], expected_revision=expected_revisions, author=self.author)
         else:
-            raise ConfigError(f"unknown answer {what!r}; expected label, accept, skip or delete")
+            raise ConfigError(f"unknown answer {what!r}; expected label, add, remove, accept, skip or delete")
         said = dict(zip(ids, entries, strict=True))
         self._said.append(said)
         self._own |= said
+        self._based |= bases
         self.n_saved += 1
         self.send({"kind": "saved", "of": ask.get("number"), "bases": said})
 
+    def _revision(self, image_id: str, base: str | None) -> str | None:
+        """The revision that was seen: a quick second answer comes before the front end knows what the first became."""
+        return self._own[image_id] if image_id in self._based and self._based[image_id] == base else base
+
     def _accept(
-        self, ids: Sequence[str], labels: Sequence[str], expected_revisions: Mapping[str, str | None]
+        self, ids: Sequence[str], labels: Sequence[Any], expected_revisions: Mapping[str, str | None]
     ) -> list[str]:
         """Accept what was seen: a suggestion as such, which keeps its model; a label that was there, as that."""
         told = [self._told.get(image_id, {}) for image_id in ids]
@@ -211,6 +226,8 @@ class Relabel(View):
         for entry in reversed(said.values()):
             self._project.labels.undo(entry, author=self.author)
         self._said.pop()
+        for image_id in said:
+            self._based.pop(image_id, None)
         self.n_saved -= 1
         cards = self._cards(self._project.labels.state(), list(said))
         self._told |= {card["id"]: card for card in cards}
@@ -236,17 +253,19 @@ class Relabel(View):
 
 
 def _card(
+    kind: AnnotationKind,
     image_id: str,
-    label: str | None,
+    label: str | list[str] | None,
     origin: Mapping[str, Any],
     guess: Mapping[str, Any],
-    revision: str | None,
     *,
+    base: str | None,
     conflict: bool,
 ) -> dict[str, Any]:
-    guessed = guess.get("label")
-    top = list(zip(guess["top_labels"], guess["top_scores"], strict=True))[:_TOLD_GUESSES] if guessed else []
-    answered = origin["event"] in {"accepted", "corrected"} and not conflict and guessed is None and label is not None
+    guessed = guess.get(kind.names)
+    scores = guess.get("top_scores", guess.get("scores"))  # of several classes, or of each label
+    top = [] if guessed is None else list(zip(guess[kind.guessed], scores, strict=True))[:_TOLD_GUESSES]
+    answered = origin["event"] in answers(kind) and not conflict and guessed is None and label is not None
     state = "conflict" if conflict else "skipped" if guess.get("skipped") else origin["event"]
     return {
         "id": image_id,
@@ -257,5 +276,5 @@ def _card(
         "state": state,
         "by": origin["author"],
         "open": not answered and state != "skipped",
-        "base": revision,
+        "base": base,
     }

@@ -171,6 +171,15 @@ class ClassBar {
     for (const node of this.buttons.children) node.classList.toggle("oml-chosen", node.dataset.class === name);
   }
 
+  /** Several classes at once, each of which may be switched off again. */
+  setOn(names) {
+    for (const node of this.buttons.children) {
+      const on = names.includes(node.dataset.class);
+      node.classList.toggle("oml-chosen", on);
+      node.setAttribute("aria-pressed", String(on));
+    }
+  }
+
   color(name) {
     return this.classes.find((one) => one.name === name)?.color ?? "#9aa0a6";
   }

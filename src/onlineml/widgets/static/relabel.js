@@ -3,7 +3,14 @@
 
 const RELABEL_HELP = `A class's key: that is its label. Enter: what is shown is right. Space: skip. Backspace: take back the last answer.
 Delete: leave the image out of all datasets. Arrows: move; with Shift, or Shift and a click, choose several, which then get one answer. Shift+Enter:
-accept all suggestions of the page. Page Up, Page Down: other pages. +: the image in large. /: find a class by its name, or add one.`;
+accept all suggestions of the page. Page Up, Page Down: other pages. +: the image in large. /: find a class by its name, or add one.
+Where an image has several labels, a class's key switches it on or off, 0 says that none applies, and Enter goes on.`;
+
+/** A label, or a set of them, in words. */
+const words = (value) => (Array.isArray(value) ? value.join(", ") || "(no labels)" : value ?? "(no label)");
+const isSame = (one, other) => words(Array.isArray(one) ? [...one].sort() : one) === words(Array.isArray(other) ? [...other].sort() : other);
+/** What is shown of a card: a suggestion that waits, or else its label. */
+const shown = (card) => (card.open && card.guess) || card.label;
 
 class RelabelGrid {
   constructor(model, el) {
@@ -14,10 +21,13 @@ class RelabelGrid {
     this.cards = [];
     this.at = 0;
     this.anchor = null;
-    this.classes = new ClassBar(this.link, (name) => this.say("label", name));
+    this.classes = new ClassBar(this.link, (name) => (this.several ? this.toggle(name) : this.say("label", name)));
     this.build();
     const { link } = this;
-    link.on("classes", (told) => this.classes.show(told.classes));
+    link.on("classes", (told) => {
+      this.classes.show(told.classes);
+      this.mark();
+    });
     link.on("begin", (told) => this.begin(told));
     link.on("cards", (told) => this.take(told));
     link.on("pictures", (told, buffers) => this.takePictures(told, buffers));
@@ -39,12 +49,15 @@ class RelabelGrid {
     this.page = make("span", { class: "oml-muted" });
     this.large = make("div", { class: "oml-large oml-beside", hidden: true });
     this.grid = make("div", { class: "oml-grid", role: "listbox", "aria-label": "images" });
+    this.none = button("None 0", "no class applies (0)", () => this.sayNone());
+    this.none.hidden = true;
     this.link.root.append(
       make("div", { class: "oml-row" }, this.title, this.progress, this.told, make("span", { class: "oml-space" }),
         button("‹", "previous page (Page Up)", () => this.flip(-1)), this.page,
         button("›", "next page (Page Down)", () => this.flip(1))),
       make("div", { class: "oml-row" },
         button("Right ⏎", "what is shown is right (Enter)", () => this.say("accept")),
+        this.none,
         button("Skip ␣", "leave it undecided (Space)", () => this.say("skip")),
         button("Undo ⌫", "take back the last answer (Backspace)", () => this.undo()),
         button("Leave out", "leave it out of all datasets (Delete)", () => this.say("delete")),
@@ -59,7 +72,8 @@ class RelabelGrid {
   // ---- pages ----
 
   begin(told) {
-    Object.assign(this, { n: told.n, done: told.done, size: told.page_size });
+    Object.assign(this, { n: told.n, done: told.done, size: told.page_size, several: told.several });
+    this.none.hidden = !told.several;
     this.title.textContent = told.title;
     this.link.root.style.setProperty("--side", `${told.side}px`);
     this.progress.max = Math.max(1, told.n);
@@ -173,12 +187,13 @@ class RelabelGrid {
     const { node } = card;
     const percent = (score) => `${Math.round(100 * score)} %`;
     const guessed = card.guess && card.open;
-    card.name.textContent = guessed ? `${card.guess} ${percent(card.score)} ?` : card.label ?? "(no label)";
+    const several = Array.isArray(card.guess);
+    card.name.textContent = guessed ? `${words(card.guess)}${several ? "" : ` ${percent(card.score)}`} ?` : words(card.label);
     card.name.className = `oml-name ${guessed ? "oml-guess" : ""}`;
-    const changed = card.answer === "label" && card.label !== card.first;
-    let note = guessed && card.top.length > 1 ? card.top.slice(1).map(([name, score]) => `${name} ${percent(score)}`).join(", ") : "";
-    if (guessed && card.label) note = card.guess === card.label ? "as labelled" : `is labelled ${card.label}`;
-    if (changed) note = `was ${card.first ?? "without a label"}`;
+    const changed = ["label", "add", "remove"].includes(card.answer) && !isSame(card.label, card.first);
+    let note = guessed ? card.top.slice(several ? 0 : 1).map(([name, score]) => `${name} ${percent(score)}`).join(", ") : "";
+    if (guessed && card.label) note = isSame(card.guess, card.label) ? "as labelled" : `is labelled ${words(card.label)}`;
+    if (changed) note = `was ${card.first ? words(card.first) : "without a label"}`;
     else if (card.state === "conflict") note = "people contradict each other";
     else if (card.state === "deleted") note = "left out";
     else if (card.state === "skipped") note = "skipped";
@@ -186,13 +201,14 @@ class RelabelGrid {
     else if (card.answer) note = "confirmed";
     card.note.textContent = note;
     card.mark.textContent = card.failed ? "!" : card.pending ? "…" : card.answer || card.other ? "✓" : "";
-    const color = this.classes.color(guessed ? card.guess : card.label);
+    const color = this.classes.color([shown(card)].flat()[0]);
     node.style.setProperty("--label", card.label || guessed ? color : "transparent");
     node.classList.toggle("oml-changed", changed);
     node.classList.toggle("oml-answered", !card.open);
     node.classList.toggle("oml-failed", Boolean(card.failed));
     node.dataset.state = card.failed ? "failed" : card.pending ? "pending" : card.open ? "open" : card.state;
     node.setAttribute("aria-label", `${card.name.textContent}, ${note || card.state}`);
+    this.mark();
   }
 
   go(place) {
@@ -204,8 +220,14 @@ class RelabelGrid {
       card.node.classList.toggle("oml-chosen", chosen.size > 1 && chosen.has(card));
       card.node.setAttribute("aria-selected", String(chosen.has(card)));
     });
+    this.mark();
     this.cards[place].node.scrollIntoView({ block: "nearest" });
     if (!this.large.hidden) this.askLarge();
+  }
+
+  /** The classes that the present image has, in the bar. */
+  mark() {
+    if (this.several && this.cards[this.at]) this.classes.setOn(shown(this.cards[this.at]) ?? []);
   }
 
   chosen() {
@@ -240,20 +262,37 @@ class RelabelGrid {
   say(what, label = null) {
     if (label !== null) this.classes.setCurrent(label);
     let cards = this.chosen().filter((card) => card.state !== "deleted");
-    if (what === "accept") cards = cards.filter((card) => (card.open && card.guess) || card.label);
+    if (what === "accept") cards = cards.filter(shown);
     if (!cards.length) {
       this.told.textContent = what === "accept" ? "there is nothing to accept: press the key of its class" : "nothing to answer";
       return;
     }
-    this.send(cards, what, label);
+    this.send(cards, what, cards.map((card) => (what === "label" ? label : shown(card))), { label });
     this.advance();
   }
 
-  send(cards, what, label) {
-    const labels = cards.map((card) => (what === "label" ? label : (card.open && card.guess) || card.label));
-    const told = { ids: cards.map((card) => card.id), bases: cards.map((card) => card.base), what };
+  /** One class of the chosen images switched on or, where all have it, off: of a suggestion, the whole set is said. */
+  toggle(name) {
+    const cards = this.chosen().filter((card) => card.state !== "deleted");
+    if (!cards.length) return;
+    const on = !cards.every((card) => shown(card)?.includes(name));
+    const sets = cards.map((card) => [...(shown(card) ?? []).filter((one) => one !== name), ...(on ? [name] : [])].sort());
+    if (cards.some((card) => card.open && card.guess)) this.send(cards, "label", sets, { labels: sets });
+    else this.send(cards, on ? "add" : "remove", sets, { label: name });
+  }
+
+  sayNone() {
+    const cards = this.chosen().filter((card) => card.state !== "deleted");
+    if (!cards.length) return;
+    const sets = cards.map(() => []);
+    this.send(cards, "label", sets, { labels: sets });
+    this.advance();
+  }
+
+  /** An answer: what is seen of each card from now on, and what the kernel is told beside its ids. */
+  send(cards, what, labels, facts) {
+    const told = { ids: cards.map((card) => card.id), bases: cards.map((card) => card.base), what, ...facts };
     if (what === "accept") told.labels = labels;
-    if (what === "label") told.label = label;
     const before = cards.map(({ open, label: was, answer, state, other }) => ({ open, label: was, answer, state, other }));
     const number = this.link.ask("say", told);
     this.saying.set(number, { cards, before, since: performance.now() });
@@ -262,10 +301,9 @@ class RelabelGrid {
       if (card.open) this.done += 1;
       Object.assign(card, { open: false, answer: what, other: false, failed: false });
       card.pending += 1;
-      if (what === "label" || what === "accept") {
-        card.label = labels[place];
-        card.state = what === "label" ? "corrected" : "accepted";
-      } else card.state = what === "skip" ? "skipped" : "deleted";
+      card.state = { skip: "skipped", delete: "deleted", accept: "accepted" }[what] ?? "corrected";
+      const said = labels[place];
+      if (what !== "skip" && what !== "delete") card.label = Array.isArray(said) ? [...said].sort() : said;
       this.draw(card);
     });
     this.tell();
@@ -274,7 +312,7 @@ class RelabelGrid {
   acceptPage() {
     const cards = this.cards.filter((card) => card.open && card.guess);
     if (!cards.length) return;
-    this.send(cards, "accept", null);
+    this.send(cards, "accept", cards.map(shown), {});
     this.at = this.cards.length - 1;
     this.advance();
   }
@@ -418,6 +456,7 @@ class RelabelGrid {
       this.toggleLarge(false);
       this.go(this.at);
     } else if (event.key.startsWith("Arrow") || event.key === "Home" || event.key === "End") this.arrow(event);
+    else if (this.several && event.key === "0") this.sayNone();
     else return this.classes.key(event.key);
     return true;
   }
