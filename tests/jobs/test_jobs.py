@@ -21,7 +21,7 @@ from onlineml import jobs
 from onlineml.errors import AlreadyExistsError, ConfigError, NotFoundError
 from onlineml.jobs import ProjectJobs
 from onlineml.jobs.launch import ORDER, launch, untrusted_reference
-from onlineml.jobs.state import Snapshot, infer_state
+from onlineml.jobs.liveness import Snapshot, infer_state
 from onlineml.runs.process import describe_process, this_process
 from onlineml.runs.run import Run
 from places import SUPPORT
@@ -88,7 +88,7 @@ def test_a_project_without_jobs(project: oml.Project) -> None:
     assert list(project.jobs.list().to_frame()["state"]) == []
     with pytest.raises(NotFoundError, match="0 jobs"):
         project.jobs.get("2026")
-    with pytest.raises(NotFoundError, match="not submitted"):
+    with pytest.raises(NotFoundError, match="is not a job"):
         jobs.Job.open(project.runs.list()[0].url)
 
 

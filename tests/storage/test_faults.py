@@ -13,7 +13,7 @@ import pytest
 from fault_proxy import FaultProxy, fault_proxy
 from onlineml import registry
 from onlineml.errors import AlreadyExistsError, ConflictError, NotFoundError, StorageError
-from onlineml.storage import conditions, io, reading
+from onlineml.storage import conditions, io, retries
 from onlineml.storage.location import Location
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ def options(s3_server: S3Server, fault_proxy: FaultProxy) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "_FIRST_WAIT_S", 0.01)
-    monkeypatch.setattr(reading, "_PATIENCE_S", 30.0)
+    monkeypatch.setattr(retries, "_FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(retries, "_PATIENCE_S", 30.0)
 
 
 # ------------------------------------------------------------------------------------------------------------ reading

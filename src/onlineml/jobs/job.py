@@ -16,7 +16,7 @@ from onlineml.errors import ConfigError, NotFoundError
 from onlineml.jobs import html
 from onlineml.jobs.executors import Executor, LocalProcesses
 from onlineml.jobs.launch import checked, first_log, launch, untrusted_reference
-from onlineml.jobs.state import ENDED, cancel_name, infer_state, snapshot
+from onlineml.jobs.liveness import ENDED, cancel_name, settled, snapshot
 from onlineml.jobs.status import JobStatus, status_of
 from onlineml.runs.run import Run
 from onlineml.storage import io
@@ -24,7 +24,7 @@ from onlineml.storage.json_file import read_json
 from onlineml.training.progress import check_progress, live_view
 
 if TYPE_CHECKING:
-    from onlineml.jobs.state import JobState, Snapshot
+    from onlineml.jobs.liveness import JobState, Snapshot
     from onlineml.storage.location import Options, Url
     from onlineml.training.progress import Progress
 
@@ -205,13 +205,3 @@ class Job:
 
     def _repr_html_(self) -> str:
         return html.status_html(self.status(), log=self.tail(12))
-
-
-def settled(run: Run, executor: Executor, seen: Snapshot) -> tuple[Snapshot, JobState]:
-    """Return a snapshot and its state; it is read again if the process is gone, which may just have finished."""
-    of_it = executor if executor.name == seen.claim.get("executor", executor.name) else None
-    state = infer_state(seen, of_it)
-    if state == "lost":
-        seen = snapshot(run)
-        state = infer_state(seen, of_it)
-    return seen, state

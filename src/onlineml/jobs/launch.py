@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onlineml.errors import AlreadyExistsError, ConfigError
-from onlineml.jobs.state import claim_name, handle_name
+from onlineml.jobs.liveness import claim_name, handle_name
 from onlineml.storage import io
 from onlineml.storage.cache import cache_folder
 

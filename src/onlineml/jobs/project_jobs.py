@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from onlineml.errors import NotFoundError
 from onlineml.jobs.executors import Executor, LocalProcesses
-from onlineml.jobs.job import Job, settled
+from onlineml.jobs.job import Job
 from onlineml.jobs.launch import checked, launch
-from onlineml.jobs.state import snapshots
+from onlineml.jobs.liveness import settled, snapshots
 from onlineml.jobs.status import Jobs, status_of
 from onlineml.runs.run import Run, new_run_id
 from onlineml.storage.location import Location, Options, Url

@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from onlineml.jobs import html
-from onlineml.jobs.state import silent_s
+from onlineml.jobs.liveness import silent_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     import pandas as pd
 
-    from onlineml.jobs.state import JobState, Snapshot
+    from onlineml.jobs.liveness import JobState, Snapshot
     from onlineml.storage.location import Location
 
 __all__ = ["JobStatus", "Jobs", "status_of"]

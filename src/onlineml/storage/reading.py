@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
-import weakref
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -18,6 +16,7 @@ from onlineml.storage import local as local_files
 from onlineml.storage.cache import byte_cache
 from onlineml.storage.filesystems import filesystem, our_error, translated
 from onlineml.storage.location import Location, Options, Url
+from onlineml.storage.retries import ANSWERED, persistently
 from onlineml.storage.s3 import client as s3
 from onlineml.storage.s3 import obstore as s3_obstore
 from onlineml.storage.s3.client import Content
@@ -25,19 +24,11 @@ from onlineml.storage.shards import Place, place_of, spans
 from onlineml.storage.urls import local_path, redacted
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
 
 __all__ = ["download_file", "read_bytes", "read_many"]
 
 _CONCURRENCY = 64
-# per object; for filesystems without a timeout of their own, and for a server that sends very slowly
-_ATTEMPT_S = 600.0
-_ATTEMPTS = 6
-_PATIENCE_S = 120.0  # for a store that asks for fewer requests (503), or one that answered before and does not now
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.2, 10.0
-_THROTTLED = frozenset({"SlowDown", "ServiceUnavailable", "503", "RequestLimitExceeded", "TooManyRequests", "429"})
-_PASSING = _THROTTLED | {"InternalError", "500", "502", "504", "RequestTimeout"}
-_answered: weakref.WeakSet[Any] = weakref.WeakSet()  # filesystems that have answered, so their endpoint is valid
 
 
 def read_bytes(url: Url, *, storage_options: Options = None) -> bytes:
@@ -253,43 +244,10 @@ async def _read(fs: Any, path: str, place: Place) -> Content:
                 return Content(b"")  # the file is empty
             raise
         _require_whole(content.data, path, place)
-        _answered.add(fs)
+        ANSWERED.add(fs)
         return content
 
-    return await _persistently(once, fs)
-
-
-async def _persistently(once: Callable[[], Awaitable[Content]], fs: Any) -> Content:
-    """Retry a read while that may help, at growing, randomized intervals."""
-    loop = asyncio.get_running_loop()
-    begin = loop.time()
-    attempt = 0
-    while True:
-        attempt += 1
-        try:
-            return await asyncio.wait_for(once(), _ATTEMPT_S)
-        except Exception as err:
-            wait = min(_FIRST_WAIT_S * 2**attempt, _LONGEST_WAIT_S) * random.uniform(0.5, 1.0)  # noqa: S311
-            is_late = loop.time() + wait - begin > _PATIENCE_S
-            if is_late or attempt >= _attempts(err, fs):
-                raise
-        await asyncio.sleep(wait)
-
-
-def _attempts(err: Exception, fs: Any) -> float:
-    """Return the number of attempts for an error; unlimited within the time limit if the store is only unavailable."""
-    code = s3.server_code(err)
-    if code:
-        return float("inf") if code in _THROTTLED else _ATTEMPTS if code in _PASSING else 1
-    from aiohttp import ClientError, ClientPayloadError  # noqa: PLC0415 (heavy, and here only where something failed)
-    from botocore.exceptions import ConnectionError as BrokenConnectionError  # noqa: PLC0415
-    from botocore.exceptions import HTTPClientError, IncompleteReadError, ResponseStreamingError  # noqa: PLC0415
-
-    if isinstance(err, (s3.ShortError, ClientPayloadError, IncompleteReadError, ResponseStreamingError)):
-        return _ATTEMPTS
-    if isinstance(err, (ClientError, HTTPClientError, BrokenConnectionError, TimeoutError, ConnectionError)):
-        return float("inf") if fs in _answered else 2
-    return 1
+    return await persistently(once, fs)
 
 
 def _require_whole(data: bytes, path: str, place: Place) -> None:
@@ -333,7 +291,7 @@ def download_file(url: Url, local_file: str | os.PathLike[str], *, storage_optio
         else:
             fs, path = filesystem(at)
             if s3.is_s3(fs):
-                fsspec.asyn.sync(fs.loop, s3.download, fs, path, str(temporary), attempt=_persistently)
+                fsspec.asyn.sync(fs.loop, s3.download, fs, path, str(temporary), attempt=persistently)
             else:
                 fs.get_file(path, str(temporary))
         temporary.replace(local_file)

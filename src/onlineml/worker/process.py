@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from onlineml.errors import NotFoundError, OnlineMLError, StoppedError
 from onlineml.jobs.launch import ORDER, imported
-from onlineml.jobs.state import BEAT_S, cancel_name, claim_name, handle_name
+from onlineml.jobs.liveness import BEAT_S, cancel_name, claim_name, handle_name
 from onlineml.runs.process import this_process
 from onlineml.runs.run import Run
 from onlineml.storage import io

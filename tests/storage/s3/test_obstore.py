@@ -11,7 +11,7 @@ import pytest
 
 from fault_proxy import FaultProxy, fault_proxy
 from onlineml.errors import NotFoundError, StorageError
-from onlineml.storage import io, reading
+from onlineml.storage import io, retries
 from onlineml.storage.filesystems import filesystem
 from onlineml.storage.location import Location
 from onlineml.storage.s3 import obstore as s3_obstore
@@ -81,7 +81,7 @@ def test_a_wrong_secret_is_refused_and_not_shown(swift_server: S3Server) -> None
 def test_a_body_that_is_cut_is_read_again(
     s3_server: S3Server, fault_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "_FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(retries, "_FIRST_WAIT_S", 0.01)
     options = {**s3_server.storage_options, "endpoint_url": fault_proxy.url}
     url = f"{s3_server.new_bucket()}/a"
     data = os.urandom(50_000)

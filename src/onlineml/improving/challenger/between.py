@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from onlineml.improving.challenger.rename import current_names
+from onlineml.improving.challenger.current_names import current_names
 from onlineml.improving.challenger.successor_pieces import successor_pieces
 from onlineml.improving.challenger.weight_space import interpolate
 from onlineml.models.class_heads import align_weights

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from onlineml.errors import DataError
+from onlineml.improving.challenger.current_names import distinct, remap_probabilities
 from onlineml.improving.challenger.head_pieces import HeadPieces
-from onlineml.improving.challenger.rename import distinct, remap_probabilities
 from onlineml.inference.evaluate_classifier import classifier_scores, probabilities_in
 
 if TYPE_CHECKING:

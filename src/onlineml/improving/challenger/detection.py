@@ -8,8 +8,8 @@ import torch
 from torchvision.ops import batched_nms
 
 from onlineml.data.loading.detection_datamodules import DetectionDataModule
+from onlineml.improving.challenger.current_names import distinct, remap_thresholds
 from onlineml.improving.challenger.known_classes import known_classes
-from onlineml.improving.challenger.rename import distinct, remap_thresholds
 from onlineml.improving.challenger.successor_pieces import SuccessorPieces
 from onlineml.inference.evaluate_detector import evaluate_detector
 from onlineml.tasks import task_of

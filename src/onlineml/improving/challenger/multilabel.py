@@ -9,9 +9,9 @@ import numpy as np
 from onlineml.data.kinds.labels import multi_hot
 from onlineml.errors import DataError
 from onlineml.evaluation.multilabel.inputs import DEFAULT_THRESHOLD
+from onlineml.improving.challenger.current_names import distinct, remap_thresholds
 from onlineml.improving.challenger.head_pieces import HeadPieces
 from onlineml.improving.challenger.known_classes import known_classes
-from onlineml.improving.challenger.rename import distinct, remap_thresholds
 from onlineml.inference.evaluate_classifier import probabilities_in
 from onlineml.inference.evaluate_labels import label_scores
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from onlineml.errors import DataError
-from onlineml.improving.challenger.rename import current_names
+from onlineml.improving.challenger.current_names import current_names
 from onlineml.improving.challenger.successor_pieces import successor_pieces
 from onlineml.inference.evaluation import EvaluateOptions
 from onlineml.tasks import task_of

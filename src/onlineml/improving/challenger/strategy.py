@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from onlineml import registry
 from onlineml.errors import NotFoundError
-from onlineml.improving.challenger.rename import current_names
+from onlineml.improving.challenger.current_names import current_names
 
 if TYPE_CHECKING:
     from onlineml.data.annotations.state import Annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from onlineml.improving.challenger.rename import current_names
+from onlineml.improving.challenger.current_names import current_names
 from onlineml.improving.challenger.weight_space import shrink_and_perturb
 
 if TYPE_CHECKING:

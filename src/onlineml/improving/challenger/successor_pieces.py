@@ -59,8 +59,8 @@ class SuccessorPieces(ABC):
 
         Args:
             model: of the task.
-            names: present names of its classes, see `onlineml.improving.challenger.rename.current_names`; at least one
-                is a class of the data.
+            names: present names of its classes, see `onlineml.improving.challenger.current_names.current_names`; at
+                least one is a class of the data.
             data: a frozen dataset.
             options: see `onlineml.evaluate`.
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from onlineml.improving.challenger import successor
 from onlineml.improving.challenger.between import keep_best_between
+from onlineml.improving.challenger.current_names import current_names, distinct
 from onlineml.improving.challenger.images import challenger_images
-from onlineml.improving.challenger.rename import current_names, distinct
 from onlineml.improving.challenger.successor_pieces import successor_pieces
 from onlineml.registry.versions import publish_to
 from onlineml.storage import io

@@ -9,8 +9,8 @@ import numpy as np
 
 from onlineml.data.loading.detection_datamodules import DetectionDataModule
 from onlineml.errors import TooManyBadImagesError
+from onlineml.improving.challenger.current_names import current_names
 from onlineml.improving.challenger.detection import RenamedDetector
-from onlineml.improving.challenger.rename import current_names
 from onlineml.improving.review.box_errors import box_error_candidates, find_box_errors
 from onlineml.improving.review.candidates import CandidatePool, candidates_by_score
 from onlineml.improving.review.uncertainty import box_disagreement, box_uncertainty

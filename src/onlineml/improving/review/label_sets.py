@@ -8,8 +8,8 @@ import numpy as np
 
 from onlineml.data.kinds.labels import multi_hot
 from onlineml.evaluation.multilabel.inputs import DEFAULT_THRESHOLD
+from onlineml.improving.challenger.current_names import current_names, remap_thresholds
 from onlineml.improving.challenger.multilabel import merged_columns
-from onlineml.improving.challenger.rename import current_names, remap_thresholds
 from onlineml.improving.review.candidates import CandidatePool, Candidates, candidates_by_score
 from onlineml.improving.review.duplicates import Chosen
 from onlineml.improving.review.folds import Folds

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from onlineml.improving.challenger.rename import current_names, distinct, remap_probabilities
+from onlineml.improving.challenger.current_names import current_names, distinct, remap_probabilities
 from onlineml.improving.review.candidates import CandidatePool, candidates_by_score
 from onlineml.improving.review.duplicates import Chosen
 from onlineml.improving.review.features import Features, features_of, linear_head, project_store

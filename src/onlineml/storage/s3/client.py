@@ -29,8 +29,8 @@ __all__ = [
 # One GET per object: otherwise, s3fs requests the size (a HEAD) before every read of a whole object. Listings are never
 # cached: another process may have written since.
 _DEFAULTS: dict[str, Any] = {"max_concurrency": 1, "use_listings_cache": False}
-# 64 connections serve 64 concurrent reads; botocore's default is 10. Every wait is bounded. Transient errors are
-# retried by botocore only: retries by s3fs on top would multiply the attempts by 5, or by 25.
+# 64 connections serve 64 concurrent reads; botocore's default is 10. Every wait is bounded. Transient errors of
+# writes are retried by botocore, those of reads by `onlineml.storage.retries` as well; s3fs's own are off (retries=1).
 _CONFIG: dict[str, Any] = {
     "max_pool_connections": 64,
     "connect_timeout": 10,

@@ -96,7 +96,7 @@ async def _store(fs: Any, bucket: str) -> Any:
             "read_timeout": timedelta(seconds=client.meta.config.read_timeout),
             "timeout": timedelta(minutes=10),
         },
-        retry_config={"max_retries": 0},  # s3fs tries again
+        retry_config={"max_retries": 0},  # onlineml.storage.retries tries again, with s3fs
         credential_provider=provider,
     )
 

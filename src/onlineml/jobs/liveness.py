@@ -26,9 +26,11 @@ __all__ = [
     "claim_name",
     "handle_name",
     "infer_state",
+    "settled",
     "silent_s",
+    "snapshot",
+    "snapshots",
 ]
-__all__ += ["snapshot", "snapshots"]
 
 JobState = Literal["starting", "running", "finished", "failed", "stopped", "lost"]
 
@@ -144,6 +146,16 @@ def infer_state(seen: Snapshot, executor: Executor | None) -> JobState:
     if alive is False:
         return "lost"
     return "running" if begun else "starting"
+
+
+def settled(run: Run, executor: Executor, seen: Snapshot) -> tuple[Snapshot, JobState]:
+    """Return a snapshot and its state; it is read again if the process is gone, which may just have finished."""
+    of_it = executor if executor.name == seen.claim.get("executor", executor.name) else None
+    state = infer_state(seen, of_it)
+    if state == "lost":
+        seen = snapshot(run)
+        state = infer_state(seen, of_it)
+    return seen, state
 
 
 def silent_s(seen: Snapshot) -> float | None:

@@ -8,12 +8,12 @@ import torch
 
 import onlineml as oml
 from onlineml.errors import DataError
-from onlineml.improving.challenger.detection import RenamedDetector
-from onlineml.improving.challenger.rename import (
+from onlineml.improving.challenger.current_names import (
     current_names,
     distinct,
     remap_probabilities,
 )
+from onlineml.improving.challenger.detection import RenamedDetector
 from onlineml.improving.challenger.score import scores_now
 from tiny import CLASSES, TinyNet
 
