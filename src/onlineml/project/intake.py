@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from onlineml.data.images.archives import read_zip
@@ -80,8 +81,9 @@ class _Intake:
     ids: list[str] = field(default_factory=list)
     added: dict[str, int] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
-    _waiting: list[tuple[str, bytes]] = field(default_factory=list)  # of one label
-    _label: str | None = None
+    _waiting: list[tuple[str, bytes]] = field(default_factory=list)  # of one annotation
+    _annotation_waiting: Any = None
+    _sets: dict[bytes, set[str]] = field(default_factory=dict)  # labels of contents that came in several folders
 
     def take(self, name: str, source: Location | bytes) -> None:
         """Take one file of any type."""
@@ -136,12 +138,22 @@ class _Intake:
         except BadImageError as error:
             self.refused[name] = str(error)
             return
-        if self._waiting and label != self._label:
+        annotation = self._annotation(content, label)
+        if self._waiting and annotation != self._annotation_waiting:
             self.flush()
-        self._label = label
+        self._annotation_waiting = annotation
         self._waiting.append((name, content))
         if len(self._waiting) >= _BATCH_IMAGES or sum(len(data) for _, data in self._waiting) >= _BATCH_BYTES:
             self.flush()
+
+    def _annotation(self, content: bytes, label: str | None) -> Any:
+        """Return the annotation of an image with one label; a set of labels has those of all copies."""
+        value = self.project.kind.of_label(label)
+        if not isinstance(value, list):
+            return value
+        labels = self._sets.setdefault(sha256(content).digest(), set())
+        labels.update(value)
+        return sorted(labels)
 
     def flush(self) -> None:
         """Upload the pending images."""
@@ -149,8 +161,7 @@ class _Intake:
             return
         waiting, self._waiting = self._waiting, []
         contents = [content for _, content in waiting]
-        kind = self.project.kind
-        given = {kind.argument: kind.of_label(self._label)}
+        given = {self.project.kind.argument: self._annotation_waiting}
         found = self.project.images.upload(contents, **given, split=self.split, author=self.author)
         for (name, _), image_id in zip(waiting, found, strict=True):
             self._count(name, [image_id])

@@ -379,8 +379,10 @@ def test_folders_and_frames_say_one_label(project: Project, tmp_path: Path):
     for name in ("cat", "dog"):
         (folder / name).mkdir(parents=True)
         (folder / name / "a.png").write_bytes(image(len(name) + ord(name[0])))
-    project.images.upload_files(str(folder / "cat" / "a.png"), labels_from_folders=True)
-    assert list(sets(project).values()) == [["cat"]]
+    (folder / "dog" / "copy.png").write_bytes((folder / "cat" / "a.png").read_bytes())
+    project.images.upload_files(str(folder), labels_from_folders=True)
+    assert sorted(sets(project).values()) == [["cat", "dog"], ["dog"]]
+    assert not project.labels.state().conflicts
     table, names = LABELS.with_labels(pa.table({"label": ["cat", None]}), ("cat",))
     assert (table["labels"].to_pylist(), table["label"].to_pylist(), names) == ([["cat"], None], [None, None], ("cat",))
 
