@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from onlineml.data.images.archives import read_zip
 from onlineml.data.images.decode import decode, is_image_name, sniff
