@@ -56,6 +56,14 @@ def on_screen(times: list[float], end: float, instants: list[float]) -> list[int
 # ---- which frames ----
 
 
+def test_the_log_of_ffmpeg_which_can_deadlock_is_off(files: dict[str, bytes]) -> None:
+    import av  # noqa: PLC0415 (optional)
+
+    av.logging.set_level(av.logging.ERROR)  # as torchvision 0.21 does where it is imported
+    next(Video(next(iter(files.values()))).frames())
+    assert av.logging.get_level() is None
+
+
 @pytest.mark.parametrize(
     ("data", "code"),
     [(b"", "empty"), (b"no video at all, but text" * 40, "unreadable"), (b"\0\0\0\x20ftypisom" * 9, "unreadable")],

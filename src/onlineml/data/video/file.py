@@ -34,7 +34,10 @@ _BLOCK = 4 << 20  # bytes per request to remote storage
 
 
 def require_av() -> Any:
-    """Import PyAV.
+    """Import PyAV, with FFmpeg's log off.
+
+    Older releases of torchvision turn the log on. A decoder thread that logs waits for the interpreter, which waits for
+    that thread when a video is closed: a deadlock.
 
     Raises:
         MissingDependencyError: PyAV is not installed.
@@ -43,6 +46,7 @@ def require_av() -> Any:
         import av  # noqa: PLC0415 (an optional dependency)
     except ImportError as error:
         raise MissingDependencyError("videos need PyAV: pip install 'onlineml[video]'") from error
+    av.logging.set_level(None)
     return av
 
 
