@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from onlineml.errors import AlreadyExistsError, ConfigError, NotFoundError, StorageError
+from onlineml.errors import AlreadyExistsError, ConfigError, NotFoundError, StoppedError, StorageError
 from onlineml.runs import append
 from onlineml.runs.process import describe_process, is_alive, this_process
 from onlineml.runs.run import Run, new_run_id
@@ -173,6 +173,29 @@ def test_ids_sort_by_time_and_differ() -> None:
     assert all(re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{4}", run_id) for run_id in ids)
     assert len(set(ids)) > 15
     assert [run_id[:15] for run_id in ids] == sorted(run_id[:15] for run_id in ids)
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "facts"),
+    [
+        (StoppedError("please"), "stopped", {"by": "request"}),
+        (KeyboardInterrupt(), "stopped", {"by": "KeyboardInterrupt"}),
+        (SystemExit(143), "stopped", {"by": "SystemExit"}),
+        (ValueError("x" * 5000), "failed", {"error": "ValueError: " + "x" * 1988}),
+    ],
+)
+def test_an_early_end_is_recorded_and_its_reason_forgotten_by_the_next_attempt(
+    store: Store, error: BaseException, state: str, facts: dict[str, str]
+) -> None:
+    run = _create(store)
+    with pytest.raises(type(error)), run.recorded():
+        raise error
+    status = run.status()
+    assert status["state"] == state
+    assert {name: status.get(name) for name in ("by", "error") if status.get(name)} == facts
+    with run.recorded():
+        assert not [name for name in ("by", "error") if run.status().get(name)]
+    assert run.status()["state"] == "running"  # that it is finished, the block says itself
 
 
 # ---- who is at it ----

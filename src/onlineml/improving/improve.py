@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from onlineml import registry
-from onlineml.errors import StoppedError
 from onlineml.improving.attempt import Attempt
 from onlineml.improving.gate.policy import Gate
 from onlineml.improving.outcome import UNCHANGED, Outcome
@@ -14,8 +12,6 @@ from onlineml.improving.recipe import Recipe
 from onlineml.training.progress import check_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from onlineml.project.project import Project
     from onlineml.registry.versions import ModelVersion
     from onlineml.runs.run import Run
@@ -70,31 +66,13 @@ def improve(
     record = project.runs.new() if run is None else run
     name = None if champion is None else champion.version
     record.update_spec({"kind": "improve", "dataset": data.hash, "champion": name})
-    with _recorded(record):
+    with record.recorded():
         attempt = Attempt(project, data, project.labels.state(), recipe, gate, record, progress)
         outcome = attempt.first() if champion is None else attempt.challenge(champion, before)
         outcome.save(record)
     facts = {"verdict": outcome.verdict, "promoted": outcome.promoted, "version": outcome.challenger}
     record.set_status("finished", facts=facts)
     return outcome
-
-
-@contextmanager
-def _recorded(run: Run) -> Iterator[None]:
-    """Record an early end of the attempt in the run's status, within the block."""
-    over: dict[str, Any] = {name: None for name in run.status() if name in {"error", "by"}}  # of an earlier attempt
-    run.set_status("running", facts=over)
-    try:
-        yield
-    except StoppedError:
-        run.set_status("stopped", facts={"by": "request"})
-        raise
-    except Exception as error:
-        run.set_status("failed", facts={"error": f"{type(error).__name__}: {error}"[:2000]})
-        raise
-    except BaseException as error:
-        run.set_status("stopped", facts={"by": type(error).__name__})
-        raise
 
 
 def _version(project: Project, name: str | None) -> ModelVersion | None:

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from onlineml.pages import markup, table
+from onlineml.training.panel_html import STATE_COLOURS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,15 +16,6 @@ if TYPE_CHECKING:
     from onlineml.jobs.status import JobStatus
 
 __all__ = ["jobs_html", "status_html"]
-
-_COLOURS = {
-    "starting": "#767c85",
-    "running": "#3d85c6",
-    "finished": "#3f9e77",
-    "failed": "#d9604c",
-    "stopped": "#d98b2b",
-    "lost": "#d9604c",
-}
 
 
 def status_html(status: JobStatus, *, log: str = "") -> Markup:
@@ -55,7 +47,7 @@ def jobs_html(statuses: Sequence[JobStatus]) -> str:
 def _state(status: JobStatus) -> Markup:
     known = status.state == "running" and not math.isnan(status.progress)
     share = f" {100 * status.progress:.0f} %" if known else ""
-    return markup('<span style="color:{}">{}{}</span>', _COLOURS[status.state], status.state, share)
+    return markup('<span style="color:{}">{}{}</span>', STATE_COLOURS[status.state], status.state, share)
 
 
 def _where(status: JobStatus) -> str:

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from onlineml.runs import run as run_states
 from onlineml.storage import io
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ JobState = Literal["starting", "running", "finished", "failed", "stopped", "lost
 
 BEAT_S = 10.0  # between two heartbeats
 _SILENT_S = 120.0  # without a heartbeat, a job on another machine is lost; allows for a short outage of the store
-ENDED = ("finished", "failed", "stopped", "lost")
+ENDED = (*run_states.ENDED, "lost")
 _CLAIM = re.compile(r"attempt-(\d{4,})\.json")
 
 
@@ -134,7 +135,7 @@ def infer_state(seen: Snapshot, executor: Executor | None) -> JobState:
     """
     state = seen.status.get("state")
     current = seen.status.get("attempt", 0) >= seen.attempt
-    if current and state in {"finished", "failed", "stopped"}:
+    if current and state in run_states.ENDED:
         return state  # type: ignore[no-any-return]
     begun = current and state == "running"
     alive = executor.alive(seen.handle) if executor is not None and seen.handle else None

@@ -16,7 +16,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
-from onlineml.errors import ConfigError, NotFoundError
+from onlineml.errors import ConfigError, NotFoundError, StoppedError
 from onlineml.runs.append import BufferedAppender
 from onlineml.runs.process import this_process
 from onlineml.storage import io
@@ -27,17 +27,28 @@ from onlineml.storage.location import Location, Options, Url
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Run", "State", "new_run_id"]
+__all__ = ["ENDED", "Run", "State", "end_of", "new_run_id"]
 
 State = Literal["created", "running", "finished", "failed", "stopped"]
+ENDED = ("finished", "failed", "stopped")
 
 _SECRET = re.compile(r"storage_options|secret|passw(or)?d|credential|(^|_)token$|api_?key|access_?key", re.IGNORECASE)
+_ERROR_LENGTH = 2000  # characters of an error in the status
 _INFINITE = {"inf": math.inf, "-inf": -math.inf}
 
 
 def new_run_id() -> str:
     """Return a new name for a run: its start in UTC and four random hex digits, ``20261124-021507-3f9a``."""
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def end_of(error: BaseException) -> tuple[State, dict[str, str]]:
+    """Return the state of a run that an exception ended, and the facts that tell why."""
+    if isinstance(error, StoppedError):
+        return "stopped", {"by": "request"}
+    if isinstance(error, Exception):
+        return "failed", {"error": f"{type(error).__name__}: {error}"[:_ERROR_LENGTH]}
+    return "stopped", {"by": type(error).__name__}
 
 
 class Run:
@@ -154,6 +165,21 @@ class Run:
         status = {**self.status(), **_finite(facts or {}), **now}
         data = json.dumps(status, indent=2, ensure_ascii=False).encode()
         io.write_bytes(self.location / "status.json", data)
+
+    def begin(self) -> None:
+        """Set the state to running, without the reason why an earlier attempt ended."""
+        self.set_status("running", facts=dict.fromkeys(set(self.status()) & {"error", "by"}))
+
+    @contextlib.contextmanager
+    def recorded(self) -> Iterator[None]:
+        """Begin, and record that and why the block was stopped or failed; a block that finishes sets that itself."""
+        self.begin()
+        try:
+            yield
+        except BaseException as error:
+            state, facts = end_of(error)
+            self.set_status(state, facts=facts)
+            raise
 
     def log_metrics(self, row: Mapping[str, float | str]) -> None:
         """Append one row of numbers and short texts. On an object store it becomes visible after 2 s or `flush`."""

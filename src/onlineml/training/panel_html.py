@@ -15,12 +15,18 @@ from onlineml.pages import render
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["SAMPLES", "PanelFacts", "duration", "panel_html"]
+__all__ = ["SAMPLES", "STATE_COLOURS", "PanelFacts", "duration", "panel_html"]
 
 _INK = "#767c85"  # legible on white and on black, as in figures
 _COLOURS = ("#3d85c6", "#d98b2b")
-_STATES = {"running": "#3d85c6", "starting": "#3d85c6", "finished": "#3f9e77", "stopped": "#d98b2b"}
-_ALARM = "#d9604c"
+STATE_COLOURS = {  # legible on white and on black
+    "starting": "#767c85",
+    "running": "#3d85c6",
+    "finished": "#3f9e77",
+    "failed": "#d9604c",
+    "stopped": "#d98b2b",
+    "lost": "#d9604c",
+}
 # One chart each; missing metrics are not drawn.
 _CHARTS = (
     ("loss", ("train_loss", "val_loss")),
@@ -89,7 +95,7 @@ def panel_html(facts: PanelFacts) -> str:
     kind = "png" if facts.samples[:4] == b"\x89PNG" else "jpeg"
     values = {
         "facts": facts,
-        "color": _STATES.get(facts.state, _ALARM),
+        "color": STATE_COLOURS.get(facts.state, STATE_COLOURS["failed"]),
         "percent": 100 * facts.share if math.isfinite(facts.share) else None,
         "line": _line(facts),
         "charts": [chart for chart in charts if chart["newest"]],

@@ -64,21 +64,10 @@ class Training:
 
     @contextmanager
     def recorded(self) -> Iterator[None]:
-        """Record the end of the training in the run's status within the block; leave the model ready for use."""
-        over: dict[str, Any] = {k: None for k in self.run.status() if k in {"error", "by"}}  # of an earlier attempt
-        self.run.set_status("running", facts=over)
+        """Record an early end of the training in the run's status; leave the model ready for use."""
         try:
-            with quiet():
+            with self.run.recorded(), quiet():
                 yield
-        except StoppedError:
-            self.run.set_status("stopped", facts={"by": "request"})
-            raise
-        except Exception as error:
-            self.run.set_status("failed", facts={"error": f"{type(error).__name__}: {error}"[:2000]})
-            raise
-        except BaseException as error:
-            self.run.set_status("stopped", facts={"by": type(error).__name__})
-            raise
         finally:
             self.model.schedule = None
             self.model.eval()

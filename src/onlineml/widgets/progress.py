@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from onlineml.errors import NotFoundError, OnlineMLError
 from onlineml.jobs.job import Job
+from onlineml.jobs.liveness import ENDED
 from onlineml.storage.io import read_bytes
 from onlineml.training.panel_html import SAMPLES, PanelFacts, panel_html
 from onlineml.training.progress import Reporter
@@ -23,7 +24,6 @@ __all__ = ["ProgressPanel", "follow_live", "shown_live"]
 
 _LOG_LINES = 8
 _LEAVE_S = 10.0  # between two updates of what the notebook keeps, while it goes on
-_OVER = ("finished", "failed", "stopped", "lost")
 
 
 class ProgressPanel(View):
@@ -106,7 +106,7 @@ class ProgressPanel(View):
     def show(self) -> None:
         """Tell the front end how it stands now."""
         facts = self.facts()
-        over = not self.pushed and facts.state in _OVER
+        over = not self.pushed and facts.state in ENDED
         stops = not over and (self.pushed or self.job is not None)
         told = {"over": over, "stops": stops, "pushed": self.pushed, "asked": self._asked_to_stop}
         self.send({"kind": "panel", "html": panel_html(facts), **told})
@@ -128,7 +128,7 @@ class ProgressPanel(View):
         while True:
             state = self.facts().state
             self.show()
-            if state in _OVER:
+            if state in ENDED:
                 return state
             time.sleep(poll_s)
 

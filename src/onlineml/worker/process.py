@@ -22,7 +22,7 @@ from onlineml.errors import NotFoundError, OnlineMLError, StoppedError
 from onlineml.jobs.launch import ORDER, imported
 from onlineml.jobs.liveness import BEAT_S, cancel_name, claim_name, handle_name
 from onlineml.runs.process import this_process
-from onlineml.runs.run import Run
+from onlineml.runs.run import ENDED, Run, end_of
 from onlineml.storage import io
 from onlineml.storage.codec import encode
 
@@ -47,7 +47,7 @@ class _JobRun(Run):
     signal_number = int(signal.SIGTERM)  # that requested the stop
 
     def set_status(self, state: State, *, facts: Mapping[str, Any] | None = None) -> None:
-        held = state in {"finished", "failed", "stopped"} and not self.over
+        held = state in ENDED and not self.over
         super().set_status("running" if held else state, facts={**(facts or {}), "attempt": self.attempt})
 
 
@@ -107,9 +107,8 @@ def _execute_job(run: _JobRun, function: str, arguments: Mapping[str, Any]) -> i
 
 def _execute(run: _JobRun, function: str, arguments: Mapping[str, Any]) -> tuple[State, dict[str, Any]]:
     """Execute the function; return the final state and the facts to record."""
-    over = dict.fromkeys(set(run.status()) & {"error", "by"})  # of an earlier attempt
     try:
-        run.set_status("running", facts=over)
+        run.begin()
         _begin(run)
         result = imported(function)(run, _project(run), **arguments)
         if result is not None:
@@ -120,12 +119,10 @@ def _execute(run: _JobRun, function: str, arguments: Mapping[str, Any]) -> tuple
             return "stopped", {"by": signal.Signals(run.signal_number).name}
         if error.code not in {None, 0}:
             return "failed", {"error": f"the job ended with exit code {error.code}"}
-    except OnlineMLError as error:  # its message is enough
-        sys.stdout.write(f"{type(error).__name__}: {error}\n")
-        return "failed", {"error": f"{type(error).__name__}: {error}"[:2000]}
     except Exception as error:  # noqa: BLE001 (recorded, whatever it is)
-        sys.stdout.write(traceback.format_exc())
-        return "failed", {"error": f"{type(error).__name__}: {error}"[:2000]}
+        known = isinstance(error, OnlineMLError)  # its message is enough
+        sys.stdout.write(f"{type(error).__name__}: {error}\n" if known else traceback.format_exc())
+        return end_of(error)
     finally:
         run.stops_in_time = True  # the final status is still written
     return "finished", {}

@@ -35,7 +35,7 @@ def test_every_fault_is_named_with_its_rows():
 
 
 def test_many_faults_are_counted_and_not_all_listed():
-    with pytest.raises(DataError, match=r"rows 0, 1, 2, 3, 4 and 15 more"):
+    with pytest.raises(DataError, match=r"rows 0, 1, 2, 3, 4, and 15 more"):
         Detections(np.zeros(20, int), np.zeros((20, 4)), np.zeros(20, int), np.full(20, np.nan), n_images=1)
 
 

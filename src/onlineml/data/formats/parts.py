@@ -15,6 +15,7 @@ from onlineml.storage import io
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from decimal import Decimal
 
     import pyarrow as pa
 
@@ -26,6 +27,7 @@ __all__ = [
     "is_hidden",
     "listed_versions",
     "naturally_sorted",
+    "plain_decimal",
     "valid_names",
 ]
 
@@ -73,6 +75,12 @@ def common_folder(folders: Sequence[str]) -> str:
         common = [a for a, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)]
     text = "/".join(common)
     return "" if text.endswith((":", ":/")) else text  # only a scheme
+
+
+def plain_decimal(value: Decimal) -> str:
+    """Format a number without an exponent or trailing zeros."""
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def is_hidden(path: str) -> bool:

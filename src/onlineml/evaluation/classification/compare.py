@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from onlineml.data.manifest.examples import examples
 from onlineml.evaluation import metrics
 from onlineml.evaluation.comparison.counts import paired_counts
 from onlineml.evaluation.comparison.pairing import align, shared_cuts
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from onlineml.evaluation.types import Array, Floats, Ints
 
 __all__ = ["compare_classifiers"]
-
-_N_LISTED = 3  # images whose labels are named
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -88,10 +87,9 @@ def _label_problems(a: ClassificationScores, b: ClassificationScores, paired: Pa
     rows = np.flatnonzero(was != now)
     shown = [
         f"{a.image_ids[paired.a_rows[i]]!r} ({paired.class_names[was[i]]!r}, {paired.class_names[now[i]]!r})"
-        for i in rows[:_N_LISTED]
+        for i in rows
     ]
-    more = f" and {len(rows) - _N_LISTED:,} more" if len(rows) > _N_LISTED else ""
-    return [f"{len(rows):,} images have different labels: {', '.join(shown)}{more}"] if len(rows) else []
+    return [f"{len(rows):,} images have different labels: {examples(shown, text=str)}"] if shown else []
 
 
 def _answers(scores: ClassificationScores, rows: Ints, classes: Ints, labels: Ints) -> _Answers:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from onlineml.data.manifest.examples import examples
 from onlineml.errors import DataError, UnknownClassError
 
 if TYPE_CHECKING:
@@ -24,15 +25,13 @@ __all__ = [
     "refuse_repeated",
 ]
 
-_N_LISTED = 10  # bad rows named in a message
 _SUM_TOLERANCE = 0.01  # half-precision softmax over 1,000 classes is off by up to 5e-3
 _CHUNK_VALUES = 4_000_000
 
 
 def listing(bad: Array, image_ids: Sequence[str]) -> str:
-    """List the images in the rows `bad`, at most ten of them, for an error message."""
-    names = ", ".join(f"{image_ids[i]!r} (row {i})" for i in bad[:_N_LISTED])
-    return names + (f" and {len(bad) - _N_LISTED} more" if len(bad) > _N_LISTED else "")
+    """List the first images in the rows `bad`, for an error message."""
+    return examples(bad, text=lambda i: f"{image_ids[i]!r} (row {i})")
 
 
 def checked_names(class_names: Sequence[str]) -> tuple[str, ...]:
@@ -66,7 +65,7 @@ def refuse_repeated(image_ids: tuple[str, ...]) -> None:
     if len(set(image_ids)) < len(image_ids):
         seen: set[str] = set()
         twice = [i for i in image_ids if i in seen or seen.add(i)]  # type: ignore[func-returns-value]
-        msg = f"{len(twice)} image_ids are repeated, such as {twice[:_N_LISTED]}; pass each image once"
+        msg = f"{len(twice)} image_ids are repeated, such as {twice[:10]}; pass each image once"
         raise DataError(msg)
 
 
@@ -156,7 +155,7 @@ def checked_labels(labels: Sequence[object] | Array, class_names: tuple[str, ...
         raise DataError(msg)
     bad = np.flatnonzero((ids < 0) | (ids >= len(class_names)))
     if len(bad):
-        found = sorted({repr(labels[i]) for i in bad[:1000]})[:_N_LISTED]
+        found = sorted({repr(labels[i]) for i in bad[:1000]})[:10]
         msg = (
             f"{len(bad)} of {len(ids)} labels are not among the {len(class_names)} classes (found {', '.join(found)}): "
             f"{listing(bad, image_ids)}. Evaluate labelled images only, with the model's class names"

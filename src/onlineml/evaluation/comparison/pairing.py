@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from onlineml.data.manifest.examples import examples
 from onlineml.errors import DataError
 from onlineml.evaluation.intervals import group_codes
 from onlineml.evaluation.slices import cut
@@ -17,11 +18,9 @@ if TYPE_CHECKING:
     from onlineml.evaluation.base import BaseScores
     from onlineml.evaluation.types import Array, Ints
 
-__all__ = ["Pairing", "align", "listed_ids", "shared_cuts"]
+__all__ = ["Pairing", "align", "shared_cuts"]
 
 Scores = TypeVar("Scores", bound="BaseScores")
-
-_N_LISTED = 3  # images named per difference
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,19 +117,13 @@ def shared_cuts(a: BaseScores, b: BaseScores, paired: Pairing) -> dict[str, tupl
     return {name: cut(name, values, n_images=len(paired.a_rows)) for name, values in columns.items()}
 
 
-def listed_ids(ids: Sequence[str]) -> str:
-    """Name the first of the images, and say how many more there are."""
-    more = f" and {len(ids) - _N_LISTED:,} more" if len(ids) > _N_LISTED else ""
-    return ", ".join(map(repr, ids[:_N_LISTED])) + more
-
-
 def _class_problems(a: BaseScores, b: BaseScores) -> list[str]:
     gone = [name for name in a.class_names if name not in set(b.class_names)]
-    return [f"the second model lacks {len(gone)} classes of the first: {listed_ids(gone)}"] if gone else []
+    return [f"the second model lacks {len(gone)} classes of the first: {examples(gone)}"] if gone else []
 
 
 def _image_problems(ids: Sequence[str], which: str) -> list[str]:
-    return [f"{len(ids):,} images are in the {which} result alone: {listed_ids(ids)}"] if ids else []
+    return [f"{len(ids):,} images are in the {which} result alone: {examples(ids)}"] if ids else []
 
 
 def _group_problems(a: BaseScores, b: BaseScores, paired: Pairing) -> list[str]:
@@ -139,4 +132,4 @@ def _group_problems(a: BaseScores, b: BaseScores, paired: Pairing) -> list[str]:
 
     rows = zip(paired.a_rows.tolist(), paired.b_rows.tolist(), strict=True)
     ids = [a.image_ids[i] for i, j in rows if value(a, i) != value(b, j)]
-    return [f"{len(ids):,} images are in different groups: {listed_ids(ids)}"] if ids else []
+    return [f"{len(ids):,} images are in different groups: {examples(ids)}"] if ids else []

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from onlineml.data.manifest.box_arrays import Boxes
+from onlineml.data.manifest.examples import examples
 from onlineml.errors import DataError
 from onlineml.evaluation.comparison.counts import paired_counts
-from onlineml.evaluation.comparison.pairing import align, listed_ids, shared_cuts
+from onlineml.evaluation.comparison.pairing import align, shared_cuts
 from onlineml.evaluation.comparison.parts import new_classes, part_change, shared_fields
 from onlineml.evaluation.comparison.result import ChangedImage, Comparison, PartChange
 from onlineml.evaluation.comparison.samples import PairedSamples
@@ -101,7 +102,7 @@ def _shows_new(b: DetectionScores, b_classes: Ints, n_shared: int) -> Array:
 def _truth_problems(a: DetectionScores, b: DetectionScores, paired: Pairing) -> list[str]:
     places = _different_objects(a, b, paired)
     ids = [a.image_ids[i] for i in paired.a_rows[places]]
-    return [f"{len(ids):,} images have different boxes in the truth: {listed_ids(ids)}"] if ids else []
+    return [f"{len(ids):,} images have different boxes in the truth: {examples(ids)}"] if ids else []
 
 
 def _different_objects(a: DetectionScores, b: DetectionScores, paired: Pairing) -> Ints:

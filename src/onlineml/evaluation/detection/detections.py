@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from onlineml.data.manifest.examples import examples
 from onlineml.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["Detections"]
-
-_N_LISTED = 5  # rows named in a message
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,5 +138,4 @@ def _refuse(found: Detections) -> None:
 
 
 def _rows(rows: npt.NDArray[np.int64]) -> str:
-    more = f" and {len(rows) - _N_LISTED} more" if len(rows) > _N_LISTED else ""
-    return f"row{'s' if len(rows) > 1 else ''} {', '.join(map(str, rows[:_N_LISTED].tolist()))}{more}"
+    return f"row{'s' if len(rows) > 1 else ''} {examples(rows, text=str)}"

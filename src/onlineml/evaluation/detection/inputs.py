@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from onlineml.data.manifest.examples import examples
 from onlineml.errors import ConfigError, DataError, UnknownClassError
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from onlineml.evaluation.types import Array, Floats, Ints
 
 __all__ = ["checked_boxes", "checked_sizes", "checked_thresholds", "usable_boxes"]
-
-_N_LISTED = 10
 
 
 def checked_boxes(truth: Boxes, found: Detections, names: tuple[str, ...], image_ids: tuple[str, ...]) -> None:
@@ -39,10 +38,10 @@ def checked_boxes(truth: Boxes, found: Detections, names: tuple[str, ...], image
             raise DataError(msg)
     unknown = np.flatnonzero(~truth.annotated)
     if len(unknown):
-        listed = ", ".join(repr(image_ids[i]) for i in unknown[:_N_LISTED])
         msg = (
-            f"{len(unknown)} of {n_images} images were not annotated: {listed}, so their objects are unknown; "
-            "evaluate annotated images only (an image without objects is one with an empty list of boxes)"
+            f"{len(unknown)} of {n_images} images were not annotated: {examples(image_ids[i] for i in unknown)}, so "
+            "their objects are unknown; evaluate annotated images only (an image without objects is one with an empty "
+            "list of boxes)"
         )
         raise DataError(msg)
 
@@ -71,12 +70,12 @@ def checked_thresholds(thresholds: Mapping[str, float], names: tuple[str, ...]) 
     """
     unknown = sorted(set(thresholds) - set(names))
     if unknown:
-        msg = f"thresholds has {unknown[:_N_LISTED]}, which are not among the {len(names)} classes: {names[:20]}"
+        msg = f"thresholds has {unknown[:10]}, which are not among the {len(names)} classes: {names[:20]}"
         raise UnknownClassError(msg)
     values = np.array([thresholds.get(name, np.nan) for name in names], dtype=np.float64)  # None becomes nan
     missing = [name for name, value in zip(names, values, strict=True) if not np.isfinite(value)]
     if missing:
-        msg = f"thresholds has no number for {missing[:_N_LISTED]}; pass one per class, as returned by best_thresholds"
+        msg = f"thresholds has no number for {missing[:10]}; pass one per class, as returned by best_thresholds"
         raise ConfigError(msg)
     return values
 

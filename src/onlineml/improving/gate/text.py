@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from onlineml.data.manifest.examples import examples
 from onlineml.evaluation.comparison.text import flips_sentence, new_class_lines, p_text, signed, subject
 from onlineml.evaluation.render import text as say
 from onlineml.evaluation.render.html import Table, notebook_cell
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["drop_reason", "gate_html", "gate_text", "leak_reasons", "points", "reason"]
 
-_N_LISTED = 3
 _N_TESTED = 5
 _TOO_MANY = 10_000_000  # images: an extrapolation beyond this is meaningless
 _COLOURS = {"promote": "#3f9e77", "reject": "#d9604c", "inconclusive": "#d98b2b"}  # read on white and on black
@@ -34,8 +34,7 @@ def leak_reasons(leaked: Sequence[str], n_images: int) -> list[str]:
     """Return one sentence if there are leaked images."""
     if not leaked:
         return []
-    some = ", ".join(map(repr, leaked[:_N_LISTED])) + (" …" if len(leaked) > _N_LISTED else "")
-    found = f"{len(leaked):,} of {n_images:,} test images are also training images ({some})"
+    found = f"{len(leaked):,} of {n_images:,} test images are also training images ({examples(leaked)})"
     return [f"{found}: the scores on them are meaningless; move them to one split and evaluate again"]
 
 

@@ -19,6 +19,7 @@ from xml.etree.ElementTree import Element, ParseError, SubElement, indent, tostr
 import pyarrow as pa
 from defusedxml.ElementTree import fromstring
 
+from onlineml.data.formats.parts import plain_decimal
 from onlineml.data.manifest.boxes import OPTIONAL_BOX_COLUMNS
 from onlineml.errors import DataError
 
@@ -218,13 +219,7 @@ def _add_box(root: Element, box: VocBox) -> None:
 def _written_side(low: float, high: float) -> tuple[str, str]:
     if not (math.isfinite(low) and math.isfinite(high)):
         return repr(low + 1), repr(high)
-    return _plain(Decimal(repr(low)) + 1), _plain(Decimal(repr(high)) + (0 if high > low else 1))
-
-
-def _plain(value: Decimal) -> str:
-    """Format without an exponent or trailing zeros."""
-    text = f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return plain_decimal(Decimal(repr(low)) + 1), plain_decimal(Decimal(repr(high)) + (0 if high > low else 1))
 
 
 def _add_further(element: Element, leaves: Mapping[str, str], rest: str | None) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from decimal import Decimal, localcontext
 from typing import TYPE_CHECKING
 
+from onlineml.data.formats.parts import plain_decimal
 from onlineml.errors import DataError
 
 if TYPE_CHECKING:
@@ -92,9 +93,4 @@ def _written_side(low: float, high: float, size: Decimal) -> tuple[str, str]:
         centre, extent = (first + last) / 2, last - first
         if _side(centre, extent, size) == (low, high):
             break
-    return _plain(centre), _plain(extent)
-
-
-def _plain(value: Decimal) -> str:
-    text = f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return plain_decimal(centre), plain_decimal(extent)
