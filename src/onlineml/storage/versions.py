@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from itertools import takewhile
+from itertools import groupby, takewhile
 from typing import TYPE_CHECKING
 
 from onlineml.storage.io import exists, list_files, parent
@@ -22,7 +22,7 @@ __all__ = ["current_versions", "size_of_version"]
 
 _TIME_AND_SIZE = re.compile(r"(?:[\d.]{1,25}|.*[ T:].*|)-(\d+)", re.DOTALL)
 _NOT_LISTABLE = ("http://", "https://")  # filesystems without listings
-_FEW_FOLDERS = 8  # that are listed one by one; of more the folder that they have in common is listed
+_FEW_FOLDERS = 8  # that are listed one by one; more are listed with all that is in the folder above them
 
 
 def size_of_version(version: str) -> int | None:
@@ -71,16 +71,30 @@ def _listed(files: Sequence[str], storage_options: Options) -> dict[str, str]:
         return dict.fromkeys(files, "")
     odd = [file for file in files if "//" in file.partition("://")[2]]  # which no listing of a folder shows
     folders = sorted({f"{parent(file)}/" for file in set(files).difference(odd)})
-    recursive = len(folders) > _FEW_FOLDERS
-    if recursive:
-        pairs = zip(folders[0].split("/"), folders[-1].split("/"), strict=False)  # all others sort between them
-        folders = ["/".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))]
     try:
         found = {
             info.url: info.version
-            for folder in folders
+            for folder, recursive in _tops(folders)
             for info in list_files(folder, recursive=recursive, storage_options=storage_options)
         }
         return found | {file: "" for file in odd if exists(file, storage_options=storage_options)}
     except PermissionError:
         return dict.fromkeys(files, "")
+
+
+def _tops(folders: Sequence[str]) -> list[tuple[str, bool]]:
+    """The folders to list, each alone or with all below it, so that little else is listed.
+
+    Args:
+        folders: with a slash at their ends, sorted.
+    """
+    if len(folders) <= _FEW_FOLDERS:
+        return [(folder, False) for folder in folders]
+    pairs = zip(folders[0].split("/"), folders[-1].split("/"), strict=False)  # all others sort between them
+    common = "".join(f"{a}/" for a, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    below = [folder for folder in folders if folder != common]
+    branches = [list(own) for _, own in groupby(below, key=lambda one: one.removeprefix(common).partition("/")[0])]
+    if len(branches) > _FEW_FOLDERS:
+        return [(common, True)]
+    own = [(common, False)] if len(below) < len(folders) else []
+    return own + [top for branch in branches for top in _tops(branch)]
