@@ -18,6 +18,7 @@ from onlineml.data.annotations.entries import Entries
 from onlineml.data.annotations.heads import Claim, resolve_claims
 from onlineml.data.annotations.images import Images, all_images
 from onlineml.data.annotations.resolve import deleted_unseen, human_annotations, with_human_annotations
+from onlineml.data.annotations.witnesses import with_known_digests
 from onlineml.data.manifest.schema import COLUMNS
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def folded(
     imports = [(int(row), read_file(entries.text_of(row, "file"))) for row in rows]
     live = uploads.filter(pa.array(entries.live[uploads["place"].to_numpy()]))
     images, lost = all_images(imports, live, gone=_gone(entries, read_file), kind=kind)
+    images, lost = (one.with_table(with_known_digests(one.table, entries)) for one in (images, lost))
     silent = uploads["place"].to_numpy()[~kind.is_annotated(uploads)]
     human = human_annotations(entries, silent, images, classes, kind=kind)
     images = with_human_annotations(images, human, entries, classes, kind=kind)

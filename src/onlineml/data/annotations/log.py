@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 from onlineml.data.annotations import edits, uploads
 from onlineml.data.annotations.importing import absolute, holds_already, ids_of_contents, prepared, url_of
 from onlineml.data.annotations.moving import readdressed
-from onlineml.data.annotations.seen import digests_in, witnessed, write_seen
+from onlineml.data.annotations.seen import digests_in
 from onlineml.data.annotations.state import Annotations, fold, parquet_bytes, parquet_table, record
 from onlineml.data.annotations.suggestions import guesses
+from onlineml.data.annotations.witnesses import witnessed
 from onlineml.data.kinds import kind_of
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.data.manifest.splits import assign_splits
@@ -56,7 +57,6 @@ class AnnotationLog:
         self._seen: Annotations | None = None
         self._own: dict[str, str] = {}  # by image, the last entry that was written here
         self._touched: set[str] = set()  # images of which something was written since `_seen` was read
-        self._witnessed: set[str] = set()  # images whose content was hashed, where it had to be
         self._n_appended = 0
 
     # ---- read ----
@@ -122,23 +122,16 @@ class AnnotationLog:
         if state is None or facts is None or any(fields.get("image_id") in self._touched for _, fields in facts):
             state = self.state()
             facts = entries_of(state)
-        self._witness(facts, state)
-        return self._append(facts, state, author=author, expected_revisions=expected_revisions or {})
-
-    def _witness(self, facts: Sequence[Facts], state: Annotations) -> None:
-        """Read the pictures of which somebody speaks, where nothing else would tell later which they were."""
-        events = {*self.kind.claim_events, "deleted"}
-        ids = {fields["image_id"] for event, fields in facts if event in events and "image_id" in fields}
         with contextlib.suppress(OSError):  # what somebody says holds all the same
-            told = witnessed(
-                ids - self._witnessed,
+            facts = witnessed(
+                facts,
+                (*self.kind.claim_events, "deleted"),
                 state.table,
                 digests=self._digests,
                 url_of=partial(url_of, root=self._folder.url),
                 storage_options=self._folder.options,
             )
-            write_seen(told, self._folder / "log/seen")
-            self._witnessed |= ids
+        return self._append(facts, state, author=author, expected_revisions=expected_revisions or {})
 
     def _append(
         self, facts: Sequence[Facts], state: Annotations, *, author: str, expected_revisions: Mapping[str, str | None]

@@ -6,27 +6,23 @@ import hashlib
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from onlineml.data.annotations.state import parquet_bytes, parquet_table
-from onlineml.data.images.digests import content_digests
 from onlineml.storage import io
-from onlineml.storage.versions import current_versions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Sequence
 
-    from onlineml.storage.location import Location, Options
+    from onlineml.storage.location import Location
 
 
-__all__ = ["SEEN", "digests_in", "read_seen", "witnessed", "write_seen"]
+__all__ = ["SEEN", "digests_in", "read_seen", "write_seen"]
 
-_CONTENT_TAGS = ("s3://", "s3a://")  # stores that give the same content the same tag
 SEEN = pa.schema(
     [
         ("image_id", pa.string()),
         ("sha256", pa.string()),
-        ("width", pa.int32()),  # null: the content was only hashed
+        ("width", pa.int32()),  # null: the content was only compared
         ("height", pa.int32()),
         ("findings", pa.list_(pa.string())),
         ("version", pa.string()),  # of the file that was read; null: the one that was imported
@@ -61,42 +57,3 @@ def write_seen(table: pa.Table, folder: Location) -> None:
         data = parquet_bytes(table)
         name = f"{hashlib.sha256(data).hexdigest()[:32]}.parquet"
         io.write_bytes(folder / name, data)
-
-
-def witnessed(
-    image_ids: Collection[str],
-    images: pa.Table,
-    *,
-    digests: Callable[[], pa.Table],
-    url_of: Callable[[str], str],
-    storage_options: Options,
-) -> pa.Table:
-    """Read images of which somebody speaks, so that the words can follow the picture.
-
-    Only those that were never read, and whose version is not a tag of the content: nothing else tells later which
-    picture it was.
-
-    Args:
-        image_ids: of which somebody speaks.
-        images: with image_id, uri, version and sha256.
-        digests: gives the columns image_id and sha256 of images that were read before.
-        url_of: gives the URL of an address.
-        storage_options: of the images.
-
-    Returns:
-        Records as `write_seen` takes them, without those that cannot be read now, or are not what was imported.
-    """
-    named = pc.is_in(images["image_id"], value_set=pa.array(sorted(image_ids), pa.string()))
-    rows = images.filter(pc.and_(named, images["sha256"].is_null())).to_pylist()
-    rows = [row for row in rows if row["version"] and not row["uri"].startswith(_CONTENT_TAGS)]
-    known = set(digests()["image_id"].to_pylist()) if rows else set()
-    rows = [row for row in rows if row["image_id"] not in known]
-    urls = [url_of(row["uri"]) for row in rows]
-    now = current_versions(urls, storage_options=storage_options)
-    found = content_digests(urls, storage_options=storage_options)
-    told = [
-        {"image_id": row["image_id"], "sha256": digest, "version": row["version"]}
-        for row, version, digest in zip(rows, now, found, strict=True)
-        if version == row["version"] and digest is not None
-    ]
-    return pa.Table.from_pylist(told, schema=SEEN)

@@ -7,7 +7,8 @@ A record is a plain dictionary with an ``event``, ``author`` and ``time`` (ISO, 
 - ``uploaded``: ``image_id``, ``uri``, ``sha256``, ``width``, ``height``, ``split``, ``group``, ``label``;
 - ``suggested``: ``file`` (a Parquet table of a model's predictions), ``model``, ``n``;
 - ``accepted``: ``image_id``, ``label``, and for a suggestion its ``suggestion`` and ``model``;
-- ``corrected``: ``image_id``, ``label``; - ``skipped``, ``deleted``, ``restored``: ``image_id``;
+- ``corrected``: ``image_id``, ``label``; - ``skipped``, ``deleted``, ``restored``: ``image_id``; entries by people have
+  the ``sha256`` of the image where nothing else tells later which picture it was;
 - ``moved``: ``group``, ``split``, ``reason``;
 - ``class_added``: ``label``; ``class_renamed``: ``label``, ``new``; ``class_merged``: ``label``, ``into``;
   ``class_split``: ``label``, ``into`` (a list); entries of one change of classes share an ``action``;
