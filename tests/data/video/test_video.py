@@ -57,7 +57,7 @@ def on_screen(times: list[float], end: float, instants: list[float]) -> list[int
 
 
 def test_the_log_of_ffmpeg_which_can_deadlock_is_off(files: dict[str, bytes]) -> None:
-    import av  # noqa: PLC0415 (optional)
+    import av
 
     av.logging.set_level(av.logging.ERROR)  # as torchvision 0.21 does where it is imported
     next(Video(next(iter(files.values()))).frames())
