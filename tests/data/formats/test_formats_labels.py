@@ -252,6 +252,9 @@ def test_the_classes_of_boxes(format: str, tmp_path: Path):  # noqa: A002
     found = Manifest.from_any(url, task="multilabel")
     assert labels_of(found) == {"a.png": ["cat", "dog"]}
     assert "boxes_xyxy" not in found.table.column_names
+    for write in (drawn.to_folders, drawn.to_table):
+        with pytest.raises(ConfigError, match="expected, for the task 'detection', one of coco, voc, yolo, boxes"):
+            write(tmp_path / "without-boxes.csv")
     with pytest.raises(ConfigError, match="'coco' has no annotations for task='classification'"):
         Manifest.from_coco(url, task="classification")
 

@@ -261,24 +261,29 @@ class LabelFormats(ManifestBase):
     def to_folders(self, url: Url, *, storage_options: Mapping[str, Any] | None = None) -> str:
         """Copy the images, byte for byte, to ``<url>/<split>/<class>/<name>``, and list them in ``<url>/split.csv``.
 
-        Where some images have no split, to ``<url>/<class>/<name>``. Unlabelled images get no class folder.
-        `Manifest.from_folders(url, split="split.csv")` reads it back with the groups.
+        Where some images have no split, to ``<url>/<class>/<name>``. Unlabelled images get no class folder; one with
+        several labels has a copy in each. `Manifest.from_folders(url, split="split.csv")` reads it back, with groups.
 
         Args:
             url: the folder.
             storage_options: fsspec's, for `url`.
 
         Raises:
+            ConfigError: images have boxes.
             DataError: a class name cannot be a folder's name.
             AlreadyExistsError: the folder holds files already.
             StorageError: an image cannot be read or written.
         """
-        return folders.write_folders(self._manifest(), url, storage_options=storage_options)
+        return self.export(url, format="folders", storage_options=storage_options)
 
     def to_table(self, url: Url, *, storage_options: Mapping[str, Any] | None = None) -> str:
         """Write a CSV or Parquet table (by the extension): path, label, split, group and the further columns.
 
-        Paths are relative to the table's folder where the images lie below it, else absolute.
-        `Manifest.from_table(url)` reads it back (with ``root=manifest.root`` or ``""`` for absolute paths).
+        Several labels are a list in Parquet, and in CSV names with ``;``. Paths are relative to the table's folder
+        where the images lie below it, else absolute. `Manifest.from_table(url)` reads it back (with
+        ``root=manifest.root`` or ``""`` for absolute paths).
+
+        Raises:
+            ConfigError: images have boxes.
         """
-        return tables.write_table(self._manifest(), url, storage_options=storage_options)
+        return self.export(url, format="table", storage_options=storage_options)
