@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 
@@ -63,6 +65,23 @@ def test_a_threshold_of_the_users(model, labelled, threshold, least) -> None:
     expected = [set(np.array(CLASSES)[row]) for row in reached]
 
     assert [set(row.labels) for row in oml.predict(model, urls(labelled), threshold=threshold)] == expected
+
+
+def test_a_long_image_is_seen_as_evaluation_sees_it(labelled, tmp_path: Path) -> None:
+    pixels = np.concatenate(
+        [scene(("red",), seed=1), *[scene((), seed=i) for i in range(5)], scene(("blue",), seed=2)], 1
+    )
+    cv2.imwrite(str(tmp_path / "000.png"), pixels[:, :, ::-1])
+    cv2.imwrite(str(tmp_path / "001.png"), pixels[:, ::-1, ::-1])
+    model = knowing_model(labelled)
+    table = labelled.table.slice(0, 2).set_column(1, "uri", pa.array(["000.png", "001.png"]))
+    data = oml.Manifest(table, CLASSES, root=str(tmp_path), task="multilabel")
+    batch = next(iter(oml.MultilabelDataModule(data, size_hw=(32, 32), cache=False).loader("train")))
+    with torch.no_grad():
+        expected = torch.sigmoid(model(batch["image"])).numpy()
+
+    for row, own in zip(oml.predict(model, [tmp_path / "000.png", tmp_path / "001.png"]), expected, strict=True):
+        assert dict(row.top) == pytest.approx(dict(zip(CLASSES, own.tolist(), strict=True)), abs=1e-5)
 
 
 def test_a_model_without_thresholds_takes_a_half(labelled) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from onlineml.data.augment.classification import fit_to_size, limit_to_scale, training_scale
+from onlineml.data.augment.classification import fit_to_size, kept_for_training, training_scale
 from onlineml.data.images.decode import decode
 from onlineml.errors import ConfigError
 from onlineml.inference.predictions import Prediction, Predictions
@@ -53,7 +53,7 @@ def probability_rows(model: ClassifierModule, images: Any, options: PredictOptio
     Raises:
         ConfigError: the model was never trained.
     """
-    prepare = partial(_covering, size_hw=model.input_size_hw())
+    prepare = partial(_fitted, size_hw=model.input_size_hw(), whole=model.whole)
     stream = Stream(images, prepare, batch_size=options.batch_size, storage_options=options.storage_options)
     return partial(_answers, model, stream)
 
@@ -73,11 +73,10 @@ def _answers(model: ClassifierModule, images: Stream[NDArray[np.uint8]]) -> Iter
             yield name, row
 
 
-def _covering(content: bytes | NDArray[np.uint8], *, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
+def _fitted(content: bytes | NDArray[np.uint8], *, size_hw: tuple[int, int], whole: bool) -> NDArray[np.uint8]:
     """An image just as evaluation sees it, ``size_hw`` + (3,) uint8."""
-    short_side = training_scale(size_hw)
-    pixels = decode(content, min_side=short_side).pixels if isinstance(content, bytes) else content
-    return np.array(fit_to_size(limit_to_scale(pixels, short_side), size_hw))
+    pixels = decode(content, min_side=training_scale(size_hw)).pixels if isinstance(content, bytes) else content
+    return np.array(fit_to_size(kept_for_training(pixels, size_hw, whole=whole), size_hw))
 
 
 def _predictions(model: ImageClassifier, answers: Callable[[], Iterator[Answer]], top_k: int) -> Iterator[Prediction]:

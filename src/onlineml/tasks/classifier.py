@@ -39,11 +39,12 @@ class ClassifierModule(VisionModule):
     The arguments are those of `onlineml.ImageClassifier`.
 
     Attributes:
+        whole: whether images are stretched, or else cropped, to the input's shape, as the task's datamodule has it.
         least_classes: least number of classes.
         smoothing_from_scratch: of the labels, where nothing is said and the weights are fresh.
     """
 
-    input_fit = "scale to cover, cut evenly around the centre"
+    whole: ClassVar[bool] = False
     least_classes: ClassVar[int]
     smoothing_from_scratch: ClassVar[float]
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
 import onlineml as oml
 from onlineml.errors import DataError
-from picture_files import pool
+from picture_files import plain, pool
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,13 +20,9 @@ NAMES = ("a", "b", "c")
 NAN = float("nan")
 
 
-def sets(folder: Path, lists, *, split: str = "train") -> oml.Manifest:
-    """Grey images with sets of labels."""
-    import pyarrow as pa
-
-    from picture_files import plain
-
-    found = pool(folder, [plain(i) for i in range(len(lists))], split=split)
+def sets(folder: Path, lists, *, pictures=None) -> oml.Manifest:
+    """Grey or other images with sets of labels."""
+    found = pool(folder, pictures or [plain(i) for i in range(len(lists))], split="train")
     table = found.table.drop_columns(["label"]).append_column("labels", pa.array(lists, pa.list_(pa.string())))
     return oml.Manifest(table, NAMES, root=found.root, task="multilabel")
 
@@ -66,6 +63,31 @@ def test_what_an_annotator_could_not_know_is_open(tmp_path: Path) -> None:
     expected = np.array([[1, 0, 0], [1, 1, 0], [NAN, 0, 0], [0, 0, 0], [0, 1, 0], [0, 0, 1]])
     assert images.labels == pytest.approx(expected, nan_ok=True)
     assert images.labels.dtype == np.float32
+
+
+@pytest.mark.parametrize("cache", [True, False])
+@pytest.mark.parametrize("size_hw", [(20, 120), (120, 20), (200, 300), (9, 10)])
+def test_nothing_of_a_long_image_is_cut_off(tmp_path: Path, cache: bool, size_hw) -> None:
+    height, width = size_hw
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[: height // 4, : width // 4, 0] = 255  # red at the upper left, green at the lower right
+    pixels[-(height // 4) :, -(width // 4) :, 1] = 255
+    images = module(sets(tmp_path / "p", [["a"]], pictures=[pixels]), cache=cache, cache_dir=tmp_path / "cache")
+    for _ in range(2):  # decoded, then from the cache
+        (batch,) = images.loader("train")
+        shown = batch["image"][0].float() / 255
+        assert shown.shape == (3, 12, 12)
+        assert shown.mean((1, 2)).numpy() == pytest.approx([1 / 16, 1 / 16, 0], abs=0.04)
+        assert float(shown[0, 0, 0]) > 0.9
+        assert float(shown[1, -1, -1]) > 0.9
+
+
+def test_labels_stay_true_when_images_are_augmented(tmp_path: Path) -> None:
+    images = module(sets(tmp_path, [["a"], ["b"]]))
+
+    assert images.augment_name == "auto"
+    assert images.augmenter.transform.least_area == 0.8
+    assert module(images.manifest, augment="standard").augmenter.transform.least_area == 0.5
 
 
 def test_another_task_is_refused(tmp_path: Path) -> None:

@@ -182,7 +182,7 @@ def test_killed_and_resumed_is_as_if_nothing_had_been(labelled, tmp_path: Path, 
 
         def save(self, trainer) -> None:
             super().save(trainer)
-            self._arrived()
+            self._wait_for_upload()
 
     monkeypatch.setattr(checkpoints, "_SHARE", math.inf)
     monkeypatch.setattr(training, "Checkpoints", Every)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Augment", "Augmenter", "fit_to_size", "limit_to_scale", "training_scale"]
+__all__ = ["Augment", "Augmenter", "fit_to_size", "kept_for_training", "limit_to_scale", "training_scale"]
 
 Augment = Literal["auto", "none", "light", "standard", "strong"]
 
@@ -192,6 +192,21 @@ def _shrink(pixels: NDArray[np.uint8], size_wh: tuple[int, int]) -> NDArray[np.u
 def training_scale(size_hw: tuple[int, int]) -> int:
     """Return the shorter side in pixels at which images are stored for a network's input of ``size_hw``."""
     return round(_SCALE * max(size_hw))
+
+
+def kept_for_training(pixels: NDArray[np.uint8], size_hw: tuple[int, int], *, whole: bool) -> NDArray[np.uint8]:
+    """Return an image as it is stored for a network's input of ``size_hw``.
+
+    Args:
+        pixels: (H, W, 3) uint8.
+        size_hw: height and width of the input.
+        whole: stretch the image to the input's shape, so that nothing of it is cropped; else keep its shape.
+    """
+    if not whole:
+        return limit_to_scale(pixels, training_scale(size_hw))
+    share = min(_SCALE, max(have / want for have, want in zip(pixels.shape, size_hw, strict=False)))
+    height, width = (max(1, round(share * side)) for side in size_hw)
+    return pixels if pixels.shape[:2] == (height, width) else _shrink(pixels, (width, height))
 
 
 def limit_to_scale(pixels: NDArray[np.uint8], short_side: int) -> NDArray[np.uint8]:

@@ -224,6 +224,8 @@ class ClassificationDataModule(ImageDataModule):
     """
 
     task = "classification"
+    whole: ClassVar[bool] = False  # whether images are stretched, or else cropped, to the input's shape
+    auto: ClassVar[Augment] = "standard"
 
     def __init__(
         self,
@@ -248,7 +250,7 @@ class ClassificationDataModule(ImageDataModule):
             max_bad=max_bad,
             balance=balance,
         )
-        self.augmenter = Augmenter(self.size_hw, augment, seed=seed)
+        self.augmenter = Augmenter(self.size_hw, self.auto if augment == "auto" else augment, seed=seed)
         self.augment_name = augment if isinstance(augment, str) else "user's own"
         self.labels = self._labels()
         self._cache = None
@@ -262,4 +264,10 @@ class ClassificationDataModule(ImageDataModule):
 
     def _dataset(self, _rows: NDArray[np.int64], *, augmented: bool) -> ImageDataset:
         augmenter = copy.deepcopy(self.augmenter) if augmented else None
-        return ImageDataset(self._image_rows(self.labels), size_hw=self.size_hw, augmenter=augmenter, cache=self._cache)
+        return ImageDataset(
+            self._image_rows(self.labels),
+            size_hw=self.size_hw,
+            augmenter=augmenter,
+            cache=self._cache,
+            whole=self.whole,
+        )

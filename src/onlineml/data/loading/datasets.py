@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from onlineml.data.augment.classification import Augmenter, limit_to_scale, training_scale
+from onlineml.data.augment.classification import Augmenter, kept_for_training, training_scale
 from onlineml.data.images.decode import decode, may_need_much_memory
 from onlineml.data.loading.fetching import Fetcher
 from onlineml.errors import BadImageError, ChangedError, NotFoundError
@@ -168,8 +168,8 @@ class ImageReader:
             return error
 
 
-def _limited(pixels: NDArray[np.uint8], _: tuple[int, int], *, short_side: int) -> NDArray[np.uint8]:
-    return limit_to_scale(pixels, short_side)
+def _kept(pixels: NDArray[np.uint8], _: tuple[int, int], *, size_hw: tuple[int, int], whole: bool) -> NDArray[np.uint8]:
+    return kept_for_training(pixels, size_hw, whole=whole)
 
 
 class ImageDataset(Dataset[ImageBatch]):
@@ -183,6 +183,7 @@ class ImageDataset(Dataset[ImageBatch]):
         size_hw: height and width of a batch's images.
         augmenter: for training; None fits each image to ``size_hw`` (evaluation).
         cache: decoded images; None decodes each time.
+        whole: see `onlineml.data.augment.classification.kept_for_training`.
     """
 
     def __init__(
@@ -192,14 +193,14 @@ class ImageDataset(Dataset[ImageBatch]):
         size_hw: tuple[int, int],
         augmenter: Augmenter | None = None,
         cache: DecodedCache | None = None,
+        whole: bool = False,
     ) -> None:
         self.rows = rows
         self.size_hw = size_hw
         self.augmenter = Augmenter(size_hw, "none") if augmenter is None else augmenter
         self.cache = cache
-        short_side = training_scale(size_hw)
-        keep = partial(_limited, short_side=short_side)
-        self._reader = ImageReader(rows, min_side=short_side, keep=keep, cache=cache)
+        keep = partial(_kept, size_hw=size_hw, whole=whole)
+        self._reader = ImageReader(rows, min_side=training_scale(size_hw), keep=keep, cache=cache)
         # 64 bits that name each image wherever it stands, so that adding images changes no other image's augmentation
         self.image_keys = np.array([image_key(i) for i in rows.image_ids], dtype=np.uint64)
 

@@ -21,9 +21,17 @@ class MultilabelDataModule(ClassificationDataModule):
     A batch's ``label`` is (B, C) float32: 1 where the image has the label, 0 where it has not, nan where nobody said
     anything. Images that nobody annotated are left out; those that somebody annotated with no label at all are kept,
     as examples of what has none.
+
+    Since a label may be about anything in an image, images are stretched to the network's input and not cropped, and
+    ``augment="auto"`` is ``"light"``, whose crops hold at least 80 % of the area.
     """
 
     task = "multilabel"
+    whole = True
+    auto = "light"
+
+    def _cache_names(self) -> list[str]:
+        return [f"{name}\0whole" for name in super()._cache_names()]
 
     def _labels(self) -> NDArray[np.float32]:
         manifest = self.manifest

@@ -52,6 +52,7 @@ class ImageClassifier(ClassifierModule):
 
     task = "classification"
     metric_names = ("val_loss", "val_accuracy")
+    input_fit = "scale to cover, cut evenly around the centre"
     least_classes = 2
     smoothing_from_scratch = 0.1
 

@@ -68,6 +68,8 @@ class MultilabelClassifier(ClassifierModule):
 
     task = "multilabel"
     metric_names = ("val_loss", "val_map")
+    input_fit = "stretch to height and width"
+    whole = True
     least_classes = 1
     smoothing_from_scratch = 0.0
 
