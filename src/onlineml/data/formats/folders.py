@@ -12,9 +12,10 @@ from onlineml.data.formats.export import empty_folder, image_chunks, unique_path
 from onlineml.data.formats.format import Format, Source
 from onlineml.data.formats.label_lists import format_labels, parse_labels
 from onlineml.data.formats.parts import Parts, absolute, image_id, is_hidden, naturally_sorted, valid_names
+from onlineml.data.formats.tables import read_splits
 from onlineml.data.images.policies import is_image_name
 from onlineml.data.manifest.schema import examples
-from onlineml.data.manifest.splits import SPLITS, normalised_split, stable_split
+from onlineml.data.manifest.splits import SPLITS, stable_split
 from onlineml.errors import DataError
 from onlineml.storage import io
 
@@ -153,10 +154,7 @@ def _read_split_table(
     repeated = [f"{i + 2}: {path}" for i, path in enumerate(table_paths) if path and seen.setdefault(path, i) != i]
     if repeated:
         problems.append(f"{len(repeated):,} rows repeat an image (line: path): {examples(repeated)}")
-    splits = [None if value is None else normalised_split(value) for value in columns["split"]]
-    unknown = [f"{i + 2}: {v}" for i, (v, s) in enumerate(zip(columns["split"], splits, strict=True)) if v and not s]
-    if unknown:
-        problems.append(f"{len(unknown):,} splits are not one of train, val, test (line: split): {examples(unknown)}")
+    splits = read_splits(columns["split"], problems)
     if problems:
         raise DataError(f"the split table {url} does not match the images:\n" + "\n".join(f"  - {p}" for p in problems))
     result: dict[str, list[str | None]] = {name: [None] * len(paths) for name in ("split", "label", "group")}
