@@ -8,6 +8,8 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pyarrow as pa
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_project_addresses import picture
@@ -164,3 +166,27 @@ def test_any_order(steps: list[tuple[str, int, int]]) -> None:
             world.write(number * 2, 0)
         for step, a, b in [("add", 0, 0), *steps, ("add", 0, 0), ("freeze", 0, 0)]:
             getattr(world, step)(a, b)
+
+
+@pytest.mark.parametrize(
+    ("task", "value"),
+    [
+        ("classification", {"label": ["cat"]}),
+        ("detection", {"boxes_xyxy": [[[1.0, 1.0, 5.0, 6.0]]], "labels": [["cat"]]}),
+        ("multilabel", {"labels": [["cat", "dog"]]}),
+    ],
+)
+def test_a_moved_collection_keeps_the_annotations_of_every_task(tmp_path: Path, task: str, value: dict) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(picture(1))
+    table = pa.table({"image_id": ["x"], "uri": ["a.png"], "split": ["val"], "group": ["g"], **value})
+    project = Project.create(tmp_path / "p", task=task)
+    project.add(Manifest(table, CLASSES, root=str(tmp_path / "in"), task=task))
+    first, before = project.freeze(), project.labels.state().row("x")
+    (tmp_path / "in").rename(tmp_path / "there")
+    assert project.images.moved(tmp_path / "in", tmp_path / "there") == 1
+    after = project.labels.state().row("x")
+    assert after["uri"] == str(tmp_path / "there" / "a.png")
+    moved = {"uri", "version", "sha256", "width", "height"}
+    assert {k: v for k, v in after.items() if k not in moved} == {k: v for k, v in before.items() if k not in moved}
+    assert project.freeze() == first
