@@ -69,7 +69,11 @@ async def read(fs: Any, path: str, part: tuple[int, int] | None = None) -> Conte
     try:
         answer = await obstore.get_async(store, key, options=options)
         data = bytes(await answer.bytes_async())
-    except (BaseError, ValueError, FileNotFoundError):  # also a key with empty or dotted segments, or no such bucket
+    except FileNotFoundError as error:
+        if "NoSuchBucket" not in str(error):
+            raise FileNotFoundError(path) from error
+        return await read_through_s3fs(fs, path, part)
+    except (BaseError, ValueError):  # also a key with empty or dotted segments
         return await read_through_s3fs(fs, path, part)
     return Content(data, str(answer.meta["e_tag"] or "").strip('"'))
 
