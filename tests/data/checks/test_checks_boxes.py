@@ -189,7 +189,7 @@ def test_boxes_that_were_drawn_on_the_turned_pixels(tmp_path: Path):
     checked = Manifest(table, NAMES, root=str(tmp_path), task="detection").check(max_bad=1)
     rows = _findings(checked)
     assert [code for code, *_ in rows["stored.jpg"]] == ["exif_rotated", "boxes_size_mismatch"]
-    assert "40 x 30 pixels; the upright image has 30 x 40, its stored pixels lie turned" in rows["stored.jpg"][1][2]
+    assert "40 x 30 pixels; the upright image has 30 x 40, with an EXIF rotation" in rows["stored.jpg"][1][2]
     assert [code for code, *_ in rows["upright.jpg"]] == ["exif_rotated"]
     assert checked.manifest.column("uri").tolist() == ["upright.jpg"]
 

@@ -227,7 +227,7 @@ def test_an_image_of_several_classes_is_drawn_as_its_rarest(tmp_path: Path):
     dm = MultilabelDataModule(manifest, balance=True)
     assert dm.rows_of("train").tolist() == [0, 1, 2, 3, 5]
     assert dm._balancing(dm.rows_of("train")).tolist() == [0.25, 1.0, 0.25, 1.0, 0.25]
-    with pytest.raises(DataError, match=r"a ClassificationDataModule is for .* 'classification'; this one's is 'multi"):
+    with pytest.raises(DataError, match=r"a ClassificationDataModule is for .* 'classification'; found 'multi"):
         ClassificationDataModule(manifest)
 
 

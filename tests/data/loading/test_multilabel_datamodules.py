@@ -91,5 +91,5 @@ def test_labels_stay_true_when_images_are_augmented(tmp_path: Path) -> None:
 
 
 def test_another_task_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="a MultilabelDataModule is for manifests of the task 'multilabel'; this one's"):
+    with pytest.raises(DataError, match="a MultilabelDataModule is for manifests of the task 'multilabel'; found"):
         module(pool(tmp_path / "p", [b""], split="train"))

@@ -1,7 +1,7 @@
-"""Problems with the boxes of checked images, and the manifest that results once each policy is applied.
+"""Problems with the boxes of checked images, and the manifest after each policy is applied.
 
-The policies are those of `onlineml.data.manifest.box_arrays.clean_boxes` and of the `DetectionDataModule`, so that data
-which were checked train to the same result as data which were not, and have nothing more to report.
+The policies are those of `onlineml.data.manifest.box_arrays.clean_boxes` and of the `DetectionDataModule`, so that
+checked and unchecked data train to the same result.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ if TYPE_CHECKING:
 
 __all__ = ["add_size_mismatches", "boxes_differ", "judge_boxes", "same_boxes"]
 
-_SAME_PX = 1.0  # what clean_boxes takes for rounding, too
+_SAME_PX = 1.0  # the rounding tolerance of clean_boxes
 
 
 def add_size_mismatches(found: list[list[Finding]], manifest: Manifest) -> None:
-    """Report images that are not of the size on which their boxes were drawn."""
+    """Report images whose boxes were drawn at another image size."""
     sizes = [manifest.table[name].fill_null(0).to_numpy() for name in ("height", "width")]
     declared = declared_sizes_hw(manifest.table)
     known = (declared > 0).all(1) & (sizes[0] > 0)
     differ = known & ((declared[:, 0] != sizes[0]) | (declared[:, 1] != sizes[1]))
     for row in np.flatnonzero(differ).tolist():
         height, width = int(sizes[0][row]), int(sizes[1][row])
-        told_h, told_w = declared[row].tolist()
-        text = f"boxes were drawn on {told_w} x {told_h} pixels; the upright image has {width} x {height}"
-        if (told_h, told_w) == (width, height) and any(one.code == "exif_rotated" for one in found[row]):
-            text += ", its stored pixels lie turned: draw the boxes on the upright image"
+        own_h, own_w = declared[row].tolist()
+        text = f"boxes were drawn on {own_w} x {own_h} pixels; the upright image has {width} x {height}"
+        if (own_h, own_w) == (width, height) and any(one.code == "exif_rotated" for one in found[row]):
+            text += ", with an EXIF rotation: draw the boxes on the upright image"
         found[row].append(Finding("boxes_size_mismatch", POLICIES["boxes_size_mismatch"].outcome, text))
 
 
 def judge_boxes(manifest: Manifest) -> Judged:
-    """Find the bad boxes of images that are usable, and apply the policy to each.
+    """Find the bad boxes of usable images, and apply the policy to each.
 
     Args:
         manifest: of the task detection, with the size of every image.
@@ -70,7 +70,7 @@ def judge_boxes(manifest: Manifest) -> Judged:
         elif codes[row]:
             findings[image[row]].append(_finding(str(codes[row]), f"{name} in {width} x {height} pixels"))
         if unknown[row]:
-            text = f"{name}: the label is none of the {len(manifest.class_names)} class names"
+            text = f"{name}: the label is not one of the {len(manifest.class_names)} class names"
             findings[image[row]].append(_finding("box_unknown_class", text))
     usable = np.where(clipped[:, None], cut, boxes.boxes_xyxy)
     cleaned = _with_boxes(manifest, usable, kept=kept, ignored=unknown)
@@ -92,7 +92,7 @@ def _with_boxes(
     kept: npt.NDArray[np.bool_],
     ignored: npt.NDArray[np.bool_],
 ) -> Manifest:
-    """The same images with some boxes moved, left out, or turned to crowds; untouched where that changes nothing."""
+    """Return the images with boxes clipped, removed, or turned into crowds; the same manifest if nothing changes."""
     boxes = manifest.boxes()
     cleaned = manifest
     if ignored.any():
@@ -114,16 +114,16 @@ def _with_boxes(
 
 
 def _filtered(name: str, column: pa.ChunkedArray, boxes: Boxes, kept: npt.NDArray[np.bool_]) -> pa.Array:
-    """A column of lists less some of the boxes; null is a list that tells nothing."""
-    told = column.is_valid().to_numpy()
-    of_told = told[boxes.image_index]
-    values = pc.list_flatten(column.combine_chunks()).filter(pa.array(kept[of_told]))
-    lengths = np.bincount(boxes.image_index[kept & of_told], minlength=len(column))
-    return lists_of(values, lengths, ~told if name == "labels" else lengths == 0)
+    """Filter a column of lists by box; null lists stay null."""
+    valid = column.is_valid().to_numpy()
+    of_valid = valid[boxes.image_index]
+    values = pc.list_flatten(column.combine_chunks()).filter(pa.array(kept[of_valid]))
+    lengths = np.bincount(boxes.image_index[kept & of_valid], minlength=len(column))
+    return lists_of(values, lengths, ~valid if name == "labels" else lengths == 0)
 
 
 def same_boxes(boxes: Boxes, one: int, other: int) -> bool:
-    """Return True if two images have the same objects, in any order, with differences of less than a pixel."""
+    """Return whether two images have the same objects, in any order, up to a pixel."""
     a, b = boxes.of(one), boxes.of(other)
     n = a.stop - a.start
     if n != b.stop - b.start:
@@ -142,7 +142,7 @@ def same_boxes(boxes: Boxes, one: int, other: int) -> bool:
 
 
 def boxes_differ(manifest: Manifest) -> Callable[[list[int]], str]:
-    """Return a function that describes how the boxes of several images contradict each other; ``""`` if they do not."""
+    """Return a function that describes how the boxes of several images differ; ``""`` if they are the same."""
     boxes = manifest.boxes()
     counts = (boxes.offsets[1:] - boxes.offsets[:-1]).tolist()
 

@@ -1,4 +1,4 @@
-"""Opening every image once, and saying of each that is not plainly fine what was found and what is done about it."""
+"""The check: opening every image once, with findings and their outcomes."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
 __all__ = ["CheckTable", "check", "finalize"]
 
-_MIN_SIDE = 32  # the picture is only looked at for whether it decodes, so the cheapest scale does
-_CHUNK_BYTES = 64_000_000  # read ahead: one chunk is decoded while the next is read
+_MIN_SIDE = 32  # images are only decoded to see whether they can be
+_CHUNK_BYTES = 64_000_000  # one chunk is decoded while the next is read
 _CHUNK_IMAGES = (8, 256)
 _PROGRESS_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """The result of opening one image; size 0 where it cannot be decoded."""
+    """The result of opening one image; size 0 if it cannot be decoded."""
 
     sha256: str = ""
     height: int = 0
@@ -46,15 +46,13 @@ class _Look:
 def check(
     manifest: Manifest, *, max_bad: float = 0.01, progress: bool = False, max_pixels: int = MAX_PIXELS
 ) -> CheckTable:
-    """Open every image once, and look at every box; nothing of the user's is changed.
+    """Open every image once, and validate every box; files are not changed.
 
-    Reads and decodes at the same time, a limited number of bytes at once, so that a million images take no more
-    memory than a thousand but for 200 bytes each.
+    Reads and decodes concurrently with bounded memory, plus 200 bytes per image.
 
     Args:
         manifest: the images.
-        max_bad: the share of images, 0..1, that may be quarantined or refused; and the share of their boxes that may
-            be bad.
+        max_bad: allowed share of quarantined or refused images, and of bad boxes, 0..1.
         progress: write a line to stderr every few seconds.
         max_pixels: see `onlineml.data.images.decode`.
 
@@ -69,7 +67,7 @@ def check(
         ConfigError: max_bad is not a share.
     """
     if not 0 <= max_bad <= 1:
-        raise ConfigError(f"max_bad is a share of the images between 0 and 1; found {max_bad!r}")
+        raise ConfigError(f"max_bad={max_bad!r}: expected a share of the images between 0 and 1")
     looks = list(_looks(manifest, progress=progress, max_pixels=max_pixels))
     if len(looks) > 1 and all(look.denied for look in looks):  # not a fault of the images
         raise PermissionError(looks[0].findings[0][1])
@@ -117,8 +115,8 @@ def finalize(
     ):
         if n_bad - n_known > max_bad * n:
             raise TooManyBadImagesError(
-                f"{n_bad:,} of {n:,} {what} are bad, more than max_bad={max_bad:g} allows; mend or "
-                f"remove them, or go on without them by a larger max_bad\n{result}",
+                f"{n_bad:,} of {n:,} {what} are bad, more than max_bad={max_bad:g} allows; fix or "
+                f"remove them, or exclude them with a larger max_bad\n{result}",
                 result,
             )
     return result
@@ -143,10 +141,10 @@ def _left_out(table: pa.Table) -> tuple[set[str], set[tuple[str, str]]]:
 def _looks(manifest: Manifest, *, progress: bool, max_pixels: int) -> Iterator[_Look]:
     """Open every image, in order: one thread reads the next chunk while the others decode this one."""
     names = manifest.urls()
-    # an image that was read before is read from the store, not from this machine: it may be another one there by now
+    # images that were read before are read from the store, not the cache: they may have been overwritten
     opened = manifest.table["sha256"].is_valid().to_pylist()
     versions = ["" if known else version for version, known in zip(manifest.versions(), opened, strict=True)]
-    large = threading.Lock()  # one picture of many megapixels at a time
+    large = threading.Lock()  # one very large image at a time
     started = shown = time.monotonic()
     size = done = 0
     with ThreadPoolExecutor(_n_decoders()) as decoders, ThreadPoolExecutor(1) as reader:

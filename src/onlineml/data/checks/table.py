@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 __all__ = ["CheckTable", "Finding", "Judged", "findings_table"]
 
-_SHOWN = 20  # rows of a printed table; those that are not usable come first
+_SHOWN = 20  # rows of a printed table; unusable ones first
 _SCHEMA = pa.schema([(name, pa.string()) for name in ("uri", "image_id", "finding", "outcome", "detail")])
 
 
 class Finding(NamedTuple):
-    """One thing found about one image, or about one of its boxes (the code begins with ``box_``)."""
+    """A finding about an image, or about one of its boxes (if the code begins with ``box_``)."""
 
     code: str
     outcome: Outcome
@@ -36,10 +36,10 @@ class Judged:
     """The parts of the annotations, such as boxes, of N usable images.
 
     Attributes:
-        manifest: the images with the parts that can be used, as they are used.
+        manifest: the images with the usable parts, as used.
         findings: N lists.
-        n: how many parts there were.
-        n_bad: how many of them are left out, or kept only as a region to ignore.
+        n: number of parts.
+        n_bad: number of parts that are excluded, or kept only as a region to ignore.
     """
 
     manifest: Manifest
@@ -54,15 +54,14 @@ class CheckTable:
 
     Attributes:
         table: one row per finding: `uri`, `image_id`, `finding` (a code of `onlineml.data.images.POLICIES`), `outcome`
-            (``"usable"``, ``"quarantined"``, ``"refused"``), `detail`. A finding that begins with ``box_`` is about one
-            box, and so is its outcome; `detail` has the box's number in the image (from 0), label and corners. Images
-            and boxes without any problem have no row.
-        manifest: the usable images, with sha256, width and height (of the upright picture) filled in, and their
-            usable boxes.
-        n_images: number of images that were checked.
-        n_bad: number of them that are not in `manifest`.
-        n_boxes: number of boxes that the usable images have.
-        n_bad_boxes: number of them that are not in `manifest`, or only as a region to ignore.
+            (``"usable"``, ``"quarantined"``, ``"refused"``), `detail`. A finding that begins with ``box_``, and its
+            outcome, are about one box; `detail` has its index in the image (from 0), label and corners. Images and
+            boxes without problems have no row.
+        manifest: the usable images, with sha256, width and height (of the upright image), and their usable boxes.
+        n_images: number of checked images.
+        n_bad: number of images that are not in `manifest`.
+        n_boxes: number of boxes of the usable images.
+        n_bad_boxes: number of boxes that are not in `manifest`, or only as a region to ignore.
     """
 
     table: pa.Table
@@ -76,7 +75,7 @@ class CheckTable:
         return int(self.table.num_rows)
 
     def counts(self) -> dict[str, int]:
-        """Return the number of images, or boxes, that have each finding, the most frequent first."""
+        """Return the number of images, or boxes, with each finding, the most frequent first."""
         found: dict[str, int] = {}
         for code in self.table["finding"].to_pylist():
             found[code] = found.get(code, 0) + 1

@@ -30,9 +30,9 @@ __all__ = ["ClassificationDataModule", "ImageDataModule"]
 
 
 class ImageDataModule(pl.LightningDataModule):
-    """The base of the datamodules of all tasks: splits, order, bad images. Its subclasses make datasets.
+    """The base of the datamodules of all tasks: splits, order, bad images. Subclasses make datasets.
 
-    Images that nobody annotated are left out of the splits' loaders.
+    Unannotated images are left out of the splits' loaders.
 
     Args:
         manifest: the images, of the datamodule's `task`.
@@ -61,8 +61,8 @@ class ImageDataModule(pl.LightningDataModule):
         super().__init__()
         if manifest.task != self.task:
             raise DataError(
-                f"a {type(self).__name__} is for manifests of the task {self.task!r}; this one's is {manifest.task!r}: "
-                "use the datamodule of that task, or import the images anew"
+                f"a {type(self).__name__} is for manifests of the task {self.task!r}; found {manifest.task!r}: use the "
+                "datamodule of that task, or import the images for this task"
             )
         if np.shape(size_hw) != (2,) or min(size_hw) < 8:
             raise ConfigError(f"size_hw={size_hw}: expected (height, width), each at least 8 pixels")
@@ -83,7 +83,7 @@ class ImageDataModule(pl.LightningDataModule):
         self._splits = np.asarray(manifest.column("split"), dtype=object)
 
     def _image_rows(self, labels: NDArray[Any]) -> ImageRows:
-        """Return the rows that a dataset reads, with an array of N labels, or rows of them, in the form of batches."""
+        """Return the rows that a dataset reads, with N labels, or rows of labels, in the format of batches."""
         manifest = self.manifest
         ids = [str(image_id) for image_id in manifest.column("image_id")]
         return ImageRows(
@@ -92,16 +92,16 @@ class ImageDataModule(pl.LightningDataModule):
 
     def _cache_names(self) -> list[str]:
         """Names of the images for a `DecodedCache`."""
-        # with their places and versions: ids are the user's choice, and two manifests may both count from 0
+        # with URLs and versions: ids may be chosen by the user, and be 0, 1, … in two manifests
         columns = (self.manifest.column("image_id"), self.manifest.column("version"), self.manifest.urls())
         return [f"{i}\0{version}\0{url}" for i, version, url in zip(*columns, strict=True)]
 
     def rows_of(self, split: str) -> NDArray[np.int64]:
-        """Rows of the manifest that can be trained on and are in ``split``, (n,) int64."""
+        """Usable rows of the manifest in ``split``, (n,) int64."""
         return np.flatnonzero((self._splits == split) & self._usable)
 
     def leave_out(self, rows: NDArray[np.int64]) -> None:
-        """Do without some rows of the manifest from now on."""
+        """Exclude rows of the manifest from now on."""
         usable = self._usable.copy()
         usable[rows] = False
         self._usable = usable
@@ -110,14 +110,14 @@ class ImageDataModule(pl.LightningDataModule):
         """A loader of one split: if ``train``, shuffled and (by default) augmented; else in the manifest's order.
 
         Raises:
-            DataError: the split has no images that can be used.
+            DataError: the split has no usable images.
         """
         rows = self.rows_of(split)
         if not len(rows):
             have = {str(s): len(self.rows_of(s)) for s in sorted({s for s in self._splits if s is not None})}
             raise DataError(
                 f"the split {split!r} has no annotated images; the manifest of {len(self.manifest)} images has "
-                f"{have}; give its images that split, or let Manifest.with_splits() choose"
+                f"{have}; assign images to it, or call Manifest.with_splits()"
             )
         dataset = self._dataset(rows, augmented=train and augmented)
         order = BatchOrder(
@@ -132,17 +132,17 @@ class ImageDataModule(pl.LightningDataModule):
         return Loader(dataset, order, num_workers=self.num_workers, on_bad=on_bad)
 
     def loader_of(self, rows: NDArray[np.int64]) -> Loader:
-        """A loader of any rows of the manifest in the order given, also of images that nobody labelled, unchanged.
+        """A loader of any rows of the manifest in the given order, also of unannotated images, without augmentation.
 
-        Images that cannot be used are left out, and in no findings: what is missing tells the batches' ``index``.
+        Unusable images are left out without a finding; the batches' ``index`` shows which images they contain.
         """
         order = BatchOrder(rows, batch_size=self.batch_size)
         return Loader(self._dataset(rows, augmented=False), order, num_workers=self.num_workers)
 
     def _balancing(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Weight of each image such that every class has the same chance.
+        """The weight of each image for equal class frequencies.
 
-        An image of several classes has the weight of its rarest; those without a class are one class together.
+        An image of several classes has the weight of its rarest; those without a class form one class.
         """
         names, of_image = self.manifest.kind.names_by_row(self.manifest.table.take(rows))
         codes = names.dictionary_encode().indices.to_numpy()
@@ -152,7 +152,7 @@ class ImageDataModule(pl.LightningDataModule):
         return weights
 
     def _dataset(self, rows: NDArray[np.int64], *, augmented: bool) -> ImageDataset | DetectionDataset:
-        """All images; ``rows`` are those that will be asked for."""
+        """The dataset of all images; ``rows`` are those that will be requested."""
         raise NotImplementedError
 
     def train_dataloader(self) -> Loader:
@@ -166,7 +166,7 @@ class ImageDataModule(pl.LightningDataModule):
 
     @property
     def findings(self) -> pd.DataFrame:
-        """The images that batches had to leave out so far: image_id, uri, finding, detail."""
+        """The images that batches left out so far: image_id, uri, finding, detail."""
         import pandas as pd  # noqa: PLC0415
 
         found = {image_id: row for rows in self._findings.values() for image_id, row in rows.items()}
@@ -187,7 +187,7 @@ class ImageDataModule(pl.LightningDataModule):
             table = pd.DataFrame(list(found.values()), columns=list(BadRow._fields))
             raise TooManyBadImagesError(
                 f"{len(table)} of {n_images} images of the split {split!r} are bad, more than max_bad={self.max_bad:g} "
-                "allows; look at manifest.check(), go on with its .manifest (without them), or raise max_bad\n"
+                "allows; see manifest.check() and use its .manifest (without them), or raise max_bad\n"
                 + table.head(20).to_string(index=False),
                 table,
             )
@@ -201,22 +201,21 @@ class ClassificationDataModule(ImageDataModule):
     """Loaders of a classification manifest's splits.
 
     Order and augmentation are a function of (seed, epoch, image): batches are identical for any ``num_workers`` and
-    after any restart. Images are decoded once, then read from a file on this machine, see
-    `onlineml.data.loading.decoded_cache.DecodedCache`. An image that cannot be used is left out of its batch and listed
-    in `findings`; above ``max_bad`` the run stops with that table.
+    after any restart. Images are decoded once and cached, see `onlineml.data.loading.decoded_cache.DecodedCache`. An
+    unusable image is left out of its batch and listed in `findings`; above ``max_bad`` the run stops with that table.
 
     Args:
         manifest: labelled images; unlabelled rows are left out.
         size_hw: height and width of the network's input, in pixels.
-        batch_size: images a step.
+        batch_size: images per step.
         seed: of order and augmentation, 0..2**31-1.
-        num_workers: loader processes; 0 makes batches ahead in a thread, which is fastest once images are cached.
-        augment: ``"auto"`` (as ``"standard"``, but a fine-tuning of less than three epochs learns from images as they
-            are), ``"none"``, ``"light"``, ``"standard"``, ``"strong"`` or an `albumentations.Compose` of yours.
-        balance: draw every class equally often, with replacement, instead of each image once an epoch.
-        cache: keep decoded images; False decodes each time.
-        cache_dir: where; the default is the user's cache folder.
-        max_bad: share of a split's images (0..1) that may be bad; the run stops when more are.
+        num_workers: loader processes; 0 prefetches in a thread, which is fastest once images are cached.
+        augment: ``"auto"`` (``"standard"``, but none for fine-tuning of less than three epochs), ``"none"``,
+            ``"light"``, ``"standard"``, ``"strong"`` or your own `albumentations.Compose`.
+        balance: sample every class equally often, with replacement, instead of each image once per epoch.
+        cache: cache decoded images; False decodes each time.
+        cache_dir: folder of the cache; the default is the user's cache folder.
+        max_bad: allowed share of bad images of a split, 0..1.
 
     Raises:
         ConfigError: an argument is outside its range.
@@ -259,7 +258,7 @@ class ClassificationDataModule(ImageDataModule):
             self._cache = DecodedCache(self._cache_names(), short_side=training_scale(self.size_hw), folder=where)
 
     def _labels(self) -> NDArray[Any]:
-        """The labels of all images of the manifest in the form of batches."""
+        """The labels of all images of the manifest in the format of batches."""
         return self.manifest.label_ids()
 
     def _dataset(self, _rows: NDArray[np.int64], *, augmented: bool) -> ImageDataset:

@@ -1,4 +1,4 @@
-"""Batches of uint8 images from storage: fetched together, decoded once, augmented by (seed, epoch, image)."""
+"""Batches of uint8 images from storage: fetched concurrently, decoded once, augmented by (seed, epoch, image)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _HASH = re.compile("[0-9a-f]{32}(?:[0-9a-f]{32})?")  # of a place and its versio
 
 
 class BadRow(NamedTuple):
-    """An image that a batch had to leave out."""
+    """An image that a batch left out."""
 
     image_id: str
     uri: str
@@ -53,29 +53,28 @@ class BadRow(NamedTuple):
 
 
 class ImageBatch(TypedDict):
-    """A batch from a loader; B may be smaller than the batch size where images were bad."""
+    """A batch from a loader; B is smaller than the batch size if images were bad."""
 
     image: torch.Tensor
     """(B, 3, H, W) uint8, RGB in 0..255, channels-last in memory."""
     label: torch.Tensor
     """(B,) int64 class index, -1 is unlabelled; of sets of labels (B, C) float32, nan is unknown."""
     index: torch.Tensor
-    """(B,) int64 row of the manifest that the loader was made from."""
+    """(B,) int64 row of the loader's manifest."""
     image_id: NDArray[np.object_]
-    """(B,) str; no list, which Lightning would walk through."""
+    """(B,) str; not a list, which Lightning would traverse."""
     bad: list[BadRow]
 
 
 @dataclass(frozen=True)
 class ImageRows:
-    """The columns of a manifest that reading needs.
+    """The columns of a manifest needed for reading.
 
     Attributes:
         image_ids, urls: one string per image.
         labels: (N,) int64, or (N, C) float32 of images with sets of labels.
-        storage_options: opens the URLs; holds secrets, so it is never shown.
-        versions: the content's tag of each image, see `onlineml.Manifest.versions`; empty: nothing is kept on this
-            machine but decoded images.
+        storage_options: of the filesystem; contains secrets, so it is never shown.
+        versions: version of each image, see `onlineml.Manifest.versions`; if empty, bytes are not cached.
         digests: the sha256 that each content must have, or ``""``; empty: any.
     """
 
@@ -91,22 +90,22 @@ class ImageRows:
 
 
 class CachedImage(NamedTuple):
-    """An image at the scale at which it is kept for training."""
+    """An image at its cached training scale."""
 
     pixels: NDArray[np.uint8]
-    """(h, w, 3) uint8 RGB, upright; read-only where it comes from the cache."""
+    """(h, w, 3) uint8 RGB, upright; read-only if from the cache."""
     size_hw: tuple[int, int]
     """Height and width of the upright original."""
 
 
 class ImageReader:
-    """Decoded images of a manifest, from the cache or else in one concurrent read, begun a batch or more before.
+    """Decoded images of a manifest, from the cache or else in one concurrent, prefetched read.
 
     Args:
-        rows: what to read.
+        rows: the images.
         min_side: see `onlineml.data.images.decode`.
-        keep: makes of decoded pixels and the original's (height, width) what is kept.
-        cache: decoded images; None decodes each time.
+        keep: converts decoded pixels and the original's (height, width) to the cached pixels.
+        cache: of decoded images; None decodes each time.
     """
 
     def __init__(
@@ -121,12 +120,11 @@ class ImageReader:
         self._fetcher = Fetcher(rows)
 
     def load(self, indices: Sequence[int], upcoming: Iterable[int] = ()) -> tuple[dict[int, CachedImage], list[BadRow]]:
-        """The images by index, and those that are bad.
+        """Return the images by index, and the bad ones.
 
         Args:
-            indices: which.
-            upcoming: those that will be asked for next; where something of these is not in the cache, they are
-                fetched while it is decoded.
+            indices: of the images.
+            upcoming: indices of the next requests, which are prefetched if images must be decoded now.
 
         Raises:
             StorageError: the store failed (a missing object is a bad image instead).
@@ -175,11 +173,11 @@ def _kept(pixels: NDArray[np.uint8], _: tuple[int, int], *, size_hw: tuple[int, 
 class ImageDataset(Dataset[ImageBatch]):
     """A manifest's images as uint8 batches.
 
-    A key is ``(epoch, index)``, so that a worker needs no state to know the augmentation of an image. Holds URLs and
-    options only; clients, threads and mapped files are made in the process that uses them.
+    A key is ``(epoch, index)``, which determines the augmentation without any state in a worker. Holds only URLs and
+    options; clients, threads and mapped files are created in the process that uses them.
 
     Args:
-        rows: what to read.
+        rows: the images.
         size_hw: height and width of a batch's images.
         augmenter: for training; None fits each image to ``size_hw`` (evaluation).
         cache: decoded images; None decodes each time.
@@ -214,9 +212,8 @@ class ImageDataset(Dataset[ImageBatch]):
         """One batch.
 
         Args:
-            keys: (epoch, index) of each image, all of one epoch; a `onlineml.data.loading.loaders.BatchKeys` also tells
-            those
-                that come next.
+            keys: (epoch, index) of each image, all of one epoch; `onlineml.data.loading.loaders.BatchKeys` include the
+                next ones.
 
         Raises:
             StorageError: the store failed (a missing object is a bad image instead).
@@ -237,7 +234,7 @@ class ImageDataset(Dataset[ImageBatch]):
 
 
 def image_key(image_id: str) -> int:
-    """The first 64 bits of an id that is a hash already, else of a hash of it: '0001' and '0002' must not be alike."""
+    """The first 64 bits of an id that is a hash, else of its hash."""
     if _HASH.fullmatch(image_id):
         return int(image_id[:16], 16)
     return int.from_bytes(hashlib.blake2b(image_id.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
@@ -245,7 +242,7 @@ def image_key(image_id: str) -> int:
 
 @contextmanager
 def one_cv2_thread() -> Iterator[None]:
-    """OpenCV without threads of its own: on small images they cost more than they bring, and disturb torch's."""
+    """Limit OpenCV to one thread within the block: its threads slow down small images and torch."""
     import cv2  # noqa: PLC0415
 
     before = cv2.getNumThreads()
@@ -257,7 +254,7 @@ def one_cv2_thread() -> Iterator[None]:
 
 
 class _Decoders(NamedTuple):
-    """The threads of one process that decode, and the lock that lets only one of them hold a very large picture."""
+    """The decoder threads of one process, and a lock so that only one decodes a very large image."""
 
     pool: ThreadPoolExecutor
     large: threading.Lock
@@ -267,7 +264,7 @@ _decoders_of: dict[int, _Decoders] = {}
 
 
 def _decoders() -> _Decoders:
-    """Those of this process; a fork gets its own."""
+    """The decoders of this process; a fork gets its own."""
     found = _decoders_of.get(os.getpid())
     if found is None:
         pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="onlineml-decode")

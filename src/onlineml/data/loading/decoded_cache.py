@@ -1,4 +1,4 @@
-"""Images decoded once, kept at the training scale in one memory-mapped file that all workers and runs share."""
+"""A cache of decoded images at training scale, in one memory-mapped file shared by all workers and runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DecodedCache", "default_folder"]
 
-_VERSION = "3"  # of the layout and of what decoding means: raise it when either changes
+_VERSION = "3"  # of the layout and the decoding: increase it when either changes
 _HEADER = np.dtype(
     [("height", "<u2"), ("width", "<u2"), ("crc32", "<u4"), ("original_height", "<u4"), ("original_width", "<u4")]
 )
@@ -39,19 +39,19 @@ def default_folder() -> Path:
 class DecodedCache:
     """A sparse file of one slot per image: (H, W, 3) uint8 pixels, their checksum and the size of the original.
 
-    Keyed by what the images are (their ids, in order) and the scale, never by labels: a corrected label finds its
-    pixels at once, and an overwritten object has another id, so it never finds old ones. Any number of threads, workers
-    and runs may fill it at the same time: they write the same bytes. What a crash tore fails its checksum, looked at
-    once in each process, and is decoded and kept again. Holds no open file until used, so that it pickles.
+    Keyed by the images' ids, in order, and the scale, not by labels, so that corrected labels reuse it, and overwritten
+    objects, which have other ids, do not. Any number of threads, workers and runs may fill it concurrently, since they
+    write the same bytes. A slot damaged by a crash fails its checksum, verified once per process, and is rewritten. The
+    file is opened on first use, so that the object can be pickled.
 
     Args:
         image_ids: of all images, in the manifest's order.
-        short_side: longest length of a kept image's shorter side, in pixels; its longer side is at most twice that.
-        inside_hw: instead of ``short_side``, the largest height and width of a kept image.
-        folder: where the file lies; the default is `default_folder`.
-        limit_bytes: keep at most this much in the folder: older files go first, then images beyond the limit are
-            decoded each time. The default is what ``$ONLINEML_CACHE_GB`` says, else 20 GB, or half of what is free
-            on the disk if that is less.
+        short_side: maximum length of a cached image's shorter side, in pixels; its longer side is at most twice that.
+        inside_hw: instead of ``short_side``, the maximum height and width of a cached image.
+        folder: of the file; the default is `default_folder`.
+        limit_bytes: maximum size of the folder: the oldest files are deleted, and images beyond the limit are decoded
+            each time. The default is ``$ONLINEML_CACHE_GB``, else 20 GB, or half of the free disk space if that is
+            less.
     """
 
     def __init__(
@@ -79,12 +79,12 @@ class DecodedCache:
         return self.__dict__ | {"_header": None, "_pixels": None, "_descriptor": -1}
 
     def get(self, index: int) -> NDArray[np.uint8] | None:
-        """The kept pixels of image ``index``, (H, W, 3) uint8 and read-only, or None."""
+        """The cached pixels of image ``index``, (H, W, 3) uint8 and read-only, or None."""
         found = self.find([index])
         return found[index][0] if found else None
 
     def find(self, indices: Sequence[int]) -> dict[int, tuple[NDArray[np.uint8], tuple[int, int]]]:
-        """Those of some images that are kept: pixels, (H, W, 3) uint8 and read-only, and the original's (H, W)."""
+        """The cached ones of some images: pixels, (H, W, 3) uint8 and read-only, and the original's (H, W)."""
         self._open()
         found = {}
         for index, header in zip(indices, self._header[list(indices)].tolist(), strict=True):
@@ -100,21 +100,21 @@ class DecodedCache:
         return found
 
     def put(self, index: int, pixels: NDArray[np.uint8], original_hw: tuple[int, int] | None = None) -> None:
-        """Keep ``pixels``, (H, W, 3) uint8 no larger than a slot, as image ``index``; the original is their size."""
+        """Cache ``pixels``, (H, W, 3) uint8 no larger than a slot; by default the original has the same size."""
         self._open()
         if index >= len(self._pixels) or pixels.size > self.slot_bytes or self._checked[index] or self._is_full:
             return
         pixels = np.ascontiguousarray(pixels)
         original = pixels.shape[:2] if original_hw is None else original_hw
         header = np.array((*pixels.shape[:2], _checksum(pixels, original), *original), dtype=_HEADER)
-        try:  # written, not stored through the mapping: on a full disk that kills the process
+        try:  # not through the mapping, which would kill the process on a full disk
             self._write(self.n_images * _HEADER.itemsize + index * self.slot_bytes, pixels.data.cast("B"))
-            self._write(index * _HEADER.itemsize, header.tobytes())  # in one piece, for others may be reading
+            self._write(index * _HEADER.itemsize, header.tobytes())  # in one write, since others may be reading
         except OSError as err:
             self._is_full = True
             warnings.warn(
-                f"decoded images are no longer kept in {self.path.parent} by this process ({err.strerror or err}), so "
-                "they are decoded each time; make room there, or name another folder in ONLINEML_CACHE",
+                f"decoded images are no longer cached in {self.path.parent} ({err.strerror or err}) and are decoded "
+                "each time; free disk space, or set another folder in ONLINEML_CACHE",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -139,7 +139,7 @@ class DecodedCache:
         self._header = header
 
     def _opened(self) -> BinaryIO:
-        """Open the file, made if it is not there; once open it stays usable, even if another process removes it."""
+        """Open the file, creating it if missing; an open file stays usable if another process removes it."""
         while True:
             try:
                 file = self.path.open("r+b")
@@ -162,7 +162,7 @@ class DecodedCache:
         with temporary.open("wb") as file:
             file.truncate(offset + rows * self.slot_bytes)
         try:
-            os.link(temporary, self.path)  # of two processes that make it, one wins and both use the winner's
+            os.link(temporary, self.path)  # if two processes create it, both use the first one's
         except FileExistsError:
             pass
         except OSError:  # a filesystem without hard links
@@ -172,7 +172,7 @@ class DecodedCache:
 
 
 def _slot(short_side: int | None, inside_hw: tuple[int, int] | None) -> tuple[str, int]:
-    """A name of the scale, and the most pixels that a kept image has."""
+    """The name of the scale, and the maximum number of pixels of a cached image."""
     if (short_side is None) == (inside_hw is None):
         raise ConfigError("expected one of short_side and inside_hw; found both or none")
     if inside_hw is not None:
@@ -185,15 +185,15 @@ def _slot(short_side: int | None, inside_hw: tuple[int, int] | None) -> tuple[st
 
 
 def _checksum(pixels: NDArray[np.uint8], original_hw: Sequence[int]) -> int:
-    """Of all that is kept of an image, so that a header of one writer is not believed with pixels of another."""
+    """The checksum of pixels and original size, so that a header and pixels of different writers do not match."""
     return zlib.crc32(pixels.data, zlib.crc32(np.array(original_hw, dtype="<u4").tobytes()))
 
 
 def _make_room(folder: Path, limit_bytes: int) -> None:
-    """Delete the files that were opened longest ago until what is left takes at most ``limit_bytes`` of the disk."""
+    """Delete the least recently opened files until the rest takes at most ``limit_bytes`` of the disk."""
     files = []
     for file in folder.glob("*.u8"):
-        with contextlib.suppress(FileNotFoundError):  # another process makes room too
+        with contextlib.suppress(FileNotFoundError):  # deleted by another process
             files.append((file.stat().st_mtime, file.stat().st_blocks * 512, file))
     kept = 0
     for _, size, file in sorted(files, reverse=True):

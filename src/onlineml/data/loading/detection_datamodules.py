@@ -33,35 +33,33 @@ __all__ = ["DetectionDataModule"]
 class DetectionDataModule(ImageDataModule):
     """Loaders of a detection manifest's splits.
 
-    Each batch is a `onlineml.data.loading.detection_datasets.DetectionBatch`. For evaluation every whole image is
-    fitted inside ``size_hw`` and put at the upper left, so that a box of the original is a box of the batch divided by
-    ``scale``. Order, augmentation and what an image is mixed with are a function of (seed, epoch, image): batches are
-    identical for any ``num_workers`` and after any restart. Images are decoded once, then read from a file on this
-    machine. An image that cannot be used is left out of its batch, and so is a box; both are listed in `findings`.
+    Each batch is a `onlineml.data.loading.detection_datasets.DetectionBatch`. For evaluation each image is resized to
+    fit inside ``size_hw`` at the upper left, so that a box of the original is a box of the batch divided by ``scale``.
+    Order, augmentation and mixing are a function of (seed, epoch, image): batches are identical for any ``num_workers``
+    and after any restart. Images are decoded once and cached. Unusable images and boxes are left out and listed in
+    `findings`.
 
     Args:
-        manifest: images with boxes; those that nobody annotated are left out, those without an object are kept.
+        manifest: images with boxes; unannotated ones are left out, those without objects are kept.
         size_hw: every image fits inside this height and width, in pixels; batches are padded to multiples of 32.
-        batch_size: images a step; small ones learn more from each of a few hundred images (blood cells: AP .49 with 4,
+        batch_size: images per step; small batches train better on a few hundred images (blood cells: AP .49 with 4,
             .43 with 8 in the same 160 s).
         seed: of order and augmentation, 0..2**31-1.
-        num_workers: loader processes; 0 makes batches ahead in a thread, which is fastest once images are cached.
-        augment: ``"auto"`` (as ``"light"``), ``"none"`` (only fitted), ``"light"`` (zoom, shift, flip, brightness,
-            contrast, saturation), ``"standard"`` (more of these, for trainings of a hundred epochs), ``"strong"``
-            (still more, hue, blur) or an `albumentations.Compose` of yours with ``bbox_params`` of the format
-            ``"pascal_voc"``. An object of which less than a fifth is still seen is ignored: neither learned nor taken
-            for background.
-        flips: ``"horizontal"``; ``"all"`` (also upside down and transposed, for pictures without an up: microscopes,
-            satellites); ``"none"`` (text).
-        multi_scale: smallest and largest random zoom, where 1 just fits; None is what ``augment`` says.
-        mosaic: chance (0..1) that an image is put together with three others.
-        copy_paste: chance (0..1) that objects of another image are pasted in.
-        known_classes: (N, C) bool, the classes of which all objects are annotated, image by image, such as where a
-            class came after an image was annotated: what an image may hold unannotated is not taken for background.
-            None: all objects of all classes are annotated.
-        cache: keep decoded images; False decodes each time.
-        cache_dir: where; the default is the user's cache folder.
-        max_bad: share of a split's images, and of its boxes, that may be bad (0..1); the run stops when more are.
+        num_workers: loader processes; 0 prefetches in a thread, which is fastest once images are cached.
+        augment: ``"auto"`` (as ``"light"``), ``"none"`` (only resized), ``"light"`` (zoom, shift, flip, brightness,
+            contrast, saturation), ``"standard"`` (more of these, for a hundred epochs), ``"strong"`` (still more, hue,
+            blur) or your own `albumentations.Compose` with ``bbox_params`` of the format ``"pascal_voc"``. Objects of
+            which less than a fifth is visible are ignored: neither objects nor background.
+        flips: ``"horizontal"``; ``"all"`` (also vertical and transposed, for microscopes and satellites); ``"none"``
+            (text).
+        multi_scale: smallest and largest random zoom, where 1 fits exactly; None for that of ``augment``.
+        mosaic: probability (0..1) that an image is combined with three others.
+        copy_paste: probability (0..1) that objects of another image are pasted in.
+        known_classes: (N, C) bool, the classes whose objects are all annotated, by image; other classes, such as later
+            ones, are not treated as background. None: all objects of all classes are annotated.
+        cache: cache decoded images; False decodes each time.
+        cache_dir: folder of the cache; the default is the user's cache folder.
+        max_bad: allowed share of bad images, and of bad boxes, of a split, 0..1.
 
     Raises:
         ConfigError: an argument is outside its range.
@@ -109,8 +107,8 @@ class DetectionDataModule(ImageDataModule):
         wanted = (len(manifest), len(manifest.class_names))
         if known_classes is not None and known_classes.shape != wanted:
             raise DataError(
-                f"known_classes has shape {known_classes.shape}; expected {wanted}: a row an image of the manifest, a "
-                "column a class"
+                f"known_classes has shape {known_classes.shape}; expected {wanted}: one row per image of the manifest, "
+                "one column per class"
             )
         self._truth = Truth(manifest.boxes(), declared_sizes_hw(manifest.table), known_classes)
         self._bad_boxes: dict[str, dict[tuple[str, str, str], BadRow]] = {}  # by split, then image, finding, detail
@@ -128,7 +126,7 @@ class DetectionDataModule(ImageDataModule):
 
     @property
     def findings(self) -> pd.DataFrame:
-        """The images and boxes that batches had to leave out so far: image_id, uri, finding, detail."""
+        """The images and boxes that batches left out so far: image_id, uri, finding, detail."""
         import pandas as pd  # noqa: PLC0415
 
         boxes = [row for rows in self._bad_boxes.values() for row in rows.values()]
@@ -150,7 +148,7 @@ class DetectionDataModule(ImageDataModule):
             table = _table(list(found.values()))
             raise TooManyBadImagesError(
                 f"{len(found)} of {n_boxes} boxes of the split {split!r} are bad, more than max_bad={self.max_bad:g} "
-                "allows; look at manifest.check(), go on with its .manifest (without them), or raise max_bad\n"
+                "allows; see manifest.check() and use its .manifest (without them), or raise max_bad\n"
                 + table.head(20).to_string(index=False),
                 table,
             )

@@ -36,13 +36,13 @@ class DetectionTarget(TypedDict):
     labels: torch.Tensor
     """(n,) int64 class index, from 0."""
     ignore: torch.Tensor
-    """(k, 4) float32, regions that are neither object nor background: crowds, boxes of no class, cut-off rests."""
+    """(k, 4) float32, regions that are neither object nor background: crowds, unknown classes, cropped objects."""
     known: NotRequired[torch.Tensor]
-    """(C,) bool, the classes of which all objects are annotated; where it is absent, all classes."""
+    """(C,) bool, the classes whose objects are all annotated; all classes if absent."""
 
 
 class DetectionBatch(TypedDict):
-    """A batch from a loader; B may be smaller than the batch size where images were bad."""
+    """A batch from a loader; B is smaller than the batch size if images were bad."""
 
     image: torch.Tensor
     """(B, 3, H, W) uint8, RGB in 0..255, channels-last in memory; H and W are multiples of 32, padding is grey."""
@@ -53,23 +53,23 @@ class DetectionBatch(TypedDict):
     size_hw: torch.Tensor
     """(B, 2) int64: height and width of the upright original."""
     index: torch.Tensor
-    """(B,) int64 row of the manifest that the loader was made from."""
+    """(B,) int64 row of the loader's manifest."""
     image_id: NDArray[np.object_]
     """(B,) str."""
     bad: list[BadRow]
     """Images that were left out."""
     bad_boxes: list[BadRow]
-    """Boxes that were left out of the images that are here."""
+    """Boxes that were left out of the images of the batch."""
 
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """The known facts about the images of `ImageRows`.
+    """The ground truth of the images of `ImageRows`.
 
     Attributes:
         boxes: of all images.
-        declared_hw: (N, 2) int64, the size of each image in the source of its boxes; 0 where it is not given.
-        known: (N, C) bool, the classes of which all objects of an image are annotated; None: all classes of all images.
+        declared_hw: (N, 2) int64, the size of each image in the source of its boxes; 0 if not given.
+        known: (N, C) bool, the classes whose objects are all annotated in an image; None: all classes of all images.
     """
 
     boxes: Boxes
@@ -77,7 +77,7 @@ class Truth:
     known: NDArray[np.bool_] | None = None
 
     def known_together(self, images: Sequence[int]) -> torch.Tensor | None:
-        """(C,) bool, the classes that are known in all of some images; None where nothing is unknown."""
+        """(C,) bool, the classes that are known in all of some images; None if all are."""
         if self.known is None:
             return None
         known = self.known[list(images)].all(axis=0)
@@ -88,12 +88,12 @@ class DetectionDataset(Dataset[DetectionBatch]):
     """A manifest's images and boxes as batches, see `onlineml.data.loading.datasets.ImageDataset`.
 
     Args:
-        rows: what to read.
+        rows: the images.
         truth: boxes of the same images.
         size_hw: every image fits inside it.
-        augmenter: for training; None shows each whole image (evaluation).
-        pool: (n,) int64 rows that mosaics and pasted objects may come from.
-        cache: decoded images; None decodes each time.
+        augmenter: for training; None returns each whole image (evaluation).
+        pool: (n,) int64 rows for mosaics and pasted objects.
+        cache: of decoded images; None decodes each time.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class DetectionDataset(Dataset[DetectionBatch]):
     ) -> None:
         self.rows, self.truth, self.size_hw, self.augmenter, self.cache = rows, truth, size_hw, augmenter, cache
         self.pool = np.zeros(0, dtype=np.int64) if pool is None else pool
-        # no image that fits inside has a shorter side above the shorter of the limits
+        # an image that fits inside has a shorter side of at most the shorter limit
         min_side = min(kept_hw(size_hw))
         self._reader = ImageReader(rows, min_side=min_side, keep=partial(keep_inside, size_hw=size_hw), cache=cache)
         self.image_keys = [image_key(i) for i in rows.image_ids]
@@ -123,8 +123,7 @@ class DetectionDataset(Dataset[DetectionBatch]):
         """One batch.
 
         Args:
-            keys: (epoch, index) of each image; a `onlineml.data.loading.loaders.BatchKeys` also tells those that come
-            next.
+            keys: (epoch, index) of each image; `onlineml.data.loading.loaders.BatchKeys` include the next ones.
 
         Raises:
             StorageError: the store failed (a missing object is a bad image instead).
@@ -162,25 +161,25 @@ class DetectionDataset(Dataset[DetectionBatch]):
         picture = pictures[index]
         if self.augmenter is None:
             return fitted(picture, self.size_hw)
-        # in place of a bad partner the image itself: what it is mixed with must not change how it is augmented
+        # a bad partner is replaced by the image itself, so that it does not change the augmentation
         mosaic = [pictures.get(i, picture) for i in partners.mosaic]
         paste = None if partners.paste is None else pictures.get(partners.paste)
         return self.augmenter(picture, epoch=epoch, image_key=self.image_keys[index], mosaic=mosaic, paste=paste)
 
     def _wrong_sizes(self, images: dict[int, CachedImage]) -> list[BadRow]:
-        """Take out the images that are not of the size for which their boxes were drawn."""
+        """Remove images whose boxes were drawn at another image size."""
         bad = []
         for index, kept in list(images.items()):
             declared = tuple(self.truth.declared_hw[index].tolist())
             if min(declared) > 0 and declared != kept.size_hw:
                 del images[index]
-                (height, width), (told_h, told_w) = kept.size_hw, declared
-                detail = f"boxes were drawn on {told_w} x {told_h} pixels; the upright image has {width} x {height}"
+                (height, width), (own_h, own_w) = kept.size_hw, declared
+                detail = f"boxes were drawn on {own_w} x {own_h} pixels; the upright image has {width} x {height}"
                 bad.append(BadRow(self.rows.image_ids[index], self.rows.urls[index], "boxes_size_mismatch", detail))
         return bad
 
     def _picture(self, index: int, kept: CachedImage) -> tuple[Picture, list[BadRow]]:
-        """An image with the boxes that can be used, and those that cannot."""
+        """An image with its usable boxes, and its bad boxes."""
         truth = self.truth.boxes
         own = truth.of(index)
         given, label_ids, crowd = truth.boxes_xyxy[own], truth.label_ids[own], truth.crowd[own]
@@ -198,7 +197,7 @@ class DetectionDataset(Dataset[DetectionBatch]):
         ]
         scale = kept_scale(kept.size_hw, self.size_hw)
         is_object = usable & (label_ids >= 0) & ~crowd
-        ignored = usable & ~is_object  # there is something: no background, but no object to learn either
+        ignored = usable & ~is_object  # neither background nor object
         picture = Picture(
             kept.pixels, boxes[is_object] * scale, label_ids[is_object], boxes[ignored] * scale, scale, kept.size_hw
         )
@@ -222,13 +221,13 @@ class DetectionDataset(Dataset[DetectionBatch]):
 
 
 def _wanted(keys: Sequence[tuple[int, int]], partners: Sequence[Partners]) -> list[int]:
-    """The images of the keys, and those that they are mixed with."""
+    """The images of the keys, and those for mixing."""
     mixed = [i for mosaic, paste in partners for i in (*mosaic, *([] if paste is None else [paste]))]
     return [index for _, index in keys] + mixed
 
 
 def _targets(pictures: Sequence[Picture]) -> list[DetectionTarget]:
-    """Parts of three tensors, whatever the number of images: each tensor costs a worker a file handle."""
+    """Return slices of three tensors: each tensor costs a worker a file handle."""
     if not pictures:
         return []
     boxes = torch.from_numpy(np.concatenate([p.boxes_xyxy for p in pictures]).astype(np.float32))

@@ -1,4 +1,4 @@
-"""Bytes of a manifest's images, those of the next batches on their way while this one is decoded."""
+"""Fetching the bytes of a manifest's images, with prefetching of the next batches."""
 
 from __future__ import annotations
 
@@ -19,21 +19,20 @@ if TYPE_CHECKING:
 __all__ = ["Fetcher"]
 
 _THREADS = 4  # each waits for one fetch of many images
-_PREFETCH_BYTES = 128_000_000  # of images that wait to be decoded, in each process
+_PREFETCH_BYTES = 128_000_000  # of prefetched images, per process
 
 
 class _Job(NamedTuple):
-    """One fetch, and where in it an image is."""
+    """One fetch, and the position of an image in it."""
 
     fetch: Future[list[bytes | OSError]]
     position: int
 
 
 class Fetcher:
-    """Reads images of a manifest, some of them before they are asked for.
+    """Reads images of a manifest, with prefetching except from local disks.
 
-    Images on the local disk are never fetched ahead: there is nothing to wait for. Belongs to one thread; what is on
-    its way stays behind in a fork and in a pickle.
+    Use it in one thread; forks and pickles do not get pending fetches.
 
     Args:
         rows: the images.
@@ -49,10 +48,10 @@ class Fetcher:
         return {"rows": self.rows, "_jobs": {}, "_pid": 0, "_fetched": 0, "_fetched_bytes": 0}
 
     def prefetch(self, indices: Iterable[int]) -> None:
-        """Begin to fetch images that will be asked for; what was begun before and is not among them is let go."""
+        """Start fetching images of the next requests; other pending fetches are dropped."""
         self._own()
         urls = self.rows.urls
-        # a wrong index is an error of its own batch
+        # an index out of range raises when it is requested
         wanted = [i for i in dict.fromkeys(indices) if i < len(urls) and local_path(urls[i]) is None]
         wanted = wanted[: max(1, int(_PREFETCH_BYTES * (self._fetched + 1) / (self._fetched_bytes + 100_000)))]
         self._jobs = {i: self._jobs[i] for i in wanted if i in self._jobs}
@@ -62,7 +61,7 @@ class Fetcher:
             self._jobs.update({index: _Job(fetch, position) for position, index in enumerate(new)})
 
     def take(self, indices: Sequence[int]) -> list[bytes | OSError]:
-        """The contents, or errors in their place; what is not on its way is fetched now."""
+        """Return contents or errors; images that were not prefetched are fetched now."""
         self._own()
         here = {index: self._jobs.pop(index) for index in indices if index in self._jobs}
         missing = [index for index in indices if index not in here]
@@ -89,7 +88,7 @@ _threads_of: dict[int, ThreadPoolExecutor] = {}
 
 
 def _threads() -> ThreadPoolExecutor:
-    """Those of this process; a fork gets its own."""
+    """The threads of this process; a fork gets its own."""
     found = _threads_of.get(os.getpid())
     if found is None:
         found = _threads_of[os.getpid()] = ThreadPoolExecutor(_THREADS, thread_name_prefix="onlineml-fetch")

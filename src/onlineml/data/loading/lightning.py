@@ -1,4 +1,4 @@
-"""PyTorch Lightning by the name that the user imports it by: the two packages refuse each other's objects."""
+"""PyTorch Lightning from the package that the user imports, since its two packages reject each other's objects."""
 
 from __future__ import annotations
 

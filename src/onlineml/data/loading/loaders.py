@@ -26,15 +26,15 @@ __all__ = ["BatchKeys", "BatchOrder", "Loader", "prefetch"]
 
 T = TypeVar("T")
 
-_PREFETCHED_BATCHES = 2  # batches made ahead by the loader's own thread; more only takes memory
-_FETCHED_AHEAD = 64  # images, as many as there are connections; whole batches, at least one
+_PREFETCHED_BATCHES = 2  # by the loader's own thread; more only takes memory
+_FETCHED_AHEAD = 64  # images, the number of connections; at least one whole batch
 
 
 class BatchKeys(list[tuple[int, int]]):
     """(epoch, index) of a batch's images.
 
     Attributes:
-        upcoming: those of the next batches that the same process will make, so that it can fetch them meanwhile.
+        upcoming: those of the next batches of the same process, for prefetching.
     """
 
     upcoming: Sequence[tuple[int, int]] = ()
@@ -44,12 +44,12 @@ class BatchOrder(Sampler[list[tuple[int, int]]]):
     """Batches of (epoch, index), a function of (seed, epoch).
 
     Args:
-        rows: (n,) int64, the rows of the dataset to go through.
-        batch_size: images a batch.
+        rows: (n,) int64 rows of the dataset.
+        batch_size: images per batch.
         seed: the run's seed.
-        shuffle: a new order each epoch; False keeps that of ``rows``.
-        weights: (n,) float, chance of each row to be drawn, with replacement; None draws each once.
-        drop_last: leave out the last, smaller batch of an epoch (other images each time).
+        shuffle: a new order each epoch; False keeps the order of ``rows``.
+        weights: (n,) float weights for sampling with replacement; None uses each row once.
+        drop_last: leave out the last, smaller batch of an epoch (different images each time).
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class BatchOrder(Sampler[list[tuple[int, int]]]):
         self.drop_last = drop_last and len(rows) > batch_size
         self.epoch = 0
         self.start_batch = 0
-        self.n_makers = 1  # processes that make batches in turn
+        self.n_makers = 1  # processes that load batches in turn
 
     def __len__(self) -> int:
         full, rest = divmod(len(self.rows), self.batch_size)
@@ -100,16 +100,16 @@ class BatchOrder(Sampler[list[tuple[int, int]]]):
 
 
 class Loader:
-    """Iterates a dataset in a `BatchOrder`, made ahead by worker processes or, with none, by one thread.
+    """Iterates a dataset in a `BatchOrder`, prefetched by worker processes or by one thread.
 
-    Its state is (epoch, batches handed out), so that Lightning's checkpoint in the middle of an epoch goes on with the
-    next batch. Lightning takes it as it takes a `DataLoader`.
+    Its state is (epoch, number of yielded batches), so that Lightning resumes a checkpoint in the middle of an epoch
+    with the next batch. Lightning treats it like a `DataLoader`.
 
     Args:
         dataset: makes a batch from (epoch, index) pairs.
         order: the batches of each epoch.
         num_workers: processes; 0 is a thread of this one.
-        on_bad: is told of the images (and boxes) that a batch left out, before the batch is handed out.
+        on_bad: takes the images (and boxes) that a batch left out, before the batch is yielded.
     """
 
     def __init__(
@@ -123,8 +123,8 @@ class Loader:
         if num_workers < 0:
             raise ConfigError(f"num_workers={num_workers}: expected 0 (a thread) or more (processes)")
         self.dataset = dataset
-        self.sampler = order  # the name by which Lightning finds set_epoch
-        self.batch_sampler = None  # Lightning asks for it where it finds a sampler, to see whether validation shuffles
+        self.sampler = order  # Lightning calls its set_epoch
+        self.batch_sampler = None  # Lightning reads it to check whether validation shuffles
         self.num_workers = num_workers
         self.on_bad = on_bad
         self._handed_out = 0
@@ -135,7 +135,7 @@ class Loader:
             num_workers=num_workers,
             collate_fn=_as_it_is,
             persistent_workers=num_workers > 0,
-            # it draws a seed here, once or each epoch by num_workers, which else were drawn from the training's numbers
+            # it draws a seed from this generator, which would otherwise change the training's random state
             generator=torch.Generator(),
         )
 
@@ -145,12 +145,12 @@ class Loader:
     def __iter__(self) -> Iterator[Any]:
         self._handed_out = self.sampler.start_batch
         if self.num_workers:
-            with one_cv2_thread():  # a fork inherits OpenCV's pool without its threads, and waits for them forever
+            with one_cv2_thread():  # a fork inherits OpenCV's pool without its threads, and would deadlock
                 made = iter(self._loader)
             batches = (batch for batch in made)
         else:
             batches = prefetch(iter(self._loader))
-        with contextlib.closing(batches):  # also where `on_bad` raises, whose traceback would keep the thread alive
+        with contextlib.closing(batches):  # also if `on_bad` raises, whose traceback would keep the thread alive
             for batch in batches:
                 self._handed_out += 1
                 bad = [*batch["bad"], *batch.get("bad_boxes", ())]
@@ -160,11 +160,11 @@ class Loader:
         self.sampler.start_batch = 0
 
     def state_dict(self) -> dict[str, int]:
-        """Return the position of the loader: the epoch, and the number of its batches that were handed out."""
+        """Return the position of the loader: the epoch, and the number of its yielded batches."""
         return {"epoch": self.sampler.epoch, "batch": self._handed_out % max(1, len(self))}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on after the batch that ``state`` names."""
+        """Continue after the position in ``state``."""
         self.sampler.epoch, self.sampler.start_batch = state["epoch"], state["batch"]
 
 
@@ -173,7 +173,7 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def prefetch(batches: Iterator[T]) -> Generator[T]:
-    """Yield ``batches`` while a thread makes the next two; it ends when the generator is closed."""
+    """Yield ``batches`` while a thread loads the next two; the thread ends when the generator is closed."""
     ready: queue.Queue[Any] = queue.Queue(maxsize=_PREFETCHED_BATCHES)
     closed = threading.Event()
     end = object()
@@ -193,7 +193,7 @@ def prefetch(batches: Iterator[T]) -> Generator[T]:
                 if closed.is_set():
                     return
             hand(end)
-        except BaseException as error:  # noqa: BLE001 - raised again in the thread that asks for batches
+        except BaseException as error:  # noqa: BLE001 - raised again in the consumer's thread
             hand(error)
 
     thread = threading.Thread(target=work, name="onlineml-loader", daemon=True)
