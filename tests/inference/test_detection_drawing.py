@@ -242,7 +242,7 @@ def test_images_that_cannot_be_drawn(tmp_path: Path) -> None:
 
 
 def test_the_row_of_another_image_is_refused() -> None:
-    with pytest.raises(ConfigError, match="has 160 x 120 pixels, and the objects were found in one of 640 x 480"):
+    with pytest.raises(ConfigError, match="has 160 x 120 pixels, but the row is of one with 640 x 480"):
         draw(scene((120, 160), []), found_in((480, 640)))
 
 

@@ -242,7 +242,7 @@ def test_slices(manifest: oml.Manifest) -> None:
     assert {row.column for row in scores.by_slice} == {"camera"}  # no list of boxes is a slice
     assert sum(row.n for row in scores.by_slice) == 42
     for name in ("lens", "boxes_xyxy"):
-        with pytest.raises(ConfigError, match=f"slices: '{name}' is no column of the manifest; it has"):
+        with pytest.raises(ConfigError, match=f"slices: '{name}' is not a column of the manifest; it has"):
             oml.evaluate(ColourDetector(), manifest, slices=[name])
 
 
@@ -297,7 +297,7 @@ def test_a_network_that_gives_no_numbers(manifest: oml.Manifest) -> None:
             found = super()._find(pixels)
             return found | {"scores": found["scores"] * torch.nan}
 
-    with pytest.raises(TrainingError, match="not finite numbers for the image"):
+    with pytest.raises(TrainingError, match="not finite for the image"):
         oml.evaluate(Broken(), manifest, **QUICK)
 
 

@@ -199,7 +199,7 @@ def test_thresholds_are_scores(threshold: Any) -> None:
 
 
 def test_thresholds_of_no_class() -> None:
-    with pytest.raises(UnknownClassError, match="threshold: violet is none of the model's classes blue, green, red"):
+    with pytest.raises(UnknownClassError, match="threshold: violet is not among the model's classes blue, green, red"):
         oml.predict(ColourDetector(), [], threshold={"violet": 0.5})
 
 

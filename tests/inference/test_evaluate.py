@@ -121,7 +121,7 @@ def test_slices(manifest, model) -> None:
     asked = oml.evaluate(model, data, slices=["shot"], **QUICK)
     assert {row.column for row in asked.by_slice} == {"shot"}
     assert not oml.evaluate(model, data, slices=[], **QUICK).by_slice
-    with pytest.raises(ConfigError, match="slices: 'lens' is no column of the manifest; it has"):
+    with pytest.raises(ConfigError, match="slices: 'lens' is not a column of the manifest; it has"):
         oml.evaluate(model, data, slices=["lens"])
 
 

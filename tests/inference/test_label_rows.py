@@ -95,7 +95,7 @@ def test_a_model_without_thresholds_takes_a_half(labelled) -> None:
 def test_thresholds_that_are_none(model) -> None:
     with pytest.raises(ConfigError, match=r"threshold=1\.5: expected a score between 0 and 1"):
         oml.predict(model, [], threshold=1.5)
-    with pytest.raises(UnknownClassError, match="threshold: cyan is none of the model's classes blue, green, red"):
+    with pytest.raises(UnknownClassError, match="threshold: cyan is not among the model's classes blue, green, red"):
         oml.predict(model, [], threshold={"cyan": 0.5})
 
 

@@ -234,7 +234,7 @@ def test_a_generator_is_gone_through_once() -> None:
 
     streamed = oml.predict(model(), (colour(name) for name in CLASSES))
     assert next(iter(streamed)).label == "blue"
-    with pytest.raises(ConfigError, match="only once: give a list, or keep the rows"):
+    with pytest.raises(ConfigError, match="only once: pass a list, or keep the rows"):
         streamed.to_frame()
 
 

@@ -20,20 +20,18 @@ if TYPE_CHECKING:
 
 __all__ = ["batch_figure", "samples_png"]
 
-_COLUMNS, _INCHES = 4, 2.5  # where boxes are drawn: each as wide as a label needs to be read
-_LEGIBLE = 360  # a side of pixels; a smaller image is enlarged before letters are put on it
+_COLUMNS, _INCHES = 4, 2.5  # for images with boxes, so that labels are legible
+_LEGIBLE = 360  # pixels per side; a smaller image is enlarged before text is drawn
 _IGNORED = (128, 128, 128)
 
 
 def batch_figure(batch: Mapping[str, Any], class_names: Sequence[str], *, limit: int = 16) -> Figure:
-    """The images of a batch, as augmentation left them, each with its labels or with its boxes.
-
-    Regions that training passes over (crowds, what little an edge left of an object) are hatched in grey.
+    """The augmented images of a batch, each with its labels or boxes; ignored regions are hatched in grey.
 
     Args:
         batch: of any of our datamodules.
         class_names: of its manifest.
-        limit: images shown at most.
+        limit: maximum number of images.
     """
     if "targets" not in batch:
         titles = [_title(np.asarray(label), class_names) for label in batch["label"]]
@@ -46,10 +44,7 @@ def batch_figure(batch: Mapping[str, Any], class_names: Sequence[str], *, limit:
 
 
 def samples_png(datamodule: ImageDataModule, *, limit: int = 8) -> bytes:
-    """Some training images as the network sees them first, with their labels or boxes, as a PNG file.
-
-    They are made beside the loaders, which notice nothing of it.
-    """
+    """Training samples of the first epoch, with their labels or boxes, as a PNG file; loaders are not affected."""
     dataset = datamodule.loader("train", train=True).dataset
     rows = datamodule.rows_of("train")
     chosen = rows[np.unique(np.linspace(0, len(rows) - 1, limit).astype(np.int64))]  # sources are sorted by class
@@ -60,7 +55,7 @@ def samples_png(datamodule: ImageDataModule, *, limit: int = 8) -> bytes:
 
 
 def _title(label: NDArray[Any], class_names: Sequence[str]) -> str:
-    """The class of a number, or those of a row with a 1 for each."""
+    """The class name of an index, or the names of a multi-hot row."""
     numbers = np.flatnonzero(label == 1) if label.ndim else label[None]
     return ", ".join(class_names[number] for number in numbers.tolist()) or "no labels"
 

@@ -1,4 +1,4 @@
-"""The scores from which on a model's answers count: those that a user gives, else those that the model has."""
+"""Score thresholds: those of the user, else those of the model."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ DEFAULT_SCORE = 0.25  # of a detector
 def cutoffs(
     model: Any, threshold: float | Mapping[str, float] | None, *, otherwise: float = DEFAULT_SCORE
 ) -> NDArray[np.float64]:
-    """The least score of each class, (C,) float64.
+    """The score threshold of each class, (C,) float64.
 
     Args:
-        model: its own ``thresholds`` hold where ``threshold`` tells none.
-        threshold: one for all classes, or one by name, 0..1.
-        otherwise: holds for a class of which neither tells any.
+        model: its ``thresholds`` are the default.
+        threshold: one for all classes, or by name, 0..1.
+        otherwise: for a class without any threshold.
 
     Raises:
         ConfigError: outside 0..1.
@@ -37,7 +37,7 @@ def cutoffs(
         unknown = sorted(map(str, threshold.keys() - set(model.class_names)))
         if unknown:
             raise UnknownClassError(
-                f"threshold: {', '.join(unknown[:20])} is none of the model's classes {', '.join(model.class_names)}"
+                f"threshold: {', '.join(unknown[:20])} is not among the model's classes {', '.join(model.class_names)}"
             )
     given = threshold if isinstance(threshold, Mapping) else dict.fromkeys(model.class_names, threshold)
     outside = [value for value in given.values() if value is not None and not 0 <= value <= 1]

@@ -1,4 +1,4 @@
-"""From pixels to objects: fit an image inside the network's input, detect, and give boxes back in its own pixels."""
+"""Detection: resize an image to the network's input, detect, and convert boxes back to the image's pixels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["DetectionModel", "Fitted", "detect_in", "fitted_image"]
 
 
 class DetectionModel(Protocol):
-    """The interface that a detector must have; `onlineml.ObjectDetector` has it."""
+    """The interface of a detector, such as `onlineml.ObjectDetector`."""
 
     @property
     def task(self) -> str:
@@ -35,22 +35,22 @@ class DetectionModel(Protocol):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The names of the classes to which the labels refer."""
+        """The class names, indexed by labels."""
 
     @property
     def thresholds(self) -> Mapping[str, float] | None:
-        """The score from which on an object of a class counts, chosen on validation."""
+        """The score threshold of each class, chosen on validation."""
 
     @property
     def reference(self) -> str:
-        """The place from which it was loaded, or ``""``."""
+        """The URL that it was loaded from, or ``""``."""
 
     @property
     def device(self) -> torch.device:
         """The device of its weights."""
 
     def input_size_hw(self) -> tuple[int, int]:
-        """Height and width that images are fitted into."""
+        """Height and width of the input."""
 
     def detect(self, image: Tensor) -> Sequence[Mapping[str, Tensor]]:
         """Objects in (B, 3, H, W) uint8 images: B times boxes (n, 4) xyxy, labels (n,) from 0, scores (n,)."""
@@ -60,7 +60,7 @@ class DetectionModel(Protocol):
 
 
 class Fitted(NamedTuple):
-    """An image as a detector sees it.
+    """The input image of a detector.
 
     Attributes:
         pixels: (h, w, 3) uint8 RGB, the whole image.
@@ -74,10 +74,10 @@ class Fitted(NamedTuple):
 
 
 def fitted_image(content: bytes | NDArray[np.uint8], *, size_hw: tuple[int, int]) -> Fitted:
-    """An image just as evaluation sees it, in memory of its own.
+    """Prepare an image as in evaluation, as a copy.
 
     Raises:
-        BadImageError: it cannot be used.
+        BadImageError: it is unusable.
     """
     if isinstance(content, bytes):
         decoded = decode(content, min_side=min(kept_hw(size_hw)))
@@ -90,12 +90,12 @@ def fitted_image(content: bytes | NDArray[np.uint8], *, size_hw: tuple[int, int]
 
 
 def detect_in(model: DetectionModel, images: Sequence[Fitted]) -> list[ImageDetections | None]:
-    """Every object that a model finds, however unsure.
+    """Return all detections, whatever their score.
 
-    Images are put together by shape, so that what is found in one never depends on the others of its batch.
+    Images are batched by shape, so that the detections in one do not depend on the others.
 
     Returns:
-        For each image its objects, or None where the model gave numbers that are not finite.
+        For each image its objects, or None if the model returned numbers that are not finite.
     """
     by_shape: dict[tuple[int, ...], list[tuple[int, NDArray[np.uint8]]]] = {}
     for place, image in enumerate(images):
@@ -111,7 +111,7 @@ def detect_in(model: DetectionModel, images: Sequence[Fitted]) -> list[ImageDete
 
 
 def _placed(found: Mapping[str, Tensor], image: Fitted, class_names: Sequence[str]) -> ImageDetections | None:
-    """Objects in pixels of the upright original; what lies in the padding alone is none."""
+    """Objects in pixels of the upright original, without those entirely in the padding."""
     boxes, scores = (found[name].detach().cpu().numpy().astype(np.float64) for name in ("boxes", "scores"))
     if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
         return None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DetectedObject", "DetectionRows", "ImageDetections"]
 
-_SHEET, _INCHES = 3, 3.4  # pictures side by side, each so wide that its labels can be read
+_SHEET, _INCHES = 3, 3.4  # images per row, and their width, so that labels are legible
 _SHOWN_PX = 400
 
 
@@ -29,7 +29,7 @@ class DetectedObject(NamedTuple):
 
     Attributes:
         label: its class.
-        score: how sure the model is, 0..1.
+        score: 0..1.
         box_xyxy: left, top, right and bottom in pixels of the upright original image.
     """
 
@@ -43,17 +43,16 @@ class DetectedObject(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ImageDetections:
-    """The objects that a detector found in one image, the highest score first.
+    """The detections in one image, the highest score first.
 
     Attributes:
-        uri: the path or URL, or ``bytes:3``, ``array:3``, ``image:3`` for input without a name; empty where nobody
-            asked by it.
-        size_hw: height and width of the upright original in pixels; None for an image that cannot be used.
+        uri: the path or URL, or ``bytes:3``, ``array:3``, ``image:3`` for input without a name; may be empty.
+        size_hw: height and width of the upright original in pixels; None for an unusable image.
         boxes_xyxy: (n, 4) float64, pixels of the upright original, within it.
-        label_ids: (n,) int64, places in the model's class names.
+        label_ids: (n,) int64, indices of the model's class names.
         labels: the n objects' classes.
         scores: (n,) float64 in 0..1, descending.
-        error: the reason why the image cannot be used; None for a good one, also where nothing was found.
+        error: why the image is unusable; None for a good one, with or without objects.
     """
 
     uri: str
@@ -66,7 +65,7 @@ class ImageDetections:
 
     @classmethod
     def unusable(cls, uri: str, error: str) -> ImageDetections:
-        """The row of an image that cannot be used."""
+        """The row of an unusable image."""
         return cls(uri, None, np.zeros((0, 4)), np.zeros(0, np.int64), (), np.zeros(0), error)
 
     def take(self, rows: Any) -> ImageDetections:
@@ -78,7 +77,7 @@ class ImageDetections:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __bool__(self) -> bool:  # a row is a row, also of an image without objects
+    def __bool__(self) -> bool:  # also for an image without objects
         return True
 
     def __iter__(self) -> Iterator[DetectedObject]:
@@ -89,26 +88,26 @@ class ImageDetections:
 
     @property
     def main(self) -> DetectedObject | None:
-        """The surest object; None where there is none."""
+        """The object with the highest score; None if there is none."""
         return next(iter(self), None)
 
     @property
     def label(self) -> str | None:
-        """Class of the surest object; None where there is none."""
+        """Class of the main object; None if there is none."""
         return self.labels[0] if self.labels else None
 
     @property
     def score(self) -> float:
-        """Score of the surest object; nan where there is none."""
+        """Score of the main object; nan if there is none."""
         return float(self.scores[0]) if self.labels else float("nan")
 
     @property
     def top(self) -> tuple[tuple[str, float], ...]:
-        """Class and score of each object, as a classifier's row has them."""
+        """Class and score of each object, as in a classifier's row."""
         return tuple((found.label, found.score) for found in self)
 
     def records(self) -> list[dict[str, Any]]:
-        """Its lines in a table, a value for each of `DetectionRows.columns`: one an object, or one without object."""
+        """Its table rows, with a value for each of `DetectionRows.columns`: one per object, or one without object."""
         height, width = self.size_hw or (None, None)
         image = {"width": width, "height": height, "error": self.error}
         objects: list[tuple[Any, ...]] = list(self) or [(None, float("nan"), (float("nan"),) * 4)]
@@ -126,8 +125,8 @@ class ImageDetections:
         """Return a picture with the objects drawn on it.
 
         Args:
-            pixels: (H, W, 3) uint8 RGB, the image at any size; left as it is.
-            class_names: not used: colours go by `label_ids`.
+            pixels: (H, W, 3) uint8 RGB, the image at any size; not changed.
+            class_names: not used: colours depend on `label_ids`.
         """
         from onlineml.inference.drawing import draw_boxes, shortened  # noqa: PLC0415
 
@@ -139,7 +138,7 @@ class ImageDetections:
 
     @property
     def summary(self) -> str:
-        """In words: how many of what, or why the image cannot be used."""
+        """A text with the counts by class, or why the image is unusable."""
         if self.error is not None:
             return self.error
         counts = [f"{self.labels.count(label)} {label}" for label in dict.fromkeys(self.labels)]
@@ -155,14 +154,13 @@ class ImageDetections:
 class DetectionRows(ImageRows[ImageDetections]):
     """The detections in images, one row for each image, made on demand.
 
-    Iterating streams the rows and keeps none. The length, a row by its number, or a table require all rows, which are
-    then made and kept. The table has a line for each object: uri, label, score, x1, y1, x2, y2, the image's width and
-    height, error. An image without objects has one line without label and box; an image that cannot be used also has
-    one, with the reason in ``error``; nothing is left out.
+    Iterating streams the rows without keeping them. Length, indexing and tables compute and keep all rows. The table
+    has a row for each object: uri, label, score, x1, y1, x2, y2, the image's width and height, error. An image without
+    objects, or an unusable one, has one row without label and box.
 
     Args:
         rows: starts the stream.
-        model: its name, which is shown.
+        model: its name, for display.
     """
 
     columns: ClassVar[Mapping[str, str]] = {
@@ -187,7 +185,7 @@ class DetectionRows(ImageRows[ImageDetections]):
         return GalleryItem(row.summary, boxes=drawn)
 
     def figure(self, *, limit: int = 12, storage_options: Mapping[str, Any] | None = None) -> Figure:
-        """Some of the images, evenly chosen among all, with the objects drawn, and counted below."""
+        """A sample of the images, with the objects drawn, and counted below."""
         from onlineml.evaluation.render.image_grid import image_grid  # noqa: PLC0415
         from onlineml.inference.drawing import draw_stored  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""Putting a model on the device that the user names."""
+"""Moving a model to the user's device."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def move_to(model: Any, device: Device | None) -> None:
 
     Args:
         model: a `torch.nn.Module`.
-        device: such as ``"cuda"``, ``"cuda:1"``, ``"mps"`` or ``"cpu"``; ``"auto"``: a GPU where there is one, else the
+        device: such as ``"cuda"``, ``"cuda:1"``, ``"mps"`` or ``"cpu"``; ``"auto"``: a GPU if there is one, else the
             CPU; None leaves the model where it is.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Objects drawn on their image, legible on a thumbnail and on a poster."""
+"""Drawing detections on images, legible at any size."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["draw", "draw_boxes", "draw_labels", "draw_stored"]
 
-_LEGIBLE = 320  # a picture whose longer side is less is enlarged: no letter would fit into 24 pixels
+_LEGIBLE = 320  # an image whose longer side is less is enlarged, to make room for text
 _LONGEST = 28  # characters of a label
-# bright, of different hues; the first ones are also told apart by the colour-blind
+# bright, of different hues; the first ones are colour-blind safe
 _COLOURS = (
     (255, 208, 0),
     (0, 180, 255),
@@ -51,24 +51,22 @@ def draw(
     max_side: int | None = None,
     storage_options: Options = None,
 ) -> NDArray[np.uint8]:
-    """Draw what was found in an image.
-
-    Lines and letters grow with the picture, and every label stays within it.
+    """Draw the detections in an image. Lines and text scale with the image, and labels stay inside it.
 
     Args:
-        image: what `onlineml.predict` was given for this row: a path or URL, bytes, an array or a PIL image.
+        image: the row's image, as passed to `onlineml.predict`: a path or URL, bytes, an array or a PIL image.
         found: the row.
-        max_side: longest side of the result in pixels; None is the image's own. A picture whose longer side is below
+        max_side: longest side of the result in pixels; None for the image's own. An image whose longer side is below
             320 pixels is enlarged.
-        storage_options: open the URL.
+        storage_options: of the filesystem.
 
     Returns:
         (h, w, 3) uint8 RGB, new.
 
     Raises:
-        BadImageError: the image cannot be used.
-        ConfigError: it is no image, or its size shows that the row is another image's.
-        NotFoundError: nothing is there.
+        BadImageError: the image is unusable.
+        ConfigError: it is not an image, or its size shows that the row is another image's.
+        NotFoundError: it does not exist.
     """
     items = list(itertools.islice(items_of([image], storage_options=storage_options), 2))
     if len(items) != 1:
@@ -83,7 +81,7 @@ def draw(
 def draw_stored(
     rows: Sequence[ImageDetections], *, max_side: int | None, storage_options: Options = None
 ) -> list[NDArray[np.uint8] | None]:
-    """Draw rows whose images are files, each read by its ``uri``; None where that cannot be done."""
+    """Draw rows whose images are files, each read by its ``uri``; None if that fails."""
     results: list[NDArray[np.uint8] | None] = []
     for content, found in zip(read_many([r.uri for r in rows], storage_options=storage_options), rows, strict=True):
         try:
@@ -101,8 +99,8 @@ def _drawn(content: bytes | NDArray[np.uint8], found: ImageDetections, max_side:
         pixels, size_hw = content, content.shape[:2]
     if found.size_hw is not None and tuple(size_hw) != found.size_hw:
         raise ConfigError(
-            f"the image has {size_hw[1]} x {size_hw[0]} pixels, and the objects were found in one of "
-            f"{found.size_hw[1]} x {found.size_hw[0]} ({found.uri}): give draw() the row of this image"
+            f"the image has {size_hw[1]} x {size_hw[0]} pixels, but the row is of one with "
+            f"{found.size_hw[1]} x {found.size_hw[0]} ({found.uri}): pass the row of this image"
         )
     pixels, scale = _sized(pixels, size_hw, max_side)
     texts = [f"{shortened(label)} {score:.2f}" for label, score in found.top]
@@ -112,7 +110,7 @@ def _drawn(content: bytes | NDArray[np.uint8], found: ImageDetections, max_side:
 def _sized(
     pixels: NDArray[np.uint8], size_hw: tuple[int, ...], max_side: int | None
 ) -> tuple[NDArray[np.uint8], float]:
-    """The picture at the size at which it is drawn on, and its pixels per pixel of the original."""
+    """Resize the image for drawing; also return its pixels per pixel of the original."""
     import cv2  # noqa: PLC0415
 
     longest = max(size_hw)
@@ -120,7 +118,7 @@ def _sized(
         raise ConfigError(f"max_side={max_side}: expected at least 1 pixel")
     if max_side is not None and longest > max_side:
         scale = max_side / longest
-    else:  # whole times, so that each pixel is a square: that is what there is to see
+    else:  # an integer factor, so that each pixel stays a square
         most = _LEGIBLE if max_side is None else max_side // longest
         scale = float(max(1, min(-(-_LEGIBLE // longest), most)))
     size_wh = max(1, round(size_hw[1] * scale)), max(1, round(size_hw[0] * scale))
@@ -139,10 +137,10 @@ def draw_boxes(
     """Draw boxes, each with a tag.
 
     Args:
-        pixels: (H, W, 3) uint8 RGB; left as it is.
-        boxes_xyxy: (n, 4) in these pixels, the most important first: its tag gets the best place.
-        texts: (n) of the tags; an empty one has none.
-        colours: (n) numbers of the colours, such as class ids; the same number is always the same colour.
+        pixels: (H, W, 3) uint8 RGB; not changed.
+        boxes_xyxy: (n, 4) in these pixels, by importance: tags are placed in this order.
+        texts: (n) of the tags; empty for none.
+        colours: (n) indices of colours, such as class ids.
 
     Returns:
         (H, W, 3) uint8, new.
@@ -153,7 +151,7 @@ def draw_boxes(
     line = max(1, round(letters / 7))
     boxes = np.asarray(boxes_xyxy, np.float64).reshape(-1, 4)
     for box, colour in reversed(list(zip(boxes, colours, strict=True))):
-        _frame(drawn, box, line + max(1, line // 2), _DARK)  # a dark rim: seen on a ground of the same colour
+        _frame(drawn, box, line + max(1, line // 2), _DARK)  # a dark rim, visible on a background of the same colour
         _frame(drawn, box, line, colour_of(int(colour)))
     tags = [_tag(text, letters, size_hw, colour_of(int(c))) for text, c in zip(texts, colours, strict=True)]
     places = place_labels(boxes, [tag.shape[:2] for tag in tags], size_hw, gap=line)
@@ -163,13 +161,13 @@ def draw_boxes(
 
 
 def letter_px(size_hw: tuple[int, int], *, n_boxes: int) -> int:
-    """Height of letters: a picture is looked at as a whole, so they grow with it, and shrink where there are many."""
+    """Text height in pixels: grows with the image, and shrinks with the number of labels."""
     size = min(0.028 * max(size_hw), 0.14 * min(size_hw)) * min(1.0, (12 / max(1, n_boxes)) ** 0.25)
-    return max(11, round(float(size)))  # smaller ones cannot be read
+    return max(11, round(float(size)))  # smaller text is illegible
 
 
 def colour_of(number: int) -> tuple[int, int, int]:
-    """RGB of a class: ten chosen colours, then hues a golden angle apart, which never come close soon."""
+    """RGB of a class: ten fixed colours, then hues a golden angle apart."""
     if number < len(_COLOURS):
         return _COLOURS[number]
     red, green, blue = colorsys.hsv_to_rgb((number * 0.381966) % 1, 0.65 + 0.3 * (number % 2), 1.0)
@@ -177,7 +175,7 @@ def colour_of(number: int) -> tuple[int, int, int]:
 
 
 def box_colour(number: int) -> str:
-    """The colour of a class as CSS has it; grey where it is none of the classes."""
+    """The CSS colour of a class; grey for an unknown class."""
     return "#9aa0a6" if number < 0 else "#{:02x}{:02x}{:02x}".format(*colour_of(number))
 
 
@@ -198,13 +196,13 @@ def draw_labels(
 
 
 def shortened(label: str) -> str:
-    """A label on one line, its middle left out where it is long."""
+    """A label on one line, abbreviated in the middle if it is long."""
     text = " ".join(label.split())
     return text if len(text) <= _LONGEST else f"{text[:17]}…{text[-10:]}"
 
 
 def _frame(pixels: NDArray[np.uint8], box: NDArray[np.float64], width: int, colour: tuple[int, int, int]) -> None:
-    """A frame around a box, so that all of the object is seen, but within the picture."""
+    """Draw a frame around a box, outside the object but inside the image."""
     high, wide = pixels.shape[:2]
     x1, y1 = (max(0, int(v) - width) for v in np.floor(box[:2]))
     x2, y2 = (min(n, int(v) + width) for n, v in zip((wide, high), np.ceil(box[2:]), strict=True))
@@ -215,7 +213,7 @@ def _frame(pixels: NDArray[np.uint8], box: NDArray[np.float64], width: int, colo
 
 
 def _tag(text: str, letters: int, size_hw: tuple[int, int], colour: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """A filled label that fits into the picture, (h, w, 3) uint8; no pixels where there is nothing to say."""
+    """A filled label that fits into the image, (h, w, 3) uint8; empty without text."""
     from PIL import Image, ImageDraw  # noqa: PLC0415
 
     if not text:
@@ -234,7 +232,7 @@ def _tag(text: str, letters: int, size_hw: tuple[int, int], colour: tuple[int, i
 
 @lru_cache(maxsize=32)
 def _font(letters: int) -> Any:
-    """DejaVu, for its Greek, Cyrillic and many more letters; Pillow's own where matplotlib has come without it."""
+    """DejaVu, for its many scripts; Pillow's own font if matplotlib lacks it."""
     import matplotlib as mpl  # noqa: PLC0415
     from PIL import ImageFont  # noqa: PLC0415
 

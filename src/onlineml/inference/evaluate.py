@@ -1,4 +1,4 @@
-"""`evaluate`: a model's answers on a split of a manifest, as scores."""
+"""`evaluate`: scores of a model on a split of a manifest."""
 
 from __future__ import annotations
 
@@ -96,18 +96,18 @@ def evaluate(
 ) -> Any:
     """Score a model on the labelled images of a split.
 
-    A detector is scored with every box that it gives, however unsure, in pixels of the upright originals; the
-    thresholds that were chosen when it was trained only decide what counts for precision, recall and the confusion.
-    Boxes of the manifest that cannot be used (see `Manifest.check`) are left out. The thresholds of a multi-label
-    classifier decide which labels it gives, average precision is of its probabilities.
+    A detector is scored with all its boxes, whatever their score, in pixels of the upright originals; its thresholds
+    only apply to precision, recall and the confusion matrix. Bad boxes of the manifest (see `Manifest.check`) are left
+    out. The thresholds of a multi-label classifier decide which labels it predicts; average precision is of its
+    probabilities.
 
     Args:
-        model: a trained model, a published version, or what `onlineml.load_model` takes.
-        data: its class names may stand in another order than the model's; they are matched by name.
+        model: a trained model, a published version, or an argument of `onlineml.load_model`.
+        data: its class names may be in another order than the model's; they are matched by name.
         split: "train", "val" or "test".
-        slices: columns of the manifest whose values are scored apart; None takes all further columns with at most 50
+        slices: columns of the manifest to slice the scores by; None takes all extra columns with at most 50
             different values.
-        batch_size: images at once; None is 64 for a classifier, 8 for a detector.
+        batch_size: images per batch; None is 64 for a classifier, 8 for a detector.
         num_workers: processes that load; 0 is a thread.
         n_bootstrap: resamples of the 95 % intervals, over groups.
         seed: of the resamples.
@@ -127,9 +127,7 @@ def evaluate(
     opened = opened_model(model, storage_options=storage_options)
     task = task_of(opened)
     if data.task != task.name:
-        raise ConfigError(
-            f"the model is made for {task.name}, and the manifest for {data.task}: give one of the same task"
-        )
+        raise ConfigError(f"the model is for {task.name}, the manifest for {data.task}: expected the same task")
     options = EvaluateOptions(
         split=split,
         slices=slices,

@@ -50,15 +50,15 @@ def classifier_scores(
     *,
     reference: str,
 ) -> ClassificationScores:
-    """The scores of answers that are there already.
+    """Score existing predictions.
 
     Args:
-        data: whose labels are the truth.
+        data: with the ground truth.
         rows: (n,) int64 of it, of labelled images.
         probabilities: (n, C).
-        class_names: C, the columns.
+        class_names: C, of the columns.
         options: see `onlineml.evaluate`.
-        reference: whose answers they are.
+        reference: of the model.
     """
     scores = classification_scores(
         probabilities,
@@ -78,7 +78,7 @@ def classifier_scores(
 
 
 def worst_jpegs(data: Manifest, image_ids: Sequence[str]) -> dict[str, bytes]:
-    """Small pictures of the first of some images, by image_id, for reports."""
+    """Thumbnails of the first of some images, by image_id, for reports."""
     shrink = partial(limit_to_scale, short_side=_THUMBNAIL_PX)
     return small_jpegs(data, image_ids[:_THUMBNAILS], min_side=_THUMBNAIL_PX, shrink=shrink)
 

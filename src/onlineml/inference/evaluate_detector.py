@@ -47,7 +47,7 @@ def evaluate_detector(
         model: the detector.
         data: the images.
         options: see `onlineml.evaluate`.
-        known_only: leave objects of classes that it does not know out of the truth, and images that show no others.
+        known_only: leave out objects of classes that it does not know, and images that show no others.
     """
     dm = DetectionDataModule(
         data,
@@ -83,10 +83,10 @@ def evaluate_detector(
 
 
 def detections_in(model: DetectionModel, batches: Iterable[DetectionBatch]) -> Detections:
-    """Every object that a model finds in the images of a loader, however unsure.
+    """All detections in the images of a loader, whatever their score.
 
     Raises:
-        TrainingError: boxes or scores that are not finite.
+        TrainingError: boxes or scores are not finite.
     """
     rows, sizes, objects = [np.zeros(0, np.int64)], [np.zeros((0, 2), np.int64)], []
     for batch in batches:
@@ -96,8 +96,8 @@ def detections_in(model: DetectionModel, batches: Iterable[DetectionBatch]) -> D
         for image_id, found in zip(batch["image_id"], detect_in(model, images), strict=True):
             if found is None:
                 raise TrainingError(
-                    f"the model gives boxes or scores that are not finite numbers for the image {image_id}: its "
-                    "weights have diverged; train it again with a lower lr"
+                    f"the model's boxes or scores are not finite for the image {image_id}: its weights have diverged; "
+                    "train it again with a lower lr"
                 )
             objects.append((found.boxes_xyxy, found.label_ids, found.scores))
     return Detections.by_image(objects, image_rows=np.concatenate(rows), sizes_hw=np.concatenate(sizes))
@@ -114,11 +114,10 @@ def _fitted(batch: DetectionBatch) -> list[Fitted]:
 
 
 def usable_boxes(data: Manifest, found: Detections) -> tuple[Boxes, NDArray[np.int64]]:
-    """The boxes of the images that were looked at, as they were given, and their places among all boxes of the data.
+    """The boxes of the predicted images, and their indices among all boxes of the data.
 
-    Bad boxes, and those of no class, are left out.
-
-    One that overshoots its image is not cut, so that the scores are those of pycocotools on the user's own file.
+    Bad boxes, and those of unknown classes, are left out. A box that exceeds its image is not clipped, so that scores
+    equal pycocotools' on the user's own file.
     """
     given, rows, sizes_hw = data.boxes(), _known(found.image_rows), _known(found.sizes_hw)
     picked, boxes = [np.zeros(0, np.int64)], [np.zeros((0, 4))]
@@ -142,7 +141,7 @@ def usable_boxes(data: Manifest, found: Detections) -> tuple[Boxes, NDArray[np.i
 
 def _known(values: NDArray[np.int64] | None) -> NDArray[np.int64]:
     if values is None:
-        raise DataError("these detections come from no manifest: take those of detections_in")
+        raise DataError("these detections have no rows of a manifest: use those of detections_in")
     return values
 
 
@@ -168,7 +167,7 @@ def _of_known(model: DetectionModel, data: Manifest, found: Detections, truth: B
 
 
 def _thresholds(model: DetectionModel) -> dict[str, float] | None:
-    """As `onlineml.predict` applies them; None where none were chosen on validation."""
+    """The thresholds as in `onlineml.predict`; None if none were chosen on validation."""
     if model.thresholds is None:
         return None
     return dict(zip(model.class_names, cutoffs(model, None).tolist(), strict=True))

@@ -44,16 +44,16 @@ def label_scores(
     thresholds: Mapping[str, float],
     reference: str,
 ) -> MultilabelScores:
-    """The scores of answers that are there already; labels of other classes are left out of the truth.
+    """Score existing predictions; labels of other classes are left out of the ground truth.
 
     Args:
-        data: whose labels are the truth.
+        data: with the ground truth.
         rows: (n,) int64 of it, of annotated images.
         probabilities: (n, C).
-        class_names: C, the columns.
+        class_names: C, of the columns.
         options: see `onlineml.evaluate`.
-        thresholds: the probability of each class from which its label is given.
-        reference: whose answers they are.
+        thresholds: probability of each class from which its label is predicted.
+        reference: of the model.
     """
     scores = multilabel_scores(
         probabilities,

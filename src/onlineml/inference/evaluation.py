@@ -1,4 +1,4 @@
-"""Parts of evaluation that all tasks share: columns to slice by, and small pictures of the worst images."""
+"""Parts of evaluation shared by all tasks: slices, class names and thumbnails."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["EvaluateOptions", "own_label_ids", "require_known", "slice_values", 
 
 _OWN_COLUMNS = {"image_id", "uri", "version", "sha256", "width", "height", "split", "group", "label"}
 _OWN_COLUMNS |= {"declared_width", "declared_height"}
-_SLICE_VALUES = 50  # a column with more different values is no slice unless it is asked for
+_SLICE_VALUES = 50  # a column with more different values is not sliced by default
 _JPEG_QUALITY = 85
 
 
@@ -40,10 +40,10 @@ class EvaluateOptions:
 
 
 def slice_values(data: Manifest, names: Sequence[str] | None, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-    """The values, in ``rows``, of the columns by which scores are cut; None takes all that have few values.
+    """The values, in ``rows``, of the columns to slice by; None takes all with few values.
 
     Raises:
-        ConfigError: a name is no column, or one of lists.
+        ConfigError: a name is not a column, or one of lists.
     """
     import pyarrow as pa  # noqa: PLC0415
 
@@ -51,7 +51,7 @@ def slice_values(data: Manifest, names: Sequence[str] | None, rows: NDArray[np.i
     for name in names or ():
         if name not in data.table.column_names or name in lists:
             usable = [column for column in data.table.column_names if column not in lists]
-            raise ConfigError(f"slices: {name!r} is no column of the manifest; it has {', '.join(usable)}")
+            raise ConfigError(f"slices: {name!r} is not a column of the manifest; it has {', '.join(usable)}")
     if names is None:
         further = [name for name in data.table.column_names if name not in _OWN_COLUMNS | lists]
         names = [name for name in further if len({str(v) for v in data.column(name)}) <= _SLICE_VALUES]
@@ -59,10 +59,10 @@ def slice_values(data: Manifest, names: Sequence[str] | None, rows: NDArray[np.i
 
 
 def own_label_ids(model_names: Sequence[str], data: Manifest, label_ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Class ids of a manifest, none negative, as the model counts its classes; matched by name.
+    """Convert class ids of a manifest, none negative, to the model's, by name.
 
     Raises:
-        UnknownClassError: the model does not know one of them.
+        UnknownClassError: the model does not know one of the classes.
     """
     require_known(model_names, {data.class_names[i] for i in np.unique(label_ids)})
     own = {name: i for i, name in enumerate(model_names)}
@@ -72,16 +72,16 @@ def own_label_ids(model_names: Sequence[str], data: Manifest, label_ids: NDArray
 
 
 def require_known(model_names: Sequence[str], names: set[str]) -> None:
-    """Refuse names of a manifest that are none of the model's.
+    """Check that the model knows class names of a manifest.
 
     Raises:
-        UnknownClassError: there are such.
+        UnknownClassError: it does not.
     """
     unknown = sorted(names - set(model_names))
     if unknown:
         raise UnknownClassError(
             f"{len(unknown)} classes of the manifest are unknown to the model: {', '.join(unknown[:20])}; it knows "
-            f"{', '.join(model_names[:20])}: train a model with them, or leave out their images"
+            f"{', '.join(model_names[:20])}: train a model with them, or exclude their images"
         )
 
 
@@ -92,13 +92,13 @@ def small_jpegs(
     min_side: int,
     shrink: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
 ) -> dict[str, bytes]:
-    """Images as small JPEGs, by image_id; one that cannot be read now has none.
+    """JPEG thumbnails by image_id, without unreadable images.
 
     Args:
-        data: holds the images.
-        image_ids: the wanted ones.
+        data: with the images.
+        image_ids: of the images.
         min_side: see `onlineml.data.images.decode`.
-        shrink: makes decoded pixels small.
+        shrink: shrinks decoded pixels.
     """
     import cv2  # noqa: PLC0415
 

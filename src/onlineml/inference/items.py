@@ -49,7 +49,7 @@ class ImageRows(Rows[R]):
         """The content of a row, as a gallery shows it."""
 
     def gallery(self) -> GalleryItems:
-        """The images with what was said of them, in their order; what came without a name has no URL."""
+        """The images with their predictions, in order; images without a name have no URL."""
         rows: list[Any] = list(self)
         uris = [str(row.uri) for row in rows]
         return GalleryItems(
@@ -63,7 +63,7 @@ class ImageRows(Rows[R]):
         )
 
     def figure(self, *, limit: int = 24, storage_options: Mapping[str, Any] | None = None) -> Figure:
-        """Some of the images, evenly chosen among all, each with its answer below."""
+        """A sample of the images, each with its prediction below."""
         from onlineml.evaluation.render.image_grid import image_grid  # noqa: PLC0415
 
         shown: list[Any] = self.sample(limit)
@@ -83,7 +83,7 @@ def _classes(rows: Sequence[Any], none: str) -> Facet:
 
 
 def _bands(rows: Sequence[Any]) -> Facet:
-    """In which range the score of the surest answer is."""
+    """The facet of the highest score, in ranges."""
     scored = np.array([place for place, row in enumerate(rows) if row.label], dtype=np.int64)
     bands = np.searchsorted(_BANDS, [rows[place].score for place in scored], side="right")
     facet = facet_of("score", [_BAND_NAMES[band] for band in bands], order=_BAND_NAMES)

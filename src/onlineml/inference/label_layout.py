@@ -1,4 +1,4 @@
-"""Places for labels beside boxes: near their box, on no other label, and within the picture."""
+"""Placement of labels: near their box, without overlap, and inside the image."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ def place_labels(
 ) -> list[tuple[int, int]]:
     """Return the position of a tag for each box.
 
-    Of eight places around and in the box, the one that covers least is chosen: first the least of other tags, then of
-    the box itself, then of other boxes. Places are chosen in the order of the boxes.
+    Of eight places around and in the box, the one with the least overlap is chosen: first with other tags, then with
+    the box itself, then with other boxes. Tags are placed in the order of the boxes.
 
     Args:
         boxes_xyxy: (n, 4).
-        sizes_hw: (n) heights and widths of the tags, none larger than the picture.
-        size_hw: of the picture.
+        sizes_hw: (n) heights and widths of the tags, none larger than the image.
+        size_hw: of the image.
         gap: width of a box's frame.
 
     Returns:
-        (top, left) of each tag, in whole pixels; every tag is within the picture.
+        (top, left) of each tag, in whole pixels; every tag is inside the image.
     """
     placed = np.zeros((0, 4))
     places = []
@@ -54,7 +54,7 @@ def place_labels(
 
 
 def _around(box: NDArray[np.float64], height: int, width: int, gap: int) -> NDArray[np.int64]:
-    """(8, 2): top and left of each place, the usual one first."""
+    """(8, 2) top and left of each place, the preferred one first."""
     x1, y1 = np.floor(box[:2]).astype(np.int64).tolist()
     x2, y2 = np.ceil(box[2:]).astype(np.int64).tolist()
     above, below, left, right = y1 - height - gap, y2 + gap, x1 - gap, x2 + gap - width

@@ -1,4 +1,4 @@
-"""Labels that a multi-label classifier gives to images."""
+"""Predictions of a multi-label classifier."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _NONE = "no labels"
 
 @dataclass(frozen=True)
 class ImageLabels:
-    """The labels of one image, as a model sees it.
+    """The predicted labels of one image.
 
     Attributes:
         uri: the path or URL, or ``bytes:3``, ``array:3``, ``image:3`` for input without a name.
-        labels: those whose probability reaches their threshold, the surest first; none of an image that cannot be used.
+        labels: those whose probability reaches their threshold, the highest first; empty for an unusable image.
         scores: their probabilities, 0..1.
-        top: the likeliest classes and their probabilities, best first, whether they reach a threshold or not.
-        error: the reason why the image cannot be used; None for a good one, also where it has no label.
+        top: the most likely classes and their probabilities, best first, regardless of thresholds.
+        error: why the image is unusable; None for a good one, with or without labels.
     """
 
     uri: str
@@ -41,21 +41,21 @@ class ImageLabels:
 
     @property
     def label(self) -> str | None:
-        """The surest label; None where there is none."""
+        """The label with the highest probability; None if there is none."""
         return next(iter(self.labels), None)
 
     @property
     def score(self) -> float:
-        """Probability of the surest label; nan where there is none."""
+        """The highest probability of a label; nan if there is none."""
         return next(iter(self.scores), math.nan)
 
     @property
     def summary(self) -> str:
-        """In words: the labels with their probabilities, or why the image cannot be used."""
+        """A text with the labels and probabilities, or why the image is unusable."""
         return self.error or ", ".join(f"{name} {score:.2f}" for name, score in self.strengths().items()) or _NONE
 
     def records(self) -> list[dict[str, Any]]:
-        """Its line in a table: a value for each of `LabelRows.columns`."""
+        """Its table row: a value for each of `LabelRows.columns`."""
         top = {"top_labels": [name for name, _ in self.top], "top_scores": [score for _, score in self.top]}
         return [{"uri": self.uri, "labels": [*self.labels], "scores": [*self.scores], **top, "error": self.error}]
 
@@ -67,8 +67,8 @@ class ImageLabels:
         """Return a picture with the labels in its corners, up to eight.
 
         Args:
-            pixels: (H, W, 3) uint8 RGB; left as it is.
-            class_names: their places are the colours.
+            pixels: (H, W, 3) uint8 RGB; not changed.
+            class_names: their indices determine the colours.
         """
         from onlineml.inference.drawing import draw_labels  # noqa: PLC0415
 
@@ -85,7 +85,7 @@ class LabelRows(ImageRows[ImageLabels]):
 
     Args:
         rows: starts the stream.
-        model: its name, which is shown.
+        model: its name, for display.
     """
 
     none = _NONE
@@ -100,7 +100,7 @@ class LabelRows(ImageRows[ImageLabels]):
 
     @staticmethod
     def item(row: ImageLabels) -> GalleryItem:
-        """The labels, and the likeliest of those that are not given."""
+        """The labels, and the most likely ones below their thresholds."""
         if row.error is not None:
             return GalleryItem("cannot be used", row.error, "bad")
         others = [f"{name} {score:.2f}" for name, score in row.top if name not in row.labels and score >= 0.01][:2]

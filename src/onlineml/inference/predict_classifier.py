@@ -39,16 +39,14 @@ def predict_classes(model: ImageClassifier, images: Any, options: PredictOptions
         ConfigError: a threshold is given, or the model was never trained.
     """
     if options.threshold is not None:
-        raise ConfigError(
-            f"threshold={options.threshold}: expected None, for the model is a classifier, which takes top_k"
-        )
+        raise ConfigError(f"threshold={options.threshold}: expected None, since the model is a classifier; use top_k")
     answers = probability_rows(model, images, options)
     rows = partial(_predictions, model, answers, options.top_k or _TOP_K)
     return Predictions(rows, model=model.reference or model.backbone_name)
 
 
 def probability_rows(model: ClassifierModule, images: Any, options: PredictOptions) -> Callable[[], Iterator[Answer]]:
-    """Return a function that goes through images: names, and (C,) float32 probabilities or why there are none.
+    """Return a function that streams images' names, and (C,) float32 probabilities or an error.
 
     Raises:
         ConfigError: the model was never trained.
@@ -89,6 +87,6 @@ def _predictions(model: ImageClassifier, answers: Callable[[], Iterator[Answer]]
 
 
 def ranked(row: NDArray[np.float32], class_names: Sequence[str], top_k: int | None) -> tuple[tuple[str, float], ...]:
-    """Classes with their probabilities, the likeliest first; no more than ``top_k``, None: all."""
+    """Classes with their probabilities, the most likely first; at most ``top_k``, None for all."""
     best = np.argsort(-row, kind="stable")[:top_k]
     return tuple((class_names[i], float(row[i])) for i in best)

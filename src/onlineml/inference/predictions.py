@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Prediction", "Predictions"]
 
-SURE_FROM = 0.5  # a lower probability of the likeliest class is marked
+SURE_FROM = 0.5  # a lower probability of the most likely class is marked
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Prediction:
 
     Attributes:
         uri: the path or URL, or ``bytes:3``, ``array:3``, ``image:3`` for input without a name.
-        label: the likeliest class; None for an image that cannot be used.
+        label: the most likely class; None for an unusable image.
         score: its probability, 0..1; nan without a label.
-        top: the likeliest classes and their probabilities, best first.
-        error: the reason why the image cannot be used; None for a good one.
+        top: the most likely classes and their probabilities, best first.
+        error: why the image is unusable; None for a good one.
     """
 
     uri: str
@@ -44,20 +44,20 @@ class Prediction:
         return self.error or f"{self.label} {self.score:.2f}"
 
     def records(self) -> list[dict[str, Any]]:
-        """Its line in a table: a value for each of `Predictions.columns`."""
+        """Its table row: a value for each of `Predictions.columns`."""
         top = {"top_labels": [name for name, _ in self.top], "top_scores": [score for _, score in self.top]}
         return [{"uri": self.uri, "label": self.label, "score": self.score, **top, "error": self.error}]
 
     def strengths(self) -> dict[str, float]:
-        """Return the strength of classes: the likeliest one by its probability; nothing for an unusable image."""
+        """Return the strength of classes: the most likely one by its probability; empty for an unusable image."""
         return {} if self.label is None else {self.label: self.score}
 
     def drawn_on(self, pixels: NDArray[np.uint8], class_names: Sequence[str]) -> NDArray[np.uint8]:
-        """Return a picture with the likeliest class in a corner.
+        """Return a picture with the most likely class in a corner.
 
         Args:
-            pixels: (H, W, 3) uint8 RGB; left as it is.
-            class_names: their places are the colours.
+            pixels: (H, W, 3) uint8 RGB; not changed.
+            class_names: their indices determine the colours.
         """
         from onlineml.inference.drawing import draw_labels  # noqa: PLC0415
 
@@ -68,14 +68,14 @@ class Prediction:
 
 
 class Predictions(ImageRows[Prediction]):
-    """Predictions that are made as they are asked for.
+    """Predictions, computed lazily.
 
-    Iterating streams them and holds none. Asking for a length, for one by its number, or for a table, makes all and
-    keeps them. The table has the columns uri, label, score, top_labels, top_scores and error.
+    Iterating streams them without keeping them. Length, indexing and tables compute and keep all. The table has the
+    columns uri, label, score, top_labels, top_scores and error.
 
     Args:
         rows: starts the stream.
-        model: named in what is shown.
+        model: its name, for display.
     """
 
     columns: ClassVar[Mapping[str, str]] = {
@@ -89,7 +89,7 @@ class Predictions(ImageRows[Prediction]):
 
     @staticmethod
     def item(row: Prediction) -> GalleryItem:
-        """The class and its probability, and the next likely ones."""
+        """The class and its probability, and the next most likely ones."""
         if row.label is None:
             return GalleryItem("cannot be used", row.error or "", "bad")
         others = ", ".join(f"{name} {score:.2f}" for name, score in row.top[1:3] if score >= 0.01)

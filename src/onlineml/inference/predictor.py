@@ -1,4 +1,4 @@
-"""`predict`: say what is in images, wherever they are, as a stream of rows in the order of the images."""
+"""`predict`: predictions for images from any source, as a stream of rows in the order of the images."""
 
 from __future__ import annotations
 
@@ -92,33 +92,31 @@ def predict(
     device: str | torch.device | None = None,
     storage_options: Options = None,
 ) -> Any:
-    """Say what is in images: their class, all their labels, or the objects in them, as the model was made for.
+    """Predict the class, the labels or the objects of images, depending on the model's task.
 
     Args:
-        model: a trained model, a published version, or what `onlineml.load_model` takes.
-        images: one image or any iterable of them, even an endless one (a generator can be gone through once): paths
+        model: a trained model, a published version, or an argument of `onlineml.load_model`.
+        images: one image or an iterable of images, even an endless one (a generator can be iterated once): paths
             and URLs of files, of folders (all images below) and with wildcards (``*``, ``**``, ``?``); the bytes of a
             file; an (H, W, 3) or (H, W) uint8 array in RGB; a PIL image.
-        top_k: classes, or objects, in each row, best first; None is 5 classes, all of a multi-label classifier, and
-            every object above its threshold.
-        threshold: of a detector or multi-label classifier: the score, 0..1, from which on an object or a label counts:
-            one for all classes, or one by name. None takes the thresholds that were chosen when the model was trained,
-            else 0.25 for objects and 0.5 for labels; 0 takes all.
-        batch_size: images at once; of a stream, no more than four batches are held. None is the task's: 32 for a
+        top_k: maximum number of classes or objects in each row, best first; None is 5 classes, all of a multi-label
+            classifier, and all objects above their thresholds.
+        threshold: score threshold of a detector or multi-label classifier, 0..1, for all classes or by name. None takes
+            the model's, else 0.25 for objects and 0.5 for labels; 0 takes all.
+        batch_size: images per batch; at most four batches of a stream are in memory. None is the task's: 32 for a
             classifier, 8 for a detector.
-        device: where the network runs, such as ``"cuda"`` or ``"cpu"``, or ``"auto"``: a GPU where there is one. A
-            model that is given as an object is moved there, and stays there. None leaves it where it is; a model that
-            is loaded here is on the CPU.
-        storage_options: open the URLs of images, and of the model.
+        device: of the network, such as ``"cuda"`` or ``"cpu"``, or ``"auto"`` for a GPU if there is one; the model is
+            moved there. None leaves it where it is; a loaded model is on the CPU.
+        storage_options: of the filesystem, for images and model.
 
     Returns:
-        Rows in the order of the images: iterate over them, or take ``.to_frame()`` or ``.save(url)``. An image that
-        cannot be used is a row that says why in ``error``, never an exception.
+        Rows in the order of the images: iterate over them, or call ``.to_frame()`` or ``.save(url)``. An unusable image
+        is a row with an ``error``, never an exception.
 
     Raises:
-        ConfigError: an argument is outside its range, the model was never trained, or ``images`` holds something that
-            is no image at all.
-        NotFoundError: there is no such model, or a folder or pattern that holds no image.
+        ConfigError: an argument is outside its range, the model was never trained, or ``images`` contains something
+            that is not an image.
+        NotFoundError: the model does not exist, or a folder or pattern contains no image.
         UnknownClassError: a threshold is given for a class that the model does not have.
         StorageError: the store failed.
     """

@@ -1,4 +1,4 @@
-"""Rows of answers, made as they are asked for: a stream, a list, a table or a file on storage."""
+"""Rows of predictions, computed lazily: a stream, a list, a table or a file on storage."""
 
 from __future__ import annotations
 
@@ -29,14 +29,13 @@ _CHUNK = 1024  # records written at once
 
 
 class Rows(Sequence[R]):
-    """Rows, one an image, that are made as they are asked for.
+    """Rows, one per image, computed lazily.
 
-    Iterating streams them and holds none. Asking for a length, for one by its number, or for a table, makes all and
-    keeps them.
+    Iterating streams them without keeping them. Length, indexing and tables compute and keep all.
 
     Args:
         rows: starts the stream.
-        model: named in what is shown.
+        model: its name, for display.
     """
 
     columns: ClassVar[Mapping[str, str]]
@@ -49,10 +48,10 @@ class Rows(Sequence[R]):
     @staticmethod
     @abstractmethod
     def records(row: R) -> list[dict[str, Any]]:
-        """The lines of the table that one row makes: a value for each of `columns`."""
+        """The table rows of one row: a value for each of `columns`."""
 
     def __iter__(self) -> Iterator[R]:
-        # looks for kept rows only at the first one: list() asks for an iterator, then for the length, which keeps all
+        # checks for kept rows at the first one: list() calls iter() and then len(), which keeps all rows
         yield from self._rows() if self._kept is None else self._kept
 
     def _all(self) -> list[R]:
@@ -71,7 +70,7 @@ class Rows(Sequence[R]):
         return self._all()[index]
 
     def sample(self, limit: int) -> list[R]:
-        """At most ``limit`` rows, evenly chosen among all."""
+        """At most ``limit`` rows, evenly spaced."""
         rows = self._all()
         return rows[:: max(1, -(-len(rows) // max(1, limit)))]
 
@@ -90,14 +89,14 @@ class Rows(Sequence[R]):
         """Write all rows, as they are made, to a file that appears when it is whole.
 
         Args:
-            url: ends in .parquet, .csv, .json (one list) or .jsonl (one object a line).
-            storage_options: opens the URL.
+            url: with the extension .parquet, .csv, .json (one list) or .jsonl (one object per line).
+            storage_options: of the filesystem.
 
         Returns:
             ``url``, as text.
 
         Raises:
-            ConfigError: another ending.
+            ConfigError: another extension.
         """
         file = Location.of(url, storage_options)
         ending = Path(file.url).suffix.lower()
@@ -128,7 +127,7 @@ def written(file: Location, write: Callable[[Path], None]) -> str:
 
 
 def as_json(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
-    """Write records as one list, a line each; what is not a number is null."""
+    """Write records as one list, one per line; nan becomes null."""
     with path.open("w", encoding="utf-8") as file:
         file.write("[")
         for i, line in enumerate(_json_lines(records)):

@@ -1,4 +1,4 @@
-"""The inputs that a user may pass to ``predict``, as a stream of named images."""
+"""The inputs of ``predict`` as a stream of named images."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def items_of(images: Any, *, storage_options: Options = None) -> Iterator[Item]:
     """Every image that ``images`` stands for, in order; see `onlineml.predict` for what it may be.
 
     Raises:
-        ConfigError: it holds something that is no image.
-        NotFoundError: a folder or pattern holds no image.
+        ConfigError: something is not an image.
+        NotFoundError: a folder or pattern contains no image.
     """
     if _is_one(images):
         images = [images]
@@ -117,7 +117,7 @@ def _stored(place: Location) -> Iterator[Item]:
 
 
 def _matches(path: str, pattern: str) -> bool:
-    """Shell-like matching in which * stays within a folder and ** crosses any number of them."""
+    """Shell-like matching: * within a folder, ** across folders."""
     return _match_parts(path.split("/"), pattern.split("/"))
 
 

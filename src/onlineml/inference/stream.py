@@ -1,4 +1,4 @@
-"""Images of any kind as batches made ready for a network, a few of them ahead."""
+"""Images from any source as prepared and prefetched batches."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ T = TypeVar("T")
 
 
 class Stream(Generic[T]):
-    """Images as batches of (name, what ``prepare`` made of it, or in words why it cannot be used).
+    """Yield batches of (name, prepared image or error text).
 
     Args:
         images: see `onlineml.predict`.
-        prepare: makes an image small, from a file's bytes or from pixels that are not its own; raises `BadImageError`.
-        batch_size: images at once.
-        storage_options: open URLs.
+        prepare: resizes an image from a file's bytes or a user's pixels, which it must copy; raises `BadImageError`.
+        batch_size: images per batch.
+        storage_options: of the filesystem.
     """
 
     def __init__(
@@ -50,8 +50,8 @@ class Stream(Generic[T]):
     def __iter__(self) -> Iterator[list[tuple[str, T | Exception]]]:
         if self._used and isinstance(self.images, Iterator):
             raise ConfigError(
-                "the images came from a generator, which can be gone through only once: give a list, or keep the rows, "
-                "as in rows = list(predict(...))"
+                "the images came from a generator, which can be iterated only once: pass a list, or keep the rows, as "
+                "in rows = list(predict(...))"
             )
         self._used = True
         yield from prefetch(self._batches(items_of(self.images, storage_options=self.storage_options)))
@@ -71,7 +71,7 @@ class Stream(Generic[T]):
             while current is not None:
                 chunk, fetch = current
                 contents = fetch.result()
-                # files of the next batch are fetched while these are decoded; frames are not taken before their time
+                # files of the next batch are fetched meanwhile; frames are not requested early
                 following = begun() if contents else None
                 fetched = iter(contents)
                 yield [(i.name, self._prepared(next(fetched)) if image is None else image) for i, image in chunk]

@@ -1,4 +1,4 @@
-"""Predicting on videos: rows with their times as a stream, an annotated video, and which classes are seen when."""
+"""Predicting on videos: rows with times as a stream, and annotated videos."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ if TYPE_CHECKING:
 
 __all__ = ["FrameAnswer", "VideoAnswers", "predict_video", "write_annotated_video"]
 
-_DEFAULT_RATE = 25.0  # frames a second of a file that tells none
+_DEFAULT_RATE = 25.0  # frames per second of a file that does not declare it
 
 
 @dataclass(frozen=True, eq=False)
 class FrameAnswer:
-    """The answer of a model for one frame.
+    """The prediction for one frame.
 
     Attributes:
         time_s: seconds since the first frame.
         frame: its number in the video.
-        answer: as `onlineml.predict` gives it, with the uri ``<video>#t=<seconds>``.
+        answer: a row of `onlineml.predict`, with the uri ``<video>#t=<seconds>``.
     """
 
     time_s: float
@@ -58,17 +58,17 @@ class FrameAnswer:
 
 
 class VideoAnswers(Rows[FrameAnswer]):
-    """The answers of a model for frames of a video, made on demand; see `onlineml.inference.rows.Rows`.
+    """The predictions for frames of a video, computed lazily; see `onlineml.inference.rows.Rows`.
 
-    The table has the columns time_s and frame, and those of `Predictions`, of `LabelRows`, or of `DetectionRows`, which
-    has a line for each object.
+    The table has the columns time_s and frame, and those of `Predictions`, of `LabelRows`, or of `DetectionRows`, with
+    a row for each object.
 
     Args:
         rows: starts the stream.
-        video: the video of the frames; its `findings` are the problems found so far.
+        video: with `findings` so far.
         class_names: of the model.
-        columns: of the answers.
-        model: its name, which is shown.
+        columns: of the predictions.
+        model: its name, for display.
     """
 
     def __init__(
@@ -86,19 +86,19 @@ class VideoAnswers(Rows[FrameAnswer]):
 
     @staticmethod
     def records(row: FrameAnswer) -> list[dict[str, Any]]:
-        """The lines of one frame."""
+        """The table rows of one frame."""
         return [{"time_s": row.time_s, "frame": row.frame, **line} for line in row.answer.records()]
 
     def by_image(self, group: str) -> dict[str, Prediction | ImageLabels | ImageDetections]:
-        """All answers by the ids that the frames have as images of a project, such as for `Project.labels.suggest`.
+        """All predictions by the frames' image ids in a project, such as for `Project.labels.suggest`.
 
         Args:
-            group: the video's group there, which is the hash of its bytes, see `Project.images.upload_video`.
+            group: the video's group in the project, the hash of its bytes, see `Project.images.upload_video`.
         """
         return {frame_id(group, row.time_s): row.answer for row in self}
 
     def until(self, rows: Sequence[FrameAnswer]) -> list[float]:
-        """Until when each of some rows holds, in seconds: until the next one; the last as long as is usual."""
+        """The end of each row in seconds: the start of the next one; the last lasts as long as the median."""
         times = [row.time_s for row in rows]
         gaps = [b - a for a, b in itertools.pairwise(times)]
         usual = statistics.median(gaps) if gaps else 1.0
@@ -118,28 +118,28 @@ def predict_video(
     device: str | torch.device | None = None,
     storage_options: Options = None,
 ) -> VideoAnswers:
-    """Say what is in the frames of a video, as a stream of rows in the order of time.
+    """Predict frames of a video, as a stream of rows in order of time.
 
     Args:
-        model: a trained model, a published version, or what `onlineml.load_model` takes.
-        source: a path or URL, or the bytes of a video file. It is never held as a whole.
-        every_s: seconds between two frames; give one of this and the next two, or none for all frames.
+        model: a trained model, a published version, or an argument of `onlineml.load_model`.
+        source: a path or URL, or the bytes of a video file; it is streamed.
+        every_s: seconds between two frames; pass one of ``every_s``, ``every_n`` and ``times_s``, or none for all.
         every_n: each ``every_n``-th frame.
-        times_s: the frames that are on screen at these seconds.
-        top_k: as of `onlineml.predict`, and the next two.
+        times_s: the frames on screen at these seconds.
+        top_k: see `onlineml.predict`, also for the following.
         threshold: of a detector or multi-label classifier.
-        batch_size: frames at once.
-        device: as of `onlineml.predict`.
-        storage_options: open the URLs of the video, and of the model.
+        batch_size: frames per batch.
+        device: of the network.
+        storage_options: of the filesystem, for video and model.
 
     Returns:
-        Rows: iterate over them, or take ``.to_frame()`` or ``.save(url)``; `write_annotated_video` and
+        Rows: iterate over them, or call ``.to_frame()`` or ``.save(url)``; `write_annotated_video` and
         `onlineml.inference.video_plots.timeline_figure` draw them.
 
     Raises:
         ConfigError: an argument is outside its range, or the model was never trained.
-        BadVideoError: not one frame can be decoded; raised when the rows are asked for, as is the next.
-        NotFoundError: there is no such video.
+        BadVideoError: no frame can be decoded; raised when the rows are read.
+        NotFoundError: the video does not exist; raised when the rows are read.
     """
     sampling = Sampling(every_s=every_s, every_n=every_n, times_s=times_s)
     opened = opened_model(model, storage_options=storage_options)
@@ -147,7 +147,7 @@ def predict_video(
     ask: Callable[[Any], Any] = partial(
         predict, opened, top_k=top_k, threshold=threshold, batch_size=batch_size, device=device
     )
-    none = ask(())  # what cannot be asked for is refused now, and not with the first frame
+    none = ask(())  # invalid arguments raise now, not with the first frame
     return VideoAnswers(
         partial(_answers, ask, video, sampling),
         video=video,
@@ -158,7 +158,7 @@ def predict_video(
 
 
 def _answers(ask: Callable[[Any], Any], video: Video, sampling: Sampling) -> Iterator[FrameAnswer]:
-    marks: deque[tuple[float, int]] = deque()  # frames are taken ahead of their answers, in another thread
+    marks: deque[tuple[float, int]] = deque()  # frames are prefetched in another thread
 
     def pictures() -> Iterator[NDArray[np.uint8]]:
         for frame in video.sampled(sampling):
@@ -177,22 +177,22 @@ def write_annotated_video(
     *,
     storage_options: Options = None,
 ) -> str:
-    """Write the video with what was found drawn on it: boxes, or the likeliest class in a corner. It has no sound.
+    """Write the video with its predictions: boxes, or the most likely class in a corner. It has no sound.
 
-    Every frame is written, at its own time; what was found in one holds until the next one that was looked at. The
-    video and the rows are gone through once, side by side, so that neither is ever held as a whole.
+    Every frame is written at its own time; predictions are shown until the next predicted frame. Video and rows are
+    streamed together.
 
     Args:
-        rows: of `predict_video`, of frames in the order of time.
-        url: where to; ends in ``.mp4``. It appears when it is whole.
-        storage_options: open the URL.
+        rows: of `predict_video`, in order of time.
+        url: with the extension ``.mp4``; written atomically.
+        storage_options: of the filesystem.
 
     Returns:
         ``url``, as text.
 
     Raises:
-        ConfigError: another ending.
-        BadVideoError: not one frame can be decoded.
+        ConfigError: another extension.
+        BadVideoError: no frame can be decoded.
     """
     file = Location.of(url, storage_options)
     if not file.url.lower().endswith(".mp4"):
@@ -222,12 +222,12 @@ def _drawn(
 def annotated(
     pixels: NDArray[np.uint8], answer: Prediction | ImageLabels | ImageDetections, class_names: Sequence[str]
 ) -> NDArray[np.uint8]:
-    """A frame with what was found in it.
+    """Draw the predictions on a frame.
 
     Args:
-        pixels: (H, W, 3) uint8; left as it is.
-        answer: of this frame, or of one before it of the same size.
-        class_names: their places are the colours.
+        pixels: (H, W, 3) uint8; not changed.
+        answer: of this frame, or of an earlier one of the same size.
+        class_names: their indices determine the colours.
 
     Returns:
         (H, W, 3) uint8.

@@ -23,14 +23,14 @@ _FAINT = 0.25
 
 
 def timeline_figure(rows: VideoAnswers, *, limit: int = 20) -> Figure:
-    """Draw the classes seen over time: a line for each class, the longest seen first.
+    """Draw the predicted classes over time: a line for each class, the most frequent first.
 
-    For a classifier, a class is drawn where it is the likeliest, darker for a higher probability; for a detector, where
-    it was found, darker for more objects. If a frame could not be used, a red line marks it at the bottom.
+    For a classifier, the most likely class is drawn, darker for a higher probability; for a detector, each detected
+    class, darker for more objects. Unusable frames are marked in red at the bottom.
 
     Args:
-        rows: of `onlineml.predict_video`; all are made.
-        limit: largest number of classes to draw; the figure says how many were left out.
+        rows: of `onlineml.predict_video`; all are computed.
+        limit: maximum number of classes; the figure says how many were left out.
     """
     answers = list(rows[:])
     spans = list(zip([row.time_s for row in answers], rows.until(answers), strict=True))
@@ -64,7 +64,7 @@ def timeline_figure(rows: VideoAnswers, *, limit: int = 20) -> Figure:
 
 
 def _found(answers: Sequence[FrameAnswer]) -> dict[str, dict[int, float]]:
-    """By class, the numbers of the rows in which it was found, and how strongly."""
+    """By class, the indices of the rows that contain it, and its strength."""
     found: dict[str, dict[int, float]] = {}
     for place, row in enumerate(answers):
         for label, strength in row.answer.strengths().items():
@@ -73,7 +73,7 @@ def _found(answers: Sequence[FrameAnswer]) -> dict[str, dict[int, float]]:
 
 
 def _runs(spans: Sequence[tuple[float, float]], strengths: Mapping[int, float]) -> list[tuple[float, float, float]]:
-    """Spans that follow each other, as one where their strengths look alike: begin, end, mean strength."""
+    """Merge consecutive spans of similar strength: begin, end, mean strength."""
     runs: list[list[float]] = []
     last = None
     for place, strength in sorted(strengths.items()):

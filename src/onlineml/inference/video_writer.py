@@ -1,4 +1,4 @@
-"""A video file that browsers and players show: H.264 in MP4, where PyAV's FFmpeg has an encoder for it."""
+"""Writing video files for browsers and players: H.264 in MP4, if PyAV's FFmpeg has an encoder for it."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 __all__ = ["write_frames"]
 
 _TICKS = 60_000  # a second: whole frames of 24, 25, 29.97, 30, 50, 59.94 and 60 Hz; MPEG-4 takes at most 65,535
-# the codec, its settings: nothing to be seen is lost, at a speed that keeps up with decoding
+# codecs and settings: visually lossless, as fast as decoding
 _ENCODERS: tuple[tuple[str, dict[str, str]], ...] = (
     ("libx264", {"crf": "20", "preset": "veryfast"}),
     ("libopenh264", {}),
     ("mpeg4", {}),
 )
-_BITS_PER_PIXEL = 0.25  # of an encoder without a quality to be set
+_BITS_PER_PIXEL = 0.25  # for an encoder without a quality setting
 _BT709 = 1  # ITU-T H.273: primaries, transfer and matrix
 _LIMITED = 1
 
@@ -35,14 +35,14 @@ def write_frames(path: Path, frames: Iterable[tuple[float, NDArray[np.uint8]]], 
 
     Args:
         path: a local file.
-        frames: seconds, rising, and (H, W, 3) uint8 sRGB; all get the size of the first.
-        frame_rate: frames a second on average.
+        frames: seconds, rising, and (H, W, 3) uint8 sRGB; all are resized to the first.
+        frame_rate: average frames per second.
 
     Returns:
-        How many frames were written.
+        The number of frames.
 
     Raises:
-        ConfigError: there is no frame.
+        ConfigError: there are no frames.
     """
     av = require_av()
     n = 0
@@ -90,7 +90,7 @@ def _frame(av: Any, pixels: NDArray[np.uint8], size_hw: tuple[int, int]) -> Any:
 
     height, width = size_hw
     missing = height - pixels.shape[0], width - pixels.shape[1]
-    if missing not in {(0, 0), (0, 1), (1, 0), (1, 1)}:  # the camera changed its size on the way
+    if missing not in {(0, 0), (0, 1), (1, 0), (1, 1)}:  # the frame size changed
         import cv2  # noqa: PLC0415
 
         pixels = np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8)

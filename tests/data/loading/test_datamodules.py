@@ -77,7 +77,7 @@ def test_a_split_without_images_is_named_with_the_others(make: Make, tmp_path: P
     manifest = pool(tmp_path / "p", [noise(i) for i in range(4)])
     manifest = manifest.with_column("split", ["train", "test", "val", None]).with_labels({"image-2": None})
     dm = make(manifest)
-    message = r"'val' has no annotated images; the manifest of 4 images has \{'test': 1, 'train': 1, 'val': 0\}; give"
+    message = r"'val' has no annotated images; the manifest of 4 images has \{'test': 1, 'train': 1, 'val': 0\}; assign"
     with pytest.raises(DataError, match=message):
         dm.loader("val")
     assert dm.val_dataloader() == []

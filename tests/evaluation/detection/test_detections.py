@@ -75,5 +75,5 @@ def test_images_are_chosen_by_their_rows_in_the_order_given():
     assert some.label_ids.tolist() == [1, 2, 3]
     assert found.take(found.scores > 0.15).of_rows(np.array([7])).n_images == 1
     assert len(found.of_rows(np.zeros(0, int))) == 0
-    with pytest.raises(DataError, match="come from no manifest"):
+    with pytest.raises(DataError, match="have no rows of a manifest"):
         Detections.nothing(2).of_rows(rows)
