@@ -87,13 +87,10 @@ def _as_rgb(array: NDArray[Any]) -> NDArray[np.uint8] | BadImageError:
 
 
 def _stored(place: Location) -> Iterator[Item]:
-    """A file by its URL; of a folder or a pattern, each image file below, in order of path.
-
-    Where no file below has an image's ending, as where contents are named by their hash, the decoder judges all.
-    """
+    """Yield a file, or the image files of a folder or pattern, in order of path; all files if none has an extension."""
     url = place.url
     one = Item(url, place)
-    if url.startswith(("http://", "https://")):  # what follows a ? is a query, and there is no listing
+    if url.startswith(("http://", "https://")):  # ? starts a query, and there is no listing
         yield one
         return
     if any(c in url for c in "*?[") and not Path(url).exists():

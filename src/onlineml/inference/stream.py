@@ -57,8 +57,8 @@ class Stream(Generic[T]):
         yield from prefetch(self._batches(items_of(self.images, storage_options=self.storage_options)))
 
     def _batches(self, items: Iterator[Item]) -> Iterator[list[tuple[str, T | Exception]]]:
-        # what is here already is made small as it comes: a batch of large photos would take gigabytes, and who hands
-        # out frames may write the next one into the same array
+        # images in memory are resized immediately: a batch of large photos would take gigabytes, and a generator of
+        # frames may reuse its array
         made = ((i, None if isinstance(i.content, Location) else self._prepared(i.content)) for i in items)
         chunks = iter(lambda: list(itertools.islice(made, self.batch_size)), [])
         with ThreadPoolExecutor(1) as reader:
