@@ -65,7 +65,7 @@ def test_without_images_to_answer_it_says_so(project: Project) -> None:
 
     assert [told["kind"] for told in front.ask("hello")] == ["classes", "begin"]
     assert front.told[-1][0]["n"] == 0
-    assert "No image waits" in editor.static_html()
+    assert "No image is open" in editor.static_html()
 
 
 def test_another_task_is_refused_and_so_are_strange_images(tmp_path: Path, project: Project) -> None:
@@ -158,7 +158,7 @@ def test_somebody_elses_answer_meanwhile_is_contradicted_not_replaced(tmp_path: 
 
     assert set(project.labels.state().conflicts) == {image_id}
     again = shown(front)
-    assert again["state"] == "contradicted"
+    assert again["state"] == "in conflict"
     save(front, again, [{"xyxy": C, "label": "dog"}])  # having seen both, ann decides
     assert not project.labels.state().conflicts
 

@@ -56,7 +56,7 @@ def test_without_images_to_answer_it_says_so(project: Project) -> None:
         "kind": "begin", "n": 0, "place": 0, "done": 0, "title": "", "page_size": 50, "side": 160,
         "several": False,
     }  # fmt: skip
-    assert "no image waits" in grid.static_html()
+    assert "no image is open" in grid.static_html()
 
 
 def test_another_task_strange_images_and_sizes_are_refused(tmp_path: Path, project: Project) -> None:

@@ -94,7 +94,7 @@ def test_pieces_out_of_order_or_too_many_or_too_few_are_refused_and_nothing_stay
         assert "upload it again" in answers[-1][0]["text"]
         assert list(view._folder.iterdir()) == []
     (answer,) = front.ask("piece", file="f0", offset=0, buffers=[b"abc"])
-    assert "not known any more" in answer["text"]
+    assert "unknown upload" in answer["text"]
 
 
 def test_what_is_too_large_is_refused_before_it_is_sent_and_a_path_is_offered(tmp_path: Path, project: Project) -> None:

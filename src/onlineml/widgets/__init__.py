@@ -1,7 +1,6 @@
-"""Views for notebooks: live where somebody can click, and as they stand in a saved notebook or under papermill.
+"""Notebook views of library objects: live with a front end, static in a saved notebook or under papermill.
 
-Each is a view of a library object, and whatever it does can be done without it. Importing is quick: each name is
-loaded when it is first used.
+Importing is fast: each name is loaded when it is first used.
 """
 
 from __future__ import annotations

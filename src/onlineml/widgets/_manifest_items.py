@@ -33,7 +33,7 @@ _STATES = ("conflict", "suggested", "skipped", "corrected", "accepted", "labelle
 
 
 def manifest_items(data: Manifest, *, facets: bool = True) -> GalleryItems:
-    """All its images, which can be filtered or not."""
+    """All images of a manifest, with or without filters."""
     return GalleryItems(
         title=str(data),
         ids=data.table["image_id"].to_pylist(),
@@ -47,7 +47,7 @@ def manifest_items(data: Manifest, *, facets: bool = True) -> GalleryItems:
 
 
 def project_items(project: Project) -> GalleryItems:
-    """All its images as they are now; those deleted are shown only where they are asked for."""
+    """All present images of a project; deleted ones are shown only if their filter is chosen."""
     state = project.labels.state()
     data = _data(project, state, pa.concat_tables([state.table, state.deleted], promote_options="default"))
     gallery = manifest_items(data)
@@ -55,14 +55,14 @@ def project_items(project: Project) -> GalleryItems:
         gallery,
         title=f"{project.title}: {len(state):,} images, {len(state.class_names)} classes",
         items=_guessed_items(gallery, data, state.suggestions),
-        facts=lambda row: [*_facts(data, row), *_said(state, gallery.ids[row])],
+        facts=lambda row: [*_facts(data, row), *_history(state, gallery.ids[row])],
         facets=(*gallery.facets[:2], _state_facet(state, data), *gallery.facets[2:]),
         aside=np.arange(len(data)) >= len(state),
     )
 
 
 def images_items(project: Project, state: Annotations, image_ids: Sequence[str]) -> GalleryItems:
-    """Some images, in their order, with what is suggested; those that are not there are left out."""
+    """Some images, in order, with suggestions; missing ones are left out."""
     wanted = pa.array(image_ids, pa.string())
     at = pc.index_in(wanted, value_set=state.table["image_id"]).drop_null()
     data = _data(project, state, state.table.take(at))
@@ -118,7 +118,7 @@ def _guessed_items(gallery: GalleryItems, data: Manifest, suggestions: pa.Table)
 
 
 def _with_guess(item: GalleryItem, guess: dict[str, Any] | None, data: Manifest) -> GalleryItem:
-    """The item with what a model suggests, where nobody has answered yet."""
+    """The item with an open suggestion."""
     if guess is None:
         return item
     note = f"suggested: {data.kind.guess_in_words(guess)}"
@@ -144,7 +144,7 @@ def _facts(data: Manifest, row: int) -> list[tuple[str, str]]:
     return [*told, ("size", f"{size[0]} x {size[1]} pixels")] if all(size) else told
 
 
-def _said(state: Annotations, image_id: str) -> list[tuple[str, str]]:
+def _history(state: Annotations, image_id: str) -> list[tuple[str, str]]:
     """Return the history of the image, the newest entry first."""
     rows = state.history(image_id).iloc[::-1]
     undone = rows["undone"].map(lambda by: f" (undone by {by})" if by else "")
@@ -156,7 +156,7 @@ def _said(state: Annotations, image_id: str) -> list[tuple[str, str]]:
 
 
 def _class_facet(data: Manifest) -> Facet:
-    """The classes of each image, or that it shows none, or that nobody annotated it."""
+    """The classes of each image, including no objects and unlabelled."""
     kind = data.kind
     annotated = kind.is_annotated(data.table)
     names = data.table[kind.names].combine_chunks()
@@ -184,7 +184,7 @@ def _split_facet(data: Manifest) -> Facet:
 def _state_facet(state: Annotations, data: Manifest) -> Facet:
     row_of = {image_id: row for row, image_id in enumerate(data.table["image_id"].to_pylist())}
     events = np.array(state.provenance["event"].to_pylist(), dtype=object)
-    said = data.kind.is_annotated(data.table)[: len(state)]
+    annotated = data.kind.is_annotated(data.table)[: len(state)]
     skipped = {one["image_id"] for one in state.suggestions.to_pylist() if one["skipped"]}
     several: dict[str, NDArray[np.int64]] = {
         "conflict": _rows(row_of, state.conflicts),
@@ -192,8 +192,8 @@ def _state_facet(state: Annotations, data: Manifest) -> Facet:
         "skipped": _rows(row_of, skipped),
         "corrected": np.flatnonzero(events == "corrected"),
         "accepted": np.flatnonzero(events == "accepted"),
-        "labelled": np.flatnonzero(said),
-        "unlabelled": np.flatnonzero(~said),
+        "labelled": np.flatnonzero(annotated),
+        "unlabelled": np.flatnonzero(~annotated),
         "deleted": np.arange(len(state), len(data)),
     }
     rows = np.concatenate(list(several.values()))
@@ -206,7 +206,7 @@ def _rows(row_of: dict[str, int], image_ids: Any) -> NDArray[np.int64]:
 
 
 def _column_facets(data: Manifest) -> list[Facet]:
-    """Further columns, as scores are cut by them; one with very many texts tells nothing apart."""
+    """Extra columns, binned as for slices, without those with too many values."""
     found = []
     for column in data.table.schema:
         if column.name in _OWN or pa.types.is_nested(column.type) or data.table[column.name].null_count == len(data):

@@ -1,4 +1,4 @@
-"""Pictures for a front end and for what a notebook keeps."""
+"""Thumbnails for front ends and saved notebooks."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 __all__ = ["items_html", "pictures", "send_pictures", "uri_of", "warm"]
 
-_TOGETHER = 8  # pictures in one message: the first are seen while the others are made
+_TOGETHER = 8  # thumbnails per message, so that the first are shown early
 _NO_URL = "it has no file"
-_TONES = {"good": "#3f9e77", "bad": "#d9604c", "warm": "#d98b2b"}  # as figures have them
+_TONES = {"good": "#3f9e77", "bad": "#d9604c", "warm": "#d98b2b"}  # as in figures
 
 
 def pictures(gallery: GalleryItems, rows: Sequence[int], *, side: int) -> Iterator[Thumbnail]:
-    """Small pictures of some rows, in their order."""
+    """Thumbnails of some rows, in order."""
     return thumbnails(
         [Location(gallery.urls[row], gallery.storage_options) for row in rows],
         versions=[gallery.versions[row] for row in rows],
@@ -35,7 +35,7 @@ def pictures(gallery: GalleryItems, rows: Sequence[int], *, side: int) -> Iterat
 
 
 def send_pictures(view: View, gallery: GalleryItems, rows: Sequence[int], *, of: object, side: int) -> None:
-    """Send pictures as they are made; each message tells which are the first's place, sizes and errors."""
+    """Send thumbnails as they are made; each message has the index of its first, sizes and errors."""
     first, waiting = 0, []
     for place, one in enumerate(pictures(gallery, rows, side=side)):
         waiting.append(one)
@@ -51,19 +51,19 @@ def send_pictures(view: View, gallery: GalleryItems, rows: Sequence[int], *, of:
 
 
 def warm(gallery: GalleryItems, rows: Sequence[int], *, side: int) -> None:
-    """Have pictures made and kept that will be asked for soon."""
+    """Make and cache thumbnails that will be requested soon."""
     for _ in pictures(gallery, rows, side=side):
         pass
 
 
 def uri_of(picture: bytes) -> str:
-    """A picture as the source of an ``img`` element."""
+    """A thumbnail as the source of an ``img`` element."""
     kind = "png" if picture[:4] == b"\x89PNG" else "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
 
 
 def items_html(head: object, gallery: GalleryItems, rows: Sequence[int], *, side: int = 104) -> str:
-    """Images with what is said of them, side by side below `head`; boxes are drawn into the pictures."""
+    """Images with their titles and notes, side by side below `head`, with boxes drawn on them."""
     items = [
         {
             "source": uri_of(_framed(thumbnail, item.boxes)) if thumbnail.picture else "",

@@ -1,4 +1,4 @@
-"""The images that wait for an answer, in an order in which several people who answer at once rarely meet."""
+"""The open images, in an order in which several people working at once rarely meet."""
 
 from __future__ import annotations
 
@@ -19,23 +19,20 @@ if TYPE_CHECKING:
 
 __all__ = ["answers", "key_of", "open_images", "open_mask", "rotated"]
 
-_STARTS = 8  # places at which people begin, so many blocks apart at most: what is most urgent stays near the front
+_STARTS = 8  # different starting blocks of people; the most urgent images stay near the front
 _KEYS = "123456789abcdefghijklmnopqrstuvwxyz"
 
 
 def open_images(state: Annotations) -> list[str]:
-    """Images that nobody has answered: those that contradict, then suggestions, the least sure first, then unlabelled.
-
-    What somebody skipped comes last.
-    """
+    """The open images: conflicts, then suggestions, least confident first, then unlabelled, then skipped ones."""
     guesses = state.suggestions
     scores = state.kind.surety(guesses)
     skipped = guesses["skipped"].to_numpy().astype(bool)
     order = np.lexsort((np.array(scores, dtype=np.float64), skipped))
     guessed = [guesses["image_id"][int(place)].as_py() for place in order]
     n_open = int((~skipped).sum())
-    said = state.kind.is_annotated(state.table)
-    missing = state.table["image_id"].filter(pa.array(~said)).to_pylist()
+    annotated = state.kind.is_annotated(state.table)
+    missing = state.table["image_id"].filter(pa.array(~annotated)).to_pylist()
     present = set(state.table["image_id"].to_pylist())
     conflicts = [image_id for image_id in state.conflicts if image_id in present]
     return list(dict.fromkeys([*conflicts, *guessed[:n_open], *_without(missing, guessed[n_open:]), *guessed[n_open:]]))
@@ -47,10 +44,9 @@ def answers(kind: AnnotationKind) -> list[str]:
 
 
 def open_mask(state: Annotations, image_ids: Sequence[str]) -> NDArray[np.bool_]:
-    """Return a mask of the images that wait for an answer.
+    """Return a mask of the open images.
 
-    These have contradicting entries, a suggestion, no label, or one that nobody has confirmed. An image that was
-    skipped, or no longer exists, does not wait.
+    These have a conflict, a suggestion, no label, or an unconfirmed one, and were neither skipped nor deleted.
     """
     wanted = pa.array(image_ids, pa.string())
     at = pc.index_in(wanted, value_set=state.table["image_id"])
@@ -60,7 +56,7 @@ def open_mask(state: Annotations, image_ids: Sequence[str]) -> NDArray[np.bool_]
     confirmed = pc.fill_null(pc.is_in(events, value_set=pa.array(answers(state.kind))), False)
     said = state.table[state.kind.key].take(at)
     conflict = pc.is_in(wanted, value_set=pa.array(list(state.conflicts), pa.string()))
-    there, guessed, labelled = at.is_valid(), guess.is_valid(), said.is_valid()
+    there, guessed, labelled = at.is_valid(), guess.is_valid(), label.is_valid()
     masks = (np.asarray(one).astype(bool) for one in (there, guessed, labelled, skipped, confirmed, conflict))
     is_there, is_guessed, is_labelled, is_skipped, is_confirmed, is_conflict = masks
     waits = is_conflict | ((is_guessed | ~is_labelled | ~is_confirmed) & ~is_skipped)
@@ -73,11 +69,11 @@ def _without(ids: Sequence[str], others: Sequence[str]) -> list[str]:
 
 
 def rotated(image_ids: Sequence[str], *, author: str, block: int) -> list[str]:
-    """The same images in the same order, but begun at another block by another author.
+    """Rotate images so that different authors start at different blocks.
 
     Args:
         image_ids: the most urgent first.
-        author: who will answer.
+        author: the person who will answer.
         block: images that are shown together.
     """
     n_blocks = -(-len(image_ids) // block)
@@ -88,5 +84,5 @@ def rotated(image_ids: Sequence[str], *, author: str, block: int) -> list[str]:
 
 
 def key_of(class_names: Sequence[str]) -> Mapping[str, str]:
-    """The key that stands for each class: digits, then letters; classes beyond them have none."""
+    """The key of each class: digits, then letters; further classes have none."""
     return dict(zip(class_names, _KEYS, strict=False))

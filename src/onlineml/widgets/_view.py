@@ -1,7 +1,7 @@
-"""The base of all views: live in a notebook where somebody can click, a picture of the present state everywhere else.
+"""The base of all views: live in a notebook with a front end, else a static rendering of the present state.
 
-A view is plain Python: it answers messages and can draw itself as HTML. A widget is made only when a notebook with a
-front end shows the view, and then the HTML stays beside it, hidden: a saved notebook holds that, and no widget state.
+A view is plain Python: it answers messages and renders itself as HTML. A widget is created only when a front end shows
+the view, with the HTML hidden beside it, so that a saved notebook contains the HTML and no widget state.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ _STATIC = "text/html"
 
 
 def has_front_end() -> bool:
-    """Return True if a user can click: a notebook in a browser or editor, not papermill, nbconvert or a terminal.
+    """Return whether there is a front end: a browser or editor, not papermill, nbconvert or a terminal.
 
-    ``ONLINEML_WIDGETS=live`` and ``ONLINEML_WIDGETS=static`` decide it where the guess is wrong.
+    ``ONLINEML_WIDGETS=live`` and ``ONLINEML_WIDGETS=static`` override the detection.
     """
-    said = os.environ.get("ONLINEML_WIDGETS", "")
-    if said in {"live", "static"}:
-        return said == "live"
+    mode = os.environ.get("ONLINEML_WIDGETS", "")
+    if mode in {"live", "static"}:
+        return mode == "live"
     from IPython import get_ipython  # noqa: PLC0415 (takes a third of a second)
 
     kernel = getattr(get_ipython(), "kernel", None)
     if kernel is None:
         return False
-    # Front ends tell which cell they run (JupyterLab, VS Code, Colab); nbclient, with which papermill, nbconvert and
-    # jupyter-scheduler run notebooks, tells nothing.
+    # Front ends (JupyterLab, VS Code, Colab) send metadata of the cell; nbclient (papermill, nbconvert,
+    # jupyter-scheduler) does not.
     return bool((kernel.get_parent() or {}).get("metadata"))
 
 
@@ -49,33 +49,33 @@ class View:
 
     Attributes:
         script: name of its module in ``static/``.
-        view_id: tells it from all others of the page.
+        view_id: unique on the page.
     """
 
     script: ClassVar[str]
 
     def __init__(self) -> None:
         self.view_id = f"oml-{secrets.token_hex(6)}"
-        self._lock = threading.RLock()  # a front end may ask from a thread of its own while a cell runs
+        self._lock = threading.RLock()  # messages may arrive in another thread while a cell runs
         self._widget: Any = None
         self._handle: Any = None
         self._left = ""
 
-    # ---- what each view says for itself ----
+    # ---- of each view ----
 
     def static_html(self) -> str:
-        """Return the present view as HTML that needs no script, no style sheet and no external resources."""
+        """Return the present view as HTML without scripts, style sheets or external resources."""
         raise NotImplementedError
 
     def answer(self, ask: Mapping[str, Any], buffers: Sequence[bytes]) -> None:
-        """Answer one message of the front end with any number of `send`."""
+        """Answer a message of the front end with any number of `send`."""
         raise NotImplementedError
 
     # ---- shown ----
 
     @property
     def widget(self) -> Any:
-        """The live part as an ipywidgets widget, to be put into boxes and tabs."""
+        """The live part as an ipywidgets widget, for boxes and tabs."""
         if self._widget is None:
             self._widget = _live_widget(self.view_id, self.script)
             self._widget.on_msg(lambda _, content, buffers: self._heard(content, buffers))
@@ -87,13 +87,13 @@ class View:
         return self._bundle()
 
     def _ipython_display_(self) -> None:
-        """The view as it stands, and where there is a front end the live one, which hides it."""
+        """Display the static part and, with a front end, the live one, which hides it."""
         from IPython.display import display  # noqa: PLC0415
 
         self._handle = display(self._bundle(), raw=True, display_id=self.view_id)  # type: ignore[no-untyped-call]
         if has_front_end():
             shown, metadata = self.widget._repr_mimebundle_()
-            # without trust a notebook shows only this text; the picture stands beside it
+            # an untrusted notebook shows only this text, beside the static part
             display({**shown, "text/plain": ""}, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
 
     def _bundle(self) -> dict[str, str]:
@@ -101,19 +101,19 @@ class View:
         return {_STATIC: f'<div id="{self.view_id}">{self._left}</div>', "text/plain": repr(self)}
 
     def leave(self) -> None:
-        """Bring what the notebook saves up to date."""
+        """Update the static part."""
         if self._handle is not None and self.static_html() != self._left:
             self._handle.update(self._bundle(), raw=True)
 
     # ---- asked ----
 
     def send(self, content: Mapping[str, Any], buffers: Sequence[bytes] = ()) -> None:
-        """Tell the front end, where there is one."""
+        """Send a message to the front end, if there is one."""
         if self._widget is not None:
             self._widget.send(dict(content), buffers=list(buffers))
 
     def _heard(self, ask: Mapping[str, Any], buffers: Sequence[Any]) -> None:
-        """Answer a message; what goes wrong is shown where it was asked, with the number of the question."""
+        """Answer a message; errors are sent back with the number of the message."""
         with self._lock:
             try:
                 if ask.get("kind") == "rest":
@@ -129,7 +129,7 @@ class View:
 
 def _live_widget(view_id: str, script: str) -> Any:
     """Return a widget that shows ``static/<script>.js`` and carries messages; the state stays in the view."""
-    import anywidget  # noqa: PLC0415 (only where somebody clicks)
+    import anywidget  # noqa: PLC0415 (only with a front end)
     import traitlets  # noqa: PLC0415
 
     class LiveView(anywidget.AnyWidget):
@@ -143,19 +143,19 @@ def _live_widget(view_id: str, script: str) -> Any:
 
 
 def own_project(project: Project) -> Project:
-    """The project opened once more: what a view has seen of it changes only when the view looks.
+    """Open the project again, so that the view has its own revision and object.
 
-    Whoever accepts a suggestion accepts the one that was shown, whatever the notebook's own object has read since, and
-    a view that answers from another thread never meets the notebook's cells in one object.
+    Accepting a suggestion then accepts the one that was shown, whatever the notebook has read since, and the view's
+    threads do not share an object with the notebook's cells.
     """
     return type(project).open(project.location)
 
 
 def require_own_task(view: View, project: Project) -> None:
-    """Refuse a project whose images are corrected in another widget.
+    """Check that a view is the widget of a project's task.
 
     Raises:
-        ConfigError: its task names another one, or none.
+        ConfigError: the task has another widget, or none.
     """
     task = task_of(project)
     if not task.widget or not isinstance(view, task.load("widget")):
@@ -165,5 +165,5 @@ def require_own_task(view: View, project: Project) -> None:
 
 @cache
 def static_text(name: str) -> str:
-    """A file that comes with the package."""
+    """Read a static file of the package."""
     return (files("onlineml.widgets") / "static" / name).read_text(encoding="utf-8")

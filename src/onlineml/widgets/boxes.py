@@ -1,4 +1,4 @@
-"""An editor of boxes: what it shows and what it writes. Each image that is left is written to the project's log."""
+"""An editor of boxes, which saves each image to the project's log."""
 
 from __future__ import annotations
 
@@ -32,31 +32,31 @@ if TYPE_CHECKING:
 
 __all__ = ["BoxEditor"]
 
-_SHOWN_PX = 1600  # the longer side of what is sent at first; zooming in asks for more
+_SHOWN_PX = 1600  # the longer side of the first image; zooming in requests more
 _DETAIL_PX = 2400
-_BLOCK = 10  # images that one person goes through before another who began elsewhere arrives
-_SAME_IOU = 0.5  # a suggestion this close to a box of its class is there already
+_BLOCK = 10  # images between the starts of two people
+_SAME_IOU = 0.5  # a suggestion this close to a box of its class is not shown
 _STATIC = 12
 
 
 class BoxEditor(View):
-    """Draws, moves, resizes, deletes and relabels boxes, and accepts or corrects what a model suggests.
+    """Draws, moves, resizes, deletes and relabels boxes, and accepts or corrects suggestions.
 
-    What is seen is what is saved, when the image is left with Enter or Page Down. Coordinates are pixels of the upright
-    original, whatever the size on the screen; a box that is not touched keeps its numbers to the last bit.
+    Enter or Page Down saves the boxes as shown. Coordinates are pixels of the upright original, whatever the size on
+    the screen; an untouched box keeps its coordinates bit for bit.
 
     Args:
         project: of the task detection.
-        images: ids of the images, in their order; by default those that nobody has answered: contradictions, then
-            suggestions, the least sure first, then images without boxes.
-        author: who says so; by default the user of the hub or the machine.
+        images: ids of the images, in order; by default the open ones: conflicts, then suggestions, least confident
+            first, then images without boxes.
+        author: of the entries; by default the user of the hub or the machine.
 
     Attributes:
-        image_ids: the images, in their order.
-        n_saved: how many answers were written here.
+        image_ids: the images, in order.
+        n_saved: number of answers saved here.
 
     Raises:
-        ConfigError: the images of the project's task are corrected in another widget.
+        ConfigError: the project's task has another widget.
         DataError: an image is not in the project.
     """
 
@@ -78,7 +78,7 @@ class BoxEditor(View):
         self.n_saved = 0
         self._saved: list[tuple[str, str]] = []  # (image id, entry), to be undone
         self._answered: set[str] = set()
-        self._pixels: tuple[str, NDArray[np.uint8]] | None = None  # of the image that was zoomed into
+        self._pixels: tuple[str, NDArray[np.uint8]] | None = None  # of the zoomed image
         self._gallery = images_items(project, state, self.image_ids)
         self._row_of = {image_id: row for row, image_id in enumerate(self._gallery.ids)}
         self._pool: ThreadPoolExecutor | None = None
@@ -122,10 +122,10 @@ class BoxEditor(View):
             raise ConfigError(f"there is no image {place + 1}; there are {len(self.image_ids):,}")
         self._place = place
         image_id = self.image_ids[place]
-        state = self._project.labels.state()  # as others have left it
+        state = self._project.labels.state()  # includes entries of others
         row = state.row(image_id)
         if not row:
-            raise NotFoundError(f"{image_id} was deleted meanwhile; go on with the next one")
+            raise NotFoundError(f"{image_id} was deleted meanwhile; continue with the next one")
         (picture,) = pictures(self._gallery, [self._row_of[image_id]], side=_SHOWN_PX)
         told = {
             "kind": "image",
@@ -148,7 +148,7 @@ class BoxEditor(View):
             self._warming = self._pool.submit(warm, self._gallery, rows, side=_SHOWN_PX)
 
     def _send_detail(self, image_id: str, region: Sequence[float], px_wh: Sequence[float]) -> None:
-        """A part of an image at a finer scale, such as is looked at through the zoom."""
+        """Send a part of an image at a finer scale, for zooming."""
         pixels = self._original(image_id)
         height, width = pixels.shape[:2]
         x1, y1 = max(0, int(region[0])), max(0, int(region[1]))
@@ -172,7 +172,7 @@ class BoxEditor(View):
     # ---- written ----
 
     def _save(self, image_id: str, boxes: Sequence[Mapping[str, Any]], expected_revision: str | None) -> None:
-        """Write what is seen: as an acceptance where it is what was suggested, or what was there, else a correction."""
+        """Save the shown boxes: accept the suggestion or the present boxes if they are the same, else correct."""
         state = self._project.labels.state()
         guessed = _accepted(state, image_id, boxes) if state.revision(image_id) == expected_revision else None
         if guessed is not None:
@@ -212,7 +212,7 @@ class BoxEditor(View):
         told = "<b>{}</b>: boxes of {:,} images, {:,} answered here."
         head = markup(told, self.project.title, n, self._n_answered)
         if not n:
-            return markup("<p>{} No image waits for an answer.</p>", head)
+            return markup("<p>{} No image is open.</p>", head)
         first = max(0, min(self._place - _STATIC // 2, n - _STATIC))
         gallery = images_items(self.project, self.project.labels.state(), self.image_ids[first : first + _STATIC])
         return items_html(head, gallery, range(len(gallery)), side=150)
@@ -223,7 +223,7 @@ class BoxEditor(View):
 
 def _state_of(state: Annotations, row: Mapping[str, Any]) -> str:
     if row["image_id"] in state.conflicts:
-        return "contradicted"
+        return "in conflict"
     return "not annotated" if row["labels"] is None else "annotated"
 
 
@@ -236,7 +236,7 @@ def _guess_of(state: Annotations, image_id: str) -> dict[str, Any] | None:
 
 
 def _accepted(state: Annotations, image_id: str, boxes: Sequence[Mapping[str, Any]]) -> list[int] | None:
-    """Return the numbers of accepted suggested boxes; None unless those seen are the image's own and suggested ones."""
+    """Return the indices of accepted suggested boxes; None unless the boxes are the image's own and suggested ones."""
     guess = _guess_of(state, image_id)
     row = state.row(image_id)
     if guess is None or not row:
@@ -258,7 +258,7 @@ def _accepted(state: Annotations, image_id: str, boxes: Sequence[Mapping[str, An
 
 
 def _boxes_told(state: Annotations, row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The boxes that an image has, then those suggested that it does not have yet."""
+    """The image's own boxes, then suggested ones that it does not have yet."""
     own = [
         {"xyxy": list(box), "label": label or "", "own": place}
         for place, (box, label) in enumerate(zip(row["boxes_xyxy"] or (), row["labels"] or (), strict=True))

@@ -1,4 +1,4 @@
-"""A gallery of images, by pages: 100,000 of them open as quickly as ten."""
+"""A paged gallery of images: 100,000 of them open as quickly as ten."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Gallery", "GalleryView"]
 
-_OPEN_PX = 1024  # the longer side of an image that is looked at alone
-_STATIC = 24  # images that a notebook keeps: 3 kB each
+_OPEN_PX = 1024  # the longer side of a single image
+_STATIC = 24  # images in a saved notebook, 3 kB each
 _MOST_ON_A_PAGE = 500
 
 
 class GalleryView(View):
-    """Pages of images that can be filtered; see `Gallery`.
+    """Pages of images with filters; see `Gallery`.
 
     Attributes:
-        gallery: what it shows.
-        filters: value by facet, of what is shown now.
-        page_size: images on a page.
+        gallery: the items.
+        filters: present value by facet.
+        page_size: images per page.
     """
 
     script: ClassVar[str] = "gallery"
@@ -48,8 +48,8 @@ class GalleryView(View):
         super().__init__()
         if not 1 <= page_size <= _MOST_ON_A_PAGE or not 16 <= thumbnail_px <= _OPEN_PX:
             raise ConfigError(
-                f"page_size={page_size}, thumbnail_px={thumbnail_px}: expected 1 to {_MOST_ON_A_PAGE} images on a "
-                f"page, of 16 to {_OPEN_PX} pixels"
+                f"page_size={page_size}, thumbnail_px={thumbnail_px}: expected 1 to {_MOST_ON_A_PAGE} images per page, "
+                f"of 16 to {_OPEN_PX} pixels"
             )
         self._make_items = make_items
         self.gallery = make_items()
@@ -61,10 +61,10 @@ class GalleryView(View):
         self.show(where or {})
 
     def show(self, where: Mapping[str, str], *, page: int = 1) -> None:
-        """Show the images that have all of these values, such as ``{"class": "cat", "split": "test"}``.
+        """Show the images that match all filters, such as ``{"class": "cat", "split": "test"}``.
 
         Raises:
-            ConfigError: there is no such filter or value.
+            ConfigError: a filter or value does not exist.
         """
         self._rows = self.gallery.matching(where)
         self.filters = dict(where)
@@ -74,11 +74,11 @@ class GalleryView(View):
 
     @property
     def image_ids(self) -> tuple[str, ...]:
-        """The ids of all images that pass the filters, on whatever page."""
+        """The ids of all images that match the filters, on all pages."""
         return tuple(self.gallery.ids[row] for row in self._rows)
 
     def reload(self) -> None:
-        """Look again at what there is; filters stay as far as they still match anything."""
+        """Reload the images, keeping filters that still match any."""
         self.gallery = self._make_items()
         known = {facet.name: facet.values for facet in self.gallery.facets}
         kept = {name: value for name, value in self.filters.items() if value in known.get(name, ())}
@@ -165,7 +165,7 @@ class GalleryView(View):
     # ---- left ----
 
     def static_html(self) -> str:
-        """The first images of the page that is shown."""
+        """Return the first images of the present page."""
         rows = self._page(self._start)[:_STATIC]
         told = ", ".join(f"{name}: {value}" for name, value in self.filters.items())
         shown = f"{len(self._rows):,} images" + (f" ({told})" if told else "")
@@ -179,18 +179,18 @@ class GalleryView(View):
 
 
 class Gallery(GalleryView):
-    """Images of a manifest or a project in pages, told apart by class, split, state and any further column.
+    """Images of a manifest or a project in pages, with filters by class, split, state and extra columns.
 
-    Only the page that is looked at is read. Its small pictures are made once and kept on this machine's disk.
+    Only the present page is read. Thumbnails are made once and cached.
 
     Args:
-        images: a manifest, or a project, whose images are shown as they are now.
-        where: filters to begin with, such as ``{"class": "cat", "state": "suggested"}``.
-        page_size: images on a page.
-        thumbnail_px: the longer side of the small pictures.
+        images: a manifest, or a project with its present images.
+        where: initial filters, such as ``{"class": "cat", "state": "suggested"}``.
+        page_size: images per page.
+        thumbnail_px: the longer side of a thumbnail.
 
     Raises:
-        ConfigError: a filter or value that there is not, or a size out of range.
+        ConfigError: a filter or value does not exist, or a size is out of range.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A training or a background run while it goes on: curves, rate, time left, images, and a button that stops it."""
+"""The progress of a training or background run: curves, throughput, remaining time, samples, and a stop button."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _LEAVE_S = 10.0  # between two updates of what the notebook keeps, while it goes
 class ProgressPanel(View):
     """The progress of a run in any process on any machine.
 
-    It reads the run's own record every two seconds while a page shows it, and stops when the run is over. The same
-    panel is shown by ``onlineml.fit(…, progress="live")``.
+    It reads the run's record every two seconds while it is visible, until the run is over. ``onlineml.fit(…,
+    progress="live")`` shows the same panel.
 
     Args:
         watched: a background job, or a run.
@@ -43,7 +43,7 @@ class ProgressPanel(View):
         self.job = watched if isinstance(watched, Job) else None
         self.run = watched.run if isinstance(watched, Job) else watched
         self.samples = b""
-        self.pushed = False  # told by the training itself, in the same kernel, which answers nothing meanwhile
+        self.pushed = False  # updated by a training in the same kernel, which cannot answer messages meanwhile
         self._rows: Sequence[Mapping[str, Any]] = ()
         self._now: Mapping[str, Any] = {}
         self._told_at = time.monotonic()
@@ -51,7 +51,7 @@ class ProgressPanel(View):
         self._asked_to_stop = False
         self._over = False
 
-    # ---- what is known ----
+    # ---- content ----
 
     def facts(self) -> PanelFacts:
         """Return the present content of the panel."""
@@ -104,7 +104,7 @@ class ProgressPanel(View):
             self.show()
 
     def show(self) -> None:
-        """Tell the front end how it stands now."""
+        """Send the present content to the front end."""
         facts = self.facts()
         over = not self.pushed and facts.state in ENDED
         stops = not over and (self.pushed or self.job is not None)
@@ -118,13 +118,13 @@ class ProgressPanel(View):
     def _stop(self) -> None:
         self._asked_to_stop = True
         if self.job is not None:
-            with contextlib.suppress(OnlineMLError):  # it has ended meanwhile
+            with contextlib.suppress(OnlineMLError):  # it ended meanwhile
                 self.job.cancel()
         elif self.pushed:
             self.run.request_stop()
 
     def follow(self, poll_s: float = 2.0) -> str:
-        """Keep showing how it stands until it is over, from a cell that waits; returns its state."""
+        """Update until the run is over, blocking the cell; return its state."""
         while True:
             state = self.facts().state
             self.show()
@@ -135,7 +135,7 @@ class ProgressPanel(View):
     # ---- left ----
 
     def static_html(self) -> str:
-        """The panel as it is now."""
+        """Return the present panel."""
         return panel_html(self.facts())
 
     def __repr__(self) -> str:
@@ -143,7 +143,7 @@ class ProgressPanel(View):
 
 
 class _Pushed(Reporter):
-    """Tells a panel how the training in this kernel goes on."""
+    """Updates a panel from a training in this kernel."""
 
     def __init__(self, panel: ProgressPanel) -> None:
         self.panel = panel
@@ -162,7 +162,7 @@ class _Pushed(Reporter):
 
 
 def shown_live(run: Run, datamodule: ImageDataModule | None) -> Reporter:
-    """Show a panel of a training that is about to begin in this kernel; what is returned is told how it goes on."""
+    """Show a panel of a training that starts in this kernel; return the reporter that updates it."""
     from IPython.display import display  # noqa: PLC0415
 
     panel = ProgressPanel(run)
@@ -176,7 +176,7 @@ def shown_live(run: Run, datamodule: ImageDataModule | None) -> Reporter:
 
 
 def follow_live(job: Job, poll_s: float) -> None:
-    """Show a panel of a job until it has ended, from a cell that waits."""
+    """Show a panel of a job until it has ended, blocking the cell."""
     from IPython.display import display  # noqa: PLC0415
 
     panel = ProgressPanel(job)
@@ -189,7 +189,7 @@ def _age(heartbeat: Mapping[str, Any]) -> float:
 
 
 def _newer(row: Mapping[str, Any] | None, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Figures that were told between two rows; those of before the last row are none."""
+    """Metrics newer than the last row; else empty."""
     if not row or (rows and float(row.get("seconds", 0)) < float(rows[-1].get("seconds", 0))):
         return {}
     return row

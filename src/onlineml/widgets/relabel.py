@@ -1,4 +1,4 @@
-"""A grid of images whose labels are accepted or corrected by keys; each answer is in the project's log at once."""
+"""A grid of images whose labels are accepted or corrected from the keyboard, saved to the project's log at once."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ _TOLD_GUESSES = 3  # of the classes that a model thought likely
 class Relabel(View):
     """Labels of images, accepted or corrected from the keyboard. Of several labels each is switched on and off.
 
-    Each answer is one entry of the project's log, written before it is shown as saved. Images that others answer
-    meanwhile are marked and passed over; answers that were given without having seen each other are kept both, see
-    `onlineml.Project.labels.conflicts`. Opened again, it goes on with what nobody has answered.
+    Each answer is an entry of the project's log, written before it is shown as saved. Images that others answer
+    meanwhile are marked and skipped; concurrent answers are both kept, see `onlineml.Project.labels.conflicts`. Opened
+    again, it continues with open images.
 
     Args:
         project: of a task whose images have labels.
         images: ids of the images, in their order; by default those that nobody has answered: contradictions, then
             suggestions, the least sure first, then images without a label. Different people begin at different pages.
-        author: who says so; by default the user of the hub or the machine.
-        page_size: images on a page.
-        thumbnail_px: the longer side of the small pictures.
+        author: of the entries; by default the user of the hub or the machine.
+        page_size: images per page.
+        thumbnail_px: the longer side of a thumbnail.
 
     Attributes:
-        image_ids: the images, in their order.
-        n_saved: how many answers were written here, less those taken back.
+        image_ids: the images, in order.
+        n_saved: number of answers saved here, without undone ones.
 
     Raises:
-        ConfigError: the images of the project's task are corrected in another widget.
+        ConfigError: the project's task has another widget.
         DataError: an image is not in the project.
     """
 
@@ -131,7 +131,7 @@ class Relabel(View):
         self.send({"kind": "classes", "classes": told})
 
     def _send_cards(self, start: int, number: object) -> None:
-        """A page as others have left it, then its pictures."""
+        """Send a page with the entries of others, then its thumbnails."""
         rows = range(max(0, start), min(max(0, start) + self.page_size, len(self.image_ids)))
         cards = self._cards(self._project.labels.state(), [self.image_ids[row] for row in rows])
         self._told |= {card["id"]: card for card in cards}
@@ -240,7 +240,7 @@ class Relabel(View):
         """Return the progress so far, and the present page with its labels."""
         n = len(self.image_ids)
         if not n:
-            return markup("<p><b>{}</b>: no image waits for an answer.</p>", self.project.title)
+            return markup("<p><b>{}</b>: no image is open.</p>", self.project.title)
         state = self.project.labels.state()
         n_open = int(open_mask(state, self.image_ids).sum())
         shown = self.image_ids[self._start : self._start + _STATIC]

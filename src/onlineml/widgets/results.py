@@ -24,22 +24,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Results"]
 
-_MOST_CLASSES = 20  # of the matrix; more cannot be read
+_MOST_CLASSES = 20  # of the matrix; more are illegible
 
 
 class Results(GalleryView):
-    """The results of a model, or of two, beside the images.
+    """The results of one or two models, by image.
 
-    For predictions: each image with its class and score, or its boxes. For scores: the wrong images first, and the
-    confusion matrix, whose cells show their images. For a comparison: the images that became better or worse.
+    For predictions: each image with its class and score, or its boxes. For scores: wrong images first, and the
+    confusion matrix, whose cells filter the images. For a comparison: fixed and broken images.
 
     Args:
         answers: the result of `onlineml.predict`, `onlineml.evaluate` or `onlineml.compare`.
-        data: the manifest that was evaluated, which knows where its images are; not needed for predictions.
-        where: filters to begin with, such as ``{"outcome": "wrong"}``.
-        page_size: images on a page.
-        thumbnail_px: the longer side of the small pictures.
-        storage_options: open the images where no manifest does.
+        data: the evaluated manifest, with the URLs of its images; not needed for predictions.
+        where: initial filters, such as ``{"outcome": "wrong"}``.
+        page_size: images per page.
+        thumbnail_px: the longer side of a thumbnail.
+        storage_options: of the filesystem, without a manifest.
 
     Raises:
         ConfigError: ``answers`` cannot be shown, or a filter or value does not exist.
@@ -72,7 +72,7 @@ class Results(GalleryView):
         return isinstance(self._answers, BaseScores) and len(self.gallery) > 0
 
     def static_html(self) -> str:
-        """The matrix or the summary, and the first images."""
+        """Return the matrix or the summary, and the first images."""
         head = self._answers._repr_html_() if isinstance(self._answers, Comparison) else ""
         if self._has_matrix:
             matrix = _matrix(self._answers, self.gallery.facet(CONFUSION).values)
@@ -80,19 +80,19 @@ class Results(GalleryView):
                 [name, *(f"{cell['n']:,}" if cell["n"] else "·" for cell in cells)]
                 for name, cells in zip(matrix["rows"], matrix["cells"], strict=True)
             ]
-            head = notebook_cell(columns=[[Table(["truth ↓ said →", *matrix["columns"]], rows)]])
+            head = notebook_cell(columns=[[Table(["truth ↓ predicted →", *matrix["columns"]], rows)]])
         return f"{head}{super().static_html()}"
 
 
 def _items(answers: Any, data: Manifest | None, *, storage_options: Options) -> GalleryItems:
-    """Return the results of a model; images are read from the manifest that was evaluated, else by their uris.
+    """Return the gallery of results; images are read from the evaluated manifest, else by their uris.
 
     Raises:
         ConfigError: ``answers`` cannot be shown.
     """
     if not isinstance(answers, HasGallery):
         raise ConfigError(
-            f"Results shows what onlineml.predict, evaluate or compare gave; this is a {type(answers).__name__}"
+            f"expected the result of onlineml.predict, evaluate or compare; found a {type(answers).__name__}"
         )
     gallery = answers.gallery()
     if data is None:
@@ -109,7 +109,7 @@ def _items(answers: Any, data: Manifest | None, *, storage_options: Options) -> 
 
 
 def _matrix(scores: Any, pairs: tuple[str, ...]) -> dict[str, Any]:
-    """The confusion matrix for the front end; of many classes, those that are confused most."""
+    """The confusion matrix for the front end; with many classes, only the most confused ones."""
     _, names, n_picked = picked_confusion(scores, max_classes=_MOST_CLASSES)
     kept = [name for name in names if name != OTHERS or not n_picked]
     places = [scores.class_names.index(name) for name in kept]
@@ -124,10 +124,10 @@ def _matrix(scores: Any, pairs: tuple[str, ...]) -> dict[str, Any]:
             {
                 "n": int(counts[i, j]),
                 "share": float(shares[i, j]),
-                "value": text if (text := pair_text(truth, said)) in known else None,
-                "right": truth == said,
+                "value": text if (text := pair_text(truth, predicted)) in known else None,
+                "right": truth == predicted,
             }
-            for j, said in enumerate(columns)
+            for j, predicted in enumerate(columns)
         ]
         for i, truth in enumerate(rows)
     ]

@@ -1,4 +1,4 @@
-"""Uploading files from the browser into a project, in pieces, so that no limit of a websocket is met."""
+"""Uploading files from the browser into a project, in chunks below the limits of websockets."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Upload"]
 
-_MAX_BYTES = 1 << 30  # of one file; at some 30 MB/s through the notebook server half a minute
-_SHOWN = 20  # refused files that a notebook keeps
-_TOLD = 200  # refused files that the front end is told of each upload
+_MAX_BYTES = 1 << 30  # per file; half a minute at 30 MB/s through the notebook server
+_SHOWN = 20  # refused files in a saved notebook
+_TOLD = 200  # refused files per upload in the front end
 
 
 @dataclass
 class _Incoming:
-    """A file on its way: what has come lies in a temporary file."""
+    """A file being received into a temporary file."""
 
     name: str
     size: int
@@ -41,21 +41,20 @@ class _Incoming:
 
 
 class Upload(View):
-    """Takes images, zip archives and videos from the browser, with a label, into a project.
+    """Uploads images, zip archives and videos from the browser, optionally with a label, into a project.
 
-    Files come in pieces of 1 MB, so that neither the notebook server's limit for a message nor the kernel's memory is
-    met. What is too large for that is taken from a path or URL, which is offered in its place.
-    `onlineml.Project.images.upload_files` does the same without a browser.
+    Files are sent in chunks of 1 MB, below the notebook server's message limit. Larger files can be read from a path or
+    URL. `onlineml.Project.images.upload_files` does the same without a browser.
 
     Args:
-        project: gets the images.
-        label: the class to begin with, where a class annotates an image.
-        max_bytes: of one file; larger ones are refused before they are sent.
-        author: who says so; by default the user of the hub or the machine.
+        project: the target.
+        label: the initial class, for classification.
+        max_bytes: maximum size of a file; larger ones are refused before they are sent.
+        author: of the entries; by default the user of the hub or the machine.
 
     Attributes:
-        image_ids: of all images that came in here.
-        refused: why files were not taken, by name.
+        image_ids: of all uploaded images.
+        refused: reasons by name of the refused files.
     """
 
     script: ClassVar[str] = "upload"
@@ -64,7 +63,7 @@ class Upload(View):
         self, project: Project, *, label: str | None = None, max_bytes: int = _MAX_BYTES, author: str | None = None
     ) -> None:
         super().__init__()
-        project.kind.of_label(label)  # refuses one where a label says too little
+        project.kind.of_label(label)  # raises for detection
         if max_bytes < 1:
             raise ConfigError(f"max_bytes={max_bytes}: expected at least 1")
         self.project, self.author, self.max_bytes = project, default_author(author), max_bytes
@@ -121,11 +120,11 @@ class Upload(View):
     def _open(self, file: str, name: str, size: int) -> None:
         free = shutil.disk_usage(self._folder).free
         if size > self.max_bytes:
-            raise DataError(f"{name} has {size:,} bytes, more than {self.max_bytes:,}: give its path or URL instead")
+            raise DataError(f"{name} has {size:,} bytes, more than {self.max_bytes:,}: pass its path or URL instead")
         if size * 2 > free:
-            raise DataError(f"{name} has {size:,} bytes and the kernel's disk {free:,} left: give its path or URL")
+            raise DataError(f"{name} has {size:,} bytes, the kernel's disk {free:,} free: pass its path or URL instead")
         self._n_opened += 1
-        path = self._folder / str(self._n_opened)  # a name of ours, whatever the file is called
+        path = self._folder / str(self._n_opened)  # independent of the file's name
         self._incoming[file] = _Incoming(name, size, path, path.open("wb"))
         self.send({"kind": "got", "file": file, "received": 0})
 
@@ -133,14 +132,14 @@ class Upload(View):
         incoming = self._known(file)
         if offset != incoming.received or offset + len(piece) > incoming.size:
             self._drop(file)
-            raise DataError(f"{incoming.name}: pieces came out of order, or more than was said; upload it again")
+            raise DataError(f"{incoming.name}: chunks arrived out of order or exceed the file's size; upload it again")
         incoming.file.write(piece)
         incoming.received += len(piece)
         self.send({"kind": "got", "file": file, "received": incoming.received})
 
     def _known(self, file: str) -> _Incoming:
         if file not in self._incoming:
-            raise DataError("this upload is not known any more: the kernel was started anew, or it was dropped")
+            raise DataError("unknown upload: the kernel was restarted, or the upload was cancelled; upload it again")
         return self._incoming[file]
 
     def _whole(self, file: str) -> _Incoming:
@@ -149,7 +148,9 @@ class Upload(View):
         incoming.file.close()
         if incoming.received != incoming.size:
             incoming.path.unlink(missing_ok=True)
-            raise DataError(f"{incoming.name}: {incoming.received:,} of {incoming.size:,} bytes came; upload it again")
+            raise DataError(
+                f"{incoming.name}: {incoming.received:,} of {incoming.size:,} bytes arrived; upload it again"
+            )
         return incoming
 
     def _drop(self, file: str) -> None:
@@ -161,8 +162,8 @@ class Upload(View):
     # ---- stored ----
 
     def _store(self, files: Iterable[tuple[str, str, Source]], ask: Mapping[str, Any]) -> None:
-        """Give files to the project, and tell what became of each."""
-        listed = _told_apart(files)
+        """Upload files to the project, and report the result of each."""
+        listed = _with_unique_names(files)
         label = str(ask.get("label") or "") or None
         from_folders = bool(ask.get("from_folders"))
         if not self.project.kind.label_alone:
@@ -201,8 +202,8 @@ class Upload(View):
         return f"<Upload: {len(self.image_ids):,} images, {len(self.refused):,} files refused>"
 
 
-def _told_apart(files: Iterable[tuple[str, str, Source]]) -> list[tuple[str, str, Source]]:
-    """The same files; of several with one name, all but the first get a number."""
+def _with_unique_names(files: Iterable[tuple[str, str, Source]]) -> list[tuple[str, str, Source]]:
+    """Number files of the same name."""
     seen: dict[str, int] = {}
     found = []
     for file, name, source in files:

@@ -43,14 +43,14 @@ class BoxEditor {
     this.where = make("span", { class: "oml-muted" });
     this.status = make("span", { class: "oml-state" });
     this.sayings = make("span", { class: "oml-muted", "aria-live": "polite" });
-    this.go = button("Save & next ⏎", "save what is seen and go on (Enter)", () => this.leave(1, true));
+    this.go = button("Save & next ⏎", "save the boxes as shown and continue (Enter)", () => this.leave(1, true));
     const bar = make("div", { class: "oml-row" },
       button("‹", "previous image (Page Up)", () => this.leave(-1)),
       this.where,
       button("›", "next image (Page Down)", () => this.leave(1)),
       this.go,
-      button("Skip ␣", "leave it undecided (Space)", () => this.skip()),
-      button("Undo", "take back the last change, or the last image that was saved (Ctrl+Z)", () => this.undo()),
+      button("Skip ␣", "skip (Space)", () => this.skip()),
+      button("Undo", "undo the last change, or the last saved image (Ctrl+Z)", () => this.undo()),
       make("span", { class: "oml-space" }),
       this.status,
       button("−", "zoom out (-)", () => this.zoom(1 / 1.5)),
@@ -79,7 +79,7 @@ class BoxEditor {
     this.n = told.n;
     this.answered = told.answered;
     if (told.n) this.load(told.place);
-    else this.where.textContent = "no image waits for an answer";
+    else this.where.textContent = "no image is open";
   }
 
   load(place) {
@@ -123,7 +123,7 @@ class BoxEditor {
     if (guesses) parts.push(`${guesses} suggested`);
     if (this.changed) parts.push("changed");
     this.status.textContent = parts.join(", ");
-    this.status.classList.toggle("oml-warm", this.image.state === "contradicted");
+    this.status.classList.toggle("oml-warm", this.image.state === "in conflict");
     this.tellSelected();
   }
 
@@ -422,7 +422,7 @@ class BoxEditor {
 
   undone(told) {
     this.answered = told.answered;
-    if (told.place === null) this.sayings.textContent = "nothing was saved here that could be taken back";
+    if (told.place === null) this.sayings.textContent = "nothing to undo";
     else this.load(told.place);
   }
 

@@ -82,7 +82,7 @@ class Link {
   }
 
   wonder() {
-    this.say("The kernel has not answered for a while. It is busy with a cell, and answers afterwards; or it was started anew: then run the cell again.");
+    this.say("The kernel is not responding. If it is busy with a cell, it will respond afterwards; if it was restarted, run the cell again.");
     this.quiet = true;
   }
 

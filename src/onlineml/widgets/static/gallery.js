@@ -57,7 +57,7 @@ class Gallery {
     this.shown = make("span", { class: "oml-muted", "aria-live": "polite" });
     this.back = make("button", { text: "‹", title: "previous page (Page Up)", onclick: () => this.flip(-1) });
     this.forth = make("button", { text: "›", title: "next page (Page Down)", onclick: () => this.flip(1) });
-    const again = make("button", { text: "↻", title: "look again at what there is", onclick: () => this.link.ask("reload") });
+    const again = make("button", { text: "↻", title: "reload", onclick: () => this.link.ask("reload") });
     this.bar.replaceChildren(
       make("div", { class: "oml-title", text: title }),
       make("div", { class: "oml-row" }, selects, again, make("span", { class: "oml-space" }), this.shown,
@@ -70,7 +70,7 @@ class Gallery {
     const { matrix } = this.told;
     this.extra.hidden = !matrix;
     if (!matrix) return;
-    const head = make("tr", {}, make("th", { text: "truth ↓   said →" }),
+    const head = make("tr", {}, make("th", { text: "truth ↓   predicted →" }),
       matrix.columns.map((name) => make("th", { text: name, title: name })));
     this.cells = [];
     const rows = matrix.rows.map((truth, i) =>
@@ -142,7 +142,7 @@ class Gallery {
     this.forth.disabled = told.start + size >= told.total;
     for (const card of this.cards) this.link.forget(card.url);
     this.cards = told.cards.map((card) => this.drawCard(card));
-    const empty = make("p", { class: "oml-muted", text: "No image passes these filters." });
+    const empty = make("p", { class: "oml-muted", text: "No image matches these filters." });
     this.grid.replaceChildren(...(this.cards.length ? this.cards.map((card) => card.node) : [empty]));
   }
 

@@ -46,7 +46,7 @@ class ProgressPanel {
     if (kernel?.interrupt) kernel.interrupt();
     else {
       this.link.ask("stop");
-      this.note.textContent = "stopping; should nothing happen, press the notebook's ■ once: it stops in the same way";
+      this.note.textContent = "stopping; if nothing happens, press the notebook's ■ once, which does the same";
     }
   }
 }

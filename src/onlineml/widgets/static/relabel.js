@@ -79,7 +79,7 @@ class RelabelGrid {
     this.progress.max = Math.max(1, told.n);
     this.tell();
     if (!told.n) {
-      this.grid.replaceChildren(make("p", { class: "oml-muted", text: "No image waits for an answer." }));
+      this.grid.replaceChildren(make("p", { class: "oml-muted", text: "No image is open." }));
       return;
     }
     this.show(this.size * Math.floor(told.place / this.size), told.place % this.size);

@@ -39,9 +39,9 @@ class Uploader {
     this.list = make("div", { class: "oml-files", "aria-live": "polite" });
     link.root.append(
       make("div", { class: "oml-row" }, this.title, make("span", { class: "oml-space" }), this.sum),
-      make("div", { class: "oml-row oml-apart" }, this.labelled, make("label", { class: "oml-check", text: "of a video, a frame every " }, this.every, "s")),
+      make("div", { class: "oml-row oml-apart" }, this.labelled, make("label", { class: "oml-check", text: "video frames every " }, this.every, "s")),
       this.zone, this.picker,
-      make("div", { class: "oml-row" }, make("span", { class: "oml-muted", text: "what is large, from where the kernel can read it:" }),
+      make("div", { class: "oml-row" }, make("span", { class: "oml-muted", text: "large files, by a path or URL that the kernel can read:" }),
         this.path, make("button", { text: "Take it", onclick: () => this.takePath() })),
       this.list);
     link.listen(this.picker, "change", () => {
@@ -206,7 +206,7 @@ class Uploader {
     entry.node.dataset.state = bad ? "refused" : "added";
     if (refused.length === 1 && refused[0][0] === entry.name) entry.state.textContent = refused[0][1];
     else if (refused.length) {
-      entry.node.append(make("details", {}, make("summary", { text: "what was refused" }),
+      entry.node.append(make("details", {}, make("summary", { text: "refused files" }),
         make("ul", {}, refused.map(([name, why]) => make("li", { text: `${name}: ${why}` })))));
     }
   }
