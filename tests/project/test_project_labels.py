@@ -301,7 +301,7 @@ def test_what_cannot_become_of_classes(project: Project) -> None:
         project.classes.merge(["dog"], into="dog")
     with pytest.raises(ConfigError, match="former name"):
         project.classes.merge(["dog"], into="cat")
-    with pytest.raises(DataError, match="no part in splitting"):
+    with pytest.raises(DataError, match="images of the class to split"):
         project.classes.split("dog", {a: "poodle"})
     with pytest.raises(ConfigError, match="former name"):
         project.classes.split("tiger", {a: "cat"})

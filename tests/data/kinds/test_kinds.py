@@ -60,7 +60,7 @@ def test_names_by_row():
 def test_an_argument_of_another_kind_is_refused():
     assert LABEL.argument_of({"label": "cat", "boxes": None}, of="upload") == "cat"
     assert LABEL.argument_of({"boxes": None}, of="upload") is None
-    with pytest.raises(ConfigError, match="give upload boxes=, not label="):
+    with pytest.raises(ConfigError, match=r"pass upload\(boxes=\), not label="):
         BOXES.argument_of({"label": "cat", "boxes": None}, of="upload")
 
 

@@ -324,11 +324,11 @@ def test_what_is_said_of_images_must_be_so(project: Project):
     (a,) = project.images.upload(image(0))
     with pytest.raises(UnknownClassError, match="cow"):
         project.labels.add({a: "cow"})
-    with pytest.raises(DataError, match="name the labels that are to be removed"):
+    with pytest.raises(DataError, match="expected labels to be removed"):
         project.labels.remove({a: []})
     with pytest.raises(DataError, match="not in the project"):
         project.labels.add({"zz": "cat"})
-    with pytest.raises(ConfigError, match="give upload labels=, not label="):
+    with pytest.raises(ConfigError, match=r"pass upload\(labels=\), not label="):
         project.images.upload(image(1), label="cat")
     plain = Project.create(f"{project.url}-plain", class_names=CLASSES)
     with pytest.raises(ConfigError, match="no set of labels"):
@@ -360,7 +360,7 @@ def test_suggestions(project: Project):
     with pytest.raises(DataError, match=r"has 0 labels.*found \[5\]"):
         project.labels.accept(a, indices=[5])
     for wrong in ((["cat"], [0.1, 0.2]), (["cat"], [7]), "cat", 3):
-        with pytest.raises(DataError, match=r"the guess|the scores"):
+        with pytest.raises(DataError, match=r"the suggestion|the scores"):
             project.labels.suggest({a: wrong}, model="1-abc")
 
 
@@ -370,7 +370,7 @@ def test_a_class_is_split(project: Project):
     project.classes.split("cat", {a: "lynx", b: ["lynx", "puma"]})
     assert sets(project) == {a: ["lynx", "owl"], b: ["lynx", "puma"]}
     assert project.classes.names() == (*CLASSES, "lynx", "puma")
-    with pytest.raises(DataError, match="is not labelled 'dog'"):
+    with pytest.raises(DataError, match="does not have the label 'dog'"):
         project.classes.split("dog", {a: "wolf"})
 
 

@@ -37,15 +37,15 @@ class AnnotationKind(AnnotatedTables):
     Attributes:
         task: the name of the task.
         columns: those of its manifests, besides those of every manifest (`onlineml.data.manifest.schema.COLUMNS`).
-        key: the column that is null where nobody annotated the image.
+        key: the column that is null for unannotated images.
         names: the column of class names: a text, or a list of texts, for each image.
-        argument: the name of the parameter by which functions take an annotation: ``upload(label=...)``.
-        one_by_one: the name of the things that `counts` counts, where they are not images, such as ``"boxes"``.
-        aside: the keys of `counts` that are still about images; the first: images without any.
-        label_alone: whether a class name alone annotates an image, so that images can be uploaded with it.
-        claim_events: the events of the log by which a person says what an image shows.
-        guess_schema: the columns of a table of guesses.
-        guessed: the column of a table of guesses with all class names in lists.
+        argument: the parameter for an annotation, as in ``upload(label=...)``.
+        one_by_one: what `counts` counts instead of images, such as ``"boxes"``.
+        aside: the keys of `counts` that count images; the first: images without any.
+        label_alone: whether a class name is a complete annotation, so that images can be uploaded with it.
+        claim_events: the events of the log with a person's annotation.
+        guess_schema: the columns of a table of suggestions.
+        guessed: the column of a table of suggestions with all class names in lists.
     """
 
     argument: ClassVar[str]
@@ -61,18 +61,18 @@ class AnnotationKind(AnnotatedTables):
 
         return kind_of, (self.task,)
 
-    # ---- what a person says ----
+    # ---- annotations by people ----
 
     @abstractmethod
     def parsed(self, value: Any, *, name: str) -> dict[str, Any]:
-        """The facts of a value; None: nobody annotated the image.
+        """The facts of a value; None means not annotated.
 
         Args:
-            value: from outside.
+            value: the user's.
             name: the image, for messages.
 
         Raises:
-            DataError: it is no annotation of this kind.
+            DataError: it is not an annotation of this kind.
         """
 
     @abstractmethod
@@ -80,10 +80,10 @@ class AnnotationKind(AnnotatedTables):
         """The class names in facts."""
 
     def completed(self, facts: dict[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
-        """Facts with all that a record says of an image, given what is known of it.
+        """Complete the facts of a record, given the image's row.
 
         Raises:
-            DataError: they cannot be true of this image.
+            DataError: they are invalid for this image.
         """
         return facts
 
@@ -92,9 +92,9 @@ class AnnotationKind(AnnotatedTables):
         """Return True if facts equal the present annotation of the image, possibly under former names of classes."""
 
     def claims(self, state: Annotations, values: Mapping[str, Any]) -> list[Facts]:
-        """Return the claims of a person who annotates images, by image id; None: nobody annotated the image.
+        """Return the records of a person's annotations, by image id; None means not annotated.
 
-        A person who gives an image the annotation that it already has accepts it.
+        Setting an image's present annotation accepts it.
 
         Args:
             state: the state that the person sees.
@@ -102,7 +102,7 @@ class AnnotationKind(AnnotatedTables):
 
         Raises:
             DataError: an image does not exist, or a value is malformed.
-            UnknownClassError: a label is none of the classes.
+            UnknownClassError: a label is not one of the classes.
         """
         parsed = {image_id: self.parsed(value, name=image_id) for image_id, value in values.items()}
         state.require_images(parsed)
@@ -114,26 +114,26 @@ class AnnotationKind(AnnotatedTables):
         return found
 
     def added(self, state: Annotations, values: Mapping[str, Any]) -> list[Facts]:
-        """Return the claims of a person who adds class names to the annotations of images, by image id.
+        """Return the records of a person who adds class names to images, by image id.
 
         Raises:
-            ConfigError: images have no set of labels.
+            ConfigError: the task is not multi-label.
         """
-        raise ConfigError(f"images of the task {self.task!r} have no set of labels: give the whole annotation")
+        raise ConfigError(f"images of the task {self.task!r} have no set of labels: set the whole annotation")
 
     def removed(self, state: Annotations, values: Mapping[str, Any]) -> list[Facts]:
-        """As `added`, of class names that do not apply."""
-        raise ConfigError(f"images of the task {self.task!r} have no set of labels: give the whole annotation")
+        """As `added`, for class names that do not apply."""
+        raise ConfigError(f"images of the task {self.task!r} have no set of labels: set the whole annotation")
 
     def accepted(
         self, guess: Mapping[str, Any], row: Mapping[str, Any], chosen: Sequence[int] | None
     ) -> dict[str, Any]:
-        """The facts of who accepts a guess, or else what the image has.
+        """The facts of accepting a suggestion, or else the image's present annotation.
 
         Args:
-            guess: a row of a table of guesses; empty where there is none.
+            guess: a row of a table of suggestions; empty if there is none.
             row: the image.
-            chosen: which of the guess's parts are added to those that the image has; None: all take their place.
+            chosen: indices of suggested parts to add to the image's own; None replaces them by all.
 
         Raises:
             DataError: there is nothing to accept.
@@ -148,35 +148,35 @@ class AnnotationKind(AnnotatedTables):
     def _guess_or_row(
         self, guess: Mapping[str, Any], row: Mapping[str, Any], chosen: Sequence[int] | None
     ) -> dict[str, Any]:
-        """See `accepted`; None where nobody annotated the image."""
+        """See `accepted`; None if not annotated."""
 
     @abstractmethod
     def split(self, row: Mapping[str, Any], name: str, new: Any) -> dict[str, Any]:
-        """The facts of an image of whose class `name` another class is made.
+        """The facts of an image that is moved from a class to others.
 
         Args:
             row: the image.
             name: the class.
-            new: the class that takes its place; or several, see the kind.
+            new: the new class; or several, see the kind.
 
         Raises:
             DataError: the image is not of that class.
         """
 
     def of_sources(self, sources: Sequence[str], value: Any) -> list[dict[str, Any] | None]:
-        """The facts of each of several new images; None where nothing is said.
+        """The facts of each of several new images; None for images without annotation.
 
         Args:
             sources: their names, for messages.
-            value: of every one.
+            value: of each image.
 
         Raises:
-            DataError: it is no annotation of this kind.
+            DataError: it is not an annotation of this kind.
         """
         return [None if value is None else self.parsed(value, name=name) for name in sources]
 
     def argument_of(self, given: Mapping[str, Any], *, of: str) -> Any:
-        """The one of several arguments that is this kind's `argument`; None where it is not given.
+        """The value of this kind's `argument` among several; None if it is not given.
 
         Args:
             given: values by name.
@@ -187,22 +187,22 @@ class AnnotationKind(AnnotatedTables):
         """
         for wrong, value in given.items():
             if value is not None and wrong != self.argument:
-                raise ConfigError(f"the project's task is {self.task!r}: give {of} {self.argument}=, not {wrong}=")
+                raise ConfigError(f"the project's task is {self.task!r}: pass {of}({self.argument}=), not {wrong}=")
         return given.get(self.argument)
 
     @abstractmethod
     def of_label(self, label: str | None) -> Any:
-        """The value that says of an image no more than one label; None for None.
+        """The annotation value for a single label; None for None.
 
         Raises:
-            ConfigError: a label alone says too little.
+            ConfigError: a label is not a complete annotation.
         """
 
-    # ---- adding up a log ----
+    # ---- state of a log ----
 
     @abstractmethod
     def uploaded(self, entries: Entries, rows: Rows) -> dict[str, Any]:
-        """The value columns of what uploads say, null where they say nothing.
+        """The value columns of uploads, null without annotation.
 
         Raises:
             StorageError: an entry is damaged; the message names it.
@@ -210,20 +210,20 @@ class AnnotationKind(AnnotatedTables):
 
     @abstractmethod
     def require_claims(self, entries: Entries, rows: Rows) -> None:
-        """Refuse entries that say nothing of an annotation, not even that nobody annotated.
+        """Check that entries contain an annotation, or null.
 
         Raises:
-            StorageError: there is one; the message names it.
+            StorageError: one does not; the message names it.
         """
 
     @abstractmethod
     def meanings(self, entries: Entries, rows: Rows, present: Callable[[str], str | None]) -> list[Any]:
-        """Return the meanings of entries, which are equal where the entries say the same.
+        """Return the content of entries as comparable values.
 
         Args:
             entries: those of the log.
             rows: the entries to read.
-            present: returns the present name of a class, by any name that it had.
+            present: returns the present name of a class by any of its names.
         """
 
     def resolve(self, claims: Sequence[Claim], expected_revisions: Mapping[str, str | None]) -> Resolution:
@@ -234,20 +234,20 @@ class AnnotationKind(AnnotatedTables):
     def resolved(
         self, entries: Entries, human: HumanAnnotations, table: pa.Table, present: Callable[[str], str | None]
     ) -> dict[str, Any]:
-        """The value columns of the images about which people spoke, ``human.rows`` of the table."""
+        """The value columns of the images that people annotated, ``human.rows`` of the table."""
 
-    # ---- what models guess ----
+    # ---- suggestions of models ----
 
     def names_guessed(self, table: pa.Table) -> list[str]:
-        """All class names in a table of guesses."""
+        """All class names in a table of suggestions."""
         return [str(name) for name in pc.unique(pc.list_flatten(table[self.guessed])).to_pylist()]
 
     @abstractmethod
     def guess(self, image_id: str, guess: Any) -> dict[str, Any] | None:
-        """A row of a table of guesses; None where there is none for the image.
+        """A row of a table of suggestions; None if there is no prediction for the image.
 
         Raises:
-            DataError: it is no guess of this task.
+            DataError: it is not a prediction of this task.
         """
 
     def _rows(self, state: Annotations, image_ids: Sequence[str]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Boxes with a label each: what a detector learns from."""
+"""Boxes with a label each, for detectors."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class BoxesKind(AnnotationKind):
         return tabled.validate_boxes(table)
 
     def unknown_labels(self, _table: pa.Table, _class_names: Sequence[str]) -> list[str]:
-        """None: a box of an unknown class is a finding of the check, as a box of no size is."""
+        """Return none: a box of an unknown class is a finding of the check."""
         return []
 
     def value_columns(self, table: pa.Table) -> list[str]:
@@ -79,7 +79,7 @@ class BoxesKind(AnnotationKind):
         return {**tabled.boxes_changed(table, values)}
 
     def differ(self, old: pa.Table, new: pa.Table) -> npt.NDArray[np.bool_]:
-        """See `AnnotationKind.differ`; in whatever order the boxes were written."""
+        """See `AnnotationKind.differ`; the order of boxes does not matter."""
         pairs = [table[name].to_pylist() for table in (old, new) for name in ("boxes_xyxy", "labels")]
         return np.array(
             [
@@ -94,7 +94,7 @@ class BoxesKind(AnnotationKind):
             return "not annotated"
         return counted_names(record["labels"]) or "no objects"
 
-    # ---- what a person says ----
+    # ---- annotations by people ----
 
     def parsed(self, value: Any, *, name: str) -> dict[str, Any]:
         return claimed.checked_boxes(value, name=name)
@@ -103,7 +103,7 @@ class BoxesKind(AnnotationKind):
         return list(facts["labels"] or ())
 
     def completed(self, facts: dict[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
-        """See `AnnotationKind.completed`: boxes that stay where they are keep what further columns say of them."""
+        """See `AnnotationKind.completed`: unmoved boxes keep their values of extra columns."""
         size_hw = (row["height"], row["width"]) if row["width"] and row["height"] else None
         claimed.require_usable(facts, name=row["image_id"], size_hw=size_hw)
         lists = {name: value for name, value in row.items() if isinstance(value, list)}
@@ -152,7 +152,7 @@ class BoxesKind(AnnotationKind):
         pairs: list[Any] = [value] if len(sources) == 1 and len(value) == 2 else list(value)
         if len(pairs) != len(sources):
             raise DataError(
-                f"boxes needs a pair (boxes_xyxy, labels), or None, for each of {len(sources)} images; found "
+                f"boxes= expects a pair (boxes_xyxy, labels), or None, for each of {len(sources)} images; found "
                 f"{len(pairs)}"
             )
         return [
@@ -161,14 +161,14 @@ class BoxesKind(AnnotationKind):
 
     def of_label(self, label: str | None) -> None:
         if label is not None:
-            raise ConfigError(f"the project's task is {self.task!r}: its images get boxes one by one, not a label")
+            raise ConfigError(f"label={label!r}: the project's task is {self.task!r}; pass boxes instead of a label")
 
     def with_labels(self, table: pa.Table, _class_names: tuple[str, ...]) -> tuple[pa.Table, tuple[str, ...]]:
-        """See `AnnotationKind.with_labels`: the folders' names are no boxes."""
+        """See `AnnotationKind.with_labels`: folder names are ignored."""
         place = table.column_names.index("label")
         return table.set_column(place, "label", pa.nulls(len(table), pa.string())), ()
 
-    # ---- adding up a log ----
+    # ---- state of a log ----
 
     def uploaded(self, entries: Entries, rows: Rows) -> dict[str, Any]:
         return claimed.boxes_columns(entries, rows, needed=False)
@@ -177,9 +177,9 @@ class BoxesKind(AnnotationKind):
         claimed.require_boxes(entries, rows)
 
     def meanings(self, entries: Entries, rows: Rows, present: Callable[[str], str | None]) -> list[Any]:
-        told = claimed.boxes_columns(entries, rows)
-        names = ([present(label) or label for label in one or ()] for one in told["labels"].to_pylist())
-        pairs = zip(told["boxes_xyxy"].to_pylist(), names, strict=True)
+        columns = claimed.boxes_columns(entries, rows)
+        names = ([present(label) or label for label in one or ()] for one in columns["labels"].to_pylist())
+        pairs = zip(columns["boxes_xyxy"].to_pylist(), names, strict=True)
         return [claimed.boxes_meant(one, own) for one, own in pairs]
 
     def resolved(
@@ -190,7 +190,7 @@ class BoxesKind(AnnotationKind):
         names = [name for name in self.value_columns(table) if name not in values]
         return values | {name: [one.get(name) for one in further] for name in names}
 
-    # ---- what models guess ----
+    # ---- suggestions of models ----
 
     def guess(self, image_id: str, guess: Any) -> dict[str, Any] | None:
         """See `AnnotationKind.guess`: a triple (boxes_xyxy, labels, scores), or an object with these attributes."""
@@ -204,12 +204,11 @@ class BoxesKind(AnnotationKind):
             names, numbers = [str(label) for label in labels], checked_scores(scores, image_id)
         except (TypeError, ValueError) as err:
             raise DataError(
-                f"the guess for {image_id} must be found objects or a triple (boxes_xyxy, labels, scores); it is "
-                f"{guess!r}"
+                f"the suggestion for {image_id} must be detections or (boxes_xyxy, labels, scores); found {guess!r}"
             ) from err
         if not len(boxes) == len(names) == len(numbers):
             counts = f"{len(boxes)} boxes, {len(names)} labels and {len(numbers)} scores"
-            raise DataError(f"the guess for {image_id} must have a label and a score for each box; it has {counts}")
+            raise DataError(f"the suggestion for {image_id} needs a label and a score for each box; found {counts}")
         _, codes = clean_boxes(boxes, _NO_EDGE)  # type: ignore[arg-type]  # no edge to be beyond
         usable = [place for place, code in enumerate(codes) if code not in {"box_not_finite", "box_empty"}]
         return {
@@ -219,7 +218,7 @@ class BoxesKind(AnnotationKind):
             "scores": [numbers[place] for place in usable],
         }
 
-    # ---- what is shown ----
+    # ---- display ----
 
     def title(self, names: Sequence[str]) -> str:
         return counted_names(names) or tabled.NO_OBJECTS

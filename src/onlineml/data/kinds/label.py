@@ -1,4 +1,4 @@
-"""One label an image: what a classifier learns from."""
+"""One label per image, for classifiers."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class LabelKind(AnnotationKind):
         score = record.get("score")
         return f"{record['label']} ({score:.2f})" if isinstance(score, float) else str(record["label"])
 
-    # ---- what a person says ----
+    # ---- annotations by people ----
 
     def parsed(self, value: Any, *, name: str) -> dict[str, Any]:
         if value is not None and not isinstance(value, str):
@@ -95,14 +95,14 @@ class LabelKind(AnnotationKind):
         """See `AnnotationKind.split`; ``new`` is one class."""
         if row["label"] != name:
             raise DataError(
-                f"{row['image_id']} is {row['label']!r}, not {name!r}, so that it has no part in splitting that class"
+                f"{row['image_id']} is {row['label']!r}, not {name!r}: expected images of the class to split"
             )
         return {"label": new}
 
     def of_label(self, label: str | None) -> str | None:
         return label
 
-    # ---- adding up a log ----
+    # ---- state of a log ----
 
     def uploaded(self, entries: Entries, rows: Rows) -> dict[str, Any]:
         return {"label": entries.nullable("label", rows)}
@@ -119,7 +119,7 @@ class LabelKind(AnnotationKind):
     ) -> dict[str, Any]:
         return {"label": entries.nullable("label", human.prevailing)}
 
-    # ---- what models guess ----
+    # ---- suggestions of models ----
 
     def guess(self, image_id: str, guess: Any) -> dict[str, Any] | None:
         """See `AnnotationKind.guess`: a pair (label, score), or an `onlineml.inference.predictions.Prediction`."""
@@ -130,12 +130,12 @@ class LabelKind(AnnotationKind):
                 return None
             top = list(guess.top) or [(guess.label, guess.score)]
         else:
-            raise DataError(f"the guess for {image_id} must be a prediction or a pair (label, score); it is {guess!r}")
+            raise DataError(f"the suggestion for {image_id} must be a prediction or (label, score); found {guess!r}")
         labels, scores = [str(label) for label, _ in top], checked_scores([score for _, score in top], image_id)
         best = {"label": labels[0], "score": scores[0]}
         return {"image_id": image_id, **best, "top_labels": labels, "top_scores": scores}
 
-    # ---- what is shown ----
+    # ---- display ----
 
     def guess_in_words(self, guess: Mapping[str, Any]) -> str:
         return f"{guess['label']} {guess['score']:.2f}"

@@ -1,9 +1,7 @@
-"""A set of labels an image: what a multi-label classifier learns from.
+"""A set of labels per image, for multi-label classifiers.
 
-Null says that nobody annotated an image, an empty list that no label applies. Sets are kept as lists, sorted by text,
-each name once: a label that is given twice counts once. Besides giving the whole set a person adds and removes single
-labels; what two people say of different labels holds side by side, and they contradict each other only where one says
-of a label that it applies and the other, who had not seen that, that it does not.
+Null means not annotated, an empty list that no label applies. Sets are stored as sorted lists of unique names. People
+set the whole set, or add and remove single labels; concurrent changes of different labels do not conflict.
 """
 
 from __future__ import annotations
@@ -69,7 +67,7 @@ class LabelsKind(AnnotationKind):
     # ---- a manifest's table ----
 
     def normalised(self, table: pa.Table, problems: list[str]) -> dict[str, pa.Array]:
-        """See `AnnotationKind.normalised`; a label that an image has twice counts once."""
+        """See `AnnotationKind.normalised`; repeated labels count once."""
         if "labels" not in table.column_names:
             return {"labels": pa.nulls(len(table), LISTS)}
         try:
@@ -86,7 +84,7 @@ class LabelsKind(AnnotationKind):
 
     def problems(self, table: pa.Table) -> list[str]:
         wrong = table["image_id"].filter(table["label"].is_valid())
-        what = "images have a label, but the task is multilabel: give their labels as lists in the column 'labels'"
+        what = "images have a label, but the task is multilabel: put their labels as lists into the column 'labels'"
         return [f"{len(wrong):,} {what}: image_id {examples(wrong.to_pylist())}"] if len(wrong) else []
 
     def counts(self, table: pa.Table, class_names: tuple[str, ...]) -> dict[str, dict[str, int]]:
@@ -105,15 +103,15 @@ class LabelsKind(AnnotationKind):
     def changed(
         self, table: pa.Table, class_names: tuple[str, ...], values: Mapping[str, Any]
     ) -> dict[str, pa.Array | pa.ChunkedArray]:
-        told = {image_id: self.parsed(value, name=repr(image_id)) for image_id, value in values.items()}
-        require_known({label for facts in told.values() for label in self.labels_in(facts)}, class_names)
+        parsed = {image_id: self.parsed(value, name=repr(image_id)) for image_id, value in values.items()}
+        require_known({label for facts in parsed.values() for label in self.labels_in(facts)}, class_names)
         column = table["labels"].to_pylist()
-        for row, facts in zip(rows_of(table, told), told.values(), strict=True):
+        for row, facts in zip(rows_of(table, parsed), parsed.values(), strict=True):
             column[row] = facts["labels"]
         return {"labels": pa.array(column, LISTS)}
 
     def renamed(self, table: pa.Table, lineage: Mapping[str, str]) -> pa.Table:
-        """See `AnnotationKind.renamed`; of classes that became one an image has one, with the best of their scores."""
+        """See `AnnotationKind.renamed`; merged classes appear once, with their highest score."""
         table = renamed(table, lineage)
         if not lineage or "labels" not in table.column_names:
             return table
@@ -140,7 +138,7 @@ class LabelsKind(AnnotationKind):
         listed = ", ".join(labels) or "no labels"
         return {ADDED: f"with {listed}", REMOVED: f"without {listed}"}.get(record.get("event", ""), listed)
 
-    # ---- what a person says ----
+    # ---- annotations by people ----
 
     def parsed(self, value: Any, *, name: str) -> dict[str, Any]:
         if value is None:
@@ -170,7 +168,7 @@ class LabelsKind(AnnotationKind):
     def _change(self, state: Annotations, event: str, values: Mapping[str, Any]) -> list[Facts]:
         told = {image_id: self.parsed(value, name=image_id) for image_id, value in values.items()}
         if silent := [image_id for image_id, facts in told.items() if not facts["labels"]]:
-            raise DataError(f"name the labels that are to be {event}; found none for {examples(silent)}")
+            raise DataError(f"expected labels to be {event}; found none for {examples(silent)}")
         state.require_images(told)
         state.require_classes(label for facts in told.values() for label in self.labels_in(facts))
         return [(event, {"image_id": image_id, **facts}) for image_id, facts in told.items()]
@@ -192,7 +190,7 @@ class LabelsKind(AnnotationKind):
         """See `AnnotationKind.split`; ``new`` is one class or several, which take the place of the class."""
         if name not in (row["labels"] or ()):
             raise DataError(
-                f"{row['image_id']} is not labelled {name!r}, so that it has no part in splitting that class"
+                f"{row['image_id']} does not have the label {name!r}: expected images of the class to split"
             )
         others = {label for label in row["labels"] if label != name}
         return {"labels": sorted(others | set(self.parsed(new, name=row["image_id"])["labels"]))}
@@ -209,15 +207,15 @@ class LabelsKind(AnnotationKind):
             class_names
         )
 
-    # ---- adding up a log ----
+    # ---- state of a log ----
 
     def uploaded(self, entries: Entries, rows: Rows) -> dict[str, Any]:
         return {"labels": label_lists(entries, rows)}
 
     def require_claims(self, entries: Entries, rows: Rows) -> None:
-        told = entries.mentions("labels", rows)
-        if not told.all():
-            entries.damaged(rows[np.flatnonzero(~told)[0]], "lacks 'labels'")
+        present = entries.mentions("labels", rows)
+        if not present.all():
+            entries.damaged(rows[np.flatnonzero(~present)[0]], "lacks 'labels'")
 
     def meanings(self, entries: Entries, rows: Rows, present: Callable[[str], str | None]) -> list[Any]:
         return [*meanings(entries, rows, present)]
@@ -231,7 +229,7 @@ class LabelsKind(AnnotationKind):
         before = one_chunk(table["labels"]).cast(LISTS)
         return {"labels": resolved_labels(entries, human, before, present)}
 
-    # ---- what models guess ----
+    # ---- suggestions of models ----
 
     def guess(self, image_id: str, guess: Any) -> dict[str, Any] | None:
         """See `AnnotationKind.guess`: a pair (labels, scores), or an object with these attributes and ``error``."""
@@ -244,11 +242,11 @@ class LabelsKind(AnnotationKind):
             labels, numbers = [str(label) for label in given], checked_scores(scores, image_id)
         except (TypeError, ValueError) as err:
             raise DataError(
-                f"the guess for {image_id} must be a prediction or a pair (labels, scores); it is {guess!r}"
+                f"the suggestion for {image_id} must be a prediction or (labels, scores); found {guess!r}"
             ) from err
         if len(labels) != len(numbers):
             counts = f"{len(labels)} labels and {len(numbers)} scores"
-            raise DataError(f"the guess for {image_id} must have a score for each label; it has {counts}")
+            raise DataError(f"the suggestion for {image_id} needs a score for each label; found {counts}")
         labels, numbers = _best(labels, numbers)
         return {"image_id": image_id, "labels": labels, "scores": numbers}
 
@@ -281,7 +279,7 @@ LABELS = LabelsKind()
 
 
 def multi_hot(table: pa.Table, class_names: Sequence[str]) -> npt.NDArray[np.bool_]:
-    """(N, C) whether each class applies to each image; nothing applies to one that nobody annotated."""
+    """(N, C) whether each class applies to each image; False for unannotated images."""
     names, rows = LABELS.names_by_row(table)
     codes = pc.index_in(names, value_set=pa.array(class_names, pa.string())).fill_null(-1).to_numpy()
     applies = np.zeros((len(table), len(class_names)), dtype=bool)

@@ -27,7 +27,7 @@ __all__ = ["AnnotatedTables"]
 
 
 class AnnotatedTables(ABC):
-    """The half of `onlineml.data.kinds.base.AnnotationKind` that is about manifests: columns, checks, samples."""
+    """The methods of `onlineml.data.kinds.base.AnnotationKind` for manifests: columns, checks, samples."""
 
     task: ClassVar[str]
     columns: ClassVar[Mapping[str, pa.DataType]] = {}
@@ -40,7 +40,7 @@ class AnnotatedTables(ABC):
     # ---- a manifest's table ----
 
     def normalised(self, table: pa.Table, problems: list[str]) -> dict[str, pa.Array]:
-        """The kind's own columns with their types, null where they are absent; problems are added to the list."""
+        """The kind's own columns with their types, null if absent; problems are added to the list."""
         return {}
 
     def problems(self, table: pa.Table) -> list[str]:
@@ -48,7 +48,7 @@ class AnnotatedTables(ABC):
         return []
 
     def unknown_labels(self, table: pa.Table, class_names: Sequence[str]) -> list[str]:
-        """The labels that are no class names, where a manifest must not have any."""
+        """The labels that are not class names, if a manifest must not have any."""
         return sorted(self.names_used(table) - set(class_names))
 
     def names_by_row(self, table: pa.Table) -> tuple[pa.Array, npt.NDArray[np.int64]]:
@@ -70,11 +70,11 @@ class AnnotatedTables(ABC):
         return set(pc.unique(flat).drop_null().to_pylist())
 
     def is_annotated(self, table: pa.Table) -> npt.NDArray[np.bool_]:
-        """(N,) whether somebody annotated each image."""
+        """(N,) whether each image is annotated."""
         return mask_of(table[self.key].is_valid())
 
     def value_columns(self, table: pa.Table) -> list[str]:
-        """The columns that hold the annotation, and go where it goes."""
+        """The columns of the annotation."""
         return [self.key]
 
     @abstractmethod
@@ -82,7 +82,7 @@ class AnnotatedTables(ABC):
         """See `onlineml.Manifest.counts`."""
 
     def content(self, table: pa.Table) -> str:
-        """Return the amount of content in words, such as ``"1,200 boxes"``; ``""`` if there is one label an image."""
+        """Return the amount of content as text, such as ``"1,200 boxes"``; ``""`` for one label per image."""
         return f"{len(self.names_by_row(table)[0]):,} {self.one_by_one}" if self.one_by_one else ""
 
     def boxes(self, table: pa.Table, class_names: tuple[str, ...]) -> Boxes:
@@ -105,73 +105,70 @@ class AnnotatedTables(ABC):
         """
 
     def renamed(self, table: pa.Table, lineage: Mapping[str, str]) -> pa.Table:
-        """A table of images, or of guesses, with the present names of classes, given by former name."""
+        """A table of images, or of suggestions, with the present names of classes, given by former name."""
         return renamed(table, lineage)
 
     @abstractmethod
     def differ(self, old: pa.Table, new: pa.Table) -> npt.NDArray[np.bool_]:
-        """(N,) whether images are annotated otherwise in a second table; both have the same N images in order."""
+        """(N,) whether the annotations of two tables of the same N images, in order, differ."""
 
     @abstractmethod
     def in_words(self, record: Mapping[str, Any]) -> str:
-        """Return the annotation in a row, or in a record of the log, in words."""
+        """Return the annotation in a row, or in a record of the log, as text."""
 
     def with_labels(self, table: pa.Table, class_names: tuple[str, ...]) -> tuple[pa.Table, tuple[str, ...]]:
-        """Of a table whose images have one label each, that of a folder, a table of this kind, and its classes."""
+        """Convert a table with one label per image, from folder names, to this kind; also return its classes."""
         return table, class_names
 
-    # ---- what is shown ----
+    # ---- display ----
 
     def title(self, names: Sequence[str]) -> str:
-        """Return a short title of an image, given its class names; none: the image shows none."""
+        """Return a short title of an image, given its class names, which may be empty."""
         return ", ".join(names) or self.aside[0]
 
     def drawn_boxes(self, table: pa.Table, class_names: tuple[str, ...]) -> Boxes | None:
-        """The boxes to draw on the images; None where there are none to draw."""
+        """The boxes to draw on the images; None if there are none."""
         return None
 
     def guess_in_words(self, guess: Mapping[str, Any]) -> str:
-        """Return the suggestion in a row of a table of guesses, in words."""
+        """Return the suggestion in a row of a table of suggestions, as text."""
         return ", ".join(f"{name} {score:.2f}" for name, score in zip(guess["labels"], guess["scores"], strict=True))
 
     def surety(self, guesses: pa.Table) -> list[float]:
-        """(M,) how sure each row of a table of guesses is, 0..1: of several parts the least sure, which needs the look.
-
-        A guess without any part is as sure as not.
-        """
+        """(M,) confidence of each suggestion, 0..1: the lowest of several parts; 0.5 without parts."""
         return [min(scores, default=0.5) for scores in guesses["scores"].to_pylist()]
 
     # ---- checks, samples ----
 
     def note_mismatches(self, found: list[list[Finding]], manifest: Manifest) -> None:
-        """Add findings about images that cannot be those that were annotated."""
+        """Add findings about images that differ from the annotated ones."""
 
     @abstractmethod
     def contradiction(self, manifest: Manifest) -> Callable[[list[int]], str]:
-        """Return a function that describes how annotations of images of the same bytes contradict each other.
+        """Return a function that describes the conflict between annotations of images of the same bytes.
 
-        The function takes the rows of several images and returns words; ``""``: no contradiction. An image that nobody
-        annotated contradicts none.
+        The function takes the rows of several images and returns a text; ``""`` for none. Unannotated images conflict
+        with none.
         """
 
     def judge(self, manifest: Manifest) -> Judged:
-        """Return the problems of the parts of annotations, such as boxes, of images that are usable."""
+        """Return the problems of the parts of annotations, such as boxes, of usable images."""
         return Judged(manifest, [[] for _ in range(len(manifest))], 0, 0)
 
     def n_judged(self, table: pa.Table) -> int:
-        """Return the number of parts that `judge` checks one by one."""
+        """Return the number of parts that `judge` checks."""
         return 0
 
     def sample_maker(self) -> Callable[..., dict[str, bytes]]:
         """The function that makes sample photos, see `onlineml.data.samples.samples.make_samples`.
 
         Raises:
-            ConfigError: there is none for this task.
+            ConfigError: the task has no samples.
         """
         raise ConfigError(f"there are no samples for the task {self.task!r}")
 
     def sample_truth(self, photos: str) -> dict[str, Any]:
-        """Return the true annotations of sample photos, at least of those annotated wrongly, by path in their folder.
+        """Return the true annotations of sample photos, at least of wrongly annotated ones, by path in their folder.
 
         Args:
             photos: folder with the photos that `sample_maker` made.
