@@ -1,4 +1,4 @@
-"""The definition of a task: its LightningModule, how its models are stored and loaded, where its other pieces are."""
+"""Tasks: their LightningModules, storage of their models, and the table of tasks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _known() -> dict[str, Task]:
             found = f"the task {task.name!r}, which is there already" if isinstance(task, Task) else repr(task)[:100]
             raise ConfigError(
                 f"the entry point {point.name!r} in the group {_GROUP!r} is {found}; expected an "
-                f"onlineml.tasks.Task of a name of its own: mend or uninstall the package that brings {point.value!r}"
+                f"onlineml.tasks.Task with a unique name: fix or uninstall the package that provides {point.value!r}"
             )
         known[task.name] = task
     return known
@@ -47,14 +47,14 @@ def task_of(what: Any) -> Task:
         what: a name, or anything with a name in its attribute ``task``.
 
     Raises:
-        ConfigError: it names no task that is known here.
+        ConfigError: the task is unknown.
     """
     name = what if isinstance(what, str) else getattr(what, "task", None)
     known = _known()
     if not isinstance(name, str):
         raise ConfigError(
             f"a {type(what).__name__} has no task: expected one of {', '.join(known)}, or a manifest, project, model "
-            "or datamodule, whose attribute task names one"
+            "or datamodule with an attribute task"
         )
     if name not in known:
         near = get_close_matches(name, known, n=1)

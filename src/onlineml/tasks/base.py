@@ -1,4 +1,4 @@
-"""The base of every task's LightningModule: parameter groups, learning rates, frozen parts, randomness by step."""
+"""The base of every task's LightningModule: parameter groups, learning rates, frozen layers, randomness by step."""
 
 from __future__ import annotations
 
@@ -31,34 +31,32 @@ __all__ = ["VisionModule"]
 
 
 class VisionModule(WithClassHead, WithNormalization, WithThresholds, WithFiles, pl.LightningModule):
-    """Base of the task modules: a network whose head may warm up first, and a learning rate that follows progress.
+    """Base of the task modules: a network with an optional head warm-up, and a learning rate that follows progress.
 
-    The rate, what is frozen and the random state are set before each step from (seed, step, progress) alone, so that a
-    run that is interrupted goes on to the same weights. Progress comes from `schedule` where `onlineml.fit` set one,
-    else from the trainer's own length.
-
-    Normalisation is part of the module, so that it cannot be done wrongly.
+    Learning rate, frozen layers and random state are set before each step from (seed, step, progress) only, so that a
+    resumed run reaches the same weights. Progress comes from `schedule` if `onlineml.fit` set one, else from the
+    trainer's length. Normalisation is part of the module.
 
     Args:
-        class_names: what the outputs mean, in order.
+        class_names: of the outputs, in order.
         optimizer: ``"adamw"`` or ``"sgd"`` (Nesterov, momentum 0.9).
-        lr: of the head, and from scratch of everything; > 0.
-        weight_decay: of weights, never of biases and norms.
+        lr: of the head, and from scratch of all layers; > 0.
+        weight_decay: of weights, not of biases and norms.
         lr_decay: a pretrained backbone's groups get ``lr * lr_decay ** k``, k = 1 at the head to 4 at the input.
         warmup_steps: optimizer steps until the full rate.
-        head_warmup: share of the run, 0..1, in which only the head learns.
-        frozen_share: share of the backbone's layers, 0..1 from the input, that never learns.
-        freeze_bn: keep batch-norm statistics as they are.
+        head_warmup: share of the run, 0..1, in which only the head is trained.
+        frozen_share: share of the backbone's layers, 0..1 from the input, that is frozen.
+        freeze_bn: freeze batch-norm statistics.
         seed: of dropout and mixing.
     """
 
     task: ClassVar[str]
     metric_names: ClassVar[tuple[str, ...]]  # what `validate` tells
-    input_fit: ClassVar[str]  # how an image is fitted into the network's input, in words, for model.json
+    input_fit: ClassVar[str]  # how an image is resized to the network's input, for model.json
 
     network: nn.Module
-    backbone_name: str  # of the network, or of that below its head; empty for a module of the user's
-    pretrained: bool  # whether it starts from weights
+    backbone_name: str  # of the network, or of its backbone; empty for the user's own module
+    pretrained: bool  # whether it started from weights
     may_freeze = False  # whether `fit` may freeze the first layers of the backbone in a short run
 
     def __init__(
@@ -88,12 +86,12 @@ class VisionModule(WithClassHead, WithNormalization, WithThresholds, WithFiles, 
         self.optimizer_name, self.lr, self.weight_decay = optimizer, lr, weight_decay
         self.lr_decay, self.warmup_steps, self.head_warmup = lr_decay, warmup_steps, head_warmup
         self.frozen_share, self.freeze_bn, self.seed = frozen_share, freeze_bn, seed
-        self.head_is_warm = False  # fit() warms a linear head up by itself, see onlineml.training.probe
+        self.head_is_warm = False  # fit() warms up a linear head, see onlineml.training.probe
         self.schedule: Schedule | None = None
-        self.gradient_clip: float | None = None  # largest norm; clipping costs a ResNet-18's step 3 % on a CPU
+        self.gradient_clip: float | None = None  # maximum norm; clipping takes 3 % of a ResNet-18's step on a CPU
         self.size_hw: tuple[int, int] | None = None
         self.manifest_hash = ""
-        self.reference = ""  # where it was loaded from
+        self.reference = ""  # the URL that it was loaded from
         self.head_only = False
         self.register_buffer("scale", torch.empty(1, 3, 1, 1), persistent=False)
         self.register_buffer("shift", torch.empty(1, 3, 1, 1), persistent=False)
@@ -103,18 +101,18 @@ class VisionModule(WithClassHead, WithNormalization, WithThresholds, WithFiles, 
         raise NotImplementedError
 
     def validate(self, batches: Iterable[Any]) -> dict[str, float]:
-        """The module's `metric_names` over all images of ``batches``; nan where there are none."""
+        """The module's `metric_names` over all images of ``batches``; nan without images."""
         raise NotImplementedError
 
     def selection_score(self, row: Mapping[str, float]) -> float:
-        """Return a score of the figures of a validation; higher is better, nan where there was none."""
+        """Return a score of validation metrics; higher is better, nan without validation."""
         return -row.get("val_loss", math.nan)
 
     def after_training(self, batches: Iterable[Any]) -> None:
-        """After training, choose what is chosen on validation images for the weights that are kept."""
+        """Choose thresholds and the like on validation images, for the final weights."""
 
     def prefers_bf16_on_cpu(self) -> bool:
-        """Return True if training in bfloat16 is quicker on a CPU that has it."""
+        """Return whether bfloat16 training is faster on a CPU that supports it."""
         return False
 
     def run_config(self) -> dict[str, str]:
@@ -122,22 +120,22 @@ class VisionModule(WithClassHead, WithNormalization, WithThresholds, WithFiles, 
         raise NotImplementedError
 
     def descriptor(self) -> dict[str, Any]:
-        """Its own part of ``model.json``, from which `from_descriptor` builds it: JSON values."""
+        """Its part of ``model.json``, for `from_descriptor`: JSON values."""
         raise NotImplementedError
 
     @classmethod
     def from_descriptor(
         cls, descriptor: Mapping[str, Any], *, network: str | nn.Module | None, source: str
     ) -> VisionModule:
-        """A module as ``model.json``, the descriptor, describes it, with weights that start at random.
+        """Build a module from ``model.json``, the descriptor, with random weights.
 
         Args:
             descriptor: its content.
-            network: the user's own, where the model has one: the module, or the import path of its factory.
-            source: where it was found, for errors.
+            network: the user's own network, if the model has one: the module, or the import path of its factory.
+            source: of the descriptor, for errors.
 
         Raises:
-            ConfigError: ``network`` is not given, and needed.
+            ConfigError: ``network`` is needed and not given.
         """
         raise NotImplementedError
 
@@ -148,7 +146,7 @@ class VisionModule(WithClassHead, WithNormalization, WithThresholds, WithFiles, 
         weights: Url | None = None,
         seed: int = 0,
     ) -> VisionModule:
-        """A fresh module of the same architecture.
+        """Build a new module of the same architecture.
 
         Args:
             class_names: the wanted ones.
@@ -161,18 +159,18 @@ class VisionModule(WithClassHead, WithNormalization, WithThresholds, WithFiles, 
         raise NotImplementedError
 
     def around(self, network: nn.Module, class_names: Sequence[str], *, pretrained: bool, seed: int = 0) -> Self:
-        """A module around a network that is there, with what else this one says of it, in training mode.
+        """Build a module around an existing network, with this one's settings, in training mode.
 
         Args:
             network: of the same kind as this one's, with an output for each of ``class_names``; not copied.
-            class_names: what the outputs mean.
-            pretrained: whether it learns as one that starts from weights, or as a fresh one.
+            class_names: of the outputs.
+            pretrained: whether to train it like a pretrained network.
             seed: of dropout and mixing.
         """
         raise NotImplementedError
 
     def take_after(self, other: VisionModule, *, pretrained: bool) -> Self:
-        """Itself, in training mode, with the input that another module's network was made for."""
+        """Return itself, in training mode, with the input size and normalisation of another module."""
         self.set_normalization(mean=other.mean, std=other.std)
         self.size_hw, self.pretrained = other.size_hw, pretrained
         self.to(memory_format=torch.channels_last)
@@ -180,30 +178,30 @@ class VisionModule(WithClassHead, WithNormalization, WithThresholds, WithFiles, 
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
         del batch_idx
-        if not len(batch["image"]):  # all of its images were bad: nothing to learn, and no mean to take
+        if not len(batch["image"]):  # all of its images were bad
             return None
         per_image = self.loss_of(batch)
         check_loss(per_image, batch["image_id"].tolist(), step=self.global_step, lr=self.lr)
         loss = per_image.mean()
-        if self.schedule is None:  # onlineml.fit keeps its own mean: this costs half a millisecond
+        if self.schedule is None:  # onlineml.fit computes its own mean; logging takes half a millisecond
             self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(per_image))
         return loss
 
     def setup(self, stage: str) -> None:
-        """Remember what the model is trained on, whoever's trainer it is."""
+        """Record the dataset and input size, with any trainer."""
         datamodule = getattr(self.trainer, "datamodule", None)
         if stage == "fit" and datamodule is not None and hasattr(datamodule, "manifest"):
             self.before_training(datamodule)
 
     def before_training(self, images: ImageDataModule) -> None:
-        """Take from the images what the module has to know of them; also before a run that goes on."""
+        """Take settings from the training images; also called before resuming."""
         self.size_hw, self.manifest_hash = images.size_hw, images.manifest.hash
 
     def input_size_hw(self) -> tuple[int, int]:
         """Height and width of the network's input, in pixels.
 
         Raises:
-            ConfigError: it is not known: the model was not trained, and `size_hw` is not set.
+            ConfigError: it is unknown: the model was not trained, and `size_hw` is not set.
         """
         if self.size_hw is None:
             raise ConfigError(
@@ -212,17 +210,17 @@ class VisionModule(WithClassHead, WithNormalization, WithThresholds, WithFiles, 
         return self.size_hw
 
     def head_parameters(self) -> list[nn.Parameter]:
-        """Parameters that start fresh; the others may come from elsewhere."""
+        """Parameters that are initialized randomly; the others may be pretrained."""
         return list(self.parameters())
 
     def progress(self) -> float:
-        """Share of the training that is done, 0..1; 0 where nobody knows its end, see `has_end`."""
+        """Completed share of the training, 0..1; 0 if its length is unknown, see `has_end`."""
         if self.schedule is not None:
             return self.schedule.progress(self.global_step)
         return min(1.0, self.global_step / self.trainer.estimated_stepping_batches) if self.has_end() else 0.0
 
     def has_end(self) -> bool:
-        """Return True if the training's length is known; a `Trainer` of yours may run until it is stopped."""
+        """Return whether the training's length is known; a user's `Trainer` may run until it is stopped."""
         return self.schedule is not None or 0 < self.trainer.estimated_stepping_batches < math.inf
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -236,7 +234,7 @@ class VisionModule(WithClassHead, WithNormalization, WithThresholds, WithFiles, 
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip here: Lightning refuses to with a fused optimizer in mixed precision, for the sake of float16 alone."""
+        """Clip here, since Lightning refuses to with a fused optimizer in any mixed precision."""
         if gradient_clip_algorithm not in {None, "norm"}:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
         elif gradient_clip_val is not None:
@@ -244,7 +242,7 @@ class VisionModule(WithClassHead, WithNormalization, WithThresholds, WithFiles, 
             nn.utils.clip_grad_norm_(held, gradient_clip_val)
 
     def _can_fuse(self) -> bool:
-        if self._trainer is not None and self._trainer.precision == "16-mixed":  # its gradients are unscaled too late
+        if self._trainer is not None and self._trainer.precision == "16-mixed":  # its gradients are not unscaled yet
             return False
         return all(p.device.type in {"cpu", "cuda"} and p.is_floating_point() for p in self.parameters())
 
@@ -276,7 +274,7 @@ class VisionModule(WithClassHead, WithNormalization, WithThresholds, WithFiles, 
                 module.eval()
 
     def _backbone(self, head: Sequence[nn.Parameter]) -> list[nn.Parameter]:
-        """All parameters but those of the head, from the input on."""
+        """All parameters except the head's, from the input on."""
         own = {id(p) for p in head}
         return [p for p in self.parameters() if id(p) not in own]
 

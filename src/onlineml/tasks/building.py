@@ -1,4 +1,4 @@
-"""Choices that depend on the task of the data: datamodule, model and networks, with sizes that suit them."""
+"""Datamodules, models and networks for the task of the data, with suitable sizes."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def datamodule_for(
     num_workers: int = 0,
     max_bad: float = 0.01,
 ) -> ImageDataModule:
-    """The datamodule of the manifest's task, with its usual augmentation.
+    """The datamodule of the manifest's task, with default augmentation.
 
     Args:
-        data: images with annotations.
-        size: side length of the network's input in pixels; None is the task's: 64 for classes and 320 for objects,
-            which a CPU trains on within minutes.
-        batch_size: images in a batch; None is the task's: 32 for classes and 4 for objects.
+        data: annotated images.
+        size: side length of the network's input in pixels; None is the task's: 64 for classification and 320 for
+            detection, which a CPU trains on within minutes.
+        batch_size: images per batch; None is the task's: 32 for classification and 4 for detection.
         seed: of order and augmentation, 0..2**31-1.
-        num_workers: loader processes; 0 makes batches ahead in a thread.
-        max_bad: share of a split's images, and of its boxes, that may be bad (0..1).
+        num_workers: loader processes; 0 prefetches in a thread.
+        max_bad: allowed share of bad images, and of bad boxes, of a split, 0..1.
 
     Raises:
         ConfigError: an argument is outside its range.
@@ -60,15 +60,14 @@ def model_for(
     seed: int = 0,
     storage_options: Options = None,
 ) -> VisionModule:
-    """A fresh model of the manifest's task and classes.
+    """A new model for the manifest's task and classes.
 
     Args:
-        data: images with annotations.
-        backbone: ``"auto"``, a torchvision name, ``"timm:NAME"`` or ``"package.module:factory"``; of a detector, the
-            network below its head. See `list_models`.
-        weights: None starts at random; a published name such as ``"DEFAULT"``, or the path or URL of a file.
-        seed: of the fresh weights.
-        storage_options: opens the URL of ``weights``.
+        data: annotated images.
+        backbone: ``"auto"``, a torchvision name, ``"timm:NAME"`` or ``"package.module:factory"``; see `list_models`.
+        weights: None for random weights; a published name such as ``"DEFAULT"``, or the path or URL of a file.
+        seed: of random weights.
+        storage_options: of the filesystem, for ``weights``.
 
     Raises:
         ConfigError, WeightsError, MissingDependencyError: as `onlineml.models.classifiers.build_classifier`.
@@ -80,22 +79,22 @@ def model_for(
 
 
 def list_models(task: str | None = None, *, pretrained: bool | None = None) -> list[str]:
-    """Names of the networks that can be had here: our own, torchvision's, and timm's and transformers' if installed.
+    """Names of the available networks: our own, torchvision's, and timm's and transformers' if installed.
 
-    Those of classifiers are what `ImageClassifier` and, below its head, `ObjectDetector` take as ``backbone``; those of
-    detectors what `ObjectDetector` takes as ``architecture``.
+    Classification networks are values of ``backbone`` of `ImageClassifier` and `ObjectDetector`, detectors values of
+    ``architecture`` of `ObjectDetector`.
 
     Args:
         task: ``"classification"``, ``"detection"``, or None for all.
-        pretrained: True: only networks with published weights, which ``weights="DEFAULT"`` fetches; False: only those
-            without; None: all. Weights of transformers' are published under names of the hub, which are not listed: a
-            model type such as ``"transformers:d_fine"`` has none.
+        pretrained: True: only networks with published weights, for ``weights="DEFAULT"``; False: only those without;
+            None: all. transformers' weights are published under names of the hub, which are not listed: a model type
+            such as ``"transformers:d_fine"`` has none.
 
     Returns:
         Names, our own first, then sorted by package and name; each once.
 
     Raises:
-        ConfigError: there is no such task.
+        ConfigError: the task is unknown.
     """
     chosen = task_names() if task is None else (task,)
     names = [name for one in chosen for name in task_of(one).load("networks")(pretrained=pretrained)]

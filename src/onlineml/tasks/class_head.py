@@ -1,4 +1,4 @@
-"""The last layer of a module's network, whose rows are classes: asked for, replaced, and resized by name."""
+"""The class head of a module's network: access, replacement, and resizing by class name."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ __all__ = ["WithClassHead"]
 
 
 class WithClassHead:
-    """The part of `onlineml.tasks.base.VisionModule` that knows the last layer of its `network`."""
+    """The part of `onlineml.tasks.base.VisionModule` for the last layer of its `network`."""
 
     network: nn.Module
 
     @property
     def class_head_name(self) -> str:
-        """Name, within `network`, of the layer whose rows are classes; empty where there is none."""
+        """Name within `network` of the layer whose rows are classes; empty if there is none."""
         raise NotImplementedError
 
     def class_head(self) -> nn.Linear | nn.Conv2d | None:
-        """The layer whose rows are classes; None where the network has none."""
+        """The layer whose rows are classes; None if there is none."""
         head = self.network.get_submodule(self.class_head_name) if self.class_head_name else None
         return head if isinstance(head, nn.Linear | nn.Conv2d) else None
 
     def replace_class_head(self, head: nn.Module) -> None:
-        """Put another layer in the place of `class_head`."""
+        """Replace `class_head`."""
         self.network.set_submodule(self.class_head_name, head)
 
     def fresh_class_head(self, num_classes: int) -> nn.Linear | nn.Conv2d | None:
-        """A layer like `class_head` whose rows start as those of a fresh network; None: rows of zeros will do."""
+        """A randomly initialized layer like `class_head`; None to start from zeros."""
         del num_classes
         return None
 
     def linear_head(self) -> nn.Linear | None:
-        """The last layer, where it can be fitted alone, see `onlineml.training.probe`; else None."""
+        """The last layer, if it is linear, see `onlineml.training.probe`; else None."""
         return None
 
     def resized_network(self, names: Sequence[str | None], class_names: Sequence[str]) -> nn.Module:
-        """A copy of the network for other classes: rows of its head go by name, those of merged ones are averaged.
+        """Copy the network for other classes: rows of its head are matched by name, those of merged ones averaged.
 
         Args:
-            names: what each of this module's classes is called now; None for one that is gone.
-            class_names: the wanted ones, in their order; all those of ``names`` among them.
+            names: present name of each of this module's classes; None for a removed one.
+            class_names: of the copy, in order, including all of ``names``.
 
         Raises:
-            ConfigError: the classes are others, and the network has no last layer whose rows are classes.
+            ConfigError: the classes differ, and the network has no layer whose rows are classes.
         """
         network = copied(self.network)
         if list(names) == list(class_names):
@@ -59,8 +59,8 @@ class WithClassHead:
         head = self.class_head()
         if head is None:
             raise ConfigError(
-                f"the classes are others than those of the model, and {type(self.network).__name__} has no last layer "
-                "whose rows are classes: train it anew, with how='full' where it is improved"
+                f"the classes differ from the model's, and {type(self.network).__name__} has no last layer whose rows "
+                "are classes: train it from scratch, in improve with how='full'"
             )
         fresh: Any = self.fresh_class_head(len(class_names))
         network.set_submodule(self.class_head_name, resize_head(head, names, class_names, fresh=fresh))

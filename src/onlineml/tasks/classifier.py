@@ -34,7 +34,7 @@ _LR = {("adamw", False): 2e-3, ("adamw", True): 1.5e-4, ("sgd", False): 0.1, ("s
 
 
 class ClassifierModule(VisionModule):
-    """A network that gives an image one logit a class; subclasses say what the logits mean.
+    """A network with one logit per class and image; subclasses define the loss and the probabilities.
 
     The arguments are those of `onlineml.ImageClassifier`.
 
@@ -93,7 +93,7 @@ class ClassifierModule(VisionModule):
         self.label_smoothing = smoothing if label_smoothing is None else label_smoothing
         self.pretrained = pretrained
         self.may_freeze = pretrained and frozen_share is None
-        with torch.random.fork_rng(devices=[]):  # the same fresh weights, whatever was drawn before
+        with torch.random.fork_rng(devices=[]):  # the same random weights, whatever the random state
             torch.manual_seed(seed)
             place = None if weights is None else Location.of(weights, storage_options)
             built = build_classifier(backbone, num_classes=len(names), weights=place)
@@ -103,7 +103,7 @@ class ClassifierModule(VisionModule):
         self.weighs_by_data = class_weights is None  # where the task does
         self.register_buffer("class_weights", _class_weights(class_weights, names), persistent=False)
         self._seen: list[tuple[Tensor, Tensor]] = []
-        self.to(memory_format=torch.channels_last)  # 1.45x on depthwise networks on a CPU, never slower
+        self.to(memory_format=torch.channels_last)  # 1.45x faster for depthwise networks on a CPU, never slower
 
     def run_config(self) -> dict[str, str]:
         """Return the module's configuration, for the record of a run."""
@@ -160,7 +160,7 @@ class ClassifierModule(VisionModule):
 
     @property
     def head(self) -> nn.Module:
-        """The last layer; the whole network where there is none of the usual kind."""
+        """The last layer; the whole network if there is none of the usual kind."""
         return self.network.get_submodule(self.head_name)
 
     def head_parameters(self) -> list[nn.Parameter]:
@@ -170,22 +170,22 @@ class ClassifierModule(VisionModule):
         logits: Tensor = self.network(self.normalize(image))
         return logits
 
-    # ---- what the logits mean ----
+    # ---- loss and probabilities ----
 
     def table_of(self, labels: Tensor) -> Tensor:
-        """(B, C) float targets from labels in the form of the batches."""
+        """(B, C) float targets from labels in the format of batches."""
         raise NotImplementedError
 
     def shown_classes(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """(M,) places of images and (M,) classes that they show, from labels in the form of the batches."""
+        """(M,) indices of images and (M,) their classes, from labels in the format of batches."""
         raise NotImplementedError
 
     def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """(B,) training loss of (B, C) logits; targets are labels in the form of the batches, or `table_of` them."""
+        """(B,) training loss of (B, C) logits; targets are labels in the format of batches, or `table_of` them."""
         raise NotImplementedError
 
     def head_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Mean loss of (N, C) logits, weighted but not smoothed, to which a last layer alone is fitted."""
+        """Mean loss of (N, C) logits, weighted but not smoothed, for fitting the last layer alone."""
         raise NotImplementedError
 
     def probabilities(self, logits: Tensor) -> Tensor:
@@ -197,12 +197,12 @@ class ClassifierModule(VisionModule):
         raise NotImplementedError
 
     def choose(self, logits: Tensor, labels: Tensor) -> None:
-        """Choose what is chosen on validation images."""
+        """Choose thresholds and the like on validation images."""
 
     # ---- training and validation ----
 
     def loss_of(self, batch: ImageBatch) -> Tensor:
-        """(B,) training loss of each image, smoothed, mixed and weighted as the module was told."""
+        """(B,) training loss of each image, with the module's smoothing, mixing and weights."""
         image, targets = self.normalize(batch["image"]), batch["label"]
         if self.mix != "none":
             generator = np.random.default_rng([self.seed, self.global_step])
@@ -210,7 +210,7 @@ class ClassifierModule(VisionModule):
         return self.losses(self.network(image), targets)
 
     def validate(self, batches: Iterable[ImageBatch]) -> dict[str, float]:
-        """The `metrics` of all images of ``batches``, nan where there are none; see `choose`. Modes are kept."""
+        """The `metrics` of all images of ``batches``, nan without images; see `choose`. Modes are kept."""
         seen: list[tuple[Tensor, Tensor]] = []
         with in_eval_mode(self):
             for batch in batches:
@@ -255,7 +255,7 @@ def _class_weights(weights: Mapping[str, float] | Sequence[float] | None, names:
     if isinstance(weights, Mapping):
         unknown = sorted(map(str, weights.keys() - set(names)))
         if unknown:
-            raise ConfigError(f"class_weights: {', '.join(unknown[:5])} is none of the classes {', '.join(names[:20])}")
+            raise ConfigError(f"class_weights: {', '.join(unknown[:5])} is not among {', '.join(names[:20])}")
         values = [weights[n] for n in names if n in weights]
     else:
         values = list(weights)

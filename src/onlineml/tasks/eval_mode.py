@@ -1,4 +1,4 @@
-"""A module while it answers: in evaluation mode and without gradients, afterwards as it was."""
+"""Evaluation mode without gradients, restored afterwards."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class _Module(Protocol):
 
 @contextmanager
 def eval_mode(model: _Module) -> Iterator[None]:
-    """No dropout, no gradients; never around a ``yield``, whose receiver would be without gradients too."""
+    """No dropout, no gradients; do not use it around a ``yield``, whose receiver would have no gradients either."""
     training = model.training
     model.train(False)
     try:

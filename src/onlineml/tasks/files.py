@@ -1,4 +1,4 @@
-"""Trained modules as files: those that are published, and a folder of them."""
+"""Files of trained modules."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["WithFiles"]
 
 
 class WithFiles:
-    """The part of `onlineml.tasks.base.VisionModule` that writes its weights and what is needed to load them."""
+    """The part of `onlineml.tasks.base.VisionModule` that writes its files."""
 
     def export_files(self, scores: Any = None, *, parent: str | None = None) -> dict[str, bytes]:
         """The files of a published model, see `onlineml.tasks.loading.model_files`."""

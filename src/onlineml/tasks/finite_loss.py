@@ -1,4 +1,4 @@
-"""A loss that is not a finite number stops the training, and is told with its likely cause."""
+"""Stopping the training on a loss that is not finite, with its likely cause."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A trained module as files without pickle, and back."""
+"""Saving and loading of trained modules without pickle."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ def model_files(model: VisionModule, scores: Any = None, *, parent: str | None =
     """The files of a published model.
 
     Args:
-        model: what to publish.
-        scores: what `onlineml.evaluate` returned for it; adds what they say.
-        parent: the version that it was made from; None takes the one that ``model`` was loaded from, if any.
+        model: the module.
+        scores: the result of `onlineml.evaluate`; adds a report and a model card.
+        parent: the version that it was trained from; None for the one that ``model`` was loaded from, if any.
 
     Returns:
         ``weights.safetensors``, ``model.json`` (the descriptor) and, with scores, ``evaluation.json``,
         ``report.html`` and ``README.md`` (the model card).
 
     Raises:
-        ConfigError: the model has no input size yet: it was not trained, and `ImageClassifier.size_hw` is not set.
+        ConfigError: the model has no input size: it was not trained, and `ImageClassifier.size_hw` is not set.
     """
     from safetensors.torch import save  # noqa: PLC0415
 
     descriptor = _describe(model, parent)
-    # safetensors knows neither strides (channels-last weights are stored in plain order, and laid out anew when loaded)
-    # nor tensors with two names, which transformers' detectors have
+    # safetensors stores neither strides (channels-last weights are contiguous, and converted when loaded) nor tensors
+    # with two names, as in transformers' detectors
     state = {k: v.detach().cpu().contiguous().clone() for k, v in model.network.state_dict().items()}
     files = {
         "weights.safetensors": save(state),
@@ -104,18 +104,18 @@ def load_model(
 
     Args:
         model: a version, the URL of one (``…/models/7``), ``<project>@champion``, or a folder with ``model.json``.
-        backbone: for a model whose network is yours: the module, or the import path of its factory. A path in the
-            descriptor is only named in the error, never imported: whoever writes to the storage could choose it.
-        storage_options: opens the URL.
+        backbone: for a model with your own network: the module, or the import path of its factory. A path in the
+            descriptor is never imported, since anyone with write access to the storage could choose it.
+        storage_options: of the filesystem.
 
     Returns:
         The module of its task, such as an `ImageClassifier` or an `ObjectDetector`; on one machine its CPU outputs are
         bit-identical to those of the model that was published.
 
     Raises:
-        NotFoundError: there is no such model.
+        NotFoundError: the model does not exist.
         ConfigError: the network is the user's own, and ``backbone`` is not given.
-        WeightsError: weights and network do not fit.
+        WeightsError: the weights do not match the network.
         StorageError: the descriptor is damaged, or of a later format.
     """
     found = model if isinstance(model, ModelVersion) else resolve(Location.of(model, storage_options))
@@ -144,7 +144,7 @@ def load_model(
 
 
 def opened_model(model: Any, *, storage_options: Options = None) -> Any:
-    """A model as it is given, or loaded where its place is given; see `load_model`."""
+    """Return a model, loaded if it is given by its URL or version; see `load_model`."""
     if isinstance(model, str | os.PathLike | Location | ModelVersion):
         return load_model(model, storage_options=storage_options)
     return model

@@ -1,4 +1,4 @@
-"""MixUp and CutMix on a batch, drawn from a generator of their own."""
+"""MixUp and CutMix on a batch, with a separate random generator."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def mix_batch(
 ) -> tuple[Tensor, Tensor]:
     """Blend each image, and its target, with another of the batch.
 
-    MixUp (Zhang et al. 2018) blends all pixels; CutMix (Yun et al. 2019) pastes one rectangle, its targets weighted by
-    the area that is really covered. ``alpha`` is that of the Beta distribution for MixUp; CutMix draws evenly.
+    MixUp (Zhang et al. 2018) blends all pixels; CutMix (Yun et al. 2019) pastes one rectangle, with targets weighted by
+    the covered area. ``alpha`` is that of the Beta distribution for MixUp; CutMix samples uniformly.
 
     Args:
         images: (B, 3, H, W) float.
         targets: (B, C) float, each row a distribution.
-        how: ``"none"`` returns both as they are.
-        generator: decides the partners and the share.
+        how: ``"none"`` returns both unchanged.
+        generator: samples the partners and the share.
         alpha: concentration of MixUp's shares, > 0.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Pixels as a network was made for."""
+"""Normalisation of pixels."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ __all__ = ["WithNormalization", "normalized"]
 
 
 class WithNormalization:
-    """The part of `onlineml.tasks.base.VisionModule` that makes pixels what its network was made for."""
+    """The part of `onlineml.tasks.base.VisionModule` that normalises pixels."""
 
     scale: Tensor
     shift: Tensor
 
     def set_normalization(self, *, mean: Sequence[float], std: Sequence[float]) -> None:
-        """Set the mean and deviation, of RGB in 0..1, that the network expects its input to have been freed of."""
+        """Set the mean and standard deviation of RGB in 0..1 for normalisation."""
         self.mean, self.std = tuple(mean), tuple(std)
         self.scale.copy_(1.0 / torch.tensor(self.std).view(1, 3, 1, 1))
         self.shift.copy_((torch.tensor(self.mean) / torch.tensor(self.std)).view(1, 3, 1, 1))
 
     def normalize(self, image: Tensor) -> Tensor:
-        """RGB, uint8 in 0..255 or float in 0..1, (B, 3, H, W) -> what the network was made for, same shape."""
+        """Normalise RGB, (B, 3, H, W) uint8 in 0..255 or float in 0..1; same shape."""
         return normalized(image, scale=self.scale, shift=self.shift)
 
 
@@ -44,9 +44,9 @@ def normalized(image: Tensor, *, scale: Tensor, shift: Tensor) -> Tensor:
     """
     factor = scale / 255.0 if image.dtype == torch.uint8 else scale
     x = image.to(scale.dtype).contiguous(memory_format=torch.channels_last)
-    # in memory a row of pixels is W times RGB: with a factor for each, one pass runs on long vectors (4x faster)
+    # factors repeated for a row of pixels, W times RGB, run on long vectors (4x faster)
     rows = x.permute(0, 2, 3, 1).reshape(-1, x.shape[3] * 3)
     factors, shifts = (v.flatten().repeat(x.shape[3]) for v in (factor, shift))
-    # in place, where these numbers are ours: memory that is new to the process costs more than the arithmetic
+    # in place if possible, since allocating memory takes longer than the arithmetic
     rows = (rows * factors if image.is_floating_point() else rows.mul_(factors)).sub_(shifts)
     return rows.view(x.shape[0], x.shape[2], x.shape[3], 3).permute(0, 3, 1, 2)

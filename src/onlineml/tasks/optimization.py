@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 __all__ = ["Optimizer", "make_optimizer", "parameter_groups", "seed_devices"]
 
 Optimizer = Literal["adamw", "sgd"]
-_DEPTHS = 4  # groups into which a pretrained backbone is cut; each further from the head learns more slowly
+_DEPTHS = 4  # groups of a pretrained backbone, with lower rates further from the head
 
 
 def parameter_groups(
     head: Sequence[nn.Parameter], backbone: Sequence[nn.Parameter], *, lr: float, lr_decay: float, weight_decay: float
 ) -> list[dict[str, Any]]:
-    """Head, then the backbone from the head to the input; each with and without weight decay.
+    """Parameter groups: the head, then the backbone from the head to the input; each with and without weight decay.
 
     Args:
-        head: learns at the full rate.
-        backbone: from the input to the head; cut into four groups of which the k-th from the head has
+        head: trained at the full rate.
+        backbone: from the input to the head; divided into four groups, of which the k-th from the head has
             ``lr * lr_decay ** k``.
         lr: of the head.
         lr_decay: factor from group to group.
@@ -55,7 +55,7 @@ def make_optimizer(name: Optimizer, groups: list[dict[str, Any]], *, fused: bool
     Args:
         name: ``"adamw"`` or ``"sgd"``.
         groups: see `parameter_groups`.
-        fused: one kernel for all parameters, where the devices have it.
+        fused: one kernel for all parameters, if the devices support it.
     """
     if name == "sgd":
         return torch.optim.SGD(groups, momentum=0.9, nesterov=True, fused=fused)
@@ -63,7 +63,7 @@ def make_optimizer(name: Optimizer, groups: list[dict[str, Any]], *, fused: bool
 
 
 def seed_devices(seed: int) -> None:
-    """Seed the devices in use: `torch.manual_seed` notes each call, with its stack, for a GPU that is not there."""
+    """Seed the devices in use: `torch.manual_seed` queues each call, with its stack, for an uninitialized GPU."""
     torch.default_generator.manual_seed(seed)
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.manual_seed_all(seed)

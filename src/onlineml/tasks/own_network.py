@@ -1,4 +1,4 @@
-"""Networks that are rebuilt by name, and those of the user's own, which are never loaded from storage."""
+"""Networks that are rebuilt by name, and the user's own networks, which are never loaded from storage."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _PACKAGES = ("timm:", "transformers:")
 
 
 def known_network(name: str, *, given: str | nn.Module | None, called: str, source: str) -> str | nn.Module:
-    """Return the network to build: the one that the user gives, else the name in the descriptor, if it is a package's.
+    """Return the network to build: the user's, else the name in the descriptor, if it is a package's.
 
     Args:
-        name: in the descriptor; empty for a module of the user's.
+        name: in the descriptor; empty for the user's own module.
         given: by the user.
         called: the network's name in errors.
         source: of the descriptor, for errors.
 
     Raises:
-        ConfigError: only the user has the network, and does not give it.
+        ConfigError: the network is the user's own, and not given.
     """
     if given is not None:
         return given
@@ -38,8 +38,8 @@ def known_network(name: str, *, given: str | nn.Module | None, called: str, sour
 
 
 def unknown_network(network: nn.Module) -> ConfigError:
-    """The error about a network that nobody but its author can build anew."""
+    """The error about a network that only its author can rebuild."""
     return ConfigError(
-        f"the network is a {type(network).__name__} of its author's, which cannot be built anew: pass backbone= as an "
+        f"the network is the user's own {type(network).__name__}, which cannot be rebuilt: pass backbone= as an "
         "import path, 'package.module:factory'"
     )

@@ -1,4 +1,4 @@
-"""The progress of a training, and the learning rate that follows from it: pure functions of recorded numbers."""
+"""The progress of a training, and the learning rate derived from it: pure functions of recorded numbers."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Knot:
 class Schedule:
     """Progress of a run whose length may be corrected while it runs.
 
-    Between corrections progress grows evenly with the steps and reaches 1 at the planned end; a correction changes the
-    slope from then on, never what was. So the same corrections give the same learning rates, step by step.
+    Between corrections progress is linear in the steps and reaches 1 at the planned end; a correction changes only the
+    following slope, so that the same corrections give the same learning rates.
     """
 
     knots: list[Knot] = field(default_factory=list)
@@ -40,7 +40,7 @@ class Schedule:
         return self.knots[-1].total_steps if self.knots else None
 
     def progress(self, step: int) -> float:
-        """Share of the run that is done before optimizer step ``step``, 0..1; 0 while the length is unknown."""
+        """Completed share of the run before optimizer step ``step``, 0..1; 0 while the length is unknown."""
         for knot in reversed(self.knots):
             if knot.step <= step:
                 left = knot.total_steps - knot.step
@@ -52,7 +52,7 @@ class Schedule:
         """From ``step`` on, plan to end at ``total_steps``.
 
         Raises:
-            ConfigError: ``step`` lies before an earlier correction.
+            ConfigError: ``step`` is before an earlier correction.
         """
         if self.knots and step < self.knots[-1].step:
             raise ConfigError(f"step={step}: the schedule was corrected at step {self.knots[-1].step} already")
@@ -65,13 +65,13 @@ def lr_factor(progress: float, *, step: int, warmup_steps: int, floor: float = 0
     """Linear warm-up in steps, then half a cosine in progress (Loshchilov & Hutter 2017).
 
     Args:
-        progress: share of the run that is done, 0..1.
-        step: optimizer steps done.
+        progress: completed share of the run, 0..1.
+        step: completed optimizer steps.
         warmup_steps: steps until the full rate; 0 for none.
         floor: the factor at the end.
 
     Returns:
-        What the learning rate is multiplied by, in (0, 1].
+        The factor of the learning rate, in (0, 1].
     """
     warm = min(1.0, (step + 1) / warmup_steps) if warmup_steps > 0 else 1.0
     return warm * (floor + (1.0 - floor) * 0.5 * (1.0 + math.cos(math.pi * progress)))

@@ -1,4 +1,4 @@
-"""The description of a task: its names, its sizes, and where its pieces are."""
+"""The description of a task: its names, its sizes, and the import paths of its pieces."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ Piece = Literal[
 
 @dataclass(frozen=True)
 class Task:
-    """A kind of question about images: how it is learned, answered and judged.
+    """A task, such as classification: training, prediction, evaluation and more.
 
-    A piece is named by its import path, ``"package.module:name"``, and imported by `load` when it is first needed: the
-    table of tasks is quick to import, and a task may use what builds on tasks. A package of yours adds a task by an
-    entry point in the group ``onlineml.tasks`` that is such an object.
+    A piece is given by its import path, ``"package.module:name"``, and imported by `load` when it is first needed, so
+    that importing the table of tasks is fast, and a task may use modules that build on tasks. Another package adds a
+    task by an entry point in the group ``onlineml.tasks`` to such an object.
 
     Attributes:
-        name: as manifests, projects and models have it in ``task``.
-        title: of a model, in words.
-        default_size: side length of the network's input in pixels where the user gives none.
-        train_batch_size: images in a batch where the user gives no number, and so the next two.
+        name: as in the attribute ``task`` of manifests, projects and models.
+        title: of a model, for people.
+        default_size: default side length of the network's input in pixels.
+        train_batch_size: default batch size of training.
         predict_batch_size: of `onlineml.predict`.
         evaluate_batch_size: of `onlineml.evaluate`.
         module: its `onlineml.tasks.base.VisionModule`.
@@ -41,11 +41,11 @@ class Task:
         evaluate: a function of a model, a manifest and `onlineml.inference.evaluation.EvaluateOptions` that returns
             scores.
         scores: the class of these scores, an `onlineml.evaluation.base.BaseScores`.
-        widget: in which people correct its images, a class that takes a project and image ids; empty: none.
-        successor: a class of `onlineml.improving.challenger.successor_pieces.SuccessorPieces`, with which a champion
-            gets a challenger; empty where its models are not improved.
-        candidates: a function of a project, models, a manifest and rows of it that judges these images for review, such
-            as `onlineml.improving.review.labels.find_candidates`; empty where nothing is reviewed.
+        widget: for correcting its images, a class that takes a project and image ids; empty for none.
+        successor: a subclass of `onlineml.improving.challenger.successor_pieces.SuccessorPieces` for training
+            challengers; empty if that is not supported.
+        candidates: a function of a project, models, a manifest and rows of it that finds images for review, such as
+            `onlineml.improving.review.labels.find_candidates`; empty if that is not supported.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The scores from which on a model's answers count, by class: chosen on validation images and kept with the model."""
+"""Score thresholds by class, chosen on validation images and stored with the model."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ class WithThresholds:
     """The part of `onlineml.tasks.base.VisionModule` that keeps thresholds.
 
     Attributes:
-        thresholds: the score of each class from which an answer counts, chosen on validation images; None before, and
-            for tasks that have none.
+        thresholds: score threshold of each class, chosen on validation images; None before, and for tasks without
+            thresholds.
     """
 
     thresholds: dict[str, float] | None = None

@@ -1,4 +1,4 @@
-"""Naming what is in a photo: one class an image."""
+"""Image classification: one class per image."""
 
 from __future__ import annotations
 

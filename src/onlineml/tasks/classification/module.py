@@ -1,4 +1,4 @@
-"""`ImageClassifier`: a LightningModule that names what is in a photo."""
+"""`ImageClassifier`: a LightningModule for image classification."""
 
 from __future__ import annotations
 
@@ -16,32 +16,31 @@ __all__ = ["ImageClassifier"]
 
 
 class ImageClassifier(ClassifierModule):
-    """Single-label image classification; normalisation is part of the module, so it cannot be done wrongly.
+    """Single-label image classification; normalisation is part of the module.
 
     Trains in `onlineml.fit` and in any Lightning `Trainer`.
 
     Args:
-        class_names: what the outputs mean, in order; at least two, all different.
+        class_names: of the outputs, in order; at least two, all different.
         backbone: see `onlineml.models.classifiers.build_classifier`: ``"auto"``, a torchvision name, ``"timm:NAME"``,
-            a module of yours or ``"package.module:factory"``.
-        weights: None starts at random; ``"DEFAULT"`` or another published name, or the path or URL of a file, starts
-            from there, with a fresh head.
+            your own module or ``"package.module:factory"``.
+        weights: None for random weights; ``"DEFAULT"`` or another published name, or the path or URL of a file; the
+            head is always initialized randomly.
         optimizer: ``"adamw"`` or ``"sgd"``.
-        lr: of the head (from scratch: of everything); None is a default that was measured, see also
-            `onlineml.suggest_lr`.
+        lr: of the head (from scratch: of all layers); None for a measured default, see also `onlineml.suggest_lr`.
         weight_decay: of weights, not of biases and norms; None is 0.05 for AdamW and 5e-4 for SGD.
-        lr_decay: factor by which each quarter of a pretrained backbone learns more slowly than the one after it.
+        lr_decay: factor of the learning rate from each quarter of a pretrained backbone to the one before it.
         warmup_steps: optimizer steps of linear warm-up; None is 20 from scratch and 5 with weights.
-        head_warmup: share of the run in which only the head learns; None is 0.1 with weights, else 0. `fit` warms a
-            linear head up in one pass instead, see `onlineml.training.probe`.
-        frozen_share: share of the backbone's layers, from the input, that never learns, 0..1; None lets `fit` choose:
-            0.25 where weights are given and too little time for three epochs, else 0.
-        freeze_bn: keep batch-norm statistics; None is True with weights, else False.
+        head_warmup: share of the run in which only the head is trained; None is 0.1 with weights, else 0. `fit` warms
+            up a linear head in one pass instead, see `onlineml.training.probe`.
+        frozen_share: share of the backbone's layers, from the input, that is frozen, 0..1; None lets `fit` choose:
+            0.25 with weights and a budget below three epochs, else 0.
+        freeze_bn: freeze batch-norm statistics; None is True with weights, else False.
         label_smoothing: 0..1 (Szegedy et al. 2016); None is 0.1 from scratch and 0 with weights.
         mix: ``"none"``, ``"mixup"`` or ``"cutmix"``.
-        class_weights: weight of each class in the loss, by name or in order; None weighs all alike.
-        seed: of the fresh weights, dropout and mixing.
-        storage_options: opens the URL of ``weights``; not kept.
+        class_weights: weight of each class in the loss, by name or in order; None for equal weights.
+        seed: of random weights, dropout and mixing.
+        storage_options: of the filesystem, for ``weights``; not kept.
 
     Shape:
         (B, 3, H, W) RGB, uint8 in 0..255 or float in 0..1 -> (B, C) float logits.

@@ -1,4 +1,4 @@
-"""Image classification, as the table of tasks has it."""
+"""Image classification in the table of tasks."""
 
 from __future__ import annotations
 

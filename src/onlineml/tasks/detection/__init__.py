@@ -1,4 +1,4 @@
-"""Finding things in a photo, and saying where they are."""
+"""Object detection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`ObjectDetector`: a LightningModule that finds things in a photo and says where they are."""
+"""`ObjectDetector`: a LightningModule for object detection."""
 
 from __future__ import annotations
 
@@ -29,39 +29,39 @@ if TYPE_CHECKING:
 
 __all__ = ["ObjectDetector"]
 
-_GROWN_AT = 0.6  # of the run, from which on images have their full size
-_TRUST_AT = 0.15  # of the run, from which on the network's own boxes alone decide what is learned where
+_GROWN_AT = 0.6  # share of the run after which images have their full size
+_TRUST_AT = 0.15  # share of the run after which only the network's own boxes decide the assignment
 
 
 class ObjectDetector(VisionModule):
-    """Objects with their classes and boxes; normalisation is part of the module, so it cannot be done wrongly.
+    """Detection of objects with classes and boxes; normalisation is part of the module.
 
     Trains in `onlineml.fit` and in any Lightning `Trainer`.
 
     Args:
-        class_names: what can be found, in order; at least one, all different.
+        class_names: of the objects, in order; at least one, all different.
         architecture: see `onlineml.models.detectors.build_detector`: ``"auto"`` (our compact one-stage detector), a
-            torchvision name, ``"transformers:NAME"``, a module of yours, or ``"package.module:factory"``.
+            torchvision name, ``"transformers:NAME"``, your own module, or ``"package.module:factory"``.
         backbone: of the compact detector, any classification network: ``"auto"``, a torchvision name, ``"timm:NAME"``.
-        weights: None starts at random; a published name, or the path or URL of a file, of the whole detector or of its
-            backbone, starts from there; what depends on another number of classes starts fresh, see `reinitialized`.
+        weights: None for random weights; a published name, or the path or URL of a file, of the whole detector or of
+            its backbone; tensors for another number of classes are initialized randomly, see `reinitialized`.
         optimizer: ``"adamw"`` or ``"sgd"``.
-        lr: of the head (from scratch: of everything); None is a default that was measured.
+        lr: of the head (from scratch: of all layers); None for a measured default.
         weight_decay: of weights, not of biases and norms; None is 0.05 for AdamW and 5e-4 for SGD.
-        lr_decay: factor by which each quarter of a pretrained backbone learns more slowly than the one after it.
+        lr_decay: factor of the learning rate from each quarter of a pretrained backbone to the one before it.
         warmup_steps: optimizer steps of linear warm-up.
-        head_warmup: share of the run in which only the head learns.
-        frozen_share: share of the backbone's layers, from the input, that never learns, 0..1.
-        freeze_bn: keep batch-norm statistics.
-        start_scale: training begins with images of this share of their size, 0.1..1, and they grow; None is the
-            network's own: 0.6 for the compact detector, 1 (their full size) for others.
-        seed: of the fresh weights and dropout.
-        storage_options: opens the URL of ``weights``; not kept.
+        head_warmup: share of the run in which only the head is trained.
+        frozen_share: share of the backbone's layers, from the input, that is frozen, 0..1.
+        freeze_bn: freeze batch-norm statistics.
+        start_scale: share of the image size at the start of training, 0.1..1, which grows to 1; None is the network's
+            own: 0.6 for the compact detector, 1 for others.
+        seed: of random weights and dropout.
+        storage_options: of the filesystem, for ``weights``; not kept.
 
     Attributes:
-        thresholds: the score of each class from which an object counts, chosen on the validation images; None before.
-        reinitialized: names of the network's tensors that start at random although ``weights`` were given: those that
-            depend on another number of classes or, with weights of a backbone, all others.
+        thresholds: score threshold of each class, chosen on the validation images; None before.
+        reinitialized: names of the network's tensors that are random although ``weights`` were given: those for another
+            number of classes or, with weights of a backbone, all others.
 
     Raises:
         ConfigError, WeightsError, MissingDependencyError: as `build_detector`.
@@ -97,7 +97,7 @@ class ObjectDetector(VisionModule):
         if start_scale is not None and not 0.1 <= start_scale <= 1:
             raise ConfigError(f"start_scale={start_scale}: expected a share of the images' size, 0.1..1")
         pretrained = weights is not None
-        with torch.random.fork_rng(devices=[]):  # the same fresh weights, whatever was drawn before
+        with torch.random.fork_rng(devices=[]):  # the same random weights, whatever the random state
             torch.manual_seed(seed)
             built = build_detector(
                 architecture,
@@ -119,7 +119,7 @@ class ObjectDetector(VisionModule):
             seed=seed,
         )
         self.pretrained = pretrained
-        self.gradient_clip = 5.0  # a first batch of many objects gives gradients of hundreds
+        self.gradient_clip = 5.0  # a first batch of many objects has gradients of hundreds
         self.network = built.network
         self.architecture, self.backbone_name, self.config = built.architecture, built.backbone, built.config
         self.reinitialized = built.reinitialized
@@ -145,7 +145,7 @@ class ObjectDetector(VisionModule):
         name, backbone = str(descriptor["architecture"]), str(descriptor["backbone"])
         architecture: str | nn.Module = name
         below: str | nn.Module = backbone or "auto"
-        if takes_backbone(name):  # the user's own is the backbone within our detector
+        if takes_backbone(name):  # the user's own network is the backbone of our detector
             below = known_network(backbone, given=network, called="its backbone", source=source)
         else:
             named = "" if descriptor.get("own") else name
@@ -216,7 +216,7 @@ class ObjectDetector(VisionModule):
 
     @torch.no_grad()
     def detect(self, image: Tensor) -> list[dict[str, Tensor]]:
-        """The objects in each image, up to 100, however unsure, the surest first; in evaluation mode.
+        """All objects in each image, up to 100, by descending score; in evaluation mode.
 
         Args:
             image: (B, 3, H, W) RGB, uint8 in 0..255 or float in 0..1; H and W multiples of 32.
@@ -225,7 +225,7 @@ class ObjectDetector(VisionModule):
             For each image ``boxes`` (n, 4) float32 x1, y1, x2, y2 in pixels of ``image``, ``labels`` (n,) int64 and
             ``scores`` (n,) float32 in 0..1.
         """
-        if not len(image):  # all images of a batch were bad: not every network takes none
+        if not len(image):  # all images of a batch were bad; some networks require at least one
             return []
         return self.network.detect(self.normalize(image))
 
@@ -241,7 +241,7 @@ class ObjectDetector(VisionModule):
         return row.get("val_map_50_95", math.nan)
 
     def validate(self, batches: Iterable[DetectionBatch]) -> dict[str, float]:
-        """AP50 and COCO's AP over all images of ``batches``; also chooses `thresholds`. Modes are left as they were."""
+        """AP50 and COCO's AP over all images of ``batches``; also chooses `thresholds`. Modes are kept."""
         seen = DetectionMetric()
         with in_eval_mode(self):
             for batch in batches:

@@ -1,4 +1,4 @@
-"""Small images first: a batch and its boxes at a share of their size."""
+"""Resizing of batches with their boxes, to begin training with small images."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _STEP = 32  # pixels; sides of a batch are multiples of it
 def shrink_batch(
     image: Tensor, targets: Sequence[Mapping[str, Any]], scale: float
 ) -> tuple[Tensor, Sequence[Mapping[str, Any]]]:
-    """A batch at about ``scale`` of its size, sides in multiples of 32 pixels."""
+    """Resize a batch to about ``scale`` of its size, with sides in multiples of 32 pixels."""
     height, width = image.shape[2:]
     size = [max(_STEP, round(side * scale / _STEP) * _STEP) for side in (height, width)]
     if size == [height, width]:
         return image, targets
-    if image.device.type != "cpu":  # only there are uint8 images interpolated
+    if image.device.type != "cpu":  # uint8 images are only interpolated there
         image = image.float() / 255.0
     small = functional.interpolate(image, size=size, mode="bilinear", antialias=True, align_corners=False)
     factor = torch.tensor([size[1] / width, size[0] / height] * 2)

@@ -1,4 +1,4 @@
-"""Object detection, as the table of tasks has it."""
+"""Object detection in the table of tasks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ DETECTION = Task(
     name="detection",
     title="Object detector",
     default_size=320,  # two CPU cores train on it within minutes
-    train_batch_size=4,  # small ones learn more from each of a few hundred images
+    train_batch_size=4,  # small batches train better on a few hundred images
     predict_batch_size=8,  # images are several times as large as a classifier's
     evaluate_batch_size=8,
     module="onlineml.tasks.detection.module:ObjectDetector",

@@ -23,7 +23,7 @@ __all__ = ["DetectionMetric"]
 
 
 class DetectionMetric:
-    """Truth and detections of the batches so far, in pixels of the upright originals."""
+    """Ground truth and detections of the batches so far, in pixels of the upright originals."""
 
     def __init__(self) -> None:
         self._truth: list[tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]] = []  # with regions
@@ -33,7 +33,7 @@ class DetectionMetric:
         return len(self._truth)
 
     def add(self, batch: DetectionBatch, found: Sequence[Mapping[str, Tensor]]) -> None:
-        """Note a batch and what was found in it."""
+        """Add a batch and its detections."""
         for i, (target, objects) in enumerate(zip(batch["targets"], found, strict=True)):
             scale = float(batch["scale"][i])
             height, width = batch["size_hw"][i].tolist()
@@ -58,7 +58,7 @@ class DetectionMetric:
     def _boxes(self, n_classes: int) -> Boxes:
         boxes, labels, crowd, counts = [], [], [], []
         for own, ids, regions in self._truth:
-            # a region to ignore is one for every class
+            # ignored regions apply to every class
             boxes += [own, np.repeat(regions, n_classes, axis=0)]
             labels += [ids, np.tile(np.arange(n_classes), len(regions))]
             crowd += [np.zeros(len(own), bool), np.ones(len(regions) * n_classes, bool)]

@@ -1,4 +1,4 @@
-"""Naming all that is in a photo: any number of classes an image."""
+"""Multi-label classification: any number of classes per image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`MultilabelClassifier`: a LightningModule that names all that is in a photo."""
+"""`MultilabelClassifier`: a LightningModule for multi-label classification."""
 
 from __future__ import annotations
 
@@ -29,38 +29,37 @@ _HEAVIEST = 10.0
 
 
 class MultilabelClassifier(ClassifierModule):
-    """Any number of labels an image, also none; normalisation is part of the module, so it cannot be done wrongly.
+    """Multi-label image classification; normalisation is part of the module.
 
-    Trains in `onlineml.fit` and in any Lightning `Trainer`. The loss is the mean over the classes of the binary
-    cross-entropy of each; pairs of image and class of which nobody said anything have none.
+    Trains in `onlineml.fit` and in any Lightning `Trainer`. The loss is the mean binary cross-entropy over the classes,
+    without unknown labels.
 
     Args:
-        class_names: what the outputs mean, in order; at least one, all different.
-        backbone: as of `onlineml.ImageClassifier`, and so are all arguments up to ``freeze_bn``, and the last two.
-        weights: None starts at random; a name, or the path or URL of a file, starts from there, with a fresh head.
+        class_names: of the outputs, in order; at least one, all different.
+        backbone: see `onlineml.ImageClassifier`, also for all arguments up to ``freeze_bn``.
+        weights: None for random weights; a name, or the path or URL of a file; the head is always random.
         optimizer: ``"adamw"`` or ``"sgd"``.
-        lr: of the head (from scratch: of everything).
+        lr: of the head (from scratch: of all layers).
         weight_decay: of weights, not of biases and norms.
-        lr_decay: factor by which each quarter of a pretrained backbone learns more slowly than the one after it.
+        lr_decay: factor of the learning rate from each quarter of a pretrained backbone to the one before it.
         warmup_steps: optimizer steps of linear warm-up.
-        head_warmup: share of the run in which only the head learns.
-        frozen_share: share of the backbone's layers, from the input, that never learns, 0..1.
-        freeze_bn: keep batch-norm statistics.
-        label_smoothing: 0..1: targets are that much nearer to a half; None is 0.
-        mix: ``"none"``, ``"mixup"`` or ``"cutmix"``, whose labels are there as much as their image is.
-        class_weights: how much more an image that has the label counts than one that has it not, by name or in order.
-            None takes the square root of the ratio of the latter to the former among the training images, within 1 and
-            10: rare labels are learned, and probabilities are too high by no more than that factor in their odds. The
-            thresholds, which are chosen on validation, allow for it.
-        seed: of the fresh weights, dropout and mixing.
-        storage_options: opens the URL of ``weights``; not kept.
+        head_warmup: share of the run in which only the head is trained.
+        frozen_share: share of the backbone's layers, from the input, that is frozen, 0..1.
+        freeze_bn: freeze batch-norm statistics.
+        label_smoothing: 0..1, towards targets of 0.5; None is 0.
+        mix: ``"none"``, ``"mixup"`` or ``"cutmix"``.
+        class_weights: weight of positive relative to negative labels, by name or in order. None takes the square root
+            of the ratio of negatives to positives among the training images, between 1 and 10: rare labels are learned,
+            and the odds of probabilities are too high by at most that factor, for which the thresholds compensate.
+        seed: of random weights, dropout and mixing.
+        storage_options: of the filesystem, for ``weights``; not kept.
 
     Shape:
         (B, 3, H, W) RGB, uint8 in 0..255 or float in 0..1 -> (B, C) float logits.
 
     Attributes:
-        thresholds: the probability of each class from which its label is given: that of the highest F1 on the
-            validation images; None before, where 0.5 holds.
+        thresholds: probability threshold of each class with the highest F1 on the validation images; None before,
+            which means 0.5.
 
     Raises:
         ConfigError, WeightsError, MissingDependencyError: as `onlineml.models.classifiers.build_classifier`.
@@ -74,7 +73,7 @@ class MultilabelClassifier(ClassifierModule):
     smoothing_from_scratch = 0.0
 
     def table_of(self, labels: Tensor) -> Tensor:
-        """See `ClassifierModule.table_of`; labels are such a table, with nan where nobody said anything."""
+        """See `ClassifierModule.table_of`; labels are such a table, with nan for unknown."""
         return labels
 
     def shown_classes(self, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -92,11 +91,11 @@ class MultilabelClassifier(ClassifierModule):
         return _pair_losses(logits, labels, self.class_weights.to(logits)).mean()
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """See `ClassifierModule.probabilities`; each class for itself."""
+        """See `ClassifierModule.probabilities`; independent classes."""
         return torch.sigmoid(logits)
 
     def metrics(self, logits: Tensor, labels: Tensor) -> dict[str, float]:
-        """Binary cross-entropy, unweighted, and the mean of the average precisions of classes that images show."""
+        """Unweighted binary cross-entropy, and the mean average precision over classes with positive images."""
         scores = multilabel_scores(
             torch.sigmoid(logits).numpy(), labels.float().numpy(), self.class_names, n_worst=0, n_bootstrap=0
         )

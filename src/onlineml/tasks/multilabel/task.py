@@ -1,4 +1,4 @@
-"""Multi-label classification, as the table of tasks has it."""
+"""Multi-label classification in the table of tasks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["MULTILABEL"]
 MULTILABEL = Task(
     name="multilabel",
     title="Multi-label classifier",
-    default_size=64,  # the first three as of a classifier, whose networks these are
+    default_size=64,  # the first three as for classification
     train_batch_size=32,
     predict_batch_size=32,
     evaluate_batch_size=64,
