@@ -54,7 +54,7 @@ def open_mask(state: Annotations, image_ids: Sequence[str]) -> NDArray[np.bool_]
     skipped = pc.fill_null(state.suggestions["skipped"].take(guess), False)
     events = state.provenance["event"].take(at)
     confirmed = pc.fill_null(pc.is_in(events, value_set=pa.array(answers(state.kind))), False)
-    said = state.table[state.kind.key].take(at)
+    label = state.table[state.kind.key].take(at)
     conflict = pc.is_in(wanted, value_set=pa.array(list(state.conflicts), pa.string()))
     there, guessed, labelled = at.is_valid(), guess.is_valid(), label.is_valid()
     masks = (np.asarray(one).astype(bool) for one in (there, guessed, labelled, skipped, confirmed, conflict))
