@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["ProgressPanel", "follow_live", "shown_live"]
 
 _LOG_LINES = 8
-_LEAVE_S = 10.0  # between two updates of what the notebook keeps, while it goes on
+_LEAVE_S = 10.0  # between two updates of the static part
 
 
 class ProgressPanel(View):
