@@ -72,7 +72,7 @@ def _answers(model: ClassifierModule, images: Stream[NDArray[np.uint8]]) -> Iter
 
 
 def _fitted(content: bytes | NDArray[np.uint8], *, size_hw: tuple[int, int], whole: bool) -> NDArray[np.uint8]:
-    """An image just as evaluation sees it, ``size_hw`` + (3,) uint8."""
+    """Prepare an image as in evaluation, ``size_hw`` + (3,) uint8."""
     pixels = decode(content, min_side=training_scale(size_hw)).pixels if isinstance(content, bytes) else content
     return np.array(fit_to_size(kept_for_training(pixels, size_hw, whole=whole), size_hw))
 

@@ -40,8 +40,8 @@ class ClassifierModule(VisionModule):
 
     Attributes:
         whole: whether images are stretched, or else cropped, to the input's shape, as the task's datamodule has it.
-        least_classes: least number of classes.
-        smoothing_from_scratch: of the labels, where nothing is said and the weights are fresh.
+        least_classes: minimum number of classes.
+        smoothing_from_scratch: default label smoothing for random weights.
     """
 
     whole: ClassVar[bool] = False

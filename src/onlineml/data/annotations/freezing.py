@@ -41,7 +41,7 @@ __all__ = ["allowed_bad", "check_new", "publish_dataset", "read_findings", "read
 _PROVENANCE, _FINDINGS = "provenance.parquet", "findings.parquet"
 
 _MAX_BAD = 0.01  # of a project where nobody said otherwise
-_BATCH = 4096  # images; a freeze that is killed loses at most the looks at so many
+_BATCH = 4096  # images per file; a killed freeze loses at most as many checks
 _ALONE = ["image_id", "uri", "version", "sha256", "width", "height"]
 
 

@@ -199,7 +199,7 @@ class ImageDataset(Dataset[ImageBatch]):
         self.cache = cache
         keep = partial(_kept, size_hw=size_hw, whole=whole)
         self._reader = ImageReader(rows, min_side=training_scale(size_hw), keep=keep, cache=cache)
-        # 64 bits that name each image wherever it stands, so that adding images changes no other image's augmentation
+        # independent of an image's position, so that adding images does not change the augmentation of others
         self.image_keys = np.array([image_key(i) for i in rows.image_ids], dtype=np.uint64)
 
     def __len__(self) -> int:
