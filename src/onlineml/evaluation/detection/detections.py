@@ -74,7 +74,7 @@ class Detections:
             rows: (K,) int64, of the manifest, each one of `image_rows`.
         """
         if self.image_rows is None:
-            raise DataError("these detections come from no manifest; make them with image_rows=")
+            raise DataError("these detections have no rows of a manifest: create them with image_rows=")
         if np.array_equal(self.image_rows, rows):
             return self
         order = np.argsort(self.image_rows, kind="stable")
