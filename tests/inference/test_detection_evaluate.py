@@ -313,5 +313,5 @@ def test_the_model_is_left_as_it_was(manifest: oml.Manifest) -> None:
 def test_a_manifest_of_another_task(manifest: oml.Manifest) -> None:
     classifier = tiny_model()
     classifier.size_hw = (32, 32)
-    with pytest.raises(ConfigError, match="made for classification, and the manifest for detection"):
+    with pytest.raises(ConfigError, match="for classification, the manifest for detection: expected the same task"):
         oml.evaluate(classifier, manifest)
