@@ -379,7 +379,7 @@ def test_what_is_wrong_with_a_machine(tmp_path: Path, monkeypatch: pytest.Monkey
     assert len(found) == 3
     assert "torch>=" in found[0]
     assert "malicious" in found[1]
-    assert "cannot be written" in found[2]
+    assert "is not writable" in found[2]
 
 
 def test_a_full_disk_and_a_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:

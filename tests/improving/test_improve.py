@@ -315,7 +315,7 @@ def test_interrupted_at_any_step_it_goes_on_without_doing_anything_twice(where, 
         "published": "onlineml.registry.versions.publish_version",
         "scores_now": "onlineml.improving.attempt.scores_now",
         "gate": "onlineml.improving.attempt.gate",
-        "promote": "onlineml.improving.attempt.Attempt._promoted",
+        "promote": "onlineml.improving.attempt.Attempt._promote",
         "save": "onlineml.improving.outcome.Outcome.save",
     }[where]
 
