@@ -274,8 +274,8 @@ def test_a_notebook_in_a_bucket_with_the_credentials_of_the_environment(tmp_path
     fs = __import__("s3fs").S3FileSystem(**s3_server.storage_options)
     for name in fs.find(bucket):
         assert SECRET.encode() not in fs.cat_file(name), name
-    code, out, _ = done(onlineml("jobs", f"{bucket}/project", cwd=tmp_path, env=s3_server.environment))
-    assert (code, run.id in out, "notebook: finished" in out) == (0, True, True)
+    code, out, err = done(onlineml("jobs", f"{bucket}/project", cwd=tmp_path, env=s3_server.environment))
+    assert (code, run.id in out, "notebook: finished" in out) == (0, True, True), err
     code, out, err = done(onlineml("doctor", f"{bucket}/project", cwd=tmp_path, env=s3_server.environment))
     assert code == 0, out + err
     assert "exactly one writer succeeds" in out
