@@ -6,12 +6,17 @@ and every answer but the content, is left to s3fs, which knows what to do.
 obstore has threads that do not survive a fork: a child that uses it after its parent did waits forever (seen with
 0.12). So a process uses it only if no process that it was forked from did; a forked worker of such a parent reads
 through s3fs.
+
+A thread of obstore that gives back the result of a read while the interpreter is finalized aborts the process
+(pyo3-async-runtimes, issue 40; seen once in some hundred short commands): a process that used it waits a moment first.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +30,7 @@ __all__ = ["is_safe", "read"]
 
 _SAID = {"region_name", "endpoint_url", "use_ssl"}  # of client_kwargs, what obstore learns from the client
 _LASTS = timedelta(minutes=10)  # botocore renews credentials before they have less left
+_AT_EXIT_S = 0.1  # a result is given back within a millisecond
 _first_pid: list[int] = []  # the process that imported obstore
 _stores: dict[tuple[Any, str], Any] = {}  # by filesystem and bucket; never emptied, as a forked child must drop none
 
@@ -37,6 +43,7 @@ def is_safe() -> bool:
         import obstore  # noqa: F401, PLC0415 (where S3 is read)
 
         _first_pid.append(os.getpid())
+        atexit.register(time.sleep, _AT_EXIT_S)
     return _first_pid[0] == os.getpid()
 
 
