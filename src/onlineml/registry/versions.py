@@ -78,6 +78,9 @@ class ModelVersion:
     def __str__(self) -> str:
         return str(self.location)
 
+    def __repr__(self) -> str:
+        return f"ModelVersion({str(self)!r})"
+
     def _repr_html_(self) -> str:
         return markup("<b>{}</b> <code>{}</code>", self.version, self)
 

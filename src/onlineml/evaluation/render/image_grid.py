@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ __all__ = ["image_grid"]
 
 _INCHES = 1.25  # per image: eight fit side by side in a notebook
 _TITLE_LENGTH = 20  # characters that fit below an image
+_TITLE_LINES = 3
 
 
 def image_grid(
@@ -56,7 +58,9 @@ def image_grid(
         msg = f"image_grid was given {len(images)} images and {len(texts)} titles; expected the same number of both"
         raise ConfigError(msg)
     shown = min(len(images), limit)
-    figure, cells = new_grid(shown, columns=columns, cell=(inches, inches + 0.2), least=3.0, empty="no images")
+    texts = [_wrapped(text, round(_TITLE_LENGTH * inches / _INCHES)) for text in texts[:shown]]
+    height = inches + 0.08 + 0.12 * max((text.count("\n") + 1 for text in texts), default=1)
+    figure, cells = new_grid(shown, columns=columns, cell=(inches, height), least=3.0, empty="no images")
     contents = _read([images[place] for place in range(shown)], storage_options)
     for one, content, text in zip(cells, contents, texts, strict=False):
         pixels = _pixels(content)
@@ -65,8 +69,16 @@ def image_grid(
         else:
             one.imshow(pixels)
             one.set_axis_off()
-        _write_below(one, shorten(text, round(_TITLE_LENGTH * inches / _INCHES)))
+        _write_below(one, text)
     return figure
+
+
+def _wrapped(text: str, length: int) -> str:
+    """Return at most three lines, each at most so many characters long."""
+    lines = textwrap.wrap(text, length, break_long_words=False)
+    if len(lines) > _TITLE_LINES:
+        lines[_TITLE_LINES - 1 :] = [" ".join(lines[_TITLE_LINES - 1 :])]
+    return "\n".join(shorten(line, length) for line in lines)
 
 
 def _write_below(axes: Axes, text: str) -> None:
