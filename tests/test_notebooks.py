@@ -15,6 +15,7 @@ import pytest
 
 import onlineml as oml
 from late import Late
+from onlineml.cli.demo import TASKS as DEMONSTRATED
 from onlineml.data.samples.samples import make_samples
 from places import ROOT
 from processes import LONG_S
@@ -230,7 +231,7 @@ def test_the_demonstration_sums_up_what_the_notebooks_found(tmp_path: Path) -> N
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LONG_S)
     assert done.returncode == 0, done.stderr[-4000:]
 
-    for task in TASKS:
+    for task in DEMONSTRATED:
         home = tmp_path / "demo" / task
         found = results(str(home / "project"))
         summary = done.stdout.partition(f"\n{task.capitalize()}\n")[2]
