@@ -58,7 +58,7 @@ def predict(
     threshold: float | Mapping[str, float] | None = ...,
     batch_size: int | None = ...,
     device: str | torch.device | None = ...,
-    storage_options: Mapping[str, Any] | None = ...,
+    storage_options: Options = ...,
 ) -> LabelRows: ...
 @overload
 def predict(

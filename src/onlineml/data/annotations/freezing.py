@@ -153,16 +153,15 @@ def _check_table(
 
 def publish_dataset(folder: Location, result: CheckTable, provenance: pa.Table) -> None:
     """Write a frozen dataset, or where it is there already, the addresses that its images have now."""
-    files = _dataset_files(result, provenance)
     if not io.exists(folder / DESCRIPTOR):
         with contextlib.suppress(AlreadyExistsError):  # another process froze the same state
-            io.publish(folder, files, descriptor=DESCRIPTOR)
+            io.publish(folder, _dataset_files(result, provenance), descriptor=DESCRIPTOR)
         return
     before, _ = read_saved(folder)
     addresses = [table.sort_by("image_id").select(["uri", "version"]) for table in (before, result.manifest.table)]
     if not addresses[0].equals(addresses[1]):
         with contextlib.suppress(PermissionError):
-            io.write_bytes(folder / TABLE, files[TABLE])
+            io.write_bytes(folder / TABLE, result.manifest.files()[TABLE])
 
 
 def _dataset_files(result: CheckTable, provenance: pa.Table) -> dict[str, bytes]:
