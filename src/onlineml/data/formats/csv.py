@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io as io_text
 import json
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,33 +14,154 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from onlineml.data.formats.encodings import utf8
 from onlineml.data.manifest.schema import as_single_chunks, examples
 from onlineml.errors import DataError
 from onlineml.storage import io
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["Column", "TextTable", "csv_bytes", "is_parquet", "read_columns", "require_valid", "table_bytes"]
+__all__ = [
+    "Column",
+    "TableFile",
+    "TextTable",
+    "csv_bytes",
+    "find",
+    "is_parquet",
+    "key",
+    "read_columns",
+    "require_valid",
+    "table_bytes",
+]
 
 _DELIMITERS = (",", ";", "\t")
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column to read as text: its name in the table, and whether it is required."""
+    """A column to read as text.
+
+    Attributes:
+        name: in the table.
+        required: whether its absence is an error.
+        synonyms: other names that people give it, by which it is found where `name` is absent; compared by `key`.
+    """
 
     name: str
     required: bool = False
+    synonyms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class TextTable:
-    """Requested columns as texts (None if empty or absent), and the other columns unchanged."""
+    """Requested columns as texts (None if empty or absent), and the other columns unchanged.
+
+    The key of a requested column is in `found` with its name in the table, if it is there.
+    """
 
     texts: dict[str, list[str | None]]
     others: pa.Table
-    present: frozenset[str]
+    found: dict[str, str]
+
+    @property
+    def present(self) -> frozenset[str]:
+        """The keys of the requested columns that the table has."""
+        return frozenset(self.found)
+
+
+def key(name: str) -> str:
+    """Return a column's name without case, blanks and punctuation: ``"X_Min "`` and ``"xmin"`` are one."""
+    return "".join(filter(str.isalnum, name.casefold()))
+
+
+def find(names: Sequence[str], column: Column) -> str | None:
+    """Return the name under which a table has a column: the exact one, else the first synonym that it has."""
+    if column.name in names:
+        return column.name
+    by_key = {key(name): name for name in reversed(names)}
+    return next((by_key[word] for word in map(key, (column.name, *column.synonyms)) if word in by_key), None)
+
+
+class TableFile:
+    """A CSV or Parquet table whose columns are known by name, before its cells are converted.
+
+    Attributes:
+        where: the table, for messages.
+        names: of the columns, without blanks around them; those of a CSV file without a header are given.
+        has_header: whether the first line of a CSV file holds names.
+    """
+
+    def __init__(self, where: str, content: bytes | pa.Table, *, names: Sequence[str] | None = None) -> None:
+        """Look at the header.
+
+        Raises:
+            DataError: the table cannot be read, or has two columns of one name.
+        """
+        self.where = where
+        self.has_header = names is None
+        if isinstance(content, bytes) and is_parquet(where):
+            content = _arrow(where, pq.read_table, pa.BufferReader(content))
+        self._content = content if isinstance(content, pa.Table) else utf8(content, where)
+        given = self._content.column_names if isinstance(self._content, pa.Table) else self.first_row
+        if not given and isinstance(self._content, bytes):
+            raise DataError(f"{where} is not a readable table: it is empty")
+        self.names = [name.strip() for name in given] if names is None else list(names)
+        repeated = [name for name, times in Counter(self.names).items() if times > 1 and name]
+        if repeated:
+            raise DataError(
+                f"{where} has several columns of the same name: {examples(repeated)}; rename or remove all but one"
+            )
+
+    @classmethod
+    def at(cls, url: str, *, options: Mapping[str, Any] | None) -> TableFile:
+        """Read the file at a URL; its format depends on the extension (``.parquet`` or ``.pq``; all else is CSV)."""
+        return cls(url, io.read_bytes(url, storage_options=options))
+
+    @property
+    def first_row(self) -> list[str]:
+        """The cells of the first line of a CSV file; none for other tables."""
+        return [] if isinstance(self._content, pa.Table) else _first_row(self._content)
+
+    def without_header(self, names: Sequence[str]) -> TableFile:
+        """Return a CSV file whose first line is no header, with names for its columns."""
+        return TableFile(self.where, self._content, names=names)
+
+    def read(self, wanted: Mapping[str, Column]) -> TextTable:
+        """Read the cells.
+
+        Args:
+            wanted: the columns to read as text, by the key under which they are returned.
+
+        Raises:
+            DataError: rows are malformed (all are named), or a required column is missing.
+        """
+        places = {own: find(self.names, column) for own, column in wanted.items()}
+        found = {own: name for own, name in places.items() if name is not None}
+        absent = [column.name for own, column in wanted.items() if column.required and own not in found]
+        if absent:
+            shown = ", ".join(map(repr, self.names)) or "none"
+            raise DataError(f"{self.where} has no columns {examples(absent)}; it has {shown}")
+        table = self._table(list(found.values()))
+        empty: list[str | None] = [None] * len(table)
+        texts = {own: list(empty) if own not in found else self._texts(table, found[own]) for own in wanted}
+        dropped = {*found.values(), ""} & {*table.column_names}  # without a name: the index of a data frame
+        return TextTable(texts, table.drop_columns([*dropped]), found)
+
+    def _table(self, text_columns: Sequence[str]) -> pa.Table:
+        if isinstance(self._content, pa.Table):
+            table = self._content.rename_columns(self.names)
+        else:
+            table = _arrow(self.where, _read_csv, self, self._content, text_columns)
+        return as_single_chunks(table.replace_schema_metadata(None))
+
+    def _texts(self, table: pa.Table, name: str) -> list[str | None]:
+        try:
+            return _texts(table[name])
+        except pa.ArrowException as error:
+            raise DataError(
+                f"the column {name!r} of {self.where} holds {table[name].type}, expected texts or numbers: {error}"
+            ) from error
 
 
 def read_columns(
@@ -47,37 +171,26 @@ def read_columns(
     table: pa.Table | None = None,
     storage_options: Mapping[str, Any] | None,
 ) -> TextTable:
-    """Read a table; its format depends on the extension (``.parquet`` or ``.pq``; anything else is CSV).
+    """Read a table at a URL, or one that is in memory, see `TableFile`."""
+    file = TableFile.at(url, options=storage_options) if table is None else TableFile(url, table)
+    return file.read(wanted)
 
-    Args:
-        url: the table.
-        wanted: the columns to read as text, by the name under which they are returned.
-        table: the content, where it is in memory.
-        storage_options: options of the filesystem.
 
-    Raises:
-        DataError: the table cannot be parsed (every malformed row is named), or a required column is missing.
-    """
-    names = [column.name for column in wanted.values()]
-    if table is None:
-        data = io.read_bytes(url, storage_options=storage_options)
-        try:
-            table = pq.read_table(pa.BufferReader(data)) if is_parquet(url) else _read_csv(url, data, names)
-        except pa.ArrowInvalid as error:
-            raise DataError(f"{url} is not a readable table: {error}") from error
-    table = as_single_chunks(table.replace_schema_metadata(None))
-    absent = [column.name for column in wanted.values() if column.required and column.name not in table.column_names]
-    if absent:
-        raise DataError(
-            f"{url} has no columns {examples(absent)}; it has {', '.join(map(repr, table.column_names)) or 'none'}"
-        )
-    empty: list[str | None] = [None] * len(table)
-    texts = {
-        key: _texts(table[column.name]) if column.name in table.column_names else list(empty)
-        for key, column in wanted.items()
-    }
-    present = frozenset(key for key, column in wanted.items() if column.name in table.column_names)
-    return TextTable(texts, table.drop_columns([n for n in dict.fromkeys(names) if n in table.column_names]), present)
+def _arrow(where: str, read: Callable[..., pa.Table], *arguments: Any) -> pa.Table:
+    try:
+        return read(*arguments)
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{where} is not a readable table: {error}") from error
+
+
+def _first_row(data: bytes) -> list[str]:
+    text = data.decode("utf-8", "ignore")  # the beginning of a file may end inside a character
+    return next(csv.reader(io_text.StringIO(text, newline=""), delimiter=_delimiter(data)), [])
+
+
+def _delimiter(data: bytes) -> str:
+    header = data[: data.find(b"\n")] if b"\n" in data else data
+    return max(_DELIMITERS, key=lambda mark: header.count(mark.encode()))
 
 
 def is_parquet(url: str) -> bool:
@@ -101,20 +214,20 @@ def table_bytes(table: pa.Table, url: str) -> bytes:
     return csv_bytes(table)
 
 
-def _read_csv(url: str, data: bytes, text_columns: Sequence[str]) -> pa.Table:
+def _read_csv(file: TableFile, data: bytes, text_columns: Sequence[str]) -> pa.Table:
     bad: list[str] = []
 
     def on_bad_row(row: Any) -> str:
         bad.append(f"line {row.number}: {row.actual_columns} columns instead of {row.expected_columns}: {row.text!r}")
         return "skip"
 
-    header = data[: data.find(b"\n")] if b"\n" in data else data
-    delimiter = max(_DELIMITERS, key=lambda mark: header.count(mark.encode()))
     table = pa.csv.read_csv(
         pa.BufferReader(data),
         # one thread: otherwise the numbers of bad rows are unknown
-        read_options=pa.csv.ReadOptions(use_threads=False),
-        parse_options=pa.csv.ParseOptions(delimiter=delimiter, invalid_row_handler=on_bad_row),
+        read_options=pa.csv.ReadOptions(
+            use_threads=False, column_names=file.names, skip_rows_after_names=int(file.has_header)
+        ),
+        parse_options=pa.csv.ParseOptions(delimiter=_delimiter(data), invalid_row_handler=on_bad_row),
         convert_options=pa.csv.ConvertOptions(
             column_types=dict.fromkeys(text_columns, pa.string()),  # '01' and 'NA' are valid labels
             null_values=[""],
@@ -122,7 +235,7 @@ def _read_csv(url: str, data: bytes, text_columns: Sequence[str]) -> pa.Table:
         ),
     )
     if bad:
-        raise DataError(f"{len(bad):,} rows of {url} are malformed:\n  - " + "\n  - ".join(bad[:20]))
+        raise DataError(f"{len(bad):,} rows of {file.where} are malformed:\n  - " + "\n  - ".join(bad[:20]))
     return table
 
 
@@ -132,6 +245,7 @@ def _texts(column: Any) -> list[str | None]:
     if pa.types.is_list(kind):
         return [None if value is None else json.dumps(value, ensure_ascii=False) for value in column.to_pylist()]
     if pa.types.is_floating(kind):
+        column = pc.if_else(pc.is_nan(column), None, column)
         values = column.drop_null()
         if pc.all(pc.equal(values, pc.floor(values))).as_py() is not False:
             column = column.cast(pa.int64())
