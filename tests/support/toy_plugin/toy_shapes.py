@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import pyarrow as pa
 
@@ -16,29 +16,28 @@ from onlineml.storage import io
 from onlineml.tasks.classification.task import CLASSIFICATION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from onlineml.data.manifest.manifest import Manifest
+    from onlineml.storage.location import Location
 
 INDEX = "shapes.toy"  # a line an image: its path, split and label, with blanks between them
 
 
 def detect(place: Place) -> Source | None:
-    return Source(place.url) if place.has(INDEX) else None
+    return place.source() if INDEX in place.paths else None
 
 
-def read(source: Source, *, holds: str, storage_options: Mapping[str, Any] | None) -> Parts:
-    text = io.read_bytes(io.join(source.where, INDEX), storage_options=storage_options).decode()
+def read(source: Source, *, holds: str) -> Parts:
+    text = io.read_bytes(source.at / INDEX).decode()
     uris, splits, labels = zip(*(line.split() for line in text.splitlines()), strict=True)
     table = pa.table({"image_id": uris, "uri": uris, "split": splits, "label": labels})
     return Parts(table, tuple(sorted(set(labels))), source.where)
 
 
-def write(manifest: Manifest, url: str, *, storage_options: Mapping[str, Any] | None) -> str:
+def write(manifest: Manifest, at: Location) -> str:
     rows = manifest.table.select(["uri", "split", "label"]).to_pylist()
     text = "".join(f"{row['uri']} {row['split']} {row['label']}\n" for row in rows)
-    io.write_bytes(io.join(url, INDEX), text.encode(), storage_options=storage_options)
-    return url
+    io.write_bytes(at / INDEX, text.encode())
+    return at.url
 
 
 class ToyKind(LabelKind):

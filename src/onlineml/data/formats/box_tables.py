@@ -21,7 +21,7 @@ from onlineml.data.formats.boxes import (
 )
 from onlineml.data.formats.csv import Column, read_columns, table_bytes
 from onlineml.data.formats.format import TABLE_ENDINGS, Format, Source, table_at
-from onlineml.data.formats.parts import Parts, absolute, image_id, naturally_sorted
+from onlineml.data.formats.parts import Parts, image_id, naturally_sorted
 from onlineml.data.formats.tables import ImageRows, placed, read_splits, require_good_rows
 from onlineml.data.manifest.boxes import OPTIONAL_BOX_COLUMNS
 from onlineml.data.manifest.examples import examples
@@ -29,11 +29,11 @@ from onlineml.errors import DataError
 from onlineml.storage import io
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Container, Mapping, Sequence
+    from collections.abc import Container, Sequence
 
     from onlineml.data.formats.csv import TextTable
     from onlineml.data.manifest.manifest import Manifest
+    from onlineml.storage.location import Location
 
 __all__ = ["BOX_TABLE", "BoxColumns", "read_box_table", "write_box_table"]
 
@@ -62,10 +62,9 @@ def read_box_table(
     *,
     holds: str = "boxes_xyxy",
     names: BoxColumns = BoxColumns(),
-    storage_options: Mapping[str, Any] | None,
 ) -> Parts:
     """Read a table of boxes, see `Manifest.from_boxes`."""
-    where, folder = source.where, source.folder
+    where, folder, storage_options = source.where, source.folder, source.options
     wanted = {
         "path": Column(names.path, required=True),
         "label": Column(names.label, required=True),
@@ -161,18 +160,15 @@ def _kept_name(name: str, meant: Container[str]) -> str:
 # ---- writing ----
 
 
-def write_box_table(
-    manifest: Manifest, url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None
-) -> str:
+def write_box_table(manifest: Manifest, at: Location) -> str:
     """Write a table of boxes, see `Manifest.to_boxes`."""
-    where = absolute(url)
     table, boxes = manifest.table, manifest.boxes()
     counts = np.diff(boxes.offsets)
     image = np.repeat(np.arange(len(table)), np.maximum(counts, 1))
     has_box = np.repeat(counts > 0, np.maximum(counts, 1))
     box = pa.array(np.cumsum(has_box) - 1, mask=~has_box)
     columns: dict[str, pa.Array] = {}
-    paths = _paths(manifest, where)
+    paths = _paths(manifest, at.url)
     columns["path"] = pa.array(paths, pa.string()).take(pa.array(image))
     columns["label"] = pa.array(per_box_values(table, "labels"), pa.string()).take(box)
     for side, name in enumerate(_CORNERS):
@@ -184,8 +180,8 @@ def write_box_table(
     columns |= {name: column.take(pa.array(image)) for name, column in _image_columns(manifest, paths).items()}
     for name in per_image:
         columns[f"{_OF_IMAGE}{name}"] = table[name].take(pa.array(image)).combine_chunks()
-    io.write_bytes(where, table_bytes(pa.table(columns), where), storage_options=storage_options)
-    return where
+    io.write_bytes(at, table_bytes(pa.table(columns), at.url))
+    return at.url
 
 
 def _paths(manifest: Manifest, where: str) -> list[str]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from onlineml.data.formats.parts import Parts
+    from onlineml.data.formats.parts import Listing, Parts
     from onlineml.data.manifest.manifest import Manifest
 
 __all__ = [
@@ -139,8 +139,22 @@ def boxes_table(rows: BoxRows) -> pa.Table:
     return pa.table(columns | {name: values for name, values in rows.per_image.items() if values.null_count < n})
 
 
-def identified(table: pa.Table, root: str, *, where: str, storage_options: Mapping[str, Any] | None) -> pa.Table:
-    """Add the identifying columns: image_id (unless present), the store's version from one listing, and the split.
+def identified(
+    table: pa.Table,
+    root: str,
+    *,
+    where: str,
+    storage_options: Mapping[str, Any] | None,
+    listing: Listing | None = None,
+) -> pa.Table:
+    """Add the identifying columns: image_id (unless present), the store's version, and the split.
+
+    Args:
+        table: the rows.
+        root: the folder that their uris are relative to.
+        where: the name of the source, for messages.
+        storage_options: fsspec's.
+        listing: the files below the root; None: they are listed, once.
 
     Raises:
         DataError: an image occurs twice, or none of the images exists.
@@ -150,7 +164,7 @@ def identified(table: pa.Table, root: str, *, where: str, storage_options: Mappi
     repeated = [uri for uri in uris if uri in seen or seen.add(uri)]  # type: ignore[func-returns-value]
     if repeated:
         raise DataError(f"{len(repeated):,} images occur more than once in {where}: {examples(repeated)}")
-    versions = listed_versions(uris, root, where, storage_options)
+    versions = listed_versions(uris, root, where, storage_options, listing=listing)
     ids = pa.array([image_id(uri, version) for uri, version in zip(uris, versions, strict=True)], pa.string())
     if "image_id" in table.column_names:
         ids = pc.coalesce(table["image_id"], ids)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from onlineml.data.formats.parts import absolute
 from onlineml.errors import AlreadyExistsError, DataError
 from onlineml.storage import io
+from onlineml.storage.location import Location
 from onlineml.storage.urls import redacted
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator, Mapping, Sequence
 
     from onlineml.data.manifest.manifest import Manifest
@@ -23,14 +23,14 @@ _TOGETHER = 64  # images in memory at a time
 _WRITERS = 16
 
 
-def empty_folder(url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None) -> str:
-    """Return the URL of an empty folder.
+def empty_folder(at: Location) -> Location:
+    """Return the absolute location of an empty folder.
 
     Raises:
         AlreadyExistsError: the folder contains files.
     """
-    target = absolute(url)
-    if io.list_files(target, storage_options=storage_options):
+    target = Location(absolute(at.url), at.options)
+    if io.list_files(target):
         raise AlreadyExistsError(f"{target} already contains files; export to a new folder")
     return target
 
@@ -81,11 +81,11 @@ def image_chunks(manifest: Manifest) -> Iterator[tuple[slice, list[bytes]]]:
         yield rows, contents
 
 
-def write_many(folder: str, files: Mapping[str, bytes], *, storage_options: Mapping[str, Any] | None) -> None:
+def write_many(folder: Location, files: Mapping[str, bytes]) -> None:
     """Write files, given by their paths below the folder, concurrently."""
 
     def write(path: str) -> None:
-        io.write_bytes(io.join(folder, path), files[path], storage_options=storage_options)
+        io.write_bytes(folder / path, files[path])
 
     with ThreadPoolExecutor(_WRITERS) as pool:
         list(pool.map(write, files))

@@ -9,33 +9,33 @@ import pyarrow as pa
 
 from onlineml.data.formats.csv import Column, csv_bytes, read_columns, require_valid
 from onlineml.data.formats.export import empty_folder, image_chunks, unique_paths, write_many
-from onlineml.data.formats.format import Format, Source
+from onlineml.data.formats.format import Format, Place, Source
 from onlineml.data.formats.label_lists import format_labels, parse_labels
 from onlineml.data.formats.parts import Parts, absolute, image_id, is_hidden, naturally_sorted, valid_names
 from onlineml.data.formats.tables import read_splits
 from onlineml.data.images.policies import is_image_name
 from onlineml.data.manifest.schema import examples
-from onlineml.data.manifest.splits import SPLITS, stable_split
+from onlineml.data.manifest.splits import SPLITS, normalised_split, stable_split
 from onlineml.errors import DataError
 from onlineml.storage import io
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping, Sequence
 
     from onlineml.data.manifest.manifest import Manifest
     from onlineml.storage.io import FileInfo
+    from onlineml.storage.location import Location
 
     _Columns = dict[str, list[Any]]  # by name, a value for each image
 
 __all__ = ["FOLDERS", "labels_and_splits", "read_folders", "write_folders"]
 
 _TOGETHER = 64  # images in memory at a time
-_SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
-def read_folders(source: Source, *, holds: str, storage_options: Mapping[str, Any] | None) -> Parts:
+def read_folders(source: Source, *, holds: str) -> Parts:
     """Read class folders, see `Manifest.from_folders`."""
+    storage_options = source.options
     root, split = source.where, source.split
     files = io.list_files(root, storage_options=storage_options)
     images = [info for info in files if is_image_name(info.path) and not is_hidden(info.path)]
@@ -111,8 +111,8 @@ def _united(columns: _Columns, first: Sequence[int]) -> _Columns:
 def labels_and_splits(paths: Sequence[str]) -> tuple[list[str | None], list[str | None]]:
     """Return each image's label, and its split if the top folders are splits (all None if they are classes)."""
     tops = {path.split("/", 1)[0] for path in paths if "/" in path}
-    named = {top for top in tops if top.lower() in _SPLIT_FOLDERS}
-    deep = any(path.count("/") >= 2 and path.split("/", 1)[0].lower() == "train" for path in paths)
+    named = {top for top in tops if normalised_split(top)}
+    deep = any(path.count("/") >= 2 and normalised_split(path.split("/", 1)[0]) == "train" for path in paths)
     if not (deep and named):
         return [path.split("/", 1)[0] if "/" in path else None for path in paths], [None] * len(paths)
     others = sorted(tops - named)
@@ -126,7 +126,7 @@ def labels_and_splits(paths: Sequence[str]) -> tuple[list[str | None], list[str 
         )
     parts = [path.split("/", 2) for path in paths]
     labels = [part[1] if len(part) == 3 else None for part in parts]
-    return labels, [_SPLIT_FOLDERS[part[0].lower()] for part in parts]
+    return labels, [normalised_split(part[0]) for part in parts]
 
 
 def _read_split_table(
@@ -166,13 +166,13 @@ def _read_split_table(
     return result
 
 
-def write_folders(manifest: Manifest, url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None) -> str:
+def write_folders(manifest: Manifest, at: Location) -> str:
     """Write class folders, see `Manifest.to_folders`."""
-    target = empty_folder(url, storage_options=storage_options)
+    target = empty_folder(at)
     paths = _export_paths(manifest)
     for rows, contents in image_chunks(manifest):
         copies = {path: content for own, content in zip(paths[rows], contents, strict=True) for path in own}
-        write_many(target, copies, storage_options=storage_options)
+        write_many(target, copies)
     facts = zip(paths, *(manifest.table[n].to_pylist() for n in (manifest.kind.names, "split", "group")), strict=True)
     listed = [
         (path, format_labels(label) if isinstance(label, list) else label, split, group)
@@ -180,8 +180,8 @@ def write_folders(manifest: Manifest, url: str | os.PathLike[str], *, storage_op
         for path in own
     ]
     columns = {name: [row[i] for row in listed] for i, name in enumerate(("path", "label", "split", "group"))}
-    io.write_bytes(io.join(target, "split.csv"), csv_bytes(columns), storage_options=storage_options)
-    return target
+    io.write_bytes(target / "split.csv", csv_bytes(columns))
+    return target.url
 
 
 def _export_paths(manifest: Manifest) -> list[list[str]]:
@@ -206,7 +206,7 @@ FOLDERS = Format(
     "folders",
     holds=("label", "labels"),
     expected="a folder with a subfolder per class",
-    detect=lambda place: Source(place.url),  # what no other format recognises
+    detect=Place.source,  # what no other format recognises
     read=read_folders,
     write=write_folders,
     takes_split=True,

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from onlineml.data.formats.parts import Parts, absolute
+from onlineml.data.formats.parts import Listing, Parts, absolute, list_folder
+from onlineml.data.formats.sniff import HEAD_BYTES, JsonShape, json_shape
+from onlineml.data.images.policies import is_image_name
 from onlineml.storage import io
+from onlineml.storage.location import Location, Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from onlineml.data.manifest.manifest import Manifest
+    from onlineml.storage.io import FileInfo
 
 __all__ = ["TABLE_ENDINGS", "Format", "Place", "Reader", "Source", "Writer", "table_at"]
 
@@ -33,6 +37,9 @@ class Source(NamedTuple):
         root: the folder that paths are relative to.
         split: the split of all images; or the path of a table of splits, see `Format.takes_split`.
         table: the content of a table that is in memory; `url` is then a name for messages.
+        options: fsspec's.
+        files: the files below the folder, where the detection has listed them; see `listing`.
+        holds: the kind of annotation that the detection found, one of `Format.holds`; None: the first of them.
     """
 
     url: Url | Mapping[str, Url]
@@ -40,6 +47,9 @@ class Source(NamedTuple):
     root: Url | None = None
     split: str | None = None
     table: pa.Table | None = None
+    options: Options = None
+    files: Listing | None = None
+    holds: str | None = None
 
     @property
     def where(self) -> str:
@@ -50,42 +60,107 @@ class Source(NamedTuple):
         return absolute(self.url)
 
     @property
+    def at(self) -> Location:
+        """The location of a single file or folder."""
+        return Location(self.where, self.options)
+
+    @property
     def folder(self) -> str:
         """The folder that a file's paths are relative to: by default its own; ``""``: paths are absolute."""
         if self.root is None:
             return io.parent(self.where)
         return absolute(self.root) if str(self.root) else ""
 
+    def listing(self, folder: str | None = None) -> Listing:
+        """Return the files below a folder, without junk, from the detection's listing where there is one.
+
+        Args:
+            folder: absolute; by default `folder`.
+        """
+        return self.files if self.files is not None else list_folder(folder or self.folder, self.options)
+
 
 class Place:
-    """A file or folder, of which names are known, and the contents not read.
+    """A file or folder that is looked at: names are listed once, and the beginnings of files read once, if asked for.
 
     Attributes:
-        url: absolute.
-        storage_options: fsspec's.
+        at: absolute.
     """
 
-    def __init__(self, url: str, storage_options: Mapping[str, Any] | None) -> None:
-        self.url = url
-        self.storage_options = storage_options
+    def __init__(self, at: Location) -> None:
+        self.at = at
         self._known: dict[str, bool] = {}
+        self._heads: dict[str, bytes] = {}
+
+    @property
+    def url(self) -> str:
+        """The absolute URL."""
+        return self.at.url
+
+    @property
+    def options(self) -> Options:
+        """The options of the filesystem."""
+        return self.at.options
 
     @cached_property
     def ending(self) -> str:
         """The extension in lower case, such as ``".json"``; ``""`` if there is none."""
         return self.url[self.url.rfind(".") :].lower() if "." in io.name(self.url) else ""
 
+    @cached_property
+    def listing(self) -> Listing:
+        """All files below a folder, without junk; none for a single file, or where nothing can be listed."""
+        return list_folder(self.url, self.options)
+
+    @property
+    def files(self) -> tuple[FileInfo, ...]:
+        """All files below a folder, sorted by path, without junk."""
+        return self.listing.files
+
+    @cached_property
+    def paths(self) -> tuple[str, ...]:
+        """The paths of `files`, relative to the place."""
+        return tuple(info.path for info in self.files)
+
+    @cached_property
+    def images(self) -> tuple[str, ...]:
+        """The paths with the extension of an image."""
+        return tuple(path for path in self.paths if is_image_name(path))
+
+    @cached_property
+    def others(self) -> tuple[str, ...]:
+        """The paths of other files, such as annotations."""
+        return tuple(path for path in self.paths if not is_image_name(path))
+
     def has(self, *parts: str) -> bool:
         """Return whether a file or folder is there, given by the parts of its path below the place."""
         url = io.join(self.url, *parts)
         if url not in self._known:
-            self._known[url] = io.exists(url, storage_options=self.storage_options)
+            self._known[url] = io.exists(url, storage_options=self.options)
         return self._known[url]
 
-    def names(self, *parts: str) -> list[str]:
-        """Return the names of the files in a folder below the place."""
-        folder = io.join(self.url, *parts) if parts else self.url
-        return [info.path for info in io.list_files(folder, recursive=False, storage_options=self.storage_options)]
+    def head(self, path: str = "") -> bytes:
+        """Return the first `HEAD_BYTES` bytes of the place itself, or of a file below it."""
+        if path not in self._heads:
+            with io.open_file(self.at / path if path else self.at, block_size=HEAD_BYTES) as file:
+                self._heads[path] = file.read(HEAD_BYTES)
+        return self._heads[path]
+
+    def json(self, path: str = "") -> JsonShape:
+        """Return what the beginning of a JSON file tells about it."""
+        return json_shape(self.head(path))
+
+    def source(self, path: str = "", *, holds: str | None = None) -> Source:
+        """Return the input for a reader: the place itself, or a file below it whose paths are relative to the place.
+
+        Args:
+            path: of the file.
+            holds: the kind of annotation that was found.
+        """
+        if not path:
+            return Source(self.url, options=self.options, holds=holds)
+        files, url = self.listing, io.join(self.url, path)
+        return Source(url, root=self.url, options=self.options, files=files, holds=holds)
 
 
 class Reader(Protocol):
@@ -94,19 +169,18 @@ class Reader(Protocol):
     Args:
         source: the input.
         holds: the wanted kind of annotation, one of `Format.holds`.
-        storage_options: fsspec's.
 
     Raises:
         DataError: the content is refused; all its problems are named.
     """
 
-    def __call__(self, source: Source, *, holds: str, storage_options: Mapping[str, Any] | None) -> Parts: ...
+    def __call__(self, source: Source, *, holds: str) -> Parts: ...
 
 
 class Writer(Protocol):
-    """A function that writes a manifest, and returns the URL."""
+    """A function that writes a manifest to an absolute location, and returns the URL."""
 
-    def __call__(self, manifest: Manifest, url: Url, *, storage_options: Mapping[str, Any] | None) -> str: ...
+    def __call__(self, manifest: Manifest, at: Location) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -118,9 +192,9 @@ class Format:
     Attributes:
         name: as `onlineml.Manifest.from_any` and `onlineml.Manifest.export` take it.
         holds: the kinds of annotation that can be read from it, by the `key` of `onlineml.data.kinds.AnnotationKind`:
-            ``"label"``, ``"labels"`` or ``"boxes_xyxy"``.
+            ``"label"``, ``"labels"`` or ``"boxes_xyxy"``; the usual one first.
         expected: the names by which it is recognised, for messages.
-        detect: a function that returns what is to be read at a place; None if the names there are not of this format.
+        detect: a function that returns what is to be read at a place; None if what lies there is not of this format.
         read: reads that.
         write: writes a manifest; None if the format can only be read.
         takes_split: whether its reader takes the path of a table of splits.
@@ -137,4 +211,4 @@ class Format:
 
 def table_at(place: Place) -> Source | None:
     """Detect a table by its extension."""
-    return Source(place.url) if place.ending in TABLE_ENDINGS else None
+    return place.source() if place.ending in TABLE_ENDINGS else None

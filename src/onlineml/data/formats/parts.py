@@ -7,8 +7,9 @@ import os
 import re
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from onlineml.data.images.policies import is_junk
 from onlineml.data.manifest.examples import examples
 from onlineml.errors import ConfigError, DataError
 from onlineml.storage import io
@@ -19,12 +20,17 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from onlineml.storage.io import FileInfo
+    from onlineml.storage.location import Options
+
 __all__ = [
+    "Listing",
     "Parts",
     "absolute",
     "common_folder",
     "image_id",
     "is_hidden",
+    "list_folder",
     "listed_versions",
     "naturally_sorted",
     "plain_decimal",
@@ -37,7 +43,10 @@ _NUMBER = re.compile(r"(\d+)")
 
 @dataclass(frozen=True)
 class Parts:
-    """An import: the rows (columns of a manifest), the class names, and further arguments of `Manifest`."""
+    """An import: the rows (columns of a manifest), the class names, and further arguments of `Manifest`.
+
+    Its `notes` are sentences about how it was read and what was left out, for people.
+    """
 
     table: pa.Table
     class_names: tuple[str, ...]
@@ -45,6 +54,28 @@ class Parts:
     n_ignored: int = 0
     class_ids: tuple[int, ...] = ()
     source: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+class Listing(NamedTuple):
+    """The files below a folder, sorted by path, and how many others were left out as junk."""
+
+    files: tuple[FileInfo, ...]
+    n_junk: int = 0
+
+
+def list_folder(url: str, options: Options) -> Listing:
+    """List the files below a folder without those that systems leave there, see `is_junk`; none if it cannot be listed.
+
+    Raises:
+        DataError: file names are not text.
+    """
+    if url.startswith(_NOT_LISTABLE):
+        return Listing(())
+    found = io.list_files(url, storage_options=options)
+    files = tuple(info for info in found if not is_junk(info.path))
+    valid_names([info.path for info in files], url)
+    return Listing(files, len(found) - len(files))
 
 
 def image_id(uri: str, version: str) -> str:
@@ -115,7 +146,12 @@ def _natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
 
 
 def listed_versions(
-    uris: Sequence[str], folder: str, where: str, storage_options: Mapping[str, Any] | None
+    uris: Sequence[str],
+    folder: str,
+    where: str,
+    storage_options: Mapping[str, Any] | None,
+    *,
+    listing: Listing | None = None,
 ) -> list[str]:
     """Return the store's tag of each image from one listing; ``""`` for missing images, or if listing is impossible.
 
@@ -124,10 +160,13 @@ def listed_versions(
     """
     if not uris or not folder or folder.startswith(_NOT_LISTABLE):
         return [""] * len(uris)
-    common = common_folder([uri.rpartition("/")[0] for uri in (min(uris), max(uris))])  # all others sort between them
-    listed = io.list_files(io.join(folder, common) if common else folder, storage_options=storage_options)
-    prefix = f"{common}/" if common else ""
-    found = {prefix + info.path: info.version for info in listed}
+    if listing is None:
+        common = common_folder([uri.rpartition("/")[0] for uri in (min(uris), max(uris))])  # others sort between them
+        listed = io.list_files(io.join(folder, common) if common else folder, storage_options=storage_options)
+        prefix = f"{common}/" if common else ""
+        found = {prefix + info.path: info.version for info in listed}
+    else:
+        found = {info.path: info.version for info in listing.files}
     versions = [found.get(uri) for uri in uris]
     if not any(version is not None for version in versions):
         raise DataError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from onlineml.data.formats.box_tables import BOX_TABLE
 from onlineml.data.formats.coco.read import COCO
@@ -16,10 +16,9 @@ from onlineml.data.formats.yolo.read import YOLO
 from onlineml.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from onlineml.data.formats.format import Source
     from onlineml.data.kinds.base import AnnotationKind
+    from onlineml.storage.location import Location
 
 __all__ = ["FORMATS", "detect", "format_of", "formats"]
 
@@ -63,28 +62,25 @@ def format_of(name: str, kind: AnnotationKind) -> Format:
     return able[name]
 
 
-def detect(
-    url: str, kind: AnnotationKind, *, name: str | None, storage_options: Mapping[str, Any] | None
-) -> tuple[Format, Source]:
-    """Detect from names the format at an absolute URL, among those that hold annotations of a kind.
+def detect(at: Location, kind: AnnotationKind, *, name: str | None) -> tuple[Format, Source]:
+    """Detect the format at an absolute location, among those that hold annotations of a kind.
 
     Args:
-        url: a file or folder.
+        at: a file or folder.
         kind: of annotation.
         name: of the only format to try; None: all are tried.
-        storage_options: fsspec's.
 
     Raises:
         ConfigError: there is no format of this name.
         DataError: no format is recognised.
     """
-    place = Place(url, storage_options)
+    place = Place(at)
     able = _formats_for(kind) if name is None else {name: format_of(name, kind)}
     for one in able.values():
         if (source := one.detect(place)) is not None:
             return one, source
     expected = "; ".join(f"{one.expected} ({one.name})" for one in able.values()) or "a format of another package"
-    raise DataError(f"found no annotations for the task {kind.task!r} in {url}: expected {expected}")
+    raise DataError(f"found no annotations for the task {kind.task!r} in {at}: expected {expected}")
 
 
 def _formats_for(kind: AnnotationKind) -> dict[str, Format]:

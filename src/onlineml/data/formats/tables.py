@@ -17,20 +17,20 @@ from onlineml.data.formats.label_lists import (
     parse_labels,
     require_single_labels,
 )
-from onlineml.data.formats.parts import Parts, absolute, image_id, listed_versions, naturally_sorted
+from onlineml.data.formats.parts import Parts, image_id, listed_versions, naturally_sorted
 from onlineml.data.manifest.schema import COLUMNS, examples
 from onlineml.data.manifest.splits import assign_splits, normalised_split
 from onlineml.errors import DataError
 from onlineml.storage import io
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
     from onlineml.data.formats.csv import TextTable
     from onlineml.data.manifest.manifest import Manifest
+    from onlineml.storage.location import Location
 
 __all__ = [
     "TABLE",
@@ -61,10 +61,9 @@ def read_table(
     *,
     holds: str,
     names: TableColumns = TableColumns(),
-    storage_options: Mapping[str, Any] | None,
 ) -> Parts:
     """Read a table of images, see `Manifest.from_table`."""
-    where, folder = source.where, source.folder
+    where, folder, storage_options = source.where, source.folder, source.options
     wanted = {
         "path": Column(names.path, required=True),
         "label": Column(names.label),
@@ -223,9 +222,9 @@ def _relative(path: str, folder: str) -> str | None:
     return path.removeprefix(prefix) or None if path.startswith(prefix) else None
 
 
-def write_table(manifest: Manifest, url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None) -> str:
+def write_table(manifest: Manifest, at: Location) -> str:
     """Write a table of images, see `Manifest.to_table`."""
-    where = absolute(url)
+    where = at.url
     prefix = io.parent(where).rstrip("/") + "/"
     paths = [image.removeprefix(prefix) for image in manifest.urls()]
     columns = {"path": pa.array(paths, pa.string())}
@@ -234,7 +233,7 @@ def write_table(manifest: Manifest, url: str | os.PathLike[str], *, storage_opti
     columns.update({n: manifest.table[n] for n in manifest.table.column_names if n not in {*COLUMNS, labels}})
     if not is_parquet(where) and pa.types.is_list(columns[labels].type):
         columns[labels] = pa.array([format_labels(own) for own in columns[labels].to_pylist()], pa.string())
-    io.write_bytes(where, table_bytes(pa.table(columns), where), storage_options=storage_options)
+    io.write_bytes(at, table_bytes(pa.table(columns), where))
     return where
 
 

@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["FORMAT_OF", "IMAGE_EXTENSIONS", "MIME_TYPES", "POLICIES", "Outcome", "Policy", "extension", "is_image_name"]
+__all__ = [
+    "FORMAT_OF",
+    "IMAGE_EXTENSIONS",
+    "MIME_TYPES",
+    "POLICIES",
+    "Outcome",
+    "Policy",
+    "extension",
+    "is_image_name",
+    "is_junk",
+]
 
 Outcome = Literal["usable", "quarantined", "refused"]
 
@@ -89,6 +99,34 @@ MIME_TYPES: dict[str, str] = {
 def is_image_name(name: str) -> bool:
     """Return whether the extension, in any case, is that of an image format."""
     return extension(name) in IMAGE_EXTENSIONS
+
+
+_JUNK = frozenset(  # folders and files that systems and tools leave among people's files
+    {
+        "@eadir",
+        "__macosx",
+        "$recycle.bin",
+        "#recycle",
+        "#snapshot",
+        "lost+found",
+        "system volume information",
+        "thumbs.db",
+        "ehthumbs.db",
+        "desktop.ini",
+        "__pycache__",
+    }
+)
+
+
+def is_junk(path: str) -> bool:
+    """Return whether a path below a folder is hidden, or lies where a system keeps its own: no image of anybody.
+
+    Hidden names begin with a dot, such as ``.thumbnails`` and ``.ipynb_checkpoints``; others are ``@eaDir`` and
+    ``#recycle`` of network drives, ``__MACOSX`` of zips, ``$RECYCLE.BIN``, ``lost+found`` and ``Thumbs.db``.
+    """
+    if path.startswith(".") or "/." in path:
+        return True
+    return any(part in _JUNK for part in path.lower().split("/")) or path.rpartition("/")[2].startswith("~$")
 
 
 def extension(name: str) -> str:

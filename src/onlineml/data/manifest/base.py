@@ -38,13 +38,12 @@ class ManifestBase:
         source: Source,
         task: str,
         class_names: Sequence[str] | None,
-        storage_options: Mapping[str, Any] | None,
     ) -> Self:
         kind = kind_of(task)
         if kind.key not in found.holds:
             raise ConfigError(f"the format {found.name!r} has no annotations for task={task!r}; see Manifest.from_any")
-        parts = found.read(source, holds=kind.key, storage_options=storage_options)
-        return cls._from_parts(parts, task, class_names, storage_options)
+        parts = found.read(source, holds=kind.key)
+        return cls._from_parts(parts, task, class_names, source.options)
 
     def _manifest(self) -> Manifest:
         return cast("Manifest", self)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from onlineml.data.formats import box_tables, coco, voc, yolo
 from onlineml.data.formats.format import Source
+from onlineml.data.formats.parts import absolute
 from onlineml.data.manifest.base import ManifestBase, Split, Url
+from onlineml.storage.location import Location
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Self
+
+    from onlineml.data.manifest.manifest import Manifest
 
 
 __all__ = ["BoxFormats"]
@@ -48,8 +54,8 @@ class BoxFormats(ManifestBase):
             DataError: not COCO; ids that clash or refer to nothing; file names that are absolute, URLs, or leave the
                 folder; none of the images is there. All problems of a file are named.
         """
-        source = Source(url, images=images, split=split)
-        return cls._imported(coco.COCO, source, task, class_names, storage_options)
+        source = Source(url, images=images, split=split, options=storage_options)
+        return cls._imported(coco.COCO, source, task, class_names)
 
     @classmethod
     def from_voc(
@@ -83,7 +89,7 @@ class BoxFormats(ManifestBase):
             DataError: XML that cannot be read, or with entities or a DTD; lists that name no image, or one image
                 twice. All are named.
         """
-        return cls._imported(voc.VOC, Source(url), task, class_names, storage_options)
+        return cls._imported(voc.VOC, Source(url, options=storage_options), task, class_names)
 
     @classmethod
     def from_yolo(
@@ -113,7 +119,8 @@ class BoxFormats(ManifestBase):
         Raises:
             DataError: no ``data.yaml``; rows that cannot be read; paths outside the root. All are named.
         """
-        return cls._imported(yolo.YOLO, Source(url, root=root), task, class_names, storage_options)
+        source = Source(url, root=root, options=storage_options)
+        return cls._imported(yolo.YOLO, source, task, class_names)
 
     @classmethod
     def from_boxes(
@@ -150,8 +157,9 @@ class BoxFormats(ManifestBase):
             DataError: rows are bad (all are listed), or none of the images exists.
         """
         names = box_tables.BoxColumns(path=path, label=label, box=box, split=split, group=group)
-        parts = box_tables.read_box_table(Source(url, root=root), names=names, storage_options=storage_options)
-        return cls._from_parts(parts, "detection", class_names, storage_options)
+        found = replace(box_tables.BOX_TABLE, read=partial(box_tables.read_box_table, names=names))
+        source = Source(url, root=root, options=storage_options)
+        return cls._imported(found, source, "detection", class_names)
 
     def to_coco(self, url: Url, *, images: Url | None = None, storage_options: Mapping[str, Any] | None = None) -> str:
         """Write COCO JSON; `from_coco` reads the same manifest from it. Images are not copied.
@@ -169,7 +177,7 @@ class BoxFormats(ManifestBase):
             ConfigError: the task is not detection.
             DataError: images lie outside that folder.
         """
-        return coco.write_coco(self._manifest(), url, images=images, storage_options=storage_options)
+        return coco.write_coco(self._manifest(), Location(absolute(url), storage_options), images=images)
 
     def to_voc(self, url: Url, *, storage_options: Mapping[str, Any] | None = None) -> str:
         """Copy the images to ``<url>/JPEGImages`` and write ``Annotations`` and ``ImageSets/Main``.
@@ -187,7 +195,7 @@ class BoxFormats(ManifestBase):
             DataError: a text cannot stand in XML.
             StorageError: an image cannot be read or written.
         """
-        return voc.write_voc(self._manifest(), url, storage_options=storage_options)
+        return self._with_boxes().export(url, format="voc", storage_options=storage_options)
 
     def to_yolo(self, url: Url, *, storage_options: Mapping[str, Any] | None = None) -> str:
         """Copy the images to ``<url>/images/<split>``; write ``labels`` and ``data.yaml`` as Ultralytics reads them.
@@ -206,7 +214,7 @@ class BoxFormats(ManifestBase):
                 are not finite; ``check().manifest`` is without such.
             StorageError: an image cannot be read or written.
         """
-        return yolo.write_yolo(self._manifest(), url, storage_options=storage_options)
+        return self._with_boxes().export(url, format="yolo", storage_options=storage_options)
 
     def to_boxes(self, url: Url, *, storage_options: Mapping[str, Any] | None = None) -> str:
         """Write a CSV or Parquet table (by the extension) with a row per box; `from_boxes` reads it back.
@@ -218,4 +226,9 @@ class BoxFormats(ManifestBase):
             ConfigError: the task is not detection.
             DataError: further columns hold what CSV cannot.
         """
-        return box_tables.write_box_table(self._manifest(), url, storage_options=storage_options)
+        return self._with_boxes().export(url, format="boxes", storage_options=storage_options)
+
+    def _with_boxes(self) -> Manifest:
+        found = self._manifest()
+        found.boxes()  # refuses another task
+        return found

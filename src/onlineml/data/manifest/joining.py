@@ -42,6 +42,7 @@ def joined(manifests: Sequence[Manifest]) -> Manifest:
         storage_options=options[0] if options else None,
         n_ignored=sum(one.n_ignored for one in manifests),
         source=first.source if all(one.source == first.source for one in manifests) else {},
+        notes=tuple(dict.fromkeys(note for one in manifests for note in one.notes)),
     )
 
 

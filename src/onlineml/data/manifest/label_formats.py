@@ -62,10 +62,10 @@ class LabelFormats(ManifestBase):
         """
         from onlineml.data.formats.registry import detect  # noqa: PLC0415 (it loads what all formats need)
 
-        found, source = detect(absolute(url), kind_of(task), name=format, storage_options=storage_options)
+        found, source = detect(Location(absolute(url), storage_options), kind_of(task), name=format)
         if split is not None and not found.takes_split:
             raise ConfigError(f"split={split!r} is for class folders; {url} is read as {found.name}, with its own")
-        return cls._imported(found, source._replace(split=split), task, class_names, storage_options)
+        return cls._imported(found, source._replace(split=split), task, class_names)
 
     @classmethod
     def from_folders(
@@ -100,7 +100,8 @@ class LabelFormats(ManifestBase):
         Raises:
             DataError: no images are there, the split table names files that are not, or anything `Manifest` refuses.
         """
-        return cls._imported(folders.FOLDERS, Source(url, split=split), task, class_names, storage_options)
+        source = Source(url, split=split, options=storage_options)
+        return cls._imported(folders.FOLDERS, source, task, class_names)
 
     @classmethod
     def from_videos(
@@ -183,7 +184,7 @@ class LabelFormats(ManifestBase):
         """
         names = tables.TableColumns(path, label, split, group, separator, class_names)
         found = replace(tables.TABLE, read=partial(tables.read_table, names=names))
-        return cls._imported(found, Source(url, root=root), task, class_names, storage_options)
+        return cls._imported(found, Source(url, root=root, options=storage_options), task, class_names)
 
     @classmethod
     def from_pandas(
@@ -227,8 +228,9 @@ class LabelFormats(ManifestBase):
         )
         key = kind_of(task).key
         found = next((one for one in readers if key in one.holds), readers[0])  # which says that it does not hold it
-        source = Source("the data frame", root=root, table=pa.Table.from_pandas(frame, preserve_index=False))
-        return cls._imported(found, source, task, class_names, storage_options)
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        source = Source("the data frame", root=root, table=table, options=storage_options)
+        return cls._imported(found, source, task, class_names)
 
     def export(
         self,
@@ -256,7 +258,7 @@ class LabelFormats(ManifestBase):
         manifest = self._manifest()
         if (write := format_of(format, manifest.kind).write) is None:
             raise ConfigError(f"format={format!r} can be read, not written; choose another one")
-        return write(manifest, absolute(url), storage_options=storage_options)
+        return write(manifest, Location(absolute(url), storage_options))
 
     def to_folders(self, url: Url, *, storage_options: Mapping[str, Any] | None = None) -> str:
         """Copy the images, byte for byte, to ``<url>/<split>/<class>/<name>``, and list them in ``<url>/split.csv``.

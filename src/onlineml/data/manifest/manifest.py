@@ -67,6 +67,7 @@ class Manifest(LabelFormats, BoxFormats, DerivedManifests):
         class_ids: the classes' numbers in the file that they came from, such as COCO's category ids; empty: 1, 2, …
         source: what else that file said, such as COCO's licences and supercategories, for writing it again; plain
             JSON values, saved, not hashed.
+        notes: sentences about how an import was read, and what it left out; saved, not hashed.
 
     Two manifests are equal when their `hash` is.
 
@@ -83,6 +84,7 @@ class Manifest(LabelFormats, BoxFormats, DerivedManifests):
     n_ignored: int = 0
     class_ids: tuple[int, ...] = ()
     source: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "class_names", tuple(self.class_names))
@@ -107,6 +109,7 @@ class Manifest(LabelFormats, BoxFormats, DerivedManifests):
             n_ignored=parts.n_ignored,
             class_ids=ids_of(names, parts.class_names, parts.class_ids),
             source=parts.source,
+            notes=parts.notes,
         )
 
     @classmethod
@@ -133,6 +136,7 @@ class Manifest(LabelFormats, BoxFormats, DerivedManifests):
             n_ignored=facts["n_ignored"],
             class_ids=tuple(facts.get("class_ids", ())),
             source=facts.get("source", {}),
+            notes=tuple(facts.get("notes", ())),
         )
         require_hash(loaded.hash, facts["hash"], folder)
         return loaded

@@ -34,6 +34,7 @@ def saved_files(manifest: Manifest) -> dict[str, bytes]:
         "class_names": list(manifest.class_names),
         **({"class_ids": list(manifest.class_ids)} if manifest.class_ids else {}),
         **({"source": manifest.source} if manifest.source else {}),
+        **({"notes": list(manifest.notes)} if manifest.notes else {}),
         "root": manifest.root,
         "n_images": len(manifest),
         "n_ignored": manifest.n_ignored,

@@ -6,6 +6,7 @@ of a video, the crops of a photo) stay together.
 
 from __future__ import annotations
 
+import re
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -18,26 +19,36 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-__all__ = ["DEFAULT_FRACTIONS", "SPLITS", "assign_splits", "normalised_split", "stable_split"]
+__all__ = ["DEFAULT_FRACTIONS", "SPLITS", "assign_splits", "normalised_split", "split_in_name", "stable_split"]
 
 SPLITS = ("train", "val", "test")
 DEFAULT_FRACTIONS: Mapping[str, float] = {"train": 0.8, "val": 0.1, "test": 0.1}
 _BUCKETS = 10_000  # fractions are kept to a hundredth of a per cent
 _SYNONYMS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
+    **dict.fromkeys(("train", "training", "trainset", "trn"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "validate", "valset", "dev", "devel", "eval", "evaluation"), "val"),
+    **dict.fromkeys(("test", "testing", "testset", "tst"), "test"),
 }
+_DECORATION = re.compile(
+    r"[\s_-]*(?:set|data|dataset|split|images?|imgs?|photos|\d{4})$"
+)  # as in 'test_set', 'val2017'
+_WORD = re.compile(r"[a-z]+")
 
 
 def normalised_split(name: str) -> str | None:
-    """``"train"``, ``"val"`` or ``"test"`` for one of their common names in any case; None for any other word."""
-    return _SYNONYMS.get(name.strip().lower())
+    """``"train"``, ``"val"`` or ``"test"`` for one of their common names in any case; None for any other word.
+
+    Understood are, for instance, ``training``, ``valid``, ``validation``, ``dev``, ``eval`` and ``testing``, also
+    followed by ``set``, ``data``, ``images``, ``split`` or a year: ``Training_Set``, ``val2017``.
+    """
+    word = name.strip().lower()
+    return _SYNONYMS.get(word) or _SYNONYMS.get(_DECORATION.sub("", word))
+
+
+def split_in_name(name: str) -> str | None:
+    """The split that a file's name mentions, as ``train_labels`` does; None if it mentions none or several."""
+    found = {_SYNONYMS[word] for word in _WORD.findall(name.lower()) if word in _SYNONYMS}
+    return found.pop() if len(found) == 1 else None
 
 
 def stable_split(

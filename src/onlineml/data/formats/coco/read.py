@@ -64,21 +64,26 @@ _INSTANCES = re.compile(r"instances_(([a-z]+)\d*)\.json")
 
 def _detect(place: Place) -> Source | None:
     if place.ending == ".json":
-        return Source(place.url)
-    if place.has("annotations.json"):
-        return Source(io.join(place.url, "annotations.json"))
-    if found := [name for name in ("train", "valid", "test") if place.has(name, _ROBOFLOW)]:
-        return Source({str(normalised_split(name)): io.join(place.url, name, _ROBOFLOW) for name in found})
-    urls, images = dict[str, Url](), dict[str, Url]()
-    for match in filter(None, map(_INSTANCES.fullmatch, place.names("annotations"))):
+        return place.source()
+    paths = frozenset(place.paths)
+    if "annotations.json" in paths:
+        return Source(io.join(place.url, "annotations.json"), options=place.options)
+    found = [name for name in ("train", "valid", "test") if f"{name}/{_ROBOFLOW}" in paths]
+    urls: dict[str, Url] = {str(normalised_split(name)): io.join(place.url, name, _ROBOFLOW) for name in found}
+    if urls:
+        return Source(urls, options=place.options)
+    images = dict[str, Url]()
+    for match in filter(None, (_INSTANCES.fullmatch(path.removeprefix("annotations/")) for path in place.others)):
         if split := normalised_split(match[2]):
             urls[split] = io.join(place.url, "annotations", match[0])
-            images[split] = io.join(place.url, *(["images"] if place.has("images", match[1]) else []), match[1])
-    return Source(urls, images) if urls else None
+            below = any(path.startswith(f"images/{match[1]}/") for path in place.images)
+            images[split] = io.join(place.url, *(["images"] if below else []), match[1])
+    return Source(urls, images, options=place.options) if urls else None
 
 
-def read_coco(source: Source, *, holds: str, storage_options: Mapping[str, Any] | None) -> Parts:
+def read_coco(source: Source, *, holds: str) -> Parts:
     """Read COCO files, see `Manifest.from_coco`."""
+    storage_options = source.options
     wanted = _wanted(source.url, source.images, source.split)
     root = common_folder([folder for _, _, folder in wanted])
     files = [CocoFile.read(where, storage_options=storage_options) for _, where, _ in wanted]

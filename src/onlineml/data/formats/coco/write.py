@@ -44,15 +44,8 @@ def unknown_class(number: float) -> str:
     return f"category {number}"
 
 
-def write_coco(
-    manifest: Manifest,
-    url: str | os.PathLike[str],
-    *,
-    images: str | os.PathLike[str] | None = None,
-    storage_options: Mapping[str, Any] | None,
-) -> str:
+def write_coco(manifest: Manifest, at: Location, *, images: str | os.PathLike[str] | None = None) -> str:
     """Write a COCO file, see `Manifest.to_coco`."""
-    where = absolute(url)
     source = manifest.source.get("coco", {})
     image_ids = _image_ids(manifest)
     class_ids = manifest.class_ids or tuple(range(1, len(manifest.class_names) + 1))
@@ -77,8 +70,8 @@ def write_coco(
         raise DataError(
             f"a further column of the manifest contains values that JSON cannot store: {error}; remove it"
         ) from error
-    io.write_bytes(where, data, storage_options=storage_options)
-    return where
+    io.write_bytes(at, data)
+    return at.url
 
 
 # ---- images ----

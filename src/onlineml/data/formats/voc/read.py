@@ -82,8 +82,9 @@ def _lists(paths: Iterable[str], folder: str) -> dict[str, str]:
     return found
 
 
-def read_voc(source: Source, *, holds: str, storage_options: Mapping[str, Any] | None) -> Parts:
+def read_voc(source: Source, *, holds: str) -> Parts:
     """Read Pascal VOC folders, see `Manifest.from_voc`."""
+    storage_options = source.options
     root = source.where
     paths = valid_names([info.path for info in io.list_files(root, storage_options=storage_options)], root)
     problems: list[str] = []
@@ -211,7 +212,7 @@ VOC = Format(
     "voc",
     holds=("boxes_xyxy", "labels"),
     expected="a folder with Annotations/*.xml",
-    detect=lambda place: Source(place.url) if place.has("Annotations") else None,
+    detect=lambda place: place.source() if place.has("Annotations") else None,
     read=read_voc,
     write=write_voc,
 )

@@ -15,21 +15,21 @@ from onlineml.data.manifest.splits import SPLITS
 from onlineml.errors import DataError
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping
 
     from onlineml.data.manifest.manifest import Manifest
+    from onlineml.storage.location import Location
 
 __all__ = ["write_voc"]
 
 _IMAGES = "JPEGImages/"
 
 
-def write_voc(manifest: Manifest, url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None) -> str:
+def write_voc(manifest: Manifest, at: Location) -> str:
     """Write Pascal VOC folders, see `Manifest.to_voc`."""
     images = _images(manifest)
     names = _names(manifest)
-    target = empty_folder(url, storage_options=storage_options)
+    target = empty_folder(at)
     for rows, contents in image_chunks(manifest):
         files = {}
         for name, image, content in zip(names[rows], images[rows], contents, strict=True):
@@ -37,7 +37,7 @@ def write_voc(manifest: Manifest, url: str | os.PathLike[str], *, storage_option
             if image is not None:
                 sized = image if image.size_hw else replace(image, size_hw=upright_size_hw(content))
                 files[f"Annotations/{_stem(name)}.xml"] = annotation_bytes(sized, filename=name)
-        write_many(target, files, storage_options=storage_options)
+        write_many(target, files)
     splits = manifest.table["split"].to_pylist()
     lists = {
         f"ImageSets/Main/{wanted}.txt": "".join(
@@ -45,8 +45,8 @@ def write_voc(manifest: Manifest, url: str | os.PathLike[str], *, storage_option
         ).encode()
         for wanted in SPLITS
     }
-    write_many(target, lists, storage_options=storage_options)
-    return target
+    write_many(target, lists)
+    return target.url
 
 
 def _stem(name: str) -> str:

@@ -43,8 +43,9 @@ _TOGETHER = 4096  # label files in memory at a time
 _MOST_CLASSES = 1_000_000  # larger numbers are not class ids, and may be too large to format
 
 
-def read_yolo(source: Source, *, holds: str, storage_options: Mapping[str, Any] | None) -> Parts:
+def read_yolo(source: Source, *, holds: str) -> Parts:
     """Read YOLO folders, see `Manifest.from_yolo`."""
+    storage_options = source.options
     where = _yaml_url(source.where, storage_options)
     facts = _facts(where, storage_options)
     names = _names(facts, where)
@@ -243,7 +244,7 @@ YOLO = Format(
     "yolo",
     holds=("boxes_xyxy", "labels"),
     expected="data.yaml, or its folder",
-    detect=lambda place: Source(place.url) if place.ending in _YAML or place.has("data.yaml") else None,
+    detect=lambda place: place.source() if place.ending in _YAML or place.has("data.yaml") else None,
     read=read_yolo,
     write=write_yolo,
 )

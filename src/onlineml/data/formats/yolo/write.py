@@ -17,23 +17,21 @@ from onlineml.errors import DataError
 from onlineml.storage import io
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Mapping
-
     import numpy.typing as npt
 
     from onlineml.data.manifest.manifest import Manifest
+    from onlineml.storage.location import Location
 
 __all__ = ["write_yolo"]
 
 
-def write_yolo(manifest: Manifest, url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None) -> str:
+def write_yolo(manifest: Manifest, at: Location) -> str:
     """Write YOLO folders, see `Manifest.to_yolo`."""
     # an image without a label file would count as one without objects
     shown = manifest.take(manifest.boxes().annotated)
     boxes = shown.boxes()
     _require_writable(shown)
-    target = empty_folder(url, storage_options=storage_options)
+    target = empty_folder(at)
     splits = shown.table["split"].to_pylist()
     paths = unique_paths(shown, splits, by_stem=True)
     drawn_on = known_sizes_hw(shown)
@@ -55,12 +53,12 @@ def write_yolo(manifest: Manifest, url: str | os.PathLike[str], *, storage_optio
                 f"{len(wrong):,} images cannot be read, or differ from the size at which their boxes were drawn: "
                 f"{examples(wrong)}; export check().manifest, which excludes them"
             )
-        write_many(target, files, storage_options=storage_options)
+        write_many(target, files)
     facts: dict[str, Any] = {split: f"images/{split}" for split in SPLITS if split in splits}
     facts["names"] = dict(enumerate(shown.class_names))
     text = yaml.safe_dump(facts, sort_keys=False, allow_unicode=True)
-    io.write_bytes(io.join(target, "data.yaml"), text.encode(), storage_options=storage_options)
-    return target
+    io.write_bytes(target / "data.yaml", text.encode())
+    return target.url
 
 
 def _fits(size_hw: tuple[int, int] | None, drawn_on: npt.NDArray[np.int64]) -> bool:

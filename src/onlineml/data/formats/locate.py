@@ -1,0 +1,101 @@
+"""Find the files that annotations name, wherever people have put them below a folder."""
+
+from __future__ import annotations
+
+import itertools
+import posixpath
+from collections import defaultdict
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from onlineml.data.images.policies import is_image_name
+from onlineml.storage.urls import is_url
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["Located", "locate"]
+
+
+class Located(NamedTuple):
+    """Files that belong to names.
+
+    Attributes:
+        paths: the file of each name; None where there is none, or several.
+        ambiguous: for each name that fits several files, those files.
+    """
+
+    paths: list[str | None]
+    ambiguous: dict[str, list[str]]
+
+
+def locate(names: Sequence[str], paths: Iterable[str], *, beside: str = "") -> Located:
+    """Return for each name in an annotation file the image that it means.
+
+    A name is tried as it is: below the folder of the annotation file, then below the root. Else it is the only path
+    that ends with it, with as many of its folders as fit; else the only path of its name without the extension.
+    Windows' separators, blanks at the ends and URL-encoded characters are understood.
+
+    Args:
+        names: paths, URLs or bare names, with or without an extension.
+        paths: of the images below the root.
+        beside: the folder of the annotation file below the root.
+    """
+    known = list(paths)
+    index = _Index(known)
+    found: list[str | None] = []
+    ambiguous: dict[str, list[str]] = {}
+    for name in names:
+        fitting = index.of(name, beside)
+        found.append(fitting[0] if len(fitting) == 1 else None)
+        if len(fitting) > 1:
+            ambiguous[name] = fitting
+    return Located(found, ambiguous)
+
+
+class _Index:
+    """The paths by themselves, by their last part, and by that without its extension."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self.all = frozenset(paths)
+        self.by_name: defaultdict[str, list[str]] = defaultdict(list)
+        self.by_stem: defaultdict[str, list[str]] = defaultdict(list)
+        for path in paths:
+            name = path.rpartition("/")[2]
+            self.by_name[name.casefold()].append(path)
+            self.by_stem[name.rpartition(".")[0].casefold()].append(path)
+
+    def of(self, name: str, beside: str) -> list[str]:
+        """Return the files that a name fits equally well."""
+        for text in _spellings(name):
+            for folder in dict.fromkeys((beside, "")):
+                exact = posixpath.normpath(posixpath.join(folder, text))
+                if exact in self.all:
+                    return [exact]
+        for text in _spellings(name):
+            last = text.rpartition("/")[2]
+            stem = last.rpartition(".")[0] if is_image_name(last) else last
+            for candidates in (self.by_name.get(last.casefold()), self.by_stem.get(stem.casefold())):
+                if candidates:
+                    return _closest(text, candidates)
+        return []
+
+
+def _spellings(name: str) -> list[str]:
+    """Return the forms that a name may have been written in, the literal one first."""
+    path = urlsplit(name).path if is_url(name) else name
+    forms = [path, path.strip(), path.strip().replace("\\", "/")]
+    forms += [unquote(form) for form in forms if "%" in form]
+    return [form.lstrip("/") for form in dict.fromkeys(forms) if form.strip("/ ")]
+
+
+def _closest(name: str, paths: Sequence[str]) -> list[str]:
+    """Return the paths that share the most folders with a name, counted from the end."""
+    wanted = name.casefold().split("/")[-2::-1]
+
+    def shared(path: str) -> int:
+        own = path.casefold().split("/")[-2::-1]
+        return len([*itertools.takewhile(lambda pair: pair[0] == pair[1], zip(wanted, own, strict=False))])
+
+    best = max(map(shared, paths))
+    return [path for path in paths if shared(path) == best]
