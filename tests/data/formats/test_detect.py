@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from onlineml.data.manifest.manifest import Manifest
-from onlineml.errors import ConfigError, DataError
+from onlineml.errors import ConfigError, DataError, NotFoundError
 from onlineml.storage import io
 from picture_files import png
 
@@ -122,3 +122,44 @@ def test_what_is_no_format_says_what_was_expected(tmp_path: Path) -> None:
         Manifest.from_any(tmp_path, task="detection")
     with pytest.raises(ConfigError, match="segmentation"):
         Manifest.from_any(tmp_path, task="segmentation")
+
+
+def write_image(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(png(np.zeros((8, 10, 3), np.uint8)))
+
+
+def test_the_task_is_that_of_the_format(tmp_path: Path, manifest: Manifest):
+    assert boxes_by_name(Manifest.from_any(manifest.to_voc(tmp_path / "voc"))) == EXPECTED
+    write_image(tmp_path / "photos" / "cat" / "a.png")
+    assert Manifest.from_any(tmp_path / "photos").task == "classification"
+
+
+def test_boxes_are_not_read_as_class_folders(tmp_path: Path):
+    write_image(tmp_path / "JPEGImages" / "a.png")
+    (tmp_path / "Annotations").mkdir()
+    (tmp_path / "Annotations" / "a.xml").write_text("<annotation><object><name>cat</name></object></annotation>")
+    with pytest.raises(DataError, match=r"looks like voc .* set format='folders' to read the names of its folders"):
+        Manifest.from_any(tmp_path, task="classification")
+    assert Manifest.from_any(tmp_path, task="classification", format="folders").class_names == ("JPEGImages",)
+
+
+def test_nothing_there(tmp_path: Path):
+    with pytest.raises(NotFoundError, match=r"gone does not exist"):
+        Manifest.from_any(tmp_path / "gone")
+    (tmp_path / "notes.txt").write_text("nothing")
+    with pytest.raises(DataError, match=r"which holds 0 images and 1 \.txt files: expected .*\(coco\)"):
+        Manifest.from_any(tmp_path)
+
+
+def test_an_import_is_summed_up(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    for name in ("train/cat/a.png", "train/dog/b.png", "test/cat/c.png"):
+        write_image(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("nothing")
+    with caplog.at_level("INFO", logger="onlineml"):
+        found = Manifest.from_any(tmp_path)
+    lines = ["2 + 1 images (train, test), 2 classes", "- read as folders", "- 1 other file passed over"]
+    assert found.summary().splitlines() == lines
+    assert found.summary() in caplog.text
+    assert "<li>read as folders</li>" in found._repr_html_()
+    assert Manifest.load(found.save(tmp_path / "saved")).notes == found.notes

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from onlineml.data.formats.csv import Column, csv_bytes, read_columns, require_valid
 from onlineml.data.formats.export import empty_folder, image_chunks, unique_paths, write_many
-from onlineml.data.formats.format import Format, Place, Source
+from onlineml.data.formats.format import Format, Source
 from onlineml.data.formats.label_lists import format_labels, parse_labels
 from onlineml.data.formats.parts import Parts, absolute, image_id, is_hidden, naturally_sorted, valid_names
 from onlineml.data.formats.tables import read_splits
@@ -206,7 +206,7 @@ FOLDERS = Format(
     "folders",
     holds=("label", "labels"),
     expected="a folder with a subfolder per class",
-    detect=Place.source,  # what no other format recognises
+    detect=lambda place: place.source() if place.images else None,  # what no other format recognises
     read=read_folders,
     write=write_folders,
     takes_split=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from onlineml.data.formats.parts import Listing, Parts, absolute, list_folder
 from onlineml.data.formats.sniff import HEAD_BYTES, JsonShape, json_shape
 from onlineml.data.images.policies import is_image_name
+from onlineml.data.manifest.examples import examples
 from onlineml.storage import io
 from onlineml.storage.location import Location, Options
 
@@ -131,6 +133,17 @@ class Place:
     def others(self) -> tuple[str, ...]:
         """The paths of other files, such as annotations."""
         return tuple(path for path in self.paths if not is_image_name(path))
+
+    @property
+    def content(self) -> str:
+        """A short description of what is there, for messages."""
+        if not self.files:
+            return "a single file" if self.ending else "no files"
+        endings = Counter(io.name(path).rpartition(".")[2].lower() for path in self.others)
+        others = ", ".join(f"{n:,} .{ending}" for ending, n in endings.most_common(4))
+        folders = sorted({path.rpartition("/")[0] for path in self.paths} - {""})
+        inside = f" in the folders {examples(folders)}" if folders else ""
+        return f"{len(self.images):,} images and {others or 'no'} files{inside}"
 
     def has(self, *parts: str) -> bool:
         """Return whether a file or folder is there, given by the parts of its path below the place."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from onlineml.data.formats.box_tables import BOX_TABLE
 from onlineml.data.formats.coco.read import COCO
@@ -13,14 +13,17 @@ from onlineml.data.formats.format import Format, Place
 from onlineml.data.formats.tables import TABLE
 from onlineml.data.formats.voc.read import VOC
 from onlineml.data.formats.yolo.read import YOLO
-from onlineml.errors import ConfigError, DataError
+from onlineml.errors import ConfigError, DataError, NotFoundError
+from onlineml.storage import io
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from onlineml.data.formats.format import Source
     from onlineml.data.kinds.base import AnnotationKind
     from onlineml.storage.location import Location
 
-__all__ = ["FORMATS", "detect", "format_of", "formats"]
+__all__ = ["FORMATS", "Detected", "detect", "format_of", "formats"]
 
 FORMATS: tuple[Format, ...] = (COCO, VOC, YOLO, BOX_TABLE, TABLE, FOLDERS)  # ours; others come by entry points
 _GROUP = "onlineml.formats"
@@ -47,41 +50,78 @@ def formats() -> dict[str, Format]:
     return others | ours
 
 
-def format_of(name: str, kind: AnnotationKind) -> Format:
-    """Return the format of a name, which must hold annotations of a kind.
+def format_of(name: str, kind: AnnotationKind | None) -> Format:
+    """Return the format of a name, which must hold annotations of a kind, if one is given.
 
     Raises:
         ConfigError: there is none, or it does not hold such annotations.
     """
     able = _formats_for(kind)
     if name not in able:
+        wanted = "" if kind is None else f", for the task {kind.task!r},"
         raise ConfigError(
-            f"format={name!r}: expected, for the task {kind.task!r}, one of {', '.join(able) or 'none'}; others come "
+            f"format={name!r}: expected{wanted} one of {', '.join(able) or 'none'}; others come "
             f"with packages that have entry points in the group {_GROUP!r}"
         )
     return able[name]
 
 
-def detect(at: Location, kind: AnnotationKind, *, name: str | None) -> tuple[Format, Source]:
-    """Detect the format at an absolute location, among those that hold annotations of a kind.
+class Detected(NamedTuple):
+    """A format that was recognised, its reader's input, and the `key` of the kind of annotation to read."""
+
+    format: Format
+    source: Source
+    holds: str
+
+
+def detect(at: Location, kind: AnnotationKind | None, *, name: str | None) -> Detected:
+    """Detect the format at an absolute location.
 
     Args:
         at: a file or folder.
-        kind: of annotation.
-        name: of the only format to try; None: all are tried.
+        kind: of annotation that is wanted; None: the format's usual one.
+        name: of the only format to try; None: all are tried, in the order of `formats`.
 
     Raises:
         ConfigError: there is no format of this name.
-        DataError: no format is recognised.
+        NotFoundError: nothing is there.
+        DataError: no format is recognised, or class folders would be read where annotations of another kind lie.
     """
     place = Place(at)
-    able = _formats_for(kind) if name is None else {name: format_of(name, kind)}
+    if name is not None:
+        able = {name: format_of(name, kind)}
+        found = _first(able, place)
+    else:
+        able = _formats_for(kind)
+        found = _first(able, place)
+        if kind is not None and found is not None and found.format is FOLDERS:
+            _require_no_other(place, kind)
+    if found is not None:
+        return found if kind is None else found._replace(holds=kind.key)
+    if not place.files and not io.exists(at):
+        raise NotFoundError(f"{at} does not exist; expected a file or folder with annotations")
+    expected = "; ".join(f"{one.expected} ({one.name})" for one in able.values()) or "a format of another package"
+    wanted = "" if kind is None else f" for the task {kind.task!r}"
+    raise DataError(f"found no annotations{wanted} in {at}, which holds {place.content}: expected {expected}")
+
+
+def _first(able: Mapping[str, Format], place: Place) -> Detected | None:
     for one in able.values():
         if (source := one.detect(place)) is not None:
-            return one, source
-    expected = "; ".join(f"{one.expected} ({one.name})" for one in able.values()) or "a format of another package"
-    raise DataError(f"found no annotations for the task {kind.task!r} in {at}: expected {expected}")
+            return Detected(one, source, source.holds or one.holds[0])
+    return None
 
 
-def _formats_for(kind: AnnotationKind) -> dict[str, Format]:
-    return {name: one for name, one in formats().items() if kind.key in one.holds}
+def _require_no_other(place: Place, kind: AnnotationKind) -> None:
+    """Refuse a folder in which a format of another kind of annotation is recognised."""
+    other = _first({name: one for name, one in formats().items() if kind.key not in one.holds}, place)
+    if other is not None:
+        raise DataError(
+            f"{place.at} looks like {other.format.name} ({other.format.expected}), which has no annotations for the "
+            f"task {kind.task!r}; leave task= out to read it as that, or set format={FOLDERS.name!r} to read the names "
+            "of its folders as classes"
+        )
+
+
+def _formats_for(kind: AnnotationKind | None) -> dict[str, Format]:
+    return {name: one for name, one in formats().items() if kind is None or kind.key in one.holds}

@@ -16,7 +16,7 @@ from onlineml.data.kinds.label import LABEL
 from onlineml.data.kinds.labels import LABELS
 from onlineml.errors import ConfigError
 
-__all__ = ["BOXES", "KINDS", "LABEL", "LABELS", "AnnotationKind", "kind_of", "tasks"]
+__all__ = ["BOXES", "KINDS", "LABEL", "LABELS", "AnnotationKind", "kind_of", "task_of", "tasks"]
 
 KINDS: tuple[AnnotationKind, ...] = (LABEL, BOXES, LABELS)
 
@@ -43,6 +43,11 @@ def kind_of(task: str) -> AnnotationKind:
         return kind
     known = ", ".join(map(repr, tasks()))
     raise ConfigError(f"task must be one of {known}; it is {task!r}; install the package that brings that task")
+
+
+def task_of(key: str) -> str:
+    """The name of the first task whose images are annotated in a column, such as ``"boxes_xyxy"``."""
+    return next(kind.task for kind in KINDS if kind.key == key)
 
 
 def tasks() -> tuple[str, ...]:

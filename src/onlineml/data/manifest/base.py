@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from onlineml.data.kinds import kind_of
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from onlineml.data.manifest.manifest import Manifest
 
 __all__ = ["ManifestBase", "Split", "Url"]
+
+_log = logging.getLogger(__name__)
 
 Url = str | os.PathLike[str]
 Split = Literal["train", "val", "test"]
@@ -43,7 +47,11 @@ class ManifestBase:
         if kind.key not in found.holds:
             raise ConfigError(f"the format {found.name!r} has no annotations for task={task!r}; see Manifest.from_any")
         parts = found.read(source, holds=kind.key)
-        return cls._from_parts(parts, task, class_names, source.options)
+        if not parts.notes or not parts.notes[0].startswith("read as "):
+            parts = replace(parts, notes=(f"read as {found.name}", *parts.notes))
+        manifest = cls._from_parts(parts, task, class_names, source.options)
+        _log.info("%s", cast("Manifest", manifest).summary())
+        return manifest
 
     def _manifest(self) -> Manifest:
         return cast("Manifest", self)

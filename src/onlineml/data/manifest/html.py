@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from onlineml.data.manifest.edits import NO_SPLIT
+from onlineml.data.manifest.summary import remarks
 from onlineml.pages import render
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def manifest_html(manifest: Manifest) -> str:
         "hash": manifest.hash[:12],
         "root": manifest.root,
         "splits": splits,
+        "remarks": remarks(manifest),
         "rows": shown,
         "totals": totals,
         "aside": [(name, list(row.values())) for name, row in aside.items()] if kind.one_by_one else [],

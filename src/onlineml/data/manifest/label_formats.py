@@ -11,7 +11,7 @@ import pyarrow as pa
 from onlineml.data.formats import box_tables, folders, tables
 from onlineml.data.formats.format import Source
 from onlineml.data.formats.parts import absolute
-from onlineml.data.kinds import kind_of
+from onlineml.data.kinds import kind_of, task_of
 from onlineml.data.manifest.base import ManifestBase, Url
 from onlineml.errors import ConfigError
 from onlineml.storage.location import Location
@@ -35,13 +35,13 @@ class LabelFormats(ManifestBase):
         cls,
         url: Url,
         *,
-        task: str,
+        task: str | None = None,
         format: str | None = None,  # noqa: A002 (the word that everybody looks for)
         split: str | None = None,
         class_names: Sequence[str] | None = None,
         storage_options: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Import what lies at a URL in any known format, which names tell: an extension, or the names in a folder.
+        """Import what lies at a URL in any known format, which names tell, and the beginnings of files.
 
         For ``"classification"`` a table or class folders. For ``"detection"`` COCO (a ``.json`` file, or a folder with
         ``annotations.json``, ``annotations/instances_*.json`` or ``{train,valid,test}/_annotations.coco.json``), Pascal
@@ -50,7 +50,7 @@ class LabelFormats(ManifestBase):
 
         Args:
             url: the file or folder.
-            task: says what images are annotated with.
+            task: says what images are annotated with; by default what the format usually holds.
             format: the name of the format; by default the first that recognises the names.
             split: of class folders only, see `from_folders`.
             class_names: the order of the classes; by default the format's.
@@ -58,14 +58,17 @@ class LabelFormats(ManifestBase):
 
         Raises:
             ConfigError: an unknown task or format, or ``split`` where the format has its own.
-            DataError: no known format, or anything that its reader refuses.
+            NotFoundError: nothing is there.
+            DataError: no known format, another task's data, or anything that its reader refuses.
         """
         from onlineml.data.formats.registry import detect  # noqa: PLC0415 (it loads what all formats need)
 
-        found, source = detect(Location(absolute(url), storage_options), kind_of(task), name=format)
+        kind = None if task is None else kind_of(task)
+        found, source, holds = detect(Location(absolute(url), storage_options), kind, name=format)
         if split is not None and not found.takes_split:
             raise ConfigError(f"split={split!r} is for class folders; {url} is read as {found.name}, with its own")
-        return cls._imported(found, source._replace(split=split), task, class_names)
+        source = source if split is None else source._replace(split=split)
+        return cls._imported(found, source, task or task_of(holds), class_names)
 
     @classmethod
     def from_folders(

@@ -20,7 +20,7 @@ from onlineml.data.manifest.html import manifest_html
 from onlineml.data.manifest.label_formats import LabelFormats
 from onlineml.data.manifest.saving import DESCRIPTOR, read_saved, require_hash, saved_files
 from onlineml.data.manifest.schema import normalised, require_ids, validate
-from onlineml.data.manifest.splits import SPLITS
+from onlineml.data.manifest.summary import manifest_summary, split_sizes
 from onlineml.errors import ConfigError
 from onlineml.storage import io
 from onlineml.storage.location import Location, Options, Url
@@ -271,8 +271,15 @@ class Manifest(LabelFormats, BoxFormats, DerivedManifests):
 
         return check(self, max_bad=max_bad, progress=progress)
 
+    def summary(self) -> str:
+        """Return what an import found, in lines for people: images by split, content, classes, notes, files left out.
+
+        It is logged by every import, at the level INFO of the logger ``onlineml``.
+        """
+        return manifest_summary(self)
+
     def __str__(self) -> str:
-        sizes = ", ".join(f"{n:,} {name}" for name, n in self._split_sizes().items() if n)
+        sizes = ", ".join(f"{n:,} {name}" for name, n in split_sizes(self).items() if n)
         shown = [self.kind.content(self.table), f"{len(self.class_names)} classes"]
         return (
             f"Manifest of {len(self):,} images, {', '.join(filter(None, shown))} ({sizes or 'empty'}) {self.hash[:12]}"
@@ -280,11 +287,6 @@ class Manifest(LabelFormats, BoxFormats, DerivedManifests):
 
     def __repr__(self) -> str:
         return f"<{self}>"
-
-    def _split_sizes(self) -> dict[str, int]:
-        column = self.table["split"]
-        sizes = {name: int(pc.sum(pc.equal(column, name)).as_py() or 0) for name in SPLITS}
-        return {**sizes, "without split": column.null_count}
 
     def _repr_html_(self) -> str:
         return manifest_html(self)

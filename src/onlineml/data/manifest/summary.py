@@ -1,0 +1,45 @@
+"""The summary of an import, for people: it tells at a glance what was read, and what was not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow.compute as pc
+
+from onlineml.data.manifest.edits import UNLABELLED
+from onlineml.data.manifest.splits import SPLITS
+
+if TYPE_CHECKING:
+    from onlineml.data.manifest.manifest import Manifest
+
+__all__ = ["manifest_summary", "remarks", "split_sizes"]
+
+
+def manifest_summary(manifest: Manifest) -> str:
+    """See `onlineml.Manifest.summary`."""
+    sizes = {name: n for name, n in split_sizes(manifest).items() if n}
+    n_classes = len(manifest.class_names)
+    shown = [
+        f"{' + '.join(f'{n:,}' for n in sizes.values()) or 'no'} images" + (f" ({', '.join(sizes)})" if sizes else ""),
+        manifest.kind.content(manifest.table),
+        f"{n_classes:,} class{'' if n_classes == 1 else 'es'}",
+    ]
+    return "\n- ".join([", ".join(filter(None, shown)), *remarks(manifest)])
+
+
+def remarks(manifest: Manifest) -> list[str]:
+    """Return sentences about an import: images without annotations, how it was read, and the files passed over."""
+    counts = manifest.counts()
+    aside = dict.fromkeys((*manifest.kind.aside, UNLABELLED))
+    found = [f"{sum(counts[name].values()):,} images {name}" for name in aside if name in counts]
+    found += manifest.notes
+    if manifest.n_ignored:
+        found.append(f"{manifest.n_ignored:,} other file{'' if manifest.n_ignored == 1 else 's'} passed over")
+    return found
+
+
+def split_sizes(manifest: Manifest) -> dict[str, int]:
+    """Return the number of images in each split, and in none."""
+    column = manifest.table["split"]
+    sizes = {name: int(pc.sum(pc.equal(column, name)).as_py() or 0) for name in SPLITS}
+    return {**sizes, "without split": column.null_count}
