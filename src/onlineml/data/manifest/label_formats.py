@@ -43,10 +43,9 @@ class LabelFormats(ManifestBase):
     ) -> Self:
         """Import what lies at a URL in any known format, which names tell, and the beginnings of files.
 
-        For ``"classification"`` a table or class folders. For ``"detection"`` COCO (a ``.json`` file, or a folder with
-        ``annotations.json``, ``annotations/instances_*.json`` or ``{train,valid,test}/_annotations.coco.json``), Pascal
-        VOC (a folder with ``Annotations``), YOLO (``data.yaml``, or its folder) or a table of boxes. Formats of
-        installed packages are tried before these.
+        Class folders, tables, COCO, Pascal VOC, YOLO and the others of the page on formats are recognised, also under
+        the names of folders and files that people give them. Formats of installed packages are tried first. The
+        `summary` of the result says how it was read, and what was left out.
 
         Args:
             url: the file or folder.
