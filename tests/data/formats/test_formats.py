@@ -149,8 +149,8 @@ def test_all_bad_rows_of_a_split_table_are_named(tmp_path: Path):
     io.write_bytes(tmp_path / "s.csv", b"path,split\na/1.jpg,train,extra\na/2.jpg\n")
     with pytest.raises(DataError, match=r"(?s)2 rows .* malformed.*line 2: 3 columns.*line 3: 1 columns"):
         Manifest.from_folders(tmp_path, split="s.csv")
-    io.write_bytes(tmp_path / "s.csv", b"file,split\na/1.jpg,train\n")
-    with pytest.raises(DataError, match="has no columns 'path'; it has 'file', 'split'"):
+    io.write_bytes(tmp_path / "s.csv", b"where,split\nx,train\n")
+    with pytest.raises(DataError, match=r"has no column 'path', nor one such as 'paths'.*; it has 'where', 'split'"):
         Manifest.from_folders(tmp_path, split="s.csv")
 
 

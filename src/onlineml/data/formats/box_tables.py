@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +19,8 @@ from onlineml.data.formats.boxes import (
     parts_holding,
     per_box_values,
 )
-from onlineml.data.formats.csv import Column, read_columns, table_bytes
+from onlineml.data.formats.columns import find_columns, image_roles, open_table
+from onlineml.data.formats.csv import Column, table_bytes
 from onlineml.data.formats.format import TABLE_ENDINGS, Format, Source, table_at
 from onlineml.data.formats.parts import Parts, image_id, naturally_sorted
 from onlineml.data.formats.tables import ImageRows, placed, read_splits, require_good_rows
@@ -47,11 +48,11 @@ _FALSE = {"false", "False", "FALSE", "0"}
 class BoxColumns:
     """Names of a table's columns, see `Manifest.from_boxes`."""
 
-    path: str = "path"
-    label: str = "label"
+    path: str | None = None
+    label: str | None = None
     box: tuple[str, str, str, str] = _CORNERS
-    split: str = "split"
-    group: str = "group"
+    split: str | None = None
+    group: str | None = None
 
 
 # ---- read ----
@@ -65,18 +66,14 @@ def read_box_table(
 ) -> Parts:
     """Read a table of boxes, see `Manifest.from_boxes`."""
     where, folder, storage_options = source.where, source.folder, source.options
-    wanted = {
-        "path": Column(names.path, required=True),
-        "label": Column(names.label, required=True),
-        "split": Column(names.split),
-        "group": Column(names.group),
-        "annotated": Column("annotated"),
-    }
-    read = read_columns(where, wanted, table=source.table, storage_options=storage_options)
+    roles = image_roles(names.path, names.label, names.split, names.group)
+    roles["label"] = replace(roles["label"], required=True)
+    file = open_table(where, source.table, options=storage_options)
+    read = file.read(find_columns(file, roles, []) | {"annotated": Column("annotated")})
     problems: list[str] = []
     corners = [_numbers(read.others, name, where, problems) for name in names.box]
     uris = placed(read.texts["path"], folder, problems)
-    read.texts["split"] = read_splits(read.texts["split"], problems)
+    read.texts["split"] = read_splits(read, problems)
     require_good_rows(where, problems)
     rows = _box_rows(read, [str(uri) for uri in uris], corners, names, problems)
     require_good_rows(where, problems)

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from onlineml.data.formats.parts import image_id, listed_versions
+from onlineml.data.formats.parts import image_id, listed_versions, with_slashes
 from onlineml.data.manifest.boxes import (
     BOX_COLUMNS,
     OPTIONAL_BOX_COLUMNS,
@@ -61,7 +61,10 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 
 def safe_name(name: Any) -> str | None:
     """Return a file's name as a path inside a folder; None if it is absolute, a URL, or leads out of the folder."""
-    if not isinstance(name, str) or "\\" in name or "\0" in name or name.startswith("/") or io.is_url(name):
+    if not isinstance(name, str):
+        return None
+    name = with_slashes(name)
+    if "\0" in name or name.startswith("/") or io.is_url(name):
         return None
     parts = [part for part in name.split("/") if part not in {"", "."}]
     return "/".join(parts) if parts and ".." not in parts and not _DRIVE.fullmatch(parts[0]) else None
@@ -72,7 +75,7 @@ def refused_names(names: Iterable[Any], where: str) -> list[str]:
     bad = [name for name in names if safe_name(name) is None]
     if not bad:
         return []
-    expected = "expected paths below the folder of the images: not absolute, without '..', backslashes or a scheme"
+    expected = "expected paths below the folder of the images: not absolute, without '..' or a scheme"
     return [f"{len(bad):,} file names in {where} are refused: {examples(bad)}; {expected}"]
 
 

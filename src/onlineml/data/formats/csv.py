@@ -7,6 +7,7 @@ import io as io_text
 import json
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -30,12 +31,12 @@ __all__ = [
     "find",
     "is_parquet",
     "key",
-    "read_columns",
     "require_valid",
     "table_bytes",
 ]
 
-_DELIMITERS = (",", ";", "\t")
+_DELIMITERS = (",", ";", "\t", "|")
+_SAMPLE_BYTES = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,14 @@ class TableFile:
         """Return a CSV file whose first line is no header, with names for its columns."""
         return TableFile(self.where, self._content, names=names)
 
+    @cached_property
+    def sample(self) -> pa.Table:
+        """The first rows, with the types that their values have."""
+        if isinstance(self._content, bytes) and len(self._content) > _SAMPLE_BYTES:
+            head = self._content[: self._content.rfind(b"\n", 0, _SAMPLE_BYTES) + 1]
+            return TableFile(self.where, head, names=None if self.has_header else self.names).sample
+        return self._table([]).slice(0, 1000)
+
     def read(self, wanted: Mapping[str, Column]) -> TextTable:
         """Read the cells.
 
@@ -145,7 +154,10 @@ class TableFile:
         table = self._table(list(found.values()))
         empty: list[str | None] = [None] * len(table)
         texts = {own: list(empty) if own not in found else self._texts(table, found[own]) for own in wanted}
-        dropped = {*found.values(), ""} & {*table.column_names}  # without a name: the index of a data frame
+        for own in found:
+            if own != "path":  # whose blanks may be those of a file's name
+                texts[own] = [value and (value.strip() or None) for value in texts[own]]
+        dropped = {*found.values(), *_index_names(table)}
         return TextTable(texts, table.drop_columns([*dropped]), found)
 
     def _table(self, text_columns: Sequence[str]) -> pa.Table:
@@ -153,27 +165,18 @@ class TableFile:
             table = self._content.rename_columns(self.names)
         else:
             table = _arrow(self.where, _read_csv, self, self._content, text_columns)
-        return as_single_chunks(table.replace_schema_metadata(None))
+        table = as_single_chunks(table.replace_schema_metadata(None))
+        return pa.table([_plain(column) for column in table.columns], names=table.column_names)
 
     def _texts(self, table: pa.Table, name: str) -> list[str | None]:
         try:
             return _texts(table[name])
         except pa.ArrowException as error:
+            inside = "images inside a table cannot be read, save them as files: "
+            reason = f"{inside if pa.types.is_struct(table[name].type) else ''}{error}"
             raise DataError(
-                f"the column {name!r} of {self.where} holds {table[name].type}, expected texts or numbers: {error}"
+                f"the column {name!r} of {self.where} holds {table[name].type}, expected texts or numbers: {reason}"
             ) from error
-
-
-def read_columns(
-    url: str,
-    wanted: Mapping[str, Column],
-    *,
-    table: pa.Table | None = None,
-    storage_options: Mapping[str, Any] | None,
-) -> TextTable:
-    """Read a table at a URL, or one that is in memory, see `TableFile`."""
-    file = TableFile.at(url, options=storage_options) if table is None else TableFile(url, table)
-    return file.read(wanted)
 
 
 def _arrow(where: str, read: Callable[..., pa.Table], *arguments: Any) -> pa.Table:
@@ -181,6 +184,22 @@ def _arrow(where: str, read: Callable[..., pa.Table], *arguments: Any) -> pa.Tab
         return read(*arguments)
     except pa.ArrowInvalid as error:
         raise DataError(f"{where} is not a readable table: {error}") from error
+
+
+def _index_names(table: pa.Table) -> list[str]:
+    """Return the names of columns without a name: the index of a data frame, or what follows a last separator."""
+    nameless = [name for name in table.column_names if not name or name.startswith("Unnamed:")]
+    return [n for n in nameless if not n or table[n].to_pylist() == list(range(len(table)))]
+
+
+def _plain(column: Any) -> Any:
+    """Return a column with Arrow's ordinary type of texts or lists instead of the large ones and the views."""
+    kind = column.type
+    if kind in {pa.large_string(), pa.string_view()}:
+        return column.cast(pa.string())
+    if pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        return column.cast(pa.list_(pa.string() if kind.value_type == pa.large_string() else kind.value_type))
+    return column
 
 
 def _first_row(data: bytes) -> list[str]:
@@ -246,6 +265,7 @@ def _texts(column: Any) -> list[str | None]:
         return [None if value is None else json.dumps(value, ensure_ascii=False) for value in column.to_pylist()]
     if pa.types.is_floating(kind):
         column = pc.if_else(pc.is_nan(column), None, column)
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         values = column.drop_null()
         if pc.all(pc.equal(values, pc.floor(values))).as_py() is not False:
             column = column.cast(pa.int64())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from onlineml.data.formats.csv import Column, csv_bytes, read_columns, require_valid
+from onlineml.data.formats.columns import find_columns, image_roles, open_table
+from onlineml.data.formats.csv import csv_bytes, require_valid
 from onlineml.data.formats.export import empty_folder, image_chunks, unique_paths, write_many
 from onlineml.data.formats.format import Format, Source
 from onlineml.data.formats.label_lists import format_labels, parse_labels
@@ -134,13 +136,11 @@ def _read_split_table(
 ) -> dict[str, list[str | None]]:
     """Return the table's columns split, label and group for each path; None for paths that it does not list."""
     url = absolute(split) if io.is_url(split) or split.startswith(("/", "~")) else io.join(root, split)
-    wanted = {
-        "path": Column("path", required=True),
-        "split": Column("split", required=True),
-        "label": Column("label"),
-        "group": Column("group"),
-    }
-    columns = read_columns(url, wanted, storage_options=storage_options).texts
+    roles = image_roles(None, None, None, None)
+    roles["split"] = replace(roles["split"], required=True)
+    file = open_table(url, options=storage_options)
+    read = file.read(find_columns(file, roles, []))
+    columns = read.texts
     table_paths = [path.removeprefix("./") if path else path for path in columns["path"]]
     problems: list[str] = []
     require_valid(problems, "rows have no path", [i for i, path in enumerate(table_paths) if not path])
@@ -154,7 +154,7 @@ def _read_split_table(
     repeated = [f"{i + 2}: {path}" for i, path in enumerate(table_paths) if path and seen.setdefault(path, i) != i]
     if repeated:
         problems.append(f"{len(repeated):,} rows repeat an image (line: path): {examples(repeated)}")
-    splits = read_splits(columns["split"], problems)
+    splits = read_splits(read, problems)
     if problems:
         raise DataError(f"the split table {url} does not match the images:\n" + "\n".join(f"  - {p}" for p in problems))
     result: dict[str, list[str | None]] = {name: [None] * len(paths) for name in ("split", "label", "group")}

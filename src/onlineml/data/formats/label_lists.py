@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-__all__ = ["class_columns", "format_labels", "one_hot_labels", "parse_labels", "require_single_labels"]
+__all__ = ["class_columns", "format_labels", "is_indicator", "one_hot_labels", "parse_labels", "require_single_labels"]
 
 _SEPARATORS = (";", "|", ",")
 
@@ -88,8 +88,8 @@ def class_columns(table: pa.Table, class_names: Sequence[str] | None, where: str
         DataError: a given class has no such column.
     """
     if class_names is None:
-        return [name for name in table.column_names if name not in COLUMNS and _is_indicator(table[name])]
-    wrong = [name for name in class_names if name not in table.column_names or not _is_indicator(table[name])]
+        return [name for name in table.column_names if name not in COLUMNS and is_indicator(table[name])]
+    wrong = [name for name in class_names if name not in table.column_names or not is_indicator(table[name])]
     if wrong:
         raise DataError(
             f"{where} has no column of labels, and the columns {examples(wrong)} for the classes are missing or hold "
@@ -98,7 +98,8 @@ def class_columns(table: pa.Table, class_names: Sequence[str] | None, where: str
     return list(class_names)
 
 
-def _is_indicator(column: Any) -> bool:
+def is_indicator(column: Any) -> bool:
+    """Return whether a column holds nothing but 0 and 1, or truth values."""
     kind = column.type
     if pa.types.is_boolean(kind):
         return True

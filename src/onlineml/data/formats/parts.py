@@ -35,6 +35,7 @@ __all__ = [
     "naturally_sorted",
     "plain_decimal",
     "valid_names",
+    "with_slashes",
 ]
 
 _NOT_LISTABLE = ("http://", "https://")  # filesystems without listings
@@ -117,6 +118,11 @@ def plain_decimal(value: Decimal) -> str:
 def is_hidden(path: str) -> bool:
     """Return whether a file or a folder above it is hidden, such as files left by macOS and Jupyter."""
     return path.startswith(".") or "/." in path
+
+
+def with_slashes(name: str) -> str:
+    """Return a name from an annotation file or a table with ``/`` for the separators that Windows writes."""
+    return name if io.is_url(name) else name.replace("\\", "/")
 
 
 def valid_names(paths: list[str], root: str) -> list[str]:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from onlineml.data.formats.csv import Column, is_parquet, read_columns, require_valid, table_bytes
+from onlineml.data.formats.columns import find_columns, image_roles, open_table, split_flag
+from onlineml.data.formats.csv import is_parquet, require_valid, table_bytes
 from onlineml.data.formats.format import TABLE_ENDINGS, Format, Source, table_at
 from onlineml.data.formats.label_lists import (
     class_columns,
     format_labels,
+    is_indicator,
     one_hot_labels,
     parse_labels,
     require_single_labels,
 )
-from onlineml.data.formats.parts import Parts, image_id, listed_versions, naturally_sorted
+from onlineml.data.formats.parts import Parts, image_id, listed_versions, naturally_sorted, with_slashes
 from onlineml.data.manifest.schema import COLUMNS, examples
 from onlineml.data.manifest.splits import assign_splits, normalised_split
 from onlineml.errors import DataError
@@ -48,10 +50,10 @@ __all__ = [
 class TableColumns:
     """Names of a table's columns, see `Manifest.from_table`."""
 
-    path: str = "path"
-    label: str = "label"
-    split: str = "split"
-    group: str = "group"
+    path: str | None = None
+    label: str | None = None
+    split: str | None = None
+    group: str | None = None
     separator: str = ";"
     class_names: Sequence[str] | None = None
 
@@ -64,22 +66,19 @@ def read_table(
 ) -> Parts:
     """Read a table of images, see `Manifest.from_table`."""
     where, folder, storage_options = source.where, source.folder, source.options
-    wanted = {
-        "path": Column(names.path, required=True),
-        "label": Column(names.label),
-        "split": Column(names.split),
-        "group": Column(names.group),
-    }
-    if holds == "labels":
-        wanted["labels"] = Column("labels")
-    read = read_columns(where, wanted, table=source.table, storage_options=storage_options)
+    roles = image_roles(names.path, names.label, names.split, names.group)
+    if holds == "labels":  # a column of 0 and 1 is a class
+        roles["label"] = replace(roles["label"], fits=lambda _, column: not is_indicator(column))
+    notes: list[str] = []
+    file = open_table(where, source.table, options=storage_options)
+    read = file.read(find_columns(file, roles, notes))
     problems: list[str] = []
     uris = [uri or f"\0{row}" for row, uri in enumerate(placed(read.texts["path"], folder, problems))]
     images = ImageRows(uris, problems)
     if images.repeated and holds != "labels":
         again = [f"{row + 2}: {uris[row]}" for row in sorted({*range(len(uris))} - {*images.first})]
         problems.append(f"{len(again):,} rows repeat an image (line: path): {examples(again)}")
-    read.texts["split"] = read_splits(read.texts["split"], problems)
+    read.texts["split"] = read_splits(read, problems)
     require_good_rows(where, problems)
     made = _label_sets(read, images, names, where, problems) if holds == "labels" else _labels(read, names, where)
     texts = {name: images.one_each(name, read.texts[name]) for name in ("split", "group")}
@@ -121,10 +120,10 @@ def _labels(read: TextTable, names: TableColumns, where: str) -> _Labels:
 
 def _label_sets(read: TextTable, images: ImageRows, names: TableColumns, where: str, problems: list[str]) -> _Labels:
     """Unite the labels of each image's rows."""
-    others, present = read.others, [name for name in ("label", "labels") if name in read.present]
+    others = read.others
     sets: Sequence[Sequence[str] | None]
-    if present:
-        sets = [parse_labels(text, names.separator) for text in read.texts[present[0]]]
+    if "label" in read.present:
+        sets = [parse_labels(text, names.separator) for text in read.texts["label"]]
         class_names = naturally_sorted({name for own in sets if own is not None for name in own})
     else:
         class_names = tuple(class_columns(others, names.class_names, where))
@@ -172,7 +171,7 @@ class ImageRows:
 
 def placed(paths: Sequence[str | None], folder: str, problems: list[str]) -> list[str | None]:
     """Return the paths of a table's rows below a folder (absolute, if there is none); None for invalid paths."""
-    uris = [_relative(path or "", folder) for path in paths]
+    uris = [_relative(with_slashes(path or ""), folder) for path in paths]
     require_valid(problems, "rows have no path", [i for i, path in enumerate(paths) if not path])
     pairs = zip(paths, uris, strict=True)
     outside = [f"{i + 2}: {path}" for i, (path, uri) in enumerate(pairs) if path and uri is None]
@@ -187,8 +186,11 @@ def placed(paths: Sequence[str | None], folder: str, problems: list[str]) -> lis
     return uris
 
 
-def read_splits(values: Sequence[str | None], problems: list[str]) -> list[str | None]:
-    """Normalise the names of the splits in a table's rows."""
+def read_splits(read: TextTable, problems: list[str]) -> list[str | None]:
+    """Return the splits of a table's rows, by their usual names."""
+    values = read.texts["split"]
+    if flag := split_flag(read.found.get("split", "")):
+        return [value and (flag if value.casefold() in {"true", "1"} else "train") for value in values]
     splits = [None if value is None else normalised_split(value) for value in values]
     pairs = zip(values, splits, strict=True)
     unknown = [f"{i + 2}: {value}" for i, (value, split) in enumerate(pairs) if value is not None and not split]

@@ -127,11 +127,11 @@ class BoxFormats(ManifestBase):
         cls,
         url: Url,
         *,
-        path: str = "path",
-        label: str = "label",
+        path: str | None = None,
+        label: str | None = None,
         box: tuple[str, str, str, str] = ("x1", "y1", "x2", "y2"),
-        split: str = "split",
-        group: str = "group",
+        split: str | None = None,
+        group: str | None = None,
         root: Url | None = None,
         class_names: Sequence[str] | None = None,
         storage_options: Mapping[str, Any] | None = None,
@@ -144,7 +144,8 @@ class BoxFormats(ManifestBase):
 
         Args:
             url: the table; its kind is told by its extension.
-            path: the column of paths, relative to `root`, or absolute below it.
+            path: the column of paths, relative to `root`, or absolute below it. By default ``path`` or a column of a
+                like name, see `from_table`; and so the next.
             label: the column of labels, read as text; a box without one is of an unknown class.
             box: the columns of the corners: x and y of the upper left one, x and y of the lower right one.
             split: the column of splits; where it is absent, images are divided 80/10/10 by a hash of their group.

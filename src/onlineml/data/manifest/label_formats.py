@@ -148,17 +148,17 @@ class LabelFormats(ManifestBase):
         cls,
         url: Url,
         *,
-        path: str = "path",
-        label: str = "label",
+        path: str | None = None,
+        label: str | None = None,
         separator: str = ";",
-        split: str = "split",
-        group: str = "group",
+        split: str | None = None,
+        group: str | None = None,
         root: Url | None = None,
         task: str = "classification",
         class_names: Sequence[str] | None = None,
         storage_options: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Import a CSV (comma, semicolon or tab) or Parquet table with a row per image. No image is opened.
+        r"""Import a CSV (comma, semicolon or tab) or Parquet table with a row per image. No image is opened.
 
         For ``task="multilabel"`` a label is a list: a column of lists in Parquet, JSON lists, or names with separators;
         an empty one is ``[]``. The labels of several rows of one image are united. Without a column of labels, each
@@ -166,12 +166,15 @@ class LabelFormats(ManifestBase):
 
         Args:
             url: the table, on any filesystem; its kind is told by its extension.
-            path: the column of paths, relative to `root`, or absolute below it.
-            label: the column of labels, read as text; absent or empty is unlabelled. Sets of labels may also stand in
-                a column ``labels``.
+            path: the column of paths, relative to `root`, or absolute below it; ``/`` or backslashes. By default
+                ``path``, or a column of a like name (``filename``, ``image``, ``image_id``, …), in any case. A column
+                that is named here, or as one of the next, must be there.
+            label: the column of labels, read as text; absent or empty is unlabelled. By default ``label``, or
+                ``class``, ``category``, ``target``, ``labels``, … Blanks around labels are dropped.
             separator: between several labels in a text.
-            split: the column of splits; where it is absent, images are divided 80/10/10 by a hash of their group.
-            group: the column of groups; where it is absent, every image is a group of its own.
+            split: the column of splits; where it is absent, images are divided 80/10/10 by a hash of their group. By
+                default ``split``, or ``subset``, ``set``, ``fold``, … if it holds names of splits, or ``is_valid``.
+            group: the column of groups, by default ``group``; where it is absent, every image is a group of its own.
             root: the folder of the images; by default the table's. ``""``: the table's paths are absolute paths or
                 URLs, and may lie anywhere.
             task: ``"classification"`` or ``"multilabel"``.
@@ -193,12 +196,12 @@ class LabelFormats(ManifestBase):
         cls,
         frame: pd.DataFrame,
         *,
-        path: str = "path",
-        label: str = "label",
+        path: str | None = None,
+        label: str | None = None,
         separator: str = ";",
         box: tuple[str, str, str, str] = ("x1", "y1", "x2", "y2"),
-        split: str = "split",
-        group: str = "group",
+        split: str | None = None,
+        group: str | None = None,
         root: Url = "",
         task: str = "classification",
         class_names: Sequence[str] | None = None,
