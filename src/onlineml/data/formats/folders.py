@@ -209,5 +209,5 @@ FOLDERS = Format(
     detect=lambda place: place.source() if place.images else None,  # what no other format recognises
     read=read_folders,
     write=write_folders,
-    takes_split=True,
+    takes=("split",),
 )

@@ -37,11 +37,12 @@ class Source(NamedTuple):
         url: a file or folder; or one file per split.
         images: the folder of images, or one for each of several files.
         root: the folder that paths are relative to.
-        split: the split of all images; or the path of a table of splits, see `Format.takes_split`.
+        split: the split of all images; or the path of a table of splits, see `Format.takes`.
         table: the content of a table that is in memory; `url` is then a name for messages.
         options: fsspec's.
         files: the files below the folder, where the detection has listed them; see `listing`.
         holds: the kind of annotation that the detection found, one of `Format.holds`; None: the first of them.
+        label: the name of what is to be read, where a file says several things about an image.
     """
 
     url: Url | Mapping[str, Url]
@@ -52,6 +53,7 @@ class Source(NamedTuple):
     options: Options = None
     files: Listing | None = None
     holds: str | None = None
+    label: str | None = None
 
     @property
     def where(self) -> str:
@@ -210,7 +212,8 @@ class Format:
         detect: a function that returns what is to be read at a place; None if what lies there is not of this format.
         read: reads that.
         write: writes a manifest; None if the format can only be read.
-        takes_split: whether its reader takes the path of a table of splits.
+        takes: the further arguments of `onlineml.Manifest.from_any` that its reader takes: ``"split"``, the path of a
+            table of splits, ``"images"``, ``"label"``.
     """
 
     name: str
@@ -219,7 +222,7 @@ class Format:
     detect: Callable[[Place], Source | None]
     read: Reader
     write: Writer | None = None
-    takes_split: bool = False
+    takes: tuple[str, ...] = ()
 
 
 def table_at(place: Place) -> Source | None:

@@ -6,11 +6,14 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, NamedTuple
 
+from onlineml.data.formats.azure import AZURE
 from onlineml.data.formats.box_tables import BOX_TABLE
 from onlineml.data.formats.coco.read import COCO
 from onlineml.data.formats.folders import FOLDERS
 from onlineml.data.formats.format import Format, Place
+from onlineml.data.formats.ground_truth import GROUND_TRUTH
 from onlineml.data.formats.tables import TABLE
+from onlineml.data.formats.vertex import VERTEX
 from onlineml.data.formats.voc.read import VOC
 from onlineml.data.formats.yolo.read import YOLO
 from onlineml.errors import ConfigError, DataError, NotFoundError
@@ -25,7 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "Detected", "detect", "format_of", "formats"]
 
-FORMATS: tuple[Format, ...] = (COCO, VOC, YOLO, BOX_TABLE, TABLE, FOLDERS)  # ours; others come by entry points
+# ours; others come by entry points
+FORMATS: tuple[Format, ...] = (COCO, VOC, YOLO, GROUND_TRUTH, AZURE, VERTEX, BOX_TABLE, TABLE, FOLDERS)
 _GROUP = "onlineml.formats"
 
 

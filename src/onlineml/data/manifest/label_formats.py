@@ -38,35 +38,39 @@ class LabelFormats(ManifestBase):
         task: str | None = None,
         format: str | None = None,  # noqa: A002 (the word that everybody looks for)
         split: str | None = None,
+        images: Url | None = None,
+        label: str | None = None,
         class_names: Sequence[str] | None = None,
         storage_options: Mapping[str, Any] | None = None,
     ) -> Self:
         """Import what lies at a URL in any known format, which names tell, and the beginnings of files.
 
-        Class folders, tables, COCO, Pascal VOC, YOLO and the others of the page on formats are recognised, also under
-        the names of folders and files that people give them. Formats of installed packages are tried first. The
-        `summary` of the result says how it was read, and what was left out.
+        Class folders, tables, COCO, Pascal VOC, YOLO and the others of the page on formats are known under the names
+        that people give them; those of installed packages first. The `summary` says what was read and left out.
 
         Args:
             url: the file or folder.
             task: says what images are annotated with; by default what the format usually holds.
             format: the name of the format; by default the first that recognises the names.
             split: of class folders only, see `from_folders`.
+            images: the folder of the images, where they are not beside the file that names them.
+            label: the attribute or column to read, where a file has several.
             class_names: the order of the classes; by default the format's.
             storage_options: fsspec's.
 
         Raises:
-            ConfigError: an unknown task or format, or ``split`` where the format has its own.
+            ConfigError: an unknown task or format, or an argument that the format does not take.
             NotFoundError: nothing is there.
-            DataError: no known format, another task's data, or anything that its reader refuses.
+            DataError: no known format, another task's data, or what its reader refuses.
         """
         from onlineml.data.formats.registry import detect  # noqa: PLC0415 (it loads what all formats need)
 
-        kind = None if task is None else kind_of(task)
-        found, source, holds = detect(Location(absolute(url), storage_options), kind, name=format)
-        if split is not None and not found.takes_split:
-            raise ConfigError(f"split={split!r} is for class folders; {url} is read as {found.name}, with its own")
-        source = source if split is None else source._replace(split=split)
+        at, kind = Location(absolute(url), storage_options), None if task is None else kind_of(task)
+        found, source, holds = detect(at, kind, name=format)
+        given = {"split": split, "images": images, "label": label}
+        if wrong := [name for name, value in given.items() if value is not None and name not in found.takes]:
+            raise ConfigError(f"{url} is read as {found.name}, which takes no {', '.join(wrong)}=")
+        source = source._replace(split=split, images=source.images if images is None else images, label=label)
         return cls._imported(found, source, task or task_of(holds), class_names)
 
     @classmethod

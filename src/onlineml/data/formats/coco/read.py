@@ -260,4 +260,5 @@ COCO = Format(
     detect=_detect,
     read=read_coco,
     write=write_coco,
+    takes=("images",),
 )
