@@ -40,19 +40,26 @@ class BoxFormats(ManifestBase):
 
         An image without annotations shows no objects. `crowd`, `area` and further keys whose values are numbers, texts
         or truth values are columns; what else the file says is kept for `to_coco`. Ids may be sparse, zero, and for
-        annotations repeated. A category that the file does not list is an unknown class, which `check` finds.
+        annotations repeated; ids and numbers may be written as text. A category that the file does not list is an
+        unknown class, which `check` finds. An annotation without ``bbox`` has the box around its ``segmentation``.
+
+        Images are looked for below the folder: in the folder that fits the file's split and most of its names, then by
+        their own names; Windows' separators, URLs and absolute paths of another machine are understood.
 
         Args:
-            url: the file; or a file for each split: ``{"train": ..., "val": ...}``.
+            url: the file; or a folder with such files, whose names or folders tell the splits (``train.json``,
+                ``annotations/instances_val2017.json``, ``test/_annotations.coco.json``); or a file for each split:
+                ``{"train": ..., "val": ...}``.
             images: the folder that ``file_name`` is relative to, or one for each split; by default the file's own.
-            split: of all images of one file; None: as `to_coco` noted it, else divided 80/10/10 by a hash of the path.
+            split: of all images; None: as `to_coco` noted it, else as the folders of all images are named, else divided
+                80/10/10 by a hash of the path.
             task: ``"detection"``; or ``"multilabel"``: the classes of an image's annotations, with or without boxes.
             class_names: the order of the classes; by default the file's.
             storage_options: fsspec's, for the files and the images.
 
         Raises:
-            DataError: not COCO; ids that clash or refer to nothing; file names that are absolute, URLs, or leave the
-                folder; none of the images is there. All problems of a file are named.
+            DataError: not COCO, or COCO without boxes (captions, panoptic); ids that clash; file names that fit several
+                images; none of the images is there. All problems of a file are named.
         """
         source = Source(url, images=images, split=split, options=storage_options)
         return cls._imported(coco.COCO, source, task, class_names)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
-from onlineml.data.formats.boxes import refused_names, require_no_problems
 from onlineml.data.formats.coco.json_entries import Entries, parse_object
+from onlineml.data.formats.coco.values import find_ids, plain_ids, read_xywh
 from onlineml.data.manifest.examples import examples
 from onlineml.errors import DataError
 from onlineml.storage import io
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
+
+    from onlineml.storage.location import Location
 
 __all__ = [
     "ANNOTATION_KEYS",
@@ -29,9 +32,6 @@ __all__ = [
     "absences",
     "corners",
     "objects",
-    "read_flags",
-    "read_numbers",
-    "read_xywh",
     "written_xywh",
 ]
 
@@ -47,7 +47,7 @@ _TOP_KEYS = frozenset({"images", "annotations", "categories", MARKS})
 class Category:
     """A class: its id, a name that is unique in the file, and its further keys."""
 
-    id: int
+    id: int | str
     name: str
     further: Mapping[str, Any]
 
@@ -65,6 +65,8 @@ class CocoFile:
         categories: the classes, each id once.
         top: the other keys, such as ``info`` and ``licenses``.
         absent: columns that were missing in the manifest from which the file was written.
+        n_unlisted: number of further annotations, of images that are not listed.
+        problems: invalid ids; the file cannot be imported.
     """
 
     where: str
@@ -75,15 +77,17 @@ class CocoFile:
     categories: Sequence[Category]
     top: Mapping[str, Any]
     absent: frozenset[str]
+    n_unlisted: int
+    problems: Sequence[str]
 
     @classmethod
-    def read(cls, where: str, *, storage_options: Mapping[str, Any] | None) -> CocoFile:
+    def read(cls, at: Location) -> CocoFile:
         """Read and check a file.
 
         Raises:
-            DataError: the file is not a COCO file, or ids or file names in it are invalid.
+            DataError: the file is not a COCO file with boxes.
         """
-        data = io.read_bytes(where, storage_options=storage_options)
+        data, where = io.read_bytes(at), at.url
         try:
             keys = parse_object(data)
             images = Entries(keys["images"])
@@ -97,34 +101,72 @@ class CocoFile:
                 f"{where} is not a COCO file: expected an object with the lists 'images', 'annotations' and "
                 f"'categories'; {found}"
             ) from error
+        _require_objects(annotations, where)
         problems: list[str] = []
-        classes = _categories(categories, problems)
+        classes = _without_groups(_categories(categories, problems), annotations)
         places = _image_places(images, problems)
-        problems += refused_names(images.values("file_name"), where)
         of_image = _image_of(annotations, places, problems)
-        require_no_problems(where, problems)
-        annotations.take(np.argsort(of_image, kind="stable").tolist())
-        lengths = np.bincount(of_image, minlength=len(places))
+        listed = np.flatnonzero(of_image >= 0)
+        n_unlisted = len(of_image) - len(listed)
+        annotations.take(listed[np.argsort(of_image[listed], kind="stable")].tolist())
+        lengths = np.bincount(of_image[listed], minlength=len(places))
         absent = absences(marks) if isinstance(marks, dict) else frozenset()
-        return cls(where, images, annotations, lengths, "annotations" in keys, classes, top, absent)
+        return cls(
+            where, images, annotations, lengths, "annotations" in keys, classes, top, absent, n_unlisted, problems
+        )
+
+    def names(self) -> list[Any]:
+        """Return the N names of the images' files; LVIS has only URLs, whose last folder and name count."""
+        names = self.images.values("file_name")
+        if None not in names:
+            return names
+        urls = self.images.values("coco_url")
+        return [
+            "/".join(url.rsplit("/", 2)[-2:]) if name is None and isinstance(url, str) else name
+            for name, url in zip(names, urls, strict=True)
+        ]
+
+
+def _require_objects(annotations: Entries, where: str) -> None:
+    """Refuse COCO's files of other kinds by their names.
+
+    Raises:
+        DataError: the annotations are captions or panoptic segmentations.
+    """
+    keys = annotations.keys()
+    for key, kind in (("caption", "captions"), ("segments_info", "panoptic segmentations")):
+        if key in keys and "category_id" not in keys:
+            raise DataError(
+                f"{where} has {kind}, not boxes: its annotations have {examples(sorted(keys))}; expected 'category_id' "
+                "with 'bbox' or 'segmentation', as in instances_*.json"
+            )
 
 
 def _categories(entries: Entries, problems: list[str]) -> list[Category]:
-    """Return each class once; classes of the same name, as in some exports of Roboflow, get their ids appended."""
-    found: dict[int, Category] = {}
-    ids, names, further = entries.values("id"), entries.values("name"), entries.rest(understood={"id", "name"})
+    """Return each class once."""
+    found: dict[Any, Category] = {}
+    names, further = entries.values("name"), entries.rest(understood={"id", "name"})
+    ids = plain_ids(entries.values("id"))
     for number, name, rest in zip(ids, names, further, strict=True):
-        if type(number) is not int:
-            problems.append(f"a category has the id {number!r}; expected an integer")
+        if type(number) not in {int, str}:
+            problems.append(f"a category has the id {number!r}; expected an integer or a text")
             continue
-        text = str(name) if name else f"category {number}"
+        text = str(name) if name not in (None, "") else f"category {number}"
         category = Category(number, text, {key: msgspec.json.decode(value) for key, value in rest.items()})
         if found.setdefault(number, category).name != text:
             problems.append(f"the category id {number} has two names: {found[number].name!r} and {text!r}")
-    shared = [category.name for category in found.values()]
+    return [*found.values()]
+
+
+def _without_groups(categories: Sequence[Category], annotations: Entries) -> list[Category]:
+    """Return the classes under unique names, without those of no box that name a project, as in exports of Roboflow."""
+    groups = {category.further.get("supercategory") for category in categories}
+    doubtful = {c.id for c in categories if c.name in groups and c.further.get("supercategory") == "none"}
+    unused = doubtful and doubtful - {*plain_ids(annotations.values("category_id"))}
+    kept = [category for category in categories if category.id not in unused]
+    shared = Counter(category.name for category in kept)
     return [
-        Category(c.id, f"{c.name} ({c.id})", {"name": c.name, **c.further}) if shared.count(c.name) > 1 else c
-        for c in found.values()
+        Category(c.id, f"{c.name} ({c.id})", {"name": c.name, **c.further}) if shared[c.name] > 1 else c for c in kept
     ]
 
 
@@ -132,15 +174,15 @@ def _image_places(entries: Entries, problems: list[str]) -> dict[Any, int]:
     """Return the position of each image's id. Exact duplicates of an entry are dropped."""
     first: dict[Any, int] = {}
     kept, wrong, clashing = [], [], []
-    for row, key in enumerate(entries.values("id")):
+    for row, key in enumerate(plain_ids(entries.values("id"))):
         if type(key) not in {int, str}:
             wrong.append(key)
         elif first.setdefault(key, row) == row:
             kept.append(row)
         elif not entries.same(first[key], row):
             clashing.append(key)
-    if wrong or len({type(key) for key in first}) > 1:
-        problems.append(f"image ids must all be integers, or all texts; found {examples([*wrong, *first])}")
+    if wrong:
+        problems.append(f"{len(wrong):,} image ids are neither integers nor texts: {examples(wrong)}")
     if clashing:
         problems.append(f"{len(clashing):,} image ids are used for several images: {examples(clashing)}")
     entries.take(kept)
@@ -148,14 +190,14 @@ def _image_places(entries: Entries, problems: list[str]) -> dict[Any, int]:
 
 
 def _image_of(annotations: Entries, places: Mapping[Any, int], problems: list[str]) -> npt.NDArray[np.int64]:
-    """Return (M,) the position of each annotation's image."""
+    """Return (M,) the position of each annotation's image; -1 where it is not listed."""
     keys = annotations.values("image_id")
-    found = [places.get(key, -1) if type(key) in {int, str} else -1 for key in keys]
+    found = find_ids(keys, places)
     lost = [key for key, place in zip(keys, found, strict=True) if place < 0]
-    if lost:
+    if lost and len(lost) == len(keys):
         problems.append(
-            f"{len(lost):,} annotations are of images that are not listed: image_id {examples(lost)}; add the images, "
-            "or remove the annotations"
+            f"{len(lost):,} annotations, all there are, are of images that are not listed: image_id {examples(lost)}; "
+            f"the images have the ids {examples(places) or 'of none'}"
         )
     return np.array(found, dtype=np.int64)
 
@@ -211,31 +253,3 @@ def absences(mark: Mapping[str, Any]) -> frozenset[str]:
     """Return the columns that the manifest did not have: the writer filled in their values."""
     names = mark.get("absent")
     return frozenset(name for name in names if isinstance(name, str)) if isinstance(names, list) else frozenset()
-
-
-def read_xywh(values: Sequence[Any], problems: list[str]) -> npt.NDArray[np.float64]:
-    """Return (M, 4) boxes; nan for a box, or a number of it, that is null or absent."""
-    kinds = {int, float, type(None)}
-    boxes = [[None] * 4 if value is None or value == [] else value for value in values]
-    wrong = [box for box in boxes if not (isinstance(box, list) and len(box) == 4 and {type(v) for v in box} <= kinds)]
-    if wrong:
-        problems.append(f"{len(wrong):,} values of bbox are not [x, y, width, height]: {examples(wrong)}")
-        return np.full((len(boxes), 4), np.nan)
-    return np.array(boxes, dtype=np.float64).reshape(-1, 4)
-
-
-def read_numbers(values: Sequence[Any], what: str, problems: list[str]) -> npt.NDArray[np.float64]:
-    """Return (M,) numbers; nan for null."""
-    wrong = [value for value in values if type(value) not in {int, float, type(None)}]
-    if wrong:
-        problems.append(f"{len(wrong):,} values of {what} are not numbers: {examples(wrong)}")
-        return np.full(len(values), np.nan)
-    return np.array(values, dtype=np.float64)
-
-
-def read_flags(values: Sequence[Any], what: str, problems: list[str]) -> list[bool | None]:
-    """Return M booleans, given as 0 and 1 or false and true; None for null."""
-    wrong = [value for value in values if value not in (0, 1, None)]
-    if wrong:
-        problems.append(f"{len(wrong):,} values of {what} are neither 0 nor 1: {examples(wrong)}")
-    return [None if value is None else bool(value) for value in values]

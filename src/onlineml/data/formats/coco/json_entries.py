@@ -10,6 +10,7 @@ import msgspec
 import pyarrow as pa
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from collections.abc import Set as AbstractSet
 
 __all__ = ["Entries", "parse_object", "scalar_column"]
@@ -58,9 +59,14 @@ class Entries:
         a, b = self._rows[one], self._rows[other]
         return a.keys() == b.keys() and all(bytes(a[key]) == bytes(b[key]) for key in a)
 
-    def values(self, key: str) -> list[Any]:
-        """Return the N values of a key; None if it is absent."""
-        text = b"[" + b",".join([row.get(key, _NULL) for row in self._rows]) + b"]"
+    def keys(self) -> frozenset[str]:
+        """Return the keys of the first object."""
+        return frozenset(self._rows[0]) if self._rows else frozenset()
+
+    def values(self, key: str, rows: Sequence[int] | None = None) -> list[Any]:
+        """Return the N values of a key, or those of some rows; None if it is absent."""
+        taken = self._rows if rows is None else [self._rows[row] for row in rows]
+        text = b"[" + b",".join([row.get(key, _NULL) for row in taken]) + b"]"
         try:
             values: list[Any] = msgspec.json.decode(text)
         except msgspec.DecodeError:  # a number outside the range of floats

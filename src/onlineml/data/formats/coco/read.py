@@ -6,25 +6,21 @@ text in ``coco_image`` and ``coco_annotation``.
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 
+from onlineml.data.formats.annotation_files import folder_splits
 from onlineml.data.formats.boxes import (
     DECLARED,
-    HASHED,
     OURS,
     BoxRows,
     boxes_table,
     identified,
     parts_holding,
     require_no_problems,
-    safe_name,
 )
 from onlineml.data.formats.coco.file import (
     ANNOTATION_KEYS,
@@ -35,107 +31,93 @@ from onlineml.data.formats.coco.file import (
     absences,
     corners,
     objects,
+    written_xywh,
+)
+from onlineml.data.formats.coco.find import coco_files, is_coco
+from onlineml.data.formats.coco.inputs import Input, inputs, united
+from onlineml.data.formats.coco.json_entries import Entries, scalar_column
+from onlineml.data.formats.coco.values import (
+    as_number,
+    find_ids,
+    plain_ids,
     read_flags,
     read_numbers,
     read_xywh,
-    written_xywh,
+    segmentation_xywh,
 )
-from onlineml.data.formats.coco.json_entries import scalar_column
 from onlineml.data.formats.coco.write import unknown_class, write_coco
 from onlineml.data.formats.format import Format, Place, Source
-from onlineml.data.formats.parts import Parts, absolute, common_folder
+from onlineml.data.formats.parts import Parts, common_folder
 from onlineml.data.manifest.examples import examples
-from onlineml.data.manifest.splits import normalised_split
-from onlineml.errors import ConfigError, DataError
-from onlineml.storage import io
+from onlineml.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
 __all__ = ["COCO", "read_coco", "write_coco"]
 
-Url = str | os.PathLike[str]
-
-_ROBOFLOW = "_annotations.coco.json"
-_INSTANCES = re.compile(r"instances_(([a-z]+)\d*)\.json")
-
 
 def _detect(place: Place) -> Source | None:
     if place.ending == ".json":
-        return place.source()
-    paths = frozenset(place.paths)
-    if "annotations.json" in paths:
-        return Source(io.join(place.url, "annotations.json"), options=place.options)
-    found = [name for name in ("train", "valid", "test") if f"{name}/{_ROBOFLOW}" in paths]
-    urls: dict[str, Url] = {str(normalised_split(name)): io.join(place.url, name, _ROBOFLOW) for name in found}
-    if urls:
-        return Source(urls, options=place.options)
-    images = dict[str, Url]()
-    for match in filter(None, (_INSTANCES.fullmatch(path.removeprefix("annotations/")) for path in place.others)):
-        if split := normalised_split(match[2]):
-            urls[split] = io.join(place.url, "annotations", match[0])
-            below = any(path.startswith(f"images/{match[1]}/") for path in place.images)
-            images[split] = io.join(place.url, *(["images"] if below else []), match[1])
-    return Source(urls, images, options=place.options) if urls else None
+        return place.source() if is_coco(place.json()) else None
+    return Source(place.url, options=place.options, files=place.listing) if coco_files(place)[0] else None
 
 
 def read_coco(source: Source, *, holds: str) -> Parts:
     """Read COCO files, see `Manifest.from_coco`."""
-    storage_options = source.options
-    wanted = _wanted(source.url, source.images, source.split)
-    root = common_folder([folder for _, _, folder in wanted])
-    files = [CocoFile.read(where, storage_options=storage_options) for _, where, _ in wanted]
-    where = ", ".join(file.where for file in files)
+    wanted, notes = inputs(source)
+    files = [CocoFile.read(one.at) for one in wanted]
+    root = common_folder([one.root for one in wanted])
+    where = ", ".join(one.at.url for one in wanted)
+    named = [one.names(file) for one, file in zip(wanted, files, strict=True)]
+    require_no_problems(
+        where, [p for file, names in zip(files, named, strict=True) for p in (*file.problems, *names.problems)]
+    )
     tables = []
-    for (given, _, folder), file in zip(wanted, files, strict=True):
-        inside = folder.removeprefix(root).lstrip("/") if root else folder
-        tables.append(_file_table(file, f"{inside}/" if inside else "", given))
+    for one, file, names in zip(wanted, files, named, strict=True):
+        inside = one.root.removeprefix(root).lstrip("/") if root else one.root
+        uris = [f"{inside}/{uri}" if inside else uri for uri in names.uris]
+        tables.append(_file_table(file, uris, one.split, notes))
+        if names.absent and one.listing.files:
+            notes.append(f"{len(names.absent):,} images are named but not there: {examples(names.absent)}")
+    require_no_problems(where, _shared(wanted, tables))
     try:
         table = pa.concat_tables(tables, promote_options="permissive")
     except pa.ArrowTypeError as error:
         raise DataError(f"the files {where} have values of different types under one key: {error}") from error
-    table = identified(table, root, where=where, storage_options=storage_options)
-    names, ids = _classes(files)
-    parts = Parts(table, names, root, class_ids=ids, source={"coco": _source(files)})
+    listing = united(wanted, root)
+    table = identified(table, root, where=where, storage_options=source.options, listing=listing)
+    class_names, class_ids = _classes(files)
+    n_ignored = max(0, len(listing.files) - len(table) - len(wanted)) + listing.n_junk
+    parts = Parts(table, class_names, root, n_ignored, class_ids, {"coco": _source(files)}, tuple(notes))
     return parts_holding(parts, holds)
 
 
-def _wanted(
-    url: Url | Mapping[str, Url], images: Url | Mapping[str, Url] | None, split: str | None
-) -> list[tuple[str | None, str, str]]:
-    """Return the split, the file and the folder of images of each file."""
-    if isinstance(url, Mapping):
-        if split is not None:
-            raise ConfigError("split= is for a single file; for several files, the keys of url are the splits")
-        files: dict[Any, Url] = dict(url)
-        folders: Mapping[Any, Url | None] = images if isinstance(images, Mapping) else dict.fromkeys(url, images)
-    else:
-        if isinstance(images, Mapping):
-            raise ConfigError('images= may be one folder per split only if url is one file per split: {"train": ...}')
-        files, folders = {split: url}, {split: images}
-    wrong = [name for name in files if name is not None and not normalised_split(name)]
-    if wrong or not files:
-        raise ConfigError(f"expected files for the splits train, val and test; found {examples(wrong) or 'none'}")
-    lacking = [name for name in files if name not in folders]
-    if lacking:
-        raise ConfigError(f"images= has no folder for {examples(lacking)}")
-    wanted = []
-    for name, file in files.items():
-        where, folder = absolute(file), folders[name]
-        home = io.parent(where) if folder is None else absolute(folder)
-        wanted.append((None if name is None else normalised_split(name), where, home))
-    return wanted
+def _shared(wanted: Sequence[Input], tables: Sequence[pa.Table]) -> list[str]:
+    """Return the problem of images that are in several files."""
+    owners: dict[str, str] = {}
+    found: dict[tuple[str, str], list[str]] = {}
+    for one, table in zip(wanted, tables, strict=True):
+        for uri in table["uri"].to_pylist():
+            if (owner := owners.setdefault(uri, one.at.url)) != one.at.url:
+                found.setdefault((owner, one.at.url), []).append(uri)
+    return [
+        f"{len(uris):,} images are in two files, {one} and {other}: {examples(uris)}; import one of them, or name the "
+        'files, as in from_coco({"train": ..., "val": ...})'
+        for (one, other), uris in found.items()
+    ]
 
 
 def _classes(files: Sequence[CocoFile]) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Return names and ids; no ids if the files disagree on them, or had none before they were written."""
-    ids: dict[str, int] = {}
+    """Return names and ids; no ids if they are texts, the files disagree, or had none before they were written."""
+    ids: dict[str, int | str] = {}
     for category in [category for file in files for category in file.categories]:
         ids.setdefault(category.name, category.id)
-    differ = len(set(ids.values())) < len(ids) or any("class_ids" in file.absent for file in files)
-    return tuple(ids), () if differ else tuple(ids.values())
+    numbers = [number for number in ids.values() if isinstance(number, int)]
+    differ = len(set(numbers)) < len(ids) or any("class_ids" in file.absent for file in files)
+    return tuple(ids), () if differ else tuple(numbers)
 
 
 def _source(files: Sequence[CocoFile]) -> dict[str, Any]:
@@ -148,18 +130,23 @@ def _source(files: Sequence[CocoFile]) -> dict[str, Any]:
     return {"top": top, "categories": categories, "files": len(files)}
 
 
-def _file_table(file: CocoFile, inside: str, split: str | None) -> pa.Table:
-    """Return the rows of one file; `inside` is the folder of its images below the root, with a slash."""
+def _file_table(file: CocoFile, uris: Sequence[str], split: str | None, notes: list[str]) -> pa.Table:
+    """Return the rows of one file, whose images are at these paths; tell what is not as it stands there."""
     marks = objects(file.images.values(MARKS))
-    boxes, labels, per_box = _boxes(file)
+    boxes, labels, per_box = _boxes(file, notes)
+    if file.n_unlisted:
+        notes.append(f"{file.n_unlisted:,} annotations of images that {file.where} does not list were left out")
     silent = np.array([not file.annotated or mark.get("annotated") is False for mark in marks], dtype=bool)
     rows = BoxRows(
-        uris=[f"{inside}{safe_name(name)}" for name in file.images.values("file_name")],
+        uris=uris,
         lengths=file.lengths,
         missing=silent & (file.lengths == 0),
         boxes_xyxy=boxes,
         labels=labels,
-        splits=[split or (_said(mark, "split") if "split" in mark else HASHED) for mark in marks],
+        splits=[
+            split or (_said(mark, "split") if "split" in mark else other)
+            for mark, other in zip(marks, folder_splits(uris), strict=True)
+        ],
         groups=[_said(mark, "group") for mark in marks],
         per_box=per_box,
         per_image=_per_image(file, marks, reserved=OURS | COCO_COLUMNS | per_box.keys()),
@@ -171,20 +158,24 @@ def _per_image(file: CocoFile, marks: Sequence[Mapping[str, Any]], *, reserved: 
     images = file.images
     columns = {"image_id": pa.array([_said(mark, "image_id") for mark in marks], pa.string())}
     made = ["coco_image_id" in file.absent or "coco_image_id" in absences(mark) for mark in marks]
-    columns["coco_image_id"] = _id_column(images.values("id"), np.array(made, dtype=bool), file.where)
+    columns["coco_image_id"] = _id_column(images.values("id"), np.array(made, dtype=bool))
     for name, key in zip(DECLARED, ("height", "width"), strict=True):
-        sizes = [value if type(value) in {int, float} and 1 <= value < 2**31 else None for value in images.values(key)]
-        columns[name] = pa.array([None if size is None else int(size) for size in sizes], pa.int64())
+        columns[name] = pa.array([_side(value) for value in images.values(key)], pa.int64())
     further = images.further(understood=IMAGE_KEYS, reserved=reserved)
     columns["coco_image"] = _texts(images.rest(understood=IMAGE_KEYS | further.keys()))
     return columns | further | _marked_columns(marks)
 
 
-def _boxes(file: CocoFile) -> tuple[npt.NDArray[np.float64], list[str | None], dict[str, pa.Array]]:
+def _side(value: Any) -> int | None:
+    number = as_number(value)
+    return int(number) if number is not None and 1 <= number < 2**31 else None
+
+
+def _boxes(file: CocoFile, notes: list[str]) -> tuple[npt.NDArray[np.float64], list[str | None], dict[str, pa.Array]]:
     """Return the boxes of the annotations, their labels and their further columns."""
     entries, problems = file.annotations, list[str]()
     marks = objects(entries.values(MARKS))
-    xywh = read_xywh(entries.values("bbox"), problems)
+    xywh = read_xywh(_given_xywh(entries, notes), problems)
     area = read_numbers(entries.values("area"), "area", problems)
     crowd = read_flags(entries.values("iscrowd"), "iscrowd", problems)
     labels = _labels(file, marks, problems)
@@ -201,7 +192,7 @@ def _boxes(file: CocoFile) -> tuple[npt.NDArray[np.float64], list[str | None], d
         "area": pa.array(area, mask=made_area | np.isnan(area)),
         "crowd": pa.array([None if made else value for made, value in zip(made_crowd, crowd, strict=True)], pa.bool_()),
     }
-    columns["coco_annotation_id"] = _id_column(entries.values("id"), filled("coco_annotation_id"), file.where)
+    columns["coco_annotation_id"] = _id_column(entries.values("id"), filled("coco_annotation_id"))
     further = entries.further(understood=ANNOTATION_KEYS, reserved=OURS | COCO_COLUMNS)
     rest = entries.rest(understood=ANNOTATION_KEYS | further.keys())
     told = (written_xywh(boxes) == xywh) | np.isnan(xywh)
@@ -212,19 +203,37 @@ def _boxes(file: CocoFile) -> tuple[npt.NDArray[np.float64], list[str | None], d
     return boxes, labels, columns | further | _marked_columns(marks)
 
 
+def _given_xywh(entries: Entries, notes: list[str]) -> list[Any]:
+    """Return the boxes of a file; those around the segmentations where there are none."""
+    boxes = entries.values("bbox")
+    rows = [row for row, box in enumerate(boxes) if box is None or box == []]
+    n_made = 0
+    for row, segmentation in zip(rows, entries.values("segmentation", rows) if rows else (), strict=True):
+        made = segmentation_xywh(segmentation)
+        boxes[row] = made if made is not None else boxes[row]
+        n_made += made is not None
+    if n_made:
+        notes.append(f"{n_made:,} boxes are those around segmentations")
+    return boxes
+
+
 def _labels(file: CocoFile, marks: Sequence[Mapping[str, Any]], problems: list[str]) -> list[str | None]:
-    names: dict[Any, str] = {category.id: category.name for category in file.categories}
+    names = [category.name for category in file.categories]
+    numbers = file.annotations.values("category_id")
+    places = find_ids(numbers, {category.id: place for place, category in enumerate(file.categories)})
     labels: list[str | None] = []
     wrong = []
-    for number, mark in zip(file.annotations.values("category_id"), marks, strict=True):
-        if number is None:
+    for number, place, mark in zip(numbers, places, marks, strict=True):
+        if place >= 0:
+            labels.append(names[place])
+        elif number is None:
             labels.append(_said(mark, "label"))
         elif type(number) in {int, float}:
-            labels.append(names.get(number) or unknown_class(number))
+            labels.append(unknown_class(number))
         else:
             wrong.append(number)
     if wrong:
-        problems.append(f"{len(wrong):,} values of category_id are not integers: {examples(wrong)}")
+        problems.append(f"{len(wrong):,} values of category_id are no integers and no listed texts: {examples(wrong)}")
     return labels
 
 
@@ -242,11 +251,13 @@ def _said(mark: Mapping[str, Any], key: str) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _id_column(values: list[Any], made: npt.NDArray[np.bool_], where: str) -> pa.Array:
+def _id_column(values: Sequence[Any], made: npt.NDArray[np.bool_]) -> pa.Array:
+    """Return ids as integers, or as texts if any is none, or has more than 64 bits."""
+    given = [None if new else value for value, new in zip(plain_ids(values), made, strict=True)]
     try:
-        return pa.array([None if new else value for value, new in zip(values, made, strict=True)])
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
-        raise DataError(f"the ids in {where} must be all integers of 64 bits, or all texts: {error}") from error
+        return pa.array(given)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        return pa.array([None if value is None else str(value) for value in given], pa.string())
 
 
 def _texts(objects_: Sequence[Mapping[str, Any]]) -> pa.Array:
@@ -256,7 +267,7 @@ def _texts(objects_: Sequence[Mapping[str, Any]]) -> pa.Array:
 COCO = Format(
     "coco",
     holds=("boxes_xyxy", "labels"),
-    expected=f"a .json file, or a folder with annotations.json, annotations/instances_*.json or train/{_ROBOFLOW}",
+    expected="a .json file with the lists 'images', 'annotations' and 'categories', or a folder with such files",
     detect=_detect,
     read=read_coco,
     write=write_coco,

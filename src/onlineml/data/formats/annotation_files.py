@@ -1,0 +1,172 @@
+"""Files of annotations below a folder: found among other files, decoded, and matched with their images."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import posixpath
+from collections import Counter, defaultdict
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import msgspec
+
+from onlineml.data.formats.boxes import HASHED, refused_names, safe_name
+from onlineml.data.formats.locate import Located, locate
+from onlineml.data.formats.parts import with_slashes
+from onlineml.data.manifest.examples import examples
+from onlineml.data.manifest.splits import normalised_split, split_in_name
+from onlineml.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from onlineml.data.formats.format import Place
+    from onlineml.data.formats.sniff import JsonShape
+
+__all__ = ["ImagePaths", "decoded", "file_split", "folder_split", "folder_splits", "json_files", "resolve_names"]
+
+T = TypeVar("T")
+
+_MOST_LOOKED_AT = 32  # files of one folder: some formats have one for each image
+_MOST_NAMES = 500  # that are looked for to find the folder of a file's images
+
+
+def decoded(data: bytes, kind: type[T], where: str) -> T:
+    """Return a JSON document as an object of a type; numbers may be written as text, and NaN is null.
+
+    Args:
+        data: UTF-8, with or without a byte order mark, or UTF-16 with one.
+        kind: as msgspec takes it.
+        where: the file, for messages.
+
+    Raises:
+        DataError: the data is not JSON, or a value has another type than expected; the message names it.
+    """
+    try:
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            data = data.decode("utf-16").encode()
+        data = data.removeprefix(codecs.BOM_UTF8)
+        try:
+            return msgspec.json.decode(data, type=kind, strict=False)
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:
+            plain = json.loads(data, parse_constant=lambda _: None)
+        return msgspec.convert(plain, kind, strict=False)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where} is not UTF-8 text: byte {error.start} is wrong; save it as UTF-8") from error
+    except (ValueError, RecursionError, msgspec.MsgspecError) as error:
+        raise DataError(f"{where} cannot be read: {error}") from error
+
+
+def json_files(place: Place, fits: Callable[[JsonShape], bool]) -> list[str]:
+    """Return the paths of the JSON files below a folder that are of a kind, told by their beginnings."""
+    names = sorted((path for path in place.others if path.lower().endswith(".json")), key=posixpath.dirname)
+    found: list[str] = []
+    for _, group in groupby(names, key=posixpath.dirname):
+        own = list(group)
+        fitting = [path for path in own[:_MOST_LOOKED_AT] if fits(place.json(path))]
+        found += own if len(fitting) == _MOST_LOOKED_AT else fitting
+    return found
+
+
+def file_split(path: str) -> str | None:
+    """Return the split that the name of an annotation file tells, or else its folders."""
+    return split_in_name(posixpath.basename(path)) or folder_split(path)
+
+
+def folder_split(path: str) -> str | None:
+    """Return the split that a folder of a path is named as, the deepest first."""
+    folders = reversed(path.split("/")[:-1])
+    return next((split for folder in folders if (split := normalised_split(folder))), None)
+
+
+def folder_splits(paths: Sequence[str]) -> list[str | None]:
+    """Return the splits that the folders of images tell; `HASHED` for all unless they tell it of each."""
+    found = [folder_split(path) for path in paths]
+    return [HASHED] * len(found) if None in found else found
+
+
+class ImagePaths(NamedTuple):
+    """Files of the images that an annotation file names.
+
+    Attributes:
+        uris: the path of each image; of one that is not there, the path that its name means.
+        absent: the paths of images that are not there.
+        problems: names that fit several files, or lead out of the folder.
+    """
+
+    uris: list[str]
+    absent: list[str]
+    problems: list[str]
+
+
+def resolve_names(
+    names: Sequence[Any], images: Sequence[str], *, beside: str, split: str | None, where: str
+) -> ImagePaths:
+    """Return the files that the names in an annotation file mean.
+
+    Images of other splits are not looked at, if there are others: files of several splits often use the same names.
+
+    Args:
+        names: as in the file.
+        images: the paths of the images below the root; empty if they cannot be listed.
+        beside: the folder of that file below the root.
+        split: of that file, if it has one.
+        where: its URL, for messages.
+    """
+    plain = [with_slashes(name.strip()) if isinstance(name, str) else "" for name in names]
+    own = [path for path in images if folder_split(path) in {split, None}] if split else images
+    homes = _homes(plain, own, beside, split)
+    if not homes and len(own) < len(images):
+        own, homes = images, _homes(plain, images, beside, split)
+    home = homes[0] if homes else beside
+    known = frozenset(own)
+    uris = [posixpath.normpath(posixpath.join(home, name)) if name else "" for name in plain]
+    open_ = [row for row, uri in enumerate(uris) if uri not in known]
+    wanted = [names[row] if plain[row] else "" for row in open_] if own else []
+    located = locate(wanted, own, beside=home) if own else Located([None] * len(open_), {})
+    absent, lost = [], []
+    for row, path in zip(open_, located.paths, strict=True):
+        inside = safe_name(plain[row])
+        uris[row] = path or (posixpath.join(home, inside) if inside else "")
+        if path is None and uris[row]:
+            absent.append(uris[row])
+        elif path is None:
+            lost.append(names[row])
+    return ImagePaths(uris, absent, [*_problems(lost, located.ambiguous, homes[1:] and homes, where)])
+
+
+def _problems(lost: Sequence[Any], ambiguous: dict[str, list[str]], rivals: Sequence[str], where: str) -> Iterable[str]:
+    yield from refused_names(lost, where)
+    if rivals:
+        folders = " or ".join(map(repr, rivals[:3]))
+        yield f"the images of {where} may be in {folders}: set images=<the folder of the images>"
+    elif ambiguous:
+        shown = examples(f"{name}: {' or '.join(paths[:3])}" for name, paths in ambiguous.items())
+        yield f"{len(ambiguous):,} file names in {where} fit several images: {shown}; set images=<their folder>"
+
+
+def _homes(names: Sequence[str], images: Sequence[str], beside: str, split: str | None) -> list[str]:
+    """Return the folder that most names are relative to; several if nothing decides between them, none if none fits.
+
+    A folder named as the split of the file comes first, then the folder in which most names are, then the file's own,
+    then one below the file's own.
+    """
+    by_name: defaultdict[str, list[str]] = defaultdict(list)
+    for path in images:
+        by_name[posixpath.basename(path)].append(path)
+    counts: Counter[str] = Counter()
+    for name in names[:: max(1, len(names) // _MOST_NAMES)]:
+        inside = posixpath.normpath(name).lstrip("/") if name else name
+        for path in by_name.get(posixpath.basename(inside), ()):
+            if path == inside or path.endswith(f"/{inside}"):
+                counts[path[: -len(inside)].rstrip("/")] += 1
+
+    def rank(folder: str) -> tuple[bool, int, bool, bool]:
+        named = split is not None and folder_split(f"{folder}/") == split
+        return named, counts[folder], folder == beside, folder.startswith(f"{beside}/")
+
+    best = max(map(rank, counts), default=None)
+    return sorted(folder for folder in counts if rank(folder) == best)
