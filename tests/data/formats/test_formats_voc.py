@@ -58,9 +58,13 @@ def _one(folder: Path, *objects: str, **options: Any) -> dict[str, Any]:
 def test_a_folder_of_nothing(tmp_path: Path):
     with pytest.raises(DataError, match=r"not in the layout of Pascal VOC: expected JPEGImages/<name>.jpg .* 0 images"):
         Manifest.from_voc(tmp_path)
-    io.write_bytes(tmp_path / "VOC2012" / "JPEGImages" / "a.jpg", b"")
-    io.write_bytes(tmp_path / "VOC2012" / "Annotations" / "a.xml", _xml())
-    with pytest.raises(DataError, match="1 images and 1 annotations without a common name"):
+    io.write_bytes(tmp_path / "photos" / "b.jpg", b"")
+    io.write_bytes(tmp_path / "notes" / "a.xml", _xml())
+    with pytest.raises(
+        DataError,
+        match=r"1 images and 1 annotations without a common name: 'photos/b.jpg', and 'notes/a.xml', whose <filename> "
+        r"is 'lie.jpg'; set images= and annotations= to the two folders",
+    ):
         Manifest.from_voc(tmp_path)
 
 
@@ -143,16 +147,10 @@ def test_images_and_annotations_on_any_store(store: Store):
         "JPEGImages/sub/a.png": ([[2, 2, 9, 9]], ["dog"]),
         "JPEGImages/none.jpg": ([], []),
         "JPEGImages/unseen.JPEG": (None, None),
-        "JPEGImages/gone.jpg": ([[4, 4, 6, 6]], ["cat"]),
     }
-    assert manifest.n_ignored == 2
+    assert manifest.n_ignored == 3
     assert manifest.column("split").tolist() == stable_split(manifest.column("uri").tolist()).tolist()
-    assert [uri for uri, tag in zip(*map(manifest.column, ("uri", "version")), strict=True) if not tag] == [
-        "JPEGImages/gone.jpg"
-    ]
-    target = manifest.take(manifest.table["version"].to_numpy() != "").to_voc(
-        f"{store.url}-copy", storage_options=store.storage_options
-    )
+    target = manifest.to_voc(f"{store.url}-copy", storage_options=store.storage_options)
     back = Manifest.from_voc(target, storage_options=store.storage_options)
     assert back.column("uri").tolist() == [
         "JPEGImages/a.jpg",
@@ -179,9 +177,11 @@ def test_xml_beside_the_images(tmp_path: Path):
         "valid/b.jpg": "val",
     }
     assert manifest.n_ignored == 1
-    io.write_bytes(tmp_path / "loose.jpg", b"")
-    manifest = Manifest.from_voc(tmp_path)  # then the folders are no splits
-    assert manifest.column("split").tolist() == stable_split(manifest.column("uri").tolist()).tolist()
+    io.write_bytes(tmp_path / "logo.jpg", b"")
+    assert Manifest.from_voc(tmp_path).table.equals(manifest.table)
+    for name in ("loose.jpg", "loose.xml"):
+        io.write_bytes(tmp_path / name, _xml())
+    assert dict(zip(*map(Manifest.from_voc(tmp_path).column, ("uri", "split")), strict=True))["loose.jpg"] is None
 
 
 def test_lists_are_splits(tmp_path: Path):
@@ -195,7 +195,7 @@ def test_lists_are_splits(tmp_path: Path):
     }
     manifest = Manifest.from_voc(_voc(tmp_path, dict.fromkeys(names, _xml()), **lists))
     assert [row["split"] for row in manifest.table.to_pylist()] == ["train", "train", "val", "test", None]
-    assert manifest.n_ignored == 1  # the list for a class
+    assert manifest.n_ignored == 2  # the list for a class, and trainval, which says nothing new
 
 
 def test_a_list_of_train_and_val_together_is_divided(tmp_path: Path):
@@ -217,7 +217,7 @@ def test_lists_that_do_not_fit_are_refused(tmp_path: Path):
         Manifest.from_voc(folder)
     assert "2 names in lists match no image" in str(caught.value)
     assert "ImageSets/Main/train.txt: none" in str(caught.value)
-    assert "in the lists of several splits: 'b'" in str(caught.value)
+    assert "in the lists of several splits: 'JPEGImages/b.jpg'" in str(caught.value)
 
 
 def test_two_images_of_one_name_are_refused(tmp_path: Path):

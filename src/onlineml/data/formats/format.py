@@ -43,6 +43,7 @@ class Source(NamedTuple):
         files: the files below the folder, where the detection has listed them; see `listing`.
         holds: the kind of annotation that the detection found, one of `Format.holds`; None: the first of them.
         label: the name of what is to be read, where a file says several things about an image.
+        annotations: the folder of annotation files, where they are a file per image.
     """
 
     url: Url | Mapping[str, Url]
@@ -54,6 +55,7 @@ class Source(NamedTuple):
     files: Listing | None = None
     holds: str | None = None
     label: str | None = None
+    annotations: Url | None = None
 
     @property
     def where(self) -> str:

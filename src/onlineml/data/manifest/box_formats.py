@@ -69,34 +69,43 @@ class BoxFormats(ManifestBase):
         cls,
         url: Url,
         *,
+        images: Url | None = None,
+        annotations: Url | None = None,
         task: str = "detection",
         class_names: Sequence[str] | None = None,
         storage_options: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Import a folder in the layout of Pascal VOC: ``JPEGImages``, ``Annotations``, ``ImageSets/Main``.
+        """Import Pascal VOC: an XML file per image, in ``JPEGImages`` and ``Annotations`` or any other folders.
 
-        XML files beside their images, also below folders named as splits, are understood too. An image belongs to the
-        XML file of its name, whatever ``<filename>`` says. One whose XML has no objects shows none; one without XML was
-        not annotated. ``pose``, ``truncated``, ``difficult`` and further elements are columns.
+        An XML file belongs to the image of its name: in the same folder, or in folders that differ only in words such
+        as ``images``, ``annots`` and ``xmls``; else to the only image of its name; else to the one that its
+        ``<filename>`` or ``<path>`` names. Files without a partner are counted in the import's notes. An image whose
+        XML has no objects shows none; one without XML was not annotated. ``pose``, ``truncated``, ``difficult`` and
+        further elements are columns.
 
         VOC counts pixels from 1, and the last one is inside: ``(xmin - 1, ymin - 1, xmax, ymax)`` are the corners here.
-        A box with ``xmin = xmax`` is one without a width, which `check` finds.
+        A box with ``xmin = xmax`` is one without a width, which `check` finds. Without corners, the box around a
+        polygon, or around a rotated box, is taken.
 
         Args:
             url: the folder.
+            images: the folder of images, a name below `url` or a URL; by default anywhere below `url`.
+            annotations: the folder of XML files, likewise.
             task: ``"detection"``; or ``"multilabel"``: the classes of an image's boxes.
             class_names: the order of the classes; by default sorted as a person would.
             storage_options: fsspec's.
 
-        ``train.txt``, ``val.txt`` and ``test.txt`` say the splits; images that they do not list have none, and files
-        for single classes are passed over. With ``trainval.txt`` in place of the first two, its images are divided
-        90/10 by a hash; without any list, all images 80/10/10.
+        The lists ``train.txt``, ``val.txt`` and ``test.txt`` in ``ImageSets/Main`` say the splits, or else folders
+        called ``train``, ``valid`` and so on; images that they do not list have none, and lists for single classes
+        are passed over. With ``trainval.txt`` in place of the first two, its images are divided 90/10 by a hash;
+        without any of these, all images 80/10/10.
 
         Raises:
-            DataError: XML that cannot be read, or with entities or a DTD; lists that name no image, or one image
-                twice. All are named.
+            DataError: no XML file has an image; an image has several, or the other way round; XML that cannot be read,
+                or with entities or a DTD; lists that name no image, or one image twice. All are named.
         """
-        return cls._imported(voc.VOC, Source(url, options=storage_options), task, class_names)
+        source = Source(url, images=images, annotations=annotations, options=storage_options)
+        return cls._imported(voc.VOC, source, task, class_names)
 
     @classmethod
     def from_yolo(

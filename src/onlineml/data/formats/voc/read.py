@@ -1,10 +1,12 @@
-"""Reader of Pascal VOC folders: ``JPEGImages``, ``Annotations`` and the lists of ``ImageSets/Main``."""
+"""Reader of Pascal VOC: an XML file per image, in any arrangement of folders."""
 
 from __future__ import annotations
 
+import os
 import re
+from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -18,109 +20,125 @@ from onlineml.data.formats.boxes import (
     parts_holding,
     require_no_problems,
 )
-from onlineml.data.formats.format import Format, Source
-from onlineml.data.formats.parts import Parts, is_hidden, naturally_sorted, valid_names
+from onlineml.data.formats.format import Format, Place, Source
+from onlineml.data.formats.pairs import KINDS, Pairs, folder_of, pair, split_of_folder, stem, words
+from onlineml.data.formats.parts import Parts, absolute, list_folder, naturally_sorted
+from onlineml.data.formats.voc.lists import split_lists, splits_by_folder, splits_by_list
 from onlineml.data.formats.voc.write import write_voc
 from onlineml.data.formats.voc.xml import VocImage, leaf_xml, read_annotation, typed_column
 from onlineml.data.images.policies import is_image_name
 from onlineml.data.manifest.examples import examples
-from onlineml.data.manifest.splits import normalised_split, stable_split
 from onlineml.errors import DataError
 from onlineml.storage import io
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from onlineml.data.formats.format import Url
+    from onlineml.data.formats.parts import Listing
+    from onlineml.storage.location import Location
+
 __all__ = ["VOC", "read_voc", "write_voc"]
 
 _TOGETHER = 1024  # XML files in memory at a time
 _RESERVED = OURS | {"voc_annotation", "voc_object"}
-_TRAINVAL = {"train": 0.9, "val": 0.1}
-_FLAG = re.compile(r"\s+-?[01]$")  # after the names in lists for single classes
+_MASKS = frozenset({"segmentationclass", "segmentationobject", "segmentation", "seg", "mask", "masks"})
+_LOOKED_AT = 4  # XML files whose beginnings are read to tell VOC from other XML
+_ANNOTATION = re.compile(rb"<annotation[\s>]")
 
 
 @dataclass(frozen=True)
-class _Layout:
-    """Files by kind. A key is a path without top folder and extension, which an image and its XML file share."""
+class _Files:
+    """Files of a dataset.
 
-    images: dict[str, str]
+    Attributes:
+        at: the folder that the images' paths are relative to.
+        listing: the files below it.
+        images: paths below `home`.
+        home: the folder of images below `at`, ``""`` for itself.
+        annotations: the URLs of XML files, by their paths below the folder of annotations.
+    """
+
+    at: Location
+    listing: Listing
+    images: list[str]
+    home: str
     annotations: dict[str, str]
-    lists: dict[str, str]  # by split, or "trainval"
-    n_others: int
 
     @classmethod
-    def of(cls, paths: Sequence[str], problems: list[str]) -> _Layout:
-        apart = any(path.startswith(("JPEGImages/", "Annotations/")) for path in paths)
-        home, notes = ("JPEGImages/", "Annotations/") if apart else ("", "")
-        images: dict[str, str] = {}
-        annotations: dict[str, str] = {}
-        twice = []
-        for path in paths:
-            if is_hidden(path):
-                continue
-            if path.startswith(home) and is_image_name(path):
-                if images.setdefault(_key(path, home), path) != path:
-                    twice.append(path)
-            elif path.startswith(notes) and path.lower().endswith(".xml"):
-                annotations[_key(path, notes)] = path
-        if twice:
-            problems.append(f"{len(twice):,} images have the same name as another one: {examples(twice)}")
-        lists = _lists(paths, "ImageSets/Main/") or _lists(paths, "ImageSets/")
-        return cls(images, annotations, lists, len(paths) - len(images) - len(annotations) - len(lists))
+    def of(cls, source: Source) -> _Files:
+        at, listing = source.at, source.listing(source.where)
+        home, other = _inside(source.images, at.url, listing)
+        notes, others = _inside(source.annotations, at.url, listing)
+        own = listing if others is None else list_folder(others, source.options)
+        if other is not None:
+            at, listing = at.to(other), list_folder(other, source.options)
+        images = [path for path in _below(home, listing) if is_image_name(path)]
+        urls = {path: f"{own_url}" for path, own_url in _below(notes, own).items() if path.lower().endswith(".xml")}
+        return cls(at, listing, images, home, urls)
 
 
-def _key(path: str, folder: str) -> str:
-    return path.removeprefix(folder).rpartition(".")[0]
+def _inside(given: Url | Mapping[str, Url] | None, root: str, listing: Listing) -> tuple[str, str | None]:
+    """Return the path of a folder below the root; or ``""`` and the URL of one that is elsewhere."""
+    if given is None:
+        return "", None
+    text = os.fspath(given).rstrip("/")  # type: ignore[arg-type]
+    if any(info.path.startswith(f"{text}/") for info in listing.files):
+        return text, None
+    url = absolute(text)
+    inside = url == root or url.startswith(f"{root}/")
+    return (url[len(root) + 1 :], None) if inside else ("", url)
 
 
-def _lists(paths: Iterable[str], folder: str) -> dict[str, str]:
-    found = {}
-    for path in paths:
-        name = path.removeprefix(folder).removesuffix(".txt")
-        if path == f"{folder}{name}.txt" and (normalised_split(name) or name == "trainval"):
-            found[normalised_split(name) or name] = path
-    return found
+def _below(folder: str, listing: Listing) -> dict[str, str]:
+    start = f"{folder}/" if folder else ""
+    return {info.path[len(start) :]: info.url for info in listing.files if info.path.startswith(start)}
 
 
 def read_voc(source: Source, *, holds: str) -> Parts:
-    """Read Pascal VOC folders, see `Manifest.from_voc`."""
-    storage_options = source.options
-    root = source.where
-    paths = valid_names([info.path for info in io.list_files(root, storage_options=storage_options)], root)
+    """Read Pascal VOC, see `Manifest.from_voc`."""
     problems: list[str] = []
-    layout = _Layout.of(paths, problems)
-    read = _read_annotations(layout, root, problems, storage_options)
-    if not read or not layout.images.keys() & read.keys():
-        found = f"{len(layout.images):,} images and {len(read):,} annotations without a common name"
-        require_no_problems(root, problems)
-        raise DataError(
-            f"{root} is not in the layout of Pascal VOC: expected JPEGImages/<name>.jpg with Annotations/<name>.xml, "
-            f"or both in one folder; found {found}"
-        )
-    keys = sorted(layout.images.keys() | read.keys())
-    splits = _splits(layout, keys, root, problems, storage_options)
-    require_no_problems(root, problems)
-    home = "JPEGImages/" if any(path.startswith("JPEGImages/") for path in layout.images.values()) else ""
-    uris = [layout.images.get(key, f"{home}{key}.jpg") for key in keys]
-    table = boxes_table(_rows(uris, [read.get(key) for key in keys], splits))
-    table = identified(table, root, where=root, storage_options=storage_options)
-    boxes = [box for image in read.values() for box in image.boxes]
-    names = naturally_sorted({box.label for box in boxes if box.label is not None})
-    return parts_holding(Parts(table, names, root, layout.n_others + len(layout.annotations) - len(read)), holds)
+    notes: list[str] = []
+    files = _Files.of(source)
+    read = _read_annotations(files, problems, notes)
+    pairs = pair(files.images, list(read), kind="annotations", said=lambda file: read[file].names)
+    _require_pairs(source.where, files, pairs, read, problems)
+    notes += pairs.notes("XML files")
+    start = f"{files.home}/" if files.home else ""
+    found = {start + image: read[file] for file, image in pairs.image_of.items()}
+    uris = sorted(start + image for image in _shown(files.images, pairs, notes))
+    lists = split_lists(info.path for info in files.listing.files)
+    split_of = splits_by_list(lists, uris, files.at, problems, notes)
+    splits = [split_of.get(uri) for uri in uris] if lists else splits_by_folder(uris, found, notes)
+    require_no_problems(source.where, problems + notes if problems else [])
+    table = boxes_table(_rows(uris, [found.get(uri) for uri in uris], splits))
+    table = identified(table, files.at.url, where=source.where, storage_options=files.at.options, listing=files.listing)
+    names = naturally_sorted({box.label for image in found.values() for box in image.boxes if box.label is not None})
+    n_used = len(uris) + len(lists) + len(found)
+    n_ignored = max(len(files.listing.files) - n_used, 0) + files.listing.n_junk
+    told = (f"read as Pascal VOC from {_places(pairs.image_of)}", *notes, *_outlines(found.values()))
+    return parts_holding(Parts(table, names, files.at.url, n_ignored, notes=told), holds)
 
 
-def _read_annotations(
-    layout: _Layout, root: str, problems: list[str], storage_options: Mapping[str, Any] | None
-) -> dict[str, VocImage]:
-    """Read the annotations by key; XML files of other kinds are skipped."""
+def _places(files: Iterable[str]) -> str:
+    """Return where the annotations are, such as ``annots/*.xml``."""
+    return examples(dict.fromkeys(f"{folder_of(file)}/*.xml".lstrip("/") for file in files), text=str)
+
+
+def _outlines(images: Iterable[VocImage]) -> list[str]:
+    counts = Counter(box.outline for image in images for box in image.boxes if box.outline)
+    return [f"{n:,} {outline} were read as the boxes around them" for outline, n in counts.items()]
+
+
+def _read_annotations(files: _Files, problems: list[str], notes: list[str]) -> dict[str, VocImage]:
+    """Read the annotations by path; XML files of other kinds are skipped."""
     read: dict[str, VocImage] = {}
-    bad = []
-    pairs = list(layout.annotations.items())
+    bad, others = [], []
+    pairs = list(files.annotations.items())
     for start in range(0, len(pairs), _TOGETHER):
         chunk = pairs[start : start + _TOGETHER]
-        urls = [io.join(root, path) for _, path in chunk]
-        contents = io.read_many(urls, storage_options=storage_options)
-        for (key, path), content in zip(chunk, contents, strict=True):
+        contents = io.read_many([url for _, url in chunk], storage_options=files.at.options)
+        for (path, _), content in zip(chunk, contents, strict=True):
             if isinstance(content, OSError):
                 raise content
             try:
@@ -128,56 +146,64 @@ def _read_annotations(
             except ValueError as error:
                 bad.append(f"{path}: {error}")
                 continue
-            if image is not None:
-                read[key] = image
+            if image is None:
+                others.append(path)
+            else:
+                read[path] = image
     if bad:
         problems.append(f"{len(bad):,} XML files cannot be read (DTDs and entities are refused): {examples(bad)}")
+    if others:
+        notes.append(f"{len(others):,} XML files are no annotations of VOC and are left out: {examples(others)}")
     return read
 
 
-def _splits(
-    layout: _Layout,
-    keys: Sequence[str],
-    root: str,
-    problems: list[str],
-    storage_options: Mapping[str, Any] | None,
-) -> list[str | None] | None:
-    """Return the splits from the lists, or else from the folders; None if they are to be chosen by a hash."""
-    if not layout.lists:
-        by_folder = [normalised_split(key.partition("/")[0]) if "/" in key else None for key in keys]
-        return None if None in by_folder else by_folder
-    known = set(keys)
-    listed = {
-        name: [_listed_key(line, known) for line in _lines(io.join(root, path), storage_options)]
-        for name, path in layout.lists.items()
-    }
-    if "train" in listed or "val" in listed:
-        listed.pop("trainval", None)
-    missing = [f"{layout.lists[name]}: {key}" for name, own in listed.items() for key in own if key not in known]
-    if missing:
-        problems.append(f"{len(missing):,} names in lists match no image: {examples(missing)}")
-    split_of: dict[str, str] = {}
-    twice = set()
-    for name, own in listed.items():
-        divided = stable_split(own, fractions=_TRAINVAL).tolist() if name == "trainval" else [name] * len(own)
-        for key, split in zip(own, divided, strict=True):
-            if split_of.setdefault(key, split) != split:
-                twice.add(key)
-    if twice:
-        problems.append(f"{len(twice):,} images are in the lists of several splits: {examples(sorted(twice))}")
-    return [split_of.get(key) for key in keys]
+def _require_pairs(where: str, files: _Files, pairs: Pairs, read: Mapping[str, VocImage], problems: list[str]) -> None:
+    """Refuse a folder without pairs, and collect the pairs that cannot be told.
+
+    Raises:
+        DataError: no annotation has an image.
+    """
+    if pairs.several:
+        extra = [io.join(files.home, image) for own in pairs.several.values() for image in own[1:]]
+        problems.append(
+            f"{len(extra):,} images have the same name as another one: {examples(extra)}; "
+            "name the XML files like the whole image, such as 'a.jpg.xml', or write it as <filename>"
+        )
+    if pairs.contested:
+        shown = examples(f"{image}: {' or '.join(own)}" for image, own in pairs.contested.items())
+        problems.append(
+            f"{len(pairs.contested):,} images have several XML files: {shown}; set annotations=<the folder that counts>"
+        )
+    if pairs.image_of:
+        return
+    require_no_problems(where, problems)
+    found = f"{len(files.images):,} images and {len(read):,} annotations without a common name"
+    if files.images and read:
+        file, image = next(iter(read.items()))
+        said = f", whose <filename> is {image.names[0]!r}" if image.names else ""
+        found += f": {examples(files.images, shown=2)}, and {file!r}{said}"
+    raise DataError(
+        f"{where} is not in the layout of Pascal VOC: expected JPEGImages/<name>.jpg with Annotations/<name>.xml, or "
+        f"both in one folder, or in two of any name; found {found}; set images= and annotations= to the two folders"
+    )
 
 
-def _lines(url: str, storage_options: Mapping[str, Any] | None) -> list[str]:
-    text = io.read_bytes(url, storage_options=storage_options).decode("utf-8-sig", "replace")
-    return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-def _listed_key(line: str, known: set[str]) -> str:
-    """Return the key that a line names; some tools append an extension or a flag."""
-    candidates = [line, _FLAG.sub("", line)]
-    candidates += [name.rpartition(".")[0] for name in candidates if is_image_name(name)]
-    return next((name for name in candidates if name in known), line)
+def _shown(images: Sequence[str], pairs: Pairs, notes: list[str]) -> list[str]:
+    """Return the images of the dataset: those of folders with annotated ones, or whose name is one for images."""
+    annotated = set(pairs.image_of.values())
+    homes = {folder_of(image) for image in annotated}
+    for folder in {folder_of(image) for image in images} - homes:
+        own = words(folder)
+        if (KINDS & {*own} or split_of_folder(folder)) and not _MASKS & {*own}:
+            homes.add(folder)
+    shown = [image for image in images if folder_of(image) in homes]
+    if len(shown) < len(images):
+        others = examples(image for image in images if folder_of(image) not in homes)
+        notes.append(f"{len(images) - len(shown):,} pictures in folders without annotations are left out: {others}")
+    without = [image for image in shown if image not in annotated]
+    if without:
+        notes.append(f"{len(without):,} images have no XML file, so nobody annotated them: {examples(without)}")
+    return shown
 
 
 def _rows(uris: list[str], images: Sequence[VocImage | None], splits: Sequence[str | None] | None) -> BoxRows:
@@ -208,11 +234,25 @@ def _rows(uris: list[str], images: Sequence[VocImage | None], splits: Sequence[s
     )
 
 
+def _detect(place: Place) -> Source | None:
+    """Recognise XML files that begin as VOC's; those of an image's name are looked at first."""
+    files = [path for path in place.others if path.lower().endswith(".xml")]
+    if not files:
+        return None
+    names = {stem(path) for path in place.images}
+    files = sorted(files[: _LOOKED_AT * 64], key=lambda path: stem(path) not in names)[:_LOOKED_AT]
+    return (
+        place.source()._replace(files=place.listing)
+        if any(_ANNOTATION.search(place.head(path)) for path in files)
+        else None
+    )
+
+
 VOC = Format(
     "voc",
     holds=("boxes_xyxy", "labels"),
-    expected="a folder with Annotations/*.xml",
-    detect=lambda place: place.source() if place.has("Annotations") else None,
+    expected="a folder with Annotations/*.xml, or XML files anywhere",
+    detect=_detect,
     read=read_voc,
     write=write_voc,
 )

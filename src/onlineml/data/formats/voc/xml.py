@@ -4,6 +4,9 @@ Pixels are counted from 1 and the last one is inclusive (http://host.robots.ox.a
 section 3.3), so an image of width W extends from ``xmin`` 1 to ``xmax`` W, which is 0 to W here. Detectron2 reads it
 the same way; torchvision and FiftyOne return the numbers unchanged. Numbers are converted as decimals, not as binary
 fractions, so that 48.3 becomes 47.3 and is written as 48.3 again.
+
+Without corners, the box around a polygon is read, whose pixels are counted in the same way, or around the rotated box
+of roLabelImg, whose centre and sides are distances from the image's edge. Their elements are kept.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _EXACT = "boxes_xyxy"  # onlineml's own element, for a box that VOC's corners cannot represent
 _ABOUT_FILE = frozenset({"folder", "filename", "path", "size", "object"})
 _ABOUT_BOX = frozenset({"name", "bndbox", _EXACT})
+_OUTLINES = ("polygon", "segmentation", "robndbox", "bndbox")
 _TAG = re.compile(r"[A-Za-z_][\w.\-]*", re.ASCII)
 _TRUTH = {"true": True, "false": False}
 _KINDS: tuple[tuple[Callable[[str], Any], Callable[[Any], str]], ...] = (
@@ -45,22 +49,30 @@ _NO_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # 
 
 @dataclass(frozen=True)
 class VocBox:
-    """One object: its class, its corners (nan if absent), further leaves by tag, and the XML of other elements."""
+    """One object: its class, its corners (nan if absent), further leaves by tag, and the XML of other elements.
+
+    `outline` is what the box was computed from, if not from its corners: ``"polygons"`` or ``"rotated boxes"``.
+    """
 
     label: str | None
     box_xyxy: Sequence[float]
     leaves: Mapping[str, str]
     rest: str | None
+    outline: str = ""
 
 
 @dataclass(frozen=True)
 class VocImage:
-    """One annotation: the declared size, its objects, further leaves by tag, and the XML of other elements."""
+    """One annotation: the declared size, its objects, further leaves by tag, and the XML of other elements.
+
+    `names` are those of the image in ``<filename>`` and at the end of ``<path>``.
+    """
 
     size_hw: tuple[int, int] | None
     boxes: Sequence[VocBox]
     leaves: Mapping[str, str]
     rest: str | None
+    names: tuple[str, ...] = ()
 
 
 # ---- reading ----
@@ -82,20 +94,44 @@ def read_annotation(data: bytes, *, reserved: AbstractSet[str]) -> VocImage | No
             return None
         leaves, rest = _further(root, reserved - {"group"}, known=_ABOUT_FILE)
         boxes = [_read_box(element, reserved - OPTIONAL_BOX_COLUMNS.keys()) for element in root.findall("object")]
-        return VocImage(_size_hw(root), boxes, leaves, rest)
+        return VocImage(_size_hw(root), boxes, leaves, rest, _names(root))
     except (ParseError, ValueError, LookupError) as error:  # defusedxml's exceptions are ValueErrors
         raise ValueError(f"{type(error).__name__} {error}".strip()) from error
     except RecursionError:
         raise ValueError("elements are nested too deeply") from None
 
 
+def _names(root: Element) -> tuple[str, ...]:
+    texts = (_text(root, tag) for tag in ("filename", "path"))
+    return tuple(dict.fromkeys(text.replace("\\", "/").rpartition("/")[2] for text in texts if text))
+
+
 def _read_box(element: Element, reserved: AbstractSet[str]) -> VocBox:
+    outline, box = _around(element)
     leaves, rest = _further(element, reserved, known=_ABOUT_BOX)
-    box = _corners([_text(element, f"bndbox/{name}") for name in _CORNERS])
     exact = [_decimal(word) for word in (_text(element, _EXACT) or "").split()]
     if len(exact) == 4 and all(abs(float(e) - b) < 1.001 or math.isnan(b) for e, b in zip(exact, box, strict=True)):
         box = [float(value) for value in exact]
-    return VocBox(_text(element, "name"), box, leaves, rest)
+    return VocBox(_text(element, "name"), box, leaves, rest, outline)
+
+
+def _around(element: Element) -> tuple[str, list[float]]:
+    """Return what the box is computed from, see `VocBox`, and the box."""
+    bndbox = element.find("bndbox")
+    corners = [None if bndbox is None else _text(bndbox, name) for name in _CORNERS]
+    if any(corners):
+        return "", _corners(corners)
+    rotated = [_decimal(_text(element, f"robndbox/{name}")) for name in ("cx", "cy", "w", "h", "angle")]
+    if all(value.is_finite() for value in rotated):
+        x, y, width, height, angle = map(float, rotated)
+        cosine, sine = abs(math.cos(angle)), abs(math.sin(angle))
+        dx, dy = (width * cosine + height * sine) / 2, (width * sine + height * cosine) / 2
+        return "rotated boxes", [x - dx, y - dy, x + dx, y + dy]
+    points = [leaf for tag in _OUTLINES for top in element.findall(tag) for leaf in top.iter() if not len(leaf)]
+    xs, ys = ([_decimal(leaf.text) for leaf in points if leaf.tag[:1].lower() == axis] for axis in "xy")
+    if xs and ys and all(value.is_finite() for value in (*xs, *ys)):
+        return "polygons", _corners([str(value) for value in (min(xs), min(ys), max(xs), max(ys))])
+    return "", _corners(corners)
 
 
 def _further(
@@ -130,7 +166,8 @@ def _text(element: Element, path: str) -> str | None:
 
 
 def _size_hw(root: Element) -> tuple[int, int] | None:
-    height, width = (_decimal(_text(root, f"size/{side}")) for side in ("height", "width"))
+    size = root.find("size")
+    height, width = (_decimal(None if size is None else _text(size, side)) for side in ("height", "width"))
     whole = height.is_finite() and width.is_finite() and 1 <= height < 2**31 and 1 <= width < 2**31
     return (int(height), int(width)) if whole else None
 

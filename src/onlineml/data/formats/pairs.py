@@ -1,0 +1,215 @@
+"""Pairs of images and annotation files of one name, whatever the folders are called that keep the two apart."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from onlineml.data.images.policies import is_image_name
+from onlineml.data.manifest.examples import examples
+from onlineml.data.manifest.splits import normalised_split
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+__all__ = ["KINDS", "Pairs", "folder_of", "pair", "split_of_folder", "stem", "without_kind", "words"]
+
+# words in the names of folders that say what kind of file is there, not which of them
+KINDS = frozenset(
+    word + plural
+    for plural in ("", "s")
+    for word in (
+        *("image", "img", "jpg", "jpeg", "png", "jpegimage", "jpgimage", "photo", "picture", "pic"),
+        *("annotation", "annot", "ann", "label", "labeltxt", "bbox", "boxe", "box", "xml", "txt", "gt"),
+        *("voc", "pascalvoc", "yolo", "folder", "dir", "file"),
+    )
+)
+_BETWEEN = re.compile(r"[\s_.\-]+")
+_BY_FOLDER, _BY_CASE, _BY_STEM, _BY_CONTENT = (
+    "by name and folder",
+    "by name in other letters",
+    "by name in another folder",
+    "by the name that the file says",
+)
+
+
+@dataclass
+class Pairs:
+    """Annotation files with their images.
+
+    Attributes:
+        image_of: the image of each annotation file that has one.
+        rules: how many were found by each rule.
+        alone: annotation files without an image.
+        contested: by image, the annotation files that fit it equally well.
+        several: by annotation file, the images that it fits equally well.
+    """
+
+    image_of: dict[str, str] = field(default_factory=dict)
+    rules: Counter[str] = field(default_factory=Counter)
+    alone: list[str] = field(default_factory=list)
+    contested: dict[str, list[str]] = field(default_factory=dict)
+    several: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def how(self) -> str:
+        """The rules by which they were found, such as ``"200 by name and folder"``."""
+        return ", ".join(f"{n:,} {rule}" for rule, n in self.rules.items())
+
+    def notes(self, what: str) -> list[str]:
+        """Return sentences for people about pairs that are not of one name, and about what has no image.
+
+        Args:
+            what: the annotation files are called, in the plural.
+        """
+        found = [] if self.rules.keys() <= {_BY_FOLDER} else [f"{what} were matched to images: {self.how}"]
+        if self.alone:
+            found.append(f"{len(self.alone):,} {what} match no image and are left out: {examples(self.alone)}")
+        return found
+
+
+def folder_of(path: str) -> str:
+    """Return the folder of a path, ``""`` for the top."""
+    return path.rpartition("/")[0]
+
+
+def stem(path: str) -> str:
+    """Return the last part of a path without its extension; of ``a.jpg.txt``, ``a``."""
+    name = path.rpartition("/")[2]
+    first = name.rpartition(".")[0] or name
+    return first.rpartition(".")[0] if "." in first and is_image_name(first) else first
+
+
+def without_kind(folder: str) -> str:
+    """Return a folder in lower case without the words that say what kind of file is there.
+
+    Images in ``train/JPEGImages``, ``images/train`` and ``train_images`` share ``train`` with their annotations in
+    ``train/Annots``, ``Labels/train`` and ``train_labels``.
+    """
+    parts = (" ".join(w for w in _BETWEEN.split(part) if w not in KINDS) for part in folder.casefold().split("/"))
+    return "/".join(part for part in parts if part)
+
+
+def split_of_folder(folder: str) -> str | None:
+    """Return the split that the outermost folder named as one says; None if there is no such folder."""
+    return next(filter(None, map(normalised_split, without_kind(folder).split("/"))), None)
+
+
+def pair(
+    images: Iterable[str],
+    files: Sequence[str],
+    *,
+    kind: str,
+    said: Callable[[str], Sequence[str]] = lambda _: (),
+) -> Pairs:
+    """Find the image of each annotation file.
+
+    Rules, in this order: the same name without extension in the same folder, or in folders that differ only in words
+    such as ``images`` and ``labels``; the same in other letters, blanks or Unicode forms; the only image of this name
+    anywhere; the image that the file itself names. An image has one annotation file.
+
+    Args:
+        images: paths.
+        files: paths of annotation files.
+        kind: the folder that is preferred where an image has files in several, such as ``"labels"``.
+        said: returns the names of images that are written in an annotation file, the likeliest first.
+    """
+    return _Pairing(images, files, kind, said).pairs
+
+
+class _Pairing:
+    """The search, rule by rule; each looks only at what earlier ones have left."""
+
+    def __init__(
+        self, images: Iterable[str], files: Sequence[str], kind: str, said: Callable[[str], Sequence[str]]
+    ) -> None:
+        self._kind, self._said = kind, said
+        self._keys: dict[str, str] = {}
+        self.pairs = Pairs()
+        left_images, left = list(images), list(files)
+        for rule, key in ((_BY_FOLDER, self._by_folder), (_BY_CASE, self._by_case), (_BY_STEM, _loose_stem)):
+            if left:
+                left, left_images = self._match(rule, left, left_images, key, key)
+        for number in range(max((len(said(file)) for file in left), default=0)):
+            named = partial(self._by_content, number=number)
+            left, left_images = self._match(_BY_CONTENT, left, left_images, named, _loose_stem)
+        self.pairs.alone = left
+
+    def _by_folder(self, path: str) -> str:
+        folder = folder_of(path)
+        if folder not in self._keys:
+            self._keys[folder] = without_kind(folder)
+        return f"{self._keys[folder]}/{stem(path)}"
+
+    def _by_case(self, path: str) -> str:
+        return f"{folder_of(self._by_folder(path))}/{_loose_stem(path)}"
+
+    def _by_content(self, path: str, *, number: int) -> str | None:
+        names = self._said(path)[number : number + 1]
+        return next((_loose(stem(n) if is_image_name(n) or n.lower().endswith(".xml") else n) for n in names), None)
+
+    def _match(
+        self,
+        rule: str,
+        files: list[str],
+        images: list[str],
+        key_of_file: Callable[[str], str | None],
+        key_of_image: Callable[[str], str],
+    ) -> tuple[list[str], list[str]]:
+        """Take the pairs with equal keys; return the other files and images."""
+        by_key: defaultdict[str, list[str]] = defaultdict(list)
+        for image in images:
+            by_key[key_of_image(image)].append(image)
+        claims: defaultdict[str, list[str]] = defaultdict(list)
+        left, settled = [], set()
+        for file in files:
+            fitting = by_key.get(key_of_file(file) or "", [])
+            if len(fitting) > 1:
+                fitting = self._chosen(file, fitting)
+            if len(fitting) == 1:
+                claims[fitting[0]].append(file)
+            elif fitting and rule in {_BY_FOLDER, _BY_CASE}:
+                self.pairs.several[file] = fitting
+                settled.update(fitting)
+            else:
+                left.append(file)
+        for image, claiming in claims.items():
+            best = claiming if len(claiming) == 1 else self._preferred(image, claiming)
+            if len(best) == 1:
+                self.pairs.image_of[best[0]] = image
+                self.pairs.rules[rule] += 1
+                left += [file for file in claiming if file != best[0]]
+            else:
+                self.pairs.contested[image] = best
+        return left, [image for image in images if image not in claims and image not in settled]
+
+    def _chosen(self, file: str, images: list[str]) -> list[str]:
+        """Return the images of one key that a file fits best: the one of its own full name, or that it names."""
+        own = file.rpartition("/")[2].rpartition(".")[0]
+        for name in (own, *self._said(file)):
+            if found := [image for image in images if image.rpartition("/")[2] == name]:
+                return found
+        beside = [image for image in images if folder_of(image) == folder_of(file)]
+        return beside if len(beside) == 1 else images
+
+    def _preferred(self, image: str, files: list[str]) -> list[str]:
+        """Return the files that fit an image best: those in a folder of the usual name, else beside it."""
+        usual = [file for file in files if self._kind in words(folder_of(file))]
+        return usual or [file for file in files if folder_of(file) == folder_of(image)] or files
+
+
+def words(folder: str) -> list[str]:
+    """Return the words in the names of a folder and of those above it, in lower case."""
+    return _BETWEEN.split(folder.casefold().replace("/", " "))
+
+
+def _loose(name: str) -> str:
+    return unicodedata.normalize("NFC", name.strip()).casefold()
+
+
+def _loose_stem(path: str) -> str:
+    return _loose(stem(path))
