@@ -1,10 +1,12 @@
 """Exceptions of onlineml, each also a subclass of the corresponding builtin exception.
 
-A message names the object, what was expected, what was found and the remedy.
+A message names the object, what was expected, what was found and the remedy. The URLs in it are shown without their
+credentials, whoever wrote the message.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 __all__ = [
@@ -25,11 +27,38 @@ __all__ = [
     "TrainingError",
     "UnknownClassError",
     "WeightsError",
+    "without_credentials",
 ]
+
+_URLS = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^\s'\"<>]*")
+_USER = re.compile(  # also a password that contains what should be escaped in a URL
+    r"(?<=://)(?:[^/?#]*@|[^/?#@]*:(?!\d*(?:[/?#]|$))[^@]*@)"
+)
+# the container of a bucket, or a repository and its branch, not a user
+_NO_USER = re.compile(r"(?:abfss?|wasbs?|github|git)://")
+# bytes of a shard and moments of a video are no secrets, and tell images apart
+_QUERY = re.compile(r"\?.*?(?=(?:#(?:offset=\d+&length=\d+(?:/[^/?]*)?|t=[\d.]+))?$)", re.DOTALL)
+
+
+def without_credentials(text: str, *, whole: bool = False, query: bool = False) -> str:
+    """Return a text without the user name, password and query (which may be a signature) of each URL in it.
+
+    Args:
+        text: any.
+        whole: the text is one URL, which may contain spaces.
+        query: keep the queries.
+    """
+    if not whole:
+        return _URLS.sub(lambda url: without_credentials(url[0], whole=True), text) if "://" in text else text
+    shown = text if _NO_USER.match(text) else _USER.sub("", text, count=1)
+    return shown if query else _QUERY.sub("", shown, count=1)
 
 
 class OnlineMLError(Exception):
     """Base class of all exceptions that onlineml raises."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*(without_credentials(one) if isinstance(one, str) else one for one in args))
 
 
 class ConfigError(OnlineMLError, ValueError):

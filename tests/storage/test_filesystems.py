@@ -13,7 +13,8 @@ import pytest
 from fault_proxy import FaultProxy, fault_proxy
 from onlineml.errors import AlreadyExistsError, ConfigError, StorageError
 from onlineml.storage import io
-from onlineml.storage.filesystems import secrets_of
+from onlineml.storage.credentials import secrets_of
+from onlineml.storage.location import Location
 from onlineml.storage.log.log import LogEntry, new_ulid
 from onlineml.storage.s3 import obstore as s3_obstore
 
@@ -145,9 +146,17 @@ def test_which_options_are_secret() -> None:
         "secret": "s",
         "endpoint_url": "u",
         "client_kwargs": {"aws_session_token": "t", "region": "r"},
+        "connection_string": "Account=a;AccountKey=c==;Suffix=x",
+        "headers": {"Authorization": "Bearer b", "X-Team": "h"},
+        "proxies": ["http://me:p@proxy"],
+        "passphrase": b"f",
+        "auth": ("n", "w"),
     }
-    assert secrets_of(options) == {"k", "s", "t"}
-    assert secrets_of(None) == set()
+    found = secrets_of(Location("s3://bucket/a", options))
+    assert found >= {"k", "s", "t", "c==", "b", "h", "p", "f", "w"}
+    assert not found & {"u", "r", "Account=a"}
+    assert secrets_of(Location("s3://bucket/a")) == set()
+    assert secrets_of(Location("simplecache::https://me:pa%40ss@host/a?token=t&size=3")) >= {"pa@ss", "pa%40ss", "t"}
 
 
 def test_ids_follow_the_clock_and_never_repeat() -> None:

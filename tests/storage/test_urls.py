@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from onlineml.errors import DataError
 from onlineml.storage import io
-from onlineml.storage.urls import local_path, redacted
+from onlineml.storage.urls import local_path, redacted, storable
 
 
 @pytest.mark.parametrize(
@@ -45,5 +46,30 @@ def test_local_paths() -> None:
 def test_urls_are_shown_without_their_secrets() -> None:
     assert redacted("sftp://me:secret@host:22/a") == "sftp://host:22/a"
     assert redacted("https://host/a?signature=secret") == "https://host/a"
+    assert redacted("https://me:se/c?r#et@host/a") == "https://host/a"
+    assert redacted("https://host:80/a@b") == "https://host:80/a@b"
+    assert redacted("https://host/a.mp4?signature=secret#t=1.500") == "https://host/a.mp4#t=1.500"
+    assert (
+        redacted("s3://bucket/shard?token=secret#offset=0&length=9/a.jpg")
+        == "s3://bucket/shard#offset=0&length=9/a.jpg"
+    )
+    assert redacted("simplecache::s3://me:secret@bucket/a") == "simplecache::s3://bucket/a"
+    assert redacted("zip://a?b=secret::https://host/z?token=se::cret") == "zip://a::https://host/z"
+    assert (
+        redacted("abfs://container@account.dfs.core.windows.net/a") == "abfs://container@account.dfs.core.windows.net/a"
+    )
+    assert redacted("s3://bucket/project@champion") == "s3://bucket/project@champion"
     assert redacted("s3://bucket/a b#c") == "s3://bucket/a b#c"
     assert redacted("/a?b@c") == "/a?b@c"
+
+
+def test_stored_urls_keep_a_query_without_secrets() -> None:
+    assert storable("https://host/image?id=7&size=large") == "https://host/image?id=7&size=large"
+    for query in ("id=7&X-Amz-Signature=ab", "sig=ab", "id=0123456789abcdef0123456789", "api_key=ab"):
+        assert storable(f"https://me@host/image?{query}") == "https://host/image"
+    assert storable("/a?token=b") == "/a?token=b"
+
+
+def test_messages_of_errors_show_no_credentials() -> None:
+    error = DataError("https://me:secret@host/a?token=secret and 's3://me:secret@b/c': not found")
+    assert str(error) == "https://host/a and 's3://b/c': not found"

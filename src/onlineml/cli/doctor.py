@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from onlineml.errors import AlreadyExistsError, NotFoundError, OnlineMLError
+from onlineml.errors import AlreadyExistsError, NotFoundError, OnlineMLError, without_credentials
 from onlineml.storage import io
 from onlineml.storage.cache import cache_folder
 from onlineml.storage.filesystems import filesystem
@@ -73,6 +73,7 @@ def report(findings: Sequence[Finding]) -> str:
         lines.append(f"{level:8}{what}")
         if remedy:
             lines.append(f"{'':8}  -> {remedy}")
+    lines = [without_credentials(line) for line in lines]
     n_problems = sum(finding.level == "problem" for finding in findings)
     return "\n".join([*lines, f"\n{n_problems} problem{'s' * (n_problems != 1)}"])
 

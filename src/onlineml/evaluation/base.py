@@ -18,6 +18,7 @@ from onlineml.evaluation.render.card import TaskWords  # noqa: TC001
 from onlineml.evaluation.render.text import subject
 from onlineml.evaluation.serial import Layout  # noqa: TC001
 from onlineml.evaluation.types import Interval  # noqa: TC001
+from onlineml.storage.urls import storable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,11 +43,11 @@ class BaseScores(ABC):
 
     Attributes:
         class_names: the model's classes, in the order of its outputs.
-        model_ref: the model; "" if unknown.
+        model_ref: the model, without credentials; "" if unknown.
         split: the split of the manifest.
         manifest_hash: the dataset version.
         image_ids: (N) ids, in the order of the arrays.
-        uris: (N) locations of the images; "" if unknown.
+        uris: (N) locations of the images, without credentials; "" if unknown.
         groups: (N) the group of each image, or None: each image is its own.
         slices: columns (N) by which `by_slice` is computed.
         n_groups: number of independent groups.
@@ -82,6 +83,11 @@ class BaseScores(ABC):
     seed: int
     intervals: Mapping[str, Interval]
     thumbnails: Mapping[str, bytes] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Leave credentials out of URLs: scores are stored, pickled and shown."""
+        object.__setattr__(self, "model_ref", storable(self.model_ref))
+        object.__setattr__(self, "uris", tuple(map(storable, self.uris)))
 
     @property
     def n_images(self) -> int:

@@ -20,6 +20,7 @@ from onlineml.improving.outcome import FIRST, Outcome
 from onlineml.improving.review.features import project_store
 from onlineml.inference.evaluate import evaluate
 from onlineml.registry.publish_once import publish_once
+from onlineml.storage.urls import storable
 from onlineml.tasks.loading import load_model
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Attempt:
         """Train, publish and promote a first model."""
         model = train_first(self.data, self.recipe, run=self.run, progress=self.progress)
         self._pause()
-        model.reference = self.run.path("challenger")
+        model.reference = storable(self.run.path("challenger"))
         scores = self._evaluate(model) if self._test_images() else None
         version = self._publish(model, scores, parent=None)
         reasons = ["there was no champion to compare with" + ("" if scores else ", and there are no test images")]
@@ -95,7 +96,7 @@ class Attempt:
         recipe = dataclasses.replace(self.recipe, how=self._how(old, changes))
         model = self._train(old, recipe, changes)
         self._pause()
-        model.reference = self.run.path("challenger")
+        model.reference = storable(self.run.path("challenger"))
         scores, before_scores = self._evaluate(model), self._scores_of(old)
         self._pause()
         version = self._publish(model, scores, parent=champion.url if recipe.how in _WARM else None)

@@ -13,6 +13,7 @@ from onlineml.data.images.decode import from_pillow, is_image_name
 from onlineml.errors import BadImageError, ConfigError, NotFoundError
 from onlineml.storage.io import list_files
 from onlineml.storage.location import Location, Options
+from onlineml.storage.urls import storable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +24,7 @@ __all__ = ["Item", "items_of"]
 
 
 class Item(NamedTuple):
-    """One image: a name, and its content, or where to read it; then the store's tag of it, where known."""
+    """One image: a name without credentials; its content, or where to read it; the store's tag of it, where known."""
 
     name: str
     content: bytes | NDArray[np.uint8] | BadImageError | Location
@@ -89,7 +90,7 @@ def _as_rgb(array: NDArray[Any]) -> NDArray[np.uint8] | BadImageError:
 def _stored(place: Location) -> Iterator[Item]:
     """Yield a file, or the image files of a folder or pattern, in order of path; all files if none has an extension."""
     url = place.url
-    one = Item(url, place)
+    one = Item(storable(url), place)
     if url.startswith(("http://", "https://")):  # ? starts a query, and there is no listing
         yield one
         return
@@ -110,7 +111,7 @@ def _stored(place: Location) -> Iterator[Item]:
             yield one
             return
     for file in [f for f in found if is_image_name(f.path)] or found:
-        yield Item(file.url, place.to(file.url), file.version)
+        yield Item(storable(file.url), place.to(file.url), file.version)
 
 
 def _matches(path: str, pattern: str) -> bool:

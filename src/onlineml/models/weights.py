@@ -50,7 +50,7 @@ def read_state_dict(url: Url) -> dict[str, Tensor]:
             "to start from random weights"
         ) from error
     try:
-        if file.url.lower().endswith(".safetensors"):
+        if str(file).lower().endswith(".safetensors"):
             from safetensors.torch import load  # noqa: PLC0415
 
             state: Any = load(data)

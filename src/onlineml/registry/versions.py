@@ -18,6 +18,7 @@ from onlineml.registry.promotions import ALIAS, AliasState, aliases, check_alias
 from onlineml.storage import io
 from onlineml.storage.json_file import read_json
 from onlineml.storage.location import Location, Options, Url
+from onlineml.storage.urls import storable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,7 +86,7 @@ class ModelVersion:
         return markup("<b>{}</b> <code>{}</code>", self.version, self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.location.without_options, self.version, self.project_url)
+        return type(self), (self.location.without_options, self.version, storable(self.project_url))
 
 
 def content_digits(files: Mapping[str, bytes]) -> str:

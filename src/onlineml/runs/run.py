@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import re
 import secrets
 import threading
 import time
@@ -20,7 +19,7 @@ from onlineml.errors import ConfigError, NotFoundError, StoppedError
 from onlineml.runs.append import BufferedAppender
 from onlineml.runs.process import this_process
 from onlineml.storage import io
-from onlineml.storage.filesystems import secrets_of
+from onlineml.storage.credentials import refuse_secrets, scrubbed
 from onlineml.storage.json_file import read_json
 from onlineml.storage.location import Location, Options, Url
 
@@ -32,7 +31,6 @@ __all__ = ["ENDED", "Run", "State", "end_of", "new_run_id"]
 State = Literal["created", "running", "finished", "failed", "stopped"]
 ENDED = ("finished", "failed", "stopped")
 
-_SECRET = re.compile(r"storage_options|secret|passw(or)?d|credential|(^|_)token$|api_?key|access_?key", re.IGNORECASE)
 _ERROR_LENGTH = 2000  # characters of an error in the status
 _INFINITE = {"inf": math.inf, "-inf": -math.inf}
 
@@ -42,12 +40,12 @@ def new_run_id() -> str:
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
-def end_of(error: BaseException) -> tuple[State, dict[str, str]]:
-    """Return the state of a run that an exception ended, and the facts that tell why."""
+def end_of(error: BaseException, *, at: Location) -> tuple[State, dict[str, str]]:
+    """Return the state of a run, at its location, that an exception ended, and the facts that tell why."""
     if isinstance(error, StoppedError):
         return "stopped", {"by": "request"}
     if isinstance(error, Exception):
-        return "failed", {"error": f"{type(error).__name__}: {error}"[:_ERROR_LENGTH]}
+        return "failed", {"error": scrubbed(f"{type(error).__name__}: {error}", at)[:_ERROR_LENGTH]}
     return "stopped", {"by": type(error).__name__}
 
 
@@ -131,7 +129,7 @@ class Run:
             self.spec = merged
 
     def _encoded(self, spec: Mapping[str, Any]) -> bytes:
-        _refuse_secrets(spec, secrets_of(self.location.options))
+        refuse_secrets(spec, self.location)
         try:
             return json.dumps(dict(spec), indent=2, ensure_ascii=False, allow_nan=False).encode()
         except (TypeError, ValueError) as err:
@@ -177,7 +175,7 @@ class Run:
         try:
             yield
         except BaseException as error:
-            state, facts = end_of(error)
+            state, facts = end_of(error, at=self.location)
             self.set_status(state, facts=facts)
             raise
 
@@ -258,11 +256,11 @@ class Run:
         return f"Run({str(self.location)!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (self.url, self.spec)
+        return _restore, (self.location.without_options, self.spec)
 
 
-def _restore(url: str, spec: dict[str, Any]) -> Run:
-    return Run(url, spec=spec)
+def _restore(location: Location, spec: dict[str, Any]) -> Run:
+    return Run(location, spec=spec)
 
 
 def _metrics_line(row: Mapping[str, float | str]) -> str:
@@ -284,17 +282,3 @@ def _strict(value: Any) -> Any:
 
 def _restored(value: Any) -> Any:
     return math.nan if value is None else _INFINITE.get(value, value) if isinstance(value, str) else value
-
-
-def _refuse_secrets(value: Any, known: set[str], where: str = "spec") -> None:
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            if _SECRET.search(str(name)) and inner:
-                msg = f"{where}[{name!r}] looks like a secret, and the spec is stored; pass storage_options to the call"
-                raise ConfigError(msg)
-            _refuse_secrets(inner, known, f"{where}[{name!r}]")
-    elif isinstance(value, list | tuple):
-        for index, inner in enumerate(value):
-            _refuse_secrets(inner, known, f"{where}[{index}]")
-    elif isinstance(value, str) and any(secret in value for secret in known):
-        raise ConfigError(f"{where} contains a secret of storage_options, and the spec is stored; remove it")

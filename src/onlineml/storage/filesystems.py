@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import fsspec
 import fsspec.asyn
@@ -20,12 +18,15 @@ from onlineml.errors import (
     OnlineMLError,
     StorageError,
 )
+from onlineml.storage.credentials import scrubbed, secrets_of
 from onlineml.storage.s3 import client as s3
 
 if TYPE_CHECKING:
-    from onlineml.storage.location import Location, Options
+    from collections.abc import Iterator
 
-__all__ = ["filesystem", "is_object_store", "our_error", "secrets_of", "translated"]
+    from onlineml.storage.location import Location
+
+__all__ = ["filesystem", "is_object_store", "our_error", "translated"]
 
 Needs = Literal["read", "list", "write", "delete"]
 
@@ -38,7 +39,6 @@ _NEEDS = {
     "delete": ("delete it", "DeleteObject", ""),
 }
 _process = [os.getpid()]  # the process that owns fsspec's threads
-_SECRET_NAME = re.compile(r"secret|token|passw|credential|signature|\bkey\b|_key$|^key$|sas", re.IGNORECASE)
 
 
 def filesystem(at: Location) -> tuple[Any, str]:
@@ -78,7 +78,9 @@ def is_object_store(fs: Any) -> bool:
 
 @contextlib.contextmanager
 def translated(at: Location, *, needs: Needs = "read") -> Iterator[None]:
-    """Convert any error of a filesystem to an onlineml error, which names the URL and no option.
+    """Convert any error of a filesystem to an onlineml error, which names the URL and no secret.
+
+    Where the location has secrets, the error has no cause and no context, since these may contain them in any form.
 
     Args:
         at: the file or folder that is accessed.
@@ -92,10 +94,23 @@ def translated(at: Location, *, needs: Needs = "read") -> Iterator[None]:
     """
     try:
         yield
-    except OnlineMLError:
+    except OnlineMLError as err:
+        if secrets_of(at):
+            _raise_alone(err)
         raise
-    except Exception as err:  # noqa: BLE001 (each backend has exceptions of its own)
-        raise _ours(err, at, needs) from (None if any(secret in str(err) for secret in secrets_of(at.options)) else err)
+    except Exception as err:
+        ours = _ours(err, at, needs)
+        if secrets_of(at):
+            _raise_alone(ours)
+        raise ours from err
+
+
+def _raise_alone(error: Exception) -> NoReturn:
+    try:
+        raise error from None
+    except type(error):
+        error.__context__ = None  # ``raise`` has set it; raising again does not
+        raise
 
 
 def our_error(err: Exception, at: Location) -> OSError:
@@ -110,9 +125,7 @@ def _ours(err: Exception, at: Location, needs: Needs) -> OSError:
         return NotFoundError(f"nothing is stored at {at}")
     if isinstance(err, FileExistsError):
         return AlreadyExistsError(f"{at} already exists")
-    detail = f"{type(err).__name__}: {err}"
-    for secret in secrets_of(at.options):
-        detail = detail.replace(secret, "***")
+    detail = scrubbed(f"{type(err).__name__}: {err}", at)
     if isinstance(err, PermissionError) or getattr(err, "errno", None) == errno.EROFS:
         what, permission, without = _NEEDS[needs]
         return PermissionError(
@@ -120,14 +133,3 @@ def _ours(err: Exception, at: Location, needs: Needs) -> OSError:
             f"credentials in storage_options or the environment ({detail})"
         )
     return StorageError(f"{at}: {detail}")
-
-
-def secrets_of(storage_options: Options) -> set[str]:
-    """Return the values in storage options whose option names look secret."""
-    found: set[str] = set()
-    for option, value in (storage_options or {}).items():
-        if isinstance(value, Mapping):
-            found |= secrets_of(value)
-        elif isinstance(value, str) and value and _SECRET_NAME.search(option):
-            found.add(value)
-    return found

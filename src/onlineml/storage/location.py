@@ -75,8 +75,8 @@ class Location:
 
     @property
     def without_options(self) -> Location:
-        """The same URL without options, for pickles and whatever else outlasts a process."""
-        return Location(self.url)
+        """The same place without options and credentials, for pickles and whatever else outlasts a process."""
+        return Location(urls.storable(self.url))
 
     def __str__(self) -> str:
         return urls.redacted(self.url)

@@ -4,14 +4,36 @@ from __future__ import annotations
 
 import os
 import re
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote
 
-from onlineml.errors import DataError
+from onlineml.errors import DataError, without_credentials
 
-__all__ = ["inside", "is_url", "join", "local_path", "name", "parent", "redacted", "scheme", "text"]
+__all__ = [
+    "inside",
+    "is_secret_name",
+    "is_url",
+    "join",
+    "local_path",
+    "name",
+    "parent",
+    "redacted",
+    "scheme",
+    "secrets_in",
+    "storable",
+    "text",
+]
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*(?:://|::)")
 _LOCAL_SCHEMES = ("file://", "local://")
+_CHAIN = re.compile(r"::(?=[A-Za-z][A-Za-z0-9+.\-]*(?:://|::))")  # between the URLs of fsspec's chained ones
+_AUTHORITY = re.compile(r"://(?:([^/?#]*)@|([^/?#@]*:(?!\d*(?:[/?#]|$))[^@]*)@)")
+# names of options and of parameters of a query
+_SECRET_NAME = re.compile(
+    r"secret|token|passw|passphrase|pwd|credential|signature|\bsig\b|\bauth|authori[sz]|cookie|\bsas|_sas|session|"
+    r"conn(ection)?_?str|prox(y|ies)|header|(access|account|api|private|shared)[-_]?key|(\b|[-_])key\b",
+    re.IGNORECASE,
+)
+_OPAQUE = re.compile(r"[A-Za-z0-9+/=_.%~-]{20,}")  # values of any parameter that are as long as keys are
 
 
 def text(url: str | os.PathLike[str]) -> str:
@@ -88,9 +110,36 @@ def parent(url: str | os.PathLike[str]) -> str:
 
 
 def redacted(url: str) -> str:
-    """Return the URL without user name, password and query (which may be a signature), for messages."""
-    if not is_url(url) or "::" in url:
+    """Return the URL, or each of a chain, without user name, password and query, for messages."""
+    return "::".join(without_credentials(one, whole=True) for one in _CHAIN.split(url)) if is_url(url) else url
+
+
+def storable(url: str) -> str:
+    """Return the URL as files and pickles may hold it: without credentials, but with a query that contains none."""
+    if not is_url(url):
         return url
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}" if parts.query or host != parts.netloc else url
+    links = _CHAIN.split(url)
+    return "::".join(without_credentials(one, whole=True, query=not _query_secrets(one)) for one in links)
+
+
+def secrets_in(url: str) -> set[str]:
+    """Return the passwords (or a user name without one) and the values of queries in a URL, as written and decoded."""
+    found: set[str] = set()
+    for one in _CHAIN.split(url) if is_url(url) else ():
+        if (user := _AUTHORITY.search(one)) and redacted(one) != one:
+            given = user[1] or user[2] or ""
+            found |= {given, given.partition(":")[2]}
+        found |= _query_secrets(one)
+    return {form for secret in found for form in (secret, unquote(secret)) if form}
+
+
+def is_secret_name(name: str) -> bool:
+    """Return whether an option, or a parameter of a query, is named as one that holds a secret."""
+    return _SECRET_NAME.search(name) is not None
+
+
+def _query_secrets(url: str) -> set[str]:
+    """Return the query and its secret values; the empty set if none of them seems to be secret."""
+    query = url.partition("?")[2].partition("#")[0]
+    pairs = [pair for pair in parse_qsl(query) if is_secret_name(pair[0]) or _OPAQUE.search(pair[1])]
+    return {query, *(value for _, value in pairs)} if pairs else set()

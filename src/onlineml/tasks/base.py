@@ -91,7 +91,7 @@ class VisionModule(WithClassHead, WithNormalization, WithThresholds, WithFiles, 
         self.gradient_clip: float | None = None  # maximum norm; clipping takes 3 % of a ResNet-18's step on a CPU
         self.size_hw: tuple[int, int] | None = None
         self.manifest_hash = ""
-        self.reference = ""  # the URL that it was loaded from
+        self.reference = ""  # the URL that it was loaded from, without credentials
         self.head_only = False
         self.register_buffer("scale", torch.empty(1, 3, 1, 1), persistent=False)
         self.register_buffer("shift", torch.empty(1, 3, 1, 1), persistent=False)

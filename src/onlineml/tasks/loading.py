@@ -15,6 +15,7 @@ from onlineml.models.weights import with_versions
 from onlineml.registry.versions import ModelVersion, resolve
 from onlineml.storage.io import read_bytes
 from onlineml.storage.location import Location, Options, Url
+from onlineml.storage.urls import storable
 from onlineml.tasks import task_names, task_of
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def _describe(model: VisionModule, parent: str | None) -> dict[str, Any]:
             "color": "RGB, upright",
         },
         "manifest_hash": model.manifest_hash,
-        "parent": parent or model.reference or None,
+        "parent": storable(parent or model.reference) or None,
         "seed": model.seed,
         "training": {"optimizer": model.optimizer_name, "lr": model.lr},
         "packages": {name: found for name in _PACKAGES if (found := _version(name))},
@@ -138,7 +139,7 @@ def load_model(
     loaded.manifest_hash = descriptor["manifest_hash"]
     if (chosen := descriptor.get("thresholds")) is not None:
         loaded.thresholds = {str(name): float(score) for name, score in chosen.items()}
-    loaded.reference = found.url
+    loaded.reference = storable(found.url)
     loaded.to(memory_format=torch.channels_last)
     return loaded.eval()
 

@@ -25,6 +25,7 @@ from onlineml.runs.process import this_process
 from onlineml.runs.run import ENDED, Run, end_of
 from onlineml.storage import io
 from onlineml.storage.codec import encode
+from onlineml.storage.credentials import scrubbed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -121,8 +122,9 @@ def _execute(run: _JobRun, function: str, arguments: Mapping[str, Any]) -> tuple
             return "failed", {"error": f"the job ended with exit code {error.code}"}
     except Exception as error:  # noqa: BLE001 (recorded, whatever it is)
         known = isinstance(error, OnlineMLError)  # its message is enough
-        sys.stdout.write(f"{type(error).__name__}: {error}\n" if known else traceback.format_exc())
-        return end_of(error)
+        text = f"{type(error).__name__}: {error}\n" if known else traceback.format_exc()
+        sys.stdout.write(scrubbed(text, run.location))
+        return end_of(error, at=run.location)
     finally:
         run.stops_in_time = True  # the final status is still written
     return "finished", {}

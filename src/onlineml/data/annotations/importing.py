@@ -14,7 +14,7 @@ from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import assign_splits
 from onlineml.errors import DataError
 from onlineml.storage.location import Location
-from onlineml.storage.urls import inside, is_url
+from onlineml.storage.urls import inside, is_url, redacted, storable
 
 if TYPE_CHECKING:
     import os
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from onlineml.data.annotations.fold import Folded
     from onlineml.data.manifest.manifest import Manifest
 
-__all__ = ["absolute", "holds_already", "ids_of_contents", "known_images", "prepared", "url_of"]
+__all__ = ["absolute", "holds_already", "ids_of_contents", "known_images", "prepared", "recorded", "url_of"]
 
 _COLUMNS = ["image_id", "uri", "version", "sha256", "split", "group"]
 
@@ -49,7 +49,7 @@ def prepared(
         StorageError: the store failed.
     """
     prefix = f"{project.url}/"
-    table = manifest.with_column("uri", [absolute(url).removeprefix(prefix) for url in manifest.urls()]).table
+    table = manifest.with_column("uri", recorded(manifest.urls(), prefix)).table
     _require_one_row_each(table["uri"])
     found = Reimported(table, [])
     if any(len(images.table) for images in (folded.images, folded.deleted, folded.lost)):
@@ -127,6 +127,23 @@ def absolute(url: str | os.PathLike[str]) -> str:
     if full.startswith("/") and "//" not in full and "/." not in full and not full.endswith("/"):
         return full  # as nearly all are
     return Location.of(full).absolute.url
+
+
+def recorded(urls: Sequence[str], prefix: str) -> list[str]:
+    """Return addresses as a project writes them, relative to its folder where they are inside.
+
+    Raises:
+        DataError: some contain credentials, which everybody who reads the project would see.
+    """
+    found = [absolute(url).removeprefix(prefix) for url in urls]
+    shown = [one for one in found if storable(one) != one]
+    if shown:
+        raise DataError(
+            f"{len(shown):,} addresses contain a password, a token or a signature, which a project does not record: "
+            f"{examples([redacted(one) for one in shown])}; give credentials in the environment or in storage_options, "
+            "or copy the images with project.images.upload_files"
+        )
+    return found
 
 
 def _require_one_row_each(uris: pa.ChunkedArray) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from onlineml.data.annotations.importing import known_images, url_of
+from onlineml.data.annotations.importing import known_images, recorded, url_of
 from onlineml.data.images.digests import content_digests
 from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.schema import COLUMNS
@@ -57,8 +57,8 @@ def readdressed(
     urls = [inside(new.url, url_of(row["uri"], root=project.url).removeprefix(f"{old.url}/")) for row in rows]
     now = current_versions(urls, storage_options=project.options)
     pairs = [
-        (row, {"uri": url.removeprefix(f"{project.url}/"), "version": version})
-        for row, url, version in zip(rows, urls, now, strict=True)
+        (row, {"uri": uri, "version": version})
+        for row, uri, version in zip(rows, recorded(urls, f"{project.url}/"), now, strict=True)
         if version is not None
     ]
     if not pairs:

@@ -12,6 +12,7 @@ from onlineml.data.images.policies import FORMAT_OF
 from onlineml.data.manifest.splits import SPLITS
 from onlineml.errors import BadImageError, ConfigError
 from onlineml.storage import io
+from onlineml.storage.urls import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -91,7 +92,7 @@ def listed(sources: Source | Iterable[Source]) -> list[Source]:
 
 def names_of(sources: Sequence[Source]) -> list[str]:
     """Return the names by which messages refer to sources."""
-    return [f"image {n}" if isinstance(source, bytes) else str(source) for n, source in enumerate(sources)]
+    return [f"image {n}" if isinstance(source, bytes) else redacted(str(source)) for n, source in enumerate(sources)]
 
 
 def checked_split(split: str | None) -> str | None:

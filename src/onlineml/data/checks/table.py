@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import pyarrow as pa
 
 from onlineml.pages import markup, table
+from onlineml.storage.urls import storable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,7 +118,7 @@ def findings_table(manifest: Manifest, found: Sequence[Sequence[Finding]]) -> pa
     flat = [finding for findings in found for finding in findings]
     taken = manifest.table.select(["uri", "image_id"]).take(pa.array(rows, pa.int64()))
     columns = {
-        "uri": taken["uri"],
+        "uri": pa.array(map(storable, taken["uri"].to_pylist()), pa.string()),
         "image_id": taken["image_id"],
         "finding": pa.array([finding.code for finding in flat], pa.string()),
         "outcome": pa.array([finding.outcome for finding in flat], pa.string()),

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from onlineml.data.manifest.edits import NO_SPLIT
 from onlineml.data.manifest.summary import remarks
 from onlineml.pages import render
+from onlineml.storage.urls import redacted
 
 if TYPE_CHECKING:
     from onlineml.data.manifest.manifest import Manifest
@@ -38,7 +39,7 @@ def manifest_html(manifest: Manifest) -> str:
     values = {
         "sizes": ", ".join(filter(None, sizes)),
         "hash": manifest.hash[:12],
-        "root": manifest.root,
+        "root": redacted(manifest.root),
         "splits": splits,
         "remarks": remarks(manifest),
         "rows": shown,

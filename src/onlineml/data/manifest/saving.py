@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from onlineml.errors import DataError
 from onlineml.storage import io
+from onlineml.storage.urls import storable
 
 if TYPE_CHECKING:
     from onlineml.data.manifest.manifest import Manifest
@@ -35,7 +36,7 @@ def saved_files(manifest: Manifest) -> dict[str, bytes]:
         **({"class_ids": list(manifest.class_ids)} if manifest.class_ids else {}),
         **({"source": manifest.source} if manifest.source else {}),
         **({"notes": list(manifest.notes)} if manifest.notes else {}),
-        "root": manifest.root,
+        "root": storable(manifest.root),
         "n_images": len(manifest),
         "n_ignored": manifest.n_ignored,
         "counts": manifest.counts(),

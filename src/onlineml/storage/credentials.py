@@ -1,0 +1,86 @@
+"""The secrets in URLs and storage options: found, hidden in messages, and refused in what is stored."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
+
+from onlineml.errors import ConfigError, without_credentials
+from onlineml.storage import urls
+
+if TYPE_CHECKING:
+    from onlineml.storage.location import Location
+
+__all__ = ["refuse_secrets", "scrubbed", "secrets_of"]
+
+_SHORT = 6  # characters of a secret that may also be a part of other words
+_NOT_IN_SPECS = re.compile(
+    r"storage_options|secret|passw(or)?d|passphrase|credential|(^|_)token$|(api|access|account|private)_?key|"
+    r"connection_?string|authorization|^headers$|^prox(y|ies)$",
+    re.IGNORECASE,
+)
+
+
+def scrubbed(text: str, at: Location) -> str:
+    """Return a text without the credentials of URLs in it, and without the secrets of a location."""
+    return _masked(without_credentials(text), at)
+
+
+def _masked(text: str, at: Location) -> str:
+    """Return a text with ``***`` in place of the secrets of a location, as written, encoded and decoded."""
+    forms = {form for secret in secrets_of(at) for form in (secret, quote(secret, safe=""), unquote(secret))}
+    for secret in sorted(forms, key=len, reverse=True):
+        whole = re.escape(secret) if len(secret) >= _SHORT else rf"(?<!\w){re.escape(secret)}(?!\w)"
+        text = re.sub(whole, "***", text)
+    return text
+
+
+def secrets_of(at: Location) -> set[str]:
+    """Return the secrets in a location's URL and options: values of options that are named so, also nested ones."""
+    return urls.secrets_in(at.url) | _secrets_in(at.options, secret=False)
+
+
+def _secrets_in(value: Any, *, secret: bool) -> set[str]:
+    """Return the texts in a value of options that is secret, or of which parts are."""
+    if isinstance(value, Mapping):
+        parts = [_secrets_in(one, secret=secret or urls.is_secret_name(str(name))) for name, one in value.items()]
+        return set().union(*parts)
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return set().union(*(_secrets_in(one, secret=secret) for one in value))
+    text = value.decode(errors="replace") if isinstance(value, bytes) else value
+    if not isinstance(text, str) or not text:
+        return set()
+    found = urls.secrets_in(text)
+    if secret:  # a connection string also in its parts, a header without the name of its scheme
+        pieces = [part.partition("=")[2] for part in text.split(";") if urls.is_secret_name(part.partition("=")[0])]
+        found |= {text, *pieces, text.rpartition(" ")[2]}
+    return found - {""}
+
+
+def refuse_secrets(value: Any, at: Location, where: str = "spec") -> None:
+    """Refuse JSON values to be stored if they contain a secret.
+
+    Args:
+        value: the values.
+        at: the location whose secrets are known.
+        where: name of the values, for messages.
+
+    Raises:
+        ConfigError: a name or a text looks like a secret.
+    """
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if _NOT_IN_SPECS.search(str(name)) and inner:
+                msg = f"{where}[{name!r}] looks like a secret, and the spec is stored; pass storage_options to the call"
+                raise ConfigError(msg)
+            refuse_secrets(inner, at, f"{where}[{name!r}]")
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            refuse_secrets(inner, at, f"{where}[{index}]")
+    elif isinstance(value, str) and not value == urls.storable(value) == _masked(value, at):
+        raise ConfigError(
+            f"{where} contains a password, a token or another secret, and the spec is stored; pass it in the "
+            "environment or in storage_options"
+        )
