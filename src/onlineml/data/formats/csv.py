@@ -273,10 +273,10 @@ def _texts(column: Any) -> list[str | None]:
     return [value or None for value in column.to_pylist()]
 
 
-def require_valid(problems: list[str], what: str, rows: Sequence[int]) -> None:
-    """Add a problem with the number of affected rows and the first line numbers (the header is line 1)."""
+def require_valid(problems: list[str], what: str, rows: Sequence[int], first_line: int = 2) -> None:
+    """Add a problem with the number of affected rows and the numbers of the first lines."""
     if rows:
-        problems.append(f"{len(rows):,} {what}: line {examples(row + 2 for row in rows)}")
+        problems.append(f"{len(rows):,} {what}: line {examples(row + first_line for row in rows)}")
 
 
 def csv_bytes(columns: Mapping[str, Sequence[Any]] | pa.Table) -> bytes:

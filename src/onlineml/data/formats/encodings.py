@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+
 from onlineml.errors import DataError
 
 __all__ = ["utf8"]
@@ -16,12 +18,13 @@ _MARKS = (
 _LOOKED_AT = 512  # bytes in which UTF-16 without a mark is recognised by the zeros of its ASCII characters
 
 
-def utf8(data: bytes, where: str) -> bytes:
+def utf8(data: bytes, where: str, *, whole: bool = True) -> bytes:
     """Return a text file's content in UTF-8, without a byte-order mark.
 
     Args:
         data: in UTF-8, UTF-16 or UTF-32.
         where: the file, for messages.
+        whole: whether the content is complete; else it may end anywhere.
 
     Raises:
         DataError: the content is in another encoding, or is not text; its first such byte is named.
@@ -29,7 +32,7 @@ def utf8(data: bytes, where: str) -> bytes:
     mark, encoding = next(((mark, name) for mark, name in _MARKS if data.startswith(mark)), (b"", _unmarked(data)))
     body = data[len(mark) :]
     try:
-        text = body.decode(encoding)
+        text = codecs.getincrementaldecoder(encoding)().decode(body, final=whole)
     except UnicodeDecodeError as error:
         line = body.count(b"\n", 0, error.start) + 1
         raise DataError(
@@ -39,7 +42,7 @@ def utf8(data: bytes, where: str) -> bytes:
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise DataError(f"{where}, line {line}: a zero byte, which no text contains; save the file as text in UTF-8")
-    return body if encoding == "utf-8" else text.encode()
+    return body if encoding == "utf-8" and whole else text.encode()
 
 
 def _unmarked(data: bytes) -> str:

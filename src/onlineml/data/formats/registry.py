@@ -7,7 +7,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, NamedTuple
 
 from onlineml.data.formats.azure import AZURE
-from onlineml.data.formats.box_tables import BOX_TABLE
+from onlineml.data.formats.box_tables import BOX_TABLE, TENSORFLOW_CSV
 from onlineml.data.formats.coco.read import COCO
 from onlineml.data.formats.folders import FOLDERS
 from onlineml.data.formats.format import Format, Place
@@ -29,7 +29,18 @@ if TYPE_CHECKING:
 __all__ = ["FORMATS", "Detected", "detect", "format_of", "formats"]
 
 # ours; others come by entry points
-FORMATS: tuple[Format, ...] = (COCO, VOC, YOLO, GROUND_TRUTH, AZURE, VERTEX, BOX_TABLE, TABLE, FOLDERS)
+FORMATS: tuple[Format, ...] = (
+    COCO,
+    VOC,
+    YOLO,
+    GROUND_TRUTH,
+    AZURE,
+    VERTEX,
+    BOX_TABLE,
+    TENSORFLOW_CSV,
+    TABLE,
+    FOLDERS,
+)
 _GROUP = "onlineml.formats"
 
 

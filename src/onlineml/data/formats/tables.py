@@ -146,17 +146,17 @@ class ImageRows:
         repeated: whether an image has several rows.
     """
 
-    def __init__(self, uris: Sequence[str], problems: list[str]) -> None:
-        self._problems = problems
+    def __init__(self, uris: Sequence[str], problems: list[str], *, first_line: int = 2) -> None:
+        self._problems, self._first_line = problems, first_line
         places: dict[str, int] = {}
         self.of_row = np.array([places.setdefault(uri, len(places)) for uri in uris], dtype=np.int64)
         self.first: list[int] = np.unique(self.of_row, return_index=True)[1].tolist()
         self.repeated = len(self.first) < len(self.of_row)
 
     def report(self, what: str, rows: npt.NDArray[np.bool_]) -> None:
-        """Report the rows that have a problem (the header is line 1)."""
+        """Report the rows that have a problem, by their lines."""
         if rows.any():
-            lines = (np.flatnonzero(rows) + 2).tolist()
+            lines = (np.flatnonzero(rows) + self._first_line).tolist()
             self._problems.append(f"{len(lines):,} {what}: line {examples(lines)}")
 
     def one_each(self, name: str, values: Sequence[Any]) -> list[Any]:
@@ -169,12 +169,12 @@ class ImageRows:
         return chosen
 
 
-def placed(paths: Sequence[str | None], folder: str, problems: list[str]) -> list[str | None]:
+def placed(paths: Sequence[str | None], folder: str, problems: list[str], *, first_line: int = 2) -> list[str | None]:
     """Return the paths of a table's rows below a folder (absolute, if there is none); None for invalid paths."""
     uris = [_relative(with_slashes(path or ""), folder) for path in paths]
-    require_valid(problems, "rows have no path", [i for i, path in enumerate(paths) if not path])
+    require_valid(problems, "rows have no path", [i for i, path in enumerate(paths) if not path], first_line)
     pairs = zip(paths, uris, strict=True)
-    outside = [f"{i + 2}: {path}" for i, (path, uri) in enumerate(pairs) if path and uri is None]
+    outside = [f"{i + first_line}: {path}" for i, (path, uri) in enumerate(pairs) if path and uri is None]
     if outside:
         remedy = (
             f"expected paths below {folder}; set root=<the folder that contains all images>, or root='' if the "
@@ -186,14 +186,16 @@ def placed(paths: Sequence[str | None], folder: str, problems: list[str]) -> lis
     return uris
 
 
-def read_splits(read: TextTable, problems: list[str]) -> list[str | None]:
+def read_splits(read: TextTable, problems: list[str], *, first_line: int = 2) -> list[str | None]:
     """Return the splits of a table's rows, by their usual names."""
     values = read.texts["split"]
     if flag := split_flag(read.found.get("split", "")):
         return [value and (flag if value.casefold() in {"true", "1"} else "train") for value in values]
     splits = [None if value is None else normalised_split(value) for value in values]
     pairs = zip(values, splits, strict=True)
-    unknown = [f"{i + 2}: {value}" for i, (value, split) in enumerate(pairs) if value is not None and not split]
+    unknown = [
+        f"{i + first_line}: {value}" for i, (value, split) in enumerate(pairs) if value is not None and not split
+    ]
     if unknown:
         problems.append(f"{len(unknown):,} splits are not one of train, val, test (line: split): {examples(unknown)}")
     return splits

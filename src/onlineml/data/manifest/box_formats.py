@@ -145,14 +145,21 @@ class BoxFormats(ManifestBase):
         *,
         path: str | None = None,
         label: str | None = None,
-        box: tuple[str, str, str, str] = ("x1", "y1", "x2", "y2"),
+        box: tuple[str, str, str, str] | str | None = None,
         split: str | None = None,
         group: str | None = None,
         root: Url | None = None,
         class_names: Sequence[str] | None = None,
         storage_options: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Import a CSV or Parquet table with a row per box, in pixels of the upright image. No image is opened.
+        """Import a CSV or Parquet table with a row per box, in pixels or shares of the upright image.
+
+        Columns are found by their usual names, in any case: ``path`` or ``filename``, ``image``, …; ``label`` or
+        ``class``, ``category``, …; ``x1,y1,x2,y2`` or ``xmin,ymin,xmax,ymax``, ``xtl,ytl,xbr,ybr``, ``x,y,w,h``,
+        ``left,top,width,height``, ``bbox`` with four numbers, …; see ``docs/formats.md``. Tables without a header, as
+        keras-retinanet has them, are understood. Boxes that lie between 0 and 1 are shares of their images, whose sizes
+        are read from the table or the images' first bytes. Images are found below the folder by the ends of their
+        paths, see `notes`.
 
         A row without label and box is an image without objects. Columns ``width`` and ``height``, if there are any,
         are the size of the image that the boxes were drawn on. Further columns are kept, a value for each box; one
@@ -160,18 +167,22 @@ class BoxFormats(ManifestBase):
 
         Args:
             url: the table; its kind is told by its extension.
-            path: the column of paths, relative to `root`, or absolute below it. By default ``path`` or a column of a
-                like name, see `from_table`; and so the next.
-            label: the column of labels, read as text; a box without one is of an unknown class.
-            box: the columns of the corners: x and y of the upper left one, x and y of the lower right one.
-            split: the column of splits; where it is absent, images are divided 80/10/10 by a hash of their group.
-            group: the column of groups; where it is absent, every image is a group of its own.
-            root: see `from_table`.
+            path: the column of paths; one that is named must be there, as all the following.
+            label: the column of labels, read as text; a box without one is of an unknown class. ``""``: there is none,
+                and all boxes are of the class ``"object"``.
+            box: the columns of the corners: x and y of the upper left one, x and y of the lower right one. Or what the
+                four numbers mean: ``"xyxy"``, ``"xywh"`` (upper left corner and size) or ``"cxcywh"`` (centre and
+                size); by default as the columns' names say, else as the only meaning that fits all images.
+            split: the column of splits; where there is none, the folders of the images, if all are called as splits;
+                else images are divided 80/10/10 by a hash of their group.
+            group: the column of groups; where there is none, every image is a group of its own.
+            root: the folder of the images; by default the table's, or one beside it. ``""``: paths are absolute.
             class_names: the order of the classes; by default the labels, sorted as a person would.
             storage_options: fsspec's.
 
         Raises:
-            DataError: rows are bad (all are listed), or none of the images exists.
+            ConfigError: `box` is something else.
+            DataError: rows are bad (all are listed), columns may be several things, or none of the images exists.
         """
         names = box_tables.BoxColumns(path=path, label=label, box=box, split=split, group=group)
         found = replace(box_tables.BOX_TABLE, read=partial(box_tables.read_box_table, names=names))

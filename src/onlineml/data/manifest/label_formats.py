@@ -203,7 +203,7 @@ class LabelFormats(ManifestBase):
         path: str | None = None,
         label: str | None = None,
         separator: str = ";",
-        box: tuple[str, str, str, str] = ("x1", "y1", "x2", "y2"),
+        box: tuple[str, str, str, str] | str | None = None,
         split: str | None = None,
         group: str | None = None,
         root: Url = "",

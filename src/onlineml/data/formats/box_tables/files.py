@@ -1,0 +1,240 @@
+"""The tables of boxes at a place, and the images that they name."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import pyarrow.parquet as pq
+
+from onlineml.data.formats.box_tables.columns import recognised
+from onlineml.data.formats.csv import TableFile, is_parquet
+from onlineml.data.formats.encodings import utf8
+from onlineml.data.formats.format import TABLE_ENDINGS, Source
+from onlineml.data.formats.locate import locate
+from onlineml.data.formats.parts import Listing, absolute, list_folder
+from onlineml.data.formats.sniff import HEAD_BYTES
+from onlineml.data.formats.tables import placed
+from onlineml.data.images.policies import is_image_name
+from onlineml.data.manifest.examples import examples
+from onlineml.data.manifest.splits import normalised_split, split_in_name
+from onlineml.errors import DataError
+from onlineml.storage import io
+from onlineml.storage.location import Location
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from onlineml.data.formats.box_tables.cells import Cells
+    from onlineml.data.formats.box_tables.columns import Layout
+    from onlineml.data.formats.format import Place
+    from onlineml.storage.io import FileInfo
+
+__all__ = [
+    "Home",
+    "TablePlace",
+    "box_tables_at",
+    "folder_split",
+    "is_table",
+    "ordered_classes",
+    "table_head",
+    "tables_of",
+]
+
+_MOST_TABLES = 64  # that are looked at in a folder
+_SIBLINGS = ("images", "Images", "imgs", "img", "JPEGImages", "photos", "train", "valid", "val", "test")
+_CLASS_FILES = ("classes.csv", "class.csv", "class_mapping.csv")
+
+
+class TablePlace(NamedTuple):
+    """The place of a table.
+
+    Attributes:
+        path: below the folder of the images; ``""`` if it is elsewhere.
+        split: that the names of several tables tell apart.
+    """
+
+    path: str
+    split: str | None = None
+
+    @property
+    def beside(self) -> str:
+        """The folder of the table, below that of the images."""
+        return self.path.rpartition("/")[0]
+
+
+# ---- detection ----
+
+
+def box_tables_at(place: Place) -> Source | None:
+    """Detect a table of boxes by its columns, or all of them in a folder."""
+    if is_table(place.url):
+        return place.source() if recognised(table_head(place)) else None
+    tables = [path for path in place.others if is_table(path)][:_MOST_TABLES]
+    found = [path for path in tables if _is_table_of_boxes(place, path)]
+    if not found:
+        return None
+    if len(found) == 1:
+        return place.source(found[0])
+    urls = {path: io.join(place.url, path) for path in found}
+    return Source(urls, root=place.url, options=place.options, files=place.listing)
+
+
+def is_table(path: str) -> bool:
+    """Return whether a file has the extension of a table."""
+    return path.lower().endswith(TABLE_ENDINGS)
+
+
+def table_head(place: Place, path: str = "") -> TableFile:
+    """Return the beginning of a table: the place itself, or a file below it.
+
+    Raises:
+        DataError: it is not a table that can be read.
+    """
+    at = place.at / path if path else place.at
+    if is_parquet(at.url):
+        with io.open_file(at) as file:
+            try:
+                return TableFile(at.url, pq.read_schema(file).empty_table())
+            except Exception as error:
+                raise DataError(f"{at} is not a readable table: {error}") from error
+    head = place.head(path)
+    return TableFile(at.url, utf8(head, at.url, whole=len(head) < HEAD_BYTES))
+
+
+def _is_table_of_boxes(place: Place, path: str) -> bool:
+    try:
+        return recognised(table_head(place, path))
+    except DataError:  # whoever is asked for this very file will hear of it
+        return False
+
+
+# ---- tables ----
+
+
+def tables_of(source: Source) -> list[tuple[TablePlace, TableFile]]:
+    """Return the tables that a source names, by the paths of their places."""
+    if source.table is not None:
+        return [(TablePlace(""), TableFile(source.where, source.table))]
+    if isinstance(source.url, Mapping):
+        return [
+            (TablePlace(path, _split_of(path)), TableFile.at(str(url), options=source.options))
+            for path, url in source.url.items()
+        ]
+    prefix = f"{source.folder}/"
+    path = source.where.removeprefix(prefix) if source.folder and source.where.startswith(prefix) else ""
+    return [(TablePlace(path), TableFile.at(source.where, options=source.options))]
+
+
+def _split_of(path: str) -> str | None:
+    folder, _, name = path.rpartition("/")
+    return split_in_name(name.rpartition(".")[0]) or folder_split(folder)
+
+
+def folder_split(folder: str) -> str | None:
+    """Return the split that a path of folders names, the outermost first."""
+    return next(filter(None, map(normalised_split, folder.split("/"))), None)
+
+
+def ordered_classes(source: Source, layout: Layout, labels: set[str]) -> tuple[str, ...]:
+    """Return the classes in the order of keras-retinanet's file of ``name,number`` beside a table without a header."""
+    if layout.file.has_header:
+        return ()
+    folder = io.parent(layout.file.where)
+    for name in _CLASS_FILES:
+        at = Location(io.join(folder, name), source.options)
+        if not io.exists(at):
+            continue
+        rows = list(csv.reader(utf8(io.read_bytes(at), at.url).decode().splitlines()))
+        numbers = {row[0].strip(): int(row[1]) for row in rows if len(row) > 1 and row[1].strip().isdecimal()}
+        if labels <= numbers.keys():
+            return tuple(sorted(numbers, key=numbers.__getitem__))
+    return ()
+
+
+# ---- images ----
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folder of the images that tables name, and what lies below it.
+
+    Attributes:
+        folder: absolute; ``""``: names are absolute.
+        listing: no files, where they cannot be listed.
+        notes: for people.
+    """
+
+    folder: str
+    listing: Listing
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, source: Source, names: Sequence[str]) -> Home:
+        """Find the images: below the folder of the tables, else in a folder of images beside it."""
+        folder = absolute(source.root) if source.root is not None and str(source.root) else source.folder
+        home = cls(folder, source.listing(folder) if folder else Listing(()))
+        wanted_here = source.root is not None and source.files is None
+        if wanted_here or not folder or not names or folder.startswith(("http://", "https://")) or home.has_any(names):
+            return home
+        parent = io.parent(folder)
+        beside: list[FileInfo] = []
+        for name in _SIBLINGS:
+            if name == "Images" and beside:
+                continue
+            found = list_folder(io.join(parent, name), source.options).files
+            beside += [replace(info, path=f"{name}/{info.path}") for info in found]
+        other = cls(parent, Listing(tuple(beside)), (f"the images are not in {folder}, but beside it in {parent}",))
+        return other if beside and other.has_any(names) else home
+
+    def has_any(self, names: Sequence[str]) -> bool:
+        """Return whether some of the first names are those of files here."""
+        found = locate([name for name in dict.fromkeys(names) if name][:200], self.images)
+        return any(found.paths) or bool(found.ambiguous)
+
+    @property
+    def images(self) -> list[str]:
+        """The paths of the images below the folder."""
+        return [info.path for info in self.listing.files if is_image_name(info.path)]
+
+    def located(self, names: Sequence[str | None], place: TablePlace, cells: Cells) -> list[str]:
+        """Return the path of the file that each row of a table names; a name that fits none is kept, if it can be.
+
+        Args:
+            names: as they are written.
+            place: of the table.
+            cells: its problems get names that fit several files or lead out of the folder; its notes, those of no file.
+        """
+        known = {info.path for info in self.listing.files}
+        prefix = f"{place.beside}/" if place.beside else ""
+        uris = [_direct(uri, prefix, known) for uri in placed(names, self.folder, [])]
+        lost = list(dict.fromkeys(name for name, uri in zip(names, uris, strict=True) if name and uri is None))
+        found = dict(zip(lost, self._found(lost, place, cells.problems), strict=True)) if known else {}
+        absent = [name for name, uri in found.items() if uri is None]
+        if absent and len(absent) < len({*names} - {None}):
+            cells.notes.append(f"{len(absent):,} images are named but not there: {examples(absent)}")
+        either = [uri or found.get(name or "") or name for name, uri in zip(names, uris, strict=True)]
+        return [uri or "" for uri in placed(either, self.folder, cells.problems, first_line=cells.first_line)]
+
+    def _found(self, names: Sequence[str], place: TablePlace, problems: list[str]) -> list[str | None]:
+        found = locate(names, self.images, beside=place.beside)
+        paths, unclear = list(found.paths), []
+        for row, name in enumerate(names):
+            if name in found.ambiguous:
+                fitting = found.ambiguous[name]
+                own = [path for path in fitting if place.split and _split_of(path) == place.split]
+                paths[row] = own[0] if len(own) == 1 else None
+                unclear += [] if len(own) == 1 else [f"{name}: {' or '.join(fitting[:3])}"]
+        if unclear:
+            problems.append(
+                f"{len(unclear):,} names fit several images: {examples(unclear)}; set root= to their folder"
+            )
+        return paths
+
+
+def _direct(uri: str | None, prefix: str, known: Iterable[str]) -> str | None:
+    if uri is None:
+        return None
+    return next((path for path in (prefix + uri, uri) if path in known), None)
