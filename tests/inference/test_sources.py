@@ -36,6 +36,16 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_what_systems_leave_behind_is_no_image(folder: Path) -> None:
+    expected = names(folder)
+    for junk in ("@eaDir/a.jpg", "sub/.thumbnails/a.jpg", "$RECYCLE.BIN/a.jpg", ".hidden.jpg", "__MACOSX/._a.jpg"):
+        (folder / junk).parent.mkdir(parents=True, exist_ok=True)
+        (folder / junk).write_bytes(jpeg(PIXELS))
+    assert names(folder) == expected
+    assert names(f"{folder}/**/*.jpg") == [name for name in expected if name.endswith(".jpg")]
+    assert names(f"{folder}/@eaDir/*.jpg") == [f"{folder}/@eaDir/a.jpg"]
+
+
 def test_nothing_gives_nothing() -> None:
     assert names([]) == []
     assert names(iter(())) == []

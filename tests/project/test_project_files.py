@@ -97,6 +97,20 @@ def test_an_archive_with_folders_as_labels(project: Project) -> None:
     }
 
 
+@pytest.mark.parametrize("n_between", [0, 40])
+def test_a_photo_in_two_class_folders_has_no_label(n_between: int, project: Project) -> None:
+    between = {f"dog/{n}.png": image(n) for n in range(10, 10 + n_between)}
+    data = packed({"cat/1.png": image(1)} | between | {"dog/2.png": image(1), "dog/3.png": image(3)})
+
+    uploaded = project.images.upload_files(data, labels_from_folders=True)
+
+    assert [*labels(project, [uploaded.image_ids[0], uploaded.image_ids[-1]])] == [None, "dog"]
+    reason = (
+        "the same photo is in file 0/cat/1.png and file 0/dog/2.png, with the labels 'cat' and 'dog': it has none now"
+    )
+    assert uploaded.refused == {"file 0/cat/1.png": reason, "file 0/dog/2.png": reason}
+
+
 def test_a_bomb_adds_nothing_and_says_so(project: Project) -> None:
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:

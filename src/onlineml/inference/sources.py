@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from onlineml.data.images.decode import from_pillow, is_image_name
+from onlineml.data.images.policies import is_junk
 from onlineml.errors import BadImageError, ConfigError, NotFoundError
 from onlineml.storage.io import list_files
 from onlineml.storage.location import Location, Options
@@ -98,13 +99,14 @@ def _stored(place: Location) -> Iterator[Item]:
         root = url[: min(url.find(c) for c in "*?[" if c in url)].rpartition("/")[0] or "."
         pattern = url[len(root) :].lstrip("/") if root != "." else url.removeprefix("./")
         found = [f for f in list_files(place.to(root)) if f.path == pattern or _matches(f.path, pattern)]
+        found = [f for f in found if not is_junk(f.path) or is_junk(pattern)]
         if not found:
             raise NotFoundError(f"no file matches {place}: check the pattern; ** stands for any folders")
     elif is_image_name(url) and not Path(url).is_dir():
         yield one
         return
     else:
-        found = list_files(place)
+        found = [f for f in list_files(place) if not is_junk(f.path)]
         if not found and url and Path(url).is_dir():
             raise NotFoundError(f"the folder {place} holds no files: check the path")
         if not found:  # one file

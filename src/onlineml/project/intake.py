@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from onlineml.data.images.archives import read_zip
 from onlineml.data.images.decode import decode, is_image_name, sniff
+from onlineml.data.images.policies import is_junk
 from onlineml.data.video.video import is_video_name
 from onlineml.errors import BadImageError, DataError, NotFoundError
 from onlineml.pages import markup
@@ -84,6 +85,7 @@ class _Intake:
     _waiting: list[tuple[str, bytes]] = field(default_factory=list)  # of one annotation
     _annotation_waiting: Any = None
     _sets: dict[bytes, set[str]] = field(default_factory=dict)  # labels of contents that came in several folders
+    _labels: dict[bytes, tuple[str, str | None]] = field(default_factory=dict)  # the file and label of a content
 
     def take(self, name: str, source: Location | bytes) -> None:
         """Take one file of any type."""
@@ -139,12 +141,27 @@ class _Intake:
             self.refused[name] = str(error)
             return
         annotation = self._annotation(content, label)
+        if self.from_folders and not isinstance(annotation, list) and self._contradicts(name, content, label):
+            return
         if self._waiting and annotation != self._annotation_waiting:
             self.flush()
         self._annotation_waiting = annotation
         self._waiting.append((name, content))
         if len(self._waiting) >= _BATCH_IMAGES or sum(len(data) for _, data in self._waiting) >= _BATCH_BYTES:
             self.flush()
+
+    def _contradicts(self, name: str, content: bytes, label: str | None) -> bool:
+        """Return whether the same bytes came with another label; the image is then left without one, and reported."""
+        digest = sha256(content).digest()
+        first, told = self._labels.setdefault(digest, (name, label))
+        if told == label:
+            return False
+        reason = f"the same photo is in {first} and {name}, with the labels {told!r} and {label!r}: it has none now"
+        self.refused |= {first: reason, name: reason}
+        self.flush()
+        (image_id,) = self.project.images.upload([content], split=self.split, author=self.author)
+        self.project.labels.set(image_id, None, author=self.author)
+        return True
 
     def _annotation(self, content: bytes, label: str | None) -> Any:
         """Return the annotation of an image with one label; a set of labels has those of all copies."""
@@ -213,7 +230,7 @@ def _spread(name: str, source: Source, project: Project) -> Iterator[tuple[str, 
     if not files:
         yield name, place
     for info in files:
-        if not any(part.startswith(".") for part in info.path.split("/")):
+        if not is_junk(info.path):
             yield f"{name.rstrip('/')}/{info.path}", place.to(info.url)
 
 

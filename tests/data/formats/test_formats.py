@@ -74,7 +74,9 @@ def test_the_users_own_split_folders(store: Store):
 def test_a_class_may_be_called_train(tmp_path: Path):
     for name in ("train/1.jpg", "bus/2.jpg", "test/3.jpg"):
         io.write_bytes(tmp_path / name, b"")
-    assert Manifest.from_folders(tmp_path).class_names == ("bus", "test", "train")
+    with pytest.raises(DataError, match=r"'test', 'train' of .*set split='folders' if .*, or split='hash' if all"):
+        Manifest.from_folders(tmp_path)
+    assert Manifest.from_folders(tmp_path, split="hash").class_names == ("bus", "test", "train")
     for name in ("deep/train/red/1.jpg", "deep/bus/red/2.jpg"):
         io.write_bytes(tmp_path / name, b"")
     assert Manifest.from_folders(tmp_path / "deep").class_names == ("bus", "train")

@@ -210,6 +210,8 @@ def test_exported(format: str, manifest: Manifest, tmp_path: Path):  # noqa: A00
 def test_folders_without_the_list(manifest: Manifest, tmp_path: Path):
     manifest.to_folders(tmp_path / "out")
     found = Manifest.from_folders(tmp_path / "out", task="multilabel")
+    assert labels_of(found) == SETS  # from the table of splits beside them
+    found = Manifest.from_folders(tmp_path / "out", task="multilabel", split="folders")
     assert labels_of(found) == {**SETS, "b.png": None}  # folders do not tell "none" from "nobody looked"
 
 

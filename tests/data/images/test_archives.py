@@ -62,6 +62,13 @@ def test_from_a_path_and_a_url_and_not_from_nowhere(tmp_path: Path) -> None:
 
 def test_what_systems_leave_behind_is_passed_over() -> None:
     names = ["__MACOSX/a.jpg", "cat/.DS_Store", "cat/._a.jpg", "Thumbs.db", ".hidden/a.jpg", "cat/"]
+    names += [
+        "cat/@eaDir/a.jpg",
+        "$RECYCLE.BIN/a.jpg",
+        "lost+found\\a.jpg",
+        ".ipynb_checkpoints/a.jpg",
+        ".thumbnails/a.jpg",
+    ]
 
     assert list(read_zip(packed(dict.fromkeys(names, b"x")))) == []
 

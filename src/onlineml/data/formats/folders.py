@@ -9,61 +9,88 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from onlineml.data.formats.columns import find_columns, image_roles, open_table
-from onlineml.data.formats.csv import csv_bytes, require_valid
+from onlineml.data.formats.csv import csv_bytes, key, require_valid
 from onlineml.data.formats.export import empty_folder, image_chunks, unique_paths, write_many
+from onlineml.data.formats.folder_layout import BY_FOLDERS, BY_HASH, Layout, layout_of
 from onlineml.data.formats.format import Format, Source
-from onlineml.data.formats.label_lists import format_labels, parse_labels
-from onlineml.data.formats.parts import Parts, absolute, image_id, is_hidden, naturally_sorted, valid_names
+from onlineml.data.formats.label_lists import format_labels, one_spelling, parse_labels
+from onlineml.data.formats.parts import Parts, absolute, image_id, naturally_sorted, with_slashes
 from onlineml.data.formats.tables import read_splits
 from onlineml.data.images.policies import is_image_name
 from onlineml.data.manifest.schema import examples
-from onlineml.data.manifest.splits import SPLITS, normalised_split, stable_split
+from onlineml.data.manifest.splits import SPLITS, stable_split
 from onlineml.errors import DataError
 from onlineml.storage import io
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from onlineml.data.manifest.manifest import Manifest
     from onlineml.storage.io import FileInfo
-    from onlineml.storage.location import Location
+    from onlineml.storage.location import Location, Options
 
     _Columns = dict[str, list[Any]]  # by name, a value for each image
 
-__all__ = ["FOLDERS", "labels_and_splits", "read_folders", "write_folders"]
+__all__ = ["FOLDERS", "read_folders", "write_folders"]
 
 _TOGETHER = 64  # images in memory at a time
+_SPLIT_TABLE = "split.csv"  # beside the exported folders
 
 
 def read_folders(source: Source, *, holds: str) -> Parts:
     """Read class folders, see `Manifest.from_folders`."""
-    storage_options = source.options
-    root, split = source.where, source.split
-    files = io.list_files(root, storage_options=storage_options)
-    images = [info for info in files if is_image_name(info.path) and not is_hidden(info.path)]
+    root, listing, notes = source.where, source.listing(source.where), list[str]()
+    files = listing.files
+    images = [info for info in files if is_image_name(info.path)]
     if not images:
-        found = f"{len(files):,} other files, such as {examples(f.path for f in files)}" if files else "no files at all"
+        n = len(files) + listing.n_junk
+        found = f"{n:,} other files, such as {examples(f.path for f in files)}" if n else "no files at all"
         raise DataError(f"no images in {root}: expected {root}/<class>/<image>, found {found}")
-    paths = valid_names([info.path for info in images], root)
-    labels, splits = labels_and_splits(paths)
-    columns: _Columns = {"uri": paths, "version": [info.version for info in images], "split": splits, "label": labels}
-    n_ignored = len(files) - len(images)
-    if split is not None:
-        listed = _read_split_table(root, split, paths, storage_options)
+    paths = [info.path for info in images]
+    table = _split_table(source, files, notes)
+    listed = None if table is None else _listed(root, table, paths, source.options)
+    layout = _layout(source, paths, listed)
+    columns: _Columns = {"uri": paths, "version": [info.version for info in images], "split": layout.splits}
+    columns["label"] = folders = layout.labels
+    if listed is not None:
         columns.update(split=listed["split"], group=listed["group"])
-        columns["label"] = [mine or folder for mine, folder in zip(listed["label"], labels, strict=True)]
-        n_ignored -= any(info.path == split for info in files)
+        columns["label"] = [mine or folder for mine, folder in zip(listed["label"], folders, strict=True)]
     if holds == "labels":
-        sets = [_names(mine, folder) for mine, folder in zip(columns["label"], labels, strict=True)]
-        columns = _united({**columns, "label": sets}, _first_copies(images, labels, storage_options))
-    if split is None and splits[0] is None:
+        sets = [_names(mine, folder) for mine, folder in zip(columns["label"], folders, strict=True)]
+        columns = _united({**columns, "label": sets}, _first_copies(images, folders, source.options))
+    if listed is None and not layout.has_splits:
         columns["split"] = stable_split(columns["uri"]).tolist()
     columns["image_id"] = [image_id(*one) for one in zip(columns["uri"], columns["version"], strict=True)]
-    told = columns.pop("label")
+    told = one_spelling(columns.pop("label"), notes)
     names = {name for own in told if own is not None for name in ([own] if isinstance(own, str) else own)}
     kind = pa.list_(pa.string()) if holds == "labels" else pa.string()
-    table = {name: pa.array(values, pa.string()) for name, values in columns.items()} | {holds: pa.array(told, kind)}
-    return Parts(pa.table(table), naturally_sorted(names), root, n_ignored)
+    arrays = {name: pa.array(values, pa.string()) for name, values in columns.items()} | {holds: pa.array(told, kind)}
+    n_ignored = len(files) - len(images) + listing.n_junk - any(info.path == table for info in files)
+    return Parts(pa.table(arrays), naturally_sorted(names), root, n_ignored, notes=(*layout.notes, *notes))
+
+
+def _split_table(source: Source, files: Sequence[FileInfo], notes: list[str]) -> str | None:
+    """Return the path of the table of splits: the given one, or else the one that `write_folders` wrote."""
+    if source.split is not None:
+        return None if source.split in {BY_FOLDERS, BY_HASH} else source.split
+    if all(info.path != _SPLIT_TABLE for info in files):
+        return None
+    columns = {key(name) for name in open_table(f"{source.where}/{_SPLIT_TABLE}", options=source.options).names}
+    if not {"path", "split"} <= columns:
+        notes.append(f"{_SPLIT_TABLE} has no columns path and split, and was not read")
+        return None
+    notes.append(f"splits are from {_SPLIT_TABLE}; split={BY_HASH!r} or split={BY_FOLDERS!r} leaves it out")
+    return _SPLIT_TABLE
+
+
+def _layout(source: Source, paths: Sequence[str], listed: _Columns | None) -> Layout:
+    """Return what the folders tell; nothing where they are ambiguous and a table tells all labels and splits."""
+    try:
+        return layout_of(paths, where=source.where, reading=source.split)
+    except DataError:
+        if listed is None or None in listed["label"]:
+            raise
+    return Layout([None] * len(paths), [None] * len(paths), ())
 
 
 def _names(told: str | None, folder: str | None) -> list[str] | None:
@@ -71,9 +98,7 @@ def _names(told: str | None, folder: str | None) -> list[str] | None:
     return [folder] if told == folder and folder is not None else parse_labels(told, ";")
 
 
-def _first_copies(
-    images: Sequence[FileInfo], folders: Sequence[str | None], storage_options: Mapping[str, Any] | None
-) -> list[int]:
+def _first_copies(images: Sequence[FileInfo], folders: Sequence[str | None], options: Options) -> list[int]:
     """Return for each image the first one of the same bytes; only images of one size in several folders are read."""
     by_size: dict[int, list[int]] = {}
     for row, info in enumerate(images):
@@ -83,9 +108,7 @@ def _first_copies(
     for start in range(0, len(rows), _TOGETHER):
         chunk = rows[start : start + _TOGETHER]
         urls, versions = [images[row].url for row in chunk], [images[row].version for row in chunk]
-        for row, content in zip(
-            chunk, io.read_many(urls, versions=versions, storage_options=storage_options), strict=True
-        ):
+        for row, content in zip(chunk, io.read_many(urls, versions=versions, storage_options=options), strict=True):
             if isinstance(content, OSError):
                 raise content
             first[row] = seen.setdefault(sha256(content).digest(), row)
@@ -110,38 +133,15 @@ def _united(columns: _Columns, first: Sequence[int]) -> _Columns:
     }
 
 
-def labels_and_splits(paths: Sequence[str]) -> tuple[list[str | None], list[str | None]]:
-    """Return each image's label, and its split if the top folders are splits (all None if they are classes)."""
-    tops = {path.split("/", 1)[0] for path in paths if "/" in path}
-    named = {top for top in tops if normalised_split(top)}
-    deep = any(path.count("/") >= 2 and normalised_split(path.split("/", 1)[0]) == "train" for path in paths)
-    if not (deep and named):
-        return [path.split("/", 1)[0] if "/" in path else None for path in paths], [None] * len(paths)
-    others = sorted(tops - named)
-    if others or any("/" not in path for path in paths):
-        if len(named) == 1:  # a class named 'train' among others, with sub-folders
-            return [path.split("/", 1)[0] if "/" in path else None for path in paths], [None] * len(paths)
-        found = f"the folders {examples(others)}" if others else "images outside them"
-        raise DataError(
-            f"the folders {examples(sorted(named))} look like splits, but there are also {found}; import the folder "
-            'of splits alone, or keep classes at the top and set the splits in a table: split="split.csv"'
-        )
-    parts = [path.split("/", 2) for path in paths]
-    labels = [part[1] if len(part) == 3 else None for part in parts]
-    return labels, [normalised_split(part[0]) for part in parts]
-
-
-def _read_split_table(
-    root: str, split: str, paths: list[str], storage_options: Mapping[str, Any] | None
-) -> dict[str, list[str | None]]:
+def _listed(root: str, split: str, paths: list[str], options: Options) -> dict[str, list[str | None]]:
     """Return the table's columns split, label and group for each path; None for paths that it does not list."""
     url = absolute(split) if io.is_url(split) or split.startswith(("/", "~")) else io.join(root, split)
     roles = image_roles(None, None, None, None)
     roles["split"] = replace(roles["split"], required=True)
-    file = open_table(url, options=storage_options)
+    file = open_table(url, options=options)
     read = file.read(find_columns(file, roles, []))
     columns = read.texts
-    table_paths = [path.removeprefix("./") if path else path for path in columns["path"]]
+    table_paths = [with_slashes(path).removeprefix("./") if path else path for path in columns["path"]]
     problems: list[str] = []
     require_valid(problems, "rows have no path", [i for i, path in enumerate(table_paths) if not path])
     known = {path: i for i, path in enumerate(paths)}
@@ -180,7 +180,7 @@ def write_folders(manifest: Manifest, at: Location) -> str:
         for path in own
     ]
     columns = {name: [row[i] for row in listed] for i, name in enumerate(("path", "label", "split", "group"))}
-    io.write_bytes(target / "split.csv", csv_bytes(columns))
+    io.write_bytes(target / _SPLIT_TABLE, csv_bytes(columns))
     return target.url
 
 

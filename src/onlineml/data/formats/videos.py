@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
-from onlineml.data.formats.folders import labels_and_splits
-from onlineml.data.formats.parts import Parts, is_hidden, naturally_sorted
+from onlineml.data.formats.folder_layout import layout_of
+from onlineml.data.formats.parts import Parts, list_folder, naturally_sorted
 from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import SPLITS, stable_split
 from onlineml.data.video.video import POLICIES, is_video_name
 from onlineml.errors import BadVideoError, DataError
 from onlineml.pages import table
-from onlineml.storage import io
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,14 +83,14 @@ class _Found(NamedTuple):
 def read_videos(url: Location, *, store: FrameStore, sampling: Sampling) -> tuple[Parts, VideoFindings]:
     """Extract the frames of all videos in a folder; see `Manifest.from_videos`."""
     folder = url.absolute
-    files = io.list_files(folder)
-    videos = [info for info in files if is_video_name(info.path) and not is_hidden(info.path)]
+    files, n_junk = list_folder(folder.url, folder.options)
+    videos = [info for info in files if is_video_name(info.path)]
     if not videos:
         others = (
             f"{len(files):,} other files, such as {examples(f.path for f in files)}" if files else "no files at all"
         )
         raise DataError(f"no videos in {folder}: expected {folder}/<class>/<video>, found {others}")
-    labels, splits = labels_and_splits([info.path for info in videos])
+    labels, splits, notes = layout_of([info.path for info in videos], where=str(folder))
     found: list[_Found] = []
     rows: list[VideoFinding] = []
     for info, label, split in zip(videos, labels, splits, strict=True):
@@ -108,7 +107,8 @@ def read_videos(url: Location, *, store: FrameStore, sampling: Sampling) -> tupl
     findings = VideoFindings(tuple(rows), len(videos), len(table))
     if not kept:
         raise DataError(f"none of the {len(videos):,} videos in {folder} can be used:\n{findings}")
-    return Parts(table, names, store.root.url, len(files) - len({video.path for video in kept})), findings
+    n_ignored = len(files) + n_junk - len({video.path for video in kept})
+    return Parts(table, names, store.root.url, n_ignored, notes=notes), findings
 
 
 def _each_once(found: Sequence[_Found], rows: list[VideoFinding]) -> list[_Found]:

@@ -15,7 +15,7 @@ from io import BytesIO
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from onlineml.data.images.policies import is_image_name
+from onlineml.data.images.policies import is_image_name, is_junk
 from onlineml.errors import DataError
 from onlineml.storage.io import open_file
 from onlineml.storage.location import Location, Url
@@ -31,7 +31,6 @@ MAX_FILE_BYTES = 1 << 30
 # share their bytes reach millions (Fifield, A better zip bomb, WOOT 2019).
 MAX_RATIO = 200
 _LEAST_SUSPECT = 100 << 20  # decompressed bytes, below which any ratio is harmless
-_JUNK = {"__macosx", ".ds_store", "thumbs.db", "desktop.ini"}
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
 
 
@@ -126,7 +125,7 @@ def _parts(path: str) -> tuple[str, ...]:
 
 def _is_junk(path: str) -> bool:
     parts = _parts(path)
-    return any(part.lower() in _JUNK or (part.startswith(".") and part != "..") for part in parts)
+    return ".." not in parts and is_junk("/".join(parts))  # the former is refused
 
 
 def _refusal(member: zipfile.ZipInfo, wanted: Callable[[str], bool]) -> str:

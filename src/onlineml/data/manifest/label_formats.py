@@ -88,23 +88,24 @@ class LabelFormats(ManifestBase):
         For ``task="multilabel"`` an image has the labels of all folders that contain a copy of it, that is the same
         bytes under any name. To find copies, files of equal size in different folders are read.
 
-        Two layouts are understood: ``<url>/<class>/**/image`` and, with the user's own splits,
-        ``<url>/{train,val,valid,validation,test}/<class>/**/image``. Images outside any class folder are unlabelled;
-        hidden files, and files without an image's extension, are counted in `n_ignored`.
+        Layouts are ``<url>/<class>/**/image``, ``<url>/<split>/<class>/**/image`` and ``<url>/<class>/<split>/image``,
+        also inside outer folders; splits have any of their usual names. Images outside class folders are unlabelled;
+        files that systems leave, and files without an image's extension, are counted in `n_ignored`.
 
         Args:
             url: the folder, on any filesystem.
-            split: None divides the images 80/10/10 by a hash of their path (or by the folders, where those are
-                splits); else the path of a CSV or Parquet table, relative to `url`, with the columns ``path``
-                (relative to `url`), ``split`` and, if wanted, ``label`` (overrides the folder) and ``group``.
-                Images that it does not list have no split.
+            split: None: as the folders' names or `to_folders`' ``split.csv`` tell, else 80/10/10 by a hash of the path.
+                ``"folders"``: top folders with names of splits are splits; ``"hash"``: all are classes. Else the path of
+                a CSV or Parquet table, relative to `url`, with the columns ``path`` (relative to `url`), ``split`` and,
+                if wanted, ``label`` (overrides the folder) and ``group``. Images that it does not list have no split.
             task: ``"classification"`` or ``"multilabel"``.
             class_names: the order of the classes; by default the folders' names, sorted as a person would (2 before
                 10).
             storage_options: fsspec's, for `url`.
 
         Raises:
-            DataError: no images are there, the split table names files that are not, or anything `Manifest` refuses.
+            DataError: no images are there, folders can be splits or classes, the split table names files that are not
+                there, or anything `Manifest` refuses.
         """
         source = Source(url, split=split, options=storage_options)
         return cls._imported(folders.FOLDERS, source, task, class_names)
