@@ -85,8 +85,8 @@ class LabelFormats(ManifestBase):
     ) -> Self:
         """Import a folder with a subfolder per class. No image is opened: the listing is enough.
 
-        For ``task="multilabel"`` an image has the labels of all folders that contain a copy of it, that is the same
-        bytes under any name. To find copies, files of equal size in different folders are read.
+        For ``task="multilabel"`` an image has the labels of all folders that contain a copy of it: the same bytes under
+        any name, for which files of equal size are read.
 
         Layouts are ``<url>/<class>/**/image``, ``<url>/<split>/<class>/**/image`` and ``<url>/<class>/<split>/image``,
         also inside outer folders; splits have any of their usual names. Images outside class folders are unlabelled;
@@ -95,12 +95,11 @@ class LabelFormats(ManifestBase):
         Args:
             url: the folder, on any filesystem.
             split: None: as the folders' names or `to_folders`' ``split.csv`` tell, else 80/10/10 by a hash of the path.
-                ``"folders"``: top folders with names of splits are splits; ``"hash"``: all are classes. Else the path of
-                a CSV or Parquet table, relative to `url`, with the columns ``path`` (relative to `url`), ``split`` and,
-                if wanted, ``label`` (overrides the folder) and ``group``. Images that it does not list have no split.
+                ``"folders"``: top folders with names of splits are splits; ``"hash"``: all are classes. Else the path
+                of a table, relative to `url`: ``path``, ``split`` and, if wanted, ``label`` (overrides the folder) and
+                ``group``. Images that it does not list have no split.
             task: ``"classification"`` or ``"multilabel"``.
-            class_names: the order of the classes; by default the folders' names, sorted as a person would (2 before
-                10).
+            class_names: the order of the classes; by default the folders' names, sorted naturally (2 before 10).
             storage_options: fsspec's, for `url`.
 
         Raises:
