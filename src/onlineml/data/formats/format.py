@@ -16,7 +16,7 @@ from onlineml.storage import io
 from onlineml.storage.location import Location, Options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -44,6 +44,7 @@ class Source(NamedTuple):
         holds: the kind of annotation that the detection found, one of `Format.holds`; None: the first of them.
         label: the name of what is to be read, where a file says several things about an image.
         annotations: the folder of annotation files, where they are a file per image.
+        class_names: as they were given, for files in which classes are numbers.
     """
 
     url: Url | Mapping[str, Url]
@@ -56,6 +57,7 @@ class Source(NamedTuple):
     holds: str | None = None
     label: str | None = None
     annotations: Url | None = None
+    class_names: Sequence[str] | None = None
 
     @property
     def where(self) -> str:

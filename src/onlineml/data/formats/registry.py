@@ -12,9 +12,11 @@ from onlineml.data.formats.coco.read import COCO
 from onlineml.data.formats.folders import FOLDERS
 from onlineml.data.formats.format import Format, Place
 from onlineml.data.formats.ground_truth import GROUND_TRUTH
+from onlineml.data.formats.image_folder import IMAGE_FOLDER
 from onlineml.data.formats.tables import TABLE
 from onlineml.data.formats.vertex import VERTEX
 from onlineml.data.formats.voc.read import VOC
+from onlineml.data.formats.webdataset import WEBDATASET
 from onlineml.data.formats.yolo.read import YOLO
 from onlineml.errors import ConfigError, DataError, NotFoundError
 from onlineml.storage import io
@@ -36,6 +38,8 @@ FORMATS: tuple[Format, ...] = (
     GROUND_TRUTH,
     AZURE,
     VERTEX,
+    IMAGE_FOLDER,
+    WEBDATASET,
     BOX_TABLE,
     TENSORFLOW_CSV,
     TABLE,

@@ -46,7 +46,7 @@ class ManifestBase:
         kind = kind_of(task)
         if kind.key not in found.holds:
             raise ConfigError(f"the format {found.name!r} has no annotations for task={task!r}; see Manifest.from_any")
-        parts = found.read(source, holds=kind.key)
+        parts = found.read(source._replace(class_names=class_names), holds=kind.key)
         if not parts.notes or not parts.notes[0].startswith("read as "):
             parts = replace(parts, notes=(f"read as {found.name}", *parts.notes))
         manifest = cls._from_parts(parts, task, class_names, source.options)
