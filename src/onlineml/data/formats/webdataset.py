@@ -16,7 +16,7 @@ import msgspec
 import pyarrow as pa
 
 from onlineml.data.formats.boxes import require_no_problems
-from onlineml.data.formats.folders import labels_and_splits
+from onlineml.data.formats.folder_layout import layout_of
 from onlineml.data.formats.format import Format, Source
 from onlineml.data.formats.objects import class_name, numbers_note, used_names
 from onlineml.data.formats.parts import Parts, image_id, naturally_sorted
@@ -231,7 +231,7 @@ def _labels(
             f"the shards of {where} hold images without labels, and files of {examples(sorted(others))}: expected a "
             "class in .cls, .json or .txt of an image's name; unpack them to import another format"
         )
-    folders, _ = labels_and_splits([sample.images[0].name for sample in samples])
+    folders = layout_of([sample.images[0].name for sample in samples], where=where).labels
     return [None if name is None else [name] for name in folders], ["the classes are the folders in the shards"]
 
 
