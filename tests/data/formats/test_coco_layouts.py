@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from pycocotools import mask
 
+from format_files import lay, read_boxes
 from onlineml.data.formats.coco.values import find_ids, plain_ids, segmentation_xywh
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import DataError
@@ -27,21 +27,6 @@ def coco(*names: str, **parts: Any) -> dict[str, Any]:
     ]
     images = [{"id": n, "file_name": name, "width": 20, "height": 10} for n, name in zip(numbers, names, strict=True)]
     return {"images": images, "annotations": boxes, "categories": CATS, **parts}
-
-
-def lay(folder: Path, files: dict[str, Any]) -> Path:
-    """Write files: JSON where an object is given, else a picture's name without content."""
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"" if content is None else json.dumps(content).encode())
-    return folder
-
-
-def read(folder: Path) -> dict[str, tuple[str | None, Any]]:
-    """Split and boxes by path."""
-    rows = Manifest.from_any(folder, task="detection").table.to_pylist()
-    return {row["uri"]: (row["split"], row["boxes_xyxy"]) for row in rows}
 
 
 ONE, TWO = [[1.0, 2.0, 4.0, 6.0]], [[2.0, 2.0, 5.0, 6.0]]
@@ -150,7 +135,7 @@ LAYOUTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_layouts(layout: str, tmp_path: Path) -> None:
     files, expected = LAYOUTS[layout]
-    found = read(lay(tmp_path, files))
+    found = read_boxes(lay(tmp_path, files))
     assert found.keys() == expected.keys()
     for path, (split, boxes) in expected.items():
         assert found[path][1] == boxes, path

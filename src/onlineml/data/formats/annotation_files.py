@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import json
 import posixpath
 from collections import Counter, defaultdict
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import msgspec
 
 from onlineml.data.formats.boxes import HASHED, refused_names, safe_name
+from onlineml.data.formats.encodings import utf8
 from onlineml.data.formats.locate import Located, locate
 from onlineml.data.formats.parts import with_slashes
 from onlineml.data.manifest.examples import examples
@@ -24,10 +24,22 @@ if TYPE_CHECKING:
     from onlineml.data.formats.format import Place
     from onlineml.data.formats.sniff import JsonShape
 
-__all__ = ["ImagePaths", "decoded", "file_split", "folder_split", "folder_splits", "json_files", "resolve_names"]
+    Fits = Callable[[Place, str], bool]  # told the place, and the path of a file below it
+
+__all__ = [
+    "ImagePaths",
+    "decoded",
+    "file_split",
+    "files_of",
+    "folder_split",
+    "folder_splits",
+    "json_fits",
+    "resolve_names",
+]
 
 T = TypeVar("T")
 
+_ENDINGS = (".json", ".csv")
 _MOST_LOOKED_AT = 32  # files of one folder: some formats have one for each image
 _MOST_NAMES = 500  # that are looked for to find the folder of a file's images
 
@@ -36,37 +48,43 @@ def decoded(data: bytes, kind: type[T], where: str) -> T:
     """Return a JSON document as an object of a type; numbers may be written as text, and NaN is null.
 
     Args:
-        data: UTF-8, with or without a byte order mark, or UTF-16 with one.
+        data: see `utf8`.
         kind: as msgspec takes it.
         where: the file, for messages.
 
     Raises:
         DataError: the data is not JSON, or a value has another type than expected; the message names it.
     """
+    text = utf8(data, where)
     try:
-        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            data = data.decode("utf-16").encode()
-        data = data.removeprefix(codecs.BOM_UTF8)
-        try:
-            return msgspec.json.decode(data, type=kind, strict=False)
-        except msgspec.ValidationError:
-            raise
-        except msgspec.DecodeError:
-            plain = json.loads(data, parse_constant=lambda _: None)
-        return msgspec.convert(plain, kind, strict=False)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{where} is not UTF-8 text: byte {error.start} is wrong; save it as UTF-8") from error
+        return msgspec.json.decode(text, type=kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise DataError(f"{where} cannot be read: {error}") from error
+    except (RecursionError, msgspec.DecodeError):
+        pass
+    try:
+        return msgspec.convert(json.loads(text, parse_constant=lambda _: None), kind, strict=False)
     except (ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise DataError(f"{where} cannot be read: {error}") from error
 
 
-def json_files(place: Place, fits: Callable[[JsonShape], bool]) -> list[str]:
-    """Return the paths of the JSON files below a folder that are of a kind, told by their beginnings."""
-    names = sorted((path for path in place.others if path.lower().endswith(".json")), key=posixpath.dirname)
+def json_fits(check: Callable[[JsonShape], bool]) -> Fits:
+    """Return a function that tells whether the file at a path below a place is JSON of some shape."""
+    return lambda place, path: (path or place.url).lower().endswith(".json") and check(place.json(path))
+
+
+def files_of(place: Place, fits: Fits) -> list[str]:
+    """Return the paths of the files of a format below a folder; ``""`` for a place that is one itself.
+
+    Of folders with very many files, the first ones speak for all.
+    """
+    if not place.files:
+        return [""] if place.ending in _ENDINGS and fits(place, "") else []
+    names = sorted((path for path in place.others if path.lower().endswith(_ENDINGS)), key=posixpath.dirname)
     found: list[str] = []
     for _, group in groupby(names, key=posixpath.dirname):
         own = list(group)
-        fitting = [path for path in own[:_MOST_LOOKED_AT] if fits(place.json(path))]
+        fitting = [path for path in own[:_MOST_LOOKED_AT] if fits(place, path)]
         found += own if len(fitting) == _MOST_LOOKED_AT else fitting
     return found
 

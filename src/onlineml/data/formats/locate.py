@@ -33,7 +33,9 @@ def locate(names: Sequence[str], paths: Iterable[str], *, beside: str = "") -> L
     """Return for each name in an annotation file the image that it means.
 
     A name is tried as it is: below the folder of the annotation file, then below the root. Else it is the only path
-    that ends with it, with as many of its folders as fit; else the only path of its name without the extension.
+    that ends with it, with as many of its folders as fit; else the only path of its name without the extension. Of
+    several, the one that shares the most folders with the annotation file is taken, as in ``train/labels/a.json`` and
+    ``train/images/a.jpg``.
     Windows' separators, blanks at the ends and URL-encoded characters are understood.
 
     Args:
@@ -77,7 +79,7 @@ class _Index:
             stem = last.rpartition(".")[0] if is_image_name(last) else last
             for candidates in (self.by_name.get(last.casefold()), self.by_stem.get(stem.casefold())):
                 if candidates:
-                    return _closest(text, candidates)
+                    return _nearest(_closest(text, candidates), beside)
         return []
 
 
@@ -95,7 +97,20 @@ def _closest(name: str, paths: Sequence[str]) -> list[str]:
 
     def shared(path: str) -> int:
         own = path.casefold().split("/")[-2::-1]
-        return len([*itertools.takewhile(lambda pair: pair[0] == pair[1], zip(wanted, own, strict=False))])
+        return len([*itertools.takewhile(_equal, zip(wanted, own, strict=False))])
 
     best = max(map(shared, paths))
     return [path for path in paths if shared(path) == best]
+
+
+def _nearest(paths: list[str], beside: str) -> list[str]:
+    """Return the paths that share the most folders with the annotation file, counted from the root."""
+    if len(paths) < 2 or not beside:
+        return paths
+    own = beside.split("/")
+    shared = [len([*itertools.takewhile(_equal, zip(own, p.split("/")[:-1], strict=False))]) for p in paths]
+    return [path for path, n in zip(paths, shared, strict=True) if n == max(shared)]
+
+
+def _equal(pair: tuple[str, str]) -> bool:
+    return pair[0] == pair[1]

@@ -13,6 +13,7 @@ from onlineml.data.formats.folders import FOLDERS
 from onlineml.data.formats.format import Format, Place
 from onlineml.data.formats.ground_truth import GROUND_TRUTH
 from onlineml.data.formats.image_folder import IMAGE_FOLDER
+from onlineml.data.formats.labelme import LABELME
 from onlineml.data.formats.tables import TABLE
 from onlineml.data.formats.vertex import VERTEX
 from onlineml.data.formats.voc.read import VOC
@@ -35,6 +36,7 @@ FORMATS: tuple[Format, ...] = (
     COCO,
     VOC,
     YOLO,
+    LABELME,
     GROUND_TRUTH,
     AZURE,
     VERTEX,

@@ -5,20 +5,21 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING
 
-from onlineml.data.formats.annotation_files import json_files
+from onlineml.data.formats.annotation_files import json_fits
 
 if TYPE_CHECKING:
-    from onlineml.data.formats.format import Place
+    from collections.abc import Sequence
+
     from onlineml.data.formats.sniff import JsonShape
 
-__all__ = ["coco_files", "is_coco"]
+__all__ = ["is_coco", "without_rivals"]
 
 _BESIDE = frozenset({"info", "licenses", "categories", "annotations"})
 _OF_IMAGES = frozenset({"file_name", "coco_url", "height", "width", "id"})
 _OTHER_KINDS = ("captions", "panoptic", "stuff", "person_keypoints", "image_info", "densepose")  # beside instances_*
 
 
-def is_coco(shape: JsonShape) -> bool:
+def _is_coco(shape: JsonShape) -> bool:
     """Return whether the beginning of a JSON file looks like COCO: lists of images or annotations, in any order."""
     keys = frozenset(shape.keys)
     if shape.kind != "object":
@@ -28,15 +29,13 @@ def is_coco(shape: JsonShape) -> bool:
     return "annotations" in keys and bool(keys & _BESIDE - {"annotations"} or "image_id" in shape.inner)
 
 
-def coco_files(place: Place) -> tuple[list[str], list[str]]:
-    """Return the paths of the COCO files below a folder, and of those left out because others say more.
+is_coco = json_fits(_is_coco)
 
-    Captions, key points and the like of images that have boxes in other files are left out.
-    """
-    found = json_files(place, is_coco)
-    boxes = [path for path in found if not _name(path).startswith(_OTHER_KINDS)]
-    boxes = boxes or [path for path in found if _name(path).startswith("person_keypoints")] or found
-    return boxes, sorted({*found} - {*boxes})
+
+def without_rivals(paths: Sequence[str]) -> frozenset[str]:
+    """Return COCO files without those of captions, key points and the like, if there are others with boxes."""
+    boxes = [path for path in paths if not _name(path).startswith(_OTHER_KINDS)]
+    return frozenset(boxes or [path for path in paths if _name(path).startswith("person_keypoints")] or paths)
 
 
 def _name(path: str) -> str:

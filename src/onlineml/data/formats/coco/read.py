@@ -33,8 +33,8 @@ from onlineml.data.formats.coco.file import (
     objects,
     written_xywh,
 )
-from onlineml.data.formats.coco.find import coco_files, is_coco
-from onlineml.data.formats.coco.inputs import Input, inputs, united
+from onlineml.data.formats.coco.find import is_coco
+from onlineml.data.formats.coco.inputs import coco_inputs
 from onlineml.data.formats.coco.json_entries import Entries, scalar_column
 from onlineml.data.formats.coco.values import (
     as_number,
@@ -46,7 +46,8 @@ from onlineml.data.formats.coco.values import (
     segmentation_xywh,
 )
 from onlineml.data.formats.coco.write import unknown_class, write_coco
-from onlineml.data.formats.format import Format, Place, Source
+from onlineml.data.formats.format import Format, Source
+from onlineml.data.formats.inputs import Input, detect_files, united
 from onlineml.data.formats.parts import Parts, common_folder
 from onlineml.data.manifest.examples import examples
 from onlineml.errors import DataError
@@ -59,19 +60,13 @@ if TYPE_CHECKING:
 __all__ = ["COCO", "read_coco", "write_coco"]
 
 
-def _detect(place: Place) -> Source | None:
-    if place.ending == ".json":
-        return place.source() if is_coco(place.json()) else None
-    return Source(place.url, options=place.options, files=place.listing) if coco_files(place)[0] else None
-
-
 def read_coco(source: Source, *, holds: str) -> Parts:
     """Read COCO files, see `Manifest.from_coco`."""
-    wanted, notes = inputs(source)
+    wanted, notes = coco_inputs(source)
     files = [CocoFile.read(one.at) for one in wanted]
     root = common_folder([one.root for one in wanted])
     where = ", ".join(one.at.url for one in wanted)
-    named = [one.names(file) for one, file in zip(wanted, files, strict=True)]
+    named = [one.paths_of(file.names()) for one, file in zip(wanted, files, strict=True)]
     require_no_problems(
         where, [p for file, names in zip(files, named, strict=True) for p in (*file.problems, *names.problems)]
     )
@@ -268,7 +263,7 @@ COCO = Format(
     "coco",
     holds=("boxes_xyxy", "labels"),
     expected="a .json file with the lists 'images', 'annotations' and 'categories', or a folder with such files",
-    detect=_detect,
+    detect=lambda place: detect_files(place, is_coco),
     read=read_coco,
     write=write_coco,
     takes=("images",),

@@ -1,0 +1,179 @@
+"""Files of annotations that an import reads, each with its split and the folder of its images, and what they say."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from onlineml.data.formats.annotated import AnnotatedImage, annotated_parts
+from onlineml.data.formats.annotation_files import ImagePaths, file_split, files_of, folder_splits, resolve_names
+from onlineml.data.formats.boxes import require_no_problems
+from onlineml.data.formats.format import Place, Source
+from onlineml.data.formats.parts import Listing, Parts, absolute, list_folder
+from onlineml.data.images.policies import is_image_name
+from onlineml.data.manifest.examples import examples
+from onlineml.data.manifest.splits import normalised_split
+from onlineml.errors import ConfigError, DataError
+from onlineml.storage import io
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from onlineml.data.formats.annotation_files import Fits
+    from onlineml.storage.location import Location
+
+    Parse = Callable[[bytes, str, Counter[str]], Sequence[AnnotatedImage]]
+    Rescue = Callable[[Sequence[str], Sequence[str]], Mapping[str, str]]
+
+__all__ = ["Input", "contents", "detect_files", "inputs", "read_files", "remarks", "single_input", "united"]
+
+Url = str | os.PathLike[str]
+
+_TOGETHER = 32  # files in memory at a time; those of LabelMe may hold their images
+_APART = frozenset({"annotations", "annotation", "anns", "ann", "annots", "labels", "label", "json", "coco"})
+
+
+class Input(NamedTuple):
+    """A file to read: its split, its location, the folder that its images are below, and the files there."""
+
+    split: str | None
+    at: Location
+    root: str
+    listing: Listing
+
+    @property
+    def beside(self) -> str:
+        """The file's own folder below the root; ``""`` if it is elsewhere."""
+        own = io.parent(self.at.url)
+        return own.removeprefix(f"{self.root}/") if own.startswith(f"{self.root}/") else ""
+
+    def paths_of(self, names: Sequence[str | None]) -> ImagePaths:
+        """Return the files of the images that it names."""
+        images = [info.path for info in self.listing.files if is_image_name(info.path)]
+        return resolve_names(names, images, beside=self.beside, split=self.split, where=self.at.url)
+
+
+def detect_files(place: Place, fits: Fits, *, holds: str | None = None) -> Source | None:
+    """Detect a file that fits, or a folder that has some."""
+    files = place.listing if place.files else None
+    return Source(place.url, options=place.options, files=files, holds=holds) if files_of(place, fits) else None
+
+
+def inputs(source: Source, fits: Fits, *, name: str) -> tuple[list[Input], list[str]]:
+    """Return the files to read, below a folder or a single one, and notes for people.
+
+    Args:
+        source: the input.
+        fits: tells whether a file below a place is of the format.
+        name: of the format.
+
+    Raises:
+        ConfigError: an argument is not understood.
+        DataError: the folder has no such files.
+    """
+    if source.split is not None and not normalised_split(source.split):
+        raise ConfigError(f"expected split= train, val or test; found {source.split!r}")
+    if isinstance(source.images, Mapping):
+        raise ConfigError('images= may be one folder per split only if url is one file per split: {"train": ...}')
+    at = source.at
+    if source.files is None and at.url.lower().endswith((".json", ".csv")):
+        return [single_input(at, source.images, source.split)], []
+    listing = list_folder(at.url, at.options) if source.files is None else source.files
+    if not listing.files:
+        return [single_input(at, source.images, source.split)], []
+    place = Place(at)
+    place.listing = listing
+    paths = files_of(place, fits)
+    if not paths:
+        raise DataError(f"{at} has no files of the format {name!r}; it holds {place.content}")
+    root, files = at.url, listing
+    if source.images is not None:
+        root = absolute(source.images)
+        files = list_folder(root, at.options)
+    split = None if source.split is None else normalised_split(source.split)
+    found = [Input(split or file_split(path), at / path, root, files) for path in paths]
+    return found, [f"read as {name} from {examples(paths)}"]
+
+
+def single_input(at: Location, images: Url | None, split: str | None) -> Input:
+    """Return a file whose images are below a folder: the given one, else the file's own, or its parent's."""
+    named = None if split is None else normalised_split(split)
+    if images is not None:
+        folder = absolute(images)
+        return Input(named, at, folder, list_folder(folder, at.options))
+    folder = io.parent(at.url)
+    listing = list_folder(folder, at.options)
+    if io.name(folder).lower() in _APART and not any(is_image_name(info.path) for info in listing.files):
+        folder = io.parent(folder)
+        listing = list_folder(folder, at.options)
+    return Input(named, at, folder, listing)
+
+
+def united(wanted: Sequence[Input], root: str) -> Listing:
+    """Return all files below a folder that contains the folders of all inputs."""
+    listings = {one.root: one.listing for one in wanted}
+    if [*listings] == [root]:
+        return listings[root]
+    prefixes = {own: own.removeprefix(root).lstrip("/") for own in listings}
+    files = {
+        f"{prefixes[own]}/{info.path}".lstrip("/"): info for own, listing in listings.items() for info in listing.files
+    }
+    moved = tuple(replace(info, path=path) for path, info in files.items())
+    return Listing(moved, sum(listing.n_junk for listing in listings.values()))
+
+
+def contents(wanted: Sequence[Input]) -> Iterator[tuple[Input, bytes]]:
+    """Yield files with their contents, a few in memory at a time.
+
+    Raises:
+        StorageError: a file cannot be read.
+    """
+    for start in range(0, len(wanted), _TOGETHER):
+        chunk = wanted[start : start + _TOGETHER]
+        found = io.read_many([one.at.url for one in chunk], storage_options=chunk[0].at.options)
+        for one, content in zip(chunk, found, strict=True):
+            if isinstance(content, OSError):
+                raise content
+            yield one, content
+
+
+def remarks(counts: Counter[str]) -> list[str]:
+    """Return sentences that begin with a number, from their counts."""
+    return [f"{n:,} {text}" for text, n in counts.items() if n]
+
+
+def read_files(
+    source: Source, fits: Fits, parse: Parse, *, name: str, holds: str, rescue: Rescue = lambda _names, _paths: {}
+) -> Parts:
+    """Read files that each annotate several images.
+
+    Args:
+        source: the input.
+        fits: tells whether a file below a place is of the format.
+        parse: returns the images of a file from its content and URL, and counts what it leaves out.
+        name: of the format.
+        holds: see `Format`.
+        rescue: returns files for names that no file fits, from the names and the paths of images.
+    """
+    wanted, notes = inputs(source, fits, name=name)
+    counts = Counter[str]()
+    images, problems = list[AnnotatedImage](), list[str]()
+    for one, content in contents(wanted):
+        read = parse(content, one.at.url, counts)
+        found = one.paths_of([image.name for image in read])
+        if found.absent:
+            paths = [info.path for info in one.listing.files if is_image_name(info.path)]
+            lost = {*found.absent}
+            others = rescue([i.name for i, uri in zip(read, found.uris, strict=True) if uri in lost], paths)
+            uris = [others.get(i.name, uri) if uri in lost else uri for i, uri in zip(read, found.uris, strict=True)]
+            found = found._replace(uris=uris)
+        problems += found.problems
+        splits = [one.split] * len(read) if one.split else folder_splits(found.uris)
+        rows = zip(read, found.uris, splits, strict=True)
+        images += [image._replace(name=uri, split=split) for image, uri, split in rows]
+    require_no_problems(source.where, problems)
+    source = source._replace(files=wanted[0].listing)
+    return annotated_parts(images, source, holds=holds, folder=wanted[0].root, notes=[*notes, *remarks(counts)])
