@@ -8,6 +8,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pytest
 from PIL import Image
 
@@ -16,7 +17,7 @@ from onlineml.data.images.decode import POLICIES
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import ConfigError, TooManyBadImagesError
 from onlineml.storage import io
-from picture_files import noise_jpeg
+from picture_files import noise_jpeg, plain, png
 from processes import LONG_S
 
 if TYPE_CHECKING:
@@ -192,3 +193,29 @@ def test_memory_and_time_of_a_check_are_bounded(tmp_path: Path, data_dir: Path |
     command = [sys.executable, "-c", script, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=LONG_S)
     assert int(done.stdout) < 500
+
+
+def test_a_group_in_two_splits(tmp_path: Path):
+    """The split was given by hand, so nothing is moved; the images outside the group's largest split are told."""
+    splits = {"a": "train", "b": "train", "c": "test", "d": None, "e": "val", "f": "train"}
+    groups = {"a": "p7", "b": "p7", "c": "p7", "d": "p7", "e": "p8", "f": "p8"}
+    for number, name in enumerate(splits):
+        (tmp_path / f"{name}.png").write_bytes(png(plain(number)))
+    table = pa.table(
+        {
+            "image_id": [*splits],
+            "uri": [f"{name}.png" for name in splits],
+            "label": ["cat"] * 6,
+            "split": pa.array([*splits.values()], pa.string()),
+            "group": [*groups.values()],
+        }
+    )
+    checked = Manifest(table, ("cat",), root=str(tmp_path)).check(max_bad=0)
+    found = [(row["uri"], row["finding"], row["outcome"], row["detail"]) for row in checked.table.to_pylist()]
+    assert found == [
+        ("c.png", "group_across_splits", "usable", "images of the group 'p7': 2 in train, 1 in test"),
+        ("f.png", "group_across_splits", "usable", "images of the group 'p8': 1 in train, 1 in val"),
+    ]
+    assert len(checked.manifest) == 6
+    assert "1 in test" in str(checked)
+    assert "1 in test" in checked._repr_html_()

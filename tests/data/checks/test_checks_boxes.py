@@ -39,7 +39,7 @@ BOXES: list[tuple[list[float], str | None, str, list[float] | None]] = [
     ([0, -9, 9, 0], "cat", "box_outside", None),
     ([-5, -1, 70, 20], "cat", "box_clipped", [0, 0, 64, 20]),
     ([10, 10, 65, 20], "cat", "box_clipped", [10, 10, 64, 20]),
-    ([10, 10, 64.9, 20], "cat", "", [10, 10, 64.9, 20]),  # by less than a pixel: rounding
+    ([10, 30, 64.9, 40], "cat", "", [10, 30, 64.9, 40]),  # by less than a pixel: rounding
     (GOOD, "cow", "box_unknown_class", GOOD),
     (GOOD, None, "box_unknown_class", GOOD),
 ]
@@ -194,7 +194,58 @@ def test_boxes_that_were_drawn_on_the_turned_pixels(tmp_path: Path):
     assert checked.manifest.column("uri").tolist() == ["upright.jpg"]
 
 
+def test_boxes_that_are_all_larger_than_their_image(tmp_path: Path):
+    """Of 64 x 48 pixels: a fifth more is 76.8 x 57.6."""
+    boxes = {
+        "wide.png": ([[10, 5, 90, 20], [70, 5, 90, 20], [1, 1, 1, 5]], ["cat"] * 3),  # 80 wide, beyond, empty
+        "high.png": ([[10, 5, 20, 70]], ["cat"]),
+        "edge.png": ([[-6, -4, 70, 53]], ["cat"]),  # 76 x 57: drawn beyond the edges by hand
+        "one_fits.png": ([[10, 5, 90, 20], GOOD], ["cat"] * 2),
+        "beyond.png": ([[70, 5, 90, 20]], ["cat"]),  # not larger: perhaps only a bad box
+        "none.png": ([], []),
+    }
+    checked = _on_disk(tmp_path, boxes).check(max_bad=1)
+    assert {uri: [code for code, *_ in rows] for uri, rows in _findings(checked).items()} == {
+        "wide.png": ["boxes_size_mismatch"],
+        "high.png": ["boxes_size_mismatch"],
+        "edge.png": ["box_clipped"],
+        "one_fits.png": ["box_clipped"],
+        "beyond.png": ["box_outside"],
+    }
+    assert _findings(checked)["wide.png"][0][2] == "no box fits into 64 x 48 pixels, such as (10, 5, 90, 20)"
+    assert "no box fits into 64 x 48 pixels" in checked._repr_html_()
+    unchecked = _on_disk(tmp_path, {name: boxes[name] for name in ("wide.png", "edge.png")}, split=["train"] * 2)
+    module = DetectionDataModule(unchecked, size_hw=(64, 64), augment="none", cache=False, max_bad=1)
+    bad = [row for batch in module.loader("train") for row in batch["bad"]]
+    assert [(row.image_id, row.finding) for row in bad] == [("id-wide.png", "boxes_size_mismatch")]
+
+
 # ---------------------------------------------------------------------------------------------------------- duplicates
+
+
+def test_the_same_box_twice_is_kept_once(tmp_path: Path):
+    boxes = {
+        "a.png": (
+            [GOOD, [1.5, 2, 30, 40], [2, 2, 30, 40], GOOD, GOOD, [1, 2, 30, 40.6], [5, 5, 5, 5], [5, 5, 5, 5]],
+            ["cat", "cat", "cat", "dog", "cat", "cat", "cat", "cat"],
+        ),
+        "b.png": ([GOOD], ["cat"]),
+        "c.png": ([GOOD, GOOD], ["cat", "cat"]),
+    }
+    manifest = _on_disk(tmp_path, boxes, track=[list(range(8)), [0], [0, 1]], crowd=[None, None, [True, False]])
+    checked = manifest.check(max_bad=1)
+    again = [detail for code, _, detail in _findings(checked)["a.png"] if code == "box_duplicate"]
+    # box 2 is half a pixel from box 1, which is left out, and a pixel from box 0; box 5 is .6 pixels away
+    assert again == [
+        "box 1 'cat' (1.5, 2, 30, 40): the same as box 0",
+        "box 4 'cat' (1, 2, 30, 40): the same as box 0",
+    ]
+    left = rows_by_name(checked.manifest)
+    assert left["a.png"]["track"] == [0, 2, 3, 5]
+    assert (left["b.png"]["track"], left["c.png"]["track"]) == ([0], [0, 1])  # a crowd is no object
+    assert (checked.n_boxes, checked.n_bad_boxes) == (11, 2)
+    assert "2 box_duplicate" in str(checked)
+    assert "the same as box 0" in checked._repr_html_()
 
 
 def test_copies_with_different_boxes_contradict_each_other(tmp_path: Path):
@@ -262,7 +313,7 @@ def test_copies_whose_boxes_are_no_numbers(tmp_path: Path):
 def test_the_check_and_training_leave_the_same_boxes(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject):
     """Of an unchecked manifest a batch has the objects that a batch of the checked one has, with nothing to report."""
     number = st.sampled_from([-70.0, -5.0, -0.5, 0.0, 3.0, 20.0, 47.5, 48.5, 63.0, 64.0, 64.5, 80.0, NAN])
-    boxes = data.draw(st.lists(st.lists(number, min_size=4, max_size=4), min_size=1, max_size=6))
+    boxes = [GOOD, *data.draw(st.lists(st.lists(number, min_size=4, max_size=4), max_size=6))]  # one fits the image
     labels = data.draw(st.lists(st.sampled_from(["cat", "cow"]), min_size=len(boxes), max_size=len(boxes)))
     folder = tmp_path_factory.mktemp("boxes")
     manifest = _on_disk(folder, {"a.png": (boxes, labels)}, split=["train"])

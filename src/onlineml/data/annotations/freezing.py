@@ -196,5 +196,6 @@ def read_findings(folder: Location, manifest: Manifest) -> CheckTable:
     n_bad = len(pc.unique(left_out.filter(pc.invert(of_box))["image_id"]))
     bad_boxes = left_out.filter(of_box)["finding"]
     n_dropped = int(pc.sum(pc.not_equal(bad_boxes, "box_unknown_class")).as_py() or 0)  # kept as a crowd
+    n_dropped += int(pc.sum(pc.equal(table["finding"], "box_duplicate")).as_py() or 0)
     n_boxes = manifest.kind.n_judged(manifest.table) + n_dropped
     return CheckTable(table, manifest, len(manifest) + n_bad, n_bad, n_boxes, len(bad_boxes))

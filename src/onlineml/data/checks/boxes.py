@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from onlineml.data.checks.table import Finding, Judged
 from onlineml.data.images.policies import POLICIES
-from onlineml.data.manifest.box_arrays import clean_boxes
+from onlineml.data.manifest.box_arrays import clean_boxes, of_another_size, repeated_boxes
 from onlineml.data.manifest.boxes import box_list, declared_sizes_hw, lists_of, per_box_columns
 
 if TYPE_CHECKING:
@@ -33,17 +33,20 @@ _SAME_PX = 1.0  # the rounding tolerance of clean_boxes
 
 def add_size_mismatches(found: list[list[Finding]], manifest: Manifest) -> None:
     """Report images whose boxes were drawn at another image size."""
-    sizes = [manifest.table[name].fill_null(0).to_numpy() for name in ("height", "width")]
-    declared = declared_sizes_hw(manifest.table)
-    known = (declared > 0).all(1) & (sizes[0] > 0)
-    differ = known & ((declared[:, 0] != sizes[0]) | (declared[:, 1] != sizes[1]))
-    for row in np.flatnonzero(differ).tolist():
-        height, width = int(sizes[0][row]), int(sizes[1][row])
-        own_h, own_w = declared[row].tolist()
+    sizes = np.stack([manifest.table[name].fill_null(0).to_numpy() for name in ("height", "width")], axis=1)
+    declared, boxes = declared_sizes_hw(manifest.table), manifest.boxes()
+    differ = (declared > 0).all(1) & (sizes[:, 0] > 0) & (declared != sizes).any(1)
+    larger = of_another_size(boxes.boxes_xyxy, boxes.image_index, sizes)
+    for row in np.flatnonzero(differ | larger).tolist():
+        (height, width), (own_h, own_w) = sizes[row].tolist(), declared[row].tolist()
+        if not differ[row]:
+            text = f"no box fits into {width} x {height} pixels, such as {_corners(boxes.boxes_xyxy[boxes.of(row)][0])}"
+            found[row].append(_finding("boxes_size_mismatch", text))
+            continue
         text = f"boxes were drawn on {own_w} x {own_h} pixels; the upright image has {width} x {height}"
         if (own_h, own_w) == (width, height) and any(one.code == "exif_rotated" for one in found[row]):
             text += ", with an EXIF rotation: draw the boxes on the upright image"
-        found[row].append(Finding("boxes_size_mismatch", POLICIES["boxes_size_mismatch"].outcome, text))
+        found[row].append(_finding("boxes_size_mismatch", text))
 
 
 def judge_boxes(manifest: Manifest) -> Judged:
@@ -59,9 +62,10 @@ def judge_boxes(manifest: Manifest) -> Judged:
     clipped = codes == "box_clipped"
     kept = (codes == "") | clipped
     unknown = kept & (boxes.label_ids < 0) & ~boxes.crowd
+    earlier = _earlier(boxes, cut, np.flatnonzero(kept & ~unknown & ~boxes.crowd))
     findings: list[list[Finding]] = [[] for _ in range(len(manifest))]
     labels = pc.list_flatten(manifest.table["labels"].combine_chunks())
-    for row in np.flatnonzero((codes != "") | unknown).tolist():
+    for row in np.flatnonzero((codes != "") | unknown | (earlier >= 0)).tolist():
         height, width = sizes[image[row]].tolist()
         name = f"box {row - boxes.offsets[image[row]]} {labels[row].as_py()!r} {_corners(boxes.boxes_xyxy[row])}"
         if clipped[row]:
@@ -72,9 +76,20 @@ def judge_boxes(manifest: Manifest) -> Judged:
         if unknown[row]:
             text = f"{name}: the label is not one of the {len(manifest.class_names)} class names"
             findings[image[row]].append(_finding("box_unknown_class", text))
+        if earlier[row] >= 0:
+            text = f"{name}: the same as box {earlier[row] - boxes.offsets[image[row]]}"
+            findings[image[row]].append(_finding("box_duplicate", text))
     usable = np.where(clipped[:, None], cut, boxes.boxes_xyxy)
-    cleaned = _with_boxes(manifest, usable, kept=kept, ignored=unknown)
+    cleaned = _with_boxes(manifest, usable, kept=kept & (earlier < 0), ignored=unknown)
     return Judged(cleaned, findings, len(boxes), int((~kept | unknown).sum()))
+
+
+def _earlier(boxes: Boxes, cut_xyxy: npt.NDArray[np.float64], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return (M,) the box that each of some boxes repeats; -1 for none, and for the others."""
+    earlier = np.full(len(boxes), -1, dtype=np.int64)
+    repeated = repeated_boxes(cut_xyxy[rows], boxes.label_ids[rows], boxes.image_index[rows])
+    earlier[rows[repeated >= 0]] = rows[repeated[repeated >= 0]]
+    return earlier
 
 
 def _finding(code: str, text: str) -> Finding:

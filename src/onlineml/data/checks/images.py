@@ -96,6 +96,7 @@ def finalize(
     """
     manifest.kind.note_mismatches(found, manifest)
     _add_duplicates(found, manifest)
+    _add_divided_groups(found, manifest)
     rows = [row for row, findings in enumerate(found) if all(finding.outcome == "usable" for finding in findings)]
     judged = manifest.kind.judge(manifest.take(rows))
     for row, findings in zip(rows, judged.findings, strict=True):
@@ -218,6 +219,22 @@ def _add_duplicates(found: list[list[Finding]], manifest: Manifest) -> None:
     for rows in repeated:
         for row, finding in _duplicate_findings(rows, uris, splits, contradiction(rows)):
             found[row].append(finding)
+
+
+def _add_divided_groups(found: list[list[Finding]], manifest: Manifest) -> None:
+    """Report the images of groups in several splits that are not in the split with most of the group."""
+    pairs = list(zip(*(manifest.table[name].to_pylist() for name in ("group", "split")), strict=True))
+    splits_of: dict[str, dict[str, int]] = {}
+    for group, split in pairs:
+        if split is not None:
+            own = splits_of.setdefault(group, {})
+            own[split] = own.get(split, 0) + 1
+    for row, (group, split) in enumerate(pairs):
+        own = splits_of.get(group, {})
+        if len(own) > 1 and split is not None and split != max(own, key=own.__getitem__):
+            counts = ", ".join(f"{own[name]:,} in {name}" for name in SPLITS if name in own)
+            text = f"images of the group {group!r}: {counts}"
+            found[row].append(Finding("group_across_splits", POLICIES["group_across_splits"].outcome, text))
 
 
 def _duplicate_findings(

@@ -54,10 +54,19 @@ POLICIES: dict[str, Policy] = {
         "quarantined",
         "The same bytes have different labels, or boxes, so none is reliable: all copies are excluded.",
     ),
+    "group_across_splits": Policy(
+        "usable",
+        "The image's group is mostly in another split (a leak): kept where the split was given; correct one of them.",
+    ),
     "boxes_size_mismatch": Policy(
-        "quarantined", "The boxes were drawn at another image size (resized since, or not turned upright): excluded."
+        "quarantined",
+        "The boxes were drawn at another image size (resized since, or not turned upright), or all are larger than the "
+        "image: excluded.",
     ),
     "box_clipped": Policy("usable", "The box reaches a pixel or more beyond the image: clipped at the image's edges."),
+    "box_duplicate": Policy(
+        "usable", "An earlier box of the image has the same label, and corners within half a pixel: kept once."
+    ),
     "box_not_finite": Policy("quarantined", "A corner is missing or not a number: the box is excluded, not its image."),
     "box_empty": Policy(
         "quarantined", "The box has no width or height, or ends before it begins: the box is excluded, not its image."

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from onlineml.data.augment.detection import Partners
 from onlineml.data.augment.detection_geometry import Picture, fitted, keep_inside, kept_hw, kept_scale, pad_together
 from onlineml.data.loading.datasets import BadRow, CachedImage, ImageReader, image_key, one_cv2_thread
-from onlineml.data.manifest.box_arrays import clean_boxes
+from onlineml.data.manifest.box_arrays import clean_boxes, of_another_size, repeated_boxes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -171,10 +171,13 @@ class DetectionDataset(Dataset[DetectionBatch]):
         bad = []
         for index, kept in list(images.items()):
             declared = tuple(self.truth.declared_hw[index].tolist())
-            if min(declared) > 0 and declared != kept.size_hw:
+            differ = min(declared) > 0 and declared != kept.size_hw
+            boxes = self.truth.boxes.boxes_xyxy[self.truth.boxes.of(index)]
+            if differ or of_another_size(boxes, np.zeros(len(boxes), np.int64), np.array([kept.size_hw])).any():
                 del images[index]
                 (height, width), (own_h, own_w) = kept.size_hw, declared
-                detail = f"boxes were drawn on {own_w} x {own_h} pixels; the upright image has {width} x {height}"
+                drawn = f"boxes were drawn on {own_w} x {own_h} pixels" if differ else "no box fits"
+                detail = f"{drawn}; the upright image has {width} x {height}"
                 bad.append(BadRow(self.rows.image_ids[index], self.rows.urls[index], "boxes_size_mismatch", detail))
         return bad
 
@@ -198,6 +201,9 @@ class DetectionDataset(Dataset[DetectionBatch]):
         scale = kept_scale(kept.size_hw, self.size_hw)
         is_object = usable & (label_ids >= 0) & ~crowd
         ignored = usable & ~is_object  # neither background nor object
+        objects = np.flatnonzero(is_object)
+        repeated = repeated_boxes(boxes[objects], label_ids[objects], np.zeros(len(objects), dtype=np.int64))
+        is_object[objects[repeated >= 0]] = False
         picture = Picture(
             kept.pixels, boxes[is_object] * scale, label_ids[is_object], boxes[ignored] * scale, scale, kept.size_hw
         )

@@ -13,7 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Boxes", "box_iou", "clean_boxes"]
+__all__ = ["Boxes", "box_iou", "clean_boxes", "of_another_size", "repeated_boxes"]
+
+_SAME_PX = 0.5
+_LARGER = 1.2  # than the image: by hand, a box is drawn a few pixels beyond the edges; a resized image shrank more
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +78,61 @@ def clean_boxes(
     codes[~finite], codes[empty], codes[outside] = "box_not_finite", "box_empty", "box_outside"
     cut[~finite | empty | outside] = 0.0
     return cut, codes
+
+
+def repeated_boxes(
+    boxes_xyxy: npt.NDArray[np.float64], label_ids: npt.NDArray[np.int64], image_index: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Find the boxes that repeat an earlier box of their image: its class, and each corner within half a pixel.
+
+    Args:
+        boxes_xyxy: (M, 4), usable ones.
+        label_ids: (M,).
+        image_index: (M,).
+
+    Returns:
+        (M,) int64: the place of the earlier box, which repeats none itself; -1 for the others.
+    """
+    order = np.lexsort((boxes_xyxy[:, 0], label_ids, image_index))
+    pairs = [np.zeros((0, 2), dtype=np.int64)]
+    for lag in range(1, len(order)):  # neighbours by their left edges, as long as any are near
+        one, other = order[:-lag], order[lag:]
+        near = (image_index[one] == image_index[other]) & (label_ids[one] == label_ids[other])
+        near &= boxes_xyxy[other, 0] - boxes_xyxy[one, 0] <= _SAME_PX
+        if not near.any():
+            break
+        same = near & (np.abs(boxes_xyxy[one] - boxes_xyxy[other]) <= _SAME_PX).all(1)
+        pairs.append(np.sort(np.stack([one[same], other[same]], axis=1), axis=1))
+    repeated = np.full(len(boxes_xyxy), -1, dtype=np.int64)
+    for first, later in sorted(np.concatenate(pairs).tolist()):
+        if repeated[first] < 0 and repeated[later] < 0:
+            repeated[later] = first
+    return repeated
+
+
+def of_another_size(
+    boxes_xyxy: npt.NDArray[np.float64], image_index: npt.NDArray[np.int64], sizes_hw: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    """Find the images that are smaller than what their boxes were drawn on: no box fits, and some are larger than they.
+
+    Args:
+        boxes_xyxy: (M, 4), anything.
+        image_index: (M,).
+        sizes_hw: (N, 2); 0 where it is unknown.
+
+    Returns:
+        (N,): true if every finite box that is not empty is wider or higher than its image by a fifth, or begins
+        beyond its right or lower edge, and at least one is that large.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        sides, limits = boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], sizes_hw[image_index][:, ::-1]
+        usable = np.isfinite(boxes_xyxy).all(1) & (sides > 0).all(1) & (limits > 0).all(1)
+        larger = usable & (sides > _LARGER * limits).any(1)
+        beyond = usable & (boxes_xyxy[:, :2] >= limits).any(1)
+    n, n_larger, n_odd = (
+        np.bincount(image_index[chosen], minlength=len(sizes_hw)) for chosen in (usable, larger, larger | beyond)
+    )
+    return (n_larger > 0) & (n_odd == n)
 
 
 def box_iou(boxes_xyxy: npt.NDArray[Any], other_xyxy: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
