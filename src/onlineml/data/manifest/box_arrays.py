@@ -132,7 +132,8 @@ def of_another_size(
     n, n_larger, n_odd = (
         np.bincount(image_index[chosen], minlength=len(sizes_hw)) for chosen in (usable, larger, larger | beyond)
     )
-    return (n_larger > 0) & (n_odd == n)
+    smaller: npt.NDArray[np.bool_] = (n_larger > 0) & (n_odd == n)
+    return smaller
 
 
 def box_iou(boxes_xyxy: npt.NDArray[Any], other_xyxy: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
