@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from onlineml.data.formats.azure import AZURE
 from onlineml.data.formats.box_tables import BOX_TABLE, TENSORFLOW_CSV
 from onlineml.data.formats.coco.read import COCO
+from onlineml.data.formats.cvat import CVAT
 from onlineml.data.formats.folders import FOLDERS
 from onlineml.data.formats.format import Format, Place
 from onlineml.data.formats.ground_truth import GROUND_TRUTH
@@ -34,6 +35,7 @@ __all__ = ["FORMATS", "Detected", "detect", "format_of", "formats"]
 # ours; others come by entry points
 FORMATS: tuple[Format, ...] = (
     COCO,
+    CVAT,
     VOC,
     YOLO,
     LABELME,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow.parquet as pq
 
+from onlineml.data.formats.annotation_files import file_split
 from onlineml.data.formats.box_tables.columns import recognised
 from onlineml.data.formats.csv import TableFile, is_parquet
 from onlineml.data.formats.encodings import utf8
@@ -19,7 +20,6 @@ from onlineml.data.formats.sniff import HEAD_BYTES
 from onlineml.data.formats.tables import placed
 from onlineml.data.images.policies import is_image_name
 from onlineml.data.manifest.examples import examples
-from onlineml.data.manifest.splits import normalised_split, split_in_name
 from onlineml.errors import DataError
 from onlineml.storage import io
 from onlineml.storage.location import Location
@@ -36,7 +36,6 @@ __all__ = [
     "Home",
     "TablePlace",
     "box_tables_at",
-    "folder_split",
     "is_table",
     "ordered_classes",
     "table_head",
@@ -120,22 +119,12 @@ def tables_of(source: Source) -> list[tuple[TablePlace, TableFile]]:
         return [(TablePlace(""), TableFile(source.where, source.table))]
     if isinstance(source.url, Mapping):
         return [
-            (TablePlace(path, _split_of(path)), TableFile.at(str(url), options=source.options))
+            (TablePlace(path, file_split(path)), TableFile.at(str(url), options=source.options))
             for path, url in source.url.items()
         ]
     prefix = f"{source.folder}/"
     path = source.where.removeprefix(prefix) if source.folder and source.where.startswith(prefix) else ""
     return [(TablePlace(path), TableFile.at(source.where, options=source.options))]
-
-
-def _split_of(path: str) -> str | None:
-    folder, _, name = path.rpartition("/")
-    return split_in_name(name.rpartition(".")[0]) or folder_split(folder)
-
-
-def folder_split(folder: str) -> str | None:
-    """Return the split that a path of folders names, the outermost first."""
-    return next(filter(None, map(normalised_split, folder.split("/"))), None)
 
 
 def ordered_classes(source: Source, layout: Layout, labels: set[str]) -> tuple[str, ...]:
@@ -224,7 +213,7 @@ class Home:
         for row, name in enumerate(names):
             if name in found.ambiguous:
                 fitting = found.ambiguous[name]
-                own = [path for path in fitting if place.split and _split_of(path) == place.split]
+                own = [path for path in fitting if place.split and file_split(path) == place.split]
                 paths[row] = own[0] if len(own) == 1 else None
                 unclear += [] if len(own) == 1 else [f"{name}: {' or '.join(fitting[:3])}"]
         if unclear:

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from onlineml.data.formats.annotation_files import folder_splits
 from onlineml.data.formats.box_tables.cells import Cells, read_cells
 from onlineml.data.formats.box_tables.columns import BoxColumns, Layout, layout_of
 from onlineml.data.formats.box_tables.coordinates import corners_of, fitting, share_rows
-from onlineml.data.formats.box_tables.files import Home, folder_split, ordered_classes, tables_of
+from onlineml.data.formats.box_tables.files import Home, ordered_classes, tables_of
 from onlineml.data.formats.box_tables.write import OF_IMAGE
-from onlineml.data.formats.boxes import DECLARED, HASHED, OURS, BoxRows, boxes_table, identified, parts_holding
+from onlineml.data.formats.boxes import DECLARED, OURS, BoxRows, boxes_table, identified, parts_holding
 from onlineml.data.formats.parts import Parts, naturally_sorted
 from onlineml.data.formats.tables import ImageRows
 from onlineml.data.images.sizes import upright_sizes_hw
@@ -51,15 +52,16 @@ def read_box_table(source: Source, *, holds: str = "boxes_xyxy", names: BoxColum
         layout = layout_of(file, names, own_notes)
         tables.append((place, layout, read_cells(layout, own_notes)))
     home = Home.of(source, [name for _, _, cells in tables for name in cells.texts["path"][:200] if name])
-    notes, rows_of = list(home.notes), dict[str, BoxRows]()
+    notes = [f"read as boxes from {', '.join(io.name(layout.file.where) for _, layout, _ in tables)}", *home.notes]
+    rows_of = dict[str, BoxRows]()
     for place, layout, cells in tables:
         uris = home.located(cells.texts["path"], place, cells)
         cells.require_good()
         boxes = _corners(layout, cells, uris, home, source)
         rows = _box_rows(layout, cells, uris, boxes)
         cells.require_good()
-        if rows.splits is None:
-            rows.splits = [place.split or HASHED] * len(rows.uris)
+        if place.split and not cells.has_split:
+            rows.splits = [place.split] * len(rows.uris)
         rows_of[place.path or layout.file.where] = rows
         notes += cells.notes
     rows_of = _without_unions(rows_of, {place.path: place.split for place, _, _ in tables}, notes)
@@ -156,6 +158,7 @@ def _box_rows(layout: Layout, cells: Cells, uris: Sequence[str], boxes: npt.NDAr
     images.report("rows declare no object, but other rows of their image do", ~told & (lengths[images.of_row] > 0))
     order = np.flatnonzero(told)[np.argsort(images.of_row[told], kind="stable")]
     annotated = images.one_each("annotated", texts["annotated"])
+    first = [uris[row] for row in images.first]
     per_image, per_box = {}, {}
     for name in cells.others.column_names:
         column = cells.others[name].combine_chunks()
@@ -168,22 +171,16 @@ def _box_rows(layout: Layout, cells: Cells, uris: Sequence[str], boxes: npt.NDAr
         else:
             per_box[_kept_name(name, OPTIONAL_BOX_COLUMNS)] = column.take(pa.array(order))
     return BoxRows(
-        uris=[uris[row] for row in images.first],
+        uris=first,
         lengths=lengths,
         missing=(lengths == 0) & np.array([value in _FALSE for value in annotated], dtype=bool),
         boxes_xyxy=boxes[order],
         labels=[texts["label"][row] for row in order],
-        splits=images.one_each("split", texts["split"]) if cells.has_split else _folder_splits(uris, images),
+        splits=images.one_each("split", texts["split"]) if cells.has_split else folder_splits(first),
         groups=images.one_each("group", texts["group"]),
         per_box=per_box,
         per_image=per_image,
     )
-
-
-def _folder_splits(uris: Sequence[str], images: ImageRows) -> list[str | None] | None:
-    """Return the splits that the images' folders name; None unless all are in such folders."""
-    splits = [folder_split(uris[row].rpartition("/")[0]) for row in images.first]
-    return None if None in splits or not splits else list(splits)
 
 
 def _kept_name(name: str, meant: Container[str]) -> str:

@@ -17,12 +17,12 @@ from collections import Counter
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
-from xml.etree.ElementTree import Element, ParseError, SubElement, indent, tostring
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 import pyarrow as pa
-from defusedxml.ElementTree import fromstring
 
 from onlineml.data.formats.parts import plain_decimal
+from onlineml.data.formats.xml import parsed_xml
 from onlineml.data.manifest.boxes import OPTIONAL_BOX_COLUMNS
 from onlineml.errors import DataError
 
@@ -88,15 +88,13 @@ def read_annotation(data: bytes, *, reserved: AbstractSet[str]) -> VocImage | No
     Raises:
         ValueError: the file is not XML, or has a DTD or entities, which are refused without being read.
     """
+    root = parsed_xml(data)
+    if root.tag != "annotation":
+        return None
     try:
-        root = fromstring(data, forbid_dtd=True)
-        if root.tag != "annotation":
-            return None
         leaves, rest = _further(root, reserved - {"group"}, known=_ABOUT_FILE)
         boxes = [_read_box(element, reserved - OPTIONAL_BOX_COLUMNS.keys()) for element in root.findall("object")]
         return VocImage(_size_hw(root), boxes, leaves, rest, _names(root))
-    except (ParseError, ValueError, LookupError) as error:  # defusedxml's exceptions are ValueErrors
-        raise ValueError(f"{type(error).__name__} {error}".strip()) from error
     except RecursionError:
         raise ValueError("elements are nested too deeply") from None
 
@@ -265,7 +263,7 @@ def _add_further(element: Element, leaves: Mapping[str, str], rest: str | None) 
             raise DataError(f"the column {tag!r} is not a valid name of an XML element; rename or remove it")
         _leaf(element, tag, text)
     if rest:
-        element.extend(fromstring(f"<rest>{rest}</rest>", forbid_dtd=True))
+        element.extend(parsed_xml(f"<rest>{rest}</rest>".encode()))
 
 
 def _leaf(parent: Element, tag: str, text: str) -> None:
