@@ -14,6 +14,7 @@ from onlineml.data.formats.folders import FOLDERS
 from onlineml.data.formats.format import Format, Place
 from onlineml.data.formats.ground_truth import GROUND_TRUTH
 from onlineml.data.formats.image_folder import IMAGE_FOLDER
+from onlineml.data.formats.label_studio import LABEL_STUDIO
 from onlineml.data.formats.labelme import LABELME
 from onlineml.data.formats.tables import TABLE
 from onlineml.data.formats.vertex import VERTEX
@@ -39,6 +40,7 @@ FORMATS: tuple[Format, ...] = (
     VOC,
     YOLO,
     LABELME,
+    LABEL_STUDIO,
     GROUND_TRUTH,
     AZURE,
     VERTEX,
