@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from onlineml.data.annotations.addresses import Reimported, reimported
+from onlineml.data.annotations.admission import FOLDERS, is_readers_own
 from onlineml.data.annotations.entries import one_chunk
 from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import assign_splits
@@ -48,8 +49,7 @@ def prepared(
         DataError: an address occurs twice.
         StorageError: the store failed.
     """
-    prefix = f"{project.url}/"
-    table = manifest.with_column("uri", recorded(manifest.urls(), prefix)).table
+    table = manifest.with_column("uri", recorded(manifest.urls(), project)).table
     _require_one_row_each(table["uri"])
     found = Reimported(table, [])
     if any(len(images.table) for images in (folded.images, folded.deleted, folded.lost)):
@@ -57,7 +57,7 @@ def prepared(
             table,
             known_images(folded, digests()),
             n_placed=len(folded.images.table) + len(folded.deleted.table),
-            folder=absolute(manifest.root).removeprefix(prefix) if manifest.root else "",
+            folder=absolute(manifest.root).removeprefix(f"{project.url}/") if manifest.root else "",
             url_of=partial(url_of, root=project.url),
             storage_options=manifest.storage_options or project.options,
         )
@@ -129,19 +129,26 @@ def absolute(url: str | os.PathLike[str]) -> str:
     return Location.of(full).absolute.url
 
 
-def recorded(urls: Sequence[str], prefix: str) -> list[str]:
+def recorded(urls: Sequence[str], project: Location) -> list[str]:
     """Return addresses as a project writes them, relative to its folder where they are inside.
 
     Raises:
-        DataError: some contain credentials, which everybody who reads the project would see.
+        DataError: some contain credentials, which everybody who reads the project would see, or name files of this
+            machine, which others do not have.
     """
-    found = [absolute(url).removeprefix(prefix) for url in urls]
-    shown = [one for one in found if storable(one) != one]
+    found = [absolute(url).removeprefix(f"{project.url}/") for url in urls]
+    shown = [redacted(one) for one in found if storable(one) != one]
     if shown:
         raise DataError(
             f"{len(shown):,} addresses contain a password, a token or a signature, which a project does not record: "
-            f"{examples([redacted(one) for one in shown])}; give credentials in the environment or in storage_options, "
-            "or copy the images with project.images.upload_files"
+            f"{examples(shown)}; give credentials in the environment or in storage_options, or copy the images with "
+            "project.images.upload_files"
+        )
+    own = [one for one in found if is_readers_own(one, project=project)]
+    if own:
+        raise DataError(
+            f"{len(own):,} images are on this machine, but {project} is not: {examples(own)}; copy them with "
+            f"project.images.upload_files or, if everybody has them there, set {FOLDERS}=<their folder> everywhere"
         )
     return found
 

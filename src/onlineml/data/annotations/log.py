@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from onlineml.data.annotations import edits, uploads
+from onlineml.data.annotations.admission import admitted_entries, admitted_images
 from onlineml.data.annotations.importing import absolute, holds_already, ids_of_contents, prepared, url_of
 from onlineml.data.annotations.moving import readdressed
 from onlineml.data.annotations.seen import digests_in
@@ -81,7 +82,9 @@ class AnnotationLog:
         return self._present[1]
 
     def _fold(self, log: pa.Table) -> Annotations:
-        return fold(log, class_names=self._class_names, read_file=self._read_file, task=self.kind.task)
+        return fold(
+            admitted_entries(log), class_names=self._class_names, read_file=self._read_file, task=self.kind.task
+        )
 
     def _read_file(self, file: str) -> pa.Table:
         return self._read_files([file])[0]
@@ -92,7 +95,7 @@ class AnnotationLog:
         for (file, place), content in zip(places.items(), contents, strict=True):
             if isinstance(content, OSError):
                 raise content
-            self._files[file] = parquet_table(content, name=str(place))
+            self._files[file] = admitted_images(parquet_table(content, name=str(place)), project=self._folder)
         return [self._files[file] for file in files]
 
     # ---- written ----

@@ -58,7 +58,7 @@ def readdressed(
     now = current_versions(urls, storage_options=project.options)
     pairs = [
         (row, {"uri": uri, "version": version})
-        for row, uri, version in zip(rows, recorded(urls, f"{project.url}/"), now, strict=True)
+        for row, uri, version in zip(rows, recorded(urls, project), now, strict=True)
         if version is not None
     ]
     if not pairs:

@@ -14,10 +14,12 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pyarrow.compute as pc
+
 from onlineml.errors import AlreadyExistsError, ConflictError, NotFoundError, StorageError
 from onlineml.storage import io
 from onlineml.storage.location import Location, Options, Url
-from onlineml.storage.log.entry import ULID, LogEntry, new_ulid, observe
+from onlineml.storage.log.entry import BEYOND, ULID, LogEntry, new_ulid, observe
 from onlineml.storage.log.table import ENTRY, entries_of, from_parquet, merged, table_of, to_parquet
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ class AppendLog:
     def __init__(self, url: Url, *, storage_options: Options = None) -> None:
         self.location = Location.of(url, storage_options)
         self._memory = _Memory()
+        self._newest = ""  # the last id that was read or made
 
     def append(self, record: Mapping[str, Any]) -> str:
         """Append one record of JSON values; return the entry's id once it is stored."""
@@ -70,7 +73,10 @@ class AppendLog:
 
     def append_many(self, records: Iterable[Mapping[str, Any]]) -> list[str]:
         """Append several records as one object, so that readers see all of them or none."""
-        entries = [LogEntry(new_ulid(), dict(record)) for record in records]
+        entries: list[LogEntry] = []
+        for record in records:
+            self._newest = new_ulid(after=self._newest)
+            entries.append(LogEntry(self._newest, dict(record)))
         if entries:
             many = len(entries) >= _MANY
             data = to_parquet(table_of(entries)) if many else _lines(entries, holds=())
@@ -95,7 +101,8 @@ class AppendLog:
         Raises:
             ConflictError: another record already follows that entry.
         """
-        entry = LogEntry(new_ulid(), {**record, "series": series, "after": after})
+        self._newest = new_ulid(after=self._newest)
+        entry = LogEntry(self._newest, {**record, "series": series, "after": after})
         data = _lines([entry], holds=())
         if io.guarantees(self.location).create:
             file = self.location / f"{series}-after-{after or 'nothing'}{_LINES}"
@@ -125,7 +132,9 @@ class AppendLog:
         Raises:
             StorageError: an object is truncated or does not belong to a log; the message names it.
         """
-        return _ordered(self._read()[0].values())
+        ordered = _ordered(self._read()[0].values())
+        self._observe(ordered[-1].id if ordered else "")
+        return ordered
 
     def table(self) -> pa.Table:
         """Return all entries in the order of their ids as a table, see `onlineml.storage.log.table`.
@@ -139,7 +148,13 @@ class AppendLog:
         names = frozenset(objects)
         if self._memory.table is None or self._memory.table[0] != names:
             self._memory.table = names, _table(objects.values())
+            ids = self._memory.table[1][ENTRY]
+            self._observe(ids[-1].as_py() if len(ids) else "")
         return self._memory.table[1]
+
+    def _observe(self, newest: str) -> None:
+        self._newest = max(self._newest, newest)
+        observe(newest)
 
     def compact(self, *, at_least: int = 2) -> int:
         """Merge the small objects into one checkpoint, then delete them; entries and their ids do not change.
@@ -262,10 +277,7 @@ def _ordered(objects: Iterable[_Object]) -> list[LogEntry]:
     for one in objects:
         listed = one.entries if isinstance(one.entries, list) else map(LogEntry._make, entries_of(one.entries))
         entries.update((entry.id, entry) for entry in listed)
-    ordered = [entries[key] for key in sorted(entries)]
-    if ordered:
-        observe(ordered[-1].id)
-    return ordered
+    return [entries[key] for key in sorted(entries)]
 
 
 def _table(objects: Iterable[_Object]) -> pa.Table:
@@ -278,17 +290,15 @@ def _table(objects: Iterable[_Object]) -> pa.Table:
         end = bisect_left(few, str(piece[ENTRY][0]), lo=start, key=lambda entry: entry.id)
         pieces += [table_of(few[start:end]), piece]  # in the order of ids, unless the tables overlap
         start = end
-    table = merged([*pieces, table_of(few[start:])])
-    if len(table):
-        observe(table[ENTRY][-1].as_py())
-    return table
+    return merged([*pieces, table_of(few[start:])])
 
 
 def _parsed(content: bytes, file: Location, version: str) -> _Object:
     try:
         if file.name.endswith(_TABLE):
             table, holds = from_parquet(content)
-            return _Object(version, table, holds)
+            readable = pc.less(table[ENTRY], BEYOND)
+            return _Object(version, table if pc.all(readable).as_py() is not False else table.filter(readable), holds)
         # much faster than parsing line by line
         header, *rows = json.loads(b"[" + content.rstrip(b"\n").replace(b"\n", b",") + b"]")
         entries = [LogEntry(row["id"], row["record"]) for row in rows]
@@ -298,7 +308,7 @@ def _parsed(content: bytes, file: Location, version: str) -> _Object:
         raise StorageError(_damaged(file)) from err
     if not (whole and named):
         raise StorageError(_damaged(file))
-    return _Object(version, entries, tuple(header["holds"]))
+    return _Object(version, [entry for entry in entries if entry.id < BEYOND], tuple(header["holds"]))
 
 
 def _damaged(file: Location) -> str:

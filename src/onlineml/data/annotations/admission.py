@@ -1,0 +1,105 @@
+"""Entries and rows of a shared log that are left out, because they would make a reader open other files than images.
+
+Everybody who may write to a project may write any entry. One that names a file outside the project where only the
+project's own are meant, an image by a path with ``..``, or a split that does not exist is left out when the log is
+read; all others count. Images may be at any address in other stores, and of a local project anywhere on the machine. A
+project elsewhere may name images on the reader's disk only below the folders in ``ONLINEML_LOCAL_IMAGES``.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from onlineml.data.annotations.entries import mask_of
+from onlineml.data.manifest.examples import examples
+from onlineml.data.manifest.splits import SPLITS
+from onlineml.storage.urls import local_path
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from onlineml.storage.location import Location
+
+__all__ = ["FOLDERS", "admitted_entries", "admitted_images", "is_readers_own"]
+
+FOLDERS = "ONLINEML_LOCAL_IMAGES"
+_ABOVE = r"(^|/)\.\.(/|$)|\x00"
+_OUTSIDE = r"^/|^[A-Za-z][A-Za-z0-9+.\-]*(://|::)|\\|" + _ABOVE
+_PERHAPS_LOCAL = r"^/|::|^(file|local):"
+_FILES = {"uploaded": ("uri",), "imported": ("file", "gone"), "suggested": ("file",)}  # inside the project's folder
+
+
+def admitted_entries(log: pa.Table) -> pa.Table:
+    """Return a log without the entries that are left out; a warning tells how many.
+
+    Args:
+        log: see `onlineml.storage.log.table`.
+    """
+    refused = np.zeros(len(log), dtype=bool)
+    if "event" not in log.column_names:
+        return log
+    for event in ("uploaded", "imported", "suggested", "moved"):
+        here = mask_of(pc.equal(log["event"], event))
+        for key in set(_FILES.get(event, ())) & set(log.column_names):
+            refused |= here & mask_of(pc.match_substring_regex(log[key], _OUTSIDE))
+        if event in {"uploaded", "moved"} and "split" in log.column_names:
+            refused |= here & _unknown(log["split"])
+    return _without(log, refused, what="entries of the annotations", name="entry")
+
+
+def admitted_images(table: pa.Table, *, project: Location) -> pa.Table:
+    """Return a table that an entry names without the images that are left out; a warning tells how many.
+
+    Args:
+        table: of an import, or another one without the column ``uri``, which stays as it is.
+        project: its folder.
+    """
+    if "uri" not in table.column_names:
+        return table
+    refused = mask_of(pc.match_substring_regex(table["uri"], _ABOVE))
+    if "split" in table.column_names:
+        refused |= _unknown(table["split"])
+    if project.local is None:
+        rows = np.flatnonzero(mask_of(pc.match_substring_regex(table["uri"], _PERHAPS_LOCAL)))
+        uris = table["uri"].take(pa.array(rows)).to_pylist()
+        refused[rows] |= [is_readers_own(uri, project=project) for uri in uris]
+    return _without(table, refused, what="imported images", name="uri")
+
+
+def is_readers_own(uri: str, *, project: Location) -> bool:
+    """Return whether an address is on the disk of whoever reads it, outside the folders that they allow.
+
+    Args:
+        uri: a path, a URL, or a chain of them, of which each counts; relative ones are inside the project.
+        project: one on a local disk may name any local file.
+    """
+    links = uri.split("::")
+    paths = [local_path(link) for link in links if "://" in link or (link is links[-1] and link.startswith("/"))]
+    local = [os.path.normpath(path) for path in paths if path is not None]
+    if project.local is not None or not local:
+        return False
+    allowed = [folder.rstrip("/") for folder in os.environ.get(FOLDERS, "").split(os.pathsep) if folder]
+    return not all(any(path.startswith(f"{folder}/") for folder in allowed) for path in local)
+
+
+def _unknown(splits: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+    return mask_of(splits.is_valid()) & ~mask_of(pc.is_in(splits, value_set=pa.array(SPLITS)))
+
+
+def _without(table: pa.Table, refused: npt.NDArray[np.bool_], *, what: str, name: str) -> pa.Table:
+    if not refused.any():
+        return table
+    shown = table[name].filter(pa.array(refused)).to_pylist()
+    warnings.warn(
+        f"{len(shown):,} {what} are left out: {examples(shown)}. They name files outside the project or on this "
+        f"machine, or a split that does not exist; folders of images on this machine are allowed by {FOLDERS}",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return table.filter(pa.array(~refused))

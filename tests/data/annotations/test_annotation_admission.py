@@ -1,0 +1,126 @@
+"""Entries of a shared log that name other files than a project's images: left out one by one, and nothing else is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import onlineml as oml
+from onlineml.data.annotations.admission import is_readers_own
+from onlineml.data.annotations.state import parquet_bytes, record
+from onlineml.errors import DataError
+from onlineml.storage import io
+from onlineml.storage.location import Location
+from onlineml.storage.log.log import AppendLog
+from tiny import COLOURS, jpeg, picture
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OUTSIDE = [
+    "/etc/passwd",
+    "file:///etc/passwd",
+    "../other/a.jpg",
+    "a/../../b.jpg",
+    "s3://other/a.jpg",
+    "zip://a::/b.zip",
+]
+FORGED: list[tuple[str, dict[str, Any]]] = [
+    *(("uploaded", {"uri": uri, "split": "train"}) for uri in OUTSIDE),
+    ("uploaded", {"uri": "blobs/a.jpg", "split": "nowhere"}),
+    *(("imported", {"file": uri, "n": 1, "class_names": []}) for uri in OUTSIDE),
+    *(("suggested", {"file": uri, "n": 1, "model": "m"}) for uri in OUTSIDE),
+    ("moved", {"group": "g", "split": "nowhere", "reason": "", "base": None}),
+]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> oml.Project:
+    """A project on a store that is not this machine's disk, with one image."""
+    project = oml.Project.create(f"memory://{tmp_path.name}/p", class_names=["red", "blue"])
+    project.images.upload(jpeg(picture(COLOURS["red"], seed=1)), label="red", split="train", group="g")
+    return project
+
+
+def _forge(project: oml.Project, event: str, facts: dict[str, Any]) -> None:
+    common = {"image_id": f"x{len(str(facts))}", "group": "g", "label": None} if event == "uploaded" else {}
+    AppendLog(project.location / "log/annotations").append(record(event, author="eve", facts=common | facts))
+
+
+def _import(project: oml.Project, rows: list[tuple[str, str]]) -> None:
+    """Write an import past the checks of `Project.add`."""
+    table = oml.Manifest.from_pandas(_frame(rows), path="path", label="label", split="split").table
+    table = table.set_column(table.column_names.index("uri"), "uri", [[uri for uri, _ in rows]])
+    table = table.set_column(table.column_names.index("split"), "split", [[split for _, split in rows]])
+    io.write_bytes(project.location / "log/imports/forged.parquet", parquet_bytes(table))
+    _forge(project, "imported", {"file": "log/imports/forged.parquet", "n": len(rows), "class_names": []})
+
+
+def _frame(rows: list[tuple[str, str]]) -> Any:
+    import pandas as pd
+
+    return pd.DataFrame([{"path": f"s3://b/{n}.jpg", "label": "blue", "split": "val"} for n in range(len(rows))])
+
+
+@pytest.mark.parametrize(("event", "facts"), FORGED)
+def test_a_forged_entry_is_left_out_alone(project: oml.Project, event: str, facts: dict[str, Any]) -> None:
+    before = project.labels.state().table
+    _forge(project, event, facts)
+    with pytest.warns(RuntimeWarning, match="left out"):
+        state = oml.Project.open(project.url).labels.state()
+    assert state.table.equals(before)
+    assert len(state.suggestions) == 0
+    with pytest.warns(RuntimeWarning, match="left out"):
+        project.labels.set(before["image_id"][0].as_py(), "blue")
+        assert len(project.freeze()) == 1
+
+
+def test_rows_of_an_import_are_left_out_one_by_one(project: oml.Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = ["s3://other/a.jpg", "https://host/b.jpg?id=7", "photos/c.jpg", "memory://elsewhere/d.jpg"]
+    bad = ["/etc/hostname", "file:///etc/e.jpg", "photos/../../f.jpg", "simplecache::/etc/g.jpg"]
+    rows = [(uri, "val") for uri in good + bad]
+    _import(project, [*rows, ("photos/h.jpg", "nowhere"), ("/mnt/nas/i.jpg", "val"), ("/mnt/nas/../j.jpg", "val")])
+    with pytest.warns(RuntimeWarning, match="7 imported images are left out"):
+        table = oml.Project.open(project.url).labels.state().table
+    assert set(table["uri"].to_pylist()[1:]) == set(good)
+    monkeypatch.setenv("ONLINEML_LOCAL_IMAGES", "/srv:/mnt/nas/")
+    with pytest.warns(RuntimeWarning, match="6 imported images are left out"):
+        table = oml.Project.open(project.url).labels.state().table
+    assert set(table["uri"].to_pylist()[1:]) == {*good, "/mnt/nas/i.jpg"}
+
+
+def test_a_local_project_may_name_any_address(tmp_path: Path) -> None:
+    project = oml.Project.create(tmp_path / "p", class_names=["red", "blue"])
+    uris = ["/mnt/photos/a.jpg", "file:///mnt/b.jpg", "s3://other/c.jpg", "photos/d.jpg"]
+    _import(project, [(uri, "val") for uri in uris])
+    assert set(project.labels.state().table["uri"].to_pylist()) == set(uris)
+
+
+def test_images_of_this_machine_are_not_added_to_a_project_elsewhere(
+    project: oml.Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "photos" / "red").mkdir(parents=True)
+    (tmp_path / "photos" / "red" / "a.jpg").write_bytes(jpeg(picture(COLOURS["red"], seed=2)))
+    found = oml.Manifest.from_folders(tmp_path / "photos")
+    with pytest.raises(DataError, match="upload_files"):
+        project.add(found)
+    monkeypatch.setenv("ONLINEML_LOCAL_IMAGES", str(tmp_path))
+    project.add(found)
+    assert len(project.labels.state()) == 2
+
+
+def test_which_addresses_are_the_readers_own() -> None:
+    bucket, disk = Location("s3://lab/p"), Location("/home/ann/p")
+    own = ["/etc/a", "file:///etc/a", "local:///etc/a", "simplecache::/etc/a", "zip://a::file:///etc/a.zip"]
+    others = [
+        "photos/a",
+        "s3://b/a",
+        "https://h/a",
+        "simplecache::s3://b/a",
+        "zip://a::s3://b/a.zip",
+        "zip:///a::s3://b/z",
+    ]
+    assert all(is_readers_own(uri, project=bucket) for uri in own)
+    assert not any(is_readers_own(uri, project=bucket) for uri in others)
+    assert not any(is_readers_own(uri, project=disk) for uri in own)
