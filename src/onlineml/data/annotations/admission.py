@@ -68,7 +68,7 @@ def admitted_images(table: pa.Table, *, project: Location) -> pa.Table:
     if project.local is None:
         rows = np.flatnonzero(mask_of(pc.match_substring_regex(table["uri"], _PERHAPS_LOCAL)))
         uris = table["uri"].take(pa.array(rows)).to_pylist()
-        refused[rows] |= [is_readers_own(uri, project=project) for uri in uris]
+        refused[rows] |= np.array([is_readers_own(uri, project=project) for uri in uris], dtype=bool)
     return _without(table, refused, what="imported images", name="uri")
 
 
