@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from onlineml.data.kinds import kind_of
 from onlineml.data.manifest.box_formats import BoxFormats
+from onlineml.data.manifest.dataset_formats import DatasetFormats
 from onlineml.data.manifest.derived import DerivedManifests
 from onlineml.data.manifest.edits import ids_of
 from onlineml.data.manifest.hashing import manifest_hash
@@ -42,7 +43,7 @@ _ABSOLUTE = re.compile(r"/|[A-Za-z][A-Za-z0-9+.\-]*(?:://|::)")
 
 
 @dataclass(frozen=True, eq=False)
-class Manifest(LabelFormats, BoxFormats, DerivedManifests):
+class Manifest(LabelFormats, BoxFormats, DatasetFormats, DerivedManifests):
     """Images, their labels, splits and groups. Every method that changes something returns a new manifest.
 
     Attributes:
