@@ -288,10 +288,11 @@ def test_all_bad_rows_of_a_table_are_named(tmp_path: Path):
 
 def test_a_wrong_root_is_noticed_and_a_missing_image_is_left_to_the_check(tmp_path: Path):
     io.write_bytes(tmp_path / "img/a.jpg", b"")
-    io.write_bytes(tmp_path / "t.csv", b"path\na.jpg\ngone.jpg\n")
+    io.write_bytes(tmp_path / "tables/t.csv", b"path\na.jpg\ngone.jpg\n")
     with pytest.raises(DataError, match="none of the 2 images"):
-        Manifest.from_table(tmp_path / "t.csv")
-    manifest = Manifest.from_table(tmp_path / "t.csv", root=tmp_path / "img")
+        Manifest.from_table(tmp_path / "tables/t.csv")
+    manifest = Manifest.from_table(tmp_path / "tables/t.csv", root=tmp_path / "img")
+    assert "1 images are named but not there: 'gone.jpg'" in manifest.notes
     assert [version != "" for version in manifest.column("version")] == [True, False]
 
 

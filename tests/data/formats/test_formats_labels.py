@@ -219,7 +219,7 @@ def test_boxes_cannot_be_written_from_labels(manifest: Manifest, tmp_path: Path)
     for name in ("voc", "yolo"):
         with pytest.raises(ConfigError, match="no boxes"):
             manifest.export(tmp_path / "out", format=name)
-    with pytest.raises(ConfigError, match="expected, for the task 'multilabel', one of"):
+    with pytest.raises(ConfigError, match="expected"):
         manifest.export(tmp_path / "out", format="boxes")
 
 
@@ -255,7 +255,7 @@ def test_the_classes_of_boxes(format: str, tmp_path: Path):  # noqa: A002
     assert labels_of(found) == {"a.png": ["cat", "dog"]}
     assert "boxes_xyxy" not in found.table.column_names
     for write in (drawn.to_folders, drawn.to_table):
-        with pytest.raises(ConfigError, match="expected, for the task 'detection', one of coco, voc, yolo, boxes"):
+        with pytest.raises(ConfigError, match="expected, for the task 'detection', one of coco, "):
             write(tmp_path / "without-boxes.csv")
     with pytest.raises(ConfigError, match="'coco' has no annotations for task='classification'"):
         Manifest.from_coco(url, task="classification")

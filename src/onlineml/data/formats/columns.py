@@ -17,7 +17,7 @@ from onlineml.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["Role", "find_columns", "image_roles", "open_table", "split_flag"]
+__all__ = ["Role", "find_columns", "image_roles", "named", "open_table", "split_flag"]
 
 # Names in the order of preference, as `key` writes them; two of one tuple in a table are ambiguous.
 PATH_NAMES: tuple[tuple[str, ...], ...] = (
@@ -69,15 +69,23 @@ def open_table(where: str, table: pa.Table | None = None, *, options: Mapping[st
     Raises:
         DataError: there is no header, and more columns.
     """
-    file = TableFile.at(where, options=options) if table is None else TableFile(where, table)
+    return named(TableFile.at(where, options=options) if table is None else TableFile(where, table))
+
+
+def named(file: TableFile) -> TableFile:
+    """Return a table; the columns of one without a header are called path and label.
+
+    Raises:
+        DataError: there is no header, and more columns.
+    """
     row = file.first_row
     paths = [place for place, name in enumerate(row) if is_image_name(name.strip())]
     if not paths:
         return file
     if len(paths) > 1 or len(row) > 2:
         raise DataError(
-            f"the first line of {where} is no header but names an image: {examples(row)}; add a line with the names of "
-            "the columns, such as path,label"
+            f"the first line of {file.where} is no header but names an image: {examples(row)}; add a line with the "
+            "names of the columns, such as path,label"
         )
     return file.without_header(["path" if place in paths else "label" for place in range(len(row))])
 

@@ -15,7 +15,7 @@ from onlineml.data.formats.folder_layout import BY_FOLDERS, BY_HASH, Layout, lay
 from onlineml.data.formats.format import Format, Source
 from onlineml.data.formats.label_lists import format_labels, one_spelling, parse_labels
 from onlineml.data.formats.parts import Parts, absolute, image_id, naturally_sorted, with_slashes
-from onlineml.data.formats.tables import read_splits
+from onlineml.data.formats.table_rows import read_splits
 from onlineml.data.images.policies import is_image_name
 from onlineml.data.manifest.schema import examples
 from onlineml.data.manifest.splits import SPLITS, stable_split

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from onlineml.data.manifest.manifest import Manifest
     from onlineml.storage.io import FileInfo
 
-__all__ = ["TABLE_ENDINGS", "Format", "Place", "Reader", "Source", "Writer", "table_at"]
+__all__ = ["TABLE_ENDINGS", "Format", "Place", "Reader", "Source", "Writer"]
 
 Url = str | os.PathLike[str]
 
@@ -227,8 +227,3 @@ class Format:
     read: Reader
     write: Writer | None = None
     takes: tuple[str, ...] = ()
-
-
-def table_at(place: Place) -> Source | None:
-    """Detect a table by its extension."""
-    return place.source() if place.ending in TABLE_ENDINGS else None

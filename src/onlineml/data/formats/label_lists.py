@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "class_columns",
+    "exclusive_labels",
     "format_labels",
     "is_indicator",
     "one_hot_labels",
@@ -142,6 +143,16 @@ def is_indicator(column: Any) -> bool:
         return True
     numeric = pa.types.is_integer(kind) or pa.types.is_floating(kind)
     return numeric and column.null_count < len(column) and set(pc.unique(column).drop_null().to_pylist()) <= {0, 1}
+
+
+def exclusive_labels(table: pa.Table, names: Sequence[str]) -> list[str | None] | None:
+    """Return the label of each row from columns of 0 and 1, exactly one of which is 1; None where that is not so."""
+    if len(names) < 2 or len(table) == 0:
+        return None
+    values = np.stack([table[name].cast(pa.float64()).to_numpy() for name in names], axis=1)
+    if not (np.nansum(values, axis=1) == 1).all() or not values.sum(axis=0).all():
+        return None
+    return [names[place] for place in np.nanargmax(values, axis=1).tolist()]
 
 
 def one_hot_labels(table: pa.Table, names: Sequence[str], problems: list[str]) -> list[list[str] | None]:

@@ -2,48 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 
-from onlineml.data.formats.columns import find_columns, image_roles, open_table, split_flag
-from onlineml.data.formats.csv import is_parquet, require_valid, table_bytes
-from onlineml.data.formats.format import TABLE_ENDINGS, Format, Source, table_at
+from onlineml.data.formats.annotation_files import folder_splits
+from onlineml.data.formats.columns import find_columns, image_roles, open_table
+from onlineml.data.formats.csv import is_parquet, table_bytes
+from onlineml.data.formats.format import TABLE_ENDINGS, Format, Source
 from onlineml.data.formats.label_lists import (
     class_columns,
+    exclusive_labels,
     format_labels,
     is_indicator,
     one_hot_labels,
+    one_spelling,
     parse_labels,
     require_single_labels,
 )
-from onlineml.data.formats.parts import Parts, image_id, listed_versions, naturally_sorted, with_slashes
+from onlineml.data.formats.parts import Parts, image_id, naturally_sorted
+from onlineml.data.formats.table_places import ImageTable, images_of, table_split, tables_at
+from onlineml.data.formats.table_rows import ImageRows, read_splits, require_good_rows
 from onlineml.data.manifest.schema import COLUMNS, examples
-from onlineml.data.manifest.splits import assign_splits, normalised_split
+from onlineml.data.manifest.splits import assign_splits
 from onlineml.errors import DataError
 from onlineml.storage import io
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    import numpy.typing as npt
-
-    from onlineml.data.formats.csv import TextTable
     from onlineml.data.manifest.manifest import Manifest
     from onlineml.storage.location import Location
 
-__all__ = [
-    "TABLE",
-    "ImageRows",
-    "TableColumns",
-    "placed",
-    "read_splits",
-    "read_table",
-    "require_good_rows",
-    "write_table",
-]
+__all__ = ["TABLE", "TableColumns", "read_table", "write_table"]
+
+_NO_NAMES = frozenset({"nan", "none", "null", "n/a", "<na>", "na"})
 
 
 @dataclass(frozen=True)
@@ -58,76 +53,127 @@ class TableColumns:
     class_names: Sequence[str] | None = None
 
 
-def read_table(
-    source: Source,
-    *,
-    holds: str,
-    names: TableColumns = TableColumns(),
-) -> Parts:
-    """Read a table of images, see `Manifest.from_table`."""
-    where, folder, storage_options = source.where, source.folder, source.options
+_BY_USUAL_NAMES = TableColumns()
+
+
+def read_table(source: Source, *, holds: str, names: TableColumns = _BY_USUAL_NAMES) -> Parts:
+    """Read a table of images, or one of each split, see `Manifest.from_table`."""
     roles = image_roles(names.path, names.label, names.split, names.group)
     if holds == "labels":  # a column of 0 and 1 is a class
         roles["label"] = replace(roles["label"], fits=lambda _, column: not is_indicator(column))
     notes: list[str] = []
-    file = open_table(where, source.table, options=storage_options)
-    read = file.read(find_columns(file, roles, notes))
-    problems: list[str] = []
-    uris = [uri or f"\0{row}" for row, uri in enumerate(placed(read.texts["path"], folder, problems))]
-    images = ImageRows(uris, problems)
+    tables = []
+    for path, url in _urls(source).items():
+        file = open_table(url, source.table, options=source.options)
+        split = table_split(path) if isinstance(source.url, Mapping) else None
+        tables.append(ImageTable(path, file, file.read(find_columns(file, roles, notes)), split, []))
+    read = [_rows(table, *images_of(table, source, notes), holds=holds, names=names, notes=notes) for table in tables]
+    where = ", ".join(io.name(table.file.where) for table in tables)
+    joined = _joined([table for table, _ in read], where)
+    classes = read[0][1] if len(read) == 1 else naturally_sorted({name for _, own in read for name in own})
+    return Parts(joined, classes, source.folder, notes=(f"read as table from {where}", *dict.fromkeys(notes)))
+
+
+def _urls(source: Source) -> dict[str, str]:
+    """Return the addresses of the tables by their paths below the folder of the images."""
+    if isinstance(source.url, Mapping):
+        return {path: str(url) for path, url in source.url.items()}
+    prefix = f"{source.folder}/"
+    return {source.where.removeprefix(prefix) if source.where.startswith(prefix) else "": source.where}
+
+
+def _joined(tables: Sequence[pa.Table], where: str) -> pa.Table:
+    try:
+        table = pa.concat_tables(tables, promote_options="permissive") if len(tables) > 1 else tables[0]
+    except (pa.ArrowTypeError, pa.ArrowInvalid) as error:
+        raise DataError(f"the tables {where} have values of different types in one column: {error}") from error
+    uris = table["uri"].to_pylist()
+    if len(tables) > 1 and len(set(uris)) < len(uris):
+        seen: set[str] = set()
+        again = [uri for uri in uris if uri in seen or seen.add(uri)]  # type: ignore[func-returns-value]
+        raise DataError(f"{len(again):,} images are in several of the tables {where}: {examples(again)}")
+    return table
+
+
+# ---- rows ----
+
+
+def _rows(
+    table: ImageTable, uris: list[str], versions: list[str], *, holds: str, names: TableColumns, notes: list[str]
+) -> tuple[pa.Table, tuple[str, ...]]:
+    """Return the columns of a manifest, and the class names."""
+    read, where, problems = table.read, table.file.where, table.problems
+    images = ImageRows(uris, problems, first_line=table.first_line)
     if images.repeated and holds != "labels":
-        again = [f"{row + 2}: {uris[row]}" for row in sorted({*range(len(uris))} - {*images.first})]
+        rows = sorted({*range(len(uris))} - {*images.first})
+        again = [f"{row + table.first_line}: {uris[row]}" for row in rows]
         problems.append(f"{len(again):,} rows repeat an image (line: path): {examples(again)}")
-    read.texts["split"] = read_splits(read, problems)
+    read.texts["split"] = read_splits(read, problems, first_line=table.first_line)
     require_good_rows(where, problems)
-    made = _label_sets(read, images, names, where, problems) if holds == "labels" else _labels(read, names, where)
+    labels = _label_sets(table, images, names, notes) if holds == "labels" else _labels(table, names, notes)
     texts = {name: images.one_each(name, read.texts[name]) for name in ("split", "group")}
-    further = {f"table_{n}" if n in {*COLUMNS, holds} else n: made.others[n] for n in made.others.column_names}
+    further = {f"table_{n}" if n in {*COLUMNS, holds} else n: labels.others[n] for n in labels.others.column_names}
     if images.repeated:
         for name, values in further.items():
             images.one_each(name, values.to_pylist())
             further[name] = values.take(images.first)
     require_good_rows(where, problems)
-    texts |= _identifying([uris[row] for row in images.first], folder, where, storage_options)
+    texts["uri"], texts["version"] = ([values[row] for row in images.first] for values in (uris, versions))
+    texts["image_id"] = [image_id(*one) for one in zip(texts["uri"], texts["version"], strict=True)]
     if "split" not in read.present:
-        groups = [given or uri for given, uri in zip(texts["group"], texts["uri"], strict=True)]
-        texts["split"] = assign_splits(groups, texts["split"]).tolist()
+        texts["split"] = _splits(table, texts["uri"], texts["group"], notes)
     columns = {name: pa.array(values, pa.string()) for name, values in texts.items()}
-    return Parts(pa.table(columns | {holds: made.labels} | further), made.class_names, folder)
+    return pa.table(columns | {holds: labels.values} | further), labels.class_names
 
 
-def _identifying(
-    uris: list[str], folder: str, where: str, storage_options: Mapping[str, Any] | None
-) -> dict[str, list[Any]]:
-    versions = listed_versions(uris, folder, where, storage_options)
-    ids = [image_id(uri, version) for uri, version in zip(uris, versions, strict=True)]
-    return {"image_id": ids, "uri": uris, "version": versions}
+def _splits(table: ImageTable, uris: list[str], groups: list[Any], notes: list[str]) -> list[str | None]:
+    """Return the splits of a table without a column of them: its own, those of its images' folders, or by a hash."""
+    if table.split is not None:
+        return [table.split] * len(uris)
+    by_folder = folder_splits(uris)
+    if len({*by_folder}) > 1:
+        notes.append("splits are those that the images' folders name")
+        return by_folder
+    groups = [given or uri for given, uri in zip(groups, uris, strict=True)]
+    return list(assign_splits(groups, [None] * len(uris)).tolist())
 
 
 class _Labels(NamedTuple):
-    labels: pa.Array  # of the images
+    values: pa.Array  # of the images
     class_names: tuple[str, ...]
     others: pa.Table  # the further columns
 
 
-def _labels(read: TextTable, names: TableColumns, where: str) -> _Labels:
-    labels = read.texts["label"]
+def _labels(table: ImageTable, names: TableColumns, notes: list[str]) -> _Labels:
+    read, where = table.read, table.file.where
+    labels, others = read.texts["label"], read.others
+    if "label" not in read.present and (columns := class_columns(others, names.class_names and [], where)):
+        told = exclusive_labels(others, columns)
+        if told is not None:
+            notes.append(f"the columns {examples(columns)} are classes, one of which is 1 in each row")
+            labels, others = told, others.drop_columns(columns)
+        elif len(columns) > 1:
+            notes.append(f'the columns {examples(columns)} hold 0 and 1; task="multilabel" reads them as labels')
     if names.class_names is None:
         require_single_labels(labels, where)
+    labels = one_spelling(labels, notes)
     found = naturally_sorted({label for label in labels if label is not None})
-    return _Labels(pa.array(labels, pa.string()), found, read.others)
+    odd = [label for label in found if label.casefold() in _NO_NAMES]
+    if odd:
+        notes.append(f"{examples(odd)} is a class like any other; empty cells are unlabelled")
+    return _Labels(pa.array(labels, pa.string()), found, others)
 
 
-def _label_sets(read: TextTable, images: ImageRows, names: TableColumns, where: str, problems: list[str]) -> _Labels:
+def _label_sets(table: ImageTable, images: ImageRows, names: TableColumns, notes: list[str]) -> _Labels:
     """Unite the labels of each image's rows."""
-    others = read.others
+    read, others, where = table.read, table.read.others, table.file.where
     sets: Sequence[Sequence[str] | None]
     if "label" in read.present:
-        sets = [parse_labels(text, names.separator) for text in read.texts["label"]]
+        sets = one_spelling([parse_labels(text, names.separator) for text in read.texts["label"]], notes)
         class_names = naturally_sorted({name for own in sets if own is not None for name in own})
     else:
         class_names = tuple(class_columns(others, names.class_names, where))
-        sets = one_hot_labels(others, class_names, problems) if class_names else [None] * len(others)
+        sets = one_hot_labels(others, class_names, table.problems) if class_names else [None] * len(others)
         others = others.drop_columns([*class_names])
     united: list[set[str] | None] = [None] * len(images.first)
     for image, own in zip(images.of_row.tolist(), sets, strict=True):
@@ -135,95 +181,6 @@ def _label_sets(read: TextTable, images: ImageRows, names: TableColumns, where: 
             united[image] = (united[image] or set()) | set(own)
     lists = [None if own is None else sorted(own) for own in united]
     return _Labels(pa.array(lists, pa.list_(pa.string())), class_names, others)
-
-
-class ImageRows:
-    """Assignment of a table's rows to images.
-
-    Attributes:
-        of_row: (R,) int64, the image of each row.
-        first: the first row of each image.
-        repeated: whether an image has several rows.
-    """
-
-    def __init__(self, uris: Sequence[str], problems: list[str], *, first_line: int = 2) -> None:
-        self._problems, self._first_line = problems, first_line
-        places: dict[str, int] = {}
-        self.of_row = np.array([places.setdefault(uri, len(places)) for uri in uris], dtype=np.int64)
-        self.first: list[int] = np.unique(self.of_row, return_index=True)[1].tolist()
-        self.repeated = len(self.first) < len(self.of_row)
-
-    def report(self, what: str, rows: npt.NDArray[np.bool_]) -> None:
-        """Report the rows that have a problem, by their lines."""
-        if rows.any():
-            lines = (np.flatnonzero(rows) + self._first_line).tolist()
-            self._problems.append(f"{len(lines):,} {what}: line {examples(lines)}")
-
-    def one_each(self, name: str, values: Sequence[Any]) -> list[Any]:
-        """Return each image's value, which must be the same in all its rows."""
-        if not self.repeated:
-            return list(values)
-        chosen = [values[row] for row in self.first]
-        differ = [value != chosen[image] for value, image in zip(values, self.of_row, strict=True)]
-        self.report(f"rows differ in {name} from the first row of their image", np.array(differ, dtype=bool))
-        return chosen
-
-
-def placed(paths: Sequence[str | None], folder: str, problems: list[str], *, first_line: int = 2) -> list[str | None]:
-    """Return the paths of a table's rows below a folder (absolute, if there is none); None for invalid paths."""
-    uris = [_relative(with_slashes(path or ""), folder) for path in paths]
-    require_valid(problems, "rows have no path", [i for i, path in enumerate(paths) if not path], first_line)
-    pairs = zip(paths, uris, strict=True)
-    outside = [f"{i + first_line}: {path}" for i, (path, uri) in enumerate(pairs) if path and uri is None]
-    if outside:
-        remedy = (
-            f"expected paths below {folder}; set root=<the folder that contains all images>, or root='' if the "
-            "table may contain any absolute paths or URLs"
-            if folder
-            else "with root='' every path must be absolute or a URL, without '..'"
-        )
-        problems.append(f"{len(outside):,} paths are outside the root (line: path): {examples(outside)}; {remedy}")
-    return uris
-
-
-def read_splits(read: TextTable, problems: list[str], *, first_line: int = 2) -> list[str | None]:
-    """Return the splits of a table's rows, by their usual names."""
-    values = read.texts["split"]
-    if flag := split_flag(read.found.get("split", "")):
-        return [value and (flag if value.casefold() in {"true", "1"} else "train") for value in values]
-    splits = [None if value is None else normalised_split(value) for value in values]
-    pairs = zip(values, splits, strict=True)
-    unknown = [
-        f"{i + first_line}: {value}" for i, (value, split) in enumerate(pairs) if value is not None and not split
-    ]
-    if unknown:
-        problems.append(f"{len(unknown):,} splits are not one of train, val, test (line: split): {examples(unknown)}")
-    return splits
-
-
-def require_good_rows(where: str, problems: Sequence[str]) -> None:
-    """Raise an error that lists all bad rows of a table.
-
-    Raises:
-        DataError: there are bad rows.
-    """
-    if problems:
-        raise DataError(f"the table {where} has bad rows:\n" + "\n".join(f"  - {problem}" for problem in problems))
-
-
-def _relative(path: str, folder: str) -> str | None:
-    """Return the path relative to the folder; None if it is not below it."""
-    if ".." in path.split("/") or "\0" in path:
-        return None
-    is_absolute = path.startswith("/") or io.is_url(path)
-    if not folder:
-        return path if is_absolute else None
-    if not is_absolute:
-        return "/".join(part for part in path.split("/") if part not in {"", "."}) or None
-    prefix = folder.rstrip("/") + "/"
-    if path.startswith("file://") and not io.is_url(folder):
-        path = path.removeprefix("file://")
-    return path.removeprefix(prefix) or None if path.startswith(prefix) else None
 
 
 def write_table(manifest: Manifest, at: Location) -> str:
@@ -244,8 +201,8 @@ def write_table(manifest: Manifest, at: Location) -> str:
 TABLE = Format(
     "table",
     holds=("label", "labels"),
-    expected=f"a {', '.join(TABLE_ENDINGS)} file with a row per image",
-    detect=table_at,
+    expected=f"a {', '.join(TABLE_ENDINGS)} file with a row per image, or a folder with some",
+    detect=tables_at,
     read=read_table,
     write=write_table,
 )

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from onlineml.data.formats.csv import Column
-from onlineml.data.formats.tables import read_splits, require_good_rows
+from onlineml.data.formats.table_rows import read_splits, require_good_rows
 from onlineml.data.manifest.examples import examples
 
 if TYPE_CHECKING:
