@@ -16,6 +16,7 @@ from onlineml.data.formats.ground_truth import GROUND_TRUTH
 from onlineml.data.formats.image_folder import IMAGE_FOLDER
 from onlineml.data.formats.label_studio import LABEL_STUDIO
 from onlineml.data.formats.labelme import LABELME
+from onlineml.data.formats.open_images import OPEN_IMAGES
 from onlineml.data.formats.tables import TABLE
 from onlineml.data.formats.vertex import VERTEX
 from onlineml.data.formats.voc.read import VOC
@@ -46,6 +47,7 @@ FORMATS: tuple[Format, ...] = (
     VERTEX,
     IMAGE_FOLDER,
     WEBDATASET,
+    OPEN_IMAGES,
     BOX_TABLE,
     TENSORFLOW_CSV,
     TABLE,

@@ -25,7 +25,7 @@ from onlineml.storage import io
 from onlineml.storage.location import Location
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from onlineml.data.formats.box_tables.cells import Cells
     from onlineml.data.formats.box_tables.columns import Layout
@@ -38,6 +38,7 @@ __all__ = [
     "box_tables_at",
     "is_table",
     "ordered_classes",
+    "places_of",
     "table_head",
     "tables_of",
 ]
@@ -67,12 +68,17 @@ class TablePlace(NamedTuple):
 # ---- detection ----
 
 
-def box_tables_at(place: Place) -> Source | None:
-    """Detect a table of boxes by its columns, or all of them in a folder."""
+def box_tables_at(place: Place, fits: Callable[[TableFile], bool] = recognised) -> Source | None:
+    """Detect a table of boxes by its columns, or all of them in a folder.
+
+    Args:
+        place: a file or folder.
+        fits: returns whether a table's columns are those that are looked for.
+    """
     if is_table(place.url):
-        return place.source() if recognised(table_head(place)) else None
+        return place.source() if fits(table_head(place)) else None
     tables = [path for path in place.others if is_table(path)][:_MOST_TABLES]
-    found = [path for path in tables if _is_table_of_boxes(place, path)]
+    found = [path for path in tables if _fits(place, path, fits)]
     if not found:
         return None
     if len(found) == 1:
@@ -103,9 +109,9 @@ def table_head(place: Place, path: str = "") -> TableFile:
     return TableFile(at.url, utf8(head, at.url, whole=len(head) < HEAD_BYTES))
 
 
-def _is_table_of_boxes(place: Place, path: str) -> bool:
+def _fits(place: Place, path: str, fits: Callable[[TableFile], bool]) -> bool:
     try:
-        return recognised(table_head(place, path))
+        return fits(table_head(place, path))
     except DataError:  # whoever is asked for this very file will hear of it
         return False
 
@@ -117,14 +123,16 @@ def tables_of(source: Source) -> list[tuple[TablePlace, TableFile]]:
     """Return the tables that a source names, by the paths of their places."""
     if source.table is not None:
         return [(TablePlace(""), TableFile(source.where, source.table))]
+    return [(place, TableFile.at(url, options=source.options)) for place, url in places_of(source).items()]
+
+
+def places_of(source: Source) -> dict[TablePlace, str]:
+    """Return the URLs of the tables that a source names, by their places."""
     if isinstance(source.url, Mapping):
-        return [
-            (TablePlace(path, file_split(path)), TableFile.at(str(url), options=source.options))
-            for path, url in source.url.items()
-        ]
+        return {TablePlace(path, file_split(path)): str(url) for path, url in source.url.items()}
     prefix = f"{source.folder}/"
     path = source.where.removeprefix(prefix) if source.folder and source.where.startswith(prefix) else ""
-    return [(TablePlace(path), TableFile.at(source.where, options=source.options))]
+    return {TablePlace(path): source.where}
 
 
 def ordered_classes(source: Source, layout: Layout, labels: set[str]) -> tuple[str, ...]:

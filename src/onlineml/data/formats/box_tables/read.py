@@ -35,9 +35,11 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from onlineml.data.formats.box_tables.files import TablePlace
+    from onlineml.data.formats.csv import TableFile
     from onlineml.data.formats.format import Source
 
-__all__ = ["read_box_table"]
+__all__ = ["read_box_table", "read_tables"]
 
 _BY_USUAL_NAMES = BoxColumns()
 _FALSE = {"false", "False", "FALSE", "0"}
@@ -46,14 +48,34 @@ _MANY = 0.05  # share of boxes that end before they begin, from which on the col
 
 def read_box_table(source: Source, *, holds: str = "boxes_xyxy", names: BoxColumns = _BY_USUAL_NAMES) -> Parts:
     """Read a table of boxes, or those of several splits, see `Manifest.from_boxes`."""
+    return read_tables(source, tables_of(source), holds=holds, names=names)
+
+
+def read_tables(
+    source: Source,
+    files: Sequence[tuple[TablePlace, TableFile]],
+    *,
+    holds: str,
+    names: BoxColumns,
+    notes: Sequence[str] = (),
+) -> Parts:
+    """Return the import of tables of boxes whose names are known.
+
+    Args:
+        source: gives the folder of the images and its listing.
+        files: the tables. A column ``units`` of ``"pixels"`` or ``"shares"`` says what their boxes are.
+        holds: ``"boxes_xyxy"`` or ``"labels"``.
+        names: of columns.
+        notes: for people.
+    """
     tables = []
-    for place, file in tables_of(source):
+    for place, file in files:
         own_notes: list[str] = []
         layout = layout_of(file, names, own_notes)
         tables.append((place, layout, read_cells(layout, own_notes)))
     home = Home.of(source, [name for _, _, cells in tables for name in cells.texts["path"][:200] if name])
-    notes = [f"read as boxes from {', '.join(io.name(layout.file.where) for _, layout, _ in tables)}", *home.notes]
-    rows_of = dict[str, BoxRows]()
+    told = [f"read as boxes from {', '.join(io.name(layout.file.where) for _, layout, _ in tables)}", *home.notes]
+    told, rows_of = [*(notes or told[:1]), *told[1:]], dict[str, BoxRows]()
     for place, layout, cells in tables:
         uris = home.located(cells.texts["path"], place, cells)
         cells.require_good()
@@ -63,8 +85,8 @@ def read_box_table(source: Source, *, holds: str = "boxes_xyxy", names: BoxColum
         if place.split and not cells.has_split:
             rows.splits = [place.split] * len(rows.uris)
         rows_of[place.path or layout.file.where] = rows
-        notes += cells.notes
-    rows_of = _without_unions(rows_of, {place.path: place.split for place, _, _ in tables}, notes)
+        told += cells.notes
+    rows_of = _without_unions(rows_of, {place.path: place.split for place, _, _ in tables}, told)
     where = ", ".join(layout.file.where for _, layout, _ in tables)
     table = _joined(list(rows_of.values()), where)
     table = identified(table, home.folder, where=where, storage_options=source.options, listing=home.listing)
@@ -72,7 +94,7 @@ def read_box_table(source: Source, *, holds: str = "boxes_xyxy", names: BoxColum
     class_names = ordered_classes(source, tables[0][1], labels) or naturally_sorted(labels)
     here = {info.path for info in home.listing.files} - {place.path for place, _, _ in tables}
     n_ignored = home.listing.n_junk + len(here - {*table["uri"].to_pylist()})
-    return parts_holding(Parts(table, class_names, home.folder, n_ignored, notes=tuple(dict.fromkeys(notes))), holds)
+    return parts_holding(Parts(table, class_names, home.folder, n_ignored, notes=tuple(dict.fromkeys(told))), holds)
 
 
 # ---- coordinates ----
@@ -114,9 +136,9 @@ def _in_shares(cells: Cells) -> bool:
     """
     if "units" in cells.others.column_names:
         units = set(cells.others["units"].to_pylist())
-        if units <= {"pixels"}:
+        if units in ({"pixels"}, {"shares"}):
             cells.others = cells.others.drop_columns(["units"])
-            return False
+            return units == {"shares"}
     shares, pixels = share_rows(cells.numbers)
     if shares.size > pixels.size > 0:
         lines = (pixels + cells.first_line).tolist()
