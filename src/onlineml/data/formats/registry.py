@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from onlineml.data.formats.azure import AZURE
 from onlineml.data.formats.box_tables import BOX_TABLE, TENSORFLOW_CSV
 from onlineml.data.formats.coco.read import COCO
+from onlineml.data.formats.createml import CREATEML
 from onlineml.data.formats.cvat import CVAT
 from onlineml.data.formats.folders import FOLDERS
 from onlineml.data.formats.format import Format, Place
@@ -19,6 +20,7 @@ from onlineml.data.formats.labelme import LABELME
 from onlineml.data.formats.open_images import OPEN_IMAGES
 from onlineml.data.formats.tables import TABLE
 from onlineml.data.formats.vertex import VERTEX
+from onlineml.data.formats.via import VIA
 from onlineml.data.formats.voc.read import VOC
 from onlineml.data.formats.webdataset import WEBDATASET
 from onlineml.data.formats.yolo.read import YOLO
@@ -42,6 +44,8 @@ FORMATS: tuple[Format, ...] = (
     YOLO,
     LABELME,
     LABEL_STUDIO,
+    VIA,
+    CREATEML,
     GROUND_TRUTH,
     AZURE,
     VERTEX,
