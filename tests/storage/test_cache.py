@@ -155,6 +155,7 @@ def test_each_user_has_a_folder_that_nobody_else_reads(tmp_path: Path, monkeypat
     monkeypatch.setattr(os, "getuid", lambda: real + 1)  # somebody made our folder before us
     with pytest.warns(RuntimeWarning, match="another user"):
         ByteCache(tmp_path / "bytes", limit_bytes=10**6).put("s3://b/b", "1", b"mine")
+    assert ByteCache(tmp_path / "bytes").get("s3://b/a", "1") is None  # nor is believed what they put there
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (tmp_path / "link").symlink_to(elsewhere)

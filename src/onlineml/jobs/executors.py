@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import psutil
 
 from onlineml.errors import ConfigError
 from onlineml.runs.process import describe_process, is_alive
+from onlineml.storage.cache import make_private, own_cache
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,6 +60,17 @@ class Executor(Protocol):
         """
 
 
+def _opened(log: Path) -> IO[bytes]:
+    """Open a log that only this user reads; without a place for it, the output before the run's own log is lost."""
+    try:
+        if log.parent == own_cache("jobs"):
+            make_private(log.parent)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        return log.open("ab")
+    except OSError:
+        return open(os.devnull, "ab")  # noqa: PTH123 (not a file)
+
+
 class LocalProcesses:
     """Detached processes of this machine.
 
@@ -71,8 +83,7 @@ class LocalProcesses:
     def start(self, command: Sequence[str], *, environment: Mapping[str, str], log: Path) -> dict[str, Any]:
         """See `Executor.start`."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OF_THE_KERNEL)}
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:
+        with _opened(log) as output:
             process = subprocess.Popen(  # noqa: S603 (composed by the caller; no shell)
                 list(command),
                 stdin=subprocess.DEVNULL,

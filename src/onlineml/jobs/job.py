@@ -95,7 +95,8 @@ class Job:
         text = self.run.log(last_bytes=_TAIL_BYTES)
         if not text:
             first = first_log(self.run, snapshot(self.run).attempt)
-            text = first.read_text(encoding="utf-8", errors="replace") if first.exists() else ""
+            with contextlib.suppress(OSError):  # there may be none
+                text = first.read_text(encoding="utf-8", errors="replace")
         return "\n".join(text.splitlines()[-lines:])
 
     def result(self) -> dict[str, Any]:

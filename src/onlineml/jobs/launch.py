@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from onlineml.errors import AlreadyExistsError, ConfigError
 from onlineml.jobs.liveness import claim_name, handle_name
 from onlineml.storage import io
-from onlineml.storage.cache import cache_folder
+from onlineml.storage.cache import own_cache
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -136,4 +136,4 @@ def first_log(run: Run, attempt: int) -> Path:
     local = (run.location / "log.txt").local
     if local is not None:
         return Path(local)
-    return cache_folder() / "jobs" / f"{run.id}-{attempt}.log"
+    return own_cache("jobs") / f"{run.id}-{attempt}.log"

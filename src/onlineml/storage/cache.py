@@ -32,7 +32,7 @@ import platformdirs
 
 from onlineml.errors import ConfigError
 
-__all__ = ["ByteCache", "byte_cache", "cache_folder", "limit_from_environment"]
+__all__ = ["ByteCache", "byte_cache", "cache_folder", "limit_from_environment", "make_private", "own_cache"]
 
 _FOOTER = struct.Struct("<4sQI")  # mark, length, CRC-32; at the end, so that a truncated file has none
 _MARK = b"OML1"
@@ -46,6 +46,31 @@ _DEFAULT_LIMIT = 20 * 10**9
 def cache_folder() -> Path:
     """Return the folder of all caches: ``$ONLINEML_CACHE``, else the user's cache folder."""
     return Path(os.environ.get("ONLINEML_CACHE") or platformdirs.user_cache_dir("onlineml"))
+
+
+def own_cache(kind: str) -> Path:
+    """Return the folder of one kind of cache, below `cache_folder`, which may be shared, for this user alone."""
+    return cache_folder() / f"{kind}-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+
+
+def make_private(folder: Path) -> None:
+    """Create a folder that only this user can open, if it is missing.
+
+    Raises:
+        PermissionError: it belongs to another user, or is not a folder.
+        OSError: it cannot be created.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if not _is_own(folder):
+        raise PermissionError(0, "the folder belongs to another user")
+    if folder.stat().st_mode & 0o077:
+        folder.chmod(0o700)
+
+
+def _is_own(folder: Path) -> bool:
+    facts = folder.lstat()
+    return stat.S_ISDIR(facts.st_mode) and not (hasattr(os, "getuid") and facts.st_uid != os.getuid())
 
 
 def limit_from_environment() -> int | None:
@@ -78,10 +103,9 @@ def byte_cache(kind: str = "bytes") -> ByteCache | None:
     key = (kind, os.getpid(), os.environ.get("ONLINEML_CACHE"), os.environ.get("ONLINEML_CACHE_GB"))
     if key not in _caches:  # a forked child has its own locks and counts
         limit = limit_from_environment()
-        user = str(os.getuid()) if hasattr(os, "getuid") else "user"
         if kind == "thumbnails" and limit != 0:
             limit = (_DEFAULT_LIMIT if limit is None else limit) // 10
-        _caches[key] = None if limit == 0 else ByteCache(cache_folder() / f"{kind}-{user}", limit_bytes=limit)
+        _caches[key] = None if limit == 0 else ByteCache(own_cache(kind), limit_bytes=limit)
     return _caches[key]
 
 
@@ -110,6 +134,8 @@ class ByteCache:
         """Return the content, or None if it is not in the cache or damaged."""
         path = self._path(url, version)
         try:
+            if not self._ready and not _is_own(self.folder):  # somebody else may have put anything there
+                return None
             with open(path, "rb") as file:  # noqa: PTH123 (Path would take a tenth of the time)
                 facts = os.fstat(file.fileno())
                 # read separately: slicing off the footer would make a copy
@@ -173,11 +199,7 @@ class ByteCache:
             return True
         with self._lock:
             try:
-                self.folder.parent.mkdir(parents=True, exist_ok=True)
-                self.folder.mkdir(mode=0o700, exist_ok=True)
-                facts = self.folder.lstat()
-                if not stat.S_ISDIR(facts.st_mode) or (hasattr(os, "getuid") and facts.st_uid != os.getuid()):
-                    raise PermissionError(0, "the folder belongs to another user")
+                make_private(self.folder)
                 if self._limit is None:
                     self._limit = min(_DEFAULT_LIMIT, shutil.disk_usage(self.folder).free // 2)
             except OSError as err:

@@ -162,7 +162,7 @@ def _spec(
 def _open_run(run: Run | str | Path | None, spec: Mapping[str, Any], options: Options) -> Run:
     """Open the run; set the spec of a new one, and compare that of an unfinished one."""
     if run is None:
-        run = Path(tempfile.gettempdir()) / "onlineml-runs" / new_run_id()
+        run = Path(tempfile.mkdtemp(prefix="onlineml-run-")) / new_run_id()  # readable by this user only
     if not isinstance(run, Run):
         folder = Location.of(run, options).folder
         if not exists(folder / "spec.json"):

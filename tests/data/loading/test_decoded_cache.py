@@ -6,6 +6,7 @@ import errno
 import multiprocessing
 import os
 import pickle
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from onlineml.data.loading.decoded_cache import DecodedCache, default_folder
 from onlineml.errors import ConfigError
 from picture_files import noise
 from places import SUPPORT
+from privileges import modes_obeyed
 from processes import LONG_S
 
 IDS = [f"image-{i}" for i in range(20)]
@@ -232,11 +234,11 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 def test_where_the_default_folder_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("ONLINEML_CACHE", str(tmp_path / "x"))
-    assert default_folder() == tmp_path / "x/decoded"
-    assert DecodedCache(IDS, short_side=16).path.parent == tmp_path / "x/decoded"
+    assert default_folder() == tmp_path / f"x/decoded-{os.getuid()}"
+    assert DecodedCache(IDS, short_side=16).path.parent == default_folder()
     monkeypatch.delenv("ONLINEML_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert default_folder() == tmp_path / "xdg/onlineml/decoded"
+    assert default_folder() == tmp_path / f"xdg/onlineml/decoded-{os.getuid()}"
 
 
 def test_a_scale_of_nothing_is_refused(tmp_path: Path):
@@ -279,3 +281,37 @@ assert [i for i in range(50) if cache.get(i) is not None and cache.get(i)[0, 0, 
 assert cache.get(49) is None
 """
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=LONG_S)
+
+
+@pytest.mark.parametrize("trouble", ["a file in its place", "read-only", "somebody else's"])
+def test_a_cache_that_cannot_be_used_is_done_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: str):
+    folder = tmp_path / f"decoded-{os.getuid()}"
+    monkeypatch.setenv("ONLINEML_CACHE", str(tmp_path))
+    if trouble == "a file in its place":
+        folder.write_bytes(b"")
+    elif trouble == "read-only":
+        folder.mkdir(mode=0o500)
+    else:
+        DecodedCache(IDS, short_side=16).get(0)
+        real = os.getuid()
+        monkeypatch.setattr(os, "getuid", lambda: real + 1)
+        folder.rename(default_folder())
+    with modes_obeyed():
+        cache = DecodedCache(IDS, short_side=16)
+        with pytest.warns(RuntimeWarning, match="ONLINEML_CACHE"):
+            assert cache.get(0) is None
+        cache.put(0, _pictures()[0])  # told once
+        assert cache.find([0, 1]) == {}
+
+
+def test_only_the_user_reads_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ONLINEML_CACHE", str(tmp_path / "shared"))
+    before = os.umask(0)
+    try:
+        DecodedCache(IDS, short_side=16).put(0, _pictures()[0])
+        _filled(tmp_path / "chosen")
+    finally:
+        os.umask(before)
+    files = [*default_folder().rglob("*"), *(tmp_path / "chosen").rglob("*")]
+    assert len(files) == 2
+    assert all(stat.S_IMODE(path.stat().st_mode) & 0o077 == 0 for path in (*files, default_folder()))

@@ -20,6 +20,7 @@ from onlineml.data.augment.classification import Augmenter, kept_for_training, t
 from onlineml.data.images.decode import decode, may_need_much_memory
 from onlineml.data.loading.fetching import Fetcher
 from onlineml.errors import BadImageError, ChangedError, NotFoundError
+from onlineml.storage.urls import storable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -139,8 +140,8 @@ class ImageReader:
             self._fetcher.prefetch(i for i in later if i not in have)
             for index, result in zip(missing, _decoders().pool.map(self._decode, data), strict=True):
                 if isinstance(result, BadImageError):
-                    row = BadRow(self.rows.image_ids[index], self.rows.urls[index], result.finding, result.detail)
-                    bad.append(row)
+                    url = storable(self.rows.urls[index])
+                    bad.append(BadRow(self.rows.image_ids[index], url, result.finding, result.detail))
                     continue
                 images[index] = result
                 if self.cache is not None:

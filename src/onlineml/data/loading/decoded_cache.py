@@ -1,12 +1,12 @@
-"""A cache of decoded images at training scale, in one memory-mapped file shared by all workers and runs."""
+"""A cache of decoded images at training scale, in one memory-mapped file shared by all workers and runs of a user."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import os
+import secrets
 import shutil
-import threading
 import warnings
 import weakref
 import zlib
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from onlineml.errors import ConfigError
-from onlineml.storage.cache import cache_folder, limit_from_environment
+from onlineml.storage.cache import limit_from_environment, make_private, own_cache
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,8 +32,8 @@ _HEADER = np.dtype(
 
 
 def default_folder() -> Path:
-    """The folder for decoded images: ``$ONLINEML_CACHE`` or the user's cache folder, then ``decoded``."""
-    return cache_folder() / "decoded"
+    """The folder for decoded images: ``$ONLINEML_CACHE`` or the user's cache folder, then ``decoded-<user id>``."""
+    return own_cache("decoded")
 
 
 class DecodedCache:
@@ -42,7 +42,9 @@ class DecodedCache:
     Keyed by the images' ids, in order, and the scale, not by labels, so that corrected labels reuse it, and overwritten
     objects, which have other ids, do not. Any number of threads, workers and runs may fill it concurrently, since they
     write the same bytes. A slot damaged by a crash fails its checksum, verified once per process, and is rewritten. The
-    file is opened on first use, so that the object can be pickled.
+    file is opened on first use, so that the object can be pickled. If that is impossible (the folder is read-only or
+    somebody else's, the disk is full), nothing is cached, and one warning is issued. Files are readable by this user
+    only.
 
     Args:
         image_ids: of all images, in the manifest's order.
@@ -72,7 +74,8 @@ class DecodedCache:
         self._header: Any = None
         self._pixels: Any = None
         self._descriptor = -1
-        self._is_full = False
+        self._is_private = folder is None
+        self._is_off = False
         self._checked: NDArray[np.bool_] = np.zeros(0, dtype=bool)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -85,8 +88,9 @@ class DecodedCache:
 
     def find(self, indices: Sequence[int]) -> dict[int, tuple[NDArray[np.uint8], tuple[int, int]]]:
         """The cached ones of some images: pixels, (H, W, 3) uint8 and read-only, and the original's (H, W)."""
-        self._open()
-        found = {}
+        found: dict[int, tuple[NDArray[np.uint8], tuple[int, int]]] = {}
+        if not self._opens():
+            return found
         for index, header in zip(indices, self._header[list(indices)].tolist(), strict=True):
             height, width, crc, *original_hw = header
             if index >= len(self._pixels) or not 0 < height * width * 3 <= self.slot_bytes:
@@ -101,8 +105,9 @@ class DecodedCache:
 
     def put(self, index: int, pixels: NDArray[np.uint8], original_hw: tuple[int, int] | None = None) -> None:
         """Cache ``pixels``, (H, W, 3) uint8 no larger than a slot; by default the original has the same size."""
-        self._open()
-        if index >= len(self._pixels) or pixels.size > self.slot_bytes or self._checked[index] or self._is_full:
+        if self._is_off or not self._opens():
+            return
+        if index >= len(self._pixels) or pixels.size > self.slot_bytes or self._checked[index]:
             return
         pixels = np.ascontiguousarray(pixels)
         original = pixels.shape[:2] if original_hw is None else original_hw
@@ -111,13 +116,16 @@ class DecodedCache:
             self._write(self.n_images * _HEADER.itemsize + index * self.slot_bytes, pixels.data.cast("B"))
             self._write(index * _HEADER.itemsize, header.tobytes())  # in one write, since others may be reading
         except OSError as err:
-            self._is_full = True
-            warnings.warn(
-                f"decoded images are no longer cached in {self.path.parent} ({err.strerror or err}) and are decoded "
-                "each time; free disk space, or set another folder in ONLINEML_CACHE",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+            self._switch_off(err)
+
+    def _switch_off(self, err: OSError) -> None:
+        self._is_off = True
+        warnings.warn(
+            f"decoded images are not cached in {self.path.parent} ({err.strerror or err}) and are decoded each time; "
+            "free disk space, or set another folder in ONLINEML_CACHE",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
     def _write(self, position: int, data: bytes | memoryview) -> None:
         with memoryview(data) as rest:
@@ -125,9 +133,16 @@ class DecodedCache:
             while done < len(rest):
                 done += os.pwrite(self._descriptor, rest[done:], position + done)
 
+    def _opens(self) -> bool:
+        """Open the file, if it is not open; return whether it can be used."""
+        if self._header is None and not self._is_off:
+            try:
+                self._open()
+            except OSError as err:
+                self._switch_off(err)
+        return self._header is not None
+
     def _open(self) -> None:
-        if self._header is not None:
-            return
         offset = self.n_images * _HEADER.itemsize
         with self._opened() as file:
             shape = (os.fstat(file.fileno()).st_size - offset) // self.slot_bytes, self.slot_bytes
@@ -140,6 +155,8 @@ class DecodedCache:
 
     def _opened(self) -> BinaryIO:
         """Open the file, creating it if missing; an open file stays usable if another process removes it."""
+        if self._is_private:
+            make_private(self.path.parent)
         while True:
             try:
                 file = self.path.open("r+b")
@@ -151,15 +168,15 @@ class DecodedCache:
 
     def _create(self) -> None:
         offset = self.n_images * _HEADER.itemsize
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         limit = limit_from_environment() if self.limit_bytes is None else self.limit_bytes
         if limit is None:
             limit = min(20 * 10**9, shutil.disk_usage(self.path.parent).free // 2)
         wanted = offset + self.n_images * self.slot_bytes
         _make_room(self.path.parent, limit - wanted)
         rows = max(1, min(self.n_images, (limit - offset) // self.slot_bytes))
-        temporary = self.path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
-        with temporary.open("wb") as file:
+        temporary = self.path.with_suffix(f".{secrets.token_hex(8)}.tmp")
+        with os.fdopen(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
             file.truncate(offset + rows * self.slot_bytes)
         try:
             os.link(temporary, self.path)  # if two processes create it, both use the first one's
