@@ -43,7 +43,6 @@ class Source(NamedTuple):
         files: the files below the folder, where the detection has listed them; see `listing`.
         holds: the kind of annotation that the detection found, one of `Format.holds`; None: the first of them.
         label: the name of what is to be read, where a file says several things about an image.
-        annotations: the folder of annotation files, where they are a file per image.
         class_names: as they were given, for files in which classes are numbers.
     """
 
@@ -56,7 +55,6 @@ class Source(NamedTuple):
     files: Listing | None = None
     holds: str | None = None
     label: str | None = None
-    annotations: Url | None = None
     class_names: Sequence[str] | None = None
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from onlineml.data.manifest.splits import normalised_split
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["KINDS", "Pairs", "folder_of", "pair", "split_of_folder", "stem", "without_kind", "words"]
+__all__ = ["KINDS", "Pairs", "folder_of", "pair", "shown_images", "split_of_folder", "stem", "without_kind", "words"]
 
 # words in the names of folders that say what kind of file is there, not which of them
 KINDS = frozenset(
@@ -28,6 +28,7 @@ KINDS = frozenset(
         *("voc", "pascalvoc", "yolo", "folder", "dir", "file"),
     )
 )
+_MASKS = frozenset({"segmentationclass", "segmentationobject", "segmentation", "seg", "mask", "masks"})
 _BETWEEN = re.compile(r"[\s_.\-]+")
 _BY_FOLDER, _BY_CASE, _BY_STEM, _BY_CONTENT = (
     "by name and folder",
@@ -99,6 +100,25 @@ def split_of_folder(folder: str) -> str | None:
     return next(filter(None, map(normalised_split, without_kind(folder).split("/"))), None)
 
 
+def shown_images(images: Sequence[str], pairs: Pairs, notes: list[str]) -> list[str]:
+    """Return the images of a dataset: those of folders with annotated ones, or with a name for images or a split.
+
+    Args:
+        images: paths.
+        pairs: with their annotation files.
+        notes: a list to which one about the others is added.
+    """
+    homes = {folder_of(image) for image in pairs.image_of.values()}
+    for folder in {folder_of(image) for image in images} - homes:
+        own = {*words(folder)}
+        if (KINDS & own or split_of_folder(folder)) and not _MASKS & own:
+            homes.add(folder)
+    others = [image for image in images if folder_of(image) not in homes]
+    if others:
+        notes.append(f"{len(others):,} pictures in folders without annotations are left out: {examples(others)}")
+    return [image for image in images if folder_of(image) in homes] if others else list(images)
+
+
 def pair(
     images: Iterable[str],
     files: Sequence[str],
@@ -161,23 +181,24 @@ class _Pairing:
         key_of_image: Callable[[str], str],
     ) -> tuple[list[str], list[str]]:
         """Take the pairs with equal keys; return the other files and images."""
-        by_key: defaultdict[str, list[str]] = defaultdict(list)
-        for image in images:
-            by_key[key_of_image(image)].append(image)
-        claims: defaultdict[str, list[str]] = defaultdict(list)
+        by_key = _Groups((key_of_image(image), image) for image in images)
+        claims = _Groups()
         left, settled = [], set()
         for file in files:
-            fitting = by_key.get(key_of_file(file) or "", [])
+            fitting = by_key.of(key_of_file(file) or "")
+            if fitting and rule in {_BY_STEM, _BY_CONTENT}:
+                fitting = [image for image in fitting if _same_split(file, image)]
             if len(fitting) > 1:
                 fitting = self._chosen(file, fitting)
             if len(fitting) == 1:
-                claims[fitting[0]].append(file)
+                claims.add(fitting[0], file)
             elif fitting and rule in {_BY_FOLDER, _BY_CASE}:
                 self.pairs.several[file] = fitting
                 settled.update(fitting)
             else:
                 left.append(file)
-        for image, claiming in claims.items():
+        for image in claims.first:
+            claiming = claims.of(image)
             best = claiming if len(claiming) == 1 else self._preferred(image, claiming)
             if len(best) == 1:
                 self.pairs.image_of[best[0]] = image
@@ -185,7 +206,7 @@ class _Pairing:
                 left += [file for file in claiming if file != best[0]]
             else:
                 self.pairs.contested[image] = best
-        return left, [image for image in images if image not in claims and image not in settled]
+        return left, [image for image in images if image not in claims.first and image not in settled]
 
     def _chosen(self, file: str, images: list[str]) -> list[str]:
         """Return the images of one key that a file fits best: the one of its own full name, or that it names."""
@@ -200,6 +221,29 @@ class _Pairing:
         """Return the files that fit an image best: those in a folder of the usual name, else beside it."""
         usual = [file for file in files if self._kind in words(folder_of(file))]
         return usual or [file for file in files if folder_of(file) == folder_of(image)] or files
+
+
+class _Groups:
+    """Texts by key; nearly all keys have one, so that lists are kept for the others only."""
+
+    def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
+        self.first: dict[str, str] = {}
+        self._more: dict[str, list[str]] = {}
+        for key, text in pairs:
+            self.add(key, text)
+
+    def add(self, key: str, text: str) -> None:
+        first = self.first.setdefault(key, text)
+        if first is not text:
+            self._more.setdefault(key, [first]).append(text)
+
+    def of(self, key: str) -> list[str]:
+        return self._more.get(key) or ([self.first[key]] if key in self.first else [])
+
+
+def _same_split(file: str, image: str) -> bool:
+    splits = {split_of_folder(folder_of(path)) for path in (file, image)} - {None}
+    return len(splits) < 2
 
 
 def words(folder: str) -> list[str]:

@@ -33,6 +33,7 @@ __all__ = [
     "list_folder",
     "listed_versions",
     "naturally_sorted",
+    "places_of",
     "plain_decimal",
     "valid_names",
     "with_slashes",
@@ -139,6 +140,17 @@ def valid_names(paths: list[str], root: str) -> list[str]:
 
 def _is_unicode(path: str) -> bool:
     return path.isascii() or not any("\ud800" <= character <= "\udfff" for character in path)
+
+
+def places_of(paths: Iterable[str], pattern: str) -> str:
+    """Return the folders of files for people, such as ``annots/*.xml``.
+
+    Args:
+        paths: of the files.
+        pattern: stands for the files of a folder, such as ``"*.xml"``.
+    """
+    folders = dict.fromkeys(path.rpartition("/")[0] for path in paths)
+    return examples((f"{folder}/{pattern}".lstrip("/") for folder in folders), text=str)
 
 
 def naturally_sorted(names: Iterable[str]) -> tuple[str, ...]:

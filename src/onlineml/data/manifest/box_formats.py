@@ -104,8 +104,9 @@ class BoxFormats(ManifestBase):
             DataError: no XML file has an image; an image has several, or the other way round; XML that cannot be read,
                 or with entities or a DTD; lists that name no image, or one image twice. All are named.
         """
-        source = Source(url, images=images, annotations=annotations, options=storage_options)
-        return cls._imported(voc.VOC, source, task, class_names)
+        found = replace(voc.VOC, read=partial(voc.read_voc, annotations=annotations))
+        source = Source(url, images=images, options=storage_options)
+        return cls._imported(found, source, task, class_names)
 
     @classmethod
     def from_yolo(
@@ -113,30 +114,42 @@ class BoxFormats(ManifestBase):
         url: Url,
         *,
         root: Url | None = None,
+        names: Sequence[str] | Mapping[int, str] | None = None,
+        kpt_shape: tuple[int, int] | None = None,
         task: str = "detection",
         class_names: Sequence[str] | None = None,
         storage_options: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Import YOLO labels with the ``data.yaml`` of Ultralytics. The first bytes of each image tell its size.
+        """Import YOLO labels, a text file per image. The first bytes of each image tell its size.
 
-        The label file of ``images/a/b.jpg`` is ``labels/a/b.txt``; of an image outside any ``images``, the file beside
-        it. An image without one shows no objects. A row is ``class cx cy width height``, in shares of the upright
-        image; of a row ``class x1 y1 x2 y2 x3 y3 …`` (a segmentation) the smallest box around it is taken. A class
-        beyond the names is an unknown one, which `check` finds.
+        The classes and splits are those of ``data.yaml`` (Ultralytics, Roboflow) or ``obj.data`` (Darknet, CVAT); paths
+        of another machine are found by their ends. Without either, ``classes.txt`` or ``obj.names`` give the classes,
+        and lists or folders the splits. The label file of an image has its name, beside it or in a folder that differs
+        only in words such as ``images`` and ``labels``, or is the only one of its name. An image without one shows no
+        objects, unless no image of its split has any: those are not annotated.
+
+        A row is ``class cx cy width height``, in shares of the upright image, and may end with a confidence. Of a row
+        ``class x1 y1 x2 y2 x3 y3 …`` (a polygon, an oriented box) the smallest box around it is taken. With keypoints,
+        the box before them is; they need `kpt_shape`, and rows that look like them are refused without it. Repeated
+        rows are left out. A class beyond the names is an unknown one, which `check` finds.
 
         Args:
-            url: ``data.yaml``, or the folder that it is in.
+            url: the folder, ``data.yaml`` or ``obj.data``.
             root: the folder that ``train``, ``val`` and ``test`` are relative to; by default ``path`` in
                 ``data.yaml``, if that lies below the file's folder, else the file's folder.
+            names: the classes by number; by default the file's.
+            kpt_shape: how many keypoints a row has, and 2 or 3 numbers for each; by default that in ``data.yaml``.
+                ``(0, 2)``: none, long rows are polygons.
             task: ``"detection"``; or ``"multilabel"``: the classes of an image's boxes.
             class_names: the order of the classes; by default the file's.
             storage_options: fsspec's.
 
         Raises:
-            DataError: no ``data.yaml``; rows that cannot be read; paths outside the root. All are named.
+            DataError: no names; no image has labels; rows that cannot be read; images in two splits. All are named.
         """
+        found = replace(yolo.YOLO, read=partial(yolo.read_yolo, names=names, kpt_shape=kpt_shape))
         source = Source(url, root=root, options=storage_options)
-        return cls._imported(yolo.YOLO, source, task, class_names)
+        return cls._imported(found, source, task, class_names)
 
     @classmethod
     def from_boxes(

@@ -21,9 +21,9 @@ from onlineml.data.formats.boxes import (
     require_no_problems,
 )
 from onlineml.data.formats.format import Format, Place, Source
-from onlineml.data.formats.pairs import KINDS, Pairs, folder_of, pair, split_of_folder, stem, words
-from onlineml.data.formats.parts import Parts, absolute, list_folder, naturally_sorted
-from onlineml.data.formats.voc.lists import split_lists, splits_by_folder, splits_by_list
+from onlineml.data.formats.lists import split_lists, splits_by_folder, splits_by_list
+from onlineml.data.formats.pairs import Pairs, pair, shown_images, stem
+from onlineml.data.formats.parts import Parts, absolute, list_folder, naturally_sorted, places_of
 from onlineml.data.formats.voc.write import write_voc
 from onlineml.data.formats.voc.xml import VocImage, leaf_xml, read_annotation, typed_column
 from onlineml.data.images.policies import is_image_name
@@ -42,7 +42,6 @@ __all__ = ["VOC", "read_voc", "write_voc"]
 
 _TOGETHER = 1024  # XML files in memory at a time
 _RESERVED = OURS | {"voc_annotation", "voc_object"}
-_MASKS = frozenset({"segmentationclass", "segmentationobject", "segmentation", "seg", "mask", "masks"})
 _LOOKED_AT = 4  # XML files whose beginnings are read to tell VOC from other XML
 _ANNOTATION = re.compile(rb"<annotation[\s>]")
 
@@ -66,10 +65,10 @@ class _Files:
     annotations: dict[str, str]
 
     @classmethod
-    def of(cls, source: Source) -> _Files:
+    def of(cls, source: Source, annotations: Url | None) -> _Files:
         at, listing = source.at, source.listing(source.where)
         home, other = _inside(source.images, at.url, listing)
-        notes, others = _inside(source.annotations, at.url, listing)
+        notes, others = _inside(annotations, at.url, listing)
         own = listing if others is None else list_folder(others, source.options)
         if other is not None:
             at, listing = at.to(other), list_folder(other, source.options)
@@ -95,11 +94,11 @@ def _below(folder: str, listing: Listing) -> dict[str, str]:
     return {info.path[len(start) :]: info.url for info in listing.files if info.path.startswith(start)}
 
 
-def read_voc(source: Source, *, holds: str) -> Parts:
+def read_voc(source: Source, *, holds: str, annotations: Url | None = None) -> Parts:
     """Read Pascal VOC, see `Manifest.from_voc`."""
     problems: list[str] = []
     notes: list[str] = []
-    files = _Files.of(source)
+    files = _Files.of(source, annotations)
     read = _read_annotations(files, problems, notes)
     pairs = pair(files.images, list(read), kind="annotations", said=lambda file: read[file].names)
     _require_pairs(source.where, files, pairs, read, problems)
@@ -116,13 +115,8 @@ def read_voc(source: Source, *, holds: str) -> Parts:
     names = naturally_sorted({box.label for image in found.values() for box in image.boxes if box.label is not None})
     n_used = len(uris) + len(lists) + len(found)
     n_ignored = max(len(files.listing.files) - n_used, 0) + files.listing.n_junk
-    told = (f"read as Pascal VOC from {_places(pairs.image_of)}", *notes, *_outlines(found.values()))
+    told = (f"read as Pascal VOC from {places_of(pairs.image_of, '*.xml')}", *notes, *_outlines(found.values()))
     return parts_holding(Parts(table, names, files.at.url, n_ignored, notes=told), holds)
-
-
-def _places(files: Iterable[str]) -> str:
-    """Return where the annotations are, such as ``annots/*.xml``."""
-    return examples(dict.fromkeys(f"{folder_of(file)}/*.xml".lstrip("/") for file in files), text=str)
 
 
 def _outlines(images: Iterable[VocImage]) -> list[str]:
@@ -189,17 +183,8 @@ def _require_pairs(where: str, files: _Files, pairs: Pairs, read: Mapping[str, V
 
 
 def _shown(images: Sequence[str], pairs: Pairs, notes: list[str]) -> list[str]:
-    """Return the images of the dataset: those of folders with annotated ones, or whose name is one for images."""
+    shown = shown_images(images, pairs, notes)
     annotated = set(pairs.image_of.values())
-    homes = {folder_of(image) for image in annotated}
-    for folder in {folder_of(image) for image in images} - homes:
-        own = words(folder)
-        if (KINDS & {*own} or split_of_folder(folder)) and not _MASKS & {*own}:
-            homes.add(folder)
-    shown = [image for image in images if folder_of(image) in homes]
-    if len(shown) < len(images):
-        others = examples(image for image in images if folder_of(image) not in homes)
-        notes.append(f"{len(images) - len(shown):,} pictures in folders without annotations are left out: {others}")
     without = [image for image in shown if image not in annotated]
     if without:
         notes.append(f"{len(without):,} images have no XML file, so nobody annotated them: {examples(without)}")
@@ -255,4 +240,5 @@ VOC = Format(
     detect=_detect,
     read=read_voc,
     write=write_voc,
+    takes=("images",),
 )

@@ -1,250 +1,224 @@
-"""Reader of YOLO folders with the ``data.yaml`` of Ultralytics: ``images`` and ``labels`` side by side."""
+"""Reader of YOLO: a text file of relative boxes per image, in any arrangement of folders."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-import pyarrow as pa
-import yaml
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from onlineml.data.formats.boxes import (
-    DECLARED,
-    BoxRows,
+    HASHED,
     boxes_table,
     identified,
     parts_holding,
-    refused_names,
     require_no_problems,
     safe_name,
 )
-from onlineml.data.formats.format import Format, Source
-from onlineml.data.formats.parts import Parts, absolute, is_hidden, valid_names
-from onlineml.data.formats.yolo.rows import YoloRow, parse_rows
+from onlineml.data.formats.format import Format, Place, Source
+from onlineml.data.formats.lists import split_lists, splits_by_folder, splits_by_list
+from onlineml.data.formats.pairs import Pairs, folder_of, pair, shown_images, stem
+from onlineml.data.formats.parts import Listing, Parts, absolute, list_folder, places_of
+from onlineml.data.formats.yolo.description import CLASS_LISTS, YAML, Description, described, describes, names_by_number
+from onlineml.data.formats.yolo.labels import box_rows, read_labels, row_notes, unlabelled
+from onlineml.data.formats.yolo.splits import Splits
 from onlineml.data.formats.yolo.write import write_yolo
 from onlineml.data.images.policies import is_image_name
-from onlineml.data.images.sizes import upright_sizes_hw
 from onlineml.data.manifest.examples import examples
-from onlineml.data.manifest.splits import SPLITS
-from onlineml.errors import DataError
-from onlineml.storage import io
-from onlineml.storage.location import Location
+from onlineml.data.manifest.splits import normalised_split
+from onlineml.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Mapping, Sequence
-    from decimal import Decimal
+    from onlineml.storage.location import Location
+
+ClassNames = Sequence[str] | Mapping[int, str]
 
 __all__ = ["YOLO", "read_yolo", "write_yolo"]
 
-_YAML = (".yaml", ".yml")
-_NOTHING = {"", "~", "null", "Null", "NULL", "None"}
-_TOGETHER = 4096  # label files in memory at a time
-_MOST_CLASSES = 1_000_000  # larger numbers are not class ids, and may be too large to format
+_LOOKED_AT = 4  # text files whose beginnings are read to tell labels from other texts
+_ROW = re.compile(rb"\s*\d+(\.0*)?([\s,]+-?\d*\.?\d+(e-?\d+)?){4,}\s*?(\n|\r|$)", re.IGNORECASE)
+_TEXTS = re.compile(r"(readme|licen[cs]e|requirements|predefined_classes)\b|notes\.")
+_RESULTS = frozenset({"runs", "predict", "predictions"})  # what Ultralytics and others write, not people
 
 
-def read_yolo(source: Source, *, holds: str) -> Parts:
-    """Read YOLO folders, see `Manifest.from_yolo`."""
-    storage_options = source.options
-    where = _yaml_url(source.where, storage_options)
-    facts = _facts(where, storage_options)
-    names = _names(facts, where)
-    problems: list[str] = []
-    folder, paths = _root(facts, where, source.root, storage_options)
-    split_of = _split_of(facts, folder, paths, problems, storage_options)
-    require_no_problems(where, problems)
-    images = sorted(split_of)
-    labels = {path: _label_path(path) for path in images}
-    texts = _texts([path for path in labels.values() if path in paths], folder, storage_options)
-    sizes = _sizes([path for path in images if texts.get(labels[path], "").strip()], folder, storage_options)
-    parsed = [_rows(path, texts.get(path, ""), sizes.get(image), problems) for image, path in labels.items()]
-    require_no_problems(where, problems)
-    found = [row for rows in parsed for row in rows]
-    rows = BoxRows(
-        uris=images,
-        lengths=np.array([len(rows) for rows in parsed], dtype=np.int64),
-        missing=np.zeros(len(images), dtype=bool),
-        boxes_xyxy=np.array([box for _, box in found], dtype=np.float64).reshape(-1, 4),
-        labels=[_label(number, names) for number, _ in found],
-        splits=[split_of[path] for path in images],
-        per_image={
-            name: pa.array([sizes[path][side] if path in sizes else None for path in images], pa.int64())
-            for side, name in enumerate(DECLARED)
-        },
+@dataclass(frozen=True)
+class _Dataset:
+    """A dataset: its folder, the files there, and its description."""
+
+    at: Location
+    listing: Listing
+    about: Description
+
+    @property
+    def paths(self) -> list[str]:
+        """The paths of all files."""
+        return [info.path for info in self.listing.files]
+
+    @property
+    def images(self) -> list[str]:
+        """The paths of the images."""
+        return [path for path in self.paths if is_image_name(path)]
+
+
+def read_yolo(
+    source: Source, *, holds: str, names: ClassNames | None = None, kpt_shape: tuple[int, int] | None = None
+) -> Parts:
+    """Read YOLO, see `Manifest.from_yolo`."""
+    where, problems = source.where, list[str]()
+    dataset = _dataset(source, names, kpt_shape)
+    about, images = dataset.about, dataset.images
+    splits = Splits(about, dataset.at, dataset.paths, images)
+    splits.find(problems)
+    files = [path for path in dataset.paths if _may_be_labels(path) and path not in splits.lists]
+    pairs = pair(images, files, kind="labels")
+    notes = list(about.notes)
+    split_of = splits.split_of or _undescribed(dataset, images, pairs, problems, notes)
+    label_of = {image: path for path, image in pairs.image_of.items() if image in split_of}
+    notes += [*splits.notes, *pairs.notes("label files"), *_without(images, split_of, label_of)]
+    problems += _untold(pairs)
+    if not about.names:
+        raise DataError(
+            f"expected a data.yaml in {where}, found none, nor a classes.txt or obj.names: set names= to the classes "
+            "in the order of their numbers (from_yolo; class_names= of from_any)"
+        )
+    if not split_of or (files and not label_of):
+        problems.append(_no_labels(sorted(split_of), files))
+    labels = read_labels(dataset.at, label_of, problems, n_keypoints=about.n_keypoints)
+    require_no_problems(where, problems + notes if problems else [])
+    rows = box_rows(split_of, label_of, labels, about.names)
+    at, listing = dataset.at, dataset.listing
+    table = identified(boxes_table(rows), at.url, where=where, storage_options=at.options, listing=listing)
+    origin = f"read as YOLO from {places_of(label_of.values(), '*.txt')}" + f" and {about.path}" * bool(about.path)
+    told = (origin, *notes, *row_notes(labels, about.names, n_keypoints=about.n_keypoints))
+    n_used = len(split_of) + len(label_of) + len(splits.lists) + bool(about.path)
+    numbers = tuple(about.names) if list(about.names) != list(range(len(about.names))) else ()
+    n_ignored = max(len(listing.files) - n_used, 0) + listing.n_junk
+    parts = Parts(table, tuple(about.names.values()), at.url, n_ignored, class_ids=numbers, notes=told)
+    return parts_holding(parts, holds)
+
+
+# ---- what there is ----
+
+
+def _dataset(source: Source, names: ClassNames | None, kpt_shape: tuple[int, int] | None) -> _Dataset:
+    """Return the dataset at a folder, or of a description."""
+    at, file = source.at, ""
+    if at.url.lower().endswith((*YAML, ".data")):
+        at, file = at.parent, at.name
+    root = at.to(absolute(source.root)) if source.root is not None else at
+    if file and source.root is not None and source.where.startswith(f"{root.url}/"):
+        at, file = root, source.where[len(root.url) + 1 :]
+    listing = source.listing(root.url)
+    own = listing if at.url == root.url else list_folder(at.url, at.options)
+    about = described(at, [info.path for info in own.files], file=file, with_names=names is None)
+    names = names or (None if about.names else source.class_names)
+    if names is not None:
+        about = replace(about, names=_given(names))
+    if kpt_shape is not None:
+        about = replace(about, n_keypoints=kpt_shape[0] * kpt_shape[1])
+    if at.url != root.url:
+        return _Dataset(root, listing, replace(about, path="", inside=""))
+    inside = safe_name(about.inside) if source.root is None else None
+    below = tuple(
+        replace(info, path=info.path[len(inside) + 1 :])
+        for info in listing.files
+        if inside and info.path.startswith(f"{inside}/")
     )
-    table = identified(boxes_table(rows), folder, where=where, storage_options=storage_options)
-    n_ignored = len(paths - split_of.keys() - texts.keys() - {where.removeprefix(f"{folder}/")})
-    ids = tuple(names) if list(names) != list(range(len(names))) else ()
-    return parts_holding(Parts(table, tuple(names.values()), folder, n_ignored, class_ids=ids), holds)
+    if inside and below:
+        return _Dataset(root / inside, Listing(below, listing.n_junk), replace(about, path="", inside=""))
+    return _Dataset(root, listing, about)
 
 
-# ---- data.yaml ----
-
-
-def _yaml_url(where: str, storage_options: Mapping[str, Any] | None) -> str:
-    if where.lower().endswith(_YAML):
-        return where
-    files = [info.path for info in io.list_files(where, recursive=False, storage_options=storage_options)]
-    found = [path for path in files if path.lower().endswith(_YAML) and not is_hidden(path)]
-    chosen = [path for path in found if path.lower() in {"data.yaml", "data.yml"}] or found
-    if len(chosen) != 1:
-        raise DataError(f"expected a data.yaml in {where}, found {examples(chosen) or 'none'}; pass the file's URL")
-    return io.join(where, chosen[0])
-
-
-def _facts(where: str, storage_options: Mapping[str, Any] | None) -> dict[str, Any]:
-    data = io.read_bytes(where, storage_options=storage_options)
+def _given(names: ClassNames) -> dict[int, str]:
     try:
-        # a safe loader, which creates only texts, lists and mappings: 'no' and '007' are valid names
-        facts = yaml.load(data, Loader=yaml.BaseLoader)  # noqa: S506
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise DataError(f"{where} is not YAML: {error}") from error
-    if not isinstance(facts, dict):
-        raise DataError(f"{where} must be a mapping with names and train, val or test; found {type(facts).__name__}")
-    return {str(key): value for key, value in facts.items() if not (isinstance(value, str) and value in _NOTHING)}
-
-
-def _names(facts: Mapping[str, Any], where: str) -> dict[int, str]:
-    """Return class names by number, in the order of their numbers."""
-    names = facts.get("names")
-    try:
-        if names is None and "nc" in facts:
-            count = min(int(facts["nc"]), _MOST_CLASSES)
-            return {number: f"class_{number}" for number in range(count)}  # the names that Ultralytics uses
-        pairs = names.items() if isinstance(names, dict) else enumerate(names) if isinstance(names, list) else ()
-        found = {int(number): str(name) for number, name in pairs if isinstance(name, str)}
+        found = names_by_number(dict(names) if isinstance(names, Mapping) else list(names))
     except ValueError:
         found = {}
-    if not found or len(found) != len(names or ()):
-        # never the value itself: through anchors, a small file can expand to an endless one
-        what = f"a {type(names).__name__} with other values" if names else "none"
-        raise DataError(f"{where}: expected names as a list, or a mapping of integers to names; found {what}")
-    return dict(sorted(found.items()))
+    if not found or len(found) != len(names):
+        raise ConfigError(f"expected names as a list, or a mapping of numbers to names; found {names!r:.100}")
+    return found
 
 
-def _root(
-    facts: Mapping[str, Any],
-    where: str,
-    root: str | os.PathLike[str] | None,
-    storage_options: Mapping[str, Any] | None,
-) -> tuple[str, set[str]]:
-    """Return the folder of the dataset, and the paths of all its files."""
-    home = io.parent(where) if root is None else absolute(root)
-    paths = set(valid_names([info.path for info in io.list_files(home, storage_options=storage_options)], home))
-    inside = safe_name(facts.get("path", "")) if root is None else None
-    below = {path.removeprefix(f"{inside}/") for path in paths if path.startswith(f"{inside}/")}
-    return (io.join(home, inside), below) if inside and below else (home, paths)
+def _may_be_labels(path: str) -> bool:
+    """Return whether a file's name and folder are those of labels, not of lists or of texts for people."""
+    if path[-4:].lower() != ".txt":
+        return False
+    name = path.rpartition("/")[2].lower()
+    if name in CLASS_LISTS or _TEXTS.match(name) or normalised_split(stem(name)):
+        return False
+    return _RESULTS.isdisjoint(path.lower().split("/"))
 
 
-def _split_of(
-    facts: Mapping[str, Any],
-    folder: str,
-    paths: set[str],
-    problems: list[str],
-    storage_options: Mapping[str, Any] | None,
-) -> dict[str, str]:
-    """Return the split of each image."""
-    split_of: dict[str, str] = {}
-    several: list[str] = []
-    refused: list[str | None] = []
-    for split in SPLITS:
-        given = facts.get(split, [])
-        for entry in given if isinstance(given, list) else [given]:
-            inside = _inside(entry, folder)
-            if inside is None:
-                refused.append(entry if isinstance(entry, str) else None)
-                continue
-            own = _listed(inside, folder, paths, refused, storage_options)
-            if not own:
-                problems.append(
-                    f"{split}: {entry!r} contains no images in {folder}; set root=<the folder of the dataset>"
-                )
-            several += [path for path in own if split_of.setdefault(path, split) != split]
-    problems += refused_names(refused, "data.yaml and its lists")
-    if several:
-        problems.append(f"{len(several):,} images are in several splits: {examples(several)}; each may be in only one")
-    if not any(facts.get(split) for split in SPLITS):
-        problems.append("none of train, val and test is set")
-    return split_of
+def _undescribed(
+    dataset: _Dataset, images: Sequence[str], pairs: Pairs, problems: list[str], notes: list[str]
+) -> dict[str, str | None]:
+    """Return the split of each image where the description names no folder that is there."""
+    if dataset.about.splits:
+        notes.append(f"no folder that {dataset.about.path} names is there, so the splits are those of the folders")
+    shown = shown_images(images, pairs, notes)
+    lists = split_lists(dataset.paths)
+    found = splits_by_list(lists, shown, dataset.at, problems, notes) if lists else {}
+    splits = [found.get(image) for image in shown] if found else None
+    splits = splits or splits_by_folder(shown, {*pairs.image_of.values()}, notes)
+    return dict(zip(shown, splits or [HASHED] * len(shown), strict=True))
 
 
-def _inside(entry: Any, folder: str) -> str | None:
-    """Return a path below the folder, ``""`` for the folder itself; None for one outside.
-
-    Roboflow writes ``../train/images`` for a folder beside the file, and Ultralytics interprets it as such.
-    """
-    if not isinstance(entry, str):
-        return None
-    path = entry.removeprefix(f"{folder}/").removeprefix("../")
-    return "" if path in {"", ".", "./"} else safe_name(path)
-
-
-def _listed(
-    inside: str, folder: str, paths: set[str], refused: list[str | None], storage_options: Mapping[str, Any] | None
-) -> list[str]:
-    """Return the images of a folder, or of a text file with one path per line."""
-    if not inside.endswith(".txt"):
-        prefix = f"{inside}/" if inside else ""
-        return [path for path in paths if path.startswith(prefix) and is_image_name(path) and not is_hidden(path)]
-    text = io.read_bytes(io.join(folder, inside), storage_options=storage_options).decode("utf-8-sig", "replace")
-    own = []
-    for line in filter(None, map(str.strip, text.splitlines())):
-        name = safe_name(line.removeprefix(f"{folder}/"))
-        if name is None:
-            refused.append(line)
-            continue
-        beside = f"{inside.rpartition('/')[0]}/{name}".lstrip("/")
-        own.append(beside if beside in paths or (line.startswith("./") and name not in paths) else name)
-    return own
+def _without(images: Sequence[str], split_of: Mapping[str, str | None], label_of: Mapping[str, str]) -> list[str]:
+    """Return notes about images without a split or a label file."""
+    notes = []
+    others = [image for image in images if image not in split_of]
+    if others and split_of:
+        notes.append(f"{len(others):,} images are in no split, and left out: {examples(others)}")
+    empty = unlabelled(split_of, label_of)
+    notes += [f"{split}: none of the images has a label file, so nobody annotated them" for split in empty]
+    bare = [image for image, split in split_of.items() if image not in label_of and split not in empty]
+    if bare:
+        notes.append(f"{len(bare):,} images have no label file, so they show no objects: {examples(bare)}")
+    return notes
 
 
-# ---- labels ----
-
-
-def _label_path(image: str) -> str:
-    """Return the path of an image's labels: its path with the last folder ``images`` replaced by ``labels``."""
-    stem = f"/{image}".rpartition(".")[0]
-    before, found, behind = stem.rpartition("/images/")
-    return f"{before}/labels/{behind}.txt".lstrip("/") if found else f"{stem}.txt".lstrip("/")
-
-
-def _texts(paths: Sequence[str], folder: str, storage_options: Mapping[str, Any] | None) -> dict[str, str]:
-    texts = {}
-    for start in range(0, len(paths), _TOGETHER):
-        chunk = paths[start : start + _TOGETHER]
-        contents = io.read_many([io.join(folder, path) for path in chunk], storage_options=storage_options)
-        for path, content in zip(chunk, contents, strict=True):
-            if isinstance(content, OSError):
-                raise content
-            texts[path] = content.decode("utf-8-sig", "replace")
-    return texts
-
-
-def _sizes(paths: Sequence[str], folder: str, storage_options: Mapping[str, Any] | None) -> dict[str, tuple[int, int]]:
-    """Return height and width of the readable images."""
-    sizes = upright_sizes_hw([Location(io.join(folder, path), storage_options) for path in paths])
-    return {path: (height, width) for path, (height, width) in zip(paths, sizes.tolist(), strict=True) if height}
-
-
-def _rows(path: str, text: str, size_hw: tuple[int, int] | None, problems: list[str]) -> list[YoloRow]:
-    try:
-        return parse_rows(text, size_hw=size_hw)
-    except DataError as error:
-        problems.append(f"{path}: {error}; expected 'class cx cy width height', or a class and at least three points")
+def _untold(pairs: Pairs) -> list[str]:
+    """Return the problems of pairs that cannot be told."""
+    shown = [f"{path}: {' or '.join(own)}" for path, own in (pairs.several | pairs.contested).items()]
+    if not shown:
         return []
+    return [f"{len(shown):,} files fit several others: {examples(shown)}; give each image a label file of its own name"]
 
 
-def _label(number: Decimal, names: Mapping[int, str]) -> str:
-    """Return the class of a row; a text that is not a class name if the number has no class."""
-    whole = number.is_finite() and -_MOST_CLASSES < number < _MOST_CLASSES and number == int(number)
-    return names.get(int(number), f"class {number}") if whole else f"class {number}"
+def _no_labels(images: Sequence[str], files: Sequence[str]) -> str:
+    if not images:
+        return "there are no images; set root= to the folder of the dataset"
+    image = images[0]
+    folder = "/".join("labels" if part.lower() == "images" else part for part in folder_of(image).split("/"))
+    return (
+        f"none of the {len(images):,} images has a label file, so there is nothing to learn: expected, for {image!r}, "
+        f"{f'{folder}/{stem(image)}.txt'.lstrip('/')!r}, or one of its name in another folder; found {len(files):,} "
+        f"other text files{': ' * bool(files)}{examples(files)}; set root= to the folder that has both"
+    )
+
+
+# ---- recognised ----
+
+
+def _detect(place: Place) -> Source | None:
+    """Recognise a description, or text files of numbers that are called like images."""
+    if place.ending in YAML:
+        return place.source()
+    texts = [path for path in place.others if path.lower().endswith((*YAML, ".data", ".txt"))]
+    described_by = [path for path in texts if path.lower().endswith((*YAML, ".data"))][:_LOOKED_AT]
+    if any(describes(path, place.head(path)) for path in described_by):
+        return place.source()._replace(files=place.listing)
+    names = {stem(path) for path in place.images} if texts else set()
+    labels = [path for path in texts if _may_be_labels(path) and stem(path) in names][:_LOOKED_AT]
+    rows = any(_ROW.match(place.head(path)) for path in labels)
+    return place.source()._replace(files=place.listing) if rows else None
 
 
 YOLO = Format(
     "yolo",
     holds=("boxes_xyxy", "labels"),
-    expected="data.yaml, or its folder",
-    detect=lambda place: place.source() if place.ending in _YAML or place.has("data.yaml") else None,
+    expected="data.yaml, or its folder; obj.data, or classes.txt with a text file per image",
+    detect=_detect,
     read=read_yolo,
     write=write_yolo,
 )

@@ -1,4 +1,4 @@
-"""Splits of a VOC dataset: the lists of ``ImageSets/Main``, lists beside the folders, or the folders' own names."""
+"""Splits of a dataset that says none: ``ImageSets/Main``, lists beside the folders, or the folders' names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from onlineml.data.manifest.splits import normalised_split, stable_split
 from onlineml.storage import io
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
     from onlineml.storage.location import Location
 
@@ -98,9 +98,7 @@ def _named(lines: Sequence[str], images: Sequence[str], beside: str) -> list[str
     return found
 
 
-def splits_by_folder(
-    images: Sequence[str], annotated: Mapping[str, object], notes: list[str]
-) -> list[str | None] | None:
+def splits_by_folder(images: Sequence[str], annotated: Container[str], notes: list[str]) -> list[str | None] | None:
     """Return the split that the folders of each image say; None if no annotated image is in such a folder."""
     by_folder = {folder: split_of_folder(folder) for folder in {folder_of(image) for image in images}}
     splits = [by_folder[folder_of(image)] for image in images]
