@@ -1,6 +1,7 @@
 """An Airflow DAG: build a model every night, then evaluate it. Copy it into the folder of DAGs.
 
-The workers need onlineml (``pip install 'onlineml[notebook]'``), and the storage's credentials in their environment.
+The workers need onlineml (``pip install '.[notebook]'`` in the repository's folder), and the storage's credentials in
+their environment.
 Each task has a record in the project, so `onlineml jobs s3://lab/butterflies` shows it as well as Airflow does.
 """
 

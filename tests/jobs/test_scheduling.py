@@ -16,10 +16,10 @@ import pytest
 import yaml
 
 from late import Late
-from onlineml.cli import main as cli
 from onlineml.jobs.launch import checked
 from onlineml.jobs.notebooks import parameters_of
 from places import ROOT
+from shown_blocks import check_run
 
 nbformat = Late("nbformat")
 
@@ -28,11 +28,8 @@ PAGE = EXAMPLES.parent / "scheduling.md"
 
 
 def check_command(words: list[str]) -> None:
-    """What comes behind ``onlineml`` is understood, and names notebooks and parameters that there are."""
     assert Path(words[0]).name == "onlineml"
-    chosen = cli._parser().parse_args(words[1:])
-    assert chosen.command is cli._run
-    assert {name for name, _ in chosen.parameters} <= set(parameters_of(chosen.notebook))
+    check_run(words[1:])
 
 
 def test_every_file_is_on_the_page() -> None:
