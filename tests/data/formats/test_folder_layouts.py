@@ -159,6 +159,23 @@ def test_exported_folders_are_read_back_without_being_told(splits: list, tmp_pat
     assert any("splits are from split.csv" in note for note in found.notes)
 
 
+def test_annotations_beside_unlabelled_images_are_told(tmp_path: Path):
+    for name in ("images/1.jpg", "annotations/1.xml", "annotations/2.xml", "readme.txt"):
+        io.write_bytes(tmp_path / name, b"")
+    found = Manifest.from_folders(tmp_path)
+    assert found.column("label").tolist() == [None]
+    assert "2 .xml files were not read; if they hold boxes, leave task= and format= out" in found.notes
+
+
+def test_a_folder_is_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("cat/1.jpg", "dog/2.jpg"):
+        io.write_bytes(tmp_path / name, b"")
+    listed, list_files = [], io.list_files
+    monkeypatch.setattr(io, "list_files", lambda url, **options: listed.append(url) or list_files(url, **options))
+    assert len(Manifest.from_any(tmp_path)) == 2
+    assert len(listed) == 1
+
+
 def test_another_split_csv(tmp_path: Path):
     for name in ("cat/1.jpg", "dog/2.jpg"):
         io.write_bytes(tmp_path / name, b"")

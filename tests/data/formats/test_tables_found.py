@@ -136,6 +136,28 @@ def test_what_is_ambiguous(files: dict[str, str], message: str, tmp_path: Path):
         Manifest.from_any(tmp_path)
 
 
+def test_images_that_the_table_does_not_name_are_told(tmp_path: Path):
+    for path in ("img/1.jpg", "img/2.jpg", "notes.txt"):
+        io.write_bytes(tmp_path / path, b"")
+    io.write_bytes(tmp_path / "t.csv", b"path,label\nimg/1.jpg,x\n")
+    found = Manifest.from_any(tmp_path)
+    assert (len(found), found.n_ignored) == (1, 2)
+    assert "1 images are not in t.csv, and left out" in found.notes
+
+
+def test_boxes_are_no_labels_and_labels_no_boxes(tmp_path: Path):
+    for path in ("images/1.jpg", "cat/2.jpg", "dog/3.jpg"):
+        io.write_bytes(tmp_path / path, b"")
+    io.write_bytes(tmp_path / "t.csv", b"filename,width,height,class,xmin,ymin,xmax,ymax\n1.jpg,9,9,x,1,1,2,2\n")
+    with pytest.raises(DataError, match=r"is a table of boxes: leave task= out, or read a label of each row by"):
+        Manifest.from_any(tmp_path / "t.csv", task="classification")
+    with pytest.raises(DataError, match=r"looks like boxes .*leave task= out to read it as that"):
+        Manifest.from_any(tmp_path, task="classification")
+    (tmp_path / "t.csv").unlink()
+    with pytest.raises(DataError, match=r"looks like folders \(leave task= out to read it as that\): expected"):
+        Manifest.from_any(tmp_path, task="detection")
+
+
 def test_labels_that_are_one(tmp_path: Path):
     for number in range(5):
         io.write_bytes(tmp_path / f"{number}.jpg", b"")

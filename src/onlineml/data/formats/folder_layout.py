@@ -158,6 +158,12 @@ class _Tree:
     ) -> dict[_Folder, tuple[str | None, str | None]]:
         within = self._reading != BY_HASH and self._splits_in_classes(tops)
         labelled = self._are_classes(tops)
+        nested = sorted(rest for rest in inner.values() if len(rest) > 1)
+        if labelled and nested and not within:
+            self.notes.append(
+                f"folders inside class folders, such as {'/'.join(nested[0])!r}, are not read; if they are classes, "
+                "import their parent folders"
+            )
         return {
             folder: (rest[0] if labelled else None, normalised_split(rest[1]) if within else None)
             if rest

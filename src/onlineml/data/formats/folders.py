@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from onlineml.data.formats.format import Format, Source
 from onlineml.data.formats.label_lists import format_labels, one_spelling, parse_labels
 from onlineml.data.formats.parts import Parts, absolute, image_id, naturally_sorted, with_slashes
 from onlineml.data.formats.table_rows import read_splits
-from onlineml.data.images.policies import is_image_name
+from onlineml.data.images.policies import extension, is_image_name
 from onlineml.data.manifest.schema import examples
 from onlineml.data.manifest.splits import SPLITS, stable_split
 from onlineml.errors import DataError
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FOLDERS", "read_folders", "write_folders"]
 
+_ANNOTATIONS = (".xml", ".txt", ".json")
 _TOGETHER = 64  # images in memory at a time
 _SPLIT_TABLE = "split.csv"  # beside the exported folders
 
@@ -63,10 +65,21 @@ def read_folders(source: Source, *, holds: str) -> Parts:
     columns["image_id"] = [image_id(*one) for one in zip(columns["uri"], columns["version"], strict=True)]
     told = one_spelling(columns.pop("label"), notes)
     names = {name for own in told if own is not None for name in ([own] if isinstance(own, str) else own)}
+    if not names:
+        _tell_annotations(files, notes)
     kind = pa.list_(pa.string()) if holds == "labels" else pa.string()
     arrays = {name: pa.array(values, pa.string()) for name, values in columns.items()} | {holds: pa.array(told, kind)}
     n_ignored = len(files) - len(images) + listing.n_junk - any(info.path == table for info in files)
     return Parts(pa.table(arrays), naturally_sorted(names), root, n_ignored, notes=(*layout.notes, *notes))
+
+
+def _tell_annotations(files: Sequence[FileInfo], notes: list[str]) -> None:
+    """Note files beside unlabelled images that may say what these show."""
+    endings = Counter(ending for info in files if (ending := extension(info.path)) in _ANNOTATIONS)
+    notes += [
+        f"{n:,} {ending} files were not read; if they hold boxes, leave task= and format= out"
+        for ending, n in endings.most_common(1)
+    ]
 
 
 def _split_table(source: Source, files: Sequence[FileInfo], notes: list[str]) -> str | None:
@@ -206,7 +219,8 @@ FOLDERS = Format(
     "folders",
     holds=("label", "labels"),
     expected="a folder with a subfolder per class",
-    detect=lambda place: place.source() if place.images else None,  # what no other format recognises
+    # what no other format recognises
+    detect=lambda place: place.source()._replace(files=place.listing) if place.images else None,
     read=read_folders,
     write=write_folders,
     takes=("split",),

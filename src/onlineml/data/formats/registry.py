@@ -133,7 +133,9 @@ def detect(at: Location, kind: AnnotationKind | None, *, name: str | None) -> De
         raise NotFoundError(f"{at} does not exist; expected a file or folder with annotations")
     expected = "; ".join(f"{one.expected} ({one.name})" for one in able.values()) or "a format of another package"
     wanted = "" if kind is None else f" for the task {kind.task!r}"
-    raise DataError(f"found no annotations{wanted} in {at}, which holds {place.content}: expected {expected}")
+    other = None if kind is None or name is not None else _other(place, kind)
+    like = "" if other is None else f" and looks like {other.format.name} (leave task= out to read it as that)"
+    raise DataError(f"found no annotations{wanted} in {at}, which holds {place.content}{like}: expected {expected}")
 
 
 def _first(able: Mapping[str, Format], place: Place) -> Detected | None:
@@ -145,13 +147,16 @@ def _first(able: Mapping[str, Format], place: Place) -> Detected | None:
 
 def _require_no_other(place: Place, kind: AnnotationKind) -> None:
     """Refuse a folder in which a format of another kind of annotation is recognised."""
-    other = _first({name: one for name, one in formats().items() if kind.key not in one.holds}, place)
-    if other is not None:
+    if (other := _other(place, kind)) is not None:
         raise DataError(
             f"{place.at} looks like {other.format.name} ({other.format.expected}), which has no annotations for the "
             f"task {kind.task!r}; leave task= out to read it as that, or set format={FOLDERS.name!r} to read the names "
             "of its folders as classes"
         )
+
+
+def _other(place: Place, kind: AnnotationKind) -> Detected | None:
+    return _first({name: one for name, one in formats().items() if kind.key not in one.holds}, place)
 
 
 def _formats_for(kind: AnnotationKind | None) -> dict[str, Format]:

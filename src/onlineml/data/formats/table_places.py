@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pyarrow as pa
 
 from onlineml.data.formats.annotation_files import file_split, folder_split
+from onlineml.data.formats.box_tables.columns import recognised
 from onlineml.data.formats.box_tables.files import is_table, table_head
 from onlineml.data.formats.boxes import refused_names, safe_name
 from onlineml.data.formats.columns import find_columns, image_roles, named
@@ -71,6 +72,10 @@ def tables_at(place: Place) -> Source | None:
         DataError: several tables are there, and their names do not tell splits apart.
     """
     if is_table(place.url):
+        if (file := _head(place, "")) is not None and recognised(file):
+            raise DataError(
+                f"{place.at} is a table of boxes: leave task= out, or read a label of each row by Manifest.from_table"
+            )
         return place.source(holds=_holds(place, ""))
     tables = [path for path in place.others if is_table(path) and _may_name_labels(path)][:_MOST_TABLES]
     found = [path for path in tables if _names_images(place, path)]
@@ -95,7 +100,8 @@ def table_split(path: str) -> str | None:
 
 
 def _may_name_labels(path: str) -> bool:
-    return path != _SPLIT_TABLE and "submission" not in path.lower()
+    name = posixpath.basename(path)
+    return name != _SPLIT_TABLE and "submission" not in name.lower()
 
 
 def _head(place: Place, path: str) -> TableFile | None:
@@ -136,7 +142,7 @@ def _names_images(place: Place, path: str) -> bool:
     """Return whether a table has labels, and names images of the place."""
     file = _head(place, path)
     columns = file and _columns(file)
-    if file is None or not columns:
+    if file is None or not columns or recognised(file):
         return False
     names = [str(value) for value in file.sample[columns[0]].slice(0, _SAMPLE).to_pylist() if value is not None]
     located = locate(names, place.images)

@@ -25,6 +25,7 @@ from onlineml.data.formats.label_lists import (
 from onlineml.data.formats.parts import Parts, image_id, naturally_sorted
 from onlineml.data.formats.table_places import ImageTable, images_of, table_split, tables_at
 from onlineml.data.formats.table_rows import ImageRows, read_splits, require_good_rows
+from onlineml.data.images.policies import is_image_name
 from onlineml.data.manifest.schema import COLUMNS, examples
 from onlineml.data.manifest.splits import assign_splits
 from onlineml.errors import DataError
@@ -71,7 +72,14 @@ def read_table(source: Source, *, holds: str, names: TableColumns = _BY_USUAL_NA
     where = ", ".join(io.name(table.file.where) for table in tables)
     joined = _joined([table for table, _ in read], where)
     classes = read[0][1] if len(read) == 1 else naturally_sorted({name for _, own in read for name in own})
-    return Parts(joined, classes, source.folder, notes=(f"read as table from {where}", *dict.fromkeys(notes)))
+    n_ignored = 0
+    if source.files is not None:
+        left = {info.path for info in source.files.files} - {*joined["uri"].to_pylist()} - {t.path for t in tables}
+        n_ignored = len(left) + source.files.n_junk
+        n_images = sum(map(is_image_name, left))
+        notes += [f"{n_images:,} images are not in {where}, and left out"] if n_images else []
+    notes = [f"read as table from {where}", *dict.fromkeys(notes)]
+    return Parts(joined, classes, source.folder, n_ignored, notes=tuple(notes))
 
 
 def _urls(source: Source) -> dict[str, str]:
