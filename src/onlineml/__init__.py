@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from onlineml.data.samples.samples import make_samples as make_samples
     from onlineml.evaluation.comparison.compare import compare as compare
     from onlineml.improving.gate.policy import Gate as Gate
+    from onlineml.improving.improve import challenge as challenge
     from onlineml.improving.improve import improve as improve
     from onlineml.improving.recipe import Recipe as Recipe
     from onlineml.improving.review.queue import review_queue as review_queue
@@ -53,6 +54,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "ObjectDetector": "tasks.detection",
         "Project": "project.project",
         "Recipe": "improving.recipe",
+        "challenge": "improving.improve",
         "compare": "evaluation.comparison.compare",
         "datamodule_for": "tasks.building",
         "errors": "",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from onlineml import registry
 from onlineml.errors import ConflictError, DataError, StoppedError
@@ -59,6 +59,10 @@ class Attempt:
         """Train, publish and promote a first model."""
         model = train_first(self.data, self.recipe, run=self.run, progress=self.progress)
         self._pause()
+        return self.take_first(model, how="full")
+
+    def take_first(self, model: Any, *, how: How | Literal[""]) -> Outcome:
+        """Publish and promote a trained model where there is no champion."""
         model.reference = storable(self.run.path("challenger"))
         scores = self._evaluate(model) if self._test_images() else None
         version = self._publish(model, scores, parent=None)
@@ -69,7 +73,7 @@ class Attempt:
             self._nothing_yet(),
             verdict=FIRST,
             reasons=tuple(reasons),
-            how="full",
+            how=how,
             challenger=version,
             promoted=promoted,
             scores=scores,
@@ -77,6 +81,28 @@ class Attempt:
 
     def challenge(self, champion: ModelVersion, before: str) -> Outcome:
         """Train a challenger of the champion, whose dataset was ``before``, and let the gate decide."""
+        outcome, changes = self._prepared(champion, before)
+        if outcome.verdict:
+            return outcome
+        old = load_model(champion, backbone=self.recipe.own_backbone)
+        recipe = dataclasses.replace(self.recipe, how=self._how(old, changes))
+        model = self._train(old, recipe, changes)
+        self._pause()
+        parent = champion.url if recipe.how in _WARM else None
+        return self._compared(dataclasses.replace(outcome, how=recipe.how), old, model, changes, parent=parent)
+
+    def judge(self, model: Any, champion: ModelVersion, before: str) -> Outcome:
+        """Publish a trained model, and let the gate decide whether it replaces the champion."""
+        outcome, changes = self._prepared(champion, before)
+        if outcome.verdict:
+            return outcome
+        old = load_model(champion, backbone=self.recipe.own_backbone)
+        return self._compared(outcome, old, model, changes, parent=None)
+
+    # ---- steps ----
+
+    def _prepared(self, champion: ModelVersion, before: str) -> tuple[Outcome, Changes | None]:
+        """Return the outcome so far, with a verdict if nothing can be compared, and the changes since the champion."""
         changes = self._changes(before)
         outcome = dataclasses.replace(
             self._nothing_yet(),
@@ -91,20 +117,20 @@ class Attempt:
             )
         leaked = leaked_images(self.data)
         if leaked:  # do not train: the comparison would favour a model that memorizes
-            return dataclasses.replace(outcome, verdict=REJECT, reasons=tuple(_leak_notes(leaked)))
-        old = load_model(champion, backbone=self.recipe.own_backbone)
-        recipe = dataclasses.replace(self.recipe, how=self._how(old, changes))
-        model = self._train(old, recipe, changes)
-        self._pause()
-        model.reference = storable(self.run.path("challenger"))
-        scores, before_scores = self._evaluate(model), self._scores_of(old)
-        self._pause()
-        version = self._publish(model, scores, parent=champion.url if recipe.how in _WARM else None)
-        trained = self.run.spec.get("trained", {})
-        outcome = dataclasses.replace(outcome, how=recipe.how, challenger=version, scores=scores, trained=trained)
-        return self._decide(outcome, before_scores, scores, changes)
+            outcome = dataclasses.replace(outcome, verdict=REJECT, reasons=tuple(_leak_notes(leaked)))
+        return outcome, changes
 
-    # ---- steps ----
+    def _compared(
+        self, outcome: Outcome, champion: Any, model: Any, changes: Changes | None, *, parent: str | None
+    ) -> Outcome:
+        """Score both models on the same images, publish the new one, and apply the gate."""
+        model.reference = storable(self.run.path("challenger"))
+        scores, before_scores = self._evaluate(model), self._scores_of(champion)
+        self._pause()
+        version = self._publish(model, scores, parent=parent)
+        trained = self.run.spec.get("trained", {})
+        outcome = dataclasses.replace(outcome, challenger=version, scores=scores, trained=trained)
+        return self._decide(outcome, before_scores, scores, changes)
 
     def _how(self, champion: Any, changes: Changes | None) -> How:
         """Choose how the challenger is trained; a resumed attempt keeps its choice."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from onlineml import registry
 from onlineml.improving.attempt import Attempt
@@ -12,12 +12,13 @@ from onlineml.improving.recipe import Recipe
 from onlineml.training.progress import check_progress
 
 if TYPE_CHECKING:
+    from onlineml.data.manifest.manifest import Manifest
     from onlineml.project.project import Project
     from onlineml.registry.versions import ModelVersion
     from onlineml.runs.run import Run
     from onlineml.training.progress import Progress
 
-__all__ = ["improve"]
+__all__ = ["challenge", "improve"]
 
 _RECIPE, _GATE = Recipe(), Gate()
 
@@ -60,7 +61,7 @@ def improve(
     frozen = dataset or spec.get("dataset")
     data = project.datasets.get(frozen) if frozen else project.freeze(max_bad=recipe.max_bad)
     champion = _version(project, spec["champion"]) if "champion" in spec else project.champion()
-    before = "" if champion is None else str(champion.descriptor().get("manifest_hash") or "")
+    before = _dataset_of(champion)
     if champion is not None and before == data.hash:
         return _unchanged(project, champion.version, data.hash, run)
     record = project.runs.new() if run is None else run
@@ -70,9 +71,52 @@ def improve(
         attempt = Attempt(project, data, project.labels.state(), recipe, gate, record, progress)
         outcome = attempt.first() if champion is None else attempt.challenge(champion, before)
         outcome.save(record)
+    return _finished(record, outcome)
+
+
+def challenge(project: Project, model: Any, data: Manifest, *, gate: Gate = _GATE, recipe: Recipe = _RECIPE) -> Outcome:
+    """Publish a model that was trained in any way, and make it the champion if it is provably better.
+
+    As in `improve`, champion and challenger are scored on the same test images with the current labels, the gate
+    decides, and the challenger replaces the champion only if that is still the one it was compared with. Without a
+    champion, the model is promoted.
+
+    Args:
+        project: that it is published in.
+        model: trained, such as by `onlineml.fit`.
+        data: the dataset that it was trained on, frozen in this project; its split ``test`` decides.
+        gate: the criteria, and whether to promote.
+        recipe: of which only `max_bad`, `num_workers` and `seed` are used, for scoring.
+
+    Returns:
+        The verdict with its reasons, also stored in a new run as ``outcome.json`` and ``outcome.html``.
+
+    Raises:
+        DataError: there are no labelled images to compare on.
+        TooManyBadImagesError: more images are bad than the recipe allows.
+    """
+    champion, record = project.champion(), project.runs.new()
+    name = None if champion is None else champion.version
+    record.update_spec({"kind": "challenge", "dataset": data.hash, "champion": name})
+    with record.recorded():
+        attempt = Attempt(project, data, project.labels.state(), recipe, gate, record, "none")
+        if champion is None:
+            outcome = attempt.take_first(model, how="")
+        else:
+            outcome = attempt.judge(model, champion, _dataset_of(champion))
+        outcome.save(record)
+    return _finished(record, outcome)
+
+
+def _finished(record: Run, outcome: Outcome) -> Outcome:
     facts = {"verdict": outcome.verdict, "promoted": outcome.promoted, "version": outcome.challenger}
     record.set_status("finished", facts=facts)
     return outcome
+
+
+def _dataset_of(version: ModelVersion | None) -> str:
+    """The hash of the dataset that a version was trained on; ``""`` if unknown."""
+    return "" if version is None else str(version.descriptor().get("manifest_hash") or "")
 
 
 def _version(project: Project, name: str | None) -> ModelVersion | None:

@@ -127,7 +127,7 @@ class Outcome:
         changes = ", ".join(f"{n:,} {kind}" for kind, n in self.changes.items() if n)
         facts = [
             ("champion", self.champion or "none yet"),
-            ("challenger", f"{self.challenger} ({self.how})" if self.challenger else "none"),
+            ("challenger", " ".join(filter(None, [self.challenger or "none", self.how and f"({self.how})"]))),
             ("dataset", self.dataset[:12]),
             ("since the champion's", changes),
             ("new classes", ", ".join(self.new_classes)),

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from onlineml.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from onlineml.widgets.answering import AnswersAwaitedError as AnswersAwaitedError
+    from onlineml.widgets.answering import answer_first as answer_first
     from onlineml.widgets.boxes import BoxEditor as BoxEditor
     from onlineml.widgets.gallery import Gallery as Gallery
     from onlineml.widgets.progress import ProgressPanel as ProgressPanel
@@ -20,11 +22,13 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
+        "AnswersAwaitedError": "answering",
         "BoxEditor": "boxes",
         "Gallery": "gallery",
         "ProgressPanel": "progress",
         "Relabel": "relabel",
         "Results": "results",
         "Upload": "upload",
+        "answer_first": "answering",
     },
 )
