@@ -15,6 +15,7 @@ from onlineml.data.formats.folders import FOLDERS
 from onlineml.data.formats.format import Format, Place
 from onlineml.data.formats.ground_truth import GROUND_TRUTH
 from onlineml.data.formats.image_folder import IMAGE_FOLDER
+from onlineml.data.formats.kitti import KITTI
 from onlineml.data.formats.label_studio import LABEL_STUDIO
 from onlineml.data.formats.labelme import LABELME
 from onlineml.data.formats.open_images import OPEN_IMAGES
@@ -41,6 +42,7 @@ FORMATS: tuple[Format, ...] = (
     COCO,
     CVAT,
     VOC,
+    KITTI,
     YOLO,
     LABELME,
     LABEL_STUDIO,
