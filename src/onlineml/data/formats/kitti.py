@@ -17,8 +17,8 @@ from onlineml.data.formats.boxes import HASHED, require_no_problems
 from onlineml.data.formats.encodings import utf8
 from onlineml.data.formats.export import empty_folder, image_chunks, unique_paths, write_many
 from onlineml.data.formats.format import Format
+from onlineml.data.formats.lists import split_lists, splits_by_list
 from onlineml.data.formats.pairs import folder_of, pair, split_of_folder, words
-from onlineml.data.formats.voc.lists import split_lists, splits_by_list
 from onlineml.data.images.policies import is_image_name
 from onlineml.data.manifest.examples import examples
 from onlineml.errors import DataError
