@@ -66,8 +66,8 @@ def safe_name(name: Any) -> str | None:
     name = with_slashes(name)
     if "\0" in name or name.startswith("/") or io.is_url(name):
         return None
-    parts = [part for part in name.split("/") if part not in {"", "."}]
-    return "/".join(parts) if parts and ".." not in parts and not _DRIVE.fullmatch(parts[0]) else None
+    parts = [part for part in name.rstrip("/").split("/") if part != "."]  # stores know 'a//b', which is not 'a/b'
+    return "/".join(parts) if any(parts) and ".." not in parts and not _DRIVE.fullmatch(parts[0]) else None
 
 
 def refused_names(names: Iterable[Any], where: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import posixpath
+import unicodedata
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -64,20 +65,21 @@ class _Index:
         self.by_stem: defaultdict[str, list[str]] = defaultdict(list)
         for path in paths:
             name = path.rpartition("/")[2]
-            self.by_name[name.casefold()].append(path)
-            self.by_stem[name.rpartition(".")[0].casefold()].append(path)
+            self.by_name[_key(name)].append(path)
+            self.by_stem[_key(name.rpartition(".")[0])].append(path)
 
     def of(self, name: str, beside: str) -> list[str]:
         """Return the files that a name fits equally well."""
         for text in _spellings(name):
             for folder in dict.fromkeys((beside, "")):
-                exact = posixpath.normpath(posixpath.join(folder, text))
-                if exact in self.all:
-                    return [exact]
+                joined = posixpath.join(folder, text)
+                for exact in (joined, posixpath.normpath(joined)):  # stores know 'a//b', which is not 'a/b'
+                    if exact in self.all:
+                        return [exact]
         for text in _spellings(name):
             last = text.rpartition("/")[2]
             stem = last.rpartition(".")[0] if is_image_name(last) else last
-            for candidates in (self.by_name.get(last.casefold()), self.by_stem.get(stem.casefold())):
+            for candidates in (self.by_name.get(_key(last)), self.by_stem.get(_key(stem))):
                 if candidates:
                     return _nearest(_closest(text, candidates), beside)
         return []
@@ -85,10 +87,15 @@ class _Index:
 
 def _spellings(name: str) -> list[str]:
     """Return the forms that a name may have been written in, the literal one first."""
-    path = urlsplit(name).path if is_url(name) else name
-    forms = [path, path.strip(), path.strip().replace("\\", "/")]
+    path = name.partition("://")[2].partition("/")[2] if is_url(name) else name
+    forms = [path, *([urlsplit(name).path] if is_url(name) else []), path.strip(), path.strip().replace("\\", "/")]
     forms += [unquote(form) for form in forms if "%" in form]
     return [form.lstrip("/") for form in dict.fromkeys(forms) if form.strip("/ ")]
+
+
+def _key(text: str) -> str:
+    """Return what names that mean the same have in common: in any case, Unicode form, and blanks at the ends."""
+    return (text if text.isascii() else unicodedata.normalize("NFC", text)).casefold().strip()
 
 
 def _closest(name: str, paths: Sequence[str]) -> list[str]:

@@ -106,7 +106,8 @@ def _relative(path: str, folder: str) -> str | None:
     if not folder:
         return path if is_absolute else None
     if not is_absolute:
-        return "/".join(part for part in path.split("/") if part not in {"", "."}) or None
+        none = {"."} if io.is_url(folder) else {"", "."}  # stores know 'a//b', which is not 'a/b'
+        return "/".join(part for part in path.split("/") if part not in none) or None
     prefix = folder.rstrip("/") + "/"
     if path.startswith("file://") and not io.is_url(folder):
         path = path.removeprefix("file://")

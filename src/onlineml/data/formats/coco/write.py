@@ -60,7 +60,7 @@ def write_coco(manifest: Manifest, at: Location, *, images: str | os.PathLike[st
             {"id": number, "name": name, **kept.get(name, {})}
             for number, name in zip(class_ids, manifest.class_names, strict=True)
         ],
-        "images": _images(manifest, image_ids, images),
+        "images": _images(manifest, image_ids, _file_names(manifest, at, images)),
         "annotations": annotations,
         MARKS: {"version": _VERSION, "absent": absent},
     }
@@ -77,9 +77,8 @@ def write_coco(manifest: Manifest, at: Location, *, images: str | os.PathLike[st
 # ---- images ----
 
 
-def _images(manifest: Manifest, ids: Sequence[Any], images: str | os.PathLike[str] | None) -> list[dict[str, Any]]:
+def _images(manifest: Manifest, ids: Sequence[Any], names: Sequence[str]) -> list[dict[str, Any]]:
     table = manifest.table
-    names = _file_names(manifest, images)
     sizes = known_sizes_hw(manifest)
     unknown = np.flatnonzero((sizes == 0).any(1))
     urls = manifest.urls()
@@ -104,18 +103,19 @@ def _told(values: Mapping[str, Any], understood: AbstractSet[str]) -> tuple[dict
     return told, {"further": hidden} if hidden else {}
 
 
-def _file_names(manifest: Manifest, images: str | os.PathLike[str] | None) -> list[str]:
-    """Return the images' paths below a folder, as a reader resolves them."""
-    root = manifest.root if images is None else absolute(images)
-    prefix = root if not root or root.endswith("/") else f"{root}/"
-    names = [url.removeprefix(prefix) if prefix else url for url in manifest.urls()]
-    bad = [name for name in names if safe_name(name) != name]
-    if bad:
-        raise DataError(
-            f"{len(bad):,} images are not below {root or 'one folder'}, or their names contain backslashes: "
-            f"{examples(bad)}; set images=<the folder that contains all of them>"
-        )
-    return names
+def _file_names(manifest: Manifest, at: Location, images: str | os.PathLike[str] | None) -> list[str]:
+    """Return the images' paths below a folder, as a reader resolves them: that of the images, else the file's."""
+    roots = [manifest.root, io.parent(at.url)] if images is None else [absolute(images)]
+    for root in roots:
+        prefix = root if not root or root.endswith("/") else f"{root}/"
+        names = [url.removeprefix(prefix) if prefix else url for url in manifest.urls()]
+        bad = [name for name in names if safe_name(name) != name]
+        if not bad:
+            return names
+    raise DataError(
+        f"{len(bad):,} images are not below {' or '.join(filter(None, roots)) or 'one folder'}, or their names contain "
+        f"backslashes: {examples(bad)}; set images=<the folder that contains all of them>"
+    )
 
 
 def _marks(manifest: Manifest, names: Sequence[str]) -> list[dict[str, Any]]:

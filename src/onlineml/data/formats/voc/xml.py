@@ -221,7 +221,7 @@ def annotation_bytes(image: VocImage, *, filename: str) -> bytes:
     """
     root = Element("annotation")
     _leaf(root, "folder", "JPEGImages")
-    _leaf(root, "filename", filename)
+    _leaf(root, "filename", filename.strip())  # as it is read
     if image.size_hw is not None:
         size = SubElement(root, "size")
         for name, value in (("width", image.size_hw[1]), ("height", image.size_hw[0]), ("depth", 3)):
