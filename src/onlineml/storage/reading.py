@@ -20,7 +20,7 @@ from onlineml.storage.retries import ANSWERED, persistently
 from onlineml.storage.s3 import client as s3
 from onlineml.storage.s3 import obstore as s3_obstore
 from onlineml.storage.s3.client import Content
-from onlineml.storage.shards import Place, place_of, spans
+from onlineml.storage.shards import Place, never_changes, place_of, spans
 from onlineml.storage.urls import local_path, redacted
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class _Frozen(NamedTuple):
     def checked(self, index: int, url: str, content: Content) -> bytes | OSError:
         """Return a content, or the error that it is another one than then."""
         digest = self.digests[index] if self.digests else ""
-        if not digest or digest in url or place_of(url).part:  # what is named by its content, and shards, never change
+        if not digest or digest in url or never_changes(place_of(url)):
             return content.data
         if content.version and self.versions and content.version == self.versions[index]:
             return content.data

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Place", "Span", "packed_url", "place_of", "spans"]
+__all__ = ["Place", "Span", "never_changes", "packed_url", "place_of", "spans"]
 
+_NAMED_BY_CONTENT = re.compile(r"(?:.*/)?[0-9a-f]{32}\.bin", re.DOTALL)  # as packing names shards
 _PACKED = re.compile(r"(.+)#offset=(\d{1,18})&length=(\d{1,18})(?:/[^/]*)?", re.DOTALL)
 # A request takes as long as reading about this many bytes, so smaller gaps between wanted images are read too.
 _GAP_BYTES = 128_000
@@ -57,6 +58,11 @@ def place_of(url: str) -> Place:
         return Place(url)
     start = int(match[2])
     return Place(match[1], (start, start + int(match[3])))
+
+
+def never_changes(place: Place) -> bool:
+    """Return whether a place is part of a shard that is named by its content; archives of other programs are not."""
+    return place.part is not None and _NAMED_BY_CONTENT.fullmatch(place.url) is not None
 
 
 def spans(ranges: Sequence[tuple[int, int]]) -> list[Span]:

@@ -95,6 +95,16 @@ def test_ground_truth_files_by_split(folder: Path) -> None:
         Manifest.from_any(folder, task="detection")
 
 
+def test_a_file_of_all_beside_the_files_of_splits_adds_what_they_lack(folder: Path) -> None:
+    write(folder / "output.manifest", boxed(0, DOG), boxed(1), boxed(2))
+    write(folder / "train.manifest", boxed(0, DOG))
+    write(folder / "validation.manifest", boxed(1))
+
+    splits = column(Manifest.from_any(folder), "split")
+
+    assert (splits["0"], splits["1"], splits["2"] in {"train", "val", "test"}) == ("train", "val", True)
+
+
 def labelled(number: int, value: Any, kind: str, job: str = "job", **metadata: Any) -> dict[str, Any]:
     return {
         "source-ref": f"s3://bucket/images/{number}.png",
@@ -132,6 +142,22 @@ def test_ground_truth_sets_of_classes(folder: Path) -> None:
     assert sets == [{"0": ["bicycle", "person"]}, {"1": ["ball", "football"]}]
     with pytest.raises(DataError, match=r"rekognition\.manifest:1 has the label attributes 'a', 'b'; choose one with"):
         Manifest.from_any(folder / "rekognition.manifest", task="classification")
+
+
+def test_plain_values_as_the_algorithm_of_image_classification_takes_them(folder: Path) -> None:
+    write(
+        folder / "train.manifest", *({"source-ref": f"s3://image/{n}.png", "class": c} for n, c in enumerate(("0", 1)))
+    )
+
+    found = Manifest.from_any(folder / "train.manifest")
+
+    assert column(found, "label") == {"0": "0", "1": "1"}
+    write(folder / "train.manifest", {"source-ref": "s3://image/0.png", "class": 0, "angle": 3})
+    with pytest.raises(DataError, match=r"the label attributes 'class', 'angle'; choose one with label="):
+        Manifest.from_any(folder / "train.manifest")
+    write(folder / "train.manifest", {"source-ref": "s3://image/0.png", "moderation": {"ModerationLabels": []}})
+    with pytest.raises(DataError, match=r"found 'moderation' \(unknown\)"):
+        Manifest.from_any(folder / "train.manifest")
 
 
 def test_ground_truth_of_chained_jobs_needs_a_choice(folder: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from onlineml.data.formats.tar_index import tar_index
 from onlineml.data.manifest.manifest import Manifest
-from onlineml.errors import DataError
+from onlineml.errors import ChangedError, DataError
 from onlineml.storage import io as storage
 from picture_files import noise, png
 
@@ -59,6 +59,17 @@ def test_images_stay_in_their_shards(store: Store) -> None:
     assert len(found.check().manifest) == 4
     again = Manifest.from_any(f"{store.url}/set", storage_options=store.storage_options)
     assert again.table["image_id"] == found.table["image_id"]
+
+
+def test_a_shard_that_was_overwritten_since_it_was_checked_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.tar").write_bytes(tar({"0.png": PICTURES[0], "0.cls": b"x"}))
+    checked = Manifest.from_any(tmp_path).check().manifest
+    whole = (tmp_path / "a.tar").read_bytes()
+    (tmp_path / "a.tar").write_bytes(whole.replace(PICTURES[0], PICTURES[0][::-1]))
+
+    (found,) = storage.read_many(checked.urls(), versions=checked.versions(), digests=checked.digests())
+
+    assert isinstance(found, ChangedError)
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,8 @@ def placed(images: Sequence[AnnotatedImage], source: Source) -> Placed:
     Raises:
         DataError: they are at none of these.
     """
-    told = source.images
+    told, split = source.images, {image.name for image in images if image.split}
+    images = [image for image in images if image.split or image.name not in split]  # in the file of all, and in another
     folder = source.folder if told is None else absolute(str(told))
     listing = (source if told is None else source._replace(files=None)).listing(folder)
     located = locate([image.name for image in images], [f.path for f in listing.files if is_image_name(f.path)])

@@ -19,6 +19,7 @@ from onlineml.data.formats.json_lines import (
     first_objects,
     json_lines,
     number,
+    read_as,
     read_files,
     require_known_boxes,
     size_hw,
@@ -109,14 +110,16 @@ def _kind_of_head(head: bytes) -> str | None:
 def read_azure(source: Source, *, holds: str) -> Parts:
     """Read JSON Lines of Azure's AutoML."""
     problems = list[str]()
+    files = read_files(source, _ENDINGS, lambda head: _kind_of_head(head) is not None)
     images = [
         image._replace(split=file.split)
-        for file in read_files(source, _ENDINGS, lambda head: _kind_of_head(head) is not None)
+        for file in files
         for image in parse_azure(json_lines(file.data, file.path), problems)
     ]
     require_no_problems(source.where, problems)
     found = in_pixels(placed(images, source))
-    return annotated_parts(found.images, found.source, holds=holds, folder=found.folder, notes=found.notes)
+    notes = (read_as("JSON Lines of Azure AutoML", files), *found.notes)
+    return annotated_parts(found.images, found.source, holds=holds, folder=found.folder, notes=notes)
 
 
 # ---- writing ----

@@ -20,6 +20,7 @@ from onlineml.data.formats.json_lines import (
     json_lines,
     number,
     plain,
+    read_as,
     read_files,
     require_known_boxes,
     size_hw,
@@ -68,15 +69,22 @@ class Job(NamedTuple):
 
 
 def jobs_of(row: Mapping[str, Any]) -> list[Job]:
-    """Return the annotations of a line, those by verification jobs left out."""
+    """Return the annotations of a line, those by verification jobs left out.
+
+    A line of nothing but an address and plain values, ``{"source-ref": …, "class": "0"}``, is what SageMaker's image
+    classification trains on (https://docs.aws.amazon.com/sagemaker/latest/dg/image-classification.html).
+    """
+    keys = [name for name in row if name != "source-ref" and not name.endswith(_METADATA)]
     found = []
-    for name, value in row.items():
-        metadata = row.get(f"{name}{_METADATA}")
-        if name.endswith(_METADATA) or not (isinstance(metadata, dict) or _is_boxes(value)):
-            continue
-        facts = metadata if isinstance(metadata, dict) else {}
-        said = str(facts.get("type", "")).rpartition("/")[2]
-        found.append(Job(name, _TYPES.get(said, _kind_of(value, facts) or said), value, facts))
+    for name in keys:
+        value, metadata = row[name], row.get(f"{name}{_METADATA}")
+        if isinstance(metadata, dict):
+            said = str(metadata.get("type", "")).rpartition("/")[2]
+            found.append(Job(name, _TYPES.get(said, _kind_of(value, metadata) or said), value, metadata))
+        elif _is_boxes(value):
+            found.append(Job(name, "boxes_xyxy", value, {}))
+    if not found:
+        found = [Job(name, _kind_of(row[name], {"class-map": {}}) or "unknown", row[name], {}) for name in keys]
     return [job for job in found if job.kind]
 
 
@@ -90,7 +98,7 @@ def _kind_of(value: Any, metadata: Mapping[str, Any]) -> str:
         return "boxes_xyxy"
     if isinstance(value, list) and all(type(one) is int for one in value):
         return "labels"
-    return "label" if type(value) is int and ("class-name" in metadata or "class-map" in metadata) else ""
+    return "label" if type(value) in {int, str} and ("class-name" in metadata or "class-map" in metadata) else ""
 
 
 def parse_ground_truth(
@@ -221,9 +229,8 @@ def read_ground_truth(source: Source, *, holds: str) -> Parts:
     except DataError as error:
         raise DataError(f"{source.where} cannot be imported: {error}") from error
     found = placed([image._replace(split=split) for image, (_, split) in zip(images, lines, strict=True)], source)
-    return annotated_parts(
-        found.images, found.source, holds=holds, folder=found.folder, class_names=names, notes=found.notes
-    )
+    notes = (read_as("SageMaker Ground Truth", files), *found.notes)
+    return annotated_parts(found.images, found.source, holds=holds, folder=found.folder, class_names=names, notes=notes)
 
 
 # ---- writing ----

@@ -107,7 +107,8 @@ def read_image_folder(source: Source, *, holds: str) -> Parts:
     used |= {shape.label for image in found.images for shape in image.shapes or () if shape.label is not None}
     told = used_names(used, names)
     parts = annotated_parts(found.images, found.source, holds=holds, folder=found.folder, class_names=told)
-    notes = (*found.notes, *parts.notes, *numbers_note(parts.class_names), *_left_out(parts, found.source))
+    read = f"read as ImageFolder from {examples(paths)}"
+    notes = (read, *found.notes, *parts.notes, *numbers_note(parts.class_names), *_left_out(parts, found.source))
     return replace(parts, notes=notes)
 
 

@@ -34,6 +34,7 @@ __all__ = [
     "lines_bytes",
     "number",
     "plain",
+    "read_as",
     "read_files",
     "require_known_boxes",
     "size_hw",
@@ -43,6 +44,7 @@ __all__ = [
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _DEEPEST = 2  # folders above such a file
 _MOST_FILES = 20
+_NUMBERS = (int, float)
 
 
 class Line(NamedTuple):
@@ -162,6 +164,11 @@ def read_files(source: Source, endings: tuple[str, ...], is_mine: Callable[[byte
     return files
 
 
+def read_as(title: str, files: Sequence[SplitFile]) -> str:
+    """Return the first note of an import: its format and its files."""
+    return f"read as {title} from {examples(file.path for file in files)}"
+
+
 def number(value: Any) -> float | None:
     """Return a finite number that is one, or a text that says one, with or without ``px``; None for anything else."""
     if isinstance(value, str):
@@ -169,8 +176,7 @@ def number(value: Any) -> float | None:
             value = float(value.strip().removesuffix("px"))
         except ValueError:
             return None
-    valid = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e12  # nan is not
-    return float(value) if valid else None
+    return float(value) if type(value) in _NUMBERS and -1e12 < value < 1e12 else None  # nan is not
 
 
 def size_hw(height: Any, width: Any) -> tuple[int, int] | None:

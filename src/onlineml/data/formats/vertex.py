@@ -25,6 +25,7 @@ from onlineml.data.formats.json_lines import (
     json_lines,
     lines_bytes,
     number,
+    read_as,
     read_files,
     require_known_boxes,
 )
@@ -225,7 +226,8 @@ def read_vertex(source: Source, *, holds: str) -> Parts:
     images = [image for file in files for image in _images(file, problems)]
     require_no_problems(source.where, problems)
     found = in_pixels(placed(images, source))
-    return annotated_parts(found.images, found.source, holds=holds, folder=found.folder, notes=found.notes)
+    notes = (read_as("import files of Vertex AI", files), *found.notes)
+    return annotated_parts(found.images, found.source, holds=holds, folder=found.folder, notes=notes)
 
 
 def _images(file: SplitFile, problems: list[str]) -> list[AnnotatedImage]:
