@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import fsspec
 import pytest
 
+import onlineml as oml
 from onlineml.errors import AlreadyExistsError, NotFoundError, StorageError
 from onlineml.storage import io
 from onlineml.storage.fastdfs import places
@@ -325,6 +326,62 @@ def test_a_cluster_that_is_gone_is_no_missing_file(fastdfs_model: Start) -> None
     for ask in (fs.exists, fs.ls, fs.cat_file):
         with pytest.raises(StorageError, match="tracker"):
             ask(f"{path}/a")
+
+
+NO_SERVER = [
+    {"command": command, "action": "2", "server": "tracker", "times": 10**6} for command in (92, 101, 102, 103, 105)
+]
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known before", "a new process"])
+@pytest.mark.parametrize("trouble", [{"down": ["100001", "100002"]}, {"faults": NO_SERVER}], ids=["down", "unknown"])
+def test_storage_servers_that_are_down_are_no_missing_files(
+    fastdfs_model: Start, monkeypatch: pytest.MonkeyPatch, trouble: dict[str, Any], known: bool
+) -> None:
+    model = fastdfs_model()
+    fs, path, _ = _new(model)
+    url = fs.unstrip_protocol(path)
+    project = oml.Project.create(f"{url}/p", class_names=["a", "b"], storage_options=QUICK)
+    fs.pipe_file(f"{path}/a", b"1")
+    by_id = fs.info(f"{path}/a")["file_id"]
+    if not known:
+        _forget(monkeypatch)
+    model.control(**trouble)
+    attempts: list[Callable[[], Any]] = [
+        lambda: io.exists(f"{url}/a", storage_options=QUICK),
+        lambda: io.exists(f"{url}/nothing", storage_options=QUICK),
+        lambda: io.read_bytes(f"{url}/a", storage_options=QUICK),
+        lambda: io.list_files(url, storage_options=QUICK),
+        lambda: io.write_bytes(f"{url}/b", b"2", storage_options=QUICK),
+        lambda: io.delete(f"{url}/a", storage_options=QUICK),
+        lambda: fs.exists(f"{path}/a"),
+        lambda: oml.Project.open(f"{url}/p", storage_options=QUICK),
+        project.labels.state,
+    ]
+    if trouble.get("down") or not known:  # else the server itself is still asked, and answers
+        attempts += [lambda: fs.info(by_id), lambda: fs.cat_file(by_id)]
+    for attempt in attempts if not known or trouble.get("down") else attempts[4:5]:
+        with pytest.raises(OSError) as caught:  # noqa: PT011 (a StorageError, except from the filesystem itself)
+            attempt()
+        assert not isinstance(caught.value, FileNotFoundError)
+    found = io.read_many([f"{url}/a"], storage_options=QUICK)
+    assert not any(isinstance(one, FileNotFoundError) for one in found)
+    model.control(down=[], faults=[])
+    assert io.read_bytes(f"{url}/a", storage_options=QUICK) == b"1"
+
+
+def test_servers_that_come_back_in_time_are_waited_for(fastdfs_model: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = fastdfs_model()
+    patient = {**QUICK, "attempts": 12}
+    fs, path, _ = _new(model, **patient)
+    fs.pipe_file(f"{path}/a", b"1")
+    url = fs.unstrip_protocol(path)
+    _forget(monkeypatch)
+    model.control(down=["100001", "100002"])
+    restart = threading.Timer(1.0, lambda: model.control(down=[]))
+    restart.start()
+    assert io.read_bytes(f"{url}/a", storage_options=patient) == b"1"
+    restart.join()
 
 
 # ------------------------------------------------------------------------------------------------------ what is damaged

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from onlineml.errors import StorageError
 from onlineml.storage.fastdfs import wire
 from onlineml.storage.fastdfs.connections import Connections, Payload, ServerError
-from onlineml.storage.fastdfs.trackers import Settings, Trackers, backoff
+from onlineml.storage.fastdfs.trackers import NoServerError, Settings, Trackers, backoff
 
 if TYPE_CHECKING:
     import socket
@@ -68,7 +68,7 @@ def _passes(err: OSError) -> bool:
     """Return whether another attempt may succeed."""
     if isinstance(err, ServerError):
         return err.errno not in _LASTING
-    return isinstance(err, ConnectionError | TimeoutError) or err.errno in _UNREACHABLE
+    return isinstance(err, ConnectionError | TimeoutError | NoServerError) or err.errno in _UNREACHABLE
 
 
 class Client:
@@ -194,12 +194,14 @@ class Client:
         return self._from_any(file, lambda address: wire.info_reply(self._connections.exchange(address, request)))
 
     def _from_any(self, file: FileId, read: Callable[[Address], T]) -> T:
+        """Return what a server that has the file replies; only servers that were asked tell that it does not exist."""
         failure: OSError | None = None
         for number in range(self.settings.attempts):
             if number:
                 backoff(number - 1)
-            failure = None
+            failure, is_asked = None, False
             for address in self.trackers.readers(file):
+                is_asked = True
                 try:
                     return read(address)
                 except FileNotFoundError:
@@ -209,6 +211,11 @@ class Client:
                 except OSError as err:
                     failure = err
                     self._connections.forget(address)
+            own = self.trackers.source(file).address
+            if failure is None and (not is_asked or (own is not None and not own.port)):
+                failure = NoServerError(
+                    f"no storage server of the group {file.group} that may have {file} is up; start it"
+                )
             if failure is None:
                 raise FileNotFoundError(errno.ENOENT, f"no FastDFS server has {file}")
             if not (_passes(failure) or failure.errno == errno.EINVAL):  # EINVAL: a replica that has fewer bytes
@@ -227,7 +234,7 @@ class Client:
         """
         try:
             address = self.trackers.update_server(file)
-        except FileNotFoundError as err:
+        except NoServerError as err:
             raise RefusedError(
                 f"no server of the group {file.group} accepts changes now; check that one is running"
             ) from err
@@ -247,21 +254,21 @@ class Client:
             The bytes; empty if a replica is asked that has fewer.
 
         Raises:
-            FileNotFoundError: the file does not exist.
+            FileNotFoundError: the file does not exist, as a storage server says.
+            StorageError: no server that may have it is up.
             OSError: EINVAL if the file itself is not longer than the offset.
         """
         request = wire.download(file, offset)
 
         def attempt() -> bytes:
             address = self.trackers.source(file).address
-            if address is None or not address.port:
-                address = self.trackers.read_server(file)
-            try:
-                return self._connections.exchange(address, request, limit=_MAX_LOG)
-            except OSError as err:
-                self._connections.forget(address)
-                if not _passes(err):
-                    raise
+            if address is not None and address.port:
+                try:
+                    return self._connections.exchange(address, request, limit=_MAX_LOG)
+                except OSError as err:
+                    self._connections.forget(address)
+                    if not _passes(err):
+                        raise
             return self._replica_tail(file, request)
 
         return self._again(attempt)
@@ -275,7 +282,7 @@ class Client:
                 raise
             if err.errno == errno.EINVAL:
                 return b""
-            if isinstance(err, FileNotFoundError):
+            if isinstance(err, FileNotFoundError) and self.trackers.source(file).address is not None:
                 raise StorageError(
                     f"{file} is not on {address.host}; the server {file.source}, which has it, is down; restart it"
                 ) from err

@@ -157,12 +157,16 @@ def _stored_at_all(settings: Settings, paths: Sequence[str]) -> list[Stored | Ex
         except Exception as err:  # noqa: BLE001 (returned in the file's place)
             found[index] = err
     for volume, wanted in waiting.items():
-        with volume.reading() as names:
-            for index, name in wanted:
-                if (entry := names.entries.get(name)) is not None:
-                    found[index] = _stored(entry)
-                elif names.is_folder(name):
-                    found[index] = IsADirectoryError(paths[index])
+        try:
+            with volume.reading() as names:
+                for index, name in wanted:
+                    if (entry := names.entries.get(name)) is not None:
+                        found[index] = _stored(entry)
+                    elif names.is_folder(name):
+                        found[index] = IsADirectoryError(paths[index])
+        except Exception as err:  # noqa: BLE001 (returned in the place of its files)
+            for index, _ in wanted:
+                found[index] = err
     return found
 
 

@@ -16,11 +16,15 @@ if TYPE_CHECKING:
 
     from onlineml.storage.fastdfs.connections import Connections
 
-__all__ = ["Route", "Settings", "Trackers", "backoff"]
+__all__ = ["NoServerError", "Route", "Settings", "Trackers", "backoff"]
 
 T = TypeVar("T")
 
 _ROUTE_S = 60.0  # seconds for which a server's address is cached
+
+
+class NoServerError(StorageError):
+    """No storage server is up now, as far as the trackers know; this says nothing about whether a file exists."""
 
 
 @dataclass(frozen=True)
@@ -113,13 +117,27 @@ class Trackers:
         known = self.source(file, fresh=fresh).address
         return known is not None and (known == address or (not known.port and known.host == address.host))
 
+    def _server(self, request: bytes, parsed: Callable[[bytes], T], group: str | None) -> T:
+        try:
+            return self._ask(request, parsed)
+        except FileNotFoundError as err:
+            where = f"the group {group!r}" if group else "any group"
+            raise NoServerError(
+                f"the trackers {self} know no storage server of {where} that is up and accepts files; check that one "
+                "is running and has free space"
+            ) from err
+
     def update_server(self, file: FileId) -> Address:
-        """Return the server to which the tracker directs changes of the file."""
-        return self._ask(wire.query_update(file), wire.server_reply)
+        """Return the server to which the tracker directs changes of the file.
+
+        Raises:
+            NoServerError: no server is up; so do the following methods.
+        """
+        return self._server(wire.query_update(file), wire.server_reply, file.group)
 
     def read_server(self, file: FileId) -> Address:
         """Return the server to which the tracker directs reads of the file."""
-        return self._ask(wire.query_read(file), wire.server_reply)
+        return self._server(wire.query_read(file), wire.server_reply, file.group)
 
     def known_source(self, file: FileId) -> Address | None:
         """Return the address of the server that the file was uploaded to, if it is cached."""
@@ -131,19 +149,8 @@ class Trackers:
         self._routes[file.group, file.source] = Route(address, active=True, until=time.monotonic() + _ROUTE_S)
 
     def store_server(self, group: str | None) -> wire.Target:
-        """Return the destination of a new file.
-
-        Raises:
-            StorageError: no server accepts files.
-        """
-        try:
-            return self._ask(wire.query_store(group), wire.target_reply)
-        except FileNotFoundError as err:
-            where = f"the group {group!r}" if group else "any group"
-            raise StorageError(
-                f"the trackers {self} know no storage server of {where} that accepts files; check that one is running "
-                "and has free space"
-            ) from err
+        """Return the destination of a new file."""
+        return self._server(wire.query_store(group), wire.target_reply, group)
 
     def readers(self, file: FileId) -> Iterator[Address]:
         """Yield the servers that may have a file, the likeliest first; lookups are made as late as possible."""
@@ -157,7 +164,7 @@ class Trackers:
         for question in questions:
             try:
                 answers = question()
-            except FileNotFoundError:
+            except (FileNotFoundError, NoServerError):
                 continue
             for address in answers:
                 if address is not None and address.port and address not in seen:
