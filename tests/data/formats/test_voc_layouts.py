@@ -71,6 +71,19 @@ LAYOUTS = {
         VOCdevkit/VOC2012/SegmentationClass/000001.png; VOCdevkit/VOC2012/ImageSets/Main/cat_test.txt""",
         "VOCdevkit/VOC2007/JPEGImages/000001.jpg train, VOCdevkit/VOC2012/JPEGImages/000001.jpg test",
     ),
+    "a mask is no photo": (
+        """JPEGImages/a.jpg; Annotations/a.xml; Annotations/b.xml; SegmentationClass/a.png; SegmentationClass/b.png
+        ImageSets/Segmentation/val.txt""",
+        "JPEGImages/a.jpg #",
+    ),
+    "of another split": (
+        "train/images/a.jpg; train/xml/a.xml; train/xml/b.xml; test/b.jpg",
+        "test/b.jpg test-, train/images/a.jpg train",
+    ),
+    "lists of nested names": (
+        "JPEGImages/f/1.jpg; JPEGImages/g/1.jpg; Annotations/f/1.xml; Annotations/g/1.xml; ImageSets/Main/val.txt",
+        "JPEGImages/f/1.jpg ?, JPEGImages/g/1.jpg val",
+    ),
     "lists at the top, with paths": (
         "JPEGImages/000001.jpg; Annotations/000001.xml; JPEGImages/b.jpg; Annotations/b.xml; train_list.txt",
         "JPEGImages/000001.jpg train, JPEGImages/b.jpg ?",
@@ -99,6 +112,7 @@ LAYOUTS = {
 LISTS = {
     "train_txt": b"000001\n",
     "test_txt": b"000001  1\n",
+    "val_txt": b"g/1\r\n\r\n",
     "train_list_txt": b"./JPEGImages/000001.jpg Annotations/000001.xml\n",
 }
 
@@ -180,6 +194,16 @@ def test_other_shapes_become_the_boxes_around_them(tmp_path: Path, box: str, exp
     parts = read_voc(Source(tmp_path), holds="boxes_xyxy")
     assert parts.table["boxes_xyxy"][0].as_py() == [pytest.approx(expected)]
     assert sum(note in told for told in parts.notes) == 1  # told once
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_encodings(tmp_path: Path, encoding: str):
+    declared = b"" if encoding == "utf-16" else b'<?xml version="1.0" encoding="utf-8"?>'
+    text = (declared + _xml("a.jpg")).decode()
+    _grow(tmp_path, "a.jpg; a.xml", a_xml=text.encode(encoding))
+    assert len(Manifest.from_any(tmp_path, task="detection").boxes()) == 1
+    _grow(tmp_path, "a.xml", a_xml=b"\n " + text.encode())
+    assert len(Manifest.from_any(tmp_path, task="detection").boxes()) == 1
 
 
 def test_what_is_told(tmp_path: Path):

@@ -133,6 +133,16 @@ LAYOUTS: dict[str, tuple[str, str, dict[str, str]]] = {
             "train_txt": "data/obj_train_data/a.jpg\ndata\\obj_train_data\\b.jpg \n\n",
         },
     ),
+    "Darknet by CVAT, a folder above": (
+        "task/obj_train_data/a.jpg; task/obj_train_data/a.txt; task/obj.data; task/obj.names; task/train.txt",
+        "task/obj_train_data/a.jpg train",
+        {
+            "obj_data": "classes = 2\ntrain = data/train.txt\nnames = data/obj.names\n",
+            "obj_names": CLASSES,
+            "train_txt": "data/obj_train_data/a.jpg\n",
+        },
+    ),
+    "a pattern": (FOLDERS, INSIDE, {"data_yaml": f"train: images/train/*.jpg\nval: images/val/**/*.jpg\n{YAML}"}),
     "Darknet with validation": (
         "img/a.jpg; img/a.txt; img/b.jpg; img/b.txt; data/signs.data; data/signs.names; data/train.txt; data/test.txt",
         "img/a.jpg train, img/b.jpg val",
@@ -209,12 +219,32 @@ def test_layouts(tmp_path: Path, name: str):
         ),
         (
             "images/a.jpg; labels/a.txt; data.yaml",
+            {"data_yaml": f"train: images\n{YAML}", "a_txt": "0 0.5 0.5 0.2 0.4 0.9 7\n"},  # ids of tracks
+            "1 of 1 rows have values beyond 2",
+        ),
+        (
+            "images/a.jpg; labels/a.txt; data.yaml",
+            {"data_yaml": f"train: images\n{YAML}", "a_txt": "0 0,5 0,5 0,2 0,4\n"},  # decimal commas
+            "labels/a.txt: line 1: '0 0,5 0,5 0,2 0,4'; expected",
+        ),
+        (
+            "images/a.jpg; labels/a.txt; data.yaml",
+            {"data_yaml": f"train: images\nval: images\n{YAML}"},
+            "1 images are in several splits: 'images/a.jpg'.*lists that data.yaml names differ",
+        ),
+        (
+            "images/a.jpg; labels/a.txt; classes.txt",
+            {"classes_txt": "K\u00e4fer\n".encode("latin-1")},
+            "classes.txt, line 1: the byte 0xE4 at 1",
+        ),
+        (
+            "images/a.jpg; labels/a.txt; data.yaml",
             {"data_yaml": f"train: images\nkpt_shape: 4\n{YAML}"},
             "expected kpt_shape as",
         ),
     ],
 )
-def test_what_cannot_be_told_is_refused(tmp_path: Path, names: str, contents: dict[str, str], message: str):
+def test_what_cannot_be_told_is_refused(tmp_path: Path, names: str, contents: dict[str, str | bytes], message: str):
     _grow(tmp_path, names, **contents)
     with pytest.raises(DataError, match=message):
         Manifest.from_any(tmp_path, task="detection")
@@ -316,6 +346,11 @@ def test_what_is_told(tmp_path: Path):
         "1 class numbers have no name: 7",
     )
     assert manifest.column("score").tolist()[:2] == [[0.75], None]
+
+
+def test_labels_in_utf_16(tmp_path: Path):
+    _grow(tmp_path, "images/a.png; labels/a.txt; classes.txt", a_txt=BOX.decode().encode("utf-16"), classes_txt=CLASSES)
+    assert Manifest.from_any(tmp_path).boxes().boxes_xyxy.tolist() == [[40, 15, 60, 35]]
 
 
 def test_an_nc_that_disagrees(tmp_path: Path):

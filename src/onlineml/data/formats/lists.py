@@ -21,6 +21,7 @@ __all__ = ["SplitList", "read_lines", "split_lists", "splits_by_folder", "splits
 _TRAINVAL = {"train": 0.9, "val": 0.1}
 _LISTS = "imagesets"
 _PLACES = (f"{_LISTS}/main", _LISTS, "")  # the first that has lists counts; beside the folders, others may be called so
+_OTHER_LISTS = re.compile(rf"(?i)(?:^|/){_LISTS}/(?!main/)[^/]+/")  # of masks, actions, parts of people
 _FLAG = re.compile(r"\s+-?[01]$")  # after the names in lists for single classes
 
 
@@ -36,7 +37,7 @@ def split_lists(paths: Iterable[str]) -> list[SplitList]:
     """Return the lists of images among all files, at most one for a split of a folder."""
     found: dict[tuple[str, str], dict[str, SplitList]] = {}
     for path in paths:
-        if not path.lower().endswith(".txt"):
+        if not path.lower().endswith(".txt") or _OTHER_LISTS.search(path):
             continue
         folder, name = folder_of(path), path.rpartition("/")[2][:-4].lower().removesuffix("_list")
         place = next(place for place in _PLACES if f"/{folder.lower()}".endswith(f"/{place}" if place else ""))

@@ -16,7 +16,18 @@ from onlineml.data.manifest.splits import normalised_split
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["KINDS", "Pairs", "folder_of", "pair", "shown_images", "split_of_folder", "stem", "without_kind", "words"]
+__all__ = [
+    "KINDS",
+    "Pairs",
+    "folder_of",
+    "pair",
+    "shown_images",
+    "split_of_folder",
+    "stem",
+    "without_kind",
+    "without_masks",
+    "words",
+]
 
 # words in the names of folders that say what kind of file is there, not which of them
 KINDS = frozenset(
@@ -28,7 +39,7 @@ KINDS = frozenset(
         *("voc", "pascalvoc", "yolo", "folder", "dir", "file"),
     )
 )
-_MASKS = frozenset({"segmentationclass", "segmentationobject", "segmentation", "seg", "mask", "masks"})
+_MASKS = frozenset({"segmentationclass", "segmentationobject", "segmentation", "mask", "masks"})
 _BETWEEN = re.compile(r"[\s_.\-]+")
 _BY_FOLDER, _BY_CASE, _BY_STEM, _BY_CONTENT = (
     "by name and folder",
@@ -100,6 +111,12 @@ def split_of_folder(folder: str) -> str | None:
     return next(filter(None, map(normalised_split, without_kind(folder).split("/"))), None)
 
 
+def without_masks(images: Sequence[str]) -> list[str]:
+    """Return the images that are not in folders such as ``SegmentationClass``; all, if there are no others."""
+    masks = {folder for folder in {folder_of(image) for image in images} if not _MASKS.isdisjoint(words(folder))}
+    return [image for image in images if folder_of(image) not in masks] or list(images) if masks else list(images)
+
+
 def shown_images(images: Sequence[str], pairs: Pairs, notes: list[str]) -> list[str]:
     """Return the images of a dataset: those of folders with annotated ones, or with a name for images or a split.
 
@@ -110,8 +127,7 @@ def shown_images(images: Sequence[str], pairs: Pairs, notes: list[str]) -> list[
     """
     homes = {folder_of(image) for image in pairs.image_of.values()}
     for folder in {folder_of(image) for image in images} - homes:
-        own = {*words(folder)}
-        if (KINDS & own or split_of_folder(folder)) and not _MASKS & own:
+        if not KINDS.isdisjoint(words(folder)) or split_of_folder(folder):
             homes.add(folder)
     others = [image for image in images if folder_of(image) not in homes]
     if others:

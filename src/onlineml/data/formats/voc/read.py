@@ -22,7 +22,7 @@ from onlineml.data.formats.boxes import (
 )
 from onlineml.data.formats.format import Format, Place, Source
 from onlineml.data.formats.lists import split_lists, splits_by_folder, splits_by_list
-from onlineml.data.formats.pairs import Pairs, pair, shown_images, stem
+from onlineml.data.formats.pairs import Pairs, pair, shown_images, stem, without_masks
 from onlineml.data.formats.parts import Parts, absolute, list_folder, naturally_sorted, places_of
 from onlineml.data.formats.voc.write import write_voc
 from onlineml.data.formats.voc.xml import VocImage, leaf_xml, read_annotation, typed_column
@@ -72,7 +72,7 @@ class _Files:
         own = listing if others is None else list_folder(others, source.options)
         if other is not None:
             at, listing = at.to(other), list_folder(other, source.options)
-        images = [path for path in _below(home, listing) if is_image_name(path)]
+        images = without_masks([path for path in _below(home, listing) if is_image_name(path)])
         urls = {path: f"{own_url}" for path, own_url in _below(notes, own).items() if path.lower().endswith(".xml")}
         return cls(at, listing, images, home, urls)
 
@@ -228,7 +228,7 @@ def _detect(place: Place) -> Source | None:
     files = sorted(files[: _LOOKED_AT * 64], key=lambda path: stem(path) not in names)[:_LOOKED_AT]
     return (
         place.source()._replace(files=place.listing)
-        if any(_ANNOTATION.search(place.head(path)) for path in files)
+        if any(_ANNOTATION.search(place.head(path).replace(b"\0", b"")) for path in files)
         else None
     )
 

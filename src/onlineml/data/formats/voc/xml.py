@@ -88,7 +88,7 @@ def read_annotation(data: bytes, *, reserved: AbstractSet[str]) -> VocImage | No
     Raises:
         ValueError: the file is not XML, or has a DTD or entities, which are refused without being read.
     """
-    root = parsed_xml(data)
+    root = parsed_xml(data.lstrip())  # some tools begin with a blank line
     if root.tag != "annotation":
         return None
     try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from onlineml.data.formats.encodings import utf8
 from onlineml.data.formats.pairs import folder_of
 from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import normalised_split
@@ -213,5 +214,5 @@ def _listed_names(at: Location, paths: Sequence[str]) -> dict[int, str]:
 
 def _lines(at: Location) -> dict[int, str]:
     """Return the lines of a file by number; blank ones at the end are none."""
-    lines = io.read_bytes(at).decode("utf-8-sig", "replace").rstrip().splitlines()
+    lines = utf8(io.read_bytes(at), str(at)).decode().rstrip().splitlines()
     return {number: line.strip() for number, line in enumerate(lines)}

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from onlineml.data.formats.boxes import DECLARED, BoxRows
+from onlineml.data.formats.encodings import utf8
 from onlineml.data.formats.yolo.rows import YoloRow, look_like_keypoints, parse_rows
 from onlineml.data.images.sizes import upright_sizes_hw
 from onlineml.data.manifest.examples import examples
@@ -101,8 +102,16 @@ def _texts(at: Location, label_of: Mapping[str, str]) -> dict[str, str]:
         for (image, _), content in zip(chunk, contents, strict=True):
             if isinstance(content, OSError):
                 raise content
-            texts[image] = content.decode("utf-8-sig", "replace")
+            texts[image] = (content if content.isascii() else _in_utf8(content)).decode("utf-8", "replace")
     return texts
+
+
+def _in_utf8(content: bytes) -> bytes:
+    """Return the text in UTF-8; unchanged if it is none, so that its rows are named."""
+    try:
+        return utf8(content, "")
+    except DataError:
+        return content
 
 
 def box_rows(

@@ -17,7 +17,7 @@ from onlineml.data.formats.boxes import (
 )
 from onlineml.data.formats.format import Format, Place, Source
 from onlineml.data.formats.lists import split_lists, splits_by_folder, splits_by_list
-from onlineml.data.formats.pairs import Pairs, folder_of, pair, shown_images, stem
+from onlineml.data.formats.pairs import Pairs, folder_of, pair, shown_images, stem, without_masks
 from onlineml.data.formats.parts import Listing, Parts, absolute, list_folder, places_of
 from onlineml.data.formats.yolo.description import CLASS_LISTS, YAML, Description, described, describes, names_by_number
 from onlineml.data.formats.yolo.labels import box_rows, read_labels, row_notes, unlabelled
@@ -37,6 +37,7 @@ __all__ = ["YOLO", "read_yolo", "write_yolo"]
 
 _LOOKED_AT = 4  # text files whose beginnings are read to tell labels from other texts
 _ROW = re.compile(rb"\s*\d+(\.0*)?([\s,]+-?\d*\.?\d+(e-?\d+)?){4,}\s*?(\n|\r|$)", re.IGNORECASE)
+_MARKS = b"\xff\xfe\xef\xbb\xbf"  # at the beginning of UTF-16 and of UTF-8
 _TEXTS = re.compile(r"(readme|licen[cs]e|requirements|predefined_classes)\b|notes\.")
 _RESULTS = frozenset({"runs", "predict", "predictions"})  # what Ultralytics and others write, not people
 
@@ -57,7 +58,7 @@ class _Dataset:
     @property
     def images(self) -> list[str]:
         """The paths of the images."""
-        return [path for path in self.paths if is_image_name(path)]
+        return without_masks([path for path in self.paths if is_image_name(path)])
 
 
 def read_yolo(
@@ -210,7 +211,7 @@ def _detect(place: Place) -> Source | None:
         return place.source()._replace(files=place.listing)
     names = {stem(path) for path in place.images} if texts else set()
     labels = [path for path in texts if _may_be_labels(path) and stem(path) in names][:_LOOKED_AT]
-    rows = any(_ROW.match(place.head(path)) for path in labels)
+    rows = any(_ROW.match(place.head(path).replace(b"\0", b"").lstrip(_MARKS)) for path in labels)
     return place.source()._replace(files=place.listing) if rows else None
 
 

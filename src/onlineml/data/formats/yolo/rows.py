@@ -97,8 +97,9 @@ def _parsed(words: Sequence[str], width: Decimal, height: Decimal, n_keypoints: 
         (x1, x2), (y1, y2) = _around(values[0::2], width), _around(values[1::2], height)
     else:
         raise ValueError("no form")
-    is_far = _PIXELS[0] < max(map(abs, map(float, words[1:5]))) < _PIXELS[1]
-    return YoloRow(number, [x1, y1, x2, y2], score, n >= 6 and not n_points, is_far)
+    is_outline = n >= 6 and not n_points
+    is_far = _PIXELS[0] < max(map(abs, map(float, words[1 : None if is_outline else 5]))) < _PIXELS[1]
+    return YoloRow(number, [x1, y1, x2, y2], score, is_outline, is_far)
 
 
 def look_like_keypoints(rows: Iterable[str]) -> int | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from typing import TYPE_CHECKING
 
 from onlineml.data.formats.lists import read_lines
 from onlineml.data.formats.locate import locate
-from onlineml.data.formats.pairs import folder_of
+from onlineml.data.formats.pairs import folder_of, stem
 from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import normalised_split
 from onlineml.storage.urls import name
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from onlineml.storage.location import Location
 
 __all__ = ["Splits"]
+
+_PATTERN = re.compile(r"(/\*\*)?/\*[^/]*$")  # as in 'images/train/*.jpg'
 
 
 class Splits:
@@ -54,7 +57,8 @@ class Splits:
                 several += [path for path in own if self.split_of.setdefault(path, split) != split]
         if several:
             problems.append(
-                f"{len(several):,} images are in several splits: {examples(several)}; each may be in only one"
+                f"{len(several):,} images are in several splits: {examples(several)}; each may be in only one, so make "
+                f"the folders and lists that {self._about.path} names differ"
             )
 
     def _images_of(self, entry: str) -> list[str]:
@@ -70,7 +74,7 @@ class Splits:
         """Return the folder or list that is meant, which may have been written on another machine."""
         root = self._at.url
         inside, entry = (text.strip().replace("\\", "/") for text in (self._about.inside, entry))
-        entry = entry.removesuffix("/*").removeprefix(f"{root}/") if entry != root else "."
+        entry = _PATTERN.sub("", entry).removeprefix(f"{root}/") if entry != root else "."
         beside = folder_of(self._about.path)
         relative = [
             posixpath.join(*parts, entry) for parts in ((beside, inside), (beside,), ("",)) if parts[-1][:1] != "/"
@@ -80,12 +84,17 @@ class Splits:
                 return found
         parts = [part for part in posixpath.normpath(entry).split("/") if part not in {"", "..", "."}]
         for start in range(len(parts) + 1):
-            if start and normalised_split(parts[start - 1]) and not any(map(normalised_split, parts[start:])):
+            if (
+                start
+                and normalised_split(parts[start - 1])
+                and not any(normalised_split(stem(p)) for p in parts[start:])
+            ):
                 return None  # what is left does not say the split any more
             if start and start == len(parts) and parts[-1] != name(root):
                 return None
-            if (found := self._known("/".join(parts[start:]))) is not None:
-                return found
+            for folder in dict.fromkeys((beside, "")):
+                if (found := self._known(posixpath.join(folder, *parts[start:]).strip("/"))) is not None:
+                    return found
         return None
 
     def _known(self, path: str) -> str | None:
