@@ -21,7 +21,7 @@ from lab import Lab
 from lab_names import given, prepare
 from onlineml.cli import main as cli
 from onlineml.data.images.decode import POLICIES
-from onlineml.errors import NotFoundError
+from onlineml.errors import ConfigError, NotFoundError
 from places import ROOT
 from shown_blocks import MARK, Block, blocks_of, check_run, commands_of, docstrings, pages, run_python, shown_before
 
@@ -119,7 +119,8 @@ def end_jobs(names: dict[str, Any]) -> None:
     for project in [value for value in names.values() if isinstance(value, oml.Project)]:
         for status in project.jobs.list():
             if status.state in {"starting", "running"}:
-                project.jobs.get(status.id).cancel(now=True)
+                with contextlib.suppress(ConfigError):  # it has just ended, or is not of this machine
+                    project.jobs.get(status.id).cancel(now=True)
 
 
 def run_block(block: Block, names: dict[str, Any], lab: Lab) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import operator
 import pkgutil
 import re
 from functools import cache
@@ -17,6 +18,10 @@ from shown_blocks import pages
 REFERENCE = ROOT / "docs" / "api.md"
 _DIRECTIVE = re.compile(r"^\.\. auto(class|data|function|module):: ([\w.]+)\n((?:   :.*\n)*)", re.MULTILINE)
 _NAMED = re.compile(r"(?<![\w/`.-])(?:oml|onlineml)((?:\.[A-Za-z_]\w*)+)|`(?:oml|onlineml)((?:\.[A-Za-z_]\w*)+)")
+_OF_A_PROJECT = (
+    re.compile(r"(?<![\w./])project\.([a-z_]\w*(?:\.[a-z_]\w*)*)(?=[(`])(?<!json)"),
+    re.compile(r"`((?:labels|images|classes|datasets|models|runs|jobs)\.(?!csv|txt|json|parquet)[a-z_]\w*)"),
+)
 GROUPS = {".formats", ".kinds"}  # of entry points: no modules
 
 
@@ -58,6 +63,16 @@ def test_every_name_that_a_page_uses_exists_and_is_in_the_reference(page: Any) -
             pkgutil.resolve_name(f"onlineml{name.rpartition('.')[0]}"),
         )
         assert is_in_the_reference(value, of=above, name=name.rpartition(".")[2]), f"onlineml{name}"
+
+
+@pytest.mark.parametrize("folder", ["README.md", "docs", "notebooks", "src"])
+def test_every_method_of_a_project_that_a_text_names_exists(folder: str) -> None:
+    """In pages and notebooks, and in the remedies of errors."""
+    project = onlineml.Project.create("memory://methods-of-a-project", exist_ok=True)
+    paths = [ROOT / folder, *(ROOT / folder).rglob("*.*")]
+    texts = [path.read_text(encoding="utf-8") for path in paths if path.suffix in {".md", ".ipynb", ".py"}]
+    for name in {one for text in texts for pattern in _OF_A_PROJECT for one in pattern.findall(text)}:
+        assert operator.attrgetter(name)(project) is not None, f"project.{name}"
 
 
 # Folders of single formats, tasks and pages: their names are reached by those of the packages above them.
