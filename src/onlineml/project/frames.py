@@ -92,13 +92,14 @@ def import_videos(
     *,
     sampling: Sampling,
     image_format: FrameFormat,
+    split: str | None,
     storage_options: Options,
     author: str | None,
 ) -> VideoFindings:
     """See `onlineml.Project.images.import_videos`."""
     folder = project.location.to(url) if storage_options is None else Location.of(url, storage_options)
     store = _store(project, image_format)
-    parts, findings = read_videos(folder, store=store, sampling=sampling)
+    parts, findings = read_videos(folder, store=store, sampling=sampling, split=split)
     groups, splits = parts.table["group"].to_pylist(), parts.table["split"].to_pylist()
     known = project.labels.state().splits_of_groups(sorted(set(groups)))
     splits = [known.get(group, split) for group, split in zip(groups, splits, strict=True)]

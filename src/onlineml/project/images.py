@@ -163,6 +163,7 @@ class ProjectImages:
         every_s: float | None = None,
         every_n: int | None = None,
         image_format: FrameFormat = "jpeg",
+        split: str | None = None,
         storage_options: Mapping[str, Any] | None = None,
         author: str | None = None,
     ) -> VideoFindings:
@@ -175,6 +176,7 @@ class ProjectImages:
             every_s: seconds between two frames; by default 0.5, if ``every_n`` is not given either.
             every_n: each ``every_n``-th frame.
             image_format: ``"jpeg"`` or ``"png"``.
+            split: ``"folders"`` or ``"hash"``, where folders can be splits or classes; see `Manifest.from_folders`.
             storage_options: of the folder; by default the project's, if it is on the same kind of storage.
             author: of the entries; by default the user of the hub or the machine.
 
@@ -192,6 +194,7 @@ class ProjectImages:
             url,
             sampling=frame_sampling(every_s=every_s, every_n=every_n),
             image_format=image_format,
+            split=split,
             storage_options=storage_options,
             author=author,
         )

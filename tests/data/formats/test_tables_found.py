@@ -136,6 +136,23 @@ def test_what_is_ambiguous(files: dict[str, str], message: str, tmp_path: Path):
         Manifest.from_any(tmp_path)
 
 
+@pytest.mark.parametrize("prefix", ["/home/bob/data/", "C:\\\\data\\\\", "s3://bucket/data/"])
+def test_absolute_paths_of_another_machine(prefix: str, tmp_path: Path):
+    for path in ("img/cat/1.jpg", "img/dog/1.jpg"):
+        io.write_bytes(tmp_path / path, b"")
+    io.write_bytes(tmp_path / "t.csv", f"path,label\n{prefix}img/cat/1.jpg,c\n{prefix}img/dog/1.jpg,d\n".encode())
+    found = Manifest.from_table(tmp_path / "t.csv")
+    assert dict(zip(found.column("uri"), found.column("label"), strict=True)) == {
+        "img/cat/1.jpg": "c",
+        "img/dog/1.jpg": "d",
+    }
+    assert any("by the ends of their names" in note for note in found.notes)
+    io.write_bytes(tmp_path / "t.csv", f"path,label\n{prefix}img/cat/1.jpg,c\n{prefix}img/cow/9.jpg,d\n".encode())
+    if "C:" not in prefix:
+        with pytest.raises(DataError, match="outside the root"):
+            Manifest.from_table(tmp_path / "t.csv")
+
+
 def test_images_that_the_table_does_not_name_are_told(tmp_path: Path):
     for path in ("img/1.jpg", "img/2.jpg", "notes.txt"):
         io.write_bytes(tmp_path / path, b"")
@@ -189,6 +206,10 @@ def test_data_frames_find_their_images_too(tmp_path: Path):
     found = Manifest.from_pandas(frame, root=tmp_path)
     assert found.column("uri").tolist() == ["img/1.jpg", "img/2.jpg"]
     assert found.column("label").tolist() == ["a", None]
+    mixed = pd.DataFrame({"path": [tmp_path / "img/1.jpg", tmp_path / "img/2.jpg"], "label": [1, "b"]})
+    assert Manifest.from_pandas(mixed).column("label").tolist() == ["1", "b"]
+    with pytest.raises(DataError, match="several columns of the same name: 'label'"):
+        Manifest.from_pandas(pd.DataFrame([["1", "a", "b"]], columns=["path", "label", "label"]), root=tmp_path)
 
 
 def test_joined_manifests_with_classes_in_other_orders(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,9 @@ from onlineml.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["Role", "find_columns", "image_roles", "named", "open_table", "split_flag"]
+    import pandas as pd
+
+__all__ = ["Role", "find_columns", "frame_table", "image_roles", "named", "open_table", "split_flag"]
 
 # Names in the order of preference, as `key` writes them; two of one tuple in a table are ambiguous.
 PATH_NAMES: tuple[tuple[str, ...], ...] = (
@@ -88,6 +91,27 @@ def named(file: TableFile) -> TableFile:
             "names of the columns, such as path,label"
         )
     return file.without_header(["path" if place in paths else "label" for place in range(len(row))])
+
+
+def frame_table(frame: pd.DataFrame) -> pa.Table:
+    """Return the columns of a data frame; those whose values are of several types, or paths, as texts.
+
+    Raises:
+        DataError: two columns have one name.
+    """
+    names = [str(name) for name in frame.columns]
+    if repeated := [name for name, times in Counter(names).items() if times > 1]:
+        raise DataError(
+            f"the data frame has several columns of the same name: {examples(repeated)}; rename or remove all but one"
+        )
+    columns = {}
+    for name, (_, values) in zip(names, frame.items(), strict=True):
+        try:
+            columns[name] = pa.array(values, from_pandas=True)
+        except pa.ArrowException:
+            texts = [None if value is None or value != value else str(value) for value in values]  # noqa: PLR0124 (nan)
+            columns[name] = pa.array(texts, pa.string())
+    return pa.table(columns)
 
 
 def image_roles(path: str | None, label: str | None, split: str | None, group: str | None) -> dict[str, Role]:

@@ -107,7 +107,8 @@ class _Tree:
                 f"split={BY_FOLDERS!r} expects folders such as {', '.join(SPLITS)} in {self._where}; "
                 f"found {examples(sorted(tops))}"
             )
-        inner = {folder: _without_inner(rest, splits, inner.values()) for folder, rest in inner.items()}
+        levels = {top: _useless_levels(top, below, splits.get(top)) for top, below in tops.items()}
+        inner = {folder: rest and (rest[0], *rest[1 + levels[rest[0]] :]) for folder, rest in inner.items()}
         tops = _below(inner.values())
         if splits and self._are_splits(splits, tops):
             return self._by_split(inner, splits, tops)
@@ -258,16 +259,14 @@ def _generic(names: Iterable[str]) -> bool:
     return all(key(name) in _GENERIC for name in names)
 
 
-def _without_inner(rest: _Folder, splits: Mapping[str, str], all_rests: Iterable[_Folder]) -> _Folder:
-    """Return a folder without a useless level, as in ``train/train/cat`` or ``train/images/cat``."""
-    while rest:
-        inside = {other[1:2] for other in all_rests if other[:1] == rest[:1]}
-        if len(inside) != 1 or inside == {()}:
-            return rest
-        ((name,),) = inside
-        useless = rest[0] in splits and (normalised_split(name) == splits[rest[0]] or key(name) in _GENERIC)
-        if not (useless or name == rest[0]):
-            return rest
-        rest = (rest[0], *rest[2:])
-        all_rests = [(other[0], *other[2:]) for other in all_rests if other[:1] == rest[:1]]
-    return rest
+def _useless_levels(top: str, below: set[_Folder], split: str | None) -> int:
+    """Return how many levels in a top folder say nothing, as in ``train/train/cat`` or ``train/images/cat``."""
+    for level in range(max(map(len, below))):
+        inside = {rest[level : level + 1] for rest in below}
+        name = next(iter(inside), ())
+        if len(inside) != 1 or not name:
+            return level
+        useless = split is not None and (normalised_split(name[0]) == split or key(name[0]) in _GENERIC)
+        if not (useless or name[0] == top):
+            return level
+    return max(map(len, below))

@@ -186,7 +186,12 @@ def images_of(table: ImageTable, source: Source, notes: list[str]) -> tuple[list
         return _found(table, source, notes, "")
     paths = placed(given, folder, table.problems, first_line=table.first_line)
     uris = [uri or f"\0{row}" for row, uri in enumerate(paths)]
-    if table.problems:
+    if table.problems:  # absolute paths of another machine may end as paths here do
+        if source.root is None and folder and all(given) and not any(".." in str(path) for path in given):
+            there = [info.path for info in source.listing().files if is_image_name(info.path)]
+            if all(locate([str(path) for path in given], there).paths):
+                table.problems.clear()
+                return _found(table, source, notes, "")
         return uris, [""] * len(uris)
     try:
         versions = listed_versions(uris, folder, where, source.options)

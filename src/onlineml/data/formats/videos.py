@@ -80,7 +80,9 @@ class _Found(NamedTuple):
     frames: ExtractedFrames
 
 
-def read_videos(url: Location, *, store: FrameStore, sampling: Sampling) -> tuple[Parts, VideoFindings]:
+def read_videos(
+    url: Location, *, store: FrameStore, sampling: Sampling, split: str | None = None
+) -> tuple[Parts, VideoFindings]:
     """Extract the frames of all videos in a folder; see `Manifest.from_videos`."""
     folder = url.absolute
     files, n_junk = list_folder(folder.url, folder.options)
@@ -90,17 +92,17 @@ def read_videos(url: Location, *, store: FrameStore, sampling: Sampling) -> tupl
             f"{len(files):,} other files, such as {examples(f.path for f in files)}" if files else "no files at all"
         )
         raise DataError(f"no videos in {folder}: expected {folder}/<class>/<video>, found {others}")
-    labels, splits, notes = layout_of([info.path for info in videos], where=str(folder))
+    labels, splits, notes = layout_of([info.path for info in videos], where=str(folder), reading=split)
     found: list[_Found] = []
     rows: list[VideoFinding] = []
-    for info, label, split in zip(videos, labels, splits, strict=True):
+    for info, label, own_split in zip(videos, labels, splits, strict=True):
         try:
             frames = store.extract(folder / info.path, sampling=sampling, version=info.version)
         except BadVideoError as error:
             rows.append(VideoFinding(info.url, error.finding, POLICIES[error.finding].outcome, error.detail))
             continue
         rows += [VideoFinding(info.url, *finding) for finding in frames.findings]
-        found.append(_Found(info.url, info.path, label, split, frames))
+        found.append(_Found(info.url, info.path, label, own_split, frames))
     kept = _each_once(found, rows)
     table = _table(kept)
     names = naturally_sorted({video.label for video in kept if video.label is not None})

@@ -6,9 +6,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 from onlineml.data.formats import box_tables, folders, tables
+from onlineml.data.formats.columns import frame_table
 from onlineml.data.formats.format import Source
 from onlineml.data.formats.parts import absolute
 from onlineml.data.kinds import kind_of, task_of
@@ -118,14 +117,14 @@ class LabelFormats(ManifestBase):
         every_s: float | None = None,
         every_n: int | None = None,
         image_format: FrameFormat = "jpeg",
+        split: str | None = None,
         class_names: Sequence[str] | None = None,
         storage_options: Mapping[str, Any] | None = None,
     ) -> Self:
         """Import a folder of videos, with a subfolder per class and, if wanted, per split, as `from_folders` has them.
 
-        Frames are extracted into a folder of images; those of a video are one group, so that they never straddle a
-        split. Doing it again reads no video twice. A video that is cut off gives the frames that it has; one that is of
-        no use is counted in `n_ignored`. `Project.images.import_videos` tells what was found about each.
+        Frames are extracted into a folder of images; those of a video are one group. No video is read twice. One that
+        is of no use is counted in `n_ignored`; `Project.images.import_videos` tells why.
 
         Args:
             url: the folder, on any filesystem.
@@ -133,7 +132,8 @@ class LabelFormats(ManifestBase):
             every_s: seconds between two frames; half a second if neither this nor ``every_n`` is given.
             every_n: each ``every_n``-th frame.
             image_format: ``"jpeg"`` or ``"png"``, see `onlineml.data.video.frames.FrameStore`.
-            class_names: the order of the classes; by default the folders' names, sorted as a person would.
+            split: ``"folders"`` or ``"hash"``, see `from_folders`.
+            class_names: the order of the classes; by default the folders' names, sorted naturally.
             storage_options: fsspec's, for both folders.
 
         Raises:
@@ -144,7 +144,7 @@ class LabelFormats(ManifestBase):
 
         store = FrameStore(absolute(frames_url), format=image_format, storage_options=storage_options)
         sampling = frame_sampling(every_s=every_s, every_n=every_n)
-        parts, _ = videos.read_videos(Location.of(url, storage_options), store=store, sampling=sampling)
+        parts, _ = videos.read_videos(Location.of(url, storage_options), store=store, sampling=sampling, split=split)
         return cls._from_parts(parts, "classification", class_names, storage_options)
 
     @classmethod
@@ -237,7 +237,7 @@ class LabelFormats(ManifestBase):
         )
         key = kind_of(task).key
         found = next((one for one in readers if key in one.holds), readers[0])  # which says that it does not hold it
-        table = pa.Table.from_pandas(frame, preserve_index=False)
+        table = frame_table(frame)
         source = Source("the data frame", root=root, table=table, options=storage_options)
         return cls._imported(found, source, task, class_names)
 
