@@ -311,6 +311,23 @@ def test_bad_rows_of_vertex_are_named(row: str, message: str, folder: Path) -> N
         Manifest.from_any(folder / "import.csv", task="detection")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+def test_encodings_of_windows(encoding: str, folder: Path) -> None:
+    (folder / "import.csv").write_text("TRAIN,gs://b/0.png,Öl\nTEST,gs://b/1.png,cat\n", encoding=encoding)
+    assert column(Manifest.from_any(folder / "import.csv"), "label") == {"0": "Öl", "1": "cat"}
+
+    row = {"image_url": "AmlDatastore://images/0.png", "label": "Öl"}
+    (folder / "a.jsonl").write_text(json.dumps(row, ensure_ascii=False), encoding=encoding)
+    assert column(Manifest.from_any(folder / "a.jsonl"), "label") == {"0": "Öl"}
+
+
+def test_other_encodings_are_named_by_their_byte(folder: Path) -> None:
+    (folder / "import.csv").write_text("TRAIN,gs://b/0.png,cat\nTEST,gs://b/1.png,Öl\n", encoding="latin-1")
+
+    with pytest.raises(DataError, match=r"import\.csv, line 2: the byte 0xD6 at 41 is not UTF-8"):
+        Manifest.from_any(folder / "import.csv")
+
+
 # ---- addresses ----
 
 

@@ -8,6 +8,8 @@ from collections import UserList
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image as Pillow
@@ -15,11 +17,14 @@ from torch.utils.data import Subset
 from torchvision import datasets as vision
 
 from onlineml.data.manifest.manifest import Manifest
-from onlineml.errors import ConfigError
+from onlineml.errors import ConfigError, DataError
+from onlineml.storage import io as storage
 from picture_files import noise, png
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from stores import Store
 
 
 def column(found: Manifest, *names: str) -> list[Any]:
@@ -269,3 +274,57 @@ class Stream:
 def test_streams_have_no_rows(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="Stream has no rows by number; load it with streaming=False"):
         Manifest.from_dataset({"train": Stream()}, folder=tmp_path)
+
+
+# ---- images inside Parquet ----
+
+
+def parquet(path: Path, *rows: dict[str, Any], features: dict[str, Any] | None = None) -> None:
+    told = json.dumps({"info": {"features": features or {}}}).encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist([*rows]).replace_schema_metadata({"huggingface": told}), path, row_group_size=2)
+
+
+def row(number: int, label: int | None) -> dict[str, Any]:
+    return {"image": {"bytes": png(noise(number)), "path": f"{number}.png"}, "label": label}
+
+
+def test_parquet_as_hugging_face_stores_it(store: Store) -> None:
+    features = {"image": {"_type": "Image"}, "label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}
+    for name, rows in (
+        ("train-00000-of-00002", (0, 1, 2)),
+        ("train-00001-of-00002", (3,)),
+        ("test-00000-of-00001", (4,)),
+    ):
+        told = json.dumps({"info": {"features": features}}).encode()
+        table = pa.Table.from_pylist([row(n, n % 2) for n in rows]).replace_schema_metadata({"huggingface": told})
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer, row_group_size=2)
+        store.raw_write(f"set/data/{name}.parquet", buffer.getvalue())
+    url, options = f"{store.url}/set", store.storage_options
+
+    found = Manifest.from_dataset(url, folder=f"{store.url}/made", storage_options=options)
+
+    assert column(found, "split", "label") == [
+        *(("test", "cat"), ("train", "cat"), ("train", "dog"), ("train", "cat"), ("train", "dog")),
+    ]
+    contents = storage.read_many(found.urls(), storage_options=options)
+    assert contents == [png(noise(number)) for number in (4, 0, 1, 2, 3)]
+    with pytest.raises(DataError, match=r"are inside Parquet; write them as files, with Manifest\.from_dataset\("):
+        Manifest.from_any(url, storage_options=options)
+
+
+def test_objects_in_parquet_and_files_that_do_not_belong_together(tmp_path: Path) -> None:
+    names = {"names": ["cat", "dog"], "_type": "ClassLabel"}
+    features = {"objects": {"_type": "Sequence", "feature": {"bbox": {"_type": "Value"}, "category": names}}}
+    objects = {"image": row(0, 0)["image"], "objects": {"bbox": [[1.0, 2.0, 3.0, 4.0]], "category": [1]}}
+    parquet(tmp_path / "in" / "train.parquet", objects, features=features)
+
+    found = Manifest.from_dataset(tmp_path / "in", folder=tmp_path / "made")
+    assert column(found, "boxes_xyxy", "labels") == [([[1.0, 2.0, 4.0, 6.0]], ["dog"])]
+
+    parquet(tmp_path / "in" / "train-2.parquet", row(1, 0))
+    with pytest.raises(DataError, match="has other columns than"):
+        Manifest.from_dataset(tmp_path / "in", folder=tmp_path / "made")
+    with pytest.raises(ConfigError, match="expected Parquet files with images"):
+        Manifest.from_dataset(tmp_path / "made", folder=tmp_path / "again")

@@ -15,10 +15,11 @@ import pyarrow.parquet as pq
 from onlineml.data.formats.addresses import placed
 from onlineml.data.formats.annotated import AnnotatedImage, Shape, annotated_images, annotated_parts
 from onlineml.data.formats.boxes import HASHED, require_no_problems
+from onlineml.data.formats.encodings import utf8
 from onlineml.data.formats.export import empty_folder, image_chunks, unique_paths, write_many
 from onlineml.data.formats.format import Format, Source
 from onlineml.data.formats.image_metadata import FILE_NAME, LABELS, METADATA, card_names, parse_rows, read_rows
-from onlineml.data.formats.json_lines import lines_bytes
+from onlineml.data.formats.json_lines import lines_bytes, whole_lines
 from onlineml.data.formats.objects import corners_instead, numbers_note, used_names
 from onlineml.data.images.policies import is_image_name
 from onlineml.data.images.sizes import upright_sizes_hw
@@ -70,10 +71,8 @@ def _kind(place: Place, path: str) -> str | None:
             return None
         first: dict[str, Any] = {}
     else:
-        head = place.head(path)
-        whole = head[: head.rfind(b"\n") + 1] or head
         try:
-            lines = read_rows(whole, path or place.url)
+            lines = read_rows(whole_lines(place.head(path)), path or place.url)
         except DataError:
             return None
         first = lines[0].content if lines else {}
@@ -95,7 +94,8 @@ def read_image_folder(source: Source, *, holds: str) -> Parts:
     names = tuple(source.class_names or ()) or _names_of_card(folder, [info.path for info in listing.files])
     problems, images = list[str](), list[AnnotatedImage]()
     for path in paths:
-        lines = read_rows(io.read_bytes(folder / path), path)
+        data = io.read_bytes(folder / path)
+        lines = read_rows(data if path.endswith(".parquet") else utf8(data, path), path)
         own = parse_rows(lines, path, names, problems, label=source.label)
         images += [_in_folder(image, path.rpartition("/")[0]) for image in own]
     require_no_problems(source.where, problems)

@@ -29,7 +29,7 @@ _NO_LABEL = (None, -1, "-1")  # in splits for a competition
 
 
 def read_rows(data: bytes, name: str) -> list[Line]:
-    """Decode a file of metadata.
+    """Decode a file of metadata, Parquet or text in UTF-8.
 
     Raises:
         DataError: it is not what its extension says.
@@ -42,10 +42,7 @@ def read_rows(data: bytes, name: str) -> list[Line]:
         except pa.ArrowInvalid as error:
             raise DataError(f"{name} is not Parquet: {error}") from error
         return [Line(f"{name}, row {place}", row) for place, row in enumerate(rows)]
-    try:
-        reader = csv.DictReader(texts.StringIO(data.decode("utf-8-sig")))
-    except UnicodeDecodeError as error:
-        raise DataError(f"{name} is not UTF-8: {error}; save it as UTF-8") from error
+    reader = csv.DictReader(texts.StringIO(data.decode()))
     return [Line(f"{name}:{reader.line_num}", {str(key): _cell(cell) for key, cell in row.items()}) for row in reader]
 
 

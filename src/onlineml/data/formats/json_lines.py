@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import codecs
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from onlineml.data.formats.boxes import HASHED
+from onlineml.data.formats.encodings import utf8
 from onlineml.data.formats.format import Source
 from onlineml.data.formats.sniff import HEAD_BYTES
 from onlineml.data.manifest.examples import examples
@@ -38,10 +38,10 @@ __all__ = [
     "read_files",
     "require_known_boxes",
     "size_hw",
+    "whole_lines",
     "write_lines",
 ]
 
-_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _DEEPEST = 2  # folders above such a file
 _MOST_FILES = 20
 _NUMBERS = (int, float)
@@ -58,16 +58,14 @@ def json_lines(data: bytes, name: str) -> list[Line]:
     """Decode a file.
 
     Args:
-        data: its content, UTF-8 with or without a byte order mark; blank lines are skipped.
+        data: its content in UTF-8; blank lines are skipped.
         name: the file's, for messages.
 
     Raises:
         DataError: lines that hold no object; their numbers are named.
     """
-    if data.startswith(_UTF16):
-        raise DataError(f"{name} is UTF-16; save it as UTF-8")
     lines, bad = list[Line](), list[str]()
-    for row, text in enumerate(data.removeprefix(codecs.BOM_UTF8).splitlines(), 1):
+    for row, text in enumerate(data.splitlines(), 1):
         if not text.strip():
             continue
         try:
@@ -87,15 +85,24 @@ def json_lines(data: bytes, name: str) -> list[Line]:
     return lines
 
 
-def first_objects(head: bytes) -> list[dict[str, Any]]:
-    """Return the objects in the complete lines of a file's beginning; none if it is not of this format."""
-    text = head.removeprefix(codecs.BOM_UTF8)
-    lines = text.splitlines()[:20]
+def whole_lines(head: bytes) -> bytes:
+    """Return the complete lines of a text file's beginning in UTF-8, with a mark for what is in another encoding."""
     try:
-        found = [msgspec.json.decode(line) for line in (lines[:-1] or lines) if line.strip()]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return []
-    return found if all(isinstance(one, dict) for one in found) else []
+        text = utf8(head, "", whole=False)
+    except DataError:  # the reader names the byte
+        text = head.decode("utf-8", "replace").encode()
+    return text[: text.rfind(b"\n") + 1] or text
+
+
+def first_objects(lines: bytes) -> list[dict[str, Any]]:
+    """Return the objects in the first lines of a file, up to one that is none."""
+    found = list[dict[str, Any]]()
+    for line in filter(bytes.strip, lines.splitlines()[:20]):
+        try:
+            found.append(msgspec.json.decode(line, type=dict[str, Any]))
+        except (msgspec.DecodeError, RecursionError):  # of another type, too
+            break
+    return found
 
 
 def lines_bytes(rows: Iterable[Mapping[str, Any]]) -> bytes:
@@ -127,14 +134,14 @@ def detect_files(place: Place, endings: tuple[str, ...], kind_of_head: Callable[
     Args:
         place: a file or folder.
         endings: of the format's files.
-        kind_of_head: returns the kind of annotation that the beginning of a file shows, ``""`` if it shows none; None
+        kind_of_head: returns the kind of annotation that the first lines of a file show, ``""`` if it shows none; None
             for a file of another format.
     """
     if place.ending in endings:
-        kind = kind_of_head(place.head())
+        kind = kind_of_head(whole_lines(place.head()))
         return None if kind is None else place.source(holds=kind or None)
     for path in _candidates(place.others, endings):
-        if (kind := kind_of_head(place.head(path))) is not None:
+        if (kind := kind_of_head(whole_lines(place.head(path)))) is not None:
             return Source(place.url, None, place.url, options=place.options, files=place.listing, holds=kind or None)
     return None
 
@@ -148,16 +155,16 @@ def read_files(source: Source, endings: tuple[str, ...], is_mine: Callable[[byte
     """Read what `detect_files` has detected.
 
     Raises:
-        DataError: several files are of one split, or say none.
+        DataError: several files are of one split, or say none; or one is no text.
     """
     where = source.where
     if where.lower().endswith(endings):
-        return [SplitFile(io.name(where), io.read_bytes(source.at), HASHED)]
+        return [SplitFile(io.name(where), utf8(io.read_bytes(source.at), where), HASHED)]
     files = []
     for path in _candidates((info.path for info in source.listing().files), endings):
         data = io.read_bytes(source.at / path)
-        if is_mine(data[:HEAD_BYTES]):
-            files.append(SplitFile(path, data, split_in_name(path) or HASHED))
+        if is_mine(whole_lines(data[:HEAD_BYTES])):
+            files.append(SplitFile(path, utf8(data, path), split_in_name(path) or HASHED))
     if len({file.split for file in files}) < len(files):
         names = ", ".join(file.path for file in files)
         raise DataError(f"{where} has several files of annotations: {names}; give the one that is meant as the URL")

@@ -19,6 +19,7 @@ from onlineml.data.formats.kitti import KITTI
 from onlineml.data.formats.label_studio import LABEL_STUDIO
 from onlineml.data.formats.labelme import LABELME
 from onlineml.data.formats.open_images import OPEN_IMAGES
+from onlineml.data.formats.parquet_rows import EMBEDDED
 from onlineml.data.formats.tables import TABLE
 from onlineml.data.formats.vertex import VERTEX
 from onlineml.data.formats.via import VIA
@@ -53,6 +54,7 @@ FORMATS: tuple[Format, ...] = (
     VERTEX,
     IMAGE_FOLDER,
     WEBDATASET,
+    EMBEDDED,
     OPEN_IMAGES,
     BOX_TABLE,
     TENSORFLOW_CSV,

@@ -8,7 +8,6 @@ opposite ones with the other cells empty: ``.1,.1,,,.3,.4,,`` in an image of 200
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io as texts
 import re
@@ -58,24 +57,17 @@ _LEAST_NUMBERS = 4
 
 def is_vertex_csv(head: bytes) -> bool:
     """Return whether a file begins with a row of this format, with or without a header above it."""
-    lines = head.removeprefix(b"\xef\xbb\xbf").splitlines()[:2]
+    lines = head.splitlines()[:2]
     return any(_ROW.match(line) for line in lines[:1]) or (
         len(lines) == 2 and _HEADER.match(lines[0]) is not None and _ROW.match(lines[1]) is not None
     )
 
 
 def read_rows(data: bytes, name: str) -> list[tuple[str, list[str]]]:
-    """Return the rows of a CSV with the place of each, for messages; blank rows and a header are left out.
-
-    Raises:
-        DataError: it is not UTF-8.
-    """
-    try:
-        reader = csv.reader(texts.StringIO(data.decode("utf-8-sig")))
-    except UnicodeDecodeError as error:
-        raise DataError(f"{name} is not UTF-8: {error}; save it as UTF-8") from error
+    """Return the rows of a CSV with the place of each, for messages; blank rows and a header are left out."""
+    reader = csv.reader(texts.StringIO(data.decode()))
     rows = [(f"{name}:{reader.line_num}", [cell.strip() for cell in row]) for row in reader]
-    has_header = _HEADER.match(data.removeprefix(codecs.BOM_UTF8)) is not None
+    has_header = _HEADER.match(data) is not None
     return [(where, row) for where, row in rows[has_header:] if any(row)]
 
 
@@ -208,8 +200,7 @@ _SIDES = ("xMin", "yMin", "xMax", "yMax")
 
 def _kind_of_head(head: bytes) -> str | None:
     if is_vertex_csv(head):
-        whole = head[: head.rfind(b"\n") + 1] or head
-        return max((row_kind(row) for _, row in read_rows(whole, "")), key=_KINDS.index, default="")
+        return max((row_kind(row) for _, row in read_rows(head, "")), key=_KINDS.index, default="")
     rows = first_objects(head)
     if not any("imageGcsUri" in row for row in rows):
         return None

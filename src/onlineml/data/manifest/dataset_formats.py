@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from onlineml.data.kinds import task_of
 from onlineml.data.manifest.base import ManifestBase, Url
 from onlineml.data.manifest.splits import normalised_split
 from onlineml.errors import ConfigError
+from onlineml.storage.location import Location
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +48,8 @@ class DatasetFormats(ManifestBase):
             dataset: a ``datasets.Dataset`` with a column of images, and one of classes or of objects; an
                 ``ImageFolder``, ``CocoDetection``, ``VOCDetection`` or ``CIFAR10`` of torchvision; a dataset of
                 (image, class number); a ``Subset`` of one. Or several, by their splits:
-                ``{"train": …, "test": …}``, as a ``DatasetDict`` is. Without splits images are divided by a hash.
+                ``{"train": …, "test": …}``, as a ``DatasetDict`` is; or the URL of Parquet files with images inside,
+                as Hugging Face stores them. Without splits images are divided by a hash.
             folder: for images that are no files.
             label: the column of classes, or of objects, of a ``datasets.Dataset`` that has several.
             task: by default what the dataset holds.
@@ -59,9 +62,12 @@ class DatasetFormats(ManifestBase):
             ConfigError: no such dataset, an unknown split, images that need `folder`, or several columns of classes.
             DataError: anything that `Manifest` refuses.
         """
+        from onlineml.data.formats.parquet_rows import parquet_datasets  # noqa: PLC0415 (rarely needed)
         from onlineml.data.formats.python_datasets import read_dataset  # noqa: PLC0415 (rarely needed)
         from onlineml.data.formats.python_items import items_of  # noqa: PLC0415
 
+        if isinstance(dataset, str | os.PathLike):
+            dataset = parquet_datasets(Location(absolute(dataset), storage_options))
         several = dict(dataset) if isinstance(dataset, Mapping) else {HASHED: dataset}
         splits = {name: normalised_split(str(name)) or HASHED for name in several}
         unknown = [name for name, split in splits.items() if name != split == HASHED]
