@@ -94,6 +94,15 @@ def test_images_are_found(tmp_path: Path, address: str, file: str) -> None:
     assert read_boxes(tmp_path) == {file: (read_boxes(tmp_path)[file][0], [BOX])}
 
 
+def test_a_file_for_each_annotation(tmp_path: Path) -> None:
+    for number, name in enumerate("ab"):
+        whole = task(f"s3://bucket/photos/{name}.png", rectangle())
+        stored = {**whole["annotations"][0], "task": {"id": number, "data": whole["data"]}}
+        lay(tmp_path, {f"target/{number}.json": stored, f"photos/{name}.png": None})
+    found = {f"photos/{name}.png": [BOX] for name in "ab"}
+    assert {path: boxes for path, (_, boxes) in read_boxes(tmp_path).items()} == found
+
+
 def test_whose_annotation_counts(tmp_path: Path) -> None:
     def by(label: str, when: str, **further: Any) -> dict[str, Any]:
         return {"result": [rectangle(label)], "created_at": when, **further}

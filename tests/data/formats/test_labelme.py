@@ -131,11 +131,17 @@ def test_a_name_that_disagrees_is_told(tmp_path: Path) -> None:
 
 
 def test_flags_are_labels_of_the_image(tmp_path: Path) -> None:
-    flags = [{"day": True, "rain": True}, {"day": False, "rain": False}, {}]
-    lay(tmp_path, {f"{n}.json": labelme(f"{n}.png", flags=own) for n, own in enumerate(flags)})
-    lay(tmp_path, {f"{n}.png": None for n in range(3)})
-    manifest = Manifest.from_any(tmp_path, task="multilabel")
-    assert manifest.table["labels"].to_pylist()[:2] == [["day", "rain"], []]
+    several = [{"day": True, "rain": True}, {"day": False, "rain": False}, {}]
+    one = [{"cat": True, "dog": False}, {"cat": False, "dog": True}, {"cat": False, "dog": False}]
+    for folder, flags in (("several", several), ("one", one)):
+        lay(tmp_path / folder, {f"{n}.json": labelme(f"{n}.png", flags=own) for n, own in enumerate(flags)})
+        lay(tmp_path / folder, {f"{n}.png": None for n in range(3)})
+    manifest = Manifest.from_any(tmp_path / "several")
+    assert (manifest.task, manifest.table["labels"].to_pylist()[:2]) == ("multilabel", [["day", "rain"], []])
+    manifest = Manifest.from_any(tmp_path / "one")
+    assert (manifest.task, manifest.table["label"].to_pylist()) == ("classification", ["cat", "dog", None])
+    lay(tmp_path / "one", {"3.json": labelme("3.png", BOX, flags={"cat": True}), "3.png": None})
+    assert Manifest.from_any(tmp_path / "one").class_names == ("cat",)  # of boxes
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,20 @@ def test_files_of_all_versions(tmp_path: Path, content: Any) -> None:
     assert "1 images without regions" in manifest.summary()
 
 
+def test_a_project_beside_its_export(tmp_path: Path) -> None:
+    images = via(("a.png", ONE), ("b.png", []))
+    lay(tmp_path, {"via.json": {"_via_settings": {}, "_via_img_metadata": images}, "a.png": None, "b.png": None})
+    lay(tmp_path, {"via_region_data.json": images})
+    manifest = Manifest.from_any(tmp_path)
+    assert manifest.table["boxes_xyxy"].to_pylist() == [[BOX], []]
+    assert "2 images are in several files, which say the same of them" in manifest.summary()
+    lay(tmp_path, {"via_region_data.json": via(("a.png", []))})
+    with pytest.raises(
+        DataError, match=r"1 images are in .*: 'a\.png \(via\.json, via_region_data\.json\)'; import one"
+    ):
+        Manifest.from_any(tmp_path)
+
+
 def test_split_folders_with_a_file_each(tmp_path: Path) -> None:
     for split in ("train", "val"):  # the balloons of Mask R-CNN: no attribute at all
         lay(tmp_path / split, {"via_region_data.json": via(("a.png", {"0": region(RECT)})), "a.png": None})

@@ -118,7 +118,7 @@ def annotated_parts(
     rows = _rows(images, uris)
     table = boxes_table(rows)
     table = identified(table, root, where=source.where, storage_options=source.options, listing=listing)
-    names = class_names or naturally_sorted({name for image in images for name in _names(image)})
+    names = class_names or naturally_sorted({name for image in images for name in _names(image, holds)})
     n_ignored = len(listing.files) - len({*uris} - {*absent})
     parts = Parts(table, tuple(names), root, n_ignored + listing.n_junk, notes=tuple(told))
     return _of_whole_images(parts, images, holds)
@@ -150,8 +150,11 @@ def _uris(images: Sequence[AnnotatedImage], listing: Listing, problems: list[str
     return uris, absent
 
 
-def _names(image: AnnotatedImage) -> set[str]:
-    return {*(image.labels or ()), *(shape.label for shape in image.shapes or () if shape.label is not None)}
+def _names(image: AnnotatedImage, holds: str = "labels") -> set[str]:
+    """Return the classes of an image: of its boxes, of the whole image, or, for sets of labels, of both."""
+    whole = {*(image.labels or ())} if holds != "boxes_xyxy" else set()
+    boxes = {shape.label for shape in image.shapes or () if shape.label is not None} if holds != "label" else set()
+    return whole | boxes
 
 
 def _rows(images: Sequence[AnnotatedImage], uris: Sequence[str]) -> BoxRows:

@@ -41,6 +41,7 @@ T = TypeVar("T")
 
 _ENDINGS = (".json", ".csv")
 _MOST_LOOKED_AT = 32  # files of one folder: some formats have one for each image
+_MANY = 256  # files looked at, after which one of each further folder has to do
 _MOST_NAMES = 500  # that are looked for to find the folder of a file's images
 
 
@@ -82,10 +83,13 @@ def files_of(place: Place, fits: Fits) -> list[str]:
         return [""] if place.ending in _ENDINGS and fits(place, "") else []
     names = sorted((path for path in place.others if path.lower().endswith(_ENDINGS)), key=posixpath.dirname)
     found: list[str] = []
+    n_looked = 0
     for _, group in groupby(names, key=posixpath.dirname):
         own = list(group)
-        fitting = [path for path in own[:_MOST_LOOKED_AT] if fits(place, path)]
-        found += own if len(fitting) == _MOST_LOOKED_AT else fitting
+        first = own[: _MOST_LOOKED_AT if n_looked < _MANY else 1]
+        n_looked += len(first)
+        fitting = [path for path in first if fits(place, path)]
+        found += own if len(fitting) == len(first) else fitting
     return found
 
 

@@ -97,6 +97,7 @@ class Place:
         self.at = at
         self._known: dict[str, bool] = {}
         self._heads: dict[str, bytes] = {}
+        self._shapes: dict[str, JsonShape] = {}
 
     @property
     def url(self) -> str:
@@ -165,7 +166,9 @@ class Place:
 
     def json(self, path: str = "") -> JsonShape:
         """Return what the beginning of a JSON file tells about it."""
-        return json_shape(self.head(path))
+        if path not in self._shapes:
+            self._shapes[path] = json_shape(self.head(path))
+        return self._shapes[path]
 
     def source(self, path: str = "", *, holds: str | None = None) -> Source:
         """Return the input for a reader: the place itself, or a file below it whose paths are relative to the place.

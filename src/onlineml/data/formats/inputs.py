@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     Parse = Callable[[bytes, str, Counter[str]], Sequence[AnnotatedImage]]
     Rescue = Callable[[Sequence[str], Sequence[str]], Mapping[str, str]]
 
-__all__ = ["Input", "contents", "detect_files", "inputs", "read_files", "remarks", "single_input", "united"]
+__all__ = ["Input", "contents", "detect_files", "inputs", "paths_of", "read_files", "remarks", "single_input", "united"]
 
 Url = str | os.PathLike[str]
 
@@ -50,10 +51,24 @@ class Input(NamedTuple):
         own = io.parent(self.at.url)
         return own.removeprefix(f"{self.root}/") if own.startswith(f"{self.root}/") else ""
 
-    def paths_of(self, names: Sequence[str | None]) -> ImagePaths:
-        """Return the files of the images that it names."""
-        images = [info.path for info in self.listing.files if is_image_name(info.path)]
-        return resolve_names(names, images, beside=self.beside, split=self.split, where=self.at.url)
+
+def paths_of(wanted: Sequence[Input], names: Sequence[Sequence[str | None]]) -> list[ImagePaths]:
+    """Return the files of the images that each input names; inputs of one folder and split are looked at together."""
+    groups = defaultdict[tuple[str, str, str | None], list[int]](list)
+    for place, one in enumerate(wanted):
+        groups[one.root, one.beside, one.split].append(place)
+    found = [ImagePaths([], [], [])] * len(wanted)
+    for own in groups.values():
+        one = wanted[own[0]]
+        images = [info.path for info in one.listing.files if is_image_name(info.path)]
+        together = [name for place in own for name in names[place]]
+        paths = resolve_names(together, images, beside=one.beside, split=one.split, where=one.at.url)
+        uris, absent, problems = iter(paths.uris), frozenset(paths.absent), paths.problems
+        for place in own:
+            mine = [*itertools.islice(uris, len(names[place]))]
+            found[place] = ImagePaths(mine, [uri for uri in mine if uri in absent], problems)
+            problems = []
+    return found
 
 
 def detect_files(place: Place, fits: Fits, *, holds: str | None = None) -> Source | None:
@@ -160,20 +175,47 @@ def read_files(
     """
     wanted, notes = inputs(source, fits, name=name)
     counts = Counter[str]()
-    images, problems = list[AnnotatedImage](), list[str]()
-    for one, content in contents(wanted):
-        read = parse(content, one.at.url, counts)
-        found = one.paths_of([image.name for image in read])
-        if found.absent:
-            paths = [info.path for info in one.listing.files if is_image_name(info.path)]
-            lost = {*found.absent}
-            others = rescue([i.name for i, uri in zip(read, found.uris, strict=True) if uri in lost], paths)
-            uris = [others.get(i.name, uri) if uri in lost else uri for i, uri in zip(read, found.uris, strict=True)]
-            found = found._replace(uris=uris)
-        problems += found.problems
-        splits = [one.split] * len(read) if one.split else folder_splits(found.uris)
-        rows = zip(read, found.uris, splits, strict=True)
+    read = [parse(content, one.at.url, counts) for one, content in contents(wanted)]
+    found = paths_of(wanted, [[image.name for image in own] for own in read])
+    problems = [problem for paths in found for problem in paths.problems]
+    missing = [frozenset(paths.absent) for paths in found]
+    lost = [
+        image.name
+        for own, paths, gone in zip(read, found, missing, strict=True)
+        for image, uri in zip(own, paths.uris, strict=True)
+        if uri in gone
+    ]
+    rescued = rescue(lost, [info.path for info in wanted[0].listing.files if is_image_name(info.path)]) if lost else {}
+    images, owners = list[AnnotatedImage](), list[str]()
+    for one, own, paths, gone in zip(wanted, read, found, missing, strict=True):
+        uris = [rescued.get(i.name, uri) if uri in gone else uri for i, uri in zip(own, paths.uris, strict=True)]
+        splits = [one.split] * len(own) if one.split else folder_splits(uris)
+        rows = zip(own, uris, splits, strict=True)
         images += [image._replace(name=uri, split=split) for image, uri, split in rows]
+        owners += [one.at.url] * len(own)
+    images = _once(images, owners, counts, problems)
     require_no_problems(source.where, problems)
     source = source._replace(files=wanted[0].listing)
     return annotated_parts(images, source, holds=holds, folder=wanted[0].root, notes=[*notes, *remarks(counts)])
+
+
+def _once(
+    images: Sequence[AnnotatedImage], owners: Sequence[str], counts: Counter[str], problems: list[str]
+) -> list[AnnotatedImage]:
+    """Return each image once where several files say the same of it, as a project and its export do."""
+    found: dict[str, tuple[AnnotatedImage, str]] = {}
+    kept, differing = list[AnnotatedImage](), list[str]()
+    for image, owner in zip(images, owners, strict=True):
+        first, other = found.setdefault(image.name, (image, owner))
+        if other == owner:
+            kept.append(image)
+        elif first == image:
+            counts["images are in several files, which say the same of them"] += 1
+        else:
+            differing.append(f"{image.name} ({io.name(other)}, {io.name(owner)})")
+    if differing:
+        problems.append(
+            f"{len(differing):,} images are in several files, which say different things: {examples(differing)}; "
+            "import one of the files"
+        )
+    return kept

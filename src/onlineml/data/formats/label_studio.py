@@ -47,7 +47,8 @@ _CHOICES_IN = re.compile(rb'"choices"\s*:\s*\[[^\]]*,')
 
 def _is_label_studio(shape: JsonShape) -> bool:
     keys = frozenset(shape.keys)
-    return ("data" in keys and bool(keys & _MARKS)) or (shape.kind == "array" and bool(keys & _OF_ROWS))
+    stored = {"task", "result"} <= keys and shape.kind == "object"
+    return stored or ("data" in keys and bool(keys & _MARKS)) or (shape.kind == "array" and bool(keys & _OF_ROWS))
 
 
 _FITS = json_fits(_is_label_studio)

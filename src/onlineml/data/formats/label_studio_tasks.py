@@ -64,6 +64,10 @@ class _Task(msgspec.Struct):
     file_upload: str | None = None
 
 
+class _Stored(_Annotation, kw_only=True):
+    task: _Task
+
+
 class Task(msgspec.Struct):
     """An image with the results of the annotation that counts.
 
@@ -94,6 +98,8 @@ def tasks_of(content: bytes, where: str, counts: Counter[str]) -> list[Task]:
     if json_shape(content[:HEAD_BYTES]).kind == "object":  # one task, as storages and webhooks get it
         content = b"[" + utf8(content, where) + b"]"
     rows = decoded(content, list[dict[str, msgspec.Raw]], where)
+    if all({"task", "result"} <= row.keys() for row in rows):  # annotations, as Label Studio syncs them to a storage
+        return [_stored(one, number, counts) for number, one in enumerate(decoded(content, list[_Stored], where), 1)]
     if all("data" in row for row in rows):
         return [_full(task, number, counts) for number, task in enumerate(decoded(content, list[_Task], where), 1)]
     return _of_rows(decoded(content, list[dict[str, Any]], where), where, counts)
@@ -108,6 +114,11 @@ def _full(task: _Task, number: int, counts: Counter[str]) -> Task:
     newest = max(valid, key=lambda one: str(one.updated_at or one.created_at or ""), default=None)
     name = f"task {number if task.id is None else task.id}"
     return Task(name, task.data, newest.result if newest else None, task.file_upload)
+
+
+def _stored(annotation: _Stored, number: int, counts: Counter[str]) -> Task:
+    annotation.task.annotations = [annotation]
+    return _full(annotation.task, number, counts)
 
 
 def _of_rows(rows: list[dict[str, Any]], where: str, counts: Counter[str]) -> list[Task]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 import posixpath
+import re
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from onlineml.data.formats.annotated import AnnotatedImage, Shape, annotated_images, annotated_parts
-from onlineml.data.formats.annotation_files import decoded, folder_splits, json_fits
+from onlineml.data.formats.annotation_files import decoded, files_of, folder_splits, json_fits
 from onlineml.data.formats.boxes import require_no_problems
 from onlineml.data.formats.export import empty_folder, image_chunks, unique_paths, write_many
 from onlineml.data.formats.format import Format
@@ -31,7 +32,7 @@ from onlineml.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from onlineml.data.formats.format import Source
+    from onlineml.data.formats.format import Place, Source
     from onlineml.data.formats.parts import Parts
     from onlineml.data.formats.sniff import JsonShape
     from onlineml.data.manifest.manifest import Manifest
@@ -41,6 +42,9 @@ __all__ = ["LABELME", "parse_labelme", "read_labelme", "write_labelme"]
 
 _MARKS = frozenset({"version", "flags", "imagePath", "imageData", "imageHeight", "imageWidth"})
 _WITHOUT_AREA = frozenset({"point", "points", "line", "linestrip", "lines"})
+_LOOKED_AT = 32  # files
+_SHAPE = re.compile(rb'"points"\s*:')
+_SET = re.compile(rb'"\s*:\s*true\b')
 _VERSION = "5.0.1"  # of LabelMe, whose files these are
 
 
@@ -222,11 +226,20 @@ def _written(shape: Shape) -> dict[str, Any]:
 
 _FITS = json_fits(_is_labelme)
 
+
+def _detect(place: Place) -> Source | None:
+    """Detect files; where the first ones have flags that are set, and no shapes, images are classified."""
+    heads = [place.head(path) for path in files_of(place, _FITS)[:_LOOKED_AT]]
+    flags = [len(_SET.findall(head)) for head in heads]
+    kind = "labels" if max(flags, default=0) > 1 else "label"
+    return detect_files(place, _FITS, holds=kind if any(flags) and not any(map(_SHAPE.search, heads)) else None)
+
+
 LABELME = Format(
     "labelme",
     holds=("boxes_xyxy", "labels", "label"),
     expected="a folder with a .json file for each image, with 'shapes' and 'imagePath'",
-    detect=lambda place: detect_files(place, _FITS),
+    detect=_detect,
     read=read_labelme,
     write=write_labelme,
     takes=("images",),

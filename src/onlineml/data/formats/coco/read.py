@@ -47,7 +47,7 @@ from onlineml.data.formats.coco.values import (
 )
 from onlineml.data.formats.coco.write import unknown_class, write_coco
 from onlineml.data.formats.format import Format, Source
-from onlineml.data.formats.inputs import Input, detect_files, united
+from onlineml.data.formats.inputs import Input, detect_files, paths_of, united
 from onlineml.data.formats.parts import Parts, common_folder
 from onlineml.data.manifest.examples import examples
 from onlineml.errors import DataError
@@ -66,7 +66,7 @@ def read_coco(source: Source, *, holds: str) -> Parts:
     files = [CocoFile.read(one.at) for one in wanted]
     root = common_folder([one.root for one in wanted])
     where = ", ".join(one.at.url for one in wanted)
-    named = [one.paths_of(file.names()) for one, file in zip(wanted, files, strict=True)]
+    named = paths_of(wanted, [file.names() for file in files])
     require_no_problems(
         where, [p for file, names in zip(files, named, strict=True) for p in (*file.problems, *names.problems)]
     )
