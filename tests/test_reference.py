@@ -16,7 +16,7 @@ from places import ROOT
 from shown_blocks import pages
 
 REFERENCE = ROOT / "docs" / "api.md"
-_DIRECTIVE = re.compile(r"^\.\. auto(class|data|function|module):: ([\w.]+)\n((?:   :.*\n)*)", re.MULTILINE)
+_DIRECTIVE = re.compile(r"^\.\. auto(class|data|exception|function|module):: ([\w.]+)\n((?:   :.*\n)*)", re.MULTILINE)
 _NAMED = re.compile(r"(?<![\w/`.-])(?:oml|onlineml)((?:\.[A-Za-z_]\w*)+)|`(?:oml|onlineml)((?:\.[A-Za-z_]\w*)+)")
 _OF_A_PROJECT = (
     re.compile(r"(?<![\w./])project\.([a-z_]\w*(?:\.[a-z_]\w*)*)(?=[(`])(?<!json)"),
