@@ -69,6 +69,8 @@ def read(url: Path, **options: Any) -> Manifest:
         ),
         "path,label,x1,y1,x2,y2\nC:\\Users\\me\\set\\a.png,cat,8,6,24,18\n/home/me/a.png,dog,32,12,64,48\n",
         "a.png,8,6,24,18,cat\na.png,32,12,64,48,dog\n",  # keras-retinanet
+        "location , x1, y1, x2, y2, class_name\na.png, 8, 6, 24, 18, cat\na.png, 32, 12, 64, 48, dog\n",
+        "https://lab.org/set/a.png,8,6,24,18,cat\ngs://lab/a.png,32,12,64,48,dog\n",
         "a.png,8,6,24,18,cat,64,48\na.png,32,12,64,48,dog,64,48\n",  # SKU-110K
         "cat,8,6,16,12,a.png,64,48\ndog,32,12,32,36,a.png,64,48\n",  # make-sense
         "filename;class;x1;y1;x2;y2\na.png;cat;8,0;6,0;24,0;18,0\na.png;dog;32,0;12,0;64,0;48,0\n",
@@ -147,6 +149,34 @@ def test_labels_that_differ_in_blanks_are_one_class_and_folds_are_no_splits(tmp_
     assert manifest.class_names == ("K\u00e4fer",)
     assert any("differ from others in Unicode form" in note for note in manifest.notes)
     assert manifest.column("fold")[0] == [0, 4]
+
+
+def test_a_first_row_with_a_number_twice_is_no_header(tmp_path: Path) -> None:
+    lay(tmp_path, {"k/a.png": "", "t.csv": "k\\a.png,8,8,38,38,cat\r\n"})
+    assert boxes_by_name(read(tmp_path)) == {"a.png": [([8, 8, 38, 38], "cat")]}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('image,label,boxes\na.png,x,"[[1,2,3,4],[5,6,7,8]]"\n', r"boxes are not four numbers \(line: value\): '2: "),
+        ("image;label;x1;y1;x2;y2\na.png;x;1,024;2;3;4\n", r"x1 are not numbers \(line: value\): '2: 1,024'"),
+        ("image,label,x1,y1,x2,y2,x1\na.png,x,1,2,3,4,5\n", r"several columns of the same name: 'x1'"),
+        ("image,label,x1,y1,x2,y2\na.png,K\xe4fer,1,2,3,4\n", r"t\.csv, line 2: the byte 0xE4 at 31 is not UTF-8"),
+    ],
+)
+@pytest.mark.parametrize("url", ["", "t.csv"])
+def test_refusals_of_a_file_and_of_its_folder(tmp_path: Path, text: str, message: str, url: str) -> None:
+    lay(tmp_path, {"a.png": "", "t.csv": text.encode("latin-1")})
+    with pytest.raises(DataError, match=message):
+        Manifest.from_any(tmp_path / url)
+
+
+def test_names_in_another_unicode_form_and_images_in_no_table(tmp_path: Path) -> None:
+    text = "image,label,x1,y1,x2,y2\n\u00fc #1%.png,x,1,2,3,4\n"
+    manifest = read(lay(tmp_path, {"i/u\u0308 #1%.png": "", "i/b.png": "", "t.csv": text}))
+    assert manifest.column("uri").tolist() == ["i/u\u0308 #1%.png"]
+    assert "1 images are in no table, and were left out: 'i/b.png'" in manifest.notes
 
 
 # -------------------------------------------------------------------------------------------------------------- shares

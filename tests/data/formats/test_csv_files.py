@@ -50,9 +50,9 @@ def test_the_exact_name_goes_before_synonyms_and_synonyms_by_their_order() -> No
 
 def test_a_name_given_twice_is_an_error_that_names_it() -> None:
     with pytest.raises(DataError, match=r"several columns of the same name: 'label'"):
-        TableFile("t.csv", b"path,label, label\na.png,1,2\n")
+        TableFile("t.csv", b"path,label, label\na.png,1,2\n").read(WANTED)
     with pytest.raises(DataError, match=r"'path'"):
-        TableFile("frame", pa.table([["a"], ["b"]], names=["path", "path"]))
+        TableFile("frame", pa.table([["a"], ["b"]], names=["path", "path"])).read(WANTED)
 
 
 def test_the_unnamed_index_of_a_data_frame_is_passed_over() -> None:

@@ -97,7 +97,7 @@ class TableFile:
         """Look at the header.
 
         Raises:
-            DataError: the table cannot be read, or has two columns of one name.
+            DataError: the table cannot be read.
         """
         self.where = where
         self.has_header = names is None
@@ -108,11 +108,6 @@ class TableFile:
         if not given and isinstance(self._content, bytes):
             raise DataError(f"{where} is not a readable table: it is empty")
         self.names = [name.strip() for name in given] if names is None else list(names)
-        repeated = [name for name, times in Counter(self.names).items() if times > 1 and name]
-        if repeated:
-            raise DataError(
-                f"{where} has several columns of the same name: {examples(repeated)}; rename or remove all but one"
-            )
 
     @classmethod
     def at(cls, url: str, *, options: Mapping[str, Any] | None) -> TableFile:
@@ -143,7 +138,7 @@ class TableFile:
             wanted: the columns to read as text, by the key under which they are returned.
 
         Raises:
-            DataError: rows are malformed (all are named), or a required column is missing.
+            DataError: rows are malformed (all are named), two columns have one name, or a required column is missing.
         """
         places = {own: find(self.names, column) for own, column in wanted.items()}
         found = {own: name for own, name in places.items() if name is not None}
@@ -161,6 +156,11 @@ class TableFile:
         return TextTable(texts, table.drop_columns([*dropped]), found)
 
     def _table(self, text_columns: Sequence[str]) -> pa.Table:
+        repeated = [name for name, times in Counter(self.names).items() if times > 1 and name]
+        if repeated:
+            raise DataError(
+                f"{self.where} has several columns of the same name: {examples(repeated)}; rename or remove all but one"
+            )
         if isinstance(self._content, pa.Table):
             table = self._content.rename_columns(self.names)
         else:

@@ -9,10 +9,13 @@ keras-retinanet (``path,x1,y1,x2,y2,class``), SKU-110K (with the image's width a
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from onlineml.data.formats.columns import PATH_NAMES, find_columns, image_roles
+import pyarrow as pa
+
+from onlineml.data.formats.columns import find_columns, image_roles
 from onlineml.data.formats.csv import Column, TableFile, key
 from onlineml.data.images.policies import is_image_name
 from onlineml.errors import ConfigError, DataError
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["BoxColumns", "Layout", "layout_of", "recognised"]
 
 _Corners = tuple[tuple[str, ...], tuple[str, ...]]  # columns, and what their four numbers may mean
+_NUMBER = re.compile(r"\d+(?:\.\d*)?")
 KINDS = ("xyxy", "xywh", "cxcywh")
 _MORE_PATHS = (("frame", "externalid"),)
 _MORE_LABELS = (("name", "object", "objectclass", "annotationtag"),)
@@ -44,7 +48,11 @@ _CORNERS: Mapping[str, tuple[str, ...]] = {
     ),
 }
 _PREFIXES = ("", "bbox", "box", "boundingbox", "bndbox", "bb")
-_LISTS = {"bbox": "", "box": "", "boundingbox": "", "bboxes": "", "bboxxyxy": "xyxy", "bboxxywh": "xywh"}
+_LISTS = {
+    **dict.fromkeys(("bbox", "box", "boundingbox", "bboxes", "boxes", "boxesstring"), ""),
+    "bboxxyxy": "xyxy",
+    "bboxxywh": "xywh",
+}
 _RETINANET = ("path", "x1", "y1", "x2", "y2", "label", "width", "height")
 _MAKE_SENSE = ("label", "x", "y", "w", "h", "path", "width", "height")
 
@@ -87,8 +95,16 @@ def recognised(file: TableFile) -> bool:
     """Return whether a table's columns are those of a table of boxes."""
     if _headerless(file) is not None:
         return True
-    paths = {word for tier in (("path",), *PATH_NAMES, *_MORE_PATHS) for word in tier}
-    return _corners(file.names) is not None and any(key(name) in paths for name in file.names)
+    corners = _corners(file.names)
+    return corners is not None and (len(corners[0]) == 4 or _holds_lists(file, corners[0][0]))
+
+
+def _holds_lists(file: TableFile, name: str) -> bool:
+    """Return whether a column holds lists, or texts of four numbers or more; it may have no rows."""
+    column = file.sample[name].drop_null()
+    if pa.types.is_list(column.type):
+        return True
+    return all(len(_NUMBER.findall(str(value))) >= 4 for value in column.to_pylist()[:20])
 
 
 def layout_of(file: TableFile, given: BoxColumns, notes: list[str]) -> Layout:

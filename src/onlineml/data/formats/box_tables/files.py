@@ -112,8 +112,12 @@ def table_head(place: Place, path: str = "") -> TableFile:
 def _fits(place: Place, path: str, fits: Callable[[TableFile], bool]) -> bool:
     try:
         return fits(table_head(place, path))
-    except DataError:  # whoever is asked for this very file will hear of it
-        return False
+    except DataError:  # in another encoding, which the reader will refuse
+        try:
+            head = place.head(path).decode("latin-1").encode()
+            return not is_parquet(path) and fits(TableFile(path, head))
+        except DataError:  # whoever is asked for this very file will hear of it
+            return False
 
 
 # ---- tables ----

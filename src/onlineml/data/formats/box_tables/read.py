@@ -23,6 +23,7 @@ from onlineml.data.formats.box_tables.write import OF_IMAGE
 from onlineml.data.formats.boxes import DECLARED, OURS, BoxRows, boxes_table, identified, parts_holding
 from onlineml.data.formats.parts import Parts, naturally_sorted
 from onlineml.data.formats.table_rows import ImageRows
+from onlineml.data.images.policies import is_image_name
 from onlineml.data.images.sizes import upright_sizes_hw
 from onlineml.data.manifest.boxes import OPTIONAL_BOX_COLUMNS
 from onlineml.data.manifest.examples import examples
@@ -93,7 +94,10 @@ def read_tables(
     labels = {label for rows in rows_of.values() for label in rows.labels if label is not None}
     class_names = ordered_classes(source, tables[0][1], labels) or naturally_sorted(labels)
     here = {info.path for info in home.listing.files} - {place.path for place, _, _ in tables}
-    n_ignored = home.listing.n_junk + len(here - {*table["uri"].to_pylist()})
+    unused = here - {*table["uri"].to_pylist()}
+    if unnamed := sorted(filter(is_image_name, unused)):
+        told.append(f"{len(unnamed):,} images are in no table, and were left out: {examples(unnamed)}")
+    n_ignored = home.listing.n_junk + len(unused)
     return parts_holding(Parts(table, class_names, home.folder, n_ignored, notes=tuple(dict.fromkeys(told))), holds)
 
 
