@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import fsspec
 import numpy as np
 import pandas as pd
+import torch
+from torch.utils.data import TensorDataset
 
 import onlineml as oml
 import tiny
@@ -99,6 +101,11 @@ def other(lab: Lab, names: dict[str, Any]) -> oml.Manifest:
     return oml.Manifest.from_pandas(rows, root="s3://lab/photos")
 
 
+def torch_dataset(lab: Lab, names: dict[str, Any]) -> Any:
+    pictures = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (4, 3, 8, 8), np.uint8))
+    return TensorDataset(pictures, torch.arange(4) % 2)
+
+
 def batches(lab: Lab, names: dict[str, Any]) -> Any:
     return oml.datamodule_for(data(lab, names), size=32)
 
@@ -144,7 +151,10 @@ BY_PAGE: dict[str, dict[str, Given]] = {
         "features": lambda lab, names: np.random.default_rng(1).normal(size=(40, 8)).astype(np.float32),
         "class_names": lambda lab, names: names["data"].class_names,
     },
-    "formats.md": {"frame": frame, "other": other},
+    "formats.md": {
+        "frame": frame, "other": other,
+        **dict.fromkeys(("dataset", "train_set", "test_set"), torch_dataset),
+    },
     "widgets.md": {"model": tiny_model, "before": scores, "after": later_scores},
     "detection_scores.md": {"data": boxes_data},
     "scheduling.md": {

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from onlineml.data.formats.format import Format, Place, Source
 from onlineml.data.manifest.splits import split_in_name
-from onlineml.errors import ConfigError, DataError
+from onlineml.errors import ConfigError, DataError, NotFoundError
 from onlineml.storage import io
 
 if TYPE_CHECKING:
@@ -128,6 +128,7 @@ def parquet_datasets(at: Location) -> dict[str, ParquetRows]:
 
     Raises:
         ConfigError: there is no Parquet.
+        NotFoundError: nothing is there.
         DataError: files of a split have different columns.
     """
     if at.url.lower().endswith(_ENDINGS):
@@ -136,6 +137,8 @@ def parquet_datasets(at: Location) -> dict[str, ParquetRows]:
     for info in io.list_files(at):
         if info.path.lower().endswith(_ENDINGS):
             files.setdefault(split_in_name(info.path) or "", []).append(at / info.path)
+    if not files and not io.exists(at):
+        raise NotFoundError(f"{at} does not exist; expected Parquet files with images")
     if not files:
         raise ConfigError(f"{at}: expected Parquet files with images, or a dataset of Hugging Face or PyTorch")
     return {split: ParquetRows(own) for split, own in files.items()}
