@@ -356,3 +356,11 @@ def test_labels_in_utf_16(tmp_path: Path):
 def test_an_nc_that_disagrees(tmp_path: Path):
     _grow(tmp_path, "images/a.png; labels/a.txt; data.yaml", data_yaml="train: images\nnames: [cat, dog]\nnc: 5\n")
     assert "data.yaml: nc is 5, but there are 2 names; the names count" in Manifest.from_yolo(tmp_path).notes
+
+
+def test_the_description_itself_may_be_given(tmp_path: Path):
+    contents = LAYOUTS["Darknet by CVAT"][2]
+    _grow(tmp_path, "obj_train_data/a.jpg; obj_train_data/a.txt; obj.data; obj.names; train.txt", **contents)
+    assert Manifest.from_any(tmp_path / "obj.data").class_names == ("cat", "dog")
+    _grow(tmp_path, "set/a.jpg; set/a.txt; set/mine.yaml", mine_yaml=f"train: .\n{YAML}")
+    assert Manifest.from_any(tmp_path / "set/mine.yaml").column("uri").tolist() == ["a.jpg"]

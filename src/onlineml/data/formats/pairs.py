@@ -176,10 +176,10 @@ class _Pairing:
         self.pairs.alone = left
 
     def _by_folder(self, path: str) -> str:
-        folder = folder_of(path)
+        folder, _, name = path.rpartition("/")
         if folder not in self._keys:
             self._keys[folder] = without_kind(folder)
-        return f"{self._keys[folder]}/{stem(path)}"
+        return f"{self._keys[folder]}/{stem(name)}"
 
     def _by_case(self, path: str) -> str:
         return f"{folder_of(self._by_folder(path))}/{_loose_stem(path)}"

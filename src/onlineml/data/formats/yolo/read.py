@@ -203,7 +203,7 @@ def _no_labels(images: Sequence[str], files: Sequence[str]) -> str:
 
 def _detect(place: Place) -> Source | None:
     """Recognise a description, or text files of numbers that are called like images."""
-    if place.ending in YAML:
+    if place.ending in {*YAML, ".data"}:
         return place.source()
     texts = [path for path in place.others if path.lower().endswith((*YAML, ".data", ".txt"))]
     described_by = [path for path in texts if path.lower().endswith((*YAML, ".data"))][:_LOOKED_AT]
