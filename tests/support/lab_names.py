@@ -152,7 +152,8 @@ BY_PAGE: dict[str, dict[str, Given]] = {
         "class_names": lambda lab, names: names["data"].class_names,
     },
     "formats.md": {
-        "frame": frame, "other": other,
+        "frame": frame,
+        "other": other,
         **dict.fromkeys(("dataset", "train_set", "test_set"), torch_dataset),
     },
     "widgets.md": {"model": tiny_model, "before": scores, "after": later_scores},

@@ -11,7 +11,7 @@ import pytest
 
 from onlineml.data.formats.tar_index import tar_index
 from onlineml.data.manifest.manifest import Manifest
-from onlineml.errors import ChangedError, DataError
+from onlineml.errors import ChangedError, DataError, NotFoundError
 from onlineml.storage import io as storage
 from picture_files import noise, png
 
@@ -110,6 +110,19 @@ def test_names_with_dots_of_their_own(tmp_path: Path) -> None:
     (tmp_path / "a.tar").write_bytes(tar({"0.image.png": PICTURES[0], "0.mask.png": PICTURES[1], "0.cls": b"x"}))
     with pytest.raises(DataError, match=r"1 samples of a\.tar have several images: 'a\.tar:0\.\{image\.png,mask\.png"):
         Manifest.from_any(tmp_path)
+
+
+def test_a_range_of_shards_as_loaders_take_it(tmp_path: Path) -> None:
+    for number in range(9, 12):
+        (tmp_path / f"s-{number:04d}.tar").write_bytes(
+            tar({f"{number}.png": PICTURES[number - 9], f"{number}.cls": b"x"})
+        )
+
+    found = Manifest.from_any(f"{tmp_path}/s-{{0009..0010}}.tar")
+
+    assert labels(found) == {"9.png": "x", "10.png": "x"}
+    with pytest.raises(NotFoundError, match=r"s-0012\.tar"):
+        Manifest.from_any(f"{tmp_path}/s-{{0010..0012}}.tar")
 
 
 def test_several_labels(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ _LABEL_KEYS = ("label", "labels", "class", "classes", "cls", "category", "class_
 _BOX_WORDS = ("box", "annotations", "objects", "shapes")
 _ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 _NAMES = ("classes.txt", "classnames.txt", "class_names.txt", "labels.txt")
+_RANGE = re.compile(r"\{(\d{1,6})\.\.(\d{1,6})\}")
 _NOT_IN_NAMES = re.compile(r"[#*?\[\]\\]")  # which would make of a URL something else
 _TOGETHER = 16  # shards
 _BLOCK = 128_000  # bytes of a request, which takes about as long as reading these: see storage.shards
@@ -175,7 +176,7 @@ def read_webdataset(source: Source, *, holds: str) -> Parts:
     folder = source.at.parent if single else source.at
     listing = source.listing()
     files = {info.path: info for info in listing.files}
-    paths = [io.name(source.where)] if single else [path for path in files if path.lower().endswith(_ENDINGS)]
+    paths = _expanded(io.name(source.where)) if single else [path for path in files if path.lower().endswith(_ENDINGS)]
     with ThreadPoolExecutor(_TOGETHER) as pool:
         indices = dict(zip(paths, pool.map(lambda path: _index(folder / path), paths), strict=True))
     samples = [sample for path, index in indices.items() for sample in samples_of(index.members, path)]
@@ -195,6 +196,15 @@ def read_webdataset(source: Source, *, holds: str) -> Parts:
     notes = [f"read as WebDataset from {examples(paths)}", *notes, *numbers_note(class_names)]
     n_ignored = len(files) - len(paths) + len(left_out) + listing.n_junk
     return Parts(table, class_names, folder.url, n_ignored, notes=tuple(notes))
+
+
+def _expanded(name: str) -> list[str]:
+    """Return the names that ``shard-{000000..000012}.tar`` stands for, as this format's loader understands it."""
+    match = _RANGE.search(name)
+    if match is None:
+        return [name]
+    numbers = range(int(match[1]), int(match[2]) + 1)
+    return [f"{name[: match.start()]}{number:0{len(match[1])}d}{name[match.end() :]}" for number in numbers]
 
 
 def _index(shard: Location) -> TarIndex:
