@@ -53,6 +53,7 @@ def splits(found: Manifest) -> list[str]:
         "img,classname",
         "Image_ID,breed",
         "id,tag",
+        "id_code,diagnosis",
         "fname,species",
     ],
 )

@@ -30,7 +30,7 @@ PATH_NAMES: tuple[tuple[str, ...], ...] = (
     ),
     ("image", "images", "img", "picture", "photo"),
     ("uri", "imageuri", "url", "imageurl"),
-    ("imageid", "imgid", "id", "name"),
+    ("imageid", "imgid", "idcode", "imagecode", "fileid", "photoid", "id", "name"),
 )
 LABEL_NAMES: tuple[tuple[str, ...], ...] = (
     (

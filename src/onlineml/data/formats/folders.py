@@ -13,7 +13,7 @@ from onlineml.data.formats.columns import find_columns, image_roles, open_table
 from onlineml.data.formats.csv import csv_bytes, key, require_valid
 from onlineml.data.formats.export import empty_folder, image_chunks, unique_paths, write_many
 from onlineml.data.formats.folder_layout import BY_FOLDERS, BY_HASH, Layout, layout_of
-from onlineml.data.formats.format import Format, Source
+from onlineml.data.formats.format import TABLE_ENDINGS, Format, Source
 from onlineml.data.formats.label_lists import format_labels, one_spelling, parse_labels
 from onlineml.data.formats.parts import Parts, absolute, image_id, naturally_sorted, with_slashes
 from onlineml.data.formats.table_rows import read_splits
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FOLDERS", "read_folders", "write_folders"]
 
-_ANNOTATIONS = (".xml", ".txt", ".json")
+_ANNOTATIONS = (".xml", ".txt", ".json", *TABLE_ENDINGS)
 _TOGETHER = 64  # images in memory at a time
 _SPLIT_TABLE = "split.csv"  # beside the exported folders
 
@@ -66,20 +66,23 @@ def read_folders(source: Source, *, holds: str) -> Parts:
     told = one_spelling(columns.pop("label"), notes)
     names = {name for own in told if own is not None for name in ([own] if isinstance(own, str) else own)}
     if not names:
-        _tell_annotations(files, notes)
+        _tell_annotations([info.path for info in files if info.path != table], notes)
     kind = pa.list_(pa.string()) if holds == "labels" else pa.string()
     arrays = {name: pa.array(values, pa.string()) for name, values in columns.items()} | {holds: pa.array(told, kind)}
     n_ignored = len(files) - len(images) + listing.n_junk - any(info.path == table for info in files)
     return Parts(pa.table(arrays), naturally_sorted(names), root, n_ignored, notes=(*layout.notes, *notes))
 
 
-def _tell_annotations(files: Sequence[FileInfo], notes: list[str]) -> None:
+def _tell_annotations(paths: Sequence[str], notes: list[str]) -> None:
     """Note files beside unlabelled images that may say what these show."""
-    endings = Counter(ending for info in files if (ending := extension(info.path)) in _ANNOTATIONS)
-    notes += [
-        f"{n:,} {ending} files were not read; if they hold boxes, leave task= and format= out"
-        for ending, n in endings.most_common(1)
-    ]
+    endings = Counter(ending for path in paths if (ending := extension(path)) in _ANNOTATIONS)
+    for ending, n in endings.most_common():
+        if n == 1 and ending == ".txt":  # a README
+            continue
+        remedy = "if they hold boxes, leave task= and format= out"
+        if ending in TABLE_ENDINGS:
+            remedy = "if they hold labels, name the columns with Manifest.from_table"
+        notes.append(f"{n:,} {ending} files were not read; {remedy}")
 
 
 def _split_table(source: Source, files: Sequence[FileInfo], notes: list[str]) -> str | None:
