@@ -17,6 +17,7 @@ from onlineml.storage import conditions, io, retries
 from onlineml.storage.location import Location
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from s3_server import S3Server
@@ -138,6 +139,49 @@ def test_nobody_at_the_endpoint_is_told_soon(
     (found,) = io.read_many([io.join(bucket, "a")], storage_options={**options, "endpoint_url": "http://127.0.0.1:9"})
     assert isinstance(found, StorageError)
     assert sum(waited) < 60
+
+
+# ------------------------------------------------------------------------------------------------------------ writing
+
+
+@pytest.mark.parametrize("fault", ["reset", "503", "500"])
+def test_a_storm_while_writing_is_waited_out(
+    bucket: str, options: dict[str, Any], fault_proxy: FaultProxy, tmp_path: Path, fault: str
+) -> None:
+    once = {**options, "config_kwargs": {"retries": {"total_max_attempts": 1}}}  # so that botocore repeats nothing
+    (tmp_path / "checkpoint").write_bytes(b"3")
+    io.write_bytes(io.join(bucket, "first"), b"0", storage_options=once)
+    assert io.guarantees(bucket, storage_options=once).create
+    urls = [io.join(bucket, name) for name in ("written", "created", "uploaded")]
+    _, version = io.read_versioned(io.join(bucket, "first"), storage_options=once)
+    writes: list[Callable[[], Any]] = [
+        lambda: io.write_bytes(urls[0], b"1", storage_options=once),
+        lambda: io.create_bytes(urls[1], b"2", storage_options=once),
+        lambda: io.upload_file(tmp_path / "checkpoint", urls[2], storage_options=once),
+        lambda: io.swap_bytes(io.join(bucket, "first"), b"4", version=version, storage_options=once),
+        lambda: io.list_files(bucket, storage_options=once),
+        lambda: io.exists(urls[0], storage_options=once),
+        lambda: io.delete(io.join(bucket, "first"), storage_options=once),
+    ]
+    for write in writes:
+        begin = len(fault_proxy.seen)
+        fault_proxy.fault = lambda *_, begin=begin: fault if len(fault_proxy.seen) - begin <= 4 else None
+        write()
+        assert len(fault_proxy.seen) - begin > 4
+    fault_proxy.fault = lambda *_: None
+    assert io.read_many(urls, storage_options=once) == [b"1", b"2", b"3"]
+    assert not io.exists(io.join(bucket, "first"), storage_options=once)
+
+
+def test_a_storm_that_does_not_end_is_an_error(
+    bucket: str, options: dict[str, Any], fault_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retries, "_PATIENCE_S", 5.0)
+    fault_proxy.fault = lambda *_: "503"
+    once = {**options, "config_kwargs": {"retries": {"total_max_attempts": 1}}}
+    with pytest.raises(StorageError, match="a: "):
+        io.write_bytes(io.join(bucket, "a"), b"1", storage_options=once)
+    assert len(fault_proxy.seen) > 1
 
 
 # ---------------------------------------------------------------------------------------------------- conditions

@@ -23,6 +23,7 @@ import fsspec.asyn
 
 from onlineml.errors import ConflictError, StorageError
 from onlineml.storage import probing
+from onlineml.storage.retries import patiently, persistently
 from onlineml.storage.s3 import client as s3
 
 __all__ = ["Guarantees", "creates", "guaranteed", "read_tagged", "swap", "swaps", "write_new"]
@@ -142,7 +143,7 @@ def write_new(fs: Any, path: str, data: bytes) -> None:
     with _writing():
         if fs.exists(path):
             raise FileExistsError
-        fs.pipe_file(path, data)
+        patiently(lambda: fs.pipe_file(path, data), fs)
         if bytes(fs.cat_file(path)) != data:
             raise FileExistsError
 
@@ -152,7 +153,7 @@ def _create(fs: Any, path: str, data: bytes) -> None:
         fs.pipe_file(path, data, mode="create")
         return
     try:
-        fsspec.asyn.sync(fs.loop, s3.put_if, fs, path, data, IfNoneMatch="*")
+        _put_if(fs, path, data, IfNoneMatch="*")
     except s3.RefusedError as err:
         raise FileExistsError from err
 
@@ -163,7 +164,7 @@ def _create(fs: Any, path: str, data: bytes) -> None:
 def read_tagged(fs: Any, path: str) -> tuple[bytes, str]:
     """Return a file's content, and the tag that `swap` expects."""
     if s3.is_s3(fs):
-        content: s3.Content = fsspec.asyn.sync(fs.loop, s3.read, fs, path)
+        content: s3.Content = fsspec.asyn.sync(fs.loop, persistently, lambda: s3.read(fs, path), fs)
         return content.data, content.version
     if hasattr(fs, "cat_tagged"):
         (found,) = fs.cat_tagged([path], [None])
@@ -204,7 +205,11 @@ def swap(fs: Any, path: str, data: bytes, *, version: str) -> str:
 
 def _swap_s3(fs: Any, path: str, data: bytes, version: str) -> str:
     try:
-        tag: str = fsspec.asyn.sync(fs.loop, s3.put_if, fs, path, data, IfMatch=f'"{version}"')
+        return _put_if(fs, path, data, IfMatch=f'"{version}"')
     except s3.RefusedError as err:
         raise ConflictError("the file was changed since it was read; read it again") from err
+
+
+def _put_if(fs: Any, path: str, data: bytes, **condition: str) -> str:
+    tag: str = fsspec.asyn.sync(fs.loop, s3.put_if, fs, path, data, condition=condition, attempt=persistently)
     return tag

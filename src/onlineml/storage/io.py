@@ -21,6 +21,7 @@ from onlineml.storage.conditions import Guarantees
 from onlineml.storage.filesystems import filesystem, is_object_store, translated
 from onlineml.storage.location import Location, Options, Url
 from onlineml.storage.reading import download_file, read_bytes, read_many
+from onlineml.storage.retries import patiently
 from onlineml.storage.urls import inside, is_url, join, name, parent, redacted
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def write_bytes(url: Url, data: bytes, *, storage_options: Options = None) -> No
             return
         fs, path = filesystem(at)
         _make_parent(fs, path)
-        fs.pipe_file(path, data)
+        patiently(lambda: fs.pipe_file(path, data), fs)
 
 
 def create_bytes(url: Url, data: bytes, *, storage_options: Options = None) -> None:
@@ -231,7 +232,7 @@ def _list_remote(at: Location, *, recursive: bool) -> list[FileInfo]:
     fs, path = filesystem(at)
     fs.invalidate_cache(path)
     try:
-        rows = fs.find(path, detail=True).values() if recursive else fs.ls(path, detail=True)
+        rows = patiently(lambda: fs.find(path, detail=True).values() if recursive else fs.ls(path, detail=True), fs)
     except (FileNotFoundError, NotADirectoryError):
         return []
     prefix = path.rstrip("/") + "/"
@@ -261,7 +262,7 @@ def exists(url: Url, *, storage_options: Options = None) -> bool:
         fs, path = filesystem(at)
         fs.invalidate_cache(path)
         try:
-            fs.info(path)
+            patiently(lambda: fs.info(path), fs)
         except FileNotFoundError:
             return False
     return True
@@ -282,7 +283,7 @@ def delete(url: Url, *, missing_ok: bool = True, storage_options: Options = None
             Path(local).unlink()
         else:
             fs, path = filesystem(at)
-            fs.rm_file(path)
+            patiently(lambda: fs.rm_file(path), fs)
 
 
 def draft_for(url: Url, *, folder: Path) -> Path:
@@ -324,5 +325,5 @@ def upload_file(
             return
         fs, path = filesystem(at)
         _make_parent(fs, path)
-        is_s3 = "s3" in fs.protocol
-        fs.put_file(str(local_file), path, **({"max_concurrency": _UPLOAD_CONCURRENCY} if is_s3 else {}))
+        options = {"max_concurrency": _UPLOAD_CONCURRENCY} if "s3" in fs.protocol else {}
+        patiently(lambda: fs.put_file(str(local_file), path, **options), fs)

@@ -16,7 +16,7 @@ from onlineml.storage import local as local_files
 from onlineml.storage.cache import byte_cache
 from onlineml.storage.filesystems import filesystem, our_error, translated
 from onlineml.storage.location import Location, Options, Url
-from onlineml.storage.retries import ANSWERED, persistently
+from onlineml.storage.retries import persistently
 from onlineml.storage.s3 import client as s3
 from onlineml.storage.s3 import obstore as s3_obstore
 from onlineml.storage.s3.client import Content
@@ -244,7 +244,6 @@ async def _read(fs: Any, path: str, place: Place) -> Content:
                 return Content(b"")  # the file is empty
             raise
         _require_whole(content.data, path, place)
-        ANSWERED.add(fs)
         return content
 
     return await persistently(once, fs)

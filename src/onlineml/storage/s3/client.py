@@ -12,7 +12,7 @@ from fsspec.config import conf
 from onlineml.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
 __all__ = [
     "Content",
@@ -148,8 +148,22 @@ async def download(
         os.fsync(file.fileno())
 
 
-async def put_if(fs: Any, path: str, data: bytes, **condition: str) -> str:
+async def put_if(
+    fs: Any,
+    path: str,
+    data: bytes,
+    *,
+    condition: Mapping[str, str],
+    attempt: Callable[[Callable[[], Awaitable[Any]], Any], Awaitable[Any]],
+) -> str:
     """Write an object with an S3 condition (``IfNoneMatch``, ``IfMatch``); return its tag.
+
+    Args:
+        fs: s3fs's filesystem.
+        path: bucket and key.
+        data: the content.
+        condition: a header's name and value.
+        attempt: sends a request, with retries.
 
     If the response to a write is lost, botocore or a layer below it retries, and the retry is refused because the
     object exists. Each write therefore stores a token, which shows that a refused write had succeeded.
@@ -162,13 +176,17 @@ async def put_if(fs: Any, path: str, data: bytes, **condition: str) -> str:
     token = secrets.token_hex(8)
     marks = {**fs.s3_additional_kwargs.get("Metadata", {}), _WRITER: token}
     call = fs._call_s3  # noqa: SLF001 (call_s3, asynchronous)
-    for attempt in range(_CONFLICTS):
+
+    async def put() -> Any:
+        return await call("put_object", Bucket=bucket, Key=key, Body=data, Metadata=marks, **condition)
+
+    for number in range(_CONFLICTS):
         try:
-            answer = await call("put_object", Bucket=bucket, Key=key, Body=data, Metadata=marks, **condition)
+            answer = await attempt(put, fs)
             break
         except OSError as err:
             code = server_code(err)
-            if code in _BUSY and attempt < _CONFLICTS - 1:
+            if code in _BUSY and number < _CONFLICTS - 1:
                 continue
             if not isinstance(err, FileExistsError | FileNotFoundError) and code not in _REFUSED:
                 raise
@@ -176,7 +194,7 @@ async def put_if(fs: Any, path: str, data: bytes, **condition: str) -> str:
                 raise
             refusal = err
         try:
-            answer = await call("head_object", Bucket=bucket, Key=key)
+            answer = await attempt(lambda: call("head_object", Bucket=bucket, Key=key), fs)
         except FileNotFoundError:
             raise RefusedError from refusal
         if answer.get("Metadata", {}).get(_WRITER) != token:
