@@ -5,10 +5,10 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from onlineml.data.formats.csv import Column, TableFile
+from onlineml.data.formats.csv import TableFile
 from onlineml.errors import DataError
 
-WANTED = {"path": Column("path", required=True, synonyms=("file name",)), "label": Column("label", synonyms=("class",))}
+WANTED = {"path": "path", "label": "label"}
 TEXT = "path,label,size\nä.png,Käse,3\nb.png,,4\n"
 EXPECTED = {"path": ["ä.png", "b.png"], "label": ["Käse", None]}
 
@@ -33,19 +33,6 @@ def test_another_encoding_is_refused_with_its_byte() -> None:
         TableFile("t.csv", TEXT.replace("b.png", "\0.png").encode())
     with pytest.raises(DataError, match="it is empty"):
         TableFile("t.csv", b"")
-
-
-@pytest.mark.parametrize("names", ["File_Name , CLASS", '"file name",class', "FILENAME,Class "])
-def test_names_are_found_by_synonyms_in_any_spelling(names: str) -> None:
-    read = TableFile("t.csv", f"{names}\na.png,cat\n".encode()).read(WANTED)
-    assert read.texts == {"path": ["a.png"], "label": ["cat"]}
-    assert not read.others.column_names
-
-
-def test_the_exact_name_goes_before_synonyms_and_synonyms_by_their_order() -> None:
-    read = TableFile("t.csv", b"filename,path,class\nx,a.png,cat\n").read(WANTED)
-    assert (read.texts["path"], read.found) == (["a.png"], {"path": "path", "label": "class"})
-    assert read.others.column_names == ["filename"]
 
 
 def test_a_name_given_twice_is_an_error_that_names_it() -> None:

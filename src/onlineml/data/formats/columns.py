@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from onlineml.data.formats.csv import Column, TableFile, key
+from onlineml.data.formats.csv import TableFile, key
 from onlineml.data.images.policies import is_image_name
 from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import normalised_split
@@ -124,8 +124,8 @@ def image_roles(path: str | None, label: str | None, split: str | None, group: s
     }
 
 
-def find_columns(file: TableFile, roles: Mapping[str, Role], notes: list[str]) -> dict[str, Column]:
-    """Return the columns of a table that have roles, by the keys of these; those that are not there are absent.
+def find_columns(file: TableFile, roles: Mapping[str, Role], notes: list[str]) -> dict[str, str]:
+    """Return the names of the columns that have roles, by the keys of these; the usual names of those that are absent.
 
     Args:
         file: the table.
@@ -136,7 +136,7 @@ def find_columns(file: TableFile, roles: Mapping[str, Role], notes: list[str]) -
         DataError: a column was named or is required and is not there, or several columns could be it.
     """
     found = {own: _find(file, role, notes) for own, role in roles.items()}
-    return {own: Column(name or roles[own].parameter) for own, name in found.items()}
+    return {own: name or roles[own].parameter for own, name in found.items()}
 
 
 def _find(file: TableFile, role: Role, notes: list[str]) -> str | None:

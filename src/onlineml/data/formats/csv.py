@@ -24,11 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 __all__ = [
-    "Column",
     "TableFile",
     "TextTable",
     "csv_bytes",
-    "find",
     "is_parquet",
     "key",
     "require_valid",
@@ -37,21 +35,6 @@ __all__ = [
 
 _DELIMITERS = (",", ";", "\t", "|")
 _SAMPLE_BYTES = 1 << 18
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column to read as text.
-
-    Attributes:
-        name: in the table.
-        required: whether its absence is an error.
-        synonyms: other names that people give it, by which it is found where `name` is absent; compared by `key`.
-    """
-
-    name: str
-    required: bool = False
-    synonyms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,14 +57,6 @@ class TextTable:
 def key(name: str) -> str:
     """Return a column's name without case, blanks and punctuation: ``"X_Min "`` and ``"xmin"`` are one."""
     return "".join(filter(str.isalnum, name.casefold()))
-
-
-def find(names: Sequence[str], column: Column) -> str | None:
-    """Return the name under which a table has a column: the exact one, else the first synonym that it has."""
-    if column.name in names:
-        return column.name
-    by_key = {key(name): name for name in reversed(names)}
-    return next((by_key[word] for word in map(key, (column.name, *column.synonyms)) if word in by_key), None)
 
 
 class TableFile:
@@ -131,21 +106,16 @@ class TableFile:
             return TableFile(self.where, head, names=None if self.has_header else self.names).sample
         return self._table([]).slice(0, 1000)
 
-    def read(self, wanted: Mapping[str, Column]) -> TextTable:
+    def read(self, wanted: Mapping[str, str]) -> TextTable:
         """Read the cells.
 
         Args:
-            wanted: the columns to read as text, by the key under which they are returned.
+            wanted: the names of the columns to read as text, by the key under which they are returned.
 
         Raises:
-            DataError: rows are malformed (all are named), two columns have one name, or a required column is missing.
+            DataError: rows are malformed (all are named).
         """
-        places = {own: find(self.names, column) for own, column in wanted.items()}
-        found = {own: name for own, name in places.items() if name is not None}
-        absent = [column.name for own, column in wanted.items() if column.required and own not in found]
-        if absent:
-            shown = ", ".join(map(repr, self.names)) or "none"
-            raise DataError(f"{self.where} has no columns {examples(absent)}; it has {shown}")
+        found = {own: name for own, name in wanted.items() if name in self.names}
         table = self._table(list(found.values()))
         empty: list[str | None] = [None] * len(table)
         texts = {own: list(empty) if own not in found else self._texts(table, found[own]) for own in wanted}

@@ -29,7 +29,6 @@ __all__ = [
     "absolute",
     "common_folder",
     "image_id",
-    "is_hidden",
     "list_folder",
     "listed_versions",
     "naturally_sorted",
@@ -114,11 +113,6 @@ def plain_decimal(value: Decimal) -> str:
     """Format a number without an exponent or trailing zeros."""
     text = f"{value:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def is_hidden(path: str) -> bool:
-    """Return whether a file or a folder above it is hidden, such as files left by macOS and Jupyter."""
-    return path.startswith(".") or "/." in path
 
 
 def with_slashes(name: str) -> str:

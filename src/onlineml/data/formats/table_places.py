@@ -117,7 +117,7 @@ def _holds(place: Place, path: str) -> str | None:
     if file is None:
         return None
     try:
-        label = find_columns(file, {"label": image_roles(None, None, None, None)["label"]}, [])["label"].name
+        label = find_columns(file, {"label": image_roles(None, None, None, None)["label"]}, [])["label"]
     except DataError:
         return None
     if label in file.names:
@@ -133,9 +133,9 @@ def _columns(file: TableFile) -> tuple[str, str | None] | None:
         found = find_columns(file, {name: roles[name] for name in ("path", "label")}, [])
     except DataError:
         return None
-    label = found["label"].name if found["label"].name in file.names else None
+    label = found["label"] if found["label"] in file.names else None
     n_classes = sum(is_indicator(file.sample[name]) for name in file.names)
-    return (found["path"].name, label) if label or n_classes > 1 else None
+    return (found["path"], label) if label or n_classes > 1 else None
 
 
 def _names_images(place: Place, path: str) -> bool:

@@ -6,7 +6,7 @@ import tarfile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onlineml.data.formats.boxes import safe_name
-from onlineml.data.formats.parts import is_hidden
+from onlineml.data.images.policies import is_junk
 from onlineml.errors import DataError
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def tar_index(file: Any, name: str, *, wanted: Callable[[str], bool]) -> TarInde
                     0 if info.isdir() or info.islnk() or info.issym() else -(-info.size // 512) * 512
                 )
                 path = safe_name(info.name)
-                if info.isdir() or (path is not None and is_hidden(path)):
+                if info.isdir() or (path is not None and is_junk(path)):
                     continue
                 if path is None or not info.isreg() or info.issparse():
                     left_out.append(info.name)

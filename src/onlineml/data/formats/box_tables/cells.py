@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from onlineml.data.formats.csv import Column
 from onlineml.data.formats.table_rows import read_splits, require_good_rows
 from onlineml.data.manifest.examples import examples
 
@@ -67,7 +66,7 @@ def read_cells(layout: Layout, notes: list[str]) -> Cells:
         layout: its columns.
         notes: those on its columns.
     """
-    read = layout.file.read({**layout.columns, "annotated": Column("annotated")})
+    read = layout.file.read({**layout.columns, "annotated": "annotated"})
     others = read.others.drop_columns([name for name in layout.corners if name in read.others.column_names])
     first_line = 2 if layout.file.has_header else 1
     n = len(others)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pyarrow as pa
 
 from onlineml.data.formats.columns import find_columns, image_roles
-from onlineml.data.formats.csv import Column, TableFile, key
+from onlineml.data.formats.csv import TableFile, key
 from onlineml.data.images.policies import is_image_name
 from onlineml.errors import ConfigError, DataError
 
@@ -85,7 +85,7 @@ class Layout(NamedTuple):
     """
 
     file: TableFile
-    columns: Mapping[str, Column]
+    columns: Mapping[str, str]
     corners: tuple[str, ...]
     kinds: tuple[str, ...]
     sizes: tuple[str, ...]
@@ -124,13 +124,13 @@ def layout_of(file: TableFile, given: BoxColumns, notes: list[str]) -> Layout:
     roles["path"] = replace(roles["path"], synonyms=roles["path"].synonyms + _MORE_PATHS)
     columns = find_columns(file, {"path": roles.pop("path")}, notes)
     corners, kinds = _wanted_corners(file, given.box)
-    taken = {columns["path"].name, *corners}
-    more = tuple(tuple(word for word in tier if word != key(columns["path"].name)) for tier in _MORE_LABELS)
+    taken = {columns["path"], *corners}
+    more = tuple(tuple(word for word in tier if word != key(columns["path"])) for tier in _MORE_LABELS)
     roles["label"] = replace(roles["label"], synonyms=roles["label"].synonyms + more)
     columns |= find_columns(file, roles, notes)
     if given.label == "":
         del columns["label"]
-    elif columns["label"].name not in file.names:
+    elif columns["label"] not in file.names:
         shown = ", ".join(repr(name) for name in file.names if name not in taken) or "none"
         raise DataError(
             f"{file.where} has no column 'label', nor one such as 'class'; beside the boxes it has {shown}; "
