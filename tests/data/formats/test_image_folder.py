@@ -116,6 +116,16 @@ def test_boxes_that_fit_only_as_corners_are_corners(tmp_path: Path) -> None:
     assert any("x1, y1, x2, y2, not x, y, width, height" in note for note in found.notes)
 
 
+def test_shares_are_recognised(tmp_path: Path) -> None:
+    images(tmp_path, "a.png", "b.png")
+    rows(tmp_path / "metadata.jsonl", boxed("a.png", [0.25, 0.5, 0.5, 0.25]), boxed("b.png", [0, 0, 1, 1]))
+
+    found = Manifest.from_any(tmp_path)
+
+    assert column(found, "boxes_xyxy") == {"a.png": [[50.0, 50.0, 150.0, 75.0]], "b.png": [[0.0, 0.0, 200.0, 100.0]]}
+    assert any("shares of the width and height" in note for note in found.notes)
+
+
 def test_a_box_a_little_too_wide_is_no_corner(tmp_path: Path) -> None:
     images(tmp_path, "a.png")
     rows(tmp_path / "metadata.jsonl", boxed("a.png", [10, 5, 195, 60]))  # five pixels too wide

@@ -136,7 +136,7 @@ def test_several_labels(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"0.json": json.dumps({"boxes": [[1, 2, 3, 4]]}).encode()}, r"a\.tar:0\.json has 'boxes': boxes in shards"),
+        ({"0.json": json.dumps({"boxes": [[1, 2, 3, 4]]}).encode()}, r"a\.tar:0\.json has 'boxes'.*task=\"detection\""),
         ({"0.json": b"{"}, r"a\.tar:0\.json is not JSON"),
         ({"0.json": b'{"label": 0.5}'}, r"a\.tar:0\.json: 'label' is 0\.5, not a class"),
         ({"0.txt": b"two lines\nof a caption"}, r"the \.txt files are captions"),
@@ -148,6 +148,41 @@ def test_what_is_no_class_is_refused(files: dict[str, bytes], message: str, tmp_
 
     with pytest.raises(DataError, match=message):
         Manifest.from_any(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"objects": {"bbox": [[1, 2, 3, 4]], "category": [1]}},
+        {"annotations": [{"bbox": [1, 2, 3, 4], "category_id": 1, "iscrowd": 0}], "width": 20},
+    ],
+)
+def test_boxes_of_a_known_convention(content: dict[str, Any], tmp_path: Path) -> None:
+    files = {"0.png": PICTURES[0], "0.json": json.dumps(content).encode(), "1.png": PICTURES[1]}
+    (tmp_path / "a.tar").write_bytes(tar({**files, "2.png": PICTURES[2], "2.json": b'{"annotations": []}'}))
+
+    found = Manifest.from_any(tmp_path, task="detection", class_names=["cat", "dog"])
+    found.export(tmp_path / "out", format="webdataset")
+    again = Manifest.from_any(tmp_path / "out", task="detection")
+
+    for one in (found, again):
+        told = one.table.select(["boxes_xyxy", "labels"]).to_pylist()
+        told = [
+            told[row] for row in sorted(range(3), key=lambda row: PICTURES.index(storage.read_bytes(one.urls()[row])))
+        ]
+        assert told == [
+            {"boxes_xyxy": [[1.0, 2.0, 4.0, 6.0]], "labels": ["dog"]},
+            {"boxes_xyxy": None, "labels": None},
+            {"boxes_xyxy": [], "labels": []},
+        ]
+
+
+@pytest.mark.parametrize("content", [{"boxes": [[1, 2, 3, 4]]}, {"objects": [{"box": [1, 2, 3, 4]}]}, {"label": "cat"}])
+def test_other_boxes_are_refused(content: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "a.tar").write_bytes(tar({"0.png": PICTURES[0], "0.json": json.dumps(content).encode()}))
+
+    with pytest.raises(DataError, match=r"have one meaning; unpack the shards|hold no boxes"):
+        Manifest.from_any(tmp_path, task="detection")
 
 
 # ---- archives ----

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from onlineml.data.formats.addresses import placed
+from onlineml.data.formats.addresses import in_pixels, placed
 from onlineml.data.formats.annotated import AnnotatedImage, Shape, annotated_images, annotated_parts
 from onlineml.data.formats.boxes import HASHED, require_no_problems
 from onlineml.data.formats.encodings import utf8
@@ -41,6 +41,7 @@ __all__ = ["IMAGE_FOLDER", "read_image_folder", "write_image_folder"]
 
 _CARD = "README.md"
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+_SHARES = 1.01  # up to here, as they are rounded
 _LOOKED_AT = 256  # images, to tell corners from sides
 
 
@@ -102,7 +103,7 @@ def read_image_folder(source: Source, *, holds: str) -> Parts:
     archives = [info.path for info in listing.files if info.path.lower().endswith(_ARCHIVES)]
     if archives and not any(is_image_name(info.path) for info in listing.files):
         raise DataError(f"the images of {source.where} are in archives: {examples(archives)}; unpack them beside it")
-    found = _as_sides(placed(images, source))
+    found = _as_sides(_unscaled(placed(images, source)))
     used = {label for image in found.images for label in image.labels or ()}
     used |= {shape.label for image in found.images for shape in image.shapes or () if shape.label is not None}
     told = used_names(used, names)
@@ -121,6 +122,14 @@ def _in_folder(image: AnnotatedImage, folder: str) -> AnnotatedImage:
 
 def _names_of_card(folder: Location, paths: Sequence[str]) -> tuple[str, ...]:
     return card_names(io.read_bytes(folder / _CARD)) if _CARD in paths else ()
+
+
+def _unscaled(found: Placed) -> Placed:
+    """Return boxes in pixels where all are shares of the sides, which would be a pixel at most."""
+    boxes = [shape.box_xyxy for image in found.images for shape in image.shapes or ()]
+    if not boxes or not all(0 <= side <= _SHARES for box in boxes for side in box):
+        return found
+    return in_pixels(found._replace(notes=(*found.notes, "the boxes are shares of the width and height, not pixels")))
 
 
 def _as_sides(found: Placed) -> Placed:

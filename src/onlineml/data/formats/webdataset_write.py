@@ -28,8 +28,8 @@ _SHARD_BYTES = 64_000_000
 def write_webdataset(manifest: Manifest, at: Location) -> str:
     """Copy the images into shards ``<split>-000000.tar``, with their classes' numbers in ``.cls``.
 
-    The names of the classes are in ``classes.txt``, a line each; sets of classes are in ``.json``, by name. Groups are
-    not written. A shard is in memory until it is written.
+    The names of the classes are in ``classes.txt``, a line each; sets of classes and boxes are in ``.json``, by name.
+    Groups and further columns are not written. A shard is in memory until it is written.
 
     Raises:
         AlreadyExistsError: the folder holds files already.
@@ -70,7 +70,12 @@ def _samples(manifest: Manifest) -> Iterator[Mapping[str, bytes]]:
     for rows, contents in image_chunks(manifest):
         for row, (image, content) in enumerate(zip(images[rows], contents, strict=True), rows.start):
             files = {f"{row:07d}{extension(image.name)}": content}
-            if image.labels is not None and manifest.kind.key == "label":
+            if image.shapes is not None:
+                boxes = [shape.box_xyxy for shape in image.shapes]
+                sides = [[x1, y1, x2 - x1, y2 - y1] for x1, y1, x2, y2 in boxes]
+                objects = {"bbox": sides, "category": [shape.label for shape in image.shapes]}
+                files[f"{row:07d}.json"] = msgspec.json.encode({"objects": objects})
+            elif image.labels is not None and manifest.kind.key == "label":
                 files[f"{row:07d}.cls"] = str(places[image.labels[0]]).encode()
             elif image.labels is not None:
                 files[f"{row:07d}.json"] = msgspec.json.encode({"labels": list(image.labels)})
