@@ -36,6 +36,7 @@ FILES = {  # formats that are one file
     "sagemaker": "output.manifest",
     "cvat": "annotations.xml",
 }
+NO_BLANKS = {"kitti"}  # blanks part its columns, and the classes here have some
 VALUES: dict[str, Any] = {
     "classification": {"label": lambda n: f"class {n % 3}"},
     "detection": {"boxes_xyxy": lambda n: [[1.0, 2.0, 5.0, 6.0 + n % 3]], "labels": lambda n: [f"class {n % 3}"]},
@@ -81,7 +82,7 @@ def test_names_come_back_as_they_were(task: str, place: Store) -> None:
     assert meanings(frozen) == wanted
     wrong = {}
     for name, one in formats().items():
-        if kind_of(task).key in one.holds and one.write is not None:
+        if kind_of(task).key in one.holds and one.write is not None and name not in NO_BLANKS:
             file = FILES.get(name)
             url = f"{place.url}/photos/{file}" if file else f"{place.url}/{name}"
             try:
