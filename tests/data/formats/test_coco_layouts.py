@@ -120,6 +120,19 @@ LAYOUTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         },
         {"val2017/000.jpg": ("val", ONE)},
     ),
+    "two tasks of CVAT with the same names, of which one lacks a picture": (
+        {
+            "task 1/annotations/instances_default.json": coco("1.png", "2.png"),
+            "task 2/annotations/instances_default.json": coco("1.png", "2.png"),
+            **dict.fromkeys(["task 1/images/1.png", "task 2/images/1.png", "task 2/images/2.png"]),
+        },
+        {
+            "task 1/images/1.png": (..., ONE),
+            "task 1/images/2.png": (..., TWO),
+            "task 2/images/1.png": (..., ONE),
+            "task 2/images/2.png": (..., TWO),
+        },
+    ),
     "a file for each image": (
         {
             "Annotations/a.json": coco("a.png"),

@@ -125,6 +125,14 @@ def test_layouts(tmp_path: Path, files: dict[str, Any], expected: dict[str, Any]
     assert all(split in (..., "...") or found[path][0] == split for path, (split, _) in expected.items())
 
 
+def test_an_image_of_another_split_is_another_image(tmp_path: Path) -> None:
+    numbers = (("train", 1), ("train", 3), ("val", 1))
+    files: dict[str, Any] = {f"{split}/json/{n}.json": labelme(f"{n}.jpg", BOX) for split, n in numbers}
+    found = read_boxes(lay(tmp_path, files | dict.fromkeys(["train/1.jpg", "val/1.jpg", "val/3.jpg"])))
+    boxes = {path: boxes for path, (_, boxes) in found.items()}
+    assert boxes == {"train/1.jpg": ONE, "val/1.jpg": ONE, "train/json/3.jpg": ONE, "val/3.jpg": None}
+
+
 def test_a_name_that_disagrees_is_told(tmp_path: Path) -> None:
     lay(tmp_path, {"2.json": labelme("1.jpg"), "1.jpg": None, "2.jpg": None})
     assert "1 files name another image in imagePath" in Manifest.from_any(tmp_path).summary()

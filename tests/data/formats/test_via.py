@@ -83,6 +83,16 @@ def test_files_of_all_versions(tmp_path: Path, content: Any) -> None:
     assert "1 images without regions" in manifest.summary()
 
 
+def test_a_picture_that_is_only_in_another_set(tmp_path: Path) -> None:
+    for folder in ("set 1", "set 2"):
+        lay(tmp_path / folder, {"via.json": via(("a.png", ONE), ("b.png", ONE)), "a.png": None})
+    (tmp_path / "set 2" / "b.png").write_bytes(b"")
+    (tmp_path / "set 2" / "via.json").unlink()
+    manifest = Manifest.from_any(tmp_path)
+    assert manifest.table["uri"].to_pylist() == ["set 1/a.png", "set 1/b.png"]
+    assert "1 images are named but not there: 'set 1/b.png'" in manifest.summary()
+
+
 def test_a_project_beside_its_export(tmp_path: Path) -> None:
     images = via(("a.png", ONE), ("b.png", []))
     lay(tmp_path, {"via.json": {"_via_settings": {}, "_via_img_metadata": images}, "a.png": None, "b.png": None})

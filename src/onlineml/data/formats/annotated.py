@@ -69,7 +69,7 @@ class AnnotatedImage(NamedTuple):
         split: a name, None (no split) or `HASHED`.
         group: None: it is a group of its own.
         labels: of the whole image; None: it is unlabelled.
-        beside: the folder, below the root, of the file that names the image.
+        beside: the folder, below the root, of the file that names the image; None: the name is the image's path.
     """
 
     name: str
@@ -78,7 +78,7 @@ class AnnotatedImage(NamedTuple):
     split: str | None = HASHED
     group: str | None = None
     labels: Sequence[str] | None = None
-    beside: str = ""
+    beside: str | None = ""
 
 
 def annotated_parts(
@@ -127,9 +127,12 @@ def annotated_parts(
 def _uris(images: Sequence[AnnotatedImage], listing: Listing, problems: list[str]) -> tuple[list[str], list[str]]:
     """Return each image's path, and the paths of those that are not there."""
     paths = [info.path for info in listing.files if is_image_name(info.path)]
-    places: dict[tuple[str, str], str | None] = {}
+    known = frozenset(paths)
+    places: dict[tuple[str | None, str], str | None] = {
+        (None, image.name): image.name if image.name in known else None for image in images if image.beside is None
+    }
     ambiguous: dict[str, list[str]] = {}
-    for folder in dict.fromkeys(image.beside for image in images):
+    for folder in dict.fromkeys(image.beside for image in images if image.beside is not None):
         own = [image.name for image in images if image.beside == folder]
         found = locate(own, paths, beside=folder)
         places |= {(folder, name): path for name, path in zip(own, found.paths, strict=True)}

@@ -12,7 +12,7 @@ import msgspec
 
 from onlineml.data.formats.boxes import HASHED, refused_names, safe_name
 from onlineml.data.formats.encodings import utf8
-from onlineml.data.formats.locate import Located, locate
+from onlineml.data.formats.locate import Located, locate, n_shared
 from onlineml.data.formats.parts import with_slashes
 from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import normalised_split, split_in_name
@@ -20,6 +20,7 @@ from onlineml.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Set as AbstractSet
 
     from onlineml.data.formats.format import Place
     from onlineml.data.formats.sniff import JsonShape
@@ -149,15 +150,24 @@ def resolve_names(
     open_ = [row for row, uri in enumerate(uris) if uri not in known]
     wanted = [names[row] if plain[row] else "" for row in open_] if own else []
     located = locate(wanted, own, beside=home) if own else Located([None] * len(open_), {})
+    parallel = _parallel_folders({*uris} & known, {posixpath.dirname(path) for path in located.paths if path}, known)
     absent, lost = [], []
     for row, path in zip(open_, located.paths, strict=True):
         inside = safe_name(plain[row])
-        uris[row] = path or (posixpath.join(home, inside) if inside else "")
-        if path is None and uris[row]:
+        own_path = None if path is None or posixpath.dirname(path) in parallel else path
+        uris[row] = own_path or (posixpath.join(home, inside) if inside else "")
+        if own_path is None and uris[row]:
             absent.append(uris[row])
-        elif path is None:
+        elif own_path is None:
             lost.append(names[row])
     return ImagePaths(uris, absent, [*_problems(lost, located.ambiguous, homes[1:] and homes, where)])
+
+
+def _parallel_folders(found: AbstractSet[str], folders: AbstractSet[str], known: AbstractSet[str]) -> frozenset[str]:
+    """Return the folders with other images of the same names as those already found: another set of images."""
+    names = {posixpath.basename(path) for path in found}
+    others = {folder: (posixpath.join(folder, name) for name in names) for folder in folders}
+    return frozenset(f for f, paths in others.items() if any(path in known and path not in found for path in paths))
 
 
 def _problems(lost: Sequence[Any], ambiguous: dict[str, list[str]], rivals: Sequence[str], where: str) -> Iterable[str]:
@@ -173,22 +183,23 @@ def _problems(lost: Sequence[Any], ambiguous: dict[str, list[str]], rivals: Sequ
 def _homes(names: Sequence[str], images: Sequence[str], beside: str, split: str | None) -> list[str]:
     """Return the folder that most names are relative to; several if nothing decides between them, none if none fits.
 
-    A folder named as the split of the file comes first, then the folder in which most names are, then the file's own,
-    then one below the file's own.
+    Those come first that are named as the split of the file and have at least half of its names, then those nearest to
+    the file, then those that have most names, then the file's own.
     """
     by_name: defaultdict[str, list[str]] = defaultdict(list)
     for path in images:
         by_name[posixpath.basename(path)].append(path)
     counts: Counter[str] = Counter()
-    for name in names[:: max(1, len(names) // _MOST_NAMES)]:
+    sample = names[:: max(1, len(names) // _MOST_NAMES)]
+    for name in sample:
         inside = posixpath.normpath(name).lstrip("/") if name else name
         for path in by_name.get(posixpath.basename(inside), ()):
             if path == inside or path.endswith(f"/{inside}"):
                 counts[path[: -len(inside)].rstrip("/")] += 1
 
-    def rank(folder: str) -> tuple[bool, int, bool, bool]:
+    def rank(folder: str) -> tuple[bool, bool, int, int, bool]:
         named = split is not None and folder_split(f"{folder}/") == split
-        return named, counts[folder], folder == beside, folder.startswith(f"{beside}/")
+        return named, 2 * counts[folder] >= len(sample), n_shared(folder, beside), counts[folder], folder == beside
 
     best = max(map(rank, counts), default=None)
     return sorted(folder for folder in counts if rank(folder) == best)

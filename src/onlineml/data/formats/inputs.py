@@ -191,7 +191,7 @@ def read_files(
         uris = [rescued.get(i.name, uri) if uri in gone else uri for i, uri in zip(own, paths.uris, strict=True)]
         splits = [one.split] * len(own) if one.split else folder_splits(uris)
         rows = zip(own, uris, splits, strict=True)
-        images += [image._replace(name=uri, split=split) for image, uri, split in rows]
+        images += [image._replace(name=uri, split=split, beside=None) for image, uri, split in rows]
         owners += [one.at.url] * len(own)
     images = _once(images, owners, counts, problems)
     require_no_problems(source.where, problems)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from onlineml.data.formats.annotated import AnnotatedImage, Shape, annotated_images, annotated_parts
-from onlineml.data.formats.annotation_files import decoded, files_of, folder_splits, json_fits
+from onlineml.data.formats.annotation_files import decoded, files_of, folder_split, folder_splits, json_fits
 from onlineml.data.formats.boxes import require_no_problems
 from onlineml.data.formats.export import empty_folder, image_chunks, unique_paths, write_many
 from onlineml.data.formats.format import Format
@@ -128,7 +128,7 @@ def read_labelme(source: Source, *, holds: str) -> Parts:
     if source.files is not None:
         told = {image.name for image in found}
         folders = {*map(posixpath.dirname, told)}
-        found += [AnnotatedImage(p) for p in images if posixpath.dirname(p) in folders and p not in told]
+        found += [AnnotatedImage(p, beside=None) for p in images if posixpath.dirname(p) in folders and p not in told]
     splits = folder_splits([image.name for image in found])
     rows = [image._replace(split=split) for image, split in zip(found, splits, strict=True)]
     source = source._replace(files=wanted[0].listing)
@@ -150,8 +150,10 @@ def _images_of(
         known = own[0] if len(own) == 1 else (by_name or by_stem)
         if by_name and by_name != known:
             other.append(file)
+        if not known and "" in (by_name, by_stem):  # only an image of another split has this name
+            known = f"{file.rpartition('.')[0]}.jpg"
         folder = posixpath.dirname(file)
-        found.append(image._replace(name=known) if known else image._replace(beside=folder))
+        found.append(image._replace(name=known, beside=None) if known else image._replace(beside=folder))
     if other:
         notes.append(
             f"{len(other):,} files name another image in imagePath; the image of their own name was taken: "
@@ -166,6 +168,7 @@ def _stem(path: str) -> str:
 
 
 def _located(names: Sequence[str], files: Sequence[str], images: Sequence[str]) -> list[str | None]:
+    """Return the image of each name, given with its file; ``""`` for one of another split, None for none or several."""
     found: list[str | None] = [None] * len(names)
     rows = defaultdict[str, list[int]](list)
     for row, file in enumerate(files):
@@ -173,7 +176,13 @@ def _located(names: Sequence[str], files: Sequence[str], images: Sequence[str]) 
     for folder, own in rows.items():
         for row, path in zip(own, locate([names[row] for row in own], images, beside=folder).paths, strict=True):
             found[row] = path
-    return found
+    pairs = zip(found, files, strict=True)
+    return [path and (path if _may_be_of(folder_split(path), folder_split(file)) else "") for path, file in pairs]
+
+
+def _may_be_of(split: str | None, other: str | None) -> bool:
+    """Return whether an image may belong to a file by the splits that their folders are named as."""
+    return split == other or None in (split, other)
 
 
 # ---- writing ----

@@ -15,7 +15,7 @@ from onlineml.storage.urls import is_url
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["Located", "locate"]
+__all__ = ["Located", "locate", "n_shared"]
 
 
 class Located(NamedTuple):
@@ -112,11 +112,14 @@ def _closest(name: str, paths: Sequence[str]) -> list[str]:
 
 def _nearest(paths: list[str], beside: str) -> list[str]:
     """Return the paths that share the most folders with the annotation file, counted from the root."""
-    if len(paths) < 2 or not beside:
-        return paths
-    own = beside.split("/")
-    shared = [len([*itertools.takewhile(_equal, zip(own, p.split("/")[:-1], strict=False))]) for p in paths]
+    shared = [n_shared(posixpath.dirname(path), beside) for path in paths]
     return [path for path, n in zip(paths, shared, strict=True) if n == max(shared)]
+
+
+def n_shared(one: str, other: str) -> int:
+    """Return the number of folders above both of two folders, with these."""
+    pairs = zip(one.split("/"), other.split("/"), strict=False)
+    return len([*itertools.takewhile(_equal, pairs)]) if one and other else 0
 
 
 def _equal(pair: tuple[str, str]) -> bool:
