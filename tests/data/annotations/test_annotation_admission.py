@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import onlineml as oml
-from onlineml.data.annotations.admission import is_readers_own
+from onlineml.data.annotations.admission import are_readers_own
 from onlineml.data.annotations.state import parquet_bytes, record
 from onlineml.errors import DataError
 from onlineml.storage import io
@@ -97,17 +97,26 @@ def test_a_local_project_may_name_any_address(tmp_path: Path) -> None:
     assert set(project.labels.state().table["uri"].to_pylist()) == set(uris)
 
 
-def test_images_of_this_machine_are_not_added_to_a_project_elsewhere(
+def test_images_of_this_machine_in_a_project_elsewhere_are_read_by_who_added_them(
     project: oml.Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "photos" / "red").mkdir(parents=True)
     (tmp_path / "photos" / "red" / "a.jpg").write_bytes(jpeg(picture(COLOURS["red"], seed=2)))
     found = oml.Manifest.from_folders(tmp_path / "photos")
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "file"))
     with pytest.raises(DataError, match="upload_files"):
         project.add(found)
-    monkeypatch.setenv("ONLINEML_LOCAL_IMAGES", str(tmp_path))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "mine"))
     project.add(found)
-    assert len(project.labels.state()) == 2
+    assert len(oml.Project.open(project.url).labels.state()) == 2
+    _import(project, [("/etc/hostname", "val")])  # what was allowed is only the folder of these photos
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "somebody else's"))
+    with pytest.warns(RuntimeWarning, match="left out"):
+        assert len(oml.Project.open(project.url).labels.state()) == 1
+    monkeypatch.setenv("ONLINEML_LOCAL_IMAGES", str(tmp_path))
+    with pytest.warns(RuntimeWarning, match="1 imported images are left out"):
+        assert len(oml.Project.open(project.url).labels.state()) == 2
 
 
 def test_which_addresses_are_the_readers_own() -> None:
@@ -121,6 +130,6 @@ def test_which_addresses_are_the_readers_own() -> None:
         "zip://a::s3://b/a.zip",
         "zip:///a::s3://b/z",
     ]
-    assert all(is_readers_own(uri, project=bucket) for uri in own)
-    assert not any(is_readers_own(uri, project=bucket) for uri in others)
-    assert not any(is_readers_own(uri, project=disk) for uri in own)
+    assert are_readers_own(own, project=bucket).all()
+    assert not are_readers_own(others, project=bucket).any()
+    assert not are_readers_own(own, project=disk).any()

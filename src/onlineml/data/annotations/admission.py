@@ -3,30 +3,38 @@
 Everybody who may write to a project may write any entry. One that names a file outside the project where only the
 project's own are meant, an image by a path with ``..``, or a split that does not exist is left out when the log is
 read; all others count. Images may be at any address in other stores, and of a local project anywhere on the machine. A
-project elsewhere may name images on the reader's disk only below the folders in ``ONLINEML_LOCAL_IMAGES``.
+project elsewhere may name images on the reader's disk only below the folders in ``ONLINEML_LOCAL_IMAGES``, and in those
+from which this user has added images to it on this machine, which are noted in the user's data folder.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import platformdirs
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from onlineml.data.annotations.entries import mask_of
 from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import SPLITS
-from onlineml.storage.urls import local_path
+from onlineml.storage import local as local_files
+from onlineml.storage.cache import make_private
+from onlineml.storage.urls import local_path, storable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
     from onlineml.storage.location import Location
 
-__all__ = ["FOLDERS", "admitted_entries", "admitted_images", "is_readers_own"]
+__all__ = ["FOLDERS", "admitted_entries", "admitted_images", "are_readers_own", "note_folders"]
 
 FOLDERS = "ONLINEML_LOCAL_IMAGES"
 _ABOVE = r"(^|/)\.\.(/|$)|\x00"
@@ -67,25 +75,60 @@ def admitted_images(table: pa.Table, *, project: Location) -> pa.Table:
         refused |= _unknown(table["split"])
     if project.local is None:
         rows = np.flatnonzero(mask_of(pc.match_substring_regex(table["uri"], _PERHAPS_LOCAL)))
-        uris = table["uri"].take(pa.array(rows)).to_pylist()
-        refused[rows] |= np.array([is_readers_own(uri, project=project) for uri in uris], dtype=bool)
+        refused[rows] |= are_readers_own(table["uri"].take(pa.array(rows)).to_pylist(), project=project)
     return _without(table, refused, what="imported images", name="uri")
 
 
-def is_readers_own(uri: str, *, project: Location) -> bool:
-    """Return whether an address is on the disk of whoever reads it, outside the folders that they allow.
+def are_readers_own(uris: Sequence[str], *, project: Location) -> npt.NDArray[np.bool_]:
+    """Return which addresses are on the disk of whoever reads them, outside the folders that they allow.
 
     Args:
-        uri: a path, a URL, or a chain of them, of which each counts; relative ones are inside the project.
+        uris: (N,) paths, URLs, or chains of them, of which each link counts; relative ones are inside the project.
         project: one on a local disk may name any local file.
+
+    Returns:
+        (N,) bool.
     """
+    if project.local is not None or not uris:
+        return np.zeros(len(uris), dtype=bool)
+    above = tuple(f"{one.rstrip('/')}/" for one in os.environ.get(FOLDERS, "").split(os.pathsep) if one)
+    noted = _noted(project)
+
+    def allowed(path: str) -> bool:
+        return path.startswith(above) or os.path.dirname(path) in noted  # noqa: PTH120 (of many paths)
+
+    return np.array([not all(map(allowed, _local_paths(uri))) for uri in uris], dtype=bool)
+
+
+def note_folders(uris: Sequence[str], *, project: Location) -> None:
+    """Note that this user reads a project's images from the folders of some local files, on this machine.
+
+    Raises:
+        OSError: the note cannot be written.
+    """
+    folders = {os.path.dirname(path) for uri in uris for path in _local_paths(uri)}  # noqa: PTH120 (of many paths)
+    file = _notes(project)
+    make_private(file.parent)
+    local_files.replace(str(file), "\n".join(sorted(folders | _noted(project))).encode())
+
+
+def _notes(project: Location) -> Path:
+    name = hashlib.sha256(storable(project.folder.url).encode()).hexdigest()[:32]
+    return Path(platformdirs.user_data_dir("onlineml")) / "local-images" / f"{name}.txt"
+
+
+def _noted(project: Location) -> set[str]:
+    try:
+        return set(_notes(project).read_text(encoding="utf-8").split("\n"))
+    except OSError:
+        return set()
+
+
+def _local_paths(uri: str) -> list[str]:
+    """Return the absolute paths on the local disk in a URI, or in each link of a chain."""
     links = uri.split("::")
-    paths = [local_path(link) for link in links if "://" in link or (link is links[-1] and link.startswith("/"))]
-    local = [os.path.normpath(path) for path in paths if path is not None]
-    if project.local is not None or not local:
-        return False
-    allowed = [folder.rstrip("/") for folder in os.environ.get(FOLDERS, "").split(os.pathsep) if folder]
-    return not all(any(path.startswith(f"{folder}/") for folder in allowed) for path in local)
+    found = [local_path(link) for link in links if "://" in link or (link is links[-1] and link.startswith("/"))]
+    return [os.path.normpath(path) for path in found if path is not None]
 
 
 def _unknown(splits: pa.ChunkedArray) -> npt.NDArray[np.bool_]:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from onlineml.data.annotations.addresses import Reimported, reimported
-from onlineml.data.annotations.admission import FOLDERS, is_readers_own
+from onlineml.data.annotations.admission import FOLDERS, are_readers_own, note_folders
 from onlineml.data.annotations.entries import one_chunk
 from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import assign_splits
@@ -134,7 +134,7 @@ def recorded(urls: Sequence[str], project: Location) -> list[str]:
 
     Raises:
         DataError: some contain credentials, which everybody who reads the project would see, or name files of this
-            machine, which others do not have.
+            machine and the project is elsewhere, and it cannot be noted here that this user reads them.
     """
     found = [absolute(url).removeprefix(f"{project.url}/") for url in urls]
     shown = [redacted(one) for one in found if storable(one) != one]
@@ -144,12 +144,15 @@ def recorded(urls: Sequence[str], project: Location) -> list[str]:
             f"{examples(shown)}; give credentials in the environment or in storage_options, or copy the images with "
             "project.images.upload_files"
         )
-    own = [one for one in found if is_readers_own(one, project=project)]
-    if own:
+    own = [one for one, is_own in zip(found, are_readers_own(found, project=project), strict=True) if is_own]
+    try:
+        if own:
+            note_folders(own, project=project)
+    except OSError as err:
         raise DataError(
             f"{len(own):,} images are on this machine, but {project} is not: {examples(own)}; copy them with "
             f"project.images.upload_files or, if everybody has them there, set {FOLDERS}=<their folder> everywhere"
-        )
+        ) from err
     return found
 
 
