@@ -143,8 +143,8 @@ BY_PAGE: dict[str, dict[str, Given]] = {
     "improve.md": {
         "first_scores": scores,
         "second_scores": later_scores,
-        "champion_scores": scores,
-        "challenger_scores": later_scores,
+        "champion_scores": lambda lab, names: names["first_scores"],
+        "challenger_scores": lambda lab, names: names["second_scores"],
         "label_ids": lambda lab, names: np.arange(40) % 4,
         "image_ids": lambda lab, names: [f"image-{i}" for i in range(40)],
         "probabilities": lambda lab, names: np.random.default_rng(0).dirichlet(np.ones(4), size=40),
