@@ -107,7 +107,8 @@ def folder_split(path: str) -> str | None:
 
 def folder_splits(paths: Sequence[str]) -> list[str | None]:
     """Return the splits that the folders of images tell; `HASHED` for all unless they tell it of each."""
-    found = [folder_split(path) for path in paths]
+    by_folder = {folder: folder_split(f"{folder}/") for folder in {posixpath.dirname(path) for path in paths}}
+    found = [by_folder[posixpath.dirname(path)] for path in paths]
     return [HASHED] * len(found) if None in found else found
 
 

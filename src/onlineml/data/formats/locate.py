@@ -100,6 +100,8 @@ def _key(text: str) -> str:
 
 def _closest(name: str, paths: Sequence[str]) -> list[str]:
     """Return the paths that share the most folders with a name, counted from the end."""
+    if len(paths) < 2:
+        return list(paths)
     wanted = name.casefold().split("/")[-2::-1]
 
     def shared(path: str) -> int:

@@ -192,7 +192,11 @@ class Home:
 
     def has_any(self, names: Sequence[str]) -> bool:
         """Return whether some of the first names are those of files here."""
-        found = locate([name for name in dict.fromkeys(names) if name][:200], self.images)
+        first = [name for name in dict.fromkeys(names) if name][:200]
+        known = {info.path for info in self.listing.files}
+        if any(uri in known for uri in placed(first, self.folder, [])):
+            return True
+        found = locate(first, self.images)
         return any(found.paths) or bool(found.ambiguous)
 
     @property
@@ -210,14 +214,19 @@ class Home:
         """
         known = {info.path for info in self.listing.files}
         prefix = f"{place.beside}/" if place.beside else ""
-        uris = [_direct(uri, prefix, known) for uri in placed(names, self.folder, [])]
-        lost = list(dict.fromkeys(name for name, uri in zip(names, uris, strict=True) if name and uri is None))
-        found = dict(zip(lost, self._found(lost, place, cells.problems), strict=True)) if known else {}
+        distinct = list(dict.fromkeys(names))
+        plain = dict(zip(distinct, placed(distinct, self.folder, []), strict=True))
+        uris = {name: _direct(uri, prefix, known) for name, uri in plain.items()}
+        lost = [name for name, uri in uris.items() if name and uri is None]
+        found = dict(zip(lost, self._found(lost, place, cells.problems), strict=True)) if known and lost else {}
         absent = [name for name, uri in found.items() if uri is None]
-        if absent and len(absent) < len({*names} - {None}):
+        if absent and len(absent) < len({*distinct} - {None}):
             cells.notes.append(f"{len(absent):,} images are named but not there: {examples(absent)}")
-        either = [uri or found.get(name or "") or name for name, uri in zip(names, uris, strict=True)]
-        return [uri or "" for uri in placed(either, self.folder, cells.problems, first_line=cells.first_line)]
+        chosen = {name: uris[name] or found.get(name or "") or plain[name] for name in distinct}
+        if None in chosen.values():
+            unplaced = [name if chosen[name] is None else chosen[name] for name in names]
+            placed(unplaced, self.folder, cells.problems, first_line=cells.first_line)
+        return [chosen[name] or "" for name in names]
 
     def _found(self, names: Sequence[str], place: TablePlace, problems: list[str]) -> list[str | None]:
         found = locate(names, self.images, beside=place.beside)
