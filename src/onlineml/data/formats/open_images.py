@@ -69,7 +69,7 @@ def read_open_images(source: Source, *, holds: str) -> Parts:
     ids = pa.array({io.name(path).rpartition(".")[0] for path in paths if is_image_name(path)}, pa.string())
     places = places_of(source)
     names = _descriptions(source, root, paths)
-    notes = [f"read as Open Images from {', '.join(io.name(url) for url in places.values())}"]
+    notes = [f"read as Open Images from {', '.join(place.path or io.name(url) for place, url in places.items())}"]
     files, n_absent = [], 0
     for place, url in places.items():
         table = _table(io.read_bytes(Location(url, source.options)), url)

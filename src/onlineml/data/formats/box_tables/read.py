@@ -75,7 +75,8 @@ def read_tables(
         layout = layout_of(file, names, own_notes)
         tables.append((place, layout, read_cells(layout, own_notes)))
     home = Home.of(source, [name for _, _, cells in tables for name in cells.texts["path"][:200] if name])
-    told = [f"read as boxes from {', '.join(io.name(layout.file.where) for _, layout, _ in tables)}", *home.notes]
+    read = [place.path or io.name(layout.file.where) for place, layout, _ in tables]
+    told = [f"read as boxes from {', '.join(read)}", *home.notes]
     told, rows_of = [*(notes or told[:1]), *told[1:]], dict[str, BoxRows]()
     for place, layout, cells in tables:
         uris = home.located(cells.texts["path"], place, cells)
