@@ -103,6 +103,14 @@ def test_a_file_for_each_annotation(tmp_path: Path) -> None:
     assert {path: boxes for path, (_, boxes) in read_boxes(tmp_path).items()} == found
 
 
+def test_tasks_that_are_exported_twice(tmp_path: Path) -> None:
+    lay(tmp_path, {"x.json": [task("a.png", rectangle())] * 2, "a.png": None})  # label-studio#1289
+    assert [boxes for _, boxes in read_boxes(tmp_path).values()] == [[BOX]]
+    lay(tmp_path, {"x.json": [task("a.png", rectangle()), task("a.png")]})
+    with pytest.raises(DataError, match=r"1 images are described several times, differently: 'a\.png"):
+        Manifest.from_any(tmp_path)
+
+
 def test_whose_annotation_counts(tmp_path: Path) -> None:
     def by(label: str, when: str, **further: Any) -> dict[str, Any]:
         return {"result": [rectangle(label)], "created_at": when, **further}

@@ -99,10 +99,10 @@ def test_a_project_beside_its_export(tmp_path: Path) -> None:
     lay(tmp_path, {"via_region_data.json": images})
     manifest = Manifest.from_any(tmp_path)
     assert manifest.table["boxes_xyxy"].to_pylist() == [[BOX], []]
-    assert "2 images are in several files, which say the same of them" in manifest.summary()
+    assert "2 images are described several times, alike" in manifest.summary()
     lay(tmp_path, {"via_region_data.json": via(("a.png", []))})
     with pytest.raises(
-        DataError, match=r"1 images are in .*: 'a\.png \(via\.json, via_region_data\.json\)'; import one"
+        DataError, match=r"1 images are described .*: 'a\.png \(via\.json, via_region_data\.json\)'; import one"
     ):
         Manifest.from_any(tmp_path)
 

@@ -202,20 +202,20 @@ def read_files(
 def _once(
     images: Sequence[AnnotatedImage], owners: Sequence[str], counts: Counter[str], problems: list[str]
 ) -> list[AnnotatedImage]:
-    """Return each image once where several files say the same of it, as a project and its export do."""
+    """Return each image once where it is described alike several times, as in a project and its export."""
     found: dict[str, tuple[AnnotatedImage, str]] = {}
     kept, differing = list[AnnotatedImage](), list[str]()
     for image, owner in zip(images, owners, strict=True):
         first, other = found.setdefault(image.name, (image, owner))
-        if other == owner:
+        if first is image:
             kept.append(image)
         elif first == image:
-            counts["images are in several files, which say the same of them"] += 1
+            counts["images are described several times, alike"] += 1
         else:
             differing.append(f"{image.name} ({io.name(other)}, {io.name(owner)})")
     if differing:
         problems.append(
-            f"{len(differing):,} images are in several files, which say different things: {examples(differing)}; "
-            "import one of the files"
+            f"{len(differing):,} images are described several times, differently: {examples(differing)}; import one of "
+            "the files, or remove the entries that do not count"
         )
     return kept
