@@ -24,7 +24,7 @@ UV = find_uv_bin()
 # The one environment that holds torch: it weighs gigabytes, so the sessions that need it share it.
 TORCH = ROOT / ".nox" / "torch"
 
-UNMARKED = ["-m", "not slow and not notebooks and not browser and not hub"]
+UNMARKED = ["-m", "not slow and not notebooks and not browser and not hub and not peers"]
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # a process: tests share the cores
 BYTECODE = {"PYTHONDONTWRITEBYTECODE": ""}  # written, whatever the machine says: the tests start hundreds of processes
 
@@ -108,6 +108,16 @@ def browser(session: nox.Session) -> None:
     """Click in JupyterLab, in Debian's Chromium, which is installed where it is missing; pictures go to .browser/."""
     debian(session, chromium="chromium")
     with_torch(session, "pytest", "-m", "browser", "tests/browser", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def formats(session: nox.Session) -> None:
+    """Compare the annotation formats with datumaro and supervision, which have an environment of their own."""
+    home = ROOT / ".nox" / "formats"
+    make(session, home)
+    install(session, home, "datumaro", "supervision")
+    peers = {"ONLINEML_PEERS": str(home / "bin" / "python")}
+    with_torch(session, "pytest", "-m", "peers", "tests/data/formats/test_peer_formats.py", *session.posargs, env=peers)
 
 
 @nox.session(venv_backend="none")
