@@ -75,7 +75,7 @@ def test_a_folder_of_nothing(tmp_path: Path):
         ((10, 20, 30, 40), [9, 19, 30, 40]),
         ((5, 5, 6, 6), [4, 4, 6, 6]),  # two pixels by two
         (("48.3", "1.25", "50.5", "2.75"), [47.3, 0.25, 50.5, 2.75]),  # the decimals stay decimals
-        ((0, 0, 10, 10), [-1, -1, 10, 10]),  # counted from 0, against the rule: beyond the edge by a pixel
+        ((0, 0, 10, 10), [0, 0, 10, 10]),  # counted from 0, as many tools do
         ((" 7 ", "7.0", "9e0", "+9"), [6, 6, 9, 9]),
         ((7, 3, 7, 5), [6, 2, 6, 5]),  # a click without a drag along x
         ((9, 3, 7, 2), [8, 2, 6, 1]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from onlineml.data.formats.format import Source
@@ -11,6 +12,7 @@ from onlineml.data.formats.voc.read import read_voc
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import DataError
 from onlineml.storage import io
+from picture_files import png
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -236,3 +238,27 @@ def test_real_sets_as_they_are(data_dir: Path | None, name: str, counts: dict[st
     assert len(manifest.boxes()) == boxes
     assert all(len(manifest.select(split=split)) == n for split, n in counts.items() if split != "all")
     assert len(manifest.class_names) == {"raccoon": 1, "microcontroller": 4}[name]
+
+
+@pytest.mark.parametrize(
+    ("first", "given", "expected"),
+    [
+        ("0 0 9 9", None, [[0, 0, 9, 9], [2, 3, 4, 5], [6, 6, 6, 7]]),  # a corner of 0: counted from 0
+        ("1 1 9 9", None, [[0, 0, 9, 9], [1, 2, 4, 5], [5, 5, 5, 7]]),  # as the specification has it
+        ("0 0 9 9", 1, [[-1, -1, 9, 9], [1, 2, 4, 5], [5, 5, 5, 7]]),
+        ("1 1 9 9", 0, [[1, 1, 9, 9], [2, 3, 4, 5], [6, 6, 6, 7]]),
+    ],
+)
+def test_the_first_pixel_is_0_where_a_corner_is_0(
+    first: str, given: int | None, expected: list[list[float]], tmp_path: Path
+) -> None:
+    objects = []
+    for corners in (first, "2 3 4 5", "6 6 6 7"):
+        tags = zip(("xmin", "ymin", "xmax", "ymax"), corners.split(), strict=True)
+        box = "".join(f"<{tag}>{value}</{tag}>" for tag, value in tags)
+        objects.append(f"<object><name>cat</name><bndbox>{box}</bndbox></object>")
+    (tmp_path / "a.png").write_bytes(png(np.zeros((10, 10, 3), np.uint8)))
+    (tmp_path / "a.xml").write_text(f"<annotation>{''.join(objects)}</annotation>")
+    found = Manifest.from_voc(tmp_path, first_pixel=given)
+    assert found.boxes().boxes_xyxy.tolist() == expected
+    assert ("counted from 0" in found.summary()) == (first[0] == "0" and given is None)

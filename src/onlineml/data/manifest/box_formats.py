@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from onlineml.data.formats import box_tables, coco, voc, yolo
 from onlineml.data.formats.format import Source
@@ -71,6 +71,7 @@ class BoxFormats(ManifestBase):
         *,
         images: Url | None = None,
         annotations: Url | None = None,
+        first_pixel: Literal[0, 1] | None = None,
         task: str = "detection",
         class_names: Sequence[str] | None = None,
         storage_options: Mapping[str, Any] | None = None,
@@ -84,13 +85,15 @@ class BoxFormats(ManifestBase):
         further elements are columns.
 
         VOC counts pixels from 1, and the last one is inside: ``(xmin - 1, ymin - 1, xmax, ymax)`` are the corners here.
-        A box with ``xmin = xmax`` is one without a width, which `check` finds. Without corners, the box around a
-        polygon, or around a rotated box, is taken.
+        Many tools write ``(xmin, ymin, xmax, ymax)``: so is a dataset read in which a corner is 0. A box with
+        ``xmin = xmax`` is one without a width, which `check` finds. Without corners, the box around a polygon, or
+        around a rotated box, is taken.
 
         Args:
             url: the folder.
             images: the folder of images, a name below `url` or a URL; by default anywhere below `url`.
             annotations: the folder of XML files, likewise.
+            first_pixel: the number that pixels are counted from; None: 0 if some corner is 0, else 1.
             task: ``"detection"``; or ``"multilabel"``: the classes of an image's boxes.
             class_names: the order of the classes; by default sorted as a person would.
             storage_options: fsspec's.
@@ -104,7 +107,7 @@ class BoxFormats(ManifestBase):
             DataError: no XML file has an image; an image has several, or the other way round; XML that cannot be read,
                 or with entities or a DTD; lists that name no image, or one image twice. All are named.
         """
-        found = replace(voc.VOC, read=partial(voc.read_voc, annotations=annotations))
+        found = replace(voc.VOC, read=partial(voc.read_voc, annotations=annotations, first_pixel=first_pixel))
         source = Source(url, images=images, options=storage_options)
         return cls._imported(found, source, task, class_names)
 

@@ -24,8 +24,14 @@ from onlineml.data.formats.format import Format, Place, Source
 from onlineml.data.formats.lists import split_lists, splits_by_folder, splits_by_list
 from onlineml.data.formats.pairs import Pairs, pair, shown_images, stem, without_masks
 from onlineml.data.formats.parts import Parts, absolute, list_folder, naturally_sorted, places_of
+from onlineml.data.formats.voc.pixels import FROM_ZERO, counted_from_zero, moved_by_one
 from onlineml.data.formats.voc.write import write_voc
-from onlineml.data.formats.voc.xml import VocImage, leaf_xml, read_annotation, typed_column
+from onlineml.data.formats.voc.xml import (
+    VocImage,
+    leaf_xml,
+    read_annotation,
+    typed_column,
+)
 from onlineml.data.images.policies import is_image_name
 from onlineml.data.manifest.examples import examples
 from onlineml.errors import DataError
@@ -94,12 +100,15 @@ def _below(folder: str, listing: Listing) -> dict[str, str]:
     return {info.path[len(start) :]: info.url for info in listing.files if info.path.startswith(start)}
 
 
-def read_voc(source: Source, *, holds: str, annotations: Url | None = None) -> Parts:
+def read_voc(source: Source, *, holds: str, annotations: Url | None = None, first_pixel: int | None = None) -> Parts:
     """Read Pascal VOC, see `Manifest.from_voc`."""
     problems: list[str] = []
     notes: list[str] = []
     files = _Files.of(source, annotations)
     read = _read_annotations(files, problems, notes)
+    if first_pixel == 0 or (first_pixel is None and counted_from_zero(read.values())):
+        read = {path: moved_by_one(image) for path, image in read.items()}
+        notes += [] if first_pixel == 0 else [FROM_ZERO]
     pairs = pair(files.images, list(read), kind="annotations", said=lambda file: read[file].names)
     _require_pairs(source.where, files, pairs, read, problems)
     notes += pairs.notes("XML files")

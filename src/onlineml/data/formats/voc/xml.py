@@ -30,7 +30,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
-__all__ = ["VocBox", "VocImage", "annotation_bytes", "leaf_xml", "read_annotation", "typed_column"]
+__all__ = [
+    "VocBox",
+    "VocImage",
+    "annotation_bytes",
+    "leaf_xml",
+    "read_annotation",
+    "typed_column",
+]
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _EXACT = "boxes_xyxy"  # onlineml's own element, for a box that VOC's corners cannot represent
@@ -51,7 +58,8 @@ _NO_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # 
 class VocBox:
     """One object: its class, its corners (nan if absent), further leaves by tag, and the XML of other elements.
 
-    `outline` is what the box was computed from, if not from its corners: ``"polygons"`` or ``"rotated boxes"``.
+    `outline` is what the box was computed from, if not from its corners: ``"polygons"`` or ``"rotated boxes"``;
+    `exact` tells that onlineml's own element gives the corners.
     """
 
     label: str | None
@@ -59,6 +67,7 @@ class VocBox:
     leaves: Mapping[str, str]
     rest: str | None
     outline: str = ""
+    exact: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,9 +117,9 @@ def _read_box(element: Element, reserved: AbstractSet[str]) -> VocBox:
     outline, box = _around(element)
     leaves, rest = _further(element, reserved, known=_ABOUT_BOX)
     exact = [_decimal(word) for word in (_text(element, _EXACT) or "").split()]
-    if len(exact) == 4 and all(abs(float(e) - b) < 1.001 or math.isnan(b) for e, b in zip(exact, box, strict=True)):
-        box = [float(value) for value in exact]
-    return VocBox(_text(element, "name"), box, leaves, rest, outline)
+    own = len(exact) == 4 and all(abs(float(e) - b) < 1.001 or math.isnan(b) for e, b in zip(exact, box, strict=True))
+    corners = [float(value) for value in exact] if own else box
+    return VocBox(_text(element, "name"), corners, leaves, rest, outline, own)
 
 
 def _around(element: Element) -> tuple[str, list[float]]:
@@ -247,7 +256,8 @@ def _add_box(root: Element, box: VocBox) -> None:
     bndbox = SubElement(element, "bndbox")
     for name, text in zip(_CORNERS, texts, strict=True):
         _leaf(bndbox, name, text)
-    if not all(a == b or (a != a and b != b) for a, b in zip(_corners(texts), corners, strict=True)):  # noqa: PLR0124
+    same = all(a == b or (a != a and b != b) for a, b in zip(_corners(texts), corners, strict=True))  # noqa: PLR0124
+    if not same or -1 in (x1, y1):  # a corner of 0 would say that pixels are counted from 0
         _leaf(element, _EXACT, " ".join(map(repr, corners)))
 
 
