@@ -68,11 +68,12 @@ def _supervision_parts(format_name: str, folder: Path, sv: Any) -> list[tuple[st
     sets = sv.DetectionDataset
     if format_name == "coco":
         return [(None, sets.from_coco(str(folder / "images"), str(next(folder.rglob("*.json")))))]
+    files = sorted(folder.rglob("*.json"))
     if format_name == "createml":
-        (file,) = folder.rglob("*.json")
-        return [(None, sets.from_createml(str(folder), str(file)))]
+        return [(None, sets.from_createml(str(file.parent), str(file))) for file in files]
     if format_name == "labelme":
-        return [(None, sets.from_labelme(str(folder), str(folder)))]
+        folders = sorted({str(file.parent) for file in files})
+        return [(None, sets.from_labelme(own, own)) for own in folders]
     if format_name == "pascal_voc":
         return [(None, sets.from_pascal_voc(str(folder / "JPEGImages"), str(folder / "Annotations")))]
     yaml = str(folder / "data.yaml")

@@ -34,12 +34,19 @@ def write_cvat(manifest: Manifest, at: Location) -> str:
     require_known_boxes(images, manifest.class_names)
     root = Element("annotations")
     SubElement(root, "version").text = "1.1"
-    labels = SubElement(SubElement(SubElement(root, "meta"), "project"), "labels")
+    project = SubElement(SubElement(root, "meta"), "project")
+    tasks = SubElement(project, "tasks")
+    for split in dict.fromkeys(image.split for image in images if image.split is not None):
+        SubElement(SubElement(tasks, "task"), "subset").text = _SUBSETS[split]  # other readers look for them here
+    labels = SubElement(project, "labels")
     for name in manifest.class_names:
         label = SubElement(labels, "label")
         SubElement(label, "name").text = name
         SubElement(label, "type").text = "rectangle" if manifest.kind.key == "boxes_xyxy" else "tag"
-    for number, (image, name) in enumerate(zip(images, addresses_in(manifest, at, (".xml",)), strict=True)):
+    names = addresses_in(manifest, at, (".xml",))
+    if all(name.startswith("images/") for name in names):  # names are relative to the folder that CVAT exports them to
+        names = [name.removeprefix("images/") for name in names]
+    for number, (image, name) in enumerate(zip(images, names, strict=True)):
         if image.shapes is not None or image.labels is not None:
             _add_image(root, image, name, number)
     indent(root)
