@@ -139,6 +139,8 @@ def test_pairs_of_an_image_and_a_class(tmp_path: Path) -> None:
 
     assert column(found, "label") == ["0", "1", None, "cat", None]
     np.testing.assert_array_equal(np.asarray(Pillow.open(found.urls()[1])), noise(1))
+    named = Manifest.from_dataset(data, folder=tmp_path, class_names=["dog", "cat"])
+    assert column(named, "label") == ["dog", "cat", None, "cat", None]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from onlineml.data.formats.annotated import AnnotatedImage, annotated_parts
 from onlineml.data.formats.export import write_many
 from onlineml.data.formats.format import Source
+from onlineml.data.formats.objects import numbers_note
 from onlineml.data.formats.parts import Listing, absolute, common_folder
 from onlineml.data.images.headers import sniff
 from onlineml.data.images.policies import FORMAT_OF
@@ -59,7 +60,8 @@ def read_dataset(source: Source, *, holds: str, items: Mapping[str, Items]) -> P
     names = tuple(dict.fromkeys(name for found in items.values() for name in found.class_names))
     below = [image._replace(name=image.name.removeprefix(prefix)) for image in images]
     told = Source(root, options=source.options, files=files)
-    return annotated_parts(below, told, holds=holds, folder=root, class_names=names or None)
+    parts = annotated_parts(below, told, holds=holds, folder=root, class_names=names or None)
+    return replace(parts, notes=(*parts.notes, *numbers_note(parts.class_names)))
 
 
 def _files(items: Sequence[Item], start: int, folder: str, source: Source) -> list[str]:

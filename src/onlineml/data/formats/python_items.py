@@ -49,12 +49,13 @@ class Items:
     item: Callable[[int], Item]
 
 
-def items_of(dataset: Any, label: str | None = None) -> Items:
+def items_of(dataset: Any, label: str | None = None, names: Sequence[str] = ()) -> Items:
     """Return the content of a dataset.
 
     Args:
         dataset: as `onlineml.Manifest.from_dataset` takes it, but no mapping.
         label: the column of classes, or of objects, of a `datasets.Dataset`.
+        names: of the classes, where the dataset has only their numbers.
 
     Raises:
         ConfigError: it is no dataset of these kinds, or it has several columns that may be meant.
@@ -62,18 +63,18 @@ def items_of(dataset: Any, label: str | None = None) -> Items:
     if hasattr(dataset, "features") and hasattr(dataset, "column_names"):
         if not hasattr(dataset, "__len__"):
             raise ConfigError(f"{type(dataset).__name__} has no rows by number; load it with streaming=False")
-        return _of_table(dataset, label)
+        return _of_table(dataset, label, names)
     if label is not None:
         raise ConfigError(f"label={label!r} is the name of a column; {type(dataset).__name__} has none")
     if hasattr(dataset, "indices") and hasattr(dataset, "dataset"):  # torch.utils.data.Subset
-        whole, rows = items_of(dataset.dataset), [int(row) for row in dataset.indices]
+        whole, rows = items_of(dataset.dataset, None, names), [int(row) for row in dataset.indices]
         return Items(len(rows), whole.holds, whole.class_names, lambda place: whole.item(rows[place]))
     if hasattr(dataset, "coco") and hasattr(dataset, "ids"):
         return _of_coco(dataset)
     if hasattr(dataset, "images") and hasattr(dataset, "annotations"):
         return _of_voc(dataset)
     samples = getattr(dataset, "samples", getattr(dataset, "imgs", None))
-    names = tuple(map(str, getattr(dataset, "classes", ())))
+    names = tuple(map(str, getattr(dataset, "classes", None) or names))
     if isinstance(samples, list) and samples:
         return Items(
             len(samples), "label", names, lambda place: Item(str(samples[place][0]), _class(samples[place][1], names))
@@ -167,7 +168,7 @@ def _of_voc(dataset: Any) -> Items:
 # ---- Hugging Face ----
 
 
-def _of_table(dataset: Any, label: str | None) -> Items:
+def _of_table(dataset: Any, label: str | None, given: Sequence[str]) -> Items:
     features = dataset.features
     images = [name for name, feature in features.items() if type(feature).__name__ == "Image"]
     if len(images) != 1:
@@ -181,8 +182,8 @@ def _of_table(dataset: Any, label: str | None) -> Items:
     feature = features[column] if column else None
     inner, is_list = _inside(feature)
     if _has_boxes(inner):
-        return _of_objects(rows, image, str(column), inner)
-    names = tuple(map(str, getattr(inner, "names", None) or ()))
+        return _of_objects(rows, image, str(column), inner, given)
+    names = tuple(map(str, getattr(inner, "names", None) or given))
 
     def item(place: int) -> Item:
         row = rows[place]
@@ -220,9 +221,9 @@ def _has_boxes(feature: Any) -> bool:
     return isinstance(feature, Mapping) and any(key in feature for key in BOX_KEYS)
 
 
-def _of_objects(rows: Any, image: str, column: str, features: Mapping[str, Any]) -> Items:
+def _of_objects(rows: Any, image: str, column: str, features: Mapping[str, Any], given: Sequence[str]) -> Items:
     classes = [_inside(features[key])[0] for key in CLASS_KEYS if key in features]
-    names = tuple(str(name) for one in classes for name in getattr(one, "names", None) or ())
+    names = tuple(str(name) for one in classes for name in getattr(one, "names", None) or ()) or tuple(given)
 
     def item(place: int) -> Item:
         row, problems = rows[place], list[str]()

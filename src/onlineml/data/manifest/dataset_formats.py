@@ -76,7 +76,7 @@ class DatasetFormats(ManifestBase):
                 f"the datasets are for the splits {', '.join(map(repr, several)) or '(none)'}; expected each of train, "
                 "val and test at most once; pass those that are wanted as a mapping"
             )
-        items = {splits[name]: items_of(one, label) for name, one in several.items()}
+        items = {splits[name]: items_of(one, label, class_names or ()) for name, one in several.items()}
         holds = {one.holds for one in items.values()}
         if len(holds) > 1:
             raise ConfigError(f"the datasets of the splits hold different annotations: {', '.join(sorted(holds))}")
