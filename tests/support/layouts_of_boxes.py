@@ -4,9 +4,75 @@ from __future__ import annotations
 
 from layouts import HEIGHT, WIDTH, Layout, coco, voc
 
+__all__ = ["BOXES"]
+
 _CAT = "cat 2 3 5 6"  # in VOC's counting: 1 2 5 6
 _YOLO = "0 0.3 0.5 0.4 0.5\n"  # of 10 x 8 pixels: 1 2 5 6
 _TF = "filename,width,height,class,xmin,ymin,xmax,ymax\n"
+_VIA = {
+    "a.jpg100": {
+        "filename": "a.jpg",
+        "size": 100,
+        "regions": [
+            {
+                "shape_attributes": {"name": "rect", "x": 1, "y": 2, "width": 4, "height": 4},
+                "region_attributes": {"label": "cat"},
+            }
+        ],
+        "file_attributes": {},
+    }
+}
+_CVAT = f"""<?xml version="1.0" encoding="utf-8"?>
+<annotations><version>1.1</version>
+<image id="0" name="a.jpg" width="{WIDTH}" height="{HEIGHT}">
+<box label="cat" occluded="0" xtl="1.0" ytl="2.0" xbr="5.0" ybr="6.0" z_order="0"></box></image>
+<image id="1" name="b.jpg" width="{WIDTH}" height="{HEIGHT}"></image></annotations>"""
+_LABELME = {
+    "version": "5.0.1",
+    "flags": {},
+    "shapes": [{"label": "cat", "points": [[5, 6], [1, 2]], "group_id": None, "shape_type": "rectangle", "flags": {}}],
+    "imagePath": "a.jpg",
+    "imageData": None,
+    "imageHeight": HEIGHT,
+    "imageWidth": WIDTH,
+}
+_LABEL_STUDIO = [
+    {
+        "id": 1,
+        "file_upload": "1a2b3c4d-a.jpg",
+        "data": {"image": "/data/upload/1/1a2b3c4d-a.jpg"},
+        "annotations": [
+            {
+                "id": 1,
+                "was_cancelled": False,
+                "result": [
+                    {
+                        "type": "rectanglelabels",
+                        "from_name": "label",
+                        "to_name": "image",
+                        "original_width": WIDTH,
+                        "original_height": HEIGHT,
+                        "image_rotation": 0,
+                        "value": {
+                            "x": 10,
+                            "y": 25,
+                            "width": 40,
+                            "height": 50,
+                            "rotation": 0,
+                            "rectanglelabels": ["cat"],
+                        },
+                    }
+                ],
+            }
+        ],
+    }
+]
+_CREATEML = [
+    {
+        "image": "a.jpg",
+        "annotations": [{"label": "cat", "coordinates": {"x": 3, "y": 4, "width": 4, "height": 4}}],
+    }
+]
 
 _VOC = [
     Layout(
@@ -34,6 +100,16 @@ _VOC = [
     ),
     Layout("images and xmls", "img/a.jpg | # | cat 1 2 5 6", {"xmls/a.xml": voc("a.jpg", _CAT)}),
     Layout("FiftyOne's VOC", "data/a.jpg | # | cat 1 2 5 6", {"labels/a.xml": voc("a.jpg", _CAT)}),
+    Layout(
+        "Oxford-IIIT Pet",
+        "images/Abyssinian_1.jpg | # | cat 1 2 5 6\nimages/beagle_2.jpg | # | ?",
+        {
+            "annotations/xmls/Abyssinian_1.xml": voc("Abyssinian_1.jpg", _CAT),
+            "annotations/list.txt": "Abyssinian_1 1 1 1\n",
+            "annotations/trimaps/._Abyssinian_1.png": b"mac",
+        },
+        also="annotations/trimaps/Abyssinian_1.png annotations/trimaps/beagle_2.png",
+    ),
     Layout(
         "an XML beside each image",
         "train/a.jpg | train | cat 1 2 5 6\ntest/b.jpg | test | dog 0 0 10 8",
@@ -114,6 +190,102 @@ _YOLOS = [
             "labels/val/b.txt": "",
         },
         classes="cat, dog",
+    ),
+    Layout(
+        "Roboflow's YOLO without its test folder",
+        "train/images/a.jpg | train | cat 1 2 5 6\nvalid/images/b.jpg | val | cat 1 2 5 6",
+        {
+            "data.yaml": "train: ../train/images\nval: ../valid/images\ntest: ../test/images\nnc: 1\nnames: ['cat']\n",
+            "train/labels/a.txt": _YOLO,
+            "valid/labels/b.txt": _YOLO,
+            "README.roboflow.txt": "cats",
+        },
+        says=("test",),
+    ),
+    Layout(
+        "FiftyOne's YOLO",
+        "images/val/a.jpg | val | cat 1 2 5 6",
+        {"dataset.yaml": "path: .\nval: ./images/val/\nnames:\n  0: cat\n", "labels/val/a.txt": _YOLO},
+    ),
+    Layout(
+        "classes.txt of Label Studio",
+        "images/a.jpg | # | cat 1 2 5 6",
+        {"classes.txt": "cat\ndog\n", "labels/a.txt": _YOLO, "notes.json": {"categories": [{"id": 0, "name": "cat"}]}},
+        classes="cat, dog",
+    ),
+    Layout(
+        "labels beside images",
+        "a.jpg | # | cat 1 2 5 6\nb.jpg | # | dog 1 2 5 6",
+        {"classes.txt": "cat\ndog\n", "a.txt": _YOLO, "b.txt": "1 0.3 0.5 0.4 0.5\n"},
+    ),
+    Layout(
+        "CVAT's YOLO 1.1",
+        "obj_train_data/a.jpg | train | cat 1 2 5 6",
+        {
+            "obj.data": "classes = 1\ntrain = data/train.txt\nnames = data/obj.names\nbackup = backup/\n",
+            "obj.names": "cat\n",
+            "train.txt": "data/obj_train_data/a.jpg\n",
+            "obj_train_data/a.txt": _YOLO,
+        },
+    ),
+    Layout(
+        "Roboflow's darknet",
+        "train/a.jpg | train | cat 1 2 5 6\nvalid/b.jpg | val | cat 1 2 5 6",
+        {
+            "train/_darknet.labels": "cat",
+            "train/a.txt": _YOLO,
+            "valid/_darknet.labels": "cat",
+            "valid/b.txt": _YOLO,
+        },
+    ),
+    Layout(
+        "other names of folders and files",
+        "Images/a.jpg | # | cat 1 2 5 6\nImages/b.jpg | # | cat 1 2 5 6",
+        {"classes.txt": "cat\n", "Labels/a.TXT": _YOLO, "Labels/b.jpg.txt": _YOLO},
+    ),
+    Layout(
+        "poses of one folder for both",
+        also="images/train/a.jpg",
+        others={
+            "data.yaml": "train: images/train\nval: images/train\nkpt_shape: [2, 3]\nnames: [person]\n",
+            "labels/train/a.txt": "0 0.3 0.5 0.4 0.5 0.1 0.1 2 0.9 0.9 1\n",
+        },
+        refused=("several splits", "data.yaml"),
+    ),
+    Layout(
+        "poses of two splits",
+        "images/train/a.jpg | train | person 1 2 5 6\nimages/val/b.jpg | val | person 1 2 5 6",
+        {
+            "data.yaml": "train: images/train\nval: images/val\nkpt_shape: [2, 3]\nnames: [person]\n",
+            "labels/train/a.txt": "0 0.3 0.5 0.4 0.5 0.1 0.1 2 0.9 0.9 1\n",
+            "labels/val/b.txt": "0 0.3 0.5 0.4 0.5 0.1 0.1 2 0.9 0.9 1\n",
+        },
+    ),
+    Layout(
+        "oriented boxes",
+        "images/train/a.jpg | train | plane 1 2 5 6\nimages/val/b.jpg | val | plane 1 2 5 6",
+        {
+            "data.yaml": "train: images/train\nval: images/val\nnames: [plane]\n",
+            "labels/train/a.txt": "0 0.1 0.5 0.3 0.25 0.5 0.5 0.3 0.75\n",
+            "labels/val/b.txt": "0 0.1 0.5 0.3 0.25 0.5 0.5 0.3 0.75\n",
+        },
+        says=("2",),
+    ),
+    Layout(
+        "coco8 without its yaml",
+        also="images/train/a.jpg images/val/b.jpg",
+        others={"labels/train/a.txt": _YOLO, "labels/val/b.txt": _YOLO, "LICENSE": "x", "README.md": "x"},
+        refused=("names",),
+    ),
+    Layout(
+        "labels of other images",
+        also="images/train/a.jpg images/val/b.jpg",
+        others={
+            "data.yaml": "train: images/train\nval: images/val\nnames: [cat]\n",
+            "labels/train/x.txt": _YOLO,
+            "labels/val/y.txt": _YOLO,
+        },
+        refused=("labels",),
     ),
 ]
 _COCOS = [
@@ -207,7 +379,47 @@ _COCOS = [
         },
     ),
 ]
-_PROGRAMS = []
+_PROGRAMS = [
+    Layout(
+        "LabelMe",
+        "a.jpg | # | cat 1 2 5 6\nb.jpg | # | ?",
+        {"a.json": _LABELME},
+    ),
+    Layout("VIA", "a.jpg | # | cat 1 2 5 6", {"via_region_data.json": _VIA}),
+    Layout(
+        "VIA of two splits",
+        "train/a.jpg | train | cat 1 2 5 6\nval/a.jpg | val | cat 1 2 5 6",
+        {"train/via_region_data.json": _VIA, "val/via_region_data.json": _VIA},
+    ),
+    Layout(
+        "CreateML of Roboflow",
+        "train/a.jpg | train | cat 1 2 5 6\nvalid/a.jpg | val | cat 1 2 5 6",
+        {"train/_annotations.createml.json": _CREATEML, "valid/_annotations.createml.json": _CREATEML},
+    ),
+    Layout("Label Studio", "images/1a2b3c4d-a.jpg | # | cat 1 2 5 6", {"project-1.json": _LABEL_STUDIO}),
+    Layout("CVAT for images", "images/a.jpg | # | cat 1 2 5 6\nimages/b.jpg | # |", {"annotations.xml": _CVAT}),
+    Layout("FiftyOne's CVAT", "data/a.jpg | # | cat 1 2 5 6\ndata/b.jpg | # |", {"labels.xml": _CVAT}),
+    Layout(
+        "FiftyOne's detection",
+        also="data/a.jpg",
+        others={
+            "labels.json": {"classes": ["cat"], "labels": {"a": [{"label": 0, "bounding_box": [0.1, 0.2, 0.4, 0.5]}]}}
+        },
+        refused=("labels.json",),
+    ),
+    Layout(
+        "Datumaro",
+        also="images/default/a.jpg",
+        others={"annotations/default.json": {"info": {}, "categories": {}, "items": [{"id": "a", "annotations": []}]}},
+        refused=("default.json",),
+    ),
+    Layout(
+        "BDD100K",
+        also="images/100k/train/a.jpg",
+        others={"labels/det_train.json": [{"name": "a.jpg", "labels": [{"category": "car", "box2d": {"x1": 1}}]}]},
+        refused=("det_train.json",),
+    ),
+]
 _TABLES = [
     Layout(
         "TensorFlow's CSV of Roboflow",
@@ -222,6 +434,21 @@ _TABLES = [
         "a.jpg | # | cat 1 2 5 6\nb.jpg | # | dog 0 0 10 8",
         {"boxes.csv": "path,x1,y1,x2,y2,label\na.jpg,0.1,0.25,0.5,0.75,cat\nb.jpg,0,0,1,1,dog\n"},
         at="boxes.csv",
+    ),
+    Layout(
+        "Open Images",
+        "images/0a.jpg | # | Cat 1 2 5 6",
+        {
+            "annotations-bbox.csv": "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,"
+            "IsTruncated,IsGroupOf,IsDepiction,IsInside\n"
+            "0a,xclick,/m/01yrx,1,0.1,0.5,0.25,0.75,0,0,0,0,0\n",
+            "class-descriptions-boxable.csv": "/m/01yrx,Cat\n",
+        },
+    ),
+    Layout(
+        "KITTI",
+        "training/image_2/000000.png | # | Car 1 2 5 6\ntesting/image_2/000000.png | - | ?",
+        {"training/label_2/000000.txt": "Car 0.00 0 -1.58 1.00 2.00 5.00 6.00 1.65 1.67 3.64 -0.65 1.71 46.70 -1.59\n"},
     ),
     Layout(
         "RetinaNet's CSV",
@@ -254,6 +481,38 @@ _TABLES = [
         "a.jpg | train | cat 1 2 5 6",
         {"import.csv": "TRAINING,gs://bucket/a.jpg,cat,0.1,0.25,,,0.5,0.75,,\n"},
         at="import.csv",
+    ),
+    Layout(
+        "global wheat",
+        "train/a.jpg | # | wheat 1 2 5 6",
+        {"train.csv": 'image_id,width,height,bbox,source\na,10,8,"[1.0, 2.0, 4.0, 4.0]",usask_1\n'},
+        at="train.csv",
+        refused=("label=''",),
+    ),
+    Layout(
+        "VisDrone",
+        also="VisDrone2019-DET-train/images/a.jpg VisDrone2019-DET-val/images/b.jpg",
+        others={
+            "VisDrone2019-DET-train/annotations/a.txt": "1,2,4,4,1,4,0,0\n",
+            "VisDrone2019-DET-val/annotations/b.txt": "1,2,4,4,1,4,0,0\n",
+        },
+        refused=("data.yaml",),
+    ),
+    Layout(
+        "DOTA",
+        also="train/images/P0001.png val/images/P0002.png",
+        others={
+            "train/labelTxt/P0001.txt": "imagesource:GoogleEarth\ngsd:0.14\n1 2 5 2 5 6 1 6 plane 0\n",
+            "val/labelTxt/P0002.txt": "1 2 5 2 5 6 1 6 plane 0\n",
+        },
+        refused=("labelTxt",),
+    ),
+    Layout(
+        "WIDER FACE",
+        "WIDER_train/images/0--Parade/a.jpg | train | 0--Parade\nWIDER_val/images/0--Parade/b.jpg | val | 0--Parade",
+        {"wider_face_split/wider_face_train_bbx_gt.txt": "0--Parade/a.jpg\n1\n1 2 4 4 0 0 0 0 0 0\n"},
+        task="classification",
+        says=(".txt",),
     ),
 ]
 BOXES = [*_VOC, *_YOLOS, *_COCOS, *_PROGRAMS, *_TABLES]

@@ -6,6 +6,8 @@ from functools import partial
 
 from layouts import Layout
 
+__all__ = ["LABELS"]
+
 _labels = partial(Layout, task="classification")
 
 LABELS = [
@@ -73,8 +75,54 @@ LABELS = [
         """,
         others={"Thumbs.db": b"x", "cat/desktop.ini": "[x]"},
     ),
+    _labels("a class called test", also="exam/a.jpg test/b.jpg", refused=("'test'", "'exam'", "split='hash'")),
+    _labels("one folder of pictures", "a.jpg | # | ?\nb.jpg | # | ?"),
+    _labels(
+        "flowers-102",
+        also="jpg/image_00001.jpg jpg/image_00002.jpg",
+        others={"imagelabels.mat": b"m"},
+        refused=("imagelabels.mat",),
+    ),
+    _labels(
+        "Dogs vs Cats of Kaggle",
+        "train/cat.0.jpg | train | ?\ntrain/dog.0.jpg | train | ?\ntest1/1.jpg | test | ?",
+        says=("without labels",),
+    ),
+    _labels(
+        "variants of the same pictures",
+        """
+        color/Apple/a.jpg | # | color
+        color/Tomato/b.jpg | # | color
+        grayscale/Apple/a.jpg | # | grayscale
+        grayscale/Tomato/b.jpg | # | grayscale
+        """,
+        says=("'color/Apple'", "import their parent"),
+    ),
+    _labels(
+        "Cityscapes",
+        also="leftImg8bit/train/aachen/a_leftImg8bit.png gtFine/train/aachen/a_gtFine_color.png",
+        others={"gtFine/train/aachen/a_gtFine_polygons.json": {"objects": []}},
+        refused=("leftImg8bit",),
+    ),
     _labels(
         "ADE20K", also="images/training/a.jpg images/validation/b.jpg annotations/training/a.png", refused=("images",)
+    ),
+    _labels(
+        "Penn-Fudan",
+        also="PNGImages/a.png PedMasks/a_mask.png",
+        others={"Annotation/a.txt": "x"},
+        refused=("PedMasks",),
+    ),
+    _labels(
+        "Tiny ImageNet",
+        """
+        train/n01/images/n01_0.JPEG | train | n01
+        train/n02/images/n02_0.JPEG | train | n02
+        val/images/val_0.JPEG | val | ?
+        test/images/test_0.JPEG | test | ?
+        """,
+        {"val/val_annotations.txt": "val_0.JPEG\tn01\t0\t0\t5\t5", "train/n01/n01_boxes.txt": ""},
+        says=("2 of 4 images", "unlabelled"),
     ),
     # ---- tables ----
     _labels(
@@ -96,9 +144,61 @@ LABELS = [
         at="data.tsv",
     ),
     _labels(
+        "a table beside the folder of images",
+        "images/a.jpg | # | cat\nimages/b.jpg | # | dog",
+        {"labels.csv": "filename,label\na.jpg,cat\nb.jpg,dog\n"},
+    ),
+    _labels(
+        "Cassava",
+        "train_images/1.jpg | # | 0\ntrain_images/2.jpg | # | 3",
+        {"train.csv": "image_id,label\n1.jpg,0\n2.jpg,3\n"},
+        at="train.csv",
+    ),
+    _labels(
+        "CIFAR-10 of Kaggle",
+        "train/1.png | # | frog\ntrain/2.png | # | truck",
+        {"trainLabels.csv": "id,label\n1,frog\n2,truck\n"},
+        at="trainLabels.csv",
+    ),
+    _labels(
+        "ISIC of two folders",
+        "part_1/ISIC_1.jpg | # | nv\npart_2/ISIC_2.jpg | # | mel",
+        {"metadata.csv": "lesion_id,image_id,dx\nHAM_1,ISIC_1,nv\nHAM_2,ISIC_2,mel\n"},
+        at="metadata.csv",
+    ),
+    _labels(
+        "Hugging Face ImageFolder with a table",
+        "train/0001.png | train | cat\ntrain/0002.png | train | dog\ntest/0003.png | test | dog",
+        {
+            "train/metadata.csv": "file_name,label\n0001.png,cat\n0002.png,dog\n",
+            "test/metadata.csv": "file_name,label\n0003.png,dog\n",
+        },
+    ),
+    _labels(
+        "Hugging Face ImageFolder with lines of JSON",
+        "0001.png | # | cat\n0002.png | # | dog",
+        {"metadata.jsonl": '{"file_name": "0001.png", "label": "cat"}\n{"file_name": "0002.png", "label": "dog"}\n'},
+    ),
+    _labels(
         "Roboflow's folders of classes",
         "train/cat/a.jpg | train | cat\nvalid/dog/b.jpg | val | dog\ntest/dog/c.jpg | test | dog",
         {"README.roboflow.txt": "pets", "README.dataset.txt": "pets"},
+    ),
+    Layout(
+        "Roboflow's table of classes",
+        "train/a.jpg | train | cat, dog\ntrain/b.jpg | train |\nvalid/c.jpg | val | dog",
+        {
+            "train/_classes.csv": "filename, cat, dog\na.jpg, 1, 1\nb.jpg, 0, 0\n",
+            "valid/_classes.csv": "filename, cat, dog\nc.jpg, 0, 1\n",
+            "README.roboflow.txt": "pets",
+        },
+        task="multilabel",
+    ),
+    _labels(
+        "FiftyOne's classification",
+        also="data/a.jpg data/b.jpg",
+        others={"labels.json": {"classes": ["cat", "dog"], "labels": {"a": 0, "b": 1}}},
+        refused=("labels.json",),
     ),
     _labels(
         "FiftyOne's tree", "cat/a.jpg | # | cat\ndog/b.jpg | # | dog\n_unlabeled/c.jpg | # | _unlabeled", classes=None
@@ -110,5 +210,12 @@ LABELS = [
             "import.csv": "training,gs://bucket/a.jpg,cat\nvalidation,gs://bucket/b.jpg,dog\nunassigned,gs://bucket/c.jpg,dog\n"
         },
         at="import.csv",
+    ),
+    _labels(
+        "ChestX-ray14",
+        "images/a.png | # | ?\nimages/b.png | # | ?",
+        {"Data_Entry.csv": "Image Index,Finding Labels\na.png,Cardiomegaly|Effusion\nb.png,No Finding\n"},
+        at="Data_Entry.csv",
+        says=("'Finding Labels'", "label="),
     ),
 ]

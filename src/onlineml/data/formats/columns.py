@@ -37,7 +37,7 @@ LABEL_NAMES: tuple[tuple[str, ...], ...] = (
         *("labels", "class", "classes", "category", "categories", "target", "targets", "tag", "tags"),
         *("classname", "labelname", "categoryname", "targetname"),
     ),
-    ("breed", "species", "diagnosis", "disease", "variety"),
+    ("breed", "species", "diagnosis", "dx", "disease", "variety"),
     ("classid", "labelid", "categoryid", "targetid", "classindex", "labelindex"),
 )
 SPLIT_NAMES: tuple[tuple[str, ...], ...] = (

@@ -31,6 +31,8 @@ def utf8(data: bytes, where: str, *, whole: bool = True) -> bytes:
     """
     mark, encoding = next(((mark, name) for mark, name in _MARKS if data.startswith(mark)), (b"", _unmarked(data)))
     body = data[len(mark) :]
+    if whole and encoding == "utf-8" and body.isascii() and b"\0" not in body:
+        return body  # a large file is not copied
     try:
         text = codecs.getincrementaldecoder(encoding)().decode(body, final=whole)
     except UnicodeDecodeError as error:

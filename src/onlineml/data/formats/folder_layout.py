@@ -23,13 +23,14 @@ _GENERIC = frozenset(
     {
         *("images", "image", "imgs", "img", "jpegimages", "photos", "photo", "pictures", "pics", "data", "dataset"),
         *("datasets", "all", "frames", "raw", "files", "jpg", "jpeg", "jpegs", "png", "pngs", "archive"),
+        *("pngimages", "leftimg8bit", "default"),
     }
 )
 _ANNOTATIONS = frozenset(
     {
         *("labels", "label", "annotations", "annotation", "annots", "annot", "xml", "xmls", "txt", "json", "masks"),
         *("mask", "segmentation", "segmentations", "segmentationclass", "segmentationobject", "groundtruth", "gt"),
-        *("bboxes", "boxes"),
+        *("bboxes", "boxes", "trimaps", "pedmasks", "gtfine", "gtcoarse", "instances"),
     }
 )
 
@@ -228,8 +229,8 @@ def _below(folders: Iterable[_Folder]) -> dict[str, set[_Folder]]:
 def _splits_of(names: Iterable[str]) -> dict[str, str]:
     """Return the split of each folder named after one: ``valid``, or ``seg_train`` beside ``seg_test``."""
     names = list(names)
-    found = {name: split for name in names if (split := normalised_split(name))}
-    if found:
+    found = {name: split for name in names if (split := normalised_split(name.rstrip("0123456789")))}
+    if {*map(normalised_split, found)} - {None}:  # 'test1' is one beside 'train' only
         return found
     found = {name: split for name in names if (split := split_in_name(name))}
     frames = {_SPLIT_WORD.sub("", name.casefold()) for name in found}

@@ -32,9 +32,10 @@ if TYPE_CHECKING:
 
     _Columns = dict[str, list[Any]]  # by name, a value for each image
 
-__all__ = ["FOLDERS", "read_folders", "write_folders"]
+__all__ = ["FOLDERS", "has_labels", "read_folders", "unread_annotations", "write_folders"]
 
-_ANNOTATIONS = (".xml", ".txt", ".json", *TABLE_ENDINGS)
+_ANNOTATIONS = frozenset({".xml", ".txt", ".json", ".jsonl", ".ndjson", ".mat", ".tfrecord", *TABLE_ENDINGS})
+_TEXTS = ("readme", "licen", "requirements", "changelog", "citation", "notes", "classes")  # for people
 _TOGETHER = 64  # images in memory at a time
 _SPLIT_TABLE = "split.csv"  # beside the exported folders
 
@@ -65,8 +66,7 @@ def read_folders(source: Source, *, holds: str) -> Parts:
     columns["image_id"] = [image_id(*one) for one in zip(columns["uri"], columns["version"], strict=True)]
     told = one_spelling(columns.pop("label"), notes)
     names = {name for own in told if own is not None for name in ([own] if isinstance(own, str) else own)}
-    if not names:
-        _tell_annotations([info.path for info in files if info.path != table], notes)
+    _tell_annotations([info.path for info in files if info.path != table], notes)
     kind = pa.list_(pa.string()) if holds == "labels" else pa.string()
     arrays = {name: pa.array(values, pa.string()) for name, values in columns.items()} | {holds: pa.array(told, kind)}
     n_ignored = len(files) - len(images) + listing.n_junk - any(info.path == table for info in files)
@@ -74,15 +74,31 @@ def read_folders(source: Source, *, holds: str) -> Parts:
 
 
 def _tell_annotations(paths: Sequence[str], notes: list[str]) -> None:
-    """Note files beside unlabelled images that may say what these show."""
-    endings = Counter(ending for path in paths if (ending := extension(path)) in _ANNOTATIONS)
-    for ending, n in endings.most_common():
-        if n == 1 and ending == ".txt":  # a README
-            continue
+    """Note files that may say what the images show."""
+    for ending, n in Counter(map(extension, unread_annotations(paths))).most_common():
         remedy = "if they hold boxes, leave task= and format= out"
         if ending in TABLE_ENDINGS:
             remedy = "if they hold labels, name the columns with Manifest.from_table"
         notes.append(f"{n:,} {ending} files were not read; {remedy}")
+
+
+def unread_annotations(paths: Sequence[str]) -> list[str]:
+    """Return the files that may say what images show, by their extensions; not what is written for people."""
+    return [
+        path
+        for path in paths
+        if extension(path) in _ANNOTATIONS
+        and path != _SPLIT_TABLE
+        and not path.rpartition("/")[2].lower().startswith(_TEXTS)
+    ]
+
+
+def has_labels(paths: Sequence[str], *, where: str) -> bool:
+    """Return whether the folders of any image are a class, or are refused by the reader."""
+    try:
+        return any(layout_of(paths, where=where).labels)
+    except DataError:
+        return True
 
 
 def _split_table(source: Source, files: Sequence[FileInfo], notes: list[str]) -> str | None:

@@ -66,6 +66,13 @@ class Source(NamedTuple):
         return absolute(self.url)
 
     @property
+    def shown(self) -> str:
+        """The URL of what is read, or those of several files, for messages."""
+        if self.table is not None or isinstance(self.url, str | os.PathLike):
+            return self.where
+        return ", ".join(map(absolute, self.url.values()))
+
+    @property
     def at(self) -> Location:
         """The location of a single file or folder."""
         return Location(self.where, self.options)

@@ -42,8 +42,13 @@ def read_rows(data: bytes, name: str) -> list[Line]:
         except pa.ArrowInvalid as error:
             raise DataError(f"{name} is not Parquet: {error}") from error
         return [Line(f"{name}, row {place}", row) for place, row in enumerate(rows)]
-    reader = csv.DictReader(texts.StringIO(data.decode()))
-    return [Line(f"{name}:{reader.line_num}", {str(key): _cell(cell) for key, cell in row.items()}) for row in reader]
+    reader = csv.DictReader(texts.StringIO(data.decode(), newline=""))
+    try:
+        return [
+            Line(f"{name}:{reader.line_num}", {str(key): _cell(cell) for key, cell in row.items()}) for row in reader
+        ]
+    except csv.Error as error:
+        raise DataError(f"{name}:{reader.line_num} is not a line of CSV: {error}") from error
 
 
 def _cell(text: Any) -> Any:

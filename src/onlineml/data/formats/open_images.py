@@ -76,7 +76,7 @@ def read_open_images(source: Source, *, holds: str) -> Parts:
         whole = not len(ids) or any(pa.types.is_string(table[name].type) for name in _CORNERS)  # to name bad lines
         here = table if whole else table.filter(pc.is_in(table["ImageID"], ids))
         n_absent += pc.count_distinct(table["ImageID"]).as_py() - pc.count_distinct(here["ImageID"]).as_py()
-        files.append((place, TableFile(url, _plain(here if len(here) else table, names))))
+        files.append((place, TableFile(url, _plain(here if len(here) else table, names, url))))
     if n_absent:
         notes.append(f"{n_absent:,} images of the tables are not there, and were left out")
     if not names:
@@ -91,14 +91,18 @@ def _table(data: bytes, where: str) -> pa.Table:
         raise DataError(f"{where} is not a readable table: {error}") from error
 
 
-def _plain(table: pa.Table, names: Mapping[str, str]) -> pa.Table:
+def _plain(table: pa.Table, names: Mapping[str, str], where: str) -> pa.Table:
     """Return the columns that are kept: boxes, names of classes, and flags; -1 is an unknown one."""
     codes = table["LabelName"].to_pylist()
     columns: dict[str, Any] = {name: table[name] for name in ("ImageID", *_CORNERS)}
     columns["LabelName"] = pa.array([names.get(code, code) for code in codes], pa.string())
     columns["units"] = pa.array(["shares"] * len(table))
     for name in {*_FLAGS} & {*table.column_names}:
-        flags = pc.equal(pc.if_else(pc.less(table[name].cast(pa.int64()), 0), None, table[name].cast(pa.int64())), 1)
+        try:
+            values = table[name].cast(pa.float64())
+        except pa.ArrowInvalid as error:
+            raise DataError(f"{where}: the column {name} holds other values than -1, 0 and 1: {error}") from error
+        flags = pc.equal(pc.if_else(pc.less(values, 0), None, values), 1)
         if pc.any(flags).as_py():
             columns["crowd" if name == _GROUP else name] = flags
     return pa.table(columns)

@@ -39,7 +39,7 @@ KINDS = frozenset(
         *("voc", "pascalvoc", "yolo", "folder", "dir", "file"),
     )
 )
-_MASKS = frozenset({"segmentationclass", "segmentationobject", "segmentation", "mask", "masks"})
+_MASKS = frozenset({"segmentationclass", "segmentationobject", "segmentation", "mask", "masks", "trimaps"})
 _BETWEEN = re.compile(r"[\s_.\-]+")
 _BY_FOLDER, _BY_CASE, _BY_STEM, _BY_CONTENT = (
     "by name and folder",

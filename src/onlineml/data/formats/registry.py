@@ -11,7 +11,7 @@ from onlineml.data.formats.box_tables import BOX_TABLE, TENSORFLOW_CSV
 from onlineml.data.formats.coco.read import COCO
 from onlineml.data.formats.createml import CREATEML
 from onlineml.data.formats.cvat import CVAT
-from onlineml.data.formats.folders import FOLDERS
+from onlineml.data.formats.folders import FOLDERS, has_labels, unread_annotations
 from onlineml.data.formats.format import Format, Place
 from onlineml.data.formats.ground_truth import GROUND_TRUTH
 from onlineml.data.formats.image_folder import IMAGE_FOLDER
@@ -26,6 +26,7 @@ from onlineml.data.formats.via import VIA
 from onlineml.data.formats.voc.read import VOC
 from onlineml.data.formats.webdataset import WEBDATASET
 from onlineml.data.formats.yolo.read import YOLO
+from onlineml.data.manifest.examples import examples
 from onlineml.errors import ConfigError, DataError, NotFoundError
 from onlineml.storage import io
 
@@ -109,13 +110,14 @@ class Detected(NamedTuple):
     holds: str
 
 
-def detect(at: Location, kind: AnnotationKind | None, *, name: str | None) -> Detected:
+def detect(at: Location, kind: AnnotationKind | None, *, name: str | None, given_splits: bool = False) -> Detected:
     """Detect the format at an absolute location.
 
     Args:
         at: a file or folder.
         kind: of annotation that is wanted; None: the format's usual one.
         name: of the only format to try; None: all are tried, in the order of `formats`.
+        given_splits: whether the user says what class folders, or a table beside them, tell.
 
     Raises:
         ConfigError: there is no format of this name.
@@ -129,8 +131,11 @@ def detect(at: Location, kind: AnnotationKind | None, *, name: str | None) -> De
     else:
         able = _formats_for(kind)
         found = _first(able, place)
-        if kind is not None and found is not None and found.format is FOLDERS:
-            _require_no_other(place, kind)
+        if found is not None and found.format is FOLDERS:
+            if kind is not None:
+                _require_no_other(place, kind)
+            elif not given_splits:
+                _require_read(place)
     if found is not None:
         return found if kind is None else found._replace(holds=kind.key)
     if not place.files and not io.exists(at):
@@ -156,6 +161,16 @@ def _require_no_other(place: Place, kind: AnnotationKind) -> None:
             f"{place.at} looks like {other.format.name} ({other.format.expected}), which has no annotations for the "
             f"task {kind.task!r}; leave task= out to read it as that, or set format={FOLDERS.name!r} to read the names "
             "of its folders as classes"
+        )
+
+
+def _require_read(place: Place) -> None:
+    """Refuse images in no class folder beside files that probably say what they show, in no known format."""
+    if (files := unread_annotations(place.others)) and not has_labels(place.images, where=place.url):
+        raise DataError(
+            f"{place.at} holds {len(place.images):,} images in no class folders, and files in no known format that may "
+            f"say what they show: {examples(files)}; pass the one that does, or set format={FOLDERS.name!r} to import "
+            "the images unlabelled"
         )
 
 

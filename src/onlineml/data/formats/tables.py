@@ -59,7 +59,7 @@ _BY_USUAL_NAMES = TableColumns()
 
 def read_table(source: Source, *, holds: str, names: TableColumns = _BY_USUAL_NAMES) -> Parts:
     """Read a table of images, or one of each split, see `Manifest.from_table`."""
-    roles = image_roles(names.path, names.label, names.split, names.group)
+    roles = image_roles(names.path, names.label or source.label, names.split, names.group)
     if holds == "labels":  # a column of 0 and 1 is a class
         roles["label"] = replace(roles["label"], fits=lambda _, column: not is_indicator(column))
     notes: list[str] = []
@@ -164,6 +164,9 @@ def _labels(table: ImageTable, names: TableColumns, notes: list[str]) -> _Labels
             notes.append(f'the columns {examples(columns)} hold 0 and 1; task="multilabel" reads them as labels')
     if names.class_names is None:
         require_single_labels(labels, where)
+    if len(others.column_names) and not any(labels):
+        shown = examples(others.column_names)
+        notes.append(f"no column of labels was recognised among {shown}; name it with label=")
     labels = one_spelling(labels, notes)
     found = naturally_sorted({label for label in labels if label is not None})
     odd = [label for label in found if label.casefold() in _NO_NAMES]
@@ -213,4 +216,5 @@ TABLE = Format(
     detect=tables_at,
     read=read_table,
     write=write_table,
+    takes=("label",),
 )

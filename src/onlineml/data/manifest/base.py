@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from onlineml.data.kinds import kind_of
-from onlineml.errors import ConfigError
+from onlineml.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,10 +46,18 @@ class ManifestBase:
         kind = kind_of(task)
         if kind.key not in found.holds:
             raise ConfigError(f"the format {found.name!r} has no annotations for task={task!r}; see Manifest.from_any")
-        parts = found.read(source._replace(class_names=class_names), holds=kind.key)
+        try:
+            parts = found.read(source._replace(class_names=class_names), holds=kind.key)
+        except UnicodeEncodeError as error:  # JSON can write half of a character
+            raise DataError(f"{source.shown}: {error.object!r:.100} is not valid text; correct it there") from error
         if not parts.notes or not parts.notes[0].startswith("read as "):
             parts = replace(parts, notes=(f"read as {found.name}", *parts.notes))
-        manifest = cls._from_parts(parts, task, class_names, source.options)
+        try:
+            manifest = cls._from_parts(parts, task, class_names, source.options)
+        except DataError as error:
+            if type(error) is not DataError:
+                raise
+            raise DataError(f"{source.shown} cannot be imported: {error}") from error
         _log.info("%s", cast("Manifest", manifest).summary())
         return manifest
 

@@ -65,7 +65,7 @@ class LabelFormats(ManifestBase):
         from onlineml.data.formats.registry import detect  # noqa: PLC0415 (it loads what all formats need)
 
         at, kind = Location(absolute(url), storage_options), None if task is None else kind_of(task)
-        found, source, holds = detect(at, kind, name=format)
+        found, source, holds = detect(at, kind, name=format, given_splits=split is not None)
         given = {"split": split, "images": images, "label": label}
         if wrong := [name for name, value in given.items() if value is not None and name not in found.takes]:
             raise ConfigError(f"{url} is read as {found.name}, which takes no {', '.join(wrong)}=")

@@ -17,6 +17,7 @@ BOX_TABLE = Format(
     detect=box_tables_at,
     read=read_box_table,
     write=write_box_table,
+    takes=("label",),
 )
 TENSORFLOW_CSV = Format(
     "tensorflow_csv",
@@ -25,4 +26,5 @@ TENSORFLOW_CSV = Format(
     detect=box_tables_at,
     read=read_box_table,
     write=write_tensorflow_csv,
+    takes=("label",),
 )

@@ -9,6 +9,7 @@ the upper edge: boxes from a table and from its XML differ by that one pixel.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,6 +50,7 @@ _MANY = 0.05  # share of boxes that end before they begin, from which on the col
 
 def read_box_table(source: Source, *, holds: str = "boxes_xyxy", names: BoxColumns = _BY_USUAL_NAMES) -> Parts:
     """Read a table of boxes, or those of several splits, see `Manifest.from_boxes`."""
+    names = names if source.label is None else replace(names, label=source.label)
     return read_tables(source, tables_of(source), holds=holds, names=names)
 
 
@@ -123,7 +125,8 @@ def _corners(layout: Layout, cells: Cells, uris: Sequence[str], home: Home, sour
     boxes = corners_of(cells.numbers, kinds[0])
     if in_shares:
         cells.notes.append("boxes are shares of their images; they were turned into pixels by the images' sizes")
-        return np.asarray(boxes * np.concatenate([sizes_wh, sizes_wh], axis=1))
+        with np.errstate(over="ignore"):  # the check reports boxes that are not finite
+            return np.asarray(boxes * np.concatenate([sizes_wh, sizes_wh], axis=1))
     turned = (boxes[:, 2:] < boxes[:, :2]).any(axis=1)
     if turned.sum() > _MANY * max(len(boxes), 1):
         cells.notes.append(

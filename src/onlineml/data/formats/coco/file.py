@@ -11,6 +11,7 @@ import numpy as np
 
 from onlineml.data.formats.coco.json_entries import Entries, parse_object
 from onlineml.data.formats.coco.values import find_ids, plain_ids, read_xywh
+from onlineml.data.formats.encodings import utf8
 from onlineml.data.manifest.examples import examples
 from onlineml.errors import DataError
 from onlineml.storage import io
@@ -87,7 +88,8 @@ class CocoFile:
         Raises:
             DataError: the file is not a COCO file with boxes.
         """
-        data, where = io.read_bytes(at), at.url
+        where = at.url
+        data = utf8(io.read_bytes(at), where)
         try:
             keys = parse_object(data)
             images = Entries(keys["images"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +25,6 @@ def parse_object(data: bytes) -> dict[str, msgspec.Raw]:
     Raises:
         ValueError, RecursionError, msgspec.MsgspecError: the data is not a JSON object.
     """
-    data = data.removeprefix(codecs.BOM_UTF8)
     try:
         return msgspec.json.decode(data, type=dict[str, msgspec.Raw])
     except msgspec.DecodeError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,7 +85,20 @@ def read_numbers(values: Sequence[Any], what: str, problems: list[str]) -> npt.N
         if wrong:
             problems.append(f"{len(wrong):,} values of {what} are not numbers: {examples(wrong)}")
         values = numbers
-    return np.array(values, dtype=np.float64)
+    return _doubles(values)
+
+
+def _doubles(values: Sequence[float | None]) -> npt.NDArray[np.float64]:
+    try:
+        return np.array(values, dtype=np.float64)
+    except OverflowError:  # integers of hundreds of digits
+        return np.array([_double(value) for value in values])
+
+
+def _double(value: Any) -> float:
+    if isinstance(value, int) and abs(value) > sys.float_info.max:
+        return math.inf if value > 0 else -math.inf
+    return math.nan if value is None else float(value)
 
 
 def read_flags(values: Sequence[Any], what: str, problems: list[str]) -> list[bool | None]:
@@ -115,7 +129,7 @@ def read_xywh(values: Sequence[Any], problems: list[str]) -> npt.NDArray[np.floa
     if wrong:
         problems.append(f"{len(wrong):,} values of bbox are not [x, y, width, height]: {examples(wrong)}")
         return np.full((len(boxes), 4), np.nan)
-    return np.array(boxes, dtype=np.float64).reshape(-1, 4)
+    return _doubles([value for box in boxes for value in box]).reshape(-1, 4)
 
 
 def _read_box(box: Any) -> list[int | float | None] | None:
