@@ -62,7 +62,7 @@ def read_back(data: bytes, ending: str) -> pd.DataFrame:
     if ending == "parquet":
         return pd.read_parquet(io.BytesIO(data))
     if ending == "csv":
-        return pd.read_csv(io.BytesIO(data))
+        return pd.read_csv(io.BytesIO(data), float_precision="round_trip")
     return pd.read_json(io.BytesIO(data), lines=ending == "jsonl", precise_float=True)
 
 
