@@ -143,8 +143,12 @@ def _images_of(
     for path in images:
         stems[path.rpartition(".")[0].casefold()].append(path)
     beside = [stems.get(file.rpartition(".")[0].casefold(), []) for file in files]
-    named = _located([image.name for image in read], files, images)
-    same = _located([_stem(file) for file in files], files, images)
+    stated = [posixpath.basename(image.name).casefold() for image in read]
+    sure = [[posixpath.basename(path).casefold() for path in own] == [n] for own, n in zip(beside, stated, strict=True)]
+    named = _located(["" if done else image.name for image, done in zip(read, sure, strict=True)], files, images)
+    same = _located(
+        ["" if len(own) == 1 else _stem(file) for file, own in zip(files, beside, strict=True)], files, images
+    )
     found, other = list[AnnotatedImage](), list[str]()
     for image, file, own, by_name, by_stem in zip(read, files, beside, named, same, strict=True):
         known = own[0] if len(own) == 1 else (by_name or by_stem)
@@ -171,8 +175,9 @@ def _located(names: Sequence[str], files: Sequence[str], images: Sequence[str]) 
     """Return the image of each name, given with its file; ``""`` for one of another split, None for none or several."""
     found: list[str | None] = [None] * len(names)
     rows = defaultdict[str, list[int]](list)
-    for row, file in enumerate(files):
-        rows[posixpath.dirname(file)].append(row)
+    for row, (name, file) in enumerate(zip(names, files, strict=True)):
+        if name:
+            rows[posixpath.dirname(file)].append(row)
     for folder, own in rows.items():
         for row, path in zip(own, locate([names[row] for row in own], images, beside=folder).paths, strict=True):
             found[row] = path
