@@ -62,7 +62,8 @@ def read_back(data: bytes, ending: str) -> pd.DataFrame:
     if ending == "parquet":
         return pd.read_parquet(io.BytesIO(data))
     if ending == "csv":
-        return pd.read_csv(io.BytesIO(data), float_precision="round_trip")
+        numbers = dict.fromkeys(("score", "x1", "y1", "x2", "y2"), lambda text: float(text or "nan"))  # every digit
+        return pd.read_csv(io.BytesIO(data), converters=numbers)
     return pd.read_json(io.BytesIO(data), lines=ending == "jsonl", precise_float=True)
 
 
