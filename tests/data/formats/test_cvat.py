@@ -130,6 +130,11 @@ def track(*frames: tuple[int, int]) -> str:
     return f'<track id="0" label="cat" source="manual">{keys}</track>'
 
 
+def test_a_shape_without_a_label_is_of_an_unknown_class(tmp_path: Path) -> None:
+    xml = image("a.png", '<polyline label="" points="1,2;3,4"/>')
+    assert boxes_by_name(Manifest.from_any(lay(tmp_path, {"a.xml": xml}, "a.png"))) == {"a.png": [([1, 2, 3, 4], None)]}
+
+
 def test_tracks_on_frames(tmp_path: Path) -> None:
     frames = [f"images/frame_{n:06d}.PNG" for n in range(4)]
     manifest = Manifest.from_any(lay(tmp_path, {"annotations.xml": track((0, 0), (1, 0), (2, 1))}, *frames))
@@ -153,6 +158,11 @@ def test_tracks_on_frames(tmp_path: Path) -> None:
         (image("a.png", '<box label="cat" xtl="1" ytl="2" xbr="3"/>'), ["a.png"], r"image a\.png: <box .*ybr"),
         (image("a.png", '<polygon label="cat" points="1,2;3"/>'), ["a.png"], r"image a\.png: <polygon .*points"),
         (image("a.png", box("cat")) * 2, ["a.png"], r"occur more than once .*a\.png"),
+        (
+            track((10, 0), (13, 1)),
+            ["frame_000000.png"],
+            r"boxes on the frames 10, and none of .* 0 to 0",
+        ),
         (image("", box("cat")), ["a.png"], r"<image> has no name"),
         (image("a.png", box("cat"))[:-5], ["a.png"], r"annotations\.xml cannot be read .*: line 2"),
     ],

@@ -186,6 +186,14 @@ def _frames(
     for track in tracks:
         for frame, shape in _track(track, where, files, counts):
             shapes[frame].append(shape)
+    absent = sorted(shapes.keys() - files.keys())
+    if absent and len(absent) == len(shapes):
+        raise DataError(
+            f"{where} has boxes on the frames {examples(absent)}, and none of these is there; the files are numbered "
+            f"{min(files)} to {max(files)}: export the task with its images"
+        )
+    if absent:
+        counts[f"frames with boxes are not there, such as {absent[0]}"] += len(absent)
     size = size_hw(*(root.findtext(f"meta/task/original_size/{side}") for side in ("height", "width")))
     return [AnnotatedImage(path, shapes[frame], size, split or HASHED) for frame, path in sorted(files.items())]
 

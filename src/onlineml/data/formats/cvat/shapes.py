@@ -51,7 +51,7 @@ def shape_of(element: Element, told: str, counts: Counter[str]) -> Shape | None:
         return None
     if kind != "box" or float(element.get("rotation", 0)) % 360:
         counts[f"labels of {'rotated box' if kind == 'box' else kind} type were read as the boxes around them"] += 1
-    return Shape(element.get("label"), box, _attributes(element))
+    return Shape(element.get("label") or None, box, _attributes(element))
 
 
 def _attributes(element: Element) -> dict[str, Any]:
