@@ -4,7 +4,7 @@ Pixels are edges from 0: a box from 0 to the image's width covers all of it. So 
 (``xmin / width``), and Roboflow (``0,0,640,640`` is a whole image of 640 by 640), VoTT, DeepForest and keras-retinanet
 theirs. Tables that ``xml_to_csv.py`` made from the XML of LabelImg hold the numbers of that XML, unchanged. LabelImg
 draws on edges from 0, too, and raises 0 to 1; because its XML is in the name of Pascal VOC, which counts pixels from 1,
-our reader of VOC takes 1 from the left and the upper edge: boxes from a table and from its XML differ by that one pixel.
+our reader of VOC takes 1 from the left and the upper edge: boxes from a table and from its XML differ by one pixel.
 """
 
 from __future__ import annotations
