@@ -509,10 +509,74 @@ _TABLES = [
     ),
     Layout(
         "WIDER FACE",
-        "WIDER_train/images/0--Parade/a.jpg | train | 0--Parade\nWIDER_val/images/0--Parade/b.jpg | val | 0--Parade",
+        "WIDER_train/images/0--Parade/a.jpg | train | 0--Parade\nWIDER_val/images/1--Riot/b.jpg | val | 1--Riot",
         {"wider_face_split/wider_face_train_bbx_gt.txt": "0--Parade/a.jpg\n1\n1 2 4 4 0 0 0 0 0 0\n"},
         task="classification",
         says=(".txt",),
     ),
 ]
-BOXES = [*_VOC, *_YOLOS, *_COCOS, *_PROGRAMS, *_TABLES]
+_FURTHER = [
+    Layout(
+        "Roboflow's text for Keras",
+        also="train/a.jpg valid/b.jpg",
+        others={"train/_annotations.txt": "a.jpg 1,2,5,6,0\n", "train/_classes.txt": "cat\n"},
+        refused=("train/_annotations.txt",),
+    ),
+    Layout(
+        "Roboflow's CSV for RetinaNet",
+        "train/a.jpg | train | cat 1 2 5 6\nvalid/b.jpg | val | cat 1 2 5 6",
+        {
+            "train/_annotations.csv": "a.jpg,1,2,5,6,cat\n",
+            "train/_classes.csv": "cat,0\n",
+            "valid/_annotations.csv": "b.jpg,1,2,5,6,cat\n",
+            "valid/_classes.csv": "cat,0\n",
+        },
+    ),
+    Layout("Roboflow's TFRecord", others={"train/cats.tfrecord": b"x"}, refused=("1 .tfrecord",)),
+    Layout(
+        "Supervisely",
+        also="ds/img/a.jpg ds/img/b.jpg",
+        others={"ds/ann/a.jpg.json": {"size": {}, "objects": []}, "meta.json": {"classes": []}},
+        refused=("ds/ann/a.jpg.json",),
+    ),
+    Layout(
+        "ImageNet with boxes",
+        "ILSVRC/Data/CLS-LOC/train/n01/x.JPEG | train | n01 1 2 5 6\nILSVRC/Data/CLS-LOC/val/v.JPEG | val | ?",
+        {"ILSVRC/Annotations/CLS-LOC/train/n01/x.xml": voc("x", "n01 2 3 5 6")},
+        says=("nobody annotated",),
+    ),
+    Layout(
+        "CVAT's Ultralytics YOLO",
+        "images/train/a.jpg | train | cat 1 2 5 6",
+        {
+            "data.yaml": "path: .\ntrain: train.txt\nnames:\n  0: cat\n",
+            "train.txt": "data/images/train/a.jpg\n",
+            "labels/train/a.txt": _YOLO,
+        },
+    ),
+    Layout(
+        "CrowdHuman", also="Images/a.jpg", others={"annotation_train.odgt": "{}"}, refused=("annotation_train.odgt",)
+    ),
+    Layout(
+        "TT100K",
+        also="train/1.jpg test/2.jpg",
+        others={"annotations.json": {"imgs": {"1": {"path": "train/1.jpg", "objects": []}}, "types": ["i1"]}},
+        refused=("annotations.json",),
+    ),
+    Layout(
+        "COCO with keypoints",
+        "train2017/1.jpg | train | person 1 2 5 6",
+        {
+            "annotations/instances_train2017.json": coco({"1.jpg": ["person 1 2 4 4"]}, classes="person"),
+            "annotations/person_keypoints_train2017.json": coco({"1.jpg": ["person 1 2 4 4"]}, classes="person"),
+        },
+        says=("person_keypoints_train2017.json",),
+    ),
+    Layout(
+        "LabelMe of two splits",
+        "train/a.jpg | train | cat 1 2 5 6\nval/a.jpg | val | cat 1 2 5 6",
+        {"train/a.json": _LABELME, "val/a.json": _LABELME},
+    ),
+    Layout("annotations without images", others={"Annotations/a.xml": voc("a.jpg", _CAT)}, refused=("0 images",)),
+]
+BOXES = [*_FURTHER, *_VOC, *_YOLOS, *_COCOS, *_PROGRAMS, *_TABLES]

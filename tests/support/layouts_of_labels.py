@@ -124,7 +124,45 @@ LABELS = [
         {"val/val_annotations.txt": "val_0.JPEG\tn01\t0\t0\t5\t5", "train/n01/n01_boxes.txt": ""},
         says=("2 of 4 images", "unlabelled"),
     ),
+    _labels(
+        "GTSRB of Kaggle",
+        "Train/0/a.png | train | 0\nTrain/1/b.png | train | 1\nTest/00000.png | test | ?\nMeta/0.png | - | ?",
+        {"Train.csv": "Roi.X1,ClassId,Path\n5,0,Train/0/a.png\n", "Meta.csv": "Path,ClassId\nMeta/0.png,0\n"},
+        says=("'Meta'", "2 .csv files were not read"),
+    ),
+    _labels(
+        "Stanford Dogs",
+        "Images/n02-Pug/n02_7.jpg | # | n02-Pug\nImages/n03-Collie/n03_1.jpg | # | n03-Collie",
+        {"Annotation/n02-Pug/n02_7": "<annotation/>"},
+    ),
+    _labels(
+        "HaGRID",
+        "call/a.jpg | # | call\nfist/b.jpg | # | fist",
+        {"ann_train_val/call.json": {"a": {"bboxes": [[0.1, 0.2, 0.3, 0.4]], "labels": ["call"]}}},
+        says=("1 .json files were not read",),
+    ),
+    _labels(
+        "Market-1501",
+        also="bounding_box_train/0002_c1s1.jpg query/0001_c1.jpg bounding_box_test/0001_c1.jpg",
+        refused=("'query'", "split='folders'"),
+    ),
     # ---- tables ----
+    _labels(
+        "dog breeds of Kaggle",
+        "train/a.jpg | # | beagle\ntrain/b.jpg | # | collie",
+        {"labels.csv": "id,breed\na,beagle\nb,collie\n", "sample_submission.csv": "id,beagle\nc,0.5\n"},
+        also="test/c.jpg",
+        says=("1 images are not in labels.csv",),
+    ),
+    _labels(
+        "FairFace",
+        also="train/1.jpg val/1.jpg",
+        others={
+            "label_train.csv": "file,age,race\ntrain/1.jpg,50,Asian\n",
+            "label_val.csv": "file,age\nval/1.jpg,20\n",
+        },
+        refused=("label_train.csv",),
+    ),
     _labels(
         "blanks in a table",
         "a.jpg | train | cat\nb.jpg | val | cat\nc.jpg | test | dog",

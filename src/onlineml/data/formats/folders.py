@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
     _Columns = dict[str, list[Any]]  # by name, a value for each image
 
-__all__ = ["FOLDERS", "has_labels", "read_folders", "unread_annotations", "write_folders"]
+__all__ = ["FOLDERS", "has_classes", "read_folders", "unread_annotations", "write_folders"]
 
-_ANNOTATIONS = frozenset({".xml", ".txt", ".json", ".jsonl", ".ndjson", ".mat", ".tfrecord", *TABLE_ENDINGS})
+_ANNOTATIONS = frozenset({".xml", ".txt", ".json", ".jsonl", ".ndjson", ".odgt", ".mat", ".tfrecord", *TABLE_ENDINGS})
 _TEXTS = ("readme", "licen", "requirements", "changelog", "citation", "notes", "classes")  # for people
 _TOGETHER = 64  # images in memory at a time
 _SPLIT_TABLE = "split.csv"  # beside the exported folders
@@ -93,10 +93,10 @@ def unread_annotations(paths: Sequence[str]) -> list[str]:
     ]
 
 
-def has_labels(paths: Sequence[str], *, where: str) -> bool:
-    """Return whether the folders of any image are a class, or are refused by the reader."""
+def has_classes(paths: Sequence[str], *, where: str) -> bool:
+    """Return whether folders are at least two classes, or are refused by the reader."""
     try:
-        return any(layout_of(paths, where=where).labels)
+        return len({*layout_of(paths, where=where).labels} - {None}) > 1
     except DataError:
         return True
 

@@ -11,7 +11,7 @@ from onlineml.data.formats.box_tables import BOX_TABLE, TENSORFLOW_CSV
 from onlineml.data.formats.coco.read import COCO
 from onlineml.data.formats.createml import CREATEML
 from onlineml.data.formats.cvat import CVAT
-from onlineml.data.formats.folders import FOLDERS, has_labels, unread_annotations
+from onlineml.data.formats.folders import FOLDERS, has_classes, unread_annotations
 from onlineml.data.formats.format import Format, Place
 from onlineml.data.formats.ground_truth import GROUND_TRUTH
 from onlineml.data.formats.image_folder import IMAGE_FOLDER
@@ -165,12 +165,12 @@ def _require_no_other(place: Place, kind: AnnotationKind) -> None:
 
 
 def _require_read(place: Place) -> None:
-    """Refuse images in no class folder beside files that probably say what they show, in no known format."""
-    if (files := unread_annotations(place.others)) and not has_labels(place.images, where=place.url):
+    """Refuse images in fewer than two class folders beside files of no known format that may say what they show."""
+    if (files := unread_annotations(place.others)) and not has_classes(place.images, where=place.url):
         raise DataError(
-            f"{place.at} holds {len(place.images):,} images in no class folders, and files in no known format that may "
-            f"say what they show: {examples(files)}; pass the one that does, or set format={FOLDERS.name!r} to import "
-            "the images unlabelled"
+            f"{place.at} holds {len(place.images):,} images, not in several class folders, and files in no known "
+            f"format that may say what they show: {examples(files)}; pass the one that does, or set "
+            f"format={FOLDERS.name!r} to import the images by their folders"
         )
 
 
