@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 
 from onlineml.data.formats.locate import locate
 from onlineml.data.formats.parts import Listing, absolute, common_folder
-from onlineml.data.images.policies import is_image_name
 from onlineml.data.images.sizes import upright_sizes_hw
 from onlineml.data.manifest.examples import examples
 from onlineml.errors import DataError, OnlineMLError
@@ -55,7 +54,7 @@ def placed(images: Sequence[AnnotatedImage], source: Source) -> Placed:
     images = [image for image in images if image.split or image.name not in split]  # in the file of all, and in another
     folder = source.folder if told is None else absolute(str(told))
     listing = (source if told is None else source._replace(files=None)).listing(folder)
-    located = locate([image.name for image in images], [f.path for f in listing.files if is_image_name(f.path)])
+    located = locate([image.name for image in images], listing.images)
     if any(located.paths) or located.ambiguous or told is not None or not any(map(_is_absolute, images)):
         ambiguous = located.ambiguous
         named = [

@@ -27,7 +27,6 @@ from onlineml.data.formats.boxes import (
 from onlineml.data.formats.coco.json_entries import scalar_column
 from onlineml.data.formats.locate import locate
 from onlineml.data.formats.parts import Parts, naturally_sorted
-from onlineml.data.images.policies import is_image_name
 from onlineml.data.images.sizes import upright_sizes_hw
 from onlineml.data.manifest.boxes import OPTIONAL_BOX_COLUMNS
 from onlineml.data.manifest.examples import examples
@@ -126,7 +125,7 @@ def annotated_parts(
 
 def _uris(images: Sequence[AnnotatedImage], listing: Listing, problems: list[str]) -> tuple[list[str], list[str]]:
     """Return each image's path, and the paths of those that are not there."""
-    paths = [info.path for info in listing.files if is_image_name(info.path)]
+    paths = listing.images
     known = frozenset(paths)
     places: dict[tuple[str | None, str], str | None] = {
         (None, image.name): image.name if image.name in known else None for image in images if image.beside is None

@@ -17,7 +17,7 @@ from onlineml.data.formats.format import TABLE_ENDINGS, Format, Source
 from onlineml.data.formats.label_lists import format_labels, one_spelling, parse_labels
 from onlineml.data.formats.parts import Parts, absolute, image_id, naturally_sorted, with_slashes
 from onlineml.data.formats.table_rows import read_splits
-from onlineml.data.images.policies import extension, is_image_name
+from onlineml.data.images.policies import extension
 from onlineml.data.manifest.schema import examples
 from onlineml.data.manifest.splits import SPLITS, stable_split
 from onlineml.errors import DataError
@@ -44,7 +44,8 @@ def read_folders(source: Source, *, holds: str) -> Parts:
     """Read class folders, see `Manifest.from_folders`."""
     root, listing, notes = source.where, source.listing(source.where), list[str]()
     files = listing.files
-    images = [info for info in files if is_image_name(info.path)]
+    others = frozenset(listing.others)
+    images = [info for info in files if info.path not in others]
     if not images:
         n = len(files) + listing.n_junk
         found = f"{n:,} other files, such as {examples(f.path for f in files)}" if n else "no files at all"
@@ -66,7 +67,7 @@ def read_folders(source: Source, *, holds: str) -> Parts:
     columns["image_id"] = [image_id(*one) for one in zip(columns["uri"], columns["version"], strict=True)]
     told = one_spelling(columns.pop("label"), notes)
     names = {name for own in told if own is not None for name in ([own] if isinstance(own, str) else own)}
-    _tell_annotations([info.path for info in files if info.path != table], notes)
+    _tell_annotations([path for path in listing.others if path != table], notes)
     kind = pa.list_(pa.string()) if holds == "labels" else pa.string()
     arrays = {name: pa.array(values, pa.string()) for name, values in columns.items()} | {holds: pa.array(told, kind)}
     n_ignored = len(files) - len(images) + listing.n_junk - any(info.path == table for info in files)

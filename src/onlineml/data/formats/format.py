@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from onlineml.data.formats.parts import Listing, Parts, absolute, list_folder
 from onlineml.data.formats.sniff import HEAD_BYTES, JsonShape, json_shape
-from onlineml.data.images.policies import is_image_name
 from onlineml.data.manifest.examples import examples
 from onlineml.storage import io
 from onlineml.storage.location import Location, Options
@@ -136,15 +135,15 @@ class Place:
         """The paths of `files`, relative to the place."""
         return tuple(info.path for info in self.files)
 
-    @cached_property
+    @property
     def images(self) -> tuple[str, ...]:
         """The paths with the extension of an image."""
-        return tuple(path for path in self.paths if is_image_name(path))
+        return self.listing.images
 
-    @cached_property
+    @property
     def others(self) -> tuple[str, ...]:
         """The paths of other files, such as annotations."""
-        return tuple(path for path in self.paths if not is_image_name(path))
+        return self.listing.others
 
     @property
     def content(self) -> str:

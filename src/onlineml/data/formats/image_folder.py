@@ -101,7 +101,7 @@ def read_image_folder(source: Source, *, holds: str) -> Parts:
         images += [_in_folder(image, path.rpartition("/")[0]) for image in own]
     require_no_problems(source.where, problems)
     archives = [info.path for info in listing.files if info.path.lower().endswith(_ARCHIVES)]
-    if archives and not any(is_image_name(info.path) for info in listing.files):
+    if archives and not listing.images:
         raise DataError(f"the images of {source.where} are in archives: {examples(archives)}; unpack them beside it")
     found = _as_sides(_unscaled(placed(images, source)))
     used = {label for image in found.images for label in image.labels or ()}

@@ -14,7 +14,6 @@ from onlineml.data.formats.annotation_files import ImagePaths, file_split, files
 from onlineml.data.formats.boxes import require_no_problems
 from onlineml.data.formats.format import Place, Source
 from onlineml.data.formats.parts import Listing, Parts, absolute, list_folder
-from onlineml.data.images.policies import is_image_name
 from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import normalised_split
 from onlineml.errors import ConfigError, DataError
@@ -60,7 +59,7 @@ def paths_of(wanted: Sequence[Input], names: Sequence[Sequence[str | None]]) -> 
     found = [ImagePaths([], [], [])] * len(wanted)
     for own in groups.values():
         one = wanted[own[0]]
-        images = [info.path for info in one.listing.files if is_image_name(info.path)]
+        images = one.listing.images
         together = [name for place in own for name in names[place]]
         paths = resolve_names(together, images, beside=one.beside, split=one.split, where=one.at.url)
         uris, absent, problems = iter(paths.uris), frozenset(paths.absent), paths.problems
@@ -121,7 +120,7 @@ def single_input(at: Location, images: Url | None, split: str | None) -> Input:
         return Input(named, at, folder, list_folder(folder, at.options))
     folder = io.parent(at.url)
     listing = list_folder(folder, at.options)
-    if io.name(folder).lower() in _APART and not any(is_image_name(info.path) for info in listing.files):
+    if io.name(folder).lower() in _APART and not listing.images:
         folder = io.parent(folder)
         listing = list_folder(folder, at.options)
     return Input(named, at, folder, listing)
@@ -185,7 +184,7 @@ def read_files(
         for image, uri in zip(own, paths.uris, strict=True)
         if uri in gone
     ]
-    rescued = rescue(lost, [info.path for info in wanted[0].listing.files if is_image_name(info.path)]) if lost else {}
+    rescued = rescue(lost, wanted[0].listing.images) if lost else {}
     images, owners = list[AnnotatedImage](), list[str]()
     for one, own, paths, gone in zip(wanted, read, found, missing, strict=True):
         uris = [rescued.get(i.name, uri) if uri in gone else uri for i, uri in zip(own, paths.uris, strict=True)]

@@ -25,7 +25,6 @@ from onlineml.data.formats.json_lines import size_hw
 from onlineml.data.formats.locate import locate
 from onlineml.data.formats.parts import with_slashes
 from onlineml.data.formats.sniff import HEAD_BYTES, json_shape
-from onlineml.data.images.policies import is_image_name
 from onlineml.data.manifest.examples import examples
 from onlineml.errors import DataError
 
@@ -123,7 +122,7 @@ def read_labelme(source: Source, *, holds: str) -> Parts:
         except DataError as error:
             problems.append(str(error))
     require_no_problems(source.where, problems)
-    images = [info.path for info in wanted[0].listing.files if is_image_name(info.path)]
+    images = wanted[0].listing.images
     found = _images_of(read, paths, images, notes)
     if source.files is not None:
         told = {image.name for image in found}

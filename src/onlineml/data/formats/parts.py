@@ -6,10 +6,11 @@ import itertools
 import os
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from onlineml.data.images.policies import is_junk
+from onlineml.data.images.policies import is_image_name, is_junk
 from onlineml.data.manifest.examples import examples
 from onlineml.errors import ConfigError, DataError
 from onlineml.storage import io
@@ -58,11 +59,25 @@ class Parts:
     notes: tuple[str, ...] = ()
 
 
-class Listing(NamedTuple):
+@dataclass(frozen=True)
+class Listing:
     """The files below a folder, sorted by path, and how many others were left out as junk."""
 
     files: tuple[FileInfo, ...]
     n_junk: int = 0
+
+    @cached_property
+    def images(self) -> tuple[str, ...]:
+        """The paths with the extension of an image."""
+        return tuple(info.path for info in self.files if is_image_name(info.path))
+
+    @cached_property
+    def others(self) -> tuple[str, ...]:
+        """The paths of other files, such as annotations."""
+        if len(self.images) == len(self.files):
+            return ()
+        images = frozenset(self.images)
+        return tuple(info.path for info in self.files if info.path not in images)
 
 
 def list_folder(url: str, options: Options) -> Listing:

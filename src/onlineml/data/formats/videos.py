@@ -85,7 +85,8 @@ def read_videos(
 ) -> tuple[Parts, VideoFindings]:
     """Extract the frames of all videos in a folder; see `Manifest.from_videos`."""
     folder = url.absolute
-    files, n_junk = list_folder(folder.url, folder.options)
+    listing = list_folder(folder.url, folder.options)
+    files = listing.files
     videos = [info for info in files if is_video_name(info.path)]
     if not videos:
         others = (
@@ -109,7 +110,7 @@ def read_videos(
     findings = VideoFindings(tuple(rows), len(videos), len(table))
     if not kept:
         raise DataError(f"none of the {len(videos):,} videos in {folder} can be used:\n{findings}")
-    n_ignored = len(files) + n_junk - len({video.path for video in kept})
+    n_ignored = len(files) + listing.n_junk - len({video.path for video in kept})
     return Parts(table, names, store.root.url, n_ignored, notes=notes), findings
 
 

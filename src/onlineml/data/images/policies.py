@@ -135,7 +135,7 @@ def is_junk(path: str) -> bool:
     """
     if path.startswith(".") or "/." in path:
         return True
-    return any(part in _JUNK for part in path.lower().split("/")) or path.rpartition("/")[2].startswith("~$")
+    return not _JUNK.isdisjoint(path.lower().split("/")) or path.startswith("~$") or "/~$" in path
 
 
 def extension(name: str) -> str:

@@ -18,7 +18,6 @@ from onlineml.data.formats.locate import locate
 from onlineml.data.formats.parts import Listing, absolute, list_folder
 from onlineml.data.formats.sniff import HEAD_BYTES
 from onlineml.data.formats.table_rows import placed
-from onlineml.data.images.policies import is_image_name
 from onlineml.data.manifest.examples import examples
 from onlineml.errors import DataError
 from onlineml.storage import io
@@ -200,9 +199,9 @@ class Home:
         return any(found.paths) or bool(found.ambiguous)
 
     @property
-    def images(self) -> list[str]:
+    def images(self) -> Sequence[str]:
         """The paths of the images below the folder."""
-        return [info.path for info in self.listing.files if is_image_name(info.path)]
+        return self.listing.images
 
     def located(self, names: Sequence[str | None], place: TablePlace, cells: Cells) -> list[str]:
         """Return the path of the file that each row of a table names; a name that fits none is kept, if it can be.
