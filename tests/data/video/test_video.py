@@ -504,7 +504,7 @@ for frame in Video({bottle!r}).frames():
 print(seen[1] - seen[0])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert int(done.stdout) < 40e6  # 1,000 frames would be 691 MB
+    assert int(done.stdout) < 100e6  # 1,000 frames would be 691 MB; the decoder keeps some for its threads
 
 
 def test_the_numbers_of_these_tests_can_be_read() -> None:
