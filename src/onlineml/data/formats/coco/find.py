@@ -16,7 +16,7 @@ __all__ = ["is_coco", "without_rivals"]
 
 _BESIDE = frozenset({"info", "licenses", "categories", "annotations"})
 _OF_IMAGES = frozenset({"file_name", "coco_url", "height", "width", "id"})
-_OTHER_KINDS = ("captions", "panoptic", "stuff", "person_keypoints", "image_info", "densepose")  # beside instances_*
+_OTHER_KINDS = ("captions", "panoptic", "stuff", "person_keypoints", "image_info", "densepose", "truth")  # beside boxes
 
 
 def _is_coco(shape: JsonShape) -> bool:
