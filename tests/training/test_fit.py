@@ -287,6 +287,12 @@ def test_one_logger_alone(manifest, tmp_path: Path) -> None:
     assert (Path(logger.log_dir) / "metrics.csv").is_file()
 
 
+def test_a_manifest_is_no_datamodule(manifest, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"datamodule is a Manifest: expected one .*onlineml\.datamodule_for\(data\)"):
+        fit(tiny_model(), manifest, tmp_path / "run", epochs=1)
+    assert not (tmp_path / "run").exists()
+
+
 def test_other_classes_are_refused(manifest, tmp_path: Path) -> None:
     for names in (["red", "green", "blue"], ["blue", "green"]):
         with pytest.raises(ConfigError, match=r"are not those of the manifest.*class_names=manifest\.class_names"):

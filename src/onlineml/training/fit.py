@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from onlineml.data.loading.datamodules import ImageDataModule
 from onlineml.errors import AlreadyExistsError, ConfigError
 from onlineml.runs.run import Run, new_run_id
 from onlineml.storage.io import exists
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from pytorch_lightning.loggers import Logger
 
-    from onlineml.data.loading.datamodules import ImageDataModule
     from onlineml.data.loading.lightning import pl
     from onlineml.tasks.base import VisionModule
     from onlineml.training.progress import Progress
@@ -124,6 +124,11 @@ def _listed(logger: Logger | Sequence[Logger] | None) -> list[Logger]:
 
 
 def _check_task(model: VisionModule, datamodule: ImageDataModule) -> None:
+    if not isinstance(datamodule, ImageDataModule):
+        raise ConfigError(
+            f"datamodule is a {type(datamodule).__name__}: expected one of images, such as that of "
+            "onlineml.datamodule_for(data)"
+        )
     if model.task != datamodule.task:
         raise ConfigError(
             f"a {type(model).__name__} is for {model.task}, a {type(datamodule).__name__} for {datamodule.task}: use "

@@ -163,3 +163,35 @@ def test_an_import_is_summed_up(tmp_path: Path, caplog: pytest.LogCaptureFixture
     assert found.summary() in caplog.text
     assert "<li>read as folders</li>" in found._repr_html_()
     assert Manifest.load(found.save(tmp_path / "saved")).notes == found.notes
+
+
+def test_classes_that_train_does_not_show_are_told(tmp_path: Path):
+    for name in ("train/cat/a.png", "train/dog/b.png", "test/unknown/c.png"):
+        write_image(tmp_path / name)
+    assert "- no image of train shows 'unknown'" in Manifest.from_any(tmp_path).summary().splitlines()
+    for split in ("train", "val"):  # nothing to tell where train shows all, or nothing
+        found = Manifest.from_any(tmp_path).with_column("split", [split] * 3)
+        assert "no image of train" not in found.summary()
+
+
+def test_spreadsheets_and_archives_have_a_remedy(tmp_path: Path):
+    for name in ("photos/a.png", "photos/b.png", "photos/c.png"):
+        write_image(tmp_path / name)
+    (tmp_path / "labels.xlsx").write_bytes(b"PK\x03\x04")
+    with pytest.raises(DataError, match=r"several class folders, .*'labels\.xlsx'; pass the one that does .*as CSV"):
+        Manifest.from_any(tmp_path)
+    noted = Manifest.from_any(tmp_path, format="folders").notes
+    assert "1 .xlsx files were not read; if they hold labels, save them as CSV" in noted
+    with pytest.raises(DataError, match=r"a single file \(save the spreadsheet as CSV\)"):
+        Manifest.from_any(tmp_path / "labels.xlsx")
+    (tmp_path / "photos.zip").write_bytes(b"PK\x03\x04")
+    with pytest.raises(DataError, match=r"a single file \(unpack the archive, and pass its folder\)"):
+        Manifest.from_any(tmp_path / "photos.zip")
+
+
+@pytest.mark.parametrize("name", ["table", "table.xlsx", "table.json"])
+def test_a_table_is_not_written_under_another_extension(name: str, tmp_path: Path):
+    write_image(tmp_path / "cat" / "a.png")
+    with pytest.raises(ConfigError, match=rf"{name}: expected .* ends in \.csv or \.parquet"):
+        Manifest.from_any(tmp_path).to_table(tmp_path / name)
+    assert not (tmp_path / name).exists()

@@ -231,6 +231,13 @@ def test_an_image_of_several_classes_is_drawn_as_its_rarest(tmp_path: Path):
         ClassificationDataModule(manifest)
 
 
+def test_a_datamodule_is_printed(make: Make, tmp_path: Path):
+    table = pa.table({"image_id": ["a"], "uri": ["a"], "label": ["cat"]})
+    manifest = Manifest(table, ("cat", "dog"), root=str(tmp_path), task="classification")
+    told = str(make(manifest, size_hw=(16, 24)))
+    assert told == f"ClassificationDataModule of 24 x 16 pixels, batches of 4: {manifest}"
+
+
 BAD = {"empty": b"", "unreadable": b"this is no image", "truncated": png(noise(0))[:-40]}
 
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from onlineml.data.formats.encodings import utf8
 from onlineml.data.manifest.schema import as_single_chunks, examples
-from onlineml.errors import DataError
+from onlineml.errors import ConfigError, DataError
 from onlineml.storage import io
 
 if TYPE_CHECKING:
@@ -191,12 +191,17 @@ def table_bytes(table: pa.Table, url: str) -> bytes:
     """Encode a table as the content of the file at a URL, in the format of its extension.
 
     Raises:
+        ConfigError: the extension is neither of CSV nor of Parquet.
         DataError: columns of lists, in CSV.
     """
     if is_parquet(url):
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd")
         return bytes(sink.getvalue())
+    if not url.lower().endswith(".csv"):
+        raise ConfigError(
+            f"{url}: expected the name of a table that ends in .csv or .parquet, which says how to write it"
+        )
     nested = [field.name for field in table.schema if pa.types.is_nested(field.type)]
     if nested:
         raise DataError(f"the columns {examples(nested)} contain lists, which CSV cannot store; write a .parquet table")

@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FOLDERS", "has_classes", "read_folders", "unread_annotations", "write_folders"]
 
-_ANNOTATIONS = frozenset({".xml", ".txt", ".json", ".jsonl", ".ndjson", ".odgt", ".mat", ".tfrecord", *TABLE_ENDINGS})
+_SHEETS = (".xlsx", ".xls", ".ods")
+_RECORDS = (".xml", ".txt", ".json", ".jsonl", ".ndjson", ".odgt", ".mat", ".tfrecord")
+_ANNOTATIONS = frozenset({*_RECORDS, *_SHEETS, *TABLE_ENDINGS})
 _TEXTS = ("readme", "licen", "requirements", "changelog", "citation", "notes", "classes")  # for people
 _TOGETHER = 64  # images in memory at a time
 _SPLIT_TABLE = "split.csv"  # beside the exported folders
@@ -80,6 +82,8 @@ def _tell_annotations(paths: Sequence[str], notes: list[str]) -> None:
         remedy = "if they hold boxes, leave task= and format= out"
         if ending in TABLE_ENDINGS:
             remedy = "if they hold labels, name the columns with Manifest.from_table"
+        elif ending in _SHEETS:
+            remedy = "if they hold labels, save them as CSV"
         notes.append(f"{n:,} {ending} files were not read; {remedy}")
 
 

@@ -27,6 +27,8 @@ __all__ = ["TABLE_ENDINGS", "Format", "Place", "Reader", "Source", "Writer"]
 Url = str | os.PathLike[str]
 
 TABLE_ENDINGS = (".csv", ".tsv", ".parquet", ".pq")
+_UNPACK, _SAVE = " (unpack the archive, and pass its folder)", " (save the spreadsheet as CSV)"
+_TO_DO = {**dict.fromkeys((".zip", ".gz", ".7z", ".rar"), _UNPACK), **dict.fromkeys((".xlsx", ".xls", ".ods"), _SAVE)}
 
 
 class Source(NamedTuple):
@@ -149,7 +151,8 @@ class Place:
     def content(self) -> str:
         """A short description of what is there, for messages."""
         if not self.files:
-            return "a single file" if self.ending else "no files"
+            single = "a single file" + _TO_DO.get(self.ending, "")
+            return single if self.ending else "no files"
         endings = Counter(io.name(path).rpartition(".")[2].lower() for path in self.others)
         others = ", ".join(f"{n:,} .{ending}" for ending, n in endings.most_common(4))
         folders = sorted({path.rpartition("/")[0] for path in self.paths} - {""})

@@ -169,8 +169,8 @@ def _require_read(place: Place) -> None:
     if (files := unread_annotations(place.others)) and not has_classes(place.images, where=place.url):
         raise DataError(
             f"{place.at} holds {len(place.images):,} images, not in several class folders, and files in no known "
-            f"format that may say what they show: {examples(files)}; pass the one that does, or set "
-            f"format={FOLDERS.name!r} to import the images by their folders"
+            f"format that may say what they show: {examples(files)}; pass the one that does (a "
+            f"spreadsheet saved as CSV), or set format={FOLDERS.name!r} to import the images by their folders"
         )
 
 

@@ -82,6 +82,11 @@ class ImageDataModule(pl.LightningDataModule):
         self._usable = manifest.kind.is_annotated(manifest.table)
         self._splits = np.asarray(manifest.column("split"), dtype=object)
 
+    def __str__(self) -> str:
+        """A line for people: Lightning's asks each loader for its dataset, in a form of its own."""
+        height, width = self.size_hw
+        return f"{type(self).__name__} of {width} x {height} pixels, batches of {self.batch_size}: {self.manifest}"
+
     def _image_rows(self, labels: NDArray[Any]) -> ImageRows:
         """Return the rows that a dataset reads, with N labels, or rows of labels, in the format of batches."""
         manifest = self.manifest

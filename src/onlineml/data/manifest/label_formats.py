@@ -295,6 +295,6 @@ class LabelFormats(ManifestBase):
         ``root=manifest.root`` or ``""`` for absolute paths).
 
         Raises:
-            ConfigError: images have boxes.
+            ConfigError: images have boxes, or the extension is neither of CSV nor of Parquet.
         """
         return self.export(url, format="table", storage_options=storage_options)

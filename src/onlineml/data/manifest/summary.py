@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 import pyarrow.compute as pc
 
 from onlineml.data.manifest.edits import UNLABELLED
+from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import SPLITS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from onlineml.data.manifest.manifest import Manifest
 
 __all__ = ["manifest_summary", "remarks", "split_sizes"]
@@ -32,10 +35,18 @@ def remarks(manifest: Manifest) -> list[str]:
     counts = manifest.counts()
     aside = dict.fromkeys((*manifest.kind.aside, UNLABELLED))
     found = [f"{sum(counts[name].values()):,} images {name}" for name in aside if name in counts]
-    found += manifest.notes
+    found += [*_untrained(manifest, counts), *manifest.notes]
     if manifest.n_ignored:
         found.append(f"{manifest.n_ignored:,} other file{'' if manifest.n_ignored == 1 else 's'} passed over")
     return found
+
+
+def _untrained(manifest: Manifest, counts: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Tell the classes that no image of train shows, where train shows others: no model can learn these."""
+    without = [name for name in manifest.class_names if not counts[name]["train"]]
+    if not without or len(without) == len(manifest.class_names):
+        return []
+    return [f"no image of train shows {examples(without)}"]
 
 
 def split_sizes(manifest: Manifest) -> dict[str, int]:
