@@ -28,7 +28,11 @@ def _forged(folder: Path, ulid: str, *, as_table: bool) -> None:
 
 
 @pytest.mark.parametrize("as_table", [False, True])
-@pytest.mark.parametrize("ulid", [ulid_after(LATER), ulid_after(datetime(9999, 12, 30, tzinfo=UTC)), "7" + "Z" * 25])
+@pytest.mark.parametrize(
+    "ulid",
+    [ulid_after(LATER), ulid_after(datetime(9999, 12, 30, tzinfo=UTC)), "7" + "Z" * 25],
+    ids=["later", "9999", "last"],
+)
 def test_a_forged_id_changes_the_ids_of_no_other_log(tmp_path: Path, ulid: str, as_table: bool) -> None:
     own, other = AppendLog(tmp_path / "a"), AppendLog(tmp_path / "b")
     first = own.append({"n": 1})
