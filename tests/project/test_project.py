@@ -326,6 +326,15 @@ def test_models(store: Store) -> None:
     assert project.models.rollback() == one == project.champion()
 
 
+def test_a_model_of_another_task_is_not_published(tmp_path: Path) -> None:
+    project = Project.create(tmp_path / "p", task="classification")
+    other = _Model("other")
+    other.task = "multilabel"
+    with pytest.raises(ConfigError, match=r"project's task is 'classification'; the model's is 'multilabel'"):
+        project.publish(other)
+    assert project.models.list() == []
+
+
 @pytest.mark.parametrize("step", range(10))  # blob, entry; table, entry; what was seen; 4 files of a dataset, entry
 def test_killed_at_any_write_a_project_opens_and_goes_on(
     store: Store, monkeypatch: pytest.MonkeyPatch, step: int

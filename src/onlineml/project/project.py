@@ -224,7 +224,14 @@ class Project:
         Args:
             model: its ``export_files(scores)`` returns content by file name, including ``model.json``.
             scores: the result of `onlineml.evaluate`.
+
+        Raises:
+            ConfigError: the model is of another task.
         """
+        if (task := getattr(model, "task", self.task)) != self.task:
+            raise ConfigError(
+                f"the project's task is {self.task!r}; the model's is {task!r}: publish it in a project of that task"
+            )
         return registry.publish_version(self.location, model.export_files(scores))
 
     def promote(
