@@ -579,4 +579,85 @@ _FURTHER = [
     ),
     Layout("annotations without images", others={"Annotations/a.xml": voc("a.jpg", _CAT)}, refused=("0 images",)),
 ]
-BOXES = [*_FURTHER, *_VOC, *_YOLOS, *_COCOS, *_PROGRAMS, *_TABLES]
+_DOUBTFUL = [
+    Layout(
+        "VOC with YOLO's files",
+        "images/a.jpg | # | cat 1 2 5 6\nimages/b.jpg | # | ?",
+        {
+            "xml/a.xml": voc("a.jpg", _CAT),
+            "labels/a.txt": _YOLO,
+            "labels/b.txt": _YOLO,
+            "classes.txt": "cat\n",
+        },
+        says=('read with format="yolo"',),
+    ),
+    Layout(
+        "COCO with VOC's and LabelMe's files",
+        "b.jpg | # | dog 1 2 5 6",
+        {"a.xml": voc("a.jpg", _CAT), "a.json": _LABELME, "all.json": coco({"b.jpg": ["dog 1 2 4 4"]})},
+        also="a.jpg",
+        says=("annotations as voc and labelme", "named in no file, and left out: 'a.jpg'", "left out: 'a.json'"),
+    ),
+    Layout(
+        "LabelMe with a broken file",
+        "a.jpg | # | cat 1 2 5 6\nb.jpg | # | ?",
+        {"a.json": _LABELME, "b.json": "{"},
+        says=("1 other .json files were left out: 'b.json'",),
+    ),
+    Layout(
+        "VOC in shares",
+        also="a.jpg",
+        others={"a.xml": voc("a.jpg", "cat .1 .25 .5 .75")},
+        refused=("between 0 and 1", "shares"),
+    ),
+    Layout(
+        "COCO in shares",
+        also="a.jpg",
+        others={"all.json": coco({"a.jpg": ["cat .1 .25 .4 .5"]})},
+        refused=("between 0 and 1", "shares"),
+    ),
+    Layout(
+        "LabelMe in shares",
+        also="a.jpg",
+        others={"a.json": {**_LABELME, "shapes": [{"label": "cat", "points": [[0.1, 0.2], [0.5, 0.7]]}]}},
+        refused=("between 0 and 1", "shares"),
+    ),
+    Layout(
+        "COCO with corners",
+        "a.jpg | # | cat 5 4 14 11, dog 4 4 12 10",
+        {"all.json": coco({"a.jpg": ["cat 5 4 9 7", "dog 4 4 8 6"]})},
+        says=("2 of 2 boxes leave their images",),
+    ),
+    Layout(
+        "VOC with decimal commas",
+        also="a.jpg",
+        others={"a.xml": voc("a.jpg", "cat 2,5 3 5 6")},
+        refused=("a.xml", "'2,5' has a decimal comma"),
+    ),
+    Layout(
+        "VOC's elements in one file",
+        also="a.jpg",
+        others={"all.xml": f"<annotations>{voc('a.jpg', _CAT)}</annotations>"},
+        refused=("Pascal VOC",),
+    ),
+    Layout(
+        "CVAT without images",
+        also="a.jpg",
+        others={"annotations.xml": "<annotations><version>1.1</version></annotations>"},
+        refused=("names no images",),
+    ),
+    Layout(
+        "COCO of nothing", also="a.jpg", others={"all.json": coco({})}, refused=("read as coco", "names no images")
+    ),
+    Layout(
+        "YOLO with two orders of classes",
+        "train/images/a.jpg | train | cat 1 2 5 6",
+        {
+            "train/labels/a.txt": _YOLO,
+            "train/labels/classes.txt": "dog\ncat\n",
+            "data.yaml": "train: train/images\nnames: [cat, dog]\n",
+        },
+        says=("'train/labels/classes.txt' has other classes than data.yaml",),
+    ),
+]
+BOXES = [*_DOUBTFUL, *_FURTHER, *_VOC, *_YOLOS, *_COCOS, *_PROGRAMS, *_TABLES]

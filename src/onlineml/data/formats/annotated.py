@@ -26,7 +26,8 @@ from onlineml.data.formats.boxes import (
 )
 from onlineml.data.formats.coco.json_entries import scalar_column
 from onlineml.data.formats.locate import locate
-from onlineml.data.formats.parts import Parts, naturally_sorted
+from onlineml.data.formats.parts import Parts, naturally_sorted, unnamed
+from onlineml.data.formats.plausible import require_pixels
 from onlineml.data.images.sizes import upright_sizes_hw
 from onlineml.data.manifest.boxes import OPTIONAL_BOX_COLUMNS
 from onlineml.data.manifest.examples import examples
@@ -114,7 +115,9 @@ def annotated_parts(
     told = list(notes)
     if absent and len(absent) < len(images):
         told.append(f"{len(absent):,} images are named but not there: {examples(absent)}")
+    told += unnamed(listing, uris)
     rows = _rows(images, uris)
+    require_pixels(rows.boxes_xyxy, source.where)
     table = boxes_table(rows)
     table = identified(table, root, where=source.where, storage_options=source.options, listing=listing)
     names = class_names or naturally_sorted({name for image in images for name in _names(image, holds)})

@@ -45,6 +45,7 @@ class Source(NamedTuple):
         holds: the kind of annotation that the detection found, one of `Format.holds`; None: the first of them.
         label: the name of what is to be read, where a file says several things about an image.
         class_names: as they were given, for files in which classes are numbers.
+        notes: of the detection, for people.
     """
 
     url: Url | Mapping[str, Url]
@@ -57,6 +58,7 @@ class Source(NamedTuple):
     holds: str | None = None
     label: str | None = None
     class_names: Sequence[str] | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def where(self) -> str:

@@ -109,7 +109,11 @@ def inputs(source: Source, fits: Fits, *, name: str) -> tuple[list[Input], list[
         files = list_folder(root, at.options)
     split = None if source.split is None else normalised_split(source.split)
     found = [Input(split or file_split(path), at / path, root, files) for path in paths]
-    return found, [f"read as {name} from {examples(paths)}"]
+    endings = tuple({path[path.rfind(".") :].lower() for path in paths})
+    read = {*paths}
+    others = [path for path in place.others if path.lower().endswith(endings) and path not in read]
+    notes = [f"{len(others):,} other {' and '.join(endings)} files were left out: {examples(others)}"] if others else []
+    return found, [f"read as {name} from {examples(paths)}", *notes]
 
 
 def single_input(at: Location, images: Url | None, split: str | None) -> Input:

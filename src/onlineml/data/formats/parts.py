@@ -35,6 +35,7 @@ __all__ = [
     "naturally_sorted",
     "places_of",
     "plain_decimal",
+    "unnamed",
     "valid_names",
     "with_slashes",
 ]
@@ -92,6 +93,13 @@ def list_folder(url: str, options: Options) -> Listing:
     files = tuple(info for info in found if not is_junk(info.path))
     valid_names([info.path for info in files], url)
     return Listing(files, len(found) - len(files))
+
+
+def unnamed(listing: Listing, uris: Iterable[str]) -> list[str]:
+    """Return a sentence on the images of a listing that no annotation file names, if there are any."""
+    named = frozenset(uris)
+    others = [path for path in listing.images if path not in named]
+    return [f"{len(others):,} images are named in no file, and left out: {examples(others)}"] if others else []
 
 
 def image_id(uri: str, version: str) -> str:

@@ -62,6 +62,8 @@ FORMATS: tuple[Format, ...] = (
     TABLE,
     FOLDERS,
 )
+# formats of boxes of which no file is also one of another format
+_TOLD_APART = (COCO, CVAT, VOC, YOLO, LABELME, LABEL_STUDIO, VIA, CREATEML)
 _GROUP = "onlineml.formats"
 
 
@@ -137,7 +139,9 @@ def detect(at: Location, kind: AnnotationKind | None, *, name: str | None, given
             elif not given_splits:
                 _require_read(place)
     if found is not None:
-        return found if kind is None else found._replace(holds=kind.key)
+        notes = _beside(found, place) if name is None else ()
+        holds = found.holds if kind is None else kind.key
+        return Detected(found.format, found.source._replace(holds=holds, notes=notes), holds)
     if not place.files and not io.exists(at):
         raise NotFoundError(f"{at} does not exist; expected a file or folder with annotations")
     expected = "; ".join(f"{one.expected} ({one.name})" for one in able.values()) or "a format of another package"
@@ -152,6 +156,15 @@ def _first(able: Mapping[str, Format], place: Place) -> Detected | None:
         if (source := one.detect(place)) is not None:
             return Detected(one, source, source.holds or one.holds[0])
     return None
+
+
+def _beside(found: Detected, place: Place) -> tuple[str, ...]:
+    """Return a note on further annotations of boxes at the place, in other formats, which are not read."""
+    if found.format not in _TOLD_APART or not place.files:
+        return ()
+    others = [one.name for one in _TOLD_APART if one is not found.format and one.detect(place) is not None]
+    how = f'read with format="{others[0]}"' if len(others) == 1 else "read with format="
+    return (f"there are also annotations as {' and '.join(others)}, which were not read: {how}",) if others else ()
 
 
 def _require_no_other(place: Place, kind: AnnotationKind) -> None:

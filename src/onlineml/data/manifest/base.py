@@ -7,6 +7,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from onlineml.data.formats.plausible import box_remarks
 from onlineml.data.kinds import kind_of
 from onlineml.errors import ConfigError, DataError
 
@@ -50,8 +51,10 @@ class ManifestBase:
             parts = found.read(source._replace(class_names=class_names), holds=kind.key)
         except UnicodeEncodeError as error:  # JSON can write half of a character
             raise DataError(f"{source.shown}: {error.object!r:.100} is not valid text; correct it there") from error
-        if not parts.notes or not parts.notes[0].startswith("read as "):
-            parts = replace(parts, notes=(f"read as {found.name}", *parts.notes))
+        if not len(parts.table) and source.holds is not None:  # it was detected, so that something else may be meant
+            raise DataError(f"{source.shown} is read as {found.name} and names no images; pass the file that does")
+        start = () if parts.notes and parts.notes[0].startswith("read as ") else (f"read as {found.name}",)
+        parts = replace(parts, notes=(*start, *parts.notes, *box_remarks(parts.table), *source.notes))
         try:
             manifest = cls._from_parts(parts, task, class_names, source.options)
         except DataError as error:

@@ -48,7 +48,8 @@ from onlineml.data.formats.coco.values import (
 from onlineml.data.formats.coco.write import unknown_class, write_coco
 from onlineml.data.formats.format import Format, Source
 from onlineml.data.formats.inputs import Input, detect_files, paths_of, united
-from onlineml.data.formats.parts import Parts, common_folder
+from onlineml.data.formats.parts import Parts, common_folder, unnamed
+from onlineml.data.formats.plausible import require_pixels
 from onlineml.data.manifest.examples import examples
 from onlineml.errors import DataError
 
@@ -85,6 +86,7 @@ def read_coco(source: Source, *, holds: str) -> Parts:
     listing = united(wanted, root)
     table = identified(table, root, where=where, storage_options=source.options, listing=listing)
     class_names, class_ids = _classes(files)
+    notes += unnamed(listing, table["uri"].to_pylist())
     n_ignored = max(0, len(listing.files) - len(table) - len(wanted)) + listing.n_junk
     parts = Parts(table, class_names, root, n_ignored, class_ids, {"coco": _source(files)}, tuple(notes))
     return parts_holding(parts, holds)
@@ -176,6 +178,7 @@ def _boxes(file: CocoFile, notes: list[str]) -> tuple[npt.NDArray[np.float64], l
     labels = _labels(file, marks, problems)
     require_no_problems(file.where, problems)
     boxes = corners(xywh, marks)
+    require_pixels(boxes, file.where)
 
     def filled(name: str) -> npt.NDArray[np.bool_]:  # values that only the writer filled in
         return np.array([name in file.absent or name in absences(mark) for mark in marks], dtype=bool)

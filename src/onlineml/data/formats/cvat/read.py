@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["CvatFile", "detect_cvat", "parse_cvat", "read_cvat"]
 
 _LOOKED_AT = 16  # XML files of a folder whose beginnings are read: VOC has one for each image
-_ROOT = re.compile(rb"<annotations\b")
+_ROOT = re.compile(rb"<annotations\b(?!.*?<annotation\b)", re.DOTALL)
 _SHAPE = re.compile(rf"<({'|'.join(SHAPES)}|track)\b".encode())
 _TAGS_OF_ONE = re.compile(rb"<tag\b(?:(?!</image>).)*?<tag\b", re.DOTALL)
 _FRAME = re.compile(r"frame_0*(\d+)\.[^./]+$", re.IGNORECASE)

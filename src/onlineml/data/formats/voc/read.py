@@ -24,6 +24,7 @@ from onlineml.data.formats.format import Format, Place, Source
 from onlineml.data.formats.lists import split_lists, splits_by_folder, splits_by_list
 from onlineml.data.formats.pairs import Pairs, pair, shown_images, stem, without_masks
 from onlineml.data.formats.parts import Parts, absolute, list_folder, naturally_sorted, places_of
+from onlineml.data.formats.plausible import require_pixels
 from onlineml.data.formats.voc.pixels import FROM_ZERO, counted_from_zero, moved_by_one
 from onlineml.data.formats.voc.write import write_voc
 from onlineml.data.formats.voc.xml import (
@@ -119,7 +120,9 @@ def read_voc(source: Source, *, holds: str, annotations: Url | None = None, firs
     split_of = splits_by_list(lists, uris, files.at, problems, notes)
     splits = [split_of.get(uri) for uri in uris] if lists else splits_by_folder(uris, found, notes)
     require_no_problems(source.where, problems + notes if problems else [])
-    table = boxes_table(_rows(uris, [found.get(uri) for uri in uris], splits))
+    rows = _rows(uris, [found.get(uri) for uri in uris], splits)
+    require_pixels(rows.boxes_xyxy, source.where)
+    table = boxes_table(rows)
     table = identified(table, files.at.url, where=source.where, storage_options=files.at.options, listing=files.listing)
     names = naturally_sorted({box.label for image in found.values() for box in image.boxes if box.label is not None})
     n_used = len(uris) + len(lists) + len(found)

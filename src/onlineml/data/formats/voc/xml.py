@@ -45,6 +45,7 @@ _ABOUT_FILE = frozenset({"folder", "filename", "path", "size", "object"})
 _ABOUT_BOX = frozenset({"name", "bndbox", _EXACT})
 _OUTLINES = ("polygon", "segmentation", "robndbox", "bndbox")
 _TAG = re.compile(r"[A-Za-z_][\w.\-]*", re.ASCII)
+_COMMA = re.compile(r"[+-]?\d+,\d+")
 _TRUTH = {"true": True, "false": False}
 _KINDS: tuple[tuple[Callable[[str], Any], Callable[[Any], str]], ...] = (
     (int, str),
@@ -186,9 +187,15 @@ def _decimal(text: str | None) -> Decimal:
         return Decimal("nan")
 
 
+def _corner(text: str | None) -> Decimal:
+    if text is not None and _COMMA.fullmatch(text):
+        raise ValueError(f"{text!r:.40} has a decimal comma; write a point")
+    return _decimal(text)
+
+
 def _corners(texts: Sequence[str | None]) -> list[float]:
     """Return x1, y1, x2, y2. A side that ends where it begins has zero extent: a click without a drag."""
-    x_min, y_min, x_max, y_max = map(_decimal, texts)
+    x_min, y_min, x_max, y_max = map(_corner, texts)
     (x1, x2), (y1, y2) = _side(x_min, x_max), _side(y_min, y_max)
     return [x1, y1, x2, y2]
 

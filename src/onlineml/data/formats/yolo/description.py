@@ -104,6 +104,8 @@ def _of_yaml(at: Location, path: str, paths: Sequence[str], *, with_names: bool)
     names = _names(facts, where, at, paths) if with_names else {}
     if with_names and "names" in facts and str(facts.get("nc", len(names))) != str(len(names)):
         notes.append(f"{path}: nc is {facts['nc']!s:.20}, but there are {len(names):,} names; the names count")
+    if others := [one for one, own in _lists(at, paths).items() if names and own != names]:
+        notes.append(f"{examples(others)} has other classes than {path}, or another order; {path} counts")
     splits: dict[str, list[Any]] = {}
     for key, value in facts.items():
         split = normalised_split(key)
@@ -197,9 +199,7 @@ def _listed_names(at: Location, paths: Sequence[str]) -> dict[int, str]:
     Raises:
         DataError: the lists differ.
     """
-    lists = {path: _lines(at / path) for path in paths if path.rpartition("/")[2].lower() in CLASS_LISTS}
-    lists |= {path: _lines(at / path) for path in paths if path.endswith(".names") and path not in lists}
-    lists = {path: names for path, names in lists.items() if names}
+    lists = _lists(at, paths)
     if any(names != next(iter(lists.values())) for names in lists.values()):
         raise DataError(f"{at} has lists of different classes: {examples(lists)}; set names= to the classes in order")
     if lists:
@@ -210,6 +210,12 @@ def _listed_names(at: Location, paths: Sequence[str]) -> dict[int, str]:
         return {int(one["id"]): str(one["name"]) for one in categories}
     except (ValueError, TypeError, KeyError, AttributeError):
         return {}
+
+
+def _lists(at: Location, paths: Sequence[str]) -> dict[str, dict[int, str]]:
+    """Return the classes of each list of classes that is not empty."""
+    files = [path for path in paths if path.rpartition("/")[2].lower() in CLASS_LISTS or path.endswith(".names")]
+    return {path: names for path in files if (names := _lines(at / path))}
 
 
 def _lines(at: Location) -> dict[int, str]:
