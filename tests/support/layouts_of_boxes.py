@@ -646,9 +646,7 @@ _DOUBTFUL = [
         others={"annotations.xml": "<annotations><version>1.1</version></annotations>"},
         refused=("names no images",),
     ),
-    Layout(
-        "COCO of nothing", also="a.jpg", others={"all.json": coco({})}, refused=("read as coco", "names no images")
-    ),
+    Layout("COCO of nothing", also="a.jpg", others={"all.json": coco({})}, refused=("read as coco", "names no images")),
     Layout(
         "YOLO with two orders of classes",
         "train/images/a.jpg | train | cat 1 2 5 6",
