@@ -275,3 +275,16 @@ def test_into_a_project_and_out_again(manifest: Manifest, tmp_path: Path):
     frozen.to_table(tmp_path / "out.csv")
     again = Manifest.from_table(tmp_path / "out.csv", task="multilabel")
     assert labels_of(again) == {**SETS, "d.png": ["cat", "dog"]}
+
+
+def test_labels_made_of_other_labels_are_told(tmp_path: Path):
+    table = tmp_path / "tags.csv"
+    for name in "abcde":
+        (tmp_path / f"{name}.png").write_bytes(b"")
+    table.write_text("path,label\na.png,haze road\nb.png,road\nc.png,haze\nd.png,polar bear\ne.png,bear\n")
+    told = """'haze road' are other labels together; task="multilabel", separator=" " reads sets of labels"""
+    assert told in Manifest.from_table(table).notes
+    sets = Manifest.from_table(table, task="multilabel", separator=" ").column("labels")
+    assert [sorted(own) for own in sets[:3]] == [["haze", "road"], ["road"], ["haze"]]
+    names = ("haze road", "haze", "road", "polar bear", "bear")
+    assert not any("together" in note for note in Manifest.from_table(table, class_names=names).notes)

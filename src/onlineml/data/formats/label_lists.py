@@ -27,6 +27,7 @@ __all__ = [
     "exclusive_labels",
     "format_labels",
     "is_indicator",
+    "note_lists_with_blanks",
     "one_hot_labels",
     "one_spelling",
     "parse_labels",
@@ -116,6 +117,15 @@ def require_single_labels(labels: Iterable[str | None], where: str) -> None:
         raise DataError(
             f"{len(found):,} labels in {where} are lists of names: {examples(sorted(found))}; for a set of labels per "
             f'image use task="multilabel"{hint}; if each is the name of one class, list all in class_names='
+        )
+
+
+def note_lists_with_blanks(class_names: Sequence[str], notes: list[str]) -> None:
+    """Note classes whose words are all classes themselves: sets of labels, or names such as 'ice cream'."""
+    known = {*class_names}
+    if lists := [name for name in class_names if " " in name and known.issuperset(name.split())]:
+        notes.append(
+            f'{examples(lists)} are other labels together; task="multilabel", separator=" " reads sets of labels'
         )
 
 

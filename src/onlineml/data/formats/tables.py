@@ -17,6 +17,7 @@ from onlineml.data.formats.label_lists import (
     exclusive_labels,
     format_labels,
     is_indicator,
+    note_lists_with_blanks,
     one_hot_labels,
     one_spelling,
     parse_labels,
@@ -169,6 +170,8 @@ def _labels(table: ImageTable, names: TableColumns, notes: list[str]) -> _Labels
         notes.append(f"no column of labels was recognised among {shown}; name it with label=")
     labels = one_spelling(labels, notes)
     found = naturally_sorted({label for label in labels if label is not None})
+    if names.class_names is None:
+        note_lists_with_blanks(found, notes)
     odd = [label for label in found if label.casefold() in _NO_NAMES]
     if odd:
         notes.append(f"{examples(odd)} is a class like any other; empty cells are unlabelled")
