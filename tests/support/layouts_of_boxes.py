@@ -648,6 +648,17 @@ _DOUBTFUL = [
     ),
     Layout("COCO of nothing", also="a.jpg", others={"all.json": coco({})}, refused=("read as coco", "names no images")),
     Layout(
+        "a table without a header, numbers of classes first or last",
+        also="a.jpg b.jpg",
+        others={"l.csv": "a.jpg,0,1,2,5,6\nb.jpg,1,2,3,6,7\n"},
+        refused=("l.csv has no header", 'box="xyxy"'),
+    ),
+    Layout(
+        "a table without a header, numbers of classes last",
+        "a.jpg | # | 0 1 2 5 6\nb.jpg | # | 1 2 3 6 7",
+        {"l.csv": "a.jpg,1,2,5,6,0\nb.jpg,2,3,6,7,1\n"},
+    ),
+    Layout(
         "YOLO with two orders of classes",
         "train/images/a.jpg | train | cat 1 2 5 6",
         {

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from onlineml.data.formats.columns import find_columns, image_roles
 from onlineml.data.formats.csv import TableFile, key
@@ -120,6 +121,8 @@ def layout_of(file: TableFile, given: BoxColumns, notes: list[str]) -> Layout:
     """
     if not isinstance(given.box, tuple) and (bare := _headerless(file)) is not None:
         file = file.without_header(bare)
+        if given.box is None and len(bare) == 6:
+            _require_class_last(file)
     roles = image_roles(given.path, given.label or None, given.split, given.group)
     roles["path"] = replace(roles["path"], synonyms=roles["path"].synonyms + _MORE_PATHS)
     columns = find_columns(file, {"path": roles.pop("path")}, notes)
@@ -192,6 +195,23 @@ def _headerless(file: TableFile) -> tuple[str, ...] | None:
             if len(row) == width and _is_row(dict(zip(names, row, strict=False))):
                 return names[:width]
     return None
+
+
+def _require_class_last(file: TableFile) -> None:
+    """Refuse five numbers without a header, of which the first may be the class as well as the last.
+
+    Raises:
+        DataError: in all rows the last four may be corners.
+    """
+    columns = file.sample.select(["y1", "x2", "y2", "label"])
+    if not all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in columns.schema.types):
+        return
+    x1, y1, x2, y2 = columns.columns
+    if pc.all(pc.and_(pc.less(x1, x2), pc.less(y1, y2))).as_py():
+        raise DataError(
+            f"{file.where} has no header, and its class may be the first or the last of the five numbers; give it the "
+            'header path,x1,y1,x2,y2,label in the right order, or set box="xyxy" (Manifest.from_boxes): the last is it'
+        )
 
 
 def _is_row(cells: Mapping[str, str]) -> bool:
