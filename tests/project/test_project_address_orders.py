@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from test_project_addresses import picture
 
@@ -157,6 +157,7 @@ class World:
 STEPS = ("write", "put_back", "touch", "remove", "move", "label", "delete", "restore", "add", "add", "freeze")
 
 
+@example([("write", 0, 0), ("touch", 1, 0), ("add", 0, 0), ("move", 1, 5)])  # whoever took an address moves on
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 11), st.integers(0, 11)), min_size=4, max_size=24))
 def test_any_order(steps: list[tuple[str, int, int]]) -> None:

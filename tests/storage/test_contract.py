@@ -10,6 +10,7 @@ import os
 import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ import pytest
 
 from onlineml.errors import AlreadyExistsError, ConfigError, DataError, NotFoundError, StorageError
 from onlineml.storage import io
+from onlineml.storage.log.entry import ulid_after
 from onlineml.storage.log.log import AppendLog, LogEntry, new_ulid
 from stores import KINDS, SWIFT, Store, open_store
 
@@ -472,7 +474,7 @@ def _work_until_killed(url: str, options: dict[str, Any] | None, writer: Any) ->
 
 
 def test_an_answer_sorts_after_what_it_answers(store: Store) -> None:
-    ahead = "7ZZZZZZZZZ0000000000000000"  # of a writer whose clock is thousands of years ahead
+    ahead = ulid_after(datetime.now(UTC) + timedelta(days=3))  # of a writer whose clock is ahead
     body = json.dumps({"entries": 1, "holds": []}) + "\n" + json.dumps({"id": ahead, "record": {"n": 1}}) + "\n"
     store.raw_write(f"log/{ahead}.jsonl", body.encode())
     assert _in_child(_answer, store.url, store.storage_options) > ahead  # a child, for its clock is ahead from then on

@@ -105,7 +105,7 @@ def _one_row_each(
     codes = one_chunk(table["image_id"]).dictionary_encode().indices.to_numpy()[order]
     _, first = np.unique(codes, return_index=True)
     imports = _last_of_each(codes, np.flatnonzero(imported[order]), len(first))
-    lost = _lost(table, places, order, np.where(imports >= 0, imports, first), gone)
+    lost = _lost(table, places, order, codes, np.where(imports >= 0, imports, first), gone=gone)
     uploads = _last_of_each(codes, np.flatnonzero(~imported[order]), len(first))
     address = np.where((imports >= 0) & ((uploads < 0) | ~lost), imports, first)
     address = np.where(lost & (uploads >= 0), uploads, address)  # its bytes are in the project too
@@ -135,25 +135,28 @@ def _lost(
     table: pa.Table,
     places: npt.NDArray[np.int64],
     order: npt.NDArray[np.int64],
+    codes: npt.NDArray[np.int64],
     address: npt.NDArray[np.int64],
+    *,
     gone: Mapping[str, int],
 ) -> npt.NDArray[np.bool_]:
     """(n,) whether another image has taken an image's address since, or nothing is there any more.
+
+    An address stays lost if the image that took it lies elsewhere now.
 
     Args:
         table: all rows.
         places: of the rows in the log.
         order: of the rows by their places.
+        codes: (N,) numbers of the images, in this order.
         address: (n,) for each image, the position in this order of the row that tells its address.
         gone: see `all_images`.
     """
-    rows = pa.array(order[address])
-    uris = one_chunk(table["uri"]).take(rows).dictionary_encode().indices.to_numpy()
-    by_time = np.argsort(address)
-    newest = _last_of_each(uris[by_time], np.arange(len(uris)), int(uris.max(initial=-1)) + 1)
-    lost = np.ones(len(uris), dtype=bool)
-    lost[by_time[newest]] = False
+    uris = one_chunk(table["uri"]).dictionary_encode().indices.to_numpy()[order]
+    newest = _last_of_each(uris, np.arange(len(uris)), int(uris.max(initial=-1)) + 1)
+    lost: npt.NDArray[np.bool_] = codes[newest[uris[address]]] != codes[address]
     if gone:
+        rows = pa.array(order[address])
         at = pc.index_in(one_chunk(table["image_id"]).take(rows), value_set=pa.array(list(gone), pa.string()))
         ends = np.append(np.array(list(gone.values()), dtype=np.int64), -1)
         lost |= ends[at.fill_null(len(gone)).to_numpy()] >= places[order[address]]
