@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from onlineml.data.formats.folder_layout import layout_of
+from onlineml.data.formats.folders.layout import layout_of
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import DataError
 from onlineml.storage import io

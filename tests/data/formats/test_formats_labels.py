@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from onlineml.data.formats.label_lists import format_labels, parse_labels
+from onlineml.data.formats.tables.label_lists import format_labels, parse_labels
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import ConfigError, DataError, UnknownClassError
 from onlineml.project.project import Project

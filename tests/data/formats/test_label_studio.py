@@ -10,7 +10,7 @@ import pytest
 
 from box_files import box_manifest
 from format_files import lay, read_boxes
-from onlineml.data.formats.label_studio import parse_label_studio
+from onlineml.data.formats.label_studio.format import parse_label_studio
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import DataError
 from picture_files import noise, png

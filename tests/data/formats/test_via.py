@@ -11,7 +11,7 @@ import pytest
 
 from box_files import box_manifest
 from format_files import lay, read_boxes
-from onlineml.data.formats.via import parse_via
+from onlineml.data.formats.via.format import parse_via
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import DataError
 from picture_files import noise, png

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from onlineml.data.formats.tar_index import tar_index
+from onlineml.data.formats.webdataset.tar_index import tar_index
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import ChangedError, DataError, NotFoundError
 from onlineml.storage import io as storage

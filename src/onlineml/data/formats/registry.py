@@ -11,20 +11,20 @@ from onlineml.data.formats.box_tables import BOX_TABLE, TENSORFLOW_CSV
 from onlineml.data.formats.coco.read import COCO
 from onlineml.data.formats.createml import CREATEML
 from onlineml.data.formats.cvat import CVAT
-from onlineml.data.formats.folders import FOLDERS, has_classes, unread_annotations
+from onlineml.data.formats.folders.format import FOLDERS, has_classes, unread_annotations
 from onlineml.data.formats.format import Format, Place
 from onlineml.data.formats.ground_truth import GROUND_TRUTH
-from onlineml.data.formats.image_folder import IMAGE_FOLDER
+from onlineml.data.formats.image_folder.format import IMAGE_FOLDER
 from onlineml.data.formats.kitti import KITTI
-from onlineml.data.formats.label_studio import LABEL_STUDIO
+from onlineml.data.formats.label_studio.format import LABEL_STUDIO
 from onlineml.data.formats.labelme import LABELME
 from onlineml.data.formats.open_images import OPEN_IMAGES
 from onlineml.data.formats.parquet_rows import EMBEDDED
-from onlineml.data.formats.tables import TABLE
+from onlineml.data.formats.tables.format import TABLE
 from onlineml.data.formats.vertex import VERTEX
-from onlineml.data.formats.via import VIA
+from onlineml.data.formats.via.format import VIA
 from onlineml.data.formats.voc.read import VOC
-from onlineml.data.formats.webdataset import WEBDATASET
+from onlineml.data.formats.webdataset.format import WEBDATASET
 from onlineml.data.formats.yolo.read import YOLO
 from onlineml.data.manifest.examples import examples
 from onlineml.errors import ConfigError, DataError, NotFoundError

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
-from onlineml.data.formats.folder_layout import layout_of
+from onlineml.data.formats.folders.layout import layout_of
 from onlineml.data.formats.parts import Parts, list_folder, naturally_sorted
 from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import SPLITS, stable_split

@@ -63,8 +63,8 @@ class DatasetFormats(ManifestBase):
             DataError: anything that `Manifest` refuses.
         """
         from onlineml.data.formats.parquet_rows import parquet_datasets  # noqa: PLC0415 (rarely needed)
-        from onlineml.data.formats.python_datasets import read_dataset  # noqa: PLC0415 (rarely needed)
-        from onlineml.data.formats.python_items import items_of  # noqa: PLC0415
+        from onlineml.data.formats.python_objects.datasets import read_dataset  # noqa: PLC0415 (rarely needed)
+        from onlineml.data.formats.python_objects.items import items_of  # noqa: PLC0415
 
         if isinstance(dataset, str | os.PathLike):
             dataset = parquet_datasets(Location(absolute(dataset), storage_options))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from onlineml.data.formats.table_rows import read_splits, require_good_rows
+from onlineml.data.formats.tables.rows import read_splits, require_good_rows
 from onlineml.data.manifest.examples import examples
 
 if TYPE_CHECKING:

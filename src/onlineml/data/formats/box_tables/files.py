@@ -17,7 +17,7 @@ from onlineml.data.formats.format import TABLE_ENDINGS, Source
 from onlineml.data.formats.locate import locate
 from onlineml.data.formats.parts import Listing, absolute, list_folder
 from onlineml.data.formats.sniff import HEAD_BYTES
-from onlineml.data.formats.table_rows import placed
+from onlineml.data.formats.tables.rows import placed
 from onlineml.data.manifest.examples import examples
 from onlineml.errors import DataError
 from onlineml.storage import io

@@ -23,7 +23,7 @@ from onlineml.data.formats.box_tables.files import Home, ordered_classes, tables
 from onlineml.data.formats.box_tables.write import OF_IMAGE
 from onlineml.data.formats.boxes import DECLARED, OURS, BoxRows, boxes_table, identified, parts_holding
 from onlineml.data.formats.parts import Parts, naturally_sorted
-from onlineml.data.formats.table_rows import ImageRows
+from onlineml.data.formats.tables.rows import ImageRows
 from onlineml.data.images.policies import is_image_name
 from onlineml.data.images.sizes import upright_sizes_hw
 from onlineml.data.manifest.boxes import OPTIONAL_BOX_COLUMNS

@@ -15,13 +15,13 @@ import numpy as np
 import pyarrow as pa
 
 from onlineml.data.formats.boxes import require_no_problems
-from onlineml.data.formats.folder_layout import layout_of
+from onlineml.data.formats.folders.layout import layout_of
 from onlineml.data.formats.format import Format, Source
 from onlineml.data.formats.objects import class_name, numbers_note, used_names
 from onlineml.data.formats.parts import Parts, image_id, naturally_sorted
-from onlineml.data.formats.tar_index import TarIndex, tar_index
-from onlineml.data.formats.webdataset_samples import Sample, boxes_of, has_label, labels_of, samples_of
-from onlineml.data.formats.webdataset_write import write_webdataset
+from onlineml.data.formats.webdataset.samples import Sample, boxes_of, has_label, labels_of, samples_of
+from onlineml.data.formats.webdataset.tar_index import TarIndex, tar_index
+from onlineml.data.formats.webdataset.write import write_webdataset
 from onlineml.data.images.policies import is_image_name
 from onlineml.data.manifest.boxes import box_list, lists_of
 from onlineml.data.manifest.examples import examples
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from onlineml.data.formats.format import Place
-    from onlineml.data.formats.tar_index import Member
+    from onlineml.data.formats.webdataset.tar_index import Member
     from onlineml.storage.io import FileInfo
     from onlineml.storage.location import Location
 

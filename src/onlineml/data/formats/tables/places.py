@@ -14,12 +14,12 @@ from onlineml.data.formats.box_tables.files import is_table, table_head
 from onlineml.data.formats.boxes import refused_names, safe_name
 from onlineml.data.formats.columns import find_columns, image_roles, named
 from onlineml.data.formats.csv import require_valid
-from onlineml.data.formats.folder_layout import layout_of
+from onlineml.data.formats.folders.layout import layout_of
 from onlineml.data.formats.format import Source
-from onlineml.data.formats.label_lists import exclusive_labels, is_indicator
 from onlineml.data.formats.locate import locate
 from onlineml.data.formats.parts import listed_versions
-from onlineml.data.formats.table_rows import placed, require_good_rows
+from onlineml.data.formats.tables.label_lists import exclusive_labels, is_indicator
+from onlineml.data.formats.tables.rows import placed, require_good_rows
 from onlineml.data.images.policies import is_image_name
 from onlineml.data.manifest.examples import examples
 from onlineml.errors import DataError

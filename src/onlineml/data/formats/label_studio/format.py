@@ -20,7 +20,7 @@ from onlineml.data.formats.annotation_files import files_of, json_fits
 from onlineml.data.formats.format import Format
 from onlineml.data.formats.inputs import detect_files, read_files
 from onlineml.data.formats.json_lines import addresses_in, number, require_known_boxes, size_hw
-from onlineml.data.formats.label_studio_tasks import Region, Task, image_value, tasks_of
+from onlineml.data.formats.label_studio.tasks import Region, Task, image_value, tasks_of
 from onlineml.data.manifest.examples import examples
 from onlineml.errors import DataError
 from onlineml.storage import io

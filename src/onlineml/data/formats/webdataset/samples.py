@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from onlineml.data.formats.annotated import Shape
-    from onlineml.data.formats.tar_index import Member
+    from onlineml.data.formats.webdataset.tar_index import Member
 
 __all__ = ["Sample", "boxes_of", "has_label", "labels_of", "samples_of"]
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from onlineml.data.formats.parts import Parts
-    from onlineml.data.formats.python_items import Item, Items
+    from onlineml.data.formats.python_objects.items import Item, Items
 
 __all__ = ["read_dataset"]
 

@@ -18,7 +18,7 @@ from onlineml.data.formats.boxes import HASHED, require_no_problems
 from onlineml.data.formats.encodings import utf8
 from onlineml.data.formats.export import empty_folder, image_chunks, unique_paths, write_many
 from onlineml.data.formats.format import Format, Source
-from onlineml.data.formats.image_metadata import FILE_NAME, LABELS, METADATA, card_names, parse_rows, read_rows
+from onlineml.data.formats.image_folder.metadata import FILE_NAME, LABELS, METADATA, card_names, parse_rows, read_rows
 from onlineml.data.formats.json_lines import lines_bytes, whole_lines
 from onlineml.data.formats.objects import corners_instead, numbers_note, used_names
 from onlineml.data.images.policies import is_image_name

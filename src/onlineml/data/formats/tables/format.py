@@ -12,7 +12,8 @@ from onlineml.data.formats.annotation_files import folder_splits
 from onlineml.data.formats.columns import find_columns, image_roles, open_table
 from onlineml.data.formats.csv import is_parquet, table_bytes
 from onlineml.data.formats.format import TABLE_ENDINGS, Format, Source
-from onlineml.data.formats.label_lists import (
+from onlineml.data.formats.parts import Parts, image_id, naturally_sorted
+from onlineml.data.formats.tables.label_lists import (
     class_columns,
     exclusive_labels,
     format_labels,
@@ -23,9 +24,8 @@ from onlineml.data.formats.label_lists import (
     parse_labels,
     require_single_labels,
 )
-from onlineml.data.formats.parts import Parts, image_id, naturally_sorted
-from onlineml.data.formats.table_places import ImageTable, images_of, table_split, tables_at
-from onlineml.data.formats.table_rows import ImageRows, read_splits, require_good_rows
+from onlineml.data.formats.tables.places import ImageTable, images_of, table_split, tables_at
+from onlineml.data.formats.tables.rows import ImageRows, read_splits, require_good_rows
 from onlineml.data.images.policies import is_image_name
 from onlineml.data.manifest.schema import COLUMNS, examples
 from onlineml.data.manifest.splits import assign_splits

@@ -20,7 +20,7 @@ from onlineml.data.formats.encodings import utf8
 from onlineml.data.formats.format import Format
 from onlineml.data.formats.inputs import detect_files, read_files
 from onlineml.data.formats.json_lines import addresses_in, number, plain
-from onlineml.data.formats.via_attributes import attribute_texts, chosen_attribute
+from onlineml.data.formats.via.attributes import attribute_texts, chosen_attribute
 from onlineml.data.manifest.examples import examples
 from onlineml.errors import DataError
 from onlineml.storage import io

@@ -12,11 +12,11 @@ import pyarrow as pa
 from onlineml.data.formats.columns import find_columns, image_roles, open_table
 from onlineml.data.formats.csv import csv_bytes, key, require_valid
 from onlineml.data.formats.export import empty_folder, image_chunks, unique_paths, write_many
-from onlineml.data.formats.folder_layout import BY_FOLDERS, BY_HASH, Layout, layout_of
+from onlineml.data.formats.folders.layout import BY_FOLDERS, BY_HASH, Layout, layout_of
 from onlineml.data.formats.format import TABLE_ENDINGS, Format, Source
-from onlineml.data.formats.label_lists import format_labels, one_spelling, parse_labels
 from onlineml.data.formats.parts import Parts, absolute, image_id, naturally_sorted, with_slashes
-from onlineml.data.formats.table_rows import read_splits
+from onlineml.data.formats.tables.label_lists import format_labels, one_spelling, parse_labels
+from onlineml.data.formats.tables.rows import read_splits
 from onlineml.data.images.policies import extension
 from onlineml.data.manifest.schema import examples
 from onlineml.data.manifest.splits import SPLITS, stable_split

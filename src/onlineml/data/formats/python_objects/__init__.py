@@ -1,0 +1,1 @@
+"""Datasets that are Python objects, of Hugging Face or PyTorch."""

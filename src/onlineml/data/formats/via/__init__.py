@@ -1,0 +1,1 @@
+"""VGG Image Annotator: projects, exported JSON and CSV."""

@@ -1,0 +1,1 @@
+"""Shards of WebDataset: tar files of samples, read where they lie."""
