@@ -198,3 +198,12 @@ def test_written_and_read_back(tmp_path: Path) -> None:
         expected, found = rows_by_name(manifest)[name], rows_by_name(back)[name]
         assert {key: found[key] for key in names} == {key: expected[key] for key in names}
     assert set(rows_by_name(back)) == {"a.png", "b.png"}
+
+
+def test_images_may_lie_elsewhere(tmp_path: Path) -> None:
+    lay(tmp_path / "photos", {}, "deep/a.png")
+    lay(tmp_path / "notes", {"annotations.xml": META + image("a.png", box("cat"))})
+    back = Manifest.from_any(tmp_path / "notes" / "annotations.xml", images=tmp_path / "photos")
+    assert back.table["uri"].to_pylist() == ["deep/a.png"]
+    assert back.boxes().boxes_xyxy.tolist() == [[8.0, 6.0, 24.0, 18.0]]
+    assert back.check().manifest.boxes().boxes_xyxy.tolist() == [[8.0, 6.0, 24.0, 18.0]]

@@ -164,7 +164,7 @@ def test_annotations_beside_unlabelled_images_are_told(tmp_path: Path):
         io.write_bytes(tmp_path / name, b"")
     found = Manifest.from_folders(tmp_path)
     assert found.column("label").tolist() == [None]
-    assert "2 .xml files were not read; if they hold boxes, leave task= and format= out" in found.notes
+    assert "2 .xml files were not read; if they hold boxes, name their format with format=" in found.notes
     io.write_bytes(tmp_path / "train.csv", b"StudyInstanceUID,finding\n1,x\n")
     remedy = "if they hold labels, name the columns with Manifest.from_table"
     assert f"1 .csv files were not read; {remedy}" in Manifest.from_any(tmp_path, format="folders").notes

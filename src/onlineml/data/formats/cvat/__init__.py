@@ -15,4 +15,5 @@ CVAT = Format(
     detect=detect_cvat,
     read=read_cvat,
     write=write_cvat,
+    takes=("images",),
 )

@@ -15,7 +15,7 @@ from onlineml.data.formats.boxes import HASHED
 from onlineml.data.formats.cvat.shapes import SHAPES, shape_of
 from onlineml.data.formats.format import Source
 from onlineml.data.formats.json_lines import size_hw
-from onlineml.data.formats.parts import naturally_sorted
+from onlineml.data.formats.parts import absolute, naturally_sorted
 from onlineml.data.formats.xml import parsed_xml
 from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import normalised_split
@@ -91,14 +91,18 @@ def read_cvat(source: Source, *, holds: str) -> Parts:
     Raises:
         DataError: the file is not CVAT's, a shape lacks a number, or a video's frames are no images; with its image.
     """
-    root = str(source.root) if source.root is not None and str(source.root) else source.folder
-    urls = source.url if isinstance(source.url, Mapping) else {source.where.removeprefix(f"{root}/"): source.where}
+    home = str(source.root) if source.root is not None and str(source.root) else source.folder
+    urls = source.url if isinstance(source.url, Mapping) else {source.where.removeprefix(f"{home}/"): source.where}
+    apart = source.images is not None and not isinstance(source.images, Mapping)
+    root = absolute(source.images) if apart else home  # type: ignore[arg-type]
+    source = source._replace(files=None) if apart else source
     paths = [info.path for info in source.listing(root).files]
     read = CvatFile()
     for path, url in urls.items():
         split = file_split(path) if len(urls) > 1 else None
         data = io.read_bytes(Location.of(str(url), source.options))
-        own = parse_cvat(data, str(url), holds=holds, split=split, beside=path.rpartition("/")[0], paths=paths)
+        beside = "" if apart else path.rpartition("/")[0]
+        own = parse_cvat(data, str(url), holds=holds, split=split, beside=beside, paths=paths)
         read.images += own.images
         read.class_names |= own.class_names
         read.counts += own.counts
@@ -107,7 +111,7 @@ def read_cvat(source: Source, *, holds: str) -> Parts:
     found = {label for image in read.images for label in image.labels or ()}
     found |= {shape.label for image in read.images for shape in image.shapes or () if shape.label is not None}
     names = (*read.class_names, *naturally_sorted(found - read.class_names.keys()))
-    named = source._replace(url=source.where if not isinstance(source.url, Mapping) else root)
+    named = source._replace(url=source.where if not isinstance(source.url, Mapping) else home)
     return annotated_parts(read.images, named, holds=holds, folder=root, class_names=names, notes=notes)
 
 

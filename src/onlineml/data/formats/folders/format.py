@@ -79,7 +79,7 @@ def read_folders(source: Source, *, holds: str) -> Parts:
 def _tell_annotations(paths: Sequence[str], notes: list[str]) -> None:
     """Note files that may say what the images show."""
     for ending, n in Counter(map(extension, unread_annotations(paths))).most_common():
-        remedy = "if they hold boxes, leave task= and format= out"
+        remedy = "if they hold boxes, name their format with format="
         if ending in TABLE_ENDINGS:
             remedy = "if they hold labels, name the columns with Manifest.from_table"
         elif ending in _SHEETS:
