@@ -36,7 +36,7 @@ with DAG(
 ):
     build = BashOperator(
         task_id="build",
-        bash_command=f"exec {run('1_build', photos='s3://lab/photos', budget_s=3600, alias='challenger')}",
+        bash_command=f"exec {run('1_build', photos='s3://lab/photos', budget_s=3600, promote=False)}",
     )
     evaluate = BashOperator(task_id="evaluate", bash_command=f"exec {run('3_evaluate', model_ref='challenger')}")
     build >> evaluate

@@ -124,7 +124,7 @@ def test_jupyter_scheduler() -> None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "submit"
     ]
     assert ast.literal_eval(call.args[0]) == "notebook"
-    names = ["photos", "budget_s", "alias"]
+    names = ["photos", "budget_s", "promote"]
     arguments = {"notebook": "1_build", "parameters": dict.fromkeys(names)}
     assert checked("notebook", arguments) == arguments
     assert set(names) <= set(parameters_of("1_build"))
