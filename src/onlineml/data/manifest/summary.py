@@ -34,7 +34,8 @@ def remarks(manifest: Manifest) -> list[str]:
     """Return sentences about an import: images without annotations, how it was read, and the files passed over."""
     counts = manifest.counts()
     aside = dict.fromkeys((*manifest.kind.aside, UNLABELLED))
-    found = [f"{sum(counts[name].values()):,} images {name}" for name in aside if name in counts]
+    numbers = {name: sum(counts[name].values()) for name in aside if name in counts}
+    found = [f"{n:,} image{'' if n == 1 else 's'} {name}" for name, n in numbers.items()]
     found += [*_untrained(manifest, counts), *manifest.notes]
     if manifest.n_ignored:
         found.append(f"{manifest.n_ignored:,} other file{'' if manifest.n_ignored == 1 else 's'} passed over")
