@@ -214,8 +214,10 @@ class Home:
         known = {info.path for info in self.listing.files}
         prefix = f"{place.beside}/" if place.beside else ""
         distinct = list(dict.fromkeys(names))
-        plain = dict(zip(distinct, placed(distinct, self.folder, []), strict=True))
-        uris = {name: _direct(uri, prefix, known) for name, uri in plain.items()}
+        uris: dict[str | None, str | None] = {n: prefix + n for n in distinct if n and prefix + n in known}
+        others = [name for name in distinct if name not in uris]
+        plain = uris | dict(zip(others, placed(others, self.folder, []), strict=True))
+        uris |= {name: _direct(plain[name], prefix, known) for name in others}
         lost = [name for name, uri in uris.items() if name and uri is None]
         found = dict(zip(lost, self._found(lost, place, cells.problems), strict=True)) if known and lost else {}
         absent = [name for name, uri in found.items() if uri is None]
