@@ -22,6 +22,7 @@ from onlineml.errors import AlreadyExistsError, ConfigError, NotFoundError
 from onlineml.jobs import ProjectJobs
 from onlineml.jobs.launch import ORDER, launch, untrusted_reference
 from onlineml.jobs.liveness import Snapshot, infer_state
+from onlineml.jobs.notebooks import _banner
 from onlineml.runs.process import describe_process, this_process
 from onlineml.runs.run import Run
 from places import SUPPORT
@@ -521,6 +522,13 @@ def test_a_notebook_that_is_stopped_takes_its_kernel_along_and_says_so(project: 
     wait_until_ended(kernel)
     executed = nbformat.read(Path(job.run.url) / "notebook.ipynb", as_version=4)
     assert "stopped before its end" in executed.cells[0].source
+
+
+def test_a_notebook_that_was_cut_off_while_it_was_written_says_so_too(tmp_path: Path) -> None:
+    (tmp_path / "a.ipynb").write_text('{"cells": [{"cell_ty')
+    _banner(str(tmp_path / "a.ipynb"), "was stopped before its end")
+    (cell,) = nbformat.read(tmp_path / "a.ipynb", as_version=4).cells
+    assert "stopped before its end" in cell.source
 
 
 @pytest.mark.s3

@@ -227,6 +227,8 @@ def _banner(output: str, text: str) -> None:
         document = nbformat.reads(io.read_bytes(output).decode(), as_version=4)  # type: ignore[no-untyped-call]
     except NotFoundError:
         return
+    except ValueError:  # cut off while it was written
+        document = nbformat.v4.new_notebook()  # type: ignore[no-untyped-call]
     now = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
     cell = nbformat.v4.new_markdown_cell(  # type: ignore[no-untyped-call]
         f'<span style="color:red">**This run {text}** ({now} UTC). Cells marked as completed may not be.</span>'
