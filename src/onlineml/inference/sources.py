@@ -14,7 +14,7 @@ from onlineml.data.images.policies import is_junk
 from onlineml.errors import BadImageError, ConfigError, NotFoundError
 from onlineml.storage.io import list_files
 from onlineml.storage.location import Location, Options
-from onlineml.storage.urls import storable
+from onlineml.storage.urls import is_listable, storable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,7 +92,7 @@ def _stored(place: Location) -> Iterator[Item]:
     """Yield a file, or the image files of a folder or pattern, in order of path; all files if none has an extension."""
     url = place.url
     one = Item(storable(url), place)
-    if url.startswith(("http://", "https://")):  # ? starts a query, and there is no listing
+    if not is_listable(url):  # ? starts a query, and there is no listing
         yield one
         return
     if any(c in url for c in "*?[") and not Path(url).exists():

@@ -10,6 +10,7 @@ from onlineml.errors import DataError, without_credentials
 
 __all__ = [
     "inside",
+    "is_listable",
     "is_secret_name",
     "is_url",
     "join",
@@ -44,6 +45,11 @@ def text(url: str | os.PathLike[str]) -> str:
 def is_url(text: str) -> bool:
     """Return whether the text has a scheme (``s3://…``, ``file://…``); a plain local path has none."""
     return _SCHEME.match(text) is not None
+
+
+def is_listable(url: str) -> bool:
+    """Return whether the files below a URL can be listed; over HTTP they cannot."""
+    return not url.startswith(("http://", "https://"))
 
 
 def scheme(url: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from onlineml.storage.io import exists, list_files, parent
 from onlineml.storage.local import version_of
 from onlineml.storage.shards import place_of
-from onlineml.storage.urls import local_path
+from onlineml.storage.urls import is_listable, local_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["current_versions", "size_of_version"]
 
 _TIME_AND_SIZE = re.compile(r"(?:[\d.]{1,25}|.*[ T:].*|)-(\d+)", re.DOTALL)
-_NOT_LISTABLE = ("http://", "https://")  # filesystems without listings
 _FEW_FOLDERS = 8  # that are listed one by one; more are listed with all that is in the folder above them
 
 
@@ -67,7 +66,7 @@ def _of_local(url: str) -> str | None:
 
 def _listed(files: Sequence[str], storage_options: Options) -> dict[str, str]:
     """The versions of files of one store, of those that are there."""
-    if files[0].startswith(_NOT_LISTABLE) or "::" in files[0]:
+    if not is_listable(files[0]) or "::" in files[0]:
         return dict.fromkeys(files, "")
     odd = [file for file in files if "//" in file.partition("://")[2]]  # which no listing of a folder shows
     folders = sorted({f"{parent(file)}/" for file in set(files).difference(odd)})

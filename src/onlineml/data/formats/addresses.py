@@ -12,7 +12,7 @@ from onlineml.data.manifest.examples import examples
 from onlineml.errors import DataError, OnlineMLError
 from onlineml.storage import io
 from onlineml.storage.location import Location
-from onlineml.storage.urls import inside, redacted
+from onlineml.storage.urls import inside, is_listable, redacted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Placed", "in_pixels", "placed"]
 
-_NOT_LISTED = ("http://", "https://")
 _NO_STORE = ("azureml://", "amldatastore://")  # addresses that only a workspace can resolve
 
 
@@ -83,7 +82,7 @@ def _at_addresses(images: Sequence[AnnotatedImage], source: Source, remedy: str)
     named = [image._replace(name=image.name.removeprefix(prefix)) for image in images]
     there = Listing(tuple(io.FileInfo(inside(common, one.name), one.name, 0, "") for one in named))
     try:
-        listing = there if common.startswith(_NOT_LISTED) else source._replace(files=None).listing(common)
+        listing = source._replace(files=None).listing(common) if is_listable(common) else there
     except PermissionError:  # one may be allowed to read what one may not list
         listing = there
     except (OnlineMLError, OSError, ImportError) as error:

@@ -25,7 +25,7 @@ from onlineml.data.formats.boxes import (
     safe_name,
 )
 from onlineml.data.formats.coco.json_entries import scalar_column
-from onlineml.data.formats.locate import locate
+from onlineml.data.formats.locate import absent_note, fitting, locate
 from onlineml.data.formats.parts import Parts, naturally_sorted, unnamed
 from onlineml.data.formats.plausible import require_pixels
 from onlineml.data.images.sizes import upright_sizes_hw
@@ -114,7 +114,7 @@ def annotated_parts(
     require_no_problems(source.where, problems)
     told = list(notes)
     if absent and len(absent) < len(images):
-        told.append(f"{len(absent):,} images are named but not there: {examples(absent)}")
+        told.append(absent_note(absent))
     told += unnamed(listing, uris)
     rows = _rows(images, uris)
     require_pixels(rows.boxes_xyxy, source.where)
@@ -140,8 +140,7 @@ def _uris(images: Sequence[AnnotatedImage], listing: Listing, problems: list[str
         places |= {(folder, name): path for name, path in zip(own, found.paths, strict=True)}
         ambiguous |= found.ambiguous
     if ambiguous:
-        shown = examples(f"{name}: {' or '.join(fitting[:3])}" for name, fitting in ambiguous.items())
-        problems.append(f"{len(ambiguous):,} names fit several images: {shown}")
+        problems.append(f"{len(ambiguous):,} names fit several images: {fitting(ambiguous)}")
     uris, absent, refused = list[str](), list[str](), list[str]()
     for image in images:
         uri = places[image.beside, image.name]

@@ -12,9 +12,8 @@ import msgspec
 
 from onlineml.data.formats.boxes import HASHED, refused_names, safe_name
 from onlineml.data.formats.encodings import utf8
-from onlineml.data.formats.locate import Located, locate, n_shared
+from onlineml.data.formats.locate import Located, fitting, locate, n_shared
 from onlineml.data.formats.parts import with_slashes
-from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import normalised_split, split_in_name
 from onlineml.errors import DataError
 
@@ -177,7 +176,7 @@ def _problems(lost: Sequence[Any], ambiguous: dict[str, list[str]], rivals: Sequ
         folders = " or ".join(map(repr, rivals[:3]))
         yield f"the images of {where} may be in {folders}: set images=<the folder of the images>"
     elif ambiguous:
-        shown = examples(f"{name}: {' or '.join(paths[:3])}" for name, paths in ambiguous.items())
+        shown = fitting(ambiguous)
         yield f"{len(ambiguous):,} file names in {where} fit several images: {shown}; set images=<their folder>"
 
 

@@ -105,7 +105,6 @@ class Place:
 
     def __init__(self, at: Location) -> None:
         self.at = at
-        self._known: dict[str, bool] = {}
         self._heads: dict[str, bytes] = {}
         self._shapes: dict[str, JsonShape] = {}
 
@@ -160,13 +159,6 @@ class Place:
         folders = sorted({path.rpartition("/")[0] for path in self.paths} - {""})
         inside = f" in the folders {examples(folders)}" if folders else ""
         return f"{len(self.images):,} images and {others or 'no'} files{inside}"
-
-    def has(self, *parts: str) -> bool:
-        """Return whether a file or folder is there, given by the parts of its path below the place."""
-        url = io.join(self.url, *parts)
-        if url not in self._known:
-            self._known[url] = io.exists(url, storage_options=self.options)
-        return self._known[url]
 
     def head(self, path: str = "") -> bytes:
         """Return the first `HEAD_BYTES` bytes of the place itself, or of a file below it."""

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from onlineml.data.images.policies import is_image_name
+from onlineml.data.manifest.examples import examples
 from onlineml.storage.urls import is_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
-__all__ = ["Located", "locate", "n_shared"]
+__all__ = ["Located", "absent_note", "fitting", "locate", "n_shared"]
 
 
 class Located(NamedTuple):
@@ -28,6 +29,16 @@ class Located(NamedTuple):
 
     paths: list[str | None]
     ambiguous: dict[str, list[str]]
+
+
+def fitting(ambiguous: Mapping[str, Sequence[str]]) -> str:
+    """Return names with the files that each fits, for messages."""
+    return examples(f"{name}: {' or '.join(paths[:3])}" for name, paths in ambiguous.items())
+
+
+def absent_note(paths: Collection[str]) -> str:
+    """Return a sentence about images that annotations name, and that are not there."""
+    return f"{len(paths):,} images are named but not there: {examples(paths)}"
 
 
 def locate(names: Sequence[str], paths: Iterable[str], *, beside: str = "") -> Located:

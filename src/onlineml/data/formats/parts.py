@@ -14,6 +14,7 @@ from onlineml.data.images.policies import is_image_name, is_junk
 from onlineml.data.manifest.examples import examples
 from onlineml.errors import ConfigError, DataError
 from onlineml.storage import io
+from onlineml.storage.urls import is_listable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -40,7 +41,6 @@ __all__ = [
     "with_slashes",
 ]
 
-_NOT_LISTABLE = ("http://", "https://")  # filesystems without listings
 _NUMBER = re.compile(r"(\d+)")
 
 
@@ -87,7 +87,7 @@ def list_folder(url: str, options: Options) -> Listing:
     Raises:
         DataError: file names are not text.
     """
-    if url.startswith(_NOT_LISTABLE):
+    if not is_listable(url):
         return Listing(())
     found = io.list_files(url, storage_options=options)
     files = tuple(info for info in found if not is_junk(info.path))
@@ -193,7 +193,7 @@ def listed_versions(
     Raises:
         DataError: none of the images exists.
     """
-    if not uris or not folder or folder.startswith(_NOT_LISTABLE):
+    if not uris or not folder or not is_listable(folder):
         return [""] * len(uris)
     if listing is None:
         common = common_folder([uri.rpartition("/")[0] for uri in (min(uris), max(uris))])  # others sort between them

@@ -14,14 +14,14 @@ from onlineml.data.formats.box_tables.columns import recognised
 from onlineml.data.formats.csv import TableFile, is_parquet
 from onlineml.data.formats.encodings import utf8
 from onlineml.data.formats.format import TABLE_ENDINGS, Source
-from onlineml.data.formats.locate import locate
+from onlineml.data.formats.locate import absent_note, fitting, locate
 from onlineml.data.formats.parts import Listing, absolute, list_folder
 from onlineml.data.formats.sniff import HEAD_BYTES
 from onlineml.data.formats.tables.rows import placed
-from onlineml.data.manifest.examples import examples
 from onlineml.errors import DataError
 from onlineml.storage import io
 from onlineml.storage.location import Location
+from onlineml.storage.urls import is_listable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -177,7 +177,7 @@ class Home:
         folder = absolute(source.root) if source.root is not None and str(source.root) else source.folder
         home = cls(folder, source.listing(folder) if folder else Listing(()))
         wanted_here = source.root is not None and source.files is None
-        if wanted_here or not folder or not names or folder.startswith(("http://", "https://")) or home.has_any(names):
+        if wanted_here or not folder or not names or not is_listable(folder) or home.has_any(names):
             return home
         parent = io.parent(folder)
         beside: list[FileInfo] = []
@@ -222,7 +222,7 @@ class Home:
         found = dict(zip(lost, self._found(lost, place, cells.problems), strict=True)) if known and lost else {}
         absent = [name for name, uri in found.items() if uri is None]
         if absent and len(absent) < len({*distinct} - {None}):
-            cells.notes.append(f"{len(absent):,} images are named but not there: {examples(absent)}")
+            cells.notes.append(absent_note(absent))
         chosen = {name: uris[name] or found.get(name or "") or plain[name] for name in distinct}
         if None in chosen.values():
             unplaced = [name if chosen[name] is None else chosen[name] for name in names]
@@ -231,17 +231,15 @@ class Home:
 
     def _found(self, names: Sequence[str], place: TablePlace, problems: list[str]) -> list[str | None]:
         found = locate(names, self.images, beside=place.beside)
-        paths, unclear = list(found.paths), []
+        paths, unclear = list(found.paths), dict[str, list[str]]()
         for row, name in enumerate(names):
             if name in found.ambiguous:
-                fitting = found.ambiguous[name]
-                own = [path for path in fitting if place.split and file_split(path) == place.split]
+                several = found.ambiguous[name]
+                own = [path for path in several if place.split and file_split(path) == place.split]
                 paths[row] = own[0] if len(own) == 1 else None
-                unclear += [] if len(own) == 1 else [f"{name}: {' or '.join(fitting[:3])}"]
+                unclear |= {} if len(own) == 1 else {name: several}
         if unclear:
-            problems.append(
-                f"{len(unclear):,} names fit several images: {examples(unclear)}; set root= to their folder"
-            )
+            problems.append(f"{len(unclear):,} names fit several images: {fitting(unclear)}; set root= to their folder")
         return paths
 
 

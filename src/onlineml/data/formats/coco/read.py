@@ -48,6 +48,7 @@ from onlineml.data.formats.coco.values import (
 from onlineml.data.formats.coco.write import unknown_class, write_coco
 from onlineml.data.formats.format import Format, Source
 from onlineml.data.formats.inputs import Input, detect_files, paths_of, united
+from onlineml.data.formats.locate import absent_note
 from onlineml.data.formats.parts import Parts, common_folder, unnamed
 from onlineml.data.formats.plausible import require_pixels
 from onlineml.data.manifest.examples import examples
@@ -77,7 +78,7 @@ def read_coco(source: Source, *, holds: str) -> Parts:
         uris = [f"{inside}/{uri}" if inside else uri for uri in names.uris]
         tables.append(_file_table(file, uris, one.split, notes))
         if names.absent and one.listing.files:
-            notes.append(f"{len(names.absent):,} images are named but not there: {examples(names.absent)}")
+            notes.append(absent_note(names.absent))
     require_no_problems(where, _shared(wanted, tables))
     try:
         table = pa.concat_tables(tables, promote_options="permissive")

@@ -12,7 +12,7 @@ import pyarrow as pa
 from onlineml.data.formats.columns import find_columns, image_roles, open_table
 from onlineml.data.formats.csv import csv_bytes, key, require_valid
 from onlineml.data.formats.export import empty_folder, image_chunks, unique_paths, write_many
-from onlineml.data.formats.folders.layout import BY_FOLDERS, BY_HASH, Layout, layout_of
+from onlineml.data.formats.folders.layout import BY_FOLDERS, BY_HASH, SPLIT_TABLE, Layout, layout_of
 from onlineml.data.formats.format import TABLE_ENDINGS, Format, Source
 from onlineml.data.formats.parts import Parts, absolute, image_id, naturally_sorted, with_slashes
 from onlineml.data.formats.tables.label_lists import format_labels, one_spelling, parse_labels
@@ -39,7 +39,6 @@ _RECORDS = (".xml", ".txt", ".json", ".jsonl", ".ndjson", ".odgt", ".mat", ".tfr
 _ANNOTATIONS = frozenset({*_RECORDS, *_SHEETS, *TABLE_ENDINGS})
 _TEXTS = ("readme", "licen", "requirements", "changelog", "citation", "notes", "classes")  # for people
 _TOGETHER = 64  # images in memory at a time
-_SPLIT_TABLE = "split.csv"  # beside the exported folders
 
 
 def read_folders(source: Source, *, holds: str) -> Parts:
@@ -93,7 +92,7 @@ def unread_annotations(paths: Sequence[str]) -> list[str]:
         path
         for path in paths
         if extension(path) in _ANNOTATIONS
-        and path != _SPLIT_TABLE
+        and path != SPLIT_TABLE
         and not path.rpartition("/")[2].lower().startswith(_TEXTS)
     ]
 
@@ -110,14 +109,14 @@ def _split_table(source: Source, files: Sequence[FileInfo], notes: list[str]) ->
     """Return the path of the table of splits: the given one, or else the one that `write_folders` wrote."""
     if source.split is not None:
         return None if source.split in {BY_FOLDERS, BY_HASH} else source.split
-    if all(info.path != _SPLIT_TABLE for info in files):
+    if all(info.path != SPLIT_TABLE for info in files):
         return None
-    columns = {key(name) for name in open_table(f"{source.where}/{_SPLIT_TABLE}", options=source.options).names}
+    columns = {key(name) for name in open_table(f"{source.where}/{SPLIT_TABLE}", options=source.options).names}
     if not {"path", "split"} <= columns:
-        notes.append(f"{_SPLIT_TABLE} has no columns path and split, and was not read")
+        notes.append(f"{SPLIT_TABLE} has no columns path and split, and was not read")
         return None
-    notes.append(f"splits are from {_SPLIT_TABLE}; split={BY_HASH!r} or split={BY_FOLDERS!r} leaves it out")
-    return _SPLIT_TABLE
+    notes.append(f"splits are from {SPLIT_TABLE}; split={BY_HASH!r} or split={BY_FOLDERS!r} leaves it out")
+    return SPLIT_TABLE
 
 
 def _layout(source: Source, paths: Sequence[str], listed: _Columns | None) -> Layout:
@@ -217,7 +216,7 @@ def write_folders(manifest: Manifest, at: Location) -> str:
         for path in own
     ]
     columns = {name: [row[i] for row in listed] for i, name in enumerate(("path", "label", "split", "group"))}
-    io.write_bytes(target / _SPLIT_TABLE, csv_bytes(columns))
+    io.write_bytes(target / SPLIT_TABLE, csv_bytes(columns))
     return target.url
 
 

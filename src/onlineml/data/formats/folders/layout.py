@@ -14,10 +14,11 @@ from onlineml.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["BY_FOLDERS", "BY_HASH", "Layout", "layout_of"]
+__all__ = ["BY_FOLDERS", "BY_HASH", "SPLIT_TABLE", "Layout", "layout_of"]
 
 BY_FOLDERS = "folders"  # values of split=: the top folders are splits
 BY_HASH = "hash"  # or they are classes
+SPLIT_TABLE = "split.csv"  # beside exported class folders
 # Names that say what files are, not what they show; as `key` writes them.
 _GENERIC = frozenset(
     {

@@ -21,7 +21,6 @@ from onlineml.data.formats.format import Format, Source
 from onlineml.data.formats.image_folder.metadata import FILE_NAME, LABELS, METADATA, card_names, parse_rows, read_rows
 from onlineml.data.formats.json_lines import lines_bytes, whole_lines
 from onlineml.data.formats.objects import corners_instead, numbers_note, used_names
-from onlineml.data.images.policies import is_image_name
 from onlineml.data.images.sizes import upright_sizes_hw
 from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import normalised_split
@@ -163,7 +162,7 @@ def _with_corners(image: AnnotatedImage) -> AnnotatedImage:
 
 def _left_out(parts: Parts, source: Source) -> list[str]:
     named = set(parts.table["uri"].to_pylist())
-    others = [info.path for info in source.listing().files if is_image_name(info.path) and info.path not in named]
+    others = [path for path in source.listing().images if path not in named]
     return [f"{len(others):,} images are in no file of metadata and left out: {examples(others)}"] if others else []
 
 

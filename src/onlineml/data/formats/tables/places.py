@@ -14,9 +14,9 @@ from onlineml.data.formats.box_tables.files import is_table, table_head
 from onlineml.data.formats.boxes import refused_names, safe_name
 from onlineml.data.formats.columns import find_columns, image_roles, named
 from onlineml.data.formats.csv import require_valid
-from onlineml.data.formats.folders.layout import layout_of
+from onlineml.data.formats.folders.layout import SPLIT_TABLE, layout_of
 from onlineml.data.formats.format import Source
-from onlineml.data.formats.locate import locate
+from onlineml.data.formats.locate import absent_note, fitting, locate
 from onlineml.data.formats.parts import listed_versions
 from onlineml.data.formats.tables.label_lists import exclusive_labels, is_indicator
 from onlineml.data.formats.tables.rows import placed, require_good_rows
@@ -35,7 +35,6 @@ __all__ = ["ImageTable", "images_of", "table_split", "tables_at"]
 
 _MOST_TABLES = 64  # that are looked at in a folder
 _SAMPLE = 200  # rows that are looked at in each
-_SPLIT_TABLE = "split.csv"  # that of class folders
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
@@ -101,7 +100,7 @@ def table_split(path: str) -> str | None:
 
 def _may_name_labels(path: str) -> bool:
     name = posixpath.basename(path)
-    return name != _SPLIT_TABLE and "submission" not in name.lower()
+    return name != SPLIT_TABLE and "submission" not in name.lower()
 
 
 def _head(place: Place, path: str) -> TableFile | None:
@@ -187,11 +186,10 @@ def images_of(table: ImageTable, source: Source, notes: list[str]) -> tuple[list
     paths = placed(given, folder, table.problems, first_line=table.first_line)
     uris = [uri or f"\0{row}" for row, uri in enumerate(paths)]
     if table.problems:  # absolute paths of another machine may end as paths here do
-        if source.root is None and folder and all(given) and not any(".." in str(path) for path in given):
-            there = [info.path for info in source.listing().files if is_image_name(info.path)]
-            if all(locate([str(path) for path in given], there).paths):
-                table.problems.clear()
-                return _found(table, source, notes, "")
+        may_end_alike = source.root is None and folder and all(given) and not any(".." in str(path) for path in given)
+        if may_end_alike and all(locate([str(path) for path in given], source.listing().images).paths):
+            table.problems.clear()
+            return _found(table, source, notes, "")
         return uris, [""] * len(uris)
     try:
         versions = listed_versions(uris, folder, where, source.options)
@@ -233,10 +231,8 @@ def _found(table: ImageTable, source: Source, notes: list[str], refusal: str) ->
     if refusal and not any(located.paths) and not located.ambiguous:
         raise DataError(refusal)
     if located.ambiguous:
-        shown = examples(f"{name}: {' or '.join(paths[:3])}" for name, paths in located.ambiguous.items())
-        table.problems.append(
-            f"{len(located.ambiguous):,} names fit several images: {shown}; set root= to the folder of the images"
-        )
+        shown = f"{len(located.ambiguous):,} names fit several images: {fitting(located.ambiguous)}"
+        table.problems.append(f"{shown}; set root= to the folder of the images")
     pairs = list(zip(names, located.paths, strict=True))
     lost = dict.fromkeys(name for name, path in pairs if path is None and name not in located.ambiguous)
     table.problems.extend(refused_names(lost, where))
@@ -249,4 +245,4 @@ def _found(table: ImageTable, source: Source, notes: list[str], refusal: str) ->
 
 def _tell_absent(paths: Sequence[str], notes: list[str]) -> None:
     if paths:
-        notes.append(f"{len(paths):,} images are named but not there: {examples(paths)}")
+        notes.append(absent_note(paths))
