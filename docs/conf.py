@@ -9,7 +9,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
-shutil.copytree(ROOT / "notebooks", ROOT / "docs" / "notebooks", dirs_exist_ok=True)  # Sphinx sees only its own folder
+# Sphinx sees only its own folder.
+shutil.copytree(ROOT / "notebooks", ROOT / "docs" / "start" / "notebooks", dirs_exist_ok=True)
 
 project = "onlineml"
 version = release = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
@@ -42,33 +43,9 @@ autodoc_preserve_defaults = True
 default_role = "py:obj"  # a link where the name is documented, plain code elsewhere
 napoleon_use_rtype = False
 
-html_theme = "pydata_sphinx_theme"
+html_theme = "furo"
 html_title = "onlineml"
-html_show_sourcelink = False
+html_copy_source = False
+html_show_sphinx = False
 html_static_path = ["_static"]
 html_css_files = ["wrap.css"]
-LISTLESS = (
-    "index",
-    "start",
-    "formats",
-    "labels",
-    "predicting",
-    "video",
-    "widgets",
-    "background",
-    "scheduling",
-    "jupyterhub",
-    "fastdfs",
-    "detection_scores",
-    "improve",
-    "images",
-)
-LISTLESS += ("api", "design", "changelog")
-html_sidebars = {page: [] for page in LISTLESS}  # nothing to list
-html_theme_options = {
-    "show_prev_next": False,
-    "navigation_with_keys": False,
-    "show_toc_level": 2,
-    "footer_start": ["copyright"],
-    "footer_end": [],
-}

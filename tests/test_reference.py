@@ -15,7 +15,7 @@ import onlineml
 from places import ROOT
 from shown_blocks import pages
 
-REFERENCE = ROOT / "docs" / "api.md"
+REFERENCE = ROOT / "docs" / "reference"
 _DIRECTIVE = re.compile(r"^\.\. auto(class|data|exception|function|module):: ([\w.]+)\n((?:   :.*\n)*)", re.MULTILINE)
 _NAMED = re.compile(r"(?<![\w/`.-])(?:oml|onlineml)((?:\.[A-Za-z_]\w*)+)|`(?:oml|onlineml)((?:\.[A-Za-z_]\w*)+)")
 _OF_A_PROJECT = (
@@ -29,7 +29,8 @@ GROUPS = {".formats", ".kinds"}  # of entry points: no modules
 def reference() -> tuple[tuple[str, Any, tuple[str, ...]], ...]:
     """The name of each directive, what it is of, and which of its members are shown: all of them is ``*``."""
     found = []
-    for _, name, options in _DIRECTIVE.findall(REFERENCE.read_text(encoding="utf-8")):
+    pages_of_it = "".join(path.read_text(encoding="utf-8") for path in sorted(REFERENCE.glob("*.md")))
+    for _, name, options in _DIRECTIVE.findall(pages_of_it):
         members = re.search(r":members:(.*)\n", options)
         shown = tuple(re.findall(r"\w+", members[1])) or ("*",) if members else ()
         found.append((name, pkgutil.resolve_name(name), shown))

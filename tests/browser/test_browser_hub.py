@@ -1,4 +1,4 @@
-"""JupyterHub as docs/jupyterhub.md has it: two people build, upload and relabel; what was cut off goes on later."""
+"""JupyterHub as its page describes it: two people build, upload and relabel; what was cut off goes on later."""
 
 from __future__ import annotations
 

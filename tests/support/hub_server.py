@@ -1,4 +1,4 @@
-"""A JupyterHub for tests, from the configuration that docs/jupyterhub.md gives: hub, proxy, culler, on free ports."""
+"""A JupyterHub for tests, from the configuration that its page gives: hub, proxy, culler, on free ports."""
 
 from __future__ import annotations
 

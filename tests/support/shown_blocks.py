@@ -52,7 +52,9 @@ class Block:
 
 
 def pages() -> list[Path]:
-    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    """README and those of docs/, in whatever folder."""
+    found = [path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts]
+    return [ROOT / "README.md", *sorted(found, key=lambda path: path.name)]
 
 
 def blocks_of(page: Path) -> list[Block]:

@@ -1,6 +1,6 @@
 """How often the gate is wrong, on thousands of simulated test sets (accuracy .85, the models disagree on 8 %).
 
-The figures of docs/improve.md come from these functions, with more draws.
+The figures of docs/improve/improve.md come from these functions, with more draws.
 """
 
 from __future__ import annotations

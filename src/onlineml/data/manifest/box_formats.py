@@ -172,7 +172,7 @@ class BoxFormats(ManifestBase):
 
         Columns are found by their usual names, in any case: ``path`` or ``filename``, ``image``, …; ``label`` or
         ``class``, ``category``, …; ``x1,y1,x2,y2`` or ``xmin,ymin,xmax,ymax``, ``xtl,ytl,xbr,ybr``, ``x,y,w,h``,
-        ``left,top,width,height``, ``bbox`` with four numbers, …; see ``docs/formats.md``. Tables without a header, as
+        ``left,top,width,height``, ``bbox`` with four numbers, …: ``docs/data/formats.md``. Tables without a header, as
         keras-retinanet has them, are understood. Boxes that lie between 0 and 1 are shares of their images, whose sizes
         are read from the table or the images' first bytes. Images are found below the folder by the ends of their
         paths, see `notes`.
