@@ -8,7 +8,7 @@ import pytest
 
 from front_end import FrontEnd
 from onlineml.errors import ConfigError
-from onlineml.widgets._view import View, has_front_end, static_text
+from onlineml.widgets._view import View, has_front_end, script_text, static_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -153,8 +153,8 @@ def test_each_view_has_a_script_and_the_style_sheet_is_one_class_deep() -> None:
     kinds = [one for one in public if isinstance(one, type) and issubclass(one, View)]
     assert len(kinds) == 6
     for kind in kinds:
-        assert "export default" in static_text(f"{kind.script}.js")
-        assert "export" not in static_text("common.js")
+        assert "export default" in script_text(kind.script)
+        assert "export" not in script_text("common")
     for line in static_text("view.css").splitlines():
         if "{" in line and not line.startswith((" ", "@")):
             assert line.startswith(".oml"), f"{line}: would style the page around"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from onlineml.project.project import Project
 
-__all__ = ["View", "has_front_end", "own_project", "require_own_task", "static_text"]
+__all__ = ["View", "has_front_end", "own_project", "require_own_task", "script_text", "static_text"]
 
 _STATIC = "text/html"
 
@@ -135,7 +135,7 @@ def _live_widget(view_id: str, script: str) -> Any:
     class LiveView(anywidget.AnyWidget):
         """Carries messages."""
 
-        _esm = static_text("common.js") + static_text(f"{script}.js")
+        _esm = script_text("common") + script_text(script)
         _css = static_text("view.css")
         view_id = traitlets.Unicode().tag(sync=True)
 
@@ -161,6 +161,14 @@ def require_own_task(view: View, project: Project) -> None:
     if not task.widget or not isinstance(view, task.load("widget")):
         remedy = f"use {task.widget.replace(':', '.')}" if task.widget else "correct its images with project.labels.set"
         raise ConfigError(f"the project's task is {task.name!r}, which {type(view).__name__} cannot show: {remedy}")
+
+
+@cache
+def script_text(name: str) -> str:
+    """Read a script of the package, ``<name>.js``, or all files of its folder ``<name>/``, as one module."""
+    home = files("onlineml.widgets") / "static" / name
+    parts = sorted(one.name for one in home.iterdir()) if home.is_dir() else []
+    return "".join(static_text(f"{name}/{part}") for part in parts) or static_text(f"{name}.js")
 
 
 @cache

@@ -7,16 +7,14 @@ class Gallery {
     this.start = 0;
     this.total = 0;
     this.cards = [];
-    this.opened = null;
     this.bar = make("div", { class: "oml-bar" });
-    this.extra = make("div", { class: "oml-extra", hidden: true });
-    this.detail = make("div", { class: "oml-detail", hidden: true });
+    this.matrix = new Matrix(this);
+    this.detail = new Detail(this);
     this.grid = make("div", { class: "oml-grid", role: "list" });
-    this.link.root.append(this.bar, this.extra, this.detail, this.grid);
+    this.link.root.append(this.bar, this.matrix.node, this.detail.node, this.grid);
     this.link.on("deck", (told) => this.begin(told));
     this.link.on("page", (told) => this.showPage(told));
     this.link.on("pictures", (told, buffers) => this.showPictures(told, buffers));
-    this.link.on("open", (told, buffers) => this.showDetail(told, buffers));
     this.link.listen(this.link.root, "keydown", (event) => this.key(event));
     this.link.ask("hello");
   }
@@ -27,7 +25,7 @@ class Gallery {
     this.start = told.start;
     this.link.root.style.setProperty("--side", `${told.side}px`);
     this.drawBar();
-    this.drawMatrix();
+    this.matrix.draw();
     this.turn(this.start);
   }
 
@@ -46,7 +44,7 @@ class Gallery {
       select.addEventListener("change", () => {
         if (select.value) this.filters[facet.name] = select.value.slice(1);
         else delete this.filters[facet.name];
-        this.markMatrix();
+        this.matrix.mark();
         this.turn(0);
       });
       return select;
@@ -65,47 +63,6 @@ class Gallery {
     );
   }
 
-  /** A table whose cells filter, where the view has one. */
-  drawMatrix() {
-    const { matrix } = this.told;
-    this.extra.hidden = !matrix;
-    if (!matrix) return;
-    const head = make("tr", {}, make("th", { text: "truth ↓   predicted →" }),
-      matrix.columns.map((name) => make("th", { text: name, title: name })));
-    this.cells = [];
-    const rows = matrix.rows.map((truth, i) =>
-      make("tr", {}, make("th", { text: truth, title: truth }), matrix.columns.map((said, j) => {
-        const { n, share, value, right } = matrix.cells[i][j];
-        const cell = make("button", { text: n ? count(n) : "·", disabled: !value, title: value ?? "" });
-        const color = right ? "61, 133, 198" : "217, 96, 76";
-        cell.style.background = n ? `rgba(${color}, ${0.08 + 0.6 * Math.sqrt(share)})` : "transparent";
-        cell.addEventListener("click", () => this.chooseCell(value));
-        this.cells.push([cell, value]);
-        return make("td", {}, cell);
-      })));
-    const note = matrix.note ? make("p", { class: "oml-muted", text: matrix.note }) : null;
-    this.extra.replaceChildren(make("table", { class: "oml-matrix" }, make("thead", {}, head), make("tbody", {}, rows)), note ?? "");
-    this.markMatrix();
-  }
-
-  chooseCell(value) {
-    const { facet } = this.told.matrix;
-    if (this.filters[facet] === value) delete this.filters[facet];
-    else this.filters[facet] = value;
-    this.drawBar();
-    this.markMatrix();
-    this.turn(0);
-  }
-
-  markMatrix() {
-    if (!this.told.matrix) return;
-    for (const [cell, value] of this.cells) {
-      const chosen = Boolean(value) && this.filters[this.told.matrix.facet] === value;
-      cell.classList.toggle("oml-chosen", chosen);
-      cell.setAttribute("aria-pressed", String(chosen));
-    }
-  }
-
   /** Ask for the page that begins at an image; while one is on its way only the last wish is kept. */
   turn(start) {
     this.start = Math.max(0, start);
@@ -113,7 +70,7 @@ class Gallery {
       this.again = true;
       return;
     }
-    this.close();
+    this.detail.close();
     this.waiting = this.link.ask("page", { filters: this.filters, start: this.start });
     this.grid.setAttribute("aria-busy", "true");
   }
@@ -151,7 +108,7 @@ class Gallery {
     const node = make("button", { class: "oml-card", role: "listitem", title: `${card.id}\n${card.title}` }, picture,
       make("div", { class: `oml-name oml-${card.tone || "plain"}`, text: card.title }),
       make("div", { class: "oml-note", text: card.note }));
-    node.addEventListener("click", () => this.open(card.row));
+    node.addEventListener("click", () => this.detail.open(card.row));
     return { ...card, node, picture };
   }
 
@@ -180,55 +137,14 @@ class Gallery {
     this.link.ask("warm", { start: this.start + this.told.page_size });
   }
 
-  open(row) {
-    this.opened = row;
-    for (const card of this.cards) card.node.classList.toggle("oml-current", card.row === row);
-    this.link.ask("open", { row });
-  }
-
-  showDetail(told, buffers) {
-    if (told.row !== this.opened) return;
-    if (this.detailUrl) this.link.forget(this.detailUrl);
-    let picture = make("span", { class: "oml-broken", text: told.error || "no picture" });
-    if (!told.error && buffers[0]?.byteLength) {
-      this.detailUrl = this.link.picture(buffers[0]);
-      const [height, width] = told.size;
-      const tiny = Math.max(height, width) <= 96 ? "oml-tiny" : "";
-      const drawn = told.versions ?? [{ name: null, boxes: told.boxes }];
-      picture = drawn.map(({ name, boxes }) => make("figure", {},
-        name ? make("figcaption", { text: name }) : null,
-        make("div", { class: "oml-frame", style: `--ratio:${width / height}` },
-          make("img", { src: this.detailUrl, alt: told.title, class: tiny }),
-          ...overlay(boxes, told.size, { labels: boxes.length <= 30 }))));
-    }
-    const facts = told.facts.map(([name, text]) => [make("dt", { text: name }), make("dd", { text })]);
-    this.detail.replaceChildren(
-      make("div", { class: `oml-large ${told.versions ? "oml-several" : ""}` }, picture),
-      make("div", { class: "oml-facts" },
-        make("button", { class: "oml-close", text: "×", title: "close (Escape)", onclick: () => this.close() }),
-        make("div", { class: `oml-name oml-${told.tone || "plain"}`, text: told.title }),
-        make("div", { class: "oml-note", text: told.note }),
-        make("dl", {}, facts)),
-    );
-    this.detail.classList.toggle("oml-wide", Boolean(told.versions));
-    this.detail.hidden = false;
-    this.detail.scrollIntoView({ block: "nearest" });
-  }
-
-  close() {
-    this.opened = null;
-    this.detail.hidden = true;
-    for (const card of this.cards) card.node.classList.remove("oml-current");
-  }
-
   key(event) {
     if (isTyping(event)) return;
-    const place = this.cards.findIndex((card) => card.row === this.opened);
+    const place = this.cards.findIndex((card) => card.row === this.detail.opened);
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (event.key === "PageDown") this.flip(1);
     else if (event.key === "PageUp") this.flip(-1);
-    else if (event.key === "Escape") this.close();
-    else if (step && this.opened !== null && this.cards[place + step]) this.open(this.cards[place + step].row);
+    else if (event.key === "Escape") this.detail.close();
+    else if (step && this.detail.opened !== null && this.cards[place + step]) this.detail.open(this.cards[place + step].row);
     else return;
     event.preventDefault();
   }

@@ -1,0 +1,43 @@
+// The editor's keys.
+
+/** What a key does in the editor; returns false for one that it leaves to the page. */
+function pressInEditor(editor, event) {
+  const ctrl = event.ctrlKey || event.metaKey;
+  const letter = event.key.toLowerCase();
+  if (ctrl && letter === "z" && !event.shiftKey) editor.undo();
+  else if (ctrl && (letter === "y" || letter === "z")) editor.redo();
+  else if (ctrl) return false;
+  else if (event.key === "Enter") {
+    if (event.target.closest("button, summary")) return false; // that is pressed
+    editor.leave(1, true);
+  } else if (event.key === "PageDown") editor.leave(1);
+  else if (event.key === "PageUp") editor.leave(-1);
+  else if (event.key === " ") {
+    if (event.target.closest("button, summary")) return false;
+    editor.skip();
+  } else if (event.key === "Delete" || event.key === "Backspace") editor.remove();
+  else if (event.key === "Escape") {
+    if (editor.mouse.drag) editor.mouse.cancel();
+    else editor.select(-1);
+  } else if (event.key === "Tab" && event.target === editor.link.root && editor.boxes.length) {
+    const last = editor.boxes.length - 1;
+    const next = editor.selected + (event.shiftKey ? -1 : 1);
+    if (next > last || next < (event.shiftKey ? 0 : -1)) return false; // out of the editor
+    editor.select(next);
+  } else if (event.key === "+" || event.key === "=") editor.canvas.zoom(1.5);
+  else if (event.key === "-") editor.canvas.zoom(1 / 1.5);
+  else if (event.key === "0") editor.canvas.fit(true);
+  else if (event.key.startsWith("Arrow")) return arrowInEditor(editor, event);
+  else return editor.classes.key(event.key);
+  return true;
+}
+
+function arrowInEditor(editor, event) {
+  const [dx, dy] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+  if (editor.selected >= 0) {
+    const far = event.shiftKey ? 10 : 1;
+    editor.nudge(dx * far, dy * far, event.altKey);
+  } else if (dx) editor.leave(dx);
+  else return false;
+  return true;
+}
