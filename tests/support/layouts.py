@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from onlineml.data.manifest.manifest import Manifest
 
-__all__ = ["HEIGHT", "WIDTH", "Layout", "coco", "found_rows", "plant", "voc", "wanted_rows"]
+__all__ = ["HEIGHT", "WIDTH", "Layout", "coco", "found_rows", "picture", "plant", "voc", "wanted_rows"]
 
 WIDTH, HEIGHT = 10, 8  # of all pictures
 
@@ -49,13 +49,14 @@ class Layout(NamedTuple):
 
 
 @cache
-def _picture(shade: int) -> bytes:
-    return png(plain(shade, (HEIGHT, WIDTH)))
+def picture(path: str) -> bytes:
+    """Return the picture that is planted at a path."""
+    return png(plain(crc32(path.encode()) % 256, (HEIGHT, WIDTH)))
 
 
 def plant(layout: Layout, folder: Path) -> str:
     """Write the tree below a folder, and return the address to import."""
-    pictures = {path: _picture(crc32(path.encode()) % 256) for path in [*wanted_rows(layout), *layout.also.split()]}
+    pictures = {path: picture(path) for path in [*wanted_rows(layout), *layout.also.split()]}
     for path, content in (pictures | layout.others).items():
         file = folder / path
         file.parent.mkdir(parents=True, exist_ok=True)

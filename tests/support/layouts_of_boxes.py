@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from layouts import HEIGHT, WIDTH, Layout, coco, voc
+import json
+
+from layouts import HEIGHT, WIDTH, Layout, coco, picture, voc
 
 __all__ = ["BOXES"]
 
@@ -67,6 +69,27 @@ _LABEL_STUDIO = [
         ],
     }
 ]
+_VIA_3 = {
+    "project": {"pid": "__VIA_PROJECT_ID__", "data_format_version": "3.1.1", "vid_list": ["1", "2", "3"]},
+    "config": {"file": {"loc_prefix": {"1": ""}}},
+    "attribute": {
+        "1": {"aname": "kind", "anchor_id": "FILE1_Z0_XY1", "type": 3, "options": {"0": "cat", "D": "dog"}},
+        "2": {"aname": "seen", "anchor_id": "FILE1_Z0_XY0", "type": 1, "options": {}},
+    },
+    "file": {
+        "1": {"fid": "1", "fname": "a.jpg", "type": 2, "loc": 1, "src": ""},
+        "2": {"fid": 2, "fname": "b.jpg", "type": 2, "loc": 1, "src": ""},
+        "3": {"fid": "3", "fname": "c.mp4", "type": 4, "loc": 1, "src": ""},
+    },
+    "metadata": {
+        "1_a": {"vid": "1", "flg": 0, "z": [], "xy": [2, 1, 2, 4, 4], "av": {"1": "0"}},
+        "1_b": {"vid": "1", "flg": 0, "z": [], "xy": [3, 10, 20, 5], "av": {"1": "D"}},
+        "1_c": {"vid": "1", "flg": 0, "z": [], "xy": [9, 1, 4, 4, 1, 7, 4], "av": {"1": "D"}},  # about 4 4, radius 3
+        "1_d": {"vid": "1", "flg": 0, "z": [], "xy": [], "av": {"2": "yes"}},
+        "3_a": {"vid": "3", "flg": 0, "z": [1.5], "xy": [2, 0, 0, 9, 9], "av": {"1": "0"}},
+    },
+    "view": {"1": {"fid_list": ["1"]}, "2": {"fid_list": [2]}, "3": {"fid_list": ["3"]}},
+}
 _CREATEML = [
     {
         "image": "a.jpg",
@@ -245,12 +268,12 @@ _YOLOS = [
     ),
     Layout(
         "poses of one folder for both",
-        also="images/train/a.jpg",
-        others={
+        "images/train/a.jpg | train | person 1 2 5 6",
+        {
             "data.yaml": "train: images/train\nval: images/train\nkpt_shape: [2, 3]\nnames: [person]\n",
             "labels/train/a.txt": "0 0.3 0.5 0.4 0.5 0.1 0.1 2 0.9 0.9 1\n",
         },
-        refused=("several splits", "data.yaml"),
+        says=("val names the same images as train: they were imported once, as train",),
     ),
     Layout(
         "poses of two splits",
@@ -667,6 +690,87 @@ _DOUBTFUL = [
             "data.yaml": "train: train/images\nnames: [cat, dog]\n",
         },
         says=("'train/labels/classes.txt' has other classes than data.yaml",),
+    ),
+    Layout(
+        "OIDv4 ToolKit",
+        "OID/Dataset/train/Apple/a.jpg | train | Apple 1 2 5 6, Human face 0 0 4.5 4\n"
+        "OID/Dataset/test/Apple/c.jpg | test | Apple 1 2 5 6",
+        {
+            "OID/Dataset/train/Apple/Label/a.txt": "Apple 1.0 2.0 5.0 6.0\n",
+            "OID/Dataset/train/Human face/Label/a.txt": "Human face 0.0 0.0 4.5 4.0\n",
+            "OID/Dataset/train/Human face/a.jpg": picture("OID/Dataset/train/Apple/a.jpg"),
+            "OID/Dataset/test/Apple/Label/c.txt": "Apple 1 2 5 6\n",
+        },
+        classes="Apple, Human face",
+        says=("1 further copies of images in other class folders",),
+    ),
+    Layout(
+        "mAP of Cartucho",
+        "images-optional/a.jpg | # | cat 1 2 5 6",
+        {"ground-truth/a.txt": "cat 1 2 5 6 difficult\n", "detection-results/a.txt": "cat 0.9 0 0 8 8\n"},
+    ),
+    Layout(
+        "YOLO with two descriptions",
+        also="images/a.jpg",
+        others={
+            "labels/a.txt": _YOLO,
+            "data.yaml": "train: images\nnames: [cat]\n",
+            "mine.yaml": "train: images\nnames: [dog]\n",
+        },
+        refused=("data.yaml and mine.yaml", "pass the URL of the one that counts"),
+    ),
+    Layout(
+        "YOLO with two descriptions of folders",
+        "images/a.jpg | train | cat 1 2 5 6\nmore/b.jpg | val | ?",
+        {
+            "labels/a.txt": _YOLO,
+            "data.yaml": "train: images\nval: more\nnames: [cat]\n",
+            "old/mine.yaml": "train: more\nnames: [dog]\n",
+            "fold.yaml": "train: more\nval: images\nnames: {0: cat, 1: dog}\n",
+        },
+        says=("old/mine.yaml names other classes than data.yaml", "fold.yaml names other folders than data.yaml"),
+    ),
+    Layout(
+        "YOLO with a blank line among its classes",
+        also="images/a.jpg",
+        others={"labels/a.txt": _YOLO, "classes.txt": "cat\n\ndog\ncat\n"},
+        refused=("classes.txt: the lines 2, 4 are blank or repeat a class",),
+    ),
+    Layout(
+        "VOC that names other images",
+        "images/a.jpg | # | cat 1 2 5 6\nimages/b.jpg | # | dog 1 2 5 6",
+        {"annots/a.xml": voc("b.jpg", _CAT), "annots/b.xml": voc("a.jpg", "dog 2 3 5 6")},
+        says=("2 XML files name another image in <filename>",),
+    ),
+    Layout(
+        "VIA 3",
+        "a.jpg | # | cat 1 2 5 6, dog 5 15 15 25, dog 1 1 7 7\nb.jpg | # |",
+        {"via_project.json": _VIA_3},
+        says=("1 views of videos",),
+    ),
+    Layout(
+        "VIA without classes",
+        "a.jpg | # | None 1 2 5 6",
+        {"via.json": json.dumps(_VIA).replace('"cat"', '""')},
+        says=("1 regions have no value of the attribute",),
+    ),
+    Layout(
+        "LabelMe's rectangle of one point",
+        "a.jpg | # | ?",
+        {"a.json": {**_LABELME, "shapes": [{"label": "cat", "points": [[5, 6]], "shape_type": "rectangle"}]}},
+        says=("1 shapes of the type 'rectangle' were left out", "1 images of which no label is a box"),
+    ),
+    Layout(
+        "COCO's classes with blanks",
+        "a.jpg | # | big cat 1 2 5 6, big cat 0 0 2 2, dog 0 0 1 1",
+        {
+            "all.json": json.dumps(coco({"a.jpg": ["A 1 2 4 4", "B 0 0 2 2", "C 0 0 1 1"]}, classes="A B C"))
+            .replace('"A"', '"big cat"')
+            .replace('"B"', '" big  cat "')
+            .replace('"C"', '"dog"')
+        },
+        classes="big cat, dog",
+        says=("spellings that differ only in blanks",),
     ),
 ]
 BOXES = [*_DOUBTFUL, *_FURTHER, *_VOC, *_YOLOS, *_COCOS, *_PROGRAMS, *_TABLES]

@@ -200,13 +200,13 @@ def test_a_byte_order_mark_and_large_numbers(tmp_path: Path):
 
 def test_classes_that_share_a_name_get_their_ids_behind_it(tmp_path: Path):
     """As Roboflow's exports of one class: the project is class 0, under the same name."""
-    categories = [{"id": 0, "name": "cells", "supercategory": "none"}, {"id": 1, "name": "cells"}, (2, "cells ")]
+    categories = [{"id": 0, "name": "cells", "supercategory": "none"}, {"id": 1, "name": "cells"}, (2, "cell")]
     manifest = _read(
         tmp_path, json_file(images=[(0, "a")], annotations=[_annotation(0, 0, [0, 0, 1, 1])], categories=categories)
     )
-    assert manifest.class_names == ("cells (0)", "cells (1)", "cells ")
+    assert manifest.class_names == ("cells (0)", "cells (1)", "cell")
     assert manifest.column("labels")[0] == ["cells (1)"]
-    assert [one["name"] for one in _written(manifest, tmp_path)["categories"]] == ["cells", "cells", "cells "]
+    assert [one["name"] for one in _written(manifest, tmp_path)["categories"]] == ["cells", "cells", "cell"]
     assert _again(manifest, tmp_path) == manifest
 
 

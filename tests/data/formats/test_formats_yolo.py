@@ -208,6 +208,10 @@ def test_which_file_is_read(tmp_path: Path):
         Manifest.from_yolo(tmp_path)
     assert Manifest.from_yolo(tmp_path / "other.yaml").class_names == ("dog",)
     (tmp_path / "data.yaml").write_text("names: [cow]\ntrain: images\n")
+    with pytest.raises(DataError, match=r"two descriptions with different classes, data\.yaml and mine\.yml"):
+        Manifest.from_yolo(tmp_path)
+    (tmp_path / "mine.yml").unlink()
+    (tmp_path / "other.yaml").write_text("nc: 80\n")  # of a network
     assert Manifest.from_yolo(tmp_path).class_names == ("cow",)
 
 
@@ -271,12 +275,12 @@ def test_lists_of_images(tmp_path: Path):
 
 
 def test_splits_that_share_images_or_have_none_are_refused(tmp_path: Path):
-    facts = {"train": "images/train", "val": "images/train", "test": "images/empty", "names": ["cat"]}
+    facts = {"train": "images", "val": "images/train", "test": "images/empty", "names": ["cat"]}
     with pytest.raises(DataError) as caught:
-        Manifest.from_yolo(_yolo(tmp_path, {"train/a": None}, facts=facts))
+        Manifest.from_yolo(_yolo(tmp_path, {"train/a": None, "more/b": None}, facts=facts))
     assert "1 images are in several splits: 'images/train/a.png'" in str(caught.value)
     assert "test: 'images/empty' contains no images" in str(caught.value)
-    manifest = Manifest.from_yolo(_yolo(tmp_path, {"train/a": None}, facts={"names": ["cat"]}))
+    manifest = Manifest.from_yolo(_yolo(tmp_path / "other", {"train/a": None}, facts={"names": ["cat"]}))
     assert manifest.column("split").tolist() == ["train"]  # the folder's
 
 

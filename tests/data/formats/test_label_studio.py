@@ -124,11 +124,19 @@ def test_whose_annotation_counts(tmp_path: Path) -> None:
         task("d.png"),
         {**task("e.png"), "annotations": None, "completions": [by("cat", "2020")]},
         task("f.png", {**rectangle(), "image_rotation": 90}),
+        task("g.png", annotations=[by("true", "2024-01", ground_truth=True), by("new", "2024-03")]),
+        task("h.png", annotations=[by("old", "2024-01")]),
+        task("h.png", annotations=[by("new", "2024-03")]),
+        task("h.png", annotations=[]),
     ]
-    lay(tmp_path, {"x.json": tasks, **{f"{name}.png": None for name in "abcdef"}})
+    lay(tmp_path, {"x.json": tasks, **{f"{name}.png": None for name in "abcdefgh"}})
     manifest = Manifest.from_any(tmp_path)
-    assert manifest.table["labels"].to_pylist() == [["new"], None, None, [], ["cat"], None]
-    for part in ("1 older annotations of images", "2 cancelled annotations", "1 images were turned"):
+    assert manifest.table["labels"].to_pylist() == [["new"], None, None, [], ["cat"], None, ["true"], ["new"]]
+    for part in (
+        "4 annotations of images that several people annotated were left out",
+        "2 cancelled annotations",
+        "1 images were turned",
+    ):
         assert part in manifest.summary()
 
 

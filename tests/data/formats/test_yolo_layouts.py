@@ -228,9 +228,9 @@ def test_layouts(tmp_path: Path, name: str):
             "labels/a.txt: line 1: '0 0,5 0,5 0,2 0,4'; expected",
         ),
         (
-            "images/a.jpg; labels/a.txt; data.yaml",
-            {"data_yaml": f"train: images\nval: images\n{YAML}"},
-            "1 images are in several splits: 'images/a.jpg'.*lists that data.yaml names differ",
+            "images/a.jpg; images/b/b.jpg; labels/a.txt; data.yaml",
+            {"data_yaml": f"train: images\nval: images/b\n{YAML}"},
+            "1 images are in several splits: 'images/b/b.jpg'.*lists that data.yaml names differ",
         ),
         (
             "images/a.jpg; labels/a.txt; classes.txt",

@@ -34,13 +34,14 @@ from onlineml.data.manifest.examples import examples
 from onlineml.storage.location import Location
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Mapping, Sequence
 
     from onlineml.data.formats.format import Source
     from onlineml.data.formats.parts import Listing
     from onlineml.data.manifest.manifest import Manifest
 
-__all__ = ["AnnotatedImage", "Shape", "annotated_images", "annotated_parts"]
+__all__ = ["AnnotatedImage", "Shape", "annotated_images", "annotated_parts", "known_shapes"]
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -69,6 +70,7 @@ class AnnotatedImage(NamedTuple):
         split: a name, None (no split) or `HASHED`.
         group: None: it is a group of its own.
         labels: of the whole image; None: it is unlabelled.
+        rank: of several descriptions of one image the highest counts; None: they must be alike.
         beside: the folder, below the root, of the file that names the image; None: the name is the image's path.
     """
 
@@ -79,6 +81,7 @@ class AnnotatedImage(NamedTuple):
     group: str | None = None
     labels: Sequence[str] | None = None
     beside: str | None = ""
+    rank: tuple[bool, bool, str] | None = None
 
 
 def annotated_parts(
@@ -124,6 +127,20 @@ def annotated_parts(
     n_ignored = len(listing.files) - len({*uris} - {*absent})
     parts = Parts(table, tuple(names), root, n_ignored + listing.n_junk, notes=tuple(told))
     return _of_whole_images(parts, images, holds)
+
+
+def known_shapes(shapes: Sequence[Shape], n_labels: int, counts: Counter[str]) -> Sequence[Shape] | None:
+    """Return the boxes of an image; None if it has labels of which none is a box: it shows objects somewhere.
+
+    Args:
+        shapes: of the labels that are boxes.
+        n_labels: of all.
+        counts: counts such images.
+    """
+    if shapes or not n_labels:
+        return shapes
+    counts["images of which no label is a box count as not annotated"] += 1
+    return None
 
 
 def _uris(images: Sequence[AnnotatedImage], listing: Listing, problems: list[str]) -> tuple[list[str], list[str]]:

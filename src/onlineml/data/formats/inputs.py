@@ -28,10 +28,22 @@ if TYPE_CHECKING:
     Parse = Callable[[bytes, str, Counter[str]], Sequence[AnnotatedImage]]
     Rescue = Callable[[Sequence[str], Sequence[str]], Mapping[str, str]]
 
-__all__ = ["Input", "contents", "detect_files", "inputs", "paths_of", "read_files", "remarks", "single_input", "united"]
+__all__ = [
+    "OLDER",
+    "Input",
+    "contents",
+    "detect_files",
+    "inputs",
+    "paths_of",
+    "read_files",
+    "remarks",
+    "single_input",
+    "united",
+]
 
 Url = str | os.PathLike[str]
 
+OLDER = "annotations of images that several people annotated were left out: the ground truth or the newest counts"
 _TOGETHER = 32  # files in memory at a time; those of LabelMe may hold their images
 _APART = frozenset({"annotations", "annotation", "anns", "ann", "annots", "labels", "label", "json", "coco"})
 
@@ -205,15 +217,18 @@ def read_files(
 def _once(
     images: Sequence[AnnotatedImage], owners: Sequence[str], counts: Counter[str], problems: list[str]
 ) -> list[AnnotatedImage]:
-    """Return each image once where it is described alike several times, as in a project and its export."""
+    """Return each image once: described alike several times, as in a project and its export, or with its best rank."""
     found: dict[str, tuple[AnnotatedImage, str]] = {}
-    kept, differing = list[AnnotatedImage](), list[str]()
+    differing = list[str]()
     for image, owner in zip(images, owners, strict=True):
         first, other = found.setdefault(image.name, (image, owner))
         if first is image:
-            kept.append(image)
-        elif first == image:
+            continue
+        if first._replace(rank=image.rank) == image:
             counts["images are described several times, alike"] += 1
+        elif first.rank is not None and image.rank is not None and first.rank != image.rank:
+            counts[OLDER] += 1
+            found[image.name] = (first, other) if first.rank > image.rank else (image, owner)
         else:
             differing.append(f"{image.name} ({io.name(other)}, {io.name(owner)})")
     if differing:
@@ -221,4 +236,4 @@ def _once(
             f"{len(differing):,} images are described several times, differently: {examples(differing)}; import one of "
             "the files, or remove the entries that do not count"
         )
-    return kept
+    return [image for image, _ in found.values()]

@@ -25,14 +25,14 @@ from onlineml.errors import DataError
 from onlineml.storage import io
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from onlineml.data.formats.format import Place, Source
     from onlineml.data.formats.parts import Parts
     from onlineml.data.manifest.manifest import Manifest
     from onlineml.storage.location import Location
 
-__all__ = ["KITTI", "parse_kitti", "read_kitti", "write_kitti"]
+__all__ = ["KITTI", "parse_kitti", "read_kitti", "read_row_files", "write_kitti"]
 
 _IGNORED = "DontCare"
 _LOOKED_AT = 8  # files whose beginnings are read to recognise the format
@@ -137,10 +137,8 @@ def read_kitti(source: Source, *, holds: str) -> Parts:
     texts = [path for path in paths if path.lower().endswith(".txt") and "calib" not in _folder_words(path)]
     labels = [path for path in texts if "label" in _folder_words(path)] or texts
     pairs = pair([path for path in paths if is_image_name(path)], labels, kind="label")
-    read = _shapes(source.at, list(pairs.image_of), problems)
-    fitting = [f"{own}: {' or '.join(images[:3])}" for own, images in (pairs.several | pairs.contested).items()]
-    if fitting:
-        problems.append(f"{len(fitting):,} files fit several others of their names: {examples(fitting)}")
+    read = read_row_files(source.at, list(pairs.image_of), parse_kitti, problems)
+    problems += pairs.untold()
     annotated = {image: read[label] for label, image in pairs.image_of.items() if label in read}
     homes = {io.name(folder_of(image)) for image in annotated}
     images = sorted(path for path in paths if is_image_name(path) and io.name(folder_of(path)) in homes)
@@ -154,7 +152,17 @@ def read_kitti(source: Source, *, holds: str) -> Parts:
     return annotated_parts(found, source, holds=holds, folder=root, notes=[*notes, *pairs.notes("label files")])
 
 
-def _shapes(at: Location, files: Sequence[str], problems: list[str]) -> dict[str, list[Shape]]:
+def read_row_files(
+    at: Location, files: Sequence[str], parse: Callable[[bytes, str], list[Shape]], problems: list[str]
+) -> dict[str, list[Shape]]:
+    """Read text files with a row for each box, a few in memory at a time.
+
+    Args:
+        at: the folder that they are below.
+        files: their paths.
+        parse: returns the boxes of a file from its content and path.
+        problems: a list to which those of files that cannot be read are added.
+    """
     found = {}
     for start in range(0, len(files), _TOGETHER):
         chunk = files[start : start + _TOGETHER]
@@ -162,7 +170,7 @@ def _shapes(at: Location, files: Sequence[str], problems: list[str]) -> dict[str
             if isinstance(content, OSError):
                 raise content
             try:
-                found[path] = parse_kitti(content, path)
+                found[path] = parse(content, path)
             except DataError as error:
                 problems.append(str(error))
     return found

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from onlineml.data.formats.annotated import AnnotatedImage, Shape, annotated_images, annotated_parts
+from onlineml.data.formats.annotated import AnnotatedImage, Shape, annotated_images, annotated_parts, known_shapes
 from onlineml.data.formats.annotation_files import decoded, files_of, folder_split, folder_splits, json_fits
 from onlineml.data.formats.boxes import require_no_problems
 from onlineml.data.formats.export import empty_folder, image_chunks, unique_paths, write_many
@@ -86,7 +86,8 @@ def parse_labelme(content: bytes, where: str, counts: Counter[str]) -> Annotated
     labels = [name for name, value in (file.flags or {}).items() if value is True]
     size = size_hw(file.imageHeight, file.imageWidth)
     name = with_slashes(file.imagePath or "").strip()
-    return AnnotatedImage(name, shapes, size, labels=labels if file.flags else None)
+    known = known_shapes(shapes, len(file.shapes), counts)
+    return AnnotatedImage(name, known, size, labels=labels if file.flags else None)
 
 
 def _box(shape: _Shape, counts: Counter[str]) -> Shape | None:

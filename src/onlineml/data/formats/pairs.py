@@ -83,6 +83,12 @@ class Pairs:
             found.append(f"{len(self.alone):,} {what} match no image and are left out: {examples(self.alone)}")
         return found
 
+    def untold(self) -> list[str]:
+        """Return the problem of files that fit several others, if there are any."""
+        shown = [f"{path}: {' or '.join(own)}" for path, own in (self.several | self.contested).items()]
+        remedy = "give each image a label file of its own name"
+        return [f"{len(shown):,} files fit several others: {examples(shown)}; {remedy}"] if shown else []
+
 
 def folder_of(path: str) -> str:
     """Return the folder of a path, ``""`` for the top."""

@@ -21,6 +21,7 @@ from onlineml.data.formats.labelme import LABELME
 from onlineml.data.formats.open_images import OPEN_IMAGES
 from onlineml.data.formats.parquet_rows import EMBEDDED
 from onlineml.data.formats.tables.format import TABLE
+from onlineml.data.formats.text_boxes import TEXT_BOXES
 from onlineml.data.formats.vertex import VERTEX
 from onlineml.data.formats.via.format import VIA
 from onlineml.data.formats.voc.read import VOC
@@ -46,6 +47,7 @@ FORMATS: tuple[Format, ...] = (
     VOC,
     KITTI,
     YOLO,
+    TEXT_BOXES,
     LABELME,
     LABEL_STUDIO,
     VIA,
@@ -63,7 +65,7 @@ FORMATS: tuple[Format, ...] = (
     FOLDERS,
 )
 # formats of boxes of which no file is also one of another format
-_TOLD_APART = (COCO, CVAT, VOC, YOLO, LABELME, LABEL_STUDIO, VIA, CREATEML)
+_TOLD_APART = (COCO, CVAT, VOC, YOLO, TEXT_BOXES, LABELME, LABEL_STUDIO, VIA, CREATEML)
 _GROUP = "onlineml.formats"
 
 

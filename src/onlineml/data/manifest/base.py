@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from onlineml.data.formats.plausible import box_remarks
+from onlineml.data.formats.spellings import with_one_spelling
 from onlineml.data.kinds import kind_of
 from onlineml.errors import ConfigError, DataError
 
@@ -53,6 +54,7 @@ class ManifestBase:
             raise DataError(f"{source.shown}: {error.object!r:.100} is not valid text; correct it there") from error
         if not len(parts.table) and source.holds is not None:  # it was detected, so that something else may be meant
             raise DataError(f"{source.shown} is read as {found.name} and names no images; pass the file that does")
+        parts = with_one_spelling(parts, kind.names)
         start = () if parts.notes and parts.notes[0].startswith("read as ") else (f"read as {found.name}",)
         parts = replace(parts, notes=(*start, *parts.notes, *box_remarks(parts.table), *source.notes))
         try:

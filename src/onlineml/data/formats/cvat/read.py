@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from onlineml.data.formats.annotated import AnnotatedImage, Shape, annotated_parts
+from onlineml.data.formats.annotated import AnnotatedImage, Shape, annotated_parts, known_shapes
 from onlineml.data.formats.annotation_files import file_split
 from onlineml.data.formats.boxes import HASHED
 from onlineml.data.formats.cvat.shapes import SHAPES, shape_of
@@ -149,7 +149,7 @@ def parse_cvat(
         read.images.append(
             AnnotatedImage(
                 f"{own}/{name}" if own and own.casefold() != "default" else name,
-                shapes,
+                known_shapes(shapes, sum(child.tag in (*SHAPES, "points") for child in element), read.counts),
                 size_hw(element.get("height"), element.get("width")),
                 split or normalised_split(own) or HASHED,
                 labels=[tag.get("label", "") for tag in element.findall("tag")] or None,

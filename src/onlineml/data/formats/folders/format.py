@@ -15,7 +15,7 @@ from onlineml.data.formats.export import empty_folder, image_chunks, unique_path
 from onlineml.data.formats.folders.layout import BY_FOLDERS, BY_HASH, SPLIT_TABLE, Layout, layout_of
 from onlineml.data.formats.format import TABLE_ENDINGS, Format, Source
 from onlineml.data.formats.parts import Parts, absolute, image_id, naturally_sorted, with_slashes
-from onlineml.data.formats.tables.label_lists import format_labels, one_spelling, parse_labels
+from onlineml.data.formats.tables.label_lists import format_labels, parse_labels
 from onlineml.data.formats.tables.rows import read_splits
 from onlineml.data.images.policies import extension
 from onlineml.data.manifest.schema import examples
@@ -66,7 +66,7 @@ def read_folders(source: Source, *, holds: str) -> Parts:
     if listed is None and not layout.has_splits:
         columns["split"] = stable_split(columns["uri"]).tolist()
     columns["image_id"] = [image_id(*one) for one in zip(columns["uri"], columns["version"], strict=True)]
-    told = one_spelling(columns.pop("label"), notes)
+    told = columns.pop("label")
     names = {name for own in told if own is not None for name in ([own] if isinstance(own, str) else own)}
     _tell_annotations([path for path in listing.others if path != table], notes)
     kind = pa.list_(pa.string()) if holds == "labels" else pa.string()

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import msgspec
 
-from onlineml.data.formats.annotated import AnnotatedImage, Shape, annotated_images
+from onlineml.data.formats.annotated import AnnotatedImage, Shape, annotated_images, known_shapes
 from onlineml.data.formats.annotation_files import files_of, json_fits
 from onlineml.data.formats.format import Format
 from onlineml.data.formats.inputs import detect_files, read_files
@@ -76,7 +76,8 @@ def parse_label_studio(content: bytes, where: str, counts: Counter[str]) -> list
         DataError: the content is malformed, or boxes have no size of their image; the tasks are named.
     """
     problems: list[str] = []
-    images = [_image(task, where, counts, problems) for task in tasks_of(content, where, counts)]
+    tasks = tasks_of(content, where, counts)
+    images = [_image(task, where, counts, problems)._replace(rank=task.rank) for task in tasks]
     if problems:
         raise DataError(
             f"{len(problems):,} regions in {where} cannot be read: {examples(problems)}; expected numbers in per cent "
@@ -95,7 +96,8 @@ def _image(task: Task, where: str, counts: Counter[str], problems: list[str]) ->
     labels, choices = _choices(task.results)
     size = next((own for one in task.results if (own := size_hw(one.original_height, one.original_width))), None)
     shapes = _shapes(task, choices, counts, problems)
-    return AnnotatedImage(name, shapes, size, labels=labels)
+    n_regions = sum(_has_region(one.value) for one in task.results) if not problems else 0
+    return AnnotatedImage(name, known_shapes(shapes, n_regions, counts), size, labels=labels)
 
 
 def _choices(results: Sequence[Region]) -> tuple[list[str] | None, Mapping[Any, dict[str, Any]]]:

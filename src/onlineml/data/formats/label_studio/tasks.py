@@ -8,6 +8,7 @@ import msgspec
 
 from onlineml.data.formats.annotation_files import decoded
 from onlineml.data.formats.encodings import utf8
+from onlineml.data.formats.inputs import OLDER
 from onlineml.data.formats.sniff import HEAD_BYTES, json_shape
 from onlineml.data.images.policies import is_image_name
 from onlineml.errors import DataError
@@ -52,8 +53,14 @@ class Region(msgspec.Struct):
 class _Annotation(msgspec.Struct):
     result: list[Region] | None = None
     was_cancelled: bool | None = None
+    ground_truth: bool | None = None
     created_at: str | int | None = None
     updated_at: str | int | None = None
+
+    @property
+    def rank(self) -> tuple[bool, bool, str]:
+        """The rank among the annotations of an image: the ground truth, then the newest."""
+        return True, bool(self.ground_truth), str(self.updated_at or self.created_at or "")
 
 
 class _Task(msgspec.Struct):
@@ -76,16 +83,18 @@ class Task(msgspec.Struct):
         data: the values that were imported.
         results: None: nobody annotated it.
         upload: the name of the file as Label Studio stores it.
+        rank: see `AnnotatedImage`.
     """
 
     name: str
     data: dict[str, Any]
     results: list[Region] | None
     upload: str | None = None
+    rank: tuple[bool, bool, str] = (False, False, "")
 
 
 def tasks_of(content: bytes, where: str, counts: Counter[str]) -> list[Task]:
-    """Return the tasks of an export; of several annotations the newest that was not cancelled counts.
+    """Return the tasks of an export; of several annotations that were not cancelled the ground truth or newest counts.
 
     Args:
         content: the JSON text.
@@ -110,10 +119,12 @@ def _full(task: _Task, number: int, counts: Counter[str]) -> Task:
     own = [one for one in given if isinstance(one, _Annotation)]
     valid = [one for one in own if not one.was_cancelled and one.result is not None]
     counts["cancelled annotations were left out"] += len(own) - len(valid)
-    counts["older annotations of images that several people annotated were left out"] += max(0, len(valid) - 1)
-    newest = max(valid, key=lambda one: str(one.updated_at or one.created_at or ""), default=None)
+    counts[OLDER] += max(0, len(valid) - 1)
+    best = max(valid, key=lambda one: one.rank, default=None)
     name = f"task {number if task.id is None else task.id}"
-    return Task(name, task.data, newest.result if newest else None, task.file_upload)
+    if best is None:
+        return Task(name, task.data, None, task.file_upload)
+    return Task(name, task.data, best.result, task.file_upload, best.rank)
 
 
 def _stored(annotation: _Stored, number: int, counts: Counter[str]) -> Task:
@@ -128,9 +139,16 @@ def _of_rows(rows: list[dict[str, Any]], where: str, counts: Counter[str]) -> li
         key = str(row.get("id", f"row {number}"))
         known = newest.setdefault(key, row)
         if known is not row:
-            counts["older annotations of images that several people annotated were left out"] += 1
-            newest[key] = max(known, row, key=lambda one: str(one.get("updated_at") or one.get("created_at") or ""))
-    return [Task(f"task {key}", row, _results(row, where, key)) for key, row in newest.items()]
+            counts[OLDER] += 1
+            newest[key] = max(known, row, key=_date)
+    return [
+        Task(f"task {key}", row, _results(row, where, key), None, (True, False, _date(row)))
+        for key, row in newest.items()
+    ]
+
+
+def _date(row: Mapping[str, Any]) -> str:
+    return str(row.get("updated_at") or row.get("created_at") or "")
 
 
 def _results(row: Mapping[str, Any], where: str, key: str) -> list[Region]:

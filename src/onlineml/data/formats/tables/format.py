@@ -13,6 +13,7 @@ from onlineml.data.formats.columns import find_columns, image_roles, open_table
 from onlineml.data.formats.csv import is_parquet, table_bytes
 from onlineml.data.formats.format import TABLE_ENDINGS, Format, Source
 from onlineml.data.formats.parts import Parts, image_id, naturally_sorted
+from onlineml.data.formats.spellings import one_spelling
 from onlineml.data.formats.tables.label_lists import (
     class_columns,
     exclusive_labels,
@@ -20,7 +21,6 @@ from onlineml.data.formats.tables.label_lists import (
     is_indicator,
     note_lists_with_blanks,
     one_hot_labels,
-    one_spelling,
     parse_labels,
     require_single_labels,
 )

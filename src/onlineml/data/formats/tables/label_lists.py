@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import ast
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from typing import TYPE_CHECKING, Any
-from unicodedata import normalize
 
 import numpy as np
 import pyarrow as pa
@@ -29,7 +28,6 @@ __all__ = [
     "is_indicator",
     "note_lists_with_blanks",
     "one_hot_labels",
-    "one_spelling",
     "parse_labels",
     "require_single_labels",
 ]
@@ -61,34 +59,6 @@ def _listed(text: str) -> list[str] | None:
         if isinstance(found, list) and all(isinstance(name, str) for name in found):
             return found
     return None
-
-
-def one_spelling(labels: Sequence[Any], notes: list[str]) -> list[Any]:
-    """Return labels, or lists of them, as names without blanks around them, in Unicode's composed form (NFC).
-
-    Args:
-        labels: of the images; None: unlabelled.
-        notes: gets a sentence about labels that become one, and about those that differ only in case.
-    """
-    lists = any(isinstance(own, list) for own in labels)
-    told = [own for own in labels if own is not None]
-    given = {name for own in told for name in own} if lists else set(told)
-    names = {name: " ".join(normalize("NFC", name).split()) or None for name in sorted(given)}
-    spellings = defaultdict[str | None, list[str]](list)
-    cases = defaultdict[str, set[str]](set)
-    for name, one in names.items():
-        spellings[one].append(name)
-        if one is not None:
-            cases[one.casefold()].add(one)
-    several = [f"{own!r}" for own in spellings.values() if len(own) > 1]
-    alike = [f"{sorted(own)}" for own in cases.values() if len(own) > 1]
-    if several:
-        notes.append(f"spellings that differ only in blanks or Unicode form are one class: {', '.join(several[:5])}")
-    if alike:
-        notes.append(f"labels that differ only in case are several classes: {', '.join(alike[:5])}")
-    if not lists:
-        return [own and names[own] for own in labels]
-    return [own and sorted({one for name in own if (one := names[name])}) for own in labels]
 
 
 def format_labels(labels: Sequence[str] | None, separator: str = ";") -> str | None:

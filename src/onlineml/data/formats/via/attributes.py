@@ -30,7 +30,7 @@ def chosen_attribute(given: Sequence[Mapping[str, Any]], name: str | None) -> st
         name: None if none was named.
 
     Returns:
-        None if there is none, or several could be it.
+        None if there is none, or several could be it. Without any value, one called class or alike may be empty.
     """
     told = dict.fromkeys(
         key for own in given for key, value in own.items() if key not in _OF_VIA and attribute_texts(value)
@@ -39,4 +39,5 @@ def chosen_attribute(given: Sequence[Mapping[str, Any]], name: str | None) -> st
         return name if any(name in own for own in given) else None
     if len(told) == 1:
         return next(iter(told))
-    return next((key for wanted in _CLASS_NAMES for key in told if key.strip().casefold() == wanted), None)
+    named = told or dict.fromkeys(key for own in given for key in own)
+    return next((key for wanted in _CLASS_NAMES for key in named if key.strip().casefold() == wanted), None)

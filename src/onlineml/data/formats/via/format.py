@@ -1,4 +1,4 @@
-"""VGG Image Annotator (https://www.robots.ox.ac.uk/~vgg/software/via): projects, exported JSON and CSV.
+"""VGG Image Annotator (https://www.robots.ox.ac.uk/~vgg/software/via): projects of VIA 1 to 3, exported JSON and CSV.
 
 Shapes are in pixels: ``rect`` with x, y, width and height, ``circle`` with cx, cy and r, ``ellipse`` with cx, cy, rx,
 ry and theta in radians, ``polygon`` with lists of x and y. cx 10, cy 20, r 5 is the box 5, 15, 15, 25. Points and lines
@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from onlineml.data.formats.annotated import AnnotatedImage, Shape, annotated_images
+from onlineml.data.formats.annotated import AnnotatedImage, Shape, annotated_images, known_shapes
 from onlineml.data.formats.annotation_files import decoded
 from onlineml.data.formats.encodings import utf8
 from onlineml.data.formats.format import Format
 from onlineml.data.formats.inputs import detect_files, read_files
 from onlineml.data.formats.json_lines import addresses_in, number, plain
 from onlineml.data.formats.via.attributes import attribute_texts, chosen_attribute
+from onlineml.data.formats.via.project3 import Project3, file_attributes, files_of, regions_of
 from onlineml.data.manifest.examples import examples
 from onlineml.errors import DataError
 from onlineml.storage import io
@@ -39,6 +40,7 @@ __all__ = ["VIA", "parse_via", "read_via", "write_via"]
 _REGIONS_OF_CSV = "region_shape_attributes"
 _WITHOUT_BOX = frozenset({"point", "polyline", "line"})
 _ONE_CLASS = "object"
+_VIA_3 = frozenset({"project", "config", "attribute", "file"})
 
 
 class _Region(msgspec.Struct):
@@ -64,10 +66,10 @@ def _fits(place: Place, path: str) -> bool:
     keys, inner = frozenset(shape.keys), frozenset(shape.inner)
     if shape.kind == "array":
         return {"filename", "regions"} <= keys
-    return bool(keys & {"_via_img_metadata", "_via_settings"}) or {"filename", "regions"} <= inner
+    return bool(keys & {"_via_img_metadata", "_via_settings"}) or {"filename", "regions"} <= inner or keys >= _VIA_3
 
 
-def _images(content: bytes, where: str) -> list[_Image]:
+def _images(content: bytes, where: str, counts: Counter[str]) -> list[_Image]:
     text = utf8(content, where)
     if text.lstrip()[:1] not in {b"{", b"["}:
         return _csv_images(text.decode(), where)
@@ -75,6 +77,12 @@ def _images(content: bytes, where: str) -> list[_Image]:
         return decoded(text, list[_Image], where)
     if b'"_via_img_metadata"' in text:
         return [*decoded(text, _Project, where).images.values()]
+    if b'"fid_list"' in text:
+        project = decoded(text, Project3, where)
+        return [
+            _Image(name, [_Region(*one) for one in regions_of(project, view)], file_attributes(project, view))
+            for view, name in files_of(project, counts).items()
+        ]
     return [*decoded(text, dict[str, _Image], where).values()]
 
 
@@ -116,7 +124,7 @@ def parse_via(
     Raises:
         DataError: the content is malformed, or which attribute is the class cannot be told; the message names them.
     """
-    images = _images(content, where)
+    images = _images(content, where, counts)
     regions = {image.filename: _list(image.regions) for image in images}
     name = chosen_attribute([one.region_attributes for own in regions.values() for one in own], label)
     of_file = chosen_attribute([image.file_attributes for image in images], label)
@@ -133,7 +141,8 @@ def parse_via(
             if (shape := _shape(region, name, f"{image.filename}, region {place}", counts, problems)) is not None
         ]
         labels = attribute_texts(image.file_attributes.get(of_file)) if of_file else None
-        found.append(AnnotatedImage(image.filename, shapes, labels=labels or None))
+        known = known_shapes(shapes, len(regions[image.filename]), counts) if not problems else shapes
+        found.append(AnnotatedImage(image.filename, known, labels=labels or None))
     if problems:
         raise DataError(f"{len(problems):,} regions in {where} cannot be read: {examples(problems)}")
     if holds == "boxes_xyxy":
@@ -174,6 +183,7 @@ def _shape(region: _Region, name: str | None, where: str, counts: Counter[str], 
         return None
     if kind != "rect":
         counts[f"regions of the type {kind!r} were read as the boxes around them"] += 1
+    counts["regions have no value of the attribute that is the class"] += not texts
     read = {key: ";".join(attribute_texts(value)) for key, value in own.items() if key != name}
     others = {key: text for key, text in read.items() if text}
     return Shape(texts[0] if texts else None, box, others)

@@ -112,7 +112,7 @@ def read_voc(source: Source, *, holds: str, annotations: Url | None = None, firs
         notes += [] if first_pixel == 0 else [FROM_ZERO]
     pairs = pair(files.images, list(read), kind="annotations", said=lambda file: read[file].names)
     _require_pairs(source.where, files, pairs, read, problems)
-    notes += pairs.notes("XML files")
+    notes += [*pairs.notes("XML files"), *_named_otherwise(files.images, pairs, read)]
     start = f"{files.home}/" if files.home else ""
     found = {start + image: read[file] for file, image in pairs.image_of.items()}
     uris = sorted(start + image for image in _shown(files.images, pairs, notes))
@@ -129,6 +129,14 @@ def read_voc(source: Source, *, holds: str, annotations: Url | None = None, firs
     n_ignored = max(len(files.listing.files) - n_used, 0) + files.listing.n_junk
     told = (f"read as Pascal VOC from {places_of(pairs.image_of, '*.xml')}", *notes, *_outlines(found.values()))
     return parts_holding(Parts(table, names, files.at.url, n_ignored, notes=told), holds)
+
+
+def _named_otherwise(images: Sequence[str], pairs: Pairs, read: Mapping[str, VocImage]) -> list[str]:
+    """Return a note on annotations that name another image that is there than the one of their own name."""
+    known = {io.name(image) for image in images}
+    others = [f for f, i in pairs.image_of.items() if read[f].names and io.name(i) != read[f].names[0] in known]
+    what = "XML files name another image in <filename>; the image of their own name was taken"
+    return [f"{len(others):,} {what}: {examples(others)}"] if others else []
 
 
 def _outlines(images: Iterable[VocImage]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -29,6 +29,7 @@ _USUAL = {f"{name}{ending}" for name in ("data", "dataset") for ending in YAML}
 _ULTRALYTICS = re.compile(rb"(?m)^[\"']?(?:names|nc)[\"']?\s*:")
 _DARKNET = re.compile(rb"(?m)^\s*names\s*=")
 _NOTHING = {"", "~", "null", "Null", "NULL", "None"}
+_MOST_FILES = 64  # in which a description is looked for, those nearest to the top
 _MOST_CLASSES = 1_000_000  # larger numbers are not class ids, and may be too large to format
 
 
@@ -65,27 +66,56 @@ def described(at: Location, paths: Sequence[str], *, file: str, with_names: bool
     Raises:
         DataError: there are several descriptions, or it cannot be read, or has no names.
     """
-    path = file or _found(at, paths)
+    path, others = (file, []) if file else _found(at, paths)
     if path.lower().endswith(YAML):
-        return _of_yaml(at, path, paths, with_names=with_names)
+        about = _of_yaml(at, path, paths, with_names=with_names)
+        return replace(about, notes=(*about.notes, *_beside(at, about, [one for one in others if one.endswith(YAML)])))
     if path.lower().endswith(".data"):
         return _of_darknet(at, path, paths)
     return Description(path, _listed_names(at, paths) if with_names else {})
 
 
-def _found(at: Location, paths: Sequence[str]) -> str:
-    """Return the path of the description, the one nearest to the top; ``""`` if there is none."""
+def _found(at: Location, paths: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the path of the description, the one nearest to the top, ``""`` if there is none; and those of others."""
     usual = [path for path in paths if path.rpartition("/")[2].lower() in _USUAL]
-    others = [path for path in paths if path.lower().endswith((*YAML, ".data")) and not usual]
-    others = [path for path in others if describes(path, io.read_bytes(at / path))]
+    every = sorted(
+        (path for path in paths if path.lower().endswith((*YAML, ".data"))), key=lambda path: path.count("/")
+    )
+    every = [path for path in every[:_MOST_FILES] if describes(path, io.read_bytes(at / path))]
+    others = [] if usual else every
     for wanted in (usual, [path for path in others if not path.lower().endswith(".data")], others):
         nearest = [path for path in wanted if path.count("/") == min(other.count("/") for other in wanted)]
         best = [path for path in nearest if path.rpartition("/")[2].lower().startswith("data.")] or nearest
         if len(best) > 1:
             raise DataError(f"expected a data.yaml in {at}, found {examples(best)}; pass the file's URL")
         if best:
-            return best[0]
-    return ""
+            return best[0], [path for path in every if path != best[0]]
+    return "", []
+
+
+def _beside(at: Location, about: Description, others: Sequence[str]) -> list[str]:
+    """Return notes on further descriptions that say something else.
+
+    Raises:
+        DataError: one in the same folder gives other names to the numbers of classes.
+    """
+    notes = []
+    for path in others:
+        try:
+            facts = _facts(at / path, path)
+            names, splits = _names(facts, path, at, ()) if "names" in facts else {}, _splits(facts)
+        except DataError:  # whoever passes this very file will hear of it
+            continue
+        differ = about.names and any(about.names.get(number, name) != name for number, name in names.items())
+        if differ and folder_of(path) == folder_of(about.path):
+            raise DataError(
+                f"{at} has two descriptions with different classes, {about.path} and {path}; pass the URL of the one "
+                "that counts, or remove the other"
+            )
+        if differ or (splits and splits != about.splits):
+            what = "other classes" if differ else "other folders"
+            notes.append(f"{path} names {what} than {about.path}, which counts; pass its URL to read it instead")
+    return notes
 
 
 def describes(path: str, head: bytes) -> bool:
@@ -106,15 +136,17 @@ def _of_yaml(at: Location, path: str, paths: Sequence[str], *, with_names: bool)
         notes.append(f"{path}: nc is {facts['nc']!s:.20}, but there are {len(names):,} names; the names count")
     if others := [one for one, own in _lists(at, paths).items() if names and own != names]:
         notes.append(f"{examples(others)} has other classes than {path}, or another order; {path} counts")
+    inside = facts.get("path", "")
+    inside = inside if isinstance(inside, str) else ""
+    return Description(path, names, _splits(facts), inside, _keypoints(facts, where), tuple(notes))
+
+
+def _splits(facts: Mapping[str, Any]) -> dict[str, list[Any]]:
     splits: dict[str, list[Any]] = {}
     for key, value in facts.items():
-        split = normalised_split(key)
-        if split:
+        if split := normalised_split(key):
             splits.setdefault(split, []).extend(value if isinstance(value, list) else [value])
-    inside = facts.get("path", "")
-    return Description(
-        path, names, splits, inside if isinstance(inside, str) else "", _keypoints(facts, where), tuple(notes)
-    )
+    return splits
 
 
 def _facts(at: Location, where: str) -> dict[str, Any]:
@@ -132,7 +164,8 @@ def _facts(at: Location, where: str) -> dict[str, Any]:
 def _names(facts: Mapping[str, Any], where: str, at: Location, paths: Sequence[str]) -> dict[int, str]:
     names = facts.get("names")
     if isinstance(names, str) and names in {path.rpartition("/")[2] for path in paths}:
-        return _lines(at / next(path for path in paths if path.rpartition("/")[2] == names))
+        own = next(path for path in paths if path.rpartition("/")[2] == names)
+        return _require_names(_lines(at / own), own)
     try:
         if names is None and "nc" in facts:
             count = min(int(facts["nc"]), _MOST_CLASSES)
@@ -188,7 +221,7 @@ def _of_darknet(at: Location, path: str, paths: Sequence[str]) -> Description:
     named = facts.get("names", "").replace("\\", "/").rpartition("/")[2]
     beside = [one for one in paths if one.rpartition("/")[2] == named and folder_of(one) == folder_of(path)]
     lists = beside or [one for one in paths if one.rpartition("/")[2] == named]
-    names = _lines(at / lists[0]) if lists else _listed_names(at, paths)
+    names = _require_names(_lines(at / lists[0]), lists[0]) if lists else _listed_names(at, paths)
     splits = {split: [value] for key, value in facts.items() if value and (split := normalised_split(key))}
     return Description(path, names, splits)
 
@@ -203,7 +236,8 @@ def _listed_names(at: Location, paths: Sequence[str]) -> dict[int, str]:
     if any(names != next(iter(lists.values())) for names in lists.values()):
         raise DataError(f"{at} has lists of different classes: {examples(lists)}; set names= to the classes in order")
     if lists:
-        return next(iter(lists.values()))
+        path, names = next(iter(lists.items()))
+        return _require_names(names, path)
     notes = next((path for path in paths if path.rpartition("/")[2] == "notes.json"), None)
     try:
         categories = json.loads(io.read_bytes(at / notes)).get("categories", []) if notes else []
@@ -216,6 +250,22 @@ def _lists(at: Location, paths: Sequence[str]) -> dict[str, dict[int, str]]:
     """Return the classes of each list of classes that is not empty."""
     files = [path for path in paths if path.rpartition("/")[2].lower() in CLASS_LISTS or path.endswith(".names")]
     return {path: names for path in files if (names := _lines(at / path))}
+
+
+def _require_names(names: Mapping[int, str], path: str) -> dict[int, str]:
+    """Refuse a list of classes with blank lines or repeated names: a class's number is that of its line.
+
+    Raises:
+        DataError: it has some; the lines are named.
+    """
+    seen: dict[str, int] = {}
+    bad = [number + 1 for number, name in names.items() if not name or seen.setdefault(name, number) != number]
+    if bad:
+        raise DataError(
+            f"{path}: the lines {examples(bad)} are blank or repeat a class, but the number of a class is that of its "
+            "line, from 0; write a name of its own into each, or remove them if nothing is missing"
+        )
+    return dict(names)
 
 
 def _lines(at: Location) -> dict[int, str]:

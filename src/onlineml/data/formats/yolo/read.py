@@ -33,13 +33,15 @@ if TYPE_CHECKING:
 
 ClassNames = Sequence[str] | Mapping[int, str]
 
-__all__ = ["YOLO", "read_yolo", "write_yolo"]
+__all__ = ["YOLO", "may_be_labels", "read_yolo", "write_yolo"]
 
 _LOOKED_AT = 4  # text files whose beginnings are read to tell labels from other texts
 _ROW = re.compile(rb"\s*\d+(\.0*)?([\s,]+-?\d*\.?\d+(e-?\d+)?){4,}\s*?(\n|\r|$)", re.IGNORECASE)
 _MARKS = b"\xff\xfe\xef\xbb\xbf"  # at the beginning of UTF-16 and of UTF-8
 _TEXTS = re.compile(r"(readme|licen[cs]e|requirements|predefined_classes)\b|notes\.")
-_RESULTS = frozenset({"runs", "predict", "predictions"})  # what Ultralytics and others write, not people
+_RESULTS = frozenset(
+    {"runs", "predict", "predictions", "detection-results", "detections"}
+)  # what Ultralytics and others write, not people
 
 
 @dataclass(frozen=True)
@@ -70,13 +72,13 @@ def read_yolo(
     about, images = dataset.about, dataset.images
     splits = Splits(about, dataset.at, dataset.paths, images)
     splits.find(problems)
-    files = [path for path in dataset.paths if _may_be_labels(path) and path not in splits.lists]
+    files = [path for path in dataset.paths if may_be_labels(path) and path not in splits.lists]
     pairs = pair(images, files, kind="labels")
     notes = list(about.notes)
     split_of = splits.split_of or _undescribed(dataset, images, pairs, problems, notes)
     label_of = {image: path for path, image in pairs.image_of.items() if image in split_of}
     notes += [*splits.notes, *pairs.notes("label files"), *_without(images, split_of, label_of)]
-    problems += _untold(pairs)
+    problems += pairs.untold()
     if not about.names:
         raise DataError(
             f"expected a data.yaml in {where}, found none, nor a classes.txt or obj.names: set names= to the classes "
@@ -140,7 +142,7 @@ def _given(names: ClassNames) -> dict[int, str]:
     return found
 
 
-def _may_be_labels(path: str) -> bool:
+def may_be_labels(path: str) -> bool:
     """Return whether a file's name and folder are those of labels, not of lists or of texts for people."""
     if path[-4:].lower() != ".txt":
         return False
@@ -178,14 +180,6 @@ def _without(images: Sequence[str], split_of: Mapping[str, str | None], label_of
     return notes
 
 
-def _untold(pairs: Pairs) -> list[str]:
-    """Return the problems of pairs that cannot be told."""
-    shown = [f"{path}: {' or '.join(own)}" for path, own in (pairs.several | pairs.contested).items()]
-    if not shown:
-        return []
-    return [f"{len(shown):,} files fit several others: {examples(shown)}; give each image a label file of its own name"]
-
-
 def _no_labels(images: Sequence[str], files: Sequence[str]) -> str:
     if not images:
         return "there are no images; set root= to the folder of the dataset"
@@ -210,7 +204,7 @@ def _detect(place: Place) -> Source | None:
     if any(describes(path, place.head(path)) for path in described_by):
         return place.source()._replace(files=place.listing)
     names = {stem(path) for path in place.images} if texts else set()
-    labels = [path for path in texts if _may_be_labels(path) and stem(path) in names][:_LOOKED_AT]
+    labels = [path for path in texts if may_be_labels(path) and stem(path) in names][:_LOOKED_AT]
     rows = any(_ROW.match(place.head(path).replace(b"\0", b"").lstrip(_MARKS)) for path in labels)
     return place.source()._replace(files=place.listing) if rows else None
 

@@ -48,13 +48,19 @@ class Splits:
             problems: a list that the problems are added to.
         """
         several: list[str] = []
+        whole: dict[frozenset[str], str] = {}
         for split, entries in self._about.splits.items():
+            images: list[str] = []
             for entry in entries:
                 own = self._images_of(entry) if isinstance(entry, str) else []
                 if not own:
                     shown = f"{entry!r:.100}" if isinstance(entry, str) else f"a {type(entry).__name__}"
                     self.notes.append(f"{split}: {shown} contains no images in {self._at}, so it is left out")
-                several += [path for path in own if self.split_of.setdefault(path, split) != split]
+                images += own
+            if images and (same := whole.setdefault(frozenset(images), split)) != split:
+                self.notes.append(f"{split} names the same images as {same}: they were imported once, as {same}")
+                continue
+            several += [path for path in images if self.split_of.setdefault(path, split) != split]
         if several:
             problems.append(
                 f"{len(several):,} images are in several splits: {examples(several)}; each may be in only one, so make "

@@ -1,0 +1,116 @@
+"""A text file for each image, with rows ``class left top right bottom`` in pixels: OIDv4 ToolKit, Cartucho's mAP.
+
+The corners are edges: OIDv4 multiplies Open Images' shares by width and height, and 0 0 640 480 is all of an image of
+that size. A class may have blanks in it; a word ``difficult`` may follow. OIDv4 writes the files into a folder
+``Label`` of each class folder, with the boxes of that class alone, and saves an image of several classes for each.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from onlineml.data.formats.annotated import AnnotatedImage, Shape, annotated_parts
+from onlineml.data.formats.boxes import require_no_problems
+from onlineml.data.formats.encodings import utf8
+from onlineml.data.formats.format import Format
+from onlineml.data.formats.json_lines import number
+from onlineml.data.formats.kitti import read_row_files
+from onlineml.data.formats.lists import splits_by_folder
+from onlineml.data.formats.pairs import folder_of, pair, shown_images, split_of_folder, stem
+from onlineml.data.formats.parts import places_of
+from onlineml.data.formats.yolo.read import may_be_labels
+from onlineml.errors import DataError
+
+if TYPE_CHECKING:
+    from onlineml.data.formats.format import Place, Source
+    from onlineml.data.formats.parts import Listing, Parts
+
+__all__ = ["TEXT_BOXES", "parse_text_boxes", "read_text_boxes"]
+
+_LOOKED_AT = 4  # text files whose beginnings are read to recognise the format
+
+
+def _shape(row: str) -> Shape | None:
+    """Return the box of a row; None if it is of another format."""
+    words = row.split()
+    difficult = words[-1:] == ["difficult"]
+    words = words[:-1] if difficult else words
+    corners = [value for word in words[-4:] if (value := number(word)) is not None]
+    if len(words) < 5 or len(corners) < 4 or number(words[-5]) is not None:  # that is a confidence
+        return None
+    x1, y1, x2, y2 = corners
+    return Shape(" ".join(words[:-4]), (x1, y1, x2, y2), {"difficult": True} if difficult else {})
+
+
+def parse_text_boxes(data: bytes, where: str) -> list[Shape]:
+    """Return the boxes of a file.
+
+    Args:
+        data: its content.
+        where: the file, for messages.
+
+    Raises:
+        DataError: a row has other columns; its line is named.
+    """
+    shapes = []
+    for line, row in enumerate(utf8(data, where).decode().splitlines(), 1):
+        if (shape := _shape(row)) is not None:
+            shapes.append(shape)
+        elif row.strip():
+            raise DataError(f"{where}, line {line}: expected 'class left top right bottom', found {row.strip()!r:.100}")
+    return shapes
+
+
+def read_text_boxes(source: Source, *, holds: str) -> Parts:
+    """Read folders of images and of such files, side by side or apart.
+
+    Raises:
+        DataError: a row cannot be read, or a file fits several images; all are named.
+    """
+    root, problems, notes = source.where, list[str](), list[str]()
+    listing = source.listing(root)
+    pairs = pair(listing.images, [path for path in listing.others if may_be_labels(path)], kind="label")
+    read = read_row_files(source.at, [*pairs.image_of], parse_text_boxes, problems)
+    require_no_problems(root, problems + pairs.untold())
+    shapes = {image: read[file] for file, image in pairs.image_of.items()}
+    copies = _copies(shapes, listing)
+    for image, first in copies.items():
+        shapes[first] += shapes.pop(image)
+    if copies:
+        notes.append(f"{len(copies):,} further copies of images in other class folders were united with the first")
+    uris = sorted(path for path in shown_images(listing.images, pairs, notes) if path not in copies)
+    splits = splits_by_folder(uris, shapes, notes)
+    found = [AnnotatedImage(uri, shapes.get(uri), beside=None) for uri in uris]
+    if splits is not None:
+        found = [image._replace(split=split) for image, split in zip(found, splits, strict=True)]
+    notes = [f"read as text_boxes from {places_of(read, '*.txt')}", *notes, *pairs.notes("text files")]
+    return annotated_parts(found, source, holds=holds, folder=root, notes=notes)
+
+
+def _copies(annotated: dict[str, list[Shape]], listing: Listing) -> dict[str, str]:
+    """Return the first of the images of one name, size in bytes and split for each other one."""
+    sizes = {info.path: info.size for info in listing.files}
+    first: dict[tuple[str, int, str | None], str] = {}
+    keys = {
+        path: (path.rpartition("/")[2], sizes[path], split_of_folder(folder_of(path))) for path in sorted(annotated)
+    }
+    return {path: first[key] for path, key in keys.items() if first.setdefault(key, path) != path}
+
+
+def _detect(place: Place) -> Source | None:
+    """Recognise text files that are called like images, by their first row."""
+    texts = [path for path in place.others if may_be_labels(path)]
+    names = {stem(path) for path in place.images} if texts else set()
+    texts = [path for path in texts if stem(path) in names][:_LOOKED_AT]
+    heads = [place.head(path).decode("utf-8", "ignore") for path in texts]
+    rows = [next(filter(str.strip, head.splitlines()), "") for head in heads]
+    return place.source()._replace(files=place.listing) if any(map(_shape, rows)) else None
+
+
+TEXT_BOXES = Format(
+    "text_boxes",
+    holds=("boxes_xyxy", "labels"),
+    expected="a text file with rows 'class left top right bottom' for each image, as OIDv4 ToolKit writes",
+    detect=_detect,
+    read=read_text_boxes,
+)
