@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from onlineml.data.images.thumbnails import encoded, thumbnails
+from onlineml.data.images.thumbnails import drawn, encoded, thumbnails
 from onlineml.pages import render
 from onlineml.storage.location import Location
 
@@ -78,17 +76,6 @@ def items_html(head: object, gallery: GalleryItems, rows: Sequence[int], *, side
 
 
 def _framed(thumbnail: Thumbnail, boxes: Sequence[ShownBox]) -> bytes:
-    import cv2  # noqa: PLC0415
-
     if not boxes:
         return thumbnail.picture
-    pixels = cv2.imdecode(np.frombuffer(thumbnail.picture, np.uint8), cv2.IMREAD_COLOR_RGB)
-    if pixels is None:
-        return thumbnail.picture
-    drawn = np.array(pixels, dtype=np.uint8)
-    scale = drawn.shape[1] / max(1, thumbnail.size_hw[1])
-    for box in boxes:
-        red, green, blue = (int(box.color[place : place + 2], 16) for place in (1, 3, 5))
-        x1, y1, x2, y2 = (round(value * scale) for value in box.box_xyxy)
-        cv2.rectangle(drawn, (x1, y1), (max(x1, x2 - 1), max(y1, y2 - 1)), (red, green, blue), 1)
-    return encoded(drawn)
+    return encoded(drawn(thumbnail, [(box.box_xyxy, box.color) for box in boxes]))

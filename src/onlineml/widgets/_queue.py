@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from onlineml.improving.review.reasons import without_prefix
+from onlineml.improving.review.result import ReviewQueue, Why
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,8 +20,9 @@ if TYPE_CHECKING:
 
     from onlineml.data.annotations.state import Annotations
     from onlineml.data.kinds.base import AnnotationKind
+    from onlineml.evaluation.render.gallery import GalleryItem, GalleryItems
 
-__all__ = ["answers", "key_of", "open_images", "open_mask", "rotated"]
+__all__ = ["answers", "ids_and_reasons", "key_of", "open_images", "open_mask", "rotated", "with_reasons"]
 
 _STARTS = 8  # different starting blocks of people; the most urgent images stay near the front
 _KEYS = "123456789abcdefghijklmnopqrstuvwxyz"
@@ -86,3 +91,29 @@ def rotated(image_ids: Sequence[str], *, author: str, block: int) -> list[str]:
 def key_of(class_names: Sequence[str]) -> Mapping[str, str]:
     """The key of each class: digits, then letters; further classes have none."""
     return dict(zip(class_names, _KEYS, strict=False))
+
+
+def ids_and_reasons(images: Sequence[str] | ReviewQueue) -> tuple[list[str], dict[str, list[dict[str, Any]]]]:
+    """The ids of images, and why a queue asks for each of them, as the front end is told; empty without a queue."""
+    if not isinstance(images, ReviewQueue):
+        return list(dict.fromkeys(images)), {}
+    return [item.image_id for item in images], {item.image_id: [_reason(why) for why in item.whys] for item in images}
+
+
+def _reason(why: Why) -> dict[str, Any]:
+    name, applies = without_prefix(why.suggestion)
+    box = None if why.box_xyxy is None else list(why.box_xyxy)
+    return {"text": str(why), "suggestion": name, "applies": applies, "xyxy": box, "object": why.object_row}
+
+
+def with_reasons(gallery: GalleryItems, reasons: Mapping[str, Sequence[Mapping[str, Any]]]) -> GalleryItems:
+    """Images with the reasons of a queue as their notes, where they have none of their own."""
+
+    def noted(item: GalleryItem, image_id: str) -> GalleryItem:
+        note = "; ".join(str(reason["text"]) for reason in reasons.get(image_id, ()))
+        return replace(item, note=item.note or note)
+
+    def items(rows: Sequence[int]) -> list[GalleryItem]:
+        return [noted(item, gallery.ids[row]) for row, item in zip(rows, gallery.items(rows), strict=True)]
+
+    return replace(gallery, items=items) if reasons else gallery

@@ -18,7 +18,7 @@ from onlineml.storage.io import read_many
 from onlineml.storage.location import Location
 from onlineml.widgets._manifest_items import images_items
 from onlineml.widgets._pictures import items_html, pictures, warm
-from onlineml.widgets._queue import key_of, open_images, open_mask, rotated
+from onlineml.widgets._queue import ids_and_reasons, key_of, open_images, open_mask, rotated, with_reasons
 from onlineml.widgets._view import View, own_project, require_own_task
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onlineml.data.annotations.state import Annotations
+    from onlineml.improving.review.result import ReviewQueue
     from onlineml.project.project import Project
 
 __all__ = ["BoxEditor"]
@@ -47,7 +48,8 @@ class BoxEditor(View):
 
     Args:
         project: of the task detection.
-        images: ids of the images, in order; by default the open ones: conflicts, then suggestions, least confident
+        images: ids of the images, in order, or a review queue, whose suspect boxes are selected with the reason; by
+            default the open ones: conflicts, then suggestions, least confident
             first, then images without boxes.
         author: of the entries; by default the user of the hub or the machine.
 
@@ -62,19 +64,22 @@ class BoxEditor(View):
 
     script: ClassVar[str] = "boxes"
 
-    def __init__(self, project: Project, images: Sequence[str] | None = None, *, author: str | None = None) -> None:
+    def __init__(
+        self, project: Project, images: Sequence[str] | ReviewQueue | None = None, *, author: str | None = None
+    ) -> None:
         super().__init__()
         require_own_task(self, project)
         self.project, self.author = project, default_author(author)
         self._project = own_project(project)
         state = self._project.labels.state()
+        self._reasons: dict[str, list[dict[str, Any]]] = {}
         if images is None:
             self.image_ids = rotated(open_images(state), author=self.author, block=_BLOCK)
             self._place = 0
         else:
-            state.require_images(images)
-            self.image_ids = list(images)
-            self._place = int(np.argmax(open_mask(state, self.image_ids))) if images else 0
+            self.image_ids, self._reasons = ids_and_reasons(images)
+            state.require_images(self.image_ids)
+            self._place = int(np.argmax(open_mask(state, self.image_ids))) if self.image_ids else 0
         self.n_saved = 0
         self._saved: list[tuple[str, str]] = []  # (image id, entry), to be undone
         self._answered: set[str] = set()
@@ -137,6 +142,7 @@ class BoxEditor(View):
             "error": picture.error,
             "boxes": _boxes_told(state, row),
             "state": _state_of(state, row),
+            "whys": self._reasons.get(image_id, []) if open_mask(state, [image_id])[0] else [],
         }
         self.send(told, [picture.picture])
         self._warm_next()
@@ -214,7 +220,8 @@ class BoxEditor(View):
         if not n:
             return markup("<p>{} No image is open.</p>", head)
         first = max(0, min(self._place - _STATIC // 2, n - _STATIC))
-        gallery = images_items(self.project, self.project.labels.state(), self.image_ids[first : first + _STATIC])
+        shown = self.image_ids[first : first + _STATIC]
+        gallery = with_reasons(images_items(self.project, self.project.labels.state(), shown), self._reasons)
         return items_html(head, gallery, range(len(gallery)), side=150)
 
     def __repr__(self) -> str:

@@ -15,7 +15,7 @@ from onlineml.pages import markup
 from onlineml.registry.promotions import default_author
 from onlineml.widgets._manifest_items import images_items
 from onlineml.widgets._pictures import items_html, pictures, send_pictures
-from onlineml.widgets._queue import answers, key_of, open_images, open_mask, rotated
+from onlineml.widgets._queue import answers, ids_and_reasons, key_of, open_images, open_mask, rotated, with_reasons
 from onlineml.widgets._view import View, own_project, require_own_task
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from onlineml.data.annotations.state import Annotations
     from onlineml.data.kinds.base import AnnotationKind
+    from onlineml.improving.review.result import ReviewQueue
     from onlineml.project.project import Project
 
 __all__ = ["Relabel"]
@@ -41,8 +42,9 @@ class Relabel(View):
 
     Args:
         project: of a task whose images have labels.
-        images: ids of the images, in their order; by default those that nobody has answered: contradictions, then
-            suggestions, the least sure first, then images without a label. Different people begin at different pages.
+        images: ids of the images, in their order, or a review queue, whose reasons are shown; by default those that
+            nobody has answered: contradictions, then suggestions, the least sure first, then images without a label.
+            Different people begin at different pages.
         author: of the entries; by default the user of the hub or the machine.
         page_size: images per page.
         thumbnail_px: the longer side of a thumbnail.
@@ -61,7 +63,7 @@ class Relabel(View):
     def __init__(
         self,
         project: Project,
-        images: Sequence[str] | None = None,
+        images: Sequence[str] | ReviewQueue | None = None,
         *,
         author: str | None = None,
         page_size: int = 50,
@@ -78,11 +80,12 @@ class Relabel(View):
         self.page_size, self.thumbnail_px = page_size, thumbnail_px
         self._project = own_project(project)
         state = self._project.labels.state()
+        self._reasons: dict[str, list[dict[str, Any]]] = {}
         if images is None:
             self.image_ids = rotated(open_images(state), author=self.author, block=page_size)
         else:
-            state.require_images(images)
-            self.image_ids = list(dict.fromkeys(images))
+            self.image_ids, self._reasons = ids_and_reasons(images)
+            state.require_images(self.image_ids)
         self.n_saved = 0
         self._several = ADDED in project.kind.claim_events  # an image has a set of labels
         self._start = 0
@@ -167,6 +170,7 @@ class Relabel(View):
         told = zip(ids, at.to_pylist(), labels, origins, guesses, revisions, strict=True)
         return [
             _card(kind, image_id, label, origin, guess, base=revision, conflict=image_id in state.conflicts)
+            | {"whys": self._reasons.get(image_id, [])}
             if place is not None
             else {"id": image_id, "state": "deleted", "open": False, "label": None, "base": revision}
             for image_id, place, label, origin, guess, revision in told
@@ -244,7 +248,7 @@ class Relabel(View):
         state = self.project.labels.state()
         n_open = int(open_mask(state, self.image_ids).sum())
         shown = self.image_ids[self._start : self._start + _STATIC]
-        gallery = images_items(self.project, state, shown)
+        gallery = with_reasons(images_items(self.project, state, shown), self._reasons)
         head = markup("<b>{}</b>: {:,} of {:,} images answered.", self.project.title, n - n_open, n)
         return items_html(head, gallery, range(len(gallery)))
 

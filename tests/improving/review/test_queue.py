@@ -34,7 +34,38 @@ def test_wrong_labels_are_found_with_the_right_ones_suggested(project, model):
     found = {item.image_id: item.suggestion for item in queue}
     assert found == {image_of(project, uri): uri.split("/")[1] for uri in FLIPS}
     assert queue.counts() == {"label error": len(FLIPS)}
+    red = next(item for item in queue if item.image_id == image_of(project, "train/red/000.jpg"))
+    sure = red.whys[0].confidence
+    assert str(red.whys[0]) == f"labelled blue, model says red, {sure:.0%}".replace("%", "\N{NO-BREAK SPACE}%")
+    assert 0.5 < sure <= 1
     assert queue.n_pool == len(labels_of(project))
+
+
+def test_the_table_shows_pictures_addresses_and_present_labels(project, model):
+    queue = review_queue(project, model=model, n=20, random_share=0)
+
+    frame = queue.to_frame().set_index("image_id")
+    for uri, label in FLIPS.items():
+        row = frame.loc[image_of(project, uri)]
+        assert row["uri"].endswith(uri)
+        assert (row["label"], row["suggestion"]) == (label, uri.split("/")[1])
+    html = queue._repr_html_()
+    assert html.count('src="data:image') == len(FLIPS)
+    assert len(html) < 8_000 * len(FLIPS)
+    assert all(uri.split("/")[2] in html for uri in FLIPS)
+    assert not any(image_id in html for image_id in frame.index)  # nobody reads 32 hex digits
+
+
+def test_no_address_with_a_signature_is_in_the_table(project, model):
+    queue = review_queue(project, model=model, n=2, random_share=0)
+    table = queue.data.table
+    signed = [f"memory://host/{i}.jpg?X-Amz-Signature=secret" for i in range(len(table))]
+    uris = table.set_column(table.column_names.index("uri"), "uri", [signed])
+    gone = replace(queue, data=replace(queue.data, table=uris))
+
+    html = gone._repr_html_()  # the pictures cannot be read
+    assert "0.jpg" in html
+    assert "secret" not in html
 
 
 def test_only_the_wanted_splits_are_looked_at(project, model):
@@ -165,6 +196,10 @@ def test_missed_and_swapped_boxes_are_found_with_their_place_in_the_image(boxes_
     assert np.abs(np.array(missed.box_xyxy) - lacking["boxes_xyxy"][0]).max() < 12
     swapped = {image_id: (why.object_row, why.suggestion) for image_id, why in whys if why.reason == "swapped box"}
     assert len(swapped) >= 2
+    box = next(why for _, why in whys if why.reason == "swapped box")
+    assert str(box).startswith(f"labelled {box.label}, model says {box.suggestion}, ")
+    assert box.label != box.suggestion
+    assert queue._repr_html_().count('src="data:image') == min(len(queue), 20)
     truth = {row["image_id"]: (1, row["labels"][1]) for row in others[:4]}
     assert swapped.items() <= truth.items()
 

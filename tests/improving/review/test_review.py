@@ -112,7 +112,7 @@ def test_a_random_image_that_is_wanted_keeps_its_reasons():
 
     assert queue.n_random == 10
     assert all(item.whys for item in queue)
-    assert all("a, random" in str(item) for item in queue)
+    assert all("a; random" in str(item) for item in queue)
 
 
 def test_what_was_reviewed_is_neither_wanted_nor_drawn():
@@ -166,7 +166,7 @@ def test_label_errors_come_with_the_likelier_class():
 
     queue = rank([label_error_candidates(errors, ["cat", "dog"])], ids(5), limit=5, random_share=0)
 
-    assert str(queue[0]) == "image-2: label error (rather dog)"
+    assert str(queue[0]) == "image-2: label error: model says dog, 90\N{NO-BREAK SPACE}%"
     assert queue[0].whys[0].score == pytest.approx(0.8)
 
 
@@ -186,7 +186,9 @@ def test_box_errors_come_with_their_boxes():
     queue = rank(box_error_candidates(errors, found, ["cell", "egg"]), ids(3), limit=3, random_share=0)
 
     assert [str(item) for item in queue] == [
-        "image-1: missed box (rather egg)", "image-0: swapped box (rather egg)", "image-2: missed box (rather cell)",
+        "image-1: no box here, model says egg, 80\N{NO-BREAK SPACE}%",
+        "image-0: swapped box: model says egg, 90\N{NO-BREAK SPACE}%",
+        "image-2: no box here, model says cell, 60\N{NO-BREAK SPACE}%",
     ]  # fmt: skip
     assert queue[0].whys[0].box_xyxy == (5, 5, 20, 20)
     assert [item.whys[0].object_row for item in queue] == [-1, 0, -1]
@@ -261,6 +263,6 @@ def test_doubtful_labels_come_after_the_suspect_ones():
     queue = rank([label_error_candidates(errors, ["cat", "dog"])], ids(5), limit=5, random_share=0)
 
     assert [str(item) for item in queue] == [
-        "image-2: label error (rather dog)",
-        "image-4: doubtful label (rather cat)",
+        "image-2: label error: model says dog, 90\N{NO-BREAK SPACE}%",
+        "image-4: doubtful label: model says cat, 50\N{NO-BREAK SPACE}%",
     ]

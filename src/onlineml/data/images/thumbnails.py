@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Thumbnail", "encoded", "shrink", "thumbnails"]
+__all__ = ["Thumbnail", "drawn", "encoded", "shrink", "thumbnails"]
 
 _AT_ONCE = 16  # images in memory at the same time: photos of phones have 5 MB each
 _HEADER = struct.Struct("<II")  # height and width of the original; if zero, the rest is the error's text
@@ -143,3 +143,25 @@ def encoded(pixels: NDArray[np.uint8], *, quality: int = _QUALITY) -> bytes:
     if max(pixels.shape[:2]) <= _EXACT:
         return bytes(cv2.imencode(".png", bgr)[1])
     return bytes(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1])
+
+
+def drawn(thumbnail: Thumbnail, boxes: Sequence[tuple[tuple[float, float, float, float], str]]) -> NDArray[np.uint8]:
+    """Draw boxes on a thumbnail.
+
+    Args:
+        thumbnail: one with a picture.
+        boxes: corners in pixels of the original, each with a colour such as ``"#d9604c"``.
+
+    Returns:
+        (h, w, 3) uint8 RGB.
+    """
+    import cv2  # noqa: PLC0415
+
+    pixels = cv2.imdecode(np.frombuffer(thumbnail.picture, np.uint8), cv2.IMREAD_COLOR_RGB)
+    canvas = np.array(pixels, dtype=np.uint8)
+    scale = canvas.shape[1] / max(1, thumbnail.size_hw[1])
+    for box_xyxy, color in boxes:
+        red, green, blue = (int(color[place : place + 2], 16) for place in (1, 3, 5))
+        x1, y1, x2, y2 = (round(value * scale) for value in box_xyxy)
+        cv2.rectangle(canvas, (x1, y1), (max(x1, x2 - 1), max(y1, y2 - 1)), (red, green, blue), 1)
+    return canvas

@@ -171,6 +171,7 @@ def box_error_candidates(
                     suggestion=class_names[found.label_ids[row]],
                     box_xyxy=(x1, y1, x2, y2),
                     object_row=int(errors.objects[place]),
+                    confidence=float(found.scores[row]),
                 )
             )
         lists.append(Candidates(f"{name} box", tuple(whys), share / len(BOX_ERRORS)))

@@ -58,6 +58,7 @@ def candidates_by_score(
     urgent: bool = False,
     above: float = 0.0,
     suggestions: Sequence[str] = (),
+    confidences: Array | None = None,
 ) -> Candidates:
     """Images by falling score, such as `onlineml.improving.review.uncertainty.entropy`.
 
@@ -68,6 +69,7 @@ def candidates_by_score(
         urgent: as in `Candidates`.
         above: images with this score or less are excluded.
         suggestions: N predicted classes; none by default.
+        confidences: (N,) probabilities of the suggestions, in [0, 1]; None: unknown.
 
     Raises:
         DataError: not (N,), or another number of suggestions.
@@ -81,7 +83,16 @@ def candidates_by_score(
         raise DataError(msg)
     order = np.argsort(-np.nan_to_num(values, nan=-np.inf), kind="stable")
     kept = order[values[order] > above].tolist()
-    whys = tuple(Why(reason, i, float(values[i]), suggestion=suggestions[i] if suggestions else "") for i in kept)
+    whys = tuple(
+        Why(
+            reason,
+            i,
+            float(values[i]),
+            suggestion=suggestions[i] if suggestions else "",
+            confidence=math.nan if confidences is None else float(confidences[i]),
+        )
+        for i in kept
+    )
     return Candidates(reason, whys, share, urgent)
 
 

@@ -58,7 +58,12 @@ def find_candidates(
     doubt = np.minimum(table, 1 - table).sum(axis=1)
     lists = [
         _suspects(features, truth, annotated, data, seed=seed),
-        candidates_by_score("uncertain", np.where(annotated, np.nan, doubt), suggestions=guessed),
+        candidates_by_score(
+            "uncertain",
+            np.where(annotated, np.nan, doubt),
+            suggestions=guessed,
+            confidences=table.max(axis=1, initial=0.0),
+        ),
         candidates_by_score("rare class", np.where(annotated, np.nan, rare), share=0.5, above=RARE),
     ]
     if len(models) > 1:

@@ -62,17 +62,20 @@ def find_candidates(
     ]
     labels = data.label_ids()[features.rows]
     likeliest = tables[0].argmax(axis=1)
-    guessed = [data.class_names[k] for k in likeliest]
+    guessed = {
+        "suggestions": [data.class_names[k] for k in likeliest],
+        "confidences": tables[0].max(axis=1, initial=0.0),
+    }
     rare = rarity(np.where(labels < 0, likeliest, labels), n_classes=len(data.class_names))
     open_ = labels < 0
     lists = [
         _suspects(features, labels, data, seed=seed),
-        candidates_by_score("uncertain", np.where(open_, entropy(tables[0]), np.nan), suggestions=guessed),
-        candidates_by_score("rare class", np.where(open_, rare, np.nan), share=0.5, above=RARE, suggestions=guessed),
+        candidates_by_score("uncertain", np.where(open_, entropy(tables[0]), np.nan), **guessed),
+        candidates_by_score("rare class", np.where(open_, rare, np.nan), share=0.5, above=RARE, **guessed),
     ]
     if len(models) > 1:
         apart = jensen_shannon(tables[0], tables[1])
-        lists.append(candidates_by_score("disagreement", apart, suggestions=guessed))
+        lists.append(candidates_by_score("disagreement", apart, **guessed))
     return CandidatePool(features.rows, tuple(lists), Chosen(embeddings=own_look(features.values, likeliest)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -86,7 +87,25 @@ def review_queue(
     )
     ids = [str(image_id) for image_id in frozen.column("image_id")[pool.rows]]
     lists, done = [_conflicts(state, ids), *pool.candidates], _answered(state, ids)
-    return rank(lists, ids, limit=n, random_share=random_share, chosen=pool.chosen, done=done, seed=seed)
+    queue = rank(lists, ids, limit=n, random_share=random_share, chosen=pool.chosen, done=done, seed=seed)
+    return _with_images(queue, frozen.take(pool.rows[[item.row for item in queue]]))
+
+
+def _with_images(queue: ReviewQueue, data: Manifest) -> ReviewQueue:
+    """The queue with its images, and with the present label in each reason."""
+    names = data.column(data.kind.names)
+    items = [
+        replace(item, whys=tuple(replace(why, label=_label(data, own, why)) for why in item.whys))
+        for item, own in zip(queue, names, strict=True)
+    ]
+    return replace(queue, items=tuple(items), data=data)
+
+
+def _label(data: Manifest, own: Any, why: Why) -> str:
+    """The present label of what is suspect: of a box, or of the image."""
+    if why.object_row >= 0:
+        return str(own[why.object_row])
+    return "" if own is None or why.box_xyxy is not None else data.kind.title([own] if isinstance(own, str) else own)
 
 
 def found_model(project: Project, model: VisionModule | ModelVersion | str) -> Any:

@@ -1,15 +1,18 @@
 """The review queue: a frozen value that prints itself and converts to a table."""
-# ruff: noqa: PLC0415 - what prints and tabulates is loaded when it is asked for
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from onlineml.improving.review.reasons import sentence
+from onlineml.improving.review.table import queue_frame, queue_html
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import pandas as pd
+    from onlineml.data.manifest.manifest import Manifest
 
 __all__ = ["RANDOM", "ReviewItem", "ReviewQueue", "Why"]
 
@@ -29,6 +32,8 @@ class Why:
         box_xyxy: in pixels; None for the whole image.
         object_row: index of the annotated box among all boxes; -1 for none. In a queue of
             `onlineml.improving.review.queue.review_queue`, among those of its image.
+        confidence: probability of the suggestion by the model, in [0, 1]; nan if unknown.
+        label: present label of the suspect box or image; "" for none, None if unknown.
     """
 
     reason: str
@@ -37,6 +42,10 @@ class Why:
     suggestion: str = ""
     box_xyxy: tuple[float, float, float, float] | None = None
     object_row: int = -1
+    confidence: float = math.nan
+    label: str | None = None
+
+    __str__ = sentence  # "labelled lemon, model says apple, 93 %"
 
 
 @dataclass(frozen=True)
@@ -66,9 +75,8 @@ class ReviewItem:
         return next((why.suggestion for why in self.whys if why.suggestion), "")
 
     def __str__(self) -> str:
-        reasons = list(dict.fromkeys(why.reason for why in self.whys)) + ([RANDOM] if self.is_random else [])
-        suggestion = f" (rather {self.suggestion})" if self.suggestion else ""
-        return f"{self.image_id}: {', '.join(reasons)}{suggestion}"
+        reasons = list(dict.fromkeys(str(why) for why in self.whys)) + ([RANDOM] if self.is_random else [])
+        return f"{self.image_id}: {'; '.join(reasons)}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -81,6 +89,7 @@ class ReviewQueue:
         n_open: number of images that were not reviewed before.
         n_alike: number of candidates left out as near-duplicates.
         seed: of the random share.
+        data: the images, in the same order; None for a queue of a pool without images.
     """
 
     items: tuple[ReviewItem, ...]
@@ -88,6 +97,7 @@ class ReviewQueue:
     n_open: int
     n_alike: int
     seed: int
+    data: Manifest | None = field(default=None, compare=False)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -110,23 +120,6 @@ class ReviewQueue:
             counts[item.reason] = counts.get(item.reason, 0) + 1
         return counts
 
-    def to_frame(self) -> pd.DataFrame:
-        """One row per image: ``image_id``, ``reason``, ``reasons``, ``score``, ``suggestion`` and ``is_random``."""
-        import pandas as pd
-
-        rows = [
-            (
-                item.image_id,
-                item.reason,
-                ", ".join(dict.fromkeys(why.reason for why in item.whys)),
-                item.whys[0].score if item.whys else float("nan"),
-                item.suggestion,
-                item.is_random,
-            )
-            for item in self.items
-        ]
-        return pd.DataFrame(rows, columns=["image_id", "reason", "reasons", "score", "suggestion", "is_random"])
-
     def __repr__(self) -> str:
         return f"<ReviewQueue: {len(self.items)} of {self.n_pool} images>"
 
@@ -140,13 +133,5 @@ class ReviewQueue:
         lines += [f"  and {len(self.items) - _N_PRINTED:,} more"] if len(self.items) > _N_PRINTED else []
         return "\n".join(lines)
 
-    def _repr_html_(self) -> str:
-        from onlineml.evaluation.render.html import Table, notebook_cell
-
-        rows = [
-            (item.image_id, ", ".join(dict.fromkeys(w.reason for w in item.whys)) or RANDOM, item.suggestion,
-             "yes" if item.is_random else "")
-            for item in self.items[: 2 * _N_PRINTED]
-        ]  # fmt: skip
-        table = Table(("image", "why", "rather", "random"), rows)
-        return notebook_cell(lines=[str(self).splitlines()[0]], columns=[[table]])
+    to_frame = queue_frame
+    _repr_html_ = queue_html

@@ -133,6 +133,8 @@ class Canvas {
       const style = `left:${left}px;top:${top - 17 < 0 ? top : top - 17}px;background:${color}`;
       tags.push(make("span", { class: `oml-tag ${chosen ? "oml-chosen" : ""}`, style, text: (box.label || "(no class)") + score }));
     });
+    const { ghost } = this.editor.reasons;
+    if (ghost) shapes.push(put(make("svg:rect", { class: "oml-line oml-ghost" }), ghost.xyxy));
     this.layers[2].replaceChildren(...shapes);
     this.tags.replaceChildren(...tags);
     this.layers[3].replaceChildren(...this.handles());

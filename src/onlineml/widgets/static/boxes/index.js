@@ -4,7 +4,8 @@
 const HELP = `Draw: drag on the image. Select: click a box, or Tab. Move: drag inside the selected box, or arrows (Shift: 10 px;
 Alt: its lower right corner). Relabel: the class's key. Delete: Delete. Undo: Ctrl+Z, redo: Ctrl+Shift+Z.
 Enter: save and go on. Page Down, Page Up: the same, forwards and back. Space: skip. Zoom: + and -, Ctrl+wheel; 0: whole image; drag with the
-middle button, or with Shift, to move the view. Dashed boxes are suggestions: what you see when you go on is saved.`;
+middle button, or with Shift, to move the view. Dashed boxes are suggestions: what you see when you go on is saved.
+Of a review queue: comma: the label is right; full stop: the model is right; then the next reason.`;
 
 class BoxEditor {
   constructor(model, el) {
@@ -52,7 +53,8 @@ class BoxEditor {
       button("+", "zoom in (+)", () => this.canvas.zoom(1.5)));
     this.canvas = new Canvas(this);
     this.mouse = new Mouse(this);
-    this.link.root.append(bar, this.classes.node, this.canvas.frame, make("div", { class: "oml-row" }, this.sayings),
+    this.reasons = new Reasons(this);
+    this.link.root.append(bar, this.classes.node, this.reasons.node, this.canvas.frame, make("div", { class: "oml-row" }, this.sayings),
       make("details", {}, make("summary", { text: "keys" }), make("div", { class: "oml-muted", text: HELP })));
   }
 
@@ -89,6 +91,7 @@ class BoxEditor {
     this.link.root.dataset.image = told.id;
     this.tellPlace();
     this.canvas.show(told.error ? null : buffers[0]);
+    this.reasons.show(told.whys);
     this.link.rest();
   }
 
@@ -118,12 +121,14 @@ class BoxEditor {
   // ---- changes ----
 
   snapshot() {
-    return { boxes: this.boxes.map((box) => ({ ...box, xyxy: [...box.xyxy] })), selected: this.selected, changed: this.changed };
+    return { boxes: this.boxes.map((box) => ({ ...box, xyxy: [...box.xyxy] })), selected: this.selected, changed: this.changed,
+      reason: this.reasons.at };
   }
 
   restore(snapshot) {
     Object.assign(this, { boxes: snapshot.boxes.map((box) => ({ ...box, xyxy: [...box.xyxy] })),
       selected: snapshot.selected, changed: snapshot.changed });
+    this.reasons.back(snapshot.reason);
     this.canvas.draw();
     this.tellPlace();
   }

@@ -28,7 +28,7 @@ function pressInEditor(editor, event) {
   else if (event.key === "-") editor.canvas.zoom(1 / 1.5);
   else if (event.key === "0") editor.canvas.fit(true);
   else if (event.key.startsWith("Arrow")) return arrowInEditor(editor, event);
-  else return editor.classes.key(event.key);
+  else return editor.reasons.key(event.key) || editor.classes.key(event.key);
   return true;
 }
 

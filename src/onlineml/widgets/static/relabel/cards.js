@@ -35,6 +35,7 @@ function drawCard(grid, card) {
   const changed = ["label", "add", "remove"].includes(card.answer) && !isSame(card.label, card.first);
   let note = guessed ? card.top.slice(several ? 0 : 1).map(([name, score]) => `${name} ${percent(score)}`).join(", ") : "";
   if (guessed && card.label) note = isSame(card.guess, card.label) ? "as labelled" : `is labelled ${words(card.label)}`;
+  if (card.open && card.whys?.length) note = [note, ...card.whys.map((why) => why.text)].filter(Boolean).join("; ");
   if (changed) note = `was ${card.first ? words(card.first) : "without a label"}`;
   else if (card.state === "conflict") note = "people contradict each other";
   else if (card.state === "deleted") note = "left out";

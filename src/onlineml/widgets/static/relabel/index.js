@@ -4,7 +4,8 @@
 const RELABEL_HELP = `A class's key: that is its label. Enter: what is shown is right. Space: skip. Backspace: take back the last answer.
 Delete: leave the image out of all datasets. Arrows: move; with Shift, or Shift and a click, choose several, which then get one answer. Shift+Enter:
 accept all suggestions of the page. Page Up, Page Down: other pages. +: the image in large. /: find a class by its name, or add one.
-Where an image has several labels, a class's key switches it on or off, 0 says that none applies, and Enter goes on.`;
+Where an image has several labels, a class's key switches it on or off, 0 says that none applies, and Enter goes on.
+Comma: the label is right; full stop: the model is right.`;
 
 class RelabelGrid {
   constructor(model, el) {
@@ -36,6 +37,7 @@ class RelabelGrid {
     this.told = make("span", { class: "oml-muted", "aria-live": "polite" });
     this.page = make("span", { class: "oml-muted" });
     this.answers = new Answers(this);
+    this.verdicts = new Verdicts(this);
     this.large = new Large(this);
     this.grid = make("div", { class: "oml-grid", role: "listbox", "aria-label": "images" });
     this.none = button("None 0", "no class applies (0)", () => this.answers.sayNone());
@@ -46,6 +48,7 @@ class RelabelGrid {
         button("›", "next page (Page Down)", () => this.flip(1))),
       make("div", { class: "oml-row" },
         button("Right ⏎", "what is shown is right (Enter)", () => this.answers.say("accept")),
+        this.verdicts.node,
         this.none,
         button("Skip ␣", "leave it undecided (Space)", () => this.answers.say("skip")),
         button("Undo ⌫", "take back the last answer (Backspace)", () => this.answers.undo()),

@@ -24,7 +24,7 @@ function pressInGrid(grid, event) {
     grid.go(grid.at);
   } else if (event.key.startsWith("Arrow") || event.key === "Home" || event.key === "End") arrowInGrid(grid, event);
   else if (grid.several && event.key === "0") grid.answers.sayNone();
-  else return grid.classes.key(event.key);
+  else return grid.verdicts.key(event.key) || grid.classes.key(event.key);
   return true;
 }
 
