@@ -151,9 +151,19 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation into docs/_build/html; a warning fails. torch is not needed and not installed."""
+    """Run the notebooks on few photos, and build the documentation into docs/_build/html; a warning fails."""
+    shutil.rmtree(ROOT / "docs" / "_build" / "demo", ignore_errors=True)
+    small = ["--task", "classification", "--photos", "200", "--seconds", "45"]
+    with_torch(session, "python", "-m", "onlineml.cli.demo", "docs/_build/demo", *small)
     install(session, Path(session.virtualenv.location), "--group", "docs")
     session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def pictures(session: nox.Session) -> None:
+    """Make the documentation's pictures of the widgets anew, after `docs`, in Debian's Chromium."""
+    debian(session, chromium="chromium")
+    with_torch(session, "python", "docs/pictures.py")
 
 
 @nox.session

@@ -9,8 +9,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
-# Sphinx sees only its own folder.
-shutil.copytree(ROOT / "notebooks", ROOT / "docs" / "start" / "notebooks", dirs_exist_ok=True)
+# Sphinx sees only its own folder. `nox -s docs` has run the notebooks; without it they are shown without results.
+EXECUTED = ROOT / "docs" / "_build" / "demo" / "classification" / "notebooks"
+SHOWN = ROOT / "docs" / "start" / "notebooks"
+shutil.copytree(ROOT / "notebooks", SHOWN, dirs_exist_ok=True)
+if EXECUTED.exists():
+    shutil.copytree(EXECUTED, SHOWN, dirs_exist_ok=True)
 
 project = "onlineml"
 version = release = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
@@ -21,7 +25,7 @@ exclude_patterns = ["_build", "**.ipynb_checkpoints", "examples"]
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
-nb_execution_mode = "off"  # the notebooks are run by `nox -s notebooks` and `nox -s demo`
+nb_execution_mode = "off"  # they were run before
 nb_number_source_lines = False
 
 autodoc_mock_imports = [
@@ -41,6 +45,7 @@ autodoc_typehints_description_target = "documented"
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 default_role = "py:obj"  # a link where the name is documented, plain code elsewhere
+napoleon_use_ivar = True  # attributes as a list
 napoleon_use_rtype = False
 
 html_theme = "furo"

@@ -389,7 +389,7 @@ def test_a_full_disk_and_a_missing_extra(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: usage)
     findings = doctor.check_all(None)
     assert [what.split(":")[0] for what in problems(findings)] == ["caches", "temporary files"]
-    assert any(f.level == "note" and "onlineml[video]" in f.remedy for f in findings)
+    assert any(f.level == "note" and "pip install av" in f.remedy for f in findings)
 
 
 def test_a_store_that_may_only_be_read_or_where_two_writers_win(

@@ -158,6 +158,7 @@ BY_PAGE: dict[str, dict[str, Given]] = {
     },
     "widgets.md": {"model": tiny_model, "before": scores, "after": later_scores},
     "detection_scores.md": {"data": boxes_data},
+    "augmentation.md": {"hornets_data": boxes_data},
     "scheduling.md": {
         "project_url": lambda lab, names: "s3://lab/butterflies",
         "photos": lambda lab, names: "s3://lab/photos",

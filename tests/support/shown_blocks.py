@@ -141,8 +141,26 @@ def _show(value: Any) -> None:
     repr(value)
 
 
-def docstrings(folder: Path) -> Iterator[str]:
+def docstrings(folder: Path) -> Iterator[tuple[str, str]]:
+    """Names and docstrings of all modules, classes and functions in a folder."""
     for path in sorted(folder.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                yield ast.get_docstring(node) or ""
+                yield f"{path.stem}.{getattr(node, 'name', '')}", ast.get_docstring(node) or ""
+
+
+def run_docstring(name: str, text: str, names: dict[str, Any], *, give: Callable[[str], Any]) -> None:
+    """Run the examples of a docstring as doctest does, with what they use and nobody has defined."""
+    test = doctest.DocTestParser().get_doctest(text, names, name, None, None)
+    for example in test.examples:
+        for statement in ast.parse(example.source).body:
+            test.globs.update({missing: give(missing) for missing in missing_names(statement, test.globs)})
+            test.globs.update(dict.fromkeys(_assigned(statement)))
+    printed: list[str] = []
+    runner = doctest.DocTestRunner(verbose=False, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    runner.run(test, out=printed.append)
+    assert runner.summarize(verbose=False).failed == 0, "".join(printed)
+
+
+def _assigned(statement: ast.stmt) -> set[str]:
+    return {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}

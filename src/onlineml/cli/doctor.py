@@ -110,7 +110,7 @@ def _extras() -> Iterator[Finding]:
         missing = [name for name in packages if find_spec(name) is None]
         if missing:
             what = f"the extra {extra!r} is not installed ({', '.join(missing)})"
-            yield Finding("note", what, f"pip install 'onlineml[{extra}]', if you need it")
+            yield Finding("note", what, f"pip install {' '.join(missing)}, if you need it")
         else:
             yield Finding("ok", f"the extra {extra!r} is installed")
 

@@ -46,7 +46,7 @@ class BaseScores(ABC):
         model_ref: the model, without credentials; "" if unknown.
         split: the split of the manifest.
         manifest_hash: the dataset version.
-        image_ids: (N) ids, in the order of the arrays.
+        image_ids: (N,) ids, in the order of the arrays.
         uris: (N) locations of the images, without credentials; "" if unknown.
         groups: (N) the group of each image, or None: each image is its own.
         slices: columns (N) by which `by_slice` is computed.

@@ -42,6 +42,10 @@ class Recipe:
 
     Raises:
         ConfigError: a value is outside its range, or both `epochs` and `budget_s` are given.
+
+    Example:
+        >>> oml.Recipe(how="warm", budget_s=600, replay=1000).replay
+        1000
     """
 
     how: How = "auto"

@@ -76,6 +76,11 @@ class Predictions(ImageRows[Prediction]):
     Args:
         rows: starts the stream.
         model: its name, for display.
+
+    Example:
+        >>> rows = oml.predict("s3://lab/butterflies@champion", "s3://lab/new/")
+        >>> list(rows.to_frame().columns)
+        ['uri', 'label', 'score', 'top_labels', 'top_scores', 'error']
     """
 
     columns: ClassVar[Mapping[str, str]] = {

@@ -52,7 +52,7 @@ def require_papermill() -> None:
     """Raise MissingDependencyError if papermill or ipykernel is not installed."""
     for package in ("papermill", "ipykernel"):
         if not find_spec(package):
-            raise MissingDependencyError(f"running notebooks needs {package}: pip install 'onlineml[notebook]'")
+            raise MissingDependencyError(f"running notebooks needs {package}: pip install {package}")
 
 
 def own_notebook(name: str) -> Path | None:

@@ -153,7 +153,7 @@ def _timm(backbone: str, num_classes: int, weights: Url | None) -> Classifier:
     try:
         import timm  # noqa: PLC0415
     except ImportError as error:
-        raise MissingDependencyError(f"backbone={backbone!r} needs timm: pip install 'onlineml[timm]'") from error
+        raise MissingDependencyError(f"backbone={backbone!r} needs timm: pip install timm") from error
     name = backbone.removeprefix("timm:")
     named = weights is not None and is_published_name(weights)
     if named and str(weights) != "DEFAULT":

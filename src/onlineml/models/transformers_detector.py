@@ -120,7 +120,7 @@ def build_transformers(
         import transformers  # noqa: PLC0415
     except ImportError as error:
         raise MissingDependencyError(
-            f"architecture={architecture!r} needs transformers: pip install 'onlineml[transformers]'"
+            f"architecture={architecture!r} needs transformers: pip install transformers"
         ) from error
     name = architecture.removeprefix(_PREFIX)
     if weights not in {None, "DEFAULT"}:

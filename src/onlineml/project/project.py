@@ -53,6 +53,13 @@ class Project:
         runs: records of trainings and other runs.
         jobs: background runs.
         annotation_log: the log behind `labels`, `images` and `classes`.
+
+    Example:
+        >>> project = oml.Project.open("s3://lab/butterflies")
+        >>> project.classes.names()
+        ('large white', 'monarch', 'small white', 'viceroy')
+        >>> project.champion().version
+        '1-...'
     """
 
     def __init__(self, location: Location, *, facts: Mapping[str, Any]) -> None:

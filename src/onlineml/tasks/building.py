@@ -38,6 +38,10 @@ def datamodule_for(
     Raises:
         ConfigError: an argument is outside its range.
         DataError: nothing to train on.
+
+    Example:
+        >>> oml.datamodule_for(data, size=64)
+        ClassificationDataModule({'train': 32, 'val': 12, 'test': 20}, size_hw=(64, 64), batch_size=32)
     """
     task = task_of(data)
     side = task.default_size if size is None else size
@@ -71,6 +75,10 @@ def model_for(
 
     Raises:
         ConfigError, WeightsError, MissingDependencyError: as `onlineml.models.classifiers.build_classifier`.
+
+    Example:
+        >>> oml.model_for(data, backbone="resnet18").class_names
+        ('large white', 'monarch', 'small white', 'viceroy')
     """
     made: VisionModule = task_of(data).load("module")(
         class_names=data.class_names, backbone=backbone, weights=weights, seed=seed, storage_options=storage_options
@@ -95,6 +103,10 @@ def list_models(task: str | None = None, *, pretrained: bool | None = None) -> l
 
     Raises:
         ConfigError: the task is unknown.
+
+    Example:
+        >>> "resnet18" in oml.list_models("classification", pretrained=True)
+        True
     """
     chosen = task_names() if task is None else (task,)
     names = [name for one in chosen for name in task_of(one).load("networks")(pretrained=pretrained)]

@@ -118,6 +118,10 @@ def load_model(
         ConfigError: the network is the user's own, and ``backbone`` is not given.
         WeightsError: the weights do not match the network.
         StorageError: the descriptor is damaged, or of a later format.
+
+    Example:
+        >>> oml.load_model("s3://lab/butterflies@champion").class_names
+        ('large white', 'monarch', 'small white', 'viceroy')
     """
     found = model if isinstance(model, ModelVersion) else resolve(Location.of(model, storage_options))
     descriptor = found.descriptor()

@@ -471,7 +471,7 @@ except ImportError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "pip install 'onlineml[video]'" in done.stdout
+    assert "pip install 'av>=18,<19'" in done.stdout
 
 
 # ---- a real one ----

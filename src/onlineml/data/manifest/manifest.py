@@ -72,6 +72,10 @@ class Manifest(LabelFormats, BoxFormats, DatasetFormats, DerivedManifests):
 
     Two manifests are equal when their `hash` is.
 
+    Example:
+        >>> oml.Manifest.from_any("s3://lab/photos").class_names
+        ('large white', 'monarch', 'small white', 'viceroy')
+
     Raises:
         DataError: the table is not a manifest; the message lists every problem.
         UnknownClassError: labels that are no class names are its only problem.

@@ -45,7 +45,7 @@ def require_av() -> Any:
     try:
         import av  # noqa: PLC0415 (an optional dependency)
     except ImportError as error:
-        raise MissingDependencyError("videos need PyAV: pip install 'onlineml[video]'") from error
+        raise MissingDependencyError("videos need PyAV: pip install 'av>=18,<19'") from error
     av.logging.set_level(None)
     return av
 

@@ -1,6 +1,6 @@
 """Videos: frames by time or by number, upright and colour-converted, from any storage, without loading the whole file.
 
-Needs PyAV: ``pip install 'onlineml[video]'``.
+Needs PyAV: ``pip install 'av>=18,<19'``.
 """
 
 from __future__ import annotations

@@ -32,6 +32,11 @@ def compare(a: BaseScores, b: BaseScores, *, n_resamples: int = 1000, seed: int 
         DataError: the results are not about the same images, labels and groups, or `b` does not have all classes of
             `a`.
         ConfigError: a negative `n_resamples`.
+
+    Example:
+        >>> diff = oml.compare(scores, scores)
+        >>> len(diff.fixed_ids), len(diff.broken_ids)
+        (0, 0)
     """
     given: tuple[object, object] = (a, b)
     for scores in given:

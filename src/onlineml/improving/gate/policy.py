@@ -111,6 +111,10 @@ class Gate:
 
     Raises:
         ConfigError: the policy is unknown, or a value is outside its range.
+
+    Example:
+        >>> str(oml.Gate(policy="not_worse", margin=0.02).policy_for(reason=False))
+        'not worse by 2 points'
     """
 
     policy: Policy | PolicyName = "auto"

@@ -57,11 +57,11 @@ class Project3(msgspec.Struct):
     attribute: dict[str, _Attribute] = {}
 
 
-def files_of(project: Project3, counts: Counter[str]) -> dict[str, str]:
+def files_of(saved: Project3, counts: Counter[str]) -> dict[str, str]:
     """Return the name of the image of each view that shows one; others are counted."""
     found = {}
-    for key, view in project.view.items():
-        own = [file for one in view.fid_list if (file := project.file.get(str(one))) is not None]
+    for key, view in saved.view.items():
+        own = [file for one in view.fid_list if (file := saved.file.get(str(one))) is not None]
         if len(own) == 1 and own[0].type == _IMAGE:
             found[key] = own[0].fname
         else:
@@ -69,16 +69,16 @@ def files_of(project: Project3, counts: Counter[str]) -> dict[str, str]:
     return found
 
 
-def regions_of(project: Project3, view: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+def regions_of(saved: Project3, view: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Return the shapes of a view, as VIA 2 writes them, each with its attributes by name."""
-    own = [one for one in project.metadata.values() if str(one.vid) == view and one.xy]
-    return [(_shape(one.xy), _attributes(one.av, project.attribute)) for one in own]
+    own = [one for one in saved.metadata.values() if str(one.vid) == view and one.xy]
+    return [(_shape(one.xy), _attributes(one.av, saved.attribute)) for one in own]
 
 
-def file_attributes(project: Project3, view: str) -> dict[str, Any]:
+def file_attributes(saved: Project3, view: str) -> dict[str, Any]:
     """Return the attributes of a view's file by name."""
-    own = [one for one in project.metadata.values() if str(one.vid) == view and not one.xy and not one.z]
-    return {name: value for one in own for name, value in _attributes(one.av, project.attribute).items()}
+    own = [one for one in saved.metadata.values() if str(one.vid) == view and not one.xy and not one.z]
+    return {name: value for one in own for name, value in _attributes(one.av, saved.attribute).items()}
 
 
 def _attributes(values: Mapping[str, Any], attributes: Mapping[str, _Attribute]) -> dict[str, Any]:
