@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import math
+import struct
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,7 +17,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile, ImageOps
 
 from awkward_files import AWKWARD
+from onlineml.data.images.budget import MAX_BYTES, check_cost
 from onlineml.data.images.decode import IMAGE_EXTENSIONS, POLICIES, decode, is_image_name, may_need_much_memory, sniff
+from onlineml.data.images.headers import parse_jpeg
 from onlineml.errors import BadImageError
 
 if TYPE_CHECKING:
@@ -211,6 +216,79 @@ def test_declared_size_is_refused_before_decoding():
     assert caught.value.finding == "oversized"
     assert not may_need_much_memory(data)
     assert may_need_much_memory(_encoded(Image.new("1", (5000, 4000)), "PNG"))
+
+
+def _declaring(width: int, height: int, mode: str = "RGB", **options: object) -> bytes:
+    """A JPEG whose frame header (ITU-T T.81, B.2.2) declares another size than it has."""
+    data = bytearray(_encoded(Image.new(mode, (64, 48)), "JPEG", **options))
+    frame = data.find(b"\xff\xc2" if options.get("progressive") else b"\xff\xc0")
+    data[frame + 5 : frame + 9] = struct.pack(">HH", height, width)
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "min_side", "refused"),
+    [
+        (_declaring(12_000, 9_000), 640, ""),  # 108 megapixels of a phone, reduced by 8 while they are decoded
+        (_declaring(12_000, 9_000), None, "648 MB"),  # 6 bytes a pixel
+        (_declaring(16_000, 13_000), 640, "200,000,000"),
+        (_declaring(9_600, 6_400, progressive=True, subsampling=2), 640, ""),  # 61 megapixels of a camera, 4:2:0
+        (_declaring(9_900, 9_900, progressive=True, subsampling=0), 640, "594 MB"),  # 6 bytes of coefficients
+        (_declaring(9_900, 9_900, "CMYK", progressive=True), 640, "40,000,000"),
+    ],
+)
+def test_memory_is_budgeted_by_the_kind_of_the_file(data: bytes, min_side: int | None, refused: str):
+    header = parse_jpeg(data)
+    assert header is not None
+    with pytest.raises(BadImageError, match=refused) if refused else contextlib.nullcontext():
+        check_cost((header.width, header.height), "JPEG", header, min_side=min_side)
+    if refused:
+        with pytest.raises(BadImageError) as caught:
+            decode(data, min_side=min_side)
+        assert caught.value.finding == "oversized"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of a process from /proc")
+@pytest.mark.parametrize(
+    ("format_name", "mode", "pixels", "options"),
+    [
+        ("JPEG", "RGB", 83, {"quality": 95}),
+        ("JPEG", "RGB", 100, {"quality": 90, "progressive": True}),
+        ("JPEG", "CMYK", 66, {"quality": 95}),
+        ("JPEG", "CMYK", 40, {"quality": 95, "progressive": True}),
+        ("PNG", "RGBA", 66, {"compress_level": 1}),
+        ("TIFF", "RGB", 66, {"compression": "tiff_lzw"}),
+        ("BMP", "RGB", 66, {}),
+        ("WEBP", "RGB", 25, {"quality": 90, "method": 0}),
+        ("AVIF", "RGB", 25, {"quality": 80, "speed": 10}),
+        ("JPEG2000", "RGB", 12, {}),
+    ],
+)
+def test_the_largest_of_each_kind_keeps_to_the_budget(
+    tmp_path: Path, format_name: str, mode: str, pixels: int, options: dict[str, Any]
+):
+    """Noise, the worst case of every entropy coder; 20 % are left to the allocator and the file."""
+    side = math.isqrt(pixels * 1_000_000) - 8
+    tile = np.random.default_rng(0).integers(0, 256, (1000, 1000, 3), np.uint8)
+    noise = Image.fromarray(np.tile(tile, (side // 1000 + 1, side // 1000 + 1, 1))[:side, :side]).convert(mode)
+    (tmp_path / "largest").write_bytes(_encoded(noise, format_name, **options))
+    del noise
+    code = """if True:
+        import sys
+        from onlineml.data.images.decode import decode
+        def peak(): return next(int(r.split()[1]) for r in open("/proc/self/status") if r.startswith("VmHWM")) * 1024
+        data = open(sys.argv[1], "rb").read()
+        open("/proc/self/clear_refs", "w").write("5")  # the peak begins anew
+        before = peak()
+        assert decode(data).pixels.size
+        print(peak() - before)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "largest")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 1.2 * MAX_BYTES
 
 
 def _outcome(data: bytes) -> tuple[str, tuple[int, ...]]:

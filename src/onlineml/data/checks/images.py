@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from onlineml.data.checks.table import CheckTable, Finding, findings_table
-from onlineml.data.images.decode import MAX_PIXELS, POLICIES, decode, may_need_much_memory
+from onlineml.data.images.budget import MAX_PIXELS
+from onlineml.data.images.decode import POLICIES, decode, may_need_much_memory
 from onlineml.data.manifest.splits import SPLITS
 from onlineml.errors import BadImageError, ConfigError, NotFoundError, TooManyBadImagesError
 from onlineml.storage import io
@@ -54,7 +55,7 @@ def check(
         manifest: the images.
         max_bad: allowed share of quarantined or refused images, and of bad boxes, 0..1.
         progress: write a line to stderr every few seconds.
-        max_pixels: see `onlineml.data.images.decode`.
+        max_pixels: images that declare more are refused; see `onlineml.data.images.budget` for other limits.
 
     Returns:
         The findings; `manifest` in it holds the usable images, with sha256, width and height, and their usable boxes,
@@ -190,7 +191,7 @@ def _look(content: bytes | OSError, name: str, large: threading.Lock, max_pixels
         raise content
     digest = sha256(content).hexdigest()
     try:
-        if may_need_much_memory(content):
+        if may_need_much_memory(content, min_side=_MIN_SIDE):
             with large:
                 decoded = decode(content, min_side=_MIN_SIDE, name=name, max_pixels=max_pixels)
         else:

@@ -27,6 +27,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from onlineml.data.images.budget import MAX_PIXELS, check_cost, needed_bytes, reduction
 from onlineml.data.images.headers import declared_size_wh, exif_orientation, lacks_end, parse_jpeg, sniff
 from onlineml.data.images.policies import (
     FORMAT_OF,
@@ -62,9 +63,6 @@ __all__ = [
     "sniff",
 ]
 
-MAX_PIXELS = 100_000_000  # 300 MB as RGB; a full-frame camera has 60 million, a decompression bomb far more
-# These decoders hold up to four copies of the image, so a quarter of the pixels takes the same memory.
-_HUNGRY = {"WEBP", "AVIF", "JPEG2000"}
 # One class per format: `Image.open` would try every plugin, and applies its own limit with a process-wide warning.
 OPENERS: dict[str, Any] = {
     "JPEG": JpegImagePlugin.JpegImageFile,
@@ -78,7 +76,7 @@ OPENERS: dict[str, Any] = {
     "PPM": PpmImagePlugin.PpmImageFile,
 }
 _REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
-_LARGE_PIXELS = 16_000_000  # Pillow stores RGB in 4 bytes per pixel
+_LARGE_BYTES = 100_000_000
 _STRIP_PIXELS = 1_000_000  # larger images are converted in strips of this many pixels, so that copies stay small
 
 
@@ -105,8 +103,8 @@ def decode(data: bytes, *, min_side: int | None = None, name: str = "", max_pixe
         min_side: if set, the result may be smaller than the original (by an integer factor), but its shorter side has
             at least this many pixels, or the original's if that is less. Much faster for large JPEGs.
         name: the file's name or URL; its extension is compared with the content.
-        max_pixels: images that declare more are refused before memory is allocated for them. The limit for WebP, AVIF
-            and JPEG 2000, whose decoders hold several copies, is a quarter of it.
+        max_pixels: images that declare more are refused before memory is allocated for them, and so is whatever would
+            take more than 500 MB, or several seconds (`onlineml.data.images.budget`).
 
     Raises:
         BadImageError: the image cannot be used; `finding` is ``"unreadable"``, ``"truncated"``, ``"empty"`` or
@@ -122,11 +120,11 @@ def decode(data: bytes, *, min_side: int | None = None, name: str = "", max_pixe
     findings = ["mistyped"] if FORMAT_OF.get(extension(name), format_name) != format_name else []
     header = parse_jpeg(data) if format_name == "JPEG" else None
     if header is not None:
-        _check_size(header.width, header.height, max_pixels)
+        check_cost((header.width, header.height), "JPEG", header, min_side=min_side, max_pixels=max_pixels)
         decoded = _decode_plain_jpeg(data, header, findings, min_side)
         if decoded is not None:
             return decoded
-    return _decode_with_pillow(data, format_name, findings, min_side, max_pixels)
+    return _decode_with_pillow(data, format_name, header, findings, min_side=min_side, max_pixels=max_pixels)
 
 
 def from_pillow(image: Image.Image, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
@@ -136,7 +134,7 @@ def from_pillow(image: Image.Image, *, max_pixels: int = MAX_PIXELS) -> npt.NDAr
         BadImageError: as `decode`.
     """
     try:
-        _check_size(*image.size, max_pixels)
+        check_cost(image.size, image.format or "", max_pixels=max_pixels)
         image.load()
         pixels, _ = _to_rgb(image, 1)
     except BadImageError:
@@ -148,44 +146,21 @@ def from_pillow(image: Image.Image, *, max_pixels: int = MAX_PIXELS) -> npt.NDAr
     return _upright(pixels, pixels.shape[:2], orientation, []).pixels
 
 
-def may_need_much_memory(data: bytes) -> bool:
-    """Return whether decoding may take over 100 MB, so that several threads should not do it at the same time.
-
-    Plain JPEGs never count if `decode` is called with a `min_side`: they are reduced during decoding.
-    """
+def may_need_much_memory(data: bytes, *, min_side: int | None = None) -> bool:
+    """Return whether decoding may take over 100 MB, so that several threads should not do it at the same time."""
     format_name = sniff(data)
     if format_name is None or format_name == "HEIF":
         return False
-    if format_name == "JPEG":
-        header = parse_jpeg(data)
-        declared = (header.width, header.height) if header is not None else (0, 0)
-    else:
-        declared = declared_size_wh(data, format_name) or (_LARGE_PIXELS, _LARGE_PIXELS)
-    return declared[0] * declared[1] > (4 * _LARGE_PIXELS if format_name == "JPEG" else _LARGE_PIXELS)
-
-
-def _check_size(width: int, height: int, max_pixels: int) -> None:
-    if width <= 0 or height <= 0:
-        raise BadImageError("empty", f"the declared size is {width} x {height} pixels")
-    if width * height > max_pixels:
-        raise BadImageError(
-            "oversized", f"the file declares {width} x {height} pixels; at most {max_pixels:,} are allowed"
-        )
-
-
-def _denominator(width: int, height: int, min_side: int | None) -> int:
-    """Return the largest of 1, 2, 4, 8 by which the shorter side may be divided."""
-    if min_side is None:
-        return 1
-    short = min(width, height)
-    return next((d for d in (8, 4, 2) if short // d >= max(min_side, 1)), 1)
+    header = parse_jpeg(data) if format_name == "JPEG" else None
+    size_wh = (header.width, header.height) if header is not None else declared_size_wh(data, format_name)
+    return size_wh is None or needed_bytes(size_wh, format_name, header, min_side=min_side) > _LARGE_BYTES
 
 
 def _decode_plain_jpeg(data: bytes, header: JpegHeader, findings: list[str], min_side: int | None) -> Decoded | None:
     """Decode with OpenCV, about four times as fast as Pillow; return None if Pillow should decode the file."""
     if not header.plain or data.find(b"\xff\xd9", header.scan_start) < 0:
         return None
-    denominator = _denominator(header.width, header.height, min_side)
+    denominator = reduction(header.width, header.height, min_side)
     flags = _REDUCED[denominator] if denominator > 1 else cv2.IMREAD_COLOR_RGB
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
     if pixels is None:
@@ -212,25 +187,29 @@ def _upright(pixels: npt.NDArray[np.uint8], size_hw: tuple[int, int], orientatio
 
 
 def _decode_with_pillow(
-    data: bytes, format_name: str, findings: list[str], min_side: int | None, max_pixels: int
+    data: bytes,
+    format_name: str,
+    header: JpegHeader | None,
+    findings: list[str],
+    *,
+    min_side: int | None,
+    max_pixels: int,
 ) -> Decoded:
-    if format_name in _HUNGRY:
-        max_pixels //= 4
-    elif format_name == "TIFF" and Image.MAX_IMAGE_PIXELS is not None:  # Pillow checks its own limit during loading
+    if format_name == "TIFF" and Image.MAX_IMAGE_PIXELS is not None:  # Pillow checks its own limit during loading
         max_pixels = min(max_pixels, Image.MAX_IMAGE_PIXELS)
     # a global switch that another library may have set
     if ImageFile.LOAD_TRUNCATED_IMAGES and lacks_end(data, format_name):
         raise BadImageError("truncated", f"{format_name}, {len(data):,} bytes: the end is missing")
     declared = declared_size_wh(data, format_name)
     if declared is not None:
-        _check_size(*declared, max_pixels)
+        check_cost(declared, format_name, max_pixels=max_pixels)
     try:
         image = OPENERS[format_name](io.BytesIO(data))
         width, height = image.size
-        _check_size(width, height, max_pixels)
+        check_cost((width, height), format_name, header, min_side=min_side, max_pixels=max_pixels)
         findings = findings + _header_findings(image, data, format_name)
         orientation = image.tag_v2.get(0x0112, 1) if format_name == "TIFF" else 1
-        denominator = _denominator(width, height, min_side)
+        denominator = reduction(width, height, min_side)
         if format_name == "JPEG" and denominator > 1:
             image.draft(image.mode, (width // denominator, height // denominator))
         image.load()

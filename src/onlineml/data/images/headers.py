@@ -70,12 +70,15 @@ class JpegHeader:
     orientation: int  # EXIF 1..8; 1 where absent or invalid
     multi_picture: bool
     scan_start: int  # offset of the first start-of-scan marker
+    progressive: bool = False
+    n_channels: int = 3
+    samples_per_pixel: float = 3.0  # of all channels: 1.5 with 4:2:0 subsampling
 
 
 def parse_jpeg(data: bytes) -> JpegHeader | None:
     """Parse the segments of a JPEG up to its first scan; return None if they are invalid or truncated."""
-    width = height = 0
-    plain = multi_picture = False
+    frame: tuple[int, int, bool, bool, int, float] | None = None
+    multi_picture = False
     orientation = 1
     position, end = 2, len(data) - 9
     while position < end:
@@ -86,20 +89,31 @@ def parse_jpeg(data: bytes) -> JpegHeader | None:
             position += 1
             continue
         if marker == 0xDA:
-            return JpegHeader(width, height, plain, orientation, multi_picture, position) if width and height else None
+            if frame is None or 0 in frame[:2]:
+                return None
+            width, height, plain, *coding = frame
+            return JpegHeader(width, height, plain, orientation, multi_picture, position, *coding)
         if 0xD0 <= marker <= 0xD9:
             return None
         length = (data[position + 2] << 8) + data[position + 3]
         body = position + 4
         if 0xC0 <= marker <= 0xCF and marker not in {0xC4, 0xC8, 0xCC}:
-            precision, height, width, channels = struct.unpack_from(">BHHB", data, body)
-            plain = marker <= 0xC2 and precision == 8 and channels in {1, 3}
+            frame = _frame(data, marker, body)
         elif marker == 0xE1 and data.startswith(b"Exif\0", body):
             orientation = exif_orientation(data[body : body + length - 2])
         elif marker == 0xE2 and data.startswith(b"MPF\0", body):
             multi_picture = True
         position += 2 + length
     return None
+
+
+def _frame(data: bytes, marker: int, body: int) -> tuple[int, int, bool, bool, int, float]:
+    """Return width, height, plain, progressive, channels and samples per pixel of a start-of-frame segment."""
+    precision, height, width, n_channels = struct.unpack_from(">BHHB", data, body)
+    plain = marker <= 0xC2 and precision == 8 and n_channels in {1, 3}
+    sampling = [(value >> 4) * (value & 15) for value in data[body + 7 : body + 6 + 3 * n_channels : 3]]
+    samples = sum(sampling) / max([1, *sampling])
+    return width, height, plain, marker in {0xC2, 0xC6, 0xCA, 0xCE}, n_channels, samples
 
 
 def exif_orientation(exif: bytes) -> int:

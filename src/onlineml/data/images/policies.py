@@ -32,7 +32,10 @@ POLICIES: dict[str, Policy] = {
     "unreadable": Policy("quarantined", "Not an image, or in a format without a decoder: excluded."),
     "truncated": Policy("quarantined", "The file is truncated: excluded."),
     "empty": Policy("quarantined", "Zero bytes, or a width or height of zero: excluded."),
-    "oversized": Policy("refused", "More pixels are declared than allowed (a decompression bomb): never decoded."),
+    "oversized": Policy(
+        "refused",
+        "Decoding would take over 500 MB or many seconds (a decompression bomb): never decoded.",
+    ),
     "missing": Policy("quarantined", "The object does not exist in the storage, or access is denied: excluded."),
     "changed": Policy(
         "quarantined", "The bytes differ from those that were imported (overwritten since): excluded; import it again."

@@ -114,7 +114,7 @@ def _made(content: bytes | OSError, side: int) -> tuple[Thumbnail, bool]:
     if isinstance(content, OSError):
         return Thumbnail(b"", (0, 0), str(content) or type(content).__name__), False
     try:
-        if may_need_much_memory(content):
+        if may_need_much_memory(content, min_side=side):
             with _one_large_image:
                 decoded = decode(content, min_side=side)
         else:

@@ -160,7 +160,7 @@ class ImageReader:
         if isinstance(data, OSError):
             raise data
         try:
-            with _decoders().large if may_need_much_memory(data) else nullcontext():
+            with _decoders().large if may_need_much_memory(data, min_side=self.min_side) else nullcontext():
                 decoded = decode(data, min_side=self.min_side)
                 return CachedImage(self.keep(decoded.pixels, decoded.size_hw), decoded.size_hw)
         except BadImageError as error:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from onlineml.data.images.decode import MAX_PIXELS
+from onlineml.data.video.pixels import MAX_PIXELS
 from onlineml.errors import BadVideoError, MissingDependencyError
 from onlineml.storage.filesystems import translated
 from onlineml.storage.io import open_file

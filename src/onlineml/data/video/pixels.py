@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onlineml.data.images.decode import MAX_PIXELS, from_pillow
+from onlineml.data.images.decode import from_pillow
 from onlineml.errors import BadVideoError
 
 if TYPE_CHECKING:
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Painter", "upright"]
+__all__ = ["MAX_PIXELS", "Painter", "upright"]
+
+MAX_PIXELS = 64_000_000  # of a frame; 8K has 33 million
 
 # Code points of ITU-T H.273, which FFmpeg and all containers use
 _UNSPECIFIED = 2  # MatrixCoefficients
