@@ -91,8 +91,8 @@ def parse_jpeg(data: bytes) -> JpegHeader | None:
         if marker == 0xDA:
             if frame is None or 0 in frame[:2]:
                 return None
-            width, height, plain, *coding = frame
-            return JpegHeader(width, height, plain, orientation, multi_picture, position, *coding)
+            width, height, plain, *_ = frame
+            return JpegHeader(width, height, plain, orientation, multi_picture, position, *frame[3:])
         if 0xD0 <= marker <= 0xD9:
             return None
         length = (data[position + 2] << 8) + data[position + 3]
