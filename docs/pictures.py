@@ -38,7 +38,7 @@ model = oml.load_model("project@champion")
 data = project.datasets.get(project.datasets.list()[-1])
 queue = oml.review_queue(project, n=24, data=data, random_share=0.0)
 """,
-    "Relabel(project, [item.image_id for item in queue], page_size=12)",
+    "Relabel(project, queue, page_size=12)",
     'Gallery(project, where={"split": "test"})',
     "Results(oml.evaluate(model, data, split='val'), data)",
     "Results(oml.predict(model, data.select(split='test').urls()))",
