@@ -24,6 +24,7 @@ SOURCE = ROOT / "src" / "onlineml"
 # From the ground up: a package imports those of lower floors only, and no neighbour of its own.
 FLOORS = (
     {"errors", "lazy", "pages"},
+    {"arguments"},
     {"storage"},
     {"data"},
     {"models", "evaluation", "registry", "runs"},

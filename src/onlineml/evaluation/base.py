@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from onlineml.arguments.similar import valid_names
 from onlineml.errors import ConfigError, DataError, UnknownClassError
 from onlineml.evaluation import serial
 from onlineml.evaluation.classification.tables import ConfusedPair
@@ -212,7 +213,7 @@ class BaseScores(ABC):
         if not isinstance(class_name, str):
             return class_name
         if class_name not in self.class_names:
-            known = ", ".join(self.class_names[:20])
+            known = valid_names(class_name, self.class_names)
             raise UnknownClassError(f"{class_name!r} is not one of the {len(self.class_names)} classes: {known}")
         return self.class_names.index(class_name)
 

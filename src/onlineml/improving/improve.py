@@ -5,17 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from onlineml import registry
+from onlineml.arguments.checks import instance
+from onlineml.data.manifest.manifest import Manifest
+from onlineml.errors import ConfigError
 from onlineml.improving.attempt import Attempt
 from onlineml.improving.gate.policy import Gate
 from onlineml.improving.outcome import UNCHANGED, Outcome
 from onlineml.improving.recipe import Recipe
+from onlineml.inference.evaluation import check_slices
+from onlineml.project.project import Project
+from onlineml.runs.run import Run
+from onlineml.tasks.base import VisionModule
 from onlineml.training.progress import check_progress
 
 if TYPE_CHECKING:
-    from onlineml.data.manifest.manifest import Manifest
-    from onlineml.project.project import Project
     from onlineml.registry.versions import ModelVersion
-    from onlineml.runs.run import Run
     from onlineml.training.progress import Progress
 
 __all__ = ["challenge", "improve"]
@@ -51,15 +55,19 @@ def improve(
         The verdict with its reasons, also stored in the run as ``outcome.json`` and ``outcome.html``.
 
     Raises:
-        ConfigError: `progress` is invalid, or the champion's network does not support the recipe.
+        ConfigError: an argument is invalid, or the champion's network does not support the recipe.
         DataError: there are no labelled images to train on, or to compare on.
         StoppedError: a stop of the run was requested; call again with it.
         TooManyBadImagesError: more images are bad than the recipe allows.
     """
     check_progress(progress)
+    _check_settings(project, gate, recipe)
+    if run is not None:
+        instance("run", run, Run, "a run of this project, such as that of project.runs.get(id), or None")
     spec = {} if run is None else run.spec
     frozen = dataset or spec.get("dataset")
     data = project.datasets.get(frozen) if frozen else project.freeze(max_bad=recipe.max_bad)
+    check_slices(data, gate.slices)
     champion = _version(project, spec["champion"]) if "champion" in spec else project.champion()
     before = _dataset_of(champion)
     if champion is not None and before == data.hash:
@@ -92,9 +100,17 @@ def challenge(project: Project, model: Any, data: Manifest, *, gate: Gate = _GAT
         The verdict with its reasons, also stored in a new run as ``outcome.json`` and ``outcome.html``.
 
     Raises:
+        ConfigError: an argument is invalid.
         DataError: there are no labelled images to compare on.
         TooManyBadImagesError: more images are bad than the recipe allows.
     """
+    _check_settings(project, gate, recipe)
+    instance("model", model, VisionModule, "a trained model; load_model opens a stored one")
+    instance("data", data, Manifest, "the dataset it was trained on, such as project.freeze() made")
+    if not model.task == data.task == project.task:
+        found = f"the model is for {model.task}, the data for {data.task}, the project for {project.task}"
+        raise ConfigError(f"{found}: expected one task")
+    check_slices(data, gate.slices)
     champion, record = project.champion(), project.runs.new()
     name = None if champion is None else champion.version
     record.update_spec({"kind": "challenge", "dataset": data.hash, "champion": name})
@@ -106,6 +122,12 @@ def challenge(project: Project, model: Any, data: Manifest, *, gate: Gate = _GAT
             outcome = attempt.judge(model, champion, _dataset_of(champion))
         outcome.save(record)
     return _finished(record, outcome)
+
+
+def _check_settings(project: Project, gate: Gate, recipe: Recipe) -> None:
+    instance("project", project, Project, "a project; Project.open(url) opens one")
+    instance("gate", gate, Gate, "a Gate, such as Gate(policy='better')")
+    instance("recipe", recipe, Recipe, "a Recipe, such as Recipe(epochs=10)")
 
 
 def _finished(record: Run, outcome: Outcome) -> Outcome:

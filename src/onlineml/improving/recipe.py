@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from onlineml.arguments.checks import instance, one_of, seconds, share, whole
+from onlineml.arguments.checks import seed as seed_
 from onlineml.errors import ConfigError
 
 __all__ = ["HOWS", "How", "Recipe"]
@@ -61,30 +63,21 @@ class Recipe:
     max_bad: float | None = None
 
     def __post_init__(self) -> None:
-        if self.how not in HOWS:
-            raise ConfigError(f"how={self.how!r}: expected one of {', '.join(HOWS)}")
+        one_of("how", self.how, HOWS)
         if self.epochs is not None and self.budget_s is not None:
             raise ConfigError(f"epochs={self.epochs} and budget_s={self.budget_s}: expected one of them")
-        if not isinstance(self.backbone, str):
-            raise ConfigError(
-                f"backbone is a {type(self.backbone).__name__}: expected a name, or the import path of your own "
-                "network, 'package.module:factory'"
-            )
-        if self.max_bad is not None and not 0 <= self.max_bad <= 1:
-            raise ConfigError(f"max_bad={self.max_bad}: expected a share between 0 and 1")
-        if not 0 <= self.seed < 2**31:
-            raise ConfigError(f"seed={self.seed}: expected 0..2**31-1")
-        self._check_least()
-
-    def _check_least(self) -> None:
-        """Refuse numbers that are too small."""
-        least = {"replay": 0, "epochs": 1, "size": 8, "batch_size": 1, "num_workers": 0}
-        for name, lowest in least.items():
-            value = getattr(self, name)
-            if value is not None and value < lowest:
-                raise ConfigError(f"{name}={value}: expected at least {lowest}")
-        if self.budget_s is not None and not self.budget_s > 0:
-            raise ConfigError(f"budget_s={self.budget_s}: expected more than 0 seconds")
+        expected = "a name, or the import path of your own network, 'package.module:factory'"
+        instance("backbone", self.backbone, str, expected)
+        checked: dict[str, object] = {
+            "budget_s": seconds("budget_s", self.budget_s, optional=True),
+            "max_bad": share("max_bad", self.max_bad, optional=True),
+            "seed": seed_("seed", self.seed),
+            "num_workers": whole("num_workers", self.num_workers),
+        }
+        for name, least in {"replay": 0, "epochs": 1, "size": 8, "batch_size": 1}.items():
+            checked[name] = whole(name, getattr(self, name), least=least, optional=True)
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
 
     @property
     def bad_share(self) -> float:

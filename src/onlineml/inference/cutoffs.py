@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onlineml.errors import ConfigError, UnknownClassError
+from onlineml.arguments.checks import number
+from onlineml.arguments.similar import valid_names
+from onlineml.errors import UnknownClassError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,13 +38,11 @@ def cutoffs(
     if isinstance(threshold, Mapping):
         unknown = sorted(map(str, threshold.keys() - set(model.class_names)))
         if unknown:
-            raise UnknownClassError(
-                f"threshold: {', '.join(unknown[:20])} is not among the model's classes {', '.join(model.class_names)}"
-            )
+            known = valid_names(unknown[0], model.class_names)
+            raise UnknownClassError(f"threshold: {unknown[0]} is not among the model's classes {known}")
     given = threshold if isinstance(threshold, Mapping) else dict.fromkeys(model.class_names, threshold)
-    outside = [value for value in given.values() if value is not None and not 0 <= value <= 1]
-    if outside:
-        raise ConfigError(f"threshold={outside[0]}: expected a score between 0 and 1")
+    for value in given.values():
+        number("threshold", value, "a score between 0 and 1", least=0.0, most=1.0, optional=True)
     own = model.thresholds or {}
     chosen = []
     for name in model.class_names:

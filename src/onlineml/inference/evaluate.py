@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, overload
 
+from onlineml.arguments.checks import instance
+from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import ConfigError
-from onlineml.inference.evaluation import EvaluateOptions
+from onlineml.inference.evaluation import EvaluateOptions, check_slices
 from onlineml.tasks import task_of
 from onlineml.tasks.loading import opened_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from onlineml.data.manifest.manifest import Manifest
     from onlineml.evaluation import ClassificationScores, MultilabelScores
     from onlineml.evaluation.detection.result import DetectionScores
     from onlineml.inference.detecting import DetectionModel
@@ -124,6 +125,8 @@ def evaluate(
         ConfigError: a slice is not a column, the model was never trained, or the manifest is for another task.
         TrainingError: a detector's boxes are not finite.
     """
+    instance("data", data, Manifest, "a Manifest, such as that of Manifest.from_any(folder) or project.freeze()")
+    check_slices(data, slices)
     opened = opened_model(model, storage_options=storage_options)
     task = task_of(opened)
     if data.task != task.name:

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from onlineml.arguments.checks import names, one_of, share, whole
+from onlineml.arguments.checks import seed as seed_
+from onlineml.arguments.similar import valid_names
 from onlineml.data.images.decode import decode
+from onlineml.data.manifest.splits import SPLITS
 from onlineml.errors import BadImageError, ConfigError, UnknownClassError
 from onlineml.storage.io import read_many
 
@@ -18,7 +22,7 @@ if TYPE_CHECKING:
 
     from onlineml.data.manifest.manifest import Manifest
 
-__all__ = ["EvaluateOptions", "own_label_ids", "require_known", "slice_values", "small_jpegs"]
+__all__ = ["EvaluateOptions", "check_slices", "own_label_ids", "require_known", "slice_values", "small_jpegs"]
 
 _OWN_COLUMNS = {"image_id", "uri", "version", "sha256", "width", "height", "split", "group", "label"}
 _OWN_COLUMNS |= {"declared_width", "declared_height"}
@@ -38,24 +42,42 @@ class EvaluateOptions:
     seed: int
     max_bad: float
 
+    def __post_init__(self) -> None:
+        one_of("split", self.split, SPLITS)
+        checked = {
+            "batch_size": whole("batch_size", self.batch_size, least=1),
+            "num_workers": whole("num_workers", self.num_workers),
+            "n_bootstrap": whole("n_bootstrap", self.n_bootstrap, of="resamples"),
+            "seed": seed_("seed", self.seed),
+            "max_bad": share("max_bad", self.max_bad),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
 
-def slice_values(data: Manifest, names: Sequence[str] | None, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-    """The values, in ``rows``, of the columns to slice by; None takes all with few values.
 
-    Raises:
-        ConfigError: a name is not a column, or one of lists.
-    """
+def slice_values(data: Manifest, slices: Sequence[str] | None, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    """The values, in ``rows``, of the columns to slice by, see `check_slices`; None takes all with few values."""
     import pyarrow as pa  # noqa: PLC0415
 
     lists = {field.name for field in data.table.schema if pa.types.is_nested(field.type)}
-    for name in names or ():
-        if name not in data.table.column_names or name in lists:
-            usable = [column for column in data.table.column_names if column not in lists]
-            raise ConfigError(f"slices: {name!r} is not a column of the manifest; it has {', '.join(usable)}")
-    if names is None:
+    if slices is None:
         further = [name for name in data.table.column_names if name not in _OWN_COLUMNS | lists]
-        names = [name for name in further if len({str(v) for v in data.column(name)}) <= _SLICE_VALUES]
-    return {name: np.asarray(data.column(name))[rows] for name in names}
+        slices = [name for name in further if len({str(v) for v in data.column(name)}) <= _SLICE_VALUES]
+    return {name: np.asarray(data.column(name))[rows] for name in slices}
+
+
+def check_slices(data: Manifest, slices: Sequence[str] | None) -> None:
+    """Check names of columns to slice by.
+
+    Raises:
+        ConfigError: it is no list, or a name is not a column, or one of lists.
+    """
+    import pyarrow as pa  # noqa: PLC0415
+
+    usable = [field.name for field in data.table.schema if not pa.types.is_nested(field.type)]
+    for name in names("slices", slices, optional=True) or ():
+        if name not in usable:
+            raise ConfigError(f"slices: {name!r} is not a column of the manifest; it has {valid_names(name, usable)}")
 
 
 def own_label_ids(model_names: Sequence[str], data: Manifest, label_ids: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
-from onlineml.errors import ConfigError
+from onlineml.arguments.checks import whole
 from onlineml.inference.device import move_to
 from onlineml.tasks import task_of
 from onlineml.tasks.loading import opened_model
@@ -120,8 +120,8 @@ def predict(
         UnknownClassError: a threshold is given for a class that the model does not have.
         StorageError: the store failed.
     """
-    if (top_k is not None and top_k < 1) or (batch_size is not None and batch_size < 1):
-        raise ConfigError(f"top_k={top_k}, batch_size={batch_size}: expected at least 1")
+    top_k = whole("top_k", top_k, least=1, optional=True)
+    batch_size = whole("batch_size", batch_size, least=1, optional=True)
     opened = opened_model(model, storage_options=storage_options)
     task = task_of(opened)
     move_to(opened, device)

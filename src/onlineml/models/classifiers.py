@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import pickle
 from dataclasses import dataclass
-from difflib import get_close_matches
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
@@ -13,6 +12,8 @@ from urllib.error import URLError
 import torch
 from torch import nn
 
+from onlineml.arguments.checks import instance, whole
+from onlineml.arguments.similar import did_you_mean, similar
 from onlineml.errors import ConfigError, MissingDependencyError, WeightsError
 from onlineml.models.slim_resnet import SlimResNet
 from onlineml.models.weights import load_into, read_state_dict
@@ -70,8 +71,8 @@ def build_classifier(
         WeightsError: the weights cannot be obtained or do not fit; they are never replaced by random ones.
         MissingDependencyError: timm is not installed.
     """
-    if num_classes < 1:
-        raise ConfigError(f"num_classes={num_classes}: expected at least 1")
+    num_classes = whole("num_classes", num_classes, least=1)
+    instance("backbone", backbone, (str, nn.Module), "the name of a network, an nn.Module or 'package.module:factory'")
     if isinstance(backbone, nn.Module):
         built = Classifier(backbone, "", _head_of(backbone, num_classes))
     elif backbone.startswith("timm:"):
@@ -104,7 +105,7 @@ def _named(name: str, num_classes: int) -> Classifier:
     if name not in known:
         raise ConfigError(
             f"backbone={name!r}: expected 'auto', 'slim_resnet18', a torchvision network ({', '.join(known)}), "
-            "'timm:NAME', an nn.Module or 'package.module:factory'"
+            f"'timm:NAME', an nn.Module or 'package.module:factory'{did_you_mean(name, ['slim_resnet18', *known])}"
         )
     options: dict[str, Any] = {}
     if name in {"googlenet", "inception_v3"}:
@@ -183,7 +184,7 @@ def _timm(backbone: str, num_classes: int, weights: Url | None) -> Classifier:
 
 
 def _similar(name: str, known: list[str]) -> str:
-    return ", ".join(get_close_matches(name, known, n=10, cutoff=0.0))
+    return ", ".join(similar(name, known, n=10, cutoff=0.0))
 
 
 def published_weights(name: str, weights: str) -> dict[str, torch.Tensor]:

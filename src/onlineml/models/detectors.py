@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from torch import nn
+
+from onlineml.arguments.checks import instance, whole
+from onlineml.arguments.similar import did_you_mean
 from onlineml.errors import ConfigError, WeightsError
 from onlineml.models.classifiers import build_classifier, import_factory, is_published_name, published_weights
 from onlineml.models.compact_detector import CompactDetector
@@ -15,8 +19,6 @@ from onlineml.models.weights import load_same_shapes, read_state_dict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from torch import nn
 
     from onlineml.storage.location import Url
 
@@ -76,8 +78,9 @@ def build_detector(
         WeightsError: the weights cannot be obtained or do not fit; they are never replaced by random ones.
         MissingDependencyError: timm or transformers is not installed.
     """
-    if num_classes < 1:
-        raise ConfigError(f"num_classes={num_classes}: expected at least 1")
+    num_classes = whole("num_classes", num_classes, least=1)
+    expected = "the name of a detector, an nn.Module or 'package.module:factory'"
+    instance("architecture", architecture, (str, nn.Module), expected)
     if isinstance(architecture, str):
         if takes_backbone(architecture):
             return _compact(backbone, num_classes, weights)
@@ -145,7 +148,7 @@ def _torchvision(name: str, num_classes: int, weights: Url | None) -> BuiltDetec
     if name not in known:
         raise ConfigError(
             f"architecture={name!r}: expected 'auto', 'compact', a torchvision detector ({', '.join(known)}), "
-            "'transformers:NAME', an nn.Module or 'package.module:factory'"
+            f"'transformers:NAME', an nn.Module or 'package.module:factory'{did_you_mean(name, ['compact', *known])}"
         )
     network = models.get_model(name, weights=None, weights_backbone=None, num_classes=num_classes + 1)
     if weights is None or not is_published_name(weights):

@@ -6,6 +6,8 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from onlineml.arguments.checks import instance
+from onlineml.arguments.checks import names as names_
 from onlineml.data.annotations.edits import checked_class_name
 from onlineml.data.kinds import kind_of, tasks
 from onlineml.errors import AlreadyExistsError, ConfigError, NotFoundError, StorageError
@@ -31,7 +33,8 @@ def new_facts(*, title: str, task: str, class_names: Sequence[str]) -> dict[str,
         ConfigError: the task is unknown, or class names are blank or repeated.
     """
     kind_of(task)
-    names = [checked_class_name(name) for name in class_names]
+    instance("title", title, str, "text")
+    names = [checked_class_name(name) for name in names_("class_names", class_names)]
     if len(set(names)) < len(names):
         raise ConfigError(f"class_names must be unique; found {names}")
     return {

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from onlineml import registry
+from onlineml.arguments.checks import flag, share
 from onlineml.data.annotations.log import AnnotationLog
 from onlineml.data.kinds import kind_of
 from onlineml.data.manifest.manifest import Manifest
@@ -104,7 +105,7 @@ class Project:
         """
         place = Location.of(url, storage_options).absolute
         facts = project_file.new_facts(title=title or place.name, task=task, class_names=class_names)
-        there = exist_ok and project_file.exists(place)  # it may be read-only
+        there = flag("exist_ok", exist_ok) and project_file.exists(place)  # it may be read-only
         if there or not project_file.write(place, facts):
             if not exist_ok:
                 raise AlreadyExistsError(f"{place} contains a project; open it with Project.open")
@@ -195,6 +196,7 @@ class Project:
         """
         from onlineml.data.annotations import freezing  # noqa: PLC0415 (decoders are loaded only to decode)
 
+        max_bad = share("max_bad", max_bad, optional=True)
         state = self.labels.state()
         entries, folder = state.folded.entries, self.location / "datasets"
         allowed = freezing.allowed_bad(entries)

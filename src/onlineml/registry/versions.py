@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from onlineml.arguments.similar import valid_names
 from onlineml.errors import AlreadyExistsError, ConfigError, ConflictError, NotFoundError, StorageError
 from onlineml.pages import markup
 from onlineml.registry.promotions import ALIAS, AliasState, aliases, check_alias, default_author, promotion_history
@@ -182,8 +183,7 @@ def _resolve_in(project: Location, name: str) -> ModelVersion:
         known = aliases(project)
         if name not in known:
             raise NotFoundError(
-                f"{project} has no {name!r}; its aliases are {', '.join(known) or 'none yet'}; "
-                "publish a model and promote it"
+                f"{project} has no {name!r}; its aliases are {valid_names(name, known)}; publish a model and promote it"
             )
         wanted = known[name]
     matches = [version for version in versions if wanted in {version.version, version.version.partition("-")[0]}]

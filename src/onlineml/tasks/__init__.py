@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
+from onlineml.arguments.similar import did_you_mean
 from onlineml.errors import ConfigError
 from onlineml.tasks.classification.task import CLASSIFICATION
 from onlineml.tasks.detection.task import DETECTION
@@ -57,10 +57,8 @@ def task_of(what: Any) -> Task:
             "or datamodule with an attribute task"
         )
     if name not in known:
-        near = get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}? Else" if near else "if another package brings it,"
         raise ConfigError(
-            f"task={name!r}: expected one of {', '.join(known)}; {hint} install the package whose entry points in the "
-            f"group {_GROUP!r} have it"
+            f"task={name!r}: expected one of {', '.join(known)}{did_you_mean(name, known)}; another task needs the "
+            f"package whose entry points in the group {_GROUP!r} have it"
         )
     return known[name]

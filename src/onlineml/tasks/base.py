@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args
 
 import torch
 from torch import nn
 
+from onlineml.arguments.checks import ABOVE_ZERO, BELOW_ONE, flag, number, one_of, whole
+from onlineml.arguments.checks import seed as seed_
 from onlineml.data.loading.lightning import pl
 from onlineml.errors import ConfigError
 from onlineml.tasks.class_head import WithClassHead
@@ -74,18 +76,16 @@ class VisionModule(WithClassHead, WithNormalization, WithThresholds, WithFiles, 
         seed: int,
     ) -> None:
         super().__init__()
-        if optimizer not in {"adamw", "sgd"}:
-            raise ConfigError(f"optimizer={optimizer!r}: expected 'adamw' or 'sgd'")
-        if not lr > 0:
-            raise ConfigError(f"lr={lr}: expected more than 0")
-        if not 0 <= head_warmup < 1:
-            raise ConfigError(f"head_warmup={head_warmup}: expected a share of the run, 0 <= share < 1")
-        if not 0 <= frozen_share <= 1:
-            raise ConfigError(f"frozen_share={frozen_share}: expected a share of the backbone, 0..1")
         self.class_names = class_names
-        self.optimizer_name, self.lr, self.weight_decay = optimizer, lr, weight_decay
-        self.lr_decay, self.warmup_steps, self.head_warmup = lr_decay, warmup_steps, head_warmup
-        self.frozen_share, self.freeze_bn, self.seed = frozen_share, freeze_bn, seed
+        self.optimizer_name = one_of("optimizer", optimizer, get_args(Optimizer))
+        self.lr = number("lr", lr, "more than 0", least=ABOVE_ZERO)
+        self.weight_decay = number("weight_decay", weight_decay, "at least 0", least=0.0)
+        self.lr_decay = number("lr_decay", lr_decay, "a factor, 0 < factor <= 1", least=ABOVE_ZERO, most=1.0)
+        self.warmup_steps = whole("warmup_steps", warmup_steps)
+        below_one = "a share of the run, 0 <= share < 1"
+        self.head_warmup = number("head_warmup", head_warmup, below_one, least=0.0, most=BELOW_ONE)
+        self.frozen_share = number("frozen_share", frozen_share, "a share of the backbone, 0..1", least=0.0, most=1.0)
+        self.freeze_bn, self.seed = flag("freeze_bn", freeze_bn), seed_("seed", seed)
         self.head_is_warm = False  # fit() warms up a linear head, see onlineml.training.probe
         self.schedule: Schedule | None = None
         self.gradient_clip: float | None = None  # maximum norm; clipping takes 3 % of a ResNet-18's step on a CPU

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from onlineml.arguments.checks import whole
 from onlineml.tasks import task_names, task_of
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def datamodule_for(
         ClassificationDataModule({'train': 32, 'val': 12, 'test': 20}, size_hw=(64, 64), batch_size=32)
     """
     task = task_of(data)
+    size = whole("size", size, least=8, of="pixels", optional=True)
     side = task.default_size if size is None else size
     made: ImageDataModule = task.load("datamodule")(
         data,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args
 
 import numpy as np
 import torch
 from torch import nn
 
+from onlineml.arguments.checks import one_of, share
+from onlineml.arguments.similar import valid_names
 from onlineml.errors import ConfigError
 from onlineml.models.classifiers import build_classifier
 from onlineml.models.modes import in_eval_mode
@@ -71,10 +73,8 @@ class ClassifierModule(VisionModule):
         storage_options: Options = None,
     ) -> None:
         names = checked_names(class_names, least=self.least_classes)
-        if mix not in {"none", "mixup", "cutmix"}:
-            raise ConfigError(f"mix={mix!r}: expected 'none', 'mixup' or 'cutmix'")
-        if label_smoothing is not None and not 0 <= label_smoothing <= 1:
-            raise ConfigError(f"label_smoothing={label_smoothing}: expected a share between 0 and 1")
+        one_of("mix", mix, get_args(Mix))
+        label_smoothing = share("label_smoothing", label_smoothing, optional=True)
         pretrained = weights is not None
         super().__init__(
             class_names=names,
@@ -84,7 +84,7 @@ class ClassifierModule(VisionModule):
             lr_decay=(0.7 if pretrained else 1.0) if lr_decay is None else lr_decay,
             warmup_steps=(5 if pretrained else 20) if warmup_steps is None else warmup_steps,
             head_warmup=(0.1 if pretrained else 0.0) if head_warmup is None else head_warmup,
-            frozen_share=frozen_share or 0.0,
+            frozen_share=0.0 if frozen_share is None else frozen_share,
             freeze_bn=pretrained if freeze_bn is None else freeze_bn,
             seed=seed,
         )
@@ -255,7 +255,7 @@ def _class_weights(weights: Mapping[str, float] | Sequence[float] | None, names:
     if isinstance(weights, Mapping):
         unknown = sorted(map(str, weights.keys() - set(names)))
         if unknown:
-            raise ConfigError(f"class_weights: {', '.join(unknown[:5])} is not among {', '.join(names[:20])}")
+            raise ConfigError(f"class_weights: {unknown[0]} is not among {valid_names(unknown[0], names)}")
         values = [weights[n] for n in names if n in weights]
     else:
         values = list(weights)

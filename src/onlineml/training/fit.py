@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from onlineml.arguments.checks import flag, instance, seconds, whole
 from onlineml.data.loading.datamodules import ImageDataModule
 from onlineml.errors import AlreadyExistsError, ConfigError
 from onlineml.runs.run import Run, new_run_id
 from onlineml.storage.io import exists
 from onlineml.storage.location import Location, Options
+from onlineml.tasks.base import VisionModule
 from onlineml.training.progress import check_progress, stopping_on_interrupt
+from onlineml.training.trainer import check_trainer
 from onlineml.training.training import Training
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pytorch_lightning.loggers import Logger
 
     from onlineml.data.loading.lightning import pl
-    from onlineml.tasks.base import VisionModule
     from onlineml.training.progress import Progress
 
 __all__ = ["fit"]
@@ -68,14 +70,16 @@ def fit(
         accelerator: Lightning's.
         devices: 1 or ``"auto"``, which is 1: distributed training is not supported yet.
         logger: a Lightning logger, or several; each gets the run's spec and every row of its metrics.
-        callbacks: additional Lightning callbacks.
+        callbacks: an additional Lightning callback, or several.
         storage_options: of the filesystem, if ``run`` is a URL.
 
     Returns:
         The finished run.
 
     Raises:
-        ConfigError: arguments contradict each other, the classes differ, or an unfinished run had other settings.
+        ConfigError: arguments are invalid or contradict each other, the classes differ, the network cannot take the
+            images, or an unfinished run had other settings.
+        DataError: the split "train" has no annotated images.
         AlreadyExistsError: the run is finished.
         TrainingError: the loss is not finite.
         StoppedError: `Run.request_stop` was called; the run has a checkpoint, so call again to continue.
@@ -83,11 +87,16 @@ def fit(
     """
     if epochs is not None and budget_s is not None:
         raise ConfigError(f"epochs={epochs} and budget_s={budget_s}: expected one of them")
-    _check_limits(epochs=epochs, budget_s=budget_s, patience=patience)
+    epochs = whole("epochs", epochs, least=1, optional=True)
+    patience = whole("patience", patience, least=1, optional=True)
+    budget_s, ema = seconds("budget_s", budget_s, optional=True), flag("ema", ema)
     _check_devices(devices)
     check_progress(progress)
     _check_task(model, datamodule)
     _check_classes(model, datamodule)
+    _check_images(datamodule, patience=patience)
+    loggers, callbacks = _listed("logger", logger, "log_metrics"), _listed("callbacks", callbacks, "on_train_start")
+    check_trainer(precision=precision, accelerator=accelerator)
     if epochs is None and budget_s is None:
         epochs = _EPOCHS
     spec = _spec(model, datamodule, epochs=epochs, budget_s=budget_s)
@@ -95,18 +104,9 @@ def fit(
     with tempfile.TemporaryDirectory(prefix="onlineml-") as folder:
         training = Training(model, datamodule, record, Path(folder), epochs=epochs, budget_s=budget_s)
         with training.recorded(), record.stopping_in_time(), stopping_on_interrupt(record, progress):
-            training.prepare(patience=patience, ema=ema, progress=progress, loggers=_listed(logger))
+            training.prepare(patience=patience, ema=ema, progress=progress, loggers=loggers)
             training.execute(precision=precision, accelerator=accelerator, callbacks=callbacks)
     return record
-
-
-def _check_limits(*, epochs: int | None, budget_s: float | None, patience: int | None) -> None:
-    if epochs is not None and epochs < 1:
-        raise ConfigError(f"epochs={epochs}: expected at least 1")
-    if budget_s is not None and not budget_s > 0:
-        raise ConfigError(f"budget_s={budget_s}: expected more than 0 seconds")
-    if patience is not None and patience < 1:
-        raise ConfigError(f"patience={patience}: expected at least 1")
 
 
 def _check_devices(devices: int | str) -> None:
@@ -117,13 +117,28 @@ def _check_devices(devices: int | str) -> None:
         )
 
 
-def _listed(logger: Logger | Sequence[Logger] | None) -> list[Logger]:
-    if logger is None:
-        return []
-    return list(logger) if isinstance(logger, Sequence) else [logger]
+def _listed(name: str, given: Any, method: str) -> list[Any]:
+    """None, one object, or several, as a list; each must have a method of Lightning's."""
+    listed = list(given) if isinstance(given, list | tuple) else [] if given is None else [given]
+    for one in listed:
+        if isinstance(one, type) or not callable(getattr(one, method, None)):
+            kind = "callback" if name == "callbacks" else "logger"
+            raise ConfigError(f"{name} contains {one!r}: expected a Lightning {kind}, or a list of them")
+    return listed
+
+
+def _check_images(datamodule: ImageDataModule, *, patience: int | None) -> None:
+    """Refuse images that cannot be trained on as asked."""
+    datamodule.loader("train")
+    if patience is not None and not len(datamodule.rows_of("val")):
+        raise ConfigError(
+            f"patience={patience} needs validation, and the split 'val' has no annotated images: assign some to it, as "
+            "by Manifest.with_splits(), or use patience=None"
+        )
 
 
 def _check_task(model: VisionModule, datamodule: ImageDataModule) -> None:
+    instance("model", model, VisionModule, "a model, such as that of onlineml.model_for(data)")
     if not isinstance(datamodule, ImageDataModule):
         raise ConfigError(
             f"datamodule is a {type(datamodule).__name__}: expected one of images, such as that of "
@@ -169,6 +184,7 @@ def _open_run(run: Run | str | Path | None, spec: Mapping[str, Any], options: Op
     if run is None:
         run = Path(tempfile.mkdtemp(prefix="onlineml-run-")) / new_run_id()  # readable by this user only
     if not isinstance(run, Run):
+        instance("run", run, (str, os.PathLike, Location), "a run, its URL, or None for one in a temporary folder")
         folder = Location.of(run, options).folder
         if not exists(folder / "spec.json"):
             return Run.create(folder, spec=spec)

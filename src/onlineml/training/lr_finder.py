@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from onlineml.arguments.checks import number, whole
 from onlineml.errors import ConfigError
 from onlineml.tasks.schedule import Schedule
 
@@ -85,7 +86,10 @@ def suggest_lr(
     Raises:
         ConfigError: the range is empty, or fewer than 10 steps.
     """
-    if not 0 < lowest < highest or steps < 10:
+    lowest, highest = (
+        number(name, rate, "a rate above 0") for name, rate in (("lowest", lowest), ("highest", highest))
+    )
+    if not 0 < lowest < highest or whole("steps", steps) < 10:
         raise ConfigError(
             f"lowest={lowest}, highest={highest}, steps={steps}: expected 0 < lowest < highest and steps >= 10"
         )

@@ -9,6 +9,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from onlineml.arguments.checks import one_of
 from onlineml.errors import ConfigError
 from onlineml.lazy import import_path
 
@@ -51,8 +52,7 @@ def check_progress(progress: Progress) -> None:
     Raises:
         ConfigError: it is not one of the choices.
     """
-    if progress not in get_args(Progress):
-        raise ConfigError(f"progress={progress!r}: expected one of {', '.join(get_args(Progress))}")
+    one_of("progress", progress, get_args(Progress))
 
 
 class Reporter:

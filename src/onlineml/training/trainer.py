@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from onlineml.data.loading.lightning import pl
+from onlineml.errors import ConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 
     from onlineml.tasks.base import VisionModule
 
-__all__ = ["interruptible", "log_row", "precision_for", "quiet"]
+__all__ = ["check_trainer", "interruptible", "log_row", "precision_for", "quiet"]
 
 
 def log_row(loggers: Sequence[Logger], row: Mapping[str, Any]) -> None:
@@ -28,6 +31,22 @@ def log_row(loggers: Sequence[Logger], row: Mapping[str, Any]) -> None:
     for logger in loggers:
         logger.log_metrics(metrics, step=int(row["step"]))
         logger.save()
+
+
+def check_trainer(*, precision: Any, accelerator: Any) -> None:
+    """Let Lightning check the arguments of a trainer, before any work is done.
+
+    Raises:
+        ConfigError: it refuses one of them.
+    """
+    if precision is None and accelerator in {"auto", "cpu"}:
+        return
+    try:
+        with quiet():
+            plain: dict[str, Any] = {"devices": 1, "logger": False, "enable_checkpointing": False}
+            pl.Trainer(precision=precision, accelerator=accelerator, **plain)
+    except Exception as error:  # ValueError, TypeError, RuntimeError, MisconfigurationException, …
+        raise ConfigError(f"precision={precision!r}, accelerator={accelerator!r}: {error}") from error
 
 
 def precision_for(precision: str | None, accelerator: str, model: VisionModule) -> str:

@@ -39,6 +39,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from onlineml.arguments.similar import did_you_mean
 from onlineml.data.annotations.entries import mask_of, positions, taken
 from onlineml.data.annotations.fold import Folded, folded
 from onlineml.data.annotations.history import conflict_rows, history_rows, provenance_of
@@ -235,10 +236,9 @@ class Annotations:
         """
         for label in dict.fromkeys(labels):
             if label not in self.class_names and label not in self.lineage:
-                raise UnknownClassError(
-                    f"label {label!r} is not one of the {len(self.class_names)} classes "
-                    f"({examples(self.class_names)}); add it with project.classes.add({label!r})"
-                )
+                known = f"{len(self.class_names)} classes ({examples(self.class_names)})"
+                hint = f"{did_you_mean(label, self.class_names)}; add it with project.classes.add({label!r})"
+                raise UnknownClassError(f"label {label!r} is not one of the {known}{hint}")
 
 
 def fold(

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from onlineml.arguments.checks import one_of
 from onlineml.data.images.policies import FORMAT_OF
 from onlineml.data.manifest.splits import SPLITS
-from onlineml.errors import BadImageError, ConfigError
+from onlineml.errors import BadImageError
 from onlineml.storage import io
 from onlineml.storage.urls import redacted
 
@@ -101,9 +102,7 @@ def checked_split(split: str | None) -> str | None:
     Raises:
         ConfigError: it is unknown.
     """
-    if split is not None and split not in SPLITS:
-        raise ConfigError(f"split={split!r}: expected one of {', '.join(SPLITS)}, or None to assign it by a hash")
-    return split
+    return split if split is None else one_of("split", split, SPLITS, other="None to assign it by a hash")
 
 
 def _read(sources: Sequence[Source], blobs: Location) -> tuple[list[str], list[bytes]]:

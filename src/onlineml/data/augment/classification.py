@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from onlineml.arguments.checks import one_of
 from onlineml.data.augment.crop import CropAugment
 from onlineml.errors import ConfigError
 
@@ -111,8 +112,7 @@ class Augmenter:
 
 def _build(augment: str, size_hw: tuple[int, int]) -> Any:
     """Return None, a `CropAugment`, or an `albumentations.Compose`."""
-    if augment not in get_args(Augment):
-        raise ConfigError(f"augment={augment!r}: expected one of {', '.join(get_args(Augment))} or a Compose")
+    one_of("augment", augment, get_args(Augment), other="an albumentations.Compose")
     if augment == "none":
         return None
     if augment == "light":

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
+from onlineml.arguments.checks import number, one_of
 from onlineml.data.augment.classification import Augment
 from onlineml.data.augment.compose import UsersCompose
 from onlineml.data.augment.detection_geometry import (
@@ -121,15 +122,18 @@ class DetectionAugmenter:
         mosaic: float = 0.0,
         copy_paste: float = 0.0,
     ) -> None:
-        if flips not in get_args(Flips):
-            raise ConfigError(f"flips={flips!r}: expected one of {', '.join(get_args(Flips))}")
-        if multi_scale is not None and not (len(multi_scale) == 2 and 0.1 <= multi_scale[0] <= multi_scale[1] <= 10):
-            raise ConfigError(f"multi_scale={multi_scale}: expected the smallest and the largest zoom, each 0.1..10")
-        for name, chance in (("mosaic", mosaic), ("copy_paste", copy_paste)):
-            if not 0 <= chance <= 1:
-                raise ConfigError(f"{name}={chance}: expected a probability between 0 and 1")
+        one_of("flips", flips, get_args(Flips))
+        if multi_scale is not None:
+            zooms = "the smallest and the largest zoom, each 0.1..10"
+            ends = [*multi_scale] if np.shape(multi_scale) == (2,) else []
+            for end in ends:
+                number("multi_scale", end, zooms, least=0.1, most=10.0)
+            if not ends or ends[0] > ends[1]:
+                raise ConfigError(f"multi_scale={multi_scale}: expected {zooms}")
         self.size_hw, self.seed, self.flips = size_hw, seed, flips
-        self.mosaic, self.copy_paste = mosaic, copy_paste
+        chance = "a probability between 0 and 1"
+        self.mosaic = number("mosaic", mosaic, chance, least=0.0, most=1.0)
+        self.copy_paste = number("copy_paste", copy_paste, chance, least=0.0, most=1.0)
         self._users = None if isinstance(augment, str) else UsersCompose(augment, size_hw)
         self._strength = _strength(augment) if isinstance(augment, str) else _Strength()
         if multi_scale is not None:
@@ -277,8 +281,7 @@ class DetectionAugmenter:
 
 
 def _strength(augment: str) -> _Strength:
-    if augment not in get_args(Augment):
-        raise ConfigError(f"augment={augment!r}: expected one of {', '.join(get_args(Augment))} or a Compose")
+    one_of("augment", augment, get_args(Augment), other="a Compose")
     # in the few dozen epochs that are feasible on a CPU, a network underfits rather than overfits: on blood cells, the
     # zoom of "light" gave an mAP50 .02 higher than that of "standard"
     return _STRENGTHS["light" if augment == "auto" else augment]

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from onlineml.arguments.checks import share
 from onlineml.data.checks.table import CheckTable, Finding, findings_table
 from onlineml.data.images.budget import MAX_PIXELS
 from onlineml.data.images.decode import POLICIES, decode, may_need_much_memory
 from onlineml.data.manifest.splits import SPLITS
-from onlineml.errors import BadImageError, ConfigError, NotFoundError, TooManyBadImagesError
+from onlineml.errors import BadImageError, NotFoundError, TooManyBadImagesError
 from onlineml.storage import io
 
 if TYPE_CHECKING:
@@ -67,8 +68,7 @@ def check(
         PermissionError: none of the images may be read.
         ConfigError: max_bad is not a share.
     """
-    if not 0 <= max_bad <= 1:
-        raise ConfigError(f"max_bad={max_bad!r}: expected a share of the images between 0 and 1")
+    max_bad = share("max_bad", max_bad)
     looks = list(_looks(manifest, progress=progress, max_pixels=max_pixels))
     if len(looks) > 1 and all(look.denied for look in looks):  # not a fault of the images
         raise PermissionError(looks[0].findings[0][1])

@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import cache
 from importlib.metadata import entry_points
 
+from onlineml.arguments.similar import valid_names
 from onlineml.data.kinds.base import AnnotationKind
 from onlineml.data.kinds.boxes import BOXES
 from onlineml.data.kinds.label import LABEL
@@ -41,8 +42,9 @@ def kind_of(task: str) -> AnnotationKind:
                 f"{task!r}; {entry.value} gives {kind!r}"
             )
         return kind
-    known = ", ".join(map(repr, tasks()))
-    raise ConfigError(f"task must be one of {known}; it is {task!r}; install the package that brings that task")
+    raise ConfigError(
+        f"task={task!r}: expected one of {valid_names(task, tasks())}; another task needs the package that brings it"
+    )
 
 
 def task_of(key: str) -> str:

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from onlineml.arguments.checks import flag, instance, share, whole
+from onlineml.arguments.checks import seed as seed_
 from onlineml.data.augment.classification import Augment, Augmenter, training_scale
 from onlineml.data.loading.datasets import BadRow, ImageDataset, ImageRows
 from onlineml.data.loading.decoded_cache import DecodedCache
 from onlineml.data.loading.lightning import pl
 from onlineml.data.loading.loaders import BatchOrder, Loader
+from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import ConfigError, DataError, TooManyBadImagesError
 
 if TYPE_CHECKING:
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onlineml.data.loading.detection_datasets import DetectionDataset
-    from onlineml.data.manifest.manifest import Manifest
 
 __all__ = ["ClassificationDataModule", "ImageDataModule"]
 
@@ -59,25 +61,20 @@ class ImageDataModule(pl.LightningDataModule):
         balance: bool = False,
     ) -> None:
         super().__init__()
+        instance("manifest", manifest, Manifest, "a Manifest, such as that of Manifest.from_any(folder)")
         if manifest.task != self.task:
             raise DataError(
                 f"a {type(self).__name__} is for manifests of the task {self.task!r}; found {manifest.task!r}: use the "
                 "datamodule of that task, or import the images for this task"
             )
-        if np.shape(size_hw) != (2,) or min(size_hw) < 8:
+        if np.shape(size_hw) != (2,):
             raise ConfigError(f"size_hw={size_hw}: expected (height, width), each at least 8 pixels")
-        if batch_size < 1:
-            raise ConfigError(f"batch_size={batch_size}: expected at least 1")
-        if num_workers < 0:
-            raise ConfigError(f"num_workers={num_workers}: expected 0 (a thread) or more (processes)")
-        if not 0 <= seed < 2**31:
-            raise ConfigError(f"seed={seed}: expected 0..2**31-1")
-        if not 0 <= max_bad <= 1:
-            raise ConfigError(f"max_bad={max_bad}: expected a share between 0 and 1")
         self.manifest = manifest
-        self.size_hw = (int(size_hw[0]), int(size_hw[1]))
-        self.batch_size, self.seed, self.num_workers, self.max_bad = batch_size, seed, num_workers, max_bad
-        self.balance = balance
+        height, width = (whole("size_hw", side, least=8, of="pixels") for side in size_hw)
+        self.size_hw = (height, width)
+        self.batch_size = whole("batch_size", batch_size, least=1)
+        self.num_workers = whole("num_workers", num_workers, of="processes (0 is a thread)")
+        self.seed, self.max_bad, self.balance = seed_("seed", seed), share("max_bad", max_bad), flag("balance", balance)
         self._findings: dict[str, dict[str, BadRow]] = {}  # by split, then by image_id
         self._usable = manifest.kind.is_annotated(manifest.table)
         self._splits = np.asarray(manifest.column("split"), dtype=object)
@@ -258,7 +255,7 @@ class ClassificationDataModule(ImageDataModule):
         self.augment_name = augment if isinstance(augment, str) else "user's own"
         self.labels = self._labels()
         self._cache = None
-        if cache and len(manifest):
+        if flag("cache", cache) and len(manifest):
             where = None if cache_dir is None else Path(cache_dir)
             self._cache = DecodedCache(self._cache_names(), short_side=training_scale(self.size_hw), folder=where)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from onlineml.arguments.checks import flag
 from onlineml.data.augment.detection import DetectionAugmenter, Flips
 from onlineml.data.augment.detection_geometry import kept_hw
 from onlineml.data.loading.datamodules import ImageDataModule
@@ -113,7 +114,7 @@ class DetectionDataModule(ImageDataModule):
         self._truth = Truth(manifest.boxes(), declared_sizes_hw(manifest.table), known_classes)
         self._bad_boxes: dict[str, dict[tuple[str, str, str], BadRow]] = {}  # by split, then image, finding, detail
         self._cache = None
-        if cache and len(manifest):
+        if flag("cache", cache) and len(manifest):
             where = None if cache_dir is None else Path(cache_dir)
             self._cache = DecodedCache(self._cache_names(), inside_hw=kept_hw(self.size_hw), folder=where)
 

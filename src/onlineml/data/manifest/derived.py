@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from onlineml.arguments.similar import valid_names
 from onlineml.data.manifest.base import ManifestBase, Split
 from onlineml.data.manifest.edits import ids_of
 from onlineml.data.manifest.examples import examples
@@ -38,7 +39,7 @@ class DerivedManifests(ManifestBase):
         wanted = [split] if isinstance(split, str) else list(split)
         unknown = [name for name in wanted if name not in SPLITS]
         if unknown:
-            raise ConfigError(f"unknown split {unknown[0]!r}; expected one of {', '.join(SPLITS)}")
+            raise ConfigError(f"unknown split {unknown[0]!r}; expected one of {valid_names(unknown[0], SPLITS)}")
         table = self._manifest().table
         return self._with(table.filter(pc.is_in(table["split"], pa.array(wanted, pa.string()))))
 

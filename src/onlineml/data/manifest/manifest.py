@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from onlineml.arguments.similar import valid_names
 from onlineml.data.kinds import kind_of
 from onlineml.data.manifest.box_formats import BoxFormats
 from onlineml.data.manifest.dataset_formats import DatasetFormats
@@ -249,7 +250,7 @@ class Manifest(LabelFormats, BoxFormats, DatasetFormats, DerivedManifests):
             ConfigError: there is no such column.
         """
         if name not in self.table.column_names:
-            raise ConfigError(f"no column {name!r}; the columns are {', '.join(self.table.column_names)}")
+            raise ConfigError(f"no column {name!r}; the columns are {valid_names(name, self.table.column_names)}")
         column = self.table[name]
         if pa.types.is_nested(column.type):
             values = np.empty(len(self), dtype=object)

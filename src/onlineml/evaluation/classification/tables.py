@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from onlineml.arguments.similar import valid_names
 from onlineml.errors import UnknownClassError
 from onlineml.evaluation import metrics
 from onlineml.evaluation.types import Floats, Ints  # noqa: TC001
@@ -127,7 +128,7 @@ class ClassTable:
             UnknownClassError: the class does not exist.
         """
         if name not in self.names:
-            msg = f"{name!r} is not one of the {len(self.names)} classes: {', '.join(self.names[:20])}"
+            msg = f"{name!r} is not one of the {len(self.names)} classes: {valid_names(name, self.names)}"
             raise UnknownClassError(msg)
         place = self.names.index(name)
         return {name: column[place] for name, column in self._columns().items()}

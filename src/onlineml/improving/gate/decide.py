@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from onlineml.arguments.similar import valid_names
 from onlineml.errors import ConfigError
 from onlineml.evaluation.comparison.compare import compare
 from onlineml.evaluation.comparison.samples import MIN_GROUPS
@@ -77,7 +78,7 @@ def gate(
     comparison = compare(champion, challenger, n_resamples=n_resamples, seed=seed)
     name = comparison.main if score is None else score
     if name not in comparison.evidence:
-        msg = f"score={name!r}: expected one of {', '.join(comparison.evidence)}"
+        msg = f"score={name!r}: expected one of {valid_names(name, comparison.evidence)}"
         raise ConfigError(msg)
     own = set(comparison.image_ids)
     found = tuple(image_id for image_id in dict.fromkeys(leaked) if image_id in own)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from onlineml.arguments.checks import ABOVE_ZERO, BELOW_ONE, flag, names, number, one_of, whole
 from onlineml.errors import ConfigError
 from onlineml.improving.gate import text as words
 
@@ -20,9 +23,8 @@ PolicyName = Literal["auto", "better", "not_worse"]
 
 
 def _check_level(level: float) -> None:
-    if not 0.5 < level < 1:
-        msg = f"level={level}: expected a confidence in (0.5, 1), such as 0.95"
-        raise ConfigError(msg)
+    expected = "a confidence in (0.5, 1), such as 0.95"
+    number("level", level, expected, least=math.nextafter(0.5, 1), most=BELOW_ONE)
 
 
 @dataclass(frozen=True)
@@ -74,9 +76,8 @@ class NotWorse:
 
     def __post_init__(self) -> None:
         _check_level(self.level)
-        if not 0 < self.margin <= 0.5:
-            msg = f"margin={self.margin}: expected a difference of scores in (0, 0.5]; one point is 0.01"
-            raise ConfigError(msg)
+        expected = "a difference of scores in (0, 0.5]; one point is 0.01"
+        number("margin", self.margin, expected, least=ABOVE_ZERO, most=0.5)
 
     def __str__(self) -> str:
         return f"not worse by {words.points(self.margin)}"
@@ -126,10 +127,11 @@ class Gate:
 
     def __post_init__(self) -> None:
         self.policy_for(reason=True)
-        if self.min_support < 1:
-            raise ConfigError(f"min_support={self.min_support}: expected at least 1 image")
-        if isinstance(self.slices, str):
-            raise ConfigError(f"slices={self.slices!r}: expected names of columns, such as [{self.slices!r}], or None")
+        whole("min_support", self.min_support, least=1, of="images")
+        names("slices", self.slices, optional=True)
+        flag("promote", self.promote)
+        if not isinstance(self.rules, Iterable):
+            raise ConfigError(f"rules={self.rules!r}: expected a list of functions that take the comparison")
         wrong = [rule for rule in self.rules if not callable(rule)]
         if wrong:
             raise ConfigError(f"rules: {wrong[0]!r} is not a function; expected functions that take the comparison")
@@ -148,8 +150,4 @@ class Gate:
             "better": Better(),
             "not_worse": not_worse,
         }
-        if self.policy not in named:
-            raise ConfigError(
-                f"policy={self.policy!r}: expected one of {', '.join(named)}, or a Better or NotWorse object"
-            )
-        return named[self.policy]
+        return named[one_of("policy", self.policy, named, other="a Better or NotWorse object")]

@@ -9,10 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from onlineml.arguments.checks import instance, names, share, whole
+from onlineml.arguments.checks import seed as seed_
+from onlineml.data.manifest.manifest import Manifest
+from onlineml.data.manifest.splits import SPLITS
 from onlineml.errors import ConfigError
 from onlineml.improving.review.candidates import Candidates
 from onlineml.improving.review.ranking import rank
 from onlineml.improving.review.result import Why
+from onlineml.project.project import Project
 from onlineml.tasks import task_of
 from onlineml.tasks.base import VisionModule
 from onlineml.tasks.loading import load_model
@@ -23,10 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onlineml.data.annotations.state import Annotations
-    from onlineml.data.manifest.manifest import Manifest
     from onlineml.improving.review.candidates import CandidatePool
     from onlineml.improving.review.result import ReviewQueue
-    from onlineml.project.project import Project
     from onlineml.registry.versions import ModelVersion
 
 __all__ = ["review_queue"]
@@ -74,12 +77,19 @@ def review_queue(
 
     Raises:
         NotFoundError: the model does not exist.
-        ConfigError: a model is of another task, or its network has no linear last layer.
+        ConfigError: an argument is invalid, a model is of another task, or its network has no linear last layer.
         TooManyBadImagesError: more than `max_bad` of the images are unusable.
     """
+    instance("project", project, Project, "a project; Project.open(url) opens one")
+    splits = names("splits", splits, known=SPLITS)
+    random_share, seed = share("random_share", random_share), seed_("seed", seed)
+    n, num_workers = whole("n", n, of="images"), whole("num_workers", num_workers)
+    max_bad = share("max_bad", max_bad, optional=True)
+    if data is not None:
+        instance("data", data, Manifest, "a frozen dataset, such as project.freeze() made, or None")
+    models = [found_model(project, one) for one in (model, against) if one is not None]
     frozen = project.freeze(max_bad=max_bad) if data is None else data
     state, bad = project.labels.state(), project.datasets.max_bad() if max_bad is None else max_bad
-    models = [found_model(project, one) for one in (model, against) if one is not None]
     rows = np.flatnonzero(np.isin(np.asarray(frozen.column("split"), dtype=object), list(splits)))
     find_candidates: Callable[..., CandidatePool] = task_of(project).load("candidates")
     pool = find_candidates(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from onlineml.errors import ConfigError
+from onlineml.arguments.checks import number
 from onlineml.models.detectors import build_detector, takes_backbone
 from onlineml.models.modes import in_eval_mode
 from onlineml.storage.location import Location, Options, Url
@@ -94,8 +94,8 @@ class ObjectDetector(VisionModule):
         storage_options: Options = None,
     ) -> None:
         names = checked_names(class_names, least=1)
-        if start_scale is not None and not 0.1 <= start_scale <= 1:
-            raise ConfigError(f"start_scale={start_scale}: expected a share of the images' size, 0.1..1")
+        of_size = "a share of the images' size, 0.1..1"
+        start_scale = number("start_scale", start_scale, of_size, least=0.1, most=1.0, optional=True)
         pretrained = weights is not None
         with torch.random.fork_rng(devices=[]):  # the same random weights, whatever the random state
             torch.manual_seed(seed)
