@@ -21,8 +21,11 @@ from onlineml.improving.recipe import Recipe
         ({"batch_size": 0}, "batch_size=0: expected at least 1"),
         ({"num_workers": -1}, "num_workers=-1: expected at least 0"),
         ({"seed": -1}, "seed=-1"),
+        ({"epochs": "3"}, "epochs=.3. is a str: expected a whole number"),
+        ({"epochs": True}, "epochs=True is a bool: expected a whole number"),
+        ({"budget_s": "10"}, "budget_s=.10. is a str: expected more than 0 seconds"),
         ({"max_bad": 1.5}, "max_bad=1.5: expected a share"),
-        ({"backbone": torch.nn.Identity()}, "backbone is a Identity: expected a name"),
+        ({"backbone": torch.nn.Identity()}, r"backbone=Identity\(\) is an Identity: expected a name"),
     ],
 )
 def test_values_out_of_range_are_refused_with_what_is_expected(values, message):

@@ -57,7 +57,7 @@ def test_model_types_of_transformers_are_named_as_detectors_are_built():
 
 
 def test_an_unknown_task_is_refused():
-    with pytest.raises(ConfigError, match=r"task='detektion': .* did you mean 'detection'\?"):
+    with pytest.raises(ConfigError, match=r"task='detektion': .* \(did you mean 'detection'\?\)"):
         oml.list_models("detektion")
 
 

@@ -62,7 +62,7 @@ def test_the_table_loads_no_network():
 
 def test_an_unknown_task_is_refused_with_the_known_ones_and_a_hint():
     known = "expected one of classification, detection, multilabel"
-    with pytest.raises(ConfigError, match=rf"task='detections': {known}; did you mean 'detection'\?"):
+    with pytest.raises(ConfigError, match=rf"task='detections': {known} \(did you mean 'detection'\?\)"):
         task_of("detections")
     with pytest.raises(ConfigError, match=rf"task='poses': {known}; .*entry points in the group 'onlineml.tasks'"):
         task_of("poses")

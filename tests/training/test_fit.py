@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -241,6 +242,18 @@ def test_an_interrupt_of_a_live_training_stores_a_checkpoint_and_it_goes_on_to_t
 # ---- what is refused ----
 
 
+def test_patience_needs_validation(manifest, tmp_path: Path) -> None:
+    data = tiny_data(manifest.select(split="train"))
+    with pytest.raises(ConfigError, match="patience=2 needs validation, and the split 'val' has no annotated images"):
+        fit(tiny_model(), data, tmp_path / "run", epochs=1, patience=2)
+
+    assert not (tmp_path / "run").exists()
+
+
+def test_numbers_of_numpy_are_numbers(manifest, tmp_path: Path) -> None:
+    assert fit(tiny_model(), tiny_data(manifest), tmp_path / "run", epochs=np.int64(1)).spec["epochs"] == 1
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
@@ -251,6 +264,14 @@ def test_an_interrupt_of_a_live_training_stores_a_checkpoint_and_it_goes_on_to_t
         ({"epochs": 1, "devices": 2}, "devices=2: expected 1 or 'auto'"),
         ({"epochs": 1, "devices": -1}, "devices=-1: expected 1 or 'auto'"),
         ({"epochs": 1, "progress": "auto"}, "progress='auto': expected one of lines, live, none"),
+        ({"epochs": "10"}, "epochs='10' is a str: expected a whole number, at least 1, or None"),
+        ({"epochs": True}, "epochs=True is a bool: expected a whole number"),
+        ({"budget_s": "10"}, "budget_s='10' is a str: expected more than 0 seconds"),
+        ({"epochs": 1, "ema": "no"}, "ema='no' is a str: expected True or False"),
+        ({"epochs": 1, "precision": "b16"}, "Precision 'b16' is invalid"),
+        ({"epochs": 1, "accelerator": "gpuu"}, "You selected an invalid accelerator name"),
+        ({"epochs": 1, "logger": "tensorboard"}, "logger contains 'tensorboard': expected a Lightning logger"),
+        ({"epochs": 1, "callbacks": [pl.callbacks.EarlyStopping]}, "expected a Lightning callback, or a list"),
     ],
 )
 def test_contradictions_are_refused_before_there_is_a_run(manifest, tmp_path: Path, options, told: str) -> None:

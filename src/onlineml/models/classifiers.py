@@ -6,11 +6,13 @@ import importlib
 import pickle
 from dataclasses import dataclass
 from http.client import HTTPException
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from onlineml.arguments.checks import instance, whole
 from onlineml.arguments.similar import did_you_mean, similar
@@ -24,7 +26,14 @@ if TYPE_CHECKING:
     from onlineml.storage.location import Url
 
 
-__all__ = ["Classifier", "build_classifier", "import_factory", "is_published_name", "published_weights"]
+__all__ = [
+    "Classifier",
+    "build_classifier",
+    "check_finished",
+    "import_factory",
+    "is_published_name",
+    "published_weights",
+]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB in 0..1 of ImageNet's training set; used by torchvision and most of timm
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -85,10 +94,30 @@ def build_classifier(
         if name == "auto":
             name = "mobilenet_v3_large" if weights is not None and is_published_name(weights) else "slim_resnet18"
         built = _named(name, num_classes)
+    check_finished(built.network, argument="backbone")
     if weights is not None:
         state = published_weights(built.name, str(weights)) if is_published_name(weights) else read_state_dict(weights)
         load_into(built.network, state, head=built.head, source=str(weights))
     return built
+
+
+def check_finished(network: nn.Module, *, argument: str) -> None:
+    """Refuse a network with lazy layers, whose weights have no shape before its first call.
+
+    Args:
+        network: the user's.
+        argument: name of the argument, for the message.
+
+    Raises:
+        ConfigError: it has one.
+    """
+    tensors = chain(network.named_parameters(), network.named_buffers())
+    lazy = next((name.rpartition(".")[0] for name, tensor in tensors if is_lazy(tensor)), None)
+    if lazy is not None:
+        raise ConfigError(
+            f"{argument}: the layer {lazy!r} of {type(network).__name__} is lazy, its weights have no shape yet: call "
+            "the network once before, as in network(torch.zeros(1, 3, 64, 64))"
+        )
 
 
 def is_published_name(weights: Url) -> bool:

@@ -10,7 +10,13 @@ from torch import nn
 from onlineml.arguments.checks import instance, whole
 from onlineml.arguments.similar import did_you_mean
 from onlineml.errors import ConfigError, WeightsError
-from onlineml.models.classifiers import build_classifier, import_factory, is_published_name, published_weights
+from onlineml.models.classifiers import (
+    build_classifier,
+    check_finished,
+    import_factory,
+    is_published_name,
+    published_weights,
+)
 from onlineml.models.compact_detector import CompactDetector
 from onlineml.models.detector import Detector
 from onlineml.models.feature_maps import STRIDES, FeatureMaps
@@ -102,6 +108,7 @@ def build_detector(
             return _torchvision(architecture, num_classes, weights)
         network, name = import_factory(architecture, num_classes + 1, argument="architecture"), architecture
     else:
+        check_finished(architecture, argument="architecture")
         if isinstance(architecture, Detector):
             return BuiltDetector(architecture, "", reinitialized=_loaded(architecture, weights))
         network, name = architecture, ""

@@ -29,11 +29,15 @@ class ListDetector(Detector):
 
     Args:
         network: the detector.
+
+    Raises:
+        ConfigError: it needs more than boxes to train, or is not finished.
     """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
+        _refuse_masks(network)
         for part in (network, getattr(network, "roi_heads", None)):  # average precision needs objects of low score too
             if isinstance(getattr(part, "score_thresh", None), float):
                 part.score_thresh = 0.0  # type: ignore[union-attr]
@@ -63,7 +67,13 @@ class ListDetector(Detector):
         """Return the objects of each image; labels count from 0."""
         self._keep_size(image)
         results = []
-        for found in self.network(list(image)):
+        answers: Any = self.network(list(image))
+        if not isinstance(answers, list) or not all(isinstance(one, dict) for one in answers):
+            raise ConfigError(
+                f"{type(self.network).__name__} returned a {type(answers).__name__}: expected a list of dictionaries "
+                "with boxes, labels and scores, as torchvision's detectors return"
+            )
+        for found in answers:
             real = found["labels"] > 0
             boxes, labels, scores = (found[name][real] for name in ("boxes", "labels", "scores"))
             results.append(surest_objects(boxes, labels - 1, scores))
@@ -81,3 +91,14 @@ class ListDetector(Detector):
         backbone = getattr(self.network, "backbone", None)
         own = set() if backbone is None else {id(p) for p in backbone.parameters()}
         return [p for p in self.parameters() if id(p) not in own]
+
+
+def _refuse_masks(network: nn.Module) -> None:
+    """Refuse Mask R-CNN and Keypoint R-CNN."""
+    heads = getattr(network, "roi_heads", None)
+    for what in ("mask", "keypoint"):
+        if getattr(heads, f"{what}_head", None) is not None:
+            raise ConfigError(
+                f"{type(network).__name__} needs {what}s to train, and images have boxes: use a detector of boxes, "
+                "such as architecture='fasterrcnn_mobilenet_v3_large_fpn'"
+            )

@@ -37,6 +37,7 @@ def _torchvision(module: Any, *, pretrained: bool | None) -> list[str]:
     from torchvision import models  # noqa: PLC0415
 
     names: list[str] = models.list_models(module=module)
+    names = [name for name in names if not name.startswith(("maskrcnn_", "keypointrcnn_"))]  # need more than boxes
     if pretrained is None:
         return names
     return [name for name in names if bool(len(models.get_model_weights(name))) is pretrained]

@@ -59,6 +59,7 @@ class VisionModule(WithClassHead, WithNormalization, WithThresholds, WithFiles, 
     network: nn.Module
     backbone_name: str  # of the network, or of its backbone; empty for the user's own module
     pretrained: bool  # whether it started from weights
+    pads_to_multiples: ClassVar[bool] = False  # whether batches are padded to multiples of 32 pixels
     may_freeze = False  # whether `fit` may freeze the first layers of the backbone in a short run
 
     def __init__(
@@ -103,6 +104,16 @@ class VisionModule(WithClassHead, WithNormalization, WithThresholds, WithFiles, 
     def validate(self, batches: Iterable[Any]) -> dict[str, float]:
         """The module's `metric_names` over all images of ``batches``; nan without images."""
         raise NotImplementedError
+
+    def try_out(self, image: Tensor) -> None:
+        """Run the network on images in its present mode, without gradients, and check its answer.
+
+        Args:
+            image: (B, 3, H, W) uint8 RGB; H and W as in batches of the datamodule.
+
+        Raises:
+            ConfigError: the answer is not as the task needs it.
+        """
 
     def selection_score(self, row: Mapping[str, float]) -> float:
         """Return a score of validation metrics; higher is better, nan without validation."""

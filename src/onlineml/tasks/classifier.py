@@ -170,6 +170,21 @@ class ClassifierModule(VisionModule):
         logits: Tensor = self.network(self.normalize(image))
         return logits
 
+    def try_out(self, image: Tensor) -> None:
+        """See `VisionModule.try_out`."""
+        found: Any = self(image)
+        name, n = type(self.network).__name__, len(self.class_names)
+        if not isinstance(found, torch.Tensor):
+            raise ConfigError(
+                f"the network {name} returned a {type(found).__name__}: expected a tensor of (B, {n}) logits; return "
+                "the logits alone"
+            )
+        if found.shape != (len(image), n):
+            raise ConfigError(
+                f"the network {name} returned outputs of shape {tuple(found.shape)} for {len(image)} images: expected "
+                f"{(len(image), n)}, one for each of the {n} classes; build it with num_classes={n}"
+            )
+
     # ---- loss and probabilities ----
 
     def table_of(self, labels: Tensor) -> Tensor:

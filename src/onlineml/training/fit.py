@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +16,7 @@ from onlineml.storage.io import exists
 from onlineml.storage.location import Location, Options
 from onlineml.tasks.base import VisionModule
 from onlineml.training.progress import check_progress, stopping_on_interrupt
+from onlineml.training.rehearsal import doubts, rehearse
 from onlineml.training.trainer import check_trainer
 from onlineml.training.training import Training
 
@@ -97,6 +99,7 @@ def fit(
     _check_images(datamodule, patience=patience)
     loggers, callbacks = _listed("logger", logger, "log_metrics"), _listed("callbacks", callbacks, "on_train_start")
     check_trainer(precision=precision, accelerator=accelerator)
+    rehearse(model, datamodule)
     if epochs is None and budget_s is None:
         epochs = _EPOCHS
     spec = _spec(model, datamodule, epochs=epochs, budget_s=budget_s)
@@ -104,6 +107,7 @@ def fit(
     with tempfile.TemporaryDirectory(prefix="onlineml-") as folder:
         training = Training(model, datamodule, record, Path(folder), epochs=epochs, budget_s=budget_s)
         with training.recorded(), record.stopping_in_time(), stopping_on_interrupt(record, progress):
+            _tell(doubts(model, datamodule), record, progress)
             training.prepare(patience=patience, ema=ema, progress=progress, loggers=loggers)
             training.execute(precision=precision, accelerator=accelerator, callbacks=callbacks)
     return record
@@ -125,6 +129,14 @@ def _listed(name: str, given: Any, method: str) -> list[Any]:
             kind = "callback" if name == "callbacks" else "logger"
             raise ConfigError(f"{name} contains {one!r}: expected a Lightning {kind}, or a list of them")
     return listed
+
+
+def _tell(doubts: Sequence[str], run: Run, progress: Progress) -> None:
+    """Write sentences to the run's log and, above the lines of epochs, for people."""
+    for text in doubts:
+        run.log_line(text)
+        if progress != "none":
+            sys.stdout.write(text + "\n")
 
 
 def _check_images(datamodule: ImageDataModule, *, patience: int | None) -> None:

@@ -345,7 +345,7 @@ def test_a_compose_gets_the_mosaic():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"augment": "wild"}, "augment='wild': expected one of auto, none, light, standard, strong or a Compose"),
+        ({"augment": "wild"}, "augment='wild': expected one of auto, none, light, standard, strong, or a Compose"),
         ({"augment": 3}, "augment=3: expected the name of an augmentation or an albumentations.Compose"),
         ({"augment": a.Compose([])}, "boxes in the format None; expected 'pascal_voc': create it with bbox_params"),
         (

@@ -15,7 +15,7 @@ from onlineml.improving.gate.policy import Better, Gate, NotWorse
         ({"policy": 3}, "policy=3: expected one of auto"),
         ({"margin": 0.0}, "margin=0.0: expected a difference"),
         ({"min_support": 0}, "min_support=0: expected at least 1"),
-        ({"slices": "camera"}, r"slices='camera': expected names of columns, such as \['camera'\]"),
+        ({"slices": "camera"}, r"slices='camera' is a str: expected a list of names, such as \['camera'\]"),
         ({"rules": ["not on a Friday"]}, "rules: 'not on a Friday' is not a function"),
     ],
 )

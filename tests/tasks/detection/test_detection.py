@@ -482,7 +482,7 @@ def test_a_published_model_of_transformers(tmp_path: Path) -> None:
         ({"class_names": "cat"}, "class_names: expected at least one"),
         ({"start_scale": 0.0}, "start_scale=0.0: expected a share of the images' size, 0.1..1"),
         ({"start_scale": 1.1}, "start_scale=1.1"),
-        ({"optimizer": "adam"}, "optimizer='adam': expected 'adamw' or 'sgd'"),
+        ({"optimizer": "adam"}, "optimizer='adam': expected one of adamw, sgd"),
         ({"lr": 0.0}, "lr=0.0: expected more than 0"),
         ({"architecture": "yolo"}, "architecture='yolo': expected 'auto'"),
         ({"backbone": "resnet19"}, "backbone='resnet19': expected 'auto'"),

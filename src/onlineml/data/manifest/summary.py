@@ -11,11 +11,9 @@ from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import SPLITS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from onlineml.data.manifest.manifest import Manifest
 
-__all__ = ["manifest_summary", "remarks", "split_sizes"]
+__all__ = ["manifest_summary", "remarks", "split_sizes", "untrained"]
 
 
 def manifest_summary(manifest: Manifest) -> str:
@@ -36,14 +34,15 @@ def remarks(manifest: Manifest) -> list[str]:
     aside = dict.fromkeys((*manifest.kind.aside, UNLABELLED))
     numbers = {name: sum(counts[name].values()) for name in aside if name in counts}
     found = [f"{n:,} image{'' if n == 1 else 's'} {name}" for name, n in numbers.items()]
-    found += [*_untrained(manifest, counts), *manifest.notes]
+    found += [*untrained(manifest), *manifest.notes]
     if manifest.n_ignored:
         found.append(f"{manifest.n_ignored:,} other file{'' if manifest.n_ignored == 1 else 's'} passed over")
     return found
 
 
-def _untrained(manifest: Manifest, counts: Mapping[str, Mapping[str, int]]) -> list[str]:
+def untrained(manifest: Manifest) -> list[str]:
     """Tell the classes that no image of train shows, where train shows others: no model can learn these."""
+    counts = manifest.counts()
     without = [name for name in manifest.class_names if not counts[name]["train"]]
     if not without or len(without) == len(manifest.class_names):
         return []

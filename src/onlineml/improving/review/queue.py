@@ -80,13 +80,10 @@ def review_queue(
         ConfigError: an argument is invalid, a model is of another task, or its network has no linear last layer.
         TooManyBadImagesError: more than `max_bad` of the images are unusable.
     """
-    instance("project", project, Project, "a project; Project.open(url) opens one")
+    _check_source(project, data, max_bad)
     splits = names("splits", splits, known=SPLITS)
     random_share, seed = share("random_share", random_share), seed_("seed", seed)
     n, num_workers = whole("n", n, of="images"), whole("num_workers", num_workers)
-    max_bad = share("max_bad", max_bad, optional=True)
-    if data is not None:
-        instance("data", data, Manifest, "a frozen dataset, such as project.freeze() made, or None")
     models = [found_model(project, one) for one in (model, against) if one is not None]
     frozen = project.freeze(max_bad=max_bad) if data is None else data
     state, bad = project.labels.state(), project.datasets.max_bad() if max_bad is None else max_bad
@@ -116,6 +113,13 @@ def _label(data: Manifest, own: Any, why: Why) -> str:
     if why.object_row >= 0:
         return str(own[why.object_row])
     return "" if own is None or why.box_xyxy is not None else data.kind.title([own] if isinstance(own, str) else own)
+
+
+def _check_source(project: Project, data: Manifest | None, max_bad: float | None) -> None:
+    share("max_bad", max_bad, optional=True)
+    instance("project", project, Project, "a project; Project.open(url) opens one")
+    if data is not None:
+        instance("data", data, Manifest, "a frozen dataset, such as project.freeze() made, or None")
 
 
 def found_model(project: Project, model: VisionModule | ModelVersion | str) -> Any:

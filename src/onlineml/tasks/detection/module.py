@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from onlineml.arguments.checks import number
+from onlineml.errors import ConfigError
 from onlineml.models.detectors import build_detector, takes_backbone
 from onlineml.models.modes import in_eval_mode
 from onlineml.storage.location import Location, Options, Url
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ObjectDetector"]
 
+_KEYS = {"boxes", "labels", "scores"}
 _GROWN_AT = 0.6  # share of the run after which images have their full size
 _TRUST_AT = 0.15  # share of the run after which only the network's own boxes decide the assignment
 
@@ -69,6 +71,7 @@ class ObjectDetector(VisionModule):
 
     task = "detection"
     metric_names = ("val_map_50", "val_map_50_95")
+    pads_to_multiples = True
     input_fit = "scale to fit inside, upper left, padded with grey 114 to multiples of 32"
 
     network: Detector
@@ -228,6 +231,20 @@ class ObjectDetector(VisionModule):
         if not len(image):  # all images of a batch were bad; some networks require at least one
             return []
         return self.network.detect(self.normalize(image))
+
+    def try_out(self, image: Tensor) -> None:
+        """See `VisionModule.try_out`."""
+        name, (n, _, height, width) = type(self.network).__name__, image.shape
+        if self.training:
+            box = torch.tensor([[width / 4, height / 4, width / 2, height / 2]])
+            target = {"boxes": box, "labels": torch.zeros(1, dtype=torch.int64), "ignore": torch.zeros(0, 4)}
+            answer: Any = self.network.losses(self.normalize(image), [target] * n, trust=0.0)
+            fits, expected = getattr(answer, "shape", None) == (n,), f"a tensor of {n} losses"
+        else:
+            answer, expected = self.detect(image), f"a list of {n} dictionaries with {', '.join(sorted(_KEYS))}"
+            fits = isinstance(answer, list) and len(answer) == n and all({*one} >= _KEYS for one in answer)
+        if not fits:
+            raise ConfigError(f"the detector {name} returned a {type(answer).__name__}: expected {expected}")
 
     def loss_of(self, batch: DetectionBatch) -> Tensor:
         """(B,) training loss of each image."""
