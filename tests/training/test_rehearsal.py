@@ -59,7 +59,7 @@ def classifier(network: nn.Module, **options: Any) -> oml.ImageClassifier:
         (
             Sized(),
             {},
-            r"Sized fails on images of 32 x 32 pixels \(AssertionError: Wrong image height!\); it takes 48 x 48",
+            r"Sized fails on images of 32 x 32 pixels \(ValueError: wrong height\); it takes 48 x 48",
         ),
         (Pair(), {}, r"Pair returned a tuple: expected a tensor of \(B, 3\) logits"),
         (TinyNet(5), {}, r"shape \(1, 5\) for 1 images: expected \(1, 3\), one for each of the 3 classes"),

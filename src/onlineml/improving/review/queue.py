@@ -56,8 +56,8 @@ def review_queue(
     are left out.
 
     Labels are checked by linear heads on the model's features that were not trained on the image or its group, see
-    `onlineml.improving.review.folds.out_of_fold`; features are cached in the project, so that the next queue takes
-    seconds. Boxes are checked by the model itself, which cannot find errors that it has memorized.
+    `onlineml.improving.review.folds.out_of_fold`; features are cached in the project. Boxes are
+    checked by the model itself, which cannot find errors that it has memorized.
 
     Args:
         project: with the images.
