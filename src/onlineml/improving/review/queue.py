@@ -56,8 +56,8 @@ def review_queue(
     are left out.
 
     Labels are checked by linear heads on the model's features that were not trained on the image or its group, see
-    `onlineml.improving.review.folds.out_of_fold`; features are cached in the project. Boxes are
-    checked by the model itself, which cannot find errors that it has memorized.
+    `onlineml.improving.review.folds.out_of_fold`. Boxes are checked by the model itself, which cannot find errors that
+    it has memorized.
 
     Args:
         project: with the images.
@@ -70,20 +70,19 @@ def review_queue(
         random_share: see `onlineml.improving.review.ranking`.
         seed: of the random share and of the folds.
         num_workers: processes that decode; 0 is a thread.
-        max_bad: share of the images that may be unusable, 0..1; by default the project's, see `Project.freeze`.
+        max_bad: share of the images that may be unusable, 0..1; by default the project's.
 
     Returns:
-        The queue. `Why.object_row` is an index among the annotated boxes of the image.
+        The queue. `Why.object_row` is an index among the image's annotated boxes.
 
     Raises:
         NotFoundError: the model does not exist.
         ConfigError: an argument is invalid, a model is of another task, or its network has no linear last layer.
         TooManyBadImagesError: more than `max_bad` of the images are unusable.
     """
-    _check_source(project, data, max_bad)
+    n, num_workers = _checked(project, data, n=n, num_workers=num_workers, max_bad=max_bad)
     splits = names("splits", splits, known=SPLITS)
     random_share, seed = share("random_share", random_share), seed_("seed", seed)
-    n, num_workers = whole("n", n, of="images"), whole("num_workers", num_workers)
     models = [found_model(project, one) for one in (model, against) if one is not None]
     frozen = project.freeze(max_bad=max_bad) if data is None else data
     state, bad = project.labels.state(), project.datasets.max_bad() if max_bad is None else max_bad
@@ -115,11 +114,14 @@ def _label(data: Manifest, own: Any, why: Why) -> str:
     return "" if own is None or why.box_xyxy is not None else data.kind.title([own] if isinstance(own, str) else own)
 
 
-def _check_source(project: Project, data: Manifest | None, max_bad: float | None) -> None:
+def _checked(
+    project: Project, data: Manifest | None, *, n: int, num_workers: int, max_bad: float | None
+) -> tuple[int, int]:
     share("max_bad", max_bad, optional=True)
     instance("project", project, Project, "a project; Project.open(url) opens one")
     if data is not None:
         instance("data", data, Manifest, "a frozen dataset, such as project.freeze() made, or None")
+    return whole("n", n, of="images"), whole("num_workers", num_workers)
 
 
 def found_model(project: Project, model: VisionModule | ModelVersion | str) -> Any:
