@@ -408,6 +408,7 @@ def test_pages_and_figures_of_detectors():
     assert not page.open
     assert "script" not in {tag for tag, _ in page.elements}
     assert sum(tag == "svg" for tag, _ in page.elements) == 4  # two images, before and after
+    assert sum(tag == "svg" for tag, _ in Page(compared._repr_html_()).elements) == 2  # the broken one, likewise
     assert "1 missed, 1 false" in page.text
     assert "1 fixed, 1 broken" in str(compared)
     assert not Page(compared._repr_html_()).open

@@ -314,6 +314,34 @@ def test_detectors_are_judged_by_their_average_precision():
         gate(*better, score="ar_1")
 
 
+def test_a_promotion_beside_a_falling_recall_is_explained():
+    rng = np.random.default_rng(0)
+    n = 300
+    truth = Boxes(
+        boxes_xyxy=np.tile([[10.0, 10, 50, 50]], (n, 1)), label_ids=np.zeros(n, np.int64), crowd=np.zeros(n, bool),
+        area=np.full(n, np.nan), offsets=np.arange(n + 1), annotated=np.ones(n, bool),
+    )  # fmt: skip
+    scores = rng.uniform(0.3, 1, n)
+    shifts = {"champion": 8.0, "challenger": 1.0}  # the challenger's boxes are tighter: a higher average precision
+    results = []
+    for which, shift in shifts.items():
+        found = Detections(np.arange(n), truth.boxes_xyxy + np.array([0, 0, shift, 0]), truth.label_ids, scores, n)
+        least = {"cell": 0.2 if which == "champion" else 0.6}  # and its threshold is higher: a lower recall
+        results.append(detection_scores(truth, found, ("cell",), thresholds=least, n_bootstrap=0))
+
+    decided = gate(*results)
+
+    assert decided.verdict == "promote"
+    recalls = [float((scores >= least).mean()) for least in (0.2, 0.6)]
+    (said,) = [reason for reason in decided.reasons if reason.startswith("recall fell all the same")]
+    assert f"{recalls[0]:.3f} to {recalls[1]:.3f} (more than chance)" in said
+    assert "share of the objects that are found at the thresholds" in said
+    assert "The gate decides by mAP 50" in said
+    assert said in str(decided)
+    assert "fell all the same" in decided._repr_html_()
+    assert not any("fell" in reason for reason in gate(*results[::-1]).reasons)
+
+
 def test_the_same_detector_again_is_no_proof_on_few_images():
     scores = detectors(60, lost_by_a=0.2, lost_by_b=0.2)[0]
 

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from onlineml.evaluation.comparison import text as words
-from onlineml.evaluation.detection.gallery import shot
+from onlineml.evaluation.detection.gallery import boxes_svg, shot
 from onlineml.evaluation.render import text as say
 from onlineml.evaluation.render.html import (
     Cell,
@@ -28,7 +28,10 @@ from onlineml.pages import markup
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from markupsafe import Markup
+
     from onlineml.evaluation.comparison.result import ChangedImage, Comparison, PartChange
+    from onlineml.evaluation.detection.tables import WorstImage
 
 __all__ = ["comparison_html", "summary_html"]
 
@@ -209,5 +212,15 @@ def _broken(comparison: Comparison) -> list[Cell]:
     cells = []
     for image, uri in zip(shown, uris, strict=True):
         was, now = (words.said_shortly(said, 24) for said in (image.prediction_a, image.prediction_b))
-        cells += [Cell(image.uri, [(small_picture(uri), markup("was {}<br>now {}", was, now))])] if uri else []
+        if image.boxes_a is not None and image.boxes_b is not None:
+            captions = markup("was {}", was), markup("now {}", now)
+            drawn = [_small_boxes(boxes, uri) for boxes in (image.boxes_a, image.boxes_b)]
+            cells.append(Cell(image.uri, list(zip(drawn, captions, strict=True))))
+        elif uri:
+            cells.append(Cell(image.uri, [(small_picture(uri), markup("was {}<br>now {}", was, now))]))
     return cells
+
+
+def _small_boxes(image: WorstImage, source: str) -> Markup:
+    """Return an image with a model's boxes, for a notebook's gallery."""
+    return markup('<div style="width:150px;height:150px">{}</div>', boxes_svg(image, source))

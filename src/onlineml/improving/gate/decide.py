@@ -88,7 +88,9 @@ def gate(
         *(words.drop_reason(part) for part in tested if part.significant),
         *(text for rule in rules if (text := _objection(rule, comparison)) is not None),
     ]
-    return dataclasses.replace(_by_score(comparison, name, policy, blocks), leaked=found, tested=tested)
+    decided = _by_score(comparison, name, policy, blocks)
+    falls = words.fall_reasons(comparison, name, tested) if decided.promoted else ()
+    return dataclasses.replace(decided, reasons=(*decided.reasons, *falls), leaked=found, tested=tested)
 
 
 def _by_score(comparison: Comparison, name: str, policy: Policy, blocks: Sequence[str]) -> GateResult:

@@ -11,15 +11,18 @@ from onlineml.evaluation.render import text as say
 from onlineml.evaluation.render.html import Table, notebook_cell
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from onlineml.evaluation.comparison.result import ScoreChange
+    from onlineml.evaluation.comparison.result import Comparison, ScoreChange
     from onlineml.improving.gate.policy import Policy
     from onlineml.improving.gate.result import GateResult, TestedPart
 
-__all__ = ["drop_reason", "gate_html", "gate_text", "leak_reasons", "points", "reason"]
+__all__ = ["drop_reason", "fall_reasons", "gate_html", "gate_text", "leak_reasons", "points", "reason"]
 
 _N_TESTED = 5
+_N_FALLS = 2
+_CLASS_FALL = 0.02
+_LEAST_FALL = 0.005  # of a score: half a point, of which nobody asks why
 _TOO_MANY = 10_000_000  # images: an extrapolation beyond this is meaningless
 _COLOURS = {"promote": "#3f9e77", "reject": "#d9604c", "inconclusive": "#d98b2b"}  # read on white and on black
 
@@ -45,6 +48,57 @@ def drop_reason(tested: TestedPart) -> str:
     return (
         f"{name} became worse: {say.decimal(part.a)} to {say.decimal(part.b)} on {part.n:,}, {part.broken:,} "
         f"broken and {part.fixed:,} fixed (p {tested.p_holm:.2g} after Holm's correction)"
+    )
+
+
+def fall_reasons(comparison: Comparison, name: str, tested: Sequence[TestedPart]) -> list[str]:
+    """Return sentences on the scores, and the class, that fell although the challenger is promoted by another score.
+
+    Args:
+        comparison: of champion and challenger.
+        name: of the deciding score.
+        tested: the classes and slices that were tested for a drop; none is significant.
+    """
+    known = {change.name: change for change in comparison.scores}
+    falls = [
+        change
+        for change in comparison.scores
+        if change.name != name
+        and change.difference < -_LEAST_FALL
+        and change.name.replace("macro_", "micro_") not in {*known} - {change.name}  # said of all objects together
+    ]
+    falls.sort(key=lambda change: change.difference)
+    said = [_fall(comparison, change, known, name) for change in falls[:_N_FALLS]]
+    dropped = min(
+        (p for p in comparison.by_class if p.difference < -_CLASS_FALL), key=lambda p: p.difference, default=None
+    )
+    if dropped is not None:
+        p_holm = {t.part.value: t.p_holm for t in tested if t.part.column == "class"}.get(dropped.value)
+        why = (
+            "too few to test" if p_holm is None else f"no significant drop, p {p_text(p_holm)} after Holm's correction"
+        )
+        said.append(
+            f"class {dropped.value!r} fell all the same, {say.decimal(dropped.a)} to {say.decimal(dropped.b)} on "
+            f"{dropped.n:,}: {why}"
+        )
+    return said
+
+
+def _fall(comparison: Comparison, change: ScoreChange, known: Mapping[str, ScoreChange], name: str) -> str:
+    sure = "more than chance" if change.high < 0 else "which may be chance"
+    moved = f"{say.label(change.name)} fell all the same, {say.decimal(change.a)} to {say.decimal(change.b)} ({sure})"
+    told = f"{moved}: {comparison.b.explanation(change.name)}. The gate decides by {say.label(name)}"
+    pair = {"micro_recall": "micro_precision", "micro_precision": "micro_recall"}.get(change.name, "")
+    if not comparison.of_objects or pair not in known:
+        return told
+    other = known[pair]
+    told += ", which counts every threshold"
+    if other.difference <= 0:
+        return told
+    which = "higher" if pair == "micro_precision" else "lower"
+    return (
+        f"{told}; {say.label(pair)} rose by {points(other.difference)}, as from {which} thresholds. "
+        "Other thresholds can be set with model.thresholds"
     )
 
 
