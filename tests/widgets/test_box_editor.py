@@ -269,3 +269,12 @@ def test_what_is_left_tells_how_far_one_has_come(project: Project) -> None:
     assert "3 images, 1 answered" in left
     assert left.count("<img") == 3
     assert "1 cat" in left
+
+
+def test_the_boxes_of_the_image_before_are_told(tmp_path: Path) -> None:
+    project = Project.create(tmp_path / "p", task="detection", class_names=["cat"])
+    ids = project.images.upload([image(1), image(2)], boxes=[([[1, 1, 9, 9]], ["cat"]), ([], [])])
+    front = FrontEnd(BoxEditor(project, ids))
+
+    assert front.one("previous", "previous", id=ids[1])["boxes"] == [{"xyxy": [1, 1, 9, 9], "label": "cat"}]
+    assert front.one("previous", "previous", id=ids[0])["boxes"] == []

@@ -163,6 +163,7 @@ class DetectionRows(ImageRows[ImageDetections]):
         model: its name, for display.
     """
 
+    counted: ClassVar[str] = "boxes"
     columns: ClassVar[Mapping[str, str]] = {
         "uri": "string",
         "label": "string",
@@ -180,7 +181,8 @@ class DetectionRows(ImageRows[ImageDetections]):
             return GalleryItem("cannot be used", row.error, "bad")
         boxes = zip(row, row.label_ids.tolist(), strict=True)
         drawn = tuple(
-            ShownBox(one.box_xyxy, f"{one.label} {one.score:.2f}", box_colour(number)) for one, number in boxes
+            ShownBox(one.box_xyxy, f"{one.label} {one.score:.2f}", box_colour(number), score=one.score)
+            for one, number in boxes
         )
         return GalleryItem(row.summary, boxes=drawn)
 

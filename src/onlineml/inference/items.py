@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
-from onlineml.evaluation.render.gallery import Facet, GalleryItems, facet_of, facet_of_rows
+from onlineml.evaluation.render.gallery import (
+    Facet,
+    GalleryItems,
+    facet_of,
+    facet_of_rows,
+)
+from onlineml.evaluation.render.orders import SCORE, order_of
 from onlineml.inference.rows import Rows
 
 if TYPE_CHECKING:
@@ -15,7 +21,10 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from onlineml.evaluation.render.gallery import GalleryItem
+    from onlineml.evaluation.render.gallery import (
+        GalleryItem,
+    )
+    from onlineml.evaluation.render.orders import Order
 
 __all__ = ["ImageRows"]
 
@@ -33,9 +42,11 @@ class ImageRows(Rows[R]):
 
     Attributes:
         none: what stands for an image that shows no class.
+        counted: what ``row.labels`` are the classes of, if an image may have several; "" otherwise.
     """
 
     none: ClassVar[str] = "no objects"
+    counted: ClassVar[str] = ""
 
     @staticmethod
     def records(row: Any) -> list[dict[str, Any]]:
@@ -60,7 +71,14 @@ class ImageRows(Rows[R]):
             items=lambda places: [self.item(rows[place]) for place in places],
             facts=lambda place: _facts(rows[place]),
             facets=(_classes(rows, self.none), _bands(rows)),
+            orders=self._orders(rows),
         )
+
+    def _orders(self, rows: Sequence[Any]) -> tuple[Order, ...]:
+        score = order_of(SCORE, [row.score if row.label else None for row in rows])
+        if not self.counted:
+            return (score,)
+        return score, order_of(f"number of {self.counted}", [None if row.error else len(row.labels) for row in rows])
 
     def figure(self, *, limit: int = 24, storage_options: Mapping[str, Any] | None = None) -> Figure:
         """A sample of the images, each with its prediction below."""

@@ -89,6 +89,7 @@ class LabelRows(ImageRows[ImageLabels]):
     """
 
     none = _NONE
+    counted: ClassVar[str] = "labels"
     columns: ClassVar[Mapping[str, str]] = {
         "uri": "string",
         "labels": "list of string",

@@ -16,6 +16,7 @@ from onlineml.data.manifest.splits import SPLITS
 from onlineml.evaluation.render.gallery import Facet, GalleryItem, GalleryItems, ShownBox, facet_of
 from onlineml.evaluation.slices import MAX_SLICES, cut
 from onlineml.inference.drawing import box_colour
+from onlineml.widgets._orders import manifest_orders, project_orders
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +44,7 @@ def manifest_items(data: Manifest, *, facets: bool = True) -> GalleryItems:
         facts=lambda row: _facts(data, row),
         facets=(_class_facet(data), _split_facet(data), *_column_facets(data)) if facets else (),
         storage_options=data.storage_options,
+        orders=manifest_orders(data) if facets else (),
     )
 
 
@@ -58,6 +60,7 @@ def project_items(project: Project) -> GalleryItems:
         facts=lambda row: [*_facts(data, row), *_history(state, gallery.ids[row])],
         facets=(*gallery.facets[:2], _state_facet(state, data), *gallery.facets[2:]),
         aside=np.arange(len(data)) >= len(state),
+        orders=(*project_orders(state, data), *gallery.orders),
     )
 
 
@@ -125,7 +128,7 @@ def _with_guess(item: GalleryItem, guess: dict[str, Any] | None, data: Manifest)
     own = {name: number for number, name in enumerate(data.class_names)}
     corners = guess.get("boxes_xyxy", ())
     drawn = tuple(
-        ShownBox(tuple(box), f"{label} {score:.2f}", box_colour(own.get(label, -1)), dashed=True)
+        ShownBox(tuple(box), f"{label} {score:.2f}", box_colour(own.get(label, -1)), dashed=True, score=score)
         for box, label, score in zip(corners, guess.get("labels", ()), guess.get("scores", ()), strict=bool(corners))
     )
     return GalleryItem(item.title, note, item.tone, (*item.boxes, *drawn))

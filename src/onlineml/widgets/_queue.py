@@ -22,7 +22,16 @@ if TYPE_CHECKING:
     from onlineml.data.kinds.base import AnnotationKind
     from onlineml.evaluation.render.gallery import GalleryItem, GalleryItems
 
-__all__ = ["answers", "ids_and_reasons", "key_of", "open_images", "open_mask", "rotated", "with_reasons"]
+__all__ = [
+    "answers",
+    "frame_before",
+    "ids_and_reasons",
+    "key_of",
+    "open_images",
+    "open_mask",
+    "rotated",
+    "with_reasons",
+]
 
 _STARTS = 8  # different starting blocks of people; the most urgent images stay near the front
 _KEYS = "123456789abcdefghijklmnopqrstuvwxyz"
@@ -66,6 +75,19 @@ def open_mask(state: Annotations, image_ids: Sequence[str]) -> NDArray[np.bool_]
     is_there, is_guessed, is_labelled, is_skipped, is_confirmed, is_conflict = masks
     waits = is_conflict | ((is_guessed | ~is_labelled | ~is_confirmed) & ~is_skipped)
     return np.asarray(is_there & waits, dtype=bool)
+
+
+def frame_before(state: Annotations, image_id: str) -> dict[str, Any] | None:
+    """The row of the frame before this one in the same video; None for the first frame, and an image of no video."""
+    own, table = state.row(image_id), state.table
+    if not own or own.get("frame") is None:
+        return None
+    same = pc.and_(pc.equal(table["group"], own["group"]), pc.less(table["frame"], own["frame"]))
+    earlier = table.filter(pc.fill_null(same, False))
+    if not len(earlier):
+        return None
+    last = pc.max(earlier["frame"])
+    return dict(earlier.filter(pc.equal(earlier["frame"], last)).slice(0, 1).to_pylist()[0])
 
 
 def _without(ids: Sequence[str], others: Sequence[str]) -> list[str]:

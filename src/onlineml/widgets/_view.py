@@ -92,7 +92,8 @@ class View:
 
         self._handle = display(self._bundle(), raw=True, display_id=self.view_id)  # type: ignore[no-untyped-call]
         if has_front_end():
-            shown, metadata = self.widget._repr_mimebundle_()
+            told = self.widget._repr_mimebundle_()
+            shown, metadata = told if isinstance(told, tuple) else (told, {})  # of anywidget; of ipywidgets
             # an untrusted notebook shows only this text, beside the static part
             display({**shown, "text/plain": ""}, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
 

@@ -9,16 +9,16 @@ import numpy as np
 
 from onlineml.data.images.decode import decode
 from onlineml.data.images.thumbnails import encoded, shrink
-from onlineml.data.manifest.box_arrays import box_iou
 from onlineml.errors import ConfigError, NotFoundError
 from onlineml.inference.drawing import box_colour
 from onlineml.pages import markup
 from onlineml.registry.promotions import default_author
 from onlineml.storage.io import read_many
 from onlineml.storage.location import Location
+from onlineml.widgets._box_state import accepted_guesses, boxes_told, state_of
 from onlineml.widgets._manifest_items import images_items
 from onlineml.widgets._pictures import items_html, pictures, warm
-from onlineml.widgets._queue import ids_and_reasons, key_of, open_images, open_mask, rotated, with_reasons
+from onlineml.widgets._queue import frame_before, ids_and_reasons, key_of, open_images, open_mask, rotated, with_reasons
 from onlineml.widgets._view import View, own_project, require_own_task
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from onlineml.data.annotations.state import Annotations
     from onlineml.improving.review.result import ReviewQueue
     from onlineml.project.project import Project
 
@@ -36,7 +35,6 @@ __all__ = ["BoxEditor"]
 _SHOWN_PX = 1600  # the longer side of the first image; zooming in requests more
 _DETAIL_PX = 2400
 _BLOCK = 10  # images between the starts of two people
-_SAME_IOU = 0.5  # a suggestion this close to a box of its class is not shown
 _STATIC = 12
 
 
@@ -100,6 +98,8 @@ class BoxEditor(View):
             self.send({"kind": "begin", "n": len(self.image_ids), "place": self._place, "answered": self._n_answered})
         elif kind == "load":
             self._send_image(int(ask["place"]), ask.get("number"))
+        elif kind == "previous":
+            self._send_previous(str(ask["id"]))
         elif kind == "detail":
             self._send_detail(str(ask["id"]), ask["region"], ask["px_wh"])
         elif kind == "save":
@@ -140,12 +140,23 @@ class BoxEditor(View):
             "base": state.revision(image_id),
             "size": picture.size_hw,
             "error": picture.error,
-            "boxes": _boxes_told(state, row),
-            "state": _state_of(state, row),
+            "boxes": boxes_told(state, row),
+            "state": state_of(state, row),
             "whys": self._reasons.get(image_id, []) if open_mask(state, [image_id])[0] else [],
         }
         self.send(told, [picture.picture])
         self._warm_next()
+
+    def _send_previous(self, image_id: str) -> None:
+        """Send the boxes of the frame before in the same video, else of the image before in the list."""
+        state = self._project.labels.state()
+        before = frame_before(state, image_id)
+        if before is None:
+            place = self.image_ids.index(image_id)
+            before = state.row(self.image_ids[place - 1]) if place else {}
+        pairs = zip(before.get("boxes_xyxy") or (), before.get("labels") or (), strict=True)
+        boxes = [{"xyxy": list(box), "label": label or ""} for box, label in pairs]
+        self.send({"kind": "previous", "id": image_id, "boxes": boxes})
 
     def _warm_next(self) -> None:
         rows = [self._row_of[one] for one in self.image_ids[self._place + 1 : self._place + 3]]
@@ -180,7 +191,7 @@ class BoxEditor(View):
     def _save(self, image_id: str, boxes: Sequence[Mapping[str, Any]], expected_revision: str | None) -> None:
         """Save the shown boxes: accept the suggestion or the present boxes if they are the same, else correct."""
         state = self._project.labels.state()
-        guessed = _accepted(state, image_id, boxes) if state.revision(image_id) == expected_revision else None
+        guessed = accepted_guesses(state, image_id, boxes) if state.revision(image_id) == expected_revision else None
         if guessed is not None:
             entry = self._project.labels.accept(image_id, indices=guessed, author=self.author)[0]
         else:
@@ -226,58 +237,3 @@ class BoxEditor(View):
 
     def __repr__(self) -> str:
         return f"<BoxEditor of {len(self.image_ids):,} images, {self._n_answered:,} answered>"
-
-
-def _state_of(state: Annotations, row: Mapping[str, Any]) -> str:
-    if row["image_id"] in state.conflicts:
-        return "in conflict"
-    return "not annotated" if row["labels"] is None else "annotated"
-
-
-def _guess_of(state: Annotations, image_id: str) -> dict[str, Any] | None:
-    import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.compute as pc  # noqa: PLC0415
-
-    place = pc.index(state.suggestions["image_id"], pa.scalar(image_id, pa.string())).as_py()
-    return None if place < 0 else dict(state.suggestions.slice(place, 1).to_pylist()[0])
-
-
-def _accepted(state: Annotations, image_id: str, boxes: Sequence[Mapping[str, Any]]) -> list[int] | None:
-    """Return the indices of accepted suggested boxes; None unless the boxes are the image's own and suggested ones."""
-    guess = _guess_of(state, image_id)
-    row = state.row(image_id)
-    if guess is None or not row:
-        return None
-    n_own = len(row["labels"] or ())
-    pairs = list(zip(row["boxes_xyxy"] or (), row["labels"] or (), strict=True))
-    pairs += list(zip(guess["boxes_xyxy"], guess["labels"], strict=True))
-    seen = [(list(map(float, box["xyxy"])), box["label"]) for box in boxes]
-    given = [(list(box), label) for box, label in pairs]
-    if seen[:n_own] != given[:n_own]:
-        return None
-    chosen = []
-    for one in seen[n_own:]:
-        place = next((i for i in range(n_own, len(given)) if given[i] == one and i - n_own not in chosen), None)
-        if place is None:
-            return None
-        chosen.append(place - n_own)
-    return chosen or None
-
-
-def _boxes_told(state: Annotations, row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The image's own boxes, then suggested ones that it does not have yet."""
-    own = [
-        {"xyxy": list(box), "label": label or "", "own": place}
-        for place, (box, label) in enumerate(zip(row["boxes_xyxy"] or (), row["labels"] or (), strict=True))
-    ]
-    guess = _guess_of(state, row["image_id"])
-    if guess is None:
-        return own
-    given = np.array(guess["boxes_xyxy"], dtype=np.float64).reshape(-1, 4)
-    near = box_iou(given, np.array([box["xyxy"] for box in own]).reshape(-1, 4)) > _SAME_IOU
-    told = []
-    for place, (box, label, score) in enumerate(zip(given.tolist(), guess["labels"], guess["scores"], strict=True)):
-        there = any(near[place, i] and one["label"] == label for i, one in enumerate(own))
-        if not there:
-            told.append({"xyxy": box, "label": label, "guess": place, "score": score, "model": guess["model"]})
-    return [*own, *told]

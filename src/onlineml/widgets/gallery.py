@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import ConfigError
 from onlineml.pages import markup
 from onlineml.widgets._manifest_items import manifest_items, project_items
+from onlineml.widgets._mending import Mending
+from onlineml.widgets._orders import Arrangement, arranged, counts_at_least
 from onlineml.widgets._pictures import items_html, pictures, send_pictures, warm
 from onlineml.widgets._view import View
 
@@ -32,10 +35,12 @@ class GalleryView(View):
     Attributes:
         gallery: the items.
         filters: present value by facet.
+        arrangement: what else is shown, and in which order.
         page_size: images per page.
     """
 
     script: ClassVar[str] = "gallery"
+    _changes = False  # whether the items follow the project
 
     def __init__(
         self,
@@ -44,6 +49,7 @@ class GalleryView(View):
         where: Mapping[str, str] | None = None,
         page_size: int = 48,
         thumbnail_px: int = 160,
+        mending: Mending | None = None,
     ) -> None:
         super().__init__()
         if not 1 <= page_size <= _MOST_ON_A_PAGE or not 16 <= thumbnail_px <= _OPEN_PX:
@@ -55,22 +61,45 @@ class GalleryView(View):
         self.gallery = make_items()
         self.page_size, self.thumbnail_px = page_size, thumbnail_px
         self.filters: dict[str, str] = {}
+        self.arrangement = Arrangement()
+        self._mending = mending
         self._start = 0
         self._pool: ThreadPoolExecutor | None = None
         self._warming: Future[None] | None = None
         self.show(where or {})
 
-    def show(self, where: Mapping[str, str], *, page: int = 1) -> None:
+    def show(
+        self,
+        where: Mapping[str, str],
+        *,
+        page: int = 1,
+        search: str = "",
+        sort_by: str = "",
+        descending: bool = True,
+        least_score: float = 0.0,
+    ) -> None:
         """Show the images that match all filters, such as ``{"class": "cat", "split": "test"}``.
 
+        Args:
+            where: values by filter.
+            page: from 1.
+            search: a part of the images' path or id.
+            sort_by: such as ``"score"``, ``"disagreement"``, ``"date"``, ``"name"`` or ``"number of boxes"``; "" for
+                the gallery's own order.
+            descending: whether the largest come first.
+            least_score: images with a lower score, or without one, are left out; 0 for all.
+
         Raises:
-            ConfigError: a filter or value does not exist.
+            ConfigError: a filter, value or order does not exist.
         """
-        self._rows = self.gallery.matching(where)
-        self.filters = dict(where)
+        self._arrange(where, Arrangement(search, sort_by, descending, least_score))
         last = max(0, (len(self._rows) - 1) // self.page_size)
         self._start = self.page_size * min(max(0, page - 1), last)
         self.send(self._told())
+
+    def _arrange(self, where: Mapping[str, str], arrangement: Arrangement) -> None:
+        self._scored, self._rows = arranged(self.gallery, where, arrangement)
+        self.filters, self.arrangement = dict(where), arrangement
 
     @property
     def image_ids(self) -> tuple[str, ...]:
@@ -82,7 +111,10 @@ class GalleryView(View):
         self.gallery = self._make_items()
         known = {facet.name: facet.values for facet in self.gallery.facets}
         kept = {name: value for name, value in self.filters.items() if value in known.get(name, ())}
-        self.show(kept, page=1 + self._start // self.page_size)
+        own = asdict(self.arrangement)
+        if own["sort_by"] not in {order.name for order in self.gallery.orders}:
+            own |= {"sort_by": ""}
+        self.show(kept, page=1 + self._start // self.page_size, **own)
 
     def _told(self) -> dict[str, Any]:
         facets = [
@@ -99,6 +131,9 @@ class GalleryView(View):
             "start": self._start,
             "page_size": self.page_size,
             "side": self.thumbnail_px,
+            "orders": [order.name for order in self.gallery.orders],
+            "arrangement": asdict(self.arrangement),
+            "mend": self._mending.told() if self._mending is not None else None,
             **self._extra(),
         }
 
@@ -126,21 +161,44 @@ class GalleryView(View):
             self._warm(int(ask["start"]))
         elif kind == "open":
             self._send_open(int(ask["row"]))
+        elif kind == "mend":
+            self._mend([int(row) for row in ask["rows"]], str(ask["what"]), str(ask.get("label") or ""))
 
     def _send_page(self, ask: Mapping[str, Any]) -> None:
         filters = {str(name): str(value) for name, value in ask["filters"].items()}
-        if filters != self.filters:
-            self._rows = self.gallery.matching(filters)
-            self.filters = filters
+        arrangement = Arrangement(**ask.get("arrangement", {}))
+        if filters != self.filters or arrangement != self.arrangement:
+            self._arrange(filters, arrangement)
         self._start = max(0, int(ask["start"]))
         rows = self._page(self._start)
+        notes = [""] * len(rows) if self._mending is None else self._mending.notes(self.gallery, rows)
         items = [
-            {"row": row, "id": self.gallery.ids[row], **item.facts()}
-            for row, item in zip(rows, self.gallery.items(rows), strict=True)
+            {"row": row, "id": self.gallery.ids[row], "mended": note, **item.facts()}
+            for row, note, item in zip(rows, notes, self.gallery.items(rows), strict=True)
         ]
         page = {"kind": "page", "of": ask.get("number"), "start": self._start, "total": len(self._rows)}
-        self.send({**page, "cards": items})
+        self.send({**page, "cards": items, "at_least": counts_at_least(self.gallery, self._scored)})
         send_pictures(self, self.gallery, rows, of=ask.get("number"), side=self.thumbnail_px)
+
+    # ---- mended ----
+
+    @property
+    def widget(self) -> Any:
+        """The live part as an ipywidgets widget, with the editor of chosen images below it."""
+        return super().widget if self._mending is None else self._mending.framed(super().widget)
+
+    @property
+    def editor(self) -> View | None:
+        """The widget in which images were opened last; None before."""
+        return None if self._mending is None else self._mending.editor
+
+    def _mend(self, rows: Sequence[int], what: str, label: str) -> None:
+        if self._mending is None:
+            raise ConfigError("these images belong to no project that is known here: pass project=")
+        self._mending.change(self.gallery, rows, what, label)
+        if self._changes and what != "editor":
+            self.reload()
+        self.send({"kind": "mended", "what": what, "n": len(rows)})
 
     def _warm(self, start: int) -> None:
         rows = self._page(start)
@@ -185,6 +243,9 @@ class Gallery(GalleryView):
 
     Args:
         images: a manifest, or a project with its present images.
+        project: of a manifest's images, to relabel them, leave them out or open them in the editor; a project shown
+            as ``images`` needs none.
+        author: of these changes; by default the user of the hub or the machine.
         where: initial filters, such as ``{"class": "cat", "state": "suggested"}``.
         page_size: images per page.
         thumbnail_px: the longer side of a thumbnail.
@@ -197,11 +258,19 @@ class Gallery(GalleryView):
         self,
         images: Manifest | Project,
         *,
+        project: Project | None = None,
+        author: str | None = None,
         where: Mapping[str, str] | None = None,
         page_size: int = 48,
         thumbnail_px: int = 160,
     ) -> None:
-        def make_items() -> GalleryItems:
-            return manifest_items(images) if isinstance(images, Manifest) else project_items(images)
+        own = project if isinstance(images, Manifest) else images
+        self._changes = own is images
+        mending = None if own is None else Mending(own, author)
 
-        super().__init__(make_items, where=where, page_size=page_size, thumbnail_px=thumbnail_px)
+        def make_items() -> GalleryItems:
+            if isinstance(images, Manifest):
+                return manifest_items(images)
+            return project_items(images if mending is None else mending.project)
+
+        super().__init__(make_items, where=where, page_size=page_size, thumbnail_px=thumbnail_px, mending=mending)

@@ -13,6 +13,7 @@ from onlineml.evaluation.comparison.result import Comparison
 from onlineml.evaluation.render.gallery import CONFUSION, MISSED, NOTHING, HasGallery, pair_text
 from onlineml.evaluation.render.html import Table, notebook_cell
 from onlineml.evaluation.render.plots import OTHERS, picked_confusion
+from onlineml.widgets._mending import Mending
 from onlineml.widgets.gallery import GalleryView
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from onlineml.data.manifest.manifest import Manifest
     from onlineml.evaluation.render.gallery import GalleryItems
+    from onlineml.project.project import Project
     from onlineml.storage.location import Options
 
 __all__ = ["Results"]
@@ -36,6 +38,8 @@ class Results(GalleryView):
     Args:
         answers: the result of `onlineml.predict`, `onlineml.evaluate` or `onlineml.compare`.
         data: the evaluated manifest, with the URLs of its images; not needed for predictions.
+        project: of the images, to relabel them, leave them out or open them in the editor; None to look only.
+        author: of these changes; by default the user of the hub or the machine.
         where: initial filters, such as ``{"outcome": "wrong"}``.
         page_size: images per page.
         thumbnail_px: the longer side of a thumbnail.
@@ -51,6 +55,8 @@ class Results(GalleryView):
         answers: Any,
         data: Manifest | None = None,
         *,
+        project: Project | None = None,
+        author: str | None = None,
         where: Mapping[str, str] | None = None,
         page_size: int = 48,
         thumbnail_px: int = 160,
@@ -62,6 +68,7 @@ class Results(GalleryView):
             where=where,
             page_size=page_size,
             thumbnail_px=thumbnail_px,
+            mending=None if project is None else Mending(project, author),
         )
 
     def _extra(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from onlineml.evaluation.render.gallery import (
     slice_facets,
     title_of,
 )
+from onlineml.evaluation.render.orders import DISAGREEMENT, SCORE, Order
 
 if TYPE_CHECKING:
     from onlineml.evaluation.classification.result import ClassificationScores
@@ -49,5 +50,9 @@ def gallery_items(scores: ClassificationScores) -> GalleryItems:
             facet_of("said", said, order=names),
             facet_of(CONFUSION, [pair_text(a, b) for a, b in zip(truths, said, strict=True)]),
             *slice_facets(scores, order),
+        ),
+        orders=(
+            Order(SCORE, np.asarray(scores.confidences[order], np.float64)),
+            Order(DISAGREEMENT, np.where(wrong, scores.confidences, np.nan)[order]),
         ),
     )

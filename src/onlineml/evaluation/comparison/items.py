@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from onlineml.evaluation.detection.items import shown_boxes
-from onlineml.evaluation.render.gallery import GalleryItem, GalleryItems, facet_of
+from onlineml.evaluation.render.gallery import (
+    GalleryItem,
+    GalleryItems,
+    facet_of,
+)
+from onlineml.evaluation.render.orders import DISAGREEMENT, order_of
 
 if TYPE_CHECKING:
     from onlineml.evaluation.comparison.result import Comparison
@@ -36,6 +43,7 @@ def gallery_items(comparison: Comparison) -> GalleryItems:
         )
         return [(name, text) for name, text in told if text]
 
+    apart = dict(zip(comparison.image_ids, np.abs(comparison.mistakes_b - comparison.mistakes_a).tolist(), strict=True))
     facets = [facet_of("change", [one.change for one in changed], order=("broken", "fixed"))]
     if not comparison.of_objects:
         facets.append(facet_of("truth", [one.truth for one in changed], order=comparison.class_names))
@@ -48,4 +56,5 @@ def gallery_items(comparison: Comparison) -> GalleryItems:
         items=lambda rows: [item(row) for row in rows],
         facts=facts,
         facets=tuple(facets),
+        orders=(order_of(DISAGREEMENT, [apart[one.image_id] for one in changed]),),
     )

@@ -16,6 +16,7 @@ from onlineml.evaluation.detection.worst import count_mistakes, seen_images
 if TYPE_CHECKING:
     from onlineml.evaluation.detection.result import DetectionScores
     from onlineml.evaluation.detection.tables import WorstImage
+    from onlineml.evaluation.types import Ints
 
 __all__ = ["Inspection"]
 
@@ -49,9 +50,13 @@ class Inspection:
         """Return the cell of each object, and of each detection without an object, in `DetectionScores.confusion`."""
         return confusion_cells(self._case.scene, self._case.pairs, self._case.shown)
 
+    def mistakes(self) -> Ints:
+        """Return (N,) int64: missed objects and false boxes of each image."""
+        return self._counts.missed + self._counts.false
+
     def worst_first(self) -> list[int]:
         """Return the indices of all images, those with the most missed objects and false boxes first."""
-        order: list[int] = np.argsort(-(self._counts.missed + self._counts.false), kind="stable").tolist()
+        order: list[int] = np.argsort(-self.mistakes(), kind="stable").tolist()
         return order
 
     def image(self, place: int) -> WorstImage:

@@ -21,6 +21,7 @@ from onlineml.evaluation.render.gallery import (
     slice_facets,
     title_of,
 )
+from onlineml.evaluation.render.orders import DISAGREEMENT, SCORE, Order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,6 +65,24 @@ def gallery_items(scores: DetectionScores) -> GalleryItems:
             facet_of_rows(CONFUSION, pairs, rows),
             *slice_facets(scores, order),
         ),
+        orders=_orders(scores, inspection, order),
+    )
+
+
+def _orders(scores: DetectionScores, inspection: Inspection, order: Ints) -> tuple[Order, ...]:
+    """The surest box of each image, its number of mistakes, and of annotated objects."""
+    found, truth = scores.found, scores.truth
+    assert found is not None  # noqa: S101 - the inspection has refused scores without
+    assert truth is not None  # noqa: S101
+    best = np.full(scores.n_images, -np.inf)
+    np.maximum.at(best, found.image_index, found.scores)
+    best[np.isinf(best)] = np.nan
+    mistakes = inspection.mistakes()
+    n_boxes = np.diff(truth.offsets).astype(np.float64)
+    return (
+        Order(SCORE, best[order]),
+        Order(DISAGREEMENT, mistakes[order].astype(np.float64)),
+        Order("number of boxes", n_boxes[order]),
     )
 
 

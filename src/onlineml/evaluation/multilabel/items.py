@@ -19,10 +19,13 @@ from onlineml.evaluation.render.gallery import (
     slice_facets,
     title_of,
 )
+from onlineml.evaluation.render.orders import DISAGREEMENT, Order
 
 if TYPE_CHECKING:
     from onlineml.evaluation.multilabel.result import MultilabelScores
-    from onlineml.evaluation.render.gallery import Facet
+    from onlineml.evaluation.render.gallery import (
+        Facet,
+    )
     from onlineml.evaluation.types import Array
 
 __all__ = ["gallery_items"]
@@ -56,6 +59,10 @@ def gallery_items(scores: MultilabelScores) -> GalleryItems:
             _labels("said", given, scores.class_names),
             _confusion(truth, given, scores.class_names),
             *slice_facets(scores, order),
+        ),
+        orders=(
+            Order(DISAGREEMENT, n_wrong[order].astype(np.float64)),
+            Order("number of labels", truth.sum(axis=1).astype(np.float64)),
         ),
     )
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from urllib.parse import urlsplit
 
 import numpy as np
 
 from onlineml.errors import ConfigError
+from onlineml.evaluation.render.orders import SCORE
 from onlineml.evaluation.render.text import shorten
 from onlineml.evaluation.slices import cut
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onlineml.evaluation.base import BaseScores
+    from onlineml.evaluation.render.orders import Order
     from onlineml.storage.location import Options
 
 __all__ = [
@@ -48,16 +51,19 @@ class ShownBox:
         text: its label, and its score if it has one.
         color: CSS colour.
         dashed: whether it is a prediction instead of an annotation, or an object that was not found.
+        score: of a prediction; nan without one.
     """
 
     box_xyxy: tuple[float, float, float, float]
     text: str
     color: str
     dashed: bool = False
+    score: float = np.nan
 
     def facts(self) -> dict[str, Any]:
         """Return the fields for the front end."""
-        return {"xyxy": list(self.box_xyxy), "text": self.text, "color": self.color, "dashed": self.dashed}
+        told = {"xyxy": list(self.box_xyxy), "text": self.text, "color": self.color, "dashed": self.dashed}
+        return told if np.isnan(self.score) else {**told, "score": self.score}
 
 
 @dataclass(frozen=True)
@@ -155,6 +161,7 @@ class GalleryItems:
         items: creates the captions and boxes of some rows.
         facts: returns all properties of one row, as names and texts.
         facets: facets for filtering.
+        orders: numbers for sorting; one with the name ``"score"`` also filters by a least score.
         storage_options: options for opening the URLs.
         aside: (N,) rows that are shown only if a filter selects them; None: there are none.
     """
@@ -168,6 +175,7 @@ class GalleryItems:
     facets: tuple[Facet, ...] = ()
     storage_options: Options = field(default=None, repr=False)
     aside: NDArray[np.bool_] | None = None
+    orders: tuple[Order, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -184,8 +192,39 @@ class GalleryItems:
         known = ", ".join(one.name for one in self.facets)
         raise ConfigError(f"images cannot be filtered by {name!r}; the filters are: {known or 'none'}")
 
-    def matching(self, filters: Mapping[str, str]) -> NDArray[np.int64]:
-        """Return the rows that have all of these values, given by name of the facet.
+    def order(self, name: str) -> Order:
+        """Return an order by its name.
+
+        Raises:
+            ConfigError: the order does not exist.
+        """
+        for one in self.orders:
+            if one.name == name:
+                return one
+        known = ", ".join(one.name for one in self.orders)
+        raise ConfigError(f"images cannot be sorted by {name!r}; the orders are: {known or 'none'}")
+
+    def arranged(
+        self, rows: NDArray[np.int64], *, sort_by: str = "", descending: bool = True, least_score: float = 0.0
+    ) -> NDArray[np.int64]:
+        """Return rows from a least score on, sorted by a number; images without one come last.
+
+        Raises:
+            ConfigError: the order does not exist, or there are no scores.
+        """
+        if least_score > 0:
+            rows = rows[self.order(SCORE).values[rows] >= least_score]  # nan is not
+        if not sort_by:
+            return rows
+        keys = self.order(sort_by).values[rows]
+        return rows[np.argsort(-keys if descending else keys, kind="stable")]  # nan is sorted to the end
+
+    def matching(self, filters: Mapping[str, str], *, search: str = "") -> NDArray[np.int64]:
+        """Return the rows that have all of these values, given by name of the facet, and a text in their name.
+
+        Args:
+            filters: values by facet.
+            search: a part of the image's path or id, in any case.
 
         Raises:
             ConfigError: a facet or value does not exist.
@@ -195,7 +234,16 @@ class GalleryItems:
             mask &= self.facet(name).mask(value, n_images=len(self))
         if self.aside is not None and "state" not in filters:
             mask &= ~self.aside
-        return np.flatnonzero(mask)
+        rows = np.flatnonzero(mask)
+        wanted = search.strip().casefold()
+        if not wanted:
+            return rows
+        return np.array([row for row in rows.tolist() if wanted in self._name(row)], dtype=np.int64)
+
+    def _name(self, row: int) -> str:
+        """The path and the id of an image, without the query of an address: it may be a signature."""
+        url = self.urls[row]
+        return f"{urlsplit(url).path if '://' in url else url} {self.ids[row]}".casefold()
 
 
 @runtime_checkable

@@ -121,6 +121,7 @@ class Canvas {
     const shapes = [];
     const tags = [];
     this.editor.boxes.forEach((box, place) => {
+      if (!this.editor.options.isShown(box)) return;
       const color = this.editor.classes.color(box.label);
       const chosen = place === this.editor.selected;
       const dashed = box.guess !== undefined ? "oml-dashed" : "";
@@ -131,7 +132,7 @@ class Canvas {
       const [left, top] = this.toScreen(box.xyxy);
       const score = box.score === undefined ? "" : ` ${box.score.toFixed(2)}`;
       const style = `left:${left}px;top:${top - 17 < 0 ? top : top - 17}px;background:${color}`;
-      tags.push(make("span", { class: `oml-tag ${chosen ? "oml-chosen" : ""}`, style, text: (box.label || "(no class)") + score }));
+      if (this.editor.options.hasLabels || chosen) tags.push(make("span", { class: `oml-tag ${chosen ? "oml-chosen" : ""}`, style, text: (box.label || "(no class)") + score }));
     });
     const { ghost } = this.editor.reasons;
     if (ghost) shapes.push(put(make("svg:rect", { class: "oml-line oml-ghost" }), ghost.xyxy));

@@ -25,12 +25,12 @@ function inside([x1, y1, x2, y2], [x, y]) {
 }
 
 /** The smallest box at a point, or the next larger one where that is selected already; -1 where there is none. */
-function smallestAt(boxes, point, selected) {
+function smallestAt(boxes, point, selected, isShown) {
   const area = (place) => {
     const [x1, y1, x2, y2] = boxes[place].xyxy;
     return (x2 - x1) * (y2 - y1);
   };
-  const hit = boxes.map((_, place) => place).filter((place) => inside(boxes[place].xyxy, point));
+  const hit = boxes.map((_, place) => place).filter((place) => isShown(boxes[place]) && inside(boxes[place].xyxy, point));
   hit.sort((a, b) => area(a) - area(b));
   if (!hit.length) return -1;
   return hit[(hit.indexOf(selected) + 1) % hit.length];

@@ -5,7 +5,9 @@ const HELP = `Draw: drag on the image. Select: click a box, or Tab. Move: drag i
 Alt: its lower right corner). Relabel: the class's key. Delete: Delete. Undo: Ctrl+Z, redo: Ctrl+Shift+Z.
 Enter: save and go on. Page Down, Page Up: the same, forwards and back. Space: skip. Zoom: + and -, Ctrl+wheel; 0: whole image; drag with the
 middle button, or with Shift, to move the view. Dashed boxes are suggestions: what you see when you go on is saved.
-Of a review queue: comma: the label is right; full stop: the model is right; then the next reason.`;
+Of a review queue: comma: the label is right; full stop: the model is right; then the next reason.
+Ctrl+C, Ctrl+V: copy the selected box, or all, and paste, also in another image; Ctrl+B: the boxes of the previous image, too;
+#: show or hide labels.`;
 
 class BoxEditor {
   constructor(model, el) {
@@ -54,7 +56,10 @@ class BoxEditor {
     this.canvas = new Canvas(this);
     this.mouse = new Mouse(this);
     this.reasons = new Reasons(this);
-    this.link.root.append(bar, this.classes.node, this.reasons.node, this.canvas.frame, make("div", { class: "oml-row" }, this.sayings),
+    this.options = new Options(this);
+    this.clipboard = new Clipboard(this);
+    this.link.root.append(bar, this.classes.node, this.reasons.node, this.canvas.frame, make("div", { class: "oml-row" }, this.sayings, make("span", { class: "oml-space" }),
+      button("Repeat previous", "the boxes of the previous image or frame, too (Ctrl+B)", () => this.clipboard.repeat()), this.options.node),
       make("details", {}, make("summary", { text: "keys" }), make("div", { class: "oml-muted", text: HELP })));
   }
 
@@ -104,6 +109,7 @@ class BoxEditor {
     if (this.changed) parts.push("changed");
     this.status.textContent = parts.join(", ");
     this.status.classList.toggle("oml-warm", this.image.state === "in conflict");
+    this.options.tell();
     this.tellSelected();
   }
 
@@ -208,7 +214,7 @@ class BoxEditor {
   save(wanted = false) {
     if (!this.image || this.saving || this.loading || !(this.changed || wanted)) return;
     this.sayings.textContent = "saving …";
-    const boxes = this.boxes.map(({ xyxy, label }) => ({ xyxy, label }));
+    const boxes = this.options.shown().map(({ xyxy, label }) => ({ xyxy, label }));
     this.saving = true;
     this.link.say("");
     this.link.ask("save", { id: this.image.id, boxes, base: this.image.base });
@@ -221,7 +227,7 @@ class BoxEditor {
       this.load(this.place + step);
       return;
     }
-    if (this.boxes.some((box) => !box.label)) {
+    if (this.options.shown().some((box) => !box.label)) {
       this.link.say("Each box needs a class: select the one without, and press the key of its class.");
       return;
     }
@@ -256,6 +262,9 @@ class BoxEditor {
   /** What is seen is now what the image has: nothing of it is a suggestion any more. */
   settle() {
     this.image.state = "annotated";
+    const chosen = this.boxes[this.selected];
+    this.boxes = this.options.shown();
+    this.selected = this.boxes.indexOf(chosen);
     for (const box of this.boxes) {
       delete box.guess;
       delete box.score;

@@ -6,7 +6,8 @@ function pressInEditor(editor, event) {
   const letter = event.key.toLowerCase();
   if (ctrl && letter === "z" && !event.shiftKey) editor.undo();
   else if (ctrl && (letter === "y" || letter === "z")) editor.redo();
-  else if (ctrl) return false;
+  else if (ctrl) return editor.clipboard.key(letter);
+  else if (event.key === "#") editor.options.toggle();
   else if (event.key === "Enter") {
     if (event.target.closest("button, summary")) return false; // that is pressed
     editor.leave(1, true);
@@ -21,7 +22,9 @@ function pressInEditor(editor, event) {
     else editor.select(-1);
   } else if (event.key === "Tab" && event.target === editor.link.root && editor.boxes.length) {
     const last = editor.boxes.length - 1;
-    const next = editor.selected + (event.shiftKey ? -1 : 1);
+    const step = event.shiftKey ? -1 : 1;
+    let next = editor.selected + step;
+    while (editor.boxes[next] && !editor.options.isShown(editor.boxes[next])) next += step;
     if (next > last || next < (event.shiftKey ? 0 : -1)) return false; // out of the editor
     editor.select(next);
   } else if (event.key === "+" || event.key === "=") editor.canvas.zoom(1.5);

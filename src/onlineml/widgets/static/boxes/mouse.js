@@ -78,7 +78,8 @@ class Mouse {
     this.drag = null;
     if (!drag || drag.kind === "pan") return;
     if (!drag.moved) {
-      if (drag.kind === "new" || drag.kind === "move") this.editor.select(smallestAt(this.editor.boxes, this.canvas.toImage(event), this.editor.selected));
+      if (drag.kind === "new" || drag.kind === "move") this.editor.select(smallestAt(this.editor.boxes, this.canvas.toImage(event), this.editor.selected,
+        (box) => this.editor.options.isShown(box)));
       return;
     }
     const box = this.editor.boxes[drag.box];

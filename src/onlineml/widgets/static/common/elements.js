@@ -17,7 +17,8 @@ function make(tag, facts = {}, ...children) {
 
 /** Whether keys go into a field, where they are letters and not commands. */
 function isTyping(event) {
-  return Boolean(event.target.closest?.("input, select, textarea"));
+  const field = event.target.closest?.("input, select, textarea");
+  return Boolean(field) && (field.type !== "range" || /^(Arrow|Page|Home|End)/.test(event.key)); // a slider takes no letters
 }
 
 function count(number) {

@@ -11,6 +11,7 @@ class Detail {
 
   open(row) {
     this.opened = row;
+    this.gallery.choice.tell();
     for (const card of this.gallery.cards) card.node.classList.toggle("oml-current", card.row === row);
     this.link.ask("open", { row });
   }
@@ -28,7 +29,7 @@ class Detail {
         name ? make("figcaption", { text: name }) : null,
         make("div", { class: "oml-frame", style: `--ratio:${width / height}` },
           make("img", { src: this.url, alt: told.title, class: tiny }),
-          ...overlay(boxes, told.size, { labels: boxes.length <= 30 }))));
+          ...overlay(this.gallery.tools.cut(boxes), told.size, { labels: boxes.length <= 30 }))));
     }
     const facts = told.facts.map(([name, text]) => [make("dt", { text: name }), make("dd", { text })]);
     this.node.replaceChildren(
@@ -46,6 +47,7 @@ class Detail {
 
   close() {
     this.opened = null;
+    this.gallery.choice.tell();
     this.node.hidden = true;
     for (const card of this.gallery.cards) card.node.classList.remove("oml-current");
   }

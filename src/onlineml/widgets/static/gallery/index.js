@@ -10,8 +10,10 @@ class Gallery {
     this.bar = make("div", { class: "oml-bar" });
     this.matrix = new Matrix(this);
     this.detail = new Detail(this);
+    this.tools = new Tools(this);
+    this.choice = new Choice(this);
     this.grid = make("div", { class: "oml-grid", role: "list" });
-    this.link.root.append(this.bar, this.matrix.node, this.detail.node, this.grid);
+    this.link.root.append(this.bar, this.tools.node, this.matrix.node, this.choice.node, this.detail.node, this.grid);
     this.link.on("deck", (told) => this.begin(told));
     this.link.on("page", (told) => this.showPage(told));
     this.link.on("pictures", (told, buffers) => this.showPictures(told, buffers));
@@ -25,6 +27,8 @@ class Gallery {
     this.start = told.start;
     this.link.root.style.setProperty("--side", `${told.side}px`);
     this.drawBar();
+    this.tools.begin(told);
+    this.choice.begin(told.mend);
     this.matrix.draw();
     this.turn(this.start);
   }
@@ -71,7 +75,7 @@ class Gallery {
       return;
     }
     this.detail.close();
-    this.waiting = this.link.ask("page", { filters: this.filters, start: this.start });
+    this.waiting = this.link.ask("page", { filters: this.filters, start: this.start, arrangement: this.tools.arrangement });
     this.grid.setAttribute("aria-busy", "true");
   }
 
@@ -95,6 +99,7 @@ class Gallery {
     this.pageField.max = pages;
     this.pages.textContent = `of ${count(pages)}`;
     this.shown.textContent = many(told.total, "image");
+    this.tools.hear(told.at_least);
     this.back.disabled = told.start === 0;
     this.forth.disabled = told.start + size >= told.total;
     for (const card of this.cards) this.link.forget(card.url);
@@ -107,9 +112,12 @@ class Gallery {
     const picture = make("div", { class: "oml-picture" });
     const node = make("button", { class: "oml-card", role: "listitem", title: `${card.id}\n${card.title}` }, picture,
       make("div", { class: `oml-name oml-${card.tone || "plain"}`, text: card.title }),
-      make("div", { class: "oml-note", text: card.note }));
+      make("div", { class: "oml-note", text: card.note }),
+      card.mended ? make("div", { class: "oml-note oml-warm", text: card.mended }) : null);
     node.addEventListener("click", () => this.detail.open(card.row));
-    return { ...card, node, picture };
+    const drawn = { ...card, node, picture };
+    this.choice.decorate(drawn);
+    return drawn;
   }
 
   showPictures(told, buffers) {
@@ -123,7 +131,7 @@ class Gallery {
       }
       card.url = this.link.picture(buffers[place]);
       const tiny = Math.max(...size) <= 96 ? "oml-tiny" : "";
-      card.picture.append(make("img", { src: card.url, alt: card.title, class: tiny }), ...overlay(card.boxes, size));
+      card.picture.append(make("img", { src: card.url, alt: card.title, class: tiny }), ...overlay(this.tools.cut(card.boxes), size));
     });
     if (!told.last) return;
     this.waiting = null;
@@ -141,7 +149,8 @@ class Gallery {
     if (isTyping(event)) return;
     const place = this.cards.findIndex((card) => card.row === this.detail.opened);
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (event.key === "PageDown") this.flip(1);
+    if (this.choice.key(event)) event.preventDefault();
+    else if (event.key === "PageDown") this.flip(1);
     else if (event.key === "PageUp") this.flip(-1);
     else if (event.key === "Escape") this.detail.close();
     else if (step && this.detail.opened !== null && this.cards[place + step]) this.detail.open(this.cards[place + step].row);
