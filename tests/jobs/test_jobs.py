@@ -347,6 +347,10 @@ def test_a_record_that_lies_ends_no_other_process(project: oml.Project, tmp_path
     [
         ("train", {"epochs": 3, "backbone": "timm:resnet18"}, ""),
         ("train", {"backbone": "evil.module:factory"}, "evil.module:factory"),
+        ("train", {"backbone": "timm:hf-hub:evil/net"}, "hf-hub:evil/net"),
+        ("train", {"weights": "https://evil/w.safetensors"}, "https://evil/w.safetensors"),
+        ("train", {"weights": "DEFAULT", "num_workers": 4}, ""),
+        ("train", {"num_workers": 100_000}, "num_workers=100000"),
         ("evaluate", {"model": "champion"}, ""),
         ("notebook", {"notebook": "1_build"}, ""),
         ("notebook", {"notebook": "1_build", "output": "/home/me/.bashrc"}, "/home/me/.bashrc"),

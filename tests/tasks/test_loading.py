@@ -217,6 +217,72 @@ def test_a_descriptor_that_lacks_something_is_called_damaged(tmp_path: Path, mis
         oml.load_model(tampered(tmp_path / "model", **{missing: None}))
 
 
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"preprocessing": {"size_hw": [10**9, 64], "mean": [0, 0, 0], "std": [1, 1, 1]}}, "size_hw"),
+        ({"preprocessing": {"size_hw": [64.5, 64], "mean": [0, 0, 0], "std": [1, 1, 1]}}, "size_hw"),
+        ({"preprocessing": {"size_hw": [64, 64], "mean": [0, 0, 0], "std": [1, 0, 1]}}, "std"),
+        ({"preprocessing": {"size_hw": [64, 64], "mean": [0, float("nan"), 0], "std": [1, 1, 1]}}, "mean"),
+        ({"preprocessing": []}, "preprocessing"),
+        ({"class_names": "abc"}, "class_names"),
+        ({"class_names": []}, "class_names"),
+        ({"class_names": [1, 2]}, "class_names"),
+        ({"class_names": ["a", "b", "a"]}, "class_names"),
+        ({"class_names": [str(i) for i in range(100_001)]}, "class_names"),
+        ({"seed": 2**80}, "seed"),
+        ({"seed": "0"}, "seed"),
+        ({"backbone": 5}, "backbone"),
+        ({"thresholds": {"a": 7}}, "thresholds"),
+        ({"thresholds": {"a": "x"}}, "thresholds"),
+    ],
+)
+def test_a_descriptor_with_impossible_values_names_the_field(tmp_path: Path, changes, field: str) -> None:
+    with pytest.raises(StorageError, match=field):
+        oml.load_model(tampered(tmp_path / "model", **changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"backbone": "timm:hf-hub:evil/net"},
+        {"backbone": "timm:local-dir:/home/me"},
+        {"task": "detection", "backbone": "", "architecture": "transformers:evil/net"},
+        {
+            "task": "detection",
+            "backbone": "",
+            "architecture": "transformers:detr",
+            "config": {"model_type": "detr", "a": [{"use_pretrained_backbone": True, "backbone": "resnet50"}]},
+        },
+    ],
+)
+def test_a_descriptor_does_not_reach_a_hub_unless_it_is_trusted(tmp_path: Path, monkeypatch, changes) -> None:
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("it was read"))
+    with pytest.raises(ConfigError, match=r"trust=True") as found:
+        oml.load_model(tampered(tmp_path / "model", **changes))
+    assert any(name in str(found.value) for name in ("evil/net", "/home/me", "resnet50"))
+
+
+def test_weights_that_are_no_numbers(tmp_path: Path) -> None:
+    model = named()
+    with torch.no_grad():
+        model.network.head.bias[1] = float("nan")
+    with pytest.raises(WeightsError, match=r"head\.bias"):
+        model.save(tmp_path / "model")
+
+    folder = Path(tampered(tmp_path / "published"))
+    descriptor = json.loads((folder / "model.json").read_text())
+    stored = safetensors.numpy.load((folder / "weights.safetensors").read_bytes())
+    stored["head.bias"][0] = np.inf
+    (folder / "weights.safetensors").write_bytes(safetensors.numpy.save(stored))
+    with pytest.raises(WeightsError, match="checksum"):
+        oml.load_model(folder)
+    del descriptor["weights_sha256"]  # as versions before had none
+    (folder / "model.json").write_text(json.dumps(descriptor))
+    with pytest.raises(WeightsError, match=r"head\.bias"):
+        oml.load_model(folder)
+
+
 @pytest.mark.parametrize("damage", ["cut", "pickle", "empty", "other", "missing tensor", "gone"])
 def test_damaged_weights(tmp_path: Path, damage: str) -> None:
     folder = Path(tampered(tmp_path / "model"))

@@ -175,10 +175,11 @@ class Job:
 
         Args:
             trust: also execute code that the record names and that is not part of onlineml (a function, a notebook, a
-                backbone's factory). Anyone with write access to the project could have put it there.
+                backbone's factory), and read the weights or the hub that it names. Anyone with write access to the
+                project could have put it there.
 
         Raises:
-            ConfigError: it is running or finished, or would execute such code; the message says which.
+            ConfigError: it is running or finished, or would do such a thing; the message says which.
             AlreadyExistsError: somebody else has just resumed it.
         """
         seen, state = self._seen()
@@ -188,7 +189,7 @@ class Job:
         found = untrusted_reference(self.function, self.arguments)
         if found and not trust:
             raise ConfigError(
-                f"resuming {self.id} would execute {found}, as named by its record on the storage: check it, then "
+                f"resuming {self.id} would {found}, as named by its record on the storage: check it, then "
                 "call resume(trust=True)"
             )
         arguments = checked(self.function, self.arguments)

@@ -19,6 +19,7 @@ from onlineml.errors import AlreadyExistsError, ConfigError
 from onlineml.jobs.liveness import claim_name, handle_name
 from onlineml.storage import io
 from onlineml.storage.cache import own_cache
+from onlineml.tasks.descriptor import hub_reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,6 +32,7 @@ __all__ = ["KINDS", "ORDER", "checked", "first_log", "imported", "launch", "untr
 KINDS = {name: f"onlineml.worker.kinds:{name}" for name in ("train", "evaluate", "improve", "notebook")}
 ORDER = "ONLINEML_JOB"  # environment variable with a process's order
 _OWN_BACKBONES = ("timm:", "transformers:")
+_MOST_WORKERS = 64  # a record that asks for more is not a job of this library's users
 
 
 def imported(function: str) -> Callable[..., Any]:
@@ -78,18 +80,25 @@ def checked(function: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def untrusted_reference(function: str, arguments: Mapping[str, Any]) -> str:
-    """Return the code or output outside onlineml that a stored record would execute or overwrite; else ``""``."""
+    """Return what a stored record would execute, read or overwrite outside onlineml, with the verb; else ``""``."""
     if function not in KINDS:
-        return f"the function {function!r}"
+        return f"execute the function {function!r}"
     if function == "notebook":
         from onlineml.jobs.notebooks import own_notebook  # noqa: PLC0415
 
         name, output = str(arguments.get("notebook")), arguments.get("output")
         if own_notebook(name) is None:
-            return f"the notebook {name!r}"
-        return f"a notebook and write {output!r}" if output else ""
+            return f"execute the notebook {name!r}"
+        return f"execute a notebook and write {output!r}" if output else ""
     backbone = str(arguments.get("backbone", ""))
-    return f"the factory {backbone!r}" if ":" in backbone and not backbone.startswith(_OWN_BACKBONES) else ""
+    if ":" in backbone and not backbone.startswith(_OWN_BACKBONES):
+        return f"execute the factory {backbone!r}"
+    weights = str(arguments.get("weights"))
+    named = hub_reference(backbone) or (weights if "://" in weights else "")
+    if named:
+        return f"read {named!r}"
+    workers = arguments.get("num_workers", 0)
+    return f"start num_workers={workers!r}" if workers not in range(_MOST_WORKERS + 1) else ""
 
 
 def launch(run: Run, *, function: str, arguments: Mapping[str, Any], attempt: int, executor: Executor) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-__all__ = ["BuiltTransformers", "TransformersDetector", "build_transformers"]
+__all__ = ["BuiltTransformers", "TransformersDetector", "build_transformers", "is_model_type"]
 
 _PREFIX = "transformers:"
 
@@ -156,6 +156,15 @@ def build_transformers(
     mean, std = _normalisation(transformers, name)
     reinitialized = tuple(sorted(str(key) for key, *_ in told["mismatched_keys"]))
     return BuiltTransformers(TransformersDetector(network), network.config.to_dict(), mean, std, reinitialized)
+
+
+def is_model_type(name: str) -> bool:
+    """Return whether a name is a type of transformers' models, which is built without reading anything."""
+    try:
+        import transformers  # noqa: PLC0415
+    except ImportError:
+        return True  # refused with a better reason
+    return name in transformers.CONFIG_MAPPING
 
 
 def _normalisation(transformers: Any, name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:

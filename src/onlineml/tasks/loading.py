@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -10,23 +11,24 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from onlineml.errors import StorageError, WeightsError
+from onlineml.errors import WeightsError
 from onlineml.models.weights import with_versions
 from onlineml.registry.versions import ModelVersion, resolve
 from onlineml.storage.io import read_bytes
 from onlineml.storage.location import Location, Options, Url
 from onlineml.storage.urls import storable
-from onlineml.tasks import task_names, task_of
+from onlineml.tasks import task_of
+from onlineml.tasks.descriptor import FORMAT, check_descriptor, check_trust
 
 if TYPE_CHECKING:
-    from torch import nn
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
 
     from onlineml.tasks.base import VisionModule
 
 __all__ = ["load_model", "model_files", "opened_model"]
 
-_FORMAT = 1  # of model.json
-_REQUIRED = ("backbone", "architecture", "class_names", "preprocessing", "manifest_hash", "seed")
 _PACKAGES = ("onlineml", "torch", "torchvision", "pytorch-lightning", "timm", "transformers", "numpy", "pillow")
 
 
@@ -44,15 +46,18 @@ def model_files(model: VisionModule, scores: Any = None, *, parent: str | None =
 
     Raises:
         ConfigError: the model has no input size: it was not trained, and `ImageClassifier.size_hw` is not set.
+        WeightsError: a weight is not a finite number.
     """
     from safetensors.torch import save  # noqa: PLC0415
 
-    descriptor = _describe(model, parent)
     # safetensors stores neither strides (channels-last weights are contiguous, and converted when loaded) nor tensors
     # with two names, as in transformers' detectors
     state = {k: v.detach().cpu().contiguous().clone() for k, v in model.network.state_dict().items()}
+    _check_finite(state, "the model")
+    weights = save(state)
+    descriptor = {**_describe(model, parent), "weights_sha256": hashlib.sha256(weights).hexdigest()}
     files = {
-        "weights.safetensors": save(state),
+        "weights.safetensors": weights,
         "model.json": json.dumps(descriptor, indent=1).encode(),
     }
     if scores is not None:
@@ -67,7 +72,7 @@ def model_files(model: VisionModule, scores: Any = None, *, parent: str | None =
 
 def _describe(model: VisionModule, parent: str | None) -> dict[str, Any]:
     return {
-        "format": _FORMAT,
+        "format": FORMAT,
         "task": model.task,
         **model.descriptor(),
         **({} if model.thresholds is None else {"thresholds": model.thresholds}),
@@ -99,6 +104,7 @@ def load_model(
     model: Url | ModelVersion,
     *,
     backbone: str | nn.Module | None = None,
+    trust: bool = False,
     storage_options: Options = None,
 ) -> VisionModule:
     """Rebuild a published model, in evaluation mode, on the CPU; no code from storage is ever run.
@@ -107,6 +113,7 @@ def load_model(
         model: a version, the URL of one (``…/models/7``), ``<project>@champion``, or a folder with ``model.json``.
         backbone: for a model with your own network: the module, or the import path of its factory. A path in the
             descriptor is never imported, since anyone with write access to the storage could choose it.
+        trust: also build a network whose description names a model of a hub or a folder, which is then read.
         storage_options: of the filesystem.
 
     Returns:
@@ -115,8 +122,8 @@ def load_model(
 
     Raises:
         NotFoundError: the model does not exist.
-        ConfigError: the network is the user's own, and ``backbone`` is not given.
-        WeightsError: the weights do not match the network.
+        ConfigError: the network is the user's own, and ``backbone`` is not given; or ``trust`` is needed.
+        WeightsError: the weights do not match the network or their checksum, or are not finite numbers.
         StorageError: the descriptor is damaged, or of a later format.
 
     Example:
@@ -125,18 +132,12 @@ def load_model(
     """
     found = model if isinstance(model, ModelVersion) else resolve(Location.of(model, storage_options))
     descriptor = found.descriptor()
-    task = descriptor.get("task")
-    if descriptor.get("format") != _FORMAT or task not in task_names():
-        raise StorageError(
-            f"{found}: format {descriptor.get('format')!r} and task {task!r}; this onlineml reads format {_FORMAT} "
-            f"and the tasks {', '.join(task_names())}: update it with pip install -U onlineml"
-        )
-    missing = [name for name in _REQUIRED if name not in descriptor]
-    if missing:
-        raise StorageError(f"{found}: model.json lacks {', '.join(missing)}: it is damaged; publish the model again")
-    module: type[VisionModule] = task_of(task).load("module")
+    check_descriptor(descriptor, source=str(found))
+    if backbone is None and not trust:
+        check_trust(descriptor, source=str(found))
+    module: type[VisionModule] = task_of(descriptor["task"]).load("module")
     loaded = module.from_descriptor(descriptor, network=backbone, source=str(found))
-    _load_weights(loaded.network, found)
+    _load_weights(loaded.network, found, sha256=descriptor.get("weights_sha256"))
     preprocessing = descriptor["preprocessing"]
     loaded.set_normalization(mean=preprocessing["mean"], std=preprocessing["std"])
     loaded.size_hw = (int(preprocessing["size_hw"][0]), int(preprocessing["size_hw"][1]))
@@ -155,13 +156,26 @@ def opened_model(model: Any, *, storage_options: Options = None) -> Any:
     return model
 
 
-def _load_weights(network: nn.Module, found: ModelVersion) -> None:
+def _load_weights(network: nn.Module, found: ModelVersion, *, sha256: str | None) -> None:
     from safetensors import SafetensorError  # noqa: PLC0415
     from safetensors.torch import load  # noqa: PLC0415
 
     file = found.location / "weights.safetensors"
+    content = read_bytes(file)
+    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+        raise WeightsError(f"{file} is damaged: its checksum is not that of model.json; publish the model again")
     try:
-        state = load(read_bytes(file))
+        state = load(content)
+        _check_finite(state, str(file))
         network.load_state_dict(with_versions(network, state))
     except (RuntimeError, SafetensorError) as error:
         raise WeightsError(f"{file} does not fit the network: {str(error)[:500]}") from error
+
+
+def _check_finite(state: Mapping[str, Tensor], source: str) -> None:
+    bad = [name for name, value in state.items() if value.is_floating_point() and not bool(value.isfinite().all())]
+    if bad:
+        raise WeightsError(
+            f"{source} has weights that are not finite numbers (in {', '.join(bad[:3])}): the training diverged; train "
+            "again with a lower lr"
+        )

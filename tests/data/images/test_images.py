@@ -233,7 +233,11 @@ def _declaring(width: int, height: int, mode: str = "RGB", **options: object) ->
         (_declaring(12_000, 9_000), None, "648 MB"),  # 6 bytes a pixel
         (_declaring(16_000, 13_000), 640, "200,000,000"),
         (_declaring(9_600, 6_400, progressive=True, subsampling=2), 640, ""),  # 61 megapixels of a camera, 4:2:0
-        (_declaring(9_900, 9_900, progressive=True, subsampling=0), 640, "593 MB"),  # 6 bytes of coefficients, 3/64 of the result
+        (
+            _declaring(9_900, 9_900, progressive=True, subsampling=0),
+            640,
+            "593 MB",
+        ),  # coefficients
         (_declaring(9_900, 9_900, "CMYK", progressive=True), 640, "40,000,000"),
     ],
 )

@@ -46,7 +46,9 @@ def needed_bytes(
     if header is None:
         return reduced * _OTHERS_BYTES
     decoded = reduced * (6.0 if header.plain else _OTHERS_BYTES)
-    return max(decoded, 2 * n * header.samples_per_pixel + reduced * header.n_channels) if header.progressive else decoded
+    return (
+        max(decoded, 2 * n * header.samples_per_pixel + reduced * header.n_channels) if header.progressive else decoded
+    )
 
 
 def check_cost(

@@ -1,0 +1,100 @@
+"""The description of a published model, ``model.json``, which anyone who may write to the storage can have written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from onlineml.errors import ConfigError, StorageError
+from onlineml.tasks import task_names
+
+__all__ = ["FORMAT", "check_descriptor", "check_trust", "hub_reference"]
+
+FORMAT = 1
+_MOST_CLASSES = 100_000
+
+_Side = Annotated[int, Meta(ge=1, le=16_384)]
+_Mean = Annotated[float, Meta(ge=-1000, le=1000)]
+_Std = Annotated[float, Meta(gt=0, le=1000)]
+_Name = Annotated[str, Meta(min_length=1, max_length=1000)]
+
+
+class _Preprocessing(msgspec.Struct):
+    size_hw: tuple[_Side, _Side]
+    mean: tuple[_Mean, _Mean, _Mean]
+    std: tuple[_Std, _Std, _Std]
+
+
+class _Descriptor(msgspec.Struct):
+    backbone: str
+    architecture: str
+    class_names: Annotated[list[_Name], Meta(min_length=1, max_length=_MOST_CLASSES)]
+    preprocessing: _Preprocessing
+    manifest_hash: Annotated[str, Meta(max_length=1000)]
+    seed: Annotated[int, Meta(ge=0, lt=2**53)]
+    thresholds: dict[str, Annotated[float, Meta(ge=0, le=1)]] | None = None
+    config: dict[str, Any] | None = None
+    weights_sha256: str | None = None
+
+
+def check_descriptor(descriptor: Mapping[str, Any], *, source: str) -> None:
+    """Check every field that `onlineml.load_model` uses, before anything is built from them.
+
+    Raises:
+        StorageError: the format or task is not known here, or a field is missing or outside its range; named.
+    """
+    task = descriptor.get("task")
+    if descriptor.get("format") != FORMAT or task not in task_names():
+        raise StorageError(
+            f"{source}: format {descriptor.get('format')!r} and task {task!r}; this onlineml reads format {FORMAT} "
+            f"and the tasks {', '.join(task_names())}: update it with pip install -U onlineml"
+        )
+    try:
+        found = msgspec.convert(descriptor, _Descriptor)
+    except msgspec.ValidationError as error:
+        raise StorageError(f"{source}: model.json is damaged: {error}; publish the model again") from None
+    if len(set(found.class_names)) < len(found.class_names):
+        raise StorageError(f"{source}: model.json is damaged: class_names has a name twice; publish the model again")
+
+
+def hub_reference(name: str) -> str:
+    """Return a network's name if building it would read a hub or a folder, such as ``timm:hf-hub:…``; else ``""``."""
+    package, _, rest = name.partition(":")
+    if package == "timm":
+        return name if set(rest) & set(":/\\") else ""
+    if package != "transformers":
+        return ""
+    from onlineml.models.transformers_detector import is_model_type  # noqa: PLC0415
+
+    return "" if is_model_type(rest) else name
+
+
+def check_trust(descriptor: Mapping[str, Any], *, source: str) -> None:
+    """Refuse a description that makes the packages of networks read a hub or a folder.
+
+    Raises:
+        ConfigError: it does; the message names what would be read.
+    """
+    config = descriptor.get("config")
+    names = [str(descriptor["backbone"]), "" if config else str(descriptor["architecture"])]
+    found = next(filter(None, map(hub_reference, names)), "") or _read_by(config)
+    if found:
+        raise ConfigError(
+            f"building {source} would read {found!r}, as named by its model.json on the storage: check it, then call "
+            "load_model(..., trust=True)"
+        )
+
+
+def _read_by(config: Any) -> str:
+    """Return the backbone that a transformers configuration would have read, at any depth."""
+    if isinstance(config, list):
+        return next(filter(None, map(_read_by, config)), "")
+    if not isinstance(config, Mapping):
+        return ""
+    backbone = config.get("backbone")
+    if isinstance(backbone, str) and (config.get("use_pretrained_backbone") or set(backbone) & set(":/\\")):
+        return backbone
+    return next(filter(None, map(_read_by, config.values())), "")
