@@ -237,8 +237,10 @@ class Annotations:
         for label in dict.fromkeys(labels):
             if label not in self.class_names and label not in self.lineage:
                 known = f"{len(self.class_names)} classes ({examples(self.class_names)})"
-                hint = f"{did_you_mean(label, self.class_names)}; add it with project.classes.add({label!r})"
-                raise UnknownClassError(f"label {label!r} is not one of the {known}{hint}")
+                near = did_you_mean(label, self.class_names)
+                raise UnknownClassError(
+                    f"label {label!r} is not one of the {known}{near}; add it with project.classes.add({label!r})"
+                )
 
 
 def fold(
