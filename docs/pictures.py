@@ -96,8 +96,18 @@ def take_all(page: LabPage, photos: list[Path]) -> None:
     picture(page, "boxes", editor)
 
 
+def is_whole(path: Path) -> bool:
+    """Whether a photo can be uploaded: some of the demo's are broken on purpose."""
+    try:
+        Image.open(path).load()
+    except OSError:
+        return False
+    return True
+
+
 def main() -> None:
-    run = next(path for path in sorted((DEMO / "project" / "runs").iterdir()) if (path / "metrics.jsonl").exists()).name
+    trained = [path for path in sorted((DEMO / "project" / "runs").iterdir()) if (path / "metrics.jsonl").exists()]
+    run = max(trained, key=lambda path: (path / "metrics.jsonl").stat().st_size).name
     with tempfile.TemporaryDirectory() as folder, jupyter_lab(Path(folder) / "lab") as lab, sync_playwright() as tool:
         shutil.copytree(DEMO / "project", lab.root / "project")
         write_notebook(lab.root / "pictures.ipynb", [cell.replace("RUN", repr(run)) for cell in CELLS])
@@ -105,7 +115,7 @@ def main() -> None:
         browser = tool.chromium.launch(executable_path=path, headless=True, args=FLAGS)
         page = LabPage(browser, lab, Path(folder), height=1000)
         page.open("pictures.ipynb")
-        take_all(page, sorted((DEMO / "photos" / "apple").glob("*.jpg"))[:6])
+        take_all(page, [path for path in sorted((DEMO / "photos" / "apple").glob("*.jpg")) if is_whole(path)][:5])
         page.close()
         browser.close()
 

@@ -164,5 +164,5 @@ def picture(source: str, where: str) -> Markup:
 
 def small_picture(source: str) -> Markup:
     """Return an image of a notebook's gallery."""
-    style = "width:110px;height:110px;object-fit:cover;border-radius:6px"
+    style = "width:110px;max-width:none;height:110px;object-fit:cover;border-radius:6px"  # pages shrink images
     return markup('<img src="{}" alt="" style="{}"><br>', source, style)
