@@ -180,8 +180,9 @@ def test_many_boxes_are_copied_repeated_and_seen_without_labels(lab: Lab, shared
     assert tags.count() == 1
 
     stage.click(30, 30)
-    stage.press("Control+c", "Control+v")  # within the image: beside it
-    assert boxes.count() == 2
+    stage.press("Control+c", "Control+v", "Control+v")  # within the image: beside it, and beside that
+    assert boxes.count() == 3
+    stage.press("Delete")
     stage.press("Enter")
     stage.wait_for(ids[2])
     stage.press("Control+v")  # across images: at its place

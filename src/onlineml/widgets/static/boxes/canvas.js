@@ -62,6 +62,13 @@ class Canvas {
     this.draw();
   }
 
+  /** Show the whole image, should a box be out of sight. */
+  reveal([x1, y1, x2, y2]) {
+    const { width, height } = this.stage.getBoundingClientRect();
+    const [[left, top], [right, bottom]] = [this.toScreen([x1, y1]), this.toScreen([x2, y2])];
+    if (right < 0 || bottom < 0 || left > width || top > height) this.fit(true);
+  }
+
   wheel(event) {
     if (!event.ctrlKey && !event.metaKey) return; // the page scrolls
     event.preventDefault();

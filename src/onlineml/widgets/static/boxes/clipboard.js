@@ -15,12 +15,14 @@ class Clipboard {
     const chosen = boxes[selected] ? [boxes[selected]] : this.editor.options.shown();
     COPIED.boxes = chosen.map(({ xyxy, label }) => ({ xyxy: [...xyxy], label }));
     COPIED.from = this.editor.image?.id;
+    COPIED.pasted = 0;
     sayings.textContent = `${many(chosen.length, "box", "boxes")} copied`;
   }
 
   paste() {
-    const shift = COPIED.from === this.editor.image?.id ? PASTE_PX : 0;
-    this.add(COPIED.boxes, shift, "nothing was copied");
+    const here = COPIED.from === this.editor.image?.id;
+    COPIED.pasted = here ? (COPIED.pasted ?? 0) + 1 : 0; // each further one beside the one before
+    this.add(COPIED.boxes, PASTE_PX * COPIED.pasted, "nothing was copied");
   }
 
   /** The boxes of the image before this one: in a video, of the frame before. */

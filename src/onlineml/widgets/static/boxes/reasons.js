@@ -44,6 +44,8 @@ class Reasons {
     const several = this.whys.length > 1 ? ` (${this.at + 1} of ${this.whys.length})` : "";
     this.text.textContent = this.why.text + several;
     this.editor.select(this.place());
+    const box = this.ghost ?? this.editor.boxes[this.place()];
+    if (box) this.editor.canvas.reveal(box.xyxy);
   }
 
   keep() {
