@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from onlineml.jobs.records import KINDS, decoded
 from onlineml.runs import run as run_states
 from onlineml.storage import io
 
@@ -53,6 +53,7 @@ class Snapshot:
         handle: the executor's handle; empty while it is being started.
         attempt: number of the last start, from 1; 0 for a run that was never submitted.
         now: seconds since 1970.
+        damage: which of the files are damaged, and how; they count as missing. ``""`` for none.
     """
 
     spec: Mapping[str, Any]
@@ -62,6 +63,7 @@ class Snapshot:
     handle: Mapping[str, Any]
     attempt: int
     now: float
+    damage: str = ""
 
 
 def claim_name(attempt: int) -> str:
@@ -96,34 +98,24 @@ def snapshots(runs: Location) -> dict[Location, Snapshot]:
 
 
 def _read(attempts: Mapping[Location, int]) -> dict[Location, Snapshot]:
-    files = []
-    for run, attempt in attempts.items():
-        names = ("spec.json", "status.json", "heartbeat.json", claim_name(attempt), handle_name(attempt))
-        files += [run / name for name in names]
-    values = [_parsed(content) for content in io.read_many(files)]
+    names = {run: _names(attempt) for run, attempt in attempts.items()}
+    contents = iter(io.read_many([run / name for run, found in names.items() for name in found]))
     now = time.time()
-    found = {}
-    for place, (run, attempt) in enumerate(attempts.items()):
-        spec, status, heartbeat, claim, handle = values[5 * place : 5 * place + 5]
-        found[run] = Snapshot(spec, status, heartbeat, claim, handle, attempt=attempt, now=now)
-    return found
+    snapshots = {}
+    for run, attempt in attempts.items():
+        values, wrong = zip(*(decoded(next(contents), kind) for kind in KINDS), strict=True)
+        spec, status, heartbeat, claim, handle = values
+        damage = "; ".join(f"{n} is damaged: {text}" for n, text in zip(names[run], wrong, strict=True) if text)
+        snapshots[run] = Snapshot(spec, status, heartbeat, claim, handle, attempt=attempt, now=now, damage=damage)
+    return snapshots
+
+
+def _names(attempt: int) -> tuple[str, ...]:
+    return "spec.json", "status.json", "heartbeat.json", claim_name(attempt), handle_name(attempt)
 
 
 def _last_attempt(names: Iterable[str]) -> int:
     return max((int(match[1]) for name in names if (match := _CLAIM.fullmatch(name))), default=0)
-
-
-def _parsed(content: bytes | OSError) -> dict[str, Any]:
-    """Parse a file; empty if it is missing or, on a store without atomic writes, incomplete."""
-    if isinstance(content, FileNotFoundError):
-        return {}
-    if isinstance(content, OSError):
-        raise content
-    try:
-        value = json.loads(content)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def infer_state(seen: Snapshot, executor: Executor | None) -> JobState:

@@ -63,11 +63,8 @@ class ProjectJobs:
             executor: the one that started them; None is this machine.
         """
         chosen = LocalProcesses() if executor is None else executor
-        found = []
-        for folder, seen in snapshots(self._runs).items():
-            if "job" in seen.spec:
-                found.append(status_of(folder, *settled(Run(folder, spec=seen.spec), chosen, seen)))
-        return Jobs(tuple(found))
+        found = snapshots(self._runs).items()
+        return Jobs(tuple(status_of(run, *settled(Run(run, spec=seen.spec), chosen, seen)) for run, seen in found))
 
     def get(self, id: str, *, executor: Executor | None = None) -> Job:  # noqa: A002 (it is what a run calls it)
         """Find a job by its id, to watch, stop or resume it.

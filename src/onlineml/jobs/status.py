@@ -36,7 +36,7 @@ class JobStatus:
         pid: its process there; None while it is starting.
         silent_s: seconds since its last heartbeat, written every 10 s; None before the first.
         row: the last metrics of its training.
-        error: why it failed; else ``""``.
+        error: why it failed, or which of its files are damaged; else ``""``.
         remedy: the next step to take; ``""`` for none.
     """
 
@@ -113,7 +113,9 @@ def status_of(run: Location, seen: Snapshot, state: JobState) -> JobStatus:
     begun = seen.status.get("attempt", 0) >= seen.attempt
     since = seen.status.get("time") if begun else None
     process = seen.heartbeat if seen.heartbeat.get("attempt") == seen.attempt else seen.handle
-    error = str(seen.status.get("error") or "") if begun and state == "failed" else ""
+    job = seen.spec.get("job") or {}
+    damage = seen.damage or ("" if job else "spec.json is missing, or does not describe a job")
+    error = damage or (str(seen.status.get("error") or "") if begun and state == "failed" else "")
     call = f"oml.jobs.Job.open({str(run)!r}).resume()"
     remedies = {
         "lost": f"its process is gone{_last_heartbeat(silent_s(seen))}; continue from its last checkpoint: {call}",
@@ -122,7 +124,7 @@ def status_of(run: Location, seen: Snapshot, state: JobState) -> JobStatus:
     }
     return JobStatus(
         id=run.name,
-        function=str(seen.spec.get("job", {}).get("function", "")),
+        function=str(job.get("function", "")),
         state=state,
         attempt=seen.attempt,
         since=datetime.fromisoformat(since) if since else datetime.fromtimestamp(float(seen.claim.get("time", 0)), UTC),
