@@ -109,10 +109,10 @@ def test_upload_label_train_predict_relabel_improve_boxes(
         uploader.get_by_role("button", name="Choose files").click()
     chooser.value.set_files(desk["reds"])
     page.wait_for_selector('.oml-upload[data-added="20"]')
-    uploader.get_by_label("folders of archives are classes").check()
     with page.expect_file_chooser() as chooser:
         uploader.get_by_role("button", name="Choose files").click()
     chooser.value.set_files(desk["rest"])
+    uploader.get_by_role("button", name="They are the classes").click()
     page.wait_for_selector('.oml-upload[data-added="40"]')
     page.wait_for_selector('.oml-file[data-name="notes.txt"][data-state="refused"]')
     assert "1 refused" in uploader.locator('[data-name="blue.zip"]').inner_text()

@@ -51,6 +51,14 @@ async (theme) => {
   while (document.body.dataset.jpThemeName !== theme) await new Promise((done) => setTimeout(done, 50));
 }
 """
+_RESTART = """
+async () => {
+  const { kernel } = window.jupyterapp.shell.currentWidget.sessionContext.session;
+  const begun = new Promise((done) => kernel.statusChanged.connect((_, status) => /starting/.test(status) && done()));
+  kernel.restart();
+  await begun;
+}
+"""
 _SAVE = "async () => { await window.jupyterapp.shell.currentWidget.context.save(); }"
 _SHUTDOWN = "async () => { await window.jupyterapp?.shell?.currentWidget?.sessionContext?.shutdown(); }"
 _CELLS = """
@@ -122,6 +130,14 @@ class LabPage:
         found: list[dict[str, Any]] = self.page.evaluate(_CELLS)
         return found
 
+    def restart(self) -> None:
+        """Restart the kernel, and do not wait until it is there again."""
+        self.page.evaluate(_RESTART)
+
+    def theme(self, name: str) -> None:
+        """Show the page in JupyterLab's theme ``"Light"`` or ``"Dark"``."""
+        self.page.evaluate(_THEME, f"JupyterLab {name}")
+
     def save(self) -> None:
         self.page.evaluate(_SAVE)
 
@@ -145,11 +161,11 @@ class LabPage:
 
     def shots_in_the_dark(self) -> None:
         """Keep a picture of each of these parts as it is now, in the dark theme."""
-        self.page.evaluate(_THEME, "JupyterLab Dark")
+        self.theme("Dark")
         for name, target in self.taken.copy():
             if target.is_visible():
                 self.shot(f"{name}-dark", target)
-        self.page.evaluate(_THEME, "JupyterLab Light")
+        self.theme("Light")
 
     def _seen(self, target: Locator) -> FloatRect:
         """What the notebook's panel leaves of a part that was scrolled to its top."""

@@ -52,9 +52,9 @@ def test_without_images_to_answer_it_says_so(project: Project) -> None:
     grid = Relabel(project)
     front = FrontEnd(grid)
 
-    assert front.one("hello", "begin") | {"title": ""} == {
+    assert front.one("hello", "begin") | {"title": "", "project": ""} == {
         "kind": "begin", "n": 0, "place": 0, "done": 0, "title": "", "page_size": 50, "side": 160,
-        "several": False,
+        "several": False, "project": "",
     }  # fmt: skip
     assert "no image is open" in grid.static_html()
 

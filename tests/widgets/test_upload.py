@@ -140,3 +140,56 @@ def test_boxes_are_drawn_later(tmp_path: Path) -> None:
     assert not front.one("hello", "begin")["labelled"]
     told = front.ask("several", files=["f1"], names=["a.png"], label="cat", from_folders=True, buffers=[image(1)])
     assert told[-1]["added"] == 1
+
+
+def test_what_the_folders_of_an_archive_mean_is_asked_and_other_files_do_not_wait(
+    tmp_path: Path, project: Project
+) -> None:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        for name in ["photos/cat/1.png", "photos/cat/2.png", "cow/3.png", "cow/notes.txt", "4.png"]:
+            archive.writestr(name, image(len(archive.namelist())))
+    front = FrontEnd(Upload(project))
+    both = {"files": ["f1", "f2"], "names": ["a.zip", "b.png"], "buffers": [data.getvalue(), image(9)]}
+
+    told = front.ask("several", **both)
+
+    (asked,) = [one for one in told if one["kind"] == "folders"]
+    assert asked["file"] == "f1"
+    assert {one["name"]: one["n"] for one in asked["folders"]} == {"cat": 2, "cow": 1}
+    known = set(project.classes.names())
+    assert all(one["known"] == (one["name"] in known) for one in asked["folders"])
+    assert [one["file"] for one in told if one["kind"] == "done"] == ["f2"]
+    assert front.one("folders", "done", file="f1", from_folders=True)["images"] == 4
+    table = project.labels.state().table
+    assert sorted(map(str, table["label"].to_pylist())) == ["None", "None", "cat", "cat", "cow"]
+
+
+def test_folders_that_mean_nothing_leave_the_chosen_class_and_a_folder_asks_too(
+    tmp_path: Path, project: Project
+) -> None:
+    for name in ["x/1.png", "y/2.png"]:
+        (tmp_path / "photos" / name).parent.mkdir(parents=True)
+        (tmp_path / "photos" / name).write_bytes(image(int(name[2])))
+    front = FrontEnd(Upload(project))
+
+    asked = front.one("path", "folders", file="f1", url=str(tmp_path / "photos"), label="cat")
+    assert [one["name"] for one in asked["folders"]] == ["x", "y"]
+    assert front.one("folders", "done", file="f1", from_folders=False, label="cat")["images"] == 2
+    assert labels(project) == {"cat"}
+    assert "y" not in project.classes.names()
+
+
+def test_an_archive_about_which_nobody_decided_leaves_nothing(project: Project) -> None:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.writestr("cat/1.png", image(1))
+    view = Upload(project)
+    front = FrontEnd(view)
+    front.ask("file", file="f1", name="a.zip", size=len(data.getvalue()))
+    front.ask("piece", file="f1", offset=0, buffers=[data.getvalue()])
+    assert front.one("end", "folders", file="f1")["folders"]
+    assert list(view._folder.iterdir())
+
+    front.ask("drop", file="f1")
+    assert list(view._folder.iterdir()) == []

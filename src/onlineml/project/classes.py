@@ -25,13 +25,17 @@ class ProjectClasses:
         """List the classes in the order of their ids."""
         return self._project.labels.state().class_names
 
-    def add(self, name: str, *, author: str | None = None) -> None:
+    def add(self, name: str, *, author: str | None = None) -> str | None:
         """Add a class after the others; an existing one keeps its place.
+
+        Returns:
+            The id of the log's new entry, for `onlineml.Project.labels.undo`, which takes back a class that no image
+            has; None for an existing class.
 
         Raises:
             ConfigError: the name is blank, or a former name of another class.
         """
-        self._project.append_entries(partial(edits.class_added, name=name), author)
+        return next(iter(self._project.append_entries(partial(edits.class_added, name=name), author)), None)
 
     def rename(self, old: str, new: str, *, author: str | None = None) -> str:
         """Rename a class; it keeps its id, its images and its history.

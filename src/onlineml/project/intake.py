@@ -5,12 +5,14 @@ Unusable files are reported and skipped; `onlineml.Project.images.upload` is str
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections import Counter
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from onlineml.data.images.archives import read_zip
+from onlineml.data.images.archives import read_zip, zip_folders
 from onlineml.data.images.decode import decode, is_image_name, sniff
 from onlineml.data.images.policies import is_junk
 from onlineml.data.video.video import is_video_name
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from onlineml.project.project import Project
     from onlineml.storage.location import Location
 
-__all__ = ["UploadedFiles", "named", "upload_files"]
+__all__ = ["UploadedFiles", "class_folders", "named", "upload_files"]
 
 Source = str | os.PathLike[str] | bytes
 
@@ -104,8 +106,7 @@ class _Intake:
             self.refused[name] = str(error)
 
     def _take_zip(self, name: str, source: Location | bytes) -> None:
-        wanted = lambda path: is_image_name(path) or is_video_name(path)  # noqa: E731
-        for one in read_zip(source, wanted=wanted):
+        for one in read_zip(source, wanted=_is_wanted):
             full = f"{name}/{one.name}"
             if one.refused:
                 self.refused[full] = one.refused
@@ -218,6 +219,33 @@ def upload_files(
             intake.take(one, inner)
     intake.flush()
     return UploadedFiles(tuple(intake.ids), intake.added, intake.refused)
+
+
+def class_folders(source: Source, project: Project) -> dict[str, int]:
+    """Count the images and videos in the folders of an archive or folder, which may be meant as classes.
+
+    Args:
+        source: a path, URL or bytes, relative to the project.
+        project: whose credentials are used.
+
+    Returns:
+        The number of files by the name of the innermost folder; empty for other files, or if they are in no folder.
+    """
+    with contextlib.suppress(DataError, NotFoundError, OSError):  # told when it is uploaded
+        files = [] if isinstance(source, bytes) else io.list_files(project.location.to(source))
+        if files:
+            paths = [
+                info.path for info in files if "/" in info.path and _is_wanted(info.path) and not is_junk(info.path)
+            ]
+            return dict(Counter(path.split("/")[-2] for path in paths))
+        place = source if isinstance(source, bytes) else project.location.to(source)
+        if (place[:_HEAD] if isinstance(place, bytes) else _head(place)).startswith(_ZIP):
+            return {name: n for name, n in zip_folders(place, wanted=_is_wanted).items() if name}
+    return {}
+
+
+def _is_wanted(path: str) -> bool:
+    return is_image_name(path) or is_video_name(path)
 
 
 def _spread(name: str, source: Source, project: Project) -> Iterator[tuple[str, Location | bytes]]:

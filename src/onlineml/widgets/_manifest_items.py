@@ -141,7 +141,7 @@ def _facts(data: Manifest, row: int) -> list[tuple[str, str]]:
     values = data.table.slice(row, 1).to_pylist()[0]
     lists = {field.name for field in data.table.schema if pa.types.is_nested(field.type)}
     hidden = {*lists, "sha256", "version", *(("group",) if values["group"] == values["image_id"] else ())}
-    named = {name: value for name, value in values.items() if value not in {None, ""} and name not in hidden}
+    named = {name: value for name, value in values.items() if name not in hidden and value not in {None, ""}}
     size = (named.pop("width", None), named.pop("height", None))
     told = [(name, str(value)) for name, value in named.items()]
     return [*told, ("size", f"{size[0]} x {size[1]} pixels")] if all(size) else told

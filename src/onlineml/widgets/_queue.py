@@ -26,7 +26,6 @@ __all__ = [
     "answers",
     "frame_before",
     "ids_and_reasons",
-    "key_of",
     "open_images",
     "open_mask",
     "rotated",
@@ -34,7 +33,6 @@ __all__ = [
 ]
 
 _STARTS = 8  # different starting blocks of people; the most urgent images stay near the front
-_KEYS = "123456789abcdefghijklmnopqrstuvwxyz"
 
 
 def open_images(state: Annotations) -> list[str]:
@@ -108,11 +106,6 @@ def rotated(image_ids: Sequence[str], *, author: str, block: int) -> list[str]:
         return list(image_ids)
     start = block * (hashlib.sha256(author.encode()).digest()[0] % min(_STARTS, n_blocks))
     return [*image_ids[start:], *image_ids[:start]]
-
-
-def key_of(class_names: Sequence[str]) -> Mapping[str, str]:
-    """The key of each class: digits, then letters; further classes have none."""
-    return dict(zip(class_names, _KEYS, strict=False))
 
 
 def ids_and_reasons(images: Sequence[str] | ReviewQueue) -> tuple[list[str], dict[str, list[dict[str, Any]]]]:

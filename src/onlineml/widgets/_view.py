@@ -6,6 +6,7 @@ the view, with the HTML hidden beside it, so that a saved notebook contains the 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import threading
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from onlineml.project.project import Project
 
-__all__ = ["View", "has_front_end", "own_project", "require_own_task", "script_text", "static_text"]
+__all__ = ["View", "has_front_end", "own_project", "page_key", "require_own_task", "script_text", "static_text"]
 
 _STATIC = "text/html"
 
@@ -60,6 +61,7 @@ class View:
         self._widget: Any = None
         self._handle: Any = None
         self._left = ""
+        self._asker = ""  # the view in a page whose message is being answered
 
     # ---- of each view ----
 
@@ -109,13 +111,22 @@ class View:
     # ---- asked ----
 
     def send(self, content: Mapping[str, Any], buffers: Sequence[bytes] = ()) -> None:
-        """Send a message to the front end, if there is one."""
+        """Send a message to the view in a page that is being answered; else, as `send_all`."""
+        self.send_all({**content, "to": self._asker} if self._asker else content, buffers)
+
+    def send_all(self, content: Mapping[str, Any], buffers: Sequence[bytes] = ()) -> None:
+        """Send a message to all views of this object in all pages, if there are any."""
         if self._widget is not None:
             self._widget.send(dict(content), buffers=list(buffers))
+
+    def send_others(self, content: Mapping[str, Any]) -> None:
+        """Send a message to the views in pages other than the one that is being answered."""
+        self.send_all({**content, "from": self._asker})
 
     def _heard(self, ask: Mapping[str, Any], buffers: Sequence[Any]) -> None:
         """Answer a message; errors are sent back with the number of the message."""
         with self._lock:
+            self._asker = str(ask.get("number") or "").rpartition("-")[0]
             try:
                 if ask.get("kind") == "rest":
                     self.leave()
@@ -126,10 +137,12 @@ class View:
             except Exception as error:
                 self.send({"kind": "error", "text": f"{type(error).__name__}: {error}", "of": ask.get("number")})
                 raise  # into the kernel's log
+            finally:
+                self._asker = ""
 
 
 def _live_widget(view_id: str, script: str) -> Any:
-    """Return a widget that shows ``static/<script>.js`` and carries messages; the state stays in the view."""
+    """Return a widget that shows a script and carries messages; the state stays in the view."""
     import anywidget  # noqa: PLC0415 (only with a front end)
     import traitlets  # noqa: PLC0415
 
@@ -150,6 +163,11 @@ def own_project(project: Project) -> Project:
     threads do not share an object with the notebook's cells.
     """
     return type(project).open(project.location)
+
+
+def page_key(project: Project, author: str) -> str:
+    """Return the name under which a page keeps what an author has not saved yet; it does not tell the URL."""
+    return hashlib.sha256(f"{project.url}\n{author}".encode()).hexdigest()[:24]
 
 
 def require_own_task(view: View, project: Project) -> None:

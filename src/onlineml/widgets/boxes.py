@@ -10,16 +10,17 @@ import numpy as np
 from onlineml.data.images.decode import decode
 from onlineml.data.images.thumbnails import encoded, shrink
 from onlineml.errors import ConfigError, NotFoundError
-from onlineml.inference.drawing import box_colour
 from onlineml.pages import markup
 from onlineml.registry.promotions import default_author
 from onlineml.storage.io import read_many
 from onlineml.storage.location import Location
+from onlineml.widgets._answers import OwnAnswers
 from onlineml.widgets._box_state import accepted_guesses, boxes_told, state_of
+from onlineml.widgets._classes import checked_keys, class_facts
 from onlineml.widgets._manifest_items import images_items
 from onlineml.widgets._pictures import items_html, pictures, warm
-from onlineml.widgets._queue import frame_before, ids_and_reasons, key_of, open_images, open_mask, rotated, with_reasons
-from onlineml.widgets._view import View, own_project, require_own_task
+from onlineml.widgets._queue import frame_before, ids_and_reasons, open_images, open_mask, rotated, with_reasons
+from onlineml.widgets._view import View, own_project, page_key, require_own_task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,20 +51,25 @@ class BoxEditor(View):
             default the open ones: conflicts, then suggestions, least confident
             first, then images without boxes.
         author: of the entries; by default the user of the hub or the machine.
+        keys: the key of some classes, as of `Relabel`.
 
     Attributes:
         image_ids: the images, in order.
-        n_saved: number of answers saved here.
 
     Raises:
-        ConfigError: the project's task has another widget.
+        ConfigError: the project's task has another widget, or a key is none.
         DataError: an image is not in the project.
     """
 
     script: ClassVar[str] = "boxes"
 
     def __init__(
-        self, project: Project, images: Sequence[str] | ReviewQueue | None = None, *, author: str | None = None
+        self,
+        project: Project,
+        images: Sequence[str] | ReviewQueue | None = None,
+        *,
+        author: str | None = None,
+        keys: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
         require_own_task(self, project)
@@ -78,14 +84,19 @@ class BoxEditor(View):
             self.image_ids, self._reasons = ids_and_reasons(images)
             state.require_images(self.image_ids)
             self._place = int(np.argmax(open_mask(state, self.image_ids))) if self.image_ids else 0
-        self.n_saved = 0
-        self._saved: list[tuple[str, str]] = []  # (image id, entry), to be undone
+        self._keys = checked_keys(keys, state.class_names)
+        self._own = OwnAnswers(self._project, self.author)
         self._answered: set[str] = set()
         self._pixels: tuple[str, NDArray[np.uint8]] | None = None  # of the zoomed image
         self._gallery = images_items(project, state, self.image_ids)
         self._row_of = {image_id: row for row, image_id in enumerate(self._gallery.ids)}
         self._pool: ThreadPoolExecutor | None = None
         self._warming: Future[None] | None = None
+
+    @property
+    def n_saved(self) -> int:
+        """Number of answers saved here, without undone ones."""
+        return len(self._own)
 
     # ---- asked ----
 
@@ -95,39 +106,48 @@ class BoxEditor(View):
         kind = ask.get("kind")
         if kind == "hello":
             self._send_classes()
-            self.send({"kind": "begin", "n": len(self.image_ids), "place": self._place, "answered": self._n_answered})
+            facts = {"title": self.project.title, "project": page_key(self.project, self.author), "place": self._place}
+            self.send({"kind": "begin", "n": len(self.image_ids), "answered": self._n_answered, **facts})
         elif kind == "load":
-            self._send_image(int(ask["place"]), ask.get("number"))
+            place = self.image_ids.index(ask["id"]) if ask.get("id") in self.image_ids else int(ask["place"])
+            self._send_image(place, ask.get("number"))
         elif kind == "previous":
             self._send_previous(str(ask["id"]))
         elif kind == "detail":
             self._send_detail(str(ask["id"]), ask["region"], ask["px_wh"])
         elif kind == "save":
-            self._save(str(ask["id"]), ask["boxes"], ask.get("base"))
+            self._save(str(ask["id"]), ask["boxes"], ask.get("base"), ask.get("number"))
         elif kind == "skip":
-            self._written(str(ask["id"]), self._project.labels.skip(str(ask["id"]), author=self.author)[0], "skipped")
+            (entry,) = self._project.labels.skip(str(ask["id"]), author=self.author)
+            self._written(str(ask["id"]), entry, "skipped", ask.get("number"))
         elif kind == "undo":
-            self._undo()
+            self._undo(ask.get("of"))
         elif kind == "class":
-            self._project.classes.add(str(ask["name"]), author=self.author)
+            new = self._own.add_class(str(ask["name"]), ask.get("number"))
             self._send_classes()
+            self.send({"kind": "class", "of": ask.get("number"), "name": str(ask["name"]), "new": new})
+        elif kind == "news":
+            self._send_news(str(ask["id"]), ask.get("base"))
 
     @property
     def _n_answered(self) -> int:
         return len(self._answered)
 
     def _send_classes(self) -> None:
-        names = self._project.classes.names()
-        keys = key_of(names)
-        told = [{"name": one, "key": keys.get(one, ""), "color": box_colour(i)} for i, one in enumerate(names)]
-        self.send({"kind": "classes", "classes": told})
+        self.send_all({"kind": "classes", "classes": class_facts(self._project.classes.names(), self._keys)})
+
+    def _send_news(self, image_id: str, base: str | None) -> None:
+        """Tell a view whether somebody has said anything about its image since, and whether it was its own author."""
+        present = self._own.state().revision(image_id)
+        own = self._own.revision(image_id, base) == present
+        self.send({"kind": "news", "id": image_id, "base": present, "own": own, "answered": self._n_answered})
 
     def _send_image(self, place: int, number: object) -> None:
         if not 0 <= place < len(self.image_ids):
             raise ConfigError(f"there is no image {place + 1}; there are {len(self.image_ids):,}")
         self._place = place
         image_id = self.image_ids[place]
-        state = self._project.labels.state()  # includes entries of others
+        state = self._own.state()  # includes entries of others
         row = state.row(image_id)
         if not row:
             raise NotFoundError(f"{image_id} was deleted meanwhile; continue with the next one")
@@ -188,9 +208,10 @@ class BoxEditor(View):
 
     # ---- written ----
 
-    def _save(self, image_id: str, boxes: Sequence[Mapping[str, Any]], expected_revision: str | None) -> None:
+    def _save(self, image_id: str, boxes: Sequence[Mapping[str, Any]], base: str | None, number: object) -> None:
         """Save the shown boxes: accept the suggestion or the present boxes if they are the same, else correct."""
-        state = self._project.labels.state()
+        state = self._own.state()
+        expected_revision = self._own.revision(image_id, base)
         guessed = accepted_guesses(state, image_id, boxes) if state.revision(image_id) == expected_revision else None
         if guessed is not None:
             entry = self._project.labels.accept(image_id, indices=guessed, author=self.author)[0]
@@ -200,26 +221,27 @@ class BoxEditor(View):
             entry = self._project.labels.set(
                 image_id, (corners, labels), expected_revision=expected_revision, author=self.author
             )[0]
-        self._written(image_id, entry, "saved")
+        self._written(image_id, entry, "saved", number)
 
-    def _written(self, image_id: str, entry: str, what: str) -> None:
-        self.n_saved += 1
+    def _written(self, image_id: str, entry: str, what: str, number: object) -> None:
+        self._own.wrote(number, {image_id: entry}, {})
         self._answered.add(image_id)
-        self._saved.append((image_id, entry))
-        revision = self._project.labels.state().revision(image_id)
+        revision = self._own.state().revision(image_id)
         self.send({"kind": "saved", "id": image_id, "what": what, "answered": self._n_answered, "base": revision})
+        self.send_others({"kind": "elsewhere", "ids": [image_id]})
 
-    def _undo(self) -> None:
-        if not self._saved:
-            self.send({"kind": "undone", "place": None, "answered": self._n_answered})
+    def _undo(self, number: str | None) -> None:
+        answer = self._own.take_back(number)
+        told = {"kind": "undone", "place": None, "answered": self._n_answered}
+        if answer is None or answer.is_class:
+            self._send_classes()
+            self.send(told | (answer.class_facts(self._project.classes.names()) if answer else {}))
             return
-        image_id, entry = self._saved[-1]
-        self._project.labels.undo(entry, author=self.author)
-        self._saved.pop()
-        if all(image_id != other for other, _ in self._saved):
+        (image_id,) = answer.entries
+        if not self._own.has_answered(image_id):
             self._answered.discard(image_id)
-        told = {"place": self.image_ids.index(image_id), "answered": self._n_answered}
-        self.send({"kind": "undone", **told})
+        self.send(told | {"place": self.image_ids.index(image_id), "answered": self._n_answered})
+        self.send_others({"kind": "elsewhere", "ids": [image_id]})
 
     # ---- left ----
 

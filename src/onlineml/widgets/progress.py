@@ -109,7 +109,7 @@ class ProgressPanel(View):
         over = not self.pushed and facts.state in ENDED
         stops = not over and (self.pushed or self.job is not None)
         told = {"over": over, "stops": stops, "pushed": self.pushed, "asked": self._asked_to_stop}
-        self.send({"kind": "panel", "html": panel_html(facts), **told})
+        self.send_all({"kind": "panel", "html": panel_html(facts), **told})
         if over or time.monotonic() - self._left_at > _LEAVE_S:
             self._left_at = time.monotonic()
             self.leave()

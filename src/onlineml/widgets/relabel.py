@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -10,13 +11,14 @@ import pyarrow.compute as pc
 
 from onlineml.data.annotations.label_sets import ADDED
 from onlineml.errors import ConfigError
-from onlineml.inference.drawing import box_colour
 from onlineml.pages import markup
 from onlineml.registry.promotions import default_author
+from onlineml.widgets._answers import OwnAnswers
+from onlineml.widgets._classes import checked_keys, class_facts
 from onlineml.widgets._manifest_items import images_items
 from onlineml.widgets._pictures import items_html, pictures, send_pictures
-from onlineml.widgets._queue import answers, ids_and_reasons, key_of, open_images, open_mask, rotated, with_reasons
-from onlineml.widgets._view import View, own_project, require_own_task
+from onlineml.widgets._queue import answers, ids_and_reasons, open_images, open_mask, rotated, with_reasons
+from onlineml.widgets._view import View, own_project, page_key, require_own_task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,15 +48,16 @@ class Relabel(View):
             nobody has answered: contradictions, then suggestions, the least sure first, then images without a label.
             Different people begin at different pages.
         author: of the entries; by default the user of the hub or the machine.
+        keys: the key of some classes, one character each; by default a class that is called by a digit or letter has
+            that one, and the others have the free digits and letters in order.
         page_size: images per page.
         thumbnail_px: the longer side of a thumbnail.
 
     Attributes:
         image_ids: the images, in order.
-        n_saved: number of answers saved here, without undone ones.
 
     Raises:
-        ConfigError: the project's task has another widget.
+        ConfigError: the project's task has another widget, or a key is none.
         DataError: an image is not in the project.
     """
 
@@ -66,6 +69,7 @@ class Relabel(View):
         images: Sequence[str] | ReviewQueue | None = None,
         *,
         author: str | None = None,
+        keys: Mapping[str, str] | None = None,
         page_size: int = 50,
         thumbnail_px: int = 160,
     ) -> None:
@@ -86,14 +90,18 @@ class Relabel(View):
         else:
             self.image_ids, self._reasons = ids_and_reasons(images)
             state.require_images(self.image_ids)
-        self.n_saved = 0
+        self._keys = checked_keys(keys, state.class_names)
         self._several = ADDED in project.kind.claim_events  # an image has a set of labels
         self._start = 0
-        self._said: list[dict[str, str]] = []  # entry by image id, of each answer, to be taken back
-        self._own: dict[str, str] = {}  # the last entry that was written here, by image id
-        self._based: dict[str, str | None] = {}  # the revision that it was given for
-        self._told: dict[str, dict[str, Any]] = {}  # what the front end was told of each image last
+        self._own = OwnAnswers(self._project, self.author)
+        self._said: defaultdict[str, dict[str, str]] = defaultdict(dict)  # by view, its last entry by image id
+        self._told: defaultdict[str, dict[str, Any]] = defaultdict(dict)  # by view, what it was told by image id
         self._gallery = images_items(project, state, self.image_ids)
+
+    @property
+    def n_saved(self) -> int:
+        """Number of answers saved here, without undone ones."""
+        return len(self._own)
 
     # ---- asked ----
 
@@ -110,44 +118,46 @@ class Relabel(View):
         elif kind == "say":
             self._say(ask)
         elif kind == "undo":
-            self._undo()
+            self._undo(ask.get("of"))
         elif kind == "news":
             self._send_news([str(image_id) for image_id in ask["ids"]])
         elif kind == "open":
             self._send_open(str(ask["id"]))
         elif kind == "class":
-            self._project.classes.add(str(ask["name"]), author=self.author)
-            self._send_classes()
+            self._add_class(str(ask["name"]), ask.get("number"))
+        elif kind == "kept":
+            self._send_kept(ask["answers"])
 
     def _send_begin(self) -> None:
         self._send_classes()
-        waits = open_mask(self._project.labels.state(), self.image_ids)
+        waits = open_mask(self._own.state(), self.image_ids)
         first, done = int(np.argmax(waits)) if waits.any() else 0, int((~waits).sum())
         facts = {"title": self.project.title, "page_size": self.page_size, "side": self.thumbnail_px}
-        facts["several"] = self._several
+        facts |= {"several": self._several, "project": page_key(self.project, self.author)}
         self.send({"kind": "begin", "n": len(self.image_ids), "place": first, "done": done, **facts})
 
     def _send_classes(self) -> None:
-        names = self._project.classes.names()
-        keys = key_of(names)
-        told = [{"name": one, "key": keys.get(one, ""), "color": box_colour(i)} for i, one in enumerate(names)]
-        self.send({"kind": "classes", "classes": told})
+        self.send_all({"kind": "classes", "classes": class_facts(self._project.classes.names(), self._keys)})
+
+    def _add_class(self, name: str, number: object) -> None:
+        new = self._own.add_class(name, number)
+        self._send_classes()
+        self.send({"kind": "class", "of": number, "name": name, "new": new})
 
     def _send_cards(self, start: int, number: object) -> None:
         """Send a page with the entries of others, then its thumbnails."""
         rows = range(max(0, start), min(max(0, start) + self.page_size, len(self.image_ids)))
-        cards = self._cards(self._project.labels.state(), [self.image_ids[row] for row in rows])
-        self._told |= {card["id"]: card for card in cards}
+        cards = self._cards(self._own.state(), [self.image_ids[row] for row in rows])
+        self._told[self._asker] |= {card["id"]: card for card in cards}
         self.send({"kind": "cards", "of": number, "start": start, "cards": cards})
         send_pictures(self, self._gallery, rows, of=number, side=self.thumbnail_px)
 
     def _send_news(self, ids: Sequence[str]) -> None:
-        """Send the changes that others have made to these images since they were last sent."""
-        cards = self._cards(self._project.labels.state(), ids)
-        news = [
-            card for card in cards if card != self._told.get(card["id"]) and card["base"] != self._own.get(card["id"])
-        ]
-        self._told |= {card["id"]: card for card in cards}
+        """Send the changes that were made to these images in other views, or by others, since they were last sent."""
+        cards = self._cards(self._own.state(), ids)
+        told, said = self._told[self._asker], self._said[self._asker]
+        news = [card for card in cards if card != told.get(card["id"]) and card["base"] != said.get(card["id"])]
+        told |= {card["id"]: card for card in cards}
         self.send({"kind": "news", "cards": news})
 
     def _send_open(self, image_id: str) -> None:
@@ -182,7 +192,7 @@ class Relabel(View):
         """Write one answer about one or several images, and tell so."""
         ids = [str(image_id) for image_id in ask["ids"]]
         bases = dict(zip(ids, ask["bases"], strict=True))
-        expected_revisions = {image_id: self._revision(image_id, base) for image_id, base in bases.items()}
+        expected_revisions = {image_id: self._own.revision(image_id, base) for image_id, base in bases.items()}
         what = str(ask["what"])
         if what == "skip":
             entries = self._project.labels.skip(ids, author=self.author)
@@ -200,43 +210,48 @@ class Relabel(View):
         else:
             raise ConfigError(f"unknown answer {what!r}; expected label, add, remove, accept, skip or delete")
         said = dict(zip(ids, entries, strict=True))
-        self._said.append(said)
-        self._own |= said
-        self._based |= bases
-        self.n_saved += 1
+        self._own.wrote(ask.get("number"), said, bases)
+        if not ask.get("again"):  # the view shows it already
+            self._said[self._asker] |= said
         self.send({"kind": "saved", "of": ask.get("number"), "bases": said})
-
-    def _revision(self, image_id: str, base: str | None) -> str | None:
-        """The revision that was seen: a quick second answer comes before the front end knows what the first became."""
-        return self._own[image_id] if image_id in self._based and self._based[image_id] == base else base
+        self.send_others({"kind": "elsewhere", "ids": ids})
 
     def _accept(
         self, ids: Sequence[str], labels: Sequence[Any], expected_revisions: Mapping[str, str | None]
     ) -> list[str]:
         """Accept what was seen: a suggestion as such, which keeps its model; a label that was there, as that."""
-        told = [self._told.get(image_id, {}) for image_id in ids]
-        guessed = [one.get("guess") == label and one["open"] for one, label in zip(told, labels, strict=True)]
+        told = [self._told[self._asker].get(image_id, {}) for image_id in ids]
+        guessed = [one.get("open") and one["guess"] == label for one, label in zip(told, labels, strict=True)]
         if all(guessed):
             return self._project.labels.accept(ids, author=self.author)
         return self._project.labels.set(
             dict(zip(ids, labels, strict=True)), expected_revision=expected_revisions, author=self.author
         )
 
-    def _undo(self) -> None:
-        if not self._said:
+    def _send_kept(self, answers: Sequence[Mapping[str, Any]]) -> None:
+        """Tell which answers that a view could not save are still about what it showed."""
+        ids = [[str(image_id) for image_id in one["ids"]] for one in answers]
+        state = self._own.state()
+        still = [state.revisions(own) == one["bases"] for own, one in zip(ids, answers, strict=True)]
+        told = [one for one, is_so in zip(answers, still, strict=True) if is_so]
+        self.send({"kind": "kept", "answers": told})
+
+    def _undo(self, number: str | None) -> None:
+        answer = self._own.take_back(number)
+        if answer is None:
             self.send({"kind": "undone", "cards": []})
             return
-        said = self._said[-1]
-        for entry in reversed(said.values()):
-            self._project.labels.undo(entry, author=self.author)
-        self._said.pop()
-        for image_id in said:
-            self._based.pop(image_id, None)
-        self.n_saved -= 1
-        cards = self._cards(self._project.labels.state(), list(said))
-        self._told |= {card["id"]: card for card in cards}
-        place = self.image_ids.index(next(iter(said)))
-        self.send({"kind": "undone", "place": place, "cards": cards})
+        if answer.is_class:
+            self._send_classes()
+            self.send({"kind": "undone", "cards": [], **answer.class_facts(self._project.classes.names())})
+            return
+        ids = list(answer.entries)
+        for image_id in ids:
+            self._said[self._asker].pop(image_id, None)
+        cards = self._cards(self._own.state(), ids)
+        self._told[self._asker] |= {card["id"]: card for card in cards}
+        self.send({"kind": "undone", "place": self.image_ids.index(ids[0]), "cards": cards})
+        self.send_others({"kind": "elsewhere", "ids": ids})
 
     # ---- left ----
 
@@ -276,6 +291,7 @@ def _card(
         "label": label,
         "guess": guessed,
         "score": guess.get("score"),
+        "sure": guess.get("score", min(scores, default=0.5) if scores else 0.5),
         "top": top,
         "state": state,
         "by": origin["author"],

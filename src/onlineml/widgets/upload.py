@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from onlineml.errors import ConfigError, DataError
 from onlineml.pages import render
-from onlineml.project.intake import upload_files
+from onlineml.project.intake import class_folders, upload_files
 from onlineml.registry.promotions import default_author
 from onlineml.storage.urls import redacted
-from onlineml.widgets._view import View, own_project
+from onlineml.widgets._view import View, own_project, page_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -72,6 +72,7 @@ class Upload(View):
         self._label = label
         self._project = own_project(project)
         self._incoming: dict[str, _Incoming] = {}
+        self._undecided: dict[str, tuple[str, Source]] = {}  # whose folders may be classes, until a person says so
         self._n_opened = 0
         self._folder = Path(tempfile.mkdtemp(prefix="onlineml-upload-"))
         weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
@@ -89,16 +90,15 @@ class Upload(View):
             self._take_piece(str(ask["file"]), int(ask["offset"]), buffers[0])
         elif kind == "end":
             incoming = self._whole(str(ask["file"]))
-            try:
-                self._store([(str(ask["file"]), incoming.name, incoming.path)], ask)
-            finally:
-                incoming.path.unlink(missing_ok=True)
+            self._store([(str(ask["file"]), incoming.name, incoming.path)], ask)
         elif kind == "several":
             named = zip(ask["files"], ask["names"], buffers, strict=True)
             self._store([(str(file), str(name), content) for file, name, content in named], ask)
         elif kind == "path":
             url = str(ask["url"]).strip()
             self._store([(str(ask["file"]), redacted(url), url)], ask)
+        elif kind == "folders":
+            self._store([(str(ask["file"]), *self._undecided.pop(str(ask["file"])))], ask)
         elif kind == "drop":
             self._drop(str(ask["file"]))
 
@@ -107,6 +107,7 @@ class Upload(View):
             {
                 "kind": "begin",
                 "title": self.project.title,
+                "project": page_key(self.project, self.author),
                 "classes": list(self._project.classes.names()),
                 "labelled": self.project.kind.label_alone,
                 "label": self._label,
@@ -154,6 +155,9 @@ class Upload(View):
         return incoming
 
     def _drop(self, file: str) -> None:
+        _, source = self._undecided.pop(file, ("", ""))
+        if isinstance(source, Path):
+            source.unlink(missing_ok=True)
         incoming = self._incoming.pop(file, None)
         if incoming is not None:
             incoming.file.close()
@@ -162,8 +166,30 @@ class Upload(View):
     # ---- stored ----
 
     def _store(self, files: Iterable[tuple[str, str, Source]], ask: Mapping[str, Any]) -> None:
+        """Upload files to the project, except those about whose folders a person is asked first."""
+        listed = [one for one in _with_unique_names(files) if not self._asks_about(*one, ask)]
+        try:
+            if listed:
+                self._upload(listed, ask)
+        finally:
+            for _, _, source in listed:
+                if isinstance(source, Path):  # a received file
+                    source.unlink(missing_ok=True)
+
+    def _asks_about(self, file: str, name: str, source: Source, ask: Mapping[str, Any]) -> bool:
+        """Ask what the folders of an archive or folder mean, unless that was said; return whether there are any."""
+        if ask.get("from_folders") is not None or not self.project.kind.label_alone:
+            return False
+        folders = class_folders(source, self._project)
+        if folders:
+            self._undecided[file] = (name, source)
+            known = set(self._project.classes.names())
+            told = [{"name": one, "n": n, "known": one in known} for one, n in sorted(folders.items())]
+            self.send({"kind": "folders", "file": file, "folders": told})
+        return bool(folders)
+
+    def _upload(self, listed: Sequence[tuple[str, str, Source]], ask: Mapping[str, Any]) -> None:
         """Upload files to the project, and report the result of each."""
-        listed = _with_unique_names(files)
         label = str(ask.get("label") or "") or None
         from_folders = bool(ask.get("from_folders"))
         if not self.project.kind.label_alone:
@@ -189,7 +215,7 @@ class Upload(View):
             n = sum(n for one, n in found.added.items() if one == name or one.startswith(inner))
             refused = list(of_it.items())[:_TOLD]
             self.send({"kind": "done", "file": file, "images": n, "refused": refused, "n_refused": len(of_it)})
-        self.send({"kind": "total", "added": len(self.image_ids), "classes": list(self._project.classes.names())})
+        self.send_all({"kind": "total", "added": len(self.image_ids), "classes": list(self._project.classes.names())})
 
     # ---- left ----
 

@@ -6,10 +6,12 @@ checked before any of it is decompressed, and no more than the declared size is 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import stat
 import zipfile
 import zlib
+from collections import Counter
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import PurePosixPath
@@ -23,7 +25,7 @@ from onlineml.storage.location import Location, Url
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["MAX_FILES", "MAX_FILE_BYTES", "MAX_RATIO", "Unpacked", "read_zip"]
+__all__ = ["MAX_FILES", "MAX_FILE_BYTES", "MAX_RATIO", "Unpacked", "read_zip", "zip_folders"]
 
 MAX_FILES = 200_000
 MAX_FILE_BYTES = 1 << 30
@@ -81,13 +83,33 @@ def read_zip(
         yield from _files(file, name, wanted)
 
 
-def _files(file: Any, name: str, wanted: Callable[[str], bool]) -> Iterator[Unpacked]:
+def zip_folders(source: Url | bytes, *, wanted: Callable[[str], bool] = is_image_name) -> dict[str, int]:
+    """Count the acceptable files of a zip archive by the innermost folder that contains them; ``""`` at the top.
+
+    Nothing is decompressed. Raises the errors of `read_zip`.
+    """
+    with contextlib.ExitStack() as stack:
+        name = "the archive" if isinstance(source, bytes) else str(Location.of(source))
+        file = BytesIO(source) if isinstance(source, bytes) else stack.enter_context(open_file(source))
+        with _opened(file, name) as archive:
+            found = [_result(member).folder for member in _members(archive) if not _refusal(member, wanted)]
+    return dict(Counter(found))
+
+
+def _opened(file: Any, name: str) -> zipfile.ZipFile:
     try:
-        archive = zipfile.ZipFile(file)
+        return zipfile.ZipFile(file)
     except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, IndexError, OverflowError) as error:
         raise DataError(f"{name} is not a readable zip archive: {error}; pack it again as .zip") from error
-    with archive:
-        members = [member for member in archive.infolist() if not member.is_dir() and not _is_junk(member.filename)]
+
+
+def _members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    return [member for member in archive.infolist() if not member.is_dir() and not _is_junk(member.filename)]
+
+
+def _files(file: Any, name: str, wanted: Callable[[str], bool]) -> Iterator[Unpacked]:
+    with _opened(file, name) as archive:
+        members = _members(archive)
         size = file.seek(0, 2)
         _refuse_bombs(members, name, size)
         for member in members:

@@ -227,7 +227,8 @@ class BoxesKind(AnnotationKind):
         return self.boxes(table, class_names)
 
     def guess_in_words(self, guess: Mapping[str, Any]) -> str:
-        return f"{len(guess['labels'])} boxes"
+        n = len(guess["labels"])
+        return f"{n} box" if n == 1 else f"{n} boxes"
 
     # ---- checks, samples ----
 

@@ -8,6 +8,9 @@ class ProgressPanel {
     this.stop = make("button", { text: "Stop", hidden: true, title: "stop after this step, with a checkpoint from which it can go on" });
     this.note = make("span", { class: "oml-muted" });
     this.link.root.append(this.panel, make("div", { class: "oml-row" }, this.stop, this.note));
+    this.link.named("progress of a training");
+    this.link.unsaved = () => "A training in it goes on from its checkpoint with resume().";
+    this.link.explain([["Tab", "to the button that stops the training, and away from it"]]);
     this.link.on("panel", (told) => this.show(told));
     this.link.listen(this.stop, "click", () => this.ask(model));
     this.link.ask("look");
@@ -31,7 +34,7 @@ class ProgressPanel {
 
   look() {
     // A training in this kernel tells by itself, and hears nothing while it runs.
-    if (document.hidden || this.told?.pushed || this.told?.over) return;
+    if (document.hidden || this.link.dead || this.told?.pushed || this.told?.over) return;
     this.link.ask("look");
   }
 

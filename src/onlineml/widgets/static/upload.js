@@ -17,7 +17,9 @@ class Uploader {
     link.on("stored", (told) => this.mark(told.file, `${many(told.images, "image")} stored …`));
     link.on("done", (told) => this.done(told));
     link.on("total", (told) => this.total(told));
+    link.on("folders", (told) => this.askFolders(told));
     link.on("error", (told) => this.failed(told));
+    link.unsaved = () => this.keep();
     link.ask("hello");
   }
 
@@ -27,16 +29,17 @@ class Uploader {
     this.sum = make("span", { class: "oml-muted", "aria-live": "polite" });
     this.labels = make("datalist", { id: `${link.name}-labels` });
     this.label = make("input", { class: "oml-find", list: `${link.name}-labels`, placeholder: "class, or none yet", "aria-label": "class" });
-    this.folders = make("input", { type: "checkbox" });
+    const meanings = [["", "ask"], ["yes", "are classes"], ["no", "mean nothing"]];
+    this.folders = make("select", { "aria-label": "folders of archives" }, meanings.map(([value, text]) => make("option", { value, text })));
     this.every = make("input", { type: "number", min: "0.05", step: "0.05", value: "0.5", class: "oml-page", "aria-label": "seconds between frames" });
     this.labelled = make("span", { class: "oml-row oml-apart" }, make("label", { class: "oml-check", text: "class " }, this.label, this.labels),
-      make("label", { class: "oml-check" }, this.folders, "folders of archives are classes"));
-    this.picker = make("input", { type: "file", multiple: true, hidden: true });
+      make("label", { class: "oml-check" }, "folders of archives ", this.folders));
+    this.picker = make("input", { type: "file", multiple: true, hidden: true, "aria-label": "files" });
     this.path = make("input", { class: "oml-path", placeholder: "path or URL of a file or folder, such as s3://lab/photos.zip", "aria-label": "path or URL" });
     this.zone = make("div", { class: "oml-zone" },
       make("button", { text: "Choose files", onclick: () => this.picker.click() }),
       make("span", { class: "oml-muted", text: "or drop images, zip archives and videos here" }));
-    this.list = make("div", { class: "oml-files", "aria-live": "polite" });
+    this.list = make("div", { class: "oml-files", role: "log", "aria-label": "files" });
     link.root.append(
       make("div", { class: "oml-row" }, this.title, make("span", { class: "oml-space" }), this.sum),
       make("div", { class: "oml-row oml-apart" }, this.labelled, make("label", { class: "oml-check", text: "video frames every " }, this.every, "s")),
@@ -44,6 +47,7 @@ class Uploader {
       make("div", { class: "oml-row" }, make("span", { class: "oml-muted", text: "large files, by a path or URL that the kernel can read:" }),
         this.path, make("button", { text: "Take it", onclick: () => this.takePath() })),
       this.list);
+    link.explain([["Tab", "move between the fields and buttons"], ["Enter", "take the path or URL that was typed"]]);
     link.listen(this.picker, "change", () => {
       this.add([...this.picker.files]);
       this.picker.value = "";
@@ -68,6 +72,8 @@ class Uploader {
   begin(told) {
     this.most = told.max_bytes;
     this.title.textContent = `Upload to ${told.title}`;
+    this.link.named(`upload to ${told.title}`);
+    this.offer(told.project);
     this.labelled.hidden = !told.labelled;
     if (told.label) this.label.value = told.label;
     this.total(told);
@@ -82,13 +88,61 @@ class Uploader {
 
   /** How things are to be stored, as it is said when they are added. */
   options() {
-    return { label: this.label.value.trim(), from_folders: this.folders.checked, every_s: Number(this.every.value) };
+    const said = { "": null, yes: true, no: false }[this.folders.value];
+    return { label: this.label.value.trim(), from_folders: said, every_s: Number(this.every.value) };
+  }
+
+  /** Ask whether the folders of an archive are classes; other files go on meanwhile. */
+  askFolders({ file, folders }) {
+    const entry = this.files.get(file);
+    if (!entry) return;
+    this.now = this.now?.filter((one) => one !== entry);
+    const named = folders.slice(0, 12).map(({ name, n, known }) => `${name} (${count(n)}${known ? "" : ", a new class"})`);
+    const more = folders.length > 12 ? ` and ${count(folders.length - 12)} more` : "";
+    entry.state.textContent = `has ${many(folders.length, "folder")}: ${named.join(", ")}${more}. What do they mean?`;
+    entry.node.dataset.state = "asks";
+    const { label } = entry.options;
+    const answers = make("span", { class: "oml-row" },
+      make("button", { text: "They are the classes", onclick: () => this.decide(entry, answers, true) }),
+      make("button", { text: `Nothing: ${label ? `all are ${label}` : "no class yet"}`, onclick: () => this.decide(entry, answers, false) }));
+    entry.node.append(answers);
+    this.settle();
+  }
+
+  decide(entry, answers, areClasses) {
+    answers.remove();
+    delete entry.node.dataset.state;
+    entry.state.textContent = "waits";
+    this.queue.push(Object.assign(entry, { decided: true, options: { ...entry.options, from_folders: areClasses } }));
+    this.pump();
+  }
+
+  // ---- files that were not stored when the kernel ended ----
+
+  /** Keep them in the page for the view that comes after, and tell how many there are. */
+  keep() {
+    const left = [...this.files.values()].filter((one) => !one.finished);
+    globalThis.onlinemlFiles ??= new Map();
+    if (left.length) globalThis.onlinemlFiles.set(this.project, left.map(({ name, size, file, url, options }) => ({ name, size, file, url, options })));
+    return left.length ? `${many(left.length, "file")} not stored yet: the next view of this project will ask about them.` : "";
+  }
+
+  offer(project) {
+    this.project = project;
+    const left = globalThis.onlinemlFiles?.get(project);
+    if (!left) return;
+    globalThis.onlinemlFiles.delete(project);
+    const upload = () => {
+      for (const one of left) this.queue.push(Object.assign(this.line(one.name, one.size), one));
+      this.pump();
+    };
+    this.link.askPerson(`${many(left.length, "file")} could not be stored when the kernel ended.`, [["Upload them", upload], ["Forget", null]]);
   }
 
   line(name, size) {
     this.next += 1;
     const id = `${this.link.name}-${this.next}`;
-    const bar = make("progress", { class: "oml-progress", value: 0, max: Math.max(1, size) });
+    const bar = make("progress", { class: "oml-progress", value: 0, max: Math.max(1, size), "aria-label": name });
     const state = make("span", { class: "oml-muted", text: "waits" });
     const node = make("div", { class: "oml-file", "data-name": name }, make("span", { class: "oml-filename", text: name, title: name }), bar, state);
     this.list.prepend(node);
@@ -123,7 +177,11 @@ class Uploader {
   async pump() {
     if (this.now?.length || !this.queue.length) return;
     const first = this.queue[0];
-    if (first.url) {
+    if (first.decided) {
+      this.now = [this.queue.shift()];
+      first.state.textContent = "is stored …";
+      first.number = this.link.ask("folders", { file: first.id, ...first.options });
+    } else if (first.url) {
       this.now = [this.queue.shift()];
       first.state.textContent = "is read …";
       first.number = this.link.ask("path", { file: first.id, url: first.url, ...first.options });
@@ -140,7 +198,7 @@ class Uploader {
     const same = JSON.stringify(this.queue[0].options);
     while (this.queue.length && batch.length < TOGETHER) {
       const one = this.queue[0];
-      if (one.url || one.size > PIECE || bytes + one.size > TOGETHER_BYTES || JSON.stringify(one.options) !== same) break;
+      if (one.url || one.decided || one.size > PIECE || bytes + one.size > TOGETHER_BYTES || JSON.stringify(one.options) !== same) break;
       bytes += one.size;
       batch.push(this.queue.shift());
     }

@@ -7,10 +7,11 @@ class Canvas {
   constructor(editor) {
     this.editor = editor;
     this.link = editor.link;
-    this.stage = make("svg:svg", { class: "oml-stage" });
-    this.layers = ["picture", "detail", "boxes", "handles"].map(() => make("svg:g"));
+    this.stage = make("svg:svg", { class: "oml-stage", role: "listbox", "aria-label": "boxes" });
+    this.layers = ["picture", "detail", "boxes", "handles"].map((name) => make("svg:g", { "aria-hidden": name === "boxes" ? null : "true" }));
     this.stage.append(...this.layers);
-    this.tags = make("div", { class: "oml-tags" });
+    this.link.setHome(this.stage);
+    this.tags = make("div", { class: "oml-tags", "aria-hidden": "true" });
     this.frame = make("div", { class: "oml-canvas" }, this.stage, this.tags);
     this.link.listen(this.stage, "wheel", (event) => this.wheel(event), { passive: false });
     this.link.on("detail", (told, buffers) => this.showDetail(told, buffers));
@@ -133,17 +134,20 @@ class Canvas {
       const chosen = place === this.editor.selected;
       const dashed = box.guess !== undefined ? "oml-dashed" : "";
       shapes.push(put(make("svg:rect", { class: "oml-rim" }), box.xyxy));
-      const line = make("svg:rect", { class: `oml-line ${dashed}`, style: `stroke:${color}`, "data-box": place });
+      const score = box.score === undefined ? "" : ` ${box.score.toFixed(2)}`;
+      const text = (box.label || "(no class)") + score;
+      const line = make("svg:rect", { class: `oml-line ${dashed}`, style: `stroke:${color}`, "data-box": place, role: "option",
+        id: `${this.link.name}-box-${place}`, "aria-selected": String(chosen), "aria-label": `${text}${dashed ? ", suggested" : ""}` });
       if (chosen) line.setAttribute("style", `stroke:${color};stroke-width:3px;fill:${color}22`);
       shapes.push(put(line, box.xyxy));
       const [left, top] = this.toScreen(box.xyxy);
-      const score = box.score === undefined ? "" : ` ${box.score.toFixed(2)}`;
       const style = `left:${left}px;top:${top - 17 < 0 ? top : top - 17}px;background:${color}`;
-      if (this.editor.options.hasLabels || chosen) tags.push(make("span", { class: `oml-tag ${chosen ? "oml-chosen" : ""}`, style, text: (box.label || "(no class)") + score }));
+      if (this.editor.options.hasLabels || chosen) tags.push(make("span", { class: `oml-tag ${chosen ? "oml-chosen" : ""}`, style, text }));
     });
     const { ghost } = this.editor.reasons;
     if (ghost) shapes.push(put(make("svg:rect", { class: "oml-line oml-ghost" }), ghost.xyxy));
     this.layers[2].replaceChildren(...shapes);
+    this.link.point(this.layers[2].querySelector("[aria-selected=true]"));
     this.tags.replaceChildren(...tags);
     this.layers[3].replaceChildren(...this.handles());
     this.refine();

@@ -1,14 +1,6 @@
 // Boxes on an image: drawn, moved, resized, deleted, relabelled; suggestions accepted or corrected.
 // Everything is kept in pixels of the original; the screen is that times a scale, plus a shift.
 
-const HELP = `Draw: drag on the image. Select: click a box, or Tab. Move: drag inside the selected box, or arrows (Shift: 10 px;
-Alt: its lower right corner). Relabel: the class's key. Delete: Delete. Undo: Ctrl+Z, redo: Ctrl+Shift+Z.
-Enter: save and go on. Page Down, Page Up: the same, forwards and back. Space: skip. Zoom: + and -, Ctrl+wheel; 0: whole image; drag with the
-middle button, or with Shift, to move the view. Dashed boxes are suggestions: what you see when you go on is saved.
-Of a review queue: comma: the label is right; full stop: the model is right; then the next reason.
-Ctrl+C, Ctrl+V: copy the selected box, or all, and paste, also in another image; Ctrl+B: the boxes of the previous image, too;
-#: show or hide labels.`;
-
 class BoxEditor {
   constructor(model, el) {
     this.link = new Link(model, el, "editor");
@@ -31,12 +23,16 @@ class BoxEditor {
       if (told.of === this.loading) this.loading = null;
     });
     link.listen(link.root, "keydown", (event) => this.key(event));
-    link.listen(document, "visibilitychange", () => document.hidden && this.save());
+    link.on("elsewhere", (told) => told.ids.includes(this.image?.id) && this.look());
+    link.on("news", (told) => this.hear(told));
+    link.listen(document, "visibilitychange", () => (document.hidden ? this.save() : this.look()));
+    link.listen(window, "focus", () => this.look());
+    link.unsaved = () => (this.changed ? "The boxes that you changed are kept: they come back when the image is shown again." : "");
     link.ask("hello");
   }
 
   build() {
-    const button = (text, title, onclick) => make("button", { text, title, onclick });
+    const button = (text, title, onclick) => make("button", { text, title, onclick, "aria-label": text.length === 1 ? title : null });
     this.where = make("span", { class: "oml-muted" });
     this.status = make("span", { class: "oml-state" });
     this.sayings = make("span", { class: "oml-muted", "aria-live": "polite" });
@@ -59,8 +55,8 @@ class BoxEditor {
     this.options = new Options(this);
     this.clipboard = new Clipboard(this);
     this.link.root.append(bar, this.classes.node, this.reasons.node, this.canvas.frame, make("div", { class: "oml-row" }, this.sayings, make("span", { class: "oml-space" }),
-      button("Repeat previous", "the boxes of the previous image or frame, too (Ctrl+B)", () => this.clipboard.repeat()), this.options.node),
-      make("details", {}, make("summary", { text: "keys" }), make("div", { class: "oml-muted", text: HELP })));
+      button("Repeat previous", "the boxes of the previous image or frame, too (Ctrl+B)", () => this.clipboard.repeat()), this.options.node));
+    this.link.explain(EDITOR_KEYS);
   }
 
   // ---- images ----
@@ -68,17 +64,21 @@ class BoxEditor {
   begin(told) {
     this.n = told.n;
     this.answered = told.answered;
-    if (told.n) this.load(told.place);
+    this.link.named(`boxes of ${told.title}`);
+    this.kept ??= new Kept(this.link, `boxes ${told.project}`);
+    this.draft = this.kept.take().at(-1) ?? null;
+    if (told.n) this.load(told.place, this.draft?.id);
     else this.where.textContent = "no image is open";
   }
 
-  load(place) {
+  /** Show an image by its place; by its id, if that is among them. */
+  load(place, id = null) {
     if (place < 0 || place >= this.n) {
       this.sayings.textContent = place < 0 ? "this is the first image" : "that was the last image";
       return;
     }
     this.place = place;
-    this.loading = this.link.ask("load", { place });
+    this.loading = this.link.ask("load", { place, id });
     this.canvas.frame.setAttribute("aria-busy", "true");
   }
 
@@ -88,6 +88,7 @@ class BoxEditor {
     this.link.say(told.error ? `This image cannot be shown: ${told.error}` : "");
     this.canvas.frame.setAttribute("aria-busy", "false");
     this.image = told;
+    this.place = told.place;
     this.boxes = told.boxes.map((box) => ({ ...box, xyxy: [...box.xyxy] }));
     this.selected = -1;
     this.past = [];
@@ -97,7 +98,41 @@ class BoxEditor {
     this.tellPlace();
     this.canvas.show(told.error ? null : buffers[0]);
     this.reasons.show(told.whys);
+    this.resume();
     this.link.rest();
+  }
+
+  /** What was changed here before the kernel or the page ended, on the same boxes as now. */
+  resume() {
+    const { draft } = this;
+    if (draft?.id !== this.image.id) return;
+    this.draft = null;
+    if (draft.base !== this.image.base) return;
+    this.past.push(this.snapshot());
+    this.boxes = draft.boxes;
+    this.changed = true;
+    this.keep();
+    this.canvas.draw();
+    this.tellPlace();
+    this.link.say("Your changes that were not saved are back. Ctrl+Z takes them away.");
+  }
+
+  keep() {
+    this.kept.put(this.changed ? { id: this.image.id, base: this.image.base, boxes: this.boxes } : null);
+  }
+
+  /** Ask whether the image was annotated elsewhere, when one of its views says so or somebody comes back to this one. */
+  look() {
+    if (this.image && !this.link.dead && !this.loading && !this.saving) this.link.ask("news", { id: this.image.id, base: this.image.base });
+  }
+
+  hear(told) {
+    if (told.id !== this.image?.id || told.base === this.image.base) return;
+    this.answered = told.answered;
+    if (!this.changed) this.load(this.place);
+    else this.link.say(told.own
+      ? "You saved other boxes of this image in another view meanwhile: saving replaces them by what you see here."
+      : "Somebody else annotated this image meanwhile: saving what you see here contradicts them, and both are kept.");
   }
 
   tellPlace() {
@@ -135,6 +170,7 @@ class BoxEditor {
     Object.assign(this, { boxes: snapshot.boxes.map((box) => ({ ...box, xyxy: [...box.xyxy] })),
       selected: snapshot.selected, changed: snapshot.changed });
     this.reasons.back(snapshot.reason);
+    this.keep();
     this.canvas.draw();
     this.tellPlace();
   }
@@ -149,6 +185,7 @@ class BoxEditor {
       delete box.score;
       box.changed = true;
     }
+    this.keep();
     this.tellPlace();
   }
 
@@ -205,7 +242,8 @@ class BoxEditor {
 
   undone(told) {
     this.answered = told.answered;
-    if (told.place === null) this.sayings.textContent = "nothing to undo";
+    if (told.class) this.classes.gone(told);
+    else if (told.place === null) this.sayings.textContent = "nothing to undo";
     else this.load(told.place);
   }
 
@@ -248,6 +286,7 @@ class BoxEditor {
     if (told.id !== this.image?.id) return;
     this.changed = false;
     this.image.base = told.base;
+    this.keep();
     if (told.what === "saved") this.settle();
     const step = this.leaving;
     this.leaving = null;

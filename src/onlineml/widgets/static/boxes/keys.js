@@ -1,5 +1,24 @@
 // The editor's keys.
 
+const EDITOR_KEYS = [
+  ["drag on the image", "draw a box of the current class"],
+  ["click, Tab", "select a box; again: the next larger one beneath, the next one"],
+  ["drag inside, arrows", "move it; Shift: 10 pixels; Alt: its lower right corner"],
+  ["drag a handle", "resize it"],
+  ["a class's key", "relabel it"],
+  ["Delete", "delete it"],
+  ["Ctrl+Z, Ctrl+Shift+Z", "undo, redo; then take back the last image that was saved"],
+  ["Enter", "save the boxes as shown, dashed suggestions too, and continue"],
+  ["Page Down, Page Up", "next or previous image; saves only changes"],
+  ["Space", "skip"],
+  ["+ − 0, Ctrl+wheel", "zoom; drag with Shift or the middle button to move the view"],
+  [", and .", "of a review queue: the label is right; the model is right; then the next reason"],
+  ["Ctrl+C, Ctrl+V", "copy the selected box, or all, and paste, also in another image"],
+  ["Ctrl+B", "the boxes of the previous image, too"],
+  ["#", "show or hide labels"],
+  ["/", "find a class by its name, or add one"],
+];
+
 /** What a key does in the editor; returns false for one that it leaves to the page. */
 function pressInEditor(editor, event) {
   const ctrl = event.ctrlKey || event.metaKey;
@@ -20,7 +39,7 @@ function pressInEditor(editor, event) {
   else if (event.key === "Escape") {
     if (editor.mouse.drag) editor.mouse.cancel();
     else editor.select(-1);
-  } else if (event.key === "Tab" && event.target === editor.link.root && editor.boxes.length) {
+  } else if (event.key === "Tab" && event.target === editor.link.home && editor.boxes.length) {
     const last = editor.boxes.length - 1;
     const step = event.shiftKey ? -1 : 1;
     let next = editor.selected + step;
@@ -29,7 +48,7 @@ function pressInEditor(editor, event) {
     editor.select(next);
   } else if (event.key === "+" || event.key === "=") editor.canvas.zoom(1.5);
   else if (event.key === "-") editor.canvas.zoom(1 / 1.5);
-  else if (event.key === "0") editor.canvas.fit(true);
+  else if (event.key === "0" && !editor.classes.ofKey("0")) editor.canvas.fit(true);
   else if (event.key.startsWith("Arrow")) return arrowInEditor(editor, event);
   else return editor.reasons.key(event.key) || editor.classes.key(event.key);
   return true;

@@ -17,7 +17,7 @@ class Mouse {
 
   down(event) {
     if (!this.editor.image || this.editor.loading) return;
-    this.editor.link.root.focus({ preventScroll: true });
+    this.editor.link.focus();
     event.preventDefault();
     this.canvas.stage.setPointerCapture(event.pointerId);
     const start = [event.clientX, event.clientY];

@@ -1,6 +1,6 @@
 /** Boxes over a picture, in pixels of the original, each with its label. */
 function overlay(boxes, [height, width], { labels = false } = {}) {
-  const layer = make("svg:svg", { class: "oml-boxes", viewBox: `0 0 ${width} ${height}` });
+  const layer = make("svg:svg", { class: "oml-boxes", "aria-hidden": "true", viewBox: `0 0 ${width} ${height}` });
   for (const box of boxes) {
     const [x1, y1, x2, y2] = box.xyxy;
     const place = { x: x1, y: y1, width: Math.max(0, x2 - x1), height: Math.max(0, y2 - y1) };

@@ -5,13 +5,14 @@ class Detail {
     this.gallery = gallery;
     this.link = gallery.link;
     this.opened = null;
-    this.node = make("div", { class: "oml-detail", hidden: true });
+    this.node = make("div", { class: "oml-detail", role: "region", "aria-label": "the image in large", hidden: true });
     this.link.on("open", (told, buffers) => this.show(told, buffers));
   }
 
   open(row) {
     this.opened = row;
     this.gallery.choice.tell();
+    this.gallery.go(this.gallery.cards.findIndex((card) => card.row === row));
     for (const card of this.gallery.cards) card.node.classList.toggle("oml-current", card.row === row);
     this.link.ask("open", { row });
   }
@@ -35,7 +36,7 @@ class Detail {
     this.node.replaceChildren(
       make("div", { class: `oml-large ${told.versions ? "oml-several" : ""}` }, picture),
       make("div", { class: "oml-facts" },
-        make("button", { class: "oml-close", text: "×", title: "close (Escape)", onclick: () => this.close() }),
+        make("button", { class: "oml-close", text: "×", title: "close (Escape)", "aria-label": "close", onclick: () => this.close() }),
         make("div", { class: `oml-name oml-${told.tone || "plain"}`, text: told.title }),
         make("div", { class: "oml-note", text: told.note }),
         make("dl", {}, facts)),

@@ -1,5 +1,13 @@
 // Pages of images that can be filtered; one of them can be looked at alone.
 
+const GALLERY_KEYS = [
+  ["arrows, Home, End", "move; an image that is open makes way for the next one"],
+  ["Enter, click", "open the image, with its details and history"],
+  ["Escape", "close it; then choose none"],
+  ["x, Ctrl+A", "choose the image; choose all of the page"],
+  ["Page Up, Page Down", "other pages"],
+];
+
 class Gallery {
   constructor(model, el) {
     this.link = new Link(model, el, "gallery");
@@ -12,8 +20,11 @@ class Gallery {
     this.detail = new Detail(this);
     this.tools = new Tools(this);
     this.choice = new Choice(this);
-    this.grid = make("div", { class: "oml-grid", role: "list" });
+    this.at = 0;
+    this.grid = make("div", { class: "oml-grid", role: "listbox", "aria-label": "images" });
+    this.link.setHome(this.grid);
     this.link.root.append(this.bar, this.tools.node, this.matrix.node, this.choice.node, this.detail.node, this.grid);
+    this.link.explain(GALLERY_KEYS);
     this.link.on("deck", (told) => this.begin(told));
     this.link.on("page", (told) => this.showPage(told));
     this.link.on("pictures", (told, buffers) => this.showPictures(told, buffers));
@@ -26,6 +37,7 @@ class Gallery {
     this.filters = { ...told.filters };
     this.start = told.start;
     this.link.root.style.setProperty("--side", `${told.side}px`);
+    this.link.named(told.title);
     this.drawBar();
     this.tools.begin(told);
     this.choice.begin(told.mend);
@@ -57,9 +69,9 @@ class Gallery {
     this.pageField.addEventListener("change", () => this.turn((Number(this.pageField.value) - 1) * this.told.page_size));
     this.pages = make("span");
     this.shown = make("span", { class: "oml-muted", "aria-live": "polite" });
-    this.back = make("button", { text: "‹", title: "previous page (Page Up)", onclick: () => this.flip(-1) });
-    this.forth = make("button", { text: "›", title: "next page (Page Down)", onclick: () => this.flip(1) });
-    const again = make("button", { text: "↻", title: "reload", onclick: () => this.link.ask("reload") });
+    this.back = make("button", { text: "‹", title: "previous page (Page Up)", "aria-label": "previous page", onclick: () => this.flip(-1) });
+    this.forth = make("button", { text: "›", title: "next page (Page Down)", "aria-label": "next page", onclick: () => this.flip(1) });
+    const again = make("button", { text: "↻", title: "reload", "aria-label": "reload", onclick: () => this.link.ask("reload") });
     this.bar.replaceChildren(
       make("div", { class: "oml-title", text: title }),
       make("div", { class: "oml-row" }, selects, again, make("span", { class: "oml-space" }), this.shown,
@@ -106,15 +118,27 @@ class Gallery {
     this.cards = told.cards.map((card) => this.drawCard(card));
     const empty = make("p", { class: "oml-muted", text: "No image matches these filters." });
     this.grid.replaceChildren(...(this.cards.length ? this.cards.map((card) => card.node) : [empty]));
+    this.grid.setAttribute("role", this.cards.length ? "listbox" : "region");
+    this.go(0);
+  }
+
+  /** The present image, of which keys are. */
+  go(place) {
+    this.at = Math.max(0, Math.min(place, this.cards.length - 1));
+    this.cards.forEach((card, i) => card.node.setAttribute("aria-selected", String(i === this.at)));
+    this.link.point(this.cards[this.at]?.node ?? null);
   }
 
   drawCard(card) {
     const picture = make("div", { class: "oml-picture" });
-    const node = make("button", { class: "oml-card", role: "listitem", title: `${card.id}\n${card.title}` }, picture,
+    const node = make("div", { class: "oml-card", role: "option", title: `${card.id}\n${card.title}` }, picture,
       make("div", { class: `oml-name oml-${card.tone || "plain"}`, text: card.title }),
       make("div", { class: "oml-note", text: card.note }),
       card.mended ? make("div", { class: "oml-note oml-warm", text: card.mended }) : null);
-    node.addEventListener("click", () => this.detail.open(card.row));
+    node.addEventListener("click", () => {
+      this.link.focus();
+      this.detail.open(card.row);
+    });
     const drawn = { ...card, node, picture };
     this.choice.decorate(drawn);
     return drawn;
@@ -131,7 +155,7 @@ class Gallery {
       }
       card.url = this.link.picture(buffers[place]);
       const tiny = Math.max(...size) <= 96 ? "oml-tiny" : "";
-      card.picture.append(make("img", { src: card.url, alt: card.title, class: tiny }), ...overlay(this.tools.cut(card.boxes), size));
+      card.picture.append(make("img", { src: card.url, alt: "", class: tiny }), ...overlay(this.tools.cut(card.boxes), size));
     });
     if (!told.last) return;
     this.waiting = null;
@@ -147,15 +171,24 @@ class Gallery {
 
   key(event) {
     if (isTyping(event)) return;
-    const place = this.cards.findIndex((card) => card.row === this.detail.opened);
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (this.choice.key(event)) event.preventDefault();
     else if (event.key === "PageDown") this.flip(1);
     else if (event.key === "PageUp") this.flip(-1);
     else if (event.key === "Escape") this.detail.close();
-    else if (step && this.detail.opened !== null && this.cards[place + step]) this.detail.open(this.cards[place + step].row);
+    else if (event.key === "Enter" && !event.target.closest("button, summary") && this.cards.length) this.detail.open(this.cards[this.at].row);
+    else if (event.key.startsWith("Arrow") || event.key === "Home" || event.key === "End") this.arrow(event.key);
     else return;
     event.preventDefault();
+  }
+
+  arrow(key) {
+    const across = getComputedStyle(this.grid).gridTemplateColumns.split(" ").length;
+    const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -across, ArrowDown: across };
+    const to = { Home: 0, End: this.cards.length - 1 }[key] ?? this.at + steps[key];
+    if (to < 0 || to >= this.cards.length) return;
+    this.go(to);
+    if (this.detail.opened !== null) this.detail.open(this.cards[to].row);
+    else this.cards[to].node.scrollIntoView({ block: "nearest" });
   }
 }
 

@@ -11,13 +11,14 @@ class Matrix {
     const { matrix } = this.gallery.told;
     this.node.hidden = !matrix;
     if (!matrix) return;
-    const head = make("tr", {}, make("th", { text: "truth ↓   predicted →" }),
-      matrix.columns.map((name) => make("th", { text: name, title: name })));
+    const head = make("tr", {}, make("td", { text: "truth ↓   predicted →" }),
+      matrix.columns.map((name) => make("th", { text: name, title: name, scope: "col" })));
     this.cells = [];
     const rows = matrix.rows.map((truth, i) =>
-      make("tr", {}, make("th", { text: truth, title: truth }), matrix.columns.map((said, j) => {
+      make("tr", {}, make("th", { text: truth, title: truth, scope: "row" }), matrix.columns.map((said, j) => {
         const { n, share, value, right } = matrix.cells[i][j];
-        const cell = make("button", { text: n ? count(n) : "·", disabled: !value, title: value ?? "" });
+        const cell = make("button", { text: n ? count(n) : "·", disabled: !value, title: value ?? "",
+          "aria-label": value ? `${value}: ${count(n)}` : null });
         const color = right ? "61, 133, 198" : "217, 96, 76";
         cell.style.background = n ? `rgba(${color}, ${0.08 + 0.6 * Math.sqrt(share)})` : "transparent";
         cell.addEventListener("click", () => this.choose(value));

@@ -6,9 +6,43 @@ class Answers {
     this.link = grid.link;
     this.saying = new Map(); // under way, by the number of the message
     this.given = []; // here and not taken back, the last one at the end
+    this.again = new Set(); // numbers of answers that an earlier view could not save
+    this.least = make("input", { class: "oml-page", type: "number", min: 0, max: 100, step: 5, value: 0, "aria-label": "least score in percent" });
+    this.page = make("button", { text: "Accept page", title: "accept the suggestions of this page (Shift+Enter)", onclick: () => this.acceptPage() });
+    this.pageNode = make("span", { class: "oml-pager" }, this.page, make("label", { class: "oml-check" }, "from", this.least, "%"));
+    this.link.listen(this.least, "input", () => this.tellPage());
     this.link.on("saved", (told) => this.saved(told));
+    this.link.on("kept", (told) => this.offer(told.answers));
+    this.grid.classes.oncreated = (number, name) => this.given.push({ number, name });
+    this.grid.classes.ontakeback = (number) => (this.given = this.given.filter((one) => one.number !== number));
+    this.link.unsaved = () => (this.saying.size
+      ? `${many(this.saying.size, "answer")} of yours could not be saved; the next view of this project will ask about them.` : "");
     this.link.on("undone", (told) => this.undone(told));
     this.link.on("error", (told) => this.failed(told));
+  }
+
+  /** Ask what to do with answers that a view before this one could not save. */
+  begin(project) {
+    if (this.kept) return;
+    this.kept = new Kept(this.link, `relabel ${project}`);
+    const answers = this.kept.take().flat();
+    if (answers.length) this.link.ask("kept", { answers });
+  }
+
+  offer(answers) {
+    if (!answers.length) return;
+    const save = () => {
+      for (const told of answers) this.again.add(this.link.ask("say", { ...told, again: true }));
+    };
+    this.link.askPerson(`${many(answers.length, "answer")} could not be saved when the kernel ended.`, [["Save now", save], ["Forget", null]]);
+  }
+
+  keep() {
+    const told = [...this.saying.values()].map((one) => one.told);
+    this.kept.put(told.length ? told : null);
+    if (this.link.dead) this.link.tellLost();
+    this.grid.tell();
+    this.tellPage();
   }
 
   say(what, label = null) {
@@ -47,7 +81,7 @@ class Answers {
     if (what === "accept") told.labels = labels;
     const before = cards.map(({ open, label: was, answer, state, other }) => ({ open, label: was, answer, state, other }));
     const number = this.link.ask("say", told);
-    this.saying.set(number, { cards, before, since: performance.now() });
+    this.saying.set(number, { cards, before, told, since: performance.now() });
     this.given.push({ number, cards, before, start: this.grid.start, at: this.grid.cards.indexOf(cards[0]) });
     cards.forEach((card, place) => {
       if (card.open) this.grid.done += 1;
@@ -58,18 +92,46 @@ class Answers {
       if (what !== "skip" && what !== "delete") card.label = Array.isArray(said) ? [...said].sort() : said;
       drawCard(this.grid, card);
     });
-    this.grid.tell();
+    this.keep();
   }
 
+  // ---- a page at once ----
+
+  /** The suggestions of the page that are at least as sure as is asked for. */
+  sure() {
+    return this.grid.cards.filter((card) => card.open && card.guess && 100 * card.sure >= Number(this.least.value));
+  }
+
+  tellPage() {
+    const n = this.sure().length;
+    this.page.textContent = `Accept page (${count(n)})`;
+    this.page.disabled = !n;
+  }
+
+  /** Accept them; a person is asked where that would replace a label by another one. */
   acceptPage() {
-    const cards = this.grid.cards.filter((card) => card.open && card.guess);
+    const cards = this.sure();
+    const others = cards.filter((card) => card.label && !isSame(card.guess, card.label));
+    if (!others.length) {
+      this.acceptAll(cards);
+      return;
+    }
+    const rest = cards.filter((card) => !others.includes(card));
+    const answers = rest.length ? [[`Accept the ${count(rest.length)} others`, () => this.acceptAll(rest)]] : [];
+    this.link.askPerson(`${count(others.length)} of ${many(cards.length, "suggestion")} would replace a label that the image has.`,
+      [...answers, [`Replace ${many(others.length, "label")}`, () => this.acceptAll(cards)], ["Cancel", null]]);
+  }
+
+  acceptAll(cards) {
     if (!cards.length) return;
     this.send(cards, "accept", cards.map(shown), {});
-    this.grid.at = this.grid.cards.length - 1;
+    const left = this.grid.cards.findIndex((card) => card.open);
+    this.grid.at = left >= 0 ? left - 1 : this.grid.cards.length - 1;
     this.grid.advance();
   }
 
   saved(told) {
+    if (this.again.delete(told.of)) this.grid.look();
     const said = this.saying.get(told.of);
     if (!said) return;
     this.saying.delete(told.of);
@@ -78,7 +140,7 @@ class Answers {
       card.base = told.bases[card.id];
       drawCard(this.grid, card);
     }
-    this.grid.tell();
+    this.keep();
     const ms = performance.now() - said.since;
     this.link.root.dispatchEvent(new CustomEvent("oml-saved", { detail: { ms } }));
     this.link.rest();
@@ -93,6 +155,7 @@ class Answers {
     this.given = this.given.filter((answer) => answer.number !== told.of);
     for (const card of said.cards) Object.assign(card, { pending: card.pending - 1, failed: true });
     this.restore(said);
+    this.keep();
   }
 
   /** Cards as they were before an answer. */
@@ -103,13 +166,14 @@ class Answers {
       drawCard(this.grid, card);
     });
     this.grid.tell();
+    this.tellPage();
   }
 
   /** Take back the last answer: here at once, so that the next key is about its image, and in the log. */
   undo() {
     const last = this.given.pop();
-    this.link.ask("undo");
-    if (!last) return;
+    this.link.ask("undo", { of: last?.number });
+    if (!last?.cards) return;
     this.restore(last);
     this.grid.anchor = null;
     if (last.start === this.grid.start && this.grid.cards.length) this.grid.go(last.at);
@@ -117,10 +181,11 @@ class Answers {
   }
 
   undone(told) {
-    if (!told.cards.length) {
+    if (told.class) this.grid.classes.gone(told);
+    else if (!told.cards.length) {
       this.grid.told.textContent = "nothing was answered here that could be taken back";
-      return;
     }
+    if (!told.cards.length) return;
     const known = told.cards.some((card) => this.grid.find(card.id));
     told.cards.forEach((card) => this.grid.renew(card, true));
     const start = this.grid.size * Math.floor(told.place / this.grid.size);

@@ -15,7 +15,7 @@ function makeCard(grid, facts) {
   card.node = make("div", { class: "oml-card", role: "option", "data-id": facts.id },
     make("div", { class: "oml-picture" }, card.mark), card.name, card.note);
   card.node.addEventListener("click", (event) => {
-    grid.link.root.focus({ preventScroll: true });
+    grid.link.focus();
     const place = grid.cards.indexOf(card);
     grid.anchor = event.shiftKey ? grid.anchor ?? grid.at : null;
     grid.go(place);

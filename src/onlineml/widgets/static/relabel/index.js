@@ -1,12 +1,6 @@
 // A grid of images whose labels are accepted or corrected by keys. What a key does is seen at once; that it is in the
 // log is marked when the kernel says so.
 
-const RELABEL_HELP = `A class's key: that is its label. Enter: what is shown is right. Space: skip. Backspace: take back the last answer.
-Delete: leave the image out of all datasets. Arrows: move; with Shift, or Shift and a click, choose several, which then get one answer. Shift+Enter:
-accept all suggestions of the page. Page Up, Page Down: other pages. +: the image in large. /: find a class by its name, or add one.
-Where an image has several labels, a class's key switches it on or off, 0 says that none applies, and Enter goes on.
-Comma: the label is right; full stop: the model is right.`;
-
 class RelabelGrid {
   constructor(model, el) {
     this.link = new Link(model, el, "relabel");
@@ -26,20 +20,24 @@ class RelabelGrid {
     link.on("pictures", (told, buffers) => this.takePictures(told, buffers));
     link.on("news", (told) => told.cards.forEach((card) => this.renew(card)));
     link.listen(link.root, "keydown", (event) => this.key(event));
+    link.on("elsewhere", (told) => told.ids.some((id) => this.find(id)) && this.look());
+    link.listen(document, "visibilitychange", () => this.look());
+    link.listen(window, "focus", () => this.look());
     this.ticker = setInterval(() => this.look(), 4000);
     link.ask("hello");
   }
 
   build() {
-    const button = (text, title, onclick) => make("button", { text, title, onclick });
+    const button = (text, title, onclick) => make("button", { text, title, onclick, "aria-label": text.length === 1 ? title : null });
     this.title = make("span", { class: "oml-title" });
-    this.progress = make("progress", { class: "oml-progress", value: 0, max: 1 });
+    this.progress = make("progress", { class: "oml-progress", value: 0, max: 1, "aria-label": "answered" });
     this.told = make("span", { class: "oml-muted", "aria-live": "polite" });
     this.page = make("span", { class: "oml-muted" });
     this.answers = new Answers(this);
     this.verdicts = new Verdicts(this);
     this.large = new Large(this);
-    this.grid = make("div", { class: "oml-grid", role: "listbox", "aria-label": "images" });
+    this.grid = make("div", { class: "oml-grid", role: "listbox", "aria-label": "images", "aria-multiselectable": "true" });
+    this.link.setHome(this.grid);
     this.none = button("None 0", "no class applies (0)", () => this.answers.sayNone());
     this.none.hidden = true;
     this.link.root.append(
@@ -53,12 +51,12 @@ class RelabelGrid {
         button("Skip ␣", "leave it undecided (Space)", () => this.answers.say("skip")),
         button("Undo ⌫", "take back the last answer (Backspace)", () => this.answers.undo()),
         button("Leave out", "leave it out of all datasets (Delete)", () => this.answers.say("delete")),
-        button("Accept page", "accept all suggestions of this page (Shift+Enter)", () => this.answers.acceptPage()),
+        this.answers.pageNode,
         button("Large", "the image in large (+)", () => this.large.toggle())),
       this.classes.node,
       make("div", { class: "oml-split" }, this.grid, this.large.node),
-      make("details", {}, make("summary", { text: "keys" }), make("div", { class: "oml-muted", text: RELABEL_HELP })),
     );
+    this.link.explain(RELABEL_KEYS);
   }
 
   // ---- pages ----
@@ -66,11 +64,15 @@ class RelabelGrid {
   begin(told) {
     Object.assign(this, { n: told.n, done: told.done, size: told.page_size, several: told.several });
     this.none.hidden = !told.several;
+    if (this.classes.ofKey("0")) Object.assign(this.none, { textContent: "None", title: "no class applies" });
+    this.answers.begin(told.project);
     this.title.textContent = told.title;
+    this.link.named(`labels of ${told.title}`);
     this.link.root.style.setProperty("--side", `${told.side}px`);
     this.progress.max = Math.max(1, told.n);
     this.tell();
     if (!told.n) {
+      this.grid.setAttribute("role", "region");
       this.grid.replaceChildren(make("p", { class: "oml-muted", text: "No image is open." }));
       return;
     }
@@ -109,6 +111,7 @@ class RelabelGrid {
         return;
       }
     }
+    this.answers.tellPage();
     this.go(at === "last" ? this.cards.length - 1 : Math.max(0, Math.min(at, this.cards.length - 1)));
     this.link.ask("showing", { start: page.start });
     this.want(page.start + this.size); // so that it is here when it is turned to
@@ -167,6 +170,7 @@ class RelabelGrid {
       card.node.setAttribute("aria-selected", String(chosen.has(card)));
     });
     this.mark();
+    this.link.point(this.cards[place].node);
     this.cards[place].node.scrollIntoView({ block: "nearest" });
     if (!this.large.node.hidden) this.large.ask();
   }
@@ -221,12 +225,13 @@ class RelabelGrid {
     if (other) card.answer = null;
     drawCard(this, card);
     this.tell();
+    this.answers.tellPage();
     if (taken) this.link.rest();
   }
 
   /** Ask what others have answered, while somebody looks and nothing is under way. */
   look() {
-    if (document.hidden || this.answers.saying.size || !this.cards.length || !this.link.root.isConnected) return;
+    if (document.hidden || this.link.dead || this.answers.saying.size || !this.cards.length || !this.link.root.isConnected) return;
     this.link.ask("news", { ids: this.cards.map((card) => card.id) });
   }
 

@@ -1,5 +1,20 @@
 // The grid's keys.
 
+const RELABEL_KEYS = [
+  ["a class's key", "that is its label; where images have several, it is switched on or off"],
+  ["0", "where images have several labels: none applies"],
+  ["Enter", "what is shown is right"],
+  ["Space", "skip: leave it undecided"],
+  ["Backspace, Ctrl+Z", "take back the last answer"],
+  ["Delete", "leave the image out of all datasets"],
+  ["arrows", "move; with Shift, or Shift and a click, choose several, which then get one answer"],
+  ["Shift+Enter", "accept the suggestions of the page that are sure enough"],
+  ["Page Up, Page Down", "other pages"],
+  ["+", "the image in large"],
+  [", and .", "the label is right; the model is right"],
+  ["/", "find a class by its name, or add one"],
+];
+
 /** What a key does in the grid; returns false for one that it leaves to the page. */
 function pressInGrid(grid, event) {
   const onButton = event.target.closest("button, summary");
@@ -23,7 +38,7 @@ function pressInGrid(grid, event) {
     grid.large.toggle(false);
     grid.go(grid.at);
   } else if (event.key.startsWith("Arrow") || event.key === "Home" || event.key === "End") arrowInGrid(grid, event);
-  else if (grid.several && event.key === "0") grid.answers.sayNone();
+  else if (grid.several && event.key === "0" && !grid.classes.ofKey("0")) grid.answers.sayNone();
   else return grid.verdicts.key(event.key) || grid.classes.key(event.key);
   return true;
 }

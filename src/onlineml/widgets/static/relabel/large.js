@@ -29,6 +29,6 @@ class Large {
     const [height, width] = told.size;
     const tiny = Math.max(height, width) <= 96 ? "oml-tiny" : "";
     this.node.replaceChildren(make("div", { class: "oml-frame", style: `--ratio:${width / height}` },
-      make("img", { src: this.url, alt: "", class: tiny })));
+      make("img", { src: this.url, alt: "the image in large", class: tiny })));
   }
 }
