@@ -100,6 +100,14 @@ def test_one_chart_for_what_belongs_together() -> None:
     assert re.search(r"<svg|<script|<style", page) is None  # notebooks that are not trusted show none of these
 
 
+@pytest.mark.parametrize("names", [["val_map"], ["val_map_50", "val_map_50_95"]])
+def test_the_average_precisions_of_each_task_are_curves(names: list[str]) -> None:
+    rows = [{"epoch": epoch, **dict.fromkeys(names, 0.25 + 0.1 * epoch)} for epoch in range(2)]
+    html = panel_html(PanelFacts(rows=rows, now=rows[-1]))
+    assert "average precision" in html
+    assert all(f"{name} 0.35" in html for name in names)
+
+
 def test_curves_have_only_points_that_are_numbers() -> None:
     rows = [{"val_accuracy": v} for v in (math.nan, 0.2, math.inf, 0.8)]
 

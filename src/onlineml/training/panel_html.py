@@ -137,8 +137,8 @@ def _line(facts: PanelFacts) -> str:
 
 def _chart(title: str, names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Curves over the epochs, with the newest value of each."""
-    points = {name: _points([_number(row, name) for row in rows]) for name in names}
-    colored = [(name, color, points[name]) for name, color in zip(names, _COLOURS, strict=False) if points[name]]
+    points = {name: found for name in names if (found := _points([_number(row, name) for row in rows]))}
+    colored = [(name, color, found) for (name, found), color in zip(points.items(), _COLOURS, strict=False)]
     newest = [(name, color, _short(found[-1][1])) for name, color, found in colored]
     picture = _svg([(color, found) for _, color, found in colored], last=max(1, len(rows) - 1)) if colored else ""
     return {"title": title, "newest": newest, "source": _data_uri(picture.encode(), "svg+xml")}
