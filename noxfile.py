@@ -103,11 +103,24 @@ def debian(session: nox.Session, **programs: str) -> None:
         session.run(*command, env=quiet, external=True)
 
 
+def npm(session: nox.Session, home: Path, package: str) -> None:
+    """Installs a package of npm into a folder."""
+    command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(home)]
+    session.run(*command, package, external=True)
+
+
 @nox.session(venv_backend="none")
 def browser(session: nox.Session) -> None:
-    """Click in JupyterLab, in Debian's Chromium, which is installed where it is missing; pictures go to .browser/."""
+    """Click in JupyterLab, in Debian's Chromium, which is installed where it is missing; pictures go to .browser/.
+
+    Where there is npm, axe-core looks at every widget too.
+    """
     debian(session, chromium="chromium")
-    with_torch(session, "pytest", "-m", "browser", "tests/browser", *session.posargs)
+    script = ROOT / ".nox" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
+    if shutil.which("npm") and not script.exists():
+        npm(session, ROOT / ".nox" / "axe", "axe-core@4")
+    env = {"ONLINEML_AXE": str(script)} if script.exists() else None
+    with_torch(session, "pytest", "-m", "browser", "tests/browser", *session.posargs, env=env)
 
 
 @nox.session(venv_backend="none")
@@ -128,8 +141,7 @@ def hub(session: nox.Session) -> None:
     make(session, home)
     install(session, home, "--group", "hub")
     if not (home / "node_modules" / ".bin" / "configurable-http-proxy").exists():
-        command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(home)]
-        session.run(*command, "configurable-http-proxy@5", external=True)
+        npm(session, home, "configurable-http-proxy@5")
     # Users' servers need torch as well: what is not found here is found there.
     (packages,) = home.glob("lib/python*/site-packages")
     others = TORCH / packages.relative_to(home)
