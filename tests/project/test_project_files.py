@@ -83,18 +83,36 @@ def test_good_ones_are_added_whatever_they_are_called_and_bad_ones_are_told(tmp_
 def test_an_archive_with_folders_as_labels(project: Project) -> None:
     data = packed({
         "set/dog/1.png": image(1), "set/dog/2.png": image(2), "set/cat/3.png": image(3), "4.png": image(4),
-        "../5.png": image(5), "readme.md": b"hello", "dog/cut.jpg": image(6, "JPEG")[:200],
+        "../5.png": image(5), "readme.md": b"hello", "set/dog/young/cut.jpg": image(6, "JPEG")[:200],
+        "set/dog/young/7.png": image(7),
     })  # fmt: skip
 
     uploaded = project.images.upload_files(data, label="cow", labels_from_folders=True)
 
-    assert labels(project, uploaded.image_ids) == ["dog", "dog", "cat", "cow"]
+    assert labels(project, uploaded.image_ids) == ["dog", "dog", "cat", "cow", "dog"]
     assert set(project.classes.names()) == {"cat", "dog", "cow"}
     assert {name.partition("/")[2]: reason[:9] for name, reason in uploaded.refused.items()} == {
         "../5.png": "its path ",
         "readme.md": "not of an",
-        "dog/cut.jpg": "truncated",
+        "set/dog/young/cut.jpg": "truncated",
     }
+
+
+def test_an_archive_with_splits_has_the_classes_of_the_same_folder(project: Project) -> None:
+    data = packed({"train/dog/1.png": image(1), "train/cat/2.png": image(2), "val/dog/a/3.png": image(3)})
+
+    uploaded = project.images.upload_files(data, labels_from_folders=True)
+
+    assert labels(project, uploaded.image_ids) == ["dog", "cat", "dog"]
+
+
+def test_an_archive_whose_folders_may_be_splits_or_classes_is_refused(project: Project) -> None:
+    data = packed({f"{name}/1.png": image(place) for place, name in enumerate(["train/cat", "test/cat", "cow/old"])})
+
+    uploaded = project.images.upload_files([data, image(9)], labels_from_folders=True)
+
+    assert len(uploaded.image_ids) == 1
+    assert "look like splits" in uploaded.refused["file 0"]
 
 
 @pytest.mark.parametrize("n_between", [0, 40])

@@ -256,4 +256,10 @@ LABELS = [
         at="Data_Entry.csv",
         says=("'Finding Labels'", "label="),
     ),
+    _labels(
+        "a table in another encoding",
+        also="a.jpg b.jpg",
+        others={"labels.csv": "path,label\na.jpg,caf\u00e9\nb.jpg,th\u00e9\n".encode("latin-1")},
+        refused=("labels.csv, line 2: the byte 0xE9", "UTF-8"),
+    ),
 ]

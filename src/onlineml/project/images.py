@@ -87,8 +87,8 @@ class ProjectImages:
         Args:
             sources: paths, URLs or the bytes of files; paths or URLs of folders; one or several.
             label: for classification, of all images; None if unknown.
-            labels_from_folders: take the label from the name of an image's folder, also within an archive. A photo that
-                lies in two of them is listed, and has no label.
+            labels_from_folders: take the label from the name of an image's folder; within an archive, from its class
+                folder, as `Manifest.from_folders` finds it. A photo in two of them is listed, and has no label.
             split: ``"train"``, ``"val"`` or ``"test"``; by default by hashes, see `upload`.
             every_s: seconds between two frames of a video; by default 0.5.
             author: of the entries; by default the user of the hub or the machine.

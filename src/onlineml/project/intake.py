@@ -9,9 +9,11 @@ import contextlib
 import os
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from onlineml.data.formats.folders.layout import layout_of
 from onlineml.data.images.archives import read_zip, zip_folders
 from onlineml.data.images.decode import decode, is_image_name, sniff
 from onlineml.data.images.policies import is_junk
@@ -22,7 +24,7 @@ from onlineml.storage import io
 from onlineml.storage.urls import redacted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import pandas as pd
 
@@ -106,7 +108,8 @@ class _Intake:
             self.refused[name] = str(error)
 
     def _take_zip(self, name: str, source: Location | bytes) -> None:
-        for one in read_zip(source, wanted=_is_wanted):
+        folders = partial(_class_folders, where=name) if self.from_folders else None
+        for one in read_zip(source, wanted=_is_wanted, folders=folders):
             full = f"{name}/{one.name}"
             if one.refused:
                 self.refused[full] = one.refused
@@ -229,7 +232,8 @@ def class_folders(source: Source, project: Project) -> dict[str, int]:
         project: whose credentials are used.
 
     Returns:
-        The number of files by the name of the innermost folder; empty for other files, or if they are in no folder.
+        The number of files by the name of the innermost folder, or in archives of the class folder; empty for other
+        files, or if they are in no folder.
     """
     with contextlib.suppress(DataError, NotFoundError, OSError):  # told when it is uploaded
         files = [] if isinstance(source, bytes) else io.list_files(project.location.to(source))
@@ -240,7 +244,8 @@ def class_folders(source: Source, project: Project) -> dict[str, int]:
             return dict(Counter(path.split("/")[-2] for path in paths))
         place = source if isinstance(source, bytes) else project.location.to(source)
         if (place[:_HEAD] if isinstance(place, bytes) else _head(place)).startswith(_ZIP):
-            return {name: n for name, n in zip_folders(place, wanted=_is_wanted).items() if name}
+            found = zip_folders(place, wanted=_is_wanted, folders=partial(_class_folders, where="the archive"))
+            return {name: n for name, n in found.items() if name}
     return {}
 
 
@@ -260,6 +265,20 @@ def _spread(name: str, source: Source, project: Project) -> Iterator[tuple[str, 
     for info in files:
         if not is_junk(info.path):
             yield f"{name.rstrip('/')}/{info.path}", place.to(info.url)
+
+
+def _class_folders(paths: Sequence[str], *, where: str) -> list[str | None]:
+    """Return the class folders of an archive's files, as those of the same folder on a disk.
+
+    Raises:
+        DataError: folders may be splits or classes.
+    """
+    try:
+        return layout_of(paths, where=where).labels
+    except DataError as error:
+        raise DataError(
+            f"{error}; unpack the archive for that, and import its folder with Manifest.from_folders"
+        ) from None
 
 
 def _head(source: Location) -> bytes:

@@ -41,7 +41,7 @@ class Location:
         Raises:
             DataError: the name would leave the folder, see `onlineml.storage.urls.join`.
         """
-        return replace(self, url=urls.join(self.url, name))
+        return Location(urls.join(self.url, name), self.options)
 
     def to(self, url: str | os.PathLike[str]) -> Location:
         """Return the location of another URL; only a store of the same scheme is told these options."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -150,6 +150,20 @@ def test_nothing_there(tmp_path: Path):
     (tmp_path / "notes.txt").write_text("nothing")
     with pytest.raises(DataError, match=r"which holds 0 images and 1 \.txt files: expected .*\(coco\)"):
         Manifest.from_any(tmp_path)
+
+
+@pytest.mark.parametrize("url", [None, 5, b"photos", {"train": "a.json"}])
+def test_what_is_no_url(url: Any) -> None:
+    with pytest.raises(ConfigError, match="expected the URL or path"):
+        Manifest.from_any(url)
+
+
+def test_a_word_that_is_no_table_of_splits(tmp_path: Path):
+    write_image(tmp_path / "cat" / "a.png")
+    write_image(tmp_path / "dog" / "a.png")
+    for read in (Manifest.from_any, Manifest.from_folders):
+        with pytest.raises(ConfigError, match=r"split='random': expected 'folders', 'hash', or the path of a table"):
+            read(tmp_path, split="random")
 
 
 def test_an_import_is_summed_up(tmp_path: Path, caplog: pytest.LogCaptureFixture):

@@ -282,7 +282,8 @@ def test_labels_made_of_other_labels_are_told(tmp_path: Path):
     for name in "abcde":
         (tmp_path / f"{name}.png").write_bytes(b"")
     table.write_text("path,label\na.png,haze road\nb.png,road\nc.png,haze\nd.png,polar bear\ne.png,bear\n")
-    told = """'haze road' are other labels together; task="multilabel", separator=" " reads sets of labels"""
+    told = "'haze road' are other labels together; "
+    told += 'Manifest.from_table(task="multilabel", separator=" ") reads sets of labels'
     assert told in Manifest.from_table(table).notes
     sets = Manifest.from_table(table, task="multilabel", separator=" ").column("labels")
     assert [sorted(own) for own in sets[:3]] == [["haze", "road"], ["road"], ["haze"]]

@@ -166,7 +166,7 @@ def _uris(images: Sequence[AnnotatedImage], listing: Listing, problems: list[str
             (absent if uri else refused).append(uri or image.name)
         uris.append(uri)
     if refused and not ambiguous:
-        expected = "expected paths below the folder of the images, set root= or images= to it"
+        expected = "expected paths below the folder of the images, set images= to it"
         problems.append(f"{len(refused):,} images are not there: {examples(refused)}; {expected}")
     return uris, absent
 

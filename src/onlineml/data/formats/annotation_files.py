@@ -81,7 +81,7 @@ def files_of(place: Place, fits: Fits) -> list[str]:
     """
     if not place.files:
         return [""] if place.ending in _ENDINGS and fits(place, "") else []
-    names = sorted((path for path in place.others if path.lower().endswith(_ENDINGS)), key=posixpath.dirname)
+    names = sorted(place.listing.ending_in(*_ENDINGS), key=posixpath.dirname)
     found: list[str] = []
     n_looked = 0
     for _, group in groupby(names, key=posixpath.dirname):

@@ -101,10 +101,13 @@ class Place:
 
     Attributes:
         at: absolute.
+        listing: of the files below it, where they have been listed.
     """
 
-    def __init__(self, at: Location) -> None:
+    def __init__(self, at: Location, listing: Listing | None = None) -> None:
         self.at = at
+        if listing is not None:
+            self.listing = listing
         self._heads: dict[str, bytes] = {}
         self._shapes: dict[str, JsonShape] = {}
 

@@ -110,8 +110,7 @@ def inputs(source: Source, fits: Fits, *, name: str) -> tuple[list[Input], list[
     listing = list_folder(at.url, at.options) if source.files is None else source.files
     if not listing.files:
         return [single_input(at, source.images, source.split)], []
-    place = Place(at)
-    place.listing = listing
+    place = Place(at, listing)
     paths = files_of(place, fits)
     if not paths:
         raise DataError(f"{at} has no files of the format {name!r}; it holds {place.content}")

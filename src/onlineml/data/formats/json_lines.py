@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from onlineml.data.formats.annotated import AnnotatedImage
     from onlineml.data.formats.format import Place
+    from onlineml.data.formats.parts import Listing
     from onlineml.data.manifest.manifest import Manifest
     from onlineml.storage.location import Location
 
@@ -140,15 +141,14 @@ def detect_files(place: Place, endings: tuple[str, ...], kind_of_head: Callable[
     if place.ending in endings:
         kind = kind_of_head(whole_lines(place.head()))
         return None if kind is None else place.source(holds=kind or None)
-    for path in _candidates(place.others, endings):
+    for path in _candidates(place.listing, endings):
         if (kind := kind_of_head(whole_lines(place.head(path)))) is not None:
             return Source(place.url, None, place.url, options=place.options, files=place.listing, holds=kind or None)
     return None
 
 
-def _candidates(paths: Iterable[str], endings: tuple[str, ...]) -> list[str]:
-    found = [path for path in paths if path.lower().endswith(endings) and path.count("/") <= _DEEPEST]
-    return found[:_MOST_FILES]
+def _candidates(listing: Listing, endings: tuple[str, ...]) -> list[str]:
+    return [path for path in listing.ending_in(*endings) if path.count("/") <= _DEEPEST][:_MOST_FILES]
 
 
 def read_files(source: Source, endings: tuple[str, ...], is_mine: Callable[[bytes], bool]) -> list[SplitFile]:
@@ -161,7 +161,7 @@ def read_files(source: Source, endings: tuple[str, ...], is_mine: Callable[[byte
     if where.lower().endswith(endings):
         return [SplitFile(io.name(where), utf8(io.read_bytes(source.at), where), HASHED)]
     files = []
-    for path in _candidates((info.path for info in source.listing().files), endings):
+    for path in _candidates(source.listing(), endings):
         data = io.read_bytes(source.at / path)
         if is_mine(whole_lines(data[:HEAD_BYTES])):
             files.append(SplitFile(path, utf8(data, path), split_in_name(path) or HASHED))

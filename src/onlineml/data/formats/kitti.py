@@ -57,7 +57,7 @@ _UNKNOWN = (-1, -1, -10, None, None, None, None, -1, -1, -1, -1000, -1000, -1000
 
 
 def _detect(place: Place) -> Source | None:
-    texts = [path for path in place.others if path.lower().endswith(".txt")]
+    texts = place.listing.ending_in(".txt")
     texts = sorted(texts, key=lambda path: "label" not in _folder_words(path))[: _LOOKED_AT * 4]
     looked_at, found = 0, False
     for path in texts:

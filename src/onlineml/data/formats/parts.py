@@ -80,6 +80,18 @@ class Listing:
         images = frozenset(self.images)
         return tuple(info.path for info in self.files if info.path not in images)
 
+    @cached_property
+    def _by_ending(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for path in self.others:
+            found.setdefault(path[path.rfind(".") :].lower(), []).append(path)
+        return found
+
+    def ending_in(self, *endings: str) -> list[str]:
+        """Return those of the others with one of these extensions, such as ``".json"``, sorted."""
+        own = [self._by_ending[ending] for ending in endings if ending in self._by_ending]
+        return own[0] if len(own) == 1 else sorted(path for paths in own for path in paths)
+
 
 def list_folder(url: str, options: Options) -> Listing:
     """List the files below a folder without those that systems leave there, see `is_junk`; none if it cannot be listed.
@@ -114,6 +126,8 @@ def image_id(uri: str, version: str) -> str:
 
 def absolute(url: str | os.PathLike[str]) -> str:
     """Return the URL without a trailing slash; a local path becomes absolute, to be valid in any working directory."""
+    if not isinstance(url, str | os.PathLike):
+        raise ConfigError(f"expected the URL or path of a file or folder, found {url!r:.100}")
     text = os.fspath(url)
     if not text:
         raise ConfigError("expected a folder or file, found ''; use '.' for the working directory")

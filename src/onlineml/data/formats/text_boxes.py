@@ -7,6 +7,7 @@ that size. A class may have blanks in it; a word ``difficult`` may follow. OIDv4
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from onlineml.data.formats.annotated import AnnotatedImage, Shape, annotated_parts
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TEXT_BOXES", "parse_text_boxes", "read_text_boxes"]
 
-_LOOKED_AT = 4  # text files whose beginnings are read to recognise the format
+_LOOKED_AT = 16  # text files whose beginnings are read to recognise the format
 
 
 def _shape(row: str) -> Shape | None:
@@ -99,12 +100,11 @@ def _copies(annotated: dict[str, list[Shape]], listing: Listing) -> dict[str, st
 
 def _detect(place: Place) -> Source | None:
     """Recognise text files that are called like images, by their first row."""
-    texts = [path for path in place.others if may_be_labels(path)]
-    names = {stem(path) for path in place.images} if texts else set()
-    texts = [path for path in texts if stem(path) in names][:_LOOKED_AT]
+    texts = list(islice(filter(may_be_labels, place.listing.ending_in(".txt")), _LOOKED_AT))
     heads = [place.head(path).decode("utf-8", "ignore") for path in texts]
-    rows = [next(filter(str.strip, head.splitlines()), "") for head in heads]
-    return place.source()._replace(files=place.listing) if any(map(_shape, rows)) else None
+    fitting = {stem(t) for t, head in zip(texts, heads, strict=True) if _shape(head.lstrip().partition("\n")[0])}
+    found = fitting and any(stem(path) in fitting for path in place.images)
+    return place.source()._replace(files=place.listing) if found else None
 
 
 TEXT_BOXES = Format(

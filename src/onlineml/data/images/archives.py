@@ -23,7 +23,9 @@ from onlineml.storage.io import open_file
 from onlineml.storage.location import Location, Url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+
+    Folders = Callable[[Sequence[str]], Sequence[str | None]]
 
 __all__ = ["MAX_FILES", "MAX_FILE_BYTES", "MAX_RATIO", "Unpacked", "read_zip", "zip_folders"]
 
@@ -42,7 +44,7 @@ class Unpacked:
 
     Attributes:
         name: the name in the archive, for display only; it is not a path on any disk.
-        folder: the innermost folder that contains it; ``""`` at the top.
+        folder: the innermost folder that contains it, or what ``folders`` returned for it; ``""`` at the top.
         content: its bytes; ``b""`` if it is refused.
         refused: the reason for refusing it; ``""`` if it is accepted.
     """
@@ -57,6 +59,7 @@ def read_zip(
     source: Url | bytes,
     *,
     wanted: Callable[[str], bool] = is_image_name,
+    folders: Folders | None = None,
 ) -> Iterator[Unpacked]:
     """Yield the files of a zip archive one by one, in its order.
 
@@ -65,6 +68,7 @@ def read_zip(
     Args:
         source: a path or URL on any storage, or the bytes of the archive. Only the needed parts are read.
         wanted: returns whether a file is of an accepted kind, given its name.
+        folders: returns the folder of each file, given the paths of all, with ``/``.
 
     Yields:
         Each file, or the reason for refusing it: its path leads out of the archive, it is a link, encrypted, of another
@@ -77,23 +81,29 @@ def read_zip(
     """
     name = "the archive" if isinstance(source, bytes) else str(Location.of(source))
     if isinstance(source, bytes):
-        yield from _files(BytesIO(source), name, wanted)
+        yield from _files(BytesIO(source), name, wanted, folders or _innermost)
         return
     with open_file(source) as file:
-        yield from _files(file, name, wanted)
+        yield from _files(file, name, wanted, folders or _innermost)
 
 
-def zip_folders(source: Url | bytes, *, wanted: Callable[[str], bool] = is_image_name) -> dict[str, int]:
-    """Count the acceptable files of a zip archive by the innermost folder that contains them; ``""`` at the top.
+def zip_folders(
+    source: Url | bytes, *, wanted: Callable[[str], bool] = is_image_name, folders: Folders | None = None
+) -> dict[str, int]:
+    """Count the acceptable files of a zip archive by their folders; ``""`` at the top. Nothing is decompressed.
 
-    Nothing is decompressed. Raises the errors of `read_zip`.
+    Args and errors are those of `read_zip`.
     """
     with contextlib.ExitStack() as stack:
         name = "the archive" if isinstance(source, bytes) else str(Location.of(source))
         file = BytesIO(source) if isinstance(source, bytes) else stack.enter_context(open_file(source))
         with _opened(file, name) as archive:
-            found = [_result(member).folder for member in _members(archive) if not _refusal(member, wanted)]
-    return dict(Counter(found))
+            members = [member for member in _members(archive) if not _refusal(member, wanted)]
+            return dict(Counter(own or "" for own in (folders or _innermost)([*map(_path, members)])))
+
+
+def _innermost(paths: Sequence[str]) -> list[str | None]:
+    return [next(iter(_parts(path)[-2:-1]), "") for path in paths]
 
 
 def _opened(file: Any, name: str) -> zipfile.ZipFile:
@@ -107,22 +117,24 @@ def _members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     return [member for member in archive.infolist() if not member.is_dir() and not _is_junk(member.filename)]
 
 
-def _files(file: Any, name: str, wanted: Callable[[str], bool]) -> Iterator[Unpacked]:
+def _files(file: Any, name: str, wanted: Callable[[str], bool], folders: Folders) -> Iterator[Unpacked]:
     with _opened(file, name) as archive:
         members = _members(archive)
         size = file.seek(0, 2)
         _refuse_bombs(members, name, size)
-        for member in members:
-            refused = _refusal(member, wanted)
+        refusals = [_refusal(member, wanted) for member in members]
+        own = iter(folders([_path(m) for m, refused in zip(members, refusals, strict=True) if not refused]))
+        for member, refused in zip(members, refusals, strict=True):
             if refused:
-                yield _result(member, refused=refused)
+                yield Unpacked(_shown(member), "", b"", refused)
                 continue
+            folder = next(own) or ""
             try:
                 content = _unpacked(archive, member)
             except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
-                yield _result(member, refused=f"damaged: {error or type(error).__name__}")
+                yield Unpacked(_shown(member), folder, b"", f"damaged: {error or type(error).__name__}")
                 continue
-            yield _result(member, content=content)
+            yield Unpacked(_shown(member), folder, content)
 
 
 def _refuse_bombs(members: list[zipfile.ZipInfo], name: str, size: int) -> None:
@@ -180,8 +192,10 @@ def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     return content
 
 
-def _result(member: zipfile.ZipInfo, *, content: bytes = b"", refused: str = "") -> Unpacked:
-    """Build the result for a member; unprintable characters in untrusted names are replaced."""
-    name = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in member.filename)
-    folder = _parts(name)[-2:-1]
-    return Unpacked(name, folder[0] if folder else "", content, refused)
+def _shown(member: zipfile.ZipInfo) -> str:
+    """Return the name of a member; unprintable characters in untrusted names are replaced."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in member.filename)
+
+
+def _path(member: zipfile.ZipInfo) -> str:
+    return _shown(member).replace("\\", "/")

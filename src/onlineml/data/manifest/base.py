@@ -55,6 +55,8 @@ class ManifestBase:
         if not len(parts.table) and source.holds is not None:  # it was detected, so that something else may be meant
             raise DataError(f"{source.shown} is read as {found.name} and names no images; pass the file that does")
         parts = with_one_spelling(parts, kind.names)
+        if not len(parts.table):
+            parts = replace(parts, notes=(*parts.notes, "no images: what was read names none"))
         start = () if parts.notes and parts.notes[0].startswith("read as ") else (f"read as {found.name}",)
         parts = replace(parts, notes=(*start, *parts.notes, *box_remarks(parts.table), *source.notes))
         try:

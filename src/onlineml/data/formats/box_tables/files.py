@@ -40,6 +40,7 @@ __all__ = [
     "places_of",
     "table_head",
     "tables_of",
+    "told_head",
 ]
 
 _MOST_TABLES = 64  # that are looked at in a folder
@@ -76,7 +77,7 @@ def box_tables_at(place: Place, fits: Callable[[TableFile], bool] = recognised) 
     """
     if is_table(place.url):
         return place.source() if fits(table_head(place)) else None
-    tables = [path for path in place.others if is_table(path)][:_MOST_TABLES]
+    tables = place.listing.ending_in(*TABLE_ENDINGS)[:_MOST_TABLES]
     found = [path for path in tables if _fits(place, path, fits)]
     if not found:
         return None
@@ -108,15 +109,24 @@ def table_head(place: Place, path: str = "") -> TableFile:
     return TableFile(at.url, utf8(head, at.url, whole=len(head) < HEAD_BYTES))
 
 
+def told_head(place: Place, path: str = "") -> TableFile | None:
+    """Return the beginning of a table, also in an encoding that the reader will refuse; None for no table."""
+    try:
+        return table_head(place, path)
+    except DataError:
+        if is_parquet(path or place.url):
+            return None
+    try:
+        return TableFile(path, place.head(path).decode("latin-1").encode())
+    except DataError:  # whoever is asked for this very file will hear of it
+        return None
+
+
 def _fits(place: Place, path: str, fits: Callable[[TableFile], bool]) -> bool:
     try:
-        return fits(table_head(place, path))
-    except DataError:  # in another encoding, which the reader will refuse
-        try:
-            head = place.head(path).decode("latin-1").encode()
-            return not is_parquet(path) and fits(TableFile(path, head))
-        except DataError:  # whoever is asked for this very file will hear of it
-            return False
+        return (head := told_head(place, path)) is not None and fits(head)
+    except DataError:
+        return False
 
 
 # ---- tables ----
@@ -239,7 +249,8 @@ class Home:
                 paths[row] = own[0] if len(own) == 1 else None
                 unclear |= {} if len(own) == 1 else {name: several}
         if unclear:
-            problems.append(f"{len(unclear):,} names fit several images: {fitting(unclear)}; set root= to their folder")
+            remedy = "set root= of Manifest.from_boxes to their folder"
+            problems.append(f"{len(unclear):,} names fit several images: {fitting(unclear)}; {remedy}")
         return paths
 
 

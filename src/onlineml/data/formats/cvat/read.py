@@ -63,7 +63,7 @@ def detect_cvat(place: Place) -> Source | None:
         head = place.head()
         return place.source(holds=_kind(head)) if _ROOT.search(head) else None
     files = sorted(
-        (path for path in place.others if path.lower().endswith(".xml")),
+        place.listing.ending_in(".xml"),
         key=lambda path: (not io.name(path).lower().startswith("annotations"), path),
     )
     heads = {path: place.head(path) for path in files[:_LOOKED_AT]}

@@ -20,7 +20,7 @@ from onlineml.data.formats.tables.rows import read_splits
 from onlineml.data.images.policies import extension
 from onlineml.data.manifest.schema import examples
 from onlineml.data.manifest.splits import SPLITS, stable_split
-from onlineml.errors import DataError
+from onlineml.errors import ConfigError, DataError
 from onlineml.storage import io
 
 if TYPE_CHECKING:
@@ -108,6 +108,11 @@ def has_classes(paths: Sequence[str], *, where: str) -> bool:
 def _split_table(source: Source, files: Sequence[FileInfo], notes: list[str]) -> str | None:
     """Return the path of the table of splits: the given one, or else the one that `write_folders` wrote."""
     if source.split is not None:
+        if source.split not in {BY_FOLDERS, BY_HASH} and not source.split.lower().endswith(TABLE_ENDINGS):
+            raise ConfigError(
+                f"split={source.split!r}: expected {BY_FOLDERS!r}, {BY_HASH!r}, or the path of a table of splits, such "
+                f"as {SPLIT_TABLE!r}; Manifest.with_splits divides at random"
+            )
         return None if source.split in {BY_FOLDERS, BY_HASH} else source.split
     if all(info.path != SPLIT_TABLE for info in files):
         return None

@@ -86,7 +86,8 @@ def require_single_labels(labels: Iterable[str | None], where: str) -> None:
         hint = next((f', separator="{mark}"' for mark in found.values() if mark not in {"", ";"}), "")
         raise DataError(
             f"{len(found):,} labels in {where} are lists of names: {examples(sorted(found))}; for a set of labels per "
-            f'image use task="multilabel"{hint}; if each is the name of one class, list all in class_names='
+            f'image use Manifest.from_table(task="multilabel"{hint}); if each is the name of one class, list all in '
+            "class_names="
         )
 
 
@@ -95,7 +96,8 @@ def note_lists_with_blanks(class_names: Sequence[str], notes: list[str]) -> None
     known = {*class_names}
     if lists := [name for name in class_names if " " in name and known.issuperset(name.split())]:
         notes.append(
-            f'{examples(lists)} are other labels together; task="multilabel", separator=" " reads sets of labels'
+            f"{examples(lists)} are other labels together; "
+            'Manifest.from_table(task="multilabel", separator=" ") reads sets of labels'
         )
 
 

@@ -10,12 +10,12 @@ import pyarrow as pa
 
 from onlineml.data.formats.annotation_files import file_split, folder_split
 from onlineml.data.formats.box_tables.columns import recognised
-from onlineml.data.formats.box_tables.files import is_table, table_head
+from onlineml.data.formats.box_tables.files import is_table, told_head
 from onlineml.data.formats.boxes import refused_names, safe_name
 from onlineml.data.formats.columns import find_columns, image_roles, named
 from onlineml.data.formats.csv import require_valid
 from onlineml.data.formats.folders.layout import SPLIT_TABLE, layout_of
-from onlineml.data.formats.format import Source
+from onlineml.data.formats.format import TABLE_ENDINGS, Source
 from onlineml.data.formats.locate import absent_note, fitting, locate
 from onlineml.data.formats.parts import listed_versions
 from onlineml.data.formats.tables.label_lists import exclusive_labels, is_indicator
@@ -76,7 +76,7 @@ def tables_at(place: Place) -> Source | None:
                 f"{place.at} is a table of boxes: leave task= out, or read a label of each row by Manifest.from_table"
             )
         return place.source(holds=_holds(place, ""))
-    tables = [path for path in place.others if is_table(path) and _may_name_labels(path)][:_MOST_TABLES]
+    tables = [path for path in place.listing.ending_in(*TABLE_ENDINGS) if _may_name_labels(path)][:_MOST_TABLES]
     found = [path for path in tables if _names_images(place, path)]
     if not found or _same_as_folders(place, found):
         return None
@@ -105,7 +105,7 @@ def _may_name_labels(path: str) -> bool:
 
 def _head(place: Place, path: str) -> TableFile | None:
     try:
-        return named(table_head(place, path))
+        return None if (head := told_head(place, path)) is None else named(head)
     except DataError:  # whoever is asked for this very file will hear of it
         return None
 
@@ -232,7 +232,7 @@ def _found(table: ImageTable, source: Source, notes: list[str], refusal: str) ->
         raise DataError(refusal)
     if located.ambiguous:
         shown = f"{len(located.ambiguous):,} names fit several images: {fitting(located.ambiguous)}"
-        table.problems.append(f"{shown}; set root= to the folder of the images")
+        table.problems.append(f"{shown}; set root= of Manifest.from_table to their folder")
     pairs = list(zip(names, located.paths, strict=True))
     lost = dict.fromkeys(name for name, path in pairs if path is None and name not in located.ambiguous)
     table.problems.extend(refused_names(lost, where))

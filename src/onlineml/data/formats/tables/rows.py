@@ -65,7 +65,7 @@ def placed(paths: Sequence[str | None], folder: str, problems: list[str], *, fir
     if outside:
         remedy = (
             f"expected paths below {folder}; set root=<the folder that contains all images>, or root='' if the "
-            "table may contain any absolute paths or URLs"
+            "table may contain any absolute paths or URLs (Manifest.from_table, from_boxes)"
             if folder
             else "with root='' every path must be absolute or a URL, without '..'"
         )

@@ -241,7 +241,7 @@ def _rows(uris: list[str], images: Sequence[VocImage | None], splits: Sequence[s
 
 def _detect(place: Place) -> Source | None:
     """Recognise XML files that begin as VOC's; those of an image's name are looked at first."""
-    files = [path for path in place.others if path.lower().endswith(".xml")]
+    files = place.listing.ending_in(".xml")
     if not files:
         return None
     names = {stem(path) for path in place.images}

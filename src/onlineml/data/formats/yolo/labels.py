@@ -128,6 +128,7 @@ def box_rows(
     images = sorted(split_of)
     parsed = [labels.rows.get(image, []) for image in images]
     found = [row for rows in parsed for row in rows]
+    label_of_number = {number: _label(number, names) for number in {row.number for row in found}}
     empty = unlabelled(split_of, label_of)
     sizes = [labels.sizes_hw.get(image, (None, None)) for image in images]
     return BoxRows(
@@ -135,7 +136,7 @@ def box_rows(
         lengths=np.array([len(rows) for rows in parsed], dtype=np.int64),
         missing=np.array([split_of[image] in empty for image in images], dtype=bool),
         boxes_xyxy=np.array([row.box_xyxy for row in found], dtype=np.float64).reshape(-1, 4),
-        labels=[_label(row.number, names) for row in found],
+        labels=[label_of_number[row.number] for row in found],
         splits=[split_of[image] for image in images],
         per_box={"score": pa.array([row.score for row in found], pa.float64())},
         per_image={name: pa.array([size[side] for size in sizes], pa.int64()) for side, name in enumerate(DECLARED)},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from onlineml.data.formats.boxes import (
@@ -23,7 +24,6 @@ from onlineml.data.formats.yolo.description import CLASS_LISTS, YAML, Descriptio
 from onlineml.data.formats.yolo.labels import box_rows, read_labels, row_notes, unlabelled
 from onlineml.data.formats.yolo.splits import Splits
 from onlineml.data.formats.yolo.write import write_yolo
-from onlineml.data.images.policies import is_image_name
 from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import normalised_split
 from onlineml.errors import ConfigError, DataError
@@ -52,7 +52,7 @@ class _Dataset:
     listing: Listing
     about: Description
 
-    @property
+    @cached_property
     def paths(self) -> list[str]:
         """The paths of all files."""
         return [info.path for info in self.listing.files]
@@ -60,7 +60,7 @@ class _Dataset:
     @property
     def images(self) -> list[str]:
         """The paths of the images."""
-        return without_masks([path for path in self.paths if is_image_name(path)])
+        return without_masks(self.listing.images)
 
 
 def read_yolo(
@@ -72,7 +72,7 @@ def read_yolo(
     about, images = dataset.about, dataset.images
     splits = Splits(about, dataset.at, dataset.paths, images)
     splits.find(problems)
-    files = [path for path in dataset.paths if may_be_labels(path) and path not in splits.lists]
+    files = [path for path in dataset.listing.ending_in(".txt") if may_be_labels(path) and path not in splits.lists]
     pairs = pair(images, files, kind="labels")
     notes = list(about.notes)
     split_of = splits.split_of or _undescribed(dataset, images, pairs, problems, notes)
@@ -182,13 +182,13 @@ def _without(images: Sequence[str], split_of: Mapping[str, str | None], label_of
 
 def _no_labels(images: Sequence[str], files: Sequence[str]) -> str:
     if not images:
-        return "there are no images; set root= to the folder of the dataset"
+        return "there are no images; set root= of Manifest.from_yolo to the folder of the dataset"
     image = images[0]
     folder = "/".join("labels" if part.lower() == "images" else part for part in folder_of(image).split("/"))
     return (
         f"none of the {len(images):,} images has a label file, so there is nothing to learn: expected, for {image!r}, "
         f"{f'{folder}/{stem(image)}.txt'.lstrip('/')!r}, or one of its name in another folder; found {len(files):,} "
-        f"other text files{': ' * bool(files)}{examples(files)}; set root= to the folder that has both"
+        f"other text files{': ' * bool(files)}{examples(files)}; set root= of from_yolo to the folder that has both"
     )
 
 
@@ -199,10 +199,10 @@ def _detect(place: Place) -> Source | None:
     """Recognise a description, or text files of numbers that are called like images."""
     if place.ending in {*YAML, ".data"}:
         return place.source()
-    texts = [path for path in place.others if path.lower().endswith((*YAML, ".data", ".txt"))]
-    described_by = [path for path in texts if path.lower().endswith((*YAML, ".data"))][:_LOOKED_AT]
+    described_by = place.listing.ending_in(*YAML, ".data")[:_LOOKED_AT]
     if any(describes(path, place.head(path)) for path in described_by):
         return place.source()._replace(files=place.listing)
+    texts = place.listing.ending_in(".txt")
     names = {stem(path) for path in place.images} if texts else set()
     labels = [path for path in texts if may_be_labels(path) and stem(path) in names][:_LOOKED_AT]
     rows = any(_ROW.match(place.head(path).replace(b"\0", b"").lstrip(_MARKS)) for path in labels)

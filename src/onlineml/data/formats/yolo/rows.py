@@ -84,6 +84,8 @@ def row_values(row: str) -> list[str]:
 
 def _parsed(words: Sequence[str], width: Decimal, height: Decimal, n_keypoints: int | None) -> YoloRow:
     number, *values = map(Decimal, words)
+    if number.is_snan():
+        raise ValueError("no class")
     n, score = len(values), None
     n_points = n_keypoints or 0
     if n in {4, 5, 4 + n_points, 5 + n_points}:
@@ -114,7 +116,7 @@ def look_like_keypoints(rows: Iterable[str]) -> int | None:
     """
     lengths, filled, visible, inside = set(), [], True, True
     for row in rows:
-        words = row_values(row)
+        words = row_values(row) if len(row) > 12 and len(row.split(None, 5)) != 5 else ()  # most have five
         if len(words) <= 6:
             continue
         lengths.add(len(words))
