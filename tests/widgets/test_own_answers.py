@@ -79,6 +79,24 @@ def test_two_people_are_in_conflict_as_before(tmp_path: Path, task: str) -> None
     assert set(project.labels.state().conflicts) == {ids[4]}
 
 
+@pytest.mark.parametrize(("author", "n_conflicts"), [("ann", 0), ("bob", 1)])
+@pytest.mark.parametrize("task", ["classification", "multilabel"])
+def test_a_gallery_and_a_grid_of_one_person_are_in_no_conflict(
+    tmp_path: Path, task: str, author: str, n_conflicts: int
+) -> None:
+    project, ids = shown_project(tmp_path / "project", task)
+    gallery = FrontEnd(Gallery(project, author="ann"))
+    grid = FrontEnd(view_of(project, ids, author))
+    say(grid, ids[4], base_of(grid, 4), "cat")
+
+    gallery.ask("mend", rows=[4], what="label" if task == "classification" else "add", label="cow")
+
+    state = project.labels.state()
+    if task == "classification":
+        assert len(state.conflicts) == n_conflicts
+    assert "cow" in str(state.row(ids[4])["label"] or state.row(ids[4])["labels"])
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_a_class_that_was_created_is_taken_back_after_what_was_said_with_it(tmp_path: Path, task: str) -> None:
     project, ids = shown_project(tmp_path / "project", task)

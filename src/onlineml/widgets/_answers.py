@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from onlineml.data.annotations.state import Annotations
     from onlineml.project.project import Project
 
-__all__ = ["Answer", "OwnAnswers"]
+__all__ = ["Answer", "OwnAnswers", "seen_by"]
 
 
 class Answer(NamedTuple):
@@ -65,7 +65,7 @@ class OwnAnswers:
         """
         if base in self._replaced.get(image_id, ()):
             return self._last[image_id]
-        return base if self._read is None else _seen_by(self._author, self._read, image_id, base)
+        return base if self._read is None else seen_by(self._author, self._read, image_id, base)
 
     def wrote(self, number: object, entries: Mapping[str, str], bases: Mapping[str, str | None]) -> None:
         """Note an answer that was written.
@@ -114,8 +114,15 @@ class OwnAnswers:
         return any(image_id in one.entries for one in self._given if not one.is_class)
 
 
-def _seen_by(author: str, state: Annotations, image_id: str, base: str | None) -> str | None:
-    """Return the present revision if nobody else has said anything since `base`, else `base`."""
+def seen_by(author: str, state: Annotations, image_id: str, base: str | None) -> str | None:
+    """Return the revision that an author has seen: the present one if nobody else said anything since `base`.
+
+    Args:
+        author: who has seen `base`, and knows what he said himself since.
+        state: the present one.
+        image_id: the image.
+        base: the revision that was shown.
+    """
     present = state.revision(image_id)
     if base is None or present is None or present == base:
         return base

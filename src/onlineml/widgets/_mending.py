@@ -9,11 +9,13 @@ from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import ConfigError, DataError
 from onlineml.registry.promotions import default_author
 from onlineml.tasks import task_of
+from onlineml.widgets._answers import seen_by
 from onlineml.widgets._view import own_project
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from onlineml.data.annotations.state import Annotations
     from onlineml.evaluation.render.gallery import GalleryItems
     from onlineml.project.project import Project
     from onlineml.widgets._view import View
@@ -56,7 +58,7 @@ class Mending:
             DataError: an image is not in the project.
         """
         if self._ids is None:
-            state = self.project.labels.state()
+            state = self._shown()
             data = Manifest(state.table, state.class_names, root=self.project.url, task=self.project.task)
             own = data.table["image_id"].to_pylist()
             self._ids = {**dict(zip(data.urls(), own, strict=True)), **{one: one for one in own}}
@@ -103,19 +105,30 @@ class Mending:
             ConfigError: the change is unknown.
             UnknownClassError: the label is not one of the project's classes.
         """
-        labels = self.project.labels
+        labels, seen = self.project.labels, self._seen(ids)
         if what == "label":
-            entries, said = labels.set(ids, label, author=self.author), f"now {label}"
+            entries, said = labels.set(ids, label, expected_revision=seen, author=self.author), f"now {label}"
         elif what == "add":
-            entries, said = labels.add(ids, [label], author=self.author), f"now also {label}"
+            entries, said = labels.add(ids, [label], expected_revision=seen, author=self.author), f"now also {label}"
         elif what == "remove":
-            entries, said = labels.remove(ids, [label], author=self.author), f"no longer {label}"
+            entries = labels.remove(ids, [label], expected_revision=seen, author=self.author)
+            said = f"no longer {label}"
         elif what == "delete":
             entries, said = self.project.images.delete(ids, author=self.author), "left out"
         else:
             raise ConfigError(f"unknown change {what!r}; expected label, add, remove or delete")
         self._entries.append(dict(zip(ids, entries, strict=True)))
         self.done.update(dict.fromkeys(ids, said))
+
+    def _shown(self) -> Annotations:
+        """Return the state that the gallery read, which is what its person has seen."""
+        return self.project.annotation_log.seen or self.project.labels.state()
+
+    def _seen(self, ids: Sequence[str]) -> dict[str, str | None]:
+        """Return the revisions that the author has seen: in the gallery, or by answering in another widget since."""
+        bases = self._shown().revisions(ids)
+        now = self.project.labels.state()
+        return {one: seen_by(self.author, now, one, base) for one, base in zip(ids, bases, strict=True)}
 
     def _undo(self) -> None:
         if not self._entries:

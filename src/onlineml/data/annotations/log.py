@@ -75,6 +75,11 @@ class AnnotationLog:
         self._touched.clear()
         return self._seen
 
+    @property
+    def seen(self) -> Annotations | None:
+        """The state that was read here last, on which entries are based; None before, or after a change of all."""
+        return self._seen
+
     def _now(self) -> Annotations:
         log = self._log.table()
         if self._present is None or self._present[0] is not log:

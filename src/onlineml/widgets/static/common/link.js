@@ -82,7 +82,7 @@ class Link {
 
   isAdrift() {
     const at = document.activeElement;
-    return !this.root.contains(at) || Boolean(at.disabled) || !at.checkVisibility();
+    return !this.root.contains(at) || Boolean(at.disabled) || at.checkVisibility?.() === false;
   }
 
   /** Give the focus back after a button was pressed with a mouse, so that the next key is the view's. */
