@@ -82,10 +82,10 @@ def test_a_wrong_secret_is_refused(swift_server: S3Server) -> None:
     bucket = swift_server.new_bucket()
     io.write_bytes(f"{bucket}/a", b"1", storage_options=swift_server.storage_options)
     wrong = {**swift_server.storage_options, "secret": "guessed"}
-    with pytest.raises(PermissionError, match="credentials"):
+    with pytest.raises(StorageError, match="the secret does not belong to the access key"):
         io.read_bytes(f"{bucket}/a", storage_options=wrong)
     (found,) = io.read_many([f"{bucket}/a"], storage_options=wrong)
-    assert isinstance(found, PermissionError)
+    assert isinstance(found, StorageError)
     assert "guessed" not in str(found)
 
 

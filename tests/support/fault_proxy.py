@@ -36,7 +36,7 @@ class FaultProxy:
             looked at, come again. ``"501"``: this condition is not implemented. ``"lost"``: the server does it, the
             answer never comes. ``"unconditional"``: its condition is dropped. ``"look first"``: whether something is
             there is looked at before the write, which comes later. ``"hang"``: nothing comes, until the client gives
-            up.
+            up. ``"says 403 ExpiredToken"``: this status and S3's code, from the region eu-north-7.
         seen: method and path of every request.
     """
 
@@ -110,6 +110,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(500, b"", {})
         elif fault == "403":
             self._send(403, ACCESS_DENIED, {})
+        elif fault is not None and fault.startswith("says "):
+            _, status, code = fault.split()
+            error = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>No: {code}</Message></Error>".encode()
+            self._send(int(status), error, {"x-amz-bucket-region": "eu-north-7"})
         elif fault == "409":
             self._send(409, b"<Error><Code>ConditionalRequestConflict</Code></Error>", {})
         elif fault == "501" and {"if-none-match", "if-match"} & {name.lower() for name in headers}:

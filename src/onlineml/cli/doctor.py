@@ -159,12 +159,7 @@ def _storage(url: str) -> Iterator[Finding]:
     try:
         n_files = len(io.list_files(url, recursive=False))
     except (OnlineMLError, PermissionError) as error:
-        yield Finding(
-            "problem",
-            f"{shown} cannot be listed: {error}",
-            "check the URL, and the credentials in the environment (FSSPEC_S3_KEY, AWS_PROFILE, …); a role needs "
-            "ListBucket and GetObject",
-        )
+        yield Finding("problem", f"{shown} cannot be listed: {error}")
         return
     yield Finding("ok", f"{shown} can be listed: {n_files} files at its top")
     is_project = io.exists(io.join(url, "project.json"))
@@ -177,8 +172,8 @@ def _storage(url: str) -> Iterator[Finding]:
         yield Finding(
             "note" if is_project and isinstance(error, PermissionError) else "problem",
             f"{shown} cannot be written: {error}",
-            "evaluating and predicting only need read access; to label, train or publish, ask for write access "
-            "(PutObject, DeleteObject) below this URL",
+            "evaluating and predicting only need read access; to label, train or publish, ask for write access below "
+            "this URL (on S3: PutObject and DeleteObject)",
         )
     finally:
         with contextlib.suppress(OSError):

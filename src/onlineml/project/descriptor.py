@@ -12,6 +12,7 @@ from onlineml.data.annotations.edits import checked_class_name
 from onlineml.data.kinds import kind_of, tasks
 from onlineml.errors import AlreadyExistsError, ConfigError, NotFoundError, StorageError
 from onlineml.storage import io
+from onlineml.storage.causes import missing_folder
 from onlineml.storage.json_file import read_json
 
 if TYPE_CHECKING:
@@ -75,7 +76,9 @@ def read(folder: Location) -> dict[str, Any]:
         if version <= _SCHEMA_VERSION and task in tasks():
             return {"task": task, "title": str(facts["title"]), "class_names": tuple(facts["class_names"])}
     except NotFoundError as err:
-        raise NotFoundError(f"{folder} contains no project; create one with Project.create") from err
+        missing = missing_folder(file)
+        found = f"there is no folder {missing}" if missing else f"{folder} contains no project"
+        raise NotFoundError(f"{found}; check the path, or create a project with Project.create") from err
     except (ValueError, KeyError, TypeError, AttributeError) as err:
         raise StorageError(f"{file} is not a valid project description: {err!r}") from err
     raise StorageError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -18,8 +17,10 @@ from onlineml.errors import (
     OnlineMLError,
     StorageError,
 )
+from onlineml.storage.causes import cause_of, missing_folder
 from onlineml.storage.credentials import scrubbed, secrets_of
 from onlineml.storage.s3 import client as s3
+from onlineml.storage.urls import scheme
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +39,7 @@ _NEEDS = {
     "write": ("write there", "PutObject", "; reading, predicting and evaluating need none"),
     "delete": ("delete it", "DeleteObject", ""),
 }
+_DETAIL = 500  # characters of the other library's message
 _process = [os.getpid()]  # the process that owns fsspec's threads
 
 
@@ -54,18 +56,18 @@ def filesystem(at: Location) -> tuple[Any, str]:
         _process[0] = os.getpid()
         fsspec.asyn.reset_lock()
     options = dict(at.options or {})
-    scheme = at.url.partition("://")[0]
-    if scheme in {"s3", "s3a"}:
+    protocol = at.url.partition("://")[0]
+    if protocol in {"s3", "s3a"}:
         options = s3.with_defaults(options)
     try:
         fs, path = fsspec.core.url_to_fs(at.url, **options)
     except ImportError as err:
         raise MissingDependencyError(f"reading {at} needs another package: {err}") from err
     except ValueError as err:
-        if scheme in fsspec.available_protocols():
+        if protocol in fsspec.available_protocols():
             raise
-        raise ConfigError(f"{at}: fsspec knows no filesystem {scheme!r}; check the scheme") from err
-    if scheme in {"s3", "s3a"}:
+        raise ConfigError(f"{at}: fsspec knows no filesystem {protocol!r}; check the scheme") from err
+    if protocol in {"s3", "s3a"}:
         fs.retries = 1  # botocore does the retries, see `onlineml.storage.s3.client`
     return fs, path
 
@@ -89,8 +91,8 @@ def translated(at: Location, *, needs: Needs = "read") -> Iterator[None]:
     Raises:
         NotFoundError: the file or folder does not exist.
         AlreadyExistsError: the file already exists.
-        PermissionError: the store denies access.
-        StorageError: any other error.
+        PermissionError: this user may not access it.
+        StorageError: any other error; it says what is the matter and the remedy, see `onlineml.storage.causes`.
     """
     try:
         yield
@@ -121,15 +123,25 @@ def our_error(err: Exception, at: Location) -> OSError:
 
 
 def _ours(err: Exception, at: Location, needs: Needs) -> OSError:
-    if isinstance(err, FileNotFoundError) and s3.server_code(err) != "NoSuchBucket":
-        return NotFoundError(f"nothing is stored at {at}")
-    if isinstance(err, FileExistsError):
+    if scheme(at.url) in {"s3", "s3a"}:
+        err = s3.with_reason(err, *filesystem(at)) if s3.server_code(err) else err
+    cause = cause_of(err, at)
+    if cause is None and isinstance(err, FileNotFoundError):
+        missing = missing_folder(at)
+        if needs == "write" and missing:
+            return StorageError(f"{at}: the folder {missing} cannot be created; choose another one")
+        return NotFoundError(f"nothing is stored at {at}{f': there is no folder {missing}' if missing else ''}")
+    if cause is None and isinstance(err, FileExistsError):
         return AlreadyExistsError(f"{at} already exists")
-    detail = scrubbed(f"{type(err).__name__}: {err}", at)
-    if isinstance(err, PermissionError) or getattr(err, "errno", None) == errno.EROFS:
-        what, permission, without = _NEEDS[needs]
+    detail = scrubbed(" ".join(f"{type(err).__name__}: {err}".split())[:_DETAIL], at)
+    what, permission, without = _NEEDS[needs]
+    if cause is not None:
+        text = f"{at}: {cause} ({detail})"
+        return PermissionError(f"{text}{without}") if cause.denied else StorageError(text)
+    if isinstance(err, PermissionError):
+        rights = f" (S3: {permission})" if scheme(at.url) in {"s3", "s3a"} else ""
         return PermissionError(
-            f"{at}: the permission to {what} is missing (S3: {permission}){without}. Ask for it, or check the "
+            f"{at}: the permission to {what} is missing{rights}{without}. Ask for it, or check the "
             f"credentials in storage_options or the environment ({detail})"
         )
     return StorageError(f"{at}: {detail}")

@@ -22,6 +22,7 @@ from onlineml.storage.filesystems import filesystem, is_object_store, translated
 from onlineml.storage.location import Location, Options, Url
 from onlineml.storage.reading import download_file, read_bytes, read_many
 from onlineml.storage.retries import patiently
+from onlineml.storage.s3 import client as s3
 from onlineml.storage.urls import inside, is_url, join, name, parent, redacted
 
 if TYPE_CHECKING:
@@ -233,7 +234,8 @@ def _list_remote(at: Location, *, recursive: bool) -> list[FileInfo]:
     fs.invalidate_cache(path)
     try:
         rows = patiently(lambda: fs.find(path, detail=True).values() if recursive else fs.ls(path, detail=True), fs)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError) as err:
+        s3.require_bucket(fs, path, err)
         return []
     prefix = path.rstrip("/") + "/"
     return [
@@ -263,7 +265,8 @@ def exists(url: Url, *, storage_options: Options = None) -> bool:
         fs.invalidate_cache(path)
         try:
             patiently(lambda: fs.info(path), fs)
-        except FileNotFoundError:
+        except FileNotFoundError as err:
+            s3.require_bucket(fs, path, err)
             return False
     return True
 

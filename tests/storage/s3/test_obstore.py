@@ -74,7 +74,7 @@ def test_a_wrong_secret_is_refused_and_not_shown(swift_server: S3Server) -> None
     io.write_bytes(f"{bucket}/a", b"1", storage_options=swift_server.storage_options)
     wrong = {**swift_server.storage_options, "secret": "guessed-by-nobody"}
     (found,) = io.read_many([f"{bucket}/a"], storage_options=wrong)
-    assert isinstance(found, PermissionError)
+    assert isinstance(found, StorageError)
     assert "guessed" not in str(found)
 
 

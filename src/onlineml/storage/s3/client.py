@@ -22,8 +22,11 @@ __all__ = [
     "is_s3",
     "put_if",
     "read",
+    "region_of",
+    "require_bucket",
     "server_code",
     "with_defaults",
+    "with_reason",
 ]
 
 # One GET per object: otherwise, s3fs requests the size (a HEAD) before every read of a whole object. Listings are never
@@ -42,9 +45,11 @@ _CONFIG: dict[str, Any] = {
 # S3 answers 409 while another conditional write to the same key is in progress, and asks for a retry
 _BUSY, _CONFLICTS = frozenset({"ConditionalRequestConflict", "409"}), 8
 _REFUSED = frozenset({"PreconditionFailed", "412"})
+_STATUSES = frozenset({"400", "403", "301"})  # codes of answers to HEAD, which have no body
 _WRITER = "onlineml-writer"
 _PART_BYTES = 16_000_000
 _PARTS_AT_ONCE = 4
+_buckets: set[tuple[Any, str]] = set()  # that exist
 
 
 class RefusedError(Exception):
@@ -86,6 +91,40 @@ def server_code(err: BaseException) -> str:
     """Return the server's error code of an exception that s3fs translated, or ``""``."""
     response = getattr(err.__cause__, "response", None) or {}
     return str(response.get("Error", {}).get("Code", ""))
+
+
+def region_of(err: BaseException) -> str:
+    """Return the region that the server names in an error, or ``""``."""
+    response = getattr(err.__cause__, "response", None) or {}
+    headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    return str(headers.get("x-amz-bucket-region") or response.get("Error", {}).get("Region") or "")
+
+
+def with_reason(err: Exception, fs: Any, path: str) -> Exception:
+    """Return an error with the server's reason, asked for by listing: an answer to HEAD only has a status."""
+    if server_code(err) not in _STATUSES and not isinstance(err, FileNotFoundError):
+        return err
+    bucket, key, _ = fs.split_path(path)
+    try:
+        fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=key, MaxKeys=1)
+    except Exception as reason:  # noqa: BLE001 (whatever it is, the first error counts then)
+        if server_code(reason) == "NoSuchBucket" or not isinstance(err, FileNotFoundError):
+            return reason if server_code(reason) else err
+    return err
+
+
+def require_bucket(fs: Any, path: str, err: Exception) -> None:
+    """Raise if nothing is found because the bucket does not exist, which is asked once per bucket.
+
+    Raises:
+        FileNotFoundError: with the server's code ``NoSuchBucket``.
+    """
+    if not is_s3(fs) or (fs, bucket := path.partition("/")[0]) in _buckets:
+        return
+    found = with_reason(err, fs, path)
+    if server_code(found) == "NoSuchBucket":
+        raise found
+    _buckets.add((fs, bucket))
 
 
 async def read(fs: Any, path: str, part: tuple[int, int] | None = None) -> Content:

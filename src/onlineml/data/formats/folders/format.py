@@ -22,13 +22,15 @@ from onlineml.data.manifest.schema import examples
 from onlineml.data.manifest.splits import SPLITS, stable_split
 from onlineml.errors import ConfigError, DataError
 from onlineml.storage import io
+from onlineml.storage.causes import missing_folder
+from onlineml.storage.location import Location
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from onlineml.data.manifest.manifest import Manifest
     from onlineml.storage.io import FileInfo
-    from onlineml.storage.location import Location, Options
+    from onlineml.storage.location import Options
 
     _Columns = dict[str, list[Any]]  # by name, a value for each image
 
@@ -50,6 +52,8 @@ def read_folders(source: Source, *, holds: str) -> Parts:
     if not images:
         n = len(files) + listing.n_junk
         found = f"{n:,} other files, such as {examples(f.path for f in files)}" if n else "no files at all"
+        if missing := missing_folder(Location(root) / "any"):
+            found = f"no files at all: there is no folder {missing}"
         raise DataError(f"no images in {root}: expected {root}/<class>/<image>, found {found}")
     paths = [info.path for info in images]
     table = _split_table(source, files, notes)
