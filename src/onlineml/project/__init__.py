@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     from onlineml.project.models import ProjectModels as ProjectModels
     from onlineml.project.project import Project as Project
     from onlineml.project.runs import ProjectRuns as ProjectRuns
+    from onlineml.project.sweep import Leftover as Leftover
+    from onlineml.project.sweep import Sweep as Sweep
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
+        "Leftover": "sweep",
         "Project": "project",
         "ProjectClasses": "classes",
         "ProjectDatasets": "datasets",
@@ -25,5 +28,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "ProjectLabels": "labels",
         "ProjectModels": "models",
         "ProjectRuns": "runs",
+        "Sweep": "sweep",
     },
 )

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from onlineml.registry import promotions, versions
+from onlineml.registry.deletion import delete_version
+from onlineml.registry.versions import ModelVersion
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from onlineml.project.project import Project
-    from onlineml.registry.versions import ModelVersion
 
     VersionList = list[ModelVersion]  # `list` is a method here
 
@@ -51,6 +52,21 @@ class ProjectModels:
             NotFoundError: there was no earlier version.
         """
         return versions.rollback(self._project.location, alias=alias, reason=reason, author=author)
+
+    def delete(self, version: str | int | ModelVersion, *, reason: str = "", author: str | None = None) -> None:
+        """Delete a version for good. Its number is not used again, and the log of its promotions remains.
+
+        Args:
+            version: its name or number.
+            reason: as free text, kept in place of the version.
+            author: kept, too; by default the user of the hub or the machine.
+
+        Raises:
+            ConflictError: it is the champion, or another alias refers to it; the message says which.
+            NotFoundError: the version does not exist.
+        """
+        found = self.get(version.version if isinstance(version, ModelVersion) else version)
+        delete_version(self._project.location, found, reason=reason, author=author)
 
     def promotions(self) -> pd.DataFrame:
         """Show the promotions with version, alias, time, author and reason, the oldest first."""

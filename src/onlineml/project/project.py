@@ -22,6 +22,7 @@ from onlineml.project.images import ProjectImages
 from onlineml.project.labels import ProjectLabels
 from onlineml.project.models import ProjectModels
 from onlineml.project.runs import ProjectRuns
+from onlineml.project.sweep import Sweep, sweep
 from onlineml.registry.promotions import default_author
 from onlineml.storage import io
 from onlineml.storage.location import Location, Options, Url
@@ -259,6 +260,24 @@ class Project:
         """The version that ``<project>@champion`` refers to; None before the first promotion."""
         name = registry.aliases(self.location).get("champion")
         return None if name is None else registry.resolve(self.location / "models" / name)
+
+    def sweep(self, *, delete: bool = False, older_than_s: float = 86400.0) -> Sweep:
+        """List what the project no longer needs, and delete it if told so.
+
+        These are files that killed writers left, checkpoints of finished runs, rests of deleted models, and cached
+        features of networks of which no published model is left. Nothing that is referred to is ever among them.
+
+        Args:
+            delete: delete what is found; by default it is only listed.
+            older_than_s: spare what is younger, in seconds, at least an hour: a writer may be at work on it.
+
+        Returns:
+            What was found, with sizes; a table in a notebook, and `Sweep.to_frame`.
+
+        Raises:
+            ConfigError: ``older_than_s`` is less than an hour.
+        """
+        return sweep(self, delete=delete, older_than_s=older_than_s)
 
     # ---- shown ----
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from onlineml.errors import ConfigError
 from onlineml.runs.run import Run, new_run_id
+from onlineml.storage import io
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +40,22 @@ class ProjectRuns:
             NotFoundError: the run does not exist.
         """
         return Run.open(self._folder(id))
+
+    def delete(self, id: str) -> None:  # noqa: A002 (it is what a run calls it)
+        """Delete a run with its log, metrics, checkpoint, model and reports, for good; published models remain.
+
+        Raises:
+            ConfigError: it is being worked on.
+            NotFoundError: the run does not exist.
+        """
+        run = self.get(id)
+        if run.is_active():
+            raise ConfigError(f"the run {id} is running: stop it first, such as by project.jobs.get({id!r}).cancel()")
+        files = [info.path for info in io.list_files(run.location)]
+        for name in sorted(files, key=lambda name: name != "spec.json"):  # without it, it is no run
+            io.delete(run.location / name)
+        for info in io.list_temporary(run.location):
+            io.delete(run.location / info.path)
 
     def _folder(self, run_id: str) -> Location:
         return self._project.location / "runs" / run_id

@@ -25,10 +25,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "DELETED",
+    "DESCRIPTOR",
     "ModelVersion",
     "aliases",
     "content_digits",
     "default_author",
+    "is_version_name",
     "list_versions",
     "promote",
     "promotion_history",
@@ -39,6 +42,7 @@ __all__ = [
 ]
 
 DESCRIPTOR = "model.json"
+DELETED = "deleted.json"  # a version with this file does not exist; it keeps the number in use
 _VERSION = re.compile(r"(\d+)-([0-9a-f]{6})")
 _PREFIX = re.compile(r"\d+(-[0-9a-f]{0,6})?")
 _ATTEMPTS = 16  # each further attempt means that another publisher had the same number and the same six digits (2^-24)
@@ -116,7 +120,8 @@ def publish_version(project: Url, files: Mapping[str, bytes], *, descriptor: str
             io.publish(models / version, files, descriptor=descriptor)
         except AlreadyExistsError:
             continue
-        return ModelVersion(models / version, version, folder.url)
+        if not io.exists(models / version / DELETED):  # as one that nobody had worked on for a day
+            return ModelVersion(models / version, version, folder.url)
     raise StorageError(f"{models}: all {_ATTEMPTS} attempts found an existing version of the same name; try again")
 
 
@@ -131,6 +136,11 @@ def publish_to(url: Url, files: Mapping[str, bytes], *, descriptor: str = DESCRI
     return ModelVersion(folder, folder.name)
 
 
+def is_version_name(name: str) -> bool:
+    """Return whether a folder's name is that of a version."""
+    return _VERSION.fullmatch(name) is not None
+
+
 def _numbers(models: Location) -> set[int]:
     """Return the numbers in use, including those of incomplete versions."""
     folders = {info.path.partition("/")[0] for info in io.list_files(models)}
@@ -142,9 +152,10 @@ def list_versions(project: Url) -> list[ModelVersion]:
     folder = Location.of(project)
     models = folder / "models"
     found = []
-    for info in io.list_files(models):
-        version, _, name = info.path.partition("/")
-        if name == DESCRIPTOR and (match := _VERSION.fullmatch(version)):
+    parts = [info.path.partition("/") for info in io.list_files(models)]
+    deleted = {version for version, _, name in parts if name == DELETED}
+    for version, _, name in parts:
+        if name == DESCRIPTOR and version not in deleted and (match := _VERSION.fullmatch(version)):
             found.append((int(match[1]), ModelVersion(models / version, version, folder.url)))
     return [version for _, version in sorted(found, key=lambda pair: (pair[0], pair[1].version))]
 
@@ -239,11 +250,17 @@ def promote(
             f"{now or 'nothing yet'}; compare the two, and promote again if yours is better"
         )
     state.follow(event="promoted", version=chosen.version, reason=reason, author=author)
+    if io.exists(chosen.location / DELETED):
+        if now:
+            AliasState(project, alias).follow(event="rolled_back", version=now, reason="it was deleted", author=author)
+        raise ConflictError(f"{chosen.version} was deleted by another process at the same moment; promote another one")
     return chosen
 
 
 def rollback(project: Url, *, alias: str = "champion", reason: str = "", author: str | None = None) -> ModelVersion:
     """Point the alias to the version it referred to before; a second call goes back one more version.
+
+    Deleted versions are passed over.
 
     Raises:
         NotFoundError: there is no earlier version.
@@ -252,9 +269,11 @@ def rollback(project: Url, *, alias: str = "champion", reason: str = "", author:
     check_alias(alias)
     folder = Location.of(project)
     state = AliasState(folder, alias)
-    if len(state.versions) < 2:
+    there = {version.version: version for version in list_versions(folder)} if len(state.versions) > 1 else {}
+    earlier = [there[name] for name in state.versions[:-1] if name in there]
+    if not earlier:
         now = state.versions[-1] if state.versions else "now"
         raise NotFoundError(f"{folder}: no version was {alias!r} before {now}")
-    chosen = _resolve_in(folder, state.versions[-2])
+    chosen = earlier[-1]
     state.follow(event="rolled_back", version=chosen.version, reason=reason, author=author)
     return chosen

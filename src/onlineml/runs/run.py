@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from onlineml.errors import ConfigError, NotFoundError, StoppedError
 from onlineml.runs.append import BufferedAppender
-from onlineml.runs.process import this_process
+from onlineml.runs.process import is_alive, this_process
 from onlineml.storage import io
 from onlineml.storage.credentials import refuse_secrets, scrubbed
 from onlineml.storage.json_file import read_json
@@ -31,6 +31,7 @@ __all__ = ["ENDED", "Run", "State", "end_of", "new_run_id"]
 State = Literal["created", "running", "finished", "failed", "stopped"]
 ENDED = ("finished", "failed", "stopped")
 
+_SILENT_S = 86400.0  # of a process elsewhere that is taken for gone; only jobs write heartbeats
 _ERROR_LENGTH = 2000  # characters of an error in the status
 _INFINITE = {"inf": math.inf, "-inf": -math.inf}
 
@@ -228,6 +229,17 @@ class Run:
             return read_json(self.location / "heartbeat.json")
         except NotFoundError:
             return None
+
+    def is_active(self) -> bool:
+        """Return whether a process is working on the run; for one of another machine, by its signs of the last day."""
+        status = self.status()
+        if status["state"] != "running":
+            return False
+        alive = is_alive(status)
+        if alive is not None:
+            return alive
+        last = float((self.heartbeat() or {}).get("time") or datetime.fromisoformat(status["time"]).timestamp())
+        return time.time() - last < _SILENT_S
 
     def request_stop(self) -> None:
         """Ask the code that works on the run through this object to stop: `onlineml.fit` stores a checkpoint first."""

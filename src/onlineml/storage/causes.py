@@ -1,4 +1,4 @@
-"""What is the matter with a storage: the cause of a filesystem's error in one sentence, and its remedy.
+"""Cause of a filesystem's error in one sentence, and its remedy.
 
 Causes are told apart by the server's error code, by the number of an operating system's error, and by the names of the
 exceptions of botocore, aiohttp and other libraries, never by their texts.
@@ -23,7 +23,7 @@ __all__ = ["Cause", "cause_of", "missing_folder"]
 
 
 class Cause(NamedTuple):
-    """What is the matter.
+    """Cause of an error.
 
     Attributes:
         what: the cause.

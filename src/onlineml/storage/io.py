@@ -9,7 +9,9 @@ the URL.
 from __future__ import annotations
 
 import contextlib
+import math
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +44,7 @@ __all__ = [
     "is_url",
     "join",
     "list_files",
+    "list_temporary",
     "name",
     "open_file",
     "parent",
@@ -66,12 +69,14 @@ class FileInfo:
         path: relative to the listed folder, with ``/``.
         size: bytes.
         version: changes with the content: the ETag or checksum if the store has one, else time and size.
+        time: of the last change, in seconds since 1970 by the store's clock; nan if the store does not tell.
     """
 
     url: str
     path: str
     size: int
     version: str
+    time: float = math.nan
 
 
 def write_bytes(url: Url, data: bytes, *, storage_options: Options = None) -> None:
@@ -221,7 +226,7 @@ def list_files(url: Url, *, recursive: bool = True, storage_options: Options = N
     with translated(at, needs="list"):
         if local is not None:
             found = [
-                FileInfo(inside(at.url, path), path, stat.st_size, local_files.version_of(stat))
+                FileInfo(inside(at.url, path), path, stat.st_size, local_files.version_of(stat), stat.st_mtime)
                 for path, stat in local_files.list_files(local, recursive=recursive)
             ]
         else:
@@ -245,13 +250,26 @@ def _list_remote(at: Location, *, recursive: bool) -> list[FileInfo]:
     ]
 
 
-def _facts(row: Mapping[str, Any]) -> tuple[int, str]:
+def _facts(row: Mapping[str, Any]) -> tuple[int, str, float]:
     size = int(row.get("size") or 0)
+    time = row.get("mtime") or row.get("LastModified") or row.get("last_modified") or row.get("created") or ""
+    seconds = time.timestamp() if isinstance(time, datetime) else time if isinstance(time, int | float) else math.nan
     for tag in ("ETag", "etag", "md5Hash", "content_md5", "checksum", "crc32c"):
         if row.get(tag):
-            return size, str(row[tag]).strip('"')
-    time = row.get("mtime") or row.get("LastModified") or row.get("last_modified") or row.get("created") or ""
-    return size, f"{time}-{size}"
+            return size, str(row[tag]).strip('"'), seconds
+    return size, f"{time}-{size}", seconds
+
+
+def list_temporary(url: Url, *, storage_options: Options = None) -> list[FileInfo]:
+    """List the temporary files below a folder, which `list_files` omits; they exist only on a local disk."""
+    at = Location.of(url, storage_options)
+    if at.local is None:
+        return []
+    with translated(at, needs="list"):
+        return [
+            FileInfo(inside(at.url, path), path, stat.st_size, local_files.version_of(stat), stat.st_mtime)
+            for path, stat in local_files.list_files(at.local, recursive=True, temporary=True)
+        ]
 
 
 def exists(url: Url, *, storage_options: Options = None) -> bool:

@@ -38,7 +38,8 @@ __all__ = [
     "temporary_beside",
 ]
 
-_TEMPORARY = re.compile(r"\..*\.[0-9a-f]{16}\.tmp")
+_TEMPORARY = re.compile(r"\..*\.([0-9a-f]{16})\.tmp")
+_LOCK = "0" * 16  # in the names of the files that `swap` locks
 
 
 def name_beside(path: str) -> Path:
@@ -130,7 +131,7 @@ def swap(path: str, data: bytes, *, version: str) -> str:
         ConflictError: the file has other content, or does not exist.
     """
     folder, name = os.path.split(path)
-    lock = os.open(os.path.join(folder, f".{name[:200]}.{'0' * 16}.tmp"), os.O_CREAT | os.O_RDWR, 0o666)  # noqa: PTH118
+    lock = os.open(os.path.join(folder, f".{name[:200]}.{_LOCK}.tmp"), os.O_CREAT | os.O_RDWR, 0o666)  # noqa: PTH118
     try:
         if SWAPS:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -151,10 +152,15 @@ def version_of(stat: os.stat_result) -> str:
     return f"{stat.st_mtime_ns}-{stat.st_size}"
 
 
-def list_files(folder: str, *, recursive: bool) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield the files below a folder as (relative path with '/', stat), without onlineml's temporary files.
+def list_files(folder: str, *, recursive: bool, temporary: bool = False) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield the files below a folder as (relative path with '/', stat).
 
     Links to folders are followed, except to a folder that is already being listed.
+
+    Args:
+        folder: its path.
+        recursive: also those in its folders.
+        temporary: only onlineml's temporary files, without the locks of `swap`; by default all others.
     """
     stack = [(folder, "", frozenset[str]())]
     while stack:
@@ -171,7 +177,13 @@ def list_files(folder: str, *, recursive: bool) -> Iterator[tuple[str, os.stat_r
                 if entry.is_dir():
                     if recursive:
                         stack.append((entry.path, f"{prefix}{entry.name}/", above | {real}))
-                elif not _TEMPORARY.fullmatch(entry.name) and entry.is_file():
+                elif _is_temporary(entry.name) is temporary and entry.is_file():
                     yield f"{prefix}{entry.name}", entry.stat()
             except FileNotFoundError:  # deleted since it was listed
                 continue
+
+
+def _is_temporary(name: str) -> bool | None:
+    """Return whether a name is one of `name_beside`; None for the locks of `swap`."""
+    found = _TEMPORARY.fullmatch(name)
+    return found is not None if found is None or found[1] != _LOCK else None

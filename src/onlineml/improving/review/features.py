@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from onlineml.errors import ConfigError, DataError, StoppedError, TooManyBadImagesError
+from onlineml.errors import ConfigError, DataError, NotFoundError, StoppedError, TooManyBadImagesError
 from onlineml.storage import io
 from onlineml.storage.urls import redacted
 from onlineml.tasks import task_of
@@ -105,6 +105,8 @@ class FeatureStore:
         wanted = set(contents)
         found: dict[bytes, NDArray[np.float32]] = {}
         for file, data in zip(names, read, strict=True):
+            if isinstance(data, NotFoundError):  # swept since it was listed: computed again
+                continue
             if isinstance(data, OSError):
                 raise data
             shard = _unpacked(data, name=redacted(file.url))

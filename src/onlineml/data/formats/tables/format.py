@@ -24,7 +24,7 @@ from onlineml.data.formats.tables.label_lists import (
     parse_labels,
     require_single_labels,
 )
-from onlineml.data.formats.tables.places import ImageTable, images_of, table_split, tables_at
+from onlineml.data.formats.tables.places import ImageTable, images_of, names_files_of_cluster, table_split, tables_at
 from onlineml.data.formats.tables.rows import ImageRows, read_splits, require_good_rows
 from onlineml.data.images.policies import is_image_name
 from onlineml.data.manifest.schema import COLUMNS, examples
@@ -69,6 +69,8 @@ def read_table(source: Source, *, holds: str, names: TableColumns = _BY_USUAL_NA
         file = open_table(url, source.table, options=source.options)
         split = table_split(path) if isinstance(source.url, Mapping) else None
         tables.append(ImageTable(path, file, file.read(find_columns(file, roles, notes)), split, []))
+    if source.root is None and source.files is None and all(names_files_of_cluster(t, source) for t in tables):
+        source = source._replace(root="")
     read = [_rows(table, *images_of(table, source, notes), holds=holds, names=names, notes=notes) for table in tables]
     where = ", ".join(io.name(table.file.where) for table in tables)
     joined = _joined([table for table, _ in read], where)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from onlineml.data.formats.csv import TableFile, TextTable
     from onlineml.data.formats.format import Place
 
-__all__ = ["ImageTable", "images_of", "table_split", "tables_at"]
+__all__ = ["ImageTable", "images_of", "names_files_of_cluster", "table_split", "tables_at"]
 
 _MOST_TABLES = 64  # that are looked at in a folder
 _SAMPLE = 200  # rows that are looked at in each
@@ -172,6 +172,16 @@ def _same_as_folders(place: Place, tables: list[str]) -> bool:
 
 
 # ---- images ----
+
+
+def names_files_of_cluster(table: ImageTable, source: Source) -> bool:
+    """Return whether a table on a FastDFS cluster names files of that cluster by their ids, as URLs.
+
+    Such files are in no folder. A table that names files of other servers needs ``root=""``.
+    """
+    scheme, _, rest = source.where.partition("://")
+    cluster, given = f"{scheme}://{rest.partition('/')[0]}/", table.read.texts["path"]
+    return scheme == "fastdfs" and bool(given) and all(str(path).startswith(cluster) for path in given)
 
 
 def images_of(table: ImageTable, source: Source, notes: list[str]) -> tuple[list[str], list[str]]:
