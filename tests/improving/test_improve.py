@@ -350,8 +350,10 @@ def test_asked_to_stop_it_goes_on_later(project):
     with pytest.raises(StoppedError):
         quick(project, run=run, how="head")
     assert run.status()["state"] == "stopped"
+    assert run.status()["remedy"].startswith("to continue, call improve(project, run=…) with this run")
 
-    assert quick(project, run=Run.open(run.url), how="head").challenger
+    assert quick(project, run=run, how="head").challenger
+    assert run.status()["state"] == "finished"
 
 
 # ---- told ----

@@ -163,7 +163,7 @@ def test_secrets_are_neither_stored_nor_shown(
         with pytest.raises(Exception) as caught:  # noqa: PT011 (of every kind)
             attempt()
         shown.append(_told(caught.value))
-    with pytest.raises(ValueError), Run.create(project.location / "runs/failing", spec={}).recorded():  # noqa: PT011
+    with pytest.raises(ValueError), Run.create(project.location / "runs/failing", spec={}).recorded(call="again"):  # noqa: PT011
         raise ValueError(f"{HOST}/x?token={SECRETS[11]} {OPTIONS}")  # a user's own, which the record quotes
     main(["doctor", f"{HOST}/project"])
     main(["doctor", ENCODED])

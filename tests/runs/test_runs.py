@@ -188,12 +188,12 @@ def test_an_early_end_is_recorded_and_its_reason_forgotten_by_the_next_attempt(
     store: Store, error: BaseException, state: str, facts: dict[str, str]
 ) -> None:
     run = _create(store)
-    with pytest.raises(type(error)), run.recorded():
+    with pytest.raises(type(error)), run.recorded(call="again"):
         raise error
     status = run.status()
     assert status["state"] == state
     assert {name: status.get(name) for name in ("by", "error") if status.get(name)} == facts
-    with run.recorded():
+    with run.recorded(call="again"):
         assert not [name for name in ("by", "error") if run.status().get(name)]
     assert run.status()["state"] == "running"  # that it is finished, the block says itself
 

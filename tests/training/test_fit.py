@@ -224,19 +224,28 @@ def test_a_live_panel(manifest, tmp_path: Path, monkeypatch, capsys) -> None:
     assert capsys.readouterr().out == ""
 
 
-def test_an_interrupt_of_a_live_training_stores_a_checkpoint_and_it_goes_on_to_the_same_weights(
-    manifest, tmp_path: Path, monkeypatch
+@pytest.mark.parametrize("progress", ["live", "lines", "none"])
+def test_an_interrupt_stores_a_checkpoint_and_the_same_run_goes_on_to_the_same_weights(
+    manifest, tmp_path: Path, monkeypatch, progress, interruptible
 ) -> None:
     monkeypatch.setattr("IPython.display.display", lambda *_, **__: None)
-    whole, halted, resumed = tiny_model(), tiny_model(), tiny_model()
+    whole, model = tiny_model(), tiny_model()
     fit(whole, tiny_data(manifest), tmp_path / "whole", epochs=2)
-    watch = Watch(at=3, then=lambda: signal.raise_signal(signal.SIGINT))
-    with pytest.raises(StoppedError, match="after step 4"):
-        fit(halted, tiny_data(manifest), tmp_path / "run", epochs=2, progress="live", callbacks=[watch])
-    assert Run.open(tmp_path / "run").status()["state"] == "stopped"
-    fit(resumed, tiny_data(manifest), tmp_path / "run", epochs=2, progress="live")
+    run = Run.create(tmp_path / "run")
+    for at, step in ((1, 2), (3, 4)):  # twice, with the same object
+        watch = Watch(at=at, then=lambda: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(StoppedError, match=f"after step {step}; call fit.* again .*the run is {run.url}"):
+            fit(model, tiny_data(manifest), run, epochs=2, progress=progress, callbacks=[watch])
+        status = run.status()
+        assert status["state"] == "stopped"
+        assert status["remedy"].startswith("to continue, call fit(model, datamodule, run=…) with this run")
+        assert not run.stop_requested
+        model = tiny_model()
+    fit(model, tiny_data(manifest), run, epochs=2, progress=progress)
 
-    assert same_weights(weights_of(whole), weights_of(resumed))
+    assert run.status()["state"] == "finished"
+    assert run.status()["remedy"] is None
+    assert same_weights(weights_of(whole), weights_of(model))
 
 
 # ---- what is refused ----
@@ -400,12 +409,15 @@ def interruptible():
     signal.signal(signal.SIGINT, before)
 
 
-def test_an_interrupt_stays_one(manifest, tmp_path: Path, interruptible) -> None:
+def test_a_second_interrupt_ends_at_once(manifest, tmp_path: Path, interruptible) -> None:
     before = signal.getsignal(signal.SIGINT)
-    watch = Watch(at=2, then=partial(signal.raise_signal, signal.SIGINT))  # just as the user's Ctrl-C comes
+
+    def twice() -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        fit(tiny_model(), tiny_data(manifest), tmp_path / "run", epochs=3, callbacks=[watch])
+        fit(tiny_model(), tiny_data(manifest), tmp_path / "run", epochs=3, callbacks=[Watch(at=2, then=twice)])
     assert signal.getsignal(signal.SIGINT) is before
     assert Run.open(tmp_path / "run").status()["state"] == "stopped"
     with pytest.raises(SystemExit):  # nobody's interrupt

@@ -75,14 +75,18 @@ def test_whatever_shows_things_live_is_found_by_its_path() -> None:
 
 
 def test_the_first_interrupt_asks_to_stop_and_the_second_interrupts(tmp_path: Path) -> None:
-    run = Run.create(tmp_path / "run")
-    before = signal.getsignal(signal.SIGINT)
-
-    with stopping_on_interrupt(run, "live"):
-        signal.raise_signal(signal.SIGINT)
-        assert run.stop_requested
-        with pytest.raises(KeyboardInterrupt):
+    run, before = Run.create(tmp_path / "run"), signal.getsignal(signal.SIGINT)
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        with stopping_on_interrupt(run):
             signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
-    with stopping_on_interrupt(run, "lines"):
-        assert signal.getsignal(signal.SIGINT) is before
+            assert run.stop_requested
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        for other in (signal.SIG_IGN, lambda *_: None):  # that of a job
+            signal.signal(signal.SIGINT, other)
+            with stopping_on_interrupt(run):
+                assert signal.getsignal(signal.SIGINT) is other
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -75,14 +75,22 @@ def improve(
     record = project.runs.new() if run is None else run
     name = None if champion is None else champion.version
     record.update_spec({"kind": "improve", "dataset": data.hash, "champion": name})
-    with record.recorded():
+    with record.recorded(call="improve(project, run=…)"):
         attempt = Attempt(project, data, project.labels.state(), recipe, gate, record, progress)
         outcome = attempt.first() if champion is None else attempt.challenge(champion, before)
         outcome.save(record)
     return _finished(record, outcome)
 
 
-def challenge(project: Project, model: Any, data: Manifest, *, gate: Gate = _GATE, recipe: Recipe = _RECIPE) -> Outcome:
+def challenge(
+    project: Project,
+    model: Any,
+    data: Manifest,
+    *,
+    gate: Gate = _GATE,
+    recipe: Recipe = _RECIPE,
+    run: Run | None = None,
+) -> Outcome:
     """Publish a model that was trained in any way, and make it the champion if it is provably better.
 
     As in `improve`, champion and challenger are scored on the same test images with the current labels, the gate
@@ -95,6 +103,7 @@ def challenge(project: Project, model: Any, data: Manifest, *, gate: Gate = _GAT
         data: the dataset that it was trained on, frozen in this project; its split ``test`` decides.
         gate: the criteria, and whether to promote.
         recipe: of which only `max_bad`, `num_workers` and `seed` are used, for scoring.
+        run: of an interrupted call with this model, to resume it without a second version; None starts a new one.
 
     Returns:
         The verdict with its reasons, also stored in a new run as ``outcome.json`` and ``outcome.html``.
@@ -111,10 +120,12 @@ def challenge(project: Project, model: Any, data: Manifest, *, gate: Gate = _GAT
         found = f"the model is for {model.task}, the data for {data.task}, the project for {project.task}"
         raise ConfigError(f"{found}: expected one task")
     check_slices(data, gate.slices)
-    champion, record = project.champion(), project.runs.new()
+    spec = {} if run is None else run.spec
+    champion = _version(project, spec["champion"]) if "champion" in spec else project.champion()
+    record = project.runs.new() if run is None else run
     name = None if champion is None else champion.version
     record.update_spec({"kind": "challenge", "dataset": data.hash, "champion": name})
-    with record.recorded():
+    with record.recorded(call="challenge(project, model, data, run=…)"):
         attempt = Attempt(project, data, project.labels.state(), recipe, gate, record, "none")
         if champion is None:
             outcome = attempt.take_first(model, how="")

@@ -264,15 +264,11 @@ class Project:
     def sweep(self, *, delete: bool = False, older_than_s: float = 86400.0) -> Sweep:
         """List what the project no longer needs, and delete it if told so.
 
-        These are files that killed writers left, checkpoints of finished runs, rests of deleted models, and cached
-        features of networks of which no published model is left. Nothing that is referred to is ever among them.
+        Nothing that is referred to is among it; see `onlineml.project.Leftover` for the kinds.
 
         Args:
             delete: delete what is found; by default it is only listed.
             older_than_s: spare what is younger, in seconds, at least an hour: a writer may be at work on it.
-
-        Returns:
-            What was found, with sizes; a table in a notebook, and `Sweep.to_frame`.
 
         Raises:
             ConfigError: ``older_than_s`` is less than an hour.

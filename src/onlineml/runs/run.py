@@ -167,17 +167,23 @@ class Run:
 
     def begin(self) -> None:
         """Set the state to running, without the reason why an earlier attempt ended."""
-        self.set_status("running", facts=dict.fromkeys(set(self.status()) & {"error", "by"}))
+        self.set_status("running", facts=dict.fromkeys(set(self.status()) & {"error", "by", "remedy"}))
 
     @contextlib.contextmanager
-    def recorded(self) -> Iterator[None]:
-        """Begin, and record that and why the block was stopped or failed; a block that finishes sets that itself."""
+    def recorded(self, *, call: str) -> Iterator[None]:
+        """Begin, and record that and why the block was stopped or failed; a block that finishes sets that itself.
+
+        A request to stop is fulfilled then, so that the same object can go on, by the ``call`` that the status names.
+        """
         self.begin()
         try:
             yield
         except BaseException as error:
             state, facts = end_of(error, at=self.location)
-            self.set_status(state, facts=facts)
+            remedy = f"to continue, call {call} with this run: project.runs.get({self.id!r}), or its URL"
+            self.set_status(state, facts={**facts, "remedy": remedy})
+            if isinstance(error, StoppedError | KeyboardInterrupt):
+                self._stop.clear()
             raise
 
     def log_metrics(self, row: Mapping[str, float | str]) -> None:
@@ -235,11 +241,8 @@ class Run:
         status = self.status()
         if status["state"] != "running":
             return False
-        alive = is_alive(status)
-        if alive is not None:
-            return alive
         last = float((self.heartbeat() or {}).get("time") or datetime.fromisoformat(status["time"]).timestamp())
-        return time.time() - last < _SILENT_S
+        return time.time() - last < _SILENT_S if (alive := is_alive(status)) is None else alive
 
     def request_stop(self) -> None:
         """Ask the code that works on the run through this object to stop: `onlineml.fit` stores a checkpoint first."""
@@ -247,7 +250,7 @@ class Run:
 
     @property
     def stop_requested(self) -> bool:
-        """True once `request_stop` was called."""
+        """True from `request_stop` until the work has stopped."""
         return self._stop.is_set()
 
     @contextlib.contextmanager

@@ -66,7 +66,8 @@ def fit(
             detector), and keep the best weights; None trains to the end and keeps the last.
         ema: keep a moving average of the weights, see `onlineml.training.ema.Ema`.
         progress: ``"lines"``, ``"live"`` or ``"none"``. Live is a panel in a notebook with a stop button, which, like a
-            first interrupt, stores a checkpoint and raises StoppedError; a second interrupt stops immediately.
+            first interrupt (Ctrl+C, ■) in any mode, stores a checkpoint and raises StoppedError; a second interrupt
+            stops immediately.
         precision: Lightning's; None is bfloat16 mixed on a GPU that supports it, and for networks without depthwise
             convolutions on a CPU that supports it if the task gains (1.7x for a detector), else 32 bits.
         accelerator: Lightning's.
@@ -106,7 +107,7 @@ def fit(
     record = _open_run(run, spec, storage_options)
     with tempfile.TemporaryDirectory(prefix="onlineml-") as folder:
         training = Training(model, datamodule, record, Path(folder), epochs=epochs, budget_s=budget_s)
-        with training.recorded(), record.stopping_in_time(), stopping_on_interrupt(record, progress):
+        with training.recorded(), record.stopping_in_time(), stopping_on_interrupt(record):
             _tell(doubts(model, datamodule), record, progress)
             training.prepare(patience=patience, ema=ema, progress=progress, loggers=loggers)
             training.execute(precision=precision, accelerator=accelerator, callbacks=callbacks)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from onlineml.arguments.checks import one_of
@@ -109,20 +110,23 @@ def live_view(of: Literal["training", "job"]) -> Callable[..., Any]:
 
 
 @contextmanager
-def stopping_on_interrupt(run: Run, progress: Progress) -> Iterator[None]:
-    """Make the first interrupt request a stop within the block, for live progress; a second one interrupts.
+def stopping_on_interrupt(run: Run) -> Iterator[None]:
+    """Make the first interrupt request a stop of the run within the block; a second one interrupts at once.
 
-    A notebook's ■ button interrupts; while a cell runs, nothing else is sure to reach the kernel.
+    Interrupts are Ctrl+C, and a notebook's ■ button: while a cell runs, nothing else is sure to reach the kernel. Where
+    interrupts are handled by other code already, such as that of a job, or ignored, it is left to that.
     """
-    if progress != "live" or threading.current_thread() is not threading.main_thread():
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before is not signal.default_int_handler:
         yield
         return
-    before = signal.getsignal(signal.SIGINT)
 
     def ask(number: int, frame: Any) -> None:
         if run.stop_requested:
             signal.default_int_handler(number, frame)
         run.request_stop()
+        with suppress(OSError):  # not sys.stderr, which may be in the middle of a write
+            os.write(2, b"stopping after this step, with a checkpoint; interrupt again to end at once\n")
 
     signal.signal(signal.SIGINT, ask)
     try:

@@ -66,8 +66,10 @@ class Training:
     def recorded(self) -> Iterator[None]:
         """Record an early end of the training in the run's status; leave the model ready for use."""
         try:
-            with self.run.recorded(), quiet():
+            with self.run.recorded(call="fit(model, datamodule, run=…)"), quiet():
                 yield
+        except StoppedError as error:
+            raise StoppedError(f"{error}; the run is {self.run.location}") from None
         finally:
             self.model.schedule = None
             self.model.eval()

@@ -49,7 +49,8 @@ class _JobRun(Run):
 
     def set_status(self, state: State, *, facts: Mapping[str, Any] | None = None) -> None:
         held = state in ENDED and not self.over
-        super().set_status("running" if held else state, facts={**(facts or {}), "attempt": self.attempt})
+        own = {name: value for name, value in (facts or {}).items() if name != "remedy"}  # a job is resumed otherwise
+        super().set_status("running" if held else state, facts={**own, "attempt": self.attempt})
 
 
 def main() -> int:
@@ -151,12 +152,13 @@ def _project(run: Run) -> Any:
 
 
 def _install_signal_handlers(run: _JobRun) -> None:
-    """Request a stop on SIGTERM or SIGINT, and interrupt code that does not check for requests."""
+    """Request a stop on SIGTERM or SIGINT; interrupt code that does not check for requests, and at a second SIGINT."""
 
     def stop(number: int, _: object) -> None:
+        again = run.stop_requested and number == signal.SIGINT and not run.over
         run.signal_number = number
         run.request_stop()
-        if not run.stops_in_time:
+        if again or not run.stops_in_time:
             raise SystemExit(128 + number)
 
     signal.signal(signal.SIGTERM, stop)
