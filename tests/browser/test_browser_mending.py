@@ -203,3 +203,44 @@ def test_many_boxes_are_copied_repeated_and_seen_without_labels(lab: Lab, shared
     assert sorted(zip(state.row(ids[2])["labels"], state.row(ids[2])["boxes_xyxy"], strict=True)) == [
         ("apple", [10, 10, 60, 50]), ("apple", [20, 20, 70, 60]), ("lemon", [200, 20, 260, 80]),
     ]  # fmt: skip
+
+
+CHANGED = """
+import numpy as np
+import onlineml as oml
+from onlineml.evaluation import Detections, detection_scores
+from onlineml.widgets import Results
+project = oml.Project.open("{name}")
+data = project.freeze()
+boxes = np.array([[10., 10, 60, 50], [200, 40, 300, 120]])
+def scores(rows, which):
+    found = Detections(rows, boxes[which], np.zeros(len(rows), int), np.full(len(rows), .9), len(data))
+    return detection_scores(data.boxes(), found, data.class_names, image_ids=data.table["image_id"].to_pylist(),
+        uris=data.table["uri"].to_pylist(), sizes_hw=[(240, 360)] * len(data), thresholds={{"apple": .5}}, n_bootstrap=0)
+compared = oml.compare(scores([0, 0, 1], [0, 1, 0]), scores([0, 1, 1], [0, 0, 1]), n_resamples=0)
+view = Results(compared, data, project=project, author="ann")
+view
+"""
+
+
+def test_boxes_before_and_after_are_seen_and_the_image_is_opened_in_the_editor(lab: Lab, shared_page: LabPage) -> None:
+    folder = lab.root / "mend-changed"
+    project = Project.create(folder, task="detection", class_names=["apple"])
+    both = ([[10, 10, 60, 50], [200, 40, 300, 120]], ["apple", "apple"])
+    ids = project.images.upload(photos(folder, 2), boxes=[both, both])
+    opened(lab, shared_page, CHANGED.format(name=folder.name))
+    gallery = shared_page.find(".oml-gallery")
+    gallery.locator(".oml-card img").nth(1).wait_for()
+
+    gallery.locator(".oml-card", has_text="fixed").click()
+    figures = gallery.locator(".oml-detail figure")
+    figures.nth(1).locator("img").wait_for()
+    assert figures.locator("figcaption").all_inner_texts() == ["first model", "second model"]
+    assert [figures.nth(i).locator(".oml-dashed").count() for i in (0, 1)] == [1, 0]  # missed before, found now
+    shared_page.shot("mend-changed", gallery)
+    gallery.get_by_role("button", name="Open in the editor").click()
+    stage = Stage(shared_page, (360, 240))
+    stage.root.locator(".oml-stage [data-box]").nth(1).wait_for(state="attached")
+    assert stage.root.get_attribute("data-image") in ids
+    gallery.get_by_role("button", name="Close the editor").click()
+    stage.root.wait_for(state="detached")
