@@ -215,8 +215,9 @@ data = project.freeze()
 boxes = np.array([[10., 10, 60, 50], [200, 40, 300, 120]])
 def scores(rows, which):
     found = Detections(rows, boxes[which], np.zeros(len(rows), int), np.full(len(rows), .9), len(data))
-    return detection_scores(data.boxes(), found, data.class_names, image_ids=data.table["image_id"].to_pylist(),
-        uris=data.table["uri"].to_pylist(), sizes_hw=[(240, 360)] * len(data), thresholds={{"apple": .5}}, n_bootstrap=0)
+    ids, sizes = data.table["image_id"].to_pylist(), [(240, 360)] * len(data)
+    return detection_scores(data.boxes(), found, data.class_names, image_ids=ids,
+        uris=data.table["uri"].to_pylist(), sizes_hw=sizes, thresholds={{"apple": .5}}, n_bootstrap=0)
 compared = oml.compare(scores([0, 0, 1], [0, 1, 0]), scores([0, 1, 1], [0, 0, 1]), n_resamples=0)
 view = Results(compared, data, project=project, author="ann")
 view

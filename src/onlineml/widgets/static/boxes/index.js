@@ -23,11 +23,7 @@ class BoxEditor {
       if (told.of === this.loading) this.loading = null;
     });
     link.listen(link.root, "keydown", (event) => this.key(event));
-    link.on("elsewhere", (told) => told.ids.includes(this.image?.id) && this.look());
-    link.on("news", (told) => this.hear(told));
-    link.listen(document, "visibilitychange", () => (document.hidden ? this.save() : this.look()));
-    link.listen(window, "focus", () => this.look());
-    link.unsaved = () => (this.changed ? "The boxes that you changed are kept: they come back when the image is shown again." : "");
+    this.drafts = new Drafts(this);
     link.ask("hello");
   }
 
@@ -65,9 +61,8 @@ class BoxEditor {
     this.n = told.n;
     this.answered = told.answered;
     this.link.named(`boxes of ${told.title}`);
-    this.kept ??= new Kept(this.link, `boxes ${told.project}`);
-    this.draft = this.kept.take().at(-1) ?? null;
-    if (told.n) this.load(told.place, this.draft?.id);
+    this.drafts.begin(told.project);
+    if (told.n) this.load(told.place, this.drafts.draft?.id);
     else this.where.textContent = "no image is open";
   }
 
@@ -98,41 +93,8 @@ class BoxEditor {
     this.tellPlace();
     this.canvas.show(told.error ? null : buffers[0]);
     this.reasons.show(told.whys);
-    this.resume();
+    this.drafts.resume();
     this.link.rest();
-  }
-
-  /** What was changed here before the kernel or the page ended, on the same boxes as now. */
-  resume() {
-    const { draft } = this;
-    if (draft?.id !== this.image.id) return;
-    this.draft = null;
-    if (draft.base !== this.image.base) return;
-    this.past.push(this.snapshot());
-    this.boxes = draft.boxes;
-    this.changed = true;
-    this.keep();
-    this.canvas.draw();
-    this.tellPlace();
-    this.link.say("Your changes that were not saved are back. Ctrl+Z takes them away.");
-  }
-
-  keep() {
-    this.kept.put(this.changed ? { id: this.image.id, base: this.image.base, boxes: this.boxes } : null);
-  }
-
-  /** Ask whether the image was annotated elsewhere, when one of its views says so or somebody comes back to this one. */
-  look() {
-    if (this.image && !this.link.dead && !this.loading && !this.saving) this.link.ask("news", { id: this.image.id, base: this.image.base });
-  }
-
-  hear(told) {
-    if (told.id !== this.image?.id || told.base === this.image.base) return;
-    this.answered = told.answered;
-    if (!this.changed) this.load(this.place);
-    else this.link.say(told.own
-      ? "You saved other boxes of this image in another view meanwhile: saving replaces them by what you see here."
-      : "Somebody else annotated this image meanwhile: saving what you see here contradicts them, and both are kept.");
   }
 
   tellPlace() {
@@ -170,7 +132,7 @@ class BoxEditor {
     Object.assign(this, { boxes: snapshot.boxes.map((box) => ({ ...box, xyxy: [...box.xyxy] })),
       selected: snapshot.selected, changed: snapshot.changed });
     this.reasons.back(snapshot.reason);
-    this.keep();
+    this.drafts.keep();
     this.canvas.draw();
     this.tellPlace();
   }
@@ -185,7 +147,7 @@ class BoxEditor {
       delete box.score;
       box.changed = true;
     }
-    this.keep();
+    this.drafts.keep();
     this.tellPlace();
   }
 
@@ -286,7 +248,7 @@ class BoxEditor {
     if (told.id !== this.image?.id) return;
     this.changed = false;
     this.image.base = told.base;
-    this.keep();
+    this.drafts.keep();
     if (told.what === "saved") this.settle();
     const step = this.leaving;
     this.leaving = null;
