@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import signal
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,12 +46,23 @@ def test_what_is_unknown_is_not_shown() -> None:
     assert "train_loss 0.5123" in line
 
 
-def test_lines_print_the_last_row_only(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("n", "stopped_at"), [(3, 3), (20, 20), (30, 30), (500, 500), (500, 333)])
+def test_lines_are_at_most_twenty_spread_over_the_training_with_its_last_epoch(
+    n: int, stopped_at: int, capsys: pytest.CaptureFixture[str]
+) -> None:
     show = make_reporter("lines")
-    show([ROW])
-    show([ROW, ROW | {"epoch": 4}])
+    rows = [ROW | {"epoch": epoch, "progress": (epoch + 1) / n} for epoch in range(stopped_at)]
+    for known in range(len(rows)):
+        show(rows[: known + 1])
+    show.close()
 
-    assert capsys.readouterr().out.splitlines() == [epoch_line(ROW), epoch_line(ROW | {"epoch": 4})]
+    lines = capsys.readouterr().out.splitlines()
+    assert min(n, 15) * stopped_at // n <= len(lines) <= 20
+    assert lines[0] == epoch_line(rows[0])
+    assert lines[-1] == epoch_line(rows[-1])
+    shown = [int(line.split()[1]) for line in lines]
+    assert len(set(shown)) == len(shown)
+    assert max(b - a for a, b in pairwise(shown)) <= max(1, n / 15)
 
 
 def test_none_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:

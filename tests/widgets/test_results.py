@@ -168,7 +168,7 @@ def test_the_cells_of_a_detector_open_the_images_of_missed_objects_and_boxes_of_
     matrix = front.one("hello", "deck")["matrix"]
 
     assert matrix["columns"] == [*NAMES, "missed"]
-    assert matrix["rows"] == [*NAMES, "nothing there"]
+    assert matrix["rows"] == [*NAMES, "no object"]
     opened = {
         (truth, said): [card["id"] for card in cards_of(front, **{matrix["facet"]: cell["value"]})]
         for truth, row in zip(matrix["rows"], matrix["cells"], strict=True)
@@ -179,7 +179,7 @@ def test_the_cells_of_a_detector_open_the_images_of_missed_objects_and_boxes_of_
         ("cat", "cat"): ["a"],
         ("dog", "cow"): ["a"],
         ("cat", "missed"): ["b"],
-        ("nothing there", "dog"): ["c"],
+        ("no object", "dog"): ["c"],
     }
     cards = {card["id"]: card for card in cards_of(front)}
     assert {box["text"]: box["dashed"] for box in cards["b"]["boxes"]} == {"cat": True}

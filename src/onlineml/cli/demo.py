@@ -1,13 +1,20 @@
-"""The demo: `python -m onlineml.cli.demo FOLDER` makes sample photos, runs the notebooks and prints a summary."""
+"""The demo: `python -m onlineml.cli.demo FOLDER` runs the notebooks on sample photos, and corrects their labels.
+
+Many labels are planted wrong. The first model learns from them; after their correction a challenger has to be better by
+the gate. Two fifths of the photos are for testing, so that the gate can decide.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import random
 import time
 from pathlib import Path
 from typing import Any
 
+from onlineml.data.kinds import kind_of
+from onlineml.data.manifest.manifest import Manifest
 from onlineml.data.samples.samples import make_samples
 from onlineml.errors import NotFoundError
 from onlineml.jobs.notebooks import NOTEBOOKS, notebooks_folder, require_papermill, run_notebook
@@ -16,8 +23,11 @@ from onlineml.storage import io
 
 __all__ = ["main", "run_demo"]
 
-_IMPROVE_SHARE = 0.3  # of the training time
+_WRONG = 0.3  # share of the photos
+_TEST, _VAL = 0.4, 0.1  # shares of the photos
+_IMPROVE_S = 30.0  # seconds, and no more than the training; with less, only the last layer is trained again
 TASKS = ("classification", "detection")
+_SIZE_OF_BOXES = 160  # pixels, half of the default: enough for objects as large as these
 _TITLES = {"accuracy": "Accuracy", "macro_f1": "Macro F1", "map_50_95": "mAP 50-95", "map_50": "mAP 50"}
 
 
@@ -25,9 +35,10 @@ def run_demo(
     folder: str | Path,
     *,
     task: str = "classification",
-    n_photos: int = 400,
-    budget_s: float = 45.0,
+    n_photos: int = 500,
+    budget_s: float = 35.0,
     size: int | None = None,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Make sample photos, run the notebooks on them with papermill, and collect their results.
 
@@ -37,10 +48,12 @@ def run_demo(
         task: ``"classification"`` or ``"detection"``.
         n_photos: number of sample photos.
         budget_s: seconds of training.
-        size: input side length in pixels; None for the notebook's default.
+        size: input side length in pixels; None is 64, for detection 160.
+        seed: of the photos, their split and the training.
 
     Returns:
-        The result of each notebook by its name, and the executed notebooks under ``"notebooks"``.
+        The result of each notebook by its name, the executed notebooks under ``"notebooks"``, and the number of
+        corrected photos under ``"corrected"``.
 
     Raises:
         MissingDependencyError: papermill or ipykernel is not installed.
@@ -49,18 +62,22 @@ def run_demo(
     home = Path(folder).resolve()
     photos, project, executed = home / "photos", home / "project", home / "notebooks"
     print(f"Making {n_photos} photos for {task} in {photos}", flush=True)
-    make_samples(str(photos), task=task, n=n_photos, broken=max(3, n_photos // 100))
+    broken = max(3, n_photos // 100)
+    make_samples(str(photos), task=task, n=n_photos, seed=seed, mislabelled=_WRONG, broken=broken)
+    _begin(project, photos, task=task, seed=seed)
+    size = size or (_SIZE_OF_BOXES if kind_of(task).one_by_one else None)
     own: dict[str, dict[str, Any]] = {
-        "1_build": {"task": task, "photos": str(photos), "budget_s": budget_s, "size": size},
+        "1_build": {"task": task, "photos": str(photos), "budget_s": budget_s, "size": size, "seed": seed},
         "2_test": {"images": str(photos)},
         "3_evaluate": {},
-        "4_improve": {"budget_s": _IMPROVE_SHARE * budget_s},
+        "4_improve": {"budget_s": min(_IMPROVE_S, budget_s), "seed": seed},
     }
     executed.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = {"notebooks": [str(executed / f"{name}.ipynb") for name in NOTEBOOKS]}
     for name in NOTEBOOKS:
         if name == "4_improve":
-            print(f"\nCorrected the annotations of {_correct(project, photos)} photos", flush=True)
+            results["corrected"] = _correct(project, photos)
+            print(f"\nCorrected the annotations of {results['corrected']} photos", flush=True)
         print(f"\nRunning {name}", flush=True)
         started = time.monotonic()
         parameters = {"project_url": str(project), **own[name]}
@@ -68,6 +85,18 @@ def run_demo(
         print(f"{name} took {time.monotonic() - started:.0f} s", flush=True)
         results[name] = _latest_result(project, name)
     return results
+
+
+def _begin(project_url: Path, photos: Path, *, task: str, seed: int) -> None:
+    """Add the photos to the project, and move enough of them to the test split."""
+    project = Project.create(project_url, task=task, title=f"Demo of {task}", exist_ok=True)
+    if not project.add(Manifest.from_any(str(photos), task=task)):
+        return  # a second run
+    ids = sorted(project.labels.state().table["image_id"].to_pylist())
+    random.Random(seed).shuffle(ids)  # noqa: S311 (no secret)
+    test, val = round(_TEST * len(ids)), round((_TEST + _VAL) * len(ids))
+    splits = ["test"] * test + ["val"] * (val - test) + ["train"] * (len(ids) - val)
+    project.images.move_to_split(dict(zip(ids, splits, strict=True)), reason="enough test photos for a verdict")
 
 
 def _correct(project_url: Path, photos: Path) -> int:
@@ -99,13 +128,14 @@ def _summary(results: dict[str, Any]) -> str:
     scores = []
     for name, (low, high) in judged["intervals"].items():
         scores.append(f"{_TITLES[name]:16}{judged[name]:.3f} (95 % interval {low:.3f} to {high:.3f})")
-    scores[0] += f", {judged['images']} test photos"
+    scores[0] += f", {judged['images']} test photos with the labels as found, many of them wrong"
     return "\n".join(
         [
             f"\n{built['task'].capitalize()}",
             *scores,
             f"{'Photos':16}{tested['images']} predicted, {tested['bad']} of them unusable",
             f"{'Model version':16}{built['version']}, the {built['alias']} of {built['project']}",
+            f"{'Corrected':16}the annotations of {results['corrected']} photos",
             f"{'Improved':16}{_improved(improved['outcome'])}",
             f"{'Report':16}{judged['report']}",
             f"{'Notebooks':16}{(chr(10) + ' ' * 16).join(results['notebooks'])}",
@@ -126,12 +156,14 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("folder", nargs="?", default="demo", help="the output folder (default: ./demo)")
     parser.add_argument("--task", choices=TASKS, action="append", help="only this task (default: both)")
-    parser.add_argument("--photos", type=int, default=400, help="number of sample photos per task (default: 400)")
-    parser.add_argument("--seconds", type=float, default=45.0, help="seconds of training for each (default: 45)")
+    parser.add_argument("--photos", type=int, default=500, help="number of sample photos per task (default: 500)")
+    parser.add_argument("--seconds", type=float, default=35.0, help="seconds of training for each (default: 35)")
+    parser.add_argument("--seed", type=int, default=0, help="of the photos and the training (default: 0)")
     chosen = parser.parse_args(arguments)
     summaries = []
     for task in chosen.task or TASKS:
-        results = run_demo(Path(chosen.folder) / task, task=task, n_photos=chosen.photos, budget_s=chosen.seconds)
+        home = Path(chosen.folder) / task
+        results = run_demo(home, task=task, n_photos=chosen.photos, budget_s=chosen.seconds, seed=chosen.seed)
         summaries.append(_summary(results))
     print("\n".join(summaries))
 

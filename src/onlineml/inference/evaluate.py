@@ -8,6 +8,7 @@ from onlineml.arguments.checks import instance
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import ConfigError
 from onlineml.inference.evaluation import EvaluateOptions, check_slices
+from onlineml.lazy import told_if_slow
 from onlineml.tasks import task_of
 from onlineml.tasks.loading import opened_model
 
@@ -140,4 +141,5 @@ def evaluate(
         seed=seed,
         max_bad=max_bad,
     )
-    return task.load("evaluate")(opened, data, options)
+    with told_if_slow(f"Scoring the images of {split}"):
+        return task.load("evaluate")(opened, data, options)

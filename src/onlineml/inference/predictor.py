@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from onlineml.arguments.checks import whole
 from onlineml.inference.device import move_to
+from onlineml.lazy import told_if_slow
 from onlineml.tasks import task_of
 from onlineml.tasks.loading import opened_model
 
@@ -131,4 +132,5 @@ def predict(
         batch_size=task.predict_batch_size if batch_size is None else batch_size,
         storage_options=storage_options,
     )
-    return task.load("predict")(opened, images, options)
+    with told_if_slow("Predicting"):
+        return task.load("predict")(opened, images, options)

@@ -14,6 +14,7 @@ from onlineml.data.kinds import kind_of
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import AlreadyExistsError, ConfigError, DataError
 from onlineml.jobs.project_jobs import ProjectJobs
+from onlineml.lazy import told_if_slow
 from onlineml.project import descriptor as project_file
 from onlineml.project.classes import ProjectClasses
 from onlineml.project.datasets import ProjectDatasets
@@ -201,14 +202,15 @@ class Project:
         state = self.labels.state()
         entries, folder = state.folded.entries, self.location / "datasets"
         allowed = freezing.allowed_bad(entries)
-        result = freezing.check_new(
-            self.manifest_of(state),
-            human_annotated=state.human_annotated,
-            seen_folder=self.location / "log/seen",
-            max_bad=allowed if max_bad is None else max_bad,
-            told=freezing.told_findings(entries, folder),
-            progress=progress,
-        )
+        with told_if_slow("Opening the images that are new, and checking each once"):
+            result = freezing.check_new(
+                self.manifest_of(state),
+                human_annotated=state.human_annotated,
+                seen_folder=self.location / "log/seen",
+                max_bad=allowed if max_bad is None else max_bad,
+                told=freezing.told_findings(entries, folder),
+                progress=progress,
+            )
         freezing.publish_dataset(folder / result.manifest.hash, result, state.provenance)
         given = None if max_bad == allowed else max_bad
         self.annotation_log.freeze(result.manifest.hash, state, author=default_author(), max_bad=given)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from onlineml.errors import WeightsError
+from onlineml.lazy import told_if_slow
 from onlineml.models.weights import with_versions
 from onlineml.registry.versions import ModelVersion, resolve
 from onlineml.storage.io import read_bytes
@@ -136,8 +137,9 @@ def load_model(
     if backbone is None and not trust:
         check_trust(descriptor, source=str(found))
     module: type[VisionModule] = task_of(descriptor["task"]).load("module")
-    loaded = module.from_descriptor(descriptor, network=backbone, source=str(found))
-    _load_weights(loaded.network, found, sha256=descriptor.get("weights_sha256"))
+    with told_if_slow(f"Loading {found}"):
+        loaded = module.from_descriptor(descriptor, network=backbone, source=str(found))
+        _load_weights(loaded.network, found, sha256=descriptor.get("weights_sha256"))
     preprocessing = descriptor["preprocessing"]
     loaded.set_normalization(mean=preprocessing["mean"], std=preprocessing["std"])
     loaded.size_hw = (int(preprocessing["size_hw"][0]), int(preprocessing["size_hw"][1]))

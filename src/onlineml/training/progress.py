@@ -1,4 +1,4 @@
-"""The display of a run in progress: one line per epoch, or a live panel."""
+"""The display of a run in progress: lines of epochs, or a live panel."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ _LIVE_VIEWS = {
     "training": "onlineml.widgets.progress:shown_live",
     "job": "onlineml.widgets.progress:follow_live",
 }
+_MOST_LINES = 20
 _SHOWN = ("train_loss", "val_loss", "val_accuracy", "val_map", "val_map_50", "val_map_50_95")
 
 
@@ -70,17 +71,32 @@ class Reporter:
 
 
 class _Lines(Reporter):
+    """Prints evenly spread epochs, and the last one."""
+
+    def __init__(self) -> None:
+        self._printed = 0  # parts of the training, the end being one of its own
+        self._left: Mapping[str, Any] | None = None
+
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        sys.stdout.write(epoch_line(rows[-1]) + "\n")
-        sys.stdout.flush()
+        self._left, progress = rows[-1], rows[-1]["progress"]
+        part = _MOST_LINES if progress >= 1 else 1 + int((_MOST_LINES - 1) * progress)
+        if part > self._printed:
+            self._printed = part
+            self.close()
+
+    def close(self) -> None:
+        if self._left is not None:
+            sys.stdout.write(epoch_line(self._left) + "\n")
+            sys.stdout.flush()
+        self._left = None
 
 
 def make_reporter(progress: Progress, *, run: Run | None = None, datamodule: ImageDataModule | None = None) -> Reporter:
     """Return a reporter that shows a training.
 
     Args:
-        progress: ``"lines"`` prints one line per epoch (for papermill and logs), ``"live"`` shows a panel in a
-            notebook, ``"none"`` nothing.
+        progress: ``"lines"`` prints at most 20 epochs, evenly spread (for papermill and logs), ``"live"`` shows a panel
+            in a notebook, ``"none"`` nothing.
         run: the run for the panel.
         datamodule: with the samples for the panel.
 

@@ -119,7 +119,7 @@ def test_the_budget(tmp_path: Path):
     checked = manifest.check(max_bad=0.01)  # one of a hundred is not above it
     assert (checked.n_images, checked.n_bad, len(checked.manifest)) == (100, 1, 99)
     with pytest.raises(
-        TooManyBadImagesError, match=r"1 of 100 images are bad.*\n.*\n.*\n.*a/empty.jpg  empty"
+        TooManyBadImagesError, match=r"1 of 100 images are bad.*\n.*\n1 empty \(quarantined\)\n    a/empty.jpg  "
     ) as caught:
         manifest.check(max_bad=0.009)
     assert caught.value.table.n_bad == 1
@@ -134,8 +134,23 @@ def test_how_a_table_looks(tmp_path: Path):
     checked = Manifest.from_folders(tmp_path).check(max_bad=1)
     assert checked.counts() == {"empty": 30}
     assert "a/&lt;0&gt;.jpg" in checked._repr_html_()
-    assert "... and 10 more rows" in str(checked)
+    assert checked._repr_html_().count("<tr>") == 10
+    assert "... and 27 more in .table" in str(checked)
     assert repr(checked) == "<CheckTable: 30 images checked, 30 not usable (30 empty)>"
+
+
+def test_findings_are_folded_by_kind_and_harmless_ones_come_last(tmp_path: Path):
+    contents = {"a/1.jpg": noise_jpeg(1, orientation=3), "a/2.jpg": noise_jpeg(2, orientation=3), "b/3.jpg": b""}
+    for name, data in contents.items():
+        io.write_bytes(tmp_path / name, data)
+    checked = Manifest.from_folders(tmp_path).check(max_bad=1)
+
+    kinds = [line for line in str(checked).splitlines()[1:] if not line.startswith(" ")]
+    assert kinds == ["1 empty (quarantined)", "2 exif_rotated (usable)"]
+    page = checked._repr_html_()
+    assert page.count("<details") == 2
+    assert page.rindex("1 empty") < page.index("Zero bytes") < page.rindex("2 exif_rotated")
+    assert page.count("<details open") == 1  # what is harmless is opened on demand
 
 
 def test_nothing_of_the_users_is_rewritten(tmp_path: Path):

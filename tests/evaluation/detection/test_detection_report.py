@@ -16,7 +16,7 @@ from onlineml.evaluation import Detections, DetectionScores, detection_scores
 from onlineml.evaluation.detection import plots
 from onlineml.evaluation.detection.gallery import boxes_svg, caption
 from onlineml.evaluation.detection.tables import SeenBox, WorstImage
-from onlineml.evaluation.detection.text import box_words, costliest, expectation
+from onlineml.evaluation.detection.text import box_words, costliest, errors_in_matrix, expectation
 from onlineml.evaluation.render.card import model_card
 from onlineml.evaluation.render.report import report_html
 
@@ -92,7 +92,19 @@ def test_confusion_figure_has_a_place_for_missed_objects_and_boxes_of_nothing(sc
     axes = scores.figure("confusion").axes[0]
     assert sorted(int(t.get_text()) for t in axes.texts) == sorted(scores.confusion[scores.confusion > 0].tolist())
     assert axes.get_xticklabels()[-1].get_text() == "missed"
-    assert axes.get_yticklabels()[-1].get_text() == "nothing there"
+    assert axes.get_yticklabels()[-1].get_text() == "no object"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_wrong_box_of_the_errors_is_a_cell_of_the_matrix_and_the_page_says_which(seed):
+    truth, found, n_classes = fuzzed(seed)
+    judged = detection_scores(truth, found, [f"c{i}" for i in range(n_classes)], n_bootstrap=0)
+    wrong = {error.name: error.n for error in judged.errors}
+    missed, matrix = wrong.pop("missed"), judged.confusion.tolist()
+    confused = sum(n for i, row in enumerate(matrix[:-1]) for j, n in enumerate(row[:-1]) if i != j)
+    assert sum(wrong.values()) == confused + sum(matrix[-1])
+    said = [int(word.strip(",.;:")) for word in errors_in_matrix(judged).split() if word.strip(",.;:").isdigit()]
+    assert said == [sum(wrong.values()), confused, sum(matrix[-1]), sum(row[-1] for row in matrix), missed]
 
 
 def test_confusion_figure_of_many_classes_loses_no_object_and_no_box():
@@ -103,7 +115,7 @@ def test_confusion_figure_of_many_classes_loses_no_object_and_no_box():
     axes = many.figure("confusion").axes[0]
     assert sum(int(text.get_text()) for text in axes.texts) == many.confusion.sum()
     assert len(axes.get_yticklabels()) == 22
-    assert [t.get_text() for t in axes.get_yticklabels()[-2:]] == ["all others", "nothing there"]
+    assert [t.get_text() for t in axes.get_yticklabels()[-2:]] == ["all others", "no object"]
 
 
 def test_curves_mark_the_thresholds(scores):

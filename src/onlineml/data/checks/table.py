@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import pyarrow as pa
 
-from onlineml.pages import markup, table
+from onlineml.data.images.policies import POLICIES
+from onlineml.pages import render
 from onlineml.storage.urls import storable
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CheckTable", "Finding", "Judged", "findings_table"]
 
-_SHOWN = 20  # rows of a printed table; unusable ones first
+_SHOWN = 10  # rows of a kind
+_SHOWN_AS_TEXT = 3
 _SCHEMA = pa.schema([(name, pa.string()) for name in ("uri", "image_id", "finding", "outcome", "detail")])
 
 
@@ -91,25 +93,33 @@ class CheckTable:
         boxes = f"; {self.n_boxes:,} boxes, {self.n_bad_boxes:,} not usable" if self.n_boxes else ""
         return f"{self.n_images:,} images checked, {self.n_bad:,} not usable{boxes}" + (f" ({found})" if found else "")
 
-    def _first_rows(self) -> list[tuple[str, str, str, str]]:
-        names = ("uri", "finding", "outcome", "detail")
-        rows = list(zip(*(self.table[name].to_pylist() for name in names), strict=True))
-        return sorted(rows, key=lambda row: row[2] == "usable")[:_SHOWN]
+    def _by_kind(self) -> list[tuple[str, str, list[tuple[str, str]]]]:
+        """Return finding, outcome, and address and detail of each case; the frequent first, harmless ones last."""
+        kinds: dict[tuple[str, str], list[tuple[str, str]]] = {}
+        names = ("finding", "outcome", "uri", "detail")
+        for code, outcome, *case in zip(*(self.table[name].to_pylist() for name in names), strict=True):
+            kinds.setdefault((code, outcome), []).append((case[0], case[1]))
+        found = [(code, outcome, cases) for (code, outcome), cases in kinds.items()]
+        return sorted(found, key=lambda kind: (kind[1] == "usable", -len(kind[2]), kind[0]))
 
     def __str__(self) -> str:
-        rows = [("uri", "finding", "outcome", "detail"), *self._first_rows()]
-        widths = [max(len(row[i]) for row in rows) for i in range(3)]
-        lines = ["  ".join([*(row[i].ljust(widths[i]) for i in range(3)), row[3]]) for row in rows]
-        more = [f"... and {len(self) - _SHOWN:,} more rows in .table"] if len(self) > _SHOWN else []
-        return "\n".join([self._headline(), *(lines if len(self) else []), *more])
+        lines = [self._headline()]
+        for code, outcome, cases in self._by_kind():
+            lines.append(f"{len(cases):,} {code} ({outcome})")
+            lines += [f"    {uri}  {detail}".rstrip() for uri, detail in cases[:_SHOWN_AS_TEXT]]
+            if len(cases) > _SHOWN_AS_TEXT:
+                lines.append(f"    ... and {len(cases) - _SHOWN_AS_TEXT:,} more in .table")
+        return "\n".join(lines)
 
     def __repr__(self) -> str:
         return f"<CheckTable: {self._headline()}>"
 
     def _repr_html_(self) -> str:
-        more = f"and {len(self) - _SHOWN:,} more rows in .table" if len(self) > _SHOWN else ""
-        names = ("uri", "finding", "outcome", "detail")
-        return table(markup("<b>{}</b>", self._headline()), names, self._first_rows(), foot=more)
+        kinds = [
+            (code, outcome, POLICIES[code].text if code in POLICIES else "", cases)
+            for code, outcome, cases in self._by_kind()
+        ]
+        return render("data/findings.html", {"head": self._headline(), "kinds": kinds, "shown": _SHOWN})
 
 
 def findings_table(manifest: Manifest, found: Sequence[Sequence[Finding]]) -> pa.Table:

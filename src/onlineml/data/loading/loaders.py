@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from onlineml.data.loading.datasets import one_cv2_thread
 from onlineml.errors import ConfigError
+from onlineml.lazy import told_if_slow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -151,7 +153,9 @@ class Loader:
         else:
             batches = prefetch(iter(self._loader))
         with contextlib.closing(batches):  # also if `on_bad` raises, whose traceback would keep the thread alive
-            for batch in batches:
+            with told_if_slow("Decoding the first batch of images; decoded ones are kept for the next time"):
+                first = next(batches, None)
+            for batch in () if first is None else chain([first], batches):
                 self._handed_out += 1
                 bad = [*batch["bad"], *batch.get("bad_boxes", ())]
                 if bad and self.on_bad is not None:

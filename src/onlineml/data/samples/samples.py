@@ -8,6 +8,7 @@ import json
 from onlineml.data.kinds import kind_of
 from onlineml.data.samples.scenes import CLASS_NAMES
 from onlineml.errors import AlreadyExistsError, ConfigError, NotFoundError
+from onlineml.lazy import told_if_slow
 from onlineml.storage import io
 from onlineml.storage.json_file import read_json
 from onlineml.storage.location import Location, Options
@@ -72,8 +73,9 @@ def make_samples(
     def write(name: str, data: bytes) -> None:
         io.write_bytes(folder / name, data)
 
-    for name, data in make(write, n=n, seed=seed, faulty=mislabelled, broken=broken).items():
-        write(name, data)
+    with told_if_slow(f"Drawing {n:,} sample photos"):
+        for name, data in make(write, n=n, seed=seed, faulty=mislabelled, broken=broken).items():
+            write(name, data)
     write("samples.json", json.dumps(asked).encode())
     return url
 

@@ -33,7 +33,8 @@ _WORST = (
     "nobody annotated. Point at a box to read what it is."
 )
 _CONFUSION = (
-    "Blue: right. Red: confused, missed, or nothing there. Boxes at their class's threshold, at an IoU of 0.50."
+    "Blue: right. Red: confused, missed, or a box without an object. Boxes at their class's threshold, at an IoU of "
+    "0.50. {}"
 )
 _CURVES = "Each curve runs over all scores, at an IoU of 0.50; its dot is the threshold that is used."
 _ERRORS = (
@@ -58,7 +59,7 @@ def report_parts(scores: DetectionScores) -> tuple[Header, list[Section]]:
             failing=scores.per_class.ap_interval[:, 1] < scores.map_50_95,
         ),
         sections.gallery(scores, _worst(scores), note=markup(_WORST), none=none, shown=8, large=True),
-        sections.confusion(scores, note=_CONFUSION, counted="objects"),
+        sections.confusion(scores, note=_CONFUSION.format(words.errors_in_matrix(scores)), counted="objects"),
         sections.curves(scores, "Scores and thresholds", figures, note=_CURVES, layout="pair"),
         *sections.slices(scores),
         sections.numbers(scores, note=f"{words.threshold_note(scores)} {means}"),

@@ -19,6 +19,7 @@ __all__ = [
     "box_words",
     "card_facts",
     "costliest",
+    "errors_in_matrix",
     "expectation",
     "scores_text",
     "subject",
@@ -104,6 +105,19 @@ def costliest(scores: DetectionScores) -> str:
     name, meaning = ERROR_WORDS[worst.name]
     cost = f"{100 * worst.ap_50_cost:.1f}"
     return f"Costliest: {name} ({meaning}). Without such errors, mAP 50 would be {cost} points higher."
+
+
+def errors_in_matrix(scores: DetectionScores) -> str:
+    """Tell where the confusion matrix counts the boxes and objects that the types of errors count."""
+    n, matrix = {error.name: error.n for error in scores.errors}, scores.confusion
+    confused = int(matrix[:-1, :-1].sum()) - scores.n_hits
+    without = count(int(matrix[:, -1].sum()), "object")
+    return (
+        f"Of the {sum(n.values()) - n['missed']:,} wrong boxes among the errors, {confused:,} cover an object of "
+        f"another class that no other box has; {int(matrix[-1].sum()):,} have no object of their own, because they are "
+        f"imprecise, duplicates or on nothing: the row \u201cno object\u201d. {without} without a box: the column "
+        f"\u201cmissed\u201d. The errors only call missed what has no box near it either: {n['missed']:,}."
+    )
 
 
 def box_words(box: SeenBox) -> str:

@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 CONFUSION = "truth and said"
-MISSED, NOTHING = "missed", "nothing there"
+MISSED, NOTHING = "missed", "no object"
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def confusion_figure(scores: BaseScores, *, max_classes: int = 20) -> Figure:
     axes.imshow(np.sqrt(wrong), cmap=shades(ALARM), vmin=0, vmax=1, aspect="equal")
     _write_cells(axes, matrix, shares)
     short = [shorten(name, 18) for name in names]
-    columns, rows = [*short, *(["missed"] * of_objects)], [*short, *(["nothing there"] * of_objects)]
+    columns, rows = [*short, *(["missed"] * of_objects)], [*short, *(["no object"] * of_objects)]
     axes.set_xticks(range(len(columns)), columns, rotation=90 if len(columns) > 6 or max(map(len, columns)) > 9 else 0,
                     parse_math=False)  # fmt: skip
     axes.set_yticks(range(len(rows)), rows, parse_math=False)

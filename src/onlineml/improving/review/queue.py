@@ -17,13 +17,14 @@ from onlineml.errors import ConfigError
 from onlineml.improving.review.candidates import Candidates
 from onlineml.improving.review.ranking import rank
 from onlineml.improving.review.result import Why
+from onlineml.lazy import told_if_slow
 from onlineml.project.project import Project
 from onlineml.tasks import task_of
 from onlineml.tasks.base import VisionModule
 from onlineml.tasks.loading import load_model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -87,10 +88,10 @@ def review_queue(
     frozen = project.freeze(max_bad=max_bad) if data is None else data
     state, bad = project.labels.state(), project.datasets.max_bad() if max_bad is None else max_bad
     rows = np.flatnonzero(np.isin(np.asarray(frozen.column("split"), dtype=object), list(splits)))
-    find_candidates: Callable[..., CandidatePool] = task_of(project).load("candidates")
-    pool = find_candidates(
-        project, models, frozen, rows, lineage=state.lineage, seed=seed, num_workers=num_workers, max_bad=bad
-    )
+    with told_if_slow(f"Comparing the model with the labels of {len(rows):,} images; the next queue is quicker"):
+        pool: CandidatePool = task_of(project).load("candidates")(
+            project, models, frozen, rows, lineage=state.lineage, seed=seed, num_workers=num_workers, max_bad=bad
+        )
     ids = [str(image_id) for image_id in frozen.column("image_id")[pool.rows]]
     lists, done = [_conflicts(state, ids), *pool.candidates], _answered(state, ids)
     queue = rank(lists, ids, limit=n, random_share=random_share, chosen=pool.chosen, done=done, seed=seed)
