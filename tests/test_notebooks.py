@@ -180,7 +180,7 @@ def check_executed(notebook: Any) -> None:
             assert output.output_type != "error"
             assert output.get("name") != "stderr", output
             pictures += len(output.get("data", {}).pop("image/png", ""))
-    assert len(nbformat.writes(notebook)) < 300_000
+    assert len(nbformat.writes(notebook)) < 450_000
     assert pictures
 
 

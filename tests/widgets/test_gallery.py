@@ -241,3 +241,12 @@ def test_sets_of_labels_are_named_and_found_by_each_of_them(tmp_path: Path) -> N
     counts = {"cat": 1, "dog": 1, "(no labels)": 1, "(unlabelled)": 1}
     assert dict(zip(classes["values"], classes["counts"], strict=True)) == counts
     assert [card["title"] for card in cards] == ["cat, dog", "(no labels)", "(unlabelled)"]
+
+
+def test_the_first_page_that_is_left_has_images_from_all_over_and_the_others_their_own(tmp_path: Path) -> None:
+    gallery = Gallery(manifest_of(300, tmp_path, kind=["old"] * 200 + ["new"] * 100))
+    assert "300 images; 24 from all over them" in gallery.static_html()
+    gallery.show({}, page=2)
+    assert "300 images; 49 to 72" in gallery.static_html()
+    gallery.show({"split": "test"})
+    assert "30 images (split: test); 24 from all over them" in gallery.static_html()

@@ -10,7 +10,6 @@ from markupsafe import Markup
 from onlineml.errors import ConfigError
 from onlineml.evaluation.render.html import page
 from onlineml.improving.gate.result import PROMOTE
-from onlineml.pages import markup
 from onlineml.storage import io
 from onlineml.storage.codec import encode, plain
 
@@ -30,8 +29,8 @@ FIRST, UNCHANGED = "first", "unchanged"
 _HEADS = {
     FIRST: "The first model",
     UNCHANGED: "Nothing to do",
-    "promote": "Promote",
-    "reject": "Reject",
+    "promote": "Promoted",
+    "reject": "Rejected",
     "inconclusive": "Inconclusive",
 }
 
@@ -152,5 +151,4 @@ class Outcome:
     def _repr_html_(self) -> str:
         from onlineml.evaluation.render.html import Table, notebook_cell  # noqa: PLC0415
 
-        head = markup("<b>{}</b>", self._head())
-        return notebook_cell(lines=[head], reasons=self.reasons, columns=[[Table(("", ""), self._facts())]])
+        return notebook_cell(self._head(), reasons=self.reasons, columns=[[Table(("", ""), self._facts())]])

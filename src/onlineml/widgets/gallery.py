@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import ConfigError
 from onlineml.pages import markup
@@ -41,6 +43,7 @@ class GalleryView(View):
 
     script: ClassVar[str] = "gallery"
     _changes = False  # whether the items follow the project
+    _is_spread: ClassVar[bool] = False  # whether the order of the images has no meaning
 
     def __init__(
         self,
@@ -223,11 +226,15 @@ class GalleryView(View):
     # ---- left ----
 
     def static_html(self) -> str:
-        """Return the first images of the present page."""
+        """Return the first images of the present page; of a manifest or project, images from all over it."""
+        spread = self._is_spread and not self._start and len(self._rows) > _STATIC
         rows = self._page(self._start)[:_STATIC]
         told = ", ".join(f"{name}: {value}" for name, value in self.filters.items())
         shown = f"{len(self._rows):,} images" + (f" ({told})" if told else "")
-        if rows:
+        if spread:
+            rows = self._rows[np.linspace(0, len(self._rows) - 1, _STATIC).astype(np.int64)].tolist()
+            shown += f"; {_STATIC} from all over them"
+        elif rows:
             shown += f"; {self._start + 1:,} to {self._start + len(rows):,}"
         head = markup("<b>{}</b><br><small>{}</small>", self.gallery.title, shown)
         return items_html(head, self.gallery, rows)
@@ -253,6 +260,8 @@ class Gallery(GalleryView):
     Raises:
         ConfigError: a filter or value does not exist, or a size is out of range.
     """
+
+    _is_spread: ClassVar[bool] = True
 
     def __init__(
         self,

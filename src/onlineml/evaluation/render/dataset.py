@@ -63,7 +63,7 @@ def _draw_image_sizes(axes: Axes, manifest: Manifest) -> None:
         say_empty(axes, "sizes are known once the images were read")
         return
     sizes, n = np.unique(np.column_stack([known["width"], known["height"]]), axis=0, return_counts=True)
-    axes.scatter(*sizes.T, s=12 + 120 * n / n.max(), color=ACCENT, alpha=0.45, linewidths=0)
+    axes.scatter(sizes[:, 0], sizes[:, 1], s=12 + 120 * n / n.max(), color=ACCENT, alpha=0.45, linewidths=0)
     longest = 1.1 * sizes.max()
     axes.plot([0, longest], [0, longest], "--", color=INK, linewidth=1)
     axes.set_xlim(0, longest)
@@ -82,7 +82,7 @@ def _draw_box_sizes(axes: Axes, manifest: Manifest) -> None:
         say_empty(axes, "no boxes")
         return
     edges = np.geomspace(max(1.0, sides.min()), max(2.0, sides.max()) * 1.01, 25)
-    axes.hist(np.clip(sides, edges[0], None), edges, color=ACCENT, alpha=0.8)
+    axes.hist(np.clip(sides, edges[0], None), edges.tolist(), color=ACCENT, alpha=0.8)
     axes.set_xscale("log")
     ticks = [2**k for k in range(13) if edges[0] <= 2**k <= edges[-1]]
     axes.set_xticks(ticks, [f"{tick}" for tick in ticks])
