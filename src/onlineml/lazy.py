@@ -23,7 +23,8 @@ def import_path(path: str) -> Any:
         path: ``"package.module:name"``.
     """
     module, _, name = path.partition(":")
-    return getattr(importlib.import_module(module), name)
+    with told_if_slow(f"Loading what {name} needs, once per kernel"):
+        return getattr(importlib.import_module(module), name)
 
 
 def lazy_exports(
