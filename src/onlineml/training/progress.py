@@ -85,10 +85,10 @@ class _Lines(Reporter):
             self.close()
 
     def close(self) -> None:
-        if self._left is not None:
-            sys.stdout.write(epoch_line(self._left) + "\n")
+        row, self._left = self._left, None  # first: an interrupt while printing does not print it twice
+        if row is not None:
+            sys.stdout.write(epoch_line(row) + "\n")
             sys.stdout.flush()
-        self._left = None
 
 
 def make_reporter(progress: Progress, *, run: Run | None = None, datamodule: ImageDataModule | None = None) -> Reporter:

@@ -124,7 +124,7 @@ def test_the_budget(tmp_path: Path):
         manifest.check(max_bad=0.009)
     assert caught.value.table.n_bad == 1
     assert caught.value.table.to_frame()["uri"].tolist() == ["a/empty.jpg"]
-    with pytest.raises(ConfigError, match="share of the images between 0 and 1"):
+    with pytest.raises(ConfigError, match="share between 0 and 1"):
         manifest.check(max_bad=5)
 
 
