@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 pd = Late("pandas")
 
 NAMES = ("cat", 'd"o,g')
-COLUMNS = ["uri", "label", "score", "x1", "y1", "x2", "y2", "width", "height", "error"]
+COLUMNS = ["uri", "label", "score", "x1", "y1", "x2", "y2", "width", "height", "error", "image_id", "is_full"]
 
 
 def row(uri: str, objects: Sequence[tuple[int, float, tuple[float, ...]]], size_hw=(480, 640)) -> ImageDetections:

@@ -100,7 +100,7 @@ def test_unlabelled_images_are_left_out(manifest, model) -> None:
 def test_a_split_with_nothing_in_it(manifest, model) -> None:
     with pytest.raises(DataError, match="the split 'test' has no annotated images"):
         oml.evaluate(model, manifest.select(split="val"))
-    with pytest.raises(DataError, match="the split 'tset' has no annotated images"):
+    with pytest.raises(ConfigError, match=r"split='tset': expected one of train, val, test .did you mean 'test'"):
         oml.evaluate(model, manifest, split="tset")
 
 

@@ -120,7 +120,7 @@ def test_tables_and_files(model, labelled, tmp_path: Path) -> None:
     rows.save(tmp_path / "rows.parquet")
     read = pd.read_parquet(tmp_path / "rows.parquet")
 
-    assert list(table.columns) == ["uri", "labels", "scores", "top_labels", "top_scores", "error"]
+    assert list(table.columns) == ["uri", "labels", "scores", "top_labels", "top_scores", "error", "image_id"]
     assert [tuple(labels) for labels in read["labels"]] == [row.labels for row in rows]
     assert [tuple(scores) for scores in read["top_scores"]] == [tuple(score for _, score in row.top) for row in rows]
 

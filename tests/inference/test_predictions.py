@@ -45,7 +45,7 @@ def test_nothing(tmp_path: Path) -> None:
 
     assert list(empty) == []
     assert len(empty) == 0
-    assert list(empty.to_frame().columns) == ["uri", "label", "score", "top_labels", "top_scores", "error"]
+    assert list(empty.to_frame().columns) == ["uri", "label", "score", "top_labels", "top_scores", "error", "image_id"]
     assert len(empty.to_frame()) == 0
     for ending in ("parquet", "csv", "json", "jsonl"):
         empty.save(str(tmp_path / f"p.{ending}"))
@@ -148,7 +148,7 @@ def test_every_format_on_every_store_is_read_back(store: Store, ending: str) -> 
     assert source.made == len(rows)
     assert store.raw_names() == [f"out/predictions.{ending}"]
     table = read_back(store.raw_read(f"out/predictions.{ending}"), ending)
-    assert list(table.columns) == ["uri", "label", "score", "top_labels", "top_scores", "error"]
+    assert list(table.columns) == ["uri", "label", "score", "top_labels", "top_scores", "error", "image_id"]
     assert table["uri"].tolist() == [row.uri for row in rows]
     assert table["label"].isna().tolist() == [row.label is None for row in rows]
     assert table["label"].dropna().tolist() == [row.label for row in rows if row.label is not None]

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from PIL import Image, ImageOps
 
 from onlineml.data.images.decode import decode
+from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import BadImageError, ConfigError, NotFoundError
 from onlineml.inference.sources import _matches, items_of
 from tiny import jpeg, picture
@@ -122,9 +125,9 @@ def test_the_file_of_a_pillow_image_is_its_name(folder: Path) -> None:
         assert names(image) == [str(folder / "a.jpg")]
 
 
-@pytest.mark.parametrize("wrong", [3, None, 3.5, object()])
+@pytest.mark.parametrize("wrong", [None, 3.5, True, object(), {"a.jpg": 1}, ["a.jpg"]])
 def test_what_is_no_image(wrong) -> None:
-    for images in (wrong, [wrong], ["a.jpg", wrong]):
+    for images in ([wrong], ["a.jpg", wrong], *([] if isinstance(wrong, list) else [wrong])):
         with pytest.raises(ConfigError, match=f"a {type(wrong).__name__} is no image: expected a path or URL, bytes"):
             names(images)
 
@@ -139,13 +142,13 @@ def test_arrays_are_rgb_or_grey() -> None:
 @pytest.mark.parametrize(
     "array",
     [
-        np.zeros((8, 8, 4), np.uint8),
-        np.zeros((3, 8, 8), np.uint8),
-        np.zeros((8, 8, 3), np.float32),
+        np.zeros((8, 8, 5), np.uint8),
+        np.zeros((8, 8, 8), np.uint8),
+        np.zeros((8, 8), np.uint16),
         np.zeros((8, 8), bool),
         np.zeros((0, 8, 3), np.uint8),
         np.zeros(8, np.uint8),
-        np.zeros((2, 8, 8, 3), np.uint8),
+        np.zeros((2, 1, 8, 8, 3), np.uint8),
         np.array(3, np.uint8),
     ],
 )
@@ -154,7 +157,8 @@ def test_arrays_that_are_no_image_say_so(array: np.ndarray) -> None:
 
     assert isinstance(item.content, BadImageError)
     assert f"shape {array.shape} and type {array.dtype}" in str(item.content)
-    assert "expected (H, W, 3) RGB or (H, W) grey, uint8" in str(item.content)
+    expected = ("expected (H, W), (H, W, C) or (C, H, W), or a batch", "expected uint8 in 0..255, or floats")
+    assert any(text in str(item.content) for text in expected)
 
 
 def opened(data: bytes) -> Image.Image:
@@ -246,3 +250,100 @@ def test_huge_pillow_images_are_refused_before_memory_is_taken() -> None:
 )
 def test_two_stars_cross_folders(path: str, pattern: str, matches: bool) -> None:
     assert _matches(path, pattern) is matches
+
+
+# ---- what people have ----
+
+SMALL = PIXELS[:6, :8]
+CHANNELS_FIRST = np.moveaxis(SMALL, 2, 0)
+GREY = np.dstack([SMALL[:, :, 0]] * 3)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (SMALL, [SMALL]),
+        (torch.from_numpy(SMALL.copy()), [SMALL]),
+        (CHANNELS_FIRST, [SMALL]),
+        (torch.from_numpy(CHANNELS_FIRST.copy()), [SMALL]),
+        (torch.from_numpy(CHANNELS_FIRST.copy()).float().div(255).requires_grad_(), [SMALL]),
+        (SMALL / 255, [SMALL]),
+        ((SMALL / 255).astype(np.float32), [SMALL]),
+        (SMALL[:, :, 0], [GREY]),
+        (SMALL[:, :, :1], [GREY]),
+        (CHANNELS_FIRST[:1], [GREY]),
+        (np.stack([SMALL, GREY]), [SMALL, GREY]),
+        (torch.from_numpy(np.stack([CHANNELS_FIRST] * 2)), [SMALL, SMALL]),
+        (np.zeros((0, 6, 8, 3), np.uint8), []),
+        (np.zeros((3, 5, 3), np.uint8), [np.zeros((3, 5, 3), np.uint8)]),  # an array of 3 rows, not of 3 channels
+        (torch.zeros((3, 5, 3), dtype=torch.uint8), [np.zeros((5, 3, 3), np.uint8)]),
+    ],
+)
+def test_arrays_are_one_image_or_a_batch_by_their_shape(given, expected: list) -> None:
+    for images in (given, [given]):
+        found = list(items_of(images))
+        assert [item.name for item in found] == [f"array:{i}" for i in range(len(expected))]
+        assert all(np.array_equal(item.content, one) for item, one in zip(found, expected, strict=True))
+
+
+def test_opacity_is_drawn_as_in_files() -> None:
+    rgba = np.dstack([SMALL, np.full(SMALL.shape[:2], 100, np.uint8)])
+    (item,), (float_item,) = items_of(rgba), items_of(rgba / 255)
+
+    assert np.array_equal(item.content, decode(saved(Image.fromarray(rgba))).pixels)
+    assert np.array_equal(float_item.content, item.content)
+
+
+@pytest.mark.parametrize("given", [SMALL.astype(float), SMALL / 127.5 - 1, np.full((4, 4), np.nan)])
+def test_other_floats_are_refused_with_their_range(given: np.ndarray) -> None:
+    (item,) = items_of(given)
+
+    assert "expected floats in 0..1, found" in str(item.content)
+    assert "divide by 255, undo a normalisation" in str(item.content)
+
+
+def test_batches_in_a_list_are_counted_on() -> None:
+    given = [np.stack([SMALL, SMALL]), SMALL, "a.jpg", SMALL]
+    assert names(given) == ["array:0", "array:1", "array:2", "a.jpg", "array:4"]
+
+
+def test_open_files(folder: Path) -> None:
+    with (folder / "a.jpg").open("rb") as file:
+        (item,) = items_of(file)
+    assert (item.name, item.content) == (str(folder / "a.jpg"), (folder / "a.jpg").read_bytes())
+    (item,) = items_of([io.BytesIO(jpeg(PIXELS))])
+    assert (item.name, item.content) == ("bytes:0", jpeg(PIXELS))
+    with (folder / "notes.txt").open(encoding="latin-1") as file, pytest.raises(ConfigError, match="opened as text"):
+        names(file)
+
+
+@pytest.mark.parametrize("kind", [list, tuple, iter, np.array, lambda paths: pd.Series(paths, index=[7, 3]), pd.Index])
+def test_paths_in_a_row(kind) -> None:
+    assert names(kind(["b.jpg", "a.jpg"])) == ["b.jpg", "a.jpg"]
+
+
+@pytest.mark.parametrize("column", ["path", "filename", "Image Path", "image", "uri"])
+def test_tables_with_paths(column: str) -> None:
+    table = pd.DataFrame({"image_id": [5, 6], column: ["b.jpg", "a.jpg"], "label": "cat"}, index=[9, 2])
+    found = list(items_of(table))
+
+    assert [(item.name, item.image_id) for item in found] == [("b.jpg", "5"), ("a.jpg", "6")]
+    assert [item.image_id for item in items_of(table.drop(columns="image_id"))] == ["", ""]
+
+
+def test_tables_without_paths() -> None:
+    with pytest.raises(ConfigError, match=r"no column of paths, .* it has x, y: pass one of them, as in frame\['x'\]"):
+        names(pd.DataFrame({"x": [1], "y": [2]}))
+
+
+def test_manifests_bring_ids_and_places(photos: Path) -> None:
+    manifest = Manifest.from_folders(str(photos)).take([3, 1])
+    found = list(items_of(manifest))
+
+    assert [item.image_id for item in found] == list(manifest.column("image_id"))
+    assert [item.name for item in found] == manifest.urls()
+
+
+def test_videos_have_a_function_of_their_own() -> None:
+    with pytest.raises(ConfigError, match=r"x.mp4 is a video: use onlineml.predict_video"):
+        names("x.mp4")

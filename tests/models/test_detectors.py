@@ -65,7 +65,7 @@ def test_torchvisions_detectors_find_in_pixels_of_the_image(monkeypatch: pytest.
         assert (objects["boxes"] <= torch.tensor([96.0, 64.0, 96.0, 64.0])).all()
         assert set(objects["labels"].tolist()) <= {0, 1}
         assert (objects["scores"].diff() <= 0).all()
-        assert sorted(objects["scores"].tolist()) == sorted(own["scores"].tolist())[-100:]
+        assert sorted(objects["scores"].tolist()) == sorted(own["scores"].tolist())[-network.max_objects :]
         assert objects["labels"][0] == own["labels"][own["scores"].argmax()] - 1
 
 

@@ -106,11 +106,11 @@ def detect_in(model: DetectionModel, images: Sequence[Fitted]) -> list[ImageDete
         for group in by_shape.values():
             batch = torch.from_numpy(np.stack([pixels for _, pixels in group])).permute(0, 3, 1, 2)
             for (place, _), found in zip(group, model.detect(batch.to(model.device)), strict=True):
-                results[place] = _placed(found, images[place], model.class_names)
+                results[place] = _placed(found, images[place], model)
     return results
 
 
-def _placed(found: Mapping[str, Tensor], image: Fitted, class_names: Sequence[str]) -> ImageDetections | None:
+def _placed(found: Mapping[str, Tensor], image: Fitted, model: DetectionModel) -> ImageDetections | None:
     """Objects in pixels of the upright original, without those entirely in the padding."""
     boxes, scores = (found[name].detach().cpu().numpy().astype(np.float64) for name in ("boxes", "scores"))
     if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
@@ -119,5 +119,6 @@ def _placed(found: Mapping[str, Tensor], image: Fitted, class_names: Sequence[st
     inside = np.flatnonzero((codes == "") | (codes == "box_clipped"))
     surest = inside[np.argsort(-scores[inside], kind="stable")]
     label_ids = found["labels"].detach().cpu().numpy().astype(np.int64)[surest]
-    labels = tuple(class_names[i] for i in label_ids)
-    return ImageDetections("", image.size_hw, cut[surest], label_ids, labels, scores[surest], None)
+    labels = tuple(model.class_names[i] for i in label_ids)
+    is_full = len(scores) >= getattr(model, "max_objects", len(scores) + 1)  # models of others may have no limit
+    return ImageDetections("", image.size_hw, cut[surest], label_ids, labels, scores[surest], None, is_full=is_full)

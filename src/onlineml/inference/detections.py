@@ -53,6 +53,8 @@ class ImageDetections:
         labels: the n objects' classes.
         scores: (n,) float64 in 0..1, descending.
         error: why the image is unusable; None for a good one, with or without objects.
+        image_id: in the manifest or table that it came from, or ``""``.
+        is_full: as many objects as the model's `max_objects`, all above their thresholds: there may be more.
     """
 
     uri: str
@@ -62,11 +64,13 @@ class ImageDetections:
     labels: tuple[str, ...]
     scores: npt.NDArray[np.float64]
     error: str | None
+    image_id: str = ""
+    is_full: bool = False
 
     @classmethod
-    def unusable(cls, uri: str, error: str) -> ImageDetections:
+    def unusable(cls, uri: str, error: str, image_id: str = "") -> ImageDetections:
         """The row of an unusable image."""
-        return cls(uri, None, np.zeros((0, 4)), np.zeros(0, np.int64), (), np.zeros(0), error)
+        return cls(uri, None, np.zeros((0, 4)), np.zeros(0, np.int64), (), np.zeros(0), error, image_id)
 
     def take(self, rows: Any) -> ImageDetections:
         """Some of the objects, in the order of ``rows``: numbers, a mask or a slice."""
@@ -110,6 +114,7 @@ class ImageDetections:
         """Its table rows, with a value for each of `DetectionRows.columns`: one per object, or one without object."""
         height, width = self.size_hw or (None, None)
         image = {"width": width, "height": height, "error": self.error}
+        image |= {"image_id": self.image_id, "is_full": self.is_full}
         objects: list[tuple[Any, ...]] = list(self) or [(None, float("nan"), (float("nan"),) * 4)]
         corners = ("x1", "y1", "x2", "y2")
         return [
@@ -142,7 +147,8 @@ class ImageDetections:
         if self.error is not None:
             return self.error
         counts = [f"{self.labels.count(label)} {label}" for label in dict.fromkeys(self.labels)]
-        return ", ".join(counts) or "no objects"
+        limit = f" (the model's limit, max_objects={len(self)}, is reached)" if self.is_full else ""
+        return (", ".join(counts) or "no objects") + limit
 
     def __repr__(self) -> str:
         return f"<ImageDetections: {self}>"
@@ -155,8 +161,8 @@ class DetectionRows(ImageRows[ImageDetections]):
     """The detections in images, one row for each image, made on demand.
 
     Iterating streams the rows without keeping them. Length, indexing and tables compute and keep all rows. The table
-    has a row for each object: uri, label, score, x1, y1, x2, y2, the image's width and height, error. An image without
-    objects, or an unusable one, has one row without label and box.
+    has a row for each object: uri, label, score, x1, y1, x2, y2, the image's width and height, error, image_id,
+    is_full. An image without objects, or an unusable one, has one row without label and box.
 
     Args:
         rows: starts the stream.
@@ -172,6 +178,8 @@ class DetectionRows(ImageRows[ImageDetections]):
         "width": "int64",
         "height": "int64",
         "error": "string",
+        "image_id": "string",
+        "is_full": "bool",
     }
 
     @staticmethod

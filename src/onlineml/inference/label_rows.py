@@ -31,6 +31,7 @@ class ImageLabels:
         scores: their probabilities, 0..1.
         top: the most likely classes and their probabilities, best first, regardless of thresholds.
         error: why the image is unusable; None for a good one, with or without labels.
+        image_id: in the manifest or table that it came from, or ``""``.
     """
 
     uri: str
@@ -38,6 +39,7 @@ class ImageLabels:
     scores: tuple[float, ...]
     top: tuple[tuple[str, float], ...]
     error: str | None
+    image_id: str = ""
 
     @property
     def label(self) -> str | None:
@@ -57,7 +59,8 @@ class ImageLabels:
     def records(self) -> list[dict[str, Any]]:
         """Its table row: a value for each of `LabelRows.columns`."""
         top = {"top_labels": [name for name, _ in self.top], "top_scores": [score for _, score in self.top]}
-        return [{"uri": self.uri, "labels": [*self.labels], "scores": [*self.scores], **top, "error": self.error}]
+        tail = {"error": self.error, "image_id": self.image_id}
+        return [{"uri": self.uri, "labels": [*self.labels], "scores": [*self.scores], **top, **tail}]
 
     def strengths(self) -> dict[str, float]:
         """Return the probability of each label."""
@@ -81,7 +84,7 @@ class ImageLabels:
 class LabelRows(ImageRows[ImageLabels]):
     """The labels of images, one row for each image, made on demand; see `onlineml.inference.rows.Rows`.
 
-    The table has the columns uri, labels, scores, top_labels, top_scores and error.
+    The table has the columns uri, labels, scores, top_labels, top_scores, error and image_id.
 
     Args:
         rows: starts the stream.
@@ -97,6 +100,7 @@ class LabelRows(ImageRows[ImageLabels]):
         "top_labels": "list of string",
         "top_scores": "list of float64",
         "error": "string",
+        "image_id": "string",
     }
 
     @staticmethod

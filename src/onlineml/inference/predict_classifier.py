@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onlineml.inference.predictor import PredictOptions
+    from onlineml.inference.stream import ImageName
     from onlineml.tasks.classification import ImageClassifier
     from onlineml.tasks.classifier import ClassifierModule
 
-    Answer = tuple[str, NDArray[np.float32] | str]
+    Answer = tuple[ImageName, NDArray[np.float32] | str]
 
 __all__ = ["predict_classes", "probability_rows", "ranked"]
 
@@ -80,10 +81,10 @@ def _fitted(content: bytes | NDArray[np.uint8], *, size_hw: tuple[int, int], who
 def _predictions(model: ImageClassifier, answers: Callable[[], Iterator[Answer]], top_k: int) -> Iterator[Prediction]:
     for name, row in answers():
         if isinstance(row, str):
-            yield Prediction(uri=name, label=None, score=float("nan"), top=(), error=row)
+            yield Prediction(name.uri, None, float("nan"), (), error=row, image_id=name.image_id)
             continue
         top = ranked(row, model.class_names, top_k)
-        yield Prediction(uri=name, label=top[0][0], score=top[0][1], top=top, error=None)
+        yield Prediction(name.uri, top[0][0], top[0][1], top, error=None, image_id=name.image_id)
 
 
 def ranked(row: NDArray[np.float32], class_names: Sequence[str], top_k: int | None) -> tuple[tuple[str, float], ...]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from onlineml.inference.detecting import DetectionModel, Fitted
     from onlineml.inference.predictor import PredictOptions
+    from onlineml.inference.stream import ImageName
 
 __all__ = ["predict_objects"]
 
@@ -44,11 +45,16 @@ def _detections(
         found = iter(detect_in(model, [image for _, image in batch if not isinstance(image, Exception)]))
         for name, image in batch:
             if isinstance(image, Exception):
-                yield ImageDetections.unusable(name, str(image))
+                yield ImageDetections.unusable(*_named(name, str(image)))
                 continue
             objects = next(found)
             if objects is None:
-                yield ImageDetections.unusable(name, "the model's boxes or scores are not finite numbers")
+                yield ImageDetections.unusable(*_named(name, "the model's boxes or scores are not finite numbers"))
                 continue
-            counted = objects.take(objects.scores >= least[objects.label_ids]).take(slice(top_k))
-            yield replace(counted, uri=name)
+            counted = objects.take(objects.scores >= least[objects.label_ids])
+            is_full = objects.is_full and len(counted) == len(objects)
+            yield replace(counted.take(slice(top_k)), uri=name.uri, image_id=name.image_id, is_full=is_full)
+
+
+def _named(name: ImageName, error: str) -> tuple[str, str, str]:
+    return name.uri, error, name.image_id

@@ -42,8 +42,8 @@ def _labels(
 ) -> Iterator[ImageLabels]:
     for name, row in answers():
         if isinstance(row, str):
-            yield ImageLabels(uri=name, labels=(), scores=(), top=(), error=row)
+            yield ImageLabels(name.uri, (), (), (), error=row, image_id=name.image_id)
             continue
         given = dict(ranked(np.where(row >= least, row, -1), model.class_names, int((row >= least).sum())))
         top = ranked(row, model.class_names, top_k)
-        yield ImageLabels(uri=name, labels=tuple(given), scores=tuple(given.values()), top=top, error=None)
+        yield ImageLabels(name.uri, tuple(given), tuple(given.values()), top, error=None, image_id=name.image_id)

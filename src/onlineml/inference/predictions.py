@@ -30,6 +30,7 @@ class Prediction:
         score: its probability, 0..1; nan without a label.
         top: the most likely classes and their probabilities, best first.
         error: why the image is unusable; None for a good one.
+        image_id: in the manifest or table that it came from, or ``""``.
     """
 
     uri: str
@@ -37,6 +38,7 @@ class Prediction:
     score: float
     top: tuple[tuple[str, float], ...]
     error: str | None
+    image_id: str = ""
 
     @property
     def summary(self) -> str:
@@ -46,7 +48,8 @@ class Prediction:
     def records(self) -> list[dict[str, Any]]:
         """Its table row: a value for each of `Predictions.columns`."""
         top = {"top_labels": [name for name, _ in self.top], "top_scores": [score for _, score in self.top]}
-        return [{"uri": self.uri, "label": self.label, "score": self.score, **top, "error": self.error}]
+        tail = {"error": self.error, "image_id": self.image_id}
+        return [{"uri": self.uri, "label": self.label, "score": self.score, **top, **tail}]
 
     def strengths(self) -> dict[str, float]:
         """Return the strength of classes: the most likely one by its probability; empty for an unusable image."""
@@ -71,7 +74,7 @@ class Predictions(ImageRows[Prediction]):
     """Predictions, computed lazily.
 
     Iterating streams them without keeping them. Length, indexing and tables compute and keep all. The table has the
-    columns uri, label, score, top_labels, top_scores and error.
+    columns uri, label, score, top_labels, top_scores, error and image_id.
 
     Args:
         rows: starts the stream.
@@ -90,6 +93,7 @@ class Predictions(ImageRows[Prediction]):
         "top_labels": "list of string",
         "top_scores": "list of float64",
         "error": "string",
+        "image_id": "string",
     }
 
     @staticmethod

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from onlineml.arguments.checks import whole
 from onlineml.inference.device import move_to
+from onlineml.inference.sources import is_live
 from onlineml.lazy import told_if_slow
 from onlineml.tasks import task_of
 from onlineml.tasks.loading import opened_model
@@ -99,13 +100,15 @@ def predict(
         model: a trained model, a published version, or an argument of `onlineml.load_model`.
         images: one image or an iterable of images, even an endless one (a generator can be iterated once): paths
             and URLs of files, of folders (all images below) and with wildcards (``*``, ``**``, ``?``); the bytes of a
-            file; an (H, W, 3) or (H, W) uint8 array in RGB; a PIL image.
+            file, or a file open for reading; a PIL image; an array or tensor in RGB, of one image or a batch, see
+            `onlineml.inference.arrays.images_in`. Or a `Manifest`; a DataFrame with a column of paths; a camera's
+            number, or the URL of a live stream, see `onlineml.inference.camera.Camera`.
         top_k: maximum number of classes or objects in each row, best first; None is 5 classes, all of a multi-label
             classifier, and all objects above their thresholds.
         threshold: score threshold of a detector or multi-label classifier, 0..1, for all classes or by name. None takes
             the model's, else 0.25 for objects and 0.5 for labels; 0 takes all.
         batch_size: images per batch; at most four batches of a stream are in memory. None is the task's: 32 for a
-            classifier, 8 for a detector.
+            classifier, 8 for a detector; 1 for a camera.
         device: of the network, such as ``"cuda"`` or ``"cpu"``, or ``"auto"`` for a GPU if there is one; the model is
             moved there. None leaves it where it is; a loaded model is on the CPU.
         storage_options: of the filesystem, for images and model.
@@ -123,6 +126,8 @@ def predict(
     """
     top_k = whole("top_k", top_k, least=1, optional=True)
     batch_size = whole("batch_size", batch_size, least=1, optional=True)
+    if batch_size is None and is_live(images):
+        batch_size = 1  # no frame waits for others
     opened = opened_model(model, storage_options=storage_options)
     task = task_of(opened)
     move_to(opened, device)

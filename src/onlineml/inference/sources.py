@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
+import torch
 
+from onlineml.data.formats.columns import PATH_NAMES
+from onlineml.data.formats.csv import key
 from onlineml.data.images.decode import from_pillow, is_image_name
 from onlineml.data.images.policies import is_junk
+from onlineml.data.manifest.manifest import Manifest
+from onlineml.data.video.video import is_video_name
 from onlineml.errors import BadImageError, ConfigError, NotFoundError
+from onlineml.inference.arrays import images_in
+from onlineml.inference.camera import Camera, is_stream
 from onlineml.storage.io import list_files
 from onlineml.storage.location import Location, Options
 from onlineml.storage.urls import is_listable, storable
@@ -21,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Item", "items_of"]
+__all__ = ["Item", "is_live", "items_of"]
 
 
 class Item(NamedTuple):
@@ -30,6 +39,8 @@ class Item(NamedTuple):
     name: str
     content: bytes | NDArray[np.uint8] | BadImageError | Location
     version: str = ""
+    image_id: str = ""
+    """Of the manifest or table that it came from."""
 
 
 def items_of(images: Any, *, storage_options: Options = None) -> Iterator[Item]:
@@ -37,21 +48,85 @@ def items_of(images: Any, *, storage_options: Options = None) -> Iterator[Item]:
 
     Raises:
         ConfigError: something is not an image.
-        NotFoundError: a folder or pattern contains no image.
+        NotFoundError: a folder or pattern contains no image, or a camera cannot be opened.
     """
+    if isinstance(images, Manifest):
+        yield from _of_manifest(images)
+    elif _is_frame(images):
+        yield from _of_frame(images, storage_options)
+    elif is_live(images):
+        yield from _live(images)
+    else:
+        position = 0
+        for image in _listed(images):
+            n = 0
+            for item in _expand(image, position, storage_options):
+                yield item
+                n += isinstance(item.content, np.ndarray | BadImageError)
+            position += max(1, n)
+
+
+def is_live(images: Any) -> bool:
+    """Return whether these are a camera's frames."""
+    if isinstance(images, str):
+        return is_stream(images)
+    return isinstance(images, Camera) or (isinstance(images, int | np.integer) and not isinstance(images, bool))
+
+
+def _live(images: Any) -> Iterator[Item]:
+    for name, pixels in images if isinstance(images, Camera) else Camera(images):
+        yield Item(name, pixels)
+
+
+def _listed(images: Any) -> Iterable[Any]:
+    if isinstance(images, np.ndarray) and images.dtype.kind in "OUS" and images.ndim == 1:
+        return cast("list[Any]", images.tolist())
     if _is_one(images):
-        images = [images]
-    try:
-        stream = iter(images)
-    except TypeError:
-        raise _no_image(images) from None
-    for position, image in enumerate(stream):
-        yield from _expand(image, position, storage_options)
+        return [images]
+    if isinstance(images, Iterable) and not isinstance(images, Mapping):
+        return images
+    raise _no_image(images)
 
 
 def _is_one(image: Any) -> bool:
-    return isinstance(image, (str, os.PathLike, Location, bytes, bytearray, memoryview)) or hasattr(
-        image, "__array_interface__"
+    named = isinstance(image, (str, os.PathLike, Location, bytes, bytearray, memoryview))
+    return named or _is_array(image) or hasattr(image, "getexif") or callable(getattr(image, "read", None))
+
+
+def _is_array(image: Any) -> bool:
+    return isinstance(image, np.ndarray | torch.Tensor) or (
+        hasattr(image, "__array__") and not hasattr(image, "to_list")
+    )
+
+
+def _is_frame(images: Any) -> bool:
+    kind = type(images)
+    return kind.__name__ == "DataFrame" and kind.__module__.partition(".")[0] == "pandas"
+
+
+def _of_manifest(manifest: Manifest) -> Iterator[Item]:
+    columns = (manifest.column("image_id"), manifest.urls(), manifest.versions())
+    for image_id, url, version in zip(*columns, strict=True):
+        yield Item(storable(url), Location.of(url, manifest.storage_options), version, str(image_id))
+
+
+def _of_frame(frame: Any, storage_options: Options) -> Iterator[Item]:
+    column = _path_column([str(name) for name in frame.columns])
+    ids = frame["image_id"].astype(str) if "image_id" in frame.columns else itertools.repeat("")
+    for position, (image, image_id) in enumerate(zip(frame[column], ids, strict=False)):
+        for item in _expand(image, position, storage_options):
+            yield item._replace(image_id=image_id)
+
+
+def _path_column(names: list[str]) -> str:
+    by_key = {key(name): name for name in names}
+    for synonyms in (("path",), *PATH_NAMES[:-1]):  # ids are no paths
+        found = [by_key[name] for name in synonyms if name in by_key]
+        if len(found) == 1:
+            return found[0]
+    raise ConfigError(
+        f"the DataFrame has no column of paths, such as path, filename, image or uri, or several; it has "
+        f"{', '.join(names)}: pass one of them, as in frame[{names[0] if names else 'path'!r}]"
     )
 
 
@@ -62,10 +137,19 @@ def _expand(image: Any, position: int, storage_options: Options) -> Iterator[Ite
         yield from _stored(Location.of(image, storage_options))
     elif hasattr(image, "getexif"):  # a PIL image
         yield Item(getattr(image, "filename", "") or f"image:{position}", _pixels_of(image))
-    elif hasattr(image, "__array__"):
-        yield Item(f"array:{position}", _as_rgb(np.asarray(image)))
+    elif callable(getattr(image, "read", None)):
+        yield _read(image, position)
+    elif _is_array(image):
+        yield from (Item(f"array:{position + i}", pixels) for i, pixels in enumerate(images_in(image)))
     else:
         raise _no_image(image)
+
+
+def _read(file: Any, position: int) -> Item:
+    content, name = file.read(), getattr(file, "name", None)
+    if not isinstance(content, bytes):
+        raise ConfigError(f"the file {name or position} was opened as text: expected open(path, 'rb')")
+    return Item(name if isinstance(name, str) and name else f"bytes:{position}", content)
 
 
 def _pixels_of(image: Any) -> NDArray[np.uint8] | BadImageError:
@@ -75,23 +159,12 @@ def _pixels_of(image: Any) -> NDArray[np.uint8] | BadImageError:
         return error
 
 
-def _as_rgb(array: NDArray[Any]) -> NDArray[np.uint8] | BadImageError:
-    shape = array.shape
-    if array.ndim == 2:
-        array = np.repeat(array[:, :, None], 3, axis=2)
-    if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8 or 0 in array.shape:
-        return BadImageError(
-            "unreadable",
-            f"an array of shape {shape} and type {array.dtype} is no image: expected (H, W, 3) RGB or (H, W) "
-            "grey, uint8 in 0..255",
-        )
-    return np.ascontiguousarray(array)
-
-
 def _stored(place: Location) -> Iterator[Item]:
     """Yield a file, or the image files of a folder or pattern, in order of path; all files if none has an extension."""
     url = place.url
     one = Item(storable(url), place)
+    if is_video_name(url) and not Path(url).is_dir():
+        raise ConfigError(f"{place} is a video: use onlineml.predict_video(model, {str(place)!r})")
     if not is_listable(url):  # ? starts a query, and there is no listing
         yield one
         return
@@ -131,6 +204,6 @@ def _match_parts(parts: list[str], patterns: list[str]) -> bool:
 
 def _no_image(image: Any) -> ConfigError:
     return ConfigError(
-        f"a {type(image).__name__} is no image: expected a path or URL, bytes, an array, a PIL image, or an iterable "
-        "of them"
+        f"a {type(image).__name__} is no image: expected a path or URL, bytes, a file, an array or tensor, a PIL "
+        "image, a list of them, a manifest, a DataFrame with a column of paths, or a camera"
     )

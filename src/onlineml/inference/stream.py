@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from onlineml.data.loading.loaders import prefetch
 from onlineml.errors import BadImageError, ConfigError
@@ -20,13 +20,20 @@ if TYPE_CHECKING:
 
     from onlineml.inference.sources import Item
 
-__all__ = ["Stream"]
+__all__ = ["ImageName", "Stream"]
 
 T = TypeVar("T")
 
 
+class ImageName(NamedTuple):
+    """The name of an image, and its id in the manifest or table that it came from, or ``""``."""
+
+    uri: str
+    image_id: str = ""
+
+
 class Stream(Generic[T]):
-    """Yield batches of (name, prepared image or error text).
+    """Yield batches of (`ImageName`, prepared image or error text).
 
     Args:
         images: see `onlineml.predict`.
@@ -47,7 +54,7 @@ class Stream(Generic[T]):
         self.batch_size, self.storage_options = batch_size, storage_options
         self._used = False
 
-    def __iter__(self) -> Iterator[list[tuple[str, T | Exception]]]:
+    def __iter__(self) -> Iterator[list[tuple[ImageName, T | Exception]]]:
         if self._used and isinstance(self.images, Iterator):
             raise ConfigError(
                 "the images came from a generator, which can be iterated only once: pass a list, or keep the rows, as "
@@ -56,7 +63,7 @@ class Stream(Generic[T]):
         self._used = True
         yield from prefetch(self._batches(items_of(self.images, storage_options=self.storage_options)))
 
-    def _batches(self, items: Iterator[Item]) -> Iterator[list[tuple[str, T | Exception]]]:
+    def _batches(self, items: Iterator[Item]) -> Iterator[list[tuple[ImageName, T | Exception]]]:
         # images in memory are resized immediately: a batch of large photos would take gigabytes, and a generator of
         # frames may reuse its array
         made = ((i, None if isinstance(i.content, Location) else self._prepared(i.content)) for i in items)
@@ -74,7 +81,9 @@ class Stream(Generic[T]):
                 # files of the next batch are fetched meanwhile; frames are not requested early
                 following = begun() if contents else None
                 fetched = iter(contents)
-                yield [(i.name, self._prepared(next(fetched)) if image is None else image) for i, image in chunk]
+                made_of = [self._prepared(next(fetched)) if image is None else image for _, image in chunk]
+                named = (ImageName(item.name, item.image_id) for item, _ in chunk)
+                yield list(zip(named, made_of, strict=True))
                 current = following if contents else begun()
 
     def _fetched(self, chunk: list[tuple[Item, Any]]) -> list[bytes | OSError]:

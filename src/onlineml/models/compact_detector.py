@@ -127,7 +127,10 @@ class CompactDetector(Detector):
         """Return the objects of each image, in pixels of ``image``, (B, 3, H, W) normalised float."""
         raw = self(image)
         scores = raw.logits.float().sigmoid()
-        return [best_objects(s, b, max_iou=_MAX_IOU) for s, b in zip(scores, raw.boxes_xyxy, strict=True)]
+        return [
+            best_objects(s, b, max_iou=_MAX_IOU, max_objects=self.max_objects)
+            for s, b in zip(scores, raw.boxes_xyxy, strict=True)
+        ]
 
     def head_parameters(self) -> list[nn.Parameter]:
         """Return all parameters except the backbone's."""

@@ -66,6 +66,9 @@ class ListDetector(Detector):
     def detect(self, image: Tensor) -> list[dict[str, Tensor]]:
         """Return the objects of each image; labels count from 0."""
         self._keep_size(image)
+        for part in (self.network, getattr(self.network, "roi_heads", None)):
+            if isinstance(getattr(part, "detections_per_img", None), int):  # torchvision's own limit
+                part.detections_per_img = self.max_objects  # type: ignore[union-attr]
         results = []
         answers: Any = self.network(list(image))
         if not isinstance(answers, list) or not all(isinstance(one, dict) for one in answers):
@@ -76,7 +79,7 @@ class ListDetector(Detector):
         for found in answers:
             real = found["labels"] > 0
             boxes, labels, scores = (found[name][real] for name in ("boxes", "labels", "scores"))
-            results.append(surest_objects(boxes, labels - 1, scores))
+            results.append(surest_objects(boxes, labels - 1, scores, max_objects=self.max_objects))
         return results
 
     def _keep_size(self, image: Tensor) -> None:

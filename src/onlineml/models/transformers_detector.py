@@ -67,7 +67,8 @@ class TransformersDetector(Detector):
         results = []
         for one, own in zip(scores, boxes, strict=True):
             values, places = one.flatten().sort(descending=True, stable=True)
-            results.append(surest_objects(own[places // one.shape[1]], places % one.shape[1], values))
+            boxes, labels = own[places // one.shape[1]], places % one.shape[1]
+            results.append(surest_objects(boxes, labels, values, max_objects=self.max_objects))
         return results
 
     def head_parameters(self) -> list[nn.Parameter]:

@@ -142,7 +142,7 @@ def _tell(doubts: Sequence[str], run: Run, progress: Progress) -> None:
 
 def _check_images(datamodule: ImageDataModule, *, patience: int | None) -> None:
     """Refuse images that cannot be trained on as asked."""
-    datamodule.loader("train")
+    datamodule.required_rows("train")
     if patience is not None and not len(datamodule.rows_of("val")):
         raise ConfigError(
             f"patience={patience} needs validation, and the split 'val' has no annotated images: assign some to it, as "

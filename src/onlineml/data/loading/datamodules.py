@@ -102,6 +102,21 @@ class ImageDataModule(pl.LightningDataModule):
         """Usable rows of the manifest in ``split``, (n,) int64."""
         return np.flatnonzero((self._splits == split) & self._usable)
 
+    def required_rows(self, split: str) -> NDArray[np.int64]:
+        """Usable rows of the manifest in ``split``, (n,) int64; at least one.
+
+        Raises:
+            DataError: the split has no usable images.
+        """
+        rows = self.rows_of(split)
+        if not len(rows):
+            have = {str(s): len(self.rows_of(s)) for s in sorted({s for s in self._splits if s is not None})}
+            raise DataError(
+                f"the split {split!r} has no annotated images; the manifest of {len(self.manifest)} images has "
+                f"{have}; assign images to it, or call Manifest.with_splits()"
+            )
+        return rows
+
     def leave_out(self, rows: NDArray[np.int64]) -> None:
         """Exclude rows of the manifest from now on."""
         usable = self._usable.copy()
@@ -114,13 +129,7 @@ class ImageDataModule(pl.LightningDataModule):
         Raises:
             DataError: the split has no usable images.
         """
-        rows = self.rows_of(split)
-        if not len(rows):
-            have = {str(s): len(self.rows_of(s)) for s in sorted({s for s in self._splits if s is not None})}
-            raise DataError(
-                f"the split {split!r} has no annotated images; the manifest of {len(self.manifest)} images has "
-                f"{have}; assign images to it, or call Manifest.with_splits()"
-            )
+        rows = self.required_rows(split)
         dataset = self._dataset(rows, augmented=train and augmented)
         order = BatchOrder(
             rows,

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from onlineml.arguments.checks import number
-from onlineml.errors import ConfigError
+from onlineml.arguments.checks import number, whole
+from onlineml.models.detector import MAX_OBJECTS
 from onlineml.models.detectors import build_detector, takes_backbone
 from onlineml.models.modes import in_eval_mode
 from onlineml.storage.location import Location, Options, Url
 from onlineml.tasks.base import VisionModule
 from onlineml.tasks.class_names import checked_names
 from onlineml.tasks.detection.shrinking import shrink_batch
-from onlineml.tasks.detection.validation import DetectionMetric
+from onlineml.tasks.detection.validation import DetectionMetric, check_answer
 from onlineml.tasks.own_network import known_network, unknown_network
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ObjectDetector"]
 
-_KEYS = {"boxes", "labels", "scores"}
 _GROWN_AT = 0.6  # share of the run after which images have their full size
 _TRUST_AT = 0.15  # share of the run after which only the network's own boxes decide the assignment
 
@@ -57,6 +56,7 @@ class ObjectDetector(VisionModule):
         freeze_bn: freeze batch-norm statistics.
         start_scale: share of the image size at the start of training, 0.1..1, which grows to 1; None is the network's
             own: 0.6 for the compact detector, 1 for others.
+        max_objects: maximum number of objects in an image, also later; rows of `onlineml.predict` tell who reaches it.
         seed: of random weights and dropout.
         storage_options: of the filesystem, for ``weights``; not kept.
 
@@ -92,6 +92,7 @@ class ObjectDetector(VisionModule):
         frozen_share: float = 0.0,
         freeze_bn: bool = False,
         start_scale: float | None = None,
+        max_objects: int = MAX_OBJECTS,
         seed: int = 0,
         config: Mapping[str, Any] | None = None,
         storage_options: Options = None,
@@ -124,6 +125,7 @@ class ObjectDetector(VisionModule):
         self.pretrained = pretrained
         self.gradient_clip = 5.0  # a first batch of many objects has gradients of hundreds
         self.network = built.network
+        self.max_objects = max_objects
         self.architecture, self.backbone_name, self.config = built.architecture, built.backbone, built.config
         self.reinitialized = built.reinitialized
         self.set_normalization(mean=built.mean, std=built.std)
@@ -138,7 +140,16 @@ class ObjectDetector(VisionModule):
     def descriptor(self) -> dict[str, Any]:
         """See `VisionModule.descriptor`."""
         named = {"architecture": self.architecture or type(self.network).__name__, "own": not self.architecture}
-        return {**named, "backbone": self.backbone_name, "config": self.config}
+        return {**named, "backbone": self.backbone_name, "config": self.config, "max_objects": self.max_objects}
+
+    @property
+    def max_objects(self) -> int:
+        """Maximum number of objects in an image."""
+        return self.network.max_objects
+
+    @max_objects.setter
+    def max_objects(self, number: int) -> None:
+        self.network.max_objects = whole("max_objects", number, least=1)
 
     @classmethod
     def from_descriptor(
@@ -158,6 +169,7 @@ class ObjectDetector(VisionModule):
             architecture=architecture,
             backbone=below,
             config=descriptor.get("config"),
+            max_objects=descriptor.get("max_objects", 100),  # of models that were stored without it
             seed=descriptor["seed"],
         )
 
@@ -178,6 +190,7 @@ class ObjectDetector(VisionModule):
             backbone=self.backbone_name if on_backbone else "auto",
             weights=weights,
             config=self.config,
+            max_objects=self.max_objects,
             seed=seed,
         )
 
@@ -193,6 +206,7 @@ class ObjectDetector(VisionModule):
             warmup_steps=20 if pretrained else 100,
             freeze_bn=pretrained,
             start_scale=self.start_scale,
+            max_objects=self.max_objects,
             seed=seed,
         )
         made.architecture, made.backbone_name, made.config = self.architecture, self.backbone_name, self.config
@@ -219,7 +233,7 @@ class ObjectDetector(VisionModule):
 
     @torch.no_grad()
     def detect(self, image: Tensor) -> list[dict[str, Tensor]]:
-        """All objects in each image, up to 100, by descending score; in evaluation mode.
+        """All objects in each image, up to `max_objects`, by descending score; in evaluation mode.
 
         Args:
             image: (B, 3, H, W) RGB, uint8 in 0..255 or float in 0..1; H and W multiples of 32.
@@ -232,19 +246,7 @@ class ObjectDetector(VisionModule):
             return []
         return self.network.detect(self.normalize(image))
 
-    def try_out(self, image: Tensor) -> None:
-        """See `VisionModule.try_out`."""
-        name, (n, _, height, width) = type(self.network).__name__, image.shape
-        if self.training:
-            box = torch.tensor([[width / 4, height / 4, width / 2, height / 2]])
-            target = {"boxes": box, "labels": torch.zeros(1, dtype=torch.int64), "ignore": torch.zeros(0, 4)}
-            answer: Any = self.network.losses(self.normalize(image), [target] * n, trust=0.0)
-            fits, expected = getattr(answer, "shape", None) == (n,), f"a tensor of {n} losses"
-        else:
-            answer, expected = self.detect(image), f"a list of {n} dictionaries with {', '.join(sorted(_KEYS))}"
-            fits = isinstance(answer, list) and len(answer) == n and all({*one} >= _KEYS for one in answer)
-        if not fits:
-            raise ConfigError(f"the detector {name} returned a {type(answer).__name__}: expected {expected}")
+    try_out = check_answer
 
     def loss_of(self, batch: DetectionBatch) -> Tensor:
         """(B,) training loss of each image."""

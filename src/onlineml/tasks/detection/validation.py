@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from onlineml.data.manifest.box_arrays import Boxes
+from onlineml.errors import ConfigError
 from onlineml.evaluation.coco.scores import coco_scores_of
 from onlineml.evaluation.detection.detections import Detections
 from onlineml.evaluation.detection.thresholds import best_thresholds
@@ -18,8 +20,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from onlineml.data.loading.detection_datasets import DetectionBatch
+    from onlineml.tasks.detection.module import ObjectDetector
 
-__all__ = ["DetectionMetric"]
+__all__ = ["DetectionMetric", "check_answer"]
+
+_KEYS = {"boxes", "labels", "scores"}
 
 
 class DetectionMetric:
@@ -76,3 +81,26 @@ class DetectionMetric:
 
 def _numpy(values: Tensor) -> NDArray[np.float64]:
     return values.detach().cpu().double().numpy().reshape((-1, 4) if values.ndim == 2 else (-1,))
+
+
+def check_answer(model: ObjectDetector, image: Tensor) -> None:
+    """Run a detector on images in its present mode, and check its answer; see `VisionModule.try_out`.
+
+    Args:
+        model: in training mode, its losses are computed, with a made-up object in each image.
+        image: (B, 3, H, W) uint8 RGB.
+
+    Raises:
+        ConfigError: the answer is not as `onlineml.models.detector.Detector` has it.
+    """
+    name, (n, _, height, width) = type(model.network).__name__, image.shape
+    if model.training:
+        box = torch.tensor([[width / 4, height / 4, width / 2, height / 2]])
+        target = {"boxes": box, "labels": torch.zeros(1, dtype=torch.int64), "ignore": torch.zeros(0, 4)}
+        answer: Any = model.network.losses(model.normalize(image), [target] * n, trust=0.0)
+        fits, expected = getattr(answer, "shape", None) == (n,), f"a tensor of {n} losses"
+    else:
+        answer, expected = model.detect(image), f"a list of {n} dictionaries with {', '.join(sorted(_KEYS))}"
+        fits = isinstance(answer, list) and len(answer) == n and all({*one} >= _KEYS for one in answer)
+    if not fits:
+        raise ConfigError(f"the detector {name} returned a {type(answer).__name__}: expected {expected}")
