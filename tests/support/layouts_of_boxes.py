@@ -734,7 +734,29 @@ _DOUBTFUL = [
         "YOLO with a blank line among its classes",
         also="images/a.jpg",
         others={"labels/a.txt": _YOLO, "classes.txt": "cat\n\ndog\ncat\n"},
-        refused=("classes.txt: the lines 2, 4 are blank or repeat a class",),
+        refused=("classes.txt: the classes of the numbers 1, 3, those of their lines",),
+    ),
+    Layout(
+        "YOLO with a class twice in data.yaml",
+        also="images/a.jpg",
+        others={"labels/a.txt": _YOLO, "data.yaml": "train: images\nnames: [cat, '', cat]\n"},
+        refused=("data.yaml: the classes of the numbers 1, 2 have no name",),
+    ),
+    Layout(
+        "YOLO with a mark at the beginning of its labels",
+        "images/a.jpg | train | cat 1 2 5 6",
+        {"labels/a.txt": f"\ufeff{_YOLO}", "data.yaml": "train: images\nnames: [cat]\n"},
+    ),
+    Layout(
+        "YOLO with a class that is a signalling NaN",
+        also="images/a.jpg",
+        others={"labels/a.txt": "snan .3 .5 .4 .5\n", "data.yaml": "train: images\nnames: [cat]\n"},
+        refused=("labels/a.txt: line 1: 'snan",),
+    ),
+    Layout(
+        "VOC in a Chinese encoding",
+        "a.jpg | # | \u732b 1 2 5 6",
+        {"a.xml": ('<?xml version="1.0" encoding="gb2312"?>' + voc("a.jpg", "\u732b 2 3 5 6")).encode("gb2312")},
     ),
     Layout(
         "VOC that names other images",

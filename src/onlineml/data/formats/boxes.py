@@ -166,7 +166,9 @@ def identified(
     seen: set[str] = set()
     repeated = [uri for uri in uris if uri in seen or seen.add(uri)]  # type: ignore[func-returns-value]
     if repeated:
-        raise DataError(f"{len(repeated):,} images occur more than once in {where}: {examples(repeated)}")
+        raise DataError(
+            f"{len(repeated):,} images occur more than once in {where}: {examples(repeated)}; keep one entry of each"
+        )
     versions = listed_versions(uris, root, where, storage_options, listing=listing)
     ids = pa.array([image_id(uri, version) for uri, version in zip(uris, versions, strict=True)], pa.string())
     if "image_id" in table.column_names:

@@ -101,7 +101,7 @@ def _copies(annotated: dict[str, list[Shape]], listing: Listing) -> dict[str, st
 def _detect(place: Place) -> Source | None:
     """Recognise text files that are called like images, by their first row."""
     texts = list(islice(filter(may_be_labels, place.listing.ending_in(".txt")), _LOOKED_AT))
-    heads = [place.head(path).decode("utf-8", "ignore") for path in texts]
+    heads = [place.head(path).decode("utf-8-sig", "ignore") for path in texts]
     fitting = {stem(t) for t, head in zip(texts, heads, strict=True) if _shape(head.lstrip().partition("\n")[0])}
     found = fitting and any(stem(path) in fitting for path in place.images)
     return place.source()._replace(files=place.listing) if found else None

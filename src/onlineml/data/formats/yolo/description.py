@@ -177,7 +177,7 @@ def _names(facts: Mapping[str, Any], where: str, at: Location, paths: Sequence[s
         # never the value itself: through anchors, a small file can expand to an endless one
         what = f"a {type(names).__name__} with other values" if names else "none"
         raise DataError(f"{where}: expected names as a list, or a mapping of integers to names; found {what}")
-    return found
+    return _require_names(found, where)
 
 
 def names_by_number(names: Any) -> dict[int, str]:
@@ -253,17 +253,18 @@ def _lists(at: Location, paths: Sequence[str]) -> dict[str, dict[int, str]]:
 
 
 def _require_names(names: Mapping[int, str], path: str) -> dict[int, str]:
-    """Refuse a list of classes with blank lines or repeated names: a class's number is that of its line.
+    """Refuse classes without a name, or with that of another one.
 
     Raises:
-        DataError: it has some; the lines are named.
+        DataError: there are some; their numbers are named.
     """
     seen: dict[str, int] = {}
-    bad = [number + 1 for number, name in names.items() if not name or seen.setdefault(name, number) != number]
+    bad = [number for number, name in names.items() if not name.strip() or seen.setdefault(name, number) != number]
     if bad:
+        lines = "" if path.lower().endswith(YAML) else ", those of their lines from 0,"
         raise DataError(
-            f"{path}: the lines {examples(bad)} are blank or repeat a class, but the number of a class is that of its "
-            "line, from 0; write a name of its own into each, or remove them if nothing is missing"
+            f"{path}: the classes of the numbers {examples(bad)}{lines} have no name, or that of another class; give "
+            "each a name of its own, or remove blank lines if no class is missing"
         )
     return dict(names)
 
