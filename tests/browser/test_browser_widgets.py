@@ -300,14 +300,15 @@ def test_what_was_not_saved_when_the_kernel_ended_comes_back(desk: Callable[[str
 
 def test_boxes_that_were_changed_when_the_kernel_ended_come_back(desk: Callable[[str], Desk]) -> None:
     at = desk("detection")
-    at.show("BoxEditor(project, ids)")
+    at.show("BoxEditor(project, ids[:1])")
     at.wait(".oml-editor [aria-busy=false] [role=option]")
     at.page.locator(".oml-stage").focus()
     at.press("Tab", "ArrowRight", "ArrowRight", "7")
     at.lab_page.restart()
     at.page.get_by_text("The boxes that you changed are kept").wait_for()
-    at.show("BoxEditor(project, ids)")
+    at.show("BoxEditor(project, ids[:1])")
     at.page.get_by_text("Your changes that were not saved are back").wait_for()
+    at.page.locator(".oml-stage").focus()
     at.press("Enter")
     at.wait('.oml-editor[data-answered="1"]')
     row = at.now().labels.state().row(at.ids[0])
