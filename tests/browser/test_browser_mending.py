@@ -105,7 +105,7 @@ def test_a_gallery_is_searched_sorted_cut_and_mended(lab: Lab, shared_page: LabP
     assert "3 images chosen" in gallery.locator(".oml-choice").inner_text()
     shared_page.shot("mend-gallery", gallery)
     narrow(shared_page, "mend-gallery", ".oml-gallery")
-    gallery.get_by_label("class", exact=True).last.select_option("apple")
+    gallery.get_by_label("label to give").select_option("apple")
     gallery.get_by_role("button", name="Relabel").click()
     page.wait_for_function(
         "() => [...document.querySelectorAll('.oml-warm')].filter((n) => n.textContent === 'now apple').length === 3"

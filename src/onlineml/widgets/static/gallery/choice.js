@@ -18,7 +18,7 @@ class Choice {
     const button = (text, title, onclick) => make("button", { text, title, onclick });
     const chosen = this.classes?.value;
     this.told = make("span", { class: "oml-muted", "aria-live": "polite" });
-    this.classes = make("select", { "aria-label": "class" }, mend.classes.map((name) => make("option", { value: name, text: name })));
+    this.classes = make("select", { "aria-label": "label to give" }, mend.classes.map((name) => make("option", { value: name, text: name })));
     if (mend.classes.includes(chosen)) this.classes.value = chosen;
     const say = (what) => () => this.ask(what, this.classes.value);
     const labels = mend.several
