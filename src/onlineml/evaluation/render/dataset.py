@@ -89,4 +89,4 @@ def _draw_box_sizes(axes: Axes, manifest: Manifest) -> None:
     axes.minorticks_off()
     for limit in _COCO:
         axes.axvline(limit, color=INK, linestyle="--", linewidth=1)
-    titled(axes, "Box sizes", x="square root of the area in pixels; dashed: COCO's 32 and 96", y="boxes")
+    titled(axes, "Box sizes", x="root of the area in pixels; dashed: 32, 96", y="boxes")
