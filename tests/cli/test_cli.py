@@ -296,6 +296,33 @@ def test_a_signal_stops_the_notebook_and_its_kernel(tmp_path: Path, number: int,
     assert "was stopped before its end" in first.source
 
 
+def test_an_interrupt_of_a_notebook_lets_its_training_store_a_checkpoint(tmp_path: Path) -> None:
+    """The training's run tells what it was stopped by: by request, not in the middle of a step."""
+    cell = f"""
+import os, pathlib, sys
+sys.path.insert(0, {str(SUPPORT)!r})
+from job_functions import learn
+from onlineml.runs.run import Run
+from tiny import make_photos
+run = Run.create("training")
+log = run.log_metrics
+def tell(row):
+    pathlib.Path("pid").write_text(str(os.getpid()))
+    log(row)
+run.log_metrics = tell
+learn(run, None, photos=str(make_photos(pathlib.Path("photos"))), step_s=0.2, epochs=1000)
+"""
+    process = onlineml("run", write_notebook(tmp_path / "a.ipynb", cell), "--record", "r", cwd=tmp_path)
+    kernel = kernel_of(tmp_path)
+    process.send_signal(signal.SIGINT)
+    assert done(process)[0] == 130
+    wait_until_ended(kernel)
+    assert status_of(tmp_path / "r")["state"] == "stopped"
+    status = status_of(tmp_path / "training")
+    assert (status["state"], status["by"]) == ("stopped", "request")
+    assert (tmp_path / "training/last.ckpt").exists()
+
+
 def test_a_run_that_was_killed_is_lost_and_leaves_nothing_running(tmp_path: Path) -> None:
     project = oml.Project.create(tmp_path / "project")
     source = write_notebook(tmp_path / "a.ipynb", SLEEPER, parameters="project_url = 'project'  # where")

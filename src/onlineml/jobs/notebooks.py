@@ -30,7 +30,8 @@ __all__ = ["NOTEBOOKS", "notebooks_folder", "own_notebook", "parameters_of", "re
 
 NOTEBOOKS = ("1_build", "2_test", "3_evaluate", "4_improve")
 
-_GRACE_S = 20.0  # for a kernel to shut down
+_GRACE_S = 45.0  # for a kernel to shut down
+_CHECKPOINT_S = 30.0  # of these, for an interrupted training to end its step and store a checkpoint
 _POLL_S = 0.5
 
 
@@ -244,6 +245,9 @@ def _banner(output: str, text: str) -> None:
 
 def _main() -> int:
     import papermill  # noqa: PLC0415
+    from traitlets.config import Config  # noqa: PLC0415 (of papermill's dependencies)
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # papermill interrupts the kernel, and waits for it
 
     order = json.loads(sys.stdin.read())
     threading.Thread(target=_die_with, args=(order["parent"],), daemon=True).start()
@@ -258,7 +262,10 @@ def _main() -> int:
             stderr_file=sys.stdout,
             # A kernel is shut down by an interrupt, which a busy kernel logs as an error.
             extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
+            config=Config({"KernelManager": {"shutdown_wait_time": _CHECKPOINT_S}}),
         )
+    except KeyboardInterrupt:  # terminated, which the other process records
+        return 128 + signal.SIGTERM
     except papermill.PapermillExecutionError as error:
         text = f"cell {error.exec_count} failed: {error.ename}: {error.evalue}"
     except Exception as error:  # noqa: BLE001 (a dead kernel, an unavailable store, an output that is not writable)
