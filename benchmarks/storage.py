@@ -117,7 +117,7 @@ def epochs(data: Any, workers: int, *, n: int, decoded: bool = False) -> list[fl
     loader = dm.train_dataloader()
     found = []
     for epoch in range(n):
-        loader.sampler.set_epoch(epoch)
+        loader.order.set_epoch(epoch)
         begin, images = time.perf_counter(), 0
         for batch in loader:
             images += len(batch["index"])

@@ -10,14 +10,16 @@ from torch import nn
 
 from onlineml.arguments.checks import ABOVE_ZERO, BELOW_ONE, flag, number, one_of, whole
 from onlineml.arguments.checks import seed as seed_
-from onlineml.data.loading.lightning import pl
+from onlineml.data.loading.lightning import BothLightningModule
 from onlineml.errors import ConfigError
+from onlineml.tasks.batches import check_batch
 from onlineml.tasks.class_head import WithClassHead
 from onlineml.tasks.files import WithFiles
 from onlineml.tasks.finite_loss import check_loss
+from onlineml.tasks.freezing import WithFreezing
 from onlineml.tasks.normalization import WithNormalization
-from onlineml.tasks.optimization import Optimizer, make_optimizer, parameter_groups, seed_devices
-from onlineml.tasks.schedule import Schedule, lr_factor
+from onlineml.tasks.optimization import Optimizer, ProgressLR, make_optimizer, parameter_groups, seed_devices
+from onlineml.tasks.schedule import Schedule, lr_factor, planned_steps
 from onlineml.tasks.thresholds import WithThresholds
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["VisionModule"]
 
 
-class VisionModule(WithClassHead, WithNormalization, WithThresholds, WithFiles, pl.LightningModule):
+class VisionModule(WithFreezing, WithClassHead, WithNormalization, WithThresholds, WithFiles, BothLightningModule):
     """Base of the task modules: a network with an optional head warm-up, and a learning rate that follows progress.
 
     Learning rate, frozen layers and random state are set before each step from (seed, step, progress) only, so that a
@@ -54,6 +56,7 @@ class VisionModule(WithClassHead, WithNormalization, WithThresholds, WithFiles, 
 
     task: ClassVar[str]
     metric_names: ClassVar[tuple[str, ...]]  # what `validate` tells
+    batch_keys: ClassVar[tuple[str, ...]] = ("label",)  # of a batch, besides "image"
     input_fit: ClassVar[str]  # how an image is resized to the network's input, for model.json
 
     network: nn.Module
@@ -93,7 +96,7 @@ class VisionModule(WithClassHead, WithNormalization, WithThresholds, WithFiles, 
         self.size_hw: tuple[int, int] | None = None
         self.manifest_hash = ""
         self.reference = ""  # the URL that it was loaded from, without credentials
-        self.head_only = False
+        self.begin_freezing()
         self.register_buffer("scale", torch.empty(1, 3, 1, 1), persistent=False)
         self.register_buffer("shift", torch.empty(1, 3, 1, 1), persistent=False)
 
@@ -187,12 +190,19 @@ class VisionModule(WithClassHead, WithNormalization, WithThresholds, WithFiles, 
         self.to(memory_format=torch.channels_last)
         return self.train()
 
+    def check_batch(self, batch: Any) -> None:
+        """Check the first batch of an epoch, of any loader; its images have the input size if that is unknown."""
+        check_batch(batch, self.batch_keys, multiple=32 if self.pads_to_multiples else 1)
+        if self.size_hw is None and len(batch["image"]):
+            self.size_hw = (int(batch["image"].shape[2]), int(batch["image"].shape[3]))
+
     def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
-        del batch_idx
+        if batch_idx == 0:
+            self.check_batch(batch)
         if not len(batch["image"]):  # all of its images were bad
             return None
         per_image = self.loss_of(batch)
-        check_loss(per_image, batch["image_id"].tolist(), step=self.global_step, lr=self.lr)
+        check_loss(per_image, batch, step=self.global_step, lr=self.lr)
         loss = per_image.mean()
         if self.schedule is None:  # onlineml.fit computes its own mean; logging takes half a millisecond
             self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(per_image))
@@ -221,22 +231,39 @@ class VisionModule(WithClassHead, WithNormalization, WithThresholds, WithFiles, 
         return self.size_hw
 
     def head_parameters(self) -> list[nn.Parameter]:
-        """Parameters that are initialized randomly; the others may be pretrained."""
         return list(self.parameters())
 
     def progress(self) -> float:
         """Completed share of the training, 0..1; 0 if its length is unknown, see `has_end`."""
         if self.schedule is not None:
             return self.schedule.progress(self.global_step)
-        return min(1.0, self.global_step / self.trainer.estimated_stepping_batches) if self.has_end() else 0.0
+        return min(1.0, self.global_step / planned_steps(self.trainer)) if self.has_end() else 0.0
 
     def has_end(self) -> bool:
         """Return whether the training's length is known; a user's `Trainer` may run until it is stopped."""
-        return self.schedule is not None or 0 < self.trainer.estimated_stepping_batches < math.inf
+        return self.schedule is not None or 0 < planned_steps(self.trainer) < math.inf
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        head, rates = self.head_parameters(), {"lr": self.lr, "lr_decay": self.lr_decay}
-        groups = parameter_groups(head, self._backbone(head), **rates, weight_decay=self.weight_decay)
+    def configure_optimizers(self) -> Any:
+        """Return the optimizer of all parameters that the user did not freeze, and the schedule of its rates."""
+        optimizer = self.make_optimizer()
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": ProgressLR(optimizer), "interval": "step"}}
+
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        """Return a new optimizer.
+
+        Raises:
+            ConfigError: every parameter is frozen.
+        """
+        groups = parameter_groups(
+            self.head_parameters(),
+            self.backbone_parameters(),
+            lr=self.lr,
+            lr_decay=self.lr_decay,
+            weight_decay=self.weight_decay,
+            is_trainable=self.is_trainable,
+        )
+        if not groups:
+            raise ConfigError("every parameter of the model is frozen: set requires_grad of those to be trained")
         return make_optimizer(self.optimizer_name, groups, fused=self._can_fuse())
 
     def configure_gradient_clipping(
@@ -258,39 +285,24 @@ class VisionModule(WithClassHead, WithNormalization, WithThresholds, WithFiles, 
         return all(p.device.type in {"cpu", "cuda"} and p.is_floating_point() for p in self.parameters())
 
     def on_train_start(self) -> None:
-        self._freeze(self._in_head_warmup())
+        self.freeze_layers(head_only=self._in_head_warmup())
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         del batch, batch_idx
         head_only = self._in_head_warmup()
-        if head_only != self.head_only or self._batch_norm_moved():
-            self._freeze(head_only)
+        if head_only != self.head_only:
+            self.freeze_layers(head_only=head_only)
+        self.still_batch_norms()
         factor = lr_factor(self.progress(), step=self.global_step, warmup_steps=self.warmup_steps)
-        for optimizer in self.trainer.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = self.lr * group["lr_scale"] * factor
+        for config in self.trainer.lr_scheduler_configs:
+            if isinstance(config.scheduler, ProgressLR):  # not one of the user's, nor that of a search for a rate
+                config.scheduler.set_rates(self.lr * factor)
         seed_devices(self.seed * 1_000_003 + self.global_step)
 
+    def on_train_end(self) -> None:
+        self.end_freezing()
+
     def _in_head_warmup(self) -> bool:
-        return not self.head_is_warm and self.head_warmup > 0 and self.progress() < self.head_warmup
-
-    def _freeze(self, head_only: bool) -> None:
-        self.head_only = head_only
-        backbone = self._backbone(self.head_parameters())
-        n_frozen = len(backbone) if head_only else round(self.frozen_share * len(backbone))
-        for i, parameter in enumerate(backbone):
-            parameter.requires_grad_(i >= n_frozen)
-        if self.freeze_bn:
-            for module in self._batch_norms():
-                module.eval()
-
-    def _backbone(self, head: Sequence[nn.Parameter]) -> list[nn.Parameter]:
-        """All parameters except the head's, from the input on."""
-        own = {id(p) for p in head}
-        return [p for p in self.parameters() if id(p) not in own]
-
-    def _batch_norms(self) -> Iterable[nn.Module]:
-        return (m for m in self.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm))  # noqa: SLF001
-
-    def _batch_norm_moved(self) -> bool:
-        return self.freeze_bn and any(m.training for m in self._batch_norms())
+        if self.head_is_warm or not self.head_warmup > 0 or not self.has_end():
+            return False
+        return self.progress() < self.head_warmup and any(map(self.is_trainable, self.head_parameters()))

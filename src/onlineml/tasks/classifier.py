@@ -17,6 +17,7 @@ from onlineml.models.classifiers import build_classifier
 from onlineml.models.modes import in_eval_mode
 from onlineml.storage.location import Location, Options, Url
 from onlineml.tasks.base import VisionModule
+from onlineml.tasks.batches import image_of
 from onlineml.tasks.class_names import checked_names
 from onlineml.tasks.mixing import Mix, mix_batch
 from onlineml.tasks.own_network import known_network, unknown_network
@@ -242,7 +243,8 @@ class ClassifierModule(VisionModule):
         return self.metrics(logits, labels)
 
     def validation_step(self, batch: ImageBatch, batch_idx: int) -> None:
-        del batch_idx
+        if batch_idx == 0:
+            self.check_batch(batch)
         self._seen.append((self(batch["image"]).float().cpu(), batch["label"].cpu()))
 
     test_step = validation_step
@@ -261,7 +263,7 @@ class ClassifierModule(VisionModule):
     def predict_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
         """(B, C) probabilities of the batch's images."""
         del batch_idx
-        return self.probabilities(self(batch["image"]))
+        return self.probabilities(self(image_of(batch)))
 
 
 def _class_weights(weights: Mapping[str, float] | Sequence[float] | None, names: tuple[str, ...]) -> Tensor:

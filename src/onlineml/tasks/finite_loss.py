@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from onlineml.errors import TrainingError
+from onlineml.tasks.batches import ids_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from torch import Tensor
 
 __all__ = ["check_loss"]
 
 
-def check_loss(per_image: Tensor, image_ids: Sequence[str], *, step: int, lr: float) -> None:
+def check_loss(per_image: Tensor, batch: Mapping[str, Any], *, step: int, lr: float) -> None:
     """Stop on a loss that is not finite.
 
     Args:
         per_image: (B,) loss of each image.
-        image_ids: names of the images.
+        batch: whose images they are.
         step: of the optimizer, for the message.
         lr: learning rate, for the message.
 
@@ -31,6 +32,7 @@ def check_loss(per_image: Tensor, image_ids: Sequence[str], *, step: int, lr: fl
     finite = torch.isfinite(per_image.detach())
     if bool(finite.all()):
         return
+    image_ids = ids_of(batch)
     bad = [image_ids[i] for i in torch.nonzero(~finite).flatten().tolist()]
     cause = (
         f"every image of the batch, so the weights have diverged: lower lr (now {lr:g}), or see suggest_lr()"

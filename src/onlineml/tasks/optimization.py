@@ -7,18 +7,24 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import nn
 
-__all__ = ["Optimizer", "make_optimizer", "parameter_groups", "seed_devices"]
+__all__ = ["Optimizer", "ProgressLR", "make_optimizer", "parameter_groups", "seed_devices"]
 
 Optimizer = Literal["adamw", "sgd"]
 _DEPTHS = 4  # groups of a pretrained backbone, with lower rates further from the head
 
 
 def parameter_groups(
-    head: Sequence[nn.Parameter], backbone: Sequence[nn.Parameter], *, lr: float, lr_decay: float, weight_decay: float
+    head: Sequence[nn.Parameter],
+    backbone: Sequence[nn.Parameter],
+    *,
+    lr: float,
+    lr_decay: float,
+    weight_decay: float,
+    is_trainable: Callable[[nn.Parameter], bool],
 ) -> list[dict[str, Any]]:
     """Parameter groups: the head, then the backbone from the head to the input; each with and without weight decay.
 
@@ -29,12 +35,13 @@ def parameter_groups(
         lr: of the head.
         lr_decay: factor from group to group.
         weight_decay: of weights, never of biases and norms.
+        is_trainable: other parameters are left out, without changing the rates of the rest.
     """
     size = -(-len(backbone) // _DEPTHS) or 1
     quarters = [list(backbone[i : i + size]) for i in range(0, len(backbone), size)]
     parts = [list(head), *quarters[::-1]]
     groups = []
-    for depth, part in enumerate(parts):
+    for depth, part in enumerate([p for p in part if is_trainable(p)] for part in parts):
         for decay, chosen in ((True, [p for p in part if p.ndim > 1]), (False, [p for p in part if p.ndim <= 1])):
             if chosen:
                 factor = lr_decay**depth
@@ -60,6 +67,24 @@ def make_optimizer(name: Optimizer, groups: list[dict[str, Any]], *, fused: bool
     if name == "sgd":
         return torch.optim.SGD(groups, momentum=0.9, nesterov=True, fused=fused)
     return torch.optim.AdamW(groups, fused=fused)
+
+
+class ProgressLR(torch.optim.lr_scheduler.LRScheduler):
+    """Learning rates that a module sets before each step, in the form in which Lightning's callbacks see them.
+
+    Groups that others add to the optimizer, such as `BaseFinetuning`, keep the rate that they are given.
+    """
+
+    def set_rates(self, lr: float) -> None:
+        """Give each group of `parameter_groups` its share of ``lr``."""
+        for group in self.optimizer.param_groups:
+            if "lr_scale" in group:
+                group["lr"] = lr * group["lr_scale"]
+
+    def step(self, epoch: int | None = None) -> None:
+        """Do nothing: `set_rates` is called before the next step."""
+        del epoch
+        self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
 
 
 def seed_devices(seed: int) -> None:

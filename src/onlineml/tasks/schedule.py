@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from onlineml.errors import ConfigError
 
-__all__ = ["Knot", "Schedule", "lr_factor"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = ["Knot", "Schedule", "count_steps", "lr_factor", "planned_steps"]
 
 
 @dataclass(frozen=True)
@@ -75,3 +79,31 @@ def lr_factor(progress: float, *, step: int, warmup_steps: int, floor: float = 0
     """
     warm = min(1.0, (step + 1) / warmup_steps) if warmup_steps > 0 else 1.0
     return warm * (floor + (1.0 - floor) * 0.5 * (1.0 + math.cos(math.pi * progress)))
+
+
+def count_steps(n_batches: int, epochs: int, callbacks: Iterable[Any]) -> int:
+    """Optimizer steps of a training.
+
+    Args:
+        n_batches: of an epoch.
+        epochs: number of them.
+        callbacks: of the trainer; a `GradientAccumulationScheduler` among them has several batches make a step.
+    """
+    accumulated = _accumulation(callbacks) or (lambda _: 1)
+    return sum(-(-n_batches // accumulated(epoch)) for epoch in range(epochs))
+
+
+def planned_steps(trainer: Any) -> float:
+    """Optimizer steps of a user's trainer; inf or -1 if their number is unknown."""
+    planned: float = trainer.estimated_stepping_batches
+    if _accumulation(trainer.callbacks) is None or trainer.max_epochs in {None, -1} or not math.isfinite(planned):
+        return planned
+    # Lightning's estimate takes the present accumulation for that of all epochs
+    planned = count_steps(int(trainer.num_training_batches), trainer.max_epochs or 0, trainer.callbacks)
+    return planned if trainer.max_steps == -1 else min(planned, trainer.max_steps)
+
+
+def _accumulation(callbacks: Iterable[Any]) -> Callable[[int], int] | None:
+    """Return a function from an epoch to the number of batches of a step, of a `GradientAccumulationScheduler`."""
+    name = "get_accumulate_grad_batches"  # of the class in either package of Lightning
+    return next((getattr(c, name) for c in callbacks if hasattr(c, name)), None)

@@ -77,7 +77,7 @@ class Budget(pl.Callback):
             if step - self._first_step >= _SKIPPED or now > 0.2 * self.budget_s:
                 self._begin = (step, now - self.clock.aside_s, pl_module.head_only)
                 self._corrected_at = 0.0
-        elif self._due(now, epoch_end=batch_idx + 1 >= trainer.num_training_batches):
+        elif step > self._begin[0] and self._due(now, epoch_end=batch_idx + 1 >= trainer.num_training_batches):
             self._correct(step, now)
         total = self.schedule.total_steps
         if total is not None and step >= total:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from onlineml.data.loading.lightning import TorchCheckpointIO, pl
+from onlineml.data.loading.lightning import BothTorchCheckpointIO, pl
 from onlineml.errors import StoppedError
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Checkpoints(pl.Callback):
         return {"spent_s": self.clock.spent()}
 
 
-class LocalCheckpoints(TorchCheckpointIO):
+class LocalCheckpoints(BothTorchCheckpointIO):
     """Writes our checkpoints directly to disk: Lightning's way through memory takes three times as long.
 
     Args:

@@ -187,6 +187,7 @@ def _spec(
         "seed": datamodule.seed,
         "optimizer": model.optimizer_name,
         "lr": model.lr,
+        "frozen_parameters": model.n_frozen_by_user(),
         "epochs": epochs,
         "budget_s": budget_s,
     }

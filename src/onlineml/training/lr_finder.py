@@ -95,7 +95,7 @@ def suggest_lr(
         )
     trial = copy.deepcopy(model).train()
     trial.schedule = Schedule.of_length(steps)
-    optimizer = trial.configure_optimizers()
+    optimizer = trial.make_optimizer()
     lrs: list[float] = []
     losses: list[float] = []
     mean = 0.0

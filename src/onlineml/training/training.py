@@ -135,7 +135,7 @@ class Training:
         """
         self.is_short = False
         head = self.model.linear_head()
-        if head is None or not self.model.pretrained:
+        if head is None or not self.model.pretrained or not all(map(self.model.is_trainable, head.parameters())):
             return
         self.model.head_is_warm = True
         plan = self.run.spec.get("plan")

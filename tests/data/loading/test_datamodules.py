@@ -49,7 +49,7 @@ def make(tmp_path: Path) -> Callable[..., ClassificationDataModule]:
 
 def _batches(dm: ClassificationDataModule, epoch: int = 0, split: str = "train", **options) -> list[dict]:
     loader = dm.loader(split, train=split == "train", **options)
-    loader.sampler.set_epoch(epoch)
+    loader.order.set_epoch(epoch)
     return list(loader)
 
 
@@ -105,7 +105,7 @@ def test_batches_are_identical_for_any_number_of_workers(make: Make, tmp_path: P
     others = make(manifest, num_workers=workers).train_dataloader()  # fills a cache, then reads it
     for epoch in range(2):
         for loader in (alone, others):
-            loader.sampler.set_epoch(epoch)
+            loader.order.set_epoch(epoch)
         assert _facts(list(alone)) == _facts(list(others))
     for loader in (alone, others):
         loader.load_state_dict({"epoch": 2, "batch": 2})
@@ -204,7 +204,7 @@ def test_balance_draws_every_class_as_often(make: Make, tmp_path: Path):
     ids = [f"image-{i}" for i in range(100)]
     table = pa.table({"image_id": ids, "uri": ids, "label": names, "split": ["train"] * 100})
     manifest = Manifest(table, ("a", "b", "unused", "c"), root=str(tmp_path))
-    order = make(manifest, balance=True, batch_size=10).train_dataloader().sampler
+    order = make(manifest, balance=True, batch_size=10).train_dataloader().order
     labels = manifest.label_ids()
     counts = np.zeros(4)
     for epoch in range(40):
@@ -214,9 +214,9 @@ def test_balance_draws_every_class_as_often(make: Make, tmp_path: Path):
     drawn = counts[[0, 1, 3]]
     assert drawn.sum() == 4000
     assert ((drawn - 4000 / 3) ** 2 / (4000 / 3)).sum() < 13.82
-    plain_order = make(manifest, batch_size=10).train_dataloader().sampler
+    plain_order = make(manifest, batch_size=10).train_dataloader().order
     assert np.bincount(labels[plain_order.order()], minlength=4).tolist() == [90, 9, 0, 1]
-    test_order = make(manifest, balance=True).loader("train").sampler  # balance is for training alone
+    test_order = make(manifest, balance=True).loader("train").order  # balance is for training alone
     assert test_order.order().tolist() == list(range(100))
 
 

@@ -192,7 +192,7 @@ def _epochs(manifest: Manifest, workers: int) -> list[tuple[Any, ...]]:
     loader = dm.train_dataloader()
     made = []
     for epoch in range(2):
-        loader.sampler.set_epoch(epoch)
+        loader.order.set_epoch(epoch)
         made += [(b["image"].numpy().tobytes(), b["image_id"].tolist(), len(b["bad"])) for b in loader]
     return made
 

@@ -49,7 +49,7 @@ def _facts(batch: dict) -> tuple:
 
 
 def _epoch(loader: Loader, epoch: int) -> list[tuple]:
-    loader.sampler.set_epoch(epoch)
+    loader.order.set_epoch(epoch)
     return [_facts(batch) for batch in loader]
 
 
@@ -172,7 +172,7 @@ def test_making_batches_draws_none_of_the_trainings_random_numbers(rows: ImageRo
 @pytest.mark.parametrize("done", range(8))
 def test_a_loader_goes_on_where_its_state_says(rows: ImageRows, done: int):
     loader = _loader(rows)
-    loader.sampler.set_epoch(6)
+    loader.order.set_epoch(6)
     batches = iter(loader)
     whole = [_facts(next(batches)) for _ in range(done)]
     state = loader.state_dict()
@@ -183,7 +183,7 @@ def test_a_loader_goes_on_where_its_state_says(rows: ImageRows, done: int):
     assert state == {"epoch": 6, "batch": done}
     other = _loader(rows)
     other.load_state_dict(state)
-    other.sampler.set_epoch(6)  # as Lightning does when it goes on
+    other.order.set_epoch(6)  # as Lightning does when it goes on
     rest = []
     for count, batch in enumerate(other, start=done + 1):
         assert other.state_dict() == {"epoch": 6, "batch": count % 7}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,7 +17,6 @@ from onlineml.errors import ConfigError, TrainingError
 from onlineml.tasks.finite_loss import check_loss
 from onlineml.tasks.mixing import mix_batch
 from onlineml.tasks.schedule import Schedule
-from places import SUPPORT
 from tiny import CLASSES, TinyNet, tiny_data, tiny_model
 
 if TYPE_CHECKING:
@@ -150,7 +147,7 @@ def test_making_a_model_leaves_the_random_state_alone() -> None:
 
 def test_parameter_groups_hold_every_parameter_once() -> None:
     model = tiny_model(norm=True, lr=1e-2, lr_decay=0.5, weight_decay=0.1)
-    groups = model.configure_optimizers().param_groups
+    groups = model.make_optimizer().param_groups
 
     held = [id(p) for group in groups for p in group["params"]]
     assert sorted(held) == sorted(id(p) for p in model.parameters())
@@ -210,41 +207,21 @@ def test_the_users_own_trainer(manifest, tmp_path: Path, mix: str) -> None:
     assert tested["test_loss"] == pytest.approx(float(nn.functional.nll_loss(predicted.log(), labels)), rel=1e-4)
 
 
-def test_the_other_lightning(photos: Path, tmp_path: Path) -> None:
-    """`lightning` and `pytorch_lightning` refuse each other's modules: the one that is there first is used."""
-    code = f"""
-import lightning as L
-import sys
-sys.path.insert(0, {str(SUPPORT)!r})
-import onlineml as oml
-from tiny import tiny_data, tiny_model
-manifest = oml.Manifest.from_folders({str(photos)!r})
-model, data = tiny_model(), tiny_data(manifest, cache=False)
-assert isinstance(model, L.LightningModule) and isinstance(data, L.LightningDataModule)
-assert "pytorch_lightning" not in sys.modules
-quiet = dict(logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False)
-trainer = L.Trainer(max_epochs=1, accelerator="cpu", default_root_dir={str(tmp_path)!r}, **quiet)
-trainer.fit(model, datamodule=data)
-print("val_accuracy", float(trainer.callback_metrics["val_accuracy"]), trainer.global_step)
-run = oml.fit(tiny_model(), data, run={str(tmp_path / "run")!r}, epochs=1, progress="none")
-print(run.status()["state"])
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.split()[0] == "val_accuracy"
-    assert done.stdout.split()[2:] == ["4", "finished"]
+def named(*ids: str) -> dict[str, object]:
+    return {"image": torch.zeros(len(ids), 3, 8, 8), "image_id": np.array(ids, dtype=object)}
 
 
 def test_a_loss_that_is_not_finite_names_the_images() -> None:
     check = partial(check_loss, step=3, lr=0.002)
-    check(torch.zeros(0), [])
-    check(torch.tensor([1.0, 2.0]), ["a", "b"])
+    check(torch.zeros(0), named())
+    check(torch.tensor([1.0, 2.0]), named("a", "b"))
 
     with pytest.raises(
         TrainingError,
         match=r"at step 3 is not finite for some images only: look at them; image_id: \['b', 'd'\]",
     ):
-        check(torch.tensor([1.0, float("nan"), 2.0, float("inf")]), ["a", "b", "c", "d"])
+        check(torch.tensor([1.0, float("nan"), 2.0, float("inf")]), named("a", "b", "c", "d"))
     with pytest.raises(TrainingError, match=r"weights have diverged: lower lr \(now 0.002\).*\['a', 'b'\]"):
-        check(torch.tensor([float("nan"), float("nan")]), ["a", "b"])
+        check(torch.tensor([float("nan"), float("nan")]), named("a", "b"))
+    with pytest.raises(TrainingError, match=r"image_id: \['number 1 of the batch'\]"):
+        check(torch.tensor([1.0, float("nan")]), {"image": torch.zeros(2, 3, 8, 8)})

@@ -14,7 +14,7 @@ from onlineml.arguments.checks import seed as seed_
 from onlineml.data.augment.classification import Augment, Augmenter, training_scale
 from onlineml.data.loading.datasets import BadRow, ImageDataset, ImageRows
 from onlineml.data.loading.decoded_cache import DecodedCache
-from onlineml.data.loading.lightning import pl
+from onlineml.data.loading.lightning import BothLightningDataModule
 from onlineml.data.loading.loaders import BatchOrder, Loader
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import ConfigError, DataError, TooManyBadImagesError
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["ClassificationDataModule", "ImageDataModule"]
 
 
-class ImageDataModule(pl.LightningDataModule):
+class ImageDataModule(BothLightningDataModule):
     """The base of the datamodules of all tasks: splits, order, bad images. Subclasses make datasets.
 
     Unannotated images are left out of the splits' loaders.
@@ -123,8 +123,8 @@ class ImageDataModule(pl.LightningDataModule):
         usable[rows] = False
         self._usable = usable
 
-    def loader(self, split: str, *, train: bool = False, augmented: bool = True) -> Loader:
-        """A loader of one split: if ``train``, shuffled and (by default) augmented; else in the manifest's order.
+    def loader(self, split: str, *, train: bool = False, augmented: bool = True, shuffled: bool = True) -> Loader:
+        """A loader of one split: if ``train``, by default shuffled and augmented; else in the manifest's order.
 
         Raises:
             DataError: the split has no usable images.
@@ -135,8 +135,8 @@ class ImageDataModule(pl.LightningDataModule):
             rows,
             batch_size=self.batch_size,
             seed=self.seed,
-            shuffle=train,
-            weights=self._balancing(rows) if train and self.balance else None,
+            shuffle=train and shuffled,
+            weights=self._balancing(rows) if train and shuffled and self.balance else None,
             drop_last=train,
         )
         on_bad = partial(self.note_bad, split=split)
@@ -167,12 +167,17 @@ class ImageDataModule(pl.LightningDataModule):
         raise NotImplementedError
 
     def train_dataloader(self) -> Loader:
-        return self.loader("train", train=True)
+        overfits = getattr(self.trainer, "overfit_batches", 0) > 0  # the same images in each epoch
+        return self.loader("train", train=True, shuffled=not overfits)
 
     def val_dataloader(self) -> Loader | list[Any]:
         return self.loader("val") if len(self.rows_of("val")) else []
 
     def test_dataloader(self) -> Loader:
+        return self.loader("test")
+
+    def predict_dataloader(self) -> Loader:
+        """The images of the split "test", for `Trainer.predict`."""
         return self.loader("test")
 
     @property

@@ -6,6 +6,7 @@ import contextlib
 import queue
 import threading
 from itertools import chain
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -125,8 +126,8 @@ class Loader:
         if num_workers < 0:
             raise ConfigError(f"num_workers={num_workers}: expected 0 (a thread) or more (processes)")
         self.dataset = dataset
-        self.sampler = order  # Lightning calls its set_epoch
-        self.batch_sampler = None  # Lightning reads it to check whether validation shuffles
+        self.order = order
+        self.batch_sampler = SimpleNamespace(sampler=order)  # Lightning calls set_epoch of this sampler
         self.num_workers = num_workers
         self.on_bad = on_bad
         self._handed_out = 0
@@ -142,10 +143,10 @@ class Loader:
         )
 
     def __len__(self) -> int:
-        return len(self.sampler)
+        return len(self.order)
 
     def __iter__(self) -> Iterator[Any]:
-        self._handed_out = self.sampler.start_batch
+        self._handed_out = self.order.start_batch
         if self.num_workers:
             with one_cv2_thread():  # a fork inherits OpenCV's pool without its threads, and would deadlock
                 made = iter(self._loader)
@@ -161,15 +162,15 @@ class Loader:
                 if bad and self.on_bad is not None:
                     self.on_bad(bad)
                 yield batch
-        self.sampler.start_batch = 0
+        self.order.start_batch = 0
 
     def state_dict(self) -> dict[str, int]:
         """Return the position of the loader: the epoch, and the number of its yielded batches."""
-        return {"epoch": self.sampler.epoch, "batch": self._handed_out % max(1, len(self))}
+        return {"epoch": self.order.epoch, "batch": self._handed_out % max(1, len(self))}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Continue after the position in ``state``."""
-        self.sampler.epoch, self.sampler.start_batch = state["epoch"], state["batch"]
+        self.order.epoch, self.order.start_batch = state["epoch"], state["batch"]
 
 
 def _as_it_is(batch: Any) -> Any:

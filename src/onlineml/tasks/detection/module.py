@@ -14,6 +14,7 @@ from onlineml.models.detectors import build_detector, takes_backbone
 from onlineml.models.modes import in_eval_mode
 from onlineml.storage.location import Location, Options, Url
 from onlineml.tasks.base import VisionModule
+from onlineml.tasks.batches import image_of, targets_of
 from onlineml.tasks.class_names import checked_names
 from onlineml.tasks.detection.shrinking import shrink_batch
 from onlineml.tasks.detection.validation import DetectionMetric, check_answer
@@ -72,6 +73,7 @@ class ObjectDetector(VisionModule):
     task = "detection"
     metric_names = ("val_map_50", "val_map_50_95")
     pads_to_multiples = True
+    batch_keys = ("boxes", "labels")
     input_fit = "scale to fit inside, upper left, padded with grey 114 to multiples of 32"
 
     network: Detector
@@ -252,7 +254,7 @@ class ObjectDetector(VisionModule):
         """(B,) training loss of each image."""
         progress = self.progress() if self.has_end() else 1.0
         scale = min(1.0, self.start_scale + (1.0 - self.start_scale) * progress / _GROWN_AT)
-        image, targets = shrink_batch(batch["image"], batch["targets"], scale)
+        image, targets = shrink_batch(batch["image"], targets_of(batch), scale)
         trust = min(1.0, progress / _TRUST_AT)
         return self.network.losses(self.normalize(image), targets, trust=trust)
 
@@ -274,7 +276,8 @@ class ObjectDetector(VisionModule):
         self.validate(batches)
 
     def validation_step(self, batch: DetectionBatch, batch_idx: int) -> None:
-        del batch_idx
+        if batch_idx == 0:
+            self.check_batch(batch)
         self._seen.add(batch, self.detect(batch["image"]))
 
     test_step = validation_step
@@ -296,4 +299,4 @@ class ObjectDetector(VisionModule):
     def predict_step(self, batch: DetectionBatch, batch_idx: int) -> list[dict[str, Tensor]]:
         """The objects in the batch's images, in pixels of the batch."""
         del batch_idx
-        return self.detect(batch["image"])
+        return self.detect(image_of(batch))

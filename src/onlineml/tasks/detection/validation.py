@@ -12,6 +12,7 @@ from onlineml.errors import ConfigError
 from onlineml.evaluation.coco.scores import coco_scores_of
 from onlineml.evaluation.detection.detections import Detections
 from onlineml.evaluation.detection.thresholds import best_thresholds
+from onlineml.tasks.batches import targets_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,10 +39,12 @@ class DetectionMetric:
         return len(self._truth)
 
     def add(self, batch: DetectionBatch, found: Sequence[Mapping[str, Tensor]]) -> None:
-        """Add a batch and its detections."""
-        for i, (target, objects) in enumerate(zip(batch["targets"], found, strict=True)):
-            scale = float(batch["scale"][i])
-            height, width = batch["size_hw"][i].tolist()
+        """Add a batch and its detections; without ``scale`` and ``size_hw``, images are taken for the originals."""
+        scales = batch.get("scale", torch.ones(len(found)))
+        sizes = batch.get("size_hw", torch.tensor(batch["image"].shape[2:]).expand(len(found), 2))
+        for i, (target, objects) in enumerate(zip(targets_of(batch), found, strict=True)):
+            scale = float(scales[i])
+            height, width = sizes[i].tolist()
             boxes = _numpy(objects["boxes"]) / scale
             boxes = np.clip(boxes, 0.0, np.array([width, height, width, height], dtype=np.float64))
             self._found.append((boxes, _numpy(objects["labels"]).astype(np.int64), _numpy(objects["scores"])))

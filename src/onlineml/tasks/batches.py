@@ -1,0 +1,81 @@
+"""The contract of batches: what a module needs of them, and the error about a batch that does not have it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from onlineml.errors import DataError
+
+__all__ = ["check_batch", "ids_of", "image_of", "targets_of"]
+
+_SEE = "see docs/lightning.md for the contract of batches"
+
+
+def image_of(batch: Any) -> torch.Tensor:
+    """The images of a batch.
+
+    Raises:
+        DataError: the batch is no mapping with images.
+    """
+    if not isinstance(batch, Mapping) or "image" not in batch:
+        held = f" of {', '.join(map(str, batch))}" if isinstance(batch, Mapping) else ""
+        raise DataError(
+            f"a batch is a {type(batch).__name__}{held}: expected a mapping with 'image', such as {{'image': images, "
+            f"'label': labels}}; give the DataLoader a dataset of such mappings, or a collate_fn; {_SEE}"
+        )
+    image: torch.Tensor = batch["image"]
+    return image
+
+
+def check_batch(batch: Any, keys: Sequence[str], *, multiple: int = 1) -> None:
+    """Check a batch before a module takes it.
+
+    Args:
+        batch: from any loader.
+        keys: what it must have besides "image"; ``targets`` have all of it.
+        multiple: of which height and width must be multiples.
+
+    Raises:
+        DataError: the batch lacks something, or its images are not as the contract wants them.
+    """
+    image = image_of(batch)
+    missing = [key for key in keys if key not in batch and "targets" not in batch]
+    if missing:
+        raise DataError(
+            f"a batch lacks {', '.join(map(repr, missing))}; it has {', '.join(map(str, batch))}: let the dataset "
+            f"return it; {_SEE}"
+        )
+    found = f"{tuple(image.shape)} {str(image.dtype).removeprefix('torch.')}"
+    if image.ndim != 4 or image.shape[1] != 3 or any(side % multiple for side in image.shape[2:]):
+        sides = f", H and W multiples of {multiple}" if multiple > 1 else ""
+        raise DataError(f"the images of a batch are {found}: expected (B, 3, H, W){sides}; {_SEE}")
+    if image.dtype != torch.uint8 and len(image) and not (float(image.min()) >= 0 and float(image.max()) <= 1):
+        raise DataError(
+            f"the images of a batch are {found} in {float(image.min()):g}..{float(image.max()):g}: expected uint8, or "
+            f"float in 0..1: leave normalisation to the module, and divide floats in 0..255 by 255; {_SEE}"
+        )
+
+
+def ids_of(batch: Mapping[str, Any]) -> list[str]:
+    """Names of a batch's images, for messages: their ``image_id``, else their positions."""
+    ids = batch.get("image_id")
+    return [f"number {i} of the batch" for i in range(len(batch["image"]))] if ids is None else list(map(str, ids))
+
+
+def targets_of(batch: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The objects in each image of a batch, as `onlineml.data.loading.detection_datasets.DetectionTarget`.
+
+    Args:
+        batch: with ``targets``, a mapping an image, or else with ``boxes`` and ``labels``, a tensor an image each.
+    """
+    given = batch.get("targets")
+    if given is None:
+        given = [{"boxes": b, "labels": n} for b, n in zip(batch["boxes"], batch["labels"], strict=True)]
+    made = []
+    for target in given:
+        boxes = target["boxes"].float().reshape(-1, 4)
+        made.append({"ignore": boxes.new_zeros((0, 4)), **target, "boxes": boxes, "labels": target["labels"].long()})
+    return made
