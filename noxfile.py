@@ -134,6 +134,18 @@ def formats(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def loggers(session: nox.Session) -> None:
+    """Train with TensorBoard, MLflow, W&B offline and Optuna, whose packages have an environment of their own."""
+    home = ROOT / ".nox" / "loggers"
+    make(session, home)
+    packages = ("tensorboard", "mlflow-skinny", "sqlalchemy", "alembic", "wandb", "optuna", "optuna-integration")
+    install(session, home, *packages)
+    (found,) = home.glob("lib/python*/site-packages")
+    peers = {"ONLINEML_LOGGERS": str(found)}  # what torch's environment has goes first
+    with_torch(session, "pytest", "-m", "peers", "tests/training/test_loggers.py", *session.posargs, env=peers)
+
+
+@nox.session(venv_backend="none")
 def hub(session: nox.Session) -> None:
     """Start JupyterHub as its page in the documentation says, and have two people click there; npm brings its proxy."""
     debian(session, chromium="chromium", npm="npm")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,19 +118,28 @@ def test_a_short_epoch_is_averaged_at_its_end() -> None:
         assert found == pytest.approx(left * start[name] + (1 - left) * own[name], abs=1e-6)
 
 
-def test_its_state_goes_on_elsewhere() -> None:
-    module = network()
+@pytest.mark.parametrize("earlier", [False, True], ids=["now", "a checkpoint of an earlier version"])
+def test_its_state_goes_on_elsewhere(earlier: bool) -> None:
+    module, elsewhere = network(), network()
     ema = begun(module)
     for step in (5, 10):
         stir(module, step)
         ema.update(module, step=step)
-    saved = {"average": [t.clone() for t in ema.state_dict()["average"]], "last_step": ema.state_dict()["last_step"]}
+    checkpoint: dict[str, Any] = {"state_dict": {k: v.clone() for k, v in module.state_dict().items()}}
+    state, trained = ema.state_dict(), floats(module)
+    if earlier:
+        state["average"] = [t.clone() for t in ema._average]
+    else:
+        ema.on_save_checkpoint(None, module, checkpoint)
     other = Ema()
-    other.load_state_dict(saved)
-    other.on_train_start(None, module)  # keeps what was loaded
-    stir(module, 15)
-    ema.update(module, step=15)
-    other.update(module, step=15)
+    elsewhere.load_state_dict(checkpoint["state_dict"])  # as a trainer does, in this order
+    other.on_load_checkpoint(None, elsewhere, checkpoint)
+    other.load_state_dict(state)
+    other.on_train_start(None, elsewhere)  # keeps what was loaded
+    assert all(np.array_equal(v, trained[k]) for k, v in floats(elsewhere).items())
+    for one, its in ((ema, module), (other, elsewhere)):
+        stir(its, 15)
+        one.update(its, step=15)
 
     assert all(torch.equal(a, b) for a, b in zip(ema._average, other._average, strict=True))
 

@@ -773,11 +773,11 @@ def test_patience_keeps_the_best_weights(manifest, tmp_path: Path, monkeypatch) 
     losses = iter([3.0, 2.0, 1.0, 1.5, 1.6, 9.0])
     seen = []
 
-    def validate(module, batches) -> dict[str, float]:
+    def metrics(module, logits, labels) -> dict[str, float]:
         seen.append((next(losses), weights_of(module)))
         return {"val_loss": seen[-1][0], "val_accuracy": 0.5}
 
-    monkeypatch.setattr(oml.ImageClassifier, "validate", validate)
+    monkeypatch.setattr(oml.ImageClassifier, "metrics", metrics)
     model = tiny_model(lr=1e-2)
     run = fit(model, tiny_data(manifest), tmp_path / "run", epochs=20, patience=2)
 
@@ -793,11 +793,11 @@ def test_the_last_epoch_counts_too(manifest, tmp_path: Path, monkeypatch, last: 
     losses = iter([3.0, 1.0, 2.0, last])
     seen = []
 
-    def validate(module, batches) -> dict[str, float]:
+    def metrics(module, logits, labels) -> dict[str, float]:
         seen.append((next(losses), weights_of(module)))
         return {"val_loss": seen[-1][0], "val_accuracy": 0.5}
 
-    monkeypatch.setattr(oml.ImageClassifier, "validate", validate)
+    monkeypatch.setattr(oml.ImageClassifier, "metrics", metrics)
     model = tiny_model(lr=1e-2)
     run = fit(model, tiny_data(manifest), tmp_path / "run", epochs=4, patience=5)
 

@@ -13,14 +13,14 @@ from onlineml.arguments.checks import seed as seed_
 from onlineml.data.loading.lightning import BothLightningModule
 from onlineml.errors import ConfigError
 from onlineml.tasks.batches import check_batch
+from onlineml.tasks.checkpoint import WithCheckpoint
 from onlineml.tasks.class_head import WithClassHead
 from onlineml.tasks.files import WithFiles
 from onlineml.tasks.finite_loss import check_loss
 from onlineml.tasks.freezing import WithFreezing
 from onlineml.tasks.normalization import WithNormalization
-from onlineml.tasks.optimization import Optimizer, ProgressLR, make_optimizer, parameter_groups, seed_devices
+from onlineml.tasks.optimization import Optimizer, ProgressLR, WithOptimizer, seed_devices
 from onlineml.tasks.schedule import Schedule, lr_factor, planned_steps
-from onlineml.tasks.thresholds import WithThresholds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 __all__ = ["VisionModule"]
 
 
-class VisionModule(WithFreezing, WithClassHead, WithNormalization, WithThresholds, WithFiles, BothLightningModule):
+class VisionModule(  # its parts, each in a module of its own
+    WithFreezing, WithOptimizer, WithClassHead, WithNormalization, WithCheckpoint, WithFiles, BothLightningModule
+):
     """Base of the task modules: a network with an optional head warm-up, and a learning rate that follows progress.
 
     Learning rate, frozen layers and random state are set before each step from (seed, step, progress) only, so that a
@@ -95,6 +97,7 @@ class VisionModule(WithFreezing, WithClassHead, WithNormalization, WithThreshold
         self.gradient_clip: float | None = None  # maximum norm; clipping takes 3 % of a ResNet-18's step on a CPU
         self.size_hw: tuple[int, int] | None = None
         self.manifest_hash = ""
+        self.validated: dict[str, float] = {}  # the metrics of the latest validation
         self.reference = ""  # the URL that it was loaded from, without credentials
         self.begin_freezing()
         self.register_buffer("scale", torch.empty(1, 3, 1, 1), persistent=False)
@@ -190,15 +193,9 @@ class VisionModule(WithFreezing, WithClassHead, WithNormalization, WithThreshold
         self.to(memory_format=torch.channels_last)
         return self.train()
 
-    def check_batch(self, batch: Any) -> None:
-        """Check the first batch of an epoch, of any loader; its images have the input size if that is unknown."""
-        check_batch(batch, self.batch_keys, multiple=32 if self.pads_to_multiples else 1)
-        if self.size_hw is None and len(batch["image"]):
-            self.size_hw = (int(batch["image"].shape[2]), int(batch["image"].shape[3]))
-
     def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
         if batch_idx == 0:
-            self.check_batch(batch)
+            check_batch(self, batch)
         if not len(batch["image"]):  # all of its images were bad
             return None
         per_image = self.loss_of(batch)
@@ -207,6 +204,12 @@ class VisionModule(WithFreezing, WithClassHead, WithNormalization, WithThreshold
         if self.schedule is None:  # onlineml.fit computes its own mean; logging takes half a millisecond
             self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(per_image))
         return loss
+
+    def log_scores(self, found: dict[str, float], prefix: str) -> None:
+        """Log the `metric_names` of a validation ("val") or test ("test"); `onlineml.fit` tells the loggers itself."""
+        self.validated = found
+        logged = {prefix + name.removeprefix("val"): value for name, value in found.items()}
+        self.log_dict(logged, prog_bar=True, logger=None if self.schedule is None else False)
 
     def setup(self, stage: str) -> None:
         """Record the dataset and input size, with any trainer."""
@@ -242,47 +245,6 @@ class VisionModule(WithFreezing, WithClassHead, WithNormalization, WithThreshold
     def has_end(self) -> bool:
         """Return whether the training's length is known; a user's `Trainer` may run until it is stopped."""
         return self.schedule is not None or 0 < planned_steps(self.trainer) < math.inf
-
-    def configure_optimizers(self) -> Any:
-        """Return the optimizer of all parameters that the user did not freeze, and the schedule of its rates."""
-        optimizer = self.make_optimizer()
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": ProgressLR(optimizer), "interval": "step"}}
-
-    def make_optimizer(self) -> torch.optim.Optimizer:
-        """Return a new optimizer.
-
-        Raises:
-            ConfigError: every parameter is frozen.
-        """
-        groups = parameter_groups(
-            self.head_parameters(),
-            self.backbone_parameters(),
-            lr=self.lr,
-            lr_decay=self.lr_decay,
-            weight_decay=self.weight_decay,
-            is_trainable=self.is_trainable,
-        )
-        if not groups:
-            raise ConfigError("every parameter of the model is frozen: set requires_grad of those to be trained")
-        return make_optimizer(self.optimizer_name, groups, fused=self._can_fuse())
-
-    def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clip here, since Lightning refuses to with a fused optimizer in any mixed precision."""
-        if gradient_clip_algorithm not in {None, "norm"}:
-            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
-        elif gradient_clip_val is not None:
-            held = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-            nn.utils.clip_grad_norm_(held, gradient_clip_val)
-
-    def _can_fuse(self) -> bool:
-        if self._trainer is not None and self._trainer.precision == "16-mixed":  # its gradients are not unscaled yet
-            return False
-        return all(p.device.type in {"cpu", "cuda"} and p.is_floating_point() for p in self.parameters())
 
     def on_train_start(self) -> None:
         self.freeze_layers(head_only=self._in_head_warmup())

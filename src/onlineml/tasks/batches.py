@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from onlineml.errors import DataError
 
+if TYPE_CHECKING:
+    from onlineml.tasks.base import VisionModule
+
 __all__ = ["check_batch", "ids_of", "image_of", "targets_of"]
 
-_SEE = "see docs/lightning.md for the contract of batches"
+_SEE = "see docs/models/lightning.md for the contract of batches"
 
 
 def image_of(batch: Any) -> torch.Tensor:
@@ -30,19 +33,19 @@ def image_of(batch: Any) -> torch.Tensor:
     return image
 
 
-def check_batch(batch: Any, keys: Sequence[str], *, multiple: int = 1) -> None:
-    """Check a batch before a module takes it.
+def check_batch(module: VisionModule, batch: Any) -> None:
+    """Check the first batch of an epoch; its images have the module's input size if that is unknown.
 
     Args:
-        batch: from any loader.
-        keys: what it must have besides "image"; ``targets`` have all of it.
-        multiple: of which height and width must be multiples.
+        module: which takes it.
+        batch: from any loader; ``targets`` have all of the module's ``batch_keys``.
 
     Raises:
         DataError: the batch lacks something, or its images are not as the contract wants them.
     """
     image = image_of(batch)
-    missing = [key for key in keys if key not in batch and "targets" not in batch]
+    multiple = 32 if module.pads_to_multiples else 1
+    missing = [key for key in module.batch_keys if key not in batch and "targets" not in batch]
     if missing:
         raise DataError(
             f"a batch lacks {', '.join(map(repr, missing))}; it has {', '.join(map(str, batch))}: let the dataset "
@@ -57,6 +60,8 @@ def check_batch(batch: Any, keys: Sequence[str], *, multiple: int = 1) -> None:
             f"the images of a batch are {found} in {float(image.min()):g}..{float(image.max()):g}: expected uint8, or "
             f"float in 0..1: leave normalisation to the module, and divide floats in 0..255 by 255; {_SEE}"
         )
+    if module.size_hw is None and len(image):
+        module.size_hw = (int(image.shape[2]), int(image.shape[3]))
 
 
 def ids_of(batch: Mapping[str, Any]) -> list[str]:

@@ -17,7 +17,7 @@ from onlineml.models.classifiers import build_classifier
 from onlineml.models.modes import in_eval_mode
 from onlineml.storage.location import Location, Options, Url
 from onlineml.tasks.base import VisionModule
-from onlineml.tasks.batches import image_of
+from onlineml.tasks.batches import check_batch, image_of
 from onlineml.tasks.class_names import checked_names
 from onlineml.tasks.mixing import Mix, mix_batch
 from onlineml.tasks.own_network import known_network, unknown_network
@@ -113,6 +113,12 @@ class ClassifierModule(VisionModule):
     def descriptor(self) -> dict[str, Any]:
         """See `VisionModule.descriptor`."""
         return {"backbone": self.backbone_name, "architecture": type(self.network).__name__}
+
+    def settings(self) -> dict[str, Any]:
+        """See `VisionModule.settings`."""
+        weights = None if self.weighs_by_data else self.class_weights.tolist()
+        own = {"backbone": self.backbone_name, "label_smoothing": self.label_smoothing, "mix": self.mix}
+        return super().settings() | own | {"class_weights": weights}
 
     @classmethod
     def from_descriptor(cls, descriptor: Mapping[str, Any], *, network: str | nn.Module | None, source: str) -> Self:
@@ -244,8 +250,11 @@ class ClassifierModule(VisionModule):
 
     def validation_step(self, batch: ImageBatch, batch_idx: int) -> None:
         if batch_idx == 0:
-            self.check_batch(batch)
-        self._seen.append((self(batch["image"]).float().cpu(), batch["label"].cpu()))
+            check_batch(self, batch)
+            self._seen = []  # of a validation that was broken off
+        with torch.autocast(self.device.type, enabled=False):  # as it will predict
+            logits = self(batch["image"])
+        self._seen.append((logits.float().cpu(), batch["label"].cpu()))
 
     test_step = validation_step
 
@@ -258,7 +267,7 @@ class ClassifierModule(VisionModule):
     def _log_seen(self, prefix: str) -> None:
         seen, self._seen = self._seen, []
         found = self._metrics_of(seen, chooses=prefix == "val")
-        self.log_dict({prefix + name.removeprefix("val"): value for name, value in found.items()}, prog_bar=True)
+        self.log_scores(found, prefix)
 
     def predict_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
         """(B, C) probabilities of the batch's images."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
+from torch import nn
+
+from onlineml.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from torch import nn
+    from onlineml.tasks.base import VisionModule
 
-__all__ = ["Optimizer", "ProgressLR", "make_optimizer", "parameter_groups", "seed_devices"]
+__all__ = ["Optimizer", "ProgressLR", "WithOptimizer", "make_optimizer", "parameter_groups", "seed_devices"]
 
 Optimizer = Literal["adamw", "sgd"]
 _DEPTHS = 4  # groups of a pretrained backbone, with lower rates further from the head
@@ -85,6 +88,54 @@ class ProgressLR(torch.optim.lr_scheduler.LRScheduler):
         """Do nothing: `set_rates` is called before the next step."""
         del epoch
         self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+
+
+class WithOptimizer:
+    """The part of `onlineml.tasks.base.VisionModule` that makes the optimizer and clips gradients."""
+
+    def configure_optimizers(self) -> Any:
+        """Return the optimizer of all parameters that the user did not freeze, and the schedule of its rates."""
+        optimizer = self.make_optimizer()
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": ProgressLR(optimizer), "interval": "step"}}
+
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        """Return a new optimizer.
+
+        Raises:
+            ConfigError: every parameter is frozen.
+        """
+        module = cast("VisionModule", self)
+        groups = parameter_groups(
+            module.head_parameters(),
+            module.backbone_parameters(),
+            lr=module.lr,
+            lr_decay=module.lr_decay,
+            weight_decay=module.weight_decay,
+            is_trainable=module.is_trainable,
+        )
+        if not groups:
+            raise ConfigError("every parameter of the model is frozen: set requires_grad of those to be trained")
+        return make_optimizer(module.optimizer_name, groups, fused=_can_fuse(module))
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip here, since Lightning refuses to with a fused optimizer in any mixed precision."""
+        if gradient_clip_algorithm not in {None, "norm"}:
+            cast("VisionModule", self).clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif gradient_clip_val is not None:
+            held = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+            nn.utils.clip_grad_norm_(held, gradient_clip_val)
+
+
+def _can_fuse(module: VisionModule) -> bool:
+    trainer = module._trainer  # noqa: SLF001 (its property is an error without a trainer)
+    if trainer is not None and trainer.precision == "16-mixed":  # its gradients are not unscaled yet
+        return False
+    return all(p.device.type in {"cpu", "cuda"} and p.is_floating_point() for p in module.parameters())
 
 
 def seed_devices(seed: int) -> None:

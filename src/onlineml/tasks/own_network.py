@@ -14,7 +14,9 @@ __all__ = ["known_network", "unknown_network"]
 _PACKAGES = ("timm:", "transformers:")
 
 
-def known_network(name: str, *, given: str | nn.Module | None, called: str, source: str) -> str | nn.Module:
+def known_network(
+    name: str, *, given: str | nn.Module | None, called: str, source: str, argument: str = "backbone"
+) -> str | nn.Module:
     """Return the network to build: the user's, else the name in the descriptor, if it is a package's.
 
     Args:
@@ -22,6 +24,7 @@ def known_network(name: str, *, given: str | nn.Module | None, called: str, sour
         given: by the user.
         called: the network's name in errors.
         source: of the descriptor, for errors.
+        argument: by which the user gives it, for errors.
 
     Raises:
         ConfigError: the network is the user's own, and not given.
@@ -32,7 +35,7 @@ def known_network(name: str, *, given: str | nn.Module | None, called: str, sour
         return name
     built_by = f"the factory {name!r}" if name else f"a module of its author's, {called!r}"
     raise ConfigError(
-        f"{source} was built by {built_by}, which is not loaded from storage: pass backbone= (the module, or its "
+        f"{source} was built by {built_by}, which is not loaded from storage: pass {argument}= (the module, or its "
         "import path if you trust it)"
     )
 

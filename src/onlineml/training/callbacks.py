@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
     from onlineml.training.ema import Ema
     from onlineml.training.progress import Reporter
 
-__all__ = ["EpochRecord", "WeightsSnapshot"]
+__all__ = ["NEVER", "EpochRecord", "WeightsSnapshot"]
+
+NEVER = sys.maxsize  # a value of Trainer.check_val_every_n_epoch: no epoch ends with a validation
 
 _VALIDATION_SHARE = 0.05  # maximum share of the time for validations between epochs
 _TICK_S = 1.0  # between two updates within an epoch: each waits for the device
@@ -34,10 +37,10 @@ class WeightsSnapshot(NamedTuple):
 
 
 class EpochRecord(pl.Callback):
-    """Validates after epochs, records and shows a row of metrics, and stops early.
+    """Decides which epochs end with a validation, records and shows a row of metrics, and stops early.
 
     Args:
-        val_batches: iterated for each validation; None if there is no validation split.
+        val_batches: of the trainer's validations; None if there is no validation split.
         ema: its average is validated; None validates the weights themselves.
         clock: of the run.
         record: stores a row.
@@ -49,7 +52,7 @@ class EpochRecord(pl.Callback):
 
     Attributes:
         last_row: metrics of the last epoch.
-        is_recorded: whether it is recorded; the final row is validated and recorded by `fit`.
+        is_recorded: whether it is recorded; the final row is recorded by `fit`.
         best: with patience, the best validation.
         before: metrics and weights at the start of training, if known.
     """
@@ -74,6 +77,7 @@ class EpochRecord(pl.Callback):
         self.patience, self.saves_time = patience, saves_time
         self.rows = list(rows)
         self.validation_s: float | None = None
+        self._scores: dict[str, float] = {}  # of the epoch's validation
         self.is_recorded = False
         self.best: WeightsSnapshot | None = None
         self.before: WeightsSnapshot | None = None
@@ -103,7 +107,8 @@ class EpochRecord(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        del batch_idx
+        if self.saves_time and (trainer.should_stop or batch_idx + 1 >= trainer.num_training_batches):
+            trainer.check_val_every_n_epoch = 1 if self._is_due(trainer, pl_module) else NEVER
         if not len(batch["image"]):  # all images were unusable
             return
         self._loss = self._loss + outputs["loss"].detach()
@@ -131,20 +136,24 @@ class EpochRecord(pl.Callback):
             "seconds": self.clock.spent(),
         }
 
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        del trainer, pl_module
+        self._validation_began = time.monotonic()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        del trainer
+        self._scores = dict(pl_module.validated)
+        self._note_validation(time.monotonic() - self._validation_began)
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         last = trainer.should_stop or pl_module.progress() >= 1.0
-        due = not self.saves_time or self.validation_s is None or self._is_due()
-        scores: dict[str, float] = dict.fromkeys(pl_module.metric_names, math.nan)
-        epoch_s = max(1e-9, self._epoch_s())
-        if due and not last:  # the last one is validated by fit, with the final weights
-            scores = self.validate(pl_module)
-        row = self._metric_values(trainer, pl_module, scores, epoch_s=epoch_s)
+        scores = self._scores or dict.fromkeys(pl_module.metric_names, math.nan)
+        row = self._metric_values(trainer, pl_module, scores, epoch_s=max(1e-9, self._epoch_s()))
         if not last:
             self.keep(row)
-        self.last_row, self.is_recorded = row, not last
-        for name in ("train_loss", *pl_module.metric_names):
-            if not math.isnan(row[name]):
-                pl_module.log(name, row[name], logger=False)  # the user's loggers get the row from fit
+        self.last_row, self.is_recorded, self._scores = row, not last, {}
+        if not math.isnan(row["train_loss"]):
+            pl_module.log("train_loss", row["train_loss"], logger=False)  # the user's loggers get the row from fit
         if not math.isnan(pl_module.selection_score(row)):
             self._wait(trainer, pl_module, row)
         self._reset()
@@ -155,23 +164,25 @@ class EpochRecord(pl.Callback):
         self.record(row)
         self.show(self.rows)
 
-    def _is_due(self) -> bool:
-        return self.clock.spent() - self._validated_at >= (self.validation_s or 0.0) / _VALIDATION_SHARE
+    def _is_due(self, trainer: pl.Trainer, module: Any) -> bool:
+        """Return whether to validate after the epoch that ends: the last one, and others as time permits."""
+        if self.validation_s is None or trainer.should_stop or module.progress() >= 1.0:
+            return True
+        return self.clock.spent() - self._validated_at >= self.validation_s / _VALIDATION_SHARE
 
     def validate(self, module: Any) -> dict[str, float]:
-        """Validate the weights that would be kept, and measure the time."""
+        """Validate the final weights, where Lightning did not."""
         if self.val_batches is None:
             return dict.fromkeys(module.metric_names, math.nan)
         begin = time.monotonic()
-        if self.ema is None:
-            scores: dict[str, float] = module.validate(self.val_batches)
-        else:
-            with self.ema.applied(module):
-                scores = module.validate(self.val_batches)
-        self.validation_s = time.monotonic() - begin
-        self.clock.aside(self.validation_s)
-        self._validated_at = self.clock.spent()
+        scores: dict[str, float] = module.validate(self.val_batches)
+        self._note_validation(time.monotonic() - begin)
         return scores
+
+    def _note_validation(self, seconds: float) -> None:
+        self.validation_s = seconds
+        self.clock.aside(seconds)
+        self._validated_at = self.clock.spent()
 
     def _wait(self, trainer: pl.Trainer, module: Any, row: dict[str, Any]) -> None:
         if self.patience is None:

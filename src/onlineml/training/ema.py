@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Ema"]
 
+_TRAINED = "trained_state_dict"  # in a checkpoint
+
 
 class Ema(pl.Callback):
     """Averages weights and batch-norm statistics over the last part of a training (Polyak & Juditsky 1992).
@@ -33,6 +35,24 @@ class Ema(pl.Callback):
         self._average: list[Tensor] = []
         self._last_step = 0
         self._swapped = False
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Validate the average."""
+        if trainer.sanity_checking or not self._average:
+            return
+        self.on_train_epoch_end(trainer, pl_module)
+        self._exchange(pl_module)
+        self._swapped = True
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        del trainer
+        if self._swapped:
+            self._exchange(pl_module)
+            self._swapped = False
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        del exception
+        self.on_validation_end(trainer, pl_module)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         del trainer
@@ -57,7 +77,7 @@ class Ema(pl.Callback):
         span = min(float(self.horizon), (10 + step) / 9)
         decay = max(0.0, 1.0 - 1.0 / span) ** (step - self._last_step)
         self._last_step = step
-        with torch.no_grad():
+        with torch.inference_mode(mode=False), torch.no_grad():  # a trainer validates in inference mode
             torch._foreach_lerp_(self._average, [t.detach() for t in _tensors(module)], 1.0 - decay)
 
     @contextmanager
@@ -76,17 +96,41 @@ class Ema(pl.Callback):
                 torch._foreach_copy_([t.detach() for t in _tensors(module)], self._average)
 
     def _exchange(self, module: torch.nn.Module) -> None:
-        with torch.no_grad():
+        with torch.inference_mode(mode=False), torch.no_grad():
             for average, own in zip(self._average, _tensors(module), strict=True):
                 kept = own.detach().clone()
                 own.detach().copy_(average)
                 average.copy_(kept)
 
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Make the average the checkpoint's weights, since they are what was validated; keep the trained ones apart."""
+        del trainer
+        if not self._average:
+            return
+        averages = {id(own): average for own, average in zip(_tensors(pl_module), self._average, strict=True)}
+        named = dict(pl_module.named_parameters(remove_duplicate=False)) | dict(pl_module.named_buffers())
+        trained = checkpoint["state_dict"]
+        checkpoint[_TRAINED] = trained
+        checkpoint["state_dict"] = {name: averages.get(id(named.get(name)), t) for name, t in trained.items()}
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Continue with the trained weights; the module has been given the average."""
+        del trainer
+        if _TRAINED in checkpoint:
+            self._average = [t.detach().clone() for t in _tensors(pl_module)]
+            pl_module.load_state_dict(checkpoint[_TRAINED])
+
     def state_dict(self) -> dict[str, Any]:
-        return {"average": self._average, "last_step": self._last_step}
+        return {"last_step": self._last_step}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._average, self._last_step = list(state_dict["average"]), int(state_dict["last_step"])
+        self._last_step = int(state_dict["last_step"])
+        if "average" in state_dict:  # checkpoints had the trained weights as their own
+            self._average = list(state_dict["average"])
 
 
 def _tensors(module: torch.nn.Module) -> list[Tensor]:

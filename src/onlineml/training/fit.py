@@ -109,8 +109,8 @@ def fit(
         training = Training(model, datamodule, record, Path(folder), epochs=epochs, budget_s=budget_s)
         with training.recorded(), record.stopping_in_time(), stopping_on_interrupt(record):
             _tell(doubts(model, datamodule), record, progress)
-            training.prepare(patience=patience, ema=ema, progress=progress, loggers=loggers)
-            training.execute(precision=precision, accelerator=accelerator, callbacks=callbacks)
+            training.prepare(patience=patience, ema=ema, progress=progress, loggers=loggers, callbacks=callbacks)
+            training.execute(precision=precision, accelerator=accelerator)
     return record
 
 

@@ -78,7 +78,7 @@ def quiet() -> Iterator[None]:
             warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
             # workers mostly wait for storage
             warnings.filterwarnings("ignore", r"This DataLoader will create \d+ worker processes", UserWarning)
-            # EpochRecord validates, with the averaged weights
+            # there is no validation split
             warnings.filterwarnings("ignore", "You defined a `validation_step` but have no `val_dataloader`")
             # a batch without usable images, which are in the datamodule's findings
             warnings.filterwarnings("ignore", "`training_step` returned `None`")

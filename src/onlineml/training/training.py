@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from onlineml.data.loading.lightning import pl
+from onlineml.data.loading.lightning import lightning_of
 from onlineml.errors import NotFoundError, StoppedError
 from onlineml.storage.codec import encode
 from onlineml.storage.io import delete, delete_drafts, draft_for, read_bytes, upload_file, write_bytes
-from onlineml.tasks.schedule import Knot, Schedule
+from onlineml.tasks.schedule import Knot, Schedule, count_steps
 from onlineml.training.budget import FORWARDS_A_STEP, Budget, Clock
-from onlineml.training.callbacks import EpochRecord, WeightsSnapshot
+from onlineml.training.callbacks import NEVER, EpochRecord, WeightsSnapshot
 from onlineml.training.checkpoints import Checkpoints, LocalCheckpoints
 from onlineml.training.ema import Ema
 from onlineml.training.probe import collect_features, probe_head
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from onlineml.data.loading.datamodules import ImageDataModule
+    from onlineml.data.loading.lightning import pl
     from onlineml.runs.run import Run
     from onlineml.tasks.base import VisionModule
 
@@ -75,9 +77,17 @@ class Training:
             self.model.eval()
             self.reporter.close()
 
-    def prepare(self, *, patience: int | None, ema: bool, progress: Progress, loggers: Sequence[Logger] = ()) -> None:
-        """Warm up the head, and create the loader, the schedule and the callbacks."""
-        self.loggers = list(loggers)
+    def prepare(
+        self,
+        *,
+        patience: int | None,
+        ema: bool,
+        progress: Progress,
+        loggers: Sequence[Logger] = (),
+        callbacks: Sequence[pl.Callback] = (),
+    ) -> None:
+        """Warm up the head, and create the loader, the schedule and the callbacks, before those of the user."""
+        self.loggers, self.users = list(loggers), list(callbacks)
         self.model.before_training(self.datamodule)
         if not self.model.training:  # trained or loaded before: Lightning keeps the mode
             self.model.train()
@@ -85,7 +95,7 @@ class Training:
         self._warm_up()
         self.loader = self.datamodule.loader("train", train=True, augmented=not self.is_short)
         if self.epochs is not None:
-            schedule = Schedule.of_length(self.epochs * len(self.loader))
+            schedule = Schedule.of_length(count_steps(len(self.loader), self.epochs, self.users))
         else:
             schedule = Schedule(_read_knots(self.run))
         self.model.schedule = schedule
@@ -184,29 +194,15 @@ class Training:
         size = sum(int(t.numel()) * t.element_size() for t in self.model.state_dict().values())
         return float(validation_s + size / 200e6 + 0.1)  # 200 MB/s: serialise, hash and write
 
-    def execute(self, *, precision: str | None, accelerator: str, callbacks: Sequence[pl.Callback]) -> None:
+    def execute(self, *, precision: str | None, accelerator: str) -> None:
         """Train, keep the best weights, write the model."""
         for logger in self.loggers:
             logger.log_hyperparams(dict(self.run.spec))
         with interruptible():
-            trainer = pl.Trainer(
-                max_epochs=-1 if self.epochs is None else self.epochs,
-                accelerator=accelerator,
-                devices=1,
-                precision=precision_for(precision, accelerator, self.model),  # type: ignore[arg-type]
-                callbacks=[*self.callbacks, *callbacks, self.checkpoints],
-                plugins=LocalCheckpoints(self.checkpoints.draft),
-                default_root_dir=self.folder,
-                limit_val_batches=0,  # EpochRecord validates the averaged weights
-                logger=self.loggers or False,
-                log_every_n_steps=1,  # avoids a warning for short epochs
-                enable_checkpointing=any(isinstance(c, pl.callbacks.Checkpoint) for c in callbacks),  # the user's
-                enable_progress_bar=False,
-                enable_model_summary=False,
-                gradient_clip_val=self.model.gradient_clip,
-            )
+            trainer = self._trainer(precision_for(precision, accelerator, self.model), accelerator)
+            val = self.record.val_batches
             try:
-                trainer.fit(self.model, self.loader, ckpt_path=self.checkpoint, weights_only=True)
+                trainer.fit(self.model, self.loader, val, ckpt_path=self.checkpoint, weights_only=True)
             finally:
                 self.checkpoints.close()
         kept = self._choose()
@@ -218,15 +214,40 @@ class Training:
         delete(self.run.location / "last.ckpt")
         delete_drafts(self.run.location / "last.ckpt")
 
+    def _trainer(self, precision: str, accelerator: str) -> pl.Trainer:
+        """Return a trainer of the package of Lightning that the user's callbacks and loggers come from."""
+        package = lightning_of([*self.users, *self.loggers])
+
+        def brought(kind: str) -> bool:
+            return any(isinstance(c, getattr(package.callbacks, kind)) for c in self.users)
+
+        made: pl.Trainer = package.Trainer(
+            max_epochs=-1 if self.epochs is None else self.epochs,
+            accelerator=accelerator,
+            devices=1,
+            precision=precision,
+            callbacks=[*self.callbacks, *self.users, self.checkpoints],
+            plugins=LocalCheckpoints(self.checkpoints.draft),
+            default_root_dir=self.folder,
+            num_sanity_val_steps=0,
+            check_val_every_n_epoch=1 if self.budget_s is None else NEVER,  # EpochRecord decides
+            logger=self.loggers or False,
+            log_every_n_steps=1,  # avoids a warning for short epochs
+            enable_checkpointing=brought("Checkpoint"),
+            enable_progress_bar=brought("ProgressBar"),
+            enable_model_summary=brought("ModelSummary"),
+            gradient_clip_val=self.model.gradient_clip,
+        )
+        return made
+
     def _choose(self) -> dict[str, Any]:
         """Load the final weights, record the last epoch, and return the metrics of the final weights."""
-        record = self.record
+        record, good = self.record, self.model.selection_score
         if self.ema is not None:
             self.ema.keep(self.model)
-            record.ema = None
-        kept = shown = record.last_row if record.is_recorded else record.last_row | record.validate(self.model)
-        good, last = self.model.selection_score, kept
-        if record.best is not None and not good(kept) > good(record.best.row):
+        validated = record.val_batches is None or not math.isnan(good(record.last_row))
+        kept = shown = last = record.last_row if validated else record.last_row | record.validate(self.model)
+        if record.best is not None and not good(kept) >= good(record.best.row):
             kept = record.best.row
             self.model.load_state_dict(record.best.weights)
         if record.before is not None and good(record.before.row) > good(kept):  # only the new head

@@ -14,7 +14,7 @@ from onlineml.models.detectors import build_detector, takes_backbone
 from onlineml.models.modes import in_eval_mode
 from onlineml.storage.location import Location, Options, Url
 from onlineml.tasks.base import VisionModule
-from onlineml.tasks.batches import image_of, targets_of
+from onlineml.tasks.batches import check_batch, image_of, targets_of
 from onlineml.tasks.class_names import checked_names
 from onlineml.tasks.detection.shrinking import shrink_batch
 from onlineml.tasks.detection.validation import DetectionMetric, check_answer
@@ -153,6 +153,13 @@ class ObjectDetector(VisionModule):
     def max_objects(self, number: int) -> None:
         self.network.max_objects = whole("max_objects", number, least=1)
 
+    def settings(self) -> dict[str, Any]:
+        """See `VisionModule.settings`."""
+        own: dict[str, Any] = {"architecture": self.architecture, "config": self.config}
+        if takes_backbone(self.architecture):
+            own["backbone"] = self.backbone_name
+        return super().settings() | own | {"start_scale": self.start_scale}
+
     @classmethod
     def from_descriptor(
         cls, descriptor: Mapping[str, Any], *, network: str | nn.Module | None, source: str
@@ -277,8 +284,10 @@ class ObjectDetector(VisionModule):
 
     def validation_step(self, batch: DetectionBatch, batch_idx: int) -> None:
         if batch_idx == 0:
-            self.check_batch(batch)
-        self._seen.add(batch, self.detect(batch["image"]))
+            check_batch(self, batch)
+            self._seen = DetectionMetric()  # not of a validation that was broken off
+        with torch.autocast(self.device.type, enabled=False):  # as it will predict
+            self._seen.add(batch, self.detect(batch["image"]))
 
     test_step = validation_step
 
@@ -291,8 +300,8 @@ class ObjectDetector(VisionModule):
     def _log_seen(self, prefix: str) -> None:
         seen, self._seen = self._seen, DetectionMetric()
         if len(seen):
-            map_50, map_50_95 = seen.average_precision(self.class_names)
-            self.log_dict({f"{prefix}_map_50": map_50, f"{prefix}_map_50_95": map_50_95}, prog_bar=True)
+            found = seen.average_precision(self.class_names)
+            self.log_scores(dict(zip(self.metric_names, found, strict=True)), prefix)
             if prefix == "val":
                 self.thresholds = seen.thresholds(self.class_names)
 
