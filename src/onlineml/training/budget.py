@@ -77,11 +77,18 @@ class Budget(pl.Callback):
             if step - self._first_step >= _SKIPPED or now > 0.2 * self.budget_s:
                 self._begin = (step, now - self.clock.aside_s, pl_module.head_only)
                 self._corrected_at = 0.0
-        elif step > self._begin[0] and self._due(now, epoch_end=batch_idx + 1 >= trainer.num_training_batches):
+        elif (
+            not self._is_over(step)
+            and step > self._begin[0]
+            and self._due(now, epoch_end=batch_idx + 1 >= trainer.num_training_batches)
+        ):
             self._correct(step, now)
+        trainer.should_stop = trainer.should_stop or self._is_over(step)
+
+    def _is_over(self, step: int) -> bool:
+        """Return whether the rate is annealed: more steps would train at its floor."""
         total = self.schedule.total_steps
-        if total is not None and step >= total:
-            trainer.should_stop = True
+        return total is not None and step >= total
 
     def _due(self, now: float, *, epoch_end: bool) -> bool:
         if self._begin is None:
@@ -121,6 +128,5 @@ class Budget(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self.head_warmup = pl_module.head_warmup
-        total = self.schedule.total_steps
-        if total is not None and trainer.global_step >= total:  # killed between its last step and its end
+        if self._is_over(trainer.global_step):  # killed between its last step and its end
             trainer.should_stop = True

@@ -102,7 +102,7 @@ def test_a_class_name_that_stands_twice_is_named() -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"mix": "blend"}, "mix='blend': expected 'none', 'mixup' or 'cutmix'"),
+        ({"mix": "blend"}, "mix='blend': expected one of none, mixup, cutmix"),
         ({"optimizer": "lion"}, "optimizer='lion': expected one of adamw, sgd"),
         ({"lr": 0.0}, "lr=0.0: expected more than 0"),
         ({"lr": float("nan")}, "lr=nan: expected more than 0"),
