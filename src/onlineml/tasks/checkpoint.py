@@ -95,7 +95,7 @@ class WithCheckpoint:
         if isinstance(checkpoint_path, str) or hasattr(checkpoint_path, "__fspath__"):
             data = read_bytes(Location.of(cast("str", checkpoint_path), None))
         else:
-            data = cast("IO[bytes]", checkpoint_path).read()
+            data = checkpoint_path.read()
         checkpoint = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         facts, settings = checkpoint.get(_KEY, {}), checkpoint.get(_SETTINGS, {})
         task = cast("type[VisionModule]", cls).task
