@@ -80,6 +80,10 @@ def smaller(code: str, addresses: dict[str, str]) -> str:
 
 @pytest.mark.s3
 @pytest.mark.timeout(900)
+@pytest.mark.filterwarnings(
+    "ignore:`isinstance:FutureWarning",  # torch 2.15 to Lightning 2.6.6, in a trainer of the reader's
+    "ignore:The '.*_dataloader' does not have many workers",
+)
 @pytest.mark.parametrize(
     "name",
     [
