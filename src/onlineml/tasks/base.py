@@ -211,6 +211,15 @@ class VisionModule(  # its parts, each in a module of its own
         logged = {prefix + name.removeprefix("val"): value for name, value in found.items()}
         self.log_dict(logged, prog_bar=True, logger=None if self.schedule is None else False)
 
+    def on_validation_epoch_end(self) -> None:
+        self._log_seen("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._log_seen("test")
+
+    def _log_seen(self, prefix: str) -> None:
+        """Log the metrics of a validation ("val") or test ("test"), see `log_scores`."""
+
     def setup(self, stage: str) -> None:
         """Record the dataset and input size, with any trainer."""
         datamodule = getattr(self.trainer, "datamodule", None)

@@ -258,12 +258,6 @@ class ClassifierModule(VisionModule):
 
     test_step = validation_step
 
-    def on_validation_epoch_end(self) -> None:
-        self._log_seen("val")
-
-    def on_test_epoch_end(self) -> None:
-        self._log_seen("test")
-
     def _log_seen(self, prefix: str) -> None:
         seen, self._seen = self._seen, []
         found = self._metrics_of(seen, chooses=prefix == "val")

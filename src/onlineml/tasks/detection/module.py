@@ -140,7 +140,6 @@ class ObjectDetector(VisionModule):
         return {"architecture": name, "backbone": self.backbone_name}
 
     def descriptor(self) -> dict[str, Any]:
-        """See `VisionModule.descriptor`."""
         named = {"architecture": self.architecture or type(self.network).__name__, "own": not self.architecture}
         return {**named, "backbone": self.backbone_name, "config": self.config, "max_objects": self.max_objects}
 
@@ -154,11 +153,9 @@ class ObjectDetector(VisionModule):
         self.network.max_objects = whole("max_objects", number, least=1)
 
     def settings(self) -> dict[str, Any]:
-        """See `VisionModule.settings`."""
-        own: dict[str, Any] = {"architecture": self.architecture, "config": self.config}
-        if takes_backbone(self.architecture):
-            own["backbone"] = self.backbone_name
-        return super().settings() | own | {"start_scale": self.start_scale}
+        below = {"backbone": self.backbone_name} if takes_backbone(self.architecture) else {}
+        own = {name: getattr(self, name) for name in ("architecture", "config", "start_scale", "max_objects")}
+        return super().settings() | own | below
 
     @classmethod
     def from_descriptor(
@@ -223,11 +220,9 @@ class ObjectDetector(VisionModule):
 
     @property
     def class_head_name(self) -> str:
-        """See `VisionModule.class_head_name`."""
         return self.network.class_head_name
 
     def fresh_class_head(self, num_classes: int) -> nn.Conv2d | None:
-        """See `VisionModule.fresh_class_head`."""
         return self.network.fresh_class_head(num_classes)
 
     def head_parameters(self) -> list[nn.Parameter]:
@@ -290,12 +285,6 @@ class ObjectDetector(VisionModule):
             self._seen.add(batch, self.detect(batch["image"]))
 
     test_step = validation_step
-
-    def on_validation_epoch_end(self) -> None:
-        self._log_seen("val")
-
-    def on_test_epoch_end(self) -> None:
-        self._log_seen("test")
 
     def _log_seen(self, prefix: str) -> None:
         seen, self._seen = self._seen, DetectionMetric()
