@@ -221,7 +221,9 @@ class VisionModule(  # its parts, each in a module of its own
         """Log the metrics of a validation ("val") or test ("test"), see `log_scores`."""
 
     def setup(self, stage: str) -> None:
-        """Record the dataset and input size, with any trainer."""
+        """Record the dataset and input size, with any trainer, which would train a loaded model in evaluation mode."""
+        if stage == "fit" and not self.training:
+            self.train()
         datamodule = getattr(self.trainer, "datamodule", None)
         if stage == "fit" and datamodule is not None and hasattr(datamodule, "manifest"):
             self.before_training(datamodule)
