@@ -277,7 +277,7 @@ def test_bad_images_are_rows_that_say_why(tmp_path: Path) -> None:
         b"",
         b"no image",
         str(tmp_path / "missing.png"),
-        np.zeros((4, 4, 2), np.uint8),
+        np.zeros((6, 6, 2), np.uint8),
         np.zeros((0, 4, 3), np.uint8),
         whole,
     ]
