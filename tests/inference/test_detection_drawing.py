@@ -228,7 +228,7 @@ def test_images_that_cannot_be_drawn(tmp_path: Path) -> None:
     with pytest.raises(BadImageError, match="unreadable"):
         draw(b"no image", found)
     with pytest.raises(BadImageError, match="shape"):
-        draw(np.zeros((4, 4, 2), np.uint8), found)
+        draw(np.zeros((5, 5, 2), np.uint8), found)
     with pytest.raises(NotFoundError):
         draw(tmp_path / "missing.png", found)
     with pytest.raises(ConfigError, match="is no image"):

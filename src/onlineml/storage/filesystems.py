@@ -133,10 +133,10 @@ def _ours(err: Exception, at: Location, needs: Needs) -> OSError:
         return NotFoundError(f"nothing is stored at {at}{f': there is no folder {missing}' if missing else ''}")
     if cause is None and isinstance(err, FileExistsError):
         return AlreadyExistsError(f"{at} already exists")
-    detail = scrubbed(" ".join(f"{type(err).__name__}: {err}".split())[:_DETAIL], at)
+    detail = scrubbed(" ".join(f"{type(err).__name__}: {err}".split()), at)[:_DETAIL]
     what, permission, without = _NEEDS[needs]
     if cause is not None:
-        text = f"{at}: {cause} ({detail})"
+        text = f"{at}: {scrubbed(str(cause), at)} ({detail})"
         return PermissionError(f"{text}{without}") if cause.denied else StorageError(text)
     if isinstance(err, PermissionError):
         rights = f" (S3: {permission})" if scheme(at.url) in {"s3", "s3a"} else ""

@@ -513,7 +513,7 @@ def test_the_numbers_of_these_tests_can_be_read() -> None:
 
 
 def test_the_page_on_videos_lists_every_policy_in_its_own_words() -> None:
-    page = ROOT / "docs" / "video.md"
+    page = ROOT / "docs" / "data" / "video.md"
     rows = [line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
     wanted = [f"| `{name}` | {policy.outcome} | {policy.text} |" for name, policy in POLICIES.items()]
     assert [row for row in rows if row.count("|") == 4] == wanted
