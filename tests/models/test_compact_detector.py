@@ -99,8 +99,10 @@ def test_a_distance_has_a_limit() -> None:
 # ---- found ----
 
 
-def test_found_is_what_a_suppression_one_by_one_keeps() -> None:
+@pytest.mark.parametrize("limit", [100, 40])
+def test_found_is_what_a_suppression_one_by_one_keeps(limit: int) -> None:
     network = compact(4).eval()
+    network.max_objects = limit
     with torch.no_grad():  # as sure and unsure as a trained one
         network.to_logits.weight.normal_(std=0.5)
         network.to_sides.weight.normal_(std=0.1)
@@ -108,11 +110,11 @@ def test_found_is_what_a_suppression_one_by_one_keeps() -> None:
     with torch.inference_mode():
         raw, found = network(images), network.detect(images)
     for i, objects in enumerate(found):
-        boxes, labels, scores = boxes_by_class(raw.logits[i].sigmoid(), raw.boxes_xyxy[i], max_iou=0.6)
+        boxes, labels, scores = boxes_by_class(raw.logits[i].sigmoid(), raw.boxes_xyxy[i], max_iou=0.6, max_objects=limit)
         assert torch.equal(objects["boxes"], boxes)
         assert torch.equal(objects["labels"], labels)
         assert torch.equal(objects["scores"], scores)
-        assert len(objects["scores"]) == 100
+        assert len(objects["scores"]) == limit
         assert (objects["scores"].diff() <= 0).all()
 
 

@@ -44,7 +44,7 @@ def overlap(a: list[float], b: list[float]) -> float:
 
 
 def boxes_by_class(
-    scores: torch.Tensor, boxes_xyxy: torch.Tensor, *, max_iou: float
+    scores: torch.Tensor, boxes_xyxy: torch.Tensor, *, max_iou: float, max_objects: int = 100
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Boxes, labels and scores of what is kept: the surest, then each that no kept one of its class overlaps too much.
 
@@ -52,6 +52,7 @@ def boxes_by_class(
         scores: (N, C).
         boxes_xyxy: (N, 4).
         max_iou: from which on a box is left out.
+        max_objects: how many are kept at most.
     """
     n_classes = scores.shape[1]
     places = [(i, c) for i in range(len(scores)) for c in range(n_classes)]
@@ -60,7 +61,7 @@ def boxes_by_class(
     for i, c in sorted(places, key=lambda p: -values[p[0]][p[1]])[:1000]:
         if all(d != c or overlap(corners[i], corners[j]) <= max_iou for j, d in kept):
             kept.append((i, c))
-        if len(kept) == 100:
+        if len(kept) == max_objects:
             break
     rows, labels = torch.tensor([i for i, _ in kept]), torch.tensor([c for _, c in kept])
     return boxes_xyxy[rows], labels, scores[rows, labels]
