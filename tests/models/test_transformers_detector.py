@@ -214,5 +214,5 @@ def test_without_the_package_its_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     import sys
 
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'onlineml\[transformers\]'"):
+    with pytest.raises(MissingDependencyError, match="needs transformers: pip install transformers"):
         build_detector("transformers:d_fine", num_classes=2)

@@ -83,7 +83,7 @@ class Predictions(ImageRows[Prediction]):
     Example:
         >>> rows = oml.predict("s3://lab/butterflies@champion", "s3://lab/new/")
         >>> list(rows.to_frame().columns)
-        ['uri', 'label', 'score', 'top_labels', 'top_scores', 'error']
+        ['uri', 'label', 'score', 'top_labels', 'top_scores', 'error', 'image_id']
     """
 
     columns: ClassVar[Mapping[str, str]] = {

@@ -161,7 +161,7 @@ def test_the_same_arguments_give_the_same_bytes_and_another_task_is_not_mixed_in
 
     with pytest.raises(AlreadyExistsError, match="choose another"):
         make_samples(str(folder), n=60, seed=3, mislabelled=0.15, broken=6)
-    with pytest.raises(ConfigError, match="it is 'juggling'"):
+    with pytest.raises(ConfigError, match="task='juggling'"):
         make_samples(str(tmp_path / "other"), task="juggling")
 
 
