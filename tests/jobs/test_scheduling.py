@@ -24,7 +24,7 @@ from shown_blocks import check_run
 nbformat = Late("nbformat")
 
 EXAMPLES = ROOT / "docs" / "examples"
-PAGE = EXAMPLES.parent / "scheduling.md"
+PAGE = EXAMPLES.parent / "unattended" / "scheduling.md"
 
 
 def check_command(words: list[str]) -> None:

@@ -110,7 +110,9 @@ def test_found_is_what_a_suppression_one_by_one_keeps(limit: int) -> None:
     with torch.inference_mode():
         raw, found = network(images), network.detect(images)
     for i, objects in enumerate(found):
-        boxes, labels, scores = boxes_by_class(raw.logits[i].sigmoid(), raw.boxes_xyxy[i], max_iou=0.6, max_objects=limit)
+        boxes, labels, scores = boxes_by_class(
+            raw.logits[i].sigmoid(), raw.boxes_xyxy[i], max_iou=0.6, max_objects=limit
+        )
         assert torch.equal(objects["boxes"], boxes)
         assert torch.equal(objects["labels"], labels)
         assert torch.equal(objects["scores"], scores)

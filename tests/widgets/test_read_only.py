@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-MISSING = "permission to write there is missing"
+MISSING = "is mounted read-only"
 
 
 def image(seed: int) -> bytes:

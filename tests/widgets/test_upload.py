@@ -147,7 +147,13 @@ def test_what_the_folders_of_an_archive_mean_is_asked_and_other_files_do_not_wai
 ) -> None:
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w") as archive:
-        for name in ["photos/cat/1.png", "photos/cat/2.png", "cow/3.png", "cow/notes.txt", "4.png"]:
+        for name in [
+            "photos/cat/1.png",
+            "photos/cat/2.png",
+            "photos/cow/3.png",
+            "photos/cow/notes.txt",
+            "photos/4.png",
+        ]:
             archive.writestr(name, image(len(archive.namelist())))
     front = FrontEnd(Upload(project))
     both = {"files": ["f1", "f2"], "names": ["a.zip", "b.png"], "buffers": [data.getvalue(), image(9)]}

@@ -36,7 +36,7 @@ _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "ad
 _NEEDS = {
     "read": ("read it", "GetObject", ""),
     "list": ("list it", "ListBucket", ""),
-    "write": ("write there", "PutObject", "; reading, predicting and evaluating need none"),
+    "write": ("write there", "PutObject", "; reading, predicting and evaluating still work"),
     "delete": ("delete it", "DeleteObject", ""),
 }
 _DETAIL = 500  # characters of the other library's message
