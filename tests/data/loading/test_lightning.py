@@ -36,8 +36,17 @@ print(run.status()["state"], *sorted(set(Watch.hooks)))
 """
 
 
-@pytest.mark.parametrize("package", ["lightning", "lightning.pytorch", "pytorch_lightning"])
-@pytest.mark.parametrize("first", [True, False], ids=["imported first", "imported after a model was made"])
+QUICK = {("lightning", True), ("pytorch_lightning", False)}  # each case is a process that trains
+
+
+@pytest.mark.parametrize(
+    ("package", "first"),
+    [
+        pytest.param(package, first, marks=() if (package, first) in QUICK else pytest.mark.slow)
+        for package in ("lightning", "lightning.pytorch", "pytorch_lightning")
+        for first in (True, False)
+    ],
+)
 def test_either_package(tmp_path: Path, package: str, first: bool) -> None:
     photos = make_photos(tmp_path / "images")
     theirs = f"import {package} as L\n"
