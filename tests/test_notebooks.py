@@ -180,6 +180,7 @@ def check_executed(notebook: Any) -> None:
             assert output.output_type != "error"
             assert output.get("name") != "stderr", output
             pictures += len(output.get("data", {}).pop("image/png", ""))
+            pictures += output.get("data", {}).get("text/html", "").count("data:image/")  # a saved widget's
     assert len(nbformat.writes(notebook)) < 450_000
     assert pictures
 
