@@ -90,7 +90,14 @@ def typecheck(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def notebooks(session: nox.Session) -> None:
     """Run the notebooks under papermill, as a scheduler would: in a local folder and on S3."""
-    with_torch(session, "pytest", "-m", "notebooks", "tests/test_notebooks.py", *(session.posargs or parallel("load")))
+    with_torch(
+        session,
+        "pytest",
+        "-m",
+        "notebooks and not slow",
+        "tests/test_notebooks.py",
+        *(session.posargs or parallel("load")),
+    )
 
 
 def debian(session: nox.Session, **programs: str) -> None:
@@ -177,7 +184,7 @@ def lint(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Run the notebooks on few photos, and build the documentation into docs/_build/html; a warning fails."""
     shutil.rmtree(ROOT / "docs" / "_build" / "demo", ignore_errors=True)
-    small = ["--task", "classification", "--photos", "200", "--seconds", "45"]
+    small = ["--task", "classification", "--photos", "200", "--seconds", "20"]
     with_torch(session, "python", "-m", "onlineml.cli.demo", "docs/_build/demo", *small)
     install(session, Path(session.virtualenv.location), "--group", "docs")
     session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html", *session.posargs)

@@ -227,12 +227,14 @@ def test_a_failure_is_an_exit_code_and_names_the_remedy(tmp_path: Path) -> None:
 
 
 @pytest.mark.notebooks
-def test_the_demonstration_sums_up_what_the_notebooks_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tasks", [DEMONSTRATED[:1], pytest.param(DEMONSTRATED, marks=pytest.mark.slow)])
+def test_the_demonstration_sums_up_what_the_notebooks_found(tmp_path: Path, tasks: tuple[str, ...]) -> None:
     command = [sys.executable, "-m", "onlineml.cli.demo", str(tmp_path / "demo"), "--photos", "80", "--seconds", "4"]
+    command += [word for task in tasks for word in ("--task", task)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LONG_S)
     assert done.returncode == 0, done.stderr[-4000:]
 
-    for task in DEMONSTRATED:
+    for task in tasks:
         home = tmp_path / "demo" / task
         found = results(str(home / "project"))
         summary = done.stdout.partition(f"\n{task.capitalize()}\n")[2]
