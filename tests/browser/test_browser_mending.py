@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from lab_server import write_notebook
 from onlineml.project.project import Project
+from picture_files import grey_files
 from stage import Stage
 
 if TYPE_CHECKING:
@@ -47,15 +46,6 @@ view
 """
 
 
-def photos(folder: Path, n: int) -> list[str]:
-    found = []
-    for number in range(n):
-        file = folder.parent / f"{folder.name}-{number}.png"
-        Image.fromarray(np.full((240, 360, 3), 30 * number + 60, np.uint8)).save(file)
-        found.append(str(file))
-    return found
-
-
 def opened(lab: Lab, page: LabPage, source: str) -> None:
     if not page.is_open:
         write_notebook(lab.root / "mending.ipynb", ["0"])
@@ -80,7 +70,7 @@ def narrow(page: LabPage, name: str, selector: str) -> None:
 def test_a_gallery_is_searched_sorted_cut_and_mended(lab: Lab, shared_page: LabPage) -> None:
     folder = lab.root / "mend-labels"
     project = Project.create(folder, class_names=CLASSES)
-    ids = project.images.upload(photos(folder, 4), label="lemon")
+    ids = project.images.upload(grey_files(folder, 4), label="lemon")
     project.labels.suggest({ids[0]: ("apple", 0.6), ids[1]: ("lemon", 0.9), ids[2]: ("pear", 0.8)}, model="4")
     opened(lab, shared_page, GALLERY.format(name=folder.name))
     page, gallery = shared_page.page, shared_page.find(".oml-gallery")
@@ -137,7 +127,7 @@ def test_a_gallery_is_searched_sorted_cut_and_mended(lab: Lab, shared_page: LabP
 def test_a_cell_of_the_matrix_is_relabelled(lab: Lab, shared_page: LabPage) -> None:
     folder = lab.root / "mend-matrix"
     project = Project.create(folder, class_names=CLASSES)
-    ids = project.images.upload(photos(folder, 4), label="lemon")
+    ids = project.images.upload(grey_files(folder, 4), label="lemon")
     opened(lab, shared_page, MATRIX.format(name=folder.name, ids=ids, classes=CLASSES))
     page, gallery = shared_page.page, shared_page.find(".oml-gallery")
     gallery.locator(".oml-card img").nth(3).wait_for()
@@ -160,7 +150,7 @@ def test_many_boxes_are_copied_repeated_and_seen_without_labels(lab: Lab, shared
     folder = lab.root / "mend-boxes"
     project = Project.create(folder, task="detection", class_names=CLASSES)
     corners = [[4 + 17 * (i % 20), 4 + 15 * (i // 20), 16 + 17 * (i % 20), 14 + 15 * (i // 20)] for i in range(300)]
-    files = photos(folder, 3)
+    files = grey_files(folder, 3)
     ids = project.images.upload(files, boxes=[(corners, ["pear"] * 300), ([[10, 10, 60, 50]], ["apple"]), ([], [])])
     project.labels.suggest(
         {ids[2]: ([[200, 20, 260, 80], [20, 120, 80, 200]], ["lemon", "pear"], [0.9, 0.3])}, model="4"
@@ -228,7 +218,7 @@ def test_boxes_before_and_after_are_seen_and_the_image_is_opened_in_the_editor(l
     folder = lab.root / "mend-changed"
     project = Project.create(folder, task="detection", class_names=["apple"])
     both = ([[10, 10, 60, 50], [200, 40, 300, 120]], ["apple", "apple"])
-    ids = project.images.upload(photos(folder, 2), boxes=[both, both])
+    ids = project.images.upload(grey_files(folder, 2), boxes=[both, both])
     opened(lab, shared_page, CHANGED.format(name=folder.name))
     gallery = shared_page.find(".oml-gallery")
     gallery.locator(".oml-card img").nth(1).wait_for()

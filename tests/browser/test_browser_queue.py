@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from lab_server import write_notebook
 from onlineml.project.project import Project
+from picture_files import grey_files
 from stage import Stage
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from lab_page import LabPage
     from lab_server import Lab
 
@@ -30,15 +27,6 @@ items = tuple(ReviewItem(i, n, tuple(Why(**w) for w in own), not own) for n, (i,
 view = {widget}(Project.open("{name}"), ReviewQueue(items, len(items), len(items), 0, 0), author="ann")
 view
 """
-
-
-def photos(folder: Path, n: int) -> list[str]:
-    found = []
-    for number in range(n):
-        file = folder.parent / f"{folder.name}-{number}.png"
-        Image.fromarray(np.full((240, 360, 3), 40 * number + 60, np.uint8)).save(file)
-        found.append(str(file))
-    return found
 
 
 def why(reason: str, suggestion: str, label: str, confidence: float, **facts: object) -> dict[str, object]:
@@ -58,7 +46,7 @@ def opened(lab: Lab, page: LabPage, **facts: object) -> None:
 def test_a_label_is_right_or_the_model_is(lab: Lab, shared_page: LabPage) -> None:
     folder = lab.root / "queue-labels"
     project = Project.create(folder, class_names=CLASSES)
-    ids = project.images.upload(photos(folder, 3), label="lemon")
+    ids = project.images.upload(grey_files(folder, 3), label="lemon")
     suspect = why("label error", "apple", "lemon", 0.93)
     opened(
         lab, shared_page, widget="Relabel", name=folder.name, whys={ids[0]: [suspect], ids[1]: [suspect], ids[2]: []}
@@ -84,7 +72,7 @@ def test_a_label_is_right_or_the_model_is(lab: Lab, shared_page: LabPage) -> Non
 def test_labels_of_a_set_follow_the_model_or_stay(lab: Lab, shared_page: LabPage) -> None:
     folder = lab.root / "queue-sets"
     project = Project.create(folder, task="multilabel", class_names=CLASSES)
-    ids = project.images.upload(photos(folder, 2), labels=["lemon", "pear"])
+    ids = project.images.upload(grey_files(folder, 2), labels=["lemon", "pear"])
     whys = [
         why("label error", "with apple", "lemon, pear", 0.93),
         why("label error", "without pear", "lemon, pear", 0.9),
@@ -107,7 +95,7 @@ def test_a_suspect_box_is_selected_and_mended_by_one_key(lab: Lab, shared_page: 
     folder = lab.root / "queue-boxes"
     project = Project.create(folder, task="detection", class_names=CLASSES)
     boxes = [([[10, 10, 90, 80], [200, 40, 300, 120]], ["pear", "lemon"])] * 2
-    ids = project.images.upload(photos(folder, 2), boxes=boxes)
+    ids = project.images.upload(grey_files(folder, 2), boxes=boxes)
     swapped = why("swapped box", "apple", "lemon", 0.93, box_xyxy=(201.0, 41.0, 300.0, 120.0), object_row=1)
     missed = why("missed box", "pear", "", 0.7, box_xyxy=(120.0, 150.0, 180.0, 220.0))
     opened(lab, shared_page, widget="BoxEditor", name=folder.name, whys={ids[0]: [swapped, missed], ids[1]: [swapped]})

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["noise", "noise_jpeg", "plain", "png", "pool"]
+__all__ = ["grey_files", "noise", "noise_jpeg", "plain", "png", "pool"]
 
 
 def noise(seed: int, size_hw: tuple[int, int] = (20, 20)) -> np.ndarray:
@@ -33,6 +33,16 @@ def png(pixels: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def grey_files(folder: Path, n: int) -> list[str]:
+    """Files of 360 x 240 pixels beside a folder, each of another grey."""
+    found = []
+    for number in range(n):
+        file = folder.parent / f"{folder.name}-{number}.png"
+        file.write_bytes(png(plain(40 * number + 60, (240, 360))))
+        found.append(str(file))
+    return found
 
 
 def pool(folder: Path, pictures: Sequence[np.ndarray | bytes], *, split: str = "train", n_classes: int = 2) -> Manifest:

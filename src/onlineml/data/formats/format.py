@@ -188,6 +188,10 @@ class Place:
         files, url = self.listing, io.join(self.url, path)
         return Source(url, root=self.url, options=self.options, files=files, holds=holds)
 
+    def listed_source(self) -> Source:
+        """Return the place itself as a reader's input, with its listing, so that it is not listed again."""
+        return self.source()._replace(files=self.listing)
+
 
 class Reader(Protocol):
     """A function that reads what was detected.

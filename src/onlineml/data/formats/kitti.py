@@ -14,29 +14,28 @@ from typing import TYPE_CHECKING, Any
 
 from onlineml.data.formats.annotated import AnnotatedImage, Shape, annotated_images, annotated_parts
 from onlineml.data.formats.boxes import HASHED, require_no_problems
-from onlineml.data.formats.encodings import utf8
 from onlineml.data.formats.export import empty_folder, image_chunks, unique_paths, write_many
 from onlineml.data.formats.format import Format
 from onlineml.data.formats.lists import split_lists, splits_by_list
 from onlineml.data.formats.pairs import folder_of, pair, split_of_folder, words
+from onlineml.data.formats.row_files import parse_rows, read_row_files
 from onlineml.data.images.policies import is_image_name
 from onlineml.data.manifest.examples import examples
 from onlineml.errors import DataError
 from onlineml.storage import io
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from onlineml.data.formats.format import Place, Source
     from onlineml.data.formats.parts import Parts
     from onlineml.data.manifest.manifest import Manifest
     from onlineml.storage.location import Location
 
-__all__ = ["KITTI", "parse_kitti", "read_kitti", "read_row_files", "write_kitti"]
+__all__ = ["KITTI", "parse_kitti", "read_kitti", "write_kitti"]
 
 _IGNORED = "DontCare"
 _LOOKED_AT = 8  # files whose beginnings are read to recognise the format
-_TOGETHER = 1024  # files in memory at a time
 _COLUMNS = 14  # numbers after the type; a 15th is the score of a detection
 # names of columns, and the numbers that stand for nothing known, as in TAO's rows and in those of DontCare
 _FURTHER: dict[str, tuple[float, ...]] = {
@@ -66,7 +65,7 @@ def _detect(place: Place) -> Source | None:
         rows = [line.split() for line in place.head(path).decode("utf-8", "ignore").splitlines()[:5] if line.strip()]
         looked_at += bool(rows)
         found |= bool(rows) and _numbers(rows[0]) is not None
-    return place.source()._replace(files=place.listing) if found else None
+    return place.listed_source() if found else None
 
 
 def _folder_words(path: str) -> set[str]:
@@ -106,24 +105,21 @@ def parse_kitti(data: bytes, where: str) -> list[Shape]:
     Raises:
         DataError: a row has other columns; its line is named.
     """
-    shapes = []
-    for line, text in enumerate(utf8(data, where).decode().splitlines(), 1):
-        if not text.strip():
-            continue
-        found = _numbers(text.split())
-        if found is None:
-            raise DataError(
-                f"{where}, line {line}: expected a type and {_COLUMNS} numbers, found {text.strip()!r:.100}"
-            )
-        name, values = found
-        left, top, right, bottom = values[3:7]
-        told = {n: value for n, value in zip(_NAMES, values, strict=False) if _FURTHER[n] and value not in _FURTHER[n]}
-        if len(values) > _COLUMNS:
-            told["score"] = values[-1]
-        ignored = name == _IGNORED
-        attributes: Mapping[str, Any] = {"crowd": True} if ignored else told
-        shapes.append(Shape(None if ignored else name, (left, top, right, bottom), attributes))
-    return shapes
+    return parse_rows(data, where, _shape, expected=f"a type and {_COLUMNS} numbers")
+
+
+def _shape(row: str) -> Shape | None:
+    found = _numbers(row.split())
+    if found is None:
+        return None
+    name, values = found
+    left, top, right, bottom = values[3:7]
+    told = {n: value for n, value in zip(_NAMES, values, strict=False) if _FURTHER[n] and value not in _FURTHER[n]}
+    if len(values) > _COLUMNS:
+        told["score"] = values[-1]
+    ignored = name == _IGNORED
+    attributes: Mapping[str, Any] = {"crowd": True} if ignored else told
+    return Shape(None if ignored else name, (left, top, right, bottom), attributes)
 
 
 def read_kitti(source: Source, *, holds: str) -> Parts:
@@ -150,30 +146,6 @@ def read_kitti(source: Source, *, holds: str) -> Parts:
     found = [AnnotatedImage(image, annotated.get(image), split=splits.get(image)) for image in images]
     notes = [f"read as KITTI from {', '.join(sorted({folder_of(own) or '.' for own in read}))}", *notes]
     return annotated_parts(found, source, holds=holds, folder=root, notes=[*notes, *pairs.notes("label files")])
-
-
-def read_row_files(
-    at: Location, files: Sequence[str], parse: Callable[[bytes, str], list[Shape]], problems: list[str]
-) -> dict[str, list[Shape]]:
-    """Read text files with a row for each box, a few in memory at a time.
-
-    Args:
-        at: the folder that they are below.
-        files: their paths.
-        parse: returns the boxes of a file from its content and path.
-        problems: a list to which those of files that cannot be read are added.
-    """
-    found = {}
-    for start in range(0, len(files), _TOGETHER):
-        chunk = files[start : start + _TOGETHER]
-        for path, content in zip(chunk, io.read_many([at / path for path in chunk]), strict=True):
-            if isinstance(content, OSError):
-                raise content
-            try:
-                found[path] = parse(content, path)
-            except DataError as error:
-                problems.append(str(error))
-    return found
 
 
 def _splits(

@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING
 
 from onlineml.data.formats.annotated import AnnotatedImage, Shape, annotated_parts
 from onlineml.data.formats.boxes import require_no_problems
-from onlineml.data.formats.encodings import utf8
 from onlineml.data.formats.format import Format
 from onlineml.data.formats.json_lines import number
-from onlineml.data.formats.kitti import read_row_files
 from onlineml.data.formats.lists import splits_by_folder
 from onlineml.data.formats.pairs import folder_of, pair, shown_images, split_of_folder, stem
 from onlineml.data.formats.parts import places_of
+from onlineml.data.formats.row_files import parse_rows, read_row_files
 from onlineml.data.formats.yolo.read import may_be_labels
-from onlineml.errors import DataError
 
 if TYPE_CHECKING:
     from onlineml.data.formats.format import Place, Source
@@ -53,13 +51,7 @@ def parse_text_boxes(data: bytes, where: str) -> list[Shape]:
     Raises:
         DataError: a row has other columns; its line is named.
     """
-    shapes = []
-    for line, row in enumerate(utf8(data, where).decode().splitlines(), 1):
-        if (shape := _shape(row)) is not None:
-            shapes.append(shape)
-        elif row.strip():
-            raise DataError(f"{where}, line {line}: expected 'class left top right bottom', found {row.strip()!r:.100}")
-    return shapes
+    return parse_rows(data, where, _shape, expected="'class left top right bottom'")
 
 
 def read_text_boxes(source: Source, *, holds: str) -> Parts:
@@ -104,7 +96,7 @@ def _detect(place: Place) -> Source | None:
     heads = [place.head(path).decode("utf-8-sig", "ignore") for path in texts]
     fitting = {stem(t) for t, head in zip(texts, heads, strict=True) if _shape(head.lstrip().partition("\n")[0])}
     found = fitting and any(stem(path) in fitting for path in place.images)
-    return place.source()._replace(files=place.listing) if found else None
+    return place.listed_source() if found else None
 
 
 TEXT_BOXES = Format(

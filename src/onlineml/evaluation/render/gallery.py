@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -186,11 +186,7 @@ class GalleryItems:
         Raises:
             ConfigError: the facet does not exist.
         """
-        for one in self.facets:
-            if one.name == name:
-                return one
-        known = ", ".join(one.name for one in self.facets)
-        raise ConfigError(f"images cannot be filtered by {name!r}; the filters are: {known or 'none'}")
+        return _named(name, self.facets, "images cannot be filtered by {!r}; the filters are: {}")
 
     def order(self, name: str) -> Order:
         """Return an order by its name.
@@ -198,11 +194,7 @@ class GalleryItems:
         Raises:
             ConfigError: the order does not exist.
         """
-        for one in self.orders:
-            if one.name == name:
-                return one
-        known = ", ".join(one.name for one in self.orders)
-        raise ConfigError(f"images cannot be sorted by {name!r}; the orders are: {known or 'none'}")
+        return _named(name, self.orders, "images cannot be sorted by {!r}; the orders are: {}")
 
     def arranged(
         self, rows: NDArray[np.int64], *, sort_by: str = "", descending: bool = True, least_score: float = 0.0
@@ -244,6 +236,17 @@ class GalleryItems:
         """The path and the id of an image, without the query of an address: it may be a signature."""
         url = self.urls[row]
         return f"{urlsplit(url).path if '://' in url else url} {self.ids[row]}".casefold()
+
+
+_Named = TypeVar("_Named", "Facet", "Order")
+
+
+def _named(name: str, known: Sequence[_Named], unknown: str) -> _Named:
+    """Return the one of this name; ``unknown`` is the message with places for the name and the known ones."""
+    for one in known:
+        if one.name == name:
+            return one
+    raise ConfigError(unknown.format(name, ", ".join(one.name for one in known) or "none"))
 
 
 @runtime_checkable

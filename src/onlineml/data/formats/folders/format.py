@@ -252,7 +252,7 @@ FOLDERS = Format(
     holds=("label", "labels"),
     expected="a folder with a subfolder per class",
     # what no other format recognises
-    detect=lambda place: place.source()._replace(files=place.listing) if place.images else None,
+    detect=lambda place: place.listed_source() if place.images else None,
     read=read_folders,
     write=write_folders,
     takes=("split",),

@@ -247,7 +247,7 @@ def _detect(place: Place) -> Source | None:
     names = {stem(path) for path in place.images}
     files = sorted(files[: _LOOKED_AT * 64], key=lambda path: stem(path) not in names)[:_LOOKED_AT]
     return (
-        place.source()._replace(files=place.listing)
+        place.listed_source()
         if any(_ANNOTATION.search(place.head(path).replace(b"\0", b"")) for path in files)
         else None
     )

@@ -201,12 +201,12 @@ def _detect(place: Place) -> Source | None:
         return place.source()
     described_by = place.listing.ending_in(*YAML, ".data")[:_LOOKED_AT]
     if any(describes(path, place.head(path)) for path in described_by):
-        return place.source()._replace(files=place.listing)
+        return place.listed_source()
     texts = place.listing.ending_in(".txt")
     names = {stem(path) for path in place.images} if texts else set()
     labels = [path for path in texts if may_be_labels(path) and stem(path) in names][:_LOOKED_AT]
     rows = any(_ROW.match(place.head(path).replace(b"\0", b"").lstrip(_MARKS)) for path in labels)
-    return place.source()._replace(files=place.listing) if rows else None
+    return place.listed_source() if rows else None
 
 
 YOLO = Format(
