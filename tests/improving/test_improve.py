@@ -322,6 +322,7 @@ def test_interrupted_at_any_step_it_goes_on_without_doing_anything_twice(where, 
     publish = registry.publish_version
 
     def killed(*given, **more):
+        assert run.status()["state"] == "running"  # though its training may have finished
         if where == "published":
             publish(*given, **more)
         raise KeyboardInterrupt

@@ -29,6 +29,7 @@ from onlineml.errors import (
     TrainingError,
 )
 from onlineml.runs.run import Run
+from onlineml.tasks.files import WithFiles
 from onlineml.tasks.schedule import Knot, Schedule, lr_factor
 from onlineml.training import budget, callbacks, checkpoints, training
 from onlineml.training.checkpoints import Checkpoints
@@ -560,6 +561,28 @@ def test_killed_before_the_first_checkpoint_begins_again(manifest, tmp_path: Pat
 
     assert same_weights(weights_of(model), weights)
     assert rows_of(run) == rows
+
+
+def test_killed_after_its_model_was_written(
+    manifest, tmp_path: Path, uninterrupted, checkpoint_steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights, rows, _ = uninterrupted
+
+    def save_and_break(model, url) -> None:
+        WithFiles.save(model, url)
+        raise RuntimeError("broken in")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(oml.ImageClassifier, "save", save_and_break)
+        with pytest.raises(RuntimeError, match="broken in"):
+            fit(stirred(), tiny_data(manifest), tmp_path, epochs=3)
+    assert (tmp_path / "model/model.json").exists()
+    model = stirred()
+    run = fit(model, tiny_data(manifest), tmp_path, epochs=3)
+
+    assert same_weights(weights_of(model), weights)
+    assert rows_of(run) == rows
+    assert run.status()["state"] == "finished"
 
 
 def test_killed_twice_with_workers_and_patience(manifest, tmp_path: Path, checkpoint_steps) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from onlineml.arguments.checks import instance
 from onlineml.arguments.checks import names as names_
 from onlineml.data.annotations.edits import checked_class_name
-from onlineml.data.kinds import kind_of, tasks
+from onlineml.data.kinds import KINDS, kind_of, tasks
 from onlineml.errors import AlreadyExistsError, ConfigError, NotFoundError, StorageError
 from onlineml.storage import io
 from onlineml.storage.causes import missing_folder
@@ -73,7 +73,7 @@ def read(folder: Location) -> dict[str, Any]:
     try:
         facts = read_json(file)
         version, task = facts["schema_version"], facts.get("task")
-        if version <= _SCHEMA_VERSION and task in tasks():
+        if version <= _SCHEMA_VERSION and (any(kind.task == task for kind in KINDS) or task in tasks()):
             return {"task": task, "title": str(facts["title"]), "class_names": tuple(facts["class_names"])}
     except NotFoundError as err:
         missing = missing_folder(file)

@@ -1,4 +1,4 @@
-"""Identity of a process, from which other processes and machines can determine whether it is still running."""
+"""Identity of a process, from which others can determine whether it is still running, and how its work ended."""
 
 from __future__ import annotations
 
@@ -11,11 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from onlineml.errors import StoppedError
+from onlineml.storage.credentials import scrubbed
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["describe_process", "is_alive", "machine", "this_process"]
+    from onlineml.runs.run import State
+    from onlineml.storage.location import Location
 
+__all__ = ["describe_process", "end_of", "is_alive", "machine", "this_process"]
+
+_ERROR_LENGTH = 2000  # characters of an error in the status
 _SAME_START_S = 2.0  # a clock adjustment shifts a process's start time; a process number is not reused this soon
 
 
@@ -66,3 +73,12 @@ def is_alive(process: Mapping[str, Any]) -> bool | None:
         return False
     except psutil.AccessDenied:
         return True
+
+
+def end_of(error: BaseException, *, at: Location) -> tuple[State, dict[str, str]]:
+    """Return the state of a run, at its location, that an exception ended, and the facts that tell why."""
+    if isinstance(error, StoppedError):
+        return "stopped", {"by": "request"}
+    if isinstance(error, Exception):
+        return "failed", {"error": scrubbed(f"{type(error).__name__}: {error}", at)[:_ERROR_LENGTH]}
+    return "stopped", {"by": type(error).__name__}

@@ -17,37 +17,27 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from onlineml.errors import ConfigError, NotFoundError, StoppedError
 from onlineml.runs.append import BufferedAppender
-from onlineml.runs.process import is_alive, this_process
+from onlineml.runs.process import end_of, is_alive, this_process
 from onlineml.storage import io
-from onlineml.storage.credentials import refuse_secrets, scrubbed
+from onlineml.storage.credentials import refuse_secrets
 from onlineml.storage.json_file import read_json
 from onlineml.storage.location import Location, Options, Url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["ENDED", "Run", "State", "end_of", "new_run_id"]
+__all__ = ["ENDED", "Run", "State", "new_run_id"]
 
 State = Literal["created", "running", "finished", "failed", "stopped"]
 ENDED = ("finished", "failed", "stopped")
 
 _SILENT_S = 86400.0  # of a process elsewhere that is taken for gone; only jobs write heartbeats
-_ERROR_LENGTH = 2000  # characters of an error in the status
 _INFINITE = {"inf": math.inf, "-inf": -math.inf}
 
 
 def new_run_id() -> str:
     """Return a new name for a run: its start in UTC and four random hex digits, ``20261124-021507-3f9a``."""
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-
-
-def end_of(error: BaseException, *, at: Location) -> tuple[State, dict[str, str]]:
-    """Return the state of a run, at its location, that an exception ended, and the facts that tell why."""
-    if isinstance(error, StoppedError):
-        return "stopped", {"by": "request"}
-    if isinstance(error, Exception):
-        return "failed", {"error": scrubbed(f"{type(error).__name__}: {error}", at)[:_ERROR_LENGTH]}
-    return "stopped", {"by": type(error).__name__}
 
 
 class Run:
@@ -72,6 +62,7 @@ class Run:
         self._metrics = BufferedAppender(self.location / "metrics.jsonl")
         self._log = BufferedAppender(self.location / "log.txt")
         self._stop = threading.Event()
+        self._blocks = 0  # of `recorded`, one within another
         self.stops_in_time = False
         self.last_row: dict[str, float | str] = {}
 
@@ -160,6 +151,8 @@ class Run:
         if state not in get_args(State):
             raise ConfigError(f"state must be one of {', '.join(get_args(State))}; found {state!r}")
         self.flush()
+        if state in ENDED and self._blocks > 1:  # a training within an attempt to improve: the run goes on
+            state = "running"
         now = {"state": state, "time": datetime.now(UTC).isoformat(timespec="seconds"), **this_process()}
         status = {**self.status(), **_finite(facts or {}), **now}
         data = json.dumps(status, indent=2, ensure_ascii=False).encode()
@@ -176,6 +169,7 @@ class Run:
         A request to stop is fulfilled then, so that the same object can go on, by the ``call`` that the status names.
         """
         self.begin()
+        self._blocks += 1
         try:
             yield
         except BaseException as error:
@@ -185,6 +179,8 @@ class Run:
             if isinstance(error, StoppedError | KeyboardInterrupt):
                 self._stop.clear()
             raise
+        finally:
+            self._blocks -= 1
 
     def log_metrics(self, row: Mapping[str, float | str]) -> None:
         """Append one row of numbers and short texts. On an object store it becomes visible after 2 s or `flush`."""

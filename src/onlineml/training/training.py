@@ -208,6 +208,7 @@ class Training:
         kept = self._choose()
         for logger in self.loggers:
             logger.finalize("success")  # after the last row, which Lightning has not waited for
+        delete(self.run.location / "model/model.json")  # of an attempt that was killed after it
         self.model.save(self.run.location / "model")
         facts = {k: kept[k] for k in ("step", "train_loss", *self.model.metric_names)}
         self.run.set_status("finished", facts=facts | {"seconds": round(self.clock.spent(), 2)})

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 from onlineml.errors import NotFoundError, OnlineMLError, StoppedError
 from onlineml.jobs.launch import ORDER, imported
 from onlineml.jobs.liveness import BEAT_S, cancel_name, claim_name, handle_name
-from onlineml.runs.process import this_process
-from onlineml.runs.run import ENDED, Run, end_of
+from onlineml.runs.process import end_of, this_process
+from onlineml.runs.run import ENDED, Run
 from onlineml.storage import io
 from onlineml.storage.codec import encode
 from onlineml.storage.credentials import scrubbed

@@ -191,6 +191,16 @@ def test_the_files_opened_longest_ago_make_room(tmp_path: Path):
     assert np.array_equal(caches[1].get(4), noise(4, (32, 16)))  # who has it open goes on
 
 
+def test_what_killed_processes_left_goes(tmp_path: Path):
+    cache = _filled(tmp_path)
+    old, young = (cache.path.with_suffix(f".{digit * 16}.tmp") for digit in "ab")
+    os.link(cache.path, old)  # killed between giving a file its name and taking away the temporary one
+    _older(old, 7200)
+    young.touch()
+    DecodedCache(["x"], short_side=16, folder=tmp_path).get(0)
+    assert (old.exists(), young.exists(), cache.path.exists()) == (False, True, True)
+
+
 def test_a_file_that_vanishes_while_making_room_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     _filled(tmp_path)
     (tmp_path / "gone.u8").symlink_to(tmp_path / "nowhere")  # listed, and not there when looked at

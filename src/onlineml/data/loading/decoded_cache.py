@@ -7,6 +7,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import time
 import warnings
 import weakref
 import zlib
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["DecodedCache", "default_folder"]
 
 _VERSION = "3"  # of the layout and the decoding: increase it when either changes
+_ABANDONED_S = 3600.0  # a file is created within seconds
 _HEADER = np.dtype(
     [("height", "<u2"), ("width", "<u2"), ("crc32", "<u4"), ("original_height", "<u4"), ("original_width", "<u4")]
 )
@@ -207,7 +209,11 @@ def _checksum(pixels: NDArray[np.uint8], original_hw: Sequence[int]) -> int:
 
 
 def _make_room(folder: Path, limit_bytes: int) -> None:
-    """Delete the least recently opened files until the rest takes at most ``limit_bytes`` of the disk."""
+    """Delete what killed processes left, then the least recently opened files beyond ``limit_bytes`` of the disk."""
+    for left in folder.glob(f"*.{'[0-9a-f]' * 16}.tmp"):  # may be a second name of a cache, which would keep its space
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > _ABANDONED_S:
+                left.unlink()
     files = []
     for file in folder.glob("*.u8"):
         with contextlib.suppress(FileNotFoundError):  # deleted by another process
