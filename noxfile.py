@@ -89,12 +89,14 @@ def typecheck(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def notebooks(session: nox.Session) -> None:
-    """Run the notebooks under papermill, as a scheduler would: in a local folder and on S3."""
+    """Run the notebooks in a local folder, and under papermill on S3, as a scheduler would; `docs` runs their demo."""
     with_torch(
         session,
         "pytest",
         "-m",
         "notebooks and not slow",
+        "-k",
+        "not demonstration",
         "tests/test_notebooks.py",
         *(session.posargs or parallel("load")),
     )
@@ -182,10 +184,11 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Run the notebooks on few photos, and build the documentation into docs/_build/html; a warning fails."""
+    """Run and test the demonstration, and build the documentation with it into docs/_build/html; a warning fails."""
     shutil.rmtree(ROOT / "docs" / "_build" / "demo", ignore_errors=True)
-    small = ["--task", "classification", "--photos", "200", "--seconds", "20"]
-    with_torch(session, "python", "-m", "onlineml.cli.demo", "docs/_build/demo", *small)
+    shown = {"ONLINEML_DEMO": str(ROOT / "docs" / "_build" / "demo")}
+    chosen = ["-m", "notebooks and not slow", "-k", "demonstration", "tests/test_notebooks.py"]
+    with_torch(session, "pytest", *chosen, env=shown)
     install(session, Path(session.virtualenv.location), "--group", "docs")
     session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html", *session.posargs)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io as _io
 import json
-import multiprocessing
 import pickle
 import shutil
 import subprocess
@@ -30,6 +29,7 @@ from onlineml.errors import (
 )
 from onlineml.project.project import Project
 from onlineml.storage import io
+from processes import FRESH
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -381,7 +381,7 @@ def test_processes_upload_and_correct_at_once(store: Store) -> None:
     ids = project.images.upload([_image(number) for number in range(3)], label="cat")
     if store.kind == "memory":
         return  # each process's own
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
+    with FRESH.Pool(2) as pool:
         pool.starmap(_annotate, [(project.url, store.storage_options, ids, worker) for worker in range(2)])
     state = Project.open(project.url, storage_options=store.storage_options).labels.state()
     assert len(state) == 3 + 2 * 3

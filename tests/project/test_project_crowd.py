@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io as _io
 import json
-import multiprocessing
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ import pytest
 from PIL import Image
 
 from onlineml.project.project import Project
-from processes import LONG_S
+from processes import FRESH, LONG_S
 
 if TYPE_CHECKING:
     from multiprocessing.queues import Queue
@@ -106,9 +105,8 @@ def test_eight_processes_at_once(s3_server: S3Server) -> None:
     url = f"{s3_server.new_bucket()}/p"
     project = Project.create(url, class_names=CLASSES, storage_options=options)
     project.images.upload([_image(number) for number in range(SHARED)], label="cat")
-    context = multiprocessing.get_context("spawn")
-    start, answers = context.Barrier(WORKERS), context.Queue()
-    workers = [context.Process(target=_work, args=(n, url, options, start, answers)) for n in range(WORKERS)]
+    start, answers = FRESH.Barrier(WORKERS), FRESH.Queue()
+    workers = [FRESH.Process(target=_work, args=(n, url, options, start, answers)) for n in range(WORKERS)]
     for process in workers:
         process.start()
     told = [answers.get(timeout=LONG_S) for _ in workers]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import multiprocessing
 import os
 import pickle
 import threading
@@ -20,6 +19,7 @@ from onlineml.errors import AlreadyExistsError, ConfigError, DataError, NotFound
 from onlineml.storage import io
 from onlineml.storage.log.entry import ulid_after
 from onlineml.storage.log.log import AppendLog, LogEntry, new_ulid
+from processes import FRESH
 from stores import KINDS, SWIFT, Store, open_store
 
 if TYPE_CHECKING:
@@ -416,8 +416,7 @@ def test_processes_append_and_compact_at_once(store: Store) -> None:
     if store.kind == "memory":
         assert _in_child(_work, store.url, store.storage_options, 0) == 8  # memory is each process's own
         return
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(3) as pool:
+    with FRESH.Pool(3) as pool:
         counts = pool.starmap(_work, [(store.url, store.storage_options, worker) for worker in range(3)])
     log = AppendLog(io.join(store.url, "log"), storage_options=store.storage_options)
     entries = log.read()
@@ -442,9 +441,8 @@ def _work(url: str, options: dict[str, Any] | None, worker: int) -> int:
 def test_a_killed_process_loses_and_repeats_nothing(store: Store) -> None:
     if store.kind == "memory":
         return  # dies with the process
-    context = multiprocessing.get_context("spawn")
-    reader, writer = context.Pipe(duplex=False)
-    process = context.Process(target=_work_until_killed, args=(store.url, store.storage_options, writer))
+    reader, writer = FRESH.Pipe(duplex=False)
+    process = FRESH.Process(target=_work_until_killed, args=(store.url, store.storage_options, writer))
     process.start()
     writer.close()
     stored = [reader.recv() for _ in range(30)]  # each was acknowledged

@@ -10,9 +10,11 @@ import io
 import os
 import sys
 import threading
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from moto.core import serialize
+from moto.moto_server.werkzeug_app import MotoRequestHandler, create_backend_app
 from werkzeug.serving import run_simple
 
 if TYPE_CHECKING:
@@ -35,10 +37,11 @@ def one_write_at_a_time(app: Callable[..., Iterable[bytes]]) -> Callable[..., It
 
 if __name__ == "__main__":
     os.environ["MOTO_PORT"] = sys.argv[1]
+    serialize.parse_to_aware_datetime = lru_cache(10_000)(serialize.parse_to_aware_datetime)
     run_simple(
         "127.0.0.1",
         int(sys.argv[1]),
-        one_write_at_a_time(DomainDispatcherApplication(create_backend_app)),
+        one_write_at_a_time(create_backend_app("s3")),
         threaded=True,
         request_handler=MotoRequestHandler,
     )

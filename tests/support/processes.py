@@ -1,12 +1,19 @@
-"""How the tests see that a process has ended, whether or not somebody has reaped it."""
+"""Processes of tests: fresh ones, and how to see that one has ended, whether or not somebody has reaped it."""
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 
 import psutil
 
 LONG_S = 600  # for anything that takes seconds on an idle machine
+
+# Fresh processes by the dozen: each is a fork of one that has imported these and has done nothing with them.
+FRESH = multiprocessing.get_context("forkserver")
+FRESH.set_forkserver_preload(
+    ["cv2", "obstore", "onlineml.project.project", "onlineml.storage.log.log", "pandas", "pyarrow", "pytest", "s3fs"]
+)
 
 
 def ended(process: psutil.Process) -> bool:

@@ -142,9 +142,10 @@ def _show(value: Any) -> None:
 
 
 def docstrings(folder: Path) -> Iterator[tuple[str, str]]:
-    """Names and docstrings of all modules, classes and functions in a folder."""
-    for path in sorted(folder.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    """Names and docstrings of all modules, classes and functions in a folder, in the files that show any code."""
+    texts = [(path, path.read_text(encoding="utf-8")) for path in sorted(folder.rglob("*.py"))]
+    for path, text in texts:
+        for node in ast.walk(ast.parse(text)) if ">>>" in text or "```" in text else ():
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 yield f"{path.stem}.{getattr(node, 'name', '')}", ast.get_docstring(node) or ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -16,6 +17,9 @@ from onlineml.data.augment.detection_geometry import GREY, Picture, canvas_hw, f
 from onlineml.data.manifest.box_arrays import box_iou
 from onlineml.errors import ConfigError
 from picture_files import noise
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NAMES = ("none", "light", "standard", "strong")
 SIZE = (96, 128)
@@ -347,9 +351,12 @@ def test_a_compose_gets_the_mosaic():
     [
         ({"augment": "wild"}, "augment='wild': expected one of auto, none, light, standard, strong, or a Compose"),
         ({"augment": 3}, "augment=3: expected the name of an augmentation or an albumentations.Compose"),
-        ({"augment": a.Compose([])}, "boxes in the format None; expected 'pascal_voc': create it with bbox_params"),
         (
-            {"augment": a.Compose([a.HorizontalFlip()], bbox_params=a.BboxParams("coco"))},
+            {"augment": lambda: a.Compose([])},
+            "boxes in the format None; expected 'pascal_voc': create it with bbox_params",
+        ),
+        (
+            {"augment": lambda: a.Compose([a.HorizontalFlip()], bbox_params=a.BboxParams("coco"))},
             "format 'coco'; expected 'pascal_voc'",
         ),
         ({"flips": "vertical"}, "flips='vertical': expected one of none, horizontal, all"),
@@ -362,13 +369,16 @@ def test_a_compose_gets_the_mosaic():
     ],
 )
 def test_wrong_arguments_are_refused(options: dict, message: str):
+    made = {name: value() if callable(value) else value for name, value in options.items()}
     with pytest.raises(ConfigError, match=message):
-        DetectionAugmenter(SIZE, **options)
+        DetectionAugmenter(SIZE, **made)
 
 
-@pytest.mark.parametrize("step", [a.Resize(97, 128), a.ToFloat(), a.ToGray(num_output_channels=1, p=1)])
-def test_a_result_that_does_not_fit_is_refused(step: a.BasicTransform):
-    steps = [a.HorizontalFlip(), step]  # without a step that moves boxes, albumentations warns that they are no use
+@pytest.mark.parametrize(
+    "step", [lambda: a.Resize(97, 128), lambda: a.ToFloat(p=1), lambda: a.ToGray(num_output_channels=1, p=1)]
+)
+def test_a_result_that_does_not_fit_is_refused(step: Callable[[], a.BasicTransform]):
+    steps = [a.HorizontalFlip(), step()]  # without a step that moves boxes, albumentations warns that they are no use
     augmenter = DetectionAugmenter(SIZE, a.Compose(steps, bbox_params=a.BboxParams("pascal_voc")))
     with pytest.raises(ConfigError, match=r"expected uint8 of at most \(96, 128, 3\): end the Compose with a crop"):
         augmenter(_picture(0), epoch=0, image_key=0)

@@ -255,7 +255,7 @@ def _exact_areas(pixels: np.ndarray, size: int) -> np.ndarray:
     edges = np.linspace(0, n, size + 1)
     start, stop = np.maximum(edges[:-1, None], np.arange(n)), np.minimum(edges[1:, None], np.arange(n) + 1)
     weights = np.maximum(0, stop - start) * size / n
-    return np.einsum("ih,jw,hwc->ijc", weights, weights, pixels.astype(float))
+    return np.einsum("ih,jw,hwc->ijc", weights, weights, pixels.astype(float), optimize=True)
 
 
 @pytest.mark.parametrize("size", [110, 95, 80, 77, 70, 60, 50, 44, 33, 25, 21])

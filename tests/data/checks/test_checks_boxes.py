@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import onlineml as oml
 from box_files import NAMES, box_manifest, boxes_by_name, rows_by_name
 from onlineml.data.images.decode import POLICIES
-from onlineml.data.loading.detection_datamodules import DetectionDataModule
 from onlineml.data.manifest.box_arrays import clean_boxes
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import TooManyBadImagesError
@@ -105,7 +105,7 @@ def test_what_is_left_has_nothing_more_to_report(tmp_path: Path):
     again = once.check(max_bad=0)
     assert len(again) == 0
     assert again.manifest == once
-    module = DetectionDataModule(once, size_hw=(64, 64), augment="none", cache=False, max_bad=0)
+    module = oml.DetectionDataModule(once, size_hw=(64, 64), augment="none", cache=False, max_bad=0)
     module.setup("fit")
 
 
@@ -215,7 +215,7 @@ def test_boxes_that_are_all_larger_than_their_image(tmp_path: Path):
     assert _findings(checked)["wide.png"][0][2] == "no box fits into 64 x 48 pixels, such as (10, 5, 90, 20)"
     assert "no box fits into 64 x 48 pixels" in checked._repr_html_()
     unchecked = _on_disk(tmp_path, {name: boxes[name] for name in ("wide.png", "edge.png")}, split=["train"] * 2)
-    module = DetectionDataModule(unchecked, size_hw=(64, 64), augment="none", cache=False, max_bad=1)
+    module = oml.DetectionDataModule(unchecked, size_hw=(64, 64), augment="none", cache=False, max_bad=1)
     bad = [row for batch in module.loader("train") for row in batch["bad"]]
     assert [(row.image_id, row.finding) for row in bad] == [("id-wide.png", "boxes_size_mismatch")]
 
@@ -320,7 +320,7 @@ def test_the_check_and_training_leave_the_same_boxes(tmp_path_factory: pytest.Te
     checked = manifest.check(max_bad=1)
 
     def batch(one: Manifest) -> tuple[Any, list[str]]:
-        module = DetectionDataModule(one, size_hw=(64, 64), augment="none", cache=False, max_bad=1)
+        module = oml.DetectionDataModule(one, size_hw=(64, 64), augment="none", cache=False, max_bad=1)
         (found,) = list(module.loader("train"))
         (target,) = found["targets"]
         return {key: value.numpy() for key, value in target.items()}, [row.finding for row in found["bad_boxes"]]

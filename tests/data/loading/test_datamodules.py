@@ -10,12 +10,11 @@ import pyarrow as pa
 import pytest
 import torch
 
+import onlineml as oml
 from albumentations_quietly import a
 from awkward_files import AWKWARD
 from onlineml.data.augment.classification import fit_to_size
 from onlineml.data.images.decode import decode
-from onlineml.data.loading.datamodules import ClassificationDataModule
-from onlineml.data.loading.multilabel_datamodules import MultilabelDataModule
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import ConfigError, DataError, StorageError, TooManyBadImagesError
 from onlineml.storage import io
@@ -33,21 +32,21 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),  # Python 3.12 on forks
 ]
 
-Make = "Callable[..., ClassificationDataModule]"
+Make = "Callable[..., oml.ClassificationDataModule]"
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Callable[..., ClassificationDataModule]:
+def make(tmp_path: Path) -> Callable[..., oml.ClassificationDataModule]:
     """A datamodule of small images that caches in the test's own folder."""
 
-    def build(manifest: Manifest, **options) -> ClassificationDataModule:
+    def build(manifest: Manifest, **options) -> oml.ClassificationDataModule:
         defaults = {"size_hw": (12, 12), "batch_size": 4, "seed": 5, "cache_dir": tmp_path / "cache"}
-        return ClassificationDataModule(manifest, **{**defaults, **options})
+        return oml.ClassificationDataModule(manifest, **{**defaults, **options})
 
     return build
 
 
-def _batches(dm: ClassificationDataModule, epoch: int = 0, split: str = "train", **options) -> list[dict]:
+def _batches(dm: oml.ClassificationDataModule, epoch: int = 0, split: str = "train", **options) -> list[dict]:
     loader = dm.loader(split, train=split == "train", **options)
     loader.order.set_epoch(epoch)
     return list(loader)
@@ -224,11 +223,11 @@ def test_an_image_of_several_classes_is_drawn_as_its_rarest(tmp_path: Path):
     lists = [["a"], ["a", "b"], ["a"], [], None, ["a"]]
     table = pa.table({"image_id": list("abcdef"), "uri": list("abcdef"), "labels": pa.array(lists)})
     manifest = Manifest(table, ("a", "b"), root=str(tmp_path), task="multilabel").with_column("split", ["train"] * 6)
-    dm = MultilabelDataModule(manifest, balance=True)
+    dm = oml.MultilabelDataModule(manifest, balance=True)
     assert dm.rows_of("train").tolist() == [0, 1, 2, 3, 5]
     assert dm._balancing(dm.rows_of("train")).tolist() == [0.25, 1.0, 0.25, 1.0, 0.25]
     with pytest.raises(DataError, match=r"a ClassificationDataModule is for .* 'classification'; found 'multi"):
-        ClassificationDataModule(manifest)
+        oml.ClassificationDataModule(manifest)
 
 
 def test_a_datamodule_is_printed(make: Make, tmp_path: Path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import multiprocessing
 import os
 import pickle
 import stat
@@ -20,7 +19,7 @@ from onlineml.errors import ConfigError
 from picture_files import noise
 from places import SUPPORT
 from privileges import modes_obeyed
-from processes import LONG_S
+from processes import FRESH, LONG_S
 
 IDS = [f"image-{i}" for i in range(20)]
 
@@ -141,10 +140,9 @@ def _fill(folder: Path, start: object, rows: list[int]) -> None:
 
 
 def test_two_processes_fill_one_file_at_once(tmp_path: Path):
-    context = multiprocessing.get_context("spawn")
-    start = context.Barrier(2)
+    start = FRESH.Barrier(2)
     orders = [list(range(20)), list(range(19, 3, -1))]
-    workers = [context.Process(target=_fill, args=(tmp_path, start, rows)) for rows in orders]
+    workers = [FRESH.Process(target=_fill, args=(tmp_path, start, rows)) for rows in orders]
     for worker in workers:
         worker.start()
     for worker in workers:

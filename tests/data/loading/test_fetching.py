@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+import onlineml as oml
 from fault_proxy import FaultProxy, fault_proxy
 from onlineml.data.loading import fetching
-from onlineml.data.loading.datamodules import ClassificationDataModule
 from onlineml.data.loading.datasets import ImageDataset, ImageRows
 from onlineml.data.loading.fetching import Fetcher
 from onlineml.data.loading.loaders import BatchKeys, BatchOrder, Loader
@@ -188,7 +188,7 @@ def bucket(s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def _epochs(manifest: Manifest, workers: int) -> list[tuple[Any, ...]]:
     same = manifest.with_column("image_id", list(manifest.column("uri")))
-    dm = ClassificationDataModule(same, size_hw=(12, 12), batch_size=4, num_workers=workers, cache=False, max_bad=1)
+    dm = oml.ClassificationDataModule(same, size_hw=(12, 12), batch_size=4, num_workers=workers, cache=False, max_bad=1)
     loader = dm.train_dataloader()
     made = []
     for epoch in range(2):

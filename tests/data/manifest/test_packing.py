@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import onlineml as oml
 from fault_proxy import FaultProxy, fault_proxy
-from onlineml.data.loading.datamodules import ClassificationDataModule
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import AlreadyExistsError, ConfigError, DataError, NotFoundError, StorageError
 from onlineml.inference.sources import items_of
@@ -69,7 +69,7 @@ def test_training_sees_the_same_batches(store: Store, tmp_path: Path) -> None:
     packed = photos.pack(f"{store.url}/packed", storage_options=store.storage_options)
     batches = []
     for number, manifest in enumerate((photos, packed)):
-        dm = ClassificationDataModule(manifest, size_hw=(16, 16), batch_size=4, cache_dir=tmp_path / str(number))
+        dm = oml.ClassificationDataModule(manifest, size_hw=(16, 16), batch_size=4, cache_dir=tmp_path / str(number))
         batches.append([(b["image"].numpy(), b["image_id"].tolist()) for b in dm.train_dataloader()])
     assert len(batches[0]) == len(batches[1]) > 2
     for (image, ids), (same_image, same_ids) in zip(*batches, strict=True):
