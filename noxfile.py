@@ -41,7 +41,6 @@ def parallel(dist: str) -> list[str]:
 
 def install(session: nox.Session, home: Path, *arguments: str) -> None:
     """Installs into the environment at `home`, once for the same arguments and the same pyproject.toml."""
-    arguments = ("--compile-bytecode", *arguments)  # else the first processes compile torch, all at once
     state = hashlib.sha256(repr((arguments, sys.version)).encode() + (ROOT / "pyproject.toml").read_bytes()).hexdigest()
     stamp = home / "installed.txt"
     if stamp.exists() and stamp.read_text(encoding="utf-8") == state:

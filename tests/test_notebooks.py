@@ -77,7 +77,9 @@ def run_in(manager: KernelManager, source: Path, output: Path, parameters: dict[
     notebook = papermill_parameters.parameterize_notebook(papermill_files.load_notebook_node(str(source)), parameters)
     notebook.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))
     beside = {"metadata": {"path": output.parent}}
-    nbclient.NotebookClient(notebook, km=manager, timeout=LONG_S, resources=beside).execute()
+    client = nbclient.NotebookClient(notebook, km=manager, timeout=LONG_S, resources=beside)
+    client.execute()
+    client.kc.stop_channels()  # the kernel goes on
     nbformat.write(notebook, output)
 
 
@@ -258,7 +260,7 @@ def test_the_demonstration_sums_up_what_the_notebooks_found(tmp_path: Path, task
     demo = Path(SHOWN or tmp_path / "demo")
     command = [sys.executable, "-m", "onlineml.cli.demo", str(demo), *DEMO_SIZE]
     command += [word for task in tasks for word in ("--task", task)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LONG_S)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=2 * LONG_S)
     assert done.returncode == 0, done.stderr[-4000:]
 
     for task in tasks:

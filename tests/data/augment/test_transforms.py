@@ -17,6 +17,8 @@ from onlineml.errors import ConfigError
 from picture_files import noise, plain
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 NAMES = ("auto", "light", "standard", "strong")
@@ -191,13 +193,13 @@ def test_a_compose_that_works_in_place_leaves_the_pixels_alone():
 @pytest.mark.parametrize(
     ("compose", "found"),
     [
-        (a.Compose([a.HorizontalFlip()]), r"\(20, 20, 3\) and type uint8"),
-        (a.Compose([a.RandomCrop(8, 8), a.Normalize()]), r"\(8, 8, 3\) and type float32"),
+        (lambda: a.Compose([a.HorizontalFlip()]), r"\(20, 20, 3\) and type uint8"),
+        (lambda: a.Compose([a.RandomCrop(8, 8), a.Normalize()]), r"\(8, 8, 3\) and type float32"),
     ],
 )
-def test_a_compose_that_gives_something_else_is_refused_with_the_remedy(compose: a.Compose, found: str):
+def test_a_compose_that_gives_something_else_is_refused_with_the_remedy(compose: Callable[[], a.Compose], found: str):
     with pytest.raises(ConfigError, match=found + r"; expected \(8, 8, 3\) and uint8: end the Compose with a crop"):
-        augmented(Augmenter((8, 8), compose), noise(0), epoch=0, image_key=0)
+        augmented(Augmenter((8, 8), compose()), noise(0), epoch=0, image_key=0)
 
 
 @pytest.mark.parametrize("augment", ["heavy", "", None, 3, lambda image: image, np.flip])
