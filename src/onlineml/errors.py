@@ -17,6 +17,7 @@ __all__ = [
     "ConfigError",
     "ConflictError",
     "DataError",
+    "DivergedError",
     "MissingDependencyError",
     "NotFoundError",
     "NotebookError",
@@ -30,7 +31,7 @@ __all__ = [
     "without_credentials",
 ]
 
-_URLS = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^\s'\"<>]*")
+URLS = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^\s'\"<>]*")
 _USER = re.compile(  # also a password that contains what should be escaped in a URL
     r"(?<=://)(?:[^/?#]*@|[^/?#@]*:(?!\d*(?:[/?#]|$))[^@]*@)"
 )
@@ -49,7 +50,7 @@ def without_credentials(text: str, *, whole: bool = False, query: bool = False) 
         query: keep the queries.
     """
     if not whole:
-        return _URLS.sub(lambda url: without_credentials(url[0], whole=True), text) if "://" in text else text
+        return URLS.sub(lambda url: without_credentials(url[0], whole=True), text) if "://" in text else text
     shown = text if _NO_USER.match(text) else _USER.sub("", text, count=1)
     return shown if query else _QUERY.sub("", shown, count=1)
 
@@ -139,6 +140,10 @@ class MissingDependencyError(OnlineMLError, ImportError):
 
 class TrainingError(OnlineMLError, RuntimeError):
     """Training cannot continue, for instance because the loss is not finite."""
+
+
+class DivergedError(TrainingError):
+    """The weights have diverged: the model has its last good ones, and the same run goes on with a lower lr."""
 
 
 class StoppedError(OnlineMLError):

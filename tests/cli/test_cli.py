@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -101,6 +102,21 @@ def test_what_is_typed_wrongly_gets_the_usage(arguments: list[str], capsys: pyte
         cli.main(arguments)
     assert caught.value.code == 2
     assert "usage: onlineml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["doctor", "s3://bucket", "s3://key:hunter2@bucket"],
+        ["s3://key:hunter2@bucket"],
+        ["sweep", "a", "--older-than", "https://host/a?token=hunter2"],
+        ["notebooks", "s3://key:hunter2@bucket"],
+    ],
+)
+def test_wrong_usage_repeats_no_password(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with contextlib.suppress(SystemExit):
+        cli.main(arguments)
+    assert "hunter2" not in "".join(capsys.readouterr())
 
 
 def test_the_version_and_the_help_of_every_option(capsys: pytest.CaptureFixture[str]) -> None:

@@ -104,6 +104,14 @@ def test_a_publisher_that_was_killed_leaves_no_version(store: Store) -> None:
         registry.resolve(store.location.to(f"{store.url}/models/1-aaaaaa"))
 
 
+def test_a_publish_that_is_repeated_makes_one_version(store: Store) -> None:
+    first, other = _publish(store, "a"), _publish(store, "b")
+    assert _publish(store, "a") == first  # its answer was lost with the process
+    assert registry.list_versions(store.location) == [first, other]
+    store.raw_write(f"models/{first.version}/model.json", b"{}")
+    assert _publish(store, "a").version.startswith("3-")  # digits that are the same by chance
+
+
 def test_promotion_and_rollback(store: Store) -> None:
     one, two, three = (_publish(store, text) for text in "abc")
     registry.promote(store.location, one, author="ann")

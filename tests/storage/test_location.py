@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from pathlib import Path
 
@@ -15,7 +16,6 @@ SECRET = {"key": "hunter2", "endpoint_url": "http://here"}
 
 def test_empty_options() -> None:
     assert Location("s3://bucket/a") == Location("s3://bucket/a", None)
-    assert Location("s3://bucket/a").without_options == Location("s3://bucket/a")
 
 
 def test_children_and_parents_keep_the_options() -> None:
@@ -60,8 +60,15 @@ def test_equality_hash_and_pickling() -> None:
     assert where == Location("s3://bucket/a", dict(SECRET))
     assert where != Location("s3://bucket/a", {"key": "other"})
     assert len({where, Location("s3://bucket/a", dict(SECRET))}) == 1
-    assert pickle.loads(pickle.dumps(where)) == where  # noqa: S301 (our own; a worker process needs the options)
-    assert b"hunter2" not in pickle.dumps(where.without_options)
+    assert pickle.loads(pickle.dumps(where)) == Location("s3://bucket/a")  # noqa: S301 (our own)
+    assert b"hunter2" not in pickle.dumps(where)
+    assert copy.deepcopy([where]) == [where] == [copy.copy(where)]
+
+
+def test_a_process_that_multiprocessing_starts_is_told_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    where = Location("s3://ann:hunter2@bucket/a", dict(SECRET))
+    monkeypatch.setattr("onlineml.storage.location.get_spawning_popen", object)
+    assert pickle.loads(pickle.dumps(where)) == where  # noqa: S301 (our own)
 
 
 def test_paths_and_locations_are_locations() -> None:

@@ -74,3 +74,16 @@ def learn(run: Any, project: Any, *, photos: str, step_s: float = 0.0, epochs: i
     manifest = oml.Manifest.from_folders(photos)
     oml.fit(stirred(), tiny_data(manifest, cache=False), run=run, epochs=epochs, callbacks=[Slow()])
     return {"state": run.status()["state"]}
+
+
+def tell(run: Any, project: Any, *, fails: Any = False) -> dict[str, Any]:
+    """Prints, logs, returns and raises what it was given to open its storage."""
+    options = dict(run.location.options or {})
+    for number in range(3):
+        sys.stdout.write(f"{number} {run.url} {options}\n")
+    run.log_line(f"{options}")
+    run.log_metrics({"step": 1, "note": f"{options}"})
+    run.set_status("running", facts={"options": f"{options}"})
+    if fails:
+        raise ValueError(f"{options}") from KeyError(options["secret"])
+    return {"options": options, "at": [run.url]}

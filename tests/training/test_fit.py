@@ -9,11 +9,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import psutil
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -24,6 +26,7 @@ from onlineml.errors import (
     AlreadyExistsError,
     ConfigError,
     DataError,
+    DivergedError,
     StoppedError,
     TooManyBadImagesError,
     TrainingError,
@@ -73,8 +76,8 @@ class Watch(pl.Callback):
 class Arrived(Checkpoints):
     """Goes on once a checkpoint is where it belongs."""
 
-    def save(self, trainer) -> None:
-        super().save(trainer)
+    def _publish(self) -> None:
+        super()._publish()
         self._wait_for_upload()
 
 
@@ -397,9 +400,54 @@ def test_weights_that_diverged_are_called_so(manifest, tmp_path: Path) -> None:
     model = tiny_model(lr=1e30, optimizer="sgd", warmup_steps=0)
     model.gradient_clip = None
 
-    with pytest.raises(TrainingError, match=r"the weights have diverged: lower lr \(now 1e\+30\)"):
+    before = weights_of(model)
+    with pytest.raises(DivergedError, match=r"the weights have diverged: lower lr \(now 1e\+30\)"):
         fit(model, tiny_data(manifest), tmp_path / "run", epochs=3)
     assert Run.open(tmp_path / "run").status()["state"] == "failed"
+    assert same_weights(weights_of(model), before)  # the last ones with a finite loss, as no checkpoint was due
+
+
+class Explode(pl.Callback):
+    """Spoils the weights after a step."""
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+        if trainer.global_step == 7:
+            with torch.no_grad():
+                pl_module.network.head.weight.mul_(1e38).mul_(1e3)
+
+
+@pytest.mark.usefixtures("checkpoint_steps")
+def test_after_divergence_the_same_run_goes_on_from_the_last_good_weights(manifest, tmp_path: Path) -> None:
+    model = tiny_model(lr=1e-2)
+    with pytest.raises(DivergedError):
+        fit(model, tiny_data(manifest), tmp_path / "run", epochs=3, ema=False, callbacks=[Explode()])
+    saved = torch.load(tmp_path / "run/last.ckpt", weights_only=True)
+    assert saved["global_step"] == 6
+    assert same_weights(weights_of(model), saved["state_dict"])
+    assert all(value.isfinite().all() for value in model.state_dict().values())
+
+    with pytest.raises(ConfigError, match="has other settings"):
+        fit(model, tiny_data(manifest), tmp_path / "run", epochs=4, ema=False)
+    model.lr = 1e-3
+    run = fit(model, tiny_data(manifest), tmp_path / "run", epochs=3, ema=False)
+    assert run.status()["state"] == "finished"
+    assert [row["epoch"] for row in run.metrics()] == [0, 1, 2]
+    assert math.isfinite(run.metrics()[-1]["train_loss"])
+
+
+@pytest.mark.parametrize("ending", [None, RuntimeError, KeyboardInterrupt])
+def test_the_processes_of_the_loader_end_with_the_training(manifest, tmp_path: Path, ending) -> None:
+    before = {process.pid for process in psutil.Process().children(recursive=True)}
+    model, data = tiny_model(), tiny_data(manifest, num_workers=1)
+    caught: Any = None
+    try:
+        fit(model, data, tmp_path / "run", epochs=1, callbacks=[Watch(at=2, then=ending)] if ending else [])
+    except BaseException as error:  # noqa: BLE001 (kept, with its frames, as a notebook keeps the last one)
+        caught = error
+    left = [one for one in psutil.Process().children(recursive=True) if one.pid not in before]
+    assert type(caught) is (ending or type(None))
+    assert [one for one in left if one.is_running() and one.status() != psutil.STATUS_ZOMBIE] == []
+    assert not [one for one in threading.enumerate() if one.name == "onlineml-loader"]
 
 
 @pytest.fixture
@@ -645,7 +693,7 @@ fit(stirred(), tiny_data(manifest, cache=False), {str(tmp_path / "run")!r}, epoc
     model, watch = stirred(), Watch()
     run = fit(model, tiny_data(manifest), tmp_path / "run", epochs=3, callbacks=[watch])
 
-    assert min(watch.lr) == 7
+    assert min(watch.lr) == 6  # the checkpoint after step 6 waited for the loss of step 7
     assert same_weights(weights_of(model), weights)
     assert rows_of(run) == rows
     assert run.status()["state"] == "finished"

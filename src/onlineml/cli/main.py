@@ -10,10 +10,10 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from onlineml import __version__
-from onlineml.errors import AlreadyExistsError, ConfigError, OnlineMLError
+from onlineml.errors import AlreadyExistsError, ConfigError, OnlineMLError, without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = int(chosen.command(given[1:] if chosen.name == "demo" else chosen))
         sys.stdout.flush()
     except (OnlineMLError, PermissionError, ImportError) as error:
-        sys.stderr.write(f"onlineml {chosen.name}: {error}\n")
+        sys.stderr.write(f"onlineml {chosen.name}: {without_credentials(str(error))}\n")
         return 1
     except KeyboardInterrupt:
         sys.stderr.write(f"onlineml {chosen.name}: interrupted\n")
@@ -48,8 +48,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose messages quote no credentials of URLs."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(without_credentials(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="onlineml",
         description="Build, improve, test and evaluate image models on photos in a bucket.",
         epilog=EXIT_CODES,
@@ -142,6 +149,8 @@ def _demo(arguments: Sequence[str]) -> int:
 def _notebooks(chosen: argparse.Namespace) -> int:
     from onlineml.jobs.notebooks import notebooks_folder  # noqa: PLC0415
 
+    if "://" in chosen.folder:
+        raise ConfigError(f"{chosen.folder}: expected a folder of this machine, as Jupyter opens them there")
     target, refused = Path(chosen.folder).expanduser(), []
     target.mkdir(parents=True, exist_ok=True)
     for source in sorted(notebooks_folder().glob("*.ipynb")):
@@ -164,6 +173,7 @@ def _run(chosen: argparse.Namespace) -> int:
     from onlineml.project.project import Project  # noqa: PLC0415
     from onlineml.runs.run import new_run_id  # noqa: PLC0415
     from onlineml.storage import io  # noqa: PLC0415
+    from onlineml.storage.urls import redacted  # noqa: PLC0415
     from onlineml.worker.process import run_here  # noqa: PLC0415
 
     parameters = {name: _value(text) for name, text in chosen.parameters}
@@ -182,7 +192,7 @@ def _run(chosen: argparse.Namespace) -> int:
         "timeout_s": chosen.timeout,
     }
     code = run_here(record, function="notebook", arguments=checked("notebook", arguments))
-    sys.stdout.write(f"record: {record}\n")
+    sys.stdout.write(f"record: {redacted(record)}\n")
     return code
 
 

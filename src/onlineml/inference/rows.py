@@ -59,6 +59,10 @@ class Rows(Sequence[R]):
             self._kept = list(self._rows())
         return self._kept
 
+    def __getstate__(self) -> dict[str, Any]:
+        # the rows, not the way to make them, which takes the model, and the images' addresses with their credentials
+        return {**self.__dict__, "_kept": self._all(), "_rows": list}
+
     def __len__(self) -> int:
         return len(self._all())
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from onlineml.errors import AlreadyExistsError, ConfigError
 from onlineml.jobs.liveness import claim_name, handle_name
+from onlineml.runs.process import end_of
 from onlineml.storage import io
 from onlineml.storage.cache import own_cache
 from onlineml.tasks.descriptor import hub_reference
@@ -134,8 +135,8 @@ def launch(run: Run, *, function: str, arguments: Mapping[str, Any], attempt: in
             [sys.executable, "-m", "onlineml.worker"], environment=environment, log=first_log(run, attempt)
         )
     except Exception as error:
-        facts = {"error": f"it could not be started: {type(error).__name__}: {error}"[:2000], "attempt": attempt}
-        run.set_status("failed", facts=facts)
+        failure = end_of(error, at=run.location)[1]["error"]
+        run.set_status("failed", facts={"error": f"it could not be started: {failure}", "attempt": attempt})
         raise
     io.write_bytes(run.location / handle_name(attempt), json.dumps(handle).encode())
 

@@ -287,7 +287,7 @@ class Project:
 
     def __reduce__(self) -> tuple[Any, ...]:
         facts = {"task": self.task, "title": self.title, "class_names": self._first_class_names}
-        return _restore, (self.location.without_options, facts)
+        return _restore, (self.location, facts)
 
     def folders_with(self, folder: str, descriptor: str) -> list[str]:
         """List the names of the subfolders of a folder that contain a descriptor."""

@@ -91,7 +91,7 @@ class ModelVersion:
         return markup("<b>{}</b> <code>{}</code>", self.version, self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.location.without_options, self.version, storable(self.project_url))
+        return type(self), (self.location, self.version, storable(self.project_url))
 
 
 def content_digits(files: Mapping[str, bytes]) -> str:
@@ -105,6 +105,8 @@ def content_digits(files: Mapping[str, bytes]) -> str:
 def publish_version(project: Url, files: Mapping[str, bytes], *, descriptor: str = DESCRIPTOR) -> ModelVersion:
     """Publish a model as a project's next version; readers see all of its files or none.
 
+    The same files again are the same version: a publish that was killed may be repeated.
+
     Args:
         project: its folder.
         files: content by name, including the descriptor.
@@ -114,6 +116,10 @@ def publish_version(project: Url, files: Mapping[str, bytes], *, descriptor: str
     folder = Location.of(project)
     models = folder / "models"
     for _ in range(_ATTEMPTS):
+        for known in list_versions(folder):
+            same = known.version.endswith(f"-{digits}")
+            if same and io.read_bytes(known.location / descriptor) == files[descriptor]:
+                return known
         number = 1 + max(_numbers(models), default=0)
         version = f"{number}-{digits}"
         try:

@@ -19,7 +19,7 @@ from onlineml.errors import ConfigError, NotFoundError, StoppedError
 from onlineml.runs.append import BufferedAppender
 from onlineml.runs.process import end_of, is_alive, this_process
 from onlineml.storage import io
-from onlineml.storage.credentials import refuse_secrets
+from onlineml.storage.credentials import publishable, refuse_secrets
 from onlineml.storage.json_file import read_json
 from onlineml.storage.location import Location, Options, Url
 
@@ -154,7 +154,7 @@ class Run:
         if state in ENDED and self._blocks > 1:  # a training within an attempt to improve: the run goes on
             state = "running"
         now = {"state": state, "time": datetime.now(UTC).isoformat(timespec="seconds"), **this_process()}
-        status = {**self.status(), **_finite(facts or {}), **now}
+        status = {**self.status(), **self._row(facts or {}), **now}
         data = json.dumps(status, indent=2, ensure_ascii=False).encode()
         io.write_bytes(self.location / "status.json", data)
 
@@ -184,7 +184,7 @@ class Run:
 
     def log_metrics(self, row: Mapping[str, float | str]) -> None:
         """Append one row of numbers and short texts. On an object store it becomes visible after 2 s or `flush`."""
-        self._metrics.append(_metrics_line(row))
+        self._metrics.append(_metrics_line(self._row(row)))
         self.last_row = dict(row)
 
     def note(self, row: Mapping[str, float | str]) -> None:
@@ -212,8 +212,12 @@ class Run:
         self.log_text(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {text.rstrip()}\n")
 
     def log_text(self, text: str) -> None:
-        """Append text to ``log.txt`` unchanged, such as the output of a program."""
-        self._log.append(text)
+        """Append text to ``log.txt``, such as the output of a program, without credentials of URLs and of the run."""
+        self._log.append(publishable(text, self.location))
+
+    def _row(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the strict JSON values of a row, without secrets."""
+        return {name: publishable(value, self.location) for name, value in _finite(row).items()}
 
     def log(self, *, last_bytes: int | None = None) -> str:
         """Return ``log.txt``, or only its last bytes, which on a local disk avoids reading all of it."""
@@ -221,7 +225,7 @@ class Run:
 
     def write_heartbeat(self, *, facts: Mapping[str, Any] | None = None) -> None:
         """Write a heartbeat of this process, in a separate file, so that any thread may call it at any time."""
-        now = {"time": time.time(), **this_process(), "row": _finite(self.last_row), **_finite(facts or {})}
+        now = {"time": time.time(), **this_process(), "row": self._row(self.last_row), **self._row(facts or {})}
         data = json.dumps(now, ensure_ascii=False).encode()
         io.write_bytes(self.location / "heartbeat.json", data)
 
@@ -267,7 +271,7 @@ class Run:
         return f"Run({str(self.location)!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (self.location.without_options, self.spec)
+        return _restore, (self.location, self.spec)
 
 
 def _restore(location: Location, spec: dict[str, Any]) -> Run:

@@ -106,6 +106,9 @@ def byte_cache(kind: str = "bytes") -> ByteCache | None:
         if kind == "thumbnails" and limit != 0:
             limit = (_DEFAULT_LIMIT if limit is None else limit) // 10
         _caches[key] = None if limit == 0 else ByteCache(own_cache(kind), limit_bytes=limit)
+        parents = [one for known, one in _caches.items() if one and (known[0], *known[2:]) == (kind, *key[2:])]
+        if any(one.is_off for one in parents):
+            _caches[key] = None  # the parent has told so
     return _caches[key]
 
 
@@ -127,8 +130,12 @@ class ByteCache:
         self._groups = 0
         self._lock = threading.Lock()
         self._left: dict[int, int] = {}  # bytes that this process may add to a group before it must list it again
-        self._off = False
+        self.is_off = False
         self._ready = False
+
+    def is_usable(self) -> bool:
+        """Return whether anything can be cached; the first time that it cannot, a warning is issued."""
+        return not self.is_off and self._prepared()
 
     def get(self, url: str, version: str) -> bytes | None:
         """Return the content, or None if it is not in the cache or damaged."""
@@ -154,7 +161,7 @@ class ByteCache:
 
     def put(self, url: str, version: str, content: bytes) -> None:
         """Store a content, replacing an earlier one."""
-        if self._off or not self._prepared():
+        if not self.is_usable():
             return
         path = self._path(url, version)
         needed = len(content) + _FOOTER.size
@@ -210,9 +217,9 @@ class ByteCache:
         return True
 
     def _switch_off(self, reason: str) -> None:
-        if self._off:
+        if self.is_off:
             return
-        self._off = True
+        self.is_off = True
         warnings.warn(
             f"this process no longer caches objects from buckets in {self.folder} ({reason}), so they are downloaded "
             "again each time; free some disk space, or set ONLINEML_CACHE to another folder",

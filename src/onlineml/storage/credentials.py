@@ -7,18 +7,29 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
+import fsspec.config
+
 from onlineml.errors import ConfigError, without_credentials
 from onlineml.storage import urls
 
 if TYPE_CHECKING:
     from onlineml.storage.location import Location
 
-__all__ = ["refuse_secrets", "scrubbed", "secrets_of"]
+__all__ = ["publishable", "refuse_secrets", "scrubbed", "secrets_of"]
 
 _SHORT = 6  # characters of a secret that may also be a part of other words
+# names of arguments: unlike an option, an argument named key, header or session is no secret
 _NOT_IN_SPECS = re.compile(
-    r"storage_options|secret|passw(or)?d|passphrase|credential|(^|_)token$|(api|access|account|private)_?key|"
-    r"connection_?string|authorization|^headers$|^prox(y|ies)$",
+    r"storage_options|secret|passw(or)?d|passphrase|^pwd$|credential|signature|(^|_)token$|^auth(entication)?$|"
+    r"(api|access|account|private|shared)[-_]?key|conn(ection)?_?str|authori[sz]ation|cookie|^sas$|^headers$|"
+    r"(^|_)prox(y|ies)$|^session_id$",
+    re.IGNORECASE,
+)
+# what tells a secret in any text: a part of a connection string, a header, a key, a URL with one slash or no scheme
+_TELLING = re.compile(
+    r"((account|shared|access|api|secret|private)_?key|sharedaccesssignature|password|pwd)=[^;&\s]|"
+    r"\b(bearer|basic)\s+[A-Za-z0-9+/=_.~-]{8}|-----BEGIN [A-Z ]*PRIVATE KEY|"
+    r"(?:^|[\s\"'=(,])(?:[a-z][a-z0-9+.-]*:/(?!/)|//)[^/\s:@]*:[^/\s@]+@",
     re.IGNORECASE,
 )
 
@@ -26,6 +37,15 @@ _NOT_IN_SPECS = re.compile(
 def scrubbed(text: str, at: Location) -> str:
     """Return a text without the credentials of URLs in it, and without the secrets of a location."""
     return _masked(without_credentials(text), at)
+
+
+def publishable(value: Any, at: Location) -> Any:
+    """Return a JSON value as a record may hold it: without secrets in its texts, but with queries that have none."""
+    if isinstance(value, Mapping):
+        return {publishable(name, at): publishable(inner, at) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [publishable(inner, at) for inner in value]
+    return _masked(urls.storable_text(value), at) if isinstance(value, str) else value
 
 
 def _masked(text: str, at: Location) -> str:
@@ -38,8 +58,13 @@ def _masked(text: str, at: Location) -> str:
 
 
 def secrets_of(at: Location) -> set[str]:
-    """Return the secrets in a location's URL and options: values of options that are named so, also nested ones."""
-    return urls.secrets_in(at.url) | _secrets_in(at.options, secret=False)
+    """Return the secrets in a location's URL and options, and in fsspec's configuration of its filesystems.
+
+    They are the values of options that are named so, also nested ones.
+    """
+    protocols = {link.partition("://")[0] for link in at.url.split("::")} if urls.is_url(at.url) else ()
+    configured = [fsspec.config.conf.get(protocol) for protocol in protocols]
+    return urls.secrets_in(at.url) | _secrets_in([at.options, *configured], secret=False)
 
 
 def _secrets_in(value: Any, *, secret: bool) -> set[str]:
@@ -73,14 +98,19 @@ def refuse_secrets(value: Any, at: Location, where: str = "spec") -> None:
     if isinstance(value, dict):
         for name, inner in value.items():
             if _NOT_IN_SPECS.search(str(name)) and inner:
-                msg = f"{where}[{name!r}] looks like a secret, and the spec is stored; pass storage_options to the call"
+                msg = f"{where}[{name!r}] looks like a secret, and would be stored; pass storage_options to the call"
                 raise ConfigError(msg)
+            refuse_secrets(str(name), at, f"a name in {where}")
             refuse_secrets(inner, at, f"{where}[{name!r}]")
     elif isinstance(value, list | tuple):
         for index, inner in enumerate(value):
             refuse_secrets(inner, at, f"{where}[{index}]")
-    elif isinstance(value, str) and not value == urls.storable(value) == _masked(value, at):
+    elif isinstance(value, str) and any(_tells(form, at) for form in {value, unquote(value)}):
         raise ConfigError(
-            f"{where} contains a password, a token or another secret, and the spec is stored; pass it in the "
+            f"{where} contains a password, a token or another secret, and would be stored; pass it in the "
             "environment or in storage_options"
         )
+
+
+def _tells(text: str, at: Location) -> bool:
+    return publishable(text, at) != text or _TELLING.search(text) is not None

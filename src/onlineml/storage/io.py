@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -72,7 +72,7 @@ class FileInfo:
         time: of the last change, in seconds since 1970 by the store's clock; nan if the store does not tell.
     """
 
-    url: str
+    url: str = field(repr=False)  # may contain credentials
     path: str
     size: int
     version: str

@@ -1,26 +1,49 @@
-"""Location of a file or folder on storage: its URL together with the fsspec options that open it."""
+"""Location of a file or folder on storage: its URL together with the fsspec options that open it.
+
+What holds such options or URLs with credentials is `Confidential`: only a worker process is told them.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Union
+from multiprocessing.context import get_spawning_popen
+from typing import Any, Self, Union
 
 from onlineml.storage import urls
 
-__all__ = ["Location", "Options", "Url"]
+__all__ = ["Confidential", "Location", "Options", "Url"]
 
 Options = Mapping[str, Any] | None
 Url = Union[str, os.PathLike[str], "Location"]
 
 
+class Confidential:
+    """Immutable value whose pickle holds credentials only for a process that multiprocessing is starting.
+
+    Any other pickle may be stored: it has the values of `_without_credentials` instead.
+    """
+
+    def _without_credentials(self) -> dict[str, Any]:
+        """Return the attributes that may hold credentials, without them."""
+        raise NotImplementedError
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ if get_spawning_popen() is not None else self.__dict__ | self._without_credentials()
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        return self
+
+
 @dataclass(frozen=True, repr=False)
-class Location:
+class Location(Confidential):
     """URL of a file or folder together with fsspec's options for opening it.
 
-    Neither its text nor its repr shows options, or the user name, password and query of the URL. A pickle holds the
-    options, because worker processes need them: objects that people pickle leave them out, see `without_options`.
+    Neither its text nor its repr shows options, or the user name, password and query of the URL.
 
     Attributes:
         url: as fsspec takes it; a plain local path is valid too.
@@ -73,10 +96,8 @@ class Location:
         """The same folder; a local path is made absolute, so that it outlasts a change of the current folder."""
         return self.folder if self.local is None else replace(self, url=os.path.abspath(self.local))  # noqa: PTH100 (links stay as they are)
 
-    @property
-    def without_options(self) -> Location:
-        """The same place without options and credentials, for pickles and whatever else outlasts a process."""
-        return Location(urls.storable(self.url))
+    def _without_credentials(self) -> dict[str, Any]:
+        return {"url": urls.storable(self.url), "options": None}
 
     def __str__(self) -> str:
         return urls.redacted(self.url)

@@ -6,7 +6,7 @@ import os
 import re
 from urllib.parse import parse_qsl, unquote
 
-from onlineml.errors import DataError, without_credentials
+from onlineml.errors import URLS, DataError, without_credentials
 
 __all__ = [
     "inside",
@@ -21,6 +21,7 @@ __all__ = [
     "scheme",
     "secrets_in",
     "storable",
+    "storable_text",
     "text",
 ]
 
@@ -126,6 +127,11 @@ def storable(url: str) -> str:
         return url
     links = _CHAIN.split(url)
     return "::".join(without_credentials(one, whole=True, query=not _query_secrets(one)) for one in links)
+
+
+def storable_text(text: str) -> str:
+    """Return any text with each URL in it as `storable` gives it."""
+    return storable(text) if is_url(text) else URLS.sub(lambda url: storable(url[0]), text)
 
 
 def secrets_in(url: str) -> set[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from onlineml.errors import TrainingError
+from onlineml.errors import DivergedError, TrainingError
 from onlineml.tasks.batches import ids_of
 
 if TYPE_CHECKING:
@@ -28,15 +28,17 @@ def check_loss(per_image: Tensor, batch: Mapping[str, Any], *, step: int, lr: fl
 
     Raises:
         TrainingError: names the images, and the likely cause.
+        DivergedError: it is that of every image, so that the weights are the cause.
     """
     finite = torch.isfinite(per_image.detach())
     if bool(finite.all()):
         return
     image_ids = ids_of(batch)
     bad = [image_ids[i] for i in torch.nonzero(~finite).flatten().tolist()]
-    cause = (
-        f"every image of the batch, so the weights have diverged: lower lr (now {lr:g}), or see suggest_lr()"
-        if len(bad) == len(image_ids)
-        else "some images only: look at them"
+    told = f"the loss at step {step} is not finite for"
+    if len(bad) < len(image_ids):
+        raise TrainingError(f"{told} some images only: look at them; image_id: {bad[:8]}")
+    raise DivergedError(
+        f"{told} every image of the batch, so the weights have diverged: lower lr (now {lr:g}), or see suggest_lr(), "
+        f"and go on with the same run; image_id: {bad[:8]}"
     )
-    raise TrainingError(f"the loss at step {step} is not finite for {cause}; image_id: {bad[:8]}")

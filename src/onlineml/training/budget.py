@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
 from onlineml.data.loading.lightning import pl
-from onlineml.errors import ConfigError
+from onlineml.errors import ConfigError, NotFoundError
+from onlineml.storage.codec import encode
+from onlineml.storage.io import read_bytes, write_bytes
+from onlineml.tasks.schedule import Knot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from onlineml.tasks.schedule import Knot, Schedule
+    from onlineml.runs.run import Run
+    from onlineml.tasks.schedule import Schedule
 
-__all__ = ["FORWARDS_A_STEP", "Budget", "Clock"]
+__all__ = ["FORWARDS_A_STEP", "Budget", "Clock", "read_knots", "write_knots"]
 
 _SKIPPED = 2  # first steps, which allocate memory and choose kernels
 _CORRECT_SHARE = 0.05  # of the budget between two corrections
@@ -130,3 +135,17 @@ class Budget(pl.Callback):
         self.head_warmup = pl_module.head_warmup
         if self._is_over(trainer.global_step):  # killed between its last step and its end
             trainer.should_stop = True
+
+
+def read_knots(run: Run) -> list[Knot]:
+    """Return the stored schedule of a run; no knots if there is none."""
+    try:
+        data = read_bytes(run.location / "schedule.json")
+    except NotFoundError:
+        return []
+    return [Knot(**knot) for knot in json.loads(data)]
+
+
+def write_knots(run: Run, schedule: Schedule) -> None:
+    """Store the schedule of a run."""
+    write_bytes(run.location / "schedule.json", encode(schedule.knots))

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from onlineml.data.loading.lightning import BothTorchCheckpointIO, pl
-from onlineml.errors import StoppedError
+from onlineml.errors import NotFoundError, StoppedError
+from onlineml.storage.io import read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from onlineml.runs.run import Run
     from onlineml.training.budget import Clock
 
-__all__ = ["Checkpoints", "LocalCheckpoints"]
+__all__ = ["Checkpoints", "LocalCheckpoints", "fetch_checkpoint", "seconds_and_rows"]
 
 _SHARE = 0.01  # maximum share of the time for writing them
 _EVERY_S = 30.0  # minimum interval
@@ -26,7 +28,8 @@ _EVERY_S = 30.0  # minimum interval
 class Checkpoints(pl.Callback):
     """Stores the state of the training in the run at intervals, uploading in the background.
 
-    It must be the last callback. After the last batch of an epoch it waits for the end of the epoch, so that a resumed
+    A written one is kept back until the next finite loss has shown that its weights have not diverged. It must be the
+    last callback. After the last batch of an epoch it waits for the end of the epoch, so that a resumed
     training neither repeats nor misses a batch or row. `close` waits for the upload.
 
     Args:
@@ -51,11 +54,13 @@ class Checkpoints(pl.Callback):
         self._saved_at = clock.spent()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="onlineml-checkpoint")
         self._upload: Future[None] | None = None
+        self._is_pending = False
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         del pl_module, outputs, batch
+        self._publish()
         if batch_idx + 1 < trainer.num_training_batches and not trainer.should_stop:
             self._save_if_due(trainer)
 
@@ -66,6 +71,7 @@ class Checkpoints(pl.Callback):
     def _save_if_due(self, trainer: pl.Trainer) -> None:
         if self.stop():
             self.save(trainer)
+            self._publish()
             self._wait_for_upload()
             raise StoppedError(f"stopped on request after step {trainer.global_step}; call fit() again to continue")
         if self._upload is not None and not self._upload.done():
@@ -74,7 +80,7 @@ class Checkpoints(pl.Callback):
             self.save(trainer)
 
     def save(self, trainer: pl.Trainer) -> None:
-        """Write a checkpoint now, and start its upload.
+        """Write a checkpoint now; its upload starts after the next step.
 
         Raises:
             StorageError: the upload of the previous one failed.
@@ -83,17 +89,28 @@ class Checkpoints(pl.Callback):
         begin = time.monotonic()
         self.draft.parent.mkdir(parents=True, exist_ok=True)
         trainer.save_checkpoint(self.draft)
-        self._upload = self._thread.submit(self.publish, self.draft)
+        self._is_pending = True
         self.cost_s = time.monotonic() - begin
         self.clock.aside(self.cost_s)
         self._saved_at = self.clock.spent()
+
+    def _publish(self) -> None:
+        if self._is_pending:
+            self._is_pending = False
+            self._upload = self._thread.submit(self.publish, self.draft)
 
     def _wait_for_upload(self) -> None:
         if self._upload is not None:
             self._upload.result()
 
-    def close(self) -> None:
-        """Wait for the last upload, ignoring its errors: the training is over or has failed."""
+    def close(self, *, publish: bool = False) -> None:
+        """Wait for the last upload, ignoring its errors: the training is over or has failed.
+
+        Args:
+            publish: also upload what is kept back; else it is discarded.
+        """
+        if publish:
+            self._publish()
         self._thread.shutdown()
         self.draft.unlink(missing_ok=True)
 
@@ -117,3 +134,23 @@ class LocalCheckpoints(BothTorchCheckpointIO):
             torch.save(checkpoint, path)
         else:
             super().save_checkpoint(checkpoint, path, storage_options)
+
+
+def fetch_checkpoint(run: Run, folder: Path) -> Path | None:
+    """Download the last checkpoint of a run into a folder; None if it has none."""
+    try:
+        data = read_bytes(run.location / "last.ckpt")
+    except NotFoundError:
+        return None
+    path = folder / "resume.ckpt"
+    path.write_bytes(data)
+    return path
+
+
+def seconds_and_rows(checkpoint: Path | None) -> tuple[float, int]:
+    """Return the seconds spent and the number of rows recorded before a checkpoint."""
+    if checkpoint is None:
+        return 0.0, 0
+    states = torch.load(checkpoint, map_location="cpu", weights_only=True)["callbacks"].values()
+    spent_s = next(state["spent_s"] for state in states if "spent_s" in state)
+    return float(spent_s), int(next(state["n_rows"] for state in states if "n_rows" in state))

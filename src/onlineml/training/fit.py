@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from onlineml.arguments.checks import flag, instance, seconds, whole
 from onlineml.data.loading.datamodules import ImageDataModule
-from onlineml.errors import AlreadyExistsError, ConfigError
+from onlineml.errors import AlreadyExistsError, ConfigError, DivergedError
 from onlineml.runs.run import Run, new_run_id
 from onlineml.storage.io import exists
 from onlineml.storage.location import Location, Options
@@ -84,7 +84,8 @@ def fit(
             images, or an unfinished run had other settings.
         DataError: the split "train" has no annotated images.
         AlreadyExistsError: the run is finished.
-        TrainingError: the loss is not finite.
+        TrainingError: the loss is not finite for some images.
+        DivergedError: it is for all: the model has the last good weights; call again with a lower `model.lr`.
         StoppedError: `Run.request_stop` was called; the run has a checkpoint, so call again to continue.
         TooManyBadImagesError: more images are bad than the datamodule allows.
     """
@@ -203,9 +204,11 @@ def _open_run(run: Run | str | Path | None, spec: Mapping[str, Any], options: Op
         if not exists(folder / "spec.json"):
             return Run.create(folder, spec=spec)
         run = Run.open(folder)
-    if run.status().get("state") == "finished":
+    status = run.status()
+    if status.get("state") == "finished":
         raise AlreadyExistsError(f"the run {run.url} is finished; pass a new run, or the URL of a new one")
-    differ = {k: (run.spec[k], v) for k, v in spec.items() if k in run.spec and run.spec[k] != v}
+    free = {"lr"} if str(status.get("error")).startswith(f"{DivergedError.__name__}:") else set()
+    differ = {k: (run.spec[k], v) for k, v in spec.items() if k in run.spec and run.spec[k] != v and k not in free}
     if differ:
         listed = "; ".join(f"{k} was {a!r}, now {b!r}" for k, (a, b) in differ.items())
         raise ConfigError(f"the run {run.url} has other settings ({listed[:500]}): use the same, or a new run")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from contextlib import contextmanager
@@ -11,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from onlineml.data.loading.lightning import lightning_of
-from onlineml.errors import NotFoundError, StoppedError
-from onlineml.storage.codec import encode
-from onlineml.storage.io import delete, delete_drafts, draft_for, read_bytes, upload_file, write_bytes
-from onlineml.tasks.schedule import Knot, Schedule, count_steps
-from onlineml.training.budget import FORWARDS_A_STEP, Budget, Clock
+from onlineml.errors import DivergedError, StoppedError
+from onlineml.storage.io import delete, delete_drafts, draft_for, upload_file
+from onlineml.tasks.schedule import Schedule, count_steps
+from onlineml.training.budget import FORWARDS_A_STEP, Budget, Clock, read_knots, write_knots
 from onlineml.training.callbacks import NEVER, EpochRecord, WeightsSnapshot
-from onlineml.training.checkpoints import Checkpoints, LocalCheckpoints
+from onlineml.training.checkpoints import Checkpoints, LocalCheckpoints, fetch_checkpoint, seconds_and_rows
 from onlineml.training.ema import Ema
 from onlineml.training.probe import collect_features, probe_head
 from onlineml.training.progress import Progress, Reporter, make_reporter
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
 
     from onlineml.data.loading.datamodules import ImageDataModule
     from onlineml.data.loading.lightning import pl
+    from onlineml.data.loading.loaders import Loader
     from onlineml.runs.run import Run
     from onlineml.tasks.base import VisionModule
 
@@ -59,10 +58,11 @@ class Training:
     ) -> None:
         self.model, self.datamodule, self.run, self.folder = model, datamodule, run, folder
         self.epochs, self.budget_s = epochs, budget_s
-        self.checkpoint = _fetch_checkpoint(run, folder)
-        spent_s, self._n_rows = _so_far(self.checkpoint)
+        self.checkpoint = fetch_checkpoint(run, folder)
+        spent_s, self._n_rows = seconds_and_rows(self.checkpoint)
         self.clock = Clock(spent_s=spent_s)
         self.reporter = Reporter()
+        self.loaders: list[Loader] = []
 
     @contextmanager
     def recorded(self) -> Iterator[None]:
@@ -70,12 +70,24 @@ class Training:
         try:
             with self.run.recorded(call="fit(model, datamodule, run=…)"), quiet():
                 yield
-        except StoppedError as error:
-            raise StoppedError(f"{error}; the run is {self.run.location}") from None
+        except BaseException as error:
+            self._close(error)
+            if isinstance(error, StoppedError):
+                raise StoppedError(f"{error}; the run is {self.run.location}") from None
+            raise
         finally:
+            self._close()
             self.model.schedule = None
             self.model.eval()
             self.reporter.close()
+
+    def _close(self, error: BaseException | None = None) -> None:
+        for loader in self.loaders:
+            loader.close(error)
+
+    def _loader(self, split: str, **options: bool) -> Loader:
+        self.loaders.append(self.datamodule.loader(split, **options))
+        return self.loaders[-1]
 
     def prepare(
         self,
@@ -93,17 +105,19 @@ class Training:
             self.model.train()
         self.before: WeightsSnapshot | None = None
         self._warm_up()
-        self.loader = self.datamodule.loader("train", train=True, augmented=not self.is_short)
+        # until the first checkpoint
+        self.start = None if self.checkpoint else self.before or WeightsSnapshot.of(self.model, {})
+        self.loader = self._loader("train", train=True, augmented=not self.is_short)
         if self.epochs is not None:
             schedule = Schedule.of_length(count_steps(len(self.loader), self.epochs, self.users))
         else:
-            schedule = Schedule(_read_knots(self.run))
+            schedule = Schedule(read_knots(self.run))
         self.model.schedule = schedule
-        val = self.datamodule.val_dataloader()
+        val = self._loader("val") if len(self.datamodule.rows_of("val")) else None
         self.reporter = make_reporter(progress, run=self.run, datamodule=self.datamodule)
         self.ema = Ema() if ema else None
         self.record = EpochRecord(
-            val if len(val) else None,
+            val,
             ema=self.ema,
             clock=self.clock,
             record=self._record_row,
@@ -121,13 +135,13 @@ class Training:
                 budget_s=self.budget_s,
                 clock=self.clock,
                 reserve_s=self._reserve_s,
-                record=lambda _: _write_knots(self.run, schedule),
+                record=lambda _: write_knots(self.run, schedule),
             )
             self.callbacks.append(budget)
         last = self.run.location / "last.ckpt"
         self.checkpoints = Checkpoints(
             draft_for(last, folder=self.folder),
-            publish=lambda path: upload_file(path, last, move=True),
+            publish=self._publish_checkpoint,
             clock=self.clock,
             stop=lambda: self.run.stop_requested,
         )
@@ -171,12 +185,10 @@ class Training:
             share_s = max(0.5 * self.budget_s, min(_PROBE_SHARE * self.budget_s, self.budget_s - rest_s))
             return n >= _PROBE_IMAGES or self.clock.spent() > share_s
 
-        train = collect_features(
-            self.model, head, self.datamodule.loader("train", train=True, augmented=False), enough=enough
-        )
+        train = collect_features(self.model, head, self._loader("train", train=True, augmented=False), enough=enough)
         forward_s = (time.monotonic() - begin) / len(train[1])
         affordable = self.budget_s is None or n_val * forward_s < _VAL_SHARE * self.budget_s
-        val = collect_features(self.model, head, self.datamodule.loader("val")) if n_val and affordable else None
+        val = collect_features(self.model, head, self._loader("val")) if n_val and affordable else None
         probe = probe_head(self.model, head, train, val)
         if val is not None:
             self.before = WeightsSnapshot.of(self.model, probe.metrics)
@@ -200,11 +212,7 @@ class Training:
             logger.log_hyperparams(dict(self.run.spec))
         with interruptible():
             trainer = self._trainer(precision_for(precision, accelerator, self.model), accelerator)
-            val = self.record.val_batches
-            try:
-                trainer.fit(self.model, self.loader, val, ckpt_path=self.checkpoint, weights_only=True)
-            finally:
-                self.checkpoints.close()
+            self._fit(trainer)
         kept = self._choose()
         for logger in self.loggers:
             logger.finalize("success")  # after the last row, which Lightning has not waited for
@@ -214,6 +222,28 @@ class Training:
         self.run.set_status("finished", facts=facts | {"seconds": round(self.clock.spent(), 2)})
         delete(self.run.location / "last.ckpt")
         delete_drafts(self.run.location / "last.ckpt")
+
+    def _fit(self, trainer: pl.Trainer) -> None:
+        """Train; weights that diverged are replaced by the last good ones."""
+        val = self.record.val_batches
+        try:
+            trainer.fit(self.model, self.loader, val, ckpt_path=self.checkpoint, weights_only=True)
+        except DivergedError:
+            self.checkpoints.close()
+            saved = fetch_checkpoint(self.run, self.folder)
+            if saved is not None:
+                self.model.load_state_dict(torch.load(saved, map_location="cpu", weights_only=True)["state_dict"])
+            elif self.start is not None:
+                self.model.load_state_dict(self.start.weights)
+            raise
+        except BaseException:
+            self.checkpoints.close(publish=True)
+            raise
+        self.checkpoints.close()
+
+    def _publish_checkpoint(self, draft: Path) -> None:
+        upload_file(draft, self.run.location / "last.ckpt", move=True)
+        self.start = None
 
     def _trainer(self, precision: str, accelerator: str) -> pl.Trainer:
         """Return a trainer of the package of Lightning that the user's callbacks and loggers come from."""
@@ -259,34 +289,3 @@ class Training:
         if not record.is_recorded:
             record.keep(shown)
         return kept
-
-
-def _fetch_checkpoint(run: Run, folder: Path) -> Path | None:
-    try:
-        data = read_bytes(run.location / "last.ckpt")
-    except NotFoundError:
-        return None
-    path = folder / "resume.ckpt"
-    path.write_bytes(data)
-    return path
-
-
-def _so_far(checkpoint: Path | None) -> tuple[float, int]:
-    """Seconds spent and rows recorded before a checkpoint."""
-    if checkpoint is None:
-        return 0.0, 0
-    states = torch.load(checkpoint, map_location="cpu", weights_only=True)["callbacks"].values()
-    spent_s = next(state["spent_s"] for state in states if "spent_s" in state)
-    return float(spent_s), int(next(state["n_rows"] for state in states if "n_rows" in state))
-
-
-def _read_knots(run: Run) -> list[Knot]:
-    try:
-        data = read_bytes(run.location / "schedule.json")
-    except NotFoundError:
-        return []
-    return [Knot(**knot) for knot in json.loads(data)]
-
-
-def _write_knots(run: Run, schedule: Schedule) -> None:
-    write_bytes(run.location / "schedule.json", encode(schedule.knots))

@@ -24,8 +24,8 @@ from onlineml.jobs.liveness import BEAT_S, cancel_name, claim_name, handle_name
 from onlineml.runs.process import end_of, this_process
 from onlineml.runs.run import ENDED, Run
 from onlineml.storage import io
-from onlineml.storage.codec import encode
-from onlineml.storage.credentials import scrubbed
+from onlineml.storage.codec import encode, plain
+from onlineml.storage.credentials import publishable, scrubbed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -114,7 +114,7 @@ def _execute(run: _JobRun, function: str, arguments: Mapping[str, Any]) -> tuple
         _begin(run)
         result = imported(function)(run, _project(run), **arguments)
         if result is not None:
-            io.write_bytes(run.location / "result.json", encode(result, indent=1))
+            io.write_bytes(run.location / "result.json", encode(publishable(plain(result), run.location), indent=1))
     except (StoppedError, SystemExit, KeyboardInterrupt) as error:
         if run.stop_requested or not isinstance(error, SystemExit):
             sys.stdout.write("stopped on request\n")

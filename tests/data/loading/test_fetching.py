@@ -161,12 +161,12 @@ def test_the_next_batch_is_on_its_way_while_one_is_decoded(monkeypatch: pytest.M
 
     def waits(_: object, data: bytes) -> Any:
         assert all_begun.wait(LONG_S)  # without fetching ahead it would wait for itself
-        return original(dataset._reader, data)
+        return original(dataset.reader, data)
 
     monkeypatch.setattr(fetching, "read_many", read_many)
     dataset = ImageDataset(_rows(urls), size_hw=(8, 8))
-    original = type(dataset._reader)._decode
-    monkeypatch.setattr(type(dataset._reader), "_decode", waits)
+    original = type(dataset.reader)._decode
+    monkeypatch.setattr(type(dataset.reader), "_decode", waits)
     batches = list(Loader(dataset, BatchOrder(np.arange(12), batch_size=4)))
     assert [batch["index"].tolist() for batch in batches] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
     assert sorted(begun) == sorted(urls)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -12,10 +13,11 @@ from onlineml.data.formats.parts import Listing, Parts, absolute, list_folder
 from onlineml.data.formats.sniff import HEAD_BYTES, JsonShape, json_shape
 from onlineml.data.manifest.examples import examples
 from onlineml.storage import io
+from onlineml.storage.credentials import publishable
 from onlineml.storage.location import Location, Options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     import pyarrow as pa
 
@@ -74,6 +76,12 @@ class Source(NamedTuple):
         if self.table is not None or isinstance(self.url, str | os.PathLike):
             return self.where
         return ", ".join(map(absolute, self.url.values()))
+
+    def published(self, texts: Sequence[str]) -> list[str]:
+        """Return texts without the secrets in the addresses and options of what is read."""
+        for url in self.url.values() if isinstance(self.url, Mapping) else [self.url]:
+            texts = publishable(texts, Location(absolute(url), self.options))
+        return list(texts)
 
     @property
     def at(self) -> Location:

@@ -20,7 +20,9 @@ from onlineml.data.augment.classification import Augmenter, kept_for_training, t
 from onlineml.data.images.decode import decode, may_need_much_memory
 from onlineml.data.loading.fetching import Fetcher
 from onlineml.errors import BadImageError, ChangedError, NotFoundError
-from onlineml.storage.urls import storable
+from onlineml.storage.cache import byte_cache
+from onlineml.storage.location import Confidential
+from onlineml.storage.urls import local_path, storable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -68,7 +70,7 @@ class ImageBatch(TypedDict):
 
 
 @dataclass(frozen=True)
-class ImageRows:
+class ImageRows(Confidential):
     """The columns of a manifest needed for reading.
 
     Attributes:
@@ -85,6 +87,9 @@ class ImageRows:
     storage_options: Options
     versions: Sequence[str] = ()
     digests: Sequence[str] = ()
+
+    def _without_credentials(self) -> dict[str, Any]:
+        return {"urls": [*map(storable, self.urls)], "storage_options": None}
 
     def __repr__(self) -> str:
         return f"ImageRows({len(self.urls)} images)"
@@ -119,6 +124,15 @@ class ImageReader:
     ) -> None:
         self.rows, self.min_side, self.keep, self.cache = rows, min_side, keep, cache
         self._fetcher = Fetcher(rows)
+
+    def open_caches(self) -> None:
+        """Open the caches, so that processes that are started next need not tell that one cannot be used."""
+        if self.cache is not None:
+            self.cache.is_usable()
+        if self.rows.versions and any(local_path(url) is None for url in self.rows.urls):
+            cache = byte_cache()
+            if cache is not None:
+                cache.is_usable()
 
     def load(self, indices: Sequence[int], upcoming: Iterable[int] = ()) -> tuple[dict[int, CachedImage], list[BadRow]]:
         """Return the images by index, and the bad ones.
@@ -199,7 +213,7 @@ class ImageDataset(Dataset[ImageBatch]):
         self.augmenter = Augmenter(size_hw, "none") if augmenter is None else augmenter
         self.cache = cache
         keep = partial(_kept, size_hw=size_hw, whole=whole)
-        self._reader = ImageReader(rows, min_side=training_scale(size_hw), keep=keep, cache=cache)
+        self.reader = ImageReader(rows, min_side=training_scale(size_hw), keep=keep, cache=cache)
         # independent of an image's position, so that adding images does not change the augmentation of others
         self.image_keys = np.array([image_key(i) for i in rows.image_ids], dtype=np.uint64)
 
@@ -220,7 +234,7 @@ class ImageDataset(Dataset[ImageBatch]):
             StorageError: the store failed (a missing object is a bad image instead).
         """
         upcoming = [index for _, index in getattr(keys, "upcoming", ())]
-        images, bad = self._reader.load([index for _, index in keys], upcoming)
+        images, bad = self.reader.load([index for _, index in keys], upcoming)
         rows = np.array([index for _, index in keys if index in images], dtype=np.int64)
         shown, epoch = [images[i].pixels for i in rows.tolist()], keys[0][0]
         with one_cv2_thread():

@@ -91,7 +91,7 @@ class DecodedCache:
     def find(self, indices: Sequence[int]) -> dict[int, tuple[NDArray[np.uint8], tuple[int, int]]]:
         """The cached ones of some images: pixels, (H, W, 3) uint8 and read-only, and the original's (H, W)."""
         found: dict[int, tuple[NDArray[np.uint8], tuple[int, int]]] = {}
-        if not self._opens():
+        if not self.is_usable():
             return found
         for index, header in zip(indices, self._header[list(indices)].tolist(), strict=True):
             height, width, crc, *original_hw = header
@@ -107,7 +107,7 @@ class DecodedCache:
 
     def put(self, index: int, pixels: NDArray[np.uint8], original_hw: tuple[int, int] | None = None) -> None:
         """Cache ``pixels``, (H, W, 3) uint8 no larger than a slot; by default the original has the same size."""
-        if self._is_off or not self._opens():
+        if self._is_off or not self.is_usable():
             return
         if index >= len(self._pixels) or pixels.size > self.slot_bytes or self._checked[index]:
             return
@@ -135,8 +135,8 @@ class DecodedCache:
             while done < len(rest):
                 done += os.pwrite(self._descriptor, rest[done:], position + done)
 
-    def _opens(self) -> bool:
-        """Open the file, if it is not open; return whether it can be used."""
+    def is_usable(self) -> bool:
+        """Open the file, if it is not open; return whether it can be used: if not, the first call issues a warning."""
         if self._header is None and not self._is_off:
             try:
                 self._open()

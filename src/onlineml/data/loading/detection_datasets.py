@@ -110,7 +110,7 @@ class DetectionDataset(Dataset[DetectionBatch]):
         self.pool = np.zeros(0, dtype=np.int64) if pool is None else pool
         # an image that fits inside has a shorter side of at most the shorter limit
         min_side = min(kept_hw(size_hw))
-        self._reader = ImageReader(rows, min_side=min_side, keep=partial(keep_inside, size_hw=size_hw), cache=cache)
+        self.reader = ImageReader(rows, min_side=min_side, keep=partial(keep_inside, size_hw=size_hw), cache=cache)
         self.image_keys = [image_key(i) for i in rows.image_ids]
 
     def __len__(self) -> int:
@@ -130,7 +130,7 @@ class DetectionDataset(Dataset[DetectionBatch]):
         """
         partners = [self._partners(*key) for key in keys]
         upcoming = (i for key in getattr(keys, "upcoming", ()) for i in _wanted([key], [self._partners(*key)]))
-        images, bad = self._reader.load(_wanted(keys, partners), upcoming)
+        images, bad = self.reader.load(_wanted(keys, partners), upcoming)
         bad += self._wrong_sizes(images)
         pictures: dict[int, Picture] = {}
         bad_boxes: list[BadRow] = []

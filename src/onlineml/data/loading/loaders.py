@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import traceback
+import weakref
 from itertools import chain
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -132,27 +134,56 @@ class Loader:
         self.on_bad = on_bad
         self._handed_out = 0
         order.n_makers = max(1, num_workers)
-        self._loader: DataLoader[Any] = DataLoader(
-            dataset,
-            batch_sampler=order,
-            num_workers=num_workers,
-            collate_fn=_as_it_is,
-            persistent_workers=num_workers > 0,
-            # it draws a seed from this generator, which would otherwise change the training's random state
-            generator=torch.Generator(),
-        )
+        self._loader: DataLoader[Any] | None = None
+        self._made: weakref.ref[Generator[Any]] | None = None
 
     def __len__(self) -> int:
         return len(self.order)
 
     def __iter__(self) -> Iterator[Any]:
+        made = self._batches()
+        self._made = weakref.ref(made)  # an iteration that nobody holds any more ends by itself
+        return made
+
+    def close(self, error: BaseException | None = None) -> None:
+        """End the worker processes and the thread, at once; another iteration starts new ones.
+
+        Args:
+            error: that ended the work with the batches, if any.
+        """
+        made = None if self._made is None else self._made()
+        if made is not None:
+            made.close()
+        self._loader = None
+        while error is not None:  # a notebook keeps its traceback, and with the frames the loader's iterator
+            for frame, _ in traceback.walk_tb(error.__traceback__):
+                if frame.f_globals.get("__name__") in {__name__, DataLoader.__module__}:
+                    frame.clear()
+            error = error.__context__
+
+    def _opened(self) -> DataLoader[Any]:
+        """Return the loader, whose processes outlive an epoch."""
+        if self._loader is None:
+            self.dataset.reader.open_caches()
+            self._loader = DataLoader(
+                self.dataset,
+                batch_sampler=self.order,
+                num_workers=self.num_workers,
+                collate_fn=_as_it_is,
+                persistent_workers=self.num_workers > 0,
+                # it draws a seed from this generator, which would otherwise change the training's random state
+                generator=torch.Generator(),
+            )
+        return self._loader
+
+    def _batches(self) -> Generator[Any]:
         self._handed_out = self.order.start_batch
         if self.num_workers:
             with one_cv2_thread():  # a fork inherits OpenCV's pool without its threads, and would deadlock
-                made = iter(self._loader)
+                made = iter(self._opened())
             batches = (batch for batch in made)
         else:
-            batches = prefetch(iter(self._loader))
+            batches = prefetch(iter(self._opened()))
         with contextlib.closing(batches):  # also if `on_bad` raises, whose traceback would keep the thread alive
             with told_if_slow("Decoding the first batch of images; decoded ones are kept for the next time"):
                 first = next(batches, None)

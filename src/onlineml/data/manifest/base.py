@@ -58,7 +58,8 @@ class ManifestBase:
         if not len(parts.table):
             parts = replace(parts, notes=(*parts.notes, "no images: what was read names none"))
         start = () if parts.notes and parts.notes[0].startswith("read as ") else (f"read as {found.name}",)
-        parts = replace(parts, notes=(*start, *parts.notes, *box_remarks(parts.table), *source.notes))
+        notes = (*start, *parts.notes, *box_remarks(parts.table), *source.notes)
+        parts = replace(parts, notes=tuple(source.published(notes)))
         try:
             manifest = cls._from_parts(parts, task, class_names, source.options)
         except DataError as error:

@@ -25,7 +25,8 @@ from onlineml.data.manifest.schema import normalised, require_ids, validate
 from onlineml.data.manifest.summary import manifest_summary, split_sizes
 from onlineml.errors import ConfigError
 from onlineml.storage import io
-from onlineml.storage.location import Location, Options, Url
+from onlineml.storage.location import Confidential, Location, Options, Url
+from onlineml.storage.urls import storable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,7 +45,7 @@ _ABSOLUTE = re.compile(r"/|[A-Za-z][A-Za-z0-9+.\-]*(?:://|::)")
 
 
 @dataclass(frozen=True, eq=False)
-class Manifest(LabelFormats, BoxFormats, DatasetFormats, DerivedManifests):
+class Manifest(LabelFormats, BoxFormats, DatasetFormats, DerivedManifests, Confidential):
     """Images, their labels, splits and groups. Every method that changes something returns a new manifest.
 
     Attributes:
@@ -64,7 +65,7 @@ class Manifest(LabelFormats, BoxFormats, DatasetFormats, DerivedManifests):
         class_names: in the order of their ids.
         root: URL or absolute path of the folder that relative uris are in.
         task: such as ``"classification"``.
-        storage_options: fsspec's, for reading the images; never shown, saved or hashed.
+        storage_options: fsspec's, for reading the images; never shown, saved, pickled to a file or hashed.
         n_ignored: how many other files the import passed over.
         class_ids: the classes' numbers in the file that they came from, such as COCO's category ids; empty: 1, 2, …
         source: what else that file said, such as COCO's licences and supercategories, for writing it again; plain
@@ -198,6 +199,9 @@ class Manifest(LabelFormats, BoxFormats, DatasetFormats, DerivedManifests):
         were drawn on. A further column that is null everywhere counts as none.
         """
         return manifest_hash(self.table, class_names=self.class_names, task=self.task)
+
+    def _without_credentials(self) -> dict[str, Any]:
+        return {"root": storable(self.root), "storage_options": None}
 
     def __len__(self) -> int:
         return int(self.table.num_rows)

@@ -211,4 +211,4 @@ class Video:
         return f"Video({self.name!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.source if isinstance(self.source, bytes) else self.source.url,)
+        return type(self), (self.source,)
