@@ -45,7 +45,7 @@ def steps(folder: Path) -> None:
     """500 steps of one training."""
     data = tiny_data(oml.Manifest.from_folders(str(make_photos(folder / "photos"))))
     n_epochs = _N_STEPS // len(data.train_dataloader())
-    oml.fit(tiny_model(), data, folder / "run", epochs=n_epochs, progress="none", callbacks=[Told()])
+    oml.fit(tiny_model(), data, run=folder / "run", epochs=n_epochs, progress="none", callbacks=[Told()])
 
 
 def predictions(folder: Path) -> None:
@@ -73,7 +73,7 @@ def rounds(folder: Path) -> None:
     project = oml.Project.create(folder / "project", class_names=manifest.class_names)
     for number in range(_N_ROUNDS):
         model = tiny_model(seed=number)
-        oml.fit(model, tiny_data(manifest), project.runs.new(), epochs=1, progress="none")
+        oml.fit(model, tiny_data(manifest), run=project.runs.new(), epochs=1, progress="none")
         project.publish(model, oml.evaluate(model, manifest))
         assert len([*oml.predict(model, [str(photos / "test")])]) == 6
         if number % 5 == 4:

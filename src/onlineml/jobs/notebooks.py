@@ -136,8 +136,7 @@ def run_notebook(
         timeout_s: time limit of the whole notebook in seconds.
 
     Raises:
-        ConfigError: the notebook does not have one of the parameters, or something that the executed one would hold
-            (a parameter, its own address or that of its source) contains a secret.
+        ConfigError: the notebook does not have one of the parameters, or a parameter or an address contains a secret.
         NotebookError: a cell failed, the kernel died, or the time limit was exceeded.
         NotFoundError: the notebook does not exist.
     """
@@ -148,8 +147,7 @@ def run_notebook(
         raise ConfigError(
             f"{redacted(notebook)} has no parameter {', '.join(unknown)}; it has {', '.join(known) or 'none'}"
         )
-    stored = {"parameters": dict(parameters), "output": output, "notebook": source}
-    refuse_secrets(stored, Location(output), "notebook")
+    refuse_secrets({"parameters": dict(parameters), "output": output, "source": source}, Location(output), "notebook")
     local = local_path(output)
     if local is not None:  # papermill does not create folders
         Path(local).parent.mkdir(parents=True, exist_ok=True)

@@ -31,6 +31,7 @@ _ABANDONED_S = 3600.0  # a file is created within seconds
 _HEADER = np.dtype(
     [("height", "<u2"), ("width", "<u2"), ("crc32", "<u4"), ("original_height", "<u4"), ("original_width", "<u4")]
 )
+_told: set[Path] = set()  # folders that cannot be used, of which this process or its parent has told
 
 
 def default_folder() -> Path:
@@ -122,6 +123,9 @@ class DecodedCache:
 
     def _switch_off(self, err: OSError) -> None:
         self._is_off = True
+        if self.path.parent in _told:
+            return
+        _told.add(self.path.parent)
         warnings.warn(
             f"decoded images are not cached in {self.path.parent} ({err.strerror or err}) and are decoded each time; "
             "free disk space, or set another folder in ONLINEML_CACHE",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
@@ -26,7 +25,7 @@ from onlineml.data.manifest.summary import manifest_summary, split_sizes
 from onlineml.errors import ConfigError
 from onlineml.storage import io
 from onlineml.storage.location import Confidential, Location, Options, Url
-from onlineml.storage.urls import storable
+from onlineml.storage.urls import is_url, storable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
     from onlineml.data.manifest.box_arrays import Boxes
 
 __all__ = ["DESCRIPTOR", "Manifest"]
-
-_ABSOLUTE = re.compile(r"/|[A-Za-z][A-Za-z0-9+.\-]*(?:://|::)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,8 +212,7 @@ class Manifest(LabelFormats, BoxFormats, DatasetFormats, DerivedManifests, Confi
     def urls(self) -> list[str]:
         """Return the URL where each image can be read, in the order of the rows."""
         prefix = self.root if not self.root or self.root.endswith("/") else f"{self.root}/"
-        absolute = _ABSOLUTE.match
-        return [uri if absolute(uri) else prefix + uri for uri in self.table["uri"].to_pylist()]
+        return [uri if uri.startswith("/") or is_url(uri) else prefix + uri for uri in self.table["uri"].to_pylist()]
 
     def versions(self) -> list[str]:
         """Return for each image the store's tag, else its sha256, else ``""``: it identifies the content at one place.
