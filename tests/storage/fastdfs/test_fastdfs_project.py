@@ -64,7 +64,7 @@ def test_a_project_lives_on_fastdfs(fastdfs_trackers: str) -> None:
     scores = oml.evaluate(model, data, split="test")
     version = project.publish(model, scores)
     project.promote(version, reason="the first")
-    second = project.publish(model, scores)
+    second = project.publish(model)
     project.promote(second)
     project.models.rollback(reason="no better")
 
