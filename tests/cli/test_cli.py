@@ -299,15 +299,14 @@ def kernel_of(folder: Path) -> psutil.Process:
     return psutil.Process(int((folder / "pid").read_text()))
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_stops_the_notebook_and_its_kernel(tmp_path: Path, number: int, code: int) -> None:
+def test_a_signal_stops_the_notebook_and_its_kernel(tmp_path: Path) -> None:
     process = onlineml("run", write_notebook(tmp_path / "a.ipynb", SLEEPER), "--record", "r", cwd=tmp_path)
     kernel = kernel_of(tmp_path)
-    process.send_signal(number)
-    assert done(process)[0] == code
+    process.send_signal(signal.SIGTERM)
+    assert done(process)[0] == 143
     wait_until_ended(kernel)
     status = status_of(tmp_path / "r")
-    assert (status["state"], status["by"]) == ("stopped", signal.Signals(number).name)
+    assert (status["state"], status["by"]) == ("stopped", "SIGTERM")
     first = nbformat.read(tmp_path / "r/notebook.ipynb", as_version=4).cells[0]
     assert "was stopped before its end" in first.source
 
@@ -333,7 +332,8 @@ learn(run, None, photos=str(make_photos(pathlib.Path("photos"))), step_s=0.2, ep
     process.send_signal(signal.SIGINT)
     assert done(process)[0] == 130
     wait_until_ended(kernel)
-    assert status_of(tmp_path / "r")["state"] == "stopped"
+    status = status_of(tmp_path / "r")
+    assert (status["state"], status["by"]) == ("stopped", "SIGINT")
     status = status_of(tmp_path / "training")
     assert (status["state"], status["by"]) == ("stopped", "request")
     assert (tmp_path / "training/last.ckpt").exists()

@@ -340,7 +340,7 @@ def test_one_buffer_for_all_frames() -> None:
 
 
 def test_large_photos_stream_in_little_memory() -> None:
-    """60 photos of 36 MB each as pixels: no more than a few are ever held."""
+    """30 photos of 36 MB each as pixels: no more than a few are ever held."""
     code = f"""
 import io, resource, sys
 sys.path[:0] = {[str(SUPPORT)]!r}
@@ -349,7 +349,7 @@ from colour_scenes import ColourDetector, scene
 small = scene((64, 64), [("red", (8, 8, 40, 40))])
 list(oml.predict(ColourDetector(), [small] * 8))
 idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-large = (scene((3000, 4000), [("red", (400, 400, 2000, 2000))]) for _ in range(60))
+large = (scene((3000, 4000), [("red", (400, 400, 2000, 2000))]) for _ in range(30))
 assert all(row.label == "red" for row in oml.predict(ColourDetector(), large))
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - idle) / 1024)
 """

@@ -667,6 +667,7 @@ def test_resumed_on_any_storage(store: Store, manifest, uninterrupted, checkpoin
     assert rows_of(run) == rows
 
 
+@pytest.mark.slow  # a process that imports torch; jobs/test_jobs.py kills and resumes one in each run of the tests
 def test_a_process_that_was_killed(manifest, photos: Path, tmp_path: Path, uninterrupted) -> None:
     code = f"""
 import math, os, signal, sys
