@@ -61,7 +61,7 @@ def with_torch(session: nox.Session, program: str, *arguments: str, env: dict[st
     make(session, TORCH)
     if not (TORCH / "installed.txt").exists():
         session.log("installing torch and the rest into .nox/torch: some gigabytes, once")
-    install(session, TORCH, "-e", ".[timm,transformers]", "--group", "test", "--group", "typecheck")
+    install(session, TORCH, "-e", ".[pretrained,transformers]", "--group", "test", "--group", "typecheck")
     path = f"{TORCH / 'bin'}{os.pathsep}{os.environ['PATH']}"
     environment = {**BYTECODE, **(env or {}), "PATH": path, "VIRTUAL_ENV": str(TORCH)}
     session.run(str(TORCH / "bin" / program), *arguments, env=environment, external=True)

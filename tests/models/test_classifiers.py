@@ -5,7 +5,6 @@ from __future__ import annotations
 import types
 from collections import OrderedDict
 from typing import TYPE_CHECKING
-from urllib.error import URLError
 
 import pytest
 import torch
@@ -143,7 +142,7 @@ def _old_names(name: str, state: dict[str, torch.Tensor]) -> dict[str, torch.Ten
 @pytest.mark.parametrize(
     "name", ["resnet18", "densenet121", "googlenet", "inception_v3", "mnasnet0_5", "squeezenet1_1", "vit_b_16"]
 )
-def test_published_weights_load_as_torchvision_loads_them(monkeypatch: pytest.MonkeyPatch, name: str):
+def test_published_weights_load_as_torchvision_loads_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str):
     """The file that would be fetched is made here; torchvision's own builder says what it must give."""
     torch.manual_seed(0)
     options = {"init_weights": True} if name in {"googlenet", "inception_v3"} else {}
@@ -160,6 +159,8 @@ def test_published_weights_load_as_torchvision_loads_them(monkeypatch: pytest.Mo
         return state
 
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", fetch)
+    monkeypatch.setattr("onlineml.models.start.sources.obtained", lambda *_: tmp_path / "published.pth")
+    torch.save(fetch(), tmp_path / "published.pth")
     reference = models.get_model(name, weights="DEFAULT")
     built = build_classifier(name, num_classes=3, weights="DEFAULT")
     images = torch.rand(2, 3, side, side)
@@ -177,27 +178,25 @@ def test_a_file_of_tensors_alone_loads_into_a_network_that_asks_for_versions(tmp
 
 
 def test_offline_without_weights_is_an_error_that_names_the_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    def refuse(*_: object, **__: object) -> None:
-        raise URLError("Name or service not known")
-
-    monkeypatch.setattr("torch.hub.download_url_to_file", refuse)
+    monkeypatch.setenv("ONLINEML_WEIGHTS", "offline")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     url = models.ResNet18_Weights.DEFAULT.url
-    for weights in ("DEFAULT", "IMAGENET1K_V1"):
-        with pytest.raises(WeightsError, match="cannot be downloaded from") as caught:
-            build_classifier("resnet18", num_classes=3, weights=weights)
-        message = str(caught.value)
-        assert url in message
-        assert "pass weights='path or URL of the file'" in message
-        assert "weights=None to start from random weights" in message
-    with pytest.raises(WeightsError, match=r"mobilenet_v3_large cannot be downloaded"):  # what "auto" is with a name
-        build_classifier("auto", num_classes=3, weights="DEFAULT")
     cached = tmp_path / "hub/checkpoints" / url.rpartition("/")[2]
-    cached.parent.mkdir(parents=True, exist_ok=True)
-    for damaged in (b"", b"cut", b"PK\x03\x04cut"):
-        cached.write_bytes(damaged)
-        with pytest.raises(WeightsError, match="cannot be downloaded from"):
-            build_classifier("resnet18", num_classes=3, weights="DEFAULT")
+    cached.parent.mkdir(parents=True)
+    for damaged in (None, b"", b"cut", b"PK\x03\x04cut"):  # of which none has the checksum in its name
+        if damaged is not None:
+            cached.write_bytes(damaged)
+        for weights in ("DEFAULT", "IMAGENET1K_V1"):
+            with pytest.raises(
+                WeightsError, match="the weights of resnet18 cannot be had: .* the environment"
+            ) as caught:
+                build_classifier("resnet18", num_classes=3, weights=weights)
+            message = str(caught.value)
+            assert url in message
+            assert "pass weights='path or URL of the file'" in message
+            assert "weights='random' to start from random weights" in message
+    with pytest.raises(WeightsError, match=r"mobilenet_v3_large cannot be had"):  # what "auto" is with a name
+        build_classifier("auto", num_classes=3, weights="DEFAULT")
 
 
 def test_names_of_weights_that_are_not_published():
@@ -262,11 +261,8 @@ def test_weights_that_timm_has_not(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(WeightsError, match=r"Invalid pretrained tag .*resnet18\.a1_in1k"):
         build_classifier("timm:resnet18.no_such_tag", num_classes=3)
 
-    def refuse(*_: object, **__: object) -> None:
-        raise ConnectionError("offline")
-
-    monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", refuse)
-    with pytest.raises(WeightsError, match=r"weights of timm:resnet18 cannot be downloaded from .* \(offline\)"):
+    monkeypatch.setenv("ONLINEML_WEIGHTS", "offline")
+    with pytest.raises(WeightsError, match=r"weights of timm:resnet18 cannot be had: .* the environment says offline"):
         build_classifier("timm:resnet18", num_classes=3, weights="DEFAULT")
 
 

@@ -129,13 +129,13 @@ def test_weights_of_other_classes_leave_the_class_head_fresh(
     assert f"was trained on another number of classes: {len(fresh)} tensors are initialised randomly" in message
 
 
-def test_published_weights_are_those_of_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file is not fetched here: torchvision is asked for what it publishes under this name."""
+def test_published_weights_are_those_of_the_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The file is not fetched here: it is in the cache under its name, less the checksum."""
     quick_start(monkeypatch)
     name = "ssdlite320_mobilenet_v3_large"
     coco = models.get_model(name, weights=None, weights_backbone=None, num_classes=91).state_dict()
-    chosen = models.get_model_weights(name)
-    monkeypatch.setattr(type(chosen["DEFAULT"]), "get_state_dict", lambda self, **_: coco)
+    monkeypatch.setattr("onlineml.models.start.sources.obtained", lambda *_: tmp_path / "coco.pth")
+    torch.save(coco, tmp_path / "coco.pth")
     built = build_detector(name, num_classes=90, weights="DEFAULT")  # with the background as many as COCO has
     assert built.reinitialized == ()
     assert all(torch.equal(v, coco[k]) for k, v in built.network.network.state_dict().items())

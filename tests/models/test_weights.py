@@ -86,7 +86,7 @@ def test_with_the_stores_options(s3_server, state: dict):
 @pytest.mark.parametrize("url", ["nowhere.pth", "memory://nowhere/w.safetensors"])
 def test_nothing_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(WeightsError, match=rf"no weights at {url}: expected .* pass weights=None to start from random"):
+    with pytest.raises(WeightsError, match=rf"no weights at {url}: expected .* pass weights='random' to start"):
         read_state_dict(url)
 
 

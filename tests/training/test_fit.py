@@ -31,6 +31,7 @@ from onlineml.errors import (
     TooManyBadImagesError,
     TrainingError,
 )
+from onlineml.models.start.origin import Origin
 from onlineml.runs.run import Run
 from onlineml.tasks.files import WithFiles
 from onlineml.tasks.schedule import Knot, Schedule, lr_factor
@@ -38,7 +39,18 @@ from onlineml.training import budget, callbacks, checkpoints, training
 from onlineml.training.checkpoints import Checkpoints
 from places import SUPPORT
 from s3_server import SECRET
-from tiny import CLASSES, jpeg, make_photos, picture, same_weights, stirred, tiny_data, tiny_model, weights_of
+from tiny import (
+    CLASSES,
+    TinyNet,
+    jpeg,
+    make_photos,
+    picture,
+    same_weights,
+    stirred,
+    tiny_data,
+    tiny_model,
+    weights_of,
+)
 
 if TYPE_CHECKING:
     from stores import Store
@@ -889,3 +901,19 @@ def test_without_the_average_the_last_weights_are_kept(manifest, tmp_path: Path)
 
     assert same_weights(weights_of(plain), seen.weights)
     assert not same_weights(weights_of(plain), weights_of(averaged))
+
+
+def test_where_the_weights_came_from_is_told_and_stays_with_the_model(
+    manifest: oml.Manifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    model = tiny_model()
+    model.origin = Origin("https://hub.example/w.pth", "MIT")
+    run = oml.fit(model, tiny_data(manifest), run=str(tmp_path / "run"), epochs=1)
+    assert capsys.readouterr().out.startswith("Starts from https://hub.example/w.pth, MIT.\n")
+    assert (run.spec["weights_from"], run.spec["weights_licence"]) == ("https://hub.example/w.pth", "MIT")
+    loaded = oml.load_model(str(tmp_path / "run/model"), backbone=TinyNet())
+    assert loaded.origin == model.origin
+    assert loaded.around(TinyNet(), CLASSES, pretrained=True).origin == model.origin
+    card = loaded.export_files(oml.evaluate(loaded, manifest))["README.md"].decode()
+    assert "started from weights of: `https://hub.example/w.pth`" in card
+    assert "licence of those weights: `MIT`" in card

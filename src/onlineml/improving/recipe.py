@@ -37,7 +37,7 @@ class Recipe:
         size: input side length in pixels of a first model, see `onlineml.datamodule_for`; others keep the champion's.
         batch_size: images per step; None for the datamodule's.
         backbone: of a first model, see `onlineml.model_for`. For your own network always its import path.
-        weights: initial weights of a first model, and for ``"full"``.
+        weights: initial weights of a first model, and for ``"full"``; see `onlineml.model_for`.
         seed: of order, augmentation, new weights and resamples, 0..2**31-1.
         num_workers: processes that decode; 0 is a thread.
         max_bad: share of a split's images, and boxes, that may be bad, 0..1; by default the project's.
@@ -57,7 +57,7 @@ class Recipe:
     size: int | None = None
     batch_size: int | None = None
     backbone: str = "auto"
-    weights: str | None = None
+    weights: str | None = "auto"
     seed: int = 0
     num_workers: int = 0
     max_bad: float | None = None

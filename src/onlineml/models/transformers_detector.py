@@ -151,8 +151,8 @@ def build_transformers(
     if missing:  # transformers initialises them randomly and continues
         raise WeightsError(
             f"architecture={architecture!r}: its weights lack {len(missing)} tensors of {type(network).__name__} "
-            f"({', '.join(missing[:3])}, …): they are of another model; name a matching one, or pass weights=None to "
-            "start from random weights"
+            f"({', '.join(missing[:3])}, …): they are of another model; name a matching one, or pass "
+            "weights='random' to start from random weights"
         )
     mean, std = _normalisation(transformers, name)
     reinitialized = tuple(sorted(str(key) for key, *_ in told["mismatched_keys"]))

@@ -46,8 +46,8 @@ def read_state_dict(url: Url) -> dict[str, Tensor]:
         data = read_bytes(file)
     except NotFoundError as error:
         raise WeightsError(
-            f"no weights at {file}: expected a .safetensors or .pth file there; check the path, or pass weights=None "
-            "to start from random weights"
+            f"no weights at {file}: expected a .safetensors or .pth file there; check the path, or pass "
+            "weights='random' to start from random weights"
         ) from error
     try:
         if str(file).lower().endswith(".safetensors"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args
 
 import torch
@@ -12,6 +13,7 @@ from onlineml.arguments.checks import ABOVE_ZERO, BELOW_ONE, flag, number, one_o
 from onlineml.arguments.checks import seed as seed_
 from onlineml.data.loading.lightning import BothLightningModule
 from onlineml.errors import ConfigError
+from onlineml.models.start.origin import Origin
 from onlineml.tasks.batches import check_batch
 from onlineml.tasks.checkpoint import WithCheckpoint
 from onlineml.tasks.class_head import WithClassHead
@@ -63,7 +65,8 @@ class VisionModule(  # its parts, each in a module of its own
 
     network: nn.Module
     backbone_name: str  # of the network, or of its backbone; empty for the user's own module
-    pretrained: bool  # whether it started from weights
+    pretrained: bool  # whether to train it as one that started from weights
+    origin = Origin()  # of the weights that it, or the model that it was trained from, started with
     pads_to_multiples: ClassVar[bool] = False  # whether batches are padded to multiples of 32 pixels
     may_freeze = False  # whether `fit` may freeze the first layers of the backbone in a short run
 
@@ -160,14 +163,14 @@ class VisionModule(  # its parts, each in a module of its own
         self,
         class_names: Sequence[str],
         *,
-        weights: Url | None = None,
+        weights: Url | None = "random",
         seed: int = 0,
     ) -> VisionModule:
         """Build a new module of the same architecture.
 
         Args:
             class_names: the wanted ones.
-            weights: None starts at random; else as `onlineml.model_for`.
+            weights: as `onlineml.model_for`.
             seed: of the fresh weights.
 
         Raises:
@@ -189,7 +192,7 @@ class VisionModule(  # its parts, each in a module of its own
     def take_after(self, other: VisionModule, *, pretrained: bool) -> Self:
         """Return itself, in training mode, with the input size and normalisation of another module."""
         self.set_normalization(mean=other.mean, std=other.std)
-        self.size_hw, self.pretrained = other.size_hw, pretrained
+        self.size_hw, self.pretrained, self.origin = other.size_hw, pretrained, replace(other.origin, remark="")
         self.to(memory_format=torch.channels_last)
         return self.train()
 

@@ -62,7 +62,7 @@ def model_for(
     data: Manifest,
     *,
     backbone: str = "auto",
-    weights: Url | None = None,
+    weights: Url | None = "auto",
     seed: int = 0,
     storage_options: Options = None,
 ) -> VisionModule:
@@ -71,7 +71,10 @@ def model_for(
     Args:
         data: annotated images.
         backbone: ``"auto"``, a torchvision name, ``"timm:NAME"`` or ``"package.module:factory"``; see `list_models`.
-        weights: None for random weights; a published name such as ``"DEFAULT"``, or the path or URL of a file.
+        weights: ``"auto"``: the published weights of the network from a cache, a package, a mirror or its hub, see
+            ``docs/models/pretrained.md``, and random ones if none can be had, which `fit` says; ``"random"``; a
+            published name such as ``"DEFAULT"``, or the path or URL of a file, which are an error if they cannot be
+            had.
         seed: of random weights.
         storage_options: of the filesystem, for ``weights``.
 

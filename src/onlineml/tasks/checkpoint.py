@@ -8,6 +8,7 @@ from typing import IO, TYPE_CHECKING, Any, Self, cast
 import torch
 
 from onlineml.errors import ConfigError
+from onlineml.models.start.origin import Origin
 from onlineml.storage.io import read_bytes
 from onlineml.storage.location import Location
 from onlineml.tasks.own_network import known_network
@@ -52,6 +53,7 @@ class WithCheckpoint:
             "mean": list(module.mean),
             "std": list(module.std),
             "manifest_hash": module.manifest_hash,
+            **module.origin.record(),
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -63,6 +65,7 @@ class WithCheckpoint:
         if facts["size_hw"] is not None:
             module.size_hw = (int(facts["size_hw"][0]), int(facts["size_hw"][1]))
         module.pretrained, module.manifest_hash = facts["pretrained"], facts["manifest_hash"]
+        module.origin = Origin.from_record(facts)
         module.set_normalization(mean=facts["mean"], std=facts["std"])
 
     @classmethod
@@ -104,7 +107,7 @@ class WithCheckpoint:
         for name in {"architecture", "backbone"} & settings.keys():
             called, given = facts.get("network", ""), changed.get(name)
             changed[name] = known_network(settings[name], given=given, called=called, source=source, argument=name)
-        unread = dict.fromkeys(("weights", "storage_options"))  # what a checkpoint names is not fetched
+        unread = {"weights": "random", "storage_options": None}  # what a checkpoint names is not fetched
         parent = cast("Any", super())
         made: Self = parent.load_from_checkpoint(
             io.BytesIO(data), map_location, hparams_file, strict, weights_only=True, **(unread | changed)

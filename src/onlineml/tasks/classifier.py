@@ -11,16 +11,16 @@ import torch
 from torch import nn
 
 from onlineml.arguments.checks import one_of, share
+from onlineml.arguments.checks import seed as seed_
 from onlineml.arguments.similar import valid_names
 from onlineml.errors import ConfigError
 from onlineml.models.classifiers import build_classifier
 from onlineml.models.modes import in_eval_mode
-from onlineml.storage.location import Location, Options, Url
 from onlineml.tasks.base import VisionModule
 from onlineml.tasks.batches import check_batch, image_of
 from onlineml.tasks.class_names import checked_names
 from onlineml.tasks.mixing import Mix, mix_batch
-from onlineml.tasks.own_network import known_network, unknown_network
+from onlineml.tasks.own_network import known_network, placed, unknown_network
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from onlineml.data.loading.datasets import ImageBatch
+    from onlineml.storage.location import Options, Url
     from onlineml.tasks.optimization import Optimizer
 
 __all__ = ["ClassifierModule"]
@@ -58,7 +59,7 @@ class ClassifierModule(VisionModule):
         *,
         class_names: Sequence[str],
         backbone: str | nn.Module = "auto",
-        weights: Url | None = None,
+        weights: Url | None = "auto",
         optimizer: Optimizer = "adamw",
         lr: float | None = None,
         weight_decay: float | None = None,
@@ -76,7 +77,11 @@ class ClassifierModule(VisionModule):
         names = checked_names(class_names, least=self.least_classes)
         one_of("mix", mix, get_args(Mix))
         label_smoothing = share("label_smoothing", label_smoothing, optional=True)
-        pretrained = weights is not None
+        with torch.random.fork_rng(devices=[]):  # the same random weights, whatever the random state
+            torch.manual_seed(seed_("seed", seed))
+            place = placed(weights, storage_options)
+            built = build_classifier(backbone, num_classes=len(names), weights=place)
+        pretrained = built.origin.pretrained
         super().__init__(
             class_names=names,
             optimizer=optimizer,
@@ -94,11 +99,7 @@ class ClassifierModule(VisionModule):
         self.label_smoothing = smoothing if label_smoothing is None else label_smoothing
         self.pretrained = pretrained
         self.may_freeze = pretrained and frozen_share is None
-        with torch.random.fork_rng(devices=[]):  # the same random weights, whatever the random state
-            torch.manual_seed(seed)
-            place = None if weights is None else Location.of(weights, storage_options)
-            built = build_classifier(backbone, num_classes=len(names), weights=place)
-        self.network = built.network
+        self.network, self.origin = built.network, built.origin
         self.backbone_name, self.head_name = built.name, built.head
         self.set_normalization(mean=built.mean, std=built.std)
         self.weighs_by_data = class_weights is None  # where the task does
@@ -125,13 +126,14 @@ class ClassifierModule(VisionModule):
         """See `VisionModule.from_descriptor`."""
         called = str(descriptor["architecture"])
         backbone = known_network(str(descriptor["backbone"]), given=network, called=called, source=source)
-        return cls(class_names=descriptor["class_names"], backbone=backbone, seed=descriptor["seed"])
+        names, seed = descriptor["class_names"], descriptor["seed"]
+        return cls(class_names=names, backbone=backbone, weights="random", seed=seed)
 
     def rebuild(
         self,
         class_names: Sequence[str],
         *,
-        weights: Url | None = None,
+        weights: Url | None = "random",
         seed: int = 0,
     ) -> Self:
         """See `VisionModule.rebuild`."""

@@ -38,6 +38,8 @@ class _Descriptor(msgspec.Struct):
     thresholds: dict[str, Annotated[float, Meta(ge=0, le=1)]] | None = None
     config: dict[str, Any] | None = None
     weights_sha256: str | None = None
+    weights_from: Annotated[str, Meta(max_length=2000)] | None = None
+    weights_licence: Annotated[str, Meta(max_length=2000)] | None = None
 
 
 def check_descriptor(descriptor: Mapping[str, Any], *, source: str) -> None:

@@ -13,6 +13,7 @@ import torch
 
 from onlineml.errors import WeightsError
 from onlineml.lazy import told_if_slow
+from onlineml.models.start.origin import Origin
 from onlineml.models.weights import with_versions
 from onlineml.registry.versions import ModelVersion, resolve
 from onlineml.storage.io import read_bytes
@@ -88,6 +89,7 @@ def _describe(model: VisionModule, parent: str | None) -> dict[str, Any]:
         "manifest_hash": model.manifest_hash,
         "parent": storable(parent or model.reference) or None,
         "seed": model.seed,
+        **model.origin.record(),
         "training": {"optimizer": model.optimizer_name, "lr": model.lr},
         "packages": {name: found for name in _PACKAGES if (found := _version(name))},
         "python": platform.python_version(),
@@ -143,7 +145,7 @@ def load_model(
     preprocessing = descriptor["preprocessing"]
     loaded.set_normalization(mean=preprocessing["mean"], std=preprocessing["std"])
     loaded.size_hw = (int(preprocessing["size_hw"][0]), int(preprocessing["size_hw"][1]))
-    loaded.manifest_hash = descriptor["manifest_hash"]
+    loaded.manifest_hash, loaded.origin = descriptor["manifest_hash"], Origin.from_record(descriptor)
     if (chosen := descriptor.get("thresholds")) is not None:
         loaded.thresholds = {str(name): float(score) for name, score in chosen.items()}
     loaded.reference = storable(found.url)

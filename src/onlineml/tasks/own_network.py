@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from onlineml.errors import ConfigError
+from onlineml.models.classifiers import is_unspecified
+from onlineml.storage.location import Location, Options, Url
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["known_network", "unknown_network"]
+__all__ = ["known_network", "placed", "unknown_network"]
 
 _PACKAGES = ("timm:", "transformers:")
 
@@ -38,6 +40,11 @@ def known_network(
         f"{source} was built by {built_by}, which is not loaded from storage: pass {argument}= (the module, or its "
         "import path if you trust it)"
     )
+
+
+def placed(weights: Url | None, options: Options) -> Url | None:
+    """Return weights as they were asked for, a file of them with the options of its filesystem."""
+    return weights if weights is None or is_unspecified(weights) else Location.of(weights, options)
 
 
 def unknown_network(network: nn.Module) -> ConfigError:

@@ -109,7 +109,7 @@ def fit(
     with tempfile.TemporaryDirectory(prefix="onlineml-") as folder:
         training = Training(model, datamodule, record, Path(folder), epochs=epochs, budget_s=budget_s)
         with training.recorded(), record.stopping_in_time(), stopping_on_interrupt(record):
-            _tell(doubts(model, datamodule), record, progress)
+            _tell([*filter(None, [str(model.origin)]), *doubts(model, datamodule)], record, progress)
             training.prepare(patience=patience, ema=ema, progress=progress, loggers=loggers, callbacks=callbacks)
             training.execute(precision=precision, accelerator=accelerator)
     return record
@@ -180,6 +180,7 @@ def _spec(
     return {
         "task": model.task,
         **model.run_config(),
+        **model.origin.record(),
         "class_names": list(model.class_names),
         "manifest_hash": datamodule.manifest.hash,
         "size_hw": list(datamodule.size_hw),

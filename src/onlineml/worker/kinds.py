@@ -31,7 +31,7 @@ def train(
     size: int | None = None,
     batch_size: int | None = None,
     backbone: str = "auto",
-    weights: str | None = None,
+    weights: str | None = "auto",
     seed: int = 0,
     epochs: int | None = None,
     budget_s: float | None = None,
@@ -50,7 +50,7 @@ def train(
         size: input side length in pixels; see `onlineml.datamodule_for`, also for ``batch_size``.
         batch_size: images per step.
         backbone: the network; see `onlineml.model_for`, also for ``weights`` and ``seed``.
-        weights: None for random weights; a published name, a path or URL.
+        weights: ``"auto"``, ``"random"``, a published name, a path or URL.
         seed: of weights, order and augmentation.
         epochs: see `onlineml.fit`, also for ``budget_s`` and ``patience``.
         budget_s: seconds of training, of all attempts together.
@@ -72,7 +72,7 @@ def train(
         batches = oml.datamodule_for(
             data, size=size, batch_size=batch_size, seed=seed, num_workers=num_workers, max_bad=bad
         )
-        place = None if weights is None else project.location.to(weights)
+        place = weights if weights in {None, "auto", "random"} else project.location.to(str(weights))
         model = oml.model_for(data, backbone=backbone, weights=place, seed=seed)
         _show_samples(run, batches)
         oml.fit(model, batches, run=run, epochs=epochs, budget_s=budget_s, patience=patience)
@@ -143,7 +143,7 @@ def improve(
     size: int | None = None,
     batch_size: int | None = None,
     backbone: str = "auto",
-    weights: str | None = None,
+    weights: str | None = "auto",
     promote: bool = True,
     seed: int = 0,
     num_workers: int = 0,

@@ -22,6 +22,8 @@ _N_CLASSES = 10
 _FACTS = {
     "architecture": "architecture",
     "backbone": "backbone",
+    "weights_from": "started from weights of",
+    "weights_licence": "licence of those weights",
     "preprocessing": "preprocessing",
     "manifest_hash": "trained on dataset",
     "parent": "continued from",

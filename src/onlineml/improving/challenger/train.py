@@ -14,6 +14,7 @@ from onlineml.improving.challenger.between import keep_best_between
 from onlineml.improving.challenger.current_names import current_names, distinct
 from onlineml.improving.challenger.images import challenger_images
 from onlineml.improving.challenger.successor_pieces import successor_pieces
+from onlineml.models.classifiers import is_unspecified
 from onlineml.registry.versions import publish_to
 from onlineml.storage import io
 from onlineml.tasks.building import datamodule_for, model_for
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from onlineml.improving.recipe import How, Recipe
     from onlineml.improving.review.features import FeatureStore
     from onlineml.runs.run import Run
+    from onlineml.storage.location import Url
     from onlineml.tasks.base import VisionModule
     from onlineml.training.progress import Progress
 
@@ -110,10 +112,15 @@ def train_first(data: Manifest, recipe: Recipe, *, run: Run, progress: Progress 
             num_workers=recipe.num_workers,
             max_bad=recipe.bad_share,
         )
-        weights = None if recipe.weights is None else run.location.to(recipe.weights)
-        model = model_for(data, backbone=recipe.backbone, weights=weights, seed=recipe.seed)
+        model = model_for(data, backbone=recipe.backbone, weights=_weights(recipe, run), seed=recipe.seed)
         fit(model, images, run=run, epochs=recipe.epochs, budget_s=recipe.budget_s, progress=progress)
     return _store(model, run)
+
+
+def _weights(recipe: Recipe, run: Run) -> Url | None:
+    """The weights of a recipe; a file is read with the credentials of the run's store."""
+    weights = recipe.weights
+    return weights if weights is None or is_unspecified(weights) else run.location.to(weights)
 
 
 def _stored(run: Run, name: str, recipe: Recipe) -> Any:
@@ -170,8 +177,7 @@ def _trained(
         return done
     names = images.manifest.class_names
     if how == "full":
-        weights = None if recipe.weights is None else run.location.to(recipe.weights)
-        model = champion.rebuild(names, weights=weights, seed=recipe.seed)
+        model = champion.rebuild(names, weights=_weights(recipe, run), seed=recipe.seed)
     else:
         start = successor.shrink_perturb if how == "shrink" else successor.from_champion
         model = start(champion, names, lineage=lineage, seed=recipe.seed)

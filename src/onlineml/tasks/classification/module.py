@@ -24,8 +24,8 @@ class ImageClassifier(ClassifierModule):
         class_names: of the outputs, in order; at least two, all different.
         backbone: see `onlineml.models.classifiers.build_classifier`: ``"auto"``, a torchvision name, ``"timm:NAME"``,
             your own module or ``"package.module:factory"``.
-        weights: None for random weights; ``"DEFAULT"`` or another published name, or the path or URL of a file; the
-            head is always initialized randomly.
+        weights: ``"auto"``, those that can be had, see `onlineml.model_for`; ``"random"``; ``"DEFAULT"`` or another
+            published name, or the path or URL of a file; the head is always initialized randomly.
         optimizer: ``"adamw"`` or ``"sgd"``.
         lr: of the head (from scratch: of all layers); None for a measured default, see also `onlineml.suggest_lr`.
         weight_decay: of weights, not of biases and norms; None is 0.05 for AdamW and 5e-4 for SGD.

@@ -9,16 +9,16 @@ import torch
 from torch import nn
 
 from onlineml.arguments.checks import number, whole
+from onlineml.arguments.checks import seed as seed_
 from onlineml.models.detector import MAX_OBJECTS
 from onlineml.models.detectors import build_detector, takes_backbone
 from onlineml.models.modes import in_eval_mode
-from onlineml.storage.location import Location, Options, Url
 from onlineml.tasks.base import VisionModule
 from onlineml.tasks.batches import check_batch, image_of, targets_of
 from onlineml.tasks.class_names import checked_names
 from onlineml.tasks.detection.shrinking import shrink_batch
 from onlineml.tasks.detection.validation import DetectionMetric, check_answer
-from onlineml.tasks.own_network import known_network, unknown_network
+from onlineml.tasks.own_network import known_network, placed, unknown_network
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from onlineml.data.loading.detection_datasets import DetectionBatch
     from onlineml.models.detector import Detector
+    from onlineml.storage.location import Options, Url
     from onlineml.tasks.optimization import Optimizer
 
 __all__ = ["ObjectDetector"]
@@ -45,8 +46,9 @@ class ObjectDetector(VisionModule):
         architecture: see `onlineml.models.detectors.build_detector`: ``"auto"`` (our compact one-stage detector), a
             torchvision name, ``"transformers:NAME"``, your own module, or ``"package.module:factory"``.
         backbone: of the compact detector, any classification network: ``"auto"``, a torchvision name, ``"timm:NAME"``.
-        weights: None for random weights; a published name, or the path or URL of a file, of the whole detector or of
-            its backbone; tensors for another number of classes are initialized randomly, see `reinitialized`.
+        weights: ``"auto"``, those that can be had, see `onlineml.model_for`; ``"random"``; a published name, or the
+            path or URL of a file, of the whole detector or of its backbone; tensors for another number of classes are
+            initialized randomly, see `reinitialized`.
         optimizer: ``"adamw"`` or ``"sgd"``.
         lr: of the head (from scratch: of all layers); None for a measured default.
         weight_decay: of weights, not of biases and norms; None is 0.05 for AdamW and 5e-4 for SGD.
@@ -84,7 +86,7 @@ class ObjectDetector(VisionModule):
         class_names: Sequence[str],
         architecture: str | nn.Module = "auto",
         backbone: str | nn.Module = "auto",
-        weights: Url | None = None,
+        weights: Url | None = "auto",
         optimizer: Optimizer = "adamw",
         lr: float | None = None,
         weight_decay: float | None = None,
@@ -102,16 +104,16 @@ class ObjectDetector(VisionModule):
         names = checked_names(class_names, least=1)
         of_size = "a share of the images' size, 0.1..1"
         start_scale = number("start_scale", start_scale, of_size, least=0.1, most=1.0, optional=True)
-        pretrained = weights is not None
         with torch.random.fork_rng(devices=[]):  # the same random weights, whatever the random state
-            torch.manual_seed(seed)
+            torch.manual_seed(seed_("seed", seed))
             built = build_detector(
                 architecture,
                 num_classes=len(names),
                 backbone=backbone,
-                weights=None if weights is None else Location.of(weights, storage_options),
+                weights=placed(weights, storage_options),
                 config=config,
             )
+        pretrained = built.origin.pretrained
         super().__init__(
             class_names=names,
             optimizer=optimizer,
@@ -126,7 +128,7 @@ class ObjectDetector(VisionModule):
         )
         self.pretrained = pretrained
         self.gradient_clip = 5.0  # a first batch of many objects has gradients of hundreds
-        self.network = built.network
+        self.network, self.origin = built.network, built.origin
         self.max_objects = max_objects
         self.architecture, self.backbone_name, self.config = built.architecture, built.backbone, built.config
         self.reinitialized = built.reinitialized
@@ -140,8 +142,12 @@ class ObjectDetector(VisionModule):
         return {"architecture": name, "backbone": self.backbone_name}
 
     def descriptor(self) -> dict[str, Any]:
-        named = {"architecture": self.architecture or type(self.network).__name__, "own": not self.architecture}
-        return {**named, "backbone": self.backbone_name, "config": self.config, "max_objects": self.max_objects}
+        return {
+            **self.run_config(),
+            "own": not self.architecture,
+            "config": self.config,
+            "max_objects": self.max_objects,
+        }
 
     @property
     def max_objects(self) -> int:
@@ -174,6 +180,7 @@ class ObjectDetector(VisionModule):
             class_names=descriptor["class_names"],
             architecture=architecture,
             backbone=below,
+            weights="random",
             config=descriptor.get("config"),
             max_objects=descriptor.get("max_objects", 100),  # of models that were stored without it
             seed=descriptor["seed"],
@@ -183,17 +190,16 @@ class ObjectDetector(VisionModule):
         self,
         class_names: Sequence[str],
         *,
-        weights: Url | None = None,
+        weights: Url | None = "random",
         seed: int = 0,
     ) -> ObjectDetector:
         """See `VisionModule.rebuild`."""
-        on_backbone = takes_backbone(self.architecture)
-        if not self.architecture or (on_backbone and not self.backbone_name):
+        if not self.architecture or (takes_backbone(self.architecture) and not self.backbone_name):
             raise unknown_network(self.network)
         return ObjectDetector(
             class_names=class_names,
             architecture=self.architecture,
-            backbone=self.backbone_name if on_backbone else "auto",
+            backbone=self.backbone_name or "auto",
             weights=weights,
             config=self.config,
             max_objects=self.max_objects,

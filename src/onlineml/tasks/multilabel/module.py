@@ -37,7 +37,7 @@ class MultilabelClassifier(ClassifierModule):
     Args:
         class_names: of the outputs, in order; at least one, all different.
         backbone: see `onlineml.ImageClassifier`, also for all arguments up to ``freeze_bn``.
-        weights: None for random weights; a name, or the path or URL of a file; the head is always random.
+        weights: ``"auto"``, ``"random"``, a name, or the path or URL of a file; the head is always random.
         optimizer: ``"adamw"`` or ``"sgd"``.
         lr: of the head (from scratch: of all layers).
         weight_decay: of weights, not of biases and norms.
