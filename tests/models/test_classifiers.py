@@ -188,7 +188,7 @@ def test_offline_without_weights_is_an_error_that_names_the_remedy(monkeypatch: 
             cached.write_bytes(damaged)
         for weights in ("DEFAULT", "IMAGENET1K_V1"):
             with pytest.raises(
-                WeightsError, match="the weights of resnet18 cannot be had: .* the environment"
+                WeightsError, match=r"the weights of resnet18 cannot be had: .* the environment"
             ) as caught:
                 build_classifier("resnet18", num_classes=3, weights=weights)
             message = str(caught.value)

@@ -103,7 +103,7 @@ def test_the_head_gets_the_best_penalty_on_features_as_they_come() -> None:
     model = tiny_model(class_names=["a", "b", "c", "d"])
     head = torch.nn.Linear(6, 4)
     train, val = blobs(n=60), blobs(seed=1, n=200)
-    scale, shift = torch.tensor([1.0, 100.0, 0.01, 5.0, 1.0, 3.0]), torch.tensor([0.0, 9.0, -1.0, 50.0, 0.0, 1.0])
+    scale, shift = torch.tensor([1.0, 100.0, 0.1, 5.0, 1.0, 3.0]), torch.tensor([0.0, 9.0, -1.0, 50.0, 0.0, 1.0])
     train, val = ((x * scale + shift, y) for x, y in (train, val))  # far from standardised
     probe = probe_head(model, head, train, val)
 
@@ -138,3 +138,34 @@ def test_without_validation_images_the_penalty_is_a_middling_one() -> None:
     expected = reference(standardised, labels, penalty=1e-2).predict(standardised.numpy())
     with torch.no_grad():
         assert np.mean(head(features).argmax(1).numpy() == expected) >= 0.99
+
+
+def test_features_that_hardly_vary_do_not_decide() -> None:
+    """Two of them have deviations of 1e-6; without a floor their weights are of the order of 1e5."""
+    model = tiny_model(class_names=["a", "b", "c", "d"])
+    head = torch.nn.Linear(8, 4)
+    (train, labels), (val, val_labels) = blobs(n=60), blobs(seed=1, n=200)
+    still = torch.nn.functional.one_hot(labels, 4)[:, :2] * 2e-6 + torch.tensor([3.0, 0.0])
+    of_val = torch.nn.functional.one_hot(val_labels, 4)[:, :2] * 2e-6 + torch.tensor([3.0, 0.0])
+    val = torch.cat([val, of_val], 1)
+    probe_head(model, head, (torch.cat([train, still], 1), labels), (val, val_labels))
+    assert float(head.weight.detach().abs().max()) < 1000
+    with torch.no_grad():
+        before = (head(val).argmax(1) == val_labels).double().mean()
+        brighter = (head(val + torch.tensor([0.0] * 6 + [0.01] * 2)).argmax(1) == val_labels).double().mean()
+    assert brighter >= before - 0.01
+
+
+def test_a_head_that_is_better_as_it_is_stays() -> None:
+    model = tiny_model(class_names=["a", "b", "c", "d"])
+    head = torch.nn.Linear(6, 4)
+    train, val = blobs(n=60), blobs(seed=1, n=200)
+    good = fit_linear_head(*val, num_classes=4, penalty=1e-4)  # knows the answers
+    with torch.no_grad():
+        head.weight.copy_(good[0])
+        head.bias.copy_(good[1])
+    wrong = (train[0], (train[1] + 1) % 4)
+    probe = probe_head(model, head, wrong, val)
+    assert torch.equal(head.weight, good[0])
+    assert np.isnan(probe.penalty)
+    assert probe.metrics["val_accuracy"] > 0.7

@@ -48,7 +48,7 @@ def run_demo(
         task: ``"classification"`` or ``"detection"``.
         n_photos: number of sample photos.
         budget_s: seconds of training.
-        size: input side length in pixels; None is 64, for detection 160.
+        size: input side length in pixels; None chooses it, for detection 160.
         seed: of the photos, their split and the training.
 
     Returns:

@@ -34,8 +34,9 @@ class Recipe:
             New and corrected images are always used.
         epochs: see `onlineml.fit`; if neither this nor `budget_s` is given, 10, or 30 for new weights.
         budget_s: seconds of training.
-        size: input side length in pixels of a first model, see `onlineml.datamodule_for`; others keep the champion's.
-        batch_size: images per step; None for the datamodule's.
+        size: input side length in pixels of a first model; None chooses it, see `onlineml.datamodule_for`; others keep
+            the champion's.
+        batch_size: images per step; None chooses it.
         backbone: of a first model, see `onlineml.model_for`. For your own network always its import path.
         weights: initial weights of a first model, and for ``"full"``; see `onlineml.model_for`.
         seed: of order, augmentation, new weights and resamples, 0..2**31-1.

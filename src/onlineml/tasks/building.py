@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from onlineml.arguments.checks import whole
+from onlineml.arguments.checks import seconds, whole
 from onlineml.tasks import task_names, task_of
+from onlineml.tasks.choosing.plan import Quality, check_quality, plan_for
 
 if TYPE_CHECKING:
     from onlineml.data.loading.datamodules import ImageDataModule
@@ -19,8 +20,11 @@ __all__ = ["datamodule_for", "list_models", "model_for"]
 def datamodule_for(
     data: Manifest,
     *,
-    size: int | None = None,
-    batch_size: int | None = None,
+    model: VisionModule | None = None,
+    size: int | Literal["auto"] | None = "auto",
+    batch_size: int | Literal["auto"] | None = "auto",
+    quality: Quality = "balanced",
+    budget_s: float | None = None,
     seed: int = 0,
     num_workers: int = 0,
     max_bad: float = 0.01,
@@ -29,9 +33,15 @@ def datamodule_for(
 
     Args:
         data: annotated images.
-        size: side length of the network's input in pixels; None is the task's: 64 for classification and 320 for
-            detection, which a CPU trains on within minutes.
-        batch_size: images per batch; None is the task's: 32 for classification and 4 for detection.
+        model: that will be trained; None stands for that of `model_for` without further arguments.
+        size: side length of the network's input in pixels. ``"auto"`` or None chooses it. From random weights it is 64
+            for classification, which a CPU trains on within minutes. A pretrained classifier gets 128, 160 or 224 by
+            ``quality`` (on a GPU more), but not much more than the photos have. A detector gets 320 or as much more as
+            small objects need. With ``budget_s``, a short measurement makes it smaller if few epochs would fit.
+        batch_size: images per batch. ``"auto"`` or None chooses it: 32 for classification (16 for fewer than 320
+            photos) and 4 for detection, more on a GPU, less if memory is short.
+        quality: ``"fast"``, ``"balanced"`` or ``"best"``: how much time a photo is worth.
+        budget_s: seconds of training that `fit` will be given.
         seed: of order and augmentation, 0..2**31-1.
         num_workers: loader processes; 0 prefetches in a thread.
         max_bad: allowed share of bad images, and of bad boxes, of a split, 0..1.
@@ -45,16 +55,25 @@ def datamodule_for(
         ClassificationDataModule({'train': 32, 'val': 12, 'test': 20}, size_hw=(64, 64), batch_size=32)
     """
     task = task_of(data)
-    size = whole("size", size, least=8, of="pixels", optional=True)
-    side = task.default_size if size is None else size
+    check_quality(quality)
+    plan = plan_for(
+        data,
+        task,
+        model=model,
+        size=None if size == "auto" else whole("size", size, least=8, of="pixels", optional=True),
+        batch_size=None if batch_size == "auto" else whole("batch_size", batch_size, least=1, optional=True),
+        quality=quality,
+        budget_s=seconds("budget_s", budget_s, optional=True),
+    )
     made: ImageDataModule = task.load("datamodule")(
         data,
-        size_hw=(side, side),
-        batch_size=task.train_batch_size if batch_size is None else batch_size,
+        size_hw=(plan.size, plan.size),
+        batch_size=plan.batch_size,
         seed=seed,
         num_workers=num_workers,
         max_bad=max_bad,
     )
+    made.chosen = plan.text
     return made
 
 

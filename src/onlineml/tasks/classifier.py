@@ -94,6 +94,7 @@ class ClassifierModule(VisionModule):
             freeze_bn=pretrained if freeze_bn is None else freeze_bn,
             seed=seed,
         )
+        self.gradient_clip = 5.0 if pretrained else None  # one odd batch must not undo what was learned before
         self.mix = mix
         smoothing = 0.0 if pretrained else self.smoothing_from_scratch
         self.label_smoothing = smoothing if label_smoothing is None else label_smoothing

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,7 +14,7 @@ from onlineml.runs.run import Run, new_run_id
 from onlineml.storage.io import exists
 from onlineml.storage.location import Location, Options
 from onlineml.tasks.base import VisionModule
-from onlineml.training.progress import check_progress, stopping_on_interrupt
+from onlineml.training.progress import check_progress, stopping_on_interrupt, tell
 from onlineml.training.rehearsal import doubts, rehearse
 from onlineml.training.trainer import check_trainer
 from onlineml.training.training import Training
@@ -109,7 +108,8 @@ def fit(
     with tempfile.TemporaryDirectory(prefix="onlineml-") as folder:
         training = Training(model, datamodule, record, Path(folder), epochs=epochs, budget_s=budget_s)
         with training.recorded(), record.stopping_in_time(), stopping_on_interrupt(record):
-            _tell([*filter(None, [str(model.origin)]), *doubts(model, datamodule)], record, progress)
+            told = filter(None, [datamodule.chosen, str(model.origin)])
+            tell([*told, *doubts(model, datamodule)], record, progress)
             training.prepare(patience=patience, ema=ema, progress=progress, loggers=loggers, callbacks=callbacks)
             training.execute(precision=precision, accelerator=accelerator)
     return record
@@ -131,14 +131,6 @@ def _listed(name: str, given: Any, method: str) -> list[Any]:
             kind = "callback" if name == "callbacks" else "logger"
             raise ConfigError(f"{name} contains {one!r}: expected a Lightning {kind}, or a list of them")
     return listed
-
-
-def _tell(doubts: Sequence[str], run: Run, progress: Progress) -> None:
-    """Write sentences to the run's log and, above the lines of epochs, for people."""
-    for text in doubts:
-        run.log_line(text)
-        if progress != "none":
-            sys.stdout.write(text + "\n")
 
 
 def _check_images(datamodule: ImageDataModule, *, patience: int | None) -> None:

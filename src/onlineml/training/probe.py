@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-__all__ = ["MIDDLING_PENALTY", "Probe", "collect_features", "fit_linear_head", "probe_head"]
+__all__ = ["MIDDLING_PENALTY", "Probe", "collect_features", "fit_linear_head", "moments", "probe_head"]
 
 _STEPS = 30  # L-BFGS iterations for each penalty; more do not improve the validation loss
 # Of the squared weights, on standardised features; chosen on validation images. Wrong labels need the largest.
 PENALTIES = (1.0, 1e-1, 1e-2, 1e-3, 1e-4)
 MIDDLING_PENALTY = 1e-2
+_FLOOR = 0.01  # of the median deviation and of the mean; 1e-6 made weights of half a million on photos of one camera
 
 
 def collect_features(
@@ -95,10 +96,39 @@ def fit_linear_head(
 
 
 class Probe(NamedTuple):
-    """A linear probe: its penalty, and the metrics on the validation images (empty without)."""
+    """A linear probe: its penalty, and the metrics on the validation images (empty without).
+
+    A penalty of nan stands for the head as it was, where that is better.
+    """
 
     penalty: float
     metrics: dict[str, float]
+
+
+def moments(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Return means and deviations by which features are standardised, with a floor under the deviations.
+
+    A feature that hardly varies would else have a weight of thousands, and decide as soon as the light changes: no
+    deviation is below a hundredth of the median one or of the feature's own mean.
+
+    Args:
+        features: (N, F) float.
+
+    Returns:
+        (F,) means and (F,) deviations > 0.
+    """
+    mean, deviation = features.mean(0), features.std(0, unbiased=False)
+    floor = torch.maximum(deviation.median(), mean.abs()).mul(_FLOOR).clamp_min(1e-6)
+    return mean, torch.maximum(deviation, floor)
+
+
+def _as_it_is(model: Any, head: nn.Linear, val: tuple[Tensor, Tensor] | None) -> Probe:
+    """The head before it is fitted; without validation images nothing is known about it."""
+    if val is None:
+        return Probe(math.nan, {})
+    with torch.no_grad():
+        metrics = model.metrics(head(val[0].to(head.weight)).float().cpu(), val[1])
+    return Probe(math.nan, metrics if math.isfinite(metrics["val_loss"]) else {})
 
 
 def probe_head(
@@ -107,7 +137,9 @@ def probe_head(
     train: tuple[Tensor, Tensor],
     val: tuple[Tensor, Tensor] | None,
 ) -> Probe:
-    """Give the head the weights of a linear probe; the penalty is the one with the lowest validation loss.
+    """Give the head the weights of a linear probe, unless those it has have a lower validation loss.
+
+    The penalty is the one with the lowest validation loss.
 
     Args:
         model: an `onlineml.tasks.classifier.ClassifierModule`, which knows the loss and the figures.
@@ -115,10 +147,9 @@ def probe_head(
         train: features and labels, see `collect_features`.
         val: the same of the validation images; None for a medium penalty.
     """
-    mean = train[0].mean(0)
-    deviation = train[0].std(0, unbiased=False).clamp_min(1e-6)
+    mean, deviation = moments(train[0])
     features = (train[0] - mean) / deviation
-    best, found = Probe(MIDDLING_PENALTY, {}), None
+    best, found = _as_it_is(model, head, val), None
     for penalty in PENALTIES if val is not None else (MIDDLING_PENALTY,):  # each starts where the stronger one ended
         found = fit_linear_head(
             features, train[1], num_classes=head.out_features, penalty=penalty, loss=model.head_loss, start=found
@@ -126,8 +157,8 @@ def probe_head(
         weight = found[0] / deviation
         bias = found[1] - weight @ mean
         metrics = {} if val is None else model.metrics(val[0] @ weight.T + bias, val[1])
-        best_loss = best.metrics.get("val_loss", math.nan)
-        if math.isnan(best_loss) or metrics["val_loss"] < best_loss:
+        loss = metrics.get("val_loss", 0.0)
+        if math.isfinite(loss) and not loss >= best.metrics.get("val_loss", math.inf):
             best = Probe(penalty, metrics)
             with torch.no_grad():
                 head.weight.copy_(weight)

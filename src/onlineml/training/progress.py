@@ -15,7 +15,7 @@ from onlineml.errors import ConfigError
 from onlineml.lazy import import_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from onlineml.data.loading.datamodules import ImageDataModule
     from onlineml.runs.run import Run
@@ -25,9 +25,11 @@ __all__ = [
     "Reporter",
     "check_progress",
     "epoch_line",
+    "kept_line",
     "live_view",
     "make_reporter",
     "stopping_on_interrupt",
+    "tell",
 ]
 
 Progress = Literal["lines", "live", "none"]
@@ -46,6 +48,20 @@ def epoch_line(row: Mapping[str, Any]) -> str:
     parts += [f"{name} {row[name]:.4f}" for name in _SHOWN if not math.isnan(row.get(name, math.nan))]
     parts += [f"lr {row['lr']:.1e}", f"{row['images_per_s']:.0f} images/s", f"{row['seconds']:.0f} s"]
     return "  ".join(parts)
+
+
+def kept_line(name: str, metric: str, better: Mapping[str, Any], *, instead_of: Mapping[str, Any]) -> str:
+    """Format the news that training all layers did not help, as one line."""
+    numbers = f"{better[metric]:.4f} on the validation images, against {instead_of[metric]:.4f} with all layers trained"
+    return f"Kept {name}: {metric} {numbers}."
+
+
+def tell(texts: Iterable[str], run: Run, progress: Progress) -> None:
+    """Write sentences to the run's log and, above or below the lines of epochs, for people."""
+    for text in texts:
+        run.log_line(text)
+        if progress != "none":
+            sys.stdout.write(text + "\n")
 
 
 def check_progress(progress: Progress) -> None:

@@ -18,7 +18,7 @@ from onlineml.training.callbacks import NEVER, EpochRecord, WeightsSnapshot
 from onlineml.training.checkpoints import Checkpoints, LocalCheckpoints, fetch_checkpoint, seconds_and_rows
 from onlineml.training.ema import Ema
 from onlineml.training.probe import collect_features, probe_head
-from onlineml.training.progress import Progress, Reporter, make_reporter
+from onlineml.training.progress import Progress, Reporter, kept_line, make_reporter, tell
 from onlineml.training.trainer import interruptible, log_row, precision_for, quiet
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Training:
         callbacks: Sequence[pl.Callback] = (),
     ) -> None:
         """Warm up the head, and create the loader, the schedule and the callbacks, before those of the user."""
-        self.loggers, self.users = list(loggers), list(callbacks)
+        self.loggers, self.users, self.progress = list(loggers), list(callbacks), progress
         self.model.before_training(self.datamodule)
         if not self.model.training:  # trained or loaded before: Lightning keeps the mode
             self.model.train()
@@ -192,11 +192,13 @@ class Training:
         probe = probe_head(self.model, head, train, val)
         if val is not None:
             self.before = WeightsSnapshot.of(self.model, probe.metrics)
+            self.before_name = "the model as it was" if math.isnan(probe.penalty) else "only the last layer trained"
         epochs = float(self.epochs or 0)
         if self.budget_s is not None:
             left_s = self.budget_s - self.clock.spent()
             epochs = left_s / (FORWARDS_A_STEP * forward_s) / len(self.datamodule.rows_of("train"))
-        return {"probe_images": len(train[1]), "probe_penalty": probe.penalty, "short": epochs < _SHORT_EPOCHS}
+        penalty = None if math.isnan(probe.penalty) else probe.penalty
+        return {"probe_images": len(train[1]), "probe_penalty": penalty, "short": epochs < _SHORT_EPOCHS}
 
     def _reserve_s(self, step_s: float) -> float:
         """Seconds for the last validation and writing the model."""
@@ -282,6 +284,8 @@ class Training:
             kept = record.best.row
             self.model.load_state_dict(record.best.weights)
         if record.before is not None and good(record.before.row) > good(kept):  # only the new head
+            text = kept_line(self.before_name, self.model.metric_names[-1], record.before.row, instead_of=kept)
+            tell([text], self.run, self.progress)
             kept = shown = kept | record.before.row
             self.model.load_state_dict(record.before.weights)
         if kept is not last and record.val_batches is not None:

@@ -69,11 +69,18 @@ def train(
         model = oml.load_model(run.location / "model")
     else:
         bad = project.datasets.max_bad() if max_bad is None else max_bad
-        batches = oml.datamodule_for(
-            data, size=size, batch_size=batch_size, seed=seed, num_workers=num_workers, max_bad=bad
-        )
         place = weights if weights in {None, "auto", "random"} else project.location.to(str(weights))
         model = oml.model_for(data, backbone=backbone, weights=place, seed=seed)
+        batches = oml.datamodule_for(
+            data,
+            model=model,
+            size=size,
+            batch_size=batch_size,
+            budget_s=budget_s,
+            seed=seed,
+            num_workers=num_workers,
+            max_bad=bad,
+        )
         _show_samples(run, batches)
         oml.fit(model, batches, run=run, epochs=epochs, budget_s=budget_s, patience=patience)
     _pause(run)

@@ -48,6 +48,7 @@ class ImageDataModule(BothLightningDataModule):
 
     task: ClassVar[str]
     augment_name: str
+    chosen = ""  # a sentence on sizes that were chosen, for `onlineml.fit` to say
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ from torch import nn
 from onlineml.errors import ConfigError, DataError
 from onlineml.improving.review.features import features_of, linear_head
 from onlineml.models.class_heads import imprint
-from onlineml.training.probe import MIDDLING_PENALTY, probe_head
+from onlineml.training.probe import MIDDLING_PENALTY, moments, probe_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -45,7 +45,7 @@ def fit_new_head(
         run: its `onlineml.runs.Run.request_stop` is checked between two parts of the features.
 
     Returns:
-        The penalty, and the model's figures on the validation images.
+        The penalty, nan if the layer is better as it was, and the model's figures on the validation images.
 
     Raises:
         ConfigError: the network does not end in a linear layer.
@@ -126,7 +126,7 @@ def _fitted_rows(
     head: nn.Linear, features: Tensor, new: list[int], *, loss: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor, Tensor]:
     """Logistic regression of some rows, starting from their present values, on standardised features."""
-    mean, deviation = features.mean(0), features.std(0, unbiased=False).clamp_min(1e-6)
+    mean, deviation = moments(features)
     table = (features - mean) / deviation
     with torch.no_grad():
         logits = head(features)

@@ -104,15 +104,17 @@ def train_first(data: Manifest, recipe: Recipe, *, run: Run, progress: Progress 
         return done
     model = _stored(run, "model", recipe)
     if model is None:
+        model = model_for(data, backbone=recipe.backbone, weights=_weights(recipe, run), seed=recipe.seed)
         images = datamodule_for(
             data,
+            model=model,
+            budget_s=recipe.budget_s,
             size=recipe.size,
             batch_size=recipe.batch_size,
             seed=recipe.seed,
             num_workers=recipe.num_workers,
             max_bad=recipe.bad_share,
         )
-        model = model_for(data, backbone=recipe.backbone, weights=_weights(recipe, run), seed=recipe.seed)
         fit(model, images, run=run, epochs=recipe.epochs, budget_s=recipe.budget_s, progress=progress)
     return _store(model, run)
 

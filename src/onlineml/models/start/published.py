@@ -163,7 +163,7 @@ def _in_hugging_face_cache(repository: str) -> Path | None:
 
 
 def in_package(name: str) -> Path | None:
-    """Return the file of a package with weights for a network, None without; its checksum is that of the one we know."""
+    """Return the file of a package with weights for a network, None without; its checksum is the known one."""
     package, file, sha256 = _LITE0_FILE
     found = find_spec(package) if name.partition(".")[0] == LITE0 else None
     if found is None or found.origin is None:

@@ -46,9 +46,8 @@ class ObjectDetector(VisionModule):
         architecture: see `onlineml.models.detectors.build_detector`: ``"auto"`` (our compact one-stage detector), a
             torchvision name, ``"transformers:NAME"``, your own module, or ``"package.module:factory"``.
         backbone: of the compact detector, any classification network: ``"auto"``, a torchvision name, ``"timm:NAME"``.
-        weights: ``"auto"``, those that can be had, see `onlineml.model_for`; ``"random"``; a published name, or the
-            path or URL of a file, of the whole detector or of its backbone; tensors for another number of classes are
-            initialized randomly, see `reinitialized`.
+        weights: as `onlineml.model_for`, of the whole detector or of its backbone; tensors for another number of
+            classes are initialized randomly, see `reinitialized`.
         optimizer: ``"adamw"`` or ``"sgd"``.
         lr: of the head (from scratch: of all layers); None for a measured default.
         weight_decay: of weights, not of biases and norms; None is 0.05 for AdamW and 5e-4 for SGD.
@@ -142,12 +141,8 @@ class ObjectDetector(VisionModule):
         return {"architecture": name, "backbone": self.backbone_name}
 
     def descriptor(self) -> dict[str, Any]:
-        return {
-            **self.run_config(),
-            "own": not self.architecture,
-            "config": self.config,
-            "max_objects": self.max_objects,
-        }
+        own = {"own": not self.architecture, "config": self.config, "max_objects": self.max_objects}
+        return {**self.run_config(), **own}
 
     @property
     def max_objects(self) -> int:
@@ -186,13 +181,7 @@ class ObjectDetector(VisionModule):
             seed=descriptor["seed"],
         )
 
-    def rebuild(
-        self,
-        class_names: Sequence[str],
-        *,
-        weights: Url | None = "random",
-        seed: int = 0,
-    ) -> ObjectDetector:
+    def rebuild(self, class_names: Sequence[str], *, weights: Url | None = "random", seed: int = 0) -> ObjectDetector:
         """See `VisionModule.rebuild`."""
         if not self.architecture or (takes_backbone(self.architecture) and not self.backbone_name):
             raise unknown_network(self.network)
