@@ -38,7 +38,7 @@ NAMES = ["1_build", "2_test", "3_evaluate", "4_improve"]
 # Small and quick: these tests are about the path, the benchmarks are about the scores.
 SMALL = {"budget_s": 4.0, "size": 32}
 SHOWN = os.environ.get("ONLINEML_DEMO")  # where the documentation's demonstration goes
-DEMO_SIZE = ["--photos", "200", "--seconds", "20"] if SHOWN else ["--photos", "80", "--seconds", "4"]
+DEMO_SIZE = ["--photos", "200", "--seconds", "14"] if SHOWN else ["--photos", "80", "--seconds", "4"]
 MAIN_SCORE = {"classification": "accuracy", "multilabel": "map", "detection": "map_50_95"}
 
 
@@ -271,7 +271,7 @@ def test_the_demonstration_sums_up_what_the_notebooks_found(tmp_path: Path, task
         assert found["1_build"]["version"] in summary
         outcome = found["4_improve"]["outcome"]
         assert outcome["changes"]["relabelled"] > 0
-        assert f"{outcome['verdict']}, " in summary
+        assert f"Improved        {outcome['verdict']}, " in summary
         for path in [found["3_evaluate"]["report"], *(home / "notebooks" / f"{n}.ipynb" for n in NAMES)]:
             assert str(path) in summary
             assert Path(path).exists()

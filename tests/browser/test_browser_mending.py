@@ -124,6 +124,30 @@ def test_a_gallery_is_searched_sorted_cut_and_mended(lab: Lab, shared_page: LabP
     )
 
 
+def test_images_of_all_pages_are_chosen_and_relabelled(lab: Lab, shared_page: LabPage) -> None:
+    folder = lab.root / "mend-pages"
+    project = Project.create(folder, class_names=CLASSES)
+    ids = project.images.upload(grey_files(folder, 5), label="lemon")
+    opened(lab, shared_page, GALLERY.format(name=folder.name).replace('author="ann"', "page_size=2"))
+    page, gallery = shared_page.page, shared_page.find(".oml-gallery")
+    gallery.locator(".oml-card img").nth(1).wait_for()
+
+    gallery.locator(".oml-card").first.locator(".oml-pick").click()
+    gallery.get_by_role("button", name="next page").click()
+    page.wait_for_function(
+        "() => document.querySelector('.oml-choice').innerText.includes('1 image chosen, 1 of them not on this page')"
+    )
+    gallery.get_by_role("button", name="Choose all").click()
+    page.wait_for_function(
+        "() => document.querySelector('.oml-choice').innerText.includes('5 images chosen, 3 of them not on this page')"
+    )
+    shared_page.shot("mend-pages", gallery)
+    gallery.get_by_label("label to give").select_option("apple")
+    gallery.get_by_role("button", name="Relabel").click()
+    page.wait_for_function("() => document.querySelectorAll('.oml-gallery .oml-warm').length === 2")
+    assert labels_of(folder, ids) == ["apple"] * 5
+
+
 def test_a_cell_of_the_matrix_is_relabelled(lab: Lab, shared_page: LabPage) -> None:
     folder = lab.root / "mend-matrix"
     project = Project.create(folder, class_names=CLASSES)

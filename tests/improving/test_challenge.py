@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import onlineml as oml
+from onlineml.errors import ConfigError
 from onlineml.improving.gate import Gate
 from onlineml.improving.recipe import Recipe
 from onlineml.registry.promotions import promotion_history
@@ -47,16 +48,36 @@ def test_a_model_that_is_not_better_waits_as_challenger(tmp_path, decoded_photos
     assert outcome.comparison is not None
 
 
-def test_a_better_model_takes_the_place(tmp_path, decoded_photos):
+def raising(error):
+    def fail(*_, **__):
+        raise error
+
+    return fail
+
+
+def test_a_better_model_takes_the_place_also_when_the_call_was_interrupted(tmp_path, decoded_photos, monkeypatch):
     wrong = {f"{split}/red/{i:03}.jpg": "green" for split, n in (("train", 12), ("val", 6)) for i in range(n)}
     project = with_champion(colour_project(tmp_path / "wrong", labels=wrong))
     good = with_champion(colour_project(tmp_path / "good"))
     project.labels.set({image_of(project, uri): "red" for uri in wrong})
     before = project.champion().version
 
-    model = oml.load_model(f"{good.url}@champion", backbone=FACTORY)
-    outcome = oml.challenge(project, model, project.freeze(), recipe=RECIPE)
+    model, data, run = oml.load_model(f"{good.url}@champion", backbone=FACTORY), project.freeze(), project.runs.new()
+    with monkeypatch.context() as patch:
+        patch.setattr("onlineml.improving.attempt.gate", raising(RuntimeError("broken in")))  # after publishing
+        with pytest.raises(RuntimeError, match="broken in"):
+            oml.challenge(project, model, data, recipe=RECIPE, run=run)
+    assert run.status()["state"] == "failed"
+    other = oml.load_model(f"{project.url}@champion", backbone=FACTORY)
+    with pytest.raises(ConfigError, match="resume it with the same model"):
+        oml.challenge(project, other, data, recipe=RECIPE, run=run)
+    with pytest.raises(ConfigError, match="the run is of the dataset"):
+        oml.challenge(project, model, data.select(split="train"), recipe=RECIPE, run=run)
+    with pytest.raises(ConfigError, match=f"run={run.id} is of challenge: expected an interrupted run of improve"):
+        oml.improve(project, recipe=RECIPE, run=run)
+    outcome = oml.challenge(project, model, data, recipe=RECIPE, run=project.runs.get(run.id))
 
+    assert [version.version for version in project.models.list()] == [before, outcome.challenger]
     assert (outcome.verdict, outcome.promoted, outcome.champion) == ("promote", True, before)
     named = [line["version"] for line in promotion_history(project.url) if line["alias"] == "champion"]
     assert named[-1] == outcome.challenger

@@ -16,7 +16,7 @@ VALUES = {"notebook": "x", "accuracy": 0.5, "hash": "abc", "intervals": {"accura
 
 def test_programs_read_all_and_people_the_scores(tmp_path: Path) -> None:
     run = Run.create(tmp_path / "run")
-    result = save_result(run, VALUES, "Found <it>", files={"Report": "a&b.html"}, then="Go on.")
+    result = save_result(run, VALUES, "Found <it>", files={"Report": "a&b.html", "Nothing": ""}, then="Go on.")
 
     assert json.loads((tmp_path / "run/result.json").read_text()) == {**VALUES, "intervals": {"accuracy": [0.25, 0.75]}}
     assert run.status()["state"] == "finished"

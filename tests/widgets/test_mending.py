@@ -56,6 +56,11 @@ def refused(front: FrontEnd, **facts: Any) -> str:
     return str(front.one("mend", "error", **facts)["text"])
 
 
+def labels_now(project: Project, ids: Sequence[str]) -> list[str]:
+    state = Project.open(project.location).labels.state()
+    return [state.row(one)["label"] for one in ids]
+
+
 def test_chosen_images_are_relabelled_left_out_and_taken_back(tmp_path: Path) -> None:
     project = Project.create(tmp_path / "p", class_names=CLASSES)
     ids = project.images.upload(photos(3), label="lemon")
@@ -153,6 +158,24 @@ def test_a_wrong_cell_of_the_confusion_matrix_is_mended(tmp_path: Path) -> None:
     assert [state.row(one)["label"] for one in ids] == ["apple", "lemon", "apple"]
     assert isinstance(view.editor, Relabel)
     assert view.editor.image_ids == [ids[1]]
+    Project.open(project.location).labels.set(ids[1], "pear")  # as the editor does
+    front.one("mend", "mended", rows=[], what="close")
+    notes = {card["id"]: card["mended"] for card in shown(front)["cards"]}
+    assert notes == {ids[0]: "now apple", ids[1]: "changed in the editor", ids[2]: "now apple"}
+    front.one("mend", "mended", rows=rows_of(front, ids[1:2]), what="label", label="apple")
+    assert {card["mended"] for card in shown(front)["cards"]} == {"now apple"}
+
+
+def test_images_of_all_pages_are_chosen_by_the_filters(tmp_path: Path) -> None:
+    project = Project.create(tmp_path / "p", class_names=CLASSES)
+    ids = project.images.upload(photos(5), label="lemon")
+    project.labels.set(ids[4], "pear")
+    front = FrontEnd(Gallery(project, page_size=2))
+
+    assert shown(front, {"class": "lemon"})["total"] == 4
+    rows = front.one("rows", "rows")["rows"]
+    front.one("mend", "mended", rows=rows, what="label", label="apple")
+    assert labels_now(project, ids) == ["apple"] * 4 + ["pear"]
 
 
 def test_predictions_are_mended_by_their_addresses(tmp_path: Path) -> None:

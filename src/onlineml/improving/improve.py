@@ -19,6 +19,8 @@ from onlineml.tasks.base import VisionModule
 from onlineml.training.progress import check_progress
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from onlineml.registry.versions import ModelVersion
     from onlineml.training.progress import Progress
 
@@ -62,9 +64,7 @@ def improve(
     """
     check_progress(progress)
     _check_settings(project, gate, recipe)
-    if run is not None:
-        instance("run", run, Run, "a run of this project, such as that of project.runs.get(id), or None")
-    spec = {} if run is None else run.spec
+    spec = _spec_of(run, call="improve")
     frozen = dataset or spec.get("dataset")
     data = project.datasets.get(frozen) if frozen else project.freeze(max_bad=recipe.max_bad)
     check_slices(data, gate.slices)
@@ -120,7 +120,10 @@ def challenge(
         found = f"the model is for {model.task}, the data for {data.task}, the project for {project.task}"
         raise ConfigError(f"{found}: expected one task")
     check_slices(data, gate.slices)
-    spec = {} if run is None else run.spec
+    spec = _spec_of(run, call="challenge")
+    if spec.get("dataset", data.hash) != data.hash:
+        found = f"the run is of the dataset {spec['dataset'][:12]}, data is {data.hash[:12]}"
+        raise ConfigError(f"{found}: expected the dataset that the run was begun with, or a new run")
     champion = _version(project, spec["champion"]) if "champion" in spec else project.champion()
     record = project.runs.new() if run is None else run
     name = None if champion is None else champion.version
@@ -139,6 +142,21 @@ def _check_settings(project: Project, gate: Gate, recipe: Recipe) -> None:
     instance("project", project, Project, "a project; Project.open(url) opens one")
     instance("gate", gate, Gate, "a Gate, such as Gate(policy='better')")
     instance("recipe", recipe, Recipe, "a Recipe, such as Recipe(epochs=10)")
+
+
+def _spec_of(run: Run | None, *, call: str) -> Mapping[str, Any]:
+    """Return what a run to be resumed was begun with; nothing for a new one.
+
+    Raises:
+        ConfigError: it is no run, or that of something else, such as of a training by `onlineml.fit`.
+    """
+    if run is None:
+        return {}
+    instance("run", run, Run, "a run of this project, such as that of project.runs.get(id), or None")
+    spec = run.spec
+    if (begun := spec.get("kind", "fit" if "manifest_hash" in spec else call)) != call:
+        raise ConfigError(f"run={run.id} is of {begun}: expected an interrupted run of {call}, or None for a new one")
+    return spec
 
 
 def _finished(record: Run, outcome: Outcome) -> Outcome:

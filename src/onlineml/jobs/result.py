@@ -63,11 +63,12 @@ def save_result(
         run: finished by this, unless it has its own end, as a training has.
         values: JSON values; a score ``name`` with an interval in ``intervals[name]`` is shown.
         headline: a sentence on what was found.
-        files: addresses to show, by what is there.
+        files: addresses to show, by what is there; an empty one is left out.
         then: what to do next.
     """
     path = run.path("result.json")
     io.write_bytes(run.location / "result.json", json.dumps(dict(values), indent=1).encode())
     if run.status()["state"] == "created":
         run.set_status("finished")
-    return NotebookResult(values, headline, {**(files or {}), "All of it": path}, then)
+    shown = {name: address for name, address in (files or {}).items() if address}
+    return NotebookResult(values, headline, {**shown, "All of it": path}, then)

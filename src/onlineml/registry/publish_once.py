@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
+from onlineml.errors import ConfigError
 from onlineml.registry import versions
 
 if TYPE_CHECKING:
@@ -26,12 +28,20 @@ def publish_once(run: Run, project: Location, model: Any, scores: Any, *, parent
         model: has ``export_files``.
         scores: scores of the model, or None.
         parent: the model that it was trained from.
+
+    Raises:
+        ConfigError: the run has published another model.
     """
+    model.reference = ""  # this model was trained in this process, not loaded from the run's files
+    files = model.export_files(scores, parent=parent)
     digits = run.spec.get("publishes")
     for version in versions.list_versions(project) if digits else ():
         if version.version.endswith(f"-{digits}"):
+            if version.descriptor().get("weights_sha256") != json.loads(files["model.json"]).get("weights_sha256"):
+                raise ConfigError(
+                    f"the run {run.url} has published another model, version {version.version}: resume it with the "
+                    "same model, or use a new run"
+                )
             return version
-    model.reference = ""  # this model was trained in this process, not loaded from the run's files
-    files = model.export_files(scores, parent=parent)
     run.update_spec({"publishes": versions.content_digits(files)})
     return versions.publish_version(project, files)

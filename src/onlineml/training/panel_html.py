@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SAMPLES", "STATE_COLOURS", "PanelFacts", "duration", "panel_html"]
 
-_INK = "#767c85"  # legible on white and on black, as in figures
+_INK = "#767c85"  # of lines; texts are of the page, whose ink is legible in its theme
 _COLOURS = ("#3d85c6", "#d98b2b")
 STATE_COLOURS = {  # legible on white and on black
     "starting": "#767c85",
@@ -34,7 +34,7 @@ _CHARTS = (
     ("average precision", ("val_map", "val_map_50", "val_map_50_95")),
     ("images per second", ("images_per_s",)),
 )
-_SIZE = (260, 110)
+_SIZE = (212, 92)
 _POINTS = 400  # the resolution of a chart
 SAMPLES = "samples.png"  # in a run's folder: training samples
 
@@ -101,6 +101,7 @@ def panel_html(facts: PanelFacts) -> str:
         "charts": [chart for chart in charts if chart["newest"]],
         "width": _SIZE[0],
         "height": _SIZE[1],
+        "last": max(1, len(facts.rows) - 1) + 1,
         "samples": _data_uri(facts.samples, kind) if facts.samples else "",
     }
     return render("training/panel.html", values)
@@ -140,8 +141,11 @@ def _chart(title: str, names: Sequence[str], rows: Sequence[Mapping[str, Any]]) 
     points = {name: found for name in names if (found := _points([_number(row, name) for row in rows]))}
     colored = [(name, color, found) for (name, found), color in zip(points.items(), _COLOURS, strict=False)]
     newest = [(name, color, _short(found[-1][1])) for name, color, found in colored]
-    picture = _svg([(color, found) for _, color, found in colored], last=max(1, len(rows) - 1)) if colored else ""
-    return {"title": title, "newest": newest, "source": _data_uri(picture.encode(), "svg+xml")}
+    values = [value for _, _, found in colored for _, value in found] or [0.0]
+    low, high = min(values), max(values)
+    picture = _svg([found[1:] for found in colored], last=max(1, len(rows) - 1), low=low, high=high) if colored else ""
+    facts = {"title": title, "newest": newest, "low": _short(low), "high": _short(high)}
+    return facts | {"source": _data_uri(picture.encode(), "svg+xml")}
 
 
 def _points(values: Sequence[float]) -> list[tuple[int, float]]:
@@ -154,21 +158,17 @@ def _short(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def _svg(series: Sequence[tuple[str, Sequence[tuple[int, float]]]], *, last: int) -> str:
+def _svg(series: Sequence[tuple[str, Sequence[tuple[int, float]]]], *, last: int, low: float, high: float) -> str:
     width, height = _SIZE
-    values = [value for _, points in series for _, value in points]
-    low, high = min(values), max(values)
     span = (high - low) or 1.0
-    left, right, top, bottom = 44, width - 6, 8, height - 18
+    left, right, top, bottom = 4, width - 6, 8, height - 6
 
     def at(place: float, value: float) -> tuple[str, str]:
         x = left + (right - left) * place / last
         return f"{x:.1f}", f"{bottom - (bottom - top) * (value - low) / span:.1f}"
 
     box = {"left": left, "right": right, "top": top, "bottom": bottom, "width": width, "height": height, "ink": _INK}
-    drawn = [(color, [at(*point) for point in points]) for color, points in series]
-    named = {"series": drawn, "last": last, "low": _short(low), "high": _short(high)}
-    return render("training/chart.html", box | named)
+    return render("training/chart.html", box | {"series": [(c, [at(*p) for p in points]) for c, points in series]})
 
 
 def _data_uri(data: bytes, kind: str) -> str:

@@ -43,6 +43,7 @@ class Mending:
         self._frame: Any = None  # the live gallery, with the editor below it
         self._entries: list[dict[str, str]] = []  # entry by image id, of each change
         self._ids: dict[str, str] | None = None
+        self._in_editor: dict[str, str | None] = {}  # known revisions of the images that were opened there
 
     def told(self) -> dict[str, Any]:
         """Return what the front end offers: labels for one image, several, or none (boxes are for the editor)."""
@@ -87,9 +88,10 @@ class Mending:
         elif what == "close":
             self._put_below(None)
         elif what == "editor":
-            self.editor = task_of(self.project).load("widget")(
-                self.project, self.ids_of(gallery, rows), author=self.author
-            )
+            ids = self.ids_of(gallery, rows)
+            self.editor = task_of(self.project).load("widget")(self.project, ids, author=self.author)
+            self._note_edits()
+            self._in_editor |= dict(zip(ids, self.project.labels.state().revisions(ids), strict=True))
             self._put_below(self.editor)
         else:
             self._write(self.ids_of(gallery, rows), what, label)
@@ -118,6 +120,7 @@ class Mending:
         else:
             raise ConfigError(f"unknown change {what!r}; expected label, add, remove or delete")
         self._entries.append(dict(zip(ids, entries, strict=True)))
+        self._note_edits()
         self.done.update(dict.fromkeys(ids, said))
 
     def _shown(self) -> Annotations:
@@ -135,11 +138,22 @@ class Mending:
             raise ConfigError("nothing was changed here that could be taken back")
         for image_id, entry in reversed(self._entries[-1].items()):
             self.project.labels.undo(entry, author=self.author)
+            self._note_edits()
             self.done.pop(image_id, None)
         self._entries.pop()
 
+    def _note_edits(self) -> None:
+        """Note which images were changed since they were opened in the editor, or since this was last called."""
+        if not self._in_editor:
+            return
+        before, now = self._in_editor, self.project.labels.state().revisions(list(self._in_editor))
+        self._in_editor = dict(zip(before, now, strict=True))
+        changed = [one for one, revision in self._in_editor.items() if revision != before[one]]
+        self.done.update(dict.fromkeys(changed, "changed in the editor"))
+
     def notes(self, gallery: GalleryItems, rows: Sequence[int]) -> list[str]:
         """Return what was done here to each of these images, in words; "" for nothing."""
+        self._note_edits()
         known = self._ids or {}
         ids = [known.get(gallery.ids[row]) or known.get(gallery.urls[row]) for row in rows]
         return [self.done.get(one or "", "") for one in ids]

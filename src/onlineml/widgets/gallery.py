@@ -160,6 +160,8 @@ class GalleryView(View):
             self.reload()
         elif kind == "page":
             self._send_page(ask)
+        elif kind == "rows":  # of all pages, to choose them
+            self.send({"kind": "rows", "rows": self._rows.tolist()})
         elif kind == "warm":
             self._warm(int(ask["start"]))
         elif kind == "open":

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from onlineml.data.kinds import kind_of
 from onlineml.data.samples.samples import CLASS_NAMES, make_samples
 from onlineml.errors import AlreadyExistsError, ConfigError
 
@@ -116,9 +115,3 @@ def test_a_classifier_of_colours_alone_does_not_solve_it(tmp_path: Path) -> None
     fitted = LogisticRegression(solver="newton-cg", max_iter=1000).fit(features[:200], labels[:200])
 
     assert 0.25 < fitted.score(features[200:], labels[200:]) < 0.8
-
-
-def test_the_truth_of_each_photo_is_read_back(folder: Path) -> None:
-    truth = kind_of("classification").sample_truth(str(folder))
-
-    assert truth == {row["path"]: row["truth"] for row in read_truth(folder)}

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from onlineml.data.kinds import kind_of
 from onlineml.data.samples import groups
 from onlineml.data.samples.samples import CLASS_NAMES, make_samples
 from onlineml.errors import AlreadyExistsError, ConfigError
@@ -170,17 +169,3 @@ def test_few_photos_may_all_be_faulty(tmp_path: Path, arguments: dict[str, Any])
     make_samples(str(tmp_path / "photos"), task="detection", **arguments)
     images, _ = read(tmp_path / "photos", "truth")
     assert all(row["problem"] for row in images.values())
-
-
-def test_the_truth_of_photos_with_wrong_or_missing_labels_is_read_back(folder: Path) -> None:
-    images, boxes = read(folder, "truth")
-    wrong = {number for number, one in images.items() if one["problem"] in {"wrong label", "missing box"}}
-
-    truth = kind_of("detection").sample_truth(str(folder))
-
-    assert wrong
-    assert truth.keys() == {images[number]["file_name"] for number in wrong}
-    for number in wrong:
-        corners, labels = truth[images[number]["file_name"]]
-        assert labels == [label for label, _ in boxes[number]]
-        assert np.allclose(corners, [box for _, box in boxes[number]])

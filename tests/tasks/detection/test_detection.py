@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 import onlineml as oml
-from onlineml.errors import ConfigError, TrainingError
+from onlineml.errors import ConfigError, StoppedError, TrainingError
 from onlineml.evaluation.detection.detections import Detections
 from onlineml.evaluation.detection.thresholds import best_thresholds
 from onlineml.models.compact_detector import CompactDetector
@@ -129,19 +129,22 @@ def test_fresh_weights_follow_from_the_seed_alone() -> None:
 
 
 class Break(pl.Callback):
-    """Breaks in after a step and all that belongs to it."""
+    """Breaks in after a step and all that belongs to it; or asks a run to stop."""
 
-    def __init__(self, at: int) -> None:
-        self.at = at
+    def __init__(self, at: int, *, stop: Run | None = None) -> None:
+        self.at, self.run = at, stop
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
-        if trainer.global_step == self.at:
+        if trainer.global_step != self.at:
+            return
+        if self.run is None:
             raise RuntimeError("broken in")
+        self.run.request_stop()
 
 
-@pytest.mark.parametrize(("saved", "killed"), [({2}, 4), ({3}, 5), ({1, 5}, 6)])
-def test_killed_and_resumed_is_as_if_nothing_had_been(
-    boxes: oml.Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: set[int], killed: int
+@pytest.mark.parametrize(("saved", "killed", "stops"), [({2}, 4, False), ({3}, 5, False), ({1, 5}, 6, True)])
+def test_killed_or_stopped_and_resumed_is_as_if_nothing_had_been(
+    *, boxes: oml.Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: set[int], killed: int, stops: bool
 ) -> None:
     """In the middle of an epoch, at its end, and before images have grown; the average and thresholds too."""
 
@@ -155,11 +158,13 @@ def test_killed_and_resumed_is_as_if_nothing_had_been(
     rows = fit(whole, small(boxes, **STIRRED), tmp_path / "whole", epochs=3).metrics()
     monkeypatch.setattr(checkpoints, "_SHARE", math.inf)
     monkeypatch.setattr(training, "Checkpoints", partial(Chosen, every_s=0.0))
-    with pytest.raises(RuntimeError, match="broken in"):
-        fit(tiny_detector(), small(boxes, **STIRRED), tmp_path / "run", epochs=3, callbacks=[Break(killed)])
+    run = Run.create(tmp_path / "run")
+    breaks = Break(killed, stop=run if stops else None)
+    with pytest.raises(StoppedError if stops else RuntimeError, match=f"after step {killed + 1}|broken in"):
+        fit(tiny_detector(), small(boxes, **STIRRED), run, epochs=3, callbacks=[breaks])
     torch.manual_seed(99)
     resumed = tiny_detector()
-    run = fit(resumed, small(boxes, **STIRRED), tmp_path / "run", epochs=3)
+    fit(resumed, small(boxes, **STIRRED), run, epochs=3)
 
     assert same_weights(weights_of(resumed), weights_of(whole))
     assert resumed.thresholds == whole.thresholds

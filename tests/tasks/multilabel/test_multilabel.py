@@ -14,7 +14,8 @@ import torch
 
 import onlineml as oml
 from late import Late
-from onlineml.errors import ConfigError
+from onlineml.errors import ConfigError, StoppedError
+from onlineml.runs.run import Run
 from onlineml.tasks.mixing import mix_batch
 from onlineml.tasks.schedule import Schedule
 from onlineml.training import checkpoints, training
@@ -170,12 +171,19 @@ def test_it_learns_and_keeps_what_it_chose(labelled, tmp_path: Path) -> None:
 
 
 class Breaks(pl.Callback):
+    """Breaks in at the end of a step, or asks a run to stop."""
+
+    def __init__(self, stop: Run | None = None) -> None:
+        self.run = stop
+
     def on_train_batch_end(self, trainer, *_) -> None:
-        if trainer.global_step == 7:
+        if self.run is None and trainer.global_step == 7:
             raise RuntimeError("broken in")
+        if self.run is not None and trainer.global_step == 9:
+            self.run.request_stop()
 
 
-def test_killed_and_resumed_is_as_if_nothing_had_been(labelled, tmp_path: Path, monkeypatch) -> None:
+def test_killed_then_stopped_and_resumed_is_as_if_nothing_had_been(labelled, tmp_path: Path, monkeypatch) -> None:
     class Every(Checkpoints):
         def __init__(self, *args, **options) -> None:
             super().__init__(*args, every_s=0.0, **options)
@@ -191,9 +199,12 @@ def test_killed_and_resumed_is_as_if_nothing_had_been(labelled, tmp_path: Path, 
     expected = fit(whole, label_data(labelled), tmp_path / "whole", epochs=3)
     with pytest.raises(RuntimeError, match="broken in"):
         fit(label_model(**options), label_data(labelled), tmp_path / "run", epochs=3, callbacks=[Breaks()])
+    run = Run.open(tmp_path / "run")
+    with pytest.raises(StoppedError, match="after step"):
+        fit(label_model(**options), label_data(labelled), run, epochs=3, callbacks=[Breaks(stop=run)])
 
     model = label_model(**options)
-    run = fit(model, label_data(labelled), tmp_path / "run", epochs=3)
+    fit(model, label_data(labelled), run, epochs=3)
 
     assert same_weights(weights_of(model), weights_of(whole))
     assert model.thresholds == whole.thresholds

@@ -127,7 +127,10 @@ def image_id(uri: str, version: str) -> str:
 def absolute(url: str | os.PathLike[str]) -> str:
     """Return the URL without a trailing slash; a local path becomes absolute, to be valid in any working directory."""
     if not isinstance(url, str | os.PathLike):
-        raise ConfigError(f"expected the URL or path of a file or folder, found {url!r:.100}")
+        raise ConfigError(
+            f"expected the URL or path of a file or folder, found a {type(url).__name__}; for a table in memory use "
+            "Manifest.from_pandas"
+        )
     text = os.fspath(url)
     if not text:
         raise ConfigError("expected a folder or file, found ''; use '.' for the working directory")

@@ -249,11 +249,6 @@ class BoxesKind(AnnotationKind):
 
         return make_boxes
 
-    def sample_truth(self, photos: str) -> dict[str, Any]:
-        from onlineml.data.samples.detection import true_boxes  # noqa: PLC0415 (it draws photos)
-
-        return true_boxes(photos)
-
 
 def _meant(boxes: Any, labels: Any) -> Any:
     return claimed.boxes_meant(boxes, [label or "" for label in labels or ()])

@@ -159,10 +159,5 @@ class LabelKind(AnnotationKind):
 
         return make_folders
 
-    def sample_truth(self, photos: str) -> dict[str, Any]:
-        from onlineml.data.samples.classification import true_labels  # noqa: PLC0415 (it draws photos)
-
-        return true_labels(photos)
-
 
 LABEL = LabelKind()

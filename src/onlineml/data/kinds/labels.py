@@ -269,11 +269,6 @@ class LabelsKind(AnnotationKind):
 
         return make_label_sets
 
-    def sample_truth(self, photos: str) -> dict[str, Any]:
-        from onlineml.data.samples.multilabel import true_label_sets  # noqa: PLC0415 (it draws photos)
-
-        return true_label_sets(photos)
-
 
 LABELS = LabelsKind()
 

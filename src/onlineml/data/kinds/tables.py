@@ -166,11 +166,3 @@ class AnnotatedTables(ABC):
             ConfigError: the task has no samples.
         """
         raise ConfigError(f"there are no samples for the task {self.task!r}")
-
-    def sample_truth(self, photos: str) -> dict[str, Any]:
-        """Return the true annotations of sample photos, at least of wrongly annotated ones, by path in their folder.
-
-        Args:
-            photos: folder with the photos that `sample_maker` made.
-        """
-        return {}

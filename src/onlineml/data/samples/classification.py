@@ -12,14 +12,13 @@ import numpy as np
 
 from onlineml.data.samples.files import FILE_NAMES, FILE_PROBLEMS, TURNS, photo_bytes
 from onlineml.data.samples.scenes import CLASS_NAMES, draw_photo
-from onlineml.storage.io import join, read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.random import Generator
 
-__all__ = ["make_folders", "true_labels"]
+__all__ = ["make_folders"]
 
 _SHARES = (0.24, 0.19, 0.16, 0.22, 0.19)  # of the photos, per class; real collections are rarely balanced
 
@@ -79,9 +78,3 @@ def _encode(rng: Generator, plan: _Plan) -> bytes:
     pixels = draw_photo(rng, plan.truth)
     turn = int(rng.choice(list(TURNS))) if rng.random() < 1 / 12 else 1
     return photo_bytes(rng, pixels, turn=turn, problem=plan.problem)
-
-
-def true_labels(photos: str) -> dict[str, str]:
-    """The true class of each photo in a folder of samples, by its path in the folder."""
-    rows = csv.DictReader(buffers.StringIO(read_bytes(join(photos, "truth.csv")).decode()))
-    return {row["path"]: row["truth"] for row in rows if row["truth"]}

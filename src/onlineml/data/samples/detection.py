@@ -9,19 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onlineml.data.manifest.manifest import Manifest
 from onlineml.data.samples.files import FILE_NAMES, FILE_PROBLEMS, TURNS, photo_bytes
 from onlineml.data.samples.groups import draw_group
 from onlineml.data.samples.objects import CLASS_NAMES
-from onlineml.storage.io import join, read_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.random import Generator
 
 __all__ = ["BOX_PROBLEMS", "DrawnBoxes", "PhotoPlan", "annotation_files", "make_boxes", "make_photo", "plan_photos"]
-__all__ += ["true_boxes", "wrong_photos"]
 
 BOX_PROBLEMS = ("wrong label", "missing box", "box beyond the edge", "empty box")
 _N_OBJECTS = (0.24, 0.28, 0.22, 0.16, 0.1)  # shares of the photos with objects: one to five objects
@@ -172,17 +169,3 @@ def _coco(images: list[dict[str, Any]], annotated: Sequence[Sequence[tuple[str, 
     categories = [{"id": number, "name": name} for number, name in enumerate(CLASS_NAMES, start=1)]
     whole = {"images": images, "annotations": annotations, "categories": categories}
     return json.dumps(whole).encode()
-
-
-def true_boxes(photos: str) -> dict[str, tuple[list[list[float]], list[str]]]:
-    """The true boxes and labels of those photos in a folder of samples that are annotated wrongly, by their path."""
-    rows = wrong_photos(photos, "detection", problems={"wrong label", "missing box"})
-    return {name: (row["boxes_xyxy"], row["labels"]) for name, row in rows.items()}
-
-
-def wrong_photos(photos: str, task: str, *, problems: Collection[str]) -> dict[str, dict[str, Any]]:
-    """The true annotations of the photos with some kinds of problems, as rows of a manifest by path in the folder."""
-    images = json.loads(read_bytes(join(photos, "truth.json")))["images"]
-    faulty = {image["file_name"] for image in images if image["problem"] in problems}
-    truly = Manifest.from_coco(join(photos, "truth.json"), images=photos, task=task).table.to_pylist()
-    return {name: row for row in truly for name in faulty if f"/{row['uri']}".endswith(f"/{name}")}

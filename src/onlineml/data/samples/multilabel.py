@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onlineml.data.samples.detection import DrawnBoxes, PhotoPlan, annotation_files, plan_photos, wrong_photos
+from onlineml.data.samples.detection import DrawnBoxes, PhotoPlan, annotation_files, plan_photos
 from onlineml.data.samples.files import photo_bytes
 from onlineml.data.samples.groups import draw_group
 from onlineml.data.samples.objects import CLASS_NAMES
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.random import Generator
 
-__all__ = ["LABEL_PROBLEMS", "make_label_sets", "true_label_sets"]
+__all__ = ["LABEL_PROBLEMS", "make_label_sets"]
 
 LABEL_PROBLEMS = ("missing label", "extra label")
 
@@ -48,9 +48,3 @@ def _make_photo(rng: Generator, plan: PhotoPlan) -> tuple[bytes, DrawnBoxes]:
     data = photo_bytes(rng, group.pixels, turn=plan.turn, problem=plan.problem)
     size_hw = (group.pixels.shape[0], group.pixels.shape[1])
     return data, DrawnBoxes(size_hw, *([(name, None) for name in names] for names in (true, dict.fromkeys(given))))
-
-
-def true_label_sets(photos: str) -> dict[str, list[str]]:
-    """The true labels of those photos in a folder of samples that are annotated wrongly, by their path."""
-    rows = wrong_photos(photos, "multilabel", problems=LABEL_PROBLEMS)
-    return {name: row["labels"] for name, row in rows.items()}

@@ -8,6 +8,7 @@ class Choice {
     this.n = 0; // changes that can be taken back
     this.node = make("div", { class: "oml-row oml-choice", role: "toolbar", "aria-label": "chosen images", hidden: true });
     this.link.on("mended", (told) => this.mended(told));
+    this.link.on("rows", (told) => this.everywhere(told.rows));
   }
 
   /** What the project's task lets one do; null: nothing, the images belong to no project. */
@@ -33,8 +34,9 @@ class Choice {
     this.done = button("Close the editor", "and show what has changed", () => this.ask("close"));
     this.done.hidden = !this.editing;
     this.node.replaceChildren(this.told, ...this.acts, this.back, this.done,
-      button("Choose page", "choose all images of this page (Ctrl+A)", () => this.all()));
-    this.tell();
+      button("Choose page", "choose all images of this page (Ctrl+A)", () => this.all()),
+      button("Choose all", "choose all images that match the filters, on all pages (Ctrl+Shift+A)", () => this.link.ask("rows")));
+    this.clear(); // the images may have been read anew, and have other numbers
   }
 
   /** The images that an action is about. */
@@ -80,6 +82,14 @@ class Choice {
     this.tell();
   }
 
+  /** All images on all pages; none, if they are chosen already. */
+  everywhere(rows) {
+    const on = !rows.every((row) => this.rows.has(row));
+    for (const row of rows) this.rows[on ? "add" : "delete"](row);
+    for (const card of this.gallery.cards) this.mark(card);
+    this.tell();
+  }
+
   clear() {
     this.rows.clear();
     this.last = undefined;
@@ -95,7 +105,9 @@ class Choice {
   tell() {
     if (!this.mend) return;
     const n = this.targets.length;
-    this.told.textContent = n ? `${many(n, "image")} ${this.rows.size ? "chosen" : "open"}:` : "choose images by their corner, or x:";
+    const here = this.gallery.cards.filter((card) => this.rows.has(card.row)).length;
+    const beyond = this.rows.size > here ? `, ${count(this.rows.size - here)} of them not on this page` : "";
+    this.told.textContent = n ? `${many(n, "image")} ${this.rows.size ? "chosen" : "open"}${beyond}:` : "choose images by their corner, or x:";
     for (const act of this.acts) act.disabled = !n;
     this.back.disabled = !this.n;
   }
@@ -122,7 +134,7 @@ class Choice {
     const card = this.gallery.cards[this.gallery.at ?? 0];
     const ctrl = event.ctrlKey || event.metaKey;
     if (!this.mend || !card) return false;
-    if (ctrl && event.key.toLowerCase() === "a") this.all();
+    if (ctrl && event.key.toLowerCase() === "a") event.shiftKey ? this.link.ask("rows") : this.all();
     else if (!ctrl && event.key === "x") this.toggle(card);
     else if (event.key === "Escape" && this.rows.size && this.gallery.detail.opened === null) this.clear();
     else return false;

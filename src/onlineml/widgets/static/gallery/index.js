@@ -4,7 +4,7 @@ const GALLERY_KEYS = [
   ["arrows, Home, End", "move; an image that is open makes way for the next one"],
   ["Enter, click", "open the image, with its details and history"],
   ["Escape", "close it; then choose none"],
-  ["x, Ctrl+A", "choose the image; choose all of the page"],
+  ["x, Ctrl+A", "choose the image; choose all of the page, with Shift of all pages"],
   ["Page Up, Page Down", "other pages"],
 ];
 
@@ -120,6 +120,7 @@ class Gallery {
     this.grid.replaceChildren(...(this.cards.length ? this.cards.map((card) => card.node) : [empty]));
     this.grid.setAttribute("role", this.cards.length ? "listbox" : "region");
     this.go(0);
+    this.choice.tell();
   }
 
   /** The present image, of which keys are. */
