@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import multiprocessing
 import os
 import random
 import signal
@@ -15,19 +14,18 @@ import sys
 import threading
 import time
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from places import ROOT, SUPPORT
-from processes import LONG_S
+from processes import FRESH, LONG_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from multiprocessing.context import ForkServerProcess
-    from pathlib import Path
 
     from fault_proxy import FaultProxy
 
-_FORKED = multiprocessing.get_context("forkserver")
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # sums over two threads round otherwise
 _CHANGED = {
     "os.remove": 0,
@@ -77,7 +75,7 @@ def zygote(folder: Path) -> Iterator[None]:
     kept = dict(os.environ)
     os.environ.update(dict.fromkeys(_ONE_THREAD, "1"), ONLINEML_CACHE=str(folder / "cache"))
     os.environ["PYTHONPATH"] = os.pathsep.join([str(SUPPORT), str(ROOT / "src"), kept.get("PYTHONPATH", "")])
-    _FORKED.set_forkserver_preload(["killed_verbs"])
+    FRESH.set_forkserver_preload(["killed_verbs"])
     try:
         yield
     finally:
@@ -104,16 +102,16 @@ class Victim:
         proxy: FaultProxy | None = None,
     ) -> None:
         self.death, self.proxy = death, proxy
-        self._reader, writer = _FORKED.Pipe(duplex=False)
+        self._reader, writer = FRESH.Pipe(duplex=False)
         own = None if proxy is not None else death
-        self._process: ForkServerProcess = _FORKED.Process(target=_live, args=(calls, folder, own, writer))
+        self._process: ForkServerProcess = FRESH.Process(target=_live, args=(calls, folder, own, writer))
         self._requests, self._counts, self._lock = 0, False, threading.Lock()
         if proxy is not None:
             proxy.fault = self._before_request
         self._process.start()
         writer.close()
         assert self._reader.poll(LONG_S), "it does not start"
-        self._reader.recv()
+        assert self._reader.recv(), "other tests began with processes that have not imported the verbs: run these alone"
         self._began = time.monotonic()
 
     def wait(self) -> Life:
@@ -181,6 +179,7 @@ def deaths(seed: str, *, n: int, whole: Life, end: tuple[str, int]) -> Iterator[
 
 
 def _live(calls: Sequence[tuple[Any, tuple[Any, ...]]], folder: str, death: Death | None, writer: Any) -> None:
+    writer.send("killed_verbs" in sys.modules)  # imported by the process that this one was forked from
     import torch
 
     import killed_verbs
@@ -190,7 +189,6 @@ def _live(calls: Sequence[tuple[Any, tuple[Any, ...]]], folder: str, death: Deat
     assert {"python", "jemalloc_bg_thd"} >= killed_verbs.THREADS, killed_verbs.THREADS
     torch.set_num_threads(1)
     changes = Changes(folder, death)
-    writer.send("started")
     took: list[tuple[float, int]] = []
     try:
         began = time.monotonic()
@@ -248,7 +246,8 @@ class Changes:
 
     def _synced(self, descriptor: int) -> None:
         if self._is_due() and self._death is not None:
-            os.ftruncate(descriptor, int(self._death.share * os.fstat(descriptor).st_size))
+            place, size = Path(f"/proc/self/fd/{descriptor}").readlink(), os.fstat(descriptor).st_size
+            os.truncate(place, int(self._death.share * size))  # the descriptor may be one for reading
             _die()
         self._sync(descriptor)
 

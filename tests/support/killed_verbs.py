@@ -90,7 +90,9 @@ def prepare(inputs: str, template: str) -> None:
     for number in range(5):  # each an object of the log
         project.labels.set(image_of(project, f"train/red/{number:03}.jpg"), "blue")
     project.images.upload([path.read_bytes() for path in sorted((files / "photos/val/green").iterdir())], label="green")
-    project.publish(oml.load_model(str(files / "model"), backbone=FACTORY))
+    other = oml.load_model(str(files / "model"), backbone=FACTORY)
+    other.lr = 0.5
+    project.publish(other)
     Path(project.url).rename(template)
 
 
