@@ -28,6 +28,7 @@ from onlineml.errors import (
     DataError,
     DivergedError,
     StoppedError,
+    StorageError,
     TooManyBadImagesError,
     TrainingError,
 )
@@ -643,6 +644,21 @@ def test_killed_after_its_model_was_written(
     assert same_weights(weights_of(model), weights)
     assert rows_of(run) == rows
     assert run.status()["state"] == "finished"
+
+
+def test_a_damaged_checkpoint_says_how_to_go_on(manifest, tmp_path: Path, uninterrupted, checkpoint_steps) -> None:
+    with pytest.raises(RuntimeError, match="broken in"):
+        fit(stirred(), tiny_data(manifest), tmp_path, epochs=3, callbacks=[Watch(at=6, then=RuntimeError)])
+    checkpoint = tmp_path / "last.ckpt"
+    whole = checkpoint.read_bytes()
+    for damaged in (b"", b"no checkpoint", whole[: len(whole) // 2]):
+        checkpoint.write_bytes(damaged)
+        with pytest.raises(StorageError, match=r"last\.ckpt is damaged \(\w+\): .*delete it"):
+            fit(stirred(), tiny_data(manifest), tmp_path, epochs=3)
+    checkpoint.unlink()
+    model = stirred()
+    fit(model, tiny_data(manifest), tmp_path, epochs=3)
+    assert same_weights(weights_of(model), uninterrupted[0])
 
 
 def test_killed_twice_with_workers_and_patience(manifest, tmp_path: Path, checkpoint_steps) -> None:

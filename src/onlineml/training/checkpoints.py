@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from onlineml.data.loading.lightning import BothTorchCheckpointIO, pl
-from onlineml.errors import NotFoundError, StoppedError
+from onlineml.errors import NotFoundError, StoppedError, StorageError
 from onlineml.storage.io import read_bytes
 
 if TYPE_CHECKING:
@@ -147,10 +147,20 @@ def fetch_checkpoint(run: Run, folder: Path) -> Path | None:
     return path
 
 
-def seconds_and_rows(checkpoint: Path | None) -> tuple[float, int]:
-    """Return the seconds spent and the number of rows recorded before a checkpoint."""
+def seconds_and_rows(run: Run, checkpoint: Path | None) -> tuple[float, int]:
+    """Return the seconds spent and the number of rows recorded before a checkpoint of a run.
+
+    Raises:
+        StorageError: the checkpoint is damaged.
+    """
     if checkpoint is None:
         return 0.0, 0
-    states = torch.load(checkpoint, map_location="cpu", weights_only=True)["callbacks"].values()
-    spent_s = next(state["spent_s"] for state in states if "spent_s" in state)
-    return float(spent_s), int(next(state["n_rows"] for state in states if "n_rows" in state))
+    try:
+        states = torch.load(checkpoint, map_location="cpu", weights_only=True)["callbacks"].values()
+        spent_s = next(state["spent_s"] for state in states if "spent_s" in state)
+        return float(spent_s), int(next(state["n_rows"] for state in states if "n_rows" in state))
+    except Exception as error:  # RuntimeError, EOFError, KeyError, StopIteration, UnpicklingError, ...
+        raise StorageError(
+            f"{run.location / 'last.ckpt'} is damaged ({type(error).__name__}): restore it from a copy, or delete it, "
+            "and the run begins again with its first step"
+        ) from error

@@ -59,7 +59,7 @@ class Training:
         self.model, self.datamodule, self.run, self.folder = model, datamodule, run, folder
         self.epochs, self.budget_s = epochs, budget_s
         self.checkpoint = fetch_checkpoint(run, folder)
-        spent_s, self._n_rows = seconds_and_rows(self.checkpoint)
+        spent_s, self._n_rows = seconds_and_rows(run, self.checkpoint)
         self.clock = Clock(spent_s=spent_s)
         self.reporter = Reporter()
         self.loaders: list[Loader] = []
