@@ -21,7 +21,7 @@ from tiny import jpeg, make_photos, picture, tiny_data, tiny_model
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_N_PREDICTIONS, _N_STEPS, _N_ROUNDS = 50_000, 500, 30
+_N_PREDICTIONS, _N_STEPS = 50_000, 500
 
 
 def tell() -> None:
@@ -66,20 +66,6 @@ def predictions(folder: Path) -> None:
     tell()
 
 
-def rounds(folder: Path) -> None:
-    """30 times a new model, its training, publishing and predictions."""
-    photos = make_photos(folder / "photos", counts={"train": 8, "val": 2, "test": 2})
-    manifest = oml.Manifest.from_folders(str(photos))
-    project = oml.Project.create(folder / "project", class_names=manifest.class_names)
-    for number in range(_N_ROUNDS):
-        model = tiny_model(seed=number)
-        oml.fit(model, tiny_data(manifest), run=project.runs.new(), epochs=1, progress="none")
-        project.publish(model, oml.evaluate(model, manifest))
-        assert len([*oml.predict(model, [str(photos / "test")])]) == 6
-        if number % 5 == 4:
-            tell()
-
-
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    {"steps": steps, "predictions": predictions, "rounds": rounds}[sys.argv[1]](Path(sys.argv[2]))
+    {"steps": steps, "predictions": predictions}[sys.argv[1]](Path(sys.argv[2]))
