@@ -216,3 +216,25 @@ def test_without_the_package_its_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(MissingDependencyError, match="needs transformers: pip install transformers"):
         build_detector("transformers:d_fine", num_classes=2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"hidden_size": 96_000, "intermediate_size": 96_000}, "parameters; expected at most"),
+        ({"num_hidden_layers": 10**6}, "num_hidden_layers is 1000000"),
+        ({"num_labels": 10**9}, "num_labels is 1000000000"),
+        ({"hidden_size": 10**400}, "hidden_size is 1000"),
+        ({"hidden_size": "x"}, "hidden_size"),
+        ({"num_attention_heads": 0}, "damaged"),
+        ({"patch_size": 0}, "damaged"),
+        ({"id2label": [1]}, "damaged"),
+        ({"dtype": "q"}, "damaged"),
+    ],
+)
+def test_a_stored_configuration_is_refused_before_it_takes_memory(changes: dict[str, Any], told: str) -> None:
+    small = {"hidden_size": 32, "num_attention_heads": 2, "num_hidden_layers": 2, "intermediate_size": 32}
+    config = {"model_type": "yolos", "image_size": [32, 32], "num_detection_tokens": 3, **small}
+    assert build_detector("transformers:yolos", num_classes=2, config=config).config["hidden_size"] == 32
+    with pytest.raises(ConfigError, match=told):
+        build_detector("transformers:yolos", num_classes=2, config=config | changes)

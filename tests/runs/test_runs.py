@@ -135,7 +135,7 @@ def test_killed_between_its_first_two_files(store: Store) -> None:
     run = Run.open(f"{store.url}/runs/r1", storage_options=store.storage_options)
     assert run.status() == {"state": "created"}
     store.raw_write("runs/r1/spec.json", b"[1]")
-    with pytest.raises(StorageError, match="must contain a JSON object"):
+    with pytest.raises(StorageError, match="cannot be read: Expected `object`"):
         Run.open(run.url, storage_options=store.storage_options)
 
 

@@ -8,13 +8,13 @@ and large arrays as base64 of zlib of the raw array. An undefined number (nan) i
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_type_hints
 
 import numpy as np
 
 from onlineml.errors import DataError
 from onlineml.storage.codec import as_type, encode, guard, nan_for_null, pack, plain
+from onlineml.storage.documents import decoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -140,13 +140,9 @@ def _row_key(field_name: str) -> str:
 
 
 def _parsed(text: str | bytes, *, expected: str) -> dict[str, Any]:
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        msg = f"the evaluation is not JSON ({error}); expected {expected!r} as written by to_json"
-        raise DataError(msg) from error
-    found = content if isinstance(content, dict) else {}
-    if found.get("format") != expected or found.get("format_version", 0) > VERSION:
+    found = decoded(text, dict[str, Any], "the evaluation", error=DataError)
+    version = found.get("format_version", 0)
+    if found.get("format") != expected or type(version) is not int or version > VERSION:
         was = f"format {found.get('format')!r}, version {found.get('format_version')}"
         raise DataError(
             f"expected {expected!r} up to version {VERSION}, found {was}; update onlineml or pass another file"

@@ -20,7 +20,7 @@ from onlineml.jobs.liveness import ENDED, cancel_name, settled, snapshot
 from onlineml.jobs.status import JobStatus, status_of
 from onlineml.runs.run import Run
 from onlineml.storage import io
-from onlineml.storage.json_file import read_json
+from onlineml.storage.documents import read_json
 from onlineml.training.progress import check_progress, live_view
 
 if TYPE_CHECKING:

@@ -103,9 +103,10 @@ def _read(attempts: Mapping[Location, int]) -> dict[Location, Snapshot]:
     now = time.time()
     snapshots = {}
     for run, attempt in attempts.items():
-        values, wrong = zip(*(decoded(next(contents), kind) for kind in KINDS), strict=True)
+        records = [decoded(next(contents), kind, n) for kind, n in zip(KINDS, names[run], strict=True)]
+        values, wrong = zip(*records, strict=True)
         spec, status, heartbeat, claim, handle = values
-        damage = "; ".join(f"{n} is damaged: {text}" for n, text in zip(names[run], wrong, strict=True) if text)
+        damage = "; ".join(filter(None, wrong))
         snapshots[run] = Snapshot(spec, status, heartbeat, claim, handle, attempt=attempt, now=now, damage=damage)
     return snapshots
 

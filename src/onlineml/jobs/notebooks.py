@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from onlineml.errors import ConfigError, MissingDependencyError, NotebookError, NotFoundError
 from onlineml.storage import io
 from onlineml.storage.credentials import refuse_secrets
+from onlineml.storage.documents import json_value
 from onlineml.storage.location import Location
 from onlineml.storage.urls import local_path, redacted
 
@@ -83,9 +84,9 @@ def parameters_of(notebook: str) -> dict[str, Any]:
     """
     source = _located(notebook)
     try:
-        document = json.loads(io.read_bytes(source))
+        document = json_value(io.read_bytes(source))
         cells = [cell for cell in document["cells"] if "parameters" in cell.get("metadata", {}).get("tags", ())]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigError(f"{redacted(source)} is not a Jupyter notebook: {error!r}") from error
     found: dict[str, Any] = {}
     for cell in cells[:1]:

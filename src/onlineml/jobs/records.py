@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime  # noqa: TC003 (msgspec reads the annotations)
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-__all__ = ["KINDS", "decoded"]
+from onlineml.errors import StorageError
+from onlineml.runs.records import Heartbeat, Process, Seconds
+from onlineml.storage.documents import checked, json_value
 
-_Seconds = Annotated[float, Meta(ge=0, le=250_000_000_000)]  # since 1970, up to a year that datetime has
-_Attempt = Annotated[int, Meta(ge=0, lt=2**31)]
+__all__ = ["KINDS", "decoded"]
 
 
 class _Job(msgspec.Struct):
@@ -26,38 +26,26 @@ class _Spec(msgspec.Struct):
 
 class _Status(msgspec.Struct):
     state: str = ""
-    attempt: _Attempt = 0
+    attempt: Annotated[int, Meta(ge=0, lt=2**31)] = 0
     time: datetime | None = None
 
 
-class _Heartbeat(msgspec.Struct):
-    attempt: _Attempt = 0
-    time: _Seconds = 0.0
-    host: str = ""
-    pid: int | None = None
-    row: dict[str, Any] | None = None
-
-
 class _Claim(msgspec.Struct):
-    time: _Seconds = 0.0
+    time: Seconds = 0.0
     host: str = ""
     executor: str = ""
 
 
-class _Handle(msgspec.Struct):
-    host: str = ""
-    pid: int | None = None
+KINDS = (_Spec, _Status, Heartbeat, _Claim, Process)
 
 
-KINDS = (_Spec, _Status, _Heartbeat, _Claim, _Handle)
-
-
-def decoded(content: bytes | OSError, kind: type[msgspec.Struct]) -> tuple[dict[str, Any], str]:
+def decoded(content: bytes | OSError, kind: type[msgspec.Struct], name: str) -> tuple[dict[str, Any], str]:
     """Decode a file of a job.
 
     Args:
         content: of the file, or why it could not be read.
         kind: one of `KINDS`.
+        name: of the file.
 
     Returns:
         Its values, empty if it is missing or damaged; and what is wrong with it, else ``""``. A file that is cut off
@@ -71,13 +59,12 @@ def decoded(content: bytes | OSError, kind: type[msgspec.Struct]) -> tuple[dict[
     if isinstance(content, OSError):
         raise content
     try:
-        values = json.loads(content)
+        values = json_value(content)
+        checked(values, kind, name)
+    except StorageError as error:
+        return {}, str(error)
     except ValueError:
         return {}, ""
     except RecursionError:
-        return {}, "nested too deeply"
-    try:
-        msgspec.convert(values, kind)
-    except msgspec.ValidationError as error:
-        return {}, str(error)
+        return {}, f"{name} is nested too deeply"
     return values, ""

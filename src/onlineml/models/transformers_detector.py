@@ -12,13 +12,15 @@ from onlineml.models.detection_boxes import surest_objects
 from onlineml.models.detector import Detector
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from torch import Tensor
 
 __all__ = ["BuiltTransformers", "TransformersDetector", "build_transformers", "is_model_type"]
 
 _PREFIX = "transformers:"
+_MOST_PARAMETERS = 2_000_000_000  # the largest published detectors have a tenth of that
+_MOST_LAYERS, _MOST_UNITS = 1_000, 1_000_000  # units are channels, queries, pixels or classes
 
 
 class TransformersDetector(Detector):
@@ -132,7 +134,8 @@ def build_transformers(
     auto: Any = transformers.AutoModelForObjectDetection
     try:
         if weights is None:
-            network = auto.from_config(_config(transformers, name, num_classes, config), trust_remote_code=False)
+            made = _rebuilt(transformers, config) if config is not None else _config(transformers, name, num_classes)
+            network = auto.from_config(made, trust_remote_code=False)
             return BuiltTransformers(TransformersDetector(network), network.config.to_dict())
         network, told = auto.from_pretrained(
             name,
@@ -159,6 +162,42 @@ def build_transformers(
     return BuiltTransformers(TransformersDetector(network), network.config.to_dict(), mean, std, reinitialized)
 
 
+def _rebuilt(transformers: Any, config: Mapping[str, Any]) -> Any:
+    """Return the configuration of a stored network; one that is too large is refused before it takes memory.
+
+    Raises:
+        ValueError: it is too large, or none of a detector.
+    """
+    for name, number in _numbers(config):
+        most = _MOST_LAYERS if "layers" in name or "depth" in name else _MOST_UNITS
+        if number > most:
+            raise ValueError(f"{name} is {str(number)[:20]}; expected at most {most:,}")
+    told = {key: value for key, value in config.items() if key != "model_type"}
+    try:
+        found = transformers.AutoConfig.for_model(str(config["model_type"]), **told)
+        with torch.device("meta"):  # takes no memory
+            network = transformers.AutoModelForObjectDetection.from_config(found, trust_remote_code=False)
+    except Exception as error:  # other values than a network understands raise anything
+        raise ValueError(f"its configuration is damaged: {error}") from error
+    n = sum(value.numel() for value in network.parameters())
+    if n > _MOST_PARAMETERS:
+        raise ValueError(f"its configuration has {n:.3g} parameters; expected at most {_MOST_PARAMETERS:,}")
+    return found
+
+
+def _numbers(config: Any) -> Iterator[tuple[str, float]]:
+    """Yield the numbers in a configuration with their names: of layers, channels and the like."""
+    left = [("", config)]
+    while left:
+        name, value = left.pop()
+        if type(value) in {int, float}:
+            yield name, value
+        elif isinstance(value, dict):
+            left += value.items()
+        elif isinstance(value, list):
+            left += [(name, one) for one in value]
+
+
 def is_model_type(name: str) -> bool:
     """Return whether a name is a type of transformers' models, which is built without reading anything."""
     try:
@@ -179,12 +218,9 @@ def _normalisation(transformers: Any, name: str) -> tuple[tuple[float, ...], tup
     return tuple(processor.image_mean), tuple(processor.image_std)
 
 
-def _config(transformers: Any, name: str, num_classes: int, config: Mapping[str, Any] | None) -> Any:
+def _config(transformers: Any, name: str, num_classes: int) -> Any:
     """Return the configuration of a randomly initialised network; for a model type, nothing is downloaded."""
     auto = transformers.AutoConfig
-    if config is not None:
-        told = {key: value for key, value in config.items() if key != "model_type"}
-        return auto.for_model(str(config["model_type"]), **told)
     if name in transformers.CONFIG_MAPPING:
         return auto.for_model(name, num_labels=num_classes)
     return auto.from_pretrained(name, num_labels=num_classes, trust_remote_code=False)

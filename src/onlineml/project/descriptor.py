@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from msgspec import Meta
 
 from onlineml.arguments.checks import instance
 from onlineml.arguments.checks import names as names_
@@ -13,7 +16,7 @@ from onlineml.data.kinds import KINDS, kind_of, tasks
 from onlineml.errors import AlreadyExistsError, ConfigError, NotFoundError, StorageError
 from onlineml.storage import io
 from onlineml.storage.causes import missing_folder
-from onlineml.storage.json_file import read_json
+from onlineml.storage.documents import checked, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,6 +28,16 @@ __all__ = ["exists", "new_facts", "read", "write"]
 
 _FILE = "project.json"
 _SCHEMA_VERSION = 1
+
+
+class _Version(msgspec.Struct):
+    schema_version: int
+    task: str | None = None
+
+
+class _Facts(msgspec.Struct):
+    title: str
+    class_names: tuple[Annotated[str, Meta(min_length=1)], ...]
 
 
 def new_facts(*, title: str, task: str, class_names: Sequence[str]) -> dict[str, Any]:
@@ -71,16 +84,15 @@ def read(folder: Location) -> dict[str, Any]:
     """
     file = folder / _FILE
     try:
-        facts = read_json(file)
-        version, task = facts["schema_version"], facts.get("task")
-        if version <= _SCHEMA_VERSION and (any(kind.task == task for kind in KINDS) or task in tasks()):
-            return {"task": task, "title": str(facts["title"]), "class_names": tuple(facts["class_names"])}
+        facts = read_json(file, _Version)
     except NotFoundError as err:
         missing = missing_folder(file)
         found = f"there is no folder {missing}" if missing else f"{folder} contains no project"
         raise NotFoundError(f"{found}; check the path, or create a project with Project.create") from err
-    except (ValueError, KeyError, TypeError, AttributeError) as err:
-        raise StorageError(f"{file} is not a valid project description: {err!r}") from err
+    version, task = facts["schema_version"], facts.get("task")
+    if version <= _SCHEMA_VERSION and (any(kind.task == task for kind in KINDS) or task in tasks()):
+        found = checked(facts, _Facts, file)
+        return {"task": task, "title": found.title, "class_names": found.class_names}
     raise StorageError(
         f"{folder} has schema {version} and the task {task!r}; this version of onlineml supports "
         f"schema {_SCHEMA_VERSION} and the tasks {', '.join(tasks())}: update onlineml"

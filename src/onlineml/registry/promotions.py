@@ -9,9 +9,14 @@ from __future__ import annotations
 import getpass
 import os
 import re
-from typing import TYPE_CHECKING, Any
+import warnings
+from typing import TYPE_CHECKING, Annotated, Any
 
-from onlineml.errors import ConfigError, ConflictError
+import msgspec
+from msgspec import Meta
+
+from onlineml.errors import ConfigError, ConflictError, StorageError
+from onlineml.storage.documents import checked
 from onlineml.storage.location import Location, Options, Url
 from onlineml.storage.log.log import AppendLog, LogEntry, in_effect
 
@@ -23,11 +28,24 @@ __all__ = ["ALIAS", "AliasState", "aliases", "check_alias", "default_author", "p
 ALIAS = re.compile(r"[a-z][a-z0-9_-]*")
 
 
+class _Promotion(msgspec.Struct):
+    """A record of the log."""
+
+    event: str
+    alias: Annotated[str, Meta(pattern=f"^{ALIAS.pattern}$")]
+    version: str
+    previous: str | None
+    reason: str
+    author: str
+    series: str
+
+
 def aliases(project: Url) -> dict[str, str]:
     """Return the current version's name of each alias of the project in a folder."""
-    entries = _log(Location.of(project)).read()
+    entries = _entries(_log(Location.of(project)))
     names = sorted({entry.record["alias"] for entry in entries})
-    return {name: _stack(in_effect(entries, series=name))[-1] for name in names}
+    stacks = {name: _stack(in_effect(entries, series=name)) for name in names}
+    return {name: stack[-1] for name, stack in stacks.items() if stack}
 
 
 def promotion_history(project_url: Url, *, storage_options: Options = None) -> list[dict[str, Any]]:
@@ -37,7 +55,7 @@ def promotion_history(project_url: Url, *, storage_options: Options = None) -> l
         For each: id, time (ISO, UTC), event, alias, version, previous, reason, author, and in_effect, which is false
         for a promotion that lost against a concurrent one, on a store that cannot refuse it.
     """
-    entries = _log(Location.of(project_url, storage_options)).read()
+    entries = _entries(_log(Location.of(project_url, storage_options)))
     names = {entry.record["alias"] for entry in entries}
     counting = {entry.id for name in names for entry in in_effect(entries, series=name)}
     shown = ("event", "alias", "version", "previous", "reason", "author")
@@ -62,7 +80,7 @@ class AliasState:
     def __init__(self, project: Location, alias: str) -> None:
         self._project, self._alias = project, alias
         self._log = _log(project)
-        self._entries = in_effect(self._log.read(), series=alias)
+        self._entries = in_effect(_entries(self._log), series=alias)
         self.versions = _stack(self._entries)
 
     def follow(self, *, event: str, version: str, reason: str, author: str | None) -> None:
@@ -92,6 +110,22 @@ class AliasState:
 
 def _log(project: Location) -> AppendLog:
     return AppendLog(project / "log/promotions")
+
+
+def _entries(log: AppendLog) -> list[LogEntry]:
+    """Return the promotions in a log; others that somebody wrote there are left out, with a warning."""
+    found, wrong = [], []
+    for entry in log.read():
+        try:
+            record = checked(entry.record, _Promotion, entry.id)
+        except StorageError as error:
+            wrong.append(str(error))
+        else:
+            (found if record.alias == record.series else wrong).append(entry)
+    if wrong:
+        told = f"{len(wrong):,} entries of {log.location} are no promotions, and are left out: {wrong[0]}"
+        warnings.warn(told, RuntimeWarning, stacklevel=3)
+    return found
 
 
 def _stack(entries: Sequence[LogEntry]) -> list[str]:

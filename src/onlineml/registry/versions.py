@@ -17,7 +17,7 @@ from onlineml.errors import AlreadyExistsError, ConfigError, ConflictError, NotF
 from onlineml.pages import markup
 from onlineml.registry.promotions import ALIAS, AliasState, aliases, check_alias, default_author, promotion_history
 from onlineml.storage import io
-from onlineml.storage.json_file import read_json
+from onlineml.storage.documents import read_json
 from onlineml.storage.location import Location, Options, Url
 from onlineml.storage.urls import storable
 

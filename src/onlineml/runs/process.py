@@ -62,13 +62,13 @@ def is_alive(process: Mapping[str, Any]) -> bool | None:
 
     A later process with the same number counts as another process, and a zombie as ended.
     """
-    if process.get("machine") != machine() or "pid" not in process:
+    if process.get("machine") != machine() or process.get("pid") is None:
         return None
     try:
         found = psutil.Process(int(process["pid"]))
         if found.status() == psutil.STATUS_ZOMBIE:
             return False
-        return abs(found.create_time() - float(process["pid_started"])) < _SAME_START_S
+        return abs(found.create_time() - float(process.get("pid_started") or 0)) < _SAME_START_S
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:

@@ -13,14 +13,17 @@ import secrets
 import threading
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Self, get_args
+
+import msgspec
 
 from onlineml.errors import ConfigError, NotFoundError, StoppedError
 from onlineml.runs.append import BufferedAppender
 from onlineml.runs.process import end_of, is_alive, this_process
+from onlineml.runs.records import Heartbeat, State, Status
 from onlineml.storage import io
 from onlineml.storage.credentials import publishable, refuse_secrets
-from onlineml.storage.json_file import read_json
+from onlineml.storage.documents import read_json
 from onlineml.storage.location import Location, Options, Url
 
 if TYPE_CHECKING:
@@ -28,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ENDED", "Run", "State", "new_run_id"]
 
-State = Literal["created", "running", "finished", "failed", "stopped"]
 ENDED = ("finished", "failed", "stopped")
 
 _SILENT_S = 86400.0  # of a process elsewhere that is taken for gone; only jobs write heartbeats
@@ -137,7 +139,7 @@ class Run:
         The process is given by ``pid``, ``pid_started`` (seconds since 1970), ``host`` and ``machine``.
         """
         try:
-            return read_json(self.location / "status.json")
+            return read_json(self.location / "status.json", Status)
         except NotFoundError:  # killed between writing the first two files
             return {"state": "created"}
 
@@ -155,8 +157,7 @@ class Run:
             state = "running"
         now = {"state": state, "time": datetime.now(UTC).isoformat(timespec="seconds"), **this_process()}
         status = {**self.status(), **self._row(facts or {}), **now}
-        data = json.dumps(status, indent=2, ensure_ascii=False).encode()
-        io.write_bytes(self.location / "status.json", data)
+        io.write_bytes(self.location / "status.json", json.dumps(status, indent=2, ensure_ascii=False).encode())
 
     def begin(self) -> None:
         """Set the state to running, without the reason why an earlier attempt ended."""
@@ -195,8 +196,9 @@ class Run:
         """Return all logged rows in order, without a row that a kill truncated."""
         rows = []
         for line in self._metrics.read().split("\n"):
-            with contextlib.suppress(json.JSONDecodeError):
-                rows.append({name: _restored(value) for name, value in json.loads(line).items()})
+            with contextlib.suppress(msgspec.DecodeError, RecursionError, UnicodeError):
+                row = msgspec.json.decode(line, type=dict[str, Any])
+                rows.append({name: _restored(value) for name, value in row.items()})
         return rows
 
     def rewind(self, n_rows: int) -> list[dict[str, Any]]:
@@ -226,13 +228,12 @@ class Run:
     def write_heartbeat(self, *, facts: Mapping[str, Any] | None = None) -> None:
         """Write a heartbeat of this process, in a separate file, so that any thread may call it at any time."""
         now = {"time": time.time(), **this_process(), "row": self._row(self.last_row), **self._row(facts or {})}
-        data = json.dumps(now, ensure_ascii=False).encode()
-        io.write_bytes(self.location / "heartbeat.json", data)
+        io.write_bytes(self.location / "heartbeat.json", json.dumps(now, ensure_ascii=False).encode())
 
     def heartbeat(self) -> dict[str, Any] | None:
         """Return the last heartbeat: ``time`` (seconds since 1970, writer's clock), process, last row; None if none."""
         try:
-            return read_json(self.location / "heartbeat.json")
+            return read_json(self.location / "heartbeat.json", Heartbeat)
         except NotFoundError:
             return None
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["as_type", "encode", "guard", "nan_for_null", "pack", "plain"]
 
 _T = TypeVar("_T")
+_MOST_BYTES = 1 << 30  # of an array; a few kilobytes could be unpacked to any size
 
 
 def encode(value: Any, *, indent: int = 0) -> bytes:
@@ -71,7 +72,7 @@ def guard(what: str, *, remedy: str) -> Iterator[None]:
         yield
     except DataError:
         raise
-    except (LookupError, TypeError, ValueError, AttributeError, zlib.error, msgspec.MsgspecError) as error:
+    except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError, zlib.error) as error:
         raise DataError(f"{what} is damaged: {type(error).__name__}: {error}; {remedy}") from error
 
 
@@ -98,5 +99,5 @@ def _unpacked(packed: dict[str, Any]) -> Any:
     dtype = np.dtype(packed["dtype"])
     if dtype.kind not in "biuf":
         raise ValueError(f"a packed array has dtype {packed['dtype']!r}; expected numbers or bool")
-    data = zlib.decompress(base64.b64decode(packed["zlib_base64"]))
+    data = zlib.decompressobj().decompress(base64.b64decode(packed["zlib_base64"]), _MOST_BYTES)
     return np.frombuffer(data, dtype).reshape(packed["shape"]).astype(dtype.newbyteorder("="))

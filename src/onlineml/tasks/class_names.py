@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from onlineml.errors import ConfigError
@@ -19,7 +20,7 @@ def checked_names(class_names: Sequence[str], *, least: int) -> tuple[str, ...]:
         ConfigError: fewer than ``least``, or empty or repeated ones.
     """
     names = tuple(class_names)
-    twice = sorted({n for n in names if names.count(n) > 1})
+    twice = sorted(name for name, n in Counter(names).items() if n > 1)
     if isinstance(class_names, str) or len(names) < least or twice or not all(isinstance(n, str) and n for n in names):
         problem = f"{twice[:5]} stand twice" if twice else repr(class_names)[:100]
         number = {1: "one", 2: "two"}[least]

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from onlineml.errors import ConfigError, StorageError
+from onlineml.storage.documents import checked
 from onlineml.tasks import task_names
 
 __all__ = ["FORMAT", "check_descriptor", "check_trust", "hub_reference"]
@@ -54,10 +55,7 @@ def check_descriptor(descriptor: Mapping[str, Any], *, source: str) -> None:
             f"{source}: format {descriptor.get('format')!r} and task {task!r}; this onlineml reads format {FORMAT} "
             f"and the tasks {', '.join(task_names())}: update it with pip install -U onlineml"
         )
-    try:
-        found = msgspec.convert(descriptor, _Descriptor)
-    except msgspec.ValidationError as error:
-        raise StorageError(f"{source}: model.json is damaged: {error}; publish the model again") from None
+    found = checked(descriptor, _Descriptor, f"{source}: model.json")
     if len(set(found.class_names)) < len(found.class_names):
         raise StorageError(f"{source}: model.json is damaged: class_names has a name twice; publish the model again")
 
@@ -92,11 +90,12 @@ def check_trust(descriptor: Mapping[str, Any], *, source: str) -> None:
 
 def _read_by(config: Any) -> str:
     """Return the backbone that a transformers configuration would have read, at any depth."""
-    if isinstance(config, list):
-        return next(filter(None, map(_read_by, config)), "")
-    if not isinstance(config, Mapping):
-        return ""
-    backbone = config.get("backbone")
-    if isinstance(backbone, str) and (config.get("use_pretrained_backbone") or set(backbone) & set(":/\\")):
-        return backbone
-    return next(filter(None, map(_read_by, config.values())), "")
+    left = [config]
+    while left:
+        one = left.pop()
+        if isinstance(one, Mapping):
+            backbone = one.get("backbone")
+            if isinstance(backbone, str) and (one.get("use_pretrained_backbone") or set(backbone) & set(":/\\")):
+                return backbone
+        left += one.values() if isinstance(one, Mapping) else one if isinstance(one, list) else ()
+    return ""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING, Any
 
 from onlineml.data.loading.lightning import pl
 from onlineml.errors import ConfigError, NotFoundError
 from onlineml.storage.codec import encode
+from onlineml.storage.documents import decoded
 from onlineml.storage.io import read_bytes, write_bytes
 from onlineml.tasks.schedule import Knot
 
@@ -143,7 +143,7 @@ def read_knots(run: Run) -> list[Knot]:
         data = read_bytes(run.location / "schedule.json")
     except NotFoundError:
         return []
-    return [Knot(**knot) for knot in json.loads(data)]
+    return decoded(data, list[Knot], run.location / "schedule.json")
 
 
 def write_knots(run: Run, schedule: Schedule) -> None:

@@ -67,7 +67,7 @@ def test_what_is_no_table_of_entries_is_refused(tmp_path: Path) -> None:
     cases = [whole[:-1], whole[1:], bytes(flipped), b"", b"PAR1", (tmp_path / "other.parquet").read_bytes()]
     cases += [to_parquet(table_of([("not an id", {})])), to_parquet(foreign.append_column("n", pa.array([1])))]
     for case in cases:
-        with pytest.raises(ValueError, match=r"."):
+        with pytest.raises(StorageError, match=r"."):
             from_parquet(case)
         (tmp_path / "log").mkdir(exist_ok=True)
         (tmp_path / "log" / f"{new_ulid()}.parquet").write_bytes(case or b"x")

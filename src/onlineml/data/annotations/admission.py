@@ -40,7 +40,14 @@ FOLDERS = "ONLINEML_LOCAL_IMAGES"
 _ABOVE = r"(^|/)\.\.(/|$)|\x00"
 _OUTSIDE = r"^/|^[A-Za-z][A-Za-z0-9+.\-]*(://|::)|\\|" + _ABOVE
 _PERHAPS_LOCAL = r"^/|::|^(file|local):"
-_FILES = {"uploaded": ("uri",), "imported": ("file", "gone"), "suggested": ("file",)}  # inside the project's folder
+# inside the project's folder
+_FILES = {
+    "uploaded": ("uri",),
+    "imported": ("file", "gone"),
+    "suggested": ("file",),
+    "frozen": ("dataset",),
+    "moved": (),
+}
 
 
 def admitted_entries(log: pa.Table) -> pa.Table:
@@ -52,9 +59,9 @@ def admitted_entries(log: pa.Table) -> pa.Table:
     refused = np.zeros(len(log), dtype=bool)
     if "event" not in log.column_names:
         return log
-    for event in ("uploaded", "imported", "suggested", "moved"):
+    for event, keys in _FILES.items():
         here = mask_of(pc.equal(log["event"], event))
-        for key in set(_FILES.get(event, ())) & set(log.column_names):
+        for key in set(keys) & set(log.column_names):
             refused |= here & mask_of(pc.match_substring_regex(log[key], _OUTSIDE))
         if event in {"uploaded", "moved"} and "split" in log.column_names:
             refused |= here & _unknown(log["split"])

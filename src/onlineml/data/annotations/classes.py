@@ -90,15 +90,21 @@ class Classes:
     @cached_property
     def _roots(self) -> dict[int, _Class]:
         """The class into which each was merged, or itself."""
+        age = {id(one): place for place, one in enumerate(self._classes)}
         roots: dict[int, _Class] = {}
         for start in self._classes:
-            path = [start]
-            while (whole := self._whole_of(path[-1])) is not None:
-                if whole in path:  # two people merged two classes into each other: the older one prevails
-                    path.append(min(path[path.index(whole) :], key=self._classes.index))
-                    break
-                path.append(whole)
-            roots[id(start)] = path[-1]
+            path: dict[int, _Class] = {}
+            last: _Class | None = start
+            while last is not None and id(last) not in path and id(last) not in roots:
+                path[id(last)] = last
+                last = self._whole_of(last)
+            if last is None:
+                root = [*path.values()][-1]
+            elif id(last) in roots:
+                root = roots[id(last)]
+            else:  # two people merged two classes into each other: the older one prevails
+                root = min([*path.values()][[*path].index(id(last)) :], key=lambda one: age[id(one)])
+            roots |= dict.fromkeys(path, root)
         return roots
 
     def _whole_of(self, one: _Class) -> _Class | None:

@@ -19,7 +19,7 @@ from onlineml.data.annotations.comparing import compared
 from onlineml.data.annotations.copies import propagate_to_duplicates
 from onlineml.data.annotations.entries import mask_of
 from onlineml.data.annotations.seen import SEEN, read_seen, write_seen
-from onlineml.data.annotations.state import parquet_bytes, parquet_table
+from onlineml.data.annotations.state import parquet_bytes
 from onlineml.data.checks.images import check, finalize
 from onlineml.data.checks.table import CheckTable, Finding
 from onlineml.data.images.policies import POLICIES
@@ -27,6 +27,7 @@ from onlineml.data.manifest.manifest import Manifest
 from onlineml.data.manifest.saving import DESCRIPTOR, TABLE, read_saved
 from onlineml.errors import AlreadyExistsError, NotFoundError
 from onlineml.storage import io
+from onlineml.storage.documents import parquet_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -105,7 +106,7 @@ def told_findings(entries: Entries, datasets: Location) -> pa.Table | None:
         return None
     file = datasets / entries.text_of(rows[-1], "dataset") / _FINDINGS
     with contextlib.suppress(NotFoundError):
-        return parquet_table(io.read_bytes(file), name=str(file))
+        return parquet_table(io.read_bytes(file), file)
     return None
 
 
@@ -180,7 +181,7 @@ def read_provenance(folder: Location) -> pa.Table:
     Raises:
         NotFoundError: there is no dataset.
     """
-    return parquet_table(io.read_bytes(folder / _PROVENANCE), name=str(folder / _PROVENANCE))
+    return parquet_table(io.read_bytes(folder / _PROVENANCE), folder / _PROVENANCE)
 
 
 def read_findings(folder: Location, manifest: Manifest) -> CheckTable:
@@ -190,7 +191,7 @@ def read_findings(folder: Location, manifest: Manifest) -> CheckTable:
         NotFoundError: there is no dataset.
     """
     file = folder / _FINDINGS
-    table = parquet_table(io.read_bytes(file), name=str(file))
+    table = parquet_table(io.read_bytes(file), file)
     left_out = table.filter(pc.not_equal(table["outcome"], "usable"))
     of_box = pc.starts_with(left_out["finding"], "box_")
     n_bad = len(pc.unique(left_out.filter(pc.invert(of_box))["image_id"]))

@@ -15,7 +15,7 @@ from onlineml.data.annotations.admission import admitted_entries, admitted_image
 from onlineml.data.annotations.importing import absolute, holds_already, ids_of_contents, prepared, url_of
 from onlineml.data.annotations.moving import readdressed
 from onlineml.data.annotations.seen import digests_in
-from onlineml.data.annotations.state import Annotations, fold, parquet_bytes, parquet_table, record
+from onlineml.data.annotations.state import Annotations, fold, parquet_bytes, record
 from onlineml.data.annotations.suggestions import guesses
 from onlineml.data.annotations.witnesses import witnessed
 from onlineml.data.kinds import kind_of
@@ -23,6 +23,7 @@ from onlineml.data.manifest.manifest import Manifest
 from onlineml.data.manifest.splits import assign_splits
 from onlineml.errors import DataError
 from onlineml.storage import io
+from onlineml.storage.documents import parquet_table
 from onlineml.storage.location import Location, Url
 from onlineml.storage.log.entry import ulid_after
 from onlineml.storage.log.log import AppendLog
@@ -100,7 +101,7 @@ class AnnotationLog:
         for (file, place), content in zip(places.items(), contents, strict=True):
             if isinstance(content, OSError):
                 raise content
-            self._files[file] = admitted_images(parquet_table(content, name=str(place)), project=self._folder)
+            self._files[file] = admitted_images(parquet_table(content, place), project=self._folder)
         return [self._files[file] for file in files]
 
     # ---- written ----

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from onlineml.data.annotations.state import parquet_bytes, parquet_table
+from onlineml.data.annotations.state import parquet_bytes
 from onlineml.storage import io
+from onlineml.storage.documents import parquet_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +42,7 @@ def read_seen(folder: Location) -> pa.Table:
     for file, content in zip(files, io.read_many(files), strict=True):
         if isinstance(content, OSError):
             raise content
-        tables.append(parquet_table(content, name=str(file)))
+        tables.append(parquet_table(content, file))
     return pa.concat_tables(tables, promote_options="default").cast(SEEN)
 
 

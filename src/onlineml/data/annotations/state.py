@@ -47,7 +47,7 @@ from onlineml.data.annotations.suggestions import open_suggestions
 from onlineml.data.kinds import kind_of
 from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import SPLITS
-from onlineml.errors import DataError, StorageError, UnknownClassError
+from onlineml.errors import DataError, UnknownClassError
 from onlineml.pages import table
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 
     from onlineml.data.kinds.base import AnnotationKind
 
-__all__ = ["Annotations", "fold", "parquet_bytes", "parquet_table", "record"]
+__all__ = ["Annotations", "fold", "parquet_bytes", "record"]
 
 
 def record(event: str, *, author: str, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -288,15 +288,3 @@ def parquet_bytes(table: pa.Table) -> bytes:
     sink = _io.BytesIO()
     pq.write_table(table, sink, compression="zstd")
     return sink.getvalue()
-
-
-def parquet_table(data: bytes, *, name: str) -> pa.Table:
-    """Parse a Parquet file.
-
-    Raises:
-        StorageError: it is not a Parquet file.
-    """
-    try:
-        return pq.read_table(pa.BufferReader(data)).replace_schema_metadata(None)
-    except pa.ArrowInvalid as err:
-        raise StorageError(f"{name} is not a Parquet table: {err}") from err

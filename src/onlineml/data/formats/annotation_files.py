@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import posixpath
 from collections import Counter, defaultdict
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
-
-import msgspec
 
 from onlineml.data.formats.boxes import HASHED, refused_names, safe_name
 from onlineml.data.formats.encodings import utf8
@@ -16,6 +13,7 @@ from onlineml.data.formats.locate import Located, fitting, locate, n_shared
 from onlineml.data.formats.parts import with_slashes
 from onlineml.data.manifest.splits import normalised_split, split_in_name
 from onlineml.errors import DataError
+from onlineml.storage import documents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -46,27 +44,12 @@ _MOST_NAMES = 500  # that are looked for to find the folder of a file's images
 
 
 def decoded(data: bytes, kind: type[T], where: str) -> T:
-    """Return a JSON document as an object of a type; numbers may be written as text, and NaN is null.
-
-    Args:
-        data: see `utf8`.
-        kind: as msgspec takes it.
-        where: the file, for messages.
+    """Return a JSON document of people's own as an object of a type, see `onlineml.storage.documents.decoded`.
 
     Raises:
         DataError: the data is not JSON, or a value has another type than expected; the message names it.
     """
-    text = utf8(data, where)
-    try:
-        return msgspec.json.decode(text, type=kind, strict=False)
-    except msgspec.ValidationError as error:
-        raise DataError(f"{where} cannot be read: {error}") from error
-    except (RecursionError, msgspec.DecodeError):
-        pass
-    try:
-        return msgspec.convert(json.loads(text, parse_constant=lambda _: None), kind, strict=False)
-    except (ValueError, RecursionError, msgspec.MsgspecError) as error:
-        raise DataError(f"{where} cannot be read: {error}") from error
+    return documents.decoded(utf8(data, where), kind, where, error=DataError, lenient=True)
 
 
 def json_fits(check: Callable[[JsonShape], bool]) -> Fits:

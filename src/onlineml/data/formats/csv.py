@@ -19,6 +19,7 @@ from onlineml.data.formats.encodings import utf8
 from onlineml.data.manifest.schema import as_single_chunks, examples
 from onlineml.errors import ConfigError, DataError
 from onlineml.storage import io
+from onlineml.storage.documents import parquet_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -77,7 +78,7 @@ class TableFile:
         self.where = where
         self.has_header = names is None
         if isinstance(content, bytes) and is_parquet(where):
-            content = _arrow(where, pq.read_table, pa.BufferReader(content))
+            content = parquet_table(content, where, error=DataError)
         self._content = content if isinstance(content, pa.Table) else utf8(content, where)
         given = self._content.column_names if isinstance(self._content, pa.Table) else self.first_row
         if not given and isinstance(self._content, bytes):

@@ -6,11 +6,11 @@ A column of images is a struct of ``bytes`` and ``path``; what the columns mean 
 
 from __future__ import annotations
 
+import contextlib
 from bisect import bisect_right
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -18,6 +18,7 @@ from onlineml.data.formats.format import Format, Place, Source
 from onlineml.data.manifest.splits import split_in_name
 from onlineml.errors import ConfigError, DataError, NotFoundError
 from onlineml.storage import io
+from onlineml.storage.documents import json_value, reading_parquet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,7 +78,7 @@ class ParquetRows:
         group = bisect_right(self._ends, row)
         if self._read[0] != group:
             file, own = self._groups[group]
-            with io.open_file(file) as opened:
+            with reading_parquet(file, error=DataError), io.open_file(file) as opened:
                 self._read = (group, pq.ParquetFile(opened).read_row_group(own).to_pylist())
         return self._read[1][row - (self._ends[group - 1] if group else 0)]
 
@@ -88,23 +89,19 @@ class ParquetRows:
 
 def _schema(file: Location) -> tuple[pa.Schema, list[int]]:
     """Return the columns of a file, and the sizes of its groups of rows."""
-    try:
-        with io.open_file(file) as opened:
-            parquet = pq.ParquetFile(opened)
-            groups = range(parquet.num_row_groups)
-            return parquet.schema_arrow, [parquet.metadata.row_group(group).num_rows for group in groups]
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{file} is not Parquet: {error}") from error
+    with reading_parquet(file, error=DataError), io.open_file(file) as opened:
+        parquet = pq.ParquetFile(opened)
+        groups = range(parquet.num_row_groups)
+        return parquet.schema_arrow, [parquet.metadata.row_group(group).num_rows for group in groups]
 
 
 def _features(schema: pa.Schema) -> dict[str, Any]:
     text = (schema.metadata or {}).get(b"huggingface", b"{}")
-    try:
-        told = msgspec.json.decode(text)["info"]["features"]
-    except (msgspec.DecodeError, KeyError, TypeError):
-        told = {}
-    said = told if isinstance(told, dict) else {}
-    return {field.name: Image() if _is_image(field.type) else _feature(said.get(field.name)) for field in schema}
+    said: Any = {}
+    with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
+        told = json_value(text)["info"]["features"]
+        said = {field.name: _feature(told.get(field.name)) for field in schema} if isinstance(told, dict) else {}
+    return {field.name: Image() if _is_image(field.type) else said.get(field.name) for field in schema}
 
 
 def _is_image(kind: pa.DataType) -> bool:
@@ -151,9 +148,9 @@ def _detect(place: Place) -> Source | None:
     paths = [""] if place.ending in _ENDINGS else [] if place.images else place.others
     for path in [path for path in paths if (path or place.url).lower().endswith(_ENDINGS)][:1]:
         try:
-            with io.open_file(place.at / path if path else place.at) as file:
+            with reading_parquet(path, error=DataError), io.open_file(place.at / path if path else place.at) as file:
                 schema = pq.read_schema(file)
-        except pa.ArrowInvalid:
+        except DataError:
             return None
         return place.source() if any(_is_image(field.type) for field in schema) else None
     return None

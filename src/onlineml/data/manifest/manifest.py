@@ -22,7 +22,7 @@ from onlineml.data.manifest.label_formats import LabelFormats
 from onlineml.data.manifest.saving import DESCRIPTOR, read_saved, require_hash, saved_files
 from onlineml.data.manifest.schema import normalised, require_ids, validate
 from onlineml.data.manifest.summary import manifest_summary, split_sizes
-from onlineml.errors import ConfigError
+from onlineml.errors import ConfigError, DataError
 from onlineml.storage import io
 from onlineml.storage.location import Confidential, Location, Options, Url
 from onlineml.storage.urls import is_url, storable
@@ -131,18 +131,21 @@ class Manifest(LabelFormats, BoxFormats, DatasetFormats, DerivedManifests, Confi
         """
         folder = Location.of(url, storage_options)
         table, facts = read_saved(folder)
-        loaded = cls(
-            table,
-            tuple(facts["class_names"]),
-            root=facts["root"] if root is None else root,
-            task=facts["task"],
-            storage_options=folder.options,
-            n_ignored=facts["n_ignored"],
-            class_ids=tuple(facts.get("class_ids", ())),
-            source=facts.get("source", {}),
-            notes=tuple(facts.get("notes", ())),
-        )
-        require_hash(loaded.hash, facts["hash"], folder)
+        try:
+            loaded = cls(
+                table,
+                facts.class_names,
+                root=facts.root if root is None else root,
+                task=facts.task,
+                storage_options=folder.options,
+                n_ignored=facts.n_ignored,
+                class_ids=facts.class_ids,
+                source=facts.source,
+                notes=facts.notes,
+            )
+        except (DataError, ConfigError) as error:
+            raise DataError(f"the manifest in {folder} is damaged: {error}") from error
+        require_hash(loaded.hash, facts.hash, folder)
         return loaded
 
     def files(self) -> dict[str, bytes]:

@@ -6,18 +6,21 @@ import io as _io
 import json
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
+import msgspec
 import pyarrow.parquet as pq
 
 from onlineml.errors import DataError
 from onlineml.storage import io
+from onlineml.storage.documents import checked, decoded, parquet_table
 from onlineml.storage.urls import storable
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from onlineml.data.manifest.manifest import Manifest
     from onlineml.storage.location import Location
 
-__all__ = ["DESCRIPTOR", "TABLE", "read_saved", "require_hash", "saved_files"]
+__all__ = ["DESCRIPTOR", "TABLE", "Facts", "read_saved", "require_hash", "saved_files"]
 
 DESCRIPTOR = "dataset.json"
 TABLE = "manifest.parquet"
@@ -44,24 +47,32 @@ def saved_files(manifest: Manifest) -> dict[str, bytes]:
     return {TABLE: sink.getvalue(), DESCRIPTOR: json.dumps(facts, indent=1, ensure_ascii=False).encode()}
 
 
-def read_saved(folder: Location) -> tuple[pa.Table, dict[str, Any]]:
+class Facts(msgspec.Struct):
+    """The facts of a descriptor that a manifest is made of; see `onlineml.Manifest`."""
+
+    hash: str
+    task: str
+    class_names: tuple[str, ...]
+    root: str
+    n_ignored: int
+    class_ids: tuple[int, ...] = ()
+    source: dict[str, Any] = {}
+    notes: tuple[str, ...] = ()
+
+
+def read_saved(folder: Location) -> tuple[pa.Table, Facts]:
     """The table and the descriptor's facts.
 
     Raises:
         NotFoundError: no manifest was saved there.
         DataError: it was saved by a later release, or is damaged.
     """
-    descriptor = io.read_bytes(folder / DESCRIPTOR)
-    try:
-        facts: dict[str, Any] = json.loads(descriptor)
-        if facts["schema_version"] != _SCHEMA_VERSION:
-            found = facts["schema_version"]
-            raise DataError(f"the manifest in {folder} has schema {found}, not {_SCHEMA_VERSION}; update onlineml")
-        data = io.read_bytes(folder / TABLE)
-        table = pq.read_table(pa.BufferReader(data)).replace_schema_metadata(None)
-    except (KeyError, json.JSONDecodeError, pa.ArrowInvalid) as error:
-        raise DataError(f"the manifest in {folder} is damaged: {error}") from error
-    return table, facts
+    file = folder / DESCRIPTOR
+    facts = decoded(io.read_bytes(file), dict[str, Any], file, error=DataError)
+    if (found := facts.get("schema_version")) != _SCHEMA_VERSION:
+        raise DataError(f"the manifest in {folder} has schema {found!r}, not {_SCHEMA_VERSION}; update onlineml")
+    table = parquet_table(io.read_bytes(folder / TABLE), folder / TABLE, error=DataError)
+    return table.replace_schema_metadata(None), checked(facts, Facts, file, error=DataError)
 
 
 def require_hash(found: str, expected: str, folder: Location) -> None:

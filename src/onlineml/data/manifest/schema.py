@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -51,7 +52,7 @@ def normalised(table: pa.Table, *, kind: AnnotationKind) -> pa.Table:
     """
     names = table.column_names
     problems = [f"the column {name!r} is missing" for name in ("image_id", "uri") if name not in names]
-    problems += [f"the column {name!r} occurs twice" for name in sorted({n for n in names if names.count(n) > 1})]
+    problems += [f"the column {name!r} occurs twice" for name, n in sorted(Counter(names).items()) if n > 1]
     if problems:
         raise DataError(_message(problems))
     table = as_single_chunks(table)
@@ -121,11 +122,11 @@ def require_ids(class_ids: tuple[int, ...], class_names: tuple[str, ...]) -> Non
 
 def _class_name_problems(class_names: tuple[str, ...]) -> list[str]:
     problems = []
-    repeated = sorted({name for name in class_names if class_names.count(name) > 1})
+    if any(not isinstance(name, str) or not name for name in class_names):
+        return ["class names must be texts that are not empty"]
+    repeated = sorted(name for name, n in Counter(class_names).items() if n > 1)
     if repeated:
         problems.append(f"class names occur more than once: {examples(repeated)}")
-    if any(not isinstance(name, str) or not name for name in class_names):
-        problems.append("class names must be texts that are not empty")
     return problems
 
 

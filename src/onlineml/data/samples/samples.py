@@ -10,7 +10,7 @@ from onlineml.data.samples.scenes import CLASS_NAMES
 from onlineml.errors import AlreadyExistsError, ConfigError, NotFoundError
 from onlineml.lazy import told_if_slow
 from onlineml.storage import io
-from onlineml.storage.json_file import read_json
+from onlineml.storage.documents import read_json
 from onlineml.storage.location import Location, Options
 
 __all__ = ["CLASS_NAMES", "make_samples"]

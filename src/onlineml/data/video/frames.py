@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from onlineml.data.annotations.state import parquet_bytes
 from onlineml.data.checks.table import Finding
@@ -26,6 +26,7 @@ from onlineml.data.video.sampling import Sampling
 from onlineml.data.video.video import Video
 from onlineml.errors import ConfigError
 from onlineml.storage import io
+from onlineml.storage.documents import decoded, parquet_table
 from onlineml.storage.location import Location, Options, Url
 
 if TYPE_CHECKING:
@@ -58,6 +59,13 @@ def frame_id(video_sha256: str, time_s: float) -> str:
 def frame_sampling(*, every_s: float | None, every_n: int | None) -> Sampling:
     """Return the selection of frames to import; by default one every half second."""
     return Sampling(every_s=_EVERY_S if every_s is None and every_n is None else every_s, every_n=every_n)
+
+
+class _Note(msgspec.Struct):
+    """What is noted beside the table of a video's frames."""
+
+    sha256: str
+    findings: list[tuple[str, Any, str]]
 
 
 @dataclass(frozen=True)
@@ -187,10 +195,11 @@ class FrameStore:
         url = self.root / name
         if not io.exists(url):
             return None
-        table = pq.read_table(pa.BufferReader(io.read_bytes(url)))
-        facts = json.loads(table.schema.metadata[b"onlineml"])
-        findings = tuple(Finding(*finding) for finding in facts["findings"])
-        return ExtractedFrames(table.replace_schema_metadata(None), facts["sha256"], findings)
+        table = parquet_table(io.read_bytes(url), url)
+        facts = decoded((table.schema.metadata or {}).get(b"onlineml", b""), _Note, url)
+        return ExtractedFrames(
+            table.replace_schema_metadata(None), facts.sha256, tuple(Finding(*one) for one in facts.findings)
+        )
 
     def _keep(self, name: str, found: ExtractedFrames) -> None:
         facts = json.dumps({"sha256": found.sha256, "findings": found.findings})

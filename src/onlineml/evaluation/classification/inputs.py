@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,7 +41,7 @@ def checked_names(class_names: Sequence[str]) -> tuple[str, ...]:
         msg = f"class_names is the text {class_names!r}; expected a sequence of names, such as [{class_names!r}]"
         raise DataError(msg)
     names = tuple(str(name) for name in class_names)
-    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    twice = sorted(name for name, n in Counter(names).items() if n > 1)
     if twice:
         msg = f"class_names contains {twice} more than once; class names must be distinct"
         raise DataError(msg)

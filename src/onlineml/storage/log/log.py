@@ -12,15 +12,18 @@ import json
 import re
 from bisect import bisect_left
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
+import msgspec
 import pyarrow.compute as pc
+from msgspec import Meta
 
 from onlineml.errors import AlreadyExistsError, ConflictError, NotFoundError, StorageError
 from onlineml.storage import io
+from onlineml.storage.documents import decoded
 from onlineml.storage.location import Location, Options, Url
 from onlineml.storage.log.entry import BEYOND, ULID, LogEntry, new_ulid, observe
-from onlineml.storage.log.table import ENTRY, entries_of, from_parquet, merged, table_of, to_parquet
+from onlineml.storage.log.table import ENTRY, Header, entries_of, from_parquet, merged, table_of, to_parquet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -37,6 +40,13 @@ _OURS = re.compile(rf"({_CHECKPOINT})?{ULID.pattern}({_LINES}|{_TABLE})")
 _MANY = 1000  # from this many entries on, an object is a table, which takes a fifth of the bytes
 _SMALL = 10_000  # objects with up to this many entries are always compacted
 _RATIO = 4  # a larger one only together with a quarter as many entries, so that each is rewritten only a few times
+
+
+class _Row(msgspec.Struct):
+    """A line of an object."""
+
+    id: Annotated[str, Meta(pattern=f"^{ULID.pattern}$")]
+    record: dict[str, Any]
 
 
 class _Object(NamedTuple):
@@ -249,8 +259,9 @@ def in_effect(entries: Iterable[LogEntry], *, series: str) -> list[LogEntry]:
     """
     followers: dict[str | None, list[LogEntry]] = {}
     for entry in entries:
-        if entry.record.get("series") == series:
-            followers.setdefault(entry.record["after"], []).append(entry)
+        after = entry.record.get("after", False)
+        if entry.record.get("series") == series and isinstance(after, str | None):
+            followers.setdefault(after, []).append(entry)
     reached: list[LogEntry] = list(followers.get(None, ()))
     for entry in reached:  # the list grows during the loop; each entry follows exactly one, so none is added twice
         reached += followers.get(entry.id, ())
@@ -299,19 +310,19 @@ def _parsed(content: bytes, file: Location, version: str) -> _Object:
             table, holds = from_parquet(content)
             readable = pc.less(table[ENTRY], BEYOND)
             return _Object(version, table if pc.all(readable).as_py() is not False else table.filter(readable), holds)
+        first, _, rest = content.partition(b"\n")
+        header = decoded(first, Header, file)
         # much faster than parsing line by line
-        header, *rows = json.loads(b"[" + content.rstrip(b"\n").replace(b"\n", b",") + b"]")
-        entries = [LogEntry(row["id"], row["record"]) for row in rows]
-        whole = content.endswith(b"\n") and header["entries"] == len(entries)
-        named = all(ULID.fullmatch(entry.id) and isinstance(entry.record, dict) for entry in entries)
-    except (ValueError, KeyError, TypeError) as err:
-        raise StorageError(_damaged(file)) from err
-    if not (whole and named):
-        raise StorageError(_damaged(file))
-    return _Object(version, [entry for entry in entries if entry.id < BEYOND], tuple(header["holds"]))
+        rows = decoded(b"[" + rest.rstrip(b"\n").replace(b"\n", b",") + b"]", list[_Row], file)
+    except (ValueError, StorageError) as err:
+        raise StorageError(_damaged(file, err)) from err
+    if not content.endswith(b"\n") or header.entries != len(rows):
+        raise StorageError(_damaged(file, "its end is missing"))
+    return _Object(version, [LogEntry(row.id, row.record) for row in rows if row.id < BEYOND], header.holds)
 
 
-def _damaged(file: Location) -> str:
+def _damaged(file: Location, why: object) -> str:
     return (
-        f"{file} is truncated or is not an object of a log; restore it from a copy, or delete it and lose its entries"
+        f"{file} is truncated or is not an object of a log: {why}; restore it from a copy, or delete it and lose its "
+        "entries"
     )

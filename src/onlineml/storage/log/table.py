@@ -11,21 +11,33 @@ import io as _io
 import json
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from onlineml.errors import StorageError
+from onlineml.storage.documents import decoded, parquet_table
 from onlineml.storage.log.entry import ULID
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["ENTRY", "REST", "entries_of", "from_parquet", "merged", "table_of", "to_parquet"]
+__all__ = ["ENTRY", "REST", "Header", "entries_of", "from_parquet", "merged", "table_of", "to_parquet"]
 
 ENTRY, REST = "entry", "rest"
 _MAX_KEYS = 64  # a log with an unbounded number of keys keeps the further ones in ``rest``
 _HEADER = b"onlineml.log"
+
+
+class Header(msgspec.Struct):
+    """The header of an object of a log: how many entries it has, and the objects of which it repeats them."""
+
+    entries: int
+    holds: tuple[str, ...]
+
+
 _EMPTY = pa.schema([(ENTRY, pa.string()), (REST, pa.large_string())])
 
 
@@ -61,15 +73,16 @@ def entries_of(table: pa.Table) -> list[tuple[str, dict[str, Any]]]:
     """Return the entries of a table, one pair of an id and a record per row.
 
     Raises:
-        ValueError: a value of ``rest`` is not a JSON object.
+        StorageError: a value of ``rest`` is not a JSON object.
     """
+    ids = table[ENTRY].to_pylist()
     keys = [name for name in table.column_names if name not in {ENTRY, REST}]
     records: list[dict[str, Any]] = []
     columns = [table[name].to_pylist() for name in keys]
     for row, rest in enumerate(table[REST].to_pylist()):
         record = {key: column[row] for key, column in zip(keys, columns, strict=True) if column[row] is not None}
-        records.append(record | json.loads(rest) if rest is not None else record)
-    return list(zip(table[ENTRY].to_pylist(), records, strict=True))
+        records.append(record if rest is None else record | decoded(rest, dict[str, Any], f"entry {ids[row]}"))
+    return list(zip(ids, records, strict=True))
 
 
 def merged(tables: Sequence[pa.Table]) -> pa.Table:
@@ -105,17 +118,14 @@ def from_parquet(content: bytes) -> tuple[pa.Table, tuple[str, ...]]:
     """Return the entries of an object made by `to_parquet`, and the names of the objects whose entries it repeats.
 
     Raises:
-        ValueError: the content is truncated, damaged, or of another kind.
+        StorageError: the content is truncated, damaged, or of another kind.
     """
-    try:
-        table = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True).read()
-    except (pa.ArrowException, OSError) as err:
-        raise ValueError(str(err)) from err
-    header = json.loads((table.schema.metadata or {}).get(_HEADER, b"{}"))
+    table = parquet_table(content, "it")
+    header = decoded((table.schema.metadata or {}).get(_HEADER, b"{}"), Header, "its header")
     types = {field.name: field.type for field in table.schema}
     expected = dict.fromkeys(types, pa.string()) | {ENTRY: pa.string(), REST: pa.large_string()}
     ids = table[ENTRY] if types == expected else pa.chunked_array([[]], pa.string())
-    named = pc.all(pc.equal(pc.binary_length(ids), 26)).as_py() is not False and not ids.null_count
-    if header.get("entries") != len(ids) or not named or not all(ULID.fullmatch(one.as_py()) for one in ids[-1:]):
-        raise ValueError("the Parquet file is not a table of log entries")
-    return table.replace_schema_metadata(None), tuple(header["holds"])
+    named = pc.all(pc.match_substring_regex(ids, f"^{ULID.pattern}$")).as_py() is not False and not ids.null_count
+    if header.entries != len(ids) or not named:
+        raise StorageError("the Parquet file is not a table of log entries")
+    return table.replace_schema_metadata(None), header.holds

@@ -20,6 +20,7 @@ from onlineml.data.formats.sniff import HEAD_BYTES
 from onlineml.data.formats.tables.rows import placed
 from onlineml.errors import DataError
 from onlineml.storage import io
+from onlineml.storage.documents import reading_parquet
 from onlineml.storage.location import Location
 from onlineml.storage.urls import is_listable
 
@@ -100,11 +101,8 @@ def table_head(place: Place, path: str = "") -> TableFile:
     """
     at = place.at / path if path else place.at
     if is_parquet(at.url):
-        with io.open_file(at) as file:
-            try:
-                return TableFile(at.url, pq.read_schema(file).empty_table())
-            except Exception as error:
-                raise DataError(f"{at} is not a readable table: {error}") from error
+        with reading_parquet(at, error=DataError), io.open_file(at) as file:
+            return TableFile(at.url, pq.read_schema(file).empty_table())
     head = place.head(path)
     return TableFile(at.url, utf8(head, at.url, whole=len(head) < HEAD_BYTES))
 

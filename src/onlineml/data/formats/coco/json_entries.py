@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pyarrow as pa
+
+from onlineml.storage.documents import json_value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +29,7 @@ def parse_object(data: bytes) -> dict[str, msgspec.Raw]:
     try:
         return msgspec.json.decode(data, type=dict[str, msgspec.Raw])
     except msgspec.DecodeError:
-        plain = json.loads(data, parse_constant=lambda _: None)
+        plain = json_value(data, null_for_nan=True)
     return msgspec.json.decode(msgspec.json.encode(plain), type=dict[str, msgspec.Raw])
 
 
@@ -65,10 +66,7 @@ class Entries:
         """Return the N values of a key, or those of some rows; None if it is absent."""
         taken = self._rows if rows is None else [self._rows[row] for row in rows]
         text = b"[" + b",".join([row.get(key, _NULL) for row in taken]) + b"]"
-        try:
-            values: list[Any] = msgspec.json.decode(text)
-        except msgspec.DecodeError:  # a number outside the range of floats
-            values = json.loads(text)
+        values: list[Any] = json_value(text)
         return values
 
     def further(self, *, understood: AbstractSet[str], reserved: AbstractSet[str]) -> dict[str, pa.Array]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from onlineml.data.formats.addresses import in_pixels, placed
@@ -26,6 +25,7 @@ from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import normalised_split
 from onlineml.errors import DataError
 from onlineml.storage import io
+from onlineml.storage.documents import reading_parquet
 from onlineml.storage.location import Location
 
 if TYPE_CHECKING:
@@ -65,9 +65,9 @@ def _kind(place: Place, path: str) -> str | None:
     """Return the kind of annotation that a file of metadata has, ``""`` if none is seen; None for another format."""
     if (path or place.url).endswith(".parquet"):
         try:
-            with io.open_file(place.at / path if path else place.at) as file:
+            with reading_parquet(path, error=DataError), io.open_file(place.at / path if path else place.at) as file:
                 columns = set(pq.read_schema(file).names)
-        except pa.ArrowInvalid:
+        except DataError:
             return None
         first: dict[str, Any] = {}
     else:

@@ -6,9 +6,6 @@ import csv
 import io as texts
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 import yaml
 
 from onlineml.data.formats.annotated import AnnotatedImage
@@ -16,6 +13,7 @@ from onlineml.data.formats.boxes import HASHED
 from onlineml.data.formats.json_lines import Line, json_lines, size_hw
 from onlineml.data.formats.objects import class_name, shapes_of
 from onlineml.errors import DataError
+from onlineml.storage.documents import json_value, parquet_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,10 +35,7 @@ def read_rows(data: bytes, name: str) -> list[Line]:
     if name.endswith(".jsonl"):
         return json_lines(data, name)
     if name.endswith(".parquet"):
-        try:
-            rows = pq.read_table(pa.BufferReader(data)).to_pylist()
-        except pa.ArrowInvalid as error:
-            raise DataError(f"{name} is not Parquet: {error}") from error
+        rows = parquet_table(data, name, error=DataError).to_pylist()
         return [Line(f"{name}, row {place}", row) for place, row in enumerate(rows)]
     reader = csv.DictReader(texts.StringIO(data.decode(), newline=""))
     try:
@@ -56,8 +51,8 @@ def _cell(text: Any) -> Any:
     if not isinstance(text, str) or not text.startswith(("{", "[")):
         return text or None
     try:
-        return msgspec.json.decode(text.replace("'", '"'))  # as Python writes lists, too
-    except msgspec.DecodeError:
+        return json_value(text.replace("'", '"'))  # as Python writes lists, too
+    except (ValueError, RecursionError):
         return text
 
 

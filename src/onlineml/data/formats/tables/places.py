@@ -121,7 +121,7 @@ def _holds(place: Place, path: str) -> str | None:
         return None
     if label in file.names:
         return "labels" if pa.types.is_nested(file.sample[label].type) else "label"
-    columns = [name for name in file.names if is_indicator(file.sample[name])]
+    columns = [name for name in file.names if name and is_indicator(file.sample[name])]
     return "labels" if len(columns) > 1 and exclusive_labels(file.sample, columns) is None else "label"
 
 
@@ -133,7 +133,7 @@ def _columns(file: TableFile) -> tuple[str, str | None] | None:
     except DataError:
         return None
     label = found["label"] if found["label"] in file.names else None
-    n_classes = sum(is_indicator(file.sample[name]) for name in file.names)
+    n_classes = sum(is_indicator(file.sample[name]) for name in file.names if name)
     return (found["path"], label) if label or n_classes > 1 else None
 
 

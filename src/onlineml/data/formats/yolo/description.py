@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import yaml
 
 from onlineml.data.formats.encodings import utf8
@@ -15,6 +16,7 @@ from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import normalised_split
 from onlineml.errors import DataError
 from onlineml.storage import io
+from onlineml.storage.documents import decoded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,7 +32,18 @@ _ULTRALYTICS = re.compile(rb"(?m)^[\"']?(?:names|nc)[\"']?\s*:")
 _DARKNET = re.compile(rb"(?m)^\s*names\s*=")
 _NOTHING = {"", "~", "null", "Null", "NULL", "None"}
 _MOST_FILES = 64  # in which a description is looked for, those nearest to the top
-_MOST_CLASSES = 1_000_000  # larger numbers are not class ids, and may be too large to format
+_MOST_CLASSES = 100_000  # larger numbers are not class ids, and may be too large to format
+
+
+class _Category(msgspec.Struct):
+    id: int
+    name: str
+
+
+class _Notes(msgspec.Struct):
+    """Label Studio's ``notes.json``."""
+
+    categories: list[_Category] = []
 
 
 @dataclass(frozen=True)
@@ -168,9 +181,10 @@ def _names(facts: Mapping[str, Any], where: str, at: Location, paths: Sequence[s
         return _require_names(_lines(at / own), own)
     try:
         if names is None and "nc" in facts:
-            count = min(int(facts["nc"]), _MOST_CLASSES)
-            return {number: f"class_{number}" for number in range(count)}  # the names that Ultralytics uses
+            return _numbered(int(facts["nc"]), where)
         found = names_by_number(names)
+    except DataError:
+        raise
     except ValueError:
         found = {}
     if not found or len(found) != len(names or ()):
@@ -178,6 +192,13 @@ def _names(facts: Mapping[str, Any], where: str, at: Location, paths: Sequence[s
         what = f"a {type(names).__name__} with other values" if names else "none"
         raise DataError(f"{where}: expected names as a list, or a mapping of integers to names; found {what}")
     return _require_names(found, where)
+
+
+def _numbered(count: int, where: str) -> dict[int, str]:
+    """Return the names that Ultralytics gives to classes without any."""
+    if count > _MOST_CLASSES:
+        raise DataError(f"{where}: nc is {count:,}; expected at most {_MOST_CLASSES:,} classes")
+    return {number: f"class_{number}" for number in range(count)}
 
 
 def names_by_number(names: Any) -> dict[int, str]:
@@ -239,11 +260,11 @@ def _listed_names(at: Location, paths: Sequence[str]) -> dict[int, str]:
         path, names = next(iter(lists.items()))
         return _require_names(names, path)
     notes = next((path for path in paths if path.rpartition("/")[2] == "notes.json"), None)
-    try:
-        categories = json.loads(io.read_bytes(at / notes)).get("categories", []) if notes else []
-        return {int(one["id"]): str(one["name"]) for one in categories}
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return {}
+    with contextlib.suppress(DataError):
+        if notes is not None:
+            found = decoded(io.read_bytes(at / notes), _Notes, notes, error=DataError)
+            return {one.id: one.name for one in found.categories}
+    return {}
 
 
 def _lists(at: Location, paths: Sequence[str]) -> dict[str, dict[int, str]]:
