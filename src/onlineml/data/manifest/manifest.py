@@ -145,8 +145,7 @@ class Manifest(LabelFormats, BoxFormats, DatasetFormats, DerivedManifests, Confi
             )
         except (DataError, ConfigError) as error:
             raise DataError(f"the manifest in {folder} is damaged: {error}") from error
-        require_hash(loaded.hash, facts.hash, folder)
-        return loaded
+        return require_hash(loaded, facts.hash, folder)
 
     def files(self) -> dict[str, bytes]:
         """The content of a saved manifest by file name; ``dataset.json`` is its descriptor, to be written last."""

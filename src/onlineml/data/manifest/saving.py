@@ -75,10 +75,10 @@ def read_saved(folder: Location) -> tuple[pa.Table, Facts]:
     return table.replace_schema_metadata(None), checked(facts, Facts, file, error=DataError)
 
 
-def require_hash(found: str, expected: str, folder: Location) -> None:
-    """Refuse a table that is not the one that was saved."""
-    if found != expected:
+def require_hash(loaded: Manifest, expected: str, folder: Location) -> Manifest:
+    """Return a manifest; refuse one that is not the one that was saved."""
+    if loaded.hash != expected:
         raise DataError(
-            f"the manifest in {folder} has the hash {found}; it was saved with {expected}; its files were "
+            f"the manifest in {folder} has the hash {loaded.hash}; it was saved with {expected}; its files were "
             "changed, so take a copy that was not"
         )

@@ -62,7 +62,7 @@ def frame_sampling(*, every_s: float | None, every_n: int | None) -> Sampling:
 
 
 class _Note(msgspec.Struct):
-    """What is noted beside the table of a video's frames."""
+    """The facts that are noted beside the table of a video's frames."""
 
     sha256: str
     findings: list[tuple[str, Any, str]]
