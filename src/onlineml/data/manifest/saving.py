@@ -82,3 +82,4 @@ def require_hash(loaded: Manifest, expected: str, folder: Location) -> Manifest:
             f"the manifest in {folder} has the hash {loaded.hash}; it was saved with {expected}; its files were "
             "changed, so take a copy that was not"
         )
+    return loaded
