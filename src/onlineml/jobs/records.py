@@ -36,7 +36,7 @@ class _Claim(msgspec.Struct):
     executor: str = ""
 
 
-KINDS = (_Spec, _Status, Heartbeat, _Claim, Process)
+KINDS: tuple[type[msgspec.Struct], ...] = (_Spec, _Status, Heartbeat, _Claim, Process)
 
 
 def decoded(content: bytes | OSError, kind: type[msgspec.Struct], name: str) -> tuple[dict[str, Any], str]:

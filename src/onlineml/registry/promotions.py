@@ -114,14 +114,17 @@ def _log(project: Location) -> AppendLog:
 
 def _entries(log: AppendLog) -> list[LogEntry]:
     """Return the promotions in a log; others that somebody wrote there are left out, with a warning."""
-    found, wrong = [], []
+    found, wrong = list[LogEntry](), list[str]()
     for entry in log.read():
         try:
             record = checked(entry.record, _Promotion, entry.id)
         except StorageError as error:
             wrong.append(str(error))
         else:
-            (found if record.alias == record.series else wrong).append(entry)
+            if record.alias == record.series:
+                found.append(entry)
+            else:
+                wrong.append(f"{entry.id} is of another series than its alias")
     if wrong:
         told = f"{len(wrong):,} entries of {log.location} are no promotions, and are left out: {wrong[0]}"
         warnings.warn(told, RuntimeWarning, stacklevel=3)

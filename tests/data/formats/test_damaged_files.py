@@ -61,3 +61,9 @@ def test_an_id_of_thousands_of_digits_is_no_crash(tmp_path: Path) -> None:
     file = tmp_path / "all.json"
     file.write_text(file.read_text().replace('"image_id": 1', f'"image_id": {"9" * 5000}', 1))
     Manifest.from_any(url)
+
+
+def test_a_table_with_several_columns_without_a_name_is_refused_by_what_it_lacks(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("TRAINING,.1,0.25,,,0.5,0.75,,\n")
+    with pytest.raises(DataError, match=r"a\.csv has no column 'path'"):
+        Manifest.from_any(tmp_path / "a.csv")

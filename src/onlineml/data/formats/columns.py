@@ -177,7 +177,7 @@ def holds_splits(name: str, column: pa.ChunkedArray) -> bool:
 
 
 def _holds_images(file: TableFile, name: str) -> bool:
-    column = file.sample[name]
+    column = file.sampled(name)
     values = [value for value in column.to_pylist() if value] if pa.types.is_string(column.type) else []
     return bool(values) and all(is_image_name(value.strip()) for value in values)
 
@@ -189,7 +189,7 @@ def _ranked(role: Role, file: TableFile, notes: list[str]) -> list[list[str]]:
     found.append([name for name in file.names if key(name) == key(usual) and name != usual])
     for tier in role.synonyms:
         alike = [name for name in file.names if key(name) in tier]
-        unfit = [name for name in alike if not role.fits(name, file.sample[name])]
+        unfit = [name for name in alike if not role.fits(name, file.sampled(name))]
         notes += [f"the column {name!r} does not hold the {usual}: it was kept as a further column" for name in unfit]
         found.append([name for name in alike if name not in unfit])
     return [tier for tier in found if tier]
@@ -200,7 +200,7 @@ def _best(role: Role, ranked: list[list[str]], file: TableFile, notes: list[str]
     if role.parameter == "path" and len(rivals) > 1:
         rivals = [name for name in rivals if _holds_images(file, name)] or rivals
     if role.parameter == "label" and len(rivals + others) > 1:
-        columns = {name: file.sample[name] for name in rivals + others}
+        columns = {name: file.sampled(name) for name in rivals + others}
         same = [name for name in columns if _one_to_one(columns[rivals[0]], columns[name])]
         words = [name for name in same if not _all_digits(columns[name])]
         chosen = words[0] if words else rivals[0]

@@ -107,6 +107,10 @@ class TableFile:
             return TableFile(self.where, head, names=None if self.has_header else self.names).sample
         return self._table([]).slice(0, 1000)
 
+    def sampled(self, name: str) -> Any:
+        """Return the first rows of the first column of a name: several columns may have none."""
+        return self.sample.column(self.sample.column_names.index(name))
+
     def read(self, wanted: Mapping[str, str]) -> TextTable:
         """Read the cells.
 

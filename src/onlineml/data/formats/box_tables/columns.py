@@ -102,7 +102,7 @@ def recognised(file: TableFile) -> bool:
 
 def _holds_lists(file: TableFile, name: str) -> bool:
     """Return whether a column holds lists, or texts of four numbers or more; it may have no rows."""
-    column = file.sample[name].drop_null()
+    column = file.sampled(name).drop_null()
     if pa.types.is_list(column.type):
         return True
     return all(len(_NUMBER.findall(str(value))) >= 4 for value in column.to_pylist()[:20])

@@ -120,8 +120,8 @@ def _holds(place: Place, path: str) -> str | None:
     except DataError:
         return None
     if label in file.names:
-        return "labels" if pa.types.is_nested(file.sample[label].type) else "label"
-    columns = [name for name in file.names if name and is_indicator(file.sample[name])]
+        return "labels" if pa.types.is_nested(file.sampled(label).type) else "label"
+    columns = [name for name in file.names if name and is_indicator(file.sampled(name))]
     return "labels" if len(columns) > 1 and exclusive_labels(file.sample, columns) is None else "label"
 
 
@@ -133,7 +133,7 @@ def _columns(file: TableFile) -> tuple[str, str | None] | None:
     except DataError:
         return None
     label = found["label"] if found["label"] in file.names else None
-    n_classes = sum(is_indicator(file.sample[name]) for name in file.names if name)
+    n_classes = sum(is_indicator(file.sampled(name)) for name in file.names if name)
     return (found["path"], label) if label or n_classes > 1 else None
 
 
@@ -143,7 +143,7 @@ def _names_images(place: Place, path: str) -> bool:
     columns = file and _columns(file)
     if file is None or not columns or recognised(file):
         return False
-    names = [str(value) for value in file.sample[columns[0]].slice(0, _SAMPLE).to_pylist() if value is not None]
+    names = [str(value) for value in file.sampled(columns[0]).slice(0, _SAMPLE).to_pylist() if value is not None]
     located = locate(names, place.images)
     return any(located.paths) or bool(located.ambiguous) or (not names and bool(place.images))
 
