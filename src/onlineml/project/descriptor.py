@@ -91,8 +91,8 @@ def read(folder: Location) -> dict[str, Any]:
         raise NotFoundError(f"{found}; check the path, or create a project with Project.create") from err
     version, task = facts["schema_version"], facts.get("task")
     if version <= _SCHEMA_VERSION and (any(kind.task == task for kind in KINDS) or task in tasks()):
-        found = checked(facts, _Facts, file)
-        return {"task": task, "title": found.title, "class_names": found.class_names}
+        known = checked(facts, _Facts, file)
+        return {"task": task, "title": known.title, "class_names": known.class_names}
     raise StorageError(
         f"{folder} has schema {version} and the task {task!r}; this version of onlineml supports "
         f"schema {_SCHEMA_VERSION} and the tasks {', '.join(tasks())}: update onlineml"
