@@ -235,6 +235,8 @@ def test_without_the_package_its_extra_is_named(monkeypatch: pytest.MonkeyPatch)
 def test_a_stored_configuration_is_refused_before_it_takes_memory(changes: dict[str, Any], told: str) -> None:
     small = {"hidden_size": 32, "num_attention_heads": 2, "num_hidden_layers": 2, "intermediate_size": 32}
     config = {"model_type": "yolos", "image_size": [32, 32], "num_detection_tokens": 3, **small}
-    assert build_detector("transformers:yolos", num_classes=2, config=config).config["hidden_size"] == 32
+    assert (
+        build_detector("transformers:yolos", num_classes=2, weights="random", config=config).config["hidden_size"] == 32
+    )
     with pytest.raises(ConfigError, match=told):
-        build_detector("transformers:yolos", num_classes=2, config=config | changes)
+        build_detector("transformers:yolos", num_classes=2, weights="random", config=config | changes)
