@@ -40,7 +40,7 @@ def options(s3_server: S3Server, fault_proxy: FaultProxy) -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retries, "_FIRST_WAIT_S", 0.01)
-    monkeypatch.setattr(retries, "_PATIENCE_S", 30.0)
+    monkeypatch.setenv("ONLINEML_PATIENCE_S", "30")
 
 
 # ------------------------------------------------------------------------------------------------------------ reading
@@ -59,8 +59,9 @@ def test_what_passes_is_tried_again(bucket: str, options: dict[str, Any], fault_
 
 
 def test_a_body_that_always_comes_short_is_an_error(
-    bucket: str, options: dict[str, Any], fault_proxy: FaultProxy
+    bucket: str, options: dict[str, Any], fault_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("ONLINEML_PATIENCE_S", "0.5")
     url = io.join(bucket, "a")
     io.write_bytes(url, os.urandom(10_000), storage_options=options)
     fault_proxy.fault = lambda method, *_: "cut" if method == "GET" else None
@@ -176,7 +177,7 @@ def test_a_storm_while_writing_is_waited_out(
 def test_a_storm_that_does_not_end_is_an_error(
     bucket: str, options: dict[str, Any], fault_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retries, "_PATIENCE_S", 5.0)
+    monkeypatch.setenv("ONLINEML_PATIENCE_S", "2")
     fault_proxy.fault = lambda *_: "503"
     once = {**options, "config_kwargs": {"retries": {"total_max_attempts": 1}}}
     with pytest.raises(StorageError, match="a: "):

@@ -39,13 +39,18 @@ class Dropped(Exception):  # noqa: N818
 
 @dataclass
 class Fault:
-    """What goes wrong, so many times: the command is hung, lost before or after it is done, done late, or refused."""
+    """What goes wrong, so many times: the command is hung, lost before or after it is done, done late, or refused.
+
+    Its answer may come at ten bytes a second (dribble), or be announced to have a length and then end (announce).
+    """
 
     command: int
-    action: str  # "lose before", "lose after", "hang", "late", "garbage", "short" or a status as a number
+    # "lose before", "lose after", "hang", "late", "garbage", "short", "dribble", "announce" or a status as a number
+    action: str
     server: str = ""  # an id of a storage server, "tracker", or any
     times: int = 1
     seconds: float = 1.0
+    length: int = 0  # that is announced
 
 
 @dataclass
@@ -299,6 +304,8 @@ class Cluster:
                 for storage in self.storages:
                     if value[0] in storage.files:
                         del storage.files[value[0]].data[-value[1] :]
+            elif name == "lost":  # a file, on one server
+                del self.by_id(value[1]).files[value[0]]
             elif name == "damage":  # one byte of a file is another on one server
                 self.by_id(value[1]).files[value[0]].data[0] ^= 1
             elif name == "garbage":  # what a torn append leaves
@@ -365,6 +372,14 @@ class Cluster:
         except Refusal as refusal:
             return b"", refusal.status
         if fault is not None and fault.action == "lose after":
+            raise Dropped
+        if fault is not None and fault.action == "announce":
+            connection.sendall(struct.pack(">QBB", fault.length, 100, 0) + answer)
+            raise Dropped
+        if fault is not None and fault.action == "dribble":
+            for byte in struct.pack(">QBB", len(answer), 100, 0) + answer:
+                connection.sendall(bytes([byte]))
+                time.sleep(0.1)
             raise Dropped
         if fault is not None and fault.action == "short":
             connection.sendall(struct.pack(">QBB", len(answer), 100, 0) + answer[: len(answer) // 2])

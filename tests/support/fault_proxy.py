@@ -22,6 +22,13 @@ SLOW_DOWN = (
     b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 )
 ACCESS_DENIED = b"<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+ANSWERS = {
+    "503": (503, SLOW_DOWN),
+    "429": (429, SLOW_DOWN.replace(b"SlowDown", b"TooManyRequests")),
+    "500": (500, b""),
+    "403": (403, ACCESS_DENIED),
+    "409": (409, b"<Error><Code>ConditionalRequestConflict</Code></Error>"),
+}
 
 
 @dataclass
@@ -32,7 +39,9 @@ class FaultProxy:
         url: of the proxy.
         fault: of each request, by its method, path and number (of its method, from 0): what is done to it; None is
             nothing. ``"reset"``: the connection breaks before an answer. ``"cut"``: after half of the body.
-            ``"503"``: SlowDown. ``"500"``: as it is. ``"403"``: access denied. ``"409"``: another condition is being
+            ``"503"``: SlowDown. ``"429"``: too many requests. ``"500"``: as it is. ``"403"``: access denied.
+            ``"slow"``: a byte of the answer in 0.1 s. ``"corrupt"``: one bit of the body is another. ``"long"``: the
+            body is announced as 2^40 bytes, and ends after its own. ``"409"``: another condition is being
             looked at, come again. ``"501"``: this condition is not implemented. ``"lost"``: the server does it, the
             answer never comes. ``"unconditional"``: its condition is dropped. ``"look first"``: whether something is
             there is looked at before the write, which comes later. ``"hang"``: nothing comes, until the client gives
@@ -102,26 +111,26 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "reset":
             self._reset()
         elif fault == "hang":
-            time.sleep(5)
+            self._wait(5, proxy.fault)
             self._reset()
-        elif fault == "503":
-            self._send(503, SLOW_DOWN, {})
-        elif fault == "500":
-            self._send(500, b"", {})
-        elif fault == "403":
-            self._send(403, ACCESS_DENIED, {})
+        elif fault in ANSWERS:
+            self._send(*ANSWERS[fault], {})
         elif fault is not None and fault.startswith("says "):
             _, status, code = fault.split()
             error = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>No: {code}</Message></Error>".encode()
             self._send(int(status), error, {"x-amz-bucket-region": "eu-north-7"})
-        elif fault == "409":
-            self._send(409, b"<Error><Code>ConditionalRequestConflict</Code></Error>", {})
         elif fault == "501" and {"if-none-match", "if-match"} & {name.lower() for name in headers}:
             self._send(501, b"<Error><Code>NotImplemented</Code></Error>", {})
         else:
             self._pass_on(headers, body, fault)
 
     do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = _answer  # noqa: N815 (the names are http.server's)
+
+    def _wait(self, seconds: float, fault: object) -> None:
+        """Sleep, or until the proxy has another fault."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and self.server.proxy.fault is fault:
+            time.sleep(0.01)
 
     def _is_there(self, path: str) -> bool:
         connection = HTTPConnection(self.server.upstream)
@@ -139,19 +148,27 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "lost":
             self._reset()
             return
-        self._send(answer.status, data, passed, cut=fault == "cut")
+        if fault == "corrupt" and data:
+            data = bytes([data[0] ^ 1]) + data[1:]
+        self._send(answer.status, data, passed, how=fault or "")
 
-    def _send(self, status: int, data: bytes, headers: dict[str, str], *, cut: bool = False) -> None:
+    def _send(self, status: int, data: bytes, headers: dict[str, str], *, how: str = "") -> None:
         self.send_response_only(status)
         for name, value in headers.items():
             if name.lower() != "content-length" or self.command == "HEAD":
                 self.send_header(name, value)
         if self.command != "HEAD":
-            self.send_header("Content-Length", str(len(data)))
+            self.send_header("Content-Length", str(1 << 40 if how == "long" else len(data)))
         self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(data[: len(data) // 2] if cut else data)
-        if cut:
+        if self.command != "HEAD" and how == "slow":
+            fault = self.server.proxy.fault
+            for byte in data:
+                self.wfile.write(bytes([byte]))
+                self.wfile.flush()
+                self._wait(0.1, fault)
+        elif self.command != "HEAD":
+            self.wfile.write(data[: len(data) // 2] if how == "cut" else data)
+        if how in {"cut", "long"}:
             self.wfile.flush()
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)

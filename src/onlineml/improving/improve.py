@@ -15,6 +15,7 @@ from onlineml.improving.recipe import Recipe
 from onlineml.inference.evaluation import check_slices
 from onlineml.project.project import Project
 from onlineml.runs.run import Run
+from onlineml.storage.patience import background
 from onlineml.tasks.base import VisionModule
 from onlineml.training.progress import check_progress
 
@@ -29,6 +30,7 @@ __all__ = ["challenge", "improve"]
 _RECIPE, _GATE = Recipe(), Gate()
 
 
+@background()
 def improve(
     project: Project,
     *,
@@ -82,6 +84,7 @@ def improve(
     return _finished(record, outcome)
 
 
+@background()
 def challenge(
     project: Project,
     model: Any,

@@ -17,6 +17,7 @@ from onlineml.errors import AlreadyExistsError, ConfigError, NotFoundError, Stor
 from onlineml.storage import io
 from onlineml.storage.causes import missing_folder
 from onlineml.storage.documents import checked, read_json
+from onlineml.storage.patience import click
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -75,6 +76,7 @@ def write(folder: Location, facts: Mapping[str, Any]) -> bool:
     return True
 
 
+@click
 def read(folder: Location) -> dict[str, Any]:
     """The facts of the project in a folder.
 

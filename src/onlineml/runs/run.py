@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import secrets
 import threading
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self, get_args
 
-import msgspec
-
 from onlineml.errors import ConfigError, NotFoundError, StoppedError
-from onlineml.runs.append import BufferedAppender
+from onlineml.runs.append import BufferedAppender, finite, line_of, rows_of
+from onlineml.runs.backlog import FIRST_S, Backlog
 from onlineml.runs.process import end_of, is_alive, this_process
 from onlineml.runs.records import Heartbeat, State, Status
-from onlineml.storage import io
+from onlineml.storage import io, patience
 from onlineml.storage.credentials import publishable, refuse_secrets
 from onlineml.storage.documents import read_json
 from onlineml.storage.location import Location, Options, Url
@@ -34,7 +32,6 @@ __all__ = ["ENDED", "Run", "State", "new_run_id"]
 ENDED = ("finished", "failed", "stopped")
 
 _SILENT_S = 86400.0  # of a process elsewhere that is taken for gone; only jobs write heartbeats
-_INFINITE = {"inf": math.inf, "-inf": -math.inf}
 
 
 def new_run_id() -> str:
@@ -61,8 +58,10 @@ class Run:
         self.location = Location.of(url, storage_options).folder
         self.id = self.location.name
         self.spec = dict(spec)
-        self._metrics = BufferedAppender(self.location / "metrics.jsonl")
-        self._log = BufferedAppender(self.location / "log.txt")
+        self._backlog = Backlog(str(self.location))
+        self._metrics = BufferedAppender(self.location / "metrics.jsonl", self._backlog)
+        self._log = BufferedAppender(self.location / "log.txt", self._backlog)
+        self._status: dict[str, Any] = {}  # the last one that this object set
         self._stop = threading.Event()
         self._blocks = 0  # of `recorded`, one within another
         self.stops_in_time = False
@@ -119,7 +118,7 @@ class Run:
         """
         merged = {**self.spec, **spec}
         if merged != self.spec:
-            io.write_bytes(self.location / "spec.json", self._encoded(merged))
+            self.write("spec.json", self._encoded(merged))
             self.spec = merged
 
     def _encoded(self, spec: Mapping[str, Any]) -> bytes:
@@ -138,6 +137,8 @@ class Run:
 
         The process is given by ``pid``, ``pid_started`` (seconds since 1970), ``host`` and ``machine``.
         """
+        if "status.json" in self._backlog:
+            return dict(self._status)
         try:
             return read_json(self.location / "status.json", Status)
         except NotFoundError:  # killed between writing the first two files
@@ -146,22 +147,43 @@ class Run:
     def set_status(self, state: State, *, facts: Mapping[str, Any] | None = None) -> None:
         """Set the state; earlier facts remain unless overwritten. Rows and lines logged before are stored first.
 
+        If it cannot be stored now, it is kept and stored as soon as possible.
+
         Args:
             state: one of created, running, finished, failed, stopped.
             facts: a few small JSON values.
         """
         if state not in get_args(State):
             raise ConfigError(f"state must be one of {', '.join(get_args(State))}; found {state!r}")
-        self.flush()
+        self._metrics.store()
+        self._log.store()
         if state in ENDED and self._blocks > 1:  # a training within an attempt to improve: the run goes on
             state = "running"
         now = {"state": state, "time": datetime.now(UTC).isoformat(timespec="seconds"), **this_process()}
-        status = {**self.status(), **self._row(facts or {}), **now}
-        io.write_bytes(self.location / "status.json", json.dumps(status, indent=2, ensure_ascii=False).encode())
+        self._status = {**self._known_status(), **self._row(facts or {}), **now}
+        data = json.dumps(self._status, indent=2, ensure_ascii=False).encode()
+        self.write("status.json", data, lasting=state in ENDED)
+
+    def _known_status(self) -> dict[str, Any]:
+        try:
+            with patience.at_most(FIRST_S):
+                return self.status()
+        except OSError:
+            return dict(self._status)
+
+    def write(self, name: str, data: bytes, *, lasting: bool = False) -> None:
+        """Write one of the run's small files. If the store is unavailable, it is kept and written later.
+
+        Args:
+            name: of the file.
+            data: its content.
+            lasting: wait for the store as long as work does, because nothing follows.
+        """
+        self._backlog.write(name, lambda: io.write_bytes(self.location / name, data), lasting=lasting)
 
     def begin(self) -> None:
         """Set the state to running, without the reason why an earlier attempt ended."""
-        self.set_status("running", facts=dict.fromkeys(set(self.status()) & {"error", "by", "remedy"}))
+        self.set_status("running", facts=dict.fromkeys(set(self._known_status()) & {"error", "by", "remedy"}))
 
     @contextlib.contextmanager
     def recorded(self, *, call: str) -> Iterator[None]:
@@ -185,7 +207,7 @@ class Run:
 
     def log_metrics(self, row: Mapping[str, float | str]) -> None:
         """Append one row of numbers and short texts. On an object store it becomes visible after 2 s or `flush`."""
-        self._metrics.append(_metrics_line(self._row(row)))
+        self._metrics.append(line_of(self._row(row)))
         self.last_row = dict(row)
 
     def note(self, row: Mapping[str, float | str]) -> None:
@@ -194,19 +216,14 @@ class Run:
 
     def metrics(self) -> list[dict[str, Any]]:
         """Return all logged rows in order, without a row that a kill truncated."""
-        rows = []
-        for line in self._metrics.read().split("\n"):
-            with contextlib.suppress(msgspec.DecodeError, RecursionError, UnicodeError):
-                row = msgspec.json.decode(line, type=dict[str, Any])
-                rows.append({name: _restored(value) for name, value in row.items()})
-        return rows
+        return rows_of(self._metrics.read())
 
     def rewind(self, n_rows: int) -> list[dict[str, Any]]:
         """Keep only the first ``n_rows`` rows: a run that continues from a checkpoint logs the later ones again."""
         rows = self.metrics()
         if len(rows) > n_rows:
             rows = rows[:n_rows]
-            self._metrics.replace("".join(_metrics_line(row) for row in rows))
+            self._metrics.replace("".join(line_of(row) for row in rows))
         return rows
 
     def log_line(self, text: str) -> None:
@@ -219,7 +236,7 @@ class Run:
 
     def _row(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """Return the strict JSON values of a row, without secrets."""
-        return {name: publishable(value, self.location) for name, value in _finite(row).items()}
+        return {name: publishable(value, self.location) for name, value in finite(row).items()}
 
     def log(self, *, last_bytes: int | None = None) -> str:
         """Return ``log.txt``, or only its last bytes, which on a local disk avoids reading all of it."""
@@ -264,9 +281,10 @@ class Run:
             self.stops_in_time = before
 
     def flush(self) -> None:
-        """Store all logged rows and lines; `set_status` does this too."""
+        """Store all that was logged or kept; raise an `OSError` if that is impossible now."""
         self._metrics.flush()
         self._log.flush()
+        self._backlog.flush()
 
     def __repr__(self) -> str:
         return f"Run({str(self.location)!r})"
@@ -277,24 +295,3 @@ class Run:
 
 def _restore(location: Location, spec: dict[str, Any]) -> Run:
     return Run(location, spec=spec)
-
-
-def _metrics_line(row: Mapping[str, float | str]) -> str:
-    return json.dumps(_finite(row), ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _finite(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Convert a row to strict JSON values: nan becomes null, infinities become texts."""
-    return {name: _strict(value) for name, value in row.items()}
-
-
-def _strict(value: Any) -> Any:
-    if hasattr(value, "item"):  # a scalar of numpy or torch
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else str(value)
-    return value
-
-
-def _restored(value: Any) -> Any:
-    return math.nan if value is None else _INFINITE.get(value, value) if isinstance(value, str) else value

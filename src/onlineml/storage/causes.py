@@ -81,6 +81,9 @@ _CODES = {
     "SlowDown": _BUSY,
     "ServiceUnavailable": _BUSY,
     "503": _BUSY,
+    "429": _BUSY,
+    "TooManyRequests": _BUSY,
+    "RequestLimitExceeded": _BUSY,
     "QuotaExceeded": _FULL_STORE,
     "XMinioStorageFull": _FULL_STORE,
     "507": _FULL_STORE,
@@ -89,6 +92,10 @@ _CODES = {
 _REFUSED = Cause("nothing answers at {server}", "check the address and port (endpoint_url), and that the server runs")
 _NO_SCHEME = Cause("{server!r} is not the address of a server", "expected http:// or https:// before it (endpoint_url)")
 _UNREACHABLE = Cause("{server} cannot be reached", "check the network, the VPN and the proxy")
+_SILENT = Cause(
+    "{server} does not answer in time",
+    "try again later, and check the server (ONLINEML_CLICK_S and ONLINEML_PATIENCE_S: how long it is waited for)",
+)
 _NAMES = {  # of exceptions
     "SSOTokenLoadError": _EXPIRED,
     "UnauthorizedSSOTokenError": _EXPIRED,
@@ -114,7 +121,8 @@ _NAMES = {  # of exceptions
     "ProxyConnectionError": Cause("the proxy cannot be reached", "check HTTPS_PROXY and NO_PROXY"),
     "ConnectionRefusedError": _REFUSED,
     "ConnectTimeoutError": _UNREACHABLE,
-    "ReadTimeoutError": Cause("{server} does not answer in time", "try again later; check the server"),
+    "ReadTimeoutError": _SILENT,
+    "TimeoutError": _SILENT,
     "EndpointConnectionError": _REFUSED,
 }
 _FULL = Cause("the disk of {folder} is full", "free some space; project.sweep() lists what can be deleted of a project")

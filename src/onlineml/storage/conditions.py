@@ -16,6 +16,7 @@ import inspect
 import os
 import threading
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -141,10 +142,10 @@ def write_new(fs: Any, path: str, data: bytes) -> None:
             _create(fs, path, data)
         return
     with _writing():
-        if fs.exists(path):
+        if patiently(fs, "exists", path):
             raise FileExistsError
-        patiently(lambda: fs.pipe_file(path, data), fs)
-        if bytes(fs.cat_file(path)) != data:
+        patiently(fs, "pipe_file", path, data)
+        if bytes(patiently(fs, "cat_file", path)) != data:
             raise FileExistsError
 
 
@@ -171,7 +172,7 @@ def read_tagged(fs: Any, path: str) -> tuple[bytes, str]:
         if isinstance(found, Exception):
             raise found
         return found[0], found[1]
-    data = bytes(fs.cat_file(path))
+    data = bytes(patiently(fs, "cat_file", path))
     return data, sha256(data).hexdigest()
 
 
@@ -211,5 +212,6 @@ def _swap_s3(fs: Any, path: str, data: bytes, version: str) -> str:
 
 
 def _put_if(fs: Any, path: str, data: bytes, **condition: str) -> str:
-    tag: str = fsspec.asyn.sync(fs.loop, s3.put_if, fs, path, data, condition=condition, attempt=persistently)
+    attempt = partial(persistently, n_bytes=len(data))
+    tag: str = fsspec.asyn.sync(fs.loop, s3.put_if, fs, path, data, condition=condition, attempt=attempt)
     return tag

@@ -12,6 +12,7 @@ import fsspec.asyn
 from onlineml.errors import (
     AlreadyExistsError,
     ConfigError,
+    ConflictError,
     MissingDependencyError,
     NotFoundError,
     OnlineMLError,
@@ -97,14 +98,25 @@ def translated(at: Location, *, needs: Needs = "read") -> Iterator[None]:
     try:
         yield
     except OnlineMLError as err:
+        named = _with_url(err, at) if isinstance(err, StorageError) else err
         if secrets_of(at):
-            _raise_alone(err)
+            _raise_alone(named)
+        if named is not err:
+            raise named from err
         raise
     except Exception as err:
         ours = _ours(err, at, needs)
         if secrets_of(at):
             _raise_alone(ours)
         raise ours from err
+
+
+def _with_url(err: StorageError, at: Location) -> StorageError:
+    """Return an error of FastDFS, which names servers and files, with the URL that was asked for."""
+    if scheme(at.url) != "fastdfs" or isinstance(err, ConflictError):
+        return err
+    kind = NotFoundError if isinstance(err, NotFoundError) else StorageError
+    return err if str(at) in str(err) else kind(f"{at}: {err}")
 
 
 def _raise_alone(error: Exception) -> NoReturn:
@@ -119,7 +131,7 @@ def our_error(err: Exception, at: Location) -> OSError:
     """Return the error of one object among many, to be returned in its place."""
     if isinstance(err, MissingDependencyError):  # the same for all of them
         raise err
-    return err if isinstance(err, StorageError) else _ours(err, at, "read")
+    return _with_url(err, at) if isinstance(err, StorageError) else _ours(err, at, "read")
 
 
 def _ours(err: Exception, at: Location, needs: Needs) -> OSError:

@@ -22,6 +22,7 @@ from onlineml.storage import local as local_files
 from onlineml.storage.conditions import Guarantees
 from onlineml.storage.filesystems import filesystem, is_object_store, translated
 from onlineml.storage.location import Location, Options, Url
+from onlineml.storage.opening import opened
 from onlineml.storage.reading import download_file, read_bytes, read_many
 from onlineml.storage.retries import patiently
 from onlineml.storage.s3 import client as s3
@@ -93,7 +94,7 @@ def write_bytes(url: Url, data: bytes, *, storage_options: Options = None) -> No
             return
         fs, path = filesystem(at)
         _make_parent(fs, path)
-        patiently(lambda: fs.pipe_file(path, data), fs)
+        patiently(fs, "pipe_file", path, data, n_bytes=len(data))
 
 
 def create_bytes(url: Url, data: bytes, *, storage_options: Options = None) -> None:
@@ -214,8 +215,7 @@ def open_file(url: Url, *, block_size: int = 4 << 20, storage_options: Options =
             with open(local, "rb") as file:  # noqa: PTH123 (as all of storage opens files)
                 yield file
             return
-        fs, path = filesystem(at)
-        with fs.open(path, "rb", block_size=block_size) as file:
+        with opened(*filesystem(at), block_size=block_size) as file:
             yield file
 
 
@@ -238,10 +238,11 @@ def _list_remote(at: Location, *, recursive: bool) -> list[FileInfo]:
     fs, path = filesystem(at)
     fs.invalidate_cache(path)
     try:
-        rows = patiently(lambda: fs.find(path, detail=True).values() if recursive else fs.ls(path, detail=True), fs)
+        found = patiently(fs, "find" if recursive else "ls", path, options={"detail": True})
     except (FileNotFoundError, NotADirectoryError) as err:
         s3.require_bucket(fs, path, err)
         return []
+    rows = found.values() if recursive else found
     prefix = path.rstrip("/") + "/"
     return [
         FileInfo(inside(at.url, row["name"].removeprefix(prefix)), row["name"].removeprefix(prefix), *_facts(row))
@@ -282,7 +283,7 @@ def exists(url: Url, *, storage_options: Options = None) -> bool:
         fs, path = filesystem(at)
         fs.invalidate_cache(path)
         try:
-            patiently(lambda: fs.info(path), fs)
+            patiently(fs, "info", path)
         except FileNotFoundError as err:
             s3.require_bucket(fs, path, err)
             return False
@@ -304,7 +305,7 @@ def delete(url: Url, *, missing_ok: bool = True, storage_options: Options = None
             Path(local).unlink()
         else:
             fs, path = filesystem(at)
-            patiently(lambda: fs.rm_file(path), fs)
+            patiently(fs, "rm_file", path)
 
 
 def draft_for(url: Url, *, folder: Path) -> Path:
@@ -347,4 +348,5 @@ def upload_file(
         fs, path = filesystem(at)
         _make_parent(fs, path)
         options = {"max_concurrency": _UPLOAD_CONCURRENCY} if "s3" in fs.protocol else {}
-        patiently(lambda: fs.put_file(str(local_file), path, **options), fs)
+        size = Path(local_file).stat().st_size
+        patiently(fs, "put_file", str(local_file), path, options=options, n_bytes=size)

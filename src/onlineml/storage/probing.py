@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import fsspec.asyn
 
 from onlineml.errors import ConflictError
+from onlineml.storage.retries import patiently
 from onlineml.storage.s3 import client as s3
 
 if TYPE_CHECKING:
@@ -72,12 +73,12 @@ def swap_holds(fs: Any, path: str, tag_of: Callable[[str], str], swap: Callable[
         OSError: no writer could write at all.
     """
     with _probe_beside(path, fs) as probe:
-        fs.pipe_file(probe, _FIRST)
+        patiently(fs, "pipe_file", probe, _FIRST)
         if not _refuses_the_slow(fs, probe, {"IfMatch": f'"{tag_of(probe)}"'}):
             return False
     for _ in range(_ROUNDS):
         with _probe_beside(path, fs) as probe:
-            fs.pipe_file(probe, _FIRST)
+            patiently(fs, "pipe_file", probe, _FIRST)
             tag = tag_of(probe)
             if not _one_won(_race(lambda data, probe=probe, tag=tag: swap(probe, data, tag)), fs, probe):  # type: ignore[misc]
                 return False
@@ -125,7 +126,7 @@ def _one_won(outcomes: dict[bytes, Exception | None], fs: Any, probe: str) -> bo
         if s3.server_code(error) not in _UNKNOWN and not isinstance(error, FileExistsError | ConflictError):
             raise error
         return False
-    return len(winners) == 1 and bytes(fs.cat_file(probe)) == winners[0]
+    return len(winners) == 1 and bytes(patiently(fs, "cat_file", probe)) == winners[0]
 
 
 def _refuses_the_slow(fs: Any, probe: str, condition: dict[str, str]) -> bool:

@@ -26,7 +26,7 @@ from onlineml.storage.urls import local_path, redacted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["download_file", "read_bytes", "read_many"]
+__all__ = ["download_file", "read_bytes", "read_many", "read_place"]
 
 _CONCURRENCY = 64
 
@@ -41,7 +41,7 @@ def read_bytes(url: Url, *, storage_options: Options = None) -> bytes:
             return _read_local(local, place).data
         fs, path = filesystem(replace(at, url=place.url))
         if getattr(fs, "async_impl", False):
-            content: Content = fsspec.asyn.sync(fs.loop, _read, fs, path, place)
+            content: Content = fsspec.asyn.sync(fs.loop, read_place, fs, path, place)
             return content.data
         return _read_blocking(fs, path, place)
 
@@ -198,7 +198,7 @@ async def _fetch(fs: Any, wanted: list[_Wanted], concurrency: int) -> list[tuple
     async def fetch(path: str, place: Place) -> Content | Exception:
         async with gate:
             try:
-                return await _read(fs, path, place)
+                return await read_place(fs, path, place)
             except Exception as err:  # noqa: BLE001 (returned in the object's place)
                 return err
 
@@ -228,7 +228,8 @@ def _cut(data: bytes, place: Place, begin: int) -> bytes:
     return data if (start, stop - start) == (begin, len(data)) else data[start - begin : stop - begin]
 
 
-async def _read(fs: Any, path: str, place: Place) -> Content:
+async def read_place(fs: Any, path: str, place: Place) -> Content:
+    """Read a file of an asynchronous filesystem, or a part of it, with retries."""
     if place.part is not None and place.part[0] == place.part[1]:
         return Content(b"")  # a range of zero bytes cannot be requested
 

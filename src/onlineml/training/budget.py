@@ -9,7 +9,7 @@ from onlineml.data.loading.lightning import pl
 from onlineml.errors import ConfigError, NotFoundError
 from onlineml.storage.codec import encode
 from onlineml.storage.documents import decoded
-from onlineml.storage.io import read_bytes, write_bytes
+from onlineml.storage.io import read_bytes
 from onlineml.tasks.schedule import Knot
 
 if TYPE_CHECKING:
@@ -148,4 +148,4 @@ def read_knots(run: Run) -> list[Knot]:
 
 def write_knots(run: Run, schedule: Schedule) -> None:
     """Store the schedule of a run."""
-    write_bytes(run.location / "schedule.json", encode(schedule.knots))
+    run.write("schedule.json", encode(schedule.knots))

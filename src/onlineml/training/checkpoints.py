@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,7 @@ class Checkpoints(pl.Callback):
         clock: of the run; its seconds are stored in the checkpoint.
         every_s: interval in seconds, extended so that checkpoints take at most 1 % of the time.
         stop: called after each step; if it returns True, a checkpoint is written and `StoppedError` raised.
+        tell: takes a sentence, of a checkpoint that cannot be stored; the training goes on, and the next one is tried.
     """
 
     def __init__(
@@ -48,8 +50,10 @@ class Checkpoints(pl.Callback):
         clock: Clock,
         every_s: float = _EVERY_S,
         stop: Callable[[], bool] = bool,
+        tell: Callable[[str], object] = warnings.warn,
     ) -> None:
         self.draft, self.publish, self.clock, self.every_s, self.stop = draft, publish, clock, every_s, stop
+        self.tell, self.failure = tell, ""
         self.cost_s = 0.0
         self._saved_at = clock.spent()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="onlineml-checkpoint")
@@ -73,23 +77,26 @@ class Checkpoints(pl.Callback):
             self.save(trainer)
             self._publish()
             self._wait_for_upload()
-            raise StoppedError(f"stopped on request after step {trainer.global_step}; call fit() again to continue")
+            from_where = f", from the last checkpoint that could be stored ({self.failure})" if self.failure else ""
+            raise StoppedError(
+                f"stopped on request after step {trainer.global_step}; call fit() again to continue{from_where}"
+            )
         if self._upload is not None and not self._upload.done():
             return
         if self.clock.spent() - self._saved_at >= max(self.every_s, self.cost_s / _SHARE):
             self.save(trainer)
 
     def save(self, trainer: pl.Trainer) -> None:
-        """Write a checkpoint now; its upload starts after the next step.
-
-        Raises:
-            StorageError: the upload of the previous one failed.
-        """
+        """Write a checkpoint now; its upload starts after the next step. A failure is told, and ends no training."""
         self._wait_for_upload()
         begin = time.monotonic()
-        self.draft.parent.mkdir(parents=True, exist_ok=True)
-        trainer.save_checkpoint(self.draft)
-        self._is_pending = True
+        try:
+            self.draft.parent.mkdir(parents=True, exist_ok=True)
+            trainer.save_checkpoint(self.draft)
+        except (OSError, RuntimeError) as err:  # a full disk; torch has errors of its own
+            self._failed(err)
+        else:
+            self._is_pending = True
         self.cost_s = time.monotonic() - begin
         self.clock.aside(self.cost_s)
         self._saved_at = self.clock.spent()
@@ -100,8 +107,19 @@ class Checkpoints(pl.Callback):
             self._upload = self._thread.submit(self.publish, self.draft)
 
     def _wait_for_upload(self) -> None:
-        if self._upload is not None:
+        if self._upload is None:
+            return
+        try:
             self._upload.result()
+            self.failure = ""
+        except OSError as err:
+            self._failed(err)
+        self._upload = None
+
+    def _failed(self, err: Exception) -> None:
+        if not self.failure:
+            self.tell(f"a checkpoint cannot be stored now, and the next one is tried: {type(err).__name__}: {err}")
+        self.failure = f"{type(err).__name__}: {err}"
 
     def close(self, *, publish: bool = False) -> None:
         """Wait for the last upload, ignoring its errors: the training is over or has failed.

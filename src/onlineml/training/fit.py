@@ -13,6 +13,7 @@ from onlineml.errors import AlreadyExistsError, ConfigError, DivergedError
 from onlineml.runs.run import Run, new_run_id
 from onlineml.storage.io import exists
 from onlineml.storage.location import Location, Options
+from onlineml.storage.patience import background
 from onlineml.tasks.base import VisionModule
 from onlineml.training.progress import check_progress, stopping_on_interrupt, tell
 from onlineml.training.rehearsal import doubts, rehearse
@@ -32,6 +33,7 @@ __all__ = ["fit"]
 _EPOCHS = 30  # default without epochs and budget
 
 
+@background()
 def fit(
     model: VisionModule,
     datamodule: ImageDataModule,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -144,6 +144,7 @@ class Training:
             publish=self._publish_checkpoint,
             clock=self.clock,
             stop=lambda: self.run.stop_requested,
+            tell=self.run.log_line,
         )
         self.callbacks.append(self.record)
 
@@ -222,8 +223,9 @@ class Training:
         self.model.save(self.run.location / "model")
         facts = {k: kept[k] for k in ("step", "train_loss", *self.model.metric_names)}
         self.run.set_status("finished", facts=facts | {"seconds": round(self.clock.spent(), 2)})
-        delete(self.run.location / "last.ckpt")
-        delete_drafts(self.run.location / "last.ckpt")
+        with suppress(OSError):  # the sweep finds it
+            delete(self.run.location / "last.ckpt")
+            delete_drafts(self.run.location / "last.ckpt")
 
     def _fit(self, trainer: pl.Trainer) -> None:
         """Train; weights that diverged are replaced by the last good ones."""

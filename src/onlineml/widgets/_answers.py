@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from onlineml.storage.patience import click
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -50,6 +52,7 @@ class OwnAnswers:
     def __len__(self) -> int:
         return sum(not one.is_class for one in self._given)
 
+    @click
     def state(self) -> Annotations:
         """Read the project's present state."""
         self._read = self._project.labels.state()

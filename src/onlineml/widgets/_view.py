@@ -15,6 +15,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from onlineml.errors import ConfigError, OnlineMLError
+from onlineml.storage import patience
 from onlineml.tasks import task_of
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ class View:
             # an untrusted notebook shows only this text, beside the static part
             display({**shown, "text/plain": ""}, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
 
+    @patience.click
     def _bundle(self) -> dict[str, str]:
         self._left = self.static_html()
         return {_STATIC: f'<div id="{self.view_id}">{self._left}</div>', "text/plain": repr(self)}
@@ -123,6 +125,7 @@ class View:
         """Send a message to the views in pages other than the one that is being answered."""
         self.send_all({**content, "from": self._asker})
 
+    @patience.click
     def _heard(self, ask: Mapping[str, Any], buffers: Sequence[Any]) -> None:
         """Answer a message; errors are sent back with the number of the message."""
         with self._lock:

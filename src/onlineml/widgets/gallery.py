@@ -11,6 +11,7 @@ import numpy as np
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import ConfigError
 from onlineml.pages import markup
+from onlineml.storage import patience
 from onlineml.widgets._manifest_items import manifest_items, project_items
 from onlineml.widgets._mending import Mending
 from onlineml.widgets._orders import Arrangement, arranged, counts_at_least
@@ -45,6 +46,7 @@ class GalleryView(View):
     _changes = False  # whether the items follow the project
     _is_spread: ClassVar[bool] = False  # whether the order of the images has no meaning
 
+    @patience.click
     def __init__(
         self,
         make_items: Callable[[], GalleryItems],
@@ -71,6 +73,7 @@ class GalleryView(View):
         self._warming: Future[None] | None = None
         self.show(where or {})
 
+    @patience.click
     def show(
         self,
         where: Mapping[str, str],

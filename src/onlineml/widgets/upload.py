@@ -13,6 +13,7 @@ from onlineml.errors import ConfigError, DataError
 from onlineml.pages import render
 from onlineml.project.intake import class_folders, upload_files
 from onlineml.registry.promotions import default_author
+from onlineml.storage.patience import background
 from onlineml.storage.urls import redacted
 from onlineml.widgets._view import View, own_project, page_key
 
@@ -79,6 +80,7 @@ class Upload(View):
 
     # ---- asked ----
 
+    @background()  # an upload takes as long as it takes
     def answer(self, ask: Mapping[str, Any], buffers: Sequence[bytes]) -> None:
         """Answer the uploader's own script."""
         kind = ask.get("kind")

@@ -26,6 +26,7 @@ from onlineml.runs.run import ENDED, Run
 from onlineml.storage import io
 from onlineml.storage.codec import encode, plain
 from onlineml.storage.credentials import publishable, scrubbed
+from onlineml.storage.patience import background
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -97,13 +98,15 @@ class _Both:
         self._stream.flush()
 
 
+@background()
 def _execute_job(run: _JobRun, function: str, arguments: Mapping[str, Any]) -> int:
     run.stops_in_time = True  # a request before the start takes effect in _begin
     _install_signal_handlers(run)
     with _heartbeats(run):
         state, facts = _execute(run, function, arguments)
         run.over = True
-        _retry(lambda: run.set_status(state, facts=facts))
+        run.set_status(state, facts=facts)
+        _retry(run.flush)
     return {"finished": 0, "stopped": 128 + run.signal_number}.get(state, 1)
 
 

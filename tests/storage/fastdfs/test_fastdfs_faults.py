@@ -6,6 +6,7 @@ import json
 import os
 import threading
 import time
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -19,8 +20,9 @@ from onlineml.storage import io
 from onlineml.storage.fastdfs import places
 from onlineml.storage.fastdfs.filesystem import collect_garbage, create_volume
 from onlineml.storage.fastdfs.ids import FileId
-from onlineml.storage.fastdfs.names import Entry
+from onlineml.storage.fastdfs.names import Entry, Record, line_of
 from onlineml.storage.fastdfs.places import InVolume
+from onlineml.storage.patience import click
 from processes import LONG_S
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.fastdfs
 
-QUICK: dict[str, Any] = {"timeout_s": 0.5, "connect_timeout_s": 0.5, "attempts": 3}
+QUICK: dict[str, Any] = {"timeout_s": 0.5, "connect_timeout_s": 0.5, "attempts": 3, "patience_s": 0.1}
 UPLOAD, DELETE, DOWNLOAD, INFO, APPEND, STORE, UPDATE = 11, 12, 14, 22, 24, 101, 103
 
 
@@ -372,7 +374,7 @@ def test_storage_servers_that_are_down_are_no_missing_files(
 
 def test_servers_that_come_back_in_time_are_waited_for(fastdfs_model: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     model = fastdfs_model()
-    patient = {**QUICK, "attempts": 12}
+    patient = {**QUICK, "patience_s": 60}
     fs, path, _ = _new(model, **patient)
     fs.pipe_file(f"{path}/a", b"1")
     url = fs.unstrip_protocol(path)
@@ -382,6 +384,131 @@ def test_servers_that_come_back_in_time_are_waited_for(fastdfs_model: Start, mon
     restart.start()
     assert io.read_bytes(f"{url}/a", storage_options=patient) == b"1"
     restart.join()
+
+
+# ------------------------------------------------------------------------------------- servers that hang, lose or lie
+
+
+def test_a_server_that_hangs_is_remembered_and_its_replica_read(fastdfs_model: Start) -> None:
+    model = fastdfs_model()
+    fs, path, volume = _new(model)
+    fs.pipe({f"{path}/{number}": b"%d" % number for number in range(20)})
+    _replicated(model)
+    hung = volume.position()[0].source
+    model.control(faults=[{"command": c, "action": "hang", "server": hung, "times": 10**6} for c in (DOWNLOAD, INFO)])
+    begin = time.monotonic()
+    for number in range(20):
+        assert fs.cat_file(f"{path}/{number}") == b"%d" % number
+    counts = model.control()["counts"]
+    assert counts[f"{hung} {DOWNLOAD}"] < 20 + 12  # two for each read before; 20 to write the names
+    assert time.monotonic() - begin < LONG_S
+
+
+def test_content_that_its_server_lost_is_read_from_the_replica_and_named_where_all_did(fastdfs_model: Start) -> None:
+    model = fastdfs_model()
+    fs, path, _ = _new(model)
+    fs.pipe_file(f"{path}/a", b"content")
+    _replicated(model)
+    file = FileId.parse(fs.info(f"{path}/a")["file_id"])
+    model.control(lost=[file.name, file.source])
+    assert fs.cat_file(f"{path}/a") == b"content"
+    model.control(lost=[file.name, _other(file.source)])
+    url = fs.unstrip_protocol(f"{path}/a")
+    with pytest.raises(NotFoundError, match=f"{file}; restore that, or delete the name") as caught:
+        io.read_bytes(url, storage_options=QUICK)
+    assert url in str(caught.value)
+    (found,) = io.read_many([url], storage_options=QUICK)
+    assert str(file) in str(found)
+
+
+def test_a_tracker_that_starts_is_waited_for(fastdfs_model: Start) -> None:
+    model = fastdfs_model()
+    patient = {**QUICK, "patience_s": 60}
+    fs, path, _ = _new(model, **patient)
+    model.control(faults=NO_SERVER[1:2])  # it knows no storage server yet
+    restart = threading.Timer(0.5, lambda: model.control(faults=[]))
+    restart.start()
+    fs.pipe_file(f"{path}/a", b"1")
+    restart.join()
+
+
+@pytest.mark.parametrize("length", [1 << 46, 1 << 30, (1 << 20) + 1])
+def test_an_announced_size_is_not_believed(fastdfs_model: Start, length: int) -> None:
+    model = fastdfs_model()
+    fs, path, volume = _new(model)
+    fs.pipe_file(f"{path}/a", b"content")
+    _replicated(model)
+    model.control(faults=[{"command": DOWNLOAD, "action": "announce", "length": length, "times": 10**6}])
+    tracemalloc.start()
+    with pytest.raises(StorageError, match=rf"FastDFS server 127\.0\.0\.1:\d+: .*{path.rpartition('/')[2][:10]}|127"):
+        volume.client.read_tail(volume.root, 0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20 << 20
+
+
+@pytest.mark.parametrize("command", [DOWNLOAD, STORE])
+def test_a_reply_has_a_least_rate(fastdfs_model: Start, command: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onlineml.storage.fastdfs.connections._PROBE_S", 0.2)
+    model = fastdfs_model()
+    fs, path, _ = _new(model, timeout_s=0.3)
+    fs.pipe_file(f"{path}/a", b"content" * 200)
+    _replicated(model)
+    model.control(faults=[{"command": command, "action": "dribble", "times": 10**6}])
+    begin = time.monotonic()
+    with pytest.raises(
+        StorageError, match=r"the FastDFS server 127\.0\.0\.1:\d+ does not answer \((its reply is too slow|timed out)"
+    ):
+        fs.cat_file(f"{path}/a") if command == DOWNLOAD else fs.pipe_file(f"{path}/b", b"1")
+    assert time.monotonic() - begin < LONG_S
+
+
+def test_names_that_follow_themselves_or_point_nowhere_are_an_error(
+    fastdfs_model: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = fastdfs_model()
+    for field, words in (("following", "is followed by itself"), ("body", "damaged"), ("missing", "damaged")):
+        fs, path, volume = _new(model)
+        fs.pipe_file(f"{path}/a", b"1")
+        log = volume.position()[0]
+        value = {"following": {"following": str(log)}, "body": {"body": "../x"}, "missing": {"following": "x"}}[field]
+        volume.client.append(log, line_of(Record(txn=field, ms=1, **value)))  # type: ignore[arg-type]
+        for _ in range(2):
+            with pytest.raises(StorageError, match=words) as caught:
+                io.exists(f"{fs.unstrip_protocol(path)}/a", storage_options=QUICK)
+            assert str(volume.root) in str(caught.value)
+            _forget(monkeypatch)
+
+
+def test_a_name_without_content_blocks_no_other(fastdfs_model: Start) -> None:
+    model = fastdfs_model()
+    fs, path, volume = _new(model)
+    fs.pipe_file(f"{path}/a", b"1")
+    volume.commit({"b": Entry("nothing/at all", 1, 1)})
+    found = io.read_many([fs.unstrip_protocol(f"{path}/{name}") for name in "ab"], storage_options=QUICK)
+    assert found[0] == b"1"
+    assert isinstance(found[1], StorageError)
+    assert f"{path}/b names no content" in str(found[1])
+    fs.rm(f"{path}/b")
+    assert collect_garbage(fs.unstrip_protocol(path), older_than_s=0, storage_options=QUICK) == 1
+
+
+def test_a_click_on_a_cluster_that_hangs_ends(fastdfs_model: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = fastdfs_model()
+    fs, path, _ = _new(model, attempts=100, timeout_s=60)
+    url = fs.unstrip_protocol(f"{path}/a")
+    fs.pipe_file(f"{path}/a", b"1")
+    options = {**QUICK, "attempts": 100, "timeout_s": 60}
+    monkeypatch.setenv("ONLINEML_CLICK_S", "0.5")
+    model.control(faults=[{"command": c, "action": "hang", "times": 10**6} for c in (DOWNLOAD, STORE, UPDATE, 102)])
+    for act in (
+        lambda: io.read_bytes(url, storage_options=options),
+        lambda: io.write_bytes(url, b"", storage_options=options),
+    ):
+        begin = time.monotonic()
+        with pytest.raises(StorageError, match="does not answer"):
+            click(act)()
+        assert time.monotonic() - begin < LONG_S
 
 
 # ------------------------------------------------------------------------------------------------------ what is damaged

@@ -28,6 +28,7 @@ from onlineml.storage.location import Location, Url
 from onlineml.storage.log.entry import ulid_after
 from onlineml.storage.log.log import AppendLog
 from onlineml.storage.log.table import ENTRY
+from onlineml.storage.patience import click
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -106,6 +107,7 @@ class AnnotationLog:
 
     # ---- written ----
 
+    @click
     def append(
         self,
         entries_of: Callable[[Annotations], Sequence[Facts]],

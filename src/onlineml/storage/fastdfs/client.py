@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from onlineml.errors import StorageError
 from onlineml.storage.fastdfs import wire
 from onlineml.storage.fastdfs.connections import Connections, Payload, ServerError
-from onlineml.storage.fastdfs.trackers import NoServerError, Settings, Trackers, backoff
+from onlineml.storage.fastdfs.trackers import NoServerError, Settings, Trackers, passes, repeated
 
 if TYPE_CHECKING:
     import socket
@@ -26,8 +27,6 @@ __all__ = ["Begun", "Client", "RefusedError"]
 
 T = TypeVar("T")
 
-_UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EADDRNOTAVAIL})
-_LASTING = frozenset({errno.EINVAL, errno.ENOSPC, errno.EDQUOT, errno.EPERM, errno.EACCES, errno.EROFS})
 _MAX_LOG = 1 << 30
 
 
@@ -64,11 +63,9 @@ def _whole(data: bytes, file: FileId, count: int, address: Address) -> bytes:
     return data
 
 
-def _passes(err: OSError) -> bool:
-    """Return whether another attempt may succeed."""
-    if isinstance(err, ServerError):
-        return err.errno not in _LASTING
-    return isinstance(err, ConnectionError | TimeoutError | NoServerError) or err.errno in _UNREACHABLE
+def _about(file: FileId, err: OSError) -> OSError:
+    """Return an error that names the file, too."""
+    return err if str(file) in str(err) else StorageError(f"{file}: {err}")
 
 
 class Client:
@@ -104,17 +101,17 @@ class Client:
                 )
             return file
 
-        return self._again(attempt)
+        return repeated(self.settings, attempt)
 
     def upload_appender(self, data: bytes, *, extension: str = "", group: str | None = None) -> FileId:
         """Store a file to which bytes can be appended."""
-        return self._again(lambda: self._stored(Payload(data), extension, group, appender=True))
+        return repeated(self.settings, lambda: self._stored(Payload(data), extension, group, appender=True))
 
     def _stored(self, payload: Payload, extension: str, group: str | None, *, appender: bool) -> FileId:
         target = self.trackers.store_server(group)
         request = wire.upload(target.path_index, payload.size, extension, appender=appender)
         try:
-            file = wire.file_id_reply(self._connections.exchange(target.address, request, payload))
+            file = self._connections.exchange(target.address, request, payload, parsed=wire.file_id_reply)
         except ServerError as err:
             if err.errno != errno.EINVAL:
                 raise
@@ -123,34 +120,28 @@ class Client:
         self.trackers.learn_source(file, target.address)
         return file
 
-    def _again(self, attempt: Callable[[], T]) -> T:
-        for number in range(self.settings.attempts - 1):
-            try:
-                return attempt()
-            except OSError as err:
-                if not _passes(err):
-                    raise
-            backoff(number)
-        return attempt()
-
     def delete(self, file: FileId) -> None:
         """Delete a file.
 
         Raises:
             FileNotFoundError: the file does not exist.
         """
-        for number in range(self.settings.attempts):
+        attempts = itertools.count()
+
+        def attempt() -> None:
+            repeated = next(attempts)
             try:
                 self._connections.exchange(self.trackers.update_server(file), wire.delete(file))
             except FileNotFoundError:
-                if not number:
+                if not repeated:
                     raise  # otherwise an earlier attempt succeeded and its response was lost
-            except OSError as err:
-                if not _passes(err) or number == self.settings.attempts - 1:
-                    raise
-                backoff(number)
-                continue
-            return
+
+        try:
+            repeated(self.settings, attempt)
+        except FileNotFoundError:
+            raise
+        except OSError as err:
+            raise _about(file, err) from err
 
     # ---- reading ----
 
@@ -170,6 +161,7 @@ class Client:
         return self._from_any(
             file,
             lambda address: _whole(self._connections.exchange(address, request, limit=count), file, count, address),
+            of_replicas=True,
         )
 
     def begin_read(self, file: FileId, start: int, stop: int) -> Begun | None:
@@ -191,22 +183,28 @@ class Client:
             FileNotFoundError: the file does not exist.
         """
         request = wire.query_info(file)
-        return self._from_any(file, lambda address: wire.info_reply(self._connections.exchange(address, request)))
+        return self._from_any(file, lambda at: self._connections.exchange(at, request, parsed=wire.info_reply))
 
-    def _from_any(self, file: FileId, read: Callable[[Address], T]) -> T:
-        """Return what a server that has the file replies; only servers that were asked tell that it does not exist."""
-        failure: OSError | None = None
-        for number in range(self.settings.attempts):
-            if number:
-                backoff(number - 1)
-            failure, is_asked = None, False
+    def _from_any(self, file: FileId, read: Callable[[Address], T], *, of_replicas: bool = False) -> T:
+        """Return what a server that has the file replies; only servers that were asked tell that it does not exist.
+
+        Args:
+            file: the file.
+            read: asks a server.
+            of_replicas: ask the others even if the file's own server says that it does not exist: it may have lost it.
+                Not of facts about a file, which a replica that lags behind may still tell of one that was deleted.
+        """
+
+        def attempt() -> T:
+            failure: OSError | None = None
+            is_asked = False
             for address in self.trackers.readers(file):
                 is_asked = True
                 try:
                     return read(address)
                 except FileNotFoundError:
                     # the source is authoritative unless it is being rebuilt; a replica may lag behind
-                    if self.trackers.is_source(file, address) and self.trackers.source(file, fresh=True).active:
+                    if not of_replicas and self._is_active_source(file, address):
                         raise
                 except OSError as err:
                     failure = err
@@ -218,10 +216,19 @@ class Client:
                 )
             if failure is None:
                 raise FileNotFoundError(errno.ENOENT, f"no FastDFS server has {file}")
-            if not (_passes(failure) or failure.errno == errno.EINVAL):  # EINVAL: a replica that has fewer bytes
-                raise failure
-        assert failure is not None  # noqa: S101 (there is at least one attempt)
-        raise failure
+            if failure.errno == errno.EINVAL:  # a replica that has fewer bytes
+                raise wire.BrokenReplyError(str(failure)) from failure
+            raise failure
+
+        try:
+            return repeated(self.settings, attempt)
+        except FileNotFoundError:
+            raise
+        except OSError as err:
+            raise _about(file, err) from err
+
+    def _is_active_source(self, file: FileId, address: Address) -> bool:
+        return self.trackers.is_source(file, address) and self.trackers.source(file, fresh=True).active
 
     # ---- appender files ----
 
@@ -262,19 +269,21 @@ class Client:
 
         def attempt() -> bytes:
             address = self.trackers.source(file).address
-            if address is not None and address.port:
+            if address is not None and address.port and not self._connections.is_silent(address):
                 try:
                     return self._connections.exchange(address, request, limit=_MAX_LOG)
                 except OSError as err:
                     self._connections.forget(address)
-                    if not _passes(err):
+                    if not passes(err):
                         raise
             return self._replica_tail(file, request)
 
-        return self._again(attempt)
+        return repeated(self.settings, attempt)
 
     def _replica_tail(self, file: FileId, request: bytes) -> bytes:
         address = self.trackers.read_server(file)
+        if self._connections.is_silent(address):  # the tracker does not know yet
+            address = next(self.trackers.readers(file), address)
         try:
             return self._connections.exchange(address, request, limit=_MAX_LOG)
         except OSError as err:

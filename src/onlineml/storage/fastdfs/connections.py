@@ -6,27 +6,41 @@ import errno
 import os
 import select
 import socket
+import time
 import weakref
 import zlib
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, TypeVar
 
+from onlineml.errors import StorageError
+from onlineml.storage import patience
 from onlineml.storage.fastdfs.wire import HEADER_BYTES, BrokenReplyError, header_reply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from onlineml.storage.fastdfs.ids import Address
 
-__all__ = ["Connections", "Payload", "ServerError"]
+__all__ = ["Connections", "LostError", "Payload", "ServerError"]
+
+T = TypeVar("T")
 
 _CHUNK = 1 << 20  # bytes of a file per send
 _FIRST = 1 << 16  # bytes of the first receive; most replies fit
 _MAX_IDLE = 64  # idle connections kept per server
 _SMALL_REPLY = 1 << 20  # longer replies are downloads, whose length is known in advance
+_LEAST_RATE = 16_384  # bytes per second of a reply, after the timeout for its beginning
+_PROBE_S = 1.0  # timeout of a server that did not answer last time
+_LONGEST_SILENCE_S = 30.0  # until a server that does not answer is asked first again
+_UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EADDRNOTAVAIL})
+_REMEDIES = {errno.ENOSPC: "; free some space on it: project.sweep() lists what can be deleted of a project"}
 
 
-class ServerError(OSError):
+class ServerError(StorageError):
     """Errno that a server returned; it is about the server, so not a `ConnectionError` or `FileExistsError` here."""
+
+
+class LostError(StorageError):
+    """A server that cannot be reached, does not answer in time, or ends the connection; another attempt may succeed."""
 
 
 class Payload:
@@ -55,7 +69,7 @@ class Payload:
         while left:
             chunk = self._source.read(min(_CHUNK, left))
             if not chunk:
-                raise OSError(errno.EIO, f"the file shrank during upload: {left} of {self.size} bytes are missing")
+                raise StorageError(f"the file shrank during upload: {left} of {self.size} bytes are missing")
             left -= len(chunk)
             yield self._counted(chunk)
 
@@ -65,37 +79,57 @@ class Payload:
 
 
 class Connections:
-    """Idle connections of this process, by server. Each thread takes one and returns it."""
+    """Idle connections of this process, by server. Each thread takes one and returns it.
+
+    Servers that do not answer are remembered: they are asked last for a while, with a short timeout.
+    """
 
     def __init__(self, *, connect_timeout_s: float, timeout_s: float) -> None:
         self._connect_timeout_s = connect_timeout_s
         self._timeout_s = timeout_s
         self._pid = os.getpid()
         self._idle: dict[Address, list[socket.socket]] = {}
+        self._silent: dict[Address, tuple[int, float]] = {}  # failures in a row, and until when it is asked last
         weakref.finalize(self, _close_all, self._idle)
 
     def exchange(
-        self, address: Address, request: bytes, payload: Payload | None = None, *, limit: int = _SMALL_REPLY
-    ) -> bytes:
-        """Send a request and return the body of its reply.
+        self,
+        address: Address,
+        request: bytes,
+        payload: Payload | None = None,
+        *,
+        parsed: Callable[[bytes], T] = bytes,  # type: ignore[assignment] # T is bytes then
+        limit: int = _SMALL_REPLY,
+    ) -> T:
+        """Send a request and return its reply, parsed.
 
         Raises:
             FileNotFoundError: the server does not have the file.
             ServerError: the server replied with another errno.
-            OSError: a network error.
+            LostError: there is no whole reply.
+            BrokenReplyError: the reply is not one of the protocol.
         """
-        return self.finish(address, self.begin(address, request, payload), limit=limit)
+        body = self.finish(address, self.begin(address, request, payload), limit=limit)
+        try:
+            return parsed(body)
+        except BrokenReplyError as err:
+            raise BrokenReplyError(f"{_named(address)}: {err}") from err
 
     def begin(self, address: Address, request: bytes, payload: Payload | None = None) -> socket.socket:
         """Send a request; the caller must call `finish` for the reply, or close the connection."""
-        connection = self._take(address)
+        try:
+            connection = self._take(address)
+        except OSError as err:
+            raise self._failure(address, err) from err
         try:
             if payload is None:
                 connection.sendall(request)
             else:
                 _send(connection, request, payload)
-        except BaseException:
+        except BaseException as err:
             connection.close()
+            if isinstance(err, OSError) and not isinstance(err, StorageError):
+                raise self._failure(address, err) from err
             raise
         return connection
 
@@ -105,13 +139,19 @@ class Connections:
         The connection is closed on any error except "no such file", the only one after which servers keep it usable.
         """
         try:
-            body, status = _receive(connection, limit)
-        except BaseException:
+            body, status = _receive(connection, limit, self._wait_s(address))
+        except BaseException as err:
             connection.close()
+            if isinstance(err, BrokenReplyError):
+                raise BrokenReplyError(f"{_named(address)}: {err}") from err
+            if isinstance(err, OSError):
+                raise self._failure(address, err) from err
             raise
+        self._silent.pop(address, None)
         if status not in {0, errno.ENOENT}:
             connection.close()
-            raise ServerError(status, f"{os.strerror(status)} (from the FastDFS server {address.host}:{address.port})")
+            text = f"{os.strerror(status)} (from {_named(address)}){_REMEDIES.get(status, '')}"
+            raise ServerError(status, text)
         self._give(address, connection)
         if status:
             raise FileNotFoundError(status, os.strerror(status))
@@ -122,10 +162,30 @@ class Connections:
         for connection in self._idle.pop(address, []):
             connection.close()
 
+    def is_silent(self, address: Address) -> bool:
+        """Return whether a server did not answer several times in a row, and the next attempt is not yet due."""
+        return time.monotonic() < self._silent.get(address, (0, 0.0))[1]
+
+    def _wait_s(self, address: Address) -> float:
+        """Return the timeout of a server's next answer; a third of the rest of a click, so that others are asked."""
+        wait_s = min(self._timeout_s, _PROBE_S) if address in self._silent else self._timeout_s
+        return max(0.05, min(wait_s, patience.left_s() / 3))
+
+    def _failure(self, address: Address, err: OSError) -> StorageError:
+        if not isinstance(err, ConnectionError | TimeoutError) and err.errno not in _UNREACHABLE:
+            return StorageError(f"{_named(address)}: {err}")  # such as no address of this name, or too many open files
+        if isinstance(err, ConnectionResetError | BrokenPipeError):  # perhaps only of this connection
+            return LostError(f"{_named(address)} ended the connection ({err})")
+        failures = self._silent.get(address, (0, 0.0))[0] + 1
+        silence_s = 0.0 if failures == 1 else min(_LONGEST_SILENCE_S, 2.0 ** (failures - 2))
+        self._silent[address] = failures, time.monotonic() + silence_s
+        return LostError(f"{_named(address)} does not answer ({err})")
+
     def _take(self, address: Address) -> socket.socket:
         if self._pid != os.getpid():  # a forked child: the connections belong to its parent
             _close_all(self._idle)
             self._pid = os.getpid()
+        wait_s = self._wait_s(address)
         idle = self._idle.get(address, [])
         while idle:
             try:
@@ -133,10 +193,11 @@ class Connections:
             except IndexError:  # another thread took the last one
                 break
             if _is_quiet(connection):
+                connection.settimeout(wait_s)
                 return connection
             connection.close()
-        connection = socket.create_connection(address, timeout=self._connect_timeout_s)
-        connection.settimeout(self._timeout_s)
+        connection = socket.create_connection(address, timeout=min(self._connect_timeout_s, wait_s))
+        connection.settimeout(wait_s)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
 
@@ -146,6 +207,10 @@ class Connections:
             idle.append(connection)
         else:
             connection.close()
+
+
+def _named(address: Address) -> str:
+    return f"the FastDFS server {address.host}:{address.port}"
 
 
 def _close_all(idle: dict[Address, list[socket.socket]]) -> None:
@@ -176,9 +241,16 @@ def _send(connection: socket.socket, request: bytes, payload: Payload) -> None:
         connection.sendall(head)
 
 
-def _receive(connection: socket.socket, limit: int) -> tuple[bytes, int]:
-    first = b""
+def _receive(connection: socket.socket, limit: int, wait_s: float) -> tuple[bytes, int]:
+    """Return the body and status of a reply, whose memory is taken as it arrives, at a least rate.
+
+    Raises:
+        TimeoutError: it does not begin within ``wait_s``, or is slower than the least rate.
+    """
+    until = time.monotonic() + wait_s
+    first = _some(connection)
     while len(first) < HEADER_BYTES:
+        _allow(connection, until)
         first += _some(connection)
     length, status = header_reply(first)
     body = first[HEADER_BYTES:]
@@ -186,15 +258,25 @@ def _receive(connection: socket.socket, limit: int) -> tuple[bytes, int]:
         return body, status
     if length > limit or len(body) > length:
         raise BrokenReplyError(f"a reply has {length} bytes; expected at most {min(limit, length)}")
-    whole = bytearray(length)
-    whole[: len(body)] = body
-    view, done = memoryview(whole), len(body)
+    until = min(until + length / _LEAST_RATE, time.monotonic() + patience.left_s())
+    whole, done = bytearray(body), len(body)
     while done < length:
-        count = connection.recv_into(view[done:])
+        if done == len(whole):
+            whole.extend(bytes(min(length - done, max(done, _CHUNK))))
+        _allow(connection, until)
+        with memoryview(whole) as view:
+            count = connection.recv_into(view[done:])
         if not count:
             raise BrokenReplyError(f"the server closed the connection after {done} of {length} bytes")
         done += count
     return bytes(whole), status
+
+
+def _allow(connection: socket.socket, until: float) -> None:
+    left_s = until - time.monotonic()
+    if left_s <= 0:
+        raise TimeoutError("its reply is too slow")
+    connection.settimeout(left_s)
 
 
 def _some(connection: socket.socket) -> bytes:

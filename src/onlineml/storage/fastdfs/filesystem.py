@@ -105,6 +105,8 @@ class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
         connect_timeout_s: timeout of connecting, in seconds.
         timeout_s: timeout of each single wait for a server, in seconds.
         attempts: total number of attempts of a request with transient failures.
+        patience_s: seconds for which servers that are down or starting are waited for; by default 30 for what a person
+            clicks, 120 for work, see `onlineml.storage.patience`.
         delete_after_s: seconds until content without a name is deleted; a reader that takes less time is not affected.
         storage_options: options of fsspec.
     """
@@ -121,6 +123,7 @@ class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
         connect_timeout_s: float = 5.0,
         timeout_s: float = 30.0,
         attempts: int = 8,
+        patience_s: float = 0.0,
         delete_after_s: float = 3600.0,
         **storage_options: Any,
     ) -> None:
@@ -131,7 +134,9 @@ class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
         except ValueError as err:
             raise ConfigError(f"trackers must be like 'host:22122,host:22122'; {err}") from err
         # values from fsspec's environment variables are text
-        self.settings = Settings(addresses, float(connect_timeout_s), float(timeout_s), int(attempts))
+        self.settings = Settings(
+            addresses, float(connect_timeout_s), float(timeout_s), int(attempts), float(patience_s)
+        )
         self.delete_after_s = float(delete_after_s)
 
     # ---- URLs ----

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -101,6 +102,6 @@ def concurrently(function: Callable[[int], T], count: int) -> list[T]:
     pool = _executors.get(os.getpid()) or _executors.setdefault(
         os.getpid(), ThreadPoolExecutor(_THREADS, "onlineml-fastdfs")
     )
-    for worker in [pool.submit(work) for _ in range(min(count, _THREADS))]:
+    for worker in [pool.submit(contextvars.copy_context().run, work) for _ in range(min(count, _THREADS))]:
         worker.result()
     return results  # type: ignore[return-value] # each has been set

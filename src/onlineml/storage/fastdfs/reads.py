@@ -6,7 +6,7 @@ import contextlib
 import zlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from onlineml.errors import StorageError
+from onlineml.errors import NotFoundError, StorageError
 from onlineml.storage.fastdfs.ids import FileId
 from onlineml.storage.fastdfs.places import InVolume, client_of, concurrently, place_of
 
@@ -67,11 +67,14 @@ def stored_at(settings: Settings, path: str) -> Stored:
         entry = names.entries.get(place.name)
         if entry is None:
             raise (IsADirectoryError if names.is_folder(place.name) else FileNotFoundError)(path)
-        return _stored(entry)
+        return _stored(entry, path)
 
 
-def _stored(entry: Entry) -> Stored:
-    return Stored(FileId.parse(entry.file) if entry.file else None, entry.size, entry.ms / 1000)
+def _stored(entry: Entry, path: str) -> Stored:
+    try:
+        return Stored(FileId.parse(entry.file) if entry.file else None, entry.size, entry.ms / 1000)
+    except ValueError as err:
+        raise StorageError(f"{path} names no content: {err}; write it again") from err
 
 
 def read(settings: Settings, found: Stored, start: int | None = None, end: int | None = None) -> bytes:
@@ -93,7 +96,9 @@ def read_current(
     except FileNotFoundError:  # replaced since, and already deleted
         again = stored_at(settings, path)
         if again.file == found.file:
-            raise
+            raise NotFoundError(
+                f"{path} is named, but no FastDFS server has its content {found.file}; restore that, or delete the name"
+            ) from None
         found, data = again, read(settings, again, start, end)
     return data, found.tag
 
@@ -106,9 +111,9 @@ def _read_ahead(settings: Settings, path: str, start: int | None, end: int | Non
     entry = place.volume.known(place.name) if isinstance(place, InVolume) else None
     begun = None
     if entry is not None and 0 < entry.size <= _READ_AHEAD:
-        file = FileId.parse(entry.file)
+        file = _stored(entry, path).file
         first, stop, _ = slice(start, end).indices(entry.size)
-        begun = client_of(settings).begin_read(file, first, stop) if first < stop else None
+        begun = client_of(settings).begin_read(file, first, stop) if file is not None and first < stop else None
     try:
         found = stored_at(settings, path)
         if begun is not None and found.file == begun.file:
@@ -161,7 +166,10 @@ def _stored_at_all(settings: Settings, paths: Sequence[str]) -> list[Stored | Ex
             with volume.reading() as names:
                 for index, name in wanted:
                     if (entry := names.entries.get(name)) is not None:
-                        found[index] = _stored(entry)
+                        try:
+                            found[index] = _stored(entry, paths[index])
+                        except StorageError as err:
+                            found[index] = err
                     elif names.is_folder(name):
                         found[index] = IsADirectoryError(paths[index])
         except Exception as err:  # noqa: BLE001 (returned in the place of its files)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import random
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from onlineml.errors import StorageError
+from onlineml.storage import patience
 from onlineml.storage.fastdfs import wire
+from onlineml.storage.fastdfs.connections import LostError, ServerError
 from onlineml.storage.fastdfs.ids import Address, FileId, address_text
 
 if TYPE_CHECKING:
@@ -16,10 +20,11 @@ if TYPE_CHECKING:
 
     from onlineml.storage.fastdfs.connections import Connections
 
-__all__ = ["NoServerError", "Route", "Settings", "Trackers", "backoff"]
+__all__ = ["NoServerError", "Route", "Settings", "Trackers", "another", "passes", "repeated"]
 
 T = TypeVar("T")
 
+_LASTING = frozenset({errno.EINVAL, errno.ENOSPC, errno.EDQUOT, errno.EPERM, errno.EACCES, errno.EROFS})
 _ROUTE_S = 60.0  # seconds for which a server's address is cached
 
 
@@ -36,12 +41,14 @@ class Settings:
         connect_timeout_s: timeout of connecting.
         timeout_s: timeout of each single wait for a server.
         attempts: total number of attempts of a request with transient failures.
+        patience_s: of servers that are down or starting; 0 is that of `onlineml.storage.patience`.
     """
 
     trackers: tuple[Address, ...]
     connect_timeout_s: float = 5.0
     timeout_s: float = 30.0
     attempts: int = 8
+    patience_s: float = 0.0
 
 
 class Route(NamedTuple):
@@ -52,9 +59,42 @@ class Route(NamedTuple):
     until: float
 
 
-def backoff(attempt: int) -> None:
-    """Wait before another attempt: about 0.05 s, 0.1 s, 0.2 s, …, at most 2 s."""
-    time.sleep(min(2.0, 0.05 * 2**attempt) * random.uniform(0.5, 1.0))  # noqa: S311 (not used for security)
+def passes(err: OSError) -> bool:
+    """Return whether another attempt may succeed."""
+    if isinstance(err, ServerError):
+        return err.errno not in _LASTING
+    return isinstance(err, LostError | wire.BrokenReplyError | NoServerError)
+
+
+def repeated(settings: Settings, attempt: Callable[[], T]) -> T:
+    """Return the result of an attempt, repeated while that may help."""
+    begin = time.monotonic()
+    for number in itertools.count():
+        try:
+            found = attempt()
+        except OSError as err:
+            if not passes(err) or not another(settings, number, begin=begin, down=isinstance(err, NoServerError)):
+                raise
+        else:
+            patience.answered()
+            return found
+    raise AssertionError
+
+
+def another(settings: Settings, number: int, *, begin: float, down: bool = False) -> bool:
+    """Wait before another attempt, about 0.05 s, 0.1 s, 0.2 s, …, at most 2 s; return False if there is none.
+
+    Args:
+        settings: number of attempts, and patience.
+        number: of the attempt that failed, from 0.
+        begin: of the first attempt, by ``time.monotonic``.
+        down: servers are down or starting: the patience decides, if it allows more attempts.
+    """
+    lasts = time.monotonic() - begin < (settings.patience_s or patience.limit_s())
+    if not (number + 1 < settings.attempts or (down and lasts)) or patience.left_s() <= 0:
+        return False
+    time.sleep(min(2.0, 0.05 * 2 ** min(number, 6)) * random.uniform(0.5, 1.0))  # noqa: S311 (not used for security)
+    return True
 
 
 class Trackers:
@@ -64,6 +104,7 @@ class Trackers:
         self._settings = settings
         self._connections = connections
         self._order = list(settings.trackers)  # the last one that responded comes first
+        self._answered = False
         self._routes: dict[tuple[str, str], Route] = {}
 
     def __str__(self) -> str:
@@ -74,17 +115,15 @@ class Trackers:
 
         Raises:
             FileNotFoundError: no tracker knows the requested file or server.
-            StorageError: no tracker responds.
+            StorageError: no tracker responds; those that did before are waited for.
         """
-        failure: OSError | None = None
-        for attempt in range(self._settings.attempts):
-            if attempt:
-                backoff(attempt - 1)
-            missing = None
-            failure = None
+        begin = time.monotonic()
+        for number in itertools.count():
+            missing: FileNotFoundError | None = None
+            failure: OSError | None = None
             for tracker in tuple(self._order):
                 try:
-                    answer = parsed(self._connections.exchange(tracker, request))
+                    answer = self._connections.exchange(tracker, request, parsed=parsed)
                 except FileNotFoundError as err:
                     missing = err
                 except OSError as err:
@@ -92,10 +131,13 @@ class Trackers:
                     self._connections.forget(tracker)
                 else:
                     self._order = [tracker, *(other for other in self._order if other != tracker)]
+                    self._answered = True
                     return answer
             if missing is not None:
                 raise missing
-        raise StorageError(f"no FastDFS tracker of {self} responds: {failure}") from failure
+            if not another(self._settings, number, begin=begin, down=self._answered):
+                raise StorageError(f"no FastDFS tracker of {self} responds: {failure}") from failure
+        raise AssertionError
 
     def source(self, file: FileId, *, fresh: bool = False) -> Route:
         """Return the address of the server that the file was uploaded to."""
@@ -140,9 +182,11 @@ class Trackers:
         return self._server(wire.query_read(file), wire.server_reply, file.group)
 
     def known_source(self, file: FileId) -> Address | None:
-        """Return the address of the server that the file was uploaded to, if it is cached."""
+        """Return the address of the server that the file was uploaded to, if it is cached and that server answers."""
         route = self._routes.get((file.group, file.source))
-        return route.address if route is not None and route.until > time.monotonic() else None
+        if route is None or route.address is None or route.until <= time.monotonic():
+            return None
+        return None if self._connections.is_silent(route.address) else route.address
 
     def learn_source(self, file: FileId, address: Address) -> None:
         """Cache the address that a file was just uploaded to."""
@@ -153,8 +197,9 @@ class Trackers:
         return self._server(wire.query_store(group), wire.target_reply, group)
 
     def readers(self, file: FileId) -> Iterator[Address]:
-        """Yield the servers that may have a file, the likeliest first; lookups are made as late as possible."""
-        seen = set()
+        """Yield the servers that may have a file, the likeliest first, silent ones last; lookups are made late."""
+        seen: set[Address] = set()
+        silent: list[Address] = []
         questions: tuple[Callable[[], list[Address | None]], ...] = (
             lambda: [self.source(file).address],
             lambda: [self.read_server(file)],
@@ -167,6 +212,11 @@ class Trackers:
             except (FileNotFoundError, NoServerError):
                 continue
             for address in answers:
-                if address is not None and address.port and address not in seen:
-                    seen.add(address)
+                if address is None or not address.port or address in seen:
+                    continue
+                seen.add(address)
+                if self._connections.is_silent(address):
+                    silent.append(address)
+                else:
                     yield address
+        yield from silent

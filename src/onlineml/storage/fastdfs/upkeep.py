@@ -71,7 +71,7 @@ def _clean(volume: Volume) -> None:
 def _bodies(client: Client, segment: str) -> list[str]:
     try:
         lines, _ = whole_lines(client.read_tail(FileId.parse(segment), 0))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return []
     return [record.body for record in map(record_of, lines) if record.body]
 
@@ -92,7 +92,7 @@ def collect(volume: Volume, *, older_than_s: float, limit: int | None = None) ->
 
 def _delete(client: Client, file: str) -> None:
     if file:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, ValueError):  # what is no id cannot be deleted either
             client.delete(FileId.parse(file))
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import secrets
 import threading
@@ -25,7 +26,7 @@ from onlineml.storage.fastdfs.client import RefusedError
 from onlineml.storage.fastdfs.connections import Payload
 from onlineml.storage.fastdfs.ids import FileId
 from onlineml.storage.fastdfs.names import MAX_LINE, Entry, Names, Record, line_of, record_of, whole_lines
-from onlineml.storage.fastdfs.trackers import backoff
+from onlineml.storage.fastdfs.trackers import NoServerError, another
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -166,8 +167,15 @@ class Volume:
             try:
                 if self._names is None:
                     self._load()
+                read = {self._segment}
                 while self._advance():
-                    pass
+                    if self._segment in read:
+                        self._names = None
+                        raise StorageError(
+                            f"the log of names {self._segment} of the volume {self.root} is followed by itself: it "
+                            "was damaged on purpose; restore its group from a copy"
+                        )
+                    read.add(self._segment)
             except FileNotFoundError as err:
                 self._names = None
                 if isinstance(err, NotFoundError):
@@ -181,11 +189,17 @@ class Volume:
         newest = self.pointers()[-1]
         names, self.snapshot_bytes = Names(), 0
         if newest.snapshot:
-            file = FileId.parse(newest.snapshot)
+            file = self._id(newest.snapshot)
             self.snapshot_bytes = file.size or 0
             names = Names.restored(self.client.read(file, 0, self.snapshot_bytes))
-        self._start(FileId.parse(newest.segment), newest.serial, newest.start)
+        self._start(self._id(newest.segment), newest.serial, newest.start)
         self._names = names
+
+    def _id(self, text: str) -> FileId:
+        try:
+            return FileId.parse(text)
+        except ValueError as err:
+            raise StorageError(f"the names of the volume {self.root} are damaged: {err}; restore its group") from err
 
     def _start(self, segment: FileId, serial: int, end: int = 0) -> None:
         self._segment, self._serial, self._end, self._rest = segment, serial, end, b""
@@ -215,9 +229,9 @@ class Volume:
         self._take_in(records)
         self._end += len(data)
         self._rest = rest
-        self.replayed_bytes += len(data) + sum(FileId.parse(record.body).size or 0 for record in records if record.body)
+        self.replayed_bytes += len(data) + sum(self._id(record.body).size or 0 for record in records if record.body)
         if records and records[-1].following:
-            self._start(FileId.parse(records[-1].following), self._serial + 1)
+            self._start(self._id(records[-1].following), self._serial + 1)
             return True
         return False
 
@@ -236,7 +250,7 @@ class Volume:
     def _whole(self, record: Record) -> Record:
         if not record.body:
             return record
-        file = FileId.parse(record.body)
+        file = self._id(record.body)
         try:
             body = msgspec.json.decode(self.client.read(file, 0, file.size or 0), type=_Body)
         except (msgspec.DecodeError, msgspec.ValidationError) as err:
@@ -283,8 +297,8 @@ class Volume:
             body = self.client.upload(Payload(msgspec.json.encode(_Body(record.expected, record.set))))
             line = line_of(Record(txn=record.txn, ms=record.ms, body=str(body)))
         failure: OSError | None = None
-        sent = False
-        for attempt in range(self.client.settings.attempts):
+        sent, begin = False, time.monotonic()
+        for number in itertools.count():
             segment, serial, end = self.position()
             if only is not None and segment != only:
                 return False
@@ -300,8 +314,12 @@ class Volume:
                 if self.position() != (segment, serial, end + len(line)):
                     self._settle(segment)
                 return counted
-            if self.position()[0] == segment:  # otherwise another log follows, and the line must go there
-                backoff(attempt)
+            down = failure is not None and isinstance(failure.__cause__, NoServerError)
+            # no wait where another log follows, to which the line must go
+            if self.position()[0] == segment and not another(
+                self.client.settings, number, begin=begin, down=down and not sent
+            ):
+                break
         if isinstance(failure, RefusedError) and not sent:
             if body is not None:
                 with contextlib.suppress(OSError):

@@ -10,6 +10,7 @@ import re
 import struct
 from typing import NamedTuple
 
+from onlineml.errors import StorageError
 from onlineml.storage.fastdfs.ids import Address, FileId
 
 __all__ = [
@@ -50,7 +51,7 @@ _ACTIVE = 7
 _EXTENSION = re.compile(r"[A-Za-z0-9]{1,6}")
 
 
-class BrokenReplyError(ConnectionError):
+class BrokenReplyError(StorageError, ConnectionError):
     """Received bytes that are not a reply of the protocol; the connection cannot be used any more."""
 
 

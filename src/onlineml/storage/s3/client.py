@@ -7,9 +7,11 @@ import os
 import secrets
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import fsspec.asyn
 from fsspec.config import conf
 
 from onlineml.errors import StorageError
+from onlineml.storage import patience
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -25,6 +27,7 @@ __all__ = [
     "region_of",
     "require_bucket",
     "server_code",
+    "status_of",
     "with_defaults",
     "with_reason",
 ]
@@ -37,7 +40,7 @@ _DEFAULTS: dict[str, Any] = {"max_concurrency": 1, "use_listings_cache": False}
 _CONFIG: dict[str, Any] = {
     "max_pool_connections": 64,
     "connect_timeout": 10,
-    "read_timeout": 60,
+    "read_timeout": 30,
     "retries": {"mode": "standard", "total_max_attempts": 4},
     "signature_version": "s3v4",  # the default except for presigned URLs
     "parameter_validation": False,  # of parameters that s3fs itself built: 5 % of the time of a small read
@@ -46,6 +49,7 @@ _CONFIG: dict[str, Any] = {
 _BUSY, _CONFLICTS = frozenset({"ConditionalRequestConflict", "409"}), 8
 _REFUSED = frozenset({"PreconditionFailed", "412"})
 _STATUSES = frozenset({"400", "403", "301"})  # codes of answers to HEAD, which have no body
+_REASON_S = 10.0  # for the reason of an answer that has none
 _WRITER = "onlineml-writer"
 _PART_BYTES = 16_000_000
 _PARTS_AT_ONCE = 4
@@ -93,6 +97,13 @@ def server_code(err: BaseException) -> str:
     return str(response.get("Error", {}).get("Code", ""))
 
 
+def status_of(err: BaseException) -> int:
+    """Return the HTTP status of an answer that is an error, of S3 or of another store; 0 where there is no answer."""
+    response = getattr(err.__cause__, "response", None) or {}
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode") or getattr(err, "status", 0)  # aiohttp's
+    return status if isinstance(status, int) else 0
+
+
 def region_of(err: BaseException) -> str:
     """Return the region that the server names in an error, or ``""``."""
     response = getattr(err.__cause__, "response", None) or {}
@@ -106,7 +117,9 @@ def with_reason(err: Exception, fs: Any, path: str) -> Exception:
         return err
     bucket, key, _ = fs.split_path(path)
     try:
-        fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=key, MaxKeys=1)
+        list_one = {"Bucket": bucket, "Prefix": key, "MaxKeys": 1}
+        timeout_s = max(0.05, min(_REASON_S, patience.left_s()))
+        fsspec.asyn.sync(fs.loop, fs._call_s3, "list_objects_v2", timeout=timeout_s, **list_one)  # noqa: SLF001
     except Exception as reason:  # noqa: BLE001 (whatever it is, the first error counts then)
         if server_code(reason) == "NoSuchBucket" or not isinstance(err, FileNotFoundError):
             return reason if server_code(reason) else err
