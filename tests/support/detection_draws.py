@@ -11,7 +11,7 @@ from onlineml.evaluation.comparison.samples import PairedSamples
 from onlineml.evaluation.detection.matching import IOU_THRESHOLDS
 from onlineml.evaluation.detection.ranking import Ranking, class_ap
 from onlineml.evaluation.metrics import mean_defined
-from onlineml.improving.gate.decide import _decide
+from onlineml.improving.gate.decide import verdict_of
 
 if TYPE_CHECKING:
     from onlineml.improving.gate.policy import Policy
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 N_CLASSES = 3
 
 
-def _ranking(rng, truth, shift, habits):
+def ranking(rng, truth, shift, habits):
     """One detector on the objects (image, label, hardness) of N images; `habits` shifts it from image to image."""
     image, label, ease = truth
     own = 0.8 * ease + 0.6 * rng.normal(size=len(image)) + shift + habits[image]
@@ -37,7 +37,7 @@ def _ranking(rng, truth, shift, habits):
     return Ranking(order, starts, images[order], order * 0, hit[order], np.zeros_like(hit), image, label)
 
 
-def _means(ranked, weights):
+def means(ranked, weights):
     """(b, 2): AP50-95 and AP50."""
     precision = class_ap(ranked, weights)
     return np.stack([mean_defined(precision.mean(axis=2).T), mean_defined(precision[..., 0].T)], axis=1)
@@ -64,12 +64,12 @@ def rates(
         image = np.repeat(np.arange(len(codes)), counts)
         truth = image, rng.integers(0, N_CLASSES, len(image)), rng.normal(size=len(image))
         of_video = rng.normal(size=(2, n_groups)) * (0.5 if frames > 1 else 0.0)
-        a, b = (_ranking(rng, truth, shift, of_video[k][codes]) for k, shift in enumerate((0.0, gain)))
-        value = _means(b, np.ones((1, len(codes)))) - _means(a, np.ones((1, len(codes))))
+        a, b = (ranking(rng, truth, shift, of_video[k][codes]) for k, shift in enumerate((0.0, gain)))
+        value = means(b, np.ones((1, len(codes)))) - means(a, np.ones((1, len(codes))))
         halves = next(half_weights(n_groups=n_groups, n_resamples=150, seed=draw))[:, codes]
-        samples = _means(b, halves) - _means(a, halves)
+        samples = means(b, halves) - means(a, halves)
         for k in range(2):
             evidence = PairedSamples(float(value[0, k]), samples[:, k], n_groups)
             lower, upper = evidence.bounds(1 - policy.level)
-            promoted[draw, k] = _decide(policy, evidence.value, lower, upper)[0] == "promote"
+            promoted[draw, k] = verdict_of(policy, evidence.value, lower, upper)[0] == "promote"
     return promoted.mean(axis=0)

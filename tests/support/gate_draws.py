@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onlineml.evaluation.comparison.counts import PairedCounts
-from onlineml.improving.gate.decide import _decide
+from onlineml.evaluation.comparison.counts import PairedCounts, sign_flip_p
+from onlineml.evaluation.comparison.tails import flip_tail
+from onlineml.improving.gate.decide import verdict_of
 
 if TYPE_CHECKING:
+    from onlineml.evaluation.comparison.samples import PairedSamples
     from onlineml.improving.gate.policy import Better, NotWorse, Policy
 
 _RESAMPLES = (
@@ -42,9 +44,19 @@ def draws(rng, *, n_draws: int, n_groups: int, frames: int, broken: float, fixed
     return np.stack([lost, won], axis=-1)
 
 
+def promotes_at(evidence: PairedCounts | PairedSamples, policy: Policy, tail: float) -> bool:
+    if (
+        isinstance(evidence, PairedCounts) and tail < 0.01 and not policy.floor
+    ):  # the bound's sign alone, without search
+        values, counts = np.unique(evidence.fixed - evidence.broken, return_counts=True)
+        p = sign_flip_p(evidence.fixed - evidence.broken, n_groups=evidence.n_groups, ties=1)
+        return evidence.value > 0 and p <= tail and flip_tail(values, counts) < tail
+    lower, upper = evidence.bounds(tail)  # the upper bound only tells "reject" from "inconclusive"
+    return verdict_of(policy, evidence.value, lower, max(upper, 0))[0] == "promote"
+
+
 def promotes(counts: PairedCounts, policy: Policy) -> bool:
-    lower, upper = counts.bounds(1 - policy.level)
-    return _decide(policy, counts.value, lower, upper)[0] == "promote"
+    return promotes_at(counts, policy, 1 - policy.level)
 
 
 def single(broken: int, fixed: int, n_images: int, **options: int) -> PairedCounts:

@@ -15,7 +15,9 @@ from onlineml.improving.challenger.successor_pieces import successor_pieces
 from onlineml.improving.challenger.train import train_challenger, train_first
 from onlineml.improving.gate.decide import gate
 from onlineml.improving.gate.leaks import leaked_images
+from onlineml.improving.gate.looks import LookLog
 from onlineml.improving.gate.result import REJECT
+from onlineml.improving.notes import corrected_notes, leak_notes, moved_notes
 from onlineml.improving.outcome import FIRST, Outcome
 from onlineml.improving.review.features import project_store
 from onlineml.inference.evaluate import evaluate
@@ -24,13 +26,13 @@ from onlineml.storage.urls import storable
 from onlineml.tasks.loading import load_model
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from onlineml.data.annotations.state import Annotations
     from onlineml.data.manifest.changes import Changes
     from onlineml.data.manifest.manifest import Manifest
     from onlineml.evaluation.base import BaseScores
     from onlineml.improving.gate.policy import Gate
+    from onlineml.improving.gate.promise import Look
+    from onlineml.improving.gate.result import GateResult
     from onlineml.improving.recipe import How, Recipe
     from onlineml.improving.review.features import FeatureStore
     from onlineml.project.project import Project
@@ -67,7 +69,7 @@ class Attempt:
         scores = self._evaluate(model) if self._test_images() else None
         version = self._publish(model, scores, parent=None)
         reasons = ["there was no champion to compare with" + ("" if scores else ", and there are no test images")]
-        reasons += _leak_notes(leaked_images(self.data))
+        reasons += leak_notes(leaked_images(self.data))
         promoted = self.gate.promote and self._promote(version, replaces="", reasons=reasons)
         return dataclasses.replace(
             self._nothing_yet(),
@@ -117,7 +119,7 @@ class Attempt:
             )
         leaked = leaked_images(self.data)
         if leaked:  # do not train: the comparison would favour a model that memorizes
-            outcome = dataclasses.replace(outcome, verdict=REJECT, reasons=tuple(_leak_notes(leaked)))
+            outcome = dataclasses.replace(outcome, verdict=REJECT, reasons=tuple(leak_notes(leaked)))
         return outcome, changes
 
     def _compared(
@@ -161,15 +163,23 @@ class Attempt:
         """Apply the gate's verdict and return the outcome with it."""
         new_classes = tuple(name for name in after.class_names if name not in set(before.class_names))
         relabelled = bool(changes and changes.counts()["relabelled"])
-        decided = gate(
-            before,
-            after,
-            policy=self.gate.policy_for(reason=bool(new_classes) or relabelled),
-            rules=self.gate.rules,
-            min_support=self.gate.min_support,
-            seed=self.recipe.seed,
-        )
-        reasons = [*decided.reasons, *_moved_notes(changes)]
+
+        def judge(look: Look) -> GateResult:
+            return gate(
+                before,
+                after,
+                policy=self.gate.policy_for(reason=bool(new_classes) or relabelled),
+                rules=self.gate.rules,
+                look=look,
+                min_support=self.gate.min_support,
+                seed=self.recipe.seed,
+            )
+
+        test = self.data.select(split="test")
+        key = {"champion": outcome.champion, "challenger": outcome.challenger, "dataset": self.data.hash}
+        looks = LookLog(self.project.location)
+        decided = looks.taken(judge, image_ids=after.image_ids, key={**key, "test_hash": test.hash})
+        reasons = [*decided.reasons, *moved_notes(changes), *corrected_notes(changes, test)]
         promoted = False
         if decided.promoted and self.gate.promote:
             promoted = self._promote(outcome.challenger, replaces=outcome.champion, reasons=reasons)
@@ -267,23 +277,3 @@ class Attempt:
             champion_dataset="",
             run=self.run.url,
         )
-
-
-def _leak_notes(leaked: Sequence[str]) -> list[str]:
-    if not leaked:
-        return []
-    text = (
-        f"{len(leaked):,} test images are also training images, with the same bytes: {', '.join(leaked[:3])}; delete "
-        "one of each, or move both to one split with project.images.move_to_split"
-    )
-    return [text]
-
-
-def _moved_notes(changes: Changes | None) -> list[str]:
-    if changes is None or changes.comparable:
-        return []
-    text = (
-        "images were moved into or out of the test split since the champion was trained: it may have been trained on "
-        "test images, which favours it"
-    )
-    return [text]

@@ -15,10 +15,10 @@ from onlineml.evaluation.comparison.counts import (
     PairedCounts,
     _tango,
     mcnemar,
-    mid_quantiles,
     paired_counts,
     sign_flip_p,
 )
+from onlineml.evaluation.comparison.tails import mid_quantiles
 
 optimize, stats = Late("scipy.optimize"), Late("scipy.stats")
 

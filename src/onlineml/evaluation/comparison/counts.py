@@ -25,12 +25,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from onlineml.evaluation.comparison.tails import deep_bound, flipped, mid_quantiles
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping
 
     from onlineml.evaluation.types import Array, Floats, Interval, Ints
 
@@ -40,7 +42,6 @@ __all__ = [
     "PairedCounts",
     "half_weights",
     "mcnemar",
-    "mid_quantiles",
     "paired_counts",
     "sign_flip_p",
 ]
@@ -50,6 +51,7 @@ _CHUNK_VALUES = 2_000_000
 _MAX_TOSSES = 200_000_000  # at about 5 ns each
 _MIN_RESAMPLES = 2_000
 _BINOMIAL_COST = 5  # in coin tosses
+_DEEP = 0.01  # below this level, too few of the halves lie beyond a quantile
 
 
 @dataclass(frozen=True)
@@ -70,43 +72,19 @@ def mcnemar(n_fixed: int, n_broken: int) -> McNemar:
     n = n_fixed + n_broken
     if not n:
         return McNemar(1.0, 1.0)
-    halves = _flipped({1: n})
+    halves = flipped({1: n})
     tail = float(halves[: min(n_fixed, n_broken) * 2 + 1].sum())
     seen = float(halves[min(n_fixed, n_broken) * 2])
     return McNemar(min(1.0, 2 * tail), min(1.0, 2 * tail - seen))
 
 
-def _flipped(sizes: dict[int, int]) -> Floats:
-    """Return the probabilities of every sum of numbers with random signs: from ``-total`` on, in steps of 1.
-
-    Args:
-        sizes: count of numbers of each positive size.
-    """
-    chances = np.ones(1)
-    for size, n in sorted(sizes.items(), key=lambda item: -item[1]):
-        wide = np.zeros(len(chances) + 2 * size * n)
-        for heads, weight in enumerate(_binomial_halves(n)):
-            start = 2 * size * heads
-            wide[start : start + len(chances)] += weight * chances
-        chances = wide
-    return chances
-
-
-def _binomial_halves(n: int) -> Floats:
-    """Return (n + 1,) probabilities of each number of heads in n tosses."""
-    heads = np.arange(1, n + 1)
-    logs = np.concatenate([[0.0], np.cumsum(np.log((n - heads + 1) / heads))]) - n * math.log(2)
-    chances = np.exp(logs)
-    chances /= chances.sum()
-    return chances
-
-
-def sign_flip_p(sums: Ints, *, n_groups: int) -> float:
+def sign_flip_p(sums: Ints, *, n_groups: int, ties: float = 0.5) -> float:
     """Return the exact one-sided mid-p value of the sign-flip test: how rarely equal models differ by as much, upwards.
 
     Args:
         sums: (g,) int64 fixed minus broken images of each group; zeros have no effect.
         n_groups: number of all groups, including those without a difference.
+        ties: share of the probability of exactly the observed sum that counts; 1 never exceeds its nominal rate.
 
     Returns:
         In (0, 1]; for single images, half of the two-sided mid-p of McNemar's test. Sums in four groups or fewer never
@@ -114,22 +92,10 @@ def sign_flip_p(sums: Ints, *, n_groups: int) -> float:
     """
     own = sums[sums != 0]
     distinct, counts = np.unique(np.abs(own), return_counts=True)
-    chances = _flipped(dict(zip(distinct.tolist(), counts.tolist(), strict=True)))
+    chances = flipped(dict(zip(distinct.tolist(), counts.tolist(), strict=True)))
     place = int(own.sum() + np.abs(own).sum())
-    p = float(chances[place + 1 :].sum() + chances[place] / 2) + 0.5 ** (n_groups + 1)
+    p = float(chances[place + 1 :].sum() + chances[place] * ties) + 0.5 ** (n_groups + 1)
     return min(1.0, p)
-
-
-def mid_quantiles(values: Floats, shares: Sequence[float]) -> list[float]:
-    """Return quantiles of a sample with ties, interpolated between midpoints of its steps (Ma, Genton & Parzen 2011).
-
-    Args:
-        values: (n,) float, n > 0.
-        shares: in (0, 1).
-    """
-    distinct, counts = np.unique(values, return_counts=True)
-    middles = (np.cumsum(counts) - counts / 2) / len(values)
-    return [float(value) for value in np.interp(shares, middles, distinct)]
 
 
 def half_weights(*, n_groups: int, n_resamples: int, seed: int, row_values: int = 1) -> Iterator[Floats]:
@@ -169,6 +135,19 @@ class PairedCounts:
     n_resamples: int = 20_000
     seed: int = 0
 
+    def to_record(self) -> dict[str, Any]:
+        """The evidence as plain JSON values: rows of fixed, broken, images and the number of such groups."""
+        rows, counts = np.unique(np.stack([self.fixed, self.broken, self.sizes], 1), axis=0, return_counts=True)
+        groups = np.column_stack([rows, counts]).tolist()
+        return {"kind": "counts", "groups": groups, "n_resamples": self.n_resamples, "seed": self.seed}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> PairedCounts:
+        """Restore what `to_record` returned; the groups are in another order, which no bound depends on."""
+        rows = np.array(record["groups"], np.int64).reshape(-1, 4)
+        columns = np.repeat(rows[:, :3], rows[:, 3], axis=0).T
+        return cls(*columns, n_resamples=record["n_resamples"], seed=record["seed"])
+
     @property
     def n_groups(self) -> int:
         """G."""
@@ -204,7 +183,7 @@ class PairedCounts:
         if nothing >= tail:
             return -1.0, 1.0
         share = (tail - nothing) / (1 - nothing)
-        low, high = mid_quantiles(self._half_means(), (share, 1 - share))
+        low, high = self._deep(tail) if tail < _DEEP else mid_quantiles(self._half_means(), (share, 1 - share))
         if low <= 0:
             low = min(low, self._score_bound(self.broken, self.fixed, tail))
         if high >= 0:
@@ -227,6 +206,16 @@ class PairedCounts:
         residuals = self.fixed - self.broken - self.value * self.sizes
         return float(np.square(residuals).sum())
 
+    def _deep(self, tail: float) -> Interval:
+        """Bounds at a small level; the sign of each is that of the exact test, whose nominal rate holds."""
+        sums = self.fixed - self.broken
+        low, high = deep_bound(sums, self.sizes, tail), -deep_bound(-sums, self.sizes, tail)
+        if low > 0 and sign_flip_p(sums, n_groups=self.n_groups, ties=1) > tail:
+            low = 0.0
+        if high < 0 and sign_flip_p(-sums, n_groups=self.n_groups, ties=1) > tail:
+            high = 0.0
+        return low, high
+
     def _half_means(self) -> Floats:
         """Mean differences over random subsets of the groups, without empty subsets."""
         differences = self.fixed - self.broken
@@ -238,7 +227,8 @@ class PairedCounts:
             sums, sizes = taken @ differences[first], taken @ self.sizes[first]
         else:
             drawn = int(np.clip(_MAX_TOSSES // self.n_groups, _MIN_RESAMPLES, self.n_resamples))
-            columns = np.stack([differences, self.sizes], axis=1).astype(np.float64)
+            order = np.argsort(codes, kind="stable")  # the groups' own order has no effect
+            columns = np.stack([differences, self.sizes], axis=1)[order].astype(np.float64)
             halves = half_weights(n_groups=self.n_groups, n_resamples=drawn, seed=self.seed)
             sums, sizes = np.concatenate([weights @ columns for weights in halves]).T
         means: Floats = sums[sizes > 0] / sizes[sizes > 0]

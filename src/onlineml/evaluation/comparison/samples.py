@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MIN_GROUPS", "PairedSamples"]
 
+_BEYOND = 5  # halves, at least, on which a quantile rests
 MIN_GROUPS = 5  # chance alone favours one of two equal models in all of four groups once in sixteen times
 
 
@@ -45,6 +46,10 @@ class PairedSamples:
             return math.nan
         return float(np.sqrt(np.square(defined - self.value).mean()))
 
+    def to_record(self) -> dict[str, Any]:
+        """The evidence as plain JSON values, without the halves."""
+        return {"kind": "samples", "difference": self.value, "spread": self.spread, "n_groups": self.n_groups}
+
     def bounds(self, tail: float) -> Interval:
         """Return low and high bounds of the true difference, each wrong with a probability of about `tail`.
 
@@ -65,7 +70,11 @@ class PairedSamples:
             unseen = 1 - tail ** (1 / self.n_groups)
             return max(self.value - unseen, -1.0), min(self.value + unseen, 1.0)
         reach = float(stdtrit(self.n_groups - 1, 1 - tail)) * spread
-        low, high = np.nanquantile(self.samples, (tail, 1 - tail)).tolist()
+        seen = min(max(tail, _BEYOND / len(self.samples)), 0.25)
+        low, high = np.nanquantile(self.samples, (seen, 1 - seen)).tolist()
+        if seen > tail:  # too few halves lie beyond: the skewness of those that do is kept
+            further = reach / (float(stdtrit(self.n_groups - 1, 1 - seen)) * spread)
+            low, high = (self.value + (end - self.value) * further for end in (low, high))
         return max(min(low, self.value - reach), -1.0), min(max(high, self.value + reach), 1.0)
 
     @property

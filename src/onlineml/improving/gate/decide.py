@@ -2,13 +2,15 @@
 
 Both are scored on the same labelled test images. A higher score is not enough: of two equally good models that
 disagree on 8 % of 200 images, one has the higher accuracy nine times out of ten. The gate promotes on a bound of the
-difference, with an error rate of at most 5 %, and is *inconclusive* if the test set is too small.
+difference, with an error rate of at most 5 %, and is *inconclusive* if the test set is too small. Of a test set that is
+looked at many times, that is the rate of all looks together, see `onlineml.improving.gate.promise`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,9 +18,11 @@ import numpy as np
 from onlineml.arguments.similar import valid_names
 from onlineml.errors import ConfigError
 from onlineml.evaluation.comparison.compare import compare
+from onlineml.evaluation.comparison.counts import POWER
 from onlineml.evaluation.comparison.samples import MIN_GROUPS
 from onlineml.improving.gate import text as words
 from onlineml.improving.gate.policy import Better, NotWorse
+from onlineml.improving.gate.promise import FIRST_LOOK, Look
 from onlineml.improving.gate.result import INCONCLUSIVE, PROMOTE, REJECT, GateResult, TestedPart
 
 if TYPE_CHECKING:
@@ -28,10 +32,10 @@ if TYPE_CHECKING:
     from onlineml.evaluation.comparison.result import Comparison, PartChange
     from onlineml.improving.gate.policy import Policy, Rule
 
-__all__ = ["gate", "holm"]
+__all__ = ["gate", "holm", "verdict_of"]
 
 _DROP_LEVEL = 0.05  # of all classes and slices together
-
+_WORTH_A_NIGHT = 0.5  # chance that another look decides, below which new test images are worth more
 
 _BETTER = Better()
 
@@ -43,6 +47,8 @@ def gate(
     policy: Policy = _BETTER,
     rules: Sequence[Rule] = (),
     leaked: Sequence[str] = (),
+    blocks: Sequence[str] = (),
+    look: Look | None = None,
     score: str | None = None,
     min_support: int = 30,
     n_resamples: int = 1000,
@@ -62,6 +68,9 @@ def gate(
             can block; none can promote.
         leaked: ids of images that the challenger was trained on, see `onlineml.improving.gate.leaks.leaked_images`;
             those among the test images block.
+        blocks: further reasons against promotion, in sentences.
+        look: number of this look in the life of the test set; it spends its share of the policy's error rate. None: the
+            only one, which spends all of it.
         score: ``"accuracy"``; for detectors ``"map_50_95"`` (the default), ``"map_50"`` or ``"map_75"``.
         min_support: minimum number of images (for a detector, objects) of a class or slice to test it for a drop. The
             tests have a family-wise error rate of 5 % (Holm 1979).
@@ -84,24 +93,29 @@ def gate(
     found = tuple(image_id for image_id in dict.fromkeys(leaked) if image_id in own)
     tested = _tested((*comparison.by_class, *comparison.by_slice), comparison.n_items, min_support)
     blocks = [
+        *blocks,
         *words.leak_reasons(found, comparison.n_images),
         *(words.drop_reason(part) for part in tested if part.significant),
         *(text for rule in rules if (text := _objection(rule, comparison)) is not None),
     ]
-    decided = _by_score(comparison, name, policy, blocks)
+    decided = _by_score(comparison, name, policy, blocks, look)
     falls = words.fall_reasons(comparison, name, tested) if decided.promoted else ()
     return dataclasses.replace(decided, reasons=(*decided.reasons, *falls), leaked=found, tested=tested)
 
 
-def _by_score(comparison: Comparison, name: str, policy: Policy, blocks: Sequence[str]) -> GateResult:
+def _by_score(
+    comparison: Comparison, name: str, policy: Policy, blocks: Sequence[str], look: Look | None
+) -> GateResult:
     """The verdict by one score, unless something blocks it."""
     evidence, change = comparison.evidence[name], comparison.score(name)
-    lower, upper = evidence.bounds(1 - policy.level)
-    smallest = evidence.minimum_detectable_effect(tail=1 - policy.level)
+    once = 1 - policy.level
+    tail = once * (1.0 if look is None else look.share)
+    lower, upper = evidence.bounds(tail)[0], evidence.bounds(once)[1]
+    smallest = evidence.minimum_detectable_effect(tail=tail)
     needed = _needed(policy, change.difference, smallest, comparison.n_images)
-    verdict, reason = _decide(policy, change.difference, lower, upper)
+    verdict, reason = verdict_of(policy, change.difference, lower, upper)
     reasons = [words.reason(reason, name, change, lower, upper, policy=policy, smallest=smallest, needed=needed)]
-    return GateResult(
+    result = GateResult(
         verdict=REJECT if blocks else verdict,
         reasons=(*blocks, *reasons),
         policy=policy,
@@ -116,10 +130,37 @@ def _by_score(comparison: Comparison, name: str, policy: Policy, blocks: Sequenc
         leaked=(),
         tested=(),
         comparison=comparison,
+        look=look,
+        n_blocks=len(blocks),
     )
+    return result if look is None else dataclasses.replace(result, reasons=(*result.reasons, *_of_many(result, look)))
 
 
-def _decide(policy: Policy, difference: float, lower: float, upper: float) -> tuple[str, str]:
+def _of_many(result: GateResult, look: Look) -> list[str]:
+    """Sentences on what is spent of the promise, and whether new images are worth more than another night."""
+    policy, n_images = result.policy, result.comparison.n_images
+    told = [words.look_reason(look, policy)]
+    told += words.drift_reason(look, policy) if isinstance(policy, NotWorse) else []
+    target = policy.margin if isinstance(policy, NotWorse) else result.difference
+    if result.verdict != INCONCLUSIVE or not target > 0 or math.isnan(result.lower):
+        return told
+    evidence = result.comparison.evidence[result.score]
+    once = 1 - policy.level
+    tail = once * Look(look.number + 1).share
+    spread = evidence.minimum_detectable_effect(tail=tail) / (_normal(1 - tail) + _normal(POWER))
+    chance = NormalDist().cdf(target / spread - _normal(1 - tail))
+    if chance >= _WORTH_A_NIGHT:
+        return told
+    anew = evidence.minimum_detectable_effect(tail=once * FIRST_LOOK.share)
+    more = max(math.ceil(n_images * (anew / target) ** 2), 2 * n_images) - n_images
+    return [*told, *words.photos_reason(chance, more, policy)]
+
+
+def _normal(share: float) -> float:
+    return NormalDist().inv_cdf(share)
+
+
+def verdict_of(policy: Policy, difference: float, lower: float, upper: float) -> tuple[str, str]:
     """Return the verdict and the kind of its reason."""
     if math.isnan(difference) or math.isnan(lower):
         return INCONCLUSIVE, "nothing"

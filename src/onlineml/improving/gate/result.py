@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from onlineml.evaluation.comparison.result import Comparison, NewClass, PartChange
     from onlineml.improving.gate.policy import Policy
+    from onlineml.improving.gate.promise import Look
 
 __all__ = ["INCONCLUSIVE", "PROMOTE", "REJECT", "GateResult", "TestedPart"]
 
@@ -50,14 +51,16 @@ class GateResult:
         champion: its value for the champion, on the images and classes that both know.
         challenger: for the challenger.
         difference: challenger minus champion.
-        lower: one-sided lower bound of the true difference, at the policy's level; nan if undefined.
-        upper: one-sided upper bound.
+        lower: one-sided lower bound of the true difference, at the rate of this look; nan if undefined.
+        upper: one-sided upper bound, at the policy's level.
         minimum_detectable_effect: the smallest true difference that this test set detects with 80 % power.
         required_sample_size: number of images to detect the observed gain (for `NotWorse`, to exclude a drop by the
             margin) with 80 % power; None if there is no gain.
         leaked: test images that the challenger was trained on.
         tested: classes and slices with enough support, the smallest p value first.
         comparison: everything else: fixed and broken images, other scores, McNemar's test.
+        look: number of the look in the life of the test set; None for a single one.
+        n_blocks: number of reasons that block, the first of `reasons`.
     """
 
     verdict: str
@@ -74,6 +77,8 @@ class GateResult:
     leaked: tuple[str, ...]
     tested: tuple[TestedPart, ...]
     comparison: Comparison
+    look: Look | None = None
+    n_blocks: int = 0
 
     @property
     def promoted(self) -> bool:
@@ -110,6 +115,11 @@ class GateResult:
             # the names in existing logs
             "smallest_shown": self.minimum_detectable_effect,
             "images_needed": self.required_sample_size,
+            "look": self.look and self.look.number,
+            "spent": self.look and self.look.spent,
+            "n_not_worse": self.look and self.look.n_not_worse,
+            "n_blocks": self.n_blocks,
+            "evidence": diff.evidence[self.score].to_record(),
             **{name: getattr(diff, name) for name in ("n_images", "n_groups", "n_fixed", "n_broken")},
             "negative_flip_rate": diff.negative_flip_rate,
             "mcnemar_p": diff.mcnemar.p_mid,

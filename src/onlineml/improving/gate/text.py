@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from onlineml.data.manifest.examples import examples
+from onlineml.evaluation.comparison.counts import POWER
 from onlineml.evaluation.comparison.text import flips_sentence, new_class_lines, p_text, signed, subject
 from onlineml.evaluation.render import text as say
 from onlineml.evaluation.render.html import Table, notebook_cell
@@ -14,10 +15,22 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from onlineml.evaluation.comparison.result import Comparison, ScoreChange
-    from onlineml.improving.gate.policy import Policy
+    from onlineml.improving.gate.policy import NotWorse, Policy
+    from onlineml.improving.gate.promise import Look
     from onlineml.improving.gate.result import GateResult, TestedPart
 
-__all__ = ["drop_reason", "fall_reasons", "gate_html", "gate_text", "leak_reasons", "points", "reason"]
+__all__ = [
+    "drift_reason",
+    "drop_reason",
+    "fall_reasons",
+    "gate_html",
+    "gate_text",
+    "leak_reasons",
+    "look_reason",
+    "photos_reason",
+    "points",
+    "reason",
+]
 
 _N_TESTED = 5
 _N_FALLS = 2
@@ -147,6 +160,34 @@ def reason(
         return f"{why}; {could}"
     goal = "this gain" if not policy.floor else "the margin"
     return f"{why}; {could}; {goal} needs about {float(f'{needed:.2g}'):,.0f} images"
+
+
+def look_reason(look: Look, policy: Policy) -> str:
+    """Return a sentence on the share of the promise that is spent."""
+    rate = f"{100 * (1 - policy.level):.2g} %"
+    return (
+        f"look {look.number:,} at these test images: {100 * look.spent:.0f} % of the promise is spent, that at most "
+        f"{rate} of projects see a wrong promotion on one test set"
+    )
+
+
+def drift_reason(look: Look, policy: NotWorse) -> list[str]:
+    """Return a sentence on earlier promotions that may each have lost up to the margin."""
+    n = look.n_not_worse
+    if not n:
+        return []
+    each, together = points(policy.margin), points((n + 1) * policy.margin)
+    return [f"{n + 1:,} models in a row would be not worse than the one before by {each}: together, up to {together}"]
+
+
+def photos_reason(chance: float, more: int, policy: Policy) -> list[str]:
+    """Return a sentence on new test photos, which are worth more than another night; none if nobody has so many."""
+    if more > _TOO_MANY:
+        return []
+    goal = "a true gain of this size" if not policy.floor else "the margin"
+    night = f"another night, which shows {goal} with a chance of {100 * chance:.0f} %"
+    photos = f"about {float(f'{more:.2g}'):,.0f} more show it with {100 * POWER:.0f} %"
+    return [f"new test photos are worth more than {night}: {photos}"]
 
 
 def gate_text(result: GateResult) -> str:

@@ -1,0 +1,47 @@
+"""Sentences of an attempt about its test images: what is wrong with them, and what has changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from onlineml.data.manifest.changes import Changes
+    from onlineml.data.manifest.manifest import Manifest
+
+__all__ = ["corrected_notes", "leak_notes", "moved_notes"]
+
+
+def leak_notes(leaked: Sequence[str]) -> list[str]:
+    """Return a sentence on test images that are also training images."""
+    if not leaked:
+        return []
+    text = (
+        f"{len(leaked):,} test images are also training images, with the same bytes: {', '.join(leaked[:3])}; delete "
+        "one of each, or move both to one split with project.images.move_to_split"
+    )
+    return [text]
+
+
+def moved_notes(changes: Changes | None) -> list[str]:
+    """Return a sentence on images that were moved into or out of the test split."""
+    if changes is None or changes.comparable:
+        return []
+    text = (
+        "images were moved into or out of the test split since the champion was trained: it may have been trained on "
+        "test images, which favours it"
+    )
+    return [text]
+
+
+def corrected_notes(changes: Changes | None, test: Manifest) -> list[str]:
+    """Return a sentence on test labels that were corrected since the champion's dataset."""
+    n = 0 if changes is None else len(set(changes.images("relabelled")).intersection(test.column("image_id")))
+    if not n:
+        return []
+    text = (
+        f"{n:,} test labels were corrected since the champion's dataset: both models are scored by the new ones, and "
+        "earlier looks count; the promise holds if no label was corrected because of what one of the two models says"
+    )
+    return [text]
