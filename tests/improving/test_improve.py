@@ -22,7 +22,7 @@ from onlineml.improving.recipe import Recipe
 from onlineml.registry.versions import promotion_history
 from onlineml.runs.run import Run
 from tiny import CLASSES, jpeg, picture
-from tiny_projects import FACTORY, colour_project, image_of, labels_of, with_champion
+from tiny_projects import FACTORY, colour_model, colour_project, image_of, labels_of, with_champion
 
 
 @pytest.fixture(scope="module")
@@ -443,3 +443,46 @@ def test_it_is_a_job_of_its_own_process(project, monkeypatch):
     assert project.datasets.get(result["dataset"]).hash == project.freeze().hash
     assert result["reasons"][0] in job.tail(50)
     assert json.loads(project_file(job.run.url, "outcome.json").read_text())["challenger"] == result["challenger"]
+
+
+# ---- nothing to learn, or only names ----
+
+
+def test_photos_without_labels_and_classes_without_photos_are_nothing_to_learn(project, monkeypatch):
+    monkeypatch.setattr(attempt, "train_challenger", refuse)
+    project.images.upload([jpeg(picture((10, 10, 10), seed=77))], split="train")
+    project.classes.add("mauve")
+
+    outcome = quick(project)
+
+    assert (outcome.verdict, outcome.challenger, outcome.run) == ("unchanged", "", "")
+    assert outcome.dataset != outcome.champion_dataset
+    assert "1 new images are not annotated; no image shows 'mauve'" in outcome.reasons[0]
+
+
+def test_a_rename_republishes_the_same_weights_under_the_new_names(project, monkeypatch):
+    monkeypatch.setattr(attempt, "train_challenger", refuse)
+    before = oml.load_model(project.champion(), backbone=FACTORY)
+    project.classes.rename("red", "scarlet")
+
+    outcome = quick(project)
+
+    assert (outcome.verdict, outcome.promoted) == ("renamed", True)
+    now = oml.load_model(project.champion(), backbone=FACTORY)
+    assert now.class_names == tuple("scarlet" if name == "red" else name for name in before.class_names)
+    assert all(torch.equal(a, b) for a, b in zip(before.parameters(), now.parameters(), strict=True))
+    assert outcome.scores.accuracy == 1.0
+    assert project.champion().descriptor()["parent"] is None  # no generation of training
+    assert "renamed since the champion" in str(outcome)
+    assert quick(project).verdict == "unchanged"
+
+
+def test_a_champion_that_knows_no_class_of_today_and_an_empty_project_are_our_own_errors(project, tmp_path):
+    stranger = colour_model(("teal", "pink"))
+    project.promote(project.publish(stranger), reason="by hand")
+    with pytest.raises(DataError, match="knows none of the 3 classes of today"):
+        quick(project)
+
+    empty = oml.Project.create(str(tmp_path / "empty"), task="classification")
+    with pytest.raises(DataError, match="no annotated image"):
+        quick(empty)

@@ -17,8 +17,9 @@ from onlineml.improving.gate.decide import gate
 from onlineml.improving.gate.leaks import leaked_images
 from onlineml.improving.gate.looks import LookLog
 from onlineml.improving.gate.result import REJECT
-from onlineml.improving.notes import corrected_notes, leak_notes, moved_notes
-from onlineml.improving.outcome import FIRST, Outcome
+from onlineml.improving.news import changes_since, names_of, only_renamed
+from onlineml.improving.notes import augmentation_notes, corrected_notes, leak_notes, moved_notes
+from onlineml.improving.outcome import FIRST, RENAMED, Outcome
 from onlineml.improving.review.features import project_store
 from onlineml.inference.evaluate import evaluate
 from onlineml.registry.publish_once import publish_once
@@ -26,6 +27,8 @@ from onlineml.storage.urls import storable
 from onlineml.tasks.loading import load_model
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from onlineml.data.annotations.state import Annotations
     from onlineml.data.manifest.changes import Changes
     from onlineml.data.manifest.manifest import Manifest
@@ -83,6 +86,10 @@ class Attempt:
 
     def challenge(self, champion: ModelVersion, before: str) -> Outcome:
         """Train a challenger of the champion, whose dataset was ``before``, and let the gate decide."""
+        changes = changes_since(self.project, before, self.data)
+        names = names_of(champion, self.data, self.state.lineage)
+        if only_renamed(changes, self.data, names, champion.descriptor()["class_names"]):
+            return self._renamed(champion, before, [name for name in names if name is not None])
         outcome, changes = self._prepared(champion, before)
         if outcome.verdict:
             return outcome
@@ -91,7 +98,8 @@ class Attempt:
         model = self._train(old, recipe, changes)
         self._pause()
         parent = champion.url if recipe.how in _WARM else None
-        return self._compared(dataclasses.replace(outcome, how=recipe.how), old, model, changes, parent=parent)
+        found = self._compared(dataclasses.replace(outcome, how=recipe.how), old, model, changes, parent=parent)
+        return dataclasses.replace(found, reasons=(*found.reasons, *augmentation_notes(old.kept)))
 
     def judge(self, model: Any, champion: ModelVersion, before: str) -> Outcome:
         """Publish a trained model, and let the gate decide whether it replaces the champion."""
@@ -101,11 +109,31 @@ class Attempt:
         old = load_model(champion, backbone=self.recipe.own_backbone)
         return self._compared(outcome, old, model, changes, parent=None)
 
+    def _renamed(self, champion: ModelVersion, before: str, names: Sequence[str]) -> Outcome:
+        """Publish the champion's weights under the present names of its classes, and promote that version."""
+        model = load_model(champion, backbone=self.recipe.own_backbone)
+        model.rename_classes(names)
+        model.manifest_hash = self.data.hash
+        scores = self._scores_of(model) if self._test_images() else None
+        version = self._publish(model, scores, parent=champion.descriptor().get("parent"))  # no further generation
+        reasons = [f"classes were renamed since the champion, and nothing else changed: {version} has its weights"]
+        promoted = self.gate.promote and self._promote(version, replaces=champion.version, reasons=reasons)
+        return dataclasses.replace(
+            self._nothing_yet(),
+            verdict=RENAMED,
+            reasons=tuple(reasons),
+            champion=champion.version,
+            champion_dataset=before,
+            challenger=version,
+            promoted=promoted,
+            scores=scores,
+        )
+
     # ---- steps ----
 
     def _prepared(self, champion: ModelVersion, before: str) -> tuple[Outcome, Changes | None]:
         """Return the outcome so far, with a verdict if nothing can be compared, and the changes since the champion."""
-        changes = self._changes(before)
+        changes = changes_since(self.project, before, self.data)
         outcome = dataclasses.replace(
             self._nothing_yet(),
             champion=champion.version,
@@ -198,12 +226,6 @@ class Attempt:
         """Return the feature store, if the recipe needs it."""
         fits = recipe.how in {"head", "rows"} and successor_pieces(self.project).fits_heads
         return project_store(self.project, champion) if fits else None
-
-    def _changes(self, before: str) -> Changes | None:
-        """Return the changes since the champion's dataset; None if the project does not have it."""
-        if before not in self.project.datasets.list():
-            return None
-        return self.project.datasets.changes(self.project.datasets.get(before), self.data)
 
     def _changed(self, changes: Changes | None) -> list[str]:
         """Images that changed since the champion was trained; all if that is unknown."""

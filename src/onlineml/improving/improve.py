@@ -10,6 +10,7 @@ from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import ConfigError
 from onlineml.improving.attempt import Attempt
 from onlineml.improving.gate.policy import Gate
+from onlineml.improving.news import changes_since, names_of, nothing_new, require_training_images
 from onlineml.improving.outcome import UNCHANGED, Outcome
 from onlineml.improving.recipe import Recipe
 from onlineml.inference.evaluation import check_slices
@@ -42,10 +43,12 @@ def improve(
 ) -> Outcome:
     """Train a challenger on the annotations since the champion, and promote it if it is provably better.
 
-    The present state is frozen. If the champion was trained on exactly this dataset, nothing is done. Otherwise a
-    challenger is trained by the recipe, both are scored on the same test images with the current labels and class
-    names, and the gate decides. The challenger is published in any case, and replaces the champion only if that is
-    still the one it was compared with. Without a champion, a first model is trained and promoted.
+    The present state is frozen. If the champion was trained on exactly this dataset, or if only images without
+    annotations and classes without images are new, nothing is done. If only names of classes changed, the champion is
+    published again under the new names. Otherwise a challenger is trained by the recipe, both are scored on the same
+    test images with the current labels and class names, and the gate decides. The challenger is published in any case,
+    and replaces the champion only if that is still the one it was compared with. Without a champion, a first model is
+    trained and promoted.
 
     Args:
         project: with the images, labels and models.
@@ -72,8 +75,9 @@ def improve(
     check_slices(data, gate.slices)
     champion = _version(project, spec["champion"]) if "champion" in spec else project.champion()
     before = _dataset_of(champion)
-    if champion is not None and before == data.hash:
-        return _unchanged(project, champion.version, data.hash, run)
+    if champion is not None and (why := _nothing_new(project, champion, before, data)):
+        return _unchanged(project, champion, data, run, why=why)
+    require_training_images(data)
     record = project.runs.new() if run is None else run
     name = None if champion is None else champion.version
     record.update_spec({"kind": "improve", "dataset": data.hash, "champion": name})
@@ -180,17 +184,27 @@ def _version(project: Project, name: str | None) -> ModelVersion | None:
     return registry.resolve(project.location / "models" / name)
 
 
-def _unchanged(project: Project, champion: str, dataset: str, run: Run | None) -> Outcome:
+def _nothing_new(project: Project, champion: ModelVersion, before: str, data: Manifest) -> str:
+    """Say why nothing is to be done; ``""`` if there is something."""
+    if before == data.hash:
+        return f"the champion {champion.version} was trained on exactly this dataset, {data.hash[:12]}"
+    names = names_of(champion, data, project.labels.state().lineage)
+    changes = changes_since(project, before, data)
+    why = nothing_new(changes, data, names, champion.descriptor()["class_names"])
+    return why and f"there is nothing to learn since the champion {champion.version}: {why}"
+
+
+def _unchanged(project: Project, champion: ModelVersion, data: Manifest, run: Run | None, *, why: str) -> Outcome:
     outcome = Outcome(
         verdict=UNCHANGED,
         promoted=False,
-        reasons=(f"the champion {champion} was trained on exactly this dataset, {dataset[:12]}",),
+        reasons=(why,),
         how="",
         task=project.task,
-        champion=champion,
+        champion=champion.version,
         challenger="",
-        dataset=dataset,
-        champion_dataset=dataset,
+        dataset=data.hash,
+        champion_dataset=_dataset_of(champion),
         run="" if run is None else run.url,
     )
     if run is not None:

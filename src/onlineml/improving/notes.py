@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from onlineml.tasks.kept_settings import OWN_AUGMENTATION
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from onlineml.data.manifest.changes import Changes
     from onlineml.data.manifest.manifest import Manifest
+    from onlineml.tasks.kept_settings import KeptSettings
 
-__all__ = ["corrected_notes", "leak_notes", "moved_notes"]
+__all__ = ["augmentation_notes", "corrected_notes", "leak_notes", "moved_notes"]
+
+
+def augmentation_notes(kept: KeptSettings) -> list[str]:
+    """Return a sentence on an augmentation that cannot be stored."""
+    if kept.images.augment != OWN_AUGMENTATION:
+        return []
+    return ["the champion's own augmentation is code and was not stored: the challenger was trained with 'auto'"]
 
 
 def leak_notes(leaked: Sequence[str]) -> list[str]:

@@ -23,12 +23,13 @@ if TYPE_CHECKING:
     from onlineml.improving.gate.result import GateResult
     from onlineml.runs.run import Run
 
-__all__ = ["FIRST", "UNCHANGED", "Outcome"]
+__all__ = ["FIRST", "RENAMED", "UNCHANGED", "Outcome"]
 
-FIRST, UNCHANGED = "first", "unchanged"
+FIRST, UNCHANGED, RENAMED = "first", "unchanged", "renamed"
 _HEADS = {
     FIRST: "The first model",
     UNCHANGED: "Nothing to do",
+    RENAMED: "The same model with other names",
     "promote": "Promoted",
     "reject": "Rejected",
     "inconclusive": "Inconclusive",
@@ -41,7 +42,7 @@ class Outcome:
 
     Attributes:
         verdict: ``"promote"``, ``"reject"`` or ``"inconclusive"`` of the gate; ``"first"`` if there was no champion;
-            ``"unchanged"`` if the champion was trained on this dataset already.
+            ``"unchanged"`` if there is nothing to learn; ``"renamed"`` if only names of classes changed.
         promoted: whether the challenger is the champion now.
         reasons: sentences, the most important first.
         how: how the challenger was trained, see `onlineml.Recipe`; ``""`` if none was.

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args
 
+import msgspec
 import torch
 from torch import nn
 
@@ -20,6 +21,7 @@ from onlineml.tasks.class_head import WithClassHead
 from onlineml.tasks.files import WithFiles
 from onlineml.tasks.finite_loss import check_loss
 from onlineml.tasks.freezing import WithFreezing
+from onlineml.tasks.kept_settings import ImageSettings, WithKeptSettings
 from onlineml.tasks.normalization import WithNormalization
 from onlineml.tasks.optimization import Optimizer, ProgressLR, WithOptimizer, seed_devices
 from onlineml.tasks.schedule import Schedule, lr_factor, planned_steps
@@ -37,7 +39,14 @@ __all__ = ["VisionModule"]
 
 
 class VisionModule(  # its parts, each in a module of its own
-    WithFreezing, WithOptimizer, WithClassHead, WithNormalization, WithCheckpoint, WithFiles, BothLightningModule
+    WithFreezing,
+    WithOptimizer,
+    WithKeptSettings,
+    WithClassHead,
+    WithNormalization,
+    WithCheckpoint,
+    WithFiles,
+    BothLightningModule,
 ):
     """Base of the task modules: a network with an optional head warm-up, and a learning rate that follows progress.
 
@@ -193,6 +202,7 @@ class VisionModule(  # its parts, each in a module of its own
         """Return itself, in training mode, with the input size and normalisation of another module."""
         self.set_normalization(mean=other.mean, std=other.std)
         self.size_hw, self.pretrained, self.origin = other.size_hw, pretrained, replace(other.origin, remark="")
+        self.usual = self.settings()
         self.to(memory_format=torch.channels_last)
         return self.train()
 
@@ -234,6 +244,8 @@ class VisionModule(  # its parts, each in a module of its own
     def before_training(self, images: ImageDataModule) -> None:
         """Take settings from the training images; also called before resuming."""
         self.size_hw, self.manifest_hash = images.size_hw, images.manifest.hash
+        if hasattr(images, "settings"):
+            self.kept = msgspec.structs.replace(self.kept, images=msgspec.convert(images.settings(), ImageSettings))
 
     def input_size_hw(self) -> tuple[int, int]:
         """Height and width of the network's input, in pixels.

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from torch import nn
 
 from onlineml.errors import ConfigError
 from onlineml.models.class_heads import copied, resize_head
+from onlineml.tasks.class_names import checked_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from onlineml.tasks.base import VisionModule
 
 __all__ = ["WithClassHead"]
 
@@ -42,6 +45,22 @@ class WithClassHead:
     def linear_head(self) -> nn.Linear | None:
         """The last layer, if it is linear, see `onlineml.training.probe`; else None."""
         return None
+
+    def rename_classes(self, names: Sequence[str]) -> None:
+        """Give the classes other names, in order; weights and thresholds stay.
+
+        Raises:
+            ConfigError: there are not as many names, or one is given twice.
+        """
+        module = cast("VisionModule", self)
+        former = module.class_names
+        if len(names) != len(former):
+            raise ConfigError(f"names={list(names)[:20]}: expected {len(former)}, one for each class")
+        module.class_names = checked_names(names, least=1)
+        now = dict(zip(former, module.class_names, strict=True))
+        module.kept = module.kept.renamed(now)
+        if module.thresholds is not None:
+            module.thresholds = {now[name]: score for name, score in module.thresholds.items()}
 
     def resized_network(self, names: Sequence[str | None], class_names: Sequence[str]) -> nn.Module:
         """Copy the network for other classes: rows of its head are matched by name, those of merged ones averaged.

@@ -82,11 +82,12 @@ class ClassifierModule(VisionModule):
             place = placed(weights, storage_options)
             built = build_classifier(backbone, num_classes=len(names), weights=place)
         pretrained = built.origin.pretrained
+        usual = self.usual_rates(optimizer, pretrained=pretrained)
         super().__init__(
             class_names=names,
             optimizer=optimizer,
-            lr=_LR.get((optimizer, pretrained), 1e-3) if lr is None else lr,
-            weight_decay=(0.05 if optimizer == "adamw" else 5e-4) if weight_decay is None else weight_decay,
+            lr=usual[0] if lr is None else lr,
+            weight_decay=usual[1] if weight_decay is None else weight_decay,
             lr_decay=(0.7 if pretrained else 1.0) if lr_decay is None else lr_decay,
             warmup_steps=(5 if pretrained else 20) if warmup_steps is None else warmup_steps,
             head_warmup=(0.1 if pretrained else 0.0) if head_warmup is None else head_warmup,
@@ -106,6 +107,8 @@ class ClassifierModule(VisionModule):
         self.weighs_by_data = class_weights is None  # where the task does
         self.register_buffer("class_weights", _class_weights(class_weights, names), persistent=False)
         self._seen: list[tuple[Tensor, Tensor]] = []
+        self.begin_keeping()
+        self.usual["label_smoothing"] = smoothing
         self.to(memory_format=torch.channels_last)  # 1.45x faster for depthwise networks on a CPU, never slower
 
     def run_config(self) -> dict[str, str]:
@@ -157,6 +160,10 @@ class ClassifierModule(VisionModule):
         )
         made.backbone_name, made.head_name, made.may_freeze = self.backbone_name, self.head_name, pretrained
         return made.take_after(self, pretrained=pretrained)
+
+    def usual_rates(self, optimizer: Optimizer, *, pretrained: bool) -> tuple[float, float]:
+        """See `VisionModule.usual_rates`."""
+        return _LR.get((optimizer, pretrained), 1e-3), 0.05 if optimizer == "adamw" else 5e-4
 
     @property
     def class_head_name(self) -> str:

@@ -11,8 +11,9 @@ from msgspec import Meta
 from onlineml.errors import ConfigError, StorageError
 from onlineml.storage.documents import checked
 from onlineml.tasks import task_names
+from onlineml.tasks.kept_settings import KeptSettings
 
-__all__ = ["FORMAT", "check_descriptor", "check_trust", "hub_reference"]
+__all__ = ["FORMAT", "check_descriptor", "check_trust", "hub_reference", "kept_settings"]
 
 FORMAT = 1
 _MOST_CLASSES = 100_000
@@ -29,6 +30,10 @@ class _Preprocessing(msgspec.Struct):
     std: tuple[_Std, _Std, _Std]
 
 
+class _Training(msgspec.Struct):
+    kept: KeptSettings | None = None
+
+
 class _Descriptor(msgspec.Struct):
     backbone: str
     architecture: str
@@ -41,6 +46,7 @@ class _Descriptor(msgspec.Struct):
     weights_sha256: str | None = None
     weights_from: Annotated[str, Meta(max_length=2000)] | None = None
     weights_licence: Annotated[str, Meta(max_length=2000)] | None = None
+    training: _Training | None = None
 
 
 def check_descriptor(descriptor: Mapping[str, Any], *, source: str) -> None:
@@ -58,6 +64,12 @@ def check_descriptor(descriptor: Mapping[str, Any], *, source: str) -> None:
     found = checked(descriptor, _Descriptor, f"{source}: model.json")
     if len(set(found.class_names)) < len(found.class_names):
         raise StorageError(f"{source}: model.json is damaged: class_names has a name twice; publish the model again")
+
+
+def kept_settings(descriptor: Mapping[str, Any]) -> KeptSettings:
+    """The settings of the training that successors keep, of a description that was checked."""
+    found = msgspec.convert(descriptor, _Descriptor).training
+    return KeptSettings() if found is None or found.kept is None else found.kept
 
 
 def hub_reference(name: str) -> str:

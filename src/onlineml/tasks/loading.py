@@ -9,6 +9,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import torch
 
 from onlineml.errors import WeightsError
@@ -20,7 +21,7 @@ from onlineml.storage.io import read_bytes
 from onlineml.storage.location import Location, Options, Url
 from onlineml.storage.urls import storable
 from onlineml.tasks import task_of
-from onlineml.tasks.descriptor import FORMAT, check_descriptor, check_trust
+from onlineml.tasks.descriptor import FORMAT, check_descriptor, check_trust, kept_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,7 +91,11 @@ def _describe(model: VisionModule, parent: str | None) -> dict[str, Any]:
         "parent": storable(parent or model.reference) or None,
         "seed": model.seed,
         **model.origin.record(),
-        "training": {"optimizer": model.optimizer_name, "lr": model.lr},
+        "training": {
+            "optimizer": model.optimizer_name,
+            "lr": model.lr,
+            "kept": msgspec.to_builtins(model.chosen_settings()),
+        },
         "packages": {name: found for name in _PACKAGES if (found := _version(name))},
         "python": platform.python_version(),
     }
@@ -148,6 +153,7 @@ def load_model(
     loaded.manifest_hash, loaded.origin = descriptor["manifest_hash"], Origin.from_record(descriptor)
     if (chosen := descriptor.get("thresholds")) is not None:
         loaded.thresholds = {str(name): float(score) for name, score in chosen.items()}
+    loaded.kept = kept_settings(descriptor)
     loaded.reference = storable(found.url)
     loaded.to(memory_format=torch.channels_last)
     return loaded.eval()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -12,9 +13,11 @@ from onlineml.improving.challenger import detection, successor
 from onlineml.improving.challenger import train as challenger_train
 from onlineml.improving.challenger.between import keep_best_between
 from onlineml.improving.challenger.images import challenger_images
+from onlineml.improving.challenger.successor import from_champion
 from onlineml.improving.challenger.train import train_challenger
 from onlineml.improving.improve import improve
 from onlineml.improving.recipe import Recipe
+from onlineml.tasks.kept_settings import ImageSettings, KeptSettings
 from tiny import CLASSES, TinyNet
 from tiny_boxes import COLOURS as BOX_COLOURS
 from tiny_boxes import any_objects, boxes_manifest, drawn
@@ -233,3 +236,50 @@ def test_rows_alone_are_for_classifiers(boxes_project):
 
     with pytest.raises(ConfigError, match="rows"):
         narrow(boxes_project, how="rows")
+
+
+def test_a_challenger_keeps_the_settings_that_were_chosen_for_the_champion(tmp_path):
+    """By way of the storage, and with a class that was renamed since."""
+    chosen = {"optimizer": "sgd", "lr": 0.2, "weight_decay": 0.01, "mix": "mixup", "label_smoothing": 0.3}
+    champion = oml.ImageClassifier(
+        class_names=["red", "green"], backbone=FACTORY, class_weights={"red": 3.0, "green": 1.0}, **chosen
+    )
+    champion.size_hw = (32, 32)
+    champion.kept = msgspec.structs.replace(champion.kept, images=ImageSettings(augment="strong", batch_size=7))
+    champion.save(str(tmp_path / "model"))
+    loaded = oml.load_model(str(tmp_path / "model"), backbone=FACTORY)
+
+    made = from_champion(loaded, ["scarlet", "green", "blue"], lineage={"red": "scarlet"})
+
+    assert (made.optimizer_name, made.mix, made.label_smoothing, made.weight_decay) == ("sgd", "mixup", 0.3, 0.01)
+    assert made.lr == pytest.approx(2 * 0.02)  # twice the usual rate, then of a new network, now of a trained one
+    assert made.class_weights.tolist() == [3.0, 1.0, 2.0]
+    assert (made.kept.images.augment, made.kept.images.batch_size) == ("strong", 7)
+    assert made.chosen_settings() == msgspec.structs.replace(
+        loaded.kept, class_weights={"scarlet": 3.0, "green": 1.0, "blue": 2.0}
+    )
+
+
+def test_what_nobody_chose_is_usual_for_a_challenger_too():
+    champion = oml.ImageClassifier(class_names=["red", "green"], backbone=FACTORY)
+    champion.size_hw = (32, 32)
+
+    made = from_champion(champion, ["red", "green"], lineage={})
+
+    assert champion.chosen_settings() == KeptSettings()
+    assert made.chosen_settings() == KeptSettings()
+    assert (made.lr, made.label_smoothing) == (1.5e-4, 0.0)
+
+
+def test_a_detector_keeps_its_flips_and_its_optimizer(tmp_path):
+    champion = oml.ObjectDetector(class_names=["cell"], backbone="tiny_projects:narrow_net", optimizer="sgd")
+    champion.size_hw = (64, 64)
+    champion.kept = msgspec.structs.replace(champion.kept, images=ImageSettings(flips="all", mosaic=0.5))
+    champion.save(str(tmp_path / "model"))
+    loaded = oml.load_model(str(tmp_path / "model"), backbone="tiny_projects:narrow_net")
+
+    made = from_champion(loaded, ["cell"], lineage={})
+
+    assert made.optimizer_name == "sgd"
+    assert (made.kept.images.flips, made.kept.images.mosaic) == ("all", 0.5)
+    assert made.lr == made.network.default_lr("sgd", pretrained=True)

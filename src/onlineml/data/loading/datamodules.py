@@ -99,6 +99,10 @@ class ImageDataModule(BothLightningDataModule):
         columns = (self.manifest.column("image_id"), self.manifest.column("version"), self.manifest.urls())
         return [f"{i}\0{version}\0{url}" for i, version, url in zip(*columns, strict=True)]
 
+    def settings(self) -> dict[str, Any]:
+        """Its augmentation and the like, as values of JSON, which the training of a successor keeps."""
+        return {"augment": self.augment_name, "balance": self.balance, "batch_size": self.batch_size}
+
     def rows_of(self, split: str) -> NDArray[np.int64]:
         """Usable rows of the manifest in ``split``, (n,) int64."""
         return np.flatnonzero((self._splits == split) & self._usable)

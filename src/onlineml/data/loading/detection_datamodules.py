@@ -105,6 +105,8 @@ class DetectionDataModule(ImageDataModule):
             copy_paste=copy_paste,
         )
         self.augment_name = augment if isinstance(augment, str) else "user's own"
+        chosen = {"flips": flips, "multi_scale": multi_scale, "mosaic": mosaic, "copy_paste": copy_paste}
+        self._settings = super().settings() | chosen
         wanted = (len(manifest), len(manifest.class_names))
         if known_classes is not None and known_classes.shape != wanted:
             raise DataError(
@@ -117,6 +119,9 @@ class DetectionDataModule(ImageDataModule):
         if flag("cache", cache) and len(manifest):
             where = None if cache_dir is None else Path(cache_dir)
             self._cache = DecodedCache(self._cache_names(), inside_hw=kept_hw(self.size_hw), folder=where)
+
+    def settings(self) -> dict[str, Any]:
+        return self._settings
 
     def _dataset(self, rows: NDArray[np.int64], *, augmented: bool) -> DetectionDataset:
         images = self._image_rows(np.full(len(self.manifest), -1, dtype=np.int64))  # batches have no labels

@@ -145,8 +145,8 @@ class PairedCounts:
     def from_record(cls, record: Mapping[str, Any]) -> PairedCounts:
         """Restore what `to_record` returned; the groups are in another order, which no bound depends on."""
         rows = np.array(record["groups"], np.int64).reshape(-1, 4)
-        columns = np.repeat(rows[:, :3], rows[:, 3], axis=0).T
-        return cls(*columns, n_resamples=record["n_resamples"], seed=record["seed"])
+        fixed, broken, sizes = np.repeat(rows[:, :3], rows[:, 3], axis=0).T
+        return cls(fixed, broken, sizes, n_resamples=record["n_resamples"], seed=record["seed"])
 
     @property
     def n_groups(self) -> int:

@@ -61,7 +61,7 @@ def flip_tail(values: Floats, counts: Ints) -> float:
     """
     values, counts = values[values != 0].astype(np.float64), counts[values != 0]
     total = float(counts @ values)
-    least = 0.5 ** float(counts.sum())
+    least = math.pow(0.5, float(counts.sum()))
     if not len(values) or total <= 0:
         return 0.5
     if (values > 0).all():

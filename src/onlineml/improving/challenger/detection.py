@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from onlineml.improving.recipe import Recipe
     from onlineml.inference.evaluation import EvaluateOptions
     from onlineml.tasks.detection import ObjectDetector
+    from onlineml.tasks.kept_settings import KeptSettings
 
 __all__ = ["DetectorPieces", "RenamedDetector"]
 
@@ -37,13 +38,24 @@ class DetectorPieces(SuccessorPieces):
     """The parts of training a successor that are specific to detectors."""
 
     def images(
-        self, data: Manifest, recipe: Recipe, *, size_hw: tuple[int, int], known: NDArray[np.bool_] | None = None
+        self,
+        data: Manifest,
+        recipe: Recipe,
+        *,
+        size_hw: tuple[int, int],
+        known: NDArray[np.bool_] | None = None,
+        kept: KeptSettings,
     ) -> DetectionDataModule:
         """All annotated images; of classes that an annotator could not know, only annotated boxes count."""
         return DetectionDataModule(
             data,
             size_hw=size_hw,
-            batch_size=recipe.batch_size or task_of(data).train_batch_size,
+            batch_size=recipe.batch_size or kept.images.batch_size or task_of(data).train_batch_size,
+            augment=kept.images.augment_again,
+            flips=kept.images.flips,
+            multi_scale=kept.images.multi_scale,
+            mosaic=kept.images.mosaic,
+            copy_paste=kept.images.copy_paste,
             seed=recipe.seed,
             num_workers=recipe.num_workers,
             known_classes=known,

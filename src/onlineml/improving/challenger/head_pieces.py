@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from onlineml.improving.recipe import Recipe
     from onlineml.improving.review.features import FeatureStore
     from onlineml.runs.run import Run
+    from onlineml.tasks.kept_settings import KeptSettings
 
 __all__ = ["HeadPieces"]
 
@@ -32,7 +33,13 @@ class HeadPieces(SuccessorPieces):
     fits_heads = True
 
     def images(
-        self, data: Manifest, recipe: Recipe, *, size_hw: tuple[int, int], known: NDArray[np.bool_] | None = None
+        self,
+        data: Manifest,
+        recipe: Recipe,
+        *,
+        size_hw: tuple[int, int],
+        known: NDArray[np.bool_] | None = None,
+        kept: KeptSettings,
     ) -> Any:
         """All annotated images; where classes differ much in size, each class is drawn as often."""
         del known
@@ -43,10 +50,11 @@ class HeadPieces(SuccessorPieces):
         return datamodule(
             data,
             size_hw=size_hw,
-            batch_size=recipe.batch_size or task_of(data).train_batch_size,
+            batch_size=recipe.batch_size or kept.images.batch_size or task_of(data).train_batch_size,
             seed=recipe.seed,
             num_workers=recipe.num_workers,
-            balance=bool(uneven),
+            augment=kept.images.augment_again,
+            balance=kept.images.balance or bool(uneven and not kept.class_weights),
             max_bad=recipe.bad_share,
         )
 

@@ -34,13 +34,15 @@ def challenger_images(
     """The datamodule of a challenger, at the champion's input size.
 
     Args:
-        champion: determines the size.
+        champion: determines the size, the augmentation and the like.
         data: a frozen dataset.
         recipe: with the number of unchanged images and the loading options.
         changed: ids of images that changed since the champion was trained.
         known: (N, C), see `onlineml.DetectionDataModule`; None if not applicable.
     """
-    images = successor_pieces(data).images(data, recipe, size_hw=champion.input_size_hw(), known=known)
+    images = successor_pieces(data).images(
+        data, recipe, size_hw=champion.input_size_hw(), known=known, kept=champion.chosen_settings()
+    )
     if recipe.replay is not None:
         images.leave_out(_not_replayed(data, images.rows_of("train"), recipe.replay, changed, seed=recipe.seed))
     return images

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from onlineml.evaluation.multilabel.result import MultilabelScores
     from onlineml.improving.recipe import Recipe
     from onlineml.inference.evaluation import EvaluateOptions
+    from onlineml.tasks.kept_settings import KeptSettings
     from onlineml.tasks.multilabel import MultilabelClassifier
 
 __all__ = ["MultilabelPieces", "merged_columns"]
@@ -35,10 +36,16 @@ class MultilabelPieces(HeadPieces):
     """The parts of training a successor that are specific to multi-label classifiers."""
 
     def images(
-        self, data: Manifest, recipe: Recipe, *, size_hw: tuple[int, int], known: NDArray[np.bool_] | None = None
+        self,
+        data: Manifest,
+        recipe: Recipe,
+        *,
+        size_hw: tuple[int, int],
+        known: NDArray[np.bool_] | None = None,
+        kept: KeptSettings,
     ) -> MultilabelDataModule:
         """As of a classifier; of classes that an annotator could not know, only given labels count."""
-        images: MultilabelDataModule = super().images(data, recipe, size_hw=size_hw)
+        images: MultilabelDataModule = super().images(data, recipe, size_hw=size_hw, kept=kept)
         if known is not None:
             images.leave_open(~known)
         return images

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from onlineml.tasks.base import VisionModule
 
-__all__ = ["from_champion", "shrink_perturb"]
+__all__ = ["from_champion", "shrink_perturb", "with_settings"]
 
 _SHRINK, _PERTURB = 0.4, 0.1  # factors of the trained and the fresh weights; see `shrink_and_perturb`
 
@@ -34,7 +34,8 @@ def from_champion(
         ConfigError: the classes differ, and the network has no last layer with one row per class.
     """
     names = current_names(champion.class_names, lineage, known=class_names)
-    return champion.around(champion.resized_network(names, class_names), class_names, pretrained=True, seed=seed)
+    made = champion.around(champion.resized_network(names, class_names), class_names, pretrained=True, seed=seed)
+    return with_settings(made, champion, lineage=lineage)
 
 
 def shrink_perturb(
@@ -50,4 +51,12 @@ def shrink_perturb(
     network = shrink_and_perturb(
         champion.resized_network(names, class_names), fresh.network, shrink=_SHRINK, perturb=_PERTURB
     )
-    return champion.around(network, class_names, pretrained=False, seed=seed)
+    made = champion.around(network, class_names, pretrained=False, seed=seed)
+    return with_settings(made, champion, lineage=lineage)
+
+
+def with_settings(made: VisionModule, champion: VisionModule, *, lineage: Mapping[str, str]) -> VisionModule:
+    """Let a successor be trained with the settings that were chosen for the champion; returns it."""
+    names = current_names(champion.class_names, lineage, known=made.class_names)
+    made.keep(champion.chosen_settings().renamed(dict(zip(champion.class_names, names, strict=True))))
+    return made

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from onlineml.improving.review.features import FeatureStore
     from onlineml.inference.evaluation import EvaluateOptions
     from onlineml.runs.run import Run
+    from onlineml.tasks.kept_settings import KeptSettings
 
 __all__ = ["SuccessorPieces", "successor_pieces"]
 
@@ -40,7 +41,13 @@ class SuccessorPieces(ABC):
 
     @abstractmethod
     def images(
-        self, data: Manifest, recipe: Recipe, *, size_hw: tuple[int, int], known: NDArray[np.bool_] | None
+        self,
+        data: Manifest,
+        recipe: Recipe,
+        *,
+        size_hw: tuple[int, int],
+        known: NDArray[np.bool_] | None = None,
+        kept: KeptSettings,
     ) -> ImageDataModule:
         """The training images of a challenger, before replay leaves out some unchanged ones.
 
@@ -49,6 +56,7 @@ class SuccessorPieces(ABC):
             recipe: with batch size, seed, number of processes and the allowed share of bad images.
             size_hw: height and width of the network's input, in pixels.
             known: see `known_classes`.
+            kept: settings of the champion's training.
         """
 
     @abstractmethod

@@ -180,6 +180,7 @@ def _trained(
     names = images.manifest.class_names
     if how == "full":
         model = champion.rebuild(names, weights=_weights(recipe, run), seed=recipe.seed)
+        successor.with_settings(model, champion, lineage=lineage)
     else:
         start = successor.shrink_perturb if how == "shrink" else successor.from_champion
         model = start(champion, names, lineage=lineage, seed=recipe.seed)

@@ -69,8 +69,7 @@ def gate(
         leaked: ids of images that the challenger was trained on, see `onlineml.improving.gate.leaks.leaked_images`;
             those among the test images block.
         blocks: further reasons against promotion, in sentences.
-        look: number of this look in the life of the test set; it spends its share of the policy's error rate. None: the
-            only one, which spends all of it.
+        look: of a test set's life, which spends its share of the policy's error rate. None: the only one.
         score: ``"accuracy"``; for detectors ``"map_50_95"`` (the default), ``"map_50"`` or ``"map_75"``.
         min_support: minimum number of images (for a detector, objects) of a class or slice to test it for a drop. The
             tests have a family-wise error rate of 5 % (Holm 1979).

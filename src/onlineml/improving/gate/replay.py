@@ -39,7 +39,7 @@ def replayed(record: Mapping[str, Any]) -> str:
 
 
 def _blocked(record: Mapping[str, Any]) -> bool:
-    """Whether something stood in the way; a record without the number has reasons that block before the last."""
+    """Return whether something stood in the way; a record without the number has reasons that block before the last."""
     if "n_blocks" in record:
         return bool(record["n_blocks"])
     return record["verdict"] == REJECT and len(record["reasons"]) > 1

@@ -134,6 +134,7 @@ class ObjectDetector(VisionModule):
         self.set_normalization(mean=built.mean, std=built.std)
         self.start_scale = built.network.start_scale if start_scale is None else start_scale
         self._seen = DetectionMetric()
+        self.begin_keeping()
         self.to(memory_format=torch.channels_last)
 
     def run_config(self) -> dict[str, str]:
@@ -157,6 +158,9 @@ class ObjectDetector(VisionModule):
         below = {"backbone": self.backbone_name} if takes_backbone(self.architecture) else {}
         own = {name: getattr(self, name) for name in ("architecture", "config", "start_scale", "max_objects")}
         return super().settings() | own | below
+
+    def usual_rates(self, optimizer: Optimizer, *, pretrained: bool) -> tuple[float, float]:
+        return self.network.default_lr(optimizer, pretrained=pretrained), 0.05 if optimizer == "adamw" else 5e-4
 
     @classmethod
     def from_descriptor(

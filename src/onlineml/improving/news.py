@@ -1,0 +1,78 @@
+"""News since the champion: something to learn, other names for the same classes, or nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from onlineml.data.manifest.examples import examples
+from onlineml.errors import DataError
+from onlineml.improving.challenger.current_names import current_names
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from onlineml.data.manifest.changes import Changes
+    from onlineml.data.manifest.manifest import Manifest
+    from onlineml.project.project import Project
+    from onlineml.registry.versions import ModelVersion
+
+__all__ = ["changes_since", "names_of", "nothing_new", "only_renamed", "require_training_images"]
+
+
+def changes_since(project: Project, before: str, data: Manifest) -> Changes | None:
+    """Return the changes since the dataset with the hash ``before``; None if the project does not have it."""
+    if before not in project.datasets.list():
+        return None
+    return project.datasets.changes(project.datasets.get(before), data)
+
+
+def names_of(champion: ModelVersion, data: Manifest, lineage: Mapping[str, str]) -> list[str | None]:
+    """The present names of a champion's classes; None for one that is gone.
+
+    Raises:
+        DataError: none of them exists any more.
+    """
+    former = champion.descriptor()["class_names"]
+    names = current_names(former, lineage, known=data.class_names)
+    if not any(names):
+        raise DataError(
+            f"the champion {champion.version} knows none of the {len(data.class_names)} classes of today (it knows "
+            f"{examples(former)}): no comparison is possible; train a model with fit, and make it the champion with "
+            "project.promote(project.publish(model), reason=…)"
+        )
+    return names
+
+
+def nothing_new(changes: Changes | None, data: Manifest, names: Sequence[str | None], former: Sequence[str]) -> str:
+    """Say why there is nothing to learn; ``""`` if there is something, or if that is unknown."""
+    if changes is None or list(names) != list(former) or _to_learn(changes, data):
+        return ""
+    told = [f"{n:,} new images are not annotated"] if (n := changes.counts()["new"]) else []
+    told += [f"no image shows {examples(changes.new_classes)}"] if changes.new_classes else []
+    return "; ".join(told) or "no image and no annotation has changed"
+
+
+def only_renamed(changes: Changes | None, data: Manifest, names: Sequence[str | None], former: Sequence[str]) -> bool:
+    """Return whether the classes have other names than the champion was trained with, and there is nothing to learn."""
+    renamed = list(names) != list(former) and None not in names and len(set(names)) == len(names)
+    return renamed and changes is not None and not _to_learn(changes, data)
+
+
+def _to_learn(changes: Changes, data: Manifest) -> bool:
+    rows = changes.table.to_pylist()
+    new = {row["image_id"] for row in rows if row["change"] == "new"}
+    annotated = set(data.column("image_id")[data.kind.is_annotated(data.table)])
+    return len(new) < len(rows) or bool(new & annotated) or bool(changes.gone_classes)
+
+
+def require_training_images(data: Manifest) -> None:
+    """Check that there is something to train on.
+
+    Raises:
+        DataError: no image of the split ``train`` is annotated.
+    """
+    if not (data.kind.is_annotated(data.table) & (data.column("split") == "train")).any():
+        raise DataError(
+            f"there is nothing to train on: no annotated image of the {len(data):,} in the project is in the split "
+            "'train'; add labelled photos with project.add or project.images.upload, or label some"
+        )
