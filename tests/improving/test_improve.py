@@ -13,7 +13,7 @@ import torch
 import onlineml as oml
 from onlineml import registry
 from onlineml.errors import ConfigError, DataError, StoppedError
-from onlineml.improving import attempt
+from onlineml.improving import attempt, judge
 from onlineml.improving.challenger import train
 from onlineml.improving.challenger.images import challenger_images
 from onlineml.improving.gate.policy import Better, Gate
@@ -270,7 +270,7 @@ def test_it_may_be_asked_only_to_decide(tmp_path, decoded_photos):
 
 def test_of_two_schedulers_one_promotes(tmp_path, decoded_photos, monkeypatch):
     project = better_project(tmp_path)
-    gate, inner = attempt.gate, []
+    gate, inner = judge.gate, []
 
     def slow_gate(*args, **options):
         if not inner:  # while the first one decides, a second one begins and ends
@@ -278,7 +278,7 @@ def test_of_two_schedulers_one_promotes(tmp_path, decoded_photos, monkeypatch):
             inner[0] = quick(oml.Project.open(project.url), how="head", seed=1)
         return gate(*args, **options)
 
-    monkeypatch.setattr(attempt, "gate", slow_gate)
+    monkeypatch.setattr(judge, "gate", slow_gate)
     outcome = quick(project, how="head")
 
     assert inner[0].promoted
@@ -314,7 +314,7 @@ def test_interrupted_at_any_step_it_goes_on_without_doing_anything_twice(where, 
         "evaluate": "onlineml.improving.attempt.evaluate",
         "published": "onlineml.registry.versions.publish_version",
         "scores_now": "onlineml.improving.attempt.scores_now",
-        "gate": "onlineml.improving.attempt.gate",
+        "gate": "onlineml.improving.judge.gate",
         "promote": "onlineml.improving.attempt.Attempt._promote",
         "save": "onlineml.improving.outcome.Outcome.save",
     }[where]

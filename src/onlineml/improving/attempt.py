@@ -13,10 +13,9 @@ from onlineml.improving.challenger.score import scores_now
 from onlineml.improving.challenger.strategy import chosen_how
 from onlineml.improving.challenger.successor_pieces import successor_pieces
 from onlineml.improving.challenger.train import train_challenger, train_first
-from onlineml.improving.gate.decide import gate
 from onlineml.improving.gate.leaks import leaked_images
-from onlineml.improving.gate.looks import LookLog
 from onlineml.improving.gate.result import REJECT
+from onlineml.improving.judge import Judge
 from onlineml.improving.news import changes_since, names_of, only_renamed
 from onlineml.improving.notes import augmentation_notes, corrected_notes, leak_notes, moved_notes
 from onlineml.improving.outcome import FIRST, RENAMED, Outcome
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
     from onlineml.data.manifest.manifest import Manifest
     from onlineml.evaluation.base import BaseScores
     from onlineml.improving.gate.policy import Gate
-    from onlineml.improving.gate.promise import Look
-    from onlineml.improving.gate.result import GateResult
     from onlineml.improving.recipe import How, Recipe
     from onlineml.improving.review.features import FeatureStore
     from onlineml.project.project import Project
@@ -160,7 +157,7 @@ class Attempt:
         version = self._publish(model, scores, parent=parent)
         trained = self.run.spec.get("trained", {})
         outcome = dataclasses.replace(outcome, challenger=version, scores=scores, trained=trained)
-        return self._decide(outcome, before_scores, scores, changes)
+        return self._decide(outcome, (champion, model), (before_scores, scores), changes)
 
     def _how(self, champion: Any, changes: Changes | None) -> How:
         """Choose how the challenger is trained; a resumed attempt keeps its choice."""
@@ -187,27 +184,17 @@ class Attempt:
             progress=self.progress,
         )
 
-    def _decide(self, outcome: Outcome, before: BaseScores, after: BaseScores, changes: Changes | None) -> Outcome:
+    def _decide(
+        self, outcome: Outcome, models: tuple[Any, Any], scores: tuple[BaseScores, BaseScores], changes: Changes | None
+    ) -> Outcome:
         """Apply the gate's verdict and return the outcome with it."""
-        new_classes = tuple(name for name in after.class_names if name not in set(before.class_names))
-        relabelled = bool(changes and changes.counts()["relabelled"])
-
-        def judge(look: Look) -> GateResult:
-            return gate(
-                before,
-                after,
-                policy=self.gate.policy_for(reason=bool(new_classes) or relabelled),
-                rules=self.gate.rules,
-                look=look,
-                min_support=self.gate.min_support,
-                seed=self.recipe.seed,
-            )
-
+        known = set(scores[0].class_names)
+        new_classes = tuple(name for name in scores[1].class_names if name not in known)
+        judge = Judge(self.gate, self.recipe, self.data, lineage=self.state.lineage, models=models, scores=scores)
+        reason = bool(new_classes) or bool(changes and changes.counts()["relabelled"])
+        decided = judge.look(self.project, champion=outcome.champion, challenger=outcome.challenger, justified=reason)
         test = self.data.select(split="test")
-        key = {"champion": outcome.champion, "challenger": outcome.challenger, "dataset": self.data.hash}
-        looks = LookLog(self.project.location)
-        decided = looks.taken(judge, image_ids=after.image_ids, key={**key, "test_hash": test.hash})
-        reasons = [*decided.reasons, *moved_notes(changes), *corrected_notes(changes, test)]
+        reasons = [*decided.reasons, *judge.notes(), *moved_notes(changes), *corrected_notes(changes, test)]
         promoted = False
         if decided.promoted and self.gate.promote:
             promoted = self._promote(outcome.challenger, replaces=outcome.champion, reasons=reasons)

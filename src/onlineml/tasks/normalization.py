@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
@@ -15,8 +15,13 @@ __all__ = ["WithNormalization", "normalized"]
 
 
 class WithNormalization:
-    """The part of `onlineml.tasks.base.VisionModule` that normalises pixels."""
+    """The part of `onlineml.tasks.base.VisionModule` that normalises pixels.
 
+    Attributes:
+        alter: applied to images before, to see what small changes of them do; None except in such a trial.
+    """
+
+    alter: Callable[[Tensor], Tensor] | None = None
     scale: Tensor
     shift: Tensor
 
@@ -28,6 +33,8 @@ class WithNormalization:
 
     def normalize(self, image: Tensor) -> Tensor:
         """Normalise RGB, (B, 3, H, W) uint8 in 0..255 or float in 0..1; same shape."""
+        if self.alter is not None:
+            image = self.alter(image)
         return normalized(image, scale=self.scale, shift=self.shift)
 
 

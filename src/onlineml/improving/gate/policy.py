@@ -108,6 +108,8 @@ class Gate:
             None.
         min_support: minimum number of images (for a detector, objects) of a class or slice to test it for a drop.
         slices: columns to slice the scores by, see `onlineml.evaluate`.
+        robustness: maximum number of test images that are altered a little (brightness, contrast, JPEG, shift) before a
+            promotion, see `onlineml.improving.gate.robustness`; 0 for none.
         promote: if False, decide, but do not replace the champion.
 
     Raises:
@@ -123,11 +125,13 @@ class Gate:
     rules: Sequence[Rule] = ()
     min_support: int = 30
     slices: Sequence[str] | None = None
+    robustness: int = 200
     promote: bool = True
 
     def __post_init__(self) -> None:
         self.policy_for(reason=True)
         whole("min_support", self.min_support, least=1, of="images")
+        whole("robustness", self.robustness, of="images")
         names("slices", self.slices, optional=True)
         flag("promote", self.promote)
         if not isinstance(self.rules, Iterable):
