@@ -24,10 +24,6 @@ class Look:
     Attributes:
         number: in the life of the test set, from 1.
         n_not_worse: earlier promotions in this life that were shown to be not worse, not to be better.
-
-    Example:
-        >>> round(Look(1).share, 3), round(Look(30).share, 4), round(Look(100).spent, 2)
-        (0.255, 0.0035, 0.75)
     """
 
     number: int
