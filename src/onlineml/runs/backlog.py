@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import threading
 import warnings
 import weakref
@@ -31,7 +32,8 @@ class Backlog:
     def __init__(self, place: str) -> None:
         self._place = place
         self._owed: dict[str, Callable[[], object]] = {}
-        self._lock = threading.RLock()
+        self._writing = threading.RLock()  # one thread writes what is kept
+        self._guard = threading.Lock()  # of what is owed and of the thread; held for no request
         self._thread: threading.Thread | None = None
 
     def __contains__(self, name: str) -> bool:
@@ -50,7 +52,8 @@ class Backlog:
             self._keep(name, store)
             return
         try:
-            with patience.at_most(patience.limit_s() if lasting else FIRST_S):
+            older = self._writing if known else contextlib.nullcontext()  # must not be written after this one
+            with patience.at_most(patience.limit_s() if lasting else FIRST_S), older:
                 store()
         except OSError as err:
             self._keep(name, store)
@@ -65,18 +68,19 @@ class Backlog:
         Raises:
             OSError: the first that cannot be written.
         """
-        with self._lock:
+        with self._writing:
             for name, store in list(self._owed.items()):
                 store()
                 if self._owed.get(name) is store:
                     del self._owed[name]
 
     def _keep(self, name: str, store: Callable[[], object]) -> None:
-        self._owed[name] = store
-        if self._thread is None or not self._thread.is_alive():
-            _unfinished.add(self)
-            self._thread = threading.Thread(target=self._repeat, name="onlineml-backlog", daemon=True)
-            self._thread.start()
+        with self._guard:
+            self._owed[name] = store
+            if self._thread is None or not self._thread.is_alive():
+                _unfinished.add(self)
+                self._thread = threading.Thread(target=self._repeat, name="onlineml-backlog", daemon=True)
+                self._thread.start()
 
     def _tell(self, name: str, err: OSError) -> None:
         warnings.warn(
@@ -86,9 +90,15 @@ class Backlog:
             stacklevel=3,
         )
 
+    def _repeats(self) -> bool:
+        with self._guard:
+            if not self._owed:
+                self._thread = None  # what is kept from now on starts another
+            return bool(self._owed)
+
     def _repeat(self) -> None:
         ended, wait_s = threading.Event(), _WAIT_S
-        while self._owed:
+        while self._repeats():
             ended.wait(wait_s)
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
             try:

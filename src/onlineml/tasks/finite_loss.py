@@ -35,10 +35,11 @@ def check_loss(per_image: Tensor, batch: Mapping[str, Any], *, step: int, lr: fl
         return
     image_ids = ids_of(batch)
     bad = [image_ids[i] for i in torch.nonzero(~finite).flatten().tolist()]
-    told = f"the loss at step {step} is not finite for"
     if len(bad) < len(image_ids):
-        raise TrainingError(f"{told} some images only: look at them; image_id: {bad[:8]}")
+        raise TrainingError(
+            f"the loss at step {step} is not finite for some images only: look at them; image_id: {bad[:8]}"
+        )
     raise DivergedError(
-        f"{told} every image of the batch, so the weights have diverged: lower lr (now {lr:g}), or see suggest_lr(), "
-        f"and go on with the same run; image_id: {bad[:8]}"
+        f"the loss at step {step} is not finite for every image of the batch, so the weights have diverged: lower lr "
+        f"(now {lr:g}), or see suggest_lr(), and go on with the same run; image_id: {bad[:8]}"
     )
