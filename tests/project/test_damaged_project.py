@@ -15,6 +15,8 @@ from fuzzing import attack
 from onlineml.data.annotations.classes import Classes
 from onlineml.evaluation import ClassificationScores, DetectionScores, MultilabelScores
 from onlineml.registry import aliases, promotion_history
+from onlineml.registry.promotions import AliasState
+from onlineml.storage.location import Location
 from onlineml.storage.log.log import AppendLog
 from tiny import TinyNet
 from tiny_boxes import SlimResNet
@@ -144,6 +146,16 @@ def test_promotions_that_are_none_are_left_out_alone(tmp_path: Path) -> None:
         assert aliases(tmp_path / "p") == before
     with pytest.warns(RuntimeWarning, match="no promotions"):
         assert [one["in_effect"] for one in promotion_history(tmp_path / "p")] == [True, False]
+
+
+def test_a_promotion_follows_an_entry_that_is_none(tmp_path: Path) -> None:
+    log = AppendLog(tmp_path / "log" / "promotions")
+    log.append_after({"version": 7}, series="champion", after=None)
+    with pytest.warns(RuntimeWarning, match="no promotions"):
+        state = AliasState(Location.of(tmp_path), "champion")
+    state.follow(event="promoted", version="1-a", reason="", author="ada")
+    with pytest.warns(RuntimeWarning, match="no promotions"):
+        assert aliases(tmp_path) == {"champion": "1-a"}
 
 
 def test_a_dataset_that_a_log_names_is_inside_the_project(tmp_path: Path) -> None:

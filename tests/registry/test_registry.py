@@ -215,9 +215,9 @@ def test_a_model_outside_a_project(store: Store) -> None:
     assert registry.resolve(store.location.to(url)) == version
     with pytest.raises(AlreadyExistsError):
         registry.publish_to(store.location.to(url), {"model.json": b"{}"})
-    for wrong in (b"[]", b"{"):
+    for wrong, told in ((b"[]", "Expected `object`"), (b"{", "not JSON")):
         store.raw_write("somewhere/mine/model.json", wrong)
-        with pytest.raises(StorageError, match="JSON"):
+        with pytest.raises(StorageError, match=told):
             version.descriptor()
 
 

@@ -9,16 +9,15 @@ from __future__ import annotations
 import getpass
 import os
 import re
-import warnings
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-from onlineml.errors import ConfigError, ConflictError, StorageError
-from onlineml.storage.documents import checked
+from onlineml.errors import ConfigError, ConflictError
 from onlineml.storage.location import Location, Options, Url
 from onlineml.storage.log.log import AppendLog, LogEntry, in_effect
+from onlineml.storage.log.typed import entries_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,12 +38,18 @@ class _Promotion(msgspec.Struct):
     author: str
     series: str
 
+    def __post_init__(self) -> None:
+        if self.alias != self.series:
+            raise ValueError("Expected `series` to be the alias")
+
 
 def aliases(project: Url) -> dict[str, str]:
     """Return the current version's name of each alias of the project in a folder."""
-    entries = _entries(_log(Location.of(project)))
-    names = sorted({entry.record["alias"] for entry in entries})
-    stacks = {name: _stack(in_effect(entries, series=name)) for name in names}
+    log = _log(Location.of(project))
+    entries = log.read()
+    good = _promotions(entries, log)
+    names = sorted({entry.record["alias"] for entry in good})
+    stacks = {name: _stack(_both(in_effect(entries, series=name), good)) for name in names}
     return {name: stack[-1] for name, stack in stacks.items() if stack}
 
 
@@ -55,8 +60,10 @@ def promotion_history(project_url: Url, *, storage_options: Options = None) -> l
         For each: id, time (ISO, UTC), event, alias, version, previous, reason, author, and in_effect, which is false
         for a promotion that lost against a concurrent one, on a store that cannot refuse it.
     """
-    entries = _entries(_log(Location.of(project_url, storage_options)))
-    names = {entry.record["alias"] for entry in entries}
+    log = _log(Location.of(project_url, storage_options))
+    entries = log.read()
+    good = _promotions(entries, log)
+    names = {entry.record["alias"] for entry in good}
     counting = {entry.id for name in names for entry in in_effect(entries, series=name)}
     shown = ("event", "alias", "version", "previous", "reason", "author")
     return [
@@ -66,7 +73,7 @@ def promotion_history(project_url: Url, *, storage_options: Options = None) -> l
             **{name: entry.record[name] for name in shown},
             "in_effect": entry.id in counting,
         }
-        for entry in entries
+        for entry in good
     ]
 
 
@@ -80,8 +87,8 @@ class AliasState:
     def __init__(self, project: Location, alias: str) -> None:
         self._project, self._alias = project, alias
         self._log = _log(project)
-        self._entries = in_effect(_entries(self._log), series=alias)
-        self.versions = _stack(self._entries)
+        self._entries = in_effect(self._log.read(), series=alias)
+        self.versions = _stack(_promotions(self._entries, self._log))
 
     def follow(self, *, event: str, version: str, reason: str, author: str | None) -> None:
         """Point the alias to another version.
@@ -112,23 +119,13 @@ def _log(project: Location) -> AppendLog:
     return AppendLog(project / "log/promotions")
 
 
-def _entries(log: AppendLog) -> list[LogEntry]:
-    """Return the promotions in a log; others that somebody wrote there are left out, with a warning."""
-    found, wrong = list[LogEntry](), list[str]()
-    for entry in log.read():
-        try:
-            record = checked(entry.record, _Promotion, entry.id)
-        except StorageError as error:
-            wrong.append(str(error))
-        else:
-            if record.alias == record.series:
-                found.append(entry)
-            else:
-                wrong.append(f"{entry.id} is of another series than its alias")
-    if wrong:
-        told = f"{len(wrong):,} entries of {log.location} are no promotions, and are left out: {wrong[0]}"
-        warnings.warn(told, RuntimeWarning, stacklevel=3)
-    return found
+def _promotions(entries: Sequence[LogEntry], log: AppendLog) -> list[LogEntry]:
+    return entries_of(entries, _Promotion, log=log.location, called="promotions")
+
+
+def _both(entries: Sequence[LogEntry], good: Sequence[LogEntry]) -> list[LogEntry]:
+    ids = {entry.id for entry in good}
+    return [entry for entry in entries if entry.id in ids]
 
 
 def _stack(entries: Sequence[LogEntry]) -> list[str]:

@@ -98,7 +98,8 @@ def checked(
 
 
 def _damaged(where: object, wrong: Exception, error: type[OnlineMLError]) -> OnlineMLError:
-    return error(f"{where} cannot be read: {str(wrong)[:300]}; restore it from a copy, or write it again")
+    told = "cannot be read" if isinstance(wrong, msgspec.ValidationError) else "is not JSON"
+    return error(f"{where} {told}: {str(wrong)[:300]}; restore it from a copy, or write it again")
 
 
 def read_json(url: Url, kind: type[msgspec.Struct] | None = None) -> dict[str, Any]:

@@ -193,7 +193,6 @@ class Training:
         probe = probe_head(self.model, head, train, val)
         if val is not None:
             self.before = WeightsSnapshot.of(self.model, probe.metrics)
-            self.before_name = "the model as it was" if math.isnan(probe.penalty) else "only the last layer trained"
         epochs = float(self.epochs or 0)
         if self.budget_s is not None:
             left_s = self.budget_s - self.clock.spent()
@@ -286,7 +285,9 @@ class Training:
             kept = record.best.row
             self.model.load_state_dict(record.best.weights)
         if record.before is not None and good(record.before.row) > good(kept):  # only the new head
-            text = kept_line(self.before_name, self.model.metric_names[-1], record.before.row, instead_of=kept)
+            as_it_was = self.run.spec["plan"].get("probe_penalty") is None
+            before = "the model as it was" if as_it_was else "only the last layer trained"
+            text = kept_line(before, self.model.metric_names[-1], record.before.row, instead_of=kept)
             tell([text], self.run, self.progress)
             kept = shown = kept | record.before.row
             self.model.load_state_dict(record.before.weights)

@@ -61,7 +61,7 @@ def test_json_may_leave_probabilities_out(scores):
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("{", "not JSON"), ("[]", "found format None"), ('{"format": "x"}', "found format 'x'")],
+    [("{", "not JSON"), ("[]", "Expected .object."), ('{"format": "x"}', "found format 'x'")],
 )
 def test_other_json_is_refused(text, says):
     with pytest.raises(DataError, match=says):

@@ -15,6 +15,7 @@ from onlineml.improving.gate.policy import Better, NotWorse
 from onlineml.improving.gate.promise import Look
 from onlineml.improving.gate.replay import replayed
 from onlineml.storage.location import Location
+from onlineml.storage.log.log import AppendLog
 
 IDS = [f"i{k}" for k in range(1000)]
 
@@ -136,3 +137,15 @@ def test_looks_are_told_and_stored(pair):
     assert (record["look"], record["spent"]) == (7, Look(7).spent)
     assert sum(group[3] for group in record["evidence"]["groups"]) == 1000
     assert dataclasses.astuple(Look(7)) == (7, 0)
+
+
+def test_an_entry_that_is_no_look_is_left_out_and_followed(log, pair, tmp_path):
+    look_at(log, pair=pair)
+    foreign, last = AppendLog(Location.of(tmp_path) / "log/looks"), log.entries()[-1].id
+    for wrong in ({"gate": 3}, {**key(), "life": "", "gate": {}}, {**key(), "life": 7, "gate": None}):
+        last = foreign.append_after(wrong, series="looks", after=last)
+
+    with pytest.warns(RuntimeWarning, match="3 entries of .*log/looks are no looks, and are left out"):
+        assert look_at(log, pair=pair, challenger="3") == 2
+    with pytest.warns(RuntimeWarning, match="no looks"):
+        assert [look["number"] for look in look_history(tmp_path)] == [1, 2]

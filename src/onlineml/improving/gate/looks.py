@@ -9,11 +9,14 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from onlineml.errors import ConflictError
 from onlineml.improving.gate.promise import Look
 from onlineml.improving.gate.result import PROMOTE
 from onlineml.storage.location import Location
 from onlineml.storage.log.log import AppendLog, LogEntry, in_effect
+from onlineml.storage.log.typed import entries_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -49,6 +52,33 @@ def look_history(project: Url, *, storage_options: Options = None) -> list[dict[
     ]
 
 
+class _Policy(msgspec.Struct):
+    name: str
+
+
+class _Gate(msgspec.Struct):
+    verdict: str
+    policy: _Policy
+    lower: float | None
+    look: int
+
+
+class _Look(msgspec.Struct):
+    """A record of the log."""
+
+    champion: str
+    challenger: str
+    dataset: str
+    test_hash: str
+    life: str
+    gate: _Gate
+    images: list[str] = []
+
+    def __post_init__(self) -> None:
+        if not self.life and not self.images:
+            raise ValueError("Expected `images` of the first look at a test set")
+
+
 class LookLog:
     """The looks of a project's gate, in ``log/looks``."""
 
@@ -57,7 +87,13 @@ class LookLog:
 
     def entries(self) -> list[LogEntry]:
         """The looks that count, in order."""
-        return in_effect(self._log.read(), series=_SERIES)
+        return self._read()[0]
+
+    def _read(self) -> tuple[list[LogEntry], str | None]:
+        """The looks that count, and the id of the entry that the next one follows."""
+        chain = in_effect(self._log.read(), series=_SERIES)
+        looks = entries_of(chain, _Look, log=self._log.location, called="looks")
+        return looks, chain[-1].id if chain else None
 
     def taken(
         self, judge: Callable[[Look], GateResult], *, image_ids: Sequence[str], key: Mapping[str, str]
@@ -72,7 +108,7 @@ class LookLog:
             key: champion, challenger, dataset and test_hash.
         """
         while True:
-            entries = self.entries()
+            entries, last = self._read()
             life = _life_of(entries, image_ids)
             own = [entry for entry in entries if (entry.record["life"] or entry.id) == life]
             same = [place for place, entry in enumerate(own) if all(entry.record[k] == key[k] for k in key)]
@@ -84,7 +120,7 @@ class LookLog:
             if not life:
                 record["images"] = _sample(image_ids)
             try:
-                self._log.append_after(record, series=_SERIES, after=entries[-1].id if entries else None)
+                self._log.append_after(record, series=_SERIES, after=last)
             except ConflictError:  # another look came first: this one is the next
                 continue
             return decided
