@@ -79,7 +79,8 @@ class Source(NamedTuple):
 
     def published(self, texts: Sequence[str]) -> list[str]:
         """Return texts without the secrets in the addresses and options of what is read."""
-        for url in self.url.values() if isinstance(self.url, Mapping) else [self.url]:
+        urls = self.url.values() if isinstance(self.url, Mapping) else [self.url]
+        for url in filter(str, urls):  # a dataset of Python objects needs none
             texts = publishable(texts, Location(absolute(url), self.options))
         return list(texts)
 
