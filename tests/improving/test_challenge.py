@@ -64,7 +64,7 @@ def test_a_better_model_takes_the_place_also_when_the_call_was_interrupted(tmp_p
 
     model, data, run = oml.load_model(f"{good.url}@champion", backbone=FACTORY), project.freeze(), project.runs.new()
     with monkeypatch.context() as patch:
-        patch.setattr("onlineml.improving.attempt.gate", raising(RuntimeError("broken in")))  # after publishing
+        patch.setattr("onlineml.improving.judge.gate", raising(RuntimeError("broken in")))  # after publishing
         with pytest.raises(RuntimeError, match="broken in"):
             oml.challenge(project, model, data, recipe=RECIPE, run=run)
     assert run.status()["state"] == "failed"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import msgspec
-import torch
 from msgspec import Meta
 
 if TYPE_CHECKING:
@@ -117,5 +116,5 @@ class WithKeptSettings:
         if kept.class_weights and weights is not None:
             mean = sum(kept.class_weights.values()) / len(kept.class_weights)
             values = [kept.class_weights.get(name, mean) for name in module.class_names]
-            weights.copy_(torch.tensor(values))
+            weights.copy_(weights.new_tensor(values))
             self.weighs_by_data = False
