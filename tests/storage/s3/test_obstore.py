@@ -89,6 +89,7 @@ def test_a_body_that_is_cut_is_read_again(
     fault_proxy.fault = lambda method, _path, number: "cut" if method == "GET" and number == 0 else None
     assert io.read_many([url], storage_options=options) == [data]
     fault_proxy.fault = lambda method, *_: "cut" if method == "GET" else None
+    monkeypatch.setenv("ONLINEML_PATIENCE_S", "1")
     (found,) = io.read_many([url], storage_options=options)
     assert isinstance(found, StorageError)
     assert url in str(found)
