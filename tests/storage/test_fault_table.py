@@ -131,9 +131,9 @@ def test_what_lasts_is_told_in_time_and_costs_no_run(place: Place, fault: str, m
     with pytest.warns(RuntimeWarning, match="cannot be stored now"):  # noqa: PT031
         run.log_metrics({"step": 1})
         run.set_status("failed", facts={"error": "the first"})
-    assert run.status()["error"] == "the first"  # known here, though not there
     monkeypatch.setenv("ONLINEML_PATIENCE_S", "30")
     place.proxy.fault = lambda *_: None
+    assert run.status()["error"] == "the first"  # known here, also while it is not there
     run.flush()
     again = Run.open(run.location)
     assert (again.status()["state"], again.status()["error"], again.metrics()) == ("failed", "the first", [{"step": 1}])
