@@ -234,6 +234,20 @@ def test_drawn_boxes_say_what_they_are():
         assert 0 <= float(tag["y"]) <= float(tag["y"]) + float(tag["height"]) <= 100
 
 
+def test_of_hundreds_of_false_boxes_those_of_highest_score_are_drawn():
+    false = [SeenBox("background", (1.0, 1.0, 5.0, 5.0), f"c{n}", 0.9 - n / 1000, "") for n in range(300)]
+    missed = SeenBox("missed", (2.0, 2.0, 9.0, 9.0), "owl", float("nan"), "")
+    image = image_with([missed, *false, SeenBox("hit", (3.0, 3.0, 9.0, 9.0), "cat", 0.1, "cat")])
+
+    text = boxes_svg(image, "")
+
+    assert text.count("<title>") == 27
+    assert "owl" in text
+    assert "c24" in text
+    assert "c25" not in text
+    assert caption(image) == "1 missed, 2 false (25 drawn); 3 objects"
+
+
 def test_of_an_image_of_unknown_size_the_boxes_alone_are_drawn():
     box = SeenBox("background", (10, 20, 300, 200), "cat", 0.5, "")
     text = boxes_svg(image_with([box], size_hw=(0, 0)), "data:image/png;base64,AAAA")

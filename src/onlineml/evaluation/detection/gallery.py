@@ -22,13 +22,21 @@ if TYPE_CHECKING:
 __all__ = ["boxes_svg", "caption", "shot", "worst_figure"]
 
 _N_TAGS = 8  # more tags would cover the image
+_N_FALSE = 25  # false boxes drawn on an image, those of highest score: a poor detector finds hundreds
 _HALO = "#00000099"  # below each line, for contrast on bright and dark images
 
 
 def caption(image: WorstImage) -> str:
-    """Return a caption like "2 missed, 3 false; 14 objects"."""
+    """Return a caption like "2 missed, 3 false; 14 objects"; it says how many false boxes are drawn if not all."""
     wrong = [f"{n:,} {word}" for n, word in ((image.n_missed, "missed"), (image.n_false, "false")) if n]
-    return f"{', '.join(wrong)}; {count(image.n_objects, 'object')}"
+    drawn = f" ({_N_FALSE} drawn)" if len(_drawn(image)) < len(image.boxes) else ""
+    return f"{', '.join(wrong)}{drawn}; {count(image.n_objects, 'object')}"
+
+
+def _drawn(image: WorstImage) -> list[SeenBox]:
+    false = [box for box in image.boxes if box.kind not in {"hit", "missed"}][_N_FALSE:]
+    left_out = set(map(id, false))
+    return [box for box in image.boxes if id(box) not in left_out]
 
 
 def _canvas(image: WorstImage) -> tuple[float, float]:
@@ -84,7 +92,7 @@ def _draw(axes: Axes, image: WorstImage, data: bytes | None) -> None:
                   fontsize=7, parse_math=False)  # fmt: skip
     else:
         axes.imshow(pixels, extent=(0, width, height, 0))
-    for box in sorted(image.boxes, key=lambda b: b.is_error):
+    for box in sorted(_drawn(image), key=lambda b: b.is_error):
         x1, y1, x2, y2 = box.box_xyxy
         color, style = _look(box)
         patch = Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=color, linewidth=1.4, linestyle=style)
@@ -125,7 +133,7 @@ def boxes_svg(image: WorstImage, source: str) -> Markup:
     kinds = {"hit": CALM, "false": ALARM, "missed": WARM}
     boxes: dict[str, list[tuple[str, ...]]] = {kind: [] for kind in kinds}
     halos = ""  # of all boxes as one shape: a poor detector draws hundreds
-    for box in image.boxes:
+    for box in _drawn(image):
         x1, y1, x2, y2 = box.box_xyxy
         place = tuple(f"{number:.1f}" for number in (x1, y1, x2 - x1, y2 - y1))
         boxes[box.kind if box.kind in kinds else "false"].append((*place, box_words(box)))
