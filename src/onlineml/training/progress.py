@@ -50,10 +50,11 @@ def epoch_line(row: Mapping[str, Any]) -> str:
     return "  ".join(parts)
 
 
-def kept_line(name: str, metric: str, better: Mapping[str, Any], *, instead_of: Mapping[str, Any]) -> str:
+def kept_line(name: str, metrics: Iterable[str], better: Mapping[str, Any], *, instead_of: Mapping[str, Any]) -> str:
     """Format the news that training all layers did not help, as one line."""
-    numbers = f"{better[metric]:.4f} on the validation images, against {instead_of[metric]:.4f} with all layers trained"
-    return f"Kept {name}: {metric} {numbers}."
+    known = [metric for metric in metrics if metric in better and metric in instead_of]
+    kept, other = (", ".join(f"{m} {row[m]:.4f}" for m in known) for row in (better, instead_of))
+    return f"Kept {name}: {kept} on the validation images, against {other} with all layers trained."
 
 
 def tell(texts: Iterable[str], run: Run, progress: Progress) -> None:

@@ -287,7 +287,7 @@ class Training:
         if record.before is not None and good(record.before.row) > good(kept):  # only the new head
             as_it_was = self.run.spec["plan"].get("probe_penalty") is None
             before = "the model as it was" if as_it_was else "only the last layer trained"
-            text = kept_line(before, self.model.metric_names[-1], record.before.row, instead_of=kept)
+            text = kept_line(before, self.model.metric_names, record.before.row, instead_of=kept)
             tell([text], self.run, self.progress)
             kept = shown = kept | record.before.row
             self.model.load_state_dict(record.before.weights)
