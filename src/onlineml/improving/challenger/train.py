@@ -17,6 +17,7 @@ from onlineml.improving.challenger.successor_pieces import successor_pieces
 from onlineml.models.classifiers import is_unspecified
 from onlineml.registry.versions import publish_to
 from onlineml.storage import io
+from onlineml.storage.codec import plain
 from onlineml.tasks.building import datamodule_for, model_for
 from onlineml.tasks.loading import load_model
 from onlineml.training.fit import fit
@@ -84,7 +85,7 @@ def train_challenger(
         facts = {}
         if how in {"warm", "head"}:
             facts = keep_best_between(model, champion, images, lineage=lineage)
-    run.update_spec({"trained": facts})
+    run.update_spec({"trained": plain(facts)})  # undefined figures are None
     return _store(model, run)
 
 
