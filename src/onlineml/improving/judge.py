@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from onlineml.improving.challenger.score import scores_now
@@ -49,7 +48,7 @@ class Judge:
     ) -> None:
         self._settings, self._recipe, self._data, self._lineage = settings, recipe, data, lineage
         self._models, self._scores = models, scores
-        self._altered = False
+        self._falls: tuple[Fall, ...] = ()
 
     def look(self, project: Project, *, champion: str, challenger: str, justified: bool) -> GateResult:
         """Take the next look at the test set of a project, see `onlineml.improving.gate.looks`.
@@ -68,13 +67,16 @@ class Judge:
 
     def notes(self) -> list[str]:
         """Return sentences on altered test images, if any were scored."""
-        return robustness_notes(self._falls) if self._altered else []
+        return robustness_notes(self._falls)
 
     def _judged(self, look: Look, *, justified: bool) -> GateResult:
         """Apply the gate; what would be promoted is scored on altered images, too."""
         decided = self._gate(look, justified=justified, blocks=())
         if not decided.promoted or not self._settings.robustness:
             return decided
+        self._falls = self._falls or robustness(
+            *self._models, self._data, self._score, n_images=self._settings.robustness, seed=self._recipe.seed
+        )
         blocks = robustness_reasons(self._falls)
         return self._gate(look, justified=justified, blocks=blocks) if blocks else decided
 
@@ -87,13 +89,6 @@ class Judge:
             look=look,
             min_support=self._settings.min_support,
             seed=self._recipe.seed,
-        )
-
-    @cached_property
-    def _falls(self) -> tuple[Fall, ...]:
-        self._altered = True
-        return robustness(
-            *self._models, self._data, self._score, n_images=self._settings.robustness, seed=self._recipe.seed
         )
 
     def _score(self, model: Any, sample: Manifest) -> BaseScores:

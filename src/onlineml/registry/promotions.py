@@ -45,11 +45,8 @@ class _Promotion(msgspec.Struct):
 
 def aliases(project: Url) -> dict[str, str]:
     """Return the current version's name of each alias of the project in a folder."""
-    log = _log(Location.of(project))
-    entries = log.read()
-    good = _promotions(entries, log)
-    names = sorted({entry.record["alias"] for entry in good})
-    stacks = {name: _stack(_both(in_effect(entries, series=name), good)) for name in names}
+    _, chains = _chains(_log(Location.of(project)))
+    stacks = {name: _stack(chain) for name, chain in chains.items()}
     return {name: stack[-1] for name, stack in stacks.items() if stack}
 
 
@@ -60,11 +57,8 @@ def promotion_history(project_url: Url, *, storage_options: Options = None) -> l
         For each: id, time (ISO, UTC), event, alias, version, previous, reason, author, and in_effect, which is false
         for a promotion that lost against a concurrent one, on a store that cannot refuse it.
     """
-    log = _log(Location.of(project_url, storage_options))
-    entries = log.read()
-    good = _promotions(entries, log)
-    names = {entry.record["alias"] for entry in good}
-    counting = {entry.id for name in names for entry in in_effect(entries, series=name)}
+    promotions, chains = _chains(_log(Location.of(project_url, storage_options)))
+    counting = {entry.id for chain in chains.values() for entry in chain}
     shown = ("event", "alias", "version", "previous", "reason", "author")
     return [
         {
@@ -73,7 +67,7 @@ def promotion_history(project_url: Url, *, storage_options: Options = None) -> l
             **{name: entry.record[name] for name in shown},
             "in_effect": entry.id in counting,
         }
-        for entry in good
+        for entry in promotions
     ]
 
 
@@ -123,9 +117,14 @@ def _promotions(entries: Sequence[LogEntry], log: AppendLog) -> list[LogEntry]:
     return entries_of(entries, _Promotion, log=log.location, called="promotions")
 
 
-def _both(entries: Sequence[LogEntry], good: Sequence[LogEntry]) -> list[LogEntry]:
-    ids = {entry.id for entry in good}
-    return [entry for entry in entries if entry.id in ids]
+def _chains(log: AppendLog) -> tuple[list[LogEntry], dict[str, list[LogEntry]]]:
+    """Return all promotions of a log, and those that are in effect, in order, by alias."""
+    entries = log.read()
+    promotions = {entry.id: entry for entry in _promotions(entries, log)}
+    names = sorted({entry.record["alias"] for entry in promotions.values()})
+    return list(promotions.values()), {
+        name: [entry for entry in in_effect(entries, series=name) if entry.id in promotions] for name in names
+    }
 
 
 def _stack(entries: Sequence[LogEntry]) -> list[str]:
