@@ -103,7 +103,12 @@ def test_created_once_and_opened_by_anyone(store: Store) -> None:
     assert "<b>more" not in again._repr_html_()
     with pytest.raises(NotFoundError, match=r"Project\.create"):
         Project.open(f"{store.url}/q", storage_options=store.storage_options)
-    for text, message in ((b"{}", "schema_version"), (b"[", "JSON"), (b'{"schema_version": 9}', "schema 9")):
+    for text, message in (
+        (b"{}", "schema_version"),
+        (b"{", "is not JSON"),
+        (b"[", "Expected `object`"),
+        (b'{"schema_version": 9}', "schema 9"),
+    ):
         store.raw_write("p/project.json", text)
         with pytest.raises(StorageError, match=message):
             Project.open(project.url, storage_options=store.storage_options)

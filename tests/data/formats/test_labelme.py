@@ -157,7 +157,7 @@ def test_flags_are_labels_of_the_image(tmp_path: Path) -> None:
     [
         (b'{"shapes": [{"label": "a", "points": [[1, "x"]]}], "flags": {}}', r"a\.json.*shapes\[0\]\.points\[0\]\[1\]"),
         (b'{"flags": {}, "shapes": 3}', r"a\.json.*Expected `array`, got `int` - at `\$\.shapes`"),
-        (b'{"flags": {}, "shapes": [', r"a\.json cannot be read"),
+        (b'{"flags": {}, "shapes": [', r"a\.json is not JSON"),
         (b'{"flags": {}, "shapes": [{"label": "\xff\xff"}]}', r"a\.json, line 1.*0xFF"),
     ],
 )
