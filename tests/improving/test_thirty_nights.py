@@ -53,9 +53,8 @@ def test_every_promotion_of_thirty_nights_is_in_the_log_with_its_evidence(tmp_pa
     champions = [line["version"] for line in promotion_history(project.url) if line["alias"] == "champion"]
     assert champions[1:] == promoted
     assert 1 <= len(promoted) < 5
-    rejected = [outcome for outcome in outcomes if outcome.verdict == "reject"]
-    assert all("it would fail where the champion does not" in outcome.reasons[0] for outcome in rejected)
+    assert not [outcome.reasons for outcome in outcomes if outcome.verdict == "reject"]
     final = oml.evaluate(oml.load_model(project.champion(), backbone=FACTORY), project.freeze())
-    assert final.accuracy > log[0]["gate"]["champion"] + 0.1
+    assert final.accuracy > 0.9
     assert np.isfinite([one["gate"]["lower"] for one in log]).all()
     assert final.class_names == CLASSES

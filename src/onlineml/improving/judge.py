@@ -75,7 +75,12 @@ class Judge:
         if not decided.promoted or not self._settings.robustness:
             return decided
         self._falls = self._falls or robustness(
-            *self._models, self._data, self._score, n_images=self._settings.robustness, seed=self._recipe.seed
+            self._models,
+            self._scores,
+            self._data,
+            self._score,
+            n_images=self._settings.robustness,
+            seed=self._recipe.seed,
         )
         blocks = robustness_reasons(self._falls)
         return self._gate(look, justified=justified, blocks=blocks) if blocks else decided

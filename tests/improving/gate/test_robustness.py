@@ -55,12 +55,19 @@ def score(model, data):
     return scores_now(model, data, lineage={}, n_bootstrap=0)
 
 
+def falls_of(champion, challenger, data, n_images):
+    scores = score(champion, data), score(challenger, data)
+    return {
+        fall.alteration: fall for fall in robustness((champion, challenger), scores, data, score, n_images=n_images)
+    }
+
+
 def test_a_challenger_that_fails_when_the_light_rises_by_2_percent_is_blocked(camera):
     sturdy, fragile = model_of(0.0), model_of(1.0)
     for model in (sturdy, fragile):
         assert score(model, camera).accuracy == 1.0  # which the test set alone cannot tell apart
 
-    falls = {fall.alteration: fall for fall in robustness(sturdy, fragile, camera, score, n_images=200)}
+    falls = falls_of(sturdy, fragile, camera, 200)
 
     assert falls.keys() == ALTERATIONS.keys()
     assert falls["brightness +5 of 255"].blocks
@@ -70,9 +77,36 @@ def test_a_challenger_that_fails_when_the_light_rises_by_2_percent_is_blocked(ca
 
 
 def test_what_the_champion_does_not_stand_either_is_no_reason(camera):
-    falls = robustness(model_of(1.0), model_of(1.0), camera, score, n_images=30)
+    falls = falls_of(model_of(1.0), model_of(1.0), camera, 30)
 
-    assert not any(fall.blocks for fall in falls)
-    assert {fall.n_images for fall in falls} == {30}
-    assert "it makes at most" in robustness_notes(falls)[0]
+    assert not any(fall.blocks for fall in falls.values())
+    assert {fall.n_images for fall in falls.values()} == {30}
+    assert falls["brightness +20 of 255"].champion == falls["brightness +20 of 255"].challenger > 0
+    assert "it makes at most" in robustness_notes(list(falls.values()))[0]
     assert model_of(0.0).alter is None
+
+
+def test_a_challenger_that_is_better_in_any_light_is_not_blocked_for_what_it_loses(camera):
+    always_left = model_of(100.0)  # wrong for half of the photos, in brighter light, too
+
+    falls = falls_of(always_left, model_of(1.0), camera, 200)
+
+    bright = falls["brightness +5 of 255"]
+    assert (bright.champion, bright.challenger) == (0, N // 2)  # right in half of them, as many as the champion
+    assert not bright.blocks
+
+
+def test_a_champion_is_not_scored_where_the_challenger_stands(camera):
+    sturdy = model_of(0.0)
+    asked = []
+
+    def counted(model, data):
+        asked.append(model)
+        return score(model, data)
+
+    scores = score(sturdy, camera), score(sturdy, camera)
+    falls = robustness((model_of(1.0), sturdy), scores, camera, counted, n_images=200)
+
+    assert set(map(id, asked)) == {id(sturdy)}
+    assert {fall.champion for fall in falls} == {None}
+    assert "the champion" not in robustness_notes(falls)[0]
