@@ -331,6 +331,19 @@ def test_models(store: Store) -> None:
     assert project.models.rollback() == one == project.champion()
 
 
+class _Doubtful(dict[str, float]):
+    def doubt(self) -> str:
+        return "no better than a model that has learned nothing"
+
+
+def test_a_model_that_may_have_learned_nothing_is_published_with_a_warning(tmp_path: Path) -> None:
+    project = Project.create(tmp_path / "p")
+    with pytest.warns(UserWarning, match="^no better than a model that has learned nothing$") as told:
+        version = project.publish(_Model("one"), _Doubtful(accuracy=0.5))
+    assert told[0].filename == __file__
+    assert project.promote(version) == project.champion()
+
+
 def test_a_model_of_another_task_is_not_published(tmp_path: Path) -> None:
     project = Project.create(tmp_path / "p", task="classification")
     other = _Model("other")

@@ -9,15 +9,18 @@ from contextlib import nullcontext
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
+import fsspec
 import pytest
 
 import onlineml as oml
 from fault_proxy import FaultProxy, fault_proxy_to
+from onlineml.cli.doctor import check_all
 from onlineml.errors import ChangedError, StorageError
+from onlineml.jobs.job import Job
 from onlineml.runs.run import Run
 from onlineml.storage import io, local, retries
 from onlineml.storage.location import Location
-from onlineml.storage.patience import click
+from onlineml.storage.patience import background, click
 from tiny import CLASSES, COLOURS, TinyNet, jpeg, manifest, photos, picture, tiny_data, tiny_model
 
 if TYPE_CHECKING:
@@ -137,6 +140,68 @@ def test_what_lasts_is_told_in_time_and_costs_no_run(place: Place, fault: str, m
     run.flush()
     again = Run.open(run.location)
     assert (again.status()["state"], again.status()["error"], again.metrics()) == ("failed", "the first", [{"step": 1}])
+
+
+# ------------------------------------------------------------------------------------------- what a person calls
+
+VERBS: dict[str, Callable[[oml.Project, Run, Job], object]] = {
+    "Project.open": lambda project, *_: oml.Project.open(project.location),
+    "Project.create": lambda project, *_: oml.Project.create(project.location.parent / "q", class_names=CLASSES),
+    "project": lambda project, *_: project._repr_html_(),
+    "champion": lambda project, *_: project.champion(),
+    "classes.names": lambda project, *_: project.classes.names(),
+    "labels.state": lambda project, *_: project.labels.state(),
+    "labels.conflicts": lambda project, *_: project.labels.conflicts(),
+    "labels.history": lambda project, *_: project.labels.history("0" * 32),
+    "datasets.list": lambda project, *_: project.datasets.list(),
+    "datasets.get": lambda project, *_: project.datasets.get("0"),
+    "models.list": lambda project, *_: project.models.list(),
+    "models.get": lambda project, *_: project.models.get("champion"),
+    "models.aliases": lambda project, *_: project.models.aliases(),
+    "models.promotions": lambda project, *_: project.models.promotions(),
+    "models.rollback": lambda project, *_: project.models.rollback(),
+    "models.delete": lambda project, *_: project.models.delete(1),
+    "runs.new": lambda project, *_: project.runs.new(),
+    "runs.list": lambda project, *_: project.runs.list(),
+    "runs.get": lambda project, run, _: project.runs.get(run.id),
+    "runs.delete": lambda project, run, _: project.runs.delete(run.id),
+    "run.status": lambda _, run, __: run.status(),
+    "run.metrics": lambda _, run, __: run.metrics(),
+    "run.log": lambda _, run, __: run.log(),
+    "run.heartbeat": lambda _, run, __: run.heartbeat(),
+    "run.is_active": lambda _, run, __: run.is_active(),
+    "jobs.list": lambda project, *_: project.jobs.list(),
+    "jobs.get": lambda project, run, _: project.jobs.get(run.id),
+    "job": lambda _, __, job: job._repr_html_(),
+    "job.status": lambda _, __, job: job.status(),
+    "job.tail": lambda _, __, job: job.tail(),
+    "job.result": lambda _, __, job: job.result(),
+    "job.cancel": lambda _, __, job: job.cancel(),
+    "job.resume": lambda _, __, job: job.resume(),
+}
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize("fault", ["hang", "slow"])
+def test_what_a_person_calls_has_a_persons_patience(place: Place, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    project, run = oml.Project.open(place.project), Run.create(place.project / f"runs/verbs-{fault}")
+    monkeypatch.setenv("ONLINEML_PATIENCE_S", "3600")
+    monkeypatch.setenv("ONLINEML_CLICK_S", "0.1")
+    place.proxy.fault = lambda *_: fault
+    for name, verb in list(VERBS.items())[:: 1 if fault == "hang" else 6]:
+        with pytest.raises(StorageError, match="does not answer in time; try again later"):
+            pytest.fail(f"{name} gave {verb(project, run, Job(run))!r}")
+    monkeypatch.setitem(fsspec.config.conf, "s3", dict(place.file.options or {}))
+    (*_, listing) = check_all(project.url)
+    assert (listing.level, "does not answer in time" in listing.what) == ("problem", True)
+
+
+@pytest.mark.s3
+def test_a_verb_within_work_has_the_patience_of_work(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    project, begin = oml.Project.open(place.project), len(place.proxy.seen)
+    monkeypatch.setenv("ONLINEML_CLICK_S", "0")
+    place.proxy.fault = lambda *_: "503" if len(place.proxy.seen) - begin <= 3 else None
+    assert background()(project.champion)() is None
 
 
 # ------------------------------------------------------------------------------------- without an answer of the store

@@ -19,6 +19,7 @@ from onlineml.storage import io
 from onlineml.storage.cache import cache_folder
 from onlineml.storage.filesystems import filesystem
 from onlineml.storage.location import Location
+from onlineml.storage.patience import click
 from onlineml.storage.urls import redacted
 
 if TYPE_CHECKING:
@@ -59,10 +60,13 @@ def check_all(url: str | None) -> list[Finding]:
         checks.append(lambda: _storage(url))
     found: list[Finding] = []
     for check in checks:
+        patiently = click(lambda check=check: list(check()))  # each has a person's patience
         try:
-            found += check()
+            found += patiently()
         except Exception as error:  # noqa: BLE001 (one broken part must not hide the others)
-            found.append(Finding("problem", f"{type(error).__name__}: {error}", "report this with the lines above"))
+            known = isinstance(error, OnlineMLError | PermissionError)  # whose messages say what to do
+            what = str(error) if known else f"{type(error).__name__}: {error}"
+            found.append(Finding("problem", what, "" if known else "report this with the lines above"))
     return found
 
 

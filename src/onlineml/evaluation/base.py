@@ -16,7 +16,7 @@ from onlineml.errors import ConfigError, DataError, UnknownClassError
 from onlineml.evaluation import serial
 from onlineml.evaluation.classification.tables import ConfusedPair
 from onlineml.evaluation.render.card import TaskWords  # noqa: TC001
-from onlineml.evaluation.render.text import subject
+from onlineml.evaluation.render.text import doubt, subject
 from onlineml.evaluation.serial import Layout  # noqa: TC001
 from onlineml.evaluation.types import Interval  # noqa: TC001
 from onlineml.storage.urls import storable
@@ -134,11 +134,19 @@ class BaseScores(ABC):
     def expectation(self) -> str:
         """Return in words what to expect of the next images."""
 
+    def without_knowledge(self) -> tuple[str, float] | None:
+        """Return a score's name, and the most that a model that has learned nothing has of it; None if unknown."""
+        return None
+
     def explanation(self, name: str) -> str:
         """Return one clause on what a score means, by its name; "" for one without."""
         if name.startswith("top_"):
             return f"share of images whose class is among the {name[4:]} first guesses"
         return self.explanations.get(name, "")
+
+    def doubt(self) -> str:
+        """Return a sentence if the scores may as well be those of a model that has learned nothing; else ``""``."""
+        return doubt(self)
 
     def shown_scores(self) -> list[str]:
         """Return the names of the scores that are worth a row in tables."""

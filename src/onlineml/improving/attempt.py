@@ -69,7 +69,7 @@ class Attempt:
         scores = self._evaluate(model) if self._test_images() else None
         version = self._publish(model, scores, parent=None)
         reasons = ["there was no champion to compare with" + ("" if scores else ", and there are no test images")]
-        reasons += leak_notes(leaked_images(self.data))
+        reasons += [why for why in [scores.doubt() if scores else ""] if why] + leak_notes(leaked_images(self.data))
         promoted = self.gate.promote and self._promote(version, replaces="", reasons=reasons)
         return dataclasses.replace(
             self._nothing_yet(),

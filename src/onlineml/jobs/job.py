@@ -21,6 +21,7 @@ from onlineml.jobs.status import JobStatus, status_of
 from onlineml.runs.run import Run
 from onlineml.storage import io
 from onlineml.storage.documents import read_json
+from onlineml.storage.patience import background, click
 from onlineml.training.progress import check_progress, live_view
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Job:
         self.executor = LocalProcesses() if executor is None else executor
 
     @classmethod
+    @click
     def open(
         cls,
         run_url: Url,
@@ -83,6 +85,7 @@ class Job:
         """The arguments of the function."""
         return dict(self.run.spec["job"]["arguments"])
 
+    @click
     def status(self) -> JobStatus:
         """Return the present status of the job."""
         return status_of(self.run.location, *self._seen())
@@ -90,6 +93,7 @@ class Job:
     def _seen(self) -> tuple[Snapshot, JobState]:
         return settled(self.run, self.executor, snapshot(self.run))
 
+    @click
     def tail(self, lines: int = 20) -> str:
         """The last lines of its output; if it failed before opening its log, of its process's output."""
         text = self.run.log(last_bytes=_TAIL_BYTES)
@@ -99,6 +103,7 @@ class Job:
                 text = first.read_text(encoding="utf-8", errors="replace")
         return "\n".join(text.splitlines()[-lines:])
 
+    @click
     def result(self) -> dict[str, Any]:
         """Return the result of the job's function.
 
@@ -111,6 +116,7 @@ class Job:
             state = self.status().state
             raise NotFoundError(f"the job {self.id} has no result: it is {state}; see tail() for its output") from error
 
+    @background()
     def wait(self, timeout_s: float | None = None, *, poll_s: float = 2.0) -> JobState:
         """Wait until it has ended or is lost, or for the timeout; return its state."""
         end = None if timeout_s is None else time.monotonic() + timeout_s
@@ -118,6 +124,7 @@ class Job:
             time.sleep(poll_s if end is None else min(poll_s, max(0.0, end - time.monotonic())))
         return state
 
+    @background()
     def watch(self, *, progress: Progress = "lines", poll_s: float = 2.0) -> JobState:
         """Show its progress until it ends; interrupting this call does not stop the job.
 
@@ -147,6 +154,7 @@ class Job:
         except KeyboardInterrupt:
             return self.status().state
 
+    @click
     def cancel(self, *, now: bool = False) -> None:
         """Request a stop, from any machine. A training stores a checkpoint first, so that it can be resumed.
 
@@ -170,6 +178,7 @@ class Job:
         if state == "running" and self.executor.alive(seen.handle):  # a starting one has no signal handler yet
             self.executor.stop(seen.handle, now=False)
 
+    @click
     def resume(self, *, trust: bool = False) -> Job:
         """Start it again, from the last checkpoint if there is one.
 
@@ -205,5 +214,6 @@ class Job:
     def __repr__(self) -> str:
         return f"Job({str(self.run.location)!r})"
 
+    @click
     def _repr_html_(self) -> str:
         return html.status_html(self.status(), log=self.tail(12))

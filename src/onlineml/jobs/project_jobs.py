@@ -12,6 +12,7 @@ from onlineml.jobs.liveness import settled, snapshots
 from onlineml.jobs.status import Jobs, status_of
 from onlineml.runs.run import Run, new_run_id
 from onlineml.storage.location import Location, Options, Url
+from onlineml.storage.patience import click
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +32,7 @@ class ProjectJobs:
         self._project = Location.of(url, storage_options).folder
         self._runs = self._project / "runs"
 
+    @click
     def submit(
         self, function: str, arguments: Mapping[str, Any] | None = None, *, executor: Executor | None = None
     ) -> Job:
@@ -56,6 +58,7 @@ class ProjectJobs:
         launch(run, function=function, arguments=given, attempt=1, executor=chosen)
         return Job(run, executor=chosen)
 
+    @click
     def list(self, *, executor: Executor | None = None) -> Jobs:
         """List all jobs with their present status, the oldest first.
 
@@ -66,6 +69,7 @@ class ProjectJobs:
         found = snapshots(self._runs).items()
         return Jobs(tuple(status_of(run, *settled(Run(run, spec=seen.spec), chosen, seen)) for run, seen in found))
 
+    @click
     def get(self, id: str, *, executor: Executor | None = None) -> Job:  # noqa: A002 (it is what a run calls it)
         """Find a job by its id, to watch, stop or resume it.
 

@@ -8,6 +8,7 @@ from onlineml.data.annotations.moving import with_present_addresses
 from onlineml.data.manifest.changes import changes
 from onlineml.data.manifest.manifest import DESCRIPTOR, Manifest
 from onlineml.errors import NotFoundError
+from onlineml.storage.patience import click
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,10 +28,12 @@ class ProjectDatasets:
     def __init__(self, project: Project) -> None:
         self._project = project
 
+    @click
     def list(self) -> HashList:
         """List the hashes of the frozen datasets."""
         return self._project.folders_with("datasets", DESCRIPTOR)
 
+    @click
     def get(self, hash: str) -> Manifest:  # noqa: A002 (it is what a manifest calls it)
         """Load a frozen dataset by its hash or a unique prefix of it, with the addresses that its images have now."""
         project, known = self._project, self.list()
@@ -41,18 +44,21 @@ class ProjectDatasets:
         loaded = Manifest.load(project.location / "datasets" / matches[0], root=project.url)
         return with_present_addresses(loaded, project.labels.state().folded)
 
+    @click
     def findings(self, manifest: Manifest) -> CheckTable:
         """Show the findings of freezing this dataset, including those about excluded images."""
         from onlineml.data.annotations import freezing  # noqa: PLC0415 (decoders are loaded only to decode)
 
         return freezing.read_findings(self._project.location / "datasets" / manifest.hash, manifest)
 
+    @click
     def max_bad(self) -> float:
         """Return the share of bad images, 0..1, that was given to `Project.freeze` last, or else a hundredth."""
         from onlineml.data.annotations import freezing  # noqa: PLC0415 (decoders are loaded only to decode)
 
         return freezing.allowed_bad(self._project.labels.state().folded.entries)
 
+    @click
     def provenance(self, manifest: Manifest) -> pd.DataFrame:
         """Show the origin of each label of a frozen dataset: author, time, and the model if it was a suggestion.
 
@@ -64,6 +70,7 @@ class ProjectDatasets:
         frame: pd.DataFrame = freezing.read_provenance(folder).to_pandas()
         return frame
 
+    @click
     def changes(self, before: Manifest, after: Manifest | None = None) -> Changes:
         """Show what was added, changed or removed between two datasets, by the present names of classes.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from onlineml.registry import promotions, versions
 from onlineml.registry.deletion import delete_version
 from onlineml.registry.versions import ModelVersion
+from onlineml.storage.patience import click
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,10 +25,12 @@ class ProjectModels:
     def __init__(self, project: Project) -> None:
         self._project = project
 
+    @click
     def list(self) -> VersionList:
         """List the published versions, the oldest first."""
         return versions.list_versions(self._project.location)
 
+    @click
     def get(self, name: str | int) -> ModelVersion:
         """Find a version by its name or number, or by an alias such as ``"champion"``.
 
@@ -36,10 +39,12 @@ class ProjectModels:
         """
         return versions.resolve(self._project.location.to(f"{self._project.url}@{name}"))
 
+    @click
     def aliases(self) -> dict[str, str]:
         """Map each alias, such as ``"champion"``, to the version that it stands for."""
         return dict(versions.aliases(self._project.location))
 
+    @click
     def rollback(self, *, alias: str = "champion", reason: str = "", author: str | None = None) -> ModelVersion:
         """Undo the last promotion of the champion or another alias.
 
@@ -53,6 +58,7 @@ class ProjectModels:
         """
         return versions.rollback(self._project.location, alias=alias, reason=reason, author=author)
 
+    @click
     def delete(self, version: str | int | ModelVersion, *, reason: str = "", author: str | None = None) -> None:
         """Delete a version for good. Its number is not used again, and the log of its promotions remains.
 
@@ -68,6 +74,7 @@ class ProjectModels:
         found = self.get(version.version if isinstance(version, ModelVersion) else version)
         delete_version(self._project.location, found, reason=reason, author=author)
 
+    @click
     def promotions(self) -> pd.DataFrame:
         """Show the promotions with version, alias, time, author and reason, the oldest first."""
         import pandas as pd  # noqa: PLC0415

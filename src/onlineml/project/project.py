@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from onlineml import registry
@@ -27,6 +28,7 @@ from onlineml.project.sweep import Sweep, sweep
 from onlineml.registry.promotions import default_author
 from onlineml.storage import io
 from onlineml.storage.location import Location, Options, Url
+from onlineml.storage.patience import background, click
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -77,9 +79,8 @@ class Project:
         self.datasets, self.models, self.runs = ProjectDatasets(self), ProjectModels(self), ProjectRuns(self)
         self.jobs = ProjectJobs(location)
 
-    # ---- create and open ----
-
     @classmethod
+    @click
     def create(
         cls,
         url: Url,
@@ -130,8 +131,7 @@ class Project:
         place = Location.of(url, storage_options).absolute
         return cls(place, facts=project_file.read(place))
 
-    # ---- images in, datasets out ----
-
+    @background()
     def add(
         self,
         source: Manifest | Source | Sequence[Source],
@@ -183,6 +183,7 @@ class Project:
         writer = default_author(author)
         return self.annotation_log.append(entries_of, author=writer, expected_revisions=expected_revisions)
 
+    @background()
     def freeze(self, *, max_bad: float | None = None, progress: bool = False) -> Manifest:
         """Make an immutable dataset of the present state, checked and without bad images.
 
@@ -219,19 +220,14 @@ class Project:
     def manifest_of(self, state: Annotations) -> Manifest:
         """Make a manifest of a state of the annotation log; its images are not checked."""
         numbered = state.class_ids == tuple(range(1, len(state.class_ids) + 1))
+        ids, options = () if numbered else state.class_ids, self.location.options
         return Manifest(
-            state.table,
-            state.class_names,
-            root=self.url,
-            task=self.task,
-            storage_options=self.location.options,
-            class_ids=() if numbered else state.class_ids,
+            state.table, state.class_names, root=self.url, task=self.task, storage_options=options, class_ids=ids
         )
 
-    # ---- models ----
-
+    @background()
     def publish(self, model: Any, scores: Any = None) -> ModelVersion:
-        """Publish a model with its scores as the next version.
+        """Publish a model with its scores as the next version; warn if they may be those of one that learned nothing.
 
         Args:
             model: its ``export_files(scores)`` returns content by file name, including ``model.json``.
@@ -244,6 +240,8 @@ class Project:
             raise ConfigError(
                 f"the project's task is {self.task!r}; the model's is {task!r}: publish it in a project of that task"
             )
+        if why := getattr(scores, "doubt", str)():
+            warnings.warn(why, stacklevel=3)
         return registry.publish_version(self.location, model.export_files(scores))
 
     def promote(
@@ -258,11 +256,13 @@ class Project:
         """Make a version the champion, or point another alias to it; see `onlineml.registry.promote`."""
         return registry.promote(self.location, version, alias=alias, replaces=replaces, reason=reason, author=author)
 
+    @click
     def champion(self) -> ModelVersion | None:
         """The version that ``<project>@champion`` refers to; None before the first promotion."""
         name = registry.aliases(self.location).get("champion")
         return None if name is None else registry.resolve(self.location / "models" / name)
 
+    @background()
     def sweep(self, *, delete: bool = False, older_than_s: float = 86400.0) -> Sweep:
         """List what the project no longer needs, and delete it if told so.
 
@@ -277,11 +277,10 @@ class Project:
         """
         return sweep(self, delete=delete, older_than_s=older_than_s)
 
-    # ---- shown ----
-
     def __repr__(self) -> str:
         return f"Project({str(self.location)!r}, task={self.task!r})"
 
+    @click
     def _repr_html_(self) -> str:
         return project_html(self)
 
@@ -291,8 +290,7 @@ class Project:
 
     def folders_with(self, folder: str, descriptor: str) -> list[str]:
         """List the names of the subfolders of a folder that contain a descriptor."""
-        files = io.list_files(self.location / folder)
-        parts = [info.path.split("/") for info in files]
+        parts = [info.path.split("/") for info in io.list_files(self.location / folder)]
         return sorted(part[0] for part in parts if len(part) == 2 and part[1] == descriptor)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from onlineml.errors import ConfigError
 from onlineml.runs.run import Run, new_run_id
 from onlineml.storage import io
+from onlineml.storage.patience import click
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,14 +26,17 @@ class ProjectRuns:
     def __init__(self, project: Project) -> None:
         self._project = project
 
+    @click
     def new(self, *, spec: Mapping[str, Any] | None = None) -> Run:
         """Create the record of a run."""
         return Run.create(self._folder(new_run_id()), spec=spec)
 
+    @click
     def list(self) -> RunList:
         """List the records of all runs, the oldest first."""
         return [self.get(run_id) for run_id in self._project.folders_with("runs", "spec.json")]
 
+    @click
     def get(self, id: str) -> Run:  # noqa: A002 (it is what a run calls it)
         """Open the record of a run by its id.
 
@@ -41,6 +45,7 @@ class ProjectRuns:
         """
         return Run.open(self._folder(id))
 
+    @click
     def delete(self, id: str) -> None:  # noqa: A002 (it is what a run calls it)
         """Delete a run with its log, metrics, checkpoint, model and reports, for good; published models remain.
 

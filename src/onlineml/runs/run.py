@@ -23,6 +23,7 @@ from onlineml.storage import io, patience
 from onlineml.storage.credentials import publishable, refuse_secrets
 from onlineml.storage.documents import read_json
 from onlineml.storage.location import Location, Options, Url
+from onlineml.storage.patience import click
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -68,13 +69,7 @@ class Run:
         self.last_row: dict[str, float | str] = {}
 
     @classmethod
-    def create(
-        cls,
-        url: Url,
-        *,
-        spec: Mapping[str, Any] | None = None,
-        storage_options: Options = None,
-    ) -> Self:
+    def create(cls, url: Url, *, spec: Mapping[str, Any] | None = None, storage_options: Options = None) -> Self:
         """Create a new record.
 
         Args:
@@ -92,6 +87,7 @@ class Run:
         return run
 
     @classmethod
+    @click
     def open(cls, url: Url, *, storage_options: Options = None) -> Self:
         """Open a record, to read it or to continue it.
 
@@ -132,6 +128,7 @@ class Run:
         """Return the URL of one of the run's files."""
         return (self.location / name).url
 
+    @click
     def status(self) -> dict[str, Any]:
         """Return ``state``, ``time`` (ISO, UTC), the process that set the state, and the facts it added.
 
@@ -214,6 +211,7 @@ class Run:
         """Update the current row without logging it; heartbeats include it."""
         self.last_row = {**self.last_row, **row}
 
+    @click
     def metrics(self) -> list[dict[str, Any]]:
         """Return all logged rows in order, without a row that a kill truncated."""
         return rows_of(self._metrics.read())
@@ -238,6 +236,7 @@ class Run:
         """Return the strict JSON values of a row, without secrets."""
         return {name: publishable(value, self.location) for name, value in finite(row).items()}
 
+    @click
     def log(self, *, last_bytes: int | None = None) -> str:
         """Return ``log.txt``, or only its last bytes, which on a local disk avoids reading all of it."""
         return self._log.read(last_bytes)
@@ -247,6 +246,7 @@ class Run:
         now = {"time": time.time(), **this_process(), "row": self._row(self.last_row), **self._row(facts or {})}
         io.write_bytes(self.location / "heartbeat.json", json.dumps(now, ensure_ascii=False).encode())
 
+    @click
     def heartbeat(self) -> dict[str, Any] | None:
         """Return the last heartbeat: ``time`` (seconds since 1970, writer's clock), process, last row; None if none."""
         try:
@@ -254,6 +254,7 @@ class Run:
         except NotFoundError:
             return None
 
+    @click
     def is_active(self) -> bool:
         """Return whether a process is working on the run; for one of another machine, by its signs of the last day."""
         status = self.status()

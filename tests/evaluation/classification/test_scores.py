@@ -234,3 +234,37 @@ def test_same_seed_same_scores_and_importing_is_light():
 
 def test_hostile_class_name_is_kept_as_it_is(scores):
     assert ClassificationScores.from_json(scores.to_json()).class_names[2] == HOSTILE
+
+
+@pytest.mark.parametrize(
+    ("right", "n", "words"),
+    [
+        (200, 400, "no better than a model that has learned nothing, which has up to 0.500; train it longer"),
+        (5, 8, "too few test images to tell it from a model that has learned nothing"),
+        (360, 400, ""),
+    ],
+    ids=["coin", "few", "good"],
+)
+def test_scores_doubt_what_may_be_a_guess(right, n, words):
+    labels = np.arange(n) % 2
+    answers = np.where(np.arange(n) < right, labels, 1 - labels)
+
+    scores = classification_scores(np.eye(2)[answers], labels, NAMES, n_bootstrap=200)
+
+    assert words in scores.doubt()
+    assert bool(scores.doubt()) == bool(words)
+    assert scores.doubt() in str(scores)
+
+
+def test_the_same_answer_to_all_has_learned_nothing_however_often_it_is_right():
+    labels = np.array([0] * 95 + [1] * 5)
+
+    scores = classification_scores(np.tile([[0.9, 0.1]], (100, 1)), labels, NAMES, n_bootstrap=100)
+
+    assert scores.accuracy == 0.95
+    assert "no better than a model that has learned nothing" in scores.doubt()
+
+
+def test_nothing_and_a_single_class_leave_no_doubt(nothing):
+    assert nothing.doubt() == ""
+    assert classification_scores(EVEN, np.zeros(3, np.int64), NAMES, n_bootstrap=0).doubt() == ""

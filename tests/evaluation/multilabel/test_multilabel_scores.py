@@ -280,3 +280,14 @@ def test_half_precision_becomes_single_and_worst_may_be_left_out():
     assert scores.probabilities.dtype == np.float32
     assert len(scores.worst) == 1
     assert scores.n_wrong == 3
+
+
+def test_random_labels_leave_a_doubt_and_sure_ones_none():
+    rng = np.random.default_rng(0)
+    truth = rng.random((300, 2)) < [0.5, 0.2]
+
+    guessed = multilabel_scores(rng.random((300, 2)), truth, ["wet", "red"], n_bootstrap=100)
+
+    assert guessed.without_knowledge() == ("map", pytest.approx(truth.mean()))
+    assert "a model that has learned nothing" in guessed.doubt()
+    assert multilabel_scores(0.9 * truth, truth, ["wet", "red"], n_bootstrap=100).doubt() == ""

@@ -74,6 +74,46 @@ def test_not_worse_promotes_what_better_does_not():
     assert decided.reasons[0].endswith("not worse by 1 point or more, with 95 % confidence")
 
 
+def _guessing(n):
+    """Scores of a model that guesses between two classes, of which a third of the images show the second."""
+    rng = np.random.default_rng(1)
+    truth = (np.arange(n) % 3 == 0).astype(np.int64)
+    return classification_scores(np.eye(2)[rng.integers(0, 2, n)], truth, NAMES, n_bootstrap=100)
+
+
+def test_not_worse_than_nothing_is_no_reason_to_promote():
+    guessing = _guessing(1200)
+
+    decided = gate(guessing, guessing, policy=NotWorse(0.01))
+
+    assert decided.lower > -0.01
+    assert (decided.verdict, decided.promoted) == ("inconclusive", False)
+    assert decided.reasons[0].startswith("not worse by 1 point is no reason to promote this model: balanced accuracy")
+    assert "a model that has learned nothing, which has up to 0.500" in decided.reasons[0]
+
+
+def test_a_detector_within_a_point_of_zero_is_not_promoted_for_being_not_worse():
+    n = 400
+    truth = Boxes(
+        boxes_xyxy=np.tile([[0.0, 0.0, 50.0, 50.0]], (n, 1)),
+        label_ids=np.zeros(n, np.int64),
+        crowd=np.zeros(n, bool),
+        area=np.full(n, np.nan),
+        offsets=np.arange(n + 1),
+        annotated=np.ones(n, bool),
+    )
+    boxes = np.tile([[60.0, 60.0, 90.0, 90.0]], (n, 1))
+    boxes[0] = truth.boxes_xyxy[0]  # one of 400 is found
+    found = Detections(np.arange(n), boxes, np.zeros(n, np.int64), np.full(n, 0.9), n)
+    nothing = detection_scores(truth, found, ["raccoon"], n_bootstrap=50)
+
+    decided = gate(nothing, nothing, policy=NotWorse(0.01))
+
+    assert 0 <= nothing.map_50_95 < 0.01
+    assert not decided.promoted
+    assert any("a model that has learned nothing" in reason for reason in decided.reasons)
+
+
 def test_not_worse_wants_as_good_a_number_too():
     decided = gate(*models(4000, fixed=20, broken=21, wrong=100), policy=NotWorse(0.01))
 

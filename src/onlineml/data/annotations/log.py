@@ -64,6 +64,7 @@ class AnnotationLog:
 
     # ---- read ----
 
+    @click
     def state(self, *, at: datetime | None = None) -> Annotations:
         """Return the state of the log, now or at a moment.
 

@@ -96,6 +96,11 @@ class ClassificationScores(BaseScores):
     by_slice: tuple[SliceScore, ...]
     mistakes: tuple[Mistake, ...]
 
+    def without_knowledge(self) -> tuple[str, float] | None:
+        """Return the balanced accuracy of the same answer to every image; None if they are all of one class."""
+        n_present = len(np.unique(self.labels))
+        return ("balanced_accuracy", 1 / n_present) if n_present > 1 else None
+
     @property
     def n_mistakes(self) -> int:
         """Number of misclassified images, including those beyond the listed `mistakes`."""

@@ -77,6 +77,11 @@ class MultilabelScores(BaseScores):
     by_slice: tuple[MultilabelSlice, ...]
     worst: tuple[WrongImage, ...]
 
+    def without_knowledge(self) -> tuple[str, float] | None:
+        """Return the mean average precision of a random order: the share of the images that show a class."""
+        shown = self.truth.mean(axis=0)
+        return "map", float(shown[shown > 0].mean()) if shown.any() else float("nan")
+
     @property
     def n_labels(self) -> int:
         """Number of labels of all images."""

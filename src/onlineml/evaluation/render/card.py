@@ -155,7 +155,7 @@ def _limits(scores: BaseScores | None) -> list[str]:
         return []
     facts = scores.card_facts()
     lines = ["The scores hold for images like those it was evaluated on; other cameras or places may differ."]
-    lines += [line for line in facts.limits if line]
+    lines += [line for line in (scores.doubt(), *facts.limits) if line]
     absent = int((scores.per_class.support == 0).sum())
     if absent:
         number = say.count(absent, "class")

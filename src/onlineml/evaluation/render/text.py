@@ -11,7 +11,18 @@ if TYPE_CHECKING:
     from onlineml.evaluation.base import BaseScores
     from onlineml.evaluation.types import Interval
 
-__all__ = ["DASH", "LABELS", "count", "decimal", "found_and_right", "interval", "label", "percent", "scores_text"]
+__all__ = [
+    "DASH",
+    "LABELS",
+    "count",
+    "decimal",
+    "doubt",
+    "found_and_right",
+    "interval",
+    "label",
+    "percent",
+    "scores_text",
+]
 __all__ += ["shorten", "subject"]
 
 DASH = "\u2013"
@@ -117,6 +128,32 @@ def _between(bounds: Interval) -> str:
     return f" (between {100 * bounds[0]:.{digits}f} and {100 * bounds[1]:.{digits}f} with 95 % confidence)"
 
 
+def doubt(scores: BaseScores) -> str:
+    """Return a sentence if these scores may as well be those of a model that has learned nothing; else ``""``.
+
+    They may if the 95 % interval of the score reaches down to `BaseScores.without_knowledge`; without an interval, if
+    the score itself does.
+    """
+    known = scores.without_knowledge() if scores.n_images else None
+    if known is None:
+        return ""
+    name, nothing = known
+    value, (low, high) = scores.score(name), scores.interval(name)
+    if math.isnan(value) or (value if math.isnan(low) else low) > nothing:
+        return ""
+    bounds = "" if math.isnan(low) else f" (95 %: {interval((low, high))})"
+    found = f"{label(name)} {decimal(value)}{bounds} on {scores.subject()}"
+    if value <= nothing:
+        return (
+            f"{found}: no better than a model that has learned nothing, which has up to {decimal(nothing)}; train "
+            "it longer, on more images, or from pretrained weights"
+        )
+    return (
+        f"{found}: too few test images to tell it from a model that has learned nothing, which has up to "
+        f"{decimal(nothing)}; add some, with split='test'"
+    )
+
+
 def scores_text(
     scores: BaseScores, *, title: str, pairs: str, before: Sequence[str] = (), after: Sequence[str] = ()
 ) -> str:
@@ -131,7 +168,7 @@ def scores_text(
     """
     per, main = scores.per_class, scores.headline[0]
     head = f"{title} {decimal(scores.score(main))} (95 %: {interval(scores.interval(main))}) on {scores.subject()}"
-    lines = [head, *before, "", f"{'score':<26}{'value':>8}   95 % interval"]
+    lines = [head, *filter(None, [doubt(scores)]), *before, "", f"{'score':<26}{'value':>8}   95 % interval"]
     lines += [
         f"{label(name):<26}{decimal(scores.score(name)):>8}   {interval(scores.interval(name))}"
         for name in scores.shown_scores()[1:]

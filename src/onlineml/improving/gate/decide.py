@@ -114,6 +114,8 @@ def _by_score(
     needed = _needed(policy, change.difference, smallest, comparison.n_images)
     verdict, reason = verdict_of(policy, change.difference, lower, upper)
     reasons = [words.reason(reason, name, change, lower, upper, policy=policy, smallest=smallest, needed=needed)]
+    if verdict == PROMOTE and lower <= 0 and (doubts := words.floor_reason(comparison, policy)):
+        verdict, reasons = INCONCLUSIVE, [*doubts, *reasons]
     result = GateResult(
         verdict=REJECT if blocks else verdict,
         reasons=(*blocks, *reasons),

@@ -23,6 +23,7 @@ __all__ = [
     "drift_reason",
     "drop_reason",
     "fall_reasons",
+    "floor_reason",
     "gate_html",
     "gate_text",
     "leak_reasons",
@@ -160,6 +161,12 @@ def reason(
         return f"{why}; {could}"
     goal = "this gain" if not policy.floor else "the margin"
     return f"{why}; {could}; {goal} needs about {float(f'{needed:.2g}'):,.0f} images"
+
+
+def floor_reason(comparison: Comparison, policy: Policy) -> list[str]:
+    """Return a sentence if the challenger may have learned nothing, as then "not worse" is no praise."""
+    why = comparison.b.doubt()
+    return [f"{policy} is no reason to promote this model: {why}"] if why else []
 
 
 def look_reason(look: Look, policy: Policy) -> str:
