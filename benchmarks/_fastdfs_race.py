@@ -27,11 +27,13 @@ import fsspec
 from _race import arguments, finish
 
 from onlineml.storage import io
-from onlineml.storage.fastdfs.filesystem import FastDFSFileSystem, create_volume
+from onlineml.storage.fastdfs.administer import create_volume
 from onlineml.storage.fastdfs.names import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from onlineml.storage.fastdfs.filesystem import FastDFSFileSystem
 
 N_NAMES = 100_000
 N_PHOTOS, PHOTO_BYTES = 400, 50_000

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from onlineml.errors import DataError, WeightsError
-from onlineml.models.class_heads import align_weights, grow_head, grow_state_dict, imprint
+from onlineml.models.class_heads import align_weights, grow_head, imprint
 
 OLD, NEW = ("cat", "dog", "fox"), ("ant", "fox", "bee", "cat", "dog")
 PLACES = [3, 4, 1]  # of the old names among the new
@@ -104,8 +104,6 @@ def test_a_grown_head_learns():
 def test_names_that_do_not_fit_are_refused(old, new, error, says):
     with pytest.raises(error, match=says):
         grow_head(nn.Linear(4, 3), old, new)
-    with pytest.raises(error, match=says):
-        grow_state_dict(nn.Sequential(nn.Linear(4, 3)).state_dict(), "0", old, new)
 
 
 def test_a_fresh_head_that_does_not_fit_is_refused():
@@ -113,26 +111,6 @@ def test_a_fresh_head_that_does_not_fit_is_refused():
         grow_head(nn.Linear(4, 3), OLD, NEW, fresh=nn.Linear(4, 4))
     with pytest.raises(WeightsError, match="one of head and fresh has a bias"):
         grow_head(nn.Linear(4, 3), OLD, NEW, fresh=nn.Linear(4, 5, bias=False))
-
-
-def test_state_dicts_grow_as_heads_do():
-    network = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 3))
-    state = network.state_dict()
-    fresh = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 5)).state_dict()
-
-    plain, filled = (grow_state_dict(state, "1", OLD, NEW, fresh=f) for f in (None, fresh))
-
-    head = grow_head(network[1], OLD, NEW)
-    assert torch.equal(plain["1.weight"], head.weight)
-    assert torch.equal(plain["1.bias"], head.bias)
-    assert torch.equal(plain["0.weight"], state["0.weight"])
-    assert torch.equal(filled["1.weight"][[0, 2]], fresh["1.weight"][[0, 2]])
-    assert torch.equal(filled["1.weight"][PLACES], state["1.weight"])
-    assert state["1.weight"].shape == (3, 4)
-    with pytest.raises(WeightsError, match=r"the state dict has no fc.weight; it has .*1.bias"):
-        grow_state_dict(state, "fc", OLD, NEW)
-    with pytest.raises(WeightsError, match=r"1\.weight of fresh has shape"):
-        grow_state_dict(state, "1", OLD, NEW, fresh=state)
 
 
 def clusters(n=60, n_features=24, seed=0):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import fsspec
 import pytest
 
-from onlineml.storage.fastdfs.filesystem import create_volume
+from onlineml.storage.fastdfs.administer import create_volume
 from onlineml.storage.location import Location
 
 if TYPE_CHECKING:

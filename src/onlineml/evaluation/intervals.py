@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LEVEL",
-    "bootstrap_means",
     "centred_interval",
     "exact_interval",
     "group_codes",
@@ -210,33 +209,3 @@ def with_exact(values: Floats, bounds: Floats | None, codes: Ints, groups: Ints)
     for i in np.flatnonzero((values == 0) | (values == 1)):
         filled[i] = exact_interval(float(values[i]), n_groups=int(n_groups[i]))
     return filled
-
-
-def bootstrap_means(
-    values: Floats, groups: Sequence[object] | Array | None = None, *, n_bootstrap: int = 1000, seed: int = 0
-) -> Floats:
-    """Return the means of per-image values in resamples of the groups.
-
-    The difference of two models is the mean of the per-image differences, so this also serves paired comparisons.
-
-    Args:
-        values: (N, M) or (N,) float; a nan makes the means of the resamples that contain it nan.
-        groups: one value per image; None: every image is its own group.
-        n_bootstrap: B.
-        seed: seed of the resamples.
-
-    Returns:
-        (B, M) or (B,) float64; (0, M) without images.
-    """
-    values = np.asarray(values, np.float64)
-    columns = values[:, None] if values.ndim == 1 else values
-    codes, n_groups = group_codes(groups, n_images=len(values))
-    sums = np.zeros((n_groups, columns.shape[1]))
-    np.add.at(sums, codes, columns)
-    sizes = np.bincount(codes, minlength=n_groups).astype(np.float64)
-    chunks = [
-        (weights @ sums) / (weights @ sizes)[:, None]
-        for weights in resample_weights(n_groups=n_groups, n_bootstrap=n_bootstrap, seed=seed)
-    ]
-    means = np.concatenate(chunks) if chunks else np.zeros((0, columns.shape[1]))
-    return means[:, 0] if values.ndim == 1 else means

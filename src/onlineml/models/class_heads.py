@@ -14,11 +14,11 @@ from torch import nn
 from onlineml.errors import DataError, WeightsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from torch import Tensor
 
-__all__ = ["align_weights", "copied", "grow_head", "grow_state_dict", "imprint", "merge_rows", "resize_head"]
+__all__ = ["align_weights", "copied", "grow_head", "imprint", "merge_rows", "resize_head"]
 
 Head = TypeVar("Head", nn.Linear, nn.Conv2d)
 Network = TypeVar("Network", bound=nn.Module)
@@ -149,48 +149,6 @@ def resize_head(
 
 def _distinct(names: Sequence[str | None]) -> list[str]:
     return list(dict.fromkeys(name for name in names if name is not None))
-
-
-def grow_state_dict(
-    state: Mapping[str, Tensor],
-    head: str,
-    old_names: Sequence[str],
-    new_names: Sequence[str],
-    *,
-    fresh: Mapping[str, Tensor] | None = None,
-) -> dict[str, Tensor]:
-    """Return a state dict whose head has more classes; everything else is not changed.
-
-    Args:
-        state: state dict of the network.
-        head: name of the layer, such as ``"fc"``; ``head.weight`` and, if it exists, ``head.bias`` grow.
-        old_names: as in `grow_head`.
-        new_names: as in `grow_head`.
-        fresh: state dict of a network with the new names, from which new rows are copied: with the challenger's, the
-            champion gets the same shape, for `interpolate`. None: as in `grow_head`.
-
-    Raises:
-        DataError: as in `grow_head`.
-        WeightsError: the layer does not exist, or `fresh` has another shape.
-    """
-    weight = state.get(f"{head}.weight")
-    if weight is None or weight.ndim == 0:
-        msg = f"the state dict has no {head}.weight; it has {', '.join(list(state)[-6:])} among others"
-        raise WeightsError(msg)
-    rows = _places(old_names, new_names, n_rows=weight.shape[0])
-    resized = dict(state)
-    for name in ("weight", "bias"):
-        old = state.get(f"{head}.{name}")
-        if old is None:
-            continue
-        shape = (len(new_names), *old.shape[1:])
-        if fresh is None:
-            start = old.new_zeros(shape) if name == "weight" else old.mean().expand(shape)
-        else:
-            start = fresh.get(f"{head}.{name}", torch.zeros(0))
-            _refuse_shape(start, shape, f"{head}.{name} of fresh")
-        resized[f"{head}.{name}"] = _placed_rows(old, rows, start)
-    return resized
 
 
 def imprint(head: nn.Linear, features: Tensor, label_ids: Tensor, class_ids: Sequence[int]) -> nn.Linear:

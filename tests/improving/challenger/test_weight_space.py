@@ -10,7 +10,7 @@ from torch import nn
 
 from onlineml.errors import ConfigError, WeightsError
 from onlineml.improving.challenger.weight_space import interpolate, shrink_and_perturb
-from onlineml.models.class_heads import copied, grow_state_dict
+from onlineml.models.class_heads import copied, grow_head
 from onlineml.models.detectors import build_detector
 
 
@@ -69,7 +69,9 @@ def test_a_champion_of_fewer_classes_grows_first():
 
     with pytest.raises(WeightsError, match=r"differ in 2 tensors: 3.weight, 3.bias"):
         interpolate(a, b, 0.5)
-    mixed = interpolate(grow_state_dict(a, "3", old, new, fresh=b), b, 0.5)
+    grown = network(0)
+    grown[3] = grow_head(grown[3], old, new, fresh=network(1, n_classes=5)[3])
+    mixed = interpolate(grown.state_dict(), b, 0.5)
 
     torch.testing.assert_close(mixed["3.weight"][[0, 2]], b["3.weight"][[0, 2]])
     torch.testing.assert_close(mixed["3.weight"][3], (a["3.weight"][0] + b["3.weight"][3]) / 2)

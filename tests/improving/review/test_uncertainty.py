@@ -15,7 +15,6 @@ from onlineml.improving.review.uncertainty import (
     box_uncertainty,
     entropy,
     jensen_shannon,
-    margin_uncertainty,
     rarity,
 )
 
@@ -33,8 +32,7 @@ def table(seed, n=20, n_classes=5):
 def test_no_images_have_no_doubt():
     empty = np.zeros((0, 3))
 
-    for measure in (entropy, margin_uncertainty):
-        assert measure(empty).shape == (0,)
+    assert entropy(empty).shape == (0,)
     assert jensen_shannon(empty, empty).shape == (0,)
     assert rarity(np.zeros(0, np.int64), n_classes=2).shape == (0,)
     assert box_uncertainty(Detections.nothing(0)).shape == (0,)
@@ -55,14 +53,8 @@ def test_the_ends_of_the_scales():
     sure, even, other = np.array([[1.0, 0.0]]), np.array([[0.5, 0.5]]), np.array([[0.0, 1.0]])
 
     assert entropy(np.concatenate([sure, even])).tolist() == [0.0, 1.0]
-    assert margin_uncertainty(np.concatenate([sure, even])).tolist() == [0.0, 1.0]
     assert jensen_shannon(sure, other).tolist() == [1.0]
     assert entropy(np.ones((2, 1))).tolist() == [0.0, 0.0]
-    assert margin_uncertainty(np.ones((2, 1))).tolist() == [0.0, 0.0]
-
-
-def test_the_margin_is_between_the_two_likeliest():
-    assert margin_uncertainty(np.array([[0.2, 0.5, 0.3]])) == pytest.approx([0.8])
 
 
 def test_rare_classes_by_hand():
@@ -95,11 +87,10 @@ def test_boxes_that_the_other_lacks_by_hand():
 
 
 def test_what_does_not_fit_is_refused():
-    for measure in (entropy, margin_uncertainty):
-        with pytest.raises(DataError, match=r"expected \(N, C\)"):
-            measure(np.array([0.5, 0.5]))
-        with pytest.raises(DataError, match="finite"):
-            measure(np.array([[np.nan, 1.0]]))
+    with pytest.raises(DataError, match=r"expected \(N, C\)"):
+        entropy(np.array([0.5, 0.5]))
+    with pytest.raises(DataError, match="finite"):
+        entropy(np.array([[np.nan, 1.0]]))
     with pytest.raises(DataError, match="same images and classes"):
         jensen_shannon(np.ones((2, 2)), np.ones((2, 3)))
     with pytest.raises(DataError, match="predicted 1 and 2 images"):

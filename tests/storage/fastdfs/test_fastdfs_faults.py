@@ -18,7 +18,7 @@ import onlineml as oml
 from onlineml.errors import AlreadyExistsError, NotFoundError, StorageError
 from onlineml.storage import io
 from onlineml.storage.fastdfs import places
-from onlineml.storage.fastdfs.filesystem import collect_garbage, create_volume
+from onlineml.storage.fastdfs.administer import collect_garbage, create_volume
 from onlineml.storage.fastdfs.ids import FileId
 from onlineml.storage.fastdfs.names import Entry, Record, line_of
 from onlineml.storage.fastdfs.places import InVolume

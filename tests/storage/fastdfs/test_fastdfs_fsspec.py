@@ -8,7 +8,7 @@ import fsspec
 import pytest
 from fsspec.tests import abstract
 
-from onlineml.storage.fastdfs.filesystem import create_volume
+from onlineml.storage.fastdfs.administer import create_volume
 
 if TYPE_CHECKING:
     from collections.abc import Callable

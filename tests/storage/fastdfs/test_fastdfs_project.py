@@ -11,7 +11,7 @@ import pytest
 import onlineml as oml
 from onlineml.storage import io
 from onlineml.storage.fastdfs import places
-from onlineml.storage.fastdfs.filesystem import create_volume
+from onlineml.storage.fastdfs.administer import create_volume
 from places import SUPPORT
 from tiny import CLASSES, COLOURS, decoded_photos, jpeg, picture
 

@@ -16,7 +16,7 @@ import fsspec
 import pytest
 
 from onlineml.storage import io
-from onlineml.storage.fastdfs.filesystem import create_volume
+from onlineml.storage.fastdfs.administer import create_volume
 from onlineml.storage.fastdfs.places import InVolume
 from onlineml.storage.log.log import AppendLog
 from places import SUPPORT

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
     from onlineml.evaluation.types import Floats, Ints
 
-__all__ = ["AREA_NAMES", "AREA_RANGES", "MAX_DETECTIONS", "CocoArrays", "Curves"]
+__all__ = ["AREA_RANGES", "MAX_DETECTIONS", "CocoArrays", "Curves"]
 
 # Parameters of the COCO challenge (cocodataset.org/#detection-eval), computed as in pycocotools, bit for bit.
-AREA_NAMES = ("all", "small", "medium", "large")
+# all, small, medium, large
 AREA_RANGES = np.array([[0, 1e5**2], [0, 32**2], [32**2, 96**2], [96**2, 1e5**2]])
 MAX_DETECTIONS = (1, 10, 100)  # per class and image
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from onlineml.evaluation.detection.detections import Detections
     from onlineml.evaluation.types import Array, Floats, Ints
 
-__all__ = ["box_disagreement", "box_uncertainty", "entropy", "jensen_shannon", "margin_uncertainty", "rarity"]
+__all__ = ["box_disagreement", "box_uncertainty", "entropy", "jensen_shannon", "rarity"]
 
 
 def _table(probabilities: Array, name: str = "probabilities") -> Floats:
@@ -46,20 +46,6 @@ def entropy(probabilities: Array) -> Floats:
     most = np.log(max(table.shape[1], 2))
     share: Floats = np.clip(-_plogp(table).sum(axis=1) / most, 0.0, 1.0)
     return share
-
-
-def margin_uncertainty(probabilities: Array) -> Floats:
-    """One minus the difference of the two highest probabilities: (N,) in [0, 1]; 0 if C is 1.
-
-    Raises:
-        DataError: not (N, C) probabilities.
-    """
-    table = _table(probabilities)
-    if table.shape[1] < 2:
-        return np.zeros(len(table))
-    two = np.partition(table, -2, axis=1)[:, -2:]
-    margins: Floats = 1 - (two[:, 1] - two[:, 0])
-    return margins
 
 
 def jensen_shannon(probabilities: Array, others: Array) -> Floats:

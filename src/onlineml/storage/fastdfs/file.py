@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fsspec.spec import AbstractBufferedFile
 from fsspec.transaction import Transaction
 
+from onlineml.storage.fastdfs import reads
 from onlineml.storage.fastdfs.connections import Payload
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class FastDFSFile(AbstractBufferedFile):  # type: ignore[misc] # fsspec has no t
         self._spool: tempfile.SpooledTemporaryFile[bytes] | None = None
         self._stored = None
         if mode == "rb":
-            self._stored = fs.stored(path)
+            self._stored = reads.stored_at(fs.settings, path)
             options["size"] = self._stored.size
         super().__init__(fs, path, mode, **options)
         if mode == "ab" and fs.exists(path):
@@ -34,8 +35,7 @@ class FastDFSFile(AbstractBufferedFile):  # type: ignore[misc] # fsspec has no t
 
     def _fetch_range(self, start: int, end: int) -> bytes:
         assert self._stored is not None  # noqa: S101 (a file that is read)
-        data: bytes = self.fs.read_stored(self._stored, start, end)
-        return data
+        return reads.read(self.fs.settings, self._stored, start, end)
 
     def _initiate_upload(self) -> None:
         self._spool = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 (closed when stored)

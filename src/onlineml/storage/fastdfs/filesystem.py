@@ -1,96 +1,31 @@
-"""FastDFS as an fsspec filesystem: ``fastdfs://tracker:22122[,tracker…]/…``.
-
-FastDFS generates file ids and has no listing. Names are therefore stored in a *volume*, which is created once::
-
-    url = create_volume("10.0.0.1:22122,10.0.0.2:22122")
-    # fastdfs://10.0.0.1:22122,10.0.0.2:22122/group1/M00/00/00/rBEAA2k….volume
-
-The id of the volume's root is part of the URL, because FastDFS offers no way to look up a name: it has no listing,
-metadata can only be read of a file whose id is known, and neither metadata nor slave files are created atomically. A
-volume therefore needs no further service, and a URL is all that has to be passed on. Below it, paths work as on any
-filesystem, and files appear completely or not at all. Any other file id can be read as a path directly.
-
-FastDFS has no authentication: anyone who can reach its ports can read and delete everything.
-"""
+"""FastDFS as an fsspec filesystem: ``fastdfs://tracker:22122[,tracker…]/…``."""
 
 from __future__ import annotations
 
 import os
-import shutil
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from fsspec.callbacks import DEFAULT_CALLBACK
-from fsspec.core import has_magic
 from fsspec.spec import AbstractFileSystem
-from fsspec.utils import isfilelike, other_paths, stringify_path
+from fsspec.utils import isfilelike, stringify_path
 
 from onlineml.errors import ConfigError
-from onlineml.storage.fastdfs import reads, upkeep, writes
-from onlineml.storage.fastdfs import volume as volumes
+from onlineml.storage.fastdfs import moving, reads, writes
 from onlineml.storage.fastdfs.connections import Payload
 from onlineml.storage.fastdfs.file import FastDFSFile, FastDFSTransaction
 from onlineml.storage.fastdfs.ids import FileId, address_text, parsed_addresses
-from onlineml.storage.fastdfs.names import Entry
-from onlineml.storage.fastdfs.places import InVolume, checked_name, client_of, concurrently, place_of
+from onlineml.storage.fastdfs.places import InVolume, checked_name, concurrently, place_of
 from onlineml.storage.fastdfs.trackers import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from onlineml.storage.fastdfs.names import Names
-    from onlineml.storage.fastdfs.volume import Volume
+    from onlineml.storage.fastdfs.names import Entry
 
-__all__ = ["FastDFSFileSystem", "collect_garbage", "create_volume"]
+__all__ = ["FastDFSFileSystem"]
 
 _SCHEME = "fastdfs://"
-
-
-def create_volume(
-    trackers: str | Sequence[str], *, group: str | None = None, storage_options: Mapping[str, Any] | None = None
-) -> str:
-    """Create a new, empty volume: a tree of names on a FastDFS cluster.
-
-    Args:
-        trackers: ``host:port`` of one or, better, of all trackers, separated by commas or in a list. The default port
-            is 22122.
-        group: the group of servers that stores the names; by default the tracker chooses. Files may go to any group.
-        storage_options: options of `FastDFSFileSystem`.
-
-    Returns:
-        The volume's URL. Keep it: FastDFS cannot list volumes.
-
-    Raises:
-        ConfigError: the trackers are not valid addresses.
-        StorageError: no tracker responds, or no server accepts files.
-    """
-    fs = FastDFSFileSystem(trackers, **(storage_options or {}))
-    root = volumes.create(client_of(fs.settings), group)
-    url: str = fs.unstrip_protocol(str(root))
-    return url
-
-
-def collect_garbage(url: str, *, older_than_s: float = 3600.0, storage_options: Mapping[str, Any] | None = None) -> int:
-    """Delete all objects without a name now instead of gradually.
-
-    Writers delete some with every 32nd commit; call this after large deletions.
-
-    Args:
-        url: URL of the volume, or of any path in it.
-        older_than_s: seconds since a name was removed; readers that opened the file earlier may still be reading it.
-        storage_options: options of `FastDFSFileSystem`.
-
-    Returns:
-        The number of deleted files.
-
-    Raises:
-        ConfigError: the URL is not in a volume.
-    """
-    named = FastDFSFileSystem._get_kwargs_from_urls(url)  # noqa: SLF001 (fsspec's interface)
-    place = FastDFSFileSystem(**{**(storage_options or {}), **named}).place(url)
-    if not isinstance(place, InVolume):
-        raise ConfigError(f"{url} is not in a volume; expected the URL that create_volume returned")
-    return upkeep.collect(place.volume, older_than_s=older_than_s)
 
 
 class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has no types
@@ -172,17 +107,7 @@ class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
 
     def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
         """Return size, type, times and version (``ETag``, the id of the content) of a file or folder."""
-        path = self._strip_protocol(path)
-        place = self.place(path)
-        if isinstance(place, FileId):
-            return reads.file_info(path, self.stored(path))
-        with place.volume.reading() as names:
-            entry = names.entries.get(place.name)
-            if entry is not None:
-                return reads.entry_info(path, entry)
-            if names.is_folder(place.name):
-                return reads.folder_info(path)
-        raise FileNotFoundError(path)
+        return reads.info(self.settings, self._strip_protocol(path))
 
     def exists(self, path: str, **kwargs: Any) -> bool:
         """Return whether a file or folder exists; a cluster that does not respond is an error."""
@@ -207,13 +132,8 @@ class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
         place = self.place(path)
         if maxdepth is not None or withdirs or isinstance(place, FileId):
             return super().find(path, maxdepth=maxdepth, withdirs=withdirs, detail=detail, **kwargs)
-        top = path.removesuffix(place.name).rstrip("/")
-        with place.volume.reading() as names:
-            inside = [place.name] if place.name in names.entries else names.below(place.name)
-            entries = [(f"{top}/{name}", names.entries[name]) for name in inside]
-        if not detail:
-            return [name for name, _ in entries]
-        return {name: reads.entry_info(name, entry) for name, entry in entries}
+        found = reads.found_below(place, path)
+        return found if detail else list(found)
 
     def created(self, path: str) -> datetime:
         """Return the time at which the file was stored, in UTC."""
@@ -224,14 +144,6 @@ class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
         return self.created(path)
 
     # ---- reading ----
-
-    def stored(self, path: str) -> reads.Stored:
-        """Return the object that a path currently refers to; later reads of it return one version."""
-        return reads.stored_at(self.settings, self._strip_protocol(path))
-
-    def read_stored(self, found: reads.Stored, start: int | None = None, end: int | None = None) -> bytes:
-        """Read a part of a `stored` object; ``start`` and ``end`` have the meaning of Python slices."""
-        return reads.read(self.settings, found, start, end)
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **kwargs: Any) -> bytes:
         """Return the content of a file, or a part of it; a whole file is verified against its checksum."""
@@ -250,7 +162,7 @@ class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
         starts = starts if isinstance(starts, list) else [starts] * len(paths)
         ends = ends if isinstance(ends, list) else [ends] * len(paths)
         found = self.cat_tagged(paths, list(zip(starts, ends, strict=True)))
-        _raise_first(found if on_error == "raise" else ())
+        reads.raise_first(found if on_error == "raise" else ())
         return [content if isinstance(content, Exception) else content[0] for content in found]
 
     def cat(self, path: Any, recursive: bool = False, on_error: str = "raise", **kwargs: Any) -> Any:
@@ -261,7 +173,7 @@ class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
         found = dict(zip(paths, self.cat_ranges(paths, None, None), strict=True))
         if recursive:
             found = {name: data for name, data in found.items() if not isinstance(data, IsADirectoryError)}
-        _raise_first(found.values() if on_error == "raise" else ())
+        reads.raise_first(found.values() if on_error == "raise" else ())
         return {name: data for name, data in found.items() if on_error == "return" or not isinstance(data, Exception)}
 
     def get_file(
@@ -273,20 +185,11 @@ class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
         elif self.isdir(rpath):
             os.makedirs(lpath, exist_ok=True)  # noqa: PTH103 (fsspec's paths are text)
             return
-        found = self.stored(rpath)
-        callback.set_size(found.size)
-        if outfile is not None:
-            reads.copy_out(self.settings, rpath, found, write=outfile.write, copied=callback.relative_update)
-            return
-        os.makedirs(os.path.dirname(lpath) or ".", exist_ok=True)  # noqa: PTH103, PTH120
-        with open(lpath, "wb") as file:  # noqa: PTH123
-            reads.copy_out(self.settings, rpath, found, write=file.write, copied=callback.relative_update)
+        reads.download(self.settings, self._strip_protocol(rpath), lpath if outfile is None else outfile, callback)
 
     def _open(self, path: str, mode: str = "rb", block_size: int | None = None, **options: Any) -> FastDFSFile:
         if mode != "rb":
-            place = checked_name(self.place(path))
-            expected = writes.expectation(place.name, create=mode == "xb", if_match=None)
-            place.volume.check({place.name: Entry("", 0, 0)}, expected)
+            writes.check(checked_name(self.place(path)), create=mode == "xb", if_match=None)
         return FastDFSFile(self, path, mode, block_size=block_size, **options)
 
     # ---- writing ----
@@ -326,8 +229,7 @@ class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
         """
         place = checked_name(self.place(path))
         create = mode == "create"
-        expected = writes.expectation(place.name, create=create, if_match=if_match)
-        place.volume.check({place.name: Entry("", 0, 0)}, expected)
+        writes.check(place, create=create, if_match=if_match)
         self.commit({path: writes.store(place, Payload(bytes(value)))}, create=create, if_match=if_match)
 
     def pipe(self, path: Any, value: Any = None, **kwargs: Any) -> None:
@@ -360,85 +262,32 @@ class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
 
     def cp_file(self, path1: str, path2: str, **kwargs: Any) -> None:
         """Copy a file; within a volume no content is copied."""
-        source, target = self.place(path1), checked_name(self.place(path2))
-        if isinstance(source, InVolume) and source.volume is target.volume:
-            if not self.isdir(path1):
-                writes.copied(source, target, delete_after_s=self.delete_after_s)
-            return
-        with self.open(path1, "rb") as reader, self.open(path2, "wb") as writer:
-            shutil.copyfileobj(reader, writer, upkeep.LOG_BYTES)
+        moving.copy(self, path1, path2)
+
+    # ---- moving and removing ----
 
     def mv(self, path1: Any, path2: Any, recursive: bool = False, maxdepth: int | None = None, **kwargs: Any) -> None:
         """Move files and, with recursive, folders; within a volume in one step."""
-        if isinstance(path1, str) and isinstance(path2, str) and not has_magic(path1) and maxdepth is None:
-            source, target = self.place(path1), self.place(path2)
-            if source == target:
-                return
-            if isinstance(source, InVolume) and isinstance(target, InVolume) and source.volume is target.volume:
-                into = path2.endswith("/") and not path1.endswith("/")
-                self._rename(
-                    source.volume,
-                    lambda names: writes.moves(names, source.name, target.name, into=into, recursive=recursive),
-                )
-                return
-        pairs = self._moves(path1, path2, recursive=recursive, maxdepth=maxdepth)
-        places = [(self.place(old), self.place(new)) for old, new in pairs]
-        volumes = {place.volume if isinstance(place, InVolume) else None for pair in places for place in pair}
-        if len(volumes) == 1 and (volume := volumes.pop()) is not None:
-            named = [(old.name, new.name) for old, new in places]
-            self._rename(volume, lambda names: [pair for pair in named if not names.is_folder(pair[0])])
-            return
-        files = [(old, new) for old, new in pairs if not self.isdir(old)]
-        for old, new in files:
-            self.cp_file(old, new)
-        self._remove([old for old, _ in files])
-
-    def _moves(self, path1: Any, path2: Any, *, recursive: bool, maxdepth: int | None) -> list[tuple[str, str]]:
-        """Return the files to move and their destinations, by the rules of fsspec's copy."""
-        sources = self.expand_path(path1, recursive=recursive, maxdepth=maxdepth)
-        if isinstance(path1, str):
-            is_folder = path2.endswith("/") or self.isdir(path2)
-            exists = len(sources) == 1 if has_magic(path1) else is_folder and not path1.endswith("/")
-            path2 = other_paths(sources, path2, exists=exists)
-        elif isinstance(path2, str):
-            path2 = other_paths(sources, path2, flatten=True)
-        pairs = zip(sources, self._strip_protocol(list(path2)), strict=True)
-        return [(old, new) for old, new in pairs if old != new]
-
-    def _rename(self, volume: Volume, pairs_of: Callable[[Names], Sequence[tuple[str, str]]]) -> None:
-        writes.renamed(volume, pairs_of, delete_after_s=self.delete_after_s)
-
-    # ---- removing ----
+        moving.move(self, path1, path2, recursive=recursive, maxdepth=maxdepth)
 
     def rm_file(self, path: str) -> None:
         """Remove a file; one given by its own id is deleted at once."""
-        self._remove([self._strip_protocol(path)])
+        moving.remove(self, [self._strip_protocol(path)])
 
     def _rm(self, path: str) -> None:
         self.rm_file(path)
 
     def rm(self, path: Any, recursive: bool = False, maxdepth: int | None = None) -> None:
         """Remove files and, with recursive, folders; all in one step."""
-        self._remove(self.expand_path(path, recursive=recursive, maxdepth=maxdepth), folders=recursive)
+        moving.remove(self, self.expand_path(path, recursive=recursive, maxdepth=maxdepth), folders=recursive)
 
-    def _remove(self, paths: Sequence[str], *, folders: bool = False) -> None:
-        named: dict[Volume, list[str]] = {}
-        for path in paths:
-            place = self.place(path)
-            if isinstance(place, FileId):
-                client_of(self.settings).delete(place)
-            else:
-                named.setdefault(place.volume, []).append(place.name)
-        for volume, names in named.items():
-            writes.removed(volume, names, folders=folders, delete_after_s=self.delete_after_s)
-
-    # ---- folders ----
+    # ---- folders, which exist as long as there are files in them ----
 
     def mkdir(self, path: str, create_parents: bool = True, **kwargs: Any) -> None:
-        """Do nothing: a folder exists as long as there are files in it."""
+        """Do nothing."""
 
     def makedirs(self, path: str, exist_ok: bool = False) -> None:
-        """Do nothing: a folder exists as long as there are files in it."""
+        """Do nothing."""
 
     def rmdir(self, path: str) -> None:
         """Do nothing if the folder is empty.
@@ -448,9 +297,3 @@ class FastDFSFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
         """
         if self.isdir(path) and self.ls(path):
             raise OSError(f"{path} is not empty; remove it with rm(recursive=True)")
-
-
-def _raise_first(found: Iterable[Any]) -> None:
-    for content in found:
-        if isinstance(content, Exception):
-            raise content

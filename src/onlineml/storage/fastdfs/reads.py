@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onlineml.errors import NotFoundError, StorageError
@@ -11,7 +13,7 @@ from onlineml.storage.fastdfs.ids import FileId
 from onlineml.storage.fastdfs.places import InVolume, client_of, concurrently, place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from onlineml.storage.fastdfs.names import Entry
     from onlineml.storage.fastdfs.trackers import Settings
@@ -20,11 +22,11 @@ if TYPE_CHECKING:
 __all__ = [
     "EMPTY",
     "Stored",
-    "copy_out",
-    "entry_info",
-    "file_info",
-    "folder_info",
+    "download",
+    "found_below",
+    "info",
     "listed",
+    "raise_first",
     "read",
     "read_current",
     "read_many",
@@ -178,57 +180,78 @@ def _stored_at_all(settings: Settings, paths: Sequence[str]) -> list[Stored | Ex
     return found
 
 
-def copy_out(
-    settings: Settings, path: str, found: Stored, *, write: Callable[[bytes], Any], copied: Callable[[int], Any]
-) -> None:
-    """Read an object in pieces and verify its checksum.
+def download(settings: Settings, path: str, target: Any, callback: Any) -> None:
+    """Read a file in pieces into a local path or an open file, and verify its checksum.
 
     Raises:
+        FileNotFoundError: the path does not exist.
         StorageError: the content is not the stored content.
     """
-    crc32 = 0
-    for start in range(0, found.size, _BLOCK):
-        data = read(settings, found, start, start + _BLOCK)
-        crc32 = zlib.crc32(data, crc32)
-        write(data)
-        copied(len(data))
+    found = stored_at(settings, path)
+    callback.set_size(found.size)
+    with contextlib.ExitStack() as opened:
+        if isinstance(target, str | os.PathLike):
+            Path(target).parent.mkdir(parents=True, exist_ok=True)
+            target = opened.enter_context(Path(target).open("wb"))
+        crc32 = 0
+        for start in range(0, found.size, _BLOCK):
+            data = read(settings, found, start, start + _BLOCK)
+            crc32 = zlib.crc32(data, crc32)
+            target.write(data)
+            callback.relative_update(len(data))
     if found.file is not None and found.file.crc32 not in {None, crc32}:
         raise StorageError(f"{path} is damaged: its checksum differs from that in its id {found.file}")
 
 
-# ---------------------------------------------------------------------------------------------- fsspec's info
+def raise_first(found: Iterable[Any]) -> None:
+    """Raise the first error that stands in the place of a file's content."""
+    for content in found:
+        if isinstance(content, Exception):
+            raise content
 
 
-def folder_info(path: str) -> dict[str, Any]:
-    """Return fsspec's description of a folder."""
+# ---- fsspec's info ----
+
+
+def info(settings: Settings, path: str) -> dict[str, Any]:
+    """Return fsspec's description of a file or folder.
+
+    Raises:
+        FileNotFoundError: the path does not exist.
+    """
+    place = place_of(settings, path)
+    if isinstance(place, FileId):
+        found = stored_at(settings, path)
+        return _file_info(path, found.size, found.tag, str(found.file or ""), found.mtime)
+    with place.volume.reading() as names:
+        entry = names.entries.get(place.name)
+        if entry is not None:
+            return _entry_info(path, entry)
+        if names.is_folder(place.name):
+            return _folder_info(path)
+    raise FileNotFoundError(path)
+
+
+def _folder_info(path: str) -> dict[str, Any]:
     return {"name": path, "size": 0, "type": "directory"}
 
 
-def file_info(path: str, found: Stored) -> dict[str, Any]:
-    """Return fsspec's description of a file."""
-    return {
-        "name": path,
-        "size": found.size,
-        "type": "file",
-        "ETag": found.tag,
-        "file_id": str(found.file or ""),
-        "created": found.mtime,
-        "mtime": found.mtime,
-    }
+def _file_info(path: str, size: int, tag: str, file: str, mtime: float) -> dict[str, Any]:
+    times = {"created": mtime, "mtime": mtime}
+    return {"name": path, "size": size, "type": "file", "ETag": tag, "file_id": file, **times}
 
 
-def entry_info(path: str, entry: Entry) -> dict[str, Any]:
-    """Return fsspec's description of a file in a volume."""
-    mtime = entry.ms / 1000
-    return {
-        "name": path,
-        "size": entry.size,
-        "type": "file",
-        "ETag": entry.file or EMPTY,
-        "file_id": entry.file,
-        "created": mtime,
-        "mtime": mtime,
-    }
+def _entry_info(path: str, entry: Entry) -> dict[str, Any]:
+    return _file_info(path, entry.size, entry.file or EMPTY, entry.file, entry.ms / 1000)
+
+
+def found_below(place: InVolume, path: str) -> dict[str, dict[str, Any]]:
+    """Return fsspec's descriptions of all files below a folder of a volume, or of the file itself, by their paths."""
+    top = path.removesuffix(place.name).rstrip("/")
+    with place.volume.reading() as names:
+        inside = [place.name] if place.name in names.entries else names.below(place.name)
+        entries = [(f"{top}/{name}", names.entries[name]) for name in inside]
+    return {name: _entry_info(name, entry) for name, entry in entries}
 
 
 def listed(place: InVolume, path: str) -> list[dict[str, Any]]:
@@ -241,10 +264,10 @@ def listed(place: InVolume, path: str) -> list[dict[str, Any]]:
     with place.volume.reading() as names:
         entry = names.entries.get(place.name)
         if entry is not None:
-            return [entry_info(path, entry)]
+            return [_entry_info(path, entry)]
         if not names.is_folder(place.name):
             raise FileNotFoundError(path)
         files, folders = names.children(place.name)
         found = [(name, names.entries[name]) for name in files]
-    rows = [entry_info(f"{top}/{name}", entry) for name, entry in found]
-    return sorted([*rows, *(folder_info(f"{top}/{name}") for name in folders)], key=lambda row: str(row["name"]))
+    rows = [_entry_info(f"{top}/{name}", entry) for name, entry in found]
+    return sorted([*rows, *(_folder_info(f"{top}/{name}") for name in folders)], key=lambda row: str(row["name"]))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from onlineml.storage.fastdfs.names import Names
     from onlineml.storage.fastdfs.volume import Volume
 
-__all__ = ["commit", "copied", "expectation", "moves", "removed", "renamed", "store", "touched", "undo"]
+__all__ = ["check", "commit", "copied", "moves", "removed", "renamed", "store", "touched", "undo"]
 
 Plan = tuple[dict[str, Entry | None], dict[str, str | None]]  # the changes, and the expected state before them
 
@@ -47,7 +47,12 @@ def undo(volume: Volume, entries: Mapping[str, Entry | None]) -> None:
                 volume.client.delete(FileId.parse(entry.file))
 
 
-def expectation(name: str, *, create: bool, if_match: str | None) -> dict[str, str | None]:
+def check(place: InVolume, *, create: bool, if_match: str | None) -> None:
+    """Raise the error that `commit` would raise now, before anything is uploaded for it."""
+    place.volume.check({place.name: Entry("", 0, 0)}, _expectation(place.name, create=create, if_match=if_match))
+
+
+def _expectation(name: str, *, create: bool, if_match: str | None) -> dict[str, str | None]:
     """Return the state of its name that a write expects."""
     if if_match is not None:
         return {name: "" if if_match == EMPTY else if_match}
@@ -73,7 +78,7 @@ def commit(
         volume, entries = next(iter(changes.items()))
         expected: dict[str, str | None] = {}
         for name in entries:
-            expected |= expectation(name, create=create, if_match=if_match)
+            expected |= _expectation(name, create=create, if_match=if_match)
         try:
             volume.commit(entries, expected=expected)
         except (ConflictError, FileExistsError, IsADirectoryError, NotADirectoryError, RefusedError):
