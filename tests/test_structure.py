@@ -57,6 +57,13 @@ TYPES_OF_TASKS |= {"MultilabelClassifier", "MultilabelDataModule", "LabelRows"}
 TASK_CONSTANTS = {"DETECTION", "CLASSIFICATION", "MULTILABEL"}
 
 
+_FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
+_LOOKED_AT = (
+    *(ast.Import, ast.ImportFrom, ast.If, ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef),
+    *(ast.Compare, ast.Call, ast.Dict, ast.arg, ast.match_case),
+)
+
+
 class Import(NamedTuple):
     """An import of one of our modules.
 
@@ -86,9 +93,15 @@ def tree(name: str) -> ast.Module:
     return ast.parse(modules()[name].read_text(encoding="utf-8"))
 
 
-def _typing_nodes(module: ast.Module) -> set[ast.AST]:
+@cache
+def nodes(name: str) -> tuple[ast.AST, ...]:
+    """The nodes that the counts below look at; walking a tree takes time, so it is done once."""
+    return tuple(node for node in ast.walk(tree(name)) if isinstance(node, _LOOKED_AT))
+
+
+def _typing_nodes(name: str) -> set[ast.AST]:
     """Everything below ``if TYPE_CHECKING:``."""
-    blocks = [n for n in ast.walk(module) if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING"]
+    blocks = [n for n in nodes(name) if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING"]
     return {inner for block in blocks for statement in block.body for inner in ast.walk(statement)}
 
 
@@ -96,8 +109,8 @@ def _typing_nodes(module: ast.Module) -> set[ast.AST]:
 def imports() -> tuple[Import, ...]:
     found = []
     for name in modules():
-        typing = _typing_nodes(tree(name))
-        for node in ast.walk(tree(name)):
+        typing = _typing_nodes(name)
+        for node in nodes(name):
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "onlineml":
                 targets = [f"{node.module}.{alias.name}" for alias in node.names]
                 targets = [target if target in modules() else str(node.module) for target in targets]
@@ -151,7 +164,7 @@ def _switches(node: ast.AST) -> Iterator[ast.AST]:
 def task_switches() -> list[str]:
     found = []
     for name in modules():
-        for node in ast.walk(tree(name)):
+        for node in nodes(name):
             found += [f"{name}:{getattr(one, 'lineno', '?')}" for one in _switches(node)]
     return found
 
@@ -188,8 +201,8 @@ def long_modules() -> list[str]:
 def long_functions() -> list[str]:
     found = []
     for name in modules():
-        for node in ast.walk(tree(name)):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        for node in nodes(name):
+            if isinstance(node, _FUNCTIONS):
                 lines = (node.end_lineno or node.lineno) - node.lineno + 1
                 if lines > 60:
                     found.append(f"{name}.{node.name}: {lines} lines")
@@ -255,8 +268,8 @@ def test_docstrings_begin_with_a_verb_or_a_noun() -> None:
     questions = ("What", "Which", "Where", "How", "Whether", "Who", "When", "Why")
     found = []
     for name in modules():
-        for node in ast.walk(tree(name)):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        for node in nodes(name):
+            if isinstance(node, ast.Module | ast.ClassDef | _FUNCTIONS):
                 first = (ast.get_docstring(node) or "").split(maxsplit=1)[:1]
                 if first and first[0].rstrip(",.:") in questions:
                     found.append(f"{name}.{getattr(node, 'name', '')}")
