@@ -28,7 +28,7 @@ from _race import arguments, finish
 
 from onlineml.storage import io
 from onlineml.storage.fastdfs.administer import create_volume
-from onlineml.storage.fastdfs.names import Entry
+from onlineml.storage.fastdfs.records import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

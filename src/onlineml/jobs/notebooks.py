@@ -48,8 +48,7 @@ def notebooks_folder() -> Path:
     for folder in (package / "notebooks", package.parents[1] / "notebooks"):
         if (folder / f"{NOTEBOOKS[0]}.ipynb").exists():
             return folder
-    msg = f"the notebooks are neither in {package} nor in the repository around it; reinstall onlineml"
-    raise NotFoundError(msg)
+    raise NotFoundError(f"the notebooks are neither in {package} nor in the repository around it; reinstall onlineml")
 
 
 def require_papermill() -> None:

@@ -20,8 +20,8 @@ from onlineml.storage import io
 from onlineml.storage.fastdfs import places
 from onlineml.storage.fastdfs.administer import collect_garbage, create_volume
 from onlineml.storage.fastdfs.ids import FileId
-from onlineml.storage.fastdfs.names import Entry, Record, line_of
 from onlineml.storage.fastdfs.places import InVolume
+from onlineml.storage.fastdfs.records import Entry, Record, line_of
 from onlineml.storage.patience import click
 from processes import LONG_S
 

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onlineml.errors import ConflictError, StorageError
-from onlineml.storage.fastdfs.names import MAX_LINE, Entry, Names, Record, are_names, line_of, record_of, whole_lines
+from onlineml.storage.fastdfs.names import Names
+from onlineml.storage.fastdfs.records import MAX_LINE, Entry, Record, are_names, line_of, record_of, whole_lines
 
 PATHS = ["a", "b", "a/x", "a/y", "a/b/c", "a/b", "b/c", "ab", "a-b", "z/é\u2028"]
 

@@ -19,12 +19,16 @@ from typing import TYPE_CHECKING, Any
 
 from onlineml.errors import ConfigError
 from onlineml.storage.fastdfs import upkeep
-from onlineml.storage.fastdfs import volume as volumes
 from onlineml.storage.fastdfs.filesystem import FastDFSFileSystem
 from onlineml.storage.fastdfs.places import InVolume, client_of
+from onlineml.storage.fastdfs.records import FORMAT, Pointer, line_of
+from onlineml.storage.fastdfs.volume import EXTENSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from onlineml.storage.fastdfs.client import Client
+    from onlineml.storage.fastdfs.ids import FileId
 
 __all__ = ["collect_garbage", "create_volume"]
 
@@ -48,9 +52,16 @@ def create_volume(
         StorageError: no tracker responds, or no server accepts files.
     """
     fs = FastDFSFileSystem(trackers, **(storage_options or {}))
-    root = volumes.create(client_of(fs.settings), group)
+    root = _create(client_of(fs.settings), group)
     url: str = fs.unstrip_protocol(str(root))
     return url
+
+
+def _create(client: Client, group: str | None = None) -> FileId:
+    """Create the root last, so that the volume exists completely or not at all."""
+    segment = client.upload_appender(b"\n", group=group)  # never empty: its end can always be read
+    pointer = Pointer(format=FORMAT, serial=0, segment=str(segment), start=0, snapshot="")
+    return client.upload_appender(line_of(pointer), extension=EXTENSION, group=group)
 
 
 def collect_garbage(url: str, *, older_than_s: float = 3600.0, storage_options: Mapping[str, Any] | None = None) -> int:

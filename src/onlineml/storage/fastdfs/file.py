@@ -13,7 +13,7 @@ from onlineml.storage.fastdfs.connections import Payload
 
 if TYPE_CHECKING:
     from onlineml.storage.fastdfs.filesystem import FastDFSFileSystem
-    from onlineml.storage.fastdfs.names import Entry
+    from onlineml.storage.fastdfs.records import Entry
 
 __all__ = ["FastDFSFile", "FastDFSTransaction"]
 

@@ -21,7 +21,7 @@ from onlineml.storage.fastdfs.trackers import Settings
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from onlineml.storage.fastdfs.names import Entry
+    from onlineml.storage.fastdfs.records import Entry
 
 __all__ = ["FastDFSFileSystem"]
 

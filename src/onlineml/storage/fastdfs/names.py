@@ -1,125 +1,25 @@
-"""Log of names: its records, and the state that every reader computes from them.
-
-FastDFS generates file ids and has no listing, so names are stored as records in an appender file. A record lists the
-names it sets and the state it expects of names before: ``{"txn": …, "if": {path: file id or null}, "set": {path: entry
-or null}}``. The server puts appends in one order that all readers see, and a record whose expectation is not met has no
-effect, for any reader. Creating a file only if it does not exist, replacing a file conditionally, committing many files
-at once and renaming are therefore one append each, and need no lock.
-
-Each record is a line of its own, preceded by its checksum. A line break also precedes each record, so that a partial
-append leaves a line with a wrong checksum, which all readers skip. A record whose transaction id has occurred before is
-skipped as well: a writer whose append got no response may simply repeat it.
-
-This module consists of functions of bytes and records; `onlineml.storage.fastdfs.volume` reads and writes them.
-"""
+"""The names of a volume: the state that every reader computes from the records of the log."""
 
 from __future__ import annotations
 
 import bisect
-import re
-import zlib
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from onlineml.errors import ConflictError, StorageError
+from onlineml.storage.fastdfs.records import Entry, are_names
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
-__all__ = ["MAX_LINE", "MAX_NAME", "Entry", "Names", "Record", "are_names", "line_of", "record_of", "whole_lines"]
+    from onlineml.storage.fastdfs.records import Record
 
-MAX_LINE = 4096  # bytes: appends of this size stayed complete and ordered in tests on servers; one of 1 MB was split
-MAX_NAME = 1024  # bytes, as on S3
-# a component that is empty, '.' or '..', in names joined by NULs
-_NO_NAME = re.compile(r"(?:\A|[/\0])\.{0,2}(?:[/\0]|\Z)")
+__all__ = ["Names"]
+
 _RECENT = 4096  # number of transaction ids that are remembered; an append is repeated within seconds
 _INSERTED_ONE_BY_ONE = 64  # if more names are new, all are sorted again
-
-
-def are_names(paths: Collection[str]) -> bool:
-    """Return whether all paths are valid file names; in particular, that none leads out of its folder when copied."""
-    if not paths:
-        return True
-    try:
-        joined = "\0".join(paths)
-        joined.encode()
-        if max(map(len, paths)) > MAX_NAME // 4 and max(len(path.encode()) for path in paths) > MAX_NAME:
-            return False
-    except UnicodeEncodeError:  # a lone surrogate
-        return False
-    return joined.count("\0") < len(paths) and _NO_NAME.search(joined) is None
-
-
-class Entry(NamedTuple):
-    """The object that a name refers to.
-
-    Attributes:
-        file: the id of the object; ``""`` for an empty file, which has no object because FastDFS could not serve one.
-        size: bytes.
-        ms: time of storing in milliseconds since 1970.
-    """
-
-    file: str
-    size: int
-    ms: int
-
-
-class Record(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """One line of the log.
-
-    Attributes:
-        txn: a random id.
-        ms: milliseconds since 1970, by the writer's clock.
-        expected: file id by path, or None if the path must not exist.
-        set: the new entry by path, or None to remove the name.
-        body: the id of a file that contains expected and set, if they do not fit into a line.
-        following: the id of the next log; all later records of this one are ignored.
-        forgotten: objects without a name that have been deleted.
-    """
-
-    txn: str
-    ms: int
-    expected: dict[str, str | None] = msgspec.field(default_factory=dict, name="if")
-    set: dict[str, Entry | None] = msgspec.field(default_factory=dict)
-    body: str = ""
-    following: str = ""
-    forgotten: list[str] = msgspec.field(default_factory=list)
-
-
-_encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Record)
-
-
-def line_of(record: msgspec.Struct) -> bytes:
-    """Return the bytes to append for a record."""
-    payload = _encoder.encode(record)
-    return b"\n%08x %s\n" % (zlib.crc32(payload), payload)
-
-
-def record_of(payload: bytes) -> Record:
-    """Decode the record of a line whose checksum was correct.
-
-    Raises:
-        StorageError: a later version of onlineml wrote it.
-    """
-    try:
-        return _decoder.decode(payload)
-    except (msgspec.DecodeError, msgspec.ValidationError) as err:
-        raise StorageError(f"the log of names has a record of a later version of onlineml; update it ({err})") from err
-
-
-def whole_lines(data: bytes) -> tuple[list[bytes], bytes]:
-    """Return the payloads of the complete, valid lines in a piece of a log, and the remaining incomplete line."""
-    *lines, rest = data.split(b"\n")
-    found = [_checked(line) for line in lines if line]
-    return [payload for payload in found if payload is not None], rest
-
-
-def _checked(line: bytes) -> bytes | None:
-    checksum, space, payload = line[:8], line[8:9], line[9:]
-    return payload if space == b" " and checksum == b"%08x" % zlib.crc32(payload) else None
 
 
 class _Snapshot(msgspec.Struct):
@@ -282,7 +182,7 @@ class Names:
 
     def snapshot(self) -> bytes:
         """Encode the state as bytes, for `restored`."""
-        return _encoder.encode(_Snapshot(self.entries, self.garbage, self._recent))
+        return msgspec.json.encode(_Snapshot(self.entries, self.garbage, self._recent))
 
     @classmethod
     def restored(cls, data: bytes) -> Names:

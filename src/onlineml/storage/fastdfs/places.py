@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from onlineml.errors import ConfigError, StorageError
 from onlineml.storage.fastdfs.client import Client
 from onlineml.storage.fastdfs.ids import FileId
-from onlineml.storage.fastdfs.names import MAX_NAME, are_names
+from onlineml.storage.fastdfs.records import MAX_NAME, are_names
 from onlineml.storage.fastdfs.volume import EXTENSION, Volume
 
 if TYPE_CHECKING:

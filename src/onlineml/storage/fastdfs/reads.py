@@ -15,7 +15,7 @@ from onlineml.storage.fastdfs.places import InVolume, client_of, concurrently, p
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from onlineml.storage.fastdfs.names import Entry
+    from onlineml.storage.fastdfs.records import Entry
     from onlineml.storage.fastdfs.trackers import Settings
     from onlineml.storage.fastdfs.volume import Volume
 

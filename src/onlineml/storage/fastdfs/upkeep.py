@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 from onlineml.errors import StorageError
 from onlineml.storage.fastdfs.connections import Payload
 from onlineml.storage.fastdfs.ids import FileId
-from onlineml.storage.fastdfs.names import Record, line_of, record_of, whole_lines
-from onlineml.storage.fastdfs.volume import FORMAT, Pointer, now_ms
+from onlineml.storage.fastdfs.records import FORMAT, Pointer, Record, line_of, now_ms, record_of, whole_lines
 
 if TYPE_CHECKING:
     from onlineml.storage.fastdfs.client import Client

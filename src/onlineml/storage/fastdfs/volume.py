@@ -19,62 +19,24 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from onlineml.errors import ConflictError, NotFoundError, StorageError
+from onlineml.storage.fastdfs import records as log
 from onlineml.storage.fastdfs.client import RefusedError
 from onlineml.storage.fastdfs.connections import Payload
 from onlineml.storage.fastdfs.ids import FileId
-from onlineml.storage.fastdfs.names import MAX_LINE, Entry, Names, Record, line_of, record_of, whole_lines
+from onlineml.storage.fastdfs.names import Names
 from onlineml.storage.fastdfs.trackers import NoServerError, another
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from onlineml.storage.fastdfs.client import Client
+    from onlineml.storage.fastdfs.records import Entry, Pointer, Record
 
-__all__ = ["EXTENSION", "FORMAT", "Pointer", "Volume", "create", "now_ms"]
+__all__ = ["EXTENSION", "Volume"]
 
 EXTENSION = "volume"  # extension of roots, which distinguishes them from other files
-FORMAT = 1
 _RELOADS = 5  # a rotation may delete a file that is about to be read, but hardly this many times in a row
-
-
-class Pointer(msgspec.Struct, forbid_unknown_fields=True):
-    """A line of the root: the position at which reading starts.
-
-    Attributes:
-        format: format version of everything that this line points to.
-        serial: the number of the log.
-        segment: the id of the log.
-        start: bytes of the log that are skipped, because the snapshot includes them.
-        snapshot: the id of a file of names; ``""`` at first.
-    """
-
-    format: int
-    serial: int
-    segment: str
-    start: int
-    snapshot: str
-
-
-class _Body(msgspec.Struct, forbid_unknown_fields=True):
-    """The part of a record that did not fit into a line."""
-
-    expected: dict[str, str | None] = msgspec.field(name="if")
-    set: dict[str, Entry | None]
-
-
-def now_ms() -> int:
-    """Return milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
-
-
-def create(client: Client, group: str | None = None) -> FileId:
-    """Create a new, empty volume; its root is created last, so that the volume exists completely or not at all."""
-    segment = client.upload_appender(b"\n", group=group)  # never empty: its end can always be read
-    pointer = Pointer(format=FORMAT, serial=0, segment=str(segment), start=0, snapshot="")
-    return client.upload_appender(line_of(pointer), extension=EXTENSION, group=group)
 
 
 class Volume:
@@ -152,15 +114,7 @@ class Volume:
             data = self.client.read_tail(self.root, 0)
         except FileNotFoundError as err:
             raise NotFoundError(f"the volume {self.root} does not exist on this FastDFS cluster") from err
-        try:
-            found = [msgspec.json.decode(line, type=Pointer) for line in whole_lines(data)[0]]
-        except (msgspec.DecodeError, msgspec.ValidationError) as err:
-            raise StorageError(
-                f"the volume {self.root} was written by a later version of onlineml; update onlineml ({err})"
-            ) from err
-        if not found or max(pointer.format for pointer in found) > FORMAT:
-            raise StorageError(f"{self.root} is not a volume that this version of onlineml can read; update onlineml")
-        return sorted(found, key=lambda pointer: (pointer.serial, pointer.start))
+        return log.pointers_of(data, str(self.root))
 
     def _refresh(self) -> None:
         for _ in range(_RELOADS):
@@ -220,10 +174,10 @@ class Volume:
             ) from err
         if not data:
             return False
-        payloads, rest = whole_lines(self._rest + data)
+        payloads, rest = log.whole_lines(self._rest + data)
         records = []
         for payload in payloads:
-            records.append(self._whole(record_of(payload)))
+            records.append(self._whole(log.record_of(payload)))
             if records[-1].following:
                 break
         self._take_in(records)
@@ -251,13 +205,8 @@ class Volume:
         if not record.body:
             return record
         file = self._id(record.body)
-        try:
-            body = msgspec.json.decode(self.client.read(file, 0, file.size or 0), type=_Body)
-        except (msgspec.DecodeError, msgspec.ValidationError) as err:
-            raise StorageError(
-                f"{file}, a part of the log of names, was written by a later version of onlineml; update it ({err})"
-            ) from err
-        return Record(txn=record.txn, ms=record.ms, expected=body.expected, set=body.set, body=record.body)
+        body = log.body_of(self.client.read(file, 0, file.size or 0), str(file))
+        return log.Record(txn=record.txn, ms=record.ms, expected=body.expected, set=body.set, body=record.body)
 
     # ---- writing ----
 
@@ -283,7 +232,7 @@ class Volume:
             StorageError: the log does not respond; the names may have been set all the same.
         """
         expected = dict(expected or {})
-        record = Record(txn=secrets.token_urlsafe(12), ms=now_ms(), expected=expected, set=dict(changes))
+        record = log.Record(txn=secrets.token_urlsafe(12), ms=log.now_ms(), expected=expected, set=dict(changes))
         counted = self.append(record)
         self.commits += 1
         if not counted:
@@ -292,10 +241,10 @@ class Volume:
 
     def append(self, record: Record, *, only: FileId | None = None) -> bool:
         """Append a record to the log once, optionally to one given log only; return whether it took effect."""
-        line, body = line_of(record), None
-        if len(line) > MAX_LINE:
-            body = self.client.upload(Payload(msgspec.json.encode(_Body(record.expected, record.set))))
-            line = line_of(Record(txn=record.txn, ms=record.ms, body=str(body)))
+        line, body = log.line_of(record), None
+        if len(line) > log.MAX_LINE:
+            body = self.client.upload(Payload(log.body_bytes(record)))
+            line = log.line_of(log.Record(txn=record.txn, ms=record.ms, body=str(body)))
         failure: OSError | None = None
         sent, begin = False, time.monotonic()
         for number in itertools.count():

@@ -9,10 +9,9 @@ from onlineml.errors import ConflictError
 from onlineml.storage.fastdfs import upkeep
 from onlineml.storage.fastdfs.client import RefusedError
 from onlineml.storage.fastdfs.ids import FileId
-from onlineml.storage.fastdfs.names import Entry
 from onlineml.storage.fastdfs.places import InVolume, checked_name
 from onlineml.storage.fastdfs.reads import EMPTY
-from onlineml.storage.fastdfs.volume import now_ms
+from onlineml.storage.fastdfs.records import Entry, now_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
