@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ClassifierModule"]
 
-# Defaults measured on sign digits at 64 px (from scratch) and 128-224 px (MobileNetV2, SqueezeNet fine-tuned)
-_LR = {("adamw", False): 2e-3, ("adamw", True): 1.5e-4, ("sgd", False): 0.1, ("sgd", True): 0.02}
+# Defaults measured on sign digits at 64 px (from scratch), and on those and rubbish at 128 px (EfficientNet-Lite0)
+_LR = {("adamw", False): 2e-3, ("adamw", True): 4e-4, ("sgd", False): 0.1, ("sgd", True): 0.02}
+_SUCCESSOR_LR = 1.5e-4  # of a model that knows the classes, with AdamW
 
 
 class ClassifierModule(VisionModule):
@@ -150,7 +151,7 @@ class ClassifierModule(VisionModule):
         made = type(self)(
             class_names=class_names,
             backbone=network,
-            lr=_LR["adamw", pretrained],
+            lr=_SUCCESSOR_LR if pretrained else None,
             lr_decay=0.7 if pretrained else None,
             warmup_steps=5 if pretrained else None,
             head_warmup=0.1 if pretrained else None,

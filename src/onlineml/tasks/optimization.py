@@ -14,10 +14,30 @@ if TYPE_CHECKING:
 
     from onlineml.tasks.base import VisionModule
 
-__all__ = ["Optimizer", "ProgressLR", "WithOptimizer", "make_optimizer", "parameter_groups", "seed_devices"]
+__all__ = [
+    "Optimizer",
+    "ProgressLR",
+    "WithOptimizer",
+    "decays",
+    "make_optimizer",
+    "parameter_groups",
+    "seed_devices",
+]
 
 Optimizer = Literal["adamw", "sgd"]
 _DEPTHS = 4  # groups of a pretrained backbone, with lower rates further from the head
+# parts of names, in torchvision, timm and transformers: what no input is multiplied by, or a scale that starts small
+_NO_DECAY = ("pos_emb", "position_emb", "relative_position", "_token", "layer_scale")
+
+
+def decays(name: str, parameter: nn.Parameter) -> bool:
+    """Return whether a parameter is a weight to decay: no bias, norm, embedding of positions, token or layer's scale.
+
+    Args:
+        name: in its module.
+        parameter: of that name.
+    """
+    return parameter.ndim > 1 and not any(part in name for part in _NO_DECAY)
 
 
 def parameter_groups(
@@ -28,6 +48,7 @@ def parameter_groups(
     lr_decay: float,
     weight_decay: float,
     is_trainable: Callable[[nn.Parameter], bool],
+    is_decayed: Callable[[nn.Parameter], bool],
 ) -> list[dict[str, Any]]:
     """Parameter groups: the head, then the backbone from the head to the input; each with and without weight decay.
 
@@ -37,7 +58,8 @@ def parameter_groups(
             ``lr * lr_decay ** k``.
         lr: of the head.
         lr_decay: factor from group to group.
-        weight_decay: of weights, never of biases and norms.
+        weight_decay: of those that `is_decayed` names.
+        is_decayed: see `decays`.
         is_trainable: other parameters are left out, without changing the rates of the rest.
     """
     size = -(-len(backbone) // _DEPTHS) or 1
@@ -45,8 +67,8 @@ def parameter_groups(
     parts = [list(head), *quarters[::-1]]
     groups = []
     for depth, part in enumerate([p for p in part if is_trainable(p)] for part in parts):
-        for decay, chosen in ((True, [p for p in part if p.ndim > 1]), (False, [p for p in part if p.ndim <= 1])):
-            if chosen:
+        for decay in (True, False):
+            if chosen := [p for p in part if is_decayed(p) == decay]:
                 factor = lr_decay**depth
                 groups.append(
                     {
@@ -105,6 +127,7 @@ class WithOptimizer:
             ConfigError: every parameter is frozen.
         """
         module = cast("VisionModule", self)
+        decayed = {id(p) for name, p in module.named_parameters() if decays(name, p)}
         groups = parameter_groups(
             module.head_parameters(),
             module.backbone_parameters(),
@@ -112,6 +135,7 @@ class WithOptimizer:
             lr_decay=module.lr_decay,
             weight_decay=module.weight_decay,
             is_trainable=module.is_trainable,
+            is_decayed=lambda p: id(p) in decayed,
         )
         if not groups:
             raise ConfigError("every parameter of the model is frozen: set requires_grad of those to be trained")

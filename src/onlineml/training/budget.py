@@ -10,6 +10,7 @@ from onlineml.errors import ConfigError, NotFoundError
 from onlineml.storage.codec import encode
 from onlineml.storage.documents import decoded
 from onlineml.storage.io import read_bytes
+from onlineml.tasks.choosing.costs import STEP_FORWARDS
 from onlineml.tasks.schedule import Knot
 
 if TYPE_CHECKING:
@@ -18,11 +19,10 @@ if TYPE_CHECKING:
     from onlineml.runs.run import Run
     from onlineml.tasks.schedule import Schedule
 
-__all__ = ["FORWARDS_A_STEP", "Budget", "Clock", "read_knots", "write_knots"]
+__all__ = ["Budget", "Clock", "read_knots", "write_knots"]
 
 _SKIPPED = 2  # first steps, which allocate memory and choose kernels
 _CORRECT_SHARE = 0.05  # of the budget between two corrections
-FORWARDS_A_STEP = 3.0  # a step of the whole network costs about three forward passes; of the head alone, one
 
 
 class Clock:
@@ -127,7 +127,7 @@ class Budget(pl.Callback):
         """Steps that fit into ``left_s``, as those after the head's warm-up cost more."""
         done = self.schedule.progress(step)
         warm = max(0.0, (self.head_warmup - done) / (1.0 - done))
-        return left_s / (self.step_s * (warm + (1.0 - warm) * FORWARDS_A_STEP))
+        return left_s / (self.step_s * (warm + (1.0 - warm) * STEP_FORWARDS))
 
     head_warmup = 0.0
 

@@ -255,7 +255,9 @@ def test_copies_with_different_boxes_contradict_each_other(tmp_path: Path):
         "same2.png": ([[0.5, 0, 9, 9.5], GOOD], ["dog", "cat"]),  # another order, and less than a pixel
         "unseen.png": None,  # says nothing, so it contradicts nothing
         "moved1.png": cat,
-        "moved2.png": ([[2, 2, 30, 40]], ["cat"]),
+        "moved2.png": ([[16, 2, 30, 40]], ["cat"]),  # an IoU of .48
+        "drawn1.png": ([GOOD, [2, 2, 40, 40]], ["cat", "cat"]),
+        "drawn2.png": ([[4, 6, 39, 40], [3, 2, 28, 40]], ["cat", "cat"]),  # by another person
         "label1.png": cat,
         "label2.png": ([GOOD], ["dog"]),
         "more1.png": cat,
@@ -271,8 +273,19 @@ def test_copies_with_different_boxes_contradict_each_other(tmp_path: Path):
         "leak3.png": ([], []),
         "leak4.png": cat,
     }
-    kinds = {"same": 1, "unseen": 1, "moved": 2, "label": 3, "more": 4, "crowd": 5, "none": 6, "some": 7, "leak": 8}
-    seeds = {name: kinds[name.removesuffix(".png").rstrip("1234")] for name in boxes}
+    kinds = {
+        "same": 1,
+        "unseen": 1,
+        "moved": 2,
+        "label": 3,
+        "more": 4,
+        "crowd": 5,
+        "none": 6,
+        "some": 7,
+        "leak": 8,
+        "drawn": 10,
+    }
+    seeds = {name: kinds.get(name.removesuffix(".png").rstrip("1234"), 10) for name in boxes}
     seeds |= {"none3.png": 7, "leak3.png": 9, "leak4.png": 9}
     splits = {"leak1.png": "train", "leak2.png": "test", "leak3.png": "train", "leak4.png": "val"}
     manifest = _on_disk(
@@ -288,6 +301,7 @@ def test_copies_with_different_boxes_contradict_each_other(tmp_path: Path):
     assert found == {
         "same2.png": {("duplicate", "usable")},
         "unseen.png": {("duplicate", "usable")},
+        "drawn2.png": {("duplicate", "usable")},
         **{f"{kind}{i}.png": {conflict} for kind in ("moved", "label", "more", "crowd") for i in (1, 2)},
         "none2.png": {("duplicate", "usable")},
         "none3.png": {conflict},

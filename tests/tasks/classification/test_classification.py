@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+import torchvision
 from torch import nn
 from torch.nn.functional import cross_entropy
 
@@ -16,6 +17,7 @@ import onlineml as oml
 from onlineml.errors import ConfigError, TrainingError
 from onlineml.tasks.finite_loss import check_loss
 from onlineml.tasks.mixing import mix_batch
+from onlineml.tasks.optimization import decays
 from onlineml.tasks.schedule import Schedule
 from tiny import CLASSES, TinyNet, tiny_data, tiny_model
 
@@ -156,6 +158,22 @@ def test_parameter_groups_hold_every_parameter_once() -> None:
         assert by_id[id(parameter)]["weight_decay"] == (0.1 if name.endswith("weight") and parameter.ndim > 1 else 0.0)
     assert by_id[id(model.head.weight)]["lr"] == 1e-2
     assert by_id[id(model.network.features[0].weight)]["lr"] == pytest.approx(1e-2 * 0.5**3)  # six tensors, two a group
+
+
+@pytest.mark.parametrize("name", ["vit_b_16", "swin_t", "convnext_tiny"])
+def test_embeddings_of_positions_tokens_and_scales_of_layers_are_not_decayed(name: str) -> None:
+    with torch.device("meta"):
+        network = torchvision.models.get_model(name)
+    own = {"Linear", "Conv2d", "NonDynamicallyQuantizableLinear", "MultiheadAttention"}  # what inputs are multiplied by
+    expected = {
+        f"{path}.{key}"
+        for path, module in network.named_modules()
+        for key, parameter in module.named_parameters(recurse=False)
+        if type(module).__name__ in own and parameter.ndim > 1
+    }
+    assert {key for key, parameter in network.named_parameters() if decays(key, parameter)} == expected
+    for key in ("pos_embed", "dist_token", "embeddings.position_embeddings", "attn.relative_position_bias_table"):
+        assert not decays(key, torch.zeros(1, 4, 4))  # of timm and transformers
 
 
 class Watch(pl.Callback):

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from onlineml.data.checks.table import Finding, Judged
 from onlineml.data.images.policies import POLICIES
-from onlineml.data.manifest.box_arrays import clean_boxes, of_another_size, repeated_boxes
+from onlineml.data.manifest.box_arrays import box_iou, clean_boxes, of_another_size, repeated_boxes
 from onlineml.data.manifest.boxes import box_list, declared_sizes_hw, lists_of, per_box_columns
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_size_mismatches", "boxes_differ", "judge_boxes", "same_boxes"]
 
-_SAME_PX = 1.0  # the rounding tolerance of clean_boxes
+_SAME_IOU = 0.5  # two people never draw a box alike: an object of one is the other's as in every evaluation
 
 
 def add_size_mismatches(found: list[list[Finding]], manifest: Manifest) -> None:
@@ -138,21 +138,21 @@ def _filtered(name: str, column: pa.ChunkedArray, boxes: Boxes, kept: npt.NDArra
 
 
 def same_boxes(boxes: Boxes, one: int, other: int) -> bool:
-    """Return whether two images have the same objects, in any order, up to a pixel."""
+    """Return whether two images have the same objects, in any order, with boxes that overlap by half (IoU)."""
     a, b = boxes.of(one), boxes.of(other)
     n = a.stop - a.start
     if n != b.stop - b.start:
         return False
-    first, second = boxes.boxes_xyxy[a, None], boxes.boxes_xyxy[None, b]
-    near = (np.abs(first - second) < _SAME_PX) | (np.isnan(first) & np.isnan(second))
-    pairs = near.all(2) & (boxes.label_ids[a, None] == boxes.label_ids[None, b])
-    pairs &= boxes.crowd[a, None] == boxes.crowd[None, b]
-    free = np.ones(n, dtype=bool)
+    first, second = boxes.boxes_xyxy[a], boxes.boxes_xyxy[b]
+    equal = ((first[:, None] == second) | (np.isnan(first)[:, None] & np.isnan(second))).all(2)  # also if no numbers
+    overlap = np.where(equal, 1.0, box_iou(first, second))
+    overlap[boxes.label_ids[a, None] != boxes.label_ids[None, b]] = 0.0
+    overlap[boxes.crowd[a, None] != boxes.crowd[None, b]] = 0.0
     for row in range(n):
-        partners = np.flatnonzero(pairs[row] & free)
-        if not len(partners):
+        partner = int(overlap[row].argmax())
+        if overlap[row, partner] < _SAME_IOU:
             return False
-        free[partners[0]] = False
+        overlap[:, partner] = 0.0
     return True
 
 

@@ -55,7 +55,7 @@ POLICIES: dict[str, Policy] = {
     ),
     "duplicate_label_conflict": Policy(
         "quarantined",
-        "The same bytes have different labels, or boxes, so none is reliable: all copies are excluded.",
+        "The same bytes have different labels, or boxes of other objects, so none is reliable: all are excluded.",
     ),
     "group_across_splits": Policy(
         "usable",

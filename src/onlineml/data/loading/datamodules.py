@@ -231,8 +231,8 @@ class ClassificationDataModule(ImageDataModule):
         batch_size: images per step.
         seed: of order and augmentation, 0..2**31-1.
         num_workers: loader processes; 0 prefetches in a thread, which is fastest once images are cached.
-        augment: ``"auto"`` (``"standard"``, but none for fine-tuning of less than three epochs), ``"none"``,
-            ``"light"``, ``"standard"``, ``"strong"`` or your own `albumentations.Compose`.
+        augment: ``"auto"`` (as ``"standard"``), ``"none"``, ``"light"``, ``"standard"``, ``"strong"`` or your own
+            `albumentations.Compose`.
         balance: sample every class equally often, with replacement, instead of each image once per epoch.
         cache: cache decoded images; False decodes each time.
         cache_dir: folder of the cache; the default is the user's cache folder.

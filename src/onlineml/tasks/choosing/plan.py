@@ -27,7 +27,7 @@ _GPU_GOAL = {"fast": 160, "balanced": 224, "best": 288}
 _MOST = {"fast": 416, "balanced": 640, "best": 960}  # of a detector
 _ENLARGED = 1.6  # a photo is enlarged at most so much: sign digits of 100 px gain up to 160
 _OBJECT_PX = {"fast": 12, "balanced": 16, "best": 24}  # side that a small object should have
-_FEWEST_EPOCHS = 2.0  # below, a smaller size learns more
+_FEWEST_EPOCHS = 3.0  # below, a smaller size learns more
 _LEAST = 96  # size of a classifier that time alone does not go below; of a detector, its default
 _MEASURED_AT = 128
 

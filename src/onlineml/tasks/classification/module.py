@@ -34,7 +34,7 @@ class ImageClassifier(ClassifierModule):
         head_warmup: share of the run in which only the head is trained; None is 0.1 with weights, else 0. `fit` warms
             up a linear head in one pass instead, see `onlineml.training.probe`.
         frozen_share: share of the backbone's layers, from the input, that is frozen, 0..1; None lets `fit` choose:
-            0.25 with weights and a budget below three epochs, else 0.
+            0.25 with weights and a budget below some ten epochs, else 0.
         freeze_bn: freeze batch-norm statistics; None is True with weights, else False.
         label_smoothing: 0..1 (Szegedy et al. 2016); None is 0.1 from scratch and 0 with weights.
         mix: ``"none"``, ``"mixup"`` or ``"cutmix"``.
