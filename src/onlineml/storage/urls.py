@@ -27,6 +27,7 @@ __all__ = [
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*(?:://|::)")
 _LOCAL_SCHEMES = ("file://", "local://")
+_PLAIN_PATH = re.compile(r"[\w-][\w. -]*(?:/[\w-][\w. -]*)*")  # a relative path that needs no further look
 _CHAIN = re.compile(r"::(?=[A-Za-z][A-Za-z0-9+.\-]*(?:://|::))")  # between the URLs of fsspec's chained ones
 _AUTHORITY = re.compile(r"://(?:([^/?#]*)@|([^/?#@]*:(?!\d*(?:[/?#]|$))[^@]*)@)")
 # names of options and of parameters of a query
@@ -60,6 +61,8 @@ def scheme(url: str) -> str:
 
 def local_path(url: str) -> str | None:
     """Return the path on the local disk, or None for a URL of any other filesystem."""
+    if ":" not in url and not url.startswith("~"):  # most; the rest of this function takes a while
+        return url
     for scheme in _LOCAL_SCHEMES:
         if url.startswith(scheme):
             return url.removeprefix(scheme)
@@ -78,6 +81,9 @@ def join(url: str | os.PathLike[str], *parts: str) -> str:
     """
     base = text(url)
     for part in parts:
+        if _PLAIN_PATH.fullmatch(part):  # most
+            base = inside(base, part)
+            continue
         segments = [segment for segment in part.split("/") if segment != "."]
         if (
             not "".join(segments)
