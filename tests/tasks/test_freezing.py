@@ -51,6 +51,19 @@ def stem_of(model: oml.ImageClassifier) -> nn.Sequential:
     return model.network.features[:2]
 
 
+@pytest.mark.parametrize("reinitialized", [(), ("features.1.weight", "features.1.running_mean")])
+def test_norms_that_start_at_random_learn_where_others_do_not(tmp_path: Path, reinitialized: tuple[str, ...]) -> None:
+    model = pretrained(tmp_path, freeze_bn=True).train()
+    norm = model.network.features[1]
+    model.reinitialized = reinitialized
+    model.freeze_layers(head_only=False)
+    model.still_batch_norms()
+    assert isinstance(norm, nn.BatchNorm2d)
+    assert norm.training == bool(reinitialized)
+    model.end_freezing()
+    assert norm.training
+
+
 @pytest.mark.parametrize("where", ["fit", "own trainer"])
 @pytest.mark.parametrize("options", [{}, {"head_warmup": 0.5}, {"frozen_share": 0.5}, {"lr_decay": 0.5}])
 def test_what_the_user_froze_stays(manifest, tmp_path: Path, where: str, options: dict[str, Any]) -> None:

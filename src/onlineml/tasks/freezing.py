@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -22,14 +22,16 @@ class WithFreezing:
     frozen_share: float
     freeze_bn: bool
     head_only: bool
+    reinitialized: tuple[str, ...] = ()  # tensors of the network that no weights were for: their norms must learn
     _frozen: list[nn.Parameter]  # by this class
     _stilled: list[nn.Module]  # batch norms in evaluation mode by this class
     _norms: list[nn.Module]  # all batch norms
+    _fresh_norms: set[int]  # identities of those that freeze_bn does not mean
 
     def begin_freezing(self) -> None:
         """Forget earlier trainings, once when the module is made."""
         self.head_only = False
-        self._frozen, self._stilled, self._norms = [], [], []
+        self._frozen, self._stilled, self._norms, self._fresh_norms = [], [], [], set()
 
     def head_parameters(self) -> list[nn.Parameter]:
         """Parameters that are initialized randomly; the others may be pretrained."""
@@ -39,6 +41,9 @@ class WithFreezing:
 
         def parameters(self, recurse: bool = ...) -> Iterator[nn.Parameter]: ...
         def modules(self, remove_duplicate: bool = ...) -> Iterator[nn.Module]: ...
+        def named_modules(
+            self, memo: set[nn.Module] | None = ..., prefix: str = ..., remove_duplicate: bool = ...
+        ) -> Any: ...
 
     def is_trainable(self, parameter: nn.Parameter) -> bool:
         """Return whether the user left a parameter trainable; the layers that this class froze are."""
@@ -58,6 +63,9 @@ class WithFreezing:
         self.head_only = head_only
         backbone = self.backbone_parameters()
         self._norms = [m for m in self.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]  # noqa: SLF001
+        fresh = {f"network.{name}" for name in self.reinitialized}
+        named = self.named_modules()
+        self._fresh_norms = {id(m) for name, m in named if f"{name}.running_mean" in fresh}
         self._thaw()
         for parameter in backbone[: len(backbone) if head_only else round(self.frozen_share * len(backbone))]:
             if parameter.requires_grad:
@@ -68,7 +76,7 @@ class WithFreezing:
         """Keep the statistics of frozen batch norms, and let those that were thawed move again."""
         stilled = {id(m) for m in self._stilled}
         for norm in self._norms:
-            frozen = self.freeze_bn or _is_frozen(norm)
+            frozen = (self.freeze_bn and id(norm) not in self._fresh_norms) or _is_frozen(norm)
             if frozen and norm.training:
                 norm.eval()
                 self._stilled.append(norm)

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision import models
 
+import onlineml as oml
 from onlineml.errors import WeightsError
 from onlineml.models.classifiers import build_classifier
 from onlineml.models.detectors import build_detector
@@ -165,6 +166,8 @@ def test_the_package_comes_before_any_hub(package: dict[str, torch.Tensor]):
     assert (detector.backbone, detector.mean, detector.origin) == (LITE0, (0.5,) * 3, built.origin)
     assert detector.reinitialized
     assert not any(key.startswith("backbone.") for key in detector.reinitialized)
+    module = oml.ObjectDetector(class_names=["a", "b"])
+    assert (module.freeze_bn, module.frozen_share, module.lr, module.lr_decay) == (True, 0.25, 1.5e-3, 0.2)
 
 
 def test_a_package_that_does_not_fit_is_left_out(package: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch):

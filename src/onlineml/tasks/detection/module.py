@@ -54,8 +54,8 @@ class ObjectDetector(VisionModule):
         lr_decay: factor of the learning rate from each quarter of a pretrained backbone to the one before it.
         warmup_steps: optimizer steps of linear warm-up.
         head_warmup: share of the run in which only the head is trained.
-        frozen_share: share of the backbone's layers, from the input, that is frozen, 0..1.
-        freeze_bn: freeze batch-norm statistics.
+        frozen_share: share of the backbone's first layers that is frozen, 0..1; None: 0.25 in "compact" with weights.
+        freeze_bn: freeze statistics of batch norms that start with weights; None: only in "compact" with weights.
         start_scale: share of the image size at the start of training, 0.1..1, which grows to 1; None is the network's
             own: 0.6 for the compact detector, 1 for others.
         max_objects: maximum number of objects in an image, also later; rows of `onlineml.predict` tell who reaches it.
@@ -92,8 +92,8 @@ class ObjectDetector(VisionModule):
         lr_decay: float | None = None,
         warmup_steps: int = 100,
         head_warmup: float = 0.0,
-        frozen_share: float = 0.0,
-        freeze_bn: bool = False,
+        frozen_share: float | None = None,
+        freeze_bn: bool | None = None,
         start_scale: float | None = None,
         max_objects: int = MAX_OBJECTS,
         seed: int = 0,
@@ -113,16 +113,17 @@ class ObjectDetector(VisionModule):
                 config=config,
             )
         pretrained = built.origin.pretrained
+        on_backbone = pretrained and takes_backbone(built.architecture)
         super().__init__(
             class_names=names,
             optimizer=optimizer,
             lr=built.network.default_lr(optimizer, pretrained=pretrained) if lr is None else lr,
             weight_decay=(0.05 if optimizer == "adamw" else 5e-4) if weight_decay is None else weight_decay,
-            lr_decay=(0.7 if pretrained else 1.0) if lr_decay is None else lr_decay,
+            lr_decay=(0.2 if on_backbone else 0.7 if pretrained else 1.0) if lr_decay is None else lr_decay,
             warmup_steps=warmup_steps,
             head_warmup=head_warmup,
-            frozen_share=frozen_share,
-            freeze_bn=freeze_bn,
+            frozen_share=(0.25 if on_backbone else 0.0) if frozen_share is None else frozen_share,
+            freeze_bn=on_backbone if freeze_bn is None else freeze_bn,
             seed=seed,
         )
         self.pretrained = pretrained
