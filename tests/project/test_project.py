@@ -331,6 +331,13 @@ def test_models(store: Store) -> None:
     assert project.models.rollback() == one == project.champion()
 
 
+def test_parts_of_a_project_show_their_place_and_their_verbs(tmp_path: Path) -> None:
+    project = Project.create(tmp_path / "p")
+    assert repr(project.runs) == f"ProjectRuns of {tmp_path}/p: new(), list(), get(), delete()"
+    assert "move_to_split()" in repr(project.images)
+    assert repr(project.jobs) == f"ProjectJobs('{tmp_path}/p')"
+
+
 class _Doubtful(dict[str, float]):
     def doubt(self) -> str:
         return "no better than a model that has learned nothing"

@@ -109,6 +109,7 @@ def test_doubts_are_told_and_kept(manifest, tmp_path: Path, capsys: pytest.Captu
 
     assert "no image of train shows 'green', 'red': no model can learn that" in found
     assert "the split 'train' has a single annotated image" in found
+    assert "the split 'val' has no annotated image: nothing is measured during the training" in found
     assert "batches have one image, from which batch norm takes its statistics" in found
     assert doubts(tiny_model(norm=True), tiny_data(manifest)) == []
     run = oml.fit(tiny_model(), data, run=tmp_path / "run", epochs=1, accelerator="cpu")

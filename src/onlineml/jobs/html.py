@@ -47,7 +47,8 @@ def jobs_html(statuses: Sequence[JobStatus]) -> str:
 def _state(status: JobStatus) -> Markup:
     known = status.state == "running" and not math.isnan(status.progress)
     share = f" {100 * status.progress:.0f} %" if known else ""
-    return markup('<span style="color:{}">{}{}</span>', STATE_COLOURS[status.state], status.state, share)
+    mixed = markup("color-mix(in srgb, {} 55%, currentcolor)", STATE_COLOURS[status.state])  # read in every theme
+    return markup('<span style="color:{}">{}{}</span>', mixed, status.state, share)
 
 
 def _where(status: JobStatus) -> str:

@@ -32,6 +32,9 @@ class ProjectJobs:
         self._project = Location.of(url, storage_options).folder
         self._runs = self._project / "runs"
 
+    def __repr__(self) -> str:
+        return f"ProjectJobs({str(self._project)!r})"
+
     @click
     def submit(
         self, function: str, arguments: Mapping[str, Any] | None = None, *, executor: Executor | None = None

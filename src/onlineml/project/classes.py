@@ -6,20 +6,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from onlineml.data.annotations import edits
+from onlineml.project.part import ProjectPart
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from onlineml.project.project import Project
 
 __all__ = ["ProjectClasses"]
 
 
-class ProjectClasses:
+class ProjectClasses(ProjectPart):
     """Classes of a project, ``project.classes``."""
-
-    def __init__(self, project: Project) -> None:
-        self._project = project
 
     def names(self) -> tuple[str, ...]:
         """List the classes in the order of their ids."""

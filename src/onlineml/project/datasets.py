@@ -8,6 +8,7 @@ from onlineml.data.annotations.moving import with_present_addresses
 from onlineml.data.manifest.changes import changes
 from onlineml.data.manifest.manifest import DESCRIPTOR, Manifest
 from onlineml.errors import NotFoundError
+from onlineml.project.part import ProjectPart
 from onlineml.storage.patience import click
 
 if TYPE_CHECKING:
@@ -15,18 +16,14 @@ if TYPE_CHECKING:
 
     from onlineml.data.checks.table import CheckTable
     from onlineml.data.manifest.changes import Changes
-    from onlineml.project.project import Project
 
     HashList = list[str]  # `list` is a method here
 
 __all__ = ["ProjectDatasets"]
 
 
-class ProjectDatasets:
+class ProjectDatasets(ProjectPart):
     """Frozen datasets of a project, ``project.datasets``."""
-
-    def __init__(self, project: Project) -> None:
-        self._project = project
 
     @click
     def list(self) -> HashList:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from onlineml.data.annotations import edits
+from onlineml.project.part import ProjectPart
 from onlineml.registry.promotions import default_author
 
 if TYPE_CHECKING:
@@ -19,16 +20,12 @@ if TYPE_CHECKING:
     from onlineml.data.video.frames import FrameFormat
     from onlineml.project.frames import UploadedVideo
     from onlineml.project.intake import UploadedFiles
-    from onlineml.project.project import Project
 
 __all__ = ["ProjectImages"]
 
 
-class ProjectImages:
+class ProjectImages(ProjectPart):
     """Images of a project, ``project.images``."""
-
-    def __init__(self, project: Project) -> None:
-        self._project = project
 
     def upload(
         self,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from onlineml.data.annotations import edits
 from onlineml.errors import ConfigError
+from onlineml.project.part import ProjectPart
 from onlineml.registry.promotions import default_author
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from onlineml.data.annotations.edits import Facts
     from onlineml.data.annotations.state import Annotations
-    from onlineml.project.project import Project
     from onlineml.registry.versions import ModelVersion
 
 __all__ = ["ProjectLabels"]
@@ -26,11 +26,8 @@ __all__ = ["ProjectLabels"]
 _NOT_GIVEN = object()
 
 
-class ProjectLabels:
+class ProjectLabels(ProjectPart):
     """The annotations of a project's images by people and models, ``project.labels``."""
-
-    def __init__(self, project: Project) -> None:
-        self._project = project
 
     def set(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from onlineml.project.part import ProjectPart
 from onlineml.registry import promotions, versions
 from onlineml.registry.deletion import delete_version
 from onlineml.registry.versions import ModelVersion
@@ -12,18 +13,13 @@ from onlineml.storage.patience import click
 if TYPE_CHECKING:
     import pandas as pd
 
-    from onlineml.project.project import Project
-
     VersionList = list[ModelVersion]  # `list` is a method here
 
 __all__ = ["ProjectModels"]
 
 
-class ProjectModels:
+class ProjectModels(ProjectPart):
     """Published models of a project, ``project.models``."""
-
-    def __init__(self, project: Project) -> None:
-        self._project = project
 
     @click
     def list(self) -> VersionList:

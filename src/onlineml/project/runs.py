@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from onlineml.errors import ConfigError
+from onlineml.project.part import ProjectPart
 from onlineml.runs.run import Run, new_run_id
 from onlineml.storage import io
 from onlineml.storage.patience import click
@@ -12,7 +13,6 @@ from onlineml.storage.patience import click
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from onlineml.project.project import Project
     from onlineml.storage.location import Location
 
     RunList = list[Run]  # `list` is a method here
@@ -20,11 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["ProjectRuns"]
 
 
-class ProjectRuns:
+class ProjectRuns(ProjectPart):
     """Records of a project's runs, ``project.runs``."""
-
-    def __init__(self, project: Project) -> None:
-        self._project = project
 
     @click
     def new(self, *, spec: Mapping[str, Any] | None = None) -> Run:

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 __all__ = ["SAMPLES", "STATE_COLOURS", "PanelFacts", "duration", "panel_html"]
 
 _INK = "#767c85"  # of lines; texts are of the page, whose ink is legible in its theme
-_COLOURS = ("#3d85c6", "#d98b2b")
-STATE_COLOURS = {  # legible on white and on black
+_COLOURS = ("#3d85c6", "#c47a1e")
+STATE_COLOURS = {  # of bars and dots; a text is mixed with the page's
     "starting": "#767c85",
     "running": "#3d85c6",
     "finished": "#3f9e77",
     "failed": "#d9604c",
-    "stopped": "#d98b2b",
+    "stopped": "#c47a1e",
     "lost": "#d9604c",
 }
 # One chart each; missing metrics are not drawn.

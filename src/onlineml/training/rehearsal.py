@@ -51,6 +51,11 @@ def doubts(model: VisionModule, datamodule: ImageDataModule) -> list[str]:
     n = len(datamodule.rows_of("train"))
     if n == 1:
         found.append("the split 'train' has a single annotated image: add more")
+    if not len(datamodule.rows_of("val")):
+        found.append(
+            "the split 'val' has no annotated image: nothing is measured during the training, and thresholds of scores "
+            "keep their defaults; move some to it, or use Manifest.with_splits()"
+        )
     norms = any(isinstance(m, _BATCH_NORMS) for m in model.modules())
     if norms and not model.freeze_bn and _batch_size(datamodule) == 1:
         found.append(

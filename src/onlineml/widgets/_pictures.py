@@ -20,7 +20,7 @@ __all__ = ["items_html", "pictures", "send_pictures", "uri_of", "warm"]
 
 _TOGETHER = 8  # thumbnails per message, so that the first are shown early
 _NO_URL = "it has no file"
-_TONES = {"good": "#3f9e77", "bad": "#d9604c", "warm": "#d98b2b"}  # as in figures
+_TONES = {"good": "#3f9e77", "bad": "#d9604c", "warm": "#c47a1e"}  # as in figures
 
 
 def pictures(gallery: GalleryItems, rows: Sequence[int], *, side: int) -> Iterator[Thumbnail]:

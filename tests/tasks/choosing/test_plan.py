@@ -101,6 +101,8 @@ def test_it_is_said_in_a_sentence(machine: dict[str, Any]):
     # 1,440 and 160 images, .025 s: (900 - 1920 * .025) / (1440 * 3.6 * .025) = 6.6
     assert batches.chosen.startswith("TinyNet at 160 px in batches of 32: 1,440 photos of about 100 px, ")
     assert batches.chosen.endswith(" CPU threads, 900 s, some 7 epochs.")
+    hasty = oml.datamodule_for(labelled(1600, width=100, height=110), model=pretrained_model(), budget_s=50)
+    assert hasty.chosen.endswith(" 50 s, less than one epoch: it will hardly learn, raise budget_s.")
     assert oml.datamodule_for(labelled(40), size=32, batch_size=4).chosen == ""
 
 

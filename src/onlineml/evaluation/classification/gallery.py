@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onlineml.evaluation.render.style import ALARM, CALM, new_grid, say_empty
+from onlineml.evaluation.render.style import ALARM_TEXT, CALM_TEXT, new_grid, say_empty
 from onlineml.evaluation.render.text import percent, shorten
 
 if TYPE_CHECKING:
@@ -86,6 +86,6 @@ def _draw(axes: Axes, mistake: Mistake, scores: ClassificationScores) -> None:
         axes.imshow(pixels)
         axes.set_axis_off()
     said, was = shorten(mistake.predicted, 15), shorten(mistake.truth, 15)
-    axes.text(0, 1.13, f"{said} {percent(mistake.score)}", transform=axes.transAxes, fontsize=8, color=ALARM,
+    axes.text(0, 1.13, f"{said} {percent(mistake.score)}", transform=axes.transAxes, fontsize=8, color=ALARM_TEXT,
               fontweight="bold", parse_math=False)  # fmt: skip
-    axes.text(0, 1.02, f"is {was}", transform=axes.transAxes, fontsize=8, color=CALM, parse_math=False)
+    axes.text(0, 1.02, f"is {was}", transform=axes.transAxes, fontsize=8, color=CALM_TEXT, parse_math=False)

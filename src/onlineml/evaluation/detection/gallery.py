@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from onlineml.evaluation.classification.gallery import pixels_of
 from onlineml.evaluation.detection.text import box_words
-from onlineml.evaluation.render.style import ALARM, CALM, INK, WARM, new_grid
+from onlineml.evaluation.render.style import ALARM, CALM, INK, TAG_TEXT, WARM, new_grid
 from onlineml.evaluation.render.text import count, decimal, shorten
 from onlineml.pages import markup, render
 
@@ -102,7 +102,7 @@ def _draw(axes: Axes, image: WorstImage, data: bytes | None) -> None:
         x1, y1, x2, _ = box.box_xyxy
         inward = x1 > 0.6 * width  # a tag that starts here would end outside the image
         axes.text(min(x2, width) if inward else max(x1, 0.0), max(y1, height * 0.06), _tag(box), fontsize=5.5,
-                  color="white", va="bottom", ha="right" if inward else "left", parse_math=False, clip_on=True,
+                  color=TAG_TEXT, va="bottom", ha="right" if inward else "left", parse_math=False, clip_on=True,
                   bbox={"facecolor": _look(box)[0], "edgecolor": "none", "pad": 0.8})  # fmt: skip
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["gallery_items", "shown_boxes"]
 
-_KINDS = {"hit": "#3f9e77", "missed": "#d98b2b"}  # as reports draw them; anything else is a false box
+_KINDS = {"hit": "#3f9e77", "missed": "#c47a1e"}  # as reports draw them; anything else is a false box
 _FALSE = "#d9604c"
 
 

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from onlineml.evaluation.render.curves import pr_figure, roc_figure, training_figure
-from onlineml.evaluation.render.style import ACCENT, ALARM, INK, WARM, legend, new_figure, say_empty, shades, titled
+from onlineml.evaluation.render.style import (
+    ACCENT,
+    ALARM,
+    INK,
+    TEXT,
+    WARM,
+    legend,
+    new_figure,
+    say_empty,
+    shades,
+    titled,
+)
 from onlineml.evaluation.render.text import count, decimal, label, shorten
 
 if TYPE_CHECKING:
@@ -19,7 +30,7 @@ if TYPE_CHECKING:
 
     from onlineml.evaluation.base import BaseScores
     from onlineml.evaluation.classification.result import ClassificationScores
-    from onlineml.evaluation.types import Floats, Ints
+    from onlineml.evaluation.types import Ints
 
 __all__ = [
     "DRAWERS",
@@ -55,7 +66,7 @@ def confusion_figure(scores: BaseScores, *, max_classes: int = 20) -> Figure:
     wrong = np.where(np.eye(len(matrix), dtype=bool), np.nan, np.where(matrix > 0, shares, np.nan))
     # square root: makes rare mistakes visible
     axes.imshow(np.sqrt(wrong), cmap=shades(ALARM), vmin=0, vmax=1, aspect="equal")
-    _write_cells(axes, matrix, shares)
+    _write_cells(axes, matrix)
     short = [shorten(name, 18) for name in names]
     columns, rows = [*short, *(["missed"] * of_objects)], [*short, *(["no object"] * of_objects)]
     axes.set_xticks(range(len(columns)), columns, rotation=90 if len(columns) > 6 or max(map(len, columns)) > 9 else 0,
@@ -86,15 +97,14 @@ def picked_confusion(scores: BaseScores, *, max_classes: int) -> tuple[Ints, lis
     return pooled, [*(names[i] for i in kept), OTHERS], max_classes
 
 
-def _write_cells(axes: Axes, matrix: Ints, shares: Floats) -> None:
+def _write_cells(axes: Axes, matrix: Ints) -> None:
     last = len(matrix) - 1
     for row, column in zip(*np.nonzero(matrix), strict=True):
-        number, strong = matrix[row, column], shares[row, column] > (0.5 if row == column else 0.2)
+        number = matrix[row, column]
         text = f"{number:,}" if number < 10_000 else f"{number / 1000:.0f}k"
         size = 9 if last < 12 else 7.5
         weight = "normal" if row == column else "bold"
-        color = "white" if strong else INK
-        axes.text(column, row, text, ha="center", va="center", fontsize=size, color=color, fontweight=weight)
+        axes.text(column, row, text, ha="center", va="center", fontsize=size, color=TEXT, fontweight=weight)
 
 
 def classes_figure(scores: BaseScores, *, limit: int = 20) -> Figure:

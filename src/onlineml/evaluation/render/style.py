@@ -1,4 +1,4 @@
-"""Common style of all figures: transparent, with colours that are legible on white and on black."""
+"""Common style of all figures: white, and transparent in reports; marks are seen on light and dark, texts are read."""
 # ruff: noqa: PLC0415 - matplotlib takes a fifth of a second to import
 
 from __future__ import annotations
@@ -22,9 +22,13 @@ if TYPE_CHECKING:
 __all__ = [
     "ACCENT",
     "ALARM",
+    "ALARM_TEXT",
     "CALM",
+    "CALM_TEXT",
     "INK",
     "PALETTE",
+    "TAG_TEXT",
+    "TEXT",
     "WARM",
     "legend",
     "new_figure",
@@ -34,18 +38,19 @@ __all__ = [
 ]
 __all__ += ["shades", "svg", "thin", "titled"]
 
-INK = "#767c85"  # contrast 4.2 on white and 4.5 on #111
-FAINT = "#767c8540"
+TEXT, INK = "#1d2329", "#5b646e"  # in reports, those of the page: no grey has a contrast of 4.5 on white and on #111
+FAINT = "#5b646e40"
 ACCENT = "#3d85c6"
 ALARM = "#d9604c"
 CALM = "#3f9e77"
-WARM = "#d98b2b"
-PALETTE = (ACCENT, WARM, CALM, ALARM, "#9a74c9", "#4aa5b5", "#b5739d", "#8a8f3c")
+ALARM_TEXT, CALM_TEXT, TAG_TEXT = "#b3361f", "#1f7350", "#111"  # the last on all these colours
+WARM = "#c47a1e"
+PALETTE = (ACCENT, WARM, CALM, ALARM, "#9a74c9", "#3c93a3", "#b5739d", "#8a8f3c")
 _CURVE_POINTS = 300  # more are not visible at this size, and a curve of 50,000 would take a megabyte
 
 
 def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
-    """Return a transparent figure, in inches, with one axes; notebooks display it, and no window opens."""
+    """Return a white figure, in inches, with one axes; notebooks display it, and no window opens."""
     from matplotlib.figure import Figure
 
     class NotebookFigure(Figure):
@@ -59,10 +64,10 @@ def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
 
         def _repr_png_(self) -> bytes:
             buffer = io.BytesIO()
-            self.savefig(buffer, format="png", dpi=110, facecolor="none")
+            self.savefig(buffer, format="png", dpi=110)
             return buffer.getvalue()
 
-    figure = NotebookFigure(figsize=(width, height), layout="constrained", facecolor="none")
+    figure = NotebookFigure(figsize=(width, height), layout="constrained", facecolor="white")
     return figure, plain_axes(figure.add_subplot())
 
 
@@ -132,11 +137,11 @@ def say_empty(axes: Axes, text: str) -> None:
 
 
 def shades(color: str) -> Any:
-    """Return a colour map from transparent to `color`, so that low values have the page's background."""
+    """Return a colour map from transparent to half of `color`: the page's text is read on all of it."""
     from matplotlib.colors import LinearSegmentedColormap, to_rgb
 
     red, green, blue = to_rgb(color)
-    return LinearSegmentedColormap.from_list("shades", [(red, green, blue, 0.04), (red, green, blue, 1.0)])
+    return LinearSegmentedColormap.from_list("shades", [(red, green, blue, 0.04), (red, green, blue, 0.55)])
 
 
 def thin(x: Floats, y: Floats) -> tuple[Floats, Floats]:
@@ -148,7 +153,7 @@ def thin(x: Floats, y: Floats) -> tuple[Floats, Floats]:
 
 
 def svg(figure: Figure, *, title: str, key: str) -> Markup:
-    """Return the figure as an SVG element to embed in a page: text as text, in the page's font, ink as ``var(--ink)``.
+    """Return the figure as an SVG element to embed in a page: text as text, in the page's font and colours.
 
     Args:
         figure: a figure of this module.
@@ -164,7 +169,7 @@ def svg(figure: Figure, *, title: str, key: str) -> Markup:
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"font: ([^\"';]*?)([\d.]+px) [^;\"]*", r"font: \1\2 system-ui, sans-serif", text)
-    text = text.replace(INK, "var(--ink)")
+    text = text.replace(INK, "var(--ink)").replace(TEXT, "var(--text)")
     head = markup('<svg role="img" aria-label="{}" ', title)
     text = re.sub(r'(\s(?:width|height)="[\d.]+)pt"', r'\1"', text.replace("<svg ", head, 1), count=2)
     return Markup(text)  # noqa: S704 - matplotlib escapes

@@ -38,7 +38,11 @@ _N_FALLS = 2
 _CLASS_FALL = 0.02
 _LEAST_FALL = 0.005  # of a score: half a point, of which nobody asks why
 _TOO_MANY = 10_000_000  # images: an extrapolation beyond this is meaningless
-_COLOURS = {"promote": "#3f9e77", "reject": "#d9604c", "inconclusive": "#d98b2b"}  # read on white and on black
+_COLOURS = {
+    "promote": "#3f9e77",
+    "reject": "#d9604c",
+    "inconclusive": "#c47a1e",
+}  # of large letters
 
 
 def points(value: float) -> str:

@@ -154,5 +154,8 @@ def _reasons(facts: PhotoFacts, side: int, budget_s: float | None, forward_s: fl
     if budget_s is not None:
         found.append(f"{budget_s:.0f} s")
         if not math.isnan(forward_s):
-            found.append(f"some {_epochs(side, facts, budget_s, forward_s):.0f} epochs")
+            n = _epochs(side, facts, budget_s, forward_s)
+            found.append(
+                f"some {n:.0f} epochs" if n >= 1 else "less than one epoch: it will hardly learn, raise budget_s"
+            )
     return found
