@@ -64,6 +64,19 @@ def test_every_link_and_picture_is_there(page: Path) -> None:
     assert broken_links(page, texts()[page]) == []
 
 
+def test_every_test_that_a_promise_names_is_there() -> None:
+    missing = []
+    for page in ("reliability", "security"):
+        text = (ROOT / "docs" / "storage" / f"{page}.md").read_text(encoding="utf-8")
+        named = set(re.findall(r"(tests/[\w/]+\.py)(?:::(\w+))?", text))
+        files = {name: (ROOT / name).read_text(encoding="utf-8") for name, _ in named if (ROOT / name).exists()}
+        missing += [name for name in named if f"def {name[1]}" not in files.get(name[0], "")]
+        begun = re.findall(r"`(test_\w+)…?", text)
+        missing += [name for name in begun if not any(f"def {name}" in content for content in files.values())]
+        assert len(named) > 10
+    assert missing == []
+
+
 def test_a_broken_link_is_found(tmp_path: Path) -> None:
     page = tmp_path / "a.md"
     page.write_text("# One heading\n", encoding="utf-8")

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import pytorch_lightning as pl
+import torch
 
 import onlineml as oml
 from fuzzing import attack
@@ -72,10 +74,6 @@ def _read_model(url: Path) -> None:
     oml.load_model(next((url / "models").iterdir()), backbone=network)
 
 
-def _read_checkpoint(url: Path) -> None:
-    oml.ImageClassifier.load_from_checkpoint(next(url.glob("runs/*/last.ckpt")), backbone=TinyNet(4))
-
-
 READERS: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     "project": (_read_project, ("project.json",)),
     "log": (_read_project, ("log/annotations/*.jsonl",)),
@@ -132,6 +130,29 @@ def test_only_our_errors_come_out_of_scores(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["classified", "detected", "labelled"])
 def test_only_our_errors_come_out_of_any_scores(name: str, tmp_path: Path) -> None:
     _attack_scores(name, tmp_path, long=True)
+
+
+def _attack_checkpoint(folder: Path, *, long: bool = False) -> None:
+    file, model = folder / "last.ckpt", oml.ImageClassifier(class_names=("a", "b", "c"), backbone=TinyNet(3))
+    model.size_hw = (32, 32)
+    checkpoint = {"state_dict": model.state_dict(), "pytorch-lightning_version": pl.__version__}
+    model.on_save_checkpoint(checkpoint)
+    torch.save(checkpoint, file)
+
+    def read() -> None:
+        oml.ImageClassifier.load_from_checkpoint(file, backbone=TinyNet(3))
+
+    read()
+    attack({file: file.read_bytes()}, read, long=long)
+
+
+def test_only_our_errors_come_out_of_a_checkpoint(tmp_path: Path) -> None:
+    _attack_checkpoint(tmp_path)
+
+
+@pytest.mark.slow
+def test_only_our_errors_come_out_of_any_checkpoint(tmp_path: Path) -> None:
+    _attack_checkpoint(tmp_path, long=True)
 
 
 def test_promotions_that_are_none_are_left_out_alone(tmp_path: Path) -> None:

@@ -323,6 +323,13 @@ class Cluster:
 
     # ---- connections ----
 
+    def begin(self) -> str:
+        """Let all servers listen; the tracker's address."""
+        for storage in self.storages:
+            storage.port = self.listen(storage.host, storage.handle, storage.id)
+            threading.Thread(target=storage.replicate, daemon=True).start()
+        return f"127.0.0.1:{self.listen('127.0.0.1', self.handle, 'tracker')}"
+
     def listen(self, host: str, handler: Any, server: str) -> int:
         listener = socket.create_server((host, 0), backlog=256)
         threading.Thread(target=self.accept, args=(listener, handler, server), daemon=True).start()
@@ -407,11 +414,7 @@ def receive(connection: socket.socket, count: int) -> bytes:
 
 def main() -> None:
     cluster = Cluster(Settings(**json.loads(sys.argv[1] if len(sys.argv) > 1 else "{}")))
-    for storage in cluster.storages:
-        storage.port = cluster.listen(storage.host, storage.handle, storage.id)
-        threading.Thread(target=storage.replicate, daemon=True).start()
-    port = cluster.listen("127.0.0.1", cluster.handle, "tracker")
-    print(f"127.0.0.1:{port}", flush=True)  # noqa: T201 (to whoever started it)
+    print(cluster.begin(), flush=True)  # noqa: T201 (to whoever started it)
     sys.stdin.read()  # ends when its parent does
 
 

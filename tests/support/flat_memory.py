@@ -21,7 +21,7 @@ from tiny import jpeg, make_photos, picture, tiny_data, tiny_model
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_N_PREDICTIONS, _N_STEPS = 50_000, 500
+_N_PREDICTIONS, _N_STEPS, _N_ROUNDS = 50_000, 500, 30
 
 
 def tell() -> None:
@@ -66,6 +66,18 @@ def predictions(folder: Path) -> None:
     tell()
 
 
+def rounds(folder: Path) -> None:
+    """30 trainings of two steps, each followed by predictions."""
+    data = tiny_data(oml.Manifest.from_folders(str(make_photos(folder / "photos", counts={"train": 5, "val": 2}))))
+    images = [jpeg(picture((200, 60, 40), seed=seed)) for seed in range(8)]
+    for number in range(1, _N_ROUNDS + 1):
+        model = tiny_model()
+        oml.fit(model, data, run=folder / f"run-{number}", epochs=1, progress="none")
+        assert len(list(oml.predict(model, images))) == len(images)
+        if number % (_N_ROUNDS // 5) == 0:
+            tell()
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    {"steps": steps, "predictions": predictions}[sys.argv[1]](Path(sys.argv[2]))
+    {"steps": steps, "predictions": predictions, "rounds": rounds}[sys.argv[1]](Path(sys.argv[2]))

@@ -73,7 +73,8 @@ class Life(NamedTuple):
 def zygote(folder: Path) -> Iterator[None]:
     """Let the processes within the block be forked from one that has imported all verbs."""
     kept = dict(os.environ)
-    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"), ONLINEML_CACHE=str(folder / "cache"))
+    own = {"ONLINEML_CACHE": str(folder / "cache"), "ONLINEML_LOCAL_IMAGES": str(folder)}  # of the projects on S3, too
+    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"), **own)
     os.environ["PYTHONPATH"] = os.pathsep.join([str(SUPPORT), str(ROOT / "src"), kept.get("PYTHONPATH", "")])
     FRESH.set_forkserver_preload(["killed_verbs"])
     try:

@@ -138,7 +138,7 @@ def _look_at_run(run: Run) -> dict[str, Any]:
             torch.load(memory.BytesIO(data), map_location="cpu", weights_only=True)
     rows = [{k: str(v) for k, v in row.items() if k not in TIMES} for row in run.metrics()]
     models = {name: _look_at_model(run.location / name) for name in names if name.endswith("model.json")}
-    files = [name for name in names if not name.endswith(".ckpt")]
+    files = [name for name in names if not name.endswith(".ckpt") and ".onlineml-probe-" not in name]  # swept later
     return {"state": run.status()["state"], "files": files, "rows": rows, "models": models}
 
 

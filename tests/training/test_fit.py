@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ from onlineml.errors import (
 )
 from onlineml.models.start.origin import Origin
 from onlineml.runs.run import Run
+from onlineml.storage import io
 from onlineml.tasks.files import WithFiles
 from onlineml.tasks.schedule import Knot, Schedule, lr_factor
 from onlineml.training import budget, callbacks, checkpoints, training
@@ -421,12 +423,20 @@ def test_weights_that_diverged_are_called_so(manifest, tmp_path: Path) -> None:
 
 
 class Explode(pl.Callback):
-    """Spoils the weights after a step."""
+    """Spoils the weights after a step, and calls ``at_once``, or ``later`` before the next step."""
+
+    def __init__(self, at_once=bool, later=bool) -> None:
+        self.at_once, self.later = at_once, later
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
         if trainer.global_step == 7:
             with torch.no_grad():
                 pl_module.network.head.weight.mul_(1e38).mul_(1e3)
+            self.at_once()
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+        if trainer.global_step == 7:
+            self.later()
 
 
 @pytest.mark.usefixtures("checkpoint_steps")
@@ -446,6 +456,41 @@ def test_after_divergence_the_same_run_goes_on_from_the_last_good_weights(manife
     assert run.status()["state"] == "finished"
     assert [row["epoch"] for row in run.metrics()] == [0, 1, 2]
     assert math.isfinite(run.metrics()[-1]["train_loss"])
+
+
+@pytest.mark.usefixtures("checkpoint_steps")
+def test_a_checkpoint_counts_only_rows_that_are_stored(manifest) -> None:
+    run = Run.create("memory://stored/run")
+    seen = []
+
+    def look() -> None:
+        if not io.exists(run.location / "last.ckpt"):
+            return
+        saved = torch.load(BytesIO(io.read_bytes(run.location / "last.ckpt")), weights_only=True)
+        n_rows = next(state["n_rows"] for state in saved["callbacks"].values() if "n_rows" in state)
+        stored = run.location / "metrics.jsonl"
+        seen.append((n_rows, io.read_bytes(stored).count(b"\n") if io.exists(stored) else 0))
+
+    fit(
+        tiny_model(), tiny_data(manifest), run, epochs=3, callbacks=[Watch(at=step, then=look) for step in range(1, 15)]
+    )
+    assert max(n_rows for n_rows, _ in seen) == 2
+    assert all(n_rows <= n_stored for n_rows, n_stored in seen), seen
+
+
+@pytest.mark.usefixtures("checkpoint_steps")
+def test_whoever_stops_at_the_step_that_diverges_keeps_the_last_good_weights(manifest, tmp_path: Path) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    stopped, broken = Run.create(tmp_path / "stopped"), Run.create(tmp_path / "broken")
+    asks, breaks = Explode(at_once=stopped.request_stop), Explode(later=interrupt)
+    for run, ends, error in ((stopped, asks, DivergedError), (broken, breaks, KeyboardInterrupt)):
+        with pytest.raises(error):
+            fit(tiny_model(lr=1e-2), tiny_data(manifest), run, epochs=3, ema=False, callbacks=[ends])
+        saved = torch.load(tmp_path / run.id / "last.ckpt", weights_only=True)
+        assert saved["global_step"] == 6
+        assert all(value.isfinite().all() for value in saved["state_dict"].values())
 
 
 @pytest.mark.parametrize("ending", [None, RuntimeError, KeyboardInterrupt])
@@ -560,14 +605,14 @@ def test_killed_and_resumed_is_as_if_nothing_had_been(
     with pytest.raises(RuntimeError, match="broken in"):
         fit(stirred(), tiny_data(manifest), tmp_path, epochs=3, callbacks=[Watch(at=step, then=RuntimeError)])
     assert Run.open(tmp_path).status()["state"] == "failed"
-    assert (tmp_path / "last.ckpt").exists()
+    assert (tmp_path / "last.ckpt").exists() == (step > 1)  # no later loss shows that the weights of the last are good
     assert not [*tmp_path.glob(".*")]
     (tmp_path / ".last.ckpt.0123456789abcdef.tmp").write_bytes(b"of a process that was killed while it wrote")
 
     model, watch = stirred(), Watch()
     run = fit(model, tiny_data(manifest), tmp_path, epochs=3, callbacks=[watch])
 
-    assert sorted(watch.lr) == list(range(step + 1, 13))  # it went on, and did not begin again
+    assert sorted(watch.lr) == list(range(step, 13))  # it went on, and did not begin again
     assert all(watch.images[s] == whole.images[s] for s in watch.images)
     assert all(watch.lr[s] == whole.lr[s] for s in watch.lr)
     assert same_weights(weights_of(model), weights)
@@ -701,6 +746,7 @@ def test_a_process_that_was_killed(manifest, photos: Path, tmp_path: Path, unint
 import math, os, signal, sys
 sys.path[:0] = [{str(SUPPORT)!r}, {str(Path(__file__).parent)!r}]
 from functools import partial
+from io import BytesIO
 import onlineml as oml
 from onlineml.training import checkpoints, training
 from test_fit import Arrived, Watch, fit

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("work", ["steps", "predictions"])
+@pytest.mark.parametrize("work", ["steps", "predictions", "rounds"])
 def test_long_work_takes_no_more_at_its_end(work: str, tmp_path: Path) -> None:
     environment = {**os.environ, "ONLINEML_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-W", "ignore", str(SUPPORT / "flat_memory.py"), work, str(tmp_path)]

@@ -8,7 +8,6 @@ the only difference, and has to be better by the gate. Two fifths of the photos 
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import time
 from pathlib import Path
@@ -20,7 +19,7 @@ from onlineml.data.samples.samples import make_samples
 from onlineml.errors import NotFoundError
 from onlineml.jobs.notebooks import NOTEBOOKS, notebooks_folder, require_papermill, run_notebook
 from onlineml.project.project import Project
-from onlineml.storage import io
+from onlineml.storage.documents import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -137,7 +136,7 @@ def _value(row: Mapping[str, Any], rename: Callable[[str], str]) -> Any:
 def _latest_result(project: Path, notebook: str) -> dict[str, Any]:
     """Return the result of the last run of a notebook."""
     for path in sorted((project / "runs").glob("*/result.json"), reverse=True):
-        result: dict[str, Any] = json.loads(io.read_bytes(path))
+        result = read_json(path)
         if result["notebook"] == notebook:
             return result
     msg = f"no run in {project / 'runs'} contains a result of {notebook}; see the executed notebook for the error"

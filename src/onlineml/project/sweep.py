@@ -8,7 +8,6 @@ because a writer may be at work on it, by the store's own clock.
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import re
 import secrets
@@ -17,11 +16,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from onlineml.errors import ConfigError
+from onlineml.errors import ConfigError, StorageError
 from onlineml.lazy import import_path
 from onlineml.pages import markup, table
 from onlineml.registry import deletion, versions
 from onlineml.storage import io
+from onlineml.storage.documents import decoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -188,8 +188,8 @@ def _checkpoints(seen: _Seen) -> Iterator[Leftover]:
 
 
 def _state(status: bytes) -> Any:
-    with contextlib.suppress(ValueError, AttributeError):
-        return json.loads(status).get("state")
+    with contextlib.suppress(StorageError):
+        return decoded(status, dict[str, Any], "a status").get("state")
     return None
 
 

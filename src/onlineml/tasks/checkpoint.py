@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
-from typing import IO, TYPE_CHECKING, Any, Self, cast
+from typing import IO, TYPE_CHECKING, Annotated, Any, Self, TypeAlias, cast
 
+import msgspec
 import torch
+from msgspec import Meta
 
-from onlineml.errors import ConfigError
+from onlineml.errors import ConfigError, OnlineMLError, WeightsError
 from onlineml.models.start.origin import Origin
+from onlineml.storage.documents import checked
 from onlineml.storage.io import read_bytes
 from onlineml.storage.location import Location
 from onlineml.tasks.own_network import known_network
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from onlineml.tasks.base import VisionModule
@@ -21,7 +26,18 @@ if TYPE_CHECKING:
 __all__ = ["WithCheckpoint"]
 
 _KEY = "onlineml"  # in a checkpoint: what the constructor does not take
+_Side: TypeAlias = Annotated[int, Meta(ge=1, le=100_000)]
 _SETTINGS = "hyper_parameters"  # Lightning's key of the constructor's arguments
+
+
+class _Facts(msgspec.Struct):
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    size_hw: tuple[_Side, _Side] | None = None
+    task: str = ""
+    network: str = ""
+    pretrained: bool = False
+    manifest_hash: str = ""
 
 
 class WithCheckpoint:
@@ -99,8 +115,10 @@ class WithCheckpoint:
             data = read_bytes(Location.of(cast("str", checkpoint_path), None))
         else:
             data = checkpoint_path.read()
-        checkpoint = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-        facts, settings = checkpoint.get(_KEY, {}), checkpoint.get(_SETTINGS, {})
+        with _named(source):
+            checkpoint = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+            facts, settings = checkpoint.get(_KEY) or {}, checkpoint.get(_SETTINGS, {})
+            checked(facts, _Facts, source)
         task = cast("type[VisionModule]", cls).task
         if facts.get("task", task) != task:
             raise ConfigError(f"{source} is of {facts['task']}: expected {task}; load it with the class of its task")
@@ -109,7 +127,22 @@ class WithCheckpoint:
             changed[name] = known_network(settings[name], given=given, called=called, source=source, argument=name)
         unread = {"weights": "random", "storage_options": None}  # what a checkpoint names is not fetched
         parent = cast("Any", super())
-        made: Self = parent.load_from_checkpoint(
-            io.BytesIO(data), map_location, hparams_file, strict, weights_only=True, **(unread | changed)
-        )
+        with _named(source):
+            made: Self = parent.load_from_checkpoint(
+                io.BytesIO(data), map_location, hparams_file, strict, weights_only=True, **(unread | changed)
+            )
         return made
+
+
+@contextlib.contextmanager
+def _named(source: str) -> Iterator[None]:
+    """Name the checkpoint in whatever goes wrong with what is in it."""
+    try:
+        yield
+    except OnlineMLError:
+        raise
+    except Exception as error:  # RuntimeError, EOFError, KeyError, TypeError, UnpicklingError, ...
+        raise WeightsError(
+            f"{source} cannot be loaded: it is damaged, or of another network or class ({type(error).__name__}: "
+            f"{str(error)[:500]})"
+        ) from error

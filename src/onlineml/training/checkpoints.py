@@ -6,9 +6,11 @@ import time
 import warnings
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
+import msgspec
 import torch
+from msgspec import Meta
 
 from onlineml.data.loading.lightning import BothTorchCheckpointIO, pl
 from onlineml.errors import NotFoundError, StoppedError, StorageError
@@ -26,11 +28,17 @@ _SHARE = 0.01  # maximum share of the time for writing them
 _EVERY_S = 30.0  # minimum interval
 
 
+class _Done(msgspec.Struct):
+    spent_s: Annotated[float, Meta(ge=0)]
+    n_rows: Annotated[int, Meta(ge=0)]
+
+
 class Checkpoints(pl.Callback):
     """Stores the state of the training in the run at intervals, uploading in the background.
 
-    A written one is kept back until the next finite loss has shown that its weights have not diverged. It must be the
-    last callback. After the last batch of an epoch it waits for the end of the epoch, so that a resumed
+    A written one is kept back until the next finite loss has shown that its weights have not diverged; so a stop takes
+    a step more than the checkpoint has, and one that is asked for at the last step ends nothing. It must be the last
+    callback. After the last batch of an epoch it waits for the end of the epoch, so that a resumed
     training neither repeats nor misses a batch or row. `close` waits for the upload.
 
     Args:
@@ -38,7 +46,8 @@ class Checkpoints(pl.Callback):
         publish: moves the finished file to its place, atomically; called in a thread.
         clock: of the run; its seconds are stored in the checkpoint.
         every_s: interval in seconds, extended so that checkpoints take at most 1 % of the time.
-        stop: called after each step; if it returns True, a checkpoint is written and `StoppedError` raised.
+        stop: called after each step; if it returns True, a checkpoint is written, and `StoppedError` raised after the
+            next step.
         tell: takes a sentence, of a checkpoint that cannot be stored; the training goes on, and the next one is tried.
     """
 
@@ -59,12 +68,15 @@ class Checkpoints(pl.Callback):
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="onlineml-checkpoint")
         self._upload: Future[None] | None = None
         self._is_pending = False
+        self._stops_after: int | None = None
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         del pl_module, outputs, batch
         self._publish()
+        if self._stops_after is not None:
+            self._stop_now(self._stops_after)
         if batch_idx + 1 < trainer.num_training_batches and not trainer.should_stop:
             self._save_if_due(trainer)
 
@@ -75,16 +87,17 @@ class Checkpoints(pl.Callback):
     def _save_if_due(self, trainer: pl.Trainer) -> None:
         if self.stop():
             self.save(trainer)
-            self._publish()
-            self._wait_for_upload()
-            from_where = f", from the last checkpoint that could be stored ({self.failure})" if self.failure else ""
-            raise StoppedError(
-                f"stopped on request after step {trainer.global_step}; call fit() again to continue{from_where}"
-            )
+            self._stops_after = trainer.global_step
+            return
         if self._upload is not None and not self._upload.done():
             return
         if self.clock.spent() - self._saved_at >= max(self.every_s, self.cost_s / _SHARE):
             self.save(trainer)
+
+    def _stop_now(self, step: int) -> NoReturn:
+        self._wait_for_upload()
+        from_where = f", from the last checkpoint that could be stored ({self.failure})" if self.failure else ""
+        raise StoppedError(f"stopped on request after step {step}; call fit() again to continue{from_where}")
 
     def save(self, trainer: pl.Trainer) -> None:
         """Write a checkpoint now; its upload starts after the next step. A failure is told, and ends no training."""
@@ -121,14 +134,8 @@ class Checkpoints(pl.Callback):
             self.tell(f"a checkpoint cannot be stored now, and the next one is tried: {type(err).__name__}: {err}")
         self.failure = f"{type(err).__name__}: {err}"
 
-    def close(self, *, publish: bool = False) -> None:
-        """Wait for the last upload, ignoring its errors: the training is over or has failed.
-
-        Args:
-            publish: also upload what is kept back; else it is discarded.
-        """
-        if publish:
-            self._publish()
+    def close(self) -> None:
+        """Wait for the last upload, ignoring its errors: the training is over or has failed."""
         self._thread.shutdown()
         self.draft.unlink(missing_ok=True)
 
@@ -175,10 +182,10 @@ def seconds_and_rows(run: Run, checkpoint: Path | None) -> tuple[float, int]:
         return 0.0, 0
     try:
         states = torch.load(checkpoint, map_location="cpu", weights_only=True)["callbacks"].values()
-        spent_s = next(state["spent_s"] for state in states if "spent_s" in state)
-        return float(spent_s), int(next(state["n_rows"] for state in states if "n_rows" in state))
-    except Exception as error:  # RuntimeError, EOFError, KeyError, StopIteration, UnpicklingError, ...
+        done = msgspec.convert({name: value for state in states for name, value in state.items()}, _Done)
+    except Exception as error:  # RuntimeError, EOFError, KeyError, UnpicklingError, ValidationError, ...
         raise StorageError(
             f"{run.location / 'last.ckpt'} is damaged ({type(error).__name__}): restore it from a copy, or delete it, "
             "and the run begins again with its first step"
         ) from error
+    return done.spent_s, done.n_rows

@@ -11,6 +11,8 @@ import torch
 
 from onlineml.data.loading.lightning import lightning_of
 from onlineml.errors import DivergedError, StoppedError
+from onlineml.runs.backlog import FIRST_S
+from onlineml.storage import patience
 from onlineml.storage.io import delete, delete_drafts, draft_for, upload_file
 from onlineml.tasks.choosing.costs import STEP_FORWARDS
 from onlineml.tasks.schedule import Schedule, count_steps
@@ -233,19 +235,19 @@ class Training:
         try:
             trainer.fit(self.model, self.loader, val, ckpt_path=self.checkpoint, weights_only=True)
         except DivergedError:
-            self.checkpoints.close()
+            self.checkpoints.close()  # its checkpoint may be read
             saved = fetch_checkpoint(self.run, self.folder)
             if saved is not None:
                 self.model.load_state_dict(torch.load(saved, map_location="cpu", weights_only=True)["state_dict"])
             elif self.start is not None:
                 self.model.load_state_dict(self.start.weights)
             raise
-        except BaseException:
-            self.checkpoints.close(publish=True)
-            raise
-        self.checkpoints.close()
+        finally:
+            self.checkpoints.close()
 
     def _publish_checkpoint(self, draft: Path) -> None:
+        with patience.at_most(FIRST_S):  # the training waits for what is being stored
+            self.run.flush()  # the rows that the checkpoint counts
         upload_file(draft, self.run.location / "last.ckpt", move=True)
         self.start = None
 

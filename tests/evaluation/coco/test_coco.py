@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from coco_cases import pycocotools_stats, random_case
+from fuzzing import attack
 from onlineml.data.manifest.box_arrays import Boxes
 from onlineml.errors import DataError, NotFoundError
 from onlineml.evaluation import coco_scores
@@ -16,6 +18,9 @@ from onlineml.evaluation.coco.scores import coco_scores_of
 from onlineml.evaluation.detection.detections import Detections
 from onlineml.evaluation.detection.ranking import COCO_SCORES
 from onlineml.storage import io
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NAN = math.nan
 
@@ -220,6 +225,30 @@ def test_files_that_are_no_json_are_refused(tmp_path, content):
     (tmp_path / "found.json").write_bytes(content)
     with pytest.raises(DataError, match=r"found\.json"):
         coco_scores(document(), tmp_path / "found.json")
+
+
+def _attack(folder: Path, *, long: bool = False) -> None:
+    paths = folder / "truth.json", folder / "found.json"
+    files = {path: json.dumps(one).encode() for path, one in zip(paths, random_case(12), strict=True)}
+    for path, content in files.items():
+        path.write_bytes(content)
+    attack(files, lambda: coco_scores(*paths), long=long, named="ground truth|detections")
+
+
+def test_only_our_errors_come_out_of_documents(tmp_path):
+    _attack(tmp_path)
+
+
+@pytest.mark.slow
+def test_only_our_errors_come_out_of_any_document(tmp_path):
+    _attack(tmp_path, long=True)
+
+
+@pytest.mark.parametrize("fault", [{"score": 10**350}, {"bbox": [1, 1, 10**350, 1]}])
+def test_numbers_beyond_the_range_of_floats_are_named(fault):
+    found = results((0, 0, 0.5, 0, 0, 5, 5))
+    with pytest.raises(DataError, match=r"detections: 1 .* not finite.*detections\[0\]"):
+        coco_scores(document(), [found[0] | fault])
 
 
 def test_faults_in_files_are_named_as_those_in_dicts(tmp_path):

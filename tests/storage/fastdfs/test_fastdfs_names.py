@@ -55,6 +55,9 @@ def test_records_of_a_later_version_are_not_taken_for_none() -> None:
 def test_snapshots_of_a_later_version_are_refused() -> None:
     with pytest.raises(StorageError, match="update"):
         Names.restored(b'{"entries": 3}')
+    deep = b'{"entries": {}, "garbage": {}, "recent": {}, "more": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    with pytest.raises(StorageError, match="snapshot"):
+        Names.restored(deep)
 
 
 # -------------------------------------------------------------------------------------------------- what a record does

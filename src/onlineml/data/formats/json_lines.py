@@ -15,6 +15,7 @@ from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import split_in_name
 from onlineml.errors import DataError
 from onlineml.storage import io
+from onlineml.storage.documents import json_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -70,8 +71,8 @@ def json_lines(data: bytes, name: str) -> list[Line]:
         if not text.strip():
             continue
         try:
-            content = msgspec.json.decode(text)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            content = json_value(text, null_for_nan=True)
+        except (ValueError, RecursionError) as error:
             bad.append(f"{row}: {error}")
             continue
         if isinstance(content, dict):

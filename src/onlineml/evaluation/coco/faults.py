@@ -94,6 +94,13 @@ def _ids(rows: Sequence[Any], where: str) -> tuple[set[Any], list[str]]:
     return seen, [*tally.lines(), *mixed]
 
 
+def _is_finite(value: Any) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond the range of floats
+        return False
+
+
 def _reference_faults(row: Mapping[str, Any], images: set[Any], categories: set[Any]) -> Iterator[Fault]:
     for name, known, what in (("image_id", images, "image"), ("category_id", categories, "category")):
         key = row.get(name)
@@ -115,7 +122,7 @@ def _box_faults(row: Mapping[str, Any]) -> Iterator[Fault]:
         values = []
     if len(values) != 4 or not all(isinstance(value, Real) for value in values):
         yield "with a bbox that is not four numbers, [x, y, width, height]", shown
-    elif not all(map(math.isfinite, values)):
+    elif not all(map(_is_finite, values)):
         yield "with a bbox that is not finite", shown
     elif min(values[2:]) < 0:
         yield "with a negative width or height; a bbox is [x, y, width, height], not two corners", shown
@@ -123,7 +130,7 @@ def _box_faults(row: Mapping[str, Any]) -> Iterator[Fault]:
 
 def _truth_only(row: Mapping[str, Any]) -> Iterator[Fault]:
     area, crowd = row.get("area"), row.get("iscrowd")
-    if area is not None and not (isinstance(area, Real) and 0 <= float(area) < math.inf):
+    if area is not None and not (isinstance(area, Real) and _is_finite(area) and float(area) >= 0):
         yield "with an area that is not a number from 0 up; leave it out to take the box's", f"area {_shown(area)}"
     if crowd is not None and crowd not in (0, 1):
         yield "with iscrowd other than 0 or 1", f"iscrowd {_shown(crowd)}"
@@ -135,5 +142,5 @@ def _found_only(row: Mapping[str, Any]) -> Iterator[Fault]:
         yield "without score", ""
     elif not isinstance(score, Real):
         yield "with a score that is not a number", f"score {_shown(score)}"
-    elif not math.isfinite(score):
+    elif not _is_finite(score):
         yield "with a score that is not finite; a network that gives nan has failed on that image", f"score {score}"

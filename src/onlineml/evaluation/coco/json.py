@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 
 from onlineml.errors import DataError
 from onlineml.storage import io
+from onlineml.storage.documents import json_value
 from onlineml.storage.location import Location
 
-__all__ = ["load_detections", "load_plain", "load_truth", "rows_of"]
+__all__ = ["RESULTS", "TRUTH", "load_document", "rows_of"]
 
 
 class _Image(msgspec.Struct, gc=False):
@@ -39,53 +40,38 @@ class _Detection(msgspec.Struct, gc=False):
     score: float
 
 
-class _Truth(msgspec.Struct):
+class _Truth(TypedDict):
     images: list[_Image]
     categories: list[_Category]
     annotations: list[_Annotation]
 
 
-class _Results(msgspec.Struct):
+class _Results(TypedDict):
     annotations: list[_Detection]
 
 
-_TRUTH, _DETECTIONS = msgspec.json.Decoder(_Truth), msgspec.json.Decoder(list[_Detection] | _Results)
+TRUTH, RESULTS = _Truth, list[_Detection] | _Results
 
 
-def load_truth(source: Any) -> Any:
-    """Return the ground truth, with rows as dicts or, for a file without problems, objects with the same names."""
-    document = _load(source, _TRUTH)
-    return msgspec.structs.asdict(document) if isinstance(document, _Truth) else document
+def load_document(source: Any, kind: Any = Any) -> Any:
+    """Return a document as it is or, from a file, decoded.
 
+    Args:
+        source: a document, or the location of one.
+        kind: `TRUTH` or `RESULTS`, whose rows are objects if all fit; else they are dicts, as without it.
 
-def load_detections(source: Any) -> Any:
-    """Return the detections, as dicts or, for a file without problems, objects with the same names."""
-    document = _load(source, _DETECTIONS)
-    return document.annotations if isinstance(document, _Results) else rows_of(document)
-
-
-def load_plain(source: Any) -> Any:
-    """Return the document as the json module reads it: dicts, lists, and nan for NaN."""
-    return _load(source, None)
-
-
-def _load(source: Any, decoder: msgspec.json.Decoder[Any] | None) -> Any:
+    Raises:
+        DataError: the file is not JSON.
+    """
     if not isinstance(source, Location):
         return source
     content = io.read_bytes(source)
     try:
-        if decoder is not None:
-            return decoder.decode(content)
-    except (msgspec.DecodeError, RecursionError):
-        pass  # a problem, or content that only the json module accepts, such as NaN
-    try:
-        return json.loads(content)
-    except ValueError as error:
-        msg = f"{source} is not JSON ({error}); expected a COCO document"
-        raise DataError(msg) from error
-    except RecursionError as error:
-        msg = f"{source} is nested too deeply; expected a COCO document"
-        raise DataError(msg) from error
+        with contextlib.suppress(msgspec.DecodeError):  # its rows are checked one by one
+            return msgspec.json.decode(content, type=kind)
+        return json_value(content)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{source} is not JSON ({error}); expected a COCO document") from error
 
 
 def rows_of(document: Any) -> Sequence[Any]:

@@ -13,7 +13,7 @@ import numpy as np
 from onlineml.errors import DataError
 from onlineml.evaluation.coco.arrays import CocoArrays
 from onlineml.evaluation.coco.faults import coco_faults
-from onlineml.evaluation.coco.json import load_detections, load_plain, load_truth
+from onlineml.evaluation.coco.json import RESULTS, TRUTH, load_document, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,9 +34,9 @@ def read_coco(ground_truth: Any, detections: Any) -> tuple[CocoArrays, tuple[str
         NotFoundError: there is no file at a path or URL.
     """
     try:
-        return _arrays(load_truth(ground_truth), load_detections(detections))
+        return _arrays(load_document(ground_truth, TRUTH), rows_of(load_document(detections, RESULTS)))
     except _ODD as error:  # invalid columns are checked row by row
-        faults = coco_faults(*(load_plain(source) for source in (ground_truth, detections)))
+        faults = coco_faults(load_document(ground_truth), load_document(detections))
         lines = "\n".join(f"- {fault}" for fault in faults or [f"{type(error).__name__}: {error}"])
         msg = f"ground truth and detections cannot be scored until these problems are fixed:\n{lines}"
         raise DataError(msg) from error

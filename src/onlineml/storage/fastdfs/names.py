@@ -193,7 +193,7 @@ class Names:
         """
         try:
             found = msgspec.json.decode(data, type=_Snapshot)
-        except (msgspec.DecodeError, msgspec.ValidationError) as err:
+        except (msgspec.DecodeError, RecursionError) as err:
             raise StorageError(f"a snapshot of names cannot be read; update onlineml ({err})") from err
         if not are_names(found.entries):
             raise StorageError("a snapshot contains invalid file names; it was not written by onlineml")

@@ -119,7 +119,7 @@ def record_of(payload: bytes) -> Record:
     """
     try:
         return _decoder.decode(payload)
-    except (msgspec.DecodeError, msgspec.ValidationError) as err:
+    except (msgspec.DecodeError, RecursionError) as err:
         raise StorageError(f"the log of names has a record of a later version of onlineml; update it ({err})") from err
 
 
@@ -173,7 +173,7 @@ def body_of(data: bytes, file: str) -> _Body:
     """
     try:
         return msgspec.json.decode(data, type=_Body)
-    except (msgspec.DecodeError, msgspec.ValidationError) as err:
+    except (msgspec.DecodeError, RecursionError) as err:
         raise StorageError(
             f"{file}, a part of the log of names, was written by a later version of onlineml; update it ({err})"
         ) from err
@@ -187,7 +187,7 @@ def pointers_of(data: bytes, root: str) -> list[Pointer]:
     """
     try:
         found = [msgspec.json.decode(line, type=Pointer) for line in whole_lines(data)[0]]
-    except (msgspec.DecodeError, msgspec.ValidationError) as err:
+    except (msgspec.DecodeError, RecursionError) as err:
         raise StorageError(
             f"the volume {root} was written by a later version of onlineml; update onlineml ({err})"
         ) from err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from onlineml.data.formats.csv import require_valid
 from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.schema import COLUMNS
 from onlineml.errors import DataError
+from onlineml.storage.documents import json_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -51,12 +53,10 @@ def parse_labels(text: str | None, separator: str) -> list[str] | None:
 def _listed(text: str) -> list[str] | None:
     if not text.startswith("["):
         return None
-    for parse in (json.loads, ast.literal_eval):  # pandas writes columns of lists as Python does
-        try:
-            found = parse(text)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            continue
-        if isinstance(found, list) and all(isinstance(name, str) for name in found):
+    for parse in (json_value, ast.literal_eval):  # pandas writes columns of lists as Python does
+        with suppress(ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+            found: list[str] = parse(text)
+            "".join(found).encode()  # all are texts, without half characters
             return found
     return None
 

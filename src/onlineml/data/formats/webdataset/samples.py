@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from onlineml.data.formats.objects import shapes_of
 from onlineml.data.images.policies import is_image_name
 from onlineml.data.manifest.examples import examples
 from onlineml.errors import DataError
+from onlineml.storage.documents import json_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -109,8 +108,8 @@ def _facts(sample: Sample, problems: list[str]) -> Any:
     """Return what the ``.json`` of a sample holds; None if there is none."""
     text = sample.text("json")
     try:
-        return msgspec.json.decode(text) if text else None
-    except (msgspec.DecodeError, RecursionError) as error:
+        return json_value(text, null_for_nan=True) if text else None
+    except (ValueError, RecursionError) as error:
         problems.append(f"{sample.where}.json is not JSON: {error}")
         return None
 
