@@ -145,7 +145,8 @@ def _parsed(text: str | bytes, *, expected: str) -> dict[str, Any]:
     if found.get("format") != expected or type(version) is not int or version > VERSION:
         was = f"format {found.get('format')!r}, version {found.get('format_version')}"
         raise DataError(
-            f"expected {expected!r} up to version {VERSION}, found {was}; update onlineml or pass another file"
+            f"the evaluation cannot be read: expected {expected!r} up to version {VERSION}, found {was}; update "
+            "onlineml or pass another file"
         )
     return found
 

@@ -13,7 +13,7 @@ from fastdfs_server import Cluster, Dropped, Settings
 from fuzzing import attack
 from onlineml.storage import io
 from onlineml.storage.fastdfs import places
-from onlineml.storage.fastdfs.filesystem import create_volume
+from onlineml.storage.fastdfs.administer import create_volume
 
 if TYPE_CHECKING:
     import socket
