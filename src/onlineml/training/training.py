@@ -231,9 +231,8 @@ class Training:
 
     def _fit(self, trainer: pl.Trainer) -> None:
         """Train; weights that diverged are replaced by the last good ones."""
-        val = self.record.val_batches
         try:
-            trainer.fit(self.model, self.loader, val, ckpt_path=self.checkpoint, weights_only=True)
+            trainer.fit(self.model, self.loader, self.record.val_batches, ckpt_path=self.checkpoint, weights_only=True)
         except DivergedError:
             self.checkpoints.close()  # its checkpoint may be read
             saved = fetch_checkpoint(self.run, self.folder)

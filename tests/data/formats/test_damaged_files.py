@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -53,6 +54,14 @@ def test_a_number_of_classes_that_nobody_has_is_refused(tmp_path: Path) -> None:
     url = plant(READABLE["Ultralytics with data.yaml"], tmp_path)
     (tmp_path / "data.yaml").write_text("train: images/train\nval: images/val\nnc: 999999999999\n")
     with pytest.raises(DataError, match=r"data\.yaml: nc is 999,999,999,999; expected at most"):
+        Manifest.from_any(url)
+
+
+def test_a_shape_that_is_a_list_is_named(tmp_path: Path) -> None:
+    url = plant(READABLE["VIA 3"], tmp_path)
+    file = next(path for path in tmp_path.rglob("*.json") if b'"xy"' in path.read_bytes())
+    file.write_bytes(re.sub(rb'"xy": ?\[2', b'"xy": [[2]', file.read_bytes()))
+    with pytest.raises(DataError, match=rf"{re.escape(file.name)}.*xy"):
         Manifest.from_any(url)
 
 

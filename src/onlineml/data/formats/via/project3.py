@@ -40,7 +40,7 @@ class _File(msgspec.Struct):
 class _Metadata(msgspec.Struct):
     vid: Key
     z: list[Any] = []
-    xy: list[Any] = []
+    xy: list[int | float | str | bool | None] = []
     av: dict[str, Any] = {}
 
 
