@@ -153,7 +153,7 @@ def _reasons(facts: PhotoFacts, side: int, budget_s: float | None, forward_s: fl
     found.append("a GPU" if on_gpu() else f"{torch.get_num_threads()} CPU threads")
     if budget_s is not None:
         found.append(f"{budget_s:.0f} s")
-        if not math.isnan(forward_s):
+        if not math.isnan(forward_s) and facts.object_share is None:  # a detector has three times as many
             n = _epochs(side, facts, budget_s, forward_s)
             found.append(
                 f"some {n:.0f} epochs" if n >= 1 else "less than one epoch: it will hardly learn, raise budget_s"
