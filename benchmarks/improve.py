@@ -33,8 +33,8 @@ import onlineml as oml
 from onlineml.evaluation import classification_scores
 from onlineml.improving.challenger.new_head import fit_new_head, fit_new_rows
 from onlineml.improving.challenger.successor import from_champion
-from onlineml.improving.review.features import features_of, linear_head, project_store
 from onlineml.improving.review.queue import review_queue
+from onlineml.training.features import features_of, linear_head, project_store
 
 SIZE = 224
 SHARES = (0.05, 0.2)
@@ -87,14 +87,14 @@ def retrained(project: oml.Project, data: Any) -> oml.ImageClassifier:
     """The seconds path, as `improve` goes it: a head for the labels as they are."""
     model = pretrained(data.class_names)
     images = oml.ClassificationDataModule(data, size_hw=(SIZE, SIZE))
-    fit_new_head(model, images, store=project_store(project, model))
+    fit_new_head(model, images, store=project_store(project.location, model))
     return model
 
 
 def scores_of(project: oml.Project, data: Any, model: oml.ImageClassifier, *, n_bootstrap: int = 0) -> Any:
     """The scores on the test split, from kept features."""
     rows = np.flatnonzero(data.column("split") == "test")
-    features = features_of(model, data, rows, store=project_store(project, model))
+    features = features_of(model, data, rows, store=project_store(project.location, model))
     with torch.inference_mode():
         table = torch.softmax(linear_head(model)(torch.from_numpy(features.values)).double(), dim=1).numpy()
     return classification_scores(
@@ -186,9 +186,9 @@ def race_forgetting(bench: Bench, data: Any) -> list[dict[str, Any]]:
     joint = retrained(project, frozen)
     grown = from_champion(champion, frozen.class_names, lineage={})
     images = oml.ClassificationDataModule(frozen, size_hw=(SIZE, SIZE))
-    fit_new_rows(grown, images, store=project_store(project, grown), old_names=old)
+    fit_new_rows(grown, images, store=project_store(project.location, grown), old_names=old)
     tests = np.flatnonzero((frozen.column("split") == "test") & (labels >= 0) & (labels < len(old)))
-    features = features_of(champion, frozen, tests, store=project_store(project, champion))
+    features = features_of(champion, frozen, tests, store=project_store(project.location, champion))
     table, truth = torch.from_numpy(features.values), torch.from_numpy(labels[features.rows])
     with torch.inference_mode():
         logits = {name: linear_head(m)(table) for name, m in (("old", champion), ("joint", joint), ("grown", grown))}

@@ -24,8 +24,8 @@ from pytorch_lightning.loggers import CSVLogger
 import onlineml as oml
 from late import Late
 from onlineml.cli.main import main
-from onlineml.improving.review.features import features_of
 from onlineml.storage import io, retries
+from onlineml.training.features import features_of
 from places import SUPPORT
 from tiny import jpeg, make_photos, picture
 from tiny_projects import FACTORY, colour_net

@@ -15,10 +15,10 @@ import pytest
 import onlineml as oml
 from onlineml import registry
 from onlineml.errors import ConfigError, ConflictError, NotFoundError
-from onlineml.improving.review.features import FeatureStore, project_store
 from onlineml.project import sweep as sweeping
 from onlineml.registry import deletion, versions
 from onlineml.storage import io
+from onlineml.training.features import FeatureStore, project_store
 from stores import KINDS, Store, open_store
 
 if TYPE_CHECKING:
@@ -250,7 +250,7 @@ def test_features_of_published_backbones_are_kept(project: oml.Project) -> None:
     model = oml.ImageClassifier(class_names=["a", "b"])
     model.size_hw = (32, 32)
     project.publish(model)
-    own, other = project_store(project, model), FeatureStore(project.location / "features" / ("0" * 32))
+    own, other = project_store(project.location, model), FeatureStore(project.location / "features" / ("0" * 32))
     for features in (own, other):
         features.write([b"0" * 32], np.ones((1, 4), np.float32))
     (found,) = project.sweep(delete=True, older_than_s=0.0).leftovers

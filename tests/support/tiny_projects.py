@@ -77,7 +77,7 @@ def colour_model(class_names: Sequence[str], *, size: int = 32) -> oml.ImageClas
 
 def fitted(model: oml.ImageClassifier, data: oml.Manifest) -> oml.ImageClassifier:
     """The model with a head that was fitted to the training images."""
-    from onlineml.improving.review.features import features_of
+    from onlineml.training.features import features_of
     from onlineml.training.probe import probe_head
 
     rows = np.flatnonzero((data.column("split") == "train") & (data.label_ids() >= 0))

@@ -19,11 +19,11 @@ from onlineml.improving.judge import Judge
 from onlineml.improving.news import changes_since, names_of, only_renamed
 from onlineml.improving.notes import augmentation_notes, corrected_notes, leak_notes, moved_notes
 from onlineml.improving.outcome import FIRST, RENAMED, Outcome
-from onlineml.improving.review.features import project_store
 from onlineml.inference.evaluate import evaluate
 from onlineml.registry.publish_once import publish_once
 from onlineml.storage.urls import storable
 from onlineml.tasks.loading import load_model
+from onlineml.training.features import project_store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from onlineml.evaluation.base import BaseScores
     from onlineml.improving.gate.policy import Gate
     from onlineml.improving.recipe import How, Recipe
-    from onlineml.improving.review.features import FeatureStore
     from onlineml.project.project import Project
     from onlineml.registry.versions import ModelVersion
     from onlineml.runs.run import Run
+    from onlineml.training.features import FeatureStore
     from onlineml.training.progress import Progress
 
 __all__ = ["Attempt"]
@@ -212,7 +212,7 @@ class Attempt:
     def _store(self, champion: Any, recipe: Recipe) -> FeatureStore | None:
         """Return the feature store, if the recipe needs it."""
         fits = recipe.how in {"head", "rows"} and successor_pieces(self.project).fits_heads
-        return project_store(self.project, champion) if fits else None
+        return project_store(self.project.location, champion) if fits else None
 
     def _changed(self, changes: Changes | None) -> list[str]:
         """Images that changed since the champion was trained; all if that is unknown."""

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from onlineml.errors import ConfigError, StorageError
-from onlineml.lazy import import_path
 from onlineml.pages import markup, table
 from onlineml.registry import deletion, versions
 from onlineml.storage import io
@@ -35,7 +34,6 @@ __all__ = ["Leftover", "Sweep", "sweep"]
 
 _LEAST_S = 3600.0  # a slow upload of one file
 _PROBES = re.compile(r"(?:.*/)?\.onlineml-(?:probe|doctor|sweep)-[0-9a-f]{16}")
-_BACKBONE_KEY = "onlineml.improving.review.features:backbone_key"  # by import path, since improving is a higher layer
 _HEADER = ("kind", "path", "files", "size", "age", "reason")
 
 
@@ -210,11 +208,11 @@ def _features(seen: _Seen) -> Iterator[Leftover]:
 def _key(version: versions.ModelVersion) -> str:
     """Return the name of the folder of a model's features; ``""`` for a model without."""
     from onlineml.tasks.loading import load_model  # noqa: PLC0415 (torch)
+    from onlineml.training.features import backbone_key  # noqa: PLC0415
 
-    key: Callable[[Any], str] = import_path(_BACKBONE_KEY)
     model = load_model(version)
     try:
-        return key(model)
+        return backbone_key(model)
     except ConfigError:  # no linear head
         return ""
 

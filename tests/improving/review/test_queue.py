@@ -9,9 +9,9 @@ import pytest
 
 import onlineml as oml
 from onlineml.errors import ConfigError, NotFoundError
-from onlineml.improving.review.features import project_store
 from onlineml.improving.review.labels import find_candidates
 from onlineml.improving.review.queue import review_queue
+from onlineml.training.features import project_store
 from tiny import CLASSES
 from tiny_projects import colour_model, colour_project, fitted, image_of, labels_of
 
@@ -150,18 +150,16 @@ def test_a_copy_of_an_image_is_not_asked_for_beside_it(tmp_path, decoded_photos)
 
 def test_features_are_computed_once(project, model, monkeypatch):
     review_queue(project, model=model, n=5)
-    monkeypatch.setattr(
-        "onlineml.improving.review.features._computed", lambda *_, **__: iter(())
-    )  # nothing can be computed
+    monkeypatch.setattr("onlineml.training.features._computed", lambda *_, **__: iter(()))  # nothing can be computed
 
     project.labels.set(image_of(project, "train/red/000.jpg"), "red")
     assert len(review_queue(project, model=model, n=5, random_share=0)) == 2
-    assert project_store(project, model).folder.url.startswith(project.url)
+    assert project_store(project.location, model).folder.url.startswith(project.url)
 
 
 def test_without_a_champion_the_error_says_what_to_do(project):
     with pytest.raises(NotFoundError, match="publish a model and promote it"):
-        review_queue(project)
+        review_queue(project, model="champion")
 
 
 def test_a_model_of_another_task_is_refused(project, trained):

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from onlineml.data.manifest.manifest import Manifest
     from onlineml.improving.recipe import Recipe
-    from onlineml.improving.review.features import FeatureStore
     from onlineml.runs.run import Run
     from onlineml.tasks.kept_settings import KeptSettings
+    from onlineml.training.features import FeatureStore
 
 __all__ = ["HeadPieces"]
 

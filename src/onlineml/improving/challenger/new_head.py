@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from onlineml.errors import ConfigError, DataError
-from onlineml.improving.review.features import features_of, linear_head
 from onlineml.models.class_heads import imprint
+from onlineml.training.features import features_of, linear_head
 from onlineml.training.probe import MIDDLING_PENALTY, moments, probe_head
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from onlineml.data.loading.datamodules import ClassificationDataModule
-    from onlineml.improving.review.features import FeatureStore
     from onlineml.runs.run import Run
     from onlineml.tasks.classifier import ClassifierModule
+    from onlineml.training.features import FeatureStore
 
 __all__ = ["fit_new_head", "fit_new_rows"]
 
@@ -49,7 +49,7 @@ def fit_new_head(
 
     Raises:
         ConfigError: the network does not end in a linear layer.
-        StoppedError, TooManyBadImagesError: see `onlineml.improving.review.features.features_of`.
+        StoppedError, TooManyBadImagesError: see `onlineml.training.features.features_of`.
     """
     head = linear_head(model)
     train = _told(model, images, "train", store, run)
@@ -81,7 +81,7 @@ def fit_new_rows(
     Raises:
         ConfigError: there are no new classes, or the network does not end in a linear layer.
         DataError: a new class has no training image.
-        StoppedError, TooManyBadImagesError: see `onlineml.improving.review.features.features_of`.
+        StoppedError, TooManyBadImagesError: see `onlineml.training.features.features_of`.
     """
     head = linear_head(model)
     new = [i for i, name in enumerate(model.class_names) if name not in set(old_names)]

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from onlineml.data.manifest.manifest import Manifest
     from onlineml.evaluation.base import BaseScores
     from onlineml.improving.recipe import Recipe
-    from onlineml.improving.review.features import FeatureStore
     from onlineml.inference.evaluation import EvaluateOptions
     from onlineml.runs.run import Run
     from onlineml.tasks.kept_settings import KeptSettings
+    from onlineml.training.features import FeatureStore
 
 __all__ = ["SuccessorPieces", "successor_pieces"]
 

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from onlineml.data.loading.datamodules import ImageDataModule
     from onlineml.data.manifest.manifest import Manifest
     from onlineml.improving.recipe import How, Recipe
-    from onlineml.improving.review.features import FeatureStore
     from onlineml.runs.run import Run
     from onlineml.storage.location import Url
     from onlineml.tasks.base import VisionModule
+    from onlineml.training.features import FeatureStore
     from onlineml.training.progress import Progress
 
 __all__ = ["train_challenger", "train_first"]

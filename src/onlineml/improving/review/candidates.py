@@ -103,8 +103,12 @@ class CandidatePool(NamedTuple):
         rows: (N,) int64 of the manifest: the usable images.
         candidates: rankings of the pool.
         chosen: detects near-duplicates; None if unknown.
+        drawn: (k,) images of the pool that random ones are drawn from; None for all.
+        remark: a sentence for people; empty if there is nothing to say.
     """
 
     rows: NDArray[np.int64]
     candidates: tuple[Candidates, ...]
     chosen: Chosen | None
+    drawn: NDArray[np.int64] | None = None
+    remark: str = ""

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onlineml.data.manifest.manifest import Manifest
-    from onlineml.improving.review.features import Features
     from onlineml.improving.review.result import Why
     from onlineml.project.project import Project
     from onlineml.tasks.multilabel import MultilabelClassifier
+    from onlineml.training.features import Features
 
 __all__ = ["find_candidates"]
 

@@ -10,10 +10,10 @@ import torch
 from onlineml.improving.challenger.current_names import current_names, distinct, remap_probabilities
 from onlineml.improving.review.candidates import CandidatePool, candidates_by_score
 from onlineml.improving.review.duplicates import Chosen
-from onlineml.improving.review.features import Features, features_of, linear_head, project_store
 from onlineml.improving.review.folds import out_of_fold, standardised
 from onlineml.improving.review.label_errors import find_label_errors, label_error_candidates
 from onlineml.improving.review.uncertainty import entropy, jensen_shannon, rarity
+from onlineml.training.features import Features, features_of, linear_head, project_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -90,7 +90,9 @@ def shared_features(
 ) -> list[Features]:
     """The features of one model, or of two for those images that both could use; see `find_candidates`."""
     seen = [
-        features_of(model, data, rows, store=project_store(project, model), num_workers=num_workers, max_bad=max_bad)
+        features_of(
+            model, data, rows, store=project_store(project.location, model), num_workers=num_workers, max_bad=max_bad
+        )
         for model in models
     ]
     kept = [np.isin(one.rows, other.rows) for one, other in zip(seen, seen[::-1], strict=True)]

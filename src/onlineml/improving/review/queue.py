@@ -14,6 +14,7 @@ from onlineml.arguments.checks import seed as seed_
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.data.manifest.splits import SPLITS
 from onlineml.errors import ConfigError
+from onlineml.improving.review import few_labels
 from onlineml.improving.review.candidates import Candidates
 from onlineml.improving.review.ranking import rank
 from onlineml.improving.review.result import Why
@@ -24,7 +25,7 @@ from onlineml.tasks.base import VisionModule
 from onlineml.tasks.loading import load_model
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -40,7 +41,7 @@ def review_queue(
     project: Project,
     *,
     n: int = 50,
-    model: VisionModule | ModelVersion | str = "champion",
+    model: VisionModule | ModelVersion | str = "auto",
     against: VisionModule | ModelVersion | str | None = None,
     data: Manifest | None = None,
     splits: Sequence[str] = ("train", "val", "test"),
@@ -53,17 +54,17 @@ def review_queue(
 
     The queue contains images with conflicting annotations (first), images whose label or boxes are probably wrong,
     unannotated images where the model is uncertain or predicts a rare class, images on which two models disagree, and
-    a random share, without near-duplicates. Images that somebody has reviewed since (accepted, corrected or skipped)
-    are left out.
+    a random share, without near-duplicates and what was reviewed. Labels are checked by heads that were not trained on
+    the image or its group, see `onlineml.improving.review.folds.out_of_fold`; boxes by the model that learned them.
 
-    Labels are checked by linear heads on the model's features that were not trained on the image or its group, see
-    `onlineml.improving.review.folds.out_of_fold`. Boxes are checked by the model itself, which cannot find errors that
-    it has memorized.
+    Before there is a champion, it contains photos that stand for many others, and, once two classes are answered, for
+    many about which a head of the answers is in doubt, each with a suggestion ("model of 40 answers says cat, 93 %")
+    that is nobody's answer. The random share is taken from val and test, which will measure the first model.
 
     Args:
         project: with the images.
         n: length of the queue; it is shorter if there are fewer candidates and random images.
-        model: a model, a version of the project, or an alias or number of one.
+        model: a model, a version of the project, or an alias or number of one; ``"auto"``: the champion, if any.
         against: a second model, such as ``"challenger"``, to find images on which the two disagree.
         data: a frozen dataset of the project; None freezes the present state.
         splits: the splits to consider. Correcting test labels that a model selected biases the test slightly towards
@@ -82,30 +83,57 @@ def review_queue(
         TooManyBadImagesError: more than `max_bad` of the images are unusable.
     """
     n, num_workers = _checked(project, data, n=n, num_workers=num_workers, max_bad=max_bad)
-    splits = names("splits", splits, known=SPLITS)
-    random_share, seed = share("random_share", random_share), seed_("seed", seed)
-    models = [found_model(project, one) for one in (model, against) if one is not None]
+    splits, seed = names("splits", splits, known=SPLITS), seed_("seed", seed)
+    random_share = share("random_share", random_share)
+    models = _models(project, model, against)
     frozen = project.freeze(max_bad=max_bad) if data is None else data
-    state, bad = project.labels.state(), project.datasets.max_bad() if max_bad is None else max_bad
     rows = np.flatnonzero(np.isin(np.asarray(frozen.column("split"), dtype=object), list(splits)))
-    with told_if_slow(f"Comparing the model with the labels of {len(rows):,} images; the next queue is quicker"):
-        pool: CandidatePool = task_of(project).load("candidates")(
-            project, models, frozen, rows, lineage=state.lineage, seed=seed, num_workers=num_workers, max_bad=bad
-        )
+    state, bad = project.labels.state(), project.datasets.max_bad() if max_bad is None else max_bad
+    done = _answered(state, [str(image_id) for image_id in frozen.column("image_id")[rows]])
+    how: dict[str, Any] = {"seed": seed, "num_workers": num_workers, "max_bad": bad}
+    pool = _pool(project, models, frozen, rows, n=n, done=done, lineage=state.lineage, how=how)
     ids = [str(image_id) for image_id in frozen.column("image_id")[pool.rows]]
-    lists, done = [_conflicts(state, ids), *pool.candidates], _answered(state, ids)
-    queue = rank(lists, ids, limit=n, random_share=random_share, chosen=pool.chosen, done=done, seed=seed)
-    return _with_images(queue, frozen.take(pool.rows[[item.row for item in queue]]))
+    lists = [_conflicts(state, ids), *pool.candidates]
+    kept: dict[str, Any] = {"chosen": pool.chosen, "drawn_from": pool.drawn, "done": done}
+    queue = rank(lists, ids, limit=n, random_share=random_share, seed=seed, **kept)
+    return _with_images(queue, frozen.take(pool.rows[[item.row for item in queue]]), pool.remark)
 
 
-def _with_images(queue: ReviewQueue, data: Manifest) -> ReviewQueue:
+def _models(project: Project, model: Any, against: Any) -> list[Any]:
+    """The models, loaded; none for ``"auto"`` before there is a champion."""
+    if isinstance(model, str) and model == "auto":
+        model = "champion" if against is not None else project.champion()
+    return [found_model(project, one) for one in (model, against) if one is not None]
+
+
+def _pool(
+    project: Project,
+    models: Sequence[Any],
+    data: Manifest,
+    rows: NDArray[np.int64],
+    *,
+    n: int,
+    done: Sequence[str],
+    lineage: Mapping[str, str],
+    how: Mapping[str, Any],
+) -> CandidatePool:
+    """What the models say of the images or, without one, what a head of the answers says."""
+    if not models:
+        with told_if_slow("Looking at the photos that are new, each once; the next queue is quicker"):
+            return few_labels.find_candidates(project, data, rows, n=n, done=done, **how)
+    with told_if_slow(f"Comparing the model with the labels of {len(rows):,} images; the next queue is quicker"):
+        found: CandidatePool = task_of(project).load("candidates")(project, models, data, rows, lineage=lineage, **how)
+    return found
+
+
+def _with_images(queue: ReviewQueue, data: Manifest, remark: str) -> ReviewQueue:
     """The queue with its images, and with the present label in each reason."""
     names = data.column(data.kind.names)
     items = [
         replace(item, whys=tuple(replace(why, label=_label(data, own, why)) for why in item.whys))
         for item, own in zip(queue, names, strict=True)
     ]
-    return replace(queue, items=tuple(items), data=data)
+    return replace(queue, items=tuple(items), data=data, remark=remark)
 
 
 def _label(data: Manifest, own: Any, why: Why) -> str:

@@ -18,7 +18,7 @@ from onlineml.improving.review.result import ReviewItem, ReviewQueue
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from onlineml.evaluation.types import Floats
+    from onlineml.evaluation.types import Floats, Ints
     from onlineml.improving.review.candidates import Candidates
     from onlineml.improving.review.duplicates import Chosen
     from onlineml.improving.review.result import Why
@@ -33,6 +33,7 @@ def rank(
     limit: int,
     random_share: float = 0.2,
     chosen: Chosen | None = None,
+    drawn_from: Ints | None = None,
     done: Sequence[str] = (),
     seed: int = 0,
 ) -> ReviewQueue:
@@ -50,6 +51,7 @@ def rank(
         random_share: in [0, 1]; 0.2 as recommended for active learning (arXiv 2403.14800).
         chosen: detects near-duplicates, see `onlineml.improving.review.duplicates.Chosen`, made for this pool; queued
             images are added to it. None keeps near-duplicates.
+        drawn_from: (k,) indices of images that the random share is sampled from; None for the whole pool.
         done: ids that were reviewed already; they are left out.
         seed: of the random share.
 
@@ -63,8 +65,9 @@ def rank(
         raise ConfigError(msg)
     over = set(done)
     open_ = np.array([i for i, image_id in enumerate(image_ids) if image_id not in over], np.int64)
-    n_random = min(round(random_share * limit), len(open_))
-    drawn = np.random.default_rng(seed).permutation(open_)[:n_random].tolist()
+    urn = open_ if drawn_from is None else np.intersect1d(open_, drawn_from)
+    n_random = min(round(random_share * limit), len(urn))
+    drawn = np.random.default_rng(seed).permutation(urn)[:n_random].tolist()
     reasons = _reasons(candidates)
     wanted = _in_turn(candidates, set(drawn) | (set(range(len(image_ids))) - set(open_.tolist())))
     picked, n_alike = wanted[: limit - n_random], 0

@@ -12,7 +12,10 @@ __all__ = ["sentence", "without_prefix"]
 
 _WITH, _WITHOUT = "with ", "without "
 _ERRORS = {"label error", "doubtful label", "swapped box"}  # the label and the model's word say it all
-_FIXED = {"conflict": "people contradict each other"}
+_FIXED = {
+    "conflict": "people contradict each other",
+    "typical": "no label: many photos look like it, none with an answer",
+}
 
 
 def sentence(why: Why) -> str:
@@ -20,7 +23,8 @@ def sentence(why: Why) -> str:
     if why.reason in _FIXED:
         return _FIXED[why.reason]
     sure = "" if math.isnan(why.confidence) else f", {why.confidence:.0%}".replace("%", "\N{NO-BREAK SPACE}%")
-    said = f"model says {_said(why)}{sure}" if why.suggestion else ""
+    model = f"model of {why.n_answers:,} answers" if why.n_answers else "model"
+    said = f"{model} says {_said(why)}{sure}" if why.suggestion else ""
     if why.reason == "missed box":
         return f"no box here, {said}"
     if why.reason == "badly placed box":

@@ -34,6 +34,7 @@ class Why:
             `onlineml.improving.review.queue.review_queue`, among those of its image.
         confidence: probability of the suggestion by the model, in [0, 1]; nan if unknown.
         label: present label of the suspect box or image; "" for none, None if unknown.
+        n_answers: number of answers that what suggests was fitted to, in a project without a model; 0 for a model.
     """
 
     reason: str
@@ -44,6 +45,7 @@ class Why:
     object_row: int = -1
     confidence: float = math.nan
     label: str | None = None
+    n_answers: int = 0
 
     __str__ = sentence  # "labelled lemon, model says apple, 93 %"
 
@@ -90,6 +92,7 @@ class ReviewQueue:
         n_alike: number of candidates left out as near-duplicates.
         seed: of the random share.
         data: the images, in the same order; None for a queue of a pool without images.
+        remark: a sentence for people; empty if there is nothing to say.
     """
 
     items: tuple[ReviewItem, ...]
@@ -98,6 +101,7 @@ class ReviewQueue:
     n_alike: int
     seed: int
     data: Manifest | None = field(default=None, compare=False)
+    remark: str = field(default="", compare=False)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -128,6 +132,7 @@ class ReviewQueue:
         head = f"{len(self.items):,} of {self.n_pool:,} images to review" + (f": {counts}" if counts else "")
         notes = [f"{self.n_random:,} sampled at random"] if self.n_random else []
         notes += [f"{self.n_alike:,} near-duplicates left out"] if self.n_alike else []
+        notes += [self.remark] if self.remark else []
         lines = [head, *(["; ".join(notes)] if notes else [])]
         lines += [f"  {item}" for item in self.items[:_N_PRINTED]]
         lines += [f"  and {len(self.items) - _N_PRINTED:,} more"] if len(self.items) > _N_PRINTED else []

@@ -8,9 +8,9 @@ import torch
 
 import onlineml as oml
 from onlineml.errors import ConfigError, DataError, StoppedError, TooManyBadImagesError
-from onlineml.improving.review import features
-from onlineml.improving.review.features import FeatureStore, backbone_key, features_of, linear_head
 from onlineml.storage.location import Location
+from onlineml.training import features
+from onlineml.training.features import FeatureStore, backbone_key, features_of, linear_head
 from tiny import CLASSES, tiny_model
 
 ROWS = np.array([7, 3, 20, 41])
@@ -89,7 +89,7 @@ def test_who_is_stopped_has_what_was_computed(model, manifest, store, monkeypatc
     with pytest.raises(StoppedError, match="call again"):
         features_of(model, manifest, ROWS, store=store, stop=lambda: True)
 
-    contents = features._contents(manifest, ROWS)
+    contents = features.contents_of(manifest, ROWS)
     assert len(store.read(contents)) == 2
     assert len(features_of(model, manifest, ROWS, store=store).rows) == 4
 

@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
     from onlineml.data.loading.datamodules import ImageDataModule
     from onlineml.data.manifest.manifest import Manifest
-    from onlineml.project.project import Project
     from onlineml.storage.location import Location
     from onlineml.tasks.base import VisionModule
 
-__all__ = ["FeatureStore", "Features", "backbone_key", "features_of", "linear_head", "project_store"]
+__all__ = ["FeatureStore", "Features", "backbone_key", "contents_of", "features_of", "linear_head", "project_store"]
 
 _VERSION = "1"  # of the file layout and the preprocessing: increase it when either changes
 _SHARD = 1024  # images per file; a killed pass loses at most as many
+_AT_ONCE = 16  # files in memory at the same time: 80 MB of 1,280 features
 _FLOAT = np.dtype("<f4")
 
 
@@ -78,7 +78,8 @@ def backbone_key(model: VisionModule) -> str:
         ConfigError: the model has no linear head, or no input size.
     """
     linear_head(model)
-    facts = (_VERSION, model.backbone_name, model.input_size_hw(), model.mean, model.std)
+    fit = ("whole",) if getattr(model, "whole", False) else ()  # else cropped
+    facts = (_VERSION, model.backbone_name, model.input_size_hw(), model.mean, model.std, *fit)
     digest = hashlib.sha256(repr(facts).encode())
     for name, tensor in sorted(model.network.state_dict().items()):
         if not name.startswith(f"{model.class_head_name}."):
@@ -98,20 +99,26 @@ class FeatureStore:
     def __init__(self, folder: Location) -> None:
         self.folder = folder
 
-    def read(self, contents: Sequence[bytes]) -> dict[bytes, NDArray[np.float32]]:
-        """The stored features by content, (F,) views each; a damaged file is ignored with a warning."""
-        names = [file for file in io.list_files(self.folder) if file.path.endswith(".safetensors")]
-        read = io.read_many([self.folder / file.path for file in names], versions=[file.path for file in names])
+    def read(self, contents: Iterable[bytes]) -> dict[bytes, NDArray[np.float32]]:
+        """The stored features by content, (F,) each; a damaged file is ignored with a warning."""
         wanted = set(contents)
         found: dict[bytes, NDArray[np.float32]] = {}
-        for file, data in zip(names, read, strict=True):
-            if isinstance(data, NotFoundError):  # swept since it was listed: computed again
-                continue
-            if isinstance(data, OSError):
-                raise data
-            shard = _unpacked(data, name=redacted(file.url))
-            found.update((content, row) for content, row in shard if content in wanted)
+        for keys, values in self._files():
+            found.update((key, row.copy()) for key, row in zip(keys, values, strict=True) if key in wanted)
         return found
+
+    def _files(self) -> Iterator[tuple[list[bytes], NDArray[np.float32]]]:
+        """The contents of each file and their features, a few files in memory at a time."""
+        names = [file for file in io.list_files(self.folder) if file.path.endswith(".safetensors")]
+        for start in range(0, len(names), _AT_ONCE):
+            some = names[start : start + _AT_ONCE]
+            read = io.read_many([self.folder / file.path for file in some], versions=[file.path for file in some])
+            for file, data in zip(some, read, strict=True):
+                if isinstance(data, NotFoundError):  # swept since it was listed: computed again
+                    continue
+                if isinstance(data, OSError):
+                    raise data
+                yield _unpacked(data, name=redacted(file.url))
 
     def write(self, contents: Sequence[bytes], values: NDArray[np.float32]) -> None:
         """Store the features, (n, F), of n contents, 32 bytes each."""
@@ -123,12 +130,12 @@ class FeatureStore:
         io.write_bytes(self.folder / name, data)
 
 
-def project_store(project: Project, model: VisionModule) -> FeatureStore:
-    """Return the store in which a project keeps the features of a model's backbone."""
-    return FeatureStore(project.location / "features" / backbone_key(model))
+def project_store(project: Location, model: VisionModule) -> FeatureStore:
+    """Return the store in which the folder of a project keeps the features of a model's backbone."""
+    return FeatureStore(project / "features" / backbone_key(model))
 
 
-def _unpacked(data: bytes, *, name: str) -> Iterator[tuple[bytes, NDArray[np.float32]]]:
+def _unpacked(data: bytes, *, name: str) -> tuple[list[bytes], NDArray[np.float32]]:
     from safetensors import SafetensorError  # noqa: PLC0415
     from safetensors.numpy import load  # noqa: PLC0415
 
@@ -139,8 +146,8 @@ def _unpacked(data: bytes, *, name: str) -> Iterator[tuple[bytes, NDArray[np.flo
     contents, features = (tensors.get(part, np.zeros(0)) for part in ("contents", "features"))
     if contents.dtype != np.uint8 or contents.shape != (len(features), 32) or features.dtype != _FLOAT:
         warnings.warn(f"{name} contains no valid features: they are recomputed", RuntimeWarning, stacklevel=3)
-        return iter(())
-    return zip(map(bytes, contents), features, strict=True)
+        return [], np.zeros((0, 0), np.float32)
+    return list(map(bytes, contents)), features
 
 
 def features_of(
@@ -169,7 +176,7 @@ def features_of(
         TooManyBadImagesError: more than `max_bad` of the images are unusable.
         StoppedError: see `stop`.
     """
-    contents = _contents(data, rows)
+    contents = contents_of(data, rows)
     known = {} if store is None else store.read(contents)
     place_of: dict[bytes, int] = {}
     for content, row in zip(contents, rows.tolist(), strict=True):
@@ -193,7 +200,7 @@ def features_of(
     return Features(rows[good], values)
 
 
-def _contents(data: Manifest, rows: NDArray[np.int64]) -> list[bytes]:
+def contents_of(data: Manifest, rows: NDArray[np.int64]) -> list[bytes]:
     """32 bytes for each image: the hash of its bytes, else of its id."""
     digests, ids = data.column("sha256")[rows].tolist(), data.column("image_id")[rows].tolist()
     return [
