@@ -19,6 +19,7 @@ from onlineml.lazy import told_if_slow
 from onlineml.project import descriptor as project_file
 from onlineml.project.classes import ProjectClasses
 from onlineml.project.datasets import ProjectDatasets
+from onlineml.project.features import ProjectFeatures
 from onlineml.project.html import project_html
 from onlineml.project.images import ProjectImages
 from onlineml.project.labels import ProjectLabels
@@ -54,6 +55,7 @@ class Project:
         images: upload, delete, restore, move to another split.
         classes: add, rename, merge, split.
         datasets: the frozen datasets, and the changes between two of them.
+        features: what a published network sees in the images, and images that look alike.
         models: published versions, aliases, rollback.
         runs: records of trainings and other runs.
         jobs: background runs.
@@ -77,7 +79,7 @@ class Project:
         self.annotation_log = AnnotationLog(location, task=self.task, class_names=self._first_class_names)
         self.labels, self.images, self.classes = ProjectLabels(self), ProjectImages(self), ProjectClasses(self)
         self.datasets, self.models, self.runs = ProjectDatasets(self), ProjectModels(self), ProjectRuns(self)
-        self.jobs = ProjectJobs(location)
+        self.features, self.jobs = ProjectFeatures(self), ProjectJobs(location)
 
     @classmethod
     @click
@@ -264,9 +266,7 @@ class Project:
 
     @background()
     def sweep(self, *, delete: bool = False, older_than_s: float = 86400.0) -> Sweep:
-        """List what the project no longer needs, and delete it if told so.
-
-        Nothing that is referred to is among it; see `onlineml.project.Leftover` for the kinds.
+        """List what nothing in the project refers to, by `onlineml.project.Leftover.kind`; delete it if told so.
 
         Args:
             delete: delete what is found; by default it is only listed.

@@ -200,6 +200,8 @@ def _features(seen: _Seen) -> Iterator[Leftover]:
     except Exception as error:  # noqa: BLE001 (a network that only its owner can build, a missing package)
         seen.notes.append(f"features are spared, because a published model cannot be loaded: {error}")
         return
+    if held.keys() - {f"features/{key}" for key in known}:
+        known.add(_key_of_any())
     for folder, files in held.items():
         if folder.removeprefix("features/") not in known:
             yield from seen.old("features", folder, list(files.values()), "no published model has this backbone")
@@ -215,6 +217,14 @@ def _key(version: versions.ModelVersion) -> str:
         return backbone_key(model)
     except ConfigError:  # no linear head
         return ""
+
+
+def _key_of_any() -> str:
+    """Return the name of the folder of the features of a project without a model, see `Project.features`."""
+    from onlineml.training.embedding import embedder  # noqa: PLC0415 (torch)
+    from onlineml.training.features import backbone_key  # noqa: PLC0415
+
+    return backbone_key(embedder())
 
 
 def _delete(project: Project, found: Leftover) -> None:
