@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -38,7 +40,7 @@ def test_features_are_those_of_the_network_and_only_new_ones_are_computed(projec
     assert found.values.shape == (12, 6)
     red = image_of(project, "red/000.jpg")
     url = project.freeze().urls()[found.image_ids.index(red)]
-    pixels = embedding.decode(open(url, "rb").read()).pixels  # noqa: PTH123, SIM115
+    pixels = embedding.decode(Path(url).read_bytes()).pixels
     by_hand = embedding.pixels_features(embedding.embedder(), [pixels])
     np.testing.assert_allclose(found.values[found.image_ids.index(red)], by_hand[0], atol=0.02)
 

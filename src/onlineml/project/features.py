@@ -9,6 +9,7 @@ import numpy as np
 
 from onlineml.arguments.checks import whole
 from onlineml.errors import DataError
+from onlineml.project.part import ProjectPart
 from onlineml.storage import io
 from onlineml.storage.location import Location
 
@@ -102,16 +103,13 @@ class SimilarImages:
         return table(str(self).splitlines()[0], ("", "image", "label", "similarity"), rows)
 
 
-class ProjectFeatures:
+class ProjectFeatures(ProjectPart):
     """Features of a project's images, ``project.features``: numbers that are alike where images look alike.
 
     They are those of a published network (``weights="auto"``), which sees each image once: they are kept in the
     project's folder ``features/`` by the network and the image's content, so that only new images are computed, and
     another network gets features of its own.
     """
-
-    def __init__(self, project: Project) -> None:
-        self._project = project
 
     def of(
         self,
@@ -268,7 +266,8 @@ def _nearest_boxes(
 
 def _cosines(values: NDArray[np.float32], asked: NDArray[np.float32]) -> NDArray[np.float64]:
     lengths = np.linalg.norm(values, axis=1) * np.linalg.norm(asked)
-    return np.divide(values @ asked, lengths, out=np.zeros(len(values)), where=lengths > 0)
+    cosines: NDArray[np.float64] = np.divide(values @ asked, lengths, out=np.zeros(len(values)), where=lengths > 0)
+    return cosines
 
 
 def _labels(data: Manifest) -> list[str]:

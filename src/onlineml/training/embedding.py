@@ -142,7 +142,7 @@ def _decoded(content: bytes) -> NDArray[np.uint8] | None:
 
 
 def inside(pixels: NDArray[np.uint8], box_xyxy: NDArray[np.float64] | Sequence[float]) -> NDArray[np.uint8]:
-    """What a box shows of (H, W, 3) pixels, and a little around it; empty where it covers nothing."""
+    """Return the inside of a box in (H, W, 3) pixels, and a little around it; empty where it covers nothing."""
     x1, y1, x2, y2 = (float(value) for value in box_xyxy)
     height, width = pixels.shape[:2]
     if not (min(x2, width) > max(x1, 0.0) and min(y2, height) > max(y1, 0.0)):

@@ -37,12 +37,12 @@ _MOST = 20_000  # photos that are embedded and looked at: always the same ones o
 
 
 class Judged(NamedTuple):
-    """What a head of the answers says about N photos.
+    """Answers of a head, fitted to those of people, about N photos.
 
     Attributes:
         names: (N) the likeliest class of each.
         confidences: (N,) its probability.
-        doubts: (N,) the number of labels that are expected to be wrong.
+        doubts: (N,) how close the two likeliest classes are, 0..1; of sets, the number of labels expected to be wrong.
         n_answers: the number of photos that the head was fitted to.
     """
 
@@ -147,6 +147,7 @@ def judge(data: Manifest, features: NDArray[np.float32], taught: NDArray[np.bool
     with torch.inference_mode():
         found = model.probabilities(head(seen)).double().numpy()
     found[:, ~told] = 0.0
-    doubts = np.minimum(found, 1 - found).sum(axis=1)
+    second, first = np.sort(found, axis=1)[:, -2:].T if found.shape[1] > 1 else (0.0, found[:, 0])
+    doubts = np.minimum(found, 1 - found).sum(axis=1) if data.kind.one_by_one else 1 - (first - second)
     names = [data.class_names[k] for k in found.argmax(axis=1)]
     return Judged(names, found.max(axis=1), doubts, int(taught.sum()))

@@ -117,7 +117,7 @@ def _pool(
     lineage: Mapping[str, str],
     how: Mapping[str, Any],
 ) -> CandidatePool:
-    """What the models say of the images or, without one, what a head of the answers says."""
+    """Candidates by the models or, without one, by a head of the answers."""
     if not models:
         with told_if_slow("Looking at the photos that are new, each once; the next queue is quicker"):
             return few_labels.find_candidates(project, data, rows, n=n, done=done, **how)
