@@ -64,9 +64,10 @@ def check_all(url: str | None) -> list[Finding]:
         try:
             found += patiently()
         except Exception as error:  # noqa: BLE001 (one broken part must not hide the others)
-            known = isinstance(error, OnlineMLError | PermissionError)  # whose messages say what to do
-            what = str(error) if known else f"{type(error).__name__}: {error}"
-            found.append(Finding("problem", what, "" if known else "report this with the lines above"))
+            what, remedy = f"{type(error).__name__}: {error}", ""
+            if isinstance(error, OnlineMLError | PermissionError):  # whose messages end with the remedy
+                what, _, remedy = str(error).partition("; ")
+            found.append(Finding("problem", what, remedy or "report this with the lines above"))
     return found
 
 

@@ -134,8 +134,14 @@ class Checkpoints(pl.Callback):
             self.tell(f"a checkpoint cannot be stored now, and the next one is tried: {type(err).__name__}: {err}")
         self.failure = f"{type(err).__name__}: {err}"
 
-    def close(self) -> None:
-        """Wait for the last upload, ignoring its errors: the training is over or has failed."""
+    def close(self, *, publish: bool = False) -> None:
+        """Wait for the last upload, ignoring its errors: the training is over or has failed.
+
+        Args:
+            publish: also upload what is kept back, if its weights are finite; else it is discarded.
+        """
+        if publish and self._is_pending and _is_finite(self.draft):
+            self._publish()
         self._thread.shutdown()
         self.draft.unlink(missing_ok=True)
 
@@ -170,6 +176,15 @@ def fetch_checkpoint(run: Run, folder: Path) -> Path | None:
     path = folder / "resume.ckpt"
     path.write_bytes(data)
     return path
+
+
+def _is_finite(checkpoint: Path) -> bool:
+    """Whether a checkpoint that was written just now has no weight that is nan or infinite."""
+    try:
+        weights = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"].values()
+    except (OSError, RuntimeError):
+        return False
+    return all(bool(weight.isfinite().all()) for weight in weights)
 
 
 def seconds_and_rows(run: Run, checkpoint: Path | None) -> tuple[float, int]:

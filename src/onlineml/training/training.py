@@ -241,8 +241,10 @@ class Training:
             elif self.start is not None:
                 self.model.load_state_dict(self.start.weights)
             raise
-        finally:
-            self.checkpoints.close()
+        except BaseException:
+            self.checkpoints.close(publish=True)
+            raise
+        self.checkpoints.close()
 
     def _publish_checkpoint(self, draft: Path) -> None:
         with patience.at_most(FIRST_S):  # the training waits for what is being stored
