@@ -179,7 +179,7 @@ def fetch_checkpoint(run: Run, folder: Path) -> Path | None:
 
 
 def _is_finite(checkpoint: Path) -> bool:
-    """Whether a checkpoint that was written just now has no weight that is nan or infinite."""
+    """Return whether a checkpoint that was written just now has no weight that is nan or infinite."""
     try:
         weights = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"].values()
     except (OSError, RuntimeError):

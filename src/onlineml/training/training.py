@@ -110,8 +110,7 @@ class Training:
             self.model.train()
         self.before: WeightsSnapshot | None = None
         self._warm_up()
-        # until the first checkpoint
-        self.start = None if self.checkpoint else self.before or WeightsSnapshot.of(self.model, {})
+        self.start = None if self.checkpoint else self.before or WeightsSnapshot.of(self.model, {})  # till the first
         self.loader = self._loader("train", train=True)
         if self.epochs is not None:
             schedule = Schedule.of_length(count_steps(len(self.loader), self.epochs, self.users))
@@ -143,9 +142,8 @@ class Training:
                 record=lambda _: write_knots(self.run, schedule),
             )
             self.callbacks.append(budget)
-        last = self.run.location / "last.ckpt"
         self.checkpoints = Checkpoints(
-            draft_for(last, folder=self.folder),
+            draft_for(self.run.location / "last.ckpt", folder=self.folder),
             publish=self._publish_checkpoint,
             clock=self.clock,
             stop=lambda: self.run.stop_requested,
