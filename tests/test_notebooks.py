@@ -260,7 +260,10 @@ def test_the_demonstration_sums_up_what_the_notebooks_found(tmp_path: Path, task
     demo = Path(SHOWN or tmp_path / "demo")
     command = [sys.executable, "-m", "onlineml.cli.demo", str(demo), *DEMO_SIZE]
     command += [word for task in tasks for word in ("--task", task)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=2 * LONG_S)
+    start = {"ONLINEML_WEIGHTS": "auto" if SHOWN else "random"}  # shown as a reader's own would be
+    done = subprocess.run(
+        command, env=os.environ | start, capture_output=True, text=True, check=False, timeout=2 * LONG_S
+    )
     assert done.returncode == 0, done.stderr[-4000:]
 
     for task in tasks:
