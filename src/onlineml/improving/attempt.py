@@ -69,7 +69,9 @@ class Attempt:
         scores = self._evaluate(model) if self._test_images() else None
         version = self._publish(model, scores, parent=None)
         reasons = ["there was no champion to compare with" + ("" if scores else ", and there are no test images")]
-        reasons += [why for why in [scores.doubt() if scores else ""] if why] + leak_notes(leaked_images(self.data))
+        if scores and (doubt := scores.doubt()):
+            reasons.append(doubt)
+        reasons += leak_notes(leaked_images(self.data))
         promoted = self.gate.promote and self._promote(version, replaces="", reasons=reasons)
         return dataclasses.replace(
             self._nothing_yet(),

@@ -110,7 +110,7 @@ class Training:
             self.model.train()
         self.before: WeightsSnapshot | None = None
         self._warm_up()
-        self.start = None if self.checkpoint else self.before or WeightsSnapshot.of(self.model, {})  # till the first
+        self.start = None if self.checkpoint else self.before or WeightsSnapshot.of(self.model, {})  # at the start
         self.loader = self._loader("train", train=True)
         if self.epochs is not None:
             schedule = Schedule.of_length(count_steps(len(self.loader), self.epochs, self.users))

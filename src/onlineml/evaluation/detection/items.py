@@ -22,6 +22,7 @@ from onlineml.evaluation.render.gallery import (
     title_of,
 )
 from onlineml.evaluation.render.orders import DISAGREEMENT, SCORE, Order
+from onlineml.evaluation.render.style import ALARM, CALM, WARM
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,8 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["gallery_items", "shown_boxes"]
 
-_KINDS = {"hit": "#3f9e77", "missed": "#c47a1e"}  # as reports draw them; anything else is a false box
-_FALSE = "#d9604c"
+_KINDS = {"hit": CALM, "missed": WARM}  # as reports draw them; anything else is a false box
 
 
 def gallery_items(scores: DetectionScores) -> GalleryItems:
@@ -100,7 +100,7 @@ def _item(image: WorstImage) -> GalleryItem:
 def shown_boxes(image: WorstImage) -> tuple[ShownBox, ...]:
     """The boxes of an image, as a gallery draws them."""
     return tuple(
-        ShownBox(box.box_xyxy, _text(box), _KINDS.get(box.kind, _FALSE), dashed=box.kind == "missed")
+        ShownBox(box.box_xyxy, _text(box), _KINDS.get(box.kind, ALARM), dashed=box.kind == "missed")
         for box in image.boxes
     )
 

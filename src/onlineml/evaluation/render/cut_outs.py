@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from onlineml.evaluation.render.style import ALARM
 from onlineml.pages import markup
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ __all__ = ["cut_outs", "file_name"]
 
 _SIDE_PX = 96  # of a picture in the table: 2 to 4 kB
 _READ_PX = 512  # the longer side from which a box is cut out
-_COLOR = "#d9604c"
 _AROUND = 1.0  # of a box's longer side, to each side of it
 
 
@@ -48,7 +48,7 @@ def _cut_out(thumbnail: Thumbnail, box_xyxy: Box) -> bytes:
     """The surroundings of a box in a thumbnail, with the box drawn on it."""
     from onlineml.data.images.thumbnails import drawn, encoded
 
-    pixels = drawn(thumbnail, [(box_xyxy, _COLOR)])
+    pixels = drawn(thumbnail, [(box_xyxy, ALARM)])
     scale = pixels.shape[1] / max(1, thumbnail.size_hw[1])
     x1, y1, x2, y2 = (value * scale for value in box_xyxy)
     more = _AROUND * max(x2 - x1, y2 - y1, 1.0)

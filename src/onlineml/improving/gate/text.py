@@ -10,6 +10,7 @@ from onlineml.evaluation.comparison.counts import POWER
 from onlineml.evaluation.comparison.text import flips_sentence, new_class_lines, p_text, signed, subject
 from onlineml.evaluation.render import text as say
 from onlineml.evaluation.render.html import Table, notebook_cell
+from onlineml.evaluation.render.style import ALARM, CALM, WARM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,11 +39,7 @@ _N_FALLS = 2
 _CLASS_FALL = 0.02
 _LEAST_FALL = 0.005  # of a score: half a point, of which nobody asks why
 _TOO_MANY = 10_000_000  # images: an extrapolation beyond this is meaningless
-_COLOURS = {
-    "promote": "#3f9e77",
-    "reject": "#d9604c",
-    "inconclusive": "#c47a1e",
-}  # of large letters
+_COLOURS = {"promote": CALM, "reject": ALARM, "inconclusive": WARM}  # of large letters
 
 
 def points(value: float) -> str:
