@@ -5,6 +5,7 @@ from __future__ import annotations
 import io as bytes_io
 import pickle
 import uuid
+import zipfile
 from pathlib import Path
 
 import fsspec
@@ -132,7 +133,7 @@ def test_what_is_no_weights_file(tmp_path: Path, name: str, data: bytes):
 
 @pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
 def test_cut_and_damaged_files(tmp_path: Path, state: dict, name: str):
-    """Each either refused, or read with the right names: torch has no checksum of what is inside a tensor."""
+    """Each is refused, or read with the right names, and a .pth with the right numbers: safetensors has no checksum."""
     whole = _saved(state) if name == "w.pth" else save_safetensors(dict(state))
     path = tmp_path / name
     generator = torch.Generator().manual_seed(1)
@@ -149,6 +150,25 @@ def test_cut_and_damaged_files(tmp_path: Path, state: dict, name: str):
         except WeightsError:
             continue
         assert all(isinstance(value, torch.Tensor) for value in found.values())
+        assert name == "w.safetensors" or all(torch.equal(found[key], value) for key, value in state.items())
+
+
+def test_a_file_without_checksums_is_read(tmp_path: Path, state: dict):
+    torch.serialization.set_crc32_options(False)
+    try:
+        (tmp_path / "w.pth").write_bytes(_saved(state))
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert read_state_dict(tmp_path / "w.pth").keys() == state.keys()
+
+
+def test_a_record_that_is_larger_than_its_file_is_not_unpacked(tmp_path: Path, state: dict):
+    with zipfile.ZipFile(bytes_io.BytesIO(_saved(state))) as saved, zipfile.ZipFile(tmp_path / "w.pth", "w") as bomb:
+        for record in saved.infolist():
+            bomb.writestr(record.filename, saved.read(record))
+        bomb.writestr("archive/data/9", bytes(10**6), compress_type=zipfile.ZIP_DEFLATED)
+    with pytest.raises(WeightsError, match=r"'archive/data/9' declares 1,000,000 of [\d,]+ bytes"):
+        read_state_dict(tmp_path / "w.pth")
 
 
 @pytest.mark.parametrize("value", [torch.zeros(3), {}, [torch.zeros(3)], {"a": torch.zeros(3), "b": 4}, 7])

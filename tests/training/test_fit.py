@@ -696,7 +696,10 @@ def test_a_damaged_checkpoint_says_how_to_go_on(manifest, tmp_path: Path, uninte
         fit(stirred(), tiny_data(manifest), tmp_path, epochs=3, callbacks=[Watch(at=6, then=RuntimeError)])
     checkpoint = tmp_path / "last.ckpt"
     whole = checkpoint.read_bytes()
-    for damaged in (b"", b"no checkpoint", whole[: len(whole) // 2]):
+    tensor = torch.load(checkpoint, weights_only=True)["state_dict"]["network.head.weight"].numpy().tobytes()
+    flipped = whole.replace(tensor, tensor[:-1] + bytes([tensor[-1] ^ 1]))
+    assert sum(a != b for a, b in zip(whole, flipped, strict=True)) >= 1
+    for damaged in (b"", b"no checkpoint", whole[: len(whole) // 2], flipped):
         checkpoint.write_bytes(damaged)
         with pytest.raises(StorageError, match=r"last\.ckpt is damaged \(\w+\): .*delete it"):
             fit(stirred(), tiny_data(manifest), tmp_path, epochs=3)

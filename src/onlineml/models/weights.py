@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import re
+import zipfile
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +20,11 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-__all__ = ["load_into", "load_same_shapes", "read_state_dict", "with_versions"]
+__all__ = ["check_records", "load_into", "load_same_shapes", "read_state_dict", "with_versions"]
 
 _log = logging.getLogger(__name__)
 
+_IS_FOLDER = 0x10  # of MS-DOS
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "model_ema")
 _PREFIXES = ("module.", "_orig_mod.", "model.", "network.")
 _OLD_NAMES = (  # in torchvision's published files; its own builders rename them too (0.29: densenet.py, MLPBlock)
@@ -55,6 +57,7 @@ def read_state_dict(url: Url) -> dict[str, Tensor]:
 
             state: Any = load(data)
         else:
+            check_records(data)
             state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file may raise any exception
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
@@ -63,6 +66,29 @@ def read_state_dict(url: Url) -> dict[str, Tensor]:
             "save it again with torch.save(network.state_dict(), path)"
         ) from error
     return _unwrap(state, str(file))
+
+
+def check_records(data: bytes) -> None:
+    """Compare the records of what `torch.save` wrote with their checksums, which `torch.load` does not.
+
+    Args:
+        data: the file; one of the format before torch 1.6 has no checksums, nor has a record whose checksum is 0
+            (`torch.serialization.set_crc32_options`).
+
+    Raises:
+        zipfile.BadZipFile: a record is not what was written, or declares more bytes than the file has.
+    """
+    file = io.BytesIO(data)
+    if not zipfile.is_zipfile(file):
+        return
+    with zipfile.ZipFile(file) as records:
+        for record in records.infolist():
+            if record.file_size > len(data):
+                raise zipfile.BadZipFile(f"{record.filename!r} declares {record.file_size:,} of {len(data):,} bytes")
+            if record.external_attr & _IS_FOLDER and record.file_size:  # torch would take whatever is in memory
+                raise zipfile.BadZipFile(f"{record.filename!r} is marked as a folder")
+            if record.CRC:
+                records.read(record)
 
 
 def _unwrap(state: Any, url: str) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from onlineml.errors import ConfigError, OnlineMLError, WeightsError
 from onlineml.models.start.origin import Origin
+from onlineml.models.weights import check_records
 from onlineml.storage.documents import checked
 from onlineml.storage.io import read_bytes
 from onlineml.storage.location import Location
@@ -116,6 +117,7 @@ class WithCheckpoint:
         else:
             data = checkpoint_path.read()
         with _named(source):
+            check_records(data)
             checkpoint = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
             facts, settings = checkpoint.get(_KEY) or {}, checkpoint.get(_SETTINGS, {})
             checked(facts, _Facts, source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import warnings
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,10 +15,11 @@ from msgspec import Meta
 
 from onlineml.data.loading.lightning import BothTorchCheckpointIO, pl
 from onlineml.errors import NotFoundError, StoppedError, StorageError
+from onlineml.models.weights import check_records
 from onlineml.storage.io import read_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from onlineml.runs.run import Run
     from onlineml.training.budget import Clock
@@ -168,14 +170,31 @@ class LocalCheckpoints(BothTorchCheckpointIO):
 
 
 def fetch_checkpoint(run: Run, folder: Path) -> Path | None:
-    """Download the last checkpoint of a run into a folder; None if it has none."""
+    """Download the last checkpoint of a run into a folder; None if it has none.
+
+    Raises:
+        StorageError: the checkpoint is damaged.
+    """
     try:
         data = read_bytes(run.location / "last.ckpt")
     except NotFoundError:
         return None
+    with _damage_named(run):
+        check_records(data)
     path = folder / "resume.ckpt"
     path.write_bytes(data)
     return path
+
+
+@contextlib.contextmanager
+def _damage_named(run: Run) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # RuntimeError, EOFError, KeyError, BadZipFile, UnpicklingError, ValidationError, ...
+        raise StorageError(
+            f"{run.location / 'last.ckpt'} is damaged ({type(error).__name__}): restore it from a copy, or delete it, "
+            "and the run begins again with its first step"
+        ) from error
 
 
 def _is_finite(checkpoint: Path) -> bool:
@@ -195,12 +214,7 @@ def seconds_and_rows(run: Run, checkpoint: Path | None) -> tuple[float, int]:
     """
     if checkpoint is None:
         return 0.0, 0
-    try:
+    with _damage_named(run):
         states = torch.load(checkpoint, map_location="cpu", weights_only=True)["callbacks"].values()
         done = msgspec.convert({name: value for state in states for name, value in state.items()}, _Done)
-    except Exception as error:  # RuntimeError, EOFError, KeyError, UnpicklingError, ValidationError, ...
-        raise StorageError(
-            f"{run.location / 'last.ckpt'} is damaged ({type(error).__name__}): restore it from a copy, or delete it, "
-            "and the run begins again with its first step"
-        ) from error
     return done.spent_s, done.n_rows

@@ -8,6 +8,7 @@ import math
 import struct
 import subprocess
 import sys
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile, ImageOps
 
 from awkward_files import AWKWARD
+from onlineml.data.images import budget, headers
 from onlineml.data.images.budget import MAX_BYTES, check_cost
 from onlineml.data.images.decode import IMAGE_EXTENSIONS, POLICIES, decode, is_image_name, may_need_much_memory, sniff
 from onlineml.data.images.headers import parse_jpeg
@@ -252,6 +254,67 @@ def test_memory_is_budgeted_by_the_kind_of_the_file(data: bytes, min_side: int |
         assert caught.value.finding == "oversized"
 
 
+def _with_scans(n: int) -> bytes:
+    """A JPEG of 16 megapixels, most of whose scans are of a few bytes."""
+    data = _encoded(Image.new("L", (64, 64), 128), "JPEG", progressive=True)
+    frame, first = data.find(b"\xff\xc2"), data.find(b"\xff\xda")
+    second, third = data.find(b"\xff\xda", first + 2), data.find(b"\xff\xda", data.find(b"\xff\xda", first + 2) + 2)
+    large = data[: frame + 5] + struct.pack(">HH", 4000, 4000) + data[frame + 9 : second]
+    return large + data[second:third] * n + data[third:]
+
+
+def _tiff(n_tiles: int) -> bytes:
+    """A TIFF whose tiles are all the same 16 x 16 pixels."""
+    short = {256: 16, 257: 16 * n_tiles, 258: 8, 259: 1, 262: 1, 277: 1, 322: 16, 323: 16}
+    tags = [struct.pack("<HHII", tag, 3, 1, value) for tag, value in short.items()]
+    lists = 8 + 2 + 12 * 10 + 4
+    tags += [struct.pack("<HHII", 324 + i, 4, n_tiles, lists + 4 * n_tiles * i) for i in range(2)]
+    places = struct.pack("<I", lists + 8 * n_tiles) * n_tiles + struct.pack("<I", 256) * n_tiles
+    return b"II*\0" + struct.pack("<IH", 8, 10) + b"".join(tags) + bytes(4) + places + bytes(256)
+
+
+def _after_start(format_name: str, inserted: bytes, mode: str = "RGB") -> bytes:
+    data = _encoded(Image.new(mode, (8, 8)), format_name)
+    start = {"JPEG": 2, "PNG": 33}[format_name]
+    return data[:start] + inserted + data[start:]
+
+
+CHUNK = bytes(4) + b"teSt" + struct.pack(">I", zlib.crc32(b"teSt"))
+
+
+@pytest.mark.parametrize(
+    ("good", "slow"),
+    [
+        (_with_scans(20), _with_scans(400)),
+        (_tiff(60), _tiff(400)),
+        (b"P3 9 9 255\n" + b"7 " * 243, b"P3 30 30 255\n" + b"7 " * 2700),
+        (b"P6 9 9 100\n" + bytes(243), b"P6 60 60 100\n" + bytes(10_800)),
+        (_after_start("PNG", CHUNK * 99), _after_start("PNG", CHUNK * 2000)),
+        (_after_start("JPEG", b"\xff" * 99, "CMYK"), _after_start("JPEG", b"\xff" * 4000, "CMYK")),
+        (_after_start("JPEG", b"\xff\xfe\0\2" * 99), _after_start("JPEG", b"\xff\xfe\0\2" * 4000)),
+    ],
+    ids=["scans", "tiles", "text", "pixel by pixel", "chunks", "fill bytes", "comments"],
+)
+def test_a_picture_that_takes_long_is_set_aside(good: bytes, slow: bytes, monkeypatch: pytest.MonkeyPatch):
+    """Time is counted in units of work; those that are not of the size of a picture are made few for the test."""
+    monkeypatch.setattr(budget, "_MOST_READS", 3000)
+    monkeypatch.setattr(budget, "_MOST_NUMBERS", 300)
+    monkeypatch.setattr(budget, "_MOST_IN_TEXT", 500)
+    monkeypatch.setattr(headers, "_MOST_SEGMENTS", 2000)
+    assert decode(good, min_side=8).pixels.size
+    with pytest.raises(BadImageError, match=r"in more than|at most|consists of more than") as caught:
+        decode(slow, min_side=8)
+    assert caught.value.finding == "oversized"
+
+
+def test_what_follows_a_jpeg_counts_as_no_scan():
+    data = bytearray(_encoded(Image.new("L", (64, 64), 128), "JPEG", progressive=True))
+    frame = data.find(b"\xff\xc2")
+    data[frame + 5 : frame + 9] = struct.pack(">HH", 4000, 4000)
+    film = b"\xff\xda" * 400  # of a phone
+    assert decode(bytes(data) + film, min_side=64).size_hw == (4000, 4000)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of a process from /proc")
 @pytest.mark.parametrize(
@@ -266,7 +329,7 @@ def test_memory_is_budgeted_by_the_kind_of_the_file(data: bytes, min_side: int |
         ("BMP", "RGB", 66, {}),
         ("WEBP", "RGB", 25, {"lossless": True, "method": 0}),
         ("AVIF", "RGB", 25, {"quality": 80, "speed": 10}),
-        ("JPEG2000", "RGB", 12, {}),
+        ("JPEG2000", "RGB", 8, {}),
     ],
 )
 def test_the_largest_of_each_kind_keeps_to_the_budget(

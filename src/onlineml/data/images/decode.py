@@ -7,7 +7,6 @@ grey rows there).
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +26,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from onlineml.data.images.budget import MAX_PIXELS, check_cost, needed_bytes, reduction
+from onlineml.data.images.budget import MAX_PIXELS, MeteredBytes, check_cost, check_numbers, needed_bytes, reduction
 from onlineml.data.images.headers import declared_size_wh, exif_orientation, lacks_end, parse_jpeg, sniff
 from onlineml.data.images.policies import (
     FORMAT_OF,
@@ -120,7 +119,8 @@ def decode(data: bytes, *, min_side: int | None = None, name: str = "", max_pixe
     findings = ["mistyped"] if FORMAT_OF.get(extension(name), format_name) != format_name else []
     header = parse_jpeg(data) if format_name == "JPEG" else None
     if header is not None:
-        check_cost((header.width, header.height), "JPEG", header, min_side=min_side, max_pixels=max_pixels)
+        size_wh = header.width, header.height
+        check_cost(size_wh, "JPEG", header, min_side=min_side, max_pixels=max_pixels, data=data)
         decoded = _decode_plain_jpeg(data, header, findings, min_side)
         if decoded is not None:
             return decoded
@@ -203,10 +203,12 @@ def _decode_with_pillow(
     declared = declared_size_wh(data, format_name)
     if declared is not None:
         check_cost(declared, format_name, max_pixels=max_pixels)
+    if format_name == "TIFF":
+        check_numbers(data)
     try:
-        image = OPENERS[format_name](io.BytesIO(data))
+        image = OPENERS[format_name](MeteredBytes(data))
         width, height = image.size
-        check_cost((width, height), format_name, header, min_side=min_side, max_pixels=max_pixels)
+        check_cost((width, height), format_name, header, min_side=min_side, max_pixels=max_pixels, data=data)
         findings = findings + _header_findings(image, data, format_name)
         orientation = image.tag_v2.get(0x0112, 1) if format_name == "TIFF" else 1
         denominator = reduction(width, height, min_side)

@@ -6,10 +6,20 @@ Sources: ITU-T T.81 (JPEG markers), CIPA DC-008 (EXIF), CIPA DC-007 (multi-pictu
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 
-__all__ = ["JpegHeader", "declared_size_wh", "exif_orientation", "lacks_end", "parse_jpeg", "sniff"]
+__all__ = [
+    "JpegHeader",
+    "declared_size_wh",
+    "exif_orientation",
+    "lacks_end",
+    "longest_tag",
+    "parse_jpeg",
+    "scan_count",
+    "sniff",
+]
 
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -23,6 +33,9 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG2000"),
     (b"\xff\x4f\xff\x51", "JPEG2000"),
 )
+_MOST_SEGMENTS = 100_000  # of a JPEG, fill bytes included
+_MARKER = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")  # others stand within a scan
+_BYTES = {1, 2, 6, 7}  # kinds of TIFF's tags
 _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
 
@@ -76,13 +89,13 @@ class JpegHeader:
 
 
 def parse_jpeg(data: bytes) -> JpegHeader | None:
-    """Parse the segments of a JPEG up to its first scan; return None if they are invalid or truncated."""
+    """Parse the segments of a JPEG up to its first scan; return None if they are invalid, truncated or too many."""
     frame: tuple[int, int, bool, bool, int, float] | None = None
     multi_picture = False
     orientation = 1
     position, end = 2, len(data) - 9
-    while position < end:
-        if data[position] != 0xFF:
+    for _ in range(_MOST_SEGMENTS):
+        if position >= end or data[position] != 0xFF:
             return None
         marker = data[position + 1]
         if marker == 0xFF:  # fill byte
@@ -114,6 +127,34 @@ def _frame(data: bytes, marker: int, body: int) -> tuple[int, int, bool, bool, i
     sampling = [(value >> 4) * (value & 15) for value in data[body + 7 : body + 6 + 3 * n_channels : 3]]
     samples = sum(sampling) / max([1, *sampling])
     return width, height, plain, marker in {0xC2, 0xC6, 0xCA, 0xCE}, n_channels, samples
+
+
+def scan_count(data: bytes, start: int, *, most: int) -> int:
+    """Return the number of scans of a JPEG from an offset to its end; one above ``most`` if it is larger."""
+    n, position = 0, start
+    for _ in range(_MOST_SEGMENTS):
+        found = _MARKER.search(data, position)
+        if found is None or found[0] == b"\xff\xd9" or n > most:
+            return n
+        n += found[0] == b"\xff\xda"
+        position = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")
+    return most + 1
+
+
+def longest_tag(data: bytes) -> int:
+    """Return how many numbers the longest tag of a TIFF has in its first directory; bytes and text do not count."""
+    order = {b"II": "<", b"MM": ">"}.get(data[:2], "<")
+    large = 43 in data[2:4]  # BigTIFF
+    head, entry, at = ("Q", "HHQ", 8) if large else ("H", "HHI", 4)
+    try:
+        start = struct.unpack_from(order + ("Q" if large else "I"), data, at)[0]
+        n_entries = struct.unpack_from(order + head, data, start)[0]
+        first, size = start + (8 if large else 2), 20 if large else 12
+        held = range(first, min(first + n_entries * size, len(data) - size + 1), size)
+        tags = [struct.unpack_from(order + entry, data, offset) for offset in held]
+    except struct.error:  # Pillow refuses it
+        return 0
+    return max((count for _, kind, count in tags if kind not in _BYTES), default=0)
 
 
 def exif_orientation(exif: bytes) -> int:
