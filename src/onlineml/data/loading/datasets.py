@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import threading
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
@@ -19,13 +16,14 @@ from torch.utils.data import Dataset
 from onlineml.data.augment.classification import Augmenter, kept_for_training, training_scale
 from onlineml.data.images.decode import decode, may_need_much_memory
 from onlineml.data.loading.fetching import Fetcher
+from onlineml.data.loading.threads import AT_WORK, augmented, opencv_threads
 from onlineml.errors import BadImageError, ChangedError, NotFoundError
 from onlineml.storage.cache import byte_cache
 from onlineml.storage.location import Confidential
 from onlineml.storage.urls import local_path, storable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -40,7 +38,6 @@ __all__ = [
     "ImageReader",
     "ImageRows",
     "image_key",
-    "one_cv2_thread",
 ]
 
 _HASH = re.compile("[0-9a-f]{32}(?:[0-9a-f]{32})?")  # of a place and its version, or of content
@@ -152,7 +149,7 @@ class ImageReader:
             later = list(upcoming)
             have = self._cached(later)
             self._fetcher.prefetch(i for i in later if i not in have)
-            for index, result in zip(missing, _decoders().pool.map(self._decode, data), strict=True):
+            for index, result in zip(missing, opencv_threads().decoding.map(self._decode, data), strict=True):
                 if isinstance(result, BadImageError):
                     url = storable(self.rows.urls[index])
                     bad.append(BadRow(self.rows.image_ids[index], url, result.finding, result.detail))
@@ -174,7 +171,8 @@ class ImageReader:
         if isinstance(data, OSError):
             raise data
         try:
-            with _decoders().large if may_need_much_memory(data, min_side=self.min_side) else nullcontext():
+            large = may_need_much_memory(data, min_side=self.min_side)
+            with opencv_threads().large if large else nullcontext(), AT_WORK:
                 decoded = decode(data, min_side=self.min_side)
                 return CachedImage(self.keep(decoded.pixels, decoded.size_hw), decoded.size_hw)
         except BadImageError as error:
@@ -237,8 +235,8 @@ class ImageDataset(Dataset[ImageBatch]):
         images, bad = self.reader.load([index for _, index in keys], upcoming)
         rows = np.array([index for _, index in keys if index in images], dtype=np.int64)
         shown, epoch = [images[i].pixels for i in rows.tolist()], keys[0][0]
-        with one_cv2_thread():
-            pixels = self.augmenter(shown, epoch=epoch, image_keys=self.image_keys[rows])
+        augment = partial(self.augmenter, shown, epoch=epoch, image_keys=self.image_keys[rows])
+        pixels = augmented(augment)
         return {
             "image": torch.from_numpy(pixels).permute(0, 3, 1, 2),
             "label": torch.from_numpy(self.rows.labels[rows]),
@@ -253,35 +251,3 @@ def image_key(image_id: str) -> int:
     if _HASH.fullmatch(image_id):
         return int(image_id[:16], 16)
     return int.from_bytes(hashlib.blake2b(image_id.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
-
-
-@contextmanager
-def one_cv2_thread() -> Iterator[None]:
-    """Limit OpenCV to one thread within the block: its threads slow down small images and torch."""
-    import cv2  # noqa: PLC0415
-
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
-
-
-class _Decoders(NamedTuple):
-    """The decoder threads of one process, and a lock so that only one decodes a very large image."""
-
-    pool: ThreadPoolExecutor
-    large: threading.Lock
-
-
-_decoders_of: dict[int, _Decoders] = {}
-
-
-def _decoders() -> _Decoders:
-    """The decoders of this process; a fork gets its own."""
-    found = _decoders_of.get(os.getpid())
-    if found is None:
-        pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="onlineml-decode")
-        found = _decoders_of[os.getpid()] = _Decoders(pool, threading.Lock())
-    return found

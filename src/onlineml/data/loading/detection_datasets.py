@@ -12,7 +12,8 @@ from torch.utils.data import Dataset
 
 from onlineml.data.augment.detection import Partners
 from onlineml.data.augment.detection_geometry import Picture, fitted, keep_inside, kept_hw, kept_scale, pad_together
-from onlineml.data.loading.datasets import BadRow, CachedImage, ImageReader, image_key, one_cv2_thread
+from onlineml.data.loading.datasets import BadRow, CachedImage, ImageReader, image_key
+from onlineml.data.loading.threads import augmented
 from onlineml.data.manifest.box_arrays import clean_boxes, of_another_size, repeated_boxes
 
 if TYPE_CHECKING:
@@ -137,15 +138,12 @@ class DetectionDataset(Dataset[DetectionBatch]):
         for index, kept in images.items():
             pictures[index], found = self._picture(index, kept)
             bad_boxes += found
-        results, rows, known = [], [], []
-        with one_cv2_thread():
-            for (epoch, index), with_ in zip(keys, partners, strict=True):
-                if index in pictures:
-                    results.append(self._shown(pictures, epoch, index, with_))
-                    rows.append(index)
-                    known.append(self.truth.known_together(_wanted([(epoch, index)], [with_])))
-        batch = self._batch(results, np.array(rows, dtype=np.int64), bad, bad_boxes)
-        for target, classes in zip(batch["targets"], known, strict=True):
+        used = [(key, with_) for key, with_ in zip(keys, partners, strict=True) if key[1] in pictures]
+        results = augmented(lambda: [self._shown(pictures, *key, with_) for key, with_ in used])
+        rows = np.array([index for (_, index), _ in used], dtype=np.int64)
+        batch = self._batch(results, rows, bad, bad_boxes)
+        for target, (key, with_) in zip(batch["targets"], used, strict=True):
+            classes = self.truth.known_together(_wanted([key], [with_]))
             if classes is not None:
                 target["known"] = classes
         return batch

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from onlineml.data.loading.datasets import one_cv2_thread
+from onlineml.data.loading.threads import one_cv2_thread
 from onlineml.errors import ConfigError
 from onlineml.lazy import told_if_slow
 
