@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab_page import LabPage
-from lab_server import Lab, jupyter_lab
+from lab_server import Lab, jupyter_lab, write_notebook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,10 +47,12 @@ def lab_page(browser: Browser, lab: Lab, request: pytest.FixtureRequest) -> Iter
     page.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def one_page(browser: Browser, lab: Lab) -> Iterator[LabPage]:
-    """A page, and so a kernel, for all tests of a module."""
+    """A page with one notebook, and so one kernel, for the tests that ask for none of their own."""
     page = LabPage(browser, lab, SHOTS)
+    write_notebook(lab.root / "shared.ipynb", ["", ""])
+    page.open("shared.ipynb")
     yield page
     page.close()
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from lab_server import write_notebook
 from onlineml.project.project import Project
 from stage import Stage, marked_image
 
@@ -52,12 +51,7 @@ def test_a_box_is_drawn_moved_resized_relabelled_and_deleted(
     folder = lab.root / f"boxes-{name}"
     marked_image(lab.root / name, size_wh, mark, orientation=orientation)
     _, (image_id,) = project_of(folder, lab.root / name)
-    if not shared_page.is_open:
-        write_notebook(lab.root / "boxes.ipynb", [OPEN])
-        shared_page.open("boxes.ipynb")
-    shared_page.clear()
-    shared_page.write(0, OPEN.format(name=folder.name, images=[image_id]))
-    shared_page.run(0)
+    shared_page.show(OPEN.format(name=folder.name, images=[image_id]))
     stage = Stage(shared_page, size_wh)
     stage.wait_for(image_id)
 

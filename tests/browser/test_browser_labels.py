@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lab_server import write_notebook
 from onlineml.project.project import Project
 
 if TYPE_CHECKING:
@@ -47,13 +46,11 @@ def project_of(folder: Path) -> tuple[Project, list[str]]:
     return project, ids
 
 
-def test_labels_are_switched_on_and_off(lab: Lab, lab_page: LabPage) -> None:
+def test_labels_are_switched_on_and_off(lab: Lab, shared_page: LabPage) -> None:
     folder = lab.root / "tags"
     _, ids = project_of(folder)
-    write_notebook(lab.root / "tags.ipynb", [CELLS[0].format(ids=ids), CELLS[1]])
-    lab_page.open("tags.ipynb")
-    lab_page.run(0)
-    page, grid = lab_page.page, lab_page.find(".oml-relabel")
+    shared_page.show(CELLS[0].format(ids=ids))
+    page, grid = shared_page.page, shared_page.find(".oml-relabel")
     cards, pressed = grid.locator(".oml-card"), grid.locator('.oml-class[aria-pressed="true"]')
     cards.nth(3).locator("img").wait_for()
 
@@ -67,7 +64,7 @@ def test_labels_are_switched_on_and_off(lab: Lab, lab_page: LabPage) -> None:
     page.keyboard.press("Enter")  # the suggestion is right
     grid.locator('.oml-class[data-class="cow"]').click()  # beside the suggested ones
     page.wait_for_selector('.oml-relabel[data-waiting="0"][data-done="4"]')
-    lab_page.shot("labels-toggled", grid)
+    shared_page.shot("labels-toggled", grid)
 
     assert pressed.count() == 3
     names = [cards.nth(i).locator(".oml-name").inner_text() for i in range(4)]
@@ -76,11 +73,11 @@ def test_labels_are_switched_on_and_off(lab: Lab, lab_page: LabPage) -> None:
     assert [state.row(one)["labels"] for one in ids] == [["cat"], [], ["cat", "dog"], ["cat", "cow", "dog"]]
     assert not state.conflicts
 
-    lab_page.run(1)
-    gallery = lab_page.find(".oml-gallery")
+    shared_page.show(CELLS[1])
+    gallery = shared_page.find(".oml-gallery")
     gallery.locator(".oml-card img").nth(3).wait_for()
     assert {one.replace(" ", "") for one in gallery.locator(".oml-name").all_inner_texts()} >= {
         "cat,dog",
         "cat,cow,dog",
     }
-    lab_page.shot("labels-gallery", gallery)
+    shared_page.shot("labels-gallery", gallery)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab_server import write_notebook
 from onlineml.project.project import Project
 from picture_files import grey_files
 from stage import Stage
@@ -46,15 +45,6 @@ view
 """
 
 
-def opened(lab: Lab, page: LabPage, source: str) -> None:
-    if not page.is_open:
-        write_notebook(lab.root / "mending.ipynb", ["0"])
-        page.open("mending.ipynb")
-    page.clear()
-    page.write(0, source)
-    page.run(0)
-
-
 def labels_of(folder: Path, ids: Sequence[str]) -> list[str | None]:
     state = Project.open(folder).labels.state()
     return [state.row(one).get("label") for one in ids]
@@ -72,7 +62,7 @@ def test_a_gallery_is_searched_sorted_cut_and_mended(lab: Lab, shared_page: LabP
     project = Project.create(folder, class_names=CLASSES)
     ids = project.images.upload(grey_files(folder, 4), label="lemon")
     project.labels.suggest({ids[0]: ("apple", 0.6), ids[1]: ("lemon", 0.9), ids[2]: ("pear", 0.8)}, model="4")
-    opened(lab, shared_page, GALLERY.format(name=folder.name))
+    shared_page.show(GALLERY.format(name=folder.name))
     page, gallery = shared_page.page, shared_page.find(".oml-gallery")
     cards = gallery.locator(".oml-card")
     cards.nth(3).locator("img").wait_for()
@@ -128,7 +118,7 @@ def test_images_of_all_pages_are_chosen_and_relabelled(lab: Lab, shared_page: La
     folder = lab.root / "mend-pages"
     project = Project.create(folder, class_names=CLASSES)
     ids = project.images.upload(grey_files(folder, 5), label="lemon")
-    opened(lab, shared_page, GALLERY.format(name=folder.name).replace('author="ann"', "page_size=2"))
+    shared_page.show(GALLERY.format(name=folder.name).replace('author="ann"', "page_size=2"))
     page, gallery = shared_page.page, shared_page.find(".oml-gallery")
     gallery.locator(".oml-card img").nth(1).wait_for()
 
@@ -152,7 +142,7 @@ def test_a_cell_of_the_matrix_is_relabelled(lab: Lab, shared_page: LabPage) -> N
     folder = lab.root / "mend-matrix"
     project = Project.create(folder, class_names=CLASSES)
     ids = project.images.upload(grey_files(folder, 4), label="lemon")
-    opened(lab, shared_page, MATRIX.format(name=folder.name, ids=ids, classes=CLASSES))
+    shared_page.show(MATRIX.format(name=folder.name, ids=ids, classes=CLASSES))
     page, gallery = shared_page.page, shared_page.find(".oml-gallery")
     gallery.locator(".oml-card img").nth(3).wait_for()
 
@@ -179,7 +169,7 @@ def test_many_boxes_are_copied_repeated_and_seen_without_labels(lab: Lab, shared
     project.labels.suggest(
         {ids[2]: ([[200, 20, 260, 80], [20, 120, 80, 200]], ["lemon", "pear"], [0.9, 0.3])}, model="4"
     )
-    opened(lab, shared_page, EDITOR.format(name=folder.name, ids=ids))
+    shared_page.show(EDITOR.format(name=folder.name, ids=ids))
     page, stage = shared_page.page, Stage(shared_page, (360, 240))
     stage.wait_for(ids[0])
     tags, boxes = stage.root.locator(".oml-tag"), stage.root.locator(".oml-stage [data-box]")
@@ -243,7 +233,7 @@ def test_boxes_before_and_after_are_seen_and_the_image_is_opened_in_the_editor(l
     project = Project.create(folder, task="detection", class_names=["apple"])
     both = ([[10, 10, 60, 50], [200, 40, 300, 120]], ["apple", "apple"])
     ids = project.images.upload(grey_files(folder, 2), boxes=[both, both])
-    opened(lab, shared_page, CHANGED.format(name=folder.name))
+    shared_page.show(CHANGED.format(name=folder.name))
     gallery = shared_page.find(".oml-gallery")
     gallery.locator(".oml-card img").nth(1).wait_for()
 

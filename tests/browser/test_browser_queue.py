@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab_server import write_notebook
 from onlineml.project.project import Project
 from picture_files import grey_files
 from stage import Stage
@@ -34,13 +33,8 @@ def why(reason: str, suggestion: str, label: str, confidence: float, **facts: ob
             "confidence": confidence, **facts}  # fmt: skip
 
 
-def opened(lab: Lab, page: LabPage, **facts: object) -> None:
-    if not page.is_open:
-        write_notebook(lab.root / "queue.ipynb", ["0"])
-        page.open("queue.ipynb")
-    page.clear()
-    page.write(0, QUEUE.format(**facts))
-    page.run(0)
+def opened(page: LabPage, **facts: object) -> None:
+    page.show(QUEUE.format(**facts))
 
 
 def test_a_label_is_right_or_the_model_is(lab: Lab, shared_page: LabPage) -> None:
@@ -48,9 +42,7 @@ def test_a_label_is_right_or_the_model_is(lab: Lab, shared_page: LabPage) -> Non
     project = Project.create(folder, class_names=CLASSES)
     ids = project.images.upload(grey_files(folder, 3), label="lemon")
     suspect = why("label error", "apple", "lemon", 0.93)
-    opened(
-        lab, shared_page, widget="Relabel", name=folder.name, whys={ids[0]: [suspect], ids[1]: [suspect], ids[2]: []}
-    )
+    opened(shared_page, widget="Relabel", name=folder.name, whys={ids[0]: [suspect], ids[1]: [suspect], ids[2]: []})
     page, grid = shared_page.page, shared_page.find(".oml-relabel")
     cards = grid.locator(".oml-card")
     cards.nth(2).locator("img").wait_for()
@@ -77,7 +69,7 @@ def test_labels_of_a_set_follow_the_model_or_stay(lab: Lab, shared_page: LabPage
         why("label error", "with apple", "lemon, pear", 0.93),
         why("label error", "without pear", "lemon, pear", 0.9),
     ]
-    opened(lab, shared_page, widget="Relabel", name=folder.name, whys={ids[0]: whys, ids[1]: whys})
+    opened(shared_page, widget="Relabel", name=folder.name, whys={ids[0]: whys, ids[1]: whys})
     grid = shared_page.find(".oml-relabel")
     grid.locator(".oml-card img").nth(1).wait_for()
 
@@ -98,7 +90,7 @@ def test_a_suspect_box_is_selected_and_mended_by_one_key(lab: Lab, shared_page: 
     ids = project.images.upload(grey_files(folder, 2), boxes=boxes)
     swapped = why("swapped box", "apple", "lemon", 0.93, box_xyxy=(201.0, 41.0, 300.0, 120.0), object_row=1)
     missed = why("missed box", "pear", "", 0.7, box_xyxy=(120.0, 150.0, 180.0, 220.0))
-    opened(lab, shared_page, widget="BoxEditor", name=folder.name, whys={ids[0]: [swapped, missed], ids[1]: [swapped]})
+    opened(shared_page, widget="BoxEditor", name=folder.name, whys={ids[0]: [swapped, missed], ids[1]: [swapped]})
     stage = Stage(shared_page, (360, 240))
     stage.wait_for(ids[0])
     reason = stage.root.locator(".oml-reason")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from accessible import axe_violations, illegible, nameless
-from lab_server import write_notebook
 from tasks_shown import picture, shown_project
 
 if TYPE_CHECKING:
@@ -38,15 +37,7 @@ class Desk:
         lines = [f"import sys; sys.path.insert(0, {SUPPORT!r})", "from onlineml import Project"]
         lines += ["from onlineml.widgets import *", "from tasks_shown import *"]
         lines += [f"project = Project.open({str(self.folder)!r})", f"ids = {self.ids}", code]
-        if not self.lab_page.is_open:
-            assert self.lab_page.lab is not None
-            write_notebook(self.lab_page.lab.root / "widgets.ipynb", ["", ""])
-            self.lab_page.open("widgets.ipynb")
-        self.lab_page.ready()
-        self.lab_page.clear()
-        self.page.wait_for_function("() => !document.querySelector('.oml')")
-        self.lab_page.write(0, "\n".join(lines))
-        self.lab_page.run(0)
+        self.lab_page.show("\n".join(lines))
 
     def press(self, *keys: str) -> None:
         for key in keys:
@@ -147,10 +138,26 @@ def test_each_widget_for_each_task(desk: Callable[[str], Desk], name: str, task:
     at.press("?")
     assert not at.page.locator(".oml-help[open]").count()
     found += try_everything(at)
-    if task == TASKS[-1] or name == "Relabel":  # once for each widget
-        at.lab_page.restart()
-        at.page.get_by_role("alert").filter(has_text="The kernel was restarted").wait_for()
     assert not found, "\n".join(found)
+
+
+def test_every_widget_says_that_the_kernel_was_restarted(desk: Callable[[str], Desk]) -> None:
+    lines = ["from IPython.display import display"]
+    for task in TASKS:
+        at = desk(task)
+        lines += [f"project, ids = Project.open({str(at.folder)!r}), {at.ids}"]
+        lines += [f"display({code})" for name, (code, _, _) in WIDGETS.items() if (name, task) in CASES]
+    at.show("\n".join(lines))
+    at.page.wait_for_function(f"() => document.querySelectorAll('.oml').length === {len(CASES)}")
+    for kind in {there.split()[0] for _, there, _ in WIDGETS.values()}:
+        at.wait(f"{kind} img, {kind} .oml-title:not(:empty)")
+    at.lab_page.restart()
+    told = at.page.get_by_role("alert").filter(has_text="The kernel was restarted")
+    at.page.wait_for_function(
+        f"() => [...document.querySelectorAll('.oml [role=alert]')].filter((n) => n.checkVisibility()).length"
+        f" === {len(CASES)}"
+    )
+    assert told.count() == len(CASES)
 
 
 # ---- Relabel ----

@@ -186,7 +186,7 @@ def test_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "killed publish  models/1-abcdef" in capsys.readouterr().out
     assert left.exists()
     assert cli.main(["sweep", str(tmp_path / "project"), "--delete", "--older-than", "2"]) == 0
-    assert "deleted 1 files" in capsys.readouterr().out
+    assert "deleted 1 file" in capsys.readouterr().out
     assert not left.exists()
     assert cli.main(["sweep", str(tmp_path / "project"), "--older-than", "0"]) == 1
     assert cli.main(["sweep", str(tmp_path / "nowhere")]) == 1

@@ -29,7 +29,7 @@ def test_groups_are_numbered_and_missing_ones_stand_alone():
     codes, n_groups = intervals.group_codes(["b", "a", "b", None, "", float("nan"), None], n_images=7)
     assert codes.tolist() == [0, 1, 0, 2, 3, 4, 5]
     assert n_groups == 6
-    with pytest.raises(ConfigError, match="groups has 1 values for 2 images"):
+    with pytest.raises(ConfigError, match="groups has 1 value for 2 images"):
         intervals.group_codes(["a"], n_images=2)
     with pytest.raises(ConfigError, match="n_bootstrap is -1"):
         weights_of(n_groups=2, n_bootstrap=-1, seed=0)

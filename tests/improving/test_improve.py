@@ -457,7 +457,7 @@ def test_photos_without_labels_and_classes_without_photos_are_nothing_to_learn(p
 
     assert (outcome.verdict, outcome.challenger, outcome.run) == ("unchanged", "", "")
     assert outcome.dataset != outcome.champion_dataset
-    assert "1 new images are not annotated; no image shows 'mauve'" in outcome.reasons[0]
+    assert "1 new image is not annotated; no image shows 'mauve'" in outcome.reasons[0]
 
 
 def test_a_rename_republishes_the_same_weights_under_the_new_names(project, monkeypatch):

@@ -209,7 +209,7 @@ def test_classes_are_matched_by_name(tmp_path: Path, manifest: oml.Manifest) -> 
 
 
 def test_a_class_that_the_model_does_not_know(manifest: oml.Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UnknownClassError, match="1 classes of the manifest are unknown to the model: green"):
+    with pytest.raises(UnknownClassError, match="1 class of the manifest is unknown to the model: green"):
         oml.evaluate(ColourDetector(class_names=("blue", "red")), manifest, **QUICK)
 
     monkeypatch.setitem(COLOURS, "violet", (150, 40, 200))  # one that the manifest does not know is no harm

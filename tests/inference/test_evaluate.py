@@ -84,7 +84,7 @@ def test_a_class_that_the_model_does_not_know(tmp_path: Path, model) -> None:
     data = oml.Manifest.from_folders(str(folder))
 
     with pytest.raises(
-        UnknownClassError, match="1 classes of the manifest are unknown to the model: violet; it knows blue"
+        UnknownClassError, match="1 class of the manifest is unknown to the model: violet; it knows blue"
     ):
         oml.evaluate(model, data, **QUICK)
     assert oml.evaluate(model, data, split="val", **QUICK).n_images == 12  # none of it there

@@ -57,7 +57,7 @@ def test_classes_in_another_order_are_matched_by_name(model, labelled) -> None:
 def test_labels_that_the_model_does_not_know_are_refused(labelled) -> None:
     small = knowing_model(label_less(labelled, "red"))
 
-    with pytest.raises(UnknownClassError, match="1 classes of the manifest are unknown to the model: red;"):
+    with pytest.raises(UnknownClassError, match="1 class of the manifest is unknown to the model: red;"):
         oml.evaluate(small, labelled)
 
 

@@ -95,7 +95,7 @@ def test_a_grown_head_learns():
     ("old", "new", "error", "says"),
     [
         (("cat", "dog"), NEW, DataError, "has 3 rows and old_names 2 names"),
-        (OLD, ("cat", "dog", "bee", "ant"), DataError, "1 classes of the head are not in new_names: 'fox'"),
+        (OLD, ("cat", "dog", "bee", "ant"), DataError, "1 class of the head is not in new_names: 'fox'"),
         (OLD, (*NEW, "cat"), DataError, "new_names is .* expected a sequence of distinct"),
         (("cat", "cat", "fox"), NEW, DataError, "old_names is"),
         ("abc", NEW, DataError, "old_names is 'abc'"),

@@ -215,8 +215,8 @@ def test_what_does_not_fit_is_named_and_changes_nothing(state: dict):
     wrong = {k: v for k, v in state.items() if k != "body.bias"} | {"tail.weight": torch.zeros(1)}
     wrong["norm.bias"] = torch.zeros(9)
     message = (
-        r"s3://b/w\.pth does not fit Net: 1 tensors missing \(body\.bias\); 1 tensors unknown \(tail\.weight\); "
-        r"1 tensors of another shape \(norm\.bias\); set backbone= to the network of these weights"
+        r"s3://b/w\.pth does not fit Net: 1 tensor missing \(body\.bias\); 1 tensor unknown \(tail\.weight\); "
+        r"1 tensor of another shape \(norm\.bias\); set backbone= to the network of these weights"
     )
     with pytest.raises(WeightsError, match=message):
         load_into(net, wrong, head="head", source="s3://b/w.pth")

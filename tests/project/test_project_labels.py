@@ -93,7 +93,7 @@ def test_from_a_guess_to_a_dataset(store: Store) -> None:
     assert "4 images, 2 labelled, 1 corrected, 1 accepted, 1 suggested, 0 conflicts, 0 deleted; 2 classes" in html
     history = _other(project).labels.history(a)
     assert history["event"].tolist() == ["uploaded", "suggested", "accepted"]
-    assert history["says"].tolist() == ["no label", "cat (0.90) by 7-3fa9c1", "cat"]
+    assert history["says"].tolist() == ["no label", "cat (0.90) by model 7-3fa9c1", "cat"]
     assert history["author"].tolist() == ["ann", "nightly", "ann"]
     assert isinstance(history["time"].dtype, pd.DatetimeTZDtype)
     data = project.freeze()
@@ -115,7 +115,7 @@ def test_guesses_by_image_id_and_of_former_classes(project: Project) -> None:
     assert project.labels.suggestions().set_index("image_id")["label"].to_dict() == {a: "tiger", b: "dog"}
     with pytest.raises(UnknownClassError, match="fox"):
         project.labels.suggest({a: ("fox", 0.5)}, model="1")
-    with pytest.raises(DataError, match="1 images of these predictions are not in the project"):
+    with pytest.raises(DataError, match="1 image of these predictions is not in the project"):
         project.labels.suggest([_Prediction("s3://nowhere/x.jpg", "dog", 0.5)], model="1")
     with pytest.raises(DataError, match="not in the project"):
         project.labels.suggest({"nobody": ("dog", 0.5)}, model="1")
@@ -317,7 +317,7 @@ def test_a_class_of_boxes_is_split(boxes: Project) -> None:
     boxes.classes.split("cat", {a: "lynx", b: ["lynx", "cat"]})
     rows = {row["image_id"]: row["labels"] for row in boxes.labels.state().table.to_pylist()}
     assert rows == {a: ["lynx", "dog", "lynx"], b: ["lynx", "dog", "cat"]}
-    with pytest.raises(DataError, match="1 boxes of 'cat'"):
+    with pytest.raises(DataError, match="1 box of 'cat'"):
         boxes.classes.split("cat", {b: ["lynx", "lynx"]})
     with pytest.raises(DataError, match="0 boxes of 'cat'"):
         boxes.classes.split("cat", {a: "lynx"})

@@ -144,6 +144,14 @@ class LabPage:
     def find(self, selector: str) -> Locator:
         return self.page.locator(selector)
 
+    def show(self, source: str, *, cell: int = 0) -> None:
+        """Put other code into a cell, and run it in place of what all cells have shown."""
+        self.ready()
+        self.clear()
+        self.page.wait_for_function("() => !document.querySelector('.oml')")
+        self.write(cell, source)
+        self.run(cell)
+
     def clear(self) -> None:
         """Take away what all cells have shown, and with it their widgets."""
         self.page.evaluate(_CLEAR)

@@ -702,7 +702,7 @@ _DOUBTFUL = [
             "OID/Dataset/test/Apple/Label/c.txt": "Apple 1 2 5 6\n",
         },
         classes="Apple, Human face",
-        says=("1 further copies of images in other class folders",),
+        says=("1 further copy of images in other class folders",),
     ),
     Layout(
         "mAP of Cartucho",
@@ -774,13 +774,13 @@ _DOUBTFUL = [
         "VIA without classes",
         "a.jpg | # | None 1 2 5 6",
         {"via.json": json.dumps(_VIA).replace('"cat"', '""')},
-        says=("1 regions have no value of the attribute",),
+        says=("1 region has no value of the attribute",),
     ),
     Layout(
         "LabelMe's rectangle of one point",
         "a.jpg | # | ?",
         {"a.json": {**_LABELME, "shapes": [{"label": "cat", "points": [[5, 6]], "shape_type": "rectangle"}]}},
-        says=("1 shapes of the type 'rectangle' were left out", "1 images of which no label is a box"),
+        says=("1 shape of the type 'rectangle' was left out", "1 image of which no label is a box"),
     ),
     Layout(
         "COCO's classes with blanks",

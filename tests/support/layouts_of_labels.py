@@ -152,7 +152,7 @@ LABELS = [
         "train/a.jpg | # | beagle\ntrain/b.jpg | # | collie",
         {"labels.csv": "id,breed\na,beagle\nb,collie\n", "sample_submission.csv": "id,beagle\nc,0.5\n"},
         also="test/c.jpg",
-        says=("1 images are not in labels.csv",),
+        says=("1 image is not in labels.csv",),
     ),
     _labels(
         "FairFace",

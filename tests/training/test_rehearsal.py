@@ -62,7 +62,7 @@ def classifier(network: nn.Module, **options: Any) -> oml.ImageClassifier:
             r"Sized fails on images of 32 x 32 pixels \(ValueError: wrong height\); it takes 48 x 48",
         ),
         (Pair(), {}, r"Pair returned a tuple: expected a tensor of \(B, 3\) logits"),
-        (TinyNet(5), {}, r"shape \(1, 5\) for 1 images: expected \(1, 3\), one for each of the 3 classes"),
+        (TinyNet(5), {}, r"shape \(1, 5\) for 1 image: expected \(1, 3\), one for each of the 3 classes"),
         (NormOfVectors(), {"batch_size": 1}, "batches have one image, too few for a batch norm"),
     ],
 )

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from onlineml.arguments.counted import count
 from onlineml.data.kinds import kind_of
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.data.samples.samples import make_samples
@@ -75,7 +76,7 @@ def run_demo(
     budget_s = usual.budget_s if budget_s is None else budget_s
     home = Path(folder).resolve()
     photos = home / "photos"
-    print(f"Making {n_photos} photos for {task} in {photos}", flush=True)
+    print(f"Making {count(n_photos, 'photo')} for {task} in {photos}", flush=True)
     make_samples(str(photos), task=task, n=n_photos, seed=seed, mislabelled=0.0, broken=max(3, n_photos // 100))
     project = Project.create(home / "project", task=task, title=f"Demo of {task}", exist_ok=True)
     truth = _begin(project, photos, seed=seed)
@@ -90,7 +91,7 @@ def run_demo(
     for name in NOTEBOOKS:
         if name == "4_improve":
             project.labels.set(truth, author="corrector")
-            print(f"\nCorrected the annotations of {len(truth)} photos", flush=True)
+            print(f"\nCorrected the annotations of {count(len(truth), 'photo')}", flush=True)
         results[name] = _run(name, home, own[name])
     return results | {"notebooks": [str(home / "notebooks" / f"{name}.ipynb") for name in NOTEBOOKS]}
 

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from onlineml.arguments.counted import count
 from onlineml.errors import AlreadyExistsError, NotFoundError, OnlineMLError, without_credentials
 from onlineml.storage import io
 from onlineml.storage.cache import cache_folder
@@ -167,7 +168,7 @@ def _storage(url: str) -> Iterator[Finding]:
     except (OnlineMLError, PermissionError) as error:
         yield Finding("problem", f"{shown} cannot be listed: {error}")
         return
-    yield Finding("ok", f"{shown} can be listed: {n_files} files at its top")
+    yield Finding("ok", f"{shown} can be listed: {count(n_files, 'file')} at its top")
     is_project = io.exists(io.join(url, "project.json"))
     yield from _project(url)
     name = f".onlineml-doctor-{secrets.token_hex(8)}"
@@ -196,8 +197,8 @@ def _project(url: str) -> Iterator[Finding]:
         return
     yield Finding(
         "ok",
-        f"a project of the task {project.task!r}: {len(project.labels.state()):,} images, "
-        f"{len(project.models.list())} models, {len(project.datasets.list())} datasets",
+        f"a project of the task {project.task!r}: {count(len(project.labels.state()), 'image')}, "
+        f"{count(len(project.models.list()), 'model')}, {count(len(project.datasets.list()), 'dataset')}",
     )
     lost = [status for status in project.jobs.list() if status.state == "lost"]
     for status in lost:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from onlineml.arguments.counted import count
 from onlineml.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def group_codes(groups: Sequence[object] | Array | None, *, n_images: int) -> tu
     if groups is None:
         return np.arange(n_images, dtype=np.int64), n_images
     if len(groups) != n_images:
-        msg = f"groups has {len(groups)} values for {n_images} images; pass one value per image"
+        msg = f"groups has {count(len(groups), 'value')} for {count(n_images, 'image')}; pass one value per image"
         raise ConfigError(msg)
     numbers: dict[object, int] = {}
     codes = np.empty(n_images, np.int64)

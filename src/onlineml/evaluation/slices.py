@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from onlineml.arguments.counted import count
 from onlineml.errors import DataError
 
 if TYPE_CHECKING:
@@ -62,7 +63,10 @@ def cut(column: str, values: Sequence[object], *, n_images: int) -> tuple[Ints, 
         DataError: the length of `values` is not N.
     """
     if len(values) != n_images:
-        msg = f"slice column {column!r} has {len(values)} values for {n_images} images; pass one value per image"
+        msg = (
+            f"slice column {column!r} has {count(len(values), 'value')} for {count(n_images, 'image')}; "
+            "pass one value per image"
+        )
         raise DataError(msg)
     listed = list(values)
     numbers = _as_numbers(listed)

@@ -34,9 +34,9 @@ _RECIPE, _GATE = Recipe(), Gate()
 @background()
 def improve(
     project: Project,
-    *,
     recipe: Recipe = _RECIPE,
     gate: Gate = _GATE,
+    *,
     dataset: str | None = None,
     run: Run | None = None,
     progress: Progress = "lines",

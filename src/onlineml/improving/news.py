@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from onlineml.arguments.counted import count
 from onlineml.data.manifest.examples import examples
 from onlineml.errors import DataError
 from onlineml.improving.challenger.current_names import current_names
@@ -47,7 +48,7 @@ def nothing_new(changes: Changes | None, data: Manifest, names: Sequence[str | N
     """Say why there is nothing to learn; ``""`` if there is something, or if that is unknown."""
     if changes is None or list(names) != list(former) or _to_learn(changes, data):
         return ""
-    told = [f"{n:,} new images are not annotated"] if (n := changes.counts()["new"]) else []
+    told = [f"{count(n, 'new image is')} not annotated"] if (n := changes.counts()["new"]) else []
     told += [f"no image shows {examples(changes.new_classes)}"] if changes.new_classes else []
     return "; ".join(told) or "no image and no annotation has changed"
 

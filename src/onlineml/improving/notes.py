@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from onlineml.arguments.counted import count
 from onlineml.tasks.kept_settings import OWN_AUGMENTATION
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ def leak_notes(leaked: Sequence[str]) -> list[str]:
     if not leaked:
         return []
     text = (
-        f"{len(leaked):,} test images are also training images, with the same bytes: {', '.join(leaked[:3])}; delete "
-        "one of each, or move both to one split with project.images.move_to_split"
+        f"{count(len(leaked), 'test image is')} also training images, with the same bytes: {', '.join(leaked[:3])}; "
+        "delete one of each, or move both to one split with project.images.move_to_split"
     )
     return [text]
 
@@ -51,7 +52,8 @@ def corrected_notes(changes: Changes | None, test: Manifest) -> list[str]:
     if not n:
         return []
     text = (
-        f"{n:,} test labels were corrected since the champion's dataset: both models are scored by the new ones, and "
-        "earlier looks count; the promise holds if no label was corrected because of what one of the two models says"
+        f"{count(n, 'test label was')} corrected since the champion's dataset: both models are scored by the new "
+        "ones, and earlier looks count; the promise holds if no label was corrected because of what one of the two "
+        "models says"
     )
     return [text]

@@ -9,6 +9,7 @@ import numpy as np
 
 from onlineml.arguments.checks import names, one_of, share, whole
 from onlineml.arguments.checks import seed as seed_
+from onlineml.arguments.counted import count
 from onlineml.arguments.similar import valid_names
 from onlineml.data.images.decode import decode
 from onlineml.data.manifest.splits import SPLITS
@@ -102,8 +103,9 @@ def require_known(model_names: Sequence[str], names: set[str]) -> None:
     unknown = sorted(names - set(model_names))
     if unknown:
         raise UnknownClassError(
-            f"{len(unknown)} classes of the manifest are unknown to the model: {', '.join(unknown[:20])}; it knows "
-            f"{', '.join(model_names[:20])}: train a model with them, or exclude their images"
+            f"{count(len(unknown), 'class of the manifest is', 'classes of the manifest are')} unknown to the "
+            f"model: {', '.join(unknown[:20])}; it knows {', '.join(model_names[:20])}: train a model with them, or "
+            "exclude their images"
         )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
+from onlineml.arguments.counted import count
 from onlineml.evaluation.render.gallery import (
     Facet,
     GalleryItems,
@@ -64,7 +65,7 @@ class ImageRows(Rows[R]):
         rows: list[Any] = list(self)
         uris = [str(row.uri) for row in rows]
         return GalleryItems(
-            title=f"{len(rows):,} images" + (f", by {self.model}" if self.model else ""),
+            title=count(len(rows), "image") + (f", by {self.model}" if self.model else ""),
             ids=uris,
             urls=["" if _nameless(uri) else uri for uri in uris],
             versions=[""] * len(uris),

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
+from onlineml.arguments.counted import count
 from onlineml.errors import ConfigError
 from onlineml.pages import markup, table
 from onlineml.storage.io import upload_file
@@ -110,7 +111,7 @@ class Rows(Sequence[R]):
         return written(file, lambda path: _WRITERS[ending](path, self.columns, records))
 
     def __repr__(self) -> str:
-        made = "not made yet" if self._kept is None else f"{len(self._kept)} rows"
+        made = "not made yet" if self._kept is None else f"{count(len(self._kept), 'row')}"
         return f"{type(self).__name__}({made}, model={self.model!r})"
 
     def _repr_html_(self) -> str:
@@ -118,7 +119,7 @@ class Rows(Sequence[R]):
             return markup("<p>{!r}: iterate, or .to_frame()</p>", self)
         frame = self._table(self._kept[:20])[:20].itertuples(index=False)
         rows = [[f"{value:.6g}" if isinstance(value, float) else value for value in row] for row in frame]
-        return table(f"{len(self._kept)} predictions by {self.model}", list(self.columns), rows)
+        return table(f"{count(len(self._kept), 'prediction')} by {self.model}", list(self.columns), rows)
 
 
 def written(file: Location, write: Callable[[Path], None]) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from onlineml.arguments.counted import count
 from onlineml.evaluation.render.style import ALARM, INK, new_figure, say_empty, titled
 from onlineml.inference.drawing import colour_of
 
@@ -59,7 +60,7 @@ def timeline_figure(rows: VideoAnswers, *, limit: int = 20) -> Figure:
     axes.xaxis.set_major_formatter(lambda seconds, _: _clock(seconds))
     axes.grid(visible=False, axis="y")
     left_out = f", {len(seen) - len(names)} more are not shown" if len(seen) > len(names) else ""
-    titled(axes, f"What is seen when ({len(answers):,} frames{left_out})", x="minutes and seconds")
+    titled(axes, f"What is seen when ({count(len(answers), 'frame')}{left_out})", x="minutes and seconds")
     return figure
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from onlineml.arguments.counted import count
 from onlineml.errors import NotFoundError
 from onlineml.jobs.executors import Executor, LocalProcesses
 from onlineml.jobs.job import Job
@@ -87,6 +88,7 @@ class ProjectJobs:
         matches = [name for name in known if name.startswith(id)]
         if len(matches) != 1:
             raise NotFoundError(
-                f"{self._project} has {len(matches)} jobs {id!r}; its latest: {', '.join(known[-20:]) or 'none'}"
+                f"{self._project} has {count(len(matches), 'job')} {id!r}; its latest: "
+                f"{', '.join(known[-20:]) or 'none'}"
             )
         return Job.open(self._runs / matches[0], executor=executor)

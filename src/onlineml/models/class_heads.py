@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import nn
 
+from onlineml.arguments.counted import count
 from onlineml.errors import DataError, WeightsError
 
 if TYPE_CHECKING:
@@ -45,14 +46,17 @@ def _places(old_names: Sequence[str], new_names: Sequence[str], *, n_rows: int) 
             msg = f"{what} is {names!r}; expected a sequence of distinct class names, in the order of the rows"
             raise DataError(msg)
     if len(old_names) != n_rows:
-        msg = f"the head has {n_rows} rows and old_names {len(old_names)} names; pass the names that it was trained on"
+        msg = (
+            f"the head has {count(n_rows, 'row')} and old_names {count(len(old_names), 'name')}; pass the "
+            "names that it was trained on"
+        )
         raise DataError(msg)
     place = {name: i for i, name in enumerate(new_names)}
     gone = [name for name in old_names if name not in place]
     if gone:
         msg = (
-            f"{len(gone)} classes of the head are not in new_names: {', '.join(map(repr, gone[:10]))}; a head can "
-            "only grow: keep all old classes among the names"
+            f"{count(len(gone), 'class of the head is', 'classes of the head are')} not in new_names: "
+            f"{', '.join(map(repr, gone[:10]))}; a head can only grow: keep all old classes among the names"
         )
         raise DataError(msg)
     return [place[name] for name in old_names]
@@ -232,7 +236,7 @@ def align_weights(head: Head, new_ids: Sequence[int]) -> Head:
     n_rows = head.weight.shape[0]
     chosen = sorted(set(new_ids))
     if not chosen or len(chosen) >= n_rows or chosen[0] < 0 or chosen[-1] >= n_rows:
-        msg = f"new_ids {list(new_ids)} of a head with {n_rows} rows: expected some of its rows, not all"
+        msg = f"new_ids {list(new_ids)} of a head with {count(n_rows, 'row')}: expected some of its rows, not all"
         raise DataError(msg)
     made = copy.deepcopy(head)
     new = torch.zeros(n_rows, dtype=torch.bool, device=head.weight.device)

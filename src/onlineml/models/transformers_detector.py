@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import nn
 
+from onlineml.arguments.counted import count
 from onlineml.errors import ConfigError, MissingDependencyError, WeightsError
 from onlineml.models.detection_boxes import surest_objects
 from onlineml.models.detector import Detector
@@ -153,9 +154,9 @@ def build_transformers(
     missing = sorted(told["missing_keys"])
     if missing:  # transformers initialises them randomly and continues
         raise WeightsError(
-            f"architecture={architecture!r}: its weights lack {len(missing)} tensors of {type(network).__name__} "
-            f"({', '.join(missing[:3])}, …): they are of another model; name a matching one, or pass "
-            "weights='random' to start from random weights"
+            f"architecture={architecture!r}: its weights lack {count(len(missing), 'tensor')} of "
+            f"{type(network).__name__} ({', '.join(missing[:3])}, …): they are of another model; name a matching "
+            "one, or pass weights='random' to start from random weights"
         )
     mean, std = _normalisation(transformers, name)
     reinitialized = tuple(sorted(str(key) for key, *_ in told["mismatched_keys"]))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from onlineml.arguments.counted import count
 from onlineml.errors import NotFoundError, WeightsError
 from onlineml.storage.io import read_bytes
 from onlineml.storage.location import Location, Url
@@ -217,4 +218,4 @@ def _differs_in_classes(own: Tensor, given: Tensor) -> bool:
 def _some(what: str, keys: list[str]) -> str:
     if not keys:
         return ""
-    return f"{len(keys)} tensors {what} ({', '.join(keys[:3])}{', …' if len(keys) > 3 else ''}); "
+    return f"{count(len(keys), 'tensor')} {what} ({', '.join(keys[:3])}{', …' if len(keys) > 3 else ''}); "

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from onlineml.arguments.checks import whole
+from onlineml.arguments.counted import part_of
 from onlineml.errors import DataError
 from onlineml.project.part import ProjectPart
 from onlineml.storage import io
@@ -179,7 +180,7 @@ def _rows(data: Manifest, image_ids: Sequence[str]) -> NDArray[np.int64]:
     unknown = [image_id for image_id in image_ids if image_id not in place]
     if unknown:
         raise DataError(
-            f"{len(unknown)} of {len(image_ids)} images are not in the project or were set aside, such as "
+            f"{part_of(len(unknown), len(image_ids), 'image is')} not in the project or were set aside, such as "
             f"{unknown[0]!r}: see project.datasets.findings(project.freeze())"
         )
     return np.array([place[image_id] for image_id in image_ids], np.int64)

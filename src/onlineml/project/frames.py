@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from onlineml.arguments.counted import count
 from onlineml.data.annotations.uploads import checked_split
 from onlineml.data.formats.videos import read_videos
 from onlineml.data.images.policies import extension
@@ -53,7 +54,10 @@ class UploadedVideo:
     findings: tuple[Finding, ...]
 
     def __str__(self) -> str:
-        head = f"{len(self.image_ids):,} frames of {self.video} in the split {self.split!r}, group {self.group[:12]}…"
+        head = (
+            f"{count(len(self.image_ids), 'frame')} of {self.video} in the split {self.split!r}, group "
+            f"{self.group[:12]}…"
+        )
         return "\n".join([head, *(f"  {code} ({outcome}): {detail}" for code, outcome, detail in self.findings)])
 
     def _repr_html_(self) -> str:

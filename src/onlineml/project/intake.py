@@ -13,6 +13,7 @@ from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from onlineml.arguments.counted import count
 from onlineml.data.formats.folders.layout import layout_of
 from onlineml.data.images.archives import read_zip, zip_folders
 from onlineml.data.images.decode import decode, is_image_name, sniff
@@ -65,7 +66,10 @@ class UploadedFiles:
         return pd.DataFrame(rows, columns=["file", "images", "refused"])
 
     def __str__(self) -> str:
-        head = f"{len(self.image_ids):,} images of {len(self.added):,} files; {len(self.refused):,} files refused"
+        head = (
+            f"{count(len(self.image_ids), 'image')} of {len(self.added):,} files; "
+            f"{count(len(self.refused), 'file')} refused"
+        )
         return "\n".join([head, *(f"  {name}: {reason}" for name, reason in self.refused.items())])
 
     def _repr_html_(self) -> str:

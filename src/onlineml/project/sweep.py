@@ -16,6 +16,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from onlineml.arguments.counted import count
 from onlineml.errors import ConfigError, StorageError
 from onlineml.pages import markup, table
 from onlineml.registry import deletion, versions
@@ -106,7 +107,7 @@ class Sweep:
     def _summary(self) -> str:
         if not self.leftovers:
             return f"nothing to sweep in {self.project}"
-        what = f"{sum(len(f.files) for f in self.leftovers):,} files, {_size(self.size)}"
+        what = f"{count(sum(len(f.files) for f in self.leftovers), 'file')}, {_size(self.size)}"
         return f"deleted {what}" if self.deleted else f"{what} can be deleted: sweep(delete=True), or sweep --delete"
 
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from onlineml.arguments.checks import one_of, share
 from onlineml.arguments.checks import seed as seed_
+from onlineml.arguments.counted import count
 from onlineml.arguments.similar import valid_names
 from onlineml.errors import ConfigError
 from onlineml.models.classifiers import build_classifier
@@ -199,8 +200,9 @@ class ClassifierModule(VisionModule):
             )
         if found.shape != (len(image), n):
             raise ConfigError(
-                f"the network {name} returned outputs of shape {tuple(found.shape)} for {len(image)} images: expected "
-                f"{(len(image), n)}, one for each of the {n} classes; build it with num_classes={n}"
+                f"the network {name} returned outputs of shape {tuple(found.shape)} for "
+                f"{count(len(image), 'image')}: expected {(len(image), n)}, one for each of the {n} classes; build "
+                f"it with num_classes={n}"
             )
 
     # ---- loss and probabilities ----

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from onlineml.arguments.counted import count, part_of
 from onlineml.errors import ConfigError, DataError, NotFoundError, StoppedError, TooManyBadImagesError
 from onlineml.storage import io
 from onlineml.storage.urls import redacted
@@ -228,8 +229,8 @@ def _computed(
         if not finite.all():
             ids = data.column("image_id")[part[~finite]].tolist()
             raise DataError(
-                f"the network's features are not finite for {len(ids)} images, such as {ids[0]}: its weights have "
-                "diverged, or belong to another network"
+                f"the network's features are not finite for {count(len(ids), 'image')}, such as {ids[0]}: its "
+                "weights have diverged, or belong to another network"
             )
         yield part, values.numpy()
 
@@ -248,6 +249,6 @@ def _refuse_bad(data: Manifest, rows: NDArray[np.int64], good: Sequence[int], *,
         bad = np.delete(rows, good)
         ids = data.column("image_id")[bad].tolist()
         raise TooManyBadImagesError(
-            f"{n_bad} of {len(rows)} images are unusable, more than max_bad={max_bad:g} allows, such as "
+            f"{part_of(n_bad, len(rows), 'image is')} unusable, more than max_bad={max_bad:g} allows, such as "
             f"{', '.join(map(str, ids[:5]))}: see data.check(), or raise max_bad"
         )

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from onlineml.arguments.counted import count
 from onlineml.data.manifest.boxes import UNKNOWN_CLASS
 from onlineml.data.manifest.edits import NO_SPLIT, UNLABELLED
 from onlineml.data.manifest.manifest import Manifest
@@ -55,7 +56,7 @@ def project_items(project: Project) -> GalleryItems:
     gallery = manifest_items(data)
     return replace(
         gallery,
-        title=f"{project.title}: {len(state):,} images, {len(state.class_names)} classes",
+        title=f"{project.title}: {count(len(state), 'image')}, {count(len(state.class_names), 'class')}",
         items=_guessed_items(gallery, data, state.suggestions),
         facts=lambda row: [*_facts(data, row), *_history(state, gallery.ids[row])],
         facets=(*gallery.facets[:2], _state_facet(state, data), *gallery.facets[2:]),
@@ -151,8 +152,9 @@ def _history(state: Annotations, image_id: str) -> list[tuple[str, str]]:
     """Return the history of the image, the newest entry first."""
     rows = state.history(image_id).iloc[::-1]
     undone = rows["undone"].map(lambda by: f" (undone by {by})" if by else "")
-    told = zip(rows["time"], rows["author"], rows["says"], undone, strict=True)
-    return [(str(time)[:16].replace("T", " "), f"{author}: {says}{more}") for time, author, says, more in told]
+    said = rows["event"].str.cat(rows["says"], sep=": ").where(rows["event"] != rows["says"], rows["event"])
+    told = zip(rows["time"], rows["author"], said, undone, strict=True)
+    return [(str(time)[:16].replace("T", " "), f"{author} {says}{more}") for time, author, says, more in told]
 
 
 # ---- facets ----

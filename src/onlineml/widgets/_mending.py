@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from onlineml.arguments.counted import count
 from onlineml.data.annotations.label_sets import ADDED
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import ConfigError, DataError
@@ -68,7 +69,8 @@ class Mending:
         strange = [gallery.ids[row] for row, one in zip(rows, found, strict=True) if one is None]
         if strange:
             raise DataError(
-                f"{len(strange)} of these images are not in {self.project.title!r}, such as {strange[0]}: add them "
+                f"{count(len(strange), 'of these images is', 'of these images are')} not in "
+                f"{self.project.title!r}, such as {strange[0]}: add them "
                 "with project.add, or choose others"
             )
         return [one for one in found if one is not None]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from onlineml.arguments.counted import count
 from onlineml.data.images.decode import decode
 from onlineml.data.images.thumbnails import encoded, shrink
 from onlineml.errors import ConfigError, NotFoundError
@@ -258,4 +259,4 @@ class BoxEditor(View):
         return items_html(head, gallery, range(len(gallery)), side=150)
 
     def __repr__(self) -> str:
-        return f"<BoxEditor of {len(self.image_ids):,} images, {self._n_answered:,} answered>"
+        return f"<BoxEditor of {count(len(self.image_ids), 'image')}, {self._n_answered:,} answered>"

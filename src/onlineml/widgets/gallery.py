@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from onlineml.arguments.counted import count
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import ConfigError
 from onlineml.pages import markup
@@ -235,7 +236,7 @@ class GalleryView(View):
         spread = self._is_spread and not self._start and len(self._rows) > _STATIC
         rows = self._page(self._start)[:_STATIC]
         told = ", ".join(f"{name}: {value}" for name, value in self.filters.items())
-        shown = f"{len(self._rows):,} images" + (f" ({told})" if told else "")
+        shown = f"{count(len(self._rows), 'image')}" + (f" ({told})" if told else "")
         if spread:
             rows = self._rows[np.linspace(0, len(self._rows) - 1, _STATIC).astype(np.int64)].tolist()
             shown += f"; {_STATIC} from all over them"
@@ -245,7 +246,7 @@ class GalleryView(View):
         return items_html(head, self.gallery, rows)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {len(self._rows):,} images>"
+        return f"<{type(self).__name__} of {count(len(self._rows), 'image')}>"
 
 
 class Gallery(GalleryView):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
+from onlineml.arguments.counted import count
 from onlineml.errors import ConfigError, DataError
 from onlineml.pages import render
 from onlineml.project.intake import class_folders, upload_files
@@ -227,7 +228,7 @@ class Upload(View):
         return render("widgets/upload.html", values)
 
     def __repr__(self) -> str:
-        return f"<Upload: {len(self.image_ids):,} images, {len(self.refused):,} files refused>"
+        return f"<Upload: {count(len(self.image_ids), 'image')}, {count(len(self.refused), 'file')} refused>"
 
 
 def _with_unique_names(files: Iterable[tuple[str, str, Source]]) -> list[tuple[str, str, Source]]:

@@ -115,7 +115,7 @@ def test_images_of_this_machine_in_a_project_elsewhere_are_read_by_who_added_the
     with pytest.warns(RuntimeWarning, match="left out"):
         assert len(oml.Project.open(project.url).labels.state()) == 1
     monkeypatch.setenv("ONLINEML_LOCAL_IMAGES", str(tmp_path))
-    with pytest.warns(RuntimeWarning, match="1 imported images are left out"):
+    with pytest.warns(RuntimeWarning, match="1 imported image is left out"):
         assert len(oml.Project.open(project.url).labels.state()) == 2
 
 

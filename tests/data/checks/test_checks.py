@@ -119,7 +119,7 @@ def test_the_budget(tmp_path: Path):
     checked = manifest.check(max_bad=0.01)  # one of a hundred is not above it
     assert (checked.n_images, checked.n_bad, len(checked.manifest)) == (100, 1, 99)
     with pytest.raises(
-        TooManyBadImagesError, match=r"1 of 100 images are bad.*\n.*\n1 empty \(quarantined\)\n    a/empty.jpg  "
+        TooManyBadImagesError, match=r"1 of 100 images is bad.*\n.*\n1 empty \(quarantined\)\n    a/empty.jpg  "
     ) as caught:
         manifest.check(max_bad=0.009)
     assert caught.value.table.n_bad == 1

@@ -156,7 +156,7 @@ def test_the_budget_of_boxes(tmp_path: Path):
     assert manifest.check(max_bad=0.01).n_bad_boxes == 1  # one of 101 is not above it
     with pytest.raises(
         TooManyBadImagesError,
-        match=r"1 of 101 boxes are bad, more than max_bad=0\.009 allows(?s:.*)1 box_empty.*\n *bad\.png  box 0",
+        match=r"1 of 101 boxes is bad, more than max_bad=0\.009 allows(?s:.*)1 box_empty.*\n *bad\.png  box 0",
     ) as caught:
         manifest.check(max_bad=0.009)
     assert caught.value.table.n_bad_boxes == 1

@@ -176,7 +176,7 @@ def test_names_in_another_unicode_form_and_images_in_no_table(tmp_path: Path) ->
     text = "image,label,x1,y1,x2,y2\n\u00fc #1%.png,x,1,2,3,4\n"
     manifest = read(lay(tmp_path, {"i/u\u0308 #1%.png": "", "i/b.png": "", "t.csv": text}))
     assert manifest.column("uri").tolist() == ["i/u\u0308 #1%.png"]
-    assert "1 images are in no table, and were left out: 'i/b.png'" in manifest.notes
+    assert "1 image is in no table, and left out: 'i/b.png'" in manifest.notes
 
 
 # -------------------------------------------------------------------------------------------------------------- shares
@@ -231,7 +231,7 @@ def test_tiny_boxes_of_ours_stay_pixels(tmp_path: Path) -> None:
 
 def test_boxes_that_end_before_they_begin_are_told(tmp_path: Path) -> None:
     lay(tmp_path, {"a.png": "", "t.csv": "path,label,x1,y1,x2,y2\na.png,cat,40,30,16,12\n"})
-    assert any("1 boxes of" in note and "box=" in note for note in read(tmp_path / "t.csv").notes)
+    assert any("1 box" in note and "box=" in note for note in read(tmp_path / "t.csv").notes)
 
 
 # ------------------------------------------------------------------------------------------------------------- layouts
@@ -278,7 +278,7 @@ def test_images_beside_the_folder_of_the_table(tmp_path: Path) -> None:
     manifest = read(tmp_path / "data" / "labels.csv")
     assert manifest.column("uri").tolist() == ["images/a.png", "gone.png"]
     assert manifest.root == str(tmp_path)
-    assert any("1 images are named but not there: 'gone.png'" in note for note in manifest.notes)
+    assert any("1 image is named but not there: 'gone.png'" in note for note in manifest.notes)
     assert any("beside it" in note for note in manifest.notes)
 
 
@@ -291,7 +291,7 @@ def test_a_table_of_further_images_among_tables_of_splits_is_refused(tmp_path: P
 
 def test_a_name_that_fits_two_images_is_refused(tmp_path: Path) -> None:
     lay(tmp_path, {"x/a.png": "", "y/a.png": "", "t.csv": TENSORFLOW + row("a.png")})
-    with pytest.raises(DataError, match=r"1 names fit several images: 'a\.png: x/a\.png or y/a\.png'; set root="):
+    with pytest.raises(DataError, match=r"1 name fits several images: 'a\.png: x/a\.png or y/a\.png'; set root="):
         read(tmp_path / "t.csv")
 
 
@@ -311,7 +311,7 @@ def test_labels_and_boxes_are_told_apart_by_their_columns(tmp_path: Path) -> Non
 
 def test_bad_rows_of_a_table_without_header_are_named_by_their_lines(tmp_path: Path) -> None:
     lay(tmp_path, {"a.png": "", "t.csv": "a.png,1,2,3,4,cat\na.png,1,2,x,4,cat\n"})
-    with pytest.raises(DataError, match=r"1 values of x2 are not numbers \(line: value\): '2: x'"):
+    with pytest.raises(DataError, match=r"1 value of x2 is no number \(line: value\): '2: x'"):
         read(tmp_path / "t.csv")
 
 

@@ -180,7 +180,7 @@ def test_ground_truth_of_chained_jobs_needs_a_choice(folder: Path) -> None:
         ({**boxed(0), "source-ref": None}, r"'source-ref' .*out\.manifest:2"),
         (boxed(0, {**DOG, "left": None}), r"out\.manifest:2: job: expected left, top, width and height as numbers"),
         (labelled(0, 1, "image-classification", **{"class-name": "dog"}) | boxed(0), None),
-        ('{"source-ref": ', r"1 lines of out\.manifest are not JSON objects: '2: "),
+        ('{"source-ref": ', r"1 line of out\.manifest is no JSON object: '2: "),
         ("[1]", "'2: list'"),
     ],
 )
@@ -299,7 +299,7 @@ def test_vertex_leaves_zeros_out(folder: Path) -> None:
     ("row", "message"),
     [
         ("TRAIN,gs://b/images/1.png,car,10,10,,,60,40,,", r"import\.csv:2: expected vertices as shares"),
-        ("TRAIN,images/1.png,car", "1 rows have no gs:// address .*import.csv:2"),
+        ("TRAIN,images/1.png,car", "1 row has no gs:// address .*import.csv:2"),
         ("SOME,gs://b/images/1.png,car,.1,.1,,,.3,.4,,", r"import\.csv:2: 'some' is not TRAIN, VALIDATION"),
         ("TEST,gs://b/images/0.png,car,.1,.1,,,.3,.4,,", r"import\.csv:2: .*0\.png is in several splits: test, train"),
     ],
@@ -398,5 +398,5 @@ def test_boxes_that_no_file_holds_are_not_written(folder: Path) -> None:
     image_id = data.table["image_id"][0].as_py()
     unknown = data.with_boxes({image_id: ([[0.0, 0.0, float("nan"), 5.0]], ["dog"])})
 
-    with pytest.raises(DataError, match=r"1 images have boxes of no known class"):
+    with pytest.raises(DataError, match=r"1 image has boxes of no known class"):
         unknown.export(folder / "again.manifest", format="sagemaker")

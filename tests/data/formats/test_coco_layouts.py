@@ -167,7 +167,7 @@ def test_files_between_which_nothing_decides(tmp_path: Path) -> None:
         Manifest.from_any(tmp_path, task="detection")
     assert Manifest.from_coco(tmp_path / "all.json", images=tmp_path / "left").root == str(tmp_path / "left")
     lay(tmp_path / "twice", {"train.json": coco("a.png"), "train_old.json": coco("a.png"), "a.png": None})
-    with pytest.raises(DataError, match=r"1 images are in two files, .*train\.json and .*train_old\.json: 'a\.png'"):
+    with pytest.raises(DataError, match=r"1 image is in two files, .*train\.json and .*train_old\.json: 'a\.png'"):
         Manifest.from_any(tmp_path / "twice", task="detection")
 
 

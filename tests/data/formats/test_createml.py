@@ -63,7 +63,7 @@ def test_labels_that_look_like_other_values(tmp_path: Path) -> None:
         ([{"image": "a.png", "annotations": [{"label": "cat"}]}], r"missing required field `coordinates`"),
         (
             [{"image": "a.png", "annotations": []}, {"image": "", "annotations": []}],
-            "1 entries of .* have no 'image': 1",
+            "1 entry of .* has no 'image': 1",
         ),
     ],
 )

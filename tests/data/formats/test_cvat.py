@@ -91,7 +91,7 @@ def test_attributes_images_without_objects_and_points(tmp_path: Path) -> None:
     assert (row["colour"], row["group_id"], row["occluded"]) == (["red", None], ["3", None], [True, None])
     assert (row["declared_width"], row["declared_height"]) == (64, 48)
     assert boxes_by_name(manifest)["b.png"] == []
-    assert "1 labels of points were left out: they have no extent" in manifest.notes
+    assert "1 label of points was left out for want of an extent" in manifest.notes
     assert "read as CVAT's XML from task.xml" in manifest.notes
 
 
@@ -149,7 +149,7 @@ def test_tracks_on_frames(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "images", "message"),
     [
-        (track((0, 0)), ["a.png"], r"annotations\.xml holds 1 tracks of a video.*as 'CVAT for images 1\.1'"),
+        (track((0, 0)), ["a.png"], r"annotations\.xml holds 1 track of a video.*as 'CVAT for images 1\.1'"),
         (
             track((0, 0), (2, 0)),
             [f"frame_{n:06d}.png" for n in range(3)],
@@ -157,7 +157,7 @@ def test_tracks_on_frames(tmp_path: Path) -> None:
         ),
         (image("a.png", '<box label="cat" xtl="1" ytl="2" xbr="3"/>'), ["a.png"], r"image a\.png: <box .*ybr"),
         (image("a.png", '<polygon label="cat" points="1,2;3"/>'), ["a.png"], r"image a\.png: <polygon .*points"),
-        (image("a.png", box("cat")) * 2, ["a.png"], r"occur more than once .*a\.png"),
+        (image("a.png", box("cat")) * 2, ["a.png"], r"occurs more than once .*a\.png"),
         (
             track((10, 0), (13, 1)),
             ["frame_000000.png"],

@@ -118,7 +118,7 @@ def test_images_with_a_label(manifest: Manifest, tmp_path: Path) -> None:
 
 
 def test_what_is_no_format_says_what_was_expected(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"\.json.*Annotations.*data\.yaml"):
+    with pytest.raises(DataError, match=r"a folder for each class, .*coco, .*voc, .*yolo"):
         Manifest.from_any(tmp_path, task="detection")
     with pytest.raises(ConfigError, match="segmentation"):
         Manifest.from_any(tmp_path, task="segmentation")
@@ -148,7 +148,7 @@ def test_nothing_there(tmp_path: Path):
     with pytest.raises(NotFoundError, match=r"gone does not exist"):
         Manifest.from_any(tmp_path / "gone")
     (tmp_path / "notes.txt").write_text("nothing")
-    with pytest.raises(DataError, match=r"which holds 0 images and 1 \.txt files: expected .*\(coco\)"):
+    with pytest.raises(DataError, match=r"which holds 0 images and 1 \.txt file: expected .*coco"):
         Manifest.from_any(tmp_path)
 
 
@@ -195,7 +195,7 @@ def test_spreadsheets_and_archives_have_a_remedy(tmp_path: Path):
     with pytest.raises(DataError, match=r"several class folders, .*'labels\.xlsx'; pass the one that does .*as CSV"):
         Manifest.from_any(tmp_path)
     noted = Manifest.from_any(tmp_path, format="folders").notes
-    assert "1 .xlsx files were not read; if they hold labels, save them as CSV" in noted
+    assert "1 .xlsx file was not read; if they hold labels, save them as CSV" in noted
     with pytest.raises(DataError, match=r"a single file \(save the spreadsheet as CSV\)"):
         Manifest.from_any(tmp_path / "labels.xlsx")
     (tmp_path / "photos.zip").write_bytes(b"PK\x03\x04")

@@ -37,7 +37,7 @@ def test_an_empty_folder_is_an_error_that_says_what_was_expected(store: Store):
     with pytest.raises(DataError, match=r"no images in .*found no files at all"):
         Manifest.from_folders(store.url, storage_options=store.storage_options)
     _fill(store, "notes.txt")
-    with pytest.raises(DataError, match=r"found 1 other files, such as 'notes.txt'"):
+    with pytest.raises(DataError, match=r"found 1 other file, such as 'notes.txt'"):
         Manifest.from_folders(store.url, storage_options=store.storage_options)
 
 
@@ -106,7 +106,7 @@ def test_names_that_cannot_be_kept_are_refused(tmp_path: Path):
     (url,) = Manifest.from_folders(tmp_path).urls()
     assert io.read_bytes(url) == b"content"
     (tmp_path / "a" / os.fsdecode(b"\xff\xfe.jpg")).write_bytes(b"")
-    with pytest.raises(DataError, match=r"1 file names .* are not UTF-8 text"):
+    with pytest.raises(DataError, match=r"1 file name .* is not UTF-8 text"):
         Manifest.from_folders(tmp_path)
 
 
@@ -292,7 +292,7 @@ def test_a_wrong_root_is_noticed_and_a_missing_image_is_left_to_the_check(tmp_pa
     with pytest.raises(DataError, match="none of the 2 images"):
         Manifest.from_table(tmp_path / "tables/t.csv")
     manifest = Manifest.from_table(tmp_path / "tables/t.csv", root=tmp_path / "img")
-    assert "1 images are named but not there: 'gone.jpg'" in manifest.notes
+    assert "1 image is named but not there: 'gone.jpg'" in manifest.notes
     assert [version != "" for version in manifest.column("version")] == [True, False]
 
 

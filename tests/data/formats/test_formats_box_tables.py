@@ -120,14 +120,14 @@ def test_all_bad_rows_are_named(tmp_path: Path):
     )
     with pytest.raises(DataError) as caught:
         _read(tmp_path, text)
-    for part in ("rows have no path: line 5", "6: ../b.png", "7: /etc/passwd", "8: holdout"):
+    for part in ("1 row has no path: line 5", "6: ../b.png", "7: /etc/passwd", "8: holdout"):
         assert part in str(caught.value)
     kept = "\n".join(text.splitlines()[:4]) + "\n"
     with pytest.raises(DataError) as caught:
         _read(tmp_path, kept)
     for part in ("split", "group", "image.site"):
-        assert f"1 rows differ in {part} from the first row of their image: line 3" in str(caught.value)
-    assert "1 rows declare no object, but other rows of their image do: line 4" in str(caught.value)
+        assert f"1 row differs in {part} from the first row of their image: line 3" in str(caught.value)
+    assert "1 row declares no object, but other rows of the same image do: line 4" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -139,20 +139,23 @@ def test_names_that_leave_the_folder_are_refused_together(tmp_path: Path):
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ({"images": [(1, "a"), (1, "b")]}, r"1 image ids are used for several images: 1"),
+        ({"images": [(1, "a"), (1, "b")]}, r"1 image id is used for several images: 1"),
         ({"images": [(1.5, "a"), (True, "b")]}, r"2 image ids are neither integers nor texts: 1.5, True"),
-        ({"images": [(1, "a"), (2, "a")]}, r"1 images occur more than once in .*: 'a'"),
+        ({"images": [(1, "a"), (2, "a")]}, r"1 image occurs more than once in .*: 'a'"),
         ({"categories": [(1, "cat"), (1, "dog")]}, r"the category id 1 has two names: 'cat' and 'dog'"),
         ({"categories": [(1.5, "cat")]}, r"a category has the id 1.5; expected an integer or a text"),
-        ({"annotations": [_annotation(1, 7, [0, 0, 1, 1])]}, r"1 annotations, all .* are not listed: image_id 7; .* 1"),
+        (
+            {"annotations": [_annotation(1, 7, [0, 0, 1, 1])]},
+            r"1 annotation is of images that are not listed: image_id 7; .* 1",
+        ),
         (
             {"annotations": [_annotation(1, 1, [0, 0, 1])]},
-            r"1 values of bbox are not \[x, y, width, height\]: \[0, 0, 1\]",
+            r"1 value of bbox is not \[x, y, width, height\]: \[0, 0, 1\]",
         ),
-        ({"annotations": [_annotation(1, 1, ["0", 0, "wide", 1])]}, r"1 values of bbox are not"),
-        ({"annotations": [_annotation(1, 1, [0, 0, 1, 1], "cat")]}, r"category_id are no integers and no .*: 'cat'"),
-        ({"annotations": [_annotation(1, 1, [0, 0, 1, 1], area="big")]}, r"1 values of area are not numbers: 'big'"),
-        ({"annotations": [_annotation(1, 1, [0, 0, 1, 1], iscrowd=[])]}, r"1 values of iscrowd are neither 0 nor 1"),
+        ({"annotations": [_annotation(1, 1, ["0", 0, "wide", 1])]}, r"1 value of bbox is not"),
+        ({"annotations": [_annotation(1, 1, [0, 0, 1, 1], "cat")]}, r"category_id is neither an integer nor .*: 'cat'"),
+        ({"annotations": [_annotation(1, 1, [0, 0, 1, 1], area="big")]}, r"1 value of area is no number: 'big'"),
+        ({"annotations": [_annotation(1, 1, [0, 0, 1, 1], iscrowd=[])]}, r"1 value of iscrowd is neither 0 nor 1"),
     ],
 )
 def test_each_problem_is_named(tmp_path: Path, parts: dict[str, Any], message: str):

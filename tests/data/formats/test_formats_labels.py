@@ -127,7 +127,7 @@ def test_rows_of_one_image_must_agree_on_the_rest(tmp_path: Path):
 
 
 def test_bad_columns_of_classes(tmp_path: Path):
-    with pytest.raises(DataError, match=r"1 rows have a 0 or 1 for some classes only: line 3"):
+    with pytest.raises(DataError, match=r"1 row has a 0 or 1 for some classes only: line 3"):
         Manifest.from_table(table(tmp_path, "path,cat,dog\nx.jpg,1,0\ny.jpg,1,\n"), task="multilabel")
     with pytest.raises(DataError, match=r"columns 'dog', 'cow' for the classes are missing or hold other values"):
         Manifest.from_table(

@@ -62,7 +62,7 @@ def test_a_folder_of_nothing(tmp_path: Path):
     io.write_bytes(tmp_path / "notes" / "a.xml", _xml())
     with pytest.raises(
         DataError,
-        match=r"1 images and 1 annotations without a common name: 'photos/b.jpg', and 'notes/a.xml', whose <filename> "
+        match=r"1 image and 1 annotation without a common name: 'photos/b.jpg', and 'notes/a.xml', whose <filename> "
         r"is 'lie.jpg'; set images= and annotations= to the two folders",
     ):
         Manifest.from_voc(tmp_path)
@@ -223,7 +223,7 @@ def test_lists_that_do_not_fit_are_refused(tmp_path: Path):
 def test_two_images_of_one_name_are_refused(tmp_path: Path):
     _voc(tmp_path, {"a": _xml()})
     io.write_bytes(tmp_path / "JPEGImages" / "a.png", b"")
-    with pytest.raises(DataError, match=r"1 images have the same name as another one: 'JPEGImages/a.png'"):
+    with pytest.raises(DataError, match=r"1 image has the same name as another one: 'JPEGImages/a.png'"):
         Manifest.from_voc(tmp_path)
 
 
@@ -374,5 +374,5 @@ def test_real_annotations(tmp_path: Path, data_dir: Path | None):
 def test_names_that_are_no_text(tmp_path: Path):
     _voc(tmp_path, {"a": _xml()})
     (tmp_path / "JPEGImages" / os.fsdecode(b"\xff.jpg")).write_bytes(b"")
-    with pytest.raises(DataError, match=r"1 file names in .* are not UTF-8 text"):
+    with pytest.raises(DataError, match=r"1 file name in .* is not UTF-8 text"):
         Manifest.from_voc(tmp_path)

@@ -91,7 +91,7 @@ def test_images_on_any_store(store: Store):
     }
     assert manifest.boxes().annotated.all()
     assert manifest.n_ignored == 1
-    assert "1 label files match no image and are left out: 'labels/val/stray.txt'" in manifest.notes
+    assert "1 label file matches no image (left out): 'labels/val/stray.txt'" in manifest.notes
     assert manifest.class_names == ("cat", "dog")
     assert manifest.root == f"{store.url}/set"
     assert rows_by_name(manifest)["b.png"]["declared_width"] == 100
@@ -269,16 +269,16 @@ def test_lists_of_images(tmp_path: Path):
         "images/e.png": "val",
     }
     assert boxes_by_name(manifest)["a.png"] == [([0, 0, 100, 50], "cat")]
-    assert f"1 lines of train.txt name no image that is there: '{tmp_path}/images/gone.png'" in manifest.notes
-    assert "1 lines of lists/val.txt name no image that is there: '/etc/passwd.png'" in manifest.notes
-    assert "1 images are in no split, and left out: 'images/not listed.png'" in manifest.notes
+    assert f"1 line of train.txt names no image that is there: '{tmp_path}/images/gone.png'" in manifest.notes
+    assert "1 line of lists/val.txt names no image that is there: '/etc/passwd.png'" in manifest.notes
+    assert "1 image is in no split, and left out: 'images/not listed.png'" in manifest.notes
 
 
 def test_splits_that_share_images_or_have_none_are_refused(tmp_path: Path):
     facts = {"train": "images", "val": "images/train", "test": "images/empty", "names": ["cat"]}
     with pytest.raises(DataError) as caught:
         Manifest.from_yolo(_yolo(tmp_path, {"train/a": None, "more/b": None}, facts=facts))
-    assert "1 images are in several splits: 'images/train/a.png'" in str(caught.value)
+    assert "1 image is in several splits: 'images/train/a.png'" in str(caught.value)
     assert "test: 'images/empty' contains no images" in str(caught.value)
     manifest = Manifest.from_yolo(_yolo(tmp_path / "other", {"train/a": None}, facts={"names": ["cat"]}))
     assert manifest.column("split").tolist() == ["train"]  # the folder's
@@ -365,7 +365,7 @@ def test_what_yolo_cannot_hold_is_refused(tmp_path: Path):
     boxes = {"a.png": ([[1, 1, 2, 2], [float("nan")] * 4], ["cow", "cat"]), "b.png": ([], [])}
     with pytest.raises(DataError) as caught:
         box_manifest(boxes).to_yolo(tmp_path)
-    for part in ("2 images have no split", "1 boxes have no known class", "1 boxes are not finite"):
+    for part in ("2 images have no split", "1 box has no known class", "1 box is not finite"):
         assert part in str(caught.value)
     with pytest.raises(ConfigError, match="has no boxes"):
         Manifest(box_manifest(boxes).table.select(["image_id", "uri"])).to_yolo(tmp_path)
@@ -376,7 +376,7 @@ def test_images_of_another_size_than_their_boxes_are_refused(tmp_path: Path):
     boxes = {"a.png": ([[1, 1, 2, 2]], ["cat"])}
     manifest = box_manifest(boxes, split=["train"], declared_width=[100], declared_height=[50])
     manifest = Manifest(manifest.table, NAMES, root=str(tmp_path / "in"), task="detection")
-    with pytest.raises(DataError, match=r"1 images cannot be read, or differ from the size .*'train/a.png'"):
+    with pytest.raises(DataError, match=r"1 image unreadable, or of another size .*'train/a.png'"):
         manifest.to_yolo(tmp_path / "out")
 
 

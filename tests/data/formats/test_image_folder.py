@@ -66,7 +66,7 @@ def test_boxes_are_sides_in_pixels_and_files_one_for_each_split(tmp_path: Path) 
         "validation/a.png": ("val", [[0.0, 0.0, 200.0, 100.0]], ["dog"]),
     }
     assert column(found, "id")["train/a.png"] == [7]
-    assert any("1 images are in no file of metadata and left out: 'validation/c.png'" in note for note in found.notes)
+    assert any("1 image is in no file of metadata and left out: 'validation/c.png'" in note for note in found.notes)
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
@@ -161,7 +161,7 @@ def test_sets_of_classes(tmp_path: Path) -> None:
     ("row", "message"),
     [
         (boxed("a.png", [1, 2, 3]), r"metadata\.jsonl:1: expected a box \[x, y, width, height\], found \[1, 2, 3\]"),
-        (boxed("a.png", [1, 2, 3, 4], categories=[]), r"metadata\.jsonl:1: 1 boxes, but 0 of 'categories'"),
+        (boxed("a.png", [1, 2, 3, 4], categories=[]), r"metadata\.jsonl:1: 1 box, but 0 of 'categories'"),
         ({"label": "cat", "in_file_name": "a.png", "out_file_name": "a.png"}, "2 columns of paths"),
         ({"file_name": "a.png", "text": "a cat"}, r"no column of annotations.*label=<its name>, or format=\"folders"),
         ({"file_name": None, "label": "cat"}, r"metadata\.jsonl:1: no file_name"),

@@ -46,7 +46,7 @@ def test_the_layout_of_the_benchmark(tmp_path: Path) -> None:
     assert (found[images[1]]["boxes_xyxy"], found["testing/image_2/000000.png"]["boxes_xyxy"]) == ([], None)
     assert found["testing/image_2/000000.png"]["split"] is None
     assert manifest.class_names == ("Car",)
-    assert "1 boxes of DontCare are ignored regions" in manifest.notes
+    assert "1 box of DontCare is an ignored region" in manifest.notes
 
 
 @pytest.mark.parametrize(

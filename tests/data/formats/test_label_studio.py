@@ -107,7 +107,7 @@ def test_tasks_that_are_exported_twice(tmp_path: Path) -> None:
     lay(tmp_path, {"x.json": [task("a.png", rectangle())] * 2, "a.png": None})  # label-studio#1289
     assert [boxes for _, boxes in read_boxes(tmp_path).values()] == [[BOX]]
     lay(tmp_path, {"x.json": [task("a.png", rectangle()), task("a.png")]})
-    with pytest.raises(DataError, match=r"1 images are described several times, differently: 'a\.png"):
+    with pytest.raises(DataError, match=r"1 image is described several times, differently: 'a\.png"):
         Manifest.from_any(tmp_path)
 
 
@@ -135,7 +135,7 @@ def test_whose_annotation_counts(tmp_path: Path) -> None:
     for part in (
         "4 annotations of images that several people annotated were left out",
         "2 cancelled annotations",
-        "1 images were turned",
+        "1 image was turned",
     ):
         assert part in manifest.summary()
 
@@ -171,7 +171,7 @@ def test_what_is_no_box_and_what_belongs_to_one(tmp_path: Path) -> None:
     assert manifest.table.select(["labels", "boxes_xyxy", "pose"]).to_pylist() == [
         {"labels": ["dog", "cat", "dog"], "boxes_xyxy": [BOX] * 3, "pose": ["up", None, None]}
     ]
-    for part in ("1 regions of the type 'brushlabels'", "1 regions of the type 'keypointlabels'", "1 further labels"):
+    for part in ("1 region of the type 'brushlabels'", "1 region of the type 'keypointlabels'", "1 further label"):
         assert part in manifest.summary()
 
 
@@ -187,7 +187,7 @@ def test_choices(tmp_path: Path) -> None:
     assert (manifest.task, manifest.table["label"].to_pylist()) == ("classification", ["cat", "dog", None])
     manifest = Manifest.from_any(several)
     assert (manifest.task, manifest.table["labels"].to_pylist()) == ("multilabel", [["dark", "wet"], ["dark"]])
-    with pytest.raises(DataError, match="1 images have several labels"):
+    with pytest.raises(DataError, match="1 image has several labels"):
         Manifest.from_any(several, task="classification")
 
 
@@ -218,7 +218,7 @@ def test_json_min(tmp_path: Path) -> None:
             [task("a.png", {"value": {"x": 1, "y": 1, "width": 1, "height": 1, "rectanglelabels": ["a"]}})],
             "task 5.*original_width",
         ),
-        ([task("a.png", rectangle(x="left"))], "1 regions in .*: 'task 5, rectanglelabels r'"),
+        ([task("a.png", rectangle(x="left"))], "1 region that cannot be read: 'task 5, rectanglelabels r'"),
         (
             [task("a.png", rectangle()) | {"data": {"before": "a.png", "after": "b.png"}}],
             "several images: 'before', 'after'",

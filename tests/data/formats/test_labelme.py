@@ -72,7 +72,7 @@ def test_shapes_without_a_box_are_counted(tmp_path: Path) -> None:
     names = ("group_id", "description", "difficult", "hue")
     assert [manifest.table[name].to_pylist() for name in names] == [[[3]], [["x"]], [[True]], [["red"]]]
     summary = manifest.summary()
-    for part in ("1 shapes of the type 'point' were left out", "1 shapes of the type 'circle' were read as the boxes"):
+    for part in ("1 shape of the type 'point' was left out", "1 shape of the type 'circle' was read as the boxes"):
         assert part in summary
 
 
@@ -135,7 +135,7 @@ def test_an_image_of_another_split_is_another_image(tmp_path: Path) -> None:
 
 def test_a_name_that_disagrees_is_told(tmp_path: Path) -> None:
     lay(tmp_path, {"2.json": labelme("1.jpg"), "1.jpg": None, "2.jpg": None})
-    assert "1 files name another image in imagePath" in Manifest.from_any(tmp_path).summary()
+    assert "1 file names another image in imagePath" in Manifest.from_any(tmp_path).summary()
 
 
 def test_flags_are_labels_of_the_image(tmp_path: Path) -> None:

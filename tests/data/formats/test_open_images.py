@@ -42,7 +42,7 @@ def test_shares_groups_and_images_that_are_not_there(tmp_path: Path, header: str
     assert boxes_by_name(manifest) == {"0001.jpg": [([8, 12, 24, 24], "Cat"), ([0, 0, 64, 48], "Dog")]}
     row = rows_by_name(manifest)["0001.jpg"]
     assert (row["crowd"], row["IsOccluded"], row["split"]) == ([False, True], [True, False], "train")
-    assert "1 images of the tables are not there, and were left out" in manifest.notes
+    assert "1 image of the tables is not there, and left out" in manifest.notes
     assert manifest.class_names == ("Cat", "Dog")
 
 

@@ -159,7 +159,7 @@ def test_images_that_the_table_does_not_name_are_told(tmp_path: Path):
     io.write_bytes(tmp_path / "t.csv", b"path,label\nimg/1.jpg,x\n")
     found = Manifest.from_any(tmp_path)
     assert (len(found), found.n_ignored) == (1, 2)
-    assert "1 images are not in t.csv, and left out" in found.notes
+    assert "1 image is not in t.csv, and left out" in found.notes
 
 
 def test_boxes_are_no_labels_and_labels_no_boxes(tmp_path: Path):
@@ -196,7 +196,7 @@ def test_what_is_absent_and_where_images_were_found_is_told(tmp_path: Path):
     assert found.column("uri").tolist() == ["img/1.jpg", "img/2.jpg", "3.jpg"]
     assert "read as table from t.csv" in found.notes
     assert any("such as img/1.jpg for '1.jpg'" in note for note in found.notes)
-    assert any("1 images are named but not there: '3.jpg'" in note for note in found.notes)
+    assert any("1 image is named but not there: '3.jpg'" in note for note in found.notes)
 
 
 def test_data_frames_find_their_images_too(tmp_path: Path):

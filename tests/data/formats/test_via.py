@@ -80,7 +80,7 @@ def test_files_of_all_versions(tmp_path: Path, content: Any) -> None:
     assert {path: boxes for path, (_, boxes) in read_boxes(tmp_path).items()} == {"a.png": [BOX], "b.png": []}
     manifest = Manifest.from_any(tmp_path)
     assert manifest.class_names == ("cat",)
-    assert "1 images without regions" in manifest.summary()
+    assert "1 image without regions" in manifest.summary()
 
 
 def test_a_picture_that_is_only_in_another_set(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_picture_that_is_only_in_another_set(tmp_path: Path) -> None:
     (tmp_path / "set 2" / "via.json").unlink()
     manifest = Manifest.from_any(tmp_path)
     assert manifest.table["uri"].to_pylist() == ["set 1/a.png", "set 1/b.png"]
-    assert "1 images are named but not there: 'set 1/b.png'" in manifest.summary()
+    assert "1 image is named but not there: 'set 1/b.png'" in manifest.summary()
 
 
 def test_a_project_beside_its_export(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_project_beside_its_export(tmp_path: Path) -> None:
     assert "2 images are described several times, alike" in manifest.summary()
     lay(tmp_path, {"via_region_data.json": via(("a.png", []))})
     with pytest.raises(
-        DataError, match=r"1 images are described .*: 'a\.png \(via\.json, via_region_data\.json\)'; import one"
+        DataError, match=r"1 image is described .*: 'a\.png \(via\.json, via_region_data\.json\)'; import one"
     ):
         Manifest.from_any(tmp_path)
 
@@ -138,7 +138,7 @@ def test_other_attributes_are_columns(tmp_path: Path) -> None:
     lay(tmp_path, {"x.json": via(("a.png", shapes)), "a.png": None})
     manifest = Manifest.from_any(tmp_path, label="kind")
     assert manifest.table["hue"].to_pylist() == [["red"]]
-    assert "1 regions of the type 'point' were left out" in manifest.summary()
+    assert "1 region of the type 'point' was left out" in manifest.summary()
 
 
 def test_attributes_of_files_are_labels(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def test_layouts(tmp_path: Path, name: str):
         ),
         (
             "images/a.jpg; images/a.png; annots/a.xml",
-            "1 images have the same name as another one: 'images/a.png'; name the",
+            "1 image has the same name as another one: 'images/a.png'; name the",
         ),
         ("images/a.jpg; xmls/a.xml; labels/a.xml", r"images/a.jpg: labels/a.xml or xmls/a.xml.*; set annotations="),
         (
@@ -220,9 +220,9 @@ def test_what_is_told(tmp_path: Path):
         "read as Pascal VOC from train/annots/*.xml",
         "1 XML files are no annotations of VOC and are left out: 'b/settings.xml'",
         "XML files were matched to images: 1 by name and folder, 1 by the name that the file says",
-        "1 XML files match no image and are left out: 'train/annots/gone.xml'",
+        "1 XML file matches no image (left out): 'train/annots/gone.xml'",
         "1 pictures in folders without annotations are left out: 'docs/figure.png'",
-        "1 images have no XML file, so nobody annotated them: 'train/images/new.jpg'",
+        "1 image has no XML file, and so no annotation: 'train/images/new.jpg'",
     )
     assert parts.n_ignored == 3
 

@@ -108,7 +108,7 @@ def test_names_with_dots_of_their_own(tmp_path: Path) -> None:
     assert labels(Manifest.from_any(tmp_path)) == {"22.05.png": "x", "22.06.png": "y"}
 
     (tmp_path / "a.tar").write_bytes(tar({"0.image.png": PICTURES[0], "0.mask.png": PICTURES[1], "0.cls": b"x"}))
-    with pytest.raises(DataError, match=r"1 samples of a\.tar have several images: 'a\.tar:0\.\{image\.png,mask\.png"):
+    with pytest.raises(DataError, match=r"1 sample of a\.tar has several images: 'a\.tar:0\.\{image\.png,mask\.png"):
         Manifest.from_any(tmp_path)
 
 
@@ -129,7 +129,7 @@ def test_several_labels(tmp_path: Path) -> None:
     (tmp_path / "a.tar").write_bytes(tar({"0.png": PICTURES[0], "0.json": b'{"labels": ["b", "a"]}'}))
 
     assert labels(Manifest.from_any(tmp_path, task="multilabel")) == {"0.png": ["a", "b"]}
-    with pytest.raises(DataError, match=r'1 samples have several labels: .*task="multilabel"'):
+    with pytest.raises(DataError, match=r"1 sample has several labels: .*task='multilabel'"):
         Manifest.from_any(tmp_path)
 
 

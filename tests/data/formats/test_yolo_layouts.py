@@ -210,7 +210,7 @@ def test_layouts(tmp_path: Path, name: str):
         (
             "images/a.jpg; images/a.png; labels/a.txt; data.yaml",
             {"data_yaml": f"train: images\n{YAML}"},
-            "1 files fit several others: 'labels/a.txt: images/a.jpg or images/a.png'; give each image a label file of",
+            "1 file fits several others: 'labels/a.txt: images/a.jpg or images/a.png'; give each image a label file of",
         ),
         (
             "images/a.jpg; labels/a.txt; data.yaml",
@@ -220,7 +220,7 @@ def test_layouts(tmp_path: Path, name: str):
         (
             "images/a.jpg; labels/a.txt; data.yaml",
             {"data_yaml": f"train: images\n{YAML}", "a_txt": "0 0.5 0.5 0.2 0.4 0.9 7\n"},  # ids of tracks
-            "1 of 1 rows have values beyond 2",
+            "1 of 1 row has values beyond 2",
         ),
         (
             "images/a.jpg; labels/a.txt; data.yaml",
@@ -230,7 +230,7 @@ def test_layouts(tmp_path: Path, name: str):
         (
             "images/a.jpg; images/b/b.jpg; labels/a.txt; data.yaml",
             {"data_yaml": f"train: images\nval: images/b\n{YAML}"},
-            "1 images are in several splits: 'images/b/b.jpg'.*lists that data.yaml names differ",
+            "1 image is in several splits: 'images/b/b.jpg'.*lists that data.yaml names differ",
         ),
         (
             "images/a.jpg; labels/a.txt; classes.txt",
@@ -338,12 +338,12 @@ def test_what_is_told(tmp_path: Path):
     assert manifest.notes == (
         "read as YOLO from labels/*.txt and data.yaml",
         f"test: '../test/images' contains no images in {folder}, so it is left out",
-        "1 label files match no image and are left out: 'labels/gone.txt'",
-        "1 images have no label file, so they show no objects: 'images/bare.png'",
-        "1 polygons or oriented boxes were read as the boxes around them",
-        "1 rows repeat another one of their file and were left out",
-        "1 rows have a confidence, which is the column 'score'",
-        "1 class numbers have no name: 7",
+        "1 label file matches no image (left out): 'labels/gone.txt'",
+        "1 image has no label file, so no objects: 'images/bare.png'",
+        "1 polygon or oriented boxes was read as the boxes around them",
+        "1 row repeats another one of the file (left out)",
+        "1 row has a confidence, which is the column 'score'",
+        "1 class number has no name: 7",
     )
     assert manifest.column("score").tolist()[:2] == [[0.75], None]
 

@@ -86,11 +86,11 @@ def test_multi_hot():
 
 
 def test_what_a_manifest_refuses():
-    with pytest.raises(UnknownClassError, match=r"1 labels are not among the 3 class names.*'cow'"):
+    with pytest.raises(UnknownClassError, match=r"1 label is not among the 3 class names.*'cow'"):
         manifest_of([["cat", "cow"]])
     with pytest.raises(DataError, match=r"null among their labels.*'i1'"):
         manifest_of([["cat"], ["dog", None]])
-    with pytest.raises(DataError, match="have a label, but the task is multilabel"):
+    with pytest.raises(DataError, match="1 image has a label, but the task is multilabel"):
         manifest_of([["cat"]], label=["cat"])
     with pytest.raises(DataError, match="the column 'labels' must be list<"):
         Manifest(pa.table({"image_id": ["a"], "uri": ["a"], "labels": ["cat"]}), CLASSES, task="multilabel")

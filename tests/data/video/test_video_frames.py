@@ -197,7 +197,7 @@ def test_folders_without_a_usable_video(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no files at all"):
         oml.Manifest.from_videos(tmp_path, frames_url=tmp_path / "out")
     (tmp_path / "a.txt").touch()
-    with pytest.raises(DataError, match="1 other files"):
+    with pytest.raises(DataError, match="1 other file"):
         oml.Manifest.from_videos(tmp_path, frames_url=tmp_path / "out")
     (tmp_path / "a.mp4").touch()
     with pytest.raises(DataError, match="none of the 1 videos"):

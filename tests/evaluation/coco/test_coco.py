@@ -308,9 +308,9 @@ def test_the_area_of_the_object_decides_its_size_where_it_is_known():
     ("options", "names", "message"),
     [
         ({"n_images": 3}, ["a"], "truth is of 2 images and the detections of 3"),
-        ({"label": 4}, ["a"], "the truth have label id 4, but there are 1 classes"),
-        ({"box": (5, 0, 5, 9)}, ["a"], r"1 of 2 true boxes are empty or not finite, such as row 0, \[5.0, 0.0"),
-        ({"box": (NAN, 0, 5, 9)}, ["a"], "1 of 2 true boxes are empty or not finite"),
+        ({"label": 4}, ["a"], "the truth have label id 4, but there are 1 class"),
+        ({"box": (5, 0, 5, 9)}, ["a"], r"1 of 2 true boxes is empty or not finite, such as row 0, \[5.0, 0.0"),
+        ({"box": (NAN, 0, 5, 9)}, ["a"], "1 of 2 true boxes is empty or not finite"),
         ({}, [], "the truth have label id 0 and the detections have label id 0"),
         ({}, "a", "class_names is the text"),
     ],

@@ -169,9 +169,9 @@ def _without_groups(scores):
     ("other", "says"),
     [
         (lambda: scored(SECOND[:6], TRUTH[:6]), "2 images are in the first result alone: 'image-6', 'image-7'"),
-        (lambda: scored([*SECOND, 0], [*TRUTH, 0]), "1 images are in the second result alone: 'image-8'"),
-        (lambda: scored(SECOND, [1, *TRUTH[1:]]), "1 images have different labels: 'image-0' ('cat', 'dog')"),
-        (lambda: scored(SECOND, names=("cat", "dog", "wolf")), "lacks 1 classes of the first: 'fox'"),
+        (lambda: scored([*SECOND, 0], [*TRUTH, 0]), "1 image is in the second result alone: 'image-8'"),
+        (lambda: scored(SECOND, [1, *TRUTH[1:]]), "1 image has different labels: 'image-0' ('cat', 'dog')"),
+        (lambda: scored(SECOND, names=("cat", "dog", "wolf")), "lacks 1 class of the first: 'fox'"),
         (lambda: scored(SECOND, groups=["v"] * 8), "8 images are in different groups: 'image-0', 'image-1'"),
         (lambda: 0.93, "was given a float; expected two results of onlineml.evaluate"),
         (lambda: detection_scores(boxes_of([[]]), found_of([[]]), ["a"]), "pass two results of one task"),

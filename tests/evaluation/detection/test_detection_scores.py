@@ -300,10 +300,10 @@ def test_other_later_and_damaged_json_is_refused(result):
     ("options", "error", "says"),
     [
         ({"image_ids": ["x", "x"]}, DataError, r"repeated, such as \['x'\]"),
-        ({"uris": ["x"]}, DataError, "uris has 1 values"),
+        ({"uris": ["x"]}, DataError, "uris has 1 value"),
         ({"sizes_hw": [(1, 2)]}, DataError, r"sizes_hw has shape \(1, 2\); expected \(2, 2\)"),
-        ({"groups": ["x"]}, ConfigError, "groups has 1 values"),
-        ({"slices": {"light": ["x"]}}, DataError, "slice column 'light' has 1 values"),
+        ({"groups": ["x"]}, ConfigError, "groups has 1 value"),
+        ({"slices": {"light": ["x"]}}, DataError, "slice column 'light' has 1 value"),
         ({"n_bootstrap": -1}, ConfigError, "n_bootstrap"),
         ({"thresholds": {"c0": 0.5, "dog": 0.1}}, UnknownClassError, r"thresholds has \['dog'\]"),
         ({"thresholds": {}}, ConfigError, r"no number for \['c0'\]"),
@@ -316,17 +316,17 @@ def test_bad_arguments_are_refused(options, error, says):
 
 
 def test_truth_and_detections_must_belong_together():
-    with pytest.raises(DataError, match="truth has 1 images and found 2"):
+    with pytest.raises(DataError, match="truth has 1 image and found 2"):
         of([[]], [[], []])
     with pytest.raises(DataError, match=r"found\.label_ids goes up to 3; expected at most 0"):
         of([[]], [[(*BOX, 3, 0.5)]])
     with pytest.raises(DataError, match=r"truth\.label_ids goes up to 1"):
         of([[(*BOX, 1)]], [[]])
-    with pytest.raises(DataError, match="1 of 2 images were not annotated: '1'"):
+    with pytest.raises(DataError, match="1 of 2 images was not annotated: '1'"):
         detection_scores(boxes_of([[], []], annotated=[True, False]), Detections.nothing(2), ["a"])
     with pytest.raises(DataError, match="not annotated"):
         best_thresholds(boxes_of([[]], annotated=[False]), Detections.nothing(1), ["a"])
-    with pytest.raises(UnknownClassError, match="'dog' is not one of the 1 classes"):
+    with pytest.raises(UnknownClassError, match="'dog' is not one of the 1 class"):
         of([[]], [[]]).pr("dog")
 
 

@@ -130,7 +130,7 @@ def test_choices_and_shapes_are_checked():
         voc_ap(truth, Detections.nothing(1), ["a"], method="101-point")
     with pytest.raises(ConfigError, match=r"iou_threshold 0"):
         voc_ap(truth, Detections.nothing(1), ["a"], iou_threshold=0)
-    with pytest.raises(DataError, match="1 images and the detections 2"):
+    with pytest.raises(DataError, match="1 image and the detections 2"):
         voc_ap(truth, Detections.nothing(2), ["a"])
     with pytest.raises(DataError, match="label id 0 is beyond the 0 classes"):
         voc_ap(truth, Detections.nothing(1), [])

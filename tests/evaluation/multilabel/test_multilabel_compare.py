@@ -142,11 +142,11 @@ def test_new_classes_are_told_apart():
 def test_results_about_other_things_are_refused(no_labels):
     with pytest.raises(DataError, match="4 images are in the first result alone"):
         compare(scored(FIRST), scored(SECOND, image_ids=list("wxyz")))
-    with pytest.raises(DataError, match="1 images have different labels in the truth: 'image-0'"):
+    with pytest.raises(DataError, match="1 image has different labels in the truth: 'image-0'"):
         compare(scored(FIRST), scored(SECOND, TRUTH ^ ([[True]] + [[False]] * 3) * np.array([1, 0, 0], bool)))
     with pytest.raises(DataError, match="different groups"):
         compare(scored(FIRST), scored(SECOND, groups=list("aabb")))
-    with pytest.raises(DataError, match="lacks 1 classes of the first: 'fox'"):
+    with pytest.raises(DataError, match="lacks 1 class of the first: 'fox'"):
         compare(scored(FIRST), scored(SECOND[:, :2], TRUTH[:, :2], NAMES[:2]))
     with pytest.raises(DataError, match="cannot be compared with a ClassificationScores"):
         compare(no_labels, classification_scores(np.zeros((0, 2)), [], ["a", "b"]))

@@ -61,5 +61,5 @@ def test_other_arrays_are_refused(images: list[np.ndarray]) -> None:
 
 
 def test_a_title_for_each_image() -> None:
-    with pytest.raises(ConfigError, match="1 images and 2 titles"):
+    with pytest.raises(ConfigError, match="1 image and 2 titles"):
         image_grid([RED], ["a", "b"])

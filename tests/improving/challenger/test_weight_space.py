@@ -80,7 +80,7 @@ def test_a_champion_of_fewer_classes_grows_first():
 def test_other_networks_and_shares_are_refused():
     a = network(0).state_dict()
 
-    with pytest.raises(WeightsError, match=r"differ in 1 tensors: 0.bias"):
+    with pytest.raises(WeightsError, match=r"differ in 1 tensor: 0.bias"):
         interpolate(a, {key: value for key, value in a.items() if key != "0.bias"}, 0.5)
     for share in (-0.1, 1.1, float("nan")):
         with pytest.raises(ConfigError, match="share="):

@@ -145,7 +145,7 @@ def test_what_was_spoiled_is_found_for_what_it_is(seed):
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ConfigError, match="no number for"):
         told([[]], [[]], thresholds={"cell": 0.5})
-    with pytest.raises(UnknownClassError, match="1 annotated boxes have no class"):
+    with pytest.raises(UnknownClassError, match="1 annotated box has no class; label or remove"):
         told([[(0, 0, 1, 1, -1)]], [[]])
     with pytest.raises(DataError, match="truth has 2 images and found 1"):
         told([[], []], [[]])

@@ -20,6 +20,7 @@ import platformdirs
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from onlineml.arguments.counted import tally
 from onlineml.data.annotations.entries import mask_of
 from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import SPLITS
@@ -147,8 +148,8 @@ def _without(table: pa.Table, refused: npt.NDArray[np.bool_], *, what: str, name
         return table
     shown = table[name].filter(pa.array(refused)).to_pylist()
     warnings.warn(
-        f"{len(shown):,} {what} are left out: {examples(shown)}. They name files outside the project or on this "
-        f"machine, or a split that does not exist; folders of images on this machine are allowed by {FOLDERS}",
+        f"{tally(len(shown), f'{what} are')} left out: {examples(shown)}. They name files outside the project or on "
+        f"this machine, or a split that does not exist; folders of images on this machine are allowed by {FOLDERS}",
         RuntimeWarning,
         stacklevel=2,
     )

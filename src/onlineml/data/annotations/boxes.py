@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from onlineml.arguments.counted import count
 from onlineml.data.annotations.entries import one_chunk
 from onlineml.data.manifest.box_arrays import clean_boxes
 from onlineml.data.manifest.boxes import box_list
@@ -64,7 +65,7 @@ def checked_boxes(claim: BoxesClaim | None, *, name: str) -> dict[str, Any]:
     if boxes.ndim != 2 or boxes.shape[1] != 4 or len(labels) != len(boxes):
         raise DataError(
             f"the boxes of {name} must be (n, 4) numbers x1, y1, x2, y2 with n labels; found {boxes.shape} and "
-            f"{len(labels)} labels"
+            f"{count(len(labels), 'label')}"
         )
     for label in labels:
         if not isinstance(label, str) or not label.strip():

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from onlineml.arguments.counted import count
 from onlineml.data.annotations.entries import mask_of, positions, taken
 from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import SPLITS
@@ -73,7 +74,7 @@ def restored(state: Annotations, image_ids: Sequence[str]) -> list[Facts]:
     at = positions(image_ids, state.deleted["image_id"])
     missing = [image_id for image_id, place in zip(image_ids, at, strict=True) if place < 0]
     if missing:
-        raise DataError(f"{len(missing)} images are not among the deleted ones: {examples(missing)}")
+        raise DataError(f"{count(len(missing), 'image is')} not among the deleted ones: {examples(missing)}")
     return [("restored", {"image_id": image_id}) for image_id in image_ids]
 
 

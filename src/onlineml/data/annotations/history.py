@@ -173,7 +173,7 @@ def _in_words(folded: Folded, record: Mapping[str, Any]) -> str:
         case "class_added" | "class_split":
             return str(record["label"])
         case "suggested":
-            return f"{folded.kind.in_words(record)} by {record['model']}"
+            return f"{folded.kind.in_words(record)} by model {record['model']}"
         case "deleted" | "restored" | "skipped":
             return str(record["event"])
         case "undone":

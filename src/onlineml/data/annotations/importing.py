@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from onlineml.arguments.counted import count
 from onlineml.data.annotations.addresses import Reimported, reimported
 from onlineml.data.annotations.admission import FOLDERS, are_readers_own, note_folders
 from onlineml.data.annotations.entries import one_chunk
@@ -140,9 +141,9 @@ def recorded(urls: Sequence[str], project: Location) -> list[str]:
     shown = [redacted(one) for one in found if storable(one) != one]
     if shown:
         raise DataError(
-            f"{len(shown):,} addresses contain a password, a token or a signature, which a project does not record: "
-            f"{examples(shown)}; give credentials in the environment or in storage_options, or copy the images with "
-            "project.images.upload_files"
+            f"{count(len(shown), 'address contains', 'addresses contain')} a password, a token or a signature, "
+            f"which a project does not record: {examples(shown)}; give credentials in the environment or in "
+            "storage_options, or copy the images with project.images.upload_files"
         )
     own = [one for one, is_own in zip(found, are_readers_own(found, project=project), strict=True) if is_own]
     try:
@@ -150,7 +151,7 @@ def recorded(urls: Sequence[str], project: Location) -> list[str]:
             note_folders(own, project=project)
     except OSError as err:
         raise DataError(
-            f"{len(own):,} images are on this machine, but {project} is not: {examples(own)}; copy them with "
+            f"{count(len(own), 'image is')} on this machine, but {project} is not: {examples(own)}; copy them with "
             f"project.images.upload_files or, if everybody has them there, set {FOLDERS}=<their folder> everywhere"
         ) from err
     return found
@@ -162,6 +163,6 @@ def _require_one_row_each(uris: pa.ChunkedArray) -> None:
     counts = pc.value_counts(one_chunk(uris))
     repeated = counts.filter(pc.greater(counts.field("counts"), 1)).field("values").to_pylist()
     raise DataError(
-        f"{len(repeated):,} addresses occur more than once, but an address stands for one image; leave one row each: "
-        f"{examples(repeated)}"
+        f"{count(len(repeated), 'address occurs', 'addresses occur')} more than once, but an address stands for one "
+        f"image; leave one row each: {examples(repeated)}"
     )

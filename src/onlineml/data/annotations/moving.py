@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from onlineml.arguments.counted import count, part_of
 from onlineml.data.annotations.importing import known_images, recorded, url_of
 from onlineml.data.images.digests import content_digests
 from onlineml.data.manifest.examples import examples
@@ -62,7 +63,7 @@ def readdressed(
         if version is not None
     ]
     if not pairs:
-        found = f"none of its {len(rows):,} images is there" if rows else "no image of the project was there"
+        found = f"none of its {count(len(rows), 'image')} is there" if rows else "no image of the project was there"
         raise DataError(f"images moved from {old} to {new}: {found}; check both folders")
     _require_same([row for row, _ in pairs], [place for _, place in pairs], project)
     schema = pa.schema(list({**COLUMNS, **kind.columns}.items()))
@@ -97,7 +98,7 @@ def _require_same(rows: list[dict[str, Any]], places: list[dict[str, Any]], proj
     ]
     if wrong:
         raise DataError(
-            f"{len(wrong):,} of {len(rows):,} images have another content than those that were imported, so none was "
+            f"{part_of(len(wrong), len(rows), 'image has')} another content than those that were imported, so none was "
             f"given its new address; import the new folder instead: {examples(wrong)}"
         )
 

@@ -39,6 +39,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from onlineml.arguments.counted import count
 from onlineml.arguments.similar import did_you_mean
 from onlineml.data.annotations.entries import mask_of, positions, taken
 from onlineml.data.annotations.fold import Folded, folded
@@ -195,7 +196,7 @@ class Annotations:
 
     def __str__(self) -> str:
         counts = ", ".join(f"{n:,} {name}" for name, n in self.counts().items())
-        return f"Annotations of {counts}; {len(self.class_names)} classes"
+        return f"Annotations of {counts}; {count(len(self.class_names), 'class')}"
 
     def __repr__(self) -> str:
         return f"<{self}>"
@@ -226,7 +227,9 @@ class Annotations:
         at = positions(list(image_ids), self.table["image_id"])
         if (at < 0).any():
             missing = [one for one, row in zip(image_ids, at, strict=True) if row < 0]
-            raise DataError(f"{len(missing)} images are not in the project, or were deleted: {examples(missing)}")
+            raise DataError(
+                f"{count(len(missing), 'image is')} not in the project, or were deleted: {examples(missing)}"
+            )
 
     def require_classes(self, labels: Iterable[str]) -> None:
         """Check that labels are classes or former names of classes.
@@ -236,7 +239,7 @@ class Annotations:
         """
         for label in dict.fromkeys(labels):
             if label not in self.class_names and label not in self.lineage:
-                known = f"{len(self.class_names)} classes ({examples(self.class_names)})"
+                known = f"{count(len(self.class_names), 'class')} ({examples(self.class_names)})"
                 near = did_you_mean(label, self.class_names)
                 raise UnknownClassError(
                     f"label {label!r} is not one of the {known}{near}; add it with project.classes.add({label!r})"

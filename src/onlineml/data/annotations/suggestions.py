@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from onlineml.arguments.counted import count
 from onlineml.data.annotations.entries import one_chunk
 from onlineml.data.manifest.examples import examples
 from onlineml.errors import DataError
@@ -49,8 +50,9 @@ def guesses(
         missing = [uri for uri, image_id in zip(uris, found, strict=True) if image_id is None]
         if missing:
             raise DataError(
-                f"{len(missing)} images of these predictions are not in the project: {examples(missing)}; predict "
-                "images of the project, such as data.urls(), or pass the predictions by image id"
+                f"{count(len(missing), 'image of these predictions is', 'images of these predictions are')} not in "
+                f"the project: {examples(missing)}; predict images of the project, such as data.urls(), or pass the "
+                "predictions by image id"
             )
         names = [str(image_id) for image_id in found]
     found_rows = [kind.guess(name, row) for name, row in zip(names, rows, strict=True)]

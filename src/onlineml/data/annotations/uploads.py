@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from onlineml.arguments.checks import one_of
+from onlineml.arguments.counted import part_of
 from onlineml.data.images.policies import FORMAT_OF
 from onlineml.data.manifest.splits import SPLITS
 from onlineml.errors import BadImageError
@@ -81,7 +82,9 @@ def store(sources: Source | Sequence[Source], *, blobs: Location) -> list[Blob]:
     if bad:
         shown = "\n".join(f"  {name}: {err}" for name, err in bad[:_SHOWN])
         more = f"\n  and {len(bad) - _SHOWN:,} more" if len(bad) > _SHOWN else ""
-        detail = f"{len(bad):,} of {len(given):,} files are unusable, so none was added; leave them out:\n{shown}{more}"
+        detail = (
+            f"{part_of(len(bad), len(given), 'file is')} unusable, so none was added; leave them out:\n{shown}{more}"
+        )
         raise BadImageError(bad[0][1].finding, detail)
     return stored
 

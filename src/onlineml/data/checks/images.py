@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from onlineml.arguments.checks import share
+from onlineml.arguments.counted import part_of
 from onlineml.data.checks.table import CheckTable, Finding, findings_table
 from onlineml.data.images.budget import MAX_PIXELS
 from onlineml.data.images.decode import POLICIES, decode, may_need_much_memory
@@ -112,12 +113,12 @@ def finalize(
     )
     known_images, known_boxes = (0, 0) if told is None else _known(result.table, told)
     for n_bad, n_known, n, what in (
-        (result.n_bad, known_images, len(manifest), "images"),
-        (judged.n_bad, known_boxes, judged.n, "boxes"),
+        (result.n_bad, known_images, len(manifest), "image is"),
+        (judged.n_bad, known_boxes, judged.n, "box is"),
     ):
         if n_bad - n_known > max_bad * n:
             raise TooManyBadImagesError(
-                f"{n_bad:,} of {n:,} {what} are bad, more than max_bad={max_bad:g} allows; fix or "
+                f"{part_of(n_bad, n, what)} bad, more than max_bad={max_bad:g} allows; fix or "
                 f"remove them, or exclude them with a larger max_bad\n{result}",
                 result,
             )

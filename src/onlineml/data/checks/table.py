@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import pyarrow as pa
 
+from onlineml.arguments.counted import count
 from onlineml.data.images.policies import POLICIES
 from onlineml.pages import render
 from onlineml.storage.urls import storable
@@ -90,8 +91,10 @@ class CheckTable:
 
     def _headline(self) -> str:
         found = ", ".join(f"{n:,} {code}" for code, n in self.counts().items())
-        boxes = f"; {self.n_boxes:,} boxes, {self.n_bad_boxes:,} not usable" if self.n_boxes else ""
-        return f"{self.n_images:,} images checked, {self.n_bad:,} not usable{boxes}" + (f" ({found})" if found else "")
+        boxes = f"; {count(self.n_boxes, 'box')}, {self.n_bad_boxes:,} not usable" if self.n_boxes else ""
+        return f"{count(self.n_images, 'image')} checked, {self.n_bad:,} not usable{boxes}" + (
+            f" ({found})" if found else ""
+        )
 
     def _by_kind(self) -> list[tuple[str, str, list[tuple[str, str]]]]:
         """Return finding, outcome, and address and detail of each case; the frequent first, harmless ones last."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+from onlineml.arguments.counted import count
 from onlineml.data.formats.locate import locate
 from onlineml.data.formats.parts import Listing, absolute, common_folder
 from onlineml.data.images.sizes import upright_sizes_hw
@@ -110,7 +111,7 @@ def in_pixels(found: Placed) -> Placed:
     lost = [images[place].name for place in unknown if images[place].size_hw is None]
     notes = found.notes
     if lost:
-        notes += (f"{len(lost):,} images cannot be read for their sizes; their boxes are left out: {examples(lost)}",)
+        notes += (f"{count(len(lost), 'image')} without a size that can be read, so without boxes: {examples(lost)}",)
     return found._replace(images=[_scaled(image) for image in images], notes=notes)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from onlineml.arguments.counted import count
 from onlineml.data.formats.boxes import (
     DECLARED,
     HASHED,
@@ -113,7 +114,9 @@ def annotated_parts(
     if holds == "label":
         several = [image.name for image in images if len(set(image.labels or ())) > 1]
         if several:
-            problems.append(f'{len(several):,} images have several labels: {examples(several)}; use task="multilabel"')
+            problems.append(
+                f"{count(len(several), 'image has')} several labels: {examples(several)}; use task='multilabel'"
+            )
     require_no_problems(source.where, problems)
     told = list(notes)
     if absent and len(absent) < len(images):
@@ -157,7 +160,7 @@ def _uris(images: Sequence[AnnotatedImage], listing: Listing, problems: list[str
         places |= {(folder, name): path for name, path in zip(own, found.paths, strict=True)}
         ambiguous |= found.ambiguous
     if ambiguous:
-        problems.append(f"{len(ambiguous):,} names fit several images: {fitting(ambiguous)}")
+        problems.append(f"{count(len(ambiguous), 'name fits', 'names fit')} several images: {fitting(ambiguous)}")
     uris, absent, refused = list[str](), list[str](), list[str]()
     for image in images:
         uri = places[image.beside, image.name]
@@ -167,7 +170,7 @@ def _uris(images: Sequence[AnnotatedImage], listing: Listing, problems: list[str
         uris.append(uri)
     if refused and not ambiguous:
         expected = "expected paths below the folder of the images, set images= to it"
-        problems.append(f"{len(refused):,} images are not there: {examples(refused)}; {expected}")
+        problems.append(f"{count(len(refused), 'image is')} not there: {examples(refused)}; {expected}")
     return uris, absent
 
 

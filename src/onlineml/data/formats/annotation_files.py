@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from onlineml.arguments.counted import count
 from onlineml.data.formats.boxes import HASHED, refused_names, safe_name
 from onlineml.data.formats.encodings import utf8
 from onlineml.data.formats.locate import Located, fitting, locate, n_shared
@@ -160,7 +161,10 @@ def _problems(lost: Sequence[Any], ambiguous: dict[str, list[str]], rivals: Sequ
         yield f"the images of {where} may be in {folders}: set images=<the folder of the images>"
     elif ambiguous:
         shown = fitting(ambiguous)
-        yield f"{len(ambiguous):,} file names in {where} fit several images: {shown}; set images=<their folder>"
+        yield (
+            f"{count(len(ambiguous), f'file name in {where} fits', f'file names in {where} fit')} several "
+            f"images: {shown}; set images=<their folder>"
+        )
 
 
 def _homes(names: Sequence[str], images: Sequence[str], beside: str, split: str | None) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from onlineml.arguments.counted import count
 from onlineml.data.formats.parts import image_id, listed_versions, with_slashes
 from onlineml.data.manifest.boxes import (
     BOX_COLUMNS,
@@ -76,7 +77,7 @@ def refused_names(names: Iterable[Any], where: str) -> list[str]:
     if not bad:
         return []
     expected = "expected paths below the folder of the images: not absolute, without '..' or a scheme"
-    return [f"{len(bad):,} file names in {where} are refused: {examples(bad)}; {expected}"]
+    return [f"{where}: {count(len(bad), 'file name is')} refused: {examples(bad)}; {expected}"]
 
 
 def require_no_problems(where: str, problems: Sequence[str]) -> None:
@@ -167,7 +168,8 @@ def identified(
     repeated = [uri for uri in uris if uri in seen or seen.add(uri)]  # type: ignore[func-returns-value]
     if repeated:
         raise DataError(
-            f"{len(repeated):,} images occur more than once in {where}: {examples(repeated)}; keep one entry of each"
+            f"{count(len(repeated), 'image occurs', 'images occur')} more than once in {where}: "
+            f"{examples(repeated)}; keep one entry of each"
         )
     versions = listed_versions(uris, root, where, storage_options, listing=listing)
     ids = pa.array([image_id(uri, version) for uri, version in zip(uris, versions, strict=True)], pa.string())

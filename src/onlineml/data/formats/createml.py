@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from onlineml.arguments.counted import count
 from onlineml.data.formats.annotated import AnnotatedImage, Shape, annotated_images
 from onlineml.data.formats.annotation_files import decoded, json_fits
 from onlineml.data.formats.format import Format
@@ -79,7 +80,10 @@ def parse_createml(content: bytes, where: str, _counts: Counter[str]) -> list[An
     ]
     lost = [number for number, name in enumerate(names) if not name]
     if lost:
-        raise DataError(f"{len(lost):,} entries of {where} have no 'image': {examples(lost)}, counted from 0")
+        raise DataError(
+            f"{count(len(lost), f'entry of {where} has', f'entries of {where} have')} no 'image': "
+            f"{examples(lost)}, counted from 0"
+        )
     images = []
     for name, entry in zip(names, entries, strict=True):
         given = entry.annotations if entry.annotations is not None else entry.annotation

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from onlineml.arguments.counted import count, tally
 from onlineml.data.formats.encodings import utf8
 from onlineml.data.manifest.schema import as_single_chunks, examples
 from onlineml.errors import ConfigError, DataError
@@ -234,7 +235,10 @@ def _read_csv(file: TableFile, data: bytes, text_columns: Sequence[str]) -> pa.T
         ),
     )
     if bad:
-        raise DataError(f"{len(bad):,} rows of {file.where} are malformed:\n  - " + "\n  - ".join(bad[:20]))
+        raise DataError(
+            f"{count(len(bad), f'row of {file.where} is', f'rows of {file.where} are')} malformed:\n  - "
+            + "\n  - ".join(bad[:20])
+        )
     return table
 
 
@@ -256,7 +260,7 @@ def _texts(column: Any) -> list[str | None]:
 def require_valid(problems: list[str], what: str, rows: Sequence[int], first_line: int = 2) -> None:
     """Add a problem with the number of affected rows and the numbers of the first lines."""
     if rows:
-        problems.append(f"{len(rows):,} {what}: line {examples(row + first_line for row in rows)}")
+        problems.append(f"{tally(len(rows), what)}: line {examples(row + first_line for row in rows)}")
 
 
 def csv_bytes(columns: Mapping[str, Sequence[Any]] | pa.Table) -> bytes:

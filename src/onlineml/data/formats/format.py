@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from onlineml.arguments.counted import count
 from onlineml.data.formats.parts import Listing, Parts, absolute, list_folder
 from onlineml.data.formats.sniff import HEAD_BYTES, JsonShape, json_shape
 from onlineml.data.manifest.examples import examples
@@ -170,7 +171,8 @@ class Place:
         others = ", ".join(f"{n:,} .{ending}" for ending, n in endings.most_common(4))
         folders = sorted({path.rpartition("/")[0] for path in self.paths} - {""})
         inside = f" in the folders {examples(folders)}" if folders else ""
-        return f"{len(self.images):,} images and {others or 'no'} files{inside}"
+        files = "file" if len(self.others) == 1 else "files"
+        return f"{count(len(self.images), 'image')} and {others or 'no'} {files}{inside}"
 
     def head(self, path: str = "") -> bytes:
         """Return the first `HEAD_BYTES` bytes of the place itself, or of a file below it."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from onlineml.arguments.counted import count, tally
 from onlineml.data.formats.annotated import AnnotatedImage, annotated_parts
 from onlineml.data.formats.annotation_files import ImagePaths, file_split, files_of, folder_splits, resolve_names
 from onlineml.data.formats.boxes import require_no_problems
@@ -123,7 +124,7 @@ def inputs(source: Source, fits: Fits, *, name: str) -> tuple[list[Input], list[
     endings = tuple({path[path.rfind(".") :].lower() for path in paths})
     read = {*paths}
     others = [path for path in place.others if path.lower().endswith(endings) and path not in read]
-    notes = [f"{len(others):,} other {' and '.join(endings)} files were left out: {examples(others)}"] if others else []
+    notes = [f"{tally(len(others), 'other files were')} left out: {examples(others)}"] if others else []
     return found, [f"read as {name} from {examples(paths)}", *notes]
 
 
@@ -171,7 +172,7 @@ def contents(wanted: Sequence[Input]) -> Iterator[tuple[Input, bytes]]:
 
 def remarks(counts: Counter[str]) -> list[str]:
     """Return sentences that begin with a number, from their counts."""
-    return [f"{n:,} {text}" for text, n in counts.items() if n]
+    return [tally(n, text) for text, n in counts.items() if n]
 
 
 def read_files(
@@ -232,7 +233,7 @@ def _once(
             differing.append(f"{image.name} ({io.name(other)}, {io.name(owner)})")
     if differing:
         problems.append(
-            f"{len(differing):,} images are described several times, differently: {examples(differing)}; import one of "
-            "the files, or remove the entries that do not count"
+            f"{count(len(differing), 'image is')} described several times, differently: {examples(differing)}; "
+            "import one of the files, or remove the entries that do not count"
         )
     return [image for image, _ in found.values()]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from onlineml.arguments.counted import count
 from onlineml.data.formats.boxes import HASHED
 from onlineml.data.formats.encodings import utf8
 from onlineml.data.formats.format import Source
@@ -81,8 +82,8 @@ def json_lines(data: bytes, name: str) -> list[Line]:
             bad.append(f"{row}: {type(content).__name__}")
     if bad:
         raise DataError(
-            f"{len(bad):,} lines of {name} are not JSON objects: {examples(bad)}; expected one object in each line, "
-            "not an array, and none that goes over several lines"
+            f"{count(len(bad), f'line of {name} is no JSON object', f'lines of {name} are no JSON objects')}: "
+            f"{examples(bad)}; expected one object in each line, not an array, and none that goes over several lines"
         )
     return lines
 
@@ -218,8 +219,8 @@ def require_known_boxes(images: Iterable[AnnotatedImage], class_names: Sequence[
     ]
     if bad:
         raise DataError(
-            f"{len(bad):,} images have boxes of no known class, or with corners that are not numbers: {examples(bad)}; "
-            "data.check().manifest is without such"
+            f"{count(len(bad), 'image has')} boxes of no known class, or with corners that are not numbers: "
+            f"{examples(bad)}; data.check().manifest is without such"
         )
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from onlineml.arguments.counted import count
 from onlineml.data.formats.annotated import AnnotatedImage, Shape, annotated_images, annotated_parts
 from onlineml.data.formats.boxes import HASHED, require_no_problems
 from onlineml.data.formats.export import empty_folder, image_chunks, unique_paths, write_many
@@ -142,7 +143,9 @@ def read_kitti(source: Source, *, holds: str) -> Parts:
     require_no_problems(root, problems)
     ignored = sum(shape.label is None for shapes in annotated.values() for shape in shapes)
     if ignored:
-        notes.append(f"{ignored:,} boxes of {_IGNORED} are ignored regions")
+        notes.append(
+            f"{count(ignored, f'box of {_IGNORED} is an ignored region', f'boxes of {_IGNORED} are ignored regions')}"
+        )
     found = [AnnotatedImage(image, annotated.get(image), split=splits.get(image)) for image in images]
     notes = [f"read as KITTI from {', '.join(sorted({folder_of(own) or '.' for own in read}))}", *notes]
     return annotated_parts(found, source, holds=holds, folder=root, notes=[*notes, *pairs.notes("label files")])
@@ -191,7 +194,9 @@ def write_kitti(manifest: Manifest, at: Location) -> str:
 def _require_writable(images: Sequence[AnnotatedImage]) -> None:
     unfit = [image.name for image in images if image.split is None]
     if unfit:
-        raise DataError(f"{len(unfit):,} images have no split: {examples(unfit)}; assign one, or select the others")
+        raise DataError(
+            f"{count(len(unfit), 'image has')} no split: {examples(unfit)}; assign one, or select the others"
+        )
     shapes = [(image.name, shape) for image in images for shape in image.shapes or ()]
     blank = sorted({shape.label for _, shape in shapes if shape.label and len(shape.label.split()) != 1})
     if blank:
@@ -199,8 +204,8 @@ def _require_writable(images: Sequence[AnnotatedImage]) -> None:
     broken = [name for name, shape in shapes if not all(map(math.isfinite, shape.box_xyxy))]
     if broken:
         raise DataError(
-            f"{len(broken):,} boxes have corners that are not numbers: {examples(broken)}; data.check().manifest is "
-            "without such"
+            f"{count(len(broken), 'box has')} corners that are not numbers: {examples(broken)}; "
+            "data.check().manifest is without such"
         )
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from onlineml.arguments.counted import count
 from onlineml.data.formats.annotated import AnnotatedImage, Shape, annotated_images, annotated_parts, known_shapes
 from onlineml.data.formats.annotation_files import decoded, files_of, folder_split, folder_splits, json_fits
 from onlineml.data.formats.boxes import require_no_problems
@@ -93,7 +94,7 @@ def parse_labelme(content: bytes, where: str, counts: Counter[str]) -> Annotated
 def _box(shape: _Shape, counts: Counter[str]) -> Shape | None:
     kind = shape.shape_type or "polygon"
     if kind in _WITHOUT_AREA or len(shape.points) < 2:
-        counts[f"shapes of the type {kind!r} were left out: they have no box"] += 1
+        counts[f"shapes of the type {kind!r} were left out for want of a box"] += 1
         return None
     xs, ys = zip(*shape.points, strict=True)
     if kind == "circle":
@@ -160,8 +161,8 @@ def _images_of(
         found.append(image._replace(name=known, beside=None) if known else image._replace(beside=folder))
     if other:
         notes.append(
-            f"{len(other):,} files name another image in imagePath; the image of their own name was taken: "
-            f"{examples(other)}"
+            f"{count(len(other), 'file names', 'files name')} another image in imagePath; the image of their own "
+            f"name was taken: {examples(other)}"
         )
     return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from onlineml.arguments.counted import count
 from onlineml.data.formats.locate import locate
 from onlineml.data.formats.pairs import folder_of, split_of_folder
 from onlineml.data.manifest.examples import examples
@@ -74,9 +75,11 @@ def splits_by_list(
             if split_of.setdefault(image, split) != split:
                 twice.add(image)
     if twice:
-        problems.append(f"{len(twice):,} images are in the lists of several splits: {examples(sorted(twice))}")
+        problems.append(f"{count(len(twice), 'image is')} in the lists of several splits: {examples(sorted(twice))}")
     if absent:
-        notes.append(f"{len(absent):,} names in lists match no image: {examples(absent)}")
+        notes.append(
+            f"{count(len(absent), 'name in lists matches', 'names in lists match')} no image: {examples(absent)}"
+        )
     return split_of
 
 
@@ -107,5 +110,7 @@ def splits_by_folder(images: Sequence[str], annotated: Container[str], notes: li
         return None
     outside = [image for image, split in zip(images, splits, strict=True) if split is None]
     if outside:
-        notes.append(f"{len(outside):,} images are in no folder of a split, and have none: {examples(outside)}")
+        notes.append(
+            f"{count(len(outside), 'image is')} in no folder of a split, and so without one: {examples(outside)}"
+        )
     return splits

@@ -9,6 +9,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from onlineml.arguments.counted import count
 from onlineml.data.images.policies import is_image_name
 from onlineml.data.manifest.examples import examples
 from onlineml.storage.urls import is_url
@@ -38,7 +39,7 @@ def fitting(ambiguous: Mapping[str, Sequence[str]]) -> str:
 
 def absent_note(paths: Collection[str]) -> str:
     """Return a sentence about images that annotations name, and that are not there."""
-    return f"{len(paths):,} images are named but not there: {examples(paths)}"
+    return f"{count(len(paths), 'image is')} named but not there: {examples(paths)}"
 
 
 def locate(names: Sequence[str], paths: Iterable[str], *, beside: str = "") -> Located:

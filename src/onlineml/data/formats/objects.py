@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from onlineml.arguments.counted import count
 from onlineml.data.formats.annotated import Shape
 from onlineml.data.formats.json_lines import number
 
@@ -59,7 +60,7 @@ def _rows(objects: Any, where: str, problems: list[str]) -> list[dict[str, Any]]
     n = len(lists[key])
     short = [name for name, value in lists.items() if len(value) != n and name in CLASS_KEYS]
     if short:
-        problems.append(f"{where}: {n} boxes, but {len(lists[short[0]])} of {short[0]!r}")
+        problems.append(f"{where}: {count(n, 'box')}, but {len(lists[short[0]])} of {short[0]!r}")
         return []
     same = {name: value for name, value in lists.items() if len(value) == n}
     return [{name: value[row] for name, value in same.items()} for row in range(n)]

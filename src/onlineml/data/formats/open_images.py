@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from onlineml.arguments.counted import count
 from onlineml.data.formats.annotated import annotated_images
 from onlineml.data.formats.box_tables.columns import BoxColumns
 from onlineml.data.formats.box_tables.files import box_tables_at, places_of
@@ -78,7 +79,7 @@ def read_open_images(source: Source, *, holds: str) -> Parts:
         n_absent += pc.count_distinct(table["ImageID"]).as_py() - pc.count_distinct(here["ImageID"]).as_py()
         files.append((place, TableFile(url, _plain(here if len(here) else table, names, url))))
     if n_absent:
-        notes.append(f"{n_absent:,} images of the tables are not there, and were left out")
+        notes.append(f"{count(n_absent, 'image of the tables is', 'images of the tables are')} not there, and left out")
     if not names:
         notes.append(f"{_DESCRIPTIONS} is not there: classes are called by their codes")
     return read_tables(source, files, holds=holds, names=_NAMES, notes=notes)
@@ -137,7 +138,7 @@ def write_open_images(manifest: Manifest, at: Location) -> str:
     require_known_boxes(images, manifest.class_names)
     unfit = [image.name for image in images if image.split is None or (image.shapes and image.size_hw is None)]
     if unfit:
-        raise DataError(f"{len(unfit):,} images have no split or no known size, such as {unfit[0]!r}")
+        raise DataError(f"{count(len(unfit), 'image has')} no split or no known size, such as {unfit[0]!r}")
     names = unique_paths(manifest, [_FILES[str(image.split)] for image in images], by_stem=True)
     target = empty_folder(at)
     for rows, contents in image_chunks(manifest):

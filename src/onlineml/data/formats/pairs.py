@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from onlineml.arguments.counted import count, tally
 from onlineml.data.images.policies import is_image_name
 from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import normalised_split
@@ -80,14 +81,18 @@ class Pairs:
         """
         found = [] if self.rules.keys() <= {_BY_FOLDER} else [f"{what} were matched to images: {self.how}"]
         if self.alone:
-            found.append(f"{len(self.alone):,} {what} match no image and are left out: {examples(self.alone)}")
+            found.append(f"{tally(len(self.alone), f'{what} match no image')} (left out): {examples(self.alone)}")
         return found
 
     def untold(self) -> list[str]:
         """Return the problem of files that fit several others, if there are any."""
         shown = [f"{path}: {' or '.join(own)}" for path, own in (self.several | self.contested).items()]
         remedy = "give each image a label file of its own name"
-        return [f"{len(shown):,} files fit several others: {examples(shown)}; {remedy}"] if shown else []
+        return (
+            [f"{count(len(shown), 'file fits', 'files fit')} several others: {examples(shown)}; {remedy}"]
+            if shown
+            else []
+        )
 
 
 def folder_of(path: str) -> str:
@@ -137,7 +142,10 @@ def shown_images(images: Sequence[str], pairs: Pairs, notes: list[str]) -> list[
             homes.add(folder)
     others = [image for image in images if folder_of(image) not in homes]
     if others:
-        notes.append(f"{len(others):,} pictures in folders without annotations are left out: {examples(others)}")
+        notes.append(
+            f"{count(len(others), 'picture is', 'pictures are')} left out, in folders without "
+            f"annotations: {examples(others)}"
+        )
     return [image for image in images if folder_of(image) in homes] if others else list(images)
 
 

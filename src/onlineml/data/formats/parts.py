@@ -10,6 +10,7 @@ from functools import cached_property
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
+from onlineml.arguments.counted import count
 from onlineml.data.images.policies import is_image_name, is_junk
 from onlineml.data.manifest.examples import examples
 from onlineml.errors import ConfigError, DataError
@@ -111,7 +112,7 @@ def unnamed(listing: Listing, uris: Iterable[str]) -> list[str]:
     """Return a sentence on the images of a listing that no annotation file names, if there are any."""
     named = frozenset(uris)
     others = [path for path in listing.images if path not in named]
-    return [f"{len(others):,} images are named in no file, and left out: {examples(others)}"] if others else []
+    return [f"{count(len(others), 'image is')} named in no file, and left out: {examples(others)}"] if others else []
 
 
 def image_id(uri: str, version: str) -> str:
@@ -168,7 +169,10 @@ def valid_names(paths: list[str], root: str) -> list[str]:
     """
     bad = [path for path in paths if "\0" in path or not _is_unicode(path)]
     if bad:
-        raise DataError(f"{len(bad):,} file names in {root} are not UTF-8 text; rename them: {examples(bad)}")
+        raise DataError(
+            f"{count(len(bad), f'file name in {root} is', f'file names in {root} are')} not UTF-8 text; "
+            f"rename them: {examples(bad)}"
+        )
     return paths
 
 

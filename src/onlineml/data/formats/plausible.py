@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow.compute as pc
 
+from onlineml.arguments.counted import count
 from onlineml.data.manifest.boxes import declared_sizes_hw
 from onlineml.errors import DataError
 
@@ -32,7 +33,7 @@ def require_pixels(boxes_xyxy: npt.NDArray[np.float64], where: str) -> None:
     boxes = boxes_xyxy[np.isfinite(boxes_xyxy).all(1)]
     if boxes.size and (np.abs(boxes) <= 1).all() and (boxes[:, 2:] % 1 != 0).any():
         raise DataError(
-            f"all {len(boxes):,} boxes of {where} lie between 0 and 1, so they are shares of the images' sides; "
+            f"all {count(len(boxes), 'box')} of {where} lie between 0 and 1, so they are shares of the images' sides; "
             "expected pixels: multiply by width and height, or write a table of boxes or YOLO, which may be shares"
         )
 

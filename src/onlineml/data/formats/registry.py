@@ -6,6 +6,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, NamedTuple
 
+from onlineml.arguments.counted import count
 from onlineml.data.formats.azure import AZURE
 from onlineml.data.formats.box_tables import BOX_TABLE, TENSORFLOW_CSV
 from onlineml.data.formats.coco.read import COCO
@@ -146,7 +147,10 @@ def detect(at: Location, kind: AnnotationKind | None, *, name: str | None, given
         return Detected(found.format, found.source._replace(holds=holds, notes=notes), holds)
     if not place.files and not io.exists(at):
         raise NotFoundError(f"{at} does not exist; expected a file or folder with annotations")
-    expected = "; ".join(f"{one.expected} ({one.name})" for one in able.values()) or "a format of another package"
+    expected = " or ".join(one.expected for one in able.values())
+    if len(able) > 1:
+        expected = f"photos in a folder for each class, or annotations as {', '.join(able)}; format= with one of these "
+        expected += "says what it looks for"
     wanted = "" if kind is None else f" for the task {kind.task!r}"
     other = None if kind is None or name is not None else _other(place, kind)
     like = "" if other is None else f" and looks like {other.format.name} (leave task= out to read it as that)"
@@ -183,8 +187,8 @@ def _require_read(place: Place) -> None:
     """Refuse images in fewer than two class folders beside files of no known format that may say what they show."""
     if (files := unread_annotations(place.others)) and not has_classes(place.images, where=place.url):
         raise DataError(
-            f"{place.at} holds {len(place.images):,} images, not in several class folders, and files in no known "
-            f"format that may say what they show: {examples(files)}; pass the one that does (a "
+            f"{place.at} holds {count(len(place.images), 'image')}, not in several class folders, and files in no "
+            f"known format that may say what they show: {examples(files)}; pass the one that does (a "
             f"spreadsheet saved as CSV), or set format={FOLDERS.name!r} to import the images by their folders"
         )
 

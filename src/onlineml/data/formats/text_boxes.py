@@ -10,6 +10,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from onlineml.arguments.counted import count
 from onlineml.data.formats.annotated import AnnotatedImage, Shape, annotated_parts
 from onlineml.data.formats.boxes import require_no_problems
 from onlineml.data.formats.format import Format
@@ -70,7 +71,7 @@ def read_text_boxes(source: Source, *, holds: str) -> Parts:
     for image, first in copies.items():
         shapes[first] += shapes.pop(image)
     if copies:
-        notes.append(f"{len(copies):,} further copies of images in other class folders were united with the first")
+        notes.append(f"united {count(len(copies), 'further copy')} of images in other class folders with the first")
     uris = sorted(path for path in shown_images(listing.images, pairs, notes) if path not in copies)
     splits = splits_by_folder(uris, shapes, notes)
     found = [AnnotatedImage(uri, shapes.get(uri), beside=None) for uri in uris]

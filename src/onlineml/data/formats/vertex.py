@@ -13,6 +13,7 @@ import io as texts
 import re
 from typing import TYPE_CHECKING, Any
 
+from onlineml.arguments.counted import count
 from onlineml.data.formats.addresses import in_pixels, placed
 from onlineml.data.formats.annotated import AnnotatedImage, Shape, annotated_images, annotated_parts
 from onlineml.data.formats.boxes import HASHED, require_no_problems
@@ -99,7 +100,7 @@ def parse_vertex_rows(rows: Sequence[tuple[str, list[str]]], problems: list[str]
     grouped: dict[str, list[tuple[str, list[str]]]] = {}
     bad = [where for where, row in rows if not _has_address(row)]
     if bad:
-        problems.append(f"{len(bad):,} rows have no gs:// address in their first two cells: {examples(bad)}")
+        problems.append(f"{count(len(bad), 'row has')} no gs:// address in the first two cells: {examples(bad)}")
         return []
     for where, row in rows:
         grouped.setdefault(row[_n_before(row) - 1], []).append((where, row))

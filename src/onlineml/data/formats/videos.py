@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
+from onlineml.arguments.counted import count
 from onlineml.data.formats.folders.layout import layout_of
 from onlineml.data.formats.parts import Parts, list_folder, naturally_sorted
 from onlineml.data.manifest.examples import examples
@@ -65,7 +66,7 @@ class VideoFindings:
 
     def __str__(self) -> str:
         n_bad = len({row.video for row in self.rows if row.outcome != "usable"})
-        head = f"{self.n_frames:,} frames of {self.n_videos:,} videos, {n_bad:,} of which cannot be used"
+        head = f"{count(self.n_frames, 'frame')} of {self.n_videos:,} videos, {n_bad:,} of which cannot be used"
         return "\n".join([head, *(f"  {row.video}: {row.finding} ({row.outcome}): {row.detail}" for row in self.rows)])
 
     def _repr_html_(self) -> str:
@@ -90,7 +91,9 @@ def read_videos(
     videos = [info for info in files if is_video_name(info.path)]
     if not videos:
         others = (
-            f"{len(files):,} other files, such as {examples(f.path for f in files)}" if files else "no files at all"
+            f"{count(len(files), 'other file')}, such as {examples(f.path for f in files)}"
+            if files
+            else "no files at all"
         )
         raise DataError(f"no videos in {folder}: expected {folder}/<class>/<video>, found {others}")
     labels, splits, notes = layout_of([info.path for info in videos], where=str(folder), reading=split)

@@ -17,6 +17,7 @@ from io import BytesIO
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from onlineml.arguments.counted import count
 from onlineml.data.images.policies import is_image_name, is_junk
 from onlineml.errors import DataError
 from onlineml.storage.io import open_file
@@ -139,7 +140,7 @@ def _files(file: Any, name: str, wanted: Callable[[str], bool], folders: Folders
 
 def _refuse_bombs(members: list[zipfile.ZipInfo], name: str, size: int) -> None:
     if len(members) > MAX_FILES:
-        raise DataError(f"{name} has {len(members):,} files; at most {MAX_FILES:,} are allowed: split it")
+        raise DataError(f"{name} has {count(len(members), 'file')}; at most {MAX_FILES:,} are allowed: split it")
     total = sum(member.file_size for member in members)
     if total > max(MAX_RATIO * size, _LEAST_SUSPECT):
         raise DataError(

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from onlineml.arguments.counted import count
 from onlineml.data.annotations import boxes as claimed
 from onlineml.data.checks import boxes as checked
 from onlineml.data.kinds.base import AnnotationKind, checked_scores, counted_names
@@ -67,7 +68,7 @@ class BoxesKind(AnnotationKind):
         return tabled.count_boxes(table, class_names)
 
     def content(self, table: pa.Table) -> str:
-        return f"{self.n_judged(table):,} boxes"
+        return count(self.n_judged(table), "box")
 
     def boxes(self, table: pa.Table, class_names: tuple[str, ...]) -> Boxes:
         return tabled.flat_boxes(table, class_names)
@@ -123,7 +124,7 @@ class BoxesKind(AnnotationKind):
         n = len(guess.get("labels") or ())
         if not all(0 <= place < n for place in chosen):
             raise DataError(
-                f"the suggestion for {row['image_id']} has {n} boxes, numbered from 0; found {list(chosen)}"
+                f"the suggestion for {row['image_id']} has {count(n, 'box')}, numbered from 0; found {list(chosen)}"
             )
         return {name: [*(row[name] or ()), *(guess[name][place] for place in chosen)] for name in names}
 
@@ -134,7 +135,8 @@ class BoxesKind(AnnotationKind):
         given = [new] * len(places) if isinstance(new, str) else list(new)
         if not places or len(given) != len(places):
             raise DataError(
-                f"{row['image_id']} has {len(places)} boxes of {name!r}; found {len(given)} new labels for them"
+                f"{row['image_id']} has {count(len(places), 'box')} of {name!r}; found "
+                f"{count(len(given), 'new label')} for them"
             )
         for place, label in zip(places, given, strict=True):
             labels[place] = label
@@ -207,7 +209,7 @@ class BoxesKind(AnnotationKind):
                 f"the suggestion for {image_id} must be detections or (boxes_xyxy, labels, scores); found {guess!r}"
             ) from err
         if not len(boxes) == len(names) == len(numbers):
-            counts = f"{len(boxes)} boxes, {len(names)} labels and {len(numbers)} scores"
+            counts = f"{count(len(boxes), 'box')}, {count(len(names), 'label')} and {len(numbers)} scores"
             raise DataError(f"the suggestion for {image_id} needs a label and a score for each box; found {counts}")
         _, codes = clean_boxes(boxes, _NO_EDGE)  # type: ignore[arg-type]  # no edge to be beyond
         usable = [place for place, code in enumerate(codes) if code not in {"box_not_finite", "box_empty"}]
@@ -228,7 +230,7 @@ class BoxesKind(AnnotationKind):
 
     def guess_in_words(self, guess: Mapping[str, Any]) -> str:
         n = len(guess["labels"])
-        return f"{n} box" if n == 1 else f"{n} boxes"
+        return count(n, "box")
 
     # ---- checks, samples ----
 

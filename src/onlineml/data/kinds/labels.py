@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from onlineml.arguments.counted import count, tally
 from onlineml.data.annotations.entries import CLAIM_EVENTS, mask_of, one_chunk
 from onlineml.data.annotations.images import renamed
 from onlineml.data.annotations.label_sets import (
@@ -85,7 +86,7 @@ class LabelsKind(AnnotationKind):
     def problems(self, table: pa.Table) -> list[str]:
         wrong = table["image_id"].filter(table["label"].is_valid())
         what = "images have a label, but the task is multilabel: put their labels as lists into the column 'labels'"
-        return [f"{len(wrong):,} {what}: image_id {examples(wrong.to_pylist())}"] if len(wrong) else []
+        return [f"{tally(len(wrong), what)}: image_id {examples(wrong.to_pylist())}"] if len(wrong) else []
 
     def counts(self, table: pa.Table, class_names: tuple[str, ...]) -> dict[str, dict[str, int]]:
         """See `onlineml.Manifest.counts`: labels by class and split, images under the keys of `aside`."""
@@ -182,7 +183,7 @@ class LabelsKind(AnnotationKind):
         n = len(guess.get("labels") or ())
         if not all(0 <= place < n for place in chosen):
             raise DataError(
-                f"the suggestion for {row['image_id']} has {n} labels, numbered from 0; found {list(chosen)}"
+                f"the suggestion for {row['image_id']} has {count(n, 'label')}, numbered from 0; found {list(chosen)}"
             )
         return {"labels": sorted({*(row["labels"] or ()), *(guess["labels"][place] for place in chosen)})}
 
@@ -245,7 +246,7 @@ class LabelsKind(AnnotationKind):
                 f"the suggestion for {image_id} must be a prediction or (labels, scores); found {guess!r}"
             ) from err
         if len(labels) != len(numbers):
-            counts = f"{len(labels)} labels and {len(numbers)} scores"
+            counts = f"{count(len(labels), 'label')} and {len(numbers)} scores"
             raise DataError(f"the suggestion for {image_id} needs a score for each label; found {counts}")
         labels, numbers = _best(labels, numbers)
         return {"image_id": image_id, "labels": labels, "scores": numbers}

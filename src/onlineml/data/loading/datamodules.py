@@ -11,6 +11,7 @@ import numpy as np
 
 from onlineml.arguments.checks import flag, instance, share, whole
 from onlineml.arguments.checks import seed as seed_
+from onlineml.arguments.counted import part_of
 from onlineml.data.augment.classification import Augment, Augmenter, training_scale
 from onlineml.data.loading.datasets import BadRow, ImageDataset, ImageRows
 from onlineml.data.loading.decoded_cache import DecodedCache
@@ -207,9 +208,9 @@ class ImageDataModule(BothLightningDataModule):
         if len(found) / n_images > self.max_bad:
             table = pd.DataFrame(list(found.values()), columns=list(BadRow._fields))
             raise TooManyBadImagesError(
-                f"{len(table)} of {n_images} images of the split {split!r} are bad, more than max_bad={self.max_bad:g} "
-                "allows; see manifest.check() and use its .manifest (without them), or raise max_bad\n"
-                + table.head(20).to_string(index=False),
+                f"in the split {split!r}, {part_of(len(table), n_images, 'image is')} bad, more than "
+                f"max_bad={self.max_bad:g} allows; see manifest.check() and use its .manifest (without them), or "
+                "raise max_bad\n" + table.head(20).to_string(index=False),
                 table,
             )
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from onlineml.arguments.counted import count
 from onlineml.data.augment.classification import Augmenter, kept_for_training, training_scale
 from onlineml.data.images.decode import decode, may_need_much_memory
 from onlineml.data.loading.fetching import Fetcher
@@ -89,7 +90,7 @@ class ImageRows(Confidential):
         return {"urls": [*map(storable, self.urls)], "storage_options": None}
 
     def __repr__(self) -> str:
-        return f"ImageRows({len(self.urls)} images)"
+        return f"ImageRows({count(len(self.urls), 'image')})"
 
 
 class CachedImage(NamedTuple):

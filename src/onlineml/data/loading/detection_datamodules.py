@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from onlineml.arguments.checks import flag
+from onlineml.arguments.counted import part_of
 from onlineml.data.augment.detection import DetectionAugmenter, Flips
 from onlineml.data.augment.detection_geometry import kept_hw
 from onlineml.data.loading.datamodules import ImageDataModule
@@ -153,9 +154,9 @@ class DetectionDataModule(ImageDataModule):
         if len(found) > self.max_bad * n_boxes:
             table = _table(list(found.values()))
             raise TooManyBadImagesError(
-                f"{len(found)} of {n_boxes} boxes of the split {split!r} are bad, more than max_bad={self.max_bad:g} "
-                "allows; see manifest.check() and use its .manifest (without them), or raise max_bad\n"
-                + table.head(20).to_string(index=False),
+                f"in the split {split!r}, {part_of(len(found), n_boxes, 'box is')} bad, more than "
+                f"max_bad={self.max_bad:g} allows; see manifest.check() and use its .manifest (without them), or "
+                "raise max_bad\n" + table.head(20).to_string(index=False),
                 table,
             )
 

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from onlineml.arguments.counted import tally
 from onlineml.data.manifest.box_arrays import Boxes
 from onlineml.data.manifest.edits import NO_SPLIT, UNLABELLED, rows_of
 from onlineml.data.manifest.examples import examples
@@ -132,7 +133,7 @@ def validate_boxes(table: pa.Table) -> list[str]:
     def report(what: str, mask: Any) -> None:
         bad = table["image_id"].filter(mask.fill_null(False))
         if len(bad):
-            problems.append(f"{len(bad):,} {what}: image_id {examples(bad.to_pylist())}")
+            problems.append(f"{tally(len(bad), what)}: image_id {examples(bad.to_pylist())}")
 
     report("images have a label, but the task is detection: its boxes have labels", table["label"].is_valid())
     report(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from onlineml.arguments.counted import count
 from onlineml.data.manifest.examples import examples
 from onlineml.errors import DataError, UnknownClassError
 
@@ -54,6 +55,6 @@ def rows_of(table: pa.Table, image_ids: Collection[str]) -> list[int]:
     rows = pc.index_in(pa.array(list(image_ids), pa.string()), value_set=table["image_id"])
     if rows.null_count:
         unknown = [image_id for image_id, row in zip(image_ids, rows.to_pylist(), strict=True) if row is None]
-        raise DataError(f"{len(unknown)} image ids are not in this manifest: {examples(unknown)}")
+        raise DataError(f"{count(len(unknown), 'image id is')} not in this manifest: {examples(unknown)}")
     found: list[int] = rows.to_pylist()
     return found

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow.compute as pc
 
+from onlineml.arguments.counted import count
 from onlineml.data.manifest.edits import NO_SPLIT
 from onlineml.data.manifest.summary import remarks
 from onlineml.pages import render
@@ -35,7 +36,11 @@ def manifest_html(manifest: Manifest) -> str:
     totals = [(f"all {kind.one_by_one}".rstrip(), total)]
     if kind.one_by_one:  # the rows above count these, those below images
         totals.append(("images", _images(manifest, splits)))
-    sizes = [f"{len(manifest):,} images", kind.content(manifest.table), f"{len(manifest.class_names)} classes"]
+    sizes = [
+        f"{count(len(manifest), 'image')}",
+        kind.content(manifest.table),
+        f"{count(len(manifest.class_names), 'class')}",
+    ]
     values = {
         "sizes": ", ".join(filter(None, sizes)),
         "hash": manifest.hash[:12],

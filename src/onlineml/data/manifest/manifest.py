@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from onlineml.arguments.counted import count
 from onlineml.arguments.similar import valid_names
 from onlineml.data.kinds import kind_of
 from onlineml.data.manifest.box_formats import BoxFormats
@@ -288,9 +289,10 @@ class Manifest(LabelFormats, BoxFormats, DatasetFormats, DerivedManifests, Confi
 
     def __str__(self) -> str:
         sizes = ", ".join(f"{n:,} {name}" for name, n in split_sizes(self).items() if n)
-        shown = [self.kind.content(self.table), f"{len(self.class_names)} classes"]
+        shown = [self.kind.content(self.table), f"{count(len(self.class_names), 'class')}"]
         return (
-            f"Manifest of {len(self):,} images, {', '.join(filter(None, shown))} ({sizes or 'empty'}) {self.hash[:12]}"
+            f"Manifest of {count(len(self), 'image')}, {', '.join(filter(None, shown))} ({sizes or 'empty'}) "
+            f"{self.hash[:12]}"
         )
 
     def __repr__(self) -> str:

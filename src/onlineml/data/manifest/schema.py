@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from onlineml.arguments.counted import count, tally
 from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import SPLITS
 from onlineml.errors import DataError, UnknownClassError
@@ -88,21 +89,27 @@ def validate(table: pa.Table, class_names: tuple[str, ...], *, kind: AnnotationK
     if pc.count_distinct(ids, mode="all").as_py() != len(table):
         counts = pc.value_counts(ids)
         repeated = counts.filter(pc.greater(counts.field("counts"), 1)).field("values").to_pylist()
-        problems.append(f"{len(repeated):,} values of image_id occur more than once: {examples(repeated)}")
+        problems.append(
+            f"{count(len(repeated), 'value of image_id occurs', 'values of image_id occur')} more than "
+            f"once: {examples(repeated)}"
+        )
     _report(problems, "values of uri contain '..' or a NUL", table, _escapes(table["uri"]), show="uri")
     wrong = pc.invert(pc.is_in(table["split"].drop_null(), pa.array(SPLITS)))
     if pc.any(wrong).as_py():
         values = table["split"].drop_null().filter(wrong)
         found = examples(pc.unique(values).to_pylist())
-        problems.append(f"{len(values):,} values of split are none of {', '.join(SPLITS)} or null: {found}")
+        problems.append(
+            f"{count(len(values), 'value of split is', 'values of split are')} none of "
+            f"{', '.join(SPLITS)} or null: {found}"
+        )
     for name in ("width", "height"):
         _report(problems, f"values of {name} are not positive", table, pc.less(table[name], 1))
     problems += kind.problems(table)
     unknown = kind.unknown_labels(table, class_names)
     if unknown:
         problems.append(
-            f"{len(unknown):,} labels are not among the {len(class_names)} class names {examples(class_names)}: "
-            f"{examples(unknown)}; correct them, or add them to class_names"
+            f"{count(len(unknown), 'label is')} not among the {count(len(class_names), 'class name')} "
+            f"{examples(class_names)}: {examples(unknown)}; correct them, or add them to class_names"
         )
     if problems:
         only_labels = len(problems) == 1 and bool(unknown)
@@ -116,7 +123,7 @@ def require_ids(class_ids: tuple[int, ...], class_names: tuple[str, ...]) -> Non
         DataError: another number of ids, or one occurs twice.
     """
     if class_ids and (len(class_ids) != len(class_names) or len(set(class_ids)) < len(class_ids)):
-        found = f"found {len(class_ids)} for {len(class_names)} class names: {examples(class_ids)}"
+        found = f"found {len(class_ids)} for {count(len(class_names), 'class name')}: {examples(class_ids)}"
         raise DataError(f"class_ids must be empty or one number for each class, none twice; {found}")
 
 
@@ -137,7 +144,7 @@ def _escapes(uris: pa.ChunkedArray) -> Any:
 def _report(problems: list[str], what: str, table: pa.Table, mask: Any, *, show: str = "image_id") -> None:
     bad = table.filter(mask.fill_null(False))
     if len(bad):
-        problems.append(f"{len(bad):,} {what}: {show} {examples(bad[show].to_pylist())}")
+        problems.append(f"{tally(len(bad), what)}: {show} {examples(bad[show].to_pylist())}")
 
 
 def _message(problems: list[str]) -> str:

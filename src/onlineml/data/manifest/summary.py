@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
 
+from onlineml.arguments.counted import count
 from onlineml.data.manifest.edits import UNLABELLED
 from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import SPLITS
@@ -23,7 +24,7 @@ def manifest_summary(manifest: Manifest) -> str:
     shown = [
         f"{' + '.join(f'{n:,}' for n in sizes.values()) or 'no'} images" + (f" ({', '.join(sizes)})" if sizes else ""),
         manifest.kind.content(manifest.table),
-        f"{n_classes:,} class{'' if n_classes == 1 else 'es'}",
+        count(n_classes, "class"),
     ]
     return "\n- ".join([", ".join(filter(None, shown)), *remarks(manifest)])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 
+from onlineml.arguments.counted import count
 from onlineml.data.kinds import kind_of
 from onlineml.data.samples.scenes import CLASS_NAMES
 from onlineml.errors import AlreadyExistsError, ConfigError, NotFoundError
@@ -73,7 +74,7 @@ def make_samples(
     def write(name: str, data: bytes) -> None:
         io.write_bytes(folder / name, data)
 
-    with told_if_slow(f"Drawing {n:,} sample photos"):
+    with told_if_slow(f"Drawing {count(n, 'sample photo')}"):
         for name, data in make(write, n=n, seed=seed, faulty=mislabelled, broken=broken).items():
             write(name, data)
     write("samples.json", json.dumps(asked).encode())

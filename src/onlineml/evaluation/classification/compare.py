@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from onlineml.arguments.counted import count
 from onlineml.data.manifest.examples import examples
 from onlineml.evaluation import metrics
 from onlineml.evaluation.comparison.counts import paired_counts
@@ -89,7 +90,7 @@ def _label_problems(a: ClassificationScores, b: ClassificationScores, paired: Pa
         f"{a.image_ids[paired.a_rows[i]]!r} ({paired.class_names[was[i]]!r}, {paired.class_names[now[i]]!r})"
         for i in rows
     ]
-    return [f"{len(rows):,} images have different labels: {examples(shown, text=str)}"] if shown else []
+    return [f"{count(len(rows), 'image has')} different labels: {examples(shown, text=str)}"] if shown else []
 
 
 def _answers(scores: ClassificationScores, rows: Ints, classes: Ints, labels: Ints) -> _Answers:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from onlineml.arguments.counted import count, part_of
 from onlineml.data.manifest.examples import examples
 from onlineml.errors import DataError, UnknownClassError
 
@@ -52,7 +53,7 @@ def checked_ids(image_ids: Sequence[str] | None, *, n_images: int, what: str = "
     """Return one text per image; the row number if `image_ids` is None."""
     ids = tuple(map(str, range(n_images) if image_ids is None else image_ids))
     if len(ids) != n_images:
-        msg = f"{what} has {len(ids)} values for {n_images} images; pass one per image"
+        msg = f"{what} has {count(len(ids), 'value')} for {count(n_images, 'image')}; pass one per image"
         raise DataError(msg)
     return ids
 
@@ -141,7 +142,10 @@ def checked_labels(labels: Sequence[object] | Array, class_names: tuple[str, ...
         UnknownClassError: labels outside the classes, including -1 (unlabelled); by image.
     """
     if len(labels) != len(image_ids):
-        msg = f"labels has {len(labels)} values for {len(image_ids)} rows of probabilities; pass one label per row"
+        msg = (
+            f"labels has {count(len(labels), 'value')} for {count(len(image_ids), 'row')} of "
+            "probabilities; pass one label per row"
+        )
         raise DataError(msg)
     array = np.asarray(labels)
     if not len(image_ids):
@@ -158,8 +162,9 @@ def checked_labels(labels: Sequence[object] | Array, class_names: tuple[str, ...
     if len(bad):
         found = sorted({repr(labels[i]) for i in bad[:1000]})[:10]
         msg = (
-            f"{len(bad)} of {len(ids)} labels are not among the {len(class_names)} classes (found {', '.join(found)}): "
-            f"{listing(bad, image_ids)}. Evaluate labelled images only, with the model's class names"
+            f"{part_of(len(bad), len(ids), 'label is')} not among the {count(len(class_names), 'class')} (found "
+            f"{', '.join(found)}): {listing(bad, image_ids)}. Evaluate labelled images only, with the model's class "
+            "names"
         )
         raise UnknownClassError(msg)
     return ids

@@ -43,11 +43,11 @@ def gallery_items(scores: ClassificationScores) -> GalleryItems:
         urls=uris,
         versions=[""] * len(ids),
         items=lambda rows: [item(row) for row in rows],
-        facts=lambda row: [("uri", uris[row]), ("truth", truths[row]), ("said", f"{said[row]} {sure[row]:.3f}")],
+        facts=lambda row: [("uri", uris[row]), ("truth", truths[row]), ("prediction", f"{said[row]} {sure[row]:.3f}")],
         facets=(
             facet_of("outcome", ["right" if one else "wrong" for one in right], order=("wrong", "right")),
             facet_of("truth", truths, order=names),
-            facet_of("said", said, order=names),
+            facet_of("prediction", said, order=names),
             facet_of(CONFUSION, [pair_text(a, b) for a, b in zip(truths, said, strict=True)]),
             *slice_facets(scores, order),
         ),

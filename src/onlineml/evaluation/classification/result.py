@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from onlineml.arguments.counted import count
 from onlineml.evaluation import metrics
 from onlineml.evaluation.base import BaseScores
 from onlineml.evaluation.classification import text
@@ -155,4 +156,4 @@ class ClassificationScores(BaseScores):
     _repr_html_ = summary_html
 
     def __repr__(self) -> str:
-        return f"<ClassificationScores: accuracy {self.accuracy:.3f} on {self.n_images} images>"
+        return f"<ClassificationScores: accuracy {self.accuracy:.3f} on {count(self.n_images, 'image')}>"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from onlineml.arguments.counted import count, part_of
 from onlineml.errors import DataError
 from onlineml.evaluation.classification.inputs import checked_names
 from onlineml.evaluation.coco.arrays import CocoArrays
@@ -109,12 +110,15 @@ def _check_arrays(truth: Boxes, found: Detections, names: tuple[str, ...]) -> No
     highest = {"truth": truth.label_ids.max(initial=-1), "detections": found.label_ids.max(initial=-1)}
     beyond = [f"the {what} have label id {value}" for what, value in highest.items() if value >= len(names)]
     if beyond:
-        msg = f"{' and '.join(beyond)}, but there are {len(names)} classes; label ids are indices into class_names"
+        msg = (
+            f"{' and '.join(beyond)}, but there are {count(len(names), 'class')}; label ids are indices "
+            "into class_names"
+        )
         raise DataError(msg)
     boxes = truth.boxes_xyxy
     fine = np.isfinite(boxes).all(1) & (boxes[:, 2:] > boxes[:, :2]).all(1)
     bad = np.flatnonzero(~fine & truth.annotated[truth.image_index] & (truth.label_ids >= 0))
     if len(bad):
         first = f"row {bad[0]}, {boxes[bad[0]].tolist()}, in image {truth.image_index[bad[0]]}"
-        msg = f"{len(bad)} of {len(boxes)} true boxes are empty or not finite, such as {first}; remove them first"
+        msg = f"{part_of(len(bad), len(boxes), 'true box is')} empty or not finite, such as {first}; remove them first"
         raise DataError(msg)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from onlineml.arguments.counted import count
 from onlineml.data.manifest.examples import examples
 from onlineml.errors import DataError
 from onlineml.evaluation.intervals import group_codes
@@ -119,11 +120,11 @@ def shared_cuts(a: BaseScores, b: BaseScores, paired: Pairing) -> dict[str, tupl
 
 def _class_problems(a: BaseScores, b: BaseScores) -> list[str]:
     gone = [name for name in a.class_names if name not in set(b.class_names)]
-    return [f"the second model lacks {len(gone)} classes of the first: {examples(gone)}"] if gone else []
+    return [f"the second model lacks {count(len(gone), 'class')} of the first: {examples(gone)}"] if gone else []
 
 
 def _image_problems(ids: Sequence[str], which: str) -> list[str]:
-    return [f"{len(ids):,} images are in the {which} result alone: {examples(ids)}"] if ids else []
+    return [f"{count(len(ids), 'image is')} in the {which} result alone: {examples(ids)}"] if ids else []
 
 
 def _group_problems(a: BaseScores, b: BaseScores, paired: Pairing) -> list[str]:
@@ -132,4 +133,4 @@ def _group_problems(a: BaseScores, b: BaseScores, paired: Pairing) -> list[str]:
 
     rows = zip(paired.a_rows.tolist(), paired.b_rows.tolist(), strict=True)
     ids = [a.image_ids[i] for i, j in rows if value(a, i) != value(b, j)]
-    return [f"{len(ids):,} images are in different groups: {examples(ids)}"] if ids else []
+    return [f"{count(len(ids), 'image is')} in different groups: {examples(ids)}"] if ids else []

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from onlineml.arguments.counted import count
 from onlineml.errors import ConfigError
 from onlineml.evaluation.comparison.html import comparison_html, summary_html
 from onlineml.evaluation.comparison.items import gallery_items
@@ -287,4 +288,4 @@ class Comparison:
     _repr_html_ = summary_html
 
     def __repr__(self) -> str:
-        return f"<Comparison: {self.main} {self.difference:+.3f} on {self.n_images} images>"
+        return f"<Comparison: {self.main} {self.difference:+.3f} on {count(self.n_images, 'image')}>"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from onlineml.arguments.counted import count
 from onlineml.data.manifest.box_arrays import Boxes
 from onlineml.data.manifest.examples import examples
 from onlineml.errors import DataError
@@ -21,7 +22,6 @@ from onlineml.evaluation.detection.inputs import usable_boxes
 from onlineml.evaluation.detection.matching import overlaps, scene_of
 from onlineml.evaluation.detection.ranking import rank_area
 from onlineml.evaluation.detection.worst import count_mistakes, seen_images
-from onlineml.evaluation.render.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -102,7 +102,7 @@ def _shows_new(b: DetectionScores, b_classes: Ints, n_shared: int) -> Array:
 def _truth_problems(a: DetectionScores, b: DetectionScores, paired: Pairing) -> list[str]:
     places = _different_objects(a, b, paired)
     ids = [a.image_ids[i] for i in paired.a_rows[places]]
-    return [f"{len(ids):,} images have different boxes in the truth: {examples(ids)}"] if ids else []
+    return [f"{count(len(ids), 'image has')} different boxes in the truth: {examples(ids)}"] if ids else []
 
 
 def _different_objects(a: DetectionScores, b: DetectionScores, paired: Pairing) -> Ints:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from onlineml.arguments.counted import count
 from onlineml.data.manifest.examples import examples
 from onlineml.errors import DataError
 
@@ -133,7 +134,10 @@ def _refuse(found: Detections) -> None:
     }
     problems = [f"{text} in {_rows(np.flatnonzero(bad))}" for text, bad in faults.items() if bad.any()]
     if problems:
-        msg = f"{len(found)} detections have {'; '.join(problems)}. Remove such rows, or fix the code that wrote them"
+        msg = (
+            f"{count(len(found), 'detection has')} {'; '.join(problems)}. Remove such rows, or fix the "
+            "code that wrote them"
+        )
         raise DataError(msg)
 
 

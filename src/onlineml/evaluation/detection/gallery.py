@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
+from onlineml.arguments.counted import count
 from onlineml.evaluation.classification.gallery import pixels_of
 from onlineml.evaluation.detection.text import box_words
 from onlineml.evaluation.render.style import ALARM, CALM, INK, TAG_TEXT, WARM, new_grid
-from onlineml.evaluation.render.text import count, decimal, shorten
+from onlineml.evaluation.render.text import decimal, shorten
 from onlineml.pages import markup, render
 
 if TYPE_CHECKING:

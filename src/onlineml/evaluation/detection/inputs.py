@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from onlineml.arguments.counted import count, part_of
 from onlineml.data.manifest.examples import examples
 from onlineml.errors import ConfigError, DataError, UnknownClassError
 
@@ -27,21 +28,24 @@ def checked_boxes(truth: Boxes, found: Detections, names: tuple[str, ...], image
     """
     n_images = len(truth.offsets) - 1
     if n_images != found.n_images:
-        msg = f"truth has {n_images} images and found {found.n_images}; pass both for the same images, in one order"
+        msg = (
+            f"truth has {count(n_images, 'image')} and found {found.n_images}; pass both for the same "
+            "images, in one order"
+        )
         raise DataError(msg)
     for what, labels in (("truth", truth.label_ids), ("found", found.label_ids)):
         if len(labels) and labels.max() >= len(names):
             msg = (
                 f"{what}.label_ids goes up to {labels.max()}; expected at most {len(names) - 1}, since there are "
-                f"{len(names)} class names. Pass the names in the order of the ids"
+                f"{count(len(names), 'class name')}. Pass the names in the order of the ids"
             )
             raise DataError(msg)
     unknown = np.flatnonzero(~truth.annotated)
     if len(unknown):
         msg = (
-            f"{len(unknown)} of {n_images} images were not annotated: {examples(image_ids[i] for i in unknown)}, so "
-            "their objects are unknown; evaluate annotated images only (an image without objects is one with an empty "
-            "list of boxes)"
+            f"{part_of(len(unknown), n_images, 'image was')} not annotated: {examples(image_ids[i] for i in unknown)}, "
+            "so their objects are unknown; evaluate annotated images only (an image without objects is one with an "
+            "empty list of boxes)"
         )
         raise DataError(msg)
 
@@ -70,7 +74,7 @@ def checked_thresholds(thresholds: Mapping[str, float], names: tuple[str, ...]) 
     """
     unknown = sorted(set(thresholds) - set(names))
     if unknown:
-        msg = f"thresholds has {unknown[:10]}, which are not among the {len(names)} classes: {names[:20]}"
+        msg = f"thresholds has {unknown[:10]}, which are not among the {count(len(names), 'class')}: {names[:20]}"
         raise UnknownClassError(msg)
     values = np.array([thresholds.get(name, np.nan) for name in names], dtype=np.float64)  # None becomes nan
     missing = [name for name, value in zip(names, values, strict=True) if not np.isfinite(value)]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from onlineml.arguments.counted import count
 from onlineml.evaluation.detection.gallery import caption
 from onlineml.evaluation.detection.inspection import Inspection
 from onlineml.evaluation.detection.text import box_words
@@ -94,7 +95,7 @@ def _item(image: WorstImage) -> GalleryItem:
     wrong = image.n_missed + image.n_false
     n = len(image.boxes)
     title = caption(image).partition(";")[0] if wrong else "all right" if n else "no objects"
-    return GalleryItem(title, f"{image.n_objects} objects", "bad" if wrong else "good", shown_boxes(image))
+    return GalleryItem(title, count(image.n_objects, "object"), "bad" if wrong else "good", shown_boxes(image))
 
 
 def shown_boxes(image: WorstImage) -> tuple[ShownBox, ...]:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from onlineml.arguments.counted import count
 from onlineml.evaluation.detection.gallery import worst_figure
 from onlineml.evaluation.detection.text import ERROR_WORDS
 from onlineml.evaluation.metrics import ratio
 from onlineml.evaluation.render import plots
 from onlineml.evaluation.render.curves import draw_curves
 from onlineml.evaluation.render.style import ACCENT, ALARM, INK, new_figure, say_empty, titled
-from onlineml.evaluation.render.text import count, decimal, shorten
+from onlineml.evaluation.render.text import decimal, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Callable

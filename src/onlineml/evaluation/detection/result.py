@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from onlineml.arguments.counted import count
 from onlineml.data.manifest.box_arrays import Boxes  # noqa: TC001
 from onlineml.evaluation import metrics
 from onlineml.evaluation.base import BaseScores
@@ -174,4 +175,4 @@ class DetectionScores(BaseScores):
     _repr_html_ = summary_html
 
     def __repr__(self) -> str:
-        return f"<DetectionScores: mAP50-95 {self.map_50_95:.3f} on {self.n_images} images>"
+        return f"<DetectionScores: mAP50-95 {self.map_50_95:.3f} on {count(self.n_images, 'image')}>"

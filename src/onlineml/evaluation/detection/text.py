@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from onlineml.arguments.counted import count
 from onlineml.evaluation.render import text as say
 from onlineml.evaluation.render.card import CardFacts, TaskWords
-from onlineml.evaluation.render.text import count, decimal, shorten
+from onlineml.evaluation.render.text import decimal, shorten
 
 if TYPE_CHECKING:
     from onlineml.evaluation.detection.result import DetectionScores

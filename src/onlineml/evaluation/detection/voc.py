@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from onlineml.arguments.counted import count
 from onlineml.data.manifest.box_arrays import box_iou
 from onlineml.errors import ConfigError, DataError
 from onlineml.evaluation.classification.inputs import checked_names
@@ -112,11 +113,14 @@ def _check(truth: Boxes, found: Detections, n_classes: int, iou_threshold: float
         msg = f"method is {method!r} and iou_threshold {iou_threshold}; expected {' or '.join(_METHODS)}, and (0, 1]"
         raise ConfigError(msg)
     if len(truth.annotated) != found.n_images:
-        msg = f"truth has {len(truth.annotated)} images and the detections {found.n_images}; pass both for the same"
+        msg = (
+            f"truth has {count(len(truth.annotated), 'image')} and the detections {found.n_images}; pass "
+            "both for the same"
+        )
         raise DataError(msg)
     highest = max(truth.label_ids.max(initial=-1), found.label_ids.max(initial=-1))
     if highest >= n_classes:
-        msg = f"label id {highest} is beyond the {n_classes} classes; label ids are indices into class_names"
+        msg = f"label id {highest} is beyond the {count(n_classes, 'class')}; label ids are indices into class_names"
         raise DataError(msg)
 
 

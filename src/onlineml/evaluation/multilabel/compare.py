@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from onlineml.arguments.counted import count
 from onlineml.data.manifest.examples import examples
 from onlineml.evaluation.comparison.counts import half_weights, paired_counts
 from onlineml.evaluation.comparison.pairing import align, shared_cuts
@@ -110,7 +111,7 @@ def _truth_problems(a: MultilabelScores, b: MultilabelScores, paired: Pairing) -
         return []  # reported as a separate problem
     differs = (a.truth[paired.a_rows] != b.truth[paired.b_rows][:, _columns_of_b(paired)]).any(axis=1)
     ids = [paired.image_ids[i] for i in np.flatnonzero(differs)]
-    return [f"{len(ids):,} images have different labels in the truth: {examples(ids)}"] if ids else []
+    return [f"{count(len(ids), 'image has')} different labels in the truth: {examples(ids)}"] if ids else []
 
 
 def _answers(scores: MultilabelScores, rows: Ints, columns: Ints, paired: Pairing) -> Answers:

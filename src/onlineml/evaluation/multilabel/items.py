@@ -52,11 +52,11 @@ def gallery_items(scores: MultilabelScores) -> GalleryItems:
         urls=uris,
         versions=[""] * len(ids),
         items=lambda rows: [item(row) for row in rows],
-        facts=lambda row: [("uri", uris[row]), ("truth", listed(truth[row])), ("said", listed(given[row]))],
+        facts=lambda row: [("uri", uris[row]), ("truth", listed(truth[row])), ("prediction", listed(given[row]))],
         facets=(
             facet_of("outcome", ["right" if one else "wrong" for one in right], order=("wrong", "right")),
             _labels("truth", truth, scores.class_names),
-            _labels("said", given, scores.class_names),
+            _labels("prediction", given, scores.class_names),
             _confusion(truth, given, scores.class_names),
             *slice_facets(scores, order),
         ),

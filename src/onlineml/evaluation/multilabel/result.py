@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from onlineml.arguments.counted import count
 from onlineml.evaluation.base import BaseScores
 from onlineml.evaluation.metrics import PrecisionRecallCurve, precision_recall_curve
 from onlineml.evaluation.multilabel import plots, text
@@ -155,7 +156,7 @@ class MultilabelScores(BaseScores):
     _repr_html_ = summary_html
 
     def __repr__(self) -> str:
-        return f"<MultilabelScores: mAP {self.map:.3f}, F1 {self.micro_f1:.3f} on {self.n_images} images>"
+        return f"<MultilabelScores: mAP {self.map:.3f}, F1 {self.micro_f1:.3f} on {count(self.n_images, 'image')}>"
 
 
 def _together(rows: Array, columns: Array) -> Ints:

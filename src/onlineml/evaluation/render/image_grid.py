@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from onlineml.arguments.counted import count
 from onlineml.errors import ConfigError
 from onlineml.evaluation.render.style import INK, new_grid, say_empty
 from onlineml.evaluation.render.text import shorten
@@ -55,7 +56,10 @@ def image_grid(
     """
     texts = [""] * len(images) if titles is None else [str(title) for title in titles]
     if len(texts) != len(images):
-        msg = f"image_grid was given {len(images)} images and {len(texts)} titles; expected the same number of both"
+        msg = (
+            f"image_grid was given {count(len(images), 'image')} and {len(texts)} titles; expected the "
+            "same number of both"
+        )
         raise ConfigError(msg)
     shown = min(len(images), limit)
     texts = [_wrapped(text, round(_TITLE_LENGTH * inches / _INCHES)) for text in texts[:shown]]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from onlineml.arguments.counted import count
 from onlineml.evaluation.render.curves import pr_figure, roc_figure, training_figure
 from onlineml.evaluation.render.style import (
     ACCENT,
@@ -20,7 +21,7 @@ from onlineml.evaluation.render.style import (
     shades,
     titled,
 )
-from onlineml.evaluation.render.text import count, decimal, label, shorten
+from onlineml.evaluation.render.text import decimal, label, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from onlineml.arguments.counted import count
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
 __all__ = [
     "DASH",
     "LABELS",
-    "count",
     "decimal",
     "doubt",
     "found_and_right",
@@ -79,12 +80,6 @@ def percent(value: float) -> str:
 def interval(bounds: Interval, *, digits: int = 3) -> str:
     """Format like "0.895 to 0.947", or a dash."""
     return DASH if math.isnan(bounds[0]) else f"{bounds[0]:.{digits}f} to {bounds[1]:.{digits}f}"
-
-
-def count(number: int, word: str) -> str:
-    """Format like "1 image", "2,062 images", "3 classes"."""
-    plural = word + ("es" if word.endswith(("s", "x")) else "s")
-    return f"{number:,} {word if number == 1 else plural}"
 
 
 def shorten(text: str, length: int) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import nn
 
+from onlineml.arguments.counted import count
 from onlineml.errors import ConfigError, WeightsError
 from onlineml.models.class_heads import copied
 
@@ -41,7 +42,10 @@ def interpolate(state: Mapping[str, Tensor], other: Mapping[str, Tensor], share:
     apart = sorted(state.keys() ^ other.keys())
     apart += [key for key in state if key in other and state[key].shape != other[key].shape]
     if apart:
-        msg = f"the state dicts differ in {len(apart)} tensors: {', '.join(apart[:6])}; expected two of one network"
+        msg = (
+            f"the state dicts differ in {count(len(apart), 'tensor')}: {', '.join(apart[:6])}; expected "
+            "two of one network"
+        )
         raise WeightsError(msg)
     mixed: dict[str, Tensor] = {}
     for key, first in state.items():
@@ -80,7 +84,7 @@ def shrink_and_perturb(network: Network, fresh: nn.Module, *, shrink: float, per
     own = dict(made.named_parameters())
     apart = sorted(own.keys() ^ noise.keys()) + [k for k in own if k in noise and own[k].shape != noise[k].shape]
     if apart:
-        msg = f"network and fresh differ in {len(apart)} parameters: {', '.join(apart[:6])}; build them alike"
+        msg = f"network and fresh differ in {count(len(apart), 'parameter')}: {', '.join(apart[:6])}; build them alike"
         raise WeightsError(msg)
     with torch.no_grad():
         for name, parameter in own.items():

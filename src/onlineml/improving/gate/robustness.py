@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from onlineml.arguments.counted import count
 from onlineml.evaluation.comparison.compare import compare
 from onlineml.evaluation.comparison.counts import sign_flip_p
 from onlineml.evaluation.intervals import group_codes
@@ -174,7 +175,7 @@ def _by_group(comparison: Comparison, values: Ints) -> Ints:
 def robustness_reasons(falls: Sequence[Fall]) -> list[str]:
     """Return a sentence on each alteration that blocks."""
     return [
-        f"{fall.alteration} adds {fall.challenger:,} mistakes on {fall.n_images:,} test images (champion "
+        f"{fall.alteration} adds {fall.challenger:,} mistakes on {count(fall.n_images, 'test image')} (champion "
         f"{fall.champion:+,}): it would fail where the champion does not"
         for fall in falls
         if fall.blocks
@@ -188,7 +189,7 @@ def robustness_notes(falls: Sequence[Fall]) -> list[str]:
     worst = max(falls, key=lambda fall: fall.challenger - (fall.champion or 0))
     champion = "" if worst.champion is None else f"; the champion {worst.champion:+,}"
     text = (
-        f"slightly altered ({len(falls)} ways, {worst.n_images:,} test images), it makes at most "
+        f"slightly altered ({len(falls)} ways, {count(worst.n_images, 'test image')}), it makes at most "
         f"{max(worst.challenger, 0):,} more mistakes ({worst.alteration}{champion})"
     )
     return [text]

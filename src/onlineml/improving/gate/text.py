@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from onlineml.arguments.counted import count, part_of
 from onlineml.data.manifest.examples import examples
 from onlineml.evaluation.comparison.counts import POWER
 from onlineml.evaluation.comparison.text import flips_sentence, new_class_lines, p_text, signed, subject
@@ -52,7 +53,7 @@ def leak_reasons(leaked: Sequence[str], n_images: int) -> list[str]:
     """Return one sentence if there are leaked images."""
     if not leaked:
         return []
-    found = f"{len(leaked):,} of {n_images:,} test images are also training images ({examples(leaked)})"
+    found = f"{part_of(len(leaked), n_images, 'test image is')} also training images ({examples(leaked)})"
     return [f"{found}: the scores on them are meaningless; move them to one split and evaluate again"]
 
 
@@ -204,7 +205,7 @@ def gate_text(result: GateResult) -> str:
     head = f"{result.verdict.upper()} (policy: {result.policy}) on {subject(comparison)}"
     lines = [head, *(f"  - {text}" for text in result.reasons), flips_sentence(comparison)]
     if result.tested:
-        lines.append(f"{len(result.tested):,} classes and slices tested for a drop; the smallest p values:")
+        lines.append(f"{count(len(result.tested), 'class')} and slices tested for a drop; the smallest p values:")
     for tested in result.tested[:_N_TESTED]:
         part = tested.part
         lines.append(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from onlineml.arguments.counted import count
 from onlineml.errors import UnknownClassError
 from onlineml.evaluation.detection.errors import BACKGROUND_IOU, FOREGROUND_IOU
 from onlineml.evaluation.detection.inputs import checked_boxes, checked_thresholds
@@ -87,7 +88,7 @@ def find_box_errors(
     names = tuple(class_names)
     checked_boxes(truth, found, names, tuple(map(str, range(found.n_images))))
     if len(truth.label_ids) and truth.label_ids.min() < 0:
-        msg = f"{(truth.label_ids < 0).sum()} annotated boxes have no class; label or remove them"
+        msg = f"{count((truth.label_ids < 0).sum(), 'annotated box has')} no class; label or remove"
         raise UnknownClassError(msg)
     scene = scene_of(truth, found, n_classes=len(names))
     pairs = overlaps(scene, min_iou=BACKGROUND_IOU)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from onlineml.arguments.counted import part_of
 from onlineml.data.loading.detection_datamodules import DetectionDataModule
 from onlineml.errors import TooManyBadImagesError
 from onlineml.improving.challenger.current_names import current_names
@@ -79,8 +80,8 @@ def _refuse_bad(n_asked: int, n_seen: int, *, max_bad: float) -> None:
     n_bad = n_asked - n_seen
     if n_bad > max_bad * n_asked:
         raise TooManyBadImagesError(
-            f"{n_bad} of {n_asked} images are unusable, more than max_bad={max_bad:g} allows: see data.check(), or "
-            "raise max_bad"
+            f"{part_of(n_bad, n_asked, 'image is')} unusable, more than max_bad={max_bad:g} allows: see data.check(), "
+            "or raise max_bad"
         )
 
 

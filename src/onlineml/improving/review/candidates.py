@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from onlineml.arguments.counted import count
 from onlineml.errors import ConfigError, DataError
 from onlineml.improving.review.result import RANDOM, Why
 
@@ -79,7 +80,10 @@ def candidates_by_score(
         msg = f"scores for {reason!r} has shape {values.shape}; expected (N,): one number per image of the pool"
         raise DataError(msg)
     if suggestions and len(suggestions) != len(values):
-        msg = f"{len(suggestions)} suggestions for {len(values)} images of the pool; expected one per image"
+        msg = (
+            f"{count(len(suggestions), 'suggestion')} for {count(len(values), 'image')} of the pool; "
+            "expected one per image"
+        )
         raise DataError(msg)
     order = np.argsort(-np.nan_to_num(values, nan=-np.inf), kind="stable")
     kept = order[values[order] > above].tolist()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from onlineml.arguments.counted import count
 from onlineml.errors import DataError
 from onlineml.evaluation.classification.inputs import refuse_bad_rows
 from onlineml.improving.review.candidates import Candidates
@@ -155,8 +156,8 @@ def _refuse(labels: Array, table: Floats) -> None:
     bad = np.flatnonzero((labels < -1) | (labels >= table.shape[1]))
     if len(bad):
         msg = (
-            f"{len(bad)} labels are not among the {table.shape[1]} classes, such as {labels[bad[0]]} in row {bad[0]}; "
-            "expected class ids in the order of the columns, and -1 for images without label"
+            f"{count(len(bad), 'label is')} not among the {table.shape[1]} classes, such as {labels[bad[0]]} in row "
+            f"{bad[0]}; expected class ids in the order of the columns, and -1 for images without label"
         )
         raise DataError(msg)
     refuse_bad_rows(table, [str(i) for i in range(len(table))])

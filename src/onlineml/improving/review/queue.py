@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from onlineml.arguments.checks import instance, names, share, whole
 from onlineml.arguments.checks import seed as seed_
+from onlineml.arguments.counted import count
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.data.manifest.splits import SPLITS
 from onlineml.errors import ConfigError
@@ -121,7 +122,7 @@ def _pool(
     if not models:
         with told_if_slow("Looking at the photos that are new, each once; the next queue is quicker"):
             return few_labels.find_candidates(project, data, rows, n=n, done=done, **how)
-    with told_if_slow(f"Comparing the model with the labels of {len(rows):,} images; the next queue is quicker"):
+    with told_if_slow(f"Comparing the model with the labels of {count(len(rows), 'image')}; the next queue is quicker"):
         found: CandidatePool = task_of(project).load("candidates")(project, models, data, rows, lineage=lineage, **how)
     return found
 

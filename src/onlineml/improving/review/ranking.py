@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from onlineml.arguments.counted import count
 from onlineml.errors import ConfigError, DataError
 from onlineml.improving.review.duplicates import first_of_alike
 from onlineml.improving.review.result import ReviewItem, ReviewQueue
@@ -90,10 +91,16 @@ def _refuse(candidates: Sequence[Candidates], image_ids: Sequence[str], chosen: 
     for one in candidates:
         beyond = [why.row for why in one.whys if not 0 <= why.row < n]
         if beyond:
-            msg = f"{len(beyond)} rows for {one.reason!r} are outside the pool of {n:,} images, such as {beyond[0]}"
+            msg = (
+                f"{count(len(beyond), f'row for {one.reason!r} is', f'rows for {one.reason!r} are')} outside the "
+                f"pool of {n:,} images, such as {beyond[0]}"
+            )
             raise DataError(msg)
     if chosen is not None and chosen.n_images != n:
-        msg = f"the likeness was made for {chosen.n_images:,} images, and the pool holds {n:,}; give one row an image"
+        msg = (
+            f"the likeness was made for {count(chosen.n_images, 'image')}, and the pool holds {n:,}; give "
+            "one row an image"
+        )
         raise DataError(msg)
 
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from onlineml.arguments.counted import count
 from onlineml.improving.review.reasons import sentence
 from onlineml.improving.review.table import queue_frame, queue_html
 
@@ -125,11 +126,11 @@ class ReviewQueue:
         return counts
 
     def __repr__(self) -> str:
-        return f"<ReviewQueue: {len(self.items)} of {self.n_pool} images>"
+        return f"<ReviewQueue: {len(self.items)} of {count(self.n_pool, 'image')}>"
 
     def __str__(self) -> str:
         counts = ", ".join(f"{n:,} {reason}" for reason, n in self.counts().items())
-        head = f"{len(self.items):,} of {self.n_pool:,} images to review" + (f": {counts}" if counts else "")
+        head = f"{len(self.items):,} of {count(self.n_pool, 'image')} to review" + (f": {counts}" if counts else "")
         notes = [f"{self.n_random:,} sampled at random"] if self.n_random else []
         notes += [f"{self.n_alike:,} near-duplicates left out"] if self.n_alike else []
         notes += [self.remark] if self.remark else []

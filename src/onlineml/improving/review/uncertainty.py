@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from onlineml.arguments.counted import count
 from onlineml.data.manifest.box_arrays import Boxes
 from onlineml.errors import DataError
 from onlineml.evaluation.detection.matching import match, overlaps, scene_of
@@ -115,7 +116,7 @@ def box_disagreement(found: Detections, others: Detections, *, n_classes: int, m
         DataError: another number of images.
     """
     if found.n_images != others.n_images:
-        msg = f"the two models predicted {found.n_images} and {others.n_images} images; expected the same ones"
+        msg = f"the two models predicted {found.n_images} and {count(others.n_images, 'image')}; expected the same ones"
         raise DataError(msg)
     order = np.argsort(others.image_index, kind="stable")
     second = Boxes(

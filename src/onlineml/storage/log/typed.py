@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING
 
+from onlineml.arguments.counted import count
 from onlineml.errors import StorageError
 from onlineml.storage.documents import checked
 
@@ -38,6 +39,8 @@ def entries_of(entries: Iterable[LogEntry], kind: type[object], *, log: Location
         else:
             found.append(entry)
     if wrong:
-        told = f"{len(wrong):,} entries of {log} are no {called}, and are left out: {wrong[0]}"
+        told = (
+            f"{count(len(wrong), f'entry of {log} is', f'entries of {log} are')} no {called}, and left out: {wrong[0]}"
+        )
         warnings.warn(told, RuntimeWarning, stacklevel=4)
     return found

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import torch
 
 from onlineml.arguments.checks import one_of
+from onlineml.arguments.counted import count
 from onlineml.models.start.sources import best_start, candidates
 from onlineml.tasks.choosing.costs import affordable_batch, epochs_within, forward_seconds, free_bytes, on_gpu
 from onlineml.tasks.choosing.photos import PhotoFacts, photo_facts
@@ -147,7 +148,7 @@ def _batch(task: Task, facts: PhotoFacts, *, detects: bool, pretrained: bool) ->
 
 
 def _reasons(facts: PhotoFacts, side: int, budget_s: float | None, forward_s: float) -> list[str]:
-    found = [f"{facts.n_train:,} photos" + (f" of about {facts.shorter:.0f} px" if facts.shorter else "")]
+    found = [f"{count(facts.n_train, 'photo')}" + (f" of about {facts.shorter:.0f} px" if facts.shorter else "")]
     if facts.object_share is not None:
         found.append(f"small objects of {facts.object_share * side:.0f} px at that size")
     found.append("a GPU" if on_gpu() else f"{torch.get_num_threads()} CPU threads")

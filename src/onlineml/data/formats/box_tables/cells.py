@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from onlineml.arguments.counted import count
 from onlineml.data.formats.tables.rows import read_splits, require_good_rows
 from onlineml.data.manifest.examples import examples
 
@@ -93,7 +94,9 @@ def _labels(labels: Sequence[str | None], cells: Cells) -> list[str | None]:
     spelled = {name: unicodedata.normalize("NFC", name) for name in set(labels) if name is not None}
     if (merged := len(spelled) - len(set(spelled.values()))) > 0:
         again = [name for name, own in spelled.items() if name != own]
-        cells.notes.append(f"{merged:,} labels differ from others in Unicode form only: {examples(again)}")
+        cells.notes.append(
+            f"{count(merged, 'label differs', 'labels differ')} from others in Unicode form only: {examples(again)}"
+        )
     return [None if name is None else spelled[name] for name in labels]
 
 
@@ -112,7 +115,10 @@ def _lists(column: pa.Array, layout: Layout, cells: Cells) -> list[pa.Array]:
         rows.append(numbers if len(numbers) == 4 else [None] * 4)
     if bad:
         (name,) = layout.corners
-        cells.problems.append(f"{len(bad):,} values of {name} are not four numbers (line: value): {examples(bad)}")
+        cells.problems.append(
+            f"{count(len(bad), f'value of {name} is', f'values of {name} are')} not four numbers (line: value): "
+            f"{examples(bad)}"
+        )
     typed = pa.float64() if not any(isinstance(item, str) for numbers in rows for item in numbers) else pa.string()
     return [pa.array([numbers[side] for numbers in rows], typed) for side in range(4)]
 
@@ -125,7 +131,10 @@ def _numbers(column: pa.Array, name: str, cells: Cells) -> pa.Array:
     if numbers is not None:
         return numbers
     bad = [f"{row + cells.first_line}: {own}" for row, own in enumerate(column.to_pylist()) if not _is_number(own)]
-    cells.problems.append(f"{len(bad):,} values of {name} are not numbers (line: value): {examples(bad)}")
+    cells.problems.append(
+        f"{count(len(bad), f'value of {name} is no number', f'values of {name} are no numbers')} (line: "
+        f"value): {examples(bad)}"
+    )
     return pa.nulls(len(column), pa.float64())
 
 

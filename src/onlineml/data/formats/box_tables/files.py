@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow.parquet as pq
 
+from onlineml.arguments.counted import count
 from onlineml.data.formats.annotation_files import file_split
 from onlineml.data.formats.box_tables.columns import recognised
 from onlineml.data.formats.csv import TableFile, is_parquet
@@ -248,7 +249,9 @@ class Home:
                 unclear |= {} if len(own) == 1 else {name: several}
         if unclear:
             remedy = "set root= of Manifest.from_boxes to their folder"
-            problems.append(f"{len(unclear):,} names fit several images: {fitting(unclear)}; {remedy}")
+            problems.append(
+                f"{count(len(unclear), 'name fits', 'names fit')} several images: {fitting(unclear)}; {remedy}"
+            )
         return paths
 
 

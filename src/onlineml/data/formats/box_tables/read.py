@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from onlineml.arguments.counted import count
 from onlineml.data.formats.annotation_files import folder_splits
 from onlineml.data.formats.box_tables.cells import Cells, read_cells
 from onlineml.data.formats.box_tables.columns import BoxColumns, Layout, layout_of
@@ -99,7 +100,7 @@ def read_tables(
     here = {info.path for info in home.listing.files} - {place.path for place, _, _ in tables}
     unused = here - {*table["uri"].to_pylist()}
     if unnamed := sorted(filter(is_image_name, unused)):
-        told.append(f"{len(unnamed):,} images are in no table, and were left out: {examples(unnamed)}")
+        told.append(f"{count(len(unnamed), 'image is')} in no table, and left out: {examples(unnamed)}")
     n_ignored = home.listing.n_junk + len(unused)
     return parts_holding(Parts(table, class_names, home.folder, n_ignored, notes=tuple(dict.fromkeys(told))), holds)
 
@@ -130,8 +131,9 @@ def _corners(layout: Layout, cells: Cells, uris: Sequence[str], home: Home, sour
     turned = (boxes[:, 2:] < boxes[:, :2]).any(axis=1)
     if turned.sum() > _MANY * max(len(boxes), 1):
         cells.notes.append(
-            f"{turned.sum():,} boxes of {cells.where} end before they begin: if {', '.join(layout.corners)} are not "
-            "the corners x1, y1, x2, y2, say what they are by box= (Manifest.from_boxes)"
+            f"{count(turned.sum(), 'box ends before it begins', 'boxes end before they begin')} in {cells.where}: "
+            f"if {', '.join(layout.corners)} are not the corners x1, y1, x2, y2, say what they are by box= "
+            "(Manifest.from_boxes)"
         )
     return boxes
 
@@ -151,7 +153,7 @@ def _in_shares(cells: Cells) -> bool:
     if shares.size > pixels.size > 0:
         lines = (pixels + cells.first_line).tolist()
         raise DataError(
-            f"{len(shares):,} boxes of {cells.where} are shares of their images (0 to 1), and {len(lines):,} are "
+            f"in shares of the image (0 to 1), {cells.where} has {count(len(shares), 'box')}, and {len(lines):,} "
             f"pixels: line {examples(lines)}; write all of them in one unit"
         )
     return bool(shares.size and not pixels.size)
@@ -185,7 +187,7 @@ def _box_rows(layout: Layout, cells: Cells, uris: Sequence[str], boxes: npt.NDAr
     images = ImageRows(uris, cells.problems, first_line=cells.first_line)
     told, texts = cells.told, cells.texts
     lengths = np.bincount(images.of_row[told], minlength=len(images.first))
-    images.report("rows declare no object, but other rows of their image do", ~told & (lengths[images.of_row] > 0))
+    images.report("rows declare no object, but other rows of the same image do", ~told & (lengths[images.of_row] > 0))
     order = np.flatnonzero(told)[np.argsort(images.of_row[told], kind="stable")]
     annotated = images.one_each("annotated", texts["annotated"])
     first = [uris[row] for row in images.first]

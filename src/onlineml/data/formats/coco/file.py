@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from onlineml.arguments.counted import count
 from onlineml.data.formats.coco.json_entries import Entries, parse_object
 from onlineml.data.formats.coco.values import find_ids, plain_ids, read_xywh
 from onlineml.data.formats.encodings import utf8
@@ -184,9 +185,9 @@ def _image_places(entries: Entries, problems: list[str]) -> dict[Any, int]:
         elif not entries.same(first[key], row):
             clashing.append(key)
     if wrong:
-        problems.append(f"{len(wrong):,} image ids are neither integers nor texts: {examples(wrong)}")
+        problems.append(f"{count(len(wrong), 'image id is')} neither integers nor texts: {examples(wrong)}")
     if clashing:
-        problems.append(f"{len(clashing):,} image ids are used for several images: {examples(clashing)}")
+        problems.append(f"{count(len(clashing), 'image id is')} used for several images: {examples(clashing)}")
     entries.take(kept)
     return {key: place for place, key in enumerate(first)}
 
@@ -198,8 +199,8 @@ def _image_of(annotations: Entries, places: Mapping[Any, int], problems: list[st
     lost = [key for key, place in zip(keys, found, strict=True) if place < 0]
     if lost and len(lost) == len(keys):
         problems.append(
-            f"{len(lost):,} annotations, all there are, are of images that are not listed: image_id {examples(lost)}; "
-            f"the images have the ids {examples(places) or 'of none'}"
+            f"all there are, {count(len(lost), 'annotation is', 'annotations are')} of images that are not listed: "
+            f"image_id {examples(lost)}; the images have the ids {examples(places) or 'of none'}"
         )
     return np.array(found, dtype=np.int64)
 

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from onlineml.arguments.counted import count
 from onlineml.data.formats.annotation_files import folder_splits
 from onlineml.data.formats.boxes import (
     DECLARED,
@@ -102,7 +103,8 @@ def _shared(wanted: Sequence[Input], tables: Sequence[pa.Table]) -> list[str]:
             if (owner := owners.setdefault(uri, one.at.url)) != one.at.url:
                 found.setdefault((owner, one.at.url), []).append(uri)
     return [
-        f"{len(uris):,} images are in two files, {one} and {other}: {examples(uris)}; import one of them, or name the "
+        f"{count(len(uris), 'image is')} in two files, {one} and {other}: {examples(uris)}; import one of them, "
+        "or name the "
         'files, as in from_coco({"train": ..., "val": ...})'
         for (one, other), uris in found.items()
     ]
@@ -133,7 +135,7 @@ def _file_table(file: CocoFile, uris: Sequence[str], split: str | None, notes: l
     marks = objects(file.images.values(MARKS))
     boxes, labels, per_box = _boxes(file, notes)
     if file.n_unlisted:
-        notes.append(f"{file.n_unlisted:,} annotations of images that {file.where} does not list were left out")
+        notes.append(f"left out {count(file.n_unlisted, 'annotation')} of images that {file.where} does not list")
     silent = np.array([not file.annotated or mark.get("annotated") is False for mark in marks], dtype=bool)
     rows = BoxRows(
         uris=uris,
@@ -212,7 +214,7 @@ def _given_xywh(entries: Entries, notes: list[str]) -> list[Any]:
         boxes[row] = made if made is not None else boxes[row]
         n_made += made is not None
     if n_made:
-        notes.append(f"{n_made:,} boxes are those around segmentations")
+        notes.append(f"{count(n_made, 'box is')} those around segmentations")
     return boxes
 
 
@@ -232,7 +234,10 @@ def _labels(file: CocoFile, marks: Sequence[Mapping[str, Any]], problems: list[s
         else:
             wrong.append(number)
     if wrong:
-        problems.append(f"{len(wrong):,} values of category_id are no integers and no listed texts: {examples(wrong)}")
+        problems.append(
+            f"{count(len(wrong), 'value of category_id is', 'values of category_id are')} neither an integer nor a "
+            f"listed text: {examples(wrong)}"
+        )
     return labels
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pycocotools import mask
 
+from onlineml.arguments.counted import count
 from onlineml.data.manifest.examples import examples
 
 if TYPE_CHECKING:
@@ -83,7 +84,12 @@ def read_numbers(values: Sequence[Any], what: str, problems: list[str]) -> npt.N
         numbers = [None if value in (None, "") else as_number(value) for value in values]
         wrong = [value for value, number in zip(values, numbers, strict=True) if number is None and value]
         if wrong:
-            problems.append(f"{len(wrong):,} values of {what} are not numbers: {examples(wrong)}")
+            problems.append(
+                f"{count(len(wrong), f'value of {what} is no number', f'values of {what} are no numbers')}: "
+                f"{examples(wrong)}"
+                f"{count(len(wrong), f'value of {what} is no number', f'values of {what} are no numbers')}: "
+                f"{examples(wrong)}"
+            )
         values = numbers
     return _doubles(values)
 
@@ -108,7 +114,9 @@ def read_flags(values: Sequence[Any], what: str, problems: list[str]) -> list[bo
         keys = [value.lower() if isinstance(value, str) else None for value in wrong]
         bad = [value for value, key in zip(wrong, keys, strict=True) if key not in _FLAGS]
         if bad:
-            problems.append(f"{len(bad):,} values of {what} are neither 0 nor 1: {examples(bad)}")
+            problems.append(
+                f"{count(len(bad), f'value of {what} is', f'values of {what} are')} neither 0 nor 1: {examples(bad)}"
+            )
             return [None] * len(values)
         return [None if value is None else _FLAGS[str(value).lower()] for value in values]
     return [None if value is None else bool(value) for value in values]
@@ -127,7 +135,10 @@ def read_xywh(values: Sequence[Any], problems: list[str]) -> npt.NDArray[np.floa
         boxes[row] = _read_box(boxes[row]) or boxes[row]
     wrong = [boxes[row] for row in odd if _read_box(boxes[row]) is None]
     if wrong:
-        problems.append(f"{len(wrong):,} values of bbox are not [x, y, width, height]: {examples(wrong)}")
+        problems.append(
+            f"{count(len(wrong), 'value of bbox is', 'values of bbox are')} not [x, y, width, height]: "
+            f"{examples(wrong)}"
+        )
         return np.full((len(boxes), 4), np.nan)
     return _doubles([value for box in boxes for value in box]).reshape(-1, 4)
 

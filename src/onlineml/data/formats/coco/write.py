@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from onlineml.arguments.counted import count
 from onlineml.data.formats.boxes import further_columns, known_sizes_hw, per_box_values, safe_name
 from onlineml.data.formats.coco.file import ANNOTATION_KEYS, COCO_COLUMNS, IMAGE_KEYS, MARKS, corners, written_xywh
 from onlineml.data.formats.parts import absolute, image_id
@@ -113,8 +114,8 @@ def _file_names(manifest: Manifest, at: Location, images: str | os.PathLike[str]
         if not bad:
             return names
     raise DataError(
-        f"{len(bad):,} images are not below {' or '.join(filter(None, roots)) or 'one folder'}, or their names contain "
-        f"backslashes: {examples(bad)}; set images=<the folder that contains all of them>"
+        f"{count(len(bad), 'image is')} not below {' or '.join(filter(None, roots)) or 'one folder'}, or their "
+        f"names contain backslashes: {examples(bad)}; set images=<the folder that contains all of them>"
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from onlineml.arguments.counted import count, tally
 from onlineml.data.formats.annotated import AnnotatedImage, Shape, annotated_parts, known_shapes
 from onlineml.data.formats.annotation_files import file_split
 from onlineml.data.formats.boxes import HASHED
@@ -107,7 +108,7 @@ def read_cvat(source: Source, *, holds: str) -> Parts:
         read.class_names |= own.class_names
         read.counts += own.counts
     notes = [f"read as CVAT's XML from {', '.join(urls)}"]
-    notes += [f"{number:,} {what}" for what, number in read.counts.items()]
+    notes += [tally(number, what) for what, number in read.counts.items()]
     found = {label for image in read.images for label in image.labels or ()}
     found |= {shape.label for image in read.images for shape in image.shapes or () if shape.label is not None}
     names = (*read.class_names, *naturally_sorted(found - read.class_names.keys()))
@@ -183,8 +184,8 @@ def _frames(
         return []
     if not files:
         raise DataError(
-            f"{where} holds {len(tracks):,} tracks of a video, and its frames (frame_000000.png, …) are not beside it: "
-            "export the task with its images, or as 'CVAT for images 1.1'"
+            f"{where} holds {count(len(tracks), 'track')} of a video, and its frames (frame_000000.png, …) are not "
+            "beside it: export the task with its images, or as 'CVAT for images 1.1'"
         )
     shapes: defaultdict[int, list[Shape]] = defaultdict(list)
     for track in tracks:

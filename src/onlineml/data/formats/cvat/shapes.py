@@ -39,7 +39,7 @@ def shape_of(element: Element, told: str, counts: Counter[str]) -> Shape | None:
     """
     kind = element.tag
     if kind == "points":
-        counts["labels of points were left out: they have no extent"] += 1
+        counts["labels of points were left out for want of an extent"] += 1
     if kind not in SHAPES:
         return None
     try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from onlineml.arguments.counted import count, tally
 from onlineml.data.formats.columns import find_columns, image_roles, open_table
 from onlineml.data.formats.csv import csv_bytes, key, require_valid
 from onlineml.data.formats.export import empty_folder, image_chunks, unique_paths, write_many
@@ -51,7 +52,7 @@ def read_folders(source: Source, *, holds: str) -> Parts:
     images = [info for info in files if info.path not in others]
     if not images:
         n = len(files) + listing.n_junk
-        found = f"{n:,} other files, such as {examples(f.path for f in files)}" if n else "no files at all"
+        found = f"{count(n, 'other file')}, such as {examples(f.path for f in files)}" if n else "no files at all"
         if missing := missing_folder(Location(root) / "any"):
             found = f"no files at all: there is no folder {missing}"
         raise DataError(f"no images in {root}: expected {root}/<class>/<image>, found {found}")
@@ -87,7 +88,7 @@ def _tell_annotations(paths: Sequence[str], notes: list[str]) -> None:
             remedy = "if they hold labels, name the columns with Manifest.from_table"
         elif ending in _SHEETS:
             remedy = "if they hold labels, save them as CSV"
-        notes.append(f"{n:,} {ending} files were not read; {remedy}")
+        notes.append(tally(n, f"{ending} files were not read; {remedy}"))
 
 
 def unread_annotations(paths: Sequence[str]) -> list[str]:
@@ -193,12 +194,15 @@ def _listed(root: str, split: str, paths: list[str], options: Options) -> dict[s
     missing = [f"{i + 2}: {path}" for i, path in enumerate(table_paths) if path and path not in known]
     if missing:
         problems.append(
-            f"{len(missing):,} rows name files that are not images in {root} (line: path): {examples(missing)}"
+            f"{count(len(missing), 'row names', 'rows name')} files that are not images in {root} (line: path): "
+            f"{examples(missing)}"
         )
     seen: dict[str | None, int] = {}
     repeated = [f"{i + 2}: {path}" for i, path in enumerate(table_paths) if path and seen.setdefault(path, i) != i]
     if repeated:
-        problems.append(f"{len(repeated):,} rows repeat an image (line: path): {examples(repeated)}")
+        problems.append(
+            f"{count(len(repeated), 'row repeats', 'rows repeat')} an image (line: path): {examples(repeated)}"
+        )
     splits = read_splits(read, problems)
     if problems:
         raise DataError(f"the split table {url} does not match the images:\n" + "\n".join(f"  - {p}" for p in problems))

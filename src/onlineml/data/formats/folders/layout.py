@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
+from onlineml.arguments.counted import part_of
 from onlineml.data.formats.csv import key
 from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import SPLITS, normalised_split, split_in_name
@@ -79,7 +80,7 @@ def layout_of(paths: Sequence[str], *, where: str, reading: str | None = None) -
     labels, splits = [told[folder][0] for folder in of_image], [told[folder][1] for folder in of_image]
     n_loose = sum(label is None for label in labels)
     if n_loose and any(labels):
-        tree.notes.append(f"{n_loose:,} of {len(paths):,} images are in no class folder, and unlabelled")
+        tree.notes.append(f"{part_of(n_loose, len(paths), 'image is')} in no class folder, and unlabelled")
     return Layout(labels, splits, tuple(tree.notes))
 
 

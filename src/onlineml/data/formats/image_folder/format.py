@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 
+from onlineml.arguments.counted import count
 from onlineml.data.formats.addresses import in_pixels, placed
 from onlineml.data.formats.annotated import AnnotatedImage, Shape, annotated_images, annotated_parts
 from onlineml.data.formats.boxes import HASHED, require_no_problems
@@ -163,7 +164,9 @@ def _with_corners(image: AnnotatedImage) -> AnnotatedImage:
 def _left_out(parts: Parts, source: Source) -> list[str]:
     named = set(parts.table["uri"].to_pylist())
     others = [path for path in source.listing().images if path not in named]
-    return [f"{len(others):,} images are in no file of metadata and left out: {examples(others)}"] if others else []
+    return (
+        [f"{count(len(others), 'image is')} in no file of metadata and left out: {examples(others)}"] if others else []
+    )
 
 
 # ---- writing ----

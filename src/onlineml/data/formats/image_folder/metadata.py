@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from onlineml.arguments.counted import count
 from onlineml.data.formats.annotated import AnnotatedImage
 from onlineml.data.formats.boxes import HASHED
 from onlineml.data.formats.json_lines import Line, json_lines, size_hw
@@ -67,7 +68,7 @@ def name_column(columns: Sequence[str], where: str) -> str:
     ]
     if len(found) != 1:
         raise DataError(
-            f"{where} has {len(found)} columns of paths ({', '.join(found) or 'file_name is absent'}) among "
+            f"{where} has {count(len(found), 'column')} of paths ({', '.join(found) or 'file_name is absent'}) among "
             f"{', '.join(columns)}; expected one, called file_name"
         )
     return found[0]

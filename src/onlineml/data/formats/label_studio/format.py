@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import msgspec
 
+from onlineml.arguments.counted import count
 from onlineml.data.formats.annotated import AnnotatedImage, Shape, annotated_images, known_shapes
 from onlineml.data.formats.annotation_files import files_of, json_fits
 from onlineml.data.formats.format import Format
@@ -80,8 +81,8 @@ def parse_label_studio(content: bytes, where: str, counts: Counter[str]) -> list
     images = [_image(task, where, counts, problems)._replace(rank=task.rank) for task in tasks]
     if problems:
         raise DataError(
-            f"{len(problems):,} regions in {where} cannot be read: {examples(problems)}; expected numbers in per cent "
-            "with 'original_width' and 'original_height' of the image"
+            f"{where} has {count(len(problems), 'region')} that cannot be read: {examples(problems)}; expected "
+            "numbers in per cent with 'original_width' and 'original_height' of the image"
         )
     return images
 
@@ -91,7 +92,7 @@ def _image(task: Task, where: str, counts: Counter[str], problems: list[str]) ->
     if task.results is None:
         return AnnotatedImage(name)
     if any(one.image_rotation for one in task.results):
-        counts["images were turned when they were annotated; their annotations were left out"] += 1
+        counts["images were turned for the annotation, and their annotations left out"] += 1
         return AnnotatedImage(name)
     labels, choices = _choices(task.results)
     size = next((own for one in task.results if (own := size_hw(one.original_height, one.original_width))), None)
@@ -150,7 +151,7 @@ def _box(region: Region, counts: Counter[str]) -> tuple[float, float, float, flo
     value = region.value
     kind = region.type or next((key for key in (*_SHAPES, *_WITHOUT_BOX) if key in value), "rectanglelabels")
     if kind in _WITHOUT_BOX or any(key in value for key in _WITHOUT_BOX):
-        counts[f"regions of the type {kind!r} were left out: they have no box"] += 1
+        counts[f"regions of the type {kind!r} were left out for want of a box"] += 1
         return ()
     size = size_hw(region.original_height, region.original_width)
     points = _points(value)
@@ -234,7 +235,7 @@ def write_label_studio(manifest: Manifest, at: Location) -> str:
     require_known_boxes(images, manifest.class_names)
     unknown = [image.name for image in images if image.shapes and not image.size_hw]
     if unknown:
-        raise DataError(f"{len(unknown):,} images have no known size, which per cent need: {examples(unknown)}")
+        raise DataError(f"{count(len(unknown), 'image has')} no known size, which per cent need: {examples(unknown)}")
     names = addresses_in(manifest, at, (".json",))
     tasks = [_task(image, name, manifest.kind.key) for image, name in zip(images, names, strict=True)]
     target = at if at.url.lower().endswith(".json") else at / "tasks.json"

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from onlineml.arguments.counted import count
 from onlineml.data.formats.annotated import Shape
 from onlineml.data.formats.objects import BOX_KEYS, CLASS_KEYS, class_name, shapes_of
 from onlineml.data.formats.voc.xml import read_annotation
@@ -173,7 +174,7 @@ def _of_table(dataset: Any, label: str | None, given: Sequence[str]) -> Items:
     images = [name for name, feature in features.items() if type(feature).__name__ == "Image"]
     if len(images) != 1:
         raise ConfigError(
-            f"the dataset has {len(images)} columns of images: {', '.join(images) or 'none'}; keep one, with "
+            f"the dataset has {count(len(images), 'column')} of images: {', '.join(images) or 'none'}; keep one, with "
             "dataset.select_columns or dataset.cast_column(name, datasets.Image())"
         )
     image = images[0]

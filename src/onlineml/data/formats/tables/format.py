@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
+from onlineml.arguments.counted import count
 from onlineml.data.formats.annotation_files import folder_splits
 from onlineml.data.formats.columns import find_columns, image_roles, open_table
 from onlineml.data.formats.csv import is_parquet, table_bytes
@@ -80,7 +81,7 @@ def read_table(source: Source, *, holds: str, names: TableColumns = _BY_USUAL_NA
         left = {info.path for info in source.files.files} - {*joined["uri"].to_pylist()} - {t.path for t in tables}
         n_ignored = len(left) + source.files.n_junk
         n_images = sum(map(is_image_name, left))
-        notes += [f"{n_images:,} images are not in {where}, and left out"] if n_images else []
+        notes += [f"{count(n_images, 'image is')} not in {where}, and left out"] if n_images else []
     notes = [f"read as table from {where}", *dict.fromkeys(notes)]
     return Parts(joined, classes, source.folder, n_ignored, notes=tuple(notes))
 
@@ -102,7 +103,7 @@ def _joined(tables: Sequence[pa.Table], where: str) -> pa.Table:
     if len(tables) > 1 and len(set(uris)) < len(uris):
         seen: set[str] = set()
         again = [uri for uri in uris if uri in seen or seen.add(uri)]  # type: ignore[func-returns-value]
-        raise DataError(f"{len(again):,} images are in several of the tables {where}: {examples(again)}")
+        raise DataError(f"{count(len(again), 'image is')} in several of the tables {where}: {examples(again)}")
     return table
 
 
@@ -118,7 +119,7 @@ def _rows(
     if images.repeated and holds != "labels":
         rows = sorted({*range(len(uris))} - {*images.first})
         again = [f"{row + table.first_line}: {uris[row]}" for row in rows]
-        problems.append(f"{len(again):,} rows repeat an image (line: path): {examples(again)}")
+        problems.append(f"{count(len(again), 'row repeats', 'rows repeat')} an image (line: path): {examples(again)}")
     read.texts["split"] = read_splits(read, problems, first_line=table.first_line)
     require_good_rows(where, problems)
     labels = _label_sets(table, images, names, notes) if holds == "labels" else _labels(table, names, notes)

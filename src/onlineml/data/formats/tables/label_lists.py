@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from onlineml.arguments.counted import count
 from onlineml.data.formats.csv import require_valid
 from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.schema import COLUMNS
@@ -85,7 +86,8 @@ def require_single_labels(labels: Iterable[str | None], where: str) -> None:
     if found:
         hint = next((f', separator="{mark}"' for mark in found.values() if mark not in {"", ";"}), "")
         raise DataError(
-            f"{len(found):,} labels in {where} are lists of names: {examples(sorted(found))}; for a set of labels per "
+            f"{count(len(found), f'label in {where} is a list', f'labels in {where} are lists')} of names: "
+            f"{examples(sorted(found))}; for a set of labels per "
             f'image use Manifest.from_table(task="multilabel"{hint}); if each is the name of one class, list all in '
             "class_names="
         )

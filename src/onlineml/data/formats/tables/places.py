@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
+from onlineml.arguments.counted import count
 from onlineml.data.formats.annotation_files import file_split, folder_split
 from onlineml.data.formats.box_tables.columns import recognised
 from onlineml.data.formats.box_tables.files import is_table, told_head
@@ -241,7 +242,9 @@ def _found(table: ImageTable, source: Source, notes: list[str], refusal: str) ->
     if refusal and not any(located.paths) and not located.ambiguous:
         raise DataError(refusal)
     if located.ambiguous:
-        shown = f"{len(located.ambiguous):,} names fit several images: {fitting(located.ambiguous)}"
+        shown = (
+            f"{count(len(located.ambiguous), 'name fits', 'names fit')} several images: {fitting(located.ambiguous)}"
+        )
         table.problems.append(f"{shown}; set root= of Manifest.from_table to their folder")
     pairs = list(zip(names, located.paths, strict=True))
     lost = dict.fromkeys(name for name, path in pairs if path is None and name not in located.ambiguous)

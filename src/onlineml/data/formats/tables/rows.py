@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from onlineml.arguments.counted import count, tally
 from onlineml.data.formats.columns import split_flag
 from onlineml.data.formats.csv import require_valid
 from onlineml.data.formats.parts import with_slashes
@@ -44,7 +45,7 @@ class ImageRows:
         """Report the rows that have a problem, by their lines."""
         if rows.any():
             lines = (np.flatnonzero(rows) + self._first_line).tolist()
-            self._problems.append(f"{len(lines):,} {what}: line {examples(lines)}")
+            self._problems.append(f"{tally(len(lines), what)}: line {examples(lines)}")
 
     def one_each(self, name: str, values: Sequence[Any]) -> list[Any]:
         """Return each image's value, which must be the same in all its rows."""
@@ -69,7 +70,9 @@ def placed(paths: Sequence[str | None], folder: str, problems: list[str], *, fir
             if folder
             else "with root='' every path must be absolute or a URL, without '..'"
         )
-        problems.append(f"{len(outside):,} paths are outside the root (line: path): {examples(outside)}; {remedy}")
+        problems.append(
+            f"{count(len(outside), 'path is')} outside the root (line: path): {examples(outside)}; {remedy}"
+        )
     return uris
 
 
@@ -84,7 +87,9 @@ def read_splits(read: TextTable, problems: list[str], *, first_line: int = 2) ->
         f"{i + first_line}: {value}" for i, (value, split) in enumerate(pairs) if value is not None and not split
     ]
     if unknown:
-        problems.append(f"{len(unknown):,} splits are not one of train, val, test (line: split): {examples(unknown)}")
+        problems.append(
+            f"{count(len(unknown), 'split is')} not one of train, val, test (line: split): {examples(unknown)}"
+        )
     return splits
 
 

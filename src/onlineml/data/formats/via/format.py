@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from onlineml.arguments.counted import count
 from onlineml.data.formats.annotated import AnnotatedImage, Shape, annotated_images, known_shapes
 from onlineml.data.formats.annotation_files import decoded
 from onlineml.data.formats.encodings import utf8
@@ -144,7 +145,7 @@ def parse_via(
         known = known_shapes(shapes, len(regions[image.filename]), counts) if not problems else shapes
         found.append(AnnotatedImage(image.filename, known, labels=labels or None))
     if problems:
-        raise DataError(f"{len(problems):,} regions in {where} cannot be read: {examples(problems)}")
+        raise DataError(f"{where} has {count(len(problems), 'region')} that cannot be read: {examples(problems)}")
     if holds == "boxes_xyxy":
         empty = sum(not regions[image.name] for image in found)
         counts["images without regions were read as images without objects"] += empty
@@ -172,7 +173,7 @@ def _require_class(regions: Mapping[str, Sequence[_Region]], where: str, counts:
 def _shape(region: _Region, name: str | None, where: str, counts: Counter[str], problems: list[str]) -> Shape | None:
     kind = str(region.shape_attributes.get("name", ""))
     if kind in _WITHOUT_BOX:
-        counts[f"regions of the type {kind!r} were left out: they have no box"] += 1
+        counts[f"regions of the type {kind!r} were left out for want of a box"] += 1
         return None
     box = _box(kind, region.shape_attributes)
     own = region.region_attributes

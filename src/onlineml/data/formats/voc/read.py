@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from onlineml.arguments.counted import count, tally
 from onlineml.data.formats.boxes import (
     DECLARED,
     OURS,
@@ -135,13 +136,13 @@ def _named_otherwise(images: Sequence[str], pairs: Pairs, read: Mapping[str, Voc
     """Return a note on annotations that name another image that is there than the one of their own name."""
     known = {io.name(image) for image in images}
     others = [f for f, i in pairs.image_of.items() if read[f].names and io.name(i) != read[f].names[0] in known]
-    what = "XML files name another image in <filename>; the image of their own name was taken"
-    return [f"{len(others):,} {what}: {examples(others)}"] if others else []
+    what = "XML files name another image in <filename>; the image of the file's own name was taken"
+    return [f"{tally(len(others), what)}: {examples(others)}"] if others else []
 
 
 def _outlines(images: Iterable[VocImage]) -> list[str]:
     counts = Counter(box.outline for image in images for box in image.boxes if box.outline)
-    return [f"{n:,} {outline} were read as the boxes around them" for outline, n in counts.items()]
+    return [tally(n, f"{outline} were read as the boxes around them") for outline, n in counts.items()]
 
 
 def _read_annotations(files: _Files, problems: list[str], notes: list[str]) -> dict[str, VocImage]:
@@ -180,18 +181,19 @@ def _require_pairs(where: str, files: _Files, pairs: Pairs, read: Mapping[str, V
     if pairs.several:
         extra = [io.join(files.home, image) for own in pairs.several.values() for image in own[1:]]
         problems.append(
-            f"{len(extra):,} images have the same name as another one: {examples(extra)}; "
+            f"{count(len(extra), 'image has')} the same name as another one: {examples(extra)}; "
             "name the XML files like the whole image, such as 'a.jpg.xml', or write it as <filename>"
         )
     if pairs.contested:
         shown = examples(f"{image}: {' or '.join(own)}" for image, own in pairs.contested.items())
         problems.append(
-            f"{len(pairs.contested):,} images have several XML files: {shown}; set annotations=<the folder that counts>"
+            f"{count(len(pairs.contested), 'image has')} several XML files: {shown}; set annotations=<the folder "
+            "that counts>"
         )
     if pairs.image_of:
         return
     require_no_problems(where, problems)
-    found = f"{len(files.images):,} images and {len(read):,} annotations without a common name"
+    found = f"{count(len(files.images), 'image')} and {count(len(read), 'annotation')} without a common name"
     if files.images and read:
         file, image = next(iter(read.items()))
         said = f", whose <filename> is {image.names[0]!r}" if image.names else ""
@@ -207,7 +209,7 @@ def _shown(images: Sequence[str], pairs: Pairs, notes: list[str]) -> list[str]:
     annotated = set(pairs.image_of.values())
     without = [image for image in shown if image not in annotated]
     if without:
-        notes.append(f"{len(without):,} images have no XML file, so nobody annotated them: {examples(without)}")
+        notes.append(f"{count(len(without), 'image has')} no XML file, and so no annotation: {examples(without)}")
     return shown
 
 

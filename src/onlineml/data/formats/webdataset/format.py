@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from onlineml.arguments.counted import count
 from onlineml.data.formats.boxes import require_no_problems
 from onlineml.data.formats.folders.layout import layout_of
 from onlineml.data.formats.format import Format, Source
@@ -70,13 +71,15 @@ def read_webdataset(source: Source, *, holds: str) -> Parts:
         indices = dict(zip(paths, pool.map(lambda path: _index(folder / path), paths), strict=True))
     samples = [sample for path, index in indices.items() for sample in samples_of(index.members, path)]
     if not samples:
-        raise DataError(f"no images in the {len(paths):,} shards of {source.where}")
+        raise DataError(f"no images in the {count(len(paths), 'shard')} of {source.where}")
     names = tuple(source.class_names or ()) or _listed_names(folder, files)
     annotated = _boxes if holds == "boxes_xyxy" else _labels
     columns, used, notes = annotated(samples, indices, names, source.where, holds)
     left_out = [name for index in indices.values() for name in index.left_out]
     if left_out:
-        notes.append(f"{len(left_out):,} links, devices or paths out of a shard were left out: {examples(left_out)}")
+        notes.append(
+            f"{count(len(left_out), 'file')} left out: links, devices or paths out of a shard: {examples(left_out)}"
+        )
     class_names = used_names(used, names) or naturally_sorted(used)
     table = pa.table(_identifying(samples, files) | columns)
     notes = [f"read as WebDataset from {examples(paths)}", *notes, *numbers_note(class_names)]
@@ -125,7 +128,7 @@ def _labels(
     if any(found):
         found = [None if own is None else [_named(label, names) for label in own] for own in found]
         n_without = sum(own is None for own in found)
-        notes += [f"{n_without:,} images have no label"] if n_without else []
+        notes += [f"{count(n_without, 'image has')} no label"] if n_without else []
     else:
         _require_nothing_but_images(indices, where)
         folders = layout_of([sample.images[0].name for sample in samples], where=where).labels
@@ -137,7 +140,9 @@ def _labels(
         return _Annotations({"labels": pa.array(sets, pa.list_(pa.string()))}, used, notes)
     several = [one.where for one, own in zip(samples, found, strict=True) if len(set(own or ())) > 1]
     if several:
-        raise DataError(f'{len(several):,} samples have several labels: {examples(several)}; use task="multilabel"')
+        raise DataError(
+            f"{count(len(several), 'sample has')} several labels: {examples(several)}; use task='multilabel'"
+        )
     return _Annotations({"label": pa.array([own[0] if own else None for own in found], pa.string())}, used, notes)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from onlineml.arguments.counted import count
 from onlineml.data.formats.objects import shapes_of
 from onlineml.data.images.policies import is_image_name
 from onlineml.data.manifest.examples import examples
@@ -66,7 +67,8 @@ def samples_of(members: Sequence[Member], shard: str) -> list[Sample]:
     several = [f"{one.where}.{{{','.join(one.files)}}}" for one in samples if len(one.images) > 1]
     if several:
         raise DataError(
-            f"{len(several):,} samples of {shard} have several images: {examples(several)}; expected one image a sample"
+            f"{count(len(several), f'sample of {shard} has', f'samples of {shard} have')} several images: "
+            f"{examples(several)}; expected one image a sample"
         )
     return [sample for sample in samples if sample.images]
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import yaml
 
+from onlineml.arguments.counted import count
 from onlineml.data.formats.encodings import utf8
 from onlineml.data.formats.pairs import folder_of
 from onlineml.data.manifest.examples import examples
@@ -146,7 +147,7 @@ def _of_yaml(at: Location, path: str, paths: Sequence[str], *, with_names: bool)
     notes = []
     names = _names(facts, where, at, paths) if with_names else {}
     if with_names and "names" in facts and str(facts.get("nc", len(names))) != str(len(names)):
-        notes.append(f"{path}: nc is {facts['nc']!s:.20}, but there are {len(names):,} names; the names count")
+        notes.append(f"{path}: nc is {facts['nc']!s:.20}, but there are {count(len(names), 'name')}; the names count")
     if others := [one for one, own in _lists(at, paths).items() if names and own != names]:
         notes.append(f"{examples(others)} has other classes than {path}, or another order; {path} counts")
     inside = facts.get("path", "")

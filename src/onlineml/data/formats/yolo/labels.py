@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from onlineml.arguments.counted import part_of, tally
 from onlineml.data.formats.boxes import DECLARED, BoxRows
 from onlineml.data.formats.encodings import utf8
 from onlineml.data.formats.yolo.rows import YoloRow, look_like_keypoints, parse_rows
@@ -84,7 +85,7 @@ def _pixels(labels: Labels) -> list[str]:
     if 2 * sum(far) <= len(far):
         return []
     expected = "expected shares of the image's width and height"
-    return [f"{sum(far):,} of {len(far):,} rows have values beyond 2: pixels, or boxes of another format; {expected}"]
+    return [f"{part_of(sum(far), len(far), 'row has')} values beyond 2: pixels, or boxes of another format; {expected}"]
 
 
 def _expected(n_keypoints: int | None) -> str:
@@ -158,11 +159,11 @@ def row_notes(labels: Labels, names: Mapping[int, str], *, n_keypoints: int | No
     counts = {
         "polygons or oriented boxes were read as the boxes around them": sum(row.is_outline for row in rows),
         "boxes have keypoints, which were left out": len(rows) if n_keypoints else 0,
-        "rows repeat another one of their file and were left out": labels.n_repeated,
+        "rows repeat another one of the file (left out)": labels.n_repeated,
         "rows have a confidence, which is the column 'score'": sum(row.score is not None for row in rows),
         f"class numbers have no name: {examples(beyond, text=str)}": len(beyond),
     }
-    return [f"{n:,} {text}" for text, n in counts.items() if n]
+    return [tally(n, text) for text, n in counts.items() if n]
 
 
 def unlabelled(split_of: Mapping[str, str | None], label_of: Mapping[str, str]) -> list[str | None]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from onlineml.arguments.counted import count
 from onlineml.data.formats.boxes import (
     HASHED,
     boxes_table,
@@ -171,12 +172,12 @@ def _without(images: Sequence[str], split_of: Mapping[str, str | None], label_of
     notes = []
     others = [image for image in images if image not in split_of]
     if others and split_of:
-        notes.append(f"{len(others):,} images are in no split, and left out: {examples(others)}")
+        notes.append(f"{count(len(others), 'image is')} in no split, and left out: {examples(others)}")
     empty = unlabelled(split_of, label_of)
     notes += [f"{split}: none of the images has a label file, so nobody annotated them" for split in empty]
     bare = [image for image, split in split_of.items() if image not in label_of and split not in empty]
     if bare:
-        notes.append(f"{len(bare):,} images have no label file, so they show no objects: {examples(bare)}")
+        notes.append(f"{count(len(bare), 'image has')} no label file, so no objects: {examples(bare)}")
     return notes
 
 

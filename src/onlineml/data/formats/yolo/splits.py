@@ -6,6 +6,7 @@ import posixpath
 import re
 from typing import TYPE_CHECKING
 
+from onlineml.arguments.counted import count
 from onlineml.data.formats.lists import read_lines
 from onlineml.data.formats.locate import locate
 from onlineml.data.formats.pairs import folder_of, stem
@@ -63,8 +64,8 @@ class Splits:
             several += [path for path in images if self.split_of.setdefault(path, split) != split]
         if several:
             problems.append(
-                f"{len(several):,} images are in several splits: {examples(several)}; each may be in only one, so make "
-                f"the folders and lists that {self._about.path} names differ"
+                f"{count(len(several), 'image is')} in several splits: {examples(several)}; each may be in only "
+                f"one, so make the folders and lists that {self._about.path} names differ"
             )
 
     def _images_of(self, entry: str) -> list[str]:
@@ -115,7 +116,10 @@ class Splits:
         found = locate(lines, self._images, beside=folder_of(path))
         absent = [line for line, image in zip(lines, found.paths, strict=True) if image is None]
         if absent:
-            self.notes.append(f"{len(absent):,} lines of {path} name no image that is there: {examples(absent)}")
+            self.notes.append(
+                f"{count(len(absent), f'line of {path} names', f'lines of {path} name')} no image that is "
+                f"there: {examples(absent)}"
+            )
         return list(dict.fromkeys(image for image in found.paths if image is not None))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import yaml
 
+from onlineml.arguments.counted import count
 from onlineml.data.formats.boxes import known_sizes_hw
 from onlineml.data.formats.export import empty_folder, image_chunks, unique_paths, write_many
 from onlineml.data.formats.yolo.rows import written_rows
@@ -50,8 +51,8 @@ def write_yolo(manifest: Manifest, at: Location) -> str:
             files[f"labels/{paths[row].rpartition('.')[0] or paths[row]}.txt"] = text.encode()
         if wrong:
             raise DataError(
-                f"{len(wrong):,} images cannot be read, or differ from the size at which their boxes were drawn: "
-                f"{examples(wrong)}; export check().manifest, which excludes them"
+                f"{count(len(wrong), 'image')} unreadable, or of another size than that at which the boxes were "
+                f"drawn: {examples(wrong)}; export check().manifest, which excludes them"
             )
         write_many(target, files)
     facts: dict[str, Any] = {split: f"images/{split}" for split in SPLITS if split in splits}
@@ -70,13 +71,13 @@ def _require_writable(manifest: Manifest) -> None:
     problems = []
     without = manifest.table["split"].null_count
     if without:
-        problems.append(f"{without:,} images have no split; set it, for instance by with_splits()")
+        problems.append(f"{count(without, 'image has')} no split; set it, for instance by with_splits()")
     objects = ~boxes.crowd
     unknown = int((objects & (boxes.label_ids < 0)).sum())
     if unknown:
-        problems.append(f"{unknown:,} boxes have no known class; export check().manifest, which excludes them")
+        problems.append(f"{count(unknown, 'box has')} no known class; export check().manifest, which excludes them")
     broken = int((objects & ~np.isfinite(boxes.boxes_xyxy).all(1)).sum())
     if broken:
-        problems.append(f"{broken:,} boxes are not finite; export check().manifest, which excludes them")
+        problems.append(f"{count(broken, 'box is')} not finite; export check().manifest, which excludes them")
     if problems:
         raise DataError("the manifest cannot be written as YOLO:\n" + "\n".join(f"  - {p}" for p in problems))

@@ -45,7 +45,7 @@ function drawCard(grid, card) {
   card.note.textContent = note;
   card.mark.textContent = card.failed ? "!" : card.pending ? "…" : card.answer || card.other ? "✓" : "";
   const color = grid.classes.color([shown(card)].flat()[0]);
-  node.style.setProperty("--label", card.label || guessed ? color : "transparent");
+  node.style.setProperty("--label", card.label || guessed ? color : "");
   node.classList.toggle("oml-changed", changed);
   node.classList.toggle("oml-answered", !card.open);
   node.classList.toggle("oml-failed", Boolean(card.failed));
