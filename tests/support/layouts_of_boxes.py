@@ -566,7 +566,7 @@ _FURTHER = [
         "ImageNet with boxes",
         "ILSVRC/Data/CLS-LOC/train/n01/x.JPEG | train | n01 1 2 5 6\nILSVRC/Data/CLS-LOC/val/v.JPEG | val | ?",
         {"ILSVRC/Annotations/CLS-LOC/train/n01/x.xml": voc("x", "n01 2 3 5 6")},
-        says=("nobody annotated",),
+        says=("no XML file, and so no annotation",),
     ),
     Layout(
         "CVAT's Ultralytics YOLO",
@@ -625,7 +625,7 @@ _DOUBTFUL = [
         "LabelMe with a broken file",
         "a.jpg | # | cat 1 2 5 6\nb.jpg | # | ?",
         {"a.json": _LABELME, "b.json": "{"},
-        says=("1 other .json files were left out: 'b.json'",),
+        says=("1 other .json file was left out: 'b.json'",),
     ),
     Layout(
         "VOC in shares",
@@ -768,7 +768,7 @@ _DOUBTFUL = [
         "VIA 3",
         "a.jpg | # | cat 1 2 5 6, dog 5 15 15 25, dog 1 1 7 7\nb.jpg | # |",
         {"via_project.json": _VIA_3},
-        says=("1 views of videos",),
+        says=("1 view of videos",),
     ),
     Layout(
         "VIA without classes",

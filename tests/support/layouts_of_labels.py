@@ -139,7 +139,7 @@ LABELS = [
         "HaGRID",
         "call/a.jpg | # | call\nfist/b.jpg | # | fist",
         {"ann_train_val/call.json": {"a": {"bboxes": [[0.1, 0.2, 0.3, 0.4]], "labels": ["call"]}}},
-        says=("1 .json files were not read",),
+        says=("1 .json file was not read",),
     ),
     _labels(
         "Market-1501",

@@ -543,7 +543,7 @@ def test_bad_images_beyond_the_budget_stop_the_run_with_their_table(tmp_path: Pa
         (folder / "train" / "red" / f"broken{i}.jpg").write_bytes(b"no image at all")
     manifest = oml.Manifest.from_folders(str(folder))
 
-    with pytest.raises(TooManyBadImagesError, match="of 39 images are bad in the split 'train'") as found:
+    with pytest.raises(TooManyBadImagesError, match="in the split 'train', 1 of 39 images is bad") as found:
         fit(tiny_model(), tiny_data(manifest), tmp_path / "run", epochs=2)
     assert set(found.value.table["finding"]) == {"unreadable"}
     assert Run.open(tmp_path / "run").status()["state"] == "failed"

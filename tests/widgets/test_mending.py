@@ -149,7 +149,7 @@ def test_a_wrong_cell_of_the_confusion_matrix_is_mended(tmp_path: Path) -> None:
     view = Results(scores, project.freeze(), project=project)
     front = FrontEnd(view)
 
-    page = shown(front, {"truth and said": "lemon → apple"}, sort_by="disagreement")
+    page = shown(front, {"pair": "lemon → apple"}, sort_by="disagreement")
     assert ids_of(page) == [ids[0], ids[2]]
     front.one("mend", "mended", rows=[card["row"] for card in page["cards"]], what="label", label="apple")
     front.one("mend", "mended", rows=rows_of(front, ids[1:2]), what="editor")

@@ -144,7 +144,7 @@ def _chart(title: str, names: Sequence[str], rows: Sequence[Mapping[str, Any]]) 
     values = [value for _, _, found in colored for _, value in found] or [0.0]
     low, high = min(values), max(values)
     picture = _svg([found[1:] for found in colored], last=max(1, len(rows) - 1), low=low, high=high) if colored else ""
-    facts = {"title": title, "newest": newest, "low": _short(low), "high": _short(high)}
+    facts = {"title": title, "newest": newest, "low": _short(low), "high": _short(high) if high > low else ""}
     return facts | {"source": _data_uri(picture.encode(), "svg+xml")}
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from onlineml.arguments.counted import count
 from onlineml.data.annotations.label_sets import ADDED
 from onlineml.errors import ConfigError
 from onlineml.pages import markup
@@ -269,7 +268,7 @@ class Relabel(View):
         return items_html(head, gallery, range(len(gallery)))
 
     def __repr__(self) -> str:
-        return f"<Relabel of {count(len(self.image_ids), 'image')}, {count(self.n_saved, 'answer')} given here>"
+        return f"<Relabel of {len(self.image_ids):,} images, {self.n_saved:,} answers given here>"
 
 
 def _card(

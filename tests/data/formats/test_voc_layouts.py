@@ -221,7 +221,7 @@ def test_what_is_told(tmp_path: Path):
         "1 XML files are no annotations of VOC and are left out: 'b/settings.xml'",
         "XML files were matched to images: 1 by name and folder, 1 by the name that the file says",
         "1 XML file matches no image (left out): 'train/annots/gone.xml'",
-        "1 pictures in folders without annotations are left out: 'docs/figure.png'",
+        "1 picture is left out, in folders without annotations: 'docs/figure.png'",
         "1 image has no XML file, and so no annotation: 'train/images/new.jpg'",
     )
     assert parts.n_ignored == 3

@@ -294,7 +294,7 @@ def test_the_budget_is_strict(make: Make, tmp_path: Path, counts: tuple[int, int
     with pytest.raises(TooManyBadImagesError) as caught:
         _batches(dm, split="test")
     message = (
-        rf"\d of {n} images (is|are) bad in the split 'test', more than max_bad={max_bad:g} allows; .*manifest.check"
+        rf"in the split 'test', \d of {n} images (is|are) bad, more than max_bad={max_bad:g} allows; .*manifest.check"
     )
     assert re.match(message, str(caught.value))
     assert "image-0" in str(caught.value)

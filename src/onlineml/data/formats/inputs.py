@@ -124,7 +124,8 @@ def inputs(source: Source, fits: Fits, *, name: str) -> tuple[list[Input], list[
     endings = tuple({path[path.rfind(".") :].lower() for path in paths})
     read = {*paths}
     others = [path for path in place.others if path.lower().endswith(endings) and path not in read]
-    notes = [f"{tally(len(others), 'other files were')} left out: {examples(others)}"] if others else []
+    what = tally(len(others), f"other {' and '.join(endings)} files were left out")
+    notes = [f"{what}: {examples(others)}"] if others else []
     return found, [f"read as {name} from {examples(paths)}", *notes]
 
 

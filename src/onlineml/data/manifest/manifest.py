@@ -289,11 +289,9 @@ class Manifest(LabelFormats, BoxFormats, DatasetFormats, DerivedManifests, Confi
 
     def __str__(self) -> str:
         sizes = ", ".join(f"{n:,} {name}" for name, n in split_sizes(self).items() if n)
-        shown = [self.kind.content(self.table), f"{count(len(self.class_names), 'class')}"]
-        return (
-            f"Manifest of {count(len(self), 'image')}, {', '.join(filter(None, shown))} ({sizes or 'empty'}) "
-            f"{self.hash[:12]}"
-        )
+        names = count(len(self.class_names), "class")
+        shown = ", ".join(filter(None, [count(len(self), "image"), self.kind.content(self.table), names]))
+        return f"Manifest of {shown} ({sizes or 'empty'}) {self.hash[:12]}"
 
     def __repr__(self) -> str:
         return f"<{self}>"

@@ -38,7 +38,7 @@ __all__ = [
     "title_of",
 ]
 
-CONFUSION = "truth and said"
+CONFUSION = "pair"
 MISSED, NOTHING = "missed", "no object"
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DASH",
     "LABELS",
+    "count",
     "decimal",
     "doubt",
     "found_and_right",

@@ -142,7 +142,7 @@ def _of_many(result: GateResult, look: Look) -> list[str]:
     policy, n_images = result.policy, result.comparison.n_images
     told = [words.look_reason(look, policy)]
     told += words.drift_reason(look, policy) if isinstance(policy, NotWorse) else []
-    target = policy.margin if isinstance(policy, NotWorse) else result.difference
+    target = result.difference - policy.floor
     if result.verdict != INCONCLUSIVE or not target > 0 or math.isnan(result.lower):
         return told
     evidence = result.comparison.evidence[result.score]
@@ -174,7 +174,7 @@ def verdict_of(policy: Policy, difference: float, lower: float, upper: float) ->
 
 def _needed(policy: Policy, difference: float, smallest: float, n_images: int) -> int | None:
     """The required number of images: the standard error falls with the square root of their number."""
-    target = policy.margin if isinstance(policy, NotWorse) else difference
+    target = difference - policy.floor
     if math.isnan(smallest) or not target > 0:
         return None
     return math.ceil(n_images * (smallest / target) ** 2)

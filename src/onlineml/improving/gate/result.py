@@ -54,8 +54,8 @@ class GateResult:
         lower: one-sided lower bound of the true difference, at the rate of this look; nan if undefined.
         upper: one-sided upper bound, at the policy's level.
         minimum_detectable_effect: the smallest true difference that this test set detects with 80 % power.
-        required_sample_size: number of images to detect the observed gain (for `NotWorse`, to exclude a drop by the
-            margin) with 80 % power; None if there is no gain.
+        required_sample_size: number of images that fulfil the policy with 80 % power if the true difference is the
+            observed one; None if that one does not fulfil it.
         leaked: test images that the challenger was trained on.
         tested: classes and slices with enough support, the smallest p value first.
         comparison: everything else: fixed and broken images, other scores, McNemar's test.

@@ -161,7 +161,7 @@ def reason(
     could = f"these images detect a difference of {points(smallest)} with 80 % power"
     if needed is None or needed > _TOO_MANY or kind == "below":
         return f"{why}; {could}"
-    goal = "this gain" if not policy.floor else "the margin"
+    goal = "this gain" if not policy.floor else "a proof at this difference"
     return f"{why}; {could}; {goal} needs about {float(f'{needed:.2g}'):,.0f} images"
 
 
@@ -175,8 +175,8 @@ def look_reason(look: Look, policy: Policy) -> str:
     """Return a sentence on the share of the promise that is spent."""
     rate = f"{100 * (1 - policy.level):.2g} %"
     return (
-        f"look {look.number:,} at these test images: {100 * look.spent:.0f} % of the promise is spent, that at most "
-        f"{rate} of projects see a wrong promotion on one test set"
+        f"look {look.number:,} at these test images, after which {100 * look.spent:.0f} % of the promise is spent: at "
+        f"most {rate} of projects see a wrong promotion on one test set"
     )
 
 
@@ -193,10 +193,10 @@ def photos_reason(chance: float, more: int, policy: Policy) -> list[str]:
     """Return a sentence on new test photos, which are worth more than another night; none if nobody has so many."""
     if more > _TOO_MANY:
         return []
-    goal = "a true gain of this size" if not policy.floor else "the margin"
-    night = f"another night, which shows {goal} with a chance of {100 * chance:.0f} %"
-    photos = f"about {float(f'{more:.2g}'):,.0f} more show it with {100 * POWER:.0f} %"
-    return [f"new test photos are worth more than {night}: {photos}"]
+    goal = "a true gain of this size" if not policy.floor else "that it is not worse, at this difference,"
+    night = f"one more night shows {goal} with a chance of {100 * chance:.0f} %"
+    photos = f"about {float(f'{more:.2g}'):,.0f} more photos with {100 * POWER:.0f} %"
+    return [f"new test photos are worth more than another night: {night}, {photos}"]
 
 
 def gate_text(result: GateResult) -> str:

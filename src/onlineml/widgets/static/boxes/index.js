@@ -34,17 +34,16 @@ class BoxEditor {
     this.sayings = make("span", { class: "oml-muted", "aria-live": "polite" });
     this.go = button("Save & next ⏎", "save the boxes as shown and continue (Enter)", () => this.leave(1, true));
     const bar = make("div", { class: "oml-row" },
-      button("‹", "previous image (Page Up)", () => this.leave(-1)),
-      this.where,
-      button("›", "next image (Page Down)", () => this.leave(1)),
+      make("span", { class: "oml-pager" }, button("‹", "previous image (Page Up)", () => this.leave(-1)), this.where,
+        button("›", "next image (Page Down)", () => this.leave(1))),
       this.go,
       button("Skip ␣", "skip (Space)", () => this.skip()),
       button("Undo", "undo the last change, or the last saved image (Ctrl+Z)", () => this.undo()),
       make("span", { class: "oml-space" }),
       this.status,
-      button("−", "zoom out (-)", () => this.canvas.zoom(1 / 1.5)),
-      button("whole", "the whole image (0)", () => this.canvas.fit(true)),
-      button("+", "zoom in (+)", () => this.canvas.zoom(1.5)));
+      make("span", { class: "oml-pager" }, button("−", "zoom out (-)", () => this.canvas.zoom(1 / 1.5)),
+        button("whole", "the whole image (0)", () => this.canvas.fit(true)),
+        button("+", "zoom in (+)", () => this.canvas.zoom(1.5))));
     this.canvas = new Canvas(this);
     this.mouse = new Mouse(this);
     this.reasons = new Reasons(this);

@@ -42,8 +42,8 @@ class RelabelGrid {
     this.none.hidden = true;
     this.link.root.append(
       make("div", { class: "oml-row" }, this.title, this.progress, this.told, make("span", { class: "oml-space" }),
-        button("‹", "previous page (Page Up)", () => this.flip(-1)), this.page,
-        button("›", "next page (Page Down)", () => this.flip(1))),
+        make("span", { class: "oml-pager" }, button("‹", "previous page (Page Up)", () => this.flip(-1)), this.page,
+          button("›", "next page (Page Down)", () => this.flip(1)))),
       make("div", { class: "oml-row" },
         button("Right ⏎", "what is shown is right (Enter)", () => this.answers.say("accept")),
         this.verdicts.node,
