@@ -52,9 +52,9 @@ def labels_of(folder: Path, ids: Sequence[str]) -> list[str | None]:
 
 def narrow(page: LabPage, name: str, selector: str) -> None:
     """Keep a picture of a narrow window, too."""
-    page.page.set_viewport_size({"width": 640, "height": 900})
+    page.resize(640)
     page.shot(f"{name}-640", page.find(selector))
-    page.page.set_viewport_size({"width": 1280, "height": 900})
+    page.resize(1280)
 
 
 def test_a_gallery_is_searched_sorted_cut_and_mended(lab: Lab, shared_page: LabPage) -> None:

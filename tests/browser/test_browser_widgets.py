@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from accessible import axe_violations, illegible, nameless
+from accessible import axe_violations, cut_off, illegible, nameless
 from tasks_shown import picture, shown_project
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 SUPPORT = str(Path(__file__).parents[1] / "support")
 LABELLED = ["classification", "multilabel"]
 TASKS = [*LABELLED, "detection"]
+WIDTHS = (640, 853, 1280)  # the second is what a zoom of 150 % leaves of the third
 
 
 class Desk:
@@ -88,7 +89,7 @@ CASES = [(name, task) for name in WIDGETS for task in TASKS
 
 KEYS = ["ArrowRight", "ArrowDown", "ArrowLeft", "ArrowUp", "End", "Home", "Shift+ArrowRight", "Enter", "Escape"]
 KEYS += ["PageDown", "PageUp", "+", "-", "0", "1", "7", "Space", "Backspace", "Delete", "Control+z", "Control+Shift+z"]
-KEYS += ["Shift+Enter", "/", "Escape", "Tab"]
+KEYS += ["a", "b", "d", "d", "x", "Shift+Enter", "/", "Escape", "Tab"]
 
 
 def try_everything(at: Desk) -> list[str]:
@@ -133,11 +134,15 @@ def test_each_widget_for_each_task(desk: Callable[[str], Desk], name: str, task:
     for theme in ["Light", "Dark"]:
         at.lab_page.theme(theme)
         found += [f"{theme}: {one}" for one in illegible(at.page, ".oml") + axe_violations(at.page, ".oml")]
-        at.lab_page.shot(f"widget-{name}-{task}-{theme.lower()}", at.page.locator(".oml"))
+        for width in WIDTHS:
+            at.lab_page.resize(width)
+            found += [f"{width} pixels: {one} is cut off" for one in cut_off(at.page, ".oml")]
+            at.lab_page.shot(f"widget-{name}-{task}-{width}-{theme.lower()}", at.page.locator(".oml"))
     at.lab_page.theme("Light")
     at.press("?")
     assert not at.page.locator(".oml-help[open]").count()
     found += try_everything(at)
+    assert len(at.lab_page.cells()) == 2, "keys of a widget are none of the notebook"
     assert not found, "\n".join(found)
 
 

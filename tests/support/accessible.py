@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-__all__ = ["axe_violations", "illegible", "nameless"]
+__all__ = ["axe_violations", "cut_off", "illegible", "nameless"]
 
 # WCAG 2.2: 1.4.3 needs 4.5 : 1, and 3 : 1 for text of 24 px, or of 18.66 px in bold; what is disabled is exempt.
 _CONTRAST = """
@@ -56,6 +56,25 @@ _CONTRAST = """
   return [...new Set(found)];
 }
 """
+# A part that ends beyond its view, or hides what it holds without a bar to scroll it or an ellipsis.
+_CUT_OFF = """
+(selector) => {
+  const found = [];
+  for (const root of document.querySelectorAll(selector)) {
+    const end = root.getBoundingClientRect().right + 1;
+    for (const node of [root, ...root.querySelectorAll("*")]) {
+      if (!node.checkVisibility() || !node.clientWidth) continue;
+      if (node.closest("svg, .oml-help, .oml-extra, .oml-tags")) continue;
+      const style = getComputedStyle(node);
+      const hides = style.overflowX === "hidden" && style.textOverflow !== "ellipsis";
+      const cut = hides && node.scrollWidth > node.clientWidth + 1;
+      const beyond = node.getBoundingClientRect().right > end && style.position !== "absolute";
+      if (cut || beyond) found.push(`${node.className || node.tagName} “${node.textContent.trim().slice(0, 40)}”`);
+    }
+  }
+  return [...new Set(found)];
+}
+"""
 _NAMED = {"button", "textbox", "combobox", "listbox", "option", "checkbox", "spinbutton", "image", "alertdialog"}
 _NAMED |= {"progressbar", "progressIndicator", "region", "link", "searchbox", "slider"}  # not a group: details is one
 _RUN_AXE = """
@@ -65,6 +84,12 @@ async (selector) => {
   return found.violations.flatMap(({ id, nodes }) => nodes.map((one) => told(id, one)));
 }
 """
+
+
+def cut_off(page: Page, selector: str) -> list[str]:
+    """What a reader cannot see of the views, because the window is narrow."""
+    found: list[str] = page.evaluate(_CUT_OFF, selector)
+    return found
 
 
 def illegible(page: Page, selector: str) -> list[str]:

@@ -29,6 +29,12 @@ async () => {
   }
 }
 """
+_NO_SIDEBAR = """
+async () => {
+  const { shell, commands } = window.jupyterapp;
+  if (!shell.leftCollapsed) await commands.execute('application:toggle-left-area');
+}
+"""
 _RUN_ALL = "async () => { await window.jupyterapp.commands.execute('notebook:run-all-cells'); }"
 _RUN_CELL = """
 async (index) => {
@@ -90,6 +96,7 @@ class LabPage:
         assert self.lab is not None
         self.page.goto(self.lab.url(notebook))
         self.ready()
+        self.page.evaluate(_NO_SIDEBAR)
 
     def ready(self) -> None:
         """Wait until the kernel of the notebook that is shown can be asked to run it."""
@@ -137,6 +144,11 @@ class LabPage:
     def theme(self, name: str) -> None:
         """Show the page in JupyterLab's theme ``"Light"`` or ``"Dark"``."""
         self.page.evaluate(_THEME, f"JupyterLab {name}")
+
+    def resize(self, width: int) -> None:
+        """Show the page in a window of this width, in pixels, and wait until its views have heard of it."""
+        self.page.set_viewport_size({"width": width, "height": 900})
+        self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def save(self) -> None:
         self.page.evaluate(_SAVE)
