@@ -13,7 +13,7 @@ import pytest
 import onlineml as oml
 from onlineml.errors import ConfigError, NotFoundError
 from onlineml.inference.camera import Camera, _newest, is_stream
-from onlineml.inference.sources import items_of
+from onlineml.inference.sources import is_live, items_of
 from tiny import CLASSES, COLOURS, jpeg, tiny_model
 
 if TYPE_CHECKING:
@@ -35,12 +35,12 @@ class _Webcam(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def webcam() -> Iterator[str]:
+def webcam(name: str = "live.mjpg") -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), _Webcam) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}/live.mjpg"
+            yield f"http://127.0.0.1:{server.server_port}/{name}"
         finally:
             server.shutdown()
             thread.join()
@@ -55,6 +55,13 @@ def test_a_stream_of_a_web_server() -> None:
     for (_, pixels), name in zip(found, CLASSES, strict=True):
         assert np.abs(pixels.mean((0, 1)) - COLOURS[name]).max() < 5  # RGB, not BGR
     assert latest[-1] == f"{url}#2"
+
+
+def test_a_stream_whose_name_does_not_tell() -> None:
+    with webcam("video?channel=1") as url:
+        assert [item.name for item in items_of(url)][-1] == f"{url.partition('?')[0]}#2"
+        assert is_live(url)
+        assert not is_live(url.partition("video")[0] + "photo.jpg")
 
 
 def test_predictions_of_a_stream() -> None:

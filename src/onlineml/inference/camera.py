@@ -12,14 +12,17 @@ import cv2
 import numpy as np
 
 from onlineml.arguments.checks import flag, whole
-from onlineml.errors import NotFoundError, without_credentials
+from onlineml.errors import NotFoundError, OnlineMLError, without_credentials
+from onlineml.storage.filesystems import filesystem, translated
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from numpy.typing import NDArray
 
-__all__ = ["Camera", "is_stream"]
+    from onlineml.storage.location import Location
+
+__all__ = ["Camera", "is_endless", "is_stream"]
 
 _SCHEMES = ("rtsp://", "rtsps://", "rtmp://", "rtmps://", "srt://", "udp://", "tcp://")
 _LIVE_FILES = (".m3u8", ".mjpg", ".mjpeg")  # of a web server
@@ -32,6 +35,14 @@ def is_stream(url: str) -> bool:
     return lower.startswith(_SCHEMES) or (
         lower.startswith(("http://", "https://")) and lower.partition("?")[0].endswith(_LIVE_FILES)
     )
+
+
+def is_endless(at: Location) -> bool:
+    """Return whether a web server answers with picture after picture, as webcams do; False if it does not answer."""
+    with contextlib.suppress(OnlineMLError), translated(at):
+        fs, path = filesystem(at)
+        return str(fs.info(path).get("mimetype", "")).startswith("multipart/")
+    return False
 
 
 class Camera:

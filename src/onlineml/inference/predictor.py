@@ -126,7 +126,7 @@ def predict(
     """
     top_k = whole("top_k", top_k, least=1, optional=True)
     batch_size = whole("batch_size", batch_size, least=1, optional=True)
-    if batch_size is None and is_live(images):
+    if batch_size is None and is_live(images, storage_options):
         batch_size = 1  # no frame waits for others
     opened = opened_model(model, storage_options=storage_options)
     task = task_of(opened)

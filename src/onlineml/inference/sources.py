@@ -20,7 +20,7 @@ from onlineml.data.manifest.manifest import Manifest
 from onlineml.data.video.video import is_video_name
 from onlineml.errors import BadImageError, ConfigError, NotFoundError
 from onlineml.inference.arrays import images_in
-from onlineml.inference.camera import Camera, is_stream
+from onlineml.inference.camera import Camera, is_endless, is_stream
 from onlineml.storage.io import list_files
 from onlineml.storage.location import Location, Options
 from onlineml.storage.urls import is_listable, storable
@@ -54,7 +54,7 @@ def items_of(images: Any, *, storage_options: Options = None) -> Iterator[Item]:
         yield from _of_manifest(images)
     elif _is_frame(images):
         yield from _of_frame(images, storage_options)
-    elif is_live(images):
+    elif is_live(images, storage_options):
         yield from _live(images)
     else:
         position = 0
@@ -66,10 +66,14 @@ def items_of(images: Any, *, storage_options: Options = None) -> Iterator[Item]:
             position += max(1, n)
 
 
-def is_live(images: Any) -> bool:
-    """Return whether these are a camera's frames."""
+def is_live(images: Any, storage_options: Options = None) -> bool:
+    """Return whether these are a camera's frames; a web server is asked where a URL's name does not tell."""
     if isinstance(images, str):
-        return is_stream(images)
+        return is_stream(images) or (
+            images.lower().startswith(("http://", "https://"))
+            and not is_image_name(images.partition("?")[0])
+            and is_endless(Location.of(images, storage_options))
+        )
     return isinstance(images, Camera) or (isinstance(images, int | np.integer) and not isinstance(images, bool))
 
 
