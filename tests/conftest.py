@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 from pathlib import Path
 
@@ -19,10 +21,19 @@ settings.register_profile("any machine", deadline=None, derandomize=True)
 settings.register_profile("search", deadline=None)
 settings.load_profile("any machine")
 
+gc.disable()  # until all is imported, which a fifth of the time was spent in looking through
+
 os.environ["ONLINEML_WEIGHTS"] = "random"  # no test asks a hub by itself, and all have the same start
 os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # older kernels warn about their debugger otherwise
 
 ROOT = Path(__file__).parents[1]
+
+
+def pytest_collection_finish() -> None:
+    """Let no later garbage collection look through the modules and the tests."""
+    gc.freeze()
+    gc.enable()
+    atexit.register(gc.unfreeze)  # else native libraries report what they take for leaks
 
 
 @pytest.fixture(scope="session")

@@ -101,7 +101,7 @@ def nodes(name: str) -> tuple[ast.AST, ...]:
 
 def _typing_nodes(name: str) -> set[ast.AST]:
     """Everything below ``if TYPE_CHECKING:``."""
-    blocks = [n for n in nodes(name) if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING"]
+    blocks = [n for n in nodes(name) if isinstance(n, ast.If) and getattr(n.test, "id", "") == "TYPE_CHECKING"]
     return {inner for block in blocks for statement in block.body for inner in ast.walk(statement)}
 
 

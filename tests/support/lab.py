@@ -119,14 +119,20 @@ class Lab:
         _make_project("s3://lab/butterflies")
         oml.Project.create("s3://lab/shared")
         self._first = {path: self.fs.cat_file(path) for path in self.fs.find("lab")}
+        self._tags = self._tags_now()
+
+    def _tags_now(self) -> dict[str, str]:
+        """What tells the content of each object."""
+        return {path: facts["ETag"] for path, facts in self.fs.find("lab", detail=True).items()}
 
     def reset(self, page: str, folder: Path) -> None:
         """Make it as it was at first, and a folder too, with what a page's text names, less what it creates."""
         created = tuple(f"lab/{name}/" for name in _CREATED.findall(page))
         objects = {path: data for path, data in self._first.items() if not path.startswith(created)}
-        if strange := sorted(set(self.fs.find("lab")) - set(objects)):
+        there = self._tags_now()
+        if strange := sorted(set(there) - set(objects)):
             self.fs.rm(strange)
-        self.fs.pipe(objects)
+        self.fs.pipe({path: data for path, data in objects.items() if there.get(path) != self._tags[path]})
         for address, made in AT.items():
             if address in page:
                 self.store(made())

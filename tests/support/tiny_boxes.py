@@ -11,13 +11,13 @@ import pytest
 import torch
 
 import onlineml as oml
+from once import shared_folder
 from onlineml.models.slim_resnet import SlimResNet
+from onlineml.runs.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-
-    from onlineml.runs.run import Run
 
 CLASSES = ("blue", "green", "red")
 COLOURS = {"red": (210, 60, 50), "green": (60, 190, 70), "blue": (50, 80, 200)}
@@ -86,10 +86,13 @@ def drawn_manifest(folder: Path, *, counts: dict[str, int], size: int = SIZE) ->
     return boxes_manifest(folder, images)
 
 
+def _narrow() -> SlimResNet:
+    return SlimResNet(2, width=8, depths=(1, 1, 1, 1))
+
+
 def tiny_detector(*, seed: int = 0, **options: Any) -> oml.ObjectDetector:
     torch.manual_seed(100 + seed)
-    backbone = SlimResNet(2, width=8, depths=(1, 1, 1, 1))
-    chosen = {"class_names": CLASSES, "backbone": backbone, "lr": 4e-3, "warmup_steps": 20, "seed": seed}
+    chosen = {"class_names": CLASSES, "backbone": _narrow(), "lr": 4e-3, "warmup_steps": 20, "seed": seed}
     return oml.ObjectDetector(**{**chosen, **options})
 
 
@@ -112,15 +115,24 @@ _trained: list[Trained] = []  # once for all folders of tests
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory, decoded_photos: None) -> Trained:
+    """Once for all processes of tests too: it takes longer than anything else that they share."""
     if not _trained:
-        folder = tmp_path_factory.mktemp("trained")
-        # many pictures and large batches: the places become exact to a pixel within few steps
-        manifest = drawn_manifest(folder / "images", counts={"train": 320, "val": 16, "test": 16})
-        model = tiny_detector(lr=8e-3)
-        data = tiny_boxes(manifest, batch_size=16)
-        run = oml.fit(model, data, run=str(folder / "run"), epochs=12, progress="none", accelerator="cpu")
-        _trained.append(Trained(model, manifest, run))
+        with shared_folder(tmp_path_factory, "trained") as folder:
+            if not (folder / "run" / "model").exists():
+                _train(folder)
+            run = Run.open(folder / "run")
+            model = oml.load_model(run.path("model"), backbone=_narrow())
+            _trained.append(Trained(model, oml.Manifest.load(folder / "manifest"), run))
     return _trained[0]
+
+
+def _train(folder: Path) -> None:
+    # many pictures and large batches: the places become exact to a pixel within few steps
+    manifest = drawn_manifest(folder / "images", counts={"train": 320, "val": 16, "test": 16})
+    manifest.save(folder / "manifest")
+    data = tiny_boxes(manifest, batch_size=16)
+    run = str(folder / "run")
+    oml.fit(tiny_detector(lr=8e-3), data, run=run, epochs=12, progress="none", accelerator="cpu")
 
 
 @pytest.fixture(scope="session")

@@ -225,22 +225,17 @@ def _terminate(process: subprocess.Popen[str]) -> None:
 
 def _banner(output: str, text: str) -> None:
     """Add a note at the top of an interrupted notebook, whose cells look completed."""
-    import nbformat  # noqa: PLC0415 (a dependency of papermill)
-
     try:
-        document = nbformat.reads(io.read_bytes(output).decode(), as_version=4)  # type: ignore[no-untyped-call]
+        document = json_value(io.read_bytes(output))
     except NotFoundError:
         return
     except ValueError:  # cut off while it was written
-        document = nbformat.v4.new_notebook()  # type: ignore[no-untyped-call]
+        document = {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
     now = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
-    cell = nbformat.v4.new_markdown_cell(  # type: ignore[no-untyped-call]
-        f'<span style="color:red">**This run {text}** ({now} UTC). Cells marked as completed may not be.</span>'
-    )
-    cell.id = "onlineml-ended"
-    document.cells = [cell, *(c for c in document.cells if c.get("id") != cell.id)]
-    text = nbformat.writes(document)  # type: ignore[no-untyped-call]
-    io.write_bytes(output, text.encode())
+    told = f'<span style="color:red">**This run {text}** ({now} UTC). Cells marked as completed may not be.</span>'
+    cell = {"cell_type": "markdown", "id": "onlineml-ended", "metadata": {}, "source": told}
+    document["cells"] = [cell, *(other for other in document["cells"] if other.get("id") != cell["id"])]
+    io.write_bytes(output, json.dumps(document, indent=1, ensure_ascii=False).encode())
 
 
 # ---- in the separate process ----

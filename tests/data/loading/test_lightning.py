@@ -36,7 +36,9 @@ print(run.status()["state"], *sorted(set(Watch.hooks)))
 """
 
 
-QUICK = {("lightning", True), ("pytorch_lightning", False)}  # each case is a process that trains
+# Each case is a process that trains. Trainers of pytorch_lightning, which ours import themselves, are tried in
+# tests/tasks and tests/training/test_hooks.py too.
+QUICK = {("lightning", True)}
 
 
 @pytest.mark.parametrize(
