@@ -147,7 +147,11 @@ def test_published_weights_load_as_torchvision_loads_them(monkeypatch: pytest.Mo
     torch.manual_seed(0)
     options = {"init_weights": True} if name in {"googlenet", "inception_v3"} else {}
     side = {"vit_b_16": 224, "inception_v3": 96}.get(name, 64)
+    if name == "vit_b_16":  # three networks of 86 million random numbers
+        _quick(monkeypatch)
     made = models.get_model(name, weights=None, **options).state_dict()
+    if name == "vit_b_16":
+        made = {k: v + 0.04 * torch.rand_like(v) - 0.02 for k, v in made.items()}
     made = {k: torch.rand_like(v) + 0.5 if k.endswith("running_var") else v for k, v in made.items()}
     published = _old_names(name, made)
     assert (published.keys() != made.keys()) == (name in {"densenet121", "vit_b_16"})

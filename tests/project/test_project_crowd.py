@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from onlineml.data.annotations.state import Annotations
     from s3_server import S3Server
 
-WORKERS, ROUNDS, SHARED = 8, 4, 6
+WORKERS, ROUNDS, SHARED = 8, 2, 6
 CLASSES = ("cat", "dog", "owl", "fox")
 SECONDS = 10  # after which no round is begun, however slow the machine is
 

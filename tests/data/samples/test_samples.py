@@ -73,15 +73,15 @@ def test_photos_differ_in_size_quality_light_and_orientation(folder: Path) -> No
     assert max(brightness) > 110
 
 
-def test_the_same_arguments_give_the_same_bytes_and_another_seed_does_not(tmp_path: Path, folder: Path) -> None:
-    make_samples(str(tmp_path / "again"), n=60, seed=3, mislabelled=0.1, broken=6)
-    make_samples(str(tmp_path / "other"), n=60, seed=4, mislabelled=0.1, broken=6)
+def test_the_same_arguments_give_the_same_bytes_and_another_seed_does_not(tmp_path: Path) -> None:
+    for name, seed in (("first", 3), ("again", 3), ("other", 4)):
+        make_samples(str(tmp_path / name), n=15, seed=seed, mislabelled=0.2, broken=3)
 
     def contents(root: Path) -> dict[str, bytes]:
         return {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*.*")}
 
-    assert contents(tmp_path / "again") == contents(folder)
-    assert contents(tmp_path / "other") != contents(folder)
+    assert contents(tmp_path / "again") == contents(tmp_path / "first")
+    assert contents(tmp_path / "other") != contents(tmp_path / "first")
 
 
 def test_a_filled_folder_is_left_as_it_is_and_never_mixed(folder: Path) -> None:
@@ -105,13 +105,13 @@ def test_a_classifier_of_colours_alone_does_not_solve_it(tmp_path: Path) -> None
     """Shape has to be learned: logistic regression on colour histograms stays far behind a network."""
     from sklearn.linear_model import LogisticRegression
 
-    make_samples(str(tmp_path / "photos"), n=300, seed=0, mislabelled=0, broken=0)
+    make_samples(str(tmp_path / "photos"), n=200, seed=0, mislabelled=0, broken=0)
     features, labels = [], []
     for row in read_truth(tmp_path / "photos"):
         pixels = np.asarray(Image.open(tmp_path / "photos" / row["path"]).convert("RGB")) // 64
         codes = (pixels[..., 0] * 16 + pixels[..., 1] * 4 + pixels[..., 2]).ravel()
         features.append(np.sqrt(np.bincount(codes, minlength=64) / len(codes)))
         labels.append(CLASS_NAMES.index(row["truth"]))
-    fitted = LogisticRegression(solver="newton-cg", max_iter=1000).fit(features[:200], labels[:200])
+    fitted = LogisticRegression(solver="newton-cg", max_iter=1000).fit(features[:130], labels[:130])
 
-    assert 0.25 < fitted.score(features[200:], labels[200:]) < 0.8
+    assert 0.25 < fitted.score(features[130:], labels[130:]) < 0.8
