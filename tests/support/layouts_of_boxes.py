@@ -134,6 +134,20 @@ _VOC = [
         also="annotations/trimaps/Abyssinian_1.png annotations/trimaps/beagle_2.png",
     ),
     Layout(
+        "Oxford-IIIT Pet with lists",
+        "images/a_1.jpg | train | cat 1 2 5 6\nimages/b_2.jpg | test | ?",
+        {
+            "annotations/xmls/a_1.xml": voc("a_1.jpg", _CAT),
+            "annotations/train.txt": "a_1 1 1 1\n",
+            "annotations/test.txt": "b_2 2 2 1\n",
+        },
+    ),
+    Layout(
+        "VOC with an object of nothing",
+        "a.jpg | # |",
+        {"a.xml": voc("a.jpg").replace("</annotation>", "<object/></annotation>")},
+    ),
+    Layout(
         "an XML beside each image",
         "train/a.jpg | train | cat 1 2 5 6\ntest/b.jpg | test | dog 0 0 10 8",
         {
@@ -339,6 +353,33 @@ _COCOS = [
         "Label Studio's COCO",
         "images/a.jpg | # | cat 1 2 5 6",
         {"result.json": coco({"images/a.jpg": ["cat 1 2 4 4"]})},
+    ),
+    Layout(
+        "iNaturalist without boxes",
+        others={
+            "train.json": {
+                "images": [{"id": 1, "file_name": "a.jpg"}],
+                "annotations": [{"id": 1, "image_id": 1, "category_id": 7}],
+                "categories": [{"id": 7, "name": "oak"}],
+            }
+        },
+        also="a.jpg",
+        refused=("none of the 1 annotations", 'task="multilabel"'),
+    ),
+    Layout(
+        "COCO with one without a box",
+        "a.jpg | # | cat 1 2 5 6, cat nan nan nan nan",
+        {
+            "train.json": {
+                "images": [{"id": 1, "file_name": "a.jpg"}],
+                "annotations": [
+                    {"id": 1, "image_id": 1, "category_id": 7, "bbox": [1, 2, 4, 4]},
+                    {"id": 2, "image_id": 1, "category_id": 7},
+                ],
+                "categories": [{"id": 7, "name": "cat"}],
+            }
+        },
+        says=("1 boxes have no corners",),
     ),
     Layout("FiftyOne's COCO", "data/a.jpg | # | cat 1 2 5 6", {"labels.json": coco({"a.jpg": ["cat 1 2 4 4"]})}),
     Layout(

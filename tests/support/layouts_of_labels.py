@@ -76,6 +76,26 @@ LABELS = [
         others={"Thumbs.db": b"x", "cat/desktop.ini": "[x]"},
     ),
     _labels("a class called test", also="exam/a.jpg test/b.jpg", refused=("'test'", "'exam'", "split='hash'")),
+    _labels(
+        "classes that mention splits",
+        also="train_cat/a.jpg train_dog/b.jpg test_cat/c.jpg",
+        refused=("'test_cat', 'train_cat'", "split='folders'", "split='hash'"),
+    ),
+    _labels(
+        "splits among other words",
+        also="rps/rps/rock/a.png rps-test-set/rps-test-set/rock/b.png rps-validation/c.png",
+        refused=("'rps-test-set', 'rps-validation'", "'rps'", "split='folders'"),
+    ),
+    _labels(
+        "splits among other words, with classes",
+        "pets_train_v2/cat/a.jpg | train | cat\npets_final_test/dog/b.jpg | test | dog",
+    ),
+    _labels(
+        "PlantVillage of Kaggle",
+        also="PlantVillage/Pepper/a.jpg PlantVillage/Potato/b.jpg PlantVillage/PlantVillage/Pepper/a.jpg",
+        refused=("'PlantVillage'", "'Pepper'", "by its own address", "split='hash'"),
+    ),
+    _labels("xView", also="train_images/1.png", others={"xView_train.geojson": {"features": []}}, refused=("geojson",)),
     _labels("one folder of pictures", "a.jpg | # | ?\nb.jpg | # | ?"),
     _labels(
         "flowers-102",
@@ -147,6 +167,61 @@ LABELS = [
         refused=("'query'", "split='folders'"),
     ),
     # ---- tables ----
+    _labels(
+        "EuroSAT with tables of splits",
+        "EuroSAT/Forest/f.jpg | train | Forest\nEuroSAT/River/r.jpg | test | River",
+        {
+            "EuroSAT/train.csv": ",Filename,Label,ClassName\n0,Forest/f.jpg,0,Forest\n",
+            "EuroSAT/test.csv": ",Filename,Label,ClassName\n0,River/r.jpg,1,River\n",
+        },
+    ),
+    _labels(
+        "GTSRB",
+        "Images/00000/0.ppm | # | 0\nImages/00001/0.ppm | # | 1",
+        {
+            "Images/00000/GT-00000.csv": "Filename;Roi.X1;ClassId\n0.ppm;5;0\n",
+            "Images/00001/GT-00001.csv": "Filename;Roi.X1;ClassId\n0.ppm;5;1\n",
+        },
+    ),
+    _labels(
+        "a table of test images, and one of which no column is known",
+        "test/a.jpg | test | cat",
+        {"test.csv": "path,label\ntest/a.jpg,cat\n", "train.csv": "path,what\ntrain/b.jpg,dog\n"},
+        also="train/b.jpg",
+        says=("'train.csv'", "label="),
+    ),
+    _labels(
+        "Label Studio's CSV",
+        "a.jpg | # | cat",
+        {"export.csv": "annotation_id,annotator,choice,id,image,lead_time\n1,1,cat,1,/data/upload/1/a.jpg,1.0\n"},
+    ),
+    _labels(
+        "Label Studio's CSV with boxes",
+        also="a.jpg",
+        others={"export.csv": 'image,label\na.jpg,"[{""x"": 1, ""rectanglelabels"": [""cat""]}]"\n'},
+        refused=("objects of JSON", "label="),
+    ),
+    Layout(
+        "columns of 0 and 1 beside others",
+        "a.jpg | # | day\nb.jpg | # | blurry, day",
+        {"labels.csv": "path,animal,day,blurry\na.jpg,cat,1,0\nb.jpg,dog,1,1\n"},
+        task="multilabel",
+        says=("'day', 'blurry'", "label="),
+    ),
+    _labels(
+        "Ground Truth of two jobs",
+        "a.jpg | # | cat",
+        {
+            "o.manifest": {
+                "source-ref": "s3://b/a.jpg",
+                "one": 0,
+                "one-metadata": {"class-name": "cat", "type": "groundtruth/image-classification"},
+                "two": {"image_size": [], "annotations": []},
+                "two-metadata": {"class-map": {}, "type": "groundtruth/object-detection"},
+            }
+        },
+        says=("'two'", "label="),
+    ),
     _labels(
         "dog breeds of Kaggle",
         "train/a.jpg | # | beagle\ntrain/b.jpg | # | collie",

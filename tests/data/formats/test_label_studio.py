@@ -175,6 +175,12 @@ def test_what_is_no_box_and_what_belongs_to_one(tmp_path: Path) -> None:
         assert part in manifest.summary()
 
 
+def test_regions_of_one_id(tmp_path: Path) -> None:  # as those that were imported from a model often have
+    results = [{**rectangle(), "id": "r"}, {**rectangle(), "id": "r", "value": {**rectangle()["value"], "x": 50}}]
+    lay(tmp_path, {"x.json": [task("a.png", *results)], "a.png": None})
+    assert len(Manifest.from_any(tmp_path).table["boxes_xyxy"].to_pylist()[0]) == 2
+
+
 def test_choices(tmp_path: Path) -> None:
     def chosen(*names: str) -> dict[str, Any]:
         return {"type": "choices", "from_name": "c", "to_name": "image", "value": {"choices": list(names)}}

@@ -126,9 +126,11 @@ def test_a_range_of_shards_as_loaders_take_it(tmp_path: Path) -> None:
 
 
 def test_several_labels(tmp_path: Path) -> None:
-    (tmp_path / "a.tar").write_bytes(tar({"0.png": PICTURES[0], "0.json": b'{"labels": ["b", "a"]}'}))
+    (tmp_path / "a.tar").write_bytes(tar({"0.png": PICTURES[0], "0.json": b'{"labels": ["b", "a"], "boxes": []}'}))
 
-    assert labels(Manifest.from_any(tmp_path, task="multilabel")) == {"0.png": ["a", "b"]}
+    found = Manifest.from_any(tmp_path, task="multilabel")
+    assert labels(found) == {"0.png": ["a", "b"]}
+    assert "'boxes' in .json files were not read" in found.summary()
     with pytest.raises(DataError, match=r"1 sample has several labels: .*task='multilabel'"):
         Manifest.from_any(tmp_path)
 

@@ -34,7 +34,7 @@ PATH_NAMES: tuple[tuple[str, ...], ...] = (
 )
 LABEL_NAMES: tuple[tuple[str, ...], ...] = (
     (
-        *("labels", "class", "classes", "category", "categories", "target", "targets", "tag", "tags"),
+        *("labels", "class", "classes", "choice", "category", "categories", "target", "targets", "tag", "tags"),
         *("classname", "labelname", "categoryname", "targetname"),
     ),
     ("breed", "species", "diagnosis", "dx", "disease", "variety"),
@@ -153,7 +153,7 @@ def _find(file: TableFile, role: Role, notes: list[str]) -> str | None:
         )
     if ranked := _ranked(role, file, notes):
         return _best(role, ranked, file, notes)
-    if role.parameter == "path" and len(found := [name for name in names if _holds_images(file, name)]) == 1:
+    if role.parameter == "path" and len(found := [name for name in names if name and _holds_images(file, name)]) == 1:
         notes.append(f"the column {found[0]!r} holds names of images: it was read as their paths")
         return found[0]
     if role.required:

@@ -129,7 +129,8 @@ class TableFile:
             if own != "path":  # whose blanks may be those of a file's name
                 texts[own] = [value and (value.strip() or None) for value in texts[own]]
         dropped = {*found.values(), *_index_names(table)}
-        return TextTable(texts, table.drop_columns([*dropped]), found)
+        kept = [place for place, name in enumerate(table.column_names) if name not in dropped]  # several may have none
+        return TextTable(texts, table.select(kept), found)
 
     def _table(self, text_columns: Sequence[str]) -> pa.Table:
         repeated = [name for name, times in Counter(self.names).items() if times > 1 and name]

@@ -151,6 +151,13 @@ def _kind(found: Sequence[Sequence[Job]], holds: str, attribute: str | None) -> 
     )
 
 
+def _unread(found: Sequence[Sequence[Job]], holds: str, attribute: str | None) -> list[str]:
+    """Return a note on the label attributes that are not read."""
+    kind = _kind(found, holds, attribute)
+    others = {job.name for jobs in found for job in jobs if job.kind != kind or attribute not in {None, job.name}}
+    return [f"the label attributes {examples(sorted(others))} were not read; choose with label="] if others else []
+
+
 def _image(line: Line, jobs: Sequence[Job], numbers: dict[str, int], problems: list[str]) -> AnnotatedImage:
     name = str(line.content.get("source-ref"))
     done = [job for job in jobs if "failure-reason" not in job.metadata]
@@ -189,8 +196,8 @@ def _count(name: str, value: Any, numbers: dict[str, int]) -> None:
 
 
 def _boxed(line: Line, name: str, job: Job, numbers: dict[str, int], problems: list[str]) -> AnnotatedImage:
-    boxes = job.value.get("annotations")
-    sizes = job.value.get("image_size")
+    value = job.value if isinstance(job.value, dict) else {}
+    boxes, sizes = value.get("annotations"), value.get("image_size")
     facts = job.metadata.get("objects")
     if not isinstance(boxes, list) or not all(isinstance(box, dict) for box in boxes):
         problems.append(f"{line.where}: {job.name}: 'annotations' is not a list of boxes")
@@ -229,7 +236,8 @@ def read_ground_truth(source: Source, *, holds: str) -> Parts:
     except DataError as error:
         raise DataError(f"{source.where} cannot be imported: {error}") from error
     found = placed([image._replace(split=split) for image, (_, split) in zip(images, lines, strict=True)], source)
-    notes = (read_as("SageMaker Ground Truth", files), *found.notes)
+    unread = _unread([jobs_of(line.content) for line, _ in lines], holds, source.label)
+    notes = (read_as("SageMaker Ground Truth", files), *unread, *found.notes)
     return annotated_parts(found.images, found.source, holds=holds, folder=found.folder, class_names=names, notes=notes)
 
 

@@ -63,7 +63,8 @@ def splits_by_list(
     for one in lists:
         inside = f"{one.base}/" if one.base else ""
         lines = read_lines(at / one.path)
-        named = _named(lines, [image for image in images if image.startswith(inside)], one.base)
+        own = [image for image in images if image.startswith(inside)]  # lists may lie among the annotations
+        named = _named(lines, own or images, one.base)
         if lines and not any(named):
             told = problems if one.path.lower().startswith(_LISTS, len(inside)) else notes
             told.append(f"{one.path}: none of its {len(lines):,} lines names an image that is there")

@@ -43,6 +43,7 @@ __all__ = [
 ]
 
 _NUMBER = re.compile(r"(\d+)")
+_LONGEST_NUMBER = 300  # digits; Python refuses to convert thousands
 
 
 @dataclass(frozen=True)
@@ -197,8 +198,10 @@ def naturally_sorted(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
+    parts = [part for part in _NUMBER.split(name) if part]
+    numbers = [part.isdecimal() and len(part) <= _LONGEST_NUMBER for part in parts]
     # the name itself at the end, so that the order of '1' and '01' does not depend on the input's
-    return [(0, int(p), "") if p.isdecimal() else (1, 0, p.casefold()) for p in _NUMBER.split(name) if p], name
+    return [(0, int(p), "") if n else (1, 0, p.casefold()) for p, n in zip(parts, numbers, strict=True)], name
 
 
 def listed_versions(

@@ -39,7 +39,7 @@ def require_pixels(boxes_xyxy: npt.NDArray[np.float64], where: str) -> None:
 
 
 def box_remarks(table: pa.Table) -> list[str]:
-    """Return a sentence if most boxes leave the images that they were drawn on, as corners read as sides do.
+    """Return sentences on boxes without corners, and if most leave their images, as corners read as sides do.
 
     Args:
         table: the columns of an import.
@@ -50,9 +50,12 @@ def box_remarks(table: pa.Table) -> list[str]:
     lengths = pc.list_value_length(table["boxes_xyxy"]).fill_null(0).to_numpy()
     sides_wh = np.repeat(declared_sizes_hw(table)[:, ::-1], lengths, axis=0)
     known = (sides_wh > 0).all(1)
+    n_without = int((~np.isfinite(boxes)).any(1).sum())
+    found = [f"{n_without:,} boxes have no corners, and are found by check"] if n_without else []
     sides = np.tile(sides_wh, 2)
     leaving = ((boxes < -_BEYOND * sides) | (boxes > (1 + _BEYOND) * sides)).any(1) & known
     if 2 * leaving.sum() <= known.sum():
-        return []
+        return found
     n = f"{leaving.sum():,} of {known.sum():,} boxes leave their images by more than a tenth"
-    return [f"{n}: look at them before training; the numbers may be corners where the format has width and height"]
+    remedy = "look at them before training; the numbers may be corners where the format has width and height"
+    return [*found, f"{n}: {remedy}"]

@@ -144,7 +144,7 @@ def detect(at: Location, kind: AnnotationKind | None, *, name: str | None, given
     if found is not None:
         notes = _beside(found, place) if name is None else ()
         holds = found.holds if kind is None else kind.key
-        return Detected(found.format, found.source._replace(holds=holds, notes=notes), holds)
+        return Detected(found.format, found.source._replace(holds=holds, notes=(*found.source.notes, *notes)), holds)
     if not place.files and not io.exists(at):
         raise NotFoundError(f"{at} does not exist; expected a file or folder with annotations")
     expected = " or ".join(one.expected for one in able.values())

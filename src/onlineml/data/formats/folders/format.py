@@ -38,7 +38,10 @@ if TYPE_CHECKING:
 __all__ = ["FOLDERS", "has_classes", "read_folders", "unread_annotations", "write_folders"]
 
 _SHEETS = (".xlsx", ".xls", ".ods")
-_RECORDS = (".xml", ".txt", ".json", ".jsonl", ".ndjson", ".odgt", ".mat", ".tfrecord")
+_RECORDS = (
+    *(".xml", ".txt", ".json", ".jsonl", ".ndjson", ".geojson", ".odgt", ".idl", ".mat", ".tfrecord", ".tfrecords"),
+    *(".npy", ".npz", ".pkl", ".pickle", ".h5", ".hdf5"),
+)
 _ANNOTATIONS = frozenset({*_RECORDS, *_SHEETS, *TABLE_ENDINGS})
 _TEXTS = ("readme", "licen", "requirements", "changelog", "citation", "notes", "classes")  # for people
 _TOGETHER = 64  # images in memory at a time

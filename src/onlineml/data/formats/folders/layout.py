@@ -104,7 +104,7 @@ class _Tree:
             self.notes.append(f"classes and splits are below the folder {'/'.join(outer)!r}")
         inner = {f: f[len(outer) :] if f[: len(outer)] == outer else () for f in self._folders}
         tops = _below(inner.values())
-        splits = {} if self._reading == BY_HASH else _splits_of(tops)
+        splits = {} if self._reading == BY_HASH else _splits_of(tops) or _splits_by_words(tops)
         if self._reading == BY_FOLDERS and not splits:
             raise DataError(
                 f"split={BY_FOLDERS!r} expects folders such as {', '.join(SPLITS)} in {self._where}; "
@@ -124,7 +124,8 @@ class _Tree:
             DataError: either is possible.
         """
         others = {top: below for top, below in tops.items() if top not in splits}
-        if self._reading == BY_FOLDERS or not others:
+        sure = {*_splits_of(splits)} == {*splits} or all(rest for top in splits for rest in tops[top])
+        if self._reading == BY_FOLDERS or (sure and not others):
             return True
         classes = {rest[0] for top in splits for rest in tops[top] if rest}
         names = set(splits.values())
@@ -134,10 +135,11 @@ class _Tree:
         if len(names) > 1 and classes and not nested and not classes & others.keys():
             self.notes.append(f"the folders {examples(sorted(others))} are neither a split nor a class")
             return True
+        but = f"there are also the folders {examples(sorted(others))}" if others else "may be classes, too"
         raise DataError(
-            f"the folders {examples(sorted(splits))} of {self._where} look like splits, but there are also the folders "
-            f"{examples(sorted(others))}: set split={BY_FOLDERS!r} if the former are splits (images elsewhere are then "
-            f"unlabelled), or split={BY_HASH!r} if all these folders are classes"
+            f"the folders {examples(sorted(splits))} of {self._where} look like splits, but {but}: set "
+            f"split={BY_FOLDERS!r} if the former are splits (images elsewhere are then unlabelled), or "
+            f"split={BY_HASH!r} if all these folders are classes"
         )
 
     def _by_split(
@@ -160,6 +162,7 @@ class _Tree:
     def _by_class(
         self, inner: Mapping[_Folder, _Folder], tops: Mapping[str, set[_Folder]]
     ) -> dict[_Folder, tuple[str | None, str | None]]:
+        self._require_no_copy(tops)
         within = self._reading != BY_HASH and self._splits_in_classes(tops)
         labelled = self._are_classes(tops)
         nested = sorted(rest for rest in inner.values() if len(rest) > 1)
@@ -174,6 +177,21 @@ class _Tree:
             else (None, None)
             for folder, rest in inner.items()
         }
+
+    def _require_no_copy(self, tops: Mapping[str, set[_Folder]]) -> None:
+        """Refuse a folder that holds folders of the names of those beside it, as one that was unpacked twice.
+
+        Raises:
+            DataError: there is such a folder, and it is not said that all are classes.
+        """
+        inside = {top: {rest[0] for rest in below if rest} for top, below in tops.items()}
+        copies = [top for top, names in inside.items() if names and names <= tops.keys() - {top}]
+        if copies and self._reading != BY_HASH:
+            raise DataError(
+                f"the folder {copies[0]!r} of {self._where} holds folders of the same names as beside it, "
+                f"{examples(sorted(inside[copies[0]]))}: import the one that counts by its own address, or set "
+                f"split={BY_HASH!r} if {copies[0]!r} is a class as well"
+            )
 
     def _splits_in_classes(self, tops: Mapping[str, set[_Folder]]) -> bool:
         """Return whether each class has a folder for each split.
@@ -237,6 +255,12 @@ def _splits_of(names: Iterable[str]) -> dict[str, str]:
     found = {name: split for name in names if (split := split_in_name(name))}
     frames = {_SPLIT_WORD.sub("", name.casefold()) for name in found}
     return found if len(frames) == 1 and len({*found.values()}) > 1 else {}
+
+
+def _splits_by_words(names: Iterable[str]) -> dict[str, str]:
+    """Return the splits that folders mention among other words, if these are several: ``rps-test-set``."""
+    found = {name: split for name in names if (split := split_in_name(name))}
+    return found if len({*found.values()}) > 1 else {}
 
 
 def _outer(folders: Sequence[_Folder]) -> _Folder:

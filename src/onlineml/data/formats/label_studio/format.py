@@ -122,17 +122,23 @@ def _shapes(
     task: Task, choices: Mapping[Any, dict[str, Any]], counts: Counter[str], problems: list[str]
 ) -> list[Shape]:
     """Return a box for each region and label; the results of one region have its id in common."""
-    labels = {one.id: own for one in task.results or () if one.id is not None and (own := _labels(one.value))}
-    shapes, seen = list[Shape](), set[Any]()
+    labels: dict[Any, list[Any]] = {
+        one.id: own for one in task.results or () if one.id is not None and (own := _labels(one.value))
+    }
+    shapes, seen = list[Shape](), defaultdict[Any, set[str]](set)
     for one in task.results or ():
-        if not _has_region(one.value) or (one.id is not None and one.id in seen):
+        if not _has_region(one.value):
             continue
-        seen.add(one.id)
+        known, types = one.id is not None and one.id in seen, seen[one.id]
+        if known and one.type not in types:  # of one type it is another region: imported ids may repeat
+            types.add(one.type)
+            continue
+        types.add(one.type)
         box = _box(one, counts)
         if box is None:
             problems.append(f"{task.name}, {one.type or one.from_name or 'region'} {one.id or ''}".strip())
         elif box:
-            found = (labels.get(one.id) if one.id is not None else None) or _labels(one.value) or [None]
+            found = _labels(one.value) or labels.get(one.id) or [None]
             counts["further labels of one region became boxes of their own"] += len(found) - 1
             shapes += [Shape(None if text is None else str(text), box, choices.get(one.id, {})) for text in found]
     return shapes

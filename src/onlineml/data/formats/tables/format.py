@@ -143,7 +143,7 @@ def _splits(table: ImageTable, uris: list[str], groups: list[Any], notes: list[s
     if table.split is not None:
         return [table.split] * len(uris)
     by_folder = folder_splits(uris)
-    if len({*by_folder}) > 1:
+    if {"val", "test"} & {*by_folder}:  # of a table of training images most people want some for validation
         notes.append("splits are those that the images' folders name")
         return by_folder
     groups = [given or uri for given, uri in zip(groups, uris, strict=True)]
@@ -168,7 +168,7 @@ def _labels(table: ImageTable, names: TableColumns, notes: list[str]) -> _Labels
             notes.append(f'the columns {examples(columns)} hold 0 and 1; task="multilabel" reads them as labels')
     if names.class_names is None:
         require_single_labels(labels, where)
-    if len(others.column_names) and not any(labels):
+    if len(others.column_names) and labels and not any(labels):
         shown = examples(others.column_names)
         notes.append(f"no column of labels was recognised among {shown}; name it with label=")
     labels = one_spelling(labels, notes)
@@ -190,6 +190,9 @@ def _label_sets(table: ImageTable, images: ImageRows, names: TableColumns, notes
         class_names = naturally_sorted({name for own in sets if own is not None for name in own})
     else:
         class_names = tuple(class_columns(others, names.class_names, where))
+        if names.class_names is None and class_names:
+            shown = examples(class_names)
+            notes.append(f"the classes are the columns of 0 and 1: {shown}; label= names a column of labels instead")
         sets = one_hot_labels(others, class_names, table.problems) if class_names else [None] * len(others)
         others = others.drop_columns([*class_names])
     united: list[set[str] | None] = [None] * len(images.first)

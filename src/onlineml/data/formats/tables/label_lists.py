@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,7 @@ __all__ = [
 ]
 
 _SEPARATORS = (";", "|", ",")
+_OBJECT = re.compile(r"""\s*(\[\s*)?\{\s*["']""")
 
 
 def parse_labels(text: str | None, separator: str) -> list[str] | None:
@@ -71,12 +73,17 @@ def format_labels(labels: Sequence[str] | None, separator: str = ";") -> str | N
 
 
 def require_single_labels(labels: Iterable[str | None], where: str) -> None:
-    """Refuse labels that are lists of names: JSON lists, or names with separators that occur in other combinations too.
+    """Refuse JSON objects, and lists of names: JSON lists, or names with separators that occur in other combinations.
 
     Raises:
         DataError: there are some.
     """
     different = {label for label in labels if label is not None}
+    if objects := sorted(label for label in different if _OBJECT.match(label)):
+        raise DataError(
+            f"{len(objects):,} labels in {where} are objects of JSON, not classes: {examples(objects)}; export the "
+            "annotations as a JSON file, or name the column of classes with label="
+        )
     found = {label: "" for label in different if _listed(label)}
     for separator in _SEPARATORS:
         pieces = {label: parse_labels(label, separator) or [] for label in different}

@@ -69,7 +69,7 @@ def tables_at(place: Place) -> Source | None:
     """Detect a table, or the tables of a folder whose images they name, unless class folders say the same.
 
     Raises:
-        DataError: several tables are there, and their names do not tell splits apart.
+        DataError: several tables are in one folder, and their names do not tell splits apart.
     """
     if is_table(place.url):
         if (file := _head(place, "")) is not None and recognised(file):
@@ -82,16 +82,18 @@ def tables_at(place: Place) -> Source | None:
     if not found or _same_as_folders(place, found):
         return None
     holds = "labels" if any(_holds(place, path) == "labels" for path in found) else "label"
+    notes = _unread(place, [path for path in tables if path not in found])
     if len(found) == 1:
-        return place.source(found[0], holds=holds)
+        return place.source(found[0], holds=holds)._replace(notes=notes)
     splits = {path: table_split(path) for path in found}
-    if None in splits.values() or len({*splits.values()}) < len(splits):
+    in_one_folder = len({posixpath.dirname(path) for path in found}) < len(found)
+    if in_one_folder and (None in splits.values() or len({*splits.values()}) < len(splits)):
         raise DataError(
             f"{place.at} holds several tables of its images, {examples(found)}, whose names do not tell splits apart; "
             "give the URL of one of them"
         )
     urls = {path: io.join(place.url, path) for path in found}
-    return Source(urls, root=place.url, options=place.options, files=place.listing, holds=holds)
+    return Source(urls, root=place.url, options=place.options, files=place.listing, holds=holds, notes=notes)
 
 
 def table_split(path: str) -> str | None:
@@ -126,8 +128,8 @@ def _holds(place: Place, path: str) -> str | None:
     return "labels" if len(columns) > 1 and exclusive_labels(file.sample, columns) is None else "label"
 
 
-def _columns(file: TableFile) -> tuple[str, str | None] | None:
-    """Return the columns of paths and labels; None if it is no table of labels of images."""
+def _columns(file: TableFile, *, unlabelled: bool = False) -> tuple[str, str | None] | None:
+    """Return the columns of paths and labels; None if it is no table of labels of images, or of images at all."""
     roles = image_roles(None, None, None, None)
     try:
         found = find_columns(file, {name: roles[name] for name in ("path", "label")}, [])
@@ -135,13 +137,13 @@ def _columns(file: TableFile) -> tuple[str, str | None] | None:
         return None
     label = found["label"] if found["label"] in file.names else None
     n_classes = sum(is_indicator(file.sampled(name)) for name in file.names if name)
-    return (found["path"], label) if label or n_classes > 1 else None
+    return (found["path"], label) if label or n_classes > 1 or unlabelled else None
 
 
-def _names_images(place: Place, path: str) -> bool:
-    """Return whether a table has labels, and names images of the place."""
+def _names_images(place: Place, path: str, *, unlabelled: bool = False) -> bool:
+    """Return whether a table has labels, unless they are not asked for, and names images of the place."""
     file = _head(place, path)
-    columns = file and _columns(file)
+    columns = file and _columns(file, unlabelled=unlabelled)
     if file is None or not columns or recognised(file):
         return False
     names = [str(value) for value in file.sampled(columns[0]).slice(0, _SAMPLE).to_pylist() if value is not None]
@@ -149,12 +151,23 @@ def _names_images(place: Place, path: str) -> bool:
     return any(located.paths) or bool(located.ambiguous) or (not names and bool(place.images))
 
 
+def _unread(place: Place, tables: list[str]) -> tuple[str, ...]:
+    """Return a note on tables that name images and say more of them, but have no labels that are recognised."""
+    paths = [path for path in tables if len(getattr(_head(place, path), "names", ())) > 1]
+    paths = [path for path in paths if _names_images(place, path, unlabelled=True)]
+    shown = f"{examples(paths)} say something about images, too, but have no column of labels that is recognised"
+    return (f"{shown}: give the URL of one with label=",) if paths else ()
+
+
 def _same_as_folders(place: Place, tables: list[str]) -> bool:
-    """Return whether images are in class folders, of which the tables' labels are the names."""
+    """Return whether images are in class folders, whose names are the tables' labels, and tables say no more splits."""
     try:
-        labels = dict(zip(place.images, layout_of(place.images, where=place.url).labels, strict=True))
+        layout = layout_of(place.images, where=place.url)
     except DataError:
         return False
+    if not layout.has_splits and len({*map(table_split, tables)} - {None}) > 1:
+        return False
+    labels = dict(zip(place.images, layout.labels, strict=True))
     if len({*labels.values()} - {None}) < 2:
         return False
     agree = False
@@ -250,8 +263,10 @@ def _found(table: ImageTable, source: Source, notes: list[str], refusal: str) ->
     lost = dict.fromkeys(name for name, path in pairs if path is None and name not in located.ambiguous)
     table.problems.extend(refused_names(lost, where))
     _tell_absent([name for name in lost if safe_name(name)], notes)
-    if elsewhere := next(((name, path) for name, path in pairs if path and path != name), None):
-        notes.append(f"images were found by the ends of their names, such as {elsewhere[1]} for {elsewhere[0]!r}")
+    by_end = "images were found by the ends of their names"
+    elsewhere = next(((name, path) for name, path in pairs if path and path != name.removeprefix("./")), None)
+    if elsewhere and not any(note.startswith(by_end) for note in notes):
+        notes.append(f"{by_end}, such as {elsewhere[1]} for {elsewhere[0]!r}")
     uris = [path or posixpath.join(beside, safe_name(name) or "") for name, path in pairs]
     return uris, [versions.get(uri, "") for uri in uris]
 

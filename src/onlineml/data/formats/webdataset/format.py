@@ -123,7 +123,7 @@ def _labels(
         DataError: labels cannot be read, or there are none although there are other files than images.
     """
     problems, notes = list[str](), list[str]()
-    found = labels_of(samples, problems)
+    found = labels_of(samples, problems, notes)
     require_no_problems(where, problems)
     if any(found):
         found = [None if own is None else [_named(label, names) for label in own] for own in found]

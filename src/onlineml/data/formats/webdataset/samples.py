@@ -83,12 +83,12 @@ def _grouped(members: Sequence[Member], shard: str, *, from_right: bool) -> list
     return list(samples.values())
 
 
-def labels_of(samples: Sequence[Sample], problems: list[str]) -> list[list[str] | None]:
-    """Return the labels of each sample: from ``.cls``, else from ``.json``, else from ``.txt``."""
+def labels_of(samples: Sequence[Sample], problems: list[str], notes: list[str]) -> list[list[str] | None]:
+    """Return the labels of each sample: from ``.cls``, else from ``.json``, else from ``.txt``; note unread boxes."""
     found = [_names(sample.text(*_LABELS)) for sample in samples]
     if any(found):
         return found
-    found = [_json_labels(sample, problems) for sample in samples]
+    found = [_json_labels(sample, problems, notes) for sample in samples]
     if any(found) or problems:
         return found
     texts = [sample.text("txt") for sample in samples]
@@ -116,14 +116,18 @@ def _facts(sample: Sample, problems: list[str]) -> Any:
         return None
 
 
-def _json_labels(sample: Sample, problems: list[str]) -> list[str] | None:
+def _json_labels(sample: Sample, problems: list[str], notes: list[str]) -> list[str] | None:
     content = _facts(sample, problems)
     if isinstance(content, int | str) and not isinstance(content, bool):
         return [str(content)]
     facts: Mapping[str, Any] = content if isinstance(content, dict) else {}
     key = next((key for key in _LABEL_KEYS if facts.get(key) is not None), None)
+    boxes = _about_boxes(facts)
+    unread = f'{examples(boxes)} in .json files were not read beside the labels; task="detection" reads boxes'
+    if key is not None and boxes and unread not in notes:
+        notes.append(unread)
     if key is None:
-        if boxes := _about_boxes(facts):
+        if boxes:
             problems.append(f'{sample.where}.json has {examples(boxes)} and no class; read boxes with task="detection"')
         return None
     value = facts[key]
