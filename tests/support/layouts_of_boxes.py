@@ -379,7 +379,7 @@ _COCOS = [
                 "categories": [{"id": 7, "name": "cat"}],
             }
         },
-        says=("1 boxes have no corners",),
+        says=("1 box has no corners",),
     ),
     Layout("FiftyOne's COCO", "data/a.jpg | # | cat 1 2 5 6", {"labels.json": coco({"a.jpg": ["cat 1 2 4 4"]})}),
     Layout(

@@ -199,7 +199,7 @@ LABELS = [
         "Label Studio's CSV with boxes",
         also="a.jpg",
         others={"export.csv": 'image,label\na.jpg,"[{""x"": 1, ""rectanglelabels"": [""cat""]}]"\n'},
-        refused=("objects of JSON", "label="),
+        refused=("an object of JSON", "label="),
     ),
     Layout(
         "columns of 0 and 1 beside others",

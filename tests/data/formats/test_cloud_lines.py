@@ -275,7 +275,7 @@ def test_vertex_rows_of_classes(folder: Path) -> None:
     found = Manifest.from_any(folder / "import.csv", task="multilabel")
     assert column(found, "labels") == {"0": ["daisy"], "1": ["rose", "tulip"], "2": None}
 
-    with pytest.raises(DataError, match=r"images/1\.png.*task=\"multilabel\""):
+    with pytest.raises(DataError, match=r"images/1\.png.*task='multilabel'"):
         Manifest.from_any(folder / "import.csv", task="classification")
 
 

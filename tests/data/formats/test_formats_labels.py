@@ -122,7 +122,7 @@ def test_a_column_of_lists(tmp_path: Path):
 
 def test_rows_of_one_image_must_agree_on_the_rest(tmp_path: Path):
     text = "path,label,split,note\nx.jpg,cat,train,n\nx.jpg,dog,test,n\ny.jpg,cat,train,n\ny.jpg,dog,train,m\n"
-    with pytest.raises(DataError, match=r"(?s)1 rows differ in split.*line 3.*1 rows differ in note.*line 5"):
+    with pytest.raises(DataError, match=r"(?s)1 row differs in split.*line 3.*1 row differs in note.*line 5"):
         Manifest.from_table(table(tmp_path, text), task="multilabel")
 
 

@@ -214,7 +214,7 @@ def test_links_and_paths_that_lead_out_are_left_out(tmp_path: Path) -> None:
     found = Manifest.from_any(tmp_path)
 
     assert labels(found) == {"ok.png": None}
-    assert any("5 links, devices or paths out of a shard were left out" in note for note in found.notes)
+    assert any("5 files left out: links, devices or paths out of a shard" in note for note in found.notes)
     assert storage.read_bytes(found.urls()[0]) == PICTURES[0]
 
 

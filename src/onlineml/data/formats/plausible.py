@@ -51,7 +51,7 @@ def box_remarks(table: pa.Table) -> list[str]:
     sides_wh = np.repeat(declared_sizes_hw(table)[:, ::-1], lengths, axis=0)
     known = (sides_wh > 0).all(1)
     n_without = int((~np.isfinite(boxes)).any(1).sum())
-    found = [f"{n_without:,} boxes have no corners, and are found by check"] if n_without else []
+    found = [f"{count(n_without, 'box has', 'boxes have')} no corners: check finds such"] if n_without else []
     sides = np.tile(sides_wh, 2)
     leaving = ((boxes < -_BEYOND * sides) | (boxes > (1 + _BEYOND) * sides)).any(1) & known
     if 2 * leaving.sum() <= known.sum():

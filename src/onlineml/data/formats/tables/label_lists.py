@@ -81,7 +81,8 @@ def require_single_labels(labels: Iterable[str | None], where: str) -> None:
     different = {label for label in labels if label is not None}
     if objects := sorted(label for label in different if _OBJECT.match(label)):
         raise DataError(
-            f"{len(objects):,} labels in {where} are objects of JSON, not classes: {examples(objects)}; export the "
+            f"{count(len(objects), f'label in {where} is an object', f'labels in {where} are objects')} of JSON, no "
+            f"class: {examples(objects)}; export the "
             "annotations as a JSON file, or name the column of classes with label="
         )
     found = {label: "" for label in different if _listed(label)}
