@@ -6,6 +6,7 @@ import atexit
 import gc
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
@@ -13,6 +14,9 @@ from hypothesis import settings
 from fastdfs_cluster import fastdfs_model, fastdfs_trackers
 from s3_server import s3_server, swift_server
 from stores import store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["data_dir", "fastdfs_model", "fastdfs_trackers", "s3_server", "store", "swift_server"]
 
@@ -34,6 +38,14 @@ def pytest_collection_finish() -> None:
     gc.freeze()
     gc.enable()
     atexit.register(gc.unfreeze)  # else native libraries report what they take for leaks
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unsynced() -> Iterator[None]:
+    """Nobody cuts the power in this process, and tens of thousands of small files wait for the disk otherwise."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -242,10 +242,14 @@ def test_a_notebook_that_runs_to_its_end(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "r/result.json").read_text())["output"] == "out/b.ipynb"
 
 
-def test_a_cell_that_fails_names_itself_in_the_record(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("same_handlers")
+def test_a_cell_that_fails_names_itself_in_the_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     source = write_notebook(tmp_path / "a.ipynb", "print('before')", "1 / (x - 1)", "print('after')")
-    code, out, _ = done(onlineml("run", source, "--record", "r", cwd=tmp_path))
-    assert code == 1
+    assert cli.main(["run", source, "--record", "r"]) == 1
+    out = capsys.readouterr().out
     assert "before" in out
     assert "after" not in out.replace("print('after')", "")
     status = status_of(tmp_path / "r")
@@ -254,10 +258,11 @@ def test_a_cell_that_fails_names_itself_in_the_record(tmp_path: Path) -> None:
     assert (tmp_path / "r/notebook.ipynb").exists()
 
 
-def test_a_kernel_that_dies(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("same_handlers")
+def test_a_kernel_that_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     source = write_notebook(tmp_path / "a.ipynb", "import os\nos._exit(9)")
-    code, _, _ = done(onlineml("run", source, "--record", "r", cwd=tmp_path))
-    assert code == 1
+    assert cli.main(["run", source, "--record", "r"]) == 1
     assert status_of(tmp_path / "r")["state"] == "failed"
     assert "DeadKernelError" in status_of(tmp_path / "r")["error"]
 
@@ -378,7 +383,9 @@ def test_what_cannot_be_run(
 
 
 @pytest.mark.s3
-def test_a_notebook_in_a_bucket_with_the_credentials_of_the_environment(tmp_path: Path, s3_server: S3Server) -> None:
+def test_a_notebook_in_a_bucket_with_the_credentials_of_the_environment(
+    tmp_path: Path, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     bucket = s3_server.new_bucket()
     path = write_notebook(tmp_path / "a.ipynb", "print('from', project_url)", parameters="project_url = None  # where")
     io.write_bytes(f"{bucket}/a.ipynb", Path(path).read_bytes(), storage_options=s3_server.storage_options)
@@ -393,12 +400,15 @@ def test_a_notebook_in_a_bucket_with_the_credentials_of_the_environment(tmp_path
     fs = __import__("s3fs").S3FileSystem(**s3_server.storage_options)
     for name in fs.find(bucket):
         assert SECRET.encode() not in fs.cat_file(name), name
-    code, out, err = done(onlineml("jobs", f"{bucket}/project", cwd=tmp_path, env=s3_server.environment))
-    assert (code, run.id in out, "notebook: finished" in out) == (0, True, True), err
-    code, out, err = done(onlineml("doctor", f"{bucket}/project", cwd=tmp_path, env=s3_server.environment))
-    assert code == 0, out + err
-    assert "exactly one writer succeeds" in out
-    assert SECRET not in out + err
+    monkeypatch.setattr("fsspec.config.conf", {"s3": s3_server.storage_options})  # of the environment, at its import
+    assert cli.main(["jobs", f"{bucket}/project"]) == 0
+    out = capsys.readouterr().out
+    assert run.id in out
+    assert "notebook: finished" in out
+    assert cli.main(["doctor", f"{bucket}/project"]) == 0
+    heard = capsys.readouterr()
+    assert "exactly one writer succeeds" in heard.out
+    assert SECRET not in heard.out + heard.err
     assert not [name for name in fs.find(bucket) if "doctor" in name]
 
 

@@ -111,6 +111,7 @@ class Entries:
 
     def __init__(self, log: pa.Table, *, claim_events: Sequence[str] = CLAIM_EVENTS) -> None:
         self.log = log
+        self._columns = dict(zip(log.column_names, log.columns, strict=True))
         self.claim_events = tuple(claim_events)
         self._events = tuple(dict.fromkeys((*EVENTS, *claim_events)))
         self._event = self._checked_events()
@@ -152,7 +153,9 @@ class Entries:
 
     def rows(self, *events: str, live: bool = True) -> Rows:
         """The entries of some events; ``live=False`` includes undone ones."""
-        wanted = np.isin(self._event, [self._events.index(event) for event in events])
+        chosen = np.zeros(len(self._events), dtype=bool)
+        chosen[[self._events.index(event) for event in events]] = True
+        wanted = chosen[self._event]
         return np.flatnonzero(wanted & self.live if live else wanted)
 
     def claims(self, *, live: bool = True) -> Rows:
@@ -161,9 +164,9 @@ class Entries:
 
     def texts(self, key: str, rows: Rows | None = None) -> Any:
         """Return the text values of a key, null if not a text; of all entries, or of some."""
-        if key not in self.log.column_names:
+        column = self._columns.get(key)
+        if column is None:
             return pa.chunked_array([pa.nulls(len(self) if rows is None else len(rows), pa.string())])
-        column = self.log[key]
         return column if rows is None else taken(column, rows)
 
     def ids(self, rows: Rows) -> Any:
