@@ -66,4 +66,6 @@ def _watched(page: LabPage, request: pytest.FixtureRequest) -> Iterator[LabPage]
     """The page, and afterwards what it told."""
     yield page
     page.shot(f"last-{request.node.name}")  # where it was, should it have failed
-    assert not page.errors, "the page told of errors:\n" + "\n".join(page.errors)
+    told = page.errors.copy()
+    page.errors.clear()  # those of this test alone
+    assert not told, "the page told of errors:\n" + "\n".join(told)

@@ -19,6 +19,7 @@ __all__ = ["RANDOM", "ReviewItem", "ReviewQueue", "Why"]
 
 RANDOM = "random"
 _N_PRINTED = 10
+_N_REASONS = 3  # of an image that are printed
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,9 @@ class ReviewItem:
         return next((why.suggestion for why in self.whys if why.suggestion), "")
 
     def __str__(self) -> str:
-        reasons = list(dict.fromkeys(str(why) for why in self.whys)) + ([RANDOM] if self.is_random else [])
+        reasons = list(dict.fromkeys(str(why) for why in self.whys))
+        more = [f"and {len(reasons) - _N_REASONS:,} more"] if len(reasons) > _N_REASONS else []
+        reasons = [*reasons[:_N_REASONS], *more, *([RANDOM] if self.is_random else [])]
         return f"{self.image_id}: {'; '.join(reasons)}"
 
 
@@ -129,7 +132,7 @@ class ReviewQueue:
         return f"<ReviewQueue: {len(self.items)} of {count(self.n_pool, 'image')}>"
 
     def __str__(self) -> str:
-        counts = ", ".join(f"{n:,} {reason}" for reason, n in self.counts().items())
+        counts = ", ".join(f"{reason} {n:,}" for reason, n in self.counts().items())
         head = f"{len(self.items):,} of {count(self.n_pool, 'image')} to review" + (f": {counts}" if counts else "")
         notes = [f"{self.n_random:,} sampled at random"] if self.n_random else []
         notes += [f"{self.n_alike:,} near-duplicates left out"] if self.n_alike else []
