@@ -148,7 +148,7 @@ def test_each_widget_for_each_task(desk: Callable[[str], Desk], name: str, task:
 
 def test_every_widget_says_that_the_kernel_was_restarted(desk: Callable[[str], Desk]) -> None:
     shown = {"detection": ["Gallery", "BoxEditor", "Upload", "Results", "ProgressPanel"]}
-    shown |= dict.fromkeys(LABELLED, ["Relabel"])
+    shown |= {task: ["Relabel"] for task in LABELLED}
     lines = ["import time", "from IPython.display import display"]
     for task, names in shown.items():
         at = desk(task)

@@ -160,6 +160,7 @@ class LabPage:
         """Put other code into a cell, and run it in place of what all cells have shown."""
         self.ready()
         self.clear()
+        self.taken.clear()
         self.page.wait_for_function("() => !document.querySelector('.oml')")
         self.write(cell, source)
         self.run(cell)
@@ -185,6 +186,7 @@ class LabPage:
         for name, target in self.taken.copy():
             if target.is_visible():
                 self.shot(f"{name}-dark", target)
+        self.taken.clear()
         self.theme("Light")
 
     def _seen(self, target: Locator) -> FloatRect:
