@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from onlineml import evaluation as evaluation
     from onlineml import jobs as jobs
     from onlineml import widgets as widgets
-    from onlineml.data.loading.datamodules import ClassificationDataModule as ClassificationDataModule
+    from onlineml.data.loading.classification_datamodules import ClassificationDataModule as ClassificationDataModule
     from onlineml.data.loading.detection_datamodules import DetectionDataModule as DetectionDataModule
     from onlineml.data.loading.multilabel_datamodules import MultilabelDataModule as MultilabelDataModule
     from onlineml.data.manifest.manifest import Manifest as Manifest
@@ -44,7 +44,7 @@ __version__ = "0.1.0"
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "ClassificationDataModule": "data.loading.datamodules",
+        "ClassificationDataModule": "data.loading.classification_datamodules",
         "DetectionDataModule": "data.loading.detection_datamodules",
         "Gate": "improving.gate.policy",
         "ImageClassifier": "tasks.classification",

@@ -304,7 +304,7 @@ def test_a_frozen_dataset_is_found_where_its_photos_are_now(store: Store) -> Non
 def test_readers_say_that_a_photo_is_not_the_one_that_was_frozen(
     store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from onlineml.data.loading.datamodules import ClassificationDataModule
+    from onlineml.data.loading.classification_datamodules import ClassificationDataModule
 
     scene, data = _frozen(store)
     monkeypatch.setenv("ONLINEML_CACHE", str(tmp_path / "of another machine"))

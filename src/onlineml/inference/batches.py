@@ -1,4 +1,4 @@
-"""The input of a network: one batch of a datamodule, with its labels or boxes."""
+"""The input of a network: a batch of a datamodule with its labels or boxes, and photos as augmentations change them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from onlineml.arguments.checks import whole
 from onlineml.evaluation.render.image_grid import image_grid
 from onlineml.inference.drawing import draw_boxes
 
@@ -18,9 +19,12 @@ if TYPE_CHECKING:
 
     from onlineml.data.loading.datamodules import ImageDataModule
 
-__all__ = ["batch_figure", "samples_png"]
+__all__ = ["NAMED", "augmentation_figure", "batch_figure", "samples_png"]
+
+NAMED = ("none", "light", "standard", "strong")
 
 _COLUMNS, _INCHES = 4, 2.5  # for images with boxes, so that labels are legible
+_AUGMENTED_INCHES = 2.0
 _LEGIBLE = 360  # pixels per side; a smaller image is enlarged before text is drawn
 _IGNORED = (128, 128, 128)
 
@@ -36,22 +40,69 @@ def batch_figure(batch: Mapping[str, Any], class_names: Sequence[str], *, limit:
     if "targets" not in batch:
         titles = [_title(np.asarray(label), class_names) for label in batch["label"]]
         return image_grid(batch["image"], titles, limit=limit)
-    shown = list(zip(batch["image"], batch["targets"], strict=True))[:limit]
-    pictures = [_drawn(np.moveaxis(np.asarray(image), 0, -1), target, class_names) for image, target in shown]
-    counts = [len(target["boxes"]) for _, target in shown]
+    counts = [len(target["boxes"]) for target in batch["targets"][:limit]]
     titles = ["no objects" if not n else f"{n} object{'s' * (n > 1)}" for n in counts]
+    pictures = _pictures(batch, class_names, limit=limit)
     return image_grid(pictures, titles, columns=_COLUMNS, limit=limit, inches=_INCHES)
+
+
+def augmentation_figure(
+    datamodule: ImageDataModule, augments: Sequence[Any] = NAMED, *, n_images: int = 3, n_draws: int = 2
+) -> Figure:
+    """Training images as each augmentation changes them: a column for each, with the boxes that are left.
+
+    Args:
+        datamodule: of any task, with the split "train"; its own augmentation does not matter.
+        augments: names, or `albumentations.Compose` of your own, see the datamodule's ``augment``.
+        n_images: images, spread over the classes.
+        n_draws: rows for each image: what it looks like in that many epochs.
+
+    Raises:
+        ConfigError: an augmentation is unknown, or a number is not positive.
+        DataError: there are no training images.
+    """
+    n_images, n_draws = whole("n_images", n_images, least=1), whole("n_draws", n_draws, least=1)
+    keys = [(epoch, row) for row in _spread(datamodule, n_images) for epoch in range(n_draws)]
+    shown = [datamodule.with_augment(augment) for augment in augments]
+    columns = [_by_key(one, keys) for one in shown]
+    pictures = [column.get(key) for key in keys for column in columns]
+    titles = [one.augment_name for _ in keys for one in shown]
+    return image_grid(pictures, titles, columns=len(columns), limit=len(pictures), inches=_AUGMENTED_INCHES)
 
 
 def samples_png(datamodule: ImageDataModule, *, limit: int = 8) -> bytes:
     """Training samples of the first epoch, with their labels or boxes, as a PNG file; loaders are not affected."""
     dataset = datamodule.loader("train", train=True).dataset
-    rows = datamodule.rows_of("train")
-    chosen = rows[np.unique(np.linspace(0, len(rows) - 1, limit).astype(np.int64))]  # sources are sorted by class
-    batch = dataset.__getitems__([(0, int(row)) for row in chosen])
+    batch = dataset.__getitems__([(0, row) for row in _spread(datamodule, limit)])
     buffer = io.BytesIO()
     batch_figure(batch, datamodule.manifest.class_names, limit=limit).savefig(buffer, format="png", dpi=90)
     return buffer.getvalue()
+
+
+def _spread(datamodule: ImageDataModule, n: int) -> list[int]:
+    """At most ``n`` training rows, evenly spread: sources are sorted by class."""
+    rows = datamodule.required_rows("train")
+    chosen: list[int] = rows[np.unique(np.linspace(0, len(rows) - 1, n).astype(np.int64))].tolist()
+    return chosen
+
+
+def _by_key(datamodule: ImageDataModule, keys: Sequence[tuple[int, int]]) -> dict[tuple[int, int], NDArray[np.uint8]]:
+    """The pictures of usable images, by (epoch, row)."""
+    dataset = datamodule.loader("train", train=True).dataset
+    found: dict[tuple[int, int], NDArray[np.uint8]] = {}
+    for epoch in sorted({epoch for epoch, _ in keys}):
+        batch: Mapping[str, Any] = dataset.__getitems__([key for key in keys if key[0] == epoch])
+        pictures = _pictures(batch, datamodule.manifest.class_names, limit=len(keys))
+        found |= {(epoch, row): picture for row, picture in zip(batch["index"].tolist(), pictures, strict=True)}
+    return found
+
+
+def _pictures(batch: Mapping[str, Any], class_names: Sequence[str], *, limit: int) -> list[NDArray[np.uint8]]:
+    """The images of a batch, (H, W, 3) each, with their boxes if there are any."""
+    images = [np.moveaxis(np.asarray(image), 0, -1) for image in batch["image"][:limit]]
+    if "targets" not in batch:
+        return images
+    return [_drawn(image, target, class_names) for image, target in zip(images, batch["targets"][:limit], strict=True)]
 
 
 def _title(label: NDArray[Any], class_names: Sequence[str]) -> str:

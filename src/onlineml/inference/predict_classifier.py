@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Answer = tuple[ImageName, NDArray[np.float32] | str]
 
-__all__ = ["predict_classes", "probability_rows", "ranked"]
+__all__ = ["fitted", "predict_classes", "probability_rows", "ranked"]
 
 _TOP_K = 5
 
@@ -52,7 +52,7 @@ def probability_rows(model: ClassifierModule, images: Any, options: PredictOptio
     Raises:
         ConfigError: the model was never trained.
     """
-    prepare = partial(_fitted, size_hw=model.input_size_hw(), whole=model.whole)
+    prepare = partial(fitted, size_hw=model.input_size_hw(), whole=model.whole)
     stream = Stream(images, prepare, batch_size=options.batch_size, storage_options=options.storage_options)
     return partial(_answers, model, stream)
 
@@ -72,7 +72,7 @@ def _answers(model: ClassifierModule, images: Stream[NDArray[np.uint8]]) -> Iter
             yield name, row
 
 
-def _fitted(content: bytes | NDArray[np.uint8], *, size_hw: tuple[int, int], whole: bool) -> NDArray[np.uint8]:
+def fitted(content: bytes | NDArray[np.uint8], *, size_hw: tuple[int, int], whole: bool) -> NDArray[np.uint8]:
     """Prepare an image as in evaluation, ``size_hw`` + (3,) uint8."""
     pixels = decode(content, min_side=training_scale(size_hw)).pixels if isinstance(content, bytes) else content
     return np.array(fit_to_size(kept_for_training(pixels, size_hw, whole=whole), size_hw))

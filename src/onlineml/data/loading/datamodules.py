@@ -1,35 +1,33 @@
-"""Datamodules: a manifest as loaders of uint8 batches, for `onlineml.fit` and for any Lightning trainer."""
+"""The base of datamodules: a manifest as loaders of uint8 batches, for `onlineml.fit` and any Lightning trainer."""
 
 from __future__ import annotations
 
 import copy
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from onlineml.arguments.checks import flag, instance, share, whole
 from onlineml.arguments.checks import seed as seed_
 from onlineml.arguments.counted import part_of
-from onlineml.data.augment.classification import Augment, Augmenter, training_scale
-from onlineml.data.loading.datasets import BadRow, ImageDataset, ImageRows
-from onlineml.data.loading.decoded_cache import DecodedCache
+from onlineml.data.loading.datasets import BadRow, ImageRows
 from onlineml.data.loading.lightning import BothLightningDataModule
 from onlineml.data.loading.loaders import BatchOrder, Loader
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import ConfigError, DataError, TooManyBadImagesError
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable
 
     import pandas as pd
     from numpy.typing import NDArray
 
+    from onlineml.data.augment.classification import Augment
+    from onlineml.data.loading.datasets import ImageDataset
     from onlineml.data.loading.detection_datasets import DetectionDataset
 
-__all__ = ["ClassificationDataModule", "ImageDataModule"]
+__all__ = ["ImageDataModule"]
 
 
 class ImageDataModule(BothLightningDataModule):
@@ -40,7 +38,7 @@ class ImageDataModule(BothLightningDataModule):
     Args:
         manifest: the images, of the datamodule's `task`.
         size_hw: height and width of the network's input, in pixels.
-        batch_size, seed, num_workers, balance, max_bad: see `ClassificationDataModule`.
+        batch_size, seed, num_workers, balance, max_bad: see `onlineml.ClassificationDataModule`.
 
     Raises:
         ConfigError: an argument is outside its range.
@@ -128,6 +126,27 @@ class ImageDataModule(BothLightningDataModule):
         usable = self._usable.copy()
         usable[rows] = False
         self._usable = usable
+
+    def with_augment(self, augment: Augment | Any) -> Self:
+        """Return a copy that shares the caches of decoded images, and augments otherwise.
+
+        Args:
+            augment: as the datamodule's argument of that name.
+
+        Raises:
+            ConfigError: ``augment`` is none of these.
+        """
+        other = copy.copy(self)
+        other._set_augment(augment)  # noqa: SLF001 - of the same class
+        return other
+
+    def _set_augment(self, augment: Augment | Any) -> None:
+        """Augment training images in this way from now on."""
+        self.augmenter = self._augmenter(augment)
+        self.augment_name = augment if isinstance(augment, str) else "user's own"
+
+    def _augmenter(self, augment: Augment | Any) -> Any:
+        raise NotImplementedError
 
     def loader(self, split: str, *, train: bool = False, augmented: bool = True, shuffled: bool = True) -> Loader:
         """A loader of one split: if ``train``, by default shuffled and augmented; else in the manifest's order.
@@ -217,78 +236,3 @@ class ImageDataModule(BothLightningDataModule):
     def __repr__(self) -> str:
         counts = {s: len(self.rows_of(s)) for s in ("train", "val", "test")}
         return f"{type(self).__name__}({counts}, size_hw={self.size_hw}, batch_size={self.batch_size})"
-
-
-class ClassificationDataModule(ImageDataModule):
-    """Loaders of a classification manifest's splits.
-
-    Order and augmentation are a function of (seed, epoch, image): batches are identical for any ``num_workers`` and
-    after any restart. Images are decoded once and cached, see `onlineml.data.loading.decoded_cache.DecodedCache`. An
-    unusable image is left out of its batch and listed in `findings`; above ``max_bad`` the run stops with that table.
-
-    Args:
-        manifest: labelled images; unlabelled rows are left out.
-        size_hw: height and width of the network's input, in pixels.
-        batch_size: images per step.
-        seed: of order and augmentation, 0..2**31-1.
-        num_workers: loader processes; 0 prefetches in a thread, which is fastest once images are cached.
-        augment: ``"auto"`` (as ``"standard"``), ``"none"``, ``"light"``, ``"standard"``, ``"strong"`` or your own
-            `albumentations.Compose`.
-        balance: sample every class equally often, with replacement, instead of each image once per epoch.
-        cache: cache decoded images; False decodes each time.
-        cache_dir: folder of the cache; the default is the user's cache folder.
-        max_bad: allowed share of bad images of a split, 0..1.
-
-    Raises:
-        ConfigError: an argument is outside its range.
-        DataError: nothing to train on.
-    """
-
-    task = "classification"
-    whole: ClassVar[bool] = False  # whether images are stretched, or else cropped, to the input's shape
-    auto: ClassVar[Augment] = "standard"
-
-    def __init__(
-        self,
-        manifest: Manifest,
-        *,
-        size_hw: tuple[int, int] = (224, 224),
-        batch_size: int = 32,
-        seed: int = 0,
-        num_workers: int = 0,
-        augment: Augment | Any = "auto",
-        balance: bool = False,
-        cache: bool = True,
-        cache_dir: str | os.PathLike[str] | None = None,
-        max_bad: float = 0.01,
-    ) -> None:
-        super().__init__(
-            manifest,
-            size_hw=size_hw,
-            batch_size=batch_size,
-            seed=seed,
-            num_workers=num_workers,
-            max_bad=max_bad,
-            balance=balance,
-        )
-        self.augmenter = Augmenter(self.size_hw, self.auto if augment == "auto" else augment, seed=seed)
-        self.augment_name = augment if isinstance(augment, str) else "user's own"
-        self.labels = self._labels()
-        self._cache = None
-        if flag("cache", cache) and len(manifest):
-            where = None if cache_dir is None else Path(cache_dir)
-            self._cache = DecodedCache(self._cache_names(), short_side=training_scale(self.size_hw), folder=where)
-
-    def _labels(self) -> NDArray[Any]:
-        """The labels of all images of the manifest in the format of batches."""
-        return self.manifest.label_ids()
-
-    def _dataset(self, _rows: NDArray[np.int64], *, augmented: bool) -> ImageDataset:
-        augmenter = copy.deepcopy(self.augmenter) if augmented else None
-        return ImageDataset(
-            self._image_rows(self.labels),
-            size_hw=self.size_hw,
-            augmenter=augmenter,
-            cache=self._cache,
-            whole=self.whole,
-        )

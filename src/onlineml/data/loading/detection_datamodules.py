@@ -96,18 +96,13 @@ class DetectionDataModule(ImageDataModule):
             num_workers=num_workers,
             max_bad=max_bad,
         )
-        self.augmenter = DetectionAugmenter(
-            self.size_hw,
-            augment,
-            seed=seed,
-            flips=flips,
-            multi_scale=multi_scale,
-            mosaic=mosaic,
-            copy_paste=copy_paste,
-        )
-        self.augment_name = augment if isinstance(augment, str) else "user's own"
-        chosen = {"flips": flips, "multi_scale": multi_scale, "mosaic": mosaic, "copy_paste": copy_paste}
-        self._settings = super().settings() | chosen
+        self._mixing: dict[str, Any] = {
+            "flips": flips,
+            "multi_scale": multi_scale,
+            "mosaic": mosaic,
+            "copy_paste": copy_paste,
+        }
+        self._set_augment(augment)
         wanted = (len(manifest), len(manifest.class_names))
         if known_classes is not None and known_classes.shape != wanted:
             raise DataError(
@@ -121,8 +116,11 @@ class DetectionDataModule(ImageDataModule):
             where = None if cache_dir is None else Path(cache_dir)
             self._cache = DecodedCache(self._cache_names(), inside_hw=kept_hw(self.size_hw), folder=where)
 
+    def _augmenter(self, augment: Augment | Any) -> DetectionAugmenter:
+        return DetectionAugmenter(self.size_hw, augment, seed=self.seed, **self._mixing)
+
     def settings(self) -> dict[str, Any]:
-        return self._settings
+        return super().settings() | self._mixing
 
     def _dataset(self, rows: NDArray[np.int64], *, augmented: bool) -> DetectionDataset:
         images = self._image_rows(np.full(len(self.manifest), -1, dtype=np.int64))  # batches have no labels

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from onlineml.data.kinds.labels import multi_hot
-from onlineml.data.loading.datamodules import ClassificationDataModule
+from onlineml.data.loading.classification_datamodules import ClassificationDataModule
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

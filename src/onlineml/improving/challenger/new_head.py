@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from onlineml.data.loading.datamodules import ClassificationDataModule
+    from onlineml.data.loading.classification_datamodules import ClassificationDataModule
     from onlineml.runs.run import Run
     from onlineml.tasks.classifier import ClassifierModule
     from onlineml.training.features import FeatureStore
