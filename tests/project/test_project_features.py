@@ -12,6 +12,7 @@ from onlineml.errors import BadImageError, DataError, NotFoundError
 from onlineml.project.features import ImageFeatures
 from onlineml.training import embedding
 from tiny import COLOURS, jpeg, make_photos, picture
+from tiny_labels import label_manifest
 from tiny_projects import FACTORY, image_of
 
 
@@ -119,3 +120,21 @@ def test_boxes_are_compared_with_boxes(tmp_path):
     assert len(project.features.similar(ids[0], n=2)) == 2  # whole images
     again = project.features.similar(ids[0], n=3, box_xyxy=boxes.boxes_xyxy[first])
     assert again.items == found.items  # from the store
+
+
+def test_sets_of_labels_are_shown_together(tmp_path):
+    project = oml.Project.create(str(tmp_path / "project"), task="multilabel")
+    project.add(label_manifest(tmp_path / "photos", splits={"train": 14}))
+    every = project.features.of()
+    labels = dict(zip(*(project.freeze().column(name) for name in ("image_id", "labels")), strict=True))
+    asked = next(one for one, names in labels.items() if len(names) == 3)
+    units = every.values / np.linalg.norm(every.values, axis=1, keepdims=True)
+    order = np.argsort(-(units @ units[every.image_ids.index(asked)]))
+
+    found = project.features.similar(asked, n=5)
+
+    assert [item.image_id for item in found.items] == [
+        every.image_ids[i] for i in order if every.image_ids[i] != asked
+    ][:5]
+    assert [item.label for item in found.items] == [", ".join(labels[item.image_id]) for item in found.items]
+    assert found._repr_html_().count("<img") == 5
