@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from onlineml.storage.location import Location
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from s3_server import S3Server
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,12 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
+@functools.cache
+def _bucket(server: S3Server, file: Path) -> str:
+    """One for all tests of a file: what a bucket promises is tried out once."""
+    return server.new_bucket()
+
+
 @contextmanager
 def open_store(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """A fresh folder on the given kind of storage."""
@@ -72,7 +81,7 @@ def open_store(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Ite
         yield Store(kind, str(tmp_path / "store"), None)
     elif kind in {"s3", "swift"}:
         server = request.getfixturevalue(f"{kind}_server")
-        yield Store(kind, f"{server.new_bucket()}/store", server.storage_options)
+        yield Store(kind, f"{_bucket(server, request.path)}/{uuid.uuid4().hex}/store", server.storage_options)
     elif kind == "fastdfs":
         yield Store(kind, f"{create_volume(request.getfixturevalue('fastdfs_trackers'))}/store", None)
     else:
