@@ -26,6 +26,15 @@ if TYPE_CHECKING:
 
 __all__ = ["fault_proxy"]
 
+
+@pytest.mark.parametrize("name", ["x" * 300, "x/" * 3000, "a\0b"], ids=["name", "path", "NUL"])
+def test_a_name_that_no_disk_takes_is_refused_by_us(name: str, tmp_path: Path) -> None:
+    url = f"{tmp_path}/{name}"
+    for call in (io.read_bytes, oml.Project.open, oml.load_model, lambda at: io.write_bytes(at, b"")):
+        with pytest.raises((OnlineMLError, PermissionError)):
+            call(url)
+
+
 CODES = {  # status and code of S3's documentation, and what is said first
     "400 ExpiredToken": "the session token has expired; sign in again",
     "400 InvalidToken": "the store does not accept the session token; check the token",

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SECRET = "s3cr3t"  # noqa: S105
+TOKENS = (
+    *(f"{start}{'a1B2' * 9}" for start in ("hf_", "ghp_", "github_pat_", "glpat-", "xoxb-", "sk-", "sk-proj-", "ya29.")),
+    f"AKIA{'A1B2' * 4}",
+    f"AIza{'a1B2' * 8}c3d",
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dBjftJeZ4CVP",
+    f"https://hooks.slack.com/services/T00/B00/{SECRET}{SECRET}",
+)
 HERE = Location("/project")
 OPENED = Location(f"s3://ann:{SECRET}@bucket/runs/1", {"secret": "hunter2", "client_kwargs": {"headers": {"a": "tok"}}})
 
@@ -38,6 +45,8 @@ OPENED = Location(f"s3://ann:{SECRET}@bucket/runs/1", {"secret": "hunter2", "cli
         f"Bearer {SECRET}{SECRET}",
         f"DefaultEndpointsProtocol=https;AccountKey={SECRET};EndpointSuffix=x",
         "-----BEGIN RSA PRIVATE KEY-----",
+        f"sv=2022-11-02&ss=b&sig={SECRET}{SECRET}%3D",
+        *(f"see {token}, please" for token in TOKENS),
         {f"https://ann:{SECRET}@host/a": 1},
         [[{"auth": ["ann", SECRET]}]],
         *({name: SECRET} for name in ("sas", "pwd", "cookie", "connection_str", "session_id", "api-key", "http_proxy")),
@@ -57,6 +66,7 @@ def test_what_is_refused_where_it_would_be_stored(value: Any) -> None:
         ["s3://bucket/a b@c.jpg", "/data/a:b@c.jpg", "ann@example.org", "12:30", "https://host:8080/a?id=7#t=1.5"],
         ["abfss://container@account.dfs.core.windows.net/a", "github://org:repo@main/a.jpg", "timm:resnet18.a1_in1k"],
         "package.module:function, 3 // 4, a bearer of news, basic facts",
+        "hf_hub, hf-hub:timm/resnet18.a1_in1k, sk-learn, ghp_1, eyJ, sig=3.2, significant=123456789, mask-rcnn_resnet50",
         {"password": None, "token": ""},
     ],
 )
@@ -85,7 +95,7 @@ def test_a_record_keeps_queries_and_loses_secrets() -> None:
 def test_a_run_records_no_secret(tmp_path: Path) -> None:
     run = Run(tmp_path / "run", spec={})
     run.location = Location(run.url, {"secret": "hunter2"})
-    text = f"s3://ann:{SECRET}@b/x hunter2"
+    text = f"s3://ann:{SECRET}@b/x hunter2 {TOKENS[0]}"
     run.set_status("running", facts={"at": text})
     run.log_metrics({"step": 1, "note": text})
     run.note({"more": text})
@@ -94,8 +104,8 @@ def test_a_run_records_no_secret(tmp_path: Path) -> None:
     run.log_text(f"{text}\n")
     files = [file.read_text() for file in (tmp_path / "run").iterdir()]
     assert len(files) == 4
-    assert not [file for file in files if SECRET in file or "hunter2" in file]
-    assert run.metrics()[0]["note"] == "s3://b/x ***"
+    assert not [file for file in files if SECRET in file or "hunter2" in file or "a1B2" in file]
+    assert run.metrics()[0]["note"] == "s3://b/x *** ***"
 
 
 def test_the_configuration_of_fsspec_is_secret_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,7 +68,7 @@ def exists(folder: Location) -> bool:
 
 def write(folder: Location, facts: Mapping[str, Any]) -> bool:
     """Make a folder a project; return False if it already is one, which stays unchanged."""
-    data = json.dumps(facts, indent=2, ensure_ascii=False).encode()
+    data = json.dumps(facts, indent=2, ensure_ascii=False).encode(errors="replace")  # a folder's name may be no text
     try:
         io.create_bytes(folder / _FILE, data)
     except AlreadyExistsError:

@@ -176,7 +176,8 @@ def missing_folder(file: Location) -> str:
 
 def _way_to(path: str) -> tuple[str, bool]:
     """Return the closest folder or file above a local path that exists, and whether it is a file."""
-    above = next((folder for folder in Path(os.path.abspath(path)).parents if folder.exists()), Path("/"))  # noqa: PTH100
+    parents = Path(os.path.abspath(path)).parents  # noqa: PTH100
+    above = next((one for one in parents if os.path.exists(one)), Path("/"))  # noqa: PTH110 (no error of long names)
     return str(above), not above.is_dir()
 
 

@@ -25,9 +25,16 @@ _NOT_IN_SPECS = re.compile(
     r"(^|_)prox(y|ies)$|^session_id$",
     re.IGNORECASE,
 )
+# tokens that are known by their beginning: of Hugging Face, GitHub, GitLab, Slack, OpenAI, AWS, Google; JSON web tokens
+_TOKENS = re.compile(
+    r"\b(?:hf_[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[abeprs]-[\w-]{10,}|"
+    r"sk-(?:[a-z]+-)*[A-Za-z0-9]{20,}|(?:AKIA|ASIA)[A-Z0-9]{16}|AIza[\w-]{35}|ya29\.[\w-]{16,}|"
+    r"eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*)|(?<=hooks\.slack\.com/services/)[\w/]+"
+)
 # what tells a secret in any text: a part of a connection string, a header, a key, a URL with one slash or no scheme
 _TELLING = re.compile(
     r"((account|shared|access|api|secret|private)_?key|sharedaccesssignature|password|pwd)=[^;&\s]|"
+    r"(?:^|[?&;\s])(?:sig|signature|x-(?:amz|goog)-(?:signature|security-token))=[A-Za-z0-9%/+=_-]{8}|"
     r"\b(bearer|basic)\s+[A-Za-z0-9+/=_.~-]{8}|-----BEGIN [A-Z ]*PRIVATE KEY|"
     r"(?:^|[\s\"'=(,])(?:[a-z][a-z0-9+.-]*:/(?!/)|//)[^/\s:@]*:[^/\s@]+@",
     re.IGNORECASE,
@@ -49,7 +56,8 @@ def publishable(value: Any, at: Location) -> Any:
 
 
 def _masked(text: str, at: Location) -> str:
-    """Return a text with ``***`` in place of the secrets of a location, as written, encoded and decoded."""
+    """Return a text with ``***`` in place of known tokens and a location's secrets, as written, encoded and decoded."""
+    text = _TOKENS.sub("***", text)
     forms = {form for secret in secrets_of(at) for form in (secret, quote(secret, safe=""), unquote(secret))}
     for secret in sorted(forms, key=len, reverse=True):
         whole = re.escape(secret) if len(secret) >= _SHORT else rf"(?<!\w){re.escape(secret)}(?!\w)"

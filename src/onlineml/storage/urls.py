@@ -32,7 +32,7 @@ _CHAIN = re.compile(r"::(?=[A-Za-z][A-Za-z0-9+.\-]*(?:://|::))")  # between the 
 _AUTHORITY = re.compile(r"://(?:([^/?#]*)@|([^/?#@]*:(?!\d*(?:[/?#]|$))[^@]*)@)")
 # names of options and of parameters of a query
 _SECRET_NAME = re.compile(
-    r"secret|token|passw|passphrase|pwd|credential|signature|\bsig\b|\bauth|authori[sz]|cookie|\bsas|_sas|session|"
+    r"secret|token|passw|passphrase|\bpass\b|pwd|jwt|bearer|credential|signature|\bsig\b|\bauth|authori[sz]|cookie|\bsas|_sas|session|"
     r"conn(ection)?_?str|prox(y|ies)|header|(access|account|api|private|shared)[-_]?key|(\b|[-_])key\b",
     re.IGNORECASE,
 )

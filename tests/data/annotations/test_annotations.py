@@ -311,9 +311,25 @@ def test_an_entry_without_author_or_time_is_shown_all_the_same() -> None:
     assert shown["author"].tolist() == ["ann", "?"]
     assert shown["time"].isna().tolist() == [False, True]
     assert log.state().provenance["author"].to_pylist() == [None]
-    log.entries.append(LogEntry(new_ulid(), {"event": "corrected", "image_id": "x", "label": "cat", "time": "soon"}))
-    with pytest.raises(StorageError, match=log.entries[-1].id):
-        _ = log.state().provenance
+
+
+@pytest.mark.parametrize("time", ["soon", "99999-01-01", "9999-12-31T00:00:00+00:00", {"a": [1]}, 7, "\u0664", ""])
+def test_a_time_that_is_none_makes_nothing_else_unreadable(time: object) -> None:
+    log = WrittenLog()
+    log.imported({"x": "cat"}, "cat")
+    for label in ("cat", "dog"):
+        log.entries.append(LogEntry(new_ulid(), {"event": "corrected", "image_id": "x", "label": label, "time": time}))
+    state = log.state()
+    assert state.history("x")["time"].notna().tolist()[0]
+    assert state.conflict_table()["says"].tolist() == ["cat", "dog"]
+    assert state.provenance["event"].to_pylist() == ["corrected"]
+
+
+@pytest.mark.parametrize("base", [[None], {"a": 1}, 7, True])
+def test_a_revision_that_is_none_counts_as_not_seen(base: object) -> None:
+    log = WrittenLog(class_names=("cat", "dog"))
+    log.say("class_renamed", label="cat", new="lynx", base=base)
+    assert log.state().class_names == ("lynx", "dog")
 
 
 def test_columns_that_do_not_fit_together_become_text() -> None:

@@ -196,11 +196,11 @@ def classes_of(entries: Entries, *, first: Sequence[str], uploaded: Mapping[int,
                 classes.mention(entries.list_of_texts(row, "into"), wanted=live, place=row)
             case "class_renamed":
                 name, new = (entries.text_of(row, key) for key in ("label", "new"))
-                expected_revision = entries.record(row).get("base")
+                expected_revision = entries.optional_text(row, "base")
                 classes.rename(entries.entry(row), name, new, expected_revision=expected_revision, live=live)
             case "class_merged":
                 name, into = (entries.text_of(row, key) for key in ("label", "into"))
-                expected_revision = entries.record(row).get("base")
+                expected_revision = entries.optional_text(row, "base")
                 classes.merge(entries.entry(row), name, into, expected_revision=expected_revision, live=live, place=row)
             case _:
                 classes.mention(uploaded[row], wanted=live, place=row)

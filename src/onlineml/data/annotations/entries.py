@@ -234,6 +234,11 @@ class Entries:
         """
         return str(self.needed(key, np.array([row]))[0].as_py())
 
+    def optional_text(self, row: int, key: str) -> str | None:
+        """A text in one record; None if it is missing, or another value."""
+        found: str | None = self.texts(key, np.array([row]))[0].as_py()
+        return found
+
     def list_of_texts(self, row: int, key: str) -> list[str]:
         """A list in one record.
 

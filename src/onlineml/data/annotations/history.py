@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from onlineml.data.annotations.entries import mask_of
 from onlineml.storage.log.table import ENTRY
 
 if TYPE_CHECKING:
+    import pandas as pd
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from onlineml.data.annotations.entries import Entries, Rows
@@ -41,12 +41,15 @@ def _times(entries: Entries, rows: Rows) -> Any:
     try:
         return texts.cast(pa.timestamp("ms", "UTC"))
     except pa.ArrowInvalid:
-        for row, text in zip(rows, texts.to_pylist(), strict=True):
-            try:
-                datetime.fromisoformat(text or "")
-            except ValueError as err:
-                entries.damaged(row, f"has the time {text!r}", err)
-        raise
+        return pa.array(parsed_times(texts.to_pylist()), pa.timestamp("ms", "UTC"), from_pandas=True)
+
+
+def parsed_times(values: Sequence[Any]) -> pd.Series[Any]:
+    """Return times of entries, in UTC; NaT for what is none, since one entry must not make others unreadable."""
+    import pandas as pd  # noqa: PLC0415 (slow to import)
+
+    texts = pd.Series([value if isinstance(value, str) else None for value in values], dtype=object)
+    return pd.to_datetime(texts, utc=True, format="ISO8601", errors="coerce")
 
 
 # ---- history ----

@@ -43,7 +43,7 @@ from onlineml.arguments.counted import count
 from onlineml.arguments.similar import did_you_mean
 from onlineml.data.annotations.entries import mask_of, positions, taken
 from onlineml.data.annotations.fold import Folded, folded
-from onlineml.data.annotations.history import conflict_rows, history_rows, provenance_of
+from onlineml.data.annotations.history import conflict_rows, history_rows, parsed_times, provenance_of
 from onlineml.data.annotations.suggestions import open_suggestions
 from onlineml.data.kinds import kind_of
 from onlineml.data.manifest.examples import examples
@@ -281,9 +281,7 @@ def fold(
 
 
 def _with_times(frame: pd.DataFrame) -> pd.DataFrame:
-    import pandas as pd  # noqa: PLC0415 (slow to import)
-
-    return frame.assign(time=pd.to_datetime(frame["time"], utc=True, format="ISO8601"))
+    return frame.assign(time=parsed_times(frame["time"].tolist()))
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
