@@ -40,6 +40,7 @@ nbformat = Late("nbformat")
 
 PLANTED = "pLaNt3d"  # each secret begins so
 USER = f"{PLANTED}User:{PLANTED}Password"
+HUB_TOKEN = f"hf_{PLANTED}{'a' * 27}"
 BASIC = base64.b64encode(USER.encode()).decode()
 
 
@@ -137,6 +138,8 @@ def _train(stage: _Stage, project: oml.Project) -> Any:
     data = project.freeze()
     weights = f"filecache::{stage.named}/weights.pth?X-Amz-Signature={PLANTED}Weights"
     model = oml.model_for(data, backbone=FACTORY, weights=project.location.to(weights))
+    from_mirror = oml.model_for(data, backbone="squeezenet1_1")  # ONLINEML_WEIGHTS is a mirror that has none
+    stage.show(from_mirror, from_mirror.origin, str(from_mirror.origin))
     run = project.runs.new()
     logger = CSVLogger(stage.folder / "logger")
     oml.fit(model, oml.datamodule_for(data, size=32, batch_size=4), run=run, epochs=1, logger=logger)
@@ -182,6 +185,7 @@ def _work(stage: _Stage, project: oml.Project) -> None:
     stage.fails(lambda: project.jobs.submit("train", {"weights": f"{stage.named}/w.pth"}))
     stage.fails(lambda: project.jobs.submit("job_functions:tell", {"fails": {"cookie": f"{PLANTED}Cookie"}}))
     stage.fails(lambda: project.jobs.submit("job_functions:tell", {"fails": f"see {stage.named}"}))
+    stage.fails(lambda: project.jobs.submit("job_functions:tell", {"fails": HUB_TOKEN}))
 
 
 def _fail(stage: _Stage, project: oml.Project) -> None:
@@ -196,6 +200,15 @@ def _fail(stage: _Stage, project: oml.Project) -> None:
         (f"simplecache::{stage.named.replace('Password', 'Wrong')}/extra.jpg", None),
         (f"https://{USER}@nothing.invalid/a?sig={PLANTED}Sig", None),
         (f"nosuch://{USER}@host/a", None),
+        (f"http://{stage.web}/none.jpg?sv=2022-11-02&se=2030-01-01&sig={PLANTED}Sas%3D", None),
+        (f"http://{stage.web}/none.jpg", {"client_kwargs": {"headers": {"Authorization": f"Bearer {PLANTED}Bearer"}}}),
+        (f"http://{stage.web}/none.jpg", {"client_kwargs": {"auth": (f"{PLANTED}User", f"{PLANTED}Password")}}),
+        (f"simplecache::{stage.bucket}/nothing", {"s3": options, "simplecache": {"same_names": True}}),
+        (f"filecache::{stage.bucket}/nothing", {"target_protocol": "s3", "target_options": options}),
+        ("abfs://box/a", {"connection_string": f"AccountName=a;AccountKey={PLANTED}Account;EndpointSuffix=x.invalid"}),
+        ("abfs://box/a", {"account_name": "a", "sas_token": f"sv=2022-11-02&sig={PLANTED}Sas%3D"}),
+        ("hf://datasets/a/b/c.jpg", {"token": HUB_TOKEN, "endpoint": "http://127.0.0.1:1"}),
+        ("sftp://127.0.0.1:1/a", {"username": "ann", "password": f"{PLANTED}Sftp", "passphrase": f"{PLANTED}Phrase"}),
     ):
         stage.fails(lambda at=at, given=given: io.read_bytes(at, storage_options=given))
         stage.fails(lambda at=at, given=given: oml.load_model(at, storage_options=given))
@@ -225,6 +238,8 @@ def _call(stage: _Stage, environment: dict[str, str]) -> str:
     for arguments, code in (
         (["run", str(path), "-p", "project_url", url], 1),  # its last cell fails
         (["run", str(path), "-p", "project_url", refused, "--record", str(stage.folder / "record")], 1),
+        (["run", str(path), "-p", "project_url", url, "-p", "hub", HUB_TOKEN], 1),
+        (["run", str(path), "-p", "project_url", url, "-p", "tracking", f"http://{USER}@mlflow.invalid"], 1),
         (["doctor", url], None),
         (["doctor", f"{stage.named}/photos"], None),
         (["sweep", url], 0),
@@ -254,6 +269,10 @@ def test_no_secret_is_written_or_printed(  # noqa: PLR0917 (fixtures)
         monkeypatch.setenv(name, str(tmp_path / name))
     monkeypatch.setattr("tempfile.tempdir", None)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(SUPPORT), os.environ.get("PYTHONPATH", "")]))
+    for name in ("MLFLOW_TRACKING_URI", "https_proxy", "HTTPS_PROXY", "ONLINEML_WEIGHTS", "HF_ENDPOINT"):
+        monkeypatch.setenv(name, f"http://{USER}@{web}")
+    for name in ("HF_TOKEN", "AWS_SESSION_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID"):
+        monkeypatch.setenv(name, HUB_TOKEN)
     environment = {
         **os.environ,
         "FSSPEC_S3_KEY": f"{PLANTED}Key",

@@ -12,13 +12,14 @@ from onlineml.data.annotations.entries import mask_of
 from onlineml.storage.log.table import ENTRY
 
 if TYPE_CHECKING:
-    import pandas as pd
     from collections.abc import Callable, Collection, Mapping, Sequence
+
+    import pandas as pd
 
     from onlineml.data.annotations.entries import Entries, Rows
     from onlineml.data.annotations.fold import Folded
 
-__all__ = ["conflict_rows", "history_rows", "provenance_of"]
+__all__ = ["conflict_rows", "history_rows", "parsed_times", "provenance_of"]
 
 
 def provenance_of(folded: Folded) -> pa.Table:
