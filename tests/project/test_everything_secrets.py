@@ -24,7 +24,7 @@ from pytorch_lightning.loggers import CSVLogger
 import onlineml as oml
 from late import Late
 from onlineml.cli.main import main
-from onlineml.storage import io, retries
+from onlineml.storage import io
 from onlineml.training.features import features_of
 from places import SUPPORT
 from tiny import jpeg, make_photos, picture
@@ -280,7 +280,6 @@ def test_no_secret_is_written_or_printed(  # noqa: PLR0917 (fixtures)
         "FSSPEC_S3_ENDPOINT_URL": s3_server.endpoint_url,
     }
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(retries, "_PATIENCE_S", 1.0)
     stage = _Stage(s3_server, web, tmp_path)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
@@ -288,7 +287,9 @@ def test_no_secret_is_written_or_printed(  # noqa: PLR0917 (fixtures)
         _train(stage, project)
         _show_widgets(stage, project)
         _work(stage, project)
-        _fail(stage, project)
+        with monkeypatch.context() as impatient:
+            impatient.setenv("ONLINEML_PATIENCE_S", "2")
+            _fail(stage, project)
         main(["doctor", f"{stage.named}/photos"])
         printed = _call(stage, environment)
     left = {"printed": printed + "".join(capfd.readouterr()), "logged": caplog.text}

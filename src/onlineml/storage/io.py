@@ -26,11 +26,12 @@ from onlineml.storage.opening import opened
 from onlineml.storage.reading import download_file, read_bytes, read_many
 from onlineml.storage.retries import patiently
 from onlineml.storage.s3 import client as s3
+from onlineml.storage.s3.listing import list_folder
 from onlineml.storage.urls import inside, is_url, join, name, parent, redacted
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 __all__ = [
     "FileInfo",
@@ -236,19 +237,24 @@ def list_files(url: Url, *, recursive: bool = True, storage_options: Options = N
 
 def _list_remote(at: Location, *, recursive: bool) -> list[FileInfo]:
     fs, path = filesystem(at)
-    fs.invalidate_cache(path)
     try:
-        found = patiently(fs, "find" if recursive else "ls", path, options={"detail": True})
+        rows = list_folder(fs, path, recursive=recursive) if s3.is_s3(fs) else _found(fs, path, recursive=recursive)
     except (FileNotFoundError, NotADirectoryError) as err:
         s3.require_bucket(fs, path, err)
         return []
-    rows = found.values() if recursive else found
     prefix = path.rstrip("/") + "/"
     return [
         FileInfo(inside(at.url, row["name"].removeprefix(prefix)), row["name"].removeprefix(prefix), *_facts(row))
         for row in rows
         if row["type"] == "file" and row["name"].startswith(prefix) and not row["name"].endswith("/")
     ]
+
+
+def _found(fs: Any, path: str, *, recursive: bool) -> Iterable[Mapping[str, Any]]:
+    fs.invalidate_cache(path)
+    found = patiently(fs, "find" if recursive else "ls", path, options={"detail": True})
+    rows: Iterable[Mapping[str, Any]] = found.values() if recursive else found
+    return rows
 
 
 def _facts(row: Mapping[str, Any]) -> tuple[int, str, float]:
