@@ -25,7 +25,7 @@ def test_long_work_takes_no_more_at_its_end(work: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
     used = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert len(used) >= 5, done.stdout
-    first, last = used[1], used[-1]  # the thread of checkpoints begins after 30 s
+    first, last = used[1], used[-1]
     assert last["rss"] <= 1.05 * first["rss"], used
     assert last["descriptors"] <= first["descriptors"], used
     assert last["threads"] <= first["threads"], used
