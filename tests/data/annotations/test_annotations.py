@@ -277,7 +277,7 @@ def test_suggestions_are_seen_until_somebody_answers_and_are_no_labels() -> None
     assert "3 suggested" in str(state)
     assert ">3<" in state._repr_html_()
     assert state.provenance.to_pylist()[1]["model"] == "1-aa"
-    assert log.state().history("b")["says"].tolist() == ["no label", "dog (0.60) by 1-aa", "dog"]
+    assert log.state().history("b")["says"].tolist() == ["no label", "dog (0.60) by model 1-aa", "dog"]
     log.say("undone", "b", undoes=[answer])
     assert set(log.state().suggestions["image_id"].to_pylist()) == {"a", "b", "c", "e"}
     log.say("undone", undoes=[new])

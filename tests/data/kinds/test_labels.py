@@ -259,7 +259,7 @@ def test_the_history_in_words():
     log.say("corrected", "x", [], base=added)
     log.say("class_added", label="cow")
     says = log.state().history("x")["says"].tolist()
-    assert says == ["owl", "cat (0.25) by 1-abc", "with cat, dog", "without dog", "no labels"]
+    assert says == ["owl", "cat (0.25) by model 1-abc", "with cat, dog", "without dog", "no labels"]
 
 
 @pytest.mark.parametrize("labels", [3, ["cat", None], "missing"])
