@@ -8,6 +8,7 @@ import pytest
 
 import onlineml as oml
 from onlineml.data.annotations.admission import are_readers_own
+from onlineml.data.annotations.importing import recorded
 from onlineml.data.annotations.state import parquet_bytes, record
 from onlineml.errors import DataError
 from onlineml.storage import io
@@ -88,6 +89,19 @@ def test_rows_of_an_import_are_left_out_one_by_one(project: oml.Project, monkeyp
     with pytest.warns(RuntimeWarning, match="6 imported images are left out"):
         table = oml.Project.open(project.url).labels.state().table
     assert set(table["uri"].to_pylist()[1:]) == {*good, "/mnt/nas/i.jpg"}
+
+
+INDIRECT = ("reference://a.jpg::https://host/b.json", "generic://file:///etc/a.jpg", "simplecache::git:///srv::a.jpg")
+
+
+def test_filesystems_that_open_other_files_are_refused(tmp_path: Path, project: oml.Project) -> None:
+    for one in (project, oml.Project.create(tmp_path / "p", class_names=["red", "blue"])):
+        _import(one, [(uri, "val") for uri in (*INDIRECT, "zip://reference/git.jpg::s3://git/generic.zip")])
+        with pytest.warns(RuntimeWarning, match="3 imported images are left out"):
+            table = oml.Project.open(one.url).labels.state().table
+        assert not set(table["uri"].to_pylist()) & set(INDIRECT)
+        with pytest.raises(DataError, match="filesystem that opens other files"):
+            recorded(INDIRECT[:1], one.location)
 
 
 def test_a_local_project_may_name_any_address(tmp_path: Path) -> None:

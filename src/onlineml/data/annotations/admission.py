@@ -35,11 +35,13 @@ if TYPE_CHECKING:
 
     from onlineml.storage.location import Location
 
-__all__ = ["FOLDERS", "admitted_entries", "admitted_images", "are_readers_own", "note_folders"]
+__all__ = ["FOLDERS", "INDIRECT", "admitted_entries", "admitted_images", "are_readers_own", "note_folders"]
 
 FOLDERS = "ONLINEML_LOCAL_IMAGES"
 _ABOVE = r"(^|/)\.\.(/|$)|\x00"
 _OUTSIDE = r"^/|^[A-Za-z][A-Za-z0-9+.\-]*(://|::)|\\|" + _ABOVE
+# filesystems of fsspec that open whatever their URL, or a document behind it, names, files of this machine included
+INDIRECT = r"(^|::)(async_?(local|wrapper)|dask|dir|dvc|generic|git|jlab|jupyter|pyscript|reference)(:|$)"
 _PERHAPS_LOCAL = r"^/|::|^(file|local):"
 # inside the project's folder
 _FILES = {
@@ -78,7 +80,7 @@ def admitted_images(table: pa.Table, *, project: Location) -> pa.Table:
     """
     if "uri" not in table.column_names:
         return table
-    refused = mask_of(pc.match_substring_regex(table["uri"], _ABOVE))
+    refused = mask_of(pc.match_substring_regex(table["uri"], f"{_ABOVE}|{INDIRECT}"))
     if "split" in table.column_names:
         refused |= _unknown(table["split"])
     if project.local is None:

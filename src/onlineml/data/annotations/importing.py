@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import pyarrow.compute as pc
 
 from onlineml.arguments.counted import count
 from onlineml.data.annotations.addresses import Reimported, reimported
-from onlineml.data.annotations.admission import FOLDERS, are_readers_own, note_folders
+from onlineml.data.annotations.admission import FOLDERS, INDIRECT, are_readers_own, note_folders
 from onlineml.data.annotations.entries import one_chunk
 from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import assign_splits
@@ -135,7 +136,8 @@ def recorded(urls: Sequence[str], project: Location) -> list[str]:
 
     Raises:
         DataError: some contain credentials, which everybody who reads the project would see, or name files of this
-            machine and the project is elsewhere, and it cannot be noted here that this user reads them.
+            machine and the project is elsewhere, and it cannot be noted here that this user reads them, or are of a
+            filesystem that opens other files.
     """
     found = [absolute(url).removeprefix(f"{project.url}/") for url in urls]
     shown = [redacted(one) for one in found if storable(one) != one]
@@ -144,6 +146,11 @@ def recorded(urls: Sequence[str], project: Location) -> list[str]:
             f"{count(len(shown), 'address contains', 'addresses contain')} a password, a token or a signature, "
             f"which a project does not record: {examples(shown)}; give credentials in the environment or in "
             "storage_options, or copy the images with project.images.upload_files"
+        )
+    if indirect := [one for one in found if re.search(INDIRECT, one)]:
+        raise DataError(
+            f"{count(len(indirect), 'address is', 'addresses are')} of a filesystem that opens other files: "
+            f"{examples(indirect)}; copy the images with project.images.upload_files"
         )
     own = [one for one, is_own in zip(found, are_readers_own(found, project=project), strict=True) if is_own]
     try:
