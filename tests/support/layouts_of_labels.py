@@ -293,6 +293,11 @@ LABELS = [
         {"metadata.jsonl": '{"file_name": "0001.png", "label": "cat"}\n{"file_name": "0002.png", "label": "dog"}\n'},
     ),
     _labels(
+        "Hugging Face ImageFolder with another name for its labels",
+        "0.png | # | fox",
+        {"metadata.jsonl": '{"file_name": "0.png", "Class Name": "fox"}\n'},
+    ),
+    _labels(
         "Roboflow's folders of classes",
         "train/cat/a.jpg | train | cat\nvalid/dog/b.jpg | val | dog\ntest/dog/c.jpg | test | dog",
         {"README.roboflow.txt": "pets", "README.dataset.txt": "pets"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -20,7 +21,17 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-__all__ = ["Role", "find_columns", "frame_table", "image_roles", "named", "open_table", "split_flag"]
+__all__ = [
+    "LABEL_KEYS",
+    "Role",
+    "find_columns",
+    "frame_table",
+    "image_roles",
+    "label_key",
+    "named",
+    "open_table",
+    "split_flag",
+]
 
 # Names in the order of preference, as `key` writes them; two of one tuple in a table are ambiguous.
 PATH_NAMES: tuple[tuple[str, ...], ...] = (
@@ -34,12 +45,13 @@ PATH_NAMES: tuple[tuple[str, ...], ...] = (
 )
 LABEL_NAMES: tuple[tuple[str, ...], ...] = (
     (
-        *("labels", "class", "classes", "choice", "category", "categories", "target", "targets", "tag", "tags"),
+        *("labels", "class", "classes", "cls", "choice", "category", "categories", "target", "targets", "tag", "tags"),
         *("classname", "labelname", "categoryname", "targetname"),
     ),
-    ("breed", "species", "diagnosis", "dx", "disease", "variety"),
+    ("breed", "species", "diagnosis", "dx", "disease", "variety", "finelabel"),
     ("classid", "labelid", "categoryid", "targetid", "classindex", "labelindex"),
 )
+LABEL_KEYS = ("label", *(name for tier in LABEL_NAMES for name in tier))
 SPLIT_NAMES: tuple[tuple[str, ...], ...] = (
     ("subset", "set", "fold", "partition", "dataset", "datasplit", "splits", "phase", "usage", "mlusage"),
     ("isvalid", "isval", "isvalidation", "istest"),
@@ -163,6 +175,13 @@ def _find(file: TableFile, role: Role, notes: list[str]) -> str | None:
             f"column with {role.parameter}="
         )
     return None
+
+
+@lru_cache(maxsize=1024)  # objects of one file have the same keys
+def label_key(names: tuple[str, ...], *more: str) -> str | None:
+    """Return the key that people usually give to labels, else one of `more`, in any spelling; None if there is none."""
+    by_key = {key(name): name for name in reversed(names)}
+    return next((by_key[word] for word in (*LABEL_KEYS, *more) if word in by_key), None)
 
 
 def split_flag(name: str) -> str | None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from onlineml.arguments.counted import count
 from onlineml.data.formats.annotated import Shape
+from onlineml.data.formats.columns import LABEL_KEYS, label_key
+from onlineml.data.formats.csv import key as spelled
 from onlineml.data.formats.json_lines import number
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ __all__ = ["BOX_KEYS", "CLASS_KEYS", "class_name", "corners_instead", "numbers_n
 
 BOX_KEYS = ("bbox", "bboxes", "boxes")
 _FAR = 1.1  # of a side of the image
-CLASS_KEYS = ("category", "categories", "label", "labels", "class", "classes", "category_id", "name")
+CLASS_KEYS = frozenset({*LABEL_KEYS, "name"})
 
 
 def shapes_of(objects: Any, where: str, problems: list[str], *, names: Sequence[str] = ()) -> list[Shape]:
@@ -41,7 +43,7 @@ def shapes_of(objects: Any, where: str, problems: list[str], *, names: Sequence[
             problems.append(f"{where}: expected a box [x, y, width, height], found {box!r:.80}")
             continue
         x, y, width, height = (side for side in sides if side is not None)
-        key = next((key for key in CLASS_KEYS if facts.get(key) is not None), None)
+        key = label_key(tuple(name for name, value in facts.items() if value is not None), "name")
         label = None if key is None else class_name(facts[key], names)
         further = {name: value for name, value in facts.items() if name not in {*BOX_KEYS, key} and _is_plain(value)}
         shapes.append(Shape(label, (x, y, x + width, y + height), further))
@@ -58,7 +60,7 @@ def _rows(objects: Any, where: str, problems: list[str]) -> list[dict[str, Any]]
         problems.append(f"{where}: the objects have no 'bbox': {objects!r:.80}")
         return []
     n = len(lists[key])
-    short = [name for name, value in lists.items() if len(value) != n and name in CLASS_KEYS]
+    short = [name for name, value in lists.items() if len(value) != n and spelled(name) in CLASS_KEYS]
     if short:
         problems.append(f"{where}: {count(n, 'box')}, but {len(lists[short[0]])} of {short[0]!r}")
         return []

@@ -15,10 +15,11 @@ from onlineml.arguments.counted import count
 from onlineml.data.formats.addresses import in_pixels, placed
 from onlineml.data.formats.annotated import AnnotatedImage, Shape, annotated_images, annotated_parts
 from onlineml.data.formats.boxes import HASHED, require_no_problems
+from onlineml.data.formats.columns import label_key
 from onlineml.data.formats.encodings import utf8
 from onlineml.data.formats.export import empty_folder, image_chunks, unique_paths, write_many
 from onlineml.data.formats.format import Format, Source
-from onlineml.data.formats.image_folder.metadata import FILE_NAME, LABELS, METADATA, card_names, parse_rows, read_rows
+from onlineml.data.formats.image_folder.metadata import FILE_NAME, METADATA, card_names, parse_rows, read_rows
 from onlineml.data.formats.json_lines import lines_bytes, whole_lines
 from onlineml.data.formats.objects import corners_instead, numbers_note, used_names
 from onlineml.data.images.sizes import upright_sizes_hw
@@ -82,7 +83,7 @@ def _kind(place: Place, path: str) -> str | None:
         return None
     if "objects" in columns:
         return "boxes_xyxy"
-    label = next((name for name in LABELS if name in columns), None)
+    label = label_key(tuple(columns))
     return "" if label is None else "labels" if isinstance(first.get(label), list) else "label"
 
 

@@ -11,6 +11,7 @@ import yaml
 from onlineml.arguments.counted import count
 from onlineml.data.formats.annotated import AnnotatedImage
 from onlineml.data.formats.boxes import HASHED
+from onlineml.data.formats.columns import label_key
 from onlineml.data.formats.json_lines import Line, json_lines, size_hw
 from onlineml.data.formats.objects import class_name, shapes_of
 from onlineml.errors import DataError
@@ -19,10 +20,9 @@ from onlineml.storage.documents import json_value, parquet_table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["FILE_NAME", "LABELS", "METADATA", "card_names", "name_column", "parse_rows", "read_rows"]
+__all__ = ["FILE_NAME", "METADATA", "card_names", "name_column", "parse_rows", "read_rows"]
 
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
-LABELS = ("label", "labels", "class", "category")
 FILE_NAME = "file_name"
 _NO_LABEL = (None, -1, "-1")  # in splits for a competition
 
@@ -91,7 +91,7 @@ def parse_rows(
     """
     columns = list(dict.fromkeys(key for line in lines for key in line.content))
     path = name_column(columns, where)
-    label = next((name for name in LABELS if name in columns), None) if label is None else label
+    label = label_key(tuple(columns)) if label is None else label
     if label not in columns and "objects" not in columns:
         raise DataError(
             f"{where} has no column of annotations: expected {label or 'label'!r} or 'objects' among "

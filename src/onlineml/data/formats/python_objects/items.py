@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onlineml.arguments.counted import count
 from onlineml.data.formats.annotated import Shape
+from onlineml.data.formats.columns import LABEL_KEYS
+from onlineml.data.formats.csv import key
 from onlineml.data.formats.objects import BOX_KEYS, CLASS_KEYS, class_name, shapes_of
 from onlineml.data.formats.voc.xml import read_annotation
 from onlineml.errors import ConfigError, DataError
@@ -29,7 +31,6 @@ _EXPECTED = (
     "transform=None where it has one"
 )
 _CHANNELS = (1, 3, 4)
-_FOR_CLASSES = ("label", "labels", "fine_label", "class", "category")
 
 
 class Item(NamedTuple):
@@ -204,7 +205,7 @@ def _column(features: Mapping[str, Any], label: str | None) -> str | None:
         return label
     objects = [name for name, one in features.items() if _has_boxes(_inside(one)[0])]
     found = objects or [name for name, one in features.items() if getattr(_inside(one)[0], "names", None)]
-    found = found or [name for name in _FOR_CLASSES if name in features]
+    found = found or [name for name in features if key(name) in LABEL_KEYS]
     if len(found) > 1:
         raise ConfigError(f"the dataset has several columns of annotations: {', '.join(found)}; choose one with label=")
     return found[0] if found else None
@@ -223,7 +224,7 @@ def _has_boxes(feature: Any) -> bool:
 
 
 def _of_objects(rows: Any, image: str, column: str, features: Mapping[str, Any], given: Sequence[str]) -> Items:
-    classes = [_inside(features[key])[0] for key in CLASS_KEYS if key in features]
+    classes = [_inside(one)[0] for name, one in features.items() if key(name) in CLASS_KEYS]
     names = tuple(str(name) for one in classes for name in getattr(one, "names", None) or ()) or tuple(given)
 
     def item(place: int) -> Item:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from onlineml.data.formats.columns import label_key
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 __all__ = ["attribute_texts", "chosen_attribute"]
 
-_CLASS_NAMES = ("class", "label", "class_name", "classname", "category", "name", "type", "object")
 _OF_VIA = frozenset({"caption", "public_domain", "image_url"})  # that its demonstration has for files
 
 
@@ -40,4 +41,4 @@ def chosen_attribute(given: Sequence[Mapping[str, Any]], name: str | None) -> st
     if len(told) == 1:
         return next(iter(told))
     named = told or dict.fromkeys(key for own in given for key in own)
-    return next((key for wanted in _CLASS_NAMES for key in named if key.strip().casefold() == wanted), None)
+    return label_key(tuple(named), "name", "type", "object")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from onlineml.arguments.counted import count
+from onlineml.data.formats.columns import label_key
 from onlineml.data.formats.objects import shapes_of
 from onlineml.data.images.policies import is_image_name
 from onlineml.data.manifest.examples import examples
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["Sample", "boxes_of", "has_label", "labels_of", "samples_of"]
 
 _LABELS = ("cls", "label", "class")  # extensions of files with a class
-_LABEL_KEYS = ("label", "labels", "class", "classes", "cls", "category", "class_name")
 _BOX_WORDS = ("box", "annotations", "objects", "shapes")
 _CAPTIONS_FROM = 10  # images from which on texts that are all different are captions
 _LONGEST_LABEL = 100
@@ -121,7 +121,7 @@ def _json_labels(sample: Sample, problems: list[str], notes: list[str]) -> list[
     if isinstance(content, int | str) and not isinstance(content, bool):
         return [str(content)]
     facts: Mapping[str, Any] = content if isinstance(content, dict) else {}
-    key = next((key for key in _LABEL_KEYS if facts.get(key) is not None), None)
+    key = label_key(tuple(name for name, value in facts.items() if value is not None))
     boxes = _about_boxes(facts)
     unread = f'{examples(boxes)} in .json files were not read beside the labels; task="detection" reads boxes'
     if key is not None and boxes and unread not in notes:
