@@ -144,8 +144,9 @@ _VOC = [
     ),
     Layout(
         "VOC with an object of nothing",
-        "a.jpg | # |",
+        "a.jpg | # | None nan nan nan nan",
         {"a.xml": voc("a.jpg").replace("</annotation>", "<object/></annotation>")},
+        says=("1 box has no corners",),
     ),
     Layout(
         "an XML beside each image",
@@ -364,7 +365,7 @@ _COCOS = [
             }
         },
         also="a.jpg",
-        refused=("none of the 1 annotations", 'task="multilabel"'),
+        refused=("has 1 annotation, none of which", "task='multilabel'"),
     ),
     Layout(
         "COCO with one without a box",

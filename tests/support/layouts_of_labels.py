@@ -88,7 +88,7 @@ LABELS = [
     ),
     _labels(
         "splits among other words, with classes",
-        "pets_train_v2/cat/a.jpg | train | cat\npets_final_test/dog/b.jpg | test | dog",
+        "pets_train_v2/cat/a.jpg | train | cat\npets_final_test/cat/b.jpg | test | cat",
     ),
     _labels(
         "PlantVillage of Kaggle",

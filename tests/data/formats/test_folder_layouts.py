@@ -167,7 +167,7 @@ def test_annotations_beside_unlabelled_images_are_told(tmp_path: Path):
     assert "2 .xml files were not read; if they hold boxes, name their format with format=" in found.notes
     io.write_bytes(tmp_path / "train.csv", b"StudyInstanceUID,finding\n1,x\n")
     remedy = "if they hold labels, name the columns with Manifest.from_table"
-    assert f"1 .csv files were not read; {remedy}" in Manifest.from_any(tmp_path, format="folders").notes
+    assert f"1 .csv file was not read; {remedy}" in Manifest.from_any(tmp_path, format="folders").notes
 
 
 def test_a_folder_is_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

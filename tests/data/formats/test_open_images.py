@@ -84,7 +84,7 @@ def test_refusals(tmp_path: Path) -> None:
     )
     with pytest.raises(DataError, match=r"none of the 1 images of .*t\.csv"):
         Manifest.from_any(tmp_path / "t.csv")
-    with pytest.raises(DataError, match=r"(?s)u\.csv .*1 values of XMin are not numbers .*3: x"):
+    with pytest.raises(DataError, match=r"(?s)u\.csv .*1 value of XMin is no number .*3: x"):
         Manifest.from_any(tmp_path / "u.csv")
 
 

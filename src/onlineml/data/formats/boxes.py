@@ -188,19 +188,10 @@ def parts_holding(parts: Parts, holds: str) -> Parts:
     Args:
         parts: with boxes.
         holds: ``"boxes_xyxy"`` or ``"labels"``, see `onlineml.data.formats.format.Format`.
-
-    Raises:
-        DataError: boxes are wanted, and none of the annotations has one.
     """
-    table = parts.table
     if holds == "boxes_xyxy":
-        corners = pc.list_flatten(pc.list_flatten(table["boxes_xyxy"]))
-        if len(corners) and pc.all(pc.is_nan(corners)).as_py():
-            raise DataError(
-                f"none of the {len(corners) // 4:,} annotations of {parts.root} has a box; "
-                'task="multilabel" reads their classes as labels of the images'
-            )
         return parts
+    table = parts.table
     sets = [own and sorted({name for name in own if name is not None}) for own in table["labels"].to_pylist()]
     dropped = {*per_box_columns(table), *DECLARED} & set(table.column_names)
     labels = pa.array(sets, BOX_COLUMNS["labels"])

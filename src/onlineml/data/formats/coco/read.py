@@ -62,6 +62,8 @@ if TYPE_CHECKING:
 
 __all__ = ["COCO", "read_coco", "write_coco"]
 
+_OUTLINES = frozenset({"bbox", "segmentation"})
+
 
 def read_coco(source: Source, *, holds: str) -> Parts:
     """Read COCO files, see `Manifest.from_coco`."""
@@ -69,6 +71,12 @@ def read_coco(source: Source, *, holds: str) -> Parts:
     files = [CocoFile.read(one.at) for one in wanted]
     root = common_folder([one.root for one in wanted])
     where = ", ".join(one.at.url for one in wanted)
+    n_annotations = sum(int(file.lengths.sum()) for file in files)
+    if n_annotations and holds == "boxes_xyxy" and not any(map(_has_boxes, files)):
+        raise DataError(
+            f"{where} has {count(n_annotations, 'annotation')}, none of which has a box; task='multilabel' reads their "
+            "classes as labels of the images"
+        )
     named = paths_of(wanted, [file.names() for file in files])
     require_no_problems(
         where, [p for file, names in zip(files, named, strict=True) for p in (*file.problems, *names.problems)]
@@ -92,6 +100,12 @@ def read_coco(source: Source, *, holds: str) -> Parts:
     n_ignored = max(0, len(listing.files) - len(table) - len(wanted)) + listing.n_junk
     parts = Parts(table, class_names, root, n_ignored, class_ids, {"coco": _source(files)}, tuple(notes))
     return parts_holding(parts, holds)
+
+
+def _has_boxes(file: CocoFile) -> bool:
+    """Return whether an annotation has a box, or a segmentation around which there is one; the first usually tells."""
+    given = file.annotations
+    return bool(_OUTLINES & given.keys()) or any(v is not None for key in _OUTLINES for v in given.values(key))
 
 
 def _shared(wanted: Sequence[Input], tables: Sequence[pa.Table]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from onlineml.arguments.counted import part_of
@@ -179,19 +179,15 @@ class _Tree:
         }
 
     def _require_no_copy(self, tops: Mapping[str, set[_Folder]]) -> None:
-        """Refuse a folder that holds folders of the names of those beside it, as one that was unpacked twice.
-
-        Raises:
-            DataError: there is such a folder, and it is not said that all are classes.
-        """
-        inside = {top: {rest[0] for rest in below if rest} for top, below in tops.items()}
-        copies = [top for top, names in inside.items() if names and names <= tops.keys() - {top}]
-        if copies and self._reading != BY_HASH:
-            raise DataError(
-                f"the folder {copies[0]!r} of {self._where} holds folders of the same names as beside it, "
-                f"{examples(sorted(inside[copies[0]]))}: import the one that counts by its own address, or set "
-                f"split={BY_HASH!r} if {copies[0]!r} is a class as well"
-            )
+        """Refuse a folder that holds folders of the names of those beside it, as one that was unpacked twice."""
+        for top, below in tops.items() if self._reading != BY_HASH else ():
+            inside = {rest[0] for rest in below if rest}
+            if inside and inside <= tops.keys() - {top}:
+                raise DataError(
+                    f"the folder {top!r} of {self._where} holds folders of the same names as beside it, "
+                    f"{examples(sorted(inside))}: import the one that counts by its own address, or set "
+                    f"split={BY_HASH!r} if {top!r} is a class as well"
+                )
 
     def _splits_in_classes(self, tops: Mapping[str, set[_Folder]]) -> bool:
         """Return whether each class has a folder for each split.
@@ -257,10 +253,15 @@ def _splits_of(names: Iterable[str]) -> dict[str, str]:
     return found if len(frames) == 1 and len({*found.values()}) > 1 else {}
 
 
-def _splits_by_words(names: Iterable[str]) -> dict[str, str]:
-    """Return the splits that folders mention among other words, if these are several: ``rps-test-set``."""
-    found = {name: split for name in names if (split := split_in_name(name))}
-    return found if len({*found.values()}) > 1 else {}
+def _splits_by_words(tops: Mapping[str, set[_Folder]]) -> dict[str, str]:
+    """Return the splits that folders mention among other words, as ``rps-test-set``; none for ``test_tube``.
+
+    The splits are several, and of one name or with folders of one name inside: ``train_cat``, ``test_cat``.
+    """
+    found = {name: split for name in tops if (split := split_in_name(name))}
+    frames = Counter(frame for frame, _ in {(_SPLIT_WORD.sub("", n.casefold()), split) for n, split in found.items()})
+    inside = Counter(last for below in tops.values() for last in {rest[-1] for rest in below if rest})
+    return found if len({*found.values()}) > 1 and max([*frames.values(), *inside.values()]) > 1 else {}
 
 
 def _outer(folders: Sequence[_Folder]) -> _Folder:

@@ -119,7 +119,7 @@ def read_voc(source: Source, *, holds: str, annotations: Url | None = None, firs
     uris = sorted(start + image for image in _shown(files.images, pairs, notes))
     lists = split_lists(info.path for info in files.listing.files)
     split_of = splits_by_list(lists, uris, files.at, problems, notes)
-    splits = [split_of.get(uri) for uri in uris] if split_of else splits_by_folder(uris, found, notes)
+    splits = [split_of.get(uri) for uri in uris] if lists else splits_by_folder(uris, found, notes)
     require_no_problems(source.where, problems + notes if problems else [])
     rows = _rows(uris, [found.get(uri) for uri in uris], splits)
     require_pixels(rows.boxes_xyxy, source.where)

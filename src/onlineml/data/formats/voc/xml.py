@@ -103,11 +103,7 @@ def read_annotation(data: bytes, *, reserved: AbstractSet[str]) -> VocImage | No
         return None
     try:
         leaves, rest = _further(root, reserved - {"group"}, known=_ABOUT_FILE)
-        boxes = [
-            _read_box(element, reserved - OPTIONAL_BOX_COLUMNS.keys())
-            for element in root.findall("object")
-            if len(element)
-        ]
+        boxes = [_read_box(element, reserved - OPTIONAL_BOX_COLUMNS.keys()) for element in root.findall("object")]
         return VocImage(_size_hw(root), boxes, leaves, rest, _names(root))
     except RecursionError:
         raise ValueError("elements are nested too deeply") from None

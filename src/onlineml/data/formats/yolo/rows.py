@@ -77,6 +77,8 @@ def parse_rows(text: str, *, size_hw: tuple[int, int] | None, n_keypoints: int |
 
 def row_values(row: str) -> list[str]:
     """Return the words of a row, which are separated by blanks, commas, or both."""
+    if "," not in row:
+        return row.split()
     row = row.strip().rstrip(",")
     words = row.replace(", ", " ").split()
     return row.split(",") if len(words) == 1 and "," in row else words
@@ -87,8 +89,12 @@ def _parsed(words: Sequence[str], width: Decimal, height: Decimal, n_keypoints: 
     if number.is_snan():
         raise ValueError("no class")
     n, score = len(values), None
+    if n == 4:  # most rows
+        x, y, w, h = values
+        (x1, x2), (y1, y2) = _side(x, w, width), _side(y, h, height)
+        return YoloRow(number, [x1, y1, x2, y2], None, False, _is_far(words[1:]))
     n_points = n_keypoints or 0
-    if n in {4, 5, 4 + n_points, 5 + n_points}:
+    if n in {5, 4 + n_points, 5 + n_points}:
         if n in {5, 5 + n_points} and n != 4 + n_points:
             score = float(values.pop())
             if not 0 <= score <= 1:
@@ -100,8 +106,12 @@ def _parsed(words: Sequence[str], width: Decimal, height: Decimal, n_keypoints: 
     else:
         raise ValueError("no form")
     is_outline = n >= 6 and not n_points
-    is_far = _PIXELS[0] < max(map(abs, map(float, words[1 : None if is_outline else 5]))) < _PIXELS[1]
+    is_far = _is_far(words[1 : None if is_outline else 5])
     return YoloRow(number, [x1, y1, x2, y2], score, is_outline, is_far)
+
+
+def _is_far(words: Sequence[str]) -> bool:
+    return _PIXELS[0] < max(map(abs, map(float, words))) < _PIXELS[1]
 
 
 def look_like_keypoints(rows: Iterable[str]) -> int | None:
