@@ -245,7 +245,7 @@ def test_tables_elsewhere_name_absolute_paths(tmp_path: Path):
     assert pd.read_csv(where)["path"].tolist() == [str(tmp_path / "photos/a/1.jpg")]
     assert Manifest.from_table(where, root=tmp_path / "photos") == manifest
     assert Manifest.from_table(where, root="").urls() == manifest.urls()
-    with pytest.raises(DataError, match=r"path is outside the root .*expected paths below .*tables; set root="):
+    with pytest.raises(DataError, match=r"1 path is outside the root .*expected paths below .*tables; set root="):
         Manifest.from_table(where)
 
 

@@ -151,7 +151,7 @@ def test_a_frame_of_labels(tmp_path: Path):
     assert Manifest.from_pandas(frame).urls() == found.urls()
     with pytest.raises(UnknownClassError, match="'cat'"):
         Manifest.from_pandas(frame, class_names=["dog"])
-    with pytest.raises(DataError, match=r"the data frame has bad rows:\n.*1 rows repeat an image \(line: path\)"):
+    with pytest.raises(DataError, match=r"the data frame has bad rows:\n.*1 row repeats an image \(line: path\)"):
         Manifest.from_pandas(pd.concat([frame, frame.iloc[:1]]))
 
 

@@ -39,6 +39,24 @@ def test_a_clear_gain_is_promoted():
     assert "better, by" in decided.reasons[0]
 
 
+@pytest.mark.parametrize(("sure", "told"), [(0.6, []), (0.999, ["log loss rose all the same, 0.693 to 0.899"])])
+def test_a_loss_that_falls_is_no_fall(sure, told):
+    """A champion that hardly prefers the right class of 60 images in 100; a challenger sure of 87, and of the rest."""
+    n = 400
+    truth = np.arange(n) // 2 % 2
+    results = []
+    for n_right, chance in ((60, 0.501), (87, sure)):
+        given = np.where((truth == 1) == (np.arange(n) % 100 < n_right), chance, 1 - chance)
+        table = np.column_stack([1 - given, given])
+        ids = [f"i{k}" for k in range(n)]
+        results.append(classification_scores(table, truth, NAMES, n_bootstrap=0, image_ids=ids))
+
+    decided = gate(*results)
+
+    assert decided.verdict == "promote"
+    assert [reason.partition(" (")[0] for reason in decided.reasons[1:] if reason.startswith("log loss")] == told
+
+
 def test_a_small_gain_is_inconclusive_and_says_what_would_show_it():
     decided = gate(*models(400, fixed=14, broken=10, wrong=40))
 

@@ -145,7 +145,7 @@ def test_an_entry_that_is_no_look_is_left_out_and_followed(log, pair, tmp_path):
     for wrong in ({"gate": 3}, {**key(), "life": "", "gate": {}}, {**key(), "life": 7, "gate": None}):
         last = foreign.append_after(wrong, series="looks", after=last)
 
-    with pytest.warns(RuntimeWarning, match="3 entries of .*log/looks are no looks, and are left out"):
+    with pytest.warns(RuntimeWarning, match="3 entries of .*log/looks are no looks, and left out"):
         assert look_at(log, pair=pair, challenger="3") == 2
     with pytest.warns(RuntimeWarning, match="no looks"):
         assert [look["number"] for look in look_history(tmp_path)] == [1, 2]

@@ -141,7 +141,7 @@ def test_most_flips_are_found_and_most_that_is_found_was_flipped():
     [
         ([0, 1], [[0.5, 0.5]], r"shape \(2,\)"),
         ([0], [0.5, 0.5], r"expected \(N,\) and \(N, C\)"),
-        ([2], [[0.5, 0.5]], "labels are not among the 2 classes, such as 2 in row 0"),
+        ([2], [[0.5, 0.5]], "1 label is not among the 2 classes, such as 2 in row 0"),
         ([-2], [[0.5, 0.5]], "such as -2"),
         ([0.5], [[0.5, 0.5]], "dtype float64"),
         ([0], [[0.9, 0.9]], "a sum other than 1"),

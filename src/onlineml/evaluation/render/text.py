@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DASH",
     "LABELS",
+    "LESS_IS_BETTER",
     "count",
     "decimal",
     "doubt",
@@ -29,6 +30,7 @@ __all__ += ["shorten", "subject"]
 
 DASH = "\u2013"
 _N_CLASSES, _N_PAIRS = 5, 3  # in a terminal
+LESS_IS_BETTER = frozenset({"brier", "ece", "hamming_loss", "log_loss"})
 LABELS = {
     "auroc_macro": "AUROC (macro)",
     "map": "mean average precision",

@@ -175,7 +175,7 @@ def _by_group(comparison: Comparison, values: Ints) -> Ints:
 def robustness_reasons(falls: Sequence[Fall]) -> list[str]:
     """Return a sentence on each alteration that blocks."""
     return [
-        f"{fall.alteration} adds {fall.challenger:,} mistakes on {count(fall.n_images, 'test image')} (champion "
+        f"{fall.alteration} adds {count(fall.challenger, 'mistake')} on {count(fall.n_images, 'test image')} (champion "
         f"{fall.champion:+,}): it would fail where the champion does not"
         for fall in falls
         if fall.blocks
@@ -190,6 +190,6 @@ def robustness_notes(falls: Sequence[Fall]) -> list[str]:
     champion = "" if worst.champion is None else f"; the champion {worst.champion:+,}"
     text = (
         f"slightly altered ({len(falls)} ways, {count(worst.n_images, 'test image')}), it makes at most "
-        f"{max(worst.challenger, 0):,} more mistakes ({worst.alteration}{champion})"
+        f"{count(max(worst.challenger, 0), 'more mistake')} ({worst.alteration}{champion})"
     )
     return [text]

@@ -80,10 +80,10 @@ def fall_reasons(comparison: Comparison, name: str, tested: Sequence[TestedPart]
         change
         for change in comparison.scores
         if change.name != name
-        and change.difference < -_LEAST_FALL
+        and _gain(change) < -_LEAST_FALL
         and change.name.replace("macro_", "micro_") not in {*known} - {change.name}  # said of all objects together
     ]
-    falls.sort(key=lambda change: change.difference)
+    falls.sort(key=_gain)
     said = [_fall(comparison, change, known, name) for change in falls[:_N_FALLS]]
     dropped = min(
         (p for p in comparison.by_class if p.difference < -_CLASS_FALL), key=lambda p: p.difference, default=None
@@ -100,9 +100,14 @@ def fall_reasons(comparison: Comparison, name: str, tested: Sequence[TestedPart]
     return said
 
 
+def _gain(change: ScoreChange) -> float:
+    return -change.difference if change.name in say.LESS_IS_BETTER else change.difference
+
+
 def _fall(comparison: Comparison, change: ScoreChange, known: Mapping[str, ScoreChange], name: str) -> str:
-    sure = "more than chance" if change.high < 0 else "which may be chance"
-    moved = f"{say.label(change.name)} fell all the same, {say.decimal(change.a)} to {say.decimal(change.b)} ({sure})"
+    sure = "more than chance" if change.low > 0 or change.high < 0 else "which may be chance"
+    went = "rose" if change.difference > 0 else "fell"
+    moved = f"{say.label(change.name)} {went} all the same, {say.decimal(change.a)} to {say.decimal(change.b)} ({sure})"
     told = f"{moved}: {comparison.b.explanation(change.name)}. The gate decides by {say.label(name)}"
     pair = {"micro_recall": "micro_precision", "micro_precision": "micro_recall"}.get(change.name, "")
     if not comparison.of_objects or pair not in known:

@@ -153,8 +153,8 @@ def _in_shares(cells: Cells) -> bool:
     if shares.size > pixels.size > 0:
         lines = (pixels + cells.first_line).tolist()
         raise DataError(
-            f"in shares of the image (0 to 1), {cells.where} has {count(len(shares), 'box')}, and {len(lines):,} "
-            f"pixels: line {examples(lines)}; write all of them in one unit"
+            f"{count(len(shares), f'box of {cells.where} is', f'boxes of {cells.where} are')} in shares of the image "
+            f"(0 to 1), and {count(len(lines), 'box')} in pixels: line {examples(lines)}; write all of them in one unit"
         )
     return bool(shares.size and not pixels.size)
 
