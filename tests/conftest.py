@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import gc
 import os
 from pathlib import Path
@@ -34,10 +33,8 @@ ROOT = Path(__file__).parents[1]
 
 
 def pytest_collection_finish() -> None:
-    """Let no later garbage collection look through the modules and the tests."""
-    gc.freeze()
+    """Let garbage be collected from now on."""
     gc.enable()
-    atexit.register(gc.unfreeze)  # else native libraries report what they take for leaks
 
 
 @pytest.fixture(scope="session", autouse=True)

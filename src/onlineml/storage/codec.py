@@ -41,7 +41,7 @@ def as_type(value: Any, kind: type[_T]) -> _T:
     """Build a dataclass, with those in it, from JSON values; unknown keys are ignored.
 
     Raises:
-        ValueError: a key is missing, or a value is of another type.
+        msgspec.ValidationError: a key is missing, or a value is of another type.
     """
     return msgspec.convert(value, kind, dec_hook=_array, str_keys=True)
 
@@ -61,6 +61,9 @@ def pack(array: Any) -> dict[str, Any]:
     return {"dtype": little.dtype.str, "shape": array.shape, "zlib_base64": zlib.compress(little.tobytes(), 1)}
 
 
+_DAMAGE = (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError)
+
+
 @contextlib.contextmanager
 def guard(what: str, *, remedy: str) -> Iterator[None]:
     """Turn the errors of reading a damaged document into one that says so.
@@ -72,7 +75,7 @@ def guard(what: str, *, remedy: str) -> Iterator[None]:
         yield
     except DataError:
         raise
-    except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError, zlib.error) as error:
+    except (*_DAMAGE, msgspec.MsgspecError, zlib.error) as error:  # msgspec's is a ValueError in some versions only
         raise DataError(f"{what} is damaged: {type(error).__name__}: {error}; {remedy}") from error
 
 
