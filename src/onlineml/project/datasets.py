@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from onlineml.data.annotations.admission import check_addresses
 from onlineml.data.annotations.moving import with_present_addresses
 from onlineml.data.manifest.changes import changes
 from onlineml.data.manifest.manifest import DESCRIPTOR, Manifest
@@ -32,14 +33,21 @@ class ProjectDatasets(ProjectPart):
 
     @click
     def get(self, hash: str) -> Manifest:  # noqa: A002 (it is what a manifest calls it)
-        """Load a frozen dataset by its hash or a unique prefix of it, with the addresses that its images have now."""
+        """Load a frozen dataset by its hash or a unique prefix of it, with the addresses that its images have now.
+
+        Raises:
+            NotFoundError: there is none, or several.
+            DataError: it names files of this machine that nobody allowed, see the page on security.
+        """
         project, known = self._project, self.list()
         matches = [name for name in known if name.startswith(hash)]
         if len(matches) != 1:
             listed = ", ".join(name[:12] for name in matches or known) or "none yet"
             raise NotFoundError(f"{project.location} has {len(matches)} datasets {hash!r}; found {listed}")
         loaded = Manifest.load(project.location / "datasets" / matches[0], root=project.url)
-        return with_present_addresses(loaded, project.labels.state().folded)
+        found = with_present_addresses(loaded, project.labels.state().folded)
+        check_addresses(found.table["uri"], project=project.location, source=f"the dataset {matches[0][:12]}")
+        return found
 
     @click
     def findings(self, manifest: Manifest) -> CheckTable:

@@ -133,6 +133,24 @@ def test_images_of_this_machine_in_a_project_elsewhere_are_read_by_who_added_the
         assert len(oml.Project.open(project.url).labels.state()) == 2
 
 
+@pytest.mark.parametrize("uri", ["/etc/hostname", "file:///etc/hostname", *INDIRECT])
+def test_a_frozen_dataset_that_names_other_files_is_refused(
+    project: oml.Project, monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    honest = project.freeze()
+    assert project.datasets.get(honest.hash).hash == honest.hash
+    table = honest.table
+    for name, value in (("uri", uri), ("image_id", "forged")):  # those of the project have the log's address
+        table = table.set_column(table.column_names.index(name), name, [[value] * len(honest)])
+    forged = oml.Manifest(table, honest.class_names, root=project.url)
+    forged.save(project.location / "datasets" / forged.hash)
+    with pytest.raises(DataError, match=f"the dataset {forged.hash[:12]} names 1 image outside the project"):
+        project.datasets.get(forged.hash)
+    monkeypatch.setenv("ONLINEML_LOCAL_IMAGES", "/etc")
+    if "etc" in uri and "::" not in uri and not uri.startswith(tuple(INDIRECT)):
+        assert project.datasets.get(forged.hash).urls() == [uri]
+
+
 def test_which_addresses_are_the_readers_own() -> None:
     bucket, disk = Location("s3://lab/p"), Location("/home/ann/p")
     own = ["/etc/a", "file:///etc/a", "local:///etc/a", "simplecache::/etc/a", "zip://a::file:///etc/a.zip"]

@@ -24,6 +24,7 @@ from onlineml.arguments.counted import tally
 from onlineml.data.annotations.entries import mask_of
 from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import SPLITS
+from onlineml.errors import DataError
 from onlineml.storage import local as local_files
 from onlineml.storage.cache import make_private
 from onlineml.storage.urls import local_path, storable
@@ -35,7 +36,15 @@ if TYPE_CHECKING:
 
     from onlineml.storage.location import Location
 
-__all__ = ["FOLDERS", "INDIRECT", "admitted_entries", "admitted_images", "are_readers_own", "note_folders"]
+__all__ = [
+    "FOLDERS",
+    "INDIRECT",
+    "admitted_entries",
+    "admitted_images",
+    "are_readers_own",
+    "check_addresses",
+    "note_folders",
+]
 
 FOLDERS = "ONLINEML_LOCAL_IMAGES"
 _ABOVE = r"(^|/)\.\.(/|$)|\x00"
@@ -80,13 +89,38 @@ def admitted_images(table: pa.Table, *, project: Location) -> pa.Table:
     """
     if "uri" not in table.column_names:
         return table
-    refused = mask_of(pc.match_substring_regex(table["uri"], f"{_ABOVE}|{INDIRECT}"))
+    refused = _refused(table["uri"], project)
     if "split" in table.column_names:
         refused |= _unknown(table["split"])
-    if project.local is None:
-        rows = np.flatnonzero(mask_of(pc.match_substring_regex(table["uri"], _PERHAPS_LOCAL)))
-        refused[rows] |= are_readers_own(table["uri"].take(pa.array(rows)).to_pylist(), project=project)
     return _without(table, refused, what="imported images", name="uri")
+
+
+def check_addresses(uris: pa.ChunkedArray, *, project: Location, source: str) -> None:
+    """Refuse a frozen dataset of a project that names other files than an import may: its images cannot be left out.
+
+    Args:
+        uris: (N,) addresses of its images.
+        project: its folder.
+        source: the dataset, for the message.
+
+    Raises:
+        DataError: it does.
+    """
+    refused = _refused(uris, project)
+    if refused.any():
+        named = uris.filter(pa.array(refused)).to_pylist()
+        raise DataError(
+            f"{source} names {tally(len(named), 'image')} outside the project or on this machine: {examples(named)}; "
+            f"allow folders of images on this machine by {FOLDERS}, or freeze the project again"
+        )
+
+
+def _refused(uris: pa.ChunkedArray, project: Location) -> npt.NDArray[np.bool_]:
+    refused = mask_of(pc.match_substring_regex(uris, f"{_ABOVE}|{INDIRECT}"))
+    if project.local is None:
+        rows = np.flatnonzero(mask_of(pc.match_substring_regex(uris, _PERHAPS_LOCAL)))
+        refused[rows] |= are_readers_own(uris.take(pa.array(rows)).to_pylist(), project=project)
+    return refused
 
 
 def are_readers_own(uris: Sequence[str], *, project: Location) -> npt.NDArray[np.bool_]:
