@@ -150,7 +150,10 @@ def test_utf_16_with_its_mark_is_read(tmp_path: Path):
     ],
 )
 def test_types_of_labels(labels: pa.Array, expected: list[str | None], tmp_path: Path):
-    pq.write_table(pa.table({"path": [A, B], "label": labels}), tmp_path / "t.parquet")
+    try:
+        pq.write_table(pa.table({"path": [A, B], "label": labels}), tmp_path / "t.parquet")
+    except pa.ArrowNotImplementedError:
+        pytest.skip("older releases of Arrow store no such column")
     for image in (A, B):
         io.write_bytes(tmp_path / image, b"")
     assert rows(Manifest.from_table(tmp_path / "t.parquet")) == list(zip([A, B], expected, strict=True))
