@@ -119,5 +119,6 @@ def test_what_has_no_places_is_refused():
         activation_maps(_model(Flat()), _stack(_photo(0, 0, 0)))
     with pytest.raises(ConfigError, match=r"label='pruple': expected one of"):
         activation_maps(_model(ColourNet(3)), _stack(_photo(0, 0, 0)), label="pruple")
-    with pytest.raises(ConfigError, match="found ObjectDetector, whose boxes show places"):
-        activation_maps(tiny_detector(), _stack(_photo(0, 0, 0)))
+    for call in (activation_maps, activation_figure):
+        with pytest.raises(ConfigError, match="found ObjectDetector, whose boxes show places"):
+            call(tiny_detector(), _stack(_photo(0, 0, 0)))

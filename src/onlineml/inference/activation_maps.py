@@ -63,9 +63,7 @@ def activation_maps(model: ClassifierModule, images: Tensor, *, label: str | Non
     Raises:
         ConfigError: the model is no classifier, has no such class, or no layer with (n, channels, height, width).
     """
-    if not isinstance(model, ClassifierModule):
-        raise ConfigError(f"activation maps are of a classifier; found {type(model).__name__}, whose boxes show places")
-    chosen = None if label is None else model.class_names.index(one_of("label", label, model.class_names))
+    chosen = _chosen(model, label)
     with in_eval_mode(model), torch.inference_mode(mode=False), torch.enable_grad():
         logits, features = _with_features(model, images.to(model.device))
         scores = model.probabilities(logits.detach().float())
@@ -96,12 +94,20 @@ def activation_figure(
         StorageError: the store failed.
     """
     whole("limit", limit, least=1)
+    _chosen(model, label)  # before an image is read
     prepare = partial(fitted, size_hw=model.input_size_hw(), whole=model.whole)
     batches = Stream(images, prepare, batch_size=min(limit, 16), storage_options=storage_options)
     shown = list(itertools.islice((one for batch in batches for one in _drawn(model, batch, label)), limit))
     return image_grid(
         [picture for picture, _ in shown], [text for _, text in shown], columns=4, limit=limit, inches=_INCHES
     )
+
+
+def _chosen(model: ClassifierModule, label: str | None) -> int | None:
+    """The number of the class that is asked for; None for the most likely one."""
+    if not isinstance(model, ClassifierModule):
+        raise ConfigError(f"activation maps are of a classifier; found {type(model).__name__}, whose boxes show places")
+    return None if label is None else model.class_names.index(one_of("label", label, model.class_names))
 
 
 def _with_features(model: ClassifierModule, images: Tensor) -> tuple[Tensor, Tensor]:

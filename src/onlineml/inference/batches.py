@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from onlineml.arguments.checks import whole
+from onlineml.data.augment.classification import Augment
 from onlineml.evaluation.render.image_grid import image_grid
 from onlineml.inference.drawing import draw_boxes
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NAMED", "augmentation_figure", "batch_figure", "samples_png"]
 
-NAMED = ("none", "light", "standard", "strong")
+NAMED = tuple(name for name in get_args(Augment) if name != "auto")
 
 _COLUMNS, _INCHES = 4, 2.5  # for images with boxes, so that labels are legible
 _AUGMENTED_INCHES = 2.0

@@ -242,8 +242,6 @@ def _banner(output: str, text: str) -> None:
 
 
 def _main() -> int:
-    # else jsonschema compiles a grammar of addresses, for a second or more, that nothing in a notebook is checked by
-    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     import papermill  # noqa: PLC0415
     from traitlets.config import Config  # noqa: PLC0415 (of papermill's dependencies)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 
 import onlineml as oml
-from onlineml.data.annotations.admission import are_readers_own
+from onlineml.data.annotations.admission import are_readers_own, check_addresses
 from onlineml.data.annotations.importing import recorded
 from onlineml.data.annotations.state import parquet_bytes, record
 from onlineml.errors import DataError
@@ -149,6 +150,12 @@ def test_a_frozen_dataset_that_names_other_files_is_refused(
     monkeypatch.setenv("ONLINEML_LOCAL_IMAGES", "/etc")
     if "etc" in uri and "::" not in uri and not uri.startswith(tuple(INDIRECT)):
         assert project.datasets.get(forged.hash).urls() == [uri]
+
+
+def test_what_a_dataset_must_not_name_is_counted() -> None:
+    named = pa.chunked_array([["/etc/a", "photos/b", "file:///etc/c"]])
+    with pytest.raises(DataError, match=r"^the dataset d names 2 images outside .*: '/etc/a', 'file:///etc/c';"):
+        check_addresses(named, project=Location("s3://lab/p"), source="the dataset d")
 
 
 def test_which_addresses_are_the_readers_own() -> None:

@@ -20,7 +20,7 @@ import platformdirs
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from onlineml.arguments.counted import tally
+from onlineml.arguments.counted import count, tally
 from onlineml.data.annotations.entries import mask_of
 from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import SPLITS
@@ -110,7 +110,7 @@ def check_addresses(uris: pa.ChunkedArray, *, project: Location, source: str) ->
     if refused.any():
         named = uris.filter(pa.array(refused)).to_pylist()
         raise DataError(
-            f"{source} names {tally(len(named), 'image')} outside the project or on this machine: {examples(named)}; "
+            f"{source} names {count(len(named), 'image')} outside the project or on this machine: {examples(named)}; "
             f"allow folders of images on this machine by {FOLDERS}, or freeze the project again"
         )
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from onlineml.arguments.checks import flag
 from onlineml.data.augment.classification import Augment, Augmenter, training_scale
 from onlineml.data.loading.datamodules import ImageDataModule
 from onlineml.data.loading.datasets import ImageDataset
-from onlineml.data.loading.decoded_cache import DecodedCache
 
 if TYPE_CHECKING:
     import os
@@ -77,10 +74,7 @@ class ClassificationDataModule(ImageDataModule):
         )
         self._set_augment(augment)
         self.labels = self._labels()
-        self._cache = None
-        if flag("cache", cache) and len(manifest):
-            where = None if cache_dir is None else Path(cache_dir)
-            self._cache = DecodedCache(self._cache_names(), short_side=training_scale(self.size_hw), folder=where)
+        self._cache = self._decoded_cache(cache, cache_dir, short_side=training_scale(self.size_hw))
 
     def _augmenter(self, augment: Augment | Any) -> Augmenter:
         is_auto = isinstance(augment, str) and augment == "auto"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -12,12 +13,14 @@ from onlineml.arguments.checks import flag, instance, share, whole
 from onlineml.arguments.checks import seed as seed_
 from onlineml.arguments.counted import part_of
 from onlineml.data.loading.datasets import BadRow, ImageRows
+from onlineml.data.loading.decoded_cache import DecodedCache
 from onlineml.data.loading.lightning import BothLightningDataModule
 from onlineml.data.loading.loaders import BatchOrder, Loader
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import ConfigError, DataError, TooManyBadImagesError
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable
 
     import pandas as pd
@@ -97,6 +100,20 @@ class ImageDataModule(BothLightningDataModule):
         # with URLs and versions: ids may be chosen by the user, and be 0, 1, … in two manifests
         columns = (self.manifest.column("image_id"), self.manifest.column("version"), self.manifest.urls())
         return [f"{i}\0{version}\0{url}" for i, version, url in zip(*columns, strict=True)]
+
+    def _decoded_cache(
+        self,
+        cache: bool,
+        cache_dir: str | os.PathLike[str] | None,
+        *,
+        short_side: int | None = None,
+        inside_hw: tuple[int, int] | None = None,
+    ) -> DecodedCache | None:
+        """The cache that the user's arguments ask for, at one of the scales of `DecodedCache`."""
+        if not flag("cache", cache) or not len(self.manifest):
+            return None
+        where = None if cache_dir is None else Path(cache_dir)
+        return DecodedCache(self._cache_names(), short_side=short_side, inside_hw=inside_hw, folder=where)
 
     def settings(self) -> dict[str, Any]:
         """Its augmentation and the like, as values of JSON, which the training of a successor keeps."""

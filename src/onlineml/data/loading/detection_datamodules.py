@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onlineml.arguments.checks import flag
 from onlineml.arguments.counted import part_of
 from onlineml.data.augment.detection import DetectionAugmenter, Flips
 from onlineml.data.augment.detection_geometry import kept_hw
 from onlineml.data.loading.datamodules import ImageDataModule
 from onlineml.data.loading.datasets import BadRow
-from onlineml.data.loading.decoded_cache import DecodedCache
 from onlineml.data.loading.detection_datasets import DetectionDataset, Truth
 from onlineml.data.manifest.boxes import declared_sizes_hw
 from onlineml.errors import DataError, TooManyBadImagesError
@@ -111,10 +108,7 @@ class DetectionDataModule(ImageDataModule):
             )
         self._truth = Truth(manifest.boxes(), declared_sizes_hw(manifest.table), known_classes)
         self._bad_boxes: dict[str, dict[tuple[str, str, str], BadRow]] = {}  # by split, then image, finding, detail
-        self._cache = None
-        if flag("cache", cache) and len(manifest):
-            where = None if cache_dir is None else Path(cache_dir)
-            self._cache = DecodedCache(self._cache_names(), inside_hw=kept_hw(self.size_hw), folder=where)
+        self._cache = self._decoded_cache(cache, cache_dir, inside_hw=kept_hw(self.size_hw))
 
     def _augmenter(self, augment: Augment | Any) -> DetectionAugmenter:
         return DetectionAugmenter(self.size_hw, augment, seed=self.seed, **self._mixing)
