@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from onlineml.improving.improve import improve as improve
     from onlineml.improving.recipe import Recipe as Recipe
     from onlineml.improving.review.queue import review_queue as review_queue
+    from onlineml.improving.searching.candidates import Candidate as Candidate
+    from onlineml.improving.searching.cross_validation import cross_validate as cross_validate
+    from onlineml.improving.searching.search import search as search
     from onlineml.inference.evaluate import evaluate as evaluate
     from onlineml.inference.predictor import predict as predict
     from onlineml.inference.video import predict_video as predict_video
@@ -44,6 +47,7 @@ __version__ = "0.1.0"
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
+        "Candidate": "improving.searching.candidates",
         "ClassificationDataModule": "data.loading.classification_datamodules",
         "DetectionDataModule": "data.loading.detection_datamodules",
         "Gate": "improving.gate.policy",
@@ -56,6 +60,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "Recipe": "improving.recipe",
         "challenge": "improving.improve",
         "compare": "evaluation.comparison.compare",
+        "cross_validate": "improving.searching.cross_validation",
         "datamodule_for": "tasks.building",
         "errors": "",
         "evaluate": "inference.evaluate",
@@ -70,6 +75,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "predict": "inference.predictor",
         "predict_video": "inference.video",
         "review_queue": "improving.review.queue",
+        "search": "improving.searching.search",
         "suggest_lr": "training.lr_finder",
         "widgets": "",
     },

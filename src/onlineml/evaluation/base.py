@@ -22,6 +22,8 @@ from onlineml.evaluation.types import Interval  # noqa: TC001
 from onlineml.storage.urls import storable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
     from matplotlib.figure import Figure
 
@@ -112,11 +114,13 @@ class BaseScores(ABC):
             """(C, C) or (C + 1, C + 1) int64, truths are the rows."""
             raise NotImplementedError
 
-    # ---- what each task says for itself ----
-
     @abstractmethod
     def compare_with(self, other: Self, /, *, n_resamples: int, seed: int) -> Comparison:
         """Compare with a second model's scores of the same task and images; call `onlineml.compare`, which checks."""
+
+    @abstractmethod
+    def pooled_with(self, others: Sequence[Self], /, *, n_bootstrap: int = 1000) -> Self:
+        """Return the scores on these images and those of others, none in common; thresholds are the mean of theirs."""
 
     @abstractmethod
     def report_parts(self) -> tuple[Header, list[Section]]:
@@ -155,8 +159,6 @@ class BaseScores(ABC):
     def subject(self) -> str:
         """Return what was evaluated: "418 images of the test split, 10 classes"."""
         return subject(self)
-
-    # ---- what is the same for all ----
 
     def score_names(self) -> list[str]:
         """Return the names of the single-number scores, as in `intervals` and `to_frame`."""

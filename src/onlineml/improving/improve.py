@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from onlineml.registry.versions import ModelVersion
     from onlineml.training.progress import Progress
 
-__all__ = ["challenge", "improve"]
+__all__ = ["begun_with", "challenge", "check_settings", "improve"]
 
 _RECIPE, _GATE = Recipe(), Gate()
 
@@ -68,8 +68,9 @@ def improve(
         TooManyBadImagesError: more images are bad than the recipe allows.
     """
     check_progress(progress)
-    _check_settings(project, gate, recipe)
-    spec = _spec_of(run, call="improve")
+    check_settings(project, gate)
+    instance("recipe", recipe, Recipe, "a Recipe, such as Recipe(epochs=10)")
+    spec = begun_with(run, call="improve")
     frozen = dataset or spec.get("dataset")
     data = project.datasets.get(frozen) if frozen else project.freeze(max_bad=recipe.max_bad)
     check_slices(data, gate.slices)
@@ -120,14 +121,15 @@ def challenge(
         DataError: there are no labelled images to compare on.
         TooManyBadImagesError: more images are bad than the recipe allows.
     """
-    _check_settings(project, gate, recipe)
+    check_settings(project, gate)
+    instance("recipe", recipe, Recipe, "a Recipe, such as Recipe(epochs=10)")
     instance("model", model, VisionModule, "a trained model; load_model opens a stored one")
     instance("data", data, Manifest, "the dataset it was trained on, such as project.freeze() made")
     if not model.task == data.task == project.task:
         found = f"the model is for {model.task}, the data for {data.task}, the project for {project.task}"
         raise ConfigError(f"{found}: expected one task")
     check_slices(data, gate.slices)
-    spec = _spec_of(run, call="challenge")
+    spec = begun_with(run, call="challenge")
     if spec.get("dataset", data.hash) != data.hash:
         found = f"the run is of the dataset {spec['dataset'][:12]}, data is {data.hash[:12]}"
         raise ConfigError(f"{found}: expected the dataset that the run was begun with, or a new run")
@@ -145,13 +147,17 @@ def challenge(
     return _finished(record, outcome)
 
 
-def _check_settings(project: Project, gate: Gate, recipe: Recipe) -> None:
+def check_settings(project: Project, gate: Gate) -> None:
+    """Check the arguments that all verbs with a gate have.
+
+    Raises:
+        ConfigError: they are something else.
+    """
     instance("project", project, Project, "a project; Project.open(url) opens one")
     instance("gate", gate, Gate, "a Gate, such as Gate(policy='better')")
-    instance("recipe", recipe, Recipe, "a Recipe, such as Recipe(epochs=10)")
 
 
-def _spec_of(run: Run | None, *, call: str) -> Mapping[str, Any]:
+def begun_with(run: Run | None, *, call: str) -> Mapping[str, Any]:
     """Return what a run to be resumed was begun with; nothing for a new one.
 
     Raises:

@@ -9,7 +9,7 @@ from onlineml.arguments.checks import instance, one_of, seconds, share, whole
 from onlineml.arguments.checks import seed as seed_
 from onlineml.errors import ConfigError
 
-__all__ = ["HOWS", "How", "Recipe"]
+__all__ = ["HOWS", "How", "Recipe", "own_network"]
 
 How = Literal["auto", "warm", "head", "rows", "shrink", "full"]
 HOWS: tuple[How, ...] = get_args(How)
@@ -88,4 +88,9 @@ class Recipe:
     @property
     def own_backbone(self) -> str | None:
         """The import path of the user's own network, needed to load its models; else None."""
-        return self.backbone if ":" in self.backbone and not self.backbone.startswith(_PACKAGES) else None
+        return own_network(self.backbone)
+
+
+def own_network(backbone: str) -> str | None:
+    """Return the value of ``backbone`` if it is the import path of the user's own network; else None."""
+    return backbone if ":" in backbone and not backbone.startswith(_PACKAGES) else None

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onlineml.data.manifest.splits import assign_splits, normalised_split, stable_split
+from onlineml.data.manifest.splits import assign_folds, assign_splits, normalised_split, stable_split
 from onlineml.errors import ConfigError
 
 
@@ -87,3 +87,37 @@ def test_names_of_splits():
         None,
         None,
     ]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abcdefghijkl"), st.sampled_from(["cat", "dog", ""])), min_size=12),
+    st.integers(3, 5),
+)
+def test_folds_keep_groups_together_and_depend_on_names_alone(rows, n_folds):
+    groups, labels = [g for g, _ in rows], [label for _, label in rows]
+    if len(set(groups)) < n_folds:
+        with pytest.raises(ConfigError, match="at least as many groups"):
+            assign_folds(groups, labels, n_folds=n_folds)
+        return
+    folds = assign_folds(groups, labels, n_folds=n_folds)
+
+    assert {(g, f) for g, f in zip(groups, folds, strict=True)} == {(g, folds[groups.index(g)]) for g in set(groups)}
+    turned = assign_folds(groups[::-1], labels[::-1], n_folds=n_folds)
+    assert turned.tolist() == folds[::-1].tolist()
+
+
+def test_folds_of_single_images_have_equal_shares_of_each_label():
+    labels = ["cat"] * 25 + ["dog"] * 10 + ["owl"] * 5
+    folds = assign_folds([str(i) for i in range(40)], labels, n_folds=5)
+
+    for fold in range(5):
+        inside = [label for label, own in zip(labels, folds, strict=True) if own == fold]
+        assert (inside.count("cat"), inside.count("dog"), inside.count("owl")) == (5, 2, 1)
+    assert assign_folds([str(i) for i in range(40)], labels, n_folds=5, salt="1").tolist() != folds.tolist()
+
+
+def test_folds_of_large_and_small_groups_are_of_similar_size():
+    groups = [name for name, n in {"a": 10, "b": 5, "c": 5, "d": 3, "e": 3, "f": 4}.items() for _ in range(n)]
+    folds = assign_folds(groups, ["cat"] * 30, n_folds=3)
+
+    assert sorted(int((folds == i).sum()) for i in range(3)) == [9, 10, 11]

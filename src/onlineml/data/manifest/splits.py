@@ -7,6 +7,7 @@ of a video, the crops of a photo) stay together.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,15 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-__all__ = ["DEFAULT_FRACTIONS", "SPLITS", "assign_splits", "normalised_split", "split_in_name", "stable_split"]
+__all__ = [
+    "DEFAULT_FRACTIONS",
+    "SPLITS",
+    "assign_folds",
+    "assign_splits",
+    "normalised_split",
+    "split_in_name",
+    "stable_split",
+]
 
 SPLITS = ("train", "val", "test")
 DEFAULT_FRACTIONS: Mapping[str, float] = {"train": 0.8, "val": 0.1, "test": 0.1}
@@ -128,3 +137,43 @@ def assign_splits(
     for i in np.flatnonzero(missing):
         splits[i] = taken.get(names[i], splits[i])
     return splits
+
+
+def assign_folds(
+    groups: Sequence[str], labels: Sequence[str], *, n_folds: int, salt: str = ""
+) -> npt.NDArray[np.int64]:
+    """Divide images into folds of about equal size, in which each label is about equally frequent.
+
+    Groups, the largest first and then in the order of their hash, go to the fold that has the fewest images of the
+    group's most frequent label, and of those to the one with the fewest images.
+
+    Args:
+        groups: N group names; images of a group come into one fold.
+        labels: N labels; ``""`` for none.
+        n_folds: number of folds, at most that of the groups.
+        salt: another text gives another division.
+
+    Returns:
+        (N,) int64 in [0, n_folds).
+
+    Raises:
+        ConfigError: there are fewer groups than folds.
+    """
+    members: dict[str, list[int]] = {}
+    for i, group in enumerate(groups):
+        members.setdefault(group, []).append(i)
+    if len(members) < n_folds:
+        raise ConfigError(f"{n_folds} folds of {len(members)} groups of images: expected at least as many groups")
+    prefix = blake2b(salt.encode(), digest_size=8)
+    order = sorted(members, key=lambda group: (-len(members[group]), _bucket(prefix, group), group))
+    totals, of_label = [0] * n_folds, Counter[tuple[int, str]]()
+    folds = np.zeros(len(groups), np.int64)
+    for group in order:
+        rows = members[group]
+        counts = Counter(labels[i] for i in rows)
+        label = max(counts, key=lambda name: (counts[name], name))
+        fold = min(range(n_folds), key=lambda f: (of_label[f, label], totals[f], f))
+        folds[rows] = fold
+        totals[fold] += len(rows)
+        of_label.update({(fold, name): n for name, n in counts.items()})
+    return folds

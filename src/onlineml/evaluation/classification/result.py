@@ -15,6 +15,7 @@ from onlineml.evaluation.classification import text
 from onlineml.evaluation.classification.compare import compare_classifiers
 from onlineml.evaluation.classification.gallery import mistakes_figure
 from onlineml.evaluation.classification.items import gallery_items
+from onlineml.evaluation.classification.pooled import pooled_classification
 from onlineml.evaluation.classification.report import report_parts, summary_html
 from onlineml.evaluation.classification.tables import Mistake, PerClass, Reliability  # noqa: TC001
 from onlineml.evaluation.render import plots
@@ -147,6 +148,7 @@ class ClassificationScores(BaseScores):
         return metrics.precision_recall_curve(self.labels == class_id, self.probabilities[:, class_id])  # type: ignore[index]
 
     compare_with = compare_classifiers
+    pooled_with = pooled_classification
     report_parts = report_parts
     gallery = gallery_items
     card_facts = text.card_facts

@@ -16,6 +16,7 @@ from onlineml.evaluation.detection import plots, text
 from onlineml.evaluation.detection.compare import compare_detectors
 from onlineml.evaluation.detection.detections import Detections  # noqa: TC001
 from onlineml.evaluation.detection.items import gallery_items
+from onlineml.evaluation.detection.pooled import pooled_detection
 from onlineml.evaluation.detection.report import report_parts, summary_html
 from onlineml.evaluation.detection.tables import KINDS, DetectionSlice, ErrorType, PerObjectClass, WorstImage
 from onlineml.evaluation.serial import Layout
@@ -166,6 +167,7 @@ class DetectionScores(BaseScores):
         return metrics.precision_recall_curve(hits, self.found.scores[rows], n_positive=n_objects)
 
     compare_with = compare_detectors
+    pooled_with = pooled_detection
     report_parts = report_parts
     gallery = gallery_items
     card_facts = text.card_facts

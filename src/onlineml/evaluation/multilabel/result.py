@@ -13,6 +13,7 @@ from onlineml.evaluation.metrics import PrecisionRecallCurve, precision_recall_c
 from onlineml.evaluation.multilabel import plots, text
 from onlineml.evaluation.multilabel.compare import compare_multilabel
 from onlineml.evaluation.multilabel.items import gallery_items
+from onlineml.evaluation.multilabel.pooled import pooled_multilabel
 from onlineml.evaluation.multilabel.report import report_parts, summary_html
 from onlineml.evaluation.multilabel.tables import MultilabelSlice, PerLabel, WrongImage  # noqa: TC001
 from onlineml.evaluation.serial import Layout
@@ -147,6 +148,7 @@ class MultilabelScores(BaseScores):
         return precision_recall_curve(self.truth[:, class_id], self.probabilities[:, class_id])  # type: ignore[index]  # it has them
 
     compare_with = compare_multilabel
+    pooled_with = pooled_multilabel
     report_parts = report_parts
     gallery = gallery_items
     card_facts = text.card_facts

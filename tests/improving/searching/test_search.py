@@ -1,0 +1,135 @@
+"""A search: the better go on, the winner goes through the gate, and an interrupted one does nothing twice."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import onlineml as oml
+from onlineml.errors import ConfigError, DivergedError, StoppedError
+from onlineml.improving.searching import Candidate, attempt
+from tiny_projects import FACTORY, colour_project
+
+SLOW, GOOD = 1e-6, 30.0  # factors of the rate: the head learns nothing, or enough
+CANDIDATES = [Candidate(backbone=FACTORY, size=32, lr_factor=factor) for factor in (SLOW, GOOD, 2 * SLOW)]
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Trials of a tenth of a second."""
+    monkeypatch.setattr(attempt, "trial_seconds", lambda *_, **__: 0.1)
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """The learning rates that were trained with, in order."""
+    rates, fit = [], attempt.fit
+
+    def counting(model, *arguments, **options):
+        rates.append(model.lr)
+        return fit(model, *arguments, **options)
+
+    monkeypatch.setattr(attempt, "fit", counting)
+    return rates
+
+
+def test_the_best_of_three_is_published_and_promoted(tmp_path, decoded_photos, quick):
+    project = colour_project(tmp_path)
+
+    found = oml.search(project, budget_s=60, candidates=CANDIDATES, progress="none")
+
+    assert found.best == CANDIDATES[1]
+    table = found.leaderboard()
+    assert table["rounds"].tolist() == [2, 1, 1]
+    assert table["accuracy"][0] == 1.0
+    assert (table["low"] <= table["accuracy"]).all()
+    assert found.outcome.promoted
+    assert project.champion().version == found.outcome.challenger
+    kept = oml.load_model(project.champion(), backbone=FACTORY).chosen_settings()
+    assert kept.lr_factor == GOOD  # what wins is kept by successors
+    run = project.runs.get(found.run.rsplit("/", 1)[-1])
+    assert run.status()["state"] == "finished"
+    stored = json.loads((tmp_path / "project" / "runs" / run.id / "search.json").read_text())
+    assert [row["run"] for row in stored["leaderboard"]] == table["run"].tolist()
+    assert "lr x 30" in str(found)
+    assert "lr x 30" in found._repr_html_()
+
+
+def test_an_interrupted_search_goes_on_where_it_was(tmp_path, decoded_photos, quick, trained, monkeypatch):
+    project = colour_project(tmp_path)
+    counting = attempt.fit
+
+    def stopped_once(*arguments, **options):
+        if len(trained) == 1:
+            monkeypatch.setattr(attempt, "fit", counting)
+            raise StoppedError("stopped")
+        return counting(*arguments, **options)
+
+    monkeypatch.setattr(attempt, "fit", stopped_once)
+    record = project.runs.new()
+    with pytest.raises(StoppedError, match=record.id):
+        oml.search(project, budget_s=60, candidates=CANDIDATES[:2], run=record, progress="none")
+    assert record.status()["state"] == "stopped"
+    n_runs = len(project.runs.list())
+
+    found = oml.search(project, budget_s=60, run=project.runs.get(record.id), progress="none")
+
+    assert found.best == CANDIDATES[1]
+    assert len(trained) == 3  # each once, and the winner a second time
+    assert len(project.runs.list()) == n_runs + 2  # the winner's second trial, and the gate's
+    assert len(project.models.list()) == 1
+
+
+def test_a_candidate_that_diverges_is_out(tmp_path, decoded_photos, quick, monkeypatch):
+    fit = attempt.fit
+
+    def diverging(model, *arguments, **options):
+        if model.lr > 1:
+            raise DivergedError("the loss is not finite")
+        return fit(model, *arguments, **options)
+
+    monkeypatch.setattr(attempt, "fit", diverging)
+    wild = Candidate(backbone=FACTORY, size=32, lr_factor=1e6)
+    project = colour_project(tmp_path)
+
+    found = oml.search(project, budget_s=60, candidates=[wild, CANDIDATES[1]], progress="none")
+
+    assert found.best == CANDIDATES[1]
+    assert found.leaderboard()["error"].tolist() == ["", "the loss is not finite"]
+    with pytest.raises(ConfigError, match="no candidate could be trained"):
+        oml.search(project, budget_s=60, candidates=[wild], progress="none")
+
+
+def test_weights_are_averaged(tmp_path, decoded_photos, quick):
+    project = colour_project(tmp_path)
+    alike = [CANDIDATES[1], Candidate(backbone=FACTORY, size=32, lr_factor=GOOD / 2)]
+
+    found = oml.search(project, budget_s=60, candidates=alike, soup=True, progress="none")
+
+    assert found.averaged[0] == found.winner
+    assert set(found.averaged) <= {0, 1}
+    assert found.outcome.scores.accuracy == 1.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"budget_s": 0}, "budget_s=0"),
+        ({"budget_s": 5, "candidates": CANDIDATES}, "at least 6 s"),
+        ({"budget_s": 60, "candidates": []}, "empty"),
+        ({"budget_s": 60, "candidates": [Candidate(), Candidate()]}, "one twice"),
+        ({"budget_s": 60, "candidates": [{"size": 96}]}, "a list of Candidate"),
+        ({"budget_s": 60, "candidates": [Candidate(backbone="resnet81")]}, "resnet18"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_before_training(tmp_path, decoded_photos, trained, arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        oml.search(colour_project(tmp_path), progress="none", **arguments)
+    assert not trained
+
+
+def test_a_split_without_images_is_named(tmp_path, decoded_photos):
+    project = colour_project(tmp_path, counts={"train": 4, "test": 4})
+    with pytest.raises(ConfigError, match="'val' has no annotated images"):
+        oml.search(project, budget_s=60)
