@@ -257,6 +257,8 @@ def test_a_descriptor_with_impossible_values_names_the_field(tmp_path: Path, cha
     ],
 )
 def test_a_descriptor_does_not_reach_a_hub_unless_it_is_trusted(tmp_path: Path, monkeypatch, changes) -> None:
+    if changes.get("architecture") == "transformers:evil/net":
+        pytest.importorskip("transformers")  # without it, there is nothing to trust
     monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("it was read"))
     with pytest.raises(ConfigError, match=r"trust=True") as found:
         oml.load_model(tampered(tmp_path / "model", **changes))
